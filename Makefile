@@ -1,0 +1,124 @@
+# The index of everything one does here: `make help`. Continuous integration calls the same targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+DEMO ?= 1
+PORT ?= 8080
+HOST := 127.0.0.1
+
+STATE := .uplift
+BIN := .venv/bin
+STAMP := .venv/.stamp
+MEMBERS := $(sort $(dir $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)))
+PROJECTS := $(addsuffix pyproject.toml,$(MEMBERS))
+# How the generated pages are compared with the code they come from.
+DOCS_CHECK := $(BIN)/uplift docs --check
+
+# The machine's uv if it has one, else our own in this folder.
+OWN_UV := $(STATE)/uv-venv/bin/uv
+UV := $(or $(shell command -v uv),$(OWN_UV))
+
+##@ Run
+
+up: setup ## Start everything on one port; DEMO=0 starts empty, PORT=9000 HOST=127.0.0.1 elsewhere
+	@exec $(BIN)/uplift up $(if $(filter 0 no false,$(DEMO)),--no-demo,--demo) --port $(PORT) --host $(HOST)
+
+reset: setup ## Forget all data; refused while running
+	@exec $(BIN)/uplift reset
+
+setup: $(STAMP) ## Install what is locked into this folder
+	@:
+
+##@ Test
+
+test: setup ## The whole suite
+	@$(BIN)/pytest $(ARGS)
+
+test-fast: setup ## The suite without what takes more than a few seconds
+	@$(BIN)/pytest -m "not slow" $(ARGS)
+
+check: setup ## Style, types, import rules, spelling, generated pages
+	@echo "ruff";         $(BIN)/ruff check --quiet .
+	echo "ruff format";   $(BIN)/ruff format --check --quiet . || { echo "Run \`make fmt\`."; exit 1; }
+	echo "basedpyright";  $(BIN)/basedpyright
+	echo "lint-imports";  $(BIN)/lint-imports
+	echo "codespell";     $(BIN)/codespell
+	echo "generated docs"; $(DOCS_CHECK)
+
+load: setup ## Measure throughput and latency beside the limits of the parts
+	@$(BIN)/python -m tests.load $(ARGS)
+
+##@ Work on it
+
+fmt: setup ## Put the code into shape
+	@$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lock: | $(UV) ## Resolve the dependencies anew into requirements.lock; ARGS=--upgrade for newer ones
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate $(patsubst %,--no-emit-package %,$(shell sed -n 's/^name = "\(.*\)"/\1/p' $(PROJECTS))) \
+	  --group dev $(sort $(wildcard services/*/pyproject.toml)) $(sort $(wildcard libs/*/pyproject.toml)) \
+	  -o requirements.lock $(ARGS)
+
+clean: ## Remove what was installed and built; data stays
+	@rm -rf .venv $(STATE)/uv-venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path "./.venv/*" -prune -exec rm -rf {} +
+
+help: ## This page
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: up reset setup test test-fast check load fmt lock clean help
+
+# Installing
+
+define find_python
+for name in python3.11 python3 python3.13 python3.12; do
+  if command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
+  then python=$$(command -v $$name); break; fi
+done
+if [ -z "$${python:-}" ]; then
+  echo "Python 3.11, 3.12 or 3.13 is missing. Install one (Debian: apt install python3 python3-venv) and repeat." >&2; exit 1
+fi
+endef
+
+define check_writable
+for folder in . .venv $(STATE); do
+  if [ -e $$folder ] && [ ! -w $$folder ]; then
+    echo "The folder $$(realpath $$folder) cannot be written. Give it to $$(id -un), or clone somewhere else." >&2; exit 1
+  fi
+done
+endef
+
+$(OWN_UV): requirements-uv.lock
+	@$(check_writable)
+	$(find_python)
+	if ! $$python -c 'import venv, ensurepip' 2>/dev/null; then
+	  echo "$$python lacks venv. Install it (Debian: apt install python3-venv) and repeat." >&2; exit 1
+	fi
+	echo "Installing uv into $(STATE)/uv-venv"
+	$$python -m venv --clear $(STATE)/uv-venv
+	$(STATE)/uv-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r requirements-uv.lock || {
+	    echo "uv could not be installed. Check the network, or the index that pip is configured to use." >&2; exit 1; }
+	touch $@
+
+$(STAMP): requirements.lock pyproject.toml $(PROJECTS) | $(UV)
+	@$(check_writable)
+	started=$$SECONDS
+	$(find_python)
+	echo "Installing what requirements.lock names into .venv"
+	rm -f $@
+	$(UV) venv --quiet --allow-existing --no-python-downloads --python $$python .venv
+	export VIRTUAL_ENV="$(CURDIR)/.venv" UV_LINK_MODE=$${UV_LINK_MODE:-hardlink}
+	$(UV) pip sync --quiet --require-hashes requirements.lock || {
+	  echo "The packages could not be installed. Check the network, or the index that uv is configured to use." >&2; exit 1; }
+	echo "Installing the $(words $(MEMBERS)) members of this workspace"
+	$(UV) pip install --quiet --no-deps $(addprefix -e ,$(MEMBERS))
+	touch $@
+	echo "Installed in $$((SECONDS - started)) s"

@@ -1,0 +1,27 @@
+"""All that the services agree on. Importing the package registers every event type."""
+
+from contracts import awards, blueprints, calls, directory, learning, scores, submissions
+from contracts.envelope import AgentEvent, Attributes, Event, Mode, type_registry
+from contracts.ids import derived_id, new_id
+from contracts.topics import ALL_SERVICES, TOPICS, Topic, partition_of
+
+__all__ = [
+    "ALL_SERVICES",
+    "TOPICS",
+    "AgentEvent",
+    "Attributes",
+    "Event",
+    "Mode",
+    "Topic",
+    "awards",
+    "blueprints",
+    "calls",
+    "derived_id",
+    "directory",
+    "learning",
+    "new_id",
+    "partition_of",
+    "scores",
+    "submissions",
+    "type_registry",
+]

@@ -1,0 +1,143 @@
+"""Topic `directory`: whole state of tenants, org units and people, compacted by key type/tenant/id."""
+
+from datetime import date, datetime
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from contracts.envelope import Event
+
+Role = Literal["agent", "team_lead", "trainer", "quality_analyst", "tenant_admin", "platform_admin", "integration"]
+PLATFORM_TENANT = "platform"
+_TENANT = "demo"
+_PERSON = "0197c0de-0000-7000-8000-000000000001"
+_TEAM = "0197c0de-0000-7000-8000-000000000010"
+
+
+class _Dated(BaseModel):
+    """Effective from `valid_from` (None: always has been) up to but not including `valid_to` (None: open)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    valid_from: date | None = None
+    valid_to: date | None = None
+
+    def holds_on(self, day: date) -> bool:
+        return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day < self.valid_to)
+
+
+class ExternalId(_Dated):
+    """The vendor's id of a person, in one configured source."""
+
+    source: str
+    external_id: str
+
+
+class Membership(_Dated):
+    org_unit_id: UUID
+
+
+class PersonAttribute(_Dated):
+    """E.g. skill=billing, employment=full_time, hire_date=2026-01-05."""
+
+    name: str
+    value: str
+
+
+class RoleGrant(_Dated):
+    """A role over an org unit and all below it; without org unit: over the whole tenant."""
+
+    role: Role
+    org_unit_id: UUID | None = None
+
+
+class Login(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    iss: str
+    sub: str
+
+
+class _DirectoryEvent(Event):
+    topic: ClassVar[str] = "directory"
+
+    def id_in_key(self) -> str:
+        raise NotImplementedError
+
+    def key(self, tenant: str) -> str:
+        return f"{self.type.partition('.')[0]}/{tenant}/{self.id_in_key()}"
+
+
+class TenantChanged(_DirectoryEvent):
+    """A simulated tenant has a clock of its own; every other one lives in wall-clock time (`clock` None)."""
+
+    type: ClassVar[str] = "tenant.changed"
+    example: ClassVar[dict[str, Any]] = {
+        "slug": _TENANT, "name": "Demo", "time_zone": "Europe/Berlin", "day_start_minutes": 0,
+        "default_language": "en", "active": True, "simulated": True, "clock": "2026-03-02T08:00:00Z",
+    }  # fmt: skip
+
+    slug: str
+    name: str
+    time_zone: str = "UTC"
+    day_start_minutes: int = 0
+    default_language: str = "en"
+    active: bool = True
+    simulated: bool = False
+    clock: datetime | None = None
+
+    def id_in_key(self) -> str:
+        return self.slug
+
+
+class OrgUnitChanged(_DirectoryEvent):
+    """`path` runs from the root down to and including the unit itself."""
+
+    type: ClassVar[str] = "org_unit.changed"
+    example: ClassVar[dict[str, Any]] = {
+        "id": _TEAM, "slug": "team-a", "name": "Team A", "kind": "team", "parent_id": None, "path": [_TEAM],
+        "time_zone": None, "active": True,
+    }  # fmt: skip
+
+    id: UUID
+    slug: str
+    name: str
+    kind: str = "team"
+    parent_id: UUID | None = None
+    path: list[UUID]
+    time_zone: str | None = None
+    active: bool = True
+
+    def id_in_key(self) -> str:
+        return str(self.id)
+
+
+class PersonChanged(_DirectoryEvent):
+    """A person (or a machine client) with everything that is known of them, past and planned."""
+
+    type: ClassVar[str] = "person.changed"
+    example: ClassVar[dict[str, Any]] = {
+        "id": _PERSON, "slug": "ada", "kind": "person", "display_name": "Ada Abel", "email": "ada@example.org",
+        "language": "en", "active": True, "logins": [{"iss": "http://127.0.0.1:8080/oidc", "sub": "ada"}],
+        "external_ids": [{"source": "amazon-connect", "external_id": "agent-ada", "valid_from": None, "valid_to": None}],
+        "memberships": [{"org_unit_id": _TEAM, "valid_from": "2026-01-05", "valid_to": None}],
+        "attributes": [{"name": "hire_date", "value": "2026-01-05", "valid_from": None, "valid_to": None}],
+        "roles": [{"role": "agent", "org_unit_id": _TEAM, "valid_from": None, "valid_to": None}],
+    }  # fmt: skip
+
+    id: UUID
+    slug: str
+    kind: Literal["person", "machine"] = "person"
+    display_name: str
+    email: str | None = None
+    language: str | None = None
+    active: bool = True
+    logins: list[Login] = []
+    external_ids: list[ExternalId] = []
+    memberships: list[Membership] = []
+    attributes: list[PersonAttribute] = []
+    roles: list[RoleGrant] = []
+
+    def id_in_key(self) -> str:
+        return str(self.id)

@@ -1,0 +1,94 @@
+"""CloudEvents 1.0 in binary mode: attributes as `ce_*` headers, the body as JSON."""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from contracts.ids import new_id
+
+type_registry: dict[str, type["Event"]] = {}
+
+Mode = Literal["live", "history"]
+
+
+class Event(BaseModel):
+    """The body of an event. A subclass names its `type` (noun.past), its `topic`, and its key.
+
+    Readers ignore fields they do not know, so adding an optional field is not a breaking change.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: ClassVar[str] = ""
+    topic: ClassVar[str] = ""
+    example: ClassVar[dict[str, Any]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.type:
+            type_registry[cls.type] = cls
+
+    def key(self, tenant: str) -> str:
+        """The partition key. Events with the same key stay in order."""
+        raise NotImplementedError
+
+    def to_topic(self) -> str:
+        return self.topic
+
+
+class AgentEvent(Event):
+    """An event about one agent: keyed so that one agent's events stay in order."""
+
+    agent_id: UUID
+
+    def key(self, tenant: str) -> str:
+        return f"{tenant}|{self.agent_id}"
+
+
+class Attributes(BaseModel):
+    """The CloudEvents attributes of a message, with our extensions `tenant`, `correlationid`, `causationid`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    type: str
+    source: str
+    time: datetime
+    tenant: str
+    correlationid: UUID
+    causationid: UUID | None = None
+
+    @classmethod
+    def fresh(cls, type: str, *, source: str, tenant: str, time: datetime, cause: "Attributes | None" = None) -> Self:
+        event_id = new_id()
+        return cls(
+            id=event_id,
+            type=type,
+            source=f"uplift/{source}",
+            time=time.astimezone(UTC),
+            tenant=tenant,
+            correlationid=cause.correlationid if cause else event_id,
+            causationid=cause.id if cause else None,
+        )
+
+    def headers(self) -> dict[str, str]:
+        headers = {
+            "content-type": "application/json",
+            "ce_specversion": "1.0",
+            "ce_id": str(self.id),
+            "ce_type": self.type,
+            "ce_source": self.source,
+            "ce_time": self.time.isoformat(),
+            "ce_tenant": self.tenant,
+            "ce_correlationid": str(self.correlationid),
+        }
+        if self.causationid:
+            headers["ce_causationid"] = str(self.causationid)
+        return headers
+
+    @classmethod
+    def from_headers(cls, headers: dict[str, str]) -> Self:
+        """Raises pydantic.ValidationError when an attribute is missing or malformed."""
+        return cls.model_validate({name[3:]: value for name, value in headers.items() if name.startswith("ce_")})

@@ -1,0 +1,112 @@
+"""Topics `scores` and `bands`: what kpi-engine says of agents."""
+
+from datetime import date
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from contracts.envelope import AgentEvent, Mode
+
+_AGENT = "0197c0de-0000-7000-8000-000000000001"
+
+
+class Score(BaseModel):
+    """A KPI of one agent on one workday. `value` is a decimal in the KPI's unit, None with a `reason`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    value: str | None
+    numerator: str | None = None
+    denominator: str | None = None
+    sample: int
+    reason: str | None = None
+    model_version: int
+    direction: Literal["higher_is_better", "lower_is_better", "target_area"] = "lower_is_better"
+
+
+class ScoreChanged(AgentEvent):
+    """At most one per agent and workday per batch, with all KPIs that changed."""
+
+    type: ClassVar[str] = "score.changed"
+    topic: ClassVar[str] = "scores"
+    example: ClassVar[dict[str, Any]] = {
+        "agent_id": _AGENT, "workday": "2026-03-02", "mode": "live",
+        "scores": {"silence_pct": {"value": "65.3846", "numerator": "17000000", "denominator": "260000", "sample": 25,
+                                   "reason": None, "model_version": 1, "direction": "lower_is_better"}},
+    }  # fmt: skip
+
+    workday: date
+    mode: Mode = "live"
+    scores: dict[str, Score]
+
+
+class Window(BaseModel):
+    """One window of the evidence: what it was, and which band its value fell into (None: sample too small)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    window: str
+    value: str | None
+    sample: int
+    band: str | None
+
+
+class _BandEvent(AgentEvent):
+    """`band_event_id` names this stay in the band: the same stay always has the same id, and a stay that is corrected
+    away and comes back has a new one. `rank` counts bands from the best, 0, to the worst."""
+
+    topic: ClassVar[str] = "bands"
+
+    band_event_id: UUID
+    kpi: str
+    model_version: int
+    band: str
+    rank: int
+    at_window: str
+    mode: Mode = "live"
+    evidence: list[Window] = []
+
+
+class BandEntered(_BandEvent):
+    """The agent is now in `band`; `from_band` None: was in none before."""
+
+    type: ClassVar[str] = "band.entered"
+    example: ClassVar[dict[str, Any]] = {
+        "agent_id": _AGENT, "band_event_id": "0197c0de-0000-7000-8000-000000000300", "kpi": "silence_pct",
+        "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-04", "mode": "live", "from_band": "watch",
+        "from_rank": 1,
+        "evidence": [{"window": "2026-03-02", "value": "65.3846", "sample": 25, "band": "coach"}],
+    }  # fmt: skip
+
+    from_band: str | None = None
+    from_rank: int | None = None
+
+
+class BandLeft(_BandEvent):
+    """The stay `band_event_id` ended at window `at_window`; the agent is now in `to_band`."""
+
+    type: ClassVar[str] = "band.left"
+    example: ClassVar[dict[str, Any]] = {
+        "agent_id": _AGENT, "band_event_id": "0197c0de-0000-7000-8000-000000000300", "kpi": "silence_pct",
+        "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-18", "mode": "live", "to_band": "watch",
+        "to_rank": 1, "evidence": [],
+    }  # fmt: skip
+
+    to_band: str | None = None
+    to_rank: int | None = None
+
+
+class BandCorrected(_BandEvent):
+    """What was said of the stay `band_event_id` no longer holds: `retracts` says whether its entering (and so the
+    whole stay) or only its leaving was taken back."""
+
+    type: ClassVar[str] = "band.corrected"
+    example: ClassVar[dict[str, Any]] = {
+        "agent_id": _AGENT, "band_event_id": "0197c0de-0000-7000-8000-000000000300", "kpi": "silence_pct",
+        "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-04", "mode": "live",
+        "retracts": "entered", "reason": "a corrected call moved 2026-03-04 to 58.1", "evidence": [],
+    }  # fmt: skip
+
+    retracts: Literal["entered", "left"]
+    reason: str = ""

@@ -1,0 +1,47 @@
+"""Every topic, declared once: its one writer, its readers, how it is kept."""
+
+from dataclasses import dataclass
+
+ALL_SERVICES = ("identity", "ingest", "kpi-engine", "training", "gamification", "forms", "notification")
+
+
+@dataclass(frozen=True)
+class Topic:
+    """`retention_days` None keeps for ever; `compacted` keeps the newest message of each key."""
+
+    name: str
+    writer: str
+    readers: tuple[str, ...]
+    partitions: int = 6
+    compacted: bool = False
+    retention_days: int | None = 14
+
+
+def _sections(service: str) -> Topic:
+    return Topic(f"{service}.sections", service, ("identity",), partitions=1, compacted=True, retention_days=None)
+
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic("directory", "identity", ALL_SERVICES, partitions=1, compacted=True, retention_days=None),
+        Topic("blueprints", "identity", ALL_SERVICES[1:], partitions=1, retention_days=None),
+        Topic("legs", "ingest", ("kpi-engine",)),
+        Topic("legs.history", "ingest", ("kpi-engine",)),
+        Topic("agent-states", "ingest", ("kpi-engine",)),
+        Topic("scores", "kpi-engine", ("gamification",)),
+        Topic("bands", "kpi-engine", ("training", "gamification", "notification")),
+        Topic("assignments", "training", ("gamification", "notification")),
+        Topic("awards", "gamification", ("notification",)),
+        Topic("submissions", "forms", ("kpi-engine", "notification")),
+        *(_sections(service) for service in ALL_SERVICES[1:]),
+    )
+}
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Stable across processes and versions: FNV-1a, 32 bit."""
+    value = 0x811C9DC5
+    for byte in key.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value % partitions

@@ -1,0 +1,135 @@
+"""Documents: what is large, nested and shaped by others. Immutable, addressed by id, written before the SQL commit."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Text, and_, cast, delete, select
+from sqlalchemy import func as sql
+from sqlalchemy.dialects.postgresql import insert
+
+from storage.session import Session, Sessions
+from storage.tables import document
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """`body` is JSON without NaN and without keys that hold a dot or begin with `$`; `blob` are raw bytes beside it."""
+
+    id: str
+    body: Mapping[str, Any]
+    blob: bytes | None = None
+
+    @property
+    def sha256(self) -> str | None:
+        return None if self.blob is None else hashlib.sha256(self.blob).hexdigest()
+
+
+class DocumentStore(Protocol):
+    async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
+        """Durable on return. An id that exists keeps what it has: documents never change."""
+        ...
+
+    async def get(self, tenant: str, collection: str, ids: Sequence[str]) -> dict[str, Document]:
+        """Those that exist, by id."""
+        ...
+
+    async def find(
+        self, tenant: str, collection: str, where: Mapping[str, str], *, after: str | None = None, limit: int = 100
+    ) -> list[Document]:
+        """Documents whose top-level fields equal `where`, by id, from the one after `after`."""
+        ...
+
+    async def delete(self, tenant: str, collection: str, ids: Sequence[str]) -> None: ...
+
+    async def ids_before(self, tenant: str, collection: str, before: datetime, *, limit: int = 1000) -> list[str]:
+        """Ids of documents written before that instant, for the sweeper that removes what nothing points to."""
+        ...
+
+
+def check_body(body: Mapping[str, Any], where: str = "") -> None:
+    """Raises ValueError for what not every implementation can keep: dotted or `$` keys, NaN and infinities."""
+    for key, value in body.items():
+        if "." in key or key.startswith("$"):
+            raise ValueError(f"a document's key may not hold a dot or begin with $: {where}{key!r}")
+        _check_value(value, f"{where}{key}/")
+
+
+def _check_value(value: Any, where: str) -> None:
+    if isinstance(value, Mapping):
+        check_body(value, where)  # pyright: ignore[reportUnknownArgumentType]
+    elif isinstance(value, list | tuple):
+        for item in value:  # pyright: ignore[reportUnknownVariableType]
+            _check_value(item, where)
+    elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        raise ValueError(f"a document may not hold {value}: {where}")
+
+
+class JsonbDocuments:
+    """The embedded implementation: a table in the service's own schema, walled off by tenant like any other. It has
+    its own transactions, so that a document behaves the same here as in another database."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def _begin(self, tenant: str) -> Any:
+        return self._sessions.begin([tenant], now=datetime.min)
+
+    async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
+        if not documents:
+            return
+        for each in documents:
+            check_body(each.body)
+        rows = [
+            {"tenant": tenant, "collection": collection, "id": each.id, "body": dict(each.body), "blob": each.blob,
+             "sha256": each.sha256}
+            for each in documents
+        ]  # fmt: skip
+        async with self._begin(tenant) as session:
+            await session.execute(insert(document).on_conflict_do_nothing(), rows)
+
+    async def get(self, tenant: str, collection: str, ids: Sequence[str]) -> dict[str, Document]:
+        async with self._begin(tenant) as session:
+            found = await self._select(session, tenant, collection, document.c.id.in_(list(ids)))
+        return {each.id: each for each in found}
+
+    async def find(
+        self, tenant: str, collection: str, where: Mapping[str, str], *, after: str | None = None, limit: int = 100
+    ) -> list[Document]:
+        condition = and_(*(document.c.body[name].astext == value for name, value in where.items()))
+        if after is not None:
+            condition = and_(condition, document.c.id > after)
+        async with self._begin(tenant) as session:
+            return await self._select(session, tenant, collection, condition, limit)
+
+    async def _select(
+        self, session: Session, tenant: str, collection: str, condition: Any, limit: int | None = None
+    ) -> list[Document]:
+        statement = (
+            select(document.c.id, document.c.body, document.c.blob)
+            .where(document.c.tenant == tenant, document.c.collection == collection, condition)
+            .order_by(document.c.id)
+            .limit(limit)
+        )
+        return [Document(**row) for row in await session.rows(statement)]
+
+    async def delete(self, tenant: str, collection: str, ids: Sequence[str]) -> None:
+        async with self._begin(tenant) as session:
+            await session.execute(
+                delete(document).where(
+                    document.c.tenant == tenant, document.c.collection == collection, document.c.id.in_(list(ids))
+                )
+            )
+
+    async def ids_before(self, tenant: str, collection: str, before: datetime, *, limit: int = 1000) -> list[str]:
+        async with self._begin(tenant) as session:
+            found = await session.execute(
+                select(cast(document.c.id, Text))
+                .where(document.c.tenant == tenant, document.c.collection == collection)
+                .where(document.c.created_at < sql.cast(before, document.c.created_at.type))
+                .order_by(document.c.id)
+                .limit(limit)
+            )
+            return list(found.scalars())

@@ -1,0 +1,43 @@
+"""One engine a service: its own role, its own schema first on the search path."""
+
+from typing import Any
+
+from sqlalchemy import MetaData, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+NAMING = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def metadata() -> MetaData:
+    """The tables of one service. They carry no schema: the role's search path says where they live."""
+    return MetaData(naming_convention=NAMING)
+
+
+def schema_name(service: str) -> str:
+    return service.replace("-", "_")
+
+
+def create_engine(url: str, *, schema: str, pool_size: int = 4, max_overflow: int = 6) -> AsyncEngine:
+    """An async engine on psycopg 3. `url` is `postgresql+psycopg://…`."""
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_recycle=1800,
+        pool_pre_ping=True,
+        connect_args={"options": f"-c search_path={schema} -c timezone=UTC", "prepare_threshold": 3},
+    )
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def forget_broken_connections(context: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+        # After PostgreSQL was restarted every pooled connection is dead, not only the one that noticed.
+        if context.is_disconnect:
+            context.invalidate_pool_on_disconnect = True
+
+    return engine

@@ -1,0 +1,177 @@
+"""One session per unit of work: one transaction, under row-level security, with an out-tray of events.
+
+Only the doors open and commit sessions. Actions use them and never commit.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from contracts import TOPICS, Attributes, Event, partition_of
+from sqlalchemy import Executable, Result, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from storage.tables import due_item, outbox
+
+
+@dataclass
+class Session:
+    """A unit of work in one transaction.
+
+    `now` is the door's time: the wall clock for HTTP, the event's time for events, the simulated tenant's own clock
+    where it has one. `tenants` are those whose rows can be seen. `cause` is the event that is being handled, if any.
+    """
+
+    connection: AsyncConnection
+    service: str
+    tenants: tuple[str, ...]
+    now: datetime
+    partitions: int | None = None
+    cause: Attributes | None = None
+    notify: bool = True
+    recorded: int = 0
+    _outgoing: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    @property
+    def tenant(self) -> str:
+        """The one tenant of this unit of work. Raises ValueError when it has several."""
+        (tenant,) = self.tenants
+        return tenant
+
+    async def execute(self, statement: Executable | str, parameters: Any = None) -> Result[Any]:
+        """Runs a Core statement or SQL text with `:name` parameters."""
+        return await self.connection.execute(text(statement) if isinstance(statement, str) else statement, parameters)
+
+    async def rows(self, statement: Executable | str, parameters: Any = None) -> list[dict[str, Any]]:
+        return [dict(row) for row in (await self.execute(statement, parameters)).mappings()]
+
+    async def row(self, statement: Executable | str, parameters: Any = None) -> dict[str, Any] | None:
+        """The first row, or None."""
+        row = (await self.execute(statement, parameters)).mappings().first()
+        return None if row is None else dict(row)
+
+    async def scalar(self, statement: Executable | str, parameters: Any = None) -> Any:
+        return (await self.execute(statement, parameters)).scalar()
+
+    async def narrow(self, tenants: Iterable[str]) -> None:
+        """Sees these tenants' rows only, from here on."""
+        self.tenants = tuple(sorted(set(tenants)))
+        await self.execute("SELECT set_config('uplift.tenants', :tenants, true)", {"tenants": ",".join(self.tenants)})
+
+    async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """COPY into a temporary stage table (PostgreSQL refuses COPY into a table under row-level security)."""
+        raw = (await self.connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        async with raw.cursor() as cursor:
+            async with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+                for row in rows:
+                    await copy.write_row(row)
+
+    def emit(self, body: Event, *, tenant: str | None = None, cause: Attributes | None = None) -> UUID:
+        """Puts an event into the out-tray. It is published after the commit, until delivered. Returns its id."""
+        tenant = tenant or self.tenant
+        attributes = Attributes.fresh(
+            body.type, source=self.service, tenant=tenant, time=self.now, cause=cause or self.cause
+        )
+        self._put(body.to_topic(), body.key(tenant), attributes, body.model_dump_json().encode())
+        return attributes.id
+
+    def emit_tombstone(self, body: Event, *, tenant: str | None = None) -> None:
+        """Forgets the key of `body` in its compacted topic."""
+        tenant = tenant or self.tenant
+        attributes = Attributes.fresh(body.type, source=self.service, tenant=tenant, time=self.now, cause=self.cause)
+        self._put(body.to_topic(), body.key(tenant), attributes, None)
+
+    def _put(self, topic: str, key: str, attributes: Attributes, value: bytes | None) -> None:
+        declared = TOPICS[topic]
+        if declared.writer != self.service:
+            raise ValueError(f"{self.service} may not write to {topic}: its one writer is {declared.writer}")
+        partitions = min(self.partitions or declared.partitions, declared.partitions)
+        self._outgoing.append(
+            {
+                "topic": topic,
+                "partition": partition_of(key, partitions),
+                "key": key,
+                "headers": attributes.headers(),
+                "value": value,
+            }
+        )
+
+    async def flush(self) -> None:
+        """Writes the out-tray to the outbox. The doors call it as the last thing before the commit, so that the
+        outbox's order follows the order in which transactions got their locks."""
+        if not self._outgoing:
+            return
+        if len(self._outgoing) == 1:
+            await self.connection.execute(insert(outbox), self._outgoing)
+        else:
+            # One statement with arrays: a hundred events cost one round trip.
+            columns = {name: [row[name] for row in self._outgoing] for name in ("topic", "partition", "key", "value")}
+            headers = [json.dumps(row["headers"]) for row in self._outgoing]
+            await self.execute(
+                "INSERT INTO outbox (topic, partition, key, headers, value) "
+                "SELECT t, p, k, h::jsonb, v FROM unnest(cast(:topic AS text[]), cast(:partition AS int[]), "
+                "cast(:key AS text[]), cast(:headers AS text[]), cast(:value AS bytea[])) "
+                "WITH ORDINALITY AS o(t, p, k, h, v, n) ORDER BY n",
+                {**columns, "headers": headers},
+            )
+        self.recorded += len(self._outgoing)
+        self._outgoing.clear()
+        if self.notify:
+            await self.execute("SELECT pg_notify('uplift_outbox', :service)", {"service": self.service})
+
+    async def schedule(self, kind: str, ref: str, at: datetime, body: Mapping[str, Any] | None = None) -> None:
+        """The clock calls the service's handler of `kind` at `at`. The same kind and ref again: moved."""
+        values = {"tenant": self.tenant, "kind": kind, "ref": ref, "at": at, "body": dict(body or {}), "attempts": 0}
+        changed = {name: values[name] for name in ("at", "body", "attempts")}
+        await self.connection.execute(
+            insert(due_item)
+            .values(values)
+            .on_conflict_do_update(index_elements=["tenant", "kind", "ref"], set_=changed)
+        )
+
+    async def unschedule(self, kind: str, ref: str) -> None:
+        await self.execute(
+            due_item.delete().where(due_item.c.tenant == self.tenant, due_item.c.kind == kind, due_item.c.ref == ref)
+        )
+
+
+class Sessions:
+    """Opens units of work of one service.
+
+    With a `wake`, a relay in this process is told of new events by it; without, other processes' relays by NOTIFY,
+    which makes commits wait for one another.
+    """
+
+    def __init__(self, engine: AsyncEngine, service: str, *, partitions: int | None = None) -> None:
+        self.engine = engine
+        self.service = service
+        self.partitions = partitions
+        self.wake: asyncio.Event | None = None
+
+    @asynccontextmanager
+    async def begin(
+        self, tenants: Iterable[str], *, now: datetime, cause: Attributes | None = None
+    ) -> AsyncIterator[Session]:
+        """One transaction that sees `tenants`: committed on a clean exit, rolled back on an exception."""
+        async with self.engine.begin() as connection:
+            session = Session(
+                connection, self.service, (), now, partitions=self.partitions, cause=cause, notify=self.wake is None
+            )
+            await session.narrow(tenants)
+            yield session
+            await session.flush()
+        if session.recorded and self.wake is not None:
+            self.wake.set()
+
+    @asynccontextmanager
+    async def across(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees no tenant's rows, only the tables that are exempt: outbox, offsets, due items."""
+        async with self.engine.begin() as connection:
+            yield connection

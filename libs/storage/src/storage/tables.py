@@ -1,0 +1,173 @@
+"""The tables every service has beside its own, and what a migration needs to make a tenant's table safe."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy import func as sql
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+# Read across tenants by the relay, the consumer loop and the clock, and so without row-level security.
+EXEMPT = frozenset({"outbox", "consumer_offset", "due_item", "tenant_clock", "alembic_version"})
+
+TENANT_POLICY = (
+    "tenant = ANY((SELECT string_to_array(current_setting('uplift.tenants', true), ','))::text[])"  # once a statement
+)
+
+own = MetaData()
+
+outbox = Table(
+    "outbox",
+    own,
+    Column("seq", BigInteger, Identity(always=True), primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("value", LargeBinary, nullable=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=sql.clock_timestamp()),
+    Index("ix_outbox_partition_seq", "partition", "seq"),
+)
+
+consumer_offset = Table(
+    "consumer_offset",
+    own,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next", BigInteger, nullable=False),
+)
+
+dead_letter = Table(
+    "dead_letter",
+    own,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("value", LargeBinary, nullable=True),
+    Column("error", Text, nullable=False),
+    Column("traceback", Text, nullable=False),
+    Column("buried_at", DateTime(timezone=True), nullable=False, server_default=sql.now()),
+    Column("replayed_at", DateTime(timezone=True), nullable=True),
+    Index("uq_dead_letter_place", "topic", "partition", "offset", unique=True),
+)
+
+idempotent_response = Table(
+    "idempotent_response",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("caller", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request_hash", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+
+due_item = Table(
+    "due_item",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("ref", Text, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Index("ix_due_item_at", "at"),
+)
+
+tenant_clock = Table(
+    "tenant_clock",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("now", DateTime(timezone=True), nullable=False),
+)
+
+document = Table(
+    "document",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("collection", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("body", JSONB, nullable=False),
+    Column("blob", LargeBinary, nullable=True),
+    Column("sha256", Text, nullable=True),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=sql.clock_timestamp()),
+)
+
+directory_tenant = Table(
+    "directory_tenant",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("body", JSONB, nullable=False),
+)
+
+directory_org_unit = Table(
+    "directory_org_unit",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("slug", Text, nullable=False),
+    Column("path", ARRAY(Uuid), nullable=False),
+    Column("body", JSONB, nullable=False),
+    Index("ix_directory_org_unit_slug", "tenant", "slug"),
+)
+
+directory_person = Table(
+    "directory_person",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("slug", Text, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Index("ix_directory_person_slug", "tenant", "slug"),
+)
+
+directory_login = Table(
+    "directory_login",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("iss", Text, primary_key=True),
+    Column("sub", Text, primary_key=True),
+    Column("person_id", Uuid, nullable=False),
+    Index("ix_directory_login_person", "tenant", "person_id"),
+)
+
+directory_external_id = Table(
+    "directory_external_id",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("external_id", Text, primary_key=True),
+    Column("person_id", Uuid, primary_key=True),
+    Column("valid_from", Date, primary_key=True),
+    Column("valid_to", Date, nullable=False),
+    Index("ix_directory_external_id_person", "tenant", "person_id"),
+)
+
+directory_membership = Table(
+    "directory_membership",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("person_id", Uuid, primary_key=True),
+    Column("org_unit_id", Uuid, primary_key=True),
+    Column("valid_from", Date, primary_key=True),
+    Column("valid_to", Date, nullable=False),
+    Index("ix_directory_membership_org_unit", "tenant", "org_unit_id"),
+)

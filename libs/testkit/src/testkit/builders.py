@@ -1,0 +1,77 @@
+"""Builders of directory state. Ids are derived from slugs, so that a test can name things before it makes them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from contracts import derived_id
+from contracts.directory import (
+    ExternalId,
+    Login,
+    Membership,
+    OrgUnitChanged,
+    PersonAttribute,
+    PersonChanged,
+    RoleGrant,
+    TenantChanged,
+)
+
+from testkit.tokens import ISSUER
+
+
+def person_id(slug: str) -> UUID:
+    return derived_id("test person", slug)
+
+
+def unit_id(slug: str) -> UUID:
+    return derived_id("test unit", slug)
+
+
+def tenant(slug: str, **fields: Any) -> TenantChanged:
+    return TenantChanged(slug=slug, name=slug.title(), **fields)
+
+
+def org_unit(slug: str, *, parent: str | Sequence[str] = (), kind: str = "team", **fields: Any) -> OrgUnitChanged:
+    """`parent`: the slugs above it, from the root."""
+    above = [parent] if isinstance(parent, str) else list(parent)
+    path = [unit_id(each) for each in [*above, slug]]
+    return OrgUnitChanged(
+        id=unit_id(slug),
+        slug=slug,
+        name=slug.title(),
+        kind=kind,
+        parent_id=path[-2] if above else None,
+        path=path,
+        **fields,
+    )
+
+
+def person(
+    slug: str,
+    *,
+    roles: Sequence[str | tuple[str, str]] = ("agent",),
+    team: str | None = None,
+    external: Mapping[str, str] | None = None,
+    attributes: Mapping[str, str] | None = None,
+    since: date | None = None,
+    **fields: Any,
+) -> PersonChanged:
+    """`roles`: names, or (name, org unit slug). `external`: id by source. The login's sub is the slug."""
+    pairs = [(each, None) if isinstance(each, str) else each for each in roles]
+    return PersonChanged(
+        id=person_id(slug),
+        slug=slug,
+        display_name=fields.pop("display_name", slug.title()),
+        logins=[Login(iss=ISSUER, sub=slug)],
+        external_ids=[ExternalId(source=source, external_id=each) for source, each in (external or {}).items()],
+        memberships=[Membership(org_unit_id=unit_id(team), valid_from=since)] if team else [],
+        attributes=[PersonAttribute(name=name, value=value) for name, value in (attributes or {}).items()],
+        roles=[RoleGrant(role=role, org_unit_id=unit_id(unit) if unit else None) for role, unit in pairs],  # pyright: ignore[reportArgumentType]
+        **fields,
+    )
+
+
+def at(text: str) -> datetime:
+    """An instant, e.g. `2026-03-02T08:00Z`."""
+    return datetime.fromisoformat(text)

@@ -1,0 +1,174 @@
+"""One service with its three doors, on a real PostgreSQL, without a process around it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import httpx
+from contracts import Attributes, Event, derived_id, type_registry
+from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
+from fastapi import FastAPI
+from messaging.broker import Message, TopicPartition
+from messaging.consumer import Step
+from servicekit.event_door import received_of
+from servicekit.kit import Kit, Service
+from servicekit.wiring import Running, service_app, wire
+from sqlalchemy import text
+
+from testkit.postgres import Cluster
+from testkit.tokens import TestIssuer
+
+E = TypeVar("E", bound=Event)
+
+_START = datetime(2026, 3, 2, 8, tzinfo=UTC)
+
+
+class Harness:
+    """`deliver` is the event door, `as_` the HTTP door, `tick` the time door; `events` reads the out-tray.
+
+    Nothing relays: what the service emits stays in its outbox, where the test can see it.
+    """
+
+    def __init__(self, running: Running, issuer: TestIssuer) -> None:
+        self.running = running
+        self.issuer = issuer
+        self.now = _START
+        self._offsets: dict[str, int] = {}
+        self._root = FastAPI()
+        self._root.mount(running.service.prefix, service_app(running))
+        self._clients: list[httpx.AsyncClient] = []
+
+    @property
+    def kit(self) -> Kit:
+        return self.running.kit
+
+    async def directory(
+        self,
+        tenant: str,
+        *,
+        people: Sequence[PersonChanged] = (),
+        org_units: Sequence[OrgUnitChanged] = (),
+        of_tenant: TenantChanged | None = None,
+    ) -> None:
+        """Tells the service's copy of the directory."""
+        whole = [of_tenant or TenantChanged(slug=tenant, name=tenant.title()), *org_units, *people]
+        await self.deliver(*whole, tenant=tenant)
+
+    async def deliver(
+        self,
+        *bodies: Event,
+        tenant: str,
+        at: datetime | None = None,
+        topic: str | None = None,
+        twice: bool = True,
+        ids: Sequence[Any] | None = None,
+    ) -> None:
+        """Through the event door, in one batch a topic; and again in a second one, as a relay that died would.
+
+        `ids` fixes the events' ids; by default each delivery makes new ones, the same for both times."""
+        by_topic: dict[str, list[Message]] = {}
+        for number, body in enumerate(bodies):
+            message = self.message(body, tenant=tenant, at=at, topic=topic, event_id=ids[number] if ids else None)
+            by_topic.setdefault(message.topic, []).append(message)
+        for name, messages in by_topic.items():
+            door = self.running.doors.get(name)
+            if door is None:
+                raise AssertionError(f"{self.running.service.name} does not read {name}")
+            source = TopicPartition(name, 0)
+            expected = await door.next_offset("test", source)
+            await door.apply(messages, Step("test", source, expected, messages[-1].offset + 1))
+            if twice:
+                tenants = {message.headers["ce_tenant"] for message in messages}
+                async with self.kit.sessions.begin(tenants, now=at or self.now) as session:
+                    await door.handle(session, [received_of(message) for message in messages])
+
+    def message(
+        self, body: Event, *, tenant: str, at: datetime | None = None, topic: str | None = None, event_id: Any = None
+    ) -> Message:
+        attributes = Attributes.fresh(body.type, source="test", tenant=tenant, time=at or self.now)
+        if event_id is not None:
+            attributes = attributes.model_copy(update={"id": event_id})
+        name = topic or body.to_topic()
+        offset = self._offsets.get(name, 0)
+        self._offsets[name] = offset + 1
+        return Message(
+            name, 0, offset, body.key(tenant), body.model_dump_json().encode(), attributes.headers(), attributes.time
+        )
+
+    async def emitted(self) -> list[tuple[Attributes, Event]]:
+        """Everything in the out-tray, oldest first."""
+        async with self.kit.sessions.across() as connection:
+            rows = (await connection.execute(text("SELECT headers, value FROM outbox ORDER BY seq"))).mappings().all()
+        pairs = [(Attributes.from_headers(row["headers"]), row["value"]) for row in rows]
+        return [
+            (attributes, type_registry[attributes.type].model_validate_json(value))
+            for attributes, value in pairs
+            if value
+        ]
+
+    async def events(self, kind: type[E], tenant: str | None = None) -> list[E]:
+        """Bodies of one type in the out-tray, oldest first."""
+        return [
+            body
+            for attributes, body in await self.emitted()
+            if isinstance(body, kind) and tenant in (None, attributes.tenant)
+        ]
+
+    async def forget_events(self) -> None:
+        async with self.kit.sessions.across() as connection:
+            await connection.execute(text("DELETE FROM outbox"))
+
+    def as_(self, who: str, tenant: str) -> httpx.AsyncClient:
+        """An HTTP client with this person's token (the login's sub), based at the service's prefix."""
+        return self.client(self.issuer.token(who, tenant))
+
+    def client(self, token: str | None) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self._root),
+            base_url=f"http://test{self.running.service.prefix}",
+            headers={"authorization": f"Bearer {token}"} if token else {},
+        )
+        self._clients.append(client)
+        return client
+
+    async def tick(self, now: datetime) -> int:
+        """The time door, until nothing is due any more. Returns how many items were handled."""
+        handled = 0
+        while count := await self.running.clock.tick(now):
+            handled += count
+        return handled
+
+    async def rows(self, tenant: str, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+        async with self.kit.sessions.begin([tenant], now=self.now) as session:
+            return await session.rows(statement, parameters)
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+        await self.kit.http.aclose()
+        await self.kit.sessions.engine.dispose()
+
+
+@asynccontextmanager
+async def harness(service: Service, cluster: Cluster, issuer: TestIssuer, **settings: Any) -> AsyncIterator[Harness]:
+    """A service on a database of its own."""
+    with cluster.database([service]) as database:
+        running = wire(
+            service,
+            cluster.settings(database, **settings),
+            http=httpx.AsyncClient(timeout=5),
+            verifier=issuer.verifier(),
+            stopping=asyncio.Event(),
+        )
+        made = Harness(running, issuer)
+        try:
+            yield made
+        finally:
+            await made.close()
+
+
+def stable_ids(*names: str) -> list[Any]:
+    """Event ids by name, for `deliver(ids=…)`."""
+    return [derived_id("test event", name) for name in names]

@@ -1,0 +1,56 @@
+"""The pytest plugin: real parts for tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from servicekit.kit import Service
+
+from testkit.harness import Harness, harness
+from testkit.postgres import Cluster, started_cluster
+from testkit.tokens import TestIssuer
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One real PostgreSQL for this test process."""
+    with started_cluster() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def issuer() -> TestIssuer:
+    return TestIssuer()
+
+
+@pytest.fixture
+def empty_database(cluster: Cluster) -> Iterator[str]:
+    """The name of an empty database of one's own."""
+    with cluster.database() as name:
+        yield name
+
+
+@pytest_asyncio.fixture
+async def harness_for(cluster: Cluster, issuer: TestIssuer) -> AsyncIterator[Callable[..., Awaitable[Harness]]]:
+    """`await harness_for(service)`: that service on a database of its own, until the test ends."""
+    async with AsyncExitStack() as stack:
+
+        async def make(service: Service, **settings: Any) -> Harness:
+            return await stack.enter_async_context(harness(service, cluster, issuer, **settings))
+
+        yield make
+
+
+async def eventually(condition: Callable[[], Awaitable[Any]], *, seconds: float = 10) -> Any:
+    """The condition's first true value. Raises AssertionError after `seconds` without one."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        value = await condition()
+        if value:
+            return value
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"did not come true within {seconds} s; last seen: {value!r}")
+        await asyncio.sleep(0.02)
