@@ -5,7 +5,7 @@ from storage.engine import create_engine, metadata, schema_name
 from storage.migrate import Migrations, create_own_tables, create_tables, migrate, prepare_schema, wall_off
 from storage.offsets import OffsetMoved, move_offset, next_offset
 from storage.outbox import Outbox
-from storage.session import Session, Sessions
+from storage.session import Session, Sessions, is_tenant
 
 __all__ = [
     "Document",
@@ -19,6 +19,7 @@ __all__ = [
     "create_engine",
     "create_own_tables",
     "create_tables",
+    "is_tenant",
     "metadata",
     "migrate",
     "move_offset",

@@ -1,17 +1,20 @@
 """Documents: what is large, nested and shaped by others. Immutable, addressed by id, written before the SQL commit."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Text, and_, cast, delete, select
+from sqlalchemy import Text, and_, cast, delete, select, true
 from sqlalchemy import func as sql
 from sqlalchemy.dialects.postgresql import insert
 
 from storage.session import Session, Sessions
 from storage.tables import document
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,12 @@ class DocumentStore(Protocol):
 
 
 def check_body(body: Mapping[str, Any], where: str = "") -> None:
-    """Raises ValueError for what not every implementation can keep: dotted or `$` keys, NaN and infinities."""
+    """Raises ValueError for what not every implementation can keep: dotted or `$` keys, NaN and infinities, integers
+    beyond 64 bits, NUL and half surrogate pairs in text."""
     for key, value in body.items():
         if "." in key or key.startswith("$"):
             raise ValueError(f"a document's key may not hold a dot or begin with $: {where}{key!r}")
+        _check_value(key, where)
         _check_value(value, f"{where}{key}/")
 
 
@@ -65,6 +70,10 @@ def _check_value(value: Any, where: str) -> None:
             _check_value(item, where)
     elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         raise ValueError(f"a document may not hold {value}: {where}")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"a document may not hold an integer beyond 64 bits: {where}")
+    elif isinstance(value, str) and ("\x00" in value or _SURROGATE.search(value)):
+        raise ValueError(f"a document may not hold NUL or half a surrogate pair: {where}")
 
 
 class JsonbDocuments:
@@ -98,7 +107,7 @@ class JsonbDocuments:
     async def find(
         self, tenant: str, collection: str, where: Mapping[str, str], *, after: str | None = None, limit: int = 100
     ) -> list[Document]:
-        condition = and_(*(document.c.body[name].astext == value for name, value in where.items()))
+        condition = and_(true(), *(document.c.body[name].astext == value for name, value in where.items()))
         if after is not None:
             condition = and_(condition, document.c.id > after)
         async with self._begin(tenant) as session:

@@ -40,14 +40,16 @@ class Migrations:
 def prepare_schema(admin_url: str, service: str, *, role: str, password: str | None = None) -> None:
     """Creates the service's role and schema when they are missing. Runs as the database's administrator."""
     schema = schema_name(service)
-    with create_engine(admin_url, isolation_level="AUTOCOMMIT").connect() as connection:
+    engine = create_engine(admin_url)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('prepare schemas'))"))
         if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}):
             connection.execute(text(f'CREATE ROLE "{role}" LOGIN NOSUPERUSER NOBYPASSRLS'))
         if password:
             quoted = password.replace("'", "''")
             connection.execute(text(f"ALTER ROLE \"{role}\" PASSWORD '{quoted}'"))
         connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION "{role}"'))
-    connection.engine.dispose()
+    engine.dispose()
 
 
 def current(connection: Connection) -> str | None:

@@ -20,6 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from storage.tables import due_item, outbox
 
 
+def is_tenant(name: str) -> bool:
+    """Whether this can name one tenant. A comma would name two under row-level security."""
+    return bool(name) and "," not in name and name.isprintable()
+
+
 @dataclass
 class Session:
     """A unit of work in one transaction.
@@ -60,8 +65,10 @@ class Session:
         return (await self.execute(statement, parameters)).scalar()
 
     async def narrow(self, tenants: Iterable[str]) -> None:
-        """Sees these tenants' rows only, from here on."""
+        """Sees these tenants' rows only, from here on. Raises ValueError for what cannot name a tenant."""
         self.tenants = tuple(sorted(set(tenants)))
+        if not all(map(is_tenant, self.tenants)):
+            raise ValueError(f"not names of tenants: {self.tenants}")
         await self.execute("SELECT set_config('uplift.tenants', :tenants, true)", {"tenants": ",".join(self.tenants)})
 
     async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

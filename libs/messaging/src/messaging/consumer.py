@@ -1,0 +1,309 @@
+"""The consumer loop: every message of a topic takes effect exactly once, or is buried with its error.
+
+The loop knows brokers and offsets, not storage: an `Effects` does the work and moves the stored offset, both in one
+transaction, and refuses when the offset is not where the batch began.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+from messaging.broker import Batch, Broker, Message, Reader, TopicPartition
+from messaging.retry import Backoff, is_transient, pause
+
+log = logging.getLogger(__name__)
+
+FETCH_WAIT_SECONDS = 1.0
+STALLED_WAIT_SECONDS = 0.25
+
+
+class Fenced(Exception):
+    """The stored offset is not where the step begins: somebody else has moved it. Nothing has been stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How one transaction moves the stored offset of a group: from `expected` to `next`."""
+
+    group: str
+    source: TopicPartition
+    expected: int
+    next: int
+
+
+class Effects(Protocol):
+    async def next_offset(self, group: str, source: TopicPartition) -> int:
+        """The stored offset: where the group goes on. 0 when it has never read the partition."""
+        ...
+
+    async def apply(self, messages: Sequence[Message], step: Step) -> None:
+        """Handles all messages and makes the step, in one transaction. Raises Fenced when the stored offset is not
+        `step.expected`. The step may stand still (`expected == next`) and is checked all the same."""
+        ...
+
+    async def bury(self, message: Message, error: Exception, step: Step) -> None:
+        """Writes the message whole, with its error, to the dead letters and makes the step, in one transaction. Raises
+        Fenced like `apply`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a consumer stops rather than file a whole topic away: when more than `ratio` of the last `window` messages,
+    and at least `least` of them, would be buried."""
+
+    window: int = 100
+    ratio: float = 0.5
+    least: int = 20
+
+
+@dataclass(slots=True)
+class ConsumerStatus:
+    """How a consumer is doing, for readiness and metrics."""
+
+    state: Literal["idle", "running", "stopped", "failed"] = "idle"
+    error: str | None = None
+    """Why it has failed: it stands still until somebody starts it again."""
+    retrying: str | None = None
+    """Why it is trying something again at the moment."""
+    handled: int = 0
+    buried: int = 0
+    last_progress: datetime | None = None
+    assigned: frozenset[TopicPartition] = frozenset()
+    behind: dict[TopicPartition, datetime] = field(default_factory=dict[TopicPartition, datetime])
+    """By partition that lies behind: when the broker took in the message that it stands at."""
+
+    def lag_seconds(self, now: datetime) -> float:
+        """Age of the oldest message known to wait; 0 when none does."""
+        return max([(now - at).total_seconds() for at in self.behind.values()] + [0.0])
+
+
+async def consume(
+    broker: Broker,
+    group: str,
+    topic: str,
+    effects: Effects,
+    *,
+    stopping: asyncio.Event,
+    status: ConsumerStatus,
+    max_messages: int = 500,
+    limits: Limits = Limits(),
+    deliver_twice: bool = False,
+) -> None:
+    """Reads a topic until `stopping` is set; the batch at hand is finished. Returns early only when a limit is reached, with
+    `status.error` set. A failure that may pass is tried again, later and later, while other partitions go
+    on; any other is narrowed down to the message that causes it, and that is buried.
+
+    `deliver_twice` is for tests: each batch is applied again, after it has taken effect, with a step that stands still.
+    An effect without a natural key then happens twice; one that refuses its own repetition fails the consumer.
+    """
+    status.state, status.error = "running", None
+    try:
+        await _Consumer(broker, group, topic, effects, stopping, status, max_messages, limits, deliver_twice).run()
+    except _GiveUp as error:
+        status.state, status.error = "failed", str(error)
+        log.error("%s stops reading %s: %s", group, topic, error)
+    finally:
+        if status.state == "running":
+            status.state = "stopped"
+        status.assigned = frozenset()
+
+
+class _GiveUp(Exception):
+    """The consumer must not go on without a person looking at it."""
+
+
+@dataclass(slots=True)
+class _Consumer:
+    broker: Broker
+    group: str
+    topic: str
+    effects: Effects
+    stopping: asyncio.Event
+    status: ConsumerStatus
+    max_messages: int
+    limits: Limits
+    deliver_twice: bool
+    # A partition is in one of the two: it stands at its stored offset, or waits until a time to read that again.
+    next: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
+    due: dict[TopicPartition, float] = field(default_factory=dict[TopicPartition, float])
+    backoffs: dict[TopicPartition, Backoff] = field(default_factory=dict[TopicPartition, Backoff])
+    recent: deque[bool] = field(default_factory=deque[bool])
+    """Whether each of the last messages was buried."""
+
+    async def run(self) -> None:
+        self.recent = deque(maxlen=self.limits.window)
+        backoff = Backoff()
+        while not self.stopping.is_set():
+            try:
+                async with self.broker.join(self.group, [self.topic]) as reader:
+                    while not self.stopping.is_set():
+                        await self._round(reader)
+                        backoff.reset()
+            except _GiveUp:
+                raise
+            except Exception as error:
+                self._say(error)
+                self._keep(set())
+                await pause(backoff.next(), self.stopping)
+
+    async def _round(self, reader: Reader) -> None:
+        await self._take_up(reader)
+        batches = await self._fetch(reader)
+        self._measure(batches)
+        placed = [batch for batch in batches if batch.source in self.next]
+        for batch in placed:
+            if self.stopping.is_set():
+                return
+            await self._handle(reader, batch)
+        if batches and not placed:
+            # Only stalled partitions have news: reading on from them is no use before they are due.
+            await pause(STALLED_WAIT_SECONDS, self.stopping)
+
+    # Where to read
+
+    async def _take_up(self, reader: Reader) -> None:
+        assigned = reader.assignment()
+        self._keep(assigned)
+        now = _monotonic()
+        for source in assigned:
+            if source not in self.next and self.due.get(source, now) <= now:
+                try:
+                    offset = await self.effects.next_offset(self.group, source)
+                except Exception as error:
+                    self._stall(source, error)
+                    continue
+                await reader.seek(source, offset)
+                self.next[source] = offset
+                self.due.pop(source, None)
+
+    def _keep(self, assigned: set[TopicPartition]) -> None:
+        for known in (self.next, self.due, self.backoffs, self.status.behind):
+            for source in known.keys() - assigned:
+                del known[source]
+        self.status.assigned = frozenset(assigned)
+
+    def _stall(self, source: TopicPartition, error: Exception) -> None:
+        """Whether a batch was stored is not certain when the connection broke during the commit: when the partition is
+        due again, the stored offset tells."""
+        self._say(error)
+        self.next.pop(source, None)
+        self.due[source] = _monotonic() + self.backoffs.setdefault(source, Backoff()).next()
+
+    async def _fetch(self, reader: Reader) -> list[Batch]:
+        wait = min([FETCH_WAIT_SECONDS, *(max(due - _monotonic(), 0.01) for due in self.due.values())])
+        fetching = asyncio.ensure_future(reader.fetch(max_messages=self.max_messages, wait_seconds=wait))
+        stopping = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait((fetching, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return await fetching if fetching.done() else []
+        finally:
+            fetching.cancel()
+            stopping.cancel()
+            await asyncio.gather(fetching, stopping, return_exceptions=True)
+
+    # What to do with it
+
+    async def _handle(self, reader: Reader, batch: Batch) -> None:
+        source = batch.source
+        try:
+            await self._apply_or_bury(batch)
+        except _GiveUp:
+            raise
+        except Fenced:
+            log.info("%s: the offset of %s was moved by somebody else", self.group, source)
+            del self.next[source]
+        except Exception as error:
+            self._stall(source, error)
+        else:
+            self.backoffs.pop(source, None)
+            if not self.due:
+                self.status.retrying = None
+            await reader.committed(source, batch.next_offset)
+
+    async def _apply_or_bury(self, batch: Batch) -> None:
+        try:
+            return await self._apply(batch.source, batch.messages, batch.next_offset)
+        except Exception as error:
+            if not _is_poison(error):
+                raise
+            log.warning(
+                "%s: a batch of %s failed, trying message by message",
+                self.group,
+                batch.source,
+                exc_info=True,
+            )
+        for message, following in zip(batch.messages, [*batch.messages[1:], None], strict=True):
+            next_offset = following.offset if following else batch.next_offset
+            try:
+                await self._apply(batch.source, [message], next_offset)
+            except Exception as error:
+                if not _is_poison(error):
+                    raise
+                await self._bury(message, error, next_offset)
+
+    async def _apply(self, source: TopicPartition, messages: Sequence[Message], next_offset: int) -> None:
+        step = Step(self.group, source, self.next[source], next_offset)
+        await self.effects.apply(messages, step)
+        self.recent.extend([False] * len(messages))
+        self.status.handled += len(messages)
+        self._advance(step, messages[-1].at if messages else None)
+        if self.deliver_twice:
+            try:
+                await self.effects.apply(messages, replace(step, expected=step.next))
+            except Exception as error:
+                if _is_poison(error):
+                    raise _GiveUp(f"Delivered twice, {_words(error)}") from error
+                raise
+
+    async def _bury(self, message: Message, error: Exception, next_offset: int) -> None:
+        source = TopicPartition(message.topic, message.partition)
+        buried = sum(self.recent) + 1
+        if buried >= self.limits.least and buried > self.limits.ratio * (len(self.recent) + 1):
+            raise _GiveUp(
+                f"{buried} of the last {len(self.recent) + 1} messages failed, the last one (offset {message.offset} of"
+                f" {source.topic}/{source.partition}) with {_words(error)}"
+            ) from error
+        step = Step(self.group, source, self.next[source], next_offset)
+        await self.effects.bury(message, error, step)
+        log.error("%s: buried offset %s of %s", self.group, message.offset, source, exc_info=error)
+        self.recent.append(True)
+        self.status.buried += 1
+        self._advance(step, message.at)
+
+    # What to show
+
+    def _advance(self, step: Step, at: datetime | None) -> None:
+        self.next[step.source] = step.next
+        self.status.last_progress = datetime.now(UTC)
+        if at:
+            self.status.behind[step.source] = at
+
+    def _measure(self, batches: Sequence[Batch]) -> None:
+        behind = self.status.behind
+        for batch in batches:
+            if batch.messages:
+                behind.setdefault(batch.source, batch.messages[0].at)
+        if sum(len(batch.messages) for batch in batches) < self.max_messages:
+            for source in behind.keys() - self.due.keys() - {batch.source for batch in batches}:
+                del behind[source]
+
+    def _say(self, error: Exception) -> None:
+        self.status.retrying = _words(error)
+        log.warning("%s: trying again after %s", self.group, _words(error), exc_info=not is_transient(error))
+
+
+def _is_poison(error: Exception) -> bool:
+    return not isinstance(error, Fenced | _GiveUp) and not is_transient(error)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,192 @@
+"""The broker itself: topics, publishing, figures, housekeeping. Reading is in `reader`, groups are in `members`."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from datetime import datetime
+from typing import Self
+
+import psycopg
+from contracts import Topic
+from psycopg import AsyncConnection
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool
+from pydantic_core import from_json, to_json
+
+from messaging.broker import Message, Outgoing, TopicPartition
+from messaging.log_table import tidying
+from messaging.log_table.members import Members
+from messaging.log_table.reader import LogTableReader, read_page
+from messaging.log_table.schema import create_tables
+
+POOL_SIZE = 4
+POOL_WAIT_SECONDS = 10.0
+CLOSE_SECONDS = 1.0
+PAGE = 500
+
+DECLARE = """
+INSERT INTO broker.topics (name, partitions, compacted, retention_days) VALUES (%s, %s, %s, %s)
+ON CONFLICT (name) DO UPDATE SET compacted = excluded.compacted, retention_days = excluded.retention_days
+RETURNING partitions
+"""
+ADD_HEADS = """
+INSERT INTO broker.heads (topic, partition) SELECT %s, generate_series(0, %s - 1) ON CONFLICT DO NOTHING
+"""
+CLAIM = """
+UPDATE broker.heads SET next = next + %s WHERE topic = %s AND partition = %s RETURNING next, clock_timestamp()
+"""
+COPY = """
+COPY broker.log (topic, partition, "offset", key, headers, value, at) FROM STDIN (FORMAT binary)
+"""
+COPY_TYPES = ["text", "int4", "int8", "text", "json", "bytea", "timestamptz"]
+NOTIFY = "SELECT pg_notify('broker', note) FROM unnest(%s::text[]) AS note"
+LAG = """
+SELECT topic, partition, greatest(heads.next - coalesce(offsets.next, 0), 0)
+FROM broker.heads
+LEFT JOIN (SELECT topic, partition, next FROM broker.group_offsets WHERE group_name = %(group)s) AS offsets
+    USING (topic, partition)
+WHERE topic IN (SELECT topic FROM broker.group_offsets WHERE group_name = %(group)s)
+"""
+
+
+class LogTableBroker:
+    """A `Broker` on PostgreSQL. Use it as `async with LogTableBroker(dsn) as broker`, after `prepare` has been called
+    once for the database.
+
+    `partitions` overrides what topics declare; so writers ask the method `partitions`. At most six connections: a pool
+    of four for publishing and reading, and, once somebody joins, one that listens and one that holds the locks.
+    """
+
+    def __init__(self, dsn: str, *, partitions: int | None = None) -> None:
+        self._dsn = dsn
+        self._override = partitions
+        self._declared: dict[str, int] = {}
+        self._pool = AsyncConnectionPool[AsyncConnection](
+            dsn,
+            min_size=1,
+            max_size=POOL_SIZE,
+            open=False,
+            timeout=POOL_WAIT_SECONDS,
+            # A connection that a restart of PostgreSQL has killed is replaced before anybody sees it.
+            check=AsyncConnectionPool.check_connection,
+            kwargs={"autocommit": True, "application_name": "broker"},
+            configure=_configure,
+            name="broker",
+        )
+        self._members = Members(dsn, self._pool)
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._members.close()
+        with suppress(psycopg.OperationalError):
+            async with self._pool.connection(timeout=CLOSE_SECONDS) as connection:
+                await self._members.store_committed(connection)
+        await self._pool.close()
+
+    async def prepare(self) -> None:
+        """Creates schema and tables where they are missing; several processes may do it at once. Needs the right to create
+        a schema, or a schema `broker` that belongs to this role."""
+        async with self._connection() as connection:
+            await create_tables(connection)
+
+    async def declare(self, topics: Sequence[Topic]) -> None:
+        async with self._connection() as connection, connection.transaction():
+            for topic in sorted(topics, key=lambda topic: topic.name):
+                wanted = self._override or topic.partitions
+                row = await (
+                    await connection.execute(DECLARE, (topic.name, wanted, topic.compacted, topic.retention_days))
+                ).fetchone()
+                if row is None or row[0] != wanted:
+                    raise ValueError(f"Topic {topic.name} has {row and row[0]} partitions, not {wanted}.")
+                await connection.execute(ADD_HEADS, (topic.name, wanted))
+        self._declared |= {topic.name: self._override or topic.partitions for topic in topics}
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a declared topic has here. Raises ValueError when this broker has not declared it."""
+        try:
+            return self._declared[topic]
+        except KeyError:
+            raise ValueError(f"Topic {topic} has not been declared.") from None
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        """As the protocol says, and all or nothing. Raises ValueError for a topic or partition that does not exist."""
+        if not messages:
+            return
+        counts = Counter((message.topic, message.partition) for message in messages)
+        # Always in this order, so that two publishers never wait for each other in a circle.
+        sources = sorted(counts)
+        async with self._connection() as connection, connection.transaction(), connection.cursor() as cursor:
+            await cursor.executemany(CLAIM, [(counts[source], *source) for source in sources], returning=True)
+            places: dict[tuple[str, int], tuple[Iterator[int], datetime]] = {}
+            notes: list[str] = []
+            for topic, partition in sources:
+                row = await cursor.fetchone()
+                if row is None:
+                    raise ValueError(f"Topic {topic} has no partition {partition}.")
+                next_offset, at = row
+                places[topic, partition] = iter(range(next_offset - counts[topic, partition], next_offset)), at
+                notes.append(f"{topic} {partition} {next_offset}")
+                cursor.nextset()
+            async with cursor.copy(COPY) as copy:
+                copy.set_types(COPY_TYPES)
+                for each in messages:
+                    offsets, at = places[each.topic, each.partition]
+                    await copy.write_row(
+                        (each.topic, each.partition, next(offsets), each.key, each.headers, each.value, at)
+                    )
+            await cursor.execute(NOTIFY, (notes,))
+
+    def join(self, group: str, topics: Sequence[str]) -> AbstractAsyncContextManager[LogTableReader]:
+        return self._members.join(group, topics)
+
+    async def lag(self, group: str) -> dict[TopicPartition, int]:
+        async with self._connection() as connection:
+            await self._members.store_committed(connection)
+            rows = await (await connection.execute(LAG, {"group": group})).fetchall()
+        return {TopicPartition(topic, partition): behind for topic, partition, behind in rows}
+
+    async def tail(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
+        async with self._connection() as connection:
+            ends = await (
+                await connection.execute(
+                    "SELECT partition, next FROM broker.heads WHERE topic = %s ORDER BY partition", (topic,)
+                )
+            ).fetchall()
+        for partition, end in ends:
+            offset = from_offset
+            while offset < end:
+                async with self._connection() as connection:
+                    page = await read_page(connection, TopicPartition(topic, partition), offset, max_messages=PAGE)
+                for message in page:
+                    if message.offset < end:
+                        yield message
+                offset = page[-1].offset + 1 if page else end
+
+    async def tidy(self, now: datetime) -> int:
+        """Forgets what retention and compaction no longer keep; for a background task, now and then. Never takes the
+        newest message of a partition away, so that its readers arrive at the end. Returns how many messages went."""
+        async with self._connection() as connection:
+            return await tidying.tidy(connection, now)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[AsyncConnection]:
+        with unreachable_as_connection_error():
+            async with self._pool.connection() as connection:
+                yield connection
+
+
+async def _configure(connection: AsyncConnection) -> None:
+    # The standard library's took half the time of publishing and reading.
+    set_json_dumps(to_json, connection)
+    set_json_loads(from_json, connection)
+
+
+@contextmanager
+def unreachable_as_connection_error() -> Generator[None]:
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise ConnectionError(f"The broker's PostgreSQL cannot be reached: {error}") from error

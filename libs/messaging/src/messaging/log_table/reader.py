@@ -1,0 +1,152 @@
+"""One member's reading: where it stands in each partition, and the pages it fetches."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from messaging.broker import Batch, Message, TopicPartition
+
+PAGE_BYTES = 8_000_000
+
+# At least one message, then as many as keep the page below its size; octet_length does not unpack a large value.
+PAGE = """
+SELECT "offset", key, value, headers, at
+FROM (
+    SELECT *, sum(coalesce(octet_length(value), 0)) OVER (ORDER BY "offset" ROWS UNBOUNDED PRECEDING)
+        - coalesce(octet_length(value), 0) AS bytes_before
+    FROM (
+        SELECT "offset", key, value, headers, at FROM broker.log
+        WHERE topic = %s AND partition = %s AND "offset" >= %s
+        ORDER BY "offset" LIMIT %s
+    ) AS page
+) AS measured
+WHERE bytes_before < %s
+ORDER BY "offset"
+"""
+
+
+async def read_page(
+    connection: AsyncConnection, source: TopicPartition, offset: int, *, max_messages: int, max_bytes: int = PAGE_BYTES
+) -> list[Message]:
+    """Messages of a partition from `offset` on, in order; fewer than `max_messages` when their values are large."""
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(PAGE, (source.topic, source.partition, offset, max_messages, max_bytes))
+        rows = await cursor.fetchall()
+    topic, partition = source.topic, source.partition
+    return [Message(topic, partition, place, key, value, headers, at) for place, key, value, headers, at in rows]
+
+
+class LogTableReader:
+    """A `Reader`. `Members` gives partitions to it and takes them away; it knows from `heads` which have news, so that
+    waiting costs no query."""
+
+    def __init__(
+        self,
+        group: str,
+        topics: Sequence[str],
+        *,
+        pool: AsyncConnectionPool[AsyncConnection],
+        heads: Mapping[TopicPartition, int],
+        committed: dict[tuple[str, TopicPartition], int],
+    ) -> None:
+        self.group = group
+        self.topics = tuple(dict.fromkeys(topics))
+        self.left = asyncio.Event()
+        self._pool = pool
+        self._heads = heads
+        self._committed = committed
+        self._held: set[TopicPartition] = set()
+        self._lost: set[TopicPartition] = set()
+        # In the order in which they are served next; None waits for `seek`.
+        self._positions: dict[TopicPartition, int | None] = {}
+        self._wake = asyncio.Event()
+
+    def assignment(self) -> set[TopicPartition]:
+        """As the protocol says. A partition that was lost and won back is missing from it once, so that whoever looks
+        learns that it has to seek again."""
+        for source in self._held - self._positions.keys() - self._lost:
+            self._positions[source] = None
+        self._lost.clear()
+        return set(self._positions)
+
+    async def seek(self, source: TopicPartition, offset: int) -> None:
+        """Does nothing when the partition is no longer assigned."""
+        if source in self._positions:
+            self._positions[source] = offset
+            self._wake.set()
+
+    async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
+        """As the protocol says. Returns early, and empty, when the assignment has changed."""
+        try:
+            async with asyncio.timeout(wait_seconds):
+                await self._until_news()
+        except TimeoutError:
+            return []
+        return await self._read(max_messages)
+
+    async def committed(self, source: TopicPartition, next_offset: int) -> None:
+        """Kept in memory for up to a second, then stored."""
+        self._committed[self.group, source] = next_offset
+
+    # For Members
+
+    def give(self, source: TopicPartition) -> None:
+        self._held.add(source)
+        self._wake.set()
+
+    def take(self, source: TopicPartition) -> None:
+        self._held.discard(source)
+        if source in self._positions:
+            del self._positions[source]
+            self._lost.add(source)
+        self._wake.set()
+
+    def wake(self, source: TopicPartition) -> None:
+        if source in self._positions:
+            self._wake.set()
+
+    # Reading
+
+    async def _until_news(self) -> None:
+        while not self._behind() and not self._lost and self._held == self._positions.keys():
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _behind(self) -> list[TopicPartition]:
+        return [
+            source
+            for source, position in self._positions.items()
+            if position is not None and position < self._heads.get(source, 0)
+        ]
+
+    async def _read(self, max_messages: int) -> list[Batch]:
+        behind = self._behind()
+        batches: list[Batch] = []
+        bytes_left = PAGE_BYTES
+        if not behind:
+            return batches
+        try:
+            async with self._pool.connection() as connection:
+                for source in behind:
+                    start = self._positions.get(source)
+                    if start is None:
+                        continue
+                    page = await read_page(connection, source, start, max_messages=max_messages, max_bytes=bytes_left)
+                    # Taken away or sent elsewhere while we were reading.
+                    if not page or self._positions.get(source) != start:
+                        continue
+                    batches.append(Batch(source, page, page[-1].offset + 1))
+                    max_messages -= len(page)
+                    bytes_left -= sum(len(message.value or b"") for message in page)
+                    if max_messages <= 0 or bytes_left <= 0:
+                        break
+        except psycopg.OperationalError as error:
+            raise ConnectionError(f"The broker's PostgreSQL cannot be reached: {error}") from error
+        batches = [batch for batch in batches if batch.source in self._positions]
+        for batch in batches:
+            del self._positions[batch.source]  # to the end of the queue
+            self._positions[batch.source] = batch.next_offset
+        return sorted(batches, key=lambda batch: batch.messages[0].at)

@@ -1,0 +1,69 @@
+"""From the outbox to the broker: publishes what transactions have recorded, until it is delivered."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Protocol
+
+from messaging.broker import Broker, Outgoing
+from messaging.retry import Backoff, is_transient, pause
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+
+
+class Outbox(Protocol):
+    async def publish_pending(self, publish: Callable[[list[Outgoing]], Awaitable[None]]) -> int:
+        """Takes the oldest pending messages of the partitions that no other relay is at, hands them to `publish` in
+        the order of their recording, and marks them delivered when it returns. Returns how many; 0 when none is left
+        for this relay. When it raises, the messages stay pending."""
+        ...
+
+    async def oldest(self) -> datetime | None:
+        """When the oldest pending message was recorded."""
+        ...
+
+
+class Relay:
+    """Publishes one service's outbox. `error` says why the last attempt failed, None after one that succeeded. Set
+    `wake` after a commit that recorded messages; the relay also looks by itself every `poll_seconds`."""
+
+    def __init__(self, broker: Broker, outbox: Outbox, service: str, *, poll_seconds: float = POLL_SECONDS) -> None:
+        self.wake = asyncio.Event()
+        self.published = 0
+        self.error: str | None = None
+        self._broker = broker
+        self._outbox = outbox
+        self._service = service
+        self._poll_seconds = poll_seconds
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping` is set. A failure of any kind is tried again, later and later: nothing is dropped."""
+        backoff = Backoff()
+        while not stopping.is_set():
+            self.wake.clear()  # before looking, so that what is recorded meanwhile wakes us again
+            try:
+                while not stopping.is_set() and (count := await self._outbox.publish_pending(self._broker.publish)):
+                    self.published += count
+            except Exception as error:
+                self.error = f"{type(error).__name__}: {error}"
+                wait = backoff.next()
+                log.warning(
+                    "Relay of %s: next try in %.1f s after %s",
+                    self._service,
+                    wait,
+                    self.error,
+                    exc_info=not is_transient(error),
+                )
+                await pause(wait, stopping)
+            else:
+                self.error = None
+                backoff.reset()
+                await pause(self._poll_seconds, stopping, self.wake)
+
+    async def age_seconds(self, now: datetime) -> float:
+        """How long the oldest message has been waiting; 0 when none is."""
+        oldest = await self._outbox.oldest()
+        return max((now - oldest).total_seconds(), 0.0) if oldest else 0.0

@@ -1,0 +1,47 @@
+"""When to try again, and how long to wait before it."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+import psycopg
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Waits that double from `first` to `cap` seconds, each shortened by chance so that many do not come back at once."""
+
+    first: float = 0.1
+    cap: float = 15.0
+    tries: int = 0
+
+    def next(self) -> float:
+        """Seconds to wait now."""
+        wait = min(self.cap, self.first * 2 ** min(self.tries, 20))
+        self.tries += 1
+        return wait * random.uniform(0.5, 1.0)  # noqa: S311  no secret
+
+    def reset(self) -> None:
+        self.tries = 0
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may succeed later. An attribute `transient` of the error decides, where it has one."""
+    marker = getattr(error, "transient", None)
+    if isinstance(marker, bool):
+        return marker
+    if isinstance(error, OSError | psycopg.OperationalError):  # ConnectionError and TimeoutError are OSErrors
+        return True
+    # An engine above psycopg wraps what the driver raised.
+    driver_error = getattr(error, "orig", None)
+    return isinstance(driver_error, BaseException) and is_transient(driver_error)
+
+
+async def pause(seconds: float, *events: asyncio.Event) -> None:
+    """Returns after `seconds`, or as soon as one of the events is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=max(seconds, 0.0), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -1,0 +1,22 @@
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from messaging.log_table import LogTableBroker
+from storage.embedded import EmbeddedPostgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """One of our own: these tests stop it and kill its processes."""
+    with tempfile.TemporaryDirectory(prefix="uplift-broker-", ignore_cleanup_errors=True) as folder:
+        with EmbeddedPostgres(Path(folder) / "data", durable=False) as server:
+            yield server
+
+
+@pytest.fixture
+async def broker(postgres: EmbeddedPostgres) -> AsyncIterator[LogTableBroker]:
+    async with LogTableBroker(postgres.dsn) as broker:
+        await broker.prepare()
+        yield broker

@@ -1,0 +1,282 @@
+"""The loop against a real broker, and effects that fail as they are told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from contracts import Topic, new_id
+from messaging.broker import Message, TopicPartition
+from messaging.consumer import ConsumerStatus, Fenced, Limits, Step, consume
+from messaging.log_table import LogTableBroker
+from messaging.retry import is_transient
+from testkit.broker_conformance import numbered
+
+GROUP = "readers"
+
+
+class Unavailable(Exception):
+    transient = True
+
+
+class Ledger:
+    """Effects kept in memory, with the promises of a transaction: all of a call or nothing."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[TopicPartition, int] = {}
+        self.done: list[tuple[int, int]] = []
+        self.buried: list[tuple[Message, Exception]] = []
+        self.fail: Callable[[Sequence[Message]], None] = lambda _: None
+        self.calls = 0
+
+    async def next_offset(self, group: str, source: TopicPartition) -> int:
+        return self.offsets.get(source, 0)
+
+    async def apply(self, messages: Sequence[Message], step: Step) -> None:
+        self.calls += 1
+        self.fail(messages)
+        self._move(step)
+        self.done += [(message.partition, int(message.value or b"")) for message in messages]
+
+    async def bury(self, message: Message, error: Exception, step: Step) -> None:
+        self._move(step)
+        self.buried.append((message, error))
+
+    def _move(self, step: Step) -> None:
+        assert step.group == GROUP
+        if self.offsets.get(step.source, 0) != step.expected:
+            raise Fenced
+        self.offsets[step.source] = step.next
+
+    def values(self, partition: int = 0) -> list[int]:
+        return [value for place, value in self.done if place == partition]
+
+
+@pytest.fixture
+async def topic(broker: LogTableBroker) -> str:
+    name = f"test.{new_id()}"
+    await broker.declare([Topic(name, "test", (), partitions=2)])
+    return name
+
+
+@asynccontextmanager
+async def consuming(
+    broker: LogTableBroker, topic: str, ledger: Ledger, **options: Any
+) -> AsyncIterator[ConsumerStatus]:
+    status, stopping = ConsumerStatus(), asyncio.Event()
+    task = asyncio.create_task(
+        consume(broker, GROUP, topic, ledger, stopping=stopping, status=status, **options), name="consumer"
+    )
+    try:
+        yield status
+    finally:
+        stopping.set()
+        await asyncio.wait_for(task, 5)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_everything_once_and_in_order_over_restarts(broker: LogTableBroker, topic: str) -> None:
+    ledger = Ledger()
+    await broker.publish(numbered(topic, 30) + numbered(topic, 5, partition=1))
+    async with consuming(broker, topic, ledger, max_messages=7) as status:
+        await until(lambda: len(ledger.done) == 35)
+        assert status.state == "running"
+    assert (status.state, status.handled, status.assigned) == ("stopped", 35, frozenset())
+    await broker.publish(numbered(topic, 5, first=30))
+    async with consuming(broker, topic, ledger):
+        await until(lambda: len(ledger.done) == 40)
+    assert ledger.values(0) == list(range(35))
+    assert ledger.values(1) == list(range(5))
+    assert await broker.lag(GROUP) | {TopicPartition(topic, 0): 0, TopicPartition(topic, 1): 0} == await broker.lag(
+        GROUP
+    )
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable("later"), ConnectionResetError(), psycopg.OperationalError("gone"), TimeoutError()]
+)
+async def test_what_may_pass_is_tried_again_and_holds_up_no_other_partition(
+    broker: LogTableBroker, topic: str, error: Exception
+) -> None:
+    ledger = Ledger()
+    ill = True
+
+    def fail(messages: Sequence[Message]) -> None:
+        if ill and messages[0].partition == 0:
+            raise error
+
+    ledger.fail = fail
+    await broker.publish(numbered(topic, 10))
+    async with consuming(broker, topic, ledger) as status:
+        await until(lambda: ledger.calls >= 2)
+        assert status.retrying
+        assert type(error).__name__ in status.retrying
+        await broker.publish(numbered(topic, 10, partition=1))
+        await until(lambda: len(ledger.values(1)) == 10, seconds=1.5)
+        assert status.lag_seconds(max(status.behind.values()) + timedelta(seconds=60)) >= 60
+        ill = False
+        await until(lambda: len(ledger.values(0)) == 10)
+        await until(lambda: status.retrying is None and not status.behind)
+    assert (ledger.values(0), ledger.buried, status.error) == (list(range(10)), [], None)
+
+
+async def test_a_commit_of_unknown_outcome_takes_effect_once(broker: LogTableBroker, topic: str) -> None:
+    class Breaking(Ledger):
+        broke = False
+
+        async def apply(self, messages: Sequence[Message], step: Step) -> None:
+            await super().apply(messages, step)
+            if not self.broke:
+                self.broke = True
+                raise ConnectionError("after the commit")
+
+    ledger = Breaking()
+    await broker.publish(numbered(topic, 20))
+    async with consuming(broker, topic, ledger, max_messages=5):
+        await until(lambda: len(ledger.done) >= 20)
+    assert ledger.values() == list(range(20))
+
+
+async def test_a_fenced_consumer_goes_on_where_the_other_one_stands(broker: LogTableBroker, topic: str) -> None:
+    ledger = Ledger()
+    await broker.publish(numbered(topic, 10))
+
+    def somebody_else(messages: Sequence[Message]) -> None:
+        if messages[0].offset == 0:
+            ledger.offsets[TopicPartition(topic, 0)] = 4
+
+    ledger.fail = somebody_else
+    async with consuming(broker, topic, ledger) as status:
+        await until(lambda: len(ledger.done) == 6)
+        assert status.retrying is None
+    assert ledger.values() == [4, 5, 6, 7, 8, 9]
+
+
+async def test_the_poison_message_is_buried_whole_and_the_rest_takes_effect(broker: LogTableBroker, topic: str) -> None:
+    ledger = Ledger()
+
+    def fail(messages: Sequence[Message]) -> None:
+        if any(message.value in (b"3", b"9") for message in messages):
+            raise KeyError("no such agent")
+
+    ledger.fail = fail
+    await broker.publish(numbered(topic, 10))
+    async with consuming(broker, topic, ledger) as status:
+        await until(lambda: status.handled + status.buried == 10)
+    assert ledger.values() == [0, 1, 2, 4, 5, 6, 7, 8]
+    assert [(message.offset, message.key, message.value, repr(error)) for message, error in ledger.buried] == [
+        (3, "key", b"3", "KeyError('no such agent')"),
+        (9, "key", b"9", "KeyError('no such agent')"),
+    ]
+    assert ledger.offsets[TopicPartition(topic, 0)] == 10
+    assert (status.buried, status.state, status.error) == (2, "stopped", None)
+
+
+async def test_it_stops_rather_than_bury_a_whole_topic(broker: LogTableBroker, topic: str) -> None:
+    ledger = Ledger()
+
+    def fail(messages: Sequence[Message]) -> None:
+        if any(int(message.value or b"") >= 15 for message in messages):
+            raise ValueError("new format")
+
+    ledger.fail = fail
+    await broker.publish(numbered(topic, 100))
+    async with consuming(broker, topic, ledger, limits=Limits()) as status:
+        await until(lambda: status.state == "failed")
+        # 15 well, 19 ill: one more would be 20 of 35.
+        assert (len(ledger.done), len(ledger.buried)) == (15, 19)
+        assert ledger.offsets[TopicPartition(topic, 0)] == 34
+        assert status.error
+        assert "20 of the last 35" in status.error
+        assert "new format" in status.error
+    assert status.state == "failed"
+
+
+async def test_a_failure_to_bury_loses_nothing(broker: LogTableBroker, topic: str) -> None:
+    class Clumsy(Ledger):
+        drops = 2
+
+        async def bury(self, message: Message, error: Exception, step: Step) -> None:
+            if self.drops:
+                self.drops -= 1
+                raise RuntimeError("no room")
+            await super().bury(message, error, step)
+
+    ledger = Clumsy()
+
+    def fail(messages: Sequence[Message]) -> None:
+        if any(message.value == b"1" for message in messages):
+            raise ValueError
+
+    ledger.fail = fail
+    await broker.publish(numbered(topic, 3))
+    async with consuming(broker, topic, ledger):
+        await until(lambda: len(ledger.done) == 2 and len(ledger.buried) == 1)
+    assert ledger.values() == [0, 2]
+
+
+async def test_delivering_twice_shows_an_effect_without_a_key(broker: LogTableBroker, topic: str) -> None:
+    ledger = Ledger()
+    await broker.publish(numbered(topic, 4))
+    async with consuming(broker, topic, ledger, max_messages=2, deliver_twice=True):
+        await until(lambda: len(ledger.done) == 8)
+    assert ledger.values() == [0, 1, 0, 1, 2, 3, 2, 3]
+    assert ledger.offsets[TopicPartition(topic, 0)] == 4
+
+
+async def test_delivering_twice_fails_on_an_effect_that_refuses_its_repetition(
+    broker: LogTableBroker, topic: str
+) -> None:
+    ledger = Ledger()
+
+    def fail(messages: Sequence[Message]) -> None:
+        if int(messages[0].value or b"") in ledger.values():
+            raise ValueError("already there")
+
+    ledger.fail = fail
+    await broker.publish(numbered(topic, 1))
+    async with consuming(broker, topic, ledger, deliver_twice=True) as status:
+        await until(lambda: status.state == "failed")
+        assert "already there" in (status.error or "")
+    assert ledger.buried == []
+
+
+async def test_stopping_finishes_the_batch_at_hand(broker: LogTableBroker, topic: str) -> None:
+    class Slow(Ledger):
+        began = False
+
+        async def apply(self, messages: Sequence[Message], step: Step) -> None:
+            self.began = True
+            await asyncio.sleep(0.3)
+            await super().apply(messages, step)
+
+    ledger = Slow()
+    await broker.publish(numbered(topic, 5) + numbered(topic, 5, partition=1))
+    async with consuming(broker, topic, ledger, max_messages=10):
+        await until(lambda: ledger.began)
+    assert len(ledger.done) == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (Unavailable(), True),
+        (ConnectionRefusedError(), True),
+        (psycopg.errors.DeadlockDetected(), True),
+        (psycopg.errors.UniqueViolation(), False),
+        (ValueError(), False),
+        (type("Wrapped", (Exception,), {"orig": psycopg.OperationalError()})(), True),
+        (type("Wrapped", (Exception,), {"orig": psycopg.errors.CheckViolation()})(), False),
+        (type("Settled", (OSError,), {"transient": False})(), False),
+    ],
+)
+def test_what_may_pass(error: Exception, transient: bool) -> None:
+    assert is_transient(error) is transient

@@ -1,0 +1,32 @@
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+
+import pytest
+from messaging.broker import Broker
+from messaging.log_table import LogTableBroker
+from storage.embedded import EmbeddedPostgres
+from testkit.broker_conformance import BrokerConformance
+
+
+class TestLogTable(BrokerConformance):
+    member_factory = "messaging.log_table:LogTableBroker"
+
+    @pytest.fixture(autouse=True)
+    async def prepared(self, postgres: EmbeddedPostgres) -> None:
+        self.postgres = postgres
+        async with LogTableBroker(postgres.dsn) as broker:
+            await broker.prepare()
+
+    def address(self) -> str:
+        return self.postgres.dsn
+
+    def connect(self) -> AbstractAsyncContextManager[Broker]:
+        return LogTableBroker(self.postgres.dsn)
+
+    async def restart(self) -> None:
+        self.postgres.stop()
+        self.postgres.start()
+
+    async def compact(self, broker: Broker, now: datetime) -> None:
+        assert isinstance(broker, LogTableBroker)
+        await broker.tidy(now)

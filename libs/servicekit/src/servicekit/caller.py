@@ -1,0 +1,32 @@
+"""Who is calling: a person or a machine client of one tenant, with the roles the directory gives them now."""
+
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from contracts.directory import PersonChanged, RoleGrant
+
+from servicekit.errors import Forbidden
+
+
+@dataclass(frozen=True)
+class Caller:
+    """`today` is the day in the tenant's time zone; `roles` are those in force on it."""
+
+    tenant: str
+    person: PersonChanged
+    roles: tuple[RoleGrant, ...]
+    today: date
+
+    @property
+    def person_id(self) -> UUID:
+        return self.person.id
+
+    def has(self, *roles: str) -> bool:
+        """Whether the caller has one of these roles, over whatever org unit."""
+        return any(grant.role in roles for grant in self.roles)
+
+    def require(self, *roles: str) -> None:
+        """Raises Forbidden unless the caller has one of these roles."""
+        if not self.has(*roles):
+            raise Forbidden("role-needed", f"This needs the role {' or '.join(roles)}.")

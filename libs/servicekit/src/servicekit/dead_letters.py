@@ -1,0 +1,93 @@
+"""Every service's dead letters: listed, looked at, and handed to the same reader again."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from messaging.broker import Message
+from messaging.retry import is_transient
+from pydantic import BaseModel
+from storage import Session
+
+from servicekit.door import CallerDep, Page, PageDep, WorkSession, page_of, router
+from servicekit.errors import Conflict, Invalid, NotFound
+from servicekit.event_door import EventDoor, received_of
+
+
+class DeadLetter(BaseModel):
+    """A message that its reader could not handle, whole, with the error."""
+
+    id: UUID
+    tenant: str
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    headers: dict[str, str]
+    value: str | None
+    error: str
+    traceback: str
+    buried_at: datetime
+    replayed_at: datetime | None
+
+
+def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
+    """`doors`: this service's readers, by topic."""
+    routes = router(tags=["dead letters"])
+
+    @routes.get("/dead-letters")
+    async def list_dead_letters(  # pyright: ignore[reportUnusedFunction]
+        session: WorkSession, caller: CallerDep, page: PageDep, replayed: bool = False, tenant: str | None = None
+    ) -> Page[DeadLetter]:
+        """Dead letters of the tenant, oldest first; a platform admin may name another tenant."""
+        await _look_into(session, caller, tenant)
+        rows = await session.rows(
+            "SELECT * FROM dead_letter WHERE (replayed_at IS NOT NULL) = :replayed "
+            "AND (cast(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit",
+            {"replayed": replayed, "after": page.after[0] if page.after else None, "limit": page.limit + 1},
+        )
+        return page_of([_shown(row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
+
+    @routes.post("/dead-letters/{letter_id}/replay")
+    async def replay_dead_letter(  # pyright: ignore[reportUnusedFunction]
+        letter_id: UUID, session: WorkSession, caller: CallerDep, tenant: str | None = None
+    ) -> DeadLetter:
+        """Hands the message to this service's reader once more; nobody else sees it."""
+        await _look_into(session, caller, tenant)
+        row = await session.row("SELECT * FROM dead_letter WHERE id = :id FOR UPDATE", {"id": letter_id})
+        if row is None:
+            raise NotFound("unknown-dead-letter", f"There is no dead letter {letter_id}.")
+        if row["replayed_at"] is not None:
+            raise Conflict("replayed-before", f"It was replayed at {row['replayed_at']:%Y-%m-%d %H:%M:%S}.")
+        message = Message(
+            row["topic"], row["partition"], row["offset"], row["key"], row["value"], row["headers"], row["buried_at"]
+        )
+        try:
+            await doors[row["topic"]].handle(session, [received_of(message)])
+        except Exception as error:
+            if is_transient(error):
+                raise
+            raise Invalid("still-poison", f"It failed again: {type(error).__name__}: {error}") from error
+        await session.narrow([row["tenant"]])
+        replayed_at = datetime.now(UTC)
+        await session.execute(
+            "UPDATE dead_letter SET replayed_at = :at WHERE id = :id", {"at": replayed_at, "id": letter_id}
+        )
+        return _shown({**row, "replayed_at": replayed_at})
+
+    return routes
+
+
+async def _look_into(session: Session, caller: CallerDep, tenant: str | None) -> None:
+    if caller.has("platform_admin"):
+        await session.narrow([tenant or caller.tenant])
+    else:
+        caller.require("tenant_admin", "platform_admin")
+
+
+def _shown(row: dict[str, Any]) -> DeadLetter:
+    value = row["value"]
+    return DeadLetter.model_validate(
+        {**row, "value": None if value is None else bytes(value).decode("utf-8", "replace")}
+    )

@@ -1,0 +1,217 @@
+"""Every service's own copy of the directory: who there is, where they belong, what they may see.
+
+It is fed by the `directory` topic, which holds whole state, so that applying an event twice or late changes nothing
+that a newer one has said: the topic keeps order per key.
+"""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
+from sqlalchemy.dialects.postgresql import insert
+from storage import Session
+from storage.tables import (
+    directory_external_id,
+    directory_login,
+    directory_membership,
+    directory_org_unit,
+    directory_person,
+    directory_tenant,
+    tenant_clock,
+)
+
+from servicekit.caller import Caller
+from servicekit.errors import Forbidden, NotFound
+
+FIRST_DAY = date(1, 1, 1)
+LAST_DAY = date(9999, 12, 31)
+
+_SEES_ALL = frozenset({"tenant_admin", "trainer", "quality_analyst", "integration"})
+
+
+async def apply_tenant(session: Session, body: TenantChanged) -> None:
+    await _upsert(session, directory_tenant, {"tenant": session.tenant, "body": body.model_dump(mode="json")})
+    if body.simulated and body.clock:
+        statement = insert(tenant_clock).values(tenant=session.tenant, now=body.clock)
+        await session.execute(
+            statement.on_conflict_do_update(index_elements=["tenant"], set_={"now": statement.excluded.now})
+        )
+    else:
+        await session.execute(tenant_clock.delete().where(tenant_clock.c.tenant == session.tenant))
+
+
+async def apply_org_unit(session: Session, body: OrgUnitChanged) -> None:
+    values = {"id": body.id, "slug": body.slug, "path": body.path, "body": body.model_dump(mode="json")}
+    await _upsert(session, directory_org_unit, {"tenant": session.tenant, **values})
+
+
+async def apply_person(session: Session, body: PersonChanged) -> None:
+    tenant = session.tenant
+    values = {"id": body.id, "slug": body.slug, "active": body.active, "body": body.model_dump(mode="json")}
+    await _upsert(session, directory_person, {"tenant": tenant, **values})
+    await _forget_parts(session, body.id)
+    for login in body.logins:
+        # A login that moves to another person may arrive here before it leaves the one who had it.
+        await _upsert(session, directory_login, {"tenant": tenant, **login.model_dump(), "person_id": body.id})
+    for table, rows in (
+        (
+            directory_membership,
+            [{"org_unit_id": each.org_unit_id, **_dates(each.valid_from, each.valid_to)} for each in body.memberships],
+        ),
+        (
+            directory_external_id,
+            [
+                {"source": each.source, "external_id": each.external_id, **_dates(each.valid_from, each.valid_to)}
+                for each in body.external_ids
+            ],
+        ),
+    ):
+        if rows:
+            owned = [{"tenant": tenant, "person_id": body.id, **row} for row in rows]
+            await session.execute(insert(table).values(owned).on_conflict_do_nothing())
+
+
+async def forget(session: Session, key: str) -> None:
+    """A tombstone: `type/tenant/id` is erased."""
+    kind, _, identifier = key.split("/", 2)
+    if kind == "person":
+        await _forget_parts(session, UUID(identifier))
+        await session.execute(
+            directory_person.delete().where(
+                directory_person.c.tenant == session.tenant, directory_person.c.id == UUID(identifier)
+            )
+        )
+    elif kind == "org_unit":
+        await session.execute(
+            directory_org_unit.delete().where(
+                directory_org_unit.c.tenant == session.tenant, directory_org_unit.c.id == UUID(identifier)
+            )
+        )
+
+
+async def _upsert(session: Session, table: Any, values: dict[str, Any]) -> None:
+    statement = insert(table).values(values)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in values if name not in keys}
+    await session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+
+
+async def _forget_parts(session: Session, person_id: UUID) -> None:
+    for table in (directory_login, directory_membership, directory_external_id):
+        await session.execute(table.delete().where(table.c.tenant == session.tenant, table.c.person_id == person_id))
+
+
+def _dates(valid_from: date | None, valid_to: date | None) -> dict[str, date]:
+    return {"valid_from": valid_from or FIRST_DAY, "valid_to": valid_to or LAST_DAY}
+
+
+async def tenant(session: Session) -> TenantChanged:
+    """The session's tenant. Raises NotFound when the directory does not know it (yet)."""
+    body = await session.scalar("SELECT body FROM directory_tenant WHERE tenant = :tenant", {"tenant": session.tenant})
+    if body is None:
+        raise NotFound("unknown-tenant", f"The directory does not know a tenant `{session.tenant}`.")
+    return TenantChanged.model_validate(body)
+
+
+async def people(session: Session, ids: Iterable[UUID] | None = None) -> dict[UUID, PersonChanged]:
+    """People of the session's tenant by id; all, or those of `ids` that exist."""
+    condition = "" if ids is None else "AND id = ANY(cast(:ids AS uuid[]))"
+    rows = await session.rows(
+        f"SELECT id, body FROM directory_person WHERE tenant = :tenant {condition}",  # noqa: S608
+        {"tenant": session.tenant} | ({} if ids is None else {"ids": list(ids)}),
+    )
+    return {row["id"]: PersonChanged.model_validate(row["body"]) for row in rows}
+
+
+async def org_units(session: Session) -> dict[UUID, OrgUnitChanged]:
+    rows = await session.rows(
+        "SELECT id, body FROM directory_org_unit WHERE tenant = :tenant", {"tenant": session.tenant}
+    )
+    return {row["id"]: OrgUnitChanged.model_validate(row["body"]) for row in rows}
+
+
+async def find_person(session: Session, ref: str) -> PersonChanged:
+    """By id or slug. Raises NotFound."""
+    body = await _find(session, "directory_person", ref)
+    if body is None:
+        raise NotFound("unknown-person", f"There is no person `{ref}`.")
+    return PersonChanged.model_validate(body)
+
+
+async def find_org_unit(session: Session, ref: str) -> OrgUnitChanged:
+    """By id or slug. Raises NotFound."""
+    body = await _find(session, "directory_org_unit", ref)
+    if body is None:
+        raise NotFound("unknown-org-unit", f"There is no org unit `{ref}`.")
+    return OrgUnitChanged.model_validate(body)
+
+
+async def _find(session: Session, table: str, ref: str) -> Any:
+    try:
+        column, value = "id", UUID(ref)
+    except ValueError:
+        column, value = "slug", ref
+    return await session.scalar(
+        f"SELECT body FROM {table} WHERE tenant = :tenant AND {column} = :value",  # noqa: S608
+        {"tenant": session.tenant, "value": value},
+    )
+
+
+async def agents_of(session: Session, org_unit_id: UUID, day: date) -> set[UUID]:
+    """People who are members of the org unit or of one below it on that day."""
+    found = await session.execute(
+        "SELECT m.person_id FROM directory_membership m "
+        "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
+        "WHERE m.tenant = :tenant AND :unit = ANY(u.path) AND m.valid_from <= :day AND :day < m.valid_to",
+        {"tenant": session.tenant, "unit": org_unit_id, "day": day},
+    )
+    return set(found.scalars())
+
+
+async def leads_of(session: Session, person_id: UUID, day: date) -> set[UUID]:
+    """Active team leads over the org units this person belongs to on that day."""
+    units = await session.execute(
+        "SELECT unnest(u.path) FROM directory_membership m "
+        "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
+        "WHERE m.tenant = :tenant AND m.person_id = :person AND m.valid_from <= :day AND :day < m.valid_to",
+        {"tenant": session.tenant, "person": person_id, "day": day},
+    )
+    above = set(units.scalars())
+    rows = await session.rows(
+        "SELECT id, body FROM directory_person WHERE tenant = :tenant AND active "
+        """AND body @> '{"roles": [{"role": "team_lead"}]}'""",
+        {"tenant": session.tenant},
+    )
+    leads = [PersonChanged.model_validate(row["body"]) for row in rows]
+    return {
+        lead.id
+        for lead in leads
+        if lead.id != person_id
+        and any(r.role == "team_lead" and r.org_unit_id in above and r.holds_on(day) for r in lead.roles)
+    }
+
+
+async def visible_agents(session: Session, caller: Caller) -> set[UUID] | None:
+    """Whose numbers the caller may see; None: everyone's in the tenant."""
+    if any(role.role in _SEES_ALL and role.org_unit_id is None for role in caller.roles):
+        return None
+    visible = {caller.person_id}
+    for role in caller.roles:
+        if role.org_unit_id is not None and role.role in _SEES_ALL | {"team_lead"}:
+            visible |= await agents_of(session, role.org_unit_id, caller.today)
+    return visible
+
+
+async def require_agent(session: Session, caller: Caller, agent_id: UUID) -> None:
+    """Raises Forbidden unless the caller may see this agent."""
+    visible = await visible_agents(session, caller)
+    if visible is not None and agent_id not in visible:
+        raise Forbidden("not-your-agent", "You may see yourself and the people of your own teams only.")
+
+
+async def clock_of(session: Session, wall: datetime) -> datetime:
+    """What time it is for the session's tenant."""
+    now = await session.scalar("SELECT now FROM tenant_clock WHERE tenant = :tenant", {"tenant": session.tenant})
+    return now or wall

@@ -1,0 +1,118 @@
+"""The event door: a batch of messages is one transaction, together with the reader's new offset."""
+
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from contracts import Attributes, new_id, type_registry
+from contracts.directory import PLATFORM_TENANT, OrgUnitChanged, PersonChanged, TenantChanged
+from messaging.broker import Message, TopicPartition
+from messaging.consumer import Fenced, Step
+from sqlalchemy.dialects.postgresql import insert
+from storage import OffsetMoved, Session, Sessions, is_tenant, move_offset, next_offset
+from storage.tables import dead_letter
+
+from servicekit import directory
+from servicekit.kit import Received, Subscription
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class EventDoor:
+    """One service's reader of one topic. Implements what the consumer loop of `messaging` needs of its effects."""
+
+    def __init__(self, sessions: Sessions, subscription: Subscription) -> None:
+        self._sessions = sessions
+        self.subscription = subscription
+
+    async def next_offset(self, group: str, source: TopicPartition) -> int:
+        return await next_offset(self._sessions, source.topic, source.partition)
+
+    async def apply(self, messages: Sequence[Message], step: Step) -> None:
+        """Handles the messages and moves the offset, in one transaction. Raises Fenced when another reader was here
+        first."""
+        received = [received_of(message) for message in messages]
+        async with self._sessions.begin(_tenants(received), now=_latest(received)) as session:
+            await self._move(session, step)
+            await self.handle(session, received)
+
+    async def bury(self, message: Message, error: Exception, step: Step) -> None:
+        """Files the message away whole, with its error, and moves the offset, in one transaction."""
+        tenant = message.headers.get("ce_tenant", "")
+        if not is_tenant(tenant):
+            tenant = PLATFORM_TENANT
+        async with self._sessions.begin([tenant], now=datetime.now(UTC)) as session:
+            await self._move(session, step)
+            values = {
+                "id": new_id(),
+                "tenant": tenant,
+                "topic": message.topic,
+                "partition": message.partition,
+                "offset": message.offset,
+                "key": _storable(message.key),
+                "headers": {_storable(name): _storable(each) for name, each in message.headers.items()},
+                "value": message.value,
+                "error": _storable(f"{type(error).__name__}: {error}"[:4000]),
+                "traceback": _storable("".join(traceback.format_exception(error))[-16000:]),
+            }
+            await session.execute(insert(dead_letter).values(values).on_conflict_do_nothing())
+
+    async def _move(self, session: Session, step: Step) -> None:
+        source = step.source
+        try:
+            await move_offset(session, source.topic, source.partition, expected=step.expected, to=step.next)
+        except OffsetMoved as moved:
+            raise Fenced(str(moved)) from moved
+
+    async def handle(self, session: Session, received: Sequence[Received[Any]]) -> None:
+        """Calls the service's handlers, message by message or with the whole batch."""
+        if self.subscription.batch is not None:
+            await session.narrow(_tenants(received))
+            session.now = _latest(received)
+            await self.subscription.batch(session, [each for each in received if each.attributes.type in type_registry])
+            return
+        for tenant, group in groupby(received, key=lambda each: each.tenant):
+            await session.narrow([tenant])
+            for each in group:
+                session.now, session.cause = each.attributes.time, each.attributes
+                await self._handle_one(session, each)
+        session.cause = None
+
+    async def _handle_one(self, session: Session, each: Received[Any]) -> None:
+        if self.subscription.topic == "directory":
+            await _copy_directory(session, each)
+        event_type = type_registry.get(each.attributes.type)
+        handler = self.subscription.handlers.get(event_type) if event_type else None
+        if handler is not None and each.raw is not None:
+            await handler(session, each)
+
+
+def received_of(message: Message) -> Received[Any]:
+    """Raises pydantic.ValidationError when it lacks a CloudEvents attribute."""
+    return Received(Attributes.from_headers(message.headers), message.key, message.value)
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL keeps neither NUL nor half a surrogate pair: poison of that kind must not keep itself from being buried."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+async def _copy_directory(session: Session, each: Received[Any]) -> None:
+    if each.raw is None:
+        await directory.forget(session, each.key)
+    elif each.attributes.type == TenantChanged.type:
+        await directory.apply_tenant(session, each.body)
+    elif each.attributes.type == OrgUnitChanged.type:
+        await directory.apply_org_unit(session, each.body)
+    elif each.attributes.type == PersonChanged.type:
+        await directory.apply_person(session, each.body)
+
+
+def _tenants(received: Sequence[Received[Any]]) -> set[str]:
+    return {each.tenant for each in received}
+
+
+def _latest(received: Sequence[Received[Any]]) -> datetime:
+    return max((each.attributes.time for each in received), default=_EPOCH)

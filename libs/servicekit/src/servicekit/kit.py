@@ -1,0 +1,99 @@
+"""What a service is, and what it is given to build its parts from."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import httpx
+from contracts import Attributes, Event, type_registry
+from fastapi import APIRouter
+from storage import DocumentStore, Migrations, Session, Sessions
+
+from servicekit.settings import PlatformSettings
+from servicekit.tokens import TokenVerifier
+
+Body = TypeVar("Body", bound=Event, covariant=True)
+
+
+@dataclass(slots=True)
+class Received(Generic[Body]):
+    """An event as it came in. `raw` None: a tombstone."""
+
+    attributes: Attributes
+    key: str
+    raw: bytes | None
+    _body: Any = None
+
+    @property
+    def tenant(self) -> str:
+        return self.attributes.tenant
+
+    @property
+    def body(self) -> Body:
+        """Decoded on first use. Raises pydantic.ValidationError when it is not what its type promises."""
+        if self._body is None:
+            self._body = type_registry[self.attributes.type].model_validate_json(self.raw or b"null")
+        return self._body
+
+
+@dataclass(frozen=True, slots=True)
+class DueItem:
+    tenant: str
+    kind: str
+    ref: str
+    at: datetime
+    body: dict[str, Any]
+
+
+EventHandler = Callable[[Session, Received[Any]], Awaitable[None]]
+BatchHandler = Callable[[Session, list[Received[Any]]], Awaitable[None]]
+DueHandler = Callable[[Session, DueItem], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What a service reads: per message by event type, or whole batches. Types without a handler are passed over."""
+
+    topic: str
+    handlers: Mapping[type[Event], EventHandler] = field(default_factory=dict[type[Event], EventHandler])
+    batch: BatchHandler | None = None
+    max_messages: int = 500
+
+
+@dataclass
+class Kit:
+    """What the runner gives a service. `stopping` is set when the process is told to stop."""
+
+    settings: PlatformSettings
+    sessions: Sessions
+    documents: DocumentStore
+    http: httpx.AsyncClient
+    verifier: TokenVerifier
+    stopping: asyncio.Event
+
+
+@dataclass(frozen=True)
+class Wired:
+    """The parts of a service: its doors, and what runs beside them."""
+
+    router: APIRouter
+    subscriptions: Sequence[Subscription] = ()
+    clock: Mapping[str, DueHandler] = field(default_factory=dict[str, DueHandler])
+    background: Sequence[Callable[[Kit], Awaitable[None]]] = ()
+    state: Any = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as a value: it can run alone or beside the others."""
+
+    name: str
+    title: str
+    migrations: Migrations
+    wire: Callable[[Kit], Wired]
+
+    @property
+    def prefix(self) -> str:
+        return f"/api/{self.name}/v1"

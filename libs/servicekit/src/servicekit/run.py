@@ -1,0 +1,222 @@
+"""The one runner: any number of services in one process, in the roles api (HTTP) and work (events, relay, clock)."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from contracts import TOPICS
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from messaging.broker import Broker, Outgoing
+from messaging.consumer import ConsumerStatus, consume
+from messaging.log_table import LogTableBroker
+from messaging.relay import Relay
+from prometheus_client import Gauge
+from prometheus_fastapi_instrumentator import Instrumentator
+from sqlalchemy import text
+from storage import Outbox
+
+from servicekit.kit import Kit, Service
+from servicekit.settings import PlatformSettings
+from servicekit.tokens import TokenVerifier
+from servicekit.wiring import Running, service_app, wire
+
+log = logging.getLogger("uplift.run")
+
+ALL_ROLES = frozenset({"api", "work"})
+_TIDY_SECONDS = 600
+
+_waiting = Gauge("uplift_outbox_waiting", "Events committed and not published yet", ["service"])
+_behind = Gauge("uplift_consumer_behind_messages", "Messages a reader has not handled yet", ["service", "topic"])
+_lag = Gauge("uplift_consumer_lag_seconds", "Age of the oldest message a reader stands at", ["service", "topic"])
+_handled = Gauge("uplift_consumer_handled_messages", "Messages handled since the start", ["service", "topic"])
+_buried = Gauge("uplift_consumer_buried_messages", "Messages buried since the start", ["service", "topic"])
+_stopped = Gauge("uplift_consumer_stopped", "1 when a reader gave up and needs a person", ["service", "topic"])
+
+
+@dataclass
+class Process:
+    """All services of this process, and what they share."""
+
+    settings: PlatformSettings
+    broker: Broker
+    stopping: asyncio.Event
+    services: list[Running]
+    consumers: dict[tuple[str, str], ConsumerStatus] = field(default_factory=dict[tuple[str, str], ConsumerStatus])
+
+    async def lag(self) -> dict[str, dict[str, int]]:
+        """By service: events waiting in the outbox, and messages waiting by topic. All zero: nothing is under way."""
+        found: dict[str, dict[str, int]] = {}
+        for each in self.services:
+            topics = dict.fromkeys(each.doors, 0)
+            for source, count in (await self.broker.lag(each.service.name)).items():
+                topics[source.topic] = topics.get(source.topic, 0) + count
+            found[each.service.name] = {"outbox": await each.outbox.waiting(), **topics}
+        return found
+
+    async def problems(self) -> list[str]:
+        """Why this process is not ready; empty when it is."""
+        found = ["it is stopping"] if self.stopping.is_set() else []
+        for each in self.services:
+            try:
+                async with each.kit.sessions.across() as connection:
+                    await connection.execute(text("SELECT 1"))
+            except Exception as error:  # whatever it is, it is the reason
+                found.append(f"{each.service.name}: the database does not answer ({type(error).__name__})")
+        found.extend(
+            f"{service}: the reader of {topic} has stopped: {status.error}"
+            for (service, topic), status in self.consumers.items()
+            if status.error
+        )
+        return found
+
+    async def measure(self) -> None:
+        """Brings the gauges up to date, for /metrics."""
+        for service, topics in (await self.lag()).items():
+            _waiting.labels(service).set(topics.pop("outbox"))
+            for topic, count in topics.items():
+                _behind.labels(service, topic).set(count)
+        for (service, topic), status in self.consumers.items():
+            _lag.labels(service, topic).set(status.lag_seconds(datetime.now(UTC)))
+            _handled.labels(service, topic).set(status.handled)
+            _buried.labels(service, topic).set(status.buried)
+            _stopped.labels(service, topic).set(int(status.error is not None))
+
+
+def root_app(process: Process) -> FastAPI:
+    """All services under their prefixes, with health and metrics beside them."""
+    app = FastAPI(title="Uplift", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.process = process
+    for running in process.services:
+        app.mount(running.service.prefix, service_app(running))
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    async def readyz() -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        problems = await process.problems()
+        return JSONResponse({"ready": not problems, "problems": problems}, 503 if problems else 200)
+
+    @app.get("/lag")
+    async def lag() -> dict[str, dict[str, int]]:  # pyright: ignore[reportUnusedFunction]
+        return await process.lag()
+
+    @app.middleware("http")
+    async def measure_before_metrics(request: Any, call_next: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
+        if request.url.path == "/metrics":
+            with suppress(Exception):
+                await process.measure()
+        return await call_next(request)
+
+    Instrumentator(excluded_handlers=["/metrics", "/healthz", "/readyz"]).instrument(app).expose(
+        app, include_in_schema=False
+    )
+    return app
+
+
+@asynccontextmanager
+async def assembled(
+    services: Sequence[Service], settings: PlatformSettings, *, roles: frozenset[str] = ALL_ROLES
+) -> AsyncIterator[Process]:
+    """Wires the services on a migrated database. With the role `work` it also reads, relays and keeps the clock until
+    the end of the block, and finishes what is at hand before it returns."""
+    stopping = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=10))
+        broker = await stack.enter_async_context(LogTableBroker(broker_dsn(settings), partitions=settings.partitions))
+        await broker.declare(list(TOPICS.values()))
+        verifier = TokenVerifier(
+            http,
+            issuer=settings.issuer,
+            audience=settings.audience,
+            jwks_url=settings.jwks_url,
+            issuer_name=settings.issuer_name,
+        )
+        wired = [wire(each, settings, http=http, verifier=verifier, stopping=stopping) for each in services]
+        process = Process(settings, broker, stopping, wired)
+        for running in wired:
+            stack.push_async_callback(running.kit.sessions.engine.dispose)
+        async with asyncio.TaskGroup() as tasks:
+            if "work" in roles:
+                for job in [*_work(process), _tidy(broker, stopping)]:
+                    tasks.create_task(job)
+            try:
+                yield process
+            finally:
+                stopping.set()
+
+
+def broker_dsn(settings: PlatformSettings) -> str:
+    return settings.database_url.replace("{role}", "broker").replace("postgresql+psycopg:", "postgresql:", 1)
+
+
+def _work(process: Process) -> list[Coroutine[Any, Any, None]]:
+    jobs: list[Coroutine[Any, Any, None]] = []
+    stopping, settings = process.stopping, process.settings
+    for running in process.services:
+        name = running.service.name
+        relay = Relay(process.broker, _OutboxOf(running.outbox), name)
+        running.kit.sessions.wake = relay.wake
+        jobs += [relay.run(stopping), running.clock.run(stopping)]
+        jobs += [_guarded(loop, running.kit) for loop in running.wired.background]
+        for topic, door in running.doors.items():
+            status = process.consumers[name, topic] = ConsumerStatus()
+            reader = consume(
+                process.broker,
+                name,
+                topic,
+                door,
+                stopping=stopping,
+                status=status,
+                max_messages=door.subscription.max_messages,
+                deliver_twice=settings.deliver_twice,
+            )
+            jobs.append(reader)
+    return jobs
+
+
+async def _tidy(broker: LogTableBroker, stopping: asyncio.Event) -> None:
+    while not stopping.is_set():
+        try:
+            await broker.tidy(datetime.now(UTC))
+        except Exception:
+            log.exception("the broker could not be tidied")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), _TIDY_SECONDS)
+
+
+async def _guarded(loop: Callable[[Kit], Awaitable[None]], kit: Kit) -> None:
+    """A background loop that fails is started again; it never takes the process down."""
+    while not kit.stopping.is_set():
+        try:
+            await loop(kit)
+            return
+        except Exception:
+            log.exception("a background loop of %s failed", kit.sessions.service)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(kit.stopping.wait(), 5)
+
+
+class _OutboxOf:
+    """The outbox in the broker's terms."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def publish_pending(self, publish: Callable[[list[Outgoing]], Awaitable[None]]) -> int:
+        async def forward(rows: list[dict[str, Any]]) -> None:
+            await publish(
+                [Outgoing(row["topic"], row["partition"], row["key"], row["value"], row["headers"]) for row in rows]
+            )
+
+        return await self._outbox.publish_pending(forward)
+
+    async def oldest(self) -> datetime | None:
+        return await self._outbox.oldest()

@@ -1,0 +1,86 @@
+"""Builds the parts of one service: its sessions, its doors, its HTTP application."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from storage import JsonbDocuments, Outbox, Sessions, create_engine, migrate, prepare_schema, schema_name
+
+from servicekit.clock_door import ClockDoor
+from servicekit.dead_letters import dead_letter_router
+from servicekit.door import render_http, render_problem, render_validation
+from servicekit.errors import Problem
+from servicekit.event_door import EventDoor
+from servicekit.kit import Kit, Service, Subscription, Wired
+from servicekit.settings import PlatformSettings
+from servicekit.tokens import TokenVerifier
+
+
+def role_url(settings: PlatformSettings, service: str) -> str:
+    """The service's own database URL: its own role, which owns its own schema and nothing else."""
+    return settings.database_url.replace("{role}", schema_name(service))
+
+
+def migrate_all(services: Sequence[Service], settings: PlatformSettings) -> None:
+    """Creates missing roles and schemas where an administrator's URL is given, and brings every schema up to date."""
+    for service in services:
+        if settings.admin_database_url:
+            prepare_schema(settings.admin_database_url, service.name, role=schema_name(service.name))
+        migrate(role_url(settings, service.name), service.migrations)
+
+
+@dataclass
+class Running:
+    """One service, wired and ready."""
+
+    service: Service
+    kit: Kit
+    wired: Wired
+    doors: dict[str, EventDoor]
+    clock: ClockDoor
+    outbox: Outbox
+
+
+def wire(
+    service: Service,
+    settings: PlatformSettings,
+    *,
+    http: httpx.AsyncClient,
+    verifier: TokenVerifier,
+    stopping: asyncio.Event,
+) -> Running:
+    """Builds one service's parts. The copy of the directory is read by every service, asked for or not."""
+    engine = create_engine(
+        role_url(settings, service.name), schema=schema_name(service.name), pool_size=settings.database_pool
+    )
+    sessions = Sessions(engine, service.name, partitions=settings.partitions)
+    kit = Kit(settings, sessions, JsonbDocuments(sessions), http, verifier, stopping)
+    wired = service.wire(kit)
+    subscriptions = {each.topic: each for each in wired.subscriptions}
+    subscriptions.setdefault("directory", Subscription("directory"))
+    doors = {topic: EventDoor(sessions, each) for topic, each in subscriptions.items()}
+    return Running(service, kit, wired, doors, ClockDoor(sessions, wired.clock), Outbox(sessions))
+
+
+def service_app(running: Running) -> FastAPI:
+    """The HTTP door of one service, to be mounted at its prefix."""
+    app = FastAPIOffline(
+        title=f"Uplift {running.service.title}",
+        description=running.service.title,
+        exception_handlers={
+            Problem: render_problem,
+            RequestValidationError: render_validation,
+            HTTPException: render_http,
+            Exception: render_problem,
+        },
+    )
+    app.state.kit = running.kit
+    app.state.service = running.wired.state
+    app.include_router(running.wired.router)
+    app.include_router(dead_letter_router(running.doors))
+    return app

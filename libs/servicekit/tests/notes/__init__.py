@@ -1,0 +1,1 @@
+"""A service with something behind every door, for the tests of the doors."""

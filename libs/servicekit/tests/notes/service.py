@@ -1,0 +1,175 @@
+"""It bears the name of a real service, since only a declared writer may emit."""
+
+import asyncio
+from typing import Annotated, Any
+from uuid import UUID
+
+from contracts import new_id
+from contracts.calls import LegRecorded
+from contracts.directory import PersonChanged
+from contracts.learning import AssignmentAssigned
+from contracts.scores import BandEntered
+from fastapi import Form, Response
+from pydantic import BaseModel, Field
+from servicekit import CallerDep, Kit, Page, PageDep, Received, Service, Subscription, Wired, WorkSession, page_of
+from servicekit import router as door_router
+from servicekit.directory import require_agent, visible_agents
+from servicekit.errors import Conflict, FieldProblem, Invalid
+from servicekit.kit import DueItem
+from sqlalchemy import Column, Integer, Table, Text, UniqueConstraint, Uuid
+from storage import Migrations, Session, metadata
+
+tables = metadata()
+note = Table(
+    "note",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("text", Text, nullable=False),
+    # Checked at the commit only: what a handler cannot see failing.
+    UniqueConstraint("tenant", "text", deferrable=True, initially="DEFERRED"),
+)
+effect = Table(
+    "effect",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("ref", Text, primary_key=True),
+    Column("seen", Integer, nullable=False),
+    Column("times", Integer, nullable=False),
+)
+routes = door_router()
+
+
+class NewNote(BaseModel):
+    text: str = Field(min_length=1)
+    slow: float = 0
+    then: str | None = None
+
+
+class Note(BaseModel):
+    id: UUID
+    text: str
+
+
+async def write(session: Session, text: str) -> Note:
+    made = Note(id=new_id(), text=text)
+    await session.execute(note.insert().values(tenant=session.tenant, id=made.id, text=text))
+    session.emit(AssignmentAssigned.model_validate({**AssignmentAssigned.example, "assignment_id": made.id}))
+    return made
+
+
+@routes.post("/notes", status_code=201)
+async def write_note(new: NewNote, session: WorkSession, caller: CallerDep, response: Response) -> Note:
+    caller.require("agent", "tenant_admin")
+    made = await write(session, new.text)
+    await asyncio.sleep(new.slow)
+    if new.then == "conflict":
+        raise Conflict("thought-better", "Not after all.")
+    if new.then == "invalid":
+        problem = FieldProblem(pointer="/text", problem="no", cure="another", line=3, column=5)
+        raise Invalid("not-this", "Not this.", errors=[problem])
+    if new.then == "crash":
+        raise RuntimeError("a secret of the inside")
+    response.headers["location"] = f"/notes/{made.id}"
+    return made
+
+
+@routes.post("/forms", status_code=201)
+async def write_form(text: Annotated[str, Form()], session: WorkSession) -> Note:
+    return await write(session, text)
+
+
+@routes.get("/notes")
+async def list_notes(session: WorkSession, page: PageDep) -> Page[Note]:
+    rows = await session.rows(
+        "SELECT id, text FROM note WHERE tenant = :tenant AND (cast(:after AS uuid) IS NULL OR id > :after) "
+        "ORDER BY id LIMIT :limit",
+        {"tenant": session.tenant, "after": page.after[0] if page.after else None, "limit": page.limit + 1},
+    )
+    return page_of([Note(**row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
+
+
+@routes.get("/me")
+async def me(session: WorkSession, caller: CallerDep) -> dict[str, Any]:
+    return {
+        "slug": caller.person.slug,
+        "roles": sorted(grant.role for grant in caller.roles),
+        "now": session.now.isoformat(),
+        "today": caller.today.isoformat(),
+    }
+
+
+@routes.get("/visible")
+async def visible(session: WorkSession, caller: CallerDep) -> list[UUID] | None:
+    found = await visible_agents(session, caller)
+    return None if found is None else sorted(found)
+
+
+@routes.get("/agents/{agent_id}")
+async def agent(agent_id: UUID, session: WorkSession, caller: CallerDep) -> UUID:
+    await require_agent(session, caller, agent_id)
+    return agent_id
+
+
+class Mood:
+    """What the handlers do next; a test sets it."""
+
+    poison: bool = True
+    fail_due: bool = True
+    handled: list[str]
+
+    def __init__(self) -> None:
+        self.handled = []
+
+
+async def mark(session: Session, tenant: str, ref: str) -> None:
+    """`seen`: how many effects, of whatever tenant, this unit of work could see."""
+    seen = await session.scalar("SELECT count(*) FROM effect")
+    await session.execute(
+        "INSERT INTO effect (tenant, ref, seen, times) VALUES (:tenant, :ref, :seen, 1) "
+        "ON CONFLICT (tenant, ref) DO UPDATE SET times = effect.times + 1",
+        {"tenant": tenant, "ref": ref, "seen": seen},
+    )
+
+
+def wire(kit: Kit) -> Wired:
+    mood = Mood()
+
+    async def on_band_entered(session: Session, event: Received[BandEntered]) -> None:
+        await mark(session, session.tenant, str(event.body.band_event_id))
+        session.emit(AssignmentAssigned.model_validate(AssignmentAssigned.example))
+        if event.body.kpi == "poison" and mood.poison:
+            raise ValueError("this one cannot be handled")
+
+    async def on_legs(session: Session, events: list[Received[LegRecorded]]) -> None:
+        for event in events:
+            await mark(session, event.tenant, event.body.external_id)
+
+    async def on_person_changed(session: Session, event: Received[PersonChanged]) -> None:
+        # The copy of the directory was updated before.
+        if await session.scalar("SELECT 1 FROM directory_person WHERE id = :id", {"id": event.body.id}):
+            await mark(session, session.tenant, f"person {event.body.slug}")
+
+    async def on_remind(session: Session, item: DueItem) -> None:
+        await mark(session, item.tenant, item.ref)
+        await asyncio.sleep(item.body.get("slow", 0))
+        mood.handled.append(item.ref)
+
+    async def on_fragile(session: Session, item: DueItem) -> None:
+        await mark(session, item.tenant, item.ref)
+        if mood.fail_due:
+            raise RuntimeError("not now")
+
+    return Wired(
+        router=routes,
+        subscriptions=[
+            Subscription("bands", {BandEntered: on_band_entered}),
+            Subscription("legs", batch=on_legs, max_messages=2000),
+            Subscription("directory", {PersonChanged: on_person_changed}),
+        ],
+        clock={"remind": on_remind, "fragile": on_fragile},
+        state=mood,
+    )
+
+
+service = Service(name="training", title="Notes", migrations=Migrations("training", "notes.migrations"), wire=wire)

@@ -1,0 +1,324 @@
+"""What every broker has to show. A test module inherits `BrokerConformance` and says how to reach its broker."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contracts import Topic, new_id
+from messaging.broker import Broker, Message, Outgoing, Reader, TopicPartition
+
+GROUP = "readers"
+MEMBER = str(Path(__file__).with_name("broker_member.py"))  # by path: importing this package takes seconds
+
+
+class BrokerConformance:
+    member_factory: str
+    """`module:name` of what makes a broker of an address, for members in processes of their own."""
+
+    def address(self) -> str:
+        """Where the broker under test is."""
+        raise NotImplementedError
+
+    def connect(self) -> AbstractAsyncContextManager[Broker]:
+        """One more broker instance on the same server."""
+        raise NotImplementedError
+
+    async def restart(self) -> None:
+        """Stops the server and starts it again."""
+        raise NotImplementedError
+
+    async def compact(self, broker: Broker, now: datetime) -> None:
+        """Makes the broker compact as if it were `now`; returns when that is done."""
+        raise NotImplementedError
+
+    # Publishing
+
+    async def test_declaring_again_changes_nothing_and_other_partitions_are_refused(self) -> None:
+        async with self.topic(partitions=2) as (broker, topic):
+            await broker.publish(numbered(topic, 3))
+            await broker.declare([Topic(topic, "test", (), partitions=2)])
+            assert len([message async for message in broker.tail(topic)]) == 3
+            with pytest.raises(ValueError, match="partitions"):
+                await broker.declare([Topic(topic, "test", (), partitions=3)])
+
+    async def test_a_topic_or_partition_that_does_not_exist_is_refused(self) -> None:
+        async with self.topic() as (broker, topic):
+            with pytest.raises(ValueError, match="partition"):
+                await broker.publish([*numbered(topic, 1), Outgoing(topic, 7, "k", b"")])
+            with pytest.raises(ValueError, match="partition"):
+                await broker.publish(numbered(f"{topic}.missing", 1))
+
+    async def test_offsets_are_gap_free_and_keys_stay_in_order_under_concurrent_publishers(self) -> None:
+        async with self.topic(partitions=2) as (broker, topic), self.connect() as other, self.connect() as third:
+
+            async def publish(via: Broker, name: str) -> None:
+                for round in range(10):
+                    # The two partitions in another order each time.
+                    places = (0, 1) if round % 2 else (1, 0)
+                    await via.publish(
+                        [
+                            Outgoing(topic, place, name, f"{round * 5 + step}".encode())
+                            for place in places
+                            for step in range(5)
+                        ]
+                    )
+
+            await asyncio.gather(publish(broker, "a"), publish(other, "b"), publish(third, "c"), publish(broker, "d"))
+            messages = [message async for message in broker.tail(topic)]
+            for partition in (0, 1):
+                here = [message for message in messages if message.partition == partition]
+                assert [message.offset for message in here] == list(range(200))
+                assert [message.at for message in here] == sorted(message.at for message in here)
+                for key in "abcd":
+                    assert [message.value for message in here if message.key == key] == [
+                        f"{number}".encode() for number in range(50)
+                    ]
+
+    async def test_everything_comes_back_byte_for_byte(self) -> None:
+        headers = {"content-type": "application/json", "ce_subject": "Zoë 北京 🙂 \u202e\\ \" '", "empty": ""}
+        values = [bytes(range(256)), b"\x00", "坐席 🙂".encode(), b"", None, b"x" * 1_000_000]
+        async with self.topic() as (broker, topic):
+            before = datetime.now(UTC)
+            await broker.publish([Outgoing(topic, 0, "ключ|🙂", value, headers) for value in values])
+            async with broker.join(GROUP, [topic]) as reader:
+                read = await collect(reader, len(values))
+            tailed = [message async for message in broker.tail(topic)]
+        assert [message.value for message in read] == values
+        assert {message.key for message in read} == {"ключ|🙂"}
+        assert all(message.headers == headers for message in read)
+        assert all(abs(message.at - before) < timedelta(seconds=30) and message.at.tzinfo for message in read)
+        assert tailed == read
+
+    async def test_publishing_and_reading_go_on_after_a_restart(self) -> None:
+        async with self.topic() as (broker, topic), broker.join(GROUP, [topic]) as reader:
+            await broker.publish(numbered(topic, 3))
+            await collect(reader, 3)
+            await self.restart()
+            await until_published(broker, numbered(topic, 2, first=3))
+            read = await collect(reader, 2, start=3)
+            assert [message.offset for message in read][:2] == [3, 4]
+            assert {message.value for message in read} == {b"3", b"4"}
+
+    # Reading
+
+    async def test_a_group_can_replay_from_the_first_message(self) -> None:
+        async with self.topic(partitions=2) as (broker, topic):
+            await broker.publish(numbered(topic, 25) + numbered(topic, 5, partition=1))
+            for _ in range(2):
+                async with broker.join(GROUP, [topic]) as reader:
+                    read = await collect(reader, 30, max_messages=7)
+                assert [message.offset for message in read if message.partition == 0] == list(range(25))
+                assert [message.offset for message in read if message.partition == 1] == list(range(5))
+
+    async def test_a_group_that_joins_late_finds_everything_and_then_what_is_new(self) -> None:
+        async with self.topic() as (broker, topic), broker.join("early", [topic]) as early:
+            await broker.publish(numbered(topic, 10))
+            await collect(early, 10)
+            async with broker.join("late", [topic]) as late:
+                assert [message.offset for message in await collect(late, 10)] == list(range(10))
+                await broker.publish(numbered(topic, 1, first=10))
+                assert [message.offset for message in await collect(late, 1, start=None)] == [10]
+
+    async def test_a_slow_group_blocks_nobody(self) -> None:
+        async with self.topic() as (broker, topic), AsyncExitStack() as stack:
+            slow = await stack.enter_async_context(broker.join("slow", [topic]))
+            fast = await stack.enter_async_context(broker.join("fast", [topic]))
+            await broker.publish(numbered(topic, 50))
+            assert len(await collect(slow, 5, max_messages=5)) == 5  # and then it reads no more
+            assert len(await collect(fast, 50)) == 50
+            await broker.publish(numbered(topic, 50, first=50))
+            assert [message.offset for message in await collect(fast, 50, start=None)] == list(range(50, 100))
+            assert [message.offset for message in await collect(slow, 95, start=None)] == list(range(5, 100))
+
+    async def test_a_busy_partition_does_not_starve_the_others(self) -> None:
+        async with self.topic(partitions=2) as (broker, topic):
+            await broker.publish(numbered(topic, 500) + numbered(topic, 5, partition=1))
+            async with broker.join(GROUP, [topic]) as reader:
+                read = await collect(reader, 200, max_messages=50)
+            assert len([message for message in read if message.partition == 1]) == 5
+
+    async def test_a_waiting_reader_is_woken(self) -> None:
+        async with self.topic() as (broker, topic), self.connect() as writer, broker.join(GROUP, [topic]) as reader:
+            await writer.publish(numbered(topic, 1))
+            await collect(reader, 1)
+            fetching = asyncio.create_task(reader.fetch(max_messages=10, wait_seconds=20))
+            await asyncio.sleep(0.1)
+            assert not fetching.done()
+            started = time.monotonic()
+            await writer.publish(numbered(topic, 1))
+            (batch,) = await fetching
+            assert time.monotonic() - started < 0.9  # sooner than any polling
+            assert (len(batch.messages), batch.next_offset) == (1, 2)
+            started = time.monotonic()
+            assert await reader.fetch(max_messages=10, wait_seconds=0.2) == []
+            assert 0.1 < time.monotonic() - started < 5
+
+    async def test_nothing_is_delivered_before_seek_and_seek_goes_back(self) -> None:
+        async with self.topic() as (broker, topic), broker.join(GROUP, [topic]) as reader:
+            await broker.publish(numbered(topic, 10))
+            while not reader.assignment():
+                await reader.fetch(max_messages=10, wait_seconds=1)
+            assert await reader.fetch(max_messages=10, wait_seconds=0.3) == []
+            source = TopicPartition(topic, 0)
+            for offset in (4, 8, 2):
+                await reader.seek(source, offset)
+                (batch,) = await reader.fetch(max_messages=3, wait_seconds=5)
+                last = min(offset + 3, 10)
+                assert [message.offset for message in batch.messages] == list(range(offset, last))
+                assert (batch.source, batch.next_offset) == (source, last)
+
+    async def test_lag(self) -> None:
+        async with self.topic(partitions=2) as (broker, topic), broker.join(GROUP, [topic]) as reader:
+            first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
+            await broker.publish(numbered(topic, 10) + numbered(topic, 4, partition=1))
+            assert await broker.lag(f"{GROUP}.unknown") == {}
+            await collect(reader, 14)
+            await reader.committed(first, 7)
+            assert await self.lag_becomes(broker, topic, {first: 3, second: 4})
+            await reader.committed(first, 10)
+            await reader.committed(second, 4)
+            assert await self.lag_becomes(broker, topic, {first: 0, second: 0})
+            await broker.publish(numbered(topic, 2))
+            assert await self.lag_becomes(broker, topic, {first: 2, second: 0})
+
+    # Groups
+
+    async def test_members_share_the_partitions_and_a_leaving_one_hands_over(self) -> None:
+        async with self.topic(partitions=4) as (broker, topic), self.connect() as other:
+            every = {TopicPartition(topic, partition) for partition in range(4)}
+            async with broker.join(GROUP, [topic]) as first:
+                async with other.join(GROUP, [topic]) as second:
+                    await until(lambda: len(first.assignment()) == len(second.assignment()) == 2, first, second)
+                    assert first.assignment() | second.assignment() == every
+                    await broker.publish(
+                        [message for place in range(4) for message in numbered(topic, 3, partition=place)]
+                    )
+                    mine, others = await collect(first, 6), await collect(second, 6)
+                    assert {message.partition for message in mine}.isdisjoint(message.partition for message in others)
+                await until(lambda: first.assignment() == every, first)
+
+    async def test_two_members_on_one_instance_do_not_read_the_same_partition(self) -> None:
+        async with self.topic(partitions=1) as (broker, topic):
+            async with broker.join(GROUP, [topic]) as first, broker.join(GROUP, [topic]) as second:
+                await until(lambda: len(first.assignment()) + len(second.assignment()) == 1, first, second)
+                for _ in range(5):
+                    assert len(first.assignment()) + len(second.assignment()) == 1
+                    await asyncio.sleep(0.1)
+
+    async def test_the_partitions_of_a_killed_member_are_taken_over_within_seconds(self) -> None:
+        async with self.topic() as (broker, topic):
+            await broker.publish(numbered(topic, 3))
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", MEMBER, self.member_factory, self.address(), GROUP, topic),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            try:
+                assert process.stdout
+                assert await asyncio.wait_for(process.stdout.readline(), 20) == b"reading\n"
+            finally:
+                process.kill()
+                await process.wait()
+            started = time.monotonic()
+            async with broker.join(GROUP, [topic]) as reader:
+                assert len(await collect(reader, 3)) == 3
+            assert time.monotonic() - started < 10
+
+    # Keeping
+
+    async def test_compaction_keeps_the_newest_of_each_key_and_forgets_tombstones_after_a_day(self) -> None:
+        async with self.topic(compacted=True) as (broker, topic):
+            for value in (b"old", b"older than new", b"new"):
+                await broker.publish([Outgoing(topic, 0, "a", value), Outgoing(topic, 0, "b", value)])
+            await broker.publish([Outgoing(topic, 0, "a", None), Outgoing(topic, 0, "c", b"last")])
+            now = datetime.now(UTC)
+            await self.compact(broker, now)
+            kept = [(message.offset, message.key, message.value) async for message in broker.tail(topic)]
+            assert kept == [(5, "b", b"new"), (6, "a", None), (7, "c", b"last")]
+            await self.compact(broker, now + timedelta(days=2))
+            async with broker.join(GROUP, [topic]) as reader:
+                while not reader.assignment():
+                    await reader.fetch(max_messages=1, wait_seconds=1)
+                source = TopicPartition(topic, 0)
+                await reader.seek(source, 0)
+                (batch,) = await reader.fetch(max_messages=10, wait_seconds=5)
+            assert [(message.offset, message.key) for message in batch.messages] == [(5, "b"), (7, "c")]
+            assert batch.next_offset == 8
+
+    async def test_publishing_goes_on_where_it_was_after_everything_was_compacted(self) -> None:
+        async with self.topic(compacted=True) as (broker, topic):
+            await broker.publish([Outgoing(topic, 0, "a", None), Outgoing(topic, 0, "b", None)])
+            await self.compact(broker, datetime.now(UTC) + timedelta(days=2))
+            await broker.publish([Outgoing(topic, 0, "a", b"again")])
+            assert [message.offset async for message in broker.tail(topic)][-1] == 2
+
+    # How
+
+    @asynccontextmanager
+    async def topic(self, **kept: Any) -> AsyncGenerator[tuple[Broker, str]]:
+        """A broker and a fresh topic; one partition unless told."""
+        name = f"test.{new_id()}"
+        async with self.connect() as broker:
+            await broker.declare([Topic(name, "test", (), **{"partitions": 1, "retention_days": None} | kept)])
+            yield broker, name
+
+    async def lag_becomes(self, broker: Broker, topic: str, expected: dict[TopicPartition, int]) -> bool:
+        found: dict[TopicPartition, int] = {}
+        for _ in range(100):
+            found = {source: lag for source, lag in (await broker.lag(GROUP)).items() if source.topic == topic}
+            if found == expected:
+                return True
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"lag is {found}")
+
+
+def numbered(topic: str, count: int, *, first: int = 0, partition: int = 0) -> list[Outgoing]:
+    """Messages whose values count from `first`."""
+    return [Outgoing(topic, partition, "key", f"{number}".encode()) for number in range(first, first + count)]
+
+
+async def collect(
+    reader: Reader, count: int, *, start: int | None = 0, max_messages: int = 500, seconds: float = 20
+) -> list[Message]:
+    """At least `count` messages, in the order of delivery. Partitions that the reader gets on the way begin at `start`,
+    as do those that it has; with None those that it has go on where they are."""
+    known: set[TopicPartition] = reader.assignment() if start is None else set()
+    messages: list[Message] = []
+    async with asyncio.timeout(seconds):
+        while len(messages) < count:
+            assigned = reader.assignment()
+            for source in assigned - known:
+                await reader.seek(source, start or 0)
+            known = assigned
+            try:
+                batches = await reader.fetch(max_messages=max_messages, wait_seconds=1)
+            except ConnectionError:
+                await asyncio.sleep(0.2)
+                continue
+            for batch in batches:
+                offsets = [message.offset for message in batch.messages]
+                assert offsets == sorted(set(offsets))
+                assert batch.next_offset > offsets[-1]
+                messages += batch.messages
+    return messages
+
+
+async def until(condition: Any, *readers: Reader, seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            for reader in readers:
+                await reader.fetch(max_messages=1, wait_seconds=0.05)
+
+
+async def until_published(broker: Broker, messages: Sequence[Outgoing], *, seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                return await broker.publish(messages)
+            except ConnectionError:
+                await asyncio.sleep(0.1)

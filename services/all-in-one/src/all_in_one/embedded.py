@@ -1,0 +1,247 @@
+"""The embedded shape: PostgreSQL, the loopback identity provider and all services in one process tree on one port."""
+
+import asyncio
+import errno
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import uvicorn
+from contracts.directory import PLATFORM_TENANT, Login
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from identity.actions import ensure_platform
+from messaging.log_table import LogTableBroker
+from servicekit.run import Process, assembled, broker_dsn, root_app
+from servicekit.settings import PlatformSettings
+from servicekit.wiring import migrate_all
+from sqlalchemy.ext.asyncio import AsyncEngine
+from storage import create_engine, prepare_schema
+from storage.embedded import EmbeddedPostgres
+
+from all_in_one import oidc
+from all_in_one.demo_set_up import DEMO_USERS, PASSWORD, prepare_accounts, prepare_tenant
+from all_in_one.front_page import front_page
+from all_in_one.suite import SERVICES
+
+DATABASE = "uplift"
+ISSUER_NAME = "embedded"
+PLATFORM_ADMIN = "platform"
+
+
+class CannotStart(Exception):
+    """One sentence that says why, and the cure."""
+
+
+@dataclass(frozen=True)
+class Options:
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    demo: bool = True
+    simulate: bool = True
+    speed: float = 1.0
+    began: float = 0.0
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises CannotStart when something listens there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise CannotStart(
+                    f"Port {port} is in use. Stop what listens there, or: make up PORT={port + 1}"
+                ) from None
+            if error.errno == errno.EACCES:
+                raise CannotStart(
+                    f"Port {port} needs more rights than you have. Take one above 1023: make up PORT=8080"
+                ) from None
+            raise CannotStart(f"{host}:{port} cannot be listened on ({error.strerror}).") from None
+
+
+def settings_for(postgres: EmbeddedPostgres, options: Options) -> PlatformSettings:
+    return PlatformSettings(
+        database_url=postgres.url("ROLE", DATABASE).replace("ROLE", "{role}"),
+        admin_database_url=postgres.url(database=DATABASE),
+        database_pool=2,
+        partitions=1,
+        issuer=f"{options.url}/oidc",
+        issuer_name=ISSUER_NAME,
+        secret=_secret(options.data),
+    )
+
+
+def _secret(data: Path) -> str:
+    """The key of keyed hashes: made once, kept with the data."""
+    file = data / "secret"
+    with suppress(FileExistsError):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(secrets.token_urlsafe(32))
+    return file.read_text()
+
+
+def prepare_database(postgres: EmbeddedPostgres, settings: PlatformSettings) -> None:
+    """Database, roles, schemas and tables, all brought up to date. Cheap when they are."""
+    assert settings.admin_database_url
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+            connection.execute(f'CREATE DATABASE "{DATABASE}"')  # pyright: ignore[reportArgumentType, reportCallIssue]
+    for name in ("broker", "oidc"):
+        prepare_schema(settings.admin_database_url, name, role=name)
+    with psycopg.connect(settings.admin_database_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f'GRANT CREATE ON DATABASE "{DATABASE}" TO broker, oidc')  # pyright: ignore[reportArgumentType, reportCallIssue]
+    migrate_all(SERVICES, settings)
+
+
+@asynccontextmanager
+async def _provider(settings: PlatformSettings, options: Options) -> AsyncIterator[tuple[FastAPI, AsyncEngine]]:
+    engine = create_engine(settings.database_url.replace("{role}", "oidc"), schema="oidc", pool_size=1)
+    try:
+        await oidc.prepare(engine)
+        yield oidc.create_provider(engine, settings.issuer, demo=options.demo), engine
+    finally:
+        await engine.dispose()
+
+
+async def _platform_admin(process: Process, engine: AsyncEngine, *, demo: bool) -> str | None:
+    """Makes sure of the platform tenant and its first admin. Returns a one-time token while that one has no password."""
+    await oidc.ensure_account(
+        engine, PLATFORM_ADMIN, PASSWORD if demo else None, PLATFORM_TENANT, sub=PLATFORM_ADMIN, admin=True, listed=demo
+    )
+    identity = next(each for each in process.services if each.service.name == "identity")
+    await ensure_platform(identity.kit.sessions, login=Login(iss=ISSUER_NAME, sub=PLATFORM_ADMIN))
+    if demo or await oidc.has_password(engine, PLATFORM_ADMIN):
+        return None
+    return await oidc.issue_one_time(engine, PLATFORM_ADMIN)
+
+
+async def up(options: Options) -> None:
+    """Runs until told to stop."""
+    oidc.refuse_beyond_loopback(options.host)
+    check_port(options.host, options.port)
+    postgres = EmbeddedPostgres(options.data)
+    say("  PostgreSQL")
+    postgres.start()
+    try:
+        settings = settings_for(postgres, options)
+        say("  schemas")
+        prepare_database(postgres, settings)
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(postgres.watch())
+            try:
+                await _serve(settings, options)
+            finally:
+                watching.cancel()
+    finally:
+        postgres.stop()
+
+
+async def _serve(settings: PlatformSettings, options: Options) -> None:
+    async with LogTableBroker(broker_dsn(settings), partitions=settings.partitions) as broker:
+        await broker.prepare()
+    async with _provider(settings, options) as (provider, engine):
+        async with assembled(SERVICES, settings) as process:
+            app = root_app(process)
+            app.mount("/oidc", provider)
+            page = front_page(SERVICES, url=options.url, uplift=uplift_command(), demo=options.demo)
+            app.add_api_route("/", lambda: HTMLResponse(page), include_in_schema=False)
+            config = uvicorn.Config(
+                app, options.host, options.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
+            )
+            server = uvicorn.Server(config)
+            serving = asyncio.create_task(server.serve())
+            serving.add_done_callback(lambda _: process.stopping.set())
+            stop_streams = asyncio.create_task(_stop_when_told(server, process))
+            try:
+                await _when_answering(server, serving)
+                await _after_start(process, engine, options)
+                await serving
+            finally:
+                stop_streams.cancel()
+                server.should_exit = True
+                with suppress(asyncio.CancelledError):
+                    await serving
+
+
+async def _stop_when_told(server: uvicorn.Server, process: Process) -> None:
+    """Streams must end before the server can, so they are told first."""
+    while not server.should_exit:
+        await asyncio.sleep(0.1)
+    process.stopping.set()
+
+
+async def _when_answering(server: uvicorn.Server, serving: "asyncio.Task[None]") -> None:
+    while not server.started:
+        if serving.done():
+            raise CannotStart("The HTTP server did not start; the lines above say why.")
+        await asyncio.sleep(0.01)
+
+
+async def _after_start(process: Process, engine: AsyncEngine, options: Options) -> None:
+    one_time = await _platform_admin(process, engine, demo=options.demo)
+    (options.data / "address").write_text(options.url)
+    if options.demo:
+        say("  demo tenant")
+        await prepare_accounts(engine, options.url)
+        await prepare_tenant(options.url)
+    say(_box(options, one_time))
+    if options.demo and options.simulate:
+        process.background = asyncio.create_task(_simulate(process, options))  # type: ignore[attr-defined]
+
+
+async def _simulate(process: Process, options: Options) -> None:
+    """The simulated call centre is a customer like any other: a process of its own that only speaks HTTP."""
+    command = [sys.executable, "-m", "all_in_one.simulation", "--url", options.url, "--speed", str(options.speed)]
+    child = await asyncio.create_subprocess_exec(*command)
+    stopping = asyncio.create_task(process.stopping.wait())
+    ended = asyncio.create_task(child.wait())
+    await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
+    if child.returncode is None:
+        with suppress(ProcessLookupError):
+            child.send_signal(signal.SIGTERM)
+        await child.wait()
+
+
+def uplift_command() -> str:
+    """How the command is called from where the user stands."""
+    command = Path(sys.executable).parent / "uplift"
+    with suppress(ValueError):
+        return str(command.relative_to(Path.cwd()))
+    return str(command)
+
+
+def _box(options: Options, one_time: str | None) -> str:
+    uplift = uplift_command()
+    lines = [f"Uplift answers at {options.url}  (after {time.monotonic() - options.began:.1f} s)"]
+    if options.demo:
+        lines.append("Demo users, password `demo`:  " + ", ".join(DEMO_USERS))
+        lines.append("Tenant `demo` is simulated: training's effect there is what the simulation put in.")
+    if one_time:
+        lines.append("One-time token of the first platform admin, valid once:")
+        lines.append(f"  {uplift} login --one-time {one_time}")
+    lines.append(f"Send your own file:  {uplift} ingest --source amazon-connect FILE")
+    lines.append(f"A token for curl:    {uplift} token lead")
+    lines.append(f"Data lies in {options.data}. Stop with Ctrl-C; forget all with `make reset`.")
+    width = max(len(line) for line in lines)
+    framed = [f"│ {line.ljust(width)} │" for line in lines]
+    return "\n".join([f"┌{'─' * (width + 2)}┐", *framed, f"└{'─' * (width + 2)}┘"])

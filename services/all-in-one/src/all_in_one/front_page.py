@@ -1,0 +1,64 @@
+"""The page at `/`: what runs here, and how to send a file. The portal takes its place."""
+
+from collections.abc import Sequence
+from html import escape
+
+from servicekit import Service
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Uplift</title>
+<style>
+  :root {{ color-scheme: light dark; }}
+  body {{ font: 1rem/1.55 system-ui, sans-serif; max-width: 46rem; margin: 2.5rem auto; padding: 0 1.25rem; }}
+  h1 {{ margin-bottom: .2rem; }}
+  h2 {{ margin-top: 2rem; font-size: 1.15rem; }}
+  pre {{ background: color-mix(in srgb, currentColor 8%, transparent); padding: .8rem 1rem; overflow-x: auto;
+         border-radius: .4rem; }}
+  table {{ border-collapse: collapse; width: 100%; }}
+  th, td {{ text-align: left; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); }}
+  .note {{ border-left: .3rem solid #b8860b; padding-left: .8rem; }}
+</style>
+</head>
+<body>
+<h1>Uplift</h1>
+<p>Running a call centre on facts: vendor call records in; KPI, band, training, points and notice out.</p>
+{note}
+<h2>The services</h2>
+<table>
+<thead><tr><th scope="col">Service</th><th scope="col">Base address</th><th scope="col">OpenAPI</th></tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+<p>Beside them: <a href="/oidc/.well-known/openid-configuration">identity provider</a> (development only),
+<a href="/readyz">readiness</a>, <a href="/lag">what is under way</a>, <a href="/metrics">metrics</a>.</p>
+<h2>Send a file</h2>
+<pre>{uplift} ingest --source amazon-connect FILE.ndjson.gz</pre>
+<p>or, with any HTTP client:</p>
+<pre>TOKEN=$({uplift} token admin)
+curl -H "Authorization: Bearer $TOKEN" --data-binary @FILE.json \\
+  {url}/api/ingest/v1/sources/amazon-connect/records</pre>
+<h2>Ask a question</h2>
+<pre>curl -H "Authorization: Bearer $({uplift} token lead)" \\
+  "{url}/api/kpi-engine/v1/kpis/silence_pct/values?by=agent&amp;grain=week"</pre>
+</body>
+</html>
+"""
+
+_SIMULATED = (
+    '<p class="note">Tenant <code>demo</code> is <strong>simulated</strong>: its calls are made up, and what it shows of '
+    "training's effect is what the simulation put in.</p>"
+)
+
+
+def front_page(services: Sequence[Service], *, url: str, uplift: str, demo: bool) -> str:
+    rows = "\n".join(
+        f"<tr><th scope='row'>{escape(each.title)}</th><td><code>{each.prefix}</code></td>"
+        f"<td><a href='{each.prefix}/docs'>browse</a></td></tr>"
+        for each in services
+    )
+    return _PAGE.format(rows=rows, url=escape(url), uplift=escape(uplift), note=_SIMULATED if demo else "")

@@ -1,0 +1,26 @@
+"""The loopback OpenID Connect provider of the embedded shape. Development only; Keycloak takes its place later.
+
+It speaks discovery, JWKS, authorization code with PKCE, rotating refresh tokens, client credentials, RFC 9068 access
+tokens, userinfo, revocation and RP-initiated logout. Authlib's server core is synchronous and reads the wall clock, so
+the endpoints are written here; Authlib gives the protocol's errors and hashes, joserfc the signatures.
+
+Two grants exist for development alone: `password`, for the client `uplift-cli` only, so that a command without a
+browser can sign a demo user in, and the one-time token that lets the first platform admin in.
+"""
+
+from all_in_one.oidc.accounts import ensure_account, ensure_client, has_password, issue_one_time
+from all_in_one.oidc.app import create_provider, refuse_beyond_loopback
+from all_in_one.oidc.model import CLI_CLIENT, ONE_TIME
+from all_in_one.oidc.store import prepare
+
+__all__ = [
+    "CLI_CLIENT",
+    "ONE_TIME",
+    "create_provider",
+    "ensure_account",
+    "ensure_client",
+    "has_password",
+    "issue_one_time",
+    "prepare",
+    "refuse_beyond_loopback",
+]

@@ -1,0 +1,280 @@
+"""Where the browser comes: authorization, sign-in with a session for all clients, sign-out."""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
+
+from authlib.common.urls import add_params_to_uri
+from authlib.oauth2.rfc6749.errors import (
+    InvalidRequestError,
+    OAuth2Error,
+    UnauthorizedClientError,
+    UnsupportedResponseTypeError,
+)
+from authlib.oidc.core.errors import LoginRequiredError
+from contracts.ids import new_id
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from all_in_one.oidc import model, pages, store
+from all_in_one.oidc.provider import Provider, parameters
+from all_in_one.oidc.token import sign_in
+
+SESSION_COOKIE = "uplift_oidc_session"
+FORM_COOKIE = "uplift_oidc_form"
+FORM_TYP = "form+jwt"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """An authorization request whose client, redirect URI and PKCE are in order."""
+
+    client: Row
+    redirect_uri: str
+    scope: str
+    state: str | None
+    nonce: str | None
+    challenge: str | None
+    prompt: frozenset[str]
+    max_age: int | None
+
+    def fits(self, login: Row | None, now_seconds: float) -> bool:
+        """Whether the browser's session answers the request without asking the person again."""
+        if login is None or self.prompt & {"login", "select_account"}:
+            return False
+        return self.max_age is None or now_seconds - login.auth_time.timestamp() <= self.max_age
+
+
+def login_endpoints(provider: Provider) -> APIRouter:
+    router = APIRouter(tags=["browser"])
+
+    @router.get("/authorize")
+    async def authorize(request: Request) -> Response:
+        """Start of the code flow: back to the client with a code, or the sign-in page first."""
+        try:
+            ask = await _ask(provider, await parameters(request))
+        except OAuth2Error as error:
+            return _refuse(provider, error)
+        login = await _login(provider, request)
+        if ask.fits(login, provider.clock().timestamp()):
+            return await _send_code(provider, ask, login)
+        if "none" in ask.prompt:
+            error = LoginRequiredError(redirect_uri=ask.redirect_uri, state=ask.state)
+            return _refuse(provider, error)
+        return await _login_form(provider, request)
+
+    @router.post("/login")
+    async def login(request: Request) -> Response:
+        """The sign-in form: opens a session and goes on with the authorization request in the query."""
+        try:
+            ask = await _ask(provider, dict(request.query_params))
+            form = await parameters(request)
+        except OAuth2Error as error:
+            return _refuse(provider, error)
+        username, password = form.get("username", ""), form.get("password", "")
+        if not await _sealed(provider, request, form):
+            return await _login_form(
+                provider, request, username, "This page was too old or not ours. Please try again."
+            )
+        async with provider.engine.begin() as connection:
+            account = await sign_in(connection, username, password)
+            if account is not None:
+                opened, cookie = await _open_session(provider, connection, request, account)
+        if account is None:
+            return await _login_form(provider, request, username, "The username or the password is wrong.")
+        response = await _send_code(provider, ask, opened)
+        _set_cookie(provider, response, SESSION_COOKIE, cookie)
+        response.delete_cookie(FORM_COOKIE, path=_path(provider))
+        return response
+
+    @router.get("/logout")
+    async def logout(request: Request) -> Response:
+        """RP-initiated logout; without a fitting `id_token_hint` the person is asked first."""
+        try:
+            asked = await parameters(request)
+            hint, target = await _logout_target(provider, asked)
+        except OAuth2Error as error:
+            return _refuse(provider, error)
+        login = await _login(provider, request)
+        if login is not None and (hint is None or hint.get("sid") != login.sid):
+            return await _with_form_cookie(provider, request, lambda seal: pages.logout_page(urlencode(asked), seal))
+        return await _end(provider, hint.get("sid") if hint else None, target)
+
+    @router.post("/logout")
+    async def confirm_logout(request: Request) -> Response:
+        """The person's yes to signing out; also the POST form of RP-initiated logout, which is then asked about."""
+        try:
+            form = await parameters(request)
+            asked = dict(request.query_params) if "seal" in form else form
+            _, target = await _logout_target(provider, asked)
+        except OAuth2Error as error:
+            return _refuse(provider, error)
+        if not await _sealed(provider, request, form):
+            return RedirectResponse(f"{provider.issuer}/logout?{urlencode(asked)}", 303)
+        login = await _login(provider, request)
+        return await _end(provider, login.sid if login is not None else None, target)
+
+    return router
+
+
+async def _ask(provider: Provider, query: dict[str, str]) -> Ask:
+    """Raises OAuth2Error; with `redirect_uri` set once it is safe to tell the client."""
+    async with provider.engine.connect() as connection:
+        client_id = query.get("client_id", "")
+        client = None if "\0" in client_id else await store.find_client(connection, client_id)
+    if client is None:
+        raise InvalidRequestError("The client is not known.")
+    redirect_uri = query.get("redirect_uri", "")
+    if redirect_uri not in client.redirect_uris:
+        raise InvalidRequestError("The redirect_uri is not registered for this client.")
+    state, challenge = query.get("state"), query.get("code_challenge")
+    prompt = frozenset(query.get("prompt", "").split())
+    max_age = query.get("max_age")
+
+    fault: OAuth2Error | None = None
+    if query.get("response_type") != "code":
+        fault = UnsupportedResponseTypeError("The only response_type is code.")
+    elif query.get("response_mode", "query") != "query":
+        fault = InvalidRequestError("The only response_mode is query.")
+    elif "authorization_code" not in client.grants:
+        fault = UnauthorizedClientError("The client is not registered for the code flow.")
+    elif any("\0" in value for value in query.values()):
+        fault = InvalidRequestError("A parameter is not plain text.")
+    elif challenge is None and client.secret is None:
+        fault = InvalidRequestError("A public client must send a code_challenge (S256).")
+    elif challenge is not None and not model.challenge_is_s256(challenge, query.get("code_challenge_method", "plain")):
+        fault = InvalidRequestError("The code_challenge must be S256.")
+    elif "none" in prompt and len(prompt) > 1:
+        fault = InvalidRequestError("The prompt none stands alone.")
+    elif max_age is not None and not (max_age.isascii() and max_age.isdigit() and len(max_age) < 10):
+        fault = InvalidRequestError("max_age is a number of seconds.")
+    if fault is not None:
+        fault.redirect_uri, fault.state = redirect_uri, state
+        raise fault
+    return Ask(
+        client=client,
+        redirect_uri=redirect_uri,
+        scope=model.grant_scope(query.get("scope", "")),
+        state=state,
+        nonce=query.get("nonce"),
+        challenge=challenge,
+        prompt=prompt,
+        max_age=int(max_age) if max_age is not None else None,
+    )
+
+
+def _refuse(provider: Provider, error: OAuth2Error) -> Response:
+    if not error.redirect_uri:
+        return pages.refusal_page(error.description or error.error)
+    return RedirectResponse(add_params_to_uri(error.redirect_uri, [*error.get_body(), ("iss", provider.issuer)]), 303)
+
+
+async def _send_code(provider: Provider, ask: Ask, login: Row) -> Response:
+    code = model.new_secret()
+    async with provider.engine.begin() as connection:
+        await store.add_code(
+            connection,
+            code,
+            client_id=ask.client.client_id,
+            redirect_uri=ask.redirect_uri,
+            code_challenge=ask.challenge,
+            nonce=ask.nonce,
+            family=str(new_id()),
+            sid=login.sid,
+            sub=login.sub,
+            scope=ask.scope,
+            auth_time=login.auth_time,
+            expires_at=provider.clock() + model.CODE_TTL,
+        )
+    answer = [("code", code), *([("state", ask.state)] if ask.state else []), ("iss", provider.issuer)]
+    headers = {"Cache-Control": "no-store"}
+    return RedirectResponse(add_params_to_uri(ask.redirect_uri, answer), 303, headers=headers)
+
+
+async def _open_session(
+    provider: Provider, connection: AsyncConnection, request: Request, account: Row
+) -> tuple[Row, str]:
+    """A session and its cookie. The cookie is always new, so that one planted before the login is worth nothing."""
+    now, cookie = provider.clock(), model.new_secret()
+    times = {"auth_time": now, "expires_at": now + model.LOGIN_TTL}
+    old = await store.find_login(connection, request.cookies.get(SESSION_COOKIE, ""), now)
+    if old is not None and old.sub == account.sub:
+        return await store.renew_login(connection, old.sid, cookie, **times), cookie
+    if old is not None:
+        await store.end_login(connection, old.sid)
+    return await store.add_login(connection, cookie, sid=str(new_id()), sub=account.sub, **times), cookie
+
+
+async def _login(provider: Provider, request: Request) -> Row | None:
+    async with provider.engine.connect() as connection:
+        return await store.find_login(connection, request.cookies.get(SESSION_COOKIE, ""), provider.clock())
+
+
+async def _login_form(provider: Provider, request: Request, username: str = "", error: str = "") -> Response:
+    listed = []
+    if provider.demo:
+        async with provider.engine.connect() as connection:
+            listed = await store.listed_accounts(connection)
+    query = request.url.query
+    return await _with_form_cookie(
+        provider, request, lambda seal: pages.login_page(query, seal, listed, username, error)
+    )
+
+
+async def _with_form_cookie(provider: Provider, request: Request, draw: Callable[[str], HTMLResponse]) -> HTMLResponse:
+    """A page whose form carries a seal that fits this browser's cookie alone: another site cannot have either."""
+    cookie = request.cookies.get(FORM_COOKIE) or model.new_secret()
+    response = draw(await provider.sign(FORM_TYP, {"cookie": model.digest(cookie)}, model.FORM_TTL))
+    _set_cookie(provider, response, FORM_COOKIE, cookie)
+    return response
+
+
+async def _sealed(provider: Provider, request: Request, form: dict[str, str]) -> bool:
+    """Whether the form was drawn by this provider for this browser, and sent from its page."""
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        return False
+    claims = await provider.read(form.get("seal", ""), FORM_TYP)
+    cookie = request.cookies.get(FORM_COOKIE, "")
+    return claims is not None and hmac.compare_digest(claims["cookie"], model.digest(cookie))
+
+
+async def _logout_target(provider: Provider, asked: dict[str, str]) -> tuple[dict | None, str | None]:
+    """The claims of the ID token that was sent as a hint, and where to go afterwards."""
+    hint = None
+    if "id_token_hint" in asked:
+        hint = await provider.read(asked["id_token_hint"], "JWT", expired=True)
+        if hint is None:
+            raise InvalidRequestError("The id_token_hint is not an ID token of this provider.")
+    client_id = asked.get("client_id", hint["aud"] if hint else None)
+    if hint and client_id != hint["aud"]:
+        raise InvalidRequestError("The id_token_hint was issued to another client.")
+    target = asked.get("post_logout_redirect_uri")
+    if target is None:
+        return hint, None
+    async with provider.engine.connect() as connection:
+        client = None if not client_id or "\0" in client_id else await store.find_client(connection, client_id)
+    if client is None or target not in client.post_logout_redirect_uris:
+        raise InvalidRequestError("The post_logout_redirect_uri is not registered for this client.")
+    return hint, add_params_to_uri(target, [("state", asked["state"])]) if "state" in asked else target
+
+
+async def _end(provider: Provider, sid: str | None, target: str | None) -> Response:
+    if sid is not None:
+        async with provider.engine.begin() as connection:
+            await store.end_login(connection, sid)
+    response = RedirectResponse(target, 303) if target else pages.signed_out_page()
+    response.delete_cookie(SESSION_COOKIE, path=_path(provider))
+    return response
+
+
+def _path(provider: Provider) -> str:
+    return urlsplit(provider.issuer).path or "/"
+
+
+def _set_cookie(provider: Provider, response: Response, name: str, value: str) -> None:
+    secure = urlsplit(provider.issuer).scheme == "https"
+    response.set_cookie(name, value, path=_path(provider), secure=secure, httponly=True, samesite="lax")

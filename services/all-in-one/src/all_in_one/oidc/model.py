@@ -1,0 +1,98 @@
+"""Rules of the provider: secrets, PKCE, scopes, which client may use which grant. No I/O."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+ONE_TIME = "urn:uplift:grant:one-time"
+GRANTS = ("authorization_code", "refresh_token", "client_credentials", "password", ONE_TIME)
+CLI_CLIENT = "uplift-cli"
+AUDIENCE = "uplift"
+SCOPES = ("openid", "profile")
+
+ACCESS_TTL = timedelta(minutes=5)
+REFRESH_TTL = timedelta(hours=8)
+LOGIN_TTL = timedelta(hours=8)
+CODE_TTL = timedelta(minutes=1)
+FORM_TTL = timedelta(minutes=30)
+
+MIN_PASSWORD = 8
+USERNAME = r"^[a-z0-9][a-z0-9._@-]{0,99}$"
+CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,99}$"
+TENANT = r"^[a-z0-9][a-z0-9-]{0,62}$"
+
+_VERIFIER = re.compile(r"^[A-Za-z0-9\-._~]{43,128}$")
+_SCRYPT = {"n": 2**14, "r": 8, "p": 1}
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a code and the refresh tokens grown from it have in common; `sid` is None without a browser."""
+
+    client_id: str
+    family: str
+    sid: str | None
+    sub: str
+    scope: str
+    auth_time: datetime
+
+
+def new_secret() -> str:
+    """A random value of 256 bits, safe in URLs: codes, refresh tokens, cookies, client secrets."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(secret: str) -> str:
+    """What the database keeps of a random secret: hex SHA-256. Not for passwords."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def hash_password(password: str) -> str:
+    """`scrypt$salt$key` in hex. Takes some 50 ms on purpose: call it in a thread."""
+    salt = secrets.token_bytes(16)
+    return f"scrypt${salt.hex()}${hashlib.scrypt(password.encode(), salt=salt, **_SCRYPT).hex()}"
+
+
+# Compared with when there is no such account, so that the answer takes as long as for one that exists.
+_NOBODY = "scrypt$" + "00" * 16 + "$" + "00" * 64
+
+
+def verify_password(password: str, stored: str | None) -> bool:
+    """Whether the password is the stored one; equally slow when nothing is stored."""
+    _, salt, key = (stored or _NOBODY).split("$")
+    found = hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), **_SCRYPT)
+    return hmac.compare_digest(found, bytes.fromhex(key)) and stored is not None
+
+
+def challenge_is_s256(challenge: str, method: str) -> bool:
+    """Whether a PKCE challenge is well formed; `plain` is not accepted."""
+    return method == "S256" and re.fullmatch(r"[A-Za-z0-9_-]{43}", challenge) is not None
+
+
+def verifier_matches(verifier: str, challenge: str) -> bool:
+    """Whether a PKCE verifier is well formed and belongs to the S256 challenge."""
+    return _VERIFIER.match(verifier) is not None and hmac.compare_digest(
+        create_s256_code_challenge(verifier), challenge
+    )
+
+
+def grant_scope(requested: str) -> str:
+    """The part of a requested scope that this provider knows, in its own order."""
+    asked = requested.split()
+    return " ".join(scope for scope in SCOPES if scope in asked)
+
+
+def client_faults(client_id: str, *, confidential: bool, tenant: str | None, grants: Collection[str]) -> list[str]:
+    """Why a client may not be registered like this, one sentence each; empty when it may."""
+    faults = [f"{grant} is not a grant of this provider" for grant in grants if grant not in GRANTS]
+    if "password" in grants and client_id != CLI_CLIENT:
+        faults.append(f"the password grant belongs to {CLI_CLIENT} alone; use authorization_code with PKCE")
+    if "client_credentials" in grants and not (confidential and tenant):
+        faults.append("client_credentials needs a secret and a tenant")
+    return faults

@@ -1,0 +1,264 @@
+"""Tables of the schema `oidc` and their queries. Secrets are kept as hashes only."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from joserfc.jwk import RSAKey
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    DateTime,
+    Index,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.schema import CreateSchema
+
+from all_in_one.oidc import model
+
+metadata = MetaData(schema="oidc")
+_MOMENT = DateTime(timezone=True)
+
+signing_key = Table(
+    "signing_key",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("jwk", JSONB, nullable=False),
+    Column("created_at", _MOMENT, nullable=False, server_default=func.now()),
+)
+account = Table(
+    "account",
+    metadata,
+    Column("sub", Text, primary_key=True),
+    Column("username", Text, nullable=False, unique=True),
+    Column("password", Text),
+    Column("one_time", Text, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("admin", Boolean, nullable=False),
+    Column("listed", Boolean, nullable=False),
+)
+client = Table(
+    "client",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("secret", Text),
+    Column("redirect_uris", ARRAY(Text), nullable=False),
+    Column("post_logout_redirect_uris", ARRAY(Text), nullable=False),
+    Column("tenant", Text),
+    Column("grants", ARRAY(Text), nullable=False),
+)
+login_session = Table(
+    "login_session",
+    metadata,
+    Column("cookie", Text, primary_key=True),
+    Column("sid", Text, nullable=False, unique=True),
+    Column("sub", Text, nullable=False),
+    Column("auth_time", _MOMENT, nullable=False),
+    Column("expires_at", _MOMENT, nullable=False),
+)
+# A family is all that grew out of one code or one direct grant; it is revoked as a whole.
+authorization_code = Table(
+    "authorization_code",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("client_id", Text, nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("code_challenge", Text),
+    Column("nonce", Text),
+    Column("family", Text, nullable=False),
+    Column("sid", Text),
+    Column("sub", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("auth_time", _MOMENT, nullable=False),
+    Column("expires_at", _MOMENT, nullable=False),
+    Column("used", Boolean, nullable=False, server_default=text("false")),
+)
+refresh_token = Table(
+    "refresh_token",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("client_id", Text, nullable=False),
+    Column("family", Text, nullable=False, index=True),
+    Column("sid", Text),
+    Column("sub", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("auth_time", _MOMENT, nullable=False),
+    Column("expires_at", _MOMENT, nullable=False),
+    Column("used", Boolean, nullable=False, server_default=text("false")),
+)
+for _expiring in (login_session, authorization_code, refresh_token):
+    Index(f"{_expiring.name}_expires_at", _expiring.c.expires_at)
+    Index(f"{_expiring.name}_sub", _expiring.c.sub)
+
+
+async def prepare(engine: AsyncEngine) -> None:
+    """Create what is missing: schema, tables, signing key, the client of the command line. Safe to call at every start."""
+    async with engine.begin() as connection:
+        # Two processes that start at once would both find nothing and both create.
+        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('oidc.prepare'))"))
+        await connection.execute(CreateSchema("oidc", if_not_exists=True))
+        await connection.run_sync(metadata.create_all)
+        if not await signing_keys(connection):
+            key = RSAKey.generate_key(2048, auto_kid=True)
+            await connection.execute(insert(signing_key).values(kid=key.kid, jwk=key.as_dict(private=True)))
+        await put_client(
+            connection,
+            client_id=model.CLI_CLIENT,
+            secret=None,
+            redirect_uris=[],
+            post_logout_redirect_uris=[],
+            tenant=None,
+            grants=["password", "refresh_token", model.ONE_TIME],
+        )
+
+
+async def signing_keys(connection: AsyncConnection) -> list[dict]:
+    """Private JWKs, the newest, which signs, first."""
+    return list(await connection.scalars(select(signing_key.c.jwk).order_by(signing_key.c.created_at.desc())))
+
+
+async def account_by_name(connection: AsyncConnection, username: str) -> Row | None:
+    return (await connection.execute(select(account).where(account.c.username == username))).one_or_none()
+
+
+async def active_account(connection: AsyncConnection, sub: str) -> Row | None:
+    return (await connection.execute(select(account).where(account.c.sub == sub, account.c.active))).one_or_none()
+
+
+async def listed_accounts(connection: AsyncConnection) -> Sequence[Row]:
+    query = select(account.c.username, account.c.display_name).where(account.c.listed, account.c.active)
+    return (await connection.execute(query.order_by(account.c.username))).all()
+
+
+async def add_account(connection: AsyncConnection, **values: object) -> bool:
+    """Whether the account is new; an existing username or sub is left as it is."""
+    added = upsert(account).values(**values).on_conflict_do_nothing().returning(account.c.sub)
+    return await connection.scalar(added) is not None
+
+
+async def change_account(connection: AsyncConnection, username: str, **values: object) -> Row | None:
+    changed = update(account).where(account.c.username == username).values(**values).returning(account)
+    return (await connection.execute(changed)).one_or_none()
+
+
+async def take_one_time(connection: AsyncConnection, token: str) -> Row | None:
+    """The active account that the one-time token admits; the token is gone afterwards."""
+    taken = (
+        update(account)
+        .where(account.c.one_time == model.digest(token), account.c.active)
+        .values(one_time=None)
+        .returning(account)
+    )
+    return (await connection.execute(taken)).one_or_none()
+
+
+async def find_client(connection: AsyncConnection, client_id: str) -> Row | None:
+    return (await connection.execute(select(client).where(client.c.client_id == client_id))).one_or_none()
+
+
+async def add_client(connection: AsyncConnection, **values: object) -> bool:
+    """Whether the client is new; an existing one is left as it is."""
+    added = upsert(client).values(**values).on_conflict_do_nothing().returning(client.c.client_id)
+    return await connection.scalar(added) is not None
+
+
+async def put_client(connection: AsyncConnection, **values: object) -> None:
+    """Register the client, or replace its registration."""
+    statement = upsert(client).values(**values)
+    await connection.execute(statement.on_conflict_do_update(index_elements=["client_id"], set_=values))
+
+
+async def add_login(connection: AsyncConnection, cookie: str, **values: object) -> Row:
+    added = insert(login_session).values(cookie=model.digest(cookie), **values).returning(login_session)
+    return (await connection.execute(added)).one()
+
+
+async def renew_login(connection: AsyncConnection, sid: str, cookie: str, **values: object) -> Row:
+    """The same session behind a new cookie."""
+    query = update(login_session).where(login_session.c.sid == sid)
+    return (
+        await connection.execute(query.values(cookie=model.digest(cookie), **values).returning(login_session))
+    ).one()
+
+
+async def find_login(connection: AsyncConnection, cookie: str, now: datetime) -> Row | None:
+    """The live session behind a cookie, of an account that is still active."""
+    query = (
+        select(login_session)
+        .join(account, account.c.sub == login_session.c.sub)
+        .where(login_session.c.cookie == model.digest(cookie), login_session.c.expires_at > now, account.c.active)
+    )
+    return (await connection.execute(query)).one_or_none()
+
+
+async def end_login(connection: AsyncConnection, sid: str) -> None:
+    """Forget a session with every code and refresh token that came from it."""
+    for table in (login_session, authorization_code, refresh_token):
+        await connection.execute(delete(table).where(table.c.sid == sid))
+
+
+async def end_all_of(connection: AsyncConnection, sub: str) -> None:
+    """Forget every session, code and refresh token of an account."""
+    for table in (login_session, authorization_code, refresh_token):
+        await connection.execute(delete(table).where(table.c.sub == sub))
+
+
+async def add_code(connection: AsyncConnection, code: str, **values: object) -> None:
+    await connection.execute(insert(authorization_code).values(code=model.digest(code), **values))
+
+
+async def find_code(connection: AsyncConnection, code: str) -> Row | None:
+    """The code, with its family locked until the transaction ends: of two redeemers the second sees it used."""
+    return await _find_in_family(connection, authorization_code, authorization_code.c.code == model.digest(code))
+
+
+async def use_code(connection: AsyncConnection, code: str) -> None:
+    query = update(authorization_code).where(authorization_code.c.code == model.digest(code))
+    await connection.execute(query.values(used=True))
+
+
+async def add_refresh(connection: AsyncConnection, token: str, **values: object) -> None:
+    await connection.execute(insert(refresh_token).values(token=model.digest(token), **values))
+
+
+async def find_refresh(connection: AsyncConnection, token: str) -> Row | None:
+    """The refresh token, with its family locked until the transaction ends: of two users the second sees it used."""
+    return await _find_in_family(connection, refresh_token, refresh_token.c.token == model.digest(token))
+
+
+async def use_refresh(connection: AsyncConnection, token: str) -> None:
+    query = update(refresh_token).where(refresh_token.c.token == model.digest(token))
+    await connection.execute(query.values(used=True))
+
+
+async def _find_in_family(connection: AsyncConnection, table: Table, matches: ColumnElement[bool]) -> Row | None:
+    # Locking the row alone would let a successor, not yet committed, outlive the revocation of its family.
+    family = await connection.scalar(select(table.c.family).where(matches))
+    if family is None:
+        return None
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(family))))
+    return (await connection.execute(select(table).where(matches))).one_or_none()
+
+
+async def revoke_family(connection: AsyncConnection, family: str) -> None:
+    await connection.execute(delete(refresh_token).where(refresh_token.c.family == family))
+
+
+async def purge(connection: AsyncConnection, now: datetime) -> None:
+    """Forget what has expired."""
+    for table in (login_session, authorization_code, refresh_token):
+        await connection.execute(delete(table).where(table.c.expires_at <= now))

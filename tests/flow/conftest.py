@@ -1,0 +1,38 @@
+"""The suites that flow tests speak to."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flow.steps import set_up_tenant
+from tests.flow.suite import Suite
+
+
+@pytest.fixture
+def new_suite(tmp_path: Path) -> Iterator[Callable[[str], Suite]]:
+    """`new_suite(name)`: a suite with its data below the test's own folder, stopped when the test ends."""
+    made: list[Suite] = []
+
+    def make(name: str) -> Suite:
+        (tmp_path / name).mkdir()
+        made.append(Suite(tmp_path / name / "data"))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """A started suite with the empty tenants `t1` and `t2`, alike to the last id."""
+    started = Suite(tmp_path_factory.mktemp("suite") / "data")
+    started.start("--no-demo")
+    try:
+        started.platform_password()
+        for tenant in ("t1", "t2"):
+            set_up_tenant(started, tenant)
+        yield started
+    finally:
+        started.stop()

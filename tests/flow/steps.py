@@ -1,0 +1,77 @@
+"""What flow tests do to a suite, in the words of its API."""
+
+import gzip
+import time
+from typing import Any
+
+import httpx
+
+from tests.flow.scenario import SOURCE, TEAMS, blueprint, ndjson, records_of
+from tests.flow.suite import Suite
+
+PEOPLE = (*TEAMS, "lea", "leo", "tess", "quinn", "boss")
+
+
+def user(who: str, tenant: str) -> str:
+    """The login of a person of one tenant; the directory calls them by the bare name."""
+    return who if tenant == "t1" else f"{who}.{tenant}"
+
+
+def set_up_tenant(suite: Suite, tenant: str) -> None:
+    """A new customer: accounts, tenant, blueprint; ready when every service has applied its section."""
+    for who in PEOPLE:
+        suite.account(user(who, tenant), tenant)
+    suite.call("platform", "POST", "/api/identity/v1/tenants", json={"slug": tenant, "name": tenant.upper()})
+    bundle = blueprint()
+    for person in bundle["sections"]["identity"]["people"]:
+        person["login"] = user(person["login"], tenant)
+    suite.call("platform", "PUT", f"/api/identity/v1/tenants/{tenant}/blueprint", json=bundle)
+    deadline = time.monotonic() + 30
+    while True:
+        sections = suite.call("platform", "GET", f"/api/identity/v1/tenants/{tenant}")["sections"]
+        if all(state["status"] == "applied" for state in sections.values()):
+            return
+        assert time.monotonic() < deadline, sections
+        assert all(state["status"] != "rejected" for state in sections.values()), sections
+        time.sleep(0.05)
+
+
+def send(suite: Suite, tenant: str, records: list[dict[str, Any]], **params: Any) -> dict[str, Any]:
+    """Posts records as a gzip NDJSON file. Returns the receipt."""
+    return suite.call(
+        user("boss", tenant),
+        "POST",
+        f"/api/ingest/v1/sources/{SOURCE}/records",
+        params=params,
+        content=gzip.compress(ndjson(records)),
+        headers={"content-type": "application/x-ndjson", "content-encoding": "gzip"},
+    )
+
+
+def send_until_taken(suite: Suite, tenant: str, day: int) -> bool:
+    """Posts a day's records; False when nobody answered."""
+    try:
+        send(suite, tenant, records_of(day))
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+def state_of(suite: Suite, tenant: str) -> dict[str, Any]:
+    """Everything that must be equal however often the process was killed."""
+    boss = user("boss", tenant)
+    values = suite.call(
+        boss, "GET", "/api/kpi-engine/v1/kpis/silence_pct/values", params={"by": "agent", "grain": "workday"}
+    )["items"]
+    assignments = suite.all_items(boss, "/api/training/v1/assignments")
+    ledger = suite.all_items(boss, "/api/gamification/v1/ledger")
+    notices = {
+        who: sorted(each["subject"] for each in suite.all_items(user(who, tenant), "/api/notification/v1/inbox"))
+        for who in (*TEAMS, "lea", "leo")
+    }
+    return {
+        "values": sorted(str(each) for each in values),
+        "assignments": sorted((each["agent"]["slug"], each["template"], each["status"]) for each in assignments),
+        "points": sorted((each["agent"]["slug"], each["rule"], each["points"]) for each in ledger),
+        "notices": notices,
+    }

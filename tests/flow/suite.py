@@ -1,0 +1,147 @@
+"""The running whole, as its users meet it: a process tree and an HTTP client."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+UPLIFT = Path(sys.executable).parent / "uplift"
+PASSWORD = "a-test-password"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Suite:
+    """The embedded shape in a folder of its own, on a port of its own; every event is handed over twice."""
+
+    data: Path
+    port: int = field(default_factory=free_port)
+    deliver_twice: bool = True
+    process: subprocess.Popen[str] | None = None
+    output: str = ""
+    _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, *options: str, seconds: float = 90) -> None:
+        """Starts it and waits until it has printed its box."""
+        environment = {"UPLIFT_DELIVER_TWICE": "true" if self.deliver_twice else "false", "PYTHONUNBUFFERED": "1"}
+        log = (self.data.parent / "uplift.log").open("a+")
+        began = log.tell()
+        self.process = subprocess.Popen(
+            [UPLIFT, "up", "--no-simulate", "--port", str(self.port), "--data", str(self.data), *options],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={
+                "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+                "HOME": str(self.data.parent),
+                "LANG": "C.UTF-8",
+                **environment,
+            },
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.output = self._log_since(began)
+            if "└" in self.output:
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"it did not start:\n{self.output[-4000:]}")
+
+    def _log_since(self, began: int) -> str:
+        with (self.data.parent / "uplift.log").open() as log:
+            log.seek(began)
+            return log.read()
+
+    def kill(self) -> None:
+        """SIGKILL to the Python process; PostgreSQL goes with it or is found again."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise
+
+    # Speaking to it
+
+    def platform_password(self) -> None:
+        """Signs the first platform admin in with the printed one-time token."""
+        found = re.search(r"--one-time (\S+)", self.output)
+        assert found, self.output
+        form = {
+            "grant_type": "urn:uplift:grant:one-time",
+            "client_id": "uplift-cli",
+            "one_time_token": found[1],
+            "new_password": PASSWORD,
+        }
+        httpx.post(f"{self.url}/oidc/token", data=form, timeout=20).raise_for_status()
+
+    def token(self, username: str) -> str:
+        token, expires = self._tokens.get(username, ("", 0.0))
+        if time.monotonic() > expires:
+            form = {"grant_type": "password", "client_id": "uplift-cli", "username": username, "password": PASSWORD}
+            answer = httpx.post(f"{self.url}/oidc/token", data=form, timeout=20)
+            assert answer.status_code == 200, answer.text
+            token = str(answer.json()["access_token"])
+            self._tokens[username] = (token, time.monotonic() + 200)
+        return token
+
+    def call(self, who: str, method: str, path: str, **arguments: Any) -> Any:
+        """A call of the API by this user. Returns the JSON body; raises AssertionError on an error answer."""
+        answer = self.raw(who, method, path, **arguments)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:2000]}"
+        return answer.json() if answer.content else None
+
+    def raw(self, who: str, method: str, path: str, **arguments: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.token(who)}", **arguments.pop("headers", {})}
+        return httpx.request(method, f"{self.url}{path}", headers=headers, timeout=120, **arguments)
+
+    def all_items(self, who: str, path: str, **params: Any) -> list[dict[str, Any]]:
+        """Every page of a list."""
+        found: list[dict[str, Any]] = []
+        after = None
+        while True:
+            page = self.call(who, "GET", path, params={**params, "limit": 500} | ({"after": after} if after else {}))
+            found += page["items"]
+            after = page["next"]
+            if after is None:
+                return found
+
+    def account(self, username: str, tenant: str) -> None:
+        body = {"username": username, "password": PASSWORD, "tenant": tenant, "sub": username}
+        answer = self.raw("platform", "POST", "/oidc/accounts", json=body)
+        assert answer.status_code in (200, 201, 409), answer.text
+
+    def settle(self, *, seconds: float = 120) -> None:
+        """Waits until nothing is under way."""
+        deadline = time.monotonic() + seconds
+        quiet = 0
+        while quiet < 2:
+            lag = httpx.get(f"{self.url}/lag", timeout=30).json()
+            quiet = quiet + 1 if not any(count for topics in lag.values() for count in topics.values()) else 0
+            assert time.monotonic() < deadline, f"still under way: {lag}"
+            time.sleep(0.05)
