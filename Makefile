@@ -10,6 +10,9 @@ DEMO ?= 1
 PORT ?= 8080
 HOST := 127.0.0.1
 
+# Without compiled bytecode every start costs seconds more.
+export PYTHONDONTWRITEBYTECODE :=
+
 STATE := .uplift
 BIN := .venv/bin
 STAMP := .venv/.stamp

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -28,13 +29,13 @@ from storage import create_engine, prepare_schema
 from storage.embedded import EmbeddedPostgres
 
 from all_in_one import oidc
-from all_in_one.demo_set_up import DEMO_USERS, PASSWORD, prepare_accounts, prepare_tenant
+from all_in_one.demo import LOGINS
+from all_in_one.demo_set_up import PASSWORD, PLATFORM_ADMIN, prepare_clients, prepare_tenant
 from all_in_one.front_page import front_page
 from all_in_one.suite import SERVICES
 
 DATABASE = "uplift"
 ISSUER_NAME = "embedded"
-PLATFORM_ADMIN = "platform"
 
 
 class CannotStart(Exception):
@@ -129,7 +130,8 @@ async def _platform_admin(process: Process, engine: AsyncEngine, *, demo: bool) 
         engine, PLATFORM_ADMIN, PASSWORD if demo else None, PLATFORM_TENANT, sub=PLATFORM_ADMIN, admin=True, listed=demo
     )
     identity = next(each for each in process.services if each.service.name == "identity")
-    await ensure_platform(identity.kit.sessions, login=Login(iss=ISSUER_NAME, sub=PLATFORM_ADMIN))
+    async with identity.kit.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
+        await ensure_platform(session, login=Login(iss=ISSUER_NAME, sub=PLATFORM_ADMIN))
     if demo or await oidc.has_password(engine, PLATFORM_ADMIN):
         return None
     return await oidc.issue_one_time(engine, PLATFORM_ADMIN)
@@ -199,14 +201,27 @@ async def _when_answering(server: uvicorn.Server, serving: "asyncio.Task[None]")
 
 async def _after_start(process: Process, engine: AsyncEngine, options: Options) -> None:
     one_time = await _platform_admin(process, engine, demo=options.demo)
+    await _when_platform_is_known(process)
     (options.data / "address").write_text(options.url)
     if options.demo:
         say("  demo tenant")
-        await prepare_accounts(engine, options.url)
-        await prepare_tenant(options.url)
+        await prepare_clients(engine)
+        await prepare_tenant(engine, options.url)
     say(_box(options, one_time))
     if options.demo and options.simulate:
         process.background = asyncio.create_task(_simulate(process, options))  # type: ignore[attr-defined]
+
+
+async def _when_platform_is_known(process: Process) -> None:
+    """Waits until every service's copy of the directory knows the platform tenant."""
+    for running in process.services:
+        while True:
+            async with running.kit.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
+                if await session.scalar(
+                    "SELECT count(*) FROM directory_login WHERE sub = :sub", {"sub": PLATFORM_ADMIN}
+                ):
+                    break
+            await asyncio.sleep(0.02)
 
 
 async def _simulate(process: Process, options: Options) -> None:
@@ -234,7 +249,7 @@ def _box(options: Options, one_time: str | None) -> str:
     uplift = uplift_command()
     lines = [f"Uplift answers at {options.url}  (after {time.monotonic() - options.began:.1f} s)"]
     if options.demo:
-        lines.append("Demo users, password `demo`:  " + ", ".join(DEMO_USERS))
+        lines.append("Demo users, password `demo`:  " + ", ".join((*LOGINS, PLATFORM_ADMIN)))
         lines.append("Tenant `demo` is simulated: training's effect there is what the simulation put in.")
     if one_time:
         lines.append("One-time token of the first platform admin, valid once:")

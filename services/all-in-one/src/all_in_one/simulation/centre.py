@@ -1,15 +1,19 @@
 """The simulated call centre: what its phone system delivers, day by day. Pure: the same seed, days and finished
 trainings give the same bytes, so that nothing of it has to be kept."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from all_in_one.simulation.amazon_connect import contact_lens, contact_record, line
 from all_in_one.simulation.calls import SHIFT, Call, calls_of, corrected
-from all_in_one.simulation.roster import Agent, is_workday, next_workday
+from all_in_one.simulation.roster import Agent, is_workday, next_workday, roster
+
+SEED = 11
+SOURCE = "amazon-connect"
 
 DUPLICATED = 0.05
 HOURS_LATE = 0.02
@@ -48,16 +52,14 @@ class Centre:
         return [Delivery(at, (day, place), record) for place, (_, (at, record)) in enumerate(ordered)]
 
     def slice_ends(self, after: datetime, until: datetime) -> list[datetime]:
-        """The instants after `after` and up to `until` at which history delivers what has gathered, and `until`
-        itself when it lies inside a shift."""
-        ends: list[datetime] = []
+        """The instants after `after` and up to `until` at which history delivers what has gathered; the last is
+        `until` itself."""
+        ends = [until]
         day = self.local_day(after)
         while day <= self.local_day(until):
             if is_workday(day):
                 ends += [self.at(day, clock) for clock in SLICES]
             day += timedelta(days=1)
-        if self.on_shift(until):
-            ends.append(until)
         return sorted({end for end in ends if after < end <= until})
 
     def seam(self, clock: datetime) -> datetime:
@@ -90,6 +92,13 @@ class Centre:
             day -= timedelta(days=1)
 
 
+def centre_of(identity: Mapping[str, Any], *, featured: str, seed: int = SEED) -> Centre:
+    """The call centre of a blueprint's identity section. `featured`: the login of an agent who needs coaching, and
+    learns."""
+    agents = roster(identity, source=SOURCE, seed=seed, featured=featured)
+    return Centre(agents, ZoneInfo(identity["time_zone"]), seed)
+
+
 def _delivered(calls: Sequence[Call], rng: Random) -> Iterator[tuple[int, bytes]]:
     for call in calls:
         written = call.disconnected + call.acw + rng.randint(1, 20)
@@ -106,7 +115,7 @@ def _delivered(calls: Sequence[Call], rng: Random) -> Iterator[tuple[int, bytes]
                 yield again + 1, line(contact_lens(later))
 
 
-def _once_or_more(rng: Random, at: int, record: bytes):  # noqa: ANN202
+def _once_or_more(rng: Random, at: int, record: bytes) -> Generator[tuple[int, bytes], None, int]:
     """Yields the delivery or deliveries of a record; returns when the last one comes."""
     if rng.random() < HOURS_LATE:
         at += rng.randint(2 * _HOUR, 20 * _HOUR)

@@ -104,9 +104,7 @@ def _groups(count: int, rng: Random) -> list[int]:
     return groups
 
 
-def _agent(
-    person: Mapping[str, Any], between: tuple[float, float], *, source: str, seed: int, willing: bool
-) -> Agent:
+def _agent(person: Mapping[str, Any], between: tuple[float, float], *, source: str, seed: int, willing: bool) -> Agent:
     rng = Random(f"{seed}/agent/{person['slug']}")  # noqa: S311
     habit = round(rng.uniform(*between), 1)
     gain = rng.uniform(3, 6) if rng.random() < 0.15 and not willing else rng.uniform(13, 24)

@@ -1,0 +1,156 @@
+"""Runs the simulated centre against a tenant, as an HTTP client like any customer: first its history, then its shifts.
+
+Nothing is kept between runs. Where it stands is the tenant's clock; what people are like follows from the trainings
+they have finished. After a restart the records at the seam are posted once more, which changes nothing.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+import httpx
+
+from all_in_one.simulation import learners
+from all_in_one.simulation.centre import LONGEST_DELAY_DAYS, Centre, Delivery, workdays
+from all_in_one.simulation.tenant import SimulationFailed, Tenant
+
+log = logging.getLogger("uplift.simulation")
+
+_LEARN_EVERY = timedelta(minutes=20)
+_LONG_JUMP = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far history is: `done` of `total` slices, records posted so far, and the tenant's time."""
+
+    done: int
+    total: int
+    records: int
+    now: datetime
+
+
+@dataclass
+class Feed:
+    """The records of the days so far that are not delivered yet."""
+
+    tenant: Tenant
+    centre: Centre
+    opened: date
+    since: datetime
+    _next_day: date | None = None
+    _waiting: list[Delivery] = field(default_factory=list)
+
+    async def due(self, until: datetime) -> list[Delivery]:
+        """What is to be delivered up to `until`, in order; `delivered` takes it away."""
+        last = self.centre.local_day(until)
+        first = self._next_day or self.centre.local_day(self.since) - timedelta(days=LONGEST_DELAY_DAYS)
+        days = workdays(max(first, self.opened), last)
+        if days:
+            finished = await learners.finished(self.tenant, self.centre)
+            for day in days:
+                found = await asyncio.to_thread(self.centre.deliveries, day, finished)
+                self._waiting += [each for each in found if each.at > self.since.timestamp()]
+        self._next_day = last + timedelta(days=1)
+        return sorted(each for each in self._waiting if each.at <= until.timestamp())
+
+    def delivered(self, until: datetime) -> None:
+        self._waiting = [each for each in self._waiting if each.at > until.timestamp()]
+
+
+async def run_history(
+    tenant: Tenant, centre: Centre, until: datetime, on_progress: Callable[[Progress], None] | None = None
+) -> Progress:
+    """Lives through the time from the tenant's clock to `until` as fast as the services follow. Run again, it goes on
+    where it stopped; when the clock has passed `until`, it does nothing."""
+    clock = await tenant.clock()
+    since = centre.seam(clock)
+    feed = Feed(tenant, centre, await tenant.opened(), since)
+    # The slice that ends at the clock may have been cut off: it is posted again.
+    ends = sorted({max(end, clock) for end in centre.slice_ends(since, until)}) if clock < until else []
+    progress = Progress(0, len(ends), 0, clock)
+    for end in ends:
+        await tenant.move_clock(end)
+        # Services learn the time by an event; before that, records of this slice would lie in the future.
+        await tenant.settled()
+        records = await feed.due(end)
+        if records:
+            await tenant.send([each.record for each in records])
+            await tenant.settled()
+        feed.delivered(end)
+        await learners.act(tenant, centre, end)
+        progress = Progress(progress.done + 1, len(ends), progress.records + len(records), end)
+        if on_progress:
+            on_progress(progress)
+    if ends:
+        await tenant.settled()
+    return progress
+
+
+async def run_live(
+    tenant: Tenant,
+    centre: Centre,
+    speed: float,
+    *,
+    skip_idle: bool | None = None,
+    pause: Callable[[float], Awaitable[float]] | None = None,
+) -> None:
+    """Goes on from the tenant's clock, shift after shift, until it is cancelled.
+
+    `speed`: 1 is real time, 60 makes a workday of some ten minutes. `skip_idle`: whether the time between shifts is
+    leapt over, which it is at any speed above 1 unless said otherwise. `pause` waits some seconds and gives the seconds
+    that passed.
+    """
+    if speed <= 0:
+        raise ValueError("speed must be above 0")
+    shift = _Shift(tenant, centre, leap=speed > 1 if skip_idle is None else skip_idle)
+    while True:
+        try:
+            await shift.step()
+        except (httpx.HTTPError, SimulationFailed) as error:
+            # The services may be restarting: it goes on from the clock that they show then.
+            log.warning("the simulated shift waits: %s", error)
+            shift = _Shift(tenant, centre, leap=shift.leap)
+        shift.passed = timedelta(seconds=await (pause or _pause)(2 if speed >= 10 else 10) * speed)
+
+
+class _Shift:
+    """Where the live shift stands; `passed` is the simulated time since its last step."""
+
+    def __init__(self, tenant: Tenant, centre: Centre, *, leap: bool) -> None:
+        self.tenant = tenant
+        self.centre = centre
+        self.leap = leap
+        self.passed = timedelta()
+        self.feed: Feed | None = None
+        self.now: datetime | None = None
+        self.learnt: datetime | None = None
+
+    async def step(self) -> None:
+        clock = self.now or await self.tenant.clock()
+        if self.feed is None:
+            self.feed = Feed(self.tenant, self.centre, await self.tenant.opened(), self.centre.seam(clock))
+        now = clock + self.passed
+        if self.leap and not self.centre.on_shift(now):
+            now = self.centre.next_shift(now)
+        await self.tenant.move_clock(now)
+        if now - clock > _LONG_JUMP:
+            # Services learn the time by an event; before that, what comes now would lie in the future.
+            await self.tenant.settled()
+        records = await self.feed.due(now)
+        if records:
+            await self.tenant.send([each.record for each in records])
+        self.feed.delivered(now)
+        if self.learnt is None or now - self.learnt >= _LEARN_EVERY:
+            await learners.act(self.tenant, self.centre, now)
+            self.learnt = now
+        self.now = now
+
+
+async def _pause(seconds: float) -> float:
+    began = time.monotonic()
+    await asyncio.sleep(seconds)
+    return time.monotonic() - began

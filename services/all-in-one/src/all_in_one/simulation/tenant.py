@@ -1,0 +1,183 @@
+"""The tenant as its phone system and its people see it: the API over HTTP, each call with the caller's own token."""
+
+import asyncio
+import gzip
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import httpx
+
+log = logging.getLogger("uplift.simulation")
+
+PERSON_CLIENT = "uplift-cli"
+OPENED = "connected_since"  # attribute of the phone system's client: the first day it delivers
+_RENEW_BEFORE_SECONDS = 60
+_ASK_AGAIN_SECONDS = 0.05
+
+
+class SimulationFailed(Exception):
+    """The simulation cannot go on; the message says at what and why."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to get in. `client` has the base URL of the installation; `administrator` is the login that moves the clock
+    and reads what everybody learns; `password` is that of every simulated account."""
+
+    client: httpx.AsyncClient
+    tenant: str
+    client_id: str
+    client_secret: str
+    password: str
+    administrator: str = "admin"
+    token_path: str = "/oidc/token"  # noqa: S105
+    source: str = "amazon-connect"
+
+
+@dataclass
+class Tenant:
+    """The calls the simulation makes. Tokens are fetched when needed and renewed before they run out."""
+
+    access: Access
+    _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _contents: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+
+    async def opened(self) -> date:
+        """The first day the phone system delivers. Raises SimulationFailed when its client does not say so."""
+        me = await self._json("GET", "/api/identity/v1/me", as_login=None)
+        for attribute in me["person"]["attributes"]:
+            if attribute["name"] == OPENED:
+                return date.fromisoformat(attribute["value"])
+        raise SimulationFailed(f"the client {self.access.client_id} has no attribute {OPENED}")
+
+    async def clock(self) -> datetime:
+        """The tenant's own time. Raises SimulationFailed for a tenant that lives by the wall clock."""
+        found = await self._json("GET", self._own_path)
+        if not found.get("simulated") or not found.get("clock"):
+            raise SimulationFailed(f"the tenant {self.access.tenant} is not simulated")
+        return datetime.fromisoformat(found["clock"])
+
+    async def move_clock(self, now: datetime) -> None:
+        await self._json("POST", f"{self._own_path}/clock", json={"now": now.isoformat()})
+
+    async def send(self, records: Sequence[bytes]) -> dict[str, Any]:
+        """Posts lines of NDJSON as one file; gives the receipt."""
+        body = await asyncio.to_thread(gzip.compress, b"".join(records), 1, mtime=0)
+        receipt = await self._json(
+            "POST",
+            f"/api/ingest/v1/sources/{self.access.source}/records",
+            as_login=None,
+            content=body,
+            headers={"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"},
+        )
+        if receipt.get("rejected"):
+            log.warning("receipt %s: %s simulated records were rejected", receipt.get("id"), receipt["rejected"])
+        return receipt
+
+    async def settled(self, timeout: float = 120) -> None:
+        """Returns when nothing is under way between the services, seen twice in a row. Raises SimulationFailed with
+        what still waits when that takes longer than `timeout` seconds without any progress."""
+        quiet, fewest = 0, None
+        since = time.monotonic()
+        while quiet < 2:
+            waiting = await self._json("GET", "/lag")
+            left = sum(count for counts in waiting.values() for count in counts.values())
+            quiet = quiet + 1 if left == 0 else 0
+            if fewest is None or left < fewest:
+                fewest, since = left, time.monotonic()
+            if time.monotonic() - since > timeout:
+                stuck = {service: counts for service, counts in waiting.items() if any(counts.values())}
+                raise SimulationFailed(f"the services do not get further: {stuck}")
+            if quiet < 2:
+                await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+    async def assignments(self, status: str) -> list[dict[str, Any]]:
+        """All assignments of the tenant in a status, newest first."""
+        found: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            params = {"status": status, "limit": "1000"} | ({"after": after} if after else {})
+            page = await self._json("GET", "/api/training/v1/assignments", params=params)
+            found += page["items"]
+            after = page["next"]
+            if after is None:
+                return found
+
+    async def content(self, template: str, version: int) -> dict[str, Any]:
+        """What a published version says, with the answers; it never changes."""
+        key = (template, version)
+        if key not in self._contents:
+            path = f"/api/training/v1/templates/{template}/versions/{version}"
+            self._contents[key] = (await self._json("GET", path))["content"]
+        return self._contents[key]
+
+    async def start(self, login: str, assignment: str) -> dict[str, Any] | None:
+        """Opened by the person; None when it was withdrawn meanwhile."""
+        return await self._learn(login, f"/api/training/v1/assignments/{assignment}/start", {})
+
+    async def complete(self, login: str, assignment: str, answers: Mapping[str, list[str]]) -> dict[str, Any] | None:
+        """Handed in by the person; None when it was withdrawn meanwhile."""
+        return await self._learn(login, f"/api/training/v1/assignments/{assignment}/complete", {"answers": answers})
+
+    async def _learn(self, login: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        response = await self._request("POST", path, login, json=body)
+        if response.status_code in (404, 409):
+            return None
+        return _checked(response).json()
+
+    @property
+    def _own_path(self) -> str:
+        return f"/api/identity/v1/tenants/{self.access.tenant}"
+
+    async def _json(self, method: str, path: str, *, as_login: str | None = "", **request: Any) -> dict[str, Any]:
+        """`as_login` None: the phone system itself; empty: the administrator."""
+        login = self.access.administrator if as_login == "" else as_login
+        return _checked(await self._request(method, path, login, **request)).json()
+
+    async def _request(self, method: str, path: str, login: str | None, **request: Any) -> httpx.Response:
+        headers = request.pop("headers", {})
+        for attempt in range(5):
+            token = await self._token(login)
+            response = await self.access.client.request(
+                method, path, headers={**headers, "Authorization": f"Bearer {token}"}, **request
+            )
+            if response.status_code == 401:
+                self._tokens.pop(login or "", None)
+            elif response.status_code in (429, 503):
+                await asyncio.sleep(min(float(response.headers.get("Retry-After", 2**attempt)), 30))
+            else:
+                break
+        return response
+
+    async def _token(self, login: str | None) -> str:
+        found = self._tokens.get(login or "")
+        if found and found[1] > time.monotonic():
+            return found[0]
+        access = self.access
+        form = (
+            {"grant_type": "client_credentials", "client_id": access.client_id, "client_secret": access.client_secret}
+            if login is None
+            else {
+                "grant_type": "password",
+                "client_id": PERSON_CLIENT,
+                "username": login,
+                "password": access.password,
+            }
+        )
+        answer = _checked(await access.client.post(access.token_path, data=form)).json()
+        until = time.monotonic() + answer.get("expires_in", 0) - _RENEW_BEFORE_SECONDS
+        self._tokens[login or ""] = (answer["access_token"], until)
+        return answer["access_token"]
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    if response.is_success:
+        return response
+    request = response.request
+    raise SimulationFailed(
+        f"{request.method} {request.url.path} answered {response.status_code}: {response.text[:500]}"
+    )
