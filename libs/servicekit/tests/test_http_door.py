@@ -235,10 +235,10 @@ async def test_limits_have_bounds(notes: Harness, limit: str) -> None:
 # The database goes away
 
 
-async def test_without_a_database_the_answer_is_try_again(notes: Harness, cluster: Cluster) -> None:
-    client = notes.as_("ada", "acme")
+async def test_without_a_database_the_answer_is_try_again(own_notes: Harness, cluster: Cluster) -> None:
+    client = own_notes.as_("ada", "acme")
     assert (await client.get("/notes")).status_code == 200
-    cluster.drop(str(notes.kit.sessions.engine.url.database))
+    cluster.drop(str(own_notes.kit.sessions.engine.url.database))
     for _ in range(2):
         answer = await client.get("/notes")
         assert (answer.status_code, answer.headers["content-type"]) == (503, PROBLEM)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import text
 from storage import Sessions
@@ -28,7 +29,7 @@ class ClockDoor:
         """Handles what is due. Returns how many items were; call again while it is not 0."""
         async with self._sessions.across() as connection:
             found = [dict(row) for row in (await connection.execute(text(_DUE), {"wall": wall})).mappings()]
-        return sum([await self._handle(DueItem(**_item(row)), row["now"]) for row in found])
+        return sum([await self._handle(_due_item(row), row["now"]) for row in found])
 
     async def _handle(self, item: DueItem, now: datetime) -> int:
         try:
@@ -72,5 +73,5 @@ class ClockDoor:
                 continue
 
 
-def _item(row: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in row.items() if name != "now"}
+def _due_item(row: dict[str, Any]) -> DueItem:
+    return DueItem(row["tenant"], row["kind"], row["ref"], row["at"], row["body"])

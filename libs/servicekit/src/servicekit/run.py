@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -124,7 +124,7 @@ def root_app(process: Process) -> FastAPI:
 @asynccontextmanager
 async def assembled(
     services: Sequence[Service], settings: PlatformSettings, *, roles: frozenset[str] = ALL_ROLES
-) -> AsyncIterator[Process]:
+) -> AsyncGenerator[Process]:
     """Wires the services on a migrated database. With the role `work` it also reads, relays and keeps the clock until
     the end of the block, and finishes what is at hand before it returns."""
     stopping = asyncio.Event()

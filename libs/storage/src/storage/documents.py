@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Text, and_, cast, delete, select, true
-from sqlalchemy import func as sql
+from sqlalchemy import ARRAY, Text, and_, any_, cast, delete, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from storage.session import Session, Sessions
@@ -101,7 +100,7 @@ class JsonbDocuments:
 
     async def get(self, tenant: str, collection: str, ids: Sequence[str]) -> dict[str, Document]:
         async with self._begin(tenant) as session:
-            found = await self._select(session, tenant, collection, document.c.id.in_(list(ids)))
+            found = await self._select(session, tenant, collection, document.c.id == any_(cast(list(ids), ARRAY(Text))))
         return {each.id: each for each in found}
 
     async def find(
@@ -128,7 +127,9 @@ class JsonbDocuments:
         async with self._begin(tenant) as session:
             await session.execute(
                 delete(document).where(
-                    document.c.tenant == tenant, document.c.collection == collection, document.c.id.in_(list(ids))
+                    document.c.tenant == tenant,
+                    document.c.collection == collection,
+                    document.c.id == any_(cast(list(ids), ARRAY(Text))),
                 )
             )
 
@@ -137,7 +138,7 @@ class JsonbDocuments:
             found = await session.execute(
                 select(cast(document.c.id, Text))
                 .where(document.c.tenant == tenant, document.c.collection == collection)
-                .where(document.c.created_at < sql.cast(before, document.c.created_at.type))
+                .where(document.c.created_at < before)
                 .order_by(document.c.id)
                 .limit(limit)
             )

@@ -5,7 +5,7 @@ Only the doors open and commit sessions. Actions use them and never commit.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts import TOPICS, Attributes, Event, partition_of
-from sqlalchemy import Executable, Result, text
+from sqlalchemy import CursorResult, Executable, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -49,7 +49,7 @@ class Session:
         (tenant,) = self.tenants
         return tenant
 
-    async def execute(self, statement: Executable | str, parameters: Any = None) -> Result[Any]:
+    async def execute(self, statement: Executable | str, parameters: Any = None) -> CursorResult[Any]:
         """Runs a Core statement or SQL text with `:name` parameters."""
         return await self.connection.execute(text(statement) if isinstance(statement, str) else statement, parameters)
 
@@ -165,7 +165,7 @@ class Sessions:
     @asynccontextmanager
     async def begin(
         self, tenants: Iterable[str], *, now: datetime, cause: Attributes | None = None
-    ) -> AsyncIterator[Session]:
+    ) -> AsyncGenerator[Session]:
         """One transaction that sees `tenants`: committed on a clean exit, rolled back on an exception."""
         async with self.engine.begin() as connection:
             session = Session(
@@ -178,7 +178,7 @@ class Sessions:
             self.wake.set()
 
     @asynccontextmanager
-    async def across(self) -> AsyncIterator[AsyncConnection]:
+    async def across(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction that sees no tenant's rows, only the tables that are exempt: outbox, offsets, due items."""
         async with self.engine.begin() as connection:
             yield connection

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false
 """The tables every service has beside its own, and what a migration needs to make a tenant's table safe."""
 
 from sqlalchemy import (

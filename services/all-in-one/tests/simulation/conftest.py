@@ -1,8 +1,14 @@
+"""The folder's own module (`fake_tenant`) can be imported by tests, which pytest's importlib mode does not arrange."""
+
+import sys
 from datetime import date
+from pathlib import Path
 
 import pytest
 from all_in_one import demo
 from all_in_one.simulation import Centre, centre_of
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 START = date(2026, 3, 2)
 

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
+from identity.model.documents import read_document
 
 HISTORY_WEEKS = 8
 TENANT = "demo"
@@ -42,7 +42,7 @@ def opening(start: date) -> datetime:
 def load(start: date) -> dict[str, Any]:
     """The bundle as plain JSON, as `PUT /tenants/{tenant}/blueprint` takes it: `day(n)` becomes the date `n` days after
     `start`."""
-    return _placed(yaml.safe_load(_text()), start)
+    return _placed(read_document(_text()), start)
 
 
 def accounts(bundle: Mapping[str, Any]) -> list[Account]:

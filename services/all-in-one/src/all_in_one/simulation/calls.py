@@ -170,7 +170,7 @@ def corrected(call: Call, rng: Random) -> Call:
     """The same call with the figures of a later measurement: more work after it, another split of talk and hold, and
     for every other one a recording that was analysed again."""
     acw = call.acw + rng.randint(8, 90)
-    if call.connected is None or rng.random() < 0.5:
+    if rng.random() < 0.5:
         return replace(call, acw=acw)
     conversation_ms = call.conversation * 1000
     share = min(max(call.silent_ms / conversation_ms + rng.choice((-1, 1)) * rng.uniform(0.06, 0.18), 0.05), 0.92)

@@ -106,7 +106,7 @@ def _delivered(calls: Sequence[Call], rng: Random) -> Iterator[tuple[int, bytes]
         if call.agent:
             analysed = call.disconnected + rng.randint(45, 240)
             last = max(last, (yield from _once_or_more(rng, analysed, line(contact_lens(call)))))
-        if rng.random() < CORRECTED:
+        if call.agent and rng.random() < CORRECTED:
             # Not before everything of the first measurement is there: analyses carry no stamp to order them by.
             again = last + rng.randint(_DAY, 5 * _DAY)
             later = corrected(call, rng)

@@ -16,7 +16,6 @@ log = logging.getLogger("uplift.simulation")
 PERSON_CLIENT = "uplift-cli"
 OPENED = "connected_since"  # attribute of the phone system's client: the first day it delivers
 _RENEW_BEFORE_SECONDS = 60
-_ASK_AGAIN_SECONDS = 0.05
 
 
 class SimulationFailed(Exception):
@@ -40,9 +39,11 @@ class Access:
 
 @dataclass
 class Tenant:
-    """The calls the simulation makes. Tokens are fetched when needed and renewed before they run out."""
+    """The calls the simulation makes. Tokens are fetched when needed and renewed before they run out. `ask_again`:
+    seconds between two questions whether everything has settled."""
 
     access: Access
+    ask_again: float = 0.05
     _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
     _contents: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
 
@@ -93,7 +94,7 @@ class Tenant:
                 stuck = {service: counts for service, counts in waiting.items() if any(counts.values())}
                 raise SimulationFailed(f"the services do not get further: {stuck}")
             if quiet < 2:
-                await asyncio.sleep(_ASK_AGAIN_SECONDS)
+                await asyncio.sleep(self.ask_again)
 
     async def assignments(self, status: str) -> list[dict[str, Any]]:
         """All assignments of the tenant in a status, newest first."""

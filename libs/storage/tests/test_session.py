@@ -1,0 +1,226 @@
+"""Units of work: one transaction, the walls between tenants, the out-tray."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from contracts import Attributes, derived_id
+from contracts.directory import TenantChanged
+from contracts.learning import AssignmentAssigned
+from contracts.scores import ScoreChanged
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from storage import OffsetMoved, Sessions, is_tenant, move_offset, next_offset
+from storage.tables import EXEMPT, own
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+WALLED = sorted(set(own.tables) - EXEMPT) + ["note"]
+
+Admin = psycopg.Connection[Any]
+
+
+def event(agent: str = "ada") -> AssignmentAssigned:
+    return AssignmentAssigned.model_validate({**AssignmentAssigned.example, "agent_id": derived_id(agent)})
+
+
+def insertion(admin: Admin, table: str, tenant: str, number: int) -> str:
+    """A statement that adds a row, made up by the columns' types: a table of tomorrow is tried like those of today."""
+    made_up = {
+        "text": "'x'", "uuid": "gen_random_uuid()", "jsonb": "'{}'", "integer": "1", "bigint": str(number),
+        "bytea": "'x'", "timestamp with time zone": "now()", "date": "current_date", "boolean": "true", "ARRAY": "'{}'",
+    }  # fmt: skip
+    columns = admin.execute(
+        "SELECT column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema = 'training' AND table_name = %s AND column_name <> 'tenant'",
+        [table],
+    ).fetchall()
+    names = ", ".join(f'"{name}"' for name, _ in columns)
+    return (
+        f"INSERT INTO {table} (tenant, {names}) VALUES ('{tenant}', {', '.join(made_up[kind] for _, kind in columns)})"
+    )
+
+
+@pytest.mark.parametrize("table", WALLED)
+async def test_every_walled_table_shows_the_tenants_of_the_transaction_only(
+    sessions: Sessions, admin: Admin, table: str
+) -> None:
+    for number, tenant in enumerate(("acme", "zeta", "other")):
+        admin.execute(insertion(admin, table, tenant, number))  # pyright: ignore
+
+    async def seen(*tenants: str) -> list[str]:
+        async with sessions.begin(tenants, now=NOW) as session:
+            return [row["tenant"] for row in await session.rows(f"SELECT tenant FROM {table} ORDER BY 1")]
+
+    assert await seen() == []
+    assert await seen("acme") == ["acme"]
+    assert await seen("acme", "zeta") == ["acme", "zeta"]
+    assert await seen("nobody") == []
+    async with sessions.across() as connection:
+        assert (await connection.exec_driver_sql(f"SELECT 1 FROM {table}")).all() == []
+    async with sessions.begin(["acme"], now=NOW) as session:
+        assert (await session.execute(f"DELETE FROM {table}")).rowcount == 1
+        await session.execute(insertion(admin, table, "acme", 3))
+    with pytest.raises(ProgrammingError, match="row-level security"):
+        async with sessions.begin(["acme"], now=NOW) as session:
+            await session.execute(insertion(admin, table, "zeta", 4))
+    assert admin.execute(f"SELECT count(*) FROM {table}").fetchone() == (3,)  # pyright: ignore
+
+
+async def test_rows_can_be_neither_made_nor_moved_into_another_tenant(sessions: Sessions) -> None:
+    async with sessions.begin(["acme"], now=NOW) as session:
+        await session.execute("INSERT INTO note VALUES ('acme', '1', 'x')")
+    for statement in (
+        "INSERT INTO note VALUES ('zeta', '1', 'x')",
+        "INSERT INTO note SELECT 'zeta', id, text FROM note",
+        "UPDATE note SET tenant = 'zeta'",
+        "INSERT INTO note VALUES ('acme', '1', 'y') ON CONFLICT (tenant, id) DO UPDATE SET tenant = 'zeta'",
+        "COPY note FROM STDIN",
+    ):
+        with pytest.raises(DBAPIError):
+            async with sessions.begin(["acme"], now=NOW) as session:
+                await session.execute(statement)
+
+
+async def test_the_service_cannot_take_the_wall_down_by_accident(sessions: Sessions) -> None:
+    """It owns its tables, and is bound all the same."""
+    async with sessions.begin(["acme"], now=NOW) as session:
+        await session.execute("INSERT INTO note VALUES ('acme', '1', 'x')")
+    async with sessions.begin(["zeta"], now=NOW) as session:
+        with pytest.raises(ProgrammingError, match="row-level security"):
+            await session.execute("SET LOCAL row_security = off; SELECT * FROM note")
+
+
+async def test_what_a_connection_saw_is_forgotten_with_the_transaction(sessions: Sessions) -> None:
+    async with sessions.begin(["acme"], now=NOW) as session:
+        await session.execute("INSERT INTO note VALUES ('acme', '1', 'x')")
+    for _ in range(6):  # the pool hands the same connection out again
+        async with sessions.across() as connection:
+            assert (await connection.exec_driver_sql("SELECT * FROM note")).all() == []
+
+
+async def test_a_unit_of_work_can_narrow_itself(sessions: Sessions) -> None:
+    async with sessions.begin(["acme", "zeta"], now=NOW) as session:
+        await session.execute("INSERT INTO note VALUES ('acme', '1', 'x'), ('zeta', '1', 'x')")
+        with pytest.raises(ValueError):
+            _ = session.tenant
+        await session.narrow(["zeta"])
+        assert session.tenant == "zeta"
+        assert await session.scalar("SELECT count(*) FROM note") == 1
+
+
+@pytest.mark.parametrize("name", ["", "a,b", ",", "nul\x00", "line\nbreak"])
+async def test_what_cannot_name_one_tenant_opens_nothing(sessions: Sessions, name: str) -> None:
+    assert not is_tenant(name)
+    with pytest.raises(ValueError, match="names of tenants"):
+        async with sessions.begin(["acme", name], now=NOW):
+            pytest.fail("it was opened")
+
+
+@pytest.mark.parametrize("name", ["it's", '"', "{}", "a b", "größe", "%s", ":x"])
+async def test_odd_names_are_one_tenant_each(sessions: Sessions, name: str) -> None:
+    async with sessions.begin([name], now=NOW) as session:
+        await session.execute("INSERT INTO note VALUES (:tenant, '1', 'x')", {"tenant": name})
+        assert await session.scalar("SELECT count(*) FROM note") == 1
+
+
+async def test_thousands_of_rows_come_in_by_a_stage(sessions: Sessions) -> None:
+    rows = [("acme", str(number), f"tab\t newline\n \\ ü {number}") for number in range(5000)]
+    for _ in range(2):
+        async with sessions.begin(["acme"], now=NOW) as session:
+            await session.execute("CREATE TEMP TABLE stage (LIKE note) ON COMMIT DROP")
+            await session.copy_in("stage", ["tenant", "id", "text"], rows)
+            await session.execute("INSERT INTO note SELECT * FROM stage ON CONFLICT DO NOTHING")
+    async with sessions.begin(["acme"], now=NOW) as session:
+        assert await session.scalar("SELECT count(*) FROM note") == 5000
+        assert await session.scalar("SELECT text FROM note WHERE id = '17'") == rows[17][2]
+
+
+async def test_a_stage_does_not_get_rows_over_the_wall(sessions: Sessions) -> None:
+    with pytest.raises(ProgrammingError, match="row-level security"):
+        async with sessions.begin(["acme"], now=NOW) as session:
+            await session.execute("CREATE TEMP TABLE stage (LIKE note) ON COMMIT DROP")
+            await session.copy_in("stage", ["tenant", "id", "text"], [("acme", "1", "x"), ("zeta", "2", "x")])
+            await session.execute("INSERT INTO note SELECT * FROM stage")
+
+
+async def test_statements_hand_back_plain_rows(sessions: Sessions) -> None:
+    async with sessions.begin(["acme"], now=NOW) as session:
+        assert await session.rows("SELECT 1 AS a, :b AS b", {"b": "x"}) == [{"a": 1, "b": "x"}]
+        assert await session.row("SELECT * FROM note") is None
+        assert await session.scalar("SELECT id FROM note") is None
+
+
+# The out-tray
+
+
+async def waiting(admin: Admin) -> list[tuple[Any, ...]]:
+    return admin.execute("SELECT topic, partition, key, headers, value FROM outbox ORDER BY seq").fetchall()
+
+
+async def test_events_are_recorded_with_their_envelope_in_the_order_of_emitting(
+    sessions: Sessions, admin: Admin
+) -> None:
+    cause = Attributes.fresh("band.entered", source="kpi-engine", tenant="acme", time=NOW)
+    async with sessions.begin(["acme"], now=NOW, cause=cause) as session:
+        ids = [session.emit(event(name)) for name in ("ada", "ben", "ada")]
+    rows = await waiting(admin)
+    assert [row[3]["ce_id"] for row in rows] == [str(each) for each in ids]
+    assert [row[2] for row in rows] == [f"acme|{derived_id(name)}" for name in ("ada", "ben", "ada")]
+    assert rows[0][1] == rows[2][1]
+    for topic, _, _, headers, value in rows:
+        attributes = Attributes.from_headers(headers)
+        assert (topic, attributes.type, attributes.tenant) == ("assignments", "assignment.assigned", "acme")
+        assert (attributes.causationid, attributes.correlationid, attributes.time) == (cause.id, cause.id, NOW)
+        assert AssignmentAssigned.model_validate_json(value)
+
+
+async def test_a_unit_of_work_that_fails_says_nothing(sessions: Sessions, admin: Admin) -> None:
+    with pytest.raises(RuntimeError):
+        async with sessions.begin(["acme"], now=NOW) as session:
+            session.emit(event())
+            await session.execute("INSERT INTO note VALUES ('acme', '1', 'x')")
+            raise RuntimeError
+    assert await waiting(admin) == []
+    assert admin.execute("SELECT count(*) FROM note").fetchone() == (0,)
+
+
+async def test_only_the_one_writer_writes_to_a_topic(sessions: Sessions, admin: Admin) -> None:
+    async with sessions.begin(["acme"], now=NOW) as session:
+        for body in (
+            ScoreChanged.model_validate(ScoreChanged.example),
+            TenantChanged(slug="acme", name="Acme"),
+        ):
+            with pytest.raises(ValueError, match="one writer"):
+                session.emit(body)
+    assert await waiting(admin) == []
+
+
+async def test_a_relay_elsewhere_is_notified_and_one_here_woken(sessions: Sessions, admin: Admin) -> None:
+    admin.execute("LISTEN uplift_outbox")
+    async with sessions.begin(["acme"], now=NOW) as session:
+        session.emit(event())
+    assert [each.payload for each in admin.notifies(timeout=5, stop_after=1)] == ["training"]
+    sessions.wake = asyncio.Event()
+    async with sessions.begin(["acme"], now=NOW) as session:
+        session.emit(event())
+        assert not sessions.wake.is_set()
+    assert sessions.wake.is_set()
+    assert list(admin.notifies(timeout=0.1)) == []
+
+
+async def test_offsets_move_by_compare_and_set(sessions: Sessions) -> None:
+    assert await next_offset(sessions, "legs", 0) == 0
+
+    async def move(expected: int, to: int) -> None:
+        async with sessions.begin([], now=NOW) as session:
+            await move_offset(session, "legs", 0, expected=expected, to=to)
+
+    await move(0, 5)
+    for stale in (0, 4, 6):
+        with pytest.raises(OffsetMoved):
+            await move(stale, 9)
+    outcomes = await asyncio.gather(*(move(5, 7) for _ in range(4)), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in outcomes) == ["NoneType", "OffsetMoved", "OffsetMoved", "OffsetMoved"]
+    assert await next_offset(sessions, "legs", 0) == 7
+    assert await next_offset(sessions, "legs", 1) == 0

@@ -1,0 +1,273 @@
+"""docs/events.md and docs/asyncapi.json, made from `contracts`. `--check` says what is out of date, `--write` mends it."""
+
+import argparse
+import inspect
+import json
+import re
+import sys
+import types
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+from uuid import UUID
+
+from contracts import ALL_SERVICES, TOPICS, Attributes, Event, Topic, type_registry
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+FOLDER = Path(__file__).parents[4] / "docs"
+
+_WORDS: dict[Any, str] = {
+    str: "text", int: "integer", float: "number", bool: "true or false", UUID: "UUID", datetime: "timestamp",
+    date: "date", Any: "anything", type(None): "null",
+}  # fmt: skip
+
+_PREFACE = """\
+# Events
+
+<!-- Generated from libs/contracts: `uplift docs --write`. -->
+
+Services tell each other what has happened, never what to do. Every event is a [CloudEvents 1.0](https://cloudevents.io)
+message in binary mode: the attributes are headers, the value is JSON.
+
+| header | |
+|---|---|
+| `ce_id` | UUIDv7 of the event |
+| `ce_type` | its type, `noun.past` |
+| `ce_source` | `uplift/<service>` |
+| `ce_time` | when it happened, in the tenant's time |
+| `ce_tenant` | the slug of the tenant it belongs to |
+| `ce_correlationid` | the id of the first event of the chain it belongs to |
+| `ce_causationid` | the id of the event that it follows from, if any |
+
+Events with the same key stay in order. An event may arrive twice, so its reader recognises what it has done already. A reader
+passes over types and fields that it does not know: a new optional field breaks nobody, any other change is a new type. A
+compacted topic keeps the newest event of each key, and a message without a value forgets its key.
+
+The same for programs: [asyncapi.json](asyncapi.json), AsyncAPI 3 with a JSON Schema and an example of every event.
+
+## Topics
+
+| topic | writer | readers | partitions | kept |
+|---|---|---|---|---|
+"""
+
+
+def events_of(topic: Topic) -> list[type[Event]]:
+    """The event types that a topic carries, in the order of their declaration."""
+    return [each for each in type_registry.values() if _carries(topic, each)]
+
+
+def _carries(topic: Topic, event: type[Event]) -> bool:
+    if event.topic.startswith("*"):
+        return topic.name.endswith(event.topic[1:])
+    return topic.name == event.topic or topic.name.startswith(f"{event.topic}.")
+
+
+# events.md
+
+
+def render_events() -> str:
+    """The whole of docs/events.md."""
+    return _PREFACE + "\n".join(_topic_rows()) + "\n" + "".join(_chapters())
+
+
+def _topic_rows() -> Iterator[str]:
+    for topic in TOPICS.values():
+        readers = "all" if set(topic.readers) == set(ALL_SERVICES) else ", ".join(topic.readers)
+        kept = "for ever" if topic.retention_days is None else f"{topic.retention_days} days"
+        kept = "newest of each key" if topic.compacted else kept
+        yield f"| `{topic.name}` | {topic.writer} | {readers} | {topic.partitions} | {kept} |"
+
+
+def _chapters() -> Iterator[str]:
+    groups: dict[tuple[type[Event], ...], list[str]] = {}
+    for topic in TOPICS.values():
+        groups.setdefault(tuple(events_of(topic)), []).append(topic.name)
+    for events, topics in groups.items():
+        yield f"\n## {', '.join(f'`{name}`' for name in topics)}\n"
+        for event in events:
+            yield from _event(event)
+
+
+def _event(event: type[Event]) -> Iterator[str]:
+    example = event.model_validate(event.example)
+    yield f"\n### `{event.type}`\n\n{description(event)}\n\nKey: `{key_pattern(example)}`\n\n"
+    yield "| field | type | when absent |\n|---|---|---|\n"
+    yield from _field_rows(event)
+    for model in _models_in(event):
+        yield f"\n`{model.__name__}`{': ' + _own_words(model) if _own_words(model) else ''}\n\n"
+        yield "| field | type | when absent |\n|---|---|---|\n"
+        yield from _field_rows(model)
+    shown = json.dumps(example.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    yield f"\n<details><summary>Example</summary>\n\n```json\n{shown}\n```\n\n</details>\n"
+
+
+def description(model: type[BaseModel]) -> str:
+    """What the docstrings of an event and of those that it shares fields with say."""
+    lineage = [each for each in model.__mro__ if issubclass(each, Event) and each.__module__ != Event.__module__]
+    return "\n\n".join(words for each in lineage if (words := _own_words(each)))
+
+
+def _own_words(model: type[BaseModel]) -> str:
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(model.__dict__.get("__doc__") or ""))
+
+
+def key_pattern(example: Event) -> str:
+    """The key, with the names of fields in the place of their values."""
+    names = {name: f"<{name}>" for name, value in example if isinstance(value, str | UUID)}
+    return example.model_copy(update=names).key("<tenant>")
+
+
+def _field_rows(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        absent = "" if field.is_required() else f"`{json.dumps(field.get_default(call_default_factory=True))}`"
+        yield f"| `{name}` | {words(field.annotation)} | {absent} |\n"
+
+
+def words(annotation: Any) -> str:
+    """A type in words, e.g. `list of UUID`, `text or null`."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(words(each) for each in arguments)
+    if origin is Literal:
+        return " or ".join(f"`{each}`" for each in arguments)
+    if origin is list:
+        return f"list of {words(arguments[0])}"
+    if origin is tuple:
+        return f"[{', '.join(words(each) for each in arguments)}]"
+    if origin is dict:
+        return f"map of {words(arguments[1])}"
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return f"`{annotation.__name__}`"
+    return _WORDS[annotation]
+
+
+def _models_in(model: type[BaseModel]) -> list[type[BaseModel]]:
+    found: dict[type[BaseModel], None] = {}
+
+    def look(annotation: Any) -> None:
+        if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+            found.setdefault(annotation)
+        for each in get_args(annotation):
+            look(each)
+
+    for field in model.model_fields.values():
+        look(field.annotation)
+    return list(found)
+
+
+# asyncapi.json
+
+
+def asyncapi() -> dict[str, Any]:
+    """The AsyncAPI 3 document: channels are topics, operations what each service sends and receives."""
+    _, whole = models_json_schema(
+        [(each, "validation") for each in (*type_registry.values(), Attributes)],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas: dict[str, Any] = whole["$defs"]
+    attributes = schemas.pop("Attributes")
+    schemas["Headers"] = {
+        "type": "object",
+        "description": "The CloudEvents attributes, as headers of the message.",
+        "properties": {
+            "ce_specversion": {"const": "1.0"},
+            **{f"ce_{name}": each for name, each in attributes["properties"].items()},
+        },
+        "required": ["ce_specversion", *(f"ce_{name}" for name in attributes["required"])],
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Uplift",
+            "version": version("uplift-contracts"),
+            "description": "What the services of Uplift tell each other. Generated from libs/contracts.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {topic.name: _channel(topic) for topic in TOPICS.values()},
+        "operations": dict(_operations()),
+        "components": {
+            "messages": {each.type: _message(each) for each in type_registry.values()},
+            "schemas": dict(sorted(schemas.items())),
+        },
+    }
+
+
+def _channel(topic: Topic) -> dict[str, Any]:
+    kept = "all, for ever" if topic.retention_days is None else f"{topic.retention_days} days"
+    kept = "the newest of each key" if topic.compacted else kept
+    return {
+        "address": topic.name,
+        "description": f"Written by {topic.writer}. {topic.partitions} partitions; kept: {kept}.",
+        "messages": {each.type: {"$ref": f"#/components/messages/{each.type}"} for each in events_of(topic)},
+    }
+
+
+def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    for topic in TOPICS.values():
+        channel = {"$ref": f"#/channels/{topic.name}"}
+        yield f"{topic.writer}.sends.{topic.name}", {"action": "send", "channel": channel}
+        for reader in topic.readers:
+            yield f"{reader}.receives.{topic.name}", {"action": "receive", "channel": channel}
+
+
+def _message(event: type[Event]) -> dict[str, Any]:
+    example = event.model_validate(event.example)
+    return {
+        "name": event.type,
+        "title": event.type,
+        "description": f"{description(event)}\n\nKey: {key_pattern(example)}",
+        "contentType": "application/json",
+        "headers": {"$ref": "#/components/schemas/Headers"},
+        "payload": {"$ref": f"#/components/schemas/{event.__name__}"},
+        "examples": [{"name": "example", "payload": example.model_dump(mode="json")}],
+    }
+
+
+def render_asyncapi() -> str:
+    """The whole of docs/asyncapi.json."""
+    return json.dumps(asyncapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+# Files
+
+PAGES: dict[str, Callable[[], str]] = {"events.md": render_events, "asyncapi.json": render_asyncapi}
+
+
+def stale(folder: Path = FOLDER) -> list[str]:
+    """The names of the pages that are not what they would be if they were made now."""
+    return [name for name, render in PAGES.items() if not _is(folder / name, render())]
+
+
+def _is(path: Path, content: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == content
+
+
+def write(folder: Path = FOLDER) -> list[str]:
+    """Makes the pages that are stale. Returns their names."""
+    changed = stale(folder)
+    for name in changed:
+        (folder / name).write_text(PAGES[name](), encoding="utf-8")
+    return changed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m all_in_one.docs", description=__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--check", action="store_true", help="fail when a page is out of date")
+    what.add_argument("--write", action="store_true", help="make the pages that are out of date")
+    if parser.parse_args(arguments).write:
+        print("\n".join(f"docs/{name}" for name in write()) or "Nothing to do.")
+        return 0
+    found = stale()
+    for name in found:
+        print(f"docs/{name} is out of date: run `uplift docs --write`.", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

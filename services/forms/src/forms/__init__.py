@@ -1,0 +1,1 @@
+"""Forms: definitions with logic and scoring, submissions pinned to a version, scores."""

@@ -1,0 +1,140 @@
+"""Writing forms: a draft that changes, published versions that never do."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from contracts import new_id
+from contracts.blueprints import SectionApplied
+from contracts.submissions import FormPublished
+from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
+from storage import DocumentStore, Session
+
+from forms import store
+from forms.model import FormDefinition, FormsSection, content_hash
+
+SWEEP_AFTER_DAYS = 2
+
+
+async def save_draft(session: Session, documents: DocumentStore, form: FormDefinition, *, by: UUID | None) -> None:
+    """Keeps the form as the draft of its name. Raises Invalid with every problem there is."""
+    if problems := form.problems():
+        raise Invalid("invalid-form", f"The form `{form.form}` cannot be used as it is.", errors=problems)
+    content = form.content()
+    digest = content_hash(content)
+    head = await store.lock_form(session, form.form)
+    if head is not None and head["draft_hash"] == digest:
+        return
+    if problem := _other_kind(head, form):
+        raise Conflict("form-is-another-kind", problem.problem, errors=[problem])
+    document = new_id()
+    await store.put_content(documents, session.tenant, store.DEFINITIONS, document, await sweep_of(session), content)
+    values = {
+        "form": form.form,
+        "title": form.title,
+        "kind": form.kind,
+        "about": form.about,
+        "draft_document": document,
+        "draft_hash": digest,
+        "updated_at": session.now,
+        "updated_by": by,
+    }
+    await store.save_form(session, values)
+    if head is not None:
+        await session.schedule("discard", str(head["draft_document"]), session.now)
+
+
+async def publish(session: Session, documents: DocumentStore, slug: str, *, by: UUID | None) -> dict[str, Any]:
+    """Makes the draft the form's newest version; the same content again makes none. Returns the newest version's row."""
+    head = await store.lock_form(session, slug)
+    if head is None:
+        raise no_form(slug)
+    if head["draft_hash"] != head["published_hash"]:
+        version = (head["version"] or 0) + 1
+        values = {
+            "version": version,
+            "document": head["draft_document"],
+            "published_at": session.now,
+            "published_by": by,
+        }
+        await store.add_version(session, slug, values, head["draft_hash"])
+        session.emit(FormPublished(form=slug, version=version, title=head["title"]))
+    row = await store.find_version(session, slug, (await _head(session, slug))["version"])
+    assert row is not None
+    return row
+
+
+async def apply_section(session: Session, documents: DocumentStore, section: FormsSection) -> list[FieldProblem]:
+    """Publishes each form of the section, or none of them: returns what stands in the way."""
+    problems: list[FieldProblem] = []
+    for number, form in enumerate(section.forms):
+        if problem := _other_kind(await store.lock_form(session, form.form), form):
+            problems.append(problem.model_copy(update={"pointer": f"/forms/{number}{problem.pointer}"}))
+    if not problems:
+        for form in section.forms:
+            await save_draft(session, documents, form, by=None)
+            await publish(session, documents, form.form, by=None)
+    return problems
+
+
+def _other_kind(head: dict[str, Any] | None, form: FormDefinition) -> FieldProblem | None:
+    """Submissions of a published form count as its kind: a later version cannot be another one."""
+    if head is None or not head["version"] or (head["kind"], head["about"]) == (form.kind, form.about):
+        return None
+    return FieldProblem(
+        pointer="/kind",
+        problem=f"`{form.form}` was published with kind `{head['kind']}` and about `{head['about']}`",
+        cure="keep both, or give the new form another name",
+    )
+
+
+async def answer(session: Session, documents: DocumentStore, *, version: int | None) -> None:
+    """Tells what the tenant's section now is."""
+    heads = await store.published_heads(session)
+    contents = await store.get_contents(
+        documents, session.tenant, store.DEFINITIONS, [each["document"] for each in heads]
+    )
+    forms = [FormDefinition.model_validate_json(contents[each["document"]]).content() for each in heads]
+    session.emit(SectionApplied(service="forms", version=version, content={"forms": forms}))
+
+
+async def load(session: Session, documents: DocumentStore, document: UUID) -> FormDefinition:
+    found = await store.get_contents(documents, session.tenant, store.DEFINITIONS, [document])
+    if document not in found:
+        raise NotFound(
+            "definition-missing", f"The document {document} of this form is missing from the document store."
+        )
+    return FormDefinition.model_validate_json(found[document])
+
+
+async def load_version(
+    session: Session, documents: DocumentStore, slug: str, version: int | None = None
+) -> tuple[int, FormDefinition]:
+    """A published version; None: the newest. Raises NotFound, or Conflict when the form was never published."""
+    head = await _head(session, slug)
+    if head["version"] is None:
+        raise Conflict("form-not-published", f"The form `{slug}` has not been published yet.")
+    row = await store.find_version(session, slug, version or head["version"])
+    if row is None:
+        raise NotFound("unknown-version", f"The form `{slug}` has versions 1 to {head['version']}, but no {version}.")
+    return row["version"], await load(session, documents, row["document"])
+
+
+async def _head(session: Session, slug: str) -> dict[str, Any]:
+    head = await store.find_form(session, slug)
+    if head is None:
+        raise no_form(slug)
+    return head
+
+
+def no_form(slug: str) -> NotFound:
+    return NotFound("unknown-form", f"There is no form `{slug}`.")
+
+
+async def sweep_of(session: Session) -> str:
+    """Makes sure that documents written today without their row, by a transaction that failed, are swept away later.
+    Returns the day that they are found by."""
+    today = session.now.astimezone(UTC).date()
+    at = datetime.combine(today + timedelta(days=SWEEP_AFTER_DAYS), time(3), UTC)
+    await session.schedule("sweep", today.isoformat(), at)
+    return today.isoformat()

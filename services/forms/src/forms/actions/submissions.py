@@ -1,0 +1,231 @@
+"""Filling in forms: each submission is pinned to its form's version; a correction is a new version of it."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from contracts import new_id
+from contracts.submissions import SubmissionScored, SubmissionSubmitted
+from pydantic import BaseModel, Field
+from servicekit import Caller, directory
+from servicekit.errors import Conflict, FieldProblem, Forbidden, Invalid, NotFound
+from storage import DocumentStore, Session
+
+from forms import store
+from forms.actions.definitions import load_version, sweep_of
+from forms.model import Filled, FormDefinition, Result, event_answers, fill, limits, score, workday_of
+
+# Who may fill in a form of this kind about somebody else.
+JUDGES = {
+    "evaluation": ("quality_analyst", "team_lead", "tenant_admin"),
+    "note": ("quality_analyst", "team_lead", "tenant_admin", "trainer"),
+    "quiz": ("quality_analyst", "team_lead", "tenant_admin", "trainer"),
+    "survey": ("quality_analyst", "team_lead", "tenant_admin", "trainer", "integration"),
+}
+
+
+class Answers(BaseModel):
+    """`answers` by question; null is no answer."""
+
+    answers: dict[str, Any]
+    notes: str = Field("", max_length=10_000)
+
+
+class NewSubmission(Answers):
+    """`version` None: the form's newest. `agent_id` None: oneself, where the form's kind allows that."""
+
+    version: int | None = Field(None, ge=1)
+    agent_id: UUID | None = None
+    interaction_id: UUID | None = None
+
+
+async def submit(
+    session: Session, documents: DocumentStore, caller: Caller, slug: str, body: NewSubmission
+) -> dict[str, Any]:
+    """Keeps a submission, scores it, says so. Raises Invalid with a pointer for each answer that does not hold."""
+    version, form = await load_version(session, documents, slug, body.version)
+    agent_id = await _whom(session, caller, form, body.agent_id)
+    filled, result = _filled(form, body)
+    tenant = await directory.tenant(session)
+    row = {
+        "id": new_id(),
+        "form": slug,
+        "form_version": version,
+        "version": 1,
+        "agent_id": agent_id,
+        "interaction_id": body.interaction_id,
+        "submitted_by": caller.person_id,
+        "submitted_at": session.now,
+        "workday": workday_of(session.now, tenant.time_zone, tenant.day_start_minutes),
+        "void": False,
+    }
+    return await _keep(session, documents, form, row, filled, result, notes=body.notes, by=caller.person_id)
+
+
+async def correct(
+    session: Session, documents: DocumentStore, caller: Caller, slug: str, id: UUID, body: Answers
+) -> dict[str, Any]:
+    """A new version of a submission, on the form version and the workday that it has. The same again: nothing."""
+    row = await _to_change(session, caller, slug, id)
+    if row["void"]:
+        raise Conflict("submission-void", "This submission was taken back. Submit a new one.")
+    _, form = await load_version(session, documents, slug, row["form_version"])
+    filled, result = _filled(form, body)
+    before = await content_of(session, documents, row)
+    if (before["answers"], before["notes"]) == (filled.answers, body.notes):
+        return row
+    changed = row | {"version": row["version"] + 1}
+    if row["score"] is not None and (result is None or result.score is None):
+        # What it scored no longer holds, and nothing takes its place.
+        session.emit(_scored(form, changed | {"void": True}, row["score"], filled, None))
+    return await _keep(session, documents, form, changed, filled, result, notes=body.notes, by=caller.person_id)
+
+
+async def take_back(session: Session, documents: DocumentStore, caller: Caller, slug: str, id: UUID) -> None:
+    """Voids a submission; doing it again changes nothing."""
+    row = await _to_change(session, caller, slug, id)
+    if row["void"]:
+        return
+    changed = row | {"version": row["version"] + 1, "void": True, "changed_at": session.now}
+    changed.pop("tenant")
+    await store.save_submission(session, changed, by=caller.person_id)
+    _, form = await load_version(session, documents, slug, row["form_version"])
+    if row["score"] is not None:
+        session.emit(_scored(form, changed, row["score"], None, None))
+    else:
+        session.emit(SubmissionSubmitted(**_common(form, changed)))
+
+
+async def content_of(session: Session, documents: DocumentStore, row: dict[str, Any]) -> dict[str, Any]:
+    """`answers`, `notes`, and `result` (None on a form that is not scored)."""
+    found = await store.get_contents(documents, session.tenant, store.SUBMISSIONS, [row["document"]])
+    if row["document"] not in found:
+        raise NotFound("submission-missing", f"The document {row['document']} is missing from the document store.")
+    return json.loads(found[row["document"]])
+
+
+async def find_visible(session: Session, caller: Caller, slug: str, id: UUID) -> dict[str, Any]:
+    """A submission that the caller made, or that is about somebody whom the caller may see. Raises NotFound, also for
+    one that is there but not for the caller's eyes."""
+    row = await store.find_submission(session, slug, id)
+    if row is not None and row["submitted_by"] != caller.person_id:
+        visible = await directory.visible_agents(session, caller)
+        if visible is not None and row["agent_id"] not in visible:
+            row = None
+    if row is None:
+        raise NotFound("unknown-submission", f"There is no submission {id} of `{slug}`.")
+    return row
+
+
+async def _to_change(session: Session, caller: Caller, slug: str, id: UUID) -> dict[str, Any]:
+    """The submission, locked. Raises Forbidden unless the caller is its author or an administrator."""
+    await find_visible(session, caller, slug, id)
+    row = await store.find_submission(session, slug, id, lock=True)
+    head = await store.find_form(session, slug)
+    assert row is not None
+    assert head is not None
+    own = row["submitted_by"] == caller.person_id and head["kind"] != "quiz"
+    if not own and not caller.has("tenant_admin"):
+        raise Forbidden(
+            "not-your-submission", "Its author or a tenant_admin may change a submission; a quiz only the latter."
+        )
+    return row
+
+
+async def _whom(session: Session, caller: Caller, form: FormDefinition, agent_id: UUID | None) -> UUID | None:
+    """Whom the submission is about. Raises Forbidden and Invalid."""
+    own_matter = form.kind in ("quiz", "survey")
+    if form.about == "none":
+        if agent_id is not None:
+            raise Invalid(
+                "about-nobody",
+                f"The form `{form.form}` is about nobody.",
+                errors=[FieldProblem(pointer="/agent_id", problem="not taken here", cure="leave it out")],
+            )
+        if not own_matter:
+            caller.require(*JUDGES[form.kind])
+        return None
+    agent_id = agent_id or (caller.person_id if own_matter else None)
+    if agent_id is None:
+        problem = FieldProblem(pointer="/agent_id", problem="no agent named", cure="the id of a person")
+        raise Invalid("agent-needed", f"The form `{form.form}` is about an agent.", errors=[problem])
+    if agent_id == caller.person_id:
+        if not own_matter:
+            raise Forbidden("about-oneself", f"Nobody fills in a form of kind {form.kind} about oneself.")
+        return agent_id
+    caller.require(*JUDGES[form.kind])
+    await directory.require_agent(session, caller, agent_id)
+    if not await directory.people(session, [agent_id]):
+        problem = FieldProblem(pointer="/agent_id", problem="nobody has this id", cure="the id of a person")
+        raise Invalid("unknown-person", f"There is no person {agent_id}.", errors=[problem])
+    return agent_id
+
+
+def _filled(form: FormDefinition, body: Answers) -> tuple[Filled, Result | None]:
+    filled = fill(form, body.answers)
+    problems = [each.model_copy(update={"pointer": "/answers" + each.pointer}) for each in filled.problems]
+    if problem := limits.shape_problem(body.notes, most_bytes=limits.ANSWERS_BYTES):
+        problems.append(FieldProblem(pointer="/notes", problem=problem, cure="take it out"))
+    if problems:
+        raise Invalid("invalid-answers", "Some answers do not hold; `errors` says which and why.", errors=problems)
+    return filled, score(form, filled.answers, filled.shown)
+
+
+async def _keep(
+    session: Session,
+    documents: DocumentStore,
+    form: FormDefinition,
+    row: dict[str, Any],
+    filled: Filled,
+    result: Result | None,
+    *,
+    notes: str,
+    by: UUID,
+) -> dict[str, Any]:
+    content = {
+        "answers": filled.answers,
+        "notes": notes,
+        "result": None if result is None else result.model_dump(mode="json"),
+    }
+    document = new_id()
+    await store.put_content(documents, session.tenant, store.SUBMISSIONS, document, await sweep_of(session), content)
+    reached = None if result is None else result.score
+    kept = {name: value for name, value in row.items() if name != "tenant"} | {
+        "document": document,
+        "changed_at": session.now,
+        "score": reached,
+        "automatic_fail": result is not None and result.automatic_fail,
+    }
+    await store.save_submission(session, kept, by=by)
+    if reached is None:
+        session.emit(SubmissionSubmitted(**_common(form, kept)))
+    else:
+        session.emit(_scored(form, kept, reached, filled, result))
+    return kept
+
+
+def _common(form: FormDefinition, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        # A form about nobody counts for the one who filled it in: the event's readers go by person.
+        "agent_id": row["agent_id"] or row["submitted_by"],
+        "submission_id": row["id"],
+        "form": form.form,
+        "title": form.title,
+        **{
+            name: row[name]
+            for name in ("form_version", "version", "void", "submitted_by", "submitted_at", "interaction_id")
+        },
+    }
+
+
+def _scored(
+    form: FormDefinition, row: dict[str, Any], reached: int, filled: Filled | None, result: Result | None
+) -> SubmissionScored:
+    return SubmissionScored(
+        **_common(form, row),
+        workday=row["workday"],
+        score=reached,
+        automatic_fail=result is not None and result.automatic_fail,
+        sections={each.section: each.score for each in result.sections if each.score is not None} if result else {},
+        answers=event_answers(form, filled.answers) if filled else {},
+    )

@@ -1,0 +1,140 @@
+"""Forms and their versions."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import Body, Depends, Request
+from pydantic import BaseModel
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, kit_of, page_of
+from servicekit import router as door_router
+from servicekit.errors import FieldProblem, Invalid
+from storage import DocumentStore
+
+from forms import store
+from forms.actions import definitions
+from forms.model import FormDefinition
+
+EDITORS = ("quality_analyst", "tenant_admin")
+
+router = door_router(tags=["forms"])
+
+
+def documents_of(request: Request) -> DocumentStore:
+    return kit_of(request).documents
+
+
+DocumentsDep = Annotated[DocumentStore, Depends(documents_of)]
+
+
+class FormSummary(BaseModel):
+    """`version` is the newest published one; `changed`: the draft differs from it."""
+
+    form: str
+    title: dict[str, str]
+    kind: str
+    about: str
+    status: Literal["draft", "published"]
+    version: int | None
+    changed: bool
+    updated_at: datetime
+
+
+class FormView(FormSummary):
+    """`definition` is the draft to those who may edit it, the newest published version to everybody else."""
+
+    definition: dict[str, Any]
+
+
+class VersionSummary(BaseModel):
+    form: str
+    version: int
+    published_at: datetime
+    published_by: UUID | None
+
+
+class VersionView(VersionSummary):
+    definition: dict[str, Any]
+
+
+def _summary(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {
+        "status": "published" if row["version"] else "draft",
+        "changed": row["draft_hash"] != row["published_hash"],
+    }
+
+
+def _for(caller: Caller, form: FormDefinition) -> dict[str, Any]:
+    content = form.content()
+    if form.kind == "quiz" and not caller.has(*EDITORS, "trainer"):
+        content.pop("scoring", None)  # it holds the right answers
+    return content
+
+
+@router.get("/forms")
+async def list_forms(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[FormSummary]:
+    """Forms by name; drafts never published are listed to quality_analyst and tenant_admin only."""
+    after = str(page.after[0]) if page.after else None
+    rows = await store.list_forms(session, drafts=caller.has(*EDITORS), after=after, limit=page.limit + 1)
+    return page_of([FormSummary(**_summary(row)) for row in rows], page.limit, cursor=lambda each: [each.form])
+
+
+@router.get("/forms/{form}")
+async def get_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> FormView:
+    head = await store.find_form(session, form)
+    if head is None or not (head["version"] or caller.has(*EDITORS)):
+        raise definitions.no_form(form)
+    if caller.has(*EDITORS):
+        definition = await definitions.load(session, documents, head["draft_document"])
+    else:
+        _, definition = await definitions.load_version(session, documents, form)
+    return FormView(**_summary(head), definition=_for(caller, definition))
+
+
+@router.put("/forms/{form}")
+async def put_form(
+    form: str,
+    body: Annotated[FormDefinition, Body()],
+    session: WorkSession,
+    caller: CallerDep,
+    documents: DocumentsDep,
+) -> FormView:
+    """Keeps the draft. It must be a form that could be published. Needs quality_analyst or tenant_admin."""
+    caller.require(*EDITORS)
+    if body.form != form:
+        problem = FieldProblem(pointer="/form", problem=f"the address says `{form}`", cure=form)
+        raise Invalid("form-named-otherwise", "The form's name differs from the address.", errors=[problem])
+    await definitions.save_draft(session, documents, body, by=caller.person_id)
+    return await get_form(form, session, caller, documents)
+
+
+@router.post("/forms/{form}/publish")
+async def publish_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> VersionView:
+    """Makes the draft the newest version, which never changes again. The same content again makes no new version."""
+    caller.require(*EDITORS)
+    before = await store.find_form(session, form)
+    row = await definitions.publish(session, documents, form, by=caller.person_id)
+    if before is None or before["version"] != row["version"]:
+        await definitions.answer(session, documents, version=None)
+    definition = await definitions.load(session, documents, row["document"])
+    return VersionView(**row, definition=definition.content())
+
+
+@router.get("/forms/{form}/versions")
+async def list_versions(form: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[VersionSummary]:
+    """Published versions, newest first."""
+    if await store.find_form(session, form) is None:
+        raise definitions.no_form(form)
+    before = int(page.after[0]) if page.after else None
+    rows = await store.list_versions(session, form, before=before, limit=page.limit + 1)
+    return page_of([VersionSummary(**row) for row in rows], page.limit, cursor=lambda each: [each.version])
+
+
+@router.get("/forms/{form}/versions/{version}")
+async def get_version(
+    form: str, version: int, session: WorkSession, caller: CallerDep, documents: DocumentsDep
+) -> VersionView:
+    _, definition = await definitions.load_version(session, documents, form, version)
+    row = await store.find_version(session, form, version)
+    assert row is not None
+    return VersionView(**row, definition=_for(caller, definition))

@@ -1,0 +1,113 @@
+"""Submissions of a form."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import router as door_router
+from storage import Session
+
+from forms import store
+from forms.actions import submissions
+from forms.actions.definitions import no_form
+from forms.actions.submissions import Answers, NewSubmission
+from forms.api.definitions import DocumentsDep
+from forms.model import Result
+
+router = door_router(tags=["submissions"])
+
+
+class SubmissionSummary(BaseModel):
+    """`score` in hundredths of a percent, None where the form is not scored or nothing in it applied."""
+
+    id: UUID
+    form: str
+    form_version: int
+    version: int
+    void: bool
+    agent_id: UUID | None
+    interaction_id: UUID | None
+    submitted_by: UUID
+    submitted_at: datetime
+    workday: date
+    changed_at: datetime
+    score: int | None
+    automatic_fail: bool
+
+
+class SubmissionVersion(BaseModel):
+    version: int
+    void: bool
+    at: datetime
+    by: UUID
+
+
+class SubmissionView(SubmissionSummary):
+    """`result` says how the score came about; `history` who made which version when."""
+
+    answers: dict[str, Any]
+    notes: str
+    result: Result | None
+    history: list[SubmissionVersion]
+
+
+async def _view(session: Session, documents: DocumentsDep, row: dict[str, Any]) -> SubmissionView:
+    content = await submissions.content_of(session, documents, row)
+    return SubmissionView(**row, **content, history=await store.submission_history(session, row["id"]))
+
+
+@router.get("/forms/{form}/submissions")
+async def list_submissions(
+    form: str,
+    session: WorkSession,
+    caller: CallerDep,
+    page: PageDep,
+    agent: str | None = None,
+    interaction: UUID | None = None,
+) -> Page[SubmissionSummary]:
+    """Newest first: one's own, and those about people one may see. `agent`: id or slug of a person."""
+    if await store.find_form(session, form) is None:
+        raise no_form(form)
+    rows = await store.list_submissions(
+        session,
+        form,
+        caller=caller.person_id,
+        visible=await directory.visible_agents(session, caller),
+        agent=(await directory.find_person(session, agent)).id if agent else None,
+        interaction=interaction,
+        before=UUID(page.after[0]) if page.after else None,
+        limit=page.limit + 1,
+    )
+    return page_of([SubmissionSummary(**row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
+
+
+@router.post("/forms/{form}/submissions", status_code=201)
+async def submit(
+    form: str, body: NewSubmission, session: WorkSession, caller: CallerDep, documents: DocumentsDep
+) -> SubmissionView:
+    """Fills in a published version. Evaluations need quality_analyst, team_lead or tenant_admin and an agent they may
+    see; quizzes and surveys are anybody's. Answers to hidden questions are left out."""
+    return await _view(session, documents, await submissions.submit(session, documents, caller, form, body))
+
+
+@router.get("/forms/{form}/submissions/{id}")
+async def get_submission(
+    form: str, id: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
+) -> SubmissionView:
+    return await _view(session, documents, await submissions.find_visible(session, caller, form, id))
+
+
+@router.put("/forms/{form}/submissions/{id}")
+async def correct(
+    form: str, id: UUID, body: Answers, session: WorkSession, caller: CallerDep, documents: DocumentsDep
+) -> SubmissionView:
+    """Corrects a submission, by its author or a tenant_admin (a quiz: only the latter)."""
+    return await _view(session, documents, await submissions.correct(session, documents, caller, form, id, body))
+
+
+@router.delete("/forms/{form}/submissions/{id}", status_code=204)
+async def take_back(form: str, id: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
+    """Voids a submission: it no longer counts anywhere."""
+    await submissions.take_back(session, documents, caller, form, id)

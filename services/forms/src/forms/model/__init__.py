@@ -1,0 +1,22 @@
+"""The rules of forms: what a definition is, which questions show, what a submission scores. No I/O."""
+
+from forms.model import limits
+from forms.model.definition import MAX_SECTION_FORMS, FormDefinition, FormsSection, content_hash
+from forms.model.filling import Filled, fill, workday_of
+from forms.model.scoring import QuestionResult, Result, SectionResult, event_answers, score
+
+__all__ = [
+    "MAX_SECTION_FORMS",
+    "Filled",
+    "FormDefinition",
+    "FormsSection",
+    "QuestionResult",
+    "Result",
+    "SectionResult",
+    "content_hash",
+    "event_answers",
+    "fill",
+    "limits",
+    "score",
+    "workday_of",
+]

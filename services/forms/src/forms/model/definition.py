@@ -1,0 +1,275 @@
+"""What a form is, as its author writes it."""
+
+import hashlib
+from collections.abc import Iterator
+from decimal import Decimal
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainSerializer, StringConstraints, model_validator
+from servicekit.errors import FieldProblem
+
+from forms.model import limits
+from forms.model.json_schema import one_of, pointer, schema_problems
+from forms.model.logic import Logic, Strict, asked_of
+
+MAX_SECTION_FORMS = 200
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
+Language = Literal["en", "zh"]
+Title = Annotated[
+    dict[Language, Annotated[str, StringConstraints(min_length=1, max_length=200)]], Field(min_length=1, max_length=2)
+]
+Number = Annotated[
+    Decimal,
+    Field(max_digits=12, decimal_places=6),
+    PlainSerializer(lambda value: int(value) if value == value.to_integral_value() else float(value), when_used="json"),
+]
+Weight = Annotated[Number, Field(ge=0, le=1_000_000)]
+
+
+class Section(Strict):
+    """Questions that belong together. A question is in at most one section."""
+
+    section: Name
+    title: Title | None = None
+    questions: list[str] = Field(min_length=1, max_length=limits.QUESTIONS)
+
+
+class Scale(Strict):
+    """A number counts from `worst` (nothing) to `best` (everything), in proportion; `best` may be the smaller one."""
+
+    worst: Number
+    best: Number
+
+    @model_validator(mode="after")
+    def _differ(self) -> "Scale":
+        if self.worst == self.best:
+            raise ValueError("`worst` and `best` must differ")
+        return self
+
+
+class QuestionScoring(Strict):
+    """How the answer to one question counts: by `points` per option, or by a `scale` of numbers.
+
+    An option is written as text: `yes`, `true`, `3`. The share of a question is its points by the most there are (of
+    several choices: the sum, by the sum of all that are positive), never below 0. `weight` is what the share counts
+    for within the section; left out, it is the most points there are, or 1 with a scale. An answer in
+    `not_applicable`, and no answer at all, leaves the denominator. `fail` names the options that fail the section or
+    the whole form. `bonus` adds to what is reached but not to what can be reached; no section passes 100 %.
+    """
+
+    weight: Weight | None = None
+    points: dict[str, Annotated[Number, Field(ge=-1_000_000, le=1_000_000)]] | None = Field(None, max_length=100)
+    scale: Scale | None = None
+    not_applicable: list[str] = Field([], max_length=20)
+    fail: dict[str, Literal["form", "section"]] = Field({}, max_length=100)
+    bonus: bool = False
+
+    @model_validator(mode="after")
+    def _counts_somehow(self) -> "QuestionScoring":
+        if self.points is not None and self.scale is not None:
+            raise ValueError("either `points` or `scale`, not both")
+        if self.points is not None and not any(value > 0 for value in self.points.values()):
+            raise ValueError("one option at least must give points above 0")
+        if self.points is None and self.scale is None and not self.fail:
+            raise ValueError("it needs `points`, a `scale`, or `fail`")
+        return self
+
+
+class SectionScoring(Strict):
+    weight: Weight = Decimal(1)
+
+
+class Scoring(Strict):
+    """The score is the mean of the sections' scores by their weights, in per cent. Only questions named here count,
+    and each must be in a section. A section in which nothing applies leaves the denominator."""
+
+    questions: dict[str, QuestionScoring] = Field(min_length=1)
+    sections: dict[str, SectionScoring] = {}
+
+
+class FormDefinition(Strict):
+    """A form. `schema` (JSON Schema 2020-12) holds one property for each question; `ui_schema` says how they look and
+    is kept as it is. `about` says whether a submission names an agent."""
+
+    form: Slug
+    title: Title
+    kind: Literal["evaluation", "quiz", "survey", "note"]
+    about: Literal["agent", "none"] = "agent"
+    answers_schema: dict[str, Any] = Field(alias="schema")
+    ui_schema: dict[str, Any] = {}
+    sections: list[Section] = Field([], max_length=50)
+    logic: Logic = Logic()
+    scoring: Scoring | None = None
+
+    @property
+    def questions(self) -> dict[str, Any]:
+        return self.answers_schema["properties"]
+
+    def section_of(self) -> dict[str, str]:
+        """The section of each question that is in one."""
+        return {question: each.section for each in self.sections for question in each.questions}
+
+    def content(self) -> dict[str, Any]:
+        """The form as plain JSON, without what was left at its default."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"about": self.about}
+
+    def problems(self) -> list[FieldProblem]:
+        """All that is wrong with the form, beyond the shape of its fields."""
+        whole = self.content()
+        if problem := limits.shape_problem(whole, most_bytes=limits.DEFINITION_BYTES):
+            return [FieldProblem(problem=f"The form is too large: {problem}.", cure="split it")]
+        found = [
+            each.model_copy(update={"pointer": "/schema" + each.pointer})
+            for each in schema_problems(self.answers_schema)
+        ]
+        if found:
+            return found
+        found = [*self._name_problems(), *self._section_problems(), *self._scoring_problems()]
+        return found or list(self._circle_problems())
+
+    def _name_problems(self) -> Iterator[FieldProblem]:
+        for name in self.questions:
+            if len(name) > 64 or not name.replace("-", "_").isidentifier() or not name.isascii() or name[0] in "_-":
+                yield FieldProblem(
+                    pointer=pointer("schema", "properties", name),
+                    problem="a question's name has letters, digits, `_` and `-` only, and begins with a letter",
+                    cure="e.g. greeting_given",
+                )
+        for kind, known in (("questions", set(self.questions)), ("sections", {each.section for each in self.sections})):
+            for name, condition in getattr(self.logic, kind).items():
+                if name not in known:
+                    yield FieldProblem(
+                        pointer=pointer("logic", kind, name), problem="there is none", cure=one_of(known)
+                    )
+                for asked in asked_of(condition):
+                    if asked not in self.questions:
+                        yield FieldProblem(
+                            pointer=pointer("logic", kind, name),
+                            problem=f"it asks for an answer to `{asked}`, which is no question",
+                            cure=one_of(self.questions),
+                        )
+
+    def _section_problems(self) -> Iterator[FieldProblem]:
+        names: set[str] = set()
+        placed: set[str] = set()
+        for number, each in enumerate(self.sections):
+            if each.section in names:
+                yield FieldProblem(
+                    pointer=pointer("sections", number, "section"), problem="twice the same name", cure="another name"
+                )
+            names.add(each.section)
+            for place, question in enumerate(each.questions):
+                where = pointer("sections", number, "questions", place)
+                if question not in self.questions:
+                    yield FieldProblem(pointer=where, problem=f"no question `{question}`", cure=one_of(self.questions))
+                if question in placed:
+                    yield FieldProblem(
+                        pointer=where, problem=f"`{question}` is in two sections", cure="leave it in one"
+                    )
+                placed.add(question)
+
+    def _scoring_problems(self) -> Iterator[FieldProblem]:
+        if self.scoring is None:
+            return
+        placed, names = self.section_of(), {each.section for each in self.sections}
+        for name in self.scoring.sections:
+            if name not in names:
+                yield FieldProblem(
+                    pointer=pointer("scoring", "sections", name), problem="no such section", cure=one_of(names)
+                )
+        for name, how in self.scoring.questions.items():
+            where = ("scoring", "questions", name)
+            if name not in self.questions:
+                yield FieldProblem(pointer=pointer(*where), problem="no such question", cure=one_of(self.questions))
+                continue
+            if name not in placed:
+                yield FieldProblem(
+                    pointer=pointer(*where), problem="a question that counts must be in a section", cure=one_of(names)
+                )
+            options = options_of(self.questions[name])
+            if options is None:
+                continue
+            for part, named in (
+                ("points", how.points or {}),
+                ("not_applicable", how.not_applicable),
+                ("fail", how.fail),
+            ):
+                for option in named:
+                    if option not in options:
+                        yield FieldProblem(
+                            pointer=pointer(*where, part), problem=f"no option `{option}`", cure=one_of(options)
+                        )
+
+    def _circle_problems(self) -> Iterator[FieldProblem]:
+        try:
+            self.order()
+        except CycleError as error:
+            yield FieldProblem(
+                pointer="/logic",
+                problem="whether these questions show depends on themselves: " + " → ".join(error.args[1]),
+                cure="take one of the conditions away",
+            )
+
+    def order(self) -> list[str]:
+        """The questions, each after those that decide whether it shows. Raises graphlib.CycleError."""
+        sections = self.section_of()
+        asked = {
+            name: {
+                each
+                for condition in (self.logic.questions.get(name), self.logic.sections.get(sections.get(name, "")))
+                for each in asked_of(condition)
+            }
+            for name in self.questions
+        }
+        return list(TopologicalSorter(asked).static_order())
+
+
+def options_of(question: Any) -> list[str] | None:
+    """The options of a question with choices, as text; None where the schema does not list them."""
+    if not isinstance(question, dict):
+        return None
+    if question.get("type") == "array":
+        question = question.get("items")
+        return options_of(question) if isinstance(question, dict) else None
+    if question.get("type") == "boolean":
+        return ["true", "false"]
+    if isinstance(question.get("enum"), list):
+        return [option_text(each) for each in question["enum"]]
+    choices = question.get("oneOf")
+    if isinstance(choices, list) and all(isinstance(each, dict) and "const" in each for each in choices):
+        return [option_text(each["const"]) for each in choices]
+    return None
+
+
+def option_text(value: Any) -> str:
+    """An answer as scoring and KPIs name it: `yes`, `true`, `3`, `2.5`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def content_hash(content: dict[str, Any]) -> str:
+    """The same content always has the same hash."""
+    return hashlib.sha256(limits.canonical(content)).hexdigest()
+
+
+class FormsSection(Strict):
+    """The section `forms` of a blueprint: each form is published at once. Forms it does not name stay as they are."""
+
+    forms: list[FormDefinition] = Field([], max_length=MAX_SECTION_FORMS)
+
+    def problems(self) -> list[FieldProblem]:
+        found: list[FieldProblem] = []
+        names: set[str] = set()
+        for number, each in enumerate(self.forms):
+            where = pointer("forms", number)
+            if each.form in names:
+                found.append(FieldProblem(pointer=f"{where}/form", problem="twice the same name", cure="another name"))
+            names.add(each.form)
+            found += [one.model_copy(update={"pointer": where + one.pointer}) for one in each.problems()]
+        return found

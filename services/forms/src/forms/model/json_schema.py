@@ -1,0 +1,297 @@
+"""JSON Schema 2020-12, hardened: whatever a tenant writes, checking answers against it takes bounded time and reads
+nothing from outside.
+
+- `$ref` leads to `#/$defs/<name>` only, never in a circle; the schema with all references written out stays small.
+- `pattern` runs on an engine that needs linear time (pydantic's, written in Rust) and so knows neither look-around nor
+  back-references; `patternProperties`, which jsonschema hands to Python's own engine, is refused.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from functools import lru_cache
+from typing import Annotated, Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import ValidationError as SchemaMismatch
+from jsonschema.validators import extend
+from pydantic import StringConstraints, TypeAdapter
+from pydantic import ValidationError as PatternMismatch
+from pydantic_core import SchemaError
+from referencing import Registry
+from servicekit.errors import FieldProblem
+
+from forms.model import limits
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_ONE = (
+    "additionalProperties", "unevaluatedProperties", "items", "unevaluatedItems", "contains", "propertyNames", "not",
+    "if", "then", "else", "contentSchema",
+)  # fmt: skip
+_LIST = ("allOf", "anyOf", "oneOf", "prefixItems")
+_MAP = ("properties", "$defs", "dependentSchemas")
+_REFUSED = {
+    "$dynamicRef": "write the part out",
+    "$dynamicAnchor": "leave it out",
+    "$anchor": "refer to `#/$defs/…` instead",
+    "$id": "leave it out",
+    "$vocabulary": "leave it out",
+    "definitions": "call it `$defs`",
+    "patternProperties": "name each property",
+}
+_ROOT_KEYS = frozenset(
+    {"$schema", "$defs", "$comment", "type", "title", "description", "properties", "required", "additionalProperties"}
+)
+
+
+@lru_cache(maxsize=1024)
+def _pattern(pattern: str) -> TypeAdapter[str]:
+    return TypeAdapter(Annotated[str, StringConstraints(pattern=pattern)])
+
+
+def _check_pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[SchemaMismatch]:
+    if not isinstance(value, str):
+        return
+    try:
+        _pattern(pattern).validate_python(value)
+    except PatternMismatch:
+        yield SchemaMismatch(f"it does not match {pattern!r}")
+
+
+_formats = FormatChecker(formats=())
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}\Z")
+
+
+@_formats.checks("date", raises=ValueError)
+def _is_date(value: object) -> bool:
+    return not isinstance(value, str) or (len(value) == 10 and date.fromisoformat(value) is not None)
+
+
+@_formats.checks("time", raises=ValueError)
+def _is_time(value: object) -> bool:
+    return not isinstance(value, str) or time.fromisoformat(value) is not None
+
+
+@_formats.checks("date-time", raises=ValueError)
+def _is_instant(value: object) -> bool:
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
+
+
+@_formats.checks("email")
+def _is_email(value: object) -> bool:
+    return not isinstance(value, str) or _EMAIL.match(value) is not None
+
+
+_Validator = extend(Draft202012Validator, {"pattern": _check_pattern})
+_metaschema = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+
+
+def pointer(*parts: object) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def schema_problems(schema: dict[str, Any]) -> list[FieldProblem]:
+    """What is wrong with a form's schema; pointers from its root. Its size and depth were checked before."""
+    found = [
+        FieldProblem(
+            pointer=pointer(*error.absolute_path),
+            problem=error.message[:300],
+            cure=f"see {DIALECT}, `{error.validator}`",
+        )
+        for error in _metaschema.iter_errors(schema)
+    ]
+    if found:
+        return found[: limits.PROBLEMS]
+    found += _root_problems(schema)
+    parts = list(_parts(schema, ()))
+    if len(parts) > limits.SCHEMA_NODES:
+        return [FieldProblem(problem=f"it has more than {limits.SCHEMA_NODES} parts", cure="split the form")]
+    for where, part in parts:
+        if isinstance(part, dict):
+            found += _part_problems(schema, where, part)
+    return (found or _expansion_problems(schema))[: limits.PROBLEMS]
+
+
+def _root_problems(schema: dict[str, Any]) -> Iterator[FieldProblem]:
+    if schema.get("type") != "object" or not isinstance(schema.get("properties"), dict) or not schema["properties"]:
+        yield FieldProblem(
+            problem="its root must be an object whose `properties` are the questions",
+            cure='{"type": "object", "properties": {"greeting": {"type": "string", "enum": ["yes", "no"]}}}',
+        )
+    if schema.get("$schema", DIALECT) != DIALECT:
+        yield FieldProblem(pointer="/$schema", problem="another dialect", cure=DIALECT)
+    if schema.get("additionalProperties") not in (None, False):
+        yield FieldProblem(
+            pointer="/additionalProperties", problem="answers to unknown questions are never taken", cure="leave it out"
+        )
+    for key in schema:
+        if key not in _ROOT_KEYS:
+            yield FieldProblem(
+                pointer=pointer(key),
+                problem=f"`{key}` has no place at the root: conditions between questions belong in `logic`",
+                cure=f"at the root there may be: {', '.join(sorted(_ROOT_KEYS))}",
+            )
+    questions = schema.get("properties")
+    if isinstance(questions, dict):
+        if len(questions) > limits.QUESTIONS:
+            yield FieldProblem(
+                pointer="/properties", problem=f"more than {limits.QUESTIONS} questions", cure="split it"
+            )
+        for each in schema.get("required", []):
+            if each not in questions:
+                yield FieldProblem(pointer="/required", problem=f"no question `{each}`", cure=one_of(questions))
+
+
+def _parts(schema: Any, where: tuple[object, ...]) -> Iterator[tuple[tuple[object, ...], Any]]:
+    """The schema and all schemas inside it, with where they are."""
+    yield where, schema
+    if not isinstance(schema, dict):
+        return
+    for key in _ONE:
+        if key in schema:
+            yield from _parts(schema[key], (*where, key))
+    for key in _LIST:
+        for number, each in enumerate(schema.get(key, ())):
+            yield from _parts(each, (*where, key, number))
+    for key in _MAP:
+        for name, each in schema.get(key, {}).items():
+            yield from _parts(each, (*where, key, name))
+
+
+def _part_problems(root: dict[str, Any], where: tuple[object, ...], part: dict[str, Any]) -> Iterator[FieldProblem]:
+    for key, cure in _REFUSED.items():
+        if key in part:
+            yield FieldProblem(pointer=pointer(*where, key), problem=f"`{key}` is not taken", cure=cure)
+    if "$ref" in part and _target(root, part["$ref"]) is None:
+        yield FieldProblem(
+            pointer=pointer(*where, "$ref"),
+            problem=f"`{part['$ref']}` leads to nothing in this schema",
+            cure=f"`#/$defs/` and {one_of(root.get('$defs', {}))}; other documents are never read",
+        )
+    if "pattern" in part:
+        if len(part["pattern"]) > limits.PATTERN_LENGTH:
+            problem = f"longer than {limits.PATTERN_LENGTH} characters"
+        else:
+            problem = _pattern_problem(part["pattern"])
+        if problem:
+            yield FieldProblem(
+                pointer=pointer(*where, "pattern"),
+                problem=problem,
+                cure="a pattern without look-around and back-references",
+            )
+
+
+def _pattern_problem(pattern: str) -> str | None:
+    try:
+        _pattern(pattern)
+    except SchemaError as error:
+        return "it cannot be used: " + str(error).rpartition("error: ")[2].strip()[:200]
+    return None
+
+
+def _target(root: dict[str, Any], ref: str) -> str | None:
+    """The name in `$defs` that a reference leads to."""
+    prefix, _, name = ref.rpartition("/")
+    return name if prefix == "#/$defs" and name in root.get("$defs", {}) else None
+
+
+def _expansion_problems(root: dict[str, Any]) -> list[FieldProblem]:
+    """References that go in a circle, or multiply, or lead too deep."""
+    known: dict[str, tuple[int, int]] = {}
+    open_names: list[str] = []
+
+    def extent(schema: Any) -> tuple[int, int]:
+        """Parts and levels, with all references written out."""
+        parts = levels = 0
+        for where, part in _parts(schema, ()):
+            if where[:1] == ("$defs",):
+                continue
+            more, deeper = (
+                named(part["$ref"].rpartition("/")[2]) if isinstance(part, dict) and "$ref" in part else (0, 0)
+            )
+            parts, levels = parts + 1 + more, max(levels, len(where) + deeper)
+        return parts, levels
+
+    def named(name: str) -> tuple[int, int]:
+        if name in open_names:
+            raise _Unbounded(f"references go in a circle: {' → '.join([*open_names, name])}")
+        if len(open_names) >= limits.DEPTH:
+            raise _Unbounded(f"references lead through more than {limits.DEPTH} others")
+        if name not in known:
+            open_names.append(name)
+            known[name] = extent(root["$defs"][name])
+            open_names.pop()
+        return known[name]
+
+    try:
+        parts, levels = extent(root)
+        if parts > limits.EXPANDED_NODES:
+            raise _Unbounded(f"with its references written out it has more than {limits.EXPANDED_NODES} parts")
+        if levels > limits.EXPANDED_DEPTH:
+            raise _Unbounded("with its references written out it is nested too deep")
+    except _Unbounded as error:
+        return [FieldProblem(pointer="/$defs", problem=str(error), cure="write a part out, or refer to fewer")]
+    return []
+
+
+class _Unbounded(Exception):
+    """Checking answers against this schema could take too long."""
+
+
+def answer_problems(schema: dict[str, Any], shown: set[str], answers: dict[str, Any]) -> list[FieldProblem]:
+    """Every way in which answers to the shown questions miss the schema; pointers from the answers' root."""
+    questions = {name: part for name, part in schema["properties"].items() if name in shown}
+    effective = {
+        **schema,
+        "properties": questions,
+        "required": [name for name in schema.get("required", ()) if name in shown],
+        "additionalProperties": False,
+    }
+    checker = _Validator(effective, registry=Registry(), format_checker=_formats)
+    found: list[FieldProblem] = []
+    for error in checker.iter_errors(answers):
+        found += _explained(error, list(schema["properties"]))
+        if len(found) >= limits.PROBLEMS:
+            break
+    return sorted(found, key=lambda each: each.pointer)
+
+
+def _explained(error: SchemaMismatch, questions: list[str]) -> list[FieldProblem]:
+    where = list(error.absolute_path)
+    rule: Any = error.validator_value
+    match error.validator:
+        case "required":
+            name = next((each for each in rule if each not in error.instance and repr(each) in error.message), "")
+            return [FieldProblem(pointer=pointer(*where, name), problem="no answer", cure="it must be answered")]
+        case "additionalProperties" if not where:
+            return [
+                FieldProblem(pointer=pointer(name), problem="no such question", cure=one_of(questions))
+                for name in error.instance
+                if name not in error.schema["properties"]
+            ]
+        case "enum":
+            problem, cure = f"{shortened(error.instance)} is not a choice", one_of(rule)
+        case "const":
+            problem, cure = f"{shortened(error.instance)} is not it", shortened(rule)
+        case "type":
+            expected = rule if isinstance(rule, str) else " or ".join(rule)
+            problem, cure = f"{shortened(error.instance)} is no {expected}", f"a value of type {expected}"
+        case "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties":
+            problem, cure = error.message, f"at least {rule}"
+        case "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties":
+            problem, cure = error.message, f"at most {rule}"
+        case _:
+            problem, cure = error.message, f"{error.validator}: {shortened(rule)}"
+    return [FieldProblem(pointer=pointer(*where), problem=problem[:300], cure=cure)]
+
+
+def shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def one_of(names: Any) -> str:
+    listed = [str(each) for each in names]
+    return ("one of: " + ", ".join(listed[:20]) + (", …" if len(listed) > 20 else "")) if listed else "there are none"

@@ -1,0 +1,295 @@
+"""The service at its doors, on a real PostgreSQL."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
+from contracts.submissions import FormPublished, SubmissionScored, SubmissionSubmitted
+from storage import Document
+from testkit import at, person_id, tenant
+
+FULL = {"greeting": "partly", "complaint": True, "apology": "yes", "solution": 4, "empathy": "yes", "remarks": "ok"}
+PATH = "/forms/call-review/submissions"
+
+
+def about(slug, answers=FULL, **fields):
+    return {"agent_id": str(person_id(slug)), "answers": answers, **fields}
+
+
+async def test_a_form_is_drafted_and_published_once(forms, call_review):
+    quinn, ada = forms.as_("quinn", "t1"), forms.as_("ada", "t1")
+    drafted = (await quinn.put("/forms/call-review", json=call_review)).json()
+    assert (drafted["status"], drafted["version"], drafted["changed"]) == ("draft", None, True)
+    assert (await ada.get("/forms")).json()["items"] == []
+    assert (await ada.get("/forms/call-review")).status_code == 404
+
+    first = (await quinn.post("/forms/call-review/publish")).json()
+    again = (await quinn.post("/forms/call-review/publish")).json()
+    await quinn.put("/forms/call-review", json=call_review)
+    third = (await quinn.post("/forms/call-review/publish")).json()
+    assert [each["version"] for each in (first, again, third)] == [1, 1, 1]
+    assert [(each.form, each.version) for each in await forms.events(FormPublished)] == [("call-review", 1)]
+
+    changed = call_review | {"title": {"en": "Call check"}}
+    assert (await quinn.put("/forms/call-review", json=changed)).json()["changed"] is True
+    assert (await ada.get("/forms/call-review")).json()["definition"]["title"]["en"] == "Call review"
+    assert (await quinn.post("/forms/call-review/publish")).json()["version"] == 2
+    versions = (await ada.get("/forms/call-review/versions")).json()["items"]
+    assert [each["version"] for each in versions] == [2, 1]
+    old = (await ada.get("/forms/call-review/versions/1")).json()
+    assert old["definition"]["title"]["en"] == "Call review"
+    assert (await ada.get("/forms/call-review/versions/3")).status_code == 404
+    applied = await forms.events(SectionApplied)
+    assert [(each.version, each.content["forms"][0]["title"]["en"]) for each in applied] == [
+        (None, "Call review"),
+        (None, "Call check"),
+    ]
+
+
+async def test_a_form_that_cannot_be_used_is_refused_with_pointers(forms, call_review):
+    quinn = forms.as_("quinn", "t1")
+    call_review["schema"]["properties"]["greeting"]["pattern"] = r"(?=x)"
+    answer = await quinn.put("/forms/call-review", json=call_review)
+    assert answer.status_code == 422
+    assert [each["pointer"] for each in answer.json()["errors"]] == ["/schema/properties/greeting/pattern"]
+    assert (await quinn.put("/forms/other", json=call_review)).status_code == 422
+    assert (await forms.as_("lea", "t1").put("/forms/call-review", json=call_review)).status_code == 403
+
+
+async def test_a_scored_submission_says_how_it_came_about(published):
+    lea = published.as_("lea", "t1")
+    made = await lea.post(PATH, json=about("ada", notes="well done", interaction_id=str(uuid4())))
+    assert made.status_code == 201
+    body = made.json()
+    assert (body["score"], body["version"], body["notes"]) == (7969, 1, "well done")
+    assert [each["score"] for each in body["result"]["sections"]] == [7500, 8125]
+    (event,) = await published.events(SubmissionScored)
+    assert (event.agent_id, event.score, event.version, event.void) == (person_id("ada"), 7969, 1, False)
+    assert event.sections == {"opening": 7500, "service": 8125}
+    assert "remarks" not in event.answers
+    assert (await lea.get(f"{PATH}/{body['id']}")).json() == body
+
+
+async def test_a_correction_is_a_new_version_and_a_withdrawal_voids(published):
+    lea, quinn, adam = (published.as_(who, "t1") for who in ("lea", "quinn", "adam"))
+    one = (await lea.post(PATH, json=about("ada"))).json()
+    address = f"{PATH}/{one['id']}"
+    better = {"answers": FULL | {"greeting": "yes"}}
+    assert (await quinn.put(address, json=better)).status_code == 403
+    two = (await lea.put(address, json=better)).json()
+    assert (two["version"], two["score"]) == (2, 8594)  # (100 + 3 × 81.25) / 4
+    assert (await lea.put(address, json=better)).json()["version"] == 2
+    three = (await adam.put(address, json={"answers": FULL | {"empathy": "rude"}})).json()
+    assert (three["score"], three["automatic_fail"]) == (0, True)
+    assert [each["by"] for each in three["history"]] == [str(person_id(who)) for who in ("lea", "lea", "adam")]
+    assert (await lea.delete(address)).status_code == 204
+    assert (await lea.delete(address)).status_code == 204
+    assert (await lea.put(address, json=better)).status_code == 409
+    assert (await lea.get(PATH)).json()["items"] == []
+    found = await published.events(SubmissionScored)
+    assert [(each.version, each.score, each.void) for each in found] == [
+        (1, 7969, False), (2, 8594, False), (3, 0, False), (4, 0, True),
+    ]  # fmt: skip
+    assert len({each.workday for each in found}) == 1
+
+
+async def test_wrong_answers_are_refused_with_pointers_and_cures(published):
+    lea = published.as_("lea", "t1")
+    answer = await lea.post(PATH, json=about("ada", {"greeting": "perhaps", "solution": 9, "weather": "fine"}))
+    assert answer.status_code == 422
+    assert {each["pointer"]: bool(each["cure"]) for each in answer.json()["errors"]} == {
+        "/answers/greeting": True, "/answers/solution": True, "/answers/weather": True, "/answers/complaint": True,
+        "/answers/empathy": True,
+    }  # fmt: skip
+    assert await published.events(SubmissionScored) == []
+
+
+async def test_submissions_are_pinned_to_their_version(published, call_review):
+    quinn = published.as_("quinn", "t1")
+    one = (await quinn.post(PATH, json=about("ada"))).json()
+    call_review["scoring"]["questions"]["greeting"]["points"]["partly"] = 10
+    await quinn.put("/forms/call-review", json=call_review)
+    await quinn.post("/forms/call-review/publish")
+    two = (await quinn.post(PATH, json=about("ada"))).json()
+    old = (await quinn.post(PATH, json=about("ada", version=1))).json()
+    assert [(each["form_version"], each["score"]) for each in (one, two, old)] == [(1, 7969), (2, 8594), (1, 7969)]
+    corrected = (await quinn.put(f"{PATH}/{one['id']}", json={"answers": FULL | {"remarks": "x"}})).json()
+    assert (corrected["form_version"], corrected["score"]) == (1, 7969)
+
+
+async def test_who_may_see_and_submit_what(published):
+    clients = {who: published.as_(who, "t1") for who in ("ada", "ben", "lea", "quinn")}
+    assert (await clients["lea"].post(PATH, json=about("ben"))).status_code == 403
+    assert (await clients["ada"].post(PATH, json=about("ada"))).status_code == 403
+    assert (await clients["ada"].post(PATH, json=about("ben"))).status_code == 403
+    assert (await clients["lea"].post(PATH, json=about("lea"))).status_code == 403
+    assert (await clients["quinn"].post(PATH, json={"answers": FULL})).status_code == 422
+    assert (await clients["quinn"].post(PATH, json=about("nobody"))).status_code == 422
+    ids = {who: (await clients["quinn"].post(PATH, json=about(who))).json()["id"] for who in ("ada", "ben")}
+    seen = {
+        who: {about for about, id in ids.items() if (await client.get(f"{PATH}/{id}")).status_code == 200}
+        for who, client in clients.items()
+    }
+    listed = {who: len((await client.get(PATH)).json()["items"]) for who, client in clients.items()}
+    assert seen == {"ada": {"ada"}, "ben": {"ben"}, "lea": {"ada"}, "quinn": {"ada", "ben"}}
+    assert listed == {"ada": 1, "ben": 1, "lea": 1, "quinn": 2}
+    assert len((await clients["quinn"].get(PATH, params={"agent": "ben"})).json()["items"]) == 1
+
+
+async def test_a_quiz_is_ones_own_and_hides_its_answers(forms):
+    quiz = {
+        "form": "quiz", "title": {"en": "Quiz"}, "kind": "quiz",
+        "schema": {"type": "object", "required": ["q"], "properties": {"q": {"type": "string", "enum": ["a", "b"]}}},
+        "sections": [{"section": "s", "questions": ["q"]}],
+        "scoring": {"questions": {"q": {"points": {"a": 0, "b": 1}}}},
+    }  # fmt: skip
+    quinn, ada = forms.as_("quinn", "t1"), forms.as_("ada", "t1")
+    await quinn.put("/forms/quiz", json=quiz)
+    await quinn.post("/forms/quiz/publish")
+    for path in ("/forms/quiz", "/forms/quiz/versions/1"):
+        assert "scoring" not in (await ada.get(path)).json()["definition"]
+        assert "scoring" in (await quinn.get(path)).json()["definition"]
+    made = (await ada.post("/forms/quiz/submissions", json={"answers": {"q": "a"}})).json()
+    assert (made["agent_id"], made["score"]) == (str(person_id("ada")), 0)
+    second_thoughts = await ada.put(f"/forms/quiz/submissions/{made['id']}", json={"answers": {"q": "b"}})
+    assert second_thoughts.status_code == 403
+
+
+async def test_an_unscored_form_and_a_score_that_goes_away(forms):
+    survey = {
+        "form": "mood", "title": {"en": "Mood"}, "kind": "survey", "about": "none",
+        "schema": {"type": "object", "properties": {"mood": {"type": "integer", "minimum": 1, "maximum": 5}}},
+    }  # fmt: skip
+    quinn, ada = forms.as_("quinn", "t1"), forms.as_("ada", "t1")
+    await quinn.put("/forms/mood", json=survey)
+    await quinn.post("/forms/mood/publish")
+    assert (await ada.post("/forms/mood/submissions", json=about("ben", {}))).status_code == 422
+    made = (await ada.post("/forms/mood/submissions", json={"answers": {"mood": 4}})).json()
+    assert (made["agent_id"], made["score"], made["result"]) == (None, None, None)
+    (event,) = await forms.events(SubmissionSubmitted)
+    assert (event.agent_id, event.submitted_by) == (person_id("ada"), person_id("ada"))
+    assert (await forms.as_("ben", "t1").get(f"/forms/mood/submissions/{made['id']}")).status_code == 404
+
+    survey |= {
+        "form": "check", "kind": "evaluation", "about": "agent",
+        "sections": [{"section": "s", "questions": ["mood"]}],
+        "scoring": {"questions": {"mood": {"scale": {"worst": 1, "best": 5}}}},
+    }  # fmt: skip
+    await quinn.put("/forms/check", json=survey)
+    await quinn.post("/forms/check/publish")
+    one = (await quinn.post("/forms/check/submissions", json=about("ada", {"mood": 4}))).json()
+    await quinn.put(f"/forms/check/submissions/{one['id']}", json={"answers": {}})
+    assert [(each.version, each.score, each.void) for each in await forms.events(SubmissionScored)] == [
+        (1, 7500, False),
+        (2, 7500, True),
+    ]
+    assert [each.version for each in await forms.events(SubmissionSubmitted)][1:] == [2]
+
+
+async def test_the_workday_follows_the_tenants_clock_and_day(published):
+    clock = tenant(
+        "t1", time_zone="Europe/Berlin", day_start_minutes=360, simulated=True, clock=at("2026-03-02T04:30Z")
+    )
+    await published.deliver(clock, tenant="t1")
+    made = (await published.as_("lea", "t1").post(PATH, json=about("ada"))).json()
+    assert (made["workday"], made["submitted_at"]) == ("2026-03-01", "2026-03-02T04:30:00Z")
+
+
+async def test_two_tenants_never_meet(published, call_review):
+    other = published.as_("quinn", "t2")
+    one = (await published.as_("quinn", "t1").post(PATH, json=about("ada"))).json()
+    assert (await other.get("/forms")).json()["items"] == []
+    assert (await other.get(PATH)).status_code == 404
+    await other.put("/forms/call-review", json=call_review)
+    await other.post("/forms/call-review/publish")
+    assert (await other.get(PATH)).json()["items"] == []
+    assert (await other.get(f"{PATH}/{one['id']}")).status_code == 404
+    assert (await other.delete(f"{PATH}/{one['id']}")).status_code == 404
+
+
+async def test_a_blueprint_is_applied_once_and_answered(forms, call_review):
+    section = {"forms": {"forms": [call_review]}, "training": {}}
+    await forms.deliver(BlueprintPublished(version=1, sections=section), tenant="t1")
+    await forms.deliver(BlueprintPublished(version=2, sections=section), tenant="t1")
+    await forms.deliver(BlueprintPublished(version=3, sections={"training": {}}), tenant="t1")
+    assert [each.version for each in await forms.events(FormPublished)] == [1]
+    answers = await forms.events(SectionApplied)
+    assert {each.version for each in answers} == {1, 2}
+    again = answers[0].content
+    await forms.deliver(BlueprintPublished(version=4, sections={"forms": again}), tenant="t1")
+    assert [each.version for each in await forms.events(FormPublished)] == [1]
+    assert (await forms.events(SectionApplied))[-1].content == again
+
+
+@pytest.mark.parametrize(
+    "change, pointer",
+    [
+        ({"schema": {"type": "object", "properties": {"q": {"$ref": "http://x"}}}}, "/forms/1/schema/properties/q/$ref"),
+        ({"kind": "exam"}, "/forms/1/kind"),
+        ({"colour": "red"}, "/forms/1/colour"),
+        ({"logic": {"questions": {"apology": {"all": [{"question": "x", "op": "near"}]}}}},
+         "/forms/1/logic/questions/apology/all/0/op"),
+    ],
+)  # fmt: skip
+async def test_a_broken_blueprint_changes_nothing(forms, call_review, change, pointer):
+    broken = call_review | {"form": "broken"} | change
+    sections = {"forms": {"forms": [call_review, broken]}}
+    await forms.deliver(BlueprintPublished(version=1, sections=sections), tenant="t1")
+    rejected = await forms.events(SectionRejected)
+    assert [[each.pointer for each in one.problems] for one in rejected] == [[pointer], [pointer]]
+    assert await forms.events(SectionApplied) == []
+    assert (await forms.as_("quinn", "t1").get("/forms")).json()["items"] == []
+
+
+async def test_a_published_form_keeps_its_kind(published, call_review):
+    other = call_review | {"kind": "note"}
+    assert (await published.as_("quinn", "t1").put("/forms/call-review", json=other)).status_code == 409
+    new = call_review | {"form": "new"}
+    sections = {"forms": {"forms": [new, other]}}
+    await published.deliver(BlueprintPublished(version=1, sections=sections), tenant="t1", twice=False)
+    (rejected,) = await published.events(SectionRejected)
+    assert [each.pointer for each in rejected.problems] == ["/forms/1/kind"]
+    assert await published.events(FormPublished) == []
+
+
+async def test_documents_that_nothing_points_to_are_swept_away(published, call_review):
+    quinn = published.as_("quinn", "t1")
+    store = published.kit.documents
+    await quinn.post(PATH, json=about("ada"))
+    for title in ("B", "C"):
+        await quinn.put("/forms/call-review", json=call_review | {"title": {"en": title}})
+    day = (await published.rows("t1", "SELECT ref FROM due_item WHERE kind = 'sweep'"))[0]["ref"]
+    old, young = "01890000-0000-7000-8000-000000000000", str(uuid4())
+    young = f"{int(at('2999-01-01T00:00Z').timestamp() * 1000):012x}"
+    young = f"{young[:8]}-{young[8:]}-7000-8000-000000000000"
+    await store.put("t1", "form-submission", [Document(old, {"day": day}, b"{}"), Document(young, {"day": day}, b"{}")])
+    await published.tick(at(f"{day}T00:00Z") + timedelta(days=2, hours=4))
+    assert len(await store.find("t1", "form-definition", {})) == 2  # version 1 and the draft C
+    left = {each.id for each in await store.find("t1", "form-submission", {})}
+    assert old not in left
+    assert young in left
+    assert len(left) == 2
+    assert (await quinn.get("/forms/call-review")).json()["definition"]["title"]["en"] == "C"
+    assert (await quinn.get("/forms/call-review/versions/1")).status_code == 200
+
+
+async def test_the_same_idempotency_key_submits_once(published):
+    lea = published.as_("lea", "t1")
+    key = {"idempotency-key": "k-1"}
+    one, two = [(await lea.post(PATH, json=about("ada"), headers=key)).json() for _ in range(2)]
+    assert one["id"] == two["id"]
+    assert len(await published.events(SubmissionScored)) == 1
+
+
+async def test_lists_page_by_cursor(published):
+    quinn = published.as_("quinn", "t1")
+    ids = [(await quinn.post(PATH, json=about("ada"))).json()["id"] for _ in range(5)]
+    seen, after = [], None
+    while True:
+        page = (await quinn.get(PATH, params={"limit": 2, **({"after": after} if after else {})})).json()
+        seen += [each["id"] for each in page["items"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert seen == ids[::-1]

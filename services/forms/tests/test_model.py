@@ -1,0 +1,224 @@
+"""Definitions, logic and scoring, worked by hand."""
+
+import time
+
+import pytest
+from forms.model import FormDefinition, content_hash, event_answers, fill, score, workday_of
+from pydantic import ValidationError
+from testkit import at
+
+FULL = {"greeting": "partly", "complaint": True, "apology": "yes", "solution": 4, "empathy": "yes"}
+
+
+def scored(form, answers):
+    filled = fill(form, answers)
+    assert filled.problems == []
+    return score(form, filled.answers, filled.shown)
+
+
+@pytest.fixture
+def form(call_review):
+    made = FormDefinition.model_validate(call_review)
+    assert made.problems() == []
+    return made
+
+
+def test_a_score_by_hand(form):
+    # opening: (10 × 1/2 + 10 × 1) / 20 = 75 %; service: (3 × 3/4 + 1 × 1) / 4 = 81.25 %; (1 × 75 + 3 × 81.25) / 4
+    result = scored(form, FULL)
+    assert [(each.section, each.score) for each in result.sections] == [("opening", 7500), ("service", 8125)]
+    assert (result.score, result.automatic_fail) == (7969, False)
+
+
+def test_what_does_not_apply_leaves_the_denominator(form):
+    assert scored(form, FULL | {"apology": "na"}).sections[0].score == 5000
+    hidden = scored(form, FULL | {"complaint": False})
+    assert hidden.sections[0].score == 5000
+    assert {each.question: each.state for each in hidden.sections[0].questions}["apology"] == "hidden"
+
+
+def test_a_bonus_adds_but_never_beyond_everything(form):
+    assert scored(form, FULL | {"extra": True}).sections[1].score == 10000
+    assert scored(form, FULL | {"extra": True, "solution": 2}).sections[1].score == 6875  # (3 × 1/4 + 1 + 1) / 4
+
+
+def test_an_automatic_fail_of_the_form_or_of_a_section(form, call_review):
+    result = scored(form, FULL | {"empathy": "rude"})
+    assert (result.score, result.automatic_fail) == (0, True)
+    call_review["scoring"]["questions"]["empathy"]["fail"] = {"rude": "section"}
+    result = scored(FormDefinition.model_validate(call_review), FULL | {"empathy": "rude"})
+    assert ([each.score for each in result.sections], result.automatic_fail) == ([7500, 0], False)
+    assert result.score == 1875
+
+
+def test_hidden_questions_are_neither_required_nor_kept(form, call_review):
+    call_review["schema"]["required"].append("apology")
+    strict = FormDefinition.model_validate(call_review)
+    assert [each.pointer for each in fill(strict, {**FULL, "apology": None}).problems] == ["/apology"]
+    filled = fill(strict, {**FULL, "complaint": False})
+    assert filled.problems == []
+    assert "apology" not in filled.answers
+
+
+def test_a_whole_section_hides(call_review):
+    call_review["logic"]["sections"] = {
+        "service": {"any": [{"not": {"question": "greeting", "value": "no"}}, {"question": "complaint", "value": True}]}
+    }
+    form = FormDefinition.model_validate(call_review)
+    assert form.problems() == []
+    result = scored(form, {"greeting": "no", "complaint": False})
+    assert [(each.section, each.score) for each in result.sections] == [("opening", 0), ("service", None)]
+    assert result.score == 0
+
+
+def test_nothing_applies_then_there_is_no_score():
+    form = FormDefinition.model_validate(
+        {
+            "form": "x", "title": {"en": "X"}, "kind": "note",
+            "schema": {"type": "object", "properties": {"q": {"enum": ["y", "na"]}}},
+            "sections": [{"section": "s", "questions": ["q"]}],
+            "scoring": {"questions": {"q": {"points": {"y": 1}, "not_applicable": ["na"]}}},
+        }
+    )  # fmt: skip
+    assert form.problems() == []
+    assert scored(form, {"q": "na"}).score is None
+    assert scored(form, {}).score is None
+    assert scored(form, {"q": "y"}).score == 10000
+
+
+def test_several_choices_count_by_their_sum():
+    form = FormDefinition.model_validate(
+        {
+            "form": "x", "title": {"en": "X"}, "kind": "quiz",
+            "schema": {"type": "object", "properties": {
+                "q": {"type": "array", "uniqueItems": True, "items": {"enum": ["a", "b", "c"]}}}},
+            "sections": [{"section": "s", "questions": ["q"]}],
+            "scoring": {"questions": {"q": {"points": {"a": 1, "b": 2, "c": -2}}}},
+        }
+    )  # fmt: skip
+    assert form.problems() == []
+    expected = {("a", "b"): 10000, ("b",): 6667, ("a", "b", "c"): 3333, ("c",): 0}
+    assert {each: scored(form, {"q": list(each)}).score for each in expected} == expected
+
+
+def test_every_mistake_has_a_pointer_and_a_cure(form):
+    wrong = {"greeting": "perhaps", "complaint": 1, "solution": 6, "remarks": "x" * 51, "mood": 1}
+    found = {each.pointer: each for each in fill(form, wrong).problems}
+    assert set(found) == {"/greeting", "/complaint", "/solution", "/remarks", "/mood", "/empathy"}
+    assert found["/greeting"].cure == "one of: yes, partly, no"
+    assert found["/solution"].cure == "at most 5"
+    assert found["/mood"].cure.startswith("one of: greeting")
+    assert all(each.cure for each in found.values())
+
+
+@pytest.mark.parametrize("answers", [{"greeting": "\x00"}, {"greeting": "\ud800"}, {"remarks": "x" * 300_000}])
+def test_answers_that_cannot_be_kept_are_refused(form, answers):
+    assert len(fill(form, answers).problems) == 1
+
+
+def broken(call_review, **changes):
+    return FormDefinition.model_validate(call_review | changes).problems()
+
+
+def schema_of(**question):
+    return {"type": "object", "properties": {"q": question}}
+
+
+@pytest.mark.parametrize(
+    "schema, pointer",
+    [
+        (schema_of(**{"$ref": "https://example.org/x.json"}), "/schema/properties/q/$ref"),
+        (schema_of(**{"$ref": "#/properties/q"}), "/schema/properties/q/$ref"),
+        (schema_of(pattern=r"(a+)\1"), "/schema/properties/q/pattern"),
+        (schema_of(pattern="a" * 201), "/schema/properties/q/pattern"),
+        (schema_of(patternProperties={"^a": {}}), "/schema/properties/q/patternProperties"),
+        (schema_of(type="text"), "/schema/properties/q/type"),
+        (schema_of(**{"$id": "https://example.org"}), "/schema/properties/q/$id"),
+        ({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": {"not": {"$ref": "#/$defs/x"}}}},
+         "/schema/$defs"),
+        ({"type": "object", "properties": {"q": {}}, "if": {}}, "/schema/if"),
+        ({"type": "array"}, "/schema"),
+        ({"type": "object", "properties": {"q": {}}, "required": ["z"]}, "/schema/required"),
+        ({"type": "object", "properties": {"a.b": {}}}, "/schema/properties/a.b"),
+    ],
+)  # fmt: skip
+def test_a_schema_that_is_not_safe_is_refused(call_review, schema, pointer):
+    found = broken(call_review, schema=schema, sections=[], logic={}, scoring=None)
+    assert [each.pointer for each in found] == [pointer]
+    assert found[0].problem
+    assert found[0].cure
+
+
+def test_references_that_multiply_are_refused(call_review):
+    definitions = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 10} for n in range(8)} | {"d8": {}}
+    schema = {"type": "object", "properties": {"q": {"$ref": "#/$defs/d0"}}, "$defs": definitions}
+    assert [each.pointer for each in broken(call_review, schema=schema, sections=[], logic={}, scoring=None)] == [
+        "/schema/$defs"
+    ]
+
+
+def test_a_question_may_be_called_like_a_keyword(call_review):
+    schema = {"type": "object", "properties": {"pattern": {"type": "string"}, "allOf": {"type": "integer"}}}
+    assert broken(call_review, schema=schema, sections=[], logic={}, scoring=None) == []
+
+
+def test_a_nasty_pattern_takes_linear_time(call_review):
+    form = FormDefinition.model_validate(
+        call_review
+        | {"schema": schema_of(type="string", pattern="^(a+)+$"), "sections": [], "logic": {}, "scoring": None}
+    )
+    assert form.problems() == []
+    began = time.perf_counter()
+    assert [each.pointer for each in fill(form, {"q": "a" * 50_000 + "b"}).problems] == ["/q"]
+    assert time.perf_counter() - began < 1
+    assert fill(form, {"q": "aaa"}).problems == []
+
+
+@pytest.mark.parametrize(
+    "changes, pointer",
+    [
+        ({"logic": {"questions": {"greeting": {"question": "apology"}, "apology": {"question": "greeting"}}}}, None),
+        ({"logic": {"questions": {"apology": {"question": "weather", "value": "fine"}}}}, "/logic/questions/apology"),
+        ({"sections": [{"section": "s", "questions": ["weather"]}], "scoring": None}, "/sections/0/questions/0"),
+    ],
+)
+def test_names_and_circles_are_checked(call_review, changes, pointer):
+    if pointer is None:
+        with pytest.raises(ValidationError, match="takes one value"):
+            broken(call_review, **changes)
+        for each in changes["logic"]["questions"].values():
+            each["op"] = "answered"
+        pointer = "/logic"
+    assert [each.pointer for each in broken(call_review, **changes)] == [pointer]
+
+
+def test_scoring_names_questions_sections_and_options(call_review):
+    call_review["scoring"]["questions"]["greeting"]["points"]["maybe"] = 1
+    call_review["scoring"]["questions"]["weather"] = {"points": {"x": 1}}
+    call_review["scoring"]["sections"]["closing"] = {"weight": 1}
+    assert {each.pointer for each in broken(call_review)} == {
+        "/scoring/questions/greeting/points",
+        "/scoring/questions/weather",
+        "/scoring/sections/closing",
+    }
+
+
+def test_content_survives_a_round_trip(form, call_review):
+    content = form.content()
+    again = FormDefinition.model_validate(content)
+    assert content_hash(again.content()) == content_hash(content)
+    assert content["logic"]["questions"]["apology"]["all"][0] == {"question": "complaint", "value": True}
+    assert content["schema"] == call_review["schema"]
+
+
+def test_only_numbers_and_choices_leave_the_service(form):
+    answers = FULL | {"remarks": "call 555-0100", "extra": True}
+    assert event_answers(form, answers) == {
+        "greeting": "partly", "complaint": "true", "apology": "yes", "solution": "4", "empathy": "yes", "extra": "true",
+    }  # fmt: skip
+
+
+def test_the_workday_is_the_tenants():
+    assert str(workday_of(at("2026-03-02T04:30Z"), "Europe/Berlin", 0)) == "2026-03-02"
+    assert str(workday_of(at("2026-03-02T04:30Z"), "Europe/Berlin", 360)) == "2026-03-01"
+    assert str(workday_of(at("2026-03-02T23:30Z"), "Asia/Shanghai", 0)) == "2026-03-03"

@@ -1,0 +1,28 @@
+"""Days as the tenant counts them."""
+
+from datetime import date, datetime
+
+from contracts.directory import TenantChanged
+from servicekit import directory
+from servicekit.errors import NotFound, Unavailable
+from storage import Session
+
+from gamification.model.improvement import day_of, end_of
+
+
+async def today(session: Session) -> date:
+    tenant = await _tenant(session)
+    return day_of(session.now, tenant.time_zone, tenant.day_start_minutes)
+
+
+async def end_of_workday(session: Session, workday: date) -> datetime:
+    tenant = await _tenant(session)
+    return end_of(workday, tenant.time_zone, tenant.day_start_minutes)
+
+
+async def _tenant(session: Session) -> TenantChanged:
+    """Raises Unavailable while the copy of the directory lies behind the event at hand."""
+    try:
+        return await directory.tenant(session)
+    except NotFound as error:
+        raise Unavailable("directory-behind", error.detail) from error

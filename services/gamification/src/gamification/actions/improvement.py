@@ -1,0 +1,99 @@
+"""Points for improvement, derived again from the scores as they now are whenever one of them changes."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from fractions import Fraction
+from uuid import UUID
+
+from contracts.scores import ScoreChanged
+from storage import Session
+
+from gamification.actions.booking import grant, reverse
+from gamification.actions.days import end_of_workday, today
+from gamification.model.improvement import REACH, Award, Day, awards, monday_of
+from gamification.model.rules import ImprovementRule
+from gamification.store import ledger, rules, scores
+
+_WEEK = timedelta(days=7)
+
+
+async def hear_score(session: Session, body: ScoreChanged) -> None:
+    """A day that is over is judged at once, and with it every later day whose baseline it belongs to; a running day is
+    judged when it is over, so that points do not come and go with every call."""
+    await scores.keep(session, body)
+    over_at = await end_of_workday(session, body.workday)
+    if session.now < over_at:
+        ref = f"{body.agent_id} {body.workday}"
+        # Asked for anew each time: the day may be judged in this very moment without what was just heard.
+        await session.schedule(
+            "workday-over", ref, over_at, {"agent_id": str(body.agent_id), "workday": body.workday.isoformat()}
+        )
+        return
+    await judge(session, body.agent_id, body.workday, sorted(body.scores))
+
+
+async def judge(session: Session, agent_id: UUID, workday: date, kpis: Sequence[str]) -> None:
+    """Brings the ledger to what the scores say, from the week of `workday` on as far as its score reaches."""
+    await ledger.lock_agent(session, agent_id)
+    editions = await rules.editions(session)
+    since = monday_of(workday)
+    last = min(workday + REACH + _WEEK, await today(session) - timedelta(days=1))
+    for kpi in kpis:
+        newest = editions[-1].edition if editions else 0
+        await scores.settle_days(session, agent_id, kpi, first=since, last=last, edition=newest)
+        names = {each.rule for each in editions if isinstance(each.body, ImprovementRule) and each.body.kpi == kpi}
+        days = await scores.days_of(session, agent_id, kpi, first=since - REACH, last=last) if names else []
+        for name in sorted(names):
+            in_force = _in_force(days, kpi, [each for each in editions if each.rule == name])
+            worth = awards([day for day, _ in days], lambda day, of=in_force: of.get(day.workday), since=since)
+            for day, _ in days:
+                if day.workday >= since:
+                    await _book(session, agent_id, name, kpi, day.workday, worth.get(day.workday), in_force)
+
+
+def _in_force(
+    days: Sequence[tuple[Day, int | None]], kpi: str, editions: Sequence[rules.Edition]
+) -> dict[date, ImprovementRule]:
+    """The rule as it was when each day was first judged. A later edit never changes what a past day is worth."""
+    found: dict[date, ImprovementRule] = {}
+    for day, settled in days:
+        then = [each.body for each in editions if settled is not None and each.edition <= settled]
+        rule = then[-1] if then else None
+        if isinstance(rule, ImprovementRule) and rule.active and rule.kpi == kpi:
+            found[day.workday] = rule
+    return found
+
+
+async def _book(
+    session: Session,
+    agent_id: UUID,
+    name: str,
+    kpi: str,
+    workday: date,
+    award: Award | None,
+    in_force: Mapping[date, ImprovementRule],
+) -> None:
+    cause = f"{kpi} {workday}"
+    standing = await ledger.standing(session, agent_id, [cause], rule=name)
+    if sum(entry["points"] for entry in standing) == (award.points if award else 0):
+        return
+    for entry in standing:
+        await reverse(session, entry, f"{kpi} was corrected")
+    if award is not None:
+        generation = 1 + await ledger.times_granted(session, agent_id, name, cause)
+        detail = {"value": award.value, "baseline": award.baseline, "improvement": award.improvement}
+        await grant(
+            session,
+            in_force[workday],
+            agent_id,
+            cause=cause,
+            occasion=str(generation),
+            points=award.points,
+            earned_on=workday,
+            detail={key: _shown(value) for key, value in detail.items()},
+        )
+
+
+def _shown(value: Fraction) -> str:
+    """As a decimal of four places."""
+    return f"{float(value):.4f}"

@@ -1,0 +1,78 @@
+"""Rules and boards, edited one by one or brought by a blueprint."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from contracts.blueprints import SectionApplied, SectionProblem, SectionRejected
+from servicekit.errors import Invalid
+from storage import Session
+
+from gamification.model.boards import Leaderboard
+from gamification.model.rules import Rule
+from gamification.model.section import check_board, parse_section, twice
+from gamification.store import rules as store
+
+
+async def put_rule(session: Session, rule: Rule) -> None:
+    """Counts from now on; what past days were worth stays as it was."""
+    await store.lock_rules(session)
+    current = {each.rule: each for each in await store.current_rules(session)}
+    if current.get(rule.rule) != rule:
+        await store.add_edition(session, rule.rule, rule)
+    await _answer(session)
+
+
+async def replace_rules(session: Session, rules: Sequence[Rule]) -> None:
+    """All rules at once; those not named are retired. Raises Invalid and changes nothing when one is wrong."""
+    names = [rule.rule for rule in rules]
+    problems = twice("rules", "rule", names)
+    for board in await store.list_boards(session):
+        problems += check_board(board, names, f"/leaderboards/{board.leaderboard}")
+    if problems:
+        raise Invalid("bad-rules", "; ".join(each.problem for each in problems), errors=problems)
+    await _replace(session, rules)
+    await _answer(session)
+
+
+async def put_board(session: Session, board: Leaderboard) -> None:
+    """Raises Invalid when it counts a rule that does not exist."""
+    problems = check_board(board, [rule.rule for rule in await store.current_rules(session)])
+    if problems:
+        raise Invalid("bad-leaderboard", "; ".join(each.problem for each in problems), errors=problems)
+    await store.put_board(session, board)
+    await _answer(session)
+
+
+async def apply_blueprint(session: Session, version: int, content: Mapping[str, Any]) -> None:
+    """Applies the section whole or not at all, and answers. An older version, or the same again, has no effect: the
+    tenant may have been edited since."""
+    if not await store.take_section(session, version):
+        return
+    try:
+        section = parse_section(content)
+    except Invalid as invalid:
+        problems = [SectionProblem(pointer=e.pointer, problem=e.problem, cure=e.cure) for e in invalid.errors]
+        session.emit(SectionRejected(service="gamification", version=version, problems=problems))
+        return
+    await _replace(session, section.rules)
+    await store.replace_boards(session, section.leaderboards)
+    await _answer(session, version)
+
+
+async def _replace(session: Session, rules: Sequence[Rule]) -> None:
+    await store.lock_rules(session)
+    current = {each.rule: each for each in await store.current_rules(session)}
+    wanted = {each.rule: each for each in rules}
+    for name, rule in sorted(wanted.items()):
+        if current.get(name) != rule:
+            await store.add_edition(session, name, rule)
+    for name in sorted(set(current) - set(wanted)):
+        await store.add_edition(session, name, None)
+
+
+async def _answer(session: Session, version: int | None = None) -> None:
+    content = {
+        "rules": [rule.model_dump(mode="json") for rule in await store.current_rules(session)],
+        "leaderboards": [board.model_dump(mode="json") for board in await store.list_boards(session)],
+    }
+    session.emit(SectionApplied(service="gamification", version=version, content=content))

@@ -1,0 +1,61 @@
+"""The ledger: who was given what for what, and what was taken back."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import router as door_router
+
+from gamification.store import ledger as store
+
+router = door_router(tags=["ledger"])
+
+
+class Entry(BaseModel):
+    """`cause`: the stay in a band, the assignment, or the KPI and workday it was given for. A reversal has negative
+    `points`, the entry it `reverses` and the `reason`; `earned_on` is the day that its period is counted by."""
+
+    id: UUID
+    agent_id: UUID
+    agent: str | None
+    rule: str
+    title: dict[str, str]
+    cause: str
+    points: int
+    at: datetime
+    earned_on: date
+    reverses: UUID | None
+    reason: str | None
+    detail: dict[str, Any] | None
+
+
+class Balance(BaseModel):
+    agent_id: UUID
+    agent: str
+    balance: int
+
+
+@router.get("/ledger")
+async def list_entries(
+    session: WorkSession, caller: CallerDep, page: PageDep, agent: str | None = None, rule: str | None = None
+) -> Page[Entry]:
+    """Newest first, of the people the caller may see; `agent` by id or slug."""
+    agents = await directory.visible_agents(session, caller)
+    if agent is not None:
+        person = await directory.find_person(session, agent)
+        await directory.require_agent(session, caller, person.id)
+        agents = {person.id}
+    after = (datetime.fromisoformat(page.after[0]), UUID(page.after[1])) if page.after else None
+    rows = await store.page(session, agents=agents, rule=rule, after=after, limit=page.limit + 1)
+    entries = [Entry.model_validate(row) for row in rows]
+    return page_of(entries, page.limit, cursor=lambda entry: [entry.at.isoformat(), str(entry.id)])
+
+
+@router.get("/balance")
+async def get_balance(session: WorkSession, caller: CallerDep, agent: str | None = None) -> Balance:
+    """The sum of an agent's entries; without `agent`, the caller's own."""
+    person = caller.person if agent is None else await directory.find_person(session, agent)
+    await directory.require_agent(session, caller, person.id)
+    return Balance(agent_id=person.id, agent=person.slug, balance=await store.balance(session, person.id))

@@ -1,0 +1,48 @@
+"""The rules of the game, for everyone to read."""
+
+from pydantic import BaseModel
+from servicekit import CallerDep, WorkSession
+from servicekit import router as door_router
+from servicekit.errors import FieldProblem, Invalid, NotFound
+
+from gamification.actions import rules as actions
+from gamification.model.rules import Rule, Slug
+from gamification.store import rules as store
+
+router = door_router(tags=["rules"])
+
+
+class Rules(BaseModel):
+    rules: list[Rule]
+
+
+@router.get("/rules")
+async def list_rules(session: WorkSession, caller: CallerDep) -> Rules:
+    return Rules(rules=await store.current_rules(session))
+
+
+@router.put("/rules")
+async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep) -> Rules:
+    """All rules at once: those that are not named are retired; points already given stay."""
+    caller.require("tenant_admin")
+    await actions.replace_rules(session, body.rules)
+    return Rules(rules=await store.current_rules(session))
+
+
+@router.get("/rules/{rule}")
+async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
+    found = next((each for each in await store.current_rules(session) if each.rule == rule), None)
+    if found is None:
+        raise NotFound("unknown-rule", f"There is no rule `{rule}`.")
+    return found
+
+
+@router.put("/rules/{rule}")
+async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep) -> Rule:
+    """Counts from now on."""
+    caller.require("tenant_admin")
+    if body.rule != rule:
+        problem = FieldProblem(pointer="/rule", problem=f"it is `{body.rule}`", cure=f"`{rule}`, as in the address")
+        raise Invalid("other-rule", "The body names another rule than the address.", errors=[problem])
+    await actions.put_rule(session, body)
+    return body

@@ -1,0 +1,1 @@
+"""The pure rules of gamification: what gives points, boards, the blueprint section."""

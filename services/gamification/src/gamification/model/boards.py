@@ -1,0 +1,44 @@
+"""Leaderboards: over what time and whom, and whose names they show."""
+
+from collections.abc import Collection
+from datetime import date, timedelta
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from gamification.model.improvement import monday_of
+from gamification.model.rules import Slug, Strict, Words
+
+
+class Leaderboard(Strict):
+    """`org_unit`: its people only. `rules`: their points only. `min_entries`: who has fewer is not ranked.
+
+    `anonymise` `all_except_top`: below the first `top` ranks a name shows only to those who may see that person
+    anyway. `around`: how many neighbours on either side "around me" shows.
+    """
+
+    leaderboard: Slug
+    title: Words
+    period: Literal["week", "month", "total"] = "week"
+    org_unit: Slug | None = None
+    rules: list[Slug] | None = None
+    min_entries: int = Field(1, ge=1)
+    anonymise: Literal["none", "all_except_top"] = "all_except_top"
+    top: int = Field(3, ge=1, le=100)
+    around: int = Field(2, ge=1, le=50)
+
+
+def span(period: str, day: date) -> tuple[date, date]:
+    """First day, and the day after the last one, of the period that `day` lies in."""
+    if period == "week":
+        return monday_of(day), monday_of(day) + timedelta(days=7)
+    if period == "month":
+        first = day.replace(day=1)
+        return first, (first + timedelta(days=32)).replace(day=1)
+    return date.min, date.max
+
+
+def shows_name(board: Leaderboard, rank: int, agent: UUID, visible: Collection[UUID] | None) -> bool:
+    """`visible`: whom the caller may see; None: everyone."""
+    return board.anonymise == "none" or rank <= board.top or visible is None or agent in visible

@@ -1,0 +1,74 @@
+"""What gives points."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
+Words = Annotated[dict[Language, Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1)]
+"""A text by language, at least one: `{"en": "Left the coaching band", "zh": "离开辅导区间"}`."""
+
+Points = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Rule(Strict):
+    rule: Slug
+    title: Words
+    active: bool = True
+
+
+class BandLeftRule(_Rule):
+    """`points` for leaving one of `from_bands` of a KPI; with `to_better`, only for a better band."""
+
+    kind: Literal["band_left"]
+    kpi: Slug
+    from_bands: Annotated[list[Slug], Field(min_length=1)]
+    to_better: bool = True
+    points: Points
+
+    def rewards(self, kpi: str, band: str, rank: int, to_rank: int | None) -> bool:
+        """Whether leaving this band for the one of `to_rank` (None: for none) is what it rewards."""
+        if not self.active or kpi != self.kpi or band not in self.from_bands:
+            return False
+        return not self.to_better or (to_rank is not None and to_rank < rank)
+
+
+class TrainingCompletedRule(_Rule):
+    """`points` for a finished training: of one template, or of any. With `passed_only`, a failed quiz gives none."""
+
+    kind: Literal["training_completed"]
+    template: Slug | None = None
+    points: Points
+    passed_only: bool = True
+
+    def rewards(self, template: str, passed: bool) -> bool:
+        return self.active and self.template in (None, template) and (passed or not self.passed_only)
+
+
+class ImprovementRule(_Rule):
+    """Points for a workday that is better than the agent's own baseline.
+
+    The baseline is the ratio of sums over the `baseline_days` workdays before with at least `min_sample`; with fewer
+    such days there is none, and no points. `measure` says how the improvement is counted: in percent of the baseline,
+    or in the KPI's own unit. From `min_improvement` on it gives `points`, or, with `step`, `points` for each whole
+    step. A week gives at most `week_cap`, its earlier days first.
+    """
+
+    kind: Literal["improvement"]
+    kpi: Slug
+    points: Points
+    measure: Literal["percent", "absolute"] = "percent"
+    min_improvement: Annotated[Decimal, Field(gt=0)]
+    step: Annotated[Decimal, Field(gt=0)] | None = None
+    baseline_days: Annotated[int, Field(ge=1, le=60)] = 10
+    min_sample: Annotated[int, Field(ge=1)] = 1
+    week_cap: Points | None = None
+
+
+Rule = Annotated[BandLeftRule | TrainingCompletedRule | ImprovementRule, Field(discriminator="kind")]

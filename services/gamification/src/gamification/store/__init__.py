@@ -1,0 +1,1 @@
+"""Gamification's tables, and the queries on them by noun."""

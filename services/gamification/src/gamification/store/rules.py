@@ -1,0 +1,105 @@
+"""Rules in editions, boards, and which blueprint was looked at last."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy.dialects.postgresql import insert
+from storage import Session
+
+from gamification.model.boards import Leaderboard
+from gamification.model.rules import Rule
+from gamification.store.tables import leaderboard, rule_edition, section
+
+_rule: TypeAdapter[Rule] = TypeAdapter(Rule)
+
+
+@dataclass(frozen=True)
+class Edition:
+    """A rule as it was from this edition on; `body` None: retired."""
+
+    edition: int
+    rule: str
+    body: Rule | None
+
+
+async def lock_rules(session: Session) -> None:
+    """One at a time changes the tenant's rules."""
+    await session.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('rules ' || cast(:tenant AS text), 0))",
+        {"tenant": session.tenant},
+    )
+
+
+async def editions(session: Session) -> list[Edition]:
+    """All there ever were, oldest first."""
+    rows = await session.rows(
+        "SELECT edition, rule, body FROM rule_edition WHERE tenant = :tenant ORDER BY edition",
+        {"tenant": session.tenant},
+    )
+    return [
+        Edition(row["edition"], row["rule"], None if row["body"] is None else _rule.validate_python(row["body"]))
+        for row in rows
+    ]
+
+
+async def current_rules(session: Session) -> list[Rule]:
+    """As they now are, by name."""
+    newest = {each.rule: each.body for each in await editions(session)}
+    return [body for _, body in sorted(newest.items()) if body is not None]
+
+
+async def add_edition(session: Session, slug: str, body: Rule | None) -> None:
+    edition = await session.scalar(
+        "SELECT coalesce(max(edition), 0) + 1 FROM rule_edition WHERE tenant = :tenant", {"tenant": session.tenant}
+    )
+    await session.execute(
+        insert(rule_edition).values(
+            tenant=session.tenant,
+            edition=edition,
+            rule=slug,
+            body=None if body is None else body.model_dump(mode="json"),
+            at=session.now,
+        )
+    )
+
+
+async def list_boards(session: Session) -> list[Leaderboard]:
+    rows = await session.rows(
+        "SELECT body FROM leaderboard WHERE tenant = :tenant ORDER BY slug", {"tenant": session.tenant}
+    )
+    return [Leaderboard.model_validate(row["body"]) for row in rows]
+
+
+async def find_board(session: Session, slug: str) -> Leaderboard | None:
+    row: dict[str, Any] | None = await session.row(
+        "SELECT body FROM leaderboard WHERE tenant = :tenant AND slug = :slug",
+        {"tenant": session.tenant, "slug": slug},
+    )
+    return None if row is None else Leaderboard.model_validate(row["body"])
+
+
+async def put_board(session: Session, board: Leaderboard) -> None:
+    values = {"body": board.model_dump(mode="json")}
+    await session.execute(
+        insert(leaderboard)
+        .values(tenant=session.tenant, slug=board.leaderboard, **values)
+        .on_conflict_do_update(index_elements=["tenant", "slug"], set_=values)
+    )
+
+
+async def replace_boards(session: Session, boards: list[Leaderboard]) -> None:
+    await session.execute(leaderboard.delete().where(leaderboard.c.tenant == session.tenant))
+    for board in boards:
+        await put_board(session, board)
+
+
+async def take_section(session: Session, version: int) -> bool:
+    """Whether this version of the blueprint is newer than the last one that was looked at here."""
+    statement = insert(section).values(tenant=session.tenant, version=version)
+    statement = statement.on_conflict_do_update(
+        index_elements=["tenant"],
+        set_={"version": statement.excluded.version},
+        where=section.c.version < statement.excluded.version,
+    )
+    return await session.scalar(statement.returning(section.c.version)) is not None

@@ -1,0 +1,89 @@
+"""The tables. A balance is always a sum over the ledger, never a number that is kept."""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from storage import metadata
+
+tables = metadata()
+
+ledger = Table(
+    "ledger",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("agent_id", Uuid, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("occasion", Text, nullable=False),
+    Column("points", Integer, nullable=False),
+    Column("title", JSONB, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("earned_on", Date, nullable=False),
+    Column("reverses", Uuid, nullable=True),
+    Column("reason", Text, nullable=True),
+    Column("detail", JSONB, nullable=True),
+    UniqueConstraint("tenant", "reverses"),
+    Index(
+        "uq_ledger_cause", "tenant", "agent_id", "rule", "cause", "occasion", unique=True,
+        postgresql_where=text("reverses IS NULL"),
+    ),
+    Index("ix_ledger_agent", "tenant", "agent_id", "at", "id"),
+    Index("ix_ledger_newest", "tenant", "at", "id"),
+    Index("ix_ledger_earned_on", "tenant", "earned_on"),
+    Index("ix_ledger_cause", "tenant", "cause"),
+)  # fmt: skip
+
+rule_edition = Table(
+    "rule_edition",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("edition", Integer, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("body", JSONB(none_as_null=True), nullable=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+
+leaderboard = Table(
+    "leaderboard",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("slug", Text, primary_key=True),
+    Column("body", JSONB, nullable=False),
+)
+
+section = Table(
+    "section",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+score_day = Table(
+    "score_day",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("agent_id", Uuid, primary_key=True),
+    Column("kpi", Text, primary_key=True),
+    Column("workday", Date, primary_key=True),
+    Column("value", Numeric, nullable=True),
+    Column("numerator", Numeric, nullable=True),
+    Column("denominator", Numeric, nullable=True),
+    Column("sample", Integer, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("model_version", Integer, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("edition", Integer, nullable=True),
+)

@@ -1,0 +1,145 @@
+"""Blueprints: a tenant set up as a whole, exported as it is now, and what the services say of their sections."""
+
+from asyncio import to_thread
+from typing import Any
+from uuid import UUID
+
+from contracts import new_id
+from contracts.blueprints import BlueprintPublished
+from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
+from pydantic import BaseModel
+from servicekit.errors import FieldProblem, Invalid, NotFound
+from storage import Session
+
+from identity.actions.keeping import keep_people, keep_tenant, keep_units, locked_tenant
+from identity.model.blueprints import AT, SectionPlan, bundle_of, plan_section
+from identity.model.documents import digest, read_document, with_lines
+from identity.model.org import OrgTree
+from identity.model.specs import Section, section_of
+from identity.store import audit, directory
+from identity.store import blueprints as store
+
+
+class BlueprintReport(BaseModel):
+    """What publishing did, or with `dry_run` would do. `published` False: the newest version has the same content."""
+
+    blueprint: str
+    version: int
+    published: bool
+    dry_run: bool = False
+    sections: list[str]
+    org_units_changed: list[str] = []
+    people_changed: list[str] = []
+
+
+async def publish_blueprint(
+    session: Session, text: str, *, dry_run: bool, again: bool, by: str, issuer: str
+) -> BlueprintReport:
+    """Checks the bundle, applies its identity section, and hands every service its own. The same content again changes
+    nothing; with `again` the newest version is applied and sent out once more. Raises Invalid with every problem found,
+    each with pointer, line and cure; nothing is applied then."""
+    document = await to_thread(read_document, text)
+    bundle, section, problems = bundle_of(document)
+    if bundle is None or problems:
+        raise _rejected(problems, text)
+    tenant = await locked_tenant(session)
+    newest = await store.newest(session)
+    content = {"blueprint": bundle.blueprint, "sections": bundle.sections}
+    fingerprint = digest(content)
+    same = newest is not None and newest["digest"] == fingerprint
+    version = (newest["version"] if newest else 0) + (0 if same else 1)
+    report = BlueprintReport(
+        blueprint=bundle.blueprint,
+        version=version,
+        published=not same,
+        dry_run=dry_run,
+        sections=list(bundle.sections),
+    )
+    if same and not again:
+        return report
+    if section is not None:
+        units, people = await directory.load_units(session), await directory.load_people(session)
+        plan = await to_thread(
+            plan_section,
+            section,
+            tenant=tenant,
+            units=units,
+            people=people,
+            now=session.now,
+            issuer=issuer,
+            new_id=new_id,
+        )
+        plan.problems.extend(_vanishing_problems(plan, units, section))
+        if plan.problems:
+            raise _rejected(plan.problems, text)
+        report.org_units_changed = [unit.slug for unit in plan.units]
+        report.people_changed = [person.slug for person in plan.people]
+        if not dry_run:
+            await _apply(session, plan, tenant, units, people, by=by)
+    if dry_run:
+        return report
+    if not same:
+        await store.add_version(
+            session, version=version, name=bundle.blueprint, digest=fingerprint, sections=bundle.sections, by=by
+        )
+        before = newest["digest"] if newest else None
+        entry = audit.Entry("blueprint.published", f"blueprint/{version}", before, fingerprint)
+        await audit.record(session, by, [entry])
+    if section is not None:
+        await store.section_applied(session, "identity", version, None)
+    session.emit(BlueprintPublished(version=version, sections=bundle.sections))
+    return report
+
+
+def _vanishing_problems(plan: SectionPlan, units: list[OrgUnitChanged], section: Section) -> list[FieldProblem]:
+    """Members of a unit that vanishes are told by the rules about people; what is left below it is told here."""
+    old = {unit.id: unit for unit in units}
+    places = {spec.slug: index for index, spec in enumerate(section.org_units)}
+    tree = OrgTree([*units, *plan.units])
+    problems: list[FieldProblem] = []
+    for unit in plan.units:
+        left = [each.slug for each in tree.below(unit.id) if each.active]
+        if unit.id in old and old[unit.id].active and not unit.active and left:
+            told = f"`{unit.slug}` still has active units below it: {', '.join(left[:5])}"
+            pointer = f"{AT}/org_units/{places[unit.slug]}/active"
+            problems.append(FieldProblem(pointer=pointer, problem=told, cure="switch them off too, or move them"))
+    return problems
+
+
+async def _apply(
+    session: Session,
+    plan: SectionPlan,
+    tenant: TenantChanged,
+    units: list[OrgUnitChanged],
+    people: dict[UUID, PersonChanged],
+    *,
+    by: str,
+) -> None:
+    await keep_tenant(session, tenant, plan.tenant, by=by, action="tenant.changed")
+    await keep_units(session, units, plan.units, by=by, action="org_unit.changed")
+    await keep_people(session, people, plan.people, by=by, action="person.changed")
+
+
+async def export_blueprint(session: Session, version: int | None) -> dict[str, Any]:
+    """A bundle that makes this tenant again: as it is now, or as version `version` was published. Raises NotFound."""
+    if version is not None:
+        stored = await store.find_version(session, version)
+        if stored is None:
+            raise NotFound("unknown-version", f"`{session.tenant}` has no blueprint version {version}.")
+        return {"blueprint": stored["name"], "sections": stored["sections"]}
+    tenant = await directory.load_tenant(session)
+    if tenant is None:
+        raise NotFound("unknown-tenant", f"There is no tenant `{session.tenant}`.")
+    newest = await store.newest(session)
+    units = OrgTree(await directory.load_units(session)).parents_first()
+    people = sorted((await directory.load_people(session)).values(), key=lambda person: person.slug)
+    answered = await store.sections(session)
+    others = {service: row["content"] for service, row in sorted(answered.items()) if row["content"] is not None}
+    sections = {"identity": section_of(tenant, units, people), **others}
+    return {"blueprint": newest["name"] if newest else session.tenant, "sections": sections}
+
+
+def _rejected(problems: list[FieldProblem], text: str) -> Invalid:
+    told = "; ".join(f"{each.pointer or '/'}: {each.problem}" for each in problems[:3])
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return Invalid("blueprint-rejected", f"Nothing was applied. {told}{more}.", errors=with_lines(problems[:200], text))

@@ -1,0 +1,70 @@
+"""How a change is kept: stored, told to everyone as whole state, and noted in the audit log. Nothing that is as it was
+is written again."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from contracts import Event
+from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
+from servicekit.errors import NotFound
+from storage import Session
+
+from identity.model.documents import digest
+from identity.store import audit
+from identity.store import directory as store
+
+
+async def locked_tenant(session: Session) -> TenantChanged:
+    """The session's tenant, locked: from here on this is the only transaction that changes its directory."""
+    tenant = await store.load_tenant(session, lock=True)
+    if tenant is None:
+        raise NotFound("unknown-tenant", f"There is no tenant `{session.tenant}`.")
+    return tenant
+
+
+async def keep_tenant(
+    session: Session, before: TenantChanged | None, after: TenantChanged, *, by: str, action: str
+) -> None:
+    if before == after:
+        return
+    if before is not None:
+        await store.update_tenant(session, after)
+    session.emit(after)
+    await audit.record(session, by, [audit.Entry(action, f"tenant/{after.slug}", digest_of(before), digest_of(after))])
+
+
+async def keep_units(
+    session: Session, before: Iterable[OrgUnitChanged], changed: Sequence[OrgUnitChanged], *, by: str, action: str
+) -> None:
+    await store.save_units(session, changed)
+    old = {unit.id: unit for unit in before}
+    for unit in changed:
+        session.emit(unit)
+    await audit.record(
+        session,
+        by,
+        [
+            audit.Entry(action, f"org_unit/{unit.slug}", digest_of(old.get(unit.id)), digest_of(unit))
+            for unit in changed
+        ],
+    )
+
+
+async def keep_people(
+    session: Session, before: Mapping[UUID, PersonChanged], changed: Sequence[PersonChanged], *, by: str, action: str
+) -> None:
+    await store.save_people(session, changed)
+    for person in changed:
+        session.emit(person)
+    await audit.record(
+        session,
+        by,
+        [
+            audit.Entry(action, f"person/{person.slug}", digest_of(before.get(person.id)), digest_of(person))
+            for person in changed
+        ],
+    )
+
+
+def digest_of(state: Event | None) -> str | None:
+    return None if state is None else digest(state.model_dump(mode="json"))

@@ -1,0 +1,79 @@
+"""People: added and changed one by one, or imported by the thousand."""
+
+from asyncio import to_thread
+
+from contracts import new_id
+from contracts.directory import PersonChanged
+from servicekit.errors import Conflict, NotFound
+from storage import Session
+
+from identity.actions.keeping import keep_people, keep_units, locked_tenant
+from identity.model.fields import refuse
+from identity.model.importing import ImportReport, plan_import, read_sheet
+from identity.model.org import OrgTree
+from identity.model.people import apply_people, local_day, login_of
+from identity.model.specs import PersonPatch, PersonSpec
+from identity.store import directory as store
+
+
+async def add_person(session: Session, spec: PersonSpec, *, by: str, issuer: str) -> PersonChanged:
+    """Raises Conflict when the slug is taken, Invalid when a rule is broken."""
+    await locked_tenant(session)
+    if await store.find_person(session, spec.slug):
+        raise Conflict("slug-taken", f"There is a person `{spec.slug}` already.")
+    return await _apply(session, spec, by=by, issuer=issuer, action="person.added")
+
+
+async def change_person(session: Session, ref: str, patch: PersonPatch, *, by: str, issuer: str) -> PersonChanged:
+    """Fields that are given replace what was; raises NotFound, or Invalid when a rule is broken."""
+    await locked_tenant(session)
+    before = await store.find_person(session, ref)
+    if before is None:
+        raise NotFound("unknown-person", f"There is no person `{ref}`.")
+    given = {name: getattr(patch, name) for name in patch.model_fields_set}
+    spec = PersonSpec.model_construct(_fields_set={*given, "slug"}, slug=before.slug, **given)
+    return await _apply(session, spec, by=by, issuer=issuer, action="person.changed")
+
+
+async def _apply(session: Session, spec: PersonSpec, *, by: str, issuer: str, action: str) -> PersonChanged:
+    tenant = await locked_tenant(session)
+    logins = [login_of(each, issuer) for each in [*spec.logins, *([spec.login] if spec.login else [])]]
+    related = await store.people_related(
+        session,
+        slug=spec.slug,
+        logins=[(login.iss, login.sub) for login in logins],
+        external_ids=[(each.source, each.external_id) for each in spec.external_ids],
+    )
+    changed, problems = apply_people(
+        related,
+        [("", spec)],
+        tree=OrgTree(await store.load_units(session)),
+        tenant=tenant.slug,
+        day=local_day(session.now, tenant),
+        issuer=issuer,
+        new_id=new_id,
+    )
+    refuse(problems)
+    await keep_people(session, related, changed, by=by, action=action)
+    return changed[0] if changed else next(person for person in related.values() if person.slug == spec.slug)
+
+
+async def import_people(session: Session, data: bytes, *, dry_run: bool, by: str, issuer: str) -> ImportReport:
+    """Reads a sheet of people and keeps every line that holds; with `dry_run` only says what it would do."""
+    sheet = await to_thread(read_sheet, data)
+    tenant = await locked_tenant(session)
+    units, people = await store.load_units(session), await store.load_people(session)
+    plan = await to_thread(
+        plan_import,
+        sheet,
+        people=list(people.values()),
+        tree=OrgTree(units),
+        tenant=tenant.slug,
+        day=local_day(session.now, tenant),
+        issuer=issuer,
+        new_id=new_id,
+    )
+    if not dry_run:
+        await keep_units(session, units, plan.units, by=by, action="org_unit.imported")
+        await keep_people(session, people, list(plan.people.values()), by=by, action="person.imported")
+    return plan.report.model_copy(update={"dry_run": dry_run})

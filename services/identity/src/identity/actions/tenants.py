@@ -1,0 +1,84 @@
+"""Tenants: made live in one step, renamed, switched off, moved on in time."""
+
+from datetime import datetime
+
+from contracts import new_id
+from contracts.directory import PLATFORM_TENANT, Login, PersonChanged, RoleGrant, TenantChanged
+from servicekit.errors import Conflict, FieldProblem
+from storage import Session
+
+from identity.actions.keeping import keep_people, keep_tenant, locked_tenant
+from identity.actions.people import add_person
+from identity.model.fields import refuse
+from identity.model.specs import PersonSpec, RoleSpec, TenantPatch, TenantSpec, clock_problem
+from identity.store import directory as store
+
+
+async def ensure_platform(session: Session, *, login: Login) -> PersonChanged:
+    """Sees to it that tenant `platform` and in it the person `admin`, a platform_admin with this login, are there.
+    `session` is opened for tenant `platform`. Repeating it changes nothing."""
+    tenant = TenantChanged(slug=PLATFORM_TENANT, name="Platform")
+    if await store.insert_tenant(session, tenant):
+        await store.add_customer(session, PLATFORM_TENANT)
+        await keep_tenant(session, None, tenant, by="system", action="tenant.added")
+    await locked_tenant(session)
+    before = await store.find_person(session, "admin")
+    person = before or PersonChanged(id=new_id(), slug="admin", display_name="Platform administrator")
+    if login not in person.logins:
+        person = person.model_copy(update={"logins": [*person.logins, login]})
+    if not any(grant.role == "platform_admin" for grant in person.roles):
+        person = person.model_copy(update={"roles": [*person.roles, RoleGrant(role="platform_admin")]})
+    if person != before:
+        known = {before.id: before} if before else {}
+        await keep_people(session, known, [person], by="system", action="person.bootstrapped")
+    return person
+
+
+async def add_tenant(session: Session, spec: TenantSpec, *, by: str, issuer: str) -> TenantChanged:
+    """Makes a tenant and its first administrator. `session` is the platform tenant's; afterwards it is narrowed to the
+    new one. Raises Conflict when the slug is taken."""
+    if not await store.add_customer(session, spec.slug):
+        raise Conflict("slug-taken", f"There is a tenant `{spec.slug}` already.")
+    await session.narrow([spec.slug])
+    if spec.clock:
+        session.now = spec.clock
+    tenant = TenantChanged(**spec.model_dump(exclude={"admin"}))
+    await store.insert_tenant(session, tenant)
+    await keep_tenant(session, None, tenant, by=by, action="tenant.added")
+    if spec.admin:
+        admin = PersonSpec(
+            slug=spec.admin.slug,
+            display_name=spec.admin.display_name,
+            email=spec.admin.email,
+            login=spec.admin.login,
+            roles=[RoleSpec(role="tenant_admin")],
+        )
+        await add_person(session, admin, by=by, issuer=issuer)
+    return tenant
+
+
+async def change_tenant(session: Session, patch: TenantPatch, *, by: str) -> TenantChanged:
+    """Raises Conflict when the platform itself would be switched off."""
+    before = await locked_tenant(session)
+    if "name" in patch.model_fields_set and not patch.name:
+        refuse([FieldProblem(pointer="/name", problem="it is empty", cure="write a name")])
+    changes = {name: getattr(patch, name) for name in patch.model_fields_set}
+    if before.slug == PLATFORM_TENANT and not changes.get("active", True):
+        raise Conflict("platform-stays", "The platform tenant cannot be switched off: nobody could switch it on again.")
+    after = before.model_copy(update=changes)
+    await keep_tenant(session, before, after, by=by, action="tenant.changed")
+    return after
+
+
+async def move_clock(session: Session, now: datetime, *, by: str) -> TenantChanged:
+    """Raises Conflict for a tenant that is not simulated, or when the clock would go back."""
+    before = await locked_tenant(session)
+    if not before.simulated:
+        raise Conflict("real-time", f"`{before.slug}` lives in real time: only a simulated tenant has a clock to move.")
+    problem = clock_problem(before.clock, now)
+    if problem:
+        raise Conflict("clock-back", problem)
+    session.now = now
+    after = before.model_copy(update={"clock": now})
+    await keep_tenant(session, before, after, by=by, action="tenant.clock_moved")
+    return after

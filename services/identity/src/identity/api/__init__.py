@@ -1,0 +1,9 @@
+"""The HTTP door of identity."""
+
+from servicekit import router as door_router
+
+from identity.api import audit, blueprints, me, org_units, people, tenants
+
+router = door_router()
+for part in (me, people, org_units, tenants, blueprints, audit):
+    router.include_router(part.router)

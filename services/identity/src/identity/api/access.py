@@ -1,0 +1,105 @@
+"""Who may do what, and in which tenant: one's own, or with platform_admin any."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from contracts.directory import PLATFORM_TENANT
+from fastapi import Path, Query, Request
+from servicekit import Caller, PageQuery, kit_of
+from servicekit.errors import FieldProblem, Forbidden, Invalid, NotFound, TooLarge
+from storage import Session
+
+from identity.model.fields import TENANT_SLUG
+from identity.store import directory as store
+
+TenantQuery = Annotated[
+    str | None, Query(pattern=TENANT_SLUG, description="Another tenant than one's own: platform_admin only.")
+]
+TenantPath = Annotated[str, Path(pattern=TENANT_SLUG)]
+
+
+SEES_ALL = ("tenant_admin", "trainer", "quality_analyst", "integration")
+
+
+@dataclass
+class Limits:
+    """`upload_bytes`: the largest file that is taken in."""
+
+    upload_bytes: int
+
+
+def is_platform_admin(caller: Caller) -> bool:
+    return caller.tenant == PLATFORM_TENANT and caller.has("platform_admin")
+
+
+async def enter(session: Session, caller: Caller, tenant: str | None, *roles: str) -> None:
+    """Narrows the session to `tenant` (None: the caller's own) and sets its time. Raises Forbidden unless the caller
+    has one of `roles` there (none given: whoever belongs to it), or is a platform_admin."""
+    if is_platform_admin(caller):
+        if tenant is not None and tenant != caller.tenant:
+            await session.narrow([tenant])
+            found = await store.load_tenant(session)
+            if found is None:
+                raise NotFound("unknown-tenant", f"There is no tenant `{tenant}`.")
+            session.now = found.clock or session.now
+    elif tenant is not None and tenant != caller.tenant:
+        raise Forbidden("other-tenant", "Only a platform_admin may work in another tenant.")
+    elif roles and (caller.tenant == PLATFORM_TENANT or not caller.has(*roles)):
+        caller.require("platform_admin" if caller.tenant == PLATFORM_TENANT else " or ".join(roles))
+
+
+def require_platform_admin(caller: Caller) -> None:
+    if not is_platform_admin(caller):
+        raise Forbidden("role-needed", "This needs the role platform_admin.")
+
+
+def sees_all(caller: Caller) -> bool:
+    """Whether the caller sees everybody of the tenant the session is narrowed to."""
+    return is_platform_admin(caller) or any(
+        grant.role in SEES_ALL and grant.org_unit_id is None for grant in caller.roles
+    )
+
+
+def name_of(caller: Caller) -> str:
+    """How the audit log names the caller."""
+    return f"{caller.tenant}/{caller.person.slug}"
+
+
+def issuer_of(request: Request) -> str:
+    return kit_of(request).settings.login_issuer
+
+
+def last_seen(page: PageQuery) -> str:
+    """The text a list's cursor holds; empty on the first page."""
+    if page.after is None:
+        return ""
+    if len(page.after) != 1 or not isinstance(page.after[0], str) or "\x00" in page.after[0]:
+        problem = FieldProblem(pointer="/after", problem="not a cursor", cure="pass the `next` of the page before")
+        raise Invalid("bad-cursor", "`after` is not a cursor of this list.", errors=[problem])
+    return page.after[0]
+
+
+async def body_of(request: Request) -> bytes:
+    """The request's body, or the first file of a form. Raises TooLarge before it has taken in more than allowed."""
+    limits: Limits = request.app.state.service
+    most = limits.upload_bytes
+    too_large = TooLarge("too-large", f"At most {most:,} bytes are taken at once. Split the file.")
+    if int(request.headers.get("content-length") or 0) > most + 100_000:
+        raise too_large
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        async with request.form(max_files=1) as form:
+            upload = next((each for each in form.values() if not isinstance(each, str)), None)
+            if upload is None:
+                raise Invalid("no-file", "The form holds no file.")
+            data = await upload.read(most + 1)
+    else:
+        chunks, size = [], 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most:
+                raise too_large
+            chunks.append(chunk)
+        data = b"".join(chunks)
+    if len(data) > most:
+        raise too_large
+    return data

@@ -1,0 +1,66 @@
+"""Blueprints of a tenant."""
+
+from typing import Annotated
+
+from fastapi import Query, Request, Response
+from fastapi.responses import JSONResponse
+from servicekit import CallerDep, WorkSession
+from servicekit import router as door_router
+from servicekit.errors import Invalid
+
+from identity.actions import blueprints as actions
+from identity.api.access import TenantPath, body_of, enter, issuer_of, name_of
+from identity.model.documents import write_yaml
+
+router = door_router()
+
+_YAML = "application/yaml"
+_BUNDLE = {
+    "requestBody": {
+        "required": True,
+        "content": {kind: {"schema": {"type": "object"}} for kind in (_YAML, "application/json")},
+    }
+}
+
+
+@router.put("/tenants/{tenant}/blueprint", openapi_extra=_BUNDLE)
+async def publish_blueprint(
+    session: WorkSession,
+    caller: CallerDep,
+    request: Request,
+    tenant: TenantPath,
+    dry_run: Annotated[bool, Query(description="Only say what it would do.")] = False,
+    again: Annotated[bool, Query(description="Hand out the same content once more.")] = False,
+) -> actions.BlueprintReport:
+    """Takes `{blueprint: name, sections: {identity: {…}, training: {…}, …}}` in YAML or JSON. A service whose section
+    is not there is left as it is. Needs tenant_admin or platform_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    data = await body_of(request)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Invalid("not-utf-8", "The blueprint is not in UTF-8. Save it as UTF-8 and send it again.") from error
+    return await actions.publish_blueprint(
+        session, text, dry_run=dry_run, again=again, by=name_of(caller), issuer=issuer_of(request)
+    )
+
+
+@router.get(
+    "/tenants/{tenant}/blueprint",
+    response_class=JSONResponse,
+    responses={200: {"content": {_YAML: {"schema": {"type": "string"}}}}},
+)
+async def export_blueprint(
+    session: WorkSession,
+    caller: CallerDep,
+    request: Request,
+    tenant: TenantPath,
+    version: Annotated[int | None, Query(ge=1, le=2_000_000_000)] = None,
+) -> Response:
+    """The tenant as a bundle as it is now, or a version as it was published; YAML or JSON by `Accept`. Needs
+    tenant_admin or platform_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    bundle = await actions.export_blueprint(session, version)
+    if "yaml" in request.headers.get("accept", ""):
+        return Response(write_yaml(bundle), media_type=_YAML)
+    return JSONResponse(bundle)

@@ -1,0 +1,58 @@
+"""Who am I, what may I see."""
+
+from datetime import date, datetime
+
+from pydantic import BaseModel
+from servicekit import CallerDep, WorkSession
+from servicekit import router as door_router
+from servicekit.errors import NotFound
+
+from identity.api.access import sees_all
+from identity.api.views import OrgUnitView, TenantView, unit_views
+from identity.model.org import OrgTree, visible_units
+from identity.model.people import local_day
+from identity.model.specs import PersonView, RoleSpec, person_spec, person_view
+from identity.store import directory as store
+
+router = door_router()
+
+
+class Me(BaseModel):
+    """`now` and `day` are the tenant's own; `roles` those in force; `org_units` what can be seen of the tree, parents
+    first; with `sees_everyone` there is nobody in the tenant one may not see."""
+
+    person: PersonView
+    tenant: TenantView
+    now: datetime
+    day: date
+    roles: list[RoleSpec]
+    sees_everyone: bool
+    org_units: list[OrgUnitView]
+
+
+@router.get("/me")
+async def me(session: WorkSession, caller: CallerDep) -> Me:
+    """The caller, as the directory knows them now."""
+    tenant = await store.load_tenant(session)
+    person = await store.find_person(session, str(caller.person_id))
+    if tenant is None or person is None:
+        raise NotFound("unknown-person", "The directory does not know you any more.")
+    tree = OrgTree(await store.load_units(session))
+    day = local_day(session.now, tenant)
+    in_force = person.model_copy(update={"roles": list(caller.roles)})
+    units = visible_units(
+        tree,
+        sees_all=sees_all(caller),
+        belongs_to=[each.org_unit_id for each in person.memberships if each.holds_on(day)],
+        leads=[each.org_unit_id for each in caller.roles if each.org_unit_id and each.role != "agent"],
+    )
+    slugs = tree.slugs()
+    return Me(
+        person=person_view(person, slugs),
+        tenant=TenantView.model_validate(tenant.model_dump()),
+        now=session.now,
+        day=day,
+        roles=person_spec(in_force, slugs).roles,
+        sees_everyone=sees_all(caller),
+        org_units=unit_views(tree, units),
+    )

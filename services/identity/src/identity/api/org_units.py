@@ -1,0 +1,79 @@
+"""Org units."""
+
+from contracts.directory import OrgUnitChanged
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import router as door_router
+from servicekit.errors import NotFound
+from storage import Session
+
+from identity.actions import org_units as actions
+from identity.api.access import TenantQuery, enter, last_seen, name_of, sees_all
+from identity.api.views import OrgUnitView, unit_views
+from identity.model.org import OrgTree, visible_units
+from identity.model.people import local_day
+from identity.model.specs import OrgUnitPatch, OrgUnitSpec
+from identity.store import directory as store
+
+router = door_router()
+
+
+@router.get("/org-units")
+async def list_org_units(
+    session: WorkSession, caller: CallerDep, page: PageDep, tenant: TenantQuery = None
+) -> Page[OrgUnitView]:
+    """What the caller may see of the org tree, by slug: all of it, or the own units with what is above and below."""
+    await enter(session, caller, tenant)
+    tree = OrgTree(await store.load_units(session))
+    after = last_seen(page)
+    units = sorted(await _seen(session, caller, tree), key=lambda unit: unit.slug)
+    views = unit_views(tree, [unit for unit in units if unit.slug > after][: page.limit + 1])
+    return page_of(views, page.limit, lambda each: [each.slug])
+
+
+@router.post("/org-units", status_code=201)
+async def add_org_unit(
+    session: WorkSession, caller: CallerDep, spec: OrgUnitSpec, tenant: TenantQuery = None
+) -> OrgUnitView:
+    """Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    return await _view(session, await actions.add_unit(session, spec, by=name_of(caller)))
+
+
+@router.get("/org-units/{org_unit}")
+async def get_org_unit(
+    session: WorkSession, caller: CallerDep, org_unit: str, tenant: TenantQuery = None
+) -> OrgUnitView:
+    """By id or slug."""
+    await enter(session, caller, tenant)
+    tree = OrgTree(await store.load_units(session))
+    found = tree.find(org_unit)
+    if found is None or found not in await _seen(session, caller, tree):
+        raise NotFound("unknown-org-unit", f"There is no org unit `{org_unit}` that you may see.")
+    return unit_views(tree, [found])[0]
+
+
+@router.patch("/org-units/{org_unit}")
+async def change_org_unit(
+    session: WorkSession, caller: CallerDep, org_unit: str, patch: OrgUnitPatch, tenant: TenantQuery = None
+) -> OrgUnitView:
+    """With another `parent` the unit moves with all below it. `active: false` needs it to be empty, now and later.
+    Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    return await _view(session, await actions.change_unit(session, org_unit, patch, by=name_of(caller)))
+
+
+async def _view(session: Session, unit: OrgUnitChanged) -> OrgUnitView:
+    return unit_views(OrgTree(await store.load_units(session)), [unit])[0]
+
+
+async def _seen(session: Session, caller: Caller, tree: OrgTree) -> list[OrgUnitChanged]:
+    if sees_all(caller):
+        return tree.parents_first()
+    tenant = await store.load_tenant(session)
+    day = local_day(session.now, tenant) if tenant else session.now.date()
+    return visible_units(
+        tree,
+        sees_all=False,
+        belongs_to=[each.org_unit_id for each in caller.person.memberships if each.holds_on(day)],
+        leads=[each.org_unit_id for each in caller.roles if each.org_unit_id and each.role != "agent"],
+    )

@@ -1,0 +1,85 @@
+"""Tenants."""
+
+from fastapi import Request
+from servicekit import CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import router as door_router
+from servicekit.errors import Forbidden, NotFound
+from storage import Session
+
+from identity.actions import tenants as actions
+from identity.api.access import (
+    TenantPath,
+    enter,
+    is_platform_admin,
+    issuer_of,
+    last_seen,
+    name_of,
+    require_platform_admin,
+)
+from identity.api.views import BlueprintView, TenantState, TenantView
+from identity.model.blueprints import section_states
+from identity.model.specs import ClockMove, TenantPatch, TenantSpec
+from identity.store import blueprints
+from identity.store import directory as store
+
+router = door_router()
+
+
+@router.get("/tenants")
+async def list_tenants(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[TenantView]:
+    """All tenants of this installation, by slug. Needs platform_admin."""
+    require_platform_admin(caller)
+    slugs = await store.customer_slugs(session, last_seen(page), page.limit + 1)
+    await session.narrow(slugs or [caller.tenant])
+    found = await store.load_tenants(session, slugs)
+    views = [TenantView.model_validate(each.model_dump()) for each in found]
+    return page_of(views, page.limit, lambda each: [each.slug])
+
+
+@router.post("/tenants", status_code=201)
+async def add_tenant(session: WorkSession, caller: CallerDep, request: Request, spec: TenantSpec) -> TenantState:
+    """Makes a tenant, live at once, with its first tenant_admin. Needs platform_admin."""
+    require_platform_admin(caller)
+    await actions.add_tenant(session, spec, by=name_of(caller), issuer=issuer_of(request))
+    return await _state(session)
+
+
+@router.get("/tenants/{tenant}")
+async def get_tenant(session: WorkSession, caller: CallerDep, tenant: TenantPath) -> TenantState:
+    """With how far each service is with its section of the blueprint. Needs tenant_admin or platform_admin."""
+    await enter(session, caller, tenant, "tenant_admin", "integration")
+    return await _state(session)
+
+
+@router.patch("/tenants/{tenant}")
+async def change_tenant(session: WorkSession, caller: CallerDep, tenant: TenantPath, patch: TenantPatch) -> TenantState:
+    """Needs tenant_admin or platform_admin; switching on and off needs platform_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    if "active" in patch.model_fields_set and not is_platform_admin(caller):
+        raise Forbidden("role-needed", "Switching a tenant on or off needs the role platform_admin.")
+    await actions.change_tenant(session, patch, by=name_of(caller))
+    return await _state(session)
+
+
+@router.post("/tenants/{tenant}/clock")
+async def move_clock(session: WorkSession, caller: CallerDep, tenant: TenantPath, move: ClockMove) -> TenantView:
+    """Moves a simulated tenant's clock on, never back. Needs platform_admin, tenant_admin or integration."""
+    await enter(session, caller, tenant, "tenant_admin", "integration")
+    moved = await actions.move_clock(session, move.now, by=name_of(caller))
+    return TenantView.model_validate(moved.model_dump())
+
+
+async def _state(session: Session) -> TenantState:
+    tenant = await store.load_tenant(session)
+    if tenant is None:
+        raise NotFound("unknown-tenant", f"There is no tenant `{session.tenant}`.")
+    newest = await blueprints.newest(session)
+    return TenantState(
+        **tenant.model_dump(),
+        blueprint=BlueprintView.model_validate(newest) if newest else None,
+        services=section_states(
+            newest["version"] if newest else None,
+            set(newest["sections"]) if newest else set(),
+            await blueprints.sections(session),
+        ),
+    )

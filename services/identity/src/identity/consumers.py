@@ -1,0 +1,18 @@
+"""What the other services say of their sections of a blueprint."""
+
+from contracts.blueprints import SectionApplied, SectionRejected
+from servicekit import Received
+from storage import Session
+
+from identity.store import blueprints
+
+
+async def on_section_applied(session: Session, event: Received[SectionApplied]) -> None:
+    body = event.body
+    await blueprints.section_applied(session, body.service, body.version, body.content)
+
+
+async def on_section_rejected(session: Session, event: Received[SectionRejected]) -> None:
+    body = event.body
+    problems = [problem.model_dump() for problem in body.problems]
+    await blueprints.section_rejected(session, body.service, body.version, problems)

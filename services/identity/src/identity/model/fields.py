@@ -1,0 +1,147 @@
+"""What a single field may hold, and how a broken one is told: a problem with its pointer and its cure."""
+
+import re
+from datetime import date, datetime
+from functools import cache
+from typing import Annotated, Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
+from servicekit.errors import FieldProblem, Invalid
+
+SLUG = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+TENANT_SLUG = r"^[a-z0-9][a-z0-9-]{0,62}$"
+_SLUG_CURE = "use 1 to 63 of a-z 0-9 . _ - and begin with a letter or a digit"
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def wrong(problem: str, cure: str) -> PydanticCustomError:
+    """A validation error that carries its cure."""
+    return PydanticCustomError("wrong", "{problem}", {"problem": problem, "cure": cure})
+
+
+def is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _slug(value: str) -> str:
+    if not re.match(SLUG, value):
+        raise wrong(f"`{value[:80]}` is not a slug", _SLUG_CURE)
+    if is_uuid(value):
+        raise wrong("a slug may not look like a UUID", "choose a readable one")
+    return value
+
+
+def _tenant_slug(value: str) -> str:
+    if not re.match(TENANT_SLUG, value) or is_uuid(value):
+        raise wrong(f"`{value[:80]}` is not a tenant's slug", "use 1 to 63 of a-z 0-9 - and begin with a letter")
+    return value
+
+
+def _printable(value: str) -> str:
+    if _UNPRINTABLE.search(value):
+        raise wrong("it holds control characters", "take them out")
+    return value
+
+
+def _text(value: Any) -> Any:
+    # Numbers without quotes are what people write for ids: 4711 means "4711".
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+|[^@\s]+@localhost", value):
+        raise wrong(f"`{value}` is not an email address", "write it as name@example.org")
+    return value
+
+
+def _language(value: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z]{2,3}(-[A-Za-z0-9]{2,8})*", value):
+        raise wrong(f"`{value}` is not a language tag", "write it as en, zh or pt-BR")
+    return value
+
+
+def _day(value: Any) -> Any:
+    if value is None or (isinstance(value, date) and type(value) is date):
+        return value
+    try:
+        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise wrong(f"`{value}` is not a date", "write it as 2026-03-31")
+
+
+def _instant(value: datetime) -> datetime:
+    if not 1990 <= value.year <= 2200:
+        raise wrong(f"{value.year} is no year a clock can show", "choose one between 1990 and 2200")
+    return value
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _zone(value: str) -> str:
+    if value not in _zones():
+        near = [zone for zone in sorted(_zones()) if value.strip().casefold() in zone.casefold()][:3]
+        raise wrong(
+            f"there is no time zone `{value[:80]}`",
+            f"perhaps {' or '.join(near)}" if near else "use a name of the IANA database, such as Europe/Berlin",
+        )
+    ZoneInfo(value)
+    return value
+
+
+Slug = Annotated[str, AfterValidator(_slug)]
+TenantSlug = Annotated[str, AfterValidator(_tenant_slug)]
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable)
+]
+Value = Annotated[Line, BeforeValidator(_text)]
+Email = Annotated[Line, AfterValidator(_email)]
+Language = Annotated[Line, AfterValidator(_language)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Instant = Annotated[AwareDatetime, AfterValidator(_instant)]
+Day = Annotated[date, BeforeValidator(_day)]
+
+
+def problems_of(error: ValidationError, prefix: str = "") -> list[FieldProblem]:
+    """The problems of a pydantic error; pointers begin with `prefix`."""
+    found: list[FieldProblem] = []
+    for each in error.errors(include_url=False):
+        pointer = prefix + "".join("/" + escaped(part) for part in each["loc"])
+        cure = str(each.get("ctx", {}).get("cure", "")) or _CURES.get(each["type"], "")
+        problem = "this field is not known" if each["type"] == "extra_forbidden" else each["msg"]
+        found.append(FieldProblem(pointer=pointer, problem=problem, cure=cure))
+    return found
+
+
+def escaped(part: object) -> str:
+    """One step of a JSON pointer."""
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def refuse(problems: list[FieldProblem]) -> None:
+    """Raises Invalid when there are problems."""
+    if problems:
+        told = "; ".join(f"{each.pointer or '/'}: {each.problem}" for each in problems[:3])
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise Invalid("invalid-fields", f"{told}{more}.", errors=problems)
+
+
+_CURES = {
+    "extra_forbidden": "check its spelling, or leave it out",
+    "missing": "add it",
+    "string_type": "write text; put it in quotes if it looks like a number",
+    "list_type": "write a list",
+    "model_type": "write an object with named fields",
+    "bool_type": "write true or false",
+}

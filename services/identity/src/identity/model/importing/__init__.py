@@ -1,0 +1,179 @@
+"""What a sheet of people means for the people there are: line by line, so that a bad one sinks no other.
+
+A line states how a person is from `since` on (left out: from today, or always when nothing is known yet). An empty
+cell leaves things as they are. `org_path` (`Site A/Team 1`) is the person's place: the membership in another unit of
+the same kind, or of the kinds that an import makes, ends there. Units that are missing are made.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from uuid import UUID
+
+from contracts import derived_id
+from contracts.directory import Login, OrgUnitChanged, PersonChanged
+
+from identity.model.importing.cells import Reject, checked, day_in, rejection, slugified
+from identity.model.importing.changes import Moment, placed, with_attributes, with_external_ids, with_login, with_roles
+from identity.model.importing.places import org_path, unit_at
+from identity.model.importing.report import ImportedLine, ImportReport
+from identity.model.importing.sheet import RejectedLine, Sheet, SheetLine, read_sheet
+from identity.model.org import OrgTree
+from identity.model.people import Holdings, merged, person_problems
+
+__all__ = ["ImportPlan", "ImportReport", "plan_import", "read_sheet"]
+
+
+@dataclass
+class ImportPlan:
+    report: ImportReport
+    units: list[OrgUnitChanged] = field(default_factory=list)
+    people: dict[UUID, PersonChanged] = field(default_factory=dict)
+
+
+def plan_import(
+    sheet: Sheet,
+    *,
+    people: Sequence[PersonChanged],
+    tree: OrgTree,
+    tenant: str,
+    day: date,
+    issuer: str,
+    new_id: Callable[[], UUID],
+) -> ImportPlan:
+    """`tree` is changed: it gets the units that are made."""
+    report = ImportReport(
+        lines=len(sheet.lines) + len(sheet.rejected), rejected=list(sheet.rejected), ignored_columns=sheet.ignored
+    )
+    by_email: dict[str, PersonChanged] = {}
+    for person in people:
+        if person.email:
+            by_email.setdefault(person.email.casefold(), person)
+    by_slug = {person.slug: person for person in people}
+    run = _Import(tree, tenant, day, issuer, new_id, by_slug, by_email, Holdings(people), ImportPlan(report))
+    for line in sheet.lines:
+        try:
+            run.take(line)
+        except Reject as reject:
+            report.rejected.append(RejectedLine(line=line.number, **reject.rejection))
+    report.rejected.sort(key=lambda each: each.line)
+    return run.plan
+
+
+@dataclass
+class _Import:
+    tree: OrgTree
+    tenant: str
+    day: date
+    issuer: str
+    new_id: Callable[[], UUID]
+    by_slug: dict[str, PersonChanged]
+    by_email: dict[str, PersonChanged]
+    holdings: Holdings
+    plan: ImportPlan
+    taken: dict[UUID, int] = field(default_factory=dict)
+    """By person, the line that is about them."""
+
+    def take(self, line: SheetLine) -> None:
+        cells = line.cells
+        before = self._whose(cells)
+        slug = before.slug if before else self._new_slug(cells)
+        spec = checked(cells, slug)
+        if before is None and not spec.display_name:
+            raise Reject("display_name", "", "a new person needs a name", "fill the column display_name")
+        person, _ = merged(
+            spec,
+            before,
+            slug=slug,
+            person_id=before.id if before else self.new_id(),
+            tree=self.tree,
+            issuer=self.issuer,
+            at="",
+        )
+        moment = Moment(self.day, day_in(cells, "since"))
+        new_units, unit = unit_at(self.tree, cells["org_path"], self.new_id) if "org_path" in cells else ([], None)
+        if "login" in cells:
+            person = with_login(person, cells["login"], self.issuer)
+        if unit:
+            person = placed(person, unit, self.tree, moment)
+        if "roles" in cells:
+            person = with_roles(person, cells["roles"], unit, moment)
+        person = with_external_ids(person, cells, moment)
+        person = with_attributes(person, cells, moment)
+        for each in new_units:
+            self.tree.put(each)
+        wrong = person_problems(person, tree=self.tree, tenant=self.tenant, day=self.day, at="")
+        wrong += self.holdings.problems(person, "")
+        if wrong:
+            for each in reversed(new_units):
+                self.tree.drop(each)
+            raise rejection(wrong[0], person, cells)
+        self._keep(line, before, person, new_units)
+
+    def _keep(
+        self, line: SheetLine, before: PersonChanged | None, person: PersonChanged, new_units: list[OrgUnitChanged]
+    ) -> None:
+        report = self.plan.report
+        self.plan.units.extend(new_units)
+        report.org_units_created.extend(org_path(self.tree, each) for each in new_units)
+        self.taken[person.id] = line.number
+        if before == person:
+            report.unchanged += 1
+            return
+        if before:
+            self.holdings.forget(before)
+        self.holdings.put(person)
+        self.by_slug[person.slug] = person
+        if person.email:
+            self.by_email[person.email.casefold()] = person
+        self.plan.people[person.id] = person
+        entry = ImportedLine(line=line.number, slug=person.slug)
+        if before is None:
+            report.created.append(entry)
+        else:
+            old, new = before.model_dump(), person.model_dump()
+            entry.fields.extend(sorted(name for name in new if new[name] != old[name]))
+            report.changed.append(entry)
+
+    # Who a line is about
+
+    def _whose(self, cells: dict[str, str]) -> PersonChanged | None:
+        """The person there is already. What names a person most surely decides: slug, external id, login, email."""
+        found: PersonChanged | None = None
+        if "slug" in cells:
+            found = self.by_slug.get(cells["slug"])
+        else:
+            claims = [
+                *(
+                    self.holdings.by_external_id(name.partition(":")[2], value, self.day)
+                    for name, value in cells.items()
+                    if name.startswith("external_id:")
+                ),
+                self.holdings.by_login(Login(iss=self.issuer, sub=cells["login"])) if "login" in cells else None,
+                self.by_email.get(cells["email"].casefold()) if "email" in cells else None,
+            ]
+            found = next((claim for claim in claims if claim), None)
+            if found is None and not any(
+                name in ("login", "email") or name.startswith("external_id:") for name in cells
+            ):
+                cure = "fill at least one of slug, email, login, external_id"
+                raise Reject("slug", "", "nothing says who this line is about", cure)
+        if found and found.id in self.taken:
+            raise Reject(
+                "slug",
+                found.slug,
+                f"line {self.taken[found.id]} is already about `{found.slug}`",
+                "keep one line a person",
+            )
+        return found
+
+    def _new_slug(self, cells: dict[str, str]) -> str:
+        if "slug" in cells:
+            return cells["slug"]
+        named = cells.get("login") or cells.get("email", "").partition("@")[0] or cells.get("display_name", "")
+        base = slugified(named) or f"person-{derived_id(*sorted(cells.values())).hex[:8]}"
+        slug, count = base, 1
+        while slug in self.by_slug:
+            count += 1
+            slug = f"{base}-{count}"
+        return slug

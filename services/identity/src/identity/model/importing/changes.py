@@ -1,0 +1,146 @@
+"""How a line changes what is dated of a person: what no longer holds is ended, not forgotten."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, TypeVar, get_args
+from uuid import UUID
+
+from contracts.directory import (
+    ExternalId,
+    Login,
+    Membership,
+    OrgUnitChanged,
+    PersonAttribute,
+    PersonChanged,
+    Role,
+    RoleGrant,
+)
+
+from identity.model.importing.cells import Reject, day_in
+from identity.model.importing.places import BRANCH_KIND, LEAF_KIND
+from identity.model.org import OrgTree
+from identity.model.people import WHOLE_TENANT_ROLES
+
+_Entry = TypeVar("_Entry", ExternalId, Membership, PersonAttribute, RoleGrant)
+_ROLES: tuple[str, ...] = get_args(Role)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """`since`: what the line says of when it holds; `today` is used when it says nothing."""
+
+    today: date
+    since: date | None
+
+    @property
+    def day(self) -> date:
+        return self.since or self.today
+
+
+def with_login(person: PersonChanged, name: str, issuer: str) -> PersonChanged:
+    """One login with our issuer; those of other issuers stay."""
+    login = Login(iss=issuer, sub=name)
+    if login in person.logins:
+        return person
+    others = [each for each in person.logins if each.iss != issuer]
+    return person.model_copy(update={"logins": [*others, login]})
+
+
+def placed(person: PersonChanged, unit: OrgUnitChanged, tree: OrgTree, moment: Moment) -> PersonChanged:
+    """A member of `unit`, and of no other of its kind or of the kinds that an import makes."""
+    kinds = {unit.kind, LEAF_KIND, BRANCH_KIND}
+
+    def replaceable(each: Membership) -> bool:
+        known = tree.by_id.get(each.org_unit_id)
+        return known is not None and known.kind in kinds
+
+    mine = [each for each in person.memberships if replaceable(each)]
+    rest = [each for each in person.memberships if not replaceable(each)]
+    moved = _from_then_on(mine, {unit.id: Membership(org_unit_id=unit.id)}, lambda e: e.org_unit_id, moment)
+    return person if moved == mine else person.model_copy(update={"memberships": [*rest, *moved]})
+
+
+def with_roles(person: PersonChanged, cell: str, unit: OrgUnitChanged | None, moment: Moment) -> PersonChanged:
+    """These roles and no others; those that are not for the whole tenant hold over the unit the person is in."""
+    current = [each.org_unit_id for each in person.memberships if each.holds_on(moment.day)]
+    place = unit.id if unit else next(reversed(current), None)
+    wanted: dict[tuple[str, UUID | None], RoleGrant] = {}
+    for raw in filter(None, re.split(r"[|;,\s]+", cell)):
+        role = raw.casefold()
+        if role not in _ROLES:
+            raise Reject("roles", raw, f"there is no role `{raw}`", f"one of: {', '.join(_ROLES)}")
+        whole = role in WHOLE_TENANT_ROLES or role in ("trainer", "quality_analyst")
+        if role == "team_lead" and place is None:
+            raise Reject("roles", raw, "team_lead needs the org unit that is led", "fill the column org_path")
+        where = None if whole else place
+        wanted[role, where] = RoleGrant(role=role, org_unit_id=where)  # type: ignore[arg-type]
+    roles = _from_then_on(person.roles, wanted, lambda e: (e.role, e.org_unit_id), moment)
+    return person.model_copy(update={"roles": roles})
+
+
+def with_external_ids(person: PersonChanged, cells: dict[str, str], moment: Moment) -> PersonChanged:
+    for name, value in cells.items():
+        if not name.startswith("external_id:"):
+            continue
+        source = name.partition(":")[2]
+        mine = [each for each in person.external_ids if each.source == source]
+        rest = [each for each in person.external_ids if each.source != source]
+        wanted = {value: ExternalId(source=source, external_id=value)}
+        held = _from_then_on(mine, wanted, lambda e: e.external_id, moment, always=moment.since is None)
+        if held != mine:
+            person = person.model_copy(update={"external_ids": [*rest, *held]})
+    return person
+
+
+def with_attributes(person: PersonChanged, cells: dict[str, str], moment: Moment) -> PersonChanged:
+    hired = day_in(cells, "hire_date")
+    if hired:
+        rest = [each for each in person.attributes if each.name != "hire_date"]
+        wanted = PersonAttribute(name="hire_date", value=hired.isoformat())
+        if [each for each in person.attributes if each.name == "hire_date"] != [wanted]:
+            person = person.model_copy(update={"attributes": [*rest, wanted]})
+    for column, cell in cells.items():
+        if not column.startswith("attribute:"):
+            continue
+        name = column.partition(":")[2]
+        values = [value.strip() for value in cell.split("|") if value.strip()]
+        mine = [each for each in person.attributes if each.name == name]
+        rest = [each for each in person.attributes if each.name != name]
+        held = _from_then_on(
+            mine, {value: PersonAttribute(name=name, value=value) for value in values}, lambda e: e.value, moment
+        )
+        if held != mine:
+            person = person.model_copy(update={"attributes": [*rest, *held]})
+    return person
+
+
+def _from_then_on(
+    entries: list[_Entry],
+    wanted: Mapping[Any, _Entry],
+    key: Callable[[_Entry], Any],
+    moment: Moment,
+    *,
+    always: bool = False,
+) -> list[_Entry]:
+    """The dated entries, so that from `since` or today on exactly `wanted` holds until what is planned later. The
+    first entry ever holds always, unless `since` says otherwise; with `always` every new one does."""
+    day = moment.day
+    kept: list[_Entry] = []
+    holding: set[Any] = set()
+    for each in entries:
+        if not each.holds_on(day) or key(each) in wanted:
+            kept.append(each)
+            if each.holds_on(day):
+                holding.add(key(each))
+        elif each.valid_from != day:
+            kept.append(each.model_copy(update={"valid_to": day}))
+    planned = [each.valid_from for each in entries if each.valid_from and each.valid_from > day]
+    known = {key(each) for each in entries}
+    for name, entry in wanted.items():
+        if name not in holding:
+            start = moment.since if not entries or (always and name not in known) else day
+            dates = {"valid_from": start, "valid_to": min(planned, default=None)}
+            kept.append(entry.model_copy(update=dates))
+    return kept

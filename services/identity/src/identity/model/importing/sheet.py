@@ -1,0 +1,142 @@
+"""A file of people as it comes from a spreadsheet: encodings, separators, columns, lines."""
+
+import csv
+import io
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+from servicekit.errors import FieldProblem, Invalid
+
+PLAIN_COLUMNS = {
+    "slug": "slug",
+    "person": "slug",
+    "display_name": "display_name",
+    "name": "display_name",
+    "email": "email",
+    "e-mail": "email",
+    "language": "language",
+    "kind": "kind",
+    "active": "active",
+    "login": "login",
+    "org_path": "org_path",
+    "hire_date": "hire_date",
+    "roles": "roles",
+    "role": "roles",
+    "since": "since",
+}
+PREFIXES = ("external_id:", "attribute:")
+_IDENTIFYING = ("slug", "email", "login")
+
+
+class RejectedLine(BaseModel):
+    """`line` counts from 1, the header included, as a text editor counts."""
+
+    line: int
+    field: str
+    value: str = ""
+    reason: str
+    cure: str
+
+
+class IgnoredColumn(BaseModel):
+    column: str
+    cure: str
+
+
+@dataclass(frozen=True)
+class SheetLine:
+    number: int
+    cells: dict[str, str]
+    """Only cells that are not empty, stripped."""
+
+
+@dataclass
+class Sheet:
+    columns: list[str]
+    lines: list[SheetLine] = field(default_factory=list)
+    rejected: list[RejectedLine] = field(default_factory=list)
+    ignored: list[IgnoredColumn] = field(default_factory=list)
+
+
+def read_sheet(data: bytes) -> Sheet:
+    """Reads CSV separated by comma, semicolon or tab, in UTF-8 with or without BOM, UTF-16 with BOM, or Windows-1252.
+    A line that cannot be read is rejected by itself. Raises Invalid when there is no usable header."""
+    # NUL would make the reader give the whole file up; as another control character it costs one line.
+    text = _decode(data).replace("\x00", "\x01")
+    start = text.partition("\n")[0]
+    separator = max(",;\t", key=start.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise _no_header(f"the header cannot be read: {error}") from error
+    sheet = Sheet([])
+    names = [_column(name, sheet) for name in header]
+    sheet.columns = [name for name in names if name]
+    _check_header(sheet)
+    while True:
+        first = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return sheet
+        except csv.Error as error:
+            cure = "put text with quotes or line breaks into double quotes, and double the quotes within"
+            sheet.rejected.append(RejectedLine(line=first, field="", reason=f"cannot be read: {error}", cure=cure))
+            continue
+        _take(sheet, names, row, first)
+
+
+def _take(sheet: Sheet, names: list[str], row: list[str], number: int) -> None:
+    if not any(cell.strip() for cell in row):
+        return
+    if len(row) > len(names) and any(cell.strip() for cell in row[len(names) :]):
+        reason = f"it has {len(row)} fields where the header has {len(names)}"
+        cure = "put text that holds the separator into double quotes"
+        sheet.rejected.append(RejectedLine(line=number, field="", reason=reason, cure=cure))
+        return
+    cells = {name: cell.strip() for name, cell in zip(names, row, strict=False) if name and cell.strip()}
+    sheet.lines.append(SheetLine(number, cells))
+
+
+def _decode(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def _column(raw: str, sheet: Sheet) -> str:
+    """The column's name as we know it; empty when it is ignored."""
+    name = raw.strip()
+    folded = name.casefold()
+    known = PLAIN_COLUMNS.get(folded.replace(" ", "_"), "")
+    for prefix in PREFIXES:
+        if folded.startswith(prefix) and folded.removeprefix(prefix).strip():
+            known = prefix + folded.removeprefix(prefix).strip()
+    if known and known in sheet.columns:
+        raise _no_header(f"the column `{known}` is there twice")
+    if known:
+        sheet.columns.append(known)
+    elif name:
+        cure = (
+            f"known columns: {', '.join(sorted(set(PLAIN_COLUMNS.values())))}, external_id:<source>, attribute:<name>"
+        )
+        sheet.ignored.append(IgnoredColumn(column=name[:80], cure=cure))
+    return known
+
+
+def _check_header(sheet: Sheet) -> None:
+    if not any(name in _IDENTIFYING or name.startswith("external_id:") for name in sheet.columns):
+        raise _no_header("no column says who a line is about")
+
+
+def _no_header(problem: str) -> Invalid:
+    cure = (
+        "begin the file with a header such as: display_name,email,org_path,external_id:<source>,hire_date,roles,login"
+    )
+    return Invalid(
+        "unusable-header", f"The file was not imported: {problem}.", errors=[FieldProblem(problem=problem, cure=cure)]
+    )

@@ -1,0 +1,233 @@
+"""The rules about people: who may be what, where, when, and which external id and login is whose."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from contracts.directory import (
+    PLATFORM_TENANT,
+    ExternalId,
+    Login,
+    Membership,
+    PersonAttribute,
+    PersonChanged,
+    RoleGrant,
+    TenantChanged,
+)
+from servicekit.errors import FieldProblem
+
+from identity.model.org import OrgTree
+from identity.model.specs import LoginSpec, PersonPatch, PersonSpec
+
+WHOLE_TENANT_ROLES = ("tenant_admin", "platform_admin", "integration")
+
+
+class Dated(Protocol):
+    @property
+    def valid_from(self) -> date | None: ...
+    @property
+    def valid_to(self) -> date | None: ...
+
+
+def local_day(now: datetime, tenant: TenantChanged) -> date:
+    """The tenant's workday at `now`."""
+    return (now.astimezone(ZoneInfo(tenant.time_zone)) - timedelta(minutes=tenant.day_start_minutes)).date()
+
+
+def overlap(one: Dated, other: Dated) -> bool:
+    """Whether both hold on some day."""
+    return (one.valid_from or date.min) < (other.valid_to or date.max) and (other.valid_from or date.min) < (
+        one.valid_to or date.max
+    )
+
+
+def merged(
+    spec: PersonPatch, before: PersonChanged | None, *, slug: str, person_id: UUID, tree: OrgTree, issuer: str, at: str
+) -> tuple[PersonChanged, list[FieldProblem]]:
+    """The person as they are with what `spec` says: fields it gives replace what was, the rest stays."""
+    given = spec.model_fields_set
+    problems: list[FieldProblem] = []
+    if not spec.display_name and (before is None or "display_name" in given):
+        problems.append(_problem(f"{at}/display_name", "a person needs a name", "add display_name"))
+
+    def unit_id(ref: str, where: str) -> UUID:
+        unit = tree.find(ref)
+        if unit is None:
+            known = ", ".join(sorted(tree.by_slug)[:8]) or "none yet"
+            problems.append(_problem(f"{at}{where}", f"there is no org unit `{ref}`", f"one of: {known}"))
+            return person_id
+        return unit.id
+
+    changes: dict[str, Any] = {
+        name: getattr(spec, name) for name in ("display_name", "email", "language", "kind", "active") if name in given
+    }
+    if spec.login or "logins" in given:
+        wanted = [*spec.logins, *([spec.login] if spec.login else [])]
+        changes["logins"] = list(dict.fromkeys(login_of(each, issuer) for each in wanted))
+    if "external_ids" in given:
+        changes["external_ids"] = [ExternalId.model_construct(**each.model_dump()) for each in spec.external_ids]
+    if "attributes" in given:
+        changes["attributes"] = [PersonAttribute.model_construct(**each.model_dump()) for each in spec.attributes]
+    if "memberships" in given:
+        changes["memberships"] = [
+            Membership.model_construct(
+                org_unit_id=unit_id(each.org_unit, f"/memberships/{index}/org_unit"),
+                valid_from=each.valid_from,
+                valid_to=each.valid_to,
+            )
+            for index, each in enumerate(spec.memberships)
+        ]
+    if "roles" in given:
+        changes["roles"] = [
+            RoleGrant.model_construct(
+                role=each.role,
+                org_unit_id=None if each.org_unit is None else unit_id(each.org_unit, f"/roles/{index}/org_unit"),
+                valid_from=each.valid_from,
+                valid_to=each.valid_to,
+            )
+            for index, each in enumerate(spec.roles)
+        ]
+    start = before or PersonChanged(id=person_id, slug=slug, display_name=spec.display_name)
+    return start.model_copy(update=changes), problems
+
+
+def login_of(spec: LoginSpec, issuer: str) -> Login:
+    return Login(iss=spec.iss or issuer, sub=spec.sub)
+
+
+def person_problems(person: PersonChanged, *, tree: OrgTree, tenant: str, day: date, at: str) -> list[FieldProblem]:
+    """What is wrong with the person in themselves: `day` is the tenant's today."""
+    problems: list[FieldProblem] = []
+    for index, each in enumerate(person.memberships):
+        unit = tree.by_id.get(each.org_unit_id)
+        where = f"{at}/memberships/{index}"
+        if unit is None:
+            continue
+        if not unit.active and (each.valid_to is None or each.valid_to > day):
+            problems.append(_problem(where, f"org unit `{unit.slug}` is switched off", "end it, or choose another"))
+        for other in person.memberships[:index]:
+            elsewhere = tree.by_id.get(other.org_unit_id)
+            if elsewhere and elsewhere.kind == unit.kind and overlap(each, other):
+                told = f"it overlaps with the membership in `{elsewhere.slug}`, also of kind {unit.kind}"
+                problems.append(
+                    _problem(where, told, "set valid_to of the earlier one to the day the later one begins")
+                )
+                break
+    for index, each in enumerate(person.external_ids):
+        same = [
+            other
+            for other in person.external_ids[:index]
+            if (other.source, other.external_id) == (each.source, each.external_id) and overlap(each, other)
+        ]
+        if same:
+            told = f"`{each.external_id}` of source `{each.source}` is there twice at the same time"
+            problems.append(_problem(f"{at}/external_ids/{index}", told, "keep one of them"))
+    for index, each in enumerate(person.roles):
+        if each.role in WHOLE_TENANT_ROLES and each.org_unit_id is not None:
+            told = f"{each.role} always holds for the whole tenant"
+            problems.append(_problem(f"{at}/roles/{index}/org_unit", told, "leave org_unit out"))
+        if each.role == "team_lead" and each.org_unit_id is None:
+            told = "team_lead needs the org unit that is led"
+            problems.append(_problem(f"{at}/roles/{index}/org_unit", told, "add org_unit"))
+        if each.role == "platform_admin" and tenant != PLATFORM_TENANT:
+            told = f"platform_admin exists in tenant `{PLATFORM_TENANT}` only"
+            problems.append(_problem(f"{at}/roles/{index}/role", told, "use tenant_admin"))
+    return problems
+
+
+class Holdings:
+    """Which external ids and logins are whose, of the people it was told of."""
+
+    def __init__(self, people: Iterable[PersonChanged]) -> None:
+        self._external: dict[tuple[str, str], list[tuple[PersonChanged, ExternalId]]] = {}
+        self._logins: dict[Login, PersonChanged] = {}
+        for person in people:
+            self.put(person)
+
+    def put(self, person: PersonChanged) -> None:
+        for each in person.external_ids:
+            self._external.setdefault((each.source, each.external_id), []).append((person, each))
+        for login in person.logins:
+            self._logins[login] = person
+
+    def forget(self, person: PersonChanged) -> None:
+        for each in person.external_ids:
+            holders = self._external.get((each.source, each.external_id), [])
+            self._external[each.source, each.external_id] = [held for held in holders if held[0].id != person.id]
+        for login in person.logins:
+            holder = self._logins.get(login)
+            if holder and holder.id == person.id:
+                del self._logins[login]
+
+    def by_login(self, login: Login) -> PersonChanged | None:
+        return self._logins.get(login)
+
+    def by_external_id(self, source: str, external_id: str, day: date) -> PersonChanged | None:
+        """Who holds it on that day, or else who held it last."""
+        holders = self._external.get((source, external_id), [])
+        on_day = [person for person, held in holders if held.holds_on(day)]
+        if on_day:
+            return on_day[0]
+        return max(holders, key=lambda each: each[1].valid_to or date.max)[0] if holders else None
+
+    def problems(self, person: PersonChanged, at: str) -> list[FieldProblem]:
+        """Where somebody else holds what this person claims."""
+        problems: list[FieldProblem] = []
+        for index, each in enumerate(person.external_ids):
+            for other, held in self._external.get((each.source, each.external_id), []):
+                if other.id != person.id and overlap(each, held):
+                    told = f"`{each.external_id}` of source `{each.source}` is held by `{other.slug}` at the same time"
+                    cure = f"end it at `{other.slug}` first (valid_to), and let this one begin on that day"
+                    problems.append(_problem(f"{at}/external_ids/{index}", told, cure))
+                    break
+        for index, login in enumerate(person.logins):
+            other = self._logins.get(login)
+            if other and other.id != person.id:
+                told = f"the login `{login.sub}` belongs to `{other.slug}`"
+                problems.append(_problem(f"{at}/logins/{index}", told, f"take it from `{other.slug}` first"))
+        return problems
+
+
+def apply_people(
+    people: dict[UUID, PersonChanged],
+    specs: Sequence[tuple[str, PersonSpec]],
+    *,
+    tree: OrgTree,
+    tenant: str,
+    day: date,
+    issuer: str,
+    new_id: Callable[[], UUID],
+    rechecked: Collection[UUID] = (),
+) -> tuple[list[PersonChanged], list[FieldProblem]]:
+    """The people that change when `specs` (pointer, person) are applied to `people`. `rechecked` are people the specs
+    may not name who are to be looked at again all the same, because their org units changed."""
+    by_slug = {person.slug: person for person in people.values()}
+    problems: list[FieldProblem] = []
+    wanted: dict[UUID, tuple[str, PersonChanged]] = {}
+    seen: set[str] = set()
+    for pointer, spec in specs:
+        if spec.slug in seen:
+            problems.append(_problem(f"{pointer}/slug", f"person `{spec.slug}` is there twice", "keep one of them"))
+            continue
+        seen.add(spec.slug)
+        before = by_slug.get(spec.slug)
+        person_id = before.id if before else new_id()
+        person, wrong = merged(spec, before, slug=spec.slug, person_id=person_id, tree=tree, issuer=issuer, at=pointer)
+        problems.extend(wrong)
+        wanted[person.id] = (pointer, person)
+    for person_id in set(rechecked) - wanted.keys():
+        wanted[person_id] = (f"/org_units (of person `{people[person_id].slug}`)", people[person_id])
+
+    everyone = {**people, **{person_id: person for person_id, (_, person) in wanted.items()}}
+    holdings = Holdings(everyone.values())
+    for pointer, person in wanted.values():
+        problems.extend(person_problems(person, tree=tree, tenant=tenant, day=day, at=pointer))
+        problems.extend(holdings.problems(person, pointer))
+    changed = [person for _, person in wanted.values() if people.get(person.id) != person]
+    return changed, problems
+
+
+def _problem(pointer: str, problem: str, cure: str) -> FieldProblem:
+    return FieldProblem(pointer=pointer, problem=problem, cure=cure)

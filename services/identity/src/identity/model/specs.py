@@ -1,0 +1,235 @@
+"""How people, org units and tenants are written, in requests and in the identity section of a blueprint alike.
+
+A field that is left out keeps what it was; a list replaces the list that was. Org units are named by slug or id. Dates
+hold from `valid_from` up to but not including `valid_to`; left out, they are open.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from contracts.directory import OrgUnitChanged, PersonChanged, Role, TenantChanged
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from identity.model.fields import Day, Email, Instant, Language, Line, Slug, TenantSlug, Value, Zone, wrong
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Dated(_Spec):
+    valid_from: Day | None = None
+    valid_to: Day | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "_Dated":
+        if self.valid_from and self.valid_to and self.valid_to <= self.valid_from:
+            raise wrong("it ends before it begins", "valid_to is the first day on which it no longer holds")
+        return self
+
+
+class LoginSpec(_Spec):
+    """Without `iss`: the issuer this installation trusts."""
+
+    iss: Line | None = None
+    sub: Line
+
+
+def _login(value: Any) -> Any:
+    return {"sub": value} if isinstance(value, str) else value
+
+
+class ExternalIdSpec(_Dated):
+    source: Slug
+    external_id: Value
+
+
+class MembershipSpec(_Dated):
+    org_unit: str
+
+
+class AttributeSpec(_Dated):
+    name: Slug
+    value: Value
+
+
+class RoleSpec(_Dated):
+    """Without `org_unit`: over the whole tenant."""
+
+    role: Role
+    org_unit: str | None = None
+
+
+class PersonPatch(_Spec):
+    """What may change of a person. `login: name` is short for `logins: [{sub: name}]`."""
+
+    display_name: Line = ""
+    email: Email | None = None
+    language: Language | None = None
+    kind: Literal["person", "machine"] = "person"
+    active: bool = True
+    login: Annotated[LoginSpec | None, BeforeValidator(_login)] = Field(default=None, exclude=True)
+    logins: list[Annotated[LoginSpec, BeforeValidator(_login)]] = []
+    external_ids: list[ExternalIdSpec] = []
+    memberships: list[MembershipSpec] = []
+    attributes: list[AttributeSpec] = []
+    roles: list[RoleSpec] = []
+
+
+class PersonSpec(PersonPatch):
+    slug: Slug
+
+
+class PersonView(BaseModel):
+    """A person with everything that is known of them, past and planned, written as a PATCH takes it."""
+
+    id: UUID
+    slug: str
+    kind: str
+    display_name: str
+    email: str | None
+    language: str | None
+    active: bool
+    logins: list[LoginSpec]
+    external_ids: list[ExternalIdSpec]
+    memberships: list[MembershipSpec]
+    attributes: list[AttributeSpec]
+    roles: list[RoleSpec]
+
+
+class OrgUnitPatch(_Spec):
+    """`parent` is a slug or an id; null makes it a root. Without `time_zone`: the tenant's."""
+
+    name: Line = ""
+    kind: Slug = "team"
+    parent: str | None = None
+    time_zone: Zone | None = None
+    active: bool = True
+
+
+class OrgUnitSpec(OrgUnitPatch):
+    slug: Slug
+
+
+class TenantTime(_Spec):
+    """`day_start_minutes` after midnight a workday begins."""
+
+    time_zone: Zone = "UTC"
+    day_start_minutes: int = Field(default=0, ge=0, lt=24 * 60)
+    default_language: Language = "en"
+
+
+class Section(TenantTime):
+    """The section `identity` of a blueprint. Whoever and whatever it does not name stays as it is."""
+
+    org_units: list[OrgUnitSpec] = []
+    people: list[PersonSpec] = []
+
+
+class TenantPatch(TenantTime):
+    name: Line = ""
+    active: bool = True
+
+
+class AdminSpec(_Spec):
+    """The first person of a new tenant, who gets the role tenant_admin."""
+
+    slug: Slug
+    display_name: Line
+    email: Email | None = None
+    login: Annotated[LoginSpec, BeforeValidator(_login)]
+
+
+class TenantSpec(TenantTime):
+    """A simulated tenant lives by its own clock, which is moved through the API."""
+
+    slug: TenantSlug
+    name: Line
+    simulated: bool = False
+    clock: Instant | None = None
+    admin: AdminSpec | None = None
+
+    @model_validator(mode="after")
+    def _clock_is_simulated(self) -> "TenantSpec":
+        if self.clock and not self.simulated:
+            raise wrong("only a simulated tenant has a clock", "set simulated: true or leave clock out")
+        return self
+
+
+def person_view(person: PersonChanged, unit_slugs: dict[UUID, str]) -> PersonView:
+    return PersonView(id=person.id, **person_spec(person, unit_slugs).model_dump())
+
+
+def person_spec(person: PersonChanged, unit_slugs: dict[UUID, str]) -> PersonSpec:
+    """The person as a blueprint would write them. It was checked when it came in, so it is not checked again."""
+    plain: dict[str, Any] = {
+        name: getattr(person, name) for name in ("slug", "kind", "display_name", "email", "language", "active")
+    }
+    return PersonSpec.model_construct(
+        **plain,
+        logins=[LoginSpec.model_construct(iss=each.iss, sub=each.sub) for each in person.logins],
+        external_ids=[
+            ExternalIdSpec.model_construct(source=each.source, external_id=each.external_id, **_dates(each))
+            for each in person.external_ids
+        ],
+        memberships=[
+            MembershipSpec.model_construct(org_unit=unit_slugs[each.org_unit_id], **_dates(each))
+            for each in person.memberships
+        ],
+        attributes=[
+            AttributeSpec.model_construct(name=each.name, value=each.value, **_dates(each))
+            for each in person.attributes
+        ],
+        roles=[
+            RoleSpec.model_construct(
+                role=each.role, org_unit=unit_slugs[each.org_unit_id] if each.org_unit_id else None, **_dates(each)
+            )
+            for each in person.roles
+        ],
+    )
+
+
+def _dates(dated: Any) -> dict[str, Any]:
+    return {"valid_from": dated.valid_from, "valid_to": dated.valid_to}
+
+
+def section_of(tenant: TenantChanged, units: list[OrgUnitChanged], people: list[PersonChanged]) -> dict[str, Any]:
+    """The identity section that would make this tenant again, as plain JSON without what is left to defaults. `units`
+    come parents first."""
+    slugs = {unit.id: unit.slug for unit in units}
+    specs = [
+        OrgUnitSpec.model_construct(
+            slug=unit.slug,
+            name=unit.name,
+            kind=unit.kind,
+            parent=slugs[unit.parent_id] if unit.parent_id else None,
+            time_zone=unit.time_zone,
+            active=unit.active,
+        )
+        for unit in units
+    ]
+    return {
+        "time_zone": tenant.time_zone,
+        "day_start_minutes": tenant.day_start_minutes,
+        "default_language": tenant.default_language,
+        "org_units": [_plain(each) | {"kind": each.kind} for each in specs],
+        "people": [_plain(person_spec(each, slugs)) for each in people],
+    }
+
+
+def _plain(spec: OrgUnitSpec | PersonSpec) -> dict[str, Any]:
+    return {"slug": spec.slug, **spec.model_dump(mode="json", exclude_defaults=True)}
+
+
+class ClockMove(_Spec):
+    """The instant the simulated tenant's clock moves on to."""
+
+    now: Instant
+
+
+def clock_problem(before: datetime | None, now: datetime) -> str | None:
+    """Why a clock cannot move there."""
+    if before is not None and now < before:
+        return f"The clock shows {before.isoformat()} and never goes back."
+    return None

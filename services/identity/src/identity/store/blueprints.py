@@ -1,0 +1,75 @@
+"""Blueprint versions, which never change, and what each service answered."""
+
+from typing import Any
+
+from sqlalchemy import func as sql
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from storage import Session
+
+from identity.store.tables import blueprint, section
+
+
+async def newest(session: Session) -> dict[str, Any] | None:
+    return await session.row(
+        select(blueprint).where(blueprint.c.tenant == session.tenant).order_by(blueprint.c.version.desc()).limit(1)
+    )
+
+
+async def find_version(session: Session, version: int) -> dict[str, Any] | None:
+    return await session.row(
+        select(blueprint).where(blueprint.c.tenant == session.tenant, blueprint.c.version == version)
+    )
+
+
+async def add_version(
+    session: Session, *, version: int, name: str, digest: str, sections: dict[str, Any], by: str
+) -> None:
+    await session.execute(
+        insert(blueprint).values(
+            tenant=session.tenant,
+            version=version,
+            name=name,
+            digest=digest,
+            sections=sections,
+            published_at=session.now,
+            published_by=by,
+        )
+    )
+
+
+async def sections(session: Session) -> dict[str, dict[str, Any]]:
+    """What each service answered last, by service."""
+    rows = await session.rows(select(section).where(section.c.tenant == session.tenant))
+    return {row["service"]: row for row in rows}
+
+
+async def section_applied(session: Session, service: str, version: int | None, content: dict[str, Any] | None) -> None:
+    """`version` None: edited since. An answer to an older blueprint than the one that is in force is passed over."""
+    statement = insert(section).values(
+        tenant=session.tenant, service=service, applied_version=version, problems=[], content=content
+    )
+    changes: dict[str, Any] = {"content": content}
+    if version is not None:
+        changes |= {"applied_version": version, "rejected_version": None, "problems": []}
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant", "service"],
+            set_=changes,
+            where=None if version is None else sql.coalesce(section.c.applied_version, 0) <= version,
+        )
+    )
+
+
+async def section_rejected(session: Session, service: str, version: int, problems: list[dict[str, Any]]) -> None:
+    statement = insert(section).values(
+        tenant=session.tenant, service=service, rejected_version=version, problems=problems
+    )
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant", "service"],
+            set_={"rejected_version": version, "problems": problems},
+            where=(sql.coalesce(section.c.rejected_version, 0) <= version)
+            & (sql.coalesce(section.c.applied_version, 0) < version),
+        )
+    )

@@ -1,0 +1,238 @@
+"""Tenants, org units and people."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from contracts.directory import PLATFORM_TENANT, OrgUnitChanged, PersonChanged, TenantChanged
+from storage import Session
+
+from identity.model.fields import is_uuid
+
+# Logins and the like are unfolded from the state itself, so that they cannot say anything else.
+_UNFOLD = {
+    "login": """
+        INSERT INTO login (tenant, person_id, iss, sub)
+        SELECT p.tenant, p.id, e->>'iss', e->>'sub' FROM person p, jsonb_array_elements(p.state->'logins') e
+        WHERE p.tenant = :tenant AND p.id = ANY(cast(:ids AS uuid[]))""",
+    "external_id": """
+        INSERT INTO external_id (tenant, person_id, source, external_id, valid_from, valid_to)
+        SELECT p.tenant, p.id, e->>'source', e->>'external_id',
+               coalesce((e->>'valid_from')::date, '0001-01-01'), coalesce((e->>'valid_to')::date, '9999-12-31')
+        FROM person p, jsonb_array_elements(p.state->'external_ids') e
+        WHERE p.tenant = :tenant AND p.id = ANY(cast(:ids AS uuid[]))""",
+    "membership": """
+        INSERT INTO membership (tenant, person_id, org_unit_id, valid_from, valid_to)
+        SELECT p.tenant, p.id, (e->>'org_unit_id')::uuid,
+               coalesce((e->>'valid_from')::date, '0001-01-01'), coalesce((e->>'valid_to')::date, '9999-12-31')
+        FROM person p, jsonb_array_elements(p.state->'memberships') e
+        WHERE p.tenant = :tenant AND p.id = ANY(cast(:ids AS uuid[]))""",
+}
+_TENANT = "SELECT state FROM tenant WHERE tenant = :tenant"
+_TENANT_LOCKED = "SELECT state FROM tenant WHERE tenant = :tenant FOR UPDATE"
+
+
+async def load_tenant(session: Session, *, lock: bool = False) -> TenantChanged | None:
+    """The session's tenant. With `lock` nobody else changes anything of the tenant's directory until the commit, so
+    that no edit is lost and what must be unique across people stays so."""
+    state = await session.scalar(_TENANT_LOCKED if lock else _TENANT, {"tenant": session.tenant})
+    return None if state is None else TenantChanged.model_validate(state)
+
+
+async def insert_tenant(session: Session, tenant: TenantChanged) -> bool:
+    """False when there is one of that slug already."""
+    done = await session.execute(
+        "INSERT INTO tenant (tenant, state, created_at) VALUES (:tenant, cast(:state AS jsonb), :now) "
+        "ON CONFLICT DO NOTHING",
+        {"tenant": tenant.slug, "state": tenant.model_dump_json(), "now": session.now},
+    )
+    return done.rowcount == 1
+
+
+async def update_tenant(session: Session, tenant: TenantChanged) -> None:
+    await session.execute(
+        "UPDATE tenant SET state = cast(:state AS jsonb) WHERE tenant = :tenant",
+        {"tenant": tenant.slug, "state": tenant.model_dump_json()},
+    )
+
+
+async def add_customer(session: Session, slug: str) -> bool:
+    """Run as the platform tenant. False when it is there already."""
+    done = await session.execute(
+        "INSERT INTO customer (tenant, slug, created_at) VALUES (:tenant, :slug, :now) ON CONFLICT DO NOTHING",
+        {"tenant": PLATFORM_TENANT, "slug": slug, "now": session.now},
+    )
+    return done.rowcount == 1
+
+
+async def customer_slugs(session: Session, after: str, limit: int) -> list[str]:
+    """Run as the platform tenant."""
+    rows = await session.rows(
+        "SELECT slug FROM customer WHERE tenant = :tenant AND slug > :after ORDER BY slug LIMIT :limit",
+        {"tenant": PLATFORM_TENANT, "after": after, "limit": limit},
+    )
+    return [row["slug"] for row in rows]
+
+
+async def load_tenants(session: Session, slugs: Sequence[str]) -> list[TenantChanged]:
+    """By slug; the session is narrowed to them."""
+    rows = await session.rows(
+        "SELECT state FROM tenant WHERE tenant = ANY(cast(:slugs AS text[])) ORDER BY tenant", {"slugs": list(slugs)}
+    )
+    return [TenantChanged.model_validate(row["state"]) for row in rows]
+
+
+async def load_units(session: Session) -> list[OrgUnitChanged]:
+    rows = await session.rows("SELECT state FROM org_unit WHERE tenant = :tenant", {"tenant": session.tenant})
+    return [OrgUnitChanged.model_validate(row["state"]) for row in rows]
+
+
+async def save_units(session: Session, units: Sequence[OrgUnitChanged]) -> None:
+    if not units:
+        return
+    await session.execute(
+        "INSERT INTO org_unit (tenant, id, slug, path, state) SELECT :tenant, (s->>'id')::uuid, s->>'slug', "
+        "ARRAY(SELECT jsonb_array_elements_text(s->'path'))::uuid[], s "
+        "FROM (SELECT unnest(cast(:states AS text[]))::jsonb AS s) AS given "
+        "ON CONFLICT (tenant, id) DO UPDATE SET slug = excluded.slug, path = excluded.path, state = excluded.state",
+        {"tenant": session.tenant, "states": [unit.model_dump_json() for unit in units]},
+    )
+
+
+async def members_from(session: Session, unit_ids: Collection[UUID], day: date) -> int:
+    """How many memberships in these units hold on that day or later."""
+    return int(
+        await session.scalar(
+            "SELECT count(*) FROM membership WHERE tenant = :tenant AND org_unit_id = ANY(cast(:units AS uuid[])) "
+            "AND valid_to > :day",
+            {"tenant": session.tenant, "units": list(unit_ids), "day": day},
+        )
+    )
+
+
+async def load_people(session: Session) -> dict[UUID, PersonChanged]:
+    """Everybody of the session's tenant."""
+    return _by_id(await session.rows("SELECT state FROM person WHERE tenant = :tenant", {"tenant": session.tenant}))
+
+
+async def find_person(session: Session, ref: str) -> PersonChanged | None:
+    """By id or slug."""
+    if "\x00" in ref:
+        return None
+    by_id, by_slug = "id = cast(:ref AS uuid)", "slug = :ref"
+    rows = await session.rows(
+        f"SELECT state FROM person WHERE tenant = :tenant AND {by_id if is_uuid(ref) else by_slug}",  # noqa: S608
+        {"tenant": session.tenant, "ref": ref},
+    )
+    return next(iter(_by_id(rows).values()), None)
+
+
+async def people_related(
+    session: Session, *, logins: Iterable[tuple[str, str]], external_ids: Iterable[tuple[str, str]], slug: str
+) -> dict[UUID, PersonChanged]:
+    """The people who have one of these logins or external ids, at whatever time, or this slug."""
+    logins, external_ids = list(logins), list(external_ids)
+    rows = await session.rows(
+        "SELECT state FROM person WHERE tenant = :tenant AND (slug = :slug OR id IN ("
+        "SELECT person_id FROM login WHERE tenant = :tenant AND (iss, sub) IN "
+        "(SELECT * FROM unnest(cast(:iss AS text[]), cast(:sub AS text[]))) "
+        "UNION SELECT person_id FROM external_id WHERE tenant = :tenant AND (source, external_id) IN "
+        "(SELECT * FROM unnest(cast(:source AS text[]), cast(:external AS text[])))))",
+        {
+            "tenant": session.tenant,
+            "slug": slug,
+            "iss": [iss for iss, _ in logins],
+            "sub": [sub for _, sub in logins],
+            "source": [source for source, _ in external_ids],
+            "external": [external for _, external in external_ids],
+        },
+    )
+    return _by_id(rows)
+
+
+async def people_in(session: Session, unit_ids: Collection[UUID]) -> dict[UUID, PersonChanged]:
+    """The people who are, were or will be members of these units."""
+    rows = await session.rows(
+        "SELECT state FROM person WHERE tenant = :tenant AND id IN (SELECT person_id FROM membership "
+        "WHERE tenant = :tenant AND org_unit_id = ANY(cast(:units AS uuid[])))",
+        {"tenant": session.tenant, "units": list(unit_ids)},
+    )
+    return _by_id(rows)
+
+
+async def save_people(session: Session, people: Sequence[PersonChanged]) -> None:
+    """Inserts or replaces them, in a handful of statements however many they are."""
+    if not people:
+        return
+    given: dict[str, Any] = {"tenant": session.tenant}
+    await session.execute(
+        "INSERT INTO person (tenant, id, slug, active, state) "
+        "SELECT :tenant, (s->>'id')::uuid, s->>'slug', (s->>'active')::boolean, s "
+        "FROM (SELECT unnest(cast(:states AS text[]))::jsonb AS s) AS given "
+        "ON CONFLICT (tenant, id) DO UPDATE SET slug = excluded.slug, active = excluded.active, state = excluded.state",
+        given | {"states": [person.model_dump_json() for person in people]},
+    )
+    given["ids"] = [person.id for person in people]
+    for table in _UNFOLD:
+        await session.execute(
+            f"DELETE FROM {table} WHERE tenant = :tenant AND person_id = ANY(cast(:ids AS uuid[]))",  # noqa: S608
+            given,
+        )
+    for insert in _UNFOLD.values():
+        await session.execute(insert, given)
+
+
+async def list_people(
+    session: Session,
+    *,
+    visible: Collection[UUID] | None,
+    day: date,
+    after: str,
+    limit: int,
+    unit_id: UUID | None = None,
+    role: str | None = None,
+    active: bool | None = None,
+    text: str | None = None,
+) -> list[PersonChanged]:
+    """By slug, from the one after `after`. `visible` None: everybody. `unit_id` takes in the units below it; it and
+    `role` are looked at on `day`; `text` is part of a name, slug, email or external id."""
+    conditions = ["p.tenant = :tenant", "p.slug > :after"]
+    given: dict[str, Any] = {"tenant": session.tenant, "after": after, "limit": limit, "day": day}
+    if visible is not None:
+        conditions.append("p.id = ANY(cast(:visible AS uuid[]))")
+        given["visible"] = list(visible)
+    if unit_id is not None:
+        conditions.append(
+            "p.id IN (SELECT m.person_id FROM membership m JOIN org_unit u ON u.tenant = m.tenant "
+            "AND u.id = m.org_unit_id WHERE m.tenant = :tenant AND :unit = ANY(u.path) "
+            "AND m.valid_from <= :day AND :day < m.valid_to)"
+        )
+        given["unit"] = unit_id
+    if role is not None:
+        conditions.append(
+            "EXISTS (SELECT 1 FROM jsonb_array_elements(p.state->'roles') e WHERE e->>'role' = :role "
+            "AND coalesce((e->>'valid_from')::date, '0001-01-01') <= :day "
+            "AND :day < coalesce((e->>'valid_to')::date, '9999-12-31'))"
+        )
+        given["role"] = role
+    if active is not None:
+        conditions.append("p.active = :active")
+        given["active"] = active
+    if text:
+        conditions.append(
+            "(strpos(lower(concat_ws(' ', p.slug, p.state->>'display_name', p.state->>'email')), lower(:text)) > 0 "
+            "OR EXISTS (SELECT 1 FROM external_id x WHERE x.tenant = p.tenant AND x.person_id = p.id "
+            "AND x.external_id = :text))"
+        )
+        given["text"] = text
+    rows = await session.rows(
+        f"SELECT p.state FROM person p WHERE {' AND '.join(conditions)} ORDER BY p.slug LIMIT :limit",  # noqa: S608
+        given,
+    )
+    return [PersonChanged.model_validate(row["state"]) for row in rows]
+
+
+def _by_id(rows: list[dict[str, Any]]) -> dict[UUID, PersonChanged]:
+    people = (PersonChanged.model_validate(row["state"]) for row in rows)
+    return {person.id: person for person in people}

@@ -1,0 +1,116 @@
+"""What is kept. `state` is the body of the thing's own event; the columns beside it are what is looked up or unique."""
+
+from sqlalchemy import JSON, Boolean, Column, Date, DateTime, Index, Integer, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from storage import metadata
+
+tables = metadata()
+
+tenant = Table(
+    "tenant",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("state", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+# Belongs to the platform tenant: it alone knows which tenants there are.
+customer = Table(
+    "customer",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("slug", Text, primary_key=True),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+org_unit = Table(
+    "org_unit",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("slug", Text, nullable=False),
+    Column("path", ARRAY(Uuid), nullable=False),
+    Column("state", JSONB, nullable=False),
+    Index("uq_org_unit_slug", "tenant", "slug", unique=True),
+)
+
+person = Table(
+    "person",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("slug", Text, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("state", JSONB, nullable=False),
+    Index("uq_person_slug", "tenant", "slug", unique=True),
+)
+
+login = Table(
+    "login",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("iss", Text, primary_key=True),
+    Column("sub", Text, primary_key=True),
+    Column("person_id", Uuid, nullable=False),
+    Index("ix_login_person", "tenant", "person_id"),
+)
+
+external_id = Table(
+    "external_id",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("external_id", Text, primary_key=True),
+    Column("valid_from", Date, primary_key=True),
+    Column("valid_to", Date, nullable=False),
+    Column("person_id", Uuid, nullable=False),
+    Index("ix_external_id_person", "tenant", "person_id"),
+)
+
+membership = Table(
+    "membership",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("person_id", Uuid, primary_key=True),
+    Column("org_unit_id", Uuid, primary_key=True),
+    Column("valid_from", Date, primary_key=True),
+    Column("valid_to", Date, nullable=False),
+    Index("ix_membership_org_unit", "tenant", "org_unit_id"),
+)
+
+blueprint = Table(
+    "blueprint",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("sections", JSON, nullable=False),  # keeps the order of keys, for people who read the export
+    Column("published_at", DateTime(timezone=True), nullable=False),
+    Column("published_by", Text, nullable=False),
+)
+
+section = Table(
+    "section",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("service", Text, primary_key=True),
+    Column("applied_version", Integer, nullable=True),
+    Column("rejected_version", Integer, nullable=True),
+    Column("problems", JSONB, nullable=False),
+    Column("content", JSON(none_as_null=True), nullable=True),
+)
+
+audit = Table(
+    "audit",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("by", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("before", Text, nullable=True),
+    Column("after", Text, nullable=True),
+    Index("ix_audit_subject", "tenant", "subject"),
+)

@@ -1,0 +1,65 @@
+"""Raw payloads, kept as they came: one document a chunk of records, gzip NDJSON, one line a record."""
+
+import gzip
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from storage import Document
+
+from ingest.model.payload import Payload, Record
+from ingest.model.refusal import Refusal
+
+RAW = "raw"
+SPOOL = "spool"
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    """`row`: the cells of a CSV row by column; `refusal`: field, reason, cure of what could not be read at all."""
+
+    number: int
+    line: int
+    raw: str
+    row: dict[str, str] | None = None
+    refusal: tuple[str, str, str] | None = None
+
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+def document_id(receipt_id: UUID, number: int) -> str:
+    """Of the document whose first record has this number: sorts by receipt and number."""
+    return f"{receipt_id}-{number:09d}"
+
+
+def document_of(receipt_id: UUID, records: Sequence[Record]) -> Document:
+    lines = b"\n".join(_encode(_line(record)) for record in records)
+    body: dict[str, Any] = {"receipt": str(receipt_id), "records": len(records)}
+    return Document(document_id(receipt_id, records[0].number), body, gzip.compress(lines, 1, mtime=0))
+
+
+def _line(record: Record) -> _Line:
+    refusal = record.refusal and (record.refusal.field, record.refusal.reason, record.refusal.cure)
+    row = record.value if record.value is not None and not record.raw.startswith("{") else None
+    return _Line(record.number, record.line, record.raw, row, refusal)
+
+
+def records_of(document: Document) -> list[Record]:
+    """The records as they were read when they came in."""
+    return [_record(_decode(line)) for line in gzip.decompress(document.blob or b"").split(b"\n")]
+
+
+def raw_of(document: Document, position: int) -> str:
+    """The text of one record."""
+    return _decode(gzip.decompress(document.blob or b"").split(b"\n")[position]).raw
+
+
+def _record(line: _Line) -> Record:
+    refusal = Refusal(*line.refusal) if line.refusal else None
+    if line.row is not None or refusal is not None:
+        return Record(line.number, line.line, line.raw, line.row, refusal)
+    payload = Payload()
+    (record,) = [*payload.feed(line.raw.encode()), *payload.close()]
+    return Record(line.number, line.line, line.raw, record.value, record.refusal)

@@ -1,0 +1,133 @@
+"""Records become verdicts: read, merged, filed."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from contracts import Mode
+from storage import Session
+
+from ingest.actions.merging import Arrival, Merged, merge_parts
+from ingest.actions.states import States, agent_key, take_notices
+from ingest.model.canonical import EPOCH, Held
+from ingest.model.fields import Reading
+from ingest.model.parts import StateNotice
+from ingest.model.payload import Record
+from ingest.model.refusal import Refusal
+from ingest.model.sources import Source
+from ingest.store import receipts
+
+Outcome = Arrival | StateNotice | Refusal
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Records that are judged in one transaction; their raw text is the document `document`, in this order."""
+
+    receipt_id: UUID
+    mode: Mode
+    document: str
+    records: Sequence[Record]
+
+
+def read_chunk(chunk: Chunk, source: Source, reading: Reading) -> list[Outcome]:
+    """What each record is: a part, a notice of an agent's state, or a refusal."""
+    return [_read(record, position, chunk, source, reading) for position, record in enumerate(chunk.records)]
+
+
+def _read(record: Record, position: int, chunk: Chunk, source: Source, reading: Reading) -> Outcome:
+    if record.value is None:
+        return record.refusal or Refusal("", "The record cannot be read.")
+    try:
+        found = source.read(record.value, reading)
+    except Refusal as refusal:
+        return refusal
+    if isinstance(found, StateNotice):
+        return found
+    return Arrival(found, chunk.mode, chunk.document, position)
+
+
+async def take_chunk(
+    session: Session,
+    chunk: Chunk,
+    source: Source,
+    secret: bytes,
+    *,
+    replacing: Sequence[UUID] = (),
+    around: Sequence[str] = (),
+) -> Counter[str]:
+    """Judges the records of a chunk, files the verdicts, and returns how many there are of each.
+
+    `replacing`: parts that these records brought before, under another mapping, of the contacts `around`.
+    """
+    now_ms = round((session.now - EPOCH).total_seconds() * 1000)
+    outcomes = read_chunk(chunk, source, source.reading(now_ms, secret))
+    arrivals = [outcome for outcome in outcomes if isinstance(outcome, Arrival)]
+    notices = [outcome for outcome in outcomes if isinstance(outcome, StateNotice)]
+    merged, told = Merged(), States()
+    if arrivals or replacing:
+        merged = await merge_parts(
+            session, source, adding=arrivals, removing=replacing, around=around, receipt_id=chunk.receipt_id
+        )
+    if notices:
+        told = await take_notices(session, source.slug, notices, mode=chunk.mode, receipt_id=chunk.receipt_id)
+    rows = [
+        _verdict(session.tenant, chunk, record, position, outcome, merged, told, source.slug)
+        for position, (record, outcome) in enumerate(zip(chunk.records, outcomes, strict=True))
+    ]
+    await receipts.add_records(session, rows)
+    return Counter(row["verdict"] for row in rows)
+
+
+def _verdict(
+    tenant: str,
+    chunk: Chunk,
+    record: Record,
+    position: int,
+    outcome: Outcome,
+    merged: Merged,
+    told: States,
+    source: str,
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "tenant": tenant,
+        "receipt_id": chunk.receipt_id,
+        "number": record.number,
+        "line": record.line,
+        "document": chunk.document,
+        "position": position,
+    }
+    if isinstance(outcome, Refusal):
+        why = {"field": outcome.field[:500] or None, "reason": outcome.reason[:1000], "cure": outcome.cure or None}
+        return {**row, "verdict": "rejected", **why}
+    if isinstance(outcome, StateNotice):
+        agent = agent_key(outcome)
+        row |= {"contact": agent, "kind": "agent_event"}
+        if agent in told.held:
+            return {**row, **_held_row(Held(agent, "unknown_agent", told.held[agent]), source)}
+        return {**row, "verdict": "accepted" if agent in told.changed else "unchanged"}
+    part = outcome.part
+    row |= {"contact": part.contact, "kind": part.kind, "part_id": outcome.id}
+    if outcome.standing == "repeated":
+        return {**row, "verdict": "unchanged"}
+    if outcome.standing == "older":
+        return {**row, "verdict": "unchanged", "reason": "A newer version of this record is here already."}
+    if held := merged.held.get(part.contact):
+        return {**row, **_held_row(held, source)}
+    if outcome.standing == "first":
+        return {**row, "verdict": "accepted"}
+    changed = merged.root_of[part.contact] in merged.changed
+    return {**row, "verdict": "corrected" if changed else "unchanged"}
+
+
+def _held_row(held: Held, source: str) -> dict[str, Any]:
+    if held.reason == "unknown_agent":
+        cure = f"Give a person of the directory the external id `{held.waits_for[0]}` for the source `{source}`."
+        return {"verdict": "held", "field": "agent", "reason": "unknown_agent", "cure": cure}
+    if held.reason == "open_interaction":
+        cure = "Nothing to do: it takes effect with the contact record of the finished call."
+        return {"verdict": "held", "reason": "open_interaction", "cure": cure}
+    cure = "Nothing to do if the contact record is still to come; else send it."
+    return {"verdict": "held", "reason": "waiting_for_part", "cure": cure}

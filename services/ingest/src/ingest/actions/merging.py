@@ -1,0 +1,341 @@
+"""Parts come and go; the legs that follow from them get new versions, and what must wait is held."""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import blake2b
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from contracts import Mode, derived_id, new_id
+from contracts.calls import LegRecorded
+from storage import Session
+
+from ingest.model.canonical import EPOCH, Held, Interaction, Leg, merge, root_of
+from ingest.model.canonical import newest as newest_parts
+from ingest.model.parts import Analysis, Contact, Moment, Part
+from ingest.model.sources import Source
+from ingest.store import interactions, receipts, roster
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+_FACTS = {"contact": msgspec.json.Decoder(Contact), "analysis": msgspec.json.Decoder(Analysis)}
+_MOMENT = msgspec.json.Decoder(Moment)
+_LEG = msgspec.json.Decoder(Leg)
+
+Standing = Literal["first", "newer", "older", "repeated"]
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A part that came in. `standing` says how it relates to the parts of its kind that were there before; `fresh`
+    that it is not stored yet."""
+
+    part: Part
+    mode: Mode
+    document: str
+    position: int
+    id: UUID = field(default_factory=new_id)
+    hash: UUID = field(init=False)
+    standing: Standing = "first"
+    fresh: bool = True
+
+    def __post_init__(self) -> None:
+        self.hash = _hash(_encode(self.part))
+
+
+@dataclass(slots=True)
+class _Stored:
+    part: Part
+    root: str
+    mode: str
+    hash: UUID
+    id: UUID
+
+
+@dataclass
+class Merged:
+    """What came of it: by contact, what is held; the interactions whose canonical content changed; how many legs were
+    recorded and how many of these are void; the agents concerned."""
+
+    held: dict[str, Held] = field(default_factory=dict[str, Held])
+    changed: set[str] = field(default_factory=set[str])
+    root_of: dict[str, str] = field(default_factory=dict[str, str])
+    legs: int = 0
+    voided: int = 0
+    agents: set[UUID] = field(default_factory=set[UUID])
+
+
+def interaction_id(tenant: str, source: str, root: str) -> UUID:
+    return derived_id("interaction", tenant, source, root)
+
+
+async def merge_parts(
+    session: Session,
+    source: Source,
+    *,
+    adding: Sequence[Arrival] = (),
+    removing: Iterable[UUID] = (),
+    around: Iterable[str] = (),
+    receipt_id: UUID | None = None,
+    preview: bool = False,
+) -> Merged:
+    """Adds and removes parts, and brings the interactions concerned up to date.
+
+    `around`: contacts or roots whose interactions are derived again though their parts stay as they are; those of the
+    parts in `removing` must be among them. With `preview` nothing is written.
+    """
+    wanted = set(around)
+    for arrival in adding:
+        wanted.add(arrival.part.contact)
+        if arrival.part.initial:
+            wanted.add(arrival.part.initial)
+    await interactions.share(session)
+    locked: set[str] = set()
+    while True:
+        leaving = set(removing)
+        await interactions.lock(session, source.slug, [_bucket(name) for name in wanted - locked])
+        locked |= wanted
+        rows = await interactions.parts_around(session, source.slug, list(wanted))
+        stored = {row["id"]: _stored(row) for row in rows}
+        arrived = _stand(adding, stored, leaving)
+        kept = [each for each in stored.values() if each.id not in leaving]
+        by_contact: dict[str, list[_Stored]] = {}
+        for each in [*kept, *arrived]:
+            by_contact.setdefault(each.part.contact, []).append(each)
+        roots = {
+            contact: root_of(contact, newest_parts(each.part for each in found)[contact])
+            for contact, found in by_contact.items()
+        }
+        missing = (set(roots.values()) | {each.root for each in stored.values()}) - wanted
+        if not missing:
+            break
+        wanted |= missing
+    affected = set(roots.values()) | {each.root for each in stored.values()} | {r for r in around if r in wanted}
+    groups: dict[str, list[_Stored]] = {root: [] for root in affected}
+    for contact, found in by_contact.items():
+        groups[roots[contact]].extend(found)
+    names = {
+        name
+        for each in [*kept, *arrived]
+        for name in (each.part.facts.agents if isinstance(each.part.facts, Contact) else ())
+    }
+    people = await roster.load(session, source.slug, names)
+    result = Merged(root_of=roots)
+    writer = _Versions(session, source, receipt_id, result)
+    heads: dict[str, dict[int, dict[str, Any]]] = {}
+    for head in await interactions.heads(session, source.slug, list(affected)):
+        heads.setdefault(head["root"], {})[head["leg"]] = head
+    for root, found in groups.items():
+        merged = merge(
+            (each.part for each in found), people.agent_of, people.site, open_without_end=source.open_without_end
+        )
+        writer.record(root, merged, _modes(found), heads.get(root, {}))
+        for held in [*merged.held, *(leg for leg in merged.legs if isinstance(leg, Held))]:
+            result.held[held.contact] = held
+    if preview:
+        return result
+    moved = {each.part.contact: roots[each.part.contact] for each in kept if each.root != roots[each.part.contact]}
+    await interactions.remove_parts(session, [each for each in leaving if each in stored])
+    tenant, slug = session.tenant, source.slug
+    begun = [
+        {"tenant": tenant, "id": interaction_id(tenant, slug, root), "source": slug, "root": root}
+        for root, found in groups.items()
+        if found and root not in heads
+    ]
+    await interactions.add(session, begun)
+    await interactions.move_parts(session, source.slug, moved)
+    await interactions.add_parts(
+        session, [_row(tenant, slug, roots, each, receipt_id) for each in adding if each.fresh]
+    )
+    await writer.write()
+    await _hold(session, source.slug, list(affected), roots, result.held)
+    return result
+
+
+def _modes(found: list[_Stored]) -> dict[str, str]:
+    """By contact, the mode in which the contact record that counts came."""
+    modes = {id(each.part): each.mode for each in found}
+    return {
+        contact: modes[id(kinds["contact"])]
+        for contact, kinds in newest_parts(each.part for each in found).items()
+        if "contact" in kinds
+    }
+
+
+def _bucket(name: str) -> int:
+    return zlib.crc32(name.encode()) % interactions.BUCKETS
+
+
+def _hash(content: bytes) -> UUID:
+    return UUID(bytes=blake2b(content, digest_size=16).digest())
+
+
+def _stored(row: dict[str, Any]) -> _Stored:
+    kind = row["kind"]
+    facts = _FACTS.get(kind, _MOMENT).decode(row["facts"])
+    part = Part(kind=kind, contact=row["contact"], facts=facts, initial=row["initial"], stamp=row["stamp"])
+    return _Stored(part, row["root"], row["mode"], row["hash"], row["id"])
+
+
+def _stand(adding: Sequence[Arrival], stored: dict[UUID, _Stored], leaving: set[UUID]) -> list[_Stored]:
+    """Decides on the standing of each arrival, and returns those that are new, in order. A part that would be removed
+    and arrives again stays."""
+    same = {(each.part.contact, each.part.kind, each.hash): each.id for each in stored.values()}
+    stamps: dict[tuple[str, str], int] = {}
+    for each in stored.values():
+        if each.id not in leaving:
+            place = (each.part.contact, each.part.kind)
+            stamps[place] = max(stamps.get(place, 0), each.part.stamp or 0)
+    new: list[_Stored] = []
+    for arrival in adding:
+        part = arrival.part
+        place = (part.contact, part.kind)
+        there = same.get((*place, arrival.hash))
+        arrival.fresh = there is None
+        if there is not None:
+            arrival.standing = "first" if there in leaving else "repeated"
+            arrival.id = there
+            leaving.discard(there)
+            stamps[place] = max(stamps.get(place, 0), part.stamp or 0)
+            continue
+        if place not in stamps:
+            arrival.standing = "first"
+        else:
+            arrival.standing = "newer" if (part.stamp or 0) >= stamps[place] else "older"
+        stamps[place] = max(stamps.get(place, 0), part.stamp or 0)
+        same[(*place, arrival.hash)] = arrival.id
+        new.append(_Stored(part, part.contact, arrival.mode, arrival.hash, arrival.id))
+    return new
+
+
+def _row(tenant: str, source: str, roots: dict[str, str], arrival: Arrival, receipt_id: UUID | None) -> dict[str, Any]:
+    part = arrival.part
+    return {
+        "tenant": tenant,
+        "id": arrival.id,
+        "source": source,
+        "root": roots[part.contact],
+        "contact": part.contact,
+        "kind": part.kind,
+        "hash": arrival.hash,
+        "stamp": part.stamp,
+        "initial": part.initial,
+        "facts": part.facts,
+        "mode": arrival.mode,
+        "receipt_id": receipt_id,
+        "document": arrival.document,
+        "position": arrival.position,
+    }
+
+
+async def _hold(
+    session: Session, source: str, affected: list[str], roots: dict[str, str], held: dict[str, Held]
+) -> None:
+    before = {row["contact"]: row for row in await interactions.held_of(session, source, affected)}
+    gone = [contact for contact in before if contact not in held]
+    await interactions.release(session, source, gone)
+    await receipts.free(session, source, [contact for contact in gone if contact in roots])
+    new = []
+    for contact, each in held.items():
+        row = before.get(contact)
+        same = row and (row["root"], row["reason"], row["waits_for"]) == (roots[contact], each.reason, each.waits_for)
+        if not same:
+            new.append(
+                {
+                    "tenant": session.tenant,
+                    "source": source,
+                    "contact": contact,
+                    "root": roots[contact],
+                    "reason": each.reason,
+                    "waits_for": each.waits_for,
+                    "since": session.now,
+                }
+            )
+    await interactions.hold(session, new)
+
+
+class _Versions:
+    """Collects the new versions of legs, each with its event, and writes them together."""
+
+    def __init__(self, session: Session, source: Source, receipt_id: UUID | None, result: Merged) -> None:
+        self._session = session
+        self._source = source
+        self._receipt_id = receipt_id
+        self._result = result
+        self._heads: list[dict[str, Any]] = []
+        self._versions: list[dict[str, Any]] = []
+        self._events: list[LegRecorded] = []
+
+    def record(self, root: str, merged: Interaction, modes: dict[str, str], heads: dict[int, dict[str, Any]]) -> None:
+        """Compares the legs with the versions that are current, and raises those that differ by one."""
+        for number, leg in enumerate(merged.legs, 1):
+            head = heads.get(number)
+            if isinstance(leg, Held):
+                self._void(root, number, head)
+                continue
+            content = _encode(leg)
+            hash_ = _hash(content)
+            if head is None or head["void"] or head["hash"] != hash_:
+                version = head["version"] + 1 if head else 1
+                self._add(root, number, version, leg, content, hash_, modes[leg.external_id], void=False)
+                if head:
+                    self._result.agents |= {_LEG.decode(head["content"]).agent_id} - {None}  # type: ignore[arg-type]
+        for number, head in heads.items():
+            if number > len(merged.legs):
+                self._void(root, number, head)
+
+    def _void(self, root: str, number: int, head: dict[str, Any] | None) -> None:
+        if head is not None and not head["void"]:
+            content = head["content"].encode()
+            leg = _LEG.decode(content)
+            self._add(root, number, head["version"] + 1, leg, content, head["hash"], head["mode"], void=True)
+            self._result.voided += 1
+
+    def _add(
+        self, root: str, number: int, version: int, leg: Leg, content: bytes, hash_: UUID, mode: str, *, void: bool
+    ) -> None:
+        tenant, source = self._session.tenant, self._source
+        event = leg_event(
+            leg, interaction_id=interaction_id(tenant, source.slug, root), leg=number, version=version, void=void,
+            mode=mode, source=source.slug, vendor=source.vendor,
+        )  # fmt: skip
+        place = {"tenant": tenant, "interaction_id": event.interaction_id, "leg": number, "version": version}
+        shared = {**place, "void": void, "mode": mode, "content": msgspec.Raw(content)}
+        self._heads.append(
+            {
+                **shared,
+                "source": source.slug,
+                "root": root,
+                "external_id": leg.external_id,
+                "hash": hash_,
+                "agent_id": leg.agent_id,
+                "started_at": event.started_at,
+                "workday": leg.workday,
+            }
+        )
+        self._versions.append({**shared, "known_at": self._session.now, "receipt_id": self._receipt_id})
+        self._events.append(event)
+        self._result.legs += 1
+        self._result.changed.add(root)
+        if leg.agent_id:
+            self._result.agents.add(leg.agent_id)
+
+    async def write(self) -> None:
+        await interactions.add_versions(self._session, self._heads, self._versions)
+        for event in self._events:
+            self._session.emit(event)
+
+
+_SAME = tuple(name for name in Leg.__struct_fields__ if name not in ("started", "ended"))
+
+
+def leg_event(leg: Leg, **place: Any) -> LegRecorded:
+    """The event of a leg's version; `place` are interaction_id, leg, version, void, mode, source, vendor."""
+    return LegRecorded(
+        **place,
+        **{name: getattr(leg, name) for name in _SAME},
+        started_at=EPOCH + timedelta(milliseconds=leg.started),
+        ended_at=None if leg.ended is None else EPOCH + timedelta(milliseconds=leg.ended),
+    )

@@ -1,0 +1,79 @@
+"""Sources are configured, by a blueprint or directly."""
+
+from typing import Any
+
+from contracts.blueprints import BlueprintPublished, SectionApplied, SectionProblem, SectionRejected
+from pydantic import ValidationError
+from servicekit.errors import Conflict, FieldProblem, Invalid
+from storage import Session
+
+from ingest.model.refusal import Refusal
+from ingest.model.sources import NamedSource, Section, SourceSpec, source_of
+from ingest.store import sources
+
+SERVICE = "ingest"
+
+
+async def put_source(session: Session, slug: str, spec: SourceSpec) -> bool:
+    """Creates or changes a source. Returns whether anything changed. Raises Invalid, Conflict."""
+    try:
+        source_of(slug, spec)
+    except Refusal as refusal:
+        problem = FieldProblem(pointer=refusal.field, problem=refusal.reason, cure=refusal.cure)
+        raise Invalid("bad-source", f"The source `{slug}` cannot be used: {refusal}", errors=[problem]) from None
+    before = await sources.find(session, slug)
+    if before and before["vendor"] != spec.vendor:
+        raise Conflict("vendor-fixed", f"The source `{slug}` is of vendor {before['vendor']}. Use another slug.")
+    values = spec.model_dump() | {"title": spec.title or slug}
+    if before and all(before[name] == value for name, value in values.items()):
+        return False
+    await sources.keep(session, {"slug": slug, **values})
+    return True
+
+
+async def section(session: Session) -> dict[str, Any]:
+    """The section `ingest` of a blueprint, as it now is."""
+    rows = await sources.every(session)
+    return {"sources": [{name: row[name] for name in NamedSource.model_fields} for row in rows]}
+
+
+async def edit_source(session: Session, slug: str, spec: SourceSpec) -> None:
+    if await put_source(session, slug, spec):
+        session.emit(SectionApplied(service=SERVICE, version=None, content=await section(session)))
+
+
+async def apply_blueprint(session: Session, blueprint: BlueprintPublished) -> None:
+    """All sources of the section or none; sources that it does not name stay as they are."""
+    content = blueprint.sections.get(SERVICE)
+    if content is None:
+        return
+    problems: list[SectionProblem] = []
+    try:
+        wanted = Section.model_validate(content).sources
+    except ValidationError as error:
+        wanted = []
+        for each in error.errors():
+            pointer = "/" + "/".join(str(step) for step in each["loc"])
+            problems.append(SectionProblem(pointer=pointer, problem=each["msg"], cure="See the format of sources."))
+    existing = {row["slug"]: row["vendor"] for row in await sources.every(session)}
+    seen: set[str] = set()
+    for index, named in enumerate(wanted):
+        at = f"/sources/{index}"
+        if named.slug in seen:
+            problems.append(
+                SectionProblem(pointer=f"{at}/slug", problem="This slug occurs twice.", cure="Use another.")
+            )
+        seen.add(named.slug)
+        if existing.get(named.slug, named.vendor) != named.vendor:
+            reason = f"The source is of vendor {existing[named.slug]}."
+            problems.append(SectionProblem(pointer=f"{at}/vendor", problem=reason, cure="Use another slug."))
+        try:
+            source_of(named.slug, named)
+        except Refusal as refusal:
+            problems.append(SectionProblem(pointer=f"{at}{refusal.field}", problem=refusal.reason, cure=refusal.cure))
+    if problems:
+        session.emit(SectionRejected(service=SERVICE, version=blueprint.version, problems=problems))
+        return
+    for named in wanted:
+        await put_source(session, named.slug, SourceSpec.model_validate(named.model_dump(exclude={"slug"})))
+    session.emit(SectionApplied(service=SERVICE, version=blueprint.version, content=await section(session)))

@@ -1,0 +1,149 @@
+"""Agent events make stretches of agents' states: each begins where a notice says so and ends where the next begins."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from contracts import derived_id
+from contracts.calls import AgentStateChanged
+from storage import Session
+
+from ingest.model.canonical import EPOCH, workday
+from ingest.model.parts import StateNotice
+from ingest.model.roster import Roster
+from ingest.store import interactions, receipts, roster, states
+
+
+@dataclass
+class States:
+    """By agent (the name a notice gives last, which never changes): whether a stretch changed, whether it is held."""
+
+    changed: set[str] = field(default_factory=set[str])
+    held: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    recorded: int = 0
+    agents: set[UUID] = field(default_factory=set[UUID])
+
+
+def agent_key(notice: StateNotice) -> str:
+    return notice.agents[-1]
+
+
+async def take_notices(
+    session: Session, source: str, notices: Sequence[StateNotice], *, mode: str, receipt_id: UUID
+) -> States:
+    """Files the notices' points and derives the stretches that they touch."""
+    await _lock(session, source, [agent_key(notice) for notice in notices])
+    points: dict[tuple[str, int], tuple[int, str | None]] = {}
+    names: dict[str, list[str]] = {}
+    since: dict[str, int] = {}
+    for notice in notices:
+        agent = agent_key(notice)
+        names[agent] = notice.agents
+        for at, state in notice.points:
+            since[agent] = min(since.get(agent, at), at)
+            known = points.get((agent, at))
+            if known is None or notice.stamp >= known[0]:
+                points[agent, at] = (notice.stamp, state)
+    place = {"tenant": session.tenant, "source": source}
+    await states.add_names(session, [{**place, "agent": agent, "names": given} for agent, given in names.items()])
+    await states.add_points(
+        session,
+        [
+            {**place, "agent": agent, "at": at, "receipt_id": receipt_id, "state": state, "stamp": stamp, "mode": mode}
+            for (agent, at), (stamp, state) in points.items()
+        ],
+    )
+    return await derive(session, source, since)
+
+
+async def derive(session: Session, source: str, since: Mapping[str, int], *, without: UUID | None = None) -> States:
+    """Derives the stretches of these agents from the given instants on. `without`: as if that receipt had never come,
+    and nothing is written."""
+    await _lock(session, source, list(since))
+    names = await states.names_of(session, source, list(since))
+    people = await roster.load(session, source, [name for given in names.values() for name in given])
+    stretches = _stretches([p for p in await states.points_since(session, source, since) if p["receipt_id"] != without])
+    low = {agent: min([at, *(s["started"] for s in stretches if s["agent"] == agent)]) for agent, at in since.items()}
+    before = {(row["agent"], row["started"]): row for row in await states.states_since(session, source, low)}
+    result = States()
+    rows: list[dict[str, Any]] = []
+    for stretch in stretches:
+        agent = people.agent_of(names.get(stretch["agent"], []), stretch["started"])
+        row = before.get((stretch["agent"], stretch["started"]))
+        if agent is None:
+            result.held[stretch["agent"]] = names.get(stretch["agent"], [])
+            continue
+        before.pop((stretch["agent"], stretch["started"]), None)
+        wanted = {**stretch, "agent_id": agent.id}
+        if row is None or row["void"] or any(row[name] != wanted[name] for name in ("ended", "state", "agent_id")):
+            rows.append({**wanted, "version": row["version"] + 1 if row else 1, "void": False})
+    rows += [{**row, "version": row["version"] + 1, "void": True} for row in before.values() if not row["void"]]
+    result.recorded = len(rows)
+    result.changed = {row["agent"] for row in rows}
+    result.agents = {row["agent_id"] for row in rows}
+    if without is None:
+        await _write(session, source, people, rows)
+        await _hold(session, source, list(since), result.held)
+    return result
+
+
+async def _lock(session: Session, source: str, agents: Sequence[str]) -> None:
+    await interactions.share(session)
+    await interactions.lock(session, source, [zlib.crc32(agent.encode()) % interactions.BUCKETS for agent in agents])
+
+
+def _stretches(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each agent in order of time; the newest notice of an instant comes first among `points`."""
+    effective: dict[str, dict[int, dict[str, Any]]] = {}
+    for point in points:
+        effective.setdefault(point["agent"], {}).setdefault(point["at"], point)
+    found = []
+    for agent, by_instant in effective.items():
+        instants = sorted(by_instant)
+        for at, then in zip(instants, [*instants[1:], None], strict=True):
+            point = by_instant[at]
+            if point["state"] is not None:
+                found.append(
+                    {"agent": agent, "started": at, "ended": then, "state": point["state"], "mode": point["mode"]}
+                )
+    return found
+
+
+async def _write(session: Session, source: str, people: Roster, rows: Sequence[dict[str, Any]]) -> None:
+    written = []
+    for row in rows:
+        state_id = derived_id("agent state", session.tenant, source, row["agent"], row["started"])
+        written.append({**row, "tenant": session.tenant, "source": source, "state_id": state_id})
+        # A stretch that vanished is voided in the person's name of then, whose site may not be known any more.
+        agent = people.agent_of([row["agent"]], row["started"])
+        zone = agent.zone if agent else people.site.zone
+        session.emit(
+            AgentStateChanged(
+                agent_id=row["agent_id"],
+                state_id=state_id,
+                version=row["version"],
+                void=row["void"],
+                mode=row["mode"],
+                source=source,
+                state=row["state"],
+                started_at=EPOCH + timedelta(milliseconds=row["started"]),
+                ended_at=None if row["ended"] is None else EPOCH + timedelta(milliseconds=row["ended"]),
+                workday=workday(row["started"], zone, people.site.day_start_minutes),
+                duration_ms=None if row["ended"] is None else row["ended"] - row["started"],
+            )
+        )
+    await states.add_states(session, written)
+
+
+async def _hold(session: Session, source: str, agents: Sequence[str], held: dict[str, list[str]]) -> None:
+    before = {row["contact"] for row in await interactions.held_of(session, source, agents)}
+    gone = [agent for agent in before if agent not in held]
+    await interactions.release(session, source, gone)
+    await receipts.free_agents(session, source, gone)
+    place = {"tenant": session.tenant, "source": source, "reason": "unknown_agent", "since": session.now}
+    await interactions.hold(
+        session, [{**place, "contact": agent, "root": agent, "waits_for": names} for agent, names in held.items()]
+    )

@@ -1,0 +1,164 @@
+"""Receipts: verdicts, replay, undo."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from contracts import Mode
+from fastapi import Request
+from pydantic import BaseModel
+from servicekit import CallerDep, Page, PageDep, WorkSession, authenticate, bearer_token, kit_of, page_of
+from servicekit import router as door_router
+from servicekit.errors import Conflict, NotFound
+from storage import Session
+
+from ingest.actions.naming import load_source
+from ingest.actions.undo import undo
+from ingest.api.access import may_read, may_send
+from ingest.reception import Reception
+from ingest.store import receipts
+
+router = door_router(tags=["receipts"])
+PROBLEMS = 100
+
+Verdict = Literal["accepted", "unchanged", "corrected", "held", "rejected"]
+
+
+class RecordView(BaseModel):
+    """`number` counts the records of a body, `line` its lines. For `held` the reason is `unknown_agent`,
+    `open_interaction` or `waiting_for_part`."""
+
+    number: int
+    line: int
+    verdict: Verdict
+    field: str | None = None
+    reason: str | None = None
+    cure: str | None = None
+    contact: str | None = None
+    kind: str | None = None
+
+
+class ReceiptView(BaseModel):
+    """`problems` are the first records that were rejected or are held; `…/records?verdict=` lists all of them."""
+
+    id: UUID
+    source: str
+    mode: Mode
+    status: Literal["receiving", "queued", "reading", "done", "interrupted", "undone"]
+    received_at: datetime
+    finished_at: datetime | None = None
+    bytes: int
+    received: int
+    accepted: int
+    unchanged: int
+    corrected: int
+    held: int
+    rejected: int
+    notes: list[str] = []
+    problems: list[RecordView] = []
+
+
+class UndoView(BaseModel):
+    """`records`: those that nothing else backs. `agents`: whose figures change."""
+
+    receipt: UUID
+    preview: bool
+    records: int
+    interactions: int
+    legs_changed: int
+    legs_voided: int
+    states_changed: int
+    agents: list[UUID]
+
+
+async def row_of(session: Session, receipt_id: UUID, *, lock: bool = False) -> dict[str, Any]:
+    row = await receipts.find(session, receipt_id, lock=lock)
+    if row is None:
+        raise NotFound("unknown-receipt", f"There is no receipt `{receipt_id}`.")
+    return row
+
+
+async def view_of(session: Session, receipt_id: UUID) -> ReceiptView:
+    row = await row_of(session, receipt_id)
+    problems = await receipts.problems(session, receipt_id, PROBLEMS) if row["rejected"] or row["held"] else []
+    return ReceiptView(**row, problems=[RecordView.model_validate(each) for each in problems])
+
+
+@router.get("/receipts")
+async def list_receipts(
+    session: WorkSession, caller: CallerDep, page: PageDep, source: str | None = None
+) -> Page[ReceiptView]:
+    """The newest first, without their problems."""
+    may_read(caller)
+    rows = await receipts.page(session, source, page.limit + 1, page.after)
+    return page_of(
+        [ReceiptView(**row) for row in rows], page.limit, lambda row: [row.received_at.isoformat(), str(row.id)]
+    )
+
+
+@router.get("/receipts/{receipt}")
+async def get_receipt(receipt: UUID, session: WorkSession, caller: CallerDep) -> ReceiptView:
+    may_read(caller)
+    return await view_of(session, receipt)
+
+
+@router.get("/receipts/{receipt}/records")
+async def list_records(
+    receipt: UUID, session: WorkSession, caller: CallerDep, page: PageDep, verdict: Verdict | None = None
+) -> Page[RecordView]:
+    """The records in the order in which they came, with their verdicts."""
+    may_read(caller)
+    await row_of(session, receipt)
+    rows = await receipts.records(session, receipt, verdict, page.limit + 1, page.after[0] if page.after else None)
+    return page_of([RecordView.model_validate(row) for row in rows], page.limit, lambda row: [row.number])
+
+
+@router.post("/receipts/{receipt}/replay")
+async def replay(receipt: UUID, request: Request) -> ReceiptView:
+    """Reads the receipt's raw records again under the source's present configuration."""
+    kit = kit_of(request)
+    reception: Reception = request.app.state.service
+    claims = await kit.verifier.verify(bearer_token(request))
+    async with kit.sessions.begin([claims.tenant], now=datetime.now(UTC)) as session:
+        caller = await authenticate(session, claims)
+        may_send(caller)
+        await row_of(session, receipt)
+        now = session.now
+    await reception.replay(claims.tenant, receipt, now)
+    async with kit.sessions.begin([claims.tenant], now=now) as session:
+        return await view_of(session, receipt)
+
+
+@router.get("/receipts/{receipt}/undo")
+async def preview_undo(receipt: UUID, session: WorkSession, caller: CallerDep) -> UndoView:
+    """What taking the receipt back would do."""
+    may_read(caller)
+    return await _undo(session, receipt, preview=True)
+
+
+@router.delete("/receipts/{receipt}")
+async def undo_receipt(receipt: UUID, session: WorkSession, caller: CallerDep, preview: bool = False) -> UndoView:
+    """Takes the receipt back: what only it contributed is voided. What other receipts also said stays."""
+    may_send(caller)
+    return await _undo(session, receipt, preview=preview)
+
+
+async def _undo(session: Session, receipt_id: UUID, *, preview: bool) -> UndoView:
+    row = await row_of(session, receipt_id, lock=not preview)
+    if row["status"] in ("receiving", "queued", "reading"):
+        raise Conflict("receipt-busy", f"The receipt is {row['status']}; wait until it is done.")
+    source = await load_source(session, row["source"])
+    assert source is not None, "a source is never removed"
+    found = await undo(session, receipt_id, source, preview=preview)
+    if not preview:
+        await receipts.count(session, receipt_id, {}, status="undone")
+    return UndoView(
+        receipt=receipt_id,
+        preview=preview,
+        records=found.records,
+        interactions=len(found.interactions),
+        legs_changed=found.legs_changed,
+        legs_voided=found.legs_voided,
+        states_changed=found.states_changed,
+        agents=sorted(found.agents),
+    )

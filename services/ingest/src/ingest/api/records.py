@@ -1,0 +1,87 @@
+"""Where records come in."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+from contracts import Mode, new_id
+from fastapi import Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from servicekit import authenticate, bearer_token, kit_of
+from servicekit import router as door_router
+from servicekit.errors import Conflict, Invalid, NotFound
+from storage import Session
+
+from ingest.actions.naming import load_source
+from ingest.api.access import may_send
+from ingest.api.receipts import ReceiptView, view_of
+from ingest.reception import Order, Reception
+from ingest.store import receipts
+
+router = door_router(tags=["records"])
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The vendor's payload as it is, plain or gzip.",
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in ("application/json", "application/x-ndjson", "text/csv", "application/gzip")
+        },
+    },
+    "security": [{"HTTPBearer": []}],
+}
+
+
+@router.post(
+    "/sources/{source}/records",
+    response_model=ReceiptView,
+    responses={202: {"model": ReceiptView, "description": "Kept; `Location` is the receipt."}},
+    openapi_extra=_BODY,
+)
+async def send_records(
+    source: str,
+    request: Request,
+    mode: Annotated[Mode, Query(description="`history` counts without consequences.")] = "live",
+    prefer: Annotated[str, Header(description="`respond-async`: keep the body and answer at once.")] = "",
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> Response:
+    """A payload: JSON object, array, NDJSON or CSV, plain or gzip. Sending the same again changes nothing."""
+    kit = kit_of(request)
+    reception: Reception = request.app.state.service
+    claims = await kit.verifier.verify(bearer_token(request))
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise Invalid("unknown-encoding", f"Content-Encoding `{encoding}` is not read here. Send plain or gzip.")
+    reception.check_size(int(length) if (length := request.headers.get("content-length", "")).isdigit() else 0)
+    async with kit.sessions.begin([claims.tenant], now=datetime.now(UTC)) as session:
+        caller = await authenticate(session, claims)
+        may_send(caller)
+        found = await load_source(session, source)
+        if found is None:
+            raise NotFound("unknown-source", f"There is no source `{source}`. PUT /sources/{source} makes one.")
+        if found.status != "active":
+            raise Conflict("source-paused", f"The source `{source}` is paused. Set its status to active.")
+        key = idempotency_key[:200] if idempotency_key else None
+        if key and (known := await receipts.by_key(session, caller.person_id, key)):
+            return await _answer(session, known["id"], request, 202 if known["status"] == "queued" else 200)
+        order = Order(caller.tenant, new_id(), found, mode, caller.person_id, session.now, key)
+    later = "respond-async" in [word.strip().lower() for word in prefer.split(",")]
+    with reception.place(order.tenant):
+        body = _stream(request)
+        await (reception.spool(order, body) if later else reception.read(order, body))
+    async with kit.sessions.begin([order.tenant], now=order.now) as session:
+        return await _answer(session, order.receipt_id, request, 202 if later else 200)
+
+
+async def _stream(request: Request) -> AsyncIterator[bytes]:
+    async for data in request.stream():
+        if data:
+            yield data
+
+
+async def _answer(session: Session, receipt_id: object, request: Request, status: int) -> Response:
+    view = await view_of(session, receipt_id)  # type: ignore[arg-type]
+    path = request.url.path.partition("/sources/")[0] + f"/receipts/{view.id}"
+    headers = {"location": path} | ({"preference-applied": "respond-async"} if status == 202 else {})
+    return JSONResponse(view.model_dump(mode="json"), status, headers)

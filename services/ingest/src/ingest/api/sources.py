@@ -1,0 +1,122 @@
+"""Sources: configuration, health, and what is held."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+from servicekit import CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import router as door_router
+from servicekit.errors import NotFound
+from storage import Session
+
+from ingest.actions import sources as actions
+from ingest.api.access import may_read, may_send
+from ingest.model.sources import SourceSpec
+from ingest.store import interactions, sources
+
+router = door_router(tags=["sources"])
+
+
+class Health(BaseModel):
+    """Of the last seven days. Shares are of the records received; null without any."""
+
+    last_received_at: datetime | None = None
+    receipts: int = 0
+    received: int = 0
+    share_rejected: float | None = None
+    share_corrected: float | None = None
+    held_now: dict[str, int] = {}
+
+
+class SourceView(SourceSpec):
+    slug: str
+    updated_at: datetime
+    health: Health
+
+
+class Awaited(BaseModel):
+    """An agent's name that the directory does not know, and how many contacts wait for it."""
+
+    external_id: str
+    names: list[str]
+    waiting: int
+    since: datetime
+
+
+class HeldView(BaseModel):
+    contact: str
+    interaction: str
+    reason: str
+    waits_for: list[str]
+    since: datetime | None = None
+
+
+class HeldPage(Page[HeldView]):
+    people: list[Awaited]
+
+
+async def _row(session: Session, slug: str) -> dict[str, Any]:
+    row = await sources.find(session, slug)
+    if row is None:
+        raise NotFound("unknown-source", f"There is no source `{slug}`. PUT /sources/{slug} makes one.")
+    return row
+
+
+async def _views(session: Session, rows: list[dict[str, Any]]) -> list[SourceView]:
+    health, held = await sources.health(session), await sources.held_counts(session)
+    return [_view(row, health.get(row["slug"], {}), held.get(row["slug"], {})) for row in rows]
+
+
+def _view(row: dict[str, Any], health: dict[str, Any], held: dict[str, int]) -> SourceView:
+    received = int(health.get("received") or 0)
+
+    def share(name: str) -> float | None:
+        return round(int(health[name]) / received, 4) if received else None
+
+    return SourceView(
+        **{name: row[name] for name in (*SourceSpec.model_fields, "slug", "updated_at")},
+        health=Health(
+            last_received_at=health.get("last_received_at"),
+            receipts=health.get("receipts", 0),
+            received=received,
+            share_rejected=share("rejected"),
+            share_corrected=share("corrected"),
+            held_now=held,
+        ),
+    )
+
+
+@router.get("/sources")
+async def list_sources(session: WorkSession, caller: CallerDep) -> Page[SourceView]:
+    """All sources with their health."""
+    may_read(caller)
+    return Page[SourceView](items=await _views(session, await sources.every(session)))
+
+
+@router.get("/sources/{source}")
+async def get_source(source: str, session: WorkSession, caller: CallerDep) -> SourceView:
+    may_read(caller)
+    return (await _views(session, [await _row(session, source)]))[0]
+
+
+@router.put("/sources/{source}")
+async def put_source(source: str, spec: SourceSpec, session: WorkSession, caller: CallerDep) -> SourceView:
+    """Creates or changes a source. Records that came before keep what was read out of them until they are replayed."""
+    may_send(caller)
+    await actions.edit_source(session, source, spec)
+    return (await _views(session, [await _row(session, source)]))[0]
+
+
+@router.get("/sources/{source}/held")
+async def list_held(
+    source: str, session: WorkSession, caller: CallerDep, page: PageDep, reason: str | None = None
+) -> HeldPage:
+    """What has no effect yet, and the people and parts that it waits for."""
+    may_read(caller)
+    await _row(session, source)
+    rows = await interactions.held_page(session, source, reason, page.limit + 1, page.after[0] if page.after else None)
+    found = page_of(
+        [HeldView(interaction=row.pop("root"), **row) for row in rows], page.limit, lambda row: [row.contact]
+    )
+    people = [Awaited.model_validate(row) for row in await interactions.people_awaited(session, source, 100)]
+    return HeldPage(items=found.items, next=found.next, people=people)

@@ -1,0 +1,1 @@
+"""Revisions of ingest's schema."""

@@ -1,0 +1,332 @@
+"""Amazon Connect: contact records, Contact Lens analyses, contact events, agent events, told apart by their fields."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from ingest.model import fields
+from ingest.model.fields import Reading, agree, fits, in_order, required, section, text, whole
+from ingest.model.parts import Analysis, Contact, Moment, Part, StateNotice
+from ingest.model.refusal import Refusal
+
+CHANNELS = {"VOICE": "voice", "CHAT": "chat", "TASK": "task", "EMAIL": "email"}
+# None: a further leg, in the direction of the interaction's first contact.
+DIRECTIONS: dict[str, str | None] = {
+    "INBOUND": "inbound", "OUTBOUND": "outbound", "TRANSFER": None, "QUEUE_TRANSFER": None, "CALLBACK": "outbound",
+    "API": "outbound", "DISCONNECT": None, "MONITOR": "internal", "EXTERNAL_OUTBOUND": "outbound",
+    "WEBRTC_API": "inbound", "AGENT_REPLY": "outbound", "FLOW": "internal",
+}  # fmt: skip
+TRANSFERS = {"TRANSFER", "QUEUE_TRANSFER"}
+EVENTS = {
+    "INITIATED", "CONNECTED_TO_SYSTEM", "CONTACT_DATA_UPDATED", "QUEUED", "CONNECTED_TO_AGENT", "DISCONNECTED",
+    "PAUSED", "RESUMED", "COMPLETED", "WEBRTC_PARTICIPANT_UPDATED", "AMD_DISABLED", "CAMPAIGN_UPDATED",
+}  # fmt: skip
+AGENT_EVENTS = {"HEART_BEAT", "LOGIN", "LOGOUT", "STATE_CHANGE"}
+_AS_WRITTEN = "Send it as Amazon Connect writes it."
+
+
+class Options(Struct, forbid_unknown_fields=True, frozen=True):
+    """Settings of a source. `time_zone` is assumed for time stamps without one; `reason_attribute` names the contact
+    attribute that holds the reason of the call; `keep_attributes` are kept though they look like a number or address;
+    `channels` and `initiation_methods` translate values that this release does not know."""
+
+    time_zone: str | None = None
+    reason_attribute: str | None = None
+    keep_attributes: list[str] = []
+    channels: dict[str, Literal["voice", "chat", "task", "email"]] = {}
+    initiation_methods: dict[str, Literal["inbound", "outbound", "internal", "transfer"]] = {}
+
+
+def read(record: dict[str, Any], reading: Reading, options: Options) -> Part | StateNotice:
+    """The part that a record is. Raises Refusal."""
+    if "detail-type" in record and "detail" in record:
+        if record["detail-type"] != "Amazon Connect Contact Event":
+            what = fields.show(record["detail-type"])
+            raise Refusal("detail-type", f"{what} is not a contact event.", "Route only contact events to this source.")
+        return _moment(section(record, "detail") or {}, reading, options, "detail.")
+    if "eventType" in record and "contactId" in record:
+        return _moment(record, reading, options, "")
+    if "AgentARN" in record and "EventType" in record:
+        return _agent_event(record, reading)
+    if "ConversationCharacteristics" in record and "JobName" not in record:
+        return _analysis(record)
+    if "ContactId" in record and ("InitiationTimestamp" in record or "AWSContactTraceRecordFormatVersion" in record):
+        return _contact(record, reading, options)
+    raise unsupported(record)
+
+
+def unsupported(record: dict[str, Any]) -> Refusal:
+    """The refusal for a record of no kind that is taken, by name where it is a known one."""
+    if "JobName" in record and "ConversationCharacteristics" in record:
+        reason = "This is an Amazon Transcribe call analytics job: it names neither a contact nor the time of the call."
+        return Refusal("JobName", reason, "Send the Contact Lens analysis, whose CustomerMetadata names the contact.")
+    if "evaluationId" in record and "schemaVersion" in record:
+        reason = "This is an Amazon Connect evaluation export: the score of a form, not a call."
+        return Refusal("evaluationId", reason, "Score calls with a form of the forms service.")
+    if ("conversationId" in record and "participants" in record) or "conversations" in record:
+        reason = "This is a Genesys Cloud conversation detail, another vendor's format."
+        return Refusal("conversationId", reason, "Map it to CSV or NDJSON and send it to a source of vendor generic.")
+    nested = [record, *(value for value in record.values() if isinstance(value, dict))]
+    if any("workspace_sid" in value or "account_sid" in value for value in nested):
+        reason = "This is Twilio TaskRouter, another vendor's format, and no finished call."
+        return Refusal("account_sid", reason, "Map calls to CSV or NDJSON and send them to a source of vendor generic.")
+    if "ContactId" in record and "Segments" in record:
+        reason = "This is a real-time Contact Lens segment; the figures of the whole call come after it."
+        return Refusal("Segments", reason, "Send the post-call analysis.")
+    if "ContactId" in record:
+        return Refusal("InitiationTimestamp", "It is missing.", "Send the whole contact record.")
+    names = ", ".join(list(record)[:5]) or "none"
+    reason = f"With the fields {names[:200]} this is no Amazon Connect record that is known here."
+    return Refusal("", reason, "Send contact records, Contact Lens analyses, contact events or agent events.")
+
+
+def _enum(value: str, known: dict[str, Any], more: dict[str, Any], field: str, option: str) -> Any:
+    upper = value.upper()
+    if value in more:
+        return more[value]
+    if upper in known:
+        return known[upper]
+    cure = f"Say what it means in the source's options under `{option}`, then replay."
+    raise Refusal(field, f"{fields.show(value)} is not a value that is known here.", cure)
+
+
+# Contact records
+
+
+def _contact(record: dict[str, Any], reading: Reading, options: Options) -> Part:
+    contact = required(record, "ContactId")
+    method = required(record, "InitiationMethod")
+    direction = _enum(method, DIRECTIONS, options.initiation_methods, "InitiationMethod", "initiation_methods")
+    by_transfer = direction == "transfer" or method.upper() in TRANSFERS
+    started = reading.instant(required(record, "InitiationTimestamp"), "InitiationTimestamp")
+    ended = reading.instant_or_none(record, "DisconnectTimestamp")
+    in_order(started, ended, "DisconnectTimestamp", "InitiationTimestamp")
+    updated = reading.instant_or_none(record, "LastUpdateTimestamp")
+    agent = section(record, "Agent")
+    queue = section(record, "Queue")
+    facts = Contact(
+        started=started,
+        ended=ended,
+        channel=_enum(required(record, "Channel"), CHANNELS, options.channels, "Channel", "channels"),
+        direction=None if by_transfer else direction,
+        previous=text(record, "PreviousContactId"),
+        by_transfer=by_transfer,
+    )
+    if agent:
+        _agent(facts, agent, reading)
+    if queue:
+        _queue(facts, queue, reading)
+    if method.upper() == "API" and facts.channel == "chat":
+        facts.direction = "inbound"  # a customer's chat is started by the web page, a call by API rings the customer
+    facts.answered = bool(facts.agents)
+    facts.abandoned = bool(queue) and not facts.agents
+    transfer_completed = reading.instant_or_none(record, "TransferCompletedTimestamp")
+    facts.transferred = transfer_completed is not None
+    facts.transfers = int(facts.transferred)
+    endpoint = section(record, "CustomerEndpoint")
+    if endpoint and (address := text(endpoint, "Address", "CustomerEndpoint.")):
+        facts.customer_key = reading.customer_key(address)
+    facts.attributes = attributes_of(section(record, "Attributes") or {}, options.keep_attributes)
+    if options.reason_attribute:
+        facts.reason = facts.attributes.pop(options.reason_attribute, None)
+    initial = text(record, "InitialContactId")
+    return Part(
+        kind="contact", contact=contact, initial=initial, stamp=updated if updated is not None else ended, facts=facts
+    )
+
+
+def _agent(facts: Contact, agent: dict[str, Any], reading: Reading) -> None:
+    facts.agents = _names(text(agent, "Username", "Agent."), text(agent, "ARN", "Agent."))
+    if not facts.agents:
+        raise Refusal("Agent.Username", "The agent has neither Username nor ARN.", _AS_WRITTEN)
+    connected = reading.instant_or_none(agent, "ConnectedToAgentTimestamp", "Agent.")
+    in_order(facts.started, connected, "Agent.ConnectedToAgentTimestamp", "InitiationTimestamp")
+    in_order(connected, facts.ended, "DisconnectTimestamp", "Agent.ConnectedToAgentTimestamp")
+    facts.talk_ms = whole(agent, "AgentInteractionDuration", "Agent.", times=1000)
+    facts.hold_ms = whole(agent, "CustomerHoldDuration", "Agent.", times=1000)
+    longest = whole(agent, "LongestHoldDuration", "Agent.", times=1000)
+    holds = whole(agent, "NumberOfHolds", "Agent.")
+    if facts.hold_ms is None and holds == 0:
+        facts.hold_ms = 0
+    if longest is not None and facts.hold_ms is not None and longest > facts.hold_ms:
+        raise Refusal("Agent.LongestHoldDuration", "It is longer than CustomerHoldDuration.", _AS_WRITTEN)
+    begin = connected if connected is not None else facts.started
+    available = None if facts.ended is None else facts.ended - begin
+    fits(facts.talk_ms, facts.hold_ms, available, "Agent.AgentInteractionDuration")
+    facts.acw_ms = whole(agent, "AfterContactWorkDuration", "Agent.", times=1000)
+    acw_start = reading.instant_or_none(agent, "AfterContactWorkStartTimestamp", "Agent.")
+    acw_end = reading.instant_or_none(agent, "AfterContactWorkEndTimestamp", "Agent.")
+    if acw_start is not None and acw_end is not None:
+        agree(facts.acw_ms, acw_end - acw_start, "Agent.AfterContactWorkDuration", "Agent.AfterContactWorkEndTimestamp")
+
+
+def _queue(facts: Contact, queue: dict[str, Any], reading: Reading) -> None:
+    facts.queue = text(queue, "Name", "Queue.") or text(queue, "ARN", "Queue.")
+    facts.queue_ms = whole(queue, "Duration", "Queue.", times=1000)
+    entered = reading.instant_or_none(queue, "EnqueueTimestamp", "Queue.")
+    left = reading.instant_or_none(queue, "DequeueTimestamp", "Queue.")
+    if entered is not None and left is not None:
+        agree(facts.queue_ms, left - entered, "Queue.Duration", "Queue.DequeueTimestamp")
+
+
+def _names(username: str | None, arn: str | None) -> list[str]:
+    """Every name a directory may know the agent by, the shown one first: user name, agent id, whole ARN."""
+    return list(dict.fromkeys(name for name in (username, arn and arn.rpartition("/")[2], arn) if name))
+
+
+def attributes_of(found: dict[str, Any], keep: list[str]) -> dict[str, str]:
+    """Contact attributes without those that look like a telephone number or an e-mail address, unless asked for."""
+    return {
+        name[:100]: value[:200]
+        for name, value in found.items()
+        if isinstance(value, str) and value and (name in keep or not fields.personal(value))
+    }
+
+
+# Contact Lens
+
+
+def _analysis(record: dict[str, Any]) -> Part:
+    metadata = section(record, "CustomerMetadata") or {}
+    contact = text(metadata, "ContactId", "CustomerMetadata.")
+    if contact is None:
+        reason = "The analysis does not name the contact that it belongs to."
+        raise Refusal("CustomerMetadata.ContactId", reason, "Send the file as Contact Lens wrote it to your bucket.")
+    status = text(record, "JobStatus")
+    if status not in (None, "COMPLETED"):
+        raise Refusal(
+            "JobStatus", f"The analysis is {fields.show(status)}, not COMPLETED.", "Send it when it is complete."
+        )
+    at = "ConversationCharacteristics."
+    found = section(record, "ConversationCharacteristics") or {}
+    facts = Analysis(conversation_ms=whole(found, "TotalConversationDurationMillis", at))
+    if silence := section(found, "NonTalkTime", at):
+        facts.silence_vendor_ms = whole(silence, "TotalTimeMillis", f"{at}NonTalkTime.")
+        if facts.silence_vendor_ms is not None and facts.silence_vendor_ms > (
+            facts.conversation_ms or fields.LONGEST_MS
+        ):
+            raise Refusal(f"{at}NonTalkTime.TotalTimeMillis", "It is longer than the conversation.", _AS_WRITTEN)
+        if silence.get("Instances") is not None:
+            facts.gaps = _stretches(silence["Instances"], f"{at}NonTalkTime.Instances", facts.conversation_ms)
+    if interruptions := section(found, "Interruptions", at):
+        facts.overtalk_ms = whole(interruptions, "TotalTimeMillis", f"{at}Interruptions.")
+        facts.interruptions = _by_agents(record, interruptions, f"{at}Interruptions.")
+    facts.sentiment = _sentiment(record, found)
+    return Part(kind="analysis", contact=contact, facts=facts)
+
+
+def _stretches(found: Any, field: str, conversation: int | None) -> list[tuple[int, int]]:
+    if not isinstance(found, list):
+        raise Refusal(field, f"{fields.show(found)} is not a list.", _AS_WRITTEN)
+    stretches = []
+    for index, item in enumerate(found):
+        at = f"{field}[{index}]"
+        if not isinstance(item, dict):
+            raise Refusal(at, f"{fields.show(item)} is not an object.", _AS_WRITTEN)
+        begin = whole(item, "BeginOffsetMillis", f"{at}.")
+        end = whole(item, "EndOffsetMillis", f"{at}.")
+        if begin is None or end is None:
+            raise Refusal(at, "It lacks BeginOffsetMillis or EndOffsetMillis.", _AS_WRITTEN)
+        in_order(begin, end, f"{at}.EndOffsetMillis", "BeginOffsetMillis")
+        if conversation is not None and end > conversation + fields.ROUNDING_MS:
+            raise Refusal(f"{at}.EndOffsetMillis", "It lies after the end of the conversation.", _AS_WRITTEN)
+        stretches.append((begin, end))
+    return sorted(stretches)
+
+
+def _participants(record: dict[str, Any], role: str) -> set[str]:
+    """The ids of the participants in a role; older analyses use the role itself as id."""
+    found = record.get("Participants")
+    ids = {role}
+    for item in found if isinstance(found, list) else []:
+        if (
+            isinstance(item, dict)
+            and item.get("ParticipantRole") == role
+            and isinstance(item.get("ParticipantId"), str)
+        ):
+            ids.add(item["ParticipantId"])
+    return ids
+
+
+def _by_agents(record: dict[str, Any], interruptions: dict[str, Any], at: str) -> int | None:
+    by = section(interruptions, "InterruptionsByInterrupter", at)
+    if by is None:
+        return None
+    agents = _participants(record, "AGENT")
+    return sum(len(items) for who, items in by.items() if who in agents and isinstance(items, list))
+
+
+def _sentiment(record: dict[str, Any], found: dict[str, Any]) -> int | None:
+    """The customer's overall sentiment, in hundredths."""
+    at = "ConversationCharacteristics.Sentiment."
+    overall = section(section(found, "Sentiment", "ConversationCharacteristics.") or {}, "OverallSentiment", at)
+    for who in sorted(_participants(record, "CUSTOMER")) if overall else []:
+        score = overall.get(who)  # type: ignore[union-attr]
+        if score is None:
+            continue
+        if isinstance(score, bool) or not isinstance(score, int | float) or not -5 <= score <= 5:
+            raise Refusal(f"{at}OverallSentiment.{who}", f"{fields.show(score)} is not from -5 to 5.", _AS_WRITTEN)
+        return round(score * 100)
+    return None
+
+
+# Events
+
+
+def _either(record: dict[str, Any], name: str) -> Any:
+    """Contact events write the same name in lower and in upper camel case."""
+    return record.get(name, record.get(name[0].upper() + name[1:]))
+
+
+def _moment(record: dict[str, Any], reading: Reading, options: Options, at: str) -> Part:
+    event = required(record, "eventType", at)
+    if event not in EVENTS:
+        cure = "Route only the event types that Amazon Connect documents."
+        raise Refusal(f"{at}eventType", f"{fields.show(event)} is not a value that is known here.", cure)
+    channel = text(record, "channel", at)
+    agent = _either(record, "agentInfo")
+    arn = _either(agent, "agentArn") if isinstance(agent, dict) else None
+    facts = Moment(
+        event=event,
+        started=reading.instant_or_none(record, "initiationTimestamp", at),
+        ended=reading.instant_or_none(record, "disconnectTimestamp", at),
+        channel=_enum(channel, CHANNELS, options.channels, f"{at}channel", "channels") if channel else None,
+        agents=_names(None, arn if isinstance(arn, str) else None),
+    )
+    in_order(facts.started, facts.ended, f"{at}disconnectTimestamp", "initiationTimestamp")
+    return Part(
+        kind=f"event/{event}",
+        contact=required(record, "contactId", at),
+        initial=text(record, "initialContactId", at),
+        stamp=facts.ended,
+        facts=facts,
+    )
+
+
+def _agent_event(record: dict[str, Any], reading: Reading) -> StateNotice:
+    event = required(record, "EventType")
+    if event not in AGENT_EVENTS:
+        raise Refusal("EventType", f"{fields.show(event)} is not a value that is known here.", _AS_WRITTEN)
+    stamp = reading.instant(required(record, "EventTimestamp"), "EventTimestamp")
+    arn = required(record, "AgentARN")
+    points: dict[int, str | None] = {}
+    username = None
+    # The current snapshot is read last: where both begin at the same instant, the previous state had no length.
+    for name in ("PreviousAgentSnapshot", "CurrentAgentSnapshot"):
+        snapshot = section(record, name)
+        status = section(snapshot, "AgentStatus", f"{name}.") if snapshot else None
+        if snapshot is None or status is None:
+            continue
+        username = (
+            text(section(snapshot, "Configuration", f"{name}.") or {}, "Username", f"{name}.Configuration.") or username
+        )
+        start = reading.instant_or_none(status, "StartTimestamp", f"{name}.AgentStatus.")
+        state = text(status, "Name", f"{name}.AgentStatus.")
+        if start is not None and state:
+            in_order(start, stamp, "EventTimestamp", f"{name}.AgentStatus.StartTimestamp")
+            points[start] = state
+    if event == "LOGOUT":
+        points = {at: state for at, state in points.items() if at < stamp} | {stamp: None}
+    if not points:
+        raise Refusal("CurrentAgentSnapshot.AgentStatus", "It names no state and its start.", _AS_WRITTEN)
+    return StateNotice(agents=_names(username, arn), stamp=stamp, points=sorted(points.items()))

@@ -1,0 +1,145 @@
+"""Reading single values out of a record, each with a refusal that names the field when it is not what it must be."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any
+
+from ingest.model.refusal import Refusal
+
+EARLIEST = 946_684_800_000  # 2000-01-01: no call record is older, an unset clock is
+FUTURE_MS = 86_400_000
+LONGEST_MS = 400 * 86_400_000
+ROUNDING_MS = 2_000  # two figures of whole seconds may differ by one each
+MAX_NAME = 512
+_PHONE = re.compile(r"[+(]?\d[\d\s().\-/]{5,}\d")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_NUMBER = re.compile(r"[^\d+]")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader needs besides the record: `now` and `zone` (of time stamps that carry none) and the secret."""
+
+    now_ms: int
+    secret: bytes
+    zone: tzinfo | None = None
+
+    def customer_key(self, address: str) -> str:
+        """A keyed hash of a telephone number or address: 32 hexadecimal digits, the same for the same customer."""
+        plain = address.strip().lower()
+        if _PHONE.fullmatch(plain):
+            plain = _NUMBER.sub("", plain)
+        return hmac.new(self.secret, plain.encode(), hashlib.sha256).digest()[:16].hex()
+
+    def instant(self, value: Any, field: str) -> int:
+        """Milliseconds since 1970 of an ISO 8601 text with an offset (or in the source's declared zone)."""
+        if not isinstance(value, str):
+            raise Refusal(
+                field, f"{show(value)} is not a time.", "Send ISO 8601 with an offset, as 2026-03-02T08:00:00Z."
+            )
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            cure = "Send ISO 8601 with an offset, as 2026-03-02T08:00:00Z."
+            raise Refusal(field, f"{show(value)} is not a time.", cure) from None
+        return self.placed(at, field)
+
+    def placed(self, at: datetime, field: str) -> int:
+        if at.tzinfo is None:
+            if self.zone is None:
+                cure = "Send an offset (…Z, …+01:00), or set the source's `time_zone`."
+                raise Refusal(field, f"{at.isoformat()} has no time zone.", cure)
+            at = at.replace(tzinfo=self.zone)
+        try:
+            ms = round(at.timestamp() * 1000)
+        except (OverflowError, ValueError):
+            ms = -1
+        if ms < EARLIEST:
+            raise Refusal(field, f"{at.isoformat()} is before the year 2000.", "Check the clock that wrote it.")
+        if ms > self.now_ms + FUTURE_MS:
+            raise Refusal(field, f"{at.isoformat()} is in the future.", "Check the clock and the zone that wrote it.")
+        return ms
+
+    def instant_or_none(self, record: Mapping[str, Any], name: str, prefix: str = "") -> int | None:
+        value = record.get(name)
+        return None if value is None or value == "" else self.instant(value, prefix + name)
+
+
+def show(value: Any) -> str:
+    """A value as it may stand in a message."""
+    text = value if isinstance(value, str) else repr(value)
+    return f"`{text[:60]}…`" if len(text) > 60 else f"`{text}`"
+
+
+def text(record: Mapping[str, Any], name: str, prefix: str = "") -> str | None:
+    """The text of a field; None when it is missing, null or empty."""
+    value = record.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise Refusal(prefix + name, f"{show(value)} is not text.", "Send it in quotation marks.")
+    if len(value) > MAX_NAME:
+        raise Refusal(prefix + name, f"The text is longer than {MAX_NAME} characters.", "Shorten it.")
+    return value
+
+
+def required(record: Mapping[str, Any], name: str, prefix: str = "") -> str:
+    value = text(record, name, prefix)
+    if value is None:
+        raise Refusal(prefix + name, "It is missing.", "Send the record with this field.")
+    return value
+
+
+def section(record: Mapping[str, Any], name: str, prefix: str = "") -> dict[str, Any] | None:
+    """An object within the record; None when it is missing or null."""
+    value = record.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise Refusal(prefix + name, f"{show(value)} is not an object.", "Send the vendor's record unchanged.")
+    return value
+
+
+def whole(record: Mapping[str, Any], name: str, prefix: str = "", *, times: int = 1) -> int | None:
+    """A whole number from 0 on, multiplied by `times` (1000 makes seconds milliseconds)."""
+    value = record.get(name)
+    if value is None:
+        return None
+    field = prefix + name
+    if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and value % 1):
+        raise Refusal(field, f"{show(value)} is not a whole number.", "Send a whole number, or null if it is unknown.")
+    if value < 0:
+        raise Refusal(field, f"{show(value)} is negative.", "Send null if it is unknown.")
+    if value * times > LONGEST_MS:
+        raise Refusal(field, f"{show(value)} is longer than 400 days.", "Check the unit.")
+    return int(value) * times
+
+
+def agree(given: int | None, measured: int | None, field: str, other: str) -> None:
+    """Refuse a duration that contradicts the instants it is said to lie between."""
+    if measured is not None and measured < 0:
+        raise Refusal(other, "The end lies before the start.", "Check which of the two is wrong.")
+    if given is not None and measured is not None and abs(given - measured) > ROUNDING_MS:
+        raise Refusal(field, f"{given} ms contradicts {other}, which makes {measured} ms.", "Send one of the two.")
+
+
+def in_order(first: int | None, then: int | None, field: str, before: str) -> None:
+    if first is not None and then is not None and then < first:
+        raise Refusal(field, f"It lies before {before}.", "Check which of the two is wrong.")
+
+
+def fits(talk: int | None, hold: int | None, available: int | None, field: str) -> None:
+    """Refuse talk and hold that last longer than the contact by more than rounding."""
+    spent = (talk or 0) + (hold or 0)
+    if available is not None and spent > available + ROUNDING_MS:
+        raise Refusal(field, f"Talk and hold last {spent} ms, the contact only {available} ms.", "Check the durations.")
+
+
+def personal(value: str) -> bool:
+    """Whether a text looks like a telephone number or an e-mail address."""
+    plain = value.strip()
+    return bool(_EMAIL.fullmatch(plain) or _PHONE.fullmatch(plain))

@@ -1,0 +1,82 @@
+"""What a vendor's record says, read and checked, before the parts of an interaction are merged.
+
+Instants are integers, milliseconds since 1970 UTC; durations are milliseconds; unknown is None, never 0. Customer
+numbers are keyed hashes here already.
+"""
+
+from msgspec import Struct
+
+
+class Contact(Struct, omit_defaults=True, kw_only=True):
+    """A contact record: one agent's part of an interaction. `agents` are all the names the vendor gives the agent, the
+    one to show first. `direction` None means that of the interaction's first contact."""
+
+    started: int
+    channel: str
+    direction: str | None = None
+    ended: int | None = None
+    previous: str | None = None
+    by_transfer: bool = False
+    agents: list[str] = []
+    queue: str | None = None
+    reason: str | None = None
+    attributes: dict[str, str] = {}
+    ring_ms: int | None = None
+    queue_ms: int | None = None
+    talk_ms: int | None = None
+    hold_ms: int | None = None
+    acw_ms: int | None = None
+    handle_ms: int | None = None
+    conversation_ms: int | None = None
+    silence_vendor_ms: int | None = None
+    overtalk_ms: int | None = None
+    interruptions: int | None = None
+    transfers: int | None = None
+    answered: bool | None = None
+    abandoned: bool | None = None
+    transferred: bool | None = None
+    csat: int | None = None
+    nps: int | None = None
+    qa_score: int | None = None
+    sentiment: int | None = None
+    customer_key: str | None = None
+
+
+class Analysis(Struct, omit_defaults=True, kw_only=True):
+    """What speech analysis found in the conversation of one contact."""
+
+    conversation_ms: int | None = None
+    silence_vendor_ms: int | None = None
+    gaps: list[tuple[int, int]] | None = None
+    overtalk_ms: int | None = None
+    interruptions: int | None = None
+    sentiment: int | None = None
+
+
+class Moment(Struct, omit_defaults=True, kw_only=True):
+    """A contact event: that something happened. It opens an interaction; its figures are the contact record's."""
+
+    event: str
+    started: int | None = None
+    ended: int | None = None
+    channel: str | None = None
+    agents: list[str] = []
+
+
+class Part(Struct, kw_only=True):
+    """`kind` is `contact`, `analysis` or `event/<TYPE>`; `stamp` orders parts of one kind of one contact only.
+    `initial` is the first contact of the interaction where the record names it."""
+
+    kind: str
+    contact: str
+    facts: Contact | Analysis | Moment
+    initial: str | None = None
+    stamp: int | None = None
+
+
+class StateNotice(Struct, kw_only=True):
+    """From an agent event: from `points[i][0]` on the agent was in state `points[i][1]` (None: logged out)."""
+
+    agents: list[str]
+    stamp: int
+    points: list[tuple[int, str | None]]

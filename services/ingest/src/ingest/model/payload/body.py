@@ -1,0 +1,132 @@
+"""A body as it comes: unpacked, its form recognised, its records handed out."""
+
+import codecs
+from collections.abc import Iterator
+
+from ingest.model.payload.csv_text import Rows
+from ingest.model.payload.inflating import Inflate
+from ingest.model.payload.json_text import Lines, Values, starts_with_value
+from ingest.model.payload.record import WHOLE, Limits, Record
+from ingest.model.refusal import Refusal
+
+_KNOWN_BINARY = {b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"\x89PNG": "an image", b"\xd0\xcf\x11\xe0": "an old Excel workbook", b"PAR1": "a Parquet file"}  # fmt: skip
+PIECE = 1 << 16
+
+
+class Payload:
+    """Feed the body as it comes, then close. `notes` say what was assumed; `broken` that reading on is pointless."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.notes: list[str] = []
+        self.broken = False
+        self._number = 0
+        self._start = b""
+        self._inflate: Inflate | None = None
+        self._transcode: codecs.IncrementalDecoder | None = None
+        self._marked = False
+        self._sniffed = b""
+        self._searched = 0
+        self._reader: Lines | Values | Rows | None = None
+
+    def feed(self, data: bytes) -> Iterator[Record]:
+        if self.broken or not data:
+            return
+        if self._inflate is None:
+            self._start += data
+            if len(self._start) < 4:
+                return
+            data, self._start = self._start, b""
+        yield from self._guard(self._feed(data))
+
+    def close(self) -> Iterator[Record]:
+        if not self.broken:
+            yield from self._guard(self._close())
+
+    def _guard(self, records: Iterator[Record]) -> Iterator[Record]:
+        try:
+            for record in records:
+                yield self._numbered(record)
+        except Refusal as refusal:
+            yield from self._give_up(refusal)
+
+    def _give_up(self, refusal: Refusal) -> Iterator[Record]:
+        self.broken = True
+        line = self._reader.line if self._reader else 1
+        yield self._numbered(Record(0, line, "", refusal=refusal))
+
+    def _numbered(self, record: Record) -> Record:
+        self._number += 1
+        record.number = self._number
+        return record
+
+    def _feed(self, data: bytes) -> Iterator[Record]:
+        if self._inflate is None:
+            self._inflate = Inflate(self.limits, data[:2] == b"\x1f\x8b")
+        for piece in self._inflate.feed(data):
+            yield from self._read(piece)
+
+    def _close(self) -> Iterator[Record]:
+        if self._inflate is None:
+            yield from self._feed(self._start)
+        if self._inflate and self._inflate.unfinished:
+            raise Refusal("", "The gzip data ends before its end.", WHOLE)
+        if self._reader is None:
+            if not self._sniffed.strip():
+                raise Refusal("", "The body is empty.", "Send at least one record.")
+            yield from self._choose(final=True)
+        if self._reader:
+            yield from self._reader.close()
+
+    def _read(self, data: bytes) -> Iterator[Record]:
+        if self._transcode:
+            data = self._transcode.decode(data).encode()
+        if self._reader:
+            yield from self._reader.feed(data)
+            return
+        self._sniffed += data
+        yield from self._choose(final=False)
+
+    def _strip_mark(self, data: bytes) -> bytes:
+        if data.startswith(codecs.BOM_UTF8):
+            return data[3:]
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            self.notes.append("The text is UTF-16.")
+            self._transcode = codecs.getincrementaldecoder("utf-16")(errors="replace")
+            return self._transcode.decode(data).encode()
+        for magic, what in _KNOWN_BINARY.items():
+            if data.startswith(magic):
+                raise Refusal("", f"This is {what}.", "Send JSON, NDJSON or CSV, plain or gzip.")
+        return data
+
+    def _choose(self, *, final: bool) -> Iterator[Record]:
+        """Decide on the form of the text once its first line is known, and hand over what was held back."""
+        if not self._marked:
+            if len(self._sniffed) < 4 and not final:
+                return
+            self._marked, self._sniffed = True, self._strip_mark(self._sniffed)
+        begin = len(self._sniffed) - len(self._sniffed.lstrip())
+        first = self._sniffed[begin : begin + 1]
+        if not first:
+            return
+        end = -1
+        if first != b"[":
+            end = self._sniffed.find(b"\n", max(self._searched, begin))
+            self._searched = len(self._sniffed)
+            if end < 0 and not final and len(self._sniffed) <= self.limits.record:
+                return
+        if first == b"[":
+            self._reader = Values(self.limits, self.notes, array=True)
+        elif first == b"{":
+            line = self._sniffed[begin:end] if end >= 0 else self._sniffed[begin:]
+            spread = end >= 0 and line.rstrip()[-1:] in b"{[,:" and not starts_with_value(line)
+            endless = end < 0 and not final and starts_with_value(line)
+            self._reader = (
+                Values(self.limits, self.notes, array=False) if spread or endless else Lines(self.limits, self.notes)
+            )
+        elif first == b"<":
+            raise Refusal("", "This is XML or HTML.", "Send JSON, NDJSON or CSV.")
+        else:
+            self._reader = Rows(self.limits, self.notes)
+        held, self._sniffed = self._sniffed, b""
+        yield from self._reader.feed(held)

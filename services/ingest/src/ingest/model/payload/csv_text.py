@@ -1,0 +1,111 @@
+"""CSV to records."""
+
+import csv
+import re
+from collections.abc import Iterator
+
+from ingest.model.payload.lines import LineReader
+from ingest.model.payload.record import Limits, Record
+from ingest.model.refusal import Refusal
+
+
+class Rows(LineReader):
+    """CSV with a header; values are text, never guessed at. Quoted cells may hold line breaks."""
+
+    def __init__(self, limits: Limits, notes: list[str]) -> None:
+        super().__init__(limits, notes)
+        self._delimiter = ""
+        self._names: list[str] = []
+        self._begun = 0
+        self._open: list[str] = []
+        self._size = 0
+
+    def _on_line(self, number: int, line: bytes | None) -> Iterator[Record]:
+        if line is None:
+            self._open.clear()
+            yield self._too_long(number)
+            return
+        text = self._decode(line)
+        if self._open:
+            self._open.append(text)
+            self._size += len(text)
+        else:
+            self._begun, self._open, self._size = number, [text], len(text)
+        yield from self._try_row()
+
+    def _try_row(self) -> Iterator[Record]:
+        text = "\n".join(self._open)
+        try:
+            cells = self._cells(text)
+        except csv.Error as error:
+            if "unexpected end of data" not in str(error):
+                yield from self._unclosed() if len(self._open) > 1 else [self._refused(text, str(error))]
+            elif len(self._open) >= self._limits.lines_of_a_row or self._size > self._limits.row:
+                yield from self._unclosed()
+            return
+        self._open = []
+        if cells:
+            yield from self._row(text, cells)
+
+    def _cells(self, text: str) -> list[str]:
+        if not self._delimiter:
+            if text.lower().startswith("sep=") and len(text.strip()) == 5:
+                self._delimiter = text.strip()[-1]
+                return []
+            bare = re.sub(r'"[^"]*"', "", text)
+            self._delimiter = max(",;\t|", key=bare.count)
+            if self._delimiter != ",":
+                self._notes.append(f"The columns are separated by {self._delimiter!r}.")
+        rows = list(csv.reader([text], delimiter=self._delimiter, strict=True))
+        return rows[0] if rows and any(cell.strip() for cell in rows[0]) else []
+
+    def _row(self, text: str, cells: list[str]) -> Iterator[Record]:
+        if not self._names:
+            self._names = self._header(cells)
+            return
+        if len(cells) != len(self._names):
+            reason = f"The row has {len(cells)} cells, the header has {len(self._names)}."
+            yield Record(0, self._begun, text, refusal=Refusal("", reason, "Quote cells that hold the separator."))
+        elif "\0" in text:
+            refusal = Refusal("", "The text holds NUL characters.", "Remove them from the row.")
+            yield Record(0, self._begun, text.replace("\0", "␀"), refusal=refusal)
+        else:
+            yield Record(0, self._begun, text, dict(zip(self._names, cells, strict=True)))
+
+    def _header(self, cells: list[str]) -> list[str]:
+        names = [cell.strip() for cell in cells]
+        if any(ord(char) < 32 for name in names for char in name if char not in "\n\t"):
+            raise Refusal("", "This is neither JSON nor CSV text.", "Send JSON, NDJSON or CSV, plain or gzip.")
+        for name in names:
+            if not name:
+                raise Refusal("", "A column of the header has no name.", "Name every column in the first line.")
+            if names.count(name) > 1:
+                raise Refusal(name, "Two columns bear this name.", "Name every column once.")
+        return names
+
+    def _refused(self, text: str, error: str) -> Record:
+        self._open = []
+        refusal = Refusal("", f"This is not CSV: {error}.", "Mend the row.")
+        if not self._names:
+            raise refusal
+        return Record(0, self._begun, text, refusal=refusal)
+
+    def _unclosed(self) -> Iterator[Record]:
+        """The line that opens the quotation is refused; those that it swallowed are read again on their own."""
+        first, *others = self._open
+        number = self._begun
+        self._open = []
+        refusal = Refusal("", "A quotation mark is opened and never closed.", 'Write a quotation mark in a cell as "".')
+        if not self._names:
+            raise refusal
+        yield Record(0, number, first, refusal=refusal)
+        for offset, text in enumerate(others, 1):
+            if not self._open:
+                self._begun, self._size = number + offset, 0
+            self._open.append(text)
+            self._size += len(text)
+            yield from self._try_row()
+
+    def _finish(self) -> Iterator[Record]:
+        while self._open:
+            yield from self._unclosed()

@@ -1,0 +1,193 @@
+"""JSON to records: a record a line, an array, or values spread over lines."""
+
+import codecs
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from ingest.model.payload.lines import LineReader, western
+from ingest.model.payload.record import WHOLE, Limits, Record
+from ingest.model.refusal import Refusal
+
+_SPLIT = "Send NDJSON, one record a line: then one bad record does not hide the others."
+_SPACE = re.compile(r"\s*")
+_SEPARATORS = re.compile(r"[\s,]*")
+_NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refusal(twice[:100], "The same name occurs twice in one object.", "Send each name once.")
+    return value
+
+
+def _constant(text: str) -> NoReturn:
+    raise Refusal("", f"{text} is not JSON.", "Send null for what is unknown.")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise Refusal("", f"The number {text[:40]} is too large.", "Send null for what is unknown.")
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite)
+_LENIENT = json.JSONDecoder()
+
+
+def _json_error(error: ValueError | RecursionError) -> Refusal:
+    if isinstance(error, RecursionError):
+        return Refusal("", "The JSON is nested too deeply.", "Send records as the vendor writes them.")
+    if isinstance(error, json.JSONDecodeError):
+        reason = f"This is not JSON: {error.msg.lower()} at character {error.colno}."
+        return Refusal("", reason, "Mend the line, or send the file as the vendor wrote it.")
+    return Refusal("", "A number has too many digits.", "Send whole numbers below 2^53.")
+
+
+def _as_record(line: int, raw: str, value: Any) -> Record:
+    if not isinstance(value, dict):
+        return Record(0, line, raw, refusal=Refusal("", "A record must be a JSON object.", "Send objects."))
+    if "\\u" in raw and (refusal := _unstorable(raw, value)):
+        return Record(0, line, raw, refusal=refusal)
+    return Record(0, line, raw, value)
+
+
+def _unstorable(raw: str, value: Any) -> Refusal | None:
+    if _NUL_ESCAPE.search(raw):
+        return Refusal("", "The text holds NUL characters.", "Remove \\u0000 from the record.")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return Refusal("", "The text holds half of a surrogate pair.", "Write the record as valid Unicode.")
+    return None
+
+
+def starts_with_value(line: bytes) -> bool:
+    try:
+        _DECODER.raw_decode(line.decode(errors="replace"))
+    except Refusal:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+class Lines(LineReader):
+    """NDJSON; several values in one line, as delivery streams write them, are taken apart."""
+
+    def _on_line(self, number: int, line: bytes | None) -> Iterator[Record]:
+        if line is None:
+            yield self._too_long(number)
+            return
+        text = self._decode(line).strip()
+        begin = 0
+        while begin < len(text):
+            try:
+                value, end = _DECODER.raw_decode(text, begin)
+            except Refusal as refusal:
+                yield Record(0, number, text[begin:], refusal=refusal)
+                return
+            except (ValueError, RecursionError) as error:
+                yield Record(0, number, text[begin:], refusal=_json_error(error))
+                return
+            raw = text if begin == 0 and end == len(text) else text[begin:end]
+            yield _as_record(number, raw, value)
+            begin = _SPACE.match(text, end).end()  # type: ignore[union-attr]
+
+
+class Values:
+    """A JSON array, or JSON values spread over several lines. What follows a broken one cannot be found again."""
+
+    def __init__(self, limits: Limits, notes: list[str], *, array: bool) -> None:
+        self.line = 1
+        self._notes = notes
+        self._limit = limits.record
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._text = ""
+        self._wanted = 0
+        self._array = array
+        self._opened = self._closed = False
+
+    def feed(self, data: bytes) -> Iterator[Record]:
+        self._text += self._decode(data)
+        if len(self._text) >= self._wanted:
+            yield from self._take(final=False)
+
+    def close(self) -> Iterator[Record]:
+        yield from self._take(final=True)
+        if self._array and not self._closed:
+            raise Refusal("", "The JSON array is not closed: the payload ends too early.", WHOLE)
+
+    def _decode(self, data: bytes) -> str:
+        try:
+            return self._decoder.decode(data)
+        except UnicodeDecodeError:
+            held = self._decoder.getstate()[0]
+            self._notes.append(f"From line {self.line} on the text is not UTF-8 and was read as Windows-1252.")
+            self._decoder = codecs.getincrementaldecoder("latin-1")()
+            return western(held + data)
+
+    def _take(self, *, final: bool) -> Iterator[Record]:
+        text, at = self._text, 0
+        if self._array and not self._opened:
+            at = text.index("[") + 1
+            self.line += text.count("\n", 0, at)
+            self._opened = True
+        try:
+            while True:
+                begin = _SEPARATORS.match(text, at).end()  # type: ignore[union-attr]
+                self.line += text.count("\n", at, begin)
+                at = begin
+                if at >= len(text):
+                    return
+                if self._closed or (self._array and text[at] == "]"):
+                    if self._closed:
+                        raise Refusal("", "There is text after the end of the array.", "Send one array.")
+                    self._closed, at = True, at + 1
+                    continue
+                try:
+                    record, end = self._value(text, at)
+                except (ValueError, RecursionError) as error:
+                    if isinstance(error, json.JSONDecodeError) and self._wait(len(text) - at, final=final):
+                        return
+                    raise self._lost(error, len(text) - at, final=final) from None
+                if end == len(text) and not final and text[end - 1] not in "}]":
+                    return
+                yield record
+                self.line += text.count("\n", at, end)
+                at, self._wanted = end, 0
+        finally:
+            self._text = text[at:]
+
+    def _value(self, text: str, at: int) -> tuple[Record, int]:
+        try:
+            value, end = _DECODER.raw_decode(text, at)
+        except Refusal as refusal:
+            _, end = _LENIENT.raw_decode(text, at)
+            return Record(0, self.line, text[at:end], refusal=refusal), end
+        return _as_record(self.line, text[at:end], value), end
+
+    def _wait(self, size: int, *, final: bool) -> bool:
+        """Whether more text may complete a value that cannot be read yet. Doubling keeps the work linear."""
+        if final or size > self._limit:
+            return False
+        self._wanted = min(2 * size, self._limit + 1)
+        return True
+
+    def _lost(self, error: ValueError | RecursionError, size: int, *, final: bool) -> Refusal:
+        if not isinstance(error, json.JSONDecodeError):
+            refusal = _json_error(error)
+        elif not final:
+            refusal = Refusal("", f"The record is broken or larger than {self._limit >> 20} MB.")
+        elif error.pos >= len(self._text.rstrip()) or "Unterminated" in error.msg:
+            return Refusal("", "The payload ends in the middle of a record.", WHOLE)
+        else:
+            line = self.line + error.doc.count("\n", len(error.doc) - size, error.pos)
+            refusal = Refusal("", f"This is not JSON: {error.msg.lower()} at line {line}.")
+        return Refusal("", refusal.reason, f"{refusal.cure} Nothing after it was read. {_SPLIT}".strip())

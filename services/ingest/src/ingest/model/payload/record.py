@@ -1,0 +1,31 @@
+"""What comes out of a body, and the limits it is read within."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ingest.model.refusal import Refusal
+
+WHOLE = "Make sure that the file was written to its end, and send it again."
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`ratio` (inflated to sent) is judged once `ratio_after` bytes came out; all sizes in bytes."""
+
+    record: int = 8 << 20
+    inflated: int = 8 << 30
+    ratio: int = 300
+    ratio_after: int = 64 << 20
+    row: int = 1 << 20
+    lines_of_a_row: int = 200
+
+
+@dataclass(slots=True)
+class Record:
+    """`number` counts records from 1, `line` lines from 1. Exactly one of `value` and `refusal` is set."""
+
+    number: int
+    line: int
+    raw: str
+    value: dict[str, Any] | None = None
+    refusal: Refusal | None = None

@@ -1,0 +1,89 @@
+"""The configuration of a source, checked when it is saved. This is also the format of the blueprint's section."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from ingest.model import amazon_connect, generic
+from ingest.model.fields import Reading
+from ingest.model.parts import Part, StateNotice
+from ingest.model.refusal import Refusal
+
+Vendor = Literal["amazon-connect", "generic"]
+
+
+class SourceSpec(BaseModel):
+    """A configured instance of a vendor. `options` are of amazon-connect, `mapping` is of generic."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    vendor: Vendor
+    title: str = Field(default="", max_length=200)
+    status: Literal["active", "paused"] = "active"
+    options: dict[str, Any] = {}
+    mapping: dict[str, Any] | None = None
+
+
+class NamedSource(SourceSpec):
+    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+
+
+class Section(BaseModel):
+    """The section `ingest` of a blueprint."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sources: list[NamedSource] = []
+
+
+Reader = Callable[[dict[str, Any], Reading], Part | StateNotice]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source ready to read. `open_without_end`: a record without end is of a call that goes on."""
+
+    slug: str
+    vendor: str
+    status: str
+    read: Reader
+    zone: str | None
+    open_without_end: bool
+
+    def reading(self, now_ms: int, secret: bytes) -> Reading:
+        return Reading(now_ms, secret, generic.zone_of(self.zone, "/time_zone"))
+
+
+def source_of(slug: str, spec: SourceSpec) -> Source:
+    """Raises Refusal, whose field is a JSON pointer, for options or a mapping that cannot be used."""
+    if spec.vendor == "generic":
+        if spec.options:
+            raise Refusal("/options", "A generic source has no options.", "Say it in `mapping`.")
+        if spec.mapping is None:
+            raise Refusal("/mapping", "It is missing.", "A generic source needs a mapping of its columns.")
+        try:
+            mapping = generic.mapping_of(spec.mapping)
+        except Refusal as refusal:
+            refusal.field = f"/mapping{refusal.field}".rstrip("/")
+            raise
+        return Source(
+            slug, spec.vendor, spec.status, lambda row, reading: generic.read(row, reading, mapping), mapping.time_zone, False
+        )  # fmt: skip
+    if spec.mapping is not None:
+        raise Refusal("/mapping", "Only a generic source has a mapping.", "Leave it out.")
+    try:
+        options = msgspec.convert(spec.options, amazon_connect.Options)
+    except msgspec.ValidationError as error:
+        raise Refusal("/options", str(error), "See the guide on sources.") from None
+    generic.zone_of(options.time_zone, "/options/time_zone")
+    return Source(
+        slug,
+        spec.vendor,
+        spec.status,
+        lambda row, reading: amazon_connect.read(row, reading, options),
+        options.time_zone,
+        True,
+    )

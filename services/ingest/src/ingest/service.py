@@ -1,0 +1,26 @@
+"""Ingest: vendor payloads in, canonical legs out."""
+
+from contracts.blueprints import BlueprintPublished
+from contracts.directory import PersonChanged
+from servicekit import Kit, Service, Subscription, Wired
+from storage import Migrations
+
+from ingest import api, clock, consumers
+from ingest.reception import Reception
+from ingest.settings import IngestSettings
+
+
+def wire(kit: Kit) -> Wired:
+    reception = Reception(kit, IngestSettings())
+    return Wired(
+        router=api.router(),
+        subscriptions=[
+            Subscription("directory", {PersonChanged: consumers.on_person_changed}),
+            Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
+        ],
+        clock=clock.handlers(reception),
+        state=reception,
+    )
+
+
+service = Service(name="ingest", title="Ingest", migrations=Migrations("ingest", "ingest.migrations"), wire=wire)

@@ -1,0 +1,22 @@
+"""Settings of ingest, `INGEST_*`. Read only by service.py."""
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class IngestSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="INGEST_", extra="ignore")
+
+    body_mb: int = 1024
+    """The largest body as sent, in MB."""
+    inflated_mb: int = 8192
+    """The most that a gzip body may inflate to, in MB."""
+    record_mb: int = 8
+    """The largest single record, in MB."""
+    chunk_records: int = 1000
+    """How many records are judged in one transaction."""
+    uploads_per_tenant: int = 4
+    """Uploads of one tenant that one process takes at the same time; further ones are told to come again."""
+    uploads: int = 8
+    """Uploads that one process takes at the same time."""
+    queued_per_tenant: int = 200
+    """Bodies of one tenant that may wait to be read."""

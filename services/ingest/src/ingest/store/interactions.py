@@ -1,0 +1,227 @@
+"""Parts, legs and what is held."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from storage import Session
+
+from ingest.store.bulk import insert_rows, insert_statement
+from ingest.store.tables import held, interaction, leg, leg_version, part
+
+BUCKETS = 128
+
+_PART = "id, root, contact, kind, hash, stamp, initial, facts::text AS facts, mode, receipt_id"
+_INSERT_PARTS = insert_statement(
+    part,
+    ("tenant", "id", "source", "root", "contact", "kind", "hash", "stamp", "initial", "facts", "mode", "receipt_id",
+     "document", "position"),
+)  # fmt: skip
+_HEAD = (
+    "tenant", "interaction_id", "leg", "source", "root", "external_id", "version", "void", "mode", "hash", "agent_id",
+    "started_at", "workday", "content",
+)  # fmt: skip
+_UPSERT_LEGS = insert_statement(
+    leg,
+    _HEAD,
+    "ON CONFLICT (tenant, interaction_id, leg) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _HEAD if name not in ("tenant", "interaction_id", "leg")),
+)
+_INSERT_VERSIONS = insert_statement(
+    leg_version, ("tenant", "interaction_id", "leg", "version", "void", "mode", "known_at", "receipt_id", "content")
+)
+_UPSERT_HELD = insert_statement(
+    held,
+    ("tenant", "source", "contact", "root", "reason", "waits_for", "since"),
+    "ON CONFLICT (tenant, source, contact) DO UPDATE SET root = excluded.root, reason = excluded.reason, "
+    "waits_for = excluded.waits_for",
+)
+
+
+_INSERT_INTERACTIONS = insert_statement(interaction, ("tenant", "id", "source", "root"), "ON CONFLICT DO NOTHING")
+
+
+async def share(session: Session) -> None:
+    """Until the end of the transaction nobody has the tenant's interactions alone."""
+    await session.execute(
+        "SELECT pg_advisory_xact_lock_shared(hashtext('ingest'), hashtext(:t))", {"t": session.tenant}
+    )
+
+
+async def alone(session: Session) -> None:
+    """Waits for every merge of the tenant under way, and keeps new ones out until the end of the transaction."""
+    await session.execute("SELECT pg_advisory_xact_lock(hashtext('ingest'), hashtext(:t))", {"t": session.tenant})
+
+
+async def lock(session: Session, source: str, buckets: Iterable[int]) -> None:
+    """Until the end of the transaction nobody else merges interactions of these buckets. Always in the same order."""
+    await session.execute(
+        "SELECT pg_advisory_xact_lock(hashtext(:place), bucket) FROM unnest(cast(:buckets AS int[])) AS b(bucket)",
+        {"place": f"ingest {session.tenant} {source}", "buckets": sorted(set(buckets))},
+    )
+
+
+async def parts_around(session: Session, source: str, contacts: Sequence[str]) -> list[dict[str, Any]]:
+    """All parts of the interactions that these contacts belong to or begin, in order of arrival."""
+    return await session.rows(
+        "WITH roots AS (SELECT root FROM part WHERE tenant = :tenant AND source = :source "
+        "AND contact = ANY(cast(:contacts AS text[])) UNION SELECT unnest(cast(:contacts AS text[]))) "
+        f"SELECT {_PART} FROM part WHERE tenant = :tenant AND source = :source "
+        "AND root IN (SELECT root FROM roots) ORDER BY seq",
+        {"tenant": session.tenant, "source": source, "contacts": list(contacts)},
+    )
+
+
+async def add(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    await insert_rows(session, _INSERT_INTERACTIONS, rows)
+
+
+async def place_of(session: Session, interaction_id: UUID) -> dict[str, Any] | None:
+    """Source and root of an interaction."""
+    return await session.row(
+        "SELECT source, root FROM interaction WHERE tenant = :tenant AND id = :id",
+        {"tenant": session.tenant, "id": interaction_id},
+    )
+
+
+async def parts_by_id(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]:
+    return await session.rows(
+        "SELECT id, source, root, contact, initial FROM part WHERE tenant = :tenant AND id = ANY(cast(:ids AS uuid[]))",
+        {"tenant": session.tenant, "ids": list(ids)},
+    )
+
+
+async def add_parts(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    await insert_rows(session, _INSERT_PARTS, rows)
+
+
+async def remove_parts(session: Session, ids: Sequence[UUID]) -> None:
+    if ids:
+        await session.execute(
+            "DELETE FROM part WHERE tenant = :tenant AND id = ANY(cast(:ids AS uuid[]))",
+            {"tenant": session.tenant, "ids": list(ids)},
+        )
+
+
+async def move_parts(session: Session, source: str, roots: dict[str, str]) -> None:
+    """`roots`: by contact, the interaction that its parts belong to from now on."""
+    if roots:
+        await session.execute(
+            "UPDATE part SET root = m.root FROM unnest(cast(:contacts AS text[]), cast(:roots AS text[])) "
+            "AS m(contact, root) WHERE part.tenant = :tenant AND part.source = :source AND part.contact = m.contact",
+            {"tenant": session.tenant, "source": source, "contacts": list(roots), "roots": list(roots.values())},
+        )
+
+
+async def heads(session: Session, source: str, roots: Sequence[str]) -> list[dict[str, Any]]:
+    """The current version of every leg of these interactions."""
+    return await session.rows(
+        "SELECT root, leg, external_id, version, void, mode, hash, content::text AS content FROM leg "
+        "WHERE tenant = :tenant AND source = :source AND root = ANY(cast(:roots AS text[]))",
+        {"tenant": session.tenant, "source": source, "roots": list(roots)},
+    )
+
+
+async def add_versions(session: Session, heads: Sequence[dict[str, Any]], versions: Sequence[dict[str, Any]]) -> None:
+    await insert_rows(session, _UPSERT_LEGS, heads)
+    await insert_rows(session, _INSERT_VERSIONS, versions)
+
+
+async def held_of(session: Session, source: str, roots: Sequence[str]) -> list[dict[str, Any]]:
+    return await session.rows(
+        "SELECT contact, root, reason, waits_for FROM held "
+        "WHERE tenant = :tenant AND source = :source AND root = ANY(cast(:roots AS text[]))",
+        {"tenant": session.tenant, "source": source, "roots": list(roots)},
+    )
+
+
+async def hold(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    await insert_rows(session, _UPSERT_HELD, rows)
+
+
+async def release(session: Session, source: str, contacts: Sequence[str]) -> None:
+    if contacts:
+        await session.execute(
+            "DELETE FROM held WHERE tenant = :tenant AND source = :source AND contact = ANY(cast(:contacts AS text[]))",
+            {"tenant": session.tenant, "source": source, "contacts": list(contacts)},
+        )
+
+
+async def waiting_for(session: Session, names: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """What waits for an agent by one of these names, given by source."""
+    return await session.rows(
+        "SELECT h.source, h.contact, h.root, h.waits_for FROM held h JOIN unnest(cast(:sources AS text[]), "
+        "cast(:names AS text[])) AS n(source, name) ON h.source = n.source AND h.waits_for @> ARRAY[n.name] "
+        "WHERE h.tenant = :tenant AND h.reason = 'unknown_agent'",
+        {
+            "tenant": session.tenant,
+            "sources": [source for source, given in names.items() for _ in given],
+            "names": [name for given in names.values() for name in given],
+        },
+    )
+
+
+async def roots_of_agent(session: Session, agent_id: UUID) -> list[dict[str, Any]]:
+    return await session.rows(
+        "SELECT DISTINCT source, root FROM leg WHERE tenant = :tenant AND agent_id = :agent AND NOT void",
+        {"tenant": session.tenant, "agent": agent_id},
+    )
+
+
+# Reading, for people
+
+
+async def find(session: Session, external_id: str, source: str | None) -> list[dict[str, Any]]:
+    """Source and root of the interactions that this contact belongs to, or did."""
+    return await session.rows(
+        "SELECT source, root FROM part WHERE tenant = :tenant AND contact = :id "
+        "AND source IN (SELECT slug FROM source WHERE tenant = :tenant) "
+        "AND (cast(:source AS text) IS NULL OR source = :source) "
+        "UNION SELECT source, root FROM leg WHERE tenant = :tenant AND external_id = :id "
+        "AND (cast(:source AS text) IS NULL OR source = :source) ORDER BY source, root LIMIT 100",
+        {"tenant": session.tenant, "id": external_id, "source": source},
+    )
+
+
+async def legs_of(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]:
+    return await session.rows(
+        "SELECT interaction_id, source, root, leg, version, void, mode, agent_id, content::text AS content FROM leg "
+        "WHERE tenant = :tenant AND interaction_id = ANY(cast(:ids AS uuid[])) ORDER BY interaction_id, leg",
+        {"tenant": session.tenant, "ids": list(ids)},
+    )
+
+
+async def versions_of(session: Session, interaction_id: UUID) -> list[dict[str, Any]]:
+    return await session.rows(
+        "SELECT leg, version, void, mode, known_at, receipt_id, content::text AS content FROM leg_version "
+        "WHERE tenant = :tenant AND interaction_id = :id ORDER BY leg, version",
+        {"tenant": session.tenant, "id": interaction_id},
+    )
+
+
+async def parts_of(session: Session, source: str, root: str) -> list[dict[str, Any]]:
+    return await session.rows(
+        "SELECT id, contact, kind, stamp, mode, receipt_id, document, position FROM part "
+        "WHERE tenant = :tenant AND source = :source AND root = :root ORDER BY seq",
+        {"tenant": session.tenant, "source": source, "root": root},
+    )
+
+
+async def held_page(
+    session: Session, source: str, reason: str | None, limit: int, after: str | None
+) -> list[dict[str, Any]]:
+    return await session.rows(
+        "SELECT contact, root, reason, waits_for, since FROM held WHERE tenant = :tenant AND source = :source "
+        "AND (cast(:reason AS text) IS NULL OR reason = :reason) AND contact > :after ORDER BY contact LIMIT :limit",
+        {"tenant": session.tenant, "source": source, "reason": reason, "limit": limit, "after": after or ""},
+    )
+
+
+async def people_awaited(session: Session, source: str, limit: int) -> list[dict[str, Any]]:
+    """Agents' names that the directory does not know, with how much waits for each, the most first."""
+    return await session.rows(
+        "SELECT waits_for[1] AS external_id, waits_for AS names, count(*) AS waiting, min(since) AS since FROM held "
+        "WHERE tenant = :tenant AND source = :source AND reason = 'unknown_agent' GROUP BY waits_for "
+        "ORDER BY waiting DESC, external_id LIMIT :limit",
+        {"tenant": session.tenant, "source": source, "limit": limit},
+    )

@@ -1,0 +1,208 @@
+"""Receipts and the verdicts on their records."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert
+from storage import Session
+
+from ingest.store.bulk import insert_rows, insert_statement
+from ingest.store.tables import receipt, record
+
+VERDICTS = ("accepted", "unchanged", "corrected", "held", "rejected")
+RECORD_COLUMNS = (
+    "tenant", "receipt_id", "number", "line", "verdict", "field", "reason", "cure", "contact", "kind", "part_id",
+    "document", "position",
+)  # fmt: skip
+_INSERT_RECORDS = insert_statement(record, RECORD_COLUMNS)
+
+
+async def add(session: Session, values: dict[str, Any]) -> None:
+    await session.execute(insert(receipt).values(tenant=session.tenant, **values))
+
+
+async def find(session: Session, receipt_id: UUID, *, lock: bool = False) -> dict[str, Any] | None:
+    return await session.row(
+        f"SELECT * FROM receipt WHERE tenant = :tenant AND id = :id {'FOR UPDATE' if lock else ''}",  # noqa: S608
+        {"tenant": session.tenant, "id": receipt_id},
+    )
+
+
+async def by_key(session: Session, person: UUID, key: str) -> dict[str, Any] | None:
+    return await session.row(
+        "SELECT * FROM receipt WHERE tenant = :tenant AND sent_by = :person AND idempotency_key = :key "
+        "AND status IN ('done', 'queued', 'undone') ORDER BY received_at DESC LIMIT 1",
+        {"tenant": session.tenant, "person": person, "key": key},
+    )
+
+
+async def page(session: Session, source: str | None, limit: int, after: list[Any] | None) -> list[dict[str, Any]]:
+    """The newest first."""
+    return await session.rows(
+        "SELECT * FROM receipt WHERE tenant = :tenant AND (cast(:source AS text) IS NULL OR source = :source) "
+        "AND (cast(:at AS timestamptz) IS NULL OR (received_at, id) < (cast(:at AS timestamptz), cast(:id AS uuid))) "
+        "ORDER BY received_at DESC, id DESC LIMIT :limit",
+        {
+            "tenant": session.tenant,
+            "source": source,
+            "at": after[0] if after else None,
+            "id": after[1] if after else None,
+            "limit": limit,
+        },
+    )
+
+
+async def count_queued(session: Session) -> int:
+    return await session.scalar(
+        "SELECT count(*) FROM receipt WHERE tenant = :tenant AND status = 'queued'", {"tenant": session.tenant}
+    )
+
+
+async def add_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    await insert_rows(session, _INSERT_RECORDS, rows)
+
+
+_TYPES = {"bytes": "bigint", "finished_at": "timestamptz", "notes": "jsonb"}
+_COUNT = ", ".join(f"{name} = {name} + :{name}" for name in ("received", *VERDICTS))
+
+
+async def count(session: Session, receipt_id: UUID, counts: dict[str, int], **changes: Any) -> None:
+    """Adds to the counters, and sets the other columns."""
+    also = "".join(f", {name} = cast(:{name} AS {_TYPES.get(name, 'text')})" for name in changes)
+    await session.execute(
+        f"UPDATE receipt SET {_COUNT}{also}, touched_at = clock_timestamp() WHERE tenant = :tenant AND id = :id",  # noqa: S608
+        {"tenant": session.tenant, "id": receipt_id, **dict.fromkeys(("received", *VERDICTS), 0), **counts, **changes},
+    )
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value)
+
+
+async def recount(session: Session, receipt_id: UUID) -> None:
+    """Sets the counters to what the verdicts are now."""
+    sums = ", ".join(f"count(*) FILTER (WHERE verdict = '{name}') AS {name}" for name in VERDICTS)
+    sets = ", ".join(f"{name} = counted.{name}" for name in ("received", *VERDICTS))
+    await session.execute(
+        f"UPDATE receipt SET {sets}, touched_at = clock_timestamp() FROM (SELECT count(*) AS received, {sums} "  # noqa: S608
+        "FROM record WHERE tenant = :tenant AND receipt_id = :id) AS counted "
+        "WHERE receipt.tenant = :tenant AND receipt.id = :id",
+        {"tenant": session.tenant, "id": receipt_id},
+    )
+
+
+async def keep_verdicts(session: Session, receipt_id: UUID, document: str, before: dict[int, dict[str, Any]]) -> None:
+    """A record that is judged again and says the same as before keeps the verdict that it had when it came."""
+    had = [row for row in before.values() if row["part_id"] and row["verdict"] in ("corrected", "unchanged")]
+    if had:
+        await session.execute(
+            "UPDATE record SET verdict = b.verdict FROM unnest(cast(:numbers AS int[]), cast(:verdicts AS text[]), "
+            "cast(:parts AS uuid[])) AS b(number, verdict, part_id) WHERE record.tenant = :tenant "
+            "AND record.receipt_id = :id AND record.document = :document AND record.number = b.number "
+            "AND record.part_id = b.part_id AND record.verdict = 'accepted'",
+            {
+                "tenant": session.tenant,
+                "id": receipt_id,
+                "document": document,
+                "numbers": [row["number"] for row in had],
+                "verdicts": [row["verdict"] for row in had],
+                "parts": [row["part_id"] for row in had],
+            },
+        )
+
+
+async def records(
+    session: Session, receipt_id: UUID, verdict: str | None, limit: int, after: int | None
+) -> list[dict[str, Any]]:
+    return await session.rows(
+        "SELECT number, line, verdict, field, reason, cure, contact, kind, document, position FROM record "
+        "WHERE tenant = :tenant AND receipt_id = :id AND number > :after "
+        "AND (cast(:verdict AS text) IS NULL OR verdict = :verdict) ORDER BY number LIMIT :limit",
+        {"tenant": session.tenant, "id": receipt_id, "verdict": verdict, "limit": limit, "after": after or 0},
+    )
+
+
+async def problems(session: Session, receipt_id: UUID, limit: int) -> list[dict[str, Any]]:
+    """The first records that were rejected or are held."""
+    return await session.rows(
+        "SELECT number, line, verdict, field, reason, cure, contact FROM record WHERE tenant = :tenant "
+        "AND receipt_id = :id AND verdict IN ('rejected', 'held') ORDER BY number LIMIT :limit",
+        {"tenant": session.tenant, "id": receipt_id, "limit": limit},
+    )
+
+
+async def documents(session: Session, receipt_id: UUID) -> list[str]:
+    """The raw documents of a receipt, in order."""
+    found = await session.execute(
+        "SELECT DISTINCT document FROM record WHERE tenant = :tenant AND receipt_id = :id ORDER BY document",
+        {"tenant": session.tenant, "id": receipt_id},
+    )
+    return list(found.scalars())
+
+
+async def records_of_document(session: Session, receipt_id: UUID, document: str) -> list[dict[str, Any]]:
+    return await session.rows(
+        "SELECT * FROM record WHERE tenant = :tenant AND receipt_id = :id AND document = :document ORDER BY number",
+        {"tenant": session.tenant, "id": receipt_id, "document": document},
+    )
+
+
+async def forget_records(session: Session, receipt_id: UUID, document: str) -> None:
+    await session.execute(
+        "DELETE FROM record WHERE tenant = :tenant AND receipt_id = :id AND document = :document",
+        {"tenant": session.tenant, "id": receipt_id, "document": document},
+    )
+
+
+# A part counts as long as one receipt that was not undone says so.
+_ONLY_HERE = """
+SELECT DISTINCT r.part_id FROM record r
+WHERE r.tenant = :tenant AND r.receipt_id = :id AND r.part_id IS NOT NULL
+AND (cast(:document AS text) IS NULL OR r.document = :document)
+AND NOT EXISTS (
+    SELECT FROM record o JOIN receipt x ON x.tenant = o.tenant AND x.id = o.receipt_id
+    WHERE o.tenant = r.tenant AND o.part_id = r.part_id AND x.status <> 'undone'
+    AND (o.receipt_id <> r.receipt_id OR o.document <> coalesce(cast(:document AS text), o.document)))
+"""
+
+
+async def parts_only_here(session: Session, receipt_id: UUID, document: str | None = None) -> list[UUID]:
+    """Parts that only this receipt (or only this document of it) brought."""
+    found = await session.execute(_ONLY_HERE, {"tenant": session.tenant, "id": receipt_id, "document": document})
+    return list(found.scalars())
+
+
+_FREE = """
+WITH freed AS (
+    UPDATE record r SET verdict = 'accepted', field = NULL, reason = NULL, cure = NULL FROM part p
+    WHERE p.tenant = :tenant AND p.source = :source AND p.contact = ANY(cast(:contacts AS text[]))
+    AND r.tenant = p.tenant AND r.part_id = p.id AND r.verdict = 'held' RETURNING r.receipt_id),
+counted AS (SELECT receipt_id, count(*) AS n FROM freed GROUP BY receipt_id)
+UPDATE receipt SET held = held - n, accepted = accepted + n FROM counted
+WHERE receipt.tenant = :tenant AND receipt.id = counted.receipt_id
+"""
+
+
+async def free(session: Session, source: str, contacts: Sequence[str]) -> None:
+    """What was held of these contacts has taken effect."""
+    if contacts:
+        await session.execute(_FREE, {"tenant": session.tenant, "source": source, "contacts": list(contacts)})
+
+
+_FREE_AGENTS = """
+WITH freed AS (
+    UPDATE record SET verdict = 'accepted', field = NULL, reason = NULL, cure = NULL
+    WHERE tenant = :tenant AND kind = 'agent_event' AND contact = ANY(cast(:agents AS text[])) AND verdict = 'held'
+    AND receipt_id IN (SELECT id FROM receipt WHERE tenant = :tenant AND source = :source) RETURNING receipt_id),
+counted AS (SELECT receipt_id, count(*) AS n FROM freed GROUP BY receipt_id)
+UPDATE receipt SET held = held - n, accepted = accepted + n FROM counted
+WHERE receipt.tenant = :tenant AND receipt.id = counted.receipt_id
+"""
+
+
+async def free_agents(session: Session, source: str, agents: Sequence[str]) -> None:
+    """What was held of these agents' states has taken effect."""
+    if agents:
+        await session.execute(_FREE_AGENTS, {"tenant": session.tenant, "source": source, "agents": list(agents)})

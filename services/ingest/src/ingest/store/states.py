@@ -1,0 +1,107 @@
+"""Agents' states: what receipts said of them, and the stretches that follow."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from storage import Session
+
+from ingest.store.bulk import insert_rows, insert_statement
+from ingest.store.tables import agent_name, agent_point, agent_state
+
+_UPSERT_POINTS = insert_statement(
+    agent_point,
+    ("tenant", "source", "agent", "at", "receipt_id", "state", "stamp", "mode"),
+    "ON CONFLICT (tenant, source, agent, at, receipt_id) DO UPDATE SET state = excluded.state, stamp = excluded.stamp "
+    "WHERE excluded.stamp >= agent_point.stamp",
+)
+_UPSERT_NAMES = insert_statement(
+    agent_name,
+    ("tenant", "source", "agent", "names"),
+    "ON CONFLICT (tenant, source, agent) DO UPDATE SET names = excluded.names WHERE agent_name.names <> excluded.names",
+)
+_UPSERT_STATES = insert_statement(
+    agent_state,
+    ("tenant", "source", "agent", "started", "ended", "state", "state_id", "version", "void", "mode", "agent_id"),
+    "ON CONFLICT (tenant, source, agent, started) DO UPDATE SET ended = excluded.ended, state = excluded.state, "
+    "version = excluded.version, void = excluded.void, mode = excluded.mode, agent_id = excluded.agent_id",
+)
+_FROM = "unnest(cast(:agents AS text[]), cast(:from AS bigint[])) AS f(agent, low)"
+
+
+async def add_points(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    await insert_rows(session, _UPSERT_POINTS, rows)
+
+
+async def add_names(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    await insert_rows(session, _UPSERT_NAMES, rows)
+
+
+async def add_states(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    await insert_rows(session, _UPSERT_STATES, rows)
+
+
+async def names_of(session: Session, source: str, agents: Sequence[str]) -> dict[str, list[str]]:
+    rows = await session.rows(
+        "SELECT agent, names FROM agent_name WHERE tenant = :tenant AND source = :source "
+        "AND agent = ANY(cast(:agents AS text[]))",
+        {"tenant": session.tenant, "source": source, "agents": list(agents)},
+    )
+    return {row["agent"]: row["names"] for row in rows}
+
+
+async def points_since(session: Session, source: str, since: Mapping[str, int]) -> list[dict[str, Any]]:
+    """By agent, the points from the last one before the given instant on; of one instant the newest notice first."""
+    return await session.rows(
+        f"SELECT p.agent, p.at, p.state, p.stamp, p.receipt_id, p.mode FROM {_FROM} "  # noqa: S608
+        "JOIN agent_point p ON p.agent = f.agent AND p.at >= coalesce((SELECT max(b.at) FROM agent_point b "
+        "WHERE b.tenant = :tenant AND b.source = :source AND b.agent = f.agent AND b.at < f.low), f.low) "
+        "WHERE p.tenant = :tenant AND p.source = :source ORDER BY p.agent, p.at, p.stamp DESC",
+        {"tenant": session.tenant, "source": source, "agents": list(since), "from": list(since.values())},
+    )
+
+
+async def states_since(session: Session, source: str, since: Mapping[str, int]) -> list[dict[str, Any]]:
+    return await session.rows(
+        f"SELECT s.* FROM {_FROM} JOIN agent_state s ON s.agent = f.agent AND s.started >= f.low "  # noqa: S608
+        "WHERE s.tenant = :tenant AND s.source = :source",
+        {"tenant": session.tenant, "source": source, "agents": list(since), "from": list(since.values())},
+    )
+
+
+async def forget_points(session: Session, receipt_id: UUID) -> list[dict[str, Any]]:
+    """Removes what only this receipt said. Returns source, agent and the earliest instant concerned."""
+    return await session.rows(
+        "WITH gone AS (DELETE FROM agent_point WHERE tenant = :tenant AND receipt_id = :id RETURNING source, agent, at) "
+        "SELECT source, agent, min(at) AS since FROM gone GROUP BY source, agent",
+        {"tenant": session.tenant, "id": receipt_id},
+    )
+
+
+async def points_of(session: Session, receipt_id: UUID) -> list[dict[str, Any]]:
+    """The agents of whose states this receipt speaks."""
+    return await session.rows(
+        "SELECT DISTINCT source, agent FROM agent_point WHERE tenant = :tenant AND receipt_id = :id",
+        {"tenant": session.tenant, "id": receipt_id},
+    )
+
+
+async def agents_named(session: Session, names: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Agents who bear one of these names, given by source."""
+    return await session.rows(
+        "SELECT DISTINCT a.source, a.agent FROM agent_name a JOIN unnest(cast(:sources AS text[]), "
+        "cast(:names AS text[])) AS n(source, name) ON a.source = n.source AND n.name = ANY(a.names) "
+        "WHERE a.tenant = :tenant",
+        {
+            "tenant": session.tenant,
+            "sources": [source for source, given in names.items() for _ in given],
+            "names": [name for given in names.values() for name in given],
+        },
+    )
+
+
+async def agents_of_person(session: Session, person_id: UUID) -> list[dict[str, Any]]:
+    return await session.rows(
+        "SELECT DISTINCT source, agent FROM agent_state WHERE tenant = :tenant AND agent_id = :id AND NOT void",
+        {"tenant": session.tenant, "id": person_id},
+    )

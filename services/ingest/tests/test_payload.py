@@ -1,0 +1,231 @@
+"""Bodies in every form and state of damage. What was read before a defect stands; memory stays bounded."""
+
+import gzip
+import json
+import tracemalloc
+import zlib
+from collections.abc import Iterable, Iterator
+
+import pytest
+from ingest.model.payload import Limits, Payload, Record
+
+
+def read(
+    body: bytes | Iterable[bytes], *, piece: int = 7, limits: Limits | None = None
+) -> tuple[list[Record], Payload]:
+    payload = Payload(limits)
+    chunks = (body[at : at + piece] for at in range(0, len(body), piece)) if isinstance(body, bytes) else body
+    records = [record for chunk in chunks for record in payload.feed(chunk)]
+    return records + list(payload.close()), payload
+
+
+def values(body: bytes, *, piece: int = 7) -> list[object]:
+    return [record.value for record in read(body, piece=piece)[0]]
+
+
+def reasons(records: Iterable[Record]) -> list[tuple[int, str]]:
+    return [(record.line, record.refusal.reason) for record in records if record.refusal]
+
+
+ONE, TWO = {"a": "ä\n"}, {"b": [1, {"c": None}]}
+A, B = json.dumps(ONE), json.dumps(TWO, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{A}\n{B}\n",
+        f"{A}\r\n\r\n{B}",
+        f"{A}{B}",
+        f"{A} {B}\n",
+        f"[{A},{B}]",
+        f"\n [\n{A} ,\n{B}\n]\n",
+        json.dumps([ONE, TWO], indent=2),
+        json.dumps(ONE, indent=1) + "\n" + json.dumps(TWO, indent=1),
+        f"\ufeff{A}\n{B}",
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 5, 1000])
+def test_json_in_every_form(body: str, piece: int) -> None:
+    assert values(body.encode(), piece=piece) == [ONE, TWO]
+    assert values(gzip.compress(body.encode()), piece=piece) == [ONE, TWO]
+
+
+def test_gzip_of_two_members_and_utf_16() -> None:
+    assert values(gzip.compress(f"{A}\n".encode()) + gzip.compress(B.encode())) == [ONE, TWO]
+    records, payload = read(f"{A}\n{B}".encode("utf-16"))
+    assert [record.value for record in records] == [ONE, TWO]
+    assert payload.notes == ["The text is UTF-16."]
+
+
+def test_one_object_over_several_lines_has_its_first_line() -> None:
+    records, _ = read(b'{\n "a": 1\n}\n\n{\n "a": 2,\n}\n')
+    assert [(record.number, record.line) for record in records] == [(1, 1), (2, 5)]
+    assert records[1].refusal
+    assert "line 7" in records[1].refusal.reason
+
+
+def test_a_bad_line_does_not_hide_the_others() -> None:
+    bad = [
+        '{"a": 1',
+        '{"a": NaN}',
+        '{"a": 1e999}',
+        '{"a": 1, "a": 2}',
+        '{"a": "\\u0000"}',
+        '{"a": "\\ud800"}',
+        "[1]",
+        "7",
+    ]
+    bad += ['{"a": ' + "9" * 5000 + "}", '{"a": ' * 5000 + "1" + "}" * 5000, '{"a": "x\x00"}', '{"a": 1} nonsense']
+    lines = [line for text in bad for line in (text, '{"ok": 1}')]
+    records, payload = read(("{}\n" + "\n".join(lines)).encode(), piece=1 << 16)
+    refused = reasons(records)
+    assert [line for line, _ in refused] == list(range(2, 2 + 2 * len(bad), 2))
+    assert sum(record.value == {"ok": 1} for record in records) == len(bad)
+    assert all(record.refusal.cure for record in records if record.refusal)
+    assert not payload.broken
+    said = dict(refused)
+    assert said[8] == "The same name occurs twice in one object."
+    assert "nested too deeply" in said[20]
+
+
+def test_an_escaped_backslash_is_not_a_nul() -> None:
+    assert values(b'{"a": "\\\\u0000"}') == [{"a": "\\u0000"}]
+    assert values(b'{"a": "\\ud83d\\ude00"}') == [{"a": "\U0001f600"}]
+
+
+def test_an_element_of_an_array_with_a_name_twice_does_not_hide_the_others() -> None:
+    records, _ = read(b'[{"a": 1}, {"a": 1, "a": 2}, {"a": 3}]')
+    assert [record.value for record in records] == [{"a": 1}, None, {"a": 3}]
+
+
+@pytest.mark.parametrize(
+    "body,kept,reason",
+    [
+        (b'[{"a": 1},\n{"a": 2},\n{"a"', 2, "The payload ends in the middle of a record."),
+        (b'[{"a": 1}', 1, "The JSON array is not closed: the payload ends too early."),
+        (b'[{"a": 1}] {"a": 2}', 1, "There is text after the end of the array."),
+        (b'{"a": 1}\n{"a": "x', 1, "This is not JSON: unterminated string starting at at character 7."),
+        (b"", 0, "The body is empty."),
+        (b" \n\n", 0, "The body is empty."),
+        (gzip.compress(b""), 0, "The body is empty."),
+        (b"<html>", 0, "This is XML or HTML."),
+        (b"PK\x03\x04rest", 0, "This is a zip archive."),
+        (gzip.compress(b'{"a": 1}\n{"a": 2}\n')[:-4], 2, "The gzip data ends before its end."),
+    ],
+)
+def test_what_came_before_the_damage_stands(body: bytes, kept: int, reason: str) -> None:
+    records, _ = read(body)
+    assert [record.value for record in records[:kept]] == [{"a": n} for n in range(1, kept + 1)] or body[
+        :2
+    ] == b"\x1f\x8b"
+    assert sum(record.value is not None for record in records) == kept
+    assert records[-1].refusal
+    assert records[-1].refusal.reason == reason
+
+
+def test_gzip_damaged_in_the_middle() -> None:
+    lines = b"".join(json.dumps({"n": n, "x": str(n * 7919 % 10007)}).encode() + b"\n" for n in range(50_000))
+    packed = bytearray(gzip.compress(lines))
+    packed[len(packed) // 2 : len(packed) // 2 + 20] = b"\xff" * 20
+    records, payload = read(bytes(packed), piece=4096)
+    good = [record for record in records if record.value is not None]
+    assert len(good) > 20_000
+    assert [record.value["n"] for record in good[:20_000]] == list(range(20_000))
+    assert payload.broken
+    assert records[-1].refusal
+    assert "damaged" in records[-1].refusal.reason or "not JSON" in records[-1].refusal.reason
+
+
+def test_200_mb_line_is_skipped_in_little_memory() -> None:
+    def body() -> Iterator[bytes]:
+        yield b'{"a": 1}\n{"a": "'
+        for _ in range(3200):
+            yield b"x" * (1 << 16)
+        yield b'"}\n{"a": 3}\n'
+
+    tracemalloc.start()
+    records, _ = read(body())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [record.value for record in records] == [{"a": 1}, None, {"a": 3}]
+    assert reasons(records) == [(2, "The line is longer than 8 MB.")]
+    assert peak < 40 << 20
+
+
+def test_200_mb_element_of_an_array_ends_the_reading_in_little_memory() -> None:
+    def body() -> Iterator[bytes]:
+        yield b'[{"a": 1},\n{"a": "'
+        for _ in range(3200):
+            yield b"x" * (1 << 16)
+
+    tracemalloc.start()
+    records, payload = read(body())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(records) == 2
+    assert records[1].line == 2
+    assert payload.broken
+    assert "NDJSON" in records[1].refusal.cure  # type: ignore[union-attr]
+    assert peak < 80 << 20
+
+
+@pytest.mark.parametrize("fill", [b"0" * (1 << 20), b'{"a": "' + b"x" * 100_000 + b'"}\n'])
+def test_gzip_bomb_is_refused_in_little_memory(fill: bytes) -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join(packer.compress(fill) for _ in range(120 if len(fill) > 1 << 19 else 1200)) + packer.flush()
+    tracemalloc.start()
+    payload = Payload(Limits(ratio_after=16 << 20))
+    last, count = None, 0
+    for record in payload.feed(bomb):
+        last, count = record, count + 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert payload.broken
+    assert last
+    assert "inflates to more than 300 times" in last.refusal.reason  # type: ignore[union-attr]
+    assert peak < 40 << 20
+
+
+def test_csv_with_mark_semicolons_quotes_and_line_breaks() -> None:
+    body = '\ufeffCallID;Name;Note\r\n1;"Ann; B.";"two\r\nlines"\r\n\r\n2;"5"" pipe";x\r\n'.encode()
+    records, payload = read(body)
+    assert [record.value for record in records] == [
+        {"CallID": "1", "Name": "Ann; B.", "Note": "two\r\nlines"},
+        {"CallID": "2", "Name": '5" pipe', "Note": "x"},
+    ]
+    assert [record.line for record in records] == [2, 5]
+    assert payload.notes == ["The columns are separated by ';'."]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_csv_that_is_not_utf_8_says_so(encoding: str) -> None:
+    records, payload = read("id\tcity\n1\tKöln\n2\tBonn\n3\tZürich".encode(encoding))
+    assert [record.value["city"] for record in records if record.value] == ["Köln", "Bonn", "Zürich"]
+    assert "2 lines were not UTF-8 and were read as Windows-1252." in payload.notes
+
+
+def test_csv_defects_name_their_line() -> None:
+    body = b'sep=,\nid,x\n1,a,b\n2,"open\n3,b\n4,c\n5,nul\0\n"6"x,d\n7,e\n'
+    records, _ = read(body)
+    assert reasons(records) == [
+        (3, "The row has 3 cells, the header has 2."),
+        (4, "A quotation mark is opened and never closed."),
+        (7, "The text holds NUL characters."),
+        (8, "This is not CSV: ',' expected after '\"'."),
+    ]
+    assert [record.value["id"] for record in records if record.value] == ["3", "4", "7"]
+
+
+@pytest.mark.parametrize("header", [b"a,a\n1,2", b"a,,b\n1,2,3", b"\x01\x02\x03\n1"])
+def test_csv_needs_a_usable_header(header: bytes) -> None:
+    records, payload = read(header)
+    assert payload.broken
+    assert len(records) == 1
+
+
+def test_an_open_quotation_of_a_large_file_costs_bounded_work() -> None:
+    body = b'id,x\n1,"open\n' + b"2,b\n" * 20_000
+    records, _ = read(body, piece=1 << 16)
+    assert len(records) == 20_001
+    assert reasons(records) == [(2, "A quotation mark is opened and never closed.")]

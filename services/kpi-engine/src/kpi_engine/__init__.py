@@ -1,0 +1,1 @@
+"""KPI models, facts, values and bands."""

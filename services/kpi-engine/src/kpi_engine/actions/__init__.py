@@ -1,0 +1,1 @@
+"""Use cases. They are given a session and never commit."""

@@ -1,0 +1,76 @@
+"""Facts come in: retract, add, tell what changed."""
+
+from collections.abc import Iterable
+from datetime import date
+from uuid import UUID
+
+from contracts import Attributes, Mode
+from contracts.scores import Score, ScoreChanged
+from storage import Session
+
+from kpi_engine.actions.bands import Causes, derive_bands
+from kpi_engine.model.numbers import decimal_text
+from kpi_engine.store import facts, models, partials
+from kpi_engine.store.facts import NOBODY, READERS
+from kpi_engine.store.models import Catalogue, Published
+from kpi_engine.store.partials import Change
+
+
+async def count_facts(session: Session, events: Iterable[tuple[Attributes, str, bytes]], *, mode: Mode) -> None:
+    """Applies fact events (attributes, key, JSON) of several tenants. `history` counts, and tells it as history."""
+    rows = []
+    causes: dict[str, Attributes] = {}
+    for attributes, key, raw in events:
+        reader = READERS[attributes.type]
+        rows.append((reader, reader.row(attributes.tenant, raw)))
+        causes[key] = attributes
+    if not rows:
+        return
+    tenants = {row[0] for _, row in rows}
+    await facts.lock_models(session, tenants, for_change=False)
+    touched = await facts.apply_facts(session, rows)
+    catalogues = await models.catalogues(session, {each.tenant for each in touched})
+    for tenant, catalogue in catalogues.items():
+        await session.narrow([tenant])
+        kinds = [each.kind for each in touched if each.tenant == tenant]
+        changes = [
+            change for kind in kinds for change in await partials.apply_changes(session, tenant, kind, catalogue)
+        ]
+        tell_scores(session, catalogue, changes, mode=mode, causes=causes)
+        await derive_bands(session, _banded(catalogue, changes), mode=mode, causes=causes)
+    await session.narrow(tenants)
+
+
+def tell_scores(
+    session: Session, catalogue: Catalogue, changes: Iterable[Change], *, mode: Mode, causes: Causes | None = None
+) -> None:
+    """One event per agent and workday, with all KPIs that changed."""
+    scores: dict[tuple[UUID, date], dict[str, Score]] = {}
+    for change in changes:
+        if change.agent_id != NOBODY:
+            scores.setdefault((change.agent_id, change.workday), {})[change.kpi] = score_of(
+                catalogue.models[change.kpi], change
+            )
+    for (agent_id, workday), found in sorted(scores.items()):
+        event = ScoreChanged(agent_id=agent_id, workday=workday, mode=mode, scores=found)
+        session.emit(event, cause=(causes or {}).get(event.key(session.tenant)))
+
+
+def score_of(published: Published, change: Change) -> Score:
+    answer = published.model.plan.answer(change.components, change.sample)
+    return Score(
+        value=answer.text,
+        numerator=None if answer.numerator is None else decimal_text(answer.numerator),
+        denominator=None if answer.denominator is None else decimal_text(answer.denominator),
+        sample=answer.sample,
+        reason=answer.reason,
+        model_version=published.version,
+        direction=published.model.document.direction,
+    )
+
+
+def _banded(catalogue: Catalogue, changes: Iterable[Change]) -> list[tuple[Published, set[UUID]]]:
+    agents: dict[str, set[UUID]] = {}
+    for change in changes:
+        agents.setdefault(change.kpi, set()).add(change.agent_id)
+    return [(catalogue.models[kpi], found) for kpi, found in agents.items()]

@@ -1,0 +1,129 @@
+"""KPI models: saved by hand or by a blueprint, counted again from the facts."""
+
+from typing import Any
+from uuid import UUID
+
+import yaml
+from contracts.blueprints import SectionApplied, SectionProblem, SectionRejected
+from servicekit.errors import FieldProblem, Invalid
+from storage import Session
+
+from kpi_engine.actions.bands import derive_bands
+from kpi_engine.actions.counting import tell_scores
+from kpi_engine.model.document import Model, ModelInvalid, Problem, load, load_content
+from kpi_engine.store import facts, models, partials, stays
+from kpi_engine.store.models import Catalogue, Published
+
+SERVICE = "kpi-engine"
+
+
+async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> tuple[Published, bool]:
+    """Publishes a model written as YAML or JSON, and whether that made a new version. Raises Invalid."""
+    model = read_model(kpi, text)
+    await facts.lock_models(session, [session.tenant], for_change=True)
+    changed = await _publish(session, [(model, text)], by)
+    catalogue = await models.catalogue(session)
+    if changed:
+        session.emit(SectionApplied(service=SERVICE, version=None, content=section_of(catalogue)))
+    return catalogue.models[kpi], changed
+
+
+def read_model(kpi: str, text: str) -> Model:
+    """The checked model of that name. Raises Invalid with line, column and cure of every problem."""
+    try:
+        model = load(text)
+    except ModelInvalid as invalid:
+        raise Invalid(
+            "invalid-model", "This is no KPI model.", errors=[_field(each) for each in invalid.problems]
+        ) from None
+    if model.kpi != kpi:
+        problem = FieldProblem(pointer="/kpi", problem=f"The model calls itself `{model.kpi}`.", cure=f"Write `{kpi}`.")
+        raise Invalid("other-kpi", f"This is not the model of `{kpi}`.", errors=[problem])
+    return model
+
+
+def _field(problem: Problem) -> FieldProblem:
+    return FieldProblem(
+        pointer=problem.pointer, problem=problem.problem, cure=problem.cure, line=problem.line, column=problem.column
+    )
+
+
+async def apply_section(session: Session, content: dict[str, Any], version: int) -> None:
+    """A blueprint's section becomes the tenant's whole set of models, or nothing of it does. Answers either way."""
+    found, problems = _read_section(content)
+    if problems:
+        session.emit(SectionRejected(service=SERVICE, version=version, problems=problems))
+        return
+    await facts.lock_models(session, [session.tenant], for_change=True)
+    before = await models.catalogue(session)
+    for kpi in sorted(set(before.models) - {model.kpi for model, _ in found}):
+        await models.retire(session, kpi)
+    await _publish(session, found, None)
+    session.emit(SectionApplied(service=SERVICE, version=version, content=section_of(await models.catalogue(session))))
+
+
+def _read_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], list[SectionProblem]]:
+    found: list[tuple[Model, str]] = []
+    problems = [
+        SectionProblem(pointer=f"/{name}", problem=f"There is no `{name}` in this section.", cure="It holds `kpis`.")
+        for name in sorted(set(content) - {"kpis"})
+    ]
+    kpis = content.get("kpis", [])
+    if not isinstance(kpis, list):
+        return [], [*problems, SectionProblem(pointer="/kpis", problem="`kpis` is a list of KPI models.")]
+    for index, document in enumerate(kpis):
+        try:
+            model = load_content(document)
+        except ModelInvalid as invalid:
+            problems += [
+                SectionProblem(pointer=f"/kpis/{index}{each.pointer}", problem=each.problem, cure=each.cure)
+                for each in invalid.problems
+            ]
+            continue
+        if any(model.kpi == other.kpi for other, _ in found):
+            problems.append(SectionProblem(pointer=f"/kpis/{index}/kpi", problem=f"`{model.kpi}` is there twice."))
+        found.append((model, yaml.safe_dump(model.content, sort_keys=False, allow_unicode=True)))
+    return found, problems
+
+
+def section_of(catalogue: Catalogue) -> dict[str, Any]:
+    """The tenant's models as a section of its blueprint."""
+    return {"kpis": [each.model.content for each in catalogue.models.values()]}
+
+
+async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | None) -> bool:
+    """Publishes what differs from the version in force. The caller holds the lock on the models."""
+    before = await models.catalogue(session)
+    new = []
+    for model, document in found:
+        old = before.models.get(model.kpi)
+        if old is None or old.model.content != model.content:
+            await models.insert_version(session, model, document, by)
+            new.append(model.kpi)
+    if not new:
+        return False
+    catalogue = await models.catalogue(session)
+    changes = []
+    for kpi in new:
+        published = catalogue.models[kpi]
+        changes += await partials.recompute(session, published)
+    # Values of the past that are counted anew are no news to anybody: told as history.
+    tell_scores(session, catalogue, changes, mode="history")
+    touched = [(catalogue.models[kpi], await stays.agents_with_bands(session, kpi)) for kpi in new]
+    await derive_bands(session, touched, mode="live", reason="a new version of the KPI", past_is_history=True)
+    return True
+
+
+async def person_changed(session: Session, person_id: UUID) -> None:
+    """Another target may apply to this person now."""
+    catalogue = await models.catalogue(session)
+    targeted = [each for each in catalogue.models.values() if each.model.bands and each.model.bands.targets]
+    if not targeted:
+        return
+    await facts.lock_models(session, [session.tenant], for_change=False)
+    await facts.lock_agents(session, [(session.tenant, person_id)])
+    catalogue = await models.catalogue(session)
+    touched = [
+        (each, {person_id}) for each in catalogue.models.values() if each.model.bands and each.model.bands.targets
+    ]
+    await derive_bands(session, touched, mode="live", reason="another target applies")

@@ -1,0 +1,116 @@
+"""Who is in which band now, since when, and why."""
+
+from datetime import date
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from servicekit import CallerDep, PageDep, WorkSession, directory, page_of
+from servicekit import router as door_router
+
+from kpi_engine.actions.people import People
+from kpi_engine.model.bands import Bands
+from kpi_engine.store import models, stays
+
+router: APIRouter = door_router()
+
+
+class JudgedWindow(BaseModel):
+    window: str
+    value: str | None
+    sample: int
+    band: str | None
+
+
+class Edge(BaseModel):
+    """A band begins at `start` (None: no lower end)."""
+
+    name: str
+    start: str | None
+
+
+class AppliedTarget(BaseModel):
+    """Whose edges judged the window of entering. `when` None: the model's own, because no target fitted."""
+
+    when: str | None
+    why: str
+    edges: list[Edge]
+
+
+class BandNow(BaseModel):
+    """`rank` 0 is the best band; `since` is the window at which it was entered, on the `evidence`."""
+
+    agent_id: UUID
+    name: str | None
+    kpi: str
+    model_version: int
+    band: str
+    rank: int | None
+    since: str
+    from_band: str | None
+    band_event_id: UUID
+    evidence: list[JudgedWindow]
+    target: AppliedTarget | None
+
+
+class Bandwise(BaseModel):
+    items: list[BandNow]
+    next: str | None = None
+
+
+@router.get("/bands")
+async def list_bands(
+    session: WorkSession,
+    caller: CallerDep,
+    page: PageDep,
+    agent: str | None = None,
+    team: str | None = None,
+    kpi: str | None = None,
+) -> Bandwise:
+    """The band each agent is in now, of those the caller may see. Agents who are in none are not listed."""
+    agents = await directory.visible_agents(session, caller)
+    if agent is not None:
+        person = await directory.find_person(session, agent)
+        await directory.require_agent(session, caller, person.id)
+        agents = {person.id}
+    if team is not None:
+        unit = await directory.find_org_unit(session, team)
+        members = await directory.agents_of(session, unit.id, session.now.date())
+        agents = members if agents is None else agents & members
+    rows = await stays.stays_page(session, kpi=kpi, agents=agents, after=page.after, limit=page.limit + 1)
+    found = page_of(rows, page.limit, cursor=lambda row: [row["kpi"], str(row["agent_id"])])
+    catalogue = await models.catalogue(session)
+    ids = {row["agent_id"] for row in found.items}
+    people, known = await People.load(session, ids), await directory.people(session, ids)
+    items = []
+    for row in found.items:
+        published = catalogue.models.get(row["kpi"])
+        bands = published.model.bands if published else None
+        person = known.get(row["agent_id"])
+        items.append(
+            BandNow(
+                **{name: row[name] for name in ("agent_id", "kpi", "model_version", "band", "from_band")},
+                name=person.display_name if person else None,
+                rank=bands.rank(row["band"]) if bands else None,
+                since=row["entered"],
+                band_event_id=row["id"],
+                evidence=[JudgedWindow.model_validate(window) for window in row["entry"]],
+                target=_target(bands, row["agent_id"], people, row["entered"]) if bands else None,
+            )
+        )
+    return Bandwise(items=items, next=found.next)
+
+
+def _target(bands: Bands, agent_id: UUID, people: People, window: str) -> AppliedTarget:
+    year, _, week = window.partition("-W")
+    day = date.fromisocalendar(int(year), int(week), 1) if week else date.fromisoformat(window)
+    edges, target = bands.edges_for(people.on(agent_id, day))
+    if target is None:
+        why = f"no target fits this person on {day}" if bands.targets else "the model has no targets"
+    else:
+        conditions, priority = target.specificity
+        why = f"of the targets that fit this person on {day} it is the most specific (conditions {conditions}, priority {priority})"
+    shown = [
+        Edge(name=edge.name, start=None if edge.start is None else f"{edge.start.normalize():f}") for edge in edges
+    ]
+    return AppliedTarget(when=target.when if target else None, why=why, edges=shown)

@@ -1,0 +1,169 @@
+"""KPI models over HTTP: read, check, publish."""
+
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+from servicekit import CallerDep, WorkSession
+from servicekit import router as door_router
+from servicekit.errors import FieldProblem, Invalid, NotFound
+from storage import Session
+
+from kpi_engine.actions import publishing
+from kpi_engine.api.answers import Answer, answer_of
+from kpi_engine.model.document import Model
+from kpi_engine.model.expression import text_of
+from kpi_engine.store import models, values
+from kpi_engine.store.models import Published
+
+router: APIRouter = door_router()
+_SAMPLED = 5000
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/yaml": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"type": "object"}},
+        },
+    }
+}
+
+
+class KpiModel(BaseModel):
+    """A published model: `model` as data, `document` as it was written."""
+
+    kpi: str
+    version: int
+    model: dict[str, Any]
+    document: str
+    silence: list[str]
+
+
+class ModelPlan(BaseModel):
+    """What a checked model asks of the facts."""
+
+    where: str | None
+    value: str
+    aggregates: list[str]
+    numerator: str | None
+    denominator: str | None
+    silence: list[str]
+
+
+class Check(BaseModel):
+    """`problems` empty: it may be published. `sample`: its value over the newest `looked_at` facts."""
+
+    valid: bool
+    problems: list[FieldProblem] = []
+    plan: ModelPlan | None = None
+    sample: Answer | None = None
+    looked_at: int = 0
+
+
+class Version(BaseModel):
+    version: int
+    published_at: datetime
+    published_by: UUID | None
+    document: str
+
+
+@router.get("/kpis")
+async def list_kpis(session: WorkSession, caller: CallerDep) -> list[KpiModel]:
+    """The models in force."""
+    return [_shown(each) for each in (await models.catalogue(session)).models.values()]
+
+
+@router.get("/standard-kpis")
+async def list_standard_kpis(session: WorkSession, caller: CallerDep) -> list[str]:
+    """Models to begin with, as YAML: publish one, or a changed copy of it."""
+    return [text for _, text in standard_models()]
+
+
+def standard_models() -> list[tuple[str, str]]:
+    """Name and YAML of the models that come with the product."""
+    found = [each for each in files("kpi_engine").joinpath("standard").iterdir() if each.name.endswith(".yaml")]
+    return sorted((each.name.removesuffix(".yaml"), each.read_text(encoding="utf-8")) for each in found)
+
+
+@router.get("/kpis/{kpi}", response_model=KpiModel)
+async def get_kpi(kpi: str, request: Request, session: WorkSession, caller: CallerDep) -> Any:
+    """As JSON; with `Accept: application/yaml` the document as it was written."""
+    published = await published_of(session, kpi)
+    if "yaml" in request.headers.get("accept", ""):
+        return Response(published.document, media_type="application/yaml")
+    return _shown(published)
+
+
+@router.get("/kpis/{kpi}/versions")
+async def list_versions(kpi: str, session: WorkSession, caller: CallerDep) -> list[Version]:
+    """Every version that was ever published, newest first."""
+    rows = await session.rows(
+        "SELECT version, published_at, published_by, document FROM kpi_model "
+        "WHERE tenant = :tenant AND kpi = :kpi ORDER BY version DESC",
+        {"tenant": session.tenant, "kpi": kpi},
+    )
+    if not rows:
+        raise NotFound("unknown-kpi", f"There is no KPI `{kpi}`.")
+    return [Version.model_validate(row) for row in rows]
+
+
+@router.put("/kpis/{kpi}", openapi_extra=_BODY)
+async def put_kpi(kpi: str, request: Request, session: WorkSession, caller: CallerDep) -> KpiModel:
+    """Publishes a model as YAML or JSON. The same content again makes no new version."""
+    caller.require("tenant_admin", "integration")
+    published, _ = await publishing.save_model(session, kpi, await _text(request), caller.person_id)
+    return _shown(published)
+
+
+@router.post("/kpis/{kpi}/check", openapi_extra=_BODY)
+async def check_kpi(kpi: str, request: Request, session: WorkSession, caller: CallerDep) -> Check:
+    """Says what is wrong with a model, or what it would compute, without publishing it."""
+    caller.require("tenant_admin", "quality_analyst", "trainer", "integration")
+    try:
+        model = publishing.read_model(kpi, await _text(request))
+    except Invalid as invalid:
+        return Check(valid=False, problems=invalid.errors)
+    row = await values.sampled(session, model.plan, model.source, _SAMPLED)
+    answer = model.plan.answer(row["components"], row["sample"], parts=True)
+    return Check(valid=True, plan=plan_of(model), sample=answer_of(answer), looked_at=row["looked_at"])
+
+
+async def _text(request: Request) -> str:
+    try:
+        return (await request.body()).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Invalid("not-text", f"The document is not UTF-8: {error.reason} at byte {error.start}.") from error
+
+
+async def published_of(session: Session, kpi: str) -> Published:
+    """The model in force. Raises NotFound."""
+    catalogue = await models.catalogue(session)
+    if kpi not in catalogue.models:
+        known = ", ".join(f"`{name}`" for name in catalogue.models) or "none yet"
+        raise NotFound("unknown-kpi", f"There is no KPI `{kpi}`. There are: {known}.")
+    return catalogue.models[kpi]
+
+
+def plan_of(model: Model) -> ModelPlan:
+    numerator, denominator = model.plan.fraction
+    return ModelPlan(
+        where=text_of(model.plan.where) if model.plan.where else None,
+        value=text_of(model.plan.value),
+        aggregates=[component.name for component in model.plan.components],
+        numerator=text_of(numerator) if denominator else None,
+        denominator=text_of(denominator) if denominator else None,
+        silence=[silence.words() for silence in model.plan.silences],
+    )
+
+
+def _shown(published: Published) -> KpiModel:
+    return KpiModel(
+        kpi=published.kpi,
+        version=published.version,
+        model=published.model.content,
+        document=published.document,
+        silence=[silence.words() for silence in published.model.plan.silences],
+    )

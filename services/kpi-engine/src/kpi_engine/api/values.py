@@ -1,0 +1,223 @@
+"""Values, and why they are so."""
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from servicekit import CallerDep, PageDep, WorkSession, directory, page_of
+from servicekit import router as door_router
+from servicekit.errors import FieldProblem, Invalid
+
+from kpi_engine.api.answers import Answer, answer_of
+from kpi_engine.api.models import ModelPlan, plan_of, published_of
+from kpi_engine.model.columns import WITH_ATTRIBUTES
+from kpi_engine.model.expression import text_of
+from kpi_engine.model.numbers import decimal_text, exact
+from kpi_engine.store import models, partials, values
+from kpi_engine.store.models import Published
+from kpi_engine.store.values import Cut, Grain
+
+router: APIRouter = door_router()
+
+From = Annotated[date, Query(alias="from", description="First workday.")]
+To = Annotated[date, Query(alias="to", description="Last workday.")]
+
+
+class CutValue(Answer):
+    """`key`: the agent's or org unit's id, the queue, the attribute's value; None where there is none."""
+
+    key: str | None
+    name: str | None
+    window: date
+
+
+class Values(BaseModel):
+    kpi: str
+    model_version: int
+    unit: str
+    direction: str
+    by: str | None
+    grain: Grain
+    items: list[CutValue]
+    next: str | None = None
+
+
+@router.get("/kpis/{kpi}/values")
+async def get_values(
+    kpi: str,
+    session: WorkSession,
+    caller: CallerDep,
+    page: PageDep,
+    first: From,
+    last: To,
+    by: Annotated[str, Query(description="agent, team, org_unit, queue, attributes.X; nothing: all together")] = "",
+    grain: Grain = "workday",
+) -> Values:
+    """Values of whom the caller may see. `window` is the first day of each: of the workday, week, month or range."""
+    published = await published_of(session, kpi)
+    _check_cut(published, by)
+    _check_range(first, last)
+    cut = Cut(by, grain, first, last, await directory.visible_agents(session, caller))
+    rows = await values.values(session, published, cut, after=page.after, limit=page.limit + 1)
+    found = page_of(rows, page.limit, cursor=lambda row: [row["key"] or "", row["window"].isoformat()])
+    keys = {row["key"] for row in found.items if row["key"]}
+    names = await values.names(session, by, keys) if by in ("agent", "team", "org_unit") else {}
+    document = published.model.document
+    return Values(
+        kpi=kpi,
+        model_version=published.version,
+        unit=document.unit,
+        direction=document.direction,
+        by=by or None,
+        grain=grain,
+        items=[
+            CutValue(
+                key=row["key"],
+                name=names.get(row["key"], row["key"]) if row["key"] else None,
+                window=row["window"],
+                **answer_of(published.model.plan.answer(row["components"], row["sample"], parts=True)).model_dump(),
+            )
+            for row in found.items
+        ],
+        next=found.next,
+    )
+
+
+def _check_cut(published: Published, by: str) -> None:
+    cure = "agent, team, org_unit, queue, attributes.X, or nothing"
+    if by not in ("", "agent", "team", "org_unit", "queue") and not re.fullmatch(r"attributes\.[^\x00]{1,200}", by):
+        raise Invalid(
+            "unknown-cut",
+            f"Values cannot be cut by `{by}`.",
+            errors=[FieldProblem(pointer="/by", problem="unknown", cure=cure)],
+        )
+    source = published.model.source
+    if (by == "queue" and source != "legs") or (by.startswith("attributes.") and source not in WITH_ATTRIBUTES):
+        raise Invalid("unknown-cut", f"Facts of the source `{source}` have no `{by}`.")
+
+
+def _check_range(first: date, last: date) -> None:
+    if last < first:
+        problem = FieldProblem(pointer="/to", problem=f"{last} is before {first}", cure="exchange them")
+        raise Invalid("empty-range", "`to` comes before `from`.", errors=[problem])
+
+
+class ExplainedFact(BaseModel):
+    """One fact: what it gives to each aggregate, or why it does not count."""
+
+    id: UUID
+    leg: int
+    version: int
+    source: str | None
+    external_id: str | None
+    queue: str | None
+    workday: date
+    started_at: datetime
+    counts: bool
+    why_not: list[str] = []
+    contribution: dict[str, str | None] = {}
+
+
+class Explanation(BaseModel):
+    """`formula` and `silence` in words; `answer` over the whole range; `facts` page by page."""
+
+    kpi: str
+    model_version: int
+    formula: ModelPlan
+    unit: str
+    agent_id: UUID
+    answer: Answer
+    facts: list[ExplainedFact]
+    next: str | None = None
+
+
+@router.get("/kpis/{kpi}/explain")
+async def explain(
+    kpi: str, session: WorkSession, caller: CallerDep, page: PageDep, agent: str, first: From, last: To
+) -> Explanation:
+    """Why an agent's number is so: every fact that counts with what it gives, every other one with the reason."""
+    published = await published_of(session, kpi)
+    _check_range(first, last)
+    agent_id = (await directory.find_person(session, agent)).id
+    await directory.require_agent(session, caller, agent_id)
+    plan = published.model.plan
+    cut = Cut("agent", "total", first, last, {agent_id})
+    whole = await values.values(session, published, cut, after=None, limit=1)
+    answer = plan.answer(whole[0]["components"], whole[0]["sample"], parts=True) if whole else plan.answer([], 0)
+    rows = await values.explained(session, published, agent_id, first, last, after=page.after, limit=page.limit + 1)
+    found = page_of(rows, page.limit, cursor=lambda row: [row["started_at"].isoformat(), str(row["id"]), row["leg"]])
+    return Explanation(
+        kpi=kpi,
+        model_version=published.version,
+        formula=plan_of(published.model),
+        unit=published.model.document.unit,
+        agent_id=agent_id,
+        answer=answer_of(answer),
+        facts=[_explained(published, row) for row in found.items],
+        next=found.next,
+    )
+
+
+def _explained(published: Published, row: dict[str, Any]) -> ExplainedFact:
+    plan = published.model.plan
+    counts = row["counts"] and not row["void"]
+    why_not = ["it was taken back"] if row["void"] else []
+    for number, condition in enumerate(plan.conditions):
+        if row[f"c{number}"] is not True:
+            said = "does not hold" if row[f"c{number}"] is False else "is unknown"
+            why_not.append(f"`{text_of(condition)}` {said}")
+    contribution = {
+        component.name: None if row[f"k{number}"] is None else decimal_text(exact(row[f"k{number}"]))
+        for number, component in enumerate(plan.components)
+    }
+    fields = {
+        name: row[name] for name in ("id", "leg", "version", "source", "external_id", "queue", "workday", "started_at")
+    }
+    return ExplainedFact(**fields, counts=counts, why_not=why_not, contribution=contribution if counts else {})
+
+
+class Difference(BaseModel):
+    """A stored partial that is not what the facts give; None where there is nothing on that side."""
+
+    kpi: str
+    agent_id: UUID
+    workday: date
+    stored_sample: int | None
+    facts_sample: int | None
+    stored: Answer | None
+    facts: Answer | None
+
+
+class Reconciliation(BaseModel):
+    """`expected` is always 0."""
+
+    compared: list[str]
+    expected: int = 0
+    found: int
+    differences: list[Difference]
+
+
+@router.get("/reconciliation")
+async def reconcile(session: WorkSession, caller: CallerDep, kpi: str | None = None) -> Reconciliation:
+    """Compares what the stream counted with a recomputation from the facts, for one KPI or all."""
+    caller.require("tenant_admin", "quality_analyst", "integration")
+    chosen = [await published_of(session, kpi)] if kpi else list((await models.catalogue(session)).models.values())
+    found = []
+    for published in chosen:
+        for row in await partials.differences(session, published):
+            stored, facts = (_side(published, row, side) for side in ("stored", "facts"))
+            place = {name: row[name] for name in ("agent_id", "workday", "stored_sample", "facts_sample")}
+            found.append(Difference(kpi=published.kpi, **place, stored=stored, facts=facts))
+    return Reconciliation(compared=[each.kpi for each in chosen], found=len(found), differences=found[:1000])
+
+
+def _side(published: Published, row: dict[str, Any], side: str) -> Answer | None:
+    if row[f"{side}_sample"] is None:
+        return None
+    components = row[f"{side}_components"]
+    if len(components) != len(published.model.plan.components):
+        return None
+    return answer_of(published.model.plan.answer(components, row[f"{side}_sample"]))

@@ -1,0 +1,42 @@
+"""The event door."""
+
+from typing import Any
+
+from contracts import Mode
+from contracts.blueprints import BlueprintPublished
+from contracts.directory import PersonChanged
+from servicekit import Received
+from storage import Session
+
+from kpi_engine.actions import publishing
+from kpi_engine.actions.counting import count_facts
+from kpi_engine.store.facts import READERS
+
+
+async def on_facts(session: Session, events: list[Received[Any]]) -> None:
+    """Legs as they happen, agents' states, scored submissions."""
+    await _count(session, events, "live")
+
+
+async def on_history(session: Session, events: list[Received[Any]]) -> None:
+    """A customer's past: it counts, and nothing follows from it."""
+    await _count(session, events, "history")
+
+
+async def _count(session: Session, events: list[Received[Any]], mode: Mode) -> None:
+    facts = [
+        (event.attributes, event.key, event.raw)
+        for event in events
+        if event.attributes.type in READERS and event.raw is not None
+    ]
+    await count_facts(session, facts, mode=mode)
+
+
+async def on_blueprint_published(session: Session, event: Received[BlueprintPublished]) -> None:
+    content = event.body.sections.get("kpi-engine")
+    if content is not None:
+        await publishing.apply_section(session, content, event.body.version)
+
+
+async def on_person_changed(session: Session, event: Received[PersonChanged]) -> None:
+    await publishing.person_changed(session, event.body.id)

@@ -1,0 +1,1 @@
+"""Revisions of kpi-engine's schema."""

@@ -1,0 +1,180 @@
+"""Bands: a pure function of the windows as corrected now, and the difference to what was announced before.
+
+An agent is in at most one band of a KPI. A band is entered at a window that lies in it, when `enter.x` of the last
+`enter.of` windows do. It is left when `leave.x` of the last `leave.of` windows since then lie elsewhere. Windows with
+too small a sample, or without a value, say nothing and are passed over.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+from uuid import UUID
+
+from kpi_engine.model.numbers import Exact
+from kpi_engine.model.plan import Value
+from kpi_engine.model.targets import Band, PersonOnDay, Target, choose
+
+
+@dataclass(frozen=True)
+class BandRules:
+    enter_x: int
+    enter_of: int
+    leave_x: int
+    leave_of: int
+
+
+@dataclass(frozen=True)
+class LastLegs:
+    """At the end of each workday with legs: the newest `legs` of them, of whichever day."""
+
+    legs: int
+
+
+@dataclass(frozen=True)
+class Bands:
+    """`edges` ascend; `targets` override them for some people."""
+
+    window: "Literal['workday', 'week'] | LastLegs | str"
+    rules: BandRules
+    min_sample: int
+    edges: tuple[Band, ...]
+    targets: tuple[Target, ...] = ()
+
+    def rank(self, name: str) -> int | None:
+        return next((band.rank for band in self.edges if band.name == name), None)
+
+    def edges_for(self, person: PersonOnDay) -> tuple[tuple[Band, ...], Target | None]:
+        """The edges that hold for a person on a day, and the target that set them."""
+        target = choose(self.targets, person) if self.targets else None
+        return (target.edges if target else self.edges), target
+
+    def judge(self, day: date, value: Value, person: PersonOnDay) -> "Judged":
+        """Which band a window's value falls into."""
+        edges, _ = self.edges_for(person)
+        speaks = value.sample >= self.min_sample and value.value is not None
+        band = band_of(value.value, edges) if speaks and value.value is not None else None
+        return Judged(self.label(day), value.text, value.sample, band, speaks)
+
+    def label(self, day: date) -> str:
+        """The window's name: the workday, or the ISO week. Names sort by time."""
+        if self.window == "week":
+            year, week, _ = day.isocalendar()
+            return f"{year}-W{week:02}"
+        return day.isoformat()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A window: `band` None when it says nothing (`speaks` false) or lies below the first band."""
+
+    window: str
+    value: str | None
+    sample: int
+    band: str | None
+    speaks: bool = True
+
+
+@dataclass(frozen=True)
+class Stay:
+    """A stretch in one band, with the windows that made it begin and end."""
+
+    band: str
+    entered: str
+    left: str | None = None
+    from_band: str | None = None
+    to_band: str | None = None
+    entry: tuple[Judged, ...] = ()
+    exit: tuple[Judged, ...] = ()
+
+
+def band_of(value: Exact, edges: Sequence[Band]) -> str | None:
+    """The band whose half-open range holds `value`; None below the first one."""
+    found = None
+    for band in edges:
+        if band.start is not None and value < band.start:
+            break
+        found = band.name
+    return found
+
+
+def derive(rules: BandRules, windows: Iterable[Judged]) -> list[Stay]:
+    """The stays, oldest first. `windows` in order of time."""
+    speaking: list[Judged] = []
+    stays: list[Stay] = []
+    current: Stay | None = None
+    since = 0
+    for window in windows:
+        if not window.speaks:
+            continue
+        speaking.append(window)
+        left_here = None
+        if current:
+            if window.band == current.band:
+                continue
+            recent = speaking[since:][-rules.leave_of :]
+            if sum(other.band != current.band for other in recent) < rules.leave_x:
+                continue
+            stays[-1] = left_here = _left(current, window.window, tuple(recent))
+            current = None
+        recent = speaking[-rules.enter_of :]
+        if window.band and sum(other.band == window.band for other in recent) >= rules.enter_x:
+            current = Stay(
+                window.band, window.window, from_band=left_here.band if left_here else None, entry=tuple(recent)
+            )
+            since = len(speaking)
+            if left_here:
+                stays[-1] = _left(left_here, window.window, left_here.exit, window.band)
+            stays.append(current)
+    return stays
+
+
+def _left(stay: Stay, window: str, evidence: tuple[Judged, ...], to_band: str | None = None) -> Stay:
+    return Stay(stay.band, stay.entered, window, stay.from_band, to_band, stay.entry, evidence)
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A stay as others were told of it."""
+
+    id: UUID
+    band: str
+    entered: str
+    left: str | None = None
+    to_band: str | None = None
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What has to be told: a stay entered, left, or that one of these no longer holds (`retract_…`)."""
+
+    kind: Literal["entered", "left", "retract_entered", "retract_left"]
+    id: UUID
+    band: str
+    at: str
+    stay: Stay | None = None
+
+
+def transitions(
+    announced: Iterable[Announced], derived: Sequence[Stay], fresh_id: Callable[[Stay], UUID]
+) -> list[Transition]:
+    """What separates the derived stays from the announced ones: what no longer holds (newest first), then what is new
+    (oldest first). `fresh_id` names a stay that was not announced."""
+    known = {(stay.band, stay.entered): stay for stay in announced}
+    still = {(stay.band, stay.entered): stay for stay in derived}
+    gone: list[Transition] = []
+    for place, stay in sorted(known.items(), key=lambda item: item[0][1], reverse=True):
+        now = still.get(place)
+        if now is None:
+            gone.append(Transition("retract_entered", stay.id, stay.band, stay.entered))
+        elif stay.left is not None and (stay.left, stay.to_band) != (now.left, now.to_band):
+            gone.append(Transition("retract_left", stay.id, stay.band, stay.left))
+    new: list[Transition] = []
+    for stay in derived:
+        before = known.get((stay.band, stay.entered))
+        stay_id = before.id if before else fresh_id(stay)
+        if before is None:
+            new.append(Transition("entered", stay_id, stay.band, stay.entered, stay))
+        if stay.left is not None and (before is None or (before.left, before.to_band) != (stay.left, stay.to_band)):
+            new.append(Transition("left", stay_id, stay.band, stay.left, stay))
+    return gone + new

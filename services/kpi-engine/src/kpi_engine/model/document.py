@@ -1,0 +1,398 @@
+"""The document of a KPI model: YAML or JSON in, a checked model out, or problems with line and column."""
+
+import json
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from kpi_engine.model import targets
+from kpi_engine.model.bands import BandRules, Bands, LastLegs
+from kpi_engine.model.columns import SOURCES, WITH_ATTRIBUTES, WITH_GAPS
+from kpi_engine.model.expression import ExpressionProblem, Node, Scope, nearest, parse, text_of
+from kpi_engine.model.plan import Plan
+from kpi_engine.model.targets import Band, Target
+
+LONGEST = 65536
+Direction = Literal["higher_is_better", "lower_is_better", "target_area"]
+Unit = Literal["percent", "ratio", "count", "ms", "seconds", "minutes", "hours", "score"]
+_TIME = ("ms", "seconds", "minutes", "hours")
+
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Number = Annotated[
+    Decimal,
+    Field(allow_inf_nan=False, max_digits=18, decimal_places=6),
+    BeforeValidator(lambda value: str(value) if isinstance(value, float) else value),
+    PlainSerializer(lambda value: int(value) if value == int(value) else float(value), return_type=int | float),
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class EdgePart(_Part):
+    """A band begins at `from` and ends where the next begins; without `from` the first one has no lower end."""
+
+    name: Slug
+    from_: Number | None = Field(default=None, alias="from")
+    rank: int | None = Field(default=None, ge=0, description="Only for target_area: 0 is the best band.")
+
+
+class TimesPart(_Part):
+    """`x` of the last `of` windows."""
+
+    x: int = Field(ge=1, le=366)
+    of: int = Field(ge=1, le=366)
+
+
+class BandsPart(_Part):
+    window: str = Field(default="workday", description="`workday`, `week`, or `last N legs`")
+    enter: TimesPart = TimesPart(x=1, of=1)
+    leave: TimesPart = TimesPart(x=1, of=1)
+    edges: list[EdgePart] = Field(min_length=1, max_length=20)
+
+
+class TargetPart(_Part):
+    when: str
+    edges: list[EdgePart] = Field(min_length=1, max_length=20)
+    priority: int = 0
+
+
+class KpiDocument(_Part):
+    """A KPI model as a tenant writes it."""
+
+    kpi: Slug
+    title: dict[str, str] = Field(min_length=1)
+    unit: Unit
+    direction: Direction
+    source: Literal["legs", "agent_states", "submissions"]
+    where: str | None = None
+    value: str
+    min_sample: int = Field(default=1, ge=1, le=1_000_000)
+    bands: BandsPart | None = None
+    targets: list[TargetPart] = Field(default=[], max_length=100)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`pointer` is a JSON pointer into the document; line and column count from 1, None when the place is not known."""
+
+    pointer: str
+    problem: str
+    cure: str = ""
+    line: int | None = None
+    column: int | None = None
+
+
+class ModelInvalid(Exception):
+    """The document is no KPI model; `problems` say where and why."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(f"{problem.pointer}: {problem.problem}" for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked model: its document, its plan, its bands."""
+
+    document: KpiDocument
+    plan: Plan
+    bands: Bands | None
+
+    @property
+    def kpi(self) -> str:
+        return self.document.kpi
+
+    @property
+    def source(self) -> str:
+        return self.document.source
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The document as plain JSON, the same for the same model however it was written."""
+        return self.document.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def load(text: str) -> Model:
+    """Reads YAML or JSON. Raises ModelInvalid with every problem found."""
+    if len(text) > LONGEST:
+        raise ModelInvalid([Problem("", f"The document is longer than {LONGEST} characters.", line=1, column=1)])
+    source = _Source.read(text)
+    try:
+        document = KpiDocument.model_validate(source.data)
+    except ValidationError as error:
+        raise ModelInvalid([_structure_problem(source, found) for found in error.errors()]) from None
+    except RecursionError:
+        raise ModelInvalid([Problem("", "The document is nested too deeply.", line=1, column=1)]) from None
+    checker = _Checker(source, document)
+    model = checker.model()
+    if checker.problems:
+        raise ModelInvalid(checker.problems)
+    return model
+
+
+def load_content(content: Any) -> Model:
+    """As `load`, for a document that is already plain JSON (part of a blueprint)."""
+    return load(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+# Where things stand in the text
+
+
+class _Loader(yaml.SafeLoader):
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+
+@dataclass(frozen=True)
+class _Source:
+    text: str
+    data: Any
+    root: Any
+
+    @classmethod
+    def read(cls, text: str) -> "_Source":
+        is_json = bool(re.match(r'\s*(\{\s*["}]|\[)', text))  # else YAML, which may begin with a brace too
+        try:
+            data = json.loads(text) if is_json else None
+        except ValueError as error:
+            if isinstance(error, json.JSONDecodeError):
+                raise ModelInvalid([Problem("", f"Not JSON: {error.msg}.", "", error.lineno, error.colno)]) from None
+            raise ModelInvalid([Problem("", f"Not JSON: {error}.", line=1, column=1)]) from None
+        except RecursionError:
+            raise ModelInvalid([Problem("", "The document is nested too deeply.", line=1, column=1)]) from None
+        try:
+            # JSON may be indented by tabs, which YAML refuses; places stay the same.
+            loader = _Loader(text.replace("\t", " ") if is_json else text)
+            try:
+                root = loader.get_single_node()
+                if not is_json:
+                    data = loader.construct_document(root) if root is not None else None
+            finally:
+                loader.dispose()
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            said = getattr(error, "problem", None) or "it cannot be read"
+            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            raise ModelInvalid([Problem("", f"Not YAML: {said}.", "", line, column)]) from None
+        except (ValueError, RecursionError) as error:
+            raise ModelInvalid([Problem("", f"Not YAML: {error}.", line=1, column=1)]) from None
+        if not isinstance(data, dict):
+            raise ModelInvalid([Problem("", "A KPI model is a mapping.", "Begin with `kpi: …`.", 1, 1)])
+        return cls(text, data, root)
+
+    def node(self, path: tuple[str | int, ...]) -> Any:
+        """The node at `path`, or the nearest one above it that exists."""
+        node = self.root
+        for step in path:
+            if isinstance(node, yaml.MappingNode):
+                found = next((value for key, value in node.value if key.value == str(step)), None)
+            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+                found = node.value[step]
+            else:
+                found = None
+            if found is None:
+                return node
+            node = found
+        return node
+
+    def problem(
+        self, path: tuple[str | int, ...], problem: str, cure: str = "", *, at: int | None = None, key: bool = False
+    ) -> Problem:
+        """A problem at `path`; `at` counts characters inside of the text that stands there."""
+        pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+        node = self.node(path)
+        mark = node.start_mark
+        if key and (above := self.node(path[:-1])) and isinstance(above, yaml.MappingNode):
+            mark = next((name.start_mark for name, _ in above.value if name.value == str(path[-1])), mark)
+        line, column = mark.line, mark.column
+        if at is not None and isinstance(node, yaml.ScalarNode):
+            index = _place_in_source(node, self.text, at)
+            before = self.text[:index]
+            line, column = before.count("\n"), index - (before.rfind("\n") + 1)
+        elif isinstance(node, yaml.ScalarNode) and node.style in ("'", '"') and not key:
+            column += 1
+        return Problem(pointer, problem, cure, line + 1, column + 1)
+
+
+def _place_in_source(node: Any, text: str, at: int) -> int:
+    """Where character `at` of a scalar stands: its nth visible character is the nth visible one of the source."""
+    raw = text[node.start_mark.index : node.end_mark.index]
+    skip = 1 if node.style in ("'", '"') else 0
+    if node.style in ("|", ">"):
+        skip = raw.index("\n") + 1 if "\n" in raw else len(raw)
+    elif node.style == "'":
+        raw = raw.replace("''", "' ")
+    elif node.style == '"':
+        raw = re.sub(r"\\(.)", lambda match: "  " if match[1] in "ntr" else " " + match[1], raw)
+    wanted = sum(not character.isspace() for character in node.value[:at])
+    for index in range(skip, len(raw)):
+        if not raw[index].isspace():
+            if wanted == 0:
+                return node.start_mark.index + index
+            wanted -= 1
+    return node.start_mark.index
+
+
+def _structure_problem(source: _Source, found: Any) -> Problem:
+    path = tuple(step for step in found["loc"] if step != "[key]")
+    if found["type"] == "extra_forbidden":
+        part = _part_at(path[:-1])
+        valid = [field.alias or name for name, field in part.model_fields.items()]
+        return source.problem(path, f"There is no `{path[-1]}` here.", nearest(str(path[-1]), valid), key=True)
+    if found["type"] == "missing":
+        return source.problem(path, f"`{path[-1]}` is missing.")
+    cure = ""
+    if found["type"] == "literal_error":
+        cure = f"One of: {found['ctx']['expected']}."
+        return source.problem(path, f"`{found['input']}` is not valid for `{path[-1]}`.", cure)
+    return source.problem(path, f"{found['msg']}.", cure)
+
+
+def _part_at(path: tuple[str | int, ...]) -> type[_Part]:
+    names = [step for step in path if isinstance(step, str)]
+    if names and names[-1] == "edges":
+        return EdgePart
+    if names and names[-1] in ("enter", "leave"):
+        return TimesPart
+    return {"bands": BandsPart, "targets": TargetPart}.get(names[0], KpiDocument) if names else KpiDocument
+
+
+# What the document means
+
+
+class _Checker:
+    def __init__(self, source: _Source, document: KpiDocument) -> None:
+        self.source = source
+        self.document = document
+        self.problems: list[Problem] = []
+
+    def wrong(self, path: tuple[str | int, ...], problem: str, cure: str = "", at: int | None = None) -> None:
+        self.problems.append(self.source.problem(path, problem, cure, at=at))
+
+    def expression(self, path: tuple[str | int, ...], text: str, scope: Scope) -> tuple[Node, bool]:
+        node, problems = parse(text, scope)
+        for found in problems:
+            self.found(path, found)
+        return node, not problems
+
+    def found(self, path: tuple[str | int, ...], found: ExpressionProblem) -> None:
+        self.wrong(path, found.problem, found.cure, found.at)
+
+    def model(self) -> Model:
+        document = self.document
+        columns = SOURCES[document.source]
+        with_attributes, with_gaps = document.source in WITH_ATTRIBUTES, document.source in WITH_GAPS
+        where = None
+        if document.where is not None:
+            where, fine = self.expression(("where",), document.where, Scope(columns, False, with_attributes, with_gaps))
+            if fine and where.type.kind != "flag":
+                self.wrong(("where",), f"`where` wants a condition, this is a {where.type.kind}.")
+        value, fine = self.expression(("value",), document.value, Scope(columns, True, with_attributes, with_gaps))
+        if fine:
+            self.check_value(value)
+        if document.targets and document.bands is None:
+            self.wrong(("targets",), "Targets override the edges of bands, and there are none.", "Add `bands`.")
+        return Model(document, Plan(where, value), self.bands() if document.bands else None)
+
+    def check_value(self, value: Node) -> None:
+        if value.type.kind != "number":
+            self.wrong(("value",), f"`value` wants a number, this is a {value.type.kind}.")
+            return
+        if not any(node.op in ("sum", "count", "avg", "min", "max") for node in value.walk()):
+            self.wrong(("value",), "`value` has no aggregate.", "E.g. `sum(talk_ms) / count(*)`.")
+            return
+        unit, declared = value.type.unit or (), self.document.unit
+        if declared in _TIME:
+            fits = unit == (("ms", 1),)
+        elif declared == "score":
+            fits = unit in ((("score", 1),), ())
+        else:
+            fits = unit == ()
+        if not fits:
+            said = " · ".join(f"{name}^{power}" if power != 1 else name for name, power in unit) or "a plain number"
+            self.wrong(("unit",), f"`{declared}` does not fit: `{text_of(value)}` gives {said}.")
+
+    def bands(self) -> Bands | None:
+        part = self.document.bands
+        assert part is not None
+        for name in ("enter", "leave"):
+            times: TimesPart = getattr(part, name)
+            if times.x > times.of:
+                self.wrong(("bands", name), f"{times.x} of {times.of} can never be.", "`x` is at most `of`.")
+        legs = re.fullmatch(r"last ([1-9]\d{0,3}) legs", part.window)
+        if not legs and part.window not in ("workday", "week"):
+            self.wrong(
+                ("bands", "window"), f"There is no window `{part.window}`.", "`workday`, `week` or `last N legs`."
+            )
+        if legs and self.document.source != "legs":
+            self.wrong(("bands", "window"), "Only the source `legs` has legs.", "`workday` or `week`.")
+        if legs and int(legs[1]) < self.document.min_sample:
+            self.wrong(("bands", "window"), "The window holds fewer legs than `min_sample` wants.")
+        own = self.edges(("bands", "edges"), part.edges)
+        ranks = {band.name: band.rank for band in own}
+        found = []
+        for index, target in enumerate(self.document.targets):
+            path: tuple[str | int, ...] = ("targets", index)
+            edges = self.edges((*path, "edges"), target.edges, ranks)
+            selector, problems = targets.parse_selector(target.when)
+            for problem in problems:
+                self.found((*path, "when"), problem)
+            if not problems:
+                found.append(Target(index, target.when, selector, target.priority, edges))
+        for first, second in targets.ties(found):
+            self.wrong(
+                ("targets", second.index, "when"),
+                f"`{second.when}` and `{first.when}` are equally specific, and one person may fit both.",
+                "Give one of them a `priority`.",
+            )
+        window = LastLegs(int(legs[1])) if legs else part.window
+        rules = BandRules(part.enter.x, part.enter.of, part.leave.x, part.leave.of)
+        return Bands(window, rules, self.document.min_sample, own, tuple(found))
+
+    def edges(
+        self, path: tuple[str | int, ...], edges: list[EdgePart], ranks: dict[str, int] | None = None
+    ) -> tuple[Band, ...]:
+        """Bands in ascending order. With `ranks` (a target's) the names must be among them."""
+        direction = self.document.direction
+        bands = []
+        for index, edge in enumerate(edges):
+            place = (*path, index)
+            if edge.from_ is None and index:
+                self.wrong(place, "Only the first band may leave out `from`.")
+            if (
+                index
+                and edge.from_ is not None
+                and (before := edges[index - 1].from_) is not None
+                and edge.from_ <= before
+            ):
+                self.wrong((*place, "from"), f"`from` must grow: {edge.from_} does not come after {before}.")
+            if ranks is not None:
+                if edge.name not in ranks:
+                    self.wrong(
+                        (*place, "name"), f"The model has no band `{edge.name}`.", nearest(edge.name, list(ranks))
+                    )
+                if edge.rank is not None:
+                    self.wrong((*place, "rank"), "A target takes the ranks of the model's bands.")
+                rank = ranks.get(edge.name, 0)
+            elif direction == "target_area":
+                if edge.rank is None:
+                    self.wrong(place, "With `target_area` every band needs a `rank`.", "0 is the best.")
+                rank = edge.rank or 0
+            else:
+                if edge.rank is not None:
+                    self.wrong((*place, "rank"), f"With `{direction}` the order of the bands is their rank.")
+                rank = index if direction == "lower_is_better" else len(edges) - 1 - index
+            bands.append(Band(edge.name, edge.from_, rank))
+        for index, edge in enumerate(edges):
+            if edge.name in [other.name for other in edges[:index]]:
+                self.wrong((*path, index, "name"), f"The band `{edge.name}` is there twice.")
+        return tuple(bands)

@@ -1,0 +1,482 @@
+"""Expressions of KPI models: parsed by sqlglot, checked against the columns, kept as a small tree of our own.
+
+Nothing of what a tenant writes reaches the database as text: SQL is written from this tree.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from kpi_engine.model.columns import Column, Kind
+from kpi_engine.model.numbers import decimal_text
+
+LONGEST = 4000
+DEEPEST = 60
+AGGREGATES = ("sum", "count", "avg", "min", "max")
+FUNCTIONS = (*AGGREGATES, "abs", "coalesce", "nullif", "silence")
+
+Unit = tuple[tuple[str, int], ...]  # (("ms", 1),): milliseconds; (): a plain number
+
+
+@dataclass(frozen=True)
+class Type:
+    """`unit` None is a constant, which takes the unit of what it meets. `quotient`: a division gave it."""
+
+    kind: Kind
+    unit: Unit | None = ()
+    quotient: bool = False
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation. `op` is a literal (`number text flag date null`), a name (`column attribute silence`), an
+    operator, or a function; `case` holds condition, result, condition, result, …, otherwise; `0 or 1` counts a flag."""
+
+    op: str
+    args: tuple["Node", ...] = ()
+    value: Any = None
+    type: Type = field(default=Type("unknown"), compare=False)
+    at: int = field(default=0, compare=False)
+
+    def walk(self) -> "list[Node]":
+        return [self, *(below for arg in self.args for below in arg.walk())]
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Which silence counts: the vendor's own figure, or gaps of at least `min_gap_ms`; plus the leg's hold time."""
+
+    min_gap_ms: int | None = None
+    hold: bool = False
+
+    def words(self) -> str:
+        if self.min_gap_ms is None:
+            base = "the vendor's own figure of silence"
+        else:
+            base = f"the silent gaps the vendor lists that last at least {self.min_gap_ms} ms, summed"
+        return f"{base}, plus the leg's whole hold time" if self.hold else base
+
+
+@dataclass(frozen=True)
+class ExpressionProblem:
+    """`at` counts characters from the start of the expression."""
+
+    at: int
+    problem: str
+    cure: str = ""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an expression may use. `aggregates`: columns may stand only inside one."""
+
+    columns: Mapping[str, Column]
+    aggregates: bool = False
+    attributes: bool = False
+    gaps: bool = False
+
+
+def parse(text: str, scope: Scope) -> tuple[Node, list[ExpressionProblem]]:
+    """The checked tree, and what is wrong with it; the tree is only good for use when nothing is."""
+    if len(text) > LONGEST:
+        return Node("null"), [ExpressionProblem(0, f"The expression is longer than {LONGEST} characters.")]
+    if "\x00" in text:
+        return Node("null"), [ExpressionProblem(text.index("\x00"), "The expression contains a NUL character.")]
+    try:
+        trees = sqlglot.parse(text, read="postgres")
+    except SqlglotError as error:
+        return Node("null"), [_syntax_problem(text, error)]
+    except RecursionError:
+        return Node("null"), [ExpressionProblem(0, "The expression is nested too deeply.")]
+    if len(trees) != 1 or trees[0] is None:
+        return Node("null"), [ExpressionProblem(0, "One expression is wanted.", "Remove the `;`.")]
+    checker = _Checker(scope, text)
+    tree = checker.check(trees[0])
+    return tree, sorted(checker.problems, key=lambda problem: problem.at)
+
+
+def nearest(name: str, valid: "list[str] | tuple[str, ...]") -> str:
+    """A cure for an unknown name."""
+    found = get_close_matches(name.lower(), valid, n=1, cutoff=0.6)
+    return f"Did you mean `{found[0]}`?" if found else f"One of: {', '.join(sorted(valid))}."
+
+
+def text_of(node: Node) -> str:
+    """The expression as a person would write it."""
+    args = [text_of(arg) for arg in node.args]
+    match node.op:
+        case "number":
+            return decimal_text(node.value, 9)
+        case "text" | "date":
+            return f"'{node.value}'"
+        case "flag":
+            return "true" if node.value else "false"
+        case "null":
+            return "null"
+        case "column":
+            return node.value
+        case "attribute":
+            return f"attributes.{node.value}"
+        case "silence":
+            silence: Silence = node.value
+            given = [f"min_gap_ms => {silence.min_gap_ms}"] if silence.min_gap_ms is not None else []
+            given += ["hold => true"] if silence.hold else []
+            return f"silence({', '.join(given)})"
+        case "neg":
+            return f"-{_wrapped(node.args[0])}"
+        case "not":
+            (inner,) = node.args
+            if inner.op == "is null":
+                return f"{_wrapped(inner.args[0])} is not null"
+            return f"not {_wrapped(inner)}"
+        case "is null":
+            return f"{_wrapped(node.args[0])} is null"
+        case "in":
+            return f"{_wrapped(node.args[0])} in ({', '.join(args[1:])})"
+        case "case":
+            whens = [f"when {when} then {then}" for when, then in zip(args[:-1:2], args[1::2], strict=True)]
+            otherwise = [] if node.args[-1].op == "null" else [f"else {args[-1]}"]
+            return " ".join(["case", *whens, *otherwise, "end"])
+        case "0 or 1":
+            return args[0]
+        case "count" if not args:
+            return "count(*)"
+        case op if op in FUNCTIONS:
+            return f"{op}({', '.join(args)})"
+        case op:
+            return f" {op} ".join(_wrapped(arg) for arg in node.args)
+
+
+def _wrapped(node: Node) -> str:
+    simple = node.op in ("number", "text", "date", "flag", "null", "column", "attribute", "silence", *FUNCTIONS)
+    return text_of(node) if simple else f"({text_of(node)})"
+
+
+def _syntax_problem(text: str, error: SqlglotError) -> ExpressionProblem:
+    details = getattr(error, "errors", None)
+    if not details:
+        return ExpressionProblem(0, "The expression cannot be read.", "Look for a quote that is not closed.")
+    found = details[0]
+    lines = text.splitlines(keepends=True)[: max((found.get("line") or 1) - 1, 0)]
+    column = max((found.get("col") or 1) - len(found.get("highlight") or ""), 0)
+    at = min(sum(map(len, lines)) + column, max(len(text) - 1, 0))
+    highlight = found.get("highlight")
+    near = f" near `{highlight}`" if highlight else ""
+    return ExpressionProblem(at, f"The expression cannot be read{near}.", "Something is missing or too much there.")
+
+
+_BINARY: dict[type[exp.Expression], str] = {
+    exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=",
+    exp.GT: ">", exp.GTE: ">=", exp.And: "and", exp.Or: "or",
+}  # fmt: skip
+_AGGREGATE: dict[type[exp.Expression], str] = {
+    exp.Sum: "sum", exp.Count: "count", exp.Avg: "avg", exp.Min: "min", exp.Max: "max",
+}  # fmt: skip
+# What sqlglot may hang on a node; anything else (`symmetric`, `filter`, a query) is not ours.
+_USUAL_ARGS = frozenset({"this", "expression", "expressions", "is_string"})
+_ARGS: dict[type[exp.Expression], frozenset[str]] = {
+    exp.Is: frozenset({"this", "expression", "negate"}),
+    exp.Between: frozenset({"this", "low", "high"}),
+    exp.Count: frozenset({"this", "big_int"}),
+    exp.Div: frozenset({"this", "expression", "typed", "safe"}),
+    exp.Case: frozenset({"this", "ifs", "default"}),
+    exp.Column: frozenset({"this", "table"}),
+}
+_UNKNOWN = Type("unknown")
+_FLAG = Type("flag")
+
+
+class _Checker:
+    """Turns sqlglot's tree into ours and collects every problem on the way."""
+
+    def __init__(self, scope: Scope, text: str) -> None:
+        self.scope = scope
+        self.text = text.lower()
+        self.problems: list[ExpressionProblem] = []
+        self.inside: str | None = None  # the aggregate we are in
+        self.depth = 0
+
+    def wrong(self, at: int, problem: str, cure: str = "") -> Node:
+        self.problems.append(ExpressionProblem(at, problem, cure))
+        return Node("null", type=_UNKNOWN, at=at)
+
+    def check(self, tree: Any) -> Node:
+        self.depth += 1
+        try:
+            if self.depth > DEEPEST:
+                return self.wrong(_start(tree), "The expression is nested too deeply.", "Split it.")
+            return self._check(tree)
+        finally:
+            self.depth -= 1
+
+    def _check(self, tree: Any) -> Node:
+        if tree is None:
+            return self.wrong(0, "Something is missing between the parentheses.")
+        at = _start(tree)
+        kind = type(tree)
+        if any(value for name, value in tree.args.items() if name not in _ARGS.get(kind, _USUAL_ARGS)):
+            return self.refused(tree, at)
+        if kind is exp.Paren:
+            return self.check(tree.this)
+        if kind is exp.Literal:
+            return self.literal(tree, at)
+        if kind is exp.Boolean:
+            return Node("flag", value=bool(tree.this), type=_FLAG, at=at)
+        if kind is exp.Null:
+            return Node("null", type=Type("null", None), at=at)
+        if kind is exp.Column:
+            return self.column(tree, at)
+        if kind in _BINARY:
+            return self.binary(_BINARY[kind], [tree.this, tree.expression], at)
+        if kind in _AGGREGATE and not (kind in (exp.Min, exp.Max) and tree.expressions):
+            return self.aggregate(_AGGREGATE[kind], tree.this, at)
+        if kind is exp.Neg:
+            return self.numeric("neg", [self.check(tree.this)], at)
+        if kind is exp.Abs:
+            return self.numeric("abs", [self.check(tree.this)], at)
+        if kind is exp.Not:
+            return self.logical("not", [self.check(tree.this)], at)
+        if kind is exp.Is:
+            return self.is_null(tree, at)
+        if kind is exp.In:
+            return self.membership(tree, at)
+        if kind is exp.Between:
+            subject = self.check(tree.this)
+            low, high = self.check(tree.args["low"]), self.check(tree.args["high"])
+            pair = (self.compare(">=", subject, low, at), self.compare("<=", subject, high, at))
+            return Node("and", pair, type=_FLAG, at=at)
+        if kind is exp.Case:
+            return self.case(tree, at)
+        if kind is exp.Coalesce:
+            args = [self.check(arg) for arg in (tree.this, *tree.expressions)]
+            return Node("coalesce", tuple(args), type=self.common(args, "coalesce", at), at=at)
+        if kind is exp.Nullif:
+            args = [self.check(tree.this), self.check(tree.expression)]
+            self.compare("=", args[0], args[1], at)
+            return Node("nullif", tuple(args), type=args[0].type, at=at)
+        if kind is exp.Anonymous and str(tree.this).lower() == "silence":
+            return self.silence(tree, at)
+        return self.refused(tree, at)
+
+    def refused(self, tree: Any, at: int) -> Node:
+        if any(isinstance(below, exp.Query) for below in tree.walk()):
+            return self.wrong(at, "Sub-queries are not allowed.")
+        if isinstance(tree, exp.Func) and type(tree) not in _AGGREGATE:
+            name = str(tree.this) if type(tree) is exp.Anonymous else tree.sql_name()
+            return self.wrong(at, f"The function `{name.lower()}` is not allowed.", nearest(name, FUNCTIONS))
+        return self.wrong(at, f"`{tree.sql(dialect='postgres')[:40]}` is not allowed in a KPI model.")
+
+    # Names and literals
+
+    def literal(self, tree: Any, at: int) -> Node:
+        if tree.is_string:
+            return Node("text", value=tree.this, type=Type("text"), at=at)
+        if not re.fullmatch(r"\d{1,18}(\.\d{1,9})?|\.\d{1,9}", tree.this):
+            return self.wrong(at, f"`{tree.this}` is not a number that can be used.", "Up to 18 digits and 9 decimals.")
+        return Node("number", value=Fraction(tree.this), type=Type("number", None), at=at)
+
+    def column(self, tree: Any, at: int) -> Node:
+        parts = [part.name for part in tree.parts]
+        if len(parts) == 2 and parts[0].lower() == "attributes":
+            if not self.scope.attributes:
+                return self.wrong(at, "Facts of this source have no attributes.", self._columns_cure(parts[1]))
+            self._only_inside("attributes." + parts[1], at)
+            return Node("attribute", value=parts[1], type=Type("text"), at=at)
+        name = ".".join(parts)
+        column = self.scope.columns.get(name.lower()) if len(parts) == 1 else None
+        if column is None:
+            return self.wrong(at, f"There is no column `{name}`.", self._columns_cure(name))
+        self._only_inside(column.name, at)
+        unit: Unit = ((column.unit, 1),) if column.unit else ()
+        return Node("column", value=column.name, type=Type(column.kind, unit), at=at)
+
+    def _columns_cure(self, name: str) -> str:
+        return nearest(name, list(self.scope.columns))
+
+    def _only_inside(self, name: str, at: int) -> None:
+        if self.scope.aggregates and self.inside is None:
+            self.wrong(at, f"`{name}` stands outside of an aggregate.", f"Write `sum({name})`, or another aggregate.")
+
+    def silence(self, tree: Any, at: int) -> Node:
+        if not self.scope.gaps:
+            return self.wrong(at, "Facts of this source know no silence.")
+        self._only_inside("silence()", at)
+        given: dict[str, Any] = {}
+        for argument in tree.expressions:
+            where = _start(argument)
+            if type(argument) is not exp.Kwarg:
+                return self.wrong(where, "Arguments of `silence` are named.", "E.g. `silence(min_gap_ms => 3000)`.")
+            name, value = argument.this.name.lower(), argument.expression
+            where = max(self.text.rfind(name, 0, where), 0)  # sqlglot knows the place of the value only
+            if name not in ("min_gap_ms", "hold") or name in given:
+                problem = f"`{name}` is given twice." if name in given else f"`silence` has no argument `{name}`."
+                return self.wrong(where, problem, nearest(name, ("min_gap_ms", "hold")))
+            if name == "hold" and type(value) is exp.Boolean:
+                given[name] = bool(value.this)
+            elif name == "min_gap_ms" and type(value) is exp.Literal and re.fullmatch(r"\d{1,9}", value.this):
+                given[name] = int(value.this)
+            else:
+                cure = "true or false" if name == "hold" else "whole milliseconds"
+                return self.wrong(where, f"`{name}` has a value that cannot be used.", f"It wants {cure}.")
+        return Node("silence", value=Silence(**given), type=Type("number", (("ms", 1),)), at=at)
+
+    # Operators
+
+    def binary(self, op: str, trees: list[Any], at: int) -> Node:
+        left, right = (self.check(tree) for tree in trees)
+        if op in ("and", "or"):
+            return self.logical(op, [left, right], at)
+        if op in "+-*/":
+            return self.numeric(op, [left, right], at)
+        return self.compare(op, left, right, at)
+
+    def logical(self, op: str, args: list[Node], at: int) -> Node:
+        for arg in args:
+            if arg.type.kind not in ("flag", "unknown"):
+                self.wrong(arg.at, f"`{op}` wants conditions, `{text_of(arg)}` is a {arg.type.kind}.")
+        return Node(op, tuple(args), type=_FLAG, at=at)
+
+    def numeric(self, op: str, args: list[Node], at: int) -> Node:
+        for arg in args:
+            if arg.type.kind not in ("number", "unknown"):
+                self.wrong(arg.at, f"`{_sign(op)}` wants numbers, `{text_of(arg)}` is a {arg.type.kind}.")
+        if any(arg.type.kind != "number" for arg in args):
+            return Node(op, tuple(args), type=_UNKNOWN, at=at)
+        quotient = op == "/" or any(arg.type.quotient for arg in args)
+        if op in ("*", "/"):
+            left, right = (arg.type.unit for arg in args)
+            unit = None if left is None and right is None else _times(left or (), right or (), 1 if op == "*" else -1)
+        else:
+            unit = self.same_unit(args, _sign(op), at)
+        return Node(op, tuple(args), type=Type("number", unit, quotient), at=at)
+
+    def same_unit(self, args: list[Node], what: str, at: int) -> Unit | None:
+        known = [arg for arg in args if arg.type.unit is not None]
+        for arg in known[1:]:
+            if arg.type.unit != known[0].type.unit:
+                first, other = _unit_words(known[0].type.unit), _unit_words(arg.type.unit)
+                self.wrong(
+                    arg.at, f"`{what}` mixes units: `{text_of(known[0])}` is in {first}, `{text_of(arg)}` in {other}."
+                )
+        return known[0].type.unit if known else None
+
+    def compare(self, op: str, left: Node, right: Node, at: int) -> Node:
+        if left.type.kind == "date" and right.op == "text":
+            right = self.as_date(right)
+        elif right.type.kind == "date" and left.op == "text":
+            left = self.as_date(left)
+        kinds = {left.type.kind, right.type.kind} - {"unknown"}
+        if "null" in kinds:
+            self.wrong(at, f"`{op} null` is never true.", "Write `is null` or `is not null`.")
+        elif len(kinds) > 1:
+            self.wrong(
+                at,
+                f"`{text_of(left)}` is a {left.type.kind}, `{text_of(right)}` a {right.type.kind}: they cannot be compared.",
+            )
+        elif op not in ("=", "<>") and kinds & {"text", "flag"}:
+            self.wrong(at, f"A {kinds.pop()} has no order: `{op}` cannot be used.", "Use `=`, `<>` or `in`.")
+        elif kinds == {"number"}:
+            self.same_unit([left, right], op, at)
+        return Node(op, (left, right), type=_FLAG, at=at)
+
+    def as_date(self, node: Node) -> Node:
+        try:
+            return Node("date", value=date.fromisoformat(node.value), type=Type("date"), at=node.at)
+        except ValueError:
+            return self.wrong(node.at, f"`{node.value}` is not a date.", "Write it like `'2026-03-02'`.")
+
+    def is_null(self, tree: Any, at: int) -> Node:
+        if type(tree.expression) is not exp.Null:
+            return self.wrong(at, "`is` is only for `is null` and `is not null`.", "Use `=`, or the flag itself.")
+        null = Node("is null", (self.check(tree.this),), type=_FLAG, at=at)
+        return Node("not", (null,), type=_FLAG, at=at) if tree.args.get("negate") else null
+
+    def membership(self, tree: Any, at: int) -> Node:
+        if not tree.expressions:
+            return self.wrong(at, "`in` wants a list of values.", "E.g. `channel in ('voice', 'chat')`.")
+        subject = self.check(tree.this)
+        options = []
+        for option in (self.check(option) for option in tree.expressions):
+            compared = self.compare("=", subject, option, option.at).args[1]
+            if compared.op not in ("text", "number", "date", "flag", "null"):
+                self.wrong(option.at, "`in` wants values, not expressions.")
+            options.append(compared)
+        return Node("in", (subject, *options), type=_FLAG, at=at)
+
+    def case(self, tree: Any, at: int) -> Node:
+        args: list[Node] = []
+        for when in tree.args["ifs"]:
+            if tree.this is not None:
+                condition = self.compare("=", self.check(tree.this), self.check(when.this), at)
+            else:
+                condition = self.check(when.this)
+                self.logical("when", [condition], at)
+            args += [condition, self.check(when.args["true"])]
+        otherwise = tree.args.get("default")
+        args.append(self.check(otherwise) if otherwise is not None else Node("null", type=Type("null", None)))
+        return Node("case", tuple(args), type=self.common([*args[1::2], args[-1]], "case", at), at=at)
+
+    def common(self, args: list[Node], what: str, at: int) -> Type:
+        known = [arg for arg in args if arg.type.kind not in ("null", "unknown")]
+        if not known:
+            return _UNKNOWN if args and any(arg.type.kind == "unknown" for arg in args) else Type("null", None)
+        kinds = {arg.type.kind for arg in known}
+        if len(kinds) > 1:
+            self.wrong(at, f"`{what}` mixes {' and '.join(sorted(kinds))}.")
+            return _UNKNOWN
+        unit = self.same_unit(known, what, at) if kinds == {"number"} else ()
+        return Type(known[0].type.kind, unit, any(arg.type.quotient for arg in known))
+
+    # Aggregates
+
+    def aggregate(self, op: str, inner: Any, at: int) -> Node:
+        if not self.scope.aggregates:
+            return self.wrong(at, f"`{op}` is an aggregate; here every fact is judged by itself.")
+        if self.inside:
+            return self.wrong(at, f"`{op}` stands inside of `{self.inside}`: aggregates do not nest.")
+        if op == "count" and type(inner) is exp.Star:
+            return Node("count", type=Type("number", ()), at=at)
+        self.inside = op
+        arg = self.check(inner)
+        self.inside = None
+        kind, unit = arg.type.kind, arg.type.unit or ()
+        if op == "count":
+            return Node("count", (arg,), type=Type("number", ()), at=at)
+        if kind == "flag" and op in ("sum", "avg"):
+            arg = Node("0 or 1", (arg,), type=Type("number", ()), at=arg.at)
+        elif kind not in ("number", "unknown"):
+            return self.wrong(at, f"`{op}` wants a number, `{text_of(arg)}` is a {kind}.")
+        if arg.type.quotient:
+            self.wrong(
+                arg.at, f"A division stands inside of `{op}`.", "Divide sums: a ratio is computed once, on read."
+            )
+        return Node(op, (arg,), type=Type("number", unit, op == "avg"), at=at)
+
+
+def _sign(op: str) -> str:
+    return "-" if op == "neg" else op
+
+
+def _times(left: Unit, right: Unit, sign: int) -> Unit:
+    powers = dict(left)
+    for name, power in right:
+        powers[name] = powers.get(name, 0) + sign * power
+    return tuple(sorted((name, power) for name, power in powers.items() if power))
+
+
+def _unit_words(unit: Unit | None) -> str:
+    return " · ".join(name if power == 1 else f"{name}^{power}" for name, power in unit or ()) or "plain numbers"
+
+
+def _start(tree: Any) -> int:
+    """Where the leftmost part of a tree stands in its text."""
+    starts = [node.meta["start"] for node in tree.walk() if "start" in node.meta]
+    return min(starts, default=0)

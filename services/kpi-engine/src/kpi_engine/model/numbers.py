@@ -1,0 +1,23 @@
+"""Exact numbers in, decimal texts out."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+Exact = int | Fraction
+
+
+def exact(value: Decimal | int) -> Exact:
+    """A number of PostgreSQL's, without loss."""
+    if isinstance(value, int):
+        return value
+    whole = int(value)
+    return whole if whole == value else Fraction(value)
+
+
+def decimal_text(value: Exact, places: int = 4) -> str:
+    """At most `places` decimals, rounded half to even, without trailing zeros."""
+    if isinstance(value, int):
+        return str(value)
+    scaled = round(value * 10**places)
+    sign, digits = "-" if scaled < 0 else "", str(abs(scaled)).rjust(places + 1, "0")
+    return f"{sign}{digits[:-places]}.{digits[-places:]}".rstrip("0").rstrip(".")

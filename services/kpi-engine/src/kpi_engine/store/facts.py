@@ -1,0 +1,178 @@
+"""Facts: staged by COPY, judged by version and applied in a few statements a batch."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+from uuid import UUID
+
+import msgspec
+from contracts import Event
+from contracts.calls import AgentStateChanged, LegRecorded
+from contracts.submissions import SubmissionScored
+from storage import Session
+
+from kpi_engine.store.tables import FACT_COLUMNS
+
+NOBODY = UUID(int=0)
+_TO_ARRAY = str.maketrans("[]", "{}")
+
+
+class FactReader:
+    """Turns the JSON of one event type into rows of `columns` for COPY.
+
+    Ids, instants and days stay text (PostgreSQL reads and checks them), nested values stay JSON.
+    """
+
+    def __init__(self, event: type[Event], kind: str, renamed: dict[str, str]) -> None:
+        names = {name: renamed.get(name, name) for name in event.model_fields}
+        known = {name: column for name, column in names.items() if column in FACT_COLUMNS}
+        self.columns = ("tenant", "kind", *known.values())
+        self._prefix = (kind,)
+        self._fix: list[tuple[int, Callable[[str], str | None]]] = []
+        fields = []
+        for place, (name, column) in enumerate(known.items()):
+            field = event.model_fields[name]
+            if column in ("gaps", "attributes"):
+                self._fix.append((place, _array if column == "gaps" else _json))
+                fields.append((name, msgspec.Raw, msgspec.Raw(b"null")))
+            elif field.is_required():
+                fields.append((name, _wire_type(field.annotation)))
+            else:
+                fields.append((name, _wire_type(field.annotation), field.default))
+        # Reading by position: fields without default need not come first.
+        shape = msgspec.defstruct(f"{event.__name__}Row", fields, kw_only=True)
+        self._decoder = msgspec.json.Decoder(shape)
+
+    def row(self, tenant: str, raw: bytes) -> tuple[Any, ...]:
+        """Raises msgspec.ValidationError when the event is not what its type promises."""
+        values = msgspec.structs.astuple(self._decoder.decode(raw))
+        if self._fix:
+            mended = list(values)
+            for place, mend in self._fix:
+                mended[place] = mend(bytes(mended[place]).decode())
+            values = tuple(mended)
+        return (tenant, *self._prefix, *values)
+
+
+def _array(text: str) -> str | None:
+    return None if text == "null" else text.translate(_TO_ARRAY)
+
+
+def _json(text: str) -> str | None:
+    return None if text in ("null", "{}") else text
+
+
+def _wire_type(annotation: Any) -> Any:
+    kinds = get_args(annotation) or (annotation,)
+    plain = [kind for kind in kinds if kind in (int, bool)]
+    base = plain[0] if plain else str
+    return base | None if type(None) in kinds else base
+
+
+READERS: dict[str, FactReader] = {
+    LegRecorded.type: FactReader(LegRecorded, "legs", {"interaction_id": "id"}),
+    AgentStateChanged.type: FactReader(AgentStateChanged, "agent_states", {"state_id": "id"}),
+    SubmissionScored.type: FactReader(
+        SubmissionScored,
+        "submissions",
+        {"submission_id": "id", "score": "qa_score", "answers": "attributes", "submitted_at": "started_at"},
+    ),
+}
+
+_COLUMNS = ", ".join(FACT_COLUMNS)
+_KEY = ("tenant", "kind", "id", "leg")
+_STAGE = """
+CREATE TEMP TABLE IF NOT EXISTS stage_fact (LIKE fact INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS change_fact (sign integer, LIKE fact) ON COMMIT DELETE ROWS;
+DELETE FROM stage_fact;
+DELETE FROM change_fact
+"""
+_APPLY = f"""
+WITH newest AS (
+    SELECT DISTINCT ON (tenant, kind, id, leg) * FROM stage_fact ORDER BY tenant, kind, id, leg, version DESC
+), applied AS (
+    INSERT INTO fact AS f ({_COLUMNS})
+    SELECT {", ".join("cast(:known_at AS timestamptz)" if name == "known_at" else name for name in FACT_COLUMNS)}
+    FROM newest ORDER BY tenant, kind, id, leg
+    ON CONFLICT ({", ".join(_KEY)}) DO UPDATE
+    SET {", ".join(f"{name} = excluded.{name}" for name in FACT_COLUMNS if name not in _KEY)}
+    WHERE f.version < excluded.version
+    RETURNING old AS before, new AS after
+)
+INSERT INTO change_fact
+SELECT -1, (before).* FROM applied WHERE (before).tenant IS NOT NULL
+UNION ALL
+SELECT 1, (after).* FROM applied
+"""  # noqa: S608
+_SUMMARY = """
+SELECT tenant, kind, count(*) FILTER (WHERE sign = -1) AS superseded, count(*) FILTER (WHERE sign = 1) AS current,
+       array_agg(DISTINCT coalesce(agent_id, :nobody)) FILTER (WHERE NOT void) AS agents
+FROM change_fact GROUP BY tenant, kind ORDER BY tenant, kind
+"""
+_KEEP_SUPERSEDED = f"""
+INSERT INTO fact_version ({_COLUMNS}) SELECT {_COLUMNS} FROM change_fact WHERE sign = -1 ON CONFLICT DO NOTHING
+"""  # noqa: S608
+_KEEP_LATE = f"""
+INSERT INTO fact_version ({_COLUMNS})
+SELECT {", ".join("cast(:known_at AS timestamptz)" if name == "known_at" else f"s.{name}" for name in FACT_COLUMNS)}
+FROM stage_fact s JOIN fact f USING ({", ".join(_KEY)}) WHERE s.version < f.version ON CONFLICT DO NOTHING
+"""  # noqa: S608
+
+
+@dataclass(frozen=True)
+class Touched:
+    """What a batch changed: agents per tenant, and which kinds of facts."""
+
+    tenant: str
+    kind: str
+    agents: tuple[UUID, ...]
+
+
+async def apply_facts(session: Session, rows: Iterable[tuple[FactReader, tuple[Any, ...]]]) -> list[Touched]:
+    """Brings the facts up to date. What changed stands in the temporary table `change_fact` until the commit: `sign`
+    -1 what held before, 1 what holds now. Locks the changed facts, then their agents, each in sorted order."""
+    by_reader: dict[int, tuple[FactReader, list[tuple[Any, ...]]]] = {}
+    for reader, row in rows:
+        by_reader.setdefault(id(reader), (reader, []))[1].append(row)
+    for statement in _STAGE.split(";"):
+        await session.execute(statement)
+    staged = 0
+    for reader, found in by_reader.values():
+        await session.copy_in("stage_fact", reader.columns, found)
+        staged += len(found)
+    known_at = {"known_at": session.now}
+    await session.execute(_APPLY, known_at)
+    found = await session.rows(_SUMMARY, {"nobody": NOBODY})
+    if any(row["superseded"] for row in found):
+        await session.execute(_KEEP_SUPERSEDED)
+    if sum(row["current"] for row in found) < staged:
+        await session.execute(_KEEP_LATE, known_at)
+    touched = [Touched(row["tenant"], row["kind"], tuple(row["agents"])) for row in found if row["agents"]]
+    await lock_agents(session, [(each.tenant, agent) for each in touched for agent in each.agents])
+    return touched
+
+
+async def lock_agents(session: Session, agents: Sequence[tuple[str, UUID]]) -> None:
+    """Until the end of the transaction nobody else changes these agents' values and bands."""
+    wanted = sorted(set(agents))
+    if not wanted:
+        return
+    keys = {"tenants": [tenant for tenant, _ in wanted], "agents": [agent for _, agent in wanted]}
+    await session.execute(
+        "INSERT INTO agent_lock (tenant, agent_id) "
+        "SELECT t, a FROM unnest(cast(:tenants AS text[]), cast(:agents AS uuid[])) AS w(t, a) ORDER BY t, a "
+        "ON CONFLICT DO NOTHING",
+        keys,
+    )
+    await session.execute(
+        "SELECT 1 FROM agent_lock l JOIN unnest(cast(:tenants AS text[]), cast(:agents AS uuid[])) AS w(t, a) "
+        "ON l.tenant = w.t AND l.agent_id = w.a ORDER BY l.tenant, l.agent_id FOR UPDATE OF l",
+        keys,
+    )
+
+
+async def lock_models(session: Session, tenants: Iterable[str], *, for_change: bool) -> None:
+    """Batches share the models of a tenant; a change of them waits for the batches under way, and they for it."""
+    function = "pg_advisory_xact_lock" if for_change else "pg_advisory_xact_lock_shared"
+    for tenant in sorted(set(tenants)):
+        await session.execute(f"SELECT {function}(hashtextextended('kpi models ' || :tenant, 0))", {"tenant": tenant})

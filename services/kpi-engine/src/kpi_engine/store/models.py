@@ -1,0 +1,98 @@
+"""Published KPI models, and the statements a tenant's models compile to."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.dialects.postgresql import insert
+from storage import Session
+
+from kpi_engine.model.document import Model, load
+from kpi_engine.store.tables import kpi_head, kpi_model
+
+
+@dataclass(frozen=True, eq=False)
+class Published:
+    """A model as published: its version and its text as it was written."""
+
+    model: Model
+    version: int
+    document: str
+
+    @property
+    def kpi(self) -> str:
+        return self.model.kpi
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """The models of one tenant that are in force, by name."""
+
+    models: Mapping[str, Published]
+
+    def of_kind(self, kind: str) -> list[Published]:
+        return [each for each in self.models.values() if each.model.source == kind]
+
+    @cached_property
+    def statements(self) -> dict[str, Any]:
+        """Room for what the store compiles from these models, so that it is written once."""
+        return {}
+
+
+async def catalogues(session: Session, tenants: Iterable[str]) -> dict[str, Catalogue]:
+    rows = await session.rows(
+        "SELECT h.tenant, h.kpi, h.version, m.document FROM kpi_head h "
+        "JOIN kpi_model m ON m.tenant = h.tenant AND m.kpi = h.kpi AND m.version = h.version "
+        "WHERE h.tenant = ANY(cast(:tenants AS text[])) AND NOT h.retired ORDER BY h.tenant, h.kpi",
+        {"tenants": sorted(set(tenants))},
+    )
+    found: dict[str, list[tuple[str, int]]] = {}
+    for row in rows:
+        found.setdefault(row["tenant"], []).append((row["document"], row["version"]))
+    return {tenant: _catalogue(tuple(documents)) for tenant, documents in found.items()}
+
+
+async def catalogue(session: Session) -> Catalogue:
+    """That of the session's one tenant."""
+    return (await catalogues(session, [session.tenant])).get(session.tenant, Catalogue({}))
+
+
+@lru_cache(maxsize=1024)
+def _model(document: str) -> Model:
+    return load(document)
+
+
+@lru_cache(maxsize=256)
+def _catalogue(documents: tuple[tuple[str, int], ...]) -> Catalogue:
+    published = [Published(_model(document), version, document) for document, version in documents]
+    return Catalogue({each.kpi: each for each in published})
+
+
+async def insert_version(session: Session, model: Model, document: str, by: UUID | None) -> int:
+    """Makes `model` the one in force, as a new version. Returns its number."""
+    version = 1 + int(
+        await session.scalar(
+            "SELECT coalesce(max(version), 0) FROM kpi_model WHERE tenant = :tenant AND kpi = :kpi",
+            {"tenant": session.tenant, "kpi": model.kpi},
+        )
+    )
+    key = {"tenant": session.tenant, "kpi": model.kpi, "version": version}
+    await session.execute(
+        insert(kpi_model).values(
+            **key, document=document, content=model.content, published_at=session.now, published_by=by
+        )
+    )
+    head = insert(kpi_head).values(**key, retired=False)
+    await session.execute(
+        head.on_conflict_do_update(index_elements=["tenant", "kpi"], set_={"version": version, "retired": False})
+    )
+    return version
+
+
+async def retire(session: Session, kpi: str) -> None:
+    """The model is in force no more; its versions and what was said of bands stay."""
+    key = {"tenant": session.tenant, "kpi": kpi}
+    await session.execute("UPDATE kpi_head SET retired = true WHERE tenant = :tenant AND kpi = :kpi", key)
+    await session.execute("DELETE FROM partial WHERE tenant = :tenant AND kpi = :kpi", key)

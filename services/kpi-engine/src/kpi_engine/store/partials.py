@@ -1,0 +1,229 @@
+"""Partials: the components of every KPI per agent and workday, kept up by retract and add, or recomputed from facts."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from storage import Session
+
+from kpi_engine.model.plan import Component, Plan
+from kpi_engine.model.sql import literal
+from kpi_engine.store.facts import NOBODY
+from kpi_engine.store.models import Catalogue, Published
+
+Components = Sequence[Decimal | None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A partial that now has another sample or other components."""
+
+    kpi: str
+    agent_id: UUID
+    workday: date
+    sample: int
+    components: Components
+
+
+async def apply_changes(session: Session, tenant: str, kind: str, catalogue: Catalogue) -> list[Change]:
+    """Retracts and adds what stands in `change_fact`, for all models of one kind of facts, in one statement."""
+    published = catalogue.of_kind(kind)
+    if not published:
+        return []
+    name = f"apply {kind}"
+    if name not in catalogue.statements:
+        catalogue.statements[name] = _apply_statement(published)
+    rows = await session.rows(catalogue.statements[name], {"tenant": tenant, "kind": kind, "nobody": NOBODY})
+    recompute = {each.kpi: each for each in published if not each.model.plan.retractable}
+    changes = [_change(row) for row in rows if row["kpi"] not in recompute and row["changed"]]
+    for kpi, each in recompute.items():
+        before = {(row["agent_id"], row["workday"]): row for row in rows if row["kpi"] == kpi}
+        if before:
+            await _recompute_buckets(session, tenant, each, list(before))
+            changes += await _changed_since(session, tenant, kpi, before)
+    return changes
+
+
+async def recompute(session: Session, published: Published) -> list[Change]:
+    """Makes a model's partials anew from the facts of the session's tenant. Returns those that have changed."""
+    key = {"tenant": session.tenant, "kpi": published.kpi}
+    before = {
+        (row["agent_id"], row["workday"]): (row["sample"], row["components"])
+        for row in await session.rows("DELETE FROM partial WHERE tenant = :tenant AND kpi = :kpi RETURNING *", key)
+    }
+    rows = await session.rows(
+        "INSERT INTO partial (tenant, kpi, agent_id, workday, version, sample, components) "  # noqa: S608
+        "SELECT :tenant, :kpi, agent_id, workday, :version, sample, components "
+        f"FROM ({from_facts(published.model.plan)}) AS made RETURNING *",
+        {**key, "version": published.version, "kind": published.model.source, "nobody": NOBODY},
+    )
+    now = {(row["agent_id"], row["workday"]): _change(row) for row in rows}
+    nothing = [Decimal(0) if each.retractable else None for each in published.model.plan.components]
+    gone = [Change(published.kpi, *place, 0, nothing) for place, old in before.items() if place not in now and old[0]]
+    return gone + [each for place, each in now.items() if before.get(place) != (each.sample, each.components)]
+
+
+async def differences(session: Session, published: Published) -> list[dict[str, Any]]:
+    """Partials that are not what the facts give: `stored_…` against `facts_…`. None are expected."""
+    return await session.rows(
+        "SELECT coalesce(p.agent_id, made.agent_id) AS agent_id, coalesce(p.workday, made.workday) AS workday, "  # noqa: S608
+        "p.sample AS stored_sample, p.components AS stored_components, "
+        "made.sample AS facts_sample, made.components AS facts_components "
+        "FROM (SELECT * FROM partial WHERE tenant = :tenant AND kpi = :kpi) AS p "
+        f"FULL JOIN ({from_facts(published.model.plan)}) AS made "
+        "ON p.agent_id = made.agent_id AND p.workday = made.workday "
+        "WHERE p.sample IS DISTINCT FROM made.sample AND coalesce(p.sample, 0) + coalesce(made.sample, 0) <> 0 "
+        "OR p.components IS DISTINCT FROM made.components AND made.sample IS NOT NULL "
+        "OR made.sample IS NULL AND NOT (0 = ALL(array_remove(p.components, NULL))) "
+        "OR p.version <> :version ORDER BY 2, 1",
+        {
+            "tenant": session.tenant,
+            "kpi": published.kpi,
+            "kind": published.model.source,
+            "version": published.version,
+            "nobody": NOBODY,
+        },
+    )
+
+
+async def of_agents(
+    session: Session, tenant: str, kpis: Iterable[str], agents: Iterable[UUID]
+) -> dict[tuple[str, UUID], list[tuple[date, int, Components]]]:
+    """Partials with a sample, by KPI and agent, in order of workday."""
+    found = await session.execute(
+        "SELECT kpi, agent_id, workday, sample, components FROM partial WHERE tenant = :tenant "
+        "AND kpi = ANY(cast(:kpis AS text[])) AND agent_id = ANY(cast(:agents AS uuid[])) AND sample <> 0 "
+        "ORDER BY kpi, agent_id, workday",
+        {"tenant": tenant, "kpis": list(kpis), "agents": list(agents)},
+    )
+    series: dict[tuple[str, UUID], list[tuple[date, int, Components]]] = {}
+    for kpi, agent_id, workday, sample, components in found:
+        series.setdefault((kpi, agent_id), []).append((workday, sample, components))
+    return series
+
+
+def from_facts(plan: Plan) -> str:
+    """SELECT of agent_id, workday, sample, components over the tenant's facts of `:kind`; `:nobody` for no agent."""
+    return (
+        f"SELECT coalesce(f.agent_id, :nobody) AS agent_id, f.workday, count(*) AS sample, "  # noqa: S608
+        f"{total(plan)} AS components FROM fact f "
+        f"WHERE f.tenant = :tenant AND f.kind = :kind AND NOT f.void AND {plan.where_sql} GROUP BY 1, 2"
+    )
+
+
+def total(plan: Plan, window: str = "") -> str:
+    """The components over facts `f`, as an array; `window` makes them window functions."""
+    return "ARRAY[" + ", ".join(_total(component, window) for component in plan.components) + "]::numeric[]"
+
+
+def merged(plan: Plan, array: str) -> str:
+    """The components of several partials together."""
+    columns = []
+    for place, component in enumerate(plan.components, 1):
+        function = component.kind if component.kind in ("min", "max") else "sum"
+        columns.append(f"{function}({array}[{place}])")
+    return f"ARRAY[{', '.join(columns)}]::numeric[]"
+
+
+def _total(component: Component, window: str) -> str:
+    value = component.contribution_sql
+    if component.kind in ("min", "max"):
+        return f"({component.kind}({value}){window})"
+    return f"coalesce(sum({value}){window}, 0)"
+
+
+def _change(row: dict[str, Any]) -> Change:
+    return Change(row["kpi"], row["agent_id"], row["workday"], row["sample"], row["components"])
+
+
+def _apply_statement(published: list[Published]) -> str:
+    """One pass over the changed facts for all models: each has a flag (counts or not) and its signed components."""
+    flags, sums, values = [], [], []
+    for number, each in enumerate(published):
+        plan = each.model.plan
+        counts = f"w{number}"
+        flags.append(f"coalesce({plan.where_sql}, false) AS {counts}")
+        sums += [
+            f"coalesce(sum(f.sign) FILTER (WHERE {counts}), 0) AS {counts}_n",
+            f"count(*) FILTER (WHERE {counts}) AS {counts}_t",
+        ]
+        columns = []
+        for place, component in enumerate(plan.components):
+            if not component.retractable:
+                columns.append("NULL")
+                continue
+            column = f"{counts}_{place}"
+            sums.append(f"coalesce(sum(f.sign * {component.contribution_sql}) FILTER (WHERE {counts}), 0) AS {column}")
+            columns.append(column)
+        row = [
+            literal(each.kpi),
+            str(each.version),
+            f"{counts}_n",
+            f"{counts}_t",
+            f"ARRAY[{', '.join(columns)}]::numeric[]",
+        ]
+        values.append(f"({', '.join(row)})")
+    longest = max(len(each.model.plan.components) for each in published)
+    sums_of_pairs = ", ".join(f"p.components[{n}] + excluded.components[{n}]" for n in range(1, longest + 1))
+    return f"""
+    WITH delta AS (
+        SELECT coalesce(f.agent_id, :nobody) AS agent_id, f.workday, {", ".join(sums)}
+        FROM (SELECT f.*, {", ".join(flags)} FROM change_fact f
+              WHERE f.tenant = :tenant AND f.kind = :kind AND NOT f.void) AS f
+        GROUP BY 1, 2
+    ), added AS (
+        INSERT INTO partial AS p (tenant, kpi, agent_id, workday, version, sample, components)
+        SELECT :tenant, m.kpi, d.agent_id, d.workday, m.version, m.sample, m.components
+        FROM delta d CROSS JOIN LATERAL (VALUES {", ".join(values)}) AS m (kpi, version, sample, touched, components)
+        WHERE m.touched > 0 ORDER BY 2, 3, 4
+        ON CONFLICT (tenant, kpi, agent_id, workday) DO UPDATE SET
+            sample = p.sample + excluded.sample,
+            components = (ARRAY[{sums_of_pairs}])[1:cardinality(p.components)]
+        RETURNING p.kpi, p.agent_id, p.workday, new.sample, new.components,
+                  old.sample AS sample_before, old.components AS components_before
+    )
+    SELECT *, (sample, components) IS DISTINCT FROM (coalesce(sample_before, 0), components_before) AS changed FROM added
+    """  # noqa: S608
+
+
+async def _recompute_buckets(
+    session: Session, tenant: str, published: Published, buckets: list[tuple[UUID, date]]
+) -> None:
+    plan = published.model.plan
+    await session.execute(
+        "UPDATE partial p SET sample = made.sample, components = made.components "  # noqa: S608
+        "FROM unnest(cast(:agents AS uuid[]), cast(:days AS date[])) AS b (agent_id, workday) "
+        f"CROSS JOIN LATERAL (SELECT count(*) AS sample, {total(plan)} AS components FROM fact f "
+        "WHERE f.tenant = :tenant AND f.kind = :kind AND f.workday = b.workday "
+        "AND f.agent_id IS NOT DISTINCT FROM nullif(b.agent_id, :nobody) "
+        f"AND NOT f.void AND {plan.where_sql}) AS made "
+        "WHERE p.tenant = :tenant AND p.kpi = :kpi AND p.agent_id = b.agent_id AND p.workday = b.workday",
+        {
+            "tenant": tenant,
+            "kpi": published.kpi,
+            "kind": published.model.source,
+            "nobody": NOBODY,
+            "agents": [agent for agent, _ in buckets],
+            "days": [day for _, day in buckets],
+        },
+    )
+
+
+async def _changed_since(
+    session: Session, tenant: str, kpi: str, before: dict[tuple[UUID, date], dict[str, Any]]
+) -> list[Change]:
+    rows = await session.rows(
+        "SELECT p.kpi, p.agent_id, p.workday, p.sample, p.components FROM partial p "
+        "JOIN unnest(cast(:agents AS uuid[]), cast(:days AS date[])) AS b (agent_id, workday) "
+        "ON p.agent_id = b.agent_id AND p.workday = b.workday WHERE p.tenant = :tenant AND p.kpi = :kpi",
+        {"tenant": tenant, "kpi": kpi, "agents": [a for a, _ in before], "days": [d for _, d in before]},
+    )
+    changes = []
+    for row in rows:
+        old = before[row["agent_id"], row["workday"]]
+        if (row["sample"], row["components"]) != (old["sample_before"] or 0, old["components_before"]):
+            changes.append(_change(row))
+    return changes

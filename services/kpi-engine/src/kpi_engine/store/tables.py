@@ -1,0 +1,130 @@
+"""The tables of kpi-engine."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from storage import metadata
+
+tables = metadata()
+
+# Every version that was ever published; never changed.
+kpi_model = Table(
+    "kpi_model",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("kpi", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("content", JSONB, nullable=False),
+    Column("published_at", DateTime(timezone=True), nullable=False),
+    Column("published_by", Uuid, nullable=True),
+)
+
+# The version in force.
+kpi_head = Table(
+    "kpi_head",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("kpi", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("retired", Boolean, nullable=False, server_default="false"),
+)
+
+MEASURES = (
+    "ring_ms", "queue_ms", "talk_ms", "hold_ms", "acw_ms", "handle_ms", "conversation_ms", "silence_vendor_ms",
+    "overtalk_ms", "duration_ms", "interruptions", "transfers", "csat", "nps", "qa_score", "sentiment",
+)  # fmt: skip
+TEXTS = (
+    "source", "vendor", "external_id", "channel", "direction", "queue", "reason", "customer_key", "state", "form",
+)  # fmt: skip
+FLAGS = ("first_leg", "last_leg", "answered", "abandoned", "transferred", "automatic_fail")
+
+
+def _fact_columns(*, version_in_key: bool) -> list[Column]:
+    return [
+        Column("tenant", Text, primary_key=True),
+        Column("kind", Text, primary_key=True),
+        Column("id", Uuid, primary_key=True),
+        Column("leg", SmallInteger, primary_key=True, server_default="0", autoincrement=False),
+        Column("version", Integer, primary_key=version_in_key, nullable=False, autoincrement=False),
+        Column("void", Boolean, nullable=False),
+        Column("agent_id", Uuid, nullable=True),
+        Column("workday", Date, nullable=False),
+        Column("started_at", DateTime(timezone=True), nullable=False),
+        Column("ended_at", DateTime(timezone=True), nullable=True),
+        *(Column(name, Text, nullable=True) for name in TEXTS),
+        *(Column(name, Boolean, nullable=True) for name in FLAGS),
+        *(Column(name, BigInteger, nullable=True) for name in MEASURES),
+        Column("form_version", Integer, nullable=True),
+        Column("gaps", ARRAY(BigInteger, dimensions=2), nullable=True),
+        Column("attributes", JSONB, nullable=True),
+        Column("known_at", DateTime(timezone=True), nullable=False, server_default="epoch"),
+    ]
+
+
+# The newest version of every fact of every source; `kind` is the source as models name it.
+fact = Table(
+    "fact",
+    tables,
+    *_fact_columns(version_in_key=False),
+    Index("ix_fact_workday_agent", "tenant", "kind", "workday", "agent_id"),
+)
+
+# Versions that were superseded, and those that came too late to be current.
+fact_version = Table("fact_version", tables, *_fact_columns(version_in_key=True))
+
+FACT_COLUMNS = tuple(column.name for column in fact.columns)
+
+# Components of the current version of each model, per agent and workday. Facts without agent stand under NOBODY.
+partial = Table(
+    "partial",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("kpi", Text, primary_key=True),
+    Column("agent_id", Uuid, primary_key=True),
+    Column("workday", Date, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("sample", BigInteger, nullable=False),
+    Column("components", ARRAY(Numeric), nullable=False),
+)
+
+# Rows to lock: whoever changes an agent's facts, values or bands holds the agent's row until the end.
+agent_lock = Table(
+    "agent_lock",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("agent_id", Uuid, primary_key=True),
+)
+
+# Stays in bands as others were told of them. `left` is the window of leaving.
+band_stay = Table(
+    "band_stay",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("kpi", Text, nullable=False),
+    Column("agent_id", Uuid, nullable=False),
+    Column("band", Text, nullable=False),
+    Column("entered", Text, nullable=False),
+    Column("left", Text, nullable=True),
+    Column("from_band", Text, nullable=True),
+    Column("to_band", Text, nullable=True),
+    Column("model_version", Integer, nullable=False),
+    Column("entry", JSONB, nullable=False),
+    Column("exit", JSONB, nullable=False),
+    Column("announced_at", DateTime(timezone=True), nullable=False),
+    Column("retracted_at", DateTime(timezone=True), nullable=True),
+    Index("ix_band_stay_agent", "tenant", "agent_id", "kpi"),
+)

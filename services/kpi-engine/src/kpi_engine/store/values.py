@@ -1,0 +1,169 @@
+"""Values over any cut: rolled up from partials where their grain allows, else from the facts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+from uuid import UUID
+
+from storage import Session
+
+from kpi_engine.model.plan import Plan
+from kpi_engine.model.sql import literal, scalar
+from kpi_engine.store.facts import NOBODY
+from kpi_engine.store.models import Published
+from kpi_engine.store.partials import merged, total
+
+Grain = Literal["workday", "week", "month", "total"]
+_WINDOW = {"workday": "{day}", "week": "date_trunc('week', {day})::date", "month": "date_trunc('month', {day})::date"}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """`by`: agent, team, org_unit, queue, attributes.X or "" for all together. `agents` None: everyone's facts, also
+    those that no agent took. Days are inclusive."""
+
+    by: str
+    grain: Grain
+    first: date
+    last: date
+    agents: set[UUID] | None
+
+
+async def values(
+    session: Session, published: Published, cut: Cut, *, after: list[Any] | None, limit: int
+) -> list[dict[str, Any]]:
+    """Rows of key, window, sample, components, ordered by key and window; key null where there is none."""
+    from_facts = cut.by == "queue" or cut.by.startswith("attributes.")
+    inner = _facts_cut(published.model.plan, cut) if from_facts else _partials_cut(published.model.plan, cut)
+    parameters: dict[str, Any] = {
+        "tenant": session.tenant,
+        "kpi": published.kpi,
+        "kind": published.model.source,
+        "first": cut.first,
+        "last": cut.last,
+        "nobody": NOBODY,
+        "limit": limit,
+        "agents": list(cut.agents or ()),
+    }
+    position = ""
+    if after is not None:
+        position = "WHERE (coalesce(key, ''), \"window\") > (:after_key, cast(:after_window AS date))"
+        parameters |= {"after_key": after[0], "after_window": after[1]}
+    statement = f"SELECT * FROM ({inner}) AS cut {position} ORDER BY coalesce(key, ''), \"window\" LIMIT :limit"  # noqa: S608
+    used = {name: value for name, value in parameters.items() if f":{name}" in statement}
+    return await session.rows(statement, used)
+
+
+def _window(cut: Cut, day: str) -> str:
+    return "cast(:first AS date)" if cut.grain == "total" else _WINDOW[cut.grain].format(day=day)
+
+
+def _partials_cut(plan: Plan, cut: Cut) -> str:
+    join, condition = "", ""
+    match cut.by:
+        case "agent":
+            key, condition = "p.agent_id::text", "AND p.agent_id <> :nobody"
+        case "team" | "org_unit":
+            units = "(SELECT m.org_unit_id)" if cut.by == "team" else "(SELECT unnest(u.path))"
+            key = "unit.id::text"
+            join = (
+                "JOIN directory_membership m ON m.tenant = p.tenant AND m.person_id = p.agent_id "
+                "AND m.valid_from <= p.workday AND p.workday < m.valid_to "
+                "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
+                f"CROSS JOIN LATERAL {units} AS unit (id)"
+            )
+        case _:
+            key = "NULL::text"
+    if cut.agents is not None:
+        condition += " AND p.agent_id = ANY(cast(:agents AS uuid[]))"
+    rows = (
+        f'SELECT DISTINCT {key} AS key, {_window(cut, "p.workday")} AS "window", '  # noqa: S608
+        "p.agent_id, p.workday, p.sample, p.components "
+        f"FROM partial p {join} WHERE p.tenant = :tenant AND p.kpi = :kpi "
+        f"AND p.workday BETWEEN :first AND :last AND p.sample <> 0 {condition}"
+    )
+    return (
+        f'SELECT key, "window", sum(r.sample) AS sample, {merged(plan, "r.components")} AS components '  # noqa: S608
+        f"FROM ({rows}) AS r GROUP BY 1, 2"
+    )
+
+
+def _facts_cut(plan: Plan, cut: Cut) -> str:
+    key = "f.queue" if cut.by == "queue" else f"(f.attributes ->> {literal(cut.by.partition('.')[2])})"
+    condition = "" if cut.agents is None else "AND f.agent_id = ANY(cast(:agents AS uuid[]))"
+    return (
+        f'SELECT {key} AS key, {_window(cut, "f.workday")} AS "window", count(*) AS sample, {total(plan)} AS components '  # noqa: S608
+        f"FROM fact f WHERE f.tenant = :tenant AND f.kind = :kind AND NOT f.void AND {plan.where_sql} "
+        f"AND f.workday BETWEEN :first AND :last {condition} GROUP BY 1, 2"
+    )
+
+
+async def explained(
+    session: Session,
+    published: Published,
+    agent_id: UUID,
+    first: date,
+    last: date,
+    *,
+    after: list[Any] | None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """An agent's facts: whether each counts, which conditions hold (`c0`…), and what it gives to each component."""
+    plan = published.model.plan
+    columns = [f"({scalar(condition)}) AS c{n}" for n, condition in enumerate(plan.conditions)]
+    columns.append(f"coalesce({plan.where_sql}, false) AS counts")
+    columns += [f"({component.contribution_sql})::numeric AS k{n}" for n, component in enumerate(plan.components)]
+    parameters: dict[str, Any] = {
+        "tenant": session.tenant,
+        "kind": published.model.source,
+        "agent": agent_id,
+        "first": first,
+        "last": last,
+        "limit": limit,
+    }
+    position = ""
+    if after is not None:
+        position = "AND (f.started_at, f.id, f.leg) > (cast(:at AS timestamptz), cast(:id AS uuid), cast(:leg AS int))"
+        parameters |= {"at": after[0], "id": after[1], "leg": after[2]}
+    return await session.rows(
+        "SELECT f.id, f.leg, f.version, f.void, f.source, f.external_id, f.queue, f.workday, f.started_at, "  # noqa: S608
+        f"{', '.join(columns)} FROM fact f WHERE f.tenant = :tenant AND f.kind = :kind AND f.agent_id = :agent "
+        f"AND f.workday BETWEEN :first AND :last {position} ORDER BY f.started_at, f.id, f.leg LIMIT :limit",
+        parameters,
+    )
+
+
+async def sampled(session: Session, plan: Plan, kind: str, most: int) -> dict[str, Any]:
+    """The components over the newest `most` facts of a kind, for a model that is not published."""
+    row = await session.row(
+        f"SELECT count(*) FILTER (WHERE counts) AS sample, count(*) AS looked_at, {_filtered(plan)} AS components "  # noqa: S608
+        f"FROM (SELECT f.*, coalesce({plan.where_sql}, false) AS counts FROM (SELECT * FROM fact "
+        "WHERE tenant = :tenant AND kind = :kind AND NOT void ORDER BY workday DESC LIMIT :most) AS f) AS f",
+        {"tenant": session.tenant, "kind": kind, "most": most},
+    )
+    assert row is not None
+    return row
+
+
+def _filtered(plan: Plan) -> str:
+    columns = []
+    for component in plan.components:
+        value = component.contribution_sql
+        if component.kind in ("min", "max"):
+            columns.append(f"{component.kind}({value}) FILTER (WHERE counts)")
+        else:
+            columns.append(f"coalesce(sum({value}) FILTER (WHERE counts), 0)")
+    return f"ARRAY[{', '.join(columns)}]::numeric[]"
+
+
+async def names(session: Session, by: str, keys: Iterable[str]) -> dict[str, str]:
+    """Display names of agents or org units by id."""
+    table = {"agent": "directory_person", "team": "directory_org_unit", "org_unit": "directory_org_unit"}[by]
+    field = "display_name" if by == "agent" else "name"
+    rows = await session.rows(
+        f"SELECT id, body ->> '{field}' AS name FROM {table} "  # noqa: S608
+        "WHERE tenant = :tenant AND id = ANY(cast(:ids AS uuid[]))",
+        {"tenant": session.tenant, "ids": list(keys)},
+    )
+    return {str(row["id"]): row["name"] for row in rows}

@@ -1,0 +1,133 @@
+"""Bands as a pure function of windows, and the difference between what was told and what holds."""
+
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+from contracts import derived_id
+from hypothesis import given
+from hypothesis import strategies as st
+from kpi_engine.model.bands import Announced, BandRules, Judged, band_of, derive, transitions
+from kpi_engine.model.targets import Band, PersonOnDay, Target, choose, fits, parse_selector
+
+THREE_OF_FIVE = BandRules(3, 5, 3, 5)
+EDGES = (Band("good", Decimal(0), 0), Band("watch", Decimal(40), 1), Band("coach", Decimal(60), 2))
+
+
+def windows(bands: str) -> list[Judged]:
+    """One letter a window: g, w, c; `-` for a sample that is too small, `.` for below the first band."""
+    names = {"g": "good", "w": "watch", "c": "coach", ".": None, "-": None}
+    return [Judged(f"{n:02}", None, 20, names[letter], letter != "-") for n, letter in enumerate(bands, 1)]
+
+
+def stays(bands: str, rules: BandRules = THREE_OF_FIVE) -> list[tuple[str, str, str | None]]:
+    return [(stay.band, stay.entered, stay.left) for stay in derive(rules, windows(bands))]
+
+
+def test_edges_are_half_open():
+    assert [band_of(value, EDGES) for value in (-1, 0, 39, 40, 59, 60, 1000)] == [
+        None, "good", "good", "watch", "watch", "coach", "coach",
+    ]  # fmt: skip
+    assert band_of(-1, (Band("low", None, 0), Band("high", Decimal(0), 1))) == "low"
+
+
+def test_a_band_is_entered_at_the_third_of_five():
+    assert stays("cc") == []
+    assert stays("ccc") == [("coach", "03", None)]
+    assert stays("cgcgc") == [("coach", "05", None)]
+    assert stays("cggcwc") == []  # the first one has dropped out of the last five
+
+
+def test_a_band_is_left_at_the_third_window_elsewhere_and_the_next_begins_there():
+    assert stays("ccccgg") == [("coach", "03", None)]
+    assert stays("cccggg") == [("coach", "03", "06"), ("good", "06", None)]
+    assert stays("cccgwg") == [("coach", "03", "06")]  # no other band has three of five yet
+    assert stays("cccgwgg") == [("coach", "03", "06"), ("good", "07", None)]
+
+
+def test_a_window_without_a_sample_says_nothing():
+    assert stays("c-c--c") == [("coach", "06", None)]
+    assert stays("ccc-g-g-g") == [("coach", "03", "09"), ("good", "09", None)]
+
+
+def test_below_the_first_band_is_elsewhere_but_no_band():
+    assert stays("ccc...") == [("coach", "03", "06")]
+
+
+@given(st.text("gwc-.", max_size=30), st.integers(1, 4), st.integers(0, 3), st.integers(1, 4), st.integers(0, 3))
+def test_a_prefix_has_the_same_stays_as_the_whole_up_to_its_end(bands, x, more, y, more_y):
+    rules = BandRules(x, x + more, y, y + more_y)
+    whole = stays(bands, rules)
+    for end in range(len(bands) + 1):
+        last = f"{end:02}"
+        known = [(b, e, left if left and left <= last else None) for b, e, left in whole if e <= last]
+        assert stays(bands[:end], rules) == known
+
+
+@given(st.lists(st.text("gwc-.", max_size=12), min_size=1, max_size=6))
+def test_telling_the_differences_one_after_another_tells_the_truth(histories):
+    told: dict[UUID, Announced] = {}
+    used: set[UUID] = set()
+    for bands in histories:
+        derived = derive(BandRules(2, 3, 2, 3), windows(bands))
+        changes = transitions(told.values(), derived, lambda stay: derived_id(stay, len(used)))
+        for change in changes:
+            match change.kind:
+                case "retract_entered":
+                    del told[change.id]
+                case "retract_left":
+                    told[change.id] = Announced(change.id, change.band, told[change.id].entered)
+                case "entered":
+                    assert change.id not in used
+                    used.add(change.id)
+                    told[change.id] = Announced(change.id, change.band, change.at)
+                case "left":
+                    told[change.id] = Announced(
+                        change.id, change.band, told[change.id].entered, change.at, change.stay.to_band
+                    )
+        assert {(s.band, s.entered, s.left, s.to_band) for s in told.values()} == {
+            (s.band, s.entered, s.left, s.to_band) for s in derived
+        }
+        assert transitions(told.values(), derived, lambda stay: derived_id("never")) == []
+
+
+def selector(text: str):
+    node, problems = parse_selector(text)
+    assert not problems, problems
+    return node
+
+
+ADA = PersonOnDay(
+    hire_date=date(2026, 1, 5), skills=frozenset({"billing", "chat"}), org_units=frozenset({"site", "team-a"}),
+    roles=frozenset({"agent"}), employment="full_time", day=date(2026, 3, 2),
+)  # fmt: skip
+
+
+def test_selectors_ask_of_people():
+    assert ADA.tenure_days == 56
+    for text in (
+        "tenure_days < 90", "skill = 'chat'", "skill in ('x', 'billing')", "org_unit = 'site'", "role <> 'team_lead'",
+        "employment = 'full_time' and tenure_days between 50 and 60", "not (skill = 'x')", "employment is not null",
+    ):  # fmt: skip
+        assert fits(selector(text), ADA), text
+    for text in ("tenure_days >= 90", "skill <> 'chat'", "org_unit = 'team-b'", "employment in ('temp')"):
+        assert not fits(selector(text), ADA), text
+    nobody = PersonOnDay(day=date(2026, 3, 2))
+    assert not fits(selector("tenure_days < 90"), nobody)
+    assert not fits(selector("not (tenure_days < 90)"), nobody)  # unknown is not "no"
+
+
+def test_the_most_specific_target_wins_then_the_priority():
+    def target(index: int, when: str, priority: int = 0) -> Target:
+        return Target(index, when, selector(when), priority, EDGES)
+
+    broad, narrow = target(0, "tenure_days < 90"), target(1, "tenure_days < 90 and skill = 'chat'")
+    preferred = target(2, "role = 'agent'", 5)
+    assert choose([broad, narrow, preferred], ADA) is narrow
+    assert choose([broad, preferred], ADA) is preferred
+    assert choose([target(3, "skill = 'x'")], ADA) is None
+
+
+def test_a_selector_that_asks_something_else_is_refused():
+    for text in ("tenure_days", "tenure_days + 1 < 5", "skill = role", "tenure < 9", "sum(tenure_days) > 1"):
+        assert parse_selector(text)[1], text

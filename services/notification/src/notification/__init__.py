@@ -1,0 +1,1 @@
+"""Notification: who is told what, in which language, by which channel, and whether it arrived."""

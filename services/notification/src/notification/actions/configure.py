@@ -1,0 +1,132 @@
+"""Rules, texts and webhooks of a tenant, edited one by one or by a blueprint."""
+
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from contracts.blueprints import SectionApplied
+from servicekit.errors import FieldProblem, Invalid, NotFound
+from storage import Session
+
+from notification.model.addresses import UrlPolicy
+from notification.model.rules import (
+    NotificationSection,
+    Rule,
+    Text,
+    Webhook,
+    rule_problems,
+    text_problems,
+    webhook_problems,
+)
+from notification.model.texts import DEFAULT_TEXTS
+from notification.store import configuration, deliveries
+
+BOTH_SECRETS = timedelta(hours=24)
+"""How long the secret before a rotation is still signed with."""
+
+REMOVED = "the endpoint was removed"
+SWITCHED_OFF = "the endpoint is switched off"
+
+
+async def section_problems(session: Session, section: NotificationSection, policy: UrlPolicy) -> list[FieldProblem]:
+    """All that is wrong with it; pointers from the section's root."""
+    texts = section.texts if section.texts is not None else await configuration.texts(session)
+    rules = section.rules if section.rules is not None else await configuration.rules(session)
+    return [
+        *rule_problems(rules, {*DEFAULT_TEXTS, *texts}),
+        *text_problems(section.texts or {}),
+        *webhook_problems(section.webhooks or [], policy),
+    ]
+
+
+async def apply_section(session: Session, section: NotificationSection, policy: UrlPolicy) -> list[FieldProblem]:
+    """Puts the section in force, or returns what stands in the way and changes nothing."""
+    problems = await section_problems(session, section, policy)
+    if problems:
+        return problems
+    if section.rules is not None:
+        await configuration.replace_rules(session, section.rules)
+    if section.texts is not None:
+        await configuration.replace_texts(session, section.texts)
+    if section.webhooks is not None:
+        wanted = {each.webhook for each in section.webhooks}
+        for row in await configuration.webhooks(session):
+            if row["webhook"] not in wanted:
+                await remove_webhook(session, row["webhook"])
+        for each in section.webhooks:
+            await save_webhook(session, each)
+    return []
+
+
+async def edit(session: Session, section: NotificationSection, policy: UrlPolicy) -> None:
+    """A direct edit. Raises Invalid with every problem; answers with the whole section as it now is."""
+    if problems := await apply_section(session, section, policy):
+        raise Invalid("invalid-notification", "This cannot be used as it is; `errors` says why.", errors=problems)
+    await answer(session, version=None)
+
+
+async def answer(session: Session, *, version: int | None) -> None:
+    content = NotificationSection(
+        rules=await configuration.rules(session),
+        texts=await configuration.texts(session),  # pyright: ignore[reportArgumentType]
+        webhooks=[_plain(row) for row in await configuration.webhooks(session)],
+    )
+    session.emit(
+        SectionApplied(
+            service="notification", version=version, content=content.model_dump(mode="json", exclude_none=True)
+        )
+    )
+
+
+def _plain(row: dict[str, Any]) -> Webhook:
+    return Webhook(**{name: row[name] for name in Webhook.model_fields})
+
+
+async def save_webhook(session: Session, wanted: Webhook, *, rotate: bool = False) -> bool:
+    """True when the endpoint now has a new secret. One that answered 410 stays off until its URL changes or a person
+    switches it off and on."""
+    before = await configuration.find_webhook(session, wanted.webhook)
+    if before is None:
+        await configuration.save_webhook(
+            session,
+            wanted,
+            salt=secrets.token_urlsafe(24),
+            previous_salt=None,
+            previous_until=None,
+            disabled_reason=None,
+            created_at=session.now,
+        )
+        return True
+    fields: dict[str, Any] = {"disabled_reason": before["disabled_reason"]}
+    if before["disabled_reason"] and before["url"] == wanted.url and wanted.enabled:
+        wanted = wanted.model_copy(update={"enabled": False})
+    else:
+        fields["disabled_reason"] = None
+    if rotate:
+        fields |= {
+            "salt": secrets.token_urlsafe(24),
+            "previous_salt": before["salt"],
+            "previous_until": session.now + BOTH_SECRETS,
+        }
+    kept = {name: before[name] for name in ("salt", "previous_salt", "previous_until", "created_at")}
+    await configuration.save_webhook(session, wanted, **(kept | fields))
+    if not wanted.enabled:
+        await deliveries.cancel_of_webhook(session, wanted.webhook, SWITCHED_OFF)
+    return rotate
+
+
+async def remove_webhook(session: Session, name: str) -> None:
+    """Raises NotFound."""
+    if not await configuration.delete_webhook(session, name):
+        raise no_webhook(name)
+    await deliveries.cancel_of_webhook(session, name, REMOVED)
+
+
+def no_webhook(name: str) -> NotFound:
+    return NotFound("unknown-webhook", f"There is no webhook `{name}`.")
+
+
+def as_section(
+    *, rules: list[Rule] | None = None, texts: dict[Any, dict[Any, Text]] | None = None
+) -> NotificationSection:
+    return NotificationSection(rules=rules, texts=texts)

@@ -1,0 +1,107 @@
+"""One's own inbox."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import router as door_router
+from servicekit.errors import NotFound
+from storage import Session
+
+from notification.store import deliveries, notices
+
+router = door_router(tags=["inbox"])
+
+
+class NoticeView(BaseModel):
+    """`seq` rises with each notice; `refs` names what it is about: ids, kpi, form, …"""
+
+    id: UUID
+    seq: int
+    at: datetime
+    rule: str
+    event_type: str
+    language: str
+    subject: str
+    body: str
+    refs: dict[str, Any]
+    read_at: datetime | None
+
+
+class Counts(BaseModel):
+    """`last`: the sequence of the newest notice; a stream begun with it misses nothing."""
+
+    unread: int
+    last: int
+
+
+class AttemptView(BaseModel):
+    """By the real clock, whatever the tenant's. `status`: the other side's HTTP or SMTP code."""
+
+    number: int
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str
+    status: int | None
+    detail: str
+
+
+class DeliveryView(BaseModel):
+    """`state`: pending, sending, delivered, failed, skipped or cancelled."""
+
+    id: UUID
+    channel: str
+    event_type: str
+    event_id: UUID
+    state: str
+    detail: str
+    attempts: int
+    created_at: datetime
+    next_at: datetime | None
+    timeline: list[AttemptView]
+
+
+@router.get("/inbox")
+async def list_inbox(
+    session: WorkSession, caller: CallerDep, page: PageDep, unread: bool | None = None
+) -> Page[NoticeView]:
+    """Newest first. `unread=true`: what has not been read yet."""
+    before = int(page.after[0]) if page.after else None
+    rows = await notices.inbox(session, caller.person_id, unread=unread, before=before, limit=page.limit + 1)
+    return page_of([NoticeView(**row) for row in rows], page.limit, cursor=lambda each: [each.seq])
+
+
+@router.get("/inbox/count")
+async def count_inbox(session: WorkSession, caller: CallerDep) -> Counts:
+    return Counts(**await notices.counts(session, caller.person_id))
+
+
+@router.post("/inbox/read-all")
+async def read_all(session: WorkSession, caller: CallerDep) -> dict[str, int]:
+    """How many were unread."""
+    return {"read": await notices.mark_read(session, caller.person_id, id=None)}
+
+
+@router.post("/inbox/{id}/read")
+async def read(id: UUID, session: WorkSession, caller: CallerDep) -> NoticeView:
+    """Marks a notice as read; again changes nothing."""
+    await _own(session, caller, id)
+    await notices.mark_read(session, caller.person_id, id=id)
+    return NoticeView(**await _own(session, caller, id))
+
+
+@router.get("/inbox/{id}/deliveries")
+async def list_deliveries(id: UUID, session: WorkSession, caller: CallerDep) -> list[DeliveryView]:
+    """By which channels a notice went out, and each attempt. One's own; a tenant_admin may see everybody's."""
+    await _own(session, caller, id, or_admin=True)
+    return [DeliveryView(**row) for row in await deliveries.of_notice(session, id)]
+
+
+async def _own(session: Session, caller: Caller, id: UUID, *, or_admin: bool = False) -> dict[str, Any]:
+    row = await notices.find(session, id)
+    own = row is not None and row["in_app"] and row["person_id"] == caller.person_id
+    if row is None or not (own or (or_admin and caller.has("tenant_admin"))):
+        raise NotFound("unknown-notice", f"There is no notice {id} in your inbox.")
+    return row

@@ -1,0 +1,24 @@
+"""What the routes are given by the composition root."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from notification.model.addresses import UrlPolicy
+from notification.store.wakes import Wakes
+
+
+@dataclass(frozen=True)
+class Parts:
+    wakes: Wakes
+    policy: UrlPolicy
+    heartbeat_seconds: float
+    poll_seconds: float
+
+
+def parts_of(request: Request) -> Parts:
+    return request.app.state.service
+
+
+PartsDep = Annotated[Parts, Depends(parts_of)]

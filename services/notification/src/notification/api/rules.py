@@ -1,0 +1,58 @@
+"""Rules and texts, each as a whole."""
+
+from pydantic import BaseModel
+from servicekit import CallerDep, WorkSession
+from servicekit import router as door_router
+
+from notification.actions import configure
+from notification.api.parts import PartsDep
+from notification.model.rules import NotificationSection, Rule, Strict, Text, Texts
+from notification.model.texts import DEFAULT_TEXTS
+from notification.store import configuration
+
+router = door_router(tags=["rules"])
+
+ADMIN = "tenant_admin"
+
+
+class Rules(Strict):
+    rules: list[Rule]
+
+
+class OwnTexts(Strict):
+    texts: Texts
+
+
+class TextsView(BaseModel):
+    """`texts`: the tenant's own, which take the place of those in `defaults`, language by language."""
+
+    texts: dict[str, dict[str, Text]]
+    defaults: dict[str, dict[str, Text]]
+
+
+@router.get("/rules")
+async def get_rules(session: WorkSession, caller: CallerDep) -> Rules:
+    caller.require(ADMIN)
+    return Rules(rules=await configuration.rules(session))
+
+
+@router.put("/rules")
+async def put_rules(body: Rules, session: WorkSession, caller: CallerDep, parts: PartsDep) -> Rules:
+    """All rules of the tenant: what is not named is removed. Needs tenant_admin."""
+    caller.require(ADMIN)
+    await configure.edit(session, NotificationSection(rules=body.rules), parts.policy)
+    return Rules(rules=await configuration.rules(session))
+
+
+@router.get("/texts")
+async def get_texts(session: WorkSession, caller: CallerDep) -> TextsView:
+    caller.require(ADMIN)
+    return TextsView(texts=await configuration.texts(session), defaults=DEFAULT_TEXTS)
+
+
+@router.put("/texts")
+async def put_texts(body: OwnTexts, session: WorkSession, caller: CallerDep, parts: PartsDep) -> TextsView:
+    """All texts of the tenant's own: what is not named falls back to the product's. Needs tenant_admin."""
+    caller.require(ADMIN)
+    await configure.edit(session, NotificationSection(texts=body.texts), parts.policy)
+    return await get_texts(session, caller)

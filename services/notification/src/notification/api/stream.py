@@ -1,0 +1,78 @@
+"""The inbox as it happens: server-sent events."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Header, Query, Request
+from servicekit import CallerDep, Kit, WorkSession, kit_of
+from servicekit import router as door_router
+from servicekit.errors import FieldProblem, Invalid
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from notification.api.inbox import NoticeView
+from notification.api.parts import Parts, PartsDep
+from notification.store import notices
+
+_PAGE = 100
+_RETRY_MS = 3_000
+
+router = door_router(tags=["inbox"])
+
+
+@router.get("/stream", response_class=EventSourceResponse)
+async def stream(
+    request: Request,
+    session: WorkSession,
+    caller: CallerDep,
+    parts: PartsDep,
+    last_event_id: Annotated[str | None, Query()] = None,
+    last_event_id_header: Annotated[str | None, Header(alias="last-event-id")] = None,
+) -> EventSourceResponse:
+    """Events `notice` with the notice's sequence as id. Goes on behind `Last-Event-ID` (the header, or the parameter
+    where a browser cannot set it); without one, begins with what comes next. Ends when the person is switched off."""
+    last = (await notices.counts(session, caller.person_id))["last"]
+    given = last_event_id_header or last_event_id
+    if given:
+        if not given.isascii() or not given.isdigit() or len(given) > 18:
+            problem = FieldProblem(
+                pointer="/last_event_id", problem=f"`{given[:40]}` is no id", cure="the id of an event"
+            )
+            raise Invalid(
+                "invalid-last-event-id", "Last-Event-ID is the id of an event of this stream.", errors=[problem]
+            )
+        last = min(int(given), last)  # an id from another database must not keep all that follows away
+    events = _events(kit_of(request), parts, caller.tenant, caller.person_id, last)
+    return EventSourceResponse(events, ping=parts.heartbeat_seconds)
+
+
+async def _events(kit: Kit, parts: Parts, tenant: str, person_id: UUID, seq: int) -> AsyncIterator[ServerSentEvent]:
+    """Looks in short transactions; between them it holds nothing of the database."""
+    yield ServerSentEvent(retry=_RETRY_MS, comment="listening")
+    async with parts.wakes.of(tenant, person_id) as wake:
+        while not kit.stopping.is_set():
+            wake.clear()
+            async with kit.sessions.begin([tenant], now=datetime.now(UTC)) as session:
+                active = await notices.is_active(session, person_id)
+                rows = await notices.after(session, person_id, seq, limit=_PAGE) if active else []
+            if not active:
+                return
+            for row in rows:
+                seq = row["seq"]
+                yield ServerSentEvent(id=str(seq), event="notice", data=NoticeView(**row).model_dump_json())
+            if len(rows) < _PAGE:
+                await _first_of(wake, kit.stopping, seconds=parts.poll_seconds)
+
+
+async def _first_of(*events: asyncio.Event, seconds: float) -> None:
+    waiting = [asyncio.ensure_future(each.wait()) for each in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+            with suppress(asyncio.CancelledError):
+                await each

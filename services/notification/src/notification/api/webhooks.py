@@ -1,0 +1,132 @@
+"""The tenant's webhook endpoints and what was sent to them."""
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from contracts import new_id
+from fastapi import Request
+from pydantic import BaseModel, Field
+from servicekit import CallerDep, Page, PageDep, WorkSession, kit_of, page_of
+from servicekit import router as door_router
+from servicekit.errors import Conflict, Invalid, NotFound
+from storage import Session
+
+from notification.actions import configure, notify
+from notification.api.inbox import DeliveryView
+from notification.api.parts import PartsDep
+from notification.api.rules import ADMIN
+from notification.model.events import TEST_EVENT
+from notification.model.retries import signing_secret
+from notification.model.rules import Strict, Webhook, webhook_problems
+from notification.store import configuration, deliveries
+
+router = door_router(tags=["webhooks"])
+
+
+class WebhookBody(Strict):
+    """`rotate_secret`: a new secret; for a day, events are signed with the one before as well."""
+
+    url: str = Field(max_length=2_000)
+    events: list[str] = Field(min_length=1, max_length=50)
+    enabled: bool = True
+    rotate_secret: bool = False
+
+
+class WebhookView(BaseModel):
+    webhook: str
+    url: str
+    events: list[str]
+    enabled: bool
+    disabled_reason: str | None
+    created_at: datetime
+
+
+class WebhookWithSecret(WebhookView):
+    """`secret` is shown when it is new, and never again."""
+
+    secret: str | None = None
+
+
+class Queued(BaseModel):
+    delivery: UUID
+
+
+@router.get("/webhooks")
+async def list_webhooks(session: WorkSession, caller: CallerDep) -> list[WebhookView]:
+    caller.require(ADMIN)
+    return [WebhookView(**row) for row in await configuration.webhooks(session)]
+
+
+@router.put("/webhooks/{id}")
+async def put_webhook(
+    id: str, body: WebhookBody, request: Request, session: WorkSession, caller: CallerDep, parts: PartsDep
+) -> WebhookWithSecret:
+    """Adds or changes an endpoint. Needs tenant_admin."""
+    caller.require(ADMIN)
+    wanted = _named(id, body)
+    if problems := list(webhook_problems([wanted], parts.policy)):
+        told = [each.model_copy(update={"pointer": each.pointer.removeprefix("/webhooks/0")}) for each in problems]
+        raise Invalid("invalid-webhook", "This endpoint cannot be used; `errors` says why.", errors=told)
+    fresh = await configure.save_webhook(session, wanted, rotate=body.rotate_secret)
+    await configure.answer(session, version=None)
+    row = await _found(session, id)
+    secret = signing_secret(kit_of(request).settings.secret, session.tenant, id, row["salt"]) if fresh else None
+    return WebhookWithSecret(**row, secret=secret)
+
+
+@router.delete("/webhooks/{id}", status_code=204)
+async def delete_webhook(id: str, session: WorkSession, caller: CallerDep) -> None:
+    caller.require(ADMIN)
+    await configure.remove_webhook(session, id)
+    await configure.answer(session, version=None)
+
+
+@router.post("/webhooks/{id}/test", status_code=202)
+async def test_webhook(id: str, session: WorkSession, caller: CallerDep) -> Queued:
+    """Sends an event `webhook.test`; how it went is among the endpoint's deliveries."""
+    caller.require(ADMIN)
+    if not (await _found(session, id))["enabled"]:
+        raise Conflict("webhook-off", f"The endpoint `{id}` is switched off.")
+    event_id = new_id()
+    payload = {"type": TEST_EVENT, "timestamp": session.now.isoformat(), "tenant": session.tenant, "data": {}}
+    delivery = await notify.send_to_webhook(session, id, TEST_EVENT, event_id, json.dumps(payload))
+    assert delivery is not None, "a new event id has no delivery yet"
+    return Queued(delivery=delivery)
+
+
+@router.get("/webhooks/{id}/deliveries")
+async def list_deliveries(id: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[DeliveryView]:
+    """Newest first, each with all its attempts."""
+    caller.require(ADMIN)
+    await _found(session, id)
+    before = UUID(page.after[0]) if page.after else None
+    rows = await deliveries.of_webhook(session, id, before=before, limit=page.limit + 1)
+    return page_of([DeliveryView(**row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
+
+
+@router.post("/webhooks/{id}/deliveries/{delivery}/retry", status_code=202)
+async def retry_delivery(id: str, delivery: UUID, session: WorkSession, caller: CallerDep) -> Queued:
+    """Sends once more what failed or was cancelled."""
+    caller.require(ADMIN)
+    await _found(session, id)
+    if not await deliveries.revive(session, id, delivery):
+        raise NotFound("nothing-to-retry", f"`{id}` has no failed or cancelled delivery {delivery}.")
+    await session.schedule("deliver", str(delivery), session.now)
+    return Queued(delivery=delivery)
+
+
+def _named(id: str, body: WebhookBody) -> Webhook:
+    values = body.model_dump(exclude={"rotate_secret"})
+    try:
+        return Webhook(webhook=id, **values)
+    except ValueError as error:
+        raise Invalid("invalid-webhook-name", f"`{id}` is no name for an endpoint: use a-z, 0-9 and `-`.") from error
+
+
+async def _found(session: Session, id: str) -> dict[str, Any]:
+    row = await configuration.find_webhook(session, id)
+    if row is None:
+        raise configure.no_webhook(id)
+    return row

@@ -1,0 +1,1 @@
+"""The outside world: a tenant's webhook endpoints and the mail server."""

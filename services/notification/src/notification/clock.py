@@ -1,0 +1,88 @@
+"""The time door: deliveries that fall due, and the workers that send them."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from servicekit import DueItem, Kit, directory
+from storage import Session
+
+from notification.actions import deliver
+from notification.clients.mail import Mail, MailSender
+from notification.clients.webhooks import WebhookSender
+from notification.model.retries import Outcome
+from notification.store import deliveries
+
+log = logging.getLogger("uplift.notification")
+
+UNFINISHED = ("pending", "sending")
+
+
+class Outbound:
+    """What is due goes into a queue in the clock's transaction; workers claim it in one of their own, send without
+    any, and record in a third. The due item stays, moved to the end of the lease, until the record replaces it: so a
+    process that dies anywhere in between leads to one more attempt."""
+
+    def __init__(
+        self, webhooks: WebhookSender, mails: MailSender | None, *, lease_seconds: float, workers: int
+    ) -> None:
+        self._webhooks = webhooks
+        self._mails = mails
+        self._lease = lease_seconds
+        self._workers = workers
+        self._queue: asyncio.Queue[tuple[str, UUID] | None] = asyncio.Queue()
+        self._queued: set[tuple[str, UUID]] = set()
+
+    async def on_due(self, session: Session, item: DueItem) -> None:
+        place = (session.tenant, UUID(item.ref))
+        if await deliveries.state_of(session, place[1]) not in UNFINISHED:
+            return
+        await session.schedule("deliver", item.ref, session.now + timedelta(seconds=self._lease))
+        if place not in self._queued:
+            self._queued.add(place)
+            self._queue.put_nowait(place)
+
+    async def run(self, kit: Kit) -> None:
+        """The workers, until the process stops. What they have begun they finish."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._workers):
+                tasks.create_task(self._work(kit))
+            await kit.stopping.wait()
+            for _ in range(self._workers):
+                self._queue.put_nowait(None)
+
+    async def _work(self, kit: Kit) -> None:
+        while (place := await self._queue.get()) is not None and not kit.stopping.is_set():
+            try:
+                await self._deliver(kit, *place)
+            except Exception:
+                # The due item is still there and brings it back when the lease has run out.
+                log.exception("delivery %s of %s was not finished", place[1], place[0])
+            finally:
+                self._queued.discard(place)
+
+    async def _deliver(self, kit: Kit, tenant: str, id: UUID) -> None:
+        begun = datetime.now(UTC)
+        async with kit.sessions.begin([tenant], now=begun) as session:
+            session.now = await directory.clock_of(session, begun)
+            job = await deliver.claim(
+                session, id, lease_seconds=self._lease, platform_secret=kit.settings.secret, wall=begun
+            )
+        if job is None:
+            return
+        outcome = await self._send(job)
+        ended = datetime.now(UTC)
+        async with kit.sessions.begin([tenant], now=ended) as session:
+            session.now = await directory.clock_of(session, ended)
+            await deliver.record(session, job, outcome, wall=ended)
+
+    async def _send(self, job: deliver.Job) -> Outcome | None:
+        now = datetime.now(UTC)
+        if job.send is None:
+            return None
+        if isinstance(job.send, Mail):
+            if self._mails is None:
+                return Outcome("retry", "no mail server is configured")
+            return await self._mails.send(job.send, now=now)
+        return await self._webhooks.send(job.send, now=now)

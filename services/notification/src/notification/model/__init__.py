@@ -1,0 +1,1 @@
+"""The rules of telling people: who, what, when again. No I/O."""

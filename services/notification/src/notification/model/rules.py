@@ -1,0 +1,158 @@
+"""What a tenant configures: rules, texts, webhooks; and the blueprint's section that holds them."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
+
+from contracts import Event
+from contracts.directory import Role
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from servicekit.errors import FieldProblem
+
+from notification.model.addresses import UrlPolicy
+from notification.model.events import EVENTS, fields_of
+from notification.model.templates import BadText, render, render_subject
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=80)]
+Scalar = str | bool | int
+Language = Literal["en", "zh"]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Rule(Strict):
+    """On event `on`, tell `to` by `channels` what the text `text` says; left out, the text bears the event's name.
+
+    `to`: `agent` (the one the event is about), `leads` (the team leads over the agent's org units, now), or
+    `role:<role>` (whoever has the role now; where it is granted over an org unit, for agents of that unit only).
+    `when`: fields of the event and the value, or one of the values, that each must have.
+    """
+
+    rule: Slug
+    on: str
+    to: str
+    channels: list[Literal["in_app", "email"]] = Field(["in_app"], min_length=1, max_length=2)
+    text: Key | None = None
+    when: dict[str, Scalar | list[Scalar] | None] = {}
+
+    @property
+    def text_key(self) -> str:
+        return self.text or self.on
+
+    def matches(self, body: Event) -> bool:
+        return all(_is(getattr(body, name, None), wanted) for name, wanted in self.when.items())
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, list):
+        return any(_is(value, each) for each in wanted)
+    if isinstance(value, bool) or isinstance(wanted, bool) or value is None or wanted is None:
+        return value is wanted
+    return str(value) == str(wanted)
+
+
+class Text(Strict):
+    """Liquid templates of plain text. They know the event's fields, `agent.name`, `person.name` (the reader),
+    `to_self` and `tenant.name`."""
+
+    subject: str = Field(min_length=1, max_length=1_000)
+    body: str = Field(min_length=1, max_length=4_000)
+
+
+Texts = dict[Key, Annotated[dict[Language, Text], Field(min_length=1)]]
+
+
+class Webhook(Strict):
+    """An endpoint of the tenant. `events`: types, or `*` for all. The secret is no part of it."""
+
+    webhook: Slug
+    url: str = Field(max_length=2_000)
+    events: list[str] = Field(min_length=1, max_length=50)
+    enabled: bool = True
+
+
+class NotificationSection(Strict):
+    """The section `notification` of a blueprint. A part that is left out stays as it is; a part that is given is the
+    whole of it: what it does not name is removed."""
+
+    rules: list[Rule] | None = Field(None, max_length=200)
+    texts: Texts | None = Field(None, max_length=200)
+    webhooks: list[Webhook] | None = Field(None, max_length=50)
+
+
+def rule_problems(rules: list[Rule], known_texts: set[str]) -> Iterator[FieldProblem]:
+    """`known_texts`: the tenant's own and those that come with the product."""
+    seen: set[str] = set()
+    for number, rule in enumerate(rules):
+        if rule.rule in seen:
+            yield FieldProblem(pointer=f"/rules/{number}/rule", problem="twice the same name", cure="another name")
+        seen.add(rule.rule)
+        kind, _, role = rule.to.partition(":")
+        if not (rule.to in ("agent", "leads") or (kind == "role" and role in get_args(Role))):
+            yield FieldProblem(
+                pointer=f"/rules/{number}/to",
+                problem=f"`{rule.to}` names nobody",
+                cure="agent, leads, or role: with one of " + ", ".join(get_args(Role)),
+            )
+        body = EVENTS.get(rule.on)
+        if body is None:
+            yield FieldProblem(pointer=f"/rules/{number}/on", problem=f"no event `{rule.on}`", cure=one_of(EVENTS))
+            continue
+        if rule.text_key not in known_texts:
+            yield FieldProblem(
+                pointer=f"/rules/{number}/text", problem=f"no text `{rule.text_key}`", cure=one_of(known_texts)
+            )
+        for name in rule.when:
+            if name not in body.model_fields:
+                yield FieldProblem(
+                    pointer=f"/rules/{number}/when/{name}",
+                    problem=f"`{rule.on}` has no such field",
+                    cure=one_of(body.model_fields),
+                )
+
+
+def text_problems(texts: dict[str, dict[Any, Text]]) -> Iterator[FieldProblem]:
+    """Each text is tried on the example of the event it is named after, or on all."""
+    for key, languages in texts.items():
+        tried = [EVENTS[key]] if key in EVENTS else list(EVENTS.values())
+        for language, text in languages.items():
+            for part, source in (("subject", text.subject), ("body", text.body)):
+                try:
+                    for each in tried:
+                        body = each.model_validate(each.example)
+                        context = fields_of(body, language=language, time_zone="UTC") | context_of_example
+                        (render_subject if part == "subject" else render)(source, context)
+                except BadText as error:
+                    yield FieldProblem(
+                        pointer=f"/texts/{key}/{language}/{part}", problem=str(error), cure="mend the Liquid template"
+                    )
+
+
+context_of_example = {
+    "agent": {"name": "Ada"}, "person": {"name": "Ada"}, "tenant": {"name": "Demo"}, "to_self": True,
+}  # fmt: skip
+
+
+def webhook_problems(webhooks: list[Webhook], policy: UrlPolicy) -> Iterator[FieldProblem]:
+    seen: set[str] = set()
+    for number, each in enumerate(webhooks):
+        if each.webhook in seen:
+            yield FieldProblem(
+                pointer=f"/webhooks/{number}/webhook", problem="twice the same name", cure="another name"
+            )
+        seen.add(each.webhook)
+        if problem := policy.problem(each.url):
+            yield FieldProblem(pointer=f"/webhooks/{number}/url", problem=problem[0], cure=problem[1])
+        for place, event in enumerate(each.events):
+            if event != "*" and event not in EVENTS:
+                yield FieldProblem(
+                    pointer=f"/webhooks/{number}/events/{place}",
+                    problem=f"no event `{event}`",
+                    cure="* or " + one_of(EVENTS),
+                )
+
+
+def one_of(names: Any) -> str:
+    return "one of: " + ", ".join(sorted(names))

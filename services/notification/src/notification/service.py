@@ -1,0 +1,78 @@
+"""Notification: rules from events to people, in-app with a live stream, by mail and by signed webhooks, in the
+reader's language, with retries and a timeline of every delivery."""
+
+from contracts.awards import PointsGranted
+from contracts.blueprints import BlueprintPublished
+from contracts.directory import PersonChanged
+from contracts.learning import AssignmentAssigned
+from contracts.scores import BandEntered
+from contracts.submissions import FormPublished
+from servicekit import Kit, Service, Subscription, Wired
+from storage import Migrations
+
+from notification import api
+from notification.actions.notify import Channels
+from notification.api.parts import Parts
+from notification.clients.mail import MailSender, MailServer
+from notification.clients.webhooks import WebhookSender
+from notification.clock import Outbound
+from notification.consumers import Consumers
+from notification.model.addresses import UrlPolicy
+from notification.model.events import EVENTS
+from notification.settings import NotificationSettings
+from notification.store.wakes import Wakes
+
+NEWS_TOPICS = (BandEntered.topic, AssignmentAssigned.topic, PointsGranted.topic, FormPublished.topic)
+
+
+def wire(kit: Kit, settings: NotificationSettings | None = None) -> Wired:
+    settings = settings or NotificationSettings()
+    policy = UrlPolicy(settings.webhook_allow_loopback, settings.webhook_ports)
+    mails = MailSender(_mail_server(settings)) if settings.smtp_host else None
+    consumers = Consumers(Channels(mail=mails is not None), policy)
+    outbound = Outbound(
+        WebhookSender(policy, timeout_seconds=settings.webhook_timeout_seconds),
+        mails,
+        lease_seconds=settings.lease_seconds,
+        workers=settings.workers,
+    )
+    return Wired(
+        router=api.router,
+        subscriptions=[
+            *(
+                Subscription(topic, {each: consumers.on_news for each in EVENTS.values() if each.topic == topic})
+                for topic in NEWS_TOPICS
+            ),
+            Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint}),
+            Subscription("directory", {PersonChanged: consumers.on_person}),
+        ],
+        clock={"deliver": outbound.on_due},
+        background=[outbound.run],
+        state=Parts(
+            wakes=Wakes(kit.sessions.engine),
+            policy=policy,
+            heartbeat_seconds=settings.stream_heartbeat_seconds,
+            poll_seconds=settings.stream_poll_seconds,
+        ),
+    )
+
+
+def _mail_server(settings: NotificationSettings) -> MailServer:
+    assert settings.smtp_host is not None
+    return MailServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        security=settings.smtp_security,
+        username=settings.smtp_username,
+        password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+        sender=settings.smtp_sender,
+        timeout_seconds=settings.smtp_timeout_seconds,
+    )
+
+
+service = Service(
+    name="notification",
+    title="Notification",
+    migrations=Migrations("notification", "notification.migrations"),
+    wire=wire,
+)

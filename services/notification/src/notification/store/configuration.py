@@ -1,0 +1,105 @@
+"""Rules, texts, webhooks."""
+
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
+from storage import Session
+
+from notification.model.rules import Rule, Text, Webhook
+from notification.store import tables
+
+
+async def rules(session: Session, *, on: str | None = None) -> list[Rule]:
+    rows = await session.rows(
+        "SELECT body FROM rule WHERE tenant = :tenant AND (cast(:on AS text) IS NULL OR on_event = :on) ORDER BY position",
+        {"tenant": session.tenant, "on": on},
+    )
+    return [Rule.model_validate(row["body"]) for row in rows]
+
+
+async def replace_rules(session: Session, wanted: list[Rule]) -> None:
+    await session.execute(delete(tables.rule).where(tables.rule.c.tenant == session.tenant))
+    if wanted:
+        rows = [
+            {
+                "tenant": session.tenant,
+                "rule": each.rule,
+                "on_event": each.on,
+                "position": position,
+                "body": each.model_dump(mode="json"),
+            }
+            for position, each in enumerate(wanted)
+        ]
+        await session.execute(insert(tables.rule), rows)
+
+
+async def texts(session: Session, *, key: str | None = None) -> dict[str, dict[str, Text]]:
+    """The tenant's own, by key and language."""
+    rows = await session.rows(
+        "SELECT key, language, subject, body FROM text WHERE tenant = :tenant "
+        "AND (cast(:key AS text) IS NULL OR key = :key) ORDER BY key, language",
+        {"tenant": session.tenant, "key": key},
+    )
+    found: dict[str, dict[str, Text]] = {}
+    for row in rows:
+        found.setdefault(row["key"], {})[row["language"]] = Text(subject=row["subject"], body=row["body"])
+    return found
+
+
+async def replace_texts(session: Session, wanted: dict[str, dict[Any, Text]]) -> None:
+    await session.execute(delete(tables.text).where(tables.text.c.tenant == session.tenant))
+    rows = [
+        {"tenant": session.tenant, "key": key, "language": language, "subject": text.subject, "body": text.body}
+        for key, languages in wanted.items()
+        for language, text in languages.items()
+    ]
+    if rows:
+        await session.execute(insert(tables.text), rows)
+
+
+async def webhooks(session: Session) -> list[dict[str, Any]]:
+    return await session.rows(
+        "SELECT * FROM webhook WHERE tenant = :tenant ORDER BY webhook", {"tenant": session.tenant}
+    )
+
+
+async def find_webhook(session: Session, name: str) -> dict[str, Any] | None:
+    return await session.row(
+        "SELECT * FROM webhook WHERE tenant = :tenant AND webhook = :webhook",
+        {"tenant": session.tenant, "webhook": name},
+    )
+
+
+async def webhooks_for(session: Session, event_type: str) -> list[str]:
+    """Enabled endpoints that want events of this type."""
+    found = await session.execute(
+        "SELECT webhook FROM webhook WHERE tenant = :tenant AND enabled "
+        "AND events && ARRAY[cast(:type AS text), '*'] ORDER BY webhook",
+        {"tenant": session.tenant, "type": event_type},
+    )
+    return list(found.scalars())
+
+
+async def save_webhook(session: Session, wanted: Webhook, **fields: Any) -> None:
+    """`fields`: columns beside what the tenant writes."""
+    values = {**wanted.model_dump(), **fields}
+    await session.execute(
+        insert(tables.webhook)
+        .values(tenant=session.tenant, **values)
+        .on_conflict_do_update(index_elements=["tenant", "webhook"], set_=values)
+    )
+
+
+async def delete_webhook(session: Session, name: str) -> bool:
+    gone = await session.execute(
+        delete(tables.webhook).where(tables.webhook.c.tenant == session.tenant, tables.webhook.c.webhook == name)
+    )
+    return gone.rowcount == 1
+
+
+async def disable_webhook(session: Session, name: str, reason: str) -> None:
+    await session.execute(
+        "UPDATE webhook SET enabled = false, disabled_reason = :reason WHERE tenant = :tenant AND webhook = :webhook",
+        {"tenant": session.tenant, "webhook": name, "reason": reason},
+    )

@@ -1,0 +1,1 @@
+"""Training's use cases, by noun."""

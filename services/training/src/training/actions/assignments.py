@@ -1,0 +1,138 @@
+"""An assignment's life: given by hand, started, completed, overdue."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from contracts import new_id
+from contracts.learning import (
+    AssignmentAssigned,
+    AssignmentCompleted,
+    AssignmentOverdue,
+    AssignmentStarted,
+)
+from servicekit.errors import Conflict, NotFound
+from storage import DocumentStore, Session
+
+from training.actions.templates import content_of, require_head, require_version
+from training.model.content import Answers, score
+from training.model.rules import DONE, OPEN
+from training.store import assignments as store
+
+
+def facts_of(row: dict[str, Any]) -> dict[str, Any]:
+    """What every event about an assignment says. `row` as the store gives it, with `title`."""
+    names = ("agent_id", "template", "template_version", "title", "rule", "kpi", "band", "band_event_id", "due_at")
+    return {"assignment_id": row["id"]} | {name: row.get(name) for name in names}
+
+
+async def require(session: Session, assignment_id: UUID, *, lock: bool = False) -> dict[str, Any]:
+    row = await store.find(session, assignment_id, lock=lock)
+    if row is None:
+        raise NotFound("unknown-assignment", f"There is no assignment {assignment_id}.")
+    return row
+
+
+async def assign_by_hand(
+    session: Session, *, agent_id: UUID, template: str, due_at: datetime | None, by: UUID
+) -> dict[str, Any]:
+    """Raises NotFound for an unknown template, Conflict when it is not published or already open for this person."""
+    head = await require_head(session, template)
+    if head["version"] is None or head["archived"]:
+        raise Conflict("template-not-published", f"Template `{template}` has no published version.")
+    await store.lock_agent(session, agent_id)
+    if any(e.template == template and e.status in OPEN for e in await store.earlier_of(session, agent_id)):
+        raise Conflict("already-open", f"`{template}` is assigned to this person and not completed yet.")
+    assignment_id = new_id()
+    await store.add(
+        session,
+        id=assignment_id,
+        agent_id=agent_id,
+        template=template,
+        template_version=head["version"],
+        status="assigned",
+        assigned_by=by,
+        assigned_at=session.now,
+        due_at=due_at,
+    )
+    row = await require(session, assignment_id)
+    session.emit(AssignmentAssigned(**facts_of(row)))
+    if due_at is not None:
+        await session.schedule("overdue", str(assignment_id), due_at)
+    return row
+
+
+async def start(session: Session, assignment_id: UUID) -> dict[str, Any]:
+    """From here on the learner stays on the version that is the newest now. Started before: as it is.
+
+    Raises Conflict when it has been withdrawn.
+    """
+    row = await require(session, assignment_id, lock=True)
+    _refuse_withdrawn(row)
+    if row["status"] != "assigned":
+        return row
+    head = await require_head(session, row["template"])
+    await store.change(
+        session, assignment_id, status="started", started_at=session.now, template_version=head["version"]
+    )
+    row = await require(session, assignment_id)
+    session.emit(AssignmentStarted(**facts_of(row)))
+    return row
+
+
+async def complete(session: Session, documents: DocumentStore, assignment_id: UUID, answers: Answers) -> dict[str, Any]:
+    """A reading is completed as it is; a quiz by answers that pass, or fails with its last attempt. Completed or
+    failed before: as it is, and no attempt is counted.
+
+    Raises Conflict when it is withdrawn or not started, Invalid for answers the quiz does not know.
+    """
+    row = await require(session, assignment_id, lock=True)
+    _refuse_withdrawn(row)
+    if row["status"] in DONE:
+        return row
+    if row["status"] == "assigned":
+        raise Conflict("not-started", "Start the assignment first.")
+    version = await require_version(session, row["template"], row["template_version"])
+    content = await content_of(documents, session.tenant, version["document"])
+    if content.quiz is None:
+        changes: dict[str, Any] = {"status": "completed", "passed": True}
+    else:
+        result = score(content.quiz, answers)
+        number = row["attempts"] + 1
+        changes = {"attempts": number, "score_percent": result.percent, "passed": result.passed}
+        await store.add_attempt(
+            session,
+            assignment_id=assignment_id,
+            number=number,
+            answers={name: sorted(set(chosen)) for name, chosen in answers.items()},
+            score_percent=result.percent,
+            passed=result.passed,
+        )
+        if result.passed:
+            changes["status"] = "completed"
+        elif content.quiz.max_attempts is not None and number >= content.quiz.max_attempts:
+            changes["status"] = "failed"
+    if "status" in changes:
+        changes["completed_at"] = session.now
+    await store.change(session, assignment_id, **changes)
+    row |= changes
+    if row["status"] in DONE:
+        session.emit(AssignmentCompleted(score_percent=row["score_percent"], passed=row["passed"], **facts_of(row)))
+    return row
+
+
+async def mark_overdue(session: Session, assignment_id: UUID) -> bool:
+    """Only what is open, due and not marked before. One that was completed is left alone, whatever the clock says."""
+    row = await store.find(session, assignment_id, lock=True)
+    if row is None or row["status"] not in OPEN or row["overdue_at"] is not None:
+        return False
+    if row["due_at"] is None or row["due_at"] > session.now:
+        return False
+    await store.change(session, assignment_id, overdue_at=session.now)
+    session.emit(AssignmentOverdue(**facts_of(row)))
+    return True
+
+
+def _refuse_withdrawn(row: dict[str, Any]) -> None:
+    if row["status"] == "withdrawn":
+        raise Conflict("withdrawn", f"This assignment was withdrawn: {row['withdrawn_reason']}.")

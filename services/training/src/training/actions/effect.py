@@ -1,0 +1,66 @@
+"""A template's effect, from the stays in bands this service has heard of."""
+
+from collections.abc import Collection
+from datetime import date, timedelta
+from uuid import UUID
+
+from pydantic import BaseModel
+from servicekit import directory
+from storage import Session
+
+from training.actions.templates import require_head
+from training.model import effect as model
+from training.store import assignments, stays
+
+_WEEKS = 12
+
+
+class Band(BaseModel):
+    kpi: str
+    band: str
+
+
+class TemplateEffect(model.Effect):
+    """`bands`: those the template is given for. `simulated`: the tenant's people are not real."""
+
+    template: str
+    bands: list[Band]
+    note: str
+    simulated: bool
+    simulation_note: str | None
+
+
+async def effect_of(
+    session: Session,
+    slug: str,
+    *,
+    agents: Collection[UUID] | None,
+    first: date | None,
+    last: date | None,
+) -> TemplateEffect:
+    """`agents` None: everyone. Without dates: the last twelve weeks. Raises NotFound."""
+    await require_head(session, slug)
+    tenant = await directory.tenant(session)
+    today = model.day_of(session.now, tenant.time_zone, tenant.day_start_minutes)
+    last = last or today
+    bands = await assignments.bands_given_for(session, slug)
+    completed = {
+        agent: model.day_of(at, tenant.time_zone, tenant.day_start_minutes)
+        for agent, at in await assignments.completions(session, slug, agents)
+    }
+    found = model.effect(
+        await stays.stays_of(session, {kpi for kpi, _ in bands}, agents),
+        bands,
+        completed,
+        first=first or last - timedelta(weeks=_WEEKS),
+        last=last,
+        today=today,
+    )
+    return TemplateEffect(
+        **found.model_dump(),
+        template=slug,
+        bands=[Band(kpi=kpi, band=band) for kpi, band in sorted(bands)],
+        note=model.NOTE,
+        simulated=tenant.simulated,
+        simulation_note=model.SIMULATED if tenant.simulated else None,
+    )

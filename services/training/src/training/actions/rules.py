@@ -1,0 +1,58 @@
+"""Assignment rules, and the whole section as a blueprint brings it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from contracts.blueprints import SectionApplied, SectionProblem, SectionRejected
+from servicekit.errors import Invalid
+from storage import DocumentStore, Session
+
+from training.actions.templates import answer_edit, publish_content, section_content
+from training.model.rules import Rule
+from training.model.section import Section, check_rules, check_unique, parse_section
+from training.store import templates as store
+
+
+async def put_rule(session: Session, documents: DocumentStore, rule: Rule) -> None:
+    """Raises Invalid when its template does not exist."""
+    await _check(session, [rule])
+    await store.put_rule(session, rule)
+    await answer_edit(session, documents)
+
+
+async def replace_rules(session: Session, documents: DocumentStore, rules: Sequence[Rule]) -> None:
+    """All rules at once; those not named are removed. Raises Invalid and changes nothing when one is wrong."""
+    await _check(session, rules)
+    await store.replace_rules(session, list(rules))
+    await answer_edit(session, documents)
+
+
+async def apply_blueprint(session: Session, documents: DocumentStore, version: int, content: Mapping[str, Any]) -> None:
+    """Applies the section whole or not at all, and answers. An older version, or the same again, has no effect: the
+    tenant may have been edited since."""
+    if not await store.take_section(session, version):
+        return
+    try:
+        section = parse_section(content)
+    except Invalid as invalid:
+        problems = [SectionProblem(pointer=e.pointer, problem=e.problem, cure=e.cure) for e in invalid.errors]
+        session.emit(SectionRejected(service="training", version=version, problems=problems))
+        return
+    await _apply(session, documents, section)
+    applied = await section_content(session, documents)
+    session.emit(SectionApplied(service="training", version=version, content=applied))
+
+
+async def _apply(session: Session, documents: DocumentStore, section: Section) -> None:
+    wanted = {template.template: template.content() for template in section.templates}
+    for slug, content in sorted(wanted.items()):
+        await publish_content(session, documents, slug, content)
+    for slug in sorted(await store.slugs(session) - set(wanted)):
+        await store.put_template(session, slug, archived=True)
+    await store.replace_rules(session, section.rules)
+
+
+async def _check(session: Session, rules: Sequence[Rule]) -> None:
+    problems = check_unique(rules) + check_rules(rules, sorted(await store.slugs(session)))
+    if problems:
+        raise Invalid("bad-rules", "; ".join(each.problem for each in problems), errors=problems)

@@ -1,0 +1,129 @@
+"""Drafts, versions, and the documents that hold them."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from contracts import new_id
+from contracts.blueprints import SectionApplied
+from servicekit.errors import Conflict, NotFound
+from storage import Document, DocumentStore, Session
+
+from training.model.content import Content
+from training.store import templates as store
+
+_SWEEP_AFTER = timedelta(days=1)
+
+
+async def save_draft(session: Session, documents: DocumentStore, slug: str, content: Content) -> None:
+    """What was not changed is not saved again. A draft of an archived template brings it back."""
+    await store.lock_template(session, slug)
+    head = await store.find_head(session, slug)
+    if head and (head["draft_hash"] or head["published_hash"]) == store.hash_of(content):
+        if head["archived"]:
+            await store.put_template(session, slug, archived=False)
+        return
+    document = await _write(session, documents, slug, content)
+    await store.put_template(session, slug, draft=document, archived=False)
+
+
+async def publish(session: Session, documents: DocumentStore, slug: str, at: datetime | None) -> None:
+    """Makes the draft the next version, now or at a time. What was scheduled before gives way to it.
+
+    Raises NotFound, and Conflict when there is no draft.
+    """
+    await store.lock_template(session, slug)
+    head = await require_head(session, slug)
+    if head["draft"] is None:
+        raise Conflict("no-draft", f"Template `{slug}` has no draft to publish.")
+    if at is not None and at > session.now:
+        await store.put_template(session, slug, scheduled=head["draft"], scheduled_at=at)
+        await session.schedule("publish", slug, at)
+        return
+    await _make_version(session, head, head["draft"])
+    await answer_edit(session, documents)
+
+
+async def publish_scheduled(session: Session, documents: DocumentStore, slug: str) -> None:
+    """Publishes what was scheduled, if that is still wanted and due."""
+    await store.lock_template(session, slug)
+    head = await store.find_head(session, slug)
+    if head is None or head["scheduled"] is None or head["scheduled_at"] > session.now:
+        return
+    await _make_version(session, head, head["scheduled"])
+    await answer_edit(session, documents)
+
+
+async def unschedule(session: Session, slug: str) -> None:
+    await store.lock_template(session, slug)
+    await require_head(session, slug)
+    await store.put_template(session, slug, scheduled=None, scheduled_at=None)
+
+
+async def publish_content(session: Session, documents: DocumentStore, slug: str, content: Content) -> None:
+    """Saves and publishes in one step, as a blueprint does. The same content again: no new version."""
+    await save_draft(session, documents, slug, content)
+    head = await require_head(session, slug)
+    if head["draft"] is not None:
+        await _make_version(session, head, head["draft"])
+
+
+async def require_head(session: Session, slug: str) -> dict[str, Any]:
+    head = await store.find_head(session, slug)
+    if head is None:
+        raise NotFound("unknown-template", f"There is no template `{slug}`.")
+    return head
+
+
+async def require_version(session: Session, slug: str, version: int) -> dict[str, Any]:
+    found = await store.find_version(session, slug, version)
+    if found is None:
+        raise NotFound("unknown-version", f"Template `{slug}` has no version {version}.")
+    return found
+
+
+async def content_of(documents: DocumentStore, tenant: str, document: str) -> Content:
+    found = await documents.get(tenant, store.COLLECTION, [document])
+    return Content.model_validate(found[document].body)
+
+
+async def answer_edit(session: Session, documents: DocumentStore) -> None:
+    """Says what the whole section is after a direct edit."""
+    content = await section_content(session, documents)
+    session.emit(SectionApplied(service="training", version=None, content=content))
+
+
+async def section_content(session: Session, documents: DocumentStore) -> dict[str, Any]:
+    """Everything published and every rule, in the form in which a blueprint holds it."""
+    heads = await store.published_heads(session)
+    found = await documents.get(session.tenant, store.COLLECTION, [head["document"] for head in heads])
+    rules = await store.list_rules(session)
+    return {
+        "templates": [{"template": head["slug"], **found[head["document"]].body} for head in heads],
+        "rules": [rule.model_dump(mode="json") for rule in rules],
+    }
+
+
+async def sweep(session: Session, documents: DocumentStore) -> None:
+    """Removes documents that nothing points to: drafts that were replaced, and what a failed request left behind."""
+    old = await documents.ids_before(session.tenant, store.COLLECTION, session.now - _SWEEP_AFTER)
+    unused = await store.forget_unused(session, old)
+    await documents.delete(session.tenant, store.COLLECTION, unused)
+
+
+async def _write(session: Session, documents: DocumentStore, slug: str, content: Content) -> str:
+    document = f"{slug}/{new_id()}"
+    await documents.put(
+        session.tenant, store.COLLECTION, [Document(document, content.model_dump(mode="json", exclude_none=True))]
+    )
+    await store.put_content(session, slug, document, content)
+    await session.schedule("sweep", "templates", session.now + 2 * _SWEEP_AFTER)
+    return document
+
+
+async def _make_version(session: Session, head: dict[str, Any], document: str) -> None:
+    slug, version = head["slug"], (head["version"] or 0) + 1
+    await store.add_version(session, slug, version, document)
+    draft = None if head["draft"] == document else head["draft"]
+    await store.put_template(
+        session, slug, version=version, draft=draft, scheduled=None, scheduled_at=None, archived=False
+    )

@@ -1,0 +1,185 @@
+"""Assignments: who has what to learn, and learning it."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from fastapi import Body
+from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import router as door_router
+from servicekit.errors import Forbidden
+from storage import Session
+
+from training.actions import assignments as actions
+from training.actions.templates import content_of, require_version
+from training.api.documents import Documents
+from training.api.people import agents_asked_for
+from training.model.content import Slug, Strict, for_learner
+from training.model.rules import OPEN, due
+from training.store import assignments as store
+
+router = door_router(tags=["assignments"])
+
+Status = Literal["assigned", "started", "completed", "failed", "withdrawn"]
+
+
+class Assignment(BaseModel):
+    """`agent` is the person's slug. `rule`, `kpi`, `band` are null when it was given by hand. `failed`: a quiz whose
+    attempts are used up. `overdue`: open, and past its due date."""
+
+    id: UUID
+    agent_id: UUID
+    agent: str | None
+    template: str
+    template_version: int
+    title: dict[str, str]
+    kind: Literal["reading", "quiz"]
+    status: Status
+    overdue: bool
+    rule: str | None
+    kpi: str | None
+    band: str | None
+    band_event_id: UUID | None
+    assigned_by: UUID | None
+    assigned_at: datetime
+    due_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    withdrawn_at: datetime | None
+    withdrawn_reason: str | None
+    attempts: int
+    score_percent: int | None
+    passed: bool | None
+
+
+class Attempt(BaseModel):
+    number: int
+    at: datetime
+    score_percent: int
+    passed: bool
+
+
+class AssignmentDetail(Assignment):
+    """`evidence`: the KPI's model version, the windows with their values and samples, and the rule as it then was.
+    `content`: in the caller's language, without the answers."""
+
+    evidence: dict[str, Any] | None
+    content: dict[str, Any]
+    results: list[Attempt]
+
+
+class NewAssignment(Strict):
+    """`agent`: id or slug. Due at an instant, or in so many days, or never."""
+
+    agent: str
+    template: Slug
+    due_at: AwareDatetime | None = None
+    due_days: int | None = Field(None, ge=1, le=3650)
+
+    @model_validator(mode="after")
+    def _one_date(self) -> Self:
+        if self.due_at is not None and self.due_days is not None:
+            raise ValueError("give `due_at` or `due_days`, not both")
+        return self
+
+
+class Completion(Strict):
+    """`answers`: the chosen choices by question id; not needed for a reading."""
+
+    answers: dict[str, list[str]] = {}
+
+
+@router.get("/assignments")
+async def list_assignments(
+    session: WorkSession,
+    caller: CallerDep,
+    page: PageDep,
+    agent: str | None = None,
+    team: str | None = None,
+    status: Status | None = None,
+    template: str | None = None,
+    overdue: bool | None = None,
+) -> Page[Assignment]:
+    """Newest first, of the people the caller may see."""
+    rows = await store.page(
+        session,
+        agents=await agents_asked_for(session, caller, agent=agent, team=team),
+        status=status,
+        template=template,
+        overdue=overdue,
+        after=(datetime.fromisoformat(page.after[0]), UUID(page.after[1])) if page.after else None,
+        limit=page.limit + 1,
+    )
+    items = [_assignment(row) for row in rows]
+    return page_of(items, page.limit, cursor=lambda each: [each.assigned_at.isoformat(), str(each.id)])
+
+
+@router.post("/assignments", status_code=201)
+async def assign(body: NewAssignment, session: WorkSession, caller: CallerDep) -> Assignment:
+    """Gives a training by hand to somebody the caller may see."""
+    caller.require("trainer", "team_lead", "tenant_admin")
+    person = await directory.find_person(session, body.agent)
+    await directory.require_agent(session, caller, person.id)
+    row = await actions.assign_by_hand(
+        session,
+        agent_id=person.id,
+        template=body.template,
+        due_at=body.due_at or due(body.due_days, session.now),
+        by=caller.person_id,
+    )
+    return _assignment(row)
+
+
+@router.get("/assignments/{assignment_id}")
+async def get_assignment(
+    assignment_id: UUID, session: WorkSession, caller: CallerDep, documents: Documents
+) -> AssignmentDetail:
+    """An assignment with what is to be learned and why it was given."""
+    row = await actions.require(session, assignment_id)
+    await directory.require_agent(session, caller, row["agent_id"])
+    version = await require_version(session, row["template"], row["template_version"])
+    content = await content_of(documents, session.tenant, version["document"])
+    return AssignmentDetail(
+        **_assignment(row).model_dump(),
+        evidence=row["evidence"],
+        content=for_learner(content, await _languages(session, caller)),
+        results=[Attempt(**each) for each in await store.attempts_of(session, assignment_id)],
+    )
+
+
+@router.post("/assignments/{assignment_id}/start")
+async def start(assignment_id: UUID, session: WorkSession, caller: CallerDep) -> Assignment:
+    """The learner opens it. Doing so again changes nothing."""
+    await _require_own(session, caller, assignment_id)
+    return _assignment(await actions.start(session, assignment_id))
+
+
+@router.post("/assignments/{assignment_id}/complete")
+async def complete(
+    assignment_id: UUID,
+    session: WorkSession,
+    caller: CallerDep,
+    documents: Documents,
+    completion: Annotated[Completion | None, Body()] = None,
+) -> Assignment:
+    """The learner is done, or hands in a quiz. A quiz that is not passed stays `started` while attempts are left."""
+    await _require_own(session, caller, assignment_id)
+    answers = completion.answers if completion else {}
+    return _assignment(await actions.complete(session, documents, assignment_id, answers))
+
+
+async def _require_own(session: Session, caller: Caller, assignment_id: UUID) -> None:
+    row = await actions.require(session, assignment_id)
+    if row["agent_id"] != caller.person_id:
+        raise Forbidden("not-your-assignment", "Only the person who was given it can do this.")
+
+
+async def _languages(session: Session, caller: Caller) -> list[str]:
+    tenant = await directory.tenant(session)
+    return [each for each in (caller.person.language, tenant.default_language) if each]
+
+
+def _assignment(row: dict[str, Any]) -> Assignment:
+    overdue = row["overdue_at"] is not None and row["status"] in OPEN
+    return Assignment.model_validate({**row, "overdue": overdue})

@@ -1,0 +1,91 @@
+"""Assignment rules, and what they held back."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel
+from servicekit import CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import router as door_router
+from servicekit.errors import FieldProblem, Invalid, NotFound
+
+from training.actions import rules as actions
+from training.api.documents import Documents
+from training.api.people import agents_asked_for
+from training.api.templates import EDITORS, READERS
+from training.model.content import Slug, Strict
+from training.model.rules import Rule
+from training.store import assignments, templates
+
+router = door_router(tags=["rules"])
+
+
+class Rules(Strict):
+    rules: list[Rule]
+
+
+class Skipped(BaseModel):
+    """A training that a rule would have given. `reason`: template-not-published, already-open, cooldown, max-open."""
+
+    rule: str
+    band_event_id: UUID
+    agent_id: UUID
+    agent: str | None
+    template: str
+    reason: str
+    detail: str
+    at: datetime
+
+
+@router.get("/rules")
+async def list_rules(session: WorkSession, caller: CallerDep) -> Rules:
+    caller.require(*READERS)
+    return Rules(rules=await templates.list_rules(session))
+
+
+@router.put("/rules")
+async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, documents: Documents) -> Rules:
+    """All rules at once: those that are not named are removed."""
+    caller.require(*EDITORS)
+    await actions.replace_rules(session, documents, body.rules)
+    return Rules(rules=await templates.list_rules(session))
+
+
+@router.get("/rules/{rule}")
+async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
+    caller.require(*READERS)
+    found = next((each for each in await templates.list_rules(session) if each.rule == rule), None)
+    if found is None:
+        raise NotFound("unknown-rule", f"There is no rule `{rule}`.")
+    return found
+
+
+@router.put("/rules/{rule}")
+async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep, documents: Documents) -> Rule:
+    caller.require(*EDITORS)
+    if body.rule != rule:
+        problem = FieldProblem(pointer="/rule", problem=f"it is `{body.rule}`", cure=f"`{rule}`, as in the address")
+        raise Invalid(
+            "other-rule", "The rule in the body has another name than the one in the address.", errors=[problem]
+        )
+    await actions.put_rule(session, documents, body)
+    return body
+
+
+@router.get("/skipped")
+async def list_skipped(
+    session: WorkSession,
+    caller: CallerDep,
+    page: PageDep,
+    agent: str | None = None,
+    team: str | None = None,
+    rule: str | None = None,
+) -> Page[Skipped]:
+    """What rules did not give, and why; newest first."""
+    agents = await agents_asked_for(session, caller, agent=agent, team=team)
+    after = (datetime.fromisoformat(page.after[0]), UUID(page.after[1]), page.after[2]) if page.after else None
+    rows = await assignments.page_skipped(session, agents=agents, rule=rule, after=after, limit=page.limit + 1)
+    return page_of(
+        [Skipped(**row) for row in rows],
+        page.limit,
+        cursor=lambda each: [each.at.isoformat(), str(each.band_event_id), each.rule],
+    )

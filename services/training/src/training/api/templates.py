@@ -1,0 +1,157 @@
+"""Templates: drafts, versions, what they say, what they did."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Body, Query
+from pydantic import AwareDatetime, BaseModel
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import router as door_router
+from storage import Session
+
+from training.actions import templates as actions
+from training.actions.effect import TemplateEffect, effect_of
+from training.api.documents import Documents
+from training.model.content import Content, Slug, without_answers
+from training.store import templates as store
+
+router = door_router(tags=["templates"])
+
+EDITORS = ("trainer", "tenant_admin")
+READERS = (*EDITORS, "team_lead", "quality_analyst", "integration")
+
+
+class TemplateHead(BaseModel):
+    """`status` is the first that holds of archived, scheduled, published, draft. `draft`: something is unpublished."""
+
+    template: str
+    kind: str
+    title: dict[str, str]
+    status: Literal["archived", "scheduled", "published", "draft"]
+    version: int | None
+    published_at: datetime | None
+    draft: bool
+    scheduled_at: datetime | None
+
+
+class Version(BaseModel):
+    version: int
+    published_at: datetime
+
+
+class TemplateDetail(TemplateHead):
+    """`content` is the draft where there is one, else the newest version. Only those who may edit see which choices
+    are correct."""
+
+    content: dict[str, Any]
+    versions: list[Version]
+
+
+class VersionDetail(Version):
+    content: dict[str, Any]
+
+
+class Publication(BaseModel):
+    """`at` None or past: now."""
+
+    at: AwareDatetime | None = None
+
+
+@router.get("/templates")
+async def list_templates(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[TemplateHead]:
+    """All templates by name."""
+    caller.require(*READERS)
+    rows = await store.list_heads(session, after=page.after[0] if page.after else None, limit=page.limit + 1)
+    return page_of([_head(row) for row in rows], page.limit, cursor=lambda head: [head.template])
+
+
+@router.get("/templates/{template}")
+async def get_template(template: str, session: WorkSession, caller: CallerDep, documents: Documents) -> TemplateDetail:
+    """A template with its content."""
+    caller.require(*READERS)
+    return await _detail(session, caller, documents, template)
+
+
+@router.put("/templates/{template}")
+async def put_template(
+    template: Slug, content: Content, session: WorkSession, caller: CallerDep, documents: Documents
+) -> TemplateDetail:
+    """Saves the draft. Nobody learns from it before it is published."""
+    caller.require(*EDITORS)
+    await actions.save_draft(session, documents, template, content)
+    return await _detail(session, caller, documents, template)
+
+
+@router.post("/templates/{template}/publish")
+async def publish_template(
+    template: str,
+    session: WorkSession,
+    caller: CallerDep,
+    documents: Documents,
+    publication: Annotated[Publication | None, Body()] = None,
+) -> TemplateDetail:
+    """Makes the draft the next version, now or at a time. Who has started a version stays on it."""
+    caller.require(*EDITORS)
+    await actions.publish(session, documents, template, publication.at if publication else None)
+    return await _detail(session, caller, documents, template)
+
+
+@router.delete("/templates/{template}/publish")
+async def unschedule_template(
+    template: str, session: WorkSession, caller: CallerDep, documents: Documents
+) -> TemplateDetail:
+    """Takes a scheduled publication back."""
+    caller.require(*EDITORS)
+    await actions.unschedule(session, template)
+    return await _detail(session, caller, documents, template)
+
+
+@router.get("/templates/{template}/versions/{version}")
+async def get_version(
+    template: str, version: int, session: WorkSession, caller: CallerDep, documents: Documents
+) -> VersionDetail:
+    """A published version; it never changes."""
+    caller.require(*READERS)
+    row = await actions.require_version(session, template, version)
+    content = await actions.content_of(documents, session.tenant, row["document"])
+    return VersionDetail(version=version, published_at=row["published_at"], content=_shown(caller, content))
+
+
+@router.get("/templates/{template}/effect")
+async def get_effect(
+    template: str,
+    session: WorkSession,
+    caller: CallerDep,
+    from_: Annotated[date | None, Query(alias="from")] = None,
+    to: date | None = None,
+) -> TemplateEffect:
+    """Share of agents in the template's bands by ISO week, trained and not trained, and before and after, of the
+    people the caller may see. Without dates: the last twelve weeks."""
+    caller.require(*READERS)
+    agents = await directory.visible_agents(session, caller)
+    return await effect_of(session, template, agents=agents, first=from_, last=to)
+
+
+async def _detail(session: Session, caller: Caller, documents: Documents, template: str) -> TemplateDetail:
+    row = await actions.require_head(session, template)
+    content = await actions.content_of(documents, session.tenant, row["draft"] or row["document"] or row["scheduled"])
+    versions = [Version(**each) for each in await store.list_versions(session, template)]
+    return TemplateDetail(**_head(row).model_dump(), content=_shown(caller, content), versions=versions)
+
+
+def _shown(caller: Caller, content: Content) -> dict[str, Any]:
+    return content.model_dump(mode="json") if caller.has(*EDITORS) else without_answers(content)
+
+
+def _head(row: dict[str, Any]) -> TemplateHead:
+    states = {"archived": row["archived"], "scheduled": row["scheduled"], "published": row["version"]}
+    return TemplateHead(
+        template=row["slug"],
+        kind=row["kind"],
+        title=row["title"],
+        status=next((name for name, holds in states.items() if holds), "draft"),  # pyright: ignore[reportArgumentType]
+        version=row["version"],
+        published_at=row["published_at"],
+        draft=row["draft"] is not None,
+        scheduled_at=row["scheduled_at"],
+    )

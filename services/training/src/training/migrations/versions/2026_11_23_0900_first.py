@@ -1,0 +1,13 @@
+"""The first tables."""
+
+from alembic import op
+from storage import create_own_tables, create_tables
+from training.store.tables import tables
+
+revision = "2026_11_23_0900_first"
+down_revision = None
+
+
+def upgrade() -> None:
+    create_own_tables(op)
+    create_tables(op, tables)

@@ -1,0 +1,173 @@
+"""What a template says: a reading, or a quiz that the server scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from servicekit.errors import FieldProblem, Invalid
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
+Words = Annotated[dict[Language, Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1)]
+"""A text by language, at least one: `{"en": "Fewer silences", "zh": "减少静默"}`."""
+
+Answers = Mapping[str, Sequence[str]]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Choice(Strict):
+    id: Slug
+    text: Words
+    correct: bool = False
+
+
+class Question(Strict):
+    """`single` has exactly one correct choice; `multi` at least one, and counts only when all and no other are named."""
+
+    id: Slug
+    kind: Literal["single", "multi"]
+    text: Words
+    points: int = Field(1, ge=1, le=1000)
+    choices: list[Choice] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _answerable(self) -> Self:
+        _unique("choice", [choice.id for choice in self.choices])
+        correct = len(self.correct)
+        if self.kind == "single" and correct != 1:
+            raise ValueError(f"a question with a single answer needs exactly one correct choice, this has {correct}")
+        if correct == 0:
+            raise ValueError("a question needs at least one correct choice")
+        return self
+
+    @property
+    def correct(self) -> frozenset[str]:
+        return frozenset(choice.id for choice in self.choices if choice.correct)
+
+
+class Quiz(Strict):
+    """Passed from `pass_percent` of all points on; `max_attempts` None: as often as one likes."""
+
+    pass_percent: int = Field(80, ge=1, le=100)
+    max_attempts: int | None = Field(None, ge=1, le=100)
+    questions: list[Question] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> Self:
+        _unique("question", [question.id for question in self.questions])
+        return self
+
+
+class Content(Strict):
+    """One immutable state of a template. `body` is Markdown by language; `minutes` is how long it takes."""
+
+    kind: Literal["reading", "quiz"]
+    title: Words
+    body: Words
+    minutes: int | None = Field(None, ge=1, le=1000)
+    quiz: Quiz | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.kind == "quiz") != (self.quiz is not None):
+            raise ValueError("a quiz needs `quiz`, a reading has none")
+        return self
+
+
+class Template(Content):
+    """A template as a blueprint holds it: its content under its name."""
+
+    template: Slug
+
+    def content(self) -> Content:
+        return Content.model_validate(self.model_dump(exclude={"template"}))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an attempt was worth. `percent` is rounded down, so that 79.9 % never shows as a passed 80."""
+
+    percent: int
+    passed: bool
+
+
+def score(quiz: Quiz, answers: Answers) -> Result:
+    """Scores an attempt: a question that is left out earns nothing. Raises Invalid for unknown questions or choices."""
+    questions = {question.id: question for question in quiz.questions}
+    if problems := _problems(questions, answers):
+        raise Invalid("unknown-answer", "Some answers do not belong to this quiz.", errors=problems)
+    total = sum(question.points for question in quiz.questions)
+    earned = sum(
+        question.points for name, question in questions.items() if frozenset(answers.get(name, ())) == question.correct
+    )
+    return Result(percent=100 * earned // total, passed=100 * earned >= quiz.pass_percent * total)
+
+
+def _problems(questions: Mapping[str, Question], answers: Answers) -> list[FieldProblem]:
+    found: list[FieldProblem] = []
+    for name, chosen in answers.items():
+        pointer = f"/answers/{name}"
+        question = questions.get(name)
+        if question is None:
+            cure = f"one of: {', '.join(questions)}"
+            found.append(FieldProblem(pointer=pointer, problem=f"there is no question `{name}`", cure=cure))
+            continue
+        choices = [choice.id for choice in question.choices]
+        cure = f"one of: {', '.join(choices)}"
+        found += [
+            FieldProblem(pointer=pointer, problem=f"there is no choice `{choice}`", cure=cure)
+            for choice in chosen
+            if choice not in choices
+        ]
+        if question.kind == "single" and len(set(chosen)) > 1:
+            found.append(FieldProblem(pointer=pointer, problem="several choices", cure="name one choice"))
+    return found
+
+
+def in_language(words: Mapping[str, str], languages: Sequence[str]) -> str:
+    """The text in the first of these languages that it has, else in whatever language it has."""
+    return next((words[language] for language in languages if language in words), next(iter(words.values())))
+
+
+def for_learner(content: Content, languages: Sequence[str]) -> dict[str, Any]:
+    """The content in one language, and without what would give the answers away."""
+    shown: dict[str, Any] = {
+        "kind": content.kind,
+        "title": in_language(content.title, languages),
+        "body": in_language(content.body, languages),
+        "minutes": content.minutes,
+    }
+    if content.quiz:
+        shown["quiz"] = {
+            "pass_percent": content.quiz.pass_percent,
+            "max_attempts": content.quiz.max_attempts,
+            "questions": [
+                {
+                    "id": question.id,
+                    "kind": question.kind,
+                    "text": in_language(question.text, languages),
+                    "points": question.points,
+                    "choices": [
+                        {"id": choice.id, "text": in_language(choice.text, languages)} for choice in question.choices
+                    ],
+                }
+                for question in content.quiz.questions
+            ],
+        }
+    return shown
+
+
+def without_answers(content: Content) -> dict[str, Any]:
+    """The content in all languages, for those who may read it but not edit it."""
+    hidden = {"quiz": {"questions": {"__all__": {"choices": {"__all__": {"correct"}}}}}} if content.quiz else None
+    return content.model_dump(mode="json", exclude=hidden)  # pyright: ignore[reportArgumentType]
+
+
+def _unique(noun: str, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{noun} named twice: {', '.join(twice)}")

@@ -1,0 +1,1 @@
+"""Training's tables, and the queries on them by noun."""

@@ -1,0 +1,145 @@
+"""The tables. What templates say lies in the document store; here are its heads and everything with a state."""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from storage import metadata
+
+tables = metadata()
+
+content = Table(
+    "content",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("document", Text, primary_key=True),
+    Column("template", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("title", JSONB, nullable=False),
+    Column("saved_at", DateTime(timezone=True), nullable=False),
+)
+
+template = Table(
+    "template",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("slug", Text, primary_key=True),
+    Column("draft", Text, nullable=True),
+    Column("scheduled", Text, nullable=True),
+    Column("scheduled_at", DateTime(timezone=True), nullable=True),
+    Column("version", Integer, nullable=True),
+    Column("archived", Boolean, nullable=False, server_default=text("false")),
+)
+
+template_version = Table(
+    "template_version",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("template", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("published_at", DateTime(timezone=True), nullable=False),
+)
+
+rule = Table(
+    "rule",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("slug", Text, primary_key=True),
+    Column("body", JSONB, nullable=False),
+)
+
+section = Table(
+    "section",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+band_stay = Table(
+    "band_stay",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("band_event_id", Uuid, primary_key=True),
+    Column("agent_id", Uuid, nullable=False),
+    Column("kpi", Text, nullable=False),
+    Column("band", Text, nullable=False),
+    Column("model_version", Integer, nullable=False),
+    Column("entered_on", Date, nullable=True),
+    Column("left_on", Date, nullable=True),
+    Column("retracted", Boolean, nullable=False, server_default=text("false")),
+    Column("heard", ARRAY(Uuid), nullable=False),
+    Index("ix_band_stay_kpi", "tenant", "kpi", "agent_id"),
+)
+
+assignment = Table(
+    "assignment",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("agent_id", Uuid, nullable=False),
+    Column("template", Text, nullable=False),
+    Column("template_version", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("rule", Text, nullable=True),
+    Column("band_event_id", Uuid, nullable=True),
+    Column("kpi", Text, nullable=True),
+    Column("band", Text, nullable=True),
+    Column("evidence", JSONB, nullable=True),
+    Column("withdraw_when_left", Boolean, nullable=False, server_default=text("false")),
+    Column("due_days", Integer, nullable=True),
+    Column("assigned_by", Uuid, nullable=True),
+    Column("assigned_at", DateTime(timezone=True), nullable=False),
+    Column("due_at", DateTime(timezone=True), nullable=True),
+    Column("overdue_at", DateTime(timezone=True), nullable=True),
+    Column("started_at", DateTime(timezone=True), nullable=True),
+    Column("completed_at", DateTime(timezone=True), nullable=True),
+    Column("withdrawn_at", DateTime(timezone=True), nullable=True),
+    Column("withdrawn_reason", Text, nullable=True),
+    Column("corrected", Boolean, nullable=False, server_default=text("false")),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("score_percent", Integer, nullable=True),
+    Column("passed", Boolean, nullable=True),
+    UniqueConstraint("tenant", "rule", "band_event_id"),
+    Index("ix_assignment_agent", "tenant", "agent_id", "assigned_at"),
+    Index("ix_assignment_template", "tenant", "template", "status"),
+    Index("ix_assignment_newest", "tenant", "assigned_at", "id"),
+    Index("ix_assignment_band_event", "tenant", "band_event_id"),
+)
+
+attempt = Table(
+    "attempt",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("assignment_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("answers", JSONB, nullable=False),
+    Column("score_percent", Integer, nullable=False),
+    Column("passed", Boolean, nullable=False),
+)
+
+skipped = Table(
+    "skipped",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("band_event_id", Uuid, primary_key=True),
+    Column("agent_id", Uuid, nullable=False),
+    Column("template", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Index("ix_skipped_newest", "tenant", "at", "band_event_id", "rule"),
+)
