@@ -28,8 +28,9 @@ def set_up_tenant(suite: Suite, tenant: str) -> None:
     suite.call("platform", "PUT", f"/api/identity/v1/tenants/{tenant}/blueprint", json=bundle)
     deadline = time.monotonic() + 30
     while True:
-        sections = suite.call("platform", "GET", f"/api/identity/v1/tenants/{tenant}")["sections"]
+        sections = suite.call("platform", "GET", f"/api/identity/v1/tenants/{tenant}")["services"]
         if all(state["status"] == "applied" for state in sections.values()):
+            suite.settle()
             return
         assert time.monotonic() < deadline, sections
         assert all(state["status"] != "rejected" for state in sections.values()), sections
@@ -61,7 +62,10 @@ def state_of(suite: Suite, tenant: str) -> dict[str, Any]:
     """Everything that must be equal however often the process was killed."""
     boss = user("boss", tenant)
     values = suite.call(
-        boss, "GET", "/api/kpi-engine/v1/kpis/silence_pct/values", params={"by": "agent", "grain": "workday"}
+        boss,
+        "GET",
+        "/api/kpi-engine/v1/kpis/silence_pct/values",
+        params={"by": "agent", "grain": "workday", "from": "2026-03-01", "to": "2026-04-01", "limit": 1000},
     )["items"]
     assignments = suite.all_items(boss, "/api/training/v1/assignments")
     ledger = suite.all_items(boss, "/api/gamification/v1/ledger")
@@ -70,8 +74,8 @@ def state_of(suite: Suite, tenant: str) -> dict[str, Any]:
         for who in (*TEAMS, "lea", "leo")
     }
     return {
-        "values": sorted(str(each) for each in values),
-        "assignments": sorted((each["agent"]["slug"], each["template"], each["status"]) for each in assignments),
-        "points": sorted((each["agent"]["slug"], each["rule"], each["points"]) for each in ledger),
+        "values": sorted((each["name"], each["window"], each["value"], each["sample"]) for each in values),
+        "assignments": sorted((each["agent"], each["template"], each["status"]) for each in assignments),
+        "points": sorted((each["agent"], each["rule"], each["points"]) for each in ledger),
         "notices": notices,
     }

@@ -34,27 +34,32 @@ class Suite:
     _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     @property
+    def log_file(self) -> Path:
+        return self.data.parent / "uplift.log"
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, *options: str, seconds: float = 90) -> None:
         """Starts it and waits until it has printed its box."""
         environment = {"UPLIFT_DELIVER_TWICE": "true" if self.deliver_twice else "false", "PYTHONUNBUFFERED": "1"}
-        log = (self.data.parent / "uplift.log").open("a+")
-        began = log.tell()
-        self.process = subprocess.Popen(
-            [UPLIFT, "up", "--no-simulate", "--port", str(self.port), "--data", str(self.data), *options],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={
-                "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-                "HOME": str(self.data.parent),
-                "LANG": "C.UTF-8",
-                **environment,
-            },
-            start_new_session=True,
-        )
+        self.log_file.touch()
+        began = self.log_file.stat().st_size
+        with self.log_file.open("a") as log:
+            self.process = subprocess.Popen(
+                [UPLIFT, "up", "--no-simulate", "--port", str(self.port), "--data", str(self.data), *options],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={
+                    "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+                    "HOME": str(self.data.parent),
+                    "LANG": "C.UTF-8",
+                    **environment,
+                },
+                start_new_session=True,
+            )
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.output = self._log_since(began)
@@ -66,7 +71,7 @@ class Suite:
         raise AssertionError(f"it did not start:\n{self.output[-4000:]}")
 
     def _log_since(self, began: int) -> str:
-        with (self.data.parent / "uplift.log").open() as log:
+        with self.log_file.open() as log:
             log.seek(began)
             return log.read()
 

@@ -8,7 +8,6 @@ import psycopg
 import pytest
 from servicekit.wiring import wire
 from testkit import Cluster, Harness, TestIssuer, org_unit, person
-from testkit.harness import harness
 
 sys.path.insert(0, str(Path(__file__).parent))  # the service `notes` lives beside its tests
 
@@ -33,16 +32,25 @@ async def populate(made: Harness) -> None:
     await made.directory("zeta", people=[person("zoe", roles=["tenant_admin"])])
 
 
+def opened(cluster: Cluster, issuer: TestIssuer, database: str) -> Harness:
+    settings = cluster.settings(database)
+    return Harness(
+        wire(service, settings, http=httpx.AsyncClient(), verifier=issuer.verifier(), stopping=asyncio.Event()), issuer
+    )
+
+
+def forget_all_but_the_directory(cluster: Cluster, database: str) -> None:
+    with psycopg.connect(cluster.server.url(database=database).replace("+psycopg", ""), autocommit=True) as admin:
+        admin.execute("SET search_path TO training")
+        admin.execute(f"TRUNCATE {_FORGET}")
+
+
 @pytest.fixture(scope="session")
 def populated(cluster: Cluster, issuer: TestIssuer) -> Iterator[str]:
-    """The name of a database with the directory of both tenants; copying one for every test would cost minutes."""
+    """The name of a database with the directory of both tenants; filling one for every test would cost minutes."""
 
     async def seed(name: str) -> None:
-        made = Harness(
-            wire(service, cluster.settings(name), http=httpx.AsyncClient(), verifier=issuer.verifier(),
-                 stopping=asyncio.Event()),
-            issuer,
-        )  # fmt: skip
+        made = opened(cluster, issuer, name)
         await populate(made)
         await made.close()
 
@@ -54,24 +62,18 @@ def populated(cluster: Cluster, issuer: TestIssuer) -> Iterator[str]:
 @pytest.fixture
 async def notes(cluster: Cluster, issuer: TestIssuer, populated: str) -> AsyncIterator[Harness]:
     """The service with both tenants. A test that changes the directory asks for `own_notes`."""
-    with psycopg.connect(cluster.server.url(database=populated).replace("+psycopg", ""), autocommit=True) as admin:
-        admin.execute("SET search_path TO training")
-        admin.execute(f"TRUNCATE {_FORGET}")
-    running = wire(
-        service, cluster.settings(populated), http=httpx.AsyncClient(), verifier=issuer.verifier(),
-        stopping=asyncio.Event(),
-    )  # fmt: skip
-    made = Harness(running, issuer)
+    forget_all_but_the_directory(cluster, populated)
+    made = opened(cluster, issuer, populated)
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def own_notes(cluster: Cluster, issuer: TestIssuer) -> AsyncIterator[Harness]:
+async def own_notes(cluster: Cluster, issuer: TestIssuer, populated: str) -> AsyncIterator[Harness]:
     """The same on a database of the test's own."""
-    async with harness(service, cluster, issuer) as made:
-        await populate(made)
-        await made.forget_events()
-        async with made.kit.sessions.begin(["acme", "zeta"], now=made.now) as session:
-            await session.execute("DELETE FROM effect")
-        yield made
+    forget_all_but_the_directory(cluster, populated)
+    name = cluster.create(template=populated)
+    made = opened(cluster, issuer, name)
+    yield made
+    await made.close()
+    cluster.drop(name)

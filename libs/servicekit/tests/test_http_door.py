@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 from contracts.learning import AssignmentAssigned
-from testkit import Cluster, Harness
+from testkit import Cluster, Harness, eventually
 
 PROBLEM = "application/problem+json"
 
@@ -259,12 +259,18 @@ async def test_a_database_that_came_back_is_found_again(notes: Harness, cluster:
 
 async def test_a_connection_that_breaks_in_the_middle_is_try_again(notes: Harness, cluster: Cluster) -> None:
     client = notes.as_("ada", "acme")
-    asked = asyncio.create_task(client.post("/notes", json={"text": "x", "slow": 0.3}))
-    await asyncio.sleep(0.15)
+    asked = asyncio.create_task(client.post("/notes", json={"text": "x", "slow": 0.5}))
     with psycopg.connect(cluster.server.dsn, autocommit=True) as admin:
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-            [notes.kit.sessions.engine.url.database],
-        )
+
+        async def broken() -> bool:
+            # While the handler pauses between its statement and the end.
+            found = admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s "
+                "AND state = 'idle in transaction' AND query LIKE 'INSERT INTO note%%'",
+                [notes.kit.sessions.engine.url.database],
+            )
+            return found.rowcount == 1
+
+        await eventually(broken)
     assert (await asked).status_code == 503
     assert await texts(notes) == []

@@ -174,22 +174,68 @@ def test_a_nasty_pattern_takes_linear_time(call_review):
     assert fill(form, {"q": "aaa"}).problems == []
 
 
+def test_names_are_checked(call_review):
+    logic = {
+        "questions": {"apology": {"question": "weather", "value": "fine"}},
+        "sections": {"x": {"question": "extra", "value": True}},
+    }
+    assert [each.pointer for each in broken(call_review, logic=logic)] == [
+        "/logic/questions/apology", "/logic/sections/x",
+    ]  # fmt: skip
+    sections = [{"section": "s", "questions": ["weather"]}]
+    assert [each.pointer for each in broken(call_review, sections=sections, scoring=None)] == [
+        "/sections/0/questions/0"
+    ]
+
+
+def test_circles_are_found(call_review):
+    logic = {"questions": {
+        "greeting": {"question": "apology", "op": "answered"}, "apology": {"question": "greeting", "op": "answered"},
+    }}  # fmt: skip
+    (found,) = broken(call_review, logic=logic)
+    assert found.pointer == "/logic"
+    assert "greeting → apology" in found.problem or "apology → greeting" in found.problem
+    own_section = {"sections": {"opening": {"question": "greeting", "op": "answered"}}}
+    assert [each.pointer for each in broken(call_review, logic=own_section)] == ["/logic"]
+
+
+def test_a_test_takes_the_value_its_operator_needs(call_review):
+    for test in (
+        {"op": "is"},
+        {"op": "in", "value": "a"},
+        {"op": "at_least", "value": "a"},
+        {"op": "answered", "value": 1},
+    ):
+        with pytest.raises(ValidationError, match="takes"):
+            broken(call_review, logic={"questions": {"apology": {"question": "greeting", **test}}})
+
+
+def test_what_is_nested_too_deep_is_refused_early(call_review):
+    deep = []
+    for _ in range(400):
+        deep = [deep]
+    (found,) = broken(call_review, ui_schema={"x": deep})
+    assert "levels" in found.problem
+
+
 @pytest.mark.parametrize(
-    "changes, pointer",
+    "op, value, answer, expected",
     [
-        ({"logic": {"questions": {"greeting": {"question": "apology"}, "apology": {"question": "greeting"}}}}, None),
-        ({"logic": {"questions": {"apology": {"question": "weather", "value": "fine"}}}}, "/logic/questions/apology"),
-        ({"sections": [{"section": "s", "questions": ["weather"]}], "scoring": None}, "/sections/0/questions/0"),
+        ("is", 1, 1.0, True), ("is", 1, True, False), ("is_not", "a", None, True), ("in", ["a", "b"], "b", True),
+        ("contains", "a", ["b", "a"], True), ("contains", "a", "a", False), ("at_least", 3, 3, True),
+        ("at_least", 3, 2.5, False), ("at_most", 3, "1", False), ("answered", None, 0, True), ("unanswered", None, None, True),
     ],
-)
-def test_names_and_circles_are_checked(call_review, changes, pointer):
-    if pointer is None:
-        with pytest.raises(ValidationError, match="takes one value"):
-            broken(call_review, **changes)
-        for each in changes["logic"]["questions"].values():
-            each["op"] = "answered"
-        pointer = "/logic"
-    assert [each.pointer for each in broken(call_review, **changes)] == [pointer]
+)  # fmt: skip
+def test_operators(op, value, answer, expected):
+    test = {"question": "q", "op": op} | ({} if value is None else {"value": value})
+    form = FormDefinition.model_validate(
+        {
+            "form": "x", "title": {"en": "X"}, "kind": "note", "logic": {"questions": {"r": test}},
+            "schema": {"type": "object", "properties": {"q": {}, "r": {}}},
+        }
+    )  # fmt: skip
+    assert form.problems() == []
+    assert ("r" in fill(form, {"q": answer}).shown) is expected
 
 
 def test_scoring_names_questions_sections_and_options(call_review):

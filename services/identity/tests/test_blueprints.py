@@ -202,7 +202,7 @@ async def test_the_export_is_the_tenant_as_it_is_now_and_makes_it_again(centre):
 async def test_the_tenants_state_shows_how_far_each_service_is(centre, section):
     async def states() -> dict[str, tuple]:
         state = await centre.call("boss@demo", "GET", "/tenants/demo")
-        return {name: (each["state"], each["applied_version"]) for name, each in state["services"].items()}
+        return {name: (each["status"], each["applied_version"]) for name, each in state["services"].items()}
 
     await centre.put("demo", section, training={"rules": []}, forms={"forms": []}, ingest={"sources": []})
     told = await states()

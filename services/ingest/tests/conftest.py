@@ -1,6 +1,38 @@
-"""The folder's own modules (`ingest_records`) can be imported by tests, which pytest's importlib mode does not arrange."""
+"""A running ingest with one tenant, and the folder's own module of records."""
 
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
+from testkit import Harness, org_unit, person, tenant
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+PEOPLE = [
+    person("ada", team="team-a", external={"connect": "ada", "calls": "ada"}),
+    person("ben", team="team-a", external={"connect": "id-of-ben"}),
+    person("lea", roles=[("team_lead", "team-a")], team="team-a"),
+    person("quinn", roles=["quality_analyst"]),
+    person("theo", roles=["tenant_admin"]),
+    person("robot", roles=["integration"], kind="machine"),
+]
+
+
+@pytest.fixture
+async def ingest(harness_for: Callable[..., Awaitable[Harness]]) -> Harness:
+    """Tenant `t1` in Berlin with a team, and the source `connect` of vendor amazon-connect."""
+    from ingest.service import service
+
+    harness = await harness_for(service)
+    await harness.directory(
+        "t1", people=PEOPLE, org_units=[org_unit("team-a")], of_tenant=tenant("t1", time_zone="Europe/Berlin")
+    )
+    await configured(harness, "t1")
+    return harness
+
+
+async def configured(harness: Harness, of: str, slug: str = "connect", **spec: Any) -> None:
+    made = await harness.as_("theo", of).put(f"/sources/{slug}", json={"vendor": "amazon-connect", **spec})
+    assert made.status_code == 200, made.text

@@ -68,7 +68,7 @@ async def _applied(client: httpx.AsyncClient, headers: dict[str, str]) -> bool:
     answer = await client.get(f"/api/identity/v1/tenants/{demo.TENANT}", headers=headers)
     if answer.status_code == 404:
         return False
-    sections = answer.raise_for_status().json()["sections"]
+    sections = answer.raise_for_status().json()["services"]
     rejected = {name: state for name, state in sections.items() if state["status"] == "rejected"}
     if rejected:
         raise RuntimeError(f"the demo blueprint was rejected: {rejected}")

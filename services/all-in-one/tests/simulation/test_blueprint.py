@@ -3,8 +3,11 @@
 import json
 from collections import Counter
 from datetime import UTC, date, datetime
+from importlib import resources
+from pathlib import Path
 
 import pytest
+import yaml
 from all_in_one import demo
 from all_in_one.simulation import OPENED
 from contracts import ALL_SERVICES, new_id
@@ -12,6 +15,7 @@ from contracts.directory import TenantChanged
 from forms.model import FormsSection
 from gamification.model.section import parse_section as parse_gamification
 from identity.model.blueprints import bundle_of, plan_section
+from identity.model.documents import read_document
 from ingest.model import sources
 from kpi_engine.model.bands import Bands
 from kpi_engine.model.document import load_content
@@ -117,6 +121,11 @@ def test_the_bundle_is_plain_json_and_every_date_is_placed(bundle):
     assert "day(" not in text
 
 
+def test_the_file_means_the_same_to_the_api():
+    text = resources.files(demo).joinpath("blueprint.yaml").read_text(encoding="utf-8")
+    assert read_document(text) == yaml.safe_load(text)
+
+
 def test_dates_move_with_the_start(sections):
     later = demo.load(date(2026, 3, 9))["sections"]
     assert attribute(person(sections, "agent"), "hire_date") == "2022-03-03"
@@ -158,3 +167,20 @@ def test_everybody_who_signs_in_has_an_account(bundle):
     accounts = demo.accounts(bundle)
     assert len(accounts) == len({each.username for each in accounts}) == 36
     assert {each.username for each in accounts if each.listed} == set(demo.LOGINS)
+
+
+def test_the_example_in_the_documentation_is_taken_by_every_service():
+    page = Path(__file__).parents[4] / "docs" / "blueprint.md"
+    example = page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    found, _, problems = bundle_of(read_document(example))
+    assert problems == []
+    assert set(found.sections) == set(ALL_SERVICES)
+    for each in sources.Section.model_validate(found.sections["ingest"]).sources:
+        sources.source_of(each.slug, each)
+    for content in found.sections["kpi-engine"]["kpis"]:
+        load_content(content)
+    parse_training(found.sections["training"])
+    parse_gamification(found.sections["gamification"])
+    assert FormsSection.model_validate(found.sections["forms"]).problems() == []
+    rules = NotificationSection.model_validate(found.sections["notification"]).rules
+    assert list(rule_problems(rules, set(DEFAULT_TEXTS))) == []

@@ -33,6 +33,7 @@ CHUNK_BYTES = 8 << 20
 SPOOL_BYTES = 1 << 20
 ABANDONED_AFTER = timedelta(hours=1)
 _TRIES = 4
+_MILESTONES = frozenset(4**power for power in range(10))
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Reception:
     kit: Kit
     settings: IngestSettings
     _busy: Counter[str] = field(default_factory=Counter[str])
+    _chunks: int = 0
 
     @property
     def limits(self) -> Limits:
@@ -138,6 +140,10 @@ class Reception:
                     raise
                 await asyncio.sleep(0.05 * attempt)
         order.filed = True
+        self._chunks += 1
+        if self._chunks in _MILESTONES:
+            async with self.kit.sessions.begin([order.tenant], now=order.now) as session:
+                await interactions.refresh_statistics(session)
         # A long body must not keep the other requests of this process waiting.
         await asyncio.sleep(0)
 

@@ -17,6 +17,7 @@ from notification.store import deliveries
 log = logging.getLogger("uplift.notification")
 
 UNFINISHED = ("pending", "sending")
+STOP_SECONDS = 5.0
 
 
 class Outbound:
@@ -44,13 +45,17 @@ class Outbound:
             self._queue.put_nowait(place)
 
     async def run(self, kit: Kit) -> None:
-        """The workers, until the process stops. What they have begun they finish."""
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(self._workers):
-                tasks.create_task(self._work(kit))
+        """The workers, until the process stops. What they have begun they may finish within seconds."""
+        workers = [asyncio.create_task(self._work(kit)) for _ in range(self._workers)]
+        try:
             await kit.stopping.wait()
-            for _ in range(self._workers):
+            for _ in workers:
                 self._queue.put_nowait(None)
+            await asyncio.wait(workers, timeout=STOP_SECONDS)
+        finally:
+            for each in workers:
+                each.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
 
     async def _work(self, kit: Kit) -> None:
         while (place := await self._queue.get()) is not None and not kit.stopping.is_set():

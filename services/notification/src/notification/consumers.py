@@ -18,12 +18,12 @@ MOST_PROBLEMS = 100
 
 
 class Consumers:
-    def __init__(self, channels: notify.Channels, policy: UrlPolicy) -> None:
-        self._channels = channels
+    def __init__(self, policy: UrlPolicy, *, mail: bool) -> None:
         self._policy = policy
+        self._mail = mail
 
     async def on_news(self, session: Session, event: Received[Any]) -> None:
-        await notify.tell(session, event.body, event.attributes, self._channels)
+        await notify.tell(session, event.body, event.attributes, mail=self._mail)
 
     async def on_blueprint(self, session: Session, event: Received[BlueprintPublished]) -> None:
         """Applies the section `notification`, all of it or nothing, and answers."""

@@ -11,7 +11,6 @@ from servicekit import Kit, Service, Subscription, Wired
 from storage import Migrations
 
 from notification import api
-from notification.actions.notify import Channels
 from notification.api.parts import Parts
 from notification.clients.mail import MailSender, MailServer
 from notification.clients.webhooks import WebhookSender
@@ -29,7 +28,7 @@ def wire(kit: Kit, settings: NotificationSettings | None = None) -> Wired:
     settings = settings or NotificationSettings()
     policy = UrlPolicy(settings.webhook_allow_loopback, settings.webhook_ports)
     mails = MailSender(_mail_server(settings)) if settings.smtp_host else None
-    consumers = Consumers(Channels(mail=mails is not None), policy)
+    consumers = Consumers(policy, mail=mails is not None)
     outbound = Outbound(
         WebhookSender(policy, timeout_seconds=settings.webhook_timeout_seconds),
         mails,

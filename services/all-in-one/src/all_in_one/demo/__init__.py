@@ -3,7 +3,9 @@
 from all_in_one.demo.loader import (
     HISTORY_WEEKS,
     LOGINS,
+    PASSWORD,
     PHONE_SYSTEM,
+    PHONE_SYSTEM_SECRET,
     TENANT,
     TENANT_NAME,
     Account,
@@ -16,7 +18,9 @@ from all_in_one.demo.loader import (
 __all__ = [
     "HISTORY_WEEKS",
     "LOGINS",
+    "PASSWORD",
     "PHONE_SYSTEM",
+    "PHONE_SYSTEM_SECRET",
     "TENANT",
     "TENANT_NAME",
     "Account",

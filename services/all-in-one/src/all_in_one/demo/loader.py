@@ -8,12 +8,14 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from identity.model.documents import read_document
+import yaml
 
 HISTORY_WEEKS = 8
 TENANT = "demo"
 TENANT_NAME = "Demo contact centre (simulated)"
 PHONE_SYSTEM = "phone-system"
+PASSWORD = "demo"  # noqa: S105  a published one: the demo's provider is for loopback only
+PHONE_SYSTEM_SECRET = "demo-phone-system"  # noqa: S105
 LOGINS = ("agent", "lead", "trainer", "analyst", "admin")
 """The logins a visitor is told of; everybody else of the demo has an account too."""
 
@@ -42,7 +44,7 @@ def opening(start: date) -> datetime:
 def load(start: date) -> dict[str, Any]:
     """The bundle as plain JSON, as `PUT /tenants/{tenant}/blueprint` takes it: `day(n)` becomes the date `n` days after
     `start`."""
-    return _placed(read_document(_text()), start)
+    return _placed(yaml.safe_load(_text()), start)
 
 
 def accounts(bundle: Mapping[str, Any]) -> list[Account]:

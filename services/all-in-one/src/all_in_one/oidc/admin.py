@@ -13,12 +13,14 @@ from all_in_one.oidc.provider import Provider, profile
 
 
 class NewAccount(BaseModel):
-    """Without a password the answer holds a one-time token instead."""
+    """Without a password the answer holds a one-time token instead. `sub`: by what the directory will know the login;
+    a new id where it is not given."""
 
     username: Annotated[str, Field(pattern=model.USERNAME)]
     tenant: Annotated[str, Field(pattern=model.TENANT)]
     password: Annotated[str, Field(min_length=model.MIN_PASSWORD, max_length=1000)] | None = None
     display_name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")] | None = None
+    sub: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")] | None = None
     admin: bool = False
 
 
@@ -91,7 +93,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:
         """Create an account; 409 when the username is taken."""
         one_time = model.new_secret() if new.password is None else None
         values = {
-            "sub": str(new_id()),
+            "sub": new.sub or str(new_id()),
             "username": new.username,
             "tenant": new.tenant,
             "display_name": new.display_name or new.username,

@@ -40,7 +40,7 @@ class Access:
 @dataclass
 class Tenant:
     """The calls the simulation makes. Tokens are fetched when needed and renewed before they run out. `ask_again`:
-    seconds between two questions whether everything has settled."""
+    the least seconds between two questions whether everything has settled."""
 
     access: Access
     ask_again: float = 0.05
@@ -94,7 +94,8 @@ class Tenant:
                 stuck = {service: counts for service, counts in waiting.items() if any(counts.values())}
                 raise SimulationFailed(f"the services do not get further: {stuck}")
             if quiet < 2:
-                await asyncio.sleep(self.ask_again)
+                # Asking costs the services time that they need for what waits.
+                await asyncio.sleep(self.ask_again * min(1 + left / 100, 6))
 
     async def assignments(self, status: str) -> list[dict[str, Any]]:
         """All assignments of the tenant in a status, newest first."""

@@ -118,8 +118,10 @@ class FormDefinition(Strict):
 
     def problems(self) -> list[FieldProblem]:
         """All that is wrong with the form, beyond the shape of its fields."""
-        whole = self.content()
-        if problem := limits.shape_problem(whole, most_bytes=limits.DEFINITION_BYTES):
+        free = {"schema": self.answers_schema, "ui_schema": self.ui_schema}
+        problem = limits.shape_problem(free, most_bytes=limits.DEFINITION_BYTES)  # before they are written out
+        problem = problem or limits.shape_problem(self.content(), most_bytes=limits.DEFINITION_BYTES)
+        if problem:
             return [FieldProblem(problem=f"The form is too large: {problem}.", cure="split it")]
         found = [
             each.model_copy(update={"pointer": "/schema" + each.pointer})

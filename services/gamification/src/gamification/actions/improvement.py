@@ -36,25 +36,25 @@ async def judge(session: Session, agent_id: UUID, workday: date, kpis: Sequence[
     """Brings the ledger to what the scores say, from the week of `workday` on as far as its score reaches."""
     await ledger.lock_agent(session, agent_id)
     editions = await rules.editions(session)
-    since = monday_of(workday)
-    last = min(workday + REACH + _WEEK, await today(session) - timedelta(days=1))
+    newest = editions[-1].edition if editions else 0
+    since, last = monday_of(workday), workday + REACH + _WEEK
+    over = await today(session) - timedelta(days=1)
     for kpi in kpis:
-        newest = editions[-1].edition if editions else 0
-        await scores.settle_days(session, agent_id, kpi, first=since, last=last, edition=newest)
+        await scores.settle_days(session, agent_id, kpi, first=since, last=min(last, over), edition=newest)
         names = {each.rule for each in editions if isinstance(each.body, ImprovementRule) and each.body.kpi == kpi}
         days = await scores.days_of(session, agent_id, kpi, first=since - REACH, last=last) if names else []
         for name in sorted(names):
             in_force = _in_force(days, kpi, [each for each in editions if each.rule == name])
             worth = awards([day for day, _ in days], lambda day, of=in_force: of.get(day.workday), since=since)
-            for day, _ in days:
-                if day.workday >= since:
-                    await _book(session, agent_id, name, kpi, day.workday, worth.get(day.workday), in_force)
+            workdays = [day.workday for day, _ in days if day.workday >= since]
+            await _reconcile(session, agent_id, name, kpi, workdays, worth, in_force)
 
 
 def _in_force(
     days: Sequence[tuple[Day, int | None]], kpi: str, editions: Sequence[rules.Edition]
 ) -> dict[date, ImprovementRule]:
-    """The rule as it was when each day was first judged. A later edit never changes what a past day is worth."""
+    """The rule as it was when each day was first judged; none for days that have not been. A later edit never changes
+    what a past day is worth."""
     found: dict[date, ImprovementRule] = {}
     for day, settled in days:
         then = [each.body for each in editions if settled is not None and each.edition <= settled]
@@ -64,34 +64,37 @@ def _in_force(
     return found
 
 
-async def _book(
+async def _reconcile(
     session: Session,
     agent_id: UUID,
     name: str,
     kpi: str,
-    workday: date,
-    award: Award | None,
+    workdays: Sequence[date],
+    worth: Mapping[date, Award],
     in_force: Mapping[date, ImprovementRule],
 ) -> None:
-    cause = f"{kpi} {workday}"
-    standing = await ledger.standing(session, agent_id, [cause], rule=name)
-    if sum(entry["points"] for entry in standing) == (award.points if award else 0):
-        return
-    for entry in standing:
-        await reverse(session, entry, f"{kpi} was corrected")
-    if award is not None:
-        generation = 1 + await ledger.times_granted(session, agent_id, name, cause)
-        detail = {"value": award.value, "baseline": award.baseline, "improvement": award.improvement}
-        await grant(
-            session,
-            in_force[workday],
-            agent_id,
-            cause=cause,
-            occasion=str(generation),
-            points=award.points,
-            earned_on=workday,
-            detail={key: _shown(value) for key, value in detail.items()},
-        )
+    """Reverses what is no longer right and grants what is, day by day, so that the net is what the days are worth."""
+    causes = {f"{kpi} {workday}": workday for workday in workdays}
+    standing = {entry["cause"]: entry for entry in await ledger.standing(session, agent_id, causes, rule=name)}
+    for cause, workday in causes.items():
+        entry, award = standing.get(cause), worth.get(workday)
+        if (entry["points"] if entry else 0) == (award.points if award else 0):
+            continue
+        if entry is not None:
+            await reverse(session, entry, f"{kpi} was corrected")
+        if award is not None:
+            generation = 1 + await ledger.times_granted(session, agent_id, name, cause)
+            detail = {"value": award.value, "baseline": award.baseline, "improvement": award.improvement}
+            await grant(
+                session,
+                in_force[workday],
+                agent_id,
+                cause=cause,
+                occasion=str(generation),
+                points=award.points,
+                earned_on=workday,
+                detail={key: _shown(value) for key, value in detail.items()},
+            )
 
 
 def _shown(value: Fraction) -> str:

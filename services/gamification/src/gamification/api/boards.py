@@ -12,6 +12,7 @@ from storage import Session
 
 from gamification.actions import rules as actions
 from gamification.actions.days import today
+from gamification.api.cursors import place
 from gamification.model.boards import Leaderboard, shows_name, span
 from gamification.model.rules import Slug, Strict
 from gamification.store import ledger, rules
@@ -108,7 +109,7 @@ async def get_leaderboard(
         shown = _around(board, places, mine)
         following = None
     else:
-        start = int(page.after[0]) if page.after else 0
+        start = place(page)
         shown = places[start : start + page.limit]
         following = page_of(places[start : start + page.limit + 1], page.limit, lambda _: [start + page.limit]).next
     bounded = board.period != "total"

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of
 from servicekit import router as door_router
 
+from gamification.api.cursors import time_and_id
 from gamification.store import ledger as store
 
 router = door_router(tags=["ledger"])
@@ -47,8 +48,7 @@ async def list_entries(
         person = await directory.find_person(session, agent)
         await directory.require_agent(session, caller, person.id)
         agents = {person.id}
-    after = (datetime.fromisoformat(page.after[0]), UUID(page.after[1])) if page.after else None
-    rows = await store.page(session, agents=agents, rule=rule, after=after, limit=page.limit + 1)
+    rows = await store.page(session, agents=agents, rule=rule, after=time_and_id(page), limit=page.limit + 1)
     entries = [Entry.model_validate(row) for row in rows]
     return page_of(entries, page.limit, cursor=lambda entry: [entry.at.isoformat(), str(entry.id)])
 

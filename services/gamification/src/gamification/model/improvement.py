@@ -28,6 +28,13 @@ class Day:
     model_version: int
     live: bool
 
+    @property
+    def exact(self) -> Fraction | None:
+        """The value before it was rounded, where its parts are known."""
+        if self.value is not None and self.numerator is not None and self.denominator:
+            return self.numerator / self.denominator
+        return self.value
+
 
 @dataclass(frozen=True)
 class Award:
@@ -59,12 +66,13 @@ def awards(
 
 
 def _award(rule: ImprovementRule, day: Day, before: Sequence[Day]) -> Award | None:
-    if day.value is None or day.sample < rule.min_sample:
+    value = day.exact
+    if value is None or day.sample < rule.min_sample:
         return None
     baseline = _baseline(rule, day, before)
     if baseline is None or day.direction not in ("lower_is_better", "higher_is_better"):
         return None
-    improvement = baseline - day.value if day.direction == "lower_is_better" else day.value - baseline
+    improvement = baseline - value if day.direction == "lower_is_better" else value - baseline
     if rule.measure == "percent":
         if baseline == 0:
             return None
@@ -72,7 +80,7 @@ def _award(rule: ImprovementRule, day: Day, before: Sequence[Day]) -> Award | No
     if improvement < Fraction(rule.min_improvement):
         return None
     steps = 1 if rule.step is None else int(improvement / Fraction(rule.step))
-    return Award(rule.points * steps, day.value, baseline, improvement)
+    return Award(rule.points * steps, value, baseline, improvement)
 
 
 def _baseline(rule: ImprovementRule, day: Day, before: Sequence[Day]) -> Fraction | None:

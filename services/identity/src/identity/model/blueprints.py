@@ -102,10 +102,10 @@ def touched_people(changed: Sequence[OrgUnitChanged], before: Sequence[OrgUnitCh
 
 
 class SectionState(BaseModel):
-    """How far one service is. `state`: `applied` (its section is in force), `rejected` (the newest was not taken, with
+    """How far one service is. `status`: `applied` (its section is in force), `rejected` (the newest was not taken, with
     the problems), `pending` (no answer yet), `not_in_blueprint`."""
 
-    state: str
+    status: str
     applied_version: int | None = None
     rejected_version: int | None = None
     problems: list[dict[str, Any]] = []
@@ -118,12 +118,12 @@ def section_states(version: int | None, named: set[str], rows: dict[str, dict[st
 
 def _state(named: bool, version: int | None, row: dict[str, Any]) -> SectionState:
     applied, rejected = row.get("applied_version"), row.get("rejected_version")
-    state = "pending"
+    status = "pending"
     if not named:
-        state = "not_in_blueprint"
+        status = "not_in_blueprint"
     elif applied == version:
-        state = "applied"
+        status = "applied"
     elif rejected == version:
-        state = "rejected"
+        status = "rejected"
     problems = list(row.get("problems") or []) if rejected is not None else []
-    return SectionState(state=state, applied_version=applied, rejected_version=rejected, problems=problems)
+    return SectionState(status=status, applied_version=applied, rejected_version=rejected, problems=problems)

@@ -113,7 +113,7 @@ async def merge_parts(
             break
         wanted |= missing
     affected = set(roots.values()) | {each.root for each in stored.values()} | {r for r in around if r in wanted}
-    groups: dict[str, list[_Stored]] = {root: [] for root in affected}
+    groups: dict[str, list[_Stored]] = {root: [] for root in sorted(affected)}
     for contact, found in by_contact.items():
         groups[roots[contact]].extend(found)
     names = {
@@ -134,6 +134,7 @@ async def merge_parts(
         writer.record(root, merged, _modes(found), heads.get(root, {}))
         for held in [*merged.held, *(leg for leg in merged.legs if isinstance(leg, Held))]:
             result.held[held.contact] = held
+    await writer.void()
     if preview:
         return result
     moved = {each.part.contact: roots[each.part.contact] for each in kept if each.root != roots[each.part.contact]}
@@ -267,6 +268,7 @@ class _Versions:
         self._heads: list[dict[str, Any]] = []
         self._versions: list[dict[str, Any]] = []
         self._events: list[LegRecorded] = []
+        self._vanished: list[tuple[str, int, dict[str, Any]]] = []
 
     def record(self, root: str, merged: Interaction, modes: dict[str, str], heads: dict[int, dict[str, Any]]) -> None:
         """Compares the legs with the versions that are current, and raises those that differ by one."""
@@ -280,17 +282,26 @@ class _Versions:
             if head is None or head["void"] or head["hash"] != hash_:
                 version = head["version"] + 1 if head else 1
                 self._add(root, number, version, leg, content, hash_, modes[leg.external_id], void=False)
-                if head:
-                    self._result.agents |= {_LEG.decode(head["content"]).agent_id} - {None}  # type: ignore[arg-type]
+                if head and head["agent_id"]:
+                    self._result.agents.add(head["agent_id"])
         for number, head in heads.items():
             if number > len(merged.legs):
                 self._void(root, number, head)
 
     def _void(self, root: str, number: int, head: dict[str, Any] | None) -> None:
         if head is not None and not head["void"]:
-            content = head["content"].encode()
+            self._vanished.append((root, number, head))
+            self._result.changed.add(root)
+
+    async def void(self) -> None:
+        """The legs that vanished get a version that says so, with the content that they had."""
+        tenant, slug = self._session.tenant, self._source.slug
+        places = [(interaction_id(tenant, slug, root), leg, head["version"]) for root, leg, head in self._vanished]
+        contents = await interactions.contents(self._session, places)
+        for (root, number, head), (identifier, _, version) in zip(self._vanished, places, strict=True):
+            content = contents[identifier, number].encode()
             leg = _LEG.decode(content)
-            self._add(root, number, head["version"] + 1, leg, content, head["hash"], head["mode"], void=True)
+            self._add(root, number, version + 1, leg, content, head["hash"], head["mode"], void=True)
             self._result.voided += 1
 
     def _add(
@@ -302,7 +313,7 @@ class _Versions:
             mode=mode, source=source.slug, vendor=source.vendor,
         )  # fmt: skip
         place = {"tenant": tenant, "interaction_id": event.interaction_id, "leg": number, "version": version}
-        shared = {**place, "void": void, "mode": mode, "content": msgspec.Raw(content)}
+        shared = {**place, "void": void, "mode": mode}
         self._heads.append(
             {
                 **shared,
@@ -315,7 +326,14 @@ class _Versions:
                 "workday": leg.workday,
             }
         )
-        self._versions.append({**shared, "known_at": self._session.now, "receipt_id": self._receipt_id})
+        self._versions.append(
+            {
+                **shared,
+                "known_at": self._session.now,
+                "receipt_id": self._receipt_id,
+                "content": msgspec.Raw(content),
+            }
+        )
         self._events.append(event)
         self._result.legs += 1
         self._result.changed.add(root)
@@ -331,11 +349,11 @@ class _Versions:
 _SAME = tuple(name for name in Leg.__struct_fields__ if name not in ("started", "ended"))
 
 
-def leg_event(leg: Leg, **place: Any) -> LegRecorded:
+def leg_event(content: Leg, /, **place: Any) -> LegRecorded:
     """The event of a leg's version; `place` are interaction_id, leg, version, void, mode, source, vendor."""
     return LegRecorded(
         **place,
-        **{name: getattr(leg, name) for name in _SAME},
-        started_at=EPOCH + timedelta(milliseconds=leg.started),
-        ended_at=None if leg.ended is None else EPOCH + timedelta(milliseconds=leg.ended),
+        **{name: getattr(content, name) for name in _SAME},
+        started_at=EPOCH + timedelta(milliseconds=content.started),
+        ended_at=None if content.ended is None else EPOCH + timedelta(milliseconds=content.ended),
     )

@@ -32,7 +32,6 @@ async def undo(session: Session, receipt_id: UUID, source: Source, *, preview: b
     result = Undone()
     await interactions.alone(session)
     parts = await receipts.parts_only_here(session, receipt_id)
-    result.records = len(parts)
     for begin in range(0, len(parts), CHUNK):
         await _remove(session, source, receipt_id, parts[begin : begin + CHUNK], result, preview=preview)
     if preview:
@@ -51,6 +50,7 @@ async def _remove(
     session: Session, source: Source, receipt_id: UUID, parts: Sequence[UUID], result: Undone, *, preview: bool
 ) -> None:
     rows = await interactions.parts_by_id(session, parts)
+    result.records += len(rows)
     around = {row["contact"] for row in rows} | {row["root"] for row in rows}
     merged = await merge_parts(session, source, removing=parts, around=around, receipt_id=receipt_id, preview=preview)
     result.interactions |= merged.changed

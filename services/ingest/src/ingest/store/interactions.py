@@ -11,7 +11,6 @@ from ingest.store.tables import held, interaction, leg, leg_version, part
 
 BUCKETS = 128
 
-_PART = "id, root, contact, kind, hash, stamp, initial, facts::text AS facts, mode, receipt_id"
 _INSERT_PARTS = insert_statement(
     part,
     ("tenant", "id", "source", "root", "contact", "kind", "hash", "stamp", "initial", "facts", "mode", "receipt_id",
@@ -19,7 +18,7 @@ _INSERT_PARTS = insert_statement(
 )  # fmt: skip
 _HEAD = (
     "tenant", "interaction_id", "leg", "source", "root", "external_id", "version", "void", "mode", "hash", "agent_id",
-    "started_at", "workday", "content",
+    "started_at", "workday",
 )  # fmt: skip
 _UPSERT_LEGS = insert_statement(
     leg,
@@ -63,11 +62,14 @@ async def lock(session: Session, source: str, buckets: Iterable[int]) -> None:
 
 async def parts_around(session: Session, source: str, contacts: Sequence[str]) -> list[dict[str, Any]]:
     """All parts of the interactions that these contacts belong to or begin, in order of arrival."""
+    # One index look-up a contact: without statistics (a young table) a join would read all of the tenant's parts.
     return await session.rows(
-        "WITH roots AS (SELECT root FROM part WHERE tenant = :tenant AND source = :source "
-        "AND contact = ANY(cast(:contacts AS text[])) UNION SELECT unnest(cast(:contacts AS text[]))) "
-        f"SELECT {_PART} FROM part WHERE tenant = :tenant AND source = :source "
-        "AND root IN (SELECT root FROM roots) ORDER BY seq",
+        "WITH roots AS MATERIALIZED (SELECT p.root FROM unnest(cast(:contacts AS text[])) AS c(contact) "
+        "CROSS JOIN LATERAL (SELECT root FROM part WHERE tenant = :tenant AND source = :source "
+        "AND contact = c.contact OFFSET 0) AS p UNION SELECT unnest(cast(:contacts AS text[]))) "
+        "SELECT p.* FROM roots CROSS JOIN LATERAL (SELECT seq, id, root, contact, kind, hash, stamp, initial, "
+        "facts::text AS facts, mode, receipt_id FROM part WHERE tenant = :tenant AND source = :source "
+        "AND root = roots.root OFFSET 0) AS p ORDER BY p.seq",
         {"tenant": session.tenant, "source": source, "contacts": list(contacts)},
     )
 
@@ -116,8 +118,7 @@ async def move_parts(session: Session, source: str, roots: dict[str, str]) -> No
 async def heads(session: Session, source: str, roots: Sequence[str]) -> list[dict[str, Any]]:
     """The current version of every leg of these interactions."""
     return await session.rows(
-        "SELECT root, leg, external_id, version, void, mode, hash, content::text AS content FROM leg "
-        "WHERE tenant = :tenant AND source = :source AND root = ANY(cast(:roots AS text[]))",
+        "SELECT root, leg, version, void, mode, hash, agent_id FROM leg WHERE tenant = :tenant AND source = :source AND root = ANY(cast(:roots AS text[]))",
         {"tenant": session.tenant, "source": source, "roots": list(roots)},
     )
 
@@ -125,6 +126,28 @@ async def heads(session: Session, source: str, roots: Sequence[str]) -> list[dic
 async def add_versions(session: Session, heads: Sequence[dict[str, Any]], versions: Sequence[dict[str, Any]]) -> None:
     await insert_rows(session, _UPSERT_LEGS, heads)
     await insert_rows(session, _INSERT_VERSIONS, versions)
+
+
+async def contents(session: Session, places: Sequence[tuple[UUID, int, int]]) -> dict[tuple[UUID, int], str]:
+    """By interaction and leg, the content of the given version; `places`: (interaction, leg, version)."""
+    if not places:
+        return {}
+    ids, numbers, versions = zip(*places, strict=True)
+    rows = await session.rows(
+        "SELECT v.interaction_id, v.leg, v.content::text AS content FROM leg_version v JOIN unnest(cast(:ids AS uuid[]), "
+        "cast(:legs AS int[]), cast(:versions AS int[])) AS p(id, leg, version) "
+        "ON v.interaction_id = p.id AND v.leg = p.leg AND v.version = p.version WHERE v.tenant = :tenant",
+        {"tenant": session.tenant, "ids": list(ids), "legs": list(numbers), "versions": list(versions)},
+    )
+    return {(row["interaction_id"], row["leg"]): row["content"] for row in rows}
+
+
+async def refresh_statistics(session: Session) -> None:
+    """Tells the planner how the tables grew, long before autovacuum would."""
+    await session.execute(
+        "ANALYZE part (tenant, id, source, root, contact, kind), leg (tenant, interaction_id, source, root, agent_id), "
+        "held (tenant, source, contact, root), record (tenant, receipt_id, number, part_id)"
+    )
 
 
 async def held_of(session: Session, source: str, roots: Sequence[str]) -> list[dict[str, Any]]:
@@ -185,8 +208,9 @@ async def find(session: Session, external_id: str, source: str | None) -> list[d
 
 async def legs_of(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     return await session.rows(
-        "SELECT interaction_id, source, root, leg, version, void, mode, agent_id, content::text AS content FROM leg "
-        "WHERE tenant = :tenant AND interaction_id = ANY(cast(:ids AS uuid[])) ORDER BY interaction_id, leg",
+        "SELECT interaction_id, l.leg, version, l.void, l.mode, agent_id, v.content::text AS content FROM leg l "
+        "JOIN leg_version v USING (tenant, interaction_id, leg, version) "
+        "WHERE tenant = :tenant AND interaction_id = ANY(cast(:ids AS uuid[])) ORDER BY interaction_id, l.leg",
         {"tenant": session.tenant, "ids": list(ids)},
     )
 

@@ -115,7 +115,6 @@ leg = Table(
     Column("agent_id", Uuid),
     Column("started_at", DateTime(timezone=True), nullable=False),
     Column("workday", Date, nullable=False),
-    Column("content", JSONB, nullable=False),
     Index("ix_leg_root", "tenant", "source", "root"),
     Index("ix_leg_external", "tenant", "external_id"),
     Index("ix_leg_agent", "tenant", "agent_id", "started_at"),

@@ -11,8 +11,6 @@ from storage import Session
 from notification.model.addresses import UrlPolicy
 from notification.model.rules import (
     NotificationSection,
-    Rule,
-    Text,
     Webhook,
     rule_problems,
     text_problems,
@@ -54,7 +52,7 @@ async def apply_section(session: Session, section: NotificationSection, policy: 
             if row["webhook"] not in wanted:
                 await remove_webhook(session, row["webhook"])
         for each in section.webhooks:
-            await save_webhook(session, each)
+            await save_webhook(session, each, revive=False)
     return []
 
 
@@ -82,37 +80,27 @@ def _plain(row: dict[str, Any]) -> Webhook:
     return Webhook(**{name: row[name] for name in Webhook.model_fields})
 
 
-async def save_webhook(session: Session, wanted: Webhook, *, rotate: bool = False) -> bool:
-    """True when the endpoint now has a new secret. One that answered 410 stays off until its URL changes or a person
-    switches it off and on."""
+async def save_webhook(session: Session, wanted: Webhook, *, rotate: bool = False, revive: bool = True) -> bool:
+    """True when the endpoint now has a new secret. Without `revive`, one that asked for no more events (410) stays
+    off while its URL is the same."""
     before = await configuration.find_webhook(session, wanted.webhook)
-    if before is None:
-        await configuration.save_webhook(
-            session,
-            wanted,
-            salt=secrets.token_urlsafe(24),
-            previous_salt=None,
-            previous_until=None,
-            disabled_reason=None,
-            created_at=session.now,
-        )
-        return True
-    fields: dict[str, Any] = {"disabled_reason": before["disabled_reason"]}
-    if before["disabled_reason"] and before["url"] == wanted.url and wanted.enabled:
-        wanted = wanted.model_copy(update={"enabled": False})
-    else:
-        fields["disabled_reason"] = None
-    if rotate:
-        fields |= {
-            "salt": secrets.token_urlsafe(24),
-            "previous_salt": before["salt"],
-            "previous_until": session.now + BOTH_SECRETS,
-        }
-    kept = {name: before[name] for name in ("salt", "previous_salt", "previous_until", "created_at")}
-    await configuration.save_webhook(session, wanted, **(kept | fields))
+    fields = {"disabled_reason": None, "previous_salt": None, "previous_until": None, "created_at": session.now}
+    fresh = before is None or rotate
+    if fresh:
+        fields["salt"] = secrets.token_urlsafe(24)
+    if before is not None:
+        fields["created_at"] = before["created_at"]
+        if rotate:
+            fields |= {"previous_salt": before["salt"], "previous_until": session.now + BOTH_SECRETS}
+        else:
+            fields |= {name: before[name] for name in ("salt", "previous_salt", "previous_until")}
+        if before["disabled_reason"] and before["url"] == wanted.url and not revive:
+            wanted = wanted.model_copy(update={"enabled": False})
+            fields["disabled_reason"] = before["disabled_reason"]
+    await configuration.save_webhook(session, wanted, **fields)
     if not wanted.enabled:
         await deliveries.cancel_of_webhook(session, wanted.webhook, SWITCHED_OFF)
-    return rotate
+    return fresh
 
 
 async def remove_webhook(session: Session, name: str) -> None:
@@ -124,9 +112,3 @@ async def remove_webhook(session: Session, name: str) -> None:
 
 def no_webhook(name: str) -> NotFound:
     return NotFound("unknown-webhook", f"There is no webhook `{name}`.")
-
-
-def as_section(
-    *, rules: list[Rule] | None = None, texts: dict[Any, dict[Any, Text]] | None = None
-) -> NotificationSection:
-    return NotificationSection(rules=rules, texts=texts)

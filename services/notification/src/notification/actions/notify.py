@@ -1,7 +1,7 @@
 """Telling people of an event, and the tenant's endpoints."""
 
 import json
-from dataclasses import dataclass
+import logging
 from typing import Any
 from uuid import UUID
 
@@ -16,16 +16,12 @@ from notification.model.templates import BadText, render, render_subject
 from notification.model.texts import DEFAULT_TEXTS
 from notification.store import configuration, deliveries, notices
 
-
-@dataclass(frozen=True)
-class Channels:
-    """`mail`: whether a mail server is configured."""
-
-    mail: bool
+log = logging.getLogger("uplift.notification")
 
 
-async def tell(session: Session, body: Event, attributes: Attributes, channels: Channels) -> None:
-    """Once per rule, event and person; once per endpoint and event. History tells nobody."""
+async def tell(session: Session, body: Event, attributes: Attributes, *, mail: bool) -> None:
+    """Once per rule, event and person; once per endpoint and event. History tells nobody. `mail`: whether there is a
+    mail server."""
     if is_history(body):
         return
     rules = [rule for rule in await configuration.rules(session, on=body.type) if rule.matches(body)]
@@ -37,7 +33,7 @@ async def tell(session: Session, body: Event, attributes: Attributes, channels: 
         for rule in rules:
             texts = await _texts(session, rule)
             for person in await _recipients(session, rule, agent):
-                await _notify(session, body, attributes, channels, rule, texts, person, agent, tenant)
+                await _notify(session, body, attributes, rule, texts, person, agent, tenant, mail=mail)
     if endpoints:
         payload = webhook_payload(body, attributes)
         for endpoint in endpoints:
@@ -71,7 +67,10 @@ async def _queue(session: Session, values: dict[str, Any], event_type: str, even
 
 async def _agent(session: Session, body: Event) -> PersonChanged | None:
     agent_id = getattr(body, "agent_id", None)
-    return (await directory.people(session, [agent_id])).get(agent_id) if agent_id else None
+    agent = (await directory.people(session, [agent_id])).get(agent_id) if agent_id else None
+    if agent_id and agent is None:
+        log.warning("%s of %s is about %s, whom the directory does not know", body.type, session.tenant, agent_id)
+    return agent
 
 
 async def _recipients(session: Session, rule: Rule, agent: PersonChanged | None) -> list[PersonChanged]:
@@ -109,12 +108,13 @@ async def _notify(
     session: Session,
     body: Event,
     attributes: Attributes,
-    channels: Channels,
     rule: Rule,
     texts: dict[str, Text],
     person: PersonChanged,
     agent: PersonChanged | None,
     tenant: TenantChanged,
+    *,
+    mail: bool,
 ) -> None:
     wanted = language_of(person.language, tenant.default_language)
     language = next((each for each in (wanted, tenant.default_language, "en", *texts) if each in texts), wanted)
@@ -146,7 +146,7 @@ async def _notify(
         shown = {"id": new_id(), "channel": channel, "notice_id": notice_id}
         if channel == "in_app":
             state, detail = "delivered", ""
-        elif not channels.mail:
+        elif not mail:
             state, detail = "skipped", "no mail server is configured"
         elif not person.email:
             state, detail = "skipped", "this person has no mail address"

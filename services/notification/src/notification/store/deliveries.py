@@ -13,12 +13,13 @@ from notification.store import tables
 async def add(session: Session, values: dict[str, Any]) -> bool:
     """False when there is one for this notice and channel, or this webhook and event, already."""
     defaults = {"notice_id": None, "webhook": None, "payload": None, "detail": "", "attempts": 0, "next_at": None}
-    added = await session.execute(
+    added = await session.scalar(
         insert(tables.delivery)
         .values(tenant=session.tenant, created_at=session.now, leased_until=None, **(defaults | values))
         .on_conflict_do_nothing()
+        .returning(tables.delivery.c.id)
     )
-    return added.rowcount == 1
+    return added is not None
 
 
 async def claim(session: Session, id: UUID, *, lease_seconds: float, started_at: datetime) -> dict[str, Any] | None:

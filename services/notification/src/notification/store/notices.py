@@ -21,12 +21,13 @@ async def take_turns(session: Session) -> None:
 
 async def add(session: Session, values: dict[str, Any]) -> bool:
     """Needs `take_turns`. False when this rule has told this person of this event before."""
-    added = await session.execute(
+    added = await session.scalar(
         insert(tables.notice)
         .values(tenant=session.tenant, **values)
         .on_conflict_do_nothing(index_elements=["tenant", "rule", "event_id", "person_id"])
+        .returning(tables.notice.c.id)
     )
-    if added.rowcount != 1:
+    if added is None:
         return False
     if values["in_app"]:
         await wake(session, values["person_id"])

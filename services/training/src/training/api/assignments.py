@@ -13,6 +13,7 @@ from storage import Session
 
 from training.actions import assignments as actions
 from training.actions.templates import content_of, require_version
+from training.api.cursors import time_and_id
 from training.api.documents import Documents
 from training.api.people import agents_asked_for
 from training.model.content import Slug, Strict, for_learner
@@ -108,7 +109,7 @@ async def list_assignments(
         status=status,
         template=template,
         overdue=overdue,
-        after=(datetime.fromisoformat(page.after[0]), UUID(page.after[1])) if page.after else None,
+        after=time_and_id(page),
         limit=page.limit + 1,
     )
     items = [_assignment(row) for row in rows]

@@ -9,6 +9,7 @@ from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
 from training.actions import rules as actions
+from training.api.cursors import time_id_and_name
 from training.api.documents import Documents
 from training.api.people import agents_asked_for
 from training.api.templates import EDITORS, READERS
@@ -82,7 +83,7 @@ async def list_skipped(
 ) -> Page[Skipped]:
     """What rules did not give, and why; newest first."""
     agents = await agents_asked_for(session, caller, agent=agent, team=team)
-    after = (datetime.fromisoformat(page.after[0]), UUID(page.after[1]), page.after[2]) if page.after else None
+    after = time_id_and_name(page)
     rows = await assignments.page_skipped(session, agents=agents, rule=rule, after=after, limit=page.limit + 1)
     return page_of(
         [Skipped(**row) for row in rows],

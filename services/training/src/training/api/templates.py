@@ -11,6 +11,7 @@ from storage import Session
 
 from training.actions import templates as actions
 from training.actions.effect import TemplateEffect, effect_of
+from training.api.cursors import name
 from training.api.documents import Documents
 from training.model.content import Content, Slug, without_answers
 from training.store import templates as store
@@ -61,7 +62,7 @@ class Publication(BaseModel):
 async def list_templates(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[TemplateHead]:
     """All templates by name."""
     caller.require(*READERS)
-    rows = await store.list_heads(session, after=page.after[0] if page.after else None, limit=page.limit + 1)
+    rows = await store.list_heads(session, after=name(page), limit=page.limit + 1)
     return page_of([_head(row) for row in rows], page.limit, cursor=lambda head: [head.template])
 
 

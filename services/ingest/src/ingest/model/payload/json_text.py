@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
+import msgspec
+
 from ingest.model.payload.lines import LineReader, western
 from ingest.model.payload.record import WHOLE, Limits, Record
 from ingest.model.refusal import Refusal
@@ -39,6 +41,21 @@ def _finite(text: str) -> float:
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite)
 _LENIENT = json.JSONDecoder()
+
+
+def _plain(text: str) -> dict[str, Any] | None:
+    """A single plain object, read ten times as fast; None for whatever needs a closer look.
+
+    A name that occurs twice is lost in decoding, and its colon with it: then the two forms differ in colons.
+    """
+    if not text.startswith("{") or "\\u" in text:
+        return None
+    try:
+        value = msgspec.json.decode(text)
+        same = text.count(":") == msgspec.json.encode(value).count(b":")
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return value if same else None
 
 
 def _json_error(error: ValueError | RecursionError) -> Refusal:
@@ -86,6 +103,9 @@ class Lines(LineReader):
             yield self._too_long(number)
             return
         text = self._decode(line).strip()
+        if (value := _plain(text)) is not None:
+            yield Record(0, number, text, value)
+            return
         begin = 0
         while begin < len(text):
             try:

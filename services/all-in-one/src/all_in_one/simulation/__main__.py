@@ -1,0 +1,103 @@
+"""The simulated call centre of the demo tenant as a process of its own: its history behind a progress bar, then shift
+after shift until it is told to stop, or until whoever started it is gone."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from all_in_one import demo
+from all_in_one.simulation.centre import Centre, centre_of
+from all_in_one.simulation.driver import Progress as HistoryProgress
+from all_in_one.simulation.driver import run_history, run_live
+from all_in_one.simulation.tenant import Access, SimulationFailed, Tenant
+
+log = logging.getLogger("uplift.simulation")
+
+_TRY_AGAIN_SECONDS = 3
+_LOOK_SECONDS = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m all_in_one.simulation", description=__doc__)
+    parser.add_argument("--url", default="http://127.0.0.1:8080", help="where Uplift answers")
+    parser.add_argument("--speed", type=float, default=1.0, help="of the live shift; 1 is real time")
+    parser.add_argument("--history-only", action="store_true", help="stop when history has reached the present")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    with suppress(KeyboardInterrupt):
+        sys.exit(asyncio.run(_until_stopped(options)))
+
+
+async def _until_stopped(options: argparse.Namespace) -> int:
+    work = asyncio.create_task(_run(options))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
+    watch = asyncio.create_task(_leave_with_parent(work))
+    try:
+        await work
+    except asyncio.CancelledError:
+        return 0
+    finally:
+        watch.cancel()
+    return 0
+
+
+async def _run(options: argparse.Namespace) -> None:
+    # The dates of the bundle do not matter here: who takes calls, and how, does not depend on them.
+    bundle = demo.load(demo.history_start(datetime.now(UTC).date()))
+    centre = centre_of(bundle["sections"]["identity"], featured="agent")
+    async with httpx.AsyncClient(base_url=options.url, timeout=120) as client:
+        access = Access(client, demo.TENANT, demo.PHONE_SYSTEM, demo.PHONE_SYSTEM_SECRET, demo.PASSWORD)
+        tenant = Tenant(access)
+        await _history(tenant, centre)
+        if not options.history_only:
+            await run_live(tenant, centre, options.speed)
+
+
+async def _history(tenant: Tenant, centre: Centre) -> None:
+    """Until it has reached the present, however often the services go away meanwhile."""
+    console = Console()
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[day]}"),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        shown = bar.add_task("Simulated history", total=None, day="")
+
+        def show(progress: HistoryProgress) -> None:
+            day = centre.local_day(progress.now).isoformat()
+            bar.update(shown, total=progress.total, completed=progress.done, day=day)
+
+        while True:
+            began = datetime.now(UTC)
+            try:
+                reached = await run_history(tenant, centre, began, show)
+                break
+            except (httpx.HTTPError, SimulationFailed) as error:
+                log.warning("the simulated history waits: %s", error)
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
+    if reached.records:
+        seconds = (datetime.now(UTC) - began).total_seconds()
+        print(f"Simulated history: {reached.records:,} records in {seconds:.0f} s.", flush=True)
+
+
+async def _leave_with_parent(work: "asyncio.Task[None]") -> None:
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(_LOOK_SECONDS)
+    work.cancel()
+
+
+if __name__ == "__main__":
+    main()

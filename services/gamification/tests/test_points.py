@@ -1,0 +1,225 @@
+"""What gives points, and what takes them back."""
+
+from datetime import timedelta
+
+import pytest
+from contracts import new_id
+from contracts.awards import PointsGranted, PointsReversed
+from servicekit.errors import Unavailable
+from sqlalchemy.exc import IntegrityError
+from testkit import at, person_id, stable_ids
+
+
+async def test_leaving_a_band_for_a_better_one_gives_points_once(game):
+    await game.blueprint(game.LEFT)
+    stay = await game.leave("ada")
+    await game.leave("ben", to_band="critical", to_rank=3)
+    await game.leave("ben", to_band=None, to_rank=None)
+    await game.leave("ben", band="watch", rank=1, to_band="good", to_rank=0)
+    await game.leave("ben", kpi="aht")
+    await game.leave("ben", mode="history")
+    assert await game.ledger() == [("ada", "left-coach", 100)]
+    (event,) = await game.h.events(PointsGranted)
+    assert (event.agent_id, event.points, event.balance) == (person_id("ada"), 100, 100)
+    assert event.cause == str(stay.band_event_id)
+    assert event.title["zh"] == "离开辅导区间"
+
+
+@pytest.mark.parametrize("retracts", ["entered", "left"])
+async def test_a_corrected_band_takes_the_points_back_once(game, retracts):
+    await game.blueprint(game.LEFT)
+    stay = await game.leave("ada")
+    await game.leave("ada")
+    game.now += timedelta(days=30)
+    await game.correct(stay, retracts)
+    await game.correct(stay, retracts)
+    assert await game.ledger() == [("ada", "left-coach", 100), ("ada", "left-coach", 100), ("ada", "left-coach", -100)]
+    assert await game.balance("ada") == 100
+    (event,) = await game.h.events(PointsReversed)
+    assert (event.points, event.balance, event.reason) == (-100, 100, "a corrected call")
+    granted = await game.h.events(PointsGranted)
+    assert event.reverses == granted[0].entry_id
+    (entry,) = [each for each in (await game.get("ann", "/ledger"))["items"] if each["points"] < 0]
+    assert (entry["earned_on"], entry["at"][:10]) == ("2026-03-18", "2026-04-17")
+
+
+async def test_a_stay_that_is_left_again_gives_its_points_again_but_no_old_event_does(game):
+    await game.blueprint(game.LEFT)
+    first, second = stable_ids("first leaving", "second leaving")
+    stay = await game.leave("ada", ids=[first])
+    await game.correct(stay, "left")
+    await game.leave("ada", band_event_id=stay.band_event_id, ids=[first])
+    assert await game.balance("ada") == 0
+    await game.leave("ada", band_event_id=stay.band_event_id, ids=[second])
+    assert await game.balance("ada") == 100
+    await game.leave("ada", band_event_id=stay.band_event_id, ids=[new_id()])
+    assert await game.balance("ada") == 100  # one stay is not rewarded twice at a time
+
+
+async def test_finished_training_gives_points_for_what_the_rule_says(game):
+    await game.blueprint(
+        game.TRAINED, {**game.TRAINED, "rule": "quiz", "template": "quiz", "points": 5, "passed_only": False}
+    )
+    await game.complete("ada")
+    await game.complete("ada", "quiz", passed=False, score_percent=10)
+    await game.complete("ada", "quiz", passed=True, score_percent=90)
+    assert sorted(await game.ledger()) == [
+        ("ada", "quiz", 5), ("ada", "quiz", 5), ("ada", "trained", 20), ("ada", "trained", 20)
+    ]  # fmt: skip
+
+
+async def test_inactive_rules_give_nothing(game):
+    await game.blueprint(
+        {**game.LEFT, "active": False}, {**game.TRAINED, "active": False}, {**game.BETTER, "active": False}
+    )
+    await game.leave("ada")
+    await game.complete("ada")
+    for day, numerator in (("2026-03-09", 60), ("2026-03-10", 60), ("2026-03-11", 20)):
+        await game.score("ada", day, numerator)
+    assert await game.ledger() == []
+
+
+async def test_improvement_on_the_own_baseline_worked_by_hand(game):
+    await game.blueprint(game.BETTER)
+    await game.score("ada", "2026-03-09", 60, 100)
+    await game.score("ada", "2026-03-10", 70, 300)  # with the day before 130 of 400: 32.5 %
+    await game.score("ada", "2026-03-11", 29, 100)  # 10.8 % better
+    await game.score("ada", "2026-03-12", 25, 100)  # against 99 of 400, 24.75 %: worse
+    (entry,) = (await game.get("ann", "/ledger"))["items"]
+    assert (entry["cause"], entry["earned_on"], entry["points"]) == ("silence_pct 2026-03-11", "2026-03-11", 10)
+    assert entry["detail"] == {"value": "29.0000", "baseline": "32.5000", "improvement": "10.7692"}
+
+
+async def test_days_below_the_sample_neither_earn_nor_count(game):
+    await game.blueprint(game.BETTER)
+    await game.score("ada", "2026-03-09", 60)
+    await game.score("ada", "2026-03-10", 1, sample=4)
+    await game.score("ada", "2026-03-11", 20)  # one day of baseline is not two
+    await game.score("ada", "2026-03-12", 1, sample=4)
+    assert await game.ledger() == []
+    await game.score("ada", "2026-03-13", 20)  # baseline 80 of 200
+    assert await game.ledger() == [("ada", "better", 10)]
+
+
+async def test_history_is_a_baseline_and_earns_nothing(game):
+    await game.blueprint(game.BETTER)
+    for day, numerator in (("2026-03-09", 60), ("2026-03-10", 60), ("2026-03-11", 20)):
+        await game.score("ada", day, numerator, mode="history")
+    assert await game.ledger() == []
+    await game.score("ada", "2026-03-12", 20)  # baseline 80 of 200
+    assert await game.ledger() == [("ada", "better", 10)]
+
+
+async def test_steps_absolute_units_higher_is_better_and_the_weeks_cap(game):
+    rule = {**game.BETTER, "measure": "absolute", "min_improvement": "2.5", "step": "2.5", "week_cap": 35}
+    await game.blueprint(rule)
+    up = {"direction": "higher_is_better"}
+    for day, numerator in (
+        ("2026-03-05", 40),
+        ("2026-03-06", 40),
+        ("2026-03-09", 46),
+        ("2026-03-10", 56),
+        ("2026-03-11", 99),
+    ):
+        await game.score("ada", day, numerator, **up)
+    # Monday 6 better: 2 steps. Tuesday against 43: 13 better, 5 steps, of which the week leaves 15 points.
+    assert await game.ledger() == [("ada", "better", 20), ("ada", "better", 15)]
+    await game.score("ada", "2026-03-16", 99, **up)  # the next week, against 77.5: 8 steps, capped at 35
+    assert await game.balance("ada") == 70
+    await game.score("ada", "2026-03-09", 40, **up)  # Monday earns nothing; Tuesday against 40: 6 steps, capped at 35
+    assert await game.balance("ada") == 70
+    assert (await game.ledger())[-3:] == [("ada", "better", -20), ("ada", "better", -15), ("ada", "better", 35)]
+
+
+async def test_another_model_or_a_target_area_is_not_compared(game):
+    await game.blueprint(game.BETTER)
+    for day in ("2026-03-09", "2026-03-10"):
+        await game.score("ada", day, 60)
+        await game.score("ben", day, 60, direction="target_area")
+    await game.score("ada", "2026-03-11", 20, model_version=2)
+    await game.score("ben", "2026-03-11", 20, direction="target_area")
+    assert await game.ledger() == []
+
+
+async def test_a_corrected_score_moves_that_day_and_those_it_is_the_baseline_of(game):
+    await game.blueprint(game.BETTER)
+    for day, numerator in (("2026-03-09", 60), ("2026-03-10", 60), ("2026-03-11", 50), ("2026-03-12", 45)):
+        await game.score("ada", day, numerator)
+    assert await game.ledger() == [("ada", "better", 10), ("ada", "better", 10)]
+    await game.score("ada", "2026-03-10", 40)  # 11 March: 50 against 50; 12 March: 45 against 45
+    assert await game.balance("ada") == 0
+    await game.score("ada", "2026-03-10", 60)
+    assert await game.balance("ada") == 20
+    await game.score("ada", "2026-03-10", 0, 0)  # no calls any more: 11 March has one day of baseline, 12 March 55
+    assert await game.balance("ada") == 10
+    points = [points for _, _, points in await game.ledger()]
+    assert points == [10, 10, -10, -10, 10, 10, -10]
+    assert [each.balance for each in await game.h.events(PointsReversed)] == [10, 0, 10]
+
+
+async def test_a_running_day_is_judged_when_it_is_over(game):
+    await game.people("acme", time_zone="Asia/Shanghai", day_start_minutes=240)
+    await game.blueprint(game.BETTER)
+    for day in ("2026-03-09", "2026-03-10"):
+        await game.score("ada", day, 60)
+    over = at("2026-03-11T20:00Z")  # 04:00 of 12 March in Shanghai
+    for numerator in (20, 30, 25):
+        await game.score("ada", "2026-03-11", numerator, at=over - timedelta(hours=6))
+    assert await game.ledger() == []
+    await game.h.tick(over - timedelta(seconds=1))
+    assert await game.ledger() == []
+    await game.h.tick(over)
+    await game.h.tick(over + timedelta(hours=1))
+    assert await game.ledger() == [("ada", "better", 10)]
+
+
+async def test_a_rule_counts_from_when_it_is_made_and_edits_leave_past_days_alone(game):
+    for day, numerator in (("2026-03-04", 60), ("2026-03-05", 60), ("2026-03-06", 20)):
+        await game.score("ada", day, numerator)
+    await game.blueprint({**game.BETTER, "min_improvement": 10})
+    await game.score("ada", "2026-03-04", 61)
+    assert await game.ledger() == []  # those days were over before there was a rule
+    await game.score("ada", "2026-03-09", 20)  # against 40
+    assert await game.balance("ada") == 10
+
+    await game.blueprint({**game.BETTER, "points": 99})
+    await game.score("ada", "2026-03-09", 21)
+    assert await game.balance("ada") == 10
+    await game.score("ada", "2026-03-10", 10)
+    assert await game.balance("ada") == 109
+    await game.blueprint()  # the rule is retired
+    await game.score("ada", "2026-03-11", 1)
+    assert await game.balance("ada") == 109
+    await game.score("ada", "2026-03-09", 39)
+    assert await game.balance("ada") == 99  # what it had given can still be taken back
+
+
+async def test_the_ledger_cannot_be_changed(game):
+    await game.blueprint(game.LEFT)
+    await game.leave("ada")
+    for statement in ("UPDATE ledger SET points = 1000", "DELETE FROM ledger", "TRUNCATE ledger"):
+        with pytest.raises(IntegrityError, match="append-only"):
+            async with game.h.kit.sessions.begin(["acme"], now=game.now) as session:
+                await session.execute(statement)
+    assert await game.balance("ada") == 100
+
+
+async def test_two_tenants_with_the_same_ids_do_not_meet(game):
+    await game.people("other")
+    await game.blueprint(game.LEFT, game.BETTER)
+    await game.blueprint({**game.LEFT, "points": 7}, tenant="other")
+    stay = await game.leave("ada")
+    await game.leave("ada", tenant="other", band_event_id=stay.band_event_id)
+    assert (await game.balance("ada"), await game.balance("ada", "other")) == (100, 7)
+    await game.correct(stay, "entered", tenant="other")
+    assert (await game.balance("ada"), await game.balance("ada", "other")) == (100, 0)
+    assert await game.ledger(tenant="other") == [("ada", "left-coach", 7), ("ada", "left-coach", -7)]
+    assert [each["points"] for each in (await game.get("ann", "/leaderboards/week", "other"))["items"]] == []
+
+
+async def test_an_event_of_a_tenant_the_directory_does_not_know_yet_is_tried_again(game):
+    with pytest.raises(Unavailable):
+        await game.score("ada", "2026-03-09", 60, tenant="later")
+    await game.people("later")
+    await game.score("ada", "2026-03-09", 60, tenant="later")
+    assert len(await game.h.rows("later", "SELECT 1 FROM score_day WHERE tenant = 'later'")) == 1

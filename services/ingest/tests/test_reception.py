@@ -1,0 +1,284 @@
+"""Bodies that are large, broken, hostile, interrupted or read later; who may send; configuration by blueprint."""
+
+import asyncio
+import gzip
+import json
+import resource
+import zlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import configured
+from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
+from contracts.calls import LegRecorded
+from ingest.actions import archive
+from ingest.model.sources import source_of
+from ingest.reception import Order
+from ingest_records import analysis, contact
+from testkit import Harness, person_id
+
+RECORDS = "/sources/connect/records"
+MAPPING = {
+    "time_zone": "Europe/Berlin",
+    "fields": {name: {"from": name} for name in ("contact", "started", "agent")} | {"channel": {"value": "voice"}},
+}
+
+
+def lines(*records: dict[str, Any]) -> bytes:
+    return "\n".join(json.dumps(record) for record in records).encode()
+
+
+async def test_ten_thousand_rejected_lines(ingest: Harness) -> None:
+    body = b"\n".join(b'{"nonsense": %d' % n for n in range(9_999)) + b"\n" + lines(contact())
+    client = ingest.as_("robot", "t1")
+    receipt = (await client.post(RECORDS, content=body, timeout=60)).json()
+    assert (receipt["received"], receipt["rejected"], receipt["accepted"]) == (10_000, 9_999, 1)
+    assert len(receipt["problems"]) == 100
+    found, after = 0, None
+    while True:
+        page = (
+            await client.get(
+                f"/receipts/{receipt['id']}/records",
+                params={"verdict": "rejected", "limit": 1000} | ({"after": after} if after else {}),
+            )
+        ).json()
+        assert all(each["line"] and each["reason"] and each["cure"] for each in page["items"])
+        found, after = found + len(page["items"]), page["next"]
+        if after is None:
+            break
+    assert found == 9_999
+
+
+async def test_a_200_mb_line_and_a_gzip_bomb_in_bounded_memory(ingest: Harness) -> None:
+    async def long_line() -> AsyncIterator[bytes]:
+        yield lines(contact("c-1")) + b'\n{"ContactId": "'
+        for _ in range(3200):
+            yield b"x" * (1 << 16)
+        yield b'"}\n' + lines(contact("c-2"))
+
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = packer.compress(lines(contact("c-3")) + b"\n")
+    bomb += b"".join(packer.compress(b"0" * (1 << 20)) for _ in range(300)) + packer.flush()
+    client = ingest.as_("robot", "t1")
+    await client.post(RECORDS, content=lines(contact("c-0")))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    first = (await client.post(RECORDS, content=long_line(), timeout=60)).json()
+    second = (await client.post(RECORDS, content=bomb, timeout=60)).json()
+    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert (first["received"], first["accepted"], first["rejected"]) == (3, 2, 1)
+    assert first["problems"][0]["line"] == 2
+    assert (second["accepted"], second["rejected"]) == (1, 1)
+    assert "times its size" in second["problems"][0]["reason"]
+    assert grown_mb < 80
+
+
+@pytest.mark.parametrize(
+    "body,accepted,reason",
+    [
+        (lines(contact("c-1"), contact("c-2"))[:-20], 1, "not JSON"),
+        (b"[" + json.dumps(contact("c-1")).encode() + b", {", 1, "ends in the middle"),
+        (gzip.compress(lines(contact("c-1"), contact("c-2")) + b"\n")[:-4], 2, "ends before its end"),
+        (b"", 0, "empty"),
+        (b"\x89PNG....", 0, "an image"),
+    ],
+)
+async def test_a_damaged_body_gives_a_receipt(ingest: Harness, body: bytes, accepted: int, reason: str) -> None:
+    receipt = (await ingest.as_("robot", "t1").post(RECORDS, content=body)).json()
+    assert (receipt["accepted"], receipt["rejected"], receipt["status"]) == (accepted, 1, "done")
+    assert reason in receipt["problems"][0]["reason"]
+    assert receipt["problems"][0]["cure"]
+
+
+async def test_csv_of_an_old_system_names_what_was_assumed(ingest: Harness) -> None:
+    await configured(ingest, "t1", "calls", vendor="generic", mapping=MAPPING)
+    body = "contact;started;agent;städt\r\n1;2026-03-02T09:00;ada;Köln\r\n".encode("latin-1")
+    receipt = (await ingest.as_("robot", "t1").post("/sources/calls/records", content=body)).json()
+    assert receipt["accepted"] == 1
+    assert receipt["notes"] == [
+        "The columns are separated by ';'.",
+        "2 lines were not UTF-8 and were read as Windows-1252.",
+    ]
+
+
+async def test_a_body_of_several_chunks_and_its_raw_documents(ingest: Harness) -> None:
+    body = json.dumps([contact(f"c-{n}") for n in range(2_100)]).encode()
+    receipt = (await ingest.as_("robot", "t1").post(RECORDS, content=gzip.compress(body), timeout=60)).json()
+    assert (receipt["received"], receipt["accepted"], receipt["status"]) == (2_100, 2_100, "done")
+    stored = await ingest.kit.documents.find("t1", archive.RAW, {"receipt": receipt["id"]})
+    assert [each.body["records"] for each in stored] == [1_000, 1_000, 100]
+    assert json.loads(archive.raw_of(stored[2], 99)) == contact("c-2099")
+    assert await ingest.rows("t1", "SELECT count(*) AS n FROM due_item") == [{"n": 0}]
+    assert len(await ingest.events(LegRecorded)) == 2_100
+
+
+async def test_respond_async_keeps_the_body_and_the_clock_reads_it(ingest: Harness) -> None:
+    client = ingest.as_("robot", "t1")
+    answer = await client.post(RECORDS, content=lines(contact(), analysis()), headers={"prefer": "respond-async"})
+    assert answer.status_code == 202
+    assert answer.json()["status"] == "queued"
+    assert answer.headers["location"] == f"/api/ingest/v1/receipts/{answer.json()['id']}"
+    assert await ingest.events(LegRecorded) == []
+    await ingest.tick(datetime.now(UTC) + timedelta(minutes=1))
+    receipt = (await ingest.as_("quinn", "t1").get(f"/receipts/{answer.json()['id']}")).json()
+    assert (receipt["status"], receipt["accepted"]) == ("done", 2)
+    assert len(await ingest.events(LegRecorded)) == 1
+    assert await ingest.kit.documents.find("t1", archive.SPOOL, {}) == []
+
+
+def _order(harness: Harness, **changes: Any) -> Order:
+    from contracts import new_id
+    from ingest.model.sources import SourceSpec
+
+    source = source_of("connect", SourceSpec(vendor="amazon-connect"))
+    return Order("t1", new_id(), source, "live", person_id("robot"), datetime.now(UTC), **changes)
+
+
+async def test_a_sender_who_breaks_off_leaves_what_was_judged(ingest: Harness) -> None:
+    reception = ingest.running.wired.state
+    body = lines(*(contact(f"c-{n}") for n in range(1_500)))
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield body
+        raise ConnectionResetError
+
+    order = _order(ingest)
+    with pytest.raises(ConnectionResetError):
+        await reception.read(order, broken())
+    client = ingest.as_("robot", "t1")
+    receipt = (await client.get(f"/receipts/{order.receipt_id}")).json()
+    assert (receipt["status"], receipt["accepted"]) == ("interrupted", 1_000)
+    again = (await client.post(RECORDS, content=body, timeout=60)).json()
+    assert (again["received"], again["accepted"], again["unchanged"]) == (1_500, 500, 1_000)
+    assert len(await ingest.events(LegRecorded)) == 1_500
+
+
+async def test_a_process_that_dies_while_it_reads_a_kept_body_goes_on_where_it_was(ingest: Harness) -> None:
+    reception = ingest.running.wired.state
+    body = lines(*(contact(f"c-{n}") for n in range(2_500)))
+    client = ingest.as_("robot", "t1")
+    answer = (await client.post(RECORDS, content=body, headers={"prefer": "respond-async"})).json()
+    judge, calls = reception._judge, []
+
+    async def dies(*args: Any, **kwargs: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("killed")
+        await judge(*args, **kwargs)
+
+    reception._judge = dies
+    assert await ingest.tick(datetime.now(UTC) + timedelta(minutes=1)) == 0
+    assert (await client.get(f"/receipts/{answer['id']}")).json()["received"] == 1_000
+    del reception._judge
+    await ingest.tick(datetime.now(UTC) + timedelta(minutes=10))
+    receipt = (await client.get(f"/receipts/{answer['id']}")).json()
+    assert (receipt["status"], receipt["received"], receipt["accepted"]) == ("done", 2_500, 2_500)
+    assert {leg.version for leg in await ingest.events(LegRecorded)} == {1}
+
+
+async def test_an_abandoned_receipt_is_marked_and_its_leftovers_are_swept(ingest: Harness) -> None:
+    reception = ingest.running.wired.state
+    order = _order(ingest)
+    async with ingest.kit.sessions.begin(["t1"], now=order.now) as session:
+        await reception.file(session, order, "reading")
+        await session.schedule("abandoned", str(order.receipt_id), order.now)
+    from ingest.model.payload import Record
+
+    orphan = archive.document_of(order.receipt_id, [Record(1, 1, "{}", {})])
+    await ingest.kit.documents.put("t1", archive.RAW, [orphan])
+    await ingest.tick(datetime.now(UTC))
+    client = ingest.as_("robot", "t1")
+    assert (await client.get(f"/receipts/{order.receipt_id}")).json()["status"] == "reading"
+    await ingest.rows("t1", "UPDATE receipt SET touched_at = now() - interval '1 day' RETURNING id")
+    await ingest.tick(datetime.now(UTC) + timedelta(hours=3))
+    assert (await client.get(f"/receipts/{order.receipt_id}")).json()["status"] == "interrupted"
+    assert await ingest.kit.documents.find("t1", archive.RAW, {}) == []
+
+
+async def test_uploads_at_the_same_time_agree(ingest: Harness) -> None:
+    """Four senders post the same transferred calls, shuffled: one leg each, whatever the interleaving."""
+    second = [
+        contact(f"d-{n}", "ben", InitialContactId=f"c-{n}", PreviousContactId=f"c-{n}", InitiationMethod="TRANSFER",
+                InitiationTimestamp="2026-03-02T08:00:20Z")
+        for n in range(40)
+    ]  # fmt: skip
+    records = [*(contact(f"c-{n}") for n in range(40)), *second, *(analysis(f"d-{n}") for n in range(40))]
+    client = ingest.as_("robot", "t1")
+    shuffled = [records[start::3] + records[(start + 1) % 3 :: 3] + records[(start + 2) % 3 :: 3] for start in range(3)]
+    answers = await asyncio.gather(*(client.post(RECORDS, content=lines(*each)) for each in shuffled))
+    assert [answer.status_code for answer in answers] == [200] * 3
+    newest = {(leg.interaction_id, leg.leg): leg for leg in await ingest.events(LegRecorded)}
+    assert len(newest) == 80
+    assert not any(leg.void for leg in newest.values())
+    assert {(leg.leg, leg.silence_vendor_ms) for leg in newest.values()} == {(1, None), (2, 170_000)}
+
+
+async def test_who_may_send_and_read(ingest: Harness) -> None:
+    assert (await ingest.client(None).post(RECORDS, content=b"{}")).status_code == 401
+    for who in ("ada", "lea", "quinn"):
+        assert (await ingest.as_(who, "t1").post(RECORDS, content=b"{}")).status_code == 403
+        assert (await ingest.as_(who, "t1").put("/sources/x", json={"vendor": "amazon-connect"})).status_code == 403
+    for path in ("/receipts", "/sources", "/sources/connect", "/sources/connect/held"):
+        assert (await ingest.as_("ada", "t1").get(path)).status_code == 403
+        assert (await ingest.as_("quinn", "t1").get(path)).status_code == 200
+
+
+async def test_refusals_of_the_door(ingest: Harness) -> None:
+    client = ingest.as_("robot", "t1")
+    assert (await client.post("/sources/none/records", content=b"{}")).status_code == 404
+    assert (await client.post(RECORDS, content=b"{}", headers={"content-encoding": "br"})).status_code == 422
+    assert (await client.post(RECORDS, content=b"{}", headers={"content-length": str(2 << 30)})).status_code == 413
+    reception = ingest.running.wired.state
+    reception._busy["t1"] = 4
+    busy = await client.post(RECORDS, content=b"{}")
+    assert (busy.status_code, busy.headers["retry-after"]) == (429, "2")
+    del reception._busy["t1"]
+    await configured(ingest, "t1", status="paused")
+    assert (await client.post(RECORDS, content=b"{}")).status_code == 409
+
+
+async def test_an_idempotency_key_gives_the_same_receipt(ingest: Harness) -> None:
+    client = ingest.as_("robot", "t1")
+    first = await client.post(RECORDS, content=lines(contact()), headers={"idempotency-key": "k"})
+    again = await client.post(RECORDS, content=lines(contact()), headers={"idempotency-key": "k"})
+    assert first.json() == again.json()
+    assert len((await client.get("/receipts")).json()["items"]) == 1
+
+
+async def test_a_blueprint_brings_sources_whole_or_not_at_all(ingest: Harness) -> None:
+    wanted = {"slug": "calls", "vendor": "generic", "title": "Calls", "mapping": MAPPING}
+    await ingest.deliver(BlueprintPublished(version=3, sections={"ingest": {"sources": [wanted]}}), tenant="t1")
+    applied = (await ingest.events(SectionApplied))[-1]
+    assert applied.version == 3
+    assert [each["slug"] for each in applied.content["sources"]] == ["calls", "connect"]
+    assert applied.content["sources"][0]["mapping"] == MAPPING
+    again = applied.content
+    await ingest.deliver(BlueprintPublished(version=4, sections={"ingest": again}), tenant="t1")
+    assert (await ingest.events(SectionApplied))[-1].content == again
+    broken = {"sources": [{"slug": "new", "vendor": "amazon-connect"}, wanted | {"mapping": {"fields": {}}}]}
+    await ingest.deliver(BlueprintPublished(version=5, sections={"ingest": broken}), tenant="t1")
+    rejected = (await ingest.events(SectionRejected))[-1]
+    assert [each.pointer for each in rejected.problems] == ["/sources/1/mapping/fields/contact"]
+    slugs = [each["slug"] for each in (await ingest.as_("theo", "t1").get("/sources")).json()["items"]]
+    assert slugs == ["calls", "connect"]
+
+
+async def test_sources_show_their_health_and_refuse_nonsense(ingest: Harness) -> None:
+    client = ingest.as_("theo", "t1")
+    await client.post(RECORDS, content=lines(contact(), contact("c-2", "eve"), {"ContactId": "x"}))
+    view = (await client.get("/sources/connect")).json()
+    assert view["health"]["received"] == 3
+    assert view["health"]["share_rejected"] == pytest.approx(1 / 3, abs=1e-4)
+    assert view["health"]["held_now"] == {"unknown_agent": 1}
+    for spec, pointer in (
+        ({"vendor": "generic"}, "/mapping"),
+        ({"vendor": "generic", "mapping": {"fields": {"colour": {}}}}, "/mapping/fields/colour"),
+        ({"vendor": "amazon-connect", "options": {"time_zone": "Mars"}}, "/options/time_zone"),
+        ({"vendor": "amazon-connect", "options": {"channels": {"FAX": "fax"}}}, "/options"),
+    ):
+        answer = await client.put("/sources/new", json=spec)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == pointer
+    assert (await client.put("/sources/connect", json={"vendor": "generic", "mapping": MAPPING})).status_code == 409
+    assert (await client.put("/sources/Not a slug", json={"vendor": "amazon-connect"})).status_code == 422

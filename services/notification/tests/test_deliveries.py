@@ -1,0 +1,274 @@
+"""Mail and webhooks against a real SMTP server and a real HTTP receiver."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from contracts.learning import AssignmentAssigned
+from notification.clients.webhooks import Post, WebhookSender
+from notification.model.addresses import UrlPolicy
+from standardwebhooks import Webhook
+from testkit import eventually, person, person_id
+
+HOOK = "/webhooks/crm"
+
+
+def assigned(slug="ada"):
+    return AssignmentAssigned.model_validate(AssignmentAssigned.example | {"agent_id": str(person_id(slug))})
+
+
+@pytest.fixture
+async def hooked(notification, receiver):
+    """The receiver's secret."""
+    body = {"url": receiver.url, "events": ["assignment.assigned"]}
+    return (await notification.as_("adam", "t1").put(HOOK, json=body)).json()["secret"]
+
+
+async def timeline(h):
+    (one,) = (await h.as_("adam", "t1").get(f"{HOOK}/deliveries")).json()["items"]
+    return one
+
+
+async def settled(h, state):
+    async def look():
+        one = await timeline(h)
+        return one if one["state"] == state and one["timeline"] else None
+
+    return await eventually(look)
+
+
+async def test_a_webhook_is_signed_and_sent_once(notification, receiver, hooked, work, tick):
+    await notification.deliver(assigned(), tenant="t1")
+    async with work(notification):
+        await tick()
+        one = await settled(notification, "delivered")
+        await tick(datetime.now(UTC) + timedelta(days=5))
+    ((line, headers, body),) = receiver.seen
+    assert line == "POST /hook HTTP/1.1"
+    data = Webhook(hooked).verify(body, headers)
+    assert (data["type"], data["data"]["template"]) == ("assignment.assigned", "silence-basics")
+    assert headers["webhook-id"] == f"msg_{one['event_id']}"
+    assert [(each["number"], each["outcome"], each["status"]) for each in one["timeline"]] == [(1, "delivered", 200)]
+    assert (await notification.as_("adam", "t1").get("/webhooks")).json()[0].keys().isdisjoint({"secret", "salt"})
+
+
+async def test_a_failing_endpoint_is_tried_again_on_schedule(notification, receiver, hooked, work, tick):
+    receiver.answers = [(500, {}, 0), (302, {"location": receiver.url}, 0), (200, {}, 0)]
+    await notification.deliver(assigned(), tenant="t1")
+    async with work(notification):
+        await tick()
+        one = await settled(notification, "pending")
+        wait = datetime.fromisoformat(one["next_at"]) - datetime.fromisoformat(one["timeline"][0]["finished_at"])
+        assert timedelta(seconds=5) <= wait <= timedelta(seconds=6)
+        assert await tick() == 0
+        await tick(datetime.now(UTC) + timedelta(seconds=6))
+        await eventually(lambda: _attempts(notification, 2))
+        await settled(notification, "pending")
+        await tick(datetime.now(UTC) + timedelta(seconds=340))
+        one = await settled(notification, "delivered")
+    assert [(each["outcome"], each["status"]) for each in one["timeline"]] == [
+        ("retry", 500), ("retry", 302), ("delivered", 200),
+    ]  # fmt: skip
+    assert len({headers["webhook-id"] for _, headers, _ in receiver.seen}) == 1
+    assert len(receiver.seen) == 3
+
+
+async def _attempts(h, count):
+    one = await timeline(h)
+    return len(one["timeline"]) == count and one["timeline"][-1]["finished_at"]
+
+
+async def test_retry_after_is_respected(notification, receiver, hooked, work, tick):
+    receiver.answers = [(429, {"retry-after": "1800"}, 0), (200, {}, 0)]
+    await notification.deliver(assigned(), tenant="t1")
+    async with work(notification):
+        await tick()
+        one = await settled(notification, "pending")
+    wait = datetime.fromisoformat(one["next_at"]) - datetime.fromisoformat(one["timeline"][0]["finished_at"])
+    assert timedelta(seconds=1799) < wait < timedelta(seconds=1805)
+
+
+async def test_gone_switches_the_endpoint_off(notification, receiver, hooked, work, tick):
+    receiver.answers = [(410, {}, 0)]
+    await notification.deliver(assigned(), tenant="t1")
+    admin = notification.as_("adam", "t1")
+    async with work(notification):
+        await tick()
+        await settled(notification, "failed")
+    (endpoint,) = (await admin.get("/webhooks")).json()
+    assert (endpoint["enabled"], endpoint["disabled_reason"][:3]) == (False, "410")
+    await notification.deliver(assigned(), tenant="t1")
+    assert len((await admin.get(f"{HOOK}/deliveries")).json()["items"]) == 1
+    assert (await admin.post(f"{HOOK}/test")).status_code == 409
+    body = {"url": receiver.url, "events": ["assignment.assigned"]}
+    again = (await admin.put(HOOK, json=body)).json()
+    assert (again["enabled"], again["disabled_reason"], again["secret"]) == (True, None, None)
+
+
+async def test_a_slow_endpoint_is_given_up_on_and_a_failed_delivery_can_be_sent_again(
+    notification, receiver, hooked, work, tick
+):
+    receiver.answers = [(200, {}, 30), (200, {}, 0)]
+    await notification.deliver(assigned(), tenant="t1")
+    admin = notification.as_("adam", "t1")
+    async with work(notification):
+        await tick()
+        one = await settled(notification, "pending")
+        assert one["timeline"][0]["detail"] == "no answer within 2 s"
+        await admin.put(HOOK, json={"url": receiver.url, "events": ["*"], "enabled": False})
+        one = await settled(notification, "cancelled")
+        await admin.put(HOOK, json={"url": receiver.url, "events": ["*"]})
+        assert (await admin.post(f"{HOOK}/deliveries/{one['id']}/retry")).status_code == 202
+        await tick()
+        await settled(notification, "delivered")
+        assert (await admin.post(f"{HOOK}/deliveries/{one['id']}/retry")).status_code == 404
+
+
+async def test_a_worker_that_dies_in_the_middle_leads_to_one_more_try(
+    notification, receiver, hooked, settings, work, tick
+):
+    receiver.answers = [(200, {}, 30), (200, {}, 0)]
+    await notification.deliver(assigned(), tenant="t1")
+    (run,) = notification.running.wired.background
+    task = asyncio.create_task(run(notification.kit))
+    await tick()
+    await eventually(lambda: _seen(receiver, 1))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert (await timeline(notification))["state"] == "sending"
+    later = datetime.now(UTC) + timedelta(seconds=60)
+    async with work(notification):
+        await tick(later)  # the clock says so, but the lease, which counts in real time, still holds
+        await asyncio.sleep(0.3)
+        assert len(receiver.seen) == 1
+        await asyncio.sleep(settings["lease_seconds"])
+        await tick(later + timedelta(seconds=60))
+        one = await settled(notification, "delivered")
+    assert [each["outcome"] for each in one["timeline"]] == ["interrupted", "delivered"]
+    assert receiver.seen[0][1]["webhook-id"] == receiver.seen[1][1]["webhook-id"]
+    assert len(receiver.seen) == 2
+
+
+async def _seen(receiver, count):
+    return len(receiver.seen) >= count
+
+
+async def test_two_workers_never_send_the_same_delivery(notification, receiver, hooked, work, tick):
+    receiver.answers = [(200, {}, 0.5)]
+    await notification.deliver(assigned(), tenant="t1")
+    outbound = notification.running.wired.background[0].__self__
+    (row,) = await notification.rows("t1", "SELECT id FROM delivery WHERE channel = 'webhook'")
+    await asyncio.gather(*(outbound._deliver(notification.kit, "t1", row["id"]) for _ in range(4)))
+    assert len(receiver.seen) == 1
+    assert (await timeline(notification))["attempts"] == 1
+
+
+async def test_a_test_event_and_a_new_secret(notification, receiver, hooked, work, tick):
+    admin = notification.as_("adam", "t1")
+    body = {"url": receiver.url, "events": ["assignment.assigned"], "rotate_secret": True}
+    new = (await admin.put(HOOK, json=body)).json()["secret"]
+    assert new != hooked
+    assert (await admin.post(f"{HOOK}/test")).status_code == 202
+    async with work(notification):
+        await tick()
+        await settled(notification, "delivered")
+    ((_, headers, sent),) = receiver.seen
+    for secret in (new, hooked):
+        assert Webhook(secret).verify(sent, headers)["type"] == "webhook.test"
+
+
+async def test_a_name_that_leads_inside_is_never_connected_to(receiver):
+    asked = []
+
+    async def rebinding(host, port):
+        asked.append((host, port))
+        return ["93.184.216.34", "127.0.0.1"]
+
+    sender = WebhookSender(UrlPolicy(), timeout_seconds=2, resolve=rebinding)
+    post = Post(f"https://hooks.example.org:{8443}/x", "msg_1", "{}", ("whsec_" + "QUJD" * 8,))
+    outcome = await sender.send(post, now=datetime.now(UTC))
+    assert (outcome.state, outcome.detail) == ("retry", "hooks.example.org leads to 127.0.0.1, which is not public")
+    assert asked == [("hooks.example.org", 8443)]
+    assert receiver.seen == []
+
+
+async def test_the_name_stays_in_the_host_header(receiver):
+    async def here(host, port):
+        return ["127.0.0.1"]
+
+    sender = WebhookSender(UrlPolicy(allow_loopback=True), timeout_seconds=2, resolve=here)
+    post = Post(f"http://localhost:{receiver.port}/x?y=1", "msg_1", "{}", ("whsec_" + "QUJD" * 8,))
+    assert (await sender.send(post, now=datetime.now(UTC))).state == "delivered"
+    assert receiver.seen[0][0] == "POST /x?y=1 HTTP/1.1"
+    assert receiver.seen[0][1]["host"] == f"localhost:{receiver.port}"
+
+
+@pytest.fixture
+def mailing(settings, mailbox):
+    settings |= {"smtp_host": "127.0.0.1", "smtp_port": mailbox.port, "smtp_security": "none"}
+    settings["smtp_sender"] = "Uplift <hello@uplift.example>"
+    return mailbox
+
+
+async def mail_delivery(h):
+    (notice,) = (await h.as_("ada", "t1").get("/inbox")).json()["items"]
+    found = (await h.as_("ada", "t1").get(f"/inbox/{notice['id']}/deliveries")).json()
+    return next(each for each in found if each["channel"] == "email")
+
+
+async def mailed(h, state):
+    async def look():
+        one = await mail_delivery(h)
+        return one if one["state"] == state and one["timeline"] else None
+
+    return await eventually(look)
+
+
+async def test_a_mail_in_both_parts(mailing, notification, work, tick):
+    await notification.as_("adam", "t1").put(
+        "/texts",
+        json={
+            "texts": {
+                "assignment.assigned": {"en": {"subject": "For {{ person.name }}", "body": "<b>{{ title }}</b>\n!"}}
+            }
+        },
+    )
+    await notification.deliver(person("ada", team="a", email="ada@example.org", display_name="Ada <i>"), tenant="t1")
+    await notification.deliver(assigned(), tenant="t1")
+    async with work(notification):
+        await tick()
+        one = await mailed(notification, "delivered")
+        await tick(datetime.now(UTC) + timedelta(days=5))
+    (mail,) = mailing.mails
+    assert mail["to"] == '"Ada <i>" <ada@example.org>'
+    assert mail["from"] == "Uplift <hello@uplift.example>"
+    assert mail["subject"] == "For Ada <i>"
+    assert mail["message-id"] == f"<{one['id']}@uplift.example>"
+    plain, html = (part.get_payload(decode=True).decode() for part in mail.get_payload())
+    assert plain.splitlines() == ["<b>Fewer silences</b>", "!"]
+    assert "&lt;b&gt;Fewer silences&lt;/b&gt;<br />" in html
+
+
+async def test_a_mail_is_tried_again_or_given_up(mailing, notification, work, tick):
+    mailing.refuse = ["450 later", "550 nobody here"]
+    await notification.deliver(assigned(), tenant="t1")
+    async with work(notification):
+        await tick()
+        await mailed(notification, "pending")
+        await tick(datetime.now(UTC) + timedelta(seconds=6))
+        one = await mailed(notification, "failed")
+    assert [(each["outcome"], each["status"]) for each in one["timeline"]] == [("retry", 450), ("failed", 550)]
+    assert mailing.mails == []
+
+
+async def test_nobody_who_was_switched_off_gets_mail(mailing, notification, work, tick):
+    await notification.deliver(assigned(), tenant="t1")
+    await notification.deliver(person("ada", team="a", email="ada@example.org", active=False), tenant="t1")
+    async with work(notification):
+        await tick()
+        await eventually(lambda: _cancelled(notification))
+    assert mailing.mails == []
+
+
+async def _cancelled(h):
+    return await h.rows("t1", "SELECT 1 FROM delivery WHERE channel = 'email' AND state = 'cancelled'")

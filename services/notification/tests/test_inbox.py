@@ -1,0 +1,192 @@
+"""From an event to the inboxes of the right people, at the doors, on a real PostgreSQL."""
+
+import pytest
+from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
+from contracts.learning import AssignmentAssigned, AssignmentOverdue
+from contracts.scores import BandEntered
+from contracts.submissions import FormPublished
+from testkit import person_id, stable_ids, tenant
+
+
+def about(kind, slug, **fields):
+    return kind.model_validate(kind.example | {"agent_id": str(person_id(slug))} | fields)
+
+
+async def inbox(h, who, tenant="t1", **query):
+    return (await h.as_(who, tenant).get("/inbox", params=query)).json()["items"]
+
+
+async def subjects(h, *whom, tenant="t1"):
+    return {who: [each["subject"] for each in await inbox(h, who, tenant)] for who in whom}
+
+
+async def test_an_assignment_is_told_to_the_agent_and_the_leads_above_once(notification):
+    await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
+    lead = ["Ada has a new training: Fewer silences"]
+    assert await subjects(notification, "ada", "lea", "sam", "leo", "wei", "adam") == {
+        "ada": ["New training: Fewer silences"], "lea": lead, "sam": lead, "leo": [], "wei": [], "adam": [],
+    }  # fmt: skip
+
+
+async def test_the_same_event_published_twice_tells_once(notification):
+    ids = stable_ids("one")
+    for _ in range(2):
+        await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1", ids=ids)
+    assert len(await inbox(notification, "ada")) == 1
+    await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
+    assert len(await inbox(notification, "ada")) == 2
+
+
+async def test_everybody_reads_their_own_language(notification):
+    await notification.deliver(about(AssignmentAssigned, "wei"), tenant="t1")
+    told = await subjects(notification, "wei", "leo")
+    assert told == {"wei": ["新培训：减少静默"], "leo": ["Wei has a new training: Fewer silences"]}
+    await notification.deliver(tenant("t1", default_language="zh"), tenant="t1")
+    await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
+    assert (await subjects(notification, "lea"))["lea"] == ["Ada 有新培训：减少静默"]
+
+
+async def test_conditions_roles_and_their_org_units(notification):
+    await notification.deliver(about(BandEntered, "ada", band="watch"), tenant="t1")
+    await notification.deliver(about(BandEntered, "ada", band="coach"), tenant="t1")
+    await notification.deliver(about(AssignmentOverdue, "ada"), tenant="t1")
+    await notification.deliver(FormPublished.model_validate(FormPublished.example), tenant="t1")
+    told = {who: len(each) for who, each in (await subjects(notification, "lea", "tea", "tom", "quinn", "ada")).items()}
+    assert told == {"lea": 1, "tea": 1, "tom": 0, "quinn": 1, "ada": 0}
+
+
+async def test_history_tells_nobody(notification):
+    admin = notification.as_("adam", "t1")
+    await admin.put("/webhooks/all", json={"url": "http://127.0.0.1:1/", "events": ["*"]})
+    await notification.deliver(about(BandEntered, "ada", band="coach", mode="history"), tenant="t1")
+    assert await inbox(notification, "lea") == []
+    assert (await admin.get("/webhooks/all/deliveries")).json()["items"] == []
+
+
+async def test_an_inbox_is_read_counted_and_paged(notification):
+    for _ in range(3):
+        await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
+    ada, lea = notification.as_("ada", "t1"), notification.as_("lea", "t1")
+    newest, *older = await inbox(notification, "ada")
+    assert [each["seq"] for each in older] == sorted((each["seq"] for each in older), reverse=True)
+    assert (await lea.post(f"/inbox/{newest['id']}/read")).status_code == 404
+    assert (await ada.post(f"/inbox/{newest['id']}/read")).json()["read_at"]
+    assert (await ada.get("/inbox/count")).json() == {"unread": 2, "last": newest["seq"]}
+    assert len(await inbox(notification, "ada", unread=True)) == 2
+    assert [each["id"] for each in await inbox(notification, "ada", unread=False)] == [newest["id"]]
+    first = (await ada.get("/inbox", params={"limit": 2})).json()
+    second = (await ada.get("/inbox", params={"limit": 2, "after": first["next"]})).json()
+    assert [each["id"] for each in first["items"] + second["items"]] == [each["id"] for each in (newest, *older)]
+    assert second["next"] is None
+    assert (await ada.post("/inbox/read-all")).json() == {"read": 2}
+    assert (await ada.get("/inbox/count")).json()["unread"] == 0
+
+
+async def test_the_timeline_names_every_channel(notification):
+    await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
+    (notice,) = await inbox(notification, "ada")
+    path = f"/inbox/{notice['id']}/deliveries"
+    found = (await notification.as_("ada", "t1").get(path)).json()
+    assert {each["channel"]: each["state"] for each in found} == {"in_app": "delivered", "email": "skipped"}
+    assert [each["detail"] for each in found if each["channel"] == "email"] == ["no mail server is configured"]
+    assert (await notification.as_("adam", "t1").get(path)).status_code == 200
+    assert (await notification.as_("lea", "t1").get(path)).status_code == 404
+
+
+async def test_two_tenants_never_meet(notification):
+    ids = stable_ids("same")
+    await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1", ids=ids)
+    (notice,) = await inbox(notification, "ada")
+    assert await inbox(notification, "ada", "t2") == []
+    other = notification.as_("ada", "t2")
+    assert (await other.post(f"/inbox/{notice['id']}/read")).status_code == 404
+    assert (await notification.as_("adam", "t2").get(f"/inbox/{notice['id']}/deliveries")).status_code == 404
+    await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t2", ids=ids)
+    assert len(await inbox(notification, "ada", "t2")) == 1
+    await notification.as_("adam", "t1").put("/webhooks/hook", json={"url": "http://127.0.0.1:1/", "events": ["*"]})
+    admin = notification.as_("adam", "t2")
+    assert (await admin.get("/webhooks")).json() == []
+    assert (await admin.get("/webhooks/hook/deliveries")).status_code == 404
+    assert (await admin.delete("/webhooks/hook")).status_code == 404
+
+
+async def test_a_tenants_own_text_comes_first_and_a_failing_one_gives_way(notification):
+    admin = notification.as_("adam", "t1")
+    texts = {"assignment.assigned": {"en": {"subject": "Hello {{ person.name }}", "body": "{{ title | upcase }}"}}}
+    assert (await admin.put("/texts", json={"texts": texts})).status_code == 200
+    await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
+    (notice,) = await inbox(notification, "ada")
+    assert (notice["subject"], notice["body"]) == ("Hello Ada", "FEWER SILENCES")
+    # It works on the example, whose template_version is 1, and fails on an event with version 0.
+    texts["assignment.assigned"]["en"]["body"] = "{{ 1 | divided_by: template_version }}"
+    assert (await admin.put("/texts", json={"texts": texts})).status_code == 200
+    await notification.deliver(about(AssignmentAssigned, "ada", template_version=0), tenant="t1")
+    assert (await inbox(notification, "ada"))[0]["subject"] == "New training: Fewer silences"
+
+
+async def test_configuration_is_the_admins_and_is_checked(notification):
+    admin, ada = notification.as_("adam", "t1"), notification.as_("ada", "t1")
+    for method, path in (
+        ("GET", "/rules"), ("PUT", "/rules"), ("GET", "/texts"), ("PUT", "/texts"), ("GET", "/webhooks"),
+        ("PUT", "/webhooks/a"), ("DELETE", "/webhooks/a"), ("GET", "/webhooks/a/deliveries"), ("POST", "/webhooks/a/test"),
+    ):  # fmt: skip
+        bodies = {
+            "/rules": {"rules": []},
+            "/texts": {"texts": {}},
+            "/webhooks/a": {"url": "https://x.org", "events": ["*"]},
+        }
+        assert (await ada.request(method, path, json=bodies.get(path))).status_code == 403, (method, path)
+    answer = await admin.put("/rules", json={"rules": [{"rule": "x", "on": "nothing", "to": "agent"}]})
+    assert answer.status_code == 422
+    assert [each["pointer"] for each in answer.json()["errors"]] == ["/rules/0/on"]
+    answer = await admin.put("/texts", json={"texts": {"x": {"en": {"subject": "{{", "body": "y"}}}})
+    assert [each["pointer"] for each in answer.json()["errors"]] == ["/texts/x/en/subject"]
+    answer = await admin.put("/webhooks/x", json={"url": "https://10.0.0.1/", "events": ["nothing"]})
+    assert [each["pointer"] for each in answer.json()["errors"]] == ["/url", "/events/0"]
+    assert (await admin.put("/webhooks/X Y", json={"url": "https://x.org", "events": ["*"]})).status_code == 422
+
+
+SECTION = {
+    "rules": [{"rule": "only", "on": "band.left", "to": "agent", "text": "bye"}],
+    "texts": {"bye": {"en": {"subject": "Bye {{ band }}", "body": "You left {{ band }}."}}},
+    "webhooks": [{"webhook": "crm", "url": "https://crm.example.org/hook", "events": ["band.left"]}],
+}
+
+
+async def test_a_blueprint_is_applied_and_exported_without_secrets(notification):
+    await notification.deliver(BlueprintPublished(version=1, sections={"notification": SECTION}), tenant="t1")
+    answers = await notification.events(SectionApplied)
+    assert [each.version for each in answers] == [1, 1]
+    content = answers[0].content
+    assert content["webhooks"] == [SECTION["webhooks"][0] | {"enabled": True}]
+    assert content["texts"] == SECTION["texts"]
+    assert [each["rule"] for each in content["rules"]] == ["only"]
+    assert "salt" not in str(content)
+    assert "whsec" not in str(content)
+    salts = await notification.rows("t1", "SELECT salt FROM webhook")
+    await notification.deliver(BlueprintPublished(version=2, sections={"notification": content}), tenant="t1")
+    assert (await notification.events(SectionApplied))[-1].content == content
+    assert await notification.rows("t1", "SELECT salt FROM webhook") == salts
+    await notification.as_("adam", "t1").put("/rules", json={"rules": []})
+    last = (await notification.events(SectionApplied))[-1]
+    assert (last.version, last.content["rules"], last.content["texts"]) == (None, [], SECTION["texts"])
+
+
+@pytest.mark.parametrize(
+    "change, pointer",
+    [
+        ({"rules": [{"rule": "only", "on": "band.left", "to": "agent", "text": "ciao"}]}, "/rules/0/text"),
+        ({"rules": [{"rule": "only", "on": "band.left", "to": "agent", "channels": ["fax"]}]}, "/rules/0/channels/0"),
+        ({"webhooks": [{"webhook": "crm", "url": "http://crm.example.org/hook", "events": ["*"]}]}, "/webhooks/0/url"),
+        ({"colours": []}, "/colours"),
+    ],
+)
+async def test_a_broken_blueprint_changes_nothing(notification, change, pointer):
+    before = (await notification.as_("adam", "t1").get("/rules")).json()
+    sections = {"notification": SECTION | change}
+    await notification.deliver(BlueprintPublished(version=1, sections=sections), tenant="t1")
+    rejected = await notification.events(SectionRejected)
+    assert [[each.pointer for each in one.problems] for one in rejected] == [[pointer], [pointer]]
+    assert await notification.events(SectionApplied) == []
+    assert (await notification.as_("adam", "t1").get("/rules")).json() == before
+    assert (await notification.as_("adam", "t1").get("/webhooks")).json() == []

@@ -1,0 +1,170 @@
+"""Who, what, when again; worked by hand."""
+
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from uuid import uuid4
+
+import pytest
+from contracts.learning import AssignmentAssigned
+from contracts.scores import BandEntered
+from contracts.submissions import SubmissionScored
+from notification.model.addresses import UrlPolicy, is_public
+from notification.model.events import EVENTS, fields_of, language_of
+from notification.model.retries import SCHEDULE_SECONDS, delay_after, retry_after_seconds, signing_secret
+from notification.model.rules import NotificationSection, Rule, context_of_example, rule_problems, text_problems
+from notification.model.templates import BadText, html_mail, render, render_subject
+from notification.model.texts import DEFAULT_TEXTS
+
+
+@pytest.mark.parametrize("key", sorted(DEFAULT_TEXTS))
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("to_self", [True, False])
+def test_the_products_own_texts_say_something_of_each_event(key, language, to_self):
+    body = EVENTS[key].model_validate(EVENTS[key].example)
+    context = fields_of(body, language=language, time_zone="Europe/Berlin") | context_of_example | {"to_self": to_self}
+    text = DEFAULT_TEXTS[key][language]
+    subject, said = render_subject(text.subject, context), render(text.body, context)
+    assert len(subject) > 5
+    assert len(said) > 10
+    assert "{" not in subject + said
+    assert "None" not in subject + said
+    assert to_self or key in ("form.published", "points.reversed") or "Ada" in subject
+
+
+def test_a_text_worked_by_hand():
+    body = AssignmentAssigned.model_validate(AssignmentAssigned.example)
+    context = fields_of(body, language="zh", time_zone="Asia/Shanghai") | context_of_example
+    assert render(DEFAULT_TEXTS["assignment.assigned"]["zh"].body, context) == (
+        "您收到培训“减少静默”，原因：silence_pct处于“coach”。截止时间：2026-03-12 00:00。"
+    )
+
+
+def test_a_score_is_told_in_per_cent():
+    body = SubmissionScored.model_validate(SubmissionScored.example)
+    assert fields_of(body, language="en", time_zone="UTC")["score_percent"] == "87.5"
+    assert fields_of(body.model_copy(update={"score": 10000}), language="en", time_zone="UTC")["score_percent"] == "100"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% include 'x' %}", "{% assign x = 1 %}", "{% capture x %}{% endcapture %}", "{{ x | replace: '', 'aaa' }}",
+        "{% for i in (1..1000000000) %}x{% endfor %}", "{{ '9e9999' | ceil }}", "{{ 1 | divided_by: 0 }}", "{{ x", "x" * 4001,
+    ],
+)  # fmt: skip
+def test_the_sandbox_refuses(source):
+    with pytest.raises(BadText):
+        render(source, {"x": "y"})
+
+
+def test_python_cannot_be_reached_and_markup_stays_text():
+    assert render("[{{ x.__class__ }}{{ y.z }}]", {"x": "y"}) == "[]"
+    assert "<script>" not in html_mail("<script>", "a\n<script>", "en")
+    assert render_subject("a\n{{ x }}", {"x": "b\r\nBcc: c"}) == "a b Bcc: c"
+
+
+def test_the_language_is_the_persons_the_tenants_or_english():
+    assert [language_of(*each) for each in (("zh-CN", "en"), (None, "zh"), ("fr", "de"), ("en", "zh"))] == [
+        "zh", "zh", "en", "en",
+    ]  # fmt: skip
+
+
+def test_when_compares_fields():
+    body = BandEntered.model_validate(BandEntered.example)
+
+    def rule(**when):
+        return Rule(rule="r", on="band.entered", to="agent", when=when)
+
+    assert rule().matches(body)
+    assert rule(band="coach", rank=2).matches(body)
+    assert rule(band=["watch", "coach"]).matches(body)
+    assert not rule(band="watch").matches(body)
+    assert not rule(rank=1).matches(body)
+    assert not rule(from_band=None).matches(body)
+    assert rule(agent_id=str(body.agent_id)).matches(body)
+
+
+def test_rules_and_texts_are_checked():
+    section = NotificationSection.model_validate(
+        {
+            "rules": [
+                {"rule": "a", "on": "band.gone", "to": "agent"},
+                {"rule": "a", "on": "band.left", "to": "role:king"},
+                {"rule": "c", "on": "band.left", "to": "agent", "text": "mine", "when": {"weather": "fine"}},
+            ],
+            "texts": {"other": {"en": {"subject": "{{ x | nope }}", "body": "ok"}}},
+        }
+    )
+    found = [*rule_problems(section.rules, {*DEFAULT_TEXTS, "other"}), *text_problems(section.texts)]
+    assert [each.pointer for each in found] == [
+        "/rules/0/on", "/rules/1/rule", "/rules/1/to", "/rules/2/text", "/rules/2/when/weather",
+        "/texts/other/en/subject",
+    ]  # fmt: skip
+    assert all(each.cure for each in found)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+        "255.255.255.255", "::1", "fe80::1", "fd00:ec2::254", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "ff02::1",
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    ],
+)  # fmt: skip
+def test_nothing_inside_is_public(address):
+    assert not is_public(ip_address(address))
+    assert not UrlPolicy().may_connect("https", ip_address(address))
+
+
+def test_the_internet_is_public():
+    assert is_public(ip_address("93.184.216.34"))
+    assert is_public(ip_address("2606:2800:220:1:248:1893:25c8:1946"))
+    assert not UrlPolicy().may_connect("http", ip_address("93.184.216.34"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/", "https://user:pw@example.org/", "https://127.0.0.1/", "https://[::1]/", "ftp://example.org",
+        "https://example.org:22/", "https://", "nonsense", "https://exa mple.org/", "https://169.254.169.254/latest",
+        "https://example.org:99999/", "https://example.org/#x",
+    ],
+)  # fmt: skip
+def test_urls_that_are_refused(url):
+    problem = UrlPolicy().problem(url)
+    assert problem is not None
+    assert all(problem)
+
+
+def test_loopback_only_where_it_is_allowed():
+    assert UrlPolicy().problem("https://example.org/hook") is None
+    assert UrlPolicy(allow_loopback=True).problem("http://127.0.0.1:9/x") is None
+    assert UrlPolicy(allow_loopback=True).problem("http://10.0.0.1:9/x") is not None
+
+
+def test_the_schedule_of_retries():
+    id = uuid4()
+    delays = [delay_after(attempts, delivery=id) for attempts in range(1, 11)]
+    assert delays[-1] is None
+    for delay, planned in zip(delays[:-1], SCHEDULE_SECONDS[1:], strict=True):
+        assert planned <= delay <= planned * 1.1
+    assert delay_after(1, delivery=id, retry_after=600) == 600
+    assert delay_after(1, delivery=id, retry_after=1e9) == 86_400
+    assert delay_after(1, delivery=id, retry_after=1) == delays[0]
+
+
+def test_retry_after_is_seconds_or_a_date():
+    now = datetime(2026, 3, 2, 8, tzinfo=UTC)
+    assert retry_after_seconds("120", now) == 120
+    assert retry_after_seconds("Mon, 02 Mar 2026 08:01:00 GMT", now) == 60
+    assert retry_after_seconds("Mon, 02 Mar 2026 07:00:00 GMT", now) == 0
+    assert retry_after_seconds("soon", now) is None
+    assert retry_after_seconds(None, now) is None
+
+
+def test_every_endpoint_has_a_secret_of_its_own():
+    made = {
+        signing_secret("k", *each) for each in (("t1", "a", "s"), ("t2", "a", "s"), ("t1", "b", "s"), ("t1", "a", "z"))
+    }
+    assert len(made) == 4
+    assert all(each.startswith("whsec_") and len(each) > 40 for each in made)

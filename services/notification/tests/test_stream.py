@@ -1,0 +1,172 @@
+"""The live stream, over a real socket."""
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import uvicorn
+from contracts.learning import AssignmentAssigned
+from testkit import eventually, person, person_id
+
+
+def assigned(slug="ada"):
+    return AssignmentAssigned.model_validate(AssignmentAssigned.example | {"agent_id": str(person_id(slug))})
+
+
+@pytest.fixture
+async def address(notification):
+    config = uvicorn.Config(
+        notification._root, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    await eventually(lambda: _started(server))
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/api/notification/v1"
+    notification.kit.stopping.set()
+    server.should_exit = True
+    await serving
+
+
+async def _started(server):
+    return server.started
+
+
+class Stream:
+    def __init__(self, lines):
+        self._lines = lines
+
+    async def next(self):
+        """The next event as (id, data); None when the stream has ended."""
+        async with asyncio.timeout(10):
+            found = {}
+            async for line in self._lines:
+                name, _, value = line.partition(": ")
+                if line and name:
+                    found[name] = value
+                elif not line and "data" in found:
+                    return int(found["id"]), json.loads(found["data"])
+        return None
+
+
+@asynccontextmanager
+async def streaming(notification, address, who="ada", **kwargs):
+    token = notification.issuer.token(who, "t1")
+    async with httpx.AsyncClient(timeout=20) as client:
+        headers = {"authorization": f"Bearer {token}", **kwargs.pop("headers", {})}
+        async with client.stream("GET", f"{address}/stream", headers=headers, **kwargs) as response:
+            assert response.status_code == 200
+            assert response.headers["content-type"].startswith("text/event-stream")
+            lines = response.aiter_lines()
+            assert await anext(lines) == ": listening"
+            yield Stream(lines)
+
+
+async def listening(notification):
+    """Until the process listens, so that what follows shows being woken rather than looking."""
+
+    async def look():
+        parts = notification.running.wired.state
+        async with notification.kit.sessions.across() as connection:
+            rows = await connection.exec_driver_sql(
+                "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
+            )
+            return rows.first() and parts.wakes._waiting
+
+    await eventually(look)
+
+
+async def test_a_notice_arrives_at_once_and_only_at_its_person(notification, address):
+    async with streaming(notification, address) as ada, streaming(notification, address, "wei") as wei:
+        await listening(notification)
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        await notification.deliver(assigned(), tenant="t1")
+        id, data = await ada.next()
+        assert time.monotonic() - began < 2
+        assert (data["subject"], data["seq"]) == ("New training: Fewer silences", id)
+        await notification.deliver(assigned("wei"), tenant="t1")
+        assert (await wei.next())[1]["language"] == "zh"
+
+
+@pytest.mark.parametrize("how", ["header", "parameter"])
+async def test_it_resumes_behind_the_last_event(notification, address, how):
+    for _ in range(3):
+        await notification.deliver(assigned(), tenant="t1")
+    seqs = sorted(each["seq"] for each in (await notification.as_("ada", "t1").get("/inbox")).json()["items"])
+    last = str(seqs[0])
+    kwargs = {"headers": {"last-event-id": last}} if how == "header" else {"params": {"last_event_id": last}}
+    async with streaming(notification, address, **kwargs) as ada:
+        assert [(await ada.next())[0] for _ in range(2)] == seqs[1:]
+    async with streaming(notification, address, params={"last_event_id": "999999"}) as ada:
+        await listening(notification)
+        await notification.deliver(assigned(), tenant="t1")
+        assert (await ada.next())[0] > seqs[-1]
+
+
+async def test_an_id_that_is_none_is_refused(notification):
+    answer = await notification.as_("ada", "t1").get("/stream", params={"last_event_id": "x"})
+    assert answer.status_code == 422
+
+
+async def test_one_connection_listens_and_nobody_holds_a_transaction(notification, address):
+    async with (
+        streaming(notification, address),
+        streaming(notification, address),
+        streaming(notification, address, "wei"),
+    ):
+        await listening(notification)
+        await asyncio.sleep(0.3)
+        async with notification.kit.sessions.across() as connection:
+            rows = (
+                await connection.exec_driver_sql(
+                    "SELECT state, query FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            ).all()
+        assert len([row for row in rows if row.query.startswith("LISTEN")]) == 1
+        assert not [row for row in rows if "transaction" in (row.state or "")]
+    await eventually(lambda: _silent(notification))
+
+
+async def _silent(notification):
+    return not notification.running.wired.state.wakes._waiting
+
+
+async def test_it_finds_notices_also_when_it_is_not_woken(notification, settings, address):
+    wakes = notification.running.wired.state.wakes
+    async with streaming(notification, address) as ada:
+        await listening(notification)
+        wakes._listener.cancel()
+        await asyncio.sleep(0.1)
+        await notification.deliver(assigned(), tenant="t1")
+        assert await ada.next() is not None
+
+
+@pytest.fixture
+def settings(request):
+    """Looks often where a test is about looking, and never by itself where it is about being woken."""
+    often = request.node.name.startswith("test_it_finds")
+    return {"stream_poll_seconds": 0.2 if often else 60, "stream_heartbeat_seconds": 1}
+
+
+async def test_it_beats_and_ends_when_the_person_is_switched_off(notification, address):
+    async with streaming(notification, address) as ada:
+        await listening(notification)
+        seen = []
+        async with asyncio.timeout(5):
+            async for line in ada._lines:
+                seen.append(line)
+                if line.startswith(": ping"):
+                    break
+        await notification.deliver(person("ada", team="a", active=False), tenant="t1")
+        assert await ada.next() is None
+
+
+async def test_it_ends_when_the_process_stops(notification, address):
+    async with streaming(notification, address) as ada:
+        await listening(notification)
+        notification.kit.stopping.set()
+        assert await ada.next() is None

@@ -1,0 +1,142 @@
+"""What the files are called, how long they are, and what may not stand in them."""
+
+import json
+import re
+from pathlib import Path
+
+from tests.architecture.files import PACKAGES, ROOT, files, lines_with, shown, sources
+
+VOCABULARY = {
+    "__init__", "service", "settings", "api", "consumers", "clock", "actions", "store", "clients", "model",
+    "migrations", "py.typed",
+}  # fmt: skip
+# Files that a service ships beside its code, as data.
+DATA = {"kpi-engine": {"standard"}, "notification": {"texts"}}
+
+NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "core", "shared", "misc", "lib", "stuff"}
+
+MOST_LINES = 400
+# One idea each that would not be clearer in two files.
+LONGER = {
+    "libs/storage/src/storage/embedded.py": 500,
+    "services/kpi-engine/src/kpi_engine/model/expression.py": 500,
+}
+
+
+def test_a_service_has_the_files_that_every_service_has() -> None:
+    strangers = [
+        shown(path)
+        for service, package in PACKAGES.items()
+        for path in package.iterdir()
+        if path.name not in {"__pycache__"} | VOCABULARY | DATA.get(service, set()) and path.stem not in VOCABULARY
+    ]
+    assert strangers == []
+
+
+def test_every_service_has_its_front_page_and_tests() -> None:
+    wanted = [package / "service.py" for package in PACKAGES.values()]
+    assert [shown(path) for path in wanted if not path.exists()] == []
+    untested = [name for name in PACKAGES if not list((ROOT / "services" / name / "tests").rglob("test_*.py"))]
+    assert untested == []
+
+
+def test_names_say_something() -> None:
+    empty = {
+        shown(path)
+        for part in ("libs", "services", "tests")
+        for path in files(ROOT / part)
+        for piece in path.relative_to(ROOT).parts
+        if piece.partition(".")[0] in NAMES_THAT_SAY_NOTHING
+    }
+    assert empty == set()
+
+
+def test_files_stay_short() -> None:
+    lengths = {shown(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    assert {name: n for name, n in lengths.items() if n > LONGER.get(name, MOST_LINES)} == {}
+    assert [name for name in LONGER if lengths.get(name, 0) <= MOST_LINES] == [], "it no longer needs its exception"
+
+
+def test_only_doors_commit() -> None:
+    """Storage does it for them. The broker and the identity provider keep databases of their own."""
+    own_database = ("libs/storage/", "libs/messaging/", "services/all-in-one/src/all_in_one/oidc/")
+    found = [
+        line
+        for path in sources()
+        if not shown(path).startswith(own_database) and not shown(path).startswith("libs/testkit/")
+        for line in lines_with(path, r"\.(commit|rollback)\(|execute\(\s*[\"'](COMMIT|ROLLBACK|BEGIN)")
+    ]
+    assert found == []
+
+
+def test_actions_and_doors_open_no_session_of_their_own() -> None:
+    found = [
+        line
+        for package in PACKAGES.values()
+        for part in ("actions", "model", "store")
+        for path in (*package.glob(f"{part}.py"), *package.glob(f"{part}/**/*.py"))
+        for line in lines_with(path, r"sessions\.(begin|across)\(")
+    ]
+    assert found == []
+
+
+def test_time_is_passed_in() -> None:
+    found = [
+        line
+        for package in PACKAGES.values()
+        for part in ("actions", "model", "store")
+        for path in (*package.glob(f"{part}.py"), *package.glob(f"{part}/**/*.py"))
+        for line in lines_with(
+            path, r"\b(datetime\.(now|utcnow)|date\.today|time\.(time|monotonic))\(|\bnow\(\)|CURRENT_(DATE|TIMESTAMP)"
+        )
+    ]
+    assert found == []
+
+
+def test_nothing_depends_on_one_machine_or_one_registry() -> None:
+    hosts = ("pypi" + ".org", "python" + "hosted.org", "registry." + "npmjs.org", "registry." + "yarnpkg.com")
+    places = ("/" + "root/", "/" + "home/", "/" + "Users/", "/" + "work/", "C:\\\\" + "Users")
+    pattern = (
+        "|".join(re.escape(each) for each in hosts) + "|" + "|".join(rf"(?<![\w.$}}~]){re.escape(p)}" for p in places)
+    )
+    found: list[str] = []
+    for path in files():
+        try:
+            found += lines_with(path, pattern)
+        except UnicodeDecodeError:
+            continue  # an image or a font
+    assert found == []
+
+
+def test_locks_hold_hashes_and_no_addresses() -> None:
+    for lock in (ROOT / "requirements.lock", ROOT / "requirements-uv.lock"):
+        text = lock.read_text(encoding="utf-8")
+        assert not re.search(r"https?://|--(extra-)?index-url|--find-links| @ ", text), shown(lock)
+        requirements = re.split(r"(?<!\\)\n", re.sub(r"(?m)^\s*#.*\n", "", text).strip())
+        assert len(requirements) > 0, shown(lock)
+        for requirement in requirements:
+            assert re.match(r"[\w.-]+(\[[\w,-]+\])?==\S+", requirement), f"{shown(lock)}: {requirement[:60]}"
+            assert "--hash=sha256:" in requirement, f"{shown(lock)}: {requirement[:60]}"
+    for lock in files(ROOT / "services", "package-lock.json"):
+        _check_npm_lock(lock)
+
+
+def _check_npm_lock(lock: Path) -> None:
+    packages = json.loads(lock.read_text(encoding="utf-8"))["packages"]
+    for name, package in packages.items():
+        if name and not package.get("link"):
+            assert "resolved" not in package, f"{shown(lock)}: {name} names an address"
+            assert "integrity" in package or "inBundle" in package, f"{shown(lock)}: {name} has no hash"
+
+
+def test_the_lock_holds_every_dependency_that_members_name() -> None:
+    locked = set(
+        re.findall(r"(?m)^([\w.-]+)(?:\[[\w,-]+\])?==", (ROOT / "requirements.lock").read_text(encoding="utf-8"))
+    )
+    normal = {re.sub(r"[-_.]+", "-", name).lower() for name in locked}
+    for project in (*ROOT.glob("libs/*/pyproject.toml"), *ROOT.glob("services/*/pyproject.toml")):
+        listed = re.search(r"(?m)^dependencies = \[(.*?)\]$", project.read_text(encoding="utf-8"), re.S)
+        assert listed, shown(project)
+        names = [re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r'"([\w.-]+)', listed[1])]
+        missing = [name for name in names if not name.startswith("uplift-") and name not in normal]
+        assert missing == [], shown(project)
