@@ -3,7 +3,8 @@
 from importlib.resources import files
 
 import pytest
-from kpi_engine.model.document import ModelInvalid, load, load_content
+from kpi_engine.model.document import load, load_content
+from kpi_engine.model.places import ModelInvalid
 
 MODEL = """\
 kpi: silence_pct

@@ -161,7 +161,7 @@ def test_the_stream_equals_a_recomputation_after_every_prefix(cluster, issuer):
         h = runner.run(context.__aenter__())
         tenants = iter(range(10**6))
 
-        @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
         @given(deliveries())
         def check(batches):
             runner.run(run(f"t{next(tenants)}", batches))

@@ -46,8 +46,9 @@ async def test_each_slice_moves_the_clock_posts_settles_and_then_people_learn():
     result = await run_history(there.tenant(), CENTRE, PRESENT, told.append)
 
     first_slice = there.log[: there.log.index("clock", 1)]
-    assert first_slice == [
-        "clock", "lag", "lag", "lag", "lag", "list completed", "records", "lag", "lag", "list started", "list assigned",
+    assert first_slice.index("list completed") < first_slice.index("records")
+    assert [each for each in first_slice if each != "list completed"] == [
+        "clock", "lag", "lag", "lag", "lag", "records", "lag", "lag", "list started", "list assigned",
     ]  # fmt: skip
     assert there.clocks == sorted(there.clocks)
     assert there.clock == PRESENT

@@ -75,8 +75,7 @@ async def run_history(
     for end in ends:
         await tenant.move_clock(end)
         # Services learn the time by an event; before that, records of this slice would lie in the future.
-        await tenant.settled()
-        records = await feed.due(end)
+        records, _ = await asyncio.gather(feed.due(end), tenant.settled())
         if records:
             await tenant.send([each.record for each in records])
             await tenant.settled()

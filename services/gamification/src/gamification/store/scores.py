@@ -69,12 +69,20 @@ async def days_of(
         "AND workday BETWEEN :first AND :last ORDER BY workday",
         {"tenant": session.tenant, "agent": agent_id, "kpi": kpi, "first": first, "last": last},
     )
-    parts = ("value", "numerator", "denominator")
-    return [
-        (Day(**{**row, **{name: _fraction(row[name]) for name in parts}}), edition)
-        for row in rows
-        for edition in [row.pop("edition")]
-    ]
+    return [(_day(row), row["edition"]) for row in rows]
+
+
+def _day(row: dict[str, Any]) -> Day:
+    return Day(
+        workday=row["workday"],
+        value=_fraction(row["value"]),
+        numerator=_fraction(row["numerator"]),
+        denominator=_fraction(row["denominator"]),
+        sample=row["sample"],
+        direction=row["direction"],
+        model_version=row["model_version"],
+        live=row["live"],
+    )
 
 
 def _decimal(text: str | None) -> Decimal | None:

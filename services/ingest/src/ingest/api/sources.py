@@ -1,8 +1,9 @@
 """Sources: configuration, health, and what is held."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path
 from pydantic import BaseModel
 from servicekit import CallerDep, Page, PageDep, WorkSession, page_of
 from servicekit import router as door_router
@@ -11,7 +12,7 @@ from storage import Session
 
 from ingest.actions import sources as actions
 from ingest.api.access import may_read, may_send
-from ingest.model.sources import SourceSpec
+from ingest.model.sources import SLUG, SourceSpec
 from ingest.store import interactions, sources
 
 router = door_router(tags=["sources"])
@@ -100,7 +101,9 @@ async def get_source(source: str, session: WorkSession, caller: CallerDep) -> So
 
 
 @router.put("/sources/{source}")
-async def put_source(source: str, spec: SourceSpec, session: WorkSession, caller: CallerDep) -> SourceView:
+async def put_source(
+    source: Annotated[str, Path(pattern=SLUG)], spec: SourceSpec, session: WorkSession, caller: CallerDep
+) -> SourceView:
     """Creates or changes a source. Records that came before keep what was read out of them until they are replayed."""
     may_send(caller)
     await actions.edit_source(session, source, spec)

@@ -12,6 +12,7 @@ from ingest.model.fields import Reading
 from ingest.model.parts import Part, StateNotice
 from ingest.model.refusal import Refusal
 
+SLUG = r"^[a-z0-9][a-z0-9-]{0,62}$"
 Vendor = Literal["amazon-connect", "generic"]
 
 
@@ -28,7 +29,7 @@ class SourceSpec(BaseModel):
 
 
 class NamedSource(SourceSpec):
-    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    slug: str = Field(pattern=SLUG)
 
 
 class Section(BaseModel):

@@ -10,7 +10,8 @@ from storage import Session
 
 from kpi_engine.actions.bands import derive_bands
 from kpi_engine.actions.counting import tell_scores
-from kpi_engine.model.document import Model, ModelInvalid, Problem, load, load_content
+from kpi_engine.model.document import Model, load, load_content
+from kpi_engine.model.places import ModelInvalid, Problem
 from kpi_engine.store import facts, models, partials, stays
 from kpi_engine.store.models import Catalogue, Published
 

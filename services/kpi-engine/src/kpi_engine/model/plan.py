@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from kpi_engine.model import sql
-from kpi_engine.model.expression import Node, Silence, Type, text_of
 from kpi_engine.model.numbers import Exact, decimal_text, exact
+from kpi_engine.model.tree import Node, Silence, Type, text_of
 
 ComponentKind = Literal["sum", "count", "min", "max"]
 Parts = Sequence[Exact | None]

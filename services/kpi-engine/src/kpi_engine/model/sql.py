@@ -6,8 +6,8 @@ Written from the checked tree alone: names come from our own list of columns, te
 
 import re
 
-from kpi_engine.model.expression import Node, Silence
 from kpi_engine.model.numbers import decimal_text
+from kpi_engine.model.tree import Node, Silence
 
 _GAPS = (
     "(SELECT coalesce(sum(length), 0) FROM (SELECT f.gaps[i][2] - f.gaps[i][1] AS length "

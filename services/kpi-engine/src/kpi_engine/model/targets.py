@@ -9,7 +9,8 @@ from itertools import combinations
 from typing import Any
 
 from kpi_engine.model.columns import PERSON
-from kpi_engine.model.expression import ExpressionProblem, Node, Scope, parse, text_of
+from kpi_engine.model.expression import ExpressionProblem, Scope, parse
+from kpi_engine.model.tree import Node, text_of
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,109 @@
+"""The first minute: what it prints, what it refuses, what survives."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.flow.scenario import records_of
+from tests.flow.steps import send, set_up_tenant, state_of
+from tests.flow.suite import UPLIFT, Suite, free_port
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def refused(*options: str) -> str:
+    """What `uplift up` says when it does not start."""
+    done = subprocess.run([UPLIFT, "up", "--no-demo", *options], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip()
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = refused("--port", str(port), "--data", str(tmp_path))
+    assert said == f"Port {port} is in use. Stop what listens there, or: make up PORT={port + 1}"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = refused("--port", str(free_port()), "--data", str(tmp_path / "file" / "data"))
+    assert "cannot be written" in said
+    assert said.count("\n") == 0
+
+
+def test_listening_beyond_loopback_is_refused(tmp_path: Path) -> None:
+    said = refused("--host", "0.0.0.0", "--port", str(free_port()), "--data", str(tmp_path))
+    assert "must not listen on 0.0.0.0" in said
+
+
+def postgres_processes(suite: Suite) -> list[int]:
+    """The server and its children, by the data folder in the server's command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(suite.data / "cluster") in line:
+                found.append(int(entry.name))
+    return found
+
+
+def test_what_was_sent_survives(new_suite: Callable[[str], Suite]) -> None:
+    """A restart, kill -9 of PostgreSQL while it runs, kill -9 of the whole: the data stays."""
+    suite = new_suite("kept")
+    suite.start("--no-demo")
+    assert re.search(r"answers at http://127\.0\.0\.1:\d+", suite.output)
+    suite.platform_password()
+    set_up_tenant(suite, "t1")
+    for day in range(3):
+        send(suite, "t1", records_of(day))
+    suite.settle()
+    expected = state_of(suite, "t1")
+    assert expected["assignments"]
+
+    suite.stop()
+    suite.start("--no-demo")
+    assert "--one-time" not in suite.output, "the platform admin has a password"
+    assert state_of(suite, "t1") == expected
+
+    (server,) = postgres_processes(suite)
+    os.kill(server, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while httpx.get(f"{suite.url}/readyz").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert state_of(suite, "t1") == expected
+    send(suite, "t1", records_of(3))
+    suite.settle()
+    assert len(state_of(suite, "t1")["values"]) == 4 * len({value[0] for value in expected["values"]})
+
+    suite.kill()
+    suite.start("--no-demo")
+    assert len(state_of(suite, "t1")["values"]) == 4 * len({value[0] for value in expected["values"]})
+
+
+def test_reset_forgets_and_is_refused_while_running(new_suite: Callable[[str], Suite]) -> None:
+    suite = new_suite("forgotten")
+    suite.start("--no-demo")
+    command = [UPLIFT, "reset", "--data", str(suite.data)]
+    while_running = subprocess.run(command, capture_output=True, text=True)
+    assert while_running.returncode == 1
+    assert "in use" in while_running.stderr
+    suite.stop()
+    assert subprocess.run(command, capture_output=True, text=True).returncode == 0
+    suite.start("--no-demo")
+    assert "--one-time" in suite.output, "everything is new again"
