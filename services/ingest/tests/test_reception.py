@@ -32,6 +32,7 @@ def lines(*records: dict[str, Any]) -> bytes:
 
 async def test_ten_thousand_rejected_lines(ingest: Harness) -> None:
     body = b"\n".join(b'{"nonsense": %d' % n for n in range(9_999)) + b"\n" + lines(contact())
+    ingest.running.wired.state.quota.chunk_records = 1_000
     client = ingest.as_("robot", "t1")
     receipt = (await client.post(RECORDS, content=body, timeout=60)).json()
     assert (receipt["received"], receipt["rejected"], receipt["accepted"]) == (10_000, 9_999, 1)
@@ -103,14 +104,14 @@ async def test_csv_of_an_old_system_names_what_was_assumed(ingest: Harness) -> N
 
 
 async def test_a_body_of_several_chunks_and_its_raw_documents(ingest: Harness) -> None:
-    body = json.dumps([contact(f"c-{n}") for n in range(2_100)]).encode()
+    body = json.dumps([contact(f"c-{n}") for n in range(105)]).encode()
     receipt = (await ingest.as_("robot", "t1").post(RECORDS, content=gzip.compress(body), timeout=60)).json()
-    assert (receipt["received"], receipt["accepted"], receipt["status"]) == (2_100, 2_100, "done")
+    assert (receipt["received"], receipt["accepted"], receipt["status"]) == (105, 105, "done")
     stored = await ingest.kit.documents.find("t1", archive.RAW, {"receipt": receipt["id"]})
-    assert [each.body["records"] for each in stored] == [1_000, 1_000, 100]
-    assert json.loads(archive.raw_of(stored[2], 99)) == contact("c-2099")
+    assert [each.body["records"] for each in stored] == [50, 50, 5]
+    assert json.loads(archive.raw_of(stored[2], 4)) == contact("c-104")
     assert await ingest.rows("t1", "SELECT count(*) AS n FROM due_item") == [{"n": 0}]
-    assert len(await ingest.events(LegRecorded)) == 2_100
+    assert len(await ingest.events(LegRecorded)) == 105
 
 
 async def test_respond_async_keeps_the_body_and_the_clock_reads_it(ingest: Harness) -> None:
@@ -137,7 +138,7 @@ def _order(harness: Harness, **changes: Any) -> Order:
 
 async def test_a_sender_who_breaks_off_leaves_what_was_judged(ingest: Harness) -> None:
     reception = ingest.running.wired.state
-    body = lines(*(contact(f"c-{n}") for n in range(1_500)))
+    body = lines(*(contact(f"c-{n}") for n in range(75)))
 
     async def broken() -> AsyncIterator[bytes]:
         yield body
@@ -148,15 +149,15 @@ async def test_a_sender_who_breaks_off_leaves_what_was_judged(ingest: Harness) -
         await reception.read(order, broken())
     client = ingest.as_("robot", "t1")
     receipt = (await client.get(f"/receipts/{order.receipt_id}")).json()
-    assert (receipt["status"], receipt["accepted"]) == ("interrupted", 1_000)
+    assert (receipt["status"], receipt["accepted"]) == ("interrupted", 50)
     again = (await client.post(RECORDS, content=body, timeout=60)).json()
-    assert (again["received"], again["accepted"], again["unchanged"]) == (1_500, 500, 1_000)
-    assert len(await ingest.events(LegRecorded)) == 1_500
+    assert (again["received"], again["accepted"], again["unchanged"]) == (75, 25, 50)
+    assert len(await ingest.events(LegRecorded)) == 75
 
 
 async def test_a_process_that_dies_while_it_reads_a_kept_body_goes_on_where_it_was(ingest: Harness) -> None:
     reception = ingest.running.wired.state
-    body = lines(*(contact(f"c-{n}") for n in range(2_500)))
+    body = lines(*(contact(f"c-{n}") for n in range(125)))
     client = ingest.as_("robot", "t1")
     answer = (await client.post(RECORDS, content=body, headers={"prefer": "respond-async"})).json()
     judge, calls = reception._judge, []
@@ -169,11 +170,11 @@ async def test_a_process_that_dies_while_it_reads_a_kept_body_goes_on_where_it_w
 
     reception._judge = dies
     assert await ingest.tick(datetime.now(UTC) + timedelta(minutes=1)) == 0
-    assert (await client.get(f"/receipts/{answer['id']}")).json()["received"] == 1_000
+    assert (await client.get(f"/receipts/{answer['id']}")).json()["received"] == 50
     del reception._judge
     await ingest.tick(datetime.now(UTC) + timedelta(minutes=10))
     receipt = (await client.get(f"/receipts/{answer['id']}")).json()
-    assert (receipt["status"], receipt["received"], receipt["accepted"]) == ("done", 2_500, 2_500)
+    assert (receipt["status"], receipt["received"], receipt["accepted"]) == ("done", 125, 125)
     assert {leg.version for leg in await ingest.events(LegRecorded)} == {1}
 
 

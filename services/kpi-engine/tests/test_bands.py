@@ -91,6 +91,28 @@ def test_telling_the_differences_one_after_another_tells_the_truth(histories):
         assert transitions(told.values(), derived, lambda stay: derived_id("never")) == []
 
 
+def told_after(bands: str) -> list[Announced]:
+    derived = derive(THREE_OF_FIVE, windows(bands))
+    return [Announced(derived_id(s.band, s.entered), s.band, s.entered, s.left, s.to_band) for s in derived]
+
+
+def changes(before: str, after: str) -> list[tuple[str, str, str]]:
+    found = transitions(told_after(before), derive(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"))
+    return [(change.kind, change.band, change.at) for change in found]
+
+
+def test_what_was_told_is_taken_back_before_what_is_new():
+    assert changes("cccgwg", "cccgcg") == [("retract_left", "coach", "06")]
+    assert changes("cccgwg", "cccgwcg") == [("retract_left", "coach", "06"), ("left", "coach", "07")]
+    # It was left at the same window, but for another band.
+    assert changes("cccggg", "cccwww") == [
+        ("retract_entered", "good", "06"), ("retract_left", "coach", "06"),
+        ("left", "coach", "06"), ("entered", "watch", "06"),
+    ]  # fmt: skip
+    assert changes("ccc", "gcc") == [("retract_entered", "coach", "03")]
+    assert changes("ccc", "cccggg") == [("left", "coach", "06"), ("entered", "good", "06")]
+
+
 def selector(text: str):
     node, problems = parse_selector(text)
     assert not problems, problems

@@ -14,7 +14,7 @@ from servicekit.kit import DueHandler, DueItem
 log = logging.getLogger("uplift.clock")
 
 _DUE = """
-SELECT d.tenant, d.kind, d.ref, d.at, d.body, coalesce(c.now, :wall) AS now
+SELECT d.tenant, d.kind, d.ref, d.at, d.body, d.turn, coalesce(c.now, :wall) AS now
 FROM due_item d LEFT JOIN tenant_clock c ON c.tenant = d.tenant
 WHERE d.at <= coalesce(c.now, :wall) ORDER BY d.at LIMIT 100
 """
@@ -29,11 +29,13 @@ class ClockDoor:
         """Handles what is due. Returns how many items were; call again while it is not 0."""
         async with self._sessions.across() as connection:
             found = [dict(row) for row in (await connection.execute(text(_DUE), {"wall": wall})).mappings()]
-        return sum([await self._handle(_due_item(row), row["now"]) for row in found])
+        return sum([await self._handle(_due_item(row), row["now"], row["turn"]) for row in found])
 
-    async def _handle(self, item: DueItem, now: datetime) -> int:
+    async def _handle(self, item: DueItem, now: datetime, turn: str | None) -> int:
         try:
             async with self._sessions.begin([item.tenant], now=now) as session:
+                if turn is not None:
+                    await session.take_turns([turn])
                 place = {"tenant": item.tenant, "kind": item.kind, "ref": item.ref, "at": item.at}
                 claimed = await session.execute(
                     "DELETE FROM due_item WHERE (tenant, kind, ref) IN (SELECT tenant, kind, ref FROM due_item "

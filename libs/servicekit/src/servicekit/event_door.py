@@ -73,6 +73,8 @@ class EventDoor:
             session.now = _latest(received)
             await self.subscription.batch(session, [each for each in received if each.attributes.type in type_registry])
             return
+        if self.subscription.in_turn:
+            await session.take_turns(each.key for each in received)
         for tenant, group in groupby(received, key=lambda each: each.tenant):
             await session.narrow([tenant])
             for each in group:

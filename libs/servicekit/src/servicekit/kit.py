@@ -54,12 +54,17 @@ DueHandler = Callable[[Session, DueItem], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Subscription:
-    """What a service reads: per message by event type, or whole batches. Types without a handler are passed over."""
+    """What a service reads: per message by event type, or whole batches. Types without a handler are passed over.
+
+    `in_turn`: for a service whose readers of several topics change the same rows of an agent. A batch first takes the
+    locks of its messages' keys, in order, so that two readers never wait for each other in a circle.
+    """
 
     topic: str
     handlers: Mapping[type[Event], EventHandler] = field(default_factory=dict[type[Event], EventHandler])
     batch: BatchHandler | None = None
     max_messages: int = 500
+    in_turn: bool = False
 
 
 @dataclass

@@ -133,10 +133,29 @@ class Session:
         if self.notify:
             await self.execute("SELECT pg_notify('uplift_outbox', :service)", {"service": self.service})
 
-    async def schedule(self, kind: str, ref: str, at: datetime, body: Mapping[str, Any] | None = None) -> None:
-        """The clock calls the service's handler of `kind` at `at`. The same kind and ref again: moved."""
-        values = {"tenant": self.tenant, "kind": kind, "ref": ref, "at": at, "body": dict(body or {}), "attempts": 0}
-        changed = {name: values[name] for name in ("at", "body", "attempts")}
+    async def take_turns(self, keys: Iterable[str]) -> None:
+        """Waits until no other unit of work of this service holds one of these keys, and holds them to its end. All are
+        taken in one order, so that nobody waits in a circle: call it once, before anything else is locked."""
+        await self.execute(
+            "SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT hashtextextended('turn ' || k, 0) AS key "
+            "FROM unnest(cast(:keys AS text[])) AS k ORDER BY 1) AS keys",
+            {"keys": [f"{self.service} {key}" for key in keys]},
+        )
+
+    async def schedule(
+        self,
+        kind: str,
+        ref: str,
+        at: datetime,
+        body: Mapping[str, Any] | None = None,
+        *,
+        turn: str | None = None,
+    ) -> None:
+        """The clock calls the service's handler of `kind` at `at`, after it has taken `turn`, if any. The same kind and
+        ref again: moved."""
+        values = {"at": at, "body": dict(body or {}), "attempts": 0, "turn": turn}
+        changed = dict(values)
+        values |= {"tenant": self.tenant, "kind": kind, "ref": ref}
         await self.connection.execute(
             insert(due_item)
             .values(values)

@@ -89,6 +89,7 @@ due_item = Table(
     Column("at", DateTime(timezone=True), nullable=False),
     Column("body", JSONB, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("turn", Text, nullable=True),
     Index("ix_due_item_at", "at"),
 )
 

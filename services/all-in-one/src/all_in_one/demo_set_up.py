@@ -8,14 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from all_in_one import demo, oidc
 
-PASSWORD = "demo"  # noqa: S105  a published one: the provider is for loopback only
-PHONE_SYSTEM_SECRET = "demo-phone-system"  # noqa: S105
 PLATFORM_ADMIN = "platform"
 
 
 async def prepare_clients(engine: AsyncEngine) -> None:
     """The demo's phone system as a machine client. Cheap when it is there."""
-    await oidc.ensure_client(engine, demo.PHONE_SYSTEM, PHONE_SYSTEM_SECRET, [], demo.TENANT, ["client_credentials"])
+    await oidc.ensure_client(
+        engine, demo.PHONE_SYSTEM, demo.PHONE_SYSTEM_SECRET, [], demo.TENANT, ["client_credentials"]
+    )
 
 
 async def prepare_tenant(engine: AsyncEngine, url: str) -> None:
@@ -31,25 +31,27 @@ async def prepare_tenant(engine: AsyncEngine, url: str) -> None:
             await oidc.ensure_account(
                 engine,
                 account.username,
-                PASSWORD,
+                demo.PASSWORD,
                 demo.TENANT,
                 sub=account.username,
                 display_name=account.display_name,
                 listed=account.listed,
             )
-        tenant = {"slug": demo.TENANT, "name": demo.TENANT_NAME, "simulated": True, "time_zone": "Europe/Berlin"}
+        tenant = {
+            "slug": demo.TENANT,
+            "name": demo.TENANT_NAME,
+            "simulated": True,
+            "time_zone": "Europe/Berlin",
+            "clock": demo.opening(start).isoformat(),
+        }
         made = await client.post("/api/identity/v1/tenants", json=tenant, headers=headers)
         if made.is_error and made.status_code != 409:
             raise RuntimeError(f"the demo tenant was refused: {made.text}")
         put = await client.put(f"/api/identity/v1/tenants/{demo.TENANT}/blueprint", json=bundle, headers=headers)
         if put.is_error:
             raise RuntimeError(f"the demo blueprint was refused: {put.text}")
-        began = {"now": f"{start.isoformat()}T00:00:00Z"}
-        moved = await client.post(f"/api/identity/v1/tenants/{demo.TENANT}/clock", json=began, headers=headers)
-        if moved.is_error:
-            raise RuntimeError(f"the demo tenant's clock was not moved: {moved.text}")
         async with asyncio.timeout(60):
-            while not await _applied(client, headers):
+            while not (await _applied(client, headers) and await _settled(client)):
                 await asyncio.sleep(0.05)
 
 
@@ -58,10 +60,16 @@ async def _platform_token(client: httpx.AsyncClient) -> str:
         "grant_type": "password",
         "client_id": oidc.CLI_CLIENT,
         "username": PLATFORM_ADMIN,
-        "password": PASSWORD,
+        "password": demo.PASSWORD,
     }
     answer = await client.post("/oidc/token", data=form)
     return str(answer.raise_for_status().json()["access_token"])
+
+
+async def _settled(client: httpx.AsyncClient) -> bool:
+    """Whether every service has heard of everybody: nothing is under way any more."""
+    lag: dict[str, dict[str, int]] = (await client.get("/lag")).raise_for_status().json()
+    return not any(count for topics in lag.values() for count in topics.values())
 
 
 async def _applied(client: httpx.AsyncClient, headers: dict[str, str]) -> bool:

@@ -29,8 +29,8 @@ from storage import create_engine, prepare_schema
 from storage.embedded import EmbeddedPostgres
 
 from all_in_one import oidc
-from all_in_one.demo import LOGINS
-from all_in_one.demo_set_up import PASSWORD, PLATFORM_ADMIN, prepare_clients, prepare_tenant
+from all_in_one.demo import LOGINS, PASSWORD
+from all_in_one.demo_set_up import PLATFORM_ADMIN, prepare_clients, prepare_tenant
 from all_in_one.front_page import front_page
 from all_in_one.suite import SERVICES
 

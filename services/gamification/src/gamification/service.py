@@ -13,9 +13,11 @@ def wire(kit: Kit) -> Wired:
     return Wired(
         router=api.router,
         subscriptions=[
-            Subscription("bands", {BandLeft: consumers.on_band_left, BandCorrected: consumers.on_band_corrected}),
-            Subscription("scores", {ScoreChanged: consumers.on_score_changed}),
-            Subscription("assignments", {AssignmentCompleted: consumers.on_assignment_completed}),
+            Subscription(
+                "bands", {BandLeft: consumers.on_band_left, BandCorrected: consumers.on_band_corrected}, in_turn=True
+            ),
+            Subscription("scores", {ScoreChanged: consumers.on_score_changed}, in_turn=True),
+            Subscription("assignments", {AssignmentCompleted: consumers.on_assignment_completed}, in_turn=True),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
         ],
         clock={"workday-over": clock.on_workday_over},

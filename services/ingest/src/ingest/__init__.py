@@ -1,0 +1,1 @@
+"""Ingest: vendor payloads in, canonical legs out."""

@@ -26,7 +26,6 @@ from ingest.actions.intake import Chunk, take_chunk
 from ingest.actions.naming import load_source
 from ingest.model.payload import Limits, Payload, Record
 from ingest.model.sources import Source
-from ingest.settings import IngestSettings
 from ingest.store import interactions, receipts
 
 CHUNK_BYTES = 8 << 20
@@ -53,15 +52,28 @@ class Order:
 
 
 @dataclass
+class Quota:
+    """Sizes in MB; what each means is said in settings.py."""
+
+    body_mb: int
+    inflated_mb: int
+    record_mb: int
+    chunk_records: int
+    uploads_per_tenant: int
+    uploads: int
+    queued_per_tenant: int
+
+
+@dataclass
 class Reception:
     kit: Kit
-    settings: IngestSettings
+    quota: Quota
     _busy: Counter[str] = field(default_factory=Counter[str])
     _chunks: int = 0
 
     @property
     def limits(self) -> Limits:
-        return Limits(record=self.settings.record_mb << 20, inflated=self.settings.inflated_mb << 20)
+        return Limits(record=self.quota.record_mb << 20, inflated=self.quota.inflated_mb << 20)
 
     def secret(self, tenant: str) -> bytes:
         """The key of the tenant's customer hashes: the same number has another hash with every tenant."""
@@ -70,7 +82,7 @@ class Reception:
     @contextmanager
     def place(self, tenant: str) -> Iterator[None]:
         """Room for one upload. Raises TooMany when there is none."""
-        if self._busy[tenant] >= self.settings.uploads_per_tenant or self._busy.total() >= self.settings.uploads:
+        if self._busy[tenant] >= self.quota.uploads_per_tenant or self._busy.total() >= self.quota.uploads:
             raise TooMany("busy", "Too many uploads at the same time. Send this one again in a moment.", retry_after=2)
         self._busy[tenant] += 1
         try:
@@ -81,8 +93,8 @@ class Reception:
                 del self._busy[tenant]
 
     def check_size(self, size: int) -> None:
-        if size > self.settings.body_mb << 20:
-            raise TooLarge("body-too-large", f"The body is larger than {self.settings.body_mb} MB. Send it in parts.")
+        if size > self.quota.body_mb << 20:
+            raise TooLarge("body-too-large", f"The body is larger than {self.quota.body_mb} MB. Send it in parts.")
 
     async def read(self, order: Order, body: AsyncIterator[bytes]) -> None:
         """Judges the whole body. When the sender breaks off, what was judged stands and the receipt says so."""
@@ -99,7 +111,7 @@ class Reception:
         size = 0
 
         def is_full() -> bool:
-            return len(batch) >= self.settings.chunk_records or size >= CHUNK_BYTES
+            return len(batch) >= self.quota.chunk_records or size >= CHUNK_BYTES
 
         async for data in body:
             order.bytes += len(data)
@@ -177,7 +189,7 @@ class Reception:
     async def spool(self, order: Order, body: AsyncIterator[bytes]) -> None:
         """Keeps the body durably; the clock door reads it. Nothing of it is judged yet."""
         async with self.kit.sessions.begin([order.tenant], now=order.now) as session:
-            if await receipts.count_queued(session) >= self.settings.queued_per_tenant:
+            if await receipts.count_queued(session) >= self.quota.queued_per_tenant:
                 raise TooMany("queue-full", "Too many bodies wait to be read already.", retry_after=10)
             await self.file(session, order, "receiving")
             await session.schedule("abandoned", str(order.receipt_id), order.now + ABANDONED_AFTER)

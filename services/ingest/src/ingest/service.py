@@ -6,12 +6,12 @@ from servicekit import Kit, Service, Subscription, Wired
 from storage import Migrations
 
 from ingest import api, clock, consumers
-from ingest.reception import Reception
+from ingest.reception import Quota, Reception
 from ingest.settings import IngestSettings
 
 
 def wire(kit: Kit) -> Wired:
-    reception = Reception(kit, IngestSettings())
+    reception = Reception(kit, Quota(**IngestSettings().model_dump()))
     return Wired(
         router=api.router(),
         subscriptions=[

@@ -26,7 +26,11 @@ async def hear_score(session: Session, body: ScoreChanged) -> None:
         ref = f"{body.agent_id} {body.workday}"
         # Asked for anew each time: the day may be judged in this very moment without what was just heard.
         await session.schedule(
-            "workday-over", ref, over_at, {"agent_id": str(body.agent_id), "workday": body.workday.isoformat()}
+            "workday-over",
+            ref,
+            over_at,
+            {"agent_id": str(body.agent_id), "workday": body.workday.isoformat()},
+            turn=body.key(session.tenant),
         )
         return
     await judge(session, body.agent_id, body.workday, sorted(body.scores))

@@ -1,0 +1,1 @@
+"""Pure rules of ingest: reading, checking, merging."""

@@ -80,6 +80,8 @@ def text(record: Mapping[str, Any], name: str, prefix: str = "") -> str | None:
     value = record.get(name)
     if value is None or value == "":
         return None
+    if type(value) is str and len(value) <= MAX_NAME:
+        return value
     if not isinstance(value, str):
         raise Refusal(prefix + name, f"{show(value)} is not text.", "Send it in quotation marks.")
     if len(value) > MAX_NAME:
@@ -109,6 +111,8 @@ def whole(record: Mapping[str, Any], name: str, prefix: str = "", *, times: int 
     value = record.get(name)
     if value is None:
         return None
+    if type(value) is int and 0 <= value * times <= LONGEST_MS:
+        return value * times
     field = prefix + name
     if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and value % 1):
         raise Refusal(field, f"{show(value)} is not a whole number.", "Send a whole number, or null if it is unknown.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from contracts.directory import OrgUnitChanged, PersonChanged
 from servicekit import directory
 from storage import Session
 
-from kpi_engine.model.targets import PersonOnDay
+from kpi_engine.model.targets import Asked, PersonOnDay
 
 
 class People:
@@ -18,42 +19,52 @@ class People:
     def __init__(self, people: Mapping[UUID, PersonChanged], units: Mapping[UUID, OrgUnitChanged]) -> None:
         self._people = people
         self._units = units
-        self._seen: dict[tuple[UUID, date], PersonOnDay] = {}
 
     @classmethod
     async def load(cls, session: Session, ids: Iterable[UUID]) -> "People":
         return cls(await directory.people(session, ids), await directory.org_units(session))
 
-    def on(self, person_id: UUID, day: date) -> PersonOnDay:
+    def on(self, person_id: UUID, day: date) -> Asked:
         """A person the directory does not know has no attributes, and so falls under the model's own edges."""
-        place = (person_id, day)
-        if place not in self._seen:
-            person = self._people.get(person_id)
-            self._seen[place] = PersonOnDay(day=day) if person is None else self._describe(person, day)
-        return self._seen[place]
+        person = self._people.get(person_id)
+        return PersonOnDay(day=day) if person is None else _Known(person, self._units, day)
 
-    def _describe(self, person: PersonChanged, day: date) -> PersonOnDay:
-        held: dict[str, list[str]] = {}
-        for attribute in person.attributes:
-            if attribute.holds_on(day):
-                held.setdefault(attribute.name, []).append(attribute.value)
-        hired = None
-        with suppress(ValueError):
-            hired = date.fromisoformat(held.get("hire_date", [""])[-1])
-        paths = [
-            self._units[membership.org_unit_id].path
-            for membership in person.memberships
-            if membership.holds_on(day) and membership.org_unit_id in self._units
-        ]
-        slugs = {self._units[unit].slug for path in paths for unit in path if unit in self._units}
-        return PersonOnDay(
-            hire_date=hired,
-            skills=frozenset(held.get("skill", ())),
-            org_units=frozenset(slugs),
-            roles=frozenset(grant.role for grant in person.roles if grant.holds_on(day)),
-            employment=held.get("employment", [None])[-1],
-            day=day,
-        )
+
+@dataclass(frozen=True)
+class _Known:
+    """Looks up only what is asked: a batch judges thousands of windows, and few targets ask for all."""
+
+    person: PersonChanged
+    units: Mapping[UUID, OrgUnitChanged]
+    day: date
+
+    @property
+    def tenure_days(self) -> int | None:
+        for text in reversed(self._held("hire_date")):
+            with suppress(ValueError):
+                return (self.day - date.fromisoformat(text)).days
+        return None
+
+    @property
+    def skills(self) -> frozenset[str]:
+        return frozenset(self._held("skill"))
+
+    @property
+    def org_units(self) -> frozenset[str]:
+        own = [each.org_unit_id for each in self.person.memberships if each.holds_on(self.day)]
+        above = [unit for own_unit in own if own_unit in self.units for unit in self.units[own_unit].path]
+        return frozenset(self.units[unit].slug for unit in above if unit in self.units)
+
+    @property
+    def roles(self) -> frozenset[str]:
+        return frozenset(grant.role for grant in self.person.roles if grant.holds_on(self.day))
+
+    @property
+    def employment(self) -> str | None:
+        return next(iter(reversed(self._held("employment"))), None)
+
+    def _held(self, name: str) -> list[str]:
+        return [each.value for each in self.person.attributes if each.name == name and each.holds_on(self.day)]
 
 
 NO_PEOPLE = People({}, {})

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from kpi_engine.model.numbers import Exact
 from kpi_engine.model.plan import Value
-from kpi_engine.model.targets import Band, PersonOnDay, Target, choose
+from kpi_engine.model.targets import Asked, Band, Target, choose
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Bands:
     def rank(self, name: str) -> int | None:
         return next((band.rank for band in self.edges if band.name == name), None)
 
-    def edges_for(self, person: PersonOnDay) -> tuple[tuple[Band, ...], Target | None]:
+    def edges_for(self, person: Asked) -> tuple[tuple[Band, ...], Target | None]:
         """The edges that hold for a person on a day, and the target that set them."""
         target = choose(self.targets, person) if self.targets else None
         return (target.edges if target else self.edges), target
 
-    def judge(self, day: date, value: Value, person: PersonOnDay) -> "Judged":
+    def judge(self, day: date, value: Value, person: Asked) -> "Judged":
         """Which band a window's value falls into."""
         edges, _ = self.edges_for(person)
         speaks = value.sample >= self.min_sample and value.value is not None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from kpi_engine.model import sql
@@ -51,7 +51,7 @@ class Value:
     denominator: Exact | None = None
     parts: tuple[tuple[str, Exact | None], ...] = ()
 
-    @property
+    @cached_property
     def text(self) -> str | None:
         return None if self.value is None else decimal_text(self.value)
 
@@ -108,6 +108,14 @@ class Plan:
 
     def answer(self, components: Sequence[Decimal | int | None], sample: int, *, parts: bool = False) -> Value:
         """The value of summed components, given in the order of `components`."""
+        return self._answers(tuple(components), sample, parts)
+
+    @cached_property
+    def _answers(self) -> "Callable[[tuple[Decimal | int | None, ...], int, bool], Value]":
+        # Every batch judges an agent's past windows again, and they seldom change.
+        return lru_cache(maxsize=20_000)(self._answer)
+
+    def _answer(self, components: tuple[Decimal | int | None, ...], sample: int, parts: bool) -> Value:
         numbers = [None if number is None else exact(number) for number in components]
         shown = tuple((name, part(numbers)) for name, part in self._parts) if parts else ()
         if sample == 0:

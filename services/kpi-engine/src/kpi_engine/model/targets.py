@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
-from typing import Any
+from typing import Any, Protocol
 
 from kpi_engine.model.columns import PERSON
 from kpi_engine.model.expression import ExpressionProblem, Scope, parse
@@ -38,9 +38,24 @@ class Target:
         return sum(node.op in _CONDITIONS for node in self.selector.walk()), self.priority
 
 
+class Asked(Protocol):
+    """What selectors ask of a person on a day. `org_units` are slugs, with all units above the own ones."""
+
+    @property
+    def tenure_days(self) -> int | None: ...
+    @property
+    def skills(self) -> frozenset[str]: ...
+    @property
+    def org_units(self) -> frozenset[str]: ...
+    @property
+    def roles(self) -> frozenset[str]: ...
+    @property
+    def employment(self) -> str | None: ...
+
+
 @dataclass(frozen=True)
 class PersonOnDay:
-    """What is known of a person on a day. `org_units` are slugs, with all units above the own ones."""
+    """A person on a day, described in full."""
 
     hire_date: date | None = None
     skills: frozenset[str] = frozenset()
@@ -51,7 +66,7 @@ class PersonOnDay:
 
     @property
     def tenure_days(self) -> int | None:
-        return None if self.hire_date is None else (self.day - self.hire_date) // timedelta(days=1)
+        return None if self.hire_date is None else (self.day - self.hire_date).days
 
 
 def parse_selector(text: str) -> tuple[Node, list[ExpressionProblem]]:
@@ -67,13 +82,13 @@ def parse_selector(text: str) -> tuple[Node, list[ExpressionProblem]]:
     return node, problems
 
 
-def choose(targets: Iterable[Target], person: PersonOnDay) -> Target | None:
+def choose(targets: Iterable[Target], person: Asked) -> Target | None:
     """The most specific target that fits; None: the model's own edges apply."""
     fitting = [target for target in targets if fits(target.selector, person)]
     return max(fitting, key=lambda target: target.specificity, default=None)
 
 
-def fits(selector: Node, person: PersonOnDay) -> bool:
+def fits(selector: Node, person: Asked) -> bool:
     return _holds(selector, person) is True
 
 
@@ -100,7 +115,7 @@ def _value(node: Node) -> Any:
     return -node.args[0].value if node.op == "neg" else node.value
 
 
-def _holds(node: Node, person: PersonOnDay) -> bool | None:
+def _holds(node: Node, person: Asked) -> bool | None:
     """SQL's logic: None is unknown."""
     match node.op:
         case "and" | "or":

@@ -14,7 +14,6 @@ from storage import Session
 from kpi_engine.store.tables import FACT_COLUMNS
 
 NOBODY = UUID(int=0)
-_TO_ARRAY = str.maketrans("[]", "{}")
 
 
 class FactReader:
@@ -55,7 +54,7 @@ class FactReader:
 
 
 def _array(text: str) -> str | None:
-    return None if text == "null" else text.translate(_TO_ARRAY)
+    return None if text == "null" else text.replace("[", "{").replace("]", "}")
 
 
 def _json(text: str) -> str | None:
