@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from contracts.ids import new_id
 
@@ -55,7 +55,7 @@ class Attributes(BaseModel):
     id: UUID
     type: str
     source: str
-    time: datetime
+    time: AwareDatetime
     tenant: str
     correlationid: UUID
     causationid: UUID | None = None
@@ -91,4 +91,20 @@ class Attributes(BaseModel):
     @classmethod
     def from_headers(cls, headers: dict[str, str]) -> Self:
         """Raises pydantic.ValidationError when an attribute is missing or malformed."""
-        return cls.model_validate({name[3:]: value for name, value in headers.items() if name.startswith("ce_")})
+        try:
+            # By hand, because every message of a batch comes through here; pydantic says what is wrong when it fails.
+            cause = headers.get("ce_causationid")
+            time = datetime.fromisoformat(headers["ce_time"])
+            if time.tzinfo is None:
+                raise ValueError("ce_time has no zone")
+            return cls.model_construct(
+                id=UUID(headers["ce_id"]),
+                type=headers["ce_type"],
+                source=headers["ce_source"],
+                time=time,
+                tenant=headers["ce_tenant"],
+                correlationid=UUID(headers["ce_correlationid"]),
+                causationid=UUID(cause) if cause else None,
+            )
+        except (KeyError, ValueError):
+            return cls.model_validate({name[3:]: value for name, value in headers.items() if name.startswith("ce_")})

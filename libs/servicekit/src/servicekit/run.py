@@ -1,6 +1,7 @@
 """The one runner: any number of services in one process, in the roles api (HTTP) and work (events, relay, clock)."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -143,6 +144,10 @@ async def assembled(
         process = Process(settings, broker, stopping, wired)
         for running in wired:
             stack.push_async_callback(running.kit.sessions.engine.dispose)
+        # What is there now stays to the end: the collector need not walk it again and again (a fifth of a busy loop).
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
         async with asyncio.TaskGroup() as tasks:
             if "work" in roles:
                 for job in [*_work(process), _tidy(broker, stopping)]:

@@ -25,6 +25,10 @@ def is_tenant(name: str) -> bool:
     return bool(name) and "," not in name and name.isprintable()
 
 
+_WORTH_A_COPY = 5
+_PLAIN = ("topic", "partition", "key", "value")
+
+
 @dataclass
 class Session:
     """A unit of work in one transaction.
@@ -115,19 +119,12 @@ class Session:
         outbox's order follows the order in which transactions got their locks."""
         if not self._outgoing:
             return
-        if len(self._outgoing) == 1:
+        if len(self._outgoing) < _WORTH_A_COPY:
             await self.connection.execute(insert(outbox), self._outgoing)
         else:
-            # One statement with arrays: a hundred events cost one round trip.
-            columns = {name: [row[name] for row in self._outgoing] for name in ("topic", "partition", "key", "value")}
-            headers = [json.dumps(row["headers"]) for row in self._outgoing]
-            await self.execute(
-                "INSERT INTO outbox (topic, partition, key, headers, value) "
-                "SELECT t, p, k, h::jsonb, v FROM unnest(cast(:topic AS text[]), cast(:partition AS int[]), "
-                "cast(:key AS text[]), cast(:headers AS text[]), cast(:value AS bytea[])) "
-                "WITH ORDINALITY AS o(t, p, k, h, v, n) ORDER BY n",
-                {**columns, "headers": headers},
-            )
+            # COPY takes a fifth of the time of an INSERT with arrays. The outbox is exempt from row-level security.
+            rows = ([*(row[name] for name in _PLAIN), json.dumps(row["headers"])] for row in self._outgoing)
+            await self.copy_in("outbox", [*_PLAIN, "headers"], rows)
         self.recorded += len(self._outgoing)
         self._outgoing.clear()
         if self.notify:
