@@ -39,10 +39,10 @@ setup: $(STAMP) ## Install what is locked into this folder
 ##@ Test
 
 test: setup ## The whole suite
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 test-fast: setup ## The suite without what takes more than a few seconds
-	@$(BIN)/pytest -m "not slow" $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 
 check: setup ## Style, types, import rules, spelling, generated pages
 	@echo "ruff";         $(BIN)/ruff check --quiet .
