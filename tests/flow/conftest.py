@@ -24,15 +24,21 @@ def new_suite(tmp_path: Path) -> Iterator[Callable[[str], Suite]]:
         each.stop()
 
 
-@pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """A started suite with the empty tenants `t1` and `t2`, alike to the last id."""
-    started = Suite(tmp_path_factory.mktemp("suite") / "data")
-    started.start("--no-demo")
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """A started suite without tenants. Starting takes seconds, so all share it, and each makes tenants of its own."""
+    suite = Suite(tmp_path_factory.mktemp("suite") / "data")
+    suite.start("--no-demo")
     try:
-        started.platform_password()
-        for tenant in ("t1", "t2"):
-            set_up_tenant(started, tenant)
-        yield started
+        suite.platform_password()
+        yield suite
     finally:
-        started.stop()
+        suite.stop()
+
+
+@pytest.fixture(scope="module")
+def suite(started: Suite) -> Suite:
+    """A started suite with the empty tenants `t1` and `t2`, alike to the last id; of one module only."""
+    for tenant in ("t1", "t2"):
+        set_up_tenant(started, tenant)
+    return started

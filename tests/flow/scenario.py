@@ -198,7 +198,7 @@ def blueprint(source: str = SOURCE) -> dict[str, Any]:
                     somebody("boss", "tenant_admin", None),
                 ],
             },
-            "ingest": {"sources": [{"slug": source, "vendor": "amazon-connect"}]},
+            "ingest": {"sources": [{"source": source, "vendor": "amazon-connect"}]},
             "kpi-engine": {"kpis": [KPI_MODEL, AHT_MODEL]},
             "training": {
                 "templates": [

@@ -1,10 +1,15 @@
 """What flow tests do to a suite, in the words of its API."""
 
+import asyncio
 import gzip
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
+from messaging.broker import Outgoing
+from messaging.log_table import LogTableBroker
+from storage.embedded import EmbeddedPostgres
 
 from tests.flow.scenario import SOURCE, TEAMS, blueprint, ndjson, records_of
 from tests.flow.suite import Suite
@@ -17,12 +22,12 @@ def user(who: str, tenant: str) -> str:
     return who if tenant == "t1" else f"{who}.{tenant}"
 
 
-def set_up_tenant(suite: Suite, tenant: str) -> None:
+def set_up_tenant(suite: Suite, tenant: str, bundle: dict[str, Any] | None = None) -> None:
     """A new customer: accounts, tenant, blueprint; ready when every service has applied its section."""
     for who in PEOPLE:
         suite.account(user(who, tenant), tenant)
     suite.call("platform", "POST", "/api/identity/v1/tenants", json={"slug": tenant, "name": tenant.upper()})
-    bundle = blueprint()
+    bundle = bundle or blueprint()
     for person in bundle["sections"]["identity"]["people"]:
         person["login"] = user(person["login"], tenant)
     suite.call("platform", "PUT", f"/api/identity/v1/tenants/{tenant}/blueprint", json=bundle)
@@ -79,3 +84,14 @@ def state_of(suite: Suite, tenant: str) -> dict[str, Any]:
         "points": sorted((each["agent"], each["rule"], each["points"]) for each in ledger),
         "notices": notices,
     }
+
+
+def publish(suite: Suite, messages: Sequence[Outgoing]) -> None:
+    """Puts messages straight into the broker's log, past every service's out-tray."""
+    dsn = EmbeddedPostgres(suite.data).url("broker", "uplift").replace("postgresql+psycopg:", "postgresql:", 1)
+
+    async def run() -> None:
+        async with LogTableBroker(dsn) as broker:
+            await broker.publish(messages)
+
+    asyncio.run(run())

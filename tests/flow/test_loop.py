@@ -178,4 +178,4 @@ def test_somebody_switched_off_is_out_within_a_second(fed: Suite) -> None:
         "/api/notification/v1/inbox",
     ):
         assert fed.raw("eva", "GET", path).status_code == 403, path
-    assert SOURCE in {each["slug"] for each in fed.call("boss", "GET", "/api/ingest/v1/sources")["items"]}
+    assert SOURCE in {each["source"] for each in fed.call("boss", "GET", "/api/ingest/v1/sources")["items"]}

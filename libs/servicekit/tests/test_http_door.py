@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -102,6 +103,61 @@ async def test_broken_json_is_a_problem_document(notes: Harness) -> None:
         "/notes", content=b'{"text": ', headers={"content-type": "application/json"}
     )
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:uplift:problem:invalid-fields")
+
+
+async def test_broken_json_is_told_by_line_and_column(notes: Harness) -> None:
+    answer = await notes.as_("ada", "acme").post(
+        "/notes", content=b'{"slow": 0,\n "text": }', headers={"content-type": "application/json"}
+    )
+    (problem,) = answer.json()["errors"]
+    assert (problem["pointer"], problem["line"], problem["column"]) == ("/body", 2, 10)
+    assert "Expecting value" in problem["problem"]
+
+
+async def test_a_body_that_is_not_marked_as_json_is_told_how(notes: Harness) -> None:
+    answer = await notes.as_("ada", "acme").post(
+        "/notes", content=b'{"text": "x"}', headers={"content-type": "application/x-www-form-urlencoded"}
+    )
+    (problem,) = answer.json()["errors"]
+    assert "Content-Type: application/json" in problem["cure"]
+    assert "x-www-form-urlencoded" in problem["cure"]
+
+
+@pytest.mark.parametrize("key", [{}, {"idempotency-key": "k"}])
+async def test_a_body_that_is_kept_is_limited_whoever_sends_it(
+    notes: Harness, key: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("servicekit.door.BODY_BYTES", 1000)
+    taken = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal taken
+        while taken < 100_000:
+            taken += 100
+            yield b" " * 100
+
+    answer = await notes.client(None).post("/notes", content=endless(), headers=key)
+    assert (answer.status_code, answer.headers["content-type"]) == (413, PROBLEM)
+    assert await texts(notes) == []
+
+
+async def test_a_body_that_is_read_as_a_stream_is_limited_only_where_a_key_keeps_it(
+    notes: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("servicekit.door.BODY_BYTES", 1000)
+    client = notes.as_("ada", "acme")
+    assert (await client.post("/streams", content=b"x" * 5000)).json() == 5000
+    key = {"idempotency-key": "k"}
+    assert (await client.post("/streams", content=b"x" * 5000, headers=key)).status_code == 413
+    assert (await client.post("/streams", content=b"x" * 900, headers=key)).json() == 900
+
+
+async def test_openapi_tells_of_problems_and_of_idempotency_keys(notes: Harness) -> None:
+    paths = (await notes.client(None).get("/openapi.json")).json()["paths"]
+    assert "application/problem+json" in paths["/notes"]["get"]["responses"]["4XX"]["content"]
+    assert "422" not in paths["/notes"]["post"]["responses"]
+    assert "Idempotency-Key" in [each["name"] for each in paths["/notes"]["post"]["parameters"]]
+    assert "Idempotency-Key" not in [each["name"] for each in paths["/notes"]["get"]["parameters"]]
 
 
 async def test_who_has_no_token_learns_nothing_of_the_fields(notes: Harness) -> None:

@@ -70,10 +70,12 @@ class Game:
         await self.h.deliver(body, tenant=tenant, at=self.now, ids=ids)
         return body
 
-    async def correct(self, stay: BandLeft, retracts: str, *, tenant: str = "acme") -> None:
-        values = stay.model_dump(exclude={"to_band", "to_rank"})
+    async def correct(
+        self, stay: BandLeft, retracts: str, *, tenant: str = "acme", ids: Any = None, **fields: Any
+    ) -> None:
+        values = stay.model_dump(exclude={"to_band", "to_rank"}) | fields
         body = BandCorrected(**values, retracts=retracts, reason="a corrected call")
-        await self.h.deliver(body, tenant=tenant, at=self.now)
+        await self.h.deliver(body, tenant=tenant, at=self.now, ids=ids)
 
     async def complete(self, who: str, template: str = "silence", **fields: Any) -> None:
         values: dict[str, Any] = {

@@ -56,6 +56,32 @@ async def test_a_stay_that_is_left_again_gives_its_points_again_but_no_old_event
     assert await game.balance("ada") == 100  # one stay is not rewarded twice at a time
 
 
+async def test_a_correction_that_comes_again_does_not_take_what_was_given_after_it(game):
+    await game.blueprint(game.LEFT)
+    first, second, correction = stable_ids("first leaving", "second leaving", "correction")
+    stay = await game.leave("ada", ids=[first])
+    await game.correct(stay, "left", ids=[correction])
+    await game.leave("ada", band_event_id=stay.band_event_id, ids=[second])
+    # A relay that died publishes all three once more.
+    await game.leave("ada", band_event_id=stay.band_event_id, ids=[first])
+    await game.correct(stay, "left", ids=[correction])
+    await game.leave("ada", band_event_id=stay.band_event_id, ids=[second])
+    assert await game.balance("ada") == 100
+    assert await game.ledger() == [("ada", "left-coach", points) for points in (100, -100, 100)]
+
+
+async def test_history_takes_no_points_back(game):
+    await game.blueprint(game.LEFT, game.BETTER)
+    stay = await game.leave("ada")
+    await game.correct(stay, "entered", mode="history")
+    for day, numerator in (("2026-03-09", 60), ("2026-03-10", 60), ("2026-03-11", 20)):
+        await game.score("ada", day, numerator)
+    before = await game.ledger()
+    assert ("ada", "better", 10) in before
+    await game.score("ada", "2026-03-10", 1, mode="history")
+    assert await game.ledger() == before
+
+
 async def test_finished_training_gives_points_for_what_the_rule_says(game):
     await game.blueprint(
         game.TRAINED, {**game.TRAINED, "rule": "quiz", "template": "quiz", "points": 5, "passed_only": False}

@@ -1,5 +1,6 @@
 """A tenant set up as a whole, and exported again."""
 
+import pytest
 import yaml
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionProblem, SectionRejected
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
@@ -244,3 +245,11 @@ async def test_a_unit_with_members_cannot_be_switched_off_by_a_bundle(centre):
     assert any("switched off" in each["problem"] for each in problem["errors"])
     problem = await centre.put("demo", {"org_units": [{"slug": "site-a", "active": False}]}, 422)
     assert "below it" in problem["errors"][0]["problem"]
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "- " * 200_000, '{"a":' * 100_000, "a: " + "{b: " * 100_000])
+async def test_a_bundle_nested_without_end_is_refused_and_ends_no_process(identity, text: str):
+    await identity.tenant("demo")
+    problem = await put(identity, text, 422)
+    assert problem["type"] == "urn:uplift:problem:unreadable-document"
+    assert "nested too deeply" in problem["detail"]

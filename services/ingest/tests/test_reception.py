@@ -14,8 +14,8 @@ from conftest import configured
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
 from contracts.calls import LegRecorded
 from ingest.actions import archive
+from ingest.actions.reception import Order
 from ingest.model.sources import source_of
-from ingest.reception import Order
 from ingest_records import analysis, contact
 from testkit import Harness, person_id
 
@@ -248,20 +248,20 @@ async def test_an_idempotency_key_gives_the_same_receipt(ingest: Harness) -> Non
 
 
 async def test_a_blueprint_brings_sources_whole_or_not_at_all(ingest: Harness) -> None:
-    wanted = {"slug": "calls", "vendor": "generic", "title": "Calls", "mapping": MAPPING}
+    wanted = {"source": "calls", "vendor": "generic", "title": "Calls", "mapping": MAPPING}
     await ingest.deliver(BlueprintPublished(version=3, sections={"ingest": {"sources": [wanted]}}), tenant="t1")
     applied = (await ingest.events(SectionApplied))[-1]
     assert applied.version == 3
-    assert [each["slug"] for each in applied.content["sources"]] == ["calls", "connect"]
+    assert [each["source"] for each in applied.content["sources"]] == ["calls", "connect"]
     assert applied.content["sources"][0]["mapping"] == MAPPING
     again = applied.content
     await ingest.deliver(BlueprintPublished(version=4, sections={"ingest": again}), tenant="t1")
     assert (await ingest.events(SectionApplied))[-1].content == again
-    broken = {"sources": [{"slug": "new", "vendor": "amazon-connect"}, wanted | {"mapping": {"fields": {}}}]}
+    broken = {"sources": [{"source": "new", "vendor": "amazon-connect"}, wanted | {"mapping": {"fields": {}}}]}
     await ingest.deliver(BlueprintPublished(version=5, sections={"ingest": broken}), tenant="t1")
     rejected = (await ingest.events(SectionRejected))[-1]
     assert [each.pointer for each in rejected.problems] == ["/sources/1/mapping/fields/contact"]
-    slugs = [each["slug"] for each in (await ingest.as_("theo", "t1").get("/sources")).json()["items"]]
+    slugs = [each["source"] for each in (await ingest.as_("theo", "t1").get("/sources")).json()["items"]]
     assert slugs == ["calls", "connect"]
 
 

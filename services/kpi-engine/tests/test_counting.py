@@ -9,7 +9,7 @@ from contracts.submissions import SubmissionScored
 from kpi_engine.actions.counting import count_facts
 from kpi_engine.store import models, partials
 from servicekit.event_door import received_of
-from testkit import at, person_id
+from testkit import at, person, person_id
 
 
 async def score(h, agent: str, day: str, kpi: str = "silence"):
@@ -125,6 +125,18 @@ async def test_a_newcomer_is_judged_by_another_target_and_hears_when_that_change
     (corrected,) = await kpi.events(BandCorrected)
     assert (corrected.band, corrected.retracts) == ("good", "entered")
     assert corrected.reason.startswith("another target applies")
+
+
+async def test_stays_that_another_target_gives_to_the_past_are_history(kpi, leg):
+    calls = [leg(f"c{n}{i}", "ada", f"2026-03-0{n}", silent=70 if n < 4 else 20) for n in (2, 3, 4, 5) for i in (1, 2)]
+    await kpi.deliver(*calls, tenant="t1")
+    await kpi.forget_events()
+    await kpi.directory("t1", people=[person("ada", team="a", attributes={"hire_date": "2019-02-01"})])
+    told = [(body.type, body.band, body.mode) for _, body in await kpi.emitted()]
+    assert told == [
+        ("band.corrected", "good", "live"), ("band.entered", "coach", "history"), ("band.left", "coach", "history"),
+        ("band.entered", "good", "live"),
+    ]  # fmt: skip
 
 
 async def test_history_counts_and_says_that_it_is_history(kpi, leg):

@@ -3,7 +3,7 @@
 import pytest
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
 from contracts.scores import BandEntered, ScoreChanged
-from testkit import person_id, unit_id
+from testkit import at, person_id, tenant, unit_id
 
 RANGE = "from=2026-03-01&to=2026-03-31"
 
@@ -77,8 +77,38 @@ async def test_values_page_by_cursor(calls):
     assert len(seen) == len(set(seen)) == 4
 
 
+async def test_without_dates_the_last_28_days_of_the_tenants_time(calls):
+    await calls.directory(
+        "t1", of_tenant=tenant("t1", simulated=True, clock=at("2026-03-29T22:30Z"), time_zone="Asia/Tokyo")
+    )
+    whole = (await calls.as_("adm", "t1").get("/kpis/silence/values?by=agent")).json()
+    assert (whole["first"], whole["last"]) == ("2026-03-03", "2026-03-30")
+    assert [(item["name"], item["window"]) for item in whole["items"]] == [("Bob", "2026-03-10")]
+    until = (await calls.as_("adm", "t1").get("/kpis/silence/explain?agent=cid&to=2026-03-02")).json()
+    assert (until["first"], until["last"], until["agent"], until["name"]) == ("2026-02-03", "2026-03-02", "cid", "Cid")
+    assert until["answer"]["value"] == "90"
+
+
+async def test_values_of_an_agent_or_a_team_by_id_or_slug(calls):
+    client = calls.as_("adm", "t1")
+    for ref in ("cid", person_id("cid")):
+        (item,) = (await client.get(f"/kpis/silence/values?{RANGE}&by=agent&grain=total&agent={ref}")).json()["items"]
+        assert (item["key"], item["agent_id"], item["agent"], item["name"]) == (
+            *[str(person_id("cid"))] * 2,
+            "cid",
+            "Cid",
+        )
+    assert await items(calls, "by=queue&grain=total&team=b") == [("Sales", "2026-03-01", "90", 1)]
+    (team,) = (await client.get(f"/kpis/silence/values?{RANGE}&by=team&grain=total&team=b")).json()["items"]
+    assert (team["agent_id"], team["agent"], team["name"]) == (None, None, "B")
+    assert (await calls.as_("lea", "t1").get(f"/kpis/silence/values?{RANGE}&agent=cid")).status_code == 403
+    assert (await client.get(f"/kpis/silence/values?{RANGE}&team=moon")).status_code == 404
+
+
 async def test_what_cannot_be_asked(calls):
     client = calls.as_("adm", "t1")
+    cursor = (await client.get(f"/kpis/silence/values?{RANGE}&by=agent&limit=1")).json()["next"]
+    assert (await client.get(f"/bands?after={cursor}")).status_code == 422  # of another list
     assert (await client.get(f"/kpis/silence/values?{RANGE}&by=moon")).status_code == 422
     assert (await client.get("/kpis/silence/values?from=2026-03-02&to=2026-03-01")).status_code == 422
     unknown = await client.get(f"/kpis/silenc/values?{RANGE}")
@@ -109,6 +139,7 @@ async def test_bands_say_since_when_and_by_which_target(kpi, leg):
     }
     assert (found["Ada"]["band"], found["Bob"]["band"]) == ("good", "coach")
     assert found["Bob"]["since"] == "2026-03-03"
+    assert (found["Bob"]["agent_id"], found["Bob"]["agent"]) == (str(person_id("bob")), "bob")
     assert len(found["Bob"]["evidence"]) == 2
     assert found["Ada"]["target"]["when"] == "tenure_days < 90"
     assert found["Ada"]["target"]["edges"][1] == {"name": "coach", "start": "80"}
@@ -208,7 +239,7 @@ async def test_a_blueprint_section_is_applied_whole_or_not_at_all(kpi, silence):
     }
     await kpi.deliver(BlueprintPublished(version=8, sections={"kpi-engine": section, "training": {}}), tenant="t1")
     applied = await kpi.events(SectionApplied)
-    assert [each.version for each in applied] == [8, 8]
+    assert [each.version for each in applied] == [8]
     shown = {each["kpi"]: each["version"] for each in (await kpi.as_("adm", "t1").get("/kpis")).json()}
     assert shown == {"other": 1, "silence": 2}
     await kpi.deliver(BlueprintPublished(version=9, sections={"kpi-engine": applied[0].content}), tenant="t1")

@@ -156,7 +156,7 @@ SECTION = {
 async def test_a_blueprint_is_applied_and_exported_without_secrets(notification):
     await notification.deliver(BlueprintPublished(version=1, sections={"notification": SECTION}), tenant="t1")
     answers = await notification.events(SectionApplied)
-    assert [each.version for each in answers] == [1, 1]
+    assert [each.version for each in answers] == [1]
     content = answers[0].content
     assert content["webhooks"] == [SECTION["webhooks"][0] | {"enabled": True}]
     assert content["texts"] == SECTION["texts"]
@@ -186,7 +186,7 @@ async def test_a_broken_blueprint_changes_nothing(notification, change, pointer)
     sections = {"notification": SECTION | change}
     await notification.deliver(BlueprintPublished(version=1, sections=sections), tenant="t1")
     rejected = await notification.events(SectionRejected)
-    assert [[each.pointer for each in one.problems] for one in rejected] == [[pointer], [pointer]]
+    assert [[each.pointer for each in one.problems] for one in rejected] == [[pointer]]
     assert await notification.events(SectionApplied) == []
     assert (await notification.as_("adam", "t1").get("/rules")).json() == before
     assert (await notification.as_("adam", "t1").get("/webhooks")).json() == []

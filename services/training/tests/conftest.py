@@ -112,8 +112,8 @@ class Training:
         values = stay.model_dump(exclude={"from_band", "from_rank"}) | {"at_window": day, "to_band": "watch"}
         await self.h.deliver(BandLeft(**values | fields), tenant=tenant, at=self.now)
 
-    async def correct(self, stay: BandEntered, retracts: str, *, tenant: str = "acme") -> None:
-        values = stay.model_dump(exclude={"from_band", "from_rank"})
+    async def correct(self, stay: BandEntered, retracts: str, *, tenant: str = "acme", **fields: Any) -> None:
+        values = stay.model_dump(exclude={"from_band", "from_rank"}) | fields
         body = BandCorrected(**values, retracts=retracts, reason="a corrected call")
         await self.h.deliver(body, tenant=tenant, at=self.now)
 

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
+from contracts import new_id
+from contracts.blueprints import BlueprintPublished
 from contracts.learning import (
     AssignmentAssigned,
     AssignmentCompleted,
@@ -49,6 +51,18 @@ async def test_other_bands_inactive_rules_and_history_give_nothing(training):
     assert await training.assignments() == []
     assert await skipped(training) == []
     assert await training.h.rows("acme", "SELECT 1 FROM band_stay WHERE tenant = 'acme'") != []
+
+
+async def test_history_neither_withdraws_nor_gives_again(training):
+    await training.blueprint(training.rule())
+    ada, ben, cem = [await training.enter(who) for who in ("ada", "ben", "cem")]
+    await training.leave(ada, mode="history")
+    await training.correct(ben, "entered", mode="history")
+    await training.leave(cem)
+    await training.correct(cem, "left", mode="history")
+    found = {each["agent"]: each["status"] for each in await training.assignments()}
+    assert found == {"ada": "assigned", "ben": "assigned", "cem": "withdrawn"}
+    assert len(await training.h.events(AssignmentWithdrawn)) == 1
 
 
 async def test_cooldown_and_cap_hold_back_and_say_so(training):
@@ -265,3 +279,26 @@ async def test_two_tenants_with_the_same_ids_do_not_meet(training):
     assert (await training.h.as_("tom", "acme").get(f"/assignments/{theirs['id']}")).status_code == 404
     await training.correct(stay, "entered", tenant="other")
     assert (await training.only())["status"] == "assigned"
+
+
+async def test_a_cursor_of_another_list_is_refused(training):
+    await training.blueprint(training.rule())
+    await training.enter("ada")
+    await training.enter("ben")
+    tom = training.h.as_("tom", "acme")
+    cursor = (await tom.get("/assignments", params={"limit": 1})).json()["next"]
+    for path in ("/skipped", "/templates"):
+        assert (await tom.get(path, params={"after": cursor})).status_code == 422
+
+
+async def test_a_blueprint_that_comes_again_does_not_undo_an_edit_but_one_sent_again_does(training):
+    tom = training.h.as_("tom", "acme")
+    section = {"templates": [{"template": "silence-basics", **training.READING}], "rules": [training.rule()]}
+    body = BlueprintPublished(version=1, sections={"training": section})
+    first, again = new_id(), new_id()
+    await training.h.deliver(body, tenant="acme", ids=[first])
+    assert (await tom.put("/rules", json={"rules": []})).status_code == 200
+    await training.h.deliver(body, tenant="acme", ids=[first])
+    assert (await tom.get("/rules")).json()["rules"] == []
+    await training.h.deliver(body, tenant="acme", ids=[again])
+    assert [each["rule"] for each in (await tom.get("/rules")).json()["rules"]] == ["silence-coach"]

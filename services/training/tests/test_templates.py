@@ -161,6 +161,7 @@ async def test_a_bad_section_changes_nothing_and_says_why(training):
 
 async def test_an_old_blueprint_that_comes_again_does_not_undo_an_edit(training):
     await training.blueprint(training.rule())
+    await training.blueprint(training.rule())
     tom = training.h.as_("tom", "acme")
     await tom.put("/rules", json={"rules": [training.rule("mine")]})
     training.blueprint_version = 0

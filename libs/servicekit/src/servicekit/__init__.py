@@ -3,6 +3,7 @@
 from servicekit.caller import Caller
 from servicekit.door import (
     CallerDep,
+    DocumentsDep,
     Page,
     PageDep,
     PageQuery,
@@ -19,6 +20,7 @@ from servicekit.settings import PlatformSettings
 __all__ = [
     "Caller",
     "CallerDep",
+    "DocumentsDep",
     "DueItem",
     "Kit",
     "Page",

@@ -4,14 +4,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from contracts.directory import PLATFORM_TENANT
 from fastapi import APIRouter
 from messaging.broker import Message
 from messaging.retry import is_transient
 from pydantic import BaseModel
-from storage import Session
+from storage import Session, is_tenant
 
 from servicekit.door import CallerDep, Page, PageDep, WorkSession, page_of, router
-from servicekit.errors import Conflict, Invalid, NotFound
+from servicekit.errors import Conflict, Forbidden, Invalid, NotFound
 from servicekit.event_door import EventDoor, received_of
 
 
@@ -42,10 +43,11 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
     ) -> Page[DeadLetter]:
         """Dead letters of the tenant, oldest first; a platform admin may name another tenant."""
         await _look_into(session, caller, tenant)
+        after = page.place(UUID)
         rows = await session.rows(
             "SELECT * FROM dead_letter WHERE (replayed_at IS NOT NULL) = :replayed "
             "AND (cast(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit",
-            {"replayed": replayed, "after": page.after[0] if page.after else None, "limit": page.limit + 1},
+            {"replayed": replayed, "after": after[0] if after else None, "limit": page.limit + 1},
         )
         return page_of([_shown(row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
 
@@ -80,10 +82,13 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
 
 
 async def _look_into(session: Session, caller: CallerDep, tenant: str | None) -> None:
-    if caller.has("platform_admin"):
-        await session.narrow([tenant or caller.tenant])
-    else:
-        caller.require("tenant_admin", "platform_admin")
+    if tenant is None or tenant == caller.tenant:
+        return caller.require("tenant_admin", "platform_admin")
+    if caller.tenant != PLATFORM_TENANT or not caller.has("platform_admin"):
+        raise Forbidden("other-tenant", "Only a platform_admin may look into another tenant.")
+    if not is_tenant(tenant):
+        raise NotFound("unknown-tenant", f"There is no tenant `{tenant}`.")
+    await session.narrow([tenant])
 
 
 def _shown(row: dict[str, Any]) -> DeadLetter:

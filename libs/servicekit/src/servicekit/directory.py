@@ -193,9 +193,14 @@ async def leads_of(session: Session, person_id: UUID, day: date) -> set[UUID]:
     }
 
 
+def sees_everyone(caller: Caller) -> bool:
+    """Whether there is nobody in the tenant whom the caller may not see."""
+    return any(role.role in _SEES_ALL and role.org_unit_id is None for role in caller.roles)
+
+
 async def visible_agents(session: Session, caller: Caller) -> set[UUID] | None:
     """Whose numbers the caller may see; None: everyone's in the tenant."""
-    if any(role.role in _SEES_ALL and role.org_unit_id is None for role in caller.roles):
+    if sees_everyone(caller):
         return None
     visible = {caller.person_id}
     for role in caller.roles:
@@ -208,7 +213,32 @@ async def require_agent(session: Session, caller: Caller, agent_id: UUID) -> Non
     """Raises Forbidden unless the caller may see this agent."""
     visible = await visible_agents(session, caller)
     if visible is not None and agent_id not in visible:
-        raise Forbidden("not-your-agent", "You may see yourself and the people of your own teams only.")
+        raise _not_yours()
+
+
+def _not_yours() -> Forbidden:
+    return Forbidden("not-your-agent", "You may see yourself and the people of your own teams only.")
+
+
+async def agents_asked_for(
+    session: Session, caller: Caller, *, agent: str | None = None, team: str | None = None
+) -> set[UUID] | None:
+    """Those of `agent` and of today's people of `team` (each by id or slug) whom the caller may see; None: everyone in
+    the tenant.
+
+    Raises NotFound for unknown ones, Forbidden for an agent the caller may not see.
+    """
+    found = await visible_agents(session, caller)
+    if agent is not None:
+        person = await find_person(session, agent)
+        if found is not None and person.id not in found:
+            raise _not_yours()
+        found = {person.id}
+    if team is not None:
+        unit = await find_org_unit(session, team)
+        members = await agents_of(session, unit.id, caller.today)
+        found = members if found is None else found & members
+    return found
 
 
 async def clock_of(session: Session, wall: datetime) -> datetime:

@@ -23,18 +23,24 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
-from storage import Session
+from starlette.types import Message
+from storage import DocumentStore, Session
 from storage.tables import idempotent_response
 
 from servicekit.caller import Caller
-from servicekit.errors import FieldProblem, Forbidden, Invalid, Problem, Unauthenticated, Unavailable
+from servicekit.errors import FieldProblem, Forbidden, Invalid, Problem, TooLarge, Unauthenticated, Unavailable
 from servicekit.kit import Kit
 from servicekit.tokens import Claims
 
-_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+BODY_BYTES = 32_000_000
 _bearer = HTTPBearer(auto_error=False, description="An access token of the issuer, audience `uplift`.")
 
 Item = TypeVar("Item")
+
+
+def _documents(request: Request) -> DocumentStore:
+    return kit_of(request).documents
 
 
 @dataclass
@@ -46,6 +52,8 @@ class _Unit:
     caller: Caller | None = None
     key: str | None = None
     request_hash: str = ""
+    body_kept: bool = False
+    """The body is held in memory as a whole, and so may not be of any size."""
 
 
 class _StoredResponse(Exception):
@@ -60,9 +68,10 @@ class Door(APIRoute):
         original = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            unit = request.state.unit = _Unit()
-            if "idempotency-key" in request.headers and request.method in _WRITES:
-                await request.body()  # kept by the request: a form that was read as a stream is gone
+            unit = request.state.unit = _Unit(body_kept=self.body_field is not None)
+            request = _bounded(request, unit)
+            if unit.body_kept:
+                await request.body()  # here, since the framework would tell every failure as a body it cannot parse
             try:
                 async with unit.stack:
                     response = await original(request)
@@ -77,6 +86,21 @@ class Door(APIRoute):
                 raise Invalid("unstorable-value", "A value is not one that the database can hold.") from error
 
         return handle
+
+
+def _bounded(request: Request, unit: _Unit) -> Request:
+    """The same request; what is kept of its body is limited, what its handler reads as a stream is not."""
+    size = 0
+
+    async def receive() -> Message:
+        nonlocal size
+        message = await request.receive()
+        size += len(message.get("body", b""))
+        if unit.body_kept and size > BODY_BYTES:
+            raise TooLarge("too-large", f"At most {BODY_BYTES:,} bytes are taken here.")
+        return message
+
+    return Request(request.scope, receive)
 
 
 def router(**kwargs: Any) -> APIRouter:
@@ -137,13 +161,15 @@ async def session(request: Request, caller: Annotated[Caller, Depends(caller)]) 
 
 CallerDep = Annotated[Caller, Depends(caller)]
 WorkSession = Annotated[Session, Depends(session)]
+DocumentsDep = Annotated[DocumentStore, Depends(_documents)]
 
 
 async def _recall(request: Request, unit: _Unit) -> None:
     """With an Idempotency-Key: answers with the stored response, or remembers to store this one."""
     key = request.headers.get("idempotency-key")
-    if not key or request.method not in _WRITES or unit.session is None or unit.caller is None:
+    if not key or request.method not in WRITES or unit.session is None or unit.caller is None:
         return
+    unit.body_kept = True
     body = await request.body()
     whole = b"\x00".join([request.method.encode(), str(request.url.path).encode(), request.url.query.encode(), body])
     unit.key, unit.request_hash = key[:200], hashlib.sha256(whole).hexdigest()
@@ -199,6 +225,16 @@ class PageQuery:
     limit: int
     after: list[Any] | None
 
+    def place(self, *readers: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+        """What the cursor holds, each part read by its reader; None on the first page. Raises Invalid for the cursor of
+        another list."""
+        if self.after is None:
+            return None
+        try:
+            return tuple(read(part) for read, part in zip(readers, self.after, strict=True))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise _bad_cursor("the cursor of another list") from error
+
 
 def page_query(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -212,9 +248,13 @@ def page_query(
             raise ValueError("this is none of ours")
         values = json.loads(raw[4:])
     except ValueError as error:
-        problem = FieldProblem(pointer="/after", problem="not a cursor", cure="pass the `next` of the page before")
-        raise Invalid("bad-cursor", "`after` is not a cursor of this list.", errors=[problem]) from error
+        raise _bad_cursor("not a cursor") from error
     return PageQuery(limit, values)
+
+
+def _bad_cursor(problem: str) -> Invalid:
+    found = FieldProblem(pointer="/after", problem=problem, cure="pass the `next` of the page before")
+    return Invalid("bad-cursor", "`after` is not a cursor of this list.", errors=[found])
 
 
 def _checksum(values: bytes) -> bytes:
@@ -262,6 +302,24 @@ async def render_validation(request: Request, error: Exception) -> Response:
             cure=f"see the OpenAPI page of this service; got {str(each.get('input'))[:80]!r}",
         )
         for each in error.errors()
-    ]
+        if each["type"] != "json_invalid"
+    ] or [_broken_json(error)]
+    kind = request.headers.get("content-type", "none")
+    if isinstance(error.body, bytes) and "json" not in kind:
+        cure = f"send it with `Content-Type: application/json`; it came with {kind[:80]}"
+        problems = [FieldProblem(pointer="/body", problem="it is not marked as JSON", cure=cure)]
     detail = "Some fields are not as they must be: " + ", ".join(problem.pointer for problem in problems[:5])
     return await render_problem(request, Invalid("invalid-fields", detail, errors=problems))
+
+
+def _broken_json(error: RequestValidationError) -> FieldProblem:
+    """The framework gives the place as a part of the path, and keeps what is wrong there apart."""
+    broken = error.errors()[0]
+    text, place = str(error.body), int(broken["loc"][-1])
+    return FieldProblem(
+        pointer="/body",
+        problem=f"not JSON: {broken['ctx']['error']}",
+        cure="check commas, quotes and brackets there",
+        line=text.count("\n", 0, place) + 1,
+        column=place - text.rfind("\n", 0, place),
+    )

@@ -1,10 +1,10 @@
 """One hierarchy of errors. The HTTP door renders them as RFC 9457 problem documents; the event door retries what is
 transient and files the rest away as dead letters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 
 class FieldProblem(BaseModel):
@@ -15,6 +15,17 @@ class FieldProblem(BaseModel):
     cure: str = ""
     line: int | None = None
     column: int | None = None
+
+
+class ProblemDocument(BaseModel):
+    """How a problem is answered (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[dict[str, str | int]] = []
 
 
 class Problem(Exception):
@@ -87,3 +98,30 @@ class Unavailable(Problem):
     status = 503
     title = "Not available at the moment"
     transient = True
+
+
+def shape_problems(error: ValidationError, content: Any, cures: Mapping[str, str] | None = None) -> list[FieldProblem]:
+    """Where `content` is not as its model wants it; `cures` by pydantic's name of the error."""
+    known = {"missing": "add it", "extra_forbidden": "remove it", **(cures or {})}
+    return [
+        FieldProblem(
+            pointer=_pointer(content, each["loc"], missing=each["type"] == "missing"),
+            problem=each["msg"],
+            cure=known.get(each["type"], f"got {str(each.get('input'))[:60]}"),
+        )
+        for each in error.errors()
+    ]
+
+
+def _pointer(content: Any, steps: Sequence[int | str], *, missing: bool) -> str:
+    """The place in the content itself: the validator also names the branch of a union that it tried, and that it looked
+    at a key, which are no steps in it."""
+    found, here = "", content
+    for number, step in enumerate(steps):
+        try:
+            here = here[step]
+        except (LookupError, TypeError):
+            if not (missing and number == len(steps) - 1):
+                continue
+        found += "/" + str(step).replace("~", "~0").replace("/", "~1")
+    return found

@@ -20,8 +20,10 @@ from messaging.relay import Relay
 from prometheus_client import Gauge
 from prometheus_fastapi_instrumentator import Instrumentator
 from sqlalchemy import text
+from starlette.exceptions import HTTPException
 from storage import Outbox
 
+from servicekit.door import render_http, render_problem
 from servicekit.kit import Kit, Service
 from servicekit.settings import PlatformSettings
 from servicekit.tokens import TokenVerifier
@@ -91,7 +93,13 @@ class Process:
 
 def root_app(process: Process) -> FastAPI:
     """All services under their prefixes, with health and metrics beside them."""
-    app = FastAPI(title="Uplift", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Uplift",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        exception_handlers={HTTPException: render_http, Exception: render_problem},
+    )
     app.state.process = process
     for running in process.services:
         app.mount(running.service.prefix, service_app(running))

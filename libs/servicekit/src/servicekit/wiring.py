@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from fastapi import FastAPI
@@ -13,12 +14,26 @@ from storage import JsonbDocuments, Outbox, Sessions, create_engine, migrate, pr
 
 from servicekit.clock_door import ClockDoor
 from servicekit.dead_letters import dead_letter_router
-from servicekit.door import render_http, render_problem, render_validation
-from servicekit.errors import Problem
+from servicekit.door import WRITES, render_http, render_problem, render_validation
+from servicekit.errors import Problem, ProblemDocument
 from servicekit.event_door import EventDoor
 from servicekit.kit import Kit, Service, Subscription, Wired
 from servicekit.settings import PlatformSettings
 from servicekit.tokens import TokenVerifier
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "A problem document (RFC 9457): what is wrong, where, and the cure.",
+        "content": {"application/problem+json": {"schema": ProblemDocument.model_json_schema()}},
+    }
+}
+_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": 200},
+    "description": "The same request with the same key again has no effect and gets the first answer.",
+}
 
 
 def role_url(settings: PlatformSettings, service: str) -> str:
@@ -81,6 +96,24 @@ def service_app(running: Running) -> FastAPI:
     )
     app.state.kit = running.kit
     app.state.service = running.wired.state
-    app.include_router(running.wired.router)
-    app.include_router(dead_letter_router(running.doors))
+    for each in (running.wired.router, dead_letter_router(running.doors)):
+        app.include_router(each, responses=_PROBLEMS)
+    _tell_of_idempotency_keys(app)
     return app
+
+
+def _tell_of_idempotency_keys(app: FastAPI) -> None:
+    """The door takes the header on every write, so that no handler declares it."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        fresh = app.openapi_schema is None
+        schema = described()
+        for operations in schema["paths"].values() if fresh else ():
+            for method in operations.keys() & {write.lower() for write in WRITES}:
+                parameters: list[dict[str, Any]] = operations[method].setdefault("parameters", [])
+                if all(each["name"].lower() != "idempotency-key" for each in parameters):
+                    parameters.append(_KEY)
+        return schema
+
+    app.openapi = openapi

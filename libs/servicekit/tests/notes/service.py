@@ -9,7 +9,7 @@ from contracts.calls import LegRecorded
 from contracts.directory import PersonChanged
 from contracts.learning import AssignmentAssigned
 from contracts.scores import BandEntered
-from fastapi import Form, Response
+from fastapi import Form, Request, Response
 from pydantic import BaseModel, Field
 from servicekit import CallerDep, Kit, Page, PageDep, Received, Service, Subscription, Wired, WorkSession, page_of
 from servicekit import router as door_router
@@ -77,6 +77,11 @@ async def write_note(new: NewNote, session: WorkSession, caller: CallerDep, resp
 @routes.post("/forms", status_code=201)
 async def write_form(text: Annotated[str, Form()], session: WorkSession) -> Note:
     return await write(session, text)
+
+
+@routes.post("/streams")
+async def read_stream(request: Request, session: WorkSession) -> int:
+    return sum([len(chunk) async for chunk in request.stream()])
 
 
 @routes.get("/notes")

@@ -93,6 +93,13 @@ class Session:
         self._put(body.to_topic(), body.key(tenant), attributes, body.model_dump_json().encode())
         return attributes.id
 
+    def emit_raw(self, kind: type[Event], topic: str, key: str, value: bytes) -> None:
+        """As `emit`, of a body of `kind` that is JSON already: for whoever records thousands at a time."""
+        attributes = Attributes.fresh(
+            kind.type, source=self.service, tenant=self.tenant, time=self.now, cause=self.cause
+        )
+        self._put(topic, key, attributes, value)
+
     def emit_tombstone(self, body: Event, *, tenant: str | None = None) -> None:
         """Forgets the key of `body` in its compacted topic."""
         tenant = tenant or self.tenant

@@ -112,6 +112,15 @@ document = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=sql.clock_timestamp()),
 )
 
+# The newest version of the tenant's blueprint whose section this service has looked at, and the event that brought it.
+blueprint_section = Table(
+    "blueprint_section",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+)
+
 directory_tenant = Table(
     "directory_tenant",
     own,

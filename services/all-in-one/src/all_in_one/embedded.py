@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import os
 import secrets
 import signal
@@ -171,6 +172,7 @@ async def _serve(settings: PlatformSettings, options: Options) -> None:
                 app, options.host, options.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
             )
             server = uvicorn.Server(config)
+            logging.getLogger("uvicorn.error").addFilter(_no_cut_off_request)
             serving = asyncio.create_task(server.serve())
             serving.add_done_callback(lambda _: process.stopping.set())
             stop_streams = asyncio.create_task(_stop_when_told(server, process))
@@ -183,6 +185,11 @@ async def _serve(settings: PlatformSettings, options: Options) -> None:
                 server.should_exit = True
                 with suppress(asyncio.CancelledError):
                     await serving
+
+
+def _no_cut_off_request(record: logging.LogRecord) -> bool:
+    """A request that a stop has cut off is no failure of the program: its traceback says nothing."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 async def _stop_when_told(server: uvicorn.Server, process: Process) -> None:
@@ -253,9 +260,13 @@ def _box(options: Options, one_time: str | None) -> str:
         lines.append("Tenant `demo` is simulated: training's effect there is what the simulation put in.")
     if one_time:
         lines.append("One-time token of the first platform admin, valid once:")
-        lines.append(f"  {uplift} login --one-time {one_time}")
-    lines.append(f"Send your own file:  {uplift} ingest --source amazon-connect FILE")
-    lines.append(f"A token for curl:    {uplift} token lead")
+        lines.append(f"  {uplift} login --url {options.url} --one-time {one_time}")
+    where = "" if options.data == Path(".uplift/data").resolve() else f" --url {options.url}"
+    if options.demo:
+        lines.append(f"Send your own file:  {uplift} ingest{where} --source amazon-connect FILE")
+        lines.append(f"A token for curl:    {uplift} token lead{where}")
+    else:
+        lines.append(f"From there to your first tenant and file: see {options.url}")
     lines.append(f"Data lies in {options.data}. Stop with Ctrl-C; forget all with `make reset`.")
     width = max(len(line) for line in lines)
     framed = [f"│ {line.ljust(width)} │" for line in lines]

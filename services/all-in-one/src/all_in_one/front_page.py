@@ -34,17 +34,9 @@ _PAGE = """<!doctype html>
 {rows}
 </tbody>
 </table>
-<p>Beside them: <a href="/oidc/.well-known/openid-configuration">identity provider</a> (development only),
+<p>Beside them: <a href="/oidc/docs">identity provider</a> (development only),
 <a href="/readyz">readiness</a>, <a href="/lag">what is under way</a>, <a href="/metrics">metrics</a>.</p>
-<h2>Send a file</h2>
-<pre>{uplift} ingest --source amazon-connect FILE.ndjson.gz</pre>
-<p>or, with any HTTP client:</p>
-<pre>TOKEN=$({uplift} token admin)
-curl -H "Authorization: Bearer $TOKEN" --data-binary @FILE.json \\
-  {url}/api/ingest/v1/sources/amazon-connect/records</pre>
-<h2>Ask a question</h2>
-<pre>curl -H "Authorization: Bearer $({uplift} token lead)" \\
-  "{url}/api/kpi-engine/v1/kpis/silence_pct/values?by=agent&amp;grain=week"</pre>
+{what_next}
 </body>
 </html>
 """
@@ -55,10 +47,35 @@ _SIMULATED = (
 )
 
 
+_WITH_DEMO = """<h2>Send a file</h2>
+<pre>{uplift} ingest --url {url} --source amazon-connect FILE.ndjson.gz</pre>
+<p>or, with any HTTP client:</p>
+<pre>TOKEN=$({uplift} token admin --url {url})
+curl -H "Authorization: Bearer $TOKEN" --data-binary @FILE.json \\
+  {url}/api/ingest/v1/sources/amazon-connect/records</pre>
+<h2>Ask a question</h2>
+<pre>TOKEN=$({uplift} token lead --url {url})
+curl -H "Authorization: Bearer $TOKEN" \\
+  "{url}/api/kpi-engine/v1/kpis/silence_pct/values?by=agent&amp;grain=week"</pre>"""
+
+_WITHOUT_DEMO = """<h2>The first tenant</h2>
+<pre>TOKEN=$({uplift} login --url {url} --one-time TOKEN_OF_THE_FIRST_START)
+curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" {url}/api/identity/v1/tenants -d \\
+  '{{"slug": "acme", "name": "Acme", "admin": {{"slug": "boss", "display_name": "The Boss", "login": "boss"}}}}'
+curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" {url}/oidc/accounts -d \\
+  '{{"username": "boss", "sub": "boss", "tenant": "acme", "password": "AT_LEAST_8"}}'</pre>
+<h2>Set it up, and send a file</h2>
+<pre>TOKEN=$({uplift} token boss --url {url} --password AT_LEAST_8)
+curl -X PUT -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/yaml" \\
+  --data-binary @BLUEPRINT.yaml {url}/api/identity/v1/tenants/acme/blueprint
+{uplift} ingest --url {url} --token $TOKEN --source SOURCE FILE</pre>"""
+
+
 def front_page(services: Sequence[Service], *, url: str, uplift: str, demo: bool) -> str:
     rows = "\n".join(
         f"<tr><th scope='row'>{escape(each.title)}</th><td><code>{each.prefix}</code></td>"
         f"<td><a href='{each.prefix}/docs'>browse</a></td></tr>"
         for each in services
     )
-    return _PAGE.format(rows=rows, url=escape(url), uplift=escape(uplift), note=_SIMULATED if demo else "")
+    what_next = (_WITH_DEMO if demo else _WITHOUT_DEMO).format(url=escape(url), uplift=escape(uplift))
+    return _PAGE.format(rows=rows, what_next=what_next, note=_SIMULATED if demo else "")

@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -92,11 +93,22 @@ def address(url: str | None, data: Path = DATA) -> str:
     return file.read_text().strip() if file.exists() else "http://127.0.0.1:8080"
 
 
-def _post_token(base: str, form: dict[str, str]) -> dict[str, Any]:
+@contextmanager
+def answering(base: str) -> Iterator[None]:
+    """One sentence instead of a traceback when nobody answers."""
     try:
-        answer = httpx.post(f"{base}/oidc/token", data={"client_id": "uplift-cli", **form}, timeout=10)
-    except httpx.HTTPError as error:
+        yield
+    except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         fail(f"Uplift does not answer at {base} ({type(error).__name__}). Start it with `make up`, or give --url.")
+    except httpx.HTTPError as error:
+        fail(
+            f"Uplift at {base} broke off ({type(error).__name__}). Repeat it: what was taken before is not taken twice."
+        )
+
+
+def _post_token(base: str, form: dict[str, str]) -> dict[str, Any]:
+    with answering(base):
+        answer = httpx.post(f"{base}/oidc/token", data={"client_id": "uplift-cli", **form}, timeout=10)
     if answer.is_error:
         body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
         fail(f"No token: {body.get('error_description') or body.get('error') or answer.text}")
@@ -155,12 +167,13 @@ def ingest(
                             yield chunk
                             progress.advance(bar, len(chunk))
 
-                answer = client.post(
-                    f"/api/ingest/v1/sources/{source}/records",
-                    params={"mode": mode, "filename": file.name},
-                    content=chunks(),
-                    headers={"content-type": content_type(file)},
-                )
+                with answering(base):
+                    answer = client.post(
+                        f"/api/ingest/v1/sources/{source}/records",
+                        params={"mode": mode, "filename": file.name},
+                        content=chunks(),
+                        headers={"content-type": content_type(file)},
+                    )
             refused += show_receipt(file, answer)
     if refused:
         raise typer.Exit(2)
@@ -174,10 +187,10 @@ def content_type(file: Path) -> str:
 
 def show_receipt(file: Path, answer: httpx.Response) -> int:
     """Prints a receipt. Returns 1 when the file was refused or a record of it rejected."""
-    body = answer.json()
     if answer.is_error:
-        typer.echo(f"{file}: {body.get('title')}: {body.get('detail')}", err=True)
+        typer.echo(f"{file}: {_said(answer)}", err=True)
         return 1
+    body = answer.json()
     typer.echo(f"{file}: {json.dumps(body, ensure_ascii=False, indent=2)}")
     return int(bool(body.get("rejected")))
 
@@ -200,7 +213,8 @@ def list_letters(
         return
     base = address(url)
     access = token or sign_in(base, as_user, password)
-    with httpx.Client(base_url=base, headers={"authorization": f"Bearer {access}"}, timeout=30) as client:
+    client = httpx.Client(base_url=base, headers={"authorization": f"Bearer {access}"}, timeout=30)
+    with answering(base), client:
         for name in service or SERVICE_NAMES:
             after = None
             while True:
@@ -226,19 +240,29 @@ def replay_letter(
     """Hand a dead letter to the service that could not handle it, and to no other."""
     base = address(url)
     access = token or sign_in(base, as_user, password)
-    answer = httpx.post(
-        f"{base}/api/{service}/v1/dead-letters/{letter}/replay",
-        params={"tenant": tenant} if tenant else {},
-        headers={"authorization": f"Bearer {access}"},
-        timeout=60,
-    )
+    with answering(base):
+        answer = httpx.post(
+            f"{base}/api/{service}/v1/dead-letters/{letter}/replay",
+            params={"tenant": tenant} if tenant else {},
+            headers={"authorization": f"Bearer {access}"},
+            timeout=60,
+        )
     typer.echo(json.dumps(_answer(answer), ensure_ascii=False))
 
 
 def _answer(answer: httpx.Response) -> Any:
     if answer.is_error:
-        fail(answer.json().get("detail", answer.text))
+        fail(_said(answer))
     return answer.json()
+
+
+def _said(answer: httpx.Response) -> str:
+    """What a refusal says; a server that is being stopped does not always say it in JSON."""
+    try:
+        problem = answer.json()
+        return f"{problem['title']}: {problem['detail']}"
+    except (ValueError, LookupError, TypeError):
+        return f"{answer.status_code}: {answer.text[:300]}"
 
 
 @app.command()

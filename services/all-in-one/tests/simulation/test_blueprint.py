@@ -61,8 +61,8 @@ def test_every_service_has_a_section_and_identity_takes_the_bundle(bundle):
 
 def test_ingest_takes_its_sources(sections):
     for each in sources.Section.model_validate(sections["ingest"]).sources:
-        made = sources.source_of(each.slug, each)
-        assert made.slug == made.vendor == each.slug
+        made = sources.source_of(each.source, each)
+        assert made.slug == made.vendor == each.source
 
 
 def test_kpi_engine_takes_its_models(sections):
@@ -176,7 +176,7 @@ def test_the_example_in_the_documentation_is_taken_by_every_service():
     assert problems == []
     assert set(found.sections) == set(ALL_SERVICES)
     for each in sources.Section.model_validate(found.sections["ingest"]).sources:
-        sources.source_of(each.slug, each)
+        sources.source_of(each.source, each)
     for content in found.sections["kpi-engine"]["kpis"]:
         load_content(content)
     parse_training(found.sections["training"])

@@ -172,25 +172,27 @@ async def list_submissions(
     *,
     caller: UUID,
     visible: set[UUID] | None,
-    agent: UUID | None,
+    agents: set[UUID] | None,
     interaction: UUID | None,
     before: UUID | None,
     limit: int,
 ) -> list[dict[str, Any]]:
     """Newest first: those that the caller submitted, and those about people whom the caller may see."""
     return await session.rows(
-        "SELECT * FROM submission WHERE tenant = :tenant AND form = :form AND NOT void "
-        "AND (:everyone OR submitted_by = :caller OR agent_id = ANY(cast(:visible AS uuid[]))) "
-        "AND (cast(:agent AS uuid) IS NULL OR agent_id = :agent) "
-        "AND (cast(:interaction AS uuid) IS NULL OR interaction_id = :interaction) "
-        "AND (cast(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit",
+        "SELECT s.*, p.slug AS agent, p.body->>'display_name' AS name FROM submission s "
+        "LEFT JOIN directory_person p ON p.tenant = s.tenant AND p.id = s.agent_id "
+        "WHERE s.tenant = :tenant AND s.form = :form AND NOT s.void "
+        "AND (:everyone OR s.submitted_by = :caller OR s.agent_id = ANY(cast(:visible AS uuid[]))) "
+        "AND (cast(:agents AS uuid[]) IS NULL OR s.agent_id = ANY(cast(:agents AS uuid[]))) "
+        "AND (cast(:interaction AS uuid) IS NULL OR s.interaction_id = :interaction) "
+        "AND (cast(:before AS uuid) IS NULL OR s.id < :before) ORDER BY s.id DESC LIMIT :limit",
         {
             "tenant": session.tenant,
             "form": slug,
             "everyone": visible is None,
             "caller": caller,
             "visible": list(visible or ()),
-            "agent": agent,
+            "agents": None if agents is None else list(agents),
             "interaction": interaction,
             "before": before,
             "limit": limit,

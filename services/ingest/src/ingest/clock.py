@@ -7,7 +7,7 @@ from servicekit import DueItem
 from servicekit.kit import DueHandler
 from storage import Session
 
-from ingest.reception import ABANDONED_AFTER, Reception, interrupt
+from ingest.actions.reception import ABANDONED_AFTER, Reception, interrupt
 from ingest.store import receipts
 
 _QUIET = timedelta(minutes=10)

@@ -6,12 +6,17 @@ from servicekit import Kit, Service, Subscription, Wired
 from storage import Migrations
 
 from ingest import api, clock, consumers
-from ingest.reception import Quota, Reception
+from ingest.actions.reception import Quota, Reception
 from ingest.settings import IngestSettings
 
 
 def wire(kit: Kit) -> Wired:
-    reception = Reception(kit, Quota(**IngestSettings().model_dump()))
+    reception = Reception(
+        documents=kit.documents,
+        work=lambda tenant, now: kit.sessions.begin([tenant], now=now),
+        secret=kit.settings.secret.encode(),
+        quota=Quota(**IngestSettings().model_dump()),
+    )
     return Wired(
         router=api.router(),
         subscriptions=[

@@ -6,6 +6,7 @@ from contracts import Mode
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import PersonChanged
 from servicekit import Received
+from servicekit.blueprints import take_section
 from storage import Session
 
 from kpi_engine.actions import publishing
@@ -34,7 +35,7 @@ async def _count(session: Session, events: list[Received[Any]], mode: Mode) -> N
 
 async def on_blueprint_published(session: Session, event: Received[BlueprintPublished]) -> None:
     content = event.body.sections.get("kpi-engine")
-    if content is not None:
+    if content is not None and await take_section(session, event):
         await publishing.apply_section(session, content, event.body.version)
 
 

@@ -2,19 +2,18 @@
 
 from typing import Any
 
-from contracts.blueprints import BlueprintPublished, SectionProblem, SectionRejected
+from contracts.blueprints import BlueprintPublished
 from contracts.directory import PersonChanged
 from pydantic import ValidationError
 from servicekit import Received
-from servicekit.errors import FieldProblem
+from servicekit.blueprints import reject_section, take_section
+from servicekit.errors import shape_problems
 from storage import Session
 
 from notification.actions import configure, notify
 from notification.model.addresses import UrlPolicy
 from notification.model.rules import NotificationSection
 from notification.store import notices
-
-MOST_PROBLEMS = 100
 
 
 class Consumers:
@@ -28,27 +27,19 @@ class Consumers:
     async def on_blueprint(self, session: Session, event: Received[BlueprintPublished]) -> None:
         """Applies the section `notification`, all of it or nothing, and answers."""
         content = event.body.sections.get("notification")
-        if content is None:
+        if content is None or not await take_section(session, event):
             return
         try:
             section = NotificationSection.model_validate(content)
             problems = await configure.apply_section(session, section, self._policy)
         except ValidationError as error:
-            problems = [_problem(each) for each in error.errors()]
-        if not problems:
+            problems = shape_problems(error, content)
+        if problems:
+            reject_section(session, event.body.version, problems)
+        else:
             await configure.answer(session, version=event.body.version)
-            return
-        told = [SectionProblem(pointer=each.pointer, problem=each.problem, cure=each.cure) for each in problems]
-        session.emit(SectionRejected(service="notification", version=event.body.version, problems=told[:MOST_PROBLEMS]))
 
     async def on_person(self, session: Session, event: Received[PersonChanged]) -> None:
         """Open streams of a person who was switched off end at once."""
         if not event.body.active:
             await notices.wake(session, event.body.id)
-
-
-def _problem(error: Any) -> FieldProblem:
-    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in error["loc"])
-    return FieldProblem(
-        pointer=pointer, problem=error["msg"], cure="leave it out" if error["type"] == "extra_forbidden" else ""
-    )

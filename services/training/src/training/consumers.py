@@ -3,6 +3,7 @@
 from contracts.blueprints import BlueprintPublished
 from contracts.scores import BandCorrected, BandEntered, BandLeft
 from servicekit import Received
+from servicekit.blueprints import take_section
 from storage import DocumentStore, Session
 
 from training.actions import bands
@@ -25,5 +26,5 @@ async def on_blueprint_published(
     documents: DocumentStore, session: Session, event: Received[BlueprintPublished]
 ) -> None:
     content = event.body.sections.get("training")
-    if content is not None:
+    if content is not None and await take_section(session, event):
         await apply_blueprint(session, documents, event.body.version, content)

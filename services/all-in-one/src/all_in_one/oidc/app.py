@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -37,7 +38,7 @@ def create_provider(
     """
     issuer = issuer.rstrip("/")
     provider = Provider(engine, issuer, clock, access_ttl, demo)
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Uplift sign-in (development)",
         description="OpenID Connect provider for this machine only. Production uses Keycloak.",
     )

@@ -32,9 +32,11 @@ class Answers(BaseModel):
 
 
 class NewSubmission(Answers):
-    """`version` None: the form's newest. `agent_id` None: oneself, where the form's kind allows that."""
+    """`version` None: the form's newest. `agent`: id or slug, `agent_id` is its other name; neither: oneself, where the
+    form's kind allows that."""
 
     version: int | None = Field(None, ge=1)
+    agent: str | None = Field(None, max_length=100)
     agent_id: UUID | None = None
     interaction_id: UUID | None = None
 
@@ -44,7 +46,7 @@ async def submit(
 ) -> dict[str, Any]:
     """Keeps a submission, scores it, says so. Raises Invalid with a pointer for each answer that does not hold."""
     version, form = await load_version(session, documents, slug, body.version)
-    agent_id = await _whom(session, caller, form, body.agent_id)
+    agent_id = await _whom(session, caller, form, await _named(session, body))
     filled, result = _filled(form, body)
     tenant = await directory.tenant(session)
     row = {
@@ -130,6 +132,16 @@ async def _to_change(session: Session, caller: Caller, slug: str, id: UUID) -> d
             "not-your-submission", "Its author or a tenant_admin may change a submission; a quiz only the latter."
         )
     return row
+
+
+async def _named(session: Session, body: NewSubmission) -> UUID | None:
+    if body.agent is None:
+        return body.agent_id
+    found = (await directory.find_person(session, body.agent)).id
+    if body.agent_id not in (None, found):
+        problem = FieldProblem(pointer="/agent_id", problem="another person than `agent`", cure="name one of them")
+        raise Invalid("two-agents", "`agent` and `agent_id` name two people.", errors=[problem])
+    return found
 
 
 async def _whom(session: Session, caller: Caller, form: FormDefinition, agent_id: UUID | None) -> UUID | None:

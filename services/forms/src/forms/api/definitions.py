@@ -4,12 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import Body, Depends, Request
+from fastapi import Body
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, kit_of, page_of
+from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, page_of
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
-from storage import DocumentStore
 
 from forms import store
 from forms.actions import definitions
@@ -18,13 +17,6 @@ from forms.model import FormDefinition
 EDITORS = ("quality_analyst", "tenant_admin")
 
 router = door_router(tags=["forms"])
-
-
-def documents_of(request: Request) -> DocumentStore:
-    return kit_of(request).documents
-
-
-DocumentsDep = Annotated[DocumentStore, Depends(documents_of)]
 
 
 class FormSummary(BaseModel):
@@ -74,8 +66,8 @@ def _for(caller: Caller, form: FormDefinition) -> dict[str, Any]:
 @router.get("/forms")
 async def list_forms(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[FormSummary]:
     """Forms by name; drafts never published are listed to quality_analyst and tenant_admin only."""
-    after = str(page.after[0]) if page.after else None
-    rows = await store.list_forms(session, drafts=caller.has(*EDITORS), after=after, limit=page.limit + 1)
+    after = page.place(str)
+    rows = await store.list_forms(session, drafts=caller.has(*EDITORS), after=after and after[0], limit=page.limit + 1)
     return page_of([FormSummary(**_summary(row)) for row in rows], page.limit, cursor=lambda each: [each.form])
 
 
@@ -125,8 +117,8 @@ async def list_versions(form: str, session: WorkSession, caller: CallerDep, page
     """Published versions, newest first."""
     if await store.find_form(session, form) is None:
         raise definitions.no_form(form)
-    before = int(page.after[0]) if page.after else None
-    rows = await store.list_versions(session, form, before=before, limit=page.limit + 1)
+    before = page.place(int)
+    rows = await store.list_versions(session, form, before=before and before[0], limit=page.limit + 1)
     return page_of([VersionSummary(**row) for row in rows], page.limit, cursor=lambda each: [each.version])
 
 

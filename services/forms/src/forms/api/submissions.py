@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of
 from servicekit import router as door_router
 from storage import Session
 
@@ -13,7 +13,6 @@ from forms import store
 from forms.actions import submissions
 from forms.actions.definitions import no_form
 from forms.actions.submissions import Answers, NewSubmission
-from forms.api.definitions import DocumentsDep
 from forms.model import Result
 
 router = door_router(tags=["submissions"])
@@ -28,6 +27,8 @@ class SubmissionSummary(BaseModel):
     version: int
     void: bool
     agent_id: UUID | None
+    agent: str | None
+    name: str | None
     interaction_id: UUID | None
     submitted_by: UUID
     submitted_at: datetime
@@ -55,6 +56,9 @@ class SubmissionView(SubmissionSummary):
 
 async def _view(session: Session, documents: DocumentsDep, row: dict[str, Any]) -> SubmissionView:
     content = await submissions.content_of(session, documents, row)
+    whose = await directory.people(session, [row["agent_id"]] if row["agent_id"] else [])
+    person = whose.get(row["agent_id"])
+    row |= {"agent": person.slug if person else None, "name": person.display_name if person else None}
     return SubmissionView(**row, **content, history=await store.submission_history(session, row["id"]))
 
 
@@ -65,22 +69,34 @@ async def list_submissions(
     caller: CallerDep,
     page: PageDep,
     agent: str | None = None,
+    team: str | None = None,
     interaction: UUID | None = None,
 ) -> Page[SubmissionSummary]:
-    """Newest first: one's own, and those about people one may see. `agent`: id or slug of a person."""
+    """Newest first: one's own, and those about people one may see. `agent` and `team` (its people of
+    today): id or slug."""
     if await store.find_form(session, form) is None:
         raise no_form(form)
+    before = page.place(UUID)
     rows = await store.list_submissions(
         session,
         form,
         caller=caller.person_id,
         visible=await directory.visible_agents(session, caller),
-        agent=(await directory.find_person(session, agent)).id if agent else None,
+        agents=await _asked_for(session, caller, agent, team),
         interaction=interaction,
-        before=UUID(page.after[0]) if page.after else None,
+        before=before and before[0],
         limit=page.limit + 1,
     )
     return page_of([SubmissionSummary(**row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
+
+
+async def _asked_for(session: Session, caller: Caller, agent: str | None, team: str | None) -> set[UUID] | None:
+    """None: about whomever. What the caller submitted about others stays to be seen."""
+    found = {(await directory.find_person(session, agent)).id} if agent else None
+    if team:
+        members = await directory.agents_of(session, (await directory.find_org_unit(session, team)).id, caller.today)
+        found = members if found is None else found & members
+    return found
 
 
 @router.post("/forms/{form}/submissions", status_code=201)

@@ -39,8 +39,11 @@ async def leave_band(session: Session, event_id: UUID, body: BandLeft) -> None:
                 )
 
 
-async def correct_band(session: Session, body: BandCorrected) -> None:
-    """Whether the stay never was or was never left: what was given for leaving it is taken back."""
+async def correct_band(session: Session, event_id: UUID, body: BandCorrected) -> None:
+    """Whether the stay never was or was never left: what was given for leaving it is taken back. Not by history, which
+    has no consequences."""
+    if body.mode == "history" or not await ledger.hear_correction(session, event_id):
+        return
     await ledger.lock_agent(session, body.agent_id)
     for entry in await ledger.standing(session, body.agent_id, [str(body.band_event_id)]):
         await reverse(session, entry, body.reason or "the band was corrected")

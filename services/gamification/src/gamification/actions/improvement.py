@@ -19,8 +19,11 @@ _WEEK = timedelta(days=7)
 
 async def hear_score(session: Session, body: ScoreChanged) -> None:
     """A day that is over is judged at once, and with it every later day whose baseline it belongs to; a running day is
-    judged when it is over, so that points do not come and go with every call."""
+    judged when it is over, so that points do not come and go with every call. History is a baseline for what comes
+    later, and moves nothing by itself."""
     await scores.keep(session, body)
+    if body.mode == "history":
+        return
     over_at = await end_of_workday(session, body.workday)
     if session.now < over_at:
         ref = f"{body.agent_id} {body.workday}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -12,7 +13,6 @@ from storage import Session
 
 from gamification.actions import rules as actions
 from gamification.actions.days import today
-from gamification.api.cursors import place
 from gamification.model.boards import Leaderboard, shows_name, span
 from gamification.model.rules import Slug, Strict
 from gamification.store import ledger, rules
@@ -109,7 +109,7 @@ async def get_leaderboard(
         shown = _around(board, places, mine)
         following = None
     else:
-        start = place(page)
+        (start,) = page.place(_position) or (0,)
         shown = places[start : start + page.limit]
         following = page_of(places[start : start + page.limit + 1], page.limit, lambda _: [start + page.limit]).next
     bounded = board.period != "total"
@@ -126,6 +126,12 @@ async def get_leaderboard(
     )
 
 
+def _position(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(value)
+    return value
+
+
 def _around(board: Leaderboard, places: list[Place], mine: int | None) -> list[Place]:
     near = range(0) if mine is None else range(mine - board.around, mine + board.around + 1)
     return [place for index, place in enumerate(places) if place.rank <= board.top or index in near]
@@ -134,7 +140,7 @@ def _around(board: Leaderboard, places: list[Place], mine: int | None) -> list[P
 async def _members(session: Session, caller: Caller, unit: str, visible: Collection[UUID] | None) -> set[UUID]:
     """An org unit's people, for those who belong to it or may see all of them."""
     found = await directory.find_org_unit(session, unit)
-    members = await directory.agents_of(session, found.id, session.now.date())
+    members = await directory.agents_of(session, found.id, caller.today)
     if visible is not None and caller.person_id not in members and not members <= set(visible):
         raise Forbidden("not-your-team", "You may see the boards of your own teams only.")
     return members

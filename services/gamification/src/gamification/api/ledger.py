@@ -8,7 +8,6 @@ from pydantic import BaseModel
 from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of
 from servicekit import router as door_router
 
-from gamification.api.cursors import time_and_id
 from gamification.store import ledger as store
 
 router = door_router(tags=["ledger"])
@@ -21,6 +20,7 @@ class Entry(BaseModel):
     id: UUID
     agent_id: UUID
     agent: str | None
+    name: str | None
     rule: str
     title: dict[str, str]
     cause: str
@@ -35,20 +35,23 @@ class Entry(BaseModel):
 class Balance(BaseModel):
     agent_id: UUID
     agent: str
+    name: str
     balance: int
 
 
 @router.get("/ledger")
 async def list_entries(
-    session: WorkSession, caller: CallerDep, page: PageDep, agent: str | None = None, rule: str | None = None
+    session: WorkSession,
+    caller: CallerDep,
+    page: PageDep,
+    agent: str | None = None,
+    team: str | None = None,
+    rule: str | None = None,
 ) -> Page[Entry]:
-    """Newest first, of the people the caller may see; `agent` by id or slug."""
-    agents = await directory.visible_agents(session, caller)
-    if agent is not None:
-        person = await directory.find_person(session, agent)
-        await directory.require_agent(session, caller, person.id)
-        agents = {person.id}
-    rows = await store.page(session, agents=agents, rule=rule, after=time_and_id(page), limit=page.limit + 1)
+    """Newest first, of the people the caller may see; `agent` and `team` by id or slug."""
+    agents = await directory.agents_asked_for(session, caller, agent=agent, team=team)
+    after = page.place(datetime.fromisoformat, UUID)
+    rows = await store.page(session, agents=agents, rule=rule, after=after, limit=page.limit + 1)
     entries = [Entry.model_validate(row) for row in rows]
     return page_of(entries, page.limit, cursor=lambda entry: [entry.at.isoformat(), str(entry.id)])
 
@@ -58,4 +61,5 @@ async def get_balance(session: WorkSession, caller: CallerDep, agent: str | None
     """The sum of an agent's entries; without `agent`, the caller's own."""
     person = caller.person if agent is None else await directory.find_person(session, agent)
     await directory.require_agent(session, caller, person.id)
-    return Balance(agent_id=person.id, agent=person.slug, balance=await store.balance(session, person.id))
+    points = await store.balance(session, person.id)
+    return Balance(agent_id=person.id, agent=person.slug, name=person.display_name, balance=points)

@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.errors import FieldProblem, Invalid, shape_problems
 
 from gamification.model.boards import Leaderboard
 from gamification.model.rules import Rule, Strict
 
 _CURES = {
-    "missing": "add it",
-    "extra_forbidden": "remove it",
     "union_tag_not_found": "add `kind`",
     "union_tag_invalid": "one of: band_left, training_completed, improvement",
 }
@@ -29,14 +27,7 @@ def parse_section(content: Mapping[str, Any]) -> Section:
     try:
         section = Section.model_validate(content)
     except ValidationError as error:
-        problems = [
-            FieldProblem(
-                pointer=_pointer(content, each["loc"]),
-                problem=each["msg"],
-                cure=_CURES.get(each["type"], f"got {str(each.get('input'))[:60]}"),
-            )
-            for each in error.errors()
-        ]
+        problems = shape_problems(error, content, _CURES)
         raise Invalid("bad-section", "The section `gamification` is not as it must be.", errors=problems) from error
     names = [rule.rule for rule in section.rules]
     problems = [
@@ -72,14 +63,3 @@ def check_board(board: Leaderboard, rules: Sequence[str], pointer: str = "") -> 
         for index, name in enumerate(board.rules or [])
         if name not in rules
     ]
-
-
-def _pointer(content: Any, loc: Sequence[int | str]) -> str:
-    """The place in the content itself: the validator also names the kind of rule it tried, which is no key."""
-    found, here = "", content
-    for number, part in enumerate(loc):
-        inside = isinstance(here, Mapping) and part in here
-        if isinstance(part, int) or inside or number == len(loc) - 1:
-            found += f"/{part}"
-            here = here[part] if inside or (isinstance(part, int) and isinstance(here, list)) else None
-    return found

@@ -1,14 +1,14 @@
 """The ledger: booked, taken back, summed up; never changed."""
 
 from collections.abc import Collection, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
-from gamification.store.tables import ledger
+from gamification.store.tables import heard_correction, ledger
 
 
 async def lock_agent(session: Session, agent_id: UUID) -> None:
@@ -38,6 +38,12 @@ async def standing(
     )
 
 
+async def hear_correction(session: Session, event_id: UUID) -> bool:
+    """False when it was heard before."""
+    statement = insert(heard_correction).values(tenant=session.tenant, event_id=event_id).on_conflict_do_nothing()
+    return await session.scalar(statement.returning(heard_correction.c.event_id)) is not None
+
+
 async def times_granted(session: Session, agent_id: UUID, rule: str, cause: str) -> int:
     """How often the rule has given something for the cause, taken back or not."""
     return await session.scalar(
@@ -59,12 +65,12 @@ async def page(
     *,
     agents: Collection[UUID] | None,
     rule: str | None,
-    after: tuple[datetime, UUID] | None,
+    after: tuple[Any, ...] | None,
     limit: int,
 ) -> list[dict[str, Any]]:
     """Newest first. `agents` None: everyone's."""
     return await session.rows(
-        "SELECT l.*, p.slug AS agent FROM ledger l "
+        "SELECT l.*, p.slug AS agent, p.body->>'display_name' AS name FROM ledger l "
         "LEFT JOIN directory_person p ON p.tenant = l.tenant AND p.id = l.agent_id WHERE l.tenant = :tenant "
         "AND (cast(:agents AS uuid[]) IS NULL OR l.agent_id = ANY(cast(:agents AS uuid[]))) "
         "AND (cast(:rule AS text) IS NULL OR l.rule = :rule) "

@@ -1,4 +1,4 @@
-"""Rules in editions, boards, and which blueprint was looked at last."""
+"""Rules in editions, and boards."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from storage import Session
 
 from gamification.model.boards import Leaderboard
 from gamification.model.rules import Rule
-from gamification.store.tables import leaderboard, rule_edition, section
+from gamification.store.tables import leaderboard, rule_edition
 
 _rule: TypeAdapter[Rule] = TypeAdapter(Rule)
 
@@ -92,14 +92,3 @@ async def replace_boards(session: Session, boards: list[Leaderboard]) -> None:
     await session.execute(leaderboard.delete().where(leaderboard.c.tenant == session.tenant))
     for board in boards:
         await put_board(session, board)
-
-
-async def take_section(session: Session, version: int) -> bool:
-    """Whether this version of the blueprint is newer than the last one that was looked at here."""
-    statement = insert(section).values(tenant=session.tenant, version=version)
-    statement = statement.on_conflict_do_update(
-        index_elements=["tenant"],
-        set_={"version": statement.excluded.version},
-        where=section.c.version < statement.excluded.version,
-    )
-    return await session.scalar(statement.returning(section.c.version)) is not None

@@ -46,6 +46,14 @@ ledger = Table(
     Index("ix_ledger_cause", "tenant", "cause"),
 )  # fmt: skip
 
+# Corrections of bands that have had their effect: one that comes again must not meet what was granted after it.
+heard_correction = Table(
+    "heard_correction",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("event_id", Uuid, primary_key=True),
+)
+
 rule_edition = Table(
     "rule_edition",
     tables,
@@ -62,13 +70,6 @@ leaderboard = Table(
     Column("tenant", Text, primary_key=True),
     Column("slug", Text, primary_key=True),
     Column("body", JSONB, nullable=False),
-)
-
-section = Table(
-    "section",
-    tables,
-    Column("tenant", Text, primary_key=True),
-    Column("version", Integer, nullable=False),
 )
 
 score_day = Table(

@@ -6,6 +6,7 @@ from typing import Annotated
 from contracts.directory import PLATFORM_TENANT
 from fastapi import Path, Query, Request
 from servicekit import Caller, PageQuery, kit_of
+from servicekit.directory import sees_everyone
 from servicekit.errors import FieldProblem, Forbidden, Invalid, NotFound, TooLarge
 from storage import Session
 
@@ -16,9 +17,6 @@ TenantQuery = Annotated[
     str | None, Query(pattern=TENANT_SLUG, description="Another tenant than one's own: platform_admin only.")
 ]
 TenantPath = Annotated[str, Path(pattern=TENANT_SLUG)]
-
-
-SEES_ALL = ("tenant_admin", "trainer", "quality_analyst", "integration")
 
 
 @dataclass
@@ -55,9 +53,7 @@ def require_platform_admin(caller: Caller) -> None:
 
 def sees_all(caller: Caller) -> bool:
     """Whether the caller sees everybody of the tenant the session is narrowed to."""
-    return is_platform_admin(caller) or any(
-        grant.role in SEES_ALL and grant.org_unit_id is None for grant in caller.roles
-    )
+    return is_platform_admin(caller) or sees_everyone(caller)
 
 
 def name_of(caller: Caller) -> str:

@@ -52,8 +52,10 @@ def _looks_like_json(text: str) -> bool:
 
 
 def compose(text: str) -> yaml.Node | None:
+    text = text.lstrip("\ufeff")
     try:
-        return yaml.compose(text.lstrip("\ufeff"), Loader=_Loader)
+        _refuse_depth(text)
+        return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise _broken(
@@ -61,6 +63,20 @@ def compose(text: str) -> yaml.Node | None:
         ) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise _broken(str(error).splitlines()[0], None, None) from error
+
+
+def _refuse_depth(text: str) -> None:
+    """The composer recurses in C without a limit: some 50,000 opening brackets would end the whole process. The parser
+    below it does not recurse."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                mark = event.start_mark
+                raise _broken("it is nested too deeply", mark.line + 1, mark.column + 1)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 class _Reading:

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from contracts import Mode
 from storage import Session
 
+from ingest.actions import archive
 from ingest.actions.merging import Arrival, Merged, merge_parts
 from ingest.actions.states import States, agent_key, take_notices
 from ingest.model.canonical import EPOCH, Held
@@ -22,38 +24,48 @@ from ingest.store import receipts
 Outcome = Arrival | StateNotice | Refusal
 
 
-@dataclass(frozen=True)
+@dataclass
 class Chunk:
-    """Records that are judged in one transaction; their raw text is the document `document`, in this order."""
+    """Records that are judged in one transaction, and what each was read as: a part, a notice of an agent's state, or
+    a refusal. Their raw text is the document `document`, in this order. `size`: characters of raw text."""
 
     receipt_id: UUID
     mode: Mode
-    document: str
-    records: Sequence[Record]
+    source: Source
+    reading: Reading
+    document: str = ""
+    size: int = 0
+    records: list[Record] = field(default_factory=list[Record])
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+
+    def add(self, record: Record) -> None:
+        if not self.records:
+            self.document = archive.document_id(self.receipt_id, record.number)
+        self.outcomes.append(self._read(record))
+        self.records.append(record)
+        self.size += len(record.raw)
+
+    def _read(self, record: Record) -> Outcome:
+        if record.value is None:
+            return record.refusal or Refusal("", "The record cannot be read.")
+        try:
+            found = self.source.read(record.value, self.reading)
+        except Refusal as refusal:
+            return refusal
+        if isinstance(found, StateNotice):
+            return found
+        return Arrival(found, self.mode, self.document, len(self.records))
 
 
-def read_chunk(chunk: Chunk, source: Source, reading: Reading) -> list[Outcome]:
-    """What each record is: a part, a notice of an agent's state, or a refusal."""
-    return [_read(record, position, chunk, source, reading) for position, record in enumerate(chunk.records)]
-
-
-def _read(record: Record, position: int, chunk: Chunk, source: Source, reading: Reading) -> Outcome:
-    if record.value is None:
-        return record.refusal or Refusal("", "The record cannot be read.")
-    try:
-        found = source.read(record.value, reading)
-    except Refusal as refusal:
-        return refusal
-    if isinstance(found, StateNotice):
-        return found
-    return Arrival(found, chunk.mode, chunk.document, position)
+def chunk_of(receipt_id: UUID, mode: Mode, source: Source, *, now: datetime, secret: bytes) -> Chunk:
+    """An empty chunk, to which records are added. `secret`: the key of the tenant's customer hashes."""
+    now_ms = round((now - EPOCH).total_seconds() * 1000)
+    return Chunk(receipt_id, mode, source, source.reading(now_ms, secret))
 
 
 async def take_chunk(
     session: Session,
     chunk: Chunk,
-    source: Source,
-    secret: bytes,
     *,
     replacing: Sequence[UUID] = (),
     around: Sequence[str] = (),
@@ -62,8 +74,7 @@ async def take_chunk(
 
     `replacing`: parts that these records brought before, under another mapping, of the contacts `around`.
     """
-    now_ms = round((session.now - EPOCH).total_seconds() * 1000)
-    outcomes = read_chunk(chunk, source, source.reading(now_ms, secret))
+    source, outcomes = chunk.source, chunk.outcomes
     arrivals = [outcome for outcome in outcomes if isinstance(outcome, Arrival)]
     notices = [outcome for outcome in outcomes if isinstance(outcome, StateNotice)]
     merged, told = Merged(), States()

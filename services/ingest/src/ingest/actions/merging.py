@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, Literal
 from uuid import UUID
 
@@ -141,7 +142,7 @@ async def merge_parts(
     await interactions.remove_parts(session, [each for each in leaving if each in stored])
     tenant, slug = session.tenant, source.slug
     begun = [
-        {"tenant": tenant, "id": interaction_id(tenant, slug, root), "source": slug, "root": root}
+        {"tenant": tenant, "id": writer.id_of(root), "source": slug, "root": root}
         for root, found in groups.items()
         if found and root not in heads
     ]
@@ -267,8 +268,15 @@ class _Versions:
         self._result = result
         self._heads: list[dict[str, Any]] = []
         self._versions: list[dict[str, Any]] = []
-        self._events: list[LegRecorded] = []
+        self._events: list[tuple[str, str, bytes]] = []
+        self._ids: dict[str, UUID] = {}
+        self._addresses: dict[tuple[str, UUID], tuple[str, str]] = {}
         self._vanished: list[tuple[str, int, dict[str, Any]]] = []
+
+    def id_of(self, root: str) -> UUID:
+        if root not in self._ids:
+            self._ids[root] = interaction_id(self._session.tenant, self._source.slug, root)
+        return self._ids[root]
 
     def record(self, root: str, merged: Interaction, modes: dict[str, str], heads: dict[int, dict[str, Any]]) -> None:
         """Compares the legs with the versions that are current, and raises those that differ by one."""
@@ -295,8 +303,7 @@ class _Versions:
 
     async def void(self) -> None:
         """The legs that vanished get a version that says so, with the content that they had."""
-        tenant, slug = self._session.tenant, self._source.slug
-        places = [(interaction_id(tenant, slug, root), leg, head["version"]) for root, leg, head in self._vanished]
+        places = [(self.id_of(root), leg, head["version"]) for root, leg, head in self._vanished]
         contents = await interactions.contents(self._session, places)
         for (root, number, head), (identifier, _, version) in zip(self._vanished, places, strict=True):
             content = contents[identifier, number].encode()
@@ -308,12 +315,10 @@ class _Versions:
         self, root: str, number: int, version: int, leg: Leg, content: bytes, hash_: UUID, mode: str, *, void: bool
     ) -> None:
         tenant, source = self._session.tenant, self._source
-        event = leg_event(
-            leg, interaction_id=interaction_id(tenant, source.slug, root), leg=number, version=version, void=void,
-            mode=mode, source=source.slug, vendor=source.vendor,
-        )  # fmt: skip
-        place = {"tenant": tenant, "interaction_id": event.interaction_id, "leg": number, "version": version}
-        shared = {**place, "void": void, "mode": mode}
+        identifier = self.id_of(root)
+        place = {"interaction_id": identifier, "leg": number, "version": version, "void": void, "mode": mode}
+        body = leg_body(leg, **place, source=source.slug, vendor=source.vendor)
+        shared = {"tenant": tenant, **place}
         self._heads.append(
             {
                 **shared,
@@ -322,7 +327,7 @@ class _Versions:
                 "external_id": leg.external_id,
                 "hash": hash_,
                 "agent_id": leg.agent_id,
-                "started_at": event.started_at,
+                "started_at": body["started_at"],
                 "workday": leg.workday,
             }
         )
@@ -334,26 +339,37 @@ class _Versions:
                 "content": msgspec.Raw(content),
             }
         )
-        self._events.append(event)
+        self._events.append((*self._address(mode, leg.agent_id, identifier), msgspec.json.encode(body)))
         self._result.legs += 1
         self._result.changed.add(root)
         if leg.agent_id:
             self._result.agents.add(leg.agent_id)
 
+    def _address(self, mode: str, agent_id: UUID | None, identifier: UUID) -> tuple[str, str]:
+        """Topic and key of a leg's events: the same for all legs of an agent."""
+        place = (mode, agent_id or identifier)
+        if place not in self._addresses:
+            event = LegRecorded.model_construct(mode=mode, agent_id=agent_id, interaction_id=identifier)  # type: ignore[arg-type]
+            self._addresses[place] = (event.to_topic(), event.key(self._session.tenant))
+        return self._addresses[place]
+
     async def write(self) -> None:
         await interactions.add_versions(self._session, self._heads, self._versions)
-        for event in self._events:
-            self._session.emit(event)
+        for topic, key, body in self._events:
+            self._session.emit_raw(LegRecorded, topic, key, body)
 
 
 _SAME = tuple(name for name in Leg.__struct_fields__ if name not in ("started", "ended"))
+_same = attrgetter(*_SAME)
+
+
+def leg_body(content: Leg, /, **place: Any) -> dict[str, Any]:
+    """The fields of the event of a leg's version; `place` are interaction_id, leg, version, void, mode, source, vendor."""
+    body = dict(zip(_SAME, _same(content), strict=True))
+    body["started_at"] = EPOCH + timedelta(milliseconds=content.started)
+    body["ended_at"] = None if content.ended is None else EPOCH + timedelta(milliseconds=content.ended)
+    return body | place
 
 
 def leg_event(content: Leg, /, **place: Any) -> LegRecorded:
-    """The event of a leg's version; `place` are interaction_id, leg, version, void, mode, source, vendor."""
-    return LegRecorded(
-        **place,
-        **{name: getattr(content, name) for name in _SAME},
-        started_at=EPOCH + timedelta(milliseconds=content.started),
-        ended_at=None if content.ended is None else EPOCH + timedelta(milliseconds=content.ended),
-    )
+    return LegRecorded(**leg_body(content, **place))

@@ -1,16 +1,12 @@
 """When the directory names an agent, what waited for the name takes effect; when a name moves, so do the legs."""
 
-from typing import Any
-
 from contracts.directory import PersonChanged
-from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
 from ingest.actions.merging import merge_parts
+from ingest.actions.sources import load_source
 from ingest.actions.states import derive
-from ingest.model.sources import Source, SourceSpec, source_of
-from ingest.store import interactions, sources, states
-from ingest.store.tables import known_person
+from ingest.store import interactions, roster, states
 
 CHUNK = 1000
 
@@ -18,7 +14,7 @@ CHUNK = 1000
 async def on_person(session: Session, person: PersonChanged) -> None:
     """Derives again what waits for one of the person's ids, and, when these ids changed, what bears the person's name."""
     ids = sorted((each.model_dump(mode="json") for each in person.external_ids), key=str)
-    before = await _remember(session, person, ids)
+    before = await roster.remember_ids(session, person.id, ids)
     if before == ids or (before is None and not ids):
         return
     # A merge under way may not know the name yet and be about to hold what waits for it: let it finish first.
@@ -49,26 +45,3 @@ async def on_person(session: Session, person: PersonChanged) -> None:
             await merge_parts(session, source, around=around[begin : begin + CHUNK])
         if found := told.get(slug):
             await derive(session, slug, dict.fromkeys(sorted(found), 0))
-
-
-async def _remember(session: Session, person: PersonChanged, ids: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """Files the ids, and returns those that were filed before."""
-    before = await session.row(
-        "SELECT external_ids FROM known_person WHERE tenant = :tenant AND person_id = :id FOR UPDATE",
-        {"tenant": session.tenant, "id": person.id},
-    )
-    values = {"tenant": session.tenant, "person_id": person.id, "external_ids": ids}
-    await session.execute(
-        insert(known_person)
-        .values(values)
-        .on_conflict_do_update(index_elements=["tenant", "person_id"], set_={"external_ids": ids})
-    )
-    return before["external_ids"] if before else None
-
-
-async def load_source(session: Session, slug: str) -> Source | None:
-    row = await sources.find(session, slug)
-    if row is None:
-        return None
-    spec = SourceSpec.model_validate({name: row[name] for name in SourceSpec.model_fields})
-    return source_of(slug, spec)

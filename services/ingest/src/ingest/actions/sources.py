@@ -8,10 +8,17 @@ from servicekit.errors import Conflict, FieldProblem, Invalid
 from storage import Session
 
 from ingest.model.refusal import Refusal
-from ingest.model.sources import NamedSource, Section, SourceSpec, source_of
+from ingest.model.sources import Section, Source, SourceSpec, source_of
 from ingest.store import sources
 
 SERVICE = "ingest"
+
+
+async def load_source(session: Session, slug: str) -> Source | None:
+    row = await sources.find(session, slug)
+    if row is None:
+        return None
+    return source_of(slug, SourceSpec.model_validate({name: row[name] for name in SourceSpec.model_fields}))
 
 
 async def put_source(session: Session, slug: str, spec: SourceSpec) -> bool:
@@ -23,7 +30,7 @@ async def put_source(session: Session, slug: str, spec: SourceSpec) -> bool:
         raise Invalid("bad-source", f"The source `{slug}` cannot be used: {refusal}", errors=[problem]) from None
     before = await sources.find(session, slug)
     if before and before["vendor"] != spec.vendor:
-        raise Conflict("vendor-fixed", f"The source `{slug}` is of vendor {before['vendor']}. Use another slug.")
+        raise Conflict("vendor-fixed", f"The source `{slug}` is of vendor {before['vendor']}. Use another name.")
     values = spec.model_dump() | {"title": spec.title or slug}
     if before and all(before[name] == value for name, value in values.items()):
         return False
@@ -34,7 +41,9 @@ async def put_source(session: Session, slug: str, spec: SourceSpec) -> bool:
 async def section(session: Session) -> dict[str, Any]:
     """The section `ingest` of a blueprint, as it now is."""
     rows = await sources.every(session)
-    return {"sources": [{name: row[name] for name in NamedSource.model_fields} for row in rows]}
+    return {
+        "sources": [{"source": row["slug"], **{name: row[name] for name in SourceSpec.model_fields}} for row in rows]
+    }
 
 
 async def edit_source(session: Session, slug: str, spec: SourceSpec) -> None:
@@ -59,21 +68,21 @@ async def apply_blueprint(session: Session, blueprint: BlueprintPublished) -> No
     seen: set[str] = set()
     for index, named in enumerate(wanted):
         at = f"/sources/{index}"
-        if named.slug in seen:
+        if named.source in seen:
             problems.append(
-                SectionProblem(pointer=f"{at}/slug", problem="This slug occurs twice.", cure="Use another.")
+                SectionProblem(pointer=f"{at}/source", problem="This source occurs twice.", cure="Use another.")
             )
-        seen.add(named.slug)
-        if existing.get(named.slug, named.vendor) != named.vendor:
-            reason = f"The source is of vendor {existing[named.slug]}."
-            problems.append(SectionProblem(pointer=f"{at}/vendor", problem=reason, cure="Use another slug."))
+        seen.add(named.source)
+        if existing.get(named.source, named.vendor) != named.vendor:
+            reason = f"The source is of vendor {existing[named.source]}."
+            problems.append(SectionProblem(pointer=f"{at}/vendor", problem=reason, cure="Use another name."))
         try:
-            source_of(named.slug, named)
+            source_of(named.source, named)
         except Refusal as refusal:
             problems.append(SectionProblem(pointer=f"{at}{refusal.field}", problem=refusal.reason, cure=refusal.cure))
     if problems:
         session.emit(SectionRejected(service=SERVICE, version=blueprint.version, problems=problems))
         return
     for named in wanted:
-        await put_source(session, named.slug, SourceSpec.model_validate(named.model_dump(exclude={"slug"})))
+        await put_source(session, named.source, SourceSpec.model_validate(named.model_dump(exclude={"source"})))
     session.emit(SectionApplied(service=SERVICE, version=blueprint.version, content=await section(session)))

@@ -12,10 +12,10 @@ from servicekit import router as door_router
 from servicekit.errors import Conflict, NotFound
 from storage import Session
 
-from ingest.actions.naming import load_source
+from ingest.actions.reception import Reception
+from ingest.actions.sources import load_source
 from ingest.actions.undo import undo
 from ingest.api.access import may_read, may_send
-from ingest.reception import Reception
 from ingest.store import receipts
 
 router = door_router(tags=["receipts"])

@@ -12,10 +12,10 @@ from servicekit import router as door_router
 from servicekit.errors import Conflict, Invalid, NotFound
 from storage import Session
 
-from ingest.actions.naming import load_source
+from ingest.actions.reception import Order, Reception
+from ingest.actions.sources import load_source
 from ingest.api.access import may_send
 from ingest.api.receipts import ReceiptView, view_of
-from ingest.reception import Order, Reception
 from ingest.store import receipts
 
 router = door_router(tags=["records"])

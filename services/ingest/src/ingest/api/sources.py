@@ -30,7 +30,7 @@ class Health(BaseModel):
 
 
 class SourceView(SourceSpec):
-    slug: str
+    source: str
     updated_at: datetime
     health: Health
 
@@ -75,7 +75,8 @@ def _view(row: dict[str, Any], health: dict[str, Any], held: dict[str, int]) -> 
         return round(int(health[name]) / received, 4) if received else None
 
     return SourceView(
-        **{name: row[name] for name in (*SourceSpec.model_fields, "slug", "updated_at")},
+        source=row["slug"],
+        **{name: row[name] for name in (*SourceSpec.model_fields, "updated_at")},
         health=Health(
             last_received_at=health.get("last_received_at"),
             receipts=health.get("receipts", 0),

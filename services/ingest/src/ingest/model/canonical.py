@@ -86,8 +86,9 @@ Directory = Callable[[list[str], int], Agent | None]
 
 def workday(ms: int, zone: tzinfo, day_start_minutes: int = 0) -> date:
     """The working day that an instant belongs to: the local date, which begins `day_start_minutes` after midnight."""
-    local = (EPOCH + timedelta(milliseconds=ms)).astimezone(zone).replace(tzinfo=None)
-    return (local - timedelta(minutes=day_start_minutes)).date()
+    local = datetime.fromtimestamp(ms // 1000, zone)
+    # Time of a zone minus a duration is by the clock on its wall.
+    return (local - timedelta(minutes=day_start_minutes) if day_start_minutes else local).date()
 
 
 def newest(parts: Iterable[Part]) -> dict[str, dict[str, Part]]:

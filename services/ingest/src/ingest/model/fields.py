@@ -1,6 +1,5 @@
 """Reading single values out of a record, each with a refusal that names the field when it is not what it must be."""
 
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping
@@ -33,7 +32,7 @@ class Reading:
         plain = address.strip().lower()
         if _PHONE.fullmatch(plain):
             plain = _NUMBER.sub("", plain)
-        return hmac.new(self.secret, plain.encode(), hashlib.sha256).digest()[:16].hex()
+        return hmac.digest(self.secret, plain.encode(), "sha256")[:16].hex()
 
     def instant(self, value: Any, field: str) -> int:
         """Milliseconds since 1970 of an ISO 8601 text with an offset (or in the source's declared zone)."""

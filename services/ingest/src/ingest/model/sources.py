@@ -29,7 +29,7 @@ class SourceSpec(BaseModel):
 
 
 class NamedSource(SourceSpec):
-    slug: str = Field(pattern=SLUG)
+    source: str = Field(pattern=SLUG)
 
 
 class Section(BaseModel):

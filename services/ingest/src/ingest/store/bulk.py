@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import OperationalError
 from storage import Session
 
 _DIALECT = postgresql.dialect()
@@ -26,3 +27,8 @@ def insert_statement(table: Table, columns: Sequence[str], conflict: str = "") -
 async def insert_rows(session: Session, statement: str, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         await session.execute(statement, {"rows": _encode(rows).decode()})
+
+
+def is_deadlock(error: Exception) -> bool:
+    """Whether the database gave up this transaction because two waited for each other; it may be tried again."""
+    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) == "40P01"

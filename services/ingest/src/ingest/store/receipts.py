@@ -81,6 +81,15 @@ def as_json(value: Any) -> str:
     return json.dumps(value)
 
 
+async def interrupt(session: Session, receipt_id: UUID) -> None:
+    """Marks a receipt whose body broke off."""
+    await session.execute(
+        "UPDATE receipt SET status = 'interrupted', finished_at = :now, touched_at = clock_timestamp() "
+        "WHERE tenant = :tenant AND id = :id AND status IN ('reading', 'receiving')",
+        {"tenant": session.tenant, "id": receipt_id, "now": session.now},
+    )
+
+
 async def recount(session: Session, receipt_id: UUID) -> None:
     """Sets the counters to what the verdicts are now."""
     sums = ", ".join(f"count(*) FILTER (WHERE verdict = '{name}') AS {name}" for name in VERDICTS)

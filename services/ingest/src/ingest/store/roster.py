@@ -1,15 +1,18 @@
-"""Loads the part of the directory's copy that a batch needs."""
+"""The part of the directory's copy that a batch needs, and what the directory last said of a person's ids."""
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from servicekit import directory
 from servicekit.errors import NotFound
+from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
 from ingest.model.canonical import Site
 from ingest.model.roster import Dated, Roster
+from ingest.store.tables import known_person
 
 
 def _zone(name: str | None) -> ZoneInfo | None:
@@ -59,3 +62,17 @@ async def _zones(session: Session) -> dict[UUID, ZoneInfo]:
     declared = {row["id"]: zone for row in rows if (zone := _zone(row["zone"]))}
     nearest = {row["id"]: next((unit for unit in reversed(row["path"]) if unit in declared), None) for row in rows}
     return {unit: declared[above] for unit, above in nearest.items() if above is not None}
+
+
+async def remember_ids(session: Session, person: UUID, ids: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """Files a person's external ids, and returns those that were filed before."""
+    before = await session.row(
+        "SELECT external_ids FROM known_person WHERE tenant = :tenant AND person_id = :id FOR UPDATE",
+        {"tenant": session.tenant, "id": person},
+    )
+    await session.execute(
+        insert(known_person)
+        .values({"tenant": session.tenant, "person_id": person, "external_ids": ids})
+        .on_conflict_do_update(index_elements=["tenant", "person_id"], set_={"external_ids": ids})
+    )
+    return before["external_ids"] if before else None

@@ -4,7 +4,8 @@ from typing import Any
 from uuid import UUID
 
 import yaml
-from contracts.blueprints import SectionApplied, SectionProblem, SectionRejected
+from contracts.blueprints import SectionApplied
+from servicekit.blueprints import reject_section
 from servicekit.errors import FieldProblem, Invalid
 from storage import Session
 
@@ -53,7 +54,7 @@ async def apply_section(session: Session, content: dict[str, Any], version: int)
     """A blueprint's section becomes the tenant's whole set of models, or nothing of it does. Answers either way."""
     found, problems = _read_section(content)
     if problems:
-        session.emit(SectionRejected(service=SERVICE, version=version, problems=problems))
+        reject_section(session, version, problems)
         return
     await facts.lock_models(session, [session.tenant], for_change=True)
     before = await models.catalogue(session)
@@ -63,26 +64,26 @@ async def apply_section(session: Session, content: dict[str, Any], version: int)
     session.emit(SectionApplied(service=SERVICE, version=version, content=section_of(await models.catalogue(session))))
 
 
-def _read_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], list[SectionProblem]]:
+def _read_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], list[FieldProblem]]:
     found: list[tuple[Model, str]] = []
     problems = [
-        SectionProblem(pointer=f"/{name}", problem=f"There is no `{name}` in this section.", cure="It holds `kpis`.")
+        FieldProblem(pointer=f"/{name}", problem=f"There is no `{name}` in this section.", cure="It holds `kpis`.")
         for name in sorted(set(content) - {"kpis"})
     ]
     kpis = content.get("kpis", [])
     if not isinstance(kpis, list):
-        return [], [*problems, SectionProblem(pointer="/kpis", problem="`kpis` is a list of KPI models.")]
+        return [], [*problems, FieldProblem(pointer="/kpis", problem="`kpis` is a list of KPI models.")]
     for index, document in enumerate(kpis):
         try:
             model = load_content(document)
         except ModelInvalid as invalid:
             problems += [
-                SectionProblem(pointer=f"/kpis/{index}{each.pointer}", problem=each.problem, cure=each.cure)
+                FieldProblem(pointer=f"/kpis/{index}{each.pointer}", problem=each.problem, cure=each.cure)
                 for each in invalid.problems
             ]
             continue
         if any(model.kpi == other.kpi for other, _ in found):
-            problems.append(SectionProblem(pointer=f"/kpis/{index}/kpi", problem=f"`{model.kpi}` is there twice."))
+            problems.append(FieldProblem(pointer=f"/kpis/{index}/kpi", problem=f"`{model.kpi}` is there twice."))
         found.append((model, yaml.safe_dump(model.content, sort_keys=False, allow_unicode=True)))
     return found, problems
 
@@ -116,7 +117,7 @@ async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | 
 
 
 async def person_changed(session: Session, person_id: UUID) -> None:
-    """Another target may apply to this person now."""
+    """Another target may apply to this person now. Stays that it changes and that are long over are no news."""
     catalogue = await models.catalogue(session)
     targeted = [each for each in catalogue.models.values() if each.model.bands and each.model.bands.targets]
     if not targeted:
@@ -127,4 +128,4 @@ async def person_changed(session: Session, person_id: UUID) -> None:
     touched = [
         (each, {person_id}) for each in catalogue.models.values() if each.model.bands and each.model.bands.targets
     ]
-    await derive_bands(session, touched, mode="live", reason="another target applies")
+    await derive_bands(session, touched, mode="live", reason="another target applies", past_is_history=True)

@@ -41,6 +41,7 @@ class BandNow(BaseModel):
     """`rank` 0 is the best band; `since` is the window at which it was entered, on the `evidence`."""
 
     agent_id: UUID
+    agent: str | None
     name: str | None
     kpi: str
     model_version: int
@@ -68,16 +69,9 @@ async def list_bands(
     kpi: str | None = None,
 ) -> Bandwise:
     """The band each agent is in now, of those the caller may see. Agents who are in none are not listed."""
-    agents = await directory.visible_agents(session, caller)
-    if agent is not None:
-        person = await directory.find_person(session, agent)
-        await directory.require_agent(session, caller, person.id)
-        agents = {person.id}
-    if team is not None:
-        unit = await directory.find_org_unit(session, team)
-        members = await directory.agents_of(session, unit.id, session.now.date())
-        agents = members if agents is None else agents & members
-    rows = await stays.stays_page(session, kpi=kpi, agents=agents, after=page.after, limit=page.limit + 1)
+    agents = await directory.agents_asked_for(session, caller, agent=agent, team=team)
+    after = page.place(str, UUID)
+    rows = await stays.stays_page(session, kpi=kpi, agents=agents, after=after, limit=page.limit + 1)
     found = page_of(rows, page.limit, cursor=lambda row: [row["kpi"], str(row["agent_id"])])
     catalogue = await models.catalogue(session)
     ids = {row["agent_id"] for row in found.items}
@@ -90,6 +84,7 @@ async def list_bands(
         items.append(
             BandNow(
                 **{name: row[name] for name in ("agent_id", "kpi", "model_version", "band", "from_band")},
+                agent=person.slug if person else None,
                 name=person.display_name if person else None,
                 rank=bands.rank(row["band"]) if bands else None,
                 since=row["entered"],

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
-from servicekit import CallerDep, PageDep, WorkSession, directory, page_of
+from servicekit import Caller, CallerDep, PageDep, WorkSession, directory, page_of
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
 
@@ -22,15 +22,21 @@ from kpi_engine.store.values import Cut, Grain
 
 router: APIRouter = door_router()
 
-From = Annotated[date, Query(alias="from", description="First workday.")]
-To = Annotated[date, Query(alias="to", description="Last workday.")]
+_DAYS = 28
+From = Annotated[
+    date | None, Query(alias="from", description=f"First workday; without it, {_DAYS} days that end with `to`.")
+]
+To = Annotated[date | None, Query(alias="to", description="Last workday; without it, today in the tenant's time.")]
 
 
 class CutValue(Answer):
-    """`key`: the agent's or org unit's id, the queue, the attribute's value; None where there is none."""
+    """`key`: the agent's or org unit's id, the queue, the attribute's value; None where there is none. `agent_id` and
+    `agent`, the slug, only where the cut is by agent."""
 
     key: str | None
     name: str | None
+    agent_id: UUID | None = None
+    agent: str | None = None
     window: date
 
 
@@ -41,6 +47,8 @@ class Values(BaseModel):
     direction: str
     by: str | None
     grain: Grain
+    first: date
+    last: date
     items: list[CutValue]
     next: str | None = None
 
@@ -51,20 +59,24 @@ async def get_values(
     session: WorkSession,
     caller: CallerDep,
     page: PageDep,
-    first: From,
-    last: To,
+    first: From = None,
+    last: To = None,
     by: Annotated[str, Query(description="agent, team, org_unit, queue, attributes.X; nothing: all together")] = "",
     grain: Grain = "workday",
+    agent: str | None = None,
+    team: str | None = None,
 ) -> Values:
-    """Values of whom the caller may see. `window` is the first day of each: of the workday, week, month or range."""
+    """Values of whom the caller may see, or of those of them in `agent` and `team` (as it is today), each by id or
+    slug. `window` is the first day of each: of the workday, week, month or range."""
     published = await published_of(session, kpi)
     _check_cut(published, by)
-    _check_range(first, last)
-    cut = Cut(by, grain, first, last, await directory.visible_agents(session, caller))
-    rows = await values.values(session, published, cut, after=page.after, limit=page.limit + 1)
+    first, last = _range(caller, first, last)
+    cut = Cut(by, grain, first, last, await directory.agents_asked_for(session, caller, agent=agent, team=team))
+    after = page.place(str, date.fromisoformat)
+    rows = await values.values(session, published, cut, after=after, limit=page.limit + 1)
     found = page_of(rows, page.limit, cursor=lambda row: [row["key"] or "", row["window"].isoformat()])
     keys = {row["key"] for row in found.items if row["key"]}
-    names = await values.names(session, by, keys) if by in ("agent", "team", "org_unit") else {}
+    named = await values.named(session, by, keys) if by in ("agent", "team", "org_unit") else {}
     document = published.model.document
     return Values(
         kpi=kpi,
@@ -73,10 +85,12 @@ async def get_values(
         direction=document.direction,
         by=by or None,
         grain=grain,
+        first=first,
+        last=last,
         items=[
             CutValue(
                 key=row["key"],
-                name=names.get(row["key"], row["key"]) if row["key"] else None,
+                **_whose(by, row["key"], named),
                 window=row["window"],
                 **answer_of(published.model.plan.answer(row["components"], row["sample"], parts=True)).model_dump(),
             )
@@ -99,10 +113,23 @@ def _check_cut(published: Published, by: str) -> None:
         raise Invalid("unknown-cut", f"Facts of the source `{source}` have no `{by}`.")
 
 
-def _check_range(first: date, last: date) -> None:
+def _whose(by: str, key: str | None, named: dict[str, dict[str, str]]) -> dict[str, Any]:
+    if key is None:
+        return {"name": None}
+    known = named.get(key, {"name": key, "slug": None})
+    of_agent = {"agent_id": key, "agent": known["slug"]} if by == "agent" else {}
+    return {"name": known["name"], **of_agent}
+
+
+def _range(caller: Caller, first: date | None, last: date | None) -> tuple[date, date]:
+    """Raises Invalid when there is no day in it."""
+    last = last or caller.today
+    if first is None:
+        first = date.fromordinal(max(last.toordinal() - _DAYS + 1, 1))
     if last < first:
         problem = FieldProblem(pointer="/to", problem=f"{last} is before {first}", cure="exchange them")
         raise Invalid("empty-range", "`to` comes before `from`.", errors=[problem])
+    return first, last
 
 
 class ExplainedFact(BaseModel):
@@ -129,6 +156,10 @@ class Explanation(BaseModel):
     formula: ModelPlan
     unit: str
     agent_id: UUID
+    agent: str
+    name: str
+    first: date
+    last: date
     answer: Answer
     facts: list[ExplainedFact]
     next: str | None = None
@@ -136,25 +167,36 @@ class Explanation(BaseModel):
 
 @router.get("/kpis/{kpi}/explain")
 async def explain(
-    kpi: str, session: WorkSession, caller: CallerDep, page: PageDep, agent: str, first: From, last: To
+    kpi: str,
+    session: WorkSession,
+    caller: CallerDep,
+    page: PageDep,
+    agent: str,
+    first: From = None,
+    last: To = None,
 ) -> Explanation:
     """Why an agent's number is so: every fact that counts with what it gives, every other one with the reason."""
     published = await published_of(session, kpi)
-    _check_range(first, last)
-    agent_id = (await directory.find_person(session, agent)).id
-    await directory.require_agent(session, caller, agent_id)
+    first, last = _range(caller, first, last)
+    person = await directory.find_person(session, agent)
+    await directory.require_agent(session, caller, person.id)
     plan = published.model.plan
-    cut = Cut("agent", "total", first, last, {agent_id})
+    cut = Cut("agent", "total", first, last, {person.id})
     whole = await values.values(session, published, cut, after=None, limit=1)
     answer = plan.answer(whole[0]["components"], whole[0]["sample"], parts=True) if whole else plan.answer([], 0)
-    rows = await values.explained(session, published, agent_id, first, last, after=page.after, limit=page.limit + 1)
+    after = page.place(datetime.fromisoformat, UUID, int)
+    rows = await values.explained(session, published, person.id, first, last, after=after, limit=page.limit + 1)
     found = page_of(rows, page.limit, cursor=lambda row: [row["started_at"].isoformat(), str(row["id"]), row["leg"]])
     return Explanation(
         kpi=kpi,
         model_version=published.version,
         formula=plan_of(published.model),
         unit=published.model.document.unit,
-        agent_id=agent_id,
+        agent_id=person.id,
+        agent=person.slug,
+        name=person.display_name,
+        first=first,
+        last=last,
         answer=answer_of(answer),
         facts=[_explained(published, row) for row in found.items],
         next=found.next,

@@ -114,9 +114,19 @@ def from_facts(plan: Plan) -> str:
     )
 
 
-def total(plan: Plan, window: str = "") -> str:
-    """The components over facts `f`, as an array; `window` makes them window functions."""
-    return "ARRAY[" + ", ".join(_total(component, window) for component in plan.components) + "]::numeric[]"
+def total(plan: Plan) -> str:
+    """The components over facts `f`, as an array."""
+    return _array(_total(component, component.contribution_sql) for component in plan.components)
+
+
+def contributions(plan: Plan) -> str:
+    """What each fact `f` gives to each component, as columns `k0`, `k1`, …"""
+    return ", ".join(f"({each.contribution_sql})::numeric AS k{n}" for n, each in enumerate(plan.components))
+
+
+def total_of_contributions(plan: Plan, window: str) -> str:
+    """The components over rows of `contributions`, as window functions."""
+    return _array(_total(component, f"k{n}", window) for n, component in enumerate(plan.components))
 
 
 def merged(plan: Plan, array: str) -> str:
@@ -125,14 +135,17 @@ def merged(plan: Plan, array: str) -> str:
     for place, component in enumerate(plan.components, 1):
         function = component.kind if component.kind in ("min", "max") else "sum"
         columns.append(f"{function}({array}[{place}])")
-    return f"ARRAY[{', '.join(columns)}]::numeric[]"
+    return _array(columns)
 
 
-def _total(component: Component, window: str) -> str:
-    value = component.contribution_sql
+def _total(component: Component, value: str, window: str = "") -> str:
     if component.kind in ("min", "max"):
         return f"({component.kind}({value}){window})"
     return f"coalesce(sum({value}){window}, 0)"
+
+
+def _array(columns: Iterable[str]) -> str:
+    return f"ARRAY[{', '.join(columns)}]::numeric[]"
 
 
 def _change(row: dict[str, Any]) -> Change:

@@ -13,7 +13,7 @@ from storage import Session
 from kpi_engine.model.bands import Announced, LastLegs, Stay, Transition
 from kpi_engine.model.plan import Plan
 from kpi_engine.store.models import Published
-from kpi_engine.store.partials import total
+from kpi_engine.store.partials import contributions, total_of_contributions
 from kpi_engine.store.tables import band_stay
 
 Key = tuple[str, UUID]
@@ -98,13 +98,15 @@ async def last_legs(
 ) -> dict[UUID, list[tuple[date, int, list[Decimal | None]]]]:
     """For each workday on which an agent has legs that count: the newest legs up to its end, together."""
     over = " OVER latest"
+    # What a leg gives is found once: inside of the window it would be reckoned again for each of its `legs` frames.
     found = await session.execute(
-        "SELECT agent_id, workday, sample, components FROM ("  # noqa: S608
-        f"SELECT f.agent_id, f.workday, count(*){over} AS sample, {total(plan, over)} AS components, "
-        "lead(f.workday) OVER in_order AS following FROM fact f "
-        "WHERE f.tenant = :tenant AND f.kind = 'legs' AND NOT f.void "
-        f"AND f.agent_id = ANY(cast(:agents AS uuid[])) AND {plan.where_sql} "
-        "WINDOW in_order AS (PARTITION BY f.agent_id ORDER BY f.workday, f.started_at, f.id, f.leg), "
+        f"WITH counted AS MATERIALIZED (SELECT f.agent_id, f.workday, f.started_at, f.id, f.leg, {contributions(plan)} "  # noqa: S608
+        "FROM fact f WHERE f.tenant = :tenant AND f.kind = 'legs' AND NOT f.void "
+        f"AND f.agent_id = ANY(cast(:agents AS uuid[])) AND {plan.where_sql}) "
+        "SELECT agent_id, workday, sample, components FROM ("
+        f"SELECT agent_id, workday, count(*){over} AS sample, {total_of_contributions(plan, over)} AS components, "
+        "lead(workday) OVER in_order AS following FROM counted "
+        "WINDOW in_order AS (PARTITION BY agent_id ORDER BY workday, started_at, id, leg), "
         f"latest AS (in_order ROWS {window.legs - 1} PRECEDING)) AS legs "
         "WHERE following IS DISTINCT FROM workday ORDER BY agent_id, workday",
         {"tenant": tenant, "agents": list(agents)},
@@ -116,7 +118,7 @@ async def last_legs(
 
 
 async def stays_page(
-    session: Session, *, kpi: str | None, agents: set[UUID] | None, after: list[str] | None, limit: int
+    session: Session, *, kpi: str | None, agents: set[UUID] | None, after: tuple[Any, ...] | None, limit: int
 ) -> list[dict[str, Any]]:
     """Stays that stand and are not left, of the session's tenant."""
     conditions = ["tenant = :tenant", "retracted_at IS NULL", '"left" IS NULL']

@@ -12,7 +12,7 @@ from kpi_engine.model.plan import Plan
 from kpi_engine.model.sql import literal, scalar
 from kpi_engine.store.facts import NOBODY
 from kpi_engine.store.models import Published
-from kpi_engine.store.partials import merged, total
+from kpi_engine.store.partials import contributions, merged, total
 
 Grain = Literal["workday", "week", "month", "total"]
 _WINDOW = {"workday": "{day}", "week": "date_trunc('week', {day})::date", "month": "date_trunc('month', {day})::date"}
@@ -31,7 +31,7 @@ class Cut:
 
 
 async def values(
-    session: Session, published: Published, cut: Cut, *, after: list[Any] | None, limit: int
+    session: Session, published: Published, cut: Cut, *, after: tuple[Any, ...] | None, limit: int
 ) -> list[dict[str, Any]]:
     """Rows of key, window, sample, components, ordered by key and window; key null where there is none."""
     from_facts = cut.by == "queue" or cut.by.startswith("attributes.")
@@ -106,14 +106,14 @@ async def explained(
     first: date,
     last: date,
     *,
-    after: list[Any] | None,
+    after: tuple[Any, ...] | None,
     limit: int,
 ) -> list[dict[str, Any]]:
     """An agent's facts: whether each counts, which conditions hold (`c0`…), and what it gives to each component."""
     plan = published.model.plan
     columns = [f"({scalar(condition)}) AS c{n}" for n, condition in enumerate(plan.conditions)]
     columns.append(f"coalesce({plan.where_sql}, false) AS counts")
-    columns += [f"({component.contribution_sql})::numeric AS k{n}" for n, component in enumerate(plan.components)]
+    columns.append(contributions(plan))
     parameters: dict[str, Any] = {
         "tenant": session.tenant,
         "kind": published.model.source,
@@ -157,13 +157,12 @@ def _filtered(plan: Plan) -> str:
     return f"ARRAY[{', '.join(columns)}]::numeric[]"
 
 
-async def names(session: Session, by: str, keys: Iterable[str]) -> dict[str, str]:
-    """Display names of agents or org units by id."""
-    table = {"agent": "directory_person", "team": "directory_org_unit", "org_unit": "directory_org_unit"}[by]
-    field = "display_name" if by == "agent" else "name"
+async def named(session: Session, by: str, keys: Iterable[str]) -> dict[str, dict[str, str]]:
+    """`name` and `slug` of agents or org units by id."""
+    table, field = ("directory_person", "display_name") if by == "agent" else ("directory_org_unit", "name")
     rows = await session.rows(
-        f"SELECT id, body ->> '{field}' AS name FROM {table} "  # noqa: S608
+        f"SELECT id, slug, body ->> '{field}' AS name FROM {table} "  # noqa: S608
         "WHERE tenant = :tenant AND id = ANY(cast(:ids AS uuid[]))",
         {"tenant": session.tenant, "ids": list(keys)},
     )
-    return {str(row["id"]): row["name"] for row in rows}
+    return {str(row["id"]): {"name": row["name"], "slug": row["slug"]} for row in rows}

@@ -136,7 +136,7 @@ async def _notify(
         "language": language,
         "subject": subject,
         "body": text,
-        "refs": references_of(body),
+        "refs": references_of(body) | ({"agent": agent.slug, "name": agent.display_name} if agent else {}),
         "at": session.now,
         "read_at": None,
     }

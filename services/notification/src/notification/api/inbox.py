@@ -68,8 +68,10 @@ async def list_inbox(
     session: WorkSession, caller: CallerDep, page: PageDep, unread: bool | None = None
 ) -> Page[NoticeView]:
     """Newest first. `unread=true`: what has not been read yet."""
-    before = int(page.after[0]) if page.after else None
-    rows = await notices.inbox(session, caller.person_id, unread=unread, before=before, limit=page.limit + 1)
+    before = page.place(int)
+    rows = await notices.inbox(
+        session, caller.person_id, unread=unread, before=before and before[0], limit=page.limit + 1
+    )
     return page_of([NoticeView(**row) for row in rows], page.limit, cursor=lambda each: [each.seq])
 
 

@@ -101,8 +101,8 @@ async def list_deliveries(id: str, session: WorkSession, caller: CallerDep, page
     """Newest first, each with all its attempts."""
     caller.require(ADMIN)
     await _found(session, id)
-    before = UUID(page.after[0]) if page.after else None
-    rows = await deliveries.of_webhook(session, id, before=before, limit=page.limit + 1)
+    before = page.place(UUID)
+    rows = await deliveries.of_webhook(session, id, before=before and before[0], limit=page.limit + 1)
     return page_of([DeliveryView(**row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
 
 

@@ -31,7 +31,7 @@ async def enter_band(session: Session, event_id: UUID, body: BandEntered) -> Non
 async def leave_band(session: Session, event_id: UUID, body: BandLeft) -> None:
     """Takes back what was given for this stay and is not started, where its rule says so."""
     stay = await stays.hear(session, event_id, body, left_on=_day(session, body.at_window))
-    if stay is None:
+    if stay is None or body.mode == "history":
         return
     for row in await assignments.of_band_event(session, body.band_event_id):
         if row["status"] == "assigned" and row["withdraw_when_left"]:
@@ -40,17 +40,17 @@ async def leave_band(session: Session, event_id: UUID, body: BandLeft) -> None:
 
 async def correct_band(session: Session, event_id: UUID, body: BandCorrected) -> None:
     """A stay that never was: what it brought is withdrawn unless started. A leaving that never was: what it had
-    withdrawn is given again. What was started or completed is left alone in both cases."""
-    if body.retracts == "entered":
-        if await stays.hear(session, event_id, body, retracted=True) is None:
-            return
-        for row in await assignments.of_band_event(session, body.band_event_id):
-            if row["status"] == "assigned":
-                await _withdraw(session, row, body.reason or "the band was corrected", corrected=True)
-    elif await stays.hear(session, event_id, body, left_on=None) is not None:
-        for row in await assignments.of_band_event(session, body.band_event_id):
-            if row["status"] == "withdrawn" and not row["corrected"]:
-                await _give_again(session, row)
+    withdrawn is given again. What was started or completed is left alone in both cases. History only adds to what is
+    known: one who loads the past must not take from people what they were given."""
+    entering = body.retracts == "entered"
+    changes: dict[str, Any] = {"retracted": True} if entering else {"left_on": None}
+    if await stays.hear(session, event_id, body, **changes) is None or body.mode == "history":
+        return
+    for row in await assignments.of_band_event(session, body.band_event_id):
+        if entering and row["status"] == "assigned":
+            await _withdraw(session, row, body.reason or "the band was corrected", corrected=True)
+        elif not entering and row["status"] == "withdrawn" and not row["corrected"]:
+            await _give_again(session, row)
 
 
 async def _give(session: Session, rule: Rule, body: BandEntered) -> None:

@@ -20,10 +20,16 @@ class Band(BaseModel):
     band: str
 
 
+class TrainedPerson(model.TrainedAgent):
+    agent: str | None
+    name: str | None
+
+
 class TemplateEffect(model.Effect):
     """`bands`: those the template is given for. `simulated`: the tenant's people are not real."""
 
     template: str
+    agents: list[TrainedPerson]  # pyright: ignore[reportIncompatibleVariableOverride]
     bands: list[Band]
     note: str
     simulated: bool
@@ -56,8 +62,18 @@ async def effect_of(
         last=last,
         today=today,
     )
+    people = await directory.people(session, completed)
+    trained = [
+        TrainedPerson(
+            **each.model_dump(),
+            agent=people[each.agent_id].slug if each.agent_id in people else None,
+            name=people[each.agent_id].display_name if each.agent_id in people else None,
+        )
+        for each in found.agents
+    ]
     return TemplateEffect(
-        **found.model_dump(),
+        **found.model_dump(exclude={"agents"}),
+        agents=trained,
         template=slug,
         bands=[Band(kpi=kpi, band=band) for kpi, band in sorted(bands)],
         note=model.NOTE,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contracts.blueprints import SectionApplied, SectionProblem, SectionRejected
+from contracts.blueprints import SectionApplied
+from servicekit.blueprints import reject_section
 from servicekit.errors import Invalid
 from storage import DocumentStore, Session
 
@@ -28,15 +29,11 @@ async def replace_rules(session: Session, documents: DocumentStore, rules: Seque
 
 
 async def apply_blueprint(session: Session, documents: DocumentStore, version: int, content: Mapping[str, Any]) -> None:
-    """Applies the section whole or not at all, and answers. An older version, or the same again, has no effect: the
-    tenant may have been edited since."""
-    if not await store.take_section(session, version):
-        return
+    """Applies the section whole or not at all, and answers."""
     try:
         section = parse_section(content)
     except Invalid as invalid:
-        problems = [SectionProblem(pointer=e.pointer, problem=e.problem, cure=e.cure) for e in invalid.errors]
-        session.emit(SectionRejected(service="training", version=version, problems=problems))
+        reject_section(session, version, invalid.errors)
         return
     await _apply(session, documents, section)
     applied = await section_content(session, documents)

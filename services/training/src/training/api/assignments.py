@@ -6,16 +6,13 @@ from uuid import UUID
 
 from fastapi import Body
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
-from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of
 from servicekit import router as door_router
 from servicekit.errors import Forbidden
 from storage import Session
 
 from training.actions import assignments as actions
 from training.actions.templates import content_of, require_version
-from training.api.cursors import time_and_id
-from training.api.documents import Documents
-from training.api.people import agents_asked_for
 from training.model.content import Slug, Strict, for_learner
 from training.model.rules import OPEN, due
 from training.store import assignments as store
@@ -26,12 +23,13 @@ Status = Literal["assigned", "started", "completed", "failed", "withdrawn"]
 
 
 class Assignment(BaseModel):
-    """`agent` is the person's slug. `rule`, `kpi`, `band` are null when it was given by hand. `failed`: a quiz whose
+    """`agent` is the person's slug, `name` the name. `rule`, `kpi`, `band` are null when it was given by hand. `failed`: a quiz whose
     attempts are used up. `overdue`: open, and past its due date."""
 
     id: UUID
     agent_id: UUID
     agent: str | None
+    name: str | None
     template: str
     template_version: int
     title: dict[str, str]
@@ -105,11 +103,11 @@ async def list_assignments(
     """Newest first, of the people the caller may see."""
     rows = await store.page(
         session,
-        agents=await agents_asked_for(session, caller, agent=agent, team=team),
+        agents=await directory.agents_asked_for(session, caller, agent=agent, team=team),
         status=status,
         template=template,
         overdue=overdue,
-        after=time_and_id(page),
+        after=page.place(datetime.fromisoformat, UUID),
         limit=page.limit + 1,
     )
     items = [_assignment(row) for row in rows]
@@ -134,7 +132,7 @@ async def assign(body: NewAssignment, session: WorkSession, caller: CallerDep) -
 
 @router.get("/assignments/{assignment_id}")
 async def get_assignment(
-    assignment_id: UUID, session: WorkSession, caller: CallerDep, documents: Documents
+    assignment_id: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> AssignmentDetail:
     """An assignment with what is to be learned and why it was given."""
     row = await actions.require(session, assignment_id)
@@ -161,7 +159,7 @@ async def complete(
     assignment_id: UUID,
     session: WorkSession,
     caller: CallerDep,
-    documents: Documents,
+    documents: DocumentsDep,
     completion: Annotated[Completion | None, Body()] = None,
 ) -> Assignment:
     """The learner is done, or hands in a quiz. A quiz that is not passed stays `started` while attempts are left."""

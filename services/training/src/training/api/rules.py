@@ -4,14 +4,11 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
 from training.actions import rules as actions
-from training.api.cursors import time_id_and_name
-from training.api.documents import Documents
-from training.api.people import agents_asked_for
 from training.api.templates import EDITORS, READERS
 from training.model.content import Slug, Strict
 from training.model.rules import Rule
@@ -31,6 +28,7 @@ class Skipped(BaseModel):
     band_event_id: UUID
     agent_id: UUID
     agent: str | None
+    name: str | None
     template: str
     reason: str
     detail: str
@@ -44,7 +42,7 @@ async def list_rules(session: WorkSession, caller: CallerDep) -> Rules:
 
 
 @router.put("/rules")
-async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, documents: Documents) -> Rules:
+async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> Rules:
     """All rules at once: those that are not named are removed."""
     caller.require(*EDITORS)
     await actions.replace_rules(session, documents, body.rules)
@@ -61,7 +59,7 @@ async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
 
 
 @router.put("/rules/{rule}")
-async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep, documents: Documents) -> Rule:
+async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> Rule:
     caller.require(*EDITORS)
     if body.rule != rule:
         problem = FieldProblem(pointer="/rule", problem=f"it is `{body.rule}`", cure=f"`{rule}`, as in the address")
@@ -82,8 +80,8 @@ async def list_skipped(
     rule: str | None = None,
 ) -> Page[Skipped]:
     """What rules did not give, and why; newest first."""
-    agents = await agents_asked_for(session, caller, agent=agent, team=team)
-    after = time_id_and_name(page)
+    agents = await directory.agents_asked_for(session, caller, agent=agent, team=team)
+    after = page.place(datetime.fromisoformat, UUID, str)
     rows = await assignments.page_skipped(session, agents=agents, rule=rule, after=after, limit=page.limit + 1)
     return page_of(
         [Skipped(**row) for row in rows],

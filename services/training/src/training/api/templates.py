@@ -5,14 +5,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Body, Query
 from pydantic import AwareDatetime, BaseModel
-from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of
 from servicekit import router as door_router
 from storage import Session
 
 from training.actions import templates as actions
 from training.actions.effect import TemplateEffect, effect_of
-from training.api.cursors import name
-from training.api.documents import Documents
 from training.model.content import Content, Slug, without_answers
 from training.store import templates as store
 
@@ -62,12 +60,15 @@ class Publication(BaseModel):
 async def list_templates(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[TemplateHead]:
     """All templates by name."""
     caller.require(*READERS)
-    rows = await store.list_heads(session, after=name(page), limit=page.limit + 1)
+    after = page.place(str)
+    rows = await store.list_heads(session, after=after and after[0], limit=page.limit + 1)
     return page_of([_head(row) for row in rows], page.limit, cursor=lambda head: [head.template])
 
 
 @router.get("/templates/{template}")
-async def get_template(template: str, session: WorkSession, caller: CallerDep, documents: Documents) -> TemplateDetail:
+async def get_template(
+    template: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep
+) -> TemplateDetail:
     """A template with its content."""
     caller.require(*READERS)
     return await _detail(session, caller, documents, template)
@@ -75,7 +76,7 @@ async def get_template(template: str, session: WorkSession, caller: CallerDep, d
 
 @router.put("/templates/{template}")
 async def put_template(
-    template: Slug, content: Content, session: WorkSession, caller: CallerDep, documents: Documents
+    template: Slug, content: Content, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
     """Saves the draft. Nobody learns from it before it is published."""
     caller.require(*EDITORS)
@@ -88,7 +89,7 @@ async def publish_template(
     template: str,
     session: WorkSession,
     caller: CallerDep,
-    documents: Documents,
+    documents: DocumentsDep,
     publication: Annotated[Publication | None, Body()] = None,
 ) -> TemplateDetail:
     """Makes the draft the next version, now or at a time. Who has started a version stays on it."""
@@ -99,7 +100,7 @@ async def publish_template(
 
 @router.delete("/templates/{template}/publish")
 async def unschedule_template(
-    template: str, session: WorkSession, caller: CallerDep, documents: Documents
+    template: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
     """Takes a scheduled publication back."""
     caller.require(*EDITORS)
@@ -109,7 +110,7 @@ async def unschedule_template(
 
 @router.get("/templates/{template}/versions/{version}")
 async def get_version(
-    template: str, version: int, session: WorkSession, caller: CallerDep, documents: Documents
+    template: str, version: int, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> VersionDetail:
     """A published version; it never changes."""
     caller.require(*READERS)
@@ -133,7 +134,7 @@ async def get_effect(
     return await effect_of(session, template, agents=agents, first=from_, last=to)
 
 
-async def _detail(session: Session, caller: Caller, documents: Documents, template: str) -> TemplateDetail:
+async def _detail(session: Session, caller: Caller, documents: DocumentsDep, template: str) -> TemplateDetail:
     row = await actions.require_head(session, template)
     content = await actions.content_of(documents, session.tenant, row["draft"] or row["document"] or row["scheduled"])
     versions = [Version(**each) for each in await store.list_versions(session, template)]

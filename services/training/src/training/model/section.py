@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.errors import FieldProblem, Invalid, shape_problems
 
 from training.model.content import Strict, Template
 from training.model.rules import Rule
-
-_CURES = {"missing": "add it", "extra_forbidden": "remove it"}
 
 
 class Section(Strict):
@@ -24,14 +22,7 @@ def parse_section(content: Mapping[str, Any]) -> Section:
     try:
         section = Section.model_validate(content)
     except ValidationError as error:
-        problems = [
-            FieldProblem(
-                pointer="".join(f"/{part}" for part in each["loc"]),
-                problem=each["msg"],
-                cure=_CURES.get(each["type"], f"got {str(each.get('input'))[:60]}"),
-            )
-            for each in error.errors()
-        ]
+        problems = shape_problems(error, content)
         raise Invalid("bad-section", "The section `training` is not as it must be.", errors=problems) from error
     templates = [template.template for template in section.templates]
     problems = [

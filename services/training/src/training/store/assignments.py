@@ -13,7 +13,7 @@ from training.model.rules import Earlier
 from training.store.tables import assignment, attempt, skipped
 
 _SELECT = """
-SELECT a.*, p.slug AS agent, c.title, c.kind FROM assignment a
+SELECT a.*, p.slug AS agent, p.body->>'display_name' AS name, c.title, c.kind FROM assignment a
 LEFT JOIN directory_person p ON p.tenant = a.tenant AND p.id = a.agent_id
 JOIN template_version v ON v.tenant = a.tenant AND v.template = a.template AND v.version = a.template_version
 JOIN content c ON c.tenant = v.tenant AND c.document = v.document
@@ -44,7 +44,7 @@ async def add(session: Session, **values: Any) -> bool:
 
 
 async def find(session: Session, assignment_id: UUID, *, lock: bool = False) -> dict[str, Any] | None:
-    """With `agent` (slug), `title` and `kind`. `lock`: nobody else changes it until the commit."""
+    """With `agent` (slug), `name`, `title` and `kind`. `lock`: nobody else changes it until the commit."""
     return await session.row(
         f"{_SELECT} AND a.id = :id {'FOR UPDATE OF a' if lock else ''}",
         {"tenant": session.tenant, "id": assignment_id},
@@ -71,7 +71,7 @@ async def page(
     status: str | None,
     template: str | None,
     overdue: bool | None,
-    after: tuple[datetime, UUID] | None,
+    after: tuple[Any, ...] | None,
     limit: int,
 ) -> list[dict[str, Any]]:
     """Newest first. `agents` None: everyone's."""
@@ -119,11 +119,12 @@ async def page_skipped(
     *,
     agents: Collection[UUID] | None,
     rule: str | None,
-    after: tuple[datetime, UUID, str] | None,
+    after: tuple[Any, ...] | None,
     limit: int,
 ) -> list[dict[str, Any]]:
     return await session.rows(
-        "SELECT s.rule, s.band_event_id, s.agent_id, p.slug AS agent, s.template, s.reason, s.detail, s.at "
+        "SELECT s.rule, s.band_event_id, s.agent_id, p.slug AS agent, p.body->>'display_name' AS name, "
+        "s.template, s.reason, s.detail, s.at "
         "FROM skipped s LEFT JOIN directory_person p ON p.tenant = s.tenant AND p.id = s.agent_id "
         "WHERE s.tenant = :tenant "
         "AND (cast(:agents AS uuid[]) IS NULL OR s.agent_id = ANY(cast(:agents AS uuid[]))) "

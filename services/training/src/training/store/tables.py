@@ -60,13 +60,6 @@ rule = Table(
     Column("body", JSONB, nullable=False),
 )
 
-section = Table(
-    "section",
-    tables,
-    Column("tenant", Text, primary_key=True),
-    Column("version", Integer, nullable=False),
-)
-
 band_stay = Table(
     "band_stay",
     tables,

@@ -9,7 +9,7 @@ from storage import Session
 
 from training.model.content import Content
 from training.model.rules import Rule
-from training.store.tables import content, rule, section, template, template_version
+from training.store.tables import content, rule, template, template_version
 
 COLLECTION = "templates"
 
@@ -144,14 +144,3 @@ async def put_rule(session: Session, body: Rule) -> None:
         .values(tenant=session.tenant, slug=body.rule, **values)
         .on_conflict_do_update(index_elements=["tenant", "slug"], set_=values)
     )
-
-
-async def take_section(session: Session, version: int) -> bool:
-    """Whether this version of the blueprint is newer than the last one that was looked at here."""
-    statement = insert(section).values(tenant=session.tenant, version=version)
-    statement = statement.on_conflict_do_update(
-        index_elements=["tenant"],
-        set_={"version": statement.excluded.version},
-        where=section.c.version < statement.excluded.version,
-    )
-    return await session.scalar(statement.returning(section.c.version)) is not None

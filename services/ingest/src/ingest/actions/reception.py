@@ -1,4 +1,5 @@
-"""Takes bodies in, chunk by chunk, each chunk in a transaction of its own; in memory there is never more than one chunk.
+"""Takes bodies in, chunk by chunk, each chunk in a transaction of its own; while one is judged the next is read, and in
+memory there are never more than these two.
 
 The raw records are written before the transaction that judges them. A process that dies leaves a receipt that says
 `reading`: what was judged stands, the clock marks the receipt interrupted, and sending the same file again completes
@@ -8,31 +9,34 @@ it, because what is here already is recognised. A body that was accepted with 20
 import asyncio
 import hmac
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from contracts import Mode
-from servicekit import Kit
-from servicekit.errors import Conflict, NotFound, TooLarge, TooMany
-from sqlalchemy.exc import OperationalError
-from storage import Document, Session
+from servicekit.errors import TooLarge, TooMany
+from storage import Document, DocumentStore, Session
 
 from ingest.actions import archive
-from ingest.actions.intake import Chunk, take_chunk
-from ingest.actions.naming import load_source
+from ingest.actions.intake import Chunk, chunk_of, take_chunk
+from ingest.actions.replaying import replay_document
+from ingest.actions.sources import load_source
 from ingest.model.payload import Limits, Payload, Record
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts
+from ingest.store.bulk import is_deadlock
 
-CHUNK_BYTES = 8 << 20
+CHUNK_SIZE = 8 << 20
+BREATH = 50
 SPOOL_BYTES = 1 << 20
 ABANDONED_AFTER = timedelta(hours=1)
 _TRIES = 4
 _MILESTONES = frozenset(4**power for power in range(10))
+
+Work = Callable[[str, datetime], AbstractAsyncContextManager[Session]]
 
 
 @dataclass
@@ -66,18 +70,22 @@ class Quota:
 
 @dataclass
 class Reception:
-    kit: Kit
+    """`work` opens a unit of work of a tenant at a time, committed on a clean exit; `secret` is the installation's."""
+
+    documents: DocumentStore
+    work: Work
+    secret: bytes
     quota: Quota
     _busy: Counter[str] = field(default_factory=Counter[str])
-    _chunks: int = 0
+    _chunks_taken: int = 0
 
     @property
     def limits(self) -> Limits:
         return Limits(record=self.quota.record_mb << 20, inflated=self.quota.inflated_mb << 20)
 
-    def secret(self, tenant: str) -> bytes:
+    def _secret(self, tenant: str) -> bytes:
         """The key of the tenant's customer hashes: the same number has another hash with every tenant."""
-        return hmac.digest(self.kit.settings.secret.encode(), f"customer {tenant}".encode(), "sha256")
+        return hmac.digest(self.secret, f"customer {tenant}".encode(), "sha256")
 
     @contextmanager
     def place(self, tenant: str) -> Iterator[None]:
@@ -106,70 +114,80 @@ class Reception:
             raise
 
     async def _read(self, order: Order, body: AsyncIterator[bytes]) -> None:
+        at_hand: asyncio.Task[None] | None = None
+        try:
+            async for chunk, notes in self._chunks(order, body):
+                if at_hand is not None:
+                    await asyncio.shield(at_hand)
+                at_hand = asyncio.create_task(self._judge(order, chunk, order.bytes, notes))
+        finally:
+            # Also when the sender breaks off: what was read is judged to its end.
+            if at_hand is not None:
+                await asyncio.shield(at_hand)
+
+    async def _chunks(self, order: Order, body: AsyncIterator[bytes]) -> AsyncGenerator[tuple[Chunk, list[str] | None]]:
+        """Full chunks, read, and in the end the last one with the notes on the whole body."""
         payload = Payload(self.limits)
-        batch: list[Record] = []
-        size = 0
+        secret = self._secret(order.tenant)
 
-        def is_full() -> bool:
-            return len(batch) >= self.quota.chunk_records or size >= CHUNK_BYTES
+        def fresh() -> Chunk:
+            return chunk_of(order.receipt_id, order.mode, order.source, now=order.now, secret=secret)
 
+        chunk = fresh()
+        async for record in self._records(order, body, payload):
+            if record.number <= order.judged:
+                continue
+            if len(chunk.records) >= self.quota.chunk_records or chunk.size >= CHUNK_SIZE:
+                yield chunk, None
+                chunk = fresh()
+            chunk.add(record)
+        yield chunk, payload.notes
+
+    async def _records(self, order: Order, body: AsyncIterator[bytes], payload: Payload) -> AsyncGenerator[Record]:
         async for data in body:
             order.bytes += len(data)
             self.check_size(order.bytes)
             for record in payload.feed(data):
-                if is_full():
-                    await self._judge(order, batch, payload, final=False)
-                    batch, size = [], 0
-                if record.number > order.judged:
-                    batch.append(record)
-                    size += len(record.raw)
+                yield record
+                if record.number % BREATH == 0:
+                    # Neither the chunk in the database nor the other requests of this process are kept waiting.
+                    await asyncio.sleep(0)
             if payload.broken:
                 break
         for record in payload.close():
-            if is_full():
-                await self._judge(order, batch, payload, final=False)
-                batch, size = [], 0
-            if record.number > order.judged:
-                batch.append(record)
-                size += len(record.raw)
-        await self._judge(order, batch, payload, final=True)
+            yield record
 
-    async def _judge(self, order: Order, batch: Sequence[Record], payload: Payload, *, final: bool) -> None:
-        document = ""
-        if batch:
-            kept = archive.document_of(order.receipt_id, batch)
-            await self.kit.documents.put(order.tenant, archive.RAW, [kept])
-            document = kept.id
-        chunk = Chunk(order.receipt_id, order.mode, document, batch)
+    async def _judge(self, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> None:
+        """`size`: bytes of the body until here; `notes` on the whole body, with the last chunk."""
+        if chunk.records:
+            kept = await asyncio.to_thread(archive.document_of, chunk.receipt_id, chunk.records)
+            await self.documents.put(order.tenant, archive.RAW, [kept])
         for attempt in range(1, _TRIES + 1):
             try:
-                async with self.kit.sessions.begin([order.tenant], now=order.now) as session:
-                    await self._file(session, order, chunk, payload, final=final)
+                async with self.work(order.tenant, order.now) as session:
+                    await self._take(session, order, chunk, size, notes)
                 break
-            except OperationalError as error:
+            except Exception as error:
                 # Two uploads that touch the same interactions may wait for each other; one of them goes first.
-                if attempt == _TRIES or getattr(error.orig, "sqlstate", None) != "40P01":
+                if attempt == _TRIES or not is_deadlock(error):
                     raise
                 await asyncio.sleep(0.05 * attempt)
         order.filed = True
-        self._chunks += 1
-        if self._chunks in _MILESTONES:
-            async with self.kit.sessions.begin([order.tenant], now=order.now) as session:
+        self._chunks_taken += 1
+        if self._chunks_taken in _MILESTONES:
+            async with self.work(order.tenant, order.now) as session:
                 await interactions.refresh_statistics(session)
-        # A long body must not keep the other requests of this process waiting.
-        await asyncio.sleep(0)
 
-    async def _file(self, session: Session, order: Order, chunk: Chunk, payload: Payload, *, final: bool) -> None:
+    async def _take(self, session: Session, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> None:
+        final = notes is not None
         if not order.filed:
             await self.file(session, order, "reading")
             if not final:
                 await session.schedule("abandoned", str(order.receipt_id), order.now + ABANDONED_AFTER)
-        verdicts = Counter[str]()
-        if chunk.records:
-            verdicts = await take_chunk(session, chunk, order.source, self.secret(order.tenant))
-        changes: dict[str, Any] = {"bytes": order.bytes}
+        verdicts = await take_chunk(session, chunk) if chunk.records else Counter[str]()
+        changes: dict[str, Any] = {"bytes": size}
         if final:
-            changes |= {"status": "done", "finished_at": order.now, "notes": receipts.as_json(payload.notes)}
+            changes |= {"status": "done", "finished_at": order.now, "notes": receipts.as_json(notes)}
             if order.filed:
                 await session.unschedule("abandoned", str(order.receipt_id))
         await receipts.count(session, order.receipt_id, {**verdicts, "received": len(chunk.records)}, **changes)
@@ -180,7 +198,7 @@ class Reception:
         await receipts.add(session, values)
 
     async def _interrupt(self, order: Order) -> None:
-        async with self.kit.sessions.begin([order.tenant], now=order.now) as session:
+        async with self.work(order.tenant, order.now) as session:
             await interrupt(session, order.receipt_id)
         await self.sweep(order.tenant, order.receipt_id)
 
@@ -188,7 +206,7 @@ class Reception:
 
     async def spool(self, order: Order, body: AsyncIterator[bytes]) -> None:
         """Keeps the body durably; the clock door reads it. Nothing of it is judged yet."""
-        async with self.kit.sessions.begin([order.tenant], now=order.now) as session:
+        async with self.work(order.tenant, order.now) as session:
             if await receipts.count_queued(session) >= self.quota.queued_per_tenant:
                 raise TooMany("queue-full", "Too many bodies wait to be read already.", retry_after=10)
             await self.file(session, order, "receiving")
@@ -207,14 +225,14 @@ class Reception:
         except BaseException:
             await asyncio.shield(self._interrupt(order))
             raise
-        async with self.kit.sessions.begin([order.tenant], now=order.now) as session:
+        async with self.work(order.tenant, order.now) as session:
             await receipts.count(session, order.receipt_id, {}, status="queued", bytes=order.bytes)
             await session.unschedule("abandoned", str(order.receipt_id))
             await session.schedule("read", str(order.receipt_id), order.now)
 
     async def _keep(self, order: Order, number: int, data: bytes) -> None:
         name = f"{order.receipt_id}-{number:06d}"
-        await self.kit.documents.put(
+        await self.documents.put(
             order.tenant, archive.SPOOL, [Document(name, {"receipt": str(order.receipt_id)}, data)]
         )
 
@@ -235,60 +253,38 @@ class Reception:
         number = 0
         while True:
             name = f"{receipt_id}-{number:06d}"
-            found = await self.kit.documents.get(tenant, archive.SPOOL, [name])
+            found = await self.documents.get(tenant, archive.SPOOL, [name])
             if name not in found:
                 return
             yield found[name].blob or b""
             number += 1
 
     async def _forget_spool(self, tenant: str, receipt_id: UUID) -> None:
-        while found := await self.kit.documents.find(tenant, archive.SPOOL, {"receipt": str(receipt_id)}, limit=20):
-            await self.kit.documents.delete(tenant, archive.SPOOL, [each.id for each in found])
+        while found := await self.documents.find(tenant, archive.SPOOL, {"receipt": str(receipt_id)}, limit=20):
+            await self.documents.delete(tenant, archive.SPOOL, [each.id for each in found])
 
     async def sweep(self, tenant: str, receipt_id: UUID) -> None:
         """Removes what an interrupted receipt left behind: its spool, and the raw records that were never judged."""
         await self._forget_spool(tenant, receipt_id)
-        found = await self.kit.documents.find(tenant, archive.RAW, {"receipt": str(receipt_id)}, limit=100_000)
-        async with self.kit.sessions.begin([tenant], now=datetime.min) as session:
+        found = await self.documents.find(tenant, archive.RAW, {"receipt": str(receipt_id)}, limit=100_000)
+        async with self.work(tenant, datetime.min) as session:
             known = set(await receipts.documents(session, receipt_id))
-        await self.kit.documents.delete(tenant, archive.RAW, [each.id for each in found if each.id not in known])
+        await self.documents.delete(tenant, archive.RAW, [each.id for each in found if each.id not in known])
 
     # Again, after a mapping was mended
 
     async def replay(self, tenant: str, receipt_id: UUID, now: datetime) -> None:
         """Judges the records of a receipt again under the source's present configuration, document by document."""
-        async with self.kit.sessions.begin([tenant], now=now) as session:
+        async with self.work(tenant, now) as session:
             names = await receipts.documents(session, receipt_id)
         for name in names:
-            document = (await self.kit.documents.get(tenant, archive.RAW, [name]))[name]
-            async with self.kit.sessions.begin([tenant], now=now) as session:
-                await self._replay(session, receipt_id, document)
+            document = (await self.documents.get(tenant, archive.RAW, [name]))[name]
+            async with self.work(tenant, now) as session:
+                await replay_document(session, receipt_id, document, self._secret(tenant))
             await asyncio.sleep(0)
-
-    async def _replay(self, session: Session, receipt_id: UUID, document: Document) -> None:
-        row = await receipts.find(session, receipt_id, lock=True)
-        if row is None:
-            raise NotFound("unknown-receipt", f"There is no receipt `{receipt_id}`.")
-        if row["status"] not in ("done", "interrupted"):
-            raise Conflict("receipt-busy", f"The receipt is {row['status']}; only a finished one can be replayed.")
-        source = await load_source(session, row["source"])
-        assert source is not None, "a source is never removed"
-        parts = await receipts.parts_only_here(session, receipt_id, document.id)
-        found = await interactions.parts_by_id(session, parts)
-        around = {part["contact"] for part in found} | {part["root"] for part in found}
-        before = {each["number"]: each for each in await receipts.records_of_document(session, receipt_id, document.id)}
-        await receipts.forget_records(session, receipt_id, document.id)
-        chunk = Chunk(receipt_id, row["mode"], document.id, archive.records_of(document))
-        await take_chunk(session, chunk, source, self.secret(session.tenant), replacing=parts, around=sorted(around))
-        await receipts.keep_verdicts(session, receipt_id, document.id, before)
-        await receipts.recount(session, receipt_id)
 
 
 async def interrupt(session: Session, receipt_id: UUID) -> None:
     """Marks a receipt whose body broke off."""
-    await session.execute(
-        "UPDATE receipt SET status = 'interrupted', finished_at = :now, touched_at = clock_timestamp() "
-        "WHERE tenant = :tenant AND id = :id AND status IN ('reading', 'receiving')",
-        {"tenant": session.tenant, "id": receipt_id, "now": session.now},
-    )
+    await receipts.interrupt(session, receipt_id)
     await session.unschedule("abandoned", str(receipt_id))

@@ -1,0 +1,35 @@
+"""A service's own section of a blueprint: looked at once, and answered either way."""
+
+from collections.abc import Sequence
+
+from contracts.blueprints import BlueprintPublished, SectionProblem, SectionRejected
+from sqlalchemy import tuple_
+from sqlalchemy.dialects.postgresql import insert
+from storage import Session
+from storage.tables import blueprint_section
+
+from servicekit.errors import FieldProblem
+from servicekit.kit import Received
+
+MOST_PROBLEMS = 100
+
+
+async def take_section(session: Session, event: Received[BlueprintPublished]) -> bool:
+    """Whether this is news here. An older version must have no effect, nor the same event when it comes again: the
+    tenant may have been edited since. A version that was sent out once more on purpose is another, later event."""
+    statement = insert(blueprint_section).values(
+        tenant=session.tenant, version=event.body.version, event_id=event.attributes.id
+    )
+    new, last = statement.excluded, blueprint_section.c
+    statement = statement.on_conflict_do_update(
+        index_elements=["tenant"],
+        set_={"version": new.version, "event_id": new.event_id},
+        where=tuple_(last.version, last.event_id) < tuple_(new.version, new.event_id),
+    )
+    return await session.scalar(statement.returning(last.version)) is not None
+
+
+def reject_section(session: Session, version: int, problems: Sequence[FieldProblem]) -> None:
+    """Answers that nothing of the section was applied."""
+    told = [SectionProblem(pointer=each.pointer, problem=each.problem, cure=each.cure) for each in problems]
+    session.emit(SectionRejected(service=session.service, version=version, problems=told[:MOST_PROBLEMS]))
