@@ -83,3 +83,8 @@ def test_the_page_speaks_of_demo_users_only_where_there_are_any() -> None:
     assert "token lead" not in without
     assert "/api/identity/v1/tenants" in without
     assert '{"slug": "acme"' in without
+
+
+def test_generated_pages_are_checked_by_the_command_itself() -> None:
+    told = CliRunner().invoke(app, ["docs", "--check"])
+    assert told.exit_code == 0, (told.output, told.exception)

@@ -1,6 +1,9 @@
 """The HTTP door: models, cuts, explanations, bands, who may see what."""
 
+import json
+
 import pytest
+import yaml
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
 from contracts.scores import BandEntered, ScoreChanged
 from testkit import at, person_id, tenant, unit_id
@@ -145,6 +148,25 @@ async def test_bands_say_since_when_and_by_which_target(kpi, leg):
     assert found["Ada"]["target"]["edges"][1] == {"name": "coach", "start": "80"}
     assert found["Bob"]["target"]["when"] is None
     assert "no target fits" in found["Bob"]["target"]["why"]
+
+
+async def test_a_kpi_that_is_no_longer_in_force_has_no_bands(kpi, leg, longest):
+    await kpi.deliver(*(leg(f"{n}{i}", "bob", f"2026-03-0{n}", silent=70) for n in (2, 3) for i in (1, 2)), tenant="t1")
+    client = kpi.as_("adm", "t1")
+    assert [item["kpi"] for item in (await client.get("/bands")).json()["items"]] == ["silence"]
+    section = {"kpis": [yaml.safe_load(longest)]}
+    await kpi.deliver(BlueprintPublished(version=1, sections={"kpi-engine": section}), tenant="t1")
+    assert (await client.get("/bands")).json()["items"] == []
+    assert (await client.get("/bands?kpi=silence")).json()["items"] == []
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\x00"])
+async def test_what_no_database_keeps_is_refused_with_its_place(kpi, silence, text):
+    model = yaml.safe_load(silence)
+    model |= {"where": f"channel = '{text}'", "title": {"en": text}}
+    answer = await kpi.as_("adm", "t1").put("/kpis/silence", content=json.dumps(model))
+    assert answer.status_code == 422
+    assert [each["pointer"] for each in answer.json()["errors"]] == ["/title/en", "/where"]
 
 
 async def test_a_model_is_published_as_yaml_and_read_in_both_ways(kpi, silence):

@@ -1,11 +1,14 @@
 """From an event to the inboxes of the right people, at the doors, on a real PostgreSQL."""
 
+from datetime import date
+
 import pytest
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
+from contracts.directory import RoleGrant
 from contracts.learning import AssignmentAssigned, AssignmentOverdue
 from contracts.scores import BandEntered
 from contracts.submissions import FormPublished
-from testkit import person_id, stable_ids, tenant
+from testkit import at, person, person_id, stable_ids, tenant, unit_id
 
 
 def about(kind, slug, **fields):
@@ -53,6 +56,23 @@ async def test_conditions_roles_and_their_org_units(notification):
     await notification.deliver(FormPublished.model_validate(FormPublished.example), tenant="t1")
     told = {who: len(each) for who, each in (await subjects(notification, "lea", "tea", "tom", "quinn", "ada")).items()}
     assert told == {"lea": 1, "tea": 1, "tom": 0, "quinn": 1, "ada": 0}
+
+
+async def test_a_notice_names_the_agent_it_is_about(notification):
+    await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
+    refs = (await inbox(notification, "lea"))[0]["refs"]
+    assert (refs["agent_id"], refs["agent"], refs["name"]) == (str(person_id("ada")), "ada", "Ada")
+
+
+async def test_who_leads_is_asked_of_the_tenants_day(notification):
+    new_lead = person("noa")
+    grant = RoleGrant(role="team_lead", org_unit_id=unit_id("a"), valid_from=date(2026, 3, 5))
+    await notification.directory(
+        "t1", of_tenant=tenant("t1", time_zone="Asia/Tokyo"), people=[new_lead.model_copy(update={"roles": [grant]})]
+    )
+    for moment in ("2026-03-04T14:00Z", "2026-03-04T16:00Z"):  # the 4th and the 5th in Tokyo
+        await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1", at=at(moment))
+    assert len(await inbox(notification, "noa")) == 1
 
 
 async def test_history_tells_nobody(notification):

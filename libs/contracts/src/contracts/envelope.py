@@ -1,5 +1,6 @@
 """CloudEvents 1.0 in binary mode: attributes as `ce_*` headers, the body as JSON."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
@@ -47,15 +48,14 @@ class AgentEvent(Event):
         return f"{tenant}|{self.agent_id}"
 
 
-class Attributes(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Attributes:
     """The CloudEvents attributes of a message, with our extensions `tenant`, `correlationid`, `causationid`."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: UUID
     type: str
     source: str
-    time: AwareDatetime
+    time: datetime
     tenant: str
     correlationid: UUID
     causationid: UUID | None = None
@@ -97,7 +97,7 @@ class Attributes(BaseModel):
             time = datetime.fromisoformat(headers["ce_time"])
             if time.tzinfo is None:
                 raise ValueError("ce_time has no zone")
-            return cls.model_construct(
+            return cls(
                 id=UUID(headers["ce_id"]),
                 type=headers["ce_type"],
                 source=headers["ce_source"],
@@ -107,4 +107,15 @@ class Attributes(BaseModel):
                 causationid=UUID(cause) if cause else None,
             )
         except (KeyError, ValueError):
-            return cls.model_validate({name[3:]: value for name, value in headers.items() if name.startswith("ce_")})
+            given = {name[3:]: value for name, value in headers.items() if name.startswith("ce_")}
+            return cls(**_AttributesCheck.model_validate(given).model_dump())
+
+
+class _AttributesCheck(BaseModel):
+    id: UUID
+    type: str
+    source: str
+    time: AwareDatetime
+    tenant: str
+    correlationid: UUID
+    causationid: UUID | None = None

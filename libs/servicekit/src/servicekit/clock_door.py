@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from messaging.retry import is_transient
 from sqlalchemy import text
 from storage import Sessions
 
@@ -67,8 +68,9 @@ class ClockDoor:
             try:
                 while await self.tick(datetime.now(UTC)) and not stopping.is_set():
                     pass
-            except Exception:
-                log.exception("the clock could not look for due items")
+            except Exception as error:
+                # Without a database every service's clock says so every second: one line each is enough.
+                log.warning("the clock could not look for due items: %s", error, exc_info=not is_transient(error))
             try:
                 await asyncio.wait_for(stopping.wait(), every_seconds)
             except TimeoutError:

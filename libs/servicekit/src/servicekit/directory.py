@@ -32,6 +32,7 @@ _SEES_ALL = frozenset({"tenant_admin", "trainer", "quality_analyst", "integratio
 
 
 async def apply_tenant(session: Session, body: TenantChanged) -> None:
+    session.forget()
     await _upsert(session, directory_tenant, {"tenant": session.tenant, "body": body.model_dump(mode="json")})
     if body.simulated and body.clock:
         statement = insert(tenant_clock).values(tenant=session.tenant, now=body.clock)
@@ -43,11 +44,13 @@ async def apply_tenant(session: Session, body: TenantChanged) -> None:
 
 
 async def apply_org_unit(session: Session, body: OrgUnitChanged) -> None:
+    session.forget()
     values = {"id": body.id, "slug": body.slug, "path": body.path, "body": body.model_dump(mode="json")}
     await _upsert(session, directory_org_unit, {"tenant": session.tenant, **values})
 
 
 async def apply_person(session: Session, body: PersonChanged) -> None:
+    session.forget()
     tenant = session.tenant
     values = {"id": body.id, "slug": body.slug, "active": body.active, "body": body.model_dump(mode="json")}
     await _upsert(session, directory_person, {"tenant": tenant, **values})
@@ -75,6 +78,7 @@ async def apply_person(session: Session, body: PersonChanged) -> None:
 
 async def forget(session: Session, key: str) -> None:
     """A tombstone: `type/tenant/id` is erased."""
+    session.forget()
     kind, _, identifier = key.split("/", 2)
     if kind == "person":
         await _forget_parts(session, UUID(identifier))
@@ -109,10 +113,16 @@ def _dates(valid_from: date | None, valid_to: date | None) -> dict[str, date]:
 
 async def tenant(session: Session) -> TenantChanged:
     """The session's tenant. Raises NotFound when the directory does not know it (yet)."""
-    body = await session.scalar("SELECT body FROM directory_tenant WHERE tenant = :tenant", {"tenant": session.tenant})
-    if body is None:
-        raise NotFound("unknown-tenant", f"The directory does not know a tenant `{session.tenant}`.")
-    return TenantChanged.model_validate(body)
+
+    async def load() -> TenantChanged:
+        body = await session.scalar(
+            "SELECT body FROM directory_tenant WHERE tenant = :tenant", {"tenant": session.tenant}
+        )
+        if body is None:
+            raise NotFound("unknown-tenant", f"The directory does not know a tenant `{session.tenant}`.")
+        return TenantChanged.model_validate(body)
+
+    return await session.once(("tenant",), load)
 
 
 async def people(session: Session, ids: Iterable[UUID] | None = None) -> dict[UUID, PersonChanged]:

@@ -5,11 +5,11 @@ Only the doors open and commit sessions. Actions use them and never commit.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from contracts import TOPICS, Attributes, Event, partition_of
@@ -24,6 +24,8 @@ def is_tenant(name: str) -> bool:
     """Whether this can name one tenant. A comma would name two under row-level security."""
     return bool(name) and "," not in name and name.isprintable()
 
+
+T = TypeVar("T")
 
 _WORTH_A_COPY = 5
 _PLAIN = ("topic", "partition", "key", "value")
@@ -46,6 +48,7 @@ class Session:
     notify: bool = True
     recorded: int = 0
     _outgoing: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    _known: dict[tuple[Any, ...], Any] = field(default_factory=dict[tuple[Any, ...], Any])
 
     @property
     def tenant(self) -> str:
@@ -93,13 +96,6 @@ class Session:
         self._put(body.to_topic(), body.key(tenant), attributes, body.model_dump_json().encode())
         return attributes.id
 
-    def emit_raw(self, kind: type[Event], topic: str, key: str, value: bytes) -> None:
-        """As `emit`, of a body of `kind` that is JSON already: for whoever records thousands at a time."""
-        attributes = Attributes.fresh(
-            kind.type, source=self.service, tenant=self.tenant, time=self.now, cause=self.cause
-        )
-        self._put(topic, key, attributes, value)
-
     def emit_tombstone(self, body: Event, *, tenant: str | None = None) -> None:
         """Forgets the key of `body` in its compacted topic."""
         tenant = tenant or self.tenant
@@ -136,6 +132,18 @@ class Session:
         self._outgoing.clear()
         if self.notify:
             await self.execute("SELECT pg_notify('uplift_outbox', :service)", {"service": self.service})
+
+    async def once(self, key: tuple[Any, ...], load: Callable[[], Awaitable[T]]) -> T:
+        """What `load` gives, loaded once in this unit of work for these tenants: for what every event of a batch asks
+        for again, such as rules. Whoever changes such things calls `forget`."""
+        place = (self.tenants, *key)
+        if place not in self._known:
+            self._known[place] = await load()
+        return self._known[place]
+
+    def forget(self) -> None:
+        """Everything known by `once` is loaded anew."""
+        self._known.clear()
 
     async def take_turns(self, keys: Iterable[str]) -> None:
         """Waits until no other unit of work of this service holds one of these keys, and holds them to its end. All are

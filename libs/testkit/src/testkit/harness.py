@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -89,7 +90,7 @@ class Harness:
     ) -> Message:
         attributes = Attributes.fresh(body.type, source="test", tenant=tenant, time=at or self.now)
         if event_id is not None:
-            attributes = attributes.model_copy(update={"id": event_id})
+            attributes = replace(attributes, id=event_id)
         name = topic or body.to_topic()
         offset = self._offsets.get(name, 0)
         self._offsets[name] = offset + 1

@@ -46,7 +46,7 @@ class Cluster:
 
     def template(self, services: Sequence[Service]) -> str:
         """A database with these services' schemas, migrated."""
-        names = tuple(sorted(service.name for service in services))
+        names = tuple(sorted(f"{service.name} by {service.migrations.package}" for service in services))
         if names not in self._templates:
             database = self.create(f"template_{len(self._templates)}")
             migrate_all(services, self.settings(database))

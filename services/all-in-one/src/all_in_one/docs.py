@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
 from contracts import ALL_SERVICES, TOPICS, Attributes, Event, Topic, type_registry
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 FOLDER = Path(__file__).parents[4] / "docs"
@@ -165,11 +165,11 @@ def _models_in(model: type[BaseModel]) -> list[type[BaseModel]]:
 def asyncapi() -> dict[str, Any]:
     """The AsyncAPI 3 document: channels are topics, operations what each service sends and receives."""
     _, whole = models_json_schema(
-        [(each, "validation") for each in (*type_registry.values(), Attributes)],
+        [(each, "validation") for each in type_registry.values()],
         ref_template="#/components/schemas/{model}",
     )
     schemas: dict[str, Any] = whole["$defs"]
-    attributes = schemas.pop("Attributes")
+    attributes = TypeAdapter(Attributes).json_schema()
     schemas["Headers"] = {
         "type": "object",
         "description": "The CloudEvents attributes, as headers of the message.",

@@ -267,12 +267,12 @@ def _said(answer: httpx.Response) -> str:
 
 @app.command()
 def docs(
-    check: Annotated[bool, typer.Option("--check", help="Fail when a page differs from the code.")] = False,
+    check: Annotated[bool, typer.Option("--check/--write", help="Fail when a page differs from the code.")] = False,
 ) -> None:
     """Write the generated pages below docs/, or check them."""
     from all_in_one.docs import main
 
-    raise typer.Exit(main("--check" if check else "--write"))
+    raise typer.Exit(main(["--check" if check else "--write"]))
 
 
 if __name__ == "__main__":

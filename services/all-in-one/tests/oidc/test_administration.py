@@ -123,3 +123,10 @@ def test_loopback_is_allowed(host):
 def test_listening_beyond_loopback_is_refused_with_the_cure(host):
     with pytest.raises(ValueError, match=r"127\.0\.0\.1.*Keycloak"):
         oidc.refuse_beyond_loopback(host)
+
+
+async def test_the_browsable_pages_need_nothing_from_elsewhere(browser):
+    page = (await browser.get("/oidc/docs")).text
+    assert "/oidc/static-offline-docs/swagger-ui-bundle.js" in page
+    assert "https://" not in page
+    assert (await browser.get("/oidc/static-offline-docs/swagger-ui-bundle.js")).status_code == 200

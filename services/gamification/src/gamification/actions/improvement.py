@@ -46,8 +46,8 @@ async def judge(session: Session, agent_id: UUID, workday: date, kpis: Sequence[
     newest = editions[-1].edition if editions else 0
     since, last = monday_of(workday), workday + REACH + _WEEK
     over = await today(session) - timedelta(days=1)
+    await scores.settle_days(session, agent_id, kpis, first=since, last=min(last, over), edition=newest)
     for kpi in kpis:
-        await scores.settle_days(session, agent_id, kpi, first=since, last=min(last, over), edition=newest)
         names = {each.rule for each in editions if isinstance(each.body, ImprovementRule) and each.body.kpi == kpi}
         days = await scores.days_of(session, agent_id, kpi, first=since - REACH, last=last) if names else []
         for name in sorted(names):

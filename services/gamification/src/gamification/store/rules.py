@@ -33,6 +33,10 @@ async def lock_rules(session: Session) -> None:
 
 async def editions(session: Session) -> list[Edition]:
     """All there ever were, oldest first."""
+    return await session.once(("rules",), lambda: _editions(session))
+
+
+async def _editions(session: Session) -> list[Edition]:
     rows = await session.rows(
         "SELECT edition, rule, body FROM rule_edition WHERE tenant = :tenant ORDER BY edition",
         {"tenant": session.tenant},
@@ -50,6 +54,7 @@ async def current_rules(session: Session) -> list[Rule]:
 
 
 async def add_edition(session: Session, slug: str, body: Rule | None) -> None:
+    session.forget()
     edition = await session.scalar(
         "SELECT coalesce(max(edition), 0) + 1 FROM rule_edition WHERE tenant = :tenant", {"tenant": session.tenant}
     )

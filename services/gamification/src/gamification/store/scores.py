@@ -1,5 +1,6 @@
 """Agents' scores by workday, as last heard."""
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -50,12 +51,21 @@ async def kpis_of(session: Session, agent_id: UUID, workday: date) -> list[str]:
     return list(found.scalars())
 
 
-async def settle_days(session: Session, agent_id: UUID, kpi: str, *, first: date, last: date, edition: int) -> None:
+async def settle_days(
+    session: Session, agent_id: UUID, kpis: Sequence[str], *, first: date, last: date, edition: int
+) -> None:
     """Fixes, once for each live day that is over, by which edition of the rules it is judged."""
     await session.execute(
-        "UPDATE score_day SET edition = :edition WHERE tenant = :tenant AND agent_id = :agent AND kpi = :kpi "
+        "UPDATE score_day SET edition = :edition WHERE tenant = :tenant AND agent_id = :agent AND kpi = ANY(:kpis) "
         "AND workday BETWEEN :first AND :last AND live AND edition IS NULL",
-        {"tenant": session.tenant, "agent": agent_id, "kpi": kpi, "first": first, "last": last, "edition": edition},
+        {
+            "tenant": session.tenant,
+            "agent": agent_id,
+            "kpis": list(kpis),
+            "first": first,
+            "last": last,
+            "edition": edition,
+        },
     )
 
 

@@ -268,9 +268,8 @@ class _Versions:
         self._result = result
         self._heads: list[dict[str, Any]] = []
         self._versions: list[dict[str, Any]] = []
-        self._events: list[tuple[str, str, bytes]] = []
+        self._events: list[LegRecorded] = []
         self._ids: dict[str, UUID] = {}
-        self._addresses: dict[tuple[str, UUID], tuple[str, str]] = {}
         self._vanished: list[tuple[str, int, dict[str, Any]]] = []
 
     def id_of(self, root: str) -> UUID:
@@ -317,7 +316,7 @@ class _Versions:
         tenant, source = self._session.tenant, self._source
         identifier = self.id_of(root)
         place = {"interaction_id": identifier, "leg": number, "version": version, "void": void, "mode": mode}
-        body = leg_body(leg, **place, source=source.slug, vendor=source.vendor)
+        event = leg_event(leg, **place, source=source.slug, vendor=source.vendor)
         shared = {"tenant": tenant, **place}
         self._heads.append(
             {
@@ -327,7 +326,7 @@ class _Versions:
                 "external_id": leg.external_id,
                 "hash": hash_,
                 "agent_id": leg.agent_id,
-                "started_at": body["started_at"],
+                "started_at": event.started_at,
                 "workday": leg.workday,
             }
         )
@@ -339,37 +338,27 @@ class _Versions:
                 "content": msgspec.Raw(content),
             }
         )
-        self._events.append((*self._address(mode, leg.agent_id, identifier), msgspec.json.encode(body)))
+        self._events.append(event)
         self._result.legs += 1
         self._result.changed.add(root)
         if leg.agent_id:
             self._result.agents.add(leg.agent_id)
 
-    def _address(self, mode: str, agent_id: UUID | None, identifier: UUID) -> tuple[str, str]:
-        """Topic and key of a leg's events: the same for all legs of an agent."""
-        place = (mode, agent_id or identifier)
-        if place not in self._addresses:
-            event = LegRecorded.model_construct(mode=mode, agent_id=agent_id, interaction_id=identifier)  # type: ignore[arg-type]
-            self._addresses[place] = (event.to_topic(), event.key(self._session.tenant))
-        return self._addresses[place]
-
     async def write(self) -> None:
         await interactions.add_versions(self._session, self._heads, self._versions)
-        for topic, key, body in self._events:
-            self._session.emit_raw(LegRecorded, topic, key, body)
+        for event in self._events:
+            self._session.emit(event)
 
 
 _SAME = tuple(name for name in Leg.__struct_fields__ if name not in ("started", "ended"))
 _same = attrgetter(*_SAME)
 
 
-def leg_body(content: Leg, /, **place: Any) -> dict[str, Any]:
-    """The fields of the event of a leg's version; `place` are interaction_id, leg, version, void, mode, source, vendor."""
-    body = dict(zip(_SAME, _same(content), strict=True))
-    body["started_at"] = EPOCH + timedelta(milliseconds=content.started)
-    body["ended_at"] = None if content.ended is None else EPOCH + timedelta(milliseconds=content.ended)
-    return body | place
-
-
 def leg_event(content: Leg, /, **place: Any) -> LegRecorded:
-    return LegRecorded(**leg_body(content, **place))
+    """The event of a leg's version; `place` are interaction_id, leg, version, void, mode, source, vendor."""
+    return LegRecorded(
+        **place,
+        **dict(zip(_SAME, _same(content), strict=True)),
+        started_at=EPOCH + timedelta(milliseconds=content.started),
+        ended_at=None if content.ended is None else EPOCH + timedelta(milliseconds=content.ended),
+    )

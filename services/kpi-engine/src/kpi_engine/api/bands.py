@@ -51,7 +51,7 @@ class BandNow(BaseModel):
     from_band: str | None
     band_event_id: UUID
     evidence: list[JudgedWindow]
-    target: AppliedTarget | None
+    target: AppliedTarget
 
 
 class Bandwise(BaseModel):
@@ -71,26 +71,27 @@ async def list_bands(
     """The band each agent is in now, of those the caller may see. Agents who are in none are not listed."""
     agents = await directory.agents_asked_for(session, caller, agent=agent, team=team)
     after = page.place(str, UUID)
-    rows = await stays.stays_page(session, kpi=kpi, agents=agents, after=after, limit=page.limit + 1)
-    found = page_of(rows, page.limit, cursor=lambda row: [row["kpi"], str(row["agent_id"])])
     catalogue = await models.catalogue(session)
+    banded = {each.kpi: each.model.bands for each in catalogue.models.values() if each.model.bands}
+    kpis = [name for name in banded if kpi in (None, name)]
+    rows = await stays.stays_page(session, kpis=kpis, agents=agents, after=after, limit=page.limit + 1)
+    found = page_of(rows, page.limit, cursor=lambda row: [row["kpi"], str(row["agent_id"])])
     ids = {row["agent_id"] for row in found.items}
     people, known = await People.load(session, ids), await directory.people(session, ids)
     items = []
     for row in found.items:
-        published = catalogue.models.get(row["kpi"])
-        bands = published.model.bands if published else None
+        bands = banded[row["kpi"]]
         person = known.get(row["agent_id"])
         items.append(
             BandNow(
                 **{name: row[name] for name in ("agent_id", "kpi", "model_version", "band", "from_band")},
                 agent=person.slug if person else None,
                 name=person.display_name if person else None,
-                rank=bands.rank(row["band"]) if bands else None,
+                rank=bands.rank(row["band"]),
                 since=row["entered"],
                 band_event_id=row["id"],
                 evidence=[JudgedWindow.model_validate(window) for window in row["entry"]],
-                target=_target(bands, row["agent_id"], people, row["entered"]) if bands else None,
+                target=_target(bands, row["agent_id"], people, row["entered"]),
             )
         )
     return Bandwise(items=items, next=found.next)

@@ -226,6 +226,8 @@ class Difference(BaseModel):
 
     kpi: str
     agent_id: UUID
+    agent: str | None
+    name: str | None
     workday: date
     stored_sample: int | None
     facts_sample: int | None
@@ -247,13 +249,21 @@ async def reconcile(session: WorkSession, caller: CallerDep, kpi: str | None = N
     """Compares what the stream counted with a recomputation from the facts, for one KPI or all."""
     caller.require("tenant_admin", "quality_analyst", "integration")
     chosen = [await published_of(session, kpi)] if kpi else list((await models.catalogue(session)).models.values())
-    found = []
+    found: list[dict[str, Any]] = []
     for published in chosen:
         for row in await partials.differences(session, published):
             stored, facts = (_side(published, row, side) for side in ("stored", "facts"))
             place = {name: row[name] for name in ("agent_id", "workday", "stored_sample", "facts_sample")}
-            found.append(Difference(kpi=published.kpi, **place, stored=stored, facts=facts))
-    return Reconciliation(compared=[each.kpi for each in chosen], found=len(found), differences=found[:1000])
+            found.append({"kpi": published.kpi, **place, "stored": stored, "facts": facts})
+    shown = found[:1000]
+    named = await values.named(session, "agent", {str(each["agent_id"]) for each in shown})
+    unknown = {"slug": None, "name": None}
+    differences = [
+        Difference(**each, agent=whose["slug"], name=whose["name"])
+        for each in shown
+        for whose in [named.get(str(each["agent_id"]), unknown)]
+    ]
+    return Reconciliation(compared=[each.kpi for each in chosen], found=len(found), differences=differences)
 
 
 def _side(published: Published, row: dict[str, Any], side: str) -> Answer | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -106,6 +107,10 @@ def load(text: str) -> Model:
     if len(text) > LONGEST:
         raise ModelInvalid([Problem("", f"The document is longer than {LONGEST} characters.", line=1, column=1)])
     source = Source.read(text)
+    if unstorable := list(_unstorable(source.data, ())):
+        raise ModelInvalid(
+            [source.problem(path, "A character here cannot be stored.", "Remove it.") for path in unstorable]
+        )
     try:
         document = KpiDocument.model_validate(source.data)
     except ValidationError as error:
@@ -117,6 +122,19 @@ def load(text: str) -> Model:
     if checker.problems:
         raise ModelInvalid(checker.problems)
     return model
+
+
+def _unstorable(data: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where a text holds NUL or half a surrogate pair: escapes can write both, and no database keeps them."""
+    if isinstance(data, str) and re.search("[\x00\ud800-\udfff]", data):
+        yield path
+    elif isinstance(data, dict):
+        for name, value in data.items():
+            yield from _unstorable(name, path)
+            yield from _unstorable(value, (*path, name))
+    elif isinstance(data, list):
+        for number, value in enumerate(data):
+            yield from _unstorable(value, (*path, number))
 
 
 def load_content(content: Any) -> Model:

@@ -118,14 +118,11 @@ async def last_legs(
 
 
 async def stays_page(
-    session: Session, *, kpi: str | None, agents: set[UUID] | None, after: tuple[Any, ...] | None, limit: int
+    session: Session, *, kpis: Iterable[str], agents: set[UUID] | None, after: tuple[Any, ...] | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Stays that stand and are not left, of the session's tenant."""
-    conditions = ["tenant = :tenant", "retracted_at IS NULL", '"left" IS NULL']
-    parameters: dict[str, Any] = {"tenant": session.tenant, "limit": limit}
-    if kpi is not None:
-        conditions.append("kpi = :kpi")
-        parameters["kpi"] = kpi
+    """Stays in bands of these KPIs that stand and are not left, of the session's tenant."""
+    conditions = ["tenant = :tenant", "kpi = ANY(cast(:kpis AS text[]))", "retracted_at IS NULL", '"left" IS NULL']
+    parameters: dict[str, Any] = {"tenant": session.tenant, "kpis": list(kpis), "limit": limit}
     if agents is not None:
         conditions.append("agent_id = ANY(cast(:agents AS uuid[]))")
         parameters["agents"] = list(agents)

@@ -2,8 +2,10 @@
 
 import json
 import logging
+from datetime import date
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from contracts import Attributes, Event, new_id
 from contracts.directory import PersonChanged, TenantChanged
@@ -24,15 +26,18 @@ async def tell(session: Session, body: Event, attributes: Attributes, *, mail: b
     mail server."""
     if is_history(body):
         return
-    rules = [rule for rule in await configuration.rules(session, on=body.type) if rule.matches(body)]
-    endpoints = await configuration.webhooks_for(session, body.type)
+    on = body.type
+    all_rules = await session.once(("rules", on), lambda: configuration.rules(session, on=on))
+    rules = [rule for rule in all_rules if rule.matches(body)]
+    endpoints = await session.once(("webhooks", on), lambda: configuration.webhooks_for(session, on))
     if rules:
-        await notices.take_turns(session)
+        await session.once(("turn",), lambda: notices.take_turns(session))
         tenant = await directory.tenant(session)
+        today = session.now.astimezone(ZoneInfo(tenant.time_zone)).date()
         agent = await _agent(session, body)
         for rule in rules:
             texts = await _texts(session, rule)
-            for person in await _recipients(session, rule, agent):
+            for person in await _recipients(session, rule, agent, today):
                 await _notify(session, body, attributes, rule, texts, person, agent, tenant, mail=mail)
     if endpoints:
         payload = webhook_payload(body, attributes)
@@ -67,20 +72,18 @@ async def _queue(session: Session, values: dict[str, Any], event_type: str, even
 
 async def _agent(session: Session, body: Event) -> PersonChanged | None:
     agent_id = getattr(body, "agent_id", None)
-    agent = (await directory.people(session, [agent_id])).get(agent_id) if agent_id else None
+    agent = (await _people(session, [agent_id])).get(agent_id) if agent_id else None
     if agent_id and agent is None:
         log.warning("%s of %s is about %s, whom the directory does not know", body.type, session.tenant, agent_id)
     return agent
 
 
-async def _recipients(session: Session, rule: Rule, agent: PersonChanged | None) -> list[PersonChanged]:
+async def _recipients(session: Session, rule: Rule, agent: PersonChanged | None, today: date) -> list[PersonChanged]:
     """Active people, each once, in one order always."""
-    today = session.now.date()
     if rule.to == "agent":
         found = [agent] if agent else []
     elif rule.to == "leads":
-        ids = await directory.leads_of(session, agent.id, today) if agent else set[UUID]()
-        found = list((await directory.people(session, ids)).values())
+        found = await _leads(session, agent.id, today) if agent else []
     else:
         role = rule.to.partition(":")[2]
         units = await notices.units_above(session, agent.id, today) if agent else None
@@ -97,10 +100,20 @@ async def _recipients(session: Session, rule: Rule, agent: PersonChanged | None)
     return sorted((each for each in found if each.active and each.kind == "person"), key=lambda each: each.id)
 
 
+async def _people(session: Session, ids: list[UUID]) -> dict[UUID, PersonChanged]:
+    return await session.once(("people", *ids), lambda: directory.people(session, ids))
+
+
+async def _leads(session: Session, agent_id: UUID, day: date) -> list[PersonChanged]:
+    ids = await session.once(("leads", agent_id, day), lambda: directory.leads_of(session, agent_id, day))
+    return list((await _people(session, sorted(ids))).values())
+
+
 async def _texts(session: Session, rule: Rule) -> dict[str, Text]:
     """By language: the tenant's own before what comes with the product."""
     key = rule.text_key
-    own = (await configuration.texts(session, key=key)).get(key, {})
+    texts = await session.once(("texts", key), lambda: configuration.texts(session, key=key))
+    own = texts.get(key, {})
     return {**DEFAULT_TEXTS.get(key, {}), **own}
 
 
