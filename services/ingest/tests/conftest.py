@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from testkit import Harness, org_unit, person, tenant
@@ -24,6 +23,7 @@ PEOPLE = [
 async def ingest(harness_for: Callable[..., Awaitable[Harness]]) -> Harness:
     """Tenant `t1` in Berlin with a team, and the source `connect` of vendor amazon-connect. A chunk is 50 records."""
     from ingest.service import service
+    from ingest_records import configured
 
     harness = await harness_for(service)
     harness.running.wired.state.quota.chunk_records = 50
@@ -32,8 +32,3 @@ async def ingest(harness_for: Callable[..., Awaitable[Harness]]) -> Harness:
     )
     await configured(harness, "t1")
     return harness
-
-
-async def configured(harness: Harness, of: str, slug: str = "connect", **spec: Any) -> None:
-    made = await harness.as_("theo", of).put(f"/sources/{slug}", json={"vendor": "amazon-connect", **spec})
-    assert made.status_code == 200, made.text

@@ -1,6 +1,8 @@
-"""Records as Amazon Connect documents them, written for these tests."""
+"""Records as Amazon Connect documents them, written for these tests, and a source to send them to."""
 
 from typing import Any
+
+from testkit import Harness
 
 ARN = "arn:aws:connect:eu-central-1:111122223333:instance/i-1"
 
@@ -140,3 +142,8 @@ def agent_event(
         "PreviousAgentSnapshot": snapshot(*before) if before else None,
         "Version": "2017-10-01",
     }
+
+
+async def configured(harness: Harness, of: str, slug: str = "connect", **spec: Any) -> None:
+    made = await harness.as_("theo", of).put(f"/sources/{slug}", json={"vendor": "amazon-connect", **spec})
+    assert made.status_code == 200, made.text

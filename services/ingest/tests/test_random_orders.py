@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from conftest import configured
 from contracts.calls import LegRecorded
 from ingest.model import amazon_connect
 from ingest.model.amazon_connect import Options
 from ingest.model.canonical import Agent, Leg, Site, merge
 from ingest.model.fields import Reading
 from ingest.model.parts import Part
-from ingest_records import analysis, contact, event
+from ingest_records import analysis, configured, contact, event
 from testkit import Harness, person_id
 
 READING = Reading(int(datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1000), b"")

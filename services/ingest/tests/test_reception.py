@@ -10,13 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import configured
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
 from contracts.calls import LegRecorded
 from ingest.actions import archive
 from ingest.actions.reception import Order
 from ingest.model.sources import source_of
-from ingest_records import analysis, contact
+from ingest_records import analysis, configured, contact
 from testkit import Harness, person_id
 
 RECORDS = "/sources/connect/records"

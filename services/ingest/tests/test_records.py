@@ -5,9 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from conftest import configured
 from contracts.calls import AgentStateChanged, LegRecorded
-from ingest_records import agent_event, analysis, contact, event
+from ingest_records import agent_event, analysis, configured, contact, event
 from testkit import Harness, person, person_id
 
 COUNTS = ("received", "accepted", "unchanged", "corrected", "held", "rejected")

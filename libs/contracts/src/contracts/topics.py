@@ -1,6 +1,7 @@
 """Every topic, declared once: its one writer, its readers, how it is kept."""
 
 from dataclasses import dataclass
+from zlib import crc32
 
 ALL_SERVICES = ("identity", "ingest", "kpi-engine", "training", "gamification", "forms", "notification")
 
@@ -40,8 +41,5 @@ TOPICS: dict[str, Topic] = {
 
 
 def partition_of(key: str, partitions: int) -> int:
-    """Stable across processes and versions: FNV-1a, 32 bit."""
-    value = 0x811C9DC5
-    for byte in key.encode():
-        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
-    return value % partitions
+    """Stable across processes and versions."""
+    return crc32(key.encode()) % partitions

@@ -160,7 +160,7 @@ class Reception:
     async def _judge(self, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> None:
         """`size`: bytes of the body until here; `notes` on the whole body, with the last chunk."""
         if chunk.records:
-            kept = await asyncio.to_thread(archive.document_of, chunk.receipt_id, chunk.records)
+            kept = archive.document_of(chunk.receipt_id, chunk.records)
             await self.documents.put(order.tenant, archive.RAW, [kept])
         for attempt in range(1, _TRIES + 1):
             try:

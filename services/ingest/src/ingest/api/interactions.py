@@ -84,11 +84,12 @@ async def get_interaction(
         )
         for row in await interactions.versions_of(session, interaction)
     ]
-    shown = {leg.leg for leg in view.legs}
+    visible = await visible_agents(session, caller)
     parts = await interactions.parts_of(session, place["source"], place["root"]) if sees_raw(caller) else []
     return WholeInteraction(
         **dict(view),
-        versions=[each for each in versions if each.content.leg in shown or sees_raw(caller)],
+        # A call that was moved to somebody else had an agent before, whom the caller may not see.
+        versions=[each for each in versions if visible is None or each.content.agent_id in visible or sees_raw(caller)],
         parts=await _parts(kit_of(request), session.tenant, parts),
     )
 

@@ -90,7 +90,7 @@ async def list_receipts(
 ) -> Page[ReceiptView]:
     """The newest first, without their problems."""
     may_read(caller)
-    rows = await receipts.page(session, source, page.limit + 1, page.after)
+    rows = await receipts.page(session, source, page.limit + 1, page.place(datetime.fromisoformat, UUID))
     return page_of(
         [ReceiptView(**row) for row in rows], page.limit, lambda row: [row.received_at.isoformat(), str(row.id)]
     )
@@ -109,7 +109,8 @@ async def list_records(
     """The records in the order in which they came, with their verdicts."""
     may_read(caller)
     await row_of(session, receipt)
-    rows = await receipts.records(session, receipt, verdict, page.limit + 1, page.after[0] if page.after else None)
+    after = page.place(int)
+    rows = await receipts.records(session, receipt, verdict, page.limit + 1, after[0] if after else None)
     return page_of([RecordView.model_validate(row) for row in rows], page.limit, lambda row: [row.number])
 
 

@@ -118,7 +118,8 @@ async def list_held(
     """What has no effect yet, and the people and parts that it waits for."""
     may_read(caller)
     await _row(session, source)
-    rows = await interactions.held_page(session, source, reason, page.limit + 1, page.after[0] if page.after else None)
+    after = page.place(str)
+    rows = await interactions.held_page(session, source, reason, page.limit + 1, after[0] if after else None)
     found = page_of(
         [HeldView(interaction=row.pop("root"), **row) for row in rows], page.limit, lambda row: [row.contact]
     )

@@ -38,7 +38,7 @@ async def by_key(session: Session, person: UUID, key: str) -> dict[str, Any] | N
     )
 
 
-async def page(session: Session, source: str | None, limit: int, after: list[Any] | None) -> list[dict[str, Any]]:
+async def page(session: Session, source: str | None, limit: int, after: tuple[Any, ...] | None) -> list[dict[str, Any]]:
     """The newest first."""
     return await session.rows(
         "SELECT * FROM receipt WHERE tenant = :tenant AND (cast(:source AS text) IS NULL OR source = :source) "

@@ -16,6 +16,7 @@ class Rows(LineReader):
         super().__init__(limits, notes)
         self._delimiter = ""
         self._names: list[str] = []
+        self._rows = False
         self._begun = 0
         self._open: list[str] = []
         self._size = 0
@@ -63,6 +64,7 @@ class Rows(LineReader):
         if not self._names:
             self._names = self._header(cells)
             return
+        self._rows = True
         if len(cells) != len(self._names):
             reason = f"The row has {len(cells)} cells, the header has {len(self._names)}."
             yield Record(0, self._begun, text, refusal=Refusal("", reason, "Quote cells that hold the separator."))
@@ -109,3 +111,5 @@ class Rows(LineReader):
     def _finish(self) -> Iterator[Record]:
         while self._open:
             yield from self._unclosed()
+        if self._names and not self._rows:
+            self._notes.append("The first line was read as the header of a CSV file; no row follows it.")
