@@ -31,6 +31,7 @@ async def backends(postgres: EmbeddedPostgres, query: str) -> list[int]:
 
 async def test_a_given_number_of_partitions_overrides_the_declared_one(postgres: EmbeddedPostgres) -> None:
     async with LogTableBroker(postgres.dsn, partitions=1) as broker:
+        await broker.prepare()
         topic = await fresh_topic(broker, partitions=6)
         assert broker.partitions(topic) == 1
         with pytest.raises(ValueError, match="partition 3"):

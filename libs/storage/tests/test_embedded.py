@@ -115,7 +115,9 @@ async def test_a_killed_server_is_started_again(postgres: EmbeddedPostgres) -> N
         assert first
         # A statement in progress keeps its process alive for a while after its parent.
         busy = subprocess.Popen([sys.executable, "-c", BUSY, postgres.dsn], stderr=subprocess.DEVNULL)
-        await asyncio.sleep(0.4)
+        async with asyncio.timeout(20):
+            while not is_counting(postgres):
+                await asyncio.sleep(0.05)
         os.kill(first, signal.SIGKILL)
         async with asyncio.timeout(20):
             while postgres.pid in (None, first) or not answers(postgres):
@@ -123,6 +125,14 @@ async def test_a_killed_server_is_started_again(postgres: EmbeddedPostgres) -> N
         assert note(postgres) == "kept"
         busy.wait(20)
         watching.cancel()
+
+
+def is_counting(server: EmbeddedPostgres) -> bool:
+    with psycopg.connect(server.dsn) as connection:
+        found = connection.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT count(*) FROM generate_series%'"
+        )
+        return found.fetchone() is not None
 
 
 def answers(server: EmbeddedPostgres) -> bool:

