@@ -178,7 +178,7 @@ def run(suite: Suite, chosen: argparse.Namespace) -> None:
     with httpx.Client(base_url=suite.url, timeout=120) as client:
         say(f"{2 * chosen.calls} records of {AGENTS} agents through the door …")
         door, value, lines = measure_throughput(suite, client, chosen.calls)
-    suite.settle()
+    suite.settle(seconds=600)
     size = statistics.mean(len(line) for line in lines)
     decode, copy = json_rate(lines), copy_rate(suite.data, lines)
     say(f"{chosen.per_second:g} calls a second for {chosen.seconds:g} s, each leading to an assignment …")

@@ -8,15 +8,18 @@ from tests.flow.scenario import SOURCE, analysis, contact
 
 AGENTS = 200
 DAYS = 10
+FRESH_QUEUE = "Fresh"
 
 
 def call(number: int, *, agent: str | None = None, silence: int | None = None) -> Iterator[dict[str, Any]]:
-    """The contact record and the analysis of one call. A given agent's call is on a day of its own."""
+    """The contact record and the analysis of one call. A given agent's call is on a day and in a queue of its own."""
     day = DAYS if agent else number // AGENTS % DAYS
     turn = number // (AGENTS * DAYS) % 24
     name = agent or f"agent-{number % AGENTS:03d}"
     record = contact(name, day, turn)
     report = analysis("cleo", day, turn)
+    if agent:
+        record["Queue"]["Name"] = FRESH_QUEUE
     record["ContactId"] = report["CustomerMetadata"]["ContactId"] = f"{name}-{number}"
     silent = 2000 * (silence if silence is not None else 20 + number * 7 % 60)
     report["ConversationCharacteristics"]["NonTalkTime"] = {
@@ -28,7 +31,8 @@ def call(number: int, *, agent: str | None = None, silence: int | None = None) -
 
 
 def load_blueprint(bundle: dict[str, Any], fresh: int) -> dict[str, Any]:
-    """The flow test's tenant with the load's people, and a band that one call is enough to enter."""
+    """The flow test's tenant with the load's people, and one KPI more, whose band one call of the queue `Fresh` is enough
+    to enter."""
     bundle = deepcopy(bundle)
     sections = bundle["sections"]
     names = [f"agent-{number:03d}" for number in range(AGENTS)] + [f"fresh-{number:04d}" for number in range(fresh)]
@@ -45,12 +49,12 @@ def load_blueprint(bundle: dict[str, Any], fresh: int) -> dict[str, Any]:
             for name in names
         ),
     ]
-    model = sections["kpi-engine"]["kpis"][0]
-    model["min_sample"] = 1
-    model["bands"]["enter"] = model["bands"]["leave"] = {"x": 1, "of": 1}
+    usual = sections["kpi-engine"]["kpis"][0]
+    at_once = deepcopy(usual) | {"kpi": "silence_at_once", "min_sample": 1}
+    at_once["where"] = f"queue = '{FRESH_QUEUE}' and conversation_ms > 0"
+    at_once["bands"]["enter"] = at_once["bands"]["leave"] = {"x": 1, "of": 1}
+    sections["kpi-engine"]["kpis"].append(at_once)
     template, rule = sections["training"]["templates"][0], sections["training"]["rules"][0]
-    everybody = {**rule, "rule": "everybody", "template": "silence-basics"}
-    # The agents of the throughput part enter bands too; the latency part is told apart by a template of its own.
-    sections["training"]["templates"] = [template, {**template, "template": "load"}]
-    sections["training"]["rules"] = [{**everybody, "rule": "load", "template": "load", "cooldown_days": 365}]
+    sections["training"]["templates"].append({**template, "template": "load"})
+    sections["training"]["rules"].append({**rule, "rule": "load", "kpi": "silence_at_once", "template": "load"})
     return bundle
