@@ -124,7 +124,7 @@ def measure_latency(suite: Suite, *, per_second: float, seconds: float) -> list[
                 now = time.perf_counter()
                 for each in page["items"]:
                     seen.setdefault(each["agent"], now)
-                time.sleep(0.01)
+                time.sleep(0.05)  # asking more often would be load of its own
 
     watcher = threading.Thread(target=look)
     watcher.start()
@@ -155,7 +155,7 @@ def percentile(values: list[float], share: float) -> float:
 def main() -> None:
     options = argparse.ArgumentParser(prog="make load")
     options.add_argument("--calls", type=int, default=20_000, help="two records each")
-    options.add_argument("--per-second", type=float, default=20, help="of the steady load, in calls")
+    options.add_argument("--per-second", type=float, default=5, help="of the steady load, in calls")
     options.add_argument("--seconds", type=float, default=20)
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="uplift-load-") as folder:
