@@ -42,6 +42,7 @@ async def test_the_ledger_pages_by_cursor(game):
         after = {"after": page["next"]}
     assert sorted(seen) == ["ada", "ben", "cem"]
     await game.get("ann", "/leaderboards/week", status=422, **after)
+    await game.get("ann", "/leaderboards/week", status=422, on="9999-12-31")
 
 
 async def test_a_board_ranks_ties_alike_and_hides_names_below_the_top(game):

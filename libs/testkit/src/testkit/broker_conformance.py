@@ -264,7 +264,8 @@ class BrokerConformance:
         """A broker and a fresh topic; one partition unless told."""
         name = f"test.{new_id()}"
         async with self.connect() as broker:
-            await broker.declare([Topic(name, "test", (), **{"partitions": 1, "retention_days": None} | kept)])
+            wanted: dict[str, Any] = {"partitions": 1, "retention_days": None} | kept
+            await broker.declare([Topic(name, "test", (), **wanted)])
             yield broker, name
 
     async def lag_becomes(self, broker: Broker, topic: str, expected: dict[TopicPartition, int]) -> bool:

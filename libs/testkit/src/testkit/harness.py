@@ -1,7 +1,7 @@
 """One service with its three doors, on a real PostgreSQL, without a process around it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -153,7 +153,7 @@ class Harness:
 
 
 @asynccontextmanager
-async def harness(service: Service, cluster: Cluster, issuer: TestIssuer, **settings: Any) -> AsyncIterator[Harness]:
+async def harness(service: Service, cluster: Cluster, issuer: TestIssuer, **settings: Any) -> AsyncGenerator[Harness]:
     """A service on a database of its own."""
     with cluster.database([service]) as database:
         running = wire(

@@ -2,7 +2,7 @@
 
 import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class Cluster:
         return self._templates[names]
 
     @contextmanager
-    def database(self, services: Sequence[Service] = ()) -> Iterator[str]:
+    def database(self, services: Sequence[Service] = ()) -> Generator[str]:
         """A database of one's own, with these services' schemas."""
         name = self.create(template=self.template(services) if services else None)
         try:
@@ -64,7 +64,7 @@ class Cluster:
 
 
 @contextmanager
-def started_cluster() -> Iterator[Cluster]:
+def started_cluster() -> Generator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="uplift-pg-", ignore_cleanup_errors=True) as folder:
         with EmbeddedPostgres(Path(folder) / "data", durable=False) as server:
             yield Cluster(server)

@@ -86,7 +86,11 @@ async def get_leaderboard(
         if unit is not None:
             members = await _members(session, caller, unit, visible)
             agents = members if agents is None else agents & members
-    first, end = span(board.period, on or await today(session))
+    try:
+        first, end = span(board.period, on or await today(session))
+    except OverflowError as error:
+        problem = FieldProblem(pointer="/on", problem="its period lies beyond the calendar", cure="an earlier day")
+        raise Invalid("day-beyond-calendar", f"There is no period around {on}.", errors=[problem]) from error
     rows = await ledger.ranking(
         session, first=first, end=end, rules=board.rules, agents=agents, min_entries=board.min_entries
     )
