@@ -30,9 +30,12 @@ async def timeline(h):
 
 
 async def settled(h, state):
+    """The delivery in that state, its last attempt over: a running attempt is `pending` too."""
+
     async def look():
         one = await timeline(h)
-        return one if one["state"] == state and one["timeline"] else None
+        over = one["timeline"] and one["timeline"][-1]["finished_at"]
+        return one if one["state"] == state and over else None
 
     return await eventually(look)
 
