@@ -1,0 +1,182 @@
+"""Getting a program once, and running it as a child that never outlives us."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Missing(Exception):
+    """One sentence: what this machine lacks for the program, and how to get it."""
+
+
+class ProgramSettings(BaseSettings):
+    """`UPLIFT_TEST_*`: running programs to use instead of starting one, and where downloads are kept."""
+
+    model_config = SettingsConfigDict(env_prefix="UPLIFT_TEST_", extra="ignore")
+
+    kafka: str | None = None
+    """Bootstrap servers, `host:port`."""
+    mongodb: str | None = None
+    """A `mongodb://` URL."""
+    keycloak: str | None = None
+    """Base URL of a Keycloak whose admin is `admin`/`admin`."""
+    prometheus: str | None = None
+    """Base URL."""
+    cache: Path = Path("~/.cache/uplift/programs")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def tool(name: str, cure: str, *also: str) -> str:
+    """The path of a command, looked for on PATH and in `also`. Raises Missing."""
+    places = [found for found in (shutil.which(name), *(shutil.which(name, path=each) for each in also)) if found]
+    if not places:
+        raise Missing(f"{name} is missing: {cure}.")
+    return places[0]
+
+
+def run_tool(command: Sequence[str | Path], *, cwd: Path, seconds: float = 900, env: Mapping[str, str] = {}) -> None:
+    """Runs a build step. Raises Missing with the end of its output when it fails."""
+    whole = {**os.environ, **env}  # noqa: TID251 - the environment of a child, not a setting of ours
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Missing(f"`{command[0]}` did not end within {seconds:.0f} s.") from error
+    if done.returncode:
+        raise Missing(f"`{' '.join(map(str, command))}` failed:\n{done.stdout[-2000:]}")
+
+
+def cached(name: str, version: str, build: Callable[[Path], None]) -> Path:
+    """The folder `name-version` of the cache, built once by `build(folder)`, whoever asks first; others wait for it.
+
+    What was built is listed with sizes and checksums; a folder that no longer matches its list is built again.
+    """
+    cache = ProgramSettings().cache.expanduser()
+    cache.mkdir(parents=True, exist_ok=True)
+    folder, listing = cache / f"{name}-{version}", cache / f"{name}-{version}.json"
+    with (cache / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if listing.exists() and folder.exists() and json.loads(listing.read_text()) == _sums(folder):
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=f"{name}-") as scratch:
+            fresh = Path(scratch) / "built"
+            fresh.mkdir()
+            build(fresh)
+            fresh.rename(folder)
+        listing.write_text(json.dumps(_sums(folder)))
+    return folder
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+class Program:
+    """A child process with a log. It dies with us, however we die; `kill` and `start` again is a crash and a restart."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        ready: Callable[[], bool],
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        seconds: float = 60,
+    ) -> None:
+        """`ready` is asked again and again, for `seconds` at most; ConnectionError and OSError mean not yet. `env` is
+        added to PATH, HOME and LANG; nothing else of the environment is handed on."""
+        self.name = name
+        self.log = log
+        self._command = [str(each) for each in command]
+        self._ready = ready
+        self._cwd = cwd
+        self._env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}  # noqa: TID251
+        self._env |= env or {}
+        self._seconds = seconds
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def launch(self) -> None:
+        """Starts it without waiting for it to be ready."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        guard = shutil.which("setpriv")
+        command = [guard, "--pdeathsig", "KILL", "--", *self._command] if guard else self._command
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self._cwd, env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def wait(self) -> None:
+        """Returns when it is ready. Raises RuntimeError with the end of its log when it ends or takes too long."""
+        assert self.process is not None
+        deadline = time.monotonic() + self._seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.tail()}")
+            try:
+                if self._ready():
+                    return
+            except (OSError, ConnectionError):
+                pass
+            time.sleep(0.05)
+        self.kill()
+        raise RuntimeError(f"{self.name} was not ready within {self._seconds:.0f} s:\n{self.tail()}")
+
+    def tail(self, characters: int = 3000) -> str:
+        return self.log.read_text(errors="replace")[-characters:] if self.log.exists() else ""
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the whole process group: what the program itself has started goes with it."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, and waits until it is gone."""
+        self.signal(signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait(30)
+
+    def stop(self, seconds: float = 20) -> int | None:
+        """SIGTERM, and SIGKILL after `seconds`. Returns the exit status."""
+        if self.process is None:
+            return None
+        self.signal(signal.SIGTERM)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self.process.returncode
+
+
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    with socket.create_connection((host, port), timeout=1):
+        return True
