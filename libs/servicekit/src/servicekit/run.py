@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from prometheus_client import Gauge
 from prometheus_fastapi_instrumentator import Instrumentator
 from sqlalchemy import text
 from starlette.exceptions import HTTPException
-from storage import Outbox
+from storage import Outbox, listen
 
 from servicekit.door import render_http, render_problem
 from servicekit.kit import Kit, Service
@@ -47,19 +47,23 @@ class Process:
     """All services of this process, and what they share."""
 
     settings: PlatformSettings
+    roles: frozenset[str]
     broker: Broker
     stopping: asyncio.Event
     services: list[Running]
     consumers: dict[tuple[str, str], ConsumerStatus] = field(default_factory=dict[tuple[str, str], ConsumerStatus])
 
     async def lag(self) -> dict[str, dict[str, int]]:
-        """By service: events waiting in the outbox, and messages waiting by topic. All zero: nothing is under way."""
+        """By service: events waiting in the outbox, and messages waiting by topic. All zero: nothing is under way. A
+        process without the role `work` knows of the outbox only."""
         found: dict[str, dict[str, int]] = {}
         for each in self.services:
-            topics = dict.fromkeys(each.doors, 0)
-            for source, count in (await self.broker.lag(each.service.name)).items():
-                topics[source.topic] = topics.get(source.topic, 0) + count
-            found[each.service.name] = {"outbox": await each.outbox.waiting(), **topics}
+            found[each.service.name] = {"outbox": await each.outbox.waiting()}
+            if "work" in self.roles:
+                topics = dict.fromkeys(each.doors, 0)
+                for source, count in (await self.broker.lag(each.service.name)).items():
+                    topics[source.topic] = topics.get(source.topic, 0) + count
+                found[each.service.name] |= topics
         return found
 
     async def problems(self) -> list[str]:
@@ -92,7 +96,7 @@ class Process:
 
 
 def root_app(process: Process) -> FastAPI:
-    """All services under their prefixes, with health and metrics beside them."""
+    """Health and metrics, and with the role `api` all services under their prefixes."""
     app = FastAPI(
         title="Uplift",
         docs_url=None,
@@ -101,7 +105,7 @@ def root_app(process: Process) -> FastAPI:
         exception_handlers={HTTPException: render_http, Exception: render_problem},
     )
     app.state.process = process
-    for running in process.services:
+    for running in process.services if "api" in process.roles else ():
         app.mount(running.service.prefix, service_app(running))
 
     @app.get("/healthz")
@@ -130,6 +134,19 @@ def root_app(process: Process) -> FastAPI:
     return app
 
 
+def broker_of(settings: PlatformSettings) -> AbstractAsyncContextManager[Broker]:
+    """Kafka where it is named, else the log table."""
+    if settings.kafka_bootstrap_servers:
+        from messaging.kafka import KafkaBroker  # only then: its client takes a moment to load
+
+        return KafkaBroker(
+            settings.kafka_bootstrap_servers,
+            partitions=settings.partitions,
+            replication_factor=settings.kafka_replication_factor,
+        )
+    return LogTableBroker(broker_dsn(settings), partitions=settings.partitions)
+
+
 @asynccontextmanager
 async def assembled(
     services: Sequence[Service], settings: PlatformSettings, *, roles: frozenset[str] = ALL_ROLES
@@ -139,8 +156,9 @@ async def assembled(
     stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=10))
-        broker = await stack.enter_async_context(LogTableBroker(broker_dsn(settings), partitions=settings.partitions))
-        await broker.declare(list(TOPICS.values()))
+        broker = await stack.enter_async_context(broker_of(settings))
+        if isinstance(broker, LogTableBroker):
+            await broker.declare(list(TOPICS.values()))
         verifier = TokenVerifier(
             http,
             issuer=settings.issuer,
@@ -149,7 +167,7 @@ async def assembled(
             issuer_name=settings.issuer_name,
         )
         wired = [wire(each, settings, http=http, verifier=verifier, stopping=stopping) for each in services]
-        process = Process(settings, broker, stopping, wired)
+        process = Process(settings, roles, broker, stopping, wired)
         for running in wired:
             stack.push_async_callback(running.kit.sessions.engine.dispose)
         # What is there now stays to the end: the collector need not walk it again and again (a fifth of a busy loop).
@@ -157,13 +175,20 @@ async def assembled(
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         async with asyncio.TaskGroup() as tasks:
+            listener = None
             if "work" in roles:
-                for job in [*_work(process), _tidy(broker, stopping)]:
+                for job in _work(process):
                     tasks.create_task(job)
+                if isinstance(broker, LogTableBroker):
+                    tasks.create_task(_tidy(broker, stopping))
+                if "api" not in roles:
+                    listener = tasks.create_task(_hear_of_outboxes(process))
             try:
                 yield process
             finally:
                 stopping.set()
+                if listener:
+                    listener.cancel()
 
 
 def broker_dsn(settings: PlatformSettings) -> str:
@@ -193,6 +218,18 @@ def _work(process: Process) -> list[Coroutine[Any, Any, None]]:
             )
             jobs.append(reader)
     return jobs
+
+
+async def _hear_of_outboxes(process: Process) -> None:
+    """Processes that only answer HTTP tell of their events by NOTIFY."""
+    wakes = {each.service.name: each.kit.sessions.wake for each in process.services}
+
+    def heard(service: str | None) -> None:
+        for name, wake in wakes.items():
+            if wake is not None and service in (None, name):
+                wake.set()
+
+    await listen(process.services[0].kit.sessions.engine, "uplift_outbox", heard)
 
 
 async def _tidy(broker: LogTableBroker, stopping: asyncio.Event) -> None:

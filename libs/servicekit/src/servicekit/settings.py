@@ -1,5 +1,7 @@
 """Settings come from the environment, the same variable in every shape. They are built once, when a process starts."""
 
+from typing import Literal
+
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -9,10 +11,17 @@ class PlatformSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="UPLIFT_", extra="ignore")
 
     database_url: str = "postgresql+psycopg://{role}@127.0.0.1:5432/uplift"
-    """`{role}` stands for the service's own role."""
+    """`{role}` stands for the service's own role. Its password, if it names one, is every service's role's."""
     admin_database_url: str | None = None
     """An administrator's URL: with it, `migrate` also creates missing roles and schemas."""
     database_pool: int = 4
+    kafka_bootstrap_servers: str | None = None
+    """`host:port,…`; None: the broker is a log table in PostgreSQL."""
+    kafka_replication_factor: int = 3
+    """Of topics that `topics` creates."""
+    mongodb_url: str | None = None
+    """None: documents are `jsonb` in PostgreSQL."""
+    log_format: Literal["text", "json"] = "text"
     partitions: int | None = None
     """At most this many partitions a topic; None: as declared."""
     issuer: str = "http://127.0.0.1:8080/oidc"
@@ -23,6 +32,8 @@ class PlatformSettings(BaseSettings):
     """Where the issuer's keys are; None: as its discovery document says."""
     secret: str = "only-for-development"  # noqa: S105
     """The key of keyed hashes (customer numbers). Changing it separates old keys from new ones."""
+    drain_seconds: float = 0
+    """How long a process that was told to stop still answers, so that a gateway has time to leave it."""
     deliver_twice: bool = False
     """Hands every event to its reader twice. For tests."""
 

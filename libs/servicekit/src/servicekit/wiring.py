@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from fastapi import FastAPI
@@ -45,7 +46,12 @@ def migrate_all(services: Sequence[Service], settings: PlatformSettings) -> None
     """Creates missing roles and schemas where an administrator's URL is given, and brings every schema up to date."""
     for service in services:
         if settings.admin_database_url:
-            prepare_schema(settings.admin_database_url, service.name, role=schema_name(service.name))
+            prepare_schema(
+                settings.admin_database_url,
+                service.name,
+                role=schema_name(service.name),
+                password=urlsplit(settings.database_url.replace("{role}", "role")).password,
+            )
         migrate(role_url(settings, service.name), service.migrations)
 
 

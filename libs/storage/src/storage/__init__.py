@@ -2,6 +2,7 @@
 
 from storage.documents import Document, DocumentStore, JsonbDocuments
 from storage.engine import create_engine, metadata, schema_name
+from storage.listening import listen
 from storage.migrate import Migrations, create_own_tables, create_tables, migrate, prepare_schema, wall_off
 from storage.offsets import OffsetMoved, move_offset, next_offset
 from storage.outbox import Outbox
@@ -20,6 +21,7 @@ __all__ = [
     "create_own_tables",
     "create_tables",
     "is_tenant",
+    "listen",
     "metadata",
     "migrate",
     "move_offset",

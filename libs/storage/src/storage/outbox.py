@@ -11,40 +11,38 @@ from storage.session import Sessions
 Publish = Callable[[list[dict[str, Any]]], Awaitable[None]]
 
 
+_FREE = """
+SELECT partition FROM (SELECT DISTINCT partition FROM outbox) AS waiting
+WHERE pg_try_advisory_xact_lock(hashtext('outbox ' || :service), partition)
+"""
+_OLDEST = """
+SELECT seq, topic, partition, key, headers, value FROM outbox WHERE partition = ANY(:partitions) ORDER BY seq LIMIT :most
+"""
+
+
 class Outbox:
-    """Hands out what waits to be published: partition by partition under an advisory lock, so that order per key
-    holds with several relays at once, and deletes it when it was published."""
+    """Hands out what waits to be published and deletes it when it was. A partition is at one relay at a time, by an
+    advisory lock, so that order per key holds with several relays at once."""
 
     def __init__(self, sessions: Sessions, *, most: int = 1000) -> None:
         self._sessions = sessions
         self._most = most
 
     async def publish_pending(self, publish: Publish) -> int:
-        """One pass over every partition that has something waiting. Returns how many rows were published."""
+        """Publishes the oldest waiting rows of every partition that no other relay is at. Returns how many."""
         async with self._sessions.across() as connection:
-            partitions = (await connection.execute(text("SELECT DISTINCT partition FROM outbox ORDER BY 1"))).scalars()
-            waiting = list(partitions)
-        return sum([await self._publish_partition(partition, publish) for partition in waiting])
-
-    async def _publish_partition(self, partition: int, publish: Publish) -> int:
-        async with self._sessions.across() as connection:
-            locked = await connection.scalar(
-                text("SELECT pg_try_advisory_xact_lock(hashtext('outbox ' || :service), :partition)"),
-                {"service": self._sessions.service, "partition": partition},
-            )
-            if not locked:
+            free = await connection.execute(text(_FREE), {"service": self._sessions.service})
+            partitions = list(free.scalars())
+            if not partitions:
                 return 0
-            found = await connection.execute(
-                text(
-                    "SELECT seq, topic, partition, key, headers, value FROM outbox "
-                    "WHERE partition = :partition ORDER BY seq LIMIT :most"
-                ),
-                {"partition": partition, "most": self._most},
-            )
+            # A statement of its own, begun with the locks held: it sees what the last holder has deleted.
+            found = await connection.execute(text(_OLDEST), {"partitions": partitions, "most": self._most})
             rows = [dict(row) for row in found.mappings()]
             if not rows:
                 return 0
             await publish(rows)
+            # A deletion that is lost with a crash of the database means publishing twice, which readers bear.
+            await connection.execute(text("SET LOCAL synchronous_commit = off"))
             await connection.execute(
                 text("DELETE FROM outbox WHERE seq = ANY(:seqs)"), {"seqs": [row["seq"] for row in rows]}
             )

@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
-import uvicorn
 from contracts.directory import PLATFORM_TENANT, Login
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from identity.actions import ensure_platform
 from messaging.log_table import LogTableBroker
 from servicekit.run import Process, assembled, broker_dsn, root_app
+from servicekit.server import Server
 from servicekit.settings import PlatformSettings
 from servicekit.wiring import migrate_all
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -168,20 +168,15 @@ async def _serve(settings: PlatformSettings, options: Options) -> None:
             app.mount("/oidc", provider)
             page = front_page(SERVICES, url=options.url, uplift=uplift_command(), demo=options.demo)
             app.add_api_route("/", lambda: HTMLResponse(page), include_in_schema=False)
-            config = uvicorn.Config(
-                app, options.host, options.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
-            )
-            server = uvicorn.Server(config)
+            server = Server(app, process, host=options.host, port=options.port)
             logging.getLogger("uvicorn.error").addFilter(_no_cut_off_request)
             serving = asyncio.create_task(server.serve())
             serving.add_done_callback(lambda _: process.stopping.set())
-            stop_streams = asyncio.create_task(_stop_when_told(server, process))
             try:
                 await _when_answering(server, serving)
                 await _after_start(process, engine, options)
                 await serving
             finally:
-                stop_streams.cancel()
                 server.should_exit = True
                 with suppress(asyncio.CancelledError):
                     await serving
@@ -192,14 +187,7 @@ def _no_cut_off_request(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
-async def _stop_when_told(server: uvicorn.Server, process: Process) -> None:
-    """Streams must end before the server can, so they are told first."""
-    while not server.should_exit:
-        await asyncio.sleep(0.1)
-    process.stopping.set()
-
-
-async def _when_answering(server: uvicorn.Server, serving: "asyncio.Task[None]") -> None:
+async def _when_answering(server: Server, serving: "asyncio.Task[None]") -> None:
     while not server.started:
         if serving.done():
             raise CannotStart("The HTTP server did not start; the lines above say why.")

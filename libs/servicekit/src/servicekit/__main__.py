@@ -1,0 +1,83 @@
+"""One image, several roles: `python -m servicekit ROLE… [--service NAME…]`.
+
+`api` answers HTTP, `work` reads, relays and keeps the clock; both at once is one process. `migrate` brings the
+schemas up to date and ends; `topics` creates Kafka's topics, or with --check says what differs, and ends.
+"""
+
+import argparse
+import asyncio
+import sys
+from importlib.metadata import entry_points
+
+import uvloop
+from contracts import TOPICS
+from sqlalchemy.exc import SQLAlchemyError
+
+from servicekit.kit import Service
+from servicekit.run import ALL_ROLES, assembled, broker_of, root_app
+from servicekit.server import Server
+from servicekit.settings import PlatformSettings
+from servicekit.wiring import migrate_all
+
+ROLES = ("api", "work", "migrate", "topics")
+
+
+def installed(names: list[str] | None) -> list[Service]:
+    """The services installed here, all or those named. Raises SystemExit naming the ones that are not."""
+    found = {each.name: each for each in entry_points(group="uplift.services")}
+    missing = sorted(set(names or ()) - found.keys())
+    if missing or not found:
+        sys.exit(f"Not installed here: {', '.join(missing) or 'any service'}. There are: {', '.join(sorted(found))}.")
+    return [found[name].load() for name in sorted(names or found)]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m servicekit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("role", nargs="+", choices=ROLES)
+    parser.add_argument("--service", action="append", help="only this service; may be given again")
+    parser.add_argument("--host", default="0.0.0.0", help="to listen on (%(default)s)")  # noqa: S104
+    parser.add_argument("--port", type=int, default=8000, help="(%(default)s)")
+    parser.add_argument("--check", action="store_true", help="for `topics`: compare only, exit 1 on a difference")
+    return parser.parse_args()
+
+
+async def topics(settings: PlatformSettings, *, check: bool) -> None:
+    async with broker_of(settings) as broker:
+        if check:
+            await broker.check(list(TOPICS.values()))
+        else:
+            await broker.declare(list(TOPICS.values()))
+    print(f"{len(TOPICS)} topics are as declared.")
+
+
+async def answer(
+    services: list[Service], settings: PlatformSettings, roles: frozenset[str], host: str, port: int
+) -> None:
+    """Until told to stop."""
+    async with assembled(services, settings, roles=roles) as process:
+        app = root_app(process)
+        await Server(app, process, host=host, port=port, drain_seconds=settings.drain_seconds).serve()
+
+
+def main() -> None:
+    asked = arguments()
+    settings = PlatformSettings()
+    services = installed(asked.service)
+    names = ", ".join(each.name for each in services)
+    try:
+        if "migrate" in asked.role:
+            migrate_all(services, settings)
+            print(f"Up to date: the schemas of {names}.")
+        if "topics" in asked.role:
+            asyncio.run(topics(settings, check=asked.check))
+    except (SQLAlchemyError, OSError, ValueError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    if roles := ALL_ROLES & set(asked.role):
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(answer(services, settings, roles, asked.host, asked.port))
+
+
+if __name__ == "__main__":
+    main()

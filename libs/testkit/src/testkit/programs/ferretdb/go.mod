@@ -1,0 +1,5 @@
+module uplift/ferretdb
+
+go 1.24.0
+
+require github.com/FerretDB/FerretDB v1.24.2
