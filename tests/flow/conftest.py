@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.flow.steps import set_up_tenant
-from tests.flow.suite import Suite
+from tests.flow.suite import Embedded
 
 
 @pytest.fixture
-def new_suite(tmp_path: Path) -> Iterator[Callable[[str], Suite]]:
+def new_suite(tmp_path: Path) -> Iterator[Callable[[str], Embedded]]:
     """`new_suite(name)`: a suite with its data below the test's own folder, stopped when the test ends."""
-    made: list[Suite] = []
+    made: list[Embedded] = []
 
-    def make(name: str) -> Suite:
+    def make(name: str) -> Embedded:
         (tmp_path / name).mkdir()
-        made.append(Suite(tmp_path / name / "data"))
+        made.append(Embedded(tmp_path / name / "data"))
         return made[-1]
 
     yield make
@@ -25,9 +25,9 @@ def new_suite(tmp_path: Path) -> Iterator[Callable[[str], Suite]]:
 
 
 @pytest.fixture(scope="session")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """A started suite without tenants. Starting takes seconds, so all share it, and each makes tenants of its own."""
-    suite = Suite(tmp_path_factory.mktemp("suite") / "data")
+    suite = Embedded(tmp_path_factory.mktemp("suite") / "data")
     suite.start("--no-demo")
     try:
         suite.platform_password()
@@ -37,7 +37,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
 
 
 @pytest.fixture(scope="module")
-def suite(started: Suite) -> Suite:
+def suite(started: Embedded) -> Embedded:
     """A started suite with the empty tenants `t1` and `t2`, alike to the last id; of one module only."""
     for tenant in ("t1", "t2"):
         set_up_tenant(started, tenant)

@@ -12,9 +12,7 @@ from messaging.log_table import LogTableBroker
 from storage.embedded import EmbeddedPostgres
 
 from tests.flow.scenario import SOURCE, TEAMS, blueprint, ndjson, records_of
-from tests.flow.suite import Suite
-
-PEOPLE = (*TEAMS, "lea", "leo", "tess", "quinn", "boss")
+from tests.flow.suite import Embedded, Suite
 
 
 def user(who: str, tenant: str) -> str:
@@ -24,12 +22,10 @@ def user(who: str, tenant: str) -> str:
 
 def set_up_tenant(suite: Suite, tenant: str, bundle: dict[str, Any] | None = None) -> None:
     """A new customer: accounts, tenant, blueprint; ready when every service has applied its section."""
-    for who in PEOPLE:
-        suite.account(user(who, tenant), tenant)
     suite.call("platform", "POST", "/api/identity/v1/tenants", json={"slug": tenant, "name": tenant.upper()})
     bundle = bundle or blueprint()
     for person in bundle["sections"]["identity"]["people"]:
-        person["login"] = user(person["login"], tenant)
+        person["login"] = suite.account(user(person["login"], tenant), tenant)
     suite.call("platform", "PUT", f"/api/identity/v1/tenants/{tenant}/blueprint", json=bundle)
     deadline = time.monotonic() + 30
     while True:
@@ -86,7 +82,7 @@ def state_of(suite: Suite, tenant: str) -> dict[str, Any]:
     }
 
 
-def publish(suite: Suite, messages: Sequence[Outgoing]) -> None:
+def publish(suite: Embedded, messages: Sequence[Outgoing]) -> None:
     """Puts messages straight into the broker's log, past every service's out-tray."""
     dsn = EmbeddedPostgres(suite.data).url("broker", "uplift").replace("postgresql+psycopg:", "postgresql:", 1)
 

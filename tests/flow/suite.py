@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,56 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Suite(ABC):
+    """A running Uplift of either shape: one address, and an HTTP client for its users."""
+
+    url: str
+
+    @abstractmethod
+    def token(self, username: str) -> str: ...
+
+    @abstractmethod
+    def account(self, username: str, tenant: str) -> str:
+        """Makes an account at the identity provider. Returns its `sub`."""
+
+    @abstractmethod
+    def lag(self) -> dict[str, dict[str, int]]:
+        """What is under way, by service and topic."""
+
+    def call(self, who: str, method: str, path: str, **arguments: Any) -> Any:
+        """A call of the API by this user. Returns the JSON body; raises AssertionError on an error answer."""
+        answer = self.raw(who, method, path, **arguments)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:2000]}"
+        return answer.json() if answer.content else None
+
+    def raw(self, who: str, method: str, path: str, **arguments: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.token(who)}", **arguments.pop("headers", {})}
+        return httpx.request(method, f"{self.url}{path}", headers=headers, timeout=120, verify=PLAIN, **arguments)
+
+    def all_items(self, who: str, path: str, **params: Any) -> list[dict[str, Any]]:
+        """Every page of a list."""
+        found: list[dict[str, Any]] = []
+        after = None
+        while True:
+            page = self.call(who, "GET", path, params={**params, "limit": 500} | ({"after": after} if after else {}))
+            found += page["items"]
+            after = page["next"]
+            if after is None:
+                return found
+
+    def settle(self, *, seconds: float = 120) -> None:
+        """Waits until nothing is under way."""
+        deadline = time.monotonic() + seconds
+        quiet = 0
+        while quiet < 2:
+            lag = self.lag()
+            quiet = quiet + 1 if not any(count for topics in lag.values() for count in topics.values()) else 0
+            assert time.monotonic() < deadline, f"still under way: {lag}"
+            time.sleep(0.05)
+
+
 @dataclass
-class Suite:
+class Embedded(Suite):
     """The embedded shape in a folder of its own, on a port of its own; every event is handed over twice."""
 
     data: Path
@@ -94,8 +143,6 @@ class Suite:
                 self.process.wait()
                 raise
 
-    # Speaking to it
-
     def platform_password(self) -> None:
         """Signs the first platform admin in with the printed one-time token."""
         found = re.search(r"--one-time (\S+)", self.output)
@@ -118,38 +165,11 @@ class Suite:
             self._tokens[username] = (token, time.monotonic() + 200)
         return token
 
-    def call(self, who: str, method: str, path: str, **arguments: Any) -> Any:
-        """A call of the API by this user. Returns the JSON body; raises AssertionError on an error answer."""
-        answer = self.raw(who, method, path, **arguments)
-        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:2000]}"
-        return answer.json() if answer.content else None
-
-    def raw(self, who: str, method: str, path: str, **arguments: Any) -> httpx.Response:
-        headers = {"authorization": f"Bearer {self.token(who)}", **arguments.pop("headers", {})}
-        return httpx.request(method, f"{self.url}{path}", headers=headers, timeout=120, verify=PLAIN, **arguments)
-
-    def all_items(self, who: str, path: str, **params: Any) -> list[dict[str, Any]]:
-        """Every page of a list."""
-        found: list[dict[str, Any]] = []
-        after = None
-        while True:
-            page = self.call(who, "GET", path, params={**params, "limit": 500} | ({"after": after} if after else {}))
-            found += page["items"]
-            after = page["next"]
-            if after is None:
-                return found
-
-    def account(self, username: str, tenant: str) -> None:
+    def account(self, username: str, tenant: str) -> str:
         body = {"username": username, "password": PASSWORD, "tenant": tenant, "sub": username}
         answer = self.raw("platform", "POST", "/oidc/accounts", json=body)
         assert answer.status_code in (200, 201, 409), answer.text
+        return username
 
-    def settle(self, *, seconds: float = 120) -> None:
-        """Waits until nothing is under way."""
-        deadline = time.monotonic() + seconds
-        quiet = 0
-        while quiet < 2:
-            lag = httpx.get(f"{self.url}/lag", timeout=30, verify=PLAIN).json()
-            quiet = quiet + 1 if not any(count for topics in lag.values() for count in topics.values()) else 0
-            assert time.monotonic() < deadline, f"still under way: {lag}"
-            time.sleep(0.05)
+    def lag(self) -> dict[str, dict[str, int]]:
+        return httpx.get(f"{self.url}/lag", timeout=30, verify=PLAIN).json()

@@ -14,7 +14,7 @@ import pytest
 
 from tests.flow.scenario import records_of
 from tests.flow.steps import send, set_up_tenant, state_of
-from tests.flow.suite import UPLIFT, Suite, free_port
+from tests.flow.suite import UPLIFT, Embedded, free_port
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -48,7 +48,7 @@ def test_listening_beyond_loopback_is_refused(tmp_path: Path) -> None:
     assert "must not listen on 0.0.0.0" in said
 
 
-def postgres_processes(suite: Suite) -> list[int]:
+def postgres_processes(suite: Embedded) -> list[int]:
     """The server and its children, by the data folder in the server's command line."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -62,7 +62,7 @@ def postgres_processes(suite: Suite) -> list[int]:
     return found
 
 
-def test_what_was_sent_survives(new_suite: Callable[[str], Suite]) -> None:
+def test_what_was_sent_survives(new_suite: Callable[[str], Embedded]) -> None:
     """A restart, kill -9 of PostgreSQL while it runs, kill -9 of the whole: the data stays."""
     suite = new_suite("kept")
     suite.start("--no-demo")
@@ -96,7 +96,7 @@ def test_what_was_sent_survives(new_suite: Callable[[str], Suite]) -> None:
     assert len(state_of(suite, "t1")["values"]) == 4 * len({value[0] for value in expected["values"]})
 
 
-def test_reset_forgets_and_is_refused_while_running(new_suite: Callable[[str], Suite]) -> None:
+def test_reset_forgets_and_is_refused_while_running(new_suite: Callable[[str], Embedded]) -> None:
     suite = new_suite("forgotten")
     suite.start("--no-demo")
     command = [UPLIFT, "reset", "--data", str(suite.data)]

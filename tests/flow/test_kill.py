@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.flow.steps import send_until_taken, set_up_tenant, state_of
-from tests.flow.suite import Suite
+from tests.flow.suite import Embedded, Suite
 
 DAYS = 8
 KILLS = 4
@@ -22,7 +22,7 @@ def feed(suite: Suite) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-def test_killed_and_undisturbed_end_alike(new_suite: Callable[[str], Suite]) -> None:
+def test_killed_and_undisturbed_end_alike(new_suite: Callable[[str], Embedded]) -> None:
     undisturbed = new_suite("undisturbed")
     undisturbed.start("--no-demo")
     undisturbed.platform_password()

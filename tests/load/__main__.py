@@ -22,7 +22,7 @@ import psycopg
 from storage.embedded import EmbeddedPostgres
 
 from tests.flow.scenario import SOURCE, blueprint, ndjson
-from tests.flow.suite import Suite
+from tests.flow.suite import Embedded, Suite
 from tests.load.traffic import AGENTS, call, load_blueprint
 
 FILE_RECORDS = 2000
@@ -159,7 +159,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=20)
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="uplift-load-") as folder:
-        suite = Suite(Path(folder) / "data", deliver_twice=False)
+        suite = Embedded(Path(folder) / "data", deliver_twice=False)
         say("starting …")
         suite.start("--no-demo")
         try:
