@@ -1,12 +1,9 @@
 """The suite on the real stack: the same users and calls, through Envoy, with Keycloak's tokens."""
 
-import time
-from pathlib import Path
 
-import httpx
 from testkit.stack import Stack
 
-from tests.flow.suite import PASSWORD, PLAIN, Suite
+from tests.flow.suite import Suite
 
 CLIENT = "flow-test"
 

@@ -1,0 +1,258 @@
+"""The real stack as plain processes: PostgreSQL, Kafka, MongoDB's wire, Keycloak, the services by role, Envoy, Prometheus.
+
+Tests start it on free ports, kill its parts and start them again; `python -m testkit.stack` runs it on the usual ones.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import psycopg
+from contracts import ALL_SERVICES
+from storage.embedded import EmbeddedPostgres
+
+from testkit.programs import Program, free_port
+from testkit.programs.envoy import Envoy
+from testkit.programs.kafka import Kafka
+from testkit.programs.keycloak import Keycloak
+from testkit.programs.mongodb import MongoDB
+from testkit.programs.prometheus import Prometheus
+
+DATABASE = "uplift"
+USUAL_PORTS = {
+    "envoy": 8080, "keycloak": 8180, "kafka": 9092, "mongodb": 27017, "prometheus": 9090,
+    **{f"{service}.api": 8101 + number for number, service in enumerate(ALL_SERVICES)},
+    **{f"{service}.work": 8201 + number for number, service in enumerate(ALL_SERVICES)},
+}  # fmt: skip
+
+
+class Part(Protocol):
+    """What can be killed and started again, on the same port and data."""
+
+    @property
+    def running(self) -> bool: ...
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+    def stop(self) -> object: ...
+
+
+class Postgres:
+    """PostgreSQL as a part of the stack."""
+
+    def __init__(self, data: Path, *, durable: bool) -> None:
+        # Fourteen processes with pools of their own; the usual settings are for one.
+        self.server = EmbeddedPostgres(
+            data, durable=durable, settings={"max_connections": "300", "shared_buffers": "256MB"}
+        )
+
+    @property
+    def running(self) -> bool:
+        return self.server.pid is not None
+
+    def start(self) -> None:
+        self.server.start()
+
+    def kill(self) -> None:
+        if pid := self.server.pid:
+            os.kill(pid, signal.SIGKILL)
+            while self.server.pid:
+                time.sleep(0.01)
+
+    def stop(self) -> None:
+        self.server.stop()
+
+
+class Stack:
+    """`parts` by name: `postgres`, `kafka`, `mongodb`, `keycloak`, `envoy`, `prometheus`, `<service>.api`, `<service>.work`,
+    further replicas as `<service>.api.2`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port_of: Callable[[str], int] = lambda _: free_port(),
+        replicas: Mapping[str, int] = {},
+        environment: Mapping[str, str] = {},
+        prometheus: bool = False,
+        durable: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.folder = folder
+        self.port = port_of("envoy")
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.parts: dict[str, Part] = {}
+        self.ports: dict[str, int] = {}
+        self._port_of = port_of
+        self._replicas = replicas
+        self._environment = environment
+        self._prometheus = prometheus
+        self._durable = durable
+        self._say = say
+        # A child dies with the thread that has started it, so these threads live as long as the stack.
+        self._starting = ThreadPoolExecutor(8)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    # Parts
+
+    @property
+    def postgres(self) -> EmbeddedPostgres:
+        part = self.parts["postgres"]
+        assert isinstance(part, Postgres)
+        return part.server
+
+    @property
+    def database_dsn(self) -> str:
+        """The administrator's way into the services' database, in libpq's form."""
+        return self.postgres.dsn.replace("dbname=postgres", f"dbname={DATABASE}")
+
+    def _infrastructure(self) -> None:
+        self.ports |= {name: self._port_of(name) for name in ("kafka", "mongodb", "keycloak")}
+        self.parts["postgres"] = Postgres(self.folder / "postgres", durable=self._durable)
+        self.kafka = Kafka(self.folder / "kafka", port=self.ports["kafka"])
+        self.mongodb = MongoDB(self.folder / "mongodb", port=self.ports["mongodb"])
+        self.keycloak = Keycloak(self.folder / "keycloak", port=self.ports["keycloak"], public_url=self.url)
+        self.parts |= {"kafka": self.kafka, "mongodb": self.mongodb, "keycloak": self.keycloak}
+
+    def settings(self) -> dict[str, str]:
+        """The environment of every process of ours."""
+        return {
+            "UPLIFT_DATABASE_URL": self.postgres.url("ROLE", DATABASE).replace("ROLE", "{role}"),
+            "UPLIFT_ADMIN_DATABASE_URL": self.postgres.url(database=DATABASE),
+            "UPLIFT_DATABASE_POOL": "3",
+            "UPLIFT_KAFKA_BOOTSTRAP_SERVERS": self.kafka.address,
+            "UPLIFT_KAFKA_REPLICATION_FACTOR": "1",
+            "UPLIFT_MONGODB_URL": self.mongodb.url,
+            "UPLIFT_ISSUER": f"{self.url}/realms/uplift",
+            "UPLIFT_JWKS_URL": f"{self.keycloak.url}/realms/uplift/protocol/openid-connect/certs",
+            "UPLIFT_DRAIN_SECONDS": "4",
+            "IDENTITY_KEYCLOAK_URL": self.keycloak.url,
+            "UPLIFT_LOG_FORMAT": "json",
+            **self._environment,
+        }
+
+    def _service(self, name: str) -> Program:
+        """`ingest.api`, `ingest.work`, `ingest.api.2`."""
+        service, role, *_ = name.split(".")
+        port = self.ports[name] = self._port_of(name)
+        return Program(
+            name,
+            [
+                sys.executable,
+                "-m",
+                "servicekit",
+                role,
+                "--service",
+                service,
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+            ],
+            log=self.folder / "logs" / f"{name}.log",
+            ready=lambda: httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200,
+            env=self.settings(),
+            seconds=120,
+        )
+
+    def _names(self) -> list[str]:
+        names = [f"{service}.{role}" for service in ALL_SERVICES for role in ("api", "work")]
+        return names + [f"{each}.{number}" for each, count in self._replicas.items() for number in range(2, count + 1)]
+
+    def endpoints(self, service: str) -> list[str]:
+        """Where the API replicas of a service answer."""
+        return [f"127.0.0.1:{port}" for name, port in self.ports.items() if name.split(".")[:2] == [service, "api"]]
+
+    # Life
+
+    def start(self) -> None:
+        self._infrastructure()
+        self._all_at_once("infrastructure", ["postgres", "kafka", "mongodb", "keycloak"])
+        self._say("  schemas, topics, realm")
+        self._create_database()
+        self.run("servicekit", "migrate", "topics")
+        self.provisioned = self.run("all_in_one.main", "provision")
+        names = self._names()
+        self.parts |= {name: self._service(name) for name in names}
+        self._all_at_once("services", names)
+        self.parts["envoy"] = Envoy(
+            self.folder / "envoy",
+            port=self.port,
+            settings={
+                "GATEWAY_UPSTREAMS": json.dumps({service: self.endpoints(service) for service in ALL_SERVICES}),
+                "GATEWAY_IDENTITY_PROVIDER": f"127.0.0.1:{self.ports['keycloak']}",
+                "GATEWAY_ISSUER": self.settings()["UPLIFT_ISSUER"],
+            },
+        )
+        self.start_part("envoy")
+        if self._prometheus:
+            self.parts["prometheus"] = Prometheus(self.folder / "prometheus", port=self._port_of("prometheus"))
+            self.start_part("prometheus")
+
+    def _all_at_once(self, what: str, names: Sequence[str]) -> None:
+        self._say(f"  {what}: {', '.join(names)}")
+        started = [self._starting.submit(self.parts[name].start) for name in names]
+        for each in started:
+            each.result()
+
+    def _create_database(self) -> None:
+        with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+                connection.execute(f'CREATE DATABASE "{DATABASE}"')  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    def run(self, module: str, *arguments: str) -> str:
+        """A command of ours, with the settings of the stack. Returns what it prints; raises RuntimeError with it."""
+        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **self.settings()}  # noqa: TID251
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments], env=environment, capture_output=True, text=True, timeout=300
+        )
+        if done.returncode:
+            raise RuntimeError(f"{module} {' '.join(arguments)}:\n{done.stdout[-2000:]}{done.stderr[-3000:]}")
+        return done.stdout
+
+    def start_part(self, name: str) -> None:
+        self._starting.submit(self.parts[name].start).result()
+
+    def restart(self, name: str) -> None:
+        """SIGKILL, and a new start of the same part."""
+        self.parts[name].kill()
+        self.start_part(name)
+
+    def stop(self) -> None:
+        last = ("mongodb", "kafka", "postgres")
+        first = [name for name in self.parts if name not in last]
+        for name in first:
+            part = self.parts[name]
+            if isinstance(part, Program):
+                part.signal(signal.SIGTERM)  # all at once; then wait for each
+        for name in [*first, *last]:
+            if name in self.parts:
+                self.parts[name].stop()
+        self._starting.shutdown()
+
+    def launch_replica(self, name: str) -> Program:
+        """One more process of a service and role, e.g. `ingest.work.2`, not waited for."""
+        program = self._service(name)
+        self._starting.submit(program.launch).result()
+        return program
+
+    # What is under way
+
+    def lag(self) -> dict[str, dict[str, int]]:
+        """By service: what waits in its outbox and in its topics. Raises httpx.HTTPError while a worker is away."""
+        found: dict[str, dict[str, int]] = {}
+        for service in ALL_SERVICES:
+            answer = httpx.get(f"http://127.0.0.1:{self.ports[f'{service}.work']}/lag", timeout=30)
+            found |= answer.raise_for_status().json()
+        return found
+
+    def erase(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)

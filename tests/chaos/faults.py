@@ -1,0 +1,183 @@
+"""Calls that flow while something is killed, is away, or comes and goes."""
+
+import gzip
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from testkit.programs import Program
+
+from tests.chaos.crowd import DAYS, Crowd
+from tests.chaos.outcome import differences, outcome
+from tests.flow.scenario import SOURCE, ndjson
+from tests.flow.stack import OnStack
+from tests.flow.steps import set_up_tenant, user
+from tests.flow.suite import PLAIN
+
+FEEDERS = 4
+TRIES_SECONDS = 240
+RECORDS_A_REQUEST = 1000
+
+
+@dataclass
+class Feed:
+    """What the feeders met."""
+
+    requests: int = 0
+    taken: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    worst_seconds: float = 0.0
+    without_retry_after: int = 0
+    seconds: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, what: str, *, told_when: bool = True) -> None:
+        with self.lock:
+            self.requests += 1
+            if what == "200":
+                self.taken += 1
+                return
+            self.refused[what] = self.refused.get(what, 0) + 1
+            self.without_retry_after += not told_when
+
+
+def feed(suite: OnStack, tenant: str, crowd: Crowd) -> Feed:
+    """Every call of the crowd, each agent's days in order, each request again until it was taken."""
+    met = Feed()
+    began = time.monotonic()
+    shares = [crowd.agents[number::FEEDERS] for number in range(FEEDERS)]
+    with ThreadPoolExecutor(FEEDERS) as pool:
+        for done in [pool.submit(_feed_share, suite, tenant, crowd, share, met) for share in shares]:
+            done.result()
+    met.seconds = time.monotonic() - began
+    return met
+
+
+def _feed_share(suite: OnStack, tenant: str, crowd: Crowd, agents: tuple[str, ...], met: Feed) -> None:
+    with httpx.Client(base_url=suite.url, timeout=60, verify=PLAIN) as client:
+        for day in range(DAYS):
+            records = crowd.records(day, agents)
+            for start in range(0, len(records), RECORDS_A_REQUEST):
+                body = gzip.compress(ndjson(records[start : start + RECORDS_A_REQUEST]), 1)
+                _until_taken(client, suite, tenant, body, met)
+
+
+def _until_taken(client: httpx.Client, suite: OnStack, tenant: str, body: bytes, met: Feed) -> None:
+    deadline = time.monotonic() + TRIES_SECONDS
+    while True:
+        began = time.monotonic()
+        wait = 0.2
+        try:
+            answer = client.post(
+                f"/api/ingest/v1/sources/{SOURCE}/records",
+                content=body,
+                headers={
+                    "authorization": f"Bearer {suite.token(user('boss', tenant))}",
+                    "content-type": "application/x-ndjson",
+                    "content-encoding": "gzip",
+                },
+            )
+            what = str(answer.status_code)
+            met.note(what, told_when="retry-after" in answer.headers)
+            if answer.status_code == 200:
+                assert answer.json()["rejected"] == 0, answer.text
+                return
+            assert answer.status_code in (429, 502, 503, 504), answer.text
+            wait = min(2.0, float(answer.headers.get("retry-after", "0.2")))
+        except httpx.HTTPError as error:
+            met.note(type(error).__name__)
+        finally:
+            met.worst_seconds = max(met.worst_seconds, time.monotonic() - began)
+        assert time.monotonic() < deadline, f"not taken within {TRIES_SECONDS} s: {met.refused}"
+        time.sleep(wait)
+
+
+@dataclass
+class Told:
+    """One line of the table of figures."""
+
+    fault: str
+    interactions: int
+    differences: list[str]
+    feed: Feed
+    figures: dict[str, Any]
+
+
+def under(
+    fault: str, suite: OnStack, tenant: str, crowd: Crowd, disturb: Callable[[OnStack, threading.Event], dict[str, Any]]
+) -> Told:
+    """Feeds a new tenant while `disturb(suite, fed)` does its worst, at the latest until `fed` is set; then waits until
+    nothing is under way and compares."""
+    set_up_tenant(suite, tenant, crowd.blueprint())
+    fed = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        disturbing = pool.submit(disturb, suite, fed)
+        try:
+            met = feed(suite, tenant, crowd)
+        finally:
+            fed.set()
+        figures = disturbing.result()
+    began = time.monotonic()
+    suite.settle(seconds=300)
+    figures["drained after the last request, s"] = round(time.monotonic() - began, 1)
+    return Told(fault, crowd.interactions, differences(crowd, outcome(suite, tenant)), met, figures)
+
+
+# What may happen
+
+
+def kill_each(names: list[str], *, every: float) -> Callable[[OnStack, threading.Event], dict[str, Any]]:
+    """SIGKILL to each part in turn, started again at once; the whole list at least once, however soon the feed ends."""
+
+    def disturb(suite: OnStack, fed: threading.Event) -> dict[str, Any]:
+        killed = []
+        for name in names:
+            time.sleep(every)
+            suite.stack.restart(name)
+            killed.append(name)
+        return {"killed": len(killed), "while calls flowed": not fed.is_set()}
+
+    return disturb
+
+
+def away(name: str, seconds: float) -> Callable[[OnStack, threading.Event], dict[str, Any]]:
+    """Stopped for a while, then started again."""
+
+    def disturb(suite: OnStack, fed: threading.Event) -> dict[str, Any]:
+        time.sleep(0.5)
+        suite.stack.parts[name].kill()
+        time.sleep(seconds)
+        suite.stack.start_part(name)
+        back = time.monotonic()
+        suite.settle(seconds=300)
+        return {"away, s": seconds, "drained, s": round(time.monotonic() - back, 1)}
+
+    return disturb
+
+
+def rebalance_storm(
+    service: str, *, every: float, seconds: float
+) -> Callable[[OnStack, threading.Event], dict[str, Any]]:
+    """More workers of one service come and are killed."""
+
+    def disturb(suite: OnStack, fed: threading.Event) -> dict[str, Any]:
+        extra: list[Program] = []
+        killed = number = 0
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            if len(extra) < 2:
+                number += 1
+                extra.append(suite.stack.launch_replica(f"{service}.work.{100 + number}"))
+            else:
+                extra.pop(0).kill()
+                killed += 1
+            time.sleep(every)
+        for each in extra:
+            each.kill()
+        return {"workers added": number, "killed": killed + len(extra)}
+
+    return disturb
