@@ -27,6 +27,6 @@ class TestLogTable(BrokerConformance):
         self.postgres.stop()
         self.postgres.start()
 
-    async def compact(self, broker: Broker, now: datetime) -> None:
+    async def compact(self, broker: Broker, topic: str, now: datetime) -> None:
         assert isinstance(broker, LogTableBroker)
         await broker.tidy(now)

@@ -2,7 +2,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from storage import Document, JsonbDocuments, Sessions
+from storage import Document, DocumentDamaged, JsonbDocuments, Sessions
 from testkit.document_conformance import DocumentConformance
 
 
@@ -23,3 +23,12 @@ class TestJsonbDocuments(DocumentConformance):
     ) -> None:
         await documents.put("acme", "things", [Document("a", {}, b"bytes")])
         assert admin.execute("SELECT sha256 = encode(sha256(blob), 'hex') FROM document").fetchall() == [(True,)]
+
+    async def test_bytes_that_are_not_those_written_are_told_by_name(
+        self, documents: JsonbDocuments, admin: psycopg.Connection[Any]
+    ) -> None:
+        await documents.put("acme", "things", [Document("good", {}, b"bytes"), Document("bad", {}, b"bytes")])
+        admin.execute("UPDATE document SET blob = 'other' WHERE id = 'bad'")
+        assert (await documents.get("acme", "things", ["good"]))["good"].blob == b"bytes"
+        with pytest.raises(DocumentDamaged, match="document bad "):
+            await documents.get("acme", "things", ["good", "bad"])

@@ -50,7 +50,8 @@ class AgentEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The CloudEvents attributes of a message, with our extensions `tenant`, `correlationid`, `causationid`."""
+    """The CloudEvents attributes of a message, with our extensions `tenant`, `correlationid`, `causationid`, and those of
+    CloudEvents' distributed tracing, `traceparent` and `tracestate`: where in a trace the event was made."""
 
     id: UUID
     type: str
@@ -59,6 +60,8 @@ class Attributes:
     tenant: str
     correlationid: UUID
     causationid: UUID | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
 
     @classmethod
     def fresh(cls, type: str, *, source: str, tenant: str, time: datetime, cause: "Attributes | None" = None) -> Self:
@@ -86,6 +89,10 @@ class Attributes:
         }
         if self.causationid:
             headers["ce_causationid"] = str(self.causationid)
+        if self.traceparent:
+            headers["ce_traceparent"] = self.traceparent
+            if self.tracestate:
+                headers["ce_tracestate"] = self.tracestate
         return headers
 
     @classmethod
@@ -105,6 +112,8 @@ class Attributes:
                 tenant=headers["ce_tenant"],
                 correlationid=UUID(headers["ce_correlationid"]),
                 causationid=UUID(cause) if cause else None,
+                traceparent=headers.get("ce_traceparent"),
+                tracestate=headers.get("ce_tracestate"),
             )
         except (KeyError, ValueError):
             given = {name[3:]: value for name, value in headers.items() if name.startswith("ce_")}
@@ -119,3 +128,5 @@ class _AttributesCheck(BaseModel):
     tenant: str
     correlationid: UUID
     causationid: UUID | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None

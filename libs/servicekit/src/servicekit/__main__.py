@@ -13,6 +13,7 @@ import uvloop
 from contracts import TOPICS
 from sqlalchemy.exc import SQLAlchemyError
 
+from servicekit import logs
 from servicekit.kit import Service
 from servicekit.run import ALL_ROLES, assembled, broker_of, root_app
 from servicekit.server import Server
@@ -66,6 +67,7 @@ def main() -> None:
     settings = PlatformSettings()
     services = installed(asked.service)
     names = ", ".join(each.name for each in services)
+    logs.set_up(settings.log_format, services[0].name if len(services) == 1 else "uplift")
     try:
         if "migrate" in asked.role:
             migrate_all(services, settings)

@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from opentelemetry import trace
 from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
@@ -30,6 +31,7 @@ from storage.tables import idempotent_response
 from servicekit.caller import Caller
 from servicekit.errors import FieldProblem, Forbidden, Invalid, Problem, TooLarge, Unauthenticated, Unavailable
 from servicekit.kit import Kit
+from servicekit.logs import Subject, about
 from servicekit.tokens import Claims
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -148,6 +150,8 @@ async def caller(request: Request, _: Annotated[Any, Depends(_bearer)] = None) -
         kit = kit_of(request)
         claims = await kit.verifier.verify(bearer_token(request))
         unit.session = await unit.stack.enter_async_context(kit.sessions.begin([claims.tenant], now=datetime.now(UTC)))
+        span = trace.get_current_span().get_span_context()
+        about.set(Subject(kit.sessions.service, claims.tenant, span=span))
         unit.caller = await authenticate(unit.session, claims)
         await _recall(request, unit)
     return unit.caller

@@ -1,7 +1,9 @@
 """The event door: a batch of messages is one transaction, together with the reader's new offset."""
 
+import time
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -10,13 +12,18 @@ from contracts import Attributes, new_id, type_registry
 from contracts.directory import PLATFORM_TENANT, OrgUnitChanged, PersonChanged, TenantChanged
 from messaging.broker import Message, TopicPartition
 from messaging.consumer import Fenced, Step
+from messaging.retry import is_transient
 from sqlalchemy.dialects.postgresql import insert
 from storage import OffsetMoved, Session, Sessions, is_tenant, move_offset, next_offset
 from storage.tables import dead_letter
 
 from servicekit import directory
 from servicekit.kit import Received, Subscription
+from servicekit.logs import Subject, about
+from servicekit.metrics import Reading
+from servicekit.telemetry import Tracing
 
+_UNTRACED = nullcontext()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,6 +33,8 @@ class EventDoor:
     def __init__(self, sessions: Sessions, subscription: Subscription) -> None:
         self._sessions = sessions
         self.subscription = subscription
+        self.tracing: Tracing | None = None
+        self._reading = Reading(sessions.service, subscription.topic)
 
     async def next_offset(self, group: str, source: TopicPartition) -> int:
         return await next_offset(self._sessions, source.topic, source.partition)
@@ -33,10 +42,25 @@ class EventDoor:
     async def apply(self, messages: Sequence[Message], step: Step) -> None:
         """Handles the messages and moves the offset, in one transaction. Raises Fenced when another reader was here
         first."""
-        received = [received_of(message) for message in messages]
-        async with self._sessions.begin(_tenants(received), now=_latest(received)) as session:
-            await self._move(session, step)
-            await self.handle(session, received)
+        began = time.perf_counter()
+        about.set(Subject(self._sessions.service))
+        try:
+            received = [received_of(message) for message in messages]
+            with self._traced(received):
+                async with self._sessions.begin(_tenants(received), now=_latest(received)) as session:
+                    await self._move(session, step)
+                    await self.handle(session, received)
+        except Exception as error:
+            # A single message that fails for good is buried next, not handled again.
+            if not isinstance(error, Fenced) and (len(messages) > 1 or is_transient(error)):
+                self._reading.retried.inc(len(messages))
+            raise
+        self._reading.handled([each.attributes.type for each in received], began)
+
+    def _traced(self, received: Sequence[Received[Any]]) -> AbstractContextManager[None]:
+        if self.tracing is None:
+            return nullcontext()
+        return self.tracing.batch(self.subscription.topic, [each.attributes for each in received])
 
     async def bury(self, message: Message, error: Exception, step: Step) -> None:
         """Files the message away whole, with its error, and moves the offset, in one transaction."""
@@ -58,6 +82,7 @@ class EventDoor:
                 "traceback": _storable("".join(traceback.format_exception(error))[-16000:]),
             }
             await session.execute(insert(dead_letter).values(values).on_conflict_do_nothing())
+            session.after_commit.append(self._reading.buried.inc)
 
     async def _move(self, session: Session, step: Step) -> None:
         source = step.source
@@ -79,8 +104,11 @@ class EventDoor:
             await session.narrow([tenant])
             for each in group:
                 session.now, session.cause = each.attributes.time, each.attributes
-                await self._handle_one(session, each)
+                about.set(Subject(session.service, each.tenant, each.attributes.id))
+                with self.tracing.message(each.attributes) if self.tracing else _UNTRACED:
+                    await self._handle_one(session, each)
         session.cause = None
+        about.set(Subject(session.service))
 
     async def _handle_one(self, session: Session, each: Received[Any]) -> None:
         if self.subscription.topic == "directory":

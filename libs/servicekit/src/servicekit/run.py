@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,20 +12,24 @@ from typing import Any
 import httpx
 from contracts import TOPICS
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from messaging.broker import Broker, Outgoing
 from messaging.consumer import ConsumerStatus, consume
 from messaging.log_table import LogTableBroker
 from messaging.relay import Relay
-from prometheus_client import Gauge
+from messaging.retry import pause
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 from sqlalchemy import text
 from starlette.exceptions import HTTPException
 from storage import Outbox, listen
+from storage.engine import DATABASE_OVERFLOW
 
+from servicekit import logs, metrics, telemetry
 from servicekit.door import render_http, render_problem
 from servicekit.kit import Kit, Service
 from servicekit.settings import PlatformSettings
+from servicekit.telemetry import Tracing
 from servicekit.tokens import TokenVerifier
 from servicekit.wiring import Running, service_app, wire
 
@@ -33,13 +37,9 @@ log = logging.getLogger("uplift.run")
 
 ALL_ROLES = frozenset({"api", "work"})
 _TIDY_SECONDS = 600
+_UNKNOWN = float("nan")
 
-_waiting = Gauge("uplift_outbox_waiting", "Events committed and not published yet", ["service"])
-_behind = Gauge("uplift_consumer_behind_messages", "Messages a reader has not handled yet", ["service", "topic"])
-_lag = Gauge("uplift_consumer_lag_seconds", "Age of the oldest message a reader stands at", ["service", "topic"])
-_handled = Gauge("uplift_consumer_handled_messages", "Messages handled since the start", ["service", "topic"])
-_buried = Gauge("uplift_consumer_buried_messages", "Messages buried since the start", ["service", "topic"])
-_stopped = Gauge("uplift_consumer_stopped", "1 when a reader gave up and needs a person", ["service", "topic"])
+_LOOP_SECONDS = 0.25
 
 
 @dataclass
@@ -52,6 +52,8 @@ class Process:
     stopping: asyncio.Event
     services: list[Running]
     consumers: dict[tuple[str, str], ConsumerStatus] = field(default_factory=dict[tuple[str, str], ConsumerStatus])
+    tracings: dict[str, Tracing] = field(default_factory=dict[str, Tracing])
+    """By service; empty when there are no traces."""
 
     async def lag(self) -> dict[str, dict[str, int]]:
         """By service: events waiting in the outbox, and messages waiting by topic. All zero: nothing is under way. A
@@ -83,16 +85,41 @@ class Process:
         return found
 
     async def measure(self) -> None:
-        """Brings the gauges up to date, for /metrics."""
-        for service, topics in (await self.lag()).items():
-            _waiting.labels(service).set(topics.pop("outbox"))
-            for topic, count in topics.items():
-                _behind.labels(service, topic).set(count)
+        """Brings the gauges up to date, for /metrics. What cannot be measured is not a number, so that no alert takes an
+        old figure for news."""
+        metrics.READY.set(int(not await self.problems()))
+        for each in self.services:
+            name = each.service.name
+            pool: Any = each.kit.sessions.engine.pool
+            metrics.DATABASE_CONNECTIONS.labels(name, "in_use").set(pool.checkedout())
+            metrics.DATABASE_CONNECTIONS.labels(name, "idle").set(pool.checkedin())
+            metrics.DATABASE_CONNECTIONS_MOST.labels(name).set(pool.size() + DATABASE_OVERFLOW)
+            try:
+                waiting, age = await each.outbox.waiting(), await each.outbox.oldest()
+                late = await each.clock.late_seconds()
+            except Exception:  # the database is away, and `ready` says so
+                waiting, age, late = _UNKNOWN, None, _UNKNOWN
+            metrics.OUTBOX_EVENTS.labels(name).set(waiting)
+            metrics.OUTBOX_AGE.labels(name).set((datetime.now(UTC) - age).total_seconds() if age else min(waiting, 0))
+            if "work" in self.roles:
+                metrics.CLOCK_LATE.labels(name).set(late)
+                await self._measure_readers(each)
+
+    async def _measure_readers(self, running: Running) -> None:
+        name = running.service.name
+        try:
+            behind = dict.fromkeys(running.doors, 0)
+            for source, count in (await self.broker.lag(name)).items():
+                behind[source.topic] = behind.get(source.topic, 0) + count
+        except Exception:  # the broker is away
+            behind = dict.fromkeys(running.doors, _UNKNOWN)
+        for topic, count in behind.items():
+            metrics.LAG_MESSAGES.labels(name, topic).set(count)
         for (service, topic), status in self.consumers.items():
-            _lag.labels(service, topic).set(status.lag_seconds(datetime.now(UTC)))
-            _handled.labels(service, topic).set(status.handled)
-            _buried.labels(service, topic).set(status.buried)
-            _stopped.labels(service, topic).set(int(status.error is not None))
+            if service == name:
+                metrics.LAG_SECONDS.labels(name, topic).set(status.lag_seconds(datetime.now(UTC)))
+                metrics.CONSUMER_STOPPED.labels(name, topic).set(int(status.error is not None))
+                metrics.CONSUMER_RETRYING.labels(name, topic).set(int(status.retrying is not None))
 
 
 def root_app(process: Process) -> FastAPI:
@@ -106,7 +133,12 @@ def root_app(process: Process) -> FastAPI:
     )
     app.state.process = process
     for running in process.services if "api" in process.roles else ():
-        app.mount(running.service.prefix, service_app(running))
+        name = running.service.name
+        served = service_app(running)
+        Instrumentator(should_include_root_path=True).add(metrics.observe_request(name)).instrument(served)
+        if name in process.tracings:
+            process.tracings[name].http(served)
+        app.mount(running.service.prefix, served)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
@@ -121,16 +153,11 @@ def root_app(process: Process) -> FastAPI:
     async def lag() -> dict[str, dict[str, int]]:  # pyright: ignore[reportUnusedFunction]
         return await process.lag()
 
-    @app.middleware("http")
-    async def measure_before_metrics(request: Any, call_next: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
-        if request.url.path == "/metrics":
-            with suppress(Exception):
-                await process.measure()
-        return await call_next(request)
+    @app.get("/metrics")
+    async def figures() -> Response:  # pyright: ignore[reportUnusedFunction]
+        await process.measure()
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    Instrumentator(excluded_handlers=["/metrics", "/healthz", "/readyz"]).instrument(app).expose(
-        app, include_in_schema=False
-    )
     return app
 
 
@@ -155,7 +182,13 @@ async def assembled(
     the end of the block, and finishes what is at hand before it returns."""
     stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
+        logs.tell_of_lost_failures(asyncio.get_running_loop())
+        tracings = telemetry.tracings([each.name for each in services])
+        for tracing in set(tracings.values()):
+            stack.callback(tracing.close)
+        stack.enter_context(telemetry.traced_documents(tracings.get("")))
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=10))
+        telemetry.traced_client(http, tracings.get(""))
         broker = await stack.enter_async_context(broker_of(settings))
         if isinstance(broker, LogTableBroker):
             await broker.declare(list(TOPICS.values()))
@@ -167,14 +200,17 @@ async def assembled(
             issuer_name=settings.issuer_name,
         )
         wired = [wire(each, settings, http=http, verifier=verifier, stopping=stopping) for each in services]
-        process = Process(settings, roles, broker, stopping, wired)
+        process = Process(settings, roles, broker, stopping, wired, tracings=tracings)
         for running in wired:
+            if running.service.name in tracings:
+                trace(running, tracings[running.service.name])
             stack.push_async_callback(running.kit.sessions.engine.dispose)
         # What is there now stays to the end: the collector need not walk it again and again (a fifth of a busy loop).
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_watch_loop(stopping))
             listener = None
             if "work" in roles:
                 for job in _work(process):
@@ -191,6 +227,15 @@ async def assembled(
                     listener.cancel()
 
 
+def trace(running: Running, tracing: Tracing) -> None:
+    """Every door and the database of a service tell of what they do."""
+    tracing.engine(running.kit.sessions.engine)
+    running.kit.sessions.trace = tracing.emitted
+    running.clock.tracing = tracing
+    for door in running.doors.values():
+        door.tracing = tracing
+
+
 def broker_dsn(settings: PlatformSettings) -> str:
     return settings.database_url.replace("{role}", "broker").replace("postgresql+psycopg:", "postgresql:", 1)
 
@@ -200,7 +245,7 @@ def _work(process: Process) -> list[Coroutine[Any, Any, None]]:
     stopping, settings = process.stopping, process.settings
     for running in process.services:
         name = running.service.name
-        relay = Relay(process.broker, _OutboxOf(running.outbox), name)
+        relay = Relay(process.broker, _OutboxOf(running.outbox, name, process.tracings.get(name)), name)
         running.kit.sessions.wake = relay.wake
         jobs += [relay.run(stopping), running.clock.run(stopping)]
         jobs += [_guarded(loop, running.kit) for loop in running.wired.background]
@@ -254,19 +299,42 @@ async def _guarded(loop: Callable[[Kit], Awaitable[None]], kit: Kit) -> None:
                 await asyncio.wait_for(kit.stopping.wait(), 5)
 
 
+async def _watch_loop(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    while not stopping.is_set():
+        due = loop.time() + _LOOP_SECONDS
+        await pause(_LOOP_SECONDS, stopping)
+        if not stopping.is_set():
+            metrics.LOOP_LAG.observe(max(loop.time() - due, 0.0))
+
+
 class _OutboxOf:
     """The outbox in the broker's terms."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, service: str, tracing: Tracing | None) -> None:
         self._outbox = outbox
+        self._service = service
+        self._tracing = tracing
+        self._failures = metrics.RELAY_FAILURES.labels(service)
 
     async def publish_pending(self, publish: Callable[[list[Outgoing]], Awaitable[None]]) -> int:
-        async def forward(rows: list[dict[str, Any]]) -> None:
-            await publish(
-                [Outgoing(row["topic"], row["partition"], row["key"], row["value"], row["headers"]) for row in rows]
-            )
+        handed: list[dict[str, Any]] = []
 
-        return await self._outbox.publish_pending(forward)
+        async def forward(rows: list[dict[str, Any]]) -> None:
+            messages = [
+                Outgoing(row["topic"], row["partition"], row["key"], row["value"], row["headers"]) for row in rows
+            ]
+            with self._tracing.publish(row["headers"] for row in rows) if self._tracing else nullcontext():
+                await publish(messages)
+            handed.extend(rows)
+
+        try:
+            count = await self._outbox.publish_pending(forward)
+        except Exception:
+            self._failures.inc()
+            raise
+        metrics.published(self._service, handed)
+        return count
 
     async def oldest(self) -> datetime | None:
         return await self._outbox.oldest()

@@ -22,6 +22,7 @@ class Server(uvicorn.Server):
             app,
             host,
             port,
+            log_config=None,
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -19,6 +19,7 @@ from servicekit.door import WRITES, render_http, render_problem, render_validati
 from servicekit.errors import Problem, ProblemDocument
 from servicekit.event_door import EventDoor
 from servicekit.kit import Kit, Service, Subscription, Wired
+from servicekit.metrics import measured
 from servicekit.settings import PlatformSettings
 from servicekit.tokens import TokenVerifier
 
@@ -80,7 +81,7 @@ def wire(
         role_url(settings, service.name), schema=schema_name(service.name), pool_size=settings.database_pool
     )
     sessions = Sessions(engine, service.name, partitions=settings.partitions)
-    kit = Kit(settings, sessions, JsonbDocuments(sessions), http, verifier, stopping)
+    kit = Kit(settings, sessions, measured(JsonbDocuments(sessions), service.name), http, verifier, stopping)
     wired = service.wire(kit)
     subscriptions = {each.topic: each for each in wired.subscriptions}
     subscriptions.setdefault("directory", Subscription("directory"))

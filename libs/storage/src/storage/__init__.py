@@ -1,25 +1,32 @@
 """Sessions under row-level security, the outbox, offsets, migrations, documents."""
 
-from storage.documents import Document, DocumentStore, JsonbDocuments
+from storage.documents import Document, DocumentDamaged, DocumentStore, JsonbDocuments
 from storage.engine import create_engine, metadata, schema_name
 from storage.listening import listen
 from storage.migrate import Migrations, create_own_tables, create_tables, migrate, prepare_schema, wall_off
+from storage.mongo import MongoDocuments
 from storage.offsets import OffsetMoved, move_offset, next_offset
 from storage.outbox import Outbox
 from storage.session import Session, Sessions, is_tenant
+from storage.sweeping import Sweeper, discard, documents_for
 
 __all__ = [
     "Document",
+    "DocumentDamaged",
     "DocumentStore",
     "JsonbDocuments",
     "Migrations",
+    "MongoDocuments",
     "OffsetMoved",
     "Outbox",
     "Session",
     "Sessions",
+    "Sweeper",
     "create_engine",
     "create_own_tables",
     "create_tables",
+    "discard",
+    "documents_for",
     "is_tenant",
     "listen",
     "metadata",

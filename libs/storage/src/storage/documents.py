@@ -7,18 +7,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+import bson
 from sqlalchemy import ARRAY, Text, and_, any_, cast, delete, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from storage.session import Session, Sessions
 from storage.tables import document
 
+DOCUMENT_BYTES = 16_000_000
+"""The most that a document's body and blob may have together: MongoDB takes 16 MiB, and some of it is the frame."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class DocumentDamaged(Exception):
+    """The bytes of a document are not those that were written: their sum differs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`body` is JSON without NaN and without keys that hold a dot or begin with `$`; `blob` are raw bytes beside it."""
+    """`body` is JSON, without what `check` refuses; `blob` are raw bytes beside it."""
 
     id: str
     body: Mapping[str, Any]
@@ -31,11 +38,12 @@ class Document:
 
 class DocumentStore(Protocol):
     async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
-        """Durable on return. An id that exists keeps what it has: documents never change."""
+        """Durable on return. An id that exists keeps what it has: documents never change. Raises ValueError for what
+        not every implementation can keep, and then nothing of it is written."""
         ...
 
     async def get(self, tenant: str, collection: str, ids: Sequence[str]) -> dict[str, Document]:
-        """Those that exist, by id."""
+        """Those that exist, by id. Raises DocumentDamaged."""
         ...
 
     async def find(
@@ -46,14 +54,44 @@ class DocumentStore(Protocol):
 
     async def delete(self, tenant: str, collection: str, ids: Sequence[str]) -> None: ...
 
-    async def ids_before(self, tenant: str, collection: str, before: datetime, *, limit: int = 1000) -> list[str]:
-        """Ids of documents written before that instant, for the sweeper that removes what nothing points to."""
+    async def ids_before(
+        self,
+        tenant: str,
+        collection: str,
+        before: datetime,
+        *,
+        since: datetime | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> list[str]:
+        """Ids of documents written before that instant and not before `since`, in order, from the one after `after`:
+        for the sweeper that removes what nothing points to."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of its connections. It is of no use afterwards."""
         ...
 
 
+def check(document: Document) -> None:
+    """Raises ValueError for what not every implementation can keep: dotted or `$` keys, a list directly in a list, NaN
+    and infinities, integers beyond 64 bits, NUL and half surrogate pairs in text, more than `DOCUMENT_BYTES`."""
+    check_body(document.body)
+    size = len(bson.encode(document.body)) + len(document.blob or b"")
+    if size > DOCUMENT_BYTES:
+        raise ValueError(f"a document may have {DOCUMENT_BYTES:,} bytes; {document.id} has {size:,}")
+
+
+def read_document(id: str, body: Mapping[str, Any], blob: bytes | None, sha256: str | None) -> Document:
+    """A document as it was found. Raises DocumentDamaged."""
+    found = Document(id, body, blob)
+    if found.sha256 != sha256:
+        raise DocumentDamaged(f"the bytes of document {id} have the sum {found.sha256}, and were written as {sha256}")
+    return found
+
+
 def check_body(body: Mapping[str, Any], where: str = "") -> None:
-    """Raises ValueError for what not every implementation can keep: dotted or `$` keys, NaN and infinities, integers
-    beyond 64 bits, NUL and half surrogate pairs in text."""
+    """`check` for a body's values; `where` is the path to it."""
     for key, value in body.items():
         if "." in key or key.startswith("$"):
             raise ValueError(f"a document's key may not hold a dot or begin with $: {where}{key!r}")
@@ -66,6 +104,8 @@ def _check_value(value: Any, where: str) -> None:
         check_body(value, where)  # pyright: ignore[reportUnknownArgumentType]
     elif isinstance(value, list | tuple):
         for item in value:  # pyright: ignore[reportUnknownVariableType]
+            if isinstance(item, list | tuple):
+                raise ValueError(f"a document may not hold a list directly in a list: {where}")
             _check_value(item, where)
     elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         raise ValueError(f"a document may not hold {value}: {where}")
@@ -89,7 +129,7 @@ class JsonbDocuments:
         if not documents:
             return
         for each in documents:
-            check_body(each.body)
+            check(each)
         rows = [
             {"tenant": tenant, "collection": collection, "id": each.id, "body": dict(each.body), "blob": each.blob,
              "sha256": each.sha256}
@@ -116,12 +156,12 @@ class JsonbDocuments:
         self, session: Session, tenant: str, collection: str, condition: Any, limit: int | None = None
     ) -> list[Document]:
         statement = (
-            select(document.c.id, document.c.body, document.c.blob)
+            select(document.c.id, document.c.body, document.c.blob, document.c.sha256)
             .where(document.c.tenant == tenant, document.c.collection == collection, condition)
             .order_by(document.c.id)
             .limit(limit)
         )
-        return [Document(**row) for row in await session.rows(statement)]
+        return [read_document(**row) for row in await session.rows(statement)]
 
     async def delete(self, tenant: str, collection: str, ids: Sequence[str]) -> None:
         async with self._begin(tenant) as session:
@@ -133,13 +173,28 @@ class JsonbDocuments:
                 )
             )
 
-    async def ids_before(self, tenant: str, collection: str, before: datetime, *, limit: int = 1000) -> list[str]:
+    async def ids_before(
+        self,
+        tenant: str,
+        collection: str,
+        before: datetime,
+        *,
+        since: datetime | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> list[str]:
+        statement = (
+            select(cast(document.c.id, Text))
+            .where(document.c.tenant == tenant, document.c.collection == collection, document.c.created_at < before)
+            .order_by(document.c.id)
+            .limit(limit)
+        )
+        if since is not None:
+            statement = statement.where(document.c.created_at >= since)
+        if after is not None:
+            statement = statement.where(document.c.id > after)
         async with self._begin(tenant) as session:
-            found = await session.execute(
-                select(cast(document.c.id, Text))
-                .where(document.c.tenant == tenant, document.c.collection == collection)
-                .where(document.c.created_at < before)
-                .order_by(document.c.id)
-                .limit(limit)
-            )
-            return list(found.scalars())
+            return list((await session.execute(statement)).scalars())
+
+    async def close(self) -> None:
+        """The engine is its owner's."""

@@ -22,7 +22,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Self
 from urllib.parse import quote
@@ -85,15 +85,18 @@ class EmbeddedPostgresError(Exception):
 class EmbeddedPostgres:
     """One PostgreSQL server with its data below the folder `data`.
 
-    `durable=False` trades safety against power loss for speed (tests). Every failure is an `EmbeddedPostgresError`.
+    `durable=False` trades safety against power loss for speed (tests); `settings` are the server's own. Every failure is an `EmbeddedPostgresError`.
     Call `start` from a thread that lives as long as the server: the kernel stops the server when that thread ends.
     """
 
-    def __init__(self, data: Path, *, durable: bool = True, port: int | None = None) -> None:
+    def __init__(
+        self, data: Path, *, durable: bool = True, port: int | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.data = data.resolve()
         self.cluster = self.data / "cluster"
         self.log_file = self.data / "postgres.log"
         self._durable = durable
+        self._settings = settings or {}
         self._port = port
         # Shows in the title of every process of the server, which any user may read, unlike its working folder.
         self._tag = "uplift-" + hashlib.sha256(os.fsencode(self.cluster)).hexdigest()[:12]
@@ -214,7 +217,7 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(
                 f"Another program listens on port {self._port}.", "Stop it or choose another port for PostgreSQL."
             )
-        settings = SETTINGS | (DURABLE if self._durable else FAST)
+        settings = SETTINGS | (DURABLE if self._durable else FAST) | self._settings
         settings |= {
             "cluster_name": self._tag,
             "listen_addresses": "127.0.0.1" if self._port else "",

@@ -19,11 +19,15 @@ def metadata() -> MetaData:
     return MetaData(naming_convention=NAMING)
 
 
+DATABASE_OVERFLOW = 6
+"""Connections that a busy pool may open beyond its size."""
+
+
 def schema_name(service: str) -> str:
     return service.replace("-", "_")
 
 
-def create_engine(url: str, *, schema: str, pool_size: int = 4, max_overflow: int = 6) -> AsyncEngine:
+def create_engine(url: str, *, schema: str, pool_size: int = 4, max_overflow: int = DATABASE_OVERFLOW) -> AsyncEngine:
     """An async engine on psycopg 3. `url` is `postgresql+psycopg://…`."""
     engine = create_async_engine(
         url,

@@ -26,6 +26,8 @@ def is_tenant(name: str) -> bool:
 
 
 T = TypeVar("T")
+Trace = Callable[[Attributes, Attributes | None], Attributes]
+"""Adds to a new event's attributes where in a trace it was made; the second are those of its cause."""
 
 _WORTH_A_COPY = 5
 _PLAIN = ("topic", "partition", "key", "value")
@@ -46,7 +48,10 @@ class Session:
     partitions: int | None = None
     cause: Attributes | None = None
     notify: bool = True
+    trace: Trace | None = None
     recorded: int = 0
+    after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    """Called in order when the transaction is committed, and never otherwise. For figures; nothing may fail there."""
     _outgoing: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     _known: dict[tuple[Any, ...], Any] = field(default_factory=dict[tuple[Any, ...], Any])
 
@@ -90,17 +95,18 @@ class Session:
     def emit(self, body: Event, *, tenant: str | None = None, cause: Attributes | None = None) -> UUID:
         """Puts an event into the out-tray. It is published after the commit, until delivered. Returns its id."""
         tenant = tenant or self.tenant
-        attributes = Attributes.fresh(
-            body.type, source=self.service, tenant=tenant, time=self.now, cause=cause or self.cause
-        )
+        attributes = self._attributes(body, tenant, cause or self.cause)
         self._put(body.to_topic(), body.key(tenant), attributes, body.model_dump_json().encode())
         return attributes.id
 
     def emit_tombstone(self, body: Event, *, tenant: str | None = None) -> None:
         """Forgets the key of `body` in its compacted topic."""
         tenant = tenant or self.tenant
-        attributes = Attributes.fresh(body.type, source=self.service, tenant=tenant, time=self.now, cause=self.cause)
-        self._put(body.to_topic(), body.key(tenant), attributes, None)
+        self._put(body.to_topic(), body.key(tenant), self._attributes(body, tenant, self.cause), None)
+
+    def _attributes(self, body: Event, tenant: str, cause: Attributes | None) -> Attributes:
+        fresh = Attributes.fresh(body.type, source=self.service, tenant=tenant, time=self.now, cause=cause)
+        return fresh if self.trace is None else self.trace(fresh, cause)
 
     def _put(self, topic: str, key: str, attributes: Attributes, value: bytes | None) -> None:
         declared = TOPICS[topic]
@@ -192,6 +198,7 @@ class Sessions:
         self.service = service
         self.partitions = partitions
         self.wake: asyncio.Event | None = None
+        self.trace: Trace | None = None
 
     @asynccontextmanager
     async def begin(
@@ -200,13 +207,22 @@ class Sessions:
         """One transaction that sees `tenants`: committed on a clean exit, rolled back on an exception."""
         async with self.engine.begin() as connection:
             session = Session(
-                connection, self.service, (), now, partitions=self.partitions, cause=cause, notify=self.wake is None
+                connection,
+                self.service,
+                (),
+                now,
+                partitions=self.partitions,
+                cause=cause,
+                notify=self.wake is None,
+                trace=self.trace,
             )
             await session.narrow(tenants)
             yield session
             await session.flush()
         if session.recorded and self.wake is not None:
             self.wake.set()
+        for tell in session.after_commit:
+            tell()
 
     @asynccontextmanager
     async def across(self) -> AsyncGenerator[AsyncConnection]:

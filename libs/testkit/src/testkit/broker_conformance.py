@@ -1,6 +1,7 @@
 """What every broker has to show. A test module inherits `BrokerConformance` and says how to reach its broker."""
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -20,6 +21,8 @@ MEMBER = str(Path(__file__).with_name("broker_member.py"))  # by path: importing
 class BrokerConformance:
     member_factory: str
     """`module:name` of what makes a broker of an address, for members in processes of their own."""
+    member_options: dict[str, Any] = {}
+    """Further arguments of it."""
 
     def address(self) -> str:
         """Where the broker under test is."""
@@ -33,8 +36,9 @@ class BrokerConformance:
         """Stops the server and starts it again."""
         raise NotImplementedError
 
-    async def compact(self, broker: Broker, now: datetime) -> None:
-        """Makes the broker compact as if it were `now`; returns when that is done."""
+    async def compact(self, broker: Broker, topic: str, now: datetime) -> None:
+        """Makes the broker compact the topic as if it were `now`; returns when that is done. May publish messages of
+        its own, with other keys than single letters."""
         raise NotImplementedError
 
     # Publishing
@@ -42,10 +46,10 @@ class BrokerConformance:
     async def test_declaring_again_changes_nothing_and_other_partitions_are_refused(self) -> None:
         async with self.topic(partitions=2) as (broker, topic):
             await broker.publish(numbered(topic, 3))
-            await broker.declare([Topic(topic, "test", (), partitions=2)])
+            await broker.declare([Topic(topic, "test", (), partitions=2, retention_days=None)])
             assert len([message async for message in broker.tail(topic)]) == 3
             with pytest.raises(ValueError, match="partitions"):
-                await broker.declare([Topic(topic, "test", (), partitions=3)])
+                await broker.declare([Topic(topic, "test", (), partitions=3, retention_days=None)])
 
     async def test_a_topic_or_partition_that_does_not_exist_is_refused(self) -> None:
         async with self.topic() as (broker, topic):
@@ -206,16 +210,17 @@ class BrokerConformance:
     async def test_two_members_on_one_instance_do_not_read_the_same_partition(self) -> None:
         async with self.topic(partitions=1) as (broker, topic):
             async with broker.join(GROUP, [topic]) as first, broker.join(GROUP, [topic]) as second:
-                await until(lambda: len(first.assignment()) + len(second.assignment()) == 1, first, second)
-                for _ in range(5):
-                    assert len(first.assignment()) + len(second.assignment()) == 1
+                for _ in range(20):
+                    assert len(first.assignment()) + len(second.assignment()) <= 1
                     await asyncio.sleep(0.1)
+                await until(lambda: len(first.assignment()) + len(second.assignment()) == 1, first, second)
 
     async def test_the_partitions_of_a_killed_member_are_taken_over_within_seconds(self) -> None:
         async with self.topic() as (broker, topic):
             await broker.publish(numbered(topic, 3))
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", MEMBER, self.member_factory, self.address(), GROUP, topic),
+                json.dumps(self.member_options),
                 stdout=asyncio.subprocess.PIPE,
             )
             try:
@@ -231,31 +236,38 @@ class BrokerConformance:
 
     # Keeping
 
-    async def test_compaction_keeps_the_newest_of_each_key_and_forgets_tombstones_after_a_day(self) -> None:
+    async def test_compaction_keeps_the_newest_of_each_key(self) -> None:
         async with self.topic(compacted=True) as (broker, topic):
             for value in (b"old", b"older than new", b"new"):
                 await broker.publish([Outgoing(topic, 0, "a", value), Outgoing(topic, 0, "b", value)])
             await broker.publish([Outgoing(topic, 0, "a", None), Outgoing(topic, 0, "c", b"last")])
-            now = datetime.now(UTC)
-            await self.compact(broker, now)
+            await self.compact(broker, topic, datetime.now(UTC))
             kept = [(message.offset, message.key, message.value) async for message in broker.tail(topic)]
-            assert kept == [(5, "b", b"new"), (6, "a", None), (7, "c", b"last")]
-            await self.compact(broker, now + timedelta(days=2))
+            assert [each for each in kept if each[1] in "abc"] == [(5, "b", b"new"), (6, "a", None), (7, "c", b"last")]
+
+    async def test_compaction_forgets_tombstones_after_a_day(self) -> None:
+        async with self.topic(compacted=True) as (broker, topic):
+            await broker.publish([Outgoing(topic, 0, "a", b"old"), Outgoing(topic, 0, "b", b"old")])
+            await broker.publish([Outgoing(topic, 0, "a", None), Outgoing(topic, 0, "c", b"last")])
+            await self.compact(broker, topic, datetime.now(UTC) + timedelta(days=2))
             async with broker.join(GROUP, [topic]) as reader:
                 while not reader.assignment():
                     await reader.fetch(max_messages=1, wait_seconds=1)
                 source = TopicPartition(topic, 0)
                 await reader.seek(source, 0)
                 (batch,) = await reader.fetch(max_messages=10, wait_seconds=5)
-            assert [(message.offset, message.key) for message in batch.messages] == [(5, "b"), (7, "c")]
-            assert batch.next_offset == 8
+            found = [(message.offset, message.key) for message in batch.messages]
+            assert [each for each in found if each[1] in "abc"] == [(1, "b"), (3, "c")]
+            assert batch.next_offset == found[-1][0] + 1
 
     async def test_publishing_goes_on_where_it_was_after_everything_was_compacted(self) -> None:
         async with self.topic(compacted=True) as (broker, topic):
             await broker.publish([Outgoing(topic, 0, "a", None), Outgoing(topic, 0, "b", None)])
-            await self.compact(broker, datetime.now(UTC) + timedelta(days=2))
+            await self.compact(broker, topic, datetime.now(UTC) + timedelta(days=2))
+            kept = [message.offset async for message in broker.tail(topic)]
             await broker.publish([Outgoing(topic, 0, "a", b"again")])
-            assert [message.offset async for message in broker.tail(topic)][-1] == 2
+            last = [message async for message in broker.tail(topic)][-1]
+            assert (last.offset, last.value) == (max([*kept, 1]) + 1, b"again")
 
     # How
 

@@ -13,7 +13,7 @@ from storage import Document, DocumentStore
 
 NESTED: dict[str, Any] = {
     "text": "Größe 静默 🙂 \"quoted\" 'single' \\ \n\t",
-    "Schlüssel 键": {"äöü": [1, -1, 0, 2**62, -(2**62), 0.1, 1e-9, -2.5e15, True, False, None, "", [], {}]},
+    "Schlüssel 键": {"äöü": [1, -1, 0, 2**62, -(2**62), 0.1, 1e-9, -2.5e15, True, False, None, "", {"": []}, {}]},
     "deep": {"a": {"b": {"c": {"d": {"e": ["f", {"g": "h"}]}}}}},
     "date": "2026-03-02",
     "instant": "2026-03-02T08:00:00.123456+00:00",
@@ -137,6 +137,8 @@ class DocumentConformance:
             {"n": [math.inf]},
             {"n": {"m": -math.inf}},
             {"n": 2**63},
+            {"table": [[1, 2], [3, 4]]},
+            {"in": [{"table": [[]]}]},
             {"text": "nul \x00"},
             {"nul \x00": 1},
             {"text": ["half a pair \ud83d"]},
@@ -149,6 +151,13 @@ class DocumentConformance:
         with pytest.raises(ValueError, match="document"):
             await documents.put("acme", "things", [Document("good", {}), Document("bad", body)])
         assert await documents.find("acme", "things", {}) == []
+
+    async def test_sixteen_megabytes_are_too_many(self, documents: DocumentStore) -> None:
+        await documents.put("acme", "things", [Document("most", {}, os.urandom(15_900_000))])
+        for big in (Document("big", {}, bytes(16_000_000)), Document("big", {"text": "x" * 16_000_000})):
+            with pytest.raises(ValueError, match="big has 16,000"):
+                await documents.put("acme", "things", [Document("good", {}), big])
+        assert await documents.ids_before("acme", "things", datetime.now(UTC) + timedelta(hours=1)) == ["most"]
 
     async def test_delete_takes_those_that_exist_and_frees_their_ids(self, documents: DocumentStore) -> None:
         await documents.put("acme", "things", [Document(name, {"n": 1}) for name in "abc"])
@@ -169,4 +178,12 @@ class DocumentConformance:
         assert await documents.ids_before("acme", "things", between) == ["a", "b"]
         assert await documents.ids_before("acme", "things", after) == ["a", "b", "c"]
         assert await documents.ids_before("acme", "things", after, limit=2) == ["a", "b"]
+        assert await documents.ids_before("acme", "things", after, after="b", limit=2) == ["c"]
+        assert await documents.ids_before("acme", "things", after, since=between) == ["c"]
+        assert await documents.ids_before("acme", "things", between, since=start - timedelta(seconds=1)) == ["a", "b"]
         assert await documents.ids_before("acme", "others", after) == []
+
+    async def test_a_store_that_is_closed_was_open_until_then(self, documents: DocumentStore) -> None:
+        await documents.put("acme", "things", [Document("a", {})])
+        assert set(await documents.get("acme", "things", ["a"])) == {"a"}
+        await documents.close()

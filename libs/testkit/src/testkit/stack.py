@@ -3,6 +3,7 @@
 Tests start it on free ports, kill its parts and start them again; `python -m testkit.stack` runs it on the usual ones.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -20,16 +21,17 @@ import psycopg
 from contracts import ALL_SERVICES
 from storage.embedded import EmbeddedPostgres
 
-from testkit.programs import Program, free_port
+from testkit.programs import Missing, Program, free_port
 from testkit.programs.envoy import Envoy
 from testkit.programs.kafka import Kafka
 from testkit.programs.keycloak import Keycloak
 from testkit.programs.mongodb import MongoDB
+from testkit.programs.program import listens
 from testkit.programs.prometheus import Prometheus
 
 DATABASE = "uplift"
 USUAL_PORTS = {
-    "envoy": 8080, "keycloak": 8180, "kafka": 9092, "mongodb": 27017, "prometheus": 9090,
+    "envoy": 8080, "envoy.admin": 9901, "keycloak": 8180, "kafka": 9092, "mongodb": 27017, "prometheus": 9090,
     **{f"{service}.api": 8101 + number for number, service in enumerate(ALL_SERVICES)},
     **{f"{service}.work": 8201 + number for number, service in enumerate(ALL_SERVICES)},
 }  # fmt: skip
@@ -119,7 +121,7 @@ class Stack:
         self.parts["postgres"] = Postgres(self.folder / "postgres", durable=self._durable)
         self.kafka = Kafka(self.folder / "kafka", port=self.ports["kafka"])
         self.mongodb = MongoDB(self.folder / "mongodb", port=self.ports["mongodb"])
-        self.keycloak = Keycloak(self.folder / "keycloak", port=self.ports["keycloak"], public_url=self.url)
+        self.keycloak = Keycloak(self.folder / "keycloak", port=self.ports["keycloak"], hostname=self.url)
         self.parts |= {"kafka": self.kafka, "mongodb": self.mongodb, "keycloak": self.keycloak}
 
     def settings(self) -> dict[str, str]:
@@ -185,11 +187,13 @@ class Stack:
         self._all_at_once("services", names)
         self.parts["envoy"] = Envoy(
             self.folder / "envoy",
-            port=self.port,
-            settings={
-                "GATEWAY_UPSTREAMS": json.dumps({service: self.endpoints(service) for service in ALL_SERVICES}),
-                "GATEWAY_IDENTITY_PROVIDER": f"127.0.0.1:{self.ports['keycloak']}",
-                "GATEWAY_ISSUER": self.settings()["UPLIFT_ISSUER"],
+            {
+                "GATEWAY_PORT": str(self.port),
+                "GATEWAY_ADMIN_PORT": str(self._port_of("envoy.admin")),
+                "GATEWAY_PUBLIC_URL": self.url,
+                "GATEWAY_UPSTREAMS": json.dumps({each: ",".join(self.endpoints(each)) for each in ALL_SERVICES}),
+                "GATEWAY_PROVIDER": f"127.0.0.1:{self.ports['keycloak']}",
+                **{name: value for name, value in self._environment.items() if name.startswith("GATEWAY_")},
             },
         )
         self.start_part("envoy")
@@ -256,3 +260,42 @@ class Stack:
 
     def erase(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def main() -> None:
+    """Runs the stack on its usual ports until Ctrl-C; a part that ends is started again."""
+    options = argparse.ArgumentParser(prog="make stack", description=main.__doc__)
+    options.add_argument("--data", type=Path, default=Path(".uplift/stack"))
+    chosen = options.parse_args()
+    taken = [f"{name} {port}" for name, port in USUAL_PORTS.items() if _taken(port)]
+    if taken:
+        sys.exit(f"Ports in use: {', '.join(taken)}. Stop what listens there, and repeat.")
+    stack = Stack(chosen.data.resolve(), port_of=USUAL_PORTS.__getitem__, prometheus=True, durable=True, say=print)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began = time.monotonic()
+    try:
+        stack.start()
+        print(f"Uplift answers at {stack.url} after {time.monotonic() - began:.0f} s.\n{stack.provisioned}", flush=True)
+        while True:
+            time.sleep(1)
+            for name, part in stack.parts.items():
+                if not part.running:
+                    print(f"{name} has ended and is started again; its log is below {stack.folder}", flush=True)
+                    stack.start_part(name)
+    except KeyboardInterrupt:
+        print("Stopping …", flush=True)
+    except (Missing, RuntimeError) as error:
+        sys.exit(str(error))
+    finally:
+        stack.stop()
+
+
+def _taken(port: int) -> bool:
+    try:
+        return listens(port)
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

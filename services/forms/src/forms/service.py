@@ -5,19 +5,17 @@ from contracts.blueprints import BlueprintPublished
 from servicekit import Kit, Service, Subscription, Wired
 from storage import Migrations
 
-from forms import api
-from forms.clock import Sweeper
+from forms import api, clock
 from forms.consumers import Blueprints
 
 
 def wire(kit: Kit) -> Wired:
-    sweeper = Sweeper(kit.documents)
     return Wired(
         router=api.router,
         subscriptions=[
             Subscription("blueprints", {BlueprintPublished: Blueprints(kit.documents).on_published}),
         ],
-        clock={"sweep": sweeper.on_sweep, "discard": sweeper.on_discard},
+        clock=clock.handlers(kit.documents),
     )
 
 

@@ -1,6 +1,6 @@
 """Tables: heads and status. What people wrote lies in the document store, in documents that never change."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -211,9 +211,8 @@ async def submission_history(session: Session, id: UUID) -> list[dict[str, Any]]
 # Documents. Their content goes as bytes: JSON Schema's own keys begin with `$`, which no document's key may.
 
 
-async def put_content(documents: DocumentStore, tenant: str, collection: str, id: UUID, day: str, content: Any) -> None:
-    """`day` is what the sweeper of that day finds it by."""
-    await documents.put(tenant, collection, [Document(str(id), {"day": day}, limits.canonical(content))])
+async def put_content(documents: DocumentStore, tenant: str, collection: str, id: UUID, content: Any) -> None:
+    await documents.put(tenant, collection, [Document(str(id), {}, limits.canonical(content))])
 
 
 async def get_contents(
@@ -223,14 +222,13 @@ async def get_contents(
     return {UUID(id): document.blob or b"null" for id, document in found.items()}
 
 
-async def unreferenced(session: Session, collection: str, ids: Iterable[UUID]) -> set[UUID]:
+async def unused(session: Session, ids: Sequence[str], *, collection: str) -> set[str]:
     """Those documents that no row points to."""
-    wanted = list(ids)
     statement = {
         DEFINITIONS: "SELECT draft_document FROM form WHERE tenant = :tenant AND draft_document = ANY(cast(:ids AS uuid[])) "
         "UNION SELECT document FROM form_version WHERE tenant = :tenant AND document = ANY(cast(:ids AS uuid[]))",
         SUBMISSIONS: "SELECT document FROM submission_version WHERE tenant = :tenant "
         "AND document = ANY(cast(:ids AS uuid[]))",
     }[collection]
-    kept = (await session.execute(statement, {"tenant": session.tenant, "ids": wanted})).scalars()
-    return set(wanted) - set(kept)
+    named = (await session.execute(statement, {"tenant": session.tenant, "ids": list(ids)})).scalars()
+    return set(ids) - {str(each) for each in named}

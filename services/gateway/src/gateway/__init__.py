@@ -1,0 +1,1 @@
+"""The API gateway: one static Envoy configuration, rendered from the list of services."""

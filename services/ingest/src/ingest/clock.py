@@ -1,12 +1,13 @@
-"""The time door: bodies that wait to be read, and receipts whose sender or process went away."""
+"""The time door: bodies that wait to be read, receipts whose sender or process went away, documents nobody names."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from servicekit import DueItem
 from servicekit.kit import DueHandler
-from storage import Session
+from storage import Session, Sweeper
 
+from ingest.actions import archive
 from ingest.actions.reception import ABANDONED_AFTER, Reception, interrupt
 from ingest.store import receipts
 
@@ -26,6 +27,12 @@ def handlers(reception: Reception) -> dict[str, DueHandler]:
             await session.schedule(item.kind, item.ref, session.now + ABANDONED_AFTER)
             return
         await interrupt(session, UUID(item.ref))
-        await reception.sweep(item.tenant, UUID(item.ref))
+        await reception.forget_spool(item.tenant, UUID(item.ref))
 
-    return {"read": on_read, "abandoned": on_abandoned}
+    sweeper = Sweeper(reception.documents, {archive.RAW: receipts.unused_raw, archive.SPOOL: receipts.unused_spool})
+    return {
+        "read": on_read,
+        "abandoned": on_abandoned,
+        "sweep": sweeper.on_sweep,
+        "discard": sweeper.on_discard,
+    }

@@ -1,21 +1,28 @@
-"""The time door: publications and due dates."""
+"""The time door: publications, due dates, and documents that nothing points to."""
 
 from uuid import UUID
 
 from servicekit import DueItem
-from storage import DocumentStore, Session
+from servicekit.kit import DueHandler
+from storage import DocumentStore, Session, Sweeper
 
 from training.actions.assignments import mark_overdue
-from training.actions.templates import publish_scheduled, sweep
+from training.actions.templates import publish_scheduled
+from training.store import templates as store
 
 
-async def on_publish(documents: DocumentStore, session: Session, item: DueItem) -> None:
-    await publish_scheduled(session, documents, item.ref)
+def handlers(documents: DocumentStore) -> dict[str, DueHandler]:
+    sweeper = Sweeper(documents, {store.COLLECTION: store.forget_unused})
 
+    async def on_publish(session: Session, item: DueItem) -> None:
+        await publish_scheduled(session, documents, item.ref)
 
-async def on_overdue(session: Session, item: DueItem) -> None:
-    await mark_overdue(session, UUID(item.ref))
+    async def on_overdue(session: Session, item: DueItem) -> None:
+        await mark_overdue(session, UUID(item.ref))
 
-
-async def on_sweep(documents: DocumentStore, session: Session, item: DueItem) -> None:
-    await sweep(session, documents)
+    return {
+        "publish": on_publish,
+        "overdue": on_overdue,
+        "sweep": sweeper.on_sweep,
+        "discard": sweeper.on_discard,
+    }

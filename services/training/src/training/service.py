@@ -24,11 +24,7 @@ def wire(kit: Kit) -> Wired:
             ),
             Subscription("blueprints", {BlueprintPublished: partial(consumers.on_blueprint_published, kit.documents)}),
         ],
-        clock={
-            "publish": partial(clock.on_publish, kit.documents),
-            "overdue": clock.on_overdue,
-            "sweep": partial(clock.on_sweep, kit.documents),
-        },
+        clock=clock.handlers(kit.documents),
     )
 
 

@@ -1,6 +1,5 @@
 """Writing forms: a draft that changes, published versions that never do."""
 
-from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,12 +7,10 @@ from contracts import new_id
 from contracts.blueprints import SectionApplied
 from contracts.submissions import FormPublished
 from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
-from storage import DocumentStore, Session
+from storage import DocumentStore, Session, discard
 
 from forms import store
 from forms.model import FormDefinition, FormsSection, content_hash
-
-SWEEP_AFTER_DAYS = 2
 
 
 async def save_draft(session: Session, documents: DocumentStore, form: FormDefinition, *, by: UUID | None) -> None:
@@ -28,7 +25,7 @@ async def save_draft(session: Session, documents: DocumentStore, form: FormDefin
     if problem := _other_kind(head, form):
         raise Conflict("form-is-another-kind", problem.problem, errors=[problem])
     document = new_id()
-    await store.put_content(documents, session.tenant, store.DEFINITIONS, document, await sweep_of(session), content)
+    await store.put_content(documents, session.tenant, store.DEFINITIONS, document, content)
     values = {
         "form": form.form,
         "title": form.title,
@@ -41,7 +38,7 @@ async def save_draft(session: Session, documents: DocumentStore, form: FormDefin
     }
     await store.save_form(session, values)
     if head is not None:
-        await session.schedule("discard", str(head["draft_document"]), session.now)
+        await discard(session, store.DEFINITIONS, str(head["draft_document"]))
 
 
 async def publish(session: Session, documents: DocumentStore, slug: str, *, by: UUID | None) -> dict[str, Any]:
@@ -129,12 +126,3 @@ async def _head(session: Session, slug: str) -> dict[str, Any]:
 
 def no_form(slug: str) -> NotFound:
     return NotFound("unknown-form", f"There is no form `{slug}`.")
-
-
-async def sweep_of(session: Session) -> str:
-    """Makes sure that documents written today without their row, by a transaction that failed, are swept away later.
-    Returns the day that they are found by."""
-    today = session.now.astimezone(UTC).date()
-    at = datetime.combine(today + timedelta(days=SWEEP_AFTER_DAYS), time(3), UTC)
-    await session.schedule("sweep", today.isoformat(), at)
-    return today.isoformat()

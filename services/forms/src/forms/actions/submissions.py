@@ -12,7 +12,7 @@ from servicekit.errors import Conflict, FieldProblem, Forbidden, Invalid, NotFou
 from storage import DocumentStore, Session
 
 from forms import store
-from forms.actions.definitions import load_version, sweep_of
+from forms.actions.definitions import load_version
 from forms.model import Filled, FormDefinition, Result, event_answers, fill, limits, score, workday_of
 
 # Who may fill in a form of this kind about somebody else.
@@ -200,7 +200,7 @@ async def _keep(
         "result": None if result is None else result.model_dump(mode="json"),
     }
     document = new_id()
-    await store.put_content(documents, session.tenant, store.SUBMISSIONS, document, await sweep_of(session), content)
+    await store.put_content(documents, session.tenant, store.SUBMISSIONS, document, content)
     reached = None if result is None else result.score
     kept = {name: value for name, value in row.items() if name != "tenant"} | {
         "document": document,

@@ -10,9 +10,9 @@ from storage import Session
 from gamification.model.improvement import day_of, end_of
 
 
-async def today(session: Session) -> date:
+async def today(session: Session, now: datetime) -> date:
     tenant = await _tenant(session)
-    return day_of(session.now, tenant.time_zone, tenant.day_start_minutes)
+    return day_of(now, tenant.time_zone, tenant.day_start_minutes)
 
 
 async def end_of_workday(session: Session, workday: date) -> datetime:

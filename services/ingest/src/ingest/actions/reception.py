@@ -29,7 +29,7 @@ from ingest.model.sources import Source
 from ingest.store import interactions, receipts
 from ingest.store.bulk import is_deadlock
 
-CHUNK_SIZE = 8 << 20
+CHUNK_SIZE = 8 << 20  # of text, which a CSV row keeps twice; gzipped that is below what a document may have
 BREATH = 50
 SPOOL_BYTES = 1 << 20
 ABANDONED_AFTER = timedelta(hours=1)
@@ -137,7 +137,8 @@ class Reception:
         async for record in self._records(order, body, payload):
             if record.number <= order.judged:
                 continue
-            if len(chunk.records) >= self.quota.chunk_records or chunk.size >= CHUNK_SIZE:
+            full = chunk.size + len(record.raw) > CHUNK_SIZE and chunk.records
+            if full or len(chunk.records) >= self.quota.chunk_records:
                 yield chunk, None
                 chunk = fresh()
             chunk.add(record)
@@ -200,7 +201,7 @@ class Reception:
     async def _interrupt(self, order: Order) -> None:
         async with self.work(order.tenant, order.now) as session:
             await interrupt(session, order.receipt_id)
-        await self.sweep(order.tenant, order.receipt_id)
+        await self.forget_spool(order.tenant, order.receipt_id)
 
     # Bodies that are read later
 
@@ -247,7 +248,7 @@ class Reception:
                 filed=True,
             )  # fmt: skip
             await self._read(order, self._spooled(session.tenant, receipt_id))
-        await self._forget_spool(session.tenant, receipt_id)
+        await self.forget_spool(session.tenant, receipt_id)
 
     async def _spooled(self, tenant: str, receipt_id: UUID) -> AsyncIterator[bytes]:
         number = 0
@@ -259,17 +260,9 @@ class Reception:
             yield found[name].blob or b""
             number += 1
 
-    async def _forget_spool(self, tenant: str, receipt_id: UUID) -> None:
+    async def forget_spool(self, tenant: str, receipt_id: UUID) -> None:
         while found := await self.documents.find(tenant, archive.SPOOL, {"receipt": str(receipt_id)}, limit=20):
             await self.documents.delete(tenant, archive.SPOOL, [each.id for each in found])
-
-    async def sweep(self, tenant: str, receipt_id: UUID) -> None:
-        """Removes what an interrupted receipt left behind: its spool, and the raw records that were never judged."""
-        await self._forget_spool(tenant, receipt_id)
-        found = await self.documents.find(tenant, archive.RAW, {"receipt": str(receipt_id)}, limit=100_000)
-        async with self.work(tenant, datetime.min) as session:
-            known = set(await receipts.documents(session, receipt_id))
-        await self.documents.delete(tenant, archive.RAW, [each.id for each in found if each.id not in known])
 
     # Again, after a mapping was mended
 

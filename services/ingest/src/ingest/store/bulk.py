@@ -1,10 +1,12 @@
-"""Many rows in one statement: they travel as one JSON parameter, which costs less than a placeholder a value."""
+"""Many rows of several tables in one statement: they travel as JSON, which costs less than a placeholder a value."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table
+from sqlalchemy import Table, TextClause, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from storage import Session
@@ -13,20 +15,62 @@ _DIALECT = postgresql.dialect()
 _encode = msgspec.json.encode
 
 
-def insert_statement(table: Table, columns: Sequence[str], conflict: str = "") -> str:
-    """INSERT of what jsonb_to_recordset makes of `:rows`, in the given order. `conflict`: an ON CONFLICT clause."""
-    typed = ", ".join(f"{name} {table.c[name].type.compile(_DIALECT)}" for name in columns)
-    names = ", ".join(columns)
-    return (
-        f"INSERT INTO {table.name} ({names}) SELECT {names} FROM "  # noqa: S608  names of our own tables only
-        f"rows from (jsonb_to_recordset(cast(:rows AS jsonb)) AS ({typed})) WITH ORDINALITY AS r({names}, ordinality) "
-        f"ORDER BY ordinality {conflict}"
-    )
+@dataclass(frozen=True)
+class Into:
+    """An INSERT of rows, in their order. `shared`: columns that are the same in all rows, parameters of the statement.
+    `then`: an ON CONFLICT or RETURNING clause."""
+
+    table: Table
+    columns: tuple[str, ...]
+    shared: tuple[str, ...] = ()
+    then: str = ""
+
+    def sql(self) -> str:
+        name, columns = self.table.name, ", ".join(self.columns)
+        record = ", ".join(f"{column} {self._type(column)}" for column in self.columns)
+        given = "".join(f"cast(:{column} AS {self._type(column)}), " for column in self.shared)
+        return (
+            f"INSERT INTO {name} ({', '.join((*self.shared, *self.columns))}) SELECT {given}{columns} FROM "  # noqa: S608  names of our own tables only
+            f"rows from (json_to_recordset(cast(:rows_of_{name} AS json)) AS ({record})) "
+            f"WITH ORDINALITY AS r({columns}, ordinality) ORDER BY ordinality {self.then}"
+        )
+
+    def _type(self, column: str) -> str:
+        return self.table.c[column].type.compile(_DIALECT)
 
 
-async def insert_rows(session: Session, statement: str, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        await session.execute(statement, {"rows": _encode(rows).decode()})
+@dataclass
+class Batch:
+    """Rows for several tables, each named once, that one statement writes together."""
+
+    rows: dict[Into, Sequence[dict[str, Any]]] = field(default_factory=dict[Into, Sequence[dict[str, Any]]])
+
+    def add(self, into: Into, rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            self.rows[into] = rows
+
+    async def write(self, session: Session, **shared: Any) -> list[dict[str, Any]]:
+        """Writes the rows, and returns what the INSERT that was added last returns."""
+        if not self.rows:
+            return []
+        wanted = {"tenant": session.tenant, **shared}
+        given = {name: wanted[name] for into in self.rows for name in into.shared}
+        rows = {f"rows_of_{into.table.name}": _encode(rows).decode() for into, rows in self.rows.items()}
+        written = await session.execute(_statement(tuple(self.rows)), given | rows)
+        return [dict(row) for row in written.mappings()] if written.returns_rows else []
+
+
+@lru_cache(maxsize=256)
+def _statement(tables: tuple[Into, ...]) -> TextClause:
+    *others, last = tables
+    beside = ", ".join(f"into_{each.table.name} AS ({each.sql()})" for each in others)
+    return text((f"WITH {beside} " if beside else "") + last.sql())
+
+
+async def insert_rows(session: Session, into: Into, rows: Sequence[dict[str, Any]], **shared: Any) -> None:
+    batch = Batch()
+    batch.add(into, rows)
+    await batch.write(session, **shared)
 
 
 def is_deadlock(error: Exception) -> bool:

@@ -151,6 +151,32 @@ async def documents(session: Session, receipt_id: UUID) -> list[str]:
     return list(found.scalars())
 
 
+# A document's id begins with its receipt's; a raw one's ends with the number of its first record. While a body is being
+# read, what it has written is its own: a reading that failed is begun again, and finds the same ids there.
+_BEING_READ = """
+EXISTS (SELECT FROM receipt WHERE tenant = :tenant AND id = cast(left(d, 36) AS uuid)
+        AND status IN ('receiving', 'queued', 'reading'))
+"""
+_UNUSED_SPOOL = f"SELECT d FROM unnest(cast(:ids AS text[])) AS o(d) WHERE NOT {_BEING_READ}"
+_UNUSED_RAW = f"""
+{_UNUSED_SPOOL} AND NOT EXISTS (
+    SELECT FROM record WHERE tenant = :tenant AND receipt_id = cast(left(d, 36) AS uuid)
+    AND number = cast(substr(d, 38) AS int))
+"""
+
+
+async def unused_spool(session: Session, ids: Sequence[str]) -> list[str]:
+    """Pieces of bodies that nobody is going to read."""
+    found = await session.execute(_UNUSED_SPOOL, {"tenant": session.tenant, "ids": list(ids)})
+    return list(found.scalars())
+
+
+async def unused_raw(session: Session, ids: Sequence[str]) -> list[str]:
+    """Raw documents that were written before a transaction that then failed."""
+    found = await session.execute(_UNUSED_RAW, {"tenant": session.tenant, "ids": list(ids)})
+    return list(found.scalars())
+
+
 async def records_of_document(session: Session, receipt_id: UUID, document: str) -> list[dict[str, Any]]:
     return await session.rows(
         "SELECT * FROM record WHERE tenant = :tenant AND receipt_id = :id AND document = :document ORDER BY number",

@@ -1,17 +1,15 @@
 """Drafts, versions, and the documents that hold them."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from contracts import new_id
 from contracts.blueprints import SectionApplied
 from servicekit.errors import Conflict, NotFound
-from storage import Document, DocumentStore, Session
+from storage import Document, DocumentStore, Session, discard
 
 from training.model.content import Content
 from training.store import templates as store
-
-_SWEEP_AFTER = timedelta(days=1)
 
 
 async def save_draft(session: Session, documents: DocumentStore, slug: str, content: Content) -> None:
@@ -24,6 +22,7 @@ async def save_draft(session: Session, documents: DocumentStore, slug: str, cont
         return
     document = await _write(session, documents, slug, content)
     await store.put_template(session, slug, draft=document, archived=False)
+    await _let_go(session, head and head["draft"])
 
 
 async def publish(session: Session, documents: DocumentStore, slug: str, at: datetime | None) -> None:
@@ -37,6 +36,7 @@ async def publish(session: Session, documents: DocumentStore, slug: str, at: dat
         raise Conflict("no-draft", f"Template `{slug}` has no draft to publish.")
     if at is not None and at > session.now:
         await store.put_template(session, slug, scheduled=head["draft"], scheduled_at=at)
+        await _let_go(session, head["scheduled"])
         await session.schedule("publish", slug, at)
         return
     await _make_version(session, head, head["draft"])
@@ -55,8 +55,9 @@ async def publish_scheduled(session: Session, documents: DocumentStore, slug: st
 
 async def unschedule(session: Session, slug: str) -> None:
     await store.lock_template(session, slug)
-    await require_head(session, slug)
+    head = await require_head(session, slug)
     await store.put_template(session, slug, scheduled=None, scheduled_at=None)
+    await _let_go(session, head["scheduled"])
 
 
 async def publish_content(session: Session, documents: DocumentStore, slug: str, content: Content) -> None:
@@ -103,11 +104,10 @@ async def section_content(session: Session, documents: DocumentStore) -> dict[st
     }
 
 
-async def sweep(session: Session, documents: DocumentStore) -> None:
-    """Removes documents that nothing points to: drafts that were replaced, and what a failed request left behind."""
-    old = await documents.ids_before(session.tenant, store.COLLECTION, session.now - _SWEEP_AFTER)
-    unused = await store.forget_unused(session, old)
-    await documents.delete(session.tenant, store.COLLECTION, unused)
+async def _let_go(session: Session, document: str | None) -> None:
+    """What a draft or a scheduled publication no longer is; it may be the other one, or a version, all the same."""
+    if document is not None:
+        await discard(session, store.COLLECTION, document)
 
 
 async def _write(session: Session, documents: DocumentStore, slug: str, content: Content) -> str:
@@ -116,7 +116,6 @@ async def _write(session: Session, documents: DocumentStore, slug: str, content:
         session.tenant, store.COLLECTION, [Document(document, content.model_dump(mode="json", exclude_none=True))]
     )
     await store.put_content(session, slug, document, content)
-    await session.schedule("sweep", "templates", session.now + 2 * _SWEEP_AFTER)
     return document
 
 
@@ -127,3 +126,4 @@ async def _make_version(session: Session, head: dict[str, Any], document: str) -
     await store.put_template(
         session, slug, version=version, draft=draft, scheduled=None, scheduled_at=None, archived=False
     )
+    await _let_go(session, head["scheduled"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
@@ -113,13 +114,13 @@ async def list_versions(session: Session, slug: str) -> list[dict[str, Any]]:
     )
 
 
-async def forget_unused(session: Session, documents: list[str]) -> list[str]:
+async def forget_unused(session: Session, documents: Sequence[str]) -> list[str]:
     """Which of these documents nothing points to; what is noted of them is forgotten."""
     found = await session.execute(
         "SELECT d FROM unnest(cast(:documents AS text[])) AS o(d) WHERE NOT EXISTS ("
         "SELECT 1 FROM template t WHERE t.tenant = :tenant AND d IN (t.draft, t.scheduled)) AND NOT EXISTS ("
         "SELECT 1 FROM template_version v WHERE v.tenant = :tenant AND v.document = d)",
-        {"tenant": session.tenant, "documents": documents},
+        {"tenant": session.tenant, "documents": list(documents)},
     )
     unused = list(found.scalars())
     await session.execute(content.delete().where(content.c.tenant == session.tenant, content.c.document.in_(unused)))

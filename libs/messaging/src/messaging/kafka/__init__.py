@@ -1,0 +1,5 @@
+"""The broker on Apache Kafka."""
+
+from messaging.kafka.broker import KafkaBroker
+
+__all__ = ["KafkaBroker"]

@@ -1,0 +1,195 @@
+"""Reading: one member of a group.
+
+A rebalance takes all partitions from all members, and gives them out anew. It runs beside whatever handles a batch, so
+the reader keeps its places over it: a partition that comes back goes on where it was, one that its user has seen
+gone waits for `seek`. Somebody else may have moved on meanwhile: the stored offset tells.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiokafka
+from aiokafka.errors import KafkaError
+
+from messaging.broker import Batch, Message, TopicPartition
+from messaging.kafka.client import stopped, unreachable_as_connection_error
+
+log = logging.getLogger(__name__)
+
+COMMIT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
+FETCH_WAIT_SECONDS = 0.5
+REBALANCE_SECONDS = 30.0
+REQUEST_SECONDS = 40.0
+NEVER_MS = 2**31 - 1
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def joined(
+    connection: Mapping[str, Any], group: str, topics: Sequence[str], session_seconds: float
+) -> AsyncGenerator["KafkaReader"]:
+    """Returns once Kafka answers; partitions come later."""
+    consumer: Any = aiokafka.AIOKafkaConsumer(
+        **connection,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=int(session_seconds * 1000),
+        heartbeat_interval_ms=int(min(HEARTBEAT_SECONDS, session_seconds / 3) * 1000),
+        rebalance_timeout_ms=int(REBALANCE_SECONDS * 1000),
+        request_timeout_ms=int(REQUEST_SECONDS * 1000),  # longer than a rebalance: joining is one request
+        # A batch may take as long as it likes. Whether a loop hangs is for the watchdog to say, not for the group.
+        max_poll_interval_ms=NEVER_MS,
+        fetch_max_wait_ms=int(FETCH_WAIT_SECONDS * 1000),
+        consumer_timeout_ms=1000,  # how often its fetching wakes for nothing
+    )
+    reader = KafkaReader(consumer)
+    committing = None
+    try:
+        with unreachable_as_connection_error():
+            await consumer.start()
+            consumer.subscribe(list(topics), listener=_Listener(reader))
+        committing = asyncio.create_task(reader.keep_committing(), name=f"commits for {group}")
+        yield reader
+    finally:
+        if committing:
+            committing.cancel()
+            await asyncio.wait((committing,))
+            await reader.commit()
+        await stopped(consumer.stop(), consumer._client)
+
+
+class KafkaReader:
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self._assigned: set[TopicPartition] = set()
+        # Where each partition goes on. The order is whose turn it is.
+        self._positions: dict[TopicPartition, int] = {}
+        self._sought: set[TopicPartition] = set()
+        self._uncommitted: dict[TopicPartition, int] = {}
+        self._something_to_commit = asyncio.Event()
+
+    def assignment(self) -> set[TopicPartition]:
+        """Empty while the group shares out anew."""
+        for gone in self._positions.keys() - self._assigned:
+            del self._positions[gone]
+        return set(self._assigned)
+
+    async def seek(self, source: TopicPartition, offset: int) -> None:
+        if source in self._assigned:
+            self._positions[source] = offset
+            self._sought.add(source)
+
+    async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
+        batches: list[Batch] = []
+        with unreachable_as_connection_error():
+            if self._consumer._fetcher.error_future.done():
+                raise ConnectionError("The Kafka client has stopped fetching.")
+            # The client's own wait does not end before a rebalance does.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds + FETCH_WAIT_SECONDS):
+                    self._go_to_sought()
+                    await self._take(batches, list(self._positions), max_messages)
+                    if not batches:
+                        await self._take(batches, [], max_messages, wait_seconds)
+        return sorted(batches, key=lambda batch: batch.messages[0].at)
+
+    def _go_to_sought(self) -> None:
+        """All at once: the client asks for what it knows, and for the rest only when that answer is there."""
+        for source in self._sought & self._assigned & self._positions.keys():
+            self._consumer.seek(_theirs(source), self._positions[source])
+            self._consumer.resume(_theirs(source))
+        self._sought.clear()
+
+    async def _take(
+        self, batches: list[Batch], sources: Sequence[TopicPartition], max_messages: int, wait_seconds: float = 0
+    ) -> None:
+        """Adds what lies ready of the partitions, asked one after the other; of whichever has news first when none is
+        named."""
+        for asked in [[_theirs(source)] for source in sources] or [[]]:
+            found = await self._consumer.getmany(*asked, timeout_ms=int(wait_seconds * 1000), max_records=max_messages)
+            for place, records in found.items():
+                source = TopicPartition(place.topic, place.partition)
+                if source not in self._positions:
+                    continue
+                next_offset = await self._consumer.position(place)
+                del self._positions[source]  # to the end of the queue
+                self._positions[source] = next_offset
+                batches.append(Batch(source, [as_message(record) for record in records], next_offset))
+                max_messages -= len(records)
+            if max_messages <= 0:
+                return
+
+    def given(self, sources: Iterable[TopicPartition]) -> None:
+        """The group has shared out: called by the client, which must not be kept waiting."""
+        self._assigned = set(sources)
+        for source in self._assigned:
+            if source in self._positions:
+                self._consumer.seek(_theirs(source), self._positions[source])
+            else:
+                self._consumer.pause(_theirs(source))
+
+    def taken(self) -> None:
+        self._assigned = set()
+
+    # Commits, for lag figures only
+
+    async def committed(self, source: TopicPartition, next_offset: int) -> None:
+        self._uncommitted[source] = next_offset
+        self._something_to_commit.set()
+
+    async def keep_committing(self) -> None:
+        while True:
+            await self._something_to_commit.wait()
+            self._something_to_commit.clear()
+            await self.commit()
+            await asyncio.sleep(COMMIT_SECONDS)
+
+    async def commit(self) -> None:
+        offsets = {source: offset for source, offset in self._uncommitted.items() if source in self._assigned}
+        if not offsets:
+            return
+        try:
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                await self._consumer.commit({_theirs(source): offset for source, offset in offsets.items()})
+        except (KafkaError, TimeoutError, OSError) as error:
+            log.info("Lag figures are late: offsets could not be committed: %r", error)
+            self._something_to_commit.set()
+        else:
+            self._uncommitted = {
+                source: offset for source, offset in self._uncommitted.items() if offsets.get(source) != offset
+            }
+
+
+class _Listener(aiokafka.ConsumerRebalanceListener):
+    """Nothing in it waits, so it cannot wait for what waits for it."""
+
+    def __init__(self, reader: KafkaReader) -> None:
+        self._reader = reader
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        self._reader.taken()
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        self._reader.given(TopicPartition(each.topic, each.partition) for each in assigned)
+
+
+def _theirs(source: TopicPartition) -> Any:
+    return aiokafka.TopicPartition(source.topic, source.partition)
+
+
+def as_message(record: Any) -> Message:
+    return Message(
+        record.topic,
+        record.partition,
+        record.offset,
+        (record.key or b"").decode(),
+        record.value,
+        {name: value.decode() for name, value in record.headers},
+        EPOCH + timedelta(milliseconds=record.timestamp),
+    )

@@ -1,0 +1,102 @@
+"""Topics as they are declared, against topics as they are."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from contracts import Topic
+
+DAY_MS = 24 * 60 * 60 * 1000
+TOMBSTONES_STAY_MS = DAY_MS
+APPEAR_SECONDS = 15.0
+
+
+def wanted_config(topic: Topic, replicas: int) -> dict[str, str]:
+    """All replicas but one must have a message before it counts as published: one may be away, none may be alone."""
+    policy = "compact" if topic.compacted else "delete"
+    if topic.compacted and topic.retention_days is not None:
+        policy = "compact,delete"
+    return {
+        "cleanup.policy": policy,
+        "retention.ms": str(-1 if topic.retention_days is None else topic.retention_days * DAY_MS),
+        "min.insync.replicas": str(max(replicas - 1, 1)),
+        # `Message.at` is the broker's clock, whatever the writer's says.
+        "message.timestamp.type": "LogAppendTime",
+        "delete.retention.ms": str(TOMBSTONES_STAY_MS),
+    }
+
+
+async def create_missing(
+    admin: AIOKafkaAdminClient, topics: Sequence[Topic], partitions: dict[str, int], replicas: int
+) -> None:
+    """Several processes may do it at once."""
+    found = await _described(admin, topics)
+    new = [
+        NewTopic(topic.name, partitions[topic.name], replicas, topic_configs=wanted_config(topic, replicas))
+        for topic in topics
+        if topic.name not in found
+    ]
+    if not new:
+        return
+    answer: Any = await admin.create_topics(new)
+    for name, code, *details in answer.topic_errors:
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            raise for_code(code)(f"Topic {name}: {' '.join(map(str, details))}")
+    async with asyncio.timeout(APPEAR_SECONDS):
+        while len(await _described(admin, topics)) < len({topic.name for topic in topics}):
+            await asyncio.sleep(0.05)
+
+
+async def differences(
+    admin: AIOKafkaAdminClient, topics: Sequence[Topic], partitions: dict[str, int], replicas: int
+) -> list[str]:
+    """One sentence for each topic that is not as declared."""
+    found = await _described(admin, topics)
+    configs = await _configs(admin, sorted(found))
+    sentences: list[str] = []
+    for topic in sorted(topics, key=lambda topic: topic.name):
+        if topic.name not in found:
+            sentences.append(f"Topic {topic.name} is missing.")
+            continue
+        count, factor = found[topic.name]
+        is_so = {"partitions": str(count), "replication factor": str(factor)} | configs[topic.name]
+        wanted = {"partitions": str(partitions[topic.name]), "replication factor": str(replicas)}
+        wanted |= wanted_config(topic, replicas)
+        wrong = [
+            f"{name} is {is_so.get(name)}, not {value}" for name, value in wanted.items() if is_so.get(name) != value
+        ]
+        if wrong:
+            sentences.append(f"Topic {topic.name}: {'; '.join(wrong)}.")
+    return sentences
+
+
+async def _described(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, tuple[int, int]]:
+    """Partitions and replication factor of those that exist."""
+    found: dict[str, tuple[int, int]] = {}
+    described: list[Any] = await admin.describe_topics([topic.name for topic in topics])
+    for topic in described:
+        error = for_code(topic["error_code"])
+        if error is UnknownTopicOrPartitionError:
+            continue
+        if topic["error_code"]:
+            raise error(topic["topic"])
+        found[topic["topic"]] = len(topic["partitions"]), min(len(each["replicas"]) for each in topic["partitions"])
+    return found
+
+
+async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    answers: list[Any] = await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    )
+    configs: dict[str, dict[str, str]] = {}
+    for answer in answers:
+        for code, message, _, name, entries in answer.resources:
+            if code:
+                raise for_code(code)(f"Topic {name}: {message}")
+            configs[name] = {entry[0]: entry[1] for entry in entries}
+    return configs

@@ -1,0 +1,176 @@
+"""Documents in MongoDB: a database for each service, a collection for each of ours, the tenant first in every key."""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import Int64
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, WTimeoutError
+
+from storage.documents import Document, check, read_document
+from storage.engine import schema_name
+
+# A request that finds the store away holds a database connection meanwhile, so it is told soon.
+_AWAY_MS = 3_000
+_ANSWER_MS = 30_000
+_IDS_AT_ONCE = 10_000
+_DUPLICATE = 11000
+
+Row = dict[str, Any]
+Collection = AsyncIOMotorCollection[Row]
+
+
+class _PlainInteger(TypeDecoder):
+    """64-bit integers come back as `int`, as they were given."""
+
+    @property
+    def bson_type(self) -> Any:
+        return Int64
+
+    def transform_bson(self, value: Any) -> int:
+        return int(value)
+
+
+_OPTIONS: CodecOptions[Row] = CodecOptions(tz_aware=True, type_registry=TypeRegistry([_PlainInteger()]))
+
+
+class MongoDocuments:
+    """The implementation of the cluster. It belongs to the event loop that first uses it.
+
+    `url` is a MongoDB URL; the database it names, else `uplift`, is the first part of this one's name:
+    `uplift_<service>`. A row is `_id` (tenant, comma, id: no tenant's name holds a comma), `tenant`, `at`, `body`,
+    `blob`, `sha256`. Writes are acknowledged by the majority's journals. Uses no transactions, TTL or partial indexes.
+    """
+
+    def __init__(self, url: str, service: str) -> None:
+        self._client: AsyncIOMotorClient[Row] = AsyncIOMotorClient(
+            url,
+            w="majority",
+            journal=True,
+            serverSelectionTimeoutMS=_AWAY_MS,
+            connectTimeoutMS=_AWAY_MS,
+            socketTimeoutMS=_ANSWER_MS,
+            appname=f"uplift-{service}",
+        )
+        prefix = self._client.get_default_database("uplift").name
+        self.database = f"{prefix}_{schema_name(service)}"
+        self._indexed: set[tuple[str, ...]] = set()
+
+    def _collection(self, name: str) -> Collection:
+        return self._client[self.database].get_collection(name, codec_options=_OPTIONS)
+
+    async def _index(self, collection: str, *fields: str) -> None:
+        """Makes sure of an index once a process; one that exists costs a round trip."""
+        if (collection, *fields) not in self._indexed:
+            await self._collection(collection).create_index([(field, 1) for field in fields])
+            self._indexed.add((collection, *fields))
+
+    async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
+        for each in documents:
+            check(each)
+        at = datetime.now(UTC)
+        first = {each.id: each for each in reversed(documents)}
+        rows = [
+            {"_id": _key(tenant, each.id), "tenant": tenant, "at": at, "body": dict(each.body), "blob": each.blob,
+             "sha256": each.sha256}
+            for each in first.values()
+        ]  # fmt: skip
+        if not rows:
+            return
+        with _away():
+            await self._index(collection, "tenant", "at", "_id")
+            try:
+                await self._collection(collection).insert_many(rows, ordered=False)
+            except BulkWriteError as error:
+                _only_duplicates(collection, error)
+
+    async def get(self, tenant: str, collection: str, ids: Sequence[str]) -> dict[str, Document]:
+        found: dict[str, Document] = {}
+        with _away():
+            for keys in _portions(tenant, ids):
+                async for row in self._collection(collection).find({"_id": keys}):
+                    each = _document(tenant, row)
+                    found[each.id] = each
+        return found
+
+    async def find(
+        self, tenant: str, collection: str, where: Mapping[str, str], *, after: str | None = None, limit: int = 100
+    ) -> list[Document]:
+        """The fields that are asked for are indexed from the first time on."""
+        condition: Row = {"tenant": tenant, **{f"body.{name}": value for name, value in where.items()}}
+        if after is not None:
+            condition["_id"] = {"$gt": _key(tenant, after)}
+        with _away():
+            if where:
+                await self._index(collection, "tenant", *(f"body.{name}" for name in sorted(where)), "_id")
+            cursor = self._collection(collection).find(condition, sort=[("_id", 1)], limit=limit)
+            return [_document(tenant, row) async for row in cursor]
+
+    async def delete(self, tenant: str, collection: str, ids: Sequence[str]) -> None:
+        with _away():
+            for keys in _portions(tenant, ids):
+                await self._collection(collection).delete_many({"_id": keys})
+
+    async def ids_before(
+        self,
+        tenant: str,
+        collection: str,
+        before: datetime,
+        *,
+        since: datetime | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> list[str]:
+        condition: Row = {"tenant": tenant, "at": {"$lt": before} | ({"$gte": since} if since else {})}
+        if after is not None:
+            condition["_id"] = {"$gt": _key(tenant, after)}
+        with _away():
+            cursor = self._collection(collection).find(condition, {"_id": 1}, sort=[("_id", 1)], limit=limit)
+            return [_id(tenant, row) async for row in cursor]
+
+    async def close(self) -> None:
+        self._client.close()
+
+
+def _key(tenant: str, id: str) -> str:
+    return f"{tenant},{id}"
+
+
+def _id(tenant: str, row: Row) -> str:
+    return row["_id"][len(tenant) + 1 :]
+
+
+def _portions(tenant: str, ids: Sequence[str]) -> Iterator[Any]:
+    """Conditions on `_id`, each of a size that a command can have."""
+    keys = [_key(tenant, each) for each in ids]
+    if len(keys) == 1:
+        yield keys[0]  # FerretDB looks this one up in its index, and goes through everything for an $in
+        return
+    for begin in range(0, len(keys), _IDS_AT_ONCE):
+        yield {"$in": keys[begin : begin + _IDS_AT_ONCE]}
+
+
+def _document(tenant: str, row: Row) -> Document:
+    return read_document(_id(tenant, row), row["body"], row["blob"], row["sha256"])
+
+
+def _only_duplicates(collection: str, error: BulkWriteError) -> None:
+    """Raises unless what was refused was there already. The driver's own error would show the documents."""
+    errors: list[Row] = error.details.get("writeErrors", [])
+    codes = sorted({int(each["code"]) for each in errors} - {_DUPLICATE})
+    if codes:
+        raise RuntimeError(f"MongoDB refused documents of {collection} with codes {codes}") from None
+    if error.details.get("writeConcernErrors"):
+        raise ConnectionError("the document store did not confirm a write") from None
+
+
+@contextmanager
+def _away() -> Generator[None]:
+    """A store that cannot be reached is a ConnectionError: doors and readers try again."""
+    try:
+        yield
+    except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
+        raise ConnectionError(f"the document store cannot be reached ({type(error).__name__})") from error

@@ -1,0 +1,97 @@
+"""Removing documents that nothing points to.
+
+A document is written before the transaction that points to it, and that transaction may never come to its end. So the
+clock is told durably, before a process writes its first document into a tenant's collection, to sweep it: once a day it
+goes through what was written since the last time, and removes what the service's rows do not name. What the service
+itself lets go of later, such as a draft that was replaced, it discards.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from storage.documents import Document, DocumentStore, JsonbDocuments
+from storage.mongo import MongoDocuments
+from storage.session import Session, Sessions
+
+EVERY = timedelta(days=1)
+GRACE = timedelta(days=1)
+"""How old a document must be, by the wall clock: far older than the transaction that it was written for can be."""
+
+_PROMISE = """
+INSERT INTO due_item (tenant, kind, ref, at, body)
+SELECT :tenant, 'sweep', :collection,
+       coalesce((SELECT now FROM tenant_clock WHERE tenant = :tenant), :now) + :every, '{}'
+ON CONFLICT DO NOTHING
+"""
+
+Unused = Callable[[Session, Sequence[str]], Awaitable[Collection[str]]]
+"""Which of these documents no row names. Called in the transaction that then has them removed."""
+
+
+class Due(Protocol):
+    @property
+    def ref(self) -> str: ...
+    @property
+    def body(self) -> dict[str, Any]: ...
+
+
+def documents_for(sessions: Sessions, mongodb_url: str | None) -> DocumentStore:
+    """A service's documents: in MongoDB where a URL names one, else `jsonb` in its own schema."""
+    store = MongoDocuments(mongodb_url, sessions.service) if mongodb_url else JsonbDocuments(sessions)
+    return SweptDocuments(store, sessions)
+
+
+class SweptDocuments:
+    """A store, and the promise that what is written into it and not named is removed again."""
+
+    def __init__(self, store: DocumentStore, sessions: Sessions) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._promised: set[tuple[str, str]] = set()
+        self.get = store.get
+        self.find = store.find
+        self.delete = store.delete
+        self.ids_before = store.ids_before
+        self.close = store.close
+
+    async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
+        if documents and (tenant, collection) not in self._promised:
+            now = datetime.now(UTC)
+            async with self._sessions.begin([tenant], now=now) as session:
+                place = {"tenant": tenant, "collection": collection}
+                await session.execute(_PROMISE, {**place, "now": now, "every": EVERY})
+            self._promised.add((tenant, collection))
+        await self._store.put(tenant, collection, documents)
+
+
+async def discard(session: Session, collection: str, document: str) -> None:
+    """Has a document removed that the service no longer needs, unless something still names it then."""
+    await session.schedule("discard", document, session.now + GRACE, {"collection": collection})
+
+
+class Sweeper:
+    """The clock's handlers of `sweep` and `discard`. `unused` is asked by collection."""
+
+    def __init__(self, documents: DocumentStore, unused: Mapping[str, Unused]) -> None:
+        self._documents = documents
+        self._unused = unused
+
+    async def on_sweep(self, session: Session, item: Due) -> None:
+        """Goes through a collection's documents from where the last sweep ended, and comes again."""
+        # The wall clock, whatever the tenant's: a simulated tenant's days pass while a request is under way.
+        before = datetime.now(UTC) - GRACE
+        known = item.body.get("since")
+        since = datetime.fromisoformat(known) if known else None
+        after: str | None = None
+        while ids := await self._documents.ids_before(session.tenant, item.ref, before, since=since, after=after):
+            await self._remove(session, item.ref, ids)
+            after = ids[-1]
+        await session.schedule("sweep", item.ref, session.now + EVERY, {"since": before.isoformat()})
+
+    async def on_discard(self, session: Session, item: Due) -> None:
+        await self._remove(session, item.body["collection"], [item.ref])
+
+    async def _remove(self, session: Session, collection: str, ids: Sequence[str]) -> None:
+        unused = await self._unused[collection](session, ids)
+        await self._documents.delete(session.tenant, collection, list(unused))

@@ -1,0 +1,124 @@
+"""Apache Kafka, one node that is broker and controller, from its Maven jars.
+
+The log cleaner looks every tenth of a second and sessions may be short: tests of compaction and of killed group members
+would wait for minutes otherwise.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from testkit.programs.program import Program, cached, free_port, listens, run_tool, tool
+
+VERSION = "4.1.1"
+CURE = "install a JDK and Maven (Debian: openjdk-17-jre-headless, maven)"
+HEAP = "256m"
+CLUSTER_ID = "dXBsaWZ0LXRlc3Qta2Fma2"
+PROJECT = Path(__file__).with_name("kafka.xml")
+
+PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+auto.create.topics.enable=false
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+group.min.session.timeout.ms=1000
+log.cleaner.backoff.ms=100
+log.cleaner.dedupe.buffer.size=4194304
+log.cleaner.threads=1
+num.network.threads=2
+num.io.threads=4
+background.threads=2
+"""
+
+
+class Kafka:
+    """`with Kafka(folder) as kafka:` gives `kafka.address`. Topics are never made by themselves; replication factors
+    are 1. `kill` and `start` again is a crash and a restart with the same port and data."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        """`folder` is kept; clean it or take a new one for an empty cluster."""
+        self.port = port or free_port()
+        self._folder = folder
+        self._controller = free_port()
+        java = tool("java", CURE)
+        jars = _jars()
+        self._java = [java, f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        self._java += ["-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{jars}/*"]
+        self._config = folder / "server.properties"
+        self.program = Program(
+            "Kafka",
+            [*self._java, "kafka.Kafka", str(self._config)],
+            log=folder / "kafka.log",
+            ready=lambda: listens(self.port),
+            cwd=folder,
+            seconds=90,
+        )
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def launch(self) -> None:
+        """Without waiting until it is ready. Only from a thread that lives as long as Kafka is to live: the end of the
+        thread that started it ends it."""
+        data = self._folder / "data"
+        if not data.exists():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._config.write_text(PROPERTIES.format(port=self.port, controller=self._controller, data=data))
+            format_it = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._config)]
+            run_tool([*self._java, *format_it], cwd=self._folder, seconds=90)
+        self.program.launch()
+
+    def wait(self) -> None:
+        """Until it is ready."""
+        self.program.wait()
+
+    def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def kill(self) -> None:
+        self.program.kill()
+
+    def stop(self) -> None:
+        self.program.stop()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> "Kafka":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+def _jars() -> Path:
+    maven = tool("mvn", CURE)
+
+    def fetch(folder: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="uplift-kafka-") as project:
+            shutil.copy(PROJECT, Path(project) / "pom.xml")
+            target = f"-DoutputDirectory={folder}"
+            run_tool([maven, "-B", "-q", "dependency:copy-dependencies", target], cwd=Path(project), seconds=600)
+
+    return cached("kafka", f"{VERSION}-{hashlib.sha256(PROJECT.read_bytes()).hexdigest()[:8]}", fetch)

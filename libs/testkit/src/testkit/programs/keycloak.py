@@ -1,0 +1,126 @@
+"""Keycloak as a local process: fetched by Maven, built and set up once, with a folder of its own for each that runs."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import httpx
+
+from testkit.programs.program import Missing, Program, cached, free_port, run_tool, tool
+
+VERSION = "26.7.3"
+ADMIN = "admin"
+_ARTIFACT = f"org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
+_BUILD = ("--db=dev-file",)
+_OPENED = ("java.util", "java.util.concurrent", "java.security", "java.lang")
+_JVM = (
+    "-Xms64m", "-Xmx512m", "-XX:MaxMetaspaceSize=256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+    "-Dfile.encoding=UTF-8", "-Duser.language=en", "-Duser.country=US",
+    "-Djava.util.concurrent.ForkJoinPool.common.threadFactory="
+    "io.quarkus.bootstrap.forkjoin.QuarkusForkJoinWorkerThreadFactory",
+    "-Djava.util.logging.manager=org.jboss.logmanager.LogManager",
+    *(f"--add-opens=java.base/{each}=ALL-UNNAMED" for each in _OPENED),
+)  # fmt: skip
+
+
+def distribution() -> Path:
+    """Keycloak, optimised for its file database, with a database that knows the realm `master` and its admin. Raises
+    Missing."""
+    return cached("keycloak", VERSION, _build)
+
+
+def _build(folder: Path) -> None:
+    maven = tool("mvn", "Keycloak comes by Maven 3 from Maven Central; install Debian's `maven`")
+    tool("java", "Keycloak needs Java 17 or newer; install Debian's `openjdk-17-jre-headless`")
+    copied = ["dependency:copy", f"-Dartifact={_ARTIFACT}", f"-DoutputDirectory={folder}"]
+    run_tool([maven, "-q", "-B", *copied], cwd=folder)
+    archive = folder / f"keycloak-quarkus-dist-{VERSION}.zip"
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(folder)
+    archive.unlink()
+    unpacked = folder / f"keycloak-{VERSION}"
+    for each in unpacked.iterdir():
+        each.rename(folder / each.name)
+    unpacked.rmdir()
+    run_tool(["/bin/sh", "bin/kc.sh", "build", *_BUILD], cwd=folder)
+    # A new database takes as long as all the rest of a start: the first one is kept and copied.
+    first = _program(folder, folder, port=free_port(), hostname=None, log=folder / "first-start.log")
+    try:
+        first.start()
+    except RuntimeError as error:
+        raise Missing(str(error)) from error
+    finally:
+        first.stop()
+    for left in ("data/transaction-logs", "data/tmp"):
+        shutil.rmtree(folder / left, ignore_errors=True)
+
+
+def _program(distribution: Path, home: Path, *, port: int, hostname: str | None, log: Path) -> Program:
+    url = f"http://127.0.0.1:{port}"
+    java = tool("java", "Keycloak needs Java 17 or newer; install Debian's `openjdk-17-jre-headless`")
+    options = [
+        "--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={port}", "--cache=local",
+        f"--hostname={hostname or url}", "--hostname-backchannel-dynamic=true", "--proxy-headers=xforwarded",
+    ]  # fmt: skip
+    command = [
+        java, *_JVM, f"-Dkc.home.dir={home}", f"-Djboss.server.config.dir={home / 'conf'}",
+        "-cp", distribution / "lib" / "quarkus-run.jar", "io.quarkus.bootstrap.runner.QuarkusEntryPoint",
+        "--profile=prod", "start", "--optimized", *options,
+    ]  # fmt: skip
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{url}/realms/master", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    bootstrap = {"KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN, "KC_BOOTSTRAP_ADMIN_PASSWORD": ADMIN}
+    return Program("Keycloak", command, log=log, cwd=home, env=bootstrap, ready=ready, seconds=120)
+
+
+class Keycloak:
+    """A Keycloak whose data lies in `folder` and survives a restart. The admin of its realm `master` is `admin`/`admin`.
+
+    `hostname` is the address by which browsers know it (with it, a gateway's): the `iss` of its tokens follows from it.
+    """
+
+    def __init__(self, folder: Path, *, port: int | None = None, hostname: str | None = None) -> None:
+        self.folder = folder.resolve()
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.hostname = hostname or self.url
+        self._distribution = distribution()
+        log = self.folder / "keycloak.log"
+        self.program = _program(self._distribution, self.folder, port=self.port, hostname=self.hostname, log=log)
+
+    def _prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in ("lib", "providers", "themes"):
+            if not (self.folder / name).is_symlink():
+                (self.folder / name).symlink_to(self._distribution / name)
+        for name in ("conf", "data"):
+            if not (self.folder / name).exists():
+                shutil.copytree(self._distribution / name, self.folder / name)
+
+    def launch(self) -> None:
+        """Starts it without waiting for it to be ready."""
+        self._prepare()
+        self.program.launch()
+
+    def wait(self) -> None:
+        self.program.wait()
+
+    def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def stop(self) -> None:
+        self.program.stop()
+
+    def kill(self) -> None:
+        self.program.kill()
+
+    def restart(self) -> None:
+        """On the same port and data."""
+        self.stop()
+        self.start()

@@ -1,0 +1,69 @@
+"""A server of MongoDB's wire protocol: `mongod` where this machine has one, else FerretDB, built from its Go module.
+
+FerretDB has no transactions, TTL or partial indexes, Decimal128, NaN, and no list directly in a list.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from testkit.programs.program import Program, cached, free_port, listens, run_tool, tool
+
+VERSION = "1.24.2"
+CURE = "install MongoDB, or Go 1.24 or later from which FerretDB is built in its place"
+PROJECT = Path(__file__).with_name("ferretdb")
+
+
+class MongoDB:
+    """`with MongoDB(folder) as mongodb:` gives `mongodb.url`. `kill` and `start` again is a crash and a restart with the
+    same port and data."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        """`folder` is kept; clean it or take a new one for an empty server."""
+        self.port = port or free_port()
+        self._data = folder / "data"
+        mongod = shutil.which("mongod")
+        command = (
+            [mongod, "--dbpath", self._data, "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
+            if mongod
+            else [_ferretdb(), f"127.0.0.1:{self.port}", self._data]
+        )
+        self.program = Program(
+            "MongoDB" if mongod else "FerretDB", command, log=folder / "mongodb.log", ready=lambda: listens(self.port)
+        )
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._data.mkdir(parents=True, exist_ok=True)
+        self.program.start()
+
+    def kill(self) -> None:
+        self.program.kill()
+
+    def stop(self) -> None:
+        self.program.stop()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> "MongoDB":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+def _ferretdb() -> Path:
+    go = tool("go", CURE, "/usr/local/go/bin")
+
+    def build(folder: Path) -> None:
+        local = {"GOTOOLCHAIN": "local", "GOTELEMETRY": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
+        run_tool([go, "build", "-trimpath", "-ldflags=-s -w", "-o", folder / "ferretdb", "."], cwd=PROJECT, env=local)
+
+    sources = b"".join((PROJECT / name).read_bytes() for name in ("main.go", "go.mod", "go.sum"))
+    return cached("ferretdb", f"{VERSION}-{hashlib.sha256(sources).hexdigest()[:8]}", build) / "ferretdb"

@@ -1,0 +1,124 @@
+"""Who stands behind the gateway: each service with its replicas, the identity provider, its keys, the collector."""
+
+from urllib.parse import urlsplit
+
+from gateway.proto import Message, address, extension, seconds, typed
+from gateway.settings import GatewaySettings, addresses_of
+
+_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def clusters(settings: GatewaySettings) -> list[Message]:
+    found = [_replicas(settings, name, settings.addresses(name), "/readyz") for name in settings.services]
+    if settings.provider_paths:
+        found.append(_replicas(settings, "provider", addresses_of(settings.provider), None))
+    found.append(_single("keys", settings.keys_url))
+    if settings.otlp_endpoint:
+        found.append(_single("traces", settings.otlp_endpoint))
+    if settings.metrics_port is not None:
+        found.append(_cluster("admin", [("127.0.0.1", settings.admin_port)]))
+    return found
+
+
+def _replicas(settings: GatewaySettings, name: str, hosts: list[tuple[str, int]], health_path: str | None) -> Message:
+    return {
+        **_cluster(name, hosts),
+        "connect_timeout": "1s",
+        "lb_policy": "LEAST_REQUEST",
+        "ignore_health_on_host_removal": True,
+        # Without it, Envoy would send requests to replicas that say they are not ready, when most of them say so.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "circuit_breakers": _circuit_breakers(settings),
+        "outlier_detection": _outliers(),
+        "typed_extension_protocol_options": {
+            _HTTP: typed(
+                "extensions.upstreams.http.v3.HttpProtocolOptions",
+                common_http_protocol_options={"idle_timeout": seconds(settings.upstream_idle_seconds)},
+                explicit_http_config={"http_protocol_options": {}},
+            )
+        },
+        **({"health_checks": [_health(settings, health_path)]} if health_path else {}),
+    }
+
+
+def _health(settings: GatewaySettings, path: str) -> Message:
+    return {
+        "http_health_check": {"path": path, "host": "gateway"},
+        "timeout": seconds(max(1.0, settings.health_seconds)),
+        "interval": seconds(settings.health_seconds),
+        "no_traffic_interval": seconds(settings.health_seconds),
+        "unhealthy_threshold": 2,
+        "healthy_threshold": 1,
+    }
+
+
+def _outliers() -> Message:
+    """Only replicas that cannot be reached are put aside: a 503 of a service tells of what stands behind all of them."""
+    return {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 3,
+        "enforcing_consecutive_local_origin_failure": 100,
+        "enforcing_local_origin_success_rate": 0,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+        "enforcing_success_rate": 0,
+        "interval": "1s",
+        "base_ejection_time": "2s",
+        "max_ejection_percent": 50,
+    }
+
+
+def _circuit_breakers(settings: GatewaySettings) -> Message:
+    budget = {"budget_percent": {"value": 20}, "min_retry_concurrency": 5}
+    requests, streams = settings.requests_per_service, settings.streams_per_service
+    return {
+        "thresholds": [
+            {
+                "priority": "DEFAULT",
+                "max_connections": requests,
+                "max_requests": requests,
+                "max_pending_requests": settings.waiting_per_service,
+                "retry_budget": budget,
+            },
+            {
+                "priority": "HIGH",
+                "max_connections": streams,
+                "max_requests": streams,
+                "max_pending_requests": settings.waiting_per_service,
+                "retry_budget": budget,
+            },
+        ]
+    }
+
+
+def _single(name: str, url: str) -> Message:
+    """One address by URL, with TLS where it says https."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not an http or https URL")
+    cluster = _cluster(name, [(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))])
+    if parts.scheme == "https":
+        trusted = {"trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"}}
+        names = [{"san_type": "DNS", "matcher": {"exact": parts.hostname}}]
+        cluster["transport_socket"] = extension(
+            "envoy.transport_sockets.tls",
+            "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            sni=parts.hostname,
+            common_tls_context={"validation_context": {**trusted, "match_typed_subject_alt_names": names}},
+        )
+    return cluster
+
+
+def _cluster(name: str, hosts: list[tuple[str, int]]) -> Message:
+    endpoints = [{"endpoint": {"address": address(host, port)}} for host, port in hosts]
+    return {
+        "name": name,
+        "cluster_type": extension(
+            "envoy.clusters.dns",
+            "extensions.clusters.dns.v3.DnsCluster",
+            dns_refresh_rate="5s",
+            dns_lookup_family="V4_PREFERRED",
+        ),
+        "connect_timeout": "2s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+    }

@@ -1,0 +1,143 @@
+"""The HTTP filters, in the order in which a request meets them."""
+
+from gateway.headers import answer_mutation
+from gateway.proto import Message, extension, percent, seconds
+from gateway.routes import PUBLIC_SUFFIXES, SIGN_OUT
+from gateway.settings import GatewaySettings
+
+CLAIMS = "claims"
+_PUBLIC_API = f"/api/[^/]+/v1({'|'.join(PUBLIC_SUFFIXES)})"
+_PUBLIC_PATHS: tuple[Message, ...] = (
+    {"string_match": {"prefix": "/api/"}, "invert_match": True},
+    {"string_match": {"safe_regex": {"regex": rf"{_PUBLIC_API}(\?.*)?"}}},
+    {"string_match": {"prefix": SIGN_OUT}},
+)
+_TEXT = (
+    "application/json", "application/problem+json", "application/javascript", "application/x-ndjson", "application/xml",
+    "image/svg+xml", "text/css", "text/csv", "text/html", "text/javascript", "text/plain", "text/xml",
+)  # fmt: skip
+
+
+def http_filters(settings: GatewaySettings) -> list[Message]:
+    """Refusals come first and cost least: a body is looked at only after its sender is known and within the limit."""
+    return [
+        answer_mutation(settings),
+        _readiness(),
+        extension("envoy.filters.http.cors", "extensions.filters.http.cors.v3.Cors"),
+        _compression(),
+        _tokens(settings),
+        _rates(settings),
+        extension(
+            "envoy.filters.http.buffer",
+            "extensions.filters.http.buffer.v3.Buffer",
+            max_request_bytes=settings.body_bytes,
+        ),
+        extension("envoy.filters.http.router", "extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
+    ]
+
+
+def _readiness() -> Message:
+    """/readyz is the gateway's own: 503 as soon as it is told to drain."""
+    return extension(
+        "envoy.filters.http.health_check",
+        "extensions.filters.http.health_check.v3.HealthCheck",
+        pass_through_mode=False,
+        headers=[{"name": ":path", "string_match": {"safe_regex": {"regex": r"/readyz(\?.*)?"}}}],
+    )
+
+
+def _compression() -> Message:
+    """Text only, and never an event stream: its events would wait for a full block."""
+    return extension(
+        "envoy.filters.http.compressor",
+        "extensions.filters.http.compressor.v3.Compressor",
+        response_direction_config={
+            "common_config": {"min_content_length": 1024, "content_type_matcher": [{"exact": each} for each in _TEXT]},
+            "remove_accept_encoding_header": True,
+            "weaken_etag_on_compress": True,
+        },
+        compressor_library=extension(
+            "gzip", "extensions.compression.gzip.compressor.v3.Gzip", compression_level="COMPRESSION_LEVEL_3"
+        ),
+        choose_first=True,
+    )
+
+
+def _tokens(settings: GatewaySettings) -> Message:
+    """The first wall: issuer, audience, signature and times. Services look again, and know the person besides."""
+    provider = {
+        "issuer": settings.token_issuer,
+        "audiences": [settings.audience],
+        "remote_jwks": {
+            "http_uri": {"uri": settings.keys_url, "cluster": "keys", "timeout": "5s"},
+            "cache_duration": seconds(settings.jwks_seconds),
+            "async_fetch": {"fast_listener": True, "failed_refetch_duration": "1s"},
+            "retry_policy": {"num_retries": 2},
+        },
+        "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
+        "forward": True,
+        "payload_in_metadata": CLAIMS,
+        "clock_skew_seconds": 30,
+        "require_expiration": True,
+        "jwt_cache_config": {"jwt_cache_size": 1000},
+    }
+    public = [
+        {"match": {"safe_regex": {"regex": _PUBLIC_API}, "headers": _only("GET", "HEAD")}},
+        {"match": {"path": SIGN_OUT, "headers": _only("POST")}},
+    ]
+    return extension(
+        "envoy.filters.http.jwt_authn",
+        "extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        providers={"issuer": provider},
+        rules=[*public, {"match": {"prefix": "/api/"}, "requires": {"provider_name": "issuer"}}],
+        bypass_cors_preflight=True,
+    )
+
+
+def _only(*methods: str) -> list[Message]:
+    return [{"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(methods)}}}]
+
+
+def _rates(settings: GatewaySettings) -> Message:
+    """A bucket for each tenant, and one for each client address where no token is asked for.
+
+    The tenant is that of the verified token, never of a header. A descriptor's entry without a value matches any, and
+    each value has a bucket of its own. A token without a tenant, which services refuse, falls into the common bucket.
+    """
+    every_tenant = _bucket(settings.tenant_rate, settings.tenant_burst)
+    every_address = _bucket(settings.address_rate, settings.address_burst)
+    public = [{"key": "door", "value": "public"}, {"key": "remote_address"}]
+    return extension(
+        "envoy.filters.http.local_ratelimit",
+        "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        stat_prefix="gateway",
+        filter_enabled={"default_value": percent(100), "runtime_key": "gateway.unused"},
+        filter_enforced={"default_value": percent(100), "runtime_key": "gateway.unused"},
+        token_bucket=every_tenant,
+        descriptors=[
+            {"entries": [{"key": "tenant"}], "token_bucket": every_tenant},
+            {"entries": public, "token_bucket": every_address},
+        ],
+        rate_limits=[
+            {"actions": [_tenant_of_token(settings)]},
+            *({"actions": [_door(match), {"remote_address": {}}]} for match in _PUBLIC_PATHS),
+        ],
+        max_dynamic_descriptors=20_000,
+        always_consume_default_token_bucket=False,
+        enable_x_ratelimit_headers="DRAFT_VERSION_03",
+    )
+
+
+def _tenant_of_token(settings: GatewaySettings) -> Message:
+    path = [{"key": CLAIMS}, *({"key": part} for part in settings.tenant_claim.split("."))]
+    key = {"key": "envoy.filters.http.jwt_authn", "path": path}
+    return {"metadata": {"descriptor_key": "tenant", "metadata_key": key, "source": "DYNAMIC", "skip_if_absent": True}}
+
+
+def _door(path: Message) -> Message:
+    match = {"descriptor_key": "door", "descriptor_value": "public", "headers": [{"name": ":path", **path}]}
+    return {"header_value_match": match}
+
+
+def _bucket(rate: int, burst: int) -> Message:
+    return {"max_tokens": max(rate, burst), "tokens_per_fill": rate, "fill_interval": "1s"}

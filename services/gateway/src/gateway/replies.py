@@ -1,0 +1,104 @@
+"""Answers that Envoy gives itself: RFC 9457 problem documents, like those of the services."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.proto import Message, extension
+
+_PROBLEM = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """`status` is what Envoy meant to answer, `instead` what is answered for it."""
+
+    status: int
+    slug: str
+    title: str
+    detail: str
+    instead: int | None = None
+    retry_after: int | None = None
+    when: str | None = None
+    """A CEL expression that must hold as well."""
+
+
+_KEYS_AWAY = "response.code_details.startsWith('jwt_authn_access_denied{Jwks_')"
+_TOKEN = "response.code_details.startsWith('jwt_authn_access_denied')"  # noqa: S105
+_NEEDED = "A valid access token is needed"
+_SEND = "Send a valid access token of the issuer: `Authorization: Bearer …`."
+_LATER = "Not available at the moment"
+
+REFUSALS = (
+    Refusal(401, "issuer-away", _LATER, "The issuer's keys cannot be reached.", 503, 5, _KEYS_AWAY),
+    Refusal(403, "invalid-token", _NEEDED, "The access token was refused.", 401, when=_TOKEN),
+    Refusal(401, "no-token", _NEEDED, _SEND),
+    Refusal(400, "bad-request", "The request cannot be read", "Its path, headers or framing are not as HTTP has them."),
+    Refusal(403, "forbidden", "Not allowed", "The gateway does not allow this."),
+    Refusal(404, "not-found", "Not found", "There is nothing at this path."),
+    Refusal(405, "method", "Method not allowed", "The path does not take this method."),
+    Refusal(408, "too-slow", "The request took too long", "It did not arrive, or was not answered, in time."),
+    Refusal(413, "too-large", "Too large", "The body is larger than is taken here."),
+    Refusal(426, "upgrade", "Upgrade required", "Use HTTP/1.1 or HTTP/2."),
+    Refusal(429, "too-many", "Too many requests", "Your limit is used up for the moment.", retry_after=1),
+    Refusal(431, "headers-too-large", "Too large", "The headers are larger than is taken here."),
+    Refusal(502, "bad-answer", _LATER, "The service's answer could not be read.", 503, 2),
+    Refusal(503, "service-away", _LATER, "The service cannot be reached or has too much to do.", retry_after=2),
+    Refusal(504, "too-slow", _LATER, "The service did not answer in time.", 503, 5),
+)
+
+
+def local_replies() -> Message:
+    """`local_reply_config` of the connection manager."""
+    return {"mappers": [*map(_mapper, REFUSALS), _anything_else()]}
+
+
+def _mapper(refusal: Refusal) -> Message:
+    status = refusal.instead or refusal.status
+    headers = [_header("cache-control", "no-store")]
+    if refusal.retry_after is not None:
+        headers.append(_header("retry-after", str(refusal.retry_after)))
+    if status == 401:
+        headers.append(_header("www-authenticate", f'Bearer error="{refusal.slug}"'))
+    filters = [_status("EQ", refusal.status)]
+    if refusal.when:
+        filters.append(_cel(refusal.when))
+    return {
+        "filter": filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}},
+        "status_code": status,
+        "headers_to_add": headers,
+        "body_format_override": _body(f"urn:uplift:problem:{refusal.slug}", refusal.title, status, refusal.detail),
+    }
+
+
+def _anything_else() -> Message:
+    return {
+        "filter": _status("GE", 400),
+        "body_format_override": _body(
+            "about:blank", "The gateway refused this", "%RESPONSE_CODE%", "%LOCAL_REPLY_BODY%"
+        ),
+    }
+
+
+def _body(kind: str, title: str, status: int | str, detail: str) -> Message:
+    fields: dict[str, Any] = {
+        "type": kind,
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": "%PATH(NQ)%",
+    }
+    return {"json_format": fields, "content_type": _PROBLEM}
+
+
+def _status(operator: str, value: int) -> Message:
+    comparison = {"op": operator, "value": {"default_value": value, "runtime_key": "gateway.unused"}}
+    return {"status_code_filter": {"comparison": comparison}}
+
+
+def _cel(expression: str) -> Message:
+    kind = "extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+    return {"extension_filter": extension("envoy.access_loggers.extension_filters.cel", kind, expression=expression)}
+
+
+def _header(name: str, value: str) -> Message:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

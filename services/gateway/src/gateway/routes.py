@@ -1,0 +1,159 @@
+"""What is public, where it goes, and with which patience."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.headers import cross_origin
+from gateway.proto import Message, extension, seconds, typed
+from gateway.settings import GatewaySettings
+
+PUBLIC_SUFFIXES = (r"/openapi\.json", "/docs(/oauth2-redirect)?", "/redoc", "/static-offline-docs/[^/]+")
+"""Below a service's prefix: its description, readable without a token."""
+SIGN_OUT = "/api/identity/v1/back-channel-logout"
+"""The identity provider calls it, with a signed logout token in the body."""
+
+_UPLOADS: Mapping[str, str] = {"ingest": "/sources/[^/]+/records"}
+_STREAMS: Mapping[str, str] = {"notification": "/stream"}
+_READS = [{"name": ":method", "string_match": {"exact": method}} for method in ("GET", "HEAD")]
+
+
+def virtual_host(settings: GatewaySettings) -> Message:
+    return {
+        "name": "uplift",
+        "domains": ["*"],
+        "routes": [
+            {"match": {"path": "/healthz"}, "direct_response": _ok()},
+            *(route for service in settings.services for route in _service(settings, service)),
+            *(
+                {"match": {"path_separated_prefix": path}, "direct_response": {"status": 404}}
+                for path in settings.provider_hidden
+            ),
+            *(_provider(settings, path) for path in settings.provider_paths),
+            _page(settings),
+            {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
+        ],
+    }
+
+
+def _service(settings: GatewaySettings, name: str) -> list[Message]:
+    """The narrow ones first. Only what is listed here ever buffers nothing, and only for what it names."""
+    prefix = f"/api/{name}/v1"
+    public = {"safe_regex": {"regex": f"{prefix}({'|'.join(PUBLIC_SUFFIXES)})"}, "headers": [_method("GET", "HEAD")]}
+    routes = [_ordinary(settings, name, public)]
+    if SIGN_OUT.startswith(f"{prefix}/"):
+        routes += _bounded(settings, name, {"path": SIGN_OUT})
+    if name in _UPLOADS:
+        match = {"safe_regex": {"regex": prefix + _UPLOADS[name]}, "headers": [_method("POST")]}
+        routes += [_too_large(match, settings.upload_bytes), _upload(settings, name, match)]
+    if name in _STREAMS:
+        routes.append(_stream(settings, name, {"path": prefix + _STREAMS[name], "headers": [_method("GET")]}))
+    upgrade = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
+    routes.append(_stream(settings, name, {"path_separated_prefix": prefix, "headers": [_method("GET"), upgrade]}))
+    return routes + _bounded(settings, name, {"path_separated_prefix": prefix})
+
+
+def _bounded(settings: GatewaySettings, name: str, match: Message) -> list[Message]:
+    """A body that says it is too large is refused before it is sent; one that does not say is counted."""
+    return [_too_large(match, settings.body_bytes), _ordinary(settings, name, match)]
+
+
+def _ordinary(settings: GatewaySettings, name: str, match: Message) -> Message:
+    return _route(
+        match,
+        {
+            "cluster": name,
+            "timeout": seconds(settings.idle_seconds),
+            "idle_timeout": seconds(settings.idle_seconds),
+            "max_stream_duration": {"max_stream_duration": seconds(settings.request_seconds)},
+            "retry_policy": _retries(),
+        },
+        cross_origin(settings),
+    )
+
+
+def _upload(settings: GatewaySettings, name: str, match: Message) -> Message:
+    return _route(
+        match,
+        {
+            "cluster": name,
+            "timeout": seconds(settings.upload_seconds),
+            "idle_timeout": seconds(settings.upload_idle_seconds),
+            "max_stream_duration": {"max_stream_duration": seconds(settings.upload_seconds)},
+        },
+        {**cross_origin(settings), **_unbuffered()},
+    )
+
+
+def _stream(settings: GatewaySettings, name: str, match: Message) -> Message:
+    """Server-sent events and WebSockets, in a pool of their own, so that they take no connection from requests."""
+    return _route(
+        match,
+        {
+            "cluster": name,
+            "priority": "HIGH",
+            "timeout": "0s",
+            "idle_timeout": seconds(settings.stream_idle_seconds),
+            "max_stream_duration": {"max_stream_duration": "0s"},
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+        },
+        {**cross_origin(settings), **_unbuffered()},
+    )
+
+
+def _provider(settings: GatewaySettings, path: str) -> Message:
+    """Not traced: its addresses carry codes and hints of sign-ins."""
+    off = {"numerator": 0}
+    untraced = {"client_sampling": off, "random_sampling": off, "overall_sampling": off}
+    action = {
+        "cluster": "provider",
+        "timeout": seconds(settings.idle_seconds),
+        "max_stream_duration": {"max_stream_duration": seconds(settings.request_seconds)},
+        "retry_policy": _retries(),
+    }
+    return {**_route({"path_separated_prefix": path}, action, {}), "tracing": untraced}
+
+
+def _page(settings: GatewaySettings) -> Message:
+    return _ordinary(settings, settings.page, {"path": "/", "headers": [_method("GET", "HEAD")]})
+
+
+def _route(match: Message, action: Message, per_filter: Message) -> Message:
+    return {"match": match, "route": action, **({"typed_per_filter_config": per_filter} if per_filter else {})}
+
+
+def _too_large(match: Message, limit: int) -> Message:
+    """Takes what announces more than `limit` bytes."""
+    announced = {"name": "content-length", "range_match": {"start": limit + 1, "end": (1 << 63) - 1}}
+    headers: list[Any] = [*match.get("headers", []), announced]
+    return {"match": {**match, "headers": headers}, "direct_response": {"status": 413}}
+
+
+def _retries() -> Message:
+    """Reads only: no other request is ever sent twice. The next try goes to another replica, if there is one."""
+    return {
+        "retry_on": "connect-failure,refused-stream,reset-before-request,reset,retriable-status-codes",
+        "retriable_status_codes": [503],
+        "retriable_request_headers": _READS,
+        "num_retries": 2,
+        "retry_host_predicate": [
+            extension(
+                "envoy.retry_host_predicates.previous_hosts",
+                "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            )
+        ],
+        "host_selection_retry_max_attempts": 5,
+        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+    }
+
+
+def _unbuffered() -> Message:
+    return {"envoy.filters.http.buffer": typed("extensions.filters.http.buffer.v3.BufferPerRoute", disabled=True)}
+
+
+def _method(*names: str) -> Message:
+    return {"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(map(re.escape, names))}}}
+
+
+def _ok() -> Message:
+    return {"status": 200, "body": {"inline_string": '{"status":"alive"}'}}
