@@ -47,7 +47,7 @@ class TestKafka(BrokerConformance):
             await admin.close()
         sentinel = f"{SENTINEL} {later}"
         await broker.publish([Outgoing(topic, 0, sentinel, None if later else b"first")])
-        first = [message.offset async for message in broker.tail(topic) if message.key == sentinel][0]
+        (first,) = [message.offset async for message in broker.tail(topic) if message.key == sentinel]
         async with asyncio.timeout(60):
             while first in [message.offset async for message in broker.tail(topic)]:
                 await asyncio.sleep(0.2)

@@ -89,7 +89,9 @@ def test_what_the_server_refuses_is_told_without_the_document() -> None:
     assert told.value.__suppress_context__
     _only_duplicates("things", BulkWriteError({"writeErrors": [{"code": 11000}], "writeConcernErrors": []}))
     with pytest.raises(ConnectionError):
-        _only_duplicates("things", BulkWriteError({"writeErrors": [{"code": 11000}], "writeConcernErrors": [{"code": 64}]}))
+        _only_duplicates(
+            "things", BulkWriteError({"writeErrors": [{"code": 11000}], "writeConcernErrors": [{"code": 64}]})
+        )
 
 
 async def test_without_a_named_database_it_is_uplift() -> None:

@@ -49,8 +49,8 @@ def call_review():
 
 
 @pytest.fixture
-async def forms(harness_for):
-    h = await harness_for(service)
+async def forms(harness_for, mongodb_url):
+    h = await harness_for(service, mongodb_url=mongodb_url)
     for tenant in (TENANT, "t2"):
         await h.directory(
             tenant,

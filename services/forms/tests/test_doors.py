@@ -1,13 +1,14 @@
 """The service at its doors, on a real PostgreSQL."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
 from contracts.submissions import FormPublished, SubmissionScored, SubmissionSubmitted
-from storage import Document
+from storage import Document, sweeping
 from testkit import at, person_id, tenant
+from testkit.fixtures.mongodb import both_stores
 
 FULL = {"greeting": "partly", "complaint": True, "apology": "yes", "solution": 4, "empathy": "yes", "remarks": "ok"}
 PATH = "/forms/call-review/submissions"
@@ -17,6 +18,7 @@ def about(slug, answers=FULL, **fields):
     return {"agent_id": str(person_id(slug)), "answers": answers, **fields}
 
 
+@both_stores
 async def test_a_form_is_drafted_and_published_once(forms, call_review):
     quinn, ada = forms.as_("quinn", "t1"), forms.as_("ada", "t1")
     drafted = (await quinn.put("/forms/call-review", json=call_review)).json()
@@ -57,6 +59,7 @@ async def test_a_form_that_cannot_be_used_is_refused_with_pointers(forms, call_r
     assert (await forms.as_("lea", "t1").put("/forms/call-review", json=call_review)).status_code == 403
 
 
+@both_stores
 async def test_a_scored_submission_says_how_it_came_about(published):
     lea = published.as_("lea", "t1")
     made = await lea.post(PATH, json=about("ada", notes="well done", interaction_id=str(uuid4())))
@@ -270,23 +273,28 @@ async def test_a_published_form_keeps_its_kind(published, call_review):
     assert await published.events(FormPublished) == []
 
 
-async def test_documents_that_nothing_points_to_are_swept_away(published, call_review):
+@both_stores
+async def test_documents_that_nothing_points_to_are_swept_away(published, call_review, monkeypatch):
     quinn = published.as_("quinn", "t1")
     store = published.kit.documents
     await quinn.post(PATH, json=about("ada"))
     for title in ("B", "C"):
         await quinn.put("/forms/call-review", json=call_review | {"title": {"en": title}})
-    day = (await published.rows("t1", "SELECT ref FROM due_item WHERE kind = 'sweep'"))[0]["ref"]
-    old, young = "01890000-0000-7000-8000-000000000000", str(uuid4())
-    young = f"{int(at('2999-01-01T00:00Z').timestamp() * 1000):012x}"
-    young = f"{young[:8]}-{young[8:]}-7000-8000-000000000000"
-    await store.put("t1", "form-submission", [Document(old, {"day": day}, b"{}"), Document(young, {"day": day}, b"{}")])
-    await published.tick(at(f"{day}T00:00Z") + timedelta(days=2, hours=4))
-    assert len(await store.find("t1", "form-definition", {})) == 2  # version 1 and the draft C
-    left = {each.id for each in await store.find("t1", "form-submission", {})}
-    assert old not in left
-    assert young in left
-    assert len(left) == 2
+    orphans = {collection: str(uuid4()) for collection in ("form-definition", "form-submission")}
+    for collection, id in orphans.items():
+        await store.put("t1", collection, [Document(id, {}, b"{}")])
+
+    async def left(collection):
+        return {each.id for each in await store.find("t1", collection, {})}
+
+    await published.tick(datetime.now(UTC) + timedelta(days=3))
+    assert len(await left("form-definition")) == 3, "version 1, the draft C, and the one that is too young to be swept"
+    assert len(await left("form-submission")) == 2
+    monkeypatch.setattr(sweeping, "GRACE", timedelta(hours=-1))
+    await published.tick(datetime.now(UTC) + timedelta(days=6))
+    for collection, count in (("form-definition", 2), ("form-submission", 1)):
+        assert len(await left(collection)) == count
+        assert orphans[collection] not in await left(collection)
     assert (await quinn.get("/forms/call-review")).json()["definition"]["title"]["en"] == "C"
     assert (await quinn.get("/forms/call-review/versions/1")).status_code == 200
 

@@ -20,12 +20,12 @@ PEOPLE = [
 
 
 @pytest.fixture
-async def ingest(harness_for: Callable[..., Awaitable[Harness]]) -> Harness:
+async def ingest(harness_for: Callable[..., Awaitable[Harness]], mongodb_url: str | None) -> Harness:
     """Tenant `t1` in Berlin with a team, and the source `connect` of vendor amazon-connect. A chunk is 50 records."""
     from ingest.service import service
     from ingest_records import configured
 
-    harness = await harness_for(service)
+    harness = await harness_for(service, mongodb_url=mongodb_url)
     harness.running.wired.state.quota.chunk_records = 50
     await harness.directory(
         "t1", people=PEOPLE, org_units=[org_unit("team-a")], of_tenant=tenant("t1", time_zone="Europe/Berlin")

@@ -16,7 +16,9 @@ from ingest.actions import archive
 from ingest.actions.reception import Order
 from ingest.model.sources import source_of
 from ingest_records import analysis, configured, contact
+from storage import Document, sweeping
 from testkit import Harness, person_id
+from testkit.fixtures.mongodb import both_stores
 
 RECORDS = "/sources/connect/records"
 MAPPING = {
@@ -102,6 +104,7 @@ async def test_csv_of_an_old_system_names_what_was_assumed(ingest: Harness) -> N
     ]
 
 
+@both_stores
 async def test_a_body_of_several_chunks_and_its_raw_documents(ingest: Harness) -> None:
     body = json.dumps([contact(f"c-{n}") for n in range(105)]).encode()
     receipt = (await ingest.as_("robot", "t1").post(RECORDS, content=gzip.compress(body), timeout=60)).json()
@@ -109,7 +112,7 @@ async def test_a_body_of_several_chunks_and_its_raw_documents(ingest: Harness) -
     stored = await ingest.kit.documents.find("t1", archive.RAW, {"receipt": receipt["id"]})
     assert [each.body["records"] for each in stored] == [50, 50, 5]
     assert json.loads(archive.raw_of(stored[2], 4)) == contact("c-104")
-    assert await ingest.rows("t1", "SELECT count(*) AS n FROM due_item") == [{"n": 0}]
+    assert await ingest.rows("t1", "SELECT count(*) AS n FROM due_item WHERE kind <> 'sweep'") == [{"n": 0}]
     assert len(await ingest.events(LegRecorded)) == 105
 
 
@@ -154,6 +157,7 @@ async def test_a_sender_who_breaks_off_leaves_what_was_judged(ingest: Harness) -
     assert len(await ingest.events(LegRecorded)) == 75
 
 
+@both_stores
 async def test_a_process_that_dies_while_it_reads_a_kept_body_goes_on_where_it_was(ingest: Harness) -> None:
     reception = ingest.running.wired.state
     body = lines(*(contact(f"c-{n}") for n in range(125)))
@@ -177,7 +181,10 @@ async def test_a_process_that_dies_while_it_reads_a_kept_body_goes_on_where_it_w
     assert {leg.version for leg in await ingest.events(LegRecorded)} == {1}
 
 
-async def test_an_abandoned_receipt_is_marked_and_its_leftovers_are_swept(ingest: Harness) -> None:
+async def test_an_abandoned_receipt_is_marked_and_its_leftovers_are_swept(
+    ingest: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "GRACE", timedelta(hours=-1))
     reception = ingest.running.wired.state
     order = _order(ingest)
     async with ingest.kit.sessions.begin(["t1"], now=order.now) as session:
@@ -187,13 +194,19 @@ async def test_an_abandoned_receipt_is_marked_and_its_leftovers_are_swept(ingest
 
     orphan = archive.document_of(order.receipt_id, [Record(1, 1, "{}", {})])
     await ingest.kit.documents.put("t1", archive.RAW, [orphan])
-    await ingest.tick(datetime.now(UTC))
+    piece = Document(f"{order.receipt_id}-{0:06d}", {"receipt": str(order.receipt_id)}, b"{}")
+    await ingest.kit.documents.put("t1", archive.SPOOL, [piece])
+    await ingest.tick(datetime.now(UTC) + timedelta(days=2))
     client = ingest.as_("robot", "t1")
     assert (await client.get(f"/receipts/{order.receipt_id}")).json()["status"] == "reading"
+    assert await ingest.kit.documents.find("t1", archive.RAW, {}) == [orphan], "it may still be named"
+    assert await ingest.kit.documents.find("t1", archive.SPOOL, {}) == [piece]
     await ingest.rows("t1", "UPDATE receipt SET touched_at = now() - interval '1 day' RETURNING id")
-    await ingest.tick(datetime.now(UTC) + timedelta(hours=3))
+    await ingest.rows("t1", "UPDATE due_item SET body = '{}' WHERE kind = 'sweep' RETURNING ref")
+    await ingest.tick(datetime.now(UTC) + timedelta(days=5))
     assert (await client.get(f"/receipts/{order.receipt_id}")).json()["status"] == "interrupted"
     assert await ingest.kit.documents.find("t1", archive.RAW, {}) == []
+    assert await ingest.kit.documents.find("t1", archive.SPOOL, {}) == []
 
 
 async def test_uploads_at_the_same_time_agree(ingest: Harness) -> None:

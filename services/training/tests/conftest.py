@@ -137,7 +137,7 @@ class Training:
 
 
 @pytest.fixture
-async def training(harness_for) -> Training:
-    made = Training(await harness_for(service))
+async def training(harness_for, mongodb_url) -> Training:
+    made = Training(await harness_for(service, mongodb_url=mongodb_url))
     await made.people("acme", simulated=True, clock=made.now)
     return made

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from contracts.blueprints import SectionApplied, SectionRejected
 from contracts.learning import AssignmentCompleted
+from testkit.fixtures.mongodb import both_stores
 
 
 async def test_a_draft_becomes_an_immutable_version(training):
@@ -72,6 +73,7 @@ async def test_learners_stay_on_the_version_they_started(training):
     assert (started["template_version"], started["title"]) == (2, {"en": "Second edition"})
 
 
+@both_stores
 async def test_a_quiz_is_scored_on_the_server_and_never_shows_its_answers(training):
     await training.blueprint(training.rule(template="silence-quiz"))
     await training.enter("ada")
@@ -183,6 +185,28 @@ async def test_wrong_rules_are_refused_with_their_place(training):
     assert [each["rule"] for each in (await tom.get("/rules")).json()["rules"]] == ["silence-coach"]
 
 
+@both_stores
+async def test_what_is_no_longer_scheduled_is_discarded(training):
+    await training.people("acme", simulated=False)
+    tom = training.h.as_("tom", "acme")
+    at = {"at": "2999-01-01T09:00:00Z"}
+    for minutes in (1, 2):  # the second publication takes the place of the first
+        await tom.put("/templates/silence", json={**training.READING, "minutes": minutes})
+        assert (await tom.post("/templates/silence/publish", json=at)).status_code == 200
+    await tom.put("/templates/silence", json={**training.READING, "minutes": 3})
+    documents = training.h.kit.documents
+
+    async def left():
+        return sorted(each.body["minutes"] for each in await documents.find("acme", "templates", {}))
+
+    await training.h.tick(training.now.replace(year=2100))
+    assert await left() == [2, 3]
+    assert (await tom.delete("/templates/silence/publish")).status_code == 200
+    await training.h.tick(training.now.replace(year=2200))
+    assert await left() == [3]
+
+
+@both_stores
 async def test_unused_documents_are_swept_and_used_ones_stay(training):
     await training.people("acme", simulated=False)
     tom = training.h.as_("tom", "acme")
@@ -190,10 +214,11 @@ async def test_unused_documents_are_swept_and_used_ones_stay(training):
         await tom.put("/templates/silence", json={**training.READING, "minutes": minutes})
     await tom.post("/templates/silence/publish")
     await tom.put("/templates/silence", json={**training.READING, "minutes": 4})
-    count = "SELECT count(*) AS n FROM document WHERE tenant = 'acme'"
-    assert (await training.h.rows("acme", count))[0]["n"] == 4
+    documents = training.h.kit.documents
+    assert len(await documents.find("acme", "templates", {})) == 4
     await training.h.tick(training.now.replace(year=2100))
-    assert (await training.h.rows("acme", count))[0]["n"] == 2
+    assert len(await documents.find("acme", "templates", {})) == 2
+    assert await training.h.rows("acme", "SELECT count(*) AS n FROM content") == [{"n": 2}]
     assert (await tom.get("/templates/silence/versions/1")).json()["content"]["minutes"] == 3
     assert (await tom.get("/templates/silence")).json()["content"]["minutes"] == 4
 

@@ -141,3 +141,27 @@ class PersonChanged(_DirectoryEvent):
 
     def id_in_key(self) -> str:
         return str(self.id)
+
+
+class SessionEnded(_DirectoryEvent):
+    """A login session is over before its tokens are: whoever holds one of them is refused from now on. It belongs to
+    the tenant `platform`, since a session may have tokens of several tenants.
+
+    `sid` None: every session of `sub` that began before `ended_at`. No token of it lives beyond `until`, when its key
+    is forgotten.
+    """
+
+    type: ClassVar[str] = "session.ended"
+    example: ClassVar[dict[str, Any]] = {
+        "iss": "http://127.0.0.1:8080/oidc", "sid": "5b0c3a52-7d0a-4f6c-8f55-1f6a4f0f2d11", "sub": "ada",
+        "ended_at": "2026-03-02T08:00:00Z", "until": "2026-03-03T08:00:00Z",
+    }  # fmt: skip
+
+    iss: str
+    sid: str | None = None
+    sub: str | None = None
+    ended_at: datetime
+    until: datetime
+
+    def id_in_key(self) -> str:
+        return f"sid:{self.sid}" if self.sid else f"sub:{self.sub}"

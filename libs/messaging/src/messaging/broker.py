@@ -80,6 +80,10 @@ class Broker(Protocol):
         """Creates the topics that are missing. Raises ValueError when one exists with other partitions."""
         ...
 
+    def partitions(self, topic: str) -> int:
+        """How many partitions a declared topic has. Raises ValueError when it has not been declared here."""
+        ...
+
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """Returns when all are durable. Messages of one partition keep their order. Raises ConnectionError when the
         broker cannot be reached; some of the messages may have been taken in all the same."""

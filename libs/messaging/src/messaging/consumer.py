@@ -73,6 +73,9 @@ class ConsumerStatus:
     handled: int = 0
     buried: int = 0
     last_progress: datetime | None = None
+    last_round: datetime | None = None
+    """When the loop last went round, with news or without, also while broker or database are away. One that is long past
+    means that a batch hangs, or the loop does: for a watchdog."""
     assigned: frozenset[TopicPartition] = frozenset()
     behind: dict[TopicPartition, datetime] = field(default_factory=dict[TopicPartition, datetime])
     """By partition that lies behind: when the broker took in the message that it stands at."""
@@ -139,6 +142,7 @@ class _Consumer:
         self.recent = deque(maxlen=self.limits.window)
         backoff = Backoff()
         while not self.stopping.is_set():
+            self.status.last_round = datetime.now(UTC)
             try:
                 async with self.broker.join(self.group, [self.topic]) as reader:
                     while not self.stopping.is_set():
@@ -152,6 +156,7 @@ class _Consumer:
                 await pause(backoff.next(), self.stopping)
 
     async def _round(self, reader: Reader) -> None:
+        self.status.last_round = datetime.now(UTC)
         await self._take_up(reader)
         batches = await self._fetch(reader)
         self._measure(batches)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from messaging.retry import is_transient
 from sqlalchemy import text
@@ -14,7 +14,9 @@ from storage import Sessions
 from servicekit import metrics
 from servicekit.kit import DueHandler, DueItem
 from servicekit.logs import Subject, about
-from servicekit.telemetry import Tracing
+
+if TYPE_CHECKING:
+    from servicekit.telemetry import Tracing
 
 log = logging.getLogger("uplift.clock")
 

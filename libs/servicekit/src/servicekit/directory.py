@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
+from contracts.directory import OrgUnitChanged, PersonChanged, SessionEnded, TenantChanged
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 from storage.tables import (
@@ -19,6 +19,7 @@ from storage.tables import (
     directory_org_unit,
     directory_person,
     directory_tenant,
+    ended_session,
     tenant_clock,
 )
 
@@ -76,6 +77,11 @@ async def apply_person(session: Session, body: PersonChanged) -> None:
             await session.execute(insert(table).values(owned).on_conflict_do_nothing())
 
 
+async def apply_session_ended(session: Session, body: SessionEnded) -> None:
+    values = {"iss": body.iss, "ref": body.id_in_key(), "ended_at": body.ended_at, "until": body.until}
+    await _upsert(session, ended_session, values)
+
+
 async def forget(session: Session, key: str) -> None:
     """A tombstone: `type/tenant/id` is erased."""
     session.forget()
@@ -93,6 +99,8 @@ async def forget(session: Session, key: str) -> None:
                 directory_org_unit.c.tenant == session.tenant, directory_org_unit.c.id == UUID(identifier)
             )
         )
+    elif kind == "session":
+        await session.execute(ended_session.delete().where(ended_session.c.ref == identifier))
 
 
 async def _upsert(session: Session, table: Any, values: dict[str, Any]) -> None:

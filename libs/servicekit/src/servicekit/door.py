@@ -123,15 +123,27 @@ def bearer_token(request: Request) -> str:
 
 async def authenticate(session: Session, token_claims: Claims) -> Caller:
     """Looks the token's subject up in the session's copy of the directory, and sets the session's time to the
-    tenant's. Raises Forbidden when the person or the tenant is unknown or switched off."""
+    tenant's. Raises Unauthenticated when the login session is over, Forbidden when the person or the tenant is unknown
+    or switched off."""
     row = await session.row(
-        "SELECT t.body AS tenant, p.body AS person FROM directory_tenant t "
+        "SELECT t.body AS tenant, p.body AS person, EXISTS (SELECT 1 FROM ended_session e WHERE e.iss = :iss AND "
+        "(e.ref = :by_sid OR (e.ref = :by_sub AND to_timestamp(:issued_at) <= e.ended_at))) AS over "
+        "FROM directory_tenant t "
         "LEFT JOIN directory_login l ON l.tenant = t.tenant AND l.iss = :iss AND l.sub = :sub "
         "LEFT JOIN directory_person p ON p.tenant = l.tenant AND p.id = l.person_id WHERE t.tenant = :tenant",
-        {"tenant": token_claims.tenant, "iss": token_claims.iss, "sub": token_claims.sub},
+        {
+            "tenant": token_claims.tenant,
+            "iss": token_claims.iss,
+            "sub": token_claims.sub,
+            "by_sid": f"sid:{token_claims.sid}",
+            "by_sub": f"sub:{token_claims.sub}",
+            "issued_at": token_claims.issued_at,
+        },
     )
     if row is None or row["person"] is None:
         raise Forbidden("unknown-here", f"Nobody is known by this login in tenant `{token_claims.tenant}`.")
+    if row["over"]:
+        raise Unauthenticated("session-ended", "This login session has ended. Sign in again.")
     of_tenant = TenantChanged.model_validate(row["tenant"])
     person = PersonChanged.model_validate(row["person"])
     if not of_tenant.active:
@@ -282,10 +294,19 @@ async def render_problem(request: Request, error: Exception) -> Response:
     """An RFC 9457 problem document."""
     problem = error if isinstance(error, Problem) else Problem("unexpected", "The cause is in the log.")
     headers = {"retry-after": str(problem.retry_after)} if problem.retry_after is not None else {}
-    if isinstance(problem, Unauthenticated):
-        headers["www-authenticate"] = f'Bearer error="{problem.slug}"'
+    if isinstance(problem, Unauthenticated | Forbidden):
+        headers["www-authenticate"] = _challenge(problem)
     document = {**problem.document(), "instance": request.url.path}
     return JSONResponse(document, problem.status, headers, media_type="application/problem+json")
+
+
+def _challenge(problem: Unauthenticated | Forbidden) -> str:
+    """What RFC 6750 wants told; who sent no token at all is told no error. Header values are plain ASCII."""
+    if problem.slug == "no-token":
+        return 'Bearer realm="uplift"'
+    error = "invalid_token" if isinstance(problem, Unauthenticated) else "insufficient_scope"
+    detail = problem.detail.encode("ascii", "ignore").decode().translate({34: "'", 92: "/", 10: " ", 13: " "})
+    return f'Bearer realm="uplift", error="{error}", error_description="{detail}"'
 
 
 async def render_http(request: Request, error: Exception) -> Response:

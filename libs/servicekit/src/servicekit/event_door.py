@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contracts import Attributes, new_id, type_registry
-from contracts.directory import PLATFORM_TENANT, OrgUnitChanged, PersonChanged, TenantChanged
+from contracts.directory import PLATFORM_TENANT, OrgUnitChanged, PersonChanged, SessionEnded, TenantChanged
 from messaging.broker import Message, TopicPartition
 from messaging.consumer import Fenced, Step
 from messaging.retry import is_transient
@@ -21,7 +21,9 @@ from servicekit import directory
 from servicekit.kit import Received, Subscription
 from servicekit.logs import Subject, about
 from servicekit.metrics import Reading
-from servicekit.telemetry import Tracing
+
+if TYPE_CHECKING:
+    from servicekit.telemetry import Tracing
 
 _UNTRACED = nullcontext()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -138,6 +140,8 @@ async def _copy_directory(session: Session, each: Received[Any]) -> None:
         await directory.apply_org_unit(session, each.body)
     elif each.attributes.type == PersonChanged.type:
         await directory.apply_person(session, each.body)
+    elif each.attributes.type == SessionEnded.type:
+        await directory.apply_session_ended(session, each.body)
 
 
 def _tenants(received: Sequence[Received[Any]]) -> set[str]:

@@ -4,10 +4,17 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from contracts import TOPICS
@@ -25,13 +32,15 @@ from starlette.exceptions import HTTPException
 from storage import Outbox, listen
 from storage.engine import DATABASE_OVERFLOW
 
-from servicekit import logs, metrics, telemetry
+from servicekit import logs, metrics
 from servicekit.door import render_http, render_problem
 from servicekit.kit import Kit, Service
-from servicekit.settings import PlatformSettings
-from servicekit.telemetry import Tracing
+from servicekit.settings import PlatformSettings, TelemetrySettings
 from servicekit.tokens import TokenVerifier
 from servicekit.wiring import Running, service_app, wire
+
+if TYPE_CHECKING:
+    from servicekit.telemetry import Tracing
 
 log = logging.getLogger("uplift.run")
 
@@ -52,7 +61,7 @@ class Process:
     stopping: asyncio.Event
     services: list[Running]
     consumers: dict[tuple[str, str], ConsumerStatus] = field(default_factory=dict[tuple[str, str], ConsumerStatus])
-    tracings: dict[str, Tracing] = field(default_factory=dict[str, Tracing])
+    tracings: "dict[str, Tracing]" = field(default_factory=dict[str, Any])
     """By service; empty when there are no traces."""
 
     async def lag(self) -> dict[str, dict[str, int]]:
@@ -183,12 +192,8 @@ async def assembled(
     stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
         logs.tell_of_lost_failures(asyncio.get_running_loop())
-        tracings = telemetry.tracings([each.name for each in services])
-        for tracing in set(tracings.values()):
-            stack.callback(tracing.close)
-        stack.enter_context(telemetry.traced_documents(tracings.get("")))
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=10))
-        telemetry.traced_client(http, tracings.get(""))
+        tracings = stack.enter_context(_exporting(services, http))
         broker = await stack.enter_async_context(broker_of(settings))
         if isinstance(broker, LogTableBroker):
             await broker.declare(list(TOPICS.values()))
@@ -205,6 +210,7 @@ async def assembled(
             if running.service.name in tracings:
                 trace(running, tracings[running.service.name])
             stack.push_async_callback(running.kit.sessions.engine.dispose)
+            stack.push_async_callback(running.kit.documents.close)
         # What is there now stays to the end: the collector need not walk it again and again (a fifth of a busy loop).
         gc.collect()
         gc.freeze()
@@ -227,7 +233,16 @@ async def assembled(
                     listener.cancel()
 
 
-def trace(running: Running, tracing: Tracing) -> None:
+def _exporting(services: Sequence[Service], http: httpx.AsyncClient) -> "AbstractContextManager[dict[str, Tracing]]":
+    """Tracing by service where a collector is named, else none."""
+    if not TelemetrySettings().otel_exporter_otlp_endpoint:
+        return nullcontext({})
+    from servicekit.telemetry import exporting  # only then: its packages take a moment to load
+
+    return exporting([each.name for each in services], http)
+
+
+def trace(running: Running, tracing: "Tracing") -> None:
     """Every door and the database of a service tell of what they do."""
     tracing.engine(running.kit.sessions.engine)
     running.kit.sessions.trace = tracing.emitted
@@ -311,7 +326,7 @@ async def _watch_loop(stopping: asyncio.Event) -> None:
 class _OutboxOf:
     """The outbox in the broker's terms."""
 
-    def __init__(self, outbox: Outbox, service: str, tracing: Tracing | None) -> None:
+    def __init__(self, outbox: Outbox, service: str, tracing: "Tracing | None") -> None:
         self._outbox = outbox
         self._service = service
         self._tracing = tracing

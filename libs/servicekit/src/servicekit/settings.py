@@ -41,3 +41,10 @@ class PlatformSettings(BaseSettings):
     def login_issuer(self) -> str:
         """The `iss` of people's logins in the directory."""
         return self.issuer_name or self.issuer
+
+
+class TelemetrySettings(BaseSettings):
+    """OpenTelemetry's own variable that decides whether there are traces; its exporter reads the others."""
+
+    otel_exporter_otlp_endpoint: str | None = None
+    """Base URL of an OTLP/HTTP collector; None: no traces."""

@@ -22,7 +22,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.pymongo import PymongoInstrumentor
-from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer
+from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer  # pyright: ignore[reportMissingTypeStubs]
 from opentelemetry.metrics import NoOpUpDownCounter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
@@ -30,18 +30,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from pydantic_settings import BaseSettings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 _MOST_LINKS = 1000
 _propagator = TraceContextTextMapPropagator()
-
-
-class TelemetrySettings(BaseSettings):
-    """OpenTelemetry's own variables, those that decide whether there are traces. The exporter reads the others."""
-
-    otel_exporter_otlp_endpoint: str | None = None
-    """Base URL of an OTLP/HTTP collector; None: no traces."""
 
 
 class Tracing:
@@ -117,32 +109,26 @@ class Tracing:
         self.provider.shutdown()
 
 
-def tracings(services: Sequence[str]) -> dict[str, Tracing]:
-    """By service, and under "" what services of one process share. Empty where no collector is named."""
-    if not TelemetrySettings().otel_exporter_otlp_endpoint:
-        return {}
-    found = {name: Tracing(name, BatchSpanProcessor(OTLPSpanExporter())) for name in services}
-    found[""] = found[services[0]] if len(services) == 1 else Tracing("process", BatchSpanProcessor(OTLPSpanExporter()))
-    return found
-
-
 @contextmanager
-def traced_documents(tracing: Tracing | None) -> Generator[None]:
-    """Clients of MongoDB that are made in this block are traced; their instrumentation knows no smaller place."""
-    if tracing is None:
-        yield
-        return
-    instrumentor = PymongoInstrumentor()
-    instrumentor.instrument(tracer_provider=tracing.provider)
+def exporting(services: Sequence[str], http: httpx.AsyncClient) -> Generator[dict[str, Tracing]]:
+    """Tracing by service, exported to the collector that the environment names until the end of the block. Requests of
+    `http`, and clients of MongoDB that are made in the block, are traced with it; what several services share is told
+    under the name of none of them."""
+    found = {name: _exported(name) for name in services}
+    shared = found[services[0]] if len(services) == 1 else _exported("shared")
+    HTTPXClientInstrumentor.instrument_client(http, tracer_provider=shared.provider)
+    mongodb = PymongoInstrumentor()
+    mongodb.instrument(tracer_provider=shared.provider)
     try:
-        yield
+        yield found
     finally:
-        instrumentor.uninstrument()
+        mongodb.uninstrument()
+        for tracing in {shared, *found.values()}:
+            tracing.close()
 
 
-def traced_client(http: httpx.AsyncClient, tracing: Tracing | None) -> None:
-    if tracing is not None:
-        HTTPXClientInstrumentor.instrument_client(http, tracer_provider=tracing.provider)
+def _exported(service: str) -> Tracing:
+    return Tracing(service, BatchSpanProcessor(OTLPSpanExporter()))
 
 
 def _place_of(event: Attributes | None) -> SpanContext | None:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from storage import JsonbDocuments, Outbox, Sessions, create_engine, migrate, prepare_schema, schema_name
+from storage import Outbox, Sessions, create_engine, documents_for, migrate, prepare_schema, schema_name
 
 from servicekit.clock_door import ClockDoor
 from servicekit.dead_letters import dead_letter_router
@@ -81,7 +81,7 @@ def wire(
         role_url(settings, service.name), schema=schema_name(service.name), pool_size=settings.database_pool
     )
     sessions = Sessions(engine, service.name, partitions=settings.partitions)
-    kit = Kit(settings, sessions, measured(JsonbDocuments(sessions), service.name), http, verifier, stopping)
+    kit = Kit(settings, sessions, measured(documents_for(sessions, settings.mongodb_url), service.name), http, verifier, stopping)
     wired = service.wire(kit)
     subscriptions = {each.topic: each for each in wired.subscriptions}
     subscriptions.setdefault("directory", Subscription("directory"))

@@ -74,6 +74,7 @@ def migrate(url: str, migrations: Migrations) -> str | None:
             )
             if current(connection) != migrations.head():
                 _upgrade(connection, migrations)
+            _complete_own_tables(connection)
             return current(connection)
     finally:
         engine.dispose()
@@ -88,6 +89,16 @@ def _upgrade(connection: Connection, migrations: Migrations) -> None:
     with EnvironmentContext(Config(), script, fn=to_head) as environment:
         environment.configure(connection=connection, transactional_ddl=True, transaction_per_migration=False)
         environment.run_migrations()
+
+
+def _complete_own_tables(connection: Connection) -> None:
+    """A table that services have had since a later version than the one that made this schema."""
+    statement = text("SELECT t FROM unnest(cast(:names AS text[])) AS t WHERE to_regclass(quote_ident(t)) IS NULL")
+    missing = set(connection.scalars(statement, {"names": list(own.tables)}))
+    for table in own.sorted_tables if len(missing) < len(own.tables) else ():
+        if table.name in missing:
+            table.create(connection)
+            wall_off(connection, table)
 
 
 def create_own_tables(op: Operations | Any) -> None:

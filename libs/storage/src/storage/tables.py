@@ -19,8 +19,9 @@ from sqlalchemy import (
 from sqlalchemy import func as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-# Read across tenants by the relay, the consumer loop and the clock, and so without row-level security.
-EXEMPT = frozenset({"outbox", "consumer_offset", "due_item", "tenant_clock", "alembic_version"})
+# Read across tenants by the relay, the consumer loop, the clock and the check of tokens, and so without row-level
+# security.
+EXEMPT = frozenset({"outbox", "consumer_offset", "due_item", "tenant_clock", "ended_session", "alembic_version"})
 
 TENANT_POLICY = (
     "tenant = ANY((SELECT string_to_array(current_setting('uplift.tenants', true), ','))::text[])"  # once a statement
@@ -98,6 +99,16 @@ tenant_clock = Table(
     own,
     Column("tenant", Text, primary_key=True),
     Column("now", DateTime(timezone=True), nullable=False),
+)
+
+# `ref` is `sid:…` or `sub:…`. A session belongs to a login, which may have tokens of several tenants.
+ended_session = Table(
+    "ended_session",
+    own,
+    Column("iss", Text, primary_key=True),
+    Column("ref", Text, primary_key=True),
+    Column("ended_at", DateTime(timezone=True), nullable=False),
+    Column("until", DateTime(timezone=True), nullable=False),
 )
 
 document = Table(

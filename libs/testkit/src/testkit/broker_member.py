@@ -1,23 +1,86 @@
-"""A member of a group in a process of its own, to be killed: `broker_member.py FACTORY ADDRESS GROUP TOPIC [OPTIONS]`.
+"""A member of a group in a process of its own, to be killed or stopped:
 
-FACTORY is `module:name` of what makes a broker of an address and of OPTIONS, a JSON object. Prints a line when it has
-got partitions.
+    broker_member.py FACTORY ADDRESS GROUP TOPIC [OPTIONS [DSN [WAIT]]]
+
+FACTORY is `module:name` of what makes a broker of an address and of OPTIONS, a JSON object. It reads nothing and prints
+`reading` when it has got partitions. With a DSN it consumes the topic into the tables of `PostgresEffects` there, waits
+WAIT seconds in each batch, and prints `handling` and `fenced`.
 """
 
 import asyncio
 import importlib
 import json
 import sys
+from collections.abc import Sequence
+
+import psycopg
+from messaging.broker import Message, TopicPartition
+from messaging.consumer import ConsumerStatus, Fenced, Step, consume
+
+TABLES = """
+CREATE TABLE place (topic text, partition int, next bigint NOT NULL DEFAULT 0, PRIMARY KEY (topic, partition));
+CREATE TABLE effect (id bigserial PRIMARY KEY, topic text, partition int, "offset" bigint, value text);
+"""
 
 
-async def main(factory: str, address: str, group: str, topic: str, options: str = "{}") -> None:
+class PostgresEffects:
+    """One row an effect, without a key that would hide a double; the offset moves with it by compare-and-set."""
+
+    def __init__(self, dsn: str, *, wait: float = 0.0, say: bool = False) -> None:
+        self._dsn = dsn
+        self._wait = wait
+        self._say = say
+
+    async def next_offset(self, group: str, source: TopicPartition) -> int:
+        async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
+            place = (source.topic, source.partition)
+            await connection.execute("INSERT INTO place VALUES (%s, %s) ON CONFLICT DO NOTHING", place)
+            row = await (
+                await connection.execute("SELECT next FROM place WHERE topic = %s AND partition = %s", place)
+            ).fetchone()
+            assert row
+            return int(row[0])
+
+    async def apply(self, messages: Sequence[Message], step: Step) -> None:
+        self._tell("handling")
+        async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
+            await asyncio.sleep(self._wait)
+            moved = await connection.execute(
+                "UPDATE place SET next = %s WHERE topic = %s AND partition = %s AND next = %s",
+                (step.next, step.source.topic, step.source.partition, step.expected),
+            )
+            if moved.rowcount != 1:
+                self._tell("fenced")
+                raise Fenced
+            async with connection.cursor() as cursor:
+                await cursor.executemany(
+                    'INSERT INTO effect (topic, partition, "offset", value) VALUES (%s, %s, %s, %s)',
+                    [(each.topic, each.partition, each.offset, (each.value or b"").decode()) for each in messages],
+                )
+
+    async def bury(self, message: Message, error: Exception, step: Step) -> None:
+        raise AssertionError("No message of these tests is poison.") from error
+
+    def _tell(self, word: str) -> None:
+        if self._say:
+            print(word, flush=True)
+
+
+async def main(
+    factory: str, address: str, group: str, topic: str, options: str = "{}", dsn: str = "", wait: str = "0"
+) -> None:
     module, name = factory.split(":")
     make = getattr(importlib.import_module(module), name)
-    async with make(address, **json.loads(options)) as broker, broker.join(group, [topic]) as reader:
-        while not reader.assignment():
-            await reader.fetch(max_messages=1, wait_seconds=1)
-        print("reading", flush=True)
-        await asyncio.Event().wait()
+    async with make(address, **json.loads(options)) as broker:
+        if dsn:
+            effects = PostgresEffects(dsn, wait=float(wait), say=True)
+            await consume(broker, group, topic, effects, stopping=asyncio.Event(), status=ConsumerStatus())
+            return
+        async with broker.join(group, [topic]) as reader:
+            while not reader.assignment():
+                await reader.fetch(max_messages=1, wait_seconds=1)
+            print("reading", flush=True)
+            await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from testkit.programs.envoy import Envoy
 from testkit.programs.kafka import Kafka
 from testkit.programs.keycloak import Keycloak
 from testkit.programs.mongodb import MongoDB
-from testkit.programs.program import listens
+from testkit.programs.program import answers, listens
 from testkit.programs.prometheus import Prometheus
 
 DATABASE = "uplift"
@@ -160,7 +160,7 @@ class Stack:
                 str(port),
             ],
             log=self.folder / "logs" / f"{name}.log",
-            ready=lambda: httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200,
+            ready=lambda: answers(f"http://127.0.0.1:{port}/readyz"),
             env=self.settings(),
             seconds=120,
         )

@@ -7,9 +7,8 @@ from servicekit import DueItem
 from storage import Session
 
 from gamification.actions.improvement import judge
-from gamification.store import scores
 
 
 async def on_workday_over(session: Session, item: DueItem) -> None:
     agent_id, workday = UUID(item.body["agent_id"]), date.fromisoformat(item.body["workday"])
-    await judge(session, agent_id, workday, await scores.kpis_of(session, agent_id, workday))
+    await judge(session, agent_id, workday)

@@ -1,8 +1,6 @@
 """Gamification: what is recognised, by which rule, and taken back when it no longer holds."""
 
 from contracts.blueprints import BlueprintPublished
-from contracts.learning import AssignmentCompleted
-from contracts.scores import BandCorrected, BandLeft, ScoreChanged
 from servicekit import Kit, Service, Subscription, Wired
 from storage import Migrations
 
@@ -13,11 +11,9 @@ def wire(kit: Kit) -> Wired:
     return Wired(
         router=api.router,
         subscriptions=[
-            Subscription(
-                "bands", {BandLeft: consumers.on_band_left, BandCorrected: consumers.on_band_corrected}, in_turn=True
-            ),
-            Subscription("scores", {ScoreChanged: consumers.on_score_changed}, in_turn=True),
-            Subscription("assignments", {AssignmentCompleted: consumers.on_assignment_completed}, in_turn=True),
+            Subscription("bands", batch=consumers.on_bands),
+            Subscription("scores", batch=consumers.on_scores),
+            Subscription("assignments", batch=consumers.on_assignments),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
         ],
         clock={"workday-over": clock.on_workday_over},

@@ -26,8 +26,9 @@ def _replicas(settings: GatewaySettings, name: str, hosts: list[tuple[str, int]]
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
         "ignore_health_on_host_removal": True,
-        # Without it, Envoy would send requests to replicas that say they are not ready, when most of them say so.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        # A replica that is not ready gets nothing, even when none is; and what health checks find counts at once,
+        # where Envoy would by itself collect it for a second.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
         "circuit_breakers": _circuit_breakers(settings),
         "outlier_detection": _outliers(),
         "typed_extension_protocol_options": {

@@ -13,12 +13,14 @@ INTERNAL = (
 )  # fmt: skip
 """Nobody outside may say these: behind the gateway somebody may believe them."""
 
+_CHECKED = "x-uplift-checked-request-id"
 _GIVEN = "request.headers['x-request-id']"
 _REQUEST_ID = f"{_GIVEN}.matches('^[A-Za-z0-9._-]+$') && size({_GIVEN}) >= 8 && size({_GIVEN}) <= 128 ? {_GIVEN} : ''"
 
 
-def early_mutation() -> Message:
-    """Before anything of the request is read; with a new request id where the caller's is none that can be logged."""
+def early_mutation(settings: GatewaySettings) -> Message:
+    """Before anything of the request is read. A caller's request id stays only if it can be logged and sent on."""
+    unknown = () if settings.trusted_proxies else ("x-forwarded-for", "x-forwarded-proto")
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
         "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
@@ -27,8 +29,11 @@ def early_mutation() -> Message:
                 {"remove_on_match": {"key_matcher": {"prefix": each, "ignore_case": True}}}
                 for each in INTERNAL_PREFIXES
             ),
-            *({"remove": each} for each in INTERNAL),
-            _set("x-request-id", f"%CEL({_REQUEST_ID})%", "OVERWRITE_IF_EXISTS"),
+            *({"remove": each} for each in (*INTERNAL, *unknown)),
+            _set(_CHECKED, f"%CEL({_REQUEST_ID})%", "OVERWRITE_IF_EXISTS_OR_ADD"),
+            {"remove": "x-request-id"},
+            _set("x-request-id", f"%REQ({_CHECKED})%", "OVERWRITE_IF_EXISTS_OR_ADD"),
+            {"remove": _CHECKED},
         ],
     )
 

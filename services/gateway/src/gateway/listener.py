@@ -44,7 +44,7 @@ def _manager(settings: GatewaySettings) -> dict[str, Any]:
         "request_id_extension": {
             "typed_config": typed("extensions.request_id.uuid.v3.UuidRequestIdConfig", pack_trace_reason=False)
         },
-        "early_header_mutation_extensions": [early_mutation()],
+        "early_header_mutation_extensions": [early_mutation(settings)],
         "local_reply_config": local_replies(),
         "access_log": [_access_log()],
         **_tracing(settings),

@@ -22,7 +22,7 @@ class Refusal:
     """A CEL expression that must hold as well."""
 
 
-_KEYS_AWAY = "response.code_details.startsWith('jwt_authn_access_denied{Jwks_')"
+_KEYS_AWAY = "response.code_details == 'jwt_authn_access_denied{Jwks_remote_fetch_is_failed}'"
 _TOKEN = "response.code_details.startsWith('jwt_authn_access_denied')"  # noqa: S105
 _NEEDED = "A valid access token is needed"
 _SEND = "Send a valid access token of the issuer: `Authorization: Bearer …`."
@@ -41,9 +41,9 @@ REFUSALS = (
     Refusal(426, "upgrade", "Upgrade required", "Use HTTP/1.1 or HTTP/2."),
     Refusal(429, "too-many", "Too many requests", "Your limit is used up for the moment.", retry_after=1),
     Refusal(431, "headers-too-large", "Too large", "The headers are larger than is taken here."),
-    Refusal(502, "bad-answer", _LATER, "The service's answer could not be read.", 503, 2),
+    Refusal(502, "bad-answer", _LATER, "The service's answer could not be read."),
     Refusal(503, "service-away", _LATER, "The service cannot be reached or has too much to do.", retry_after=2),
-    Refusal(504, "too-slow", _LATER, "The service did not answer in time.", 503, 5),
+    Refusal(504, "no-answer", _LATER, "The service did not answer in time; what was asked may still happen."),
 )
 
 

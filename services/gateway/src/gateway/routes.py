@@ -22,6 +22,7 @@ def virtual_host(settings: GatewaySettings) -> Message:
     return {
         "name": "uplift",
         "domains": ["*"],
+        "request_headers_to_remove": ["x-envoy-internal"],
         "routes": [
             {"match": {"path": "/healthz"}, "direct_response": _ok()},
             *(route for service in settings.services for route in _service(settings, service)),

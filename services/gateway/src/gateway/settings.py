@@ -1,9 +1,9 @@
 """Settings of the gateway, `GATEWAY_*`. What it shares with the services it reads under their names, too."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SERVICES = ("identity", "ingest", "kpi-engine", "training", "gamification", "forms", "notification")
@@ -100,7 +100,8 @@ class GatewaySettings(BaseSettings):
     """Shorter than the services keep an idle connection (5 s), so that none is closed just as it is used."""
     health_seconds: float = Field(1, gt=0)
     """Between two questions to a replica's /readyz; two bad answers take it out, one good one puts it back."""
-    jwks_seconds: float = Field(300, gt=0)
+    jwks_seconds: float = Field(30, gt=0)
+    """How long the issuer's keys are kept: a new key is refused until they are read again."""
 
     otlp_endpoint: str | None = Field(
         None, validation_alias=AliasChoices("GATEWAY_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -114,6 +115,16 @@ class GatewaySettings(BaseSettings):
         if isinstance(value, str):
             return tuple(word.strip() for word in value.split(",") if word.strip())
         return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        if self.page not in self.services:
+            raise ValueError(f"page {self.page!r} is none of the services")
+        if strangers := self.upstreams.keys() - set(self.services):
+            raise ValueError(f"upstreams names no service: {', '.join(sorted(strangers))}")
+        return self
 
     @property
     def tls(self) -> bool:

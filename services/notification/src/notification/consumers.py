@@ -12,6 +12,7 @@ from storage import Session
 
 from notification.actions import configure, notify
 from notification.model.addresses import UrlPolicy
+from notification.model.events import EVENTS
 from notification.model.rules import NotificationSection
 from notification.store import notices
 
@@ -21,8 +22,9 @@ class Consumers:
         self._policy = policy
         self._mail = mail
 
-    async def on_news(self, session: Session, event: Received[Any]) -> None:
-        await notify.tell(session, event.body, event.attributes, mail=self._mail)
+    async def on_news(self, session: Session, events: list[Received[Any]]) -> None:
+        news = [event for event in events if event.attributes.type in EVENTS and event.raw is not None]
+        await notify.tell(session, news, mail=self._mail)
 
     async def on_blueprint(self, session: Session, event: Received[BlueprintPublished]) -> None:
         """Applies the section `notification`, all of it or nothing, and answers."""
@@ -42,4 +44,4 @@ class Consumers:
     async def on_person(self, session: Session, event: Received[PersonChanged]) -> None:
         """Open streams of a person who was switched off end at once."""
         if not event.body.active:
-            await notices.wake(session, event.body.id)
+            await notices.wake(session, [(session.tenant, event.body.id)])

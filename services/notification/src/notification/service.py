@@ -17,7 +17,6 @@ from notification.clients.webhooks import WebhookSender
 from notification.clock import Outbound
 from notification.consumers import Consumers
 from notification.model.addresses import UrlPolicy
-from notification.model.events import EVENTS
 from notification.settings import NotificationSettings
 from notification.store.wakes import Wakes
 
@@ -38,10 +37,7 @@ def wire(kit: Kit, settings: NotificationSettings | None = None) -> Wired:
     return Wired(
         router=api.router,
         subscriptions=[
-            *(
-                Subscription(topic, {each: consumers.on_news for each in EVENTS.values() if each.topic == topic})
-                for topic in NEWS_TOPICS
-            ),
+            *(Subscription(topic, batch=consumers.on_news) for topic in NEWS_TOPICS),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint}),
             Subscription("directory", {PersonChanged: consumers.on_person}),
         ],

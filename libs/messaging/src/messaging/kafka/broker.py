@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false
 """The broker itself. Publishing is in `publisher`, reading in `reader`, declaring in `topics`."""
 
 import asyncio
@@ -33,15 +34,16 @@ class KafkaBroker:
         partitions: int | None = None,
         replication_factor: int = 1,
         session_seconds: float = 30.0,
+        publish_seconds: float = 10.0,
         connection: Mapping[str, Any] | None = None,
     ) -> None:
-        """`partitions` overrides what topics declare. Another member takes over `session_seconds` after one was killed.
-        `connection` holds what the client library needs for TLS and SASL, by its names."""
+        """`partitions` is the most that a topic gets, whatever it declares. Another member takes over `session_seconds` after one was killed.
+        `publish` gives up after `publish_seconds`. `connection` holds what the client library needs for TLS and SASL, by its names."""
         self._connection: dict[str, Any] = {"bootstrap_servers": bootstrap_servers} | dict(connection or {})
         self._override = partitions
         self._replicas = replication_factor
         self._session_seconds = session_seconds
-        self._publisher = Publisher(self._connection)
+        self._publisher = Publisher(self._connection, publish_seconds)
         self._declared: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
@@ -115,7 +117,7 @@ class KafkaBroker:
                             yield as_message(record)
 
     def _counts(self, topics: Sequence[Topic]) -> dict[str, int]:
-        return {topic.name: self._override or topic.partitions for topic in topics}
+        return {topic.name: min(self._override or topic.partitions, topic.partitions) for topic in topics}
 
     @asynccontextmanager
     async def _admin(self) -> AsyncGenerator[AIOKafkaAdminClient]:

@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false
 """What all parts need of the client library: its errors as ours, and an end that always comes."""
 
 import asyncio

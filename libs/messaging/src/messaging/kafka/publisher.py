@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false
 """The producer. One that fails is thrown away with all it still holds, and the next call begins a new one.
 
 The client library delivers an idempotent message or tries for ever. A caller that has been told of a failure publishes
@@ -14,13 +15,12 @@ from aiokafka.errors import KafkaError
 from messaging.broker import Outgoing
 from messaging.kafka.client import stopped, unreachable_as_connection_error
 
-PUBLISH_SECONDS = 10.0
 BATCH_BYTES = 512 * 1024
 REQUEST_BYTES = 1024 * 1024
 
 
 class Publisher:
-    def __init__(self, connection: Mapping[str, Any], seconds: float = PUBLISH_SECONDS) -> None:
+    def __init__(self, connection: Mapping[str, Any], seconds: float) -> None:
         self._connection = connection
         self._seconds = seconds
         self._producer: Any = None

@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false
 """Reading: one member of a group.
 
 A rebalance takes all partitions from all members, and gives them out anew. It runs beside whatever handles a batch, so

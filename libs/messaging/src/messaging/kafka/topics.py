@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false
 """Topics as they are declared, against topics as they are."""
 
 import asyncio

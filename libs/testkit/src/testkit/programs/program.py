@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -179,4 +180,10 @@ class Program:
 
 def listens(port: int, host: str = "127.0.0.1") -> bool:
     with socket.create_connection((host, port), timeout=1):
+        return True
+
+
+def answers(url: str) -> bool:
+    """Whether a GET succeeds. Raises OSError while nobody listens or the answer is an error."""
+    with urllib.request.urlopen(url, timeout=5):
         return True

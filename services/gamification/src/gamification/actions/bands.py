@@ -44,9 +44,7 @@ def _rewards(known: Sequence[BandLeftRule], body: BandLeft | BandCorrected) -> l
     return [rule for rule in known if rule.rewards(body.kpi, body.band, body.rank, body.to_rank)]
 
 
-async def _leave(
-    session: Session, books: Books, event: Received[BandLeft], rewards: Sequence[BandLeftRule]
-) -> None:
+async def _leave(session: Session, books: Books, event: Received[BandLeft], rewards: Sequence[BandLeftRule]) -> None:
     """A stay gives each rule's points at most once at a time. The event's id tells a second leaving, after the first
     was taken back, from the first one coming again."""
     body, cause = event.body, str(event.body.band_event_id)

@@ -37,3 +37,4 @@ async def write(session: Session, books: Books) -> None:
                 **({} if entry.reverses is None else {"reverses": entry.reverses, "reason": entry.reason or ""}),
             )
         )
+    session.cause = None

@@ -87,7 +87,7 @@ async def get_leaderboard(
             members = await _members(session, caller, unit, visible)
             agents = members if agents is None else agents & members
     try:
-        first, end = span(board.period, on or await today(session))
+        first, end = span(board.period, on or await today(session, session.now))
     except OverflowError as error:
         problem = FieldProblem(pointer="/on", problem="its period lies beyond the calendar", cure="an earlier day")
         raise Invalid("day-beyond-calendar", f"There is no period around {on}.", errors=[problem]) from error

@@ -6,7 +6,9 @@ A pure function of the days, so that the outcome is the same in whatever order t
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from gamification.model.rules import ImprovementRule
@@ -17,23 +19,40 @@ REACH = timedelta(days=120)
 
 @dataclass(frozen=True)
 class Day:
-    """One KPI of one agent on one workday. `live`: it may give points; what came as history only is a baseline."""
+    """One KPI of one agent on one workday. `live`: it may give points; what came as history only is a baseline.
+    `edition`: of the rules, by which it is judged; None: it has not been judged."""
 
     workday: date
-    value: Fraction | None
-    numerator: Fraction | None
-    denominator: Fraction | None
+    value: Decimal | None
+    numerator: Decimal | None
+    denominator: Decimal | None
     sample: int
     direction: str
     model_version: int
     live: bool
+    edition: int | None = None
 
-    @property
+    @cached_property
+    def parts(self) -> tuple[int | Fraction, int | Fraction] | None:
+        """Numerator and denominator, where the value is a ratio."""
+        if self.numerator is None or self.denominator is None:
+            return None
+        return _rational(self.numerator), _rational(self.denominator)
+
+    @cached_property
     def exact(self) -> Fraction | None:
         """The value before it was rounded, where its parts are known."""
-        if self.value is not None and self.numerator is not None and self.denominator:
-            return self.numerator / self.denominator
-        return self.value
+        if self.value is None:
+            return None
+        if self.parts and self.parts[1]:
+            return Fraction(self.parts[0]) / self.parts[1]
+        return Fraction(self.value)
+
+
+def _rational(number: Decimal) -> int | Fraction:
+    """Most parts are whole, and whole numbers add up many times faster."""
+    whole = int(number)
+    return whole if whole == number else Fraction(number)
 
 
 @dataclass(frozen=True)
@@ -45,15 +64,16 @@ class Award:
 
 
 def awards(
-    days: Sequence[Day], rule_of: Callable[[Day], ImprovementRule | None], *, since: date
+    days: Sequence[Day], rule_of: Callable[[Day], ImprovementRule | None], *, first: int
 ) -> Mapping[date, Award]:
-    """What each workday from `since`, a Monday, on is worth. `days` in order of time and from REACH before `since`;
-    `rule_of` the rule as it was in force for a day, None when none was."""
+    """What each workday from the place `first` on is worth, which begins a week. `days` in order of time and from REACH
+    before it; `rule_of` the rule as it was in force for a day, None when none was."""
     given: dict[date, Award] = {}
     by_week: dict[tuple[int, int], int] = {}
-    for index, day in enumerate(days):
-        rule = rule_of(day) if day.live and day.workday >= since else None
-        award = _award(rule, day, days[:index]) if rule is not None else None
+    for index in range(first, len(days)):
+        day = days[index]
+        rule = rule_of(day) if day.live else None
+        award = _award(rule, day, days, index) if rule is not None else None
         if rule is None or award is None:
             continue
         week = day.workday.isocalendar()[:2]
@@ -65,11 +85,11 @@ def awards(
     return given
 
 
-def _award(rule: ImprovementRule, day: Day, before: Sequence[Day]) -> Award | None:
+def _award(rule: ImprovementRule, day: Day, days: Sequence[Day], index: int) -> Award | None:
     value = day.exact
     if value is None or day.sample < rule.min_sample:
         return None
-    baseline = _baseline(rule, day, before)
+    baseline = _baseline(rule, day, days, index)
     if baseline is None or day.direction not in ("lower_is_better", "higher_is_better"):
         return None
     improvement = baseline - value if day.direction == "lower_is_better" else value - baseline
@@ -83,24 +103,21 @@ def _award(rule: ImprovementRule, day: Day, before: Sequence[Day]) -> Award | No
     return Award(rule.points * steps, value, baseline, improvement)
 
 
-def _baseline(rule: ImprovementRule, day: Day, before: Sequence[Day]) -> Fraction | None:
-    """The ratio of sums, or the mean where the KPI is no ratio. Days under another model are not comparable."""
-    fitting = [
-        each
-        for each in before
-        if each.value is not None
-        and each.sample >= rule.min_sample
-        and each.model_version == day.model_version
-        and each.workday >= day.workday - REACH
-    ][-rule.baseline_days :]
+def _baseline(rule: ImprovementRule, day: Day, days: Sequence[Day], index: int) -> Fraction | None:
+    """From the days before the place `index`: the ratio of sums, or the mean where the KPI is no ratio. Days under another model are not comparable."""
+    fitting: list[Day] = []
+    oldest = day.workday - REACH
+    while len(fitting) < rule.baseline_days and index > 0 and days[index - 1].workday >= oldest:
+        index -= 1
+        each = days[index]
+        if each.value is not None and each.sample >= rule.min_sample and each.model_version == day.model_version:
+            fitting.append(each)
     if len(fitting) < rule.baseline_days:
         return None
-    pairs = [(each.numerator, each.denominator) for each in fitting]
-    numerators = [numerator for numerator, _ in pairs if numerator is not None]
-    denominators = [denominator for _, denominator in pairs if denominator is not None]
-    if len(numerators) == len(denominators) == len(fitting) and sum(denominators):
-        return Fraction(sum(numerators)) / Fraction(sum(denominators))
-    return Fraction(sum(each.value for each in fitting if each.value is not None)) / len(fitting)
+    parts = [each.parts for each in fitting if each.parts is not None]
+    if len(parts) == len(fitting) and (denominator := sum(part[1] for part in parts)):
+        return Fraction(sum(part[0] for part in parts)) / denominator
+    return Fraction(sum(Fraction(each.value) for each in fitting if each.value is not None)) / len(fitting)
 
 
 def monday_of(day: date) -> date:

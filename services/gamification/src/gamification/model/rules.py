@@ -1,5 +1,6 @@
 """What gives points."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -72,3 +73,12 @@ class ImprovementRule(_Rule):
 
 
 Rule = Annotated[BandLeftRule | TrainingCompletedRule | ImprovementRule, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True)
+class Edition:
+    """A rule as it was from this edition on; `body` None: retired."""
+
+    edition: int
+    rule: str
+    body: Rule | None

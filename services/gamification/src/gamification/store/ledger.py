@@ -5,59 +5,88 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.dialects.postgresql import insert
+from pydantic_core import to_json
 from storage import Session
 
-from gamification.store.tables import heard_correction, ledger
+from gamification.model.books import Booking, Books, Entry
 
 
-async def lock_agent(session: Session, agent_id: UUID) -> None:
-    """One at a time books for this person, whichever door it comes in by."""
-    await session.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended("
-        "'ledger ' || cast(:tenant AS text) || ' ' || cast(:agent AS text), 0))",
-        {"tenant": session.tenant, "agent": str(agent_id)},
+async def book(session: Session, bookings: Sequence[Booking]) -> set[UUID]:
+    """Returns the ids of those that were not there before: a grant of the same agent, rule, cause and occasion, or a
+    reversal of the same entry."""
+    rows = [
+        {
+            "id": each.entry.id,
+            "agent_id": each.entry.agent_id,
+            "rule": each.entry.rule,
+            "cause": each.entry.cause,
+            "occasion": each.entry.occasion,
+            "points": each.entry.points,
+            "title": each.entry.title,
+            "at": each.at,
+            "earned_on": each.entry.earned_on,
+            "reverses": each.entry.reverses,
+            "reason": each.entry.reason,
+            "detail": each.entry.detail,
+        }
+        for each in bookings
+    ]
+    booked = await session.execute(
+        "INSERT INTO ledger (tenant, id, agent_id, rule, cause, occasion, points, title, at, earned_on, reverses, reason, "
+        "detail) SELECT :tenant, r.* FROM json_to_recordset(cast(:rows AS json)) AS r(id uuid, agent_id uuid, rule text, "
+        "cause text, occasion text, points integer, title jsonb, at timestamptz, earned_on date, reverses uuid, "
+        "reason text, detail jsonb) ON CONFLICT DO NOTHING RETURNING id",
+        {"tenant": session.tenant, "rows": to_json(rows).decode()},
     )
+    return set(booked.scalars())
 
 
-async def book(session: Session, **values: Any) -> bool:
-    """False when this has been booked before: same agent, rule, cause and occasion, or a reversal of the same entry."""
-    statement = insert(ledger).values(tenant=session.tenant, at=session.now, **values).on_conflict_do_nothing()
-    return await session.scalar(statement.returning(ledger.c.id)) is not None
+async def books_of_causes(session: Session, agents: Collection[UUID], causes: Collection[str]) -> Books:
+    """All grants for these causes."""
+    return await _books(session, "g.cause = ANY(cast(:causes AS text[]))", agents, {"causes": list(causes)})
 
 
-async def standing(
-    session: Session, agent_id: UUID, causes: Collection[str], *, rule: str | None = None
-) -> list[dict[str, Any]]:
-    """Grants for these causes that have not been taken back."""
-    return await session.rows(
-        "SELECT g.* FROM ledger g WHERE g.tenant = :tenant AND g.agent_id = :agent AND g.cause = ANY(:causes) "
-        "AND (cast(:rule AS text) IS NULL OR g.rule = :rule) AND g.reverses IS NULL AND NOT EXISTS ("
-        "SELECT 1 FROM ledger r WHERE r.tenant = g.tenant AND r.reverses = g.id) ORDER BY g.id",
-        {"tenant": session.tenant, "agent": agent_id, "causes": list(causes), "rule": rule},
+async def books_of_days(session: Session, agents: Collection[UUID], *, first: date, last: date) -> Books:
+    """All grants for these workdays."""
+    if not agents:
+        return Books((), ())
+    return await _books(session, "g.earned_on BETWEEN :first AND :last", agents, {"first": first, "last": last})
+
+
+async def _books(session: Session, condition: str, agents: Collection[UUID], parameters: dict[str, Any]) -> Books:
+    rows = await session.rows(
+        "SELECT g.id, g.agent_id, g.rule, g.cause, g.occasion, g.points, g.title, g.earned_on, EXISTS ("  # noqa: S608
+        "SELECT 1 FROM ledger r WHERE r.tenant = g.tenant AND r.reverses = g.id) AS reversed "
+        "FROM ledger g WHERE g.tenant = :tenant AND g.agent_id = ANY(cast(:agents AS uuid[])) "
+        f"AND {condition} AND g.reverses IS NULL ORDER BY g.id",
+        {"tenant": session.tenant, "agents": list(agents), **parameters},
     )
+    reversed_ = [row["id"] for row in rows if row.pop("reversed")]
+    return Books([Entry(**row) for row in rows], reversed_)
 
 
-async def hear_correction(session: Session, event_id: UUID) -> bool:
-    """False when it was heard before."""
-    statement = insert(heard_correction).values(tenant=session.tenant, event_id=event_id).on_conflict_do_nothing()
-    return await session.scalar(statement.returning(heard_correction.c.event_id)) is not None
-
-
-async def times_granted(session: Session, agent_id: UUID, rule: str, cause: str) -> int:
-    """How often the rule has given something for the cause, taken back or not."""
-    return await session.scalar(
-        "SELECT count(*) FROM ledger WHERE tenant = :tenant AND agent_id = :agent AND rule = :rule "
-        "AND cause = :cause AND reverses IS NULL",
-        {"tenant": session.tenant, "agent": agent_id, "rule": rule, "cause": cause},
+async def hear_corrections(session: Session, event_ids: Collection[UUID]) -> set[UUID]:
+    """Those that were not heard before."""
+    heard = await session.execute(
+        "INSERT INTO heard_correction (tenant, event_id) SELECT :tenant, unnest(cast(:ids AS uuid[])) "
+        "ON CONFLICT DO NOTHING RETURNING event_id",
+        {"tenant": session.tenant, "ids": list(event_ids)},
     )
+    return set(heard.scalars())
 
 
 async def balance(session: Session, agent_id: UUID) -> int:
-    return await session.scalar(
-        "SELECT coalesce(sum(points), 0) FROM ledger WHERE tenant = :tenant AND agent_id = :agent",
-        {"tenant": session.tenant, "agent": agent_id},
+    return (await balances(session, [agent_id])).get(agent_id, 0)
+
+
+async def balances(session: Session, agents: Collection[UUID]) -> dict[UUID, int]:
+    """By agent; who has no entries is not in it."""
+    rows = await session.rows(
+        "SELECT agent_id, sum(points) AS balance FROM ledger "
+        "WHERE tenant = :tenant AND agent_id = ANY(cast(:agents AS uuid[])) GROUP BY agent_id",
+        {"tenant": session.tenant, "agents": list(agents)},
     )
+    return {row["agent_id"]: row["balance"] for row in rows}
 
 
 async def page(

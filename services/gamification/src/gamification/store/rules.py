@@ -1,6 +1,5 @@
 """Rules in editions, and boards."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -8,19 +7,10 @@ from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
 from gamification.model.boards import Leaderboard
-from gamification.model.rules import Rule
+from gamification.model.rules import Edition, Rule
 from gamification.store.tables import leaderboard, rule_edition
 
 _rule: TypeAdapter[Rule] = TypeAdapter(Rule)
-
-
-@dataclass(frozen=True)
-class Edition:
-    """A rule as it was from this edition on; `body` None: retired."""
-
-    edition: int
-    rule: str
-    body: Rule | None
 
 
 async def lock_rules(session: Session) -> None:

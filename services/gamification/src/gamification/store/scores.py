@@ -1,46 +1,68 @@
 """Agents' scores by workday, as last heard."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
 from contracts.scores import ScoreChanged
-from sqlalchemy.dialects.postgresql import insert
+from pydantic_core import to_json
 from storage import Session
 
 from gamification.model.improvement import Day
-from gamification.store.tables import score_day
 
 
-async def keep(session: Session, body: ScoreChanged) -> None:
-    """The newest word on each KPI of that day. A day that was ever live stays live, also when history corrects it."""
-    rows = [
-        {
-            "tenant": session.tenant,
-            "agent_id": body.agent_id,
-            "kpi": kpi,
-            "workday": body.workday,
-            "value": _decimal(score.value),
-            "numerator": _decimal(score.numerator),
-            "denominator": _decimal(score.denominator),
-            "sample": score.sample,
-            "direction": score.direction,
-            "model_version": score.model_version,
-            "live": body.mode == "live",
-        }
-        for kpi, score in body.scores.items()
-    ]
-    if not rows:
-        return
-    statement = insert(score_day).values(rows)
-    new = statement.excluded
-    names = ("value", "numerator", "denominator", "sample", "direction", "model_version")
-    changed: dict[str, Any] = {name: new[name] for name in names} | {"live": score_day.c.live | new.live}
-    keys = ["tenant", "agent_id", "kpi", "workday"]
-    await session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+async def keep(session: Session, bodies: Iterable[ScoreChanged]) -> None:
+    """The newest word on each KPI of a day. A day that was ever live stays live, also when history corrects it."""
+    rows: dict[tuple[UUID, str, date], dict[str, Any]] = {}
+    for body in bodies:
+        for kpi, score in body.scores.items():
+            place = (body.agent_id, kpi, body.workday)
+            before = rows.get(place)
+            rows[place] = {
+                "agent_id": body.agent_id,
+                "kpi": kpi,
+                "workday": body.workday,
+                "value": score.value,
+                "numerator": score.numerator,
+                "denominator": score.denominator,
+                "sample": score.sample,
+                "direction": score.direction,
+                "model_version": score.model_version,
+                "live": body.mode == "live" or (before is not None and before["live"]),
+            }
+    if rows:
+        await session.execute(_KEEP, {"tenant": session.tenant, "rows": to_json(list(rows.values())).decode()})
+
+
+_KEEP = (
+    "INSERT INTO score_day (tenant, agent_id, kpi, workday, value, numerator, denominator, sample, direction, "
+    "model_version, live) SELECT :tenant, r.* FROM json_to_recordset(cast(:rows AS json)) AS r(agent_id uuid, kpi text, "
+    "workday date, value numeric, numerator numeric, denominator numeric, sample integer, direction text, "
+    "model_version integer, live boolean) "
+    "ON CONFLICT (tenant, agent_id, kpi, workday) DO UPDATE SET value = excluded.value, numerator = excluded.numerator, "
+    "denominator = excluded.denominator, sample = excluded.sample, direction = excluded.direction, "
+    "model_version = excluded.model_version, live = score_day.live OR excluded.live"
+)
+
+
+def days_in(body: ScoreChanged) -> Iterator[tuple[str, Day]]:
+    """What an event says of a workday, by KPI."""
+    for kpi, score in body.scores.items():
+        yield (
+            kpi,
+            Day(
+                workday=body.workday,
+                value=_decimal(score.value),
+                numerator=_decimal(score.numerator),
+                denominator=_decimal(score.denominator),
+                sample=score.sample,
+                direction=score.direction,
+                model_version=score.model_version,
+                live=body.mode == "live",
+            ),
+        )
 
 
 async def kpis_of(session: Session, agent_id: UUID, workday: date) -> list[str]:
@@ -51,53 +73,38 @@ async def kpis_of(session: Session, agent_id: UUID, workday: date) -> list[str]:
     return list(found.scalars())
 
 
-async def settle_days(
-    session: Session, agent_id: UUID, kpis: Sequence[str], *, first: date, last: date, edition: int
-) -> None:
-    """Fixes, once for each live day that is over, by which edition of the rules it is judged."""
+async def settle(session: Session, days: Iterable[tuple[UUID, str, date]], *, edition: int) -> None:
+    """Fixes by which edition of the rules these days, of agent and KPI, are judged."""
+    rows = [{"agent_id": agent_id, "kpi": kpi, "workday": workday} for agent_id, kpi, workday in days]
     await session.execute(
-        "UPDATE score_day SET edition = :edition WHERE tenant = :tenant AND agent_id = :agent AND kpi = ANY(:kpis) "
-        "AND workday BETWEEN :first AND :last AND live AND edition IS NULL",
-        {
-            "tenant": session.tenant,
-            "agent": agent_id,
-            "kpis": list(kpis),
-            "first": first,
-            "last": last,
-            "edition": edition,
-        },
+        "UPDATE score_day AS s SET edition = :edition FROM json_to_recordset(cast(:rows AS json)) "
+        "AS r(agent_id uuid, kpi text, workday date) WHERE s.tenant = :tenant AND s.agent_id = r.agent_id "
+        "AND s.kpi = r.kpi AND s.workday = r.workday",
+        {"tenant": session.tenant, "rows": to_json(rows).decode(), "edition": edition},
     )
 
 
 async def days_of(
-    session: Session, agent_id: UUID, kpi: str, *, first: date, last: date
-) -> list[tuple[Day, int | None]]:
-    """Days in order of time, each with the edition of the rules it is judged by."""
-    rows = await session.rows(
-        "SELECT workday, value, numerator, denominator, sample, direction, model_version, live, edition "
-        "FROM score_day WHERE tenant = :tenant AND agent_id = :agent AND kpi = :kpi "
-        "AND workday BETWEEN :first AND :last ORDER BY workday",
-        {"tenant": session.tenant, "agent": agent_id, "kpi": kpi, "first": first, "last": last},
+    session: Session, spans: Mapping[tuple[UUID, str], tuple[date, date]]
+) -> dict[tuple[UUID, str], dict[date, Day]]:
+    """By agent and KPI, the days from the first to the last of its span; every span is in it."""
+    wanted = [
+        {"agent_id": agent_id, "kpi": kpi, "first": first, "last": last}
+        for (agent_id, kpi), (first, last) in spans.items()
+    ]
+    found = await session.execute(
+        "SELECT s.agent_id, s.kpi, s.workday, s.value, s.numerator, s.denominator, s.sample, s.direction, "
+        "s.model_version, s.live, s.edition FROM json_to_recordset(cast(:wanted AS json)) "
+        "AS r(agent_id uuid, kpi text, first date, last date) JOIN score_day s ON s.tenant = :tenant "
+        "AND s.agent_id = r.agent_id AND s.kpi = r.kpi AND s.workday BETWEEN r.first AND r.last",
+        {"tenant": session.tenant, "wanted": to_json(wanted).decode()},
     )
-    return [(_day(row), row["edition"]) for row in rows]
-
-
-def _day(row: dict[str, Any]) -> Day:
-    return Day(
-        workday=row["workday"],
-        value=_fraction(row["value"]),
-        numerator=_fraction(row["numerator"]),
-        denominator=_fraction(row["denominator"]),
-        sample=row["sample"],
-        direction=row["direction"],
-        model_version=row["model_version"],
-        live=row["live"],
-    )
+    days: dict[tuple[UUID, str], dict[date, Day]] = {place: {} for place in spans}
+    for agent_id, kpi, *rest in found:
+        day = Day(*rest)
+        days[agent_id, kpi][day.workday] = day
+    return days
 
 
 def _decimal(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
-
-
-def _fraction(value: Decimal | None) -> Fraction | None:
-    return None if value is None else Fraction(value)

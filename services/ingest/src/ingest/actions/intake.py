@@ -1,6 +1,5 @@
 """Records become verdicts: read, merged, filed."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +19,7 @@ from ingest.model.payload import Record
 from ingest.model.refusal import Refusal
 from ingest.model.sources import Source
 from ingest.store import receipts
+from ingest.store.bulk import Batch
 
 Outcome = Arrival | StateNotice | Refusal
 
@@ -66,11 +66,12 @@ def chunk_of(receipt_id: UUID, mode: Mode, source: Source, *, now: datetime, sec
 async def take_chunk(
     session: Session,
     chunk: Chunk,
+    batch: Batch,
     *,
     replacing: Sequence[UUID] = (),
     around: Sequence[str] = (),
-) -> Counter[str]:
-    """Judges the records of a chunk, files the verdicts, and returns how many there are of each.
+) -> list[dict[str, Any]]:
+    """Judges the records of a chunk, puts what is new and the verdicts into `batch`, and returns the verdicts.
 
     `replacing`: parts that these records brought before, under another mapping, of the contacts `around`.
     """
@@ -79,48 +80,39 @@ async def take_chunk(
     notices = [outcome for outcome in outcomes if isinstance(outcome, StateNotice)]
     merged, told = Merged(), States()
     if arrivals or replacing:
-        merged = await merge_parts(
-            session, source, adding=arrivals, removing=replacing, around=around, receipt_id=chunk.receipt_id
-        )
+        merged = await merge_parts(session, source, adding=arrivals, removing=replacing, around=around, batch=batch)
     if notices:
         told = await take_notices(session, source.slug, notices, mode=chunk.mode, receipt_id=chunk.receipt_id)
-    rows = [
-        _verdict(session.tenant, chunk, record, position, outcome, merged, told, source.slug)
+    verdicts = [
+        {
+            "number": record.number,
+            "line": record.line,
+            "position": position,
+            **_verdict(outcome, merged, told, source.slug),
+        }
         for position, (record, outcome) in enumerate(zip(chunk.records, outcomes, strict=True))
     ]
-    await receipts.add_records(session, rows)
-    return Counter(row["verdict"] for row in rows)
+    batch.add(receipts.RECORDS, verdicts)
+    return verdicts
 
 
-def _verdict(
-    tenant: str,
-    chunk: Chunk,
-    record: Record,
-    position: int,
-    outcome: Outcome,
-    merged: Merged,
-    told: States,
-    source: str,
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "tenant": tenant,
-        "receipt_id": chunk.receipt_id,
-        "number": record.number,
-        "line": record.line,
-        "document": chunk.document,
-        "position": position,
-    }
+async def write_chunk(session: Session, chunk: Chunk, batch: Batch) -> list[dict[str, Any]]:
+    """Writes what `take_chunk` put into the batch, and returns what its last INSERT returns."""
+    return await batch.write(session, source=chunk.source.slug, receipt_id=chunk.receipt_id, document=chunk.document)
+
+
+def _verdict(outcome: Outcome, merged: Merged, told: States, source: str) -> dict[str, Any]:
     if isinstance(outcome, Refusal):
         why = {"field": outcome.field[:500] or None, "reason": outcome.reason[:1000], "cure": outcome.cure or None}
-        return {**row, "verdict": "rejected", **why}
+        return {"verdict": "rejected", **why}
     if isinstance(outcome, StateNotice):
         agent = agent_key(outcome)
-        row |= {"contact": agent, "kind": "agent_event"}
+        row: dict[str, Any] = {"contact": agent, "kind": "agent_event"}
         if agent in told.held:
             return {**row, **_held_row(Held(agent, "unknown_agent", told.held[agent]), source)}
         return {**row, "verdict": "accepted" if agent in told.changed else "unchanged"}
     part = outcome.part
-    row |= {"contact": part.contact, "kind": part.kind, "part_id": outcome.id}
+    row = {"contact": part.contact, "kind": part.kind, "part_id": outcome.id}
     if outcome.standing == "repeated":
         return {**row, "verdict": "unchanged"}
     if outcome.standing == "older":

@@ -19,6 +19,8 @@ from ingest.model.canonical import newest as newest_parts
 from ingest.model.parts import Analysis, Contact, Moment, Part
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts, roster
+from ingest.store.bulk import Batch
+from ingest.store.interactions import Head, HeldRow, PartRow
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _FACTS = {"contact": msgspec.json.Decoder(Contact), "analysis": msgspec.json.Decoder(Analysis)}
@@ -79,27 +81,27 @@ async def merge_parts(
     adding: Sequence[Arrival] = (),
     removing: Iterable[UUID] = (),
     around: Iterable[str] = (),
-    receipt_id: UUID | None = None,
+    batch: Batch,
     preview: bool = False,
 ) -> Merged:
     """Adds and removes parts, and brings the interactions concerned up to date.
 
     `around`: contacts or roots whose interactions are derived again though their parts stay as they are; those of the
-    parts in `removing` must be among them. With `preview` nothing is written.
+    parts in `removing` must be among them. What is new is put into `batch`, which the caller writes. With `preview`
+    nothing is written.
     """
     wanted = set(around)
     for arrival in adding:
         wanted.add(arrival.part.contact)
         if arrival.part.initial:
             wanted.add(arrival.part.initial)
-    await interactions.share(session)
     locked: set[str] = set()
     while True:
         leaving = set(removing)
         await interactions.lock(session, source.slug, [_bucket(name) for name in wanted - locked])
         locked |= wanted
-        rows = await interactions.parts_around(session, source.slug, list(wanted))
-        stored = {row["id"]: _stored(row) for row in rows}
+        there = await interactions.around(session, source.slug, list(wanted))
+        stored = {row.id: _stored(row) for row in there.parts}
         arrived = _stand(adding, stored, leaving)
         kept = [each for each in stored.values() if each.id not in leaving]
         by_contact: dict[str, list[_Stored]] = {}
@@ -124,35 +126,31 @@ async def merge_parts(
     }
     people = await roster.load(session, source.slug, names)
     result = Merged(root_of=roots)
-    writer = _Versions(session, source, receipt_id, result)
-    heads: dict[str, dict[int, dict[str, Any]]] = {}
-    for head in await interactions.heads(session, source.slug, list(affected)):
-        heads.setdefault(head["root"], {})[head["leg"]] = head
+    versions = _Versions(session, source, result)
+    heads: dict[str, dict[int, Head]] = {}
+    for head in there.heads:
+        heads.setdefault(head.root, {})[head.leg] = head
     for root, found in groups.items():
         merged = merge(
             (each.part for each in found), people.agent_of, people.site, open_without_end=source.open_without_end
         )
-        writer.record(root, merged, _modes(found), heads.get(root, {}))
+        versions.record(root, merged, _modes(found), heads.get(root, {}))
         for held in [*merged.held, *(leg for leg in merged.legs if isinstance(leg, Held))]:
             result.held[held.contact] = held
-    await writer.void()
+    await versions.void()
     if preview:
         return result
     moved = {each.part.contact: roots[each.part.contact] for each in kept if each.root != roots[each.part.contact]}
     await interactions.remove_parts(session, [each for each in leaving if each in stored])
-    tenant, slug = session.tenant, source.slug
-    begun = [
-        {"tenant": tenant, "id": writer.id_of(root), "source": slug, "root": root}
-        for root, found in groups.items()
-        if found and root not in heads
-    ]
-    await interactions.add(session, begun)
     await interactions.move_parts(session, source.slug, moved)
-    await interactions.add_parts(
-        session, [_row(tenant, slug, roots, each, receipt_id) for each in adding if each.fresh]
-    )
-    await writer.write()
-    await _hold(session, source.slug, list(affected), roots, result.held)
+    begun = [
+        {"id": versions.id_of(root), "root": root} for root, found in groups.items() if found and root not in heads
+    ]
+    batch.add(interactions.INTERACTIONS, begun)
+    batch.add(interactions.PARTS, [_row(roots, each) for each in adding if each.fresh])
+    versions.put(batch)
+    before = {row.contact: row for row in there.held if row.root in affected}
+    await _hold(session, source.slug, batch, before, roots, result.held)
     return result
 
 
@@ -174,11 +172,10 @@ def _hash(content: bytes) -> UUID:
     return UUID(bytes=blake2b(content, digest_size=16).digest())
 
 
-def _stored(row: dict[str, Any]) -> _Stored:
-    kind = row["kind"]
-    facts = _FACTS.get(kind, _MOMENT).decode(row["facts"])
-    part = Part(kind=kind, contact=row["contact"], facts=facts, initial=row["initial"], stamp=row["stamp"])
-    return _Stored(part, row["root"], row["mode"], row["hash"], row["id"])
+def _stored(row: PartRow) -> _Stored:
+    facts = _FACTS.get(row.kind, _MOMENT).decode(row.facts)
+    part = Part(kind=row.kind, contact=row.contact, facts=facts, initial=row.initial, stamp=row.stamp)
+    return _Stored(part, row.root, row.mode, row.hash, row.id)
 
 
 def _stand(adding: Sequence[Arrival], stored: dict[UUID, _Stored], leaving: set[UUID]) -> list[_Stored]:
@@ -212,12 +209,10 @@ def _stand(adding: Sequence[Arrival], stored: dict[UUID, _Stored], leaving: set[
     return new
 
 
-def _row(tenant: str, source: str, roots: dict[str, str], arrival: Arrival, receipt_id: UUID | None) -> dict[str, Any]:
+def _row(roots: dict[str, str], arrival: Arrival) -> dict[str, Any]:
     part = arrival.part
     return {
-        "tenant": tenant,
         "id": arrival.id,
-        "source": source,
         "root": roots[part.contact],
         "contact": part.contact,
         "kind": part.kind,
@@ -226,58 +221,51 @@ def _row(tenant: str, source: str, roots: dict[str, str], arrival: Arrival, rece
         "initial": part.initial,
         "facts": part.facts,
         "mode": arrival.mode,
-        "receipt_id": receipt_id,
         "document": arrival.document,
         "position": arrival.position,
     }
 
 
 async def _hold(
-    session: Session, source: str, affected: list[str], roots: dict[str, str], held: dict[str, Held]
+    session: Session,
+    source: str,
+    batch: Batch,
+    before: dict[str, HeldRow],
+    roots: dict[str, str],
+    held: dict[str, Held],
 ) -> None:
-    before = {row["contact"]: row for row in await interactions.held_of(session, source, affected)}
     gone = [contact for contact in before if contact not in held]
     await interactions.release(session, source, gone)
     await receipts.free(session, source, [contact for contact in gone if contact in roots])
     new = []
     for contact, each in held.items():
         row = before.get(contact)
-        same = row and (row["root"], row["reason"], row["waits_for"]) == (roots[contact], each.reason, each.waits_for)
-        if not same:
-            new.append(
-                {
-                    "tenant": session.tenant,
-                    "source": source,
-                    "contact": contact,
-                    "root": roots[contact],
-                    "reason": each.reason,
-                    "waits_for": each.waits_for,
-                    "since": session.now,
-                }
-            )
-    await interactions.hold(session, new)
+        if row is None or (row.root, row.reason, row.waits_for) != (roots[contact], each.reason, each.waits_for):
+            place = {"contact": contact, "root": roots[contact]}
+            new.append({**place, "reason": each.reason, "waits_for": each.waits_for})
+    batch.add(interactions.HELD, new)
 
 
 class _Versions:
-    """Collects the new versions of legs, each with its event, and writes them together."""
+    """Collects the new versions of legs, each with its event."""
 
-    def __init__(self, session: Session, source: Source, receipt_id: UUID | None, result: Merged) -> None:
+    def __init__(self, session: Session, source: Source, result: Merged) -> None:
         self._session = session
+        self._tenant = session.tenant
         self._source = source
-        self._receipt_id = receipt_id
         self._result = result
         self._heads: list[dict[str, Any]] = []
         self._versions: list[dict[str, Any]] = []
         self._events: list[LegRecorded] = []
         self._ids: dict[str, UUID] = {}
-        self._vanished: list[tuple[str, int, dict[str, Any]]] = []
+        self._vanished: list[tuple[str, int, Head]] = []
 
     def id_of(self, root: str) -> UUID:
         if root not in self._ids:
-            self._ids[root] = interaction_id(self._session.tenant, self._source.slug, root)
+            self._ids[root] = interaction_id(self._tenant, self._source.slug, root)
         return self._ids[root]
 
-    def record(self, root: str, merged: Interaction, modes: dict[str, str], heads: dict[int, dict[str, Any]]) -> None:
+    def record(self, root: str, merged: Interaction, modes: dict[str, str], heads: dict[int, Head]) -> None:
         """Compares the legs with the versions that are current, and raises those that differ by one."""
         for number, leg in enumerate(merged.legs, 1):
             head = heads.get(number)
@@ -286,42 +274,39 @@ class _Versions:
                 continue
             content = _encode(leg)
             hash_ = _hash(content)
-            if head is None or head["void"] or head["hash"] != hash_:
-                version = head["version"] + 1 if head else 1
+            if head is None or head.void or head.hash != hash_:
+                version = head.version + 1 if head else 1
                 self._add(root, number, version, leg, content, hash_, modes[leg.external_id], void=False)
-                if head and head["agent_id"]:
-                    self._result.agents.add(head["agent_id"])
+                if head and head.agent_id:
+                    self._result.agents.add(head.agent_id)
         for number, head in heads.items():
             if number > len(merged.legs):
                 self._void(root, number, head)
 
-    def _void(self, root: str, number: int, head: dict[str, Any] | None) -> None:
-        if head is not None and not head["void"]:
+    def _void(self, root: str, number: int, head: Head | None) -> None:
+        if head is not None and not head.void:
             self._vanished.append((root, number, head))
             self._result.changed.add(root)
 
     async def void(self) -> None:
         """The legs that vanished get a version that says so, with the content that they had."""
-        places = [(self.id_of(root), leg, head["version"]) for root, leg, head in self._vanished]
+        places = [(self.id_of(root), leg, head.version) for root, leg, head in self._vanished]
         contents = await interactions.contents(self._session, places)
         for (root, number, head), (identifier, _, version) in zip(self._vanished, places, strict=True):
             content = contents[identifier, number].encode()
             leg = _LEG.decode(content)
-            self._add(root, number, version + 1, leg, content, head["hash"], head["mode"], void=True)
+            self._add(root, number, version + 1, leg, content, head.hash, head.mode, void=True)
             self._result.voided += 1
 
     def _add(
         self, root: str, number: int, version: int, leg: Leg, content: bytes, hash_: UUID, mode: str, *, void: bool
     ) -> None:
-        tenant, source = self._session.tenant, self._source
-        identifier = self.id_of(root)
-        place = {"interaction_id": identifier, "leg": number, "version": version, "void": void, "mode": mode}
+        source = self._source
+        place = {"interaction_id": self.id_of(root), "leg": number, "version": version, "void": void, "mode": mode}
         event = leg_event(leg, **place, source=source.slug, vendor=source.vendor)
-        shared = {"tenant": tenant, **place}
         self._heads.append(
             {
-                **shared,
-                "source": source.slug,
+                **place,
                 "root": root,
                 "external_id": leg.external_id,
                 "hash": hash_,
@@ -330,24 +315,18 @@ class _Versions:
                 "workday": leg.workday,
             }
         )
-        self._versions.append(
-            {
-                **shared,
-                "known_at": self._session.now,
-                "receipt_id": self._receipt_id,
-                "content": msgspec.Raw(content),
-            }
-        )
+        self._versions.append({**place, "content": msgspec.Raw(content)})
         self._events.append(event)
         self._result.legs += 1
         self._result.changed.add(root)
         if leg.agent_id:
             self._result.agents.add(leg.agent_id)
 
-    async def write(self) -> None:
-        await interactions.add_versions(self._session, self._heads, self._versions)
+    def put(self, batch: Batch) -> None:
+        batch.add(interactions.LEGS, self._heads)
+        batch.add(interactions.VERSIONS, self._versions)
         for event in self._events:
-            self._session.emit(event)
+            self._session.emit(event, tenant=self._tenant)
 
 
 _SAME = tuple(name for name in Leg.__struct_fields__ if name not in ("started", "ended"))

@@ -7,6 +7,7 @@ from ingest.actions.merging import merge_parts
 from ingest.actions.sources import load_source
 from ingest.actions.states import derive
 from ingest.store import interactions, roster, states
+from ingest.store.bulk import Batch
 
 CHUNK = 1000
 
@@ -42,6 +43,8 @@ async def on_person(session: Session, person: PersonChanged) -> None:
             continue
         around = sorted(roots.get(slug, ()))
         for begin in range(0, len(around), CHUNK):
-            await merge_parts(session, source, around=around[begin : begin + CHUNK])
+            batch = Batch()
+            await merge_parts(session, source, around=around[begin : begin + CHUNK], batch=batch)
+            await batch.write(session, source=slug, receipt_id=None)
         if found := told.get(slug):
             await derive(session, slug, dict.fromkeys(sorted(found), 0))

@@ -13,21 +13,21 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from contracts import Mode
-from servicekit.errors import TooLarge, TooMany
+from servicekit.errors import Invalid, TooLarge, TooMany
 from storage import Document, DocumentStore, Session
 
 from ingest.actions import archive
-from ingest.actions.intake import Chunk, chunk_of, take_chunk
+from ingest.actions.intake import Chunk, chunk_of, take_chunk, write_chunk
 from ingest.actions.replaying import replay_document
 from ingest.actions.sources import load_source
 from ingest.model.payload import Limits, Payload, Record
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts
-from ingest.store.bulk import is_deadlock
+from ingest.store.bulk import Batch, insert_rows, is_deadlock
 
 CHUNK_SIZE = 8 << 20  # of text, which a CSV row keeps twice; gzipped that is below what a document may have
 BREATH = 50
@@ -37,11 +37,21 @@ _TRIES = 4
 _MILESTONES = frozenset(4**power for power in range(10))
 
 Work = Callable[[str, datetime], AbstractAsyncContextManager[Session]]
+Told = tuple[dict[str, Any], list[dict[str, Any]]]
+"""A receipt, and the first of its records that were rejected or are held."""
+
+
+class Digest(Protocol):
+    """A running hash, such as hashlib makes."""
+
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
 
 
 @dataclass
 class Order:
-    """A body to take in. `judged`: records of it that were judged before an interruption."""
+    """A body to take in. `judged`: records of it that were judged before an interruption. `digest`: of the request,
+    where it came with an idempotency key."""
 
     tenant: str
     receipt_id: UUID
@@ -50,6 +60,7 @@ class Order:
     sent_by: UUID
     now: datetime
     key: str | None = None
+    digest: "Digest | None" = None
     judged: int = 0
     filed: bool = False
     bytes: int = 0
@@ -104,17 +115,17 @@ class Reception:
         if size > self.quota.body_mb << 20:
             raise TooLarge("body-too-large", f"The body is larger than {self.quota.body_mb} MB. Send it in parts.")
 
-    async def read(self, order: Order, body: AsyncIterator[bytes]) -> None:
+    async def read(self, order: Order, body: AsyncIterator[bytes]) -> Told:
         """Judges the whole body. When the sender breaks off, what was judged stands and the receipt says so."""
         try:
-            await self._read(order, body)
+            return await self._read(order, body)
         except BaseException:
             if order.filed:
                 await asyncio.shield(self._interrupt(order))
             raise
 
-    async def _read(self, order: Order, body: AsyncIterator[bytes]) -> None:
-        at_hand: asyncio.Task[None] | None = None
+    async def _read(self, order: Order, body: AsyncIterator[bytes]) -> Told:
+        at_hand: asyncio.Task[Told] | None = None
         try:
             async for chunk, notes in self._chunks(order, body):
                 if at_hand is not None:
@@ -124,6 +135,8 @@ class Reception:
             # Also when the sender breaks off: what was read is judged to its end.
             if at_hand is not None:
                 await asyncio.shield(at_hand)
+        assert at_hand is not None, "the last chunk comes even when it is empty"
+        return at_hand.result()
 
     async def _chunks(self, order: Order, body: AsyncIterator[bytes]) -> AsyncGenerator[tuple[Chunk, list[str] | None]]:
         """Full chunks, read, and in the end the last one with the notes on the whole body."""
@@ -137,7 +150,7 @@ class Reception:
         async for record in self._records(order, body, payload):
             if record.number <= order.judged:
                 continue
-            full = chunk.size + len(record.raw) > CHUNK_SIZE and chunk.records
+            full = bool(chunk.records) and chunk.size + len(record.raw) > CHUNK_SIZE
             if full or len(chunk.records) >= self.quota.chunk_records:
                 yield chunk, None
                 chunk = fresh()
@@ -146,8 +159,7 @@ class Reception:
 
     async def _records(self, order: Order, body: AsyncIterator[bytes], payload: Payload) -> AsyncGenerator[Record]:
         async for data in body:
-            order.bytes += len(data)
-            self.check_size(order.bytes)
+            self._heed(order, data)
             for record in payload.feed(data):
                 yield record
                 if record.number % BREATH == 0:
@@ -158,45 +170,62 @@ class Reception:
         for record in payload.close():
             yield record
 
-    async def _judge(self, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> None:
+    def _heed(self, order: Order, data: bytes) -> None:
+        order.bytes += len(data)
+        self.check_size(order.bytes)
+        if order.digest is not None:
+            order.digest.update(data)
+
+    async def _judge(self, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> Told:
         """`size`: bytes of the body until here; `notes` on the whole body, with the last chunk."""
         if chunk.records:
             kept = archive.document_of(chunk.receipt_id, chunk.records)
             await self.documents.put(order.tenant, archive.RAW, [kept])
-        for attempt in range(1, _TRIES + 1):
-            try:
-                async with self.work(order.tenant, order.now) as session:
-                    await self._take(session, order, chunk, size, notes)
-                break
-            except Exception as error:
-                # Two uploads that touch the same interactions may wait for each other; one of them goes first.
-                if attempt == _TRIES or not is_deadlock(error):
-                    raise
-                await asyncio.sleep(0.05 * attempt)
+        told = await self._take(order, chunk, size, notes)
         order.filed = True
         self._chunks_taken += 1
         if self._chunks_taken in _MILESTONES:
             async with self.work(order.tenant, order.now) as session:
                 await interactions.refresh_statistics(session)
+        return told
 
-    async def _take(self, session: Session, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> None:
-        final = notes is not None
-        if not order.filed:
-            await self.file(session, order, "reading")
-            if not final:
-                await session.schedule("abandoned", str(order.receipt_id), order.now + ABANDONED_AFTER)
-        verdicts = await take_chunk(session, chunk) if chunk.records else Counter[str]()
-        changes: dict[str, Any] = {"bytes": size}
-        if final:
-            changes |= {"status": "done", "finished_at": order.now, "notes": receipts.as_json(notes)}
+    async def _take(self, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> Told:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                async with self.work(order.tenant, order.now) as session:
+                    return await self._take_in(session, order, chunk, size, notes)
+            except Exception as error:
+                # Two uploads that touch the same interactions may wait for each other; one of them goes first.
+                if attempt == _TRIES or not is_deadlock(error):
+                    raise
+                await asyncio.sleep(0.05 * attempt)
+        raise AssertionError("the last try returns or raises")
+
+    async def _take_in(self, session: Session, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> Told:
+        batch = Batch()
+        verdicts = await take_chunk(session, chunk, batch) if chunk.records else []
+        values = {**_receipt(order, "reading"), "bytes": size, "received": len(verdicts)}
+        values |= Counter(row["verdict"] for row in verdicts)
+        if notes is not None:
+            values |= {"status": "done", "finished_at": order.now, "notes": notes, "digest": _hexdigest(order)}
             if order.filed:
                 await session.unschedule("abandoned", str(order.receipt_id))
-        await receipts.count(session, order.receipt_id, {**verdicts, "received": len(chunk.records)}, **changes)
+        elif not order.filed:
+            await session.schedule("abandoned", str(order.receipt_id), order.now + ABANDONED_AFTER)
+        batch.add(receipts.RECEIPTS, [values])
+        (row,) = await write_chunk(session, chunk, batch)
+        return row, await receipts.problems(session, row) if notes is not None else []
 
     async def file(self, session: Session, order: Order, status: str) -> None:
-        values = {"id": order.receipt_id, "source": order.source.slug, "mode": order.mode, "status": status}
-        values |= {"sent_by": order.sent_by, "received_at": order.now, "idempotency_key": order.key}
-        await receipts.add(session, values)
+        await insert_rows(session, receipts.RECEIPTS, [_receipt(order, status)])
+
+    async def compare(self, order: Order, body: AsyncIterator[bytes], digest: str | None) -> None:
+        """Reads a body that came with a known idempotency key. Raises Invalid when it is not the one of then."""
+        async for data in body:
+            self._heed(order, data)
+        if _hexdigest(order) != digest:
+            cure = "This Idempotency-Key was used for another request. Use a new one."
+            raise Invalid("idempotency-key-reused", cure)
 
     async def _interrupt(self, order: Order) -> None:
         async with self.work(order.tenant, order.now) as session:
@@ -205,7 +234,7 @@ class Reception:
 
     # Bodies that are read later
 
-    async def spool(self, order: Order, body: AsyncIterator[bytes]) -> None:
+    async def spool(self, order: Order, body: AsyncIterator[bytes]) -> Told:
         """Keeps the body durably; the clock door reads it. Nothing of it is judged yet."""
         async with self.work(order.tenant, order.now) as session:
             if await receipts.count_queued(session) >= self.quota.queued_per_tenant:
@@ -216,8 +245,7 @@ class Reception:
         try:
             number, held = 0, bytearray()
             async for data in body:
-                order.bytes += len(data)
-                self.check_size(order.bytes)
+                self._heed(order, data)
                 held += data
                 if len(held) >= SPOOL_BYTES:
                     await self._keep(order, number, bytes(held))
@@ -227,9 +255,13 @@ class Reception:
             await asyncio.shield(self._interrupt(order))
             raise
         async with self.work(order.tenant, order.now) as session:
-            await receipts.count(session, order.receipt_id, {}, status="queued", bytes=order.bytes)
+            changes = {"status": "queued", "bytes": order.bytes, "digest": _hexdigest(order)}
+            await receipts.count(session, order.receipt_id, {}, **changes)
             await session.unschedule("abandoned", str(order.receipt_id))
             await session.schedule("read", str(order.receipt_id), order.now)
+            row = await receipts.find(session, order.receipt_id)
+            assert row is not None, "it was filed above"
+            return row, []
 
     async def _keep(self, order: Order, number: int, data: bytes) -> None:
         name = f"{order.receipt_id}-{number:06d}"
@@ -275,6 +307,27 @@ class Reception:
             async with self.work(tenant, now) as session:
                 await replay_document(session, receipt_id, document, self._secret(tenant))
             await asyncio.sleep(0)
+
+
+def _receipt(order: Order, status: str) -> dict[str, Any]:
+    """A receipt of which nothing is judged yet."""
+    return {
+        "id": order.receipt_id,
+        "source": order.source.slug,
+        "mode": order.mode,
+        "status": status,
+        "sent_by": order.sent_by,
+        "received_at": order.now,
+        "idempotency_key": order.key,
+        "notes": [],
+        "bytes": 0,
+        "received": 0,
+        **dict.fromkeys(receipts.VERDICTS, 0),
+    }
+
+
+def _hexdigest(order: Order) -> str | None:
+    return None if order.digest is None else order.digest.hexdigest()
 
 
 async def interrupt(session: Session, receipt_id: UUID) -> None:

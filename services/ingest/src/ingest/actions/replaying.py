@@ -6,9 +6,10 @@ from servicekit.errors import Conflict, NotFound
 from storage import Document, Session
 
 from ingest.actions import archive
-from ingest.actions.intake import chunk_of, take_chunk
+from ingest.actions.intake import chunk_of, take_chunk, write_chunk
 from ingest.actions.sources import load_source
 from ingest.store import interactions, receipts
+from ingest.store.bulk import Batch
 
 
 async def replay_document(session: Session, receipt_id: UUID, document: Document, secret: bytes) -> None:
@@ -29,6 +30,8 @@ async def replay_document(session: Session, receipt_id: UUID, document: Document
     chunk = chunk_of(receipt_id, row["mode"], source, now=session.now, secret=secret)
     for record in archive.records_of(document):
         chunk.add(record)
-    await take_chunk(session, chunk, replacing=parts, around=sorted(around))
+    batch = Batch()
+    await take_chunk(session, chunk, batch, replacing=parts, around=sorted(around))
+    await write_chunk(session, chunk, batch)
     await receipts.keep_verdicts(session, receipt_id, document.id, before)
     await receipts.recount(session, receipt_id)

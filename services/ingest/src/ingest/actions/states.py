@@ -47,14 +47,13 @@ async def take_notices(
             known = points.get((agent, at))
             if known is None or notice.stamp >= known[0]:
                 points[agent, at] = (notice.stamp, state)
-    place = {"tenant": session.tenant, "source": source}
-    await states.add_names(session, [{**place, "agent": agent, "names": given} for agent, given in names.items()])
-    await states.add_points(
+    await states.add_notices(
         session,
-        [
-            {**place, "agent": agent, "at": at, "receipt_id": receipt_id, "state": state, "stamp": stamp, "mode": mode}
-            for (agent, at), (stamp, state) in points.items()
-        ],
+        source,
+        [{"agent": agent, "names": given} for agent, given in names.items()],
+        [{"agent": agent, "at": at, "state": state, "stamp": stamp} for (agent, at), (stamp, state) in points.items()],
+        receipt_id=receipt_id,
+        mode=mode,
     )
     return await derive(session, source, since)
 
@@ -91,7 +90,6 @@ async def derive(session: Session, source: str, since: Mapping[str, int], *, wit
 
 
 async def _lock(session: Session, source: str, agents: Sequence[str]) -> None:
-    await interactions.share(session)
     await interactions.lock(session, source, [zlib.crc32(agent.encode()) % interactions.BUCKETS for agent in agents])
 
 
@@ -116,7 +114,7 @@ async def _write(session: Session, source: str, people: Roster, rows: Sequence[d
     written = []
     for row in rows:
         state_id = derived_id("agent state", session.tenant, source, row["agent"], row["started"])
-        written.append({**row, "tenant": session.tenant, "source": source, "state_id": state_id})
+        written.append({**row, "state_id": state_id})
         # A stretch that vanished is voided in the person's name of then, whose site may not be known any more.
         agent = people.agent_of([row["agent"]], row["started"])
         zone = agent.zone if agent else people.site.zone
@@ -135,7 +133,7 @@ async def _write(session: Session, source: str, people: Roster, rows: Sequence[d
                 duration_ms=None if row["ended"] is None else row["ended"] - row["started"],
             )
         )
-    await states.add_states(session, written)
+    await states.add_states(session, source, written)
 
 
 async def _hold(session: Session, source: str, agents: Sequence[str], held: dict[str, list[str]]) -> None:
@@ -143,7 +141,8 @@ async def _hold(session: Session, source: str, agents: Sequence[str], held: dict
     gone = [agent for agent in before if agent not in held]
     await interactions.release(session, source, gone)
     await receipts.free_agents(session, source, gone)
-    place = {"tenant": session.tenant, "source": source, "reason": "unknown_agent", "since": session.now}
-    await interactions.hold(
-        session, [{**place, "contact": agent, "root": agent, "waits_for": names} for agent, names in held.items()]
-    )
+    rows = [
+        {"contact": agent, "root": agent, "reason": "unknown_agent", "waits_for": names}
+        for agent, names in held.items()
+    ]
+    await interactions.hold(session, source, rows)

@@ -10,6 +10,7 @@ from ingest.actions.merging import merge_parts
 from ingest.actions.states import derive
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts, states
+from ingest.store.bulk import Batch
 
 CHUNK = 1000
 
@@ -52,7 +53,9 @@ async def _remove(
     rows = await interactions.parts_by_id(session, parts)
     result.records += len(rows)
     around = {row["contact"] for row in rows} | {row["root"] for row in rows}
-    merged = await merge_parts(session, source, removing=parts, around=around, receipt_id=receipt_id, preview=preview)
+    batch = Batch()
+    merged = await merge_parts(session, source, removing=parts, around=around, batch=batch, preview=preview)
+    await batch.write(session, source=source.slug, receipt_id=receipt_id)
     result.interactions |= merged.changed
     result.legs_changed += merged.legs
     result.legs_voided += merged.voided

@@ -19,7 +19,6 @@ from ingest.api.access import may_read, may_send
 from ingest.store import receipts
 
 router = door_router(tags=["receipts"])
-PROBLEMS = 100
 
 Verdict = Literal["accepted", "unchanged", "corrected", "held", "rejected"]
 
@@ -80,7 +79,10 @@ async def row_of(session: Session, receipt_id: UUID, *, lock: bool = False) -> d
 
 async def view_of(session: Session, receipt_id: UUID) -> ReceiptView:
     row = await row_of(session, receipt_id)
-    problems = await receipts.problems(session, receipt_id, PROBLEMS) if row["rejected"] or row["held"] else []
+    return shown(row, await receipts.problems(session, row))
+
+
+def shown(row: dict[str, Any], problems: list[dict[str, Any]]) -> ReceiptView:
     return ReceiptView(**row, problems=[RecordView.model_validate(each) for each in problems])
 
 

@@ -1,8 +1,9 @@
 """Where records come in."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from contracts import Mode, new_id
 from fastapi import Header, Query, Request, Response
@@ -10,12 +11,11 @@ from fastapi.responses import JSONResponse
 from servicekit import authenticate, bearer_token, kit_of
 from servicekit import router as door_router
 from servicekit.errors import Conflict, Invalid, NotFound
-from storage import Session
 
-from ingest.actions.reception import Order, Reception
+from ingest.actions.reception import Digest, Order, Reception
 from ingest.actions.sources import load_source
 from ingest.api.access import may_send
-from ingest.api.receipts import ReceiptView, view_of
+from ingest.api.receipts import ReceiptView, shown
 from ingest.store import receipts
 
 router = door_router(tags=["records"])
@@ -63,15 +63,23 @@ async def send_records(
         if found.status != "active":
             raise Conflict("source-paused", f"The source `{source}` is paused. Set its status to active.")
         key = idempotency_key[:200] if idempotency_key else None
-        if key and (known := await receipts.by_key(session, caller.person_id, key)):
-            return await _answer(session, known["id"], request, 202 if known["status"] == "queued" else 200)
-        order = Order(caller.tenant, new_id(), found, mode, caller.person_id, session.now, key)
+        known = await receipts.by_key(session, caller.person_id, key) if key else None
+        problems = await receipts.problems(session, known) if known else []
+        digest = _digest(request) if key else None
+        order = Order(caller.tenant, new_id(), found, mode, caller.person_id, session.now, key, digest)
     later = "respond-async" in [word.strip().lower() for word in prefer.split(",")]
     with reception.place(order.tenant):
         body = _stream(request)
-        await (reception.spool(order, body) if later else reception.read(order, body))
-    async with kit.sessions.begin([order.tenant], now=order.now) as session:
-        return await _answer(session, order.receipt_id, request, 202 if later else 200)
+        if known:
+            await reception.compare(order, body, known["digest"])
+            return _answer(known, problems, request, 202 if known["status"] == "queued" else 200)
+        told = await (reception.spool(order, body) if later else reception.read(order, body))
+    return _answer(*told, request, 202 if later else 200)
+
+
+def _digest(request: Request) -> Digest:
+    """Begins the hash of a request; its body follows."""
+    return hashlib.sha256(f"{request.url.path}?{request.url.query}\n".encode())
 
 
 async def _stream(request: Request) -> AsyncIterator[bytes]:
@@ -80,8 +88,8 @@ async def _stream(request: Request) -> AsyncIterator[bytes]:
             yield data
 
 
-async def _answer(session: Session, receipt_id: object, request: Request, status: int) -> Response:
-    view = await view_of(session, receipt_id)  # type: ignore[arg-type]
+def _answer(row: dict[str, Any], problems: list[dict[str, Any]], request: Request, status: int) -> Response:
+    view = shown(row, problems)
     path = request.url.path.partition("/sources/")[0] + f"/receipts/{view.id}"
     headers = {"location": path} | ({"preference-applied": "respond-async"} if status == 202 else {})
     return JSONResponse(view.model_dump(mode="json"), status, headers)

@@ -50,10 +50,11 @@ class Batch:
             self.rows[into] = rows
 
     async def write(self, session: Session, **shared: Any) -> list[dict[str, Any]]:
-        """Writes the rows, and returns what the INSERT that was added last returns."""
+        """Writes the rows, and returns what the INSERT that was added last returns. The session's tenant and time are
+        shared by all rows without being named."""
         if not self.rows:
             return []
-        wanted = {"tenant": session.tenant, **shared}
+        wanted = {"tenant": session.tenant, "known_at": session.now, "since": session.now, **shared}
         given = {name: wanted[name] for into in self.rows for name in into.shared}
         rows = {f"rows_of_{into.table.name}": _encode(rows).decode() for into, rows in self.rows.items()}
         written = await session.execute(_statement(tuple(self.rows)), given | rows)

@@ -1,50 +1,60 @@
 """Parts, legs and what is held."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import msgspec
+from sqlalchemy import text
 from storage import Session
 
-from ingest.store.bulk import insert_rows, insert_statement
+from ingest.store.bulk import Into, insert_rows
 from ingest.store.tables import held, interaction, leg, leg_version, part
 
 BUCKETS = 128
 
-_INSERT_PARTS = insert_statement(
+PARTS = Into(
     part,
-    ("tenant", "id", "source", "root", "contact", "kind", "hash", "stamp", "initial", "facts", "mode", "receipt_id",
-     "document", "position"),
-)  # fmt: skip
+    ("id", "root", "contact", "kind", "hash", "stamp", "initial", "facts", "mode", "document", "position"),
+    ("tenant", "source", "receipt_id"),
+)
 _HEAD = (
-    "tenant", "interaction_id", "leg", "source", "root", "external_id", "version", "void", "mode", "hash", "agent_id",
-    "started_at", "workday",
+    "interaction_id", "leg", "root", "external_id", "version", "void", "mode", "hash", "agent_id", "started_at",
+    "workday",
 )  # fmt: skip
-_UPSERT_LEGS = insert_statement(
+LEGS = Into(
     leg,
     _HEAD,
-    "ON CONFLICT (tenant, interaction_id, leg) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _HEAD if name not in ("tenant", "interaction_id", "leg")),
+    ("tenant", "source"),
+    "ON CONFLICT (tenant, interaction_id, leg) DO UPDATE SET source = excluded.source, "
+    + ", ".join(f"{name} = excluded.{name}" for name in _HEAD if name not in ("interaction_id", "leg")),
 )
-_INSERT_VERSIONS = insert_statement(
-    leg_version, ("tenant", "interaction_id", "leg", "version", "void", "mode", "known_at", "receipt_id", "content")
+VERSIONS = Into(
+    leg_version,
+    ("interaction_id", "leg", "version", "void", "mode", "content"),
+    ("tenant", "known_at", "receipt_id"),
 )
-_UPSERT_HELD = insert_statement(
+HELD = Into(
     held,
-    ("tenant", "source", "contact", "root", "reason", "waits_for", "since"),
+    ("contact", "root", "reason", "waits_for"),
+    ("tenant", "source", "since"),
     "ON CONFLICT (tenant, source, contact) DO UPDATE SET root = excluded.root, reason = excluded.reason, "
     "waits_for = excluded.waits_for",
 )
+INTERACTIONS = Into(interaction, ("id", "root"), ("tenant", "source"), "ON CONFLICT DO NOTHING")
+
+_BUCKETS = "SELECT pg_advisory_xact_lock(hashtext(:place), bucket) FROM unnest(cast(:buckets AS int[])) AS b(bucket)"
+_SHARED_AND_BUCKETS = text(
+    f"SELECT pg_advisory_xact_lock_shared(hashtext('ingest'), hashtext(:t)) UNION ALL {_BUCKETS}"
+)
 
 
-_INSERT_INTERACTIONS = insert_statement(interaction, ("tenant", "id", "source", "root"), "ON CONFLICT DO NOTHING")
-
-
-async def share(session: Session) -> None:
-    """Until the end of the transaction nobody has the tenant's interactions alone."""
-    await session.execute(
-        "SELECT pg_advisory_xact_lock_shared(hashtext('ingest'), hashtext(:t))", {"t": session.tenant}
-    )
+async def lock(session: Session, source: str, buckets: Iterable[int]) -> None:
+    """Until the end of the transaction nobody else merges interactions of these buckets (always taken in the same
+    order), and nobody has the tenant's interactions alone."""
+    place = {"t": session.tenant, "place": f"ingest {session.tenant} {source}", "buckets": sorted(set(buckets))}
+    await session.execute(_SHARED_AND_BUCKETS, place)
 
 
 async def alone(session: Session) -> None:
@@ -52,30 +62,75 @@ async def alone(session: Session) -> None:
     await session.execute("SELECT pg_advisory_xact_lock(hashtext('ingest'), hashtext(:t))", {"t": session.tenant})
 
 
-async def lock(session: Session, source: str, buckets: Iterable[int]) -> None:
-    """Until the end of the transaction nobody else merges interactions of these buckets. Always in the same order."""
-    await session.execute(
-        "SELECT pg_advisory_xact_lock(hashtext(:place), bucket) FROM unnest(cast(:buckets AS int[])) AS b(bucket)",
-        {"place": f"ingest {session.tenant} {source}", "buckets": sorted(set(buckets))},
-    )
+class PartRow(msgspec.Struct):
+    """A stored part; `facts` is the JSON of what its kind says."""
+
+    id: UUID
+    root: str
+    contact: str
+    kind: str
+    hash: UUID
+    stamp: int | None
+    initial: str | None
+    facts: msgspec.Raw
+    mode: str
 
 
-async def parts_around(session: Session, source: str, contacts: Sequence[str]) -> list[dict[str, Any]]:
-    """All parts of the interactions that these contacts belong to or begin, in order of arrival."""
-    # One index look-up a contact: without statistics (a young table) a join would read all of the tenant's parts.
-    return await session.rows(
-        "WITH roots AS MATERIALIZED (SELECT p.root FROM unnest(cast(:contacts AS text[])) AS c(contact) "
-        "CROSS JOIN LATERAL (SELECT root FROM part WHERE tenant = :tenant AND source = :source "
-        "AND contact = c.contact OFFSET 0) AS p UNION SELECT unnest(cast(:contacts AS text[]))) "
-        "SELECT p.* FROM roots CROSS JOIN LATERAL (SELECT seq, id, root, contact, kind, hash, stamp, initial, "
-        "facts::text AS facts, mode, receipt_id FROM part WHERE tenant = :tenant AND source = :source "
-        "AND root = roots.root OFFSET 0) AS p ORDER BY p.seq",
-        {"tenant": session.tenant, "source": source, "contacts": list(contacts)},
-    )
+class Head(msgspec.Struct):
+    """The current version of a leg."""
+
+    root: str
+    leg: int
+    version: int
+    void: bool
+    mode: str
+    hash: UUID
+    agent_id: UUID | None
 
 
-async def add(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    await insert_rows(session, _INSERT_INTERACTIONS, rows)
+class HeldRow(msgspec.Struct):
+    contact: str
+    root: str
+    reason: str
+    waits_for: list[str]
+
+
+@dataclass(frozen=True)
+class Around:
+    """What is known of some interactions; the parts in order of arrival."""
+
+    parts: list[PartRow]
+    heads: list[Head]
+    held: list[HeldRow]
+
+
+_PARTS_OF = msgspec.json.Decoder(list[PartRow]).decode
+_HEADS_OF = msgspec.json.Decoder(list[Head]).decode
+_HELD_OF = msgspec.json.Decoder(list[HeldRow]).decode
+# One index look-up a contact and a root: without statistics (a young table) a join would read all of the tenant's rows.
+_AROUND = text("""
+WITH roots AS MATERIALIZED (
+    SELECT p.root FROM unnest(cast(:contacts AS text[])) AS c(contact) CROSS JOIN LATERAL (
+        SELECT root FROM part WHERE tenant = :tenant AND source = :source AND contact = c.contact OFFSET 0) AS p
+    UNION SELECT unnest(cast(:contacts AS text[])))
+SELECT
+    (SELECT coalesce(json_agg(p ORDER BY p.seq), '[]')::text FROM roots CROSS JOIN LATERAL (
+        SELECT seq, id, root, contact, kind, hash, stamp, initial, facts, mode
+        FROM part WHERE tenant = :tenant AND source = :source AND root = roots.root OFFSET 0) AS p) AS parts,
+    (SELECT coalesce(json_agg(l), '[]')::text FROM roots CROSS JOIN LATERAL (
+        SELECT root, leg, version, void, mode, hash, agent_id
+        FROM leg WHERE tenant = :tenant AND source = :source AND root = roots.root OFFSET 0) AS l) AS heads,
+    (SELECT coalesce(json_agg(h), '[]')::text FROM roots CROSS JOIN LATERAL (
+        SELECT contact, root, reason, waits_for
+        FROM held WHERE tenant = :tenant AND source = :source AND root = roots.root OFFSET 0) AS h) AS held
+""")
+
+
+async def around(session: Session, source: str, contacts: Sequence[str]) -> Around:
+    """The parts, legs and held contacts of the interactions that these contacts belong to or begin, or did."""
+    place = {"tenant": session.tenant, "source": source, "contacts": list(contacts)}
+    parts, heads, held_rows = (await session.execute(_AROUND, place)).one()
+    return Around(_PARTS_OF(parts), _HEADS_OF(heads), _HELD_OF(held_rows))
 
 
 async def place_of(session: Session, interaction_id: UUID) -> dict[str, Any] | None:
@@ -91,10 +146,6 @@ async def parts_by_id(session: Session, ids: Sequence[UUID]) -> list[dict[str, A
         "SELECT id, source, root, contact, initial FROM part WHERE tenant = :tenant AND id = ANY(cast(:ids AS uuid[]))",
         {"tenant": session.tenant, "ids": list(ids)},
     )
-
-
-async def add_parts(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    await insert_rows(session, _INSERT_PARTS, rows)
 
 
 async def remove_parts(session: Session, ids: Sequence[UUID]) -> None:
@@ -113,19 +164,6 @@ async def move_parts(session: Session, source: str, roots: dict[str, str]) -> No
             "AS m(contact, root) WHERE part.tenant = :tenant AND part.source = :source AND part.contact = m.contact",
             {"tenant": session.tenant, "source": source, "contacts": list(roots), "roots": list(roots.values())},
         )
-
-
-async def heads(session: Session, source: str, roots: Sequence[str]) -> list[dict[str, Any]]:
-    """The current version of every leg of these interactions."""
-    return await session.rows(
-        "SELECT root, leg, version, void, mode, hash, agent_id FROM leg WHERE tenant = :tenant AND source = :source AND root = ANY(cast(:roots AS text[]))",
-        {"tenant": session.tenant, "source": source, "roots": list(roots)},
-    )
-
-
-async def add_versions(session: Session, heads: Sequence[dict[str, Any]], versions: Sequence[dict[str, Any]]) -> None:
-    await insert_rows(session, _UPSERT_LEGS, heads)
-    await insert_rows(session, _INSERT_VERSIONS, versions)
 
 
 async def contents(session: Session, places: Sequence[tuple[UUID, int, int]]) -> dict[tuple[UUID, int], str]:
@@ -158,8 +196,8 @@ async def held_of(session: Session, source: str, roots: Sequence[str]) -> list[d
     )
 
 
-async def hold(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    await insert_rows(session, _UPSERT_HELD, rows)
+async def hold(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:
+    await insert_rows(session, HELD, rows, source=source)
 
 
 async def release(session: Session, source: str, contacts: Sequence[str]) -> None:

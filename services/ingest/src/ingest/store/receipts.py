@@ -5,22 +5,32 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
 from storage import Session
 
-from ingest.store.bulk import insert_rows, insert_statement
+from ingest.store.bulk import Into
 from ingest.store.tables import receipt, record
 
+PROBLEMS = 100
 VERDICTS = ("accepted", "unchanged", "corrected", "held", "rejected")
-RECORD_COLUMNS = (
-    "tenant", "receipt_id", "number", "line", "verdict", "field", "reason", "cure", "contact", "kind", "part_id",
-    "document", "position",
-)  # fmt: skip
-_INSERT_RECORDS = insert_statement(record, RECORD_COLUMNS)
-
-
-async def add(session: Session, values: dict[str, Any]) -> None:
-    await session.execute(insert(receipt).values(tenant=session.tenant, **values))
+RECORDS = Into(
+    record,
+    ("number", "line", "verdict", "field", "reason", "cure", "contact", "kind", "part_id", "position"),
+    ("tenant", "receipt_id", "document"),
+)
+_FILED = ("id", "source", "mode", "sent_by", "received_at", "idempotency_key")
+_TOLD = ("finished_at", "notes", "bytes")
+_COUNTED = ("received", *VERDICTS)
+# What a chunk brought is added to what the chunks before it did; a receipt that is queued is so until it is done.
+RECEIPTS = Into(
+    receipt,
+    (*_FILED, "status", "digest", *_TOLD, *_COUNTED),
+    ("tenant",),
+    f"ON CONFLICT (tenant, id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _TOLD)}, "
+    "status = CASE excluded.status WHEN 'done' THEN 'done' ELSE receipt.status END, "
+    "digest = coalesce(excluded.digest, receipt.digest), "
+    f"{', '.join(f'{name} = receipt.{name} + excluded.{name}' for name in _COUNTED)}, touched_at = clock_timestamp() "
+    f"RETURNING {', '.join(f'receipt.{each.name}' for each in receipt.columns)}",
+)
 
 
 async def find(session: Session, receipt_id: UUID, *, lock: bool = False) -> dict[str, Any] | None:
@@ -60,12 +70,8 @@ async def count_queued(session: Session) -> int:
     )
 
 
-async def add_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    await insert_rows(session, _INSERT_RECORDS, rows)
-
-
 _TYPES = {"bytes": "bigint", "finished_at": "timestamptz", "notes": "jsonb"}
-_COUNT = ", ".join(f"{name} = {name} + :{name}" for name in ("received", *VERDICTS))
+_COUNT = ", ".join(f"{name} = {name} + :{name}" for name in _COUNTED)
 
 
 async def count(session: Session, receipt_id: UUID, counts: dict[str, int], **changes: Any) -> None:
@@ -73,7 +79,7 @@ async def count(session: Session, receipt_id: UUID, counts: dict[str, int], **ch
     also = "".join(f", {name} = cast(:{name} AS {_TYPES.get(name, 'text')})" for name in changes)
     await session.execute(
         f"UPDATE receipt SET {_COUNT}{also}, touched_at = clock_timestamp() WHERE tenant = :tenant AND id = :id",  # noqa: S608
-        {"tenant": session.tenant, "id": receipt_id, **dict.fromkeys(("received", *VERDICTS), 0), **counts, **changes},
+        {"tenant": session.tenant, "id": receipt_id, **dict.fromkeys(_COUNTED, 0), **counts, **changes},
     )
 
 
@@ -93,7 +99,7 @@ async def interrupt(session: Session, receipt_id: UUID) -> None:
 async def recount(session: Session, receipt_id: UUID) -> None:
     """Sets the counters to what the verdicts are now."""
     sums = ", ".join(f"count(*) FILTER (WHERE verdict = '{name}') AS {name}" for name in VERDICTS)
-    sets = ", ".join(f"{name} = counted.{name}" for name in ("received", *VERDICTS))
+    sets = ", ".join(f"{name} = counted.{name}" for name in _COUNTED)
     await session.execute(
         f"UPDATE receipt SET {sets}, touched_at = clock_timestamp() FROM (SELECT count(*) AS received, {sums} "  # noqa: S608
         "FROM record WHERE tenant = :tenant AND receipt_id = :id) AS counted "
@@ -133,12 +139,14 @@ async def records(
     )
 
 
-async def problems(session: Session, receipt_id: UUID, limit: int) -> list[dict[str, Any]]:
-    """The first records that were rejected or are held."""
+async def problems(session: Session, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The first records of a receipt that were rejected or are held."""
+    if not row["rejected"] and not row["held"]:
+        return []
     return await session.rows(
         "SELECT number, line, verdict, field, reason, cure, contact FROM record WHERE tenant = :tenant "
         "AND receipt_id = :id AND verdict IN ('rejected', 'held') ORDER BY number LIMIT :limit",
-        {"tenant": session.tenant, "id": receipt_id, "limit": limit},
+        {"tenant": session.tenant, "id": row["id"], "limit": PROBLEMS},
     )
 
 
@@ -157,11 +165,11 @@ _BEING_READ = """
 EXISTS (SELECT FROM receipt WHERE tenant = :tenant AND id = cast(left(d, 36) AS uuid)
         AND status IN ('receiving', 'queued', 'reading'))
 """
-_UNUSED_SPOOL = f"SELECT d FROM unnest(cast(:ids AS text[])) AS o(d) WHERE NOT {_BEING_READ}"
+_UNUSED_SPOOL = f"SELECT d FROM unnest(cast(:ids AS text[])) AS o(d) WHERE NOT {_BEING_READ}"  # noqa: S608
 _UNUSED_RAW = f"""
 {_UNUSED_SPOOL} AND NOT EXISTS (
     SELECT FROM record WHERE tenant = :tenant AND receipt_id = cast(left(d, 36) AS uuid)
-    AND number = cast(substr(d, 38) AS int))
+    AND number = cast(substr(d, 38) AS int) AND document = d)
 """
 
 

@@ -1,12 +1,14 @@
 """The part of the directory's copy that a batch needs, and what the directory last said of a person's ids."""
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from servicekit import directory
-from servicekit.errors import NotFound
+import msgspec
+from contracts.directory import TenantChanged
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
@@ -22,45 +24,69 @@ def _zone(name: str | None) -> ZoneInfo | None:
         return None  # the directory's event was taken before its zone was checked; the tenant's zone stands in
 
 
+class _Dated(msgspec.Struct):
+    valid_from: date
+    valid_to: date
+
+
+class _Name(_Dated):
+    external_id: str
+    person_id: UUID
+
+
+class _Membership(_Dated):
+    person_id: UUID
+    org_unit_id: UUID
+
+
+class _Unit(msgspec.Struct):
+    id: UUID
+    path: list[UUID]
+    zone: str | None
+
+
+_NAMES_OF = msgspec.json.Decoder(list[_Name]).decode
+_MEMBERSHIPS_OF = msgspec.json.Decoder(list[_Membership]).decode
+_UNITS_OF = msgspec.json.Decoder(list[_Unit]).decode
+# Memberships matter only where some org unit has a zone of its own.
+_ROSTER = text("""
+WITH named AS MATERIALIZED (
+    SELECT external_id, person_id, valid_from, valid_to FROM directory_external_id
+    WHERE tenant = :tenant AND source = :source AND external_id = ANY(cast(:names AS text[]))),
+units AS MATERIALIZED (
+    SELECT id, path, body->>'time_zone' AS zone FROM directory_org_unit WHERE tenant = :tenant)
+SELECT
+    (SELECT body FROM directory_tenant WHERE tenant = :tenant) AS site,
+    (SELECT coalesce(json_agg(n ORDER BY external_id, valid_from DESC, person_id), '[]')::text FROM named AS n) AS names,
+    (SELECT coalesce(json_agg(u), '[]')::text FROM units AS u
+        WHERE EXISTS (SELECT FROM units WHERE zone IS NOT NULL)) AS units,
+    (SELECT coalesce(json_agg(m ORDER BY person_id, valid_from DESC, org_unit_id), '[]')::text FROM (
+        SELECT person_id, org_unit_id, valid_from, valid_to FROM directory_membership
+        WHERE tenant = :tenant AND person_id IN (SELECT person_id FROM named)
+        AND EXISTS (SELECT FROM units WHERE zone IS NOT NULL)) AS m) AS memberships
+""")
+
+
 async def load(session: Session, source: str, names: Iterable[str]) -> Roster:
-    try:
-        tenant = await directory.tenant(session)
+    wanted = {"tenant": session.tenant, "source": source, "names": sorted(set(names))}
+    body, named, units, memberships = (await session.execute(_ROSTER, wanted)).one()
+    site = Site(ZoneInfo("UTC"))
+    if body is not None:
+        tenant = TenantChanged.model_validate(body)
         site = Site(_zone(tenant.time_zone) or ZoneInfo("UTC"), tenant.day_start_minutes)
-    except NotFound:
-        site = Site(ZoneInfo("UTC"))
-    rows = await session.rows(
-        "SELECT external_id, person_id, valid_from, valid_to FROM directory_external_id "
-        "WHERE tenant = :tenant AND source = :source AND external_id = ANY(cast(:names AS text[])) "
-        "ORDER BY external_id, valid_from DESC, person_id",
-        {"tenant": session.tenant, "source": source, "names": sorted(set(names))},
-    )
     by_name: dict[str, list[Dated]] = {}
-    for row in rows:
-        by_name.setdefault(row["external_id"], []).append((row["person_id"], row["valid_from"], row["valid_to"]))
-    zones = await _zones(session) if rows else {}
-    memberships: dict[UUID, list[Dated]] = {}
-    if zones:
-        found = await session.rows(
-            "SELECT person_id, org_unit_id, valid_from, valid_to FROM directory_membership "
-            "WHERE tenant = :tenant AND person_id = ANY(cast(:people AS uuid[])) "
-            "ORDER BY person_id, valid_from DESC, org_unit_id",
-            {"tenant": session.tenant, "people": list({row["person_id"] for row in rows})},
-        )
-        for row in found:
-            memberships.setdefault(row["person_id"], []).append(
-                (row["org_unit_id"], row["valid_from"], row["valid_to"])
-            )
-    return Roster(site, by_name, memberships, zones)
+    for name in _NAMES_OF(named):
+        by_name.setdefault(name.external_id, []).append((name.person_id, name.valid_from, name.valid_to))
+    by_person: dict[UUID, list[Dated]] = {}
+    for each in _MEMBERSHIPS_OF(memberships):
+        by_person.setdefault(each.person_id, []).append((each.org_unit_id, each.valid_from, each.valid_to))
+    return Roster(site, by_name, by_person, _zones(_UNITS_OF(units)))
 
 
-async def _zones(session: Session) -> dict[UUID, ZoneInfo]:
+def _zones(units: list[_Unit]) -> dict[UUID, ZoneInfo]:
     """Org unit → the zone that it or the nearest unit above it declares."""
-    rows = await session.rows(
-        "SELECT id, path, body->>'time_zone' AS zone FROM directory_org_unit WHERE tenant = :tenant",
-        {"tenant": session.tenant},
-    )
-    declared = {row["id"]: zone for row in rows if (zone := _zone(row["zone"]))}
-    nearest = {row["id"]: next((unit for unit in reversed(row["path"]) if unit in declared), None) for row in rows}
+    declared = {unit.id: zone for unit in units if (zone := _zone(unit.zone))}
+    nearest = {unit.id: next((above for above in reversed(unit.path) if above in declared), None) for unit in units}
     return {unit: declared[above] for unit, above in nearest.items() if above is not None}
 
 

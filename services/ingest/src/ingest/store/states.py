@@ -6,39 +6,50 @@ from uuid import UUID
 
 from storage import Session
 
-from ingest.store.bulk import insert_rows, insert_statement
+from ingest.store.bulk import Batch, Into, insert_rows
 from ingest.store.tables import agent_name, agent_point, agent_state
 
-_UPSERT_POINTS = insert_statement(
+_POINTS = Into(
     agent_point,
-    ("tenant", "source", "agent", "at", "receipt_id", "state", "stamp", "mode"),
+    ("agent", "at", "state", "stamp"),
+    ("tenant", "source", "receipt_id", "mode"),
     "ON CONFLICT (tenant, source, agent, at, receipt_id) DO UPDATE SET state = excluded.state, stamp = excluded.stamp "
     "WHERE excluded.stamp >= agent_point.stamp",
 )
-_UPSERT_NAMES = insert_statement(
+_NAMES = Into(
     agent_name,
-    ("tenant", "source", "agent", "names"),
+    ("agent", "names"),
+    ("tenant", "source"),
     "ON CONFLICT (tenant, source, agent) DO UPDATE SET names = excluded.names WHERE agent_name.names <> excluded.names",
 )
-_UPSERT_STATES = insert_statement(
+_STATES = Into(
     agent_state,
-    ("tenant", "source", "agent", "started", "ended", "state", "state_id", "version", "void", "mode", "agent_id"),
+    ("agent", "started", "ended", "state", "state_id", "version", "void", "mode", "agent_id"),
+    ("tenant", "source"),
     "ON CONFLICT (tenant, source, agent, started) DO UPDATE SET ended = excluded.ended, state = excluded.state, "
     "version = excluded.version, void = excluded.void, mode = excluded.mode, agent_id = excluded.agent_id",
 )
 _FROM = "unnest(cast(:agents AS text[]), cast(:from AS bigint[])) AS f(agent, low)"
 
 
-async def add_points(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    await insert_rows(session, _UPSERT_POINTS, rows)
+async def add_notices(
+    session: Session,
+    source: str,
+    names: Sequence[dict[str, Any]],
+    points: Sequence[dict[str, Any]],
+    *,
+    receipt_id: UUID,
+    mode: str,
+) -> None:
+    """Agents with their names, and what a receipt says of their states."""
+    batch = Batch()
+    batch.add(_NAMES, names)
+    batch.add(_POINTS, points)
+    await batch.write(session, source=source, receipt_id=receipt_id, mode=mode)
 
 
-async def add_names(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    await insert_rows(session, _UPSERT_NAMES, rows)
-
-
-async def add_states(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    await insert_rows(session, _UPSERT_STATES, rows)
+async def add_states(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:
+    await insert_rows(session, _STATES, rows, source=source)
 
 
 async def names_of(session: Session, source: str, agents: Sequence[str]) -> dict[str, list[str]]:

@@ -33,6 +33,7 @@ receipt = Table(
     Column("finished_at", DateTime(timezone=True)),
     Column("touched_at", DateTime(timezone=True), nullable=False, server_default=sql.clock_timestamp()),
     Column("idempotency_key", Text),
+    Column("digest", Text),  # of the request that brought the key
     Column("notes", JSONB, nullable=False, server_default="[]"),
     Column("bytes", BigInteger, nullable=False, server_default="0"),
     Column("received", Integer, nullable=False, server_default="0"),

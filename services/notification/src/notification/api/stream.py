@@ -15,7 +15,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from notification.api.inbox import NoticeView
 from notification.api.parts import Parts, PartsDep
-from notification.store import notices
+from notification.store import notices, people
 
 _PAGE = 100
 _RETRY_MS = 3_000
@@ -56,7 +56,7 @@ async def _events(kit: Kit, parts: Parts, tenant: str, person_id: UUID, seq: int
         while not kit.stopping.is_set():
             wake.clear()
             async with kit.sessions.begin([tenant], now=datetime.now(UTC)) as session:
-                active = await notices.is_active(session, person_id)
+                active = await people.is_active(session, person_id)
                 rows = await notices.after(session, person_id, seq, limit=_PAGE) if active else []
             if not active:
                 return

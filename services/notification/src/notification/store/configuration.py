@@ -10,10 +10,10 @@ from notification.model.rules import Rule, Text, Webhook
 from notification.store import tables
 
 
-async def rules(session: Session, *, on: str | None = None) -> list[Rule]:
+async def rules(session: Session) -> list[Rule]:
+    """In the tenant's order."""
     rows = await session.rows(
-        "SELECT body FROM rule WHERE tenant = :tenant AND (cast(:on AS text) IS NULL OR on_event = :on) ORDER BY position",
-        {"tenant": session.tenant, "on": on},
+        "SELECT body FROM rule WHERE tenant = :tenant ORDER BY position", {"tenant": session.tenant}
     )
     return [Rule.model_validate(row["body"]) for row in rows]
 
@@ -34,12 +34,11 @@ async def replace_rules(session: Session, wanted: list[Rule]) -> None:
         await session.execute(insert(tables.rule), rows)
 
 
-async def texts(session: Session, *, key: str | None = None) -> dict[str, dict[str, Text]]:
+async def texts(session: Session) -> dict[str, dict[str, Text]]:
     """The tenant's own, by key and language."""
     rows = await session.rows(
-        "SELECT key, language, subject, body FROM text WHERE tenant = :tenant "
-        "AND (cast(:key AS text) IS NULL OR key = :key) ORDER BY key, language",
-        {"tenant": session.tenant, "key": key},
+        "SELECT key, language, subject, body FROM text WHERE tenant = :tenant ORDER BY key, language",
+        {"tenant": session.tenant},
     )
     found: dict[str, dict[str, Text]] = {}
     for row in rows:
@@ -69,16 +68,6 @@ async def find_webhook(session: Session, name: str) -> dict[str, Any] | None:
         "SELECT * FROM webhook WHERE tenant = :tenant AND webhook = :webhook",
         {"tenant": session.tenant, "webhook": name},
     )
-
-
-async def webhooks_for(session: Session, event_type: str) -> list[str]:
-    """Enabled endpoints that want events of this type."""
-    found = await session.execute(
-        "SELECT webhook FROM webhook WHERE tenant = :tenant AND enabled "
-        "AND events && ARRAY[cast(:type AS text), '*'] ORDER BY webhook",
-        {"tenant": session.tenant, "type": event_type},
-    )
-    return list(found.scalars())
 
 
 async def save_webhook(session: Session, wanted: Webhook, **fields: Any) -> None:

@@ -1,25 +1,45 @@
 """Deliveries by channel, their attempts, and the lease that keeps two workers from sending the same one."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
+from notification.model.news import Delivery
 from notification.store import tables
 
 
-async def add(session: Session, values: dict[str, Any]) -> bool:
-    """False when there is one for this notice and channel, or this webhook and event, already."""
-    defaults = {"notice_id": None, "webhook": None, "payload": None, "detail": "", "attempts": 0, "next_at": None}
-    added = await session.scalar(
-        insert(tables.delivery)
-        .values(tenant=session.tenant, created_at=session.now, leased_until=None, **(defaults | values))
-        .on_conflict_do_nothing()
-        .returning(tables.delivery.c.id)
+async def add(session: Session, wanted: Iterable[Delivery]) -> set[UUID]:
+    """Queues those that are pending. Returns the ids of those that are new: there is one for a notice and channel, and
+    one for a webhook and event."""
+    rows = list(wanted)
+    added = await session.execute(
+        "INSERT INTO delivery (tenant, id, channel, notice_id, webhook, event_id, event_type, payload, state, detail, "
+        "attempts, created_at, next_at) SELECT tenant, id, channel, notice_id, webhook, event_id, event_type, payload, "
+        "state, detail, 0, at, CASE WHEN state = 'pending' THEN at END "
+        "FROM json_to_recordset(cast(:rows AS json)) AS r(tenant text, id uuid, channel text, notice_id uuid, webhook text, "
+        "event_id uuid, event_type text, payload text, state text, detail text, at timestamptz) "
+        "ON CONFLICT DO NOTHING RETURNING id",
+        {"rows": to_json(rows).decode()},
     )
-    return added is not None
+    ids = set(added.scalars())
+    if pending := [each for each in rows if each.id in ids and each.state == "pending"]:
+        await _queue(session, pending)
+    return ids
+
+
+async def _queue(session: Session, pending: Iterable[Delivery]) -> None:
+    """New deliveries fall due at once."""
+    due = [{"tenant": each.tenant, "ref": each.id, "at": each.at} for each in pending]
+    await session.execute(
+        "INSERT INTO due_item (tenant, kind, ref, at, body, attempts) SELECT tenant, 'deliver', ref, at, '{}', 0 "
+        "FROM json_to_recordset(cast(:rows AS json)) AS r(tenant text, ref text, at timestamptz)",
+        {"rows": to_json(due).decode()},
+    )
 
 
 async def claim(session: Session, id: UUID, *, lease_seconds: float, started_at: datetime) -> dict[str, Any] | None:

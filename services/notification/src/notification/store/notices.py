@@ -1,14 +1,13 @@
 """What people have been told, and whether they have read it."""
 
-from datetime import date
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from contracts.directory import PersonChanged
-from sqlalchemy.dialects.postgresql import insert
+from pydantic_core import to_json
 from storage import Session
 
-from notification.store import tables
+from notification.model.news import Notice
 
 CHANNEL = "uplift_notice"
 
@@ -19,25 +18,24 @@ async def take_turns(session: Session) -> None:
     await session.execute("SELECT pg_advisory_xact_lock(hashtextextended('notification notices', 0))")
 
 
-async def add(session: Session, values: dict[str, Any]) -> bool:
-    """Needs `take_turns`. False when this rule has told this person of this event before."""
-    added = await session.scalar(
-        insert(tables.notice)
-        .values(tenant=session.tenant, **values)
-        .on_conflict_do_nothing(index_elements=["tenant", "rule", "event_id", "person_id"])
-        .returning(tables.notice.c.id)
+async def add(session: Session, notices: Iterable[Notice]) -> set[UUID]:
+    """Needs `take_turns`. Returns the ids of those that are new: a rule tells a person of an event once."""
+    added = await session.execute(
+        "INSERT INTO notice (tenant, id, person_id, rule, event_id, event_type, in_app, language, subject, body, refs, at) "
+        "SELECT tenant, id, person_id, rule, event_id, event_type, in_app, language, subject, body, refs, at "
+        "FROM json_to_recordset(cast(:rows AS json)) AS r(tenant text, id uuid, person_id uuid, rule text, event_id uuid, "
+        "event_type text, in_app boolean, language text, subject text, body text, refs jsonb, at timestamptz) "
+        "ON CONFLICT (tenant, rule, event_id, person_id) DO NOTHING RETURNING id",
+        {"rows": to_json(list(notices)).decode()},
     )
-    if added is None:
-        return False
-    if values["in_app"]:
-        await wake(session, values["person_id"])
-    return True
+    return set(added.scalars())
 
 
-async def wake(session: Session, person_id: UUID) -> None:
-    """After the commit, the person's streams look for what is new."""
+async def wake(session: Session, people: Iterable[tuple[str, UUID]]) -> None:
+    """After the commit, the streams of these people, by tenant and id, look for what is new."""
     await session.execute(
-        "SELECT pg_notify(:channel, :who)", {"channel": CHANNEL, "who": f"{session.tenant}/{person_id}"}
+        "SELECT pg_notify(:channel, who) FROM unnest(cast(:people AS text[])) AS who",
+        {"channel": CHANNEL, "people": [f"{tenant}/{person_id}" for tenant, person_id in people]},
     )
 
 
@@ -86,36 +84,3 @@ async def mark_read(session: Session, person_id: UUID, *, id: UUID | None) -> in
         {"tenant": session.tenant, "person": person_id, "id": id, "now": session.now},
     )
     return marked.rowcount
-
-
-async def is_active(session: Session, person_id: UUID) -> bool:
-    """Whether the person and the tenant are switched on."""
-    return bool(
-        await session.scalar(
-            "SELECT p.active AND coalesce(cast(t.body->>'active' AS boolean), true) FROM directory_person p "
-            "JOIN directory_tenant t ON t.tenant = p.tenant WHERE p.tenant = :tenant AND p.id = :person",
-            {"tenant": session.tenant, "person": person_id},
-        )
-    )
-
-
-async def people_with_role(session: Session, role: str) -> list[PersonChanged]:
-    """Active people to whom the role was ever granted; whether it holds is for the caller to see."""
-    rows = await session.rows(
-        "SELECT body FROM directory_person WHERE tenant = :tenant AND active "
-        "AND body @> jsonb_build_object('roles', jsonb_build_array(jsonb_build_object('role', cast(:role AS text)))) "
-        "ORDER BY id",
-        {"tenant": session.tenant, "role": role},
-    )
-    return [PersonChanged.model_validate(row["body"]) for row in rows]
-
-
-async def units_above(session: Session, person_id: UUID, day: date) -> set[UUID]:
-    """The org units a person belongs to on that day, and all above them."""
-    found = await session.execute(
-        "SELECT DISTINCT unnest(u.path) FROM directory_membership m "
-        "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
-        "WHERE m.tenant = :tenant AND m.person_id = :person AND m.valid_from <= :day AND :day < m.valid_to",
-        {"tenant": session.tenant, "person": person_id, "day": day},
-    )
-    return set(found.scalars())

@@ -1,0 +1,38 @@
+"""A relay in a process of its own, to be killed: `relay_process.py DATABASE_URL SERVICE BOOTSTRAP_SERVERS`."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+from messaging.broker import Outgoing
+from messaging.kafka import KafkaBroker
+from messaging.relay import Relay
+from storage import Outbox, Sessions, create_engine
+
+
+class InTheBrokersTerms:
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+
+    async def publish_pending(self, publish: Callable[[list[Outgoing]], Awaitable[None]]) -> int:
+        async def forward(rows: list[dict[str, Any]]) -> None:
+            names = ("topic", "partition", "key", "value", "headers")
+            await publish([Outgoing(*(row[name] for name in names)) for row in rows])
+
+        return await self.outbox.publish_pending(forward)
+
+    async def oldest(self) -> datetime | None:
+        return await self.outbox.oldest()
+
+
+async def main(url: str, service: str, address: str) -> None:
+    engine = create_engine(url, schema=service)
+    outbox = InTheBrokersTerms(Outbox(Sessions(engine, service), most=20))
+    async with KafkaBroker(address) as broker:
+        await Relay(broker, outbox, service, poll_seconds=0.05).run(asyncio.Event())
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,380 @@
+"""What only Kafka has: declarations that drift, a client library with a will of its own, processes that are killed."""
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import aiokafka
+import psycopg
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from contracts import Topic, new_id
+from messaging.broker import TopicPartition
+from messaging.consumer import ConsumerStatus, consume
+from messaging.kafka import KafkaBroker
+from sqlalchemy import create_engine
+from storage import create_own_tables, prepare_schema
+from storage.embedded import EmbeddedPostgres
+from testkit import Cluster, eventually
+from testkit.broker_conformance import MEMBER, collect, numbered, until
+from testkit.broker_member import TABLES, PostgresEffects
+from testkit.programs.kafka import Kafka
+
+RELAY = str(Path(__file__).with_name("relay_process.py"))
+SESSION_SECONDS = 2.0
+GROUP = "readers"
+
+
+@pytest.fixture
+async def broker(kafka_program: Kafka) -> AsyncIterator[KafkaBroker]:
+    async with KafkaBroker(kafka_program.address, session_seconds=SESSION_SECONDS, publish_seconds=3) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def admin(kafka_program: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_program.address)
+    await admin.start()
+    yield admin
+    await admin.close()
+
+
+@pytest.fixture
+def effects(postgres: EmbeddedPostgres) -> Iterator[psycopg.Connection[Any]]:
+    """The tables of `PostgresEffects`, empty."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS place, effect")
+        connection.execute(TABLES)
+        yield connection
+
+
+async def declared(broker: KafkaBroker, **kept: Any) -> str:
+    topic = Topic(f"test.{new_id()}", "test", (), **({"partitions": 1} | kept))
+    await broker.declare([topic])
+    return topic.name
+
+
+# Declarations
+
+
+async def test_a_topic_is_made_as_declared_and_drift_is_named(broker: KafkaBroker) -> None:
+    kept = Topic(f"test.{new_id()}", "test", (), partitions=2, retention_days=3)
+    with pytest.raises(ValueError, match=f"^Topic {kept.name} is missing.$"):
+        await broker.check([kept])
+    with pytest.raises(ValueError, match="has not been declared"):
+        broker.partitions(kept.name)
+    await asyncio.gather(*(broker.declare([kept]) for _ in range(3)))
+    await broker.check([kept])
+    assert broker.partitions(kept.name) == 2
+    changed = replace(kept, partitions=4, compacted=True, retention_days=None)
+    other = Topic(f"{kept.name}.other", "test", ())
+    with pytest.raises(ValueError) as error:
+        await broker.check([changed, other])
+    assert str(error.value).splitlines() == [
+        f"Topic {kept.name}: partitions is 2, not 4; cleanup.policy is delete, not compact;"
+        f" retention.ms is {3 * 24 * 3600 * 1000}, not -1.",
+        f"Topic {other.name} is missing.",
+    ]
+
+
+async def test_more_replicas_than_there_are_brokers_are_refused(kafka_program: Kafka) -> None:
+    async with KafkaBroker(kafka_program.address, replication_factor=3) as broker:
+        with pytest.raises(Exception, match=r"[Rr]eplication"):
+            await declared(broker)
+
+
+async def test_the_setting_lowers_partitions_and_never_raises_them(kafka_program: Kafka) -> None:
+    async with KafkaBroker(kafka_program.address, partitions=2) as broker:
+        assert broker.partitions(await declared(broker, partitions=6)) == 2
+        assert broker.partitions(await declared(broker, partitions=1)) == 1
+
+
+# Reading
+
+
+async def test_what_retention_has_taken_is_passed_over(broker: KafkaBroker, admin: AIOKafkaAdminClient) -> None:
+    topic = await declared(broker)
+    await broker.publish(numbered(topic, 10))
+    await admin.delete_records({aiokafka.TopicPartition(topic, 0): RecordsToDelete(6)})
+    async with broker.join(GROUP, [topic]) as reader:
+        assert [message.offset for message in await collect(reader, 4, start=0)] == [6, 7, 8, 9]
+    assert [message.offset async for message in broker.tail(topic)] == [6, 7, 8, 9]
+
+
+async def test_a_fetch_that_is_given_up_loses_nothing(broker: KafkaBroker) -> None:
+    topic = await declared(broker)
+    async with broker.join(GROUP, [topic]) as reader:
+        await until(lambda: reader.assignment(), reader)
+        await reader.seek(TopicPartition(topic, 0), 0)
+        read: list[int] = []
+        for number in range(20):
+            fetching = asyncio.create_task(reader.fetch(max_messages=10, wait_seconds=5))
+            await asyncio.sleep(0)
+            await broker.publish(numbered(topic, 1, first=number))
+            fetching.cancel()
+            (given_up,) = await asyncio.gather(fetching, return_exceptions=True)
+            if not isinstance(given_up, BaseException):
+                read += [message.offset for batch in given_up for message in batch.messages]
+        while len(read) < 20:
+            read += [
+                message.offset
+                for batch in await reader.fetch(max_messages=100, wait_seconds=5)
+                for message in batch.messages
+            ]
+    assert read == list(range(20))
+
+
+async def test_a_place_is_kept_over_a_rebalance_that_its_reader_did_not_see(broker: KafkaBroker) -> None:
+    topic = await declared(broker, partitions=2)
+    await broker.publish(numbered(topic, 5) + numbered(topic, 5, partition=1))
+    async with broker.join(GROUP, [topic]) as first:
+        assert len(await collect(first, 10)) == 10
+        async with broker.join(GROUP, [topic]) as second:
+            await until(second.assignment, second)
+        # Both partitions are the first one's again; it has not asked for its assignment since.
+        await broker.publish(numbered(topic, 1, first=5) + numbered(topic, 1, first=5, partition=1))
+        read = await eventually(lambda: first.fetch(max_messages=10, wait_seconds=1), seconds=20)
+        while len(read) < 2:
+            read += await first.fetch(max_messages=10, wait_seconds=1)
+    assert sorted((batch.source.partition, batch.messages[0].offset) for batch in read) == [(0, 5), (1, 5)]
+
+
+async def test_a_batch_may_take_longer_than_a_session(
+    broker: KafkaBroker, admin: AIOKafkaAdminClient, postgres: EmbeddedPostgres, effects: psycopg.Connection[Any]
+) -> None:
+    topic = await declared(broker)
+
+    async def members() -> list[str]:
+        (answer,) = await admin.describe_consumer_groups([f"{GROUP}:{topic}"])
+        return [member[0] for group in answer.groups for member in group[5]]
+
+    await broker.publish(numbered(topic, 1))
+    slow = PostgresEffects(postgres.dsn, wait=2.5 * SESSION_SECONDS)
+    async with consuming(broker, topic, slow) as status:
+        before = await eventually(members, seconds=20)
+        await eventually(lambda: count(effects), seconds=30)
+        rounds = status.last_round
+        assert await members() == before
+        await broker.publish(numbered(topic, 1, first=1))
+        await eventually(lambda: is_so(status.last_round != rounds))
+        await eventually(lambda: is_so(values(effects, topic) == [0, 1]), seconds=30)
+        assert await members() == before
+        await eventually(lambda: lag_is(broker, {TopicPartition(topic, 0): 0}))
+
+
+# Processes that are killed
+
+
+async def test_kafka_is_killed_and_comes_back(
+    kafka_program: Kafka, broker: KafkaBroker, postgres: EmbeddedPostgres, effects: psycopg.Connection[Any]
+) -> None:
+    topic = await declared(broker)
+    failures = 0
+
+    async def publish(number: int) -> None:
+        nonlocal failures
+        while True:
+            try:
+                return await broker.publish(numbered(topic, 5, first=number))
+            except ConnectionError:
+                failures += 1
+                await asyncio.sleep(0.2)
+
+    async with consuming(broker, topic, PostgresEffects(postgres.dsn)) as status:
+        for number in range(0, 100, 5):
+            await publish(number)
+        await eventually(lambda: count(effects), seconds=20)
+        kafka_program.kill()
+        waiting = asyncio.create_task(publish(100))
+        await eventually(lambda: is_so(failures), seconds=20)
+        rounds = status.last_round
+        await eventually(lambda: is_so(status.last_round != rounds), seconds=30)
+        kafka_program.launch()
+        await asyncio.to_thread(kafka_program.wait)
+        await waiting
+        for number in range(105, 200, 5):
+            await publish(number)
+        await eventually(lambda: is_so(len(set(values(effects, topic))) == 200), seconds=40)
+    arrived = values(effects, topic)
+    assert list(dict.fromkeys(arrived)) == list(range(200))  # some came twice, none came early
+    assert arrived == [int(message.value or b"") async for message in broker.tail(topic)]
+
+
+@pytest.mark.slow
+async def test_members_come_and_go_and_every_message_takes_effect_once(
+    kafka_program: Kafka, broker: KafkaBroker, postgres: EmbeddedPostgres, effects: psycopg.Connection[Any]
+) -> None:
+    topic = await declared(broker, partitions=6)
+    published, over = 0, asyncio.Event()
+
+    async def publish() -> None:
+        nonlocal published
+        while not over.is_set():
+            for partition in range(6):
+                await broker.publish(numbered(topic, 5, first=published, partition=partition))
+            published += 5
+            await asyncio.sleep(0.05)
+
+    members = [await member(kafka_program, topic, postgres) for _ in range(2)]
+    publishing = asyncio.create_task(publish())
+    try:
+        for _ in range(4):
+            members.append(await member(kafka_program, topic, postgres))
+            await until_more(effects)
+            await killed(members.pop(0))
+            await until_more(effects)
+        over.set()
+        await publishing
+        await eventually(lambda: is_so(len([*effects.execute("SELECT FROM effect")]) >= published * 6), seconds=40)
+    finally:
+        over.set()
+        await asyncio.gather(publishing, *(killed(process) for process in members))
+    for partition in range(6):
+        assert values(effects, topic, partition) == list(range(published))
+
+
+@pytest.mark.slow
+async def test_a_zombie_is_fenced(
+    kafka_program: Kafka, broker: KafkaBroker, postgres: EmbeddedPostgres, effects: psycopg.Connection[Any]
+) -> None:
+    topic = await declared(broker)
+    await broker.publish(numbered(topic, 20))
+    zombie = await member(kafka_program, topic, postgres, wait=1.0)
+    try:
+        await said(zombie, "handling")
+        zombie.send_signal(signal.SIGSTOP)
+        async with consuming(broker, topic, PostgresEffects(postgres.dsn)):
+            await eventually(lambda: is_so(len(values(effects, topic)) == 20), seconds=30)
+            zombie.send_signal(signal.SIGCONT)
+            await said(zombie, "fenced")
+            await broker.publish(numbered(topic, 20, first=20))
+            await eventually(lambda: is_so(len(values(effects, topic)) >= 40), seconds=30)
+    finally:
+        await killed(zombie)
+    assert values(effects, topic) == list(range(40))
+
+
+@pytest.mark.slow
+async def test_relays_are_killed_and_nothing_is_lost_or_out_of_order(
+    kafka_program: Kafka, broker: KafkaBroker, cluster: Cluster, empty_database: str
+) -> None:
+    topic = await declared(broker, partitions=6)
+    keys, each = 24, 100
+    settings = cluster.settings(empty_database)
+    prepare_schema(cast(str, settings.admin_database_url), "training", role="training")
+    url = settings.database_url.replace("{role}", "training")
+    engine = create_engine(url, connect_args={"options": "-c search_path=training"})
+    with engine.begin() as connection:
+        create_own_tables(Operations(MigrationContext.configure(connection)))
+    engine.dispose()
+    relays: list[Process] = []
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as database:
+        database.execute("SET search_path TO training")
+        database.execute(
+            "INSERT INTO outbox (topic, partition, key, headers, value)"
+            " SELECT %s, key %% 6, 'key ' || key, '{}', convert_to(number::text, 'UTF8')"
+            " FROM generate_series(1, %s) AS number, generate_series(1, %s) AS key ORDER BY number, key",
+            (topic, each, keys),
+        )
+
+        async def waiting(at_most: float) -> bool:
+            row = database.execute("SELECT count(*) FROM outbox").fetchone()
+            return row is not None and row[0] <= at_most
+
+        try:
+            for part in (0.8, 0.5, 0.2, 0.0):
+                while len(relays) < 2:
+                    relays.append(
+                        await asyncio.create_subprocess_exec(
+                            *(sys.executable, "-P", RELAY, url, "training", kafka_program.address)
+                        )
+                    )
+                await eventually(lambda part=part: waiting(part * each * keys), seconds=60)
+                await killed(relays.pop(0))
+        finally:
+            for relay in relays:
+                await killed(relay)
+    arrived: dict[str, list[int]] = {}
+    async for message in broker.tail(topic):
+        arrived.setdefault(message.key, []).append(int(message.value or b""))
+    assert len(arrived) == keys
+    for numbers in arrived.values():
+        assert list(dict.fromkeys(numbers)) == list(range(1, each + 1))
+
+
+# How
+
+
+@asynccontextmanager
+async def consuming(broker: KafkaBroker, topic: str, effects: PostgresEffects) -> AsyncIterator[ConsumerStatus]:
+    status, stopping = ConsumerStatus(), asyncio.Event()
+    task = asyncio.create_task(consume(broker, GROUP, topic, effects, stopping=stopping, status=status))
+    try:
+        yield status
+    finally:
+        stopping.set()
+        await asyncio.wait_for(task, 20)
+
+
+async def member(kafka: Kafka, topic: str, postgres: EmbeddedPostgres, *, wait: float = 0.0) -> Process:
+    options = json.dumps({"session_seconds": SESSION_SECONDS})
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", MEMBER, "messaging.kafka:KafkaBroker", kafka.address, GROUP, topic, options),
+        *(postgres.dsn, str(wait)),
+        stdout=PIPE,
+    )
+
+
+async def said(process: Process, word: str) -> None:
+    assert process.stdout
+    async with asyncio.timeout(30):
+        while line := await process.stdout.readline():
+            if line.decode().strip() == word:
+                return
+    raise AssertionError(f"ended without having said {word}")
+
+
+async def killed(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+
+
+async def until_more(effects: psycopg.Connection[Any]) -> None:
+    before = await count(effects)
+
+    async def more() -> bool:
+        return await count(effects) > before + 60
+
+    await eventually(more, seconds=30)
+
+
+async def count(effects: psycopg.Connection[Any]) -> int:
+    row = effects.execute("SELECT count(*) FROM effect").fetchone()
+    assert row
+    return int(row[0])
+
+
+def values(effects: psycopg.Connection[Any], topic: str, partition: int = 0) -> list[int]:
+    """In the order of their effect."""
+    rows = effects.execute(
+        "SELECT value FROM effect WHERE topic = %s AND partition = %s ORDER BY id", (topic, partition)
+    )
+    return [int(value) for (value,) in rows]
+
+
+async def is_so(condition: object) -> object:
+    return condition
+
+
+async def lag_is(broker: KafkaBroker, expected: dict[TopicPartition, int]) -> bool:
+    return expected.items() <= (await broker.lag(GROUP)).items()

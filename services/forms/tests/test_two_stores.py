@@ -1,0 +1,36 @@
+"""A process that dies between a document and its row, with the documents in MongoDB."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from storage import sweeping
+from testkit import person_id
+from testkit.killed_between import killed_between
+
+SUBMISSIONS = "/forms/call-review/submissions"
+ANSWERS = {"greeting": "yes", "complaint": False, "solution": 5, "empathy": "yes"}
+
+
+@pytest.mark.parametrize("mongodb_url", ["mongodb"], indirect=True)
+async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(published, call_review, monkeypatch):
+    documents = published.kit.documents
+    changed = call_review | {"title": {"en": "Changed"}}
+    filled = {"agent_id": str(person_id("ada")), "answers": ANSWERS}
+    await killed_between(published, "quinn", "t1", "PUT", "/forms/call-review", json=changed)
+    await killed_between(published, "lea", "t1", "POST", SUBMISSIONS, json=filled)
+    assert len(await documents.find("t1", "form-definition", {})) == 2
+    (orphan,) = await documents.find("t1", "form-submission", {})
+    assert await published.rows("t1", "SELECT 1 FROM submission") == []
+    quinn, lea = published.as_("quinn", "t1"), published.as_("lea", "t1")
+    assert (await quinn.get("/forms/call-review")).json()["definition"]["title"]["en"] == "Call review"
+
+    assert (await quinn.put("/forms/call-review", json=changed)).status_code == 200
+    made = (await lea.post(SUBMISSIONS, json=filled)).json()
+    monkeypatch.setattr(sweeping, "GRACE", timedelta(hours=-1))
+    await published.tick(datetime.now(UTC) + timedelta(days=2))
+    assert len(await documents.find("t1", "form-definition", {})) == 2, "version 1 and the draft"
+    (kept,) = await documents.find("t1", "form-submission", {})
+    assert kept.id != orphan.id
+    assert (await lea.get(f"{SUBMISSIONS}/{made['id']}")).json()["answers"] == ANSWERS
+    assert (await quinn.get("/forms/call-review")).json()["definition"]["title"]["en"] == "Changed"
+    assert (await quinn.get("/forms/call-review/versions/1")).json()["definition"]["title"]["en"] == "Call review"

@@ -1,0 +1,160 @@
+"""Several replicas of a service: retries, crashes, orderly stops; and the gateway's own."""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from testkit import eventually
+from testkit.programs import free_port
+from testkit.programs.envoy import Envoy
+
+API = "/api/training/v1"
+
+
+@dataclass
+class Pair:
+    gateway: Envoy
+    replicas: tuple[Any, Any]
+
+    async def hits(self, what: str) -> int:
+        counts = [await asyncio.to_thread(each.hits) for each in self.replicas if each.program.running]
+        return sum(each.get(what, 0) for each in counts)
+
+    async def until_healthy(self, *replicas: Any) -> None:
+        addresses = {each.address for each in replicas}
+
+        async def seen() -> bool:
+            return await asyncio.to_thread(self.gateway.healthy, "training") == addresses
+
+        await eventually(seen, seconds=30)
+
+
+@pytest.fixture
+async def pair(upstream_for: Callable[[str], Any], gateway_for: Callable[..., Envoy]) -> Pair:
+    """A gateway before two replicas, none of them used by another test."""
+    first, second = [await asyncio.to_thread(upstream_for, name) for name in ("first", "second")]
+    both = f"{first.address},{second.address}"
+    gateway = await asyncio.to_thread(gateway_for, upstreams={"training": both}, tenant_rate=5000, tenant_burst=10000)
+    made = Pair(gateway, (first, second))
+    await made.until_healthy(first, second)
+    return made
+
+
+@pytest.fixture
+def client_of(bearer: dict[str, str]) -> Callable[[Envoy], httpx.AsyncClient]:
+    return lambda gateway: httpx.AsyncClient(base_url=gateway.url, headers=bearer, timeout=20)
+
+
+async def test_reads_are_tried_again_elsewhere_and_nothing_else_is(
+    pair: Pair, client_of: Callable[[Envoy], httpx.AsyncClient]
+) -> None:
+    async with client_of(pair.gateway) as client:
+        read = await client.get(f"{API}/unavailable")
+        assert read.json() == {"type": "urn:uplift:problem:own"}
+        assert min(each.hits()["GET unavailable"] for each in pair.replicas) >= 1
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            answer = await client.request(method, f"{API}/unavailable")
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"] == "7"
+            assert await pair.hits(f"{method} unavailable") == 1
+        killed = await client.post(f"{API}/die")
+        assert killed.status_code == 503
+        assert killed.json()["type"] == "urn:uplift:problem:service-away"
+
+        async def alive() -> list[Any]:
+            found = [each for each in pair.replicas if each.program.running]
+            return found if len(found) == 1 else []
+
+        (left,) = await eventually(alive, seconds=20)
+        assert "POST die" not in left.hits()
+        # Its neighbour is still believed to be well, or just found not to be: no reader notices.
+        answers = await asyncio.gather(*(client.get(f"{API}/x") for _ in range(50)))
+        assert Counter((answer.status_code, answer.json()["replica"]) for answer in answers) == {
+            (200, left.program.name): 50
+        }
+
+
+async def test_orderly_stops_in_turn_fail_no_request(
+    pair: Pair, client_of: Callable[[Envoy], httpx.AsyncClient]
+) -> None:
+    answers: Counter[tuple[str, int]] = Counter()
+    done = asyncio.Event()
+
+    async def load(method: str) -> None:
+        while not done.is_set():
+            answer = await client.request(method, f"{API}/x", content=b"{}" if method == "POST" else None)
+            answers[method, answer.status_code] += 1
+
+    async def is_left_alone(replica: Any) -> bool:
+        before, so_far = await asyncio.to_thread(replica.hits), answers.total()
+        await eventually(partial(served, so_far + 20), seconds=30)
+        return await asyncio.to_thread(replica.hits) == before
+
+    async def served(count: int) -> bool:
+        return answers.total() >= count
+
+    async with client_of(pair.gateway) as client:
+        tasks = [asyncio.create_task(load(method)) for method in ("GET", "GET", "POST", "POST")]
+        try:
+            for number, replica in enumerate(pair.replicas):
+                replica.program.signal(signal.SIGTERM)  # from now on it is not ready, and still serves
+                await pair.until_healthy(pair.replicas[1 - number])
+                await eventually(partial(is_left_alone, replica), seconds=30)
+                assert await asyncio.to_thread(replica.program.stop) is not None
+                await asyncio.to_thread(replica.program.start)
+                await pair.until_healthy(*pair.replicas)
+        finally:
+            done.set()
+            await asyncio.gather(*tasks)
+    assert set(answers) == {("GET", 200), ("POST", 200)}
+    assert min(answers.values()) > 50
+
+
+async def test_a_service_that_is_away_is_said_to_be(
+    gateway_for: Callable[..., Envoy], client_of: Callable[[Envoy], httpx.AsyncClient]
+) -> None:
+    gateway = gateway_for(upstreams={"training": f"127.0.0.1:{free_port()}"})
+    async with client_of(gateway) as client:
+        for method in ("GET", "POST"):
+            answer = await client.request(method, f"{API}/x")
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"] == "2"
+            assert answer.json()["type"] == "urn:uplift:problem:service-away"
+        assert (await client.get("/api/identity/v1/x")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_without_the_issuers_keys_nobody_is_called_a_stranger(
+    gateway_for: Callable[..., Envoy], client_of: Callable[[Envoy], httpx.AsyncClient]
+) -> None:
+    gateway = gateway_for(jwks_url=f"http://127.0.0.1:{free_port()}/keys")
+    async with client_of(gateway) as client:
+        answer = await client.get(f"{API}/x")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert answer.json()["type"] == "urn:uplift:problem:issuer-away"
+
+
+async def test_the_gateway_leaves_in_order_and_comes_back(
+    gateway_for: Callable[..., Envoy], client_of: Callable[[Envoy], httpx.AsyncClient]
+) -> None:
+    gateway = gateway_for()
+    async with client_of(gateway) as client:
+        gateway.drain()
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.get(f"{API}/x")).status_code == 200
+    assert gateway.stop() == 0
+    gateway.program.start()
+    gateway.restart()
+    async with client_of(gateway) as client:
+
+        async def serves() -> bool:
+            return (await client.get(f"{API}/x")).status_code == 200
+
+        await eventually(serves, seconds=20)

@@ -1,0 +1,31 @@
+"""Keycloak, by its admin API: one realm for all tenants, each of which is an Organization in it.
+
+Everything here is brought about, never just created: asked for again it changes nothing, and what was made halfway is
+finished. What is in Keycloak is found again by names that follow from ours, and touched only where it is marked as ours.
+"""
+
+from identity.clients.keycloak.accounts import Account, close_account, keep_account
+from identity.clients.keycloak.applications import application_id, keep_application, remove_application
+from identity.clients.keycloak.brokers import broker_alias, keep_broker, remove_broker
+from identity.clients.keycloak.connection import Keycloak, Refused, connect
+from identity.clients.keycloak.organizations import keep_organization
+from identity.clients.keycloak.realm import RealmReport, RealmSpec, keep_realm
+
+__all__ = [
+    "Account",
+    "Keycloak",
+    "RealmReport",
+    "RealmSpec",
+    "Refused",
+    "application_id",
+    "broker_alias",
+    "close_account",
+    "connect",
+    "keep_account",
+    "keep_application",
+    "keep_broker",
+    "keep_organization",
+    "keep_realm",
+    "remove_application",
+    "remove_broker",
+]

@@ -1,0 +1,64 @@
+"""Login accounts of people."""
+
+from dataclasses import dataclass
+
+from identity.clients.keycloak.connection import Json, Keycloak, Refused
+from identity.clients.keycloak.organizations import drop_member, keep_member
+
+_OWNER = "uplift_tenant"
+
+
+@dataclass(frozen=True)
+class Account:
+    """`linked`: the account is another tenant's, and only becomes a member here too."""
+
+    username: str
+    display_name: str
+    email: str | None = None
+    linked: bool = False
+
+
+async def keep_account(keycloak: Keycloak, tenant: str, account: Account, *, password: str | None = None) -> str:
+    """Brings the account about, enabled and a member of the tenant's organization. Returns its `sub`. `password` must
+    be changed at the first login. Raises Refused when the username belongs to another tenant."""
+    found = await _find(keycloak, account.username)
+    if account.linked:
+        if found is None:
+            raise Refused("unknown-account", f"There is no account `{account.username}`.")
+        await keep_member(keycloak, tenant, found["id"])
+        return str(found["id"])
+    if found is not None and found.get("attributes", {}).get(_OWNER) != [tenant]:
+        raise Refused("username-taken", f"The username `{account.username}` is taken. Choose another.")
+    wanted = {
+        "username": account.username, "firstName": account.display_name, "email": account.email, "enabled": True,
+        "attributes": {_OWNER: [tenant]},
+    }  # fmt: skip
+    if found is None:
+        user_id = await keycloak.admin.a_create_user(wanted)
+    else:
+        user_id = str(found["id"])
+        await keycloak.admin.a_update_user(user_id, wanted)
+    if password is not None:
+        await keycloak.admin.a_set_user_password(user_id, password, temporary=True)
+    await keep_member(keycloak, tenant, user_id)
+    return user_id
+
+
+async def close_account(keycloak: Keycloak, tenant: str, account: Account) -> None:
+    """Disables it and ends its sessions; of another tenant's account only the membership ends."""
+    found = await _find(keycloak, account.username)
+    if found is None:
+        return
+    if account.linked:
+        await drop_member(keycloak, tenant, found["id"])
+    elif found.get("attributes", {}).get(_OWNER) == [tenant]:
+        await keycloak.admin.a_update_user(found["id"], {**found, "enabled": False})
+    else:
+        return
+    # Its tokens may be of this tenant: signing in again will tell.
+    await keycloak.admin.a_user_logout(found["id"])
+
+
+async def _find(keycloak: Keycloak, username: str) -> Json | None:
+    found: list[Json] = await keycloak.get("users", username=username, exact="true", briefRepresentation="false")
+    return found[0] if found else None

@@ -1,0 +1,115 @@
+"""Applications of a tenant as clients: subsystems that sign people in by OpenID Connect or SAML, and machines."""
+
+from identity.clients.keycloak.clients import API_SCOPE, NAME, OWNER, keep_client, tenant_claim
+from identity.clients.keycloak.connection import Json, Keycloak
+from identity.clients.keycloak.organizations import keep_gate
+from identity.model.applications import Application, Machine, OidcApplication, SamlApplication
+
+_NAME_FORMAT = "Basic"
+
+
+def application_id(tenant: str, slug: str, application: Application) -> str:
+    """The client id, which a SAML service provider calls its entity id."""
+    return application.entity_id if isinstance(application, SamlApplication) else f"{tenant}.{slug}"
+
+
+async def keep_application(
+    keycloak: Keycloak, tenant: str, slug: str, application: Application, *, secret: str | None = None
+) -> str | None:
+    """Brings the application's client about. Returns the `sub` of a machine's tokens. Raises Refused when its id is
+    taken."""
+    await _remove(keycloak, tenant, slug, but=application_id(tenant, slug, application))
+    if isinstance(application, Machine):
+        wanted = _machine(tenant)
+    elif isinstance(application, OidcApplication):
+        wanted = _oidc(application)
+    else:
+        wanted = _saml(application, f"{tenant}.{slug}")
+    wanted |= {"clientId": application_id(tenant, slug, application), "name": application.name or slug, "enabled": True}
+    wanted["attributes"] = {**wanted.get("attributes", {}), OWNER: tenant, NAME: slug}
+    if not isinstance(application, Machine):
+        wanted["authenticationFlowBindingOverrides"] = {"browser": await keep_gate(keycloak, tenant)}
+    if secret is not None:
+        wanted["secret"] = secret
+    identifier, _ = await keep_client(keycloak, wanted)
+    if not isinstance(application, Machine):
+        return None
+    return str((await keycloak.admin.a_get_client_service_account_user(identifier))["id"])
+
+
+async def remove_application(keycloak: Keycloak, tenant: str, slug: str) -> None:
+    await _remove(keycloak, tenant, slug, but=None)
+
+
+async def _remove(keycloak: Keycloak, tenant: str, slug: str, *, but: str | None) -> None:
+    """What this application was registered as, found by its mark: a SAML application may change its entity id."""
+    found: list[Json] = await keycloak.get("clients", q=f'"{NAME}":"{slug}" "{OWNER}":"{tenant}"', max=100)
+    for each in found:
+        marks = each.get("attributes", {})
+        if (marks.get(OWNER), marks.get(NAME)) == (tenant, slug) and each["clientId"] != but:
+            await keycloak.admin.a_delete_client(each["id"])
+
+
+def _machine(tenant: str) -> Json:
+    return {
+        "protocol": "openid-connect", "publicClient": False, "standardFlowEnabled": False,
+        "implicitFlowEnabled": False, "directAccessGrantsEnabled": False, "serviceAccountsEnabled": True,
+        "fullScopeAllowed": False, "redirectUris": [], "defaultClientScopes": ["basic", API_SCOPE],
+        "optionalClientScopes": [], "protocolMappers": [tenant_claim(tenant)],
+    }  # fmt: skip
+
+
+def _oidc(application: OidcApplication) -> Json:
+    attributes = {
+        "post.logout.redirect.uris": "##".join(application.post_logout_redirect_uris),
+        "backchannel.logout.url": application.back_channel_logout_uri or "",
+        "backchannel.logout.session.required": "true",
+        "pkce.code.challenge.method": "S256" if application.public else "",
+    }
+    return {
+        "protocol": "openid-connect", "publicClient": application.public, "standardFlowEnabled": True,
+        "implicitFlowEnabled": False, "directAccessGrantsEnabled": False, "serviceAccountsEnabled": False,
+        "fullScopeAllowed": False, "frontchannelLogout": False, "redirectUris": application.redirect_uris,
+        "webOrigins": application.origins() if application.public else [], "attributes": attributes,
+        "defaultClientScopes": ["basic", "profile", "email"], "optionalClientScopes": ["organization"],
+        "protocolMappers": [],
+    }  # fmt: skip
+
+
+def _saml(application: SamlApplication, url_name: str) -> Json:
+    attributes = {
+        "saml.authnstatement": "true", "saml.server.signature": "true", "saml.assertion.signature": "true",
+        "saml.signature.algorithm": "RSA_SHA256", "saml.force.post.binding": "true",
+        "saml_force_name_id_format": "true", "saml_name_id_format": application.name_id_format,
+        "saml_assertion_consumer_url_post": application.acs_url,
+        "saml_single_logout_service_url_post": application.slo_url or "",
+        "saml.client.signature": "true" if application.certificate else "false",
+        "saml.signing.certificate": application.certificate or "",
+        "saml_idp_initiated_sso_url_name": url_name,
+        "saml_idp_initiated_sso_relay_state": application.relay_state or "",
+    }  # fmt: skip
+    mappers = [
+        _audience(number, audience) for number, audience in enumerate(application.audiences, start=1)
+    ]  # fmt: skip
+    for attribute in application.attributes:
+        config = {"attribute.name": attribute.name, "attribute.nameformat": _NAME_FORMAT}
+        kind, where = "saml-user-property-mapper", {"user.attribute": attribute.source}
+        if attribute.value is not None:
+            kind, where = "saml-hardcode-attribute-mapper", {"attribute.value": attribute.value}
+        mappers.append(
+            {"name": attribute.name, "protocol": "saml", "protocolMapper": kind, "config": {**config, **where}}
+        )
+    return {
+        "protocol": "saml", "fullScopeAllowed": False, "frontchannelLogout": True,
+        "redirectUris": [application.acs_url], "attributes": attributes, "defaultClientScopes": [],
+        "optionalClientScopes": [], "protocolMappers": mappers,
+    }  # fmt: skip
+
+
+def _audience(number: int, audience: str) -> Json:
+    return {
+        "name": f"audience {number}",
+        "protocol": "saml",
+        "protocolMapper": "saml-audience-mapper",
+        "config": {"included.custom.audience": audience},
+    }

@@ -1,0 +1,76 @@
+"""A tenant's own identity provider, brokered: its people sign in there, with no password here."""
+
+from identity.clients.keycloak.connection import Json, Keycloak
+from identity.clients.keycloak.drift import differences, merged
+from identity.clients.keycloak.organizations import find_organization, keep_organization, member_role
+from identity.model.applications import IdentityProvider, OidcProvider
+
+
+def broker_alias(tenant: str) -> str:
+    return f"{tenant}-idp"
+
+
+async def keep_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None:
+    """Brings it about, linked to the tenant's organization: who signs in by it becomes a member."""
+    alias, admin = broker_alias(tenant), keycloak.admin
+    wanted = _representation(alias, provider)
+    if secret is not None:
+        wanted["config"]["clientSecret"] = secret
+    found = await keycloak.get(f"identity-provider/instances/{alias}")
+    if found is not None and found["providerId"] != wanted["providerId"]:
+        await admin.a_delete_idp(alias)
+        found = None
+    if found is None:
+        await admin.a_create_idp(wanted)
+    else:
+        await admin.a_update_idp(alias, merged(found, wanted))
+    organization = await find_organization(keycloak, tenant)
+    identifier = (
+        str(organization["id"])
+        if organization
+        else await keep_organization(keycloak, tenant, name=tenant.title(), enabled=True)
+    )
+    linked: list[Json] = await admin.a_get_organization_idps(identifier)
+    if all(each["alias"] != alias for each in linked):
+        await admin.a_organization_idp_add(identifier, alias)
+    mapper = {
+        "name": "member",
+        "identityProviderAlias": alias,
+        "identityProviderMapper": "oidc-hardcoded-role-idp-mapper",
+        "config": {"syncMode": "INHERIT", "role": member_role(tenant)},
+    }
+    mappers: list[Json] = await admin.a_get_idp_mappers(alias)
+    there = next((each for each in mappers if each["name"] == mapper["name"]), None)
+    if there is None:
+        await admin.a_add_mapper_to_idp(alias, mapper)
+    elif differences(mapper, there):
+        await admin.a_update_mapper_in_idp(alias, there["id"], merged(there, mapper))
+
+
+async def remove_broker(keycloak: Keycloak, tenant: str) -> None:
+    if await keycloak.get(f"identity-provider/instances/{broker_alias(tenant)}") is not None:
+        await keycloak.admin.a_delete_idp(broker_alias(tenant))
+
+
+def _representation(alias: str, provider: IdentityProvider) -> Json:
+    if isinstance(provider, OidcProvider):
+        kind = "oidc"
+        config = {
+            "issuer": provider.issuer, "authorizationUrl": provider.authorization_url,
+            "tokenUrl": provider.token_url, "jwksUrl": provider.jwks_url, "clientId": provider.client_id,
+            "clientAuthMethod": "client_secret_post", "defaultScope": "openid profile email", "useJwksUrl": "true",
+            "validateSignature": "true", "pkceEnabled": "true", "pkceMethod": "S256",
+        }  # fmt: skip
+    else:
+        kind = "saml"
+        config = {
+            "idpEntityId": provider.entity_id, "singleSignOnServiceUrl": provider.sso_url,
+            "signingCertificate": provider.certificate, "validateSignature": "true", "postBindingResponse": "true",
+            "postBindingAuthnRequest": "true", "wantAssertionsSigned": "true",
+            "nameIDPolicyFormat": "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
+        }  # fmt: skip
+    return {
+        "alias": alias, "providerId": kind, "enabled": True, "displayName": provider.name or alias,
+        "trustEmail": False, "hideOnLogin": True, "firstBrokerLoginFlowAlias": "first broker login",
+        "config": {**config, "syncMode": "IMPORT"},
+    }  # fmt: skip

@@ -1,0 +1,90 @@
+"""Clients of the realm: made, compared, brought back to what they shall be."""
+
+from typing import Any
+
+from identity.clients.keycloak.connection import Json, Keycloak, Refused
+from identity.clients.keycloak.drift import differences, merged
+
+API_SCOPE = "uplift-api"
+"""With it an access token has our audience. Only our own portal and machines have it: a subsystem that signs people in
+must not get tokens with which it could act for them here."""
+OWNER, NAME = "uplift.tenant", "uplift.application"
+_SCOPES = {"defaultClientScopes": "default", "optionalClientScopes": "optional"}
+
+
+def tenant_claim(tenant: str) -> Json:
+    """The mapper that gives a machine's tokens their tenant."""
+    return {
+        "name": "tenant",
+        "protocol": "openid-connect",
+        "protocolMapper": "oidc-hardcoded-claim-mapper",
+        "config": {
+            "claim.name": "tenant", "claim.value": tenant, "jsonType.label": "String", "access.token.claim": "true",
+            "id.token.claim": "false", "userinfo.token.claim": "false", "introspection.token.claim": "true",
+        },
+    }  # fmt: skip
+
+
+async def keep_client(keycloak: Keycloak, wanted: Json, *, repair: bool = True) -> tuple[str, list[str]]:
+    """Makes the client or brings it to what is wanted. Returns its internal id and what differed; without `repair` only
+    what is missing is made. A secret is written and never compared. Raises Refused for a client of somebody else."""
+    found = await keycloak.find_client(wanted["clientId"])
+    if found is None:
+        return await keycloak.admin.a_create_client(wanted), ["was missing"]
+    ours = {name: wanted.get("attributes", {}).get(name) for name in (OWNER, NAME)}
+    if any(found.get("attributes", {}).get(name) != value for name, value in ours.items()):
+        raise Refused("client-id-taken", f"The client id `{wanted['clientId']}` is taken.")
+    compared = {name: value for name, value in wanted.items() if name not in ("secret", "protocolMappers")}
+    told = differences(compared, found)
+    told += [
+        f"protocolMappers.{mapper['name']}: {each}"
+        for mapper in wanted.get("protocolMappers", [])
+        for each in differences(mapper, _named(found.get("protocolMappers", []), mapper["name"]))
+    ]
+    extra = {each["name"] for each in found.get("protocolMappers", [])} - {
+        each["name"] for each in wanted.get("protocolMappers", [])
+    }
+    told += [f"protocolMappers.{name} is there" for name in sorted(extra)]
+    if (told or "secret" in wanted) and repair:
+        mappers = {name: wanted[name] for name in ("protocolMappers",) if name in wanted}
+        await keycloak.admin.a_update_client(found["id"], merged(found, {**compared, **_secret(wanted)}))
+        await _keep_mappers(keycloak, found, mappers.get("protocolMappers", []))
+        await _keep_scopes(keycloak, found, wanted)
+    return found["id"], told
+
+
+def _secret(wanted: Json) -> Json:
+    return {"secret": wanted["secret"]} if "secret" in wanted else {}
+
+
+def _named(many: list[Json], name: str) -> Json | None:
+    return next((each for each in many if each["name"] == name), None)
+
+
+async def _keep_mappers(keycloak: Keycloak, found: Json, wanted: list[Json]) -> None:
+    old = {each["name"]: each for each in found.get("protocolMappers", [])}
+    for each in wanted:
+        before = old.pop(each["name"], None)
+        if before is None:
+            await keycloak.admin.a_add_mapper_to_client(found["id"], each)
+        elif differences(each, before):
+            whole: dict[str, Any] = merged(before, each)
+            await keycloak.admin.a_update_client_mapper(found["id"], before["id"], whole)
+    for left in old.values():
+        await keycloak.admin.a_remove_client_mapper(found["id"], left["id"])
+
+
+async def _keep_scopes(keycloak: Keycloak, found: Json, wanted: Json) -> None:
+    """An update of a client leaves its scopes as they are: each is given and taken by a call of its own."""
+    known: list[Json] | None = None
+    for field, kind in _SCOPES.items():
+        if field not in wanted or sorted(found.get(field, [])) == sorted(wanted[field]):
+            continue
+        known = known or await keycloak.admin.a_get_client_scopes()
+        ids = {each["name"]: each["id"] for each in known}
+        add = getattr(keycloak.admin, f"a_add_client_{kind}_client_scope")
+        drop = getattr(keycloak.admin, f"a_delete_client_{kind}_client_scope")
+        for name in set(found.get(field, [])) - set(wanted[field]):
+            await drop(found["id"], ids[name])
+        for name in set(wanted[field]) - set(found.get(field, [])):
+            await add(found["id"], ids[name], {})

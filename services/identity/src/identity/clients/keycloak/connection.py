@@ -1,0 +1,82 @@
+"""The connection to Keycloak's admin API, and its errors in our terms."""
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from keycloak import KeycloakAdmin
+from keycloak.exceptions import KeycloakConnectionError, KeycloakError
+from servicekit.errors import Conflict, Unavailable
+
+TIMEOUT_SECONDS = 10
+Json = dict[str, Any]
+
+
+class Refused(Conflict):
+    """Keycloak does not take it as it is; asking again will not help."""
+
+
+class Keycloak:
+    """The realm, and who we are in it."""
+
+    def __init__(self, admin: KeycloakAdmin, realm: str) -> None:
+        self.admin = admin
+        self.realm = realm
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """What the realm's admin API has at `path`; None where there is nothing. For what the library has no call for."""
+        answer = await self.admin.connection.a_raw_get(f"admin/realms/{self.realm}/{path}", **query)
+        if answer.status_code == 404:
+            return None
+        if answer.is_error:
+            raise KeycloakError(answer.text, answer.status_code)
+        return answer.json()
+
+    async def put(self, path: str, body: Any) -> None:
+        answer = await self.admin.connection.a_raw_put(f"admin/realms/{self.realm}/{path}", data=json.dumps(body))
+        if answer.is_error:
+            raise KeycloakError(answer.text, answer.status_code)
+
+    async def find_client(self, client_id: str) -> Json | None:
+        found: list[Json] = await self.get("clients", clientId=client_id)
+        return found[0] if found else None
+
+
+@asynccontextmanager
+async def connect(
+    url: str, realm: str, credentials: Mapping[str, str], *, admin_realm: str | None = None
+) -> AsyncGenerator[Keycloak]:
+    """`credentials`: `username` and `password`, or `client_id` and `client_secret_key`; of `admin_realm` where they are
+    not the realm's own. Errors in the block come out as Refused, or as Unavailable when Keycloak is away or ails."""
+    admin = KeycloakAdmin(
+        server_url=url.rstrip("/") + "/",
+        realm_name=realm,
+        user_realm_name=admin_realm or realm,
+        timeout=TIMEOUT_SECONDS,
+        **dict(credentials),  # pyright: ignore[reportArgumentType]
+    )
+    try:
+        yield Keycloak(admin, realm)
+    except KeycloakConnectionError as error:
+        raise Unavailable("keycloak-away", "Keycloak cannot be reached.", retry_after=5) from error
+    except KeycloakError as error:
+        status = error.response_code or 503
+        if status >= 500 or status in (401, 403, 429):
+            raise Unavailable("keycloak-ails", f"Keycloak answered {status}: {_said(error)}", retry_after=5) from error
+        raise Refused("keycloak-refused", f"Keycloak refuses it: {_said(error)}") from error
+    finally:
+        await admin.connection.async_s.aclose()
+
+
+def _said(error: KeycloakError) -> str:
+    raw: Any = error.error_message
+    text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return text[:300]
+    if isinstance(told, dict):
+        parts = [str(told[name]) for name in ("field", "errorMessage", "error", "error_description") if name in told]  # pyright: ignore[reportUnknownArgumentType]
+        return ": ".join(parts)[:300] or text[:300]
+    return text[:300]

@@ -1,0 +1,205 @@
+"""The realm itself: made once, compared ever after."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from identity.clients.keycloak.clients import API_SCOPE, keep_client
+from identity.clients.keycloak.connection import Json, Keycloak
+from identity.clients.keycloak.drift import differences, merged
+
+_MANAGED_BY_ADMIN = {"view": ["admin", "user"], "edit": ["admin"]}
+_RIGHTS = (
+    "manage-clients", "manage-identity-providers", "manage-organizations", "manage-realm", "manage-users",
+    "view-clients", "view-identity-providers", "view-organizations", "view-realm", "view-users",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RealmSpec:
+    """`portal_url`: where browsers find Uplift, without a closing slash. `back_channel_url`: where Keycloak reaches
+    identity to say that a session has ended. `service_secret` None: Keycloak makes one up."""
+
+    name: str
+    audience: str
+    portal_url: str
+    back_channel_url: str
+    service_client: str
+    service_secret: str | None = None
+    portal_client: str = "portal"
+
+
+@dataclass
+class RealmReport:
+    """What was made, and what differs from what it shall be, one line each; `repaired`: it does not any more."""
+
+    made: list[str] = field(default_factory=list[str])
+    differs: list[str] = field(default_factory=list[str])
+    repaired: bool = False
+
+    def note(self, part: str, told: list[str]) -> None:
+        if told == ["was missing"]:
+            self.made.append(part)
+        else:
+            self.differs += [f"{part}: {each}" for each in told]
+
+
+def _settings(spec: RealmSpec) -> Json:
+    secure = urlsplit(spec.portal_url).scheme == "https"
+    return {
+        "realm": spec.name, "enabled": True, "displayName": "Uplift", "organizationsEnabled": True,
+        "registrationAllowed": False, "resetPasswordAllowed": False, "editUsernameAllowed": False,
+        "loginWithEmailAllowed": True, "duplicateEmailsAllowed": False, "rememberMe": False,
+        "sslRequired": "all" if secure else "external", "defaultSignatureAlgorithm": "RS256",
+        "passwordPolicy": "length(12) and maxLength(128) and notUsername(undefined) and notEmail(undefined)",
+        "bruteForceProtected": True, "permanentLockout": False, "failureFactor": 10, "waitIncrementSeconds": 60,
+        "maxFailureWaitSeconds": 900, "accessTokenLifespan": 300, "accessCodeLifespan": 60,
+        "ssoSessionIdleTimeout": 7200, "ssoSessionMaxLifespan": 36000, "revokeRefreshToken": True,
+        "refreshTokenMaxReuse": 0,
+    }  # fmt: skip
+
+
+def _profile() -> Json:
+    """People's names and addresses come from the directory: nobody edits their own, for by them they are found."""
+    return {
+        "unmanagedAttributePolicy": "ADMIN_EDIT",
+        "attributes": [
+            {"name": "username", "displayName": "${username}", "permissions": _MANAGED_BY_ADMIN, "multivalued": False,
+             "validations": {"length": {"min": 3, "max": 255}, "username-prohibited-characters": {},
+                             "up-username-not-idn-homograph": {}}},
+            {"name": "email", "displayName": "${email}", "permissions": _MANAGED_BY_ADMIN, "multivalued": False,
+             "validations": {"email": {}, "length": {"max": 255}}},
+            *({"name": name, "displayName": f"${{{name}}}", "permissions": _MANAGED_BY_ADMIN, "multivalued": False,
+               "validations": {"length": {"max": 255}, "person-name-prohibited-characters": {}}}
+              for name in ("firstName", "lastName")),
+        ],
+        "groups": [],
+    }  # fmt: skip
+
+
+def _api_scope(spec: RealmSpec) -> Json:
+    return {
+        "name": API_SCOPE,
+        "description": "Access tokens for the API of Uplift",
+        "protocol": "openid-connect",
+        "attributes": {"include.in.token.scope": "false", "display.on.consent.screen": "false"},
+    }
+
+
+def _audience_mapper(spec: RealmSpec) -> Json:
+    return {
+        "name": "audience",
+        "protocol": "openid-connect",
+        "protocolMapper": "oidc-audience-mapper",
+        "config": {
+            "included.custom.audience": spec.audience, "access.token.claim": "true", "id.token.claim": "false",
+            "introspection.token.claim": "true",
+        },
+    }  # fmt: skip
+
+
+def _portal(spec: RealmSpec) -> Json:
+    return {
+        "clientId": spec.portal_client, "name": "Uplift", "protocol": "openid-connect", "enabled": True,
+        "publicClient": True, "standardFlowEnabled": True, "implicitFlowEnabled": False,
+        "directAccessGrantsEnabled": False, "serviceAccountsEnabled": False, "fullScopeAllowed": False,
+        "frontchannelLogout": False, "redirectUris": [f"{spec.portal_url}/"], "webOrigins": [spec.portal_url],
+        "attributes": {
+            "pkce.code.challenge.method": "S256", "post.logout.redirect.uris": f"{spec.portal_url}/",
+            "backchannel.logout.url": spec.back_channel_url, "backchannel.logout.session.required": "true",
+        },
+        "defaultClientScopes": ["basic", "profile", "email", API_SCOPE], "optionalClientScopes": ["organization"],
+        "protocolMappers": [],
+    }  # fmt: skip
+
+
+def _service(spec: RealmSpec) -> Json:
+    secret = {} if spec.service_secret is None else {"secret": spec.service_secret}
+    return {
+        "clientId": spec.service_client, "name": "Uplift identity", "protocol": "openid-connect", "enabled": True,
+        "publicClient": False, "standardFlowEnabled": False, "implicitFlowEnabled": False,
+        "directAccessGrantsEnabled": False, "serviceAccountsEnabled": True, "redirectUris": [],
+        "defaultClientScopes": ["basic", "roles"], "optionalClientScopes": [], **secret,
+    }  # fmt: skip
+
+
+async def keep_realm(keycloak: Keycloak, spec: RealmSpec, *, repair: bool) -> RealmReport:
+    """Makes what is missing of the realm, and says what differs; with `repair` it is brought back. The connection is an
+    administrator's of the whole Keycloak."""
+    report = RealmReport(repaired=repair)
+    admin = keycloak.admin
+    realms = [each["realm"] for each in await admin.a_get_realms()]
+    if spec.name not in realms:
+        await admin.a_create_realm(_settings(spec))
+        report.note("realm", ["was missing"])
+        # A token knows the realms that there were when it was given.
+        await admin.connection.a_get_token()
+        await keycloak.put("users/profile", _profile())
+    else:
+        found = await admin.a_get_realm(spec.name)
+        told = differences(_settings(spec), found)
+        report.note("realm", told)
+        if told and repair:
+            await admin.a_update_realm(spec.name, _settings(spec))
+        await _keep_profile(keycloak, report, repair=repair)
+    await _keep_api_scope(keycloak, spec, report, repair=repair)
+    for wanted in (_portal(spec), _service(spec)):
+        _, told = await keep_client(keycloak, wanted, repair=repair)
+        report.note(f"client {wanted['clientId']}", told)
+    await _keep_rights(keycloak, spec, report, repair=repair)
+    return report
+
+
+async def _keep_profile(keycloak: Keycloak, report: RealmReport, *, repair: bool) -> None:
+    found = await keycloak.get("users/profile")
+    wanted = _by_name(_profile())
+    told = differences(wanted, _by_name(found))
+    told += [f"{name} is there" for name in sorted(_by_name(found).keys() - wanted.keys())]
+    told += [
+        f"{each['name']}.required is there" for each in found["attributes"] if each.get("required") is not None
+    ]
+    report.note("user profile", told)
+    if told and repair:
+        await keycloak.put("users/profile", _profile())
+
+
+def _by_name(profile: Json) -> Json:
+    policy = {"unmanagedAttributePolicy": profile.get("unmanagedAttributePolicy")}
+    return policy | {each["name"]: each for each in profile["attributes"]}
+
+
+async def _keep_api_scope(keycloak: Keycloak, spec: RealmSpec, report: RealmReport, *, repair: bool) -> None:
+    admin, wanted, mapper = keycloak.admin, _api_scope(spec), _audience_mapper(spec)
+    found = await admin.a_get_client_scope_by_name(API_SCOPE)
+    if found is None:
+        await admin.a_create_client_scope({**wanted, "protocolMappers": [mapper]})
+        report.note(f"client scope {API_SCOPE}", ["was missing"])
+        return
+    there: Any = next((each for each in found.get("protocolMappers", []) if each["name"] == mapper["name"]), None)
+    told = differences(wanted, found) + [f"audience: {each}" for each in differences(mapper, there)]
+    report.note(f"client scope {API_SCOPE}", told)
+    if told and repair:
+        await admin.a_update_client_scope(found["id"], merged(found, wanted))
+        if there is None:
+            await admin.a_add_mapper_to_client_scope(found["id"], mapper)
+        else:
+            await admin.a_update_mapper_in_client_scope(found["id"], there["id"], merged(there, mapper))
+
+
+async def _keep_rights(keycloak: Keycloak, spec: RealmSpec, report: RealmReport, *, repair: bool) -> None:
+    """What identity may do in the realm at run time: all but change who may do what in it."""
+    admin = keycloak.admin
+    service = await keycloak.find_client(spec.service_client)
+    management = await keycloak.find_client("realm-management")
+    assert service is not None
+    assert management is not None
+    account = await admin.a_get_client_service_account_user(service["id"])
+    roles = {each["name"]: each for each in await admin.a_get_client_roles(management["id"])}
+    held = {each["name"] for each in await admin.a_get_client_roles_of_user(account["id"], management["id"])}
+    missing = [roles[name] for name in _RIGHTS if name not in held]
+    if missing:
+        part = f"rights of {spec.service_client}"
+        fresh = f"client {spec.service_client}" in report.made
+        report.note(part, ["was missing"] if fresh else [f"{each['name']} is missing" for each in missing])
+        if fresh or repair:
+            await admin.a_assign_client_role(account["id"], management["id"], missing)

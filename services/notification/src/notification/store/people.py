@@ -1,0 +1,46 @@
+"""What notification asks of its copy of the directory."""
+
+import json
+from collections.abc import Collection
+from uuid import UUID
+
+from contracts.directory import PersonChanged
+from storage import Session
+
+from notification.model.audience import Place
+
+
+async def is_active(session: Session, person_id: UUID) -> bool:
+    """Whether the person and the tenant are switched on."""
+    return bool(
+        await session.scalar(
+            "SELECT p.active AND coalesce(cast(t.body->>'active' AS boolean), true) FROM directory_person p "
+            "JOIN directory_tenant t ON t.tenant = p.tenant WHERE p.tenant = :tenant AND p.id = :person",
+            {"tenant": session.tenant, "person": person_id},
+        )
+    )
+
+
+async def people(session: Session, ids: Collection[UUID], roles: Collection[str]) -> dict[UUID, PersonChanged]:
+    """By id: these people, and active ones to whom one of the roles was ever granted; whether it holds is for the
+    caller to see."""
+    granted = [json.dumps({"roles": [{"role": role}]}) for role in sorted(roles)]
+    rows = await session.rows(
+        "SELECT id, body FROM directory_person WHERE tenant = :tenant "
+        "AND (id = ANY(cast(:ids AS uuid[])) OR (active AND body @> ANY(cast(:granted AS jsonb[])))) ORDER BY id",
+        {"tenant": session.tenant, "ids": list(ids), "granted": granted},
+    )
+    return {row["id"]: PersonChanged.model_validate(row["body"]) for row in rows}
+
+
+async def places(session: Session, ids: Collection[UUID]) -> dict[UUID, list[Place]]:
+    """Memberships by person."""
+    found: dict[UUID, list[Place]] = {}
+    for person_id, *place in await session.execute(
+        "SELECT m.person_id, m.valid_from, m.valid_to, u.path FROM directory_membership m "
+        "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
+        "WHERE m.tenant = :tenant AND m.person_id = ANY(cast(:ids AS uuid[]))",
+        {"tenant": session.tenant, "ids": list(ids)},
+    ):
+        found.setdefault(person_id, []).append(Place(*place))
+    return found
