@@ -3,12 +3,15 @@
 import asyncio
 import importlib.util
 import inspect
+import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,7 @@ from typer.main import get_group
 from tests.architecture.files import ROOT
 from tests.compose.conftest import Project
 
-ONCE = {"schemas", "realm", "gateway", "demo"}
+ONCE = {"schemas", "realm", "reader", "gateway", "demo"}
 # The first listens nowhere, the second's image holds nothing that could ask it.
 NEVER_ASKED = {"simulation", "otel-collector"}
 PORT = 8000
@@ -132,7 +135,7 @@ PARSERS = {
 
 
 def _settings() -> Iterator[type[BaseSettings]]:
-    modules = ["servicekit.settings", "gateway.settings"]
+    modules = ["servicekit.settings", "gateway.settings", "all_in_one.provision"]
     modules += [f"{schema_name(each)}.settings" for each in ALL_SERVICES]
     for name in modules:
         if importlib.util.find_spec(name):
@@ -190,6 +193,33 @@ def test_a_container_asks_for_health_where_the_application_answers(project: Proj
         assert ("test" in each.get("healthcheck", {})) != (name in ONCE | NEVER_ASKED), name
 
 
+@pytest.mark.parametrize(("status", "exit_code"), [(200, 0), (503, 1)])
+@pytest.mark.parametrize("name", ["ingest", "keycloak", "envoy"])
+def test_what_asks_for_health_tells_good_from_bad(project: Project, name: str, status: int, exit_code: int) -> None:
+    kind, *command = project["services"][name]["healthcheck"]["test"]
+    assert kind == "CMD"
+    asked: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = {"ingest": PORT, "keycloak": 9000, "envoy": GatewaySettings().admin_port}[name]
+        here = [part.replace("$$", "$").replace(str(port), str(server.server_port)) for part in command]
+        done = subprocess.run(
+            here, env={"PATH": os.defpath + os.pathsep + str(Path(sys.executable).parent)}, timeout=30
+        )
+        server.shutdown()
+    assert asked == [{"ingest": "/readyz", "keycloak": "/health/ready", "envoy": "/ready"}[name]]
+    assert done.returncode == exit_code
+
+
 def test_everything_is_published_on_loopback_only_and_at_the_usual_ports(project: Project) -> None:
     published = {
         name: int(port["published"])
@@ -210,9 +240,8 @@ def test_things_start_after_what_they_need(project: Project) -> None:
     assert first.index("schemas") < first.index("ingest") < first.index("envoy") < first.index("demo")
     for each in services.values():
         for needed, how in each.get("depends_on", {}).items():
-            once = how["condition"] == "service_completed_successfully"
-            assert once == (needed in ONCE), needed
-            assert once or "test" in services[needed]["healthcheck"]
+            assert (how["condition"] == "service_completed_successfully") == (needed in ONCE), needed
+            assert how["condition"] != "service_healthy" or "test" in services[needed]["healthcheck"], needed
 
 
 def test_nothing_of_ours_may_do_more_than_it_must(project: Project, ours: dict[str, Any]) -> None:
@@ -221,7 +250,7 @@ def test_nothing_of_ours_may_do_more_than_it_must(project: Project, ours: dict[s
         assert int(each["deploy"]["resources"]["limits"]["memory"]) > 0, name
         assert each["restart"] == ("no" if name in ONCE else "unless-stopped"), name
         assert not each.get("privileged"), name
-    for name in [*ours, "envoy"]:
+    for name in [*ours, "envoy", "reader"]:
         each = project["services"][name]
         assert each["read_only"], name
         assert each["cap_drop"] == ["ALL"], name

@@ -30,7 +30,7 @@ from testkit.broker_member import TABLES, PostgresEffects
 from testkit.programs.kafka import Kafka
 
 RELAY = str(Path(__file__).with_name("relay_process.py"))
-SESSION_SECONDS = 2.0
+SESSION_SECONDS = 3.0
 GROUP = "readers"
 
 
@@ -152,17 +152,17 @@ async def test_a_batch_may_take_longer_than_a_session(
     broker: KafkaBroker, admin: AIOKafkaAdminClient, postgres: EmbeddedPostgres, effects: psycopg.Connection[Any]
 ) -> None:
     topic = await declared(broker)
+    slow = PostgresEffects(postgres.dsn, wait=1.5 * SESSION_SECONDS)
 
     async def members() -> list[str]:
         (answer,) = await admin.describe_consumer_groups([f"{GROUP}:{topic}"])
         return [member[0] for group in answer.groups for member in group[5]]
 
     await broker.publish(numbered(topic, 1))
-    slow = PostgresEffects(postgres.dsn, wait=2.5 * SESSION_SECONDS)
     async with consuming(broker, topic, slow) as status:
         before = await eventually(members, seconds=20)
         await eventually(lambda: count(effects), seconds=30)
-        rounds = status.last_round
+        slow.wait, rounds = 0.0, status.last_round
         assert await members() == before
         await broker.publish(numbered(topic, 1, first=1))
         await eventually(lambda: is_so(status.last_round != rounds))
@@ -227,7 +227,7 @@ async def test_members_come_and_go_and_every_message_takes_effect_once(
     members = [await member(kafka_program, topic, postgres) for _ in range(2)]
     publishing = asyncio.create_task(publish())
     try:
-        for _ in range(4):
+        for _ in range(3):
             members.append(await member(kafka_program, topic, postgres))
             await until_more(effects)
             await killed(members.pop(0))
@@ -276,33 +276,36 @@ async def test_relays_are_killed_and_nothing_is_lost_or_out_of_order(
     with engine.begin() as connection:
         create_own_tables(Operations(MigrationContext.configure(connection)))
     engine.dispose()
-    relays: list[Process] = []
+    start = (sys.executable, "-P", RELAY, url, "training", kafka_program.address)
+    relays = [await asyncio.create_subprocess_exec(*start) for _ in range(4)]
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as database:
-        database.execute("SET search_path TO training")
-        database.execute(
-            "INSERT INTO outbox (topic, partition, key, headers, value)"
-            " SELECT %s, key %% 6, 'key ' || key, '{}', convert_to(number::text, 'UTF8')"
-            " FROM generate_series(1, %s) AS number, generate_series(1, %s) AS key ORDER BY number, key",
-            (topic, each, keys),
-        )
 
-        async def waiting(at_most: float) -> bool:
-            row = database.execute("SELECT count(*) FROM outbox").fetchone()
-            return row is not None and row[0] <= at_most
+        async def number(query: str) -> int:
+            row = database.execute(query).fetchone()
+            assert row
+            return int(row[0])
+
+        async def all_have_come() -> bool:
+            others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            return await number(f"SELECT count(*) {others}") >= len(relays)
+
+        async def waiting_at_most(most: float) -> bool:
+            return await number("SELECT count(*) FROM training.outbox") <= most
 
         try:
-            for part in (0.8, 0.5, 0.2, 0.0):
-                while len(relays) < 2:
-                    relays.append(
-                        await asyncio.create_subprocess_exec(
-                            *(sys.executable, "-P", RELAY, url, "training", kafka_program.address)
-                        )
-                    )
-                await eventually(lambda part=part: waiting(part * each * keys), seconds=60)
+            await eventually(all_have_come, seconds=60)
+            database.execute(
+                "INSERT INTO training.outbox (topic, partition, key, headers, value)"
+                " SELECT %s, key %% 6, 'key ' || key, '{}', convert_to(number::text, 'UTF8')"
+                " FROM generate_series(1, %s) AS number, generate_series(1, %s) AS key ORDER BY number, key",
+                (topic, each, keys),
+            )
+            for part in (0.75, 0.5, 0.25):
+                await eventually(lambda part=part: waiting_at_most(part * each * keys), seconds=60)
                 await killed(relays.pop(0))
+            await eventually(lambda: waiting_at_most(0), seconds=60)
         finally:
-            for relay in relays:
-                await killed(relay)
+            await asyncio.gather(*(killed(relay) for relay in relays))
     arrived: dict[str, list[int]] = {}
     async for message in broker.tail(topic):
         arrived.setdefault(message.key, []).append(int(message.value or b""))

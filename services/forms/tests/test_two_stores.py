@@ -3,9 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from forms.service import service
 from storage import sweeping
-from testkit import person_id
+from testkit import person, person_id
 from testkit.killed_between import killed_between
+from testkit.programs import free_port
 
 SUBMISSIONS = "/forms/call-review/submissions"
 ANSWERS = {"greeting": "yes", "complaint": False, "solution": 5, "empathy": "yes"}
@@ -34,3 +36,13 @@ async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(pub
     assert (await lea.get(f"{SUBMISSIONS}/{made['id']}")).json()["answers"] == ANSWERS
     assert (await quinn.get("/forms/call-review")).json()["definition"]["title"]["en"] == "Changed"
     assert (await quinn.get("/forms/call-review/versions/1")).json()["definition"]["title"]["en"] == "Call review"
+
+
+async def test_without_its_document_store_a_service_says_when_to_come_back(harness_for, call_review):
+    forms = await harness_for(service, mongodb_url=f"mongodb://127.0.0.1:{free_port()}")
+    await forms.directory("t1", people=[person("quinn", roles=["quality_analyst"])])
+    quinn = forms.as_("quinn", "t1")
+    answer = await quinn.put("/forms/call-review", json=call_review)
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert (await quinn.get("/forms")).json()["items"] == []

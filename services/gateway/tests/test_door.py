@@ -97,7 +97,9 @@ async def test_the_identity_provider_can_end_sessions(gateway: Envoy) -> None:
 
 async def test_health_is_the_gateways_own(gateway: Envoy) -> None:
     async with httpx.AsyncClient(base_url=gateway.url) as anybody:
-        assert (await anybody.get("/healthz")).json() == {"status": "alive"}
+        alive = await anybody.get("/healthz")
+        assert alive.headers["content-type"] == "application/json"
+        assert alive.json() == {"status": "alive"}
         assert (await anybody.get("/readyz")).status_code == 200
 
 

@@ -55,11 +55,30 @@ async def test_a_tenant_has_a_limit_of_its_own(narrow: Envoy, somebody: Callable
         await eventually(again, seconds=20)
 
 
-async def test_a_hundred_tenants_have_a_hundred_limits(
-    narrow: Envoy, somebody: Callable[[str], dict[str, str]]
+@pytest.mark.parametrize(
+    "claim", [["ORG"], {"ORG": {"id": "4711"}}, {"ORG": {}}], ids=["list", "object", "empty object"]
+)
+async def test_a_persons_tenant_is_the_organization_of_the_token(
+    narrow: Envoy, issuer: TestIssuer, claim: list[str] | dict[str, object], request: pytest.FixtureRequest
 ) -> None:
+    def token(name: str) -> dict[str, str]:
+        chosen = [name] if isinstance(claim, list) else {name: claim["ORG"]}
+        return {"authorization": f"Bearer {issuer.token('ada', '', tenant=None, organization=chosen)}"}
+
+    tenant = request.node.callspec.id.replace(" ", "-")
+    machine = {"authorization": f"Bearer {issuer.token('machine', tenant)}"}
     async with httpx.AsyncClient(base_url=narrow.url, timeout=20) as client:
-        for number in range(100):
+        answers = await asyncio.gather(*(client.get(f"{API}/x", headers=token(tenant)) for _ in range(30)))
+        assert sum(answer.status_code == 429 for answer in answers) >= 15
+        both = await asyncio.gather(*(client.get(f"{API}/x", headers=machine) for _ in range(30)))
+        assert sum(answer.status_code == 429 for answer in both) >= 20
+        for number in range(10):
+            assert (await client.get(f"{API}/x", headers=token(f"{tenant}-{number}"))).status_code == 200
+
+
+async def test_fifty_tenants_have_fifty_limits(narrow: Envoy, somebody: Callable[[str], dict[str, str]]) -> None:
+    async with httpx.AsyncClient(base_url=narrow.url, timeout=20) as client:
+        for number in range(50):
             headers = somebody(f"tenant-{number}")
             assert [(await client.get(f"{API}/x", headers=headers)).status_code for _ in range(2)] == [200, 200]
 

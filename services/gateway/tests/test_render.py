@@ -116,7 +116,7 @@ def test_the_command_writes_and_checks(
         ("GATEWAY_JWKS_URL", "file:///keys", "is not an http or https URL"),
         ("GATEWAY_TLS_KEY", "key.pem", "tls_certificate"),
         ("GATEWAY_PAGE", "portal", "page"),
-        ("GATEWAY_UPSTREAMS", '{"froms": "127.0.0.1:1"}', "froms"),
+        ("GATEWAY_UPSTREAMS", '{"nobody": "127.0.0.1:1"}', "nobody"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(
@@ -125,3 +125,15 @@ def test_a_setting_that_cannot_be_is_named(
     monkeypatch.setenv(name, value)
     assert main(["render"]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_the_guide_lists_every_setting_with_its_default() -> None:
+    guide = (Path(__file__).parents[3] / "docs/guides/gateway.md").read_text()
+    told = dict(re.findall(r"^\| `GATEWAY_([A-Z_]+)` \| (.*?) \|", guide, re.MULTILINE))
+    assert told == {name.upper(): shown(field.default) for name, field in GatewaySettings.model_fields.items()}
+
+
+def shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ",".join(default)
+    return "none" if default in (None, {}) else str(default)

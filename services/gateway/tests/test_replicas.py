@@ -2,17 +2,20 @@
 
 import asyncio
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from testkit import eventually
-from testkit.programs import free_port
+from testkit import ISSUER, eventually
+from testkit.programs import Program, free_port, run_tool
 from testkit.programs.envoy import Envoy
+from testkit.programs.program import listens
 
 API = "/api/training/v1"
 
@@ -47,14 +50,14 @@ async def pair(upstream_for: Callable[[str], Any], gateway_for: Callable[..., En
 
 
 @pytest.fixture
-def client_of(bearer: dict[str, str]) -> Callable[[Envoy], httpx.AsyncClient]:
-    return lambda gateway: httpx.AsyncClient(base_url=gateway.url, headers=bearer, timeout=20)
+def client_of(bearer: dict[str, str]) -> Callable[[str], httpx.AsyncClient]:
+    return lambda url: httpx.AsyncClient(base_url=url, headers=bearer, timeout=20)
 
 
 async def test_reads_are_tried_again_elsewhere_and_nothing_else_is(
-    pair: Pair, client_of: Callable[[Envoy], httpx.AsyncClient]
+    pair: Pair, client_of: Callable[[str], httpx.AsyncClient]
 ) -> None:
-    async with client_of(pair.gateway) as client:
+    async with client_of(pair.gateway.url) as client:
         read = await client.get(f"{API}/unavailable")
         assert read.json() == {"type": "urn:uplift:problem:own"}
         assert min(each.hits()["GET unavailable"] for each in pair.replicas) >= 1
@@ -80,9 +83,7 @@ async def test_reads_are_tried_again_elsewhere_and_nothing_else_is(
         }
 
 
-async def test_orderly_stops_in_turn_fail_no_request(
-    pair: Pair, client_of: Callable[[Envoy], httpx.AsyncClient]
-) -> None:
+async def test_orderly_stops_in_turn_fail_no_request(pair: Pair, client_of: Callable[[str], httpx.AsyncClient]) -> None:
     answers: Counter[tuple[str, int]] = Counter()
     done = asyncio.Event()
 
@@ -99,7 +100,7 @@ async def test_orderly_stops_in_turn_fail_no_request(
     async def served(count: int) -> bool:
         return answers.total() >= count
 
-    async with client_of(pair.gateway) as client:
+    async with client_of(pair.gateway.url) as client:
         tasks = [asyncio.create_task(load(method)) for method in ("GET", "GET", "POST", "POST")]
         try:
             for number, replica in enumerate(pair.replicas):
@@ -117,10 +118,10 @@ async def test_orderly_stops_in_turn_fail_no_request(
 
 
 async def test_a_service_that_is_away_is_said_to_be(
-    gateway_for: Callable[..., Envoy], client_of: Callable[[Envoy], httpx.AsyncClient]
+    gateway_for: Callable[..., Envoy], client_of: Callable[[str], httpx.AsyncClient]
 ) -> None:
     gateway = gateway_for(upstreams={"training": f"127.0.0.1:{free_port()}"})
-    async with client_of(gateway) as client:
+    async with client_of(gateway.url) as client:
         for method in ("GET", "POST"):
             answer = await client.request(method, f"{API}/x")
             assert answer.status_code == 503
@@ -131,10 +132,10 @@ async def test_a_service_that_is_away_is_said_to_be(
 
 
 async def test_without_the_issuers_keys_nobody_is_called_a_stranger(
-    gateway_for: Callable[..., Envoy], client_of: Callable[[Envoy], httpx.AsyncClient]
+    gateway_for: Callable[..., Envoy], client_of: Callable[[str], httpx.AsyncClient]
 ) -> None:
     gateway = gateway_for(jwks_url=f"http://127.0.0.1:{free_port()}/keys")
-    async with client_of(gateway) as client:
+    async with client_of(gateway.url) as client:
         answer = await client.get(f"{API}/x")
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
@@ -142,19 +143,37 @@ async def test_without_the_issuers_keys_nobody_is_called_a_stranger(
 
 
 async def test_the_gateway_leaves_in_order_and_comes_back(
-    gateway_for: Callable[..., Envoy], client_of: Callable[[Envoy], httpx.AsyncClient]
+    upstream: Any, envoy_binary: str, tmp_path: Path, client_of: Callable[[str], httpx.AsyncClient]
 ) -> None:
-    gateway = gateway_for()
-    async with client_of(gateway) as client:
-        gateway.drain()
-        assert (await client.get("/readyz")).status_code == 503
-        assert (await client.get(f"{API}/x")).status_code == 200
-    assert gateway.stop() == 0
-    gateway.program.start()
-    gateway.restart()
-    async with client_of(gateway) as client:
+    port, admin_port = free_port(), free_port()
+    environment = {
+        "GATEWAY_PORT": str(port), "GATEWAY_ADMIN_PORT": str(admin_port), "GATEWAY_UPSTREAM": f"http://{upstream.address}",
+        "GATEWAY_PROVIDER": upstream.address, "GATEWAY_DRAIN_SECONDS": "0.2", "UPLIFT_ISSUER": ISSUER,
+    }  # fmt: skip
+    command = [sys.executable, "-m", "gateway"]
+    url = f"http://127.0.0.1:{port}"
+    program = Program(
+        "gateway",
+        [*command, "run", "--envoy", envoy_binary],
+        log=tmp_path / "gateway.log",
+        ready=lambda: listens(port),
+        env=environment,
+    )
 
-        async def serves() -> bool:
-            return (await client.get(f"{API}/x")).status_code == 200
+    async def serves() -> bool:
+        return (await client.get(f"{API}/x")).status_code == 200
 
-        await eventually(serves, seconds=20)
+    async with client_of(url) as client:
+        try:
+            await asyncio.to_thread(program.start)
+            await eventually(serves, seconds=20)
+            await asyncio.to_thread(run_tool, [*command, "drain"], cwd=tmp_path, env=environment)
+            assert (await client.get("/readyz")).status_code == 503
+            answer = await client.get(f"{API}/x")
+            assert answer.status_code == 200
+            assert answer.headers["connection"] == "close"
+            assert await asyncio.to_thread(program.stop) == 0
+            await asyncio.to_thread(program.start)
+            await eventually(serves, seconds=20)
+        finally:
+            program.kill()

@@ -28,7 +28,7 @@ class PostgresEffects:
 
     def __init__(self, dsn: str, *, wait: float = 0.0, say: bool = False) -> None:
         self._dsn = dsn
-        self._wait = wait
+        self.wait = wait
         self._say = say
 
     async def next_offset(self, group: str, source: TopicPartition) -> int:
@@ -44,7 +44,7 @@ class PostgresEffects:
     async def apply(self, messages: Sequence[Message], step: Step) -> None:
         self._tell("handling")
         async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
-            await asyncio.sleep(self._wait)
+            await asyncio.sleep(self.wait)
             moved = await connection.execute(
                 "UPDATE place SET next = %s WHERE topic = %s AND partition = %s AND next = %s",
                 (step.next, step.source.topic, step.source.partition, step.expected),

@@ -138,7 +138,7 @@ class DocumentConformance:
             {"n": {"m": -math.inf}},
             {"n": 2**63},
             {"table": [[1, 2], [3, 4]]},
-            {"in": [{"table": [[]]}]},
+            {"in": [{"table": [[0]]}]},
             {"text": "nul \x00"},
             {"nul \x00": 1},
             {"text": ["half a pair \ud83d"]},

@@ -14,6 +14,9 @@ from testkit.postgres import Cluster, started_cluster
 from testkit.tokens import TestIssuer
 
 
+pytest_plugins = [f"testkit.fixtures.{each}" for each in ("kafka", "mongodb", "keycloak", "envoy", "prometheus")]
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """One real PostgreSQL for this test process."""

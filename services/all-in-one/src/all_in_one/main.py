@@ -85,6 +85,27 @@ def reset(data: Data = DATA) -> None:
     typer.echo(f"All data in {folder} is forgotten.")
 
 
+@app.command()
+def provision(
+    repair: Annotated[bool, typer.Option("--repair", help="Bring back what differs; else it is only told.")] = False,
+) -> None:
+    """Set up Keycloak's realm and the first platform admin; again, and nothing changes. Exit status 1: something differs."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from all_in_one.provision import CannotProvision
+    from all_in_one.provision import provision as run
+
+    try:
+        outcome = asyncio.run(run(repair=repair))
+    except CannotProvision as error:
+        fail(str(error))
+    except SQLAlchemyError as error:
+        fail(f"The realm is in order; the database is not ({error}). Run `python -m servicekit migrate` first.")
+    for line in outcome.lines():
+        typer.echo(line)
+    raise typer.Exit(0 if outcome.in_order else 1)
+
+
 def address(url: str | None, data: Path = DATA) -> str:
     """Where Uplift answers: as told, else where it was last started from this folder."""
     if url:

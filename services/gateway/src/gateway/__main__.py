@@ -1,12 +1,16 @@
-"""`python -m gateway render | validate`."""
+"""`python -m gateway render | validate | run | drain`."""
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -14,19 +18,33 @@ from gateway.bootstrap import render
 from gateway.settings import GatewaySettings
 
 
+class Wrong(Exception):
+    """Something that whoever called can put right."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        text = render(GatewaySettings())
+        return _do(options)
     except ValidationError as error:
-        for each in error.errors():
-            print(f"gateway: {'.'.join(map(str, each['loc']))}: {each['msg']}", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return 2
+        complaints = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    except (Wrong, ValueError, OSError) as error:
+        complaints = [str(error)]
+    for complaint in complaints:
+        print(f"gateway: {complaint}", file=sys.stderr)
+    return 2
+
+
+def _do(options: argparse.Namespace) -> int:
+    settings = GatewaySettings()
+    if options.command == "drain":
+        drain(settings)
+        return 0
+    text = render(settings)
     if options.command == "validate":
-        return validate(text, options.envoy)
+        return validate(text, _envoy(options.envoy))
+    if options.command == "run":
+        run(text, _envoy(options.envoy), settings)
     if options.output is None:
         print(text, end="")
     else:
@@ -34,29 +52,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def validate(text: str, envoy: str | None = None) -> int:
+def validate(text: str, envoy: str) -> int:
     """Envoy's own word on the configuration: 0 when it would start with it. Its complaints go to stderr."""
-    beside = str(Path(sys.executable).parent)
-    program = envoy or shutil.which("envoy") or shutil.which("envoy", path=beside)
-    if program is None:
-        print("gateway: envoy is not on PATH; name it with --envoy", file=sys.stderr)
-        return 2
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(text)
         file.flush()
-        command = [program, "--mode", "validate", "--log-level", "warning", "--config-path", file.name]
-        return subprocess.run(command, stdout=sys.stderr, check=False).returncode
+        command = [envoy, "--mode", "validate", "--log-level", "warning", "--config-path", file.name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # The issuer's keys cannot be fetched while only checking, which is worth no complaint.
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "jwks" not in line]
+    print("\n".join(lines), file=sys.stderr)
+    return done.returncode
+
+
+def run(text: str, envoy: str, settings: GatewaySettings) -> NoReturn:
+    """Becomes Envoy: signals go to it directly."""
+    file = Path(tempfile.gettempdir()) / f"gateway-{settings.port}.yaml"
+    file.write_text(text)
+    command = [envoy, "--config-path", str(file), "--concurrency", str(settings.threads), "--log-level", "warning"]
+    os.execv(envoy, [*command, "--disable-hot-restart"])  # noqa: S606 - no shell is wanted
+
+
+def drain(settings: GatewaySettings) -> None:
+    """To be called before SIGTERM: /readyz says 503, answers ask callers to leave, and everything is still served for
+    `drain_seconds`. Raises OSError when no gateway runs here."""
+    address = f"http://127.0.0.1:{settings.admin_port}/healthcheck/fail"
+    with urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=5):
+        time.sleep(settings.drain_seconds)
+
+
+def _envoy(named: str | None) -> str:
+    found = named or shutil.which("envoy") or shutil.which("envoy", path=str(Path(sys.executable).parent))
+    if found is None:
+        raise Wrong("envoy is not on PATH; name it with --envoy")
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gateway", description="Envoy's configuration, from the settings GATEWAY_* in the environment."
+        prog="gateway", description="Envoy and its configuration, from the settings GATEWAY_* in the environment."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     printing = commands.add_parser("render", help="write the configuration")
     printing.add_argument("--output", type=Path, metavar="FILE", help="where to; default: standard output")
-    checking = commands.add_parser("validate", help="let Envoy check the configuration")
-    checking.add_argument("--envoy", metavar="PROGRAM", help="default: envoy on PATH, or beside this Python")
+    for name, what in (("validate", "let Envoy check the configuration"), ("run", "become Envoy with it")):
+        command = commands.add_parser(name, help=what)
+        command.add_argument("--envoy", metavar="PROGRAM", help="default: envoy on PATH, or beside this Python")
+    commands.add_parser("drain", help="make the gateway of this machine not ready, and wait until callers have left")
     return parser
 
 

@@ -6,6 +6,12 @@ from gateway.routes import PUBLIC_SUFFIXES, SIGN_OUT
 from gateway.settings import GatewaySettings
 
 CLAIMS = "claims"
+_CLAIMS = f"metadata.filter_metadata['envoy.filters.http.jwt_authn']['{CLAIMS}']"
+_TENANT_SHAPES = (
+    f"string({_CLAIMS}['tenant'])",
+    f"string({_CLAIMS}['organization'][0])",
+    f"string({_CLAIMS}['organization'].map(k, k)[0])",
+)
 _PUBLIC_API = f"/api/[^/]+/v1({'|'.join(PUBLIC_SUFFIXES)})"
 _PUBLIC_PATHS: tuple[Message, ...] = (
     {"string_match": {"prefix": "/api/"}, "invert_match": True},
@@ -119,7 +125,7 @@ def _rates(settings: GatewaySettings) -> Message:
             {"entries": public, "token_bucket": every_address},
         ],
         rate_limits=[
-            {"actions": [_tenant_of_token(settings)]},
+            *({"actions": [_tenant_of_token(shape)]} for shape in _TENANT_SHAPES),
             *({"actions": [_door(match), {"remote_address": {}}]} for match in _PUBLIC_PATHS),
         ],
         max_dynamic_descriptors=20_000,
@@ -128,10 +134,12 @@ def _rates(settings: GatewaySettings) -> Message:
     )
 
 
-def _tenant_of_token(settings: GatewaySettings) -> Message:
-    path = [{"key": CLAIMS}, *({"key": part} for part in settings.tenant_claim.split("."))]
-    key = {"key": "envoy.filters.http.jwt_authn", "path": path}
-    return {"metadata": {"descriptor_key": "tenant", "metadata_key": key, "source": "DYNAMIC", "skip_if_absent": True}}
+def _tenant_of_token(shape: str) -> Message:
+    """In a machine's token it is a word, in a person's a list of one or, with more about it, an object with one name."""
+    action = typed(
+        "extensions.rate_limit_descriptors.expr.v3.Descriptor", descriptor_key="tenant", skip_if_error=True, text=shape
+    )
+    return {"extension": {"name": "envoy.rate_limit_descriptors.expr", "typed_config": action}}
 
 
 def _door(path: Message) -> Message:

@@ -24,7 +24,7 @@ def virtual_host(settings: GatewaySettings) -> Message:
         "domains": ["*"],
         "request_headers_to_remove": ["x-envoy-internal"],
         "routes": [
-            {"match": {"path": "/healthz"}, "direct_response": _ok()},
+            _alive(),
             *(route for service in settings.services for route in _service(settings, service)),
             *(
                 {"match": {"path_separated_prefix": path}, "direct_response": {"status": 404}}
@@ -156,5 +156,13 @@ def _method(*names: str) -> Message:
     return {"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(map(re.escape, names))}}}
 
 
-def _ok() -> Message:
-    return {"status": 200, "body": {"inline_string": '{"status":"alive"}'}}
+def _alive() -> Message:
+    kind = {
+        "header": {"key": "content-type", "value": "application/json"},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
+    return {
+        "match": {"path": "/healthz"},
+        "direct_response": {"status": 200, "body": {"inline_string": '{"status":"alive"}'}},
+        "response_headers_to_add": [kind],
+    }

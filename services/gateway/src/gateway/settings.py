@@ -23,6 +23,8 @@ class GatewaySettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = 8080
+    threads: int = Field(2, ge=1)
+    """Envoy's workers, for `python -m gateway run`."""
     admin_port: int = 9901
     """Envoy's own door: on loopback only, since it can do everything."""
     metrics_host: str = "127.0.0.1"
@@ -91,6 +93,7 @@ class GatewaySettings(BaseSettings):
     connection_idle_seconds: float = Field(60, gt=0)
     """A connection without a request."""
     drain_seconds: float = Field(5, gt=0)
+    """How long a gateway that leaves still serves, for callers to go elsewhere."""
 
     requests_per_service: int = Field(500, ge=1)
     """At a time; further ones wait, and then are refused."""

@@ -1,5 +1,6 @@
 """Settings of identity alone, `IDENTITY_*`."""
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -8,3 +9,10 @@ class IdentitySettings(BaseSettings):
 
     upload_bytes: int = 20_000_000
     """The largest file of people, and the largest blueprint."""
+    keycloak_url: str | None = None
+    """Where identity reaches Keycloak, e.g. http://keycloak:8080; None: accounts and applications are not kept here."""
+    keycloak_realm: str = "uplift"
+    keycloak_client_id: str = "uplift-identity"
+    keycloak_client_secret: SecretStr = SecretStr("")
+    portal_client_id: str = "portal"
+    """The client that logout tokens are sent to."""

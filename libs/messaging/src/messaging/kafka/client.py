@@ -12,6 +12,29 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
+QUIET_SECONDS = 30.0
+TALKATIVE = ("client", "conn", "consumer.fetcher", "consumer.group_coordinator", "producer.sender")
+
+
+class _NowAndThen(logging.Filter):
+    """While Kafka is away each reader would report every attempt, several a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        key = str(record.msg)
+        due = record.created >= self._said.get(key, 0.0) + QUIET_SECONDS
+        if due:
+            self._said[key] = record.created
+        return due
+
+
+for _name in TALKATIVE:
+    logging.getLogger(f"aiokafka.{_name}").addFilter(_NowAndThen())
 
 
 @contextmanager

@@ -29,16 +29,19 @@ class Publisher:
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         producer: Any = None
+        sent: list[asyncio.Future[Any]] = []
         try:
             with unreachable_as_connection_error():
                 async with asyncio.timeout(self._seconds):
                     producer = await self._started()
                     await _check_places(producer, messages)
                     # The first of them wakes the sender, but it does not run before all are there: no lingering needed.
-                    sent = [await producer.send(**_record(message)) for message in messages]
-                    for each in sent:
-                        await each
+                    for message in messages:
+                        sent.append(await producer.send(**_record(message)))
+                    await asyncio.gather(*sent)
         except (ConnectionError, KafkaError, asyncio.CancelledError) as error:
+            for each in sent:
+                each.cancel()
             if producer is not None:
                 self._retire(producer, error)
             raise

@@ -26,6 +26,8 @@ HEARTBEAT_SECONDS = 1.0
 FETCH_WAIT_SECONDS = 0.5
 REBALANCE_SECONDS = 30.0
 REQUEST_SECONDS = 40.0
+SILENCE_SECONDS = 300.0
+RETRY_SECONDS = 0.5
 NEVER_MS = 2**31 - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -44,6 +46,7 @@ async def joined(
         heartbeat_interval_ms=int(min(HEARTBEAT_SECONDS, session_seconds / 3) * 1000),
         rebalance_timeout_ms=int(REBALANCE_SECONDS * 1000),
         request_timeout_ms=int(REQUEST_SECONDS * 1000),  # longer than a rebalance: joining is one request
+        retry_backoff_ms=int(RETRY_SECONDS * 1000),
         # A batch may take as long as it likes. Whether a loop hangs is for the watchdog to say, not for the group.
         max_poll_interval_ms=NEVER_MS,
         fetch_max_wait_ms=int(FETCH_WAIT_SECONDS * 1000),
@@ -74,6 +77,7 @@ class KafkaReader:
         self._sought: set[TopicPartition] = set()
         self._uncommitted: dict[TopicPartition, int] = {}
         self._something_to_commit = asyncio.Event()
+        self._answered = asyncio.get_running_loop().time()
 
     def assignment(self) -> set[TopicPartition]:
         """Empty while the group shares out anew."""
@@ -89,8 +93,7 @@ class KafkaReader:
     async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
         batches: list[Batch] = []
         with unreachable_as_connection_error():
-            if self._consumer._fetcher.error_future.done():
-                raise ConnectionError("The Kafka client has stopped fetching.")
+            self._check_client()
             # The client's own wait does not end before a rebalance does.
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_seconds + FETCH_WAIT_SECONDS):
@@ -99,6 +102,17 @@ class KafkaReader:
                     if not batches:
                         await self._take(batches, [], max_messages, wait_seconds)
         return sorted(batches, key=lambda batch: batch.messages[0].at)
+
+    def _check_client(self) -> None:
+        """The client says nothing while Kafka is away, and tries on. It is left to: as the member that it was it goes on
+        at once when Kafka is back, while a new member would wait until the old one's session ends."""
+        now = asyncio.get_running_loop().time()
+        if self._consumer._fetcher.error_future.done():
+            raise ConnectionError("The Kafka client has stopped fetching.")
+        if self._consumer._coordinator.coordinator_id is not None:
+            self._answered = now
+        elif now > self._answered + SILENCE_SECONDS:
+            raise ConnectionError(f"Kafka has not answered for {now - self._answered:.0f} s.")
 
     def _go_to_sought(self) -> None:
         """All at once: the client asks for what it knows, and for the rest only when that answer is there."""

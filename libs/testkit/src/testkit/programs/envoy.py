@@ -22,8 +22,9 @@ def complaints(config: str, folder: Path) -> str:
     file.write_text(config)
     command = [envoy_binary(), "--mode", "validate", "--log-level", "warning", "--config-path", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    lines = [line for line in done.stderr.splitlines() if "jwks" not in line.lower()]  # keys are not fetched to check
-    return "\n".join(lines) if lines or done.returncode == 0 else done.stdout + done.stderr
+    # The issuer's keys cannot be fetched while only checking, which is worth no complaint.
+    lines = [line for line in done.stderr.splitlines() if "jwks" not in line]
+    return "\n".join(lines) if done.returncode == 0 else done.stdout + done.stderr
 
 
 class Envoy:

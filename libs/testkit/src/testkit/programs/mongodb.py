@@ -36,6 +36,10 @@ class MongoDB:
     def url(self) -> str:
         return f"mongodb://127.0.0.1:{self.port}"
 
+    @property
+    def running(self) -> bool:
+        return self.program.running
+
     def start(self) -> None:
         self._data.mkdir(parents=True, exist_ok=True)
         self.program.start()

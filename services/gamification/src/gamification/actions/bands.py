@@ -1,7 +1,10 @@
 """Points for leaving a band, and for finished training."""
 
 from collections.abc import Sequence
+from datetime import date
+from uuid import UUID
 
+from contracts import Attributes
 from contracts.learning import AssignmentCompleted
 from contracts.scores import BandCorrected, BandLeft
 from servicekit import Received
@@ -18,23 +21,21 @@ async def hear_bands(session: Session, events: Sequence[Received[BandLeft | Band
     """Points for bands that were left, and back for those that were corrected, in the order in which it is said.
     History has no consequences. The agents must have been locked."""
     known = [rule for rule in await rules.current_rules(session) if isinstance(rule, BandLeftRule)]
-    heard = [(event, _rewards(known, event.body)) for event in events if event.body.mode == "live"]
-    heard = [(event, rewards) for event, rewards in heard if rewards or isinstance(event.body, BandCorrected)]
+    heard = [(event.body, event.attributes, _rewards(known, event.body)) for event in events]
+    heard = [each for each in heard if each[0].mode == "live" and (each[2] or isinstance(each[0], BandCorrected))]
     if not heard:
         return
     books = await ledger.books_of_causes(
-        session,
-        {event.body.agent_id for event, _ in heard},
-        {str(event.body.band_event_id) for event, _ in heard},
+        session, {body.agent_id for body, _, _ in heard}, {str(body.band_event_id) for body, _, _ in heard}
     )
-    corrections = [event.attributes.id for event, _ in heard if isinstance(event.body, BandCorrected)]
-    unheard = await ledger.hear_corrections(session, corrections) if corrections else set()
-    for event, rewards in heard:
-        if rewards:
-            await _leave(session, books, event, rewards)
-        elif event.attributes.id in unheard:
-            unheard.remove(event.attributes.id)
-            _correct(books, event)
+    corrections = [attributes.id for body, attributes, _ in heard if isinstance(body, BandCorrected)]
+    unheard = await ledger.hear_corrections(session, corrections) if corrections else set[UUID]()
+    for body, attributes, rewards in heard:
+        if isinstance(body, BandLeft):
+            _leave(books, body, attributes, rewards, await today(session, attributes.time))
+        elif attributes.id in unheard:
+            unheard.remove(attributes.id)
+            _correct(books, body, attributes)
     await booking.write(session, books)
 
 
@@ -44,36 +45,34 @@ def _rewards(known: Sequence[BandLeftRule], body: BandLeft | BandCorrected) -> l
     return [rule for rule in known if rule.rewards(body.kpi, body.band, body.rank, body.to_rank)]
 
 
-async def _leave(session: Session, books: Books, event: Received[BandLeft], rewards: Sequence[BandLeftRule]) -> None:
+def _leave(books: Books, body: BandLeft, attributes: Attributes, rewards: Sequence[BandLeftRule], today: date) -> None:
     """A stay gives each rule's points at most once at a time. The event's id tells a second leaving, after the first
     was taken back, from the first one coming again."""
-    body, cause = event.body, str(event.body.band_event_id)
+    cause = str(body.band_event_id)
     for rule in rewards:
         if not books.standing(body.agent_id, cause, rule=rule.rule):
             books.grant(
                 rule,
                 body.agent_id,
                 cause=cause,
-                occasion=str(event.attributes.id),
+                occasion=str(attributes.id),
                 points=rule.points,
-                earned_on=await today(session, event.attributes.time),
+                earned_on=today,
                 detail={
                     "kpi": body.kpi,
                     "from_band": body.band,
                     "to_band": body.to_band,
                     "at_window": body.at_window,
                 },
-                at=event.attributes.time,
-                by=event.attributes,
+                at=attributes.time,
+                by=attributes,
             )
 
 
-def _correct(books: Books, event: Received[BandCorrected]) -> None:
+def _correct(books: Books, body: BandCorrected, attributes: Attributes) -> None:
     """Whether the stay never was or was never left: what was given for leaving it is taken back."""
-    body = event.body
     for entry in books.standing(body.agent_id, str(body.band_event_id)):
-        reason = body.reason or "the band was corrected"
-        books.reverse(entry, reason, at=event.attributes.time, by=event.attributes)
+        books.reverse(entry, body.reason or "the band was corrected", at=attributes.time, by=attributes)
 
 
 async def complete_trainings(session: Session, events: Sequence[Received[AssignmentCompleted]]) -> None:

@@ -1,6 +1,7 @@
 """What was booked goes into the ledger, and out as events."""
 
 from collections import Counter
+from typing import Any
 from uuid import UUID
 
 from contracts.awards import PointsGranted, PointsReversed
@@ -23,18 +24,13 @@ async def write(session: Session, books: Books) -> None:
     for each in added:
         entry = each.entry
         later[entry.agent_id] -= entry.points
-        event = PointsGranted if entry.reverses is None else PointsReversed
         session.now, session.cause = each.at, each.by
-        session.emit(
-            event(
-                entry_id=entry.id,
-                agent_id=entry.agent_id,
-                rule=entry.rule,
-                cause=entry.cause,
-                points=entry.points,
-                title=entry.title,
-                balance=balances[entry.agent_id] - later[entry.agent_id],
-                **({} if entry.reverses is None else {"reverses": entry.reverses, "reason": entry.reason or ""}),
-            )
-        )
+        facts: dict[str, Any] = {
+            "entry_id": entry.id, "agent_id": entry.agent_id, "rule": entry.rule, "cause": entry.cause,
+            "points": entry.points, "title": entry.title, "balance": balances[entry.agent_id] - later[entry.agent_id],
+        }  # fmt: skip
+        if entry.reverses is None:
+            session.emit(PointsGranted(**facts))
+        else:
+            session.emit(PointsReversed(**facts, reverses=entry.reverses, reason=entry.reason or ""))
     session.cause = None

@@ -104,7 +104,8 @@ def _award(rule: ImprovementRule, day: Day, days: Sequence[Day], index: int) -> 
 
 
 def _baseline(rule: ImprovementRule, day: Day, days: Sequence[Day], index: int) -> Fraction | None:
-    """From the days before the place `index`: the ratio of sums, or the mean where the KPI is no ratio. Days under another model are not comparable."""
+    """From the days before the place `index`: the ratio of sums, or the mean where the KPI is no ratio. Days under another
+    model are not comparable."""
     fitting: list[Day] = []
     oldest = day.workday - REACH
     while len(fitting) < rule.baseline_days and index > 0 and days[index - 1].workday >= oldest:

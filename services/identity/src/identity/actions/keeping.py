@@ -9,6 +9,7 @@ from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from servicekit.errors import NotFound
 from storage import Session
 
+from identity.actions.wanting import follow_people, follow_tenant
 from identity.model.documents import digest
 from identity.store import audit
 from identity.store import directory as store
@@ -30,6 +31,7 @@ async def keep_tenant(
     if before is not None:
         await store.update_tenant(session, after)
     session.emit(after)
+    await follow_tenant(session, before, after)
     await audit.record(session, by, [audit.Entry(action, f"tenant/{after.slug}", digest_of(before), digest_of(after))])
 
 
@@ -56,6 +58,7 @@ async def keep_people(
     await store.save_people(session, changed)
     for person in changed:
         session.emit(person)
+    await follow_people(session, before, changed)
     await audit.record(
         session,
         by,

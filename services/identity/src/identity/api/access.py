@@ -7,9 +7,10 @@ from contracts.directory import PLATFORM_TENANT
 from fastapi import Path, Query, Request
 from servicekit import Caller, PageQuery, kit_of
 from servicekit.directory import sees_everyone
-from servicekit.errors import FieldProblem, Forbidden, Invalid, NotFound, TooLarge
+from servicekit.errors import Conflict, FieldProblem, Forbidden, Invalid, NotFound, TooLarge
 from storage import Session
 
+from identity.clients.provider import Provider
 from identity.model.fields import TENANT_SLUG
 from identity.store import directory as store
 
@@ -19,11 +20,30 @@ TenantQuery = Annotated[
 TenantPath = Annotated[str, Path(pattern=TENANT_SLUG)]
 
 
-@dataclass
-class Limits:
-    """`upload_bytes`: the largest file that is taken in."""
+@dataclass(frozen=True)
+class State:
+    """What the door needs of the settings. `upload_bytes`: the largest file that is taken in; `provider` None: accounts
+    and applications are kept elsewhere; `portal_client_id`: the client that logout tokens are sent to."""
 
     upload_bytes: int
+    provider: Provider | None
+    portal_client_id: str
+
+
+def state_of(request: Request) -> State:
+    return request.app.state.service
+
+
+def provider_of(request: Request) -> Provider:
+    """Raises Conflict where there is none."""
+    provider = state_of(request).provider
+    if provider is None:
+        raise Conflict(
+            "needs-keycloak",
+            "Accounts and applications are kept here when Keycloak signs people in. This installation has the "
+            "development sign-in: use its own /oidc/accounts and /oidc/clients, or set IDENTITY_KEYCLOAK_URL.",
+        )
+    return provider
 
 
 def is_platform_admin(caller: Caller) -> bool:
@@ -77,8 +97,7 @@ def last_seen(page: PageQuery) -> str:
 
 async def body_of(request: Request) -> bytes:
     """The request's body, or the first file of a form. Raises TooLarge before it has taken in more than allowed."""
-    limits: Limits = request.app.state.service
-    most = limits.upload_bytes
+    most = state_of(request).upload_bytes
     too_large = TooLarge("too-large", f"At most {most:,} bytes are taken at once. Split the file.")
     if int(request.headers.get("content-length") or 0) > most + 100_000:
         raise too_large

@@ -114,3 +114,30 @@ audit = Table(
     Column("after", Text, nullable=True),
     Index("ix_audit_subject", "tenant", "subject"),
 )
+
+# What the login provider shall hold of a tenant: its organization, applications, accounts, own identity provider.
+# `leaving`: to be taken away. `sealed` are secrets on their way, gone once the provider has them.
+provision = Table(
+    "provision",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("slug", Text, primary_key=True),
+    Column("wanted", JSONB, nullable=False),
+    Column("leaving", Boolean, nullable=False),
+    Column("sealed", Text, nullable=True),
+    Column("state", Text, nullable=False),
+    Column("error", Text, nullable=True),
+    Column("attempts", Integer, nullable=False),
+    Column("asked_at", DateTime(timezone=True), nullable=False),
+    Column("applied_at", DateTime(timezone=True), nullable=True),
+)
+
+# Belongs to the platform tenant: a logout token names none.
+logout_token = Table(
+    "logout_token",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("jti", Text, primary_key=True),
+    Column("until", DateTime(timezone=True), nullable=False),
+)

@@ -32,6 +32,10 @@ class Audience:
     def __init__(self, people: Mapping[UUID, PersonChanged], places: Mapping[UUID, Sequence[Place]]) -> None:
         self._people = people
         self._places = places
+        self._granted: dict[str, list[PersonChanged]] = {}
+        for person in people.values():
+            for role in {each.role for each in person.roles}:
+                self._granted.setdefault(role, []).append(person)
         self._found: dict[tuple[str, UUID | None, date], list[PersonChanged]] = {}
 
     def person(self, id: UUID | None) -> PersonChanged | None:
@@ -49,14 +53,13 @@ class Audience:
         role = role_of(rule)
         if role is None:
             return [agent] if agent else []
+        granted = self._granted.get(role, [])
         units = self._units_above(agent.id, today) if agent else None
-        if rule.to == "leads":
-            return [
-                person
-                for person in self._people.values()
-                if agent and person.id != agent.id and _holds(person, role, today, units or set(), everywhere=False)
-            ]
-        return [person for person in self._people.values() if _holds(person, role, today, units, everywhere=True)]
+        if rule.to != "leads":
+            return [each for each in granted if _holds(each, role, today, units, everywhere=True)]
+        if agent is None or units is None:
+            return []
+        return [each for each in granted if each.id != agent.id and _holds(each, role, today, units, everywhere=False)]
 
     def _units_above(self, person_id: UUID, day: date) -> set[UUID]:
         """The org units a person belongs to on that day, and all above them."""

@@ -4,7 +4,7 @@ Everything here is brought about, never just created: asked for again it changes
 finished. What is in Keycloak is found again by names that follow from ours, and touched only where it is marked as ours.
 """
 
-from identity.clients.keycloak.accounts import Account, close_account, keep_account
+from identity.clients.keycloak.accounts import Account, close_account, find_account, keep_account
 from identity.clients.keycloak.applications import application_id, keep_application, remove_application
 from identity.clients.keycloak.brokers import broker_alias, keep_broker, remove_broker
 from identity.clients.keycloak.connection import Keycloak, Refused, connect
@@ -21,6 +21,7 @@ __all__ = [
     "broker_alias",
     "close_account",
     "connect",
+    "find_account",
     "keep_account",
     "keep_application",
     "keep_broker",

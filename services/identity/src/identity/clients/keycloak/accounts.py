@@ -21,7 +21,7 @@ class Account:
 async def keep_account(keycloak: Keycloak, tenant: str, account: Account, *, password: str | None = None) -> str:
     """Brings the account about, enabled and a member of the tenant's organization. Returns its `sub`. `password` must
     be changed at the first login. Raises Refused when the username belongs to another tenant."""
-    found = await _find(keycloak, account.username)
+    found = await find_account(keycloak, account.username)
     if account.linked:
         if found is None:
             raise Refused("unknown-account", f"There is no account `{account.username}`.")
@@ -46,7 +46,7 @@ async def keep_account(keycloak: Keycloak, tenant: str, account: Account, *, pas
 
 async def close_account(keycloak: Keycloak, tenant: str, account: Account) -> None:
     """Disables it and ends its sessions; of another tenant's account only the membership ends."""
-    found = await _find(keycloak, account.username)
+    found = await find_account(keycloak, account.username)
     if found is None:
         return
     if account.linked:
@@ -59,6 +59,7 @@ async def close_account(keycloak: Keycloak, tenant: str, account: Account) -> No
     await keycloak.admin.a_user_logout(found["id"])
 
 
-async def _find(keycloak: Keycloak, username: str) -> Json | None:
+async def find_account(keycloak: Keycloak, username: str) -> Json | None:
+    """The account of this username, whosever it is."""
     found: list[Json] = await keycloak.get("users", username=username, exact="true", briefRepresentation="false")
     return found[0] if found else None

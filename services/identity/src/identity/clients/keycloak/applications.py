@@ -18,7 +18,6 @@ async def keep_application(
 ) -> str | None:
     """Brings the application's client about. Returns the `sub` of a machine's tokens. Raises Refused when its id is
     taken."""
-    await _remove(keycloak, tenant, slug, but=application_id(tenant, slug, application))
     if isinstance(application, Machine):
         wanted = _machine(tenant)
     elif isinstance(application, OidcApplication):
@@ -37,24 +36,18 @@ async def keep_application(
     return str((await keycloak.admin.a_get_client_service_account_user(identifier))["id"])
 
 
-async def remove_application(keycloak: Keycloak, tenant: str, slug: str) -> None:
-    await _remove(keycloak, tenant, slug, but=None)
-
-
-async def _remove(keycloak: Keycloak, tenant: str, slug: str, *, but: str | None) -> None:
-    """What this application was registered as, found by its mark: a SAML application may change its entity id."""
-    found: list[Json] = await keycloak.get("clients", q=f'"{NAME}":"{slug}" "{OWNER}":"{tenant}"', max=100)
-    for each in found:
-        marks = each.get("attributes", {})
-        if (marks.get(OWNER), marks.get(NAME)) == (tenant, slug) and each["clientId"] != but:
-            await keycloak.admin.a_delete_client(each["id"])
+async def remove_application(keycloak: Keycloak, tenant: str, slug: str, application: Application) -> None:
+    found = await keycloak.find_client(application_id(tenant, slug, application))
+    marks = found.get("attributes", {}) if found else {}
+    if found and (marks.get(OWNER), marks.get(NAME)) == (tenant, slug):
+        await keycloak.admin.a_delete_client(found["id"])
 
 
 def _machine(tenant: str) -> Json:
     return {
         "protocol": "openid-connect", "publicClient": False, "standardFlowEnabled": False,
         "implicitFlowEnabled": False, "directAccessGrantsEnabled": False, "serviceAccountsEnabled": True,
-        "fullScopeAllowed": False, "redirectUris": [], "defaultClientScopes": ["basic", API_SCOPE],
+        "fullScopeAllowed": False, "redirectUris": [], "defaultClientScopes": ["basic", "service_account", API_SCOPE],
         "optionalClientScopes": [], "protocolMappers": [tenant_claim(tenant)],
     }  # fmt: skip
 

@@ -1,7 +1,5 @@
 """Clients of the realm: made, compared, brought back to what they shall be."""
 
-from typing import Any
-
 from identity.clients.keycloak.connection import Json, Keycloak, Refused
 from identity.clients.keycloak.drift import differences, merged
 
@@ -27,15 +25,16 @@ def tenant_claim(tenant: str) -> Json:
 
 async def keep_client(keycloak: Keycloak, wanted: Json, *, repair: bool = True) -> tuple[str, list[str]]:
     """Makes the client or brings it to what is wanted. Returns its internal id and what differed; without `repair` only
-    what is missing is made. A secret is written and never compared. Raises Refused for a client of somebody else."""
+    what is missing is made. Raises Refused for a client of somebody else."""
     found = await keycloak.find_client(wanted["clientId"])
     if found is None:
         return await keycloak.admin.a_create_client(wanted), ["was missing"]
     ours = {name: wanted.get("attributes", {}).get(name) for name in (OWNER, NAME)}
     if any(found.get("attributes", {}).get(name) != value for name, value in ours.items()):
         raise Refused("client-id-taken", f"The client id `{wanted['clientId']}` is taken.")
+    same_secret = "secret" not in wanted or found.get("secret") == wanted["secret"]
     compared = {name: value for name, value in wanted.items() if name not in ("secret", "protocolMappers")}
-    told = differences(compared, found)
+    told = ([] if same_secret else ["secret is another"]) + differences(compared, found)
     told += [
         f"protocolMappers.{mapper['name']}: {each}"
         for mapper in wanted.get("protocolMappers", [])
@@ -45,10 +44,9 @@ async def keep_client(keycloak: Keycloak, wanted: Json, *, repair: bool = True) 
         each["name"] for each in wanted.get("protocolMappers", [])
     }
     told += [f"protocolMappers.{name} is there" for name in sorted(extra)]
-    if (told or "secret" in wanted) and repair:
-        mappers = {name: wanted[name] for name in ("protocolMappers",) if name in wanted}
+    if told and repair:
         await keycloak.admin.a_update_client(found["id"], merged(found, {**compared, **_secret(wanted)}))
-        await _keep_mappers(keycloak, found, mappers.get("protocolMappers", []))
+        await _keep_mappers(keycloak, found, wanted.get("protocolMappers", []))
         await _keep_scopes(keycloak, found, wanted)
     return found["id"], told
 
@@ -68,8 +66,7 @@ async def _keep_mappers(keycloak: Keycloak, found: Json, wanted: list[Json]) -> 
         if before is None:
             await keycloak.admin.a_add_mapper_to_client(found["id"], each)
         elif differences(each, before):
-            whole: dict[str, Any] = merged(before, each)
-            await keycloak.admin.a_update_client_mapper(found["id"], before["id"], whole)
+            await keycloak.admin.a_update_client_mapper(found["id"], before["id"], merged(before, each))
     for left in old.values():
         await keycloak.admin.a_remove_client_mapper(found["id"], left["id"])
 

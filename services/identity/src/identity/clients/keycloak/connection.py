@@ -9,7 +9,6 @@ from keycloak import KeycloakAdmin
 from keycloak.exceptions import KeycloakConnectionError, KeycloakError
 from servicekit.errors import Conflict, Unavailable
 
-TIMEOUT_SECONDS = 10
 Json = dict[str, Any]
 
 
@@ -45,7 +44,7 @@ class Keycloak:
 
 @asynccontextmanager
 async def connect(
-    url: str, realm: str, credentials: Mapping[str, str], *, admin_realm: str | None = None
+    url: str, realm: str, credentials: Mapping[str, str], *, admin_realm: str | None = None, timeout_seconds: int = 10
 ) -> AsyncGenerator[Keycloak]:
     """`credentials`: `username` and `password`, or `client_id` and `client_secret_key`; of `admin_realm` where they are
     not the realm's own. Errors in the block come out as Refused, or as Unavailable when Keycloak is away or ails."""
@@ -53,7 +52,7 @@ async def connect(
         server_url=url.rstrip("/") + "/",
         realm_name=realm,
         user_realm_name=admin_realm or realm,
-        timeout=TIMEOUT_SECONDS,
+        timeout=timeout_seconds,
         **dict(credentials),  # pyright: ignore[reportArgumentType]
     )
     try:

@@ -10,7 +10,9 @@ def differences(wanted: Any, found: Any, at: str = "") -> list[str]:
     if isinstance(wanted, Mapping):
         there: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
         return [
-            each for key, value in wanted.items() for each in differences(value, there.get(key), f"{at}.{key}".strip("."))
+            each
+            for key, value in wanted.items()
+            for each in differences(value, there.get(key), f"{at}.{key}".strip("."))
         ]
     if wanted is None or wanted == "":
         same = found in (None, "", [])

@@ -119,7 +119,7 @@ def _service(spec: RealmSpec) -> Json:
         "clientId": spec.service_client, "name": "Uplift identity", "protocol": "openid-connect", "enabled": True,
         "publicClient": False, "standardFlowEnabled": False, "implicitFlowEnabled": False,
         "directAccessGrantsEnabled": False, "serviceAccountsEnabled": True, "redirectUris": [],
-        "defaultClientScopes": ["basic", "roles"], "optionalClientScopes": [], **secret,
+        "defaultClientScopes": ["basic", "roles", "service_account"], "optionalClientScopes": [], **secret,
     }  # fmt: skip
 
 
@@ -155,9 +155,7 @@ async def _keep_profile(keycloak: Keycloak, report: RealmReport, *, repair: bool
     wanted = _by_name(_profile())
     told = differences(wanted, _by_name(found))
     told += [f"{name} is there" for name in sorted(_by_name(found).keys() - wanted.keys())]
-    told += [
-        f"{each['name']}.required is there" for each in found["attributes"] if each.get("required") is not None
-    ]
+    told += [f"{each['name']}.required is there" for each in found["attributes"] if each.get("required") is not None]
     report.note("user profile", told)
     if told and repair:
         await keycloak.put("users/profile", _profile())

@@ -1,0 +1,148 @@
+"""What a tenant registers for signing on: applications, its own identity provider, people's accounts."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+from servicekit.errors import Conflict, FieldProblem, NotFound
+from storage import Session
+
+from identity.actions.keeping import locked_tenant
+from identity.actions.wanting import ACCOUNT, APPLICATION, BROKER, want
+from identity.clients.provider import Provider
+from identity.model.applications import (
+    AccountSpec,
+    AccountState,
+    Application,
+    ApplicationSpec,
+    IdentityProvider,
+    Machine,
+    OidcApplication,
+    OidcProvider,
+    SamlApplication,
+)
+from identity.model.documents import digest
+from identity.model.fields import refuse
+from identity.store import audit, directory, provisions
+
+OWN_PROVIDER = "own"
+_stored: TypeAdapter[Application] = TypeAdapter(ApplicationSpec)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is stored of it, and the secret that was made for it, which is told this once."""
+
+    row: dict[str, Any]
+    secret: str | None = None
+
+
+async def put_application(
+    session: Session, provider: Provider, slug: str, application: Application, *, new_secret: bool, by: str
+) -> Asked:
+    """A secret is made for a new one that needs it, and with `new_secret`. Raises Invalid when a machine is nobody."""
+    await locked_tenant(session)
+    if isinstance(application, Machine) and await directory.find_person(session, application.person) is None:
+        cure = "add it first, with kind machine and the roles it needs"
+        refuse([FieldProblem(pointer="/person", problem=f"there is no person `{application.person}`", cure=cure)])
+    before = await provisions.find(session, APPLICATION, slug)
+    old: Application | None = _stored.validate_python(before["wanted"]) if before else None
+    if before and old and (before["leaving"] or _registration(old) != _registration(application)):
+        what = "is being taken away" if before["leaving"] else "has another protocol or entity id"
+        raise Conflict("application-there", f"The application `{slug}` {what}. Delete it, and put it once it is gone.")
+    makes_one = _has_secret(application) and (new_secret or old is None or not _has_secret(old))
+    secret = secrets.token_urlsafe(32) if makes_one else None
+    return await _put(session, provider, APPLICATION, slug, application.model_dump(mode="json"), secret, before, by)
+
+
+def _has_secret(application: Application) -> bool:
+    return isinstance(application, Machine) or (isinstance(application, OidcApplication) and not application.public)
+
+
+def _registration(application: Application) -> tuple[str, str | None]:
+    return application.protocol, application.entity_id if isinstance(application, SamlApplication) else None
+
+
+async def put_identity_provider(session: Session, provider: Provider, spec: IdentityProvider, *, by: str) -> Asked:
+    """Its client secret is handed on, and kept here only until then. Left out, it stays what it was."""
+    await locked_tenant(session)
+    before = await provisions.find(session, BROKER, OWN_PROVIDER)
+    secret = spec.client_secret if isinstance(spec, OidcProvider) else None
+    asked = await _put(session, provider, BROKER, OWN_PROVIDER, spec.model_dump(mode="json"), secret, before, by)
+    return Asked(asked.row)
+
+
+async def open_account(
+    session: Session, provider: Provider, ref: str, spec: AccountSpec, *, new_password: bool, by: str
+) -> Asked:
+    """Asked again it changes what is said differently, and opens a closed one; a password is made for a new one, and
+    with `new_password`. Raises NotFound for an unknown person, Conflict for one who is switched off or a machine."""
+    await locked_tenant(session)
+    person = await directory.find_person(session, ref)
+    if person is None:
+        raise NotFound("unknown-person", f"There is no person `{ref}`.")
+    if person.kind == "machine":
+        raise Conflict("no-account-for-machines", "A machine signs on as an application with `protocol: machine`.")
+    if not person.active:
+        raise Conflict("person-off", "This person is switched off. Switch them on first.")
+    before = await provisions.find(session, ACCOUNT, str(person.id))
+    wanted = AccountState(username=spec.username, email=spec.email, existing=spec.existing).model_dump(mode="json")
+    same_user = before is not None and before["wanted"]["username"] == spec.username
+    if before is not None and not same_user:
+        raise Conflict("account-there", f"This person's account is `{before['wanted']['username']}`, and stays so.")
+    makes_one = not spec.existing and (new_password or not same_user)
+    secret = secrets.token_urlsafe(15) if makes_one else None
+    return await _put(session, provider, ACCOUNT, str(person.id), wanted, secret, before, by)
+
+
+async def close_account(session: Session, ref: str, *, by: str) -> dict[str, Any]:
+    """Its login is disabled and its sessions end. Raises NotFound."""
+    await locked_tenant(session)
+    person = await directory.find_person(session, ref)
+    row = await provisions.find(session, ACCOUNT, str(person.id)) if person else None
+    if row is None:
+        raise NotFound("unknown-account", f"There is no account of a person `{ref}`.")
+    wanted = {**row["wanted"], "open": False}
+    await want(session, ACCOUNT, row["slug"], wanted)
+    await _record(session, ACCOUNT, row["slug"], row["wanted"], wanted, by)
+    return await _row(session, ACCOUNT, row["slug"])
+
+
+async def remove(session: Session, kind: str, slug: str, *, by: str) -> None:
+    """Raises NotFound."""
+    await locked_tenant(session)
+    row = await provisions.find(session, kind, slug)
+    if row is None or row["leaving"]:
+        raise NotFound(f"unknown-{kind.replace('_', '-')}", f"There is no {kind.replace('_', ' ')} `{slug}`.")
+    await want(session, kind, slug, row["wanted"], leaving=True)
+    await _record(session, kind, slug, row["wanted"], None, by)
+
+
+async def _put(
+    session: Session,
+    provider: Provider,
+    kind: str,
+    slug: str,
+    wanted: dict[str, Any],
+    secret: str | None,
+    before: dict[str, Any] | None,
+    by: str,
+) -> Asked:
+    sealed = provider.seal(secret) if secret is not None else None
+    await want(session, kind, slug, wanted, sealed=sealed)
+    await _record(session, kind, slug, before["wanted"] if before else None, wanted, by)
+    return Asked(await _row(session, kind, slug), secret)
+
+
+async def _row(session: Session, kind: str, slug: str) -> dict[str, Any]:
+    row = await provisions.find(session, kind, slug)
+    assert row is not None
+    return row
+
+
+async def _record(session: Session, kind: str, slug: str, before: Any, after: Any, by: str) -> None:
+    old, new = (None if each is None else digest(each) for each in (before, after))
+    await audit.record(
+        session, by, [audit.Entry(f"{kind}.{'kept' if after else 'removed'}", f"{kind}/{slug}", old, new)]
+    )

@@ -1,0 +1,29 @@
+"""The end of login sessions, as the issuer tells of it."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from contracts.directory import PLATFORM_TENANT
+from fastapi import Form, Request, Response
+from servicekit import kit_of
+from servicekit import router as door_router
+from servicekit.errors import Unauthenticated
+
+from identity.actions.sessions import LogoutRefused, end_session
+from identity.api.access import state_of
+
+router = door_router()
+
+
+@router.post("/back-channel-logout")
+async def back_channel_logout(request: Request, logout_token: Annotated[str, Form(max_length=20_000)]) -> Response:
+    """OpenID Connect Back-Channel Logout 1.0: the issuer says, signed, that a login session has ended. Every service
+    refuses its tokens from then on."""
+    kit = kit_of(request)
+    try:
+        logout = await kit.verifier.verify_logout(logout_token, state_of(request).portal_client_id)
+    except Unauthenticated as refused:
+        raise LogoutRefused(refused.slug, refused.detail) from refused
+    async with kit.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
+        await end_session(session, logout)
+    return Response(status_code=200, headers={"cache-control": "no-store"})

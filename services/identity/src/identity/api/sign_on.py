@@ -1,0 +1,258 @@
+"""What signs on: applications and machines, the tenant's own identity provider, people's accounts."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import Path, Query, Request, Response
+from pydantic import BaseModel, TypeAdapter
+from servicekit import CallerDep, WorkSession, kit_of
+from servicekit import router as door_router
+from servicekit.errors import NotFound
+
+from identity.actions import sign_on as actions
+from identity.actions.wanting import ACCOUNT, APPLICATION, BROKER
+from identity.api.access import TenantPath, TenantQuery, enter, name_of, provider_of, require_platform_admin
+from identity.clients.keycloak import application_id, broker_alias
+from identity.model.applications import (
+    AccountSpec,
+    Application,
+    ApplicationSpec,
+    IdentityProviderSpec,
+    SamlApplication,
+)
+from identity.model.fields import SLUG
+from identity.store import directory, provisions
+
+router = door_router()
+
+_stored: TypeAdapter[Application] = TypeAdapter(ApplicationSpec)
+ApplicationPath = Annotated[str, Path(pattern=SLUG)]
+
+
+class Progress(BaseModel):
+    """How far the login provider is: `waiting` (with the `error` of the last attempt, if there was one), `applied`, or
+    `failed`: it refuses it, and is not asked again before it is put again. `leaving`: it is being taken away."""
+
+    state: Literal["waiting", "applied", "failed"]
+    error: str | None
+    asked_at: datetime
+    applied_at: datetime | None
+    leaving: bool = False
+
+
+class ApplicationView(Progress):
+    """`client_id` is what the application is known by at the issuer, a SAML service provider its entity id.
+    `client_secret` is told once, when it is made. `addresses` are those the application is configured with."""
+
+    slug: str
+    application: ApplicationSpec
+    client_id: str
+    client_secret: str | None = None
+    addresses: dict[str, str]
+
+
+class IdentityProviderView(Progress):
+    """`redirect_uri` is to be registered at the tenant's provider; with `login_hint` in an authorization request the
+    browser goes straight there."""
+
+    identity_provider: IdentityProviderSpec
+    redirect_uri: str
+    login_hint: str
+
+
+class AccountView(Progress):
+    """`temporary_password` is told once, when it is made, and must be changed at the first login."""
+
+    person_id: UUID
+    username: str
+    email: str | None
+    existing: bool
+    open: bool
+    temporary_password: str | None = None
+
+
+class SignOnState(Progress):
+    kind: Literal["organization", "application", "account", "identity_provider"]
+    slug: str
+
+
+@router.get("/tenants/{tenant}/sign-on")
+async def list_sign_on(session: WorkSession, caller: CallerDep, tenant: TenantPath) -> list[SignOnState]:
+    """Everything the login provider shall hold of the tenant, and how far it is. Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    return [
+        SignOnState(kind=row["kind"], slug=row["slug"], **_progress(row)) for row in await provisions.every(session)
+    ]
+
+
+@router.get("/tenants/{tenant}/applications")
+async def list_applications(
+    session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath
+) -> list[ApplicationView]:
+    """By slug. Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    return [_application(request, tenant, row) for row in await provisions.every(session, APPLICATION)]
+
+
+@router.put("/tenants/{tenant}/applications/{application}")
+async def put_application(
+    session: WorkSession,
+    caller: CallerDep,
+    request: Request,
+    tenant: TenantPath,
+    application: ApplicationPath,
+    spec: ApplicationSpec,
+    new_secret: Annotated[bool, Query(description="Make a new secret; the old one is good no more.")] = False,
+) -> ApplicationView:
+    """Registers a subsystem as a client for single sign-on (`oidc`, `saml`), or a program that calls the API
+    (`machine`). Only people of this tenant get into its applications. Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    provider = provider_of(request)
+    asked = await actions.put_application(
+        session, provider, application, spec, new_secret=new_secret, by=name_of(caller)
+    )
+    _keep_no_copy(request)
+    return _application(request, tenant, asked.row, asked.secret)
+
+
+@router.get("/tenants/{tenant}/applications/{application}")
+async def get_application(
+    session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath, application: ApplicationPath
+) -> ApplicationView:
+    """Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    row = await provisions.find(session, APPLICATION, application)
+    if row is None:
+        raise NotFound("unknown-application", f"There is no application `{application}`.")
+    return _application(request, tenant, row)
+
+
+@router.delete("/tenants/{tenant}/applications/{application}", status_code=202)
+async def remove_application(
+    session: WorkSession, caller: CallerDep, tenant: TenantPath, application: ApplicationPath
+) -> Response:
+    """It is `leaving` until the login provider has forgotten it. Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    await actions.remove(session, APPLICATION, application, by=name_of(caller))
+    return Response(status_code=202)
+
+
+@router.put("/tenants/{tenant}/identity-provider")
+async def put_identity_provider(
+    session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath, spec: IdentityProviderSpec
+) -> IdentityProviderView:
+    """The tenant's people sign in at its own provider from now on; who does belongs to the tenant's organization. The
+    client secret is handed on and never shown; left out, it stays. Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    asked = await actions.put_identity_provider(session, provider_of(request), spec, by=name_of(caller))
+    _keep_no_copy(request)
+    return _identity_provider(request, tenant, asked.row)
+
+
+@router.get("/tenants/{tenant}/identity-provider")
+async def get_identity_provider(
+    session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath
+) -> IdentityProviderView:
+    """Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    row = await provisions.find(session, BROKER, actions.OWN_PROVIDER)
+    if row is None:
+        raise NotFound("unknown-identity-provider", f"`{tenant}` has no identity provider of its own.")
+    return _identity_provider(request, tenant, row)
+
+
+@router.delete("/tenants/{tenant}/identity-provider", status_code=202)
+async def remove_identity_provider(session: WorkSession, caller: CallerDep, tenant: TenantPath) -> Response:
+    """Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    await actions.remove(session, BROKER, actions.OWN_PROVIDER, by=name_of(caller))
+    return Response(status_code=202)
+
+
+@router.post("/people/{person}/account", status_code=201)
+async def open_account(
+    session: WorkSession,
+    caller: CallerDep,
+    request: Request,
+    person: str,
+    spec: AccountSpec,
+    new_password: Annotated[bool, Query(description="Make a new temporary password.")] = False,
+    tenant: TenantQuery = None,
+) -> AccountView:
+    """Makes the person's login account, or opens it again. Switching the person off or renaming them goes there by
+    itself. Needs tenant_admin; `existing` needs platform_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    if spec.existing:
+        require_platform_admin(caller)
+    asked = await actions.open_account(
+        session, provider_of(request), person, spec, new_password=new_password, by=name_of(caller)
+    )
+    _keep_no_copy(request)
+    return _account(asked.row, asked.secret)
+
+
+@router.get("/people/{person}/account")
+async def get_account(session: WorkSession, caller: CallerDep, person: str, tenant: TenantQuery = None) -> AccountView:
+    """Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    found = await directory.find_person(session, person)
+    row = await provisions.find(session, ACCOUNT, str(found.id)) if found else None
+    if row is None:
+        raise NotFound("unknown-account", f"There is no account of a person `{person}`.")
+    return _account(row)
+
+
+@router.delete("/people/{person}/account")
+async def close_account(
+    session: WorkSession, caller: CallerDep, person: str, tenant: TenantQuery = None
+) -> AccountView:
+    """Disables the account and ends its sessions. The person stays in the directory. Needs tenant_admin."""
+    await enter(session, caller, tenant, "tenant_admin")
+    return _account(await actions.close_account(session, person, by=name_of(caller)))
+
+
+def _keep_no_copy(request: Request) -> None:
+    """What is told once must not lie among the answers that are kept for a repeated Idempotency-Key. Asked again, these
+    requests change nothing by themselves."""
+    request.state.unit.key = None
+
+
+def _progress(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("state", "error", "asked_at", "applied_at", "leaving")}
+
+
+def _application(request: Request, tenant: str, row: dict[str, Any], secret: str | None = None) -> ApplicationView:
+    issuer, slug = kit_of(request).settings.issuer.rstrip("/"), row["slug"]
+    spec: Application = _stored.validate_python(row["wanted"])
+    if isinstance(spec, SamlApplication):
+        addresses = {
+            "metadata": f"{issuer}/protocol/saml/descriptor",
+            "single_sign_on": f"{issuer}/protocol/saml",
+            "start": f"{issuer}/protocol/saml/clients/{tenant}.{slug}",
+        }
+    else:
+        addresses = {"issuer": issuer, "discovery": f"{issuer}/.well-known/openid-configuration"}
+    client_id = application_id(tenant, slug, spec)
+    return ApplicationView(
+        slug=slug,
+        application=spec,
+        client_id=client_id,
+        client_secret=secret,
+        addresses=addresses,
+        **_progress(row),
+    )
+
+
+def _identity_provider(request: Request, tenant: str, row: dict[str, Any]) -> IdentityProviderView:
+    alias = broker_alias(tenant)
+    return IdentityProviderView(
+        identity_provider=row["wanted"],
+        redirect_uri=f"{kit_of(request).settings.issuer.rstrip('/')}/broker/{alias}/endpoint",
+        login_hint=f"kc_idp_hint={alias}",
+        **_progress(row),
+    )
+
+
+def _account(row: dict[str, Any], password: str | None = None) -> AccountView:
+    return AccountView(person_id=UUID(row["slug"]), temporary_password=password, **row["wanted"], **_progress(row))

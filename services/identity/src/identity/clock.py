@@ -1,0 +1,29 @@
+"""What falls due: telling the login provider, and forgetting sessions whose tokens are all dead."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from contracts.directory import PLATFORM_TENANT, SessionEnded
+from servicekit import DueItem, Kit
+from storage import Session
+
+from identity.actions.provisions import bring_about, resume
+from identity.actions.sessions import forget_session
+from identity.clients.provider import Provider
+
+
+def telling(provider: Provider | None, issuer: str) -> Callable[[Session, DueItem], Awaitable[None]]:
+    async def tell(session: Session, item: DueItem) -> None:
+        await bring_about(session, provider, issuer=issuer, **item.body)
+
+    return tell
+
+
+async def on_session_dead(session: Session, item: DueItem) -> None:
+    await forget_session(session, SessionEnded.model_validate(item.body))
+
+
+async def pick_up(kit: Kit) -> None:
+    """At the start of a process."""
+    async with kit.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
+        await resume(session)

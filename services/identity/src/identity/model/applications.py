@@ -1,0 +1,159 @@
+"""What signs on here beside the portal: a tenant's applications and machines, and its own identity provider."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from identity.model.fields import Email, Line, Slug, wrong
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def _address(value: str) -> str:
+    """An address without wildcard, fragment or credentials; in clear text on the own machine only."""
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, host = None, None
+    if parts is None or not host or parts.scheme not in ("http", "https"):
+        raise wrong(f"`{value[:200]}` is not an address", "write it as https://crm.example.org/callback")
+    if parts.scheme == "http" and host not in _LOOPBACK:
+        raise wrong(f"`{value[:200]}` is not encrypted", "use https")
+    if "*" in value or parts.fragment or parts.username is not None or "#" in value:
+        raise wrong(f"`{value[:200]}` has a wildcard, a fragment or credentials", "write the exact address")
+    return value
+
+
+def _certificate(value: str) -> str:
+    lines = [line.strip() for line in value.strip().splitlines()]
+    whole = "".join(line for line in lines if not line.startswith("-----"))
+    if not whole or not whole.isascii() or not all(c.isalnum() or c in "+/=" for c in whole):
+        raise wrong("it is no certificate in PEM", "paste it as it is in the metadata, base64")
+    return whole
+
+
+Address = Annotated[Line, AfterValidator(_address)]
+LongLine = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Certificate = Annotated[str, Field(max_length=10_000), AfterValidator(_certificate)]
+Username = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._@-]{2,99}$")]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OidcApplication(_Spec):
+    """A subsystem that signs people in by OpenID Connect, authorization code. `public`: without a secret, with PKCE.
+    Addresses are exact. `back_channel_logout_uri` is told when a session ends."""
+
+    protocol: Literal["oidc"]
+    name: Line | None = None
+    public: bool = False
+    redirect_uris: Annotated[list[Address], Field(min_length=1, max_length=20)]
+    post_logout_redirect_uris: Annotated[list[Address], Field(max_length=20)] = []
+    back_channel_logout_uri: Address | None = None
+
+    def origins(self) -> list[str]:
+        """From where a browser may ask for tokens."""
+        parts = [urlsplit(each) for each in self.redirect_uris]
+        return sorted({f"{each.scheme}://{each.netloc}" for each in parts})
+
+
+class SamlAttribute(_Spec):
+    """An attribute of the assertion: what `source` says of the person, or the fixed `value`."""
+
+    name: LongLine
+    source: Literal["username", "email", "firstName"] | None = None
+    value: LongLine | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "SamlAttribute":
+        if (self.source is None) == (self.value is None):
+            raise wrong("it needs either a source or a value", "give one of them")
+        return self
+
+
+class SamlApplication(_Spec):
+    """A subsystem that is a SAML 2.0 service provider, such as Amazon Connect. `entity_id` is unique in this
+    installation; `audiences` are named in the assertion beside it. `certificate`: its requests are signed, and only such
+    are taken."""
+
+    protocol: Literal["saml"]
+    name: Line | None = None
+    entity_id: Annotated[str, Field(pattern=r"^[^\s\x00]{5,255}$")]
+    acs_url: Address
+    slo_url: Address | None = None
+    name_id_format: Literal["persistent", "email", "username", "transient"] = "persistent"
+    audiences: Annotated[list[LongLine], Field(max_length=5)] = []
+    attributes: Annotated[list[SamlAttribute], Field(max_length=20)] = []
+    relay_state: LongLine | None = None
+    certificate: Certificate | None = None
+
+    @model_validator(mode="after")
+    def _names_once(self) -> "SamlApplication":
+        names = [each.name for each in self.attributes]
+        if len(names) != len(set(names)):
+            raise wrong("an attribute is there twice", "keep one of them")
+        if not any(mark in self.entity_id for mark in ":/."):
+            raise wrong(f"`{self.entity_id}` is not an entity id", "write a URI, such as urn:example:crm")
+        return self
+
+
+class Machine(_Spec):
+    """A program that calls the API by client credentials. `person` is who it is in the directory: roles come from
+    there."""
+
+    protocol: Literal["machine"]
+    name: Line | None = None
+    person: Slug
+
+
+Application = OidcApplication | SamlApplication | Machine
+ApplicationSpec = Annotated[Application, Field(discriminator="protocol")]
+
+
+class OidcProvider(_Spec):
+    """The tenant's own provider, by OpenID Connect; as its discovery document says."""
+
+    protocol: Literal["oidc"]
+    name: Line | None = None
+    issuer: Address
+    authorization_url: Address
+    token_url: Address
+    jwks_url: Address
+    client_id: Line
+    client_secret: Annotated[LongLine | None, Field(exclude=True, repr=False)] = None
+
+
+class SamlProvider(_Spec):
+    """The tenant's own provider, by SAML 2.0; as its metadata say."""
+
+    protocol: Literal["saml"]
+    name: Line | None = None
+    entity_id: Annotated[str, Field(pattern=r"^[^\s\x00]{5,255}$")]
+    sso_url: Address
+    certificate: Certificate
+
+
+IdentityProvider = OidcProvider | SamlProvider
+IdentityProviderSpec = Annotated[IdentityProvider, Field(discriminator="protocol")]
+
+
+class AccountSpec(_Spec):
+    """A login account. `email` None: the person's. `existing`: an account of another tenant gets in here too; only a
+    platform_admin may say so."""
+
+    username: Username
+    email: Email | None = None
+    existing: bool = False
+
+
+class AccountState(_Spec):
+    """What is kept of an account. `open` False: it was closed by hand."""
+
+    username: str
+    email: str | None
+    existing: bool
+    open: bool = True

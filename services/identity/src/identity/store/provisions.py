@@ -1,0 +1,103 @@
+"""What the login provider shall hold, and how far it is with it; and which logout tokens were heard."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from contracts.directory import PLATFORM_TENANT
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from storage import Session
+
+from identity.store.tables import logout_token, provision
+
+
+async def find(session: Session, kind: str, slug: str, *, lock: bool = False) -> dict[str, Any] | None:
+    query = select(provision).where(
+        provision.c.tenant == session.tenant, provision.c.kind == kind, provision.c.slug == slug
+    )
+    return await session.row(query.with_for_update() if lock else query)
+
+
+async def every(session: Session, kind: str | None = None) -> list[dict[str, Any]]:
+    query = select(provision).where(provision.c.tenant == session.tenant)
+    if kind is not None:
+        query = query.where(provision.c.kind == kind)
+    return await session.rows(query.order_by(provision.c.kind, provision.c.slug))
+
+
+async def keep(
+    session: Session, kind: str, slug: str, wanted: dict[str, Any], *, leaving: bool, sealed: str | None, at: datetime
+) -> None:
+    """`leaving`: to be taken away. Secrets that wait still (`sealed`) are kept unless there are new ones."""
+    values: dict[str, Any] = {
+        "wanted": wanted,
+        "leaving": leaving,
+        "state": "waiting",
+        "error": None,
+        "attempts": 0,
+        "asked_at": at,
+    }
+    statement = insert(provision).values(tenant=session.tenant, kind=kind, slug=slug, sealed=sealed, **values)
+    if sealed is not None:
+        values["sealed"] = sealed
+    await session.execute(statement.on_conflict_do_update(index_elements=["tenant", "kind", "slug"], set_=values))
+
+
+async def ask_again(session: Session, kind: str, slugs: Collection[str], *, at: datetime) -> list[str]:
+    """Those of `slugs` that are there, now waiting."""
+    statement = (
+        update(provision)
+        .where(provision.c.tenant == session.tenant, provision.c.kind == kind, provision.c.slug.in_(slugs))
+        .values(state="waiting", attempts=0, asked_at=at)
+        .returning(provision.c.slug)
+    )
+    return list((await session.execute(statement)).scalars())
+
+
+async def unfinished(session: Session) -> list[tuple[str, str, str]]:
+    """Tenant, kind and slug of what waits, of all tenants that the session sees."""
+    rows = await session.rows(
+        select(provision.c.tenant, provision.c.kind, provision.c.slug).where(provision.c.state == "waiting")
+    )
+    return [(row["tenant"], row["kind"], row["slug"]) for row in rows]
+
+
+async def applied(session: Session, kind: str, slug: str, *, at: datetime) -> None:
+    await _set(session, kind, slug, state="applied", error=None, sealed=None, attempts=0, applied_at=at)
+
+
+async def not_applied(session: Session, kind: str, slug: str, *, error: str, final: bool) -> int:
+    """`final`: it is not tried again by itself. Returns how often it was tried."""
+    row = await find(session, kind, slug)
+    attempts = (row["attempts"] if row else 0) + 1
+    await _set(
+        session, kind, slug, state="failed" if final else "waiting", error=error[:1000], attempts=min(attempts, 1000)
+    )
+    return attempts
+
+
+async def gone(session: Session, kind: str, slug: str) -> None:
+    await session.execute(
+        provision.delete().where(
+            provision.c.tenant == session.tenant, provision.c.kind == kind, provision.c.slug == slug
+        )
+    )
+
+
+async def hear_once(session: Session, jti: str, *, now: datetime, remember: timedelta) -> bool:
+    """Whether a logout token of this name is heard for the first time. Run as the platform tenant."""
+    await session.execute(
+        logout_token.delete().where(logout_token.c.tenant == PLATFORM_TENANT, logout_token.c.until < now)
+    )
+    values = {"tenant": PLATFORM_TENANT, "jti": jti, "until": now + remember}
+    done = await session.execute(insert(logout_token).values(values).on_conflict_do_nothing())
+    return done.rowcount == 1
+
+
+async def _set(session: Session, kind: str, slug: str, **values: Any) -> None:
+    await session.execute(
+        update(provision)
+        .where(provision.c.tenant == session.tenant, provision.c.kind == kind, provision.c.slug == slug)
+        .values(**values)
+    )
