@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -37,6 +38,7 @@ from tests.compose.conftest import Project
 ONCE = {"schemas", "realm", "reader", "gateway", "demo"}
 # The first listens nowhere, the second's image holds nothing that could ask it.
 NEVER_ASKED = {"simulation", "otel-collector"}
+OTHERS = ("schemas", "realm", "gateway", "demo", "simulation")
 PORT = 8000
 
 
@@ -76,6 +78,15 @@ def test_the_address_may_be_another_one(read_project: Callable[..., Project]) ->
         assert services[name]["environment"][variable].startswith("http://127.0.0.1:9000")
 
 
+def test_every_default_is_used_and_the_version_is_ours(project: Project) -> None:
+    defaults = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env").read_text(), re.MULTILINE))
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)\}", (ROOT / "docker-compose.yml").read_text()))
+    assert defaults.keys() - {"COMPOSE_PROFILES"} == used
+    assert defaults["UPLIFT_VERSION"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    profiles = {profile for each in project["services"].values() for profile in each["profiles"]}
+    assert set(defaults["COMPOSE_PROFILES"].split(",")) == profiles
+
+
 def test_each_service_runs_in_both_roles_from_its_own_image(ours: dict[str, Any]) -> None:
     assert {each.name for each in entry_points(group="uplift.services")} == set(ALL_SERVICES)
     for name in ALL_SERVICES:
@@ -88,17 +99,21 @@ def test_each_service_runs_in_both_roles_from_its_own_image(ours: dict[str, Any]
     assert {each["build"]["args"]["SERVICE"] for each in ours.values()} <= folders
 
 
-def test_every_command_is_one_that_the_program_takes(ours: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, each in ours.items():
-        module, *arguments = each["command"]
-        PARSERS[module](arguments, monkeypatch)
-        assert importlib.util.find_spec(module), name
+@pytest.mark.parametrize("name", [*ALL_SERVICES, *(f"{each}-work" for each in ALL_SERVICES), *OTHERS])
+def test_a_command_is_one_that_the_program_takes(
+    ours: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, *arguments = ours[name]["command"]
+    PARSERS[module](arguments, monkeypatch)
+
+
+def test_no_command_is_forgotten(ours: dict[str, Any]) -> None:
+    assert set(ours) == {*ALL_SERVICES, *(f"{each}-work" for each in ALL_SERVICES), *OTHERS}
 
 
 def _runner(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["servicekit", *arguments])
-    parsed = runner.arguments()
-    assert parsed.port == PORT
+    assert runner.arguments().port == PORT
 
 
 def _uplift(arguments: list[str], _: pytest.MonkeyPatch) -> None:

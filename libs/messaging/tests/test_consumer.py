@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 from contracts import Topic, new_id
-from messaging.broker import Message, TopicPartition
+from messaging.broker import Broker, Message, TopicPartition
 from messaging.consumer import ConsumerStatus, Fenced, Limits, Step, consume
+from messaging.kafka import KafkaBroker
 from messaging.log_table import LogTableBroker
 from messaging.retry import is_transient
 from testkit.broker_conformance import numbered
@@ -55,17 +56,26 @@ class Ledger:
         return [value for place, value in self.done if place == partition]
 
 
+@pytest.fixture(params=["log table", "Kafka"])
+async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
+    if request.param == "Kafka":
+        async with KafkaBroker(request.getfixturevalue("kafka")) as broker:
+            yield broker
+    else:
+        async with LogTableBroker(request.getfixturevalue("postgres").dsn) as broker:
+            await broker.prepare()
+            yield broker
+
+
 @pytest.fixture
-async def topic(broker: LogTableBroker) -> str:
+async def topic(broker: Broker) -> str:
     name = f"test.{new_id()}"
     await broker.declare([Topic(name, "test", (), partitions=2)])
     return name
 
 
 @asynccontextmanager
-async def consuming(
-    broker: LogTableBroker, topic: str, ledger: Ledger, **options: Any
-) -> AsyncIterator[ConsumerStatus]:
+async def consuming(broker: Broker, topic: str, ledger: Ledger, **options: Any) -> AsyncIterator[ConsumerStatus]:
     status, stopping = ConsumerStatus(), asyncio.Event()
     task = asyncio.create_task(
         consume(broker, GROUP, topic, ledger, stopping=stopping, status=status, **options), name="consumer"
@@ -83,7 +93,7 @@ async def until(condition: Callable[[], bool], seconds: float = 15) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_everything_once_and_in_order_over_restarts(broker: LogTableBroker, topic: str) -> None:
+async def test_everything_once_and_in_order_over_restarts(broker: Broker, topic: str) -> None:
     ledger = Ledger()
     await broker.publish(numbered(topic, 30) + numbered(topic, 5, partition=1))
     async with consuming(broker, topic, ledger, max_messages=7) as status:
@@ -104,7 +114,7 @@ async def test_everything_once_and_in_order_over_restarts(broker: LogTableBroker
     "error", [Unavailable("later"), ConnectionResetError(), psycopg.OperationalError("gone"), TimeoutError()]
 )
 async def test_what_may_pass_is_tried_again_and_holds_up_no_other_partition(
-    broker: LogTableBroker, topic: str, error: Exception
+    broker: Broker, topic: str, error: Exception
 ) -> None:
     ledger = Ledger()
     ill = True
@@ -128,7 +138,7 @@ async def test_what_may_pass_is_tried_again_and_holds_up_no_other_partition(
     assert (ledger.values(0), ledger.buried, status.error) == (list(range(10)), [], None)
 
 
-async def test_a_commit_of_unknown_outcome_takes_effect_once(broker: LogTableBroker, topic: str) -> None:
+async def test_a_commit_of_unknown_outcome_takes_effect_once(broker: Broker, topic: str) -> None:
     class Breaking(Ledger):
         broke = False
 
@@ -145,7 +155,7 @@ async def test_a_commit_of_unknown_outcome_takes_effect_once(broker: LogTableBro
     assert ledger.values() == list(range(20))
 
 
-async def test_a_fenced_consumer_goes_on_where_the_other_one_stands(broker: LogTableBroker, topic: str) -> None:
+async def test_a_fenced_consumer_goes_on_where_the_other_one_stands(broker: Broker, topic: str) -> None:
     ledger = Ledger()
     await broker.publish(numbered(topic, 10))
 
@@ -160,7 +170,7 @@ async def test_a_fenced_consumer_goes_on_where_the_other_one_stands(broker: LogT
     assert ledger.values() == [4, 5, 6, 7, 8, 9]
 
 
-async def test_the_poison_message_is_buried_whole_and_the_rest_takes_effect(broker: LogTableBroker, topic: str) -> None:
+async def test_the_poison_message_is_buried_whole_and_the_rest_takes_effect(broker: Broker, topic: str) -> None:
     ledger = Ledger()
 
     def fail(messages: Sequence[Message]) -> None:
@@ -180,7 +190,7 @@ async def test_the_poison_message_is_buried_whole_and_the_rest_takes_effect(brok
     assert (status.buried, status.state, status.error) == (2, "stopped", None)
 
 
-async def test_it_stops_rather_than_bury_a_whole_topic(broker: LogTableBroker, topic: str) -> None:
+async def test_it_stops_rather_than_bury_a_whole_topic(broker: Broker, topic: str) -> None:
     ledger = Ledger()
 
     def fail(messages: Sequence[Message]) -> None:
@@ -200,7 +210,7 @@ async def test_it_stops_rather_than_bury_a_whole_topic(broker: LogTableBroker, t
     assert status.state == "failed"
 
 
-async def test_a_failure_to_bury_loses_nothing(broker: LogTableBroker, topic: str) -> None:
+async def test_a_failure_to_bury_loses_nothing(broker: Broker, topic: str) -> None:
     class Clumsy(Ledger):
         drops = 2
 
@@ -223,7 +233,7 @@ async def test_a_failure_to_bury_loses_nothing(broker: LogTableBroker, topic: st
     assert ledger.values() == [0, 2]
 
 
-async def test_delivering_twice_shows_an_effect_without_a_key(broker: LogTableBroker, topic: str) -> None:
+async def test_delivering_twice_shows_an_effect_without_a_key(broker: Broker, topic: str) -> None:
     ledger = Ledger()
     await broker.publish(numbered(topic, 4))
     async with consuming(broker, topic, ledger, max_messages=2, deliver_twice=True):
@@ -232,9 +242,7 @@ async def test_delivering_twice_shows_an_effect_without_a_key(broker: LogTableBr
     assert ledger.offsets[TopicPartition(topic, 0)] == 4
 
 
-async def test_delivering_twice_fails_on_an_effect_that_refuses_its_repetition(
-    broker: LogTableBroker, topic: str
-) -> None:
+async def test_delivering_twice_fails_on_an_effect_that_refuses_its_repetition(broker: Broker, topic: str) -> None:
     ledger = Ledger()
 
     def fail(messages: Sequence[Message]) -> None:
@@ -249,7 +257,7 @@ async def test_delivering_twice_fails_on_an_effect_that_refuses_its_repetition(
     assert ledger.buried == []
 
 
-async def test_stopping_finishes_the_batch_at_hand(broker: LogTableBroker, topic: str) -> None:
+async def test_stopping_finishes_the_batch_at_hand(broker: Broker, topic: str) -> None:
     class Slow(Ledger):
         began = False
 

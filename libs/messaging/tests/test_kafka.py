@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from contracts import Topic, new_id
-from messaging.broker import TopicPartition
+from messaging.broker import Outgoing, TopicPartition
 from messaging.consumer import ConsumerStatus, consume
 from messaging.kafka import KafkaBroker
 from sqlalchemy import create_engine
@@ -96,6 +96,14 @@ async def test_the_setting_lowers_partitions_and_never_raises_them(kafka_program
     async with KafkaBroker(kafka_program.address, partitions=2) as broker:
         assert broker.partitions(await declared(broker, partitions=6)) == 2
         assert broker.partitions(await declared(broker, partitions=1)) == 1
+
+
+async def test_a_message_that_is_too_large_is_refused_before_anything_is_sent(broker: KafkaBroker) -> None:
+    topic = await declared(broker)
+    with pytest.raises(ValueError, match="bytes"):
+        await broker.publish([*numbered(topic, 1), Outgoing(topic, 0, "key", b"x" * 1_040_000)])
+    await broker.publish(numbered(topic, 1, first=1))
+    assert [message.value async for message in broker.tail(topic)] == [b"1"]
 
 
 # Reading

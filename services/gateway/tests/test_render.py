@@ -36,7 +36,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         {"jwks_url": "https://id.example.org/keys", "public_url": "https://uplift.example.org", "trusted_proxies": 1},
         {"otlp_endpoint": "https://collector.example.org", "trace_percent": 0.5},
         {"metrics_port": 9902, "metrics_host": "0.0.0.0"},
-        {"idle_seconds": 0.25, "heap_bytes": 64 << 20, "tenant_claim": "uplift.tenant", "origins": ()},
+        {"idle_seconds": 0.25, "heap_bytes": 64 << 20, "origins": ()},
     ],
     ids=lambda settings: ",".join(settings) or "default",
 )

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 
 import uvloop
 from contracts import TOPICS
+from messaging.kafka import KafkaBroker
 from sqlalchemy.exc import SQLAlchemyError
 
 from servicekit import logs
@@ -45,11 +46,11 @@ def arguments() -> argparse.Namespace:
 
 
 async def topics(settings: PlatformSettings, *, check: bool) -> None:
+    """Raises ValueError with everything in which Kafka's topics differ from what is declared."""
     async with broker_of(settings) as broker:
-        if check:
-            await broker.check(list(TOPICS.values()))
-        else:
-            await broker.declare(list(TOPICS.values()))
+        if not isinstance(broker, KafkaBroker):
+            sys.exit("Topics are made for Kafka only: name it with UPLIFT_KAFKA_BOOTSTRAP_SERVERS.")
+        await (broker.check if check else broker.declare)(list(TOPICS.values()))
     print(f"{len(TOPICS)} topics are as declared.")
 
 

@@ -163,6 +163,11 @@ class Reading:
             EVENTS_HANDLED.labels(*self._place, _known(name)).inc(count)
 
 
+def judged(verdicts: Sequence[str]) -> None:
+    for verdict, count in Tally(verdicts).items():
+        RECORDS.labels(verdict).inc(count)
+
+
 def published(service: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Counts rows of an outbox that were delivered, and what they say was done."""
     for (topic, name), count in Tally((row["topic"], row["headers"]["ce_type"]) for row in rows).items():

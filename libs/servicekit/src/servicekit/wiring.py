@@ -81,7 +81,14 @@ def wire(
         role_url(settings, service.name), schema=schema_name(service.name), pool_size=settings.database_pool
     )
     sessions = Sessions(engine, service.name, partitions=settings.partitions)
-    kit = Kit(settings, sessions, measured(documents_for(sessions, settings.mongodb_url), service.name), http, verifier, stopping)
+    kit = Kit(
+        settings,
+        sessions,
+        measured(documents_for(sessions, settings.mongodb_url), service.name),
+        http,
+        verifier,
+        stopping,
+    )
     wired = service.wire(kit)
     subscriptions = {each.topic: each for each in wired.subscriptions}
     subscriptions.setdefault("directory", Subscription("directory"))

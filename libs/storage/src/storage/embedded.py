@@ -96,7 +96,7 @@ class EmbeddedPostgres:
         self.cluster = self.data / "cluster"
         self.log_file = self.data / "postgres.log"
         self._durable = durable
-        self._settings = settings or {}
+        self._settings = dict(settings or {})
         self._port = port
         # Shows in the title of every process of the server, which any user may read, unlike its working folder.
         self._tag = "uplift-" + hashlib.sha256(os.fsencode(self.cluster)).hexdigest()[:12]

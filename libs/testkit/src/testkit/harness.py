@@ -149,6 +149,7 @@ class Harness:
         for client in self._clients:
             await client.aclose()
         await self.kit.http.aclose()
+        await self.kit.documents.close()
         await self.kit.sessions.engine.dispose()
 
 

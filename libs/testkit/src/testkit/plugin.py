@@ -13,7 +13,6 @@ from testkit.harness import Harness, harness
 from testkit.postgres import Cluster, started_cluster
 from testkit.tokens import TestIssuer
 
-
 pytest_plugins = [f"testkit.fixtures.{each}" for each in ("kafka", "mongodb", "keycloak", "envoy", "prometheus")]
 
 

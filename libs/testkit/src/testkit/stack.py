@@ -122,7 +122,7 @@ class Stack:
         self.kafka = Kafka(self.folder / "kafka", port=self.ports["kafka"])
         self.mongodb = MongoDB(self.folder / "mongodb", port=self.ports["mongodb"])
         self.keycloak = Keycloak(self.folder / "keycloak", port=self.ports["keycloak"], hostname=self.url)
-        self.parts |= {"kafka": self.kafka, "mongodb": self.mongodb, "keycloak": self.keycloak}
+        self.parts["kafka"], self.parts["mongodb"], self.parts["keycloak"] = self.kafka, self.mongodb, self.keycloak
 
     def settings(self) -> dict[str, str]:
         """The environment of every process of ours."""
@@ -165,6 +165,18 @@ class Stack:
             seconds=120,
         )
 
+    def _gateway(self) -> None:
+        admin_port = self._port_of("envoy.admin")
+        settings = {
+            "GATEWAY_PORT": str(self.port),
+            "GATEWAY_ADMIN_PORT": str(admin_port),
+            "GATEWAY_PUBLIC_URL": self.url,
+            "GATEWAY_UPSTREAMS": json.dumps({each: ",".join(self.endpoints(each)) for each in ALL_SERVICES}),
+            "GATEWAY_PROVIDER": f"127.0.0.1:{self.ports['keycloak']}",
+        }
+        config = self.run("gateway", "render", **settings)
+        self.parts["envoy"] = Envoy(config, folder=self.folder / "envoy", port=self.port, admin_port=admin_port)
+
     def _names(self) -> list[str]:
         names = [f"{service}.{role}" for service in ALL_SERVICES for role in ("api", "work")]
         return names + [f"{each}.{number}" for each, count in self._replicas.items() for number in range(2, count + 1)]
@@ -185,17 +197,7 @@ class Stack:
         names = self._names()
         self.parts |= {name: self._service(name) for name in names}
         self._all_at_once("services", names)
-        self.parts["envoy"] = Envoy(
-            self.folder / "envoy",
-            {
-                "GATEWAY_PORT": str(self.port),
-                "GATEWAY_ADMIN_PORT": str(self._port_of("envoy.admin")),
-                "GATEWAY_PUBLIC_URL": self.url,
-                "GATEWAY_UPSTREAMS": json.dumps({each: ",".join(self.endpoints(each)) for each in ALL_SERVICES}),
-                "GATEWAY_PROVIDER": f"127.0.0.1:{self.ports['keycloak']}",
-                **{name: value for name, value in self._environment.items() if name.startswith("GATEWAY_")},
-            },
-        )
+        self._gateway()
         self.start_part("envoy")
         if self._prometheus:
             self.parts["prometheus"] = Prometheus(self.folder / "prometheus", port=self._port_of("prometheus"))
@@ -212,9 +214,9 @@ class Stack:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(f'CREATE DATABASE "{DATABASE}"')  # pyright: ignore[reportArgumentType, reportCallIssue]
 
-    def run(self, module: str, *arguments: str) -> str:
+    def run(self, module: str, *arguments: str, **more: str) -> str:
         """A command of ours, with the settings of the stack. Returns what it prints; raises RuntimeError with it."""
-        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **self.settings()}  # noqa: TID251
+        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **more, **self.settings()}  # noqa: TID251
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments], env=environment, capture_output=True, text=True, timeout=300
         )

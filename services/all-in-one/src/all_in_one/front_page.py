@@ -1,7 +1,12 @@
-"""The page at `/`: what runs here, and how to send a file. The portal takes its place."""
+"""The page at `/`: what runs here, who one is, and how to send a file. The portal takes its place."""
 
+import base64
+import hashlib
+import json
 from collections.abc import Sequence
 from html import escape
+from importlib.resources import files
+from urllib.parse import urlsplit
 
 from servicekit import Service
 
@@ -10,6 +15,7 @@ _PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>Uplift</title>
 <style>
   :root {{ color-scheme: light dark; }}
@@ -27,6 +33,13 @@ _PAGE = """<!doctype html>
 <h1>Uplift</h1>
 <p>Running a call centre on facts: vendor call records in; KPI, band, training, points and notice out.</p>
 {note}
+<section aria-labelledby="you">
+<h2 id="you">You</h2>
+<p id="who" role="status">You are not signed in.</p>
+<p id="problem" role="alert"></p>
+<p><button id="sign-in" type="button">Sign in</button> <button id="sign-out" type="button" hidden>Sign out</button>
+<button id="again" type="button">Who am I?</button></p>
+</section>
 <h2>The services</h2>
 <table>
 <thead><tr><th scope="col">Service</th><th scope="col">Base address</th><th scope="col">OpenAPI</th></tr></thead>
@@ -34,9 +47,11 @@ _PAGE = """<!doctype html>
 {rows}
 </tbody>
 </table>
-<p>Beside them: <a href="/oidc/docs">identity provider</a> (development only),
+<p>Beside them: {provider},
 <a href="/readyz">readiness</a>, <a href="/lag">what is under way</a>, <a href="/metrics">metrics</a>.</p>
 {what_next}
+<script type="application/json" id="config">{config}</script>
+<script>{script}</script>
 </body>
 </html>
 """
@@ -71,11 +86,47 @@ curl -X PUT -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/yaml
 {uplift} ingest --url {url} --token $TOKEN --source SOURCE FILE</pre>"""
 
 
-def front_page(services: Sequence[Service], *, url: str, uplift: str, demo: bool) -> str:
+def front_page(
+    services: Sequence[Service],
+    *,
+    url: str,
+    uplift: str,
+    demo: bool,
+    issuer: str | None = None,
+    client_id: str = "portal",
+) -> str:
+    """`issuer` None: the loopback provider at `url`/oidc."""
+    signs_in = (issuer or f"{url}/oidc").rstrip("/")
+    config = {"issuer": signs_in, "client_id": client_id, "scope": "openid profile organization"}
+    script = "\n" + files("all_in_one").joinpath("front_page.js").read_text(encoding="utf-8")
+    policy = (
+        f"default-src 'none'; script-src '{_sum(script)}'; style-src 'unsafe-inline'; base-uri 'none'; "
+        f"form-action 'none'; connect-src 'self' {_origin(signs_in)}"
+    )
+    development = '<a href="/oidc/docs">identity provider</a> (development only)'
+    elsewhere = f'<a href="{escape(signs_in)}/.well-known/openid-configuration">identity provider</a>'
     rows = "\n".join(
         f"<tr><th scope='row'>{escape(each.title)}</th><td><code>{each.prefix}</code></td>"
         f"<td><a href='{each.prefix}/docs'>browse</a></td></tr>"
         for each in services
     )
     what_next = (_WITH_DEMO if demo else _WITHOUT_DEMO).format(url=escape(url), uplift=escape(uplift))
-    return _PAGE.format(rows=rows, what_next=what_next, note=_SIMULATED if demo else "")
+    return _PAGE.format(
+        rows=rows,
+        what_next=what_next,
+        note=_SIMULATED if demo else "",
+        provider=development if issuer is None else elsewhere,
+        policy=escape(policy),
+        # A closing tag in the data would end the element.
+        config=json.dumps(config).replace("<", "\\u003c"),
+        script=script,
+    )
+
+
+def _sum(script: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -2,16 +2,10 @@
 
 from gateway.headers import answer_mutation
 from gateway.proto import Message, extension, percent, seconds
-from gateway.routes import PUBLIC_SUFFIXES, SIGN_OUT
+from gateway.routes import ORGANIZATION, PUBLIC_SUFFIXES, SIGN_OUT
 from gateway.settings import GatewaySettings
 
-CLAIMS = "claims"
-_CLAIMS = f"metadata.filter_metadata['envoy.filters.http.jwt_authn']['{CLAIMS}']"
-_TENANT_SHAPES = (
-    f"string({_CLAIMS}['tenant'])",
-    f"string({_CLAIMS}['organization'][0])",
-    f"string({_CLAIMS}['organization'].map(k, k)[0])",
-)
+_CLAIMS = "metadata.filter_metadata['envoy.filters.http.jwt_authn']['claims']"
 _PUBLIC_API = f"/api/[^/]+/v1({'|'.join(PUBLIC_SUFFIXES)})"
 _PUBLIC_PATHS: tuple[Message, ...] = (
     {"string_match": {"prefix": "/api/"}, "invert_match": True},
@@ -82,7 +76,8 @@ def _tokens(settings: GatewaySettings) -> Message:
         },
         "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
         "forward": True,
-        "payload_in_metadata": CLAIMS,
+        "payload_in_metadata": "claims",
+        "claim_to_headers": [{"header_name": ORGANIZATION, "claim_name": "organization"}],
         "clock_skew_seconds": 30,
         "require_expiration": True,
         "jwt_cache_config": {"jwt_cache_size": 1000},
@@ -125,7 +120,7 @@ def _rates(settings: GatewaySettings) -> Message:
             {"entries": public, "token_bucket": every_address},
         ],
         rate_limits=[
-            *({"actions": [_tenant_of_token(shape)]} for shape in _TENANT_SHAPES),
+            *({"actions": [each]} for each in _tenant_of_token()),
             *({"actions": [_door(match), {"remote_address": {}}]} for match in _PUBLIC_PATHS),
         ],
         max_dynamic_descriptors=20_000,
@@ -134,12 +129,20 @@ def _rates(settings: GatewaySettings) -> Message:
     )
 
 
-def _tenant_of_token(shape: str) -> Message:
-    """In a machine's token it is a word, in a person's a list of one or, with more about it, an object with one name."""
-    action = typed(
-        "extensions.rate_limit_descriptors.expr.v3.Descriptor", descriptor_key="tenant", skip_if_error=True, text=shape
-    )
-    return {"extension": {"name": "envoy.rate_limit_descriptors.expr", "typed_config": action}}
+def _tenant_of_token() -> list[Message]:
+    """A machine's token names it by a word, a person's by a list of one; or by an object, where Keycloak tells more
+    about it, which expressions cannot look into: there the whole claim stands for the tenant."""
+    kind = "extensions.rate_limit_descriptors.expr.v3.Descriptor"
+    expressions = [
+        {
+            "extension": extension(
+                "envoy.rate_limit_descriptors.expr", kind, descriptor_key="tenant", skip_if_error=True, text=text
+            )
+        }
+        for text in (f"{_CLAIMS}['tenant']", f"{_CLAIMS}['organization'][0]")
+    ]
+    whole = {"header_name": ORGANIZATION, "descriptor_key": "tenant", "skip_if_absent": True}
+    return [*expressions, {"request_headers": whole}]
 
 
 def _door(path: Message) -> Message:

@@ -13,6 +13,9 @@ PUBLIC_SUFFIXES = (r"/openapi\.json", "/docs(/oauth2-redirect)?", "/redoc", "/st
 SIGN_OUT = "/api/identity/v1/back-channel-logout"
 """The identity provider calls it, with a signed logout token in the body."""
 
+ORGANIZATION = "x-uplift-organization"
+"""A claim of the verified token on its way from one filter to another. It goes no further, and comes from nowhere else."""
+
 _UPLOADS: Mapping[str, str] = {"ingest": "/sources/[^/]+/records"}
 _STREAMS: Mapping[str, str] = {"notification": "/stream"}
 _READS = [{"name": ":method", "string_match": {"exact": method}} for method in ("GET", "HEAD")]
@@ -22,7 +25,7 @@ def virtual_host(settings: GatewaySettings) -> Message:
     return {
         "name": "uplift",
         "domains": ["*"],
-        "request_headers_to_remove": ["x-envoy-internal"],
+        "request_headers_to_remove": ["x-envoy-internal", ORGANIZATION],
         "routes": [
             _alive(),
             *(route for service in settings.services for route in _service(settings, service)),

@@ -57,7 +57,6 @@ class GatewaySettings(BaseSettings):
     jwks_url: str | None = Field(None, validation_alias=_shared("JWKS_URL"))
     """None: Keycloak's realm `uplift`, asked directly and not through the gateway."""
     audience: str = Field("uplift", validation_alias=_shared("AUDIENCE"))
-    tenant_claim: str = "tenant"
 
     origins: Words | None = None
     """Origins whose pages may call the API; None: that of `public_url`."""

@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from typing import Any
 
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,10 @@ def unreachable_as_connection_error() -> Generator[None]:
 
 
 def is_passing(error: KafkaError) -> bool:
-    """Whether another try may succeed. An error of the bare class is how the client reports lost tasks and nodes."""
-    return error.retriable or (type(error) is KafkaError and not isinstance(error, IncompatibleBrokerVersion))
+    """Whether another try may succeed. An error of the bare class is how the client reports lost tasks and nodes; an ended
+    producer is followed by a new one."""
+    ended = (ProducerClosed, ProducerFenced, OutOfOrderSequenceNumber)
+    return error.retriable or type(error) is KafkaError or isinstance(error, ended)
 
 
 async def stopped(stop: Coroutine[Any, Any, None], client: Any) -> None:

@@ -6,7 +6,7 @@ again, so what it gave before must never follow later on its own: it would arriv
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -16,7 +16,8 @@ from messaging.broker import Outgoing
 from messaging.kafka.client import stopped, unreachable_as_connection_error
 
 BATCH_BYTES = 512 * 1024
-REQUEST_BYTES = 1024 * 1024
+REQUEST_BYTES = 1024 * 1024  # as much as a broker takes unless told otherwise
+LARGEST_BYTES = REQUEST_BYTES - 16 * 1024
 
 
 class Publisher:
@@ -34,21 +35,21 @@ class Publisher:
             with unreachable_as_connection_error():
                 async with asyncio.timeout(self._seconds):
                     producer = await self._started()
-                    await _check_places(producer, messages)
+                    await _check(producer, messages)
                     # The first of them wakes the sender, but it does not run before all are there: no lingering needed.
                     for message in messages:
-                        sent.append(await producer.send(**_record(message)))
+                        sent.append(await producer.send(**_record(message)))  # noqa: PERF401  a failure must find them
                     await asyncio.gather(*sent)
-        except (ConnectionError, KafkaError, asyncio.CancelledError) as error:
+        except (ConnectionError, KafkaError, asyncio.CancelledError):
             for each in sent:
                 each.cancel()
             if producer is not None:
-                self._retire(producer, error)
+                self._retire(producer)
             raise
 
     async def close(self) -> None:
         if self._producer is not None:
-            self._retire(self._producer, ConnectionError("The broker has been closed."))
+            self._retire(self._producer)
         if self._retiring:
             await asyncio.wait(self._retiring)
 
@@ -67,34 +68,35 @@ class Publisher:
                 try:
                     await producer.start()
                 except BaseException:
-                    await stopped(producer.stop(), producer.client)
+                    self._end(producer.stop(), producer)
                     raise
                 self._producer = producer
             return self._producer
 
-    def _retire(self, producer: Any, error: BaseException) -> None:
+    def _retire(self, producer: Any) -> None:
         if producer is self._producer:
             self._producer = None
-            task = asyncio.create_task(_ended(producer, repr(error)), name="ends a Kafka producer")
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._end(_stop_undelivered(producer), producer)
+
+    def _end(self, stop: Coroutine[Any, Any, None], producer: Any) -> None:
+        task = asyncio.create_task(stopped(stop, producer.client), name="ends a Kafka producer")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
 
-async def _ended(producer: Any, why: str) -> None:
-    async def stop() -> None:
-        # In this order: nothing more is sent; who waits is told; then its own end has nothing left to deliver.
-        sender, accumulator = producer._sender, producer._message_accumulator
-        if sender.sender_task is not None:
-            sender.sender_task.cancel()
-            await asyncio.wait((sender.sender_task,))
-        accumulator.fail_all(KafkaError(why))
-        await producer.stop()
-
-    await stopped(stop(), producer.client)
+async def _stop_undelivered(producer: Any) -> None:
+    """Its own `stop` would first deliver what is left. Who else waits for that runs into a timeout of his own."""
+    sender, accumulator = producer._sender, producer._message_accumulator
+    if sender.sender_task is not None:
+        sender.sender_task.cancel()
+        await asyncio.wait((sender.sender_task,))
+    accumulator._batches.clear()
+    accumulator._pending_batches.clear()
+    await producer.stop()
 
 
-async def _check_places(producer: Any, messages: Sequence[Outgoing]) -> None:
-    """Raises ValueError before anything has been sent."""
+async def _check(producer: Any, messages: Sequence[Outgoing]) -> None:
+    """Raises ValueError before anything has been sent, and so without harm to what others publish."""
     cluster = producer.client.cluster
     for topic in {message.topic for message in messages}:
         known: set[int] | None = cluster.partitions_for_topic(topic)
@@ -106,6 +108,11 @@ async def _check_places(producer: Any, messages: Sequence[Outgoing]) -> None:
         for message in messages:
             if message.topic == topic and message.partition not in (known or ()):
                 raise ValueError(f"Topic {topic} has no partition {message.partition}.")
+    for message in messages:
+        headers = sum(len(name) + len(value) for name, value in message.headers.items())
+        size = len(message.key) + len(message.value or b"") + headers
+        if size > LARGEST_BYTES:
+            raise ValueError(f"A message for {message.topic} has {size} bytes; {LARGEST_BYTES} are the most.")
 
 
 def _record(message: Outgoing) -> dict[str, Any]:

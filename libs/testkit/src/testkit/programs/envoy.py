@@ -43,6 +43,10 @@ class Envoy:
         ]  # fmt: skip
         self.program = Program("envoy", command, log=folder / "envoy.log", ready=self._ready, seconds=60)
 
+    @property
+    def running(self) -> bool:
+        return self.program.running
+
     def start(self) -> None:
         self.program.start()
 

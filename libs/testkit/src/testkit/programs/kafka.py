@@ -90,6 +90,10 @@ class Kafka:
         """Until it is ready."""
         self.program.wait()
 
+    @property
+    def running(self) -> bool:
+        return self.program.running
+
     def start(self) -> None:
         self.launch()
         self.wait()

@@ -110,6 +110,10 @@ class Keycloak:
     def wait(self) -> None:
         self.program.wait()
 
+    @property
+    def running(self) -> bool:
+        return self.program.running
+
     def start(self) -> None:
         self.launch()
         self.wait()

@@ -47,6 +47,7 @@ async def ensure_client(
     grants: Sequence[str],
     *,
     post_logout_redirect_uris: Sequence[str] | None = None,
+    backchannel_logout_uri: str | None = None,
 ) -> None:
     """Register the client or replace its registration. Without a secret it is public and must use PKCE.
 
@@ -67,6 +68,7 @@ async def ensure_client(
             ),
             tenant=tenant,
             grants=list(grants),
+            backchannel_logout_uri=backchannel_logout_uri,
         )
 
 

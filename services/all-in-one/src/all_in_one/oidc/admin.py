@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
 from all_in_one.oidc import model, store
+from all_in_one.oidc.logout import tell
 from all_in_one.oidc.provider import Provider, profile
 
 
@@ -49,6 +50,7 @@ class NewClient(BaseModel):
     redirect_uris: list[Annotated[str, Field(pattern=r"^https?://[^\s#\x00]+$")]] = []
     tenant: Annotated[str, Field(pattern=model.TENANT)] | None = None
     grants: Annotated[list[str], Field(min_length=1)]
+    backchannel_logout_uri: Annotated[str, Field(pattern=r"^https?://[^\s#\x00]+$")] | None = None
 
 
 class ClientCreated(BaseModel):
@@ -114,8 +116,8 @@ def admin_endpoints(provider: Provider) -> APIRouter:
             account = await store.change_account(connection, username, active=switch.active)
             if account is None:
                 raise HTTPException(404, f"There is no account {username}.")
-            if not switch.active:
-                await store.end_all_of(connection, account.sub)
+            ended = [] if switch.active else await store.end_all_of(connection, account.sub)
+        await tell(provider, ended)
         return AccountOut.model_validate(account, from_attributes=True)
 
     @router.post("/clients", status_code=201, tags=["administration"], dependencies=[Depends(admin)])
@@ -134,6 +136,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:
                 post_logout_redirect_uris=new.redirect_uris,
                 tenant=new.tenant,
                 grants=new.grants,
+                backchannel_logout_uri=new.backchannel_logout_uri,
             )
         if not added:
             raise HTTPException(409, f"The client {new.client_id} is already registered.")

@@ -1,6 +1,6 @@
 """The provider as an ASGI application, its metadata, and the refusal to listen where others can reach it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -19,6 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from all_in_one.oidc import model
 from all_in_one.oidc.admin import admin_endpoints
 from all_in_one.oidc.login import login_endpoints
+from all_in_one.oidc.logout import deliver
 from all_in_one.oidc.provider import ALGORITHM, Provider
 from all_in_one.oidc.token import token_endpoints
 
@@ -30,14 +31,15 @@ def create_provider(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     access_ttl: timedelta = model.ACCESS_TTL,
     demo: bool,
+    deliver: Callable[[str, str], Awaitable[None]] = deliver,
 ) -> FastAPI:
     """The provider, to be mounted at the path of its issuer after `await prepare(engine)`.
 
     `issuer` is the full address without a closing slash, e.g. `http://127.0.0.1:8080/oidc`. With `demo` the login page
-    lists the accounts that were made to be `listed`.
+    lists the accounts that were made to be `listed`. `deliver` takes a logout token to a client's address.
     """
     issuer = issuer.rstrip("/")
-    provider = Provider(engine, issuer, clock, access_ttl, demo)
+    provider = Provider(engine, issuer, clock, access_ttl, demo, deliver)
     app = FastAPIOffline(
         title="Uplift sign-in (development)",
         description="OpenID Connect provider for this machine only. Production uses Keycloak.",
@@ -105,6 +107,8 @@ def metadata(issuer: str) -> dict[str, object]:
             *("tenant", "preferred_username", "name"),
         ],
         "authorization_response_iss_parameter_supported": True,
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
     }

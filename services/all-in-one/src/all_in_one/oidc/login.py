@@ -1,9 +1,9 @@
 """Where the browser comes: authorization, sign-in with a session for all clients, sign-out."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749.errors import (
@@ -20,6 +20,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from all_in_one.oidc import model, pages, store
+from all_in_one.oidc.logout import tell
 from all_in_one.oidc.provider import Provider, parameters
 from all_in_one.oidc.token import sign_in
 
@@ -82,9 +83,10 @@ def login_endpoints(provider: Provider) -> APIRouter:
         async with provider.engine.begin() as connection:
             account = await sign_in(connection, username, password)
             if account is not None:
-                opened, cookie = await _open_session(provider, connection, request, account)
+                opened, cookie, ended = await _open_session(provider, connection, request, account)
         if account is None:
             return await _login_form(provider, request, username, "The username or the password is wrong.")
+        await tell(provider, ended)
         response = await _send_code(provider, ask, opened)
         _set_cookie(provider, response, SESSION_COOKIE, cookie)
         response.delete_cookie(FORM_COOKIE, path=_path(provider))
@@ -128,7 +130,7 @@ async def _ask(provider: Provider, query: dict[str, str]) -> Ask:
     if client is None:
         raise InvalidRequestError("The client is not known.")
     redirect_uri = query.get("redirect_uri", "")
-    if redirect_uri not in client.redirect_uris:
+    if redirect_uri not in _absolute(provider, client.redirect_uris):
         raise InvalidRequestError("The redirect_uri is not registered for this client.")
     state, challenge = query.get("state"), query.get("code_challenge")
     prompt = frozenset(query.get("prompt", "").split())
@@ -189,6 +191,7 @@ async def _send_code(provider: Provider, ask: Ask, login: Row) -> Response:
             auth_time=login.auth_time,
             expires_at=provider.clock() + model.CODE_TTL,
         )
+        await store.take_part(connection, login.sid, ask.client.client_id)
     answer = [("code", code), *([("state", ask.state)] if ask.state else []), ("iss", provider.issuer)]
     headers = {"Cache-Control": "no-store"}
     return RedirectResponse(add_params_to_uri(ask.redirect_uri, answer), 303, headers=headers)
@@ -196,16 +199,15 @@ async def _send_code(provider: Provider, ask: Ask, login: Row) -> Response:
 
 async def _open_session(
     provider: Provider, connection: AsyncConnection, request: Request, account: Row
-) -> tuple[Row, str]:
-    """A session and its cookie. The cookie is always new, so that one planted before the login is worth nothing."""
+) -> tuple[Row, str, list[store.Ended]]:
+    """A session and its cookie, and whom to tell that another one has ended for it. The cookie is always new, so that one planted before the login is worth nothing."""
     now, cookie = provider.clock(), model.new_secret()
     times = {"auth_time": now, "expires_at": now + model.LOGIN_TTL}
     old = await store.find_login(connection, request.cookies.get(SESSION_COOKIE, ""), now)
     if old is not None and old.sub == account.sub:
-        return await store.renew_login(connection, old.sid, cookie, **times), cookie
-    if old is not None:
-        await store.end_login(connection, old.sid)
-    return await store.add_login(connection, cookie, sid=str(new_id()), sub=account.sub, **times), cookie
+        return await store.renew_login(connection, old.sid, cookie, **times), cookie, []
+    ended = await store.end_login(connection, old.sid) if old is not None else []
+    return await store.add_login(connection, cookie, sid=str(new_id()), sub=account.sub, **times), cookie, ended
 
 
 async def _login(provider: Provider, request: Request) -> Row | None:
@@ -257,7 +259,7 @@ async def _logout_target(provider: Provider, asked: dict[str, str]) -> tuple[dic
         return hint, None
     async with provider.engine.connect() as connection:
         client = None if not client_id or "\0" in client_id else await store.find_client(connection, client_id)
-    if client is None or target not in client.post_logout_redirect_uris:
+    if client is None or target not in _absolute(provider, client.post_logout_redirect_uris):
         raise InvalidRequestError("The post_logout_redirect_uri is not registered for this client.")
     return hint, add_params_to_uri(target, [("state", asked["state"])]) if "state" in asked else target
 
@@ -265,10 +267,15 @@ async def _logout_target(provider: Provider, asked: dict[str, str]) -> tuple[dic
 async def _end(provider: Provider, sid: str | None, target: str | None) -> Response:
     if sid is not None:
         async with provider.engine.begin() as connection:
-            await store.end_login(connection, sid)
+            ended = await store.end_login(connection, sid)
+        await tell(provider, ended)
     response = RedirectResponse(target, 303) if target else pages.signed_out_page()
     response.delete_cookie(SESSION_COOKIE, path=_path(provider))
     return response
+
+
+def _absolute(provider: Provider, uris: Sequence[str]) -> list[str]:
+    return [urljoin(provider.issuer, uri) for uri in uris]
 
 
 def _path(provider: Provider) -> str:

@@ -13,6 +13,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 ONE_TIME = "urn:uplift:grant:one-time"
 GRANTS = ("authorization_code", "refresh_token", "client_credentials", "password", ONE_TIME)
 CLI_CLIENT = "uplift-cli"
+PORTAL_CLIENT = "portal"
 AUDIENCE = "uplift"
 SCOPES = ("openid", "profile")
 

@@ -1,6 +1,6 @@
 """What the endpoints share: the engine, the clock, the signing key, and the tokens made and read with it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -26,6 +26,7 @@ class Provider:
     clock: Callable[[], datetime]
     access_ttl: timedelta
     demo: bool
+    deliver: Callable[[str, str], Awaitable[None]]
     _keys: KeySet | None = field(default=None, repr=False)
 
     async def keys(self) -> KeySet:

@@ -1,6 +1,7 @@
 """Tables of the schema `oidc` and their queries. Secrets are kept as hashes only."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from joserfc.jwk import RSAKey
@@ -60,6 +61,7 @@ client = Table(
     Column("post_logout_redirect_uris", ARRAY(Text), nullable=False),
     Column("tenant", Text),
     Column("grants", ARRAY(Text), nullable=False),
+    Column("backchannel_logout_uri", Text),
 )
 login_session = Table(
     "login_session",
@@ -69,6 +71,13 @@ login_session = Table(
     Column("sub", Text, nullable=False),
     Column("auth_time", _MOMENT, nullable=False),
     Column("expires_at", _MOMENT, nullable=False),
+)
+# Whom to tell when the session ends.
+session_client = Table(
+    "session_client",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("client_id", Text, primary_key=True),
 )
 # A family is all that grew out of one code or one direct grant; it is revoked as a whole.
 authorization_code = Table(
@@ -112,6 +121,8 @@ async def prepare(engine: AsyncEngine) -> None:
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('oidc.prepare'))"))
         await connection.execute(CreateSchema("oidc", if_not_exists=True))
         await connection.run_sync(metadata.create_all)
+        # A database from before clients could be told of a logout.
+        await connection.execute(text("ALTER TABLE oidc.client ADD COLUMN IF NOT EXISTS backchannel_logout_uri text"))
         if not await signing_keys(connection):
             key = RSAKey.generate_key(2048, auto_kid=True)
             await connection.execute(insert(signing_key).values(kid=key.kid, jwk=key.as_dict(private=True)))
@@ -123,6 +134,17 @@ async def prepare(engine: AsyncEngine) -> None:
             post_logout_redirect_uris=[],
             tenant=None,
             grants=["password", "refresh_token", model.ONE_TIME],
+        )
+        # Addresses of our own are kept relative to the issuer's: it may be another at the next start.
+        await put_client(
+            connection,
+            client_id=model.PORTAL_CLIENT,
+            secret=None,
+            redirect_uris=["/"],
+            post_logout_redirect_uris=["/"],
+            tenant=None,
+            grants=["authorization_code", "refresh_token"],
+            backchannel_logout_uri="/api/identity/v1/back-channel-logout",
         )
 
 
@@ -205,16 +227,45 @@ async def find_login(connection: AsyncConnection, cookie: str, now: datetime) ->
     return (await connection.execute(query)).one_or_none()
 
 
-async def end_login(connection: AsyncConnection, sid: str) -> None:
-    """Forget a session with every code and refresh token that came from it."""
-    for table in (login_session, authorization_code, refresh_token):
-        await connection.execute(delete(table).where(table.c.sid == sid))
+@dataclass(frozen=True)
+class Ended:
+    """A session that is over, and a client that took part in it and wants to be told at `uri`."""
+
+    sid: str
+    sub: str
+    client_id: str
+    uri: str
 
 
-async def end_all_of(connection: AsyncConnection, sub: str) -> None:
-    """Forget every session, code and refresh token of an account."""
+async def take_part(connection: AsyncConnection, sid: str, client_id: str) -> None:
+    """The client has got a code from this session."""
+    await connection.execute(upsert(session_client).values(sid=sid, client_id=client_id).on_conflict_do_nothing())
+
+
+async def end_login(connection: AsyncConnection, sid: str) -> list[Ended]:
+    """Forget a session with every code and refresh token that came from it. Gives whom to tell."""
+    return await _end(connection, login_session.c.sid == sid, {"sid": sid})
+
+
+async def end_all_of(connection: AsyncConnection, sub: str) -> list[Ended]:
+    """Forget every session, code and refresh token of an account. Gives whom to tell."""
+    return await _end(connection, login_session.c.sub == sub, {"sub": sub})
+
+
+async def _end(connection: AsyncConnection, which: ColumnElement[bool], place: dict[str, str]) -> list[Ended]:
+    query = (
+        select(login_session.c.sid, login_session.c.sub, client.c.client_id, client.c.backchannel_logout_uri)
+        .join(session_client, session_client.c.sid == login_session.c.sid)
+        .join(client, client.c.client_id == session_client.c.client_id)
+        .where(which, client.c.backchannel_logout_uri.is_not(None))
+    )
+    ended = [Ended(*row) for row in await connection.execute(query)]
+    ids = select(login_session.c.sid).where(which)
+    await connection.execute(delete(session_client).where(session_client.c.sid.in_(ids)))
+    ((name, value),) = place.items()
     for table in (login_session, authorization_code, refresh_token):
-        await connection.execute(delete(table).where(table.c.sub == sub))
+        await connection.execute(delete(table).where(table.c[name] == value))
+    return ended
 
 
 async def add_code(connection: AsyncConnection, code: str, **values: object) -> None:
@@ -260,5 +311,7 @@ async def revoke_family(connection: AsyncConnection, family: str) -> None:
 
 async def purge(connection: AsyncConnection, now: datetime) -> None:
     """Forget what has expired."""
+    expired = select(login_session.c.sid).where(login_session.c.expires_at <= now)
+    await connection.execute(delete(session_client).where(session_client.c.sid.in_(expired)))
     for table in (login_session, authorization_code, refresh_token):
         await connection.execute(delete(table).where(table.c.expires_at <= now))

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from contracts import Mode
+from servicekit import metrics
 from storage import Session
 
 from ingest.actions import archive
@@ -93,6 +95,7 @@ async def take_chunk(
         for position, (record, outcome) in enumerate(zip(chunk.records, outcomes, strict=True))
     ]
     batch.add(receipts.RECORDS, verdicts)
+    session.after_commit.append(partial(metrics.judged, [row["verdict"] for row in verdicts]))
     return verdicts
 
 

@@ -1,0 +1,89 @@
+"""Prometheus, from the machine's own package."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from testkit.programs.program import Program, free_port, tool
+
+CURE = "install it (Debian: prometheus)"
+RULES = Path(__file__).parents[5] / "charts/uplift/observability/alerts.yaml"
+
+CONFIGURATION = """
+global: {{scrape_interval: {every}, evaluation_interval: {every}}}
+rule_files: ["{rules}"]
+scrape_configs:
+  - job_name: uplift
+    file_sd_configs: [{{files: ["{targets}"], refresh_interval: 1s}}]
+"""
+
+
+class Prometheus:
+    """`with Prometheus(folder, targets=["127.0.0.1:8101"]) as prometheus:` gives `prometheus.url`. It scrapes the targets
+    as the job `uplift` and evaluates the alert rules. `kill` and `start` again is a crash and a restart."""
+
+    def __init__(
+        self, folder: Path, *, port: int | None = None, targets: Sequence[str] = (), every: str = "5s"
+    ) -> None:
+        self.port = port or free_port()
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.watch(targets)
+        configuration = folder / "prometheus.yaml"
+        configuration.write_text(CONFIGURATION.format(every=every, rules=RULES, targets=folder / "targets.json"))
+        self.program = Program(
+            "Prometheus",
+            [
+                tool("prometheus", CURE), f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+            ],
+            log=folder / "prometheus.log",
+            ready=self._answers,
+        )  # fmt: skip
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        return self.program.running
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/-/ready", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def watch(self, targets: Sequence[str]) -> None:
+        """Scrapes these from now on, also while it runs."""
+        fresh = self._folder / "targets.new"
+        fresh.write_text(json.dumps([{"targets": list(targets)}]))
+        fresh.rename(self._folder / "targets.json")
+
+    def start(self) -> None:
+        self.program.start()
+
+    def kill(self) -> None:
+        self.program.kill()
+
+    def stop(self) -> None:
+        self.program.stop()
+
+    def __enter__(self) -> "Prometheus":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def query(url: str, expr: str) -> list[dict[str, Any]]:
+    """What an instant query finds now. Raises AssertionError with Prometheus's words when it refuses it."""
+    answer = httpx.get(f"{url}/api/v1/query", params={"query": expr}, timeout=30).json()
+    assert answer["status"] == "success", f"{expr}: {answer}"
+    found = answer["data"]["result"]
+    return found if answer["data"]["resultType"] == "vector" else [{"metric": {}, "value": found}]
