@@ -6,7 +6,7 @@ ARG PYTHON=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-ENV TARGET=/opt/uplift PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_LINK_MODE=copy
+ENV TARGET=/opt/uplift PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_LINK_MODE=copy UV_CACHE_DIR=/var/cache/uv
 WORKDIR /build
 
 COPY requirements-uv.lock ./
@@ -21,7 +21,7 @@ COPY services services
 ARG SERVICE=all-in-one
 # The lock holds what everybody needs, development included. This service's part of it is resolved anew within the lock's
 # versions, and every package must have one of the lock's checksums.
-RUN --mount=type=cache,target=/root/.cache/uv <<EOF
+RUN --mount=type=cache,target=/var/cache/uv <<EOF
 export PATH="${PWD}/uv/bin:${PATH}"
 uv venv --quiet --no-python-downloads --python "$(command -v python)" "${TARGET}"
 export VIRTUAL_ENV="${TARGET}"

@@ -110,9 +110,7 @@ async def test_everything_once_and_in_order_over_restarts(broker: Broker, topic:
     )
 
 
-@pytest.mark.parametrize(
-    "error", [Unavailable("later"), ConnectionResetError(), psycopg.OperationalError("gone"), TimeoutError()]
-)
+@pytest.mark.parametrize("error", [Unavailable("later"), psycopg.OperationalError("gone")])
 async def test_what_may_pass_is_tried_again_and_holds_up_no_other_partition(
     broker: Broker, topic: str, error: Exception
 ) -> None:
@@ -130,7 +128,7 @@ async def test_what_may_pass_is_tried_again_and_holds_up_no_other_partition(
         assert status.retrying
         assert type(error).__name__ in status.retrying
         await broker.publish(numbered(topic, 10, partition=1))
-        await until(lambda: len(ledger.values(1)) == 10, seconds=1.5)
+        await until(lambda: len(ledger.values(1)) == 10)
         assert status.lag_seconds(max(status.behind.values()) + timedelta(seconds=60)) >= 60
         ill = False
         await until(lambda: len(ledger.values(0)) == 10)

@@ -25,8 +25,9 @@ from sqlalchemy import create_engine
 from storage import create_own_tables, prepare_schema
 from storage.embedded import EmbeddedPostgres
 from testkit import Cluster, eventually
-from testkit.broker_conformance import MEMBER, collect, numbered, until
+from testkit.broker_conformance import MEMBER, collect, numbered, until, until_published
 from testkit.broker_member import TABLES, PostgresEffects
+from testkit.programs import free_port
 from testkit.programs.kafka import Kafka
 
 RELAY = str(Path(__file__).with_name("relay_process.py"))
@@ -104,6 +105,40 @@ async def test_a_message_that_is_too_large_is_refused_before_anything_is_sent(br
         await broker.publish([*numbered(topic, 1), Outgoing(topic, 0, "key", b"x" * 1_040_000)])
     await broker.publish(numbered(topic, 1, first=1))
     assert [message.value async for message in broker.tail(topic)] == [b"1"]
+
+
+# A Kafka that does not answer
+
+
+async def test_a_kafka_that_is_not_there_is_a_connection_error() -> None:
+    async with KafkaBroker(f"127.0.0.1:{free_port()}") as broker:
+        with pytest.raises(ConnectionError):
+            await broker.publish(numbered("test.nowhere", 1))
+        with pytest.raises(ConnectionError):
+            await broker.declare([Topic("test.nowhere", "test", ())])
+        with pytest.raises(ConnectionError):
+            await broker.lag(GROUP)
+        with pytest.raises(ConnectionError):
+            async with broker.join(GROUP, ["test.nowhere"]):
+                pass
+
+
+async def test_what_publish_gave_up_does_not_arrive_after_what_came_later(
+    kafka_program: Kafka, broker: KafkaBroker
+) -> None:
+    topic = await declared(broker)
+    async with KafkaBroker(kafka_program.address, publish_seconds=1) as impatient:
+        await impatient.publish(numbered(topic, 1))
+        kafka_program.program.signal(signal.SIGSTOP)
+        for number in (1, 2):
+            with pytest.raises(ConnectionError):
+                await impatient.publish(numbered(topic, 1, first=number))
+        kafka_program.program.signal(signal.SIGCONT)
+        for number in (3, 4):
+            await until_published(impatient, numbered(topic, 1, first=number))
+    arrived = [int(message.value or b"") async for message in broker.tail(topic)]
+    assert arrived == sorted(arrived)
+    assert {0, 3, 4} <= set(arrived)
 
 
 # Reading

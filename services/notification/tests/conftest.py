@@ -90,8 +90,8 @@ async def mailbox():
 
 @pytest.fixture
 def settings():
-    """A test may change them before it asks for the harness."""
-    return {"webhook_allow_loopback": True, "webhook_timeout_seconds": 2, "lease_seconds": 3}
+    """A test may change them before it asks for the harness. They are long, so that a slow machine changes nothing."""
+    return {"webhook_allow_loopback": True, "webhook_timeout_seconds": 60, "lease_seconds": 600}
 
 
 @pytest.fixture

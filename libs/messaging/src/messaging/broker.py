@@ -77,7 +77,8 @@ class Reader(Protocol):
 
 class Broker(Protocol):
     async def declare(self, topics: Sequence[Topic]) -> None:
-        """Creates the topics that are missing. Raises ValueError when one exists with other partitions."""
+        """Creates the topics that are missing. Raises ValueError when one exists with other partitions, or, where the
+        broker can tell, is kept otherwise."""
         ...
 
     def partitions(self, topic: str) -> int:

@@ -35,6 +35,7 @@ def create_engine(url: str, *, schema: str, pool_size: int = 4, max_overflow: in
         max_overflow=max_overflow,
         pool_recycle=1800,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error's text is logged; what customers have sent must not stand in it
         connect_args={"options": f"-c search_path={schema} -c timezone=UTC", "prepare_threshold": 3},
     )
 

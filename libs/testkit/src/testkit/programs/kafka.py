@@ -117,9 +117,8 @@ class Kafka:
 
 
 def _jars() -> Path:
-    maven = tool("mvn", CURE)
-
     def fetch(folder: Path) -> None:
+        maven = tool("mvn", CURE)
         with tempfile.TemporaryDirectory(prefix="uplift-kafka-") as project:
             shutil.copy(PROJECT, Path(project) / "pom.xml")
             target = f"-DoutputDirectory={folder}"

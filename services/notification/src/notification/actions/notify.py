@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from contracts import new_id
-from servicekit import Received, directory
+from servicekit import Received, directory, metrics
 from storage import Session
 
 from notification.model.audience import Audience, role_of
@@ -93,6 +94,7 @@ async def _send(session: Session, bag: _Mailbag) -> None:
     if bag.notices:
         await notices.take_turns(session)
         new |= await notices.add(session, bag.notices)
+        session.after_commit.append(partial(metrics.NOTICES.inc, len(new) - 1))
         woken = {(each.tenant, each.person_id) for each in bag.notices if each.in_app and each.id in new}
         if woken:
             await notices.wake(session, woken)

@@ -1,0 +1,86 @@
+"""A small relying party that stands for a call-centre subsystem: Authlib for the flow, joserfc for the ID token."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+from authlib.common.security import generate_token
+from authlib.integrations.httpx_client import OAuth2Client
+from joserfc import jwt
+from joserfc.jwk import KeySet
+
+from tests.sso.browser import PLAIN, Browser
+
+
+@dataclass
+class RelyingParty:
+    issuer: str
+    client_id: str
+    redirect_uri: str
+    client_secret: str | None = None
+    scope: str = "openid profile"
+
+    def __post_init__(self) -> None:
+        found = httpx.get(f"{self.issuer}/.well-known/openid-configuration", verify=PLAIN, timeout=20)
+        self.metadata: dict[str, Any] = found.raise_for_status().json()
+        self._client = OAuth2Client(
+            self.client_id,
+            self.client_secret,
+            scope=self.scope,
+            redirect_uri=self.redirect_uri,
+            code_challenge_method="S256",
+            token_endpoint_auth_method="client_secret_basic" if self.client_secret else "none",
+            verify=PLAIN,
+            timeout=20,
+        )
+
+    def sign_in(self, browser: Browser, **typed: str) -> dict[str, Any]:
+        """The token response, with the checked claims of its ID token under `claims`."""
+        verifier, nonce = generate_token(48), generate_token(16)
+        url, state = self._client.create_authorization_url(
+            self.metadata["authorization_endpoint"], code_verifier=verifier, nonce=nonce
+        )
+        arrived = browser.open(url, until=self.redirect_uri, **typed)
+        answer = parse_qs(urlsplit(arrived).query)
+        assert "error" not in answer, answer
+        assert answer["state"] == [state]
+        tokens = self._client.fetch_token(
+            self.metadata["token_endpoint"], authorization_response=arrived, code_verifier=verifier, state=state
+        )
+        claims = self.checked(tokens["id_token"])
+        assert claims["nonce"] == nonce
+        return {**tokens, "claims": claims}
+
+    def refused(self, browser: Browser) -> str:
+        """What the sign-in page says to somebody who is signed in and may not come in here."""
+        url, _ = self._client.create_authorization_url(
+            self.metadata["authorization_endpoint"], code_verifier=generate_token(48)
+        )
+        page = browser.http.get(url)
+        while page.is_redirect:
+            assert not page.headers["location"].startswith(f"{self.redirect_uri}?code"), "it was let in"
+            page = browser.http.get(page.headers["location"])
+        return page.text
+
+    def refresh(self, refresh_token: str) -> httpx.Response:
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": self.client_id}
+        if self.client_secret:
+            form["client_secret"] = self.client_secret
+        return httpx.post(self.metadata["token_endpoint"], data=form, verify=PLAIN, timeout=20)
+
+    def sign_out(self, browser: Browser, id_token: str, *, target: str) -> None:
+        query = {"client_id": self.client_id, "id_token_hint": id_token, "post_logout_redirect_uri": target}
+        url = f"{self.metadata['end_session_endpoint']}?{httpx.QueryParams(query)}"
+        assert browser.open(url, until=target).startswith(target)
+
+    def checked(self, token: str) -> dict[str, Any]:
+        """The claims of a token of the issuer for this client."""
+        keys = httpx.get(self.metadata["jwks_uri"], verify=PLAIN, timeout=20).json()
+        claims = jwt.decode(token, KeySet.import_key_set(keys), ["RS256"]).claims
+        audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
+        assert claims["iss"] == self.issuer
+        assert self.client_id in audience
+        assert claims["iat"] - 60 < time.time() < claims["exp"] + 60
+        return claims

@@ -1,0 +1,205 @@
+"""The two providers, each with an Uplift that trusts it, a tenant, and people who have accounts."""
+
+import asyncio
+import json
+import secrets
+import sys
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from all_in_one.provision import Outcome, ProvisionSettings, provision
+from identity.settings import IdentitySettings
+from pydantic import SecretStr
+from servicekit.settings import PlatformSettings
+from testkit.fixtures.keycloak import RunningKeycloak
+from testkit.programs import Program, free_port
+
+from tests.flow.suite import Embedded
+from tests.sso.browser import PLAIN, Browser
+from tests.sso.relying_party import RelyingParty
+
+TENANT = "acme"
+PASSWORD = "correct-horse-battery"
+PERSON = {"slug": "ada", "display_name": "Ada Abel", "email": "ada@example.org", "roles": [{"role": "agent"}]}
+
+
+class World(ABC):
+    name: str
+    url: str
+    issuer: str
+    services: tuple[str, ...]
+
+    @property
+    def portal(self) -> RelyingParty:
+        return RelyingParty(self.issuer, "portal", f"{self.url}/", scope="openid profile organization")
+
+    def ask(self, token: str | None, method: str, path: str, **arguments: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        return httpx.request(method, f"{self.url}{path}", headers=headers, timeout=60, verify=PLAIN, **arguments)
+
+    def call(self, token: str | None, method: str, path: str, **arguments: Any) -> Any:
+        answer = self.ask(token, method, path, **arguments)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:1000]}"
+        return answer.json() if answer.content else None
+
+    @abstractmethod
+    def admin(self) -> str:
+        """An access token of the platform admin."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Tenant `acme` with ada in it."""
+
+    @abstractmethod
+    def relying_party(self, slug: str, redirect_uri: str) -> RelyingParty:
+        """A subsystem of tenant `acme`, registered."""
+
+
+def wait_for(condition: Any, *, seconds: float = 60) -> Any:
+    """The condition's first true value. Raises AssertionError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds} s; last seen: {value!r}"
+        time.sleep(0.05)
+
+
+@dataclass
+class KeycloakWorld(World):
+    keycloak: RunningKeycloak
+    database: PlatformSettings
+    folder: Path
+    realm: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}")
+    port: int = field(default_factory=free_port)
+    name: str = "keycloak"
+    services: tuple[str, ...] = ("identity", "forms")
+
+    def __post_init__(self) -> None:
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.issuer = self.keycloak.issuer(self.realm)
+        self.secret = secrets.token_urlsafe(24)
+        self.platform = self.database.model_copy(update={"issuer": self.issuer})
+        environment = {
+            "UPLIFT_DATABASE_URL": self.platform.database_url,
+            "UPLIFT_ISSUER": self.issuer,
+            "UPLIFT_PARTITIONS": str(self.platform.partitions),
+            "IDENTITY_KEYCLOAK_URL": self.keycloak.url,
+            "IDENTITY_KEYCLOAK_REALM": self.realm,
+            "IDENTITY_KEYCLOAK_CLIENT_SECRET": self.secret,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        self.server = Program(
+            "Uplift",
+            [sys.executable, "-m", "tests.sso.serving", str(self.port)],
+            log=self.folder / "uplift.log",
+            ready=lambda: httpx.get(f"{self.url}/readyz", verify=PLAIN, timeout=5).is_success,
+            env=environment,
+            seconds=90,
+        )
+        self._admin: dict[str, Any] = {}
+        self._admin_until = 0.0
+
+    def provision(self, *, repair: bool = False) -> Outcome:
+        settings = ProvisionSettings(admin_password=SecretStr(self.keycloak.admin), public_url=self.url)
+        keycloak = IdentitySettings(
+            keycloak_url=self.keycloak.url, keycloak_realm=self.realm, keycloak_client_secret=SecretStr(self.secret)
+        )
+        return asyncio.run(
+            provision(repair=repair, settings=settings, platform=self.platform, keycloak=keycloak)
+        )
+
+    def admin(self) -> str:
+        if not self._admin:
+            browser = Browser()
+            self._admin = self.portal.sign_in(
+                browser, username="platform-admin", password=self.one_time, new_password=PASSWORD
+            )
+            browser.close()
+            self._admin_until = time.monotonic() + 200
+        elif time.monotonic() > self._admin_until:
+            self._admin = self.portal.refresh(self._admin["refresh_token"]).raise_for_status().json()
+            self._admin_until = time.monotonic() + 200
+        return str(self._admin["access_token"])
+
+    def prepare(self) -> None:
+        outcome = self.provision()
+        assert outcome.password, outcome
+        self.one_time = outcome.password
+        self.server.start()
+        wait_for(lambda: self.ask(self.admin(), "GET", "/api/identity/v1/me").is_success)
+        self.tenant(TENANT)
+        self.person(TENANT, PERSON, "ada")
+
+    def tenant(self, slug: str) -> None:
+        self.call(self.admin(), "POST", "/api/identity/v1/tenants", json={"slug": slug, "name": slug.title()})
+        self.applied(f"/api/identity/v1/tenants/{slug}/sign-on")
+
+    def person(self, tenant: str, spec: dict[str, Any], username: str) -> str:
+        """Adds the person with an account. Returns the temporary password."""
+        where = {"params": {"tenant": tenant}}
+        self.call(self.admin(), "POST", "/api/identity/v1/people", json=spec, **where)
+        account = f"/api/identity/v1/people/{spec['slug']}/account"
+        made = self.call(self.admin(), "POST", account, json={"username": username}, **where)
+        self.applied(account, **where)
+        return str(made["temporary_password"])
+
+    def applied(self, path: str, **arguments: Any) -> Any:
+        """What is at `path`, once Keycloak has it."""
+
+        def look() -> Any:
+            found = self.call(self.admin(), "GET", path, **arguments)
+            states = [each["state"] for each in (found if isinstance(found, list) else [found])]
+            assert "failed" not in states, json.dumps(found)
+            return found if all(state == "applied" for state in states) else None
+
+        return wait_for(look)
+
+    def application(self, slug: str, spec: dict[str, Any], tenant: str = TENANT) -> dict[str, Any]:
+        path = f"/api/identity/v1/tenants/{tenant}/applications/{slug}"
+        put = self.call(self.admin(), "PUT", path, json=spec)
+        return {**self.applied(path), "client_secret": put["client_secret"]}
+
+    def relying_party(self, slug: str, redirect_uri: str) -> RelyingParty:
+        made = self.application(
+            slug, {"protocol": "oidc", "redirect_uris": [redirect_uri], "name": "Customer records"}
+        )
+        return RelyingParty(self.issuer, made["client_id"], redirect_uri, made["client_secret"])
+
+
+class EmbeddedWorld(World):
+    name = "embedded"
+    services = ("identity", "forms", "training")
+
+    def __init__(self, folder: Path) -> None:
+        self.suite = Embedded(folder / "data", deliver_twice=False)
+
+    @property
+    def url(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.suite.url
+
+    @property
+    def issuer(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return f"{self.suite.url}/oidc"
+
+    def admin(self) -> str:
+        return self.suite.token("platform")
+
+    def prepare(self) -> None:
+        self.suite.start_bare()
+        self.call(self.admin(), "POST", "/api/identity/v1/tenants", json={"slug": TENANT, "name": "Acme"})
+        account = {"username": "ada", "sub": "ada", "tenant": TENANT, "password": PASSWORD}
+        self.call(self.admin(), "POST", "/oidc/accounts", json=account)
+        person = {**PERSON, "login": "ada"}
+        self.call(self.admin(), "POST", "/api/identity/v1/people", json=person, params={"tenant": TENANT})
+
+    def relying_party(self, slug: str, redirect_uri: str) -> RelyingParty:
+        client = {"client_id": f"{TENANT}.{slug}", "redirect_uris": [redirect_uri], "grants": ["authorization_code"]}
+        made = self.call(self.admin(), "POST", "/oidc/clients", json=client)
+        return RelyingParty(self.issuer, made["client_id"], redirect_uri, made["client_secret"])
