@@ -1,20 +1,73 @@
 """The suite on the real stack: the same users and calls, through Envoy, with Keycloak's tokens."""
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+import httpx
+from identity.clients import keycloak
+from testkit.programs.keycloak import ADMIN
 from testkit.stack import Stack
 
-from tests.flow.suite import Suite
+from tests.flow.suite import PASSWORD, PLAIN, Suite
 
 CLIENT = "flow-test"
+PLATFORM_ADMIN = "platform-admin"
+# For tests alone: people are signed in without a browser.
+DIRECT_GRANT = {
+    "clientId": CLIENT, "protocol": "openid-connect", "enabled": True, "publicClient": True, "standardFlowEnabled": False,
+    "directAccessGrantsEnabled": True, "defaultClientScopes": ["basic", "uplift-api"],
+    "optionalClientScopes": ["organization"],
+}  # fmt: skip
 
 
 class OnStack(Suite):
-    """Every event is handed over twice."""
-
     def __init__(self, stack: Stack) -> None:
+        """A stack that has been started."""
         self.stack = stack
         self.url = stack.url
         self._tokens: dict[str, tuple[str, float]] = {}
+        self._at_keycloak(lambda at: at.admin.a_create_client(DIRECT_GRANT, skip_exists=True))
+        self._set_password(PLATFORM_ADMIN)
+
+    def _at_keycloak(self, work: Callable[[keycloak.Keycloak], Awaitable[Any]]) -> Any:
+        async def run() -> Any:
+            credentials = {"username": ADMIN, "password": ADMIN}
+            async with keycloak.connect(self.stack.keycloak.url, "uplift", credentials, admin_realm="master") as at:
+                return await work(at)
+
+        return asyncio.run(run())
+
+    def _set_password(self, username: str) -> str:
+        async def work(at: keycloak.Keycloak) -> str:
+            found = await keycloak.find_account(at, username)
+            assert found is not None
+            await at.admin.a_set_user_password(found["id"], PASSWORD, temporary=False)
+            return str(found["id"])
+
+        return self._at_keycloak(work)
+
+    def account(self, username: str, tenant: str) -> str:
+        account = keycloak.Account(username=username, display_name=username.title())
+        self._at_keycloak(lambda at: keycloak.keep_account(at, tenant, account))
+        return self._set_password(username)
+
+    def token(self, username: str) -> str:
+        username = {"platform": PLATFORM_ADMIN}.get(username, username)
+        token, expires = self._tokens.get(username, ("", 0.0))
+        if time.monotonic() > expires:
+            form = {
+                "grant_type": "password", "client_id": CLIENT, "scope": "organization", "username": username,
+                "password": PASSWORD,
+            }  # fmt: skip
+            # Not through Envoy: the chaos tests must be able to sign in while it is down.
+            url = f"{self.stack.keycloak.url}/realms/uplift/protocol/openid-connect/token"
+            answer = httpx.post(url, data=form, timeout=20, verify=PLAIN)
+            assert answer.status_code == 200, answer.text
+            token = str(answer.json()["access_token"])
+            self._tokens[username] = (token, time.monotonic() + 200)
+        return token
 
     def lag(self) -> dict[str, dict[str, int]]:
         return self.stack.lag()

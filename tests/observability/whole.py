@@ -88,7 +88,8 @@ class Whole(Suite):
 
     def said(self) -> list[dict[str, Any]]:
         """Its log, a record a line."""
-        return [json.loads(line) for line in self.program.log.read_text().splitlines()]
+        whole_lines, _, _ = self.program.log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole_lines.splitlines()]
 
 
 @contextmanager

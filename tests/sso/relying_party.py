@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from authlib.common.security import generate_token
-from authlib.integrations.httpx_client import OAuth2Client
+from authlib.integrations.requests_client import OAuth2Session
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
@@ -25,15 +25,13 @@ class RelyingParty:
     def __post_init__(self) -> None:
         found = httpx.get(f"{self.issuer}/.well-known/openid-configuration", verify=PLAIN, timeout=20)
         self.metadata: dict[str, Any] = found.raise_for_status().json()
-        self._client = OAuth2Client(
+        self._client = OAuth2Session(
             self.client_id,
             self.client_secret,
             scope=self.scope,
             redirect_uri=self.redirect_uri,
             code_challenge_method="S256",
             token_endpoint_auth_method="client_secret_basic" if self.client_secret else "none",
-            verify=PLAIN,
-            timeout=20,
         )
 
     def sign_in(self, browser: Browser, **typed: str) -> dict[str, Any]:
@@ -47,7 +45,11 @@ class RelyingParty:
         assert "error" not in answer, answer
         assert answer["state"] == [state]
         tokens = self._client.fetch_token(
-            self.metadata["token_endpoint"], authorization_response=arrived, code_verifier=verifier, state=state
+            self.metadata["token_endpoint"],
+            authorization_response=arrived,
+            code_verifier=verifier,
+            state=state,
+            timeout=20,
         )
         claims = self.checked(tokens["id_token"])
         assert claims["nonce"] == nonce

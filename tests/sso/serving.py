@@ -17,9 +17,7 @@ SERVICES = (identity, forms)
 
 async def serve(port: int) -> None:
     settings = PlatformSettings()
-    page = front_page(
-        SERVICES, url=f"http://127.0.0.1:{port}", uplift="uplift", demo=False, issuer=settings.issuer
-    )
+    page = front_page(SERVICES, url=f"http://127.0.0.1:{port}", uplift="uplift", demo=False, issuer=settings.issuer)
     async with assembled(SERVICES, settings) as process:
         app = root_app(process)
         app.add_api_route("/", lambda: HTMLResponse(page), include_in_schema=False)

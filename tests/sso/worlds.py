@@ -70,6 +70,13 @@ def wait_for(condition: Any, *, seconds: float = 60) -> Any:
         time.sleep(0.05)
 
 
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, verify=PLAIN, timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
 @dataclass
 class KeycloakWorld(World):
     keycloak: RunningKeycloak
@@ -99,7 +106,7 @@ class KeycloakWorld(World):
             "Uplift",
             [sys.executable, "-m", "tests.sso.serving", str(self.port)],
             log=self.folder / "uplift.log",
-            ready=lambda: httpx.get(f"{self.url}/readyz", verify=PLAIN, timeout=5).is_success,
+            ready=lambda: _answers(f"{self.url}/readyz"),
             env=environment,
             seconds=90,
         )
@@ -111,9 +118,7 @@ class KeycloakWorld(World):
         keycloak = IdentitySettings(
             keycloak_url=self.keycloak.url, keycloak_realm=self.realm, keycloak_client_secret=SecretStr(self.secret)
         )
-        return asyncio.run(
-            provision(repair=repair, settings=settings, platform=self.platform, keycloak=keycloak)
-        )
+        return asyncio.run(provision(repair=repair, settings=settings, platform=self.platform, keycloak=keycloak))
 
     def admin(self) -> str:
         if not self._admin:
@@ -135,7 +140,10 @@ class KeycloakWorld(World):
         self.server.start()
         wait_for(lambda: self.ask(self.admin(), "GET", "/api/identity/v1/me").is_success)
         self.tenant(TENANT)
-        self.person(TENANT, PERSON, "ada")
+        first = self.person(TENANT, PERSON, "ada")
+        browser = Browser()
+        self.portal.sign_in(browser, username="ada", password=first, new_password=PASSWORD)
+        browser.close()
 
     def tenant(self, slug: str) -> None:
         self.call(self.admin(), "POST", "/api/identity/v1/tenants", json={"slug": slug, "name": slug.title()})
@@ -167,9 +175,7 @@ class KeycloakWorld(World):
         return {**self.applied(path), "client_secret": put["client_secret"]}
 
     def relying_party(self, slug: str, redirect_uri: str) -> RelyingParty:
-        made = self.application(
-            slug, {"protocol": "oidc", "redirect_uris": [redirect_uri], "name": "Customer records"}
-        )
+        made = self.application(slug, {"protocol": "oidc", "redirect_uris": [redirect_uri], "name": "Customer records"})
         return RelyingParty(self.issuer, made["client_id"], redirect_uri, made["client_secret"])
 
 
@@ -192,7 +198,8 @@ class EmbeddedWorld(World):
         return self.suite.token("platform")
 
     def prepare(self) -> None:
-        self.suite.start_bare()
+        self.suite.start("--no-demo")
+        self.suite.platform_password()
         self.call(self.admin(), "POST", "/api/identity/v1/tenants", json={"slug": TENANT, "name": "Acme"})
         account = {"username": "ada", "sub": "ada", "tenant": TENANT, "password": PASSWORD}
         self.call(self.admin(), "POST", "/oidc/accounts", json=account)

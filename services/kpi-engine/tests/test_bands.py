@@ -7,7 +7,7 @@ from uuid import UUID
 from contracts import derived_id
 from hypothesis import given
 from hypothesis import strategies as st
-from kpi_engine.model.bands import Announced, BandRules, Judged, band_of, derive, transitions
+from kpi_engine.model.bands import Announced, BandRules, Judged, Stay, band_of, derive, transitions
 from kpi_engine.model.targets import Band, PersonOnDay, Target, choose, fits, parse_selector
 
 THREE_OF_FIVE = BandRules(3, 5, 3, 5)
@@ -62,6 +62,32 @@ def test_a_prefix_has_the_same_stays_as_the_whole_up_to_its_end(bands, x, more, 
         last = f"{end:02}"
         known = [(b, e, left if left and left <= last else None) for b, e, left in whole if e <= last]
         assert stays(bands[:end], rules) == known
+
+
+@given(
+    st.text("gwc-.", max_size=30), st.text("gwc-.", max_size=12), st.integers(0, 30), st.integers(0, 4),
+    st.tuples(st.integers(1, 4), st.integers(0, 3), st.integers(1, 4), st.integers(0, 3)),
+)  # fmt: skip
+def test_going_on_from_a_window_equals_the_beginning(before, after, place, more, of):
+    """From `place` on the windows are other ones; what was told of earlier ones and a short look back are enough."""
+    rules = BandRules(of[0], of[0] + of[1], of[2], of[2] + of[3])
+    place = min(place, len(before))
+    begin = f"{place + 1:02}"
+    told = derive(rules, windows(before))
+    whole = derive(rules, windows(before[:place] + after))
+    speaking = [number for number, letter in enumerate(before[:place]) if letter != "-"]
+    seen = speaking[-(rules.lookback + more) :] if rules.lookback + more else []
+    start = seen[0] if seen else place
+    lasts = [stay for stay in told if stay.entered < begin and (stay.left is None or stay.left >= begin)]
+    lasting = Stay(lasts[0].band, lasts[0].entered) if lasts else None
+    found = derive(rules, windows(before[:place] + after)[start:], begin=begin, current=lasting)
+    ends = [
+        (stay.band, stay.entered, stay.left, stay.to_band, stay.exit) for stay in whole if (stay.left or begin) >= begin
+    ]
+    assert [(stay.band, stay.entered, stay.left, stay.to_band, stay.exit) for stay in found] == ends
+    assert [stay.entry for stay in found if stay.entered >= begin] == [
+        stay.entry for stay in whole if stay.entered >= begin
+    ]
 
 
 @given(st.lists(st.text("gwc-.", max_size=12), min_size=1, max_size=6))

@@ -1,4 +1,5 @@
-"""Whatever comes, in whatever order and batches: values, what was told, and bands equal a plain recomputation."""
+"""Whatever comes, in whatever order and batches: values, what was told, and bands equal a plain recomputation, however
+far a batch looks back."""
 
 import asyncio
 from collections import defaultdict
@@ -6,11 +7,12 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from contracts.calls import LegRecorded
 from contracts.scores import BandCorrected, BandEntered, BandLeft, ScoreChanged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kpi_engine.actions import publishing
+from kpi_engine.actions import bands, publishing
 from kpi_engine.service import service
 from kpi_engine.store import models, partials
 from testkit import at, person_id
@@ -162,9 +164,11 @@ def test_the_stream_equals_a_recomputation_after_every_prefix(cluster, issuer):
         tenants = iter(range(10**6))
 
         @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(deliveries())
-        def check(batches):
-            runner.run(run(f"t{next(tenants)}", batches))
+        @given(deliveries(), st.sampled_from([0, 0, bands._MARGIN]))
+        def check(batches, margin):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(bands, "_MARGIN", margin)
+                runner.run(run(f"t{next(tenants)}", batches))
 
         async def run(tenant: str, batches) -> None:
             async with h.kit.sessions.begin([tenant], now=h.now) as session:
@@ -185,11 +189,12 @@ def test_the_stream_equals_a_recomputation_after_every_prefix(cluster, issuer):
             async with h.kit.sessions.begin([tenant], now=h.now) as session:
                 for kpi, published in (await models.catalogue(session)).models.items():
                     assert await partials.differences(session, published) == []
-                    kept = await partials.of_agents(session, tenant, [kpi], [person_id("ada"), person_id("bob")])
+                    everything = [partials.Stretch(kpi, person_id(agent), date.min, 0) for agent in ("ada", "bob")]
+                    kept = await partials.stretches(session, tenant, everything)
                     for agent in ("ada", "bob"):
                         rows = {
                             str(day): published.model.plan.answer(components, sample)
-                            for day, sample, components in kept.get((kpi, person_id(agent)), [])
+                            for day, sample, components in kept.get((kpi, person_id(agent)), ([], True))[0]
                         }
                         own = {day: want for (k, a, day), want in expected.items() if (k, a) == (kpi, agent)}
                         assert {day: (row.sample, row.value) for day, row in rows.items()} == own

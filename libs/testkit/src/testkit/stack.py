@@ -6,6 +6,7 @@ Tests start it on free ports, kill its parts and start them again; `python -m te
 import argparse
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -124,6 +125,14 @@ class Stack:
         self.keycloak = Keycloak(self.folder / "keycloak", port=self.ports["keycloak"], hostname=self.url)
         self.parts["kafka"], self.parts["mongodb"], self.parts["keycloak"] = self.kafka, self.mongodb, self.keycloak
 
+    def _secret(self, name: str) -> str:
+        """Made once, kept with the data."""
+        file = self.folder / f"{name}.secret"
+        if not file.exists():
+            file.touch(0o600)
+            file.write_text(secrets.token_urlsafe(32))
+        return file.read_text()
+
     def settings(self) -> dict[str, str]:
         """The environment of every process of ours."""
         return {
@@ -137,6 +146,9 @@ class Stack:
             "UPLIFT_JWKS_URL": f"{self.keycloak.url}/realms/uplift/protocol/openid-connect/certs",
             "UPLIFT_DRAIN_SECONDS": "4",
             "IDENTITY_KEYCLOAK_URL": self.keycloak.url,
+            "IDENTITY_KEYCLOAK_CLIENT_SECRET": self._secret("identity"),
+            "UPLIFT_SECRET": self._secret("hashes"),
+            "UPLIFT_PROVISION_PUBLIC_URL": self.url,
             "UPLIFT_LOG_FORMAT": "json",
             **self._environment,
         }

@@ -86,9 +86,9 @@ class KafkaReader:
         return set(self._assigned)
 
     async def seek(self, source: TopicPartition, offset: int) -> None:
-        if source in self._assigned:
-            self._positions[source] = offset
-            self._sought.add(source)
+        # Also while the group shares out: whoever asked before may only now know the offset.
+        self._positions[source] = offset
+        self._sought.add(source)
 
     async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
         batches: list[Batch] = []

@@ -89,21 +89,20 @@ async def days_of(
 ) -> dict[tuple[UUID, str], dict[date, Day]]:
     """By agent and KPI, the days from the first to the last of its span; every span is in it."""
     wanted = [
-        {"agent_id": agent_id, "kpi": kpi, "first": first, "last": last}
-        for (agent_id, kpi), (first, last) in spans.items()
+        {"place": place, "agent_id": agent_id, "kpi": kpi, "first": first, "last": last}
+        for place, ((agent_id, kpi), (first, last)) in enumerate(spans.items())
     ]
     found = await session.execute(
-        "SELECT s.agent_id, s.kpi, s.workday, s.value, s.numerator, s.denominator, s.sample, s.direction, "
-        "s.model_version, s.live, s.edition FROM json_to_recordset(cast(:wanted AS json)) "
-        "AS r(agent_id uuid, kpi text, first date, last date) JOIN score_day s ON s.tenant = :tenant "
+        "SELECT r.place, s.workday, s.value, s.numerator, s.denominator, s.sample, s.direction, s.model_version, s.live, "
+        "s.edition FROM json_to_recordset(cast(:wanted AS json)) "
+        "AS r(place integer, agent_id uuid, kpi text, first date, last date) JOIN score_day s ON s.tenant = :tenant "
         "AND s.agent_id = r.agent_id AND s.kpi = r.kpi AND s.workday BETWEEN r.first AND r.last",
         {"tenant": session.tenant, "wanted": to_json(wanted).decode()},
     )
-    days: dict[tuple[UUID, str], dict[date, Day]] = {place: {} for place in spans}
-    for agent_id, kpi, *rest in found:
-        day = Day(*rest)
-        days[agent_id, kpi][day.workday] = day
-    return days
+    days: list[dict[date, Day]] = [{} for _ in spans]
+    for place, workday, *rest in found.all():
+        days[place][workday] = Day(workday, *rest)
+    return dict(zip(spans, days, strict=True))
 
 
 def _decimal(text: str | None) -> Decimal | None:

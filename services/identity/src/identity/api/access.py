@@ -20,7 +20,7 @@ TenantQuery = Annotated[
 TenantPath = Annotated[str, Path(pattern=TENANT_SLUG)]
 
 
-@dataclass(frozen=True)
+@dataclass
 class State:
     """What the door needs of the settings. `upload_bytes`: the largest file that is taken in; `provider` None: accounts
     and applications are kept elsewhere; `portal_client_id`: the client that logout tokens are sent to."""

@@ -1,7 +1,7 @@
 """Bands: derived again for whom something changed, and told as a difference to what was told before."""
 
-from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from contracts.scores import BandCorrected, BandEntered, BandLeft, Window
 from storage import Session
 
 from kpi_engine.actions.people import NO_PEOPLE, People
-from kpi_engine.model.bands import Bands, Judged, LastLegs, Stay, Transition, derive, transitions
+from kpi_engine.model.bands import Bands, Judged, LastLegs, Stay, Transition, derive, monday_of, transitions
 from kpi_engine.store import partials, stays
 from kpi_engine.store.facts import NOBODY
 from kpi_engine.store.models import Published
@@ -18,78 +18,122 @@ from kpi_engine.store.models import Published
 Causes = Mapping[str, Attributes]
 
 
+FROM_THE_START = date.min
+_MARGIN = 3
+
+
 async def derive_bands(
     session: Session,
-    touched: Iterable[tuple[Published, set[UUID]]],
+    touched: Iterable[tuple[Published, Mapping[UUID, date]]],
     *,
     mode: Mode,
     causes: Causes | None = None,
     reason: str = "a correction",
     past_is_history: bool = False,
 ) -> None:
-    """Derives the bands of these models for these agents (whom the caller has locked), of the session's one tenant.
+    """Derives the bands of these models for these agents (whom the caller has locked), of the session's one tenant,
+    each from the day on which something changed: what was told of windows before it holds.
 
     `past_is_history`: stays that have ended already are told as history, so that nobody acts on them.
     """
-    wanted = [
-        (each, each.model.bands, agents - {NOBODY})
-        for each, agents in touched
-        if each.model.bands and agents - {NOBODY}
-    ]
+    wanted = {
+        (each.kpi, agent_id): (each, monday_of(first) if each.model.bands.weekly else first)
+        for each, firsts in touched
+        if each.model.bands
+        for agent_id, first in firsts.items()
+        if agent_id != NOBODY
+    }
     if not wanted:
         return
-    everyone = set[UUID]().union(*(agents for _, _, agents in wanted))
-    targeted = set[UUID]().union(*(agents for _, bands, agents in wanted if bands.targets))
-    people = await People.load(session, targeted) if targeted else NO_PEOPLE
-    kpis = [each.kpi for each, _, _ in wanted]
-    known, taken_back = await stays.announced(session, session.tenant, kpis, everyone)
-    windows = await judged_windows(session, [(each, agents) for each, _, agents in wanted], people)
+    people = await _people(session, wanted)
+    begins = {key: _bands(published).label(first) for key, (published, first) in wanted.items()}
+    known, taken_back = await stays.announced(session, session.tenant, begins)
+    windows = await _windows(session, wanted, begins, people)
     told: list[stays.Told] = []
-    for published, bands, agents in wanted:
-        for agent_id in sorted(agents):
-            judged = windows.get((published.kpi, agent_id), [])
+    for (kpi, agent_id), (published, _) in sorted(wanted.items(), key=lambda item: item[0]):
+        bands, begin, judged = _bands(published), begins[kpi, agent_id], windows.get((kpi, agent_id), [])
+        announced = known.get((kpi, agent_id), [])
+        lasting = next((Stay(stay.band, stay.entered) for stay in announced if stay.entered < begin), None)
+        derived = derive(bands.rules, judged, begin=begin, current=lasting)
 
-            def fresh_id(stay: Stay, kpi: str = published.kpi, agent_id: UUID = agent_id) -> UUID:
-                times = taken_back.get((kpi, agent_id, stay.band, stay.entered), 0)
-                return derived_id("band", session.tenant, kpi, agent_id, stay.band, stay.entered, times)
+        def fresh_id(stay: Stay, kpi: str = kpi, agent_id: UUID = agent_id) -> UUID:
+            times = taken_back.get((kpi, agent_id, stay.band, stay.entered), 0)
+            return derived_id("band", session.tenant, kpi, agent_id, stay.band, stay.entered, times)
 
-            for change in transitions(known.get((published.kpi, agent_id), []), derive(bands.rules, judged), fresh_id):
-                told.append((published, agent_id, change))
-                over = past_is_history and change.stay is not None and change.stay.left is not None
-                event = _event(published, bands, agent_id, change, "history" if over else mode, judged, reason)
-                session.emit(event, cause=(causes or {}).get(event.key(session.tenant)))
+        for change in transitions(announced, derived, fresh_id):
+            told.append((published, agent_id, change))
+            over = past_is_history and change.stay is not None and change.stay.left is not None
+            event = _event(published, bands, agent_id, change, "history" if over else mode, judged, reason)
+            session.emit(event, cause=(causes or {}).get(event.key(session.tenant)))
     await stays.save(session, session.tenant, told)
 
 
-async def judged_windows(
-    session: Session, wanted: list[tuple[Published, set[UUID]]], people: People
+Wanted = Mapping[tuple[str, UUID], tuple[Published, date]]
+"""By KPI and agent: the model, and the first day that counts."""
+
+
+def _bands(published: Published) -> Bands:
+    assert published.model.bands is not None, "only models with bands are derived"
+    return published.model.bands
+
+
+async def _people(session: Session, wanted: Wanted) -> People:
+    targets = {agent_id for (_, agent_id), (each, _) in wanted.items() if _bands(each).targets}
+    return await People.load(session, targets) if targets else NO_PEOPLE
+
+
+async def _windows(
+    session: Session, wanted: Wanted, begins: Mapping[tuple[str, UUID], str], people: People
 ) -> dict[tuple[str, UUID], list[Judged]]:
-    """All windows of these agents, in order of time, by KPI and agent."""
-    everyone = set[UUID]().union(*(agents for _, agents in wanted))
-    daily = [each.kpi for each, _ in wanted if each.model.bands and not isinstance(each.model.bands.window, LastLegs)]
-    by_day = await partials.of_agents(session, session.tenant, daily, everyone) if daily else {}
-    judged: dict[tuple[str, UUID], list[Judged]] = {}
-    for published, agents in wanted:
-        bands, plan = published.model.bands, published.model.plan
-        assert bands is not None
-        series: dict[UUID, list[tuple[date, int, Any]]]
+    """The windows from the wanted days on, in order of time, and before them at least as many speaking ones as decide
+    on them (or all there are)."""
+    judged, whole = await _judged(session, wanted, people)
+    short = {
+        key: (each, FROM_THE_START)
+        for key, (each, _) in wanted.items()
+        if not whole.get(key, True)
+        and sum(window.speaks and window.window < begins[key] for window in judged[key]) < _bands(each).rules.lookback
+    }
+    return judged if not short else judged | (await _judged(session, short, people))[0]
+
+
+async def _judged(
+    session: Session, wanted: Wanted, people: People
+) -> tuple[dict[tuple[str, UUID], list[Judged]], dict[tuple[str, UUID], bool]]:
+    """The windows, and whether there are none before them."""
+    stretches: list[partials.Stretch] = []
+    by_legs: dict[str, tuple[Published, dict[UUID, date]]] = {}
+    for (kpi, agent_id), (published, first) in wanted.items():
+        bands = _bands(published)
         if isinstance(bands.window, LastLegs):
-            series = await stays.last_legs(session, session.tenant, plan, bands.window, agents)
+            by_legs.setdefault(kpi, (published, {}))[1][agent_id] = first
         else:
-            series = {agent_id: by_day.get((published.kpi, agent_id), []) for agent_id in agents}
-        for agent_id, rows in series.items():
-            windows = _weeks(published, rows) if bands.window == "week" else rows
-            judged[published.kpi, agent_id] = [
-                bands.judge(day, plan.answer(components, sample), people.on(agent_id, day))
-                for day, sample, components in windows
-            ]
-    return judged
+            back = bands.rules.lookback + _MARGIN
+            stretches.append(
+                partials.Stretch(kpi, agent_id, first, 7 * back if bands.weekly else back, weekly=bands.weekly)
+            )
+    series = await partials.stretches(session, session.tenant, stretches)
+    for kpi, (published, firsts) in by_legs.items():
+        bands = _bands(published)
+        assert isinstance(bands.window, LastLegs)
+        back = bands.rules.lookback + _MARGIN
+        legs = await stays.last_legs(session, session.tenant, published, bands.window, firsts, back)
+        series |= {(kpi, agent_id): found for agent_id, found in legs.items()}
+    judged: dict[tuple[str, UUID], list[Judged]] = {}
+    for (kpi, agent_id), (rows, _) in series.items():
+        published = wanted[kpi, agent_id][0]
+        bands, plan = _bands(published), published.model.plan
+        judged[kpi, agent_id] = [
+            bands.judge(day, plan.answer(components, sample), people.on(agent_id, day))
+            for day, sample, components in (_weeks(published, rows) if bands.weekly else rows)
+        ]
+    return judged, {key: whole for key, (_, whole) in series.items()}
 
 
-def _weeks(published: Published, rows: list[tuple[date, int, Any]]) -> list[tuple[date, int, Any]]:
+def _weeks(published: Published, rows: Sequence[tuple[date, int, Any]]) -> list[tuple[date, int, Any]]:
     weeks: dict[date, list[tuple[int, Any]]] = {}
     for day, sample, components in rows:
-        weeks.setdefault(day - timedelta(days=day.weekday()), []).append((sample, components))
+        weeks.setdefault(monday_of(day), []).append((sample, components))
     plan = published.model.plan
     return [
         (monday, sum(sample for sample, _ in week), plan.merge([components for _, components in week]))

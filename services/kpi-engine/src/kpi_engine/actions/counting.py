@@ -9,6 +9,7 @@ from contracts.scores import Score, ScoreChanged
 from storage import Session
 
 from kpi_engine.actions.bands import Causes, derive_bands
+from kpi_engine.model.bands import LastLegs
 from kpi_engine.model.numbers import decimal_text
 from kpi_engine.store import facts, models, partials
 from kpi_engine.store.facts import NOBODY, READERS
@@ -31,14 +32,16 @@ async def count_facts(session: Session, events: Iterable[tuple[Attributes, str, 
     touched = await facts.apply_facts(session, rows)
     catalogues = await models.catalogues(session, {each.tenant for each in touched})
     for tenant, catalogue in catalogues.items():
-        await session.narrow([tenant])
+        if session.tenants != (tenant,):
+            await session.narrow([tenant])
         kinds = [each.kind for each in touched if each.tenant == tenant]
         changes = [
             change for kind in kinds for change in await partials.apply_changes(session, tenant, kind, catalogue)
         ]
         tell_scores(session, catalogue, changes, mode=mode, causes=causes)
         await derive_bands(session, _banded(catalogue, changes), mode=mode, causes=causes)
-    await session.narrow(tenants)
+    if len(tenants) > 1:
+        await session.narrow(tenants)
 
 
 def tell_scores(
@@ -47,7 +50,7 @@ def tell_scores(
     """One event per agent and workday, with all KPIs that changed."""
     scores: dict[tuple[UUID, date], dict[str, Score]] = {}
     for change in changes:
-        if change.agent_id != NOBODY:
+        if change.changed and change.agent_id != NOBODY:
             scores.setdefault((change.agent_id, change.workday), {})[change.kpi] = score_of(
                 catalogue.models[change.kpi], change
             )
@@ -69,8 +72,13 @@ def score_of(published: Published, change: Change) -> Score:
     )
 
 
-def _banded(catalogue: Catalogue, changes: Iterable[Change]) -> list[tuple[Published, set[UUID]]]:
-    agents: dict[str, set[UUID]] = {}
+def _banded(catalogue: Catalogue, changes: Iterable[Change]) -> list[tuple[Published, dict[UUID, date]]]:
+    """By model with bands: the agents with another value, and the first day of it. The newest legs of a window may be
+    other ones though their day reads as before."""
+    firsts: dict[str, dict[UUID, date]] = {}
     for change in changes:
-        agents.setdefault(change.kpi, set()).add(change.agent_id)
-    return [(catalogue.models[kpi], found) for kpi, found in agents.items()]
+        bands = catalogue.models[change.kpi].model.bands
+        if bands and (change.changed or isinstance(bands.window, LastLegs)):
+            days = firsts.setdefault(change.kpi, {})
+            days[change.agent_id] = min(days.get(change.agent_id, change.workday), change.workday)
+    return [(catalogue.models[kpi], days) for kpi, days in firsts.items()]

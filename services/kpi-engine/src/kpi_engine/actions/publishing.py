@@ -9,7 +9,7 @@ from servicekit.blueprints import reject_section
 from servicekit.errors import FieldProblem, Invalid
 from storage import Session
 
-from kpi_engine.actions.bands import derive_bands
+from kpi_engine.actions.bands import FROM_THE_START, derive_bands
 from kpi_engine.actions.counting import tell_scores
 from kpi_engine.model.document import Model, load, load_content
 from kpi_engine.model.places import ModelInvalid, Problem
@@ -111,7 +111,10 @@ async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | 
         changes += await partials.recompute(session, published)
     # Values of the past that are counted anew are no news to anybody: told as history.
     tell_scores(session, catalogue, changes, mode="history")
-    touched = [(catalogue.models[kpi], await stays.agents_with_bands(session, kpi)) for kpi in new]
+    touched = [
+        (catalogue.models[kpi], dict.fromkeys(await stays.agents_with_bands(session, kpi), FROM_THE_START))
+        for kpi in new
+    ]
     await derive_bands(session, touched, mode="live", reason="a new version of the KPI", past_is_history=True)
     return True
 
@@ -126,6 +129,8 @@ async def person_changed(session: Session, person_id: UUID) -> None:
     await facts.lock_agents(session, [(session.tenant, person_id)])
     catalogue = await models.catalogue(session)
     touched = [
-        (each, {person_id}) for each in catalogue.models.values() if each.model.bands and each.model.bands.targets
+        (each, {person_id: FROM_THE_START})
+        for each in catalogue.models.values()
+        if each.model.bands and each.model.bands.targets
     ]
     await derive_bands(session, touched, mode="live", reason="another target applies", past_is_history=True)

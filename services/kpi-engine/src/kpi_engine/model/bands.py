@@ -7,7 +7,7 @@ too small a sample, or without a value, say nothing and are passed over.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -16,12 +16,22 @@ from kpi_engine.model.plan import Value
 from kpi_engine.model.targets import Asked, Band, Target, choose
 
 
+def monday_of(day: date) -> date:
+    """The first day of its ISO week."""
+    return day - timedelta(days=day.weekday())
+
+
 @dataclass(frozen=True)
 class BandRules:
     enter_x: int
     enter_of: int
     leave_x: int
     leave_of: int
+
+    @property
+    def lookback(self) -> int:
+        """How many speaking windows before one decide on it together with it."""
+        return max(self.enter_of, self.leave_of) - 1
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,10 @@ class Bands:
     edges: tuple[Band, ...]
     targets: tuple[Target, ...] = ()
 
+    @property
+    def weekly(self) -> bool:
+        return self.window == "week"
+
     def rank(self, name: str) -> int | None:
         return next((band.rank for band in self.edges if band.name == name), None)
 
@@ -58,7 +72,7 @@ class Bands:
 
     def label(self, day: date) -> str:
         """The window's name: the workday, or the ISO week. Names sort by time."""
-        if self.window == "week":
+        if self.weekly:
             year, week, _ = day.isocalendar()
             return f"{year}-W{week:02}"
         return day.isoformat()
@@ -98,16 +112,23 @@ def band_of(value: Exact, edges: Sequence[Band]) -> str | None:
     return found
 
 
-def derive(rules: BandRules, windows: Iterable[Judged]) -> list[Stay]:
-    """The stays, oldest first. `windows` in order of time."""
+def derive(rules: BandRules, windows: Iterable[Judged], *, begin: str = "", current: Stay | None = None) -> list[Stay]:
+    """The stays that last until the window `begin` or longer, oldest first. `windows` in order of time.
+
+    Those before `begin` are only looked back at: what they brought about is known, and `current` is the stay that
+    began before `begin` and has not ended before it. `rules.lookback` speaking ones of them are enough.
+    """
     speaking: list[Judged] = []
-    stays: list[Stay] = []
-    current: Stay | None = None
+    stays: list[Stay] = [current] if current else []
     since = 0
     for window in windows:
         if not window.speaks:
             continue
         speaking.append(window)
+        if window.window < begin:
+            if current and window.window <= current.entered:
+                since = len(speaking)
+            continue
         left_here = None
         if current:
             if window.band == current.band:

@@ -9,6 +9,7 @@ import msgspec
 from contracts import Event
 from contracts.calls import AgentStateChanged, LegRecorded
 from contracts.submissions import SubmissionScored
+from sqlalchemy import text
 from storage import Session
 
 from kpi_engine.store.tables import FACT_COLUMNS
@@ -80,13 +81,19 @@ READERS: dict[str, FactReader] = {
 
 _COLUMNS = ", ".join(FACT_COLUMNS)
 _KEY = ("tenant", "kind", "id", "leg")
-_STAGE = """
-CREATE TEMP TABLE IF NOT EXISTS stage_fact (LIKE fact INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
-CREATE TEMP TABLE IF NOT EXISTS change_fact (sign integer, LIKE fact) ON COMMIT DELETE ROWS;
-DELETE FROM stage_fact;
-DELETE FROM change_fact
-"""
-_APPLY = f"""
+# One statement a batch: the tables last as long as the connection, the rows until the commit or the next part of it.
+_STAGE = text("""
+DO $$ BEGIN
+    IF to_regclass('pg_temp.change_fact') IS NULL THEN
+        CREATE TEMP TABLE stage_fact (LIKE fact INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+        CREATE TEMP TABLE change_fact (sign integer, LIKE fact) ON COMMIT DELETE ROWS;
+    ELSE
+        DELETE FROM stage_fact;
+        DELETE FROM change_fact;
+    END IF;
+END $$
+""")
+_APPLY = text(f"""
 WITH newest AS (
     SELECT DISTINCT ON (tenant, kind, id, leg) * FROM stage_fact ORDER BY tenant, kind, id, leg, version DESC
 ), applied AS (
@@ -102,12 +109,12 @@ INSERT INTO change_fact
 SELECT -1, (before).* FROM applied WHERE (before).tenant IS NOT NULL
 UNION ALL
 SELECT 1, (after).* FROM applied
-"""  # noqa: S608
-_SUMMARY = """
+""")  # noqa: S608
+_SUMMARY = text("""
 SELECT tenant, kind, count(*) FILTER (WHERE sign = -1) AS superseded, count(*) FILTER (WHERE sign = 1) AS current,
        array_agg(DISTINCT coalesce(agent_id, :nobody)) FILTER (WHERE NOT void) AS agents
 FROM change_fact GROUP BY tenant, kind ORDER BY tenant, kind
-"""
+""")
 _KEEP_SUPERSEDED = f"""
 INSERT INTO fact_version ({_COLUMNS}) SELECT {_COLUMNS} FROM change_fact WHERE sign = -1 ON CONFLICT DO NOTHING
 """  # noqa: S608
@@ -133,8 +140,7 @@ async def apply_facts(session: Session, rows: Iterable[tuple[FactReader, tuple[A
     by_reader: dict[int, tuple[FactReader, list[tuple[Any, ...]]]] = {}
     for reader, row in rows:
         by_reader.setdefault(id(reader), (reader, []))[1].append(row)
-    for statement in _STAGE.split(";"):
-        await session.execute(statement)
+    await session.execute(_STAGE)
     staged = 0
     for reader, found in by_reader.values():
         await session.copy_in("stage_fact", reader.columns, found)
@@ -156,18 +162,17 @@ async def lock_agents(session: Session, agents: Sequence[tuple[str, UUID]]) -> N
     wanted = sorted(set(agents))
     if not wanted:
         return
-    keys = {"tenants": [tenant for tenant, _ in wanted], "agents": [agent for _, agent in wanted]}
     await session.execute(
-        "INSERT INTO agent_lock (tenant, agent_id) "
-        "SELECT t, a FROM unnest(cast(:tenants AS text[]), cast(:agents AS uuid[])) AS w(t, a) ORDER BY t, a "
-        "ON CONFLICT DO NOTHING",
-        keys,
+        _LOCK_AGENTS, {"tenants": [tenant for tenant, _ in wanted], "agents": [agent for _, agent in wanted]}
     )
-    await session.execute(
-        "SELECT 1 FROM agent_lock l JOIN unnest(cast(:tenants AS text[]), cast(:agents AS uuid[])) AS w(t, a) "
-        "ON l.tenant = w.t AND l.agent_id = w.a ORDER BY l.tenant, l.agent_id FOR UPDATE OF l",
-        keys,
-    )
+
+
+# A row that is there is locked by the conflict and stays as it is.
+_LOCK_AGENTS = text("""
+INSERT INTO agent_lock (tenant, agent_id)
+SELECT t, a FROM unnest(cast(:tenants AS text[]), cast(:agents AS uuid[])) AS w (t, a) ORDER BY t, a
+ON CONFLICT (tenant, agent_id) DO UPDATE SET agent_id = excluded.agent_id WHERE false
+""")
 
 
 async def lock_models(session: Session, tenants: Iterable[str], *, for_change: bool) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import text
 from storage import Session
 
 from kpi_engine.model.plan import Component, Plan
@@ -19,31 +20,32 @@ Components = Sequence[Decimal | None]
 
 @dataclass(frozen=True)
 class Change:
-    """A partial that now has another sample or other components."""
+    """A partial as it now is; `changed`: it has another sample or other components."""
 
     kpi: str
     agent_id: UUID
     workday: date
     sample: int
     components: Components
+    changed: bool = True
 
 
 async def apply_changes(session: Session, tenant: str, kind: str, catalogue: Catalogue) -> list[Change]:
-    """Retracts and adds what stands in `change_fact`, for all models of one kind of facts, in one statement."""
+    """Retracts and adds what stands in `change_fact`, for all models of one kind of facts, in one statement. Returns
+    the partials that facts came to or left, also those that read as before."""
     published = catalogue.of_kind(kind)
     if not published:
         return []
     name = f"apply {kind}"
     if name not in catalogue.statements:
-        catalogue.statements[name] = _apply_statement(published)
+        catalogue.statements[name] = text(_apply_statement(published))
     rows = await session.rows(catalogue.statements[name], {"tenant": tenant, "kind": kind, "nobody": NOBODY})
     recompute = {each.kpi: each for each in published if not each.model.plan.retractable}
-    changes = [_change(row) for row in rows if row["kpi"] not in recompute and row["changed"]]
+    changes = [_change(row, row["changed"]) for row in rows if row["kpi"] not in recompute]
     for kpi, each in recompute.items():
         before = {(row["agent_id"], row["workday"]): row for row in rows if row["kpi"] == kpi}
         if before:
-            await _recompute_buckets(session, tenant, each, list(before))
-            changes += await _changed_since(session, tenant, kpi, before)
+            changes += await _recompute_buckets(session, tenant, each, before)
     return changes
 
 
@@ -89,19 +91,55 @@ async def differences(session: Session, published: Published) -> list[dict[str, 
     )
 
 
-async def of_agents(
-    session: Session, tenant: str, kpis: Iterable[str], agents: Iterable[UUID]
-) -> dict[tuple[str, UUID], list[tuple[date, int, Components]]]:
-    """Partials with a sample, by KPI and agent, in order of workday."""
+@dataclass(frozen=True)
+class Stretch:
+    """A KPI of an agent from the day `first` on, with the `back` days before it that have a sample. `weekly`: whole
+    weeks of them."""
+
+    kpi: str
+    agent_id: UUID
+    first: date
+    back: int
+    weekly: bool = False
+
+
+Series = tuple[list[tuple[date, int, Components]], bool]
+"""Day, sample and components in order of workday, and whether there is nothing before them."""
+
+_STRETCHES = text("""
+SELECT w.kpi, w.agent_id, p.workday, p.sample, p.components, b.whole
+FROM unnest(cast(:kpis AS text[]), cast(:agents AS uuid[]), cast(:firsts AS date[]), cast(:backs AS int[]),
+            cast(:weekly AS bool[])) AS w (kpi, agent_id, first, back, weekly)
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN w.weekly THEN date_trunc('week', min(workday))::date ELSE min(workday) END AS since,
+           count(*) < w.back AS whole
+    FROM (SELECT workday FROM partial WHERE tenant = :tenant AND kpi = w.kpi AND agent_id = w.agent_id
+          AND workday < w.first AND sample <> 0 ORDER BY workday DESC LIMIT w.back) AS days) AS b
+CROSS JOIN LATERAL (
+    SELECT workday, sample, components FROM partial WHERE tenant = :tenant AND kpi = w.kpi
+    AND agent_id = w.agent_id AND workday >= coalesce(b.since, w.first) AND sample <> 0 OFFSET 0) AS p
+ORDER BY w.kpi, w.agent_id, p.workday
+""")
+
+
+async def stretches(session: Session, tenant: str, wanted: Sequence[Stretch]) -> dict[tuple[str, UUID], Series]:
+    """By KPI and agent; those without partials are left out."""
+    if not wanted:
+        return {}
     found = await session.execute(
-        "SELECT kpi, agent_id, workday, sample, components FROM partial WHERE tenant = :tenant "
-        "AND kpi = ANY(cast(:kpis AS text[])) AND agent_id = ANY(cast(:agents AS uuid[])) AND sample <> 0 "
-        "ORDER BY kpi, agent_id, workday",
-        {"tenant": tenant, "kpis": list(kpis), "agents": list(agents)},
+        _STRETCHES,
+        {
+            "tenant": tenant,
+            "kpis": [each.kpi for each in wanted],
+            "agents": [each.agent_id for each in wanted],
+            "firsts": [each.first for each in wanted],
+            "backs": [each.back for each in wanted],
+            "weekly": [each.weekly for each in wanted],
+        },
     )
-    series: dict[tuple[str, UUID], list[tuple[date, int, Components]]] = {}
-    for kpi, agent_id, workday, sample, components in found:
-        series.setdefault((kpi, agent_id), []).append((workday, sample, components))
+    series: dict[tuple[str, UUID], Series] = {}
+    for kpi, agent_id, workday, sample, components, whole in found:
+        series.setdefault((kpi, agent_id), ([], whole))[0].append((workday, sample, components))
     return series
 
 
@@ -148,8 +186,8 @@ def _array(columns: Iterable[str]) -> str:
     return f"ARRAY[{', '.join(columns)}]::numeric[]"
 
 
-def _change(row: dict[str, Any]) -> Change:
-    return Change(row["kpi"], row["agent_id"], row["workday"], row["sample"], row["components"])
+def _change(row: dict[str, Any], changed: bool = True) -> Change:
+    return Change(row["kpi"], row["agent_id"], row["workday"], row["sample"], row["components"], changed)
 
 
 def _apply_statement(published: list[Published]) -> str:
@@ -203,40 +241,30 @@ def _apply_statement(published: list[Published]) -> str:
 
 
 async def _recompute_buckets(
-    session: Session, tenant: str, published: Published, buckets: list[tuple[UUID, date]]
-) -> None:
+    session: Session, tenant: str, published: Published, before: dict[tuple[UUID, date], dict[str, Any]]
+) -> list[Change]:
     plan = published.model.plan
-    await session.execute(
+    rows = await session.rows(
         "UPDATE partial p SET sample = made.sample, components = made.components "  # noqa: S608
         "FROM unnest(cast(:agents AS uuid[]), cast(:days AS date[])) AS b (agent_id, workday) "
         f"CROSS JOIN LATERAL (SELECT count(*) AS sample, {total(plan)} AS components FROM fact f "
         "WHERE f.tenant = :tenant AND f.kind = :kind AND f.workday = b.workday "
         "AND f.agent_id IS NOT DISTINCT FROM nullif(b.agent_id, :nobody) "
         f"AND NOT f.void AND {plan.where_sql}) AS made "
-        "WHERE p.tenant = :tenant AND p.kpi = :kpi AND p.agent_id = b.agent_id AND p.workday = b.workday",
+        "WHERE p.tenant = :tenant AND p.kpi = :kpi AND p.agent_id = b.agent_id AND p.workday = b.workday "
+        "RETURNING p.kpi, p.agent_id, p.workday, p.sample, p.components",
         {
             "tenant": tenant,
             "kpi": published.kpi,
             "kind": published.model.source,
             "nobody": NOBODY,
-            "agents": [agent for agent, _ in buckets],
-            "days": [day for _, day in buckets],
+            "agents": [agent for agent, _ in before],
+            "days": [day for _, day in before],
         },
-    )
-
-
-async def _changed_since(
-    session: Session, tenant: str, kpi: str, before: dict[tuple[UUID, date], dict[str, Any]]
-) -> list[Change]:
-    rows = await session.rows(
-        "SELECT p.kpi, p.agent_id, p.workday, p.sample, p.components FROM partial p "
-        "JOIN unnest(cast(:agents AS uuid[]), cast(:days AS date[])) AS b (agent_id, workday) "
-        "ON p.agent_id = b.agent_id AND p.workday = b.workday WHERE p.tenant = :tenant AND p.kpi = :kpi",
-        {"tenant": tenant, "kpi": kpi, "agents": [a for a, _ in before], "days": [d for _, d in before]},
     )
     changes = []
     for row in rows:
         old = before[row["agent_id"], row["workday"]]
-        if (row["sample"], row["components"]) != (old["sample_before"] or 0, old["components_before"]):
-            changes.append(_change(row))
+        same = (row["sample"], row["components"]) == (old["sample_before"] or 0, old["components_before"])
+        changes.append(_change(row, not same))
     return changes

@@ -1,33 +1,47 @@
 """Stays in bands as they were announced, and the windows that cannot be had from partials."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
 from kpi_engine.model.bands import Announced, LastLegs, Stay, Transition
-from kpi_engine.model.plan import Plan
 from kpi_engine.store.models import Published
-from kpi_engine.store.partials import contributions, total_of_contributions
+from kpi_engine.store.partials import Series, contributions, total_of_contributions
 from kpi_engine.store.tables import band_stay
 
 Key = tuple[str, UUID]
 
 
+_ANNOUNCED = text("""
+SELECT b.id, b.kpi, b.agent_id, b.band, b.entered, b."left", b.to_band, b.retracted_at IS NOT NULL
+FROM unnest(cast(:kpis AS text[]), cast(:agents AS uuid[]), cast(:begins AS text[])) AS w (kpi, agent_id, begin)
+JOIN band_stay b ON b.tenant = :tenant AND b.agent_id = w.agent_id AND b.kpi = w.kpi
+WHERE b.entered COLLATE "C" >= w.begin
+   OR b.retracted_at IS NULL AND (b."left" IS NULL OR b."left" COLLATE "C" >= w.begin)
+ORDER BY b.entered COLLATE "C"
+""")
+
+
 async def announced(
-    session: Session, tenant: str, kpis: Iterable[str], agents: Iterable[UUID]
+    session: Session, tenant: str, begins: Mapping[Key, str]
 ) -> tuple[dict[Key, list[Announced]], dict[tuple[str, UUID, str, str], int]]:
-    """Stays that stand, by KPI and agent; and how often a stay at a place (KPI, agent, band, window) was taken back."""
+    """Stays that stand, by KPI and agent, but for those that ended before the window `begins[KPI, agent]`; and how
+    often a stay at a place (KPI, agent, band, window) from there on was taken back."""
     found = await session.execute(
-        'SELECT id, kpi, agent_id, band, entered, "left", to_band, retracted_at IS NOT NULL FROM band_stay '
-        "WHERE tenant = :tenant AND kpi = ANY(cast(:kpis AS text[])) AND agent_id = ANY(cast(:agents AS uuid[])) "
-        "ORDER BY entered",
-        {"tenant": tenant, "kpis": list(kpis), "agents": list(agents)},
+        _ANNOUNCED,
+        {
+            "tenant": tenant,
+            "kpis": [kpi for kpi, _ in begins],
+            "agents": [agent_id for _, agent_id in begins],
+            "begins": list(begins.values()),
+        },
     )
     standing: dict[Key, list[Announced]] = {}
     taken_back: dict[tuple[str, UUID, str, str], int] = {}
@@ -43,43 +57,53 @@ async def announced(
 Told = tuple[Published, UUID, Transition]
 
 
+_CHANGE = text("""
+UPDATE band_stay b SET "left" = c."left", to_band = c.to_band, exit = c.exit, retracted_at = c.retracted_at
+FROM jsonb_to_recordset(cast(:changes AS jsonb))
+    AS c (id uuid, "left" text, to_band text, exit jsonb, retracted_at timestamptz)
+WHERE b.tenant = :tenant AND b.id = c.id
+""")
+
+
 async def save(session: Session, tenant: str, told: Sequence[Told]) -> None:
     """Keeps what is being told: transitions of agents under models, in order."""
-    entered = [
-        {
-            "tenant": tenant,
-            "id": change.id,
-            "kpi": published.kpi,
-            "agent_id": agent_id,
-            "band": change.band,
-            "entered": change.at,
-            "from_band": change.stay.from_band,
-            "model_version": published.version,
-            "entry": [asdict(window) for window in change.stay.entry],
-            "announced_at": session.now,
-            **_exit(change.stay),
-        }
-        for published, agent_id, change in told
-        if change.kind == "entered" and change.stay
-    ]
+    entered: list[dict[str, Any]] = []
+    changed: dict[UUID, dict[str, Any]] = {}
+    for published, agent_id, change in told:
+        if change.kind == "entered" and change.stay:
+            stay = change.stay
+            entered.append(
+                {
+                    "tenant": tenant,
+                    "id": change.id,
+                    "kpi": published.kpi,
+                    "agent_id": agent_id,
+                    "band": change.band,
+                    "entered": change.at,
+                    "from_band": stay.from_band,
+                    "model_version": published.version,
+                    "entry": [asdict(window) for window in stay.entry],
+                    "announced_at": session.now,
+                    **_exit(stay),
+                }
+            )
+        elif change.kind == "left" and change.stay:
+            changed[change.id] = {"id": change.id, "retracted_at": None, **_exit(change.stay)}
+        else:
+            taken_back = session.now if change.kind == "retract_entered" else None
+            changed[change.id] = {"id": change.id, "retracted_at": taken_back, **_exit(None)}
     made = {row["id"] for row in entered}
-    for _, _, change in told:
-        match change.kind:
-            case "retract_entered":
-                values: dict[str, Any] = {"retracted_at": session.now}
-            case "retract_left":
-                values = {"left": None, "to_band": None, "exit": []}
-            case "left" if change.id not in made and change.stay:
-                values = _exit(change.stay)
-            case _:
-                continue
-        place = (band_stay.c.tenant == tenant, band_stay.c.id == change.id)
-        await session.execute(band_stay.update().where(*place).values(**values))
+    changes = [row for stay_id, row in changed.items() if stay_id not in made]
+    if changes:
+        await session.execute(_CHANGE, {"tenant": tenant, "changes": msgspec.json.encode(changes).decode()})
     if entered:
         await session.execute(insert(band_stay), entered)
 
 
-def _exit(stay: Stay) -> dict[str, Any]:
+def _exit(stay: Stay | None) -> dict[str, Any]:
+    """How a stay ended; None: it has not, or never was."""
+    if stay is None:
+        return {"left": None, "to_band": None, "exit": []}
     return {"left": stay.left, "to_band": stay.to_band, "exit": [asdict(window) for window in stay.exit]}
 
 
@@ -94,26 +118,47 @@ async def agents_with_bands(session: Session, kpi: str) -> set[UUID]:
 
 
 async def last_legs(
-    session: Session, tenant: str, plan: Plan, window: LastLegs, agents: Iterable[UUID]
-) -> dict[UUID, list[tuple[date, int, list[Decimal | None]]]]:
-    """For each workday on which an agent has legs that count: the newest legs up to its end, together."""
-    over = " OVER latest"
+    session: Session, tenant: str, published: Published, window: LastLegs, firsts: Mapping[UUID, date], back: int
+) -> dict[UUID, Series]:
+    """For each workday on which an agent has legs that count, from `firsts[agent]` on and the `back` such days before
+    it: the newest legs up to its end, together."""
+    plan, over = published.model.plan, " OVER latest"
+    # How far back the legs of the first of these days reach is read from the samples, so that old facts are left alone.
     # What a leg gives is found once: inside of the window it would be reckoned again for each of its `legs` frames.
     found = await session.execute(
-        f"WITH counted AS MATERIALIZED (SELECT f.agent_id, f.workday, f.started_at, f.id, f.leg, {contributions(plan)} "  # noqa: S608
+        "WITH spans AS MATERIALIZED (SELECT w.agent_id, coalesce(s.shown, w.first) AS shown, "  # noqa: S608
+        "coalesce(s.since, w.first) AS since, s.whole "
+        "FROM unnest(cast(:agents AS uuid[]), cast(:firsts AS date[])) AS w (agent_id, first) CROSS JOIN LATERAL ("
+        "SELECT min(workday) FILTER (WHERE n <= :back) AS shown, count(*) <= :back AS whole, "
+        "min(workday) FILTER (WHERE n <= :back OR legs - sample < enough + :legs) AS since "
+        "FROM (SELECT *, coalesce(max(legs) FILTER (WHERE n <= :back) OVER (), 0) AS enough FROM ("
+        "SELECT *, row_number() OVER newest AS n, sum(sample) OVER newest AS legs FROM ("
+        "SELECT workday, sample FROM partial WHERE tenant = :tenant AND kpi = :kpi AND agent_id = w.agent_id "
+        "AND workday < w.first AND sample <> 0 ORDER BY workday DESC LIMIT :most) AS d "
+        "WINDOW newest AS (ORDER BY workday DESC)) AS d) AS d) AS s), "
+        "counted AS MATERIALIZED (SELECT s.shown, s.whole, c.* FROM spans s CROSS JOIN LATERAL ("
+        f"SELECT f.agent_id, f.workday, f.started_at, f.id, f.leg, {contributions(plan)} "
         "FROM fact f WHERE f.tenant = :tenant AND f.kind = 'legs' AND NOT f.void "
-        f"AND f.agent_id = ANY(cast(:agents AS uuid[])) AND {plan.where_sql}) "
-        "SELECT agent_id, workday, sample, components FROM ("
-        f"SELECT agent_id, workday, count(*){over} AS sample, {total_of_contributions(plan, over)} AS components, "
-        "lead(workday) OVER in_order AS following FROM counted "
+        f"AND f.agent_id = s.agent_id AND f.workday >= s.since AND {plan.where_sql} OFFSET 0) AS c) "
+        "SELECT agent_id, workday, sample, components, whole FROM ("
+        f"SELECT agent_id, workday, shown, whole, count(*){over} AS sample, "
+        f"{total_of_contributions(plan, over)} AS components, lead(workday) OVER in_order AS following FROM counted "
         "WINDOW in_order AS (PARTITION BY agent_id ORDER BY workday, started_at, id, leg), "
         f"latest AS (in_order ROWS {window.legs - 1} PRECEDING)) AS legs "
-        "WHERE following IS DISTINCT FROM workday ORDER BY agent_id, workday",
-        {"tenant": tenant, "agents": list(agents)},
+        "WHERE following IS DISTINCT FROM workday AND workday >= shown ORDER BY agent_id, workday",
+        {
+            "tenant": tenant,
+            "kpi": published.kpi,
+            "agents": list(firsts),
+            "firsts": list(firsts.values()),
+            "back": back,
+            "legs": window.legs,
+            "most": back + window.legs,
+        },
     )
-    series: dict[UUID, list[tuple[date, int, list[Decimal | None]]]] = {}
-    for agent_id, workday, sample, components in found:
-        series.setdefault(agent_id, []).append((workday, sample, components))
+    series: dict[UUID, Series] = {}
+    for agent_id, workday, sample, components, whole in found:
+        series.setdefault(agent_id, ([], whole))[0].append((workday, sample, components))
     return series
 
 

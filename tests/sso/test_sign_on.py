@@ -1,0 +1,286 @@
+"""One login opens everything, and its end closes everything; at Keycloak and at the embedded provider alike.
+
+All that needs Keycloak is in this one file, so that one worker starts one Keycloak.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from identity.clients import keycloak as kc
+
+from tests.sso.browser import Browser
+from tests.sso.conftest import TYPED
+from tests.sso.service_provider import ServiceProvider, xmlsec
+from tests.sso.worlds import PASSWORD, TENANT, KeycloakWorld, World, wait_for
+
+ME = "/api/identity/v1/me"
+RP_CALLBACK = "http://127.0.0.1:9/callback"
+WITHIN_SECONDS = 2.0
+"""How soon a session that has ended, or a person who is switched off, is refused everywhere."""
+
+
+def refusals(world: World, token: str) -> dict[str, tuple[int, str]]:
+    """Status and problem of an access token at each service."""
+    paths = {"identity": ME, "forms": "/api/forms/v1/forms", "training": "/api/training/v1/assignments"}
+    found = {name: world.ask(token, "GET", paths[name]) for name in world.services}
+    return {
+        name: (answer.status_code, answer.json().get("type", "").rpartition(":")[2] if answer.is_error else "")
+        for name, answer in found.items()
+    }
+
+
+def refused_everywhere(world: World, token: str, status: int, problem: str) -> float:
+    """Seconds until every service refuses the token for this reason."""
+    began = time.monotonic()
+    wait_for(lambda: set(refusals(world, token).values()) == {(status, problem)}, seconds=30)
+    return time.monotonic() - began
+
+
+def test_one_login_opens_a_second_client_without_a_second_password(world: World, browser: Browser) -> None:
+    crm = world.relying_party("crm", RP_CALLBACK)
+    first = world.portal.sign_in(browser, **TYPED)
+    assert browser.typed == 1
+    me = world.call(first["access_token"], "GET", ME)
+    assert (me["person"]["slug"], me["tenant"]["slug"]) == ("ada", TENANT)
+    second = crm.sign_in(browser)
+    assert browser.typed == 1
+    assert second["claims"]["sub"] == first["claims"]["sub"]
+    assert second["claims"]["sid"] == first["claims"]["sid"]
+
+
+def test_refresh_tokens_are_good_once(world: World, browser: Browser) -> None:
+    portal = world.portal
+    tokens = portal.sign_in(browser, **TYPED)
+    fresh = portal.refresh(tokens["refresh_token"])
+    assert fresh.is_success, fresh.text
+    assert world.ask(fresh.json()["access_token"], "GET", ME).status_code == 200
+    assert portal.refresh(tokens["refresh_token"]).status_code == 400
+
+
+def test_logging_out_ends_the_session_everywhere_within_two_seconds(
+    world: World, browser: Browser, new_browser: Callable[[], Browser]
+) -> None:
+    portal = world.portal
+    tokens, other = portal.sign_in(browser, **TYPED), portal.sign_in(new_browser(), **TYPED)
+    assert {status for status, _ in refusals(world, tokens["access_token"]).values()} == {200}
+    portal.sign_out(browser, tokens["id_token"], target=f"{world.url}/")
+    took = refused_everywhere(world, tokens["access_token"], 401, "session-ended")
+    print(f"{world.name}: refused everywhere {took:.2f} s after the logout")
+    assert portal.refresh(tokens["refresh_token"]).status_code == 400
+    assert world.ask(other["access_token"], "GET", ME).status_code == 200, "another session goes on"
+    with pytest.raises(AssertionError, match="a password is asked for"):
+        portal.sign_in(browser)
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "an access token", "an ID token"])
+def test_only_the_issuer_ends_sessions(world: World, browser: Browser, bad: str) -> None:
+    tokens = world.portal.sign_in(browser, **TYPED)
+    sent = {"nonsense": "x.y.z", "an access token": tokens["access_token"], "an ID token": tokens["id_token"]}[bad]
+    answer = world.ask(None, "POST", "/api/identity/v1/back-channel-logout", data={"logout_token": sent})
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert world.ask(tokens["access_token"], "GET", ME).status_code == 200
+
+
+def test_a_real_browser_signs_in_and_out_on_the_page(world: World) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    options = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path="/usr/bin/chromium", args=options)
+        page = chromium.new_page()
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(f"{world.url}/")
+        page.get_by_role("button", name="Sign in").click()
+        page.locator("#username").fill("ada")
+        page.locator("#password").fill(PASSWORD)
+        page.locator("#password").press("Enter")
+        expect(page.locator("#who")).to_have_text("Ada Abel at Acme (agent)")
+        assert "code=" not in page.url
+        page.reload()
+        expect(page.locator("#who")).to_have_text("Ada Abel at Acme (agent)")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+        expect(page.locator("#who")).to_have_text("You are not signed in.")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#password")).to_be_visible()
+        chromium.close()
+        assert faults == []
+
+
+def test_a_saml_subsystem_opens_without_a_second_password(keycloak_world: KeycloakWorld, browser: Browser) -> None:
+    xmlsec()
+    world, acs = keycloak_world, "http://127.0.0.1:9/acs"
+    entity, role = (
+        "urn:example:connect:acme",
+        "arn:aws:iam::123456789012:role/c,arn:aws:iam::123456789012:saml-provider/k",
+    )
+    spec = {
+        "protocol": "saml", "entity_id": entity, "acs_url": acs, "audiences": ["urn:amazon:webservices"],
+        "attributes": [
+            {"name": "https://aws.amazon.com/SAML/Attributes/RoleSessionName", "source": "username"},
+            {"name": "https://aws.amazon.com/SAML/Attributes/Role", "value": role},
+        ],
+    }  # fmt: skip
+    made = world.application("connect", spec)
+    metadata = httpx.get(made["addresses"]["metadata"], timeout=20).raise_for_status().text
+    subsystem = ServiceProvider(entity, acs, metadata)
+    world.portal.sign_in(browser, **TYPED)
+    for response in (subsystem.sign_in(browser), subsystem.start_at(browser, made["addresses"]["start"])):
+        said = response.get_identity()
+        assert said["https://aws.amazon.com/SAML/Attributes/RoleSessionName"] == ["ada"]
+        assert said["https://aws.amazon.com/SAML/Attributes/Role"] == [role]
+        restriction = response.assertion.conditions.audience_restriction[0]
+        assert {each.text for each in restriction.audience} == {entity, "urn:amazon:webservices"}
+    assert browser.typed == 1
+
+
+def test_people_of_another_tenant_do_not_get_into_a_tenants_applications(
+    keycloak_world: KeycloakWorld, browser: Browser
+) -> None:
+    world = keycloak_world
+    crm = world.relying_party("crm", RP_CALLBACK)
+    world.tenant("zeta")
+    first = world.person("zeta", {"slug": "zoe", "display_name": "Zoe Zander"}, "zoe")
+    signed_in = world.portal.sign_in(browser, username="zoe", password=first, new_password=PASSWORD)
+    assert world.call(signed_in["access_token"], "GET", ME)["tenant"]["slug"] == "zeta"
+    assert "belongs to another organization" in crm.refused(browser)
+    theirs = world.ask(signed_in["access_token"], "GET", f"/api/identity/v1/tenants/{TENANT}/applications/crm")
+    assert theirs.status_code == 403
+
+
+def test_a_subsystems_token_is_none_of_ours(keycloak_world: KeycloakWorld, browser: Browser) -> None:
+    tokens = keycloak_world.relying_party("crm", RP_CALLBACK).sign_in(browser, **TYPED)
+    answer = keycloak_world.ask(tokens["access_token"], "GET", ME)
+    assert (answer.status_code, "aud" in answer.json()["detail"]) == (401, True)
+
+
+def test_a_machine_signs_on_by_client_credentials(keycloak_world: KeycloakWorld) -> None:
+    world = keycloak_world
+    person = {"slug": "dialler", "display_name": "Dialler", "kind": "machine", "roles": [{"role": "integration"}]}
+    world.call(world.admin(), "POST", "/api/identity/v1/people", json=person, params={"tenant": TENANT})
+    made = world.application("dialler", {"protocol": "machine", "person": "dialler"})
+    again = world.application("dialler", {"protocol": "machine", "person": "dialler"})
+    assert made["client_secret"], made
+    assert again["client_secret"] is None, "it is told once"
+
+    def token(secret: str) -> Any:
+        form = {"grant_type": "client_credentials", "client_id": made["client_id"], "client_secret": secret}
+        return httpx.post(f"{world.issuer}/protocol/openid-connect/token", data=form, timeout=20)
+
+    me = world.call(token(made["client_secret"]).json()["access_token"], "GET", ME)
+    assert (me["person"]["slug"], [each["role"] for each in me["roles"]]) == ("dialler", ["integration"])
+    gone = f"/api/identity/v1/tenants/{TENANT}/applications/dialler"
+    assert world.ask(world.admin(), "DELETE", gone).status_code == 202
+    wait_for(lambda: world.ask(world.admin(), "GET", gone).status_code == 404)
+    assert token(made["client_secret"]).status_code == 401
+
+
+def test_two_organizations_need_a_choice(keycloak_world: KeycloakWorld, browser: Browser) -> None:
+    world = keycloak_world
+    world.tenant("beta")
+    where = {"params": {"tenant": "beta"}}
+    world.call(world.admin(), "POST", "/api/identity/v1/people", json={"slug": "ada-b", "display_name": "Ada"}, **where)
+    account = "/api/identity/v1/people/ada-b/account"
+    world.call(world.admin(), "POST", account, json={"username": "ada", "existing": True}, **where)
+    world.applied(account, **where)
+    portal = world.portal
+    portal.scope = "openid organization:*"
+    portal.__post_init__()
+    tokens = portal.sign_in(browser, **TYPED)
+    answer = world.ask(tokens["access_token"], "GET", ME)
+    assert answer.status_code == 401
+    assert "organization:<tenant>" in answer.json()["detail"]
+    for tenant, slug in (("beta", "ada-b"), (TENANT, "ada")):
+        portal.scope = f"openid organization:{tenant}"
+        portal.__post_init__()
+        me = world.call(portal.sign_in(browser)["access_token"], "GET", ME)
+        assert (me["tenant"]["slug"], me["person"]["slug"]) == (tenant, slug)
+    world.call(world.admin(), "DELETE", account, **where)
+    world.applied(account, **where)
+
+
+def test_closing_an_account_ends_its_sessions_and_switching_a_person_off_closes_it(
+    keycloak_world: KeycloakWorld, browser: Browser
+) -> None:
+    world = keycloak_world
+    people = "/api/identity/v1/people"
+    first = world.person(TENANT, {"slug": "ben", "display_name": "Ben Berg"}, "ben")
+    tokens = world.portal.sign_in(browser, username="ben", password=first, new_password=PASSWORD)
+    assert {status for status, _ in refusals(world, tokens["access_token"]).values()} == {200}
+    where = {"params": {"tenant": TENANT}}
+    closed = world.call(world.admin(), "DELETE", f"{people}/ben/account", **where)
+    assert closed["open"] is False
+    took = refused_everywhere(world, tokens["access_token"], 401, "session-ended")
+    print(f"keycloak: refused everywhere {took:.2f} s after the account was closed")
+    assert world.portal.refresh(tokens["refresh_token"]).status_code == 400
+    world.call(world.admin(), "POST", f"{people}/ben/account", json={"username": "ben"}, **where)
+    world.applied(f"{people}/ben/account", **where)
+    again = world.portal.sign_in(browser, username="ben", password=PASSWORD)
+    world.call(world.admin(), "PATCH", f"{people}/ben", json={"active": False}, **where)
+    wait_for(lambda: {status for status, _ in refusals(world, again["access_token"]).values()} <= {401, 403})
+    world.applied(f"{people}/ben/account", **where)
+    assert world.portal.refresh(again["refresh_token"]).status_code == 400
+
+
+def test_a_tenants_own_provider_is_brokered(keycloak_world: KeycloakWorld) -> None:
+    world, path = keycloak_world, f"/api/identity/v1/tenants/{TENANT}/identity-provider"
+    base = "https://login.acme.example"
+    spec = {
+        "protocol": "oidc", "issuer": base, "authorization_url": f"{base}/authorize", "token_url": f"{base}/token",
+        "jwks_url": f"{base}/jwks", "client_id": "uplift", "client_secret": "not-told-again",
+    }  # fmt: skip
+    put = world.call(world.admin(), "PUT", path, json=spec)
+    assert "not-told-again" not in str(put)
+    assert world.applied(path)["redirect_uri"].startswith(f"{world.issuer}/broker/")
+    assert world.ask(world.admin(), "DELETE", path).status_code == 202
+    wait_for(lambda: world.ask(world.admin(), "GET", path).status_code == 404)
+
+
+def test_what_keycloak_refuses_is_to_be_seen(keycloak_world: KeycloakWorld) -> None:
+    world = keycloak_world
+    path = f"/api/identity/v1/tenants/{TENANT}/applications/copy"
+    spec = {"protocol": "saml", "entity_id": f"{TENANT}.crm", "acs_url": "http://127.0.0.1:9/acs"}
+    world.relying_party("crm", RP_CALLBACK)
+    world.call(world.admin(), "PUT", path, json=spec)
+    found = wait_for(lambda: (seen := world.call(world.admin(), "GET", path))["state"] == "failed" and seen)
+    assert "is taken" in found["error"]
+    assert world.ask(world.admin(), "DELETE", path).status_code == 202
+    wait_for(lambda: world.ask(world.admin(), "GET", path).status_code == 404)
+    world.relying_party("crm", RP_CALLBACK)
+
+
+def test_provisioning_again_changes_nothing_and_tells_what_somebody_changed_by_hand(
+    keycloak_world: KeycloakWorld,
+) -> None:
+    world = keycloak_world
+    again = world.provision()
+    assert (again.made, again.differs, again.password, again.in_order) == ([], [], None, True)
+    credentials = {"username": world.keycloak.admin, "password": world.keycloak.admin}
+
+    async def meddle() -> None:
+        async with kc.connect(
+            world.keycloak.url, world.realm, credentials, admin_realm="master", timeout_seconds=60
+        ) as connection:
+            await connection.admin.a_update_realm(world.realm, {"bruteForceProtected": False})
+            portal = await connection.find_client("portal")
+            assert portal is not None
+            await connection.admin.a_update_client(portal["id"], {**portal, "redirectUris": ["http://evil.test/*"]})
+
+    asyncio.run(meddle())
+    told = world.provision()
+    assert not told.in_order
+    assert told.differs == [
+        "realm: bruteForceProtected is 'false', not 'true'",
+        f"client portal: redirectUris is ['http://evil.test/*'], not ['{world.url}/']",
+    ]
+    assert world.provision().differs == told.differs, "telling changes nothing"
+    assert world.provision(repair=True).in_order
+    assert world.provision().differs == []
