@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -76,6 +77,13 @@ class Whole(Suite):
             await ensure_platform(session, login=Login(iss=ISSUER, sub="platform"))
         await engine.dispose()
 
+    def wait_until_the_platform_is_known(self) -> None:
+        deadline = time.monotonic() + 60
+        while self.raw("platform", "GET", "/api/identity/v1/tenants").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        self.settle()
+
     def token(self, username: str) -> str:
         tenant = PLATFORM_TENANT if username == "platform" else (username.partition(".")[2] or "t1")
         return self._issuer.token(username, tenant)
@@ -99,6 +107,7 @@ def whole(cluster: Cluster, issuer: TestIssuer, folder: Path) -> Iterator[Whole]
         asyncio.run(made.prepare())
         made.program.start()
         try:
+            made.wait_until_the_platform_is_known()
             yield made
         finally:
             made.program.stop()

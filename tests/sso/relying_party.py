@@ -25,7 +25,9 @@ class RelyingParty:
     def __post_init__(self) -> None:
         found = httpx.get(f"{self.issuer}/.well-known/openid-configuration", verify=PLAIN, timeout=20)
         self.metadata: dict[str, Any] = found.raise_for_status().json()
-        self._client = OAuth2Session(
+
+    def _client(self) -> OAuth2Session:
+        return OAuth2Session(
             self.client_id,
             self.client_secret,
             scope=self.scope,
@@ -37,14 +39,20 @@ class RelyingParty:
     def sign_in(self, browser: Browser, **typed: str) -> dict[str, Any]:
         """The token response, with the checked claims of its ID token under `claims`."""
         verifier, nonce = generate_token(48), generate_token(16)
-        url, state = self._client.create_authorization_url(
+        with self._client() as client:
+            return self._sign_in(client, browser, verifier, nonce, typed)
+
+    def _sign_in(
+        self, client: OAuth2Session, browser: Browser, verifier: str, nonce: str, typed: dict[str, str]
+    ) -> dict[str, Any]:
+        url, state = client.create_authorization_url(
             self.metadata["authorization_endpoint"], code_verifier=verifier, nonce=nonce
         )
         arrived = browser.open(url, until=self.redirect_uri, **typed)
         answer = parse_qs(urlsplit(arrived).query)
         assert "error" not in answer, answer
         assert answer["state"] == [state]
-        tokens = self._client.fetch_token(
+        tokens = client.fetch_token(
             self.metadata["token_endpoint"],
             authorization_response=arrived,
             code_verifier=verifier,
@@ -57,9 +65,10 @@ class RelyingParty:
 
     def refused(self, browser: Browser) -> str:
         """What the sign-in page says to somebody who is signed in and may not come in here."""
-        url, _ = self._client.create_authorization_url(
-            self.metadata["authorization_endpoint"], code_verifier=generate_token(48)
-        )
+        with self._client() as client:
+            url, _ = client.create_authorization_url(
+                self.metadata["authorization_endpoint"], code_verifier=generate_token(48)
+            )
         page = browser.http.get(url)
         while page.is_redirect:
             assert not page.headers["location"].startswith(f"{self.redirect_uri}?code"), "it was let in"

@@ -193,14 +193,12 @@ def test_two_organizations_need_a_choice(keycloak_world: KeycloakWorld, browser:
     world.applied(account, **where)
     portal = world.portal
     portal.scope = "openid organization:*"
-    portal.__post_init__()
     tokens = portal.sign_in(browser, **TYPED)
     answer = world.ask(tokens["access_token"], "GET", ME)
     assert answer.status_code == 401
     assert "organization:<tenant>" in answer.json()["detail"]
     for tenant, slug in (("beta", "ada-b"), (TENANT, "ada")):
         portal.scope = f"openid organization:{tenant}"
-        portal.__post_init__()
         me = world.call(portal.sign_in(browser)["access_token"], "GET", ME)
         assert (me["tenant"]["slug"], me["person"]["slug"]) == (tenant, slug)
     world.call(world.admin(), "DELETE", account, **where)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -176,6 +176,18 @@ async def test_a_fetch_that_is_given_up_loses_nothing(broker: KafkaBroker) -> No
     assert read == list(range(20))
 
 
+async def test_a_place_that_is_sought_during_a_rebalance_is_kept(broker: KafkaBroker) -> None:
+    topic = await declared(broker)
+    await broker.publish(numbered(topic, 3))
+    source = TopicPartition(topic, 0)
+    async with broker.join(GROUP, [topic]) as reader:
+        await until(reader.assignment, reader)
+        reader.taken()
+        await reader.seek(source, 1)
+        reader.given({source})
+        assert [message.offset for message in await collect(reader, 2, start=None)] == [1, 2]
+
+
 async def test_a_place_is_kept_over_a_rebalance_that_its_reader_did_not_see(broker: KafkaBroker) -> None:
     topic = await declared(broker, partitions=2)
     await broker.publish(numbered(topic, 5) + numbered(topic, 5, partition=1))
@@ -217,6 +229,8 @@ async def test_a_batch_may_take_longer_than_a_session(
 # Processes that are killed
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_kafka_is_killed_and_comes_back(
     kafka_program: Kafka, broker: KafkaBroker, postgres: EmbeddedPostgres, effects: psycopg.Connection[Any]
 ) -> None:
@@ -253,6 +267,7 @@ async def test_kafka_is_killed_and_comes_back(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_members_come_and_go_and_every_message_takes_effect_once(
     kafka_program: Kafka, broker: KafkaBroker, postgres: EmbeddedPostgres, effects: psycopg.Connection[Any]
 ) -> None:
@@ -277,7 +292,7 @@ async def test_members_come_and_go_and_every_message_takes_effect_once(
             await until_more(effects)
         over.set()
         await publishing
-        await eventually(lambda: is_so(len([*effects.execute("SELECT FROM effect")]) >= published * 6), seconds=40)
+        await eventually(lambda: is_so(len([*effects.execute("SELECT FROM effect")]) >= published * 6), seconds=60)
     finally:
         over.set()
         await asyncio.gather(publishing, *(killed(process) for process in members))
@@ -286,12 +301,13 @@ async def test_members_come_and_go_and_every_message_takes_effect_once(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_a_zombie_is_fenced(
     kafka_program: Kafka, broker: KafkaBroker, postgres: EmbeddedPostgres, effects: psycopg.Connection[Any]
 ) -> None:
     topic = await declared(broker)
     await broker.publish(numbered(topic, 20))
-    zombie = await member(kafka_program, topic, postgres, wait=1.0)
+    zombie = await member(kafka_program, topic, postgres, wait=1.0, stdout=PIPE)
     try:
         await said(zombie, "handling")
         zombie.send_signal(signal.SIGSTOP)
@@ -307,6 +323,7 @@ async def test_a_zombie_is_fenced(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_relays_are_killed_and_nothing_is_lost_or_out_of_order(
     kafka_program: Kafka, broker: KafkaBroker, cluster: Cluster, empty_database: str
 ) -> None:
@@ -371,12 +388,14 @@ async def consuming(broker: KafkaBroker, topic: str, effects: PostgresEffects) -
         await asyncio.wait_for(task, 20)
 
 
-async def member(kafka: Kafka, topic: str, postgres: EmbeddedPostgres, *, wait: float = 0.0) -> Process:
+async def member(
+    kafka: Kafka, topic: str, postgres: EmbeddedPostgres, *, wait: float = 0.0, stdout: int = DEVNULL
+) -> Process:
     options = json.dumps({"session_seconds": SESSION_SECONDS})
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", MEMBER, "messaging.kafka:KafkaBroker", kafka.address, GROUP, topic, options),
         *(postgres.dsn, str(wait)),
-        stdout=PIPE,
+        stdout=stdout,
     )
 
 
@@ -401,7 +420,7 @@ async def until_more(effects: psycopg.Connection[Any]) -> None:
     async def more() -> bool:
         return await count(effects) > before + 60
 
-    await eventually(more, seconds=30)
+    await eventually(more, seconds=60)
 
 
 async def count(effects: psycopg.Connection[Any]) -> int:

@@ -13,7 +13,7 @@ from contracts.blueprints import BlueprintPublished
 from contracts.learning import AssignmentAssigned, AssignmentCompleted
 from contracts.scores import BandCorrected, BandEntered, BandLeft, Score, ScoreChanged
 from gamification.service import service
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from messaging.broker import TopicPartition
 from messaging.consumer import Step
@@ -45,6 +45,13 @@ bands = st.tuples(
 )  # fmt: skip
 trainings = st.tuples(st.sampled_from(["completed", "assigned"]), who, st.integers(0, 2), st.booleans())
 stories = st.tuples(*(st.lists(each, min_size=4, max_size=12) for each in (scores, bands, trainings)))
+
+ADA = ("acme", 0)
+EVERY_RULE = (
+    [("score", ADA, day, numerator, "live", True) for day, numerator in ((DAYS[0], 60), (DAYS[1], 20), (DAYS[1], 60))],
+    [("left", ADA, 0, "coach", "live", 0), ("corrected", ADA, 0, "coach", "live", 0)],
+    [("completed", ADA, 0, True)],
+)
 
 
 class Play:
@@ -151,6 +158,7 @@ def test_a_batch_leaves_behind_what_its_messages_one_by_one_do(cluster, issuer):
 
             @settings(max_examples=6, deadline=None, database=None)
             @given(stories)
+            @example(EVERY_RULE)
             def check(story):
                 singly = runner.run(Play(h).tell(story, size=1))
                 assert runner.run(Play(h).tell(story, size=100)) == singly

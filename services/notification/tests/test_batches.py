@@ -10,7 +10,7 @@ import pytest
 from contracts import derived_id, new_id
 from contracts.learning import AssignmentAssigned, AssignmentOverdue, AssignmentWithdrawn
 from contracts.scores import BandEntered, BandLeft
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from messaging.broker import TopicPartition
 from messaging.consumer import Step
@@ -54,6 +54,10 @@ lines = st.tuples(
     st.integers(0, 30),  # hours: another day in one of the tenants
     st.integers(0, 9),  # some come again as the very same event
 )
+
+EVERY_RULE = [
+    (kind, "zeta", "ada", "coach", "live", 30, 0) for kind in (AssignmentAssigned, AssignmentOverdue, BandEntered)
+]
 
 
 class Telling:
@@ -134,6 +138,7 @@ def test_a_batch_tells_what_its_messages_one_by_one_tell(cluster, issuer):
 
             @settings(max_examples=8, deadline=None, database=None)
             @given(st.lists(lines, min_size=6, max_size=20))
+            @example(EVERY_RULE)
             def check(story):
                 singly = runner.run(Telling(h).tell(story, size=1))
                 assert runner.run(Telling(h).tell(story, size=100)) == singly

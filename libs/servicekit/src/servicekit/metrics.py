@@ -26,7 +26,7 @@ OTHER = "other"
 # The HTTP door
 
 HTTP_REQUESTS: Final = Counter(
-    "uplift_http_requests", "Requests answered, by route and class of status (2xx …)",
+    "uplift_http_requests", "Requests answered, by route below the service's prefix, and class of status (2xx …)",
     ["service", "route", "method", "status"],
 )  # fmt: skip
 HTTP_SECONDS: Final = Histogram(
@@ -132,6 +132,10 @@ for _verdict in VERDICTS:
 def declared() -> list[MetricWrapperBase]:
     """All metrics of this page, in its order."""
     return [each for name, each in globals().items() if isinstance(each, MetricWrapperBase) and name.isupper()]
+
+
+def labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
+    return tuple(metric._labelnames)  # pyright: ignore[reportPrivateUsage]
 
 
 def observe_request(service: str) -> Callable[[Info], None]:

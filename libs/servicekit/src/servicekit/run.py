@@ -144,7 +144,7 @@ def root_app(process: Process) -> FastAPI:
     for running in process.services if "api" in process.roles else ():
         name = running.service.name
         served = service_app(running)
-        Instrumentator(should_include_root_path=True).add(metrics.observe_request(name)).instrument(served)
+        Instrumentator().add(metrics.observe_request(name)).instrument(served)
         if name in process.tracings:
             process.tracings[name].http(served)
         app.mount(running.service.prefix, served)

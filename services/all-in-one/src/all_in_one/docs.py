@@ -1,4 +1,5 @@
-"""docs/events.md and docs/asyncapi.json, made from `contracts`. `--check` says what is out of date, `--write` mends it."""
+"""docs/events.md and docs/asyncapi.json, made from `contracts`, and docs/metrics.md. `--check` says what is out of date,
+`--write` mends it."""
 
 import argparse
 import inspect
@@ -16,6 +17,7 @@ from uuid import UUID
 from contracts import ALL_SERVICES, TOPICS, Attributes, Event, Topic, type_registry
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
+from servicekit import metrics
 
 FOLDER = Path(__file__).parents[4] / "docs"
 
@@ -41,6 +43,7 @@ message in binary mode: the attributes are headers, the value is JSON.
 | `ce_tenant` | the slug of the tenant it belongs to |
 | `ce_correlationid` | the id of the first event of the chain it belongs to |
 | `ce_causationid` | the id of the event that it follows from, if any |
+| `ce_traceparent`, `ce_tracestate` | where in a trace it was made, if traces are on |
 
 Events with the same key stay in order. An event may arrive twice, so its reader recognises what it has done already. A reader
 passes over types and fields that it does not know: a new optional field breaks nobody, any other change is a new type. A
@@ -233,9 +236,42 @@ def render_asyncapi() -> str:
     return json.dumps(asyncapi(), indent=1, ensure_ascii=False) + "\n"
 
 
+# metrics.md
+
+_METRICS = """\
+# Metrics
+
+<!-- Generated from libs/servicekit/src/servicekit/metrics.py: `uplift docs --write`. -->
+
+Every process answers them on `/metrics`. No label grows with customers: there is no tenant and no person among them. What
+they are good for: [guides/observe.md](guides/observe.md). Beside them stand `process_*` and `python_*` of the client
+library. A histogram has the series `_bucket`, `_sum` and `_count`.
+
+| metric | type | labels | |
+|---|---|---|---|
+"""
+
+
+def render_metrics() -> str:
+    """The whole of docs/metrics.md."""
+    return _METRICS + "\n".join(_metric_rows()) + "\n"
+
+
+def _metric_rows() -> Iterator[str]:
+    for each in metrics.declared():
+        described = each.describe()[0]
+        name = f"{described.name}_total" if described.type == "counter" else described.name
+        labels = ", ".join(f"`{label}`" for label in metrics.labels_of(each))
+        yield f"| `{name}` | {described.type} | {labels} | {described.documentation} |"
+
+
 # Files
 
-PAGES: dict[str, Callable[[], str]] = {"events.md": render_events, "asyncapi.json": render_asyncapi}
+PAGES: dict[str, Callable[[], str]] = {
+    "events.md": render_events,
+    "asyncapi.json": render_asyncapi,
+    "metrics.md": render_metrics,
+}
 
 
 def stale(folder: Path = FOLDER) -> list[str]:

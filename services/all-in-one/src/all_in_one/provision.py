@@ -114,7 +114,7 @@ async def provision(
 
 async def _wait(url: str) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
-    async with httpx.AsyncClient(timeout=5) as http:
+    async with httpx.AsyncClient(timeout=5, verify=url.startswith("https:")) as http:
         while True:
             try:
                 if (await http.get(f"{url.rstrip('/')}/realms/master")).is_success:

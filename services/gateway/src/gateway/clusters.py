@@ -12,7 +12,7 @@ def clusters(settings: GatewaySettings) -> list[Message]:
     found = [_replicas(settings, name, settings.addresses(name), "/readyz") for name in settings.services]
     if settings.provider_paths:
         found.append(_replicas(settings, "provider", addresses_of(settings.provider), None))
-    found.append(_single("keys", settings.keys_url))
+    found.append({**_single("keys", settings.keys_url), "typed_extension_protocol_options": _as_itself()})
     if settings.otlp_endpoint:
         found.append(_single("traces", settings.otlp_endpoint))
     if settings.metrics_port is not None:
@@ -108,6 +108,24 @@ def _single(name: str, url: str) -> Message:
             common_tls_context={"validation_context": {**trusted, "match_typed_subject_alt_names": names}},
         )
     return cluster
+
+
+def _as_itself() -> Message:
+    """Envoy names its own address in the X-Forwarded-For of the requests that it makes itself. An identity provider that
+    asks people from outside for TLS would take it for one of them."""
+    mutations = {"request_mutations": [{"remove": "x-forwarded-for"}]}
+    strip = extension(
+        "envoy.filters.http.header_mutation", "extensions.filters.http.header_mutation.v3.HeaderMutation",
+        mutations=mutations,
+    )  # fmt: skip
+    send = extension("envoy.filters.http.upstream_codec", "extensions.filters.http.upstream_codec.v3.UpstreamCodec")
+    return {
+        _HTTP: typed(
+            "extensions.upstreams.http.v3.HttpProtocolOptions",
+            explicit_http_config={"http_protocol_options": {}},
+            http_filters=[strip, send],
+        )
+    }
 
 
 def _cluster(name: str, hosts: list[tuple[str, int]]) -> Message:

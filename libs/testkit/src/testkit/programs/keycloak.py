@@ -1,6 +1,7 @@
 """Keycloak as a local process: fetched by Maven, built and set up once, with a folder of its own for each that runs."""
 
 import shutil
+import ssl
 import zipfile
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import httpx
 
 from testkit.programs.program import Missing, Program, cached, free_port, run_tool, tool
 
+# It speaks plain HTTP: loading the machine's certificates at each look would take longer than its answer.
+_PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 VERSION = "26.7.3"
 ADMIN = "admin"
 _ARTIFACT = f"org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
@@ -70,7 +73,7 @@ def _program(distribution: Path, home: Path, *, port: int, hostname: str | None,
 
     def ready() -> bool:
         try:
-            return httpx.get(f"{url}/realms/master", timeout=5).is_success
+            return httpx.get(f"{url}/realms/master", timeout=5, verify=_PLAIN).is_success
         except httpx.TransportError:
             return False
 

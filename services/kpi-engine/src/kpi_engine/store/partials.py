@@ -40,12 +40,15 @@ async def apply_changes(session: Session, tenant: str, kind: str, catalogue: Cat
     if name not in catalogue.statements:
         catalogue.statements[name] = text(_apply_statement(published))
     rows = await session.rows(catalogue.statements[name], {"tenant": tenant, "kind": kind, "nobody": NOBODY})
-    recompute = {each.kpi: each for each in published if not each.model.plan.retractable}
-    changes = [_change(row, row["changed"]) for row in rows if row["kpi"] not in recompute]
-    for kpi, each in recompute.items():
-        before = {(row["agent_id"], row["workday"]): row for row in rows if row["kpi"] == kpi}
-        if before:
-            changes += await _recompute_buckets(session, tenant, each, before)
+    # The greatest and the least of what is left cannot be told from what was taken back.
+    extremes = {each.kpi: each for each in published if not each.model.plan.retractable}
+    changes = [_change(row, row["changed"]) for row in rows if row["kpi"] not in extremes or not row["retracted"]]
+    for kpi, each in extremes.items():
+        before = {(row["agent_id"], row["workday"]): row for row in rows if row["kpi"] == kpi and row["retracted"]}
+        for nobody in (False, True):
+            buckets = {place: row for place, row in before.items() if (place[0] == NOBODY) is nobody}
+            if buckets:
+                changes += await _recompute_buckets(session, tenant, each, buckets, nobody=nobody)
     return changes
 
 
@@ -203,10 +206,12 @@ def _apply_statement(published: list[Published]) -> str:
         ]
         columns = []
         for place, component in enumerate(plan.components):
-            if not component.retractable:
-                columns.append("NULL")
-                continue
             column = f"{counts}_{place}"
+            if not component.retractable:
+                value = f"{component.kind}({component.contribution_sql}) FILTER (WHERE {counts} AND f.sign = 1)"
+                sums.append(f"{value} AS {column}")
+                columns.append(column)
+                continue
             sums.append(f"coalesce(sum(f.sign * {component.contribution_sql}) FILTER (WHERE {counts}), 0) AS {column}")
             columns.append(column)
         row = [
@@ -218,7 +223,7 @@ def _apply_statement(published: list[Published]) -> str:
         ]
         values.append(f"({', '.join(row)})")
     longest = max(len(each.model.plan.components) for each in published)
-    sums_of_pairs = ", ".join(f"p.components[{n}] + excluded.components[{n}]" for n in range(1, longest + 1))
+    together = ", ".join(_together(published, place) for place in range(longest))
     return f"""
     WITH delta AS (
         SELECT coalesce(f.agent_id, :nobody) AS agent_id, f.workday, {", ".join(sums)}
@@ -232,32 +237,55 @@ def _apply_statement(published: list[Published]) -> str:
         WHERE m.touched > 0 ORDER BY 2, 3, 4
         ON CONFLICT (tenant, kpi, agent_id, workday) DO UPDATE SET
             sample = p.sample + excluded.sample,
-            components = (ARRAY[{sums_of_pairs}])[1:cardinality(p.components)]
+            components = (ARRAY[{together}])[1:cardinality(p.components)]
         RETURNING p.kpi, p.agent_id, p.workday, new.sample, new.components,
                   old.sample AS sample_before, old.components AS components_before
     )
-    SELECT *, (sample, components) IS DISTINCT FROM (coalesce(sample_before, 0), components_before) AS changed FROM added
+    SELECT *, (sample, components) IS DISTINCT FROM (coalesce(sample_before, 0), components_before) AS changed,
+           (agent_id, workday) IN (
+               SELECT coalesce(agent_id, :nobody), workday FROM change_fact
+               WHERE tenant = :tenant AND kind = :kind AND sign = -1 AND NOT void) AS retracted
+    FROM added
     """  # noqa: S608
 
 
+def _together(published: list[Published], place: int) -> str:
+    """What a partial had and what is added to it, at one place of the components of all models."""
+    pair = f"p.components[{place + 1}], excluded.components[{place + 1}]"
+    kinds = {each.kpi: each.model.plan.components[place].kind for each in published
+             if place < len(each.model.plan.components)}  # fmt: skip
+    cases = [
+        f"WHEN p.kpi IN ({', '.join(literal(kpi) for kpi, found in kinds.items() if found == kind)}) THEN {extreme}({pair})"
+        for kind, extreme in (("max", "greatest"), ("min", "least"))
+        if kind in kinds.values()
+    ]
+    added = pair.replace(", ", " + ")
+    return f"CASE {' '.join(cases)} ELSE {added} END" if cases else added
+
+
 async def _recompute_buckets(
-    session: Session, tenant: str, published: Published, before: dict[tuple[UUID, date], dict[str, Any]]
+    session: Session,
+    tenant: str,
+    published: Published,
+    before: dict[tuple[UUID, date], dict[str, Any]],
+    *,
+    nobody: bool,
 ) -> list[Change]:
+    """`nobody`: all of these buckets are of facts without agent; else none."""
     plan = published.model.plan
+    of_agent = "f.agent_id IS NULL" if nobody else "f.agent_id = b.agent_id"
     rows = await session.rows(
         "UPDATE partial p SET sample = made.sample, components = made.components "  # noqa: S608
         "FROM unnest(cast(:agents AS uuid[]), cast(:days AS date[])) AS b (agent_id, workday) "
         f"CROSS JOIN LATERAL (SELECT count(*) AS sample, {total(plan)} AS components FROM fact f "
         "WHERE f.tenant = :tenant AND f.kind = :kind AND f.workday = b.workday "
-        "AND f.agent_id IS NOT DISTINCT FROM nullif(b.agent_id, :nobody) "
-        f"AND NOT f.void AND {plan.where_sql}) AS made "
+        f"AND {of_agent} AND NOT f.void AND {plan.where_sql}) AS made "
         "WHERE p.tenant = :tenant AND p.kpi = :kpi AND p.agent_id = b.agent_id AND p.workday = b.workday "
         "RETURNING p.kpi, p.agent_id, p.workday, p.sample, p.components",
         {
             "tenant": tenant,
             "kpi": published.kpi,
             "kind": published.model.source,
-            "nobody": NOBODY,
             "agents": [agent for agent, _ in before],
             "days": [day for _, day in before],
         },

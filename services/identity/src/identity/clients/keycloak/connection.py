@@ -53,6 +53,8 @@ async def connect(
         realm_name=realm,
         user_realm_name=admin_realm or realm,
         timeout=timeout_seconds,
+        # Loading the machine's certificates takes longer than a call, and plain HTTP has no use for them.
+        verify=url.startswith("https:"),
         **dict(credentials),  # pyright: ignore[reportArgumentType]
     )
     try:
