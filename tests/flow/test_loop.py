@@ -12,6 +12,12 @@ DAYS = 8
 pytestmark = pytest.mark.timeout(240)
 
 
+@pytest.fixture(scope="module", params=["embedded", pytest.param("stack", marks=pytest.mark.stack)])
+def suite(request: pytest.FixtureRequest) -> Suite:
+    """Of either shape: what follows holds for both, word for word."""
+    return request.getfixturevalue({"embedded": "suite", "stack": "stack_suite"}[request.param])
+
+
 @pytest.fixture(scope="module")
 def fed(suite: Suite) -> Suite:
     """Tenant t1 has had eight days of calls; ada finished her training after the third. Tenant t2 has had one day."""

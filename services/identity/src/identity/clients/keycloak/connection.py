@@ -67,7 +67,8 @@ async def connect(
             raise Unavailable("keycloak-ails", f"Keycloak answered {status}: {_said(error)}", retry_after=5) from error
         raise Refused("keycloak-refused", f"Keycloak refuses it: {_said(error)}") from error
     finally:
-        await admin.connection.async_s.aclose()
+        await admin.connection.aclose()
+        await admin.connection.keycloak_openid.connection.aclose()
 
 
 def _said(error: KeycloakError) -> str:
