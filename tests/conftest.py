@@ -1,14 +1,41 @@
-"""The services as values, found by the names that the topics know them by."""
+"""The services as values, found by the names that the topics know them by; and the real stack, started once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 
 import pytest
 from contracts import ALL_SERVICES
 from servicekit import Service
 from storage import schema_name
+from testkit.fixtures import started_or_skipped
+from testkit.stack import Stack
+
+from tests.flow.stack import OnStack
+
+# A test is one client of one tenant: what holds it back would measure the limit and not what is behind it.
+UNLIMITED = {
+    f"GATEWAY_{who}_{what}": "100000" for who in ("TENANT", "ADDRESS") for what in ("RATE", "BURST")
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def services() -> Sequence[Service]:
     return [import_module(f"{schema_name(name)}.service").service for name in ALL_SERVICES]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Everything as plain processes, ingest's API twice. Takes most of a minute, so all share it: whoever breaks a part
+    mends it."""
+    made = Stack(tmp_path_factory.mktemp("stack"), replicas={"ingest.api": 2}, environment=UNLIMITED, prometheus=True)
+    try:
+        started_or_skipped(made.start)
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def on_stack(stack: Stack) -> OnStack:
+    """Its users and calls."""
+    return OnStack(stack)

@@ -106,6 +106,17 @@ class Told:
     feed: Feed
     figures: dict[str, Any]
 
+    def line(self) -> str:
+        """Of the table in `docs/chaos.md`."""
+        met = self.feed
+        refused = ", ".join(f"{count} x {what}" for what, count in sorted(met.refused.items())) or "none"
+        told = "; ".join(f"{name} {value}" for name, value in self.figures.items())
+        wrong = "equal" if not self.differences else f"**{len(self.differences)} differences**: {self.differences[:3]}"
+        return (
+            f"| {self.fault} | {self.interactions:,} | {wrong} | {met.seconds:.0f} | {met.taken} taken, refused: {refused}; "
+            f"slowest {met.worst_seconds:.1f} s | {told} |"
+        )
+
 
 def under(
     fault: str, suite: OnStack, tenant: str, crowd: Crowd, disturb: Callable[[OnStack, threading.Event], dict[str, Any]]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flow.stack import OnStack
 from tests.flow.steps import set_up_tenant
 from tests.flow.suite import Embedded
 
@@ -42,3 +43,11 @@ def suite(started: Embedded) -> Embedded:
     for tenant in ("t1", "t2"):
         set_up_tenant(started, tenant)
     return started
+
+
+@pytest.fixture(scope="module")
+def stack_suite(on_stack: OnStack) -> OnStack:
+    """The same tenants on the real stack."""
+    for tenant in ("t1", "t2"):
+        set_up_tenant(on_stack, tenant)
+    return on_stack

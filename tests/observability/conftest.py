@@ -1,15 +1,11 @@
-"""Real programs and a running whole that these tests share."""
+"""The running whole that these tests share."""
 
 from collections.abc import Iterator
 
 import pytest
 from testkit import Cluster, TestIssuer
-from testkit.fixtures.kafka import kafka, kafka_program
-from testkit.fixtures.prometheus import prometheus
 
 from tests.observability.whole import Whole, whole
-
-__all__ = ["kafka", "kafka_program", "prometheus"]
 
 
 @pytest.fixture(scope="session")

@@ -20,12 +20,14 @@ from messaging.consumer import Step
 from messaging.log_table import LogTableBroker
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from servicekit import Received, Subscription
 from servicekit.event_door import EventDoor
 from servicekit.run import Process, assembled, broker_dsn, broker_of, root_app, trace
 from servicekit.settings import PlatformSettings
-from servicekit.telemetry import Tracing
-from storage import Session, prepare_schema
+from servicekit.telemetry import Tracing, exporting
+from storage import Document, Session, prepare_schema
+from storage.mongo import MongoDocuments
 from testkit import ISSUER, Cluster, Harness, TestIssuer, eventually
 from training.service import service as training
 
@@ -162,6 +164,23 @@ def _leg(offset: int, trace_id: str) -> Message:
     headers = attributes.headers() | {"ce_traceparent": f"00-{trace_id}-{7:016x}-01"}
     body = LegRecorded.model_validate(LegRecorded.example).model_dump_json().encode()
     return Message("legs", 0, offset, "acme|a", body, headers, attributes.time)
+
+
+@pytest.mark.parametrize("mongodb_url", ["mongodb"], indirect=True)
+async def test_what_the_document_store_is_asked_stands_below_the_request(
+    mongodb_url: str, collector: Collector
+) -> None:
+    async with httpx.AsyncClient() as http:
+        with exporting(["ingest"], http) as tracings:
+            documents = MongoDocuments(mongodb_url, "ingest")
+            await documents.put("acme", "raw", [Document("1", {"a": 1})])
+            with tracings["ingest"].provider.get_tracer("test").start_as_current_span("request", kind=SpanKind.SERVER):
+                await documents.put("acme", "raw", [Document("2", {"a": 2})])
+            await documents.close()
+    asked = collector.children(_one(collector, "request", "uplift-ingest"))
+    assert asked
+    assert {each.attributes["db.system"] for each in asked} == {"mongodb"}
+    assert all(each.name == "request" or each.parent for each in collector.spans), "the first was nobody's request"
 
 
 def test_the_place_in_a_trace_travels_as_the_extension_of_cloudevents() -> None:

@@ -4,16 +4,31 @@ All that needs Keycloak is in this one file, so that one worker starts one Keycl
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from contracts.directory import Login, SessionEnded
+from identity.actions import ensure_platform
+from identity.actions.keeping import keep_people
+from identity.actions.tenants import add_tenant
 from identity.clients import keycloak as kc
+from identity.model.specs import TenantSpec
+from identity.service import service as identity
+from testkit import Cluster, TestIssuer, person
+from testkit.fixtures.keycloak import RunningKeycloak
+from testkit.harness import harness
 
-from tests.sso.browser import Browser
+from tests.sso import issuers
+from tests.sso.browser import PLAIN, Browser
 from tests.sso.conftest import TYPED
+from tests.sso.issuers import Issuer
+from tests.sso.matrix import BAD
 from tests.sso.service_provider import ServiceProvider, xmlsec
 from tests.sso.worlds import PASSWORD, TENANT, KeycloakWorld, World, wait_for
 
@@ -130,7 +145,7 @@ def test_a_saml_subsystem_opens_without_a_second_password(keycloak_world: Keyclo
         ],
     }  # fmt: skip
     made = world.application("connect", spec)
-    metadata = httpx.get(made["addresses"]["metadata"], timeout=20).raise_for_status().text
+    metadata = httpx.get(made["addresses"]["metadata"], timeout=20, verify=PLAIN).raise_for_status().text
     subsystem = ServiceProvider(entity, acs, metadata)
     world.portal.sign_in(browser, **TYPED)
     for response in (subsystem.sign_in(browser), subsystem.start_at(browser, made["addresses"]["start"])):
@@ -173,7 +188,7 @@ def test_a_machine_signs_on_by_client_credentials(keycloak_world: KeycloakWorld)
 
     def token(secret: str) -> Any:
         form = {"grant_type": "client_credentials", "client_id": made["client_id"], "client_secret": secret}
-        return httpx.post(f"{world.issuer}/protocol/openid-connect/token", data=form, timeout=20)
+        return httpx.post(f"{world.issuer}/protocol/openid-connect/token", data=form, timeout=20, verify=PLAIN)
 
     me = world.call(token(made["client_secret"]).json()["access_token"], "GET", ME)
     assert (me["person"]["slug"], [each["role"] for each in me["roles"]]) == ("dialler", ["integration"])
@@ -282,3 +297,53 @@ def test_provisioning_again_changes_nothing_and_tells_what_somebody_changed_by_h
     assert world.provision().differs == told.differs, "telling changes nothing"
     assert world.provision(repair=True).in_order
     assert world.provision().differs == []
+
+
+@pytest.fixture
+def opened_issuers(cluster: Cluster) -> dict[str, Callable[[], AbstractAsyncContextManager[Issuer]]]:
+    return {"test": issuers.test_issuer, "embedded": lambda: issuers.embedded(cluster)}
+
+
+async def refuses_every_bad_token(cluster: Cluster, opening: AbstractAsyncContextManager[Issuer]) -> None:
+    async with opening as issuer, harness(identity, cluster, TestIssuer()) as made:
+        made.running.kit.verifier = issuer.verifier
+        good, sub = issuer.tokens["access_token"], issuer.claims["sub"]
+        people = [
+            person(slug, active=slug != "off").model_copy(update={"logins": [Login(iss=issuer.iss, sub=login)]})
+            for slug, login in (("ada", sub), ("off", "off"), ("gone", "gone"))
+        ]
+        async with made.kit.sessions.begin(["platform"], now=made.now) as session:
+            await ensure_platform(session, login=Login(iss=issuer.iss, sub="root"))
+            await add_tenant(session, TenantSpec(slug=TENANT, name="Acme"), by="test", issuer=issuer.iss)
+            await keep_people(session, {}, people, by="test", action="person.added")
+        await made.directory(TENANT, people=people)
+        await made.directory("beta")
+        now = datetime.now(UTC)
+        ended = {"iss": issuer.iss, "ended_at": now, "until": now + timedelta(days=1)}
+        over = [SessionEnded(sid="ended", sub=sub, **ended), SessionEnded(sub="gone", **ended)]
+        await made.deliver(*over, tenant="platform")
+        for _ in range(2):
+            answer = await made.client(good).get("/me", headers={"x-tenant": "beta", "x-organization": "beta"})
+            assert (answer.status_code, answer.json()["tenant"]["slug"]) == (200, TENANT), answer.text
+        wrong = {}
+        for name, (make, status, reason) in BAD.items():
+            answer = await made.client(make(issuer)).get("/me")
+            problem, told = answer.json(), answer.headers.get("www-authenticate", "")
+            whole = f"{problem.get('type')} {problem.get('detail')}"
+            fits = answer.status_code == status and reason in whole and told.startswith('Bearer realm="uplift"')
+            fits = fits and answer.headers["content-type"] == "application/problem+json"
+            error = {401: 'error="invalid_token"', 403: 'error="insufficient_scope"'}[status]
+            if not fits or (error in told) == (name == "no token"):
+                wrong[name] = (answer.status_code, whole, told)
+        assert wrong == {}
+
+
+@pytest.mark.parametrize("name", ["test", "embedded"])
+async def test_bad_tokens_of_these_issuers_are_refused(
+    cluster: Cluster, opened_issuers: dict[str, Callable[[], AbstractAsyncContextManager[Issuer]]], name: str
+) -> None:
+    await refuses_every_bad_token(cluster, opened_issuers[name]())
+
+
+async def test_bad_tokens_of_keycloak_are_refused(cluster: Cluster, keycloak: RunningKeycloak) -> None:
+    await refuses_every_bad_token(cluster, issuers.keycloak(keycloak, f"m{secrets.token_hex(4)}"))

@@ -5,6 +5,7 @@ import gzip
 import json
 import resource
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from ingest.actions import archive
 from ingest.actions.reception import Order
 from ingest.model.sources import source_of
 from ingest_records import analysis, configured, contact
+from sqlalchemy.event import listen
 from storage import Document, sweeping
 from testkit import Harness, person_id
 from testkit.fixtures.mongodb import both_stores
@@ -257,6 +259,31 @@ async def test_an_idempotency_key_gives_the_same_receipt(ingest: Harness) -> Non
     again = await client.post(RECORDS, content=lines(contact()), headers={"idempotency-key": "k"})
     assert first.json() == again.json()
     assert len((await client.get("/receipts")).json()["items"]) == 1
+
+
+@pytest.mark.parametrize("prefer", ["", "respond-async"])
+async def test_an_idempotency_key_is_of_one_request(ingest: Harness, prefer: str) -> None:
+    client = ingest.as_("robot", "t1")
+    headers = {"idempotency-key": "k", "prefer": prefer}
+    first = (await client.post(RECORDS, content=lines(contact()), headers=headers)).json()
+    for path, body in ((RECORDS, lines(contact("c-2"))), (f"{RECORDS}?mode=history", lines(contact()))):
+        other = await client.post(path, content=body, headers=headers)
+        assert (other.status_code, other.json()["type"].rpartition("/")[2]) == (422, "idempotency-key-reused")
+    await ingest.tick(datetime.now(UTC) + timedelta(minutes=1))
+    again = (await client.post(RECORDS, content=lines(contact()), headers=headers)).json()
+    assert (again["id"], again["accepted"]) == (first["id"], 1)
+    assert len((await client.get("/receipts")).json()["items"]) == 1
+
+
+async def test_a_small_body_is_one_transaction_of_few_statements(ingest: Harness) -> None:
+    """Whoever sends call by call waits for each of them, and so does everybody on the same machine."""
+    told: Counter[str] = Counter()
+    for name, kind in (("before_cursor_execute", "statements"), ("commit", "commits")):
+        listen(ingest.kit.sessions.engine.sync_engine, name, lambda *_, kind=kind, **__: told.update([kind]))
+    await ingest.as_("robot", "t1").post(RECORDS, content=lines(contact(), analysis()))
+    # Who sends; the raw document, which has a store of its own; the records with all that follows from them.
+    assert told["commits"] <= 3, told
+    assert told["statements"] <= 12, told
 
 
 async def test_a_blueprint_brings_sources_whole_or_not_at_all(ingest: Harness) -> None:

@@ -135,7 +135,7 @@ def declared() -> list[MetricWrapperBase]:
 
 
 def labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
-    return tuple(metric._labelnames)  # pyright: ignore[reportPrivateUsage]
+    return cast(tuple[str, ...], metric._labelnames)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
 
 
 def observe_request(service: str) -> Callable[[Info], None]:

@@ -179,6 +179,7 @@ def broker_of(settings: PlatformSettings) -> AbstractAsyncContextManager[Broker]
             settings.kafka_bootstrap_servers,
             partitions=settings.partitions,
             replication_factor=settings.kafka_replication_factor,
+            session_seconds=settings.kafka_session_seconds,
         )
     return LogTableBroker(broker_dsn(settings), partitions=settings.partitions)
 

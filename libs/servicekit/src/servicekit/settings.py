@@ -19,6 +19,8 @@ class PlatformSettings(BaseSettings):
     """`host:port,…`; None: the broker is a log table in PostgreSQL."""
     kafka_replication_factor: int = 3
     """Of topics that `topics` creates."""
+    kafka_session_seconds: float = 30
+    """After which another reader takes the place of one that was killed. Shorter: sooner, and sooner in error."""
     mongodb_url: str | None = None
     """None: documents are `jsonb` in PostgreSQL."""
     log_format: Literal["text", "json"] = "text"

@@ -141,6 +141,7 @@ class Stack:
             "UPLIFT_DATABASE_POOL": "3",
             "UPLIFT_KAFKA_BOOTSTRAP_SERVERS": self.kafka.address,
             "UPLIFT_KAFKA_REPLICATION_FACTOR": "1",
+            "UPLIFT_KAFKA_SESSION_SECONDS": "10",
             "UPLIFT_MONGODB_URL": self.mongodb.url,
             "UPLIFT_ISSUER": f"{self.url}/realms/uplift",
             "UPLIFT_JWKS_URL": f"{self.keycloak.url}/realms/uplift/protocol/openid-connect/certs",

@@ -29,7 +29,9 @@ from ingest.model.sources import Source
 from ingest.store import interactions, receipts
 from ingest.store.bulk import Batch, insert_rows, is_deadlock
 
-CHUNK_SIZE = 2 << 20  # characters, four bytes at most, and a CSV row keeps them twice: gzipped less than a document's most
+CHUNK_SIZE = (
+    2 << 20
+)  # characters, four bytes at most, and a CSV row keeps them twice: gzipped less than a document's most
 BREATH = 50
 SPOOL_BYTES = 1 << 20
 ABANDONED_AFTER = timedelta(hours=1)

@@ -20,8 +20,8 @@ async def enter_band(session: Session, event_id: UUID, body: BandEntered) -> Non
     stay = await stays.hear(session, event_id, body, entered_on=_day(session, body.at_window))
     if stay is None or stay["retracted"] or body.mode == "history":
         return
-    rules = [rule for rule in await templates.list_rules(session) if (rule.kpi, rule.band) == (body.kpi, body.band)]
-    active = in_order([rule for rule in rules if rule.active])
+    rules = await session.once(("rules",), lambda: templates.list_rules(session))
+    active = in_order([rule for rule in rules if rule.active and (rule.kpi, rule.band) == (body.kpi, body.band)])
     if active:
         await assignments.lock_agent(session, body.agent_id)
     for rule in active:
@@ -54,7 +54,7 @@ async def correct_band(session: Session, event_id: UUID, body: BandCorrected) ->
 
 
 async def _give(session: Session, rule: Rule, body: BandEntered) -> None:
-    head = await templates.find_head(session, rule.template)
+    head = await session.once(("head", rule.template), lambda: templates.find_head(session, rule.template))
     published = head is not None and head["version"] is not None and not head["archived"]
     earlier = await assignments.earlier_of(session, body.agent_id)
     skip = why_not(rule, earlier, published=published, now=session.now)

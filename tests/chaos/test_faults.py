@@ -1,0 +1,64 @@
+"""Each fault once, small: calls flow, something dies; afterwards everything is as the rules make it, nothing twice."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from contracts import ALL_SERVICES
+
+from tests.chaos.crowd import crowd_of
+from tests.chaos.faults import Told, away, kill_each, rebalance_storm, under
+from tests.chaos.outcome import dead_letters
+from tests.flow.stack import OnStack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+INTERACTIONS = 2_000
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def suffers(on_stack: OnStack) -> Iterator[Callable[[str, Any], Told]]:
+    """`suffers(name, disturb)`: a new tenant's calls flow while `disturb` does its worst."""
+    buried = dead_letters(on_stack)
+
+    def run(name: str, disturb: Any) -> Told:
+        told = under(name, on_stack, f"chaos-{next(_numbers)}", crowd_of(INTERACTIONS), disturb)
+        print(told.line())
+        return told
+
+    yield run
+    assert dead_letters(on_stack) == buried
+
+
+def test_undisturbed(suffers: Callable[[str, Any], Told]) -> None:
+    assert suffers("nothing", lambda _suite, _fed: {}).differences == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{service}.work" for service in ALL_SERVICES],
+        [f"{service}.api" for service in ALL_SERVICES] + ["envoy"],
+        ["kafka", "mongodb", "postgres"],
+    ],
+    ids=["readers and relays", "doors", "infrastructure"],
+)
+def test_each_process_is_killed_in_turn(suffers: Callable[[str, Any], Told], names: list[str]) -> None:
+    told = suffers("SIGKILL", kill_each(names, every=0.2))
+    assert told.differences == []
+    assert told.figures["killed"] == len(names)
+
+
+def test_rebalance_storm(suffers: Callable[[str, Any], Told]) -> None:
+    told = suffers("rebalance storm", rebalance_storm("kpi-engine", every=2, seconds=12))
+    assert told.differences == []
+    assert told.figures["killed"] >= 3
+
+
+@pytest.mark.parametrize("name", ["kafka", "postgres"])
+def test_away_for_a_while(suffers: Callable[[str, Any], Told], name: str) -> None:
+    told = suffers(f"{name} away", away(name, 5))
+    assert told.differences == []
+    assert told.feed.without_retry_after == 0, told.feed.refused
