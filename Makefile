@@ -30,6 +30,9 @@ UV := $(or $(shell command -v uv),$(OWN_UV))
 up: setup ## Start everything on one port; DEMO=0 starts empty, PORT=9000 HOST=127.0.0.1 elsewhere
 	@exec $(BIN)/uplift up $(if $(filter 0 no false,$(DEMO)),--no-demo,--demo) --port $(PORT) --host $(HOST)
 
+stack: setup ## The real stack as plain processes: Kafka, MongoDB, Keycloak, Envoy, Prometheus; data in .uplift/stack
+	@exec $(BIN)/python -m testkit.stack $(ARGS)
+
 reset: setup ## Forget all data; refused while running
 	@exec $(BIN)/uplift reset
 
@@ -38,11 +41,16 @@ setup: $(STAMP) ## Install what is locked into this folder
 
 ##@ Test
 
-test: setup ## The whole suite
-	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+test: test-parts test-stack ## The whole suite
 
-test-fast: setup ## The suite without what takes more than a few seconds
-	@$(BIN)/pytest -n auto --dist loadfile -m "not slow" $(ARGS)
+test-fast: setup ## What takes no more than a few seconds and no program beside PostgreSQL
+	@$(BIN)/pytest -n auto --dist loadfile -m "not slow and not stack" $(ARGS)
+
+test-parts: setup ## Everything but what needs the whole real stack
+	@$(BIN)/pytest -n auto --dist loadfile -m "not stack" $(ARGS)
+
+test-stack: setup ## The flow, faults and figures on the real stack
+	@$(BIN)/pytest -m stack $(ARGS)
 
 check: setup ## Style, types, import rules, spelling, generated pages
 	@echo "ruff";         $(BIN)/ruff check --quiet .
@@ -52,8 +60,14 @@ check: setup ## Style, types, import rules, spelling, generated pages
 	echo "codespell";     $(BIN)/codespell
 	echo "generated docs"; $(DOCS_CHECK)
 
-load: setup ## Measure throughput and latency beside the limits of the parts
+load: setup ## Measure the embedded shape beside the limits of its parts
 	@$(BIN)/python -m tests.load $(ARGS)
+
+load-stack: setup ## Measure the real stack beside a plain FastAPI service; latency through Envoy
+	@$(BIN)/python -m tests.load.on_stack $(ARGS)
+
+chaos: setup ## Kills, outages and overload at full size, as a table
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 ##@ Work on it
 
@@ -74,9 +88,9 @@ clean: ## Remove what was installed and built; data stays
 help: ## This page
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: up reset setup test test-fast check load fmt lock clean help
+.PHONY: up stack reset setup test test-fast test-parts test-stack check load load-stack chaos fmt lock clean help
 
 # Installing
 

@@ -18,6 +18,7 @@ from kpi_engine.service import service as kpi_engine
 from messaging.broker import Message, TopicPartition
 from messaging.consumer import Step
 from messaging.log_table import LogTableBroker
+from opentelemetry.instrumentation.pymongo import PymongoInstrumentor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
@@ -168,8 +169,10 @@ def _leg(offset: int, trace_id: str) -> Message:
 
 @pytest.mark.parametrize("mongodb_url", ["mongodb"], indirect=True)
 async def test_what_the_document_store_is_asked_stands_below_the_request(
-    mongodb_url: str, collector: Collector
+    mongodb_url: str, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # It keeps the first tracer of a process for ever, which here is another test's.
+    monkeypatch.setattr(PymongoInstrumentor(), "_commandtracer_instance", None)
     async with httpx.AsyncClient() as http:
         with exporting(["ingest"], http) as tracings:
             documents = MongoDocuments(mongodb_url, "ingest")

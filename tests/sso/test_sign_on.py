@@ -115,6 +115,8 @@ def test_a_real_browser_signs_in_and_out_on_the_page(world: World) -> None:
         page.goto(f"{world.url}/")
         page.get_by_role("button", name="Sign in").click()
         page.locator("#username").fill("ada")
+        if world.name == "keycloak":  # asks first who one is
+            page.locator("#username").press("Enter")
         page.locator("#password").fill(PASSWORD)
         page.locator("#password").press("Enter")
         expect(page.locator("#who")).to_have_text("Ada Abel at Acme (agent)")
@@ -125,7 +127,7 @@ def test_a_real_browser_signs_in_and_out_on_the_page(world: World) -> None:
         expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         expect(page.locator("#who")).to_have_text("You are not signed in.")
         page.get_by_role("button", name="Sign in").click()
-        expect(page.locator("#password")).to_be_visible()
+        expect(page.locator("#username")).to_be_visible()
         chromium.close()
         assert faults == []
 

@@ -6,6 +6,7 @@ import secrets
 import sys
 import time
 from abc import ABC, abstractmethod
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,11 +123,10 @@ class KeycloakWorld(World):
 
     def admin(self) -> str:
         if not self._admin:
-            browser = Browser()
-            self._admin = self.portal.sign_in(
-                browser, username="platform-admin", password=self.one_time, new_password=PASSWORD
-            )
-            browser.close()
+            with closing(Browser()) as browser:
+                self._admin = self.portal.sign_in(
+                    browser, username="platform-admin", password=self.one_time, new_password=PASSWORD
+                )
             self._admin_until = time.monotonic() + 200
         elif time.monotonic() > self._admin_until:
             self._admin = self.portal.refresh(self._admin["refresh_token"]).raise_for_status().json()
@@ -141,9 +141,8 @@ class KeycloakWorld(World):
         wait_for(lambda: self.ask(self.admin(), "GET", "/api/identity/v1/me").is_success)
         self.tenant(TENANT)
         first = self.person(TENANT, PERSON, "ada")
-        browser = Browser()
-        self.portal.sign_in(browser, username="ada", password=first, new_password=PASSWORD)
-        browser.close()
+        with closing(Browser()) as browser:
+            self.portal.sign_in(browser, username="ada", password=first, new_password=PASSWORD)
 
     def tenant(self, slug: str) -> None:
         self.call(self.admin(), "POST", "/api/identity/v1/tenants", json={"slug": slug, "name": slug.title()})

@@ -127,6 +127,22 @@ async def test_a_newcomer_is_judged_by_another_target_and_hears_when_that_change
     assert corrected.reason.startswith("another target applies")
 
 
+async def test_a_team_that_moves_falls_under_the_targets_of_its_new_place(kpi, leg, silence):
+    from kpi_engine.actions import publishing
+    from testkit import org_unit
+
+    of_site = silence.replace("tenure_days < 90", "org_unit = 'site'")
+    async with kpi.kit.sessions.begin(["t1"], now=kpi.now) as session:
+        await publishing.save_model(session, "silence", of_site, None)
+    calls = [leg(f"c{n}{i}", "bob", f"2026-03-0{n}", silent=70) for n in (2, 3) for i in (1, 2)]
+    await kpi.deliver(*calls, tenant="t1")
+    assert [e.band for e in await kpi.events(BandEntered)] == ["good"]
+    await kpi.forget_events()
+    await kpi.directory("t1", org_units=[org_unit("elsewhere", kind="site"), org_unit("a", parent="elsewhere")])
+    assert [e.band for e in await kpi.events(BandEntered)] == ["coach"]
+    assert [e.band for e in await kpi.events(BandCorrected)] == ["good"]
+
+
 async def test_stays_that_another_target_gives_to_the_past_are_history(kpi, leg):
     calls = [leg(f"c{n}{i}", "ada", f"2026-03-0{n}", silent=70 if n < 4 else 20) for n in (2, 3, 4, 5) for i in (1, 2)]
     await kpi.deliver(*calls, tenant="t1")

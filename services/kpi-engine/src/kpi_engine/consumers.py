@@ -4,7 +4,7 @@ from typing import Any
 
 from contracts import Mode
 from contracts.blueprints import BlueprintPublished
-from contracts.directory import PersonChanged
+from contracts.directory import OrgUnitChanged, PersonChanged
 from servicekit import Received
 from servicekit.blueprints import take_section
 from storage import Session
@@ -41,3 +41,7 @@ async def on_blueprint_published(session: Session, event: Received[BlueprintPubl
 
 async def on_person_changed(session: Session, event: Received[PersonChanged]) -> None:
     await publishing.person_changed(session, event.body.id)
+
+
+async def on_org_unit_changed(session: Session, event: Received[OrgUnitChanged]) -> None:
+    await publishing.org_unit_changed(session, event.body.id)

@@ -1,7 +1,7 @@
 """kpi-engine: facts in; values, bands and their reasons out."""
 
 from contracts.blueprints import BlueprintPublished
-from contracts.directory import PersonChanged
+from contracts.directory import OrgUnitChanged, PersonChanged
 from servicekit import Kit, Service, Subscription, Wired
 from storage import Migrations
 
@@ -20,7 +20,10 @@ def wire(kit: Kit) -> Wired:
             Subscription("agent-states", batch=consumers.on_facts, max_messages=settings.batch),
             Subscription("submissions", batch=consumers.on_facts, max_messages=settings.batch),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
-            Subscription("directory", {PersonChanged: consumers.on_person_changed}),
+            Subscription(
+                "directory",
+                {PersonChanged: consumers.on_person_changed, OrgUnitChanged: consumers.on_org_unit_changed},
+            ),
         ],
     )
 

@@ -89,6 +89,7 @@ class KafkaReader:
         # Also while the group shares out: whoever asked before may only now know the offset.
         self._positions[source] = offset
         self._sought.add(source)
+        await self.committed(source, offset)  # where the group stands is known before it has read anything
 
     async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
         batches: list[Batch] = []

@@ -1,5 +1,6 @@
 """KPI models: saved by hand or by a blueprint, counted again from the facts."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from kpi_engine.actions.bands import FROM_THE_START, derive_bands
 from kpi_engine.actions.counting import tell_scores
 from kpi_engine.model.document import Model, load, load_content
 from kpi_engine.model.places import ModelInvalid, Problem
+from kpi_engine.model.targets import Target
 from kpi_engine.store import facts, models, partials, stays
 from kpi_engine.store.models import Catalogue, Published
 
@@ -120,17 +122,28 @@ async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | 
 
 
 async def person_changed(session: Session, person_id: UUID) -> None:
-    """Another target may apply to this person now. Stays that it changes and that are long over are no news."""
+    """Another target may apply to this person now."""
+    await _derive_targets(session, [person_id])
+
+
+async def org_unit_changed(session: Session, unit_id: UUID) -> None:
+    """Targets that ask for org units may apply to other people now, of those who are or were in this one."""
     catalogue = await models.catalogue(session)
-    targeted = [each for each in catalogue.models.values() if each.model.bands and each.model.bands.targets]
-    if not targeted:
+    if any(target.asks("org_unit") for each in catalogue.models.values() for target in _targets(each)):
+        await _derive_targets(session, await stays.members_with_bands(session, unit_id))
+
+
+def _targets(published: Published) -> tuple[Target, ...]:
+    return published.model.bands.targets if published.model.bands else ()
+
+
+async def _derive_targets(session: Session, agents: Collection[UUID]) -> None:
+    """Stays that another target changes and that are long over are no news."""
+    catalogue = await models.catalogue(session)
+    if not agents or not any(map(_targets, catalogue.models.values())):
         return
     await facts.lock_models(session, [session.tenant], for_change=False)
-    await facts.lock_agents(session, [(session.tenant, person_id)])
+    await facts.lock_agents(session, [(session.tenant, agent) for agent in agents])
     catalogue = await models.catalogue(session)
-    touched = [
-        (each, {person_id: FROM_THE_START})
-        for each in catalogue.models.values()
-        if each.model.bands and each.model.bands.targets
-    ]
+    touched = [(each, dict.fromkeys(agents, FROM_THE_START)) for each in catalogue.models.values() if _targets(each)]
     await derive_bands(session, touched, mode="live", reason="another target applies", past_is_history=True)

@@ -37,6 +37,9 @@ class Target:
         """The number of conditions, then the priority."""
         return sum(node.op in _CONDITIONS for node in self.selector.walk()), self.priority
 
+    def asks(self, column: str) -> bool:
+        return any(node.op == "column" and node.value == column for node in self.selector.walk())
+
 
 class Asked(Protocol):
     """What selectors ask of a person on a day. `org_units` are slugs, with all units above the own ones."""

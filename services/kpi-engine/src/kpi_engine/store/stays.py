@@ -117,6 +117,18 @@ async def agents_with_bands(session: Session, kpi: str) -> set[UUID]:
     return set(found.scalars())
 
 
+async def members_with_bands(session: Session, unit_id: UUID) -> set[UUID]:
+    """People who at any time belong to the org unit or to one below it, and of whom a stay stands."""
+    found = await session.execute(
+        "SELECT DISTINCT m.person_id FROM directory_membership m "
+        "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
+        "JOIN band_stay b ON b.tenant = m.tenant AND b.agent_id = m.person_id AND b.retracted_at IS NULL "
+        "WHERE m.tenant = :tenant AND :unit = ANY(u.path)",
+        {"tenant": session.tenant, "unit": unit_id},
+    )
+    return set(found.scalars())
+
+
 async def last_legs(
     session: Session, tenant: str, published: Published, window: LastLegs, firsts: Mapping[UUID, date], back: int
 ) -> dict[UUID, Series]:

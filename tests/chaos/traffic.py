@@ -1,0 +1,207 @@
+"""Requests of all kinds through Envoy: while replicas are replaced, and more than can be served."""
+
+import asyncio
+import itertools
+import socket
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from testkit.programs import Program
+
+from tests.chaos.crowd import Crowd, crowd_of
+from tests.flow.scenario import SOURCE, ndjson
+from tests.flow.stack import OnStack
+from tests.flow.steps import set_up_tenant, user
+from tests.flow.suite import PLAIN
+
+RECORDS = f"/api/ingest/v1/sources/{SOURCE}/records"
+REPLICAS = ("ingest.api", "ingest.api.2")
+
+
+@dataclass
+class Seen:
+    what: str
+    figures: dict[str, Any]
+    answers: Counter[str] = field(default_factory=Counter)
+
+    def line(self) -> str:
+        told = "; ".join(f"{name} {value}" for name, value in self.figures.items())
+        return f"| {self.what} | {sum(self.answers.values()):,} requests | {dict(self.answers)} | {told} |"
+
+
+class Sender:
+    """Small files of one tenant's records, each another one."""
+
+    def __init__(self, suite: OnStack, tenant: str) -> None:
+        self.suite = suite
+        self._boss = user("boss", tenant)
+        self._crowd: Crowd = crowd_of(6)
+        self._numbers = itertools.count()
+        set_up_tenant(suite, tenant, self._crowd.blueprint())
+
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.suite.token(self._boss)}", "content-type": "application/x-ndjson"}
+
+    def body(self) -> bytes:
+        number = next(self._numbers)
+        day, agent = number % 10, self._crowd.agents[number // 10 % len(self._crowd.agents)]
+        records = self._crowd.records(day, (agent,))
+        for record in records:
+            for place in (record, record.get("CustomerMetadata", {})):
+                if "ContactId" in place:
+                    place["ContactId"] += f"-{number}"
+        return ndjson(records)
+
+
+def rolling(suite: OnStack, tenant: str, *, requests: int, clients: int = 8) -> Seen:
+    """Reads and small uploads while each replica of ingest's API gets SIGTERM in turn and is started again."""
+    sender, seen = Sender(suite, tenant), Seen("two replicas, SIGTERM to each in turn", {})
+    left = iter(range(requests))
+    lock = threading.Lock()
+
+    def client() -> None:
+        with httpx.Client(base_url=suite.url, timeout=30, verify=PLAIN) as http:
+            while True:
+                with lock:
+                    number = next(left, None)
+                if number is None:
+                    return
+                try:
+                    headers = sender.headers()
+                    answer = (
+                        http.get("/api/ingest/v1/sources", headers=headers)
+                        if number % 10
+                        else http.post(RECORDS, content=sender.body(), headers=headers)
+                    )
+                    what = str(answer.status_code)
+                except httpx.HTTPError as error:
+                    what = type(error).__name__
+                with lock:
+                    seen.answers[what] += 1
+
+    began = time.monotonic()
+    replaced = 0
+    with ThreadPoolExecutor(clients) as pool:
+        running = [pool.submit(client) for _ in range(clients)]
+        while replaced < len(REPLICAS) or not all(each.done() for each in running):
+            if replaced >= len(REPLICAS) and all(each.done() for each in running):
+                break
+            name = REPLICAS[replaced % len(REPLICAS)]
+            suite.stack.parts[name].stop()
+            suite.stack.start_part(name)
+            time.sleep(2)  # as long as a gateway needs to see it
+            replaced += 1
+        for each in running:
+            each.result()
+    seen.figures = {"replaced": replaced, "s": round(time.monotonic() - began, 1)}
+    return seen
+
+
+def resident_mb(suite: OnStack, name: str) -> float:
+    part = suite.stack.parts[name]
+    program = part if isinstance(part, Program) else part.program
+    with open(f"/proc/{program.process.pid}/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pss:")) / 1024
+
+
+def overload(suite: OnStack, tenant: str, *, seconds: float, calm: float = 10) -> Seen:
+    """Small uploads: as many as can be served, then twice that many whatever comes back."""
+    sender, seen = Sender(suite, tenant), Seen("twice the capacity, open loop", {})
+    capacity = asyncio.run(_closed(sender, calm))
+    before = {name: resident_mb(suite, name) for name in (*REPLICAS, "envoy")}
+    waits, answers, slept = asyncio.run(_open(sender, 2 * capacity, seconds))
+    after = {name: resident_mb(suite, name) for name in before}
+    seen.answers = answers
+    taken = sorted(waits)
+    seen.figures = {
+        "capacity, requests/s": round(capacity, 1),
+        "offered": round(sum(answers.values()) / seconds, 1),
+        "goodput": round(len(taken) / slept, 1),
+        "goodput of capacity": round(len(taken) / slept / capacity, 2),
+        "p99 of the accepted, s": round(taken[int(0.99 * len(taken))], 2) if taken else None,
+        "memory, MB": {name: f"{before[name]:.0f} -> {after[name]:.0f}" for name in before},
+    }
+    return seen
+
+
+async def _post(http: httpx.AsyncClient, sender: Sender) -> tuple[str, float]:
+    began = time.perf_counter()
+    try:
+        what = str((await http.post(RECORDS, content=sender.body(), headers=sender.headers())).status_code)
+    except httpx.HTTPError as error:
+        what = type(error).__name__
+    return what, time.perf_counter() - began
+
+
+def _client(sender: Sender) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
+    return httpx.AsyncClient(base_url=sender.suite.url, timeout=60, verify=PLAIN, limits=limits)
+
+
+async def _closed(sender: Sender, seconds: float, clients: int = 16) -> float:
+    """Requests served in a second with so many clients that ask again as soon as they have their answer."""
+    ends = time.perf_counter() + seconds
+    async with _client(sender) as http:
+
+        async def ask() -> int:
+            done = 0
+            while time.perf_counter() < ends:
+                what, _ = await _post(http, sender)
+                done += what == "200"
+            return done
+
+        began = time.perf_counter()
+        done = sum(await asyncio.gather(*(ask() for _ in range(clients))))
+        return done / (time.perf_counter() - began)
+
+
+async def _open(sender: Sender, rate: float, seconds: float) -> tuple[list[float], Counter[str], float]:
+    """Seconds that the accepted took, what was answered, and how long all of it lasted."""
+    answers: Counter[str] = Counter()
+    waits: list[float] = []
+    async with _client(sender) as http:
+
+        async def ask() -> None:
+            what, took = await _post(http, sender)
+            answers[what] += 1
+            if what == "200":
+                waits.append(took)
+
+        began = time.perf_counter()
+        asked: list[asyncio.Task[None]] = []
+        for number in range(int(rate * seconds)):
+            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
+            asked.append(asyncio.create_task(ask()))
+        await asyncio.gather(*asked)
+        return waits, answers, time.perf_counter() - began
+
+
+def slow_clients(suite: OnStack, tenant: str, *, idle: int, seconds: float) -> Seen:
+    """Connections that say nothing, one whose body never ends, and meanwhile ordinary requests."""
+    sender, seen = Sender(suite, tenant), Seen("slow clients", {})
+    host, port = "127.0.0.1", suite.stack.port
+    with ExitStack() as open_ones:
+        for _ in range(idle):
+            open_ones.enter_context(socket.create_connection((host, port)))
+        endless = open_ones.enter_context(socket.create_connection((host, port)))
+        head = {**sender.headers(), "host": f"{host}:{port}", "transfer-encoding": "chunked"}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+        endless.sendall(f"POST {RECORDS} HTTP/1.1\r\n{lines}\r\n".encode())
+        waits: list[float] = []
+        ends = time.monotonic() + seconds
+        with httpx.Client(base_url=suite.url, timeout=30, verify=PLAIN) as http:
+            while time.monotonic() < ends:
+                endless.sendall(b"1\r\n\n\r\n")  # an empty line, again and again
+                began = time.perf_counter()
+                answer = http.get("/api/ingest/v1/sources", headers=sender.headers())
+                waits.append(time.perf_counter() - began)
+                seen.answers[str(answer.status_code)] += 1
+    waits.sort()
+    seen.figures = {"idle connections": idle, "p99, ms": round(1000 * waits[int(0.99 * len(waits))], 1)}
+    return seen
