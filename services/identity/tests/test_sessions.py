@@ -7,14 +7,14 @@ import pytest
 from contracts.directory import SessionEnded
 from testkit import ISSUER, at
 
-from services.identity.tests.conftest import Identity
-
+Identity = Any
 EVENTS = {"http://schemas.openid.net/event/backchannel-logout": {}}
 
 
 def logout_token(identity: Identity, *, header: dict[str, Any] | None = None, **claims: Any) -> str:
-    whole = {"aud": "portal", "events": EVENTS, "jti": "j-1", "sid": "s-1", "tenant": None, **claims}
-    return identity.harness.issuer.token("boss", "demo", header={"typ": "logout+jwt", **(header or {})}, **whole)
+    whole = {"aud": "portal", "events": EVENTS, "jti": "j-1", "sid": "s-1", **claims}
+    sub = whole.pop("sub", "boss")
+    return identity.harness.issuer.token(sub, None, header={"typ": "logout+jwt", **(header or {})}, **whole)
 
 
 async def send(identity: Identity, token: str) -> tuple[int, str]:

@@ -4,7 +4,7 @@ A tenant, a person or anything else that grows with the customers is never a lab
 the database. What may be absent for long begins at 0, so that a rate or an alert never waits for a first event.
 """
 
-import json
+import re
 import time
 from collections import Counter as Tally
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ from contracts import type_registry
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_fastapi_instrumentator.metrics import Info
+from pydantic_core import from_json
 from storage import DocumentStore
 
 disable_created_metrics()
@@ -181,16 +182,22 @@ def published(service: str, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         name = row["headers"]["ce_type"]
         if name in _points and row["value"]:
-            _points[name].inc(abs(json.loads(row["value"])["points"]))
+            _points[name].inc(abs(from_json(row["value"])["points"]))
         elif row["topic"] == "legs" and row["value"]:
-            _count_silence(json.loads(row["value"]))
+            _count_silence(row["value"])
 
 
-def _count_silence(leg: Mapping[str, Any]) -> None:
-    silence, conversation = leg.get("silence_vendor_ms"), leg.get("conversation_ms")
-    if silence is not None and conversation and not leg.get("void"):
-        _conversation.inc(conversation / 1000)
-        _silence.inc(silence / 1000)
+# Two numbers of forty fields, of every leg there is: decoding it all would take ten times as long. Neither a text within
+# the leg nor an attribute, which is a text too, can look like this.
+_silence_of = re.compile(rb'"silence_vendor_ms":(\d+)').search
+_conversation_of = re.compile(rb'"conversation_ms":(\d+)').search
+
+
+def _count_silence(leg: bytes) -> None:
+    silence, conversation = _silence_of(leg), _conversation_of(leg)
+    if silence and conversation and b'"void":true' not in leg:
+        _conversation.inc(int(conversation[1]) / 1000)
+        _silence.inc(int(silence[1]) / 1000)
 
 
 def _known(name: str) -> str:

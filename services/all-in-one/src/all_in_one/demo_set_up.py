@@ -1,7 +1,9 @@
-"""Puts the demo tenant in place, the way a customer is: through the API."""
+"""Puts the demo tenant in place, the way a customer is: through the API. The shapes differ in where accounts are made."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -9,71 +11,89 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from all_in_one import demo, oidc
 
 PLATFORM_ADMIN = "platform"
+WAIT_SECONDS = 60
+
+Accounts = Callable[[Sequence[demo.Account]], Awaitable[Mapping[str, str]]]
+"""Makes these accounts and the phone system's client. Returns the `sub` of each by its login in the bundle."""
 
 
-async def prepare_clients(engine: AsyncEngine) -> None:
-    """The demo's phone system as a machine client. Cheap when it is there."""
+async def prepare_embedded(engine: AsyncEngine, url: str) -> None:
+    """The demo with the loopback provider. Cheap when it is there."""
     await oidc.ensure_client(
         engine, demo.PHONE_SYSTEM, demo.PHONE_SYSTEM_SECRET, [], demo.TENANT, ["client_credentials"]
     )
 
-
-async def prepare_tenant(engine: AsyncEngine, url: str) -> None:
-    """Creates tenant `demo`, its accounts and its blueprint when they are not there, and waits until every service has
-    applied its section."""
-    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-        headers = {"authorization": f"Bearer {await _platform_token(client)}"}
-        if await _applied(client, headers):
-            return
-        start = demo.history_start(datetime.now(UTC).date())
-        bundle = demo.load(start)
-        for account in demo.accounts(bundle):
+    async def accounts(wanted: Sequence[demo.Account]) -> Mapping[str, str]:
+        for each in wanted:
             await oidc.ensure_account(
                 engine,
-                account.username,
+                each.username,
                 demo.PASSWORD,
                 demo.TENANT,
-                sub=account.username,
-                display_name=account.display_name,
-                listed=account.listed,
+                sub=each.username,
+                display_name=each.display_name,
+                listed=each.listed,
             )
-        tenant = {
-            "slug": demo.TENANT,
-            "name": demo.TENANT_NAME,
-            "simulated": True,
-            "time_zone": "Europe/Berlin",
-            "clock": demo.opening(start).isoformat(),
-        }
-        made = await client.post("/api/identity/v1/tenants", json=tenant, headers=headers)
-        if made.is_error and made.status_code != 409:
-            raise RuntimeError(f"the demo tenant was refused: {made.text}")
-        put = await client.put(f"/api/identity/v1/tenants/{demo.TENANT}/blueprint", json=bundle, headers=headers)
-        if put.is_error:
-            raise RuntimeError(f"the demo blueprint was refused: {put.text}")
-        async with asyncio.timeout(60):
-            while not (await _applied(client, headers) and await _settled(client)):
-                await asyncio.sleep(0.05)
+        return {}  # a `sub` here is the login itself
 
-
-async def _platform_token(client: httpx.AsyncClient) -> str:
     form = {
         "grant_type": "password",
         "client_id": oidc.CLI_CLIENT,
         "username": PLATFORM_ADMIN,
         "password": demo.PASSWORD,
     }
-    answer = await client.post("/oidc/token", data=form)
-    return str(answer.raise_for_status().json()["access_token"])
+    await prepare_tenant(url, f"{url}/oidc/token", form, accounts, [f"{url}/lag"])
 
 
-async def _settled(client: httpx.AsyncClient) -> bool:
+async def prepare_tenant(
+    url: str, token_url: str, form: Mapping[str, str], accounts: Accounts, lag_urls: Sequence[str]
+) -> None:
+    """Creates tenant `demo`, its accounts and its blueprint when they are not there, and waits until every service has
+    applied its section and nothing is under way. `form` gets a platform admin's token at `token_url`."""
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        answer = (await client.post(token_url, data=dict(form))).raise_for_status()
+        client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+        if await _applied(client):
+            return
+        start = demo.history_start(datetime.now(UTC).date())
+        bundle = demo.load(start)
+        subs = await accounts(demo.accounts(bundle))
+        for person in bundle["sections"]["identity"]["people"]:
+            if person.get("login") in subs:
+                person["login"] = subs[person["login"]]
+        await _publish(client, bundle, start)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not (await _applied(client) and await _settled(client, lag_urls)):
+                await asyncio.sleep(0.05)
+
+
+async def _publish(client: httpx.AsyncClient, bundle: dict[str, Any], start: Any) -> None:
+    tenant = {
+        "slug": demo.TENANT,
+        "name": demo.TENANT_NAME,
+        "simulated": True,
+        "time_zone": "Europe/Berlin",
+        "clock": demo.opening(start).isoformat(),
+    }
+    made = await client.post("/api/identity/v1/tenants", json=tenant)
+    if made.is_error and made.status_code != 409:
+        raise RuntimeError(f"the demo tenant was refused: {made.text}")
+    put = await client.put(f"/api/identity/v1/tenants/{demo.TENANT}/blueprint", json=bundle)
+    if put.is_error:
+        raise RuntimeError(f"the demo blueprint was refused: {put.text}")
+
+
+async def _settled(client: httpx.AsyncClient, lag_urls: Sequence[str]) -> bool:
     """Whether every service has heard of everybody: nothing is under way any more."""
-    lag: dict[str, dict[str, int]] = (await client.get("/lag")).raise_for_status().json()
-    return not any(count for topics in lag.values() for count in topics.values())
+    for url in lag_urls:
+        lag: dict[str, dict[str, int]] = (await client.get(url)).raise_for_status().json()
+        if any(count for topics in lag.values() for count in topics.values()):
+            return False
+    return True
 
 
-async def _applied(client: httpx.AsyncClient, headers: dict[str, str]) -> bool:
-    answer = await client.get(f"/api/identity/v1/tenants/{demo.TENANT}", headers=headers)
+async def _applied(client: httpx.AsyncClient) -> bool:
+    answer = await client.get(f"/api/identity/v1/tenants/{demo.TENANT}")
     if answer.status_code == 404:
         return False
     sections = answer.raise_for_status().json()["services"]

@@ -31,7 +31,7 @@ from storage.embedded import EmbeddedPostgres
 
 from all_in_one import oidc
 from all_in_one.demo import LOGINS, PASSWORD
-from all_in_one.demo_set_up import PLATFORM_ADMIN, prepare_clients, prepare_tenant
+from all_in_one.demo_set_up import PLATFORM_ADMIN, prepare_embedded
 from all_in_one.front_page import front_page
 from all_in_one.suite import SERVICES
 
@@ -200,8 +200,7 @@ async def _after_start(process: Process, engine: AsyncEngine, options: Options) 
     (options.data / "address").write_text(options.url)
     if options.demo:
         say("  demo tenant")
-        await prepare_clients(engine)
-        await prepare_tenant(engine, options.url)
+        await prepare_embedded(engine, options.url)
     say(_box(options, one_time))
     if options.demo and options.simulate:
         process.background = asyncio.create_task(_simulate(process, options))  # type: ignore[attr-defined]

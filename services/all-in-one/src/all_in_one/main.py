@@ -106,6 +106,25 @@ def provision(
     raise typer.Exit(0 if outcome.in_order else 1)
 
 
+@app.command()
+def demo(
+    url: Annotated[str, typer.Option("--url", help="Where the gateway answers.")] = "http://127.0.0.1:8080",
+    lag_url: Annotated[
+        list[str] | None, typer.Option(help="`/lag` of a process that works; may be given again.")
+    ] = None,
+) -> None:
+    """Put the simulated demo tenant on the real stack. Its people's password is published: for development only."""
+    from servicekit.errors import Problem
+
+    from all_in_one.demo_on_keycloak import prepare
+
+    try:
+        asyncio.run(prepare(url, lag_url or []))
+    except (ValueError, RuntimeError, httpx.HTTPError, Problem, TimeoutError) as error:
+        fail(f"The demo could not be set up: {error or type(error).__name__}")
+    typer.echo("The tenant `demo` is there, simulated.")
+
+
 def address(url: str | None, data: Path = DATA) -> str:
     """Where Uplift answers: as told, else where it was last started from this folder."""
     if url:
@@ -129,15 +148,24 @@ def answering(base: str) -> Iterator[None]:
 
 def _post_token(base: str, form: dict[str, str]) -> dict[str, Any]:
     with answering(base):
-        answer = httpx.post(f"{base}/oidc/token", data={"client_id": "uplift-cli", **form}, timeout=10)
+        answer = httpx.post(_token_endpoint(base), data={"client_id": "uplift-cli", **form}, timeout=10)
     if answer.is_error:
         body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
         fail(f"No token: {body.get('error_description') or body.get('error') or answer.text}")
     return answer.json()
 
 
+def _token_endpoint(base: str) -> str:
+    """Of the identity provider behind this address: the loopback one, or Keycloak with the demo's client."""
+    for issuer in (f"{base}/oidc", f"{base}/realms/uplift"):
+        answer = httpx.get(f"{issuer}/.well-known/openid-configuration", timeout=10)
+        if answer.is_success:
+            return str(answer.json()["token_endpoint"])
+    fail(f"No identity provider answers at {base}. Give --token.")
+
+
 def sign_in(base: str, user: str, password: str) -> str:
-    form = {"grant_type": "password", "username": user, "password": password}
+    form = {"grant_type": "password", "scope": "organization", "username": user, "password": password}
     return str(_post_token(base, form)["access_token"])
 
 

@@ -3,8 +3,10 @@
 from all_in_one.demo.loader import (
     HISTORY_WEEKS,
     LOGINS,
+    LONG_PASSWORD,
     PASSWORD,
     PHONE_SYSTEM,
+    PHONE_SYSTEM_CLIENT,
     PHONE_SYSTEM_SECRET,
     TENANT,
     TENANT_NAME,
@@ -13,13 +15,16 @@ from all_in_one.demo.loader import (
     history_start,
     load,
     opening,
+    token_path,
 )
 
 __all__ = [
     "HISTORY_WEEKS",
     "LOGINS",
+    "LONG_PASSWORD",
     "PASSWORD",
     "PHONE_SYSTEM",
+    "PHONE_SYSTEM_CLIENT",
     "PHONE_SYSTEM_SECRET",
     "TENANT",
     "TENANT_NAME",
@@ -28,4 +33,5 @@ __all__ = [
     "history_start",
     "load",
     "opening",
+    "token_path",
 ]

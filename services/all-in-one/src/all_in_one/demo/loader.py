@@ -15,6 +15,9 @@ TENANT = "demo"
 TENANT_NAME = "Demo contact centre (simulated)"
 PHONE_SYSTEM = "phone-system"
 PASSWORD = "demo"  # noqa: S105  a published one: the demo's provider is for loopback only
+LONG_PASSWORD = "demo-demo-demo"  # noqa: S105  as long as Keycloak's realm wants one
+PHONE_SYSTEM_CLIENT = f"{TENANT}.{PHONE_SYSTEM}"
+"""Its name in Keycloak."""
 PHONE_SYSTEM_SECRET = "demo-phone-system"  # noqa: S105
 LOGINS = ("agent", "lead", "trainer", "analyst", "admin")
 """The logins a visitor is told of; everybody else of the demo has an account too."""
@@ -29,6 +32,11 @@ class Account:
     username: str
     display_name: str
     listed: bool
+
+
+def token_path(realm: str) -> str:
+    """Where a realm of Keycloak gives tokens."""
+    return f"/realms/{realm}/protocol/openid-connect/token"
 
 
 def history_start(today: date) -> date:

@@ -29,6 +29,8 @@ _LOOK_SECONDS = 2
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m all_in_one.simulation", description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="where Uplift answers")
+    parser.add_argument("--keycloak", metavar="REALM", help="people and the phone system sign in there")
+    parser.add_argument("--lag-url", action="append", help="of a process that works; may be given again")
     parser.add_argument("--speed", type=float, default=1.0, help="of the live shift; 1 is real time")
     parser.add_argument("--history-only", action="store_true", help="stop when history has reached the present")
     options = parser.parse_args()
@@ -55,11 +57,26 @@ async def _run(options: argparse.Namespace) -> None:
     bundle = demo.load(demo.history_start(datetime.now(UTC).date()))
     centre = centre_of(bundle["sections"]["identity"], featured="agent")
     async with httpx.AsyncClient(base_url=options.url, timeout=120) as client:
-        access = Access(client, demo.TENANT, demo.PHONE_SYSTEM, demo.PHONE_SYSTEM_SECRET, demo.PASSWORD)
+        access = _access(client, options)
         tenant = Tenant(access)
         await _history(tenant, centre)
         if not options.history_only:
             await run_live(tenant, centre, options.speed)
+
+
+def _access(client: httpx.AsyncClient, options: argparse.Namespace) -> Access:
+    lag = {"lag_urls": options.lag_url} if options.lag_url else {}
+    if options.keycloak is None:
+        return Access(client, demo.TENANT, demo.PHONE_SYSTEM, demo.PHONE_SYSTEM_SECRET, demo.PASSWORD, **lag)
+    return Access(
+        client,
+        demo.TENANT,
+        demo.PHONE_SYSTEM_CLIENT,
+        demo.PHONE_SYSTEM_SECRET,
+        demo.LONG_PASSWORD,
+        token_path=demo.token_path(options.keycloak),
+        **lag,
+    )
 
 
 async def _history(tenant: Tenant, centre: Centre) -> None:

@@ -34,6 +34,8 @@ class Access:
     password: str
     administrator: str = "admin"
     token_path: str = "/oidc/token"  # noqa: S105
+    lag_urls: Sequence[str] = ("/lag",)
+    """Where the processes that work say what is under way."""
     source: str = "amazon-connect"
 
 
@@ -85,7 +87,7 @@ class Tenant:
         quiet, fewest = 0, None
         since = time.monotonic()
         while quiet < 2:
-            waiting = await self._json("GET", "/lag")
+            waiting = await self._waiting()
             left = sum(count for counts in waiting.values() for count in counts.values())
             quiet = quiet + 1 if left == 0 else 0
             if fewest is None or left < fewest:
@@ -96,6 +98,12 @@ class Tenant:
             if quiet < 2:
                 # Asking costs the services time that they need for what waits.
                 await asyncio.sleep(self.ask_again * min(1 + left / 100, 6))
+
+    async def _waiting(self) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for url in self.access.lag_urls:
+            found |= _checked(await self.access.client.get(url)).json()
+        return found
 
     async def assignments(self, status: str) -> list[dict[str, Any]]:
         """All assignments of the tenant in a status, newest first."""
@@ -166,6 +174,7 @@ class Tenant:
             else {
                 "grant_type": "password",
                 "client_id": PERSON_CLIENT,
+                "scope": "organization",
                 "username": login,
                 "password": access.password,
             }

@@ -91,8 +91,8 @@ async def hear_once(session: Session, jti: str, *, now: datetime, remember: time
         logout_token.delete().where(logout_token.c.tenant == PLATFORM_TENANT, logout_token.c.until < now)
     )
     values = {"tenant": PLATFORM_TENANT, "jti": jti, "until": now + remember}
-    done = await session.execute(insert(logout_token).values(values).on_conflict_do_nothing())
-    return done.rowcount == 1
+    statement = insert(logout_token).values(values).on_conflict_do_nothing().returning(logout_token.c.jti)
+    return await session.scalar(statement) is not None
 
 
 async def _set(session: Session, kind: str, slug: str, **values: Any) -> None:

@@ -1,0 +1,102 @@
+"""`uplift demo`: the demo tenant on the real stack, its people and its phone system in Keycloak. Development only: their
+password is published, and a client lets the simulation sign them in without a browser."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import httpx
+from contracts.directory import PLATFORM_TENANT, Login
+from identity.actions import ensure_platform
+from identity.clients import keycloak as kc
+from identity.clients.provider import Provider
+from identity.model.applications import Machine
+from identity.service import service as identity
+from identity.settings import IdentitySettings
+from servicekit.settings import PlatformSettings
+from servicekit.wiring import role_url
+from storage import Sessions, create_engine, schema_name
+
+from all_in_one import demo
+from all_in_one.demo_set_up import WAIT_SECONDS, prepare_tenant
+
+SET_UP = "demo-set-up"
+DIRECT_GRANT = {
+    "clientId": "uplift-cli", "name": "Command line of the demo", "protocol": "openid-connect", "enabled": True,
+    "publicClient": True, "standardFlowEnabled": False, "directAccessGrantsEnabled": True,
+    "defaultClientScopes": ["basic", "uplift-api"], "optionalClientScopes": ["organization"],
+}  # fmt: skip
+
+
+async def prepare(url: str, lag_urls: Sequence[str]) -> None:
+    """Needs identity's settings, for its database and its Keycloak. Repeating it changes nothing. Raises ValueError
+    when no Keycloak is named."""
+    platform, own = PlatformSettings(), IdentitySettings()
+    if own.keycloak_url is None:
+        raise ValueError("Set IDENTITY_KEYCLOAK_URL to where Keycloak answers.")
+    provider = Provider(
+        own.keycloak_url, own.keycloak_realm, own.keycloak_client_id, own.keycloak_client_secret.get_secret_value()
+    )
+    machine = Machine(protocol="machine", name="Demo set-up", person="admin")
+    secret = secrets.token_urlsafe(32)
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": kc.application_id(PLATFORM_TENANT, SET_UP, machine),
+        "client_secret": secret,
+    }
+    async with provider.connected() as at:
+        sub = await kc.keep_application(at, PLATFORM_TENANT, SET_UP, machine, secret=secret)
+        try:
+            await _let_in(platform, str(sub))
+            token_url = f"{url}{demo.token_path(own.keycloak_realm)}"
+            await _when_let_in(url, token_url, form)
+
+            async def accounts(wanted: Sequence[demo.Account]) -> Mapping[str, str]:
+                return await _accounts(at, wanted)
+
+            await prepare_tenant(url, token_url, form, accounts, lag_urls)
+        finally:
+            await kc.remove_application(at, PLATFORM_TENANT, SET_UP, machine)
+
+
+async def _accounts(at: kc.Keycloak, wanted: Sequence[demo.Account]) -> Mapping[str, str]:
+    await kc.keep_organization(at, demo.TENANT, name=demo.TENANT_NAME, enabled=True)
+    await at.admin.a_create_client(DIRECT_GRANT, skip_exists=True)
+    phone = Machine(protocol="machine", name="Phone system (simulated)", person=demo.PHONE_SYSTEM)
+    subs = {
+        f"client:{demo.PHONE_SYSTEM}": str(
+            await kc.keep_application(at, demo.TENANT, demo.PHONE_SYSTEM, phone, secret=demo.PHONE_SYSTEM_SECRET)
+        )
+    }
+    for each in wanted:
+        account = kc.Account(username=each.username, display_name=each.display_name)
+        subs[each.username] = await kc.keep_account(at, demo.TENANT, account)
+        await at.admin.a_set_user_password(subs[each.username], demo.LONG_PASSWORD, temporary=False)
+    return subs
+
+
+async def _let_in(platform: PlatformSettings, sub: str) -> None:
+    """The set-up is the platform admin for as long as its client exists."""
+    schema = schema_name(identity.name)
+    engine = create_engine(role_url(platform, identity.name), schema=schema, pool_size=1)
+    try:
+        sessions = Sessions(engine, identity.name, partitions=platform.partitions)
+        async with sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
+            await ensure_platform(session, login=Login(iss=platform.login_issuer, sub=sub))
+    finally:
+        await engine.dispose()
+
+
+async def _when_let_in(url: str, token_url: str, form: Mapping[str, str]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    async with httpx.AsyncClient(timeout=20) as client:
+        token = (await client.post(token_url, data=dict(form))).raise_for_status().json()["access_token"]
+        while True:
+            answer = await client.get(f"{url}/api/identity/v1/me", headers={"authorization": f"Bearer {token}"})
+            if answer.is_success:
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{url} does not know the platform admin: {answer.status_code} {answer.text[:300]}")
+            await asyncio.sleep(0.2)
