@@ -59,6 +59,7 @@ check: setup ## Style, types, import rules, spelling, generated pages
 	echo "lint-imports";  $(BIN)/lint-imports
 	echo "codespell";     $(BIN)/codespell
 	echo "generated docs"; $(DOCS_CHECK)
+	echo "dashboards";   $(BIN)/python -m testkit.dashboards --check
 
 load: setup ## Measure the embedded shape beside the limits of its parts
 	@$(BIN)/python -m tests.load $(ARGS)

@@ -5,7 +5,6 @@ import importlib.util
 import inspect
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -307,12 +306,3 @@ def test_envoy_starts_with_what_the_gateway_renders(ours: dict[str, Any], monkey
         monkeypatch.setenv(variable, value)
     envoy = Path(sys.executable).with_name("envoy")
     assert gateway_main(["validate", "--envoy", str(envoy)]) == 0
-
-
-@pytest.mark.skipif(
-    not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0,
-    reason="there is no `docker compose` here; its library has read the file in the other tests",
-)
-def test_docker_compose_itself_takes_it() -> None:
-    done = subprocess.run(["docker", "compose", "config", "--quiet"], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")

@@ -213,7 +213,10 @@ class Stack:
         self._gateway()
         self.start_part("envoy")
         if self._prometheus:
-            self.parts["prometheus"] = Prometheus(self.folder / "prometheus", port=self._port_of("prometheus"))
+            targets = [f"127.0.0.1:{self.ports[name]}" for name in names]
+            self.parts["prometheus"] = Prometheus(
+                self.folder / "prometheus", port=self._port_of("prometheus"), targets=targets
+            )
             self.start_part("prometheus")
 
     def _all_at_once(self, what: str, names: Sequence[str]) -> None:
