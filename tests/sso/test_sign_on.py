@@ -35,7 +35,7 @@ from tests.sso.worlds import PASSWORD, TENANT, KeycloakWorld, World, wait_for
 ME = "/api/identity/v1/me"
 RP_CALLBACK = "http://127.0.0.1:9/callback"
 WITHIN_SECONDS = 2.0
-"""How soon a session that has ended, or a person who is switched off, is refused everywhere."""
+"""How soon after a logout the session's tokens are refused everywhere; 0.3 to 0.7 s on two busy cores."""
 
 
 def refusals(world: World, token: str) -> dict[str, tuple[int, str]]:
@@ -85,6 +85,7 @@ def test_logging_out_ends_the_session_everywhere_within_two_seconds(
     portal.sign_out(browser, tokens["id_token"], target=f"{world.url}/")
     took = refused_everywhere(world, tokens["access_token"], 401, "session-ended")
     print(f"{world.name}: refused everywhere {took:.2f} s after the logout")
+    assert took <= WITHIN_SECONDS
     assert portal.refresh(tokens["refresh_token"]).status_code == 400
     assert world.ask(other["access_token"], "GET", ME).status_code == 200, "another session goes on"
     with pytest.raises(AssertionError, match="a password is asked for"):

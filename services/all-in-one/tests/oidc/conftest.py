@@ -173,7 +173,8 @@ async def seed(engine, seeds):
     await oidc.ensure_account(engine, "admin", "admin-secret", "platform", admin=True)
     await oidc.ensure_account(engine, "first", None, "platform", admin=True)
     code = ["authorization_code", "refresh_token"]
-    await oidc.ensure_client(engine, "portal", None, [CALLBACK], None, code)
+    heard = "/api/identity/v1/back-channel-logout"
+    await oidc.ensure_client(engine, "portal", None, [CALLBACK], None, code, backchannel_logout_uri=heard)
     await oidc.ensure_client(engine, "wallboard", "wall-secret", [CALLBACK], None, code)
     await oidc.ensure_client(engine, "switch", "switch-secret", [], "demo", ["client_credentials"])
     async with engine.connect() as connection:
@@ -190,7 +191,12 @@ async def app(engine, seed, clock):
             await connection.execute(table.delete())
             await connection.execute(table.insert(), rows)
     outer = FastAPI()
-    outer.mount("/oidc", oidc.create_provider(engine, ISSUER, clock=clock, demo=True))
+    outer.state.told = []
+
+    async def deliver(url: str, logout_token: str) -> None:
+        outer.state.told.append((url, logout_token))
+
+    outer.mount("/oidc", oidc.create_provider(engine, ISSUER, clock=clock, demo=True, deliver=deliver))
     return outer
 
 

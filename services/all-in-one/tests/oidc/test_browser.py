@@ -3,6 +3,8 @@
 import httpx
 import pytest
 from all_in_one import oidc
+from joserfc import jwt
+from joserfc.jwk import KeySet
 
 CALLBACK = "http://127.0.0.1:8080/callback"
 
@@ -188,3 +190,21 @@ async def test_logout_goes_to_registered_addresses_only(browser):
         answer = await logout(browser, **query)
         assert (answer.status_code, "location" in answer.headers) == (400, False), query
     assert (await browser.authorize()).status_code == 303
+
+
+async def test_clients_that_took_part_are_told_when_the_session_ends(app, browser):
+    tokens = await browser.tokens()
+    hint = {"id_token_hint": tokens["id_token"], "client_id": "portal"}
+    assert (await browser.get("/oidc/logout", params=hint)).status_code == 200
+    ((url, logout_token),) = app.state.told
+    assert url == "http://127.0.0.1:8080/api/identity/v1/back-channel-logout"
+    keys = KeySet.import_key_set((await browser.get("/oidc/jwks")).json())
+    told, known = jwt.decode(logout_token, keys), jwt.decode(tokens["id_token"], keys).claims
+    assert told.header["typ"] == "logout+jwt"
+    assert {name: told.claims[name] for name in ("sid", "sub", "aud")} == {
+        "sid": known["sid"],
+        "sub": "lead-1",
+        "aud": "portal",
+    }
+    assert told.claims["events"] == {"http://schemas.openid.net/event/backchannel-logout": {}}
+    assert "nonce" not in told.claims

@@ -136,7 +136,8 @@ async def prepare(engine: AsyncEngine) -> None:
             grants=["password", "refresh_token", model.ONE_TIME],
         )
         # Addresses of our own are kept relative to the issuer's: it may be another at the next start.
-        await put_client(
+        # A registration that somebody changed stays.
+        await add_client(
             connection,
             client_id=model.PORTAL_CLIENT,
             secret=None,

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from contracts.directory import PLATFORM_TENANT, Login
@@ -13,7 +13,7 @@ from servicekit.errors import Problem, Unavailable
 from storage import Session
 
 from identity.actions.keeping import keep_people, locked_tenant
-from identity.actions.wanting import ACCOUNT, APPLICATION, BROKER, ORGANIZATION, schedule
+from identity.actions.wanting import ACCOUNT, APPLICATION, AT_ONCE, BROKER, ORGANIZATION, schedule
 from identity.clients import keycloak as kc
 from identity.clients.provider import Provider
 from identity.model.applications import (
@@ -42,7 +42,7 @@ async def resume(session: Session) -> None:
         waiting = await provisions.unfinished(session)
         await session.narrow([PLATFORM_TENANT])
         for tenant, kind, slug in waiting:
-            await schedule(session, tenant, kind, slug, datetime.now(UTC))
+            await schedule(session, tenant, kind, slug, AT_ONCE)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from storage import Session
 
 from identity.store import provisions
 
+AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)
+"""Due by every clock: a simulated tenant's now may be ahead of the platform's."""
 DUE = "provision"
 ORGANIZATION, APPLICATION, ACCOUNT, BROKER = "organization", "application", "account", "identity_provider"
 
@@ -25,8 +27,8 @@ async def want(
     sealed: str | None = None,
 ) -> None:
     """The provider shall hold this from now on, or with `leaving` not any more."""
-    await provisions.keep(session, kind, slug, wanted, leaving=leaving, sealed=sealed, at=datetime.now(UTC))
-    await schedule(session, session.tenant, kind, slug, datetime.now(UTC))
+    await provisions.keep(session, kind, slug, wanted, leaving=leaving, sealed=sealed, at=session.now)
+    await schedule(session, session.tenant, kind, slug, AT_ONCE)
 
 
 async def follow_tenant(session: Session, before: TenantChanged | None, after: TenantChanged) -> None:
@@ -43,8 +45,8 @@ async def follow_people(
         str(each.id) for each in changed if each.id in before and _of_account(before[each.id]) != _of_account(each)
     ]
     if moved:
-        for slug in await provisions.ask_again(session, ACCOUNT, moved, at=datetime.now(UTC)):
-            await schedule(session, session.tenant, ACCOUNT, slug, datetime.now(UTC))
+        for slug in await provisions.ask_again(session, ACCOUNT, moved, at=session.now):
+            await schedule(session, session.tenant, ACCOUNT, slug, AT_ONCE)
 
 
 def _of_account(person: PersonChanged) -> tuple[Any, ...]:
