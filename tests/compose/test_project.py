@@ -37,7 +37,7 @@ from tests.compose.conftest import Project
 ONCE = {"schemas", "realm", "reader", "gateway", "demo"}
 # The first listens nowhere, the second's image holds nothing that could ask it.
 NEVER_ASKED = {"simulation", "otel-collector"}
-OTHERS = ("schemas", "realm", "gateway", "demo", "simulation")
+OTHERS = ("schemas", "realm", "page", "gateway", "demo", "simulation")
 PORT = 8000
 
 

@@ -97,6 +97,7 @@ def settings_for(upstream: Upstream, **overrides: Any) -> GatewaySettings:
         "port": free_port(),
         "admin_port": free_port(),
         "upstream": f"http://{upstream.address}",
+        "page": upstream.address,
         "provider": upstream.address,
         "issuer": ISSUER,
         "audience": AUDIENCE,

@@ -32,7 +32,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         {"upstreams": {"ingest": "127.0.0.1:8102,127.0.0.1:8112"}, "provider": "127.0.0.1:8180"},
         {"provider_paths": ("/oidc",), "provider_hidden": (), "jwks_url": "http://127.0.0.1:8000/oidc/jwks"},
         {"provider_paths": ()},
-        {"services": ("training",), "page": "training"},
+        {"services": ("training",), "page": "127.0.0.1:1"},
         {"jwks_url": "https://id.example.org/keys", "public_url": "https://uplift.example.org", "trusted_proxies": 1},
         {"otlp_endpoint": "https://collector.example.org", "trace_percent": 0.5},
         {"metrics_port": 9902, "metrics_host": "0.0.0.0"},
@@ -115,7 +115,7 @@ def test_the_command_writes_and_checks(
         ("GATEWAY_UPSTREAM", "https://{service}", "is not host:port"),
         ("GATEWAY_JWKS_URL", "file:///keys", "is not an http or https URL"),
         ("GATEWAY_TLS_KEY", "key.pem", "tls_certificate"),
-        ("GATEWAY_PAGE", "portal", "page"),
+        ("GATEWAY_PAGE", "https://portal", "host:port"),
         ("GATEWAY_UPSTREAMS", '{"nobody": "127.0.0.1:1"}', "nobody"),
     ],
 )

@@ -32,7 +32,7 @@ from testkit.programs.prometheus import Prometheus
 
 DATABASE = "uplift"
 USUAL_PORTS = {
-    "envoy": 8080, "envoy.admin": 9901, "keycloak": 8180, "kafka": 9092, "mongodb": 27017, "prometheus": 9090,
+    "envoy": 8080, "envoy.admin": 9901, "page": 8100, "keycloak": 8180, "kafka": 9092, "mongodb": 27017, "prometheus": 9090,
     **{f"{service}.api": 8101 + number for number, service in enumerate(ALL_SERVICES)},
     **{f"{service}.work": 8201 + number for number, service in enumerate(ALL_SERVICES)},
 }  # fmt: skip
@@ -178,6 +178,17 @@ class Stack:
             seconds=120,
         )
 
+    def _page(self) -> Program:
+        port = self.ports["page"] = self._port_of("page")
+        return Program(
+            "page",
+            [sys.executable, "-m", "all_in_one.main", "page", "--url", self.url, "--port", str(port)],
+            log=self.folder / "logs" / "page.log",
+            ready=lambda: answers(f"http://127.0.0.1:{port}/"),
+            env=self.settings(),
+            seconds=120,
+        )
+
     def _gateway(self) -> None:
         admin_port = self._port_of("envoy.admin")
         settings = {
@@ -185,6 +196,7 @@ class Stack:
             "GATEWAY_ADMIN_PORT": str(admin_port),
             "GATEWAY_PUBLIC_URL": self.url,
             "GATEWAY_UPSTREAMS": json.dumps({each: ",".join(self.endpoints(each)) for each in ALL_SERVICES}),
+            "GATEWAY_PAGE": f"127.0.0.1:{self.ports['page']}",
             "GATEWAY_PROVIDER": f"127.0.0.1:{self.ports['keycloak']}",
         }
         config = self.run("gateway", "render", **settings)
@@ -208,8 +220,8 @@ class Stack:
         self.run("servicekit", "migrate", "topics")
         self.provisioned = self.run("all_in_one.main", "provision")
         names = self._names()
-        self.parts |= {name: self._service(name) for name in names}
-        self._all_at_once("services", names)
+        self.parts |= {name: self._service(name) for name in names} | {"page": self._page()}
+        self._all_at_once("services", [*names, "page"])
         self._gateway()
         self.start_part("envoy")
         if self._prometheus:

@@ -47,8 +47,7 @@ _PAGE = """<!doctype html>
 {rows}
 </tbody>
 </table>
-<p>Beside them: {provider},
-<a href="/readyz">readiness</a>, <a href="/lag">what is under way</a>, <a href="/metrics">metrics</a>.</p>
+<p>Beside them: {beside}.</p>
 {what_next}
 <script type="application/json" id="config">{config}</script>
 <script>{script}</script>
@@ -103,7 +102,10 @@ def front_page(
         f"default-src 'none'; script-src '{_sum(script)}'; style-src 'unsafe-inline'; base-uri 'none'; "
         f"form-action 'none'; connect-src 'self' {_origin(signs_in)}"
     )
-    development = '<a href="/oidc/docs">identity provider</a> (development only)'
+    development = (
+        '<a href="/oidc/docs">identity provider</a> (development only), <a href="/readyz">readiness</a>, '
+        '<a href="/lag">what is under way</a>, <a href="/metrics">metrics</a>'
+    )
     elsewhere = f'<a href="{escape(signs_in)}/.well-known/openid-configuration">identity provider</a>'
     rows = "\n".join(
         f"<tr><th scope='row'>{escape(each.title)}</th><td><code>{each.prefix}</code></td>"
@@ -115,7 +117,7 @@ def front_page(
         rows=rows,
         what_next=what_next,
         note=_SIMULATED if demo else "",
-        provider=development if issuer is None else elsewhere,
+        beside=development if issuer is None else elsewhere,
         policy=escape(policy),
         # A closing tag in the data would end the element.
         config=json.dumps(config).replace("<", "\\u003c"),

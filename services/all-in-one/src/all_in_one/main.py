@@ -107,6 +107,28 @@ def provision(
 
 
 @app.command()
+def page(
+    url: Annotated[str, typer.Option("--url", help="Where browsers find Uplift.")] = "http://127.0.0.1:8080",
+    host: Annotated[str, typer.Option(help="To listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+) -> None:
+    """Serve the page at `/` for a gateway; people sign in at UPLIFT_ISSUER."""
+    import uvicorn
+    from fastapi import FastAPI
+    from fastapi.responses import HTMLResponse
+    from servicekit.settings import PlatformSettings
+
+    from all_in_one.front_page import front_page
+    from all_in_one.suite import SERVICES
+
+    text = front_page(SERVICES, url=url, uplift="uplift", demo=False, issuer=PlatformSettings().issuer)
+    server = FastAPI(openapi_url=None)
+    server.add_api_route("/", lambda: HTMLResponse(text), methods=["GET", "HEAD"])
+    server.add_api_route("/healthz", lambda: {"status": "alive"})
+    uvicorn.run(server, host=host, port=port, log_level="warning", access_log=False)
+
+
+@app.command()
 def demo(
     url: Annotated[str, typer.Option("--url", help="Where the gateway answers.")] = "http://127.0.0.1:8080",
     lag_url: Annotated[

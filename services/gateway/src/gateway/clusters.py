@@ -10,6 +10,7 @@ _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 def clusters(settings: GatewaySettings) -> list[Message]:
     found = [_replicas(settings, name, settings.addresses(name), "/readyz") for name in settings.services]
+    found.append(_replicas(settings, "page", addresses_of(settings.page), None))
     if settings.provider_paths:
         found.append(_replicas(settings, "provider", addresses_of(settings.provider), None))
     found.append({**_single("keys", settings.keys_url), "typed_extension_protocol_options": _as_itself()})

@@ -119,7 +119,7 @@ def _provider(settings: GatewaySettings, path: str) -> Message:
 
 
 def _page(settings: GatewaySettings) -> Message:
-    return _ordinary(settings, settings.page, {"path": "/", "headers": [_method("GET", "HEAD")]})
+    return _ordinary(settings, "page", {"path": "/", "headers": [_method("GET", "HEAD")]})
 
 
 def _route(match: Message, action: Message, per_filter: Message) -> Message:

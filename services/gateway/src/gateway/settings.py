@@ -43,8 +43,8 @@ class GatewaySettings(BaseSettings):
     """Where a service is, by its name: a DNS name with all its replicas, as in Compose and Kubernetes."""
     upstreams: dict[str, str] = {}
     """Services that are elsewhere: name to `host:port[,host:port]`, in the environment as JSON."""
-    page: str = "identity"
-    """The service that answers `/`."""
+    page: str = "page:8000"
+    """Who answers `/`: `host:port[,host:port]`."""
     provider: str = "keycloak:8080"
     """Identity provider: `host:port[,host:port]`."""
     provider_paths: Words = ("/realms", "/resources")
@@ -122,8 +122,6 @@ class GatewaySettings(BaseSettings):
     def _fits_together(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together")
-        if self.page not in self.services:
-            raise ValueError(f"page {self.page!r} is none of the services")
         if strangers := self.upstreams.keys() - set(self.services):
             raise ValueError(f"upstreams names no service: {', '.join(sorted(strangers))}")
         return self
