@@ -31,7 +31,7 @@ up: setup ## Start everything on one port; DEMO=0 starts empty, PORT=9000 HOST=1
 	@exec $(BIN)/uplift up $(if $(filter 0 no false,$(DEMO)),--no-demo,--demo) --port $(PORT) --host $(HOST)
 
 stack: setup ## The real stack as plain processes: Kafka, MongoDB, Keycloak, Envoy, Prometheus; data in .uplift/stack
-	@exec $(BIN)/python -m testkit.stack $(ARGS)
+	@exec $(BIN)/python -m testkit.stack $(if $(filter 0 no false,$(DEMO)),--no-demo) $(ARGS)
 
 reset: setup ## Forget all data; refused while running
 	@exec $(BIN)/uplift reset

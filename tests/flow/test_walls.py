@@ -42,6 +42,12 @@ SAYS_NOTHING = {
     "GET forms/forms/{form}/versions",
     "GET identity/tenants",
     "GET identity/tenants/{tenant}",
+    # Of Keycloak, which this shape has none of.
+    "GET identity/people/{person}/account",
+    "GET identity/tenants/{tenant}/applications",
+    "GET identity/tenants/{tenant}/applications/{application}",
+    "GET identity/tenants/{tenant}/identity-provider",
+    "GET identity/tenants/{tenant}/sign-on",
     "GET kpi-engine/standard-kpis",
     "GET kpi-engine/reconciliation",
     "GET training/skipped",
@@ -190,7 +196,7 @@ def values_of(world: World, tenant: str) -> dict[str, list[str]]:
         "forms/id": [submission["id"]], "notification/inbox/id": [each["id"] for each in notices],
         "notification/webhooks/id": ["crm"], "delivery": [each["id"] for each in deliveries],
         "kpi-engine/by": ["agent", "team", "org_unit", "queue", "attributes.language"], "identity/by": [f"{tenant}/boss"],
-        "text": ["finn"], "subject": ["person/finn"],
+        "application": ["crm"], "text": ["finn"], "subject": ["person/finn"],
     }  # fmt: skip
 
 
@@ -285,6 +291,13 @@ def body_for(route: Route) -> dict[str, Any]:
         "PATCH identity/tenants/{tenant}": {"name": "Taken over"},
         "POST identity/tenants/{tenant}/clock": {"now": "2027-01-01T00:00:00Z"},
         "PUT identity/tenants/{tenant}/blueprint": blueprint(),
+        "PUT identity/tenants/{tenant}/applications/{application}": {"protocol": "machine", "person": "boss"},
+        "PUT identity/tenants/{tenant}/identity-provider": {
+            "protocol": "oidc",
+            "client_id": "x",
+            **{name: "https://id.example.org" for name in ("issuer", "authorization_url", "token_url", "jwks_url")},
+        },
+        "POST identity/people/{person}/account": {"username": "taken.over"},
         "PUT forms/forms/{form}/submissions/{id}": {"answers": {"greeting": "no"}},
     }.get(route.name, {})
 
@@ -400,6 +413,8 @@ def call_with(world: World, token: str | None) -> int:
 def test_every_route_refuses_a_bad_token(world: World, bad_tokens: dict[str, str | None]) -> None:
     with httpx.Client(base_url=world.suite.url, timeout=60, verify=PLAIN) as client:
         for route in routes(world.suite):
+            if route.path == "/back-channel-logout":
+                continue  # its one parameter is a token of the provider's, which it checks instead
             filled = {each: route.values_of(each, world.values[NORTH])[0] for each in route.in_path}
             query = {each: route.values_of(each, world.values[NORTH])[0] for each in route.needed}
             body = None if route.method == "GET" else body_for(route)

@@ -242,6 +242,21 @@ class Stack:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(f'CREATE DATABASE "{DATABASE}"')  # pyright: ignore[reportArgumentType, reportCallIssue]
 
+    def demo(self) -> None:
+        """The demo tenant, and its simulated call centre as one more process."""
+        lag = [f"--lag-url=http://127.0.0.1:{self.ports[f'{each}.work']}/lag" for each in ALL_SERVICES]
+        self._say("  demo tenant")
+        self.run("all_in_one.main", "demo", "--url", self.url, *lag)
+        simulate = ["-m", "all_in_one.simulation", "--url", self.url, "--keycloak", "uplift", "--speed", "60", *lag]
+        self.parts["simulation"] = Program(
+            "simulation",
+            [sys.executable, *simulate],
+            log=self.folder / "logs" / "simulation.log",
+            ready=lambda: True,
+            env=self.settings(),
+        )
+        self.start_part("simulation")
+
     def run(self, module: str, *arguments: str, **more: str) -> str:
         """A command of ours, with the settings of the stack. Returns what it prints; raises RuntimeError with it."""
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **more, **self.settings()}  # noqa: TID251
@@ -295,6 +310,7 @@ class Stack:
 def main() -> None:
     """Runs the stack on its usual ports until Ctrl-C; a part that ends is started again."""
     options = argparse.ArgumentParser(prog="make stack", description=main.__doc__)
+    options.add_argument("--no-demo", action="store_true", help="without the simulated tenant")
     options.add_argument("--data", type=Path, default=Path(".uplift/stack"))
     chosen = options.parse_args()
     taken = [f"{name} {port}" for name, port in USUAL_PORTS.items() if _taken(port)]
@@ -305,7 +321,10 @@ def main() -> None:
     began = time.monotonic()
     try:
         stack.start()
+        if not chosen.no_demo:
+            stack.demo()
         print(f"Uplift answers at {stack.url} after {time.monotonic() - began:.0f} s.\n{stack.provisioned}", flush=True)
+        print(f"Data and logs lie in {stack.folder}. Stop with Ctrl-C.", flush=True)
         while True:
             time.sleep(1)
             for name, part in stack.parts.items():

@@ -102,7 +102,7 @@ class Tenant:
     async def _waiting(self) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}
         for url in self.access.lag_urls:
-            found |= _checked(await self.access.client.get(url)).json()
+            found |= await self._json("GET", url)
         return found
 
     async def assignments(self, status: str) -> list[dict[str, Any]]:
