@@ -185,6 +185,8 @@ async def open_account(
     await enter(session, caller, tenant, "tenant_admin")
     if spec.existing:
         require_platform_admin(caller)
+    if await directory.find_person(session, person) is None:
+        raise NotFound("unknown-person", f"There is no person `{person}`.")
     asked = await actions.open_account(
         session, provider_of(request), person, spec, new_password=new_password, by=name_of(caller)
     )
