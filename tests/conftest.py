@@ -36,6 +36,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def on_stack(stack: Stack) -> OnStack:
+def on_stack(stack: Stack) -> Iterator[OnStack]:
     """Its users and calls."""
-    return OnStack(stack)
+    made = OnStack(stack)
+    yield made
+    made.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 from identity.clients import keycloak
+from keycloak.exceptions import KeycloakError
 from testkit.programs.keycloak import ADMIN
 from testkit.stack import Stack
 
@@ -31,16 +32,18 @@ class OnStack(Suite):
         self._tokens: dict[str, tuple[str, float]] = {}
         # Keycloak takes two logins of a person at the same moment for an attack.
         self._signing_in = threading.Lock()
+        self._loop = asyncio.Runner()
+        credentials = {"username": ADMIN, "password": ADMIN}
+        self._entered = keycloak.connect(stack.keycloak.url, "uplift", credentials, admin_realm="master")
+        self._admin = self._loop.run(self._entered.__aenter__())
         self._at_keycloak(lambda at: at.admin.a_create_client(DIRECT_GRANT, skip_exists=True))
         self._set_password(PLATFORM_ADMIN)
 
     def _at_keycloak(self, work: Callable[[keycloak.Keycloak], Awaitable[Any]]) -> Any:
         async def run() -> Any:
-            credentials = {"username": ADMIN, "password": ADMIN}
-            async with keycloak.connect(self.stack.keycloak.url, "uplift", credentials, admin_realm="master") as at:
-                return await work(at)
+            return await work(self._admin)
 
-        return asyncio.run(run())
+        return self._loop.run(run())
 
     def _set_password(self, username: str) -> str:
         async def work(at: keycloak.Keycloak) -> str:
@@ -51,11 +54,15 @@ class OnStack(Suite):
 
         return self._at_keycloak(work)
 
+    def close(self) -> None:
+        self._loop.run(self._entered.__aexit__(None, None, None))
+        self._loop.close()
+
     def account(self, username: str, tenant: str) -> str:
         account = keycloak.Account(username=username, display_name=username.title())
         try:
             self._at_keycloak(lambda at: keycloak.keep_account(at, tenant, account))
-        except keycloak.Refused:
+        except KeycloakError:
             # Identity was making the tenant's organization at the same moment; now it is there.
             self._at_keycloak(lambda at: keycloak.keep_account(at, tenant, account))
         return self._set_password(username)

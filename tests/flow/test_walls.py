@@ -295,7 +295,7 @@ def body_for(route: Route) -> dict[str, Any]:
         "PUT identity/tenants/{tenant}/identity-provider": {
             "protocol": "oidc",
             "client_id": "x",
-            **{name: "https://id.example.org" for name in ("issuer", "authorization_url", "token_url", "jwks_url")},
+            **dict.fromkeys(("issuer", "authorization_url", "token_url", "jwks_url"), "https://id.example.org"),
         },
         "POST identity/people/{person}/account": {"username": "taken.over"},
         "PUT forms/forms/{form}/submissions/{id}": {"answers": {"greeting": "no"}},

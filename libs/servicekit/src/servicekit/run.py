@@ -24,7 +24,7 @@ from messaging.broker import Broker, Outgoing
 from messaging.consumer import ConsumerStatus, consume
 from messaging.log_table import LogTableBroker
 from messaging.relay import Relay
-from messaging.retry import pause
+from messaging.retry import is_transient, pause
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 from sqlalchemy import text
@@ -159,8 +159,13 @@ def root_app(process: Process) -> FastAPI:
         return JSONResponse({"ready": not problems, "problems": problems}, 503 if problems else 200)
 
     @app.get("/lag")
-    async def lag() -> dict[str, dict[str, int]]:  # pyright: ignore[reportUnusedFunction]
-        return await process.lag()
+    async def lag() -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        try:
+            return JSONResponse(await process.lag())
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            return JSONResponse({"detail": f"It cannot be told now: {type(error).__name__}."}, 503)
 
     @app.get("/metrics")
     async def figures() -> Response:  # pyright: ignore[reportUnusedFunction]
