@@ -30,7 +30,7 @@ UV := $(or $(shell command -v uv),$(OWN_UV))
 up: setup ## Start everything on one port; DEMO=0 starts empty, PORT=9000 HOST=127.0.0.1 elsewhere
 	@exec $(BIN)/uplift up $(if $(filter 0 no false,$(DEMO)),--no-demo,--demo) --port $(PORT) --host $(HOST)
 
-stack: setup ## The real stack as plain processes: Kafka, MongoDB, Keycloak, Envoy, Prometheus; data in .uplift/stack
+stack: programs ## The real stack as plain processes: Kafka, MongoDB, Keycloak, Envoy, Prometheus; data in .uplift/stack
 	@exec $(BIN)/python -m testkit.stack $(if $(filter 0 no false,$(DEMO)),--no-demo) $(ARGS)
 
 reset: setup ## Forget all data; refused while running
@@ -46,10 +46,13 @@ test: test-parts test-stack ## The whole suite
 test-fast: setup ## What takes no more than a few seconds and no program beside PostgreSQL
 	@$(BIN)/pytest -n auto --dist loadfile -m "not slow and not stack" $(ARGS)
 
-test-parts: setup ## Everything but what needs the whole real stack
+programs: setup ## Fetch and build the programs that tests start: Kafka, MongoDB's wire, Keycloak
+	@$(BIN)/python -m testkit.programs
+
+test-parts: programs ## Everything but what needs the whole real stack
 	@$(BIN)/pytest -n auto --dist loadfile -m "not stack" $(ARGS)
 
-test-stack: setup ## The flow, faults and figures on the real stack
+test-stack: programs ## The flow, faults and figures on the real stack
 	@$(BIN)/pytest -m stack $(ARGS)
 
 check: setup ## Style, types, import rules, spelling, generated pages
@@ -91,7 +94,7 @@ help: ## This page
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: up stack reset setup test test-fast test-parts test-stack check load load-stack chaos fmt lock clean help
+.PHONY: up stack reset setup test test-fast programs test-parts test-stack check load load-stack chaos fmt lock clean help
 
 # Installing
 

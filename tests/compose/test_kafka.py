@@ -7,7 +7,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from testkit.fixtures import started_or_skipped
 from testkit.programs import free_port
-from testkit.programs.kafka import CURE, _jars
+from testkit.programs.kafka import CURE, jars_folder
 from testkit.programs.program import Program, listens, run_tool, tool
 
 from tests.compose.conftest import Project
@@ -31,7 +31,7 @@ async def test_a_broker_starts_with_them_and_is_reached_by_the_address_it_gives(
     settings["log.dirs"] = str(tmp_path / "data")
     file = tmp_path / "server.properties"
     file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    jars = started_or_skipped(_jars)
+    jars = started_or_skipped(jars_folder)
     java = [tool("java", CURE), *environment["KAFKA_HEAP_OPTS"].split(), "-cp", f"{jars}/*"]
     format_it = ["kafka.tools.StorageTool", "format", "-t", environment["CLUSTER_ID"], "-c", str(file)]
     run_tool([*java, *format_it], cwd=tmp_path, seconds=90)

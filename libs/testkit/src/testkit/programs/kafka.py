@@ -58,7 +58,7 @@ class Kafka:
         self._folder = folder
         self._controller = free_port()
         java = tool("java", CURE)
-        jars = _jars()
+        jars = jars_folder()
         self._java = [java, f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         self._java += ["-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{jars}/*"]
         self._config = folder / "server.properties"
@@ -116,7 +116,9 @@ class Kafka:
         self.kill()
 
 
-def _jars() -> Path:
+def jars_folder() -> Path:
+    """Fetched by Maven at the first call. Raises Missing."""
+
     def fetch(folder: Path) -> None:
         maven = tool("mvn", CURE)
         with tempfile.TemporaryDirectory(prefix="uplift-kafka-") as project:

@@ -26,7 +26,7 @@ class MongoDB:
         command = (
             [mongod, "--dbpath", self._data, "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
             if mongod
-            else [_ferretdb(), f"127.0.0.1:{self.port}", self._data]
+            else [ferretdb(), f"127.0.0.1:{self.port}", self._data]
         )
         self.program = Program(
             "MongoDB" if mongod else "FerretDB", command, log=folder / "mongodb.log", ready=lambda: listens(self.port)
@@ -62,7 +62,8 @@ class MongoDB:
         self.kill()
 
 
-def _ferretdb() -> Path:
+def ferretdb() -> Path:
+    """The program, built by Go at the first call. Raises Missing."""
     go = tool("go", CURE, "/usr/local/go/bin")
 
     def build(folder: Path) -> None:

@@ -37,6 +37,15 @@ class ProgramSettings(BaseSettings):
     cache: Path = Path("~/.cache/uplift/programs")
 
 
+def on_ci() -> bool:
+    """Whether the environment says `CI=true`: then nothing may be missing."""
+    return _Environment().ci
+
+
+class _Environment(BaseSettings):
+    ci: bool = False
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,0 +1,42 @@
+"""`python -m testkit.programs`: fetches and builds the programs that tests and the stack start, so that no test waits for it.
+
+What this machine lacks is said in one sentence, and is an error only where the environment says `CI=true`.
+"""
+
+import shutil
+import sys
+import time
+
+from testkit.programs import Missing
+from testkit.programs.envoy import envoy_binary
+from testkit.programs.kafka import jars_folder
+from testkit.programs.keycloak import distribution
+from testkit.programs.mongodb import ferretdb
+from testkit.programs.program import on_ci, tool
+from testkit.programs.prometheus import CURE
+
+PROGRAMS = {
+    "Kafka": jars_folder,
+    "MongoDB": lambda: shutil.which("mongod") or ferretdb(),
+    "Keycloak": distribution,
+    "Envoy": envoy_binary,
+    "Prometheus": lambda: tool("prometheus", CURE),
+}
+
+
+def main() -> int:
+    missing = 0
+    for name, get in PROGRAMS.items():
+        began = time.monotonic()
+        print(f"{name:11}", end="", flush=True)
+        try:
+            get()
+            print(f"ready after {time.monotonic() - began:.0f} s", flush=True)
+        except Missing as reason:
+            missing += 1
+            print(f"left out: {reason}", flush=True)
+    return int(missing > 0 and on_ci())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
