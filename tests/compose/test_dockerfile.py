@@ -42,7 +42,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What the build stage leaves in TARGET for SERVICE=ingest."""
     folder, target = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("image") / "uplift"
     steps = re.findall(r"^COPY ([^\n]+)$|^RUN [^\n]*<<EOF\n(.*?)^EOF$", BUILD, re.MULTILINE | re.DOTALL)
+    # Debian calls it python3, the image python.
+    interpreter = tmp_path_factory.mktemp("bin") / "python"
+    interpreter.symlink_to(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
     environment = {**os.environ, "TARGET": str(target), "SERVICE": "ingest"}  # noqa: TID251 - of a child
+    environment["PATH"] = f"{interpreter.parent}:{environment['PATH']}"
     for copied, script in steps:
         if copied:
             *names, _ = copied.split()

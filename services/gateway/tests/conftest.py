@@ -113,7 +113,7 @@ def gateway(gateway_for: Gateways) -> Envoy:
     return gateway_for()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def bearer(issuer: TestIssuer) -> dict[str, str]:
     return {"authorization": f"Bearer {issuer.token('ada', 'acme')}"}
 
