@@ -25,7 +25,7 @@ from tests.flow.stack import OnStack
 from tests.flow.suite import PLAIN, free_port
 from tests.load.traffic import AGENTS, call, load_blueprint
 
-CLIENTS = 8
+CLIENTS = 4  # as many uploads of one tenant as ingest takes at a time
 RECORDS_A_REQUEST = 50
 TENANT = "load"
 
