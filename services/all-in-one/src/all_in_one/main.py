@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit
 
 import httpx
 import typer
@@ -182,7 +183,8 @@ def _token_endpoint(base: str) -> str:
     for issuer in (f"{base}/oidc", f"{base}/realms/uplift"):
         answer = httpx.get(f"{issuer}/.well-known/openid-configuration", timeout=10)
         if answer.is_success:
-            return str(answer.json()["token_endpoint"])
+            # Reached as its discovery document was, whatever address it gives itself.
+            return base + urlsplit(answer.json()["token_endpoint"]).path
     fail(f"No identity provider answers at {base}. Give --token.")
 
 

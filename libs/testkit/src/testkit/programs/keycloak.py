@@ -63,7 +63,7 @@ def _program(distribution: Path, home: Path, *, port: int, hostname: str | None,
     java = tool("java", "Keycloak needs Java 17 or newer; install Debian's `openjdk-17-jre-headless`")
     options = [
         "--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={port}", "--cache=local",
-        f"--hostname={hostname or url}", "--hostname-backchannel-dynamic=true", "--proxy-headers=xforwarded",
+        f"--hostname={hostname or url}", "--proxy-headers=xforwarded",
     ]  # fmt: skip
     command = [
         java, *_JVM, f"-Dkc.home.dir={home}", f"-Djboss.server.config.dir={home / 'conf'}",

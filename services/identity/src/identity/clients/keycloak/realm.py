@@ -45,12 +45,16 @@ class RealmReport:
 
 
 def _settings(spec: RealmSpec) -> Json:
-    secure = urlsplit(spec.portal_url).scheme == "https"
+    # At a loopback address nobody comes from outside, but a gateway's own address in X-Forwarded-For may look like it.
+    address = urlsplit(spec.portal_url)
+    tls = (
+        "all" if address.scheme == "https" else "none" if address.hostname in ("127.0.0.1", "localhost") else "external"
+    )
     return {
         "realm": spec.name, "enabled": True, "displayName": "Uplift", "organizationsEnabled": True,
         "registrationAllowed": False, "resetPasswordAllowed": False, "editUsernameAllowed": False,
         "loginWithEmailAllowed": True, "duplicateEmailsAllowed": False, "rememberMe": False,
-        "sslRequired": "all" if secure else "external", "defaultSignatureAlgorithm": "RS256",
+        "sslRequired": tls, "defaultSignatureAlgorithm": "RS256",
         "passwordPolicy": "length(12) and maxLength(128) and notUsername(undefined) and notEmail(undefined)",
         "bruteForceProtected": True, "permanentLockout": False, "failureFactor": 10, "waitIncrementSeconds": 60,
         "maxFailureWaitSeconds": 900, "accessTokenLifespan": 300, "accessCodeLifespan": 60,
