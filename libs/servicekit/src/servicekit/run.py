@@ -71,11 +71,15 @@ class Process:
         for each in self.services:
             found[each.service.name] = {"outbox": await each.outbox.waiting()}
             if "work" in self.roles:
-                topics = dict.fromkeys(each.doors, 0)
-                for source, count in (await self.broker.lag(each.service.name)).items():
-                    topics[source.topic] = topics.get(source.topic, 0) + count
-                found[each.service.name] |= topics
+                found[each.service.name] |= await self._behind(each)
         return found
+
+    async def _behind(self, running: Running) -> dict[str, int]:
+        """Messages waiting, by topic."""
+        topics = dict.fromkeys(running.doors, 0)
+        for source, count in (await self.broker.lag(running.service.name)).items():
+            topics[source.topic] = topics.get(source.topic, 0) + count
+        return topics
 
     async def problems(self) -> list[str]:
         """Why this process is not ready; empty when it is."""
@@ -117,9 +121,7 @@ class Process:
     async def _measure_readers(self, running: Running) -> None:
         name = running.service.name
         try:
-            behind = dict.fromkeys(running.doors, 0)
-            for source, count in (await self.broker.lag(name)).items():
-                behind[source.topic] = behind.get(source.topic, 0) + count
+            behind: dict[str, float] = {**await self._behind(running)}
         except Exception:  # the broker is away
             behind = dict.fromkeys(running.doors, _UNKNOWN)
         for topic, count in behind.items():

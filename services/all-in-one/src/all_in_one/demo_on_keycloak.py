@@ -5,22 +5,18 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import httpx
-from contracts.directory import PLATFORM_TENANT, Login
-from identity.actions import ensure_platform
+from contracts.directory import PLATFORM_TENANT
 from identity.clients import keycloak as kc
 from identity.clients.provider import Provider
 from identity.model.applications import Machine
-from identity.service import service as identity
 from identity.settings import IdentitySettings
 from servicekit.settings import PlatformSettings
-from servicekit.wiring import role_url
-from storage import Sessions, create_engine, schema_name
 
 from all_in_one import demo
 from all_in_one.demo_set_up import WAIT_SECONDS, prepare_tenant
+from all_in_one.provision import keep_platform
 
 SET_UP = "demo-set-up"
 DIRECT_GRANT = {
@@ -49,7 +45,7 @@ async def prepare(url: str, lag_urls: Sequence[str]) -> None:
     async with provider.connected() as at:
         sub = await kc.keep_application(at, PLATFORM_TENANT, SET_UP, machine, secret=secret)
         try:
-            await _let_in(platform, str(sub))
+            await keep_platform(platform, str(sub))  # for as long as this client exists
             token_url = f"{url}{demo.token_path(own.keycloak_realm)}"
             await _when_let_in(url, token_url, form)
 
@@ -75,18 +71,6 @@ async def _accounts(at: kc.Keycloak, wanted: Sequence[demo.Account]) -> Mapping[
         subs[each.username] = await kc.keep_account(at, demo.TENANT, account)
         await at.admin.a_set_user_password(subs[each.username], demo.LONG_PASSWORD, temporary=False)
     return subs
-
-
-async def _let_in(platform: PlatformSettings, sub: str) -> None:
-    """The set-up is the platform admin for as long as its client exists."""
-    schema = schema_name(identity.name)
-    engine = create_engine(role_url(platform, identity.name), schema=schema, pool_size=1)
-    try:
-        sessions = Sessions(engine, identity.name, partitions=platform.partitions)
-        async with sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
-            await ensure_platform(session, login=Login(iss=platform.login_issuer, sub=sub))
-    finally:
-        await engine.dispose()
 
 
 async def _when_let_in(url: str, token_url: str, form: Mapping[str, str]) -> None:

@@ -108,7 +108,7 @@ async def provision(
             sub = await _keep_admin(connection, outcome)
     except Problem as problem:
         raise CannotProvision(problem.detail) from problem
-    await _keep_platform(platform, sub)
+    await keep_platform(platform, sub)
     return outcome
 
 
@@ -145,7 +145,8 @@ async def _keep_admin(connection: kc.Keycloak, outcome: Outcome) -> str:
     return await kc.keep_account(connection, PLATFORM_TENANT, account, password=outcome.password)
 
 
-async def _keep_platform(platform: PlatformSettings, sub: str) -> None:
+async def keep_platform(platform: PlatformSettings, sub: str) -> None:
+    """Whoever signs in with this `sub` is the platform admin."""
     schema = schema_name(identity.name)
     engine = create_engine(role_url(platform, identity.name), schema=schema, pool_size=1)
     try:

@@ -1,17 +1,13 @@
 """LISTEN: who waits for a person's notices is woken when there are some. One connection for a whole process."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy.ext.asyncio import AsyncEngine
+from storage import listen
 
 from notification.store.notices import CHANNEL
-
-log = logging.getLogger("uplift.notification")
-
-RETRY_SECONDS = 1.0
 
 
 class Wakes:
@@ -28,7 +24,7 @@ class Wakes:
         key, wake = f"{tenant}/{person_id}", asyncio.Event()
         self._waiting.setdefault(key, set()).add(wake)
         if self._listener is None:
-            self._listener = asyncio.create_task(self._listen())
+            self._listener = asyncio.create_task(listen(self._engine, CHANNEL, self._heard))
         try:
             yield wake
         finally:
@@ -41,26 +37,8 @@ class Wakes:
                 with suppress(asyncio.CancelledError):
                     await listener
 
-    async def _listen(self) -> None:
-        while True:
-            try:
-                async with self._engine.connect() as connection:
-                    await connection.execution_options(isolation_level="AUTOCOMMIT")
-                    raw = (await connection.get_raw_connection()).driver_connection
-                    assert raw is not None
-                    try:
-                        await raw.execute(f"LISTEN {CHANNEL}")
-                        self._wake_all()  # for what came while nobody listened
-                        async for note in raw.notifies():
-                            for wake in self._waiting.get(note.payload, ()):
-                                wake.set()
-                    finally:
-                        await connection.invalidate()  # it must not go back to the pool with its LISTEN
-            except Exception as error:
-                log.warning("lost the connection that listens for notices: %s", error)
-            await asyncio.sleep(RETRY_SECONDS)
-
-    def _wake_all(self) -> None:
-        for wakes in self._waiting.values():
+    def _heard(self, whose: str | None) -> None:
+        """None: something may have come while nobody listened."""
+        for wakes in self._waiting.values() if whose is None else [self._waiting.get(whose, ())]:
             for wake in wakes:
                 wake.set()
