@@ -435,8 +435,8 @@ async def through_one_batch(h: Harness, events: list[tuple[str, Any]]) -> None:
     (topic,) = {message.topic for message in messages}
     door, source = h.running.doors[topic], TopicPartition(topic, 0)
     expected = await door.next_offset("test", source)
-    await door.apply(messages, Step("test", source, expected, messages[-1].offset + 1))
-    await door.apply(messages, Step("test", source, messages[-1].offset + 1, messages[-1].offset + 1))
+    await door.apply(messages, [Step("test", source, expected, messages[-1].offset + 1)])
+    await door.apply(messages, [Step("test", source, messages[-1].offset + 1, messages[-1].offset + 1)])
 
 
 async def both(h: Harness) -> None:

@@ -142,7 +142,17 @@ async def test_what_follows_from_a_batch_goes_on_with_the_trace_of_its_cause(
     door = EventDoor(made.kit.sessions, Subscription("legs", batch=handle))
     door.tracing = tracing
     messages = [_leg(offset, f"{offset + 1:032x}") for offset in range(3)]
-    await door.apply(messages, Step("kpi-engine", TopicPartition("legs", 0), 0, 3))
+    await door.apply(
+        messages,
+        [
+            Step(
+                "kpi-engine",
+                TopicPartition("legs", 0),
+                await door.next_offset("kpi-engine", TopicPartition("legs", 0)),
+                3,
+            )
+        ],
+    )
 
     spans = {each.name: each for each in exporter.get_finished_spans()}
     batch = spans["process legs"]

@@ -36,21 +36,21 @@ class Ledger:
     async def next_offset(self, group: str, source: TopicPartition) -> int:
         return self.offsets.get(source, 0)
 
-    async def apply(self, messages: Sequence[Message], step: Step) -> None:
+    async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
         self.calls += 1
         self.fail(messages)
-        self._move(step)
+        self._move(*steps)
         self.done += [(message.partition, int(message.value or b"")) for message in messages]
 
     async def bury(self, message: Message, error: Exception, step: Step) -> None:
         self._move(step)
         self.buried.append((message, error))
 
-    def _move(self, step: Step) -> None:
-        assert step.group == GROUP
-        if self.offsets.get(step.source, 0) != step.expected:
+    def _move(self, *steps: Step) -> None:
+        assert {step.group for step in steps} == {GROUP}
+        if any(self.offsets.get(step.source, 0) != step.expected for step in steps):
             raise Fenced
-        self.offsets[step.source] = step.next
+        self.offsets |= {step.source: step.next for step in steps}
 
     def values(self, partition: int = 0) -> list[int]:
         return [value for place, value in self.done if place == partition]
@@ -136,12 +136,36 @@ async def test_what_may_pass_is_tried_again_and_holds_up_no_other_partition(
     assert (ledger.values(0), ledger.buried, status.error) == (list(range(10)), [], None)
 
 
+async def test_partitions_share_a_transaction_and_none_suffers_from_anothers_fault(broker: Broker, topic: str) -> None:
+    ledger = Ledger()
+    together: list[set[int]] = []
+
+    def fail(messages: Sequence[Message]) -> None:
+        together.append({message.partition for message in messages})
+        if any(message.value == b"3" and message.partition == 0 for message in messages):
+            raise ValueError("poison")
+
+    ledger.fail = fail
+    await broker.publish(numbered(topic, 6) + numbered(topic, 6, partition=1))
+    async with consuming(broker, topic, ledger):
+        await until(lambda: len(ledger.done) == 11)
+        assert [message.value for message, _ in ledger.buried] == [b"3"]
+        await broker.publish(numbered(topic, 2, first=6) + numbered(topic, 2, partition=1, first=6))
+        await until(lambda: len(ledger.done) == 15)
+        ledger.offsets[TopicPartition(topic, 0)] = 5  # as if another member had gone back
+        ledger.done.clear()
+        await broker.publish(numbered(topic, 2, first=8) + numbered(topic, 2, partition=1, first=8))
+        await until(lambda: ledger.values(0)[-1:] == [9] and ledger.values(1) == [8, 9])
+    assert ledger.values(0) == [5, 6, 7, 8, 9]
+    assert {0, 1} in together
+
+
 async def test_a_commit_of_unknown_outcome_takes_effect_once(broker: Broker, topic: str) -> None:
     class Breaking(Ledger):
         broke = False
 
-        async def apply(self, messages: Sequence[Message], step: Step) -> None:
-            await super().apply(messages, step)
+        async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
+            await super().apply(messages, steps)
             if not self.broke:
                 self.broke = True
                 raise ConnectionError("after the commit")
@@ -259,14 +283,14 @@ async def test_stopping_finishes_the_batch_at_hand(broker: Broker, topic: str) -
     class Slow(Ledger):
         began = False
 
-        async def apply(self, messages: Sequence[Message], step: Step) -> None:
+        async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
             self.began = True
             await asyncio.sleep(0.3)
-            await super().apply(messages, step)
+            await super().apply(messages, steps)
 
     ledger = Slow()
     await broker.publish(numbered(topic, 5) + numbered(topic, 5, partition=1))
-    async with consuming(broker, topic, ledger, max_messages=10):
+    async with consuming(broker, topic, ledger, max_messages=5):
         await until(lambda: ledger.began)
     assert len(ledger.done) == 5
 

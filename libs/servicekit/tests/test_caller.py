@@ -55,7 +55,7 @@ async def test_an_erased_person_is_gone_with_every_trace(own_notes: Harness) -> 
     door = own.running.doors["directory"]
     source = TopicPartition("directory", 0)
     expected = await door.next_offset("test", source)
-    await door.apply([replace(message, value=None)], Step("test", source, expected, expected + 1))
+    await door.apply([replace(message, value=None)], [Step("test", source, expected, expected + 1)])
     assert await status(own, "ada") == (403, "unknown-here")
     for table, column in (
         ("directory_person", "id"),

@@ -41,7 +41,7 @@ class Reading:
         return Step("training", self.source, expected, to)
 
     async def apply(self, messages: Sequence[Message]) -> None:
-        await self.door.apply(messages, self.step(await self.at(), messages[-1].offset + 1))
+        await self.door.apply(messages, [self.step(await self.at(), messages[-1].offset + 1)])
 
     async def bury(self, message: Message, error: Exception) -> None:
         await self.door.bury(message, error, self.step(await self.at(), message.offset + 1))
@@ -70,7 +70,7 @@ async def test_a_stale_reader_changes_nothing(notes: Harness) -> None:
     await reading.apply([first])
     for expected in (0, 2, 99):
         with pytest.raises(Fenced):
-            await reading.door.apply([notes.message(band("b"), tenant="acme")], reading.step(expected, expected + 1))
+            await reading.door.apply([notes.message(band("b"), tenant="acme")], [reading.step(expected, expected + 1)])
         with pytest.raises(Fenced):
             await reading.door.bury(first, ValueError("x"), reading.step(expected, expected + 1))
     assert set(await effects(notes)) == {str(derived_id("a"))}
@@ -82,9 +82,9 @@ async def test_a_step_that_stands_still_is_checked_too(notes: Harness) -> None:
     reading = Reading(notes, "bands")
     message = notes.message(band("a"), tenant="acme")
     await reading.apply([message])
-    await reading.door.apply([message], reading.step(1, 1))
+    await reading.door.apply([message], [reading.step(1, 1)])
     with pytest.raises(Fenced):
-        await reading.door.apply([message], reading.step(0, 0))
+        await reading.door.apply([message], [reading.step(0, 0)])
 
 
 async def test_a_failing_message_takes_its_whole_batch_back(notes: Harness) -> None:

@@ -11,7 +11,7 @@ from contracts.directory import TenantChanged
 from contracts.learning import AssignmentAssigned
 from contracts.scores import ScoreChanged
 from sqlalchemy.exc import DBAPIError, ProgrammingError
-from storage import OffsetMoved, Sessions, is_tenant, move_offset, next_offset
+from storage import Move, OffsetMoved, Sessions, is_tenant, move_offsets, next_offset
 from storage.tables import EXEMPT, own
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -214,7 +214,7 @@ async def test_offsets_move_by_compare_and_set(sessions: Sessions) -> None:
 
     async def move(expected: int, to: int) -> None:
         async with sessions.begin([], now=NOW) as session:
-            await move_offset(session, "legs", 0, expected=expected, to=to)
+            await move_offsets(session, [Move("legs", 0, expected, to)])
 
     await move(0, 5)
     for stale in (0, 4, 6):
@@ -224,3 +224,10 @@ async def test_offsets_move_by_compare_and_set(sessions: Sessions) -> None:
     assert sorted(type(each).__name__ for each in outcomes) == ["NoneType", "OffsetMoved", "OffsetMoved", "OffsetMoved"]
     assert await next_offset(sessions, "legs", 0) == 7
     assert await next_offset(sessions, "legs", 1) == 0
+    with pytest.raises(OffsetMoved):
+        async with sessions.begin([], now=NOW) as session:
+            await move_offsets(session, [Move("legs", 1, 0, 3), Move("legs", 0, 5, 9)])
+    assert await next_offset(sessions, "legs", 1) == 0, "all of them move or none"
+    async with sessions.begin([], now=NOW) as session:
+        await move_offsets(session, [Move("legs", 1, 0, 3), Move("legs", 0, 7, 9)])
+    assert [await next_offset(sessions, "legs", partition) for partition in (0, 1)] == [9, 3]

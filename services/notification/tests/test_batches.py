@@ -107,7 +107,7 @@ async def apply(h, messages):
     topic = messages[0].topic
     door, source = h.running.doors[topic], TopicPartition(topic, 0)
     expected = await door.next_offset("test", source)
-    await door.apply(messages, Step("test", source, expected, expected + len(messages)))
+    await door.apply(messages, [Step("test", source, expected, expected + len(messages))])
 
 
 async def prepare(h):

@@ -1,7 +1,7 @@
 """The consumer loop: every message of a topic takes effect exactly once, or is buried with its error.
 
-The loop knows brokers and offsets, not storage: an `Effects` does the work and moves the stored offset, both in one
-transaction, and refuses when the offset is not where the batch began.
+The loop knows brokers and offsets, not storage: an `Effects` does the work and moves the stored offsets, both in one
+transaction, and refuses when one of them is not where its batch began.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ STALLED_WAIT_SECONDS = 0.25
 
 
 class Fenced(Exception):
-    """The stored offset is not where the step begins: somebody else has moved it. Nothing has been stored."""
+    """A stored offset is not where its step begins: somebody else has moved it. Nothing has been stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How one transaction moves the stored offset of a group: from `expected` to `next`."""
+    """How one transaction moves a stored offset of a group: from `expected` to `next`."""
 
     group: str
     source: TopicPartition
@@ -40,9 +40,9 @@ class Effects(Protocol):
         """The stored offset: where the group goes on. 0 when it has never read the partition."""
         ...
 
-    async def apply(self, messages: Sequence[Message], step: Step) -> None:
-        """Handles all messages and makes the step, in one transaction. Raises Fenced when the stored offset is not
-        `step.expected`. The step may stand still (`expected == next`) and is checked all the same."""
+    async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
+        """Handles all messages and makes all steps, one a partition, in one transaction. Raises Fenced when a stored
+        offset is not its step's `expected`. A step may stand still (`expected == next`) and is checked all the same."""
         ...
 
     async def bury(self, message: Message, error: Exception, step: Step) -> None:
@@ -161,10 +161,8 @@ class _Consumer:
         batches = await self._fetch(reader)
         self._measure(batches)
         placed = [batch for batch in batches if batch.source in self.next]
-        for batch in placed:
-            if self.stopping.is_set():
-                return
-            await self._handle(reader, batch)
+        if placed:
+            await self._handle(reader, placed)
         if batches and not placed:
             # Only stalled partitions have news: reading on from them is no use before they are due.
             await pause(STALLED_WAIT_SECONDS, self.stopping)
@@ -180,7 +178,7 @@ class _Consumer:
                 try:
                     offset = await self.effects.next_offset(self.group, source)
                 except Exception as error:
-                    self._stall(source, error)
+                    self._stall([source], error)
                     continue
                 await reader.seek(source, offset)
                 self.next[source] = offset
@@ -192,12 +190,13 @@ class _Consumer:
                 del known[source]
         self.status.assigned = frozenset(assigned)
 
-    def _stall(self, source: TopicPartition, error: Exception) -> None:
+    def _stall(self, sources: Sequence[TopicPartition], error: Exception) -> None:
         """Whether a batch was stored is not certain when the connection broke during the commit: when the partition is
         due again, the stored offset tells."""
         self._say(error)
-        self.next.pop(source, None)
-        self.due[source] = _monotonic() + self.backoffs.setdefault(source, Backoff()).next()
+        for source in sources:
+            self.next.pop(source, None)
+            self.due[source] = _monotonic() + self.backoffs.setdefault(source, Backoff()).next()
 
     async def _fetch(self, reader: Reader) -> list[Batch]:
         wait = min([FETCH_WAIT_SECONDS, *(max(due - _monotonic(), 0.01) for due in self.due.values())])
@@ -213,26 +212,47 @@ class _Consumer:
 
     # What to do with it
 
-    async def _handle(self, reader: Reader, batch: Batch) -> None:
-        source = batch.source
+    async def _handle(self, reader: Reader, batches: Sequence[Batch]) -> None:
+        """All partitions in one transaction: one for each costs several times as much. When it fails for another
+        reason than the database, each goes by itself, so that none is kept back by another's fault."""
+        if len(batches) > 1:
+            try:
+                await self._apply(batches)
+            except _GiveUp:
+                raise
+            except Exception as error:
+                if is_transient(error):
+                    return self._stall([batch.source for batch in batches], error)
+                log.info("%s: %d partitions of %s go one by one", self.group, len(batches), self.topic)
+            else:
+                return await self._handled(reader, batches)
+        for batch in batches:
+            if not self.stopping.is_set():
+                await self._handle_one(reader, batch)
+
+    async def _handle_one(self, reader: Reader, batch: Batch) -> None:
         try:
             await self._apply_or_bury(batch)
         except _GiveUp:
             raise
         except Fenced:
-            log.info("%s: the offset of %s was moved by somebody else", self.group, source)
-            del self.next[source]
+            log.info("%s: the offset of %s was moved by somebody else", self.group, batch.source)
+            del self.next[batch.source]
         except Exception as error:
-            self._stall(source, error)
+            self._stall([batch.source], error)
         else:
-            self.backoffs.pop(source, None)
-            if not self.due:
-                self.status.retrying = None
-            await reader.committed(source, batch.next_offset)
+            await self._handled(reader, [batch])
+
+    async def _handled(self, reader: Reader, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            self.backoffs.pop(batch.source, None)
+            await reader.committed(batch.source, batch.next_offset)
+        if not self.due:
+            self.status.retrying = None
 
     async def _apply_or_bury(self, batch: Batch) -> None:
         try:
-            return await self._apply(batch.source, batch.messages, batch.next_offset)
+            return await self._apply([batch])
         except Exception as error:
             if not _is_poison(error):
                 raise
@@ -245,21 +265,23 @@ class _Consumer:
         for message, following in zip(batch.messages, [*batch.messages[1:], None], strict=True):
             next_offset = following.offset if following else batch.next_offset
             try:
-                await self._apply(batch.source, [message], next_offset)
+                await self._apply([Batch(batch.source, [message], next_offset)])
             except Exception as error:
                 if not _is_poison(error):
                     raise
                 await self._bury(message, error, next_offset)
 
-    async def _apply(self, source: TopicPartition, messages: Sequence[Message], next_offset: int) -> None:
-        step = Step(self.group, source, self.next[source], next_offset)
-        await self.effects.apply(messages, step)
+    async def _apply(self, batches: Sequence[Batch]) -> None:
+        messages = [message for batch in batches for message in batch.messages]
+        steps = [Step(self.group, batch.source, self.next[batch.source], batch.next_offset) for batch in batches]
+        await self.effects.apply(messages, steps)
         self.recent.extend([False] * len(messages))
         self.status.handled += len(messages)
-        self._advance(step, messages[-1].at if messages else None)
+        for batch, step in zip(batches, steps, strict=True):
+            self._advance(step, batch.messages[-1].at if batch.messages else None)
         if self.deliver_twice:
             try:
-                await self.effects.apply(messages, replace(step, expected=step.next))
+                await self.effects.apply(messages, [replace(step, expected=step.next) for step in steps])
             except Exception as error:
                 if _is_poison(error):
                     raise _GiveUp(f"Delivered twice, {_words(error)}") from error

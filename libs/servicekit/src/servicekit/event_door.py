@@ -1,4 +1,4 @@
-"""The event door: a batch of messages is one transaction, together with the reader's new offset."""
+"""The event door: a batch of messages is one transaction, together with the reader's new offsets."""
 
 import time
 import traceback
@@ -14,7 +14,7 @@ from messaging.broker import Message, TopicPartition
 from messaging.consumer import Fenced, Step
 from messaging.retry import is_transient
 from sqlalchemy.dialects.postgresql import insert
-from storage import OffsetMoved, Session, Sessions, is_tenant, move_offset, next_offset
+from storage import Move, OffsetMoved, Session, Sessions, is_tenant, move_offsets, next_offset
 from storage.tables import dead_letter
 
 from servicekit import directory
@@ -41,8 +41,8 @@ class EventDoor:
     async def next_offset(self, group: str, source: TopicPartition) -> int:
         return await next_offset(self._sessions, source.topic, source.partition)
 
-    async def apply(self, messages: Sequence[Message], step: Step) -> None:
-        """Handles the messages and moves the offset, in one transaction. Raises Fenced when another reader was here
+    async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
+        """Handles the messages and moves the offsets, in one transaction. Raises Fenced when another reader was here
         first."""
         began = time.perf_counter()
         about.set(Subject(self._sessions.service))
@@ -50,7 +50,7 @@ class EventDoor:
             received = [received_of(message) for message in messages]
             with self._traced(received):
                 async with self._sessions.begin(_tenants(received), now=_latest(received)) as session:
-                    await self._move(session, step)
+                    await self._move(session, steps)
                     await self.handle(session, received)
         except Exception as error:
             # A single message that fails for good is buried next, not handled again.
@@ -70,7 +70,7 @@ class EventDoor:
         if not is_tenant(tenant):
             tenant = PLATFORM_TENANT
         async with self._sessions.begin([tenant], now=datetime.now(UTC)) as session:
-            await self._move(session, step)
+            await self._move(session, [step])
             values = {
                 "id": new_id(),
                 "tenant": tenant,
@@ -86,10 +86,10 @@ class EventDoor:
             await session.execute(insert(dead_letter).values(values).on_conflict_do_nothing())
             session.after_commit.append(self._reading.buried.inc)
 
-    async def _move(self, session: Session, step: Step) -> None:
-        source = step.source
+    async def _move(self, session: Session, steps: Sequence[Step]) -> None:
+        moves = [Move(step.source.topic, step.source.partition, step.expected, step.next) for step in steps]
         try:
-            await move_offset(session, source.topic, source.partition, expected=step.expected, to=step.next)
+            await move_offsets(session, moves)
         except OffsetMoved as moved:
             raise Fenced(str(moved)) from moved
 
@@ -102,7 +102,8 @@ class EventDoor:
             return
         if self.subscription.in_turn:
             await session.take_turns(each.key for each in received)
-        for tenant, group in groupby(received, key=lambda each: each.tenant):
+        # Only the events of one tenant have an order among them.
+        for tenant, group in groupby(sorted(received, key=_tenant), key=_tenant):
             await session.narrow([tenant])
             for each in group:
                 session.now, session.cause = each.attributes.time, each.attributes
@@ -142,6 +143,10 @@ async def _copy_directory(session: Session, each: Received[Any]) -> None:
         await directory.apply_person(session, each.body)
     elif each.attributes.type == SessionEnded.type:
         await directory.apply_session_ended(session, each.body)
+
+
+def _tenant(received: Received[Any]) -> str:
+    return received.tenant
 
 
 def _tenants(received: Sequence[Received[Any]]) -> set[str]:

@@ -5,7 +5,7 @@ from storage.engine import create_engine, metadata, schema_name
 from storage.listening import listen
 from storage.migrate import Migrations, create_own_tables, create_tables, migrate, prepare_schema, wall_off
 from storage.mongo import MongoDocuments
-from storage.offsets import OffsetMoved, move_offset, next_offset
+from storage.offsets import Move, OffsetMoved, move_offsets, next_offset
 from storage.outbox import Outbox
 from storage.session import Session, Sessions, is_tenant
 from storage.sweeping import Sweeper, discard, documents_for
@@ -17,6 +17,7 @@ __all__ = [
     "JsonbDocuments",
     "Migrations",
     "MongoDocuments",
+    "Move",
     "OffsetMoved",
     "Outbox",
     "Session",
@@ -31,7 +32,7 @@ __all__ = [
     "listen",
     "metadata",
     "migrate",
-    "move_offset",
+    "move_offsets",
     "next_offset",
     "prepare_schema",
     "schema_name",

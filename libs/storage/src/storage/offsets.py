@@ -1,36 +1,61 @@
 """A reader's place in every partition, moved in the transaction of the effect by compare-and-set."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from sqlalchemy import text
 
 from storage.session import Session, Sessions
 
 
 class OffsetMoved(Exception):
-    """The stored offset is not the expected one: somebody else has handled this batch."""
+    """A stored offset is not the expected one: somebody else has handled this batch."""
 
     fenced = True
 
 
+class Move(NamedTuple):
+    """Of one partition's offset."""
+
+    topic: str
+    partition: int
+    expected: int
+    to: int
+
+
+_PLACE = text(
+    "INSERT INTO consumer_offset (topic, partition, next) VALUES (:topic, :partition, 0) ON CONFLICT DO NOTHING"
+)
+_NEXT = text("SELECT next FROM consumer_offset WHERE topic = :topic AND partition = :partition")
+# In one order, so that two members who both believe in their partitions do not wait for each other in a circle.
+_MOVE = text("""
+UPDATE consumer_offset SET next = m.next FROM (
+    SELECT * FROM unnest(cast(:topics AS text[]), cast(:partitions AS int[]), cast(:expected AS bigint[]), cast(:next AS bigint[]))
+    AS m (topic, partition, expected, next) ORDER BY topic, partition) AS m
+WHERE consumer_offset.topic = m.topic AND consumer_offset.partition = m.partition AND consumer_offset.next = m.expected
+""")
+
+
 async def next_offset(sessions: Sessions, topic: str, partition: int) -> int:
-    """Where reading goes on; 0 when never read."""
+    """Where reading goes on; 0 when never read. From then on the place is there to be moved."""
+    place = {"topic": topic, "partition": partition}
     async with sessions.across() as connection:
-        found = await connection.scalar(
-            text("SELECT next FROM consumer_offset WHERE topic = :topic AND partition = :partition"),
-            {"topic": topic, "partition": partition},
-        )
+        found = await connection.scalar(_NEXT, place)
+        if found is None:
+            await connection.execute(_PLACE, place)
+            found = await connection.scalar(_NEXT, place)
         return int(found or 0)
 
 
-async def move_offset(session: Session, topic: str, partition: int, *, expected: int, to: int) -> None:
-    """Raises OffsetMoved when the stored offset is not `expected`; the transaction is then to be rolled back."""
-    place = {"topic": topic, "partition": partition, "expected": expected, "to": to}
-    await session.execute(
-        "INSERT INTO consumer_offset (topic, partition, next) VALUES (:topic, :partition, 0) ON CONFLICT DO NOTHING",
-        place,
-    )
+async def move_offsets(session: Session, moves: Iterable[Move]) -> None:
+    """All or none: raises OffsetMoved when one of the stored offsets is not its `expected`; the transaction is then to
+    be rolled back."""
+    topics, partitions, expected, to = zip(*moves, strict=True)
     moved = await session.execute(
-        "UPDATE consumer_offset SET next = :to WHERE topic = :topic AND partition = :partition AND next = :expected",
-        place,
+        _MOVE, {"topics": list(topics), "partitions": list(partitions), "expected": list(expected), "next": list(to)}
     )
-    if moved.rowcount != 1:
-        raise OffsetMoved(f"{topic}/{partition}: expected {expected}")
+    if moved.rowcount != len(topics):
+        places = ", ".join(
+            f"{topic}/{partition} at {at}" for topic, partition, at in zip(topics, partitions, expected, strict=True)
+        )
+        raise OffsetMoved(f"expected {places}")

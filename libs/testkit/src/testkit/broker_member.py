@@ -41,17 +41,18 @@ class PostgresEffects:
             assert row
             return int(row[0])
 
-    async def apply(self, messages: Sequence[Message], step: Step) -> None:
+    async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
         self._tell("handling")
         async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
             await asyncio.sleep(self.wait)
-            moved = await connection.execute(
-                "UPDATE place SET next = %s WHERE topic = %s AND partition = %s AND next = %s",
-                (step.next, step.source.topic, step.source.partition, step.expected),
-            )
-            if moved.rowcount != 1:
-                self._tell("fenced")
-                raise Fenced
+            for step in sorted(steps, key=lambda step: step.source.partition):
+                moved = await connection.execute(
+                    "UPDATE place SET next = %s WHERE topic = %s AND partition = %s AND next = %s",
+                    (step.next, step.source.topic, step.source.partition, step.expected),
+                )
+                if moved.rowcount != 1:
+                    self._tell("fenced")
+                    raise Fenced
             async with connection.cursor() as cursor:
                 await cursor.executemany(
                     'INSERT INTO effect (topic, partition, "offset", value) VALUES (%s, %s, %s, %s)',

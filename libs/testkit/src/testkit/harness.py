@@ -79,7 +79,7 @@ class Harness:
                 raise AssertionError(f"{self.running.service.name} does not read {name}")
             source = TopicPartition(name, 0)
             expected = await door.next_offset("test", source)
-            await door.apply(messages, Step("test", source, expected, messages[-1].offset + 1))
+            await door.apply(messages, [Step("test", source, expected, messages[-1].offset + 1)])
             if twice:
                 tenants = {message.headers["ce_tenant"] for message in messages}
                 async with self.kit.sessions.begin(tenants, now=at or self.now) as session:
