@@ -107,7 +107,7 @@ async def test_one_message_at_a_time_sees_its_own_tenant_only(notes: Harness) ->
     assert await effects(notes) == {str(derived_id("a")): 0, str(derived_id("b")): 1}
     assert await effects(notes, "zeta") == {str(derived_id("z")): 0}
     emitted = [attributes.tenant for attributes, _ in await notes.emitted()]
-    assert emitted == ["acme", "zeta", "acme"]
+    assert emitted == ["acme", "acme", "zeta"], "tenant by tenant"
 
 
 async def test_a_batch_sees_the_tenants_it_holds_and_no_others(notes: Harness) -> None:
