@@ -116,9 +116,10 @@ async def make_topic(address: str) -> None:
         await admin.close()
 
 
-def latency(suite: OnStack, *, per_second: int, seconds: int) -> tuple[list[float], float]:
+def latency(suite: OnStack, *, per_second: int, seconds: int, first: int = 0) -> tuple[list[float], float]:
     """Milliseconds from the moment a call was due to be sent until its assignment can be read, both through Envoy; and
-    the rate that was really sent. One call in each request is of an agent who gets an assignment by it."""
+    the rate that was really sent. One call in each request is of an agent who gets an assignment by it; these agents
+    are numbered from `first` on."""
     calls_a_request = RECORDS_A_REQUEST // 2
     requests = per_second * seconds // calls_a_request
     sent: dict[str, float] = {}
@@ -136,9 +137,9 @@ def latency(suite: OnStack, *, per_second: int, seconds: int) -> tuple[list[floa
                 time.sleep(0.05)
 
     def send(number: int, due: float) -> None:
-        agent = f"fresh-{number:04d}"
-        first = 1_000_000 + number * calls_a_request
-        records = [record for each in range(first, first + calls_a_request - 1) for record in call(each)]
+        agent = f"fresh-{first + number:04d}"
+        others = 1_000_000 + (first + number) * calls_a_request
+        records = [record for each in range(others, others + calls_a_request - 1) for record in call(each)]
         records += call(number, agent=agent, silence=65)
         body = ndjson(records)
         time.sleep(max(0.0, due - time.perf_counter()))

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 FETCH_WAIT_SECONDS = 1.0
 STALLED_WAIT_SECONDS = 0.25
+PACE_SECONDS = 0.1
 
 
 class Fenced(Exception):
@@ -159,10 +160,14 @@ class _Consumer:
         self.status.last_round = datetime.now(UTC)
         await self._take_up(reader)
         batches = await self._fetch(reader)
+        began = _monotonic()
         self._measure(batches)
         placed = [batch for batch in batches if batch.source in self.next]
         if placed:
             await self._handle(reader, placed)
+            if sum(len(batch.messages) for batch in batches) < self.max_messages:
+                # What comes first goes at once, what comes behind it together: a round costs much, a message little.
+                await pause(began + PACE_SECONDS - _monotonic(), self.stopping)
         if batches and not placed:
             # Only stalled partitions have news: reading on from them is no use before they are due.
             await pause(STALLED_WAIT_SECONDS, self.stopping)

@@ -12,6 +12,7 @@ from messaging.retry import Backoff, is_transient, pause
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
+PACE_SECONDS = 0.05
 
 
 class Outbox(Protocol):
@@ -43,10 +44,10 @@ class Relay:
         """Until `stopping` is set. A failure of any kind is tried again, later and later: nothing is dropped."""
         backoff = Backoff()
         while not stopping.is_set():
+            began = asyncio.get_running_loop().time()
             self.wake.clear()  # before looking, so that what is recorded meanwhile wakes us again
             try:
-                while not stopping.is_set() and (count := await self._outbox.publish_pending(self._broker.publish)):
-                    self.published += count
+                count = await self._outbox.publish_pending(self._broker.publish)
             except Exception as error:
                 self.error = f"{type(error).__name__}: {error}"
                 wait = backoff.next()
@@ -59,9 +60,13 @@ class Relay:
                 )
                 await pause(wait, stopping)
             else:
+                self.published += count
                 self.error = None
                 backoff.reset()
-                await pause(self._poll_seconds, stopping, self.wake)
+                if not count:
+                    await pause(self._poll_seconds, stopping, self.wake)
+                # The first goes at once, those that follow it together.
+                await pause(began + PACE_SECONDS - asyncio.get_running_loop().time(), stopping)
 
     async def age_seconds(self, now: datetime) -> float:
         """How long the oldest message has been waiting; 0 when none is."""
