@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
 import aiokafka
@@ -45,11 +45,14 @@ class KafkaBroker:
         self._session_seconds = session_seconds
         self._publisher = Publisher(self._connection, publish_seconds)
         self._declared: dict[str, int] = {}
+        self._watching = asyncio.Lock()
+        self._watch: tuple[AsyncExitStack, AIOKafkaAdminClient, Any] | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._stop_watching()
         await self._publisher.close()
 
     async def declare(self, topics: Sequence[Topic]) -> None:
@@ -84,18 +87,39 @@ class KafkaBroker:
         return joined(self._connection, f"{group}:{'+'.join(sorted(topics))}", topics, self._session_seconds)
 
     async def lag(self, group: str) -> dict[TopicPartition, int]:
+        """As the protocol says. It is asked often, so its clients stay for the next time, as long as they answer."""
+        async with self._watching:
+            try:
+                with unreachable_as_connection_error():
+                    return await self._lag(group)
+            except BaseException:
+                await self._stop_watching()
+                raise
+
+    async def _lag(self, group: str) -> dict[TopicPartition, int]:
+        if self._watch is None:
+            async with AsyncExitStack() as stack:
+                admin = await stack.enter_async_context(self._admin())
+                observer = await stack.enter_async_context(self._observer())
+                self._watch = stack.pop_all(), admin, observer
+        _, admin, observer = self._watch
+        groups = [name for name, *_ in await admin.list_consumer_groups() if name.startswith(f"{group}:")]
         committed: dict[Any, int] = {}
-        async with self._admin() as admin, self._observer() as observer:
-            groups = [name for name, *_ in await admin.list_consumer_groups() if name.startswith(f"{group}:")]
-            for found in await asyncio.gather(*(admin.list_consumer_group_offsets(each) for each in groups)):
-                committed |= {place: each.offset for place, each in found.items()}
-            places = await _places(observer, {place.topic for place in committed})
-            ends: dict[Any, int] = await observer.end_offsets(places)
-            begins: dict[Any, int] = await observer.beginning_offsets(places)
+        for found in await asyncio.gather(*(admin.list_consumer_group_offsets(each) for each in groups)):
+            committed |= {place: each.offset for place, each in found.items()}
+        places = await _places(observer, {place.topic for place in committed})
+        ends: dict[Any, int] = await observer.end_offsets(places)
+        begins: dict[Any, int] = await observer.beginning_offsets(places)
         return {
             TopicPartition(place.topic, place.partition): max(end - max(committed.get(place, 0), begins[place]), 0)
             for place, end in ends.items()
         }
+
+    async def _stop_watching(self) -> None:
+        if self._watch is not None:
+            clients, *_ = self._watch
+            self._watch = None
+            await clients.aclose()
 
     async def tail(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
         async with self._observer() as observer:
