@@ -23,9 +23,15 @@ TRIES_SECONDS = 240
 RECORDS_A_REQUEST = 1000
 
 
+def _set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Feed:
-    """What the feeders met."""
+    """The calls on their way, and what they met. `flowing` is cleared to hold them back, `over` set at their end."""
 
     requests: int = 0
     taken: int = 0
@@ -33,6 +39,8 @@ class Feed:
     worst_seconds: float = 0.0
     without_retry_after: int = 0
     seconds: float = 0.0
+    flowing: threading.Event = field(default_factory=_set)
+    over: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, what: str, *, told_when: bool = True) -> None:
@@ -45,16 +53,21 @@ class Feed:
             self.without_retry_after += not told_when
 
 
-def feed(suite: OnStack, tenant: str, crowd: Crowd) -> Feed:
+Disturb = Callable[[OnStack, Feed], dict[str, Any]]
+"""Does its worst while calls flow, and tells figures of it."""
+
+
+def feed(suite: OnStack, tenant: str, crowd: Crowd, met: Feed) -> None:
     """Every call of the crowd, each agent's days in order, each request again until it was taken."""
-    met = Feed()
     began = time.monotonic()
     shares = [crowd.agents[number::FEEDERS] for number in range(FEEDERS)]
-    with ThreadPoolExecutor(FEEDERS) as pool:
-        for done in [pool.submit(_feed_share, suite, tenant, crowd, share, met) for share in shares]:
-            done.result()
-    met.seconds = time.monotonic() - began
-    return met
+    try:
+        with ThreadPoolExecutor(FEEDERS) as pool:
+            for done in [pool.submit(_feed_share, suite, tenant, crowd, share, met) for share in shares]:
+                done.result()
+    finally:
+        met.seconds = time.monotonic() - began
+        met.over.set()
 
 
 def _feed_share(suite: OnStack, tenant: str, crowd: Crowd, agents: tuple[str, ...], met: Feed) -> None:
@@ -67,6 +80,7 @@ def _feed_share(suite: OnStack, tenant: str, crowd: Crowd, agents: tuple[str, ..
 
 
 def _until_taken(client: httpx.Client, suite: OnStack, tenant: str, body: bytes, met: Feed) -> None:
+    met.flowing.wait()
     deadline = time.monotonic() + TRIES_SECONDS
     while True:
         began = time.monotonic()
@@ -118,19 +132,13 @@ class Told:
         )
 
 
-def under(
-    fault: str, suite: OnStack, tenant: str, crowd: Crowd, disturb: Callable[[OnStack, threading.Event], dict[str, Any]]
-) -> Told:
-    """Feeds a new tenant while `disturb(suite, fed)` does its worst, at the latest until `fed` is set; then waits until
-    nothing is under way and compares."""
+def under(fault: str, suite: OnStack, tenant: str, crowd: Crowd, disturb: Disturb) -> Told:
+    """Feeds a new tenant while `disturb` does its worst; then waits until nothing is under way and compares."""
     set_up_tenant(suite, tenant, crowd.blueprint())
-    fed = threading.Event()
+    met = Feed()
     with ThreadPoolExecutor(1) as pool:
-        disturbing = pool.submit(disturb, suite, fed)
-        try:
-            met = feed(suite, tenant, crowd)
-        finally:
-            fed.set()
+        disturbing = pool.submit(disturb, suite, met)
+        feed(suite, tenant, crowd, met)
         figures = disturbing.result()
     began = time.monotonic()
     suite.settle(seconds=300)
@@ -141,41 +149,43 @@ def under(
 # What may happen
 
 
-def kill_each(names: list[str], *, every: float) -> Callable[[OnStack, threading.Event], dict[str, Any]]:
+def kill_each(names: list[str], *, every: float) -> Disturb:
     """SIGKILL to each part in turn, started again at once; the whole list at least once, however soon the feed ends."""
 
-    def disturb(suite: OnStack, fed: threading.Event) -> dict[str, Any]:
+    def disturb(suite: OnStack, met: Feed) -> dict[str, Any]:
         killed = []
         for name in names:
             time.sleep(every)
             suite.stack.restart(name)
             killed.append(name)
-        return {"killed": len(killed), "while calls flowed": not fed.is_set()}
+        return {"killed": len(killed), "while calls flowed": not met.over.is_set()}
 
     return disturb
 
 
-def away(name: str, seconds: float) -> Callable[[OnStack, threading.Event], dict[str, Any]]:
-    """Stopped for a while, then started again."""
+def away(name: str, seconds: float) -> Disturb:
+    """Stopped for a while, then started again. How long the backlog takes is measured without new calls."""
 
-    def disturb(suite: OnStack, fed: threading.Event) -> dict[str, Any]:
+    def disturb(suite: OnStack, met: Feed) -> dict[str, Any]:
         time.sleep(0.5)
         suite.stack.parts[name].kill()
         time.sleep(seconds)
-        suite.stack.start_part(name)
-        back = time.monotonic()
-        suite.settle(seconds=300)
-        return {"away, s": seconds, "drained, s": round(time.monotonic() - back, 1)}
+        met.flowing.clear()
+        try:
+            suite.stack.start_part(name)
+            back = time.monotonic()
+            suite.settle(seconds=300)
+            return {"away, s": seconds, "drained, s": round(time.monotonic() - back, 1)}
+        finally:
+            met.flowing.set()
 
     return disturb
 
 
-def rebalance_storm(
-    service: str, *, every: float, seconds: float
-) -> Callable[[OnStack, threading.Event], dict[str, Any]]:
+def rebalance_storm(service: str, *, every: float, seconds: float) -> Disturb:
     """More workers of one service come and are killed."""
 
-    def disturb(suite: OnStack, fed: threading.Event) -> dict[str, Any]:
+    def disturb(suite: OnStack, met: Feed) -> dict[str, Any]:
         extra: list[Program] = []
         killed = number = 0
         ends = time.monotonic() + seconds

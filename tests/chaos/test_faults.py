@@ -33,7 +33,7 @@ def suffers(on_stack: OnStack) -> Iterator[Callable[[str, Any], Told]]:
 
 
 def test_undisturbed(suffers: Callable[[str, Any], Told]) -> None:
-    assert suffers("nothing", lambda _suite, _fed: {}).differences == []
+    assert suffers("nothing", lambda _suite, _met: {}).differences == []
 
 
 @pytest.mark.parametrize(
