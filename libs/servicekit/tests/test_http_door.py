@@ -307,7 +307,7 @@ async def test_a_database_that_came_back_is_found_again(notes: Harness, cluster:
     assert (await client.get("/notes")).status_code == 200
     with psycopg.connect(cluster.server.dsn, autocommit=True) as admin:
         admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
             [notes.kit.sessions.engine.url.database],
         )
     assert (await client.get("/notes")).status_code == 200

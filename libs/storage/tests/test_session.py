@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -10,7 +11,8 @@ from contracts import Attributes, derived_id
 from contracts.directory import TenantChanged
 from contracts.learning import AssignmentAssigned
 from contracts.scores import ScoreChanged
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.event import listen
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from storage import Move, OffsetMoved, Sessions, is_tenant, move_offsets, next_offset
 from storage.tables import EXEMPT, own
 
@@ -149,6 +151,60 @@ async def test_statements_hand_back_plain_rows(sessions: Sessions) -> None:
         assert await session.rows("SELECT 1 AS a, :b AS b", {"b": "x"}) == [{"a": 1, "b": "x"}]
         assert await session.row("SELECT * FROM note") is None
         assert await session.scalar("SELECT id FROM note") is None
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_a_statement_says_the_same_whether_anybody_watches_the_engine_or_not(
+    sessions: Sessions, watched: bool
+) -> None:
+    told: list[str] = []
+    if watched:
+        listen(sessions.engine.sync_engine, "before_cursor_execute", lambda *each: told.append(each[2]))
+    id = derived_id("x")
+    given = {"id": id, "names": ["a", "b"], "at": NOW, "none": None}
+    async with sessions.begin(["acme"], now=NOW) as session:
+        row = await session.row(
+            "SELECT cast(:id AS uuid) AS id, cast(:names AS text[]) AS names, cast(:at AS timestamptz) AS at, '5%' AS share, "
+            """cast(:none AS text) AS none, '{"a": [1]}'::jsonb AS json, 1.5 AS number, date '2026-03-02' AS day, :id AS again""",
+            given,
+        )
+        assert row == {
+            "id": id, "names": ["a", "b"], "at": NOW, "share": "5%", "none": None, "json": {"a": [1]},
+            "number": Decimal("1.5"), "day": NOW.date(), "again": id,
+        }  # fmt: skip
+        assert await session.rows("SELECT n FROM generate_series(1, 2) AS n") == [{"n": 1}, {"n": 2}]
+        assert await session.scalars("SELECT n FROM generate_series(1, 2) AS n") == [1, 2]
+        assert await session.rows("INSERT INTO note VALUES ('acme', '1', 'x')") == []
+        assert await session.run("UPDATE note SET text = 'y'") == 1
+        assert await session.run("DELETE FROM note WHERE id = :id", {"id": "none"}) == 0
+    with pytest.raises(IntegrityError) as caught:
+        async with sessions.begin(["acme"], now=NOW) as session:
+            await session.run("INSERT INTO note VALUES ('acme', '1', :text)", {"text": "a secret"})
+    assert "a secret" not in str(caught.value)
+    assert bool(told) == watched
+
+
+async def test_connections_that_the_server_closed_are_left_in_silence(sessions: Sessions, admin: Admin) -> None:
+    async def pid() -> int:
+        async with sessions.begin(["acme"], now=NOW) as session:
+            return await session.scalar("SELECT pg_backend_pid()")
+
+    before = {*await asyncio.gather(*(pid() for _ in range(4)))}
+    closed = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = ANY(%s)"
+    assert all(done for (done,) in admin.execute(closed, [list(before)]))
+    assert not before & {*await asyncio.gather(*(pid() for _ in range(4)))}
+
+
+async def test_a_connection_that_breaks_at_work_is_told_and_takes_the_others_along(
+    sessions: Sessions, admin: Admin
+) -> None:
+    with pytest.raises(OperationalError):
+        async with sessions.begin(["acme"], now=NOW) as session:
+            pid = await session.scalar("SELECT pg_backend_pid()")
+            admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            await session.run("INSERT INTO note VALUES ('acme', '1', 'x')")
+    async with sessions.begin(["acme"], now=NOW) as session:
+        assert await session.scalar("SELECT count(*) FROM note") == 0
 
 
 # The out-tray

@@ -28,12 +28,12 @@ _PLACE = text(
 )
 _NEXT = text("SELECT next FROM consumer_offset WHERE topic = :topic AND partition = :partition")
 # In one order, so that two members who both believe in their partitions do not wait for each other in a circle.
-_MOVE = text("""
+_MOVE = """
 UPDATE consumer_offset SET next = m.next FROM (
     SELECT * FROM unnest(cast(:topics AS text[]), cast(:partitions AS int[]), cast(:expected AS bigint[]), cast(:next AS bigint[]))
     AS m (topic, partition, expected, next) ORDER BY topic, partition) AS m
 WHERE consumer_offset.topic = m.topic AND consumer_offset.partition = m.partition AND consumer_offset.next = m.expected
-""")
+"""
 
 
 async def next_offset(sessions: Sessions, topic: str, partition: int) -> int:
@@ -51,10 +51,10 @@ async def move_offsets(session: Session, moves: Iterable[Move]) -> None:
     """All or none: raises OffsetMoved when one of the stored offsets is not its `expected`; the transaction is then to
     be rolled back."""
     topics, partitions, expected, to = zip(*moves, strict=True)
-    moved = await session.execute(
+    moved = await session.run(
         _MOVE, {"topics": list(topics), "partitions": list(partitions), "expected": list(expected), "next": list(to)}
     )
-    if moved.rowcount != len(topics):
+    if moved != len(topics):
         places = ", ".join(
             f"{topic}/{partition} at {at}" for topic, partition, at in zip(topics, partitions, expected, strict=True)
         )

@@ -17,6 +17,7 @@ from sqlalchemy import CursorResult, Executable, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage.statements import Statements
 from storage.tables import due_item, outbox
 
 
@@ -52,8 +53,12 @@ class Session:
     recorded: int = 0
     after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """Called in order when the transaction is committed, and never otherwise. For figures; nothing may fail there."""
+    _driver: Statements = field(init=False)
     _outgoing: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     _known: dict[tuple[Any, ...], Any] = field(default_factory=dict[tuple[Any, ...], Any])
+
+    def __post_init__(self) -> None:
+        self._driver = Statements(self.connection)
 
     @property
     def tenant(self) -> str:
@@ -62,18 +67,35 @@ class Session:
         return tenant
 
     async def execute(self, statement: Executable | str, parameters: Any = None) -> CursorResult[Any]:
-        """Runs a Core statement or SQL text with `:name` parameters."""
+        """Runs a Core statement or SQL text with `:name` parameters by way of the engine."""
         return await self.connection.execute(text(statement) if isinstance(statement, str) else statement, parameters)
 
+    async def run(self, statement: str, parameters: Mapping[str, Any] | None = None) -> int:
+        """Runs SQL text. Returns how many rows it touched."""
+        return (await self._driver.run(statement, parameters))[2]
+
     async def rows(self, statement: Executable | str, parameters: Any = None) -> list[dict[str, Any]]:
+        if isinstance(statement, str):
+            columns, found, _ = await self._driver.run(statement, parameters)
+            return [dict(zip(columns, row, strict=True)) for row in found]
         return [dict(row) for row in (await self.execute(statement, parameters)).mappings()]
 
     async def row(self, statement: Executable | str, parameters: Any = None) -> dict[str, Any] | None:
         """The first row, or None."""
+        if isinstance(statement, str):
+            columns, found, _ = await self._driver.run(statement, parameters)
+            return dict(zip(columns, found[0], strict=True)) if found else None
         row = (await self.execute(statement, parameters)).mappings().first()
         return None if row is None else dict(row)
 
+    async def scalars(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+        """The first column."""
+        return [row[0] for row in (await self._driver.run(statement, parameters))[1]]
+
     async def scalar(self, statement: Executable | str, parameters: Any = None) -> Any:
+        """The first column of the first row; None without a row."""
+        if isinstance(statement, str):
+            return next(iter(await self.scalars(statement, parameters)), None)
         return (await self.execute(statement, parameters)).scalar()
 
     async def narrow(self, tenants: Iterable[str]) -> None:
@@ -81,7 +103,7 @@ class Session:
         self.tenants = tuple(sorted(set(tenants)))
         if not all(map(is_tenant, self.tenants)):
             raise ValueError(f"not names of tenants: {self.tenants}")
-        await self.execute("SELECT set_config('uplift.tenants', :tenants, true)", {"tenants": ",".join(self.tenants)})
+        await self.run("SELECT set_config('uplift.tenants', :tenants, true)", {"tenants": ",".join(self.tenants)})
 
     async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """COPY into a temporary stage table (PostgreSQL refuses COPY into a table under row-level security)."""
@@ -137,7 +159,7 @@ class Session:
         self.recorded += len(self._outgoing)
         self._outgoing.clear()
         if self.notify:
-            await self.execute("SELECT pg_notify('uplift_outbox', :service)", {"service": self.service})
+            await self.run("SELECT pg_notify('uplift_outbox', :service)", {"service": self.service})
 
     async def once(self, key: tuple[Any, ...], load: Callable[[], Awaitable[T]]) -> T:
         """What `load` gives, loaded once in this unit of work for these tenants: for what every event of a batch asks
@@ -154,7 +176,7 @@ class Session:
     async def take_turns(self, keys: Iterable[str]) -> None:
         """Waits until no other unit of work of this service holds one of these keys, and holds them to its end. All are
         taken in one order, so that nobody waits in a circle: call it once, before anything else is locked."""
-        await self.execute(
+        await self.run(
             "SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT hashtextextended('turn ' || k, 0) AS key "
             "FROM unnest(cast(:keys AS text[])) AS k ORDER BY 1) AS keys",
             {"keys": [f"{self.service} {key}" for key in keys]},

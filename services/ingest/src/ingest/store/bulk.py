@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, TextClause, text
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from storage import Session
@@ -57,15 +57,14 @@ class Batch:
         wanted = {"tenant": session.tenant, "known_at": session.now, "since": session.now, **shared}
         given = {name: wanted[name] for into in self.rows for name in into.shared}
         rows = {f"rows_of_{into.table.name}": _encode(rows).decode() for into, rows in self.rows.items()}
-        written = await session.execute(_statement(tuple(self.rows)), given | rows)
-        return [dict(row) for row in written.mappings()] if written.returns_rows else []
+        return await session.rows(_statement(tuple(self.rows)), given | rows)
 
 
 @lru_cache(maxsize=256)
-def _statement(tables: tuple[Into, ...]) -> TextClause:
+def _statement(tables: tuple[Into, ...]) -> str:
     *others, last = tables
     beside = ", ".join(f"into_{each.table.name} AS ({each.sql()})" for each in others)
-    return text((f"WITH {beside} " if beside else "") + last.sql())
+    return (f"WITH {beside} " if beside else "") + last.sql()
 
 
 async def insert_rows(session: Session, into: Into, rows: Sequence[dict[str, Any]], **shared: Any) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
 from storage import Session
 
 from ingest.store.bulk import Into, insert_rows
@@ -45,21 +44,19 @@ HELD = Into(
 INTERACTIONS = Into(interaction, ("id", "root"), ("tenant", "source"), "ON CONFLICT DO NOTHING")
 
 _BUCKETS = "SELECT pg_advisory_xact_lock(hashtext(:place), bucket) FROM unnest(cast(:buckets AS int[])) AS b(bucket)"
-_SHARED_AND_BUCKETS = text(
-    f"SELECT pg_advisory_xact_lock_shared(hashtext('ingest'), hashtext(:t)) UNION ALL {_BUCKETS}"
-)
+_SHARED_AND_BUCKETS = f"SELECT pg_advisory_xact_lock_shared(hashtext('ingest'), hashtext(:t)) UNION ALL {_BUCKETS}"
 
 
 async def lock(session: Session, source: str, buckets: Iterable[int]) -> None:
     """Until the end of the transaction nobody else merges interactions of these buckets (always taken in the same
     order), and nobody has the tenant's interactions alone."""
     place = {"t": session.tenant, "place": f"ingest {session.tenant} {source}", "buckets": sorted(set(buckets))}
-    await session.execute(_SHARED_AND_BUCKETS, place)
+    await session.run(_SHARED_AND_BUCKETS, place)
 
 
 async def alone(session: Session) -> None:
     """Waits for every merge of the tenant under way, and keeps new ones out until the end of the transaction."""
-    await session.execute("SELECT pg_advisory_xact_lock(hashtext('ingest'), hashtext(:t))", {"t": session.tenant})
+    await session.run("SELECT pg_advisory_xact_lock(hashtext('ingest'), hashtext(:t))", {"t": session.tenant})
 
 
 class PartRow(msgspec.Struct):
@@ -108,7 +105,7 @@ _PARTS_OF = msgspec.json.Decoder(list[PartRow]).decode
 _HEADS_OF = msgspec.json.Decoder(list[Head]).decode
 _HELD_OF = msgspec.json.Decoder(list[HeldRow]).decode
 # One index look-up a contact and a root: without statistics (a young table) a join would read all of the tenant's rows.
-_AROUND = text("""
+_AROUND = """
 WITH roots AS MATERIALIZED (
     SELECT p.root FROM unnest(cast(:contacts AS text[])) AS c(contact) CROSS JOIN LATERAL (
         SELECT root FROM part WHERE tenant = :tenant AND source = :source AND contact = c.contact OFFSET 0) AS p
@@ -123,14 +120,14 @@ SELECT
     (SELECT coalesce(json_agg(h), '[]')::text FROM roots CROSS JOIN LATERAL (
         SELECT contact, root, reason, waits_for
         FROM held WHERE tenant = :tenant AND source = :source AND root = roots.root OFFSET 0) AS h) AS held
-""")
+"""
 
 
 async def around(session: Session, source: str, contacts: Sequence[str]) -> Around:
     """The parts, legs and held contacts of the interactions that these contacts belong to or begin, or did."""
     place = {"tenant": session.tenant, "source": source, "contacts": list(contacts)}
-    parts, heads, held_rows = (await session.execute(_AROUND, place)).one()
-    return Around(_PARTS_OF(parts), _HEADS_OF(heads), _HELD_OF(held_rows))
+    (found,) = await session.rows(_AROUND, place)
+    return Around(_PARTS_OF(found["parts"]), _HEADS_OF(found["heads"]), _HELD_OF(found["held"]))
 
 
 async def place_of(session: Session, interaction_id: UUID) -> dict[str, Any] | None:
@@ -150,7 +147,7 @@ async def parts_by_id(session: Session, ids: Sequence[UUID]) -> list[dict[str, A
 
 async def remove_parts(session: Session, ids: Sequence[UUID]) -> None:
     if ids:
-        await session.execute(
+        await session.run(
             "DELETE FROM part WHERE tenant = :tenant AND id = ANY(cast(:ids AS uuid[]))",
             {"tenant": session.tenant, "ids": list(ids)},
         )
@@ -159,7 +156,7 @@ async def remove_parts(session: Session, ids: Sequence[UUID]) -> None:
 async def move_parts(session: Session, source: str, roots: dict[str, str]) -> None:
     """`roots`: by contact, the interaction that its parts belong to from now on."""
     if roots:
-        await session.execute(
+        await session.run(
             "UPDATE part SET root = m.root FROM unnest(cast(:contacts AS text[]), cast(:roots AS text[])) "
             "AS m(contact, root) WHERE part.tenant = :tenant AND part.source = :source AND part.contact = m.contact",
             {"tenant": session.tenant, "source": source, "contacts": list(roots), "roots": list(roots.values())},
@@ -182,7 +179,7 @@ async def contents(session: Session, places: Sequence[tuple[UUID, int, int]]) ->
 
 async def refresh_statistics(session: Session) -> None:
     """Tells the planner how the tables grew, long before autovacuum would."""
-    await session.execute(
+    await session.run(
         "ANALYZE part (tenant, id, source, root, contact, kind), leg (tenant, interaction_id, source, root, agent_id), "
         "held (tenant, source, contact, root), record (tenant, receipt_id, number, part_id)"
     )
@@ -202,7 +199,7 @@ async def hold(session: Session, source: str, rows: Sequence[dict[str, Any]]) ->
 
 async def release(session: Session, source: str, contacts: Sequence[str]) -> None:
     if contacts:
-        await session.execute(
+        await session.run(
             "DELETE FROM held WHERE tenant = :tenant AND source = :source AND contact = ANY(cast(:contacts AS text[]))",
             {"tenant": session.tenant, "source": source, "contacts": list(contacts)},
         )

@@ -77,7 +77,7 @@ _COUNT = ", ".join(f"{name} = {name} + :{name}" for name in _COUNTED)
 async def count(session: Session, receipt_id: UUID, counts: dict[str, int], **changes: Any) -> None:
     """Adds to the counters, and sets the other columns."""
     also = "".join(f", {name} = cast(:{name} AS {_TYPES.get(name, 'text')})" for name in changes)
-    await session.execute(
+    await session.run(
         f"UPDATE receipt SET {_COUNT}{also}, touched_at = clock_timestamp() WHERE tenant = :tenant AND id = :id",  # noqa: S608
         {"tenant": session.tenant, "id": receipt_id, **dict.fromkeys(_COUNTED, 0), **counts, **changes},
     )
@@ -89,7 +89,7 @@ def as_json(value: Any) -> str:
 
 async def interrupt(session: Session, receipt_id: UUID) -> None:
     """Marks a receipt whose body broke off."""
-    await session.execute(
+    await session.run(
         "UPDATE receipt SET status = 'interrupted', finished_at = :now, touched_at = clock_timestamp() "
         "WHERE tenant = :tenant AND id = :id AND status IN ('reading', 'receiving')",
         {"tenant": session.tenant, "id": receipt_id, "now": session.now},
@@ -100,7 +100,7 @@ async def recount(session: Session, receipt_id: UUID) -> None:
     """Sets the counters to what the verdicts are now."""
     sums = ", ".join(f"count(*) FILTER (WHERE verdict = '{name}') AS {name}" for name in VERDICTS)
     sets = ", ".join(f"{name} = counted.{name}" for name in _COUNTED)
-    await session.execute(
+    await session.run(
         f"UPDATE receipt SET {sets}, touched_at = clock_timestamp() FROM (SELECT count(*) AS received, {sums} "  # noqa: S608
         "FROM record WHERE tenant = :tenant AND receipt_id = :id) AS counted "
         "WHERE receipt.tenant = :tenant AND receipt.id = :id",
@@ -112,7 +112,7 @@ async def keep_verdicts(session: Session, receipt_id: UUID, document: str, befor
     """A record that is judged again and says the same as before keeps the verdict that it had when it came."""
     had = [row for row in before.values() if row["part_id"] and row["verdict"] in ("corrected", "unchanged")]
     if had:
-        await session.execute(
+        await session.run(
             "UPDATE record SET verdict = b.verdict FROM unnest(cast(:numbers AS int[]), cast(:verdicts AS text[]), "
             "cast(:parts AS uuid[])) AS b(number, verdict, part_id) WHERE record.tenant = :tenant "
             "AND record.receipt_id = :id AND record.document = :document AND record.number = b.number "
@@ -152,11 +152,10 @@ async def problems(session: Session, row: dict[str, Any]) -> list[dict[str, Any]
 
 async def documents(session: Session, receipt_id: UUID) -> list[str]:
     """The raw documents of a receipt, in order."""
-    found = await session.execute(
+    return await session.scalars(
         "SELECT DISTINCT document FROM record WHERE tenant = :tenant AND receipt_id = :id ORDER BY document",
         {"tenant": session.tenant, "id": receipt_id},
     )
-    return list(found.scalars())
 
 
 # A document's id begins with its receipt's; a raw one's ends with the number of its first record. While a body is being
@@ -175,14 +174,12 @@ _UNUSED_RAW = f"""
 
 async def unused_spool(session: Session, ids: Sequence[str]) -> list[str]:
     """Pieces of bodies that nobody is going to read."""
-    found = await session.execute(_UNUSED_SPOOL, {"tenant": session.tenant, "ids": list(ids)})
-    return list(found.scalars())
+    return await session.scalars(_UNUSED_SPOOL, {"tenant": session.tenant, "ids": list(ids)})
 
 
 async def unused_raw(session: Session, ids: Sequence[str]) -> list[str]:
     """Raw documents that were written before a transaction that then failed."""
-    found = await session.execute(_UNUSED_RAW, {"tenant": session.tenant, "ids": list(ids)})
-    return list(found.scalars())
+    return await session.scalars(_UNUSED_RAW, {"tenant": session.tenant, "ids": list(ids)})
 
 
 async def records_of_document(session: Session, receipt_id: UUID, document: str) -> list[dict[str, Any]]:
@@ -193,7 +190,7 @@ async def records_of_document(session: Session, receipt_id: UUID, document: str)
 
 
 async def forget_records(session: Session, receipt_id: UUID, document: str) -> None:
-    await session.execute(
+    await session.run(
         "DELETE FROM record WHERE tenant = :tenant AND receipt_id = :id AND document = :document",
         {"tenant": session.tenant, "id": receipt_id, "document": document},
     )
@@ -213,8 +210,7 @@ AND NOT EXISTS (
 
 async def parts_only_here(session: Session, receipt_id: UUID, document: str | None = None) -> list[UUID]:
     """Parts that only this receipt (or only this document of it) brought."""
-    found = await session.execute(_ONLY_HERE, {"tenant": session.tenant, "id": receipt_id, "document": document})
-    return list(found.scalars())
+    return await session.scalars(_ONLY_HERE, {"tenant": session.tenant, "id": receipt_id, "document": document})
 
 
 _FREE = """
@@ -231,7 +227,7 @@ WHERE receipt.tenant = :tenant AND receipt.id = counted.receipt_id
 async def free(session: Session, source: str, contacts: Sequence[str]) -> None:
     """What was held of these contacts has taken effect."""
     if contacts:
-        await session.execute(_FREE, {"tenant": session.tenant, "source": source, "contacts": list(contacts)})
+        await session.run(_FREE, {"tenant": session.tenant, "source": source, "contacts": list(contacts)})
 
 
 _FREE_AGENTS = """
@@ -248,4 +244,4 @@ WHERE receipt.tenant = :tenant AND receipt.id = counted.receipt_id
 async def free_agents(session: Session, source: str, agents: Sequence[str]) -> None:
     """What was held of these agents' states has taken effect."""
     if agents:
-        await session.execute(_FREE_AGENTS, {"tenant": session.tenant, "source": source, "agents": list(agents)})
+        await session.run(_FREE_AGENTS, {"tenant": session.tenant, "source": source, "agents": list(agents)})

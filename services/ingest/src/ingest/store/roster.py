@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from contracts.directory import TenantChanged
-from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
@@ -49,7 +48,7 @@ _NAMES_OF = msgspec.json.Decoder(list[_Name]).decode
 _MEMBERSHIPS_OF = msgspec.json.Decoder(list[_Membership]).decode
 _UNITS_OF = msgspec.json.Decoder(list[_Unit]).decode
 # Memberships matter only where some org unit has a zone of its own.
-_ROSTER = text("""
+_ROSTER = """
 WITH named AS MATERIALIZED (
     SELECT external_id, person_id, valid_from, valid_to FROM directory_external_id
     WHERE tenant = :tenant AND source = :source AND external_id = ANY(cast(:names AS text[]))),
@@ -64,23 +63,23 @@ SELECT
         SELECT person_id, org_unit_id, valid_from, valid_to FROM directory_membership
         WHERE tenant = :tenant AND person_id IN (SELECT person_id FROM named)
         AND EXISTS (SELECT FROM units WHERE zone IS NOT NULL)) AS m) AS memberships
-""")
+"""
 
 
 async def load(session: Session, source: str, names: Iterable[str]) -> Roster:
     wanted = {"tenant": session.tenant, "source": source, "names": sorted(set(names))}
-    body, named, units, memberships = (await session.execute(_ROSTER, wanted)).one()
+    (found,) = await session.rows(_ROSTER, wanted)
     site = Site(ZoneInfo("UTC"))
-    if body is not None:
-        tenant = TenantChanged.model_validate(body)
+    if found["site"] is not None:
+        tenant = TenantChanged.model_validate(found["site"])
         site = Site(_zone(tenant.time_zone) or ZoneInfo("UTC"), tenant.day_start_minutes)
     by_name: dict[str, list[Dated]] = {}
-    for name in _NAMES_OF(named):
+    for name in _NAMES_OF(found["names"]):
         by_name.setdefault(name.external_id, []).append((name.person_id, name.valid_from, name.valid_to))
     by_person: dict[UUID, list[Dated]] = {}
-    for each in _MEMBERSHIPS_OF(memberships):
+    for each in _MEMBERSHIPS_OF(found["memberships"]):
         by_person.setdefault(each.person_id, []).append((each.org_unit_id, each.valid_from, each.valid_to))
-    return Roster(site, by_name, by_person, _zones(_UNITS_OF(units)))
+    return Roster(site, by_name, by_person, _zones(_UNITS_OF(found["units"])))
 
 
 def _zones(units: list[_Unit]) -> dict[UUID, ZoneInfo]:
