@@ -57,22 +57,25 @@ Disturb = Callable[[OnStack, Feed], dict[str, Any]]
 """Does its worst while calls flow, and tells figures of it."""
 
 
-def feed(suite: OnStack, tenant: str, crowd: Crowd, met: Feed) -> None:
-    """Every call of the crowd, each agent's days in order, each request again until it was taken."""
+def feed(suite: OnStack, tenant: str, crowd: Crowd, met: Feed, *, spread: float = 0) -> None:
+    """Every call of the crowd, each agent's days in order, each request again until it was taken. A small crowd's requests
+    are spread over so many seconds."""
     began = time.monotonic()
     shares = [crowd.agents[number::FEEDERS] for number in range(FEEDERS)]
     try:
         with ThreadPoolExecutor(FEEDERS) as pool:
-            for done in [pool.submit(_feed_share, suite, tenant, crowd, share, met) for share in shares]:
+            for done in [pool.submit(_feed_share, suite, tenant, crowd, share, met, spread) for share in shares]:
                 done.result()
     finally:
         met.seconds = time.monotonic() - began
         met.over.set()
 
 
-def _feed_share(suite: OnStack, tenant: str, crowd: Crowd, agents: tuple[str, ...], met: Feed) -> None:
+def _feed_share(suite: OnStack, tenant: str, crowd: Crowd, agents: tuple[str, ...], met: Feed, spread: float) -> None:
+    began = time.monotonic()
     with httpx.Client(base_url=suite.url, timeout=60, verify=PLAIN) as client:
         for day in range(DAYS):
+            time.sleep(max(0.0, began + spread * day / DAYS - time.monotonic()))
             records = crowd.records(day, agents)
             for start in range(0, len(records), RECORDS_A_REQUEST):
                 body = gzip.compress(ndjson(records[start : start + RECORDS_A_REQUEST]), 1)
@@ -132,13 +135,13 @@ class Told:
         )
 
 
-def under(fault: str, suite: OnStack, tenant: str, crowd: Crowd, disturb: Disturb) -> Told:
+def under(fault: str, suite: OnStack, tenant: str, crowd: Crowd, disturb: Disturb, *, spread: float = 0) -> Told:
     """Feeds a new tenant while `disturb` does its worst; then waits until nothing is under way and compares."""
     set_up_tenant(suite, tenant, crowd.blueprint())
     met = Feed()
     with ThreadPoolExecutor(1) as pool:
         disturbing = pool.submit(disturb, suite, met)
-        feed(suite, tenant, crowd, met)
+        feed(suite, tenant, crowd, met, spread=spread)
         figures = disturbing.result()
     began = time.monotonic()
     suite.settle(seconds=300)

@@ -14,6 +14,7 @@ from tests.flow.stack import OnStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 INTERACTIONS = 2_000
+SPREAD = 15  # seconds over which the calls come: as long as the killing takes
 
 _numbers = count(1)
 
@@ -24,7 +25,7 @@ def suffers(on_stack: OnStack) -> Iterator[Callable[[str, Any], Told]]:
     buried = dead_letters(on_stack)
 
     def run(name: str, disturb: Any) -> Told:
-        told = under(name, on_stack, f"chaos-{next(_numbers)}", crowd_of(INTERACTIONS), disturb)
+        told = under(name, on_stack, f"chaos-{next(_numbers)}", crowd_of(INTERACTIONS), disturb, spread=SPREAD)
         print(told.line())
         return told
 
