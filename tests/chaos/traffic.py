@@ -104,8 +104,9 @@ def rolling(suite: OnStack, tenant: str, *, requests: int, clients: int = 8) -> 
 
 
 def resident_mb(suite: OnStack, name: str) -> float:
-    part = suite.stack.parts[name]
-    program = part if isinstance(part, Program) else part.program
+    program = suite.stack.parts[name]
+    assert isinstance(program, Program)
+    assert program.process
     with open(f"/proc/{program.process.pid}/smaps_rollup") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("Pss:")) / 1024
 

@@ -129,11 +129,11 @@ async def test_what_publish_gave_up_does_not_arrive_after_what_came_later(
     topic = await declared(broker)
     async with KafkaBroker(kafka_program.address, publish_seconds=1) as impatient:
         await impatient.publish(numbered(topic, 1))
-        kafka_program.program.signal(signal.SIGSTOP)
+        kafka_program.signal(signal.SIGSTOP)
         for number in (1, 2):
             with pytest.raises(ConnectionError):
                 await impatient.publish(numbered(topic, 1, first=number))
-        kafka_program.program.signal(signal.SIGCONT)
+        kafka_program.signal(signal.SIGCONT)
         for number in (3, 4):
             await until_published(impatient, numbered(topic, 1, first=number))
     arrived = [int(message.value or b"") async for message in broker.tail(topic)]

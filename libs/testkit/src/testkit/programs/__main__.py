@@ -10,7 +10,7 @@ import time
 from testkit.programs import Missing
 from testkit.programs.envoy import envoy_binary
 from testkit.programs.kafka import jars_folder
-from testkit.programs.keycloak import distribution
+from testkit.programs.keycloak import prepared
 from testkit.programs.mongodb import ferretdb
 from testkit.programs.program import on_ci, tool
 from testkit.programs.prometheus import CURE
@@ -18,7 +18,7 @@ from testkit.programs.prometheus import CURE
 PROGRAMS = {
     "Kafka": jars_folder,
     "MongoDB": lambda: shutil.which("mongod") or ferretdb(),
-    "Keycloak": distribution,
+    "Keycloak": prepared,
     "Envoy": envoy_binary,
     "Prometheus": lambda: tool("prometheus", CURE),
 }

@@ -27,7 +27,7 @@ def complaints(config: str, folder: Path) -> str:
     return "\n".join(lines) if done.returncode == 0 else done.stdout + done.stderr
 
 
-class Envoy:
+class Envoy(Program):
     """`port` and `admin_port` are those that the configuration names; both listen on loopback."""
 
     def __init__(self, config: str, *, folder: Path, port: int, admin_port: int, threads: int = 1) -> None:
@@ -41,28 +41,11 @@ class Envoy:
             envoy_binary(), "--config-path", str(file), "--concurrency", str(threads), "--log-level", "warning",
             "--disable-hot-restart",
         ]  # fmt: skip
-        self.program = Program("envoy", command, log=folder / "envoy.log", ready=self._ready, seconds=60)
-
-    @property
-    def running(self) -> bool:
-        return self.program.running
-
-    def start(self) -> None:
-        self.program.start()
-
-    def kill(self) -> None:
-        self.program.kill()
-
-    def restart(self) -> None:
-        self.program.kill()
-        self.program.start()
+        super().__init__("envoy", command, log=folder / "envoy.log", ready=self._live, seconds=60)
 
     def drain(self) -> None:
         """/readyz says 503 from now on, and answers ask clients to leave; requests are still served."""
         self.admin("/healthcheck/fail", method="POST")
-
-    def stop(self) -> int | None:
-        return self.program.stop()
 
     def admin(self, path: str, *, method: str = "GET") -> str:
         """Asks Envoy's own door."""
@@ -87,8 +70,8 @@ class Envoy:
 
     def access_log(self) -> list[dict[str, Any]]:
         """The requests that were logged, oldest first. Envoy writes them a moment after their end."""
-        lines = self.program.log.read_text(errors="replace").splitlines()
+        lines = self.log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
-    def _ready(self) -> bool:
+    def _live(self) -> bool:
         return self.admin("/ready").strip() == "LIVE"

@@ -48,9 +48,9 @@ background.threads=2
 """
 
 
-class Kafka:
+class Kafka(Program):
     """`with Kafka(folder) as kafka:` gives `kafka.address`. Topics are never made by themselves; replication factors
-    are 1. `kill` and `start` again is a crash and a restart with the same port and data."""
+    are 1."""
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         """`folder` is kept; clean it or take a new one for an empty cluster."""
@@ -62,7 +62,7 @@ class Kafka:
         self._java = [java, f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         self._java += ["-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{jars}/*"]
         self._config = folder / "server.properties"
-        self.program = Program(
+        super().__init__(
             "Kafka",
             [*self._java, "kafka.Kafka", str(self._config)],
             log=folder / "kafka.log",
@@ -76,44 +76,13 @@ class Kafka:
         return f"127.0.0.1:{self.port}"
 
     def launch(self) -> None:
-        """Without waiting until it is ready. Only from a thread that lives as long as Kafka is to live: the end of the
-        thread that started it ends it."""
         data = self._folder / "data"
         if not data.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
             self._config.write_text(PROPERTIES.format(port=self.port, controller=self._controller, data=data))
             format_it = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._config)]
             run_tool([*self._java, *format_it], cwd=self._folder, seconds=90)
-        self.program.launch()
-
-    def wait(self) -> None:
-        """Until it is ready."""
-        self.program.wait()
-
-    @property
-    def running(self) -> bool:
-        return self.program.running
-
-    def start(self) -> None:
-        self.launch()
-        self.wait()
-
-    def kill(self) -> None:
-        self.program.kill()
-
-    def stop(self) -> None:
-        self.program.stop()
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def __enter__(self) -> "Kafka":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
+        super().launch()
 
 
 def jars_folder() -> Path:

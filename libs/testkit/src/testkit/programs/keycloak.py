@@ -26,7 +26,7 @@ _JVM = (
 )  # fmt: skip
 
 
-def distribution() -> Path:
+def prepared() -> Path:
     """Keycloak, optimised for its file database, with a database that knows the realm `master` and its admin. Raises
     Missing."""
     return cached("keycloak", VERSION, _build)
@@ -47,7 +47,7 @@ def _build(folder: Path) -> None:
     unpacked.rmdir()
     run_tool(["/bin/sh", "bin/kc.sh", "build", *_BUILD], cwd=folder)
     # A new database takes as long as all the rest of a start: the first one is kept and copied.
-    first = _program(folder, folder, port=free_port(), hostname=None, log=folder / "first-start.log")
+    first = Keycloak(folder, distribution=folder)
     try:
         first.start()
     except RuntimeError as error:
@@ -58,45 +58,58 @@ def _build(folder: Path) -> None:
         shutil.rmtree(folder / left, ignore_errors=True)
 
 
-def _program(distribution: Path, home: Path, *, port: int, hostname: str | None, log: Path) -> Program:
-    url = f"http://127.0.0.1:{port}"
-    java = tool("java", "Keycloak needs Java 17 or newer; install Debian's `openjdk-17-jre-headless`")
-    options = [
-        "--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={port}", "--cache=local",
-        f"--hostname={hostname or url}", "--proxy-headers=xforwarded",
-    ]  # fmt: skip
-    command = [
-        java, *_JVM, f"-Dkc.home.dir={home}", f"-Djboss.server.config.dir={home / 'conf'}",
-        "-cp", distribution / "lib" / "quarkus-run.jar", "io.quarkus.bootstrap.runner.QuarkusEntryPoint",
-        "--profile=prod", "start", "--optimized", *options,
-    ]  # fmt: skip
-
-    def ready() -> bool:
-        try:
-            return httpx.get(f"{url}/realms/master", timeout=5, verify=_PLAIN).is_success
-        except httpx.TransportError:
-            return False
-
-    bootstrap = {"KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN, "KC_BOOTSTRAP_ADMIN_PASSWORD": ADMIN}
-    return Program("Keycloak", command, log=log, cwd=home, env=bootstrap, ready=ready, seconds=120)
-
-
-class Keycloak:
+class Keycloak(Program):
     """A Keycloak whose data lies in `folder` and survives a restart. The admin of its realm `master` is `admin`/`admin`.
 
     `hostname` is the address by which browsers know it (with it, a gateway's): the `iss` of its tokens follows from it.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, hostname: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        hostname: str | None = None,
+        distribution: Path | None = None,
+    ) -> None:
         self.folder = folder.resolve()
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.hostname = hostname or self.url
-        self._distribution = distribution()
-        log = self.folder / "keycloak.log"
-        self.program = _program(self._distribution, self.folder, port=self.port, hostname=self.hostname, log=log)
+        self._distribution = distribution or prepared()
+        java = tool("java", "Keycloak needs Java 17 or newer; install Debian's `openjdk-17-jre-headless`")
+        options = [
+            "--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={self.port}", "--cache=local",
+            f"--hostname={self.hostname}", "--proxy-headers=xforwarded",
+        ]  # fmt: skip
+        command = [
+            java, *_JVM, f"-Dkc.home.dir={self.folder}", f"-Djboss.server.config.dir={self.folder / 'conf'}",
+            "-cp", self._distribution / "lib" / "quarkus-run.jar", "io.quarkus.bootstrap.runner.QuarkusEntryPoint",
+            "--profile=prod", "start", "--optimized", *options,
+        ]  # fmt: skip
+        bootstrap = {"KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN, "KC_BOOTSTRAP_ADMIN_PASSWORD": ADMIN}
+        super().__init__(
+            "Keycloak",
+            command,
+            log=self.folder / "keycloak.log",
+            cwd=self.folder,
+            env=bootstrap,
+            ready=self._serves,
+            seconds=120,
+        )
 
-    def _prepare(self) -> None:
+    def _serves(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/realms/master", timeout=5, verify=_PLAIN).is_success
+        except httpx.TransportError:
+            return False
+
+    def launch(self) -> None:
+        if self.folder != self._distribution:
+            self._furnish()
+        super().launch()
+
+    def _furnish(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in ("lib", "providers", "themes"):
             if not (self.folder / name).is_symlink():
@@ -104,30 +117,3 @@ class Keycloak:
         for name in ("conf", "data"):
             if not (self.folder / name).exists():
                 shutil.copytree(self._distribution / name, self.folder / name)
-
-    def launch(self) -> None:
-        """Starts it without waiting for it to be ready."""
-        self._prepare()
-        self.program.launch()
-
-    def wait(self) -> None:
-        self.program.wait()
-
-    @property
-    def running(self) -> bool:
-        return self.program.running
-
-    def start(self) -> None:
-        self.launch()
-        self.wait()
-
-    def stop(self) -> None:
-        self.program.stop()
-
-    def kill(self) -> None:
-        self.program.kill()
-
-    def restart(self) -> None:
-        """On the same port and data."""
-        self.stop()
-        self.start()

@@ -14,9 +14,8 @@ CURE = "install MongoDB, or Go 1.24 or later from which FerretDB is built in its
 PROJECT = Path(__file__).with_name("ferretdb")
 
 
-class MongoDB:
-    """`with MongoDB(folder) as mongodb:` gives `mongodb.url`. `kill` and `start` again is a crash and a restart with the
-    same port and data."""
+class MongoDB(Program):
+    """`with MongoDB(folder) as mongodb:` gives `mongodb.url`."""
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         """`folder` is kept; clean it or take a new one for an empty server."""
@@ -28,7 +27,7 @@ class MongoDB:
             if mongod
             else [ferretdb(), f"127.0.0.1:{self.port}", self._data]
         )
-        self.program = Program(
+        super().__init__(
             "MongoDB" if mongod else "FerretDB", command, log=folder / "mongodb.log", ready=lambda: listens(self.port)
         )
 
@@ -36,30 +35,9 @@ class MongoDB:
     def url(self) -> str:
         return f"mongodb://127.0.0.1:{self.port}"
 
-    @property
-    def running(self) -> bool:
-        return self.program.running
-
-    def start(self) -> None:
+    def launch(self) -> None:
         self._data.mkdir(parents=True, exist_ok=True)
-        self.program.start()
-
-    def kill(self) -> None:
-        self.program.kill()
-
-    def stop(self) -> None:
-        self.program.stop()
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def __enter__(self) -> "MongoDB":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
+        super().launch()
 
 
 def ferretdb() -> Path:

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -101,7 +102,8 @@ def _sums(folder: Path) -> dict[str, str]:
 
 
 class Program:
-    """A child process with a log. It dies with us, however we die; `kill` and `start` again is a crash and a restart."""
+    """A child process with a log. It dies with us, however we die; `kill` and `start` again is a crash and a restart, on
+    the same port and data. As a context it is started, and killed at the end."""
 
     def __init__(
         self,
@@ -131,7 +133,8 @@ class Program:
         return self.process is not None and self.process.poll() is None
 
     def launch(self) -> None:
-        """Starts it without waiting for it to be ready."""
+        """Starts it without waiting for it to be ready. Only from a thread that lives as long as it is to live: the end of
+        the thread that started it ends it."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         guard = shutil.which("setpriv")
         command = [guard, "--pdeathsig", "KILL", "--", *self._command] if guard else self._command
@@ -144,6 +147,13 @@ class Program:
     def start(self) -> None:
         self.launch()
         self.wait()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def wait(self) -> None:
         """Returns when it is ready. Raises RuntimeError with the end of its log when it ends or takes too long."""

@@ -21,9 +21,9 @@ scrape_configs:
 """
 
 
-class Prometheus:
+class Prometheus(Program):
     """`with Prometheus(folder, targets=["127.0.0.1:8101"]) as prometheus:` gives `prometheus.url`. It scrapes the targets
-    as the job `uplift` and evaluates the alert rules. `kill` and `start` again is a crash and a restart."""
+    as the job `uplift` and evaluates the alert rules."""
 
     def __init__(
         self, folder: Path, *, port: int | None = None, targets: Sequence[str] = (), every: str = "5s"
@@ -34,7 +34,7 @@ class Prometheus:
         self.watch(targets)
         configuration = folder / "prometheus.yaml"
         configuration.write_text(CONFIGURATION.format(every=every, rules=RULES, targets=folder / "targets.json"))
-        self.program = Program(
+        super().__init__(
             "Prometheus",
             [
                 tool("prometheus", CURE), f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}",
@@ -48,10 +48,6 @@ class Prometheus:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def running(self) -> bool:
-        return self.program.running
-
     def _answers(self) -> bool:
         try:
             return httpx.get(f"{self.url}/-/ready", timeout=5).status_code == 200
@@ -63,22 +59,6 @@ class Prometheus:
         fresh = self._folder / "targets.new"
         fresh.write_text(json.dumps([{"targets": list(targets)}]))
         fresh.rename(self._folder / "targets.json")
-
-    def start(self) -> None:
-        self.program.start()
-
-    def kill(self) -> None:
-        self.program.kill()
-
-    def stop(self) -> None:
-        self.program.stop()
-
-    def __enter__(self) -> "Prometheus":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
 
 def query(url: str, expr: str) -> list[dict[str, Any]]:
