@@ -43,12 +43,13 @@ def words(page: httpx.Response) -> str:
 
 
 class Browser:
-    """Goes where it is sent, until an address begins with `until`; that one is not opened. `passwords` are typed when a
-    page asks; every typing is counted."""
+    """Goes where it is sent, until an address begins with `until`; that one is not opened. Passwords are typed when a
+    page asks; every typing is counted, and so is every proof that an account is one's own too (`linked`)."""
 
     def __init__(self) -> None:
         self.http = httpx.Client(timeout=30, verify=PLAIN, event_hooks={"response": [self._trust_this_machine]})
         self.typed = 0
+        self.linked = 0
 
     def _trust_this_machine(self, _: httpx.Response) -> None:
         """As browsers do, it takes the own machine for safe without encryption."""
@@ -58,9 +59,18 @@ class Browser:
     def close(self) -> None:
         self.http.close()
 
-    def open(self, url: str, *, until: str, username: str = "", password: str = "", new_password: str = "") -> str:
-        """The address, with its query, where it arrives. A page that asks for a password and has none is an
-        AssertionError."""
+    def open(
+        self,
+        url: str,
+        *,
+        until: str,
+        username: str = "",
+        password: str = "",
+        new_password: str = "",
+        link_password: str = "",
+    ) -> str:
+        """The address, with its query, where it arrives. `link_password` links an account here to that of another
+        provider. A page that asks for a password and has none, and one that asks nothing, is an AssertionError."""
         page = self._follow(self.http.get(url), until)
         for _ in range(6):
             if isinstance(page, str):
@@ -68,7 +78,11 @@ class Browser:
             form = next(iter(forms_of(page)), None)
             assert form is not None, f"{page.status_code} {page.url.path}: {words(page)}"
             names = form.fields.keys()
-            if "password-new" in names:
+            if page.url.path.endswith("/first-broker-login"):
+                assert link_password, f"an account is to be linked at {page.url}"
+                self.linked += "password" in names
+                given = {"password": link_password} if "password" in names else {"submitAction": "linkAccount"}
+            elif "password-new" in names:
                 given = {"password-new": new_password, "password-confirm": new_password}
             elif "password" in names:
                 assert password, f"a password is asked for at {page.url}"

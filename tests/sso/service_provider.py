@@ -2,8 +2,10 @@
 
 import base64
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
+import httpx
 import pytest
 from pydantic_settings import BaseSettings
 from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
@@ -49,23 +51,28 @@ class ServiceProvider:
         self._client = Saml2Client(SPConfig().load(settings))
         self._asked: dict[str, str] = {}
 
-    def sign_in(self, browser: Browser) -> Any:
-        """The checked response of the provider to a request of ours."""
+    def sign_in(self, browser: Browser, *, asks: Mapping[str, str] = {}, **typed: str) -> Any:
+        """The checked response of the provider to a request of ours, with further parameters in its address."""
         request_id, info = self._client.prepare_for_authenticate(
             relay_state="r-1", binding=BINDING_HTTP_REDIRECT, response_binding=BINDING_HTTP_POST
         )
         self._asked[request_id] = "/"
-        return self._take(browser, dict(info["headers"])["Location"])
+        url = httpx.URL(dict(info["headers"])["Location"]).copy_merge_params(asks)
+        return self._take(browser, str(url), typed)
 
     def start_at(self, browser: Browser, url: str) -> Any:
         """The checked response when the provider begins, as Amazon Connect wants it."""
-        return self._take(browser, url)
+        return self._take(browser, url, {})
 
-    def _take(self, browser: Browser, url: str) -> Any:
+    def _take(self, browser: Browser, url: str, typed: Mapping[str, str]) -> Any:
         page = browser.http.get(url)
         while page.is_redirect:
             page = browser.http.get(page.headers["location"])
         (form,) = forms_of(page)
+        if typed:
+            page = browser.submit(page, form, dict(typed), self.acs_url)
+            assert not isinstance(page, str), "an answer by POST was asked for"
+            (form,) = forms_of(page)
         assert form.action == self.acs_url, f"a page that is no answer: {page.text[-800:]}"
         assert b"Assertion" in base64.b64decode(form.fields["SAMLResponse"])
         return self._client.parse_authn_request_response(

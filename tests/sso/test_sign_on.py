@@ -6,7 +6,7 @@ All that needs Keycloak is in this one file, so that one worker starts one Keycl
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,6 +29,7 @@ from tests.sso.browser import PLAIN, Browser
 from tests.sso.conftest import TYPED
 from tests.sso.issuers import Issuer
 from tests.sso.matrix import BAD
+from tests.sso.own_provider import OwnProvider
 from tests.sso.service_provider import ServiceProvider, xmlsec
 from tests.sso.worlds import PASSWORD, TENANT, KeycloakWorld, World, wait_for
 
@@ -133,6 +134,10 @@ def test_a_real_browser_signs_in_and_out_on_the_page(world: World) -> None:
         assert faults == []
 
 
+def metadata_of(application: dict[str, Any]) -> str:
+    return httpx.get(application["addresses"]["metadata"], timeout=20, verify=PLAIN).raise_for_status().text
+
+
 def test_a_saml_subsystem_opens_without_a_second_password(keycloak_world: KeycloakWorld, browser: Browser) -> None:
     xmlsec()
     world, acs = keycloak_world, "http://127.0.0.1:9/acs"
@@ -148,8 +153,7 @@ def test_a_saml_subsystem_opens_without_a_second_password(keycloak_world: Keyclo
         ],
     }  # fmt: skip
     made = world.application("connect", spec)
-    metadata = httpx.get(made["addresses"]["metadata"], timeout=20, verify=PLAIN).raise_for_status().text
-    subsystem = ServiceProvider(entity, acs, metadata)
+    subsystem = ServiceProvider(entity, acs, metadata_of(made))
     world.portal.sign_in(browser, **TYPED)
     for response in (subsystem.sign_in(browser), subsystem.start_at(browser, made["addresses"]["start"])):
         said = response.get_identity()
@@ -246,18 +250,104 @@ def test_closing_an_account_ends_its_sessions_and_switching_a_person_off_closes_
     assert world.portal.refresh(again["refresh_token"]).status_code == 400
 
 
-def test_a_tenants_own_provider_is_brokered(keycloak_world: KeycloakWorld) -> None:
+@pytest.fixture
+def own_provider(keycloak_world: KeycloakWorld) -> Iterator[OwnProvider]:
+    """Of tenant `acme`, with eva and stan in it. Uplift knows nobody of them yet."""
     world, path = keycloak_world, f"/api/identity/v1/tenants/{TENANT}/identity-provider"
-    base = "https://login.acme.example"
-    spec = {
-        "protocol": "oidc", "issuer": base, "authorization_url": f"{base}/authorize", "token_url": f"{base}/token",
-        "jwks_url": f"{base}/jwks", "client_id": "uplift", "client_secret": "not-told-again",
-    }  # fmt: skip
-    put = world.call(world.admin(), "PUT", path, json=spec)
-    assert "not-told-again" not in str(put)
-    assert world.applied(path)["redirect_uri"].startswith(f"{world.issuer}/broker/")
+    own = OwnProvider(world.keycloak, TENANT)
+    put = world.call(world.admin(), "PUT", path, json=own.spec())
+    assert own.secret not in str(put)
+    own.prepare(put["redirect_uri"], "eva", "stan")
+    world.applied(path)
+    yield own
     assert world.ask(world.admin(), "DELETE", path).status_code == 202
     wait_for(lambda: world.ask(world.admin(), "GET", path).status_code == 404)
+
+
+def test_people_sign_in_at_their_tenants_own_provider(
+    keycloak_world: KeycloakWorld, own_provider: OwnProvider, new_browser: Callable[[], Browser]
+) -> None:
+    world, at_home = keycloak_world, own_provider.signs_in("eva")
+    eva = {"slug": "eva", "display_name": "Eva Esser", "email": "eva@example.org", "roles": [{"role": "agent"}]}
+    first = world.person(TENANT, eva, "eva")
+    portal, browser = world.portal, new_browser()
+    portal.asks = own_provider.hint
+    tokens = portal.sign_in(browser, **at_home, link_password=first, new_password=PASSWORD)
+    assert (browser.typed, browser.linked) == (1, 1)
+    me = world.call(tokens["access_token"], "GET", ME)
+    assert (me["person"]["slug"], [each["role"] for each in me["roles"]]) == ("eva", ["agent"])
+    known = world.call(world.admin(), "GET", "/api/identity/v1/people/eva", params={"tenant": TENANT})
+    assert known["logins"] == [{"iss": world.issuer, "sub": tokens["claims"]["sub"]}]
+
+    again = portal.sign_in(browser := new_browser(), **at_home)
+    assert (browser.typed, browser.linked) == (1, 0)
+    assert again["claims"]["sub"] == tokens["claims"]["sub"]
+    assert world.ask(again["access_token"], "GET", ME).status_code == 200
+    crm = world.relying_party("crm", RP_CALLBACK)
+    assert crm.sign_in(browser)["claims"]["sub"] == tokens["claims"]["sub"]
+    crm.asks = own_provider.hint
+    assert crm.sign_in(new_browser(), **at_home)["claims"]["sub"] == tokens["claims"]["sub"]
+
+    account, where = "/api/identity/v1/people/eva/account", {"params": {"tenant": TENANT}}
+    world.call(world.admin(), "DELETE", account, **where)
+    world.applied(account, **where)
+    refused_everywhere(world, again["access_token"], 401, "session-ended")
+    with pytest.raises(AssertionError, match="Account is disabled"):
+        portal.sign_in(new_browser(), **at_home)
+
+
+def test_people_of_a_tenants_own_provider_open_its_saml_subsystems(
+    keycloak_world: KeycloakWorld, own_provider: OwnProvider, new_browser: Callable[[], Browser]
+) -> None:
+    xmlsec()
+    world, at_home = keycloak_world, own_provider.signs_in("ulla")
+    own_provider.people("ulla")
+    ulla = {"slug": "ulla", "display_name": "Ulla Uhl", "email": "ulla@example.org"}
+    portal, first = world.portal, world.person(TENANT, ulla, "ulla")
+    portal.asks = own_provider.hint
+    portal.sign_in(new_browser(), **at_home, link_password=first, new_password=PASSWORD)
+    spec = {
+        "protocol": "saml", "entity_id": "urn:example:planning:acme", "acs_url": "http://127.0.0.1:9/acs",
+        "attributes": [{"name": "login", "source": "username"}],
+    }  # fmt: skip
+    planning = ServiceProvider(spec["entity_id"], spec["acs_url"], metadata_of(world.application("planning", spec)))
+    said = planning.sign_in(new_browser(), asks=own_provider.hint, **at_home).get_identity()
+    assert said["login"] == ["ulla"]
+
+
+def test_a_stranger_of_a_tenants_own_provider_gets_nothing_and_takes_no_name(
+    keycloak_world: KeycloakWorld, own_provider: OwnProvider, new_browser: Callable[[], Browser]
+) -> None:
+    world, at_home = keycloak_world, own_provider.signs_in("stan")
+    for entrance in (world.portal, world.relying_party("crm", RP_CALLBACK)):
+        entrance.asks = own_provider.hint
+        with pytest.raises(AssertionError, match="User stan authenticated with identity provider .* does not exist"):
+            entrance.sign_in(new_browser(), **at_home)
+    stan = {"slug": "stan", "display_name": "Stan Stern", "email": "stan@example.org"}
+    first = world.person(TENANT, stan, "stan")
+    world.portal.sign_in(new_browser(), username="stan", password=first, new_password=PASSWORD)
+
+
+def test_a_tenants_own_provider_opens_nothing_of_another_tenant(
+    keycloak_world: KeycloakWorld, own_provider: OwnProvider, new_browser: Callable[[], Browser]
+) -> None:
+    """Neither its people the other's applications, nor what it says the accounts of the other's people."""
+    world = keycloak_world
+    world.tenant("eta")
+    desk = world.relying_party("desk", RP_CALLBACK, tenant="eta")
+    desk.asks = own_provider.hint
+    ina = {"slug": "ina", "display_name": "Ina Imhof", "email": "ina@example.org"}
+    first = world.person(TENANT, ina, "ina")
+    own_provider.people("ina", "hugo")
+    portal = world.portal
+    portal.asks = own_provider.hint
+    portal.sign_in(new_browser(), **own_provider.signs_in("ina"), link_password=first, new_password=PASSWORD)
+    with pytest.raises(AssertionError, match="belongs to another organization"):
+        desk.sign_in(new_browser(), **own_provider.signs_in("ina"))
+    hugo = {"slug": "hugo", "display_name": "Hugo Hahn", "email": "hugo@example.org"}
+    theirs = world.person("eta", hugo, "hugo")
+    with pytest.raises(AssertionError, match="belongs to another organization"):
+        portal.sign_in(new_browser(), **own_provider.signs_in("hugo"), link_password=theirs)
 
 
 def test_what_keycloak_refuses_is_to_be_seen(keycloak_world: KeycloakWorld) -> None:

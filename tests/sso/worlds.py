@@ -168,14 +168,14 @@ class KeycloakWorld(World):
 
         return wait_for(look)
 
-    def application(self, slug: str, spec: dict[str, Any], **params: Any) -> dict[str, Any]:
-        path = f"/api/identity/v1/tenants/{TENANT}/applications/{slug}"
+    def application(self, slug: str, spec: dict[str, Any], *, tenant: str = TENANT, **params: Any) -> dict[str, Any]:
+        path = f"/api/identity/v1/tenants/{tenant}/applications/{slug}"
         put = self.call(self.admin(), "PUT", path, json=spec, params=params)
         return {**self.applied(path), "client_secret": put["client_secret"]}
 
-    def relying_party(self, slug: str, redirect_uri: str) -> RelyingParty:
+    def relying_party(self, slug: str, redirect_uri: str, *, tenant: str = TENANT) -> RelyingParty:
         spec = {"protocol": "oidc", "redirect_uris": [redirect_uri], "name": "Customer records"}
-        made = self.application(slug, spec, new_secret=True)
+        made = self.application(slug, spec, tenant=tenant, new_secret=True)
         return RelyingParty(self.issuer, made["client_id"], redirect_uri, made["client_secret"])
 
 

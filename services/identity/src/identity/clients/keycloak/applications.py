@@ -1,8 +1,8 @@
 """Applications of a tenant as clients: subsystems that sign people in by OpenID Connect or SAML, and machines."""
 
-from identity.clients.keycloak.clients import API_SCOPE, NAME, OWNER, keep_client, tenant_claim
+from identity.clients.keycloak.clients import API_SCOPE, NAME, OWNER, keep_application_scopes, keep_client, tenant_claim
 from identity.clients.keycloak.connection import Json, Keycloak
-from identity.clients.keycloak.organizations import keep_gate
+from identity.clients.keycloak.flows import keep_gate
 from identity.model.applications import Application, Machine, OidcApplication, SamlApplication
 
 _NAME_FORMAT = "Basic"
@@ -28,6 +28,7 @@ async def keep_application(
     wanted["attributes"] = {**wanted.get("attributes", {}), OWNER: tenant, NAME: slug}
     if not isinstance(application, Machine):
         wanted["authenticationFlowBindingOverrides"] = {"browser": await keep_gate(keycloak, tenant)}
+        wanted["defaultClientScopes"].append((await keep_application_scopes(keycloak, tenant))[wanted["protocol"]])
     if secret is not None:
         wanted["secret"] = secret
     identifier, _ = await keep_client(keycloak, wanted)

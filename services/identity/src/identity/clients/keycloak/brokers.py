@@ -1,8 +1,9 @@
-"""A tenant's own identity provider, brokered: its people sign in there, with no password here."""
+"""A tenant's own identity provider, brokered: its people sign in there."""
 
 from identity.clients.keycloak.connection import Json, Keycloak
-from identity.clients.keycloak.drift import differences, merged
-from identity.clients.keycloak.organizations import find_organization, keep_organization, member_role
+from identity.clients.keycloak.drift import merged
+from identity.clients.keycloak.flows import drop_broker_flows, keep_arrival, keep_linking
+from identity.clients.keycloak.organizations import find_organization, keep_organization
 from identity.model.applications import IdentityProvider, OidcProvider
 
 
@@ -11,9 +12,13 @@ def broker_alias(tenant: str) -> str:
 
 
 async def keep_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None:
-    """Brings it about, linked to the tenant's organization: who signs in by it becomes a member."""
+    """Brings it about, linked to the tenant's organization: it is switched off with it."""
     alias, admin = broker_alias(tenant), keycloak.admin
-    wanted = _representation(alias, provider)
+    wanted = {
+        **_representation(alias, provider),
+        "firstBrokerLoginFlowAlias": await keep_linking(keycloak, tenant),
+        "postBrokerLoginFlowAlias": await keep_arrival(keycloak, tenant),
+    }
     if secret is not None:
         wanted["config"]["clientSecret"] = secret
     found = await keycloak.get(f"identity-provider/instances/{alias}")
@@ -33,23 +38,12 @@ async def keep_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvide
     linked: list[Json] = await admin.a_get_organization_idps(identifier)
     if all(each["alias"] != alias for each in linked):
         await admin.a_organization_idp_add(identifier, alias)
-    mapper = {
-        "name": "member",
-        "identityProviderAlias": alias,
-        "identityProviderMapper": "oidc-hardcoded-role-idp-mapper",
-        "config": {"syncMode": "INHERIT", "role": member_role(tenant)},
-    }
-    mappers: list[Json] = await admin.a_get_idp_mappers(alias)
-    there = next((each for each in mappers if each["name"] == mapper["name"]), None)
-    if there is None:
-        await admin.a_add_mapper_to_idp(alias, mapper)
-    elif differences(mapper, there):
-        await admin.a_update_mapper_in_idp(alias, there["id"], merged(there, mapper))
 
 
 async def remove_broker(keycloak: Keycloak, tenant: str) -> None:
     if await keycloak.get(f"identity-provider/instances/{broker_alias(tenant)}") is not None:
         await keycloak.admin.a_delete_idp(broker_alias(tenant))
+    await drop_broker_flows(keycloak, tenant)
 
 
 def _representation(alias: str, provider: IdentityProvider) -> Json:
@@ -71,6 +65,5 @@ def _representation(alias: str, provider: IdentityProvider) -> Json:
         }  # fmt: skip
     return {
         "alias": alias, "providerId": kind, "enabled": True, "displayName": provider.name or alias,
-        "trustEmail": False, "hideOnLogin": True, "firstBrokerLoginFlowAlias": "first broker login",
-        "config": {**config, "syncMode": "IMPORT"},
+        "trustEmail": False, "hideOnLogin": True, "config": {**config, "syncMode": "IMPORT"},
     }  # fmt: skip

@@ -10,6 +10,19 @@ OWNER, NAME = "uplift.tenant", "uplift.application"
 _SCOPES = {"defaultClientScopes": "default", "optionalClientScopes": "optional"}
 
 
+async def keep_application_scopes(keycloak: Keycloak, tenant: str) -> dict[str, str]:
+    """By protocol, the scope that marks the tenant's applications: of a client, flows can only ask for its scopes, and a
+    scope is of one protocol. They open nothing, and are not told in tokens. Both are there whenever one is: Keycloak
+    takes a condition on a scope that is not there for not met, even where it is negated."""
+    scopes = {"openid-connect": f"application-of-{tenant}", "saml": f"saml-application-of-{tenant}"}
+    there = {each["name"] for each in await keycloak.admin.a_get_client_scopes()}
+    hidden = {"include.in.token.scope": "false", "display.on.consent.screen": "false"}
+    for protocol, name in scopes.items():
+        if name not in there:
+            await keycloak.admin.a_create_client_scope({"name": name, "protocol": protocol, "attributes": hidden})
+    return scopes
+
+
 def tenant_claim(tenant: str) -> Json:
     """The mapper that gives a machine's tokens their tenant."""
     return {
