@@ -13,6 +13,7 @@ from all_in_one import oidc
 from all_in_one.oidc import store
 from fastapi import FastAPI
 from identity.clients import keycloak as kc
+from identity.model.applications import Account
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 from servicekit.tokens import TokenVerifier
@@ -98,7 +99,7 @@ async def keycloak(running: RunningKeycloak, realm: str) -> AsyncIterator[Issuer
     async with kc.connect(running.url, realm, credentials, admin_realm="master", timeout_seconds=120) as connection:
         await kc.keep_realm(connection, spec, repair=False)
         await kc.keep_organization(connection, TENANT, name="Acme", enabled=True)
-        sub = await kc.keep_account(connection, TENANT, kc.Account(USER, "Ada Abel"))
+        sub = await kc.keep_account(connection, TENANT, Account(USER, "Ada Abel"))
         await connection.admin.a_set_user_password(sub, SECRET, temporary=False)
         pem = key.as_pem(private=True).decode()
         config = {"priority": ["200"], "enabled": ["true"], "active": ["true"], "privateKey": [pem]}

@@ -30,8 +30,9 @@ from tests.sso.conftest import TYPED
 from tests.sso.issuers import Issuer
 from tests.sso.matrix import BAD
 from tests.sso.own_provider import OwnProvider
+from tests.sso.relying_party import RelyingParty
 from tests.sso.service_provider import ServiceProvider, xmlsec
-from tests.sso.worlds import PASSWORD, TENANT, KeycloakWorld, World, wait_for
+from tests.sso.worlds import PASSWORD, TENANT, EmbeddedWorld, KeycloakWorld, World, wait_for
 
 ME = "/api/identity/v1/me"
 RP_CALLBACK = "http://127.0.0.1:9/callback"
@@ -164,10 +165,7 @@ def test_a_saml_subsystem_opens_without_a_second_password(keycloak_world: Keyclo
     assert browser.typed == 1
 
 
-def test_people_of_another_tenant_do_not_get_into_a_tenants_applications(
-    keycloak_world: KeycloakWorld, browser: Browser
-) -> None:
-    world = keycloak_world
+def test_people_of_another_tenant_do_not_get_into_a_tenants_applications(world: World, browser: Browser) -> None:
     crm = world.relying_party("crm", RP_CALLBACK)
     world.tenant("zeta")
     first = world.person("zeta", {"slug": "zoe", "display_name": "Zoe Zander"}, "zoe")
@@ -178,14 +176,61 @@ def test_people_of_another_tenant_do_not_get_into_a_tenants_applications(
     assert theirs.status_code == 403
 
 
-def test_a_subsystems_token_is_none_of_ours(keycloak_world: KeycloakWorld, browser: Browser) -> None:
-    tokens = keycloak_world.relying_party("crm", RP_CALLBACK).sign_in(browser, **TYPED)
-    answer = keycloak_world.ask(tokens["access_token"], "GET", ME)
+def test_a_subsystems_token_is_none_of_ours(world: World, browser: Browser) -> None:
+    tokens = world.relying_party("crm", RP_CALLBACK).sign_in(browser, **TYPED)
+    answer = world.ask(tokens["access_token"], "GET", ME)
     assert (answer.status_code, "aud" in answer.json()["detail"]) == (401, True)
 
 
-def test_a_machine_signs_on_by_client_credentials(keycloak_world: KeycloakWorld) -> None:
-    world = keycloak_world
+def test_a_public_application_signs_people_in_without_a_secret(world: World, browser: Browser) -> None:
+    spec = {"protocol": "oidc", "public": True, "redirect_uris": [RP_CALLBACK]}
+    made = world.application("wallboard", spec)
+    assert made["client_secret"] is None
+    assert made["addresses"]["discovery"] == f"{world.issuer}/.well-known/openid-configuration"
+    wallboard = RelyingParty(world.issuer, made["client_id"], RP_CALLBACK, scope="openid profile email")
+    tokens = wallboard.sign_in(browser, **TYPED)
+    assert tokens["claims"]["email"] == "ada@example.org"
+    assert wallboard.refresh(tokens["refresh_token"]).is_success
+    path = f"/api/identity/v1/tenants/{TENANT}/applications/wallboard"
+    assert world.ask(world.admin(), "DELETE", path).status_code == 202
+    wait_for(lambda: world.ask(world.admin(), "GET", path).status_code == 404)
+    with pytest.raises(AssertionError):
+        wallboard.sign_in(browser)
+
+
+def test_a_temporary_password_is_told_once_and_changed_at_the_next_login(
+    world: World, new_browser: Callable[[], Browser]
+) -> None:
+    where = {"params": {"tenant": TENANT}}
+    first = world.person(TENANT, {"slug": "tom", "display_name": "Tom Thal"}, "tom")
+    world.portal.sign_in(new_browser(), username="tom", password=first, new_password=PASSWORD)
+    world.portal.sign_in(new_browser(), username="tom", password=PASSWORD)
+    account, spec = "/api/identity/v1/people/tom/account", {"username": "tom"}
+    again = world.call(world.admin(), "POST", account, json=spec, **where)
+    assert again["temporary_password"] is None
+    asked = world.call(world.admin(), "POST", account, json=spec, params={"tenant": TENANT, "new_password": True})
+    second = asked["temporary_password"]
+    assert world.applied(account, **where)["temporary_password"] is None
+    world.portal.sign_in(new_browser(), username="tom", password=second, new_password=f"{PASSWORD}-2")
+    world.portal.sign_in(new_browser(), username="tom", password=f"{PASSWORD}-2")
+
+
+def test_the_embedded_provider_says_what_needs_keycloak(embedded_world: EmbeddedWorld) -> None:
+    tenant, at_home = f"/api/identity/v1/tenants/{TENANT}", "http://127.0.0.1:9"
+    saml = {"protocol": "saml", "entity_id": "urn:example:acme", "acs_url": f"{at_home}/acs"}
+    own = {
+        "protocol": "oidc", "issuer": at_home, "authorization_url": f"{at_home}/authorize",
+        "token_url": f"{at_home}/token", "jwks_url": f"{at_home}/jwks", "client_id": "uplift",
+    }  # fmt: skip
+    for path, spec, what in (("applications/plan", saml, "SAML 2.0"), ("identity-provider", own, "own provider")):
+        answer = embedded_world.ask(embedded_world.admin(), "PUT", f"{tenant}/{path}", json=spec)
+        problem = answer.json()
+        assert (answer.status_code, problem["type"]) == (409, "urn:uplift:problem:needs-keycloak")
+        assert what in problem["detail"]
+        assert embedded_world.ask(embedded_world.admin(), "GET", f"{tenant}/{path}").status_code == 404
+
+
+def test_a_machine_signs_on_by_client_credentials(world: World) -> None:
     person = {"slug": "dialler", "display_name": "Dialler", "kind": "machine", "roles": [{"role": "integration"}]}
     world.call(world.admin(), "POST", "/api/identity/v1/people", json=person, params={"tenant": TENANT})
     made = world.application("dialler", {"protocol": "machine", "person": "dialler"})
@@ -195,7 +240,7 @@ def test_a_machine_signs_on_by_client_credentials(keycloak_world: KeycloakWorld)
 
     def token(secret: str) -> Any:
         form = {"grant_type": "client_credentials", "client_id": made["client_id"], "client_secret": secret}
-        return httpx.post(f"{world.issuer}/protocol/openid-connect/token", data=form, timeout=20, verify=PLAIN)
+        return httpx.post(world.portal.metadata["token_endpoint"], data=form, timeout=20, verify=PLAIN)
 
     me = world.call(token(made["client_secret"]).json()["access_token"], "GET", ME)
     assert (me["person"]["slug"], [each["role"] for each in me["roles"]]) == ("dialler", ["integration"])
@@ -205,8 +250,7 @@ def test_a_machine_signs_on_by_client_credentials(keycloak_world: KeycloakWorld)
     assert token(made["client_secret"]).status_code == 401
 
 
-def test_two_organizations_need_a_choice(keycloak_world: KeycloakWorld, browser: Browser) -> None:
-    world = keycloak_world
+def test_two_organizations_need_a_choice(world: World, browser: Browser) -> None:
     world.tenant("beta")
     where = {"params": {"tenant": "beta"}}
     world.call(world.admin(), "POST", "/api/identity/v1/people", json={"slug": "ada-b", "display_name": "Ada"}, **where)
@@ -228,9 +272,8 @@ def test_two_organizations_need_a_choice(keycloak_world: KeycloakWorld, browser:
 
 
 def test_closing_an_account_ends_its_sessions_and_switching_a_person_off_closes_it(
-    keycloak_world: KeycloakWorld, browser: Browser
+    world: World, browser: Browser
 ) -> None:
-    world = keycloak_world
     people = "/api/identity/v1/people"
     first = world.person(TENANT, {"slug": "ben", "display_name": "Ben Berg"}, "ben")
     tokens = world.portal.sign_in(browser, username="ben", password=first, new_password=PASSWORD)
@@ -239,7 +282,7 @@ def test_closing_an_account_ends_its_sessions_and_switching_a_person_off_closes_
     closed = world.call(world.admin(), "DELETE", f"{people}/ben/account", **where)
     assert closed["open"] is False
     took = refused_everywhere(world, tokens["access_token"], 401, "session-ended")
-    print(f"keycloak: refused everywhere {took:.2f} s after the account was closed")
+    print(f"{world.name}: refused everywhere {took:.2f} s after the account was closed")
     assert world.portal.refresh(tokens["refresh_token"]).status_code == 400
     world.call(world.admin(), "POST", f"{people}/ben/account", json={"username": "ben"}, **where)
     world.applied(f"{people}/ben/account", **where)

@@ -52,12 +52,51 @@ class World(ABC):
         """An access token of the platform admin."""
 
     @abstractmethod
-    def prepare(self) -> None:
-        """Tenant `acme` with ada in it."""
+    def start(self) -> None:
+        """Returns when the platform admin is let in."""
 
-    @abstractmethod
-    def relying_party(self, slug: str, redirect_uri: str) -> RelyingParty:
-        """A subsystem of tenant `acme`, registered."""
+    def prepare(self) -> None:
+        """Tenant `acme` with ada, who has chosen PASSWORD."""
+        self.start()
+        self.tenant(TENANT)
+        first = self.person(TENANT, PERSON, "ada")
+        with closing(Browser()) as browser:
+            self.portal.sign_in(browser, username="ada", password=first, new_password=PASSWORD)
+
+    def tenant(self, slug: str) -> None:
+        self.call(self.admin(), "POST", "/api/identity/v1/tenants", json={"slug": slug, "name": slug.title()})
+        self.applied(f"/api/identity/v1/tenants/{slug}/sign-on")
+
+    def person(self, tenant: str, spec: dict[str, Any], username: str) -> str:
+        """Adds the person with an account. Returns the temporary password."""
+        where = {"params": {"tenant": tenant}}
+        self.call(self.admin(), "POST", "/api/identity/v1/people", json=spec, **where)
+        account = f"/api/identity/v1/people/{spec['slug']}/account"
+        made = self.call(self.admin(), "POST", account, json={"username": username}, **where)
+        self.applied(account, **where)
+        return str(made["temporary_password"])
+
+    def applied(self, path: str, **arguments: Any) -> Any:
+        """What is at `path`, once the provider has it."""
+
+        def look() -> Any:
+            found = self.call(self.admin(), "GET", path, **arguments)
+            states = [each["state"] for each in (found if isinstance(found, list) else [found])]
+            assert "failed" not in states, json.dumps(found)
+            return found if all(state == "applied" for state in states) else None
+
+        return wait_for(look)
+
+    def application(self, slug: str, spec: dict[str, Any], *, tenant: str = TENANT, **params: Any) -> dict[str, Any]:
+        path = f"/api/identity/v1/tenants/{tenant}/applications/{slug}"
+        put = self.call(self.admin(), "PUT", path, json=spec, params=params)
+        return {**self.applied(path), "client_secret": put["client_secret"]}
+
+    def relying_party(self, slug: str, redirect_uri: str, *, tenant: str = TENANT) -> RelyingParty:
+        """A subsystem of the tenant, registered."""
+        spec = {"protocol": "oidc", "redirect_uris": [redirect_uri], "name": "Customer records"}
+        made = self.application(slug, spec, tenant=tenant, new_secret=True)
+        return RelyingParty(self.issuer, made["client_id"], redirect_uri, made["client_secret"])
 
 
 def wait_for(condition: Any, *, seconds: float = 60) -> Any:
@@ -133,50 +172,12 @@ class KeycloakWorld(World):
             self._admin_until = time.monotonic() + 200
         return str(self._admin["access_token"])
 
-    def prepare(self) -> None:
+    def start(self) -> None:
         outcome = self.provision()
         assert outcome.password, outcome
         self.one_time = outcome.password
         self.server.start()
         wait_for(lambda: self.ask(self.admin(), "GET", "/api/identity/v1/me").is_success)
-        self.tenant(TENANT)
-        first = self.person(TENANT, PERSON, "ada")
-        with closing(Browser()) as browser:
-            self.portal.sign_in(browser, username="ada", password=first, new_password=PASSWORD)
-
-    def tenant(self, slug: str) -> None:
-        self.call(self.admin(), "POST", "/api/identity/v1/tenants", json={"slug": slug, "name": slug.title()})
-        self.applied(f"/api/identity/v1/tenants/{slug}/sign-on")
-
-    def person(self, tenant: str, spec: dict[str, Any], username: str) -> str:
-        """Adds the person with an account. Returns the temporary password."""
-        where = {"params": {"tenant": tenant}}
-        self.call(self.admin(), "POST", "/api/identity/v1/people", json=spec, **where)
-        account = f"/api/identity/v1/people/{spec['slug']}/account"
-        made = self.call(self.admin(), "POST", account, json={"username": username}, **where)
-        self.applied(account, **where)
-        return str(made["temporary_password"])
-
-    def applied(self, path: str, **arguments: Any) -> Any:
-        """What is at `path`, once Keycloak has it."""
-
-        def look() -> Any:
-            found = self.call(self.admin(), "GET", path, **arguments)
-            states = [each["state"] for each in (found if isinstance(found, list) else [found])]
-            assert "failed" not in states, json.dumps(found)
-            return found if all(state == "applied" for state in states) else None
-
-        return wait_for(look)
-
-    def application(self, slug: str, spec: dict[str, Any], *, tenant: str = TENANT, **params: Any) -> dict[str, Any]:
-        path = f"/api/identity/v1/tenants/{tenant}/applications/{slug}"
-        put = self.call(self.admin(), "PUT", path, json=spec, params=params)
-        return {**self.applied(path), "client_secret": put["client_secret"]}
-
-    def relying_party(self, slug: str, redirect_uri: str, *, tenant: str = TENANT) -> RelyingParty:
-        spec = {"protocol": "oidc", "redirect_uris": [redirect_uri], "name": "Customer records"}
-        made = self.application(slug, spec, tenant=tenant, new_secret=True)
-        return RelyingParty(self.issuer, made["client_id"], redirect_uri, made["client_secret"])
 
 
 class EmbeddedWorld(World):
@@ -197,16 +198,6 @@ class EmbeddedWorld(World):
     def admin(self) -> str:
         return self.suite.token("platform")
 
-    def prepare(self) -> None:
+    def start(self) -> None:
         self.suite.start("--no-demo")
         self.suite.platform_password()
-        self.call(self.admin(), "POST", "/api/identity/v1/tenants", json={"slug": TENANT, "name": "Acme"})
-        account = {"username": "ada", "sub": "ada", "tenant": TENANT, "password": PASSWORD}
-        self.call(self.admin(), "POST", "/oidc/accounts", json=account)
-        person = {**PERSON, "login": "ada"}
-        self.call(self.admin(), "POST", "/api/identity/v1/people", json=person, params={"tenant": TENANT})
-
-    def relying_party(self, slug: str, redirect_uri: str) -> RelyingParty:
-        client = {"client_id": f"{TENANT}.{slug}", "redirect_uris": [redirect_uri], "grants": ["authorization_code"]}
-        made = self.call(self.admin(), "POST", "/oidc/clients", json=client)
-        return RelyingParty(self.issuer, made["client_id"], redirect_uri, made["client_secret"])

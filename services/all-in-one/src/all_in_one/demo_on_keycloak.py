@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 import httpx
 from contracts.directory import PLATFORM_TENANT
 from identity.clients import keycloak as kc
-from identity.clients.provider import Provider
-from identity.model.applications import Machine
+from identity.model.applications import Account, Machine, application_id
 from identity.settings import IdentitySettings
 from servicekit.settings import PlatformSettings
 
@@ -32,14 +31,14 @@ async def prepare(url: str, lag_urls: Sequence[str]) -> None:
     platform, own = PlatformSettings(), IdentitySettings()
     if own.keycloak_url is None:
         raise ValueError("Set IDENTITY_KEYCLOAK_URL to where Keycloak answers.")
-    provider = Provider(
-        own.keycloak_url, own.keycloak_realm, own.keycloak_client_id, own.keycloak_client_secret.get_secret_value()
+    provider = kc.KeycloakProvider(
+        own.keycloak_url, own.keycloak_client_id, own.keycloak_client_secret.get_secret_value(), own.keycloak_realm
     )
     machine = Machine(protocol="machine", name="Demo set-up", person="admin")
     secret = secrets.token_urlsafe(32)
     form = {
         "grant_type": "client_credentials",
-        "client_id": kc.application_id(PLATFORM_TENANT, SET_UP, machine),
+        "client_id": application_id(PLATFORM_TENANT, SET_UP, machine),
         "client_secret": secret,
     }
     async with provider.connected() as at:
@@ -67,7 +66,7 @@ async def _accounts(at: kc.Keycloak, wanted: Sequence[demo.Account]) -> Mapping[
         )
     }
     for each in wanted:
-        account = kc.Account(username=each.username, display_name=each.display_name)
+        account = Account(username=each.username, display_name=each.display_name)
         subs[each.username] = await kc.keep_account(at, demo.TENANT, account)
         await at.admin.a_set_user_password(subs[each.username], demo.LONG_PASSWORD, temporary=False)
     return subs

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import hmac
 import logging
 import os
 import secrets
@@ -11,8 +12,9 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -20,7 +22,12 @@ from contracts.directory import PLATFORM_TENANT, Login
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from identity.actions import ensure_platform
+from identity.service import service as identity
+from identity.service import wire as wire_identity
+from identity.settings import IdentitySettings
 from messaging.log_table import LogTableBroker
+from pydantic import SecretStr
+from servicekit import Service
 from servicekit.run import Process, assembled, broker_dsn, root_app
 from servicekit.server import Server
 from servicekit.settings import PlatformSettings
@@ -115,11 +122,29 @@ def prepare_database(postgres: EmbeddedPostgres, settings: PlatformSettings) -> 
     migrate_all(SERVICES, settings)
 
 
+def _identity_settings(settings: PlatformSettings) -> IdentitySettings:
+    """Identity keeps accounts and applications at the provider beside it."""
+    secret = hmac.digest(settings.secret.encode(), b"identity at the embedded provider", "sha256").hex()
+    return IdentitySettings(
+        embedded_url=settings.issuer,
+        embedded_client_id=oidc.SERVICE_CLIENT,
+        embedded_client_secret=SecretStr(secret),
+    )
+
+
+def _services(settings: PlatformSettings) -> list[Service]:
+    wire = partial(wire_identity, settings=_identity_settings(settings))
+    return [replace(each, wire=wire) if each is identity else each for each in SERVICES]
+
+
 @asynccontextmanager
 async def _provider(settings: PlatformSettings, options: Options) -> AsyncIterator[tuple[FastAPI, AsyncEngine]]:
     engine = create_engine(settings.database_url.replace("{role}", "oidc"), schema="oidc", pool_size=1)
     try:
         await oidc.prepare(engine)
+        own = _identity_settings(settings)
+        secret = own.embedded_client_secret.get_secret_value()
+        await oidc.ensure_client(engine, own.embedded_client_id, secret, [], PLATFORM_TENANT, ["client_credentials"])
         yield oidc.create_provider(engine, settings.issuer, demo=options.demo), engine
     finally:
         await engine.dispose()
@@ -163,7 +188,7 @@ async def _serve(settings: PlatformSettings, options: Options) -> None:
     async with LogTableBroker(broker_dsn(settings), partitions=settings.partitions) as broker:
         await broker.prepare()
     async with _provider(settings, options) as (provider, engine):
-        async with assembled(SERVICES, settings) as process:
+        async with assembled(_services(settings), settings) as process:
             app = root_app(process)
             app.mount("/oidc", provider)
             page = front_page(SERVICES, url=options.url, uplift=uplift_command(), demo=options.demo)

@@ -10,6 +10,7 @@ import httpx
 from contracts.directory import PLATFORM_TENANT, Login
 from identity.actions import ensure_platform
 from identity.clients import keycloak as kc
+from identity.model.applications import Account
 from identity.service import service as identity
 from identity.settings import IdentitySettings
 from pydantic import SecretStr
@@ -141,7 +142,7 @@ async def _keep_admin(connection: kc.Keycloak, outcome: Outcome) -> str:
     if await kc.find_account(connection, outcome.username) is None:
         outcome.password = secrets.token_urlsafe(15)
         outcome.made.append(f"account {outcome.username}")
-    account = kc.Account(username=outcome.username, display_name="Platform administrator")
+    account = Account(username=outcome.username, display_name="Platform administrator")
     return await kc.keep_account(connection, PLATFORM_TENANT, account, password=outcome.password)
 
 

@@ -9,6 +9,8 @@ from identity import api, clock, consumers
 from identity.actions.sessions import FORGET
 from identity.actions.wanting import DUE
 from identity.api.access import State
+from identity.clients.embedded import EmbeddedProvider
+from identity.clients.keycloak import KeycloakProvider
 from identity.clients.provider import Provider
 from identity.settings import IdentitySettings
 
@@ -16,14 +18,18 @@ _SECTION_TOPICS = [name for name in TOPICS if name.endswith(".sections")]
 
 
 def provider_of(settings: IdentitySettings) -> Provider | None:
-    if settings.keycloak_url is None:
-        return None
-    secret = settings.keycloak_client_secret.get_secret_value()
-    return Provider(settings.keycloak_url, settings.keycloak_realm, settings.keycloak_client_id, secret)
+    if settings.embedded_url is not None:
+        return EmbeddedProvider(
+            settings.embedded_url, settings.embedded_client_id, settings.embedded_client_secret.get_secret_value()
+        )
+    if settings.keycloak_url is not None:
+        secret = settings.keycloak_client_secret.get_secret_value()
+        return KeycloakProvider(settings.keycloak_url, settings.keycloak_client_id, secret, settings.keycloak_realm)
+    return None
 
 
-def wire(kit: Kit) -> Wired:
-    settings = IdentitySettings()
+def wire(kit: Kit, settings: IdentitySettings | None = None) -> Wired:
+    settings = settings or IdentitySettings()
     provider = provider_of(settings)
     return Wired(
         router=api.router,

@@ -14,5 +14,9 @@ class IdentitySettings(BaseSettings):
     keycloak_realm: str = "uplift"
     keycloak_client_id: str = "uplift-identity"
     keycloak_client_secret: SecretStr = SecretStr("")
+    embedded_url: str | None = None
+    """The issuer of the embedded provider, where that one signs people in; `uplift up` sets it."""
+    embedded_client_id: str = "uplift-identity"
+    embedded_client_secret: SecretStr = SecretStr("")
     portal_client_id: str = "portal"
     """The client that logout tokens are sent to."""

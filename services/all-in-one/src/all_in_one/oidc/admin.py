@@ -1,10 +1,11 @@
-"""Accounts and clients over HTTP, for accounts with the admin flag, and what a person may read of the own account."""
+"""Accounts and clients over HTTP, for accounts with the admin flag and for identity, and what a person may read of the own
+account."""
 
 import asyncio
 from typing import Annotated
 
 from contracts.ids import new_id
-from fastapi import APIRouter, Depends, HTTPException, Path, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
@@ -12,16 +13,24 @@ from all_in_one.oidc import model, store
 from all_in_one.oidc.logout import tell
 from all_in_one.oidc.provider import Provider, profile
 
+Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+Password = Annotated[str, Field(min_length=model.MIN_PASSWORD, max_length=model.MAX_PASSWORD)]
+Tenant = Annotated[str, Field(pattern=model.TENANT)]
+Uri = Annotated[str, Field(pattern=r"^https?://[^\s#\x00]+$")]
+Username = Annotated[str, Path(pattern=model.USERNAME)]
+ClientPath = Annotated[str, Path(pattern=model.CLIENT_ID)]
+TenantPath = Annotated[str, Path(pattern=model.TENANT)]
+
 
 class NewAccount(BaseModel):
     """Without a password the answer holds a one-time token instead. `sub`: by what the directory will know the login;
     a new id where it is not given."""
 
     username: Annotated[str, Field(pattern=model.USERNAME)]
-    tenant: Annotated[str, Field(pattern=model.TENANT)]
-    password: Annotated[str, Field(min_length=model.MIN_PASSWORD, max_length=1000)] | None = None
-    display_name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")] | None = None
-    sub: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")] | None = None
+    tenant: Tenant
+    password: Password | None = None
+    display_name: Line | None = None
+    sub: Line | None = None
     admin: bool = False
 
 
@@ -38,8 +47,20 @@ class AccountCreated(AccountOut):
     one_time_token: str | None = None
 
 
+class KeptAccount(BaseModel):
+    """`temporary_password` None: the password stays."""
+
+    tenant: Tenant
+    display_name: Line
+    email: Line | None = None
+    temporary_password: Password | None = None
+
+
 class Switch(BaseModel):
+    """With a tenant, only an account of that one."""
+
     active: bool
+    tenant: Tenant | None = None
 
 
 class NewClient(BaseModel):
@@ -47,10 +68,29 @@ class NewClient(BaseModel):
 
     client_id: Annotated[str, Field(pattern=model.CLIENT_ID)]
     public: bool = False
-    redirect_uris: list[Annotated[str, Field(pattern=r"^https?://[^\s#\x00]+$")]] = []
-    tenant: Annotated[str, Field(pattern=model.TENANT)] | None = None
+    redirect_uris: list[Uri] = []
+    tenant: Tenant | None = None
     grants: Annotated[list[str], Field(min_length=1)]
-    backchannel_logout_uri: Annotated[str, Field(pattern=r"^https?://[^\s#\x00]+$")] | None = None
+    backchannel_logout_uri: Uri | None = None
+
+
+class KeptClient(BaseModel):
+    """A client of the tenant. `secret` None: it stays."""
+
+    tenant: Tenant
+    public: bool = False
+    secret: Annotated[str, Field(min_length=16, max_length=200)] | None = None
+    grants: Annotated[list[str], Field(min_length=1)]
+    redirect_uris: list[Uri] = []
+    post_logout_redirect_uris: list[Uri] = []
+    backchannel_logout_uri: Uri | None = None
+
+
+class ClientKept(BaseModel):
+    """`sub` is that of the tokens it gets for itself."""
+
+    client_id: str
+    sub: str
 
 
 class ClientCreated(BaseModel):
@@ -61,34 +101,39 @@ class ClientCreated(BaseModel):
 
 
 def admin_endpoints(provider: Provider) -> APIRouter:
-    async def person(request: Request) -> tuple[Row, dict]:
-        """The active account behind the access token, and the token's claims."""
+    async def bearer(request: Request) -> dict | None:
+        """The claims of the access token."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        claims = None
-        if scheme.lower() == "bearer":
-            claims = await provider.read(token.strip(), "at+jwt", audience=model.AUDIENCE)
+        return await provider.read(token.strip(), "at+jwt") if scheme.lower() == "bearer" else None
+
+    async def person(request: Request, claims: Annotated[dict | None, Depends(bearer)]) -> tuple[Row, dict]:
+        """The active account behind the access token, and the token's claims."""
         if claims is not None:
             async with provider.engine.connect() as connection:
                 account = await store.active_account(connection, claims["sub"])
             if account is not None:
                 return account, claims
-        challenge = 'Bearer error="invalid_token"' if scheme else "Bearer"
+        challenge = 'Bearer error="invalid_token"' if "Authorization" in request.headers else "Bearer"
         raise HTTPException(401, "Send a valid access token of an active account.", {"WWW-Authenticate": challenge})
 
-    async def admin(found: Annotated[tuple[Row, dict], Depends(person)]) -> None:
-        if not found[0].admin:
+    async def admin(request: Request, claims: Annotated[dict | None, Depends(bearer)]) -> None:
+        if claims is not None and claims["sub"] == model.machine_sub(model.SERVICE_CLIENT):
+            return
+        account, claims = await person(request, claims)
+        if not account.admin or claims["aud"] != model.AUDIENCE:
             raise HTTPException(403, "Only an account with the admin flag may do this.")
 
     router = APIRouter()
 
     @router.api_route("/userinfo", methods=["GET", "POST"], tags=["tokens"])
-    async def userinfo(found: Annotated[tuple[Row, dict], Depends(person)]) -> dict[str, str]:
+    async def userinfo(found: Annotated[tuple[Row, dict], Depends(person)]) -> dict[str, object]:
         """The claims about the account that the token's scope opens."""
         account, claims = found
         if "openid" not in claims["scope"].split():
             challenge = {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="openid"'}
             raise HTTPException(403, "The access token lacks the scope openid.", challenge)
-        return {"sub": account.sub, **profile(account, claims["scope"])}
+        tenants = {name: claims[name] for name in ("tenant", "organization") if name in claims}
+        return {"sub": account.sub, **tenants, **profile(account, claims["scope"])}
 
     @router.post("/accounts", status_code=201, tags=["administration"], dependencies=[Depends(admin)])
     async def create_account(new: NewAccount) -> AccountCreated:
@@ -109,11 +154,50 @@ def admin_endpoints(provider: Provider) -> APIRouter:
                 raise HTTPException(409, f"The username {new.username} is taken.")
         return AccountCreated(**values, active=True, one_time_token=one_time)
 
+    @router.put("/accounts/{username}", tags=["administration"], dependencies=[Depends(admin)])
+    async def keep_account(username: Username, wanted: KeptAccount) -> AccountOut:
+        """Create the account, or bring the tenant's own up to date and switch it on; 409 when it is another tenant's."""
+        values: dict[str, object] = {"display_name": wanted.display_name, "email": wanted.email, "active": True}
+        if wanted.temporary_password is not None:
+            hashed = await asyncio.to_thread(model.hash_password, wanted.temporary_password)
+            values |= {"password": hashed, "temporary": True}
+        async with provider.engine.begin() as connection:
+            account = await store.keep_account(connection, username, wanted.tenant, str(new_id()), **values)
+        if account is None:
+            raise HTTPException(409, f"The username `{username}` is taken. Choose another.")
+        return AccountOut.model_validate(account, from_attributes=True)
+
+    @router.put("/accounts/{username}/tenants/{tenant}", tags=["administration"], dependencies=[Depends(admin)])
+    async def add_member(username: Username, tenant: TenantPath) -> AccountOut:
+        """Let an account of another tenant into this one too."""
+        async with provider.engine.begin() as connection:
+            account = await store.account_by_name(connection, username)
+            if account is None:
+                raise HTTPException(404, f"There is no account `{username}`.")
+            await store.add_member(connection, account.sub, tenant)
+        return AccountOut.model_validate(account, from_attributes=True)
+
+    @router.delete(
+        "/accounts/{username}/tenants/{tenant}",
+        status_code=204,
+        tags=["administration"],
+        dependencies=[Depends(admin)],
+    )
+    async def drop_member(username: Username, tenant: TenantPath) -> None:
+        """Undo that, and end the account's sessions: signing in again will tell."""
+        async with provider.engine.begin() as connection:
+            account = await store.account_by_name(connection, username)
+            if account is None:
+                raise HTTPException(404, f"There is no account `{username}`.")
+            await store.drop_member(connection, account.sub, tenant)
+            ended = await store.end_all_of(connection, account.sub)
+        await tell(provider, ended)
+
     @router.post("/accounts/{username}/active", tags=["administration"], dependencies=[Depends(admin)])
-    async def switch_account(username: Annotated[str, Path(pattern=model.USERNAME)], switch: Switch) -> AccountOut:
+    async def switch_account(username: Username, switch: Switch) -> AccountOut:
         """Switch an account off or on. Off ends its sessions and refresh tokens; its access tokens run out by themselves."""
         async with provider.engine.begin() as connection:
-            account = await store.change_account(connection, username, active=switch.active)
+            account = await store.switch_account(connection, username, active=switch.active, tenant=switch.tenant)
             if account is None:
                 raise HTTPException(404, f"There is no account {username}.")
             ended = [] if switch.active else await store.end_all_of(connection, account.sub)
@@ -141,5 +225,32 @@ def admin_endpoints(provider: Provider) -> APIRouter:
         if not added:
             raise HTTPException(409, f"The client {new.client_id} is already registered.")
         return ClientCreated(client_id=new.client_id, client_secret=secret)
+
+    @router.put("/clients/{client_id}", tags=["administration"], dependencies=[Depends(admin)])
+    async def keep_client(client_id: ClientPath, wanted: KeptClient) -> ClientKept:
+        """Register a client of the tenant, or change its registration; 409 when it is somebody else's."""
+        secret = None if wanted.public else wanted.secret
+        faults = model.client_faults(
+            client_id, confidential=not wanted.public, tenant=wanted.tenant, grants=wanted.grants
+        )
+        values = wanted.model_dump(exclude={"tenant", "public", "secret"})
+        if secret is not None or wanted.public:
+            values["secret"] = await asyncio.to_thread(model.hash_password, secret) if secret else None
+        async with provider.engine.begin() as connection:
+            known = await store.find_client(connection, client_id)
+            if "secret" not in values and (known is None or known.secret is None):
+                faults.append("it needs a secret; ask for a new one")
+            if faults:
+                raise HTTPException(422, "; ".join(faults))
+            if not await store.keep_client(connection, client_id, wanted.tenant, **values):
+                raise HTTPException(409, f"The client id `{client_id}` is taken.")
+        return ClientKept(client_id=client_id, sub=model.machine_sub(client_id))
+
+    @router.delete("/clients/{client_id}", status_code=204, tags=["administration"], dependencies=[Depends(admin)])
+    async def remove_client(client_id: ClientPath, tenant: Annotated[str, Query(pattern=model.TENANT)]) -> None:
+        """Forget a client of the tenant, and what it was given."""
+        async with provider.engine.begin() as connection:
+            if not await store.remove_client(connection, client_id, tenant):
+                raise HTTPException(404, f"{tenant} has no client {client_id}.")
 
     return router

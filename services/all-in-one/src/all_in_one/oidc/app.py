@@ -104,7 +104,7 @@ def metadata(issuer: str) -> dict[str, object]:
         "prompt_values_supported": ["none", "login", "select_account"],
         "claims_supported": [
             *("iss", "sub", "aud", "azp", "exp", "iat", "auth_time", "nonce", "at_hash", "sid"),
-            *("tenant", "preferred_username", "name"),
+            *("tenant", "organization", "preferred_username", "name", "email"),
         ],
         "authorization_response_iss_parameter_supported": True,
         "backchannel_logout_supported": True,

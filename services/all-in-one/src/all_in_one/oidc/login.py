@@ -1,5 +1,6 @@
 """Where the browser comes: authorization, sign-in with a session for all clients, sign-out."""
 
+import asyncio
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,17 +81,37 @@ def login_endpoints(provider: Provider) -> APIRouter:
             return await _login_form(
                 provider, request, username, "This page was too old or not ours. Please try again."
             )
-        async with provider.engine.begin() as connection:
+        async with provider.engine.connect() as connection:
             account = await sign_in(connection, username, password)
-            if account is not None:
-                opened, cookie, ended = await _open_session(provider, connection, request, account)
         if account is None:
             return await _login_form(provider, request, username, "The username or the password is wrong.")
-        await tell(provider, ended)
-        response = await _send_code(provider, ask, opened)
-        _set_cookie(provider, response, SESSION_COOKIE, cookie)
-        response.delete_cookie(FORM_COOKIE, path=_path(provider))
-        return response
+        if account.temporary:
+            return await _password_form(provider, request, account.sub)
+        return await _enter(provider, request, ask, account)
+
+    @router.post("/new-password")
+    async def new_password(request: Request) -> Response:
+        """The form after a temporary password: takes the person's own, and goes on as the sign-in form does."""
+        try:
+            ask = await _ask(provider, dict(request.query_params))
+            form = await parameters(request)
+        except OAuth2Error as error:
+            return _refuse(provider, error)
+        seal = await _sealed(provider, request, form)
+        if not seal or "sub" not in seal:
+            return await _login_form(provider, request, error="This page was too old or not ours. Please try again.")
+        password = form.get("password-new", "")
+        if not model.MIN_PASSWORD <= len(password) <= model.MAX_PASSWORD:
+            fault = f"A password has {model.MIN_PASSWORD} to {model.MAX_PASSWORD} characters."
+            return await _password_form(provider, request, seal["sub"], fault)
+        if password != form.get("password-confirm"):
+            return await _password_form(provider, request, seal["sub"], "The two are not the same.")
+        hashed = await asyncio.to_thread(model.hash_password, password)
+        async with provider.engine.begin() as connection:
+            account = await store.replace_temporary(connection, seal["sub"], hashed)
+        if account is None:
+            return await _login_form(provider, request, error="The password is no longer temporary. Please sign in.")
+        return await _enter(provider, request, ask, account)
 
     @router.get("/logout")
     async def logout(request: Request) -> Response:
@@ -174,9 +195,23 @@ def _refuse(provider: Provider, error: OAuth2Error) -> Response:
     return RedirectResponse(add_params_to_uri(error.redirect_uri, [*error.get_body(), ("iss", provider.issuer)]), 303)
 
 
+async def _enter(provider: Provider, request: Request, ask: Ask, account: Row) -> Response:
+    """Opens a session, and goes on with the authorization request."""
+    async with provider.engine.begin() as connection:
+        opened, cookie, ended = await _open_session(provider, connection, request, account)
+    await tell(provider, ended)
+    response = await _send_code(provider, ask, opened)
+    _set_cookie(provider, response, SESSION_COOKIE, cookie)
+    response.delete_cookie(FORM_COOKIE, path=_path(provider))
+    return response
+
+
 async def _send_code(provider: Provider, ask: Ask, login: Row) -> Response:
+    """Back to the client; into a tenant's application with its members only."""
     code = model.new_secret()
     async with provider.engine.begin() as connection:
+        if ask.client.tenant and ask.client.tenant not in await store.tenants_of(connection, login.sub):
+            return pages.refusal_page("This application belongs to another organization.", status=403)
         await store.add_code(
             connection,
             code,
@@ -226,22 +261,31 @@ async def _login_form(provider: Provider, request: Request, username: str = "", 
     )
 
 
-async def _with_form_cookie(provider: Provider, request: Request, draw: Callable[[str], HTMLResponse]) -> HTMLResponse:
+async def _password_form(provider: Provider, request: Request, sub: str, error: str = "") -> Response:
+    """Its seal says who has typed the temporary password."""
+    query = request.url.query
+    return await _with_form_cookie(provider, request, lambda seal: pages.password_page(query, seal, error), sub=sub)
+
+
+async def _with_form_cookie(
+    provider: Provider, request: Request, draw: Callable[[str], HTMLResponse], **sealed: str
+) -> HTMLResponse:
     """A page whose form carries a seal that fits this browser's cookie alone: another site cannot have either."""
     cookie = request.cookies.get(FORM_COOKIE) or model.new_secret()
-    response = draw(await provider.sign(FORM_TYP, {"cookie": model.digest(cookie)}, model.FORM_TTL))
+    response = draw(await provider.sign(FORM_TYP, {"cookie": model.digest(cookie), **sealed}, model.FORM_TTL))
     _set_cookie(provider, response, FORM_COOKIE, cookie)
     return response
 
 
-async def _sealed(provider: Provider, request: Request, form: dict[str, str]) -> bool:
-    """Whether the form was drawn by this provider for this browser, and sent from its page."""
+async def _sealed(provider: Provider, request: Request, form: dict[str, str]) -> dict | None:
+    """What is sealed in a form that was drawn by this provider for this browser, and sent from its page; else None."""
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
-        return False
+        return None
     claims = await provider.read(form.get("seal", ""), FORM_TYP)
     cookie = request.cookies.get(FORM_COOKIE, "")
-    return claims is not None and hmac.compare_digest(claims["cookie"], model.digest(cookie))
+    fits = claims is not None and hmac.compare_digest(claims["cookie"], model.digest(cookie))
+    return claims if fits else None
 
 
 async def _logout_target(provider: Provider, asked: dict[str, str]) -> tuple[dict | None, str | None]:

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,8 +14,10 @@ ONE_TIME = "urn:uplift:grant:one-time"
 GRANTS = ("authorization_code", "refresh_token", "client_credentials", "password", ONE_TIME)
 CLI_CLIENT = "uplift-cli"
 PORTAL_CLIENT = "portal"
+SERVICE_CLIENT = "uplift-identity"
+"""By which identity keeps accounts and clients here, as an admin does."""
 AUDIENCE = "uplift"
-SCOPES = ("openid", "profile")
+SCOPES = ("openid", "profile", "email")
 
 ACCESS_TTL = timedelta(minutes=5)
 REFRESH_TTL = timedelta(hours=8)
@@ -23,11 +25,12 @@ LOGIN_TTL = timedelta(hours=8)
 CODE_TTL = timedelta(minutes=1)
 FORM_TTL = timedelta(minutes=30)
 
-MIN_PASSWORD = 8
+MIN_PASSWORD, MAX_PASSWORD = 8, 1000
 USERNAME = r"^[a-z0-9][a-z0-9._@-]{0,99}$"
 CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,99}$"
 TENANT = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
+_CHOICE = re.compile(r"organization:(\*|[a-z0-9][a-z0-9-]{0,62})")
 _VERIFIER = re.compile(r"^[A-Za-z0-9\-._~]{43,128}$")
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 
@@ -84,9 +87,25 @@ def verifier_matches(verifier: str, challenge: str) -> bool:
 
 
 def grant_scope(requested: str) -> str:
-    """The part of a requested scope that this provider knows, in its own order."""
+    """The part of a requested scope that this provider knows, in its own order; at the end the tenants it chooses."""
     asked = requested.split()
-    return " ".join(scope for scope in SCOPES if scope in asked)
+    choices = sorted({scope for scope in asked if _CHOICE.fullmatch(scope)})
+    return " ".join([*(scope for scope in SCOPES if scope in asked), *choices])
+
+
+def chosen(tenants: Collection[str], scope: str) -> list[str]:
+    """Those of the account's tenants that the scope chooses; all of them where it leaves the choice open."""
+    choices = {match[1] for each in scope.split() if (match := _CHOICE.fullmatch(each))}
+    return [tenant for tenant in tenants if not choices or choices & {"*", tenant}]
+
+
+def tenant_claims(tenants: Sequence[str]) -> dict[str, object]:
+    """As Keycloak tells them: the services take a token of exactly one."""
+    return {"tenant": tenants[0]} if len(tenants) == 1 else {"organization": list(tenants)}
+
+
+def machine_sub(client_id: str) -> str:
+    return f"client:{client_id}"
 
 
 def client_faults(client_id: str, *, confidential: bool, tenant: str | None, grants: Collection[str]) -> list[str]:

@@ -43,6 +43,20 @@ def login_page(query: str, seal: str, listed: Sequence[Row], username: str = "",
     return _page("Sign in to Uplift", body, error=error, status=400 if error else 200)
 
 
+def password_page(query: str, seal: str, error: str = "") -> HTMLResponse:
+    """Asks for a password of one's own; `seal` says whose."""
+    body = f"""<p>Your password was temporary. Choose one that only you know.</p>
+<form method="post" action="new-password?{escape(query)}">
+<input type="hidden" name="seal" value="{escape(seal)}">
+<label for="password-new">New password</label>
+<input id="password-new" name="password-new" type="password" autocomplete="new-password" required autofocus>
+<label for="password-confirm">The same again</label>
+<input id="password-confirm" name="password-confirm" type="password" autocomplete="new-password" required>
+<button>Go on</button>
+</form>"""
+    return _page("Choose a password", body, error=error, status=400 if error else 200)
+
+
 def logout_page(query: str, seal: str) -> HTMLResponse:
     """Asks before signing out, because anybody can link to the logout address."""
     body = f"""<p>Do you want to sign out of Uplift and of everything you opened with it?</p>
@@ -57,9 +71,9 @@ def signed_out_page() -> HTMLResponse:
     return _page("Signed out", "<p>You are signed out. You may close this window.</p>")
 
 
-def refusal_page(error: str) -> HTMLResponse:
-    """For faults that must not travel back to the client, because the client itself is in doubt."""
-    return _page("This request was refused", "", error=error, status=400)
+def refusal_page(error: str, *, status: int = 400) -> HTMLResponse:
+    """For what must not travel back to the client: a fault that leaves the client itself in doubt, or who one is."""
+    return _page("This request was refused", "", error=error, status=status)
 
 
 def _page(title: str, body: str, *, error: str = "", status: int = 200) -> HTMLResponse:

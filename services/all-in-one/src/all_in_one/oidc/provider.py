@@ -1,6 +1,6 @@
 """What the endpoints share: the engine, the clock, the signing key, and the tokens made and read with it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -44,7 +44,7 @@ class Provider:
         header = {"alg": ALGORITHM, "typ": typ, "kid": key.kid}
         return jwt.encode(header, {"iss": self.issuer, **times, **claims}, key, [ALGORITHM])
 
-    async def read(self, token: str, typ: str, *, audience: str | None = None, expired: bool = False) -> dict | None:
+    async def read(self, token: str, typ: str, *, expired: bool = False) -> dict | None:
         """The claims of a JWT that this issuer signed for this use, or None. `expired`: an old one will do."""
         try:
             decoded = jwt.decode(token, await self.keys(), [ALGORITHM])
@@ -52,8 +52,6 @@ class Provider:
                 return None
             now = 0 if expired else int(self.clock().timestamp())
             rules = {"iss": {"essential": True, "value": self.issuer}, "exp": {"essential": True}}
-            if audience is not None:
-                rules["aud"] = {"essential": True, "value": audience}
             if expired:  # at moment 0 everything was issued in the future
                 decoded.claims.pop("iat", None)
             jwt.JWTClaimsRegistry(now=now, **rules).validate(decoded.claims)
@@ -61,21 +59,25 @@ class Provider:
             return None
         return decoded.claims
 
-    async def access_token(self, client_id: str, sub: str, tenant: str, scope: str, sid: str | None = None) -> str:
+    async def access_token(
+        self, client_id: str, sub: str, tenants: Sequence[str], scope: str, *, audience: str, sid: str | None = None
+    ) -> str:
         """An access token after RFC 9068."""
         claims = {
             "sub": sub,
-            "aud": model.AUDIENCE,
+            "aud": audience,
             "azp": client_id,
             "client_id": client_id,
             "nbf": int(self.clock().timestamp()),
             "jti": str(new_id()),
-            "tenant": tenant,
             "scope": scope,
+            **model.tenant_claims(tenants),
         }
         return await self.sign("at+jwt", claims if sid is None else {**claims, "sid": sid}, self.access_ttl)
 
-    async def id_token(self, session: model.Session, account: Row, access_token: str, nonce: str | None) -> str:
+    async def id_token(
+        self, session: model.Session, account: Row, tenants: Sequence[str], access_token: str, nonce: str | None
+    ) -> str:
         """An ID token for the client of the session."""
         claims: dict[str, object] = {
             "sub": account.sub,
@@ -83,6 +85,7 @@ class Provider:
             "azp": session.client_id,
             "auth_time": int(session.auth_time.timestamp()),
             "at_hash": create_half_hash(access_token, ALGORITHM).decode(),
+            **model.tenant_claims(tenants),
             **profile(account, session.scope),
         }
         if session.sid is not None:
@@ -94,9 +97,11 @@ class Provider:
 
 def profile(account: Row, scope: str) -> dict[str, str]:
     """The claims about a person that a scope opens."""
-    claims = {"tenant": account.tenant}
-    if "profile" in scope.split():
+    claims, opened = {}, scope.split()
+    if "profile" in opened:
         claims |= {"preferred_username": account.username, "name": account.display_name}
+    if "email" in opened and account.email:
+        claims["email"] = account.email
     return claims
 
 

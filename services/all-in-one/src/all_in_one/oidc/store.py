@@ -51,6 +51,16 @@ account = Table(
     Column("active", Boolean, nullable=False, server_default=text("true")),
     Column("admin", Boolean, nullable=False),
     Column("listed", Boolean, nullable=False),
+    Column("email", Text),
+    # The password was made by somebody else, and is good for choosing another.
+    Column("temporary", Boolean, nullable=False, server_default=text("false")),
+)
+# Tenants that an account gets into beside its own.
+membership = Table(
+    "membership",
+    metadata,
+    Column("sub", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
 )
 client = Table(
     "client",
@@ -113,6 +123,12 @@ for _expiring in (login_session, authorization_code, refresh_token):
     Index(f"{_expiring.name}_expires_at", _expiring.c.expires_at)
     Index(f"{_expiring.name}_sub", _expiring.c.sub)
 
+_ADDED = (
+    ("client", "backchannel_logout_uri text"),
+    ("account", "email text"),
+    ("account", "temporary boolean NOT NULL DEFAULT false"),
+)
+
 
 async def prepare(engine: AsyncEngine) -> None:
     """Create what is missing: schema, tables, signing key, the client of the command line. Safe to call at every start."""
@@ -121,8 +137,9 @@ async def prepare(engine: AsyncEngine) -> None:
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('oidc.prepare'))"))
         await connection.execute(CreateSchema("oidc", if_not_exists=True))
         await connection.run_sync(metadata.create_all)
-        # A database from before clients could be told of a logout.
-        await connection.execute(text("ALTER TABLE oidc.client ADD COLUMN IF NOT EXISTS backchannel_logout_uri text"))
+        # A database from before these columns.
+        for table, column in _ADDED:
+            await connection.execute(text(f"ALTER TABLE oidc.{table} ADD COLUMN IF NOT EXISTS {column}"))
         if not await signing_keys(connection):
             key = RSAKey.generate_key(2048, auto_kid=True)
             await connection.execute(insert(signing_key).values(kid=key.kid, jwk=key.as_dict(private=True)))
@@ -178,6 +195,53 @@ async def change_account(connection: AsyncConnection, username: str, **values: o
     return (await connection.execute(changed)).one_or_none()
 
 
+async def keep_account(
+    connection: AsyncConnection, username: str, tenant: str, sub: str, **values: object
+) -> Row | None:
+    """The account with these values, made with `sub` where there is none; None when it is another tenant's."""
+    fresh = {"sub": sub, "username": username, "tenant": tenant, "admin": False, "listed": False}
+    kept = (
+        upsert(account)
+        .values(**fresh, **values)
+        .on_conflict_do_update(index_elements=["username"], set_=values, where=account.c.tenant == tenant)
+        .returning(account)
+    )
+    return (await connection.execute(kept)).one_or_none()
+
+
+async def switch_account(connection: AsyncConnection, username: str, *, active: bool, tenant: str | None) -> Row | None:
+    """The account, switched; None where there is none, or none of this tenant."""
+    which = [account.c.username == username, *([account.c.tenant == tenant] if tenant else [])]
+    switched = update(account).where(*which).values(active=active).returning(account)
+    return (await connection.execute(switched)).one_or_none()
+
+
+async def replace_temporary(connection: AsyncConnection, sub: str, password: str) -> Row | None:
+    """The active account, whose password was temporary and is now this one, hashed."""
+    replaced = (
+        update(account)
+        .where(account.c.sub == sub, account.c.temporary, account.c.active)
+        .values(password=password, temporary=False)
+        .returning(account)
+    )
+    return (await connection.execute(replaced)).one_or_none()
+
+
+async def tenants_of(connection: AsyncConnection, sub: str) -> list[str]:
+    """The account's own tenant first, then those it is a member of."""
+    own = select(account.c.tenant, text("0")).where(account.c.sub == sub)
+    others = select(membership.c.tenant, text("1")).where(membership.c.sub == sub)
+    return list(dict.fromkeys(await connection.scalars(own.union_all(others).order_by(text("2, 1")))))
+
+
+async def add_member(connection: AsyncConnection, sub: str, tenant: str) -> None:
+    await connection.execute(upsert(membership).values(sub=sub, tenant=tenant).on_conflict_do_nothing())
+
+
+async def drop_member(connection: AsyncConnection, sub: str, tenant: str) -> None:
+    await connection.execute(delete(membership).where(membership.c.sub == sub, membership.c.tenant == tenant))
+
+
 async def take_one_time(connection: AsyncConnection, token: str) -> Row | None:
     """The active account that the one-time token admits; the token is gone afterwards."""
     taken = (
@@ -203,6 +267,27 @@ async def put_client(connection: AsyncConnection, **values: object) -> None:
     """Register the client, or replace its registration."""
     statement = upsert(client).values(**values)
     await connection.execute(statement.on_conflict_do_update(index_elements=["client_id"], set_=values))
+
+
+async def keep_client(connection: AsyncConnection, client_id: str, tenant: str, **values: object) -> bool:
+    """Whether the client is now registered so; not when it is another tenant's."""
+    kept = (
+        upsert(client)
+        .values(client_id=client_id, tenant=tenant, **values)
+        .on_conflict_do_update(index_elements=["client_id"], set_=values, where=client.c.tenant == tenant)
+        .returning(client.c.client_id)
+    )
+    return await connection.scalar(kept) is not None
+
+
+async def remove_client(connection: AsyncConnection, client_id: str, tenant: str) -> bool:
+    """Whether the tenant had it. Its codes and refresh tokens go with it."""
+    removed = delete(client).where(client.c.client_id == client_id, client.c.tenant == tenant)
+    if await connection.scalar(removed.returning(client.c.client_id)) is None:
+        return False
+    for table in (session_client, authorization_code, refresh_token):
+        await connection.execute(delete(table).where(table.c.client_id == client_id))
+    return True
 
 
 async def add_login(connection: AsyncConnection, cookie: str, **values: object) -> Row:

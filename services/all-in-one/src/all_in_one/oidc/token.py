@@ -66,7 +66,7 @@ def token_endpoints(provider: Provider) -> APIRouter:
                 if found.client_id != client.client_id:
                     raise InvalidGrantError("The token was issued to another client.")
                 await store.revoke_family(connection, found.family)
-            elif await provider.read(token, "at+jwt", audience=model.AUDIENCE):
+            elif await provider.read(token, "at+jwt"):
                 raise UnsupportedTokenTypeError("An access token cannot be revoked; it expires within minutes.")
         return Response(headers=NOT_STORED)
 
@@ -121,7 +121,8 @@ async def _client_credentials(
     provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
 ) -> dict[str, object]:
     # The scopes of this provider are about a person; what a machine may do is in the directory.
-    token = await provider.access_token(client.client_id, f"client:{client.client_id}", client.tenant, scope="")
+    sub = model.machine_sub(client.client_id)
+    token = await provider.access_token(client.client_id, sub, [client.tenant], "", audience=model.AUDIENCE)
     return _answer(provider, token, scope="")
 
 
@@ -132,6 +133,8 @@ async def _password(
     account = await sign_in(connection, username, password)
     if account is None:
         raise InvalidGrantError("The username or the password is wrong, or the account is switched off.")
+    if account.temporary:
+        raise InvalidGrantError("The password is temporary. Sign in with a browser, and choose another.")
     return await _issue(provider, connection, client, account, _direct(provider, client, account, form))
 
 
@@ -146,7 +149,7 @@ async def _one_time(
         raise InvalidGrantError("The one-time token is not known, was used before, or its account is switched off.")
     if password is not None:
         hashed = await asyncio.to_thread(model.hash_password, password)
-        await store.change_account(connection, account.username, password=hashed)
+        await store.change_account(connection, account.username, password=hashed, temporary=False)
     return await _issue(provider, connection, client, account, _direct(provider, client, account, form))
 
 
@@ -198,7 +201,12 @@ async def _issue(
 ) -> dict[str, object]:
     """The token response. `scope` narrows this access token; the next refresh token keeps the session's scope."""
     scope = session.scope if scope is None else scope
-    access_token = await provider.access_token(client.client_id, account.sub, account.tenant, scope, session.sid)
+    # A client of a tenant is a subsystem of it: what it gets is for itself, and nothing to act here with.
+    tenants = [client.tenant] if client.tenant else model.chosen(await store.tenants_of(connection, account.sub), scope)
+    audience = client.client_id if client.tenant else model.AUDIENCE
+    access_token = await provider.access_token(
+        client.client_id, account.sub, tenants, scope, audience=audience, sid=session.sid
+    )
     answer = _answer(provider, access_token, scope)
     now = provider.clock()
     await store.purge(connection, now)
@@ -208,7 +216,7 @@ async def _issue(
         expires_at = now + model.REFRESH_TTL
         await store.add_refresh(connection, answer["refresh_token"], expires_at=expires_at, **asdict(session))
     if "openid" in scope.split():
-        answer["id_token"] = await provider.id_token(session, account, access_token, nonce)
+        answer["id_token"] = await provider.id_token(session, account, tenants, access_token, nonce)
     return answer
 
 

@@ -14,9 +14,9 @@ from storage import Session
 
 from identity.actions.keeping import keep_people, locked_tenant
 from identity.actions.wanting import ACCOUNT, APPLICATION, AT_ONCE, BROKER, ORGANIZATION, schedule
-from identity.clients import keycloak as kc
 from identity.clients.provider import Provider
 from identity.model.applications import (
+    Account,
     AccountState,
     Application,
     ApplicationSpec,
@@ -50,7 +50,7 @@ class _Step:
     """One thing to bring about: `row` is what is stored of it."""
 
     session: Session
-    keycloak: kc.Keycloak
+    provider: Provider
     issuer: str
     tenant: str
     slug: str
@@ -73,10 +73,9 @@ async def bring_about(
         return
     try:
         secret = provider.unseal(row["sealed"]) if row["sealed"] else None
-        async with provider.connected() as keycloak:
-            stays = await _STEPS[kind](
-                _Step(session, keycloak, issuer, tenant, slug, row["wanted"], row["leaving"], secret)
-            )
+        stays = await _STEPS[kind](
+            _Step(session, provider, issuer, tenant, slug, row["wanted"], row["leaving"], secret)
+        )
     except (Problem, JoseError) as problem:
         told = (
             problem.detail if isinstance(problem, Problem) else "Its secret cannot be read any more: ask for a new one."
@@ -95,16 +94,16 @@ async def bring_about(
 
 
 async def _organization(step: _Step) -> bool:
-    await kc.keep_organization(step.keycloak, step.tenant, **step.wanted)
+    await step.provider.keep_organization(step.tenant, **step.wanted)
     return True
 
 
 async def _apply_application(step: _Step) -> bool:
     application = _application.validate_python(step.wanted)
     if step.leaving:
-        await kc.remove_application(step.keycloak, step.tenant, step.slug, application)
+        await step.provider.remove_application(step.tenant, step.slug, application)
         return False
-    sub = await kc.keep_application(step.keycloak, step.tenant, step.slug, application, secret=step.secret)
+    sub = await step.provider.keep_application(step.tenant, step.slug, application, secret=step.secret)
     if sub is not None and application.protocol == "machine":
         await _link(step, application.person, sub)
     return True
@@ -112,26 +111,26 @@ async def _apply_application(step: _Step) -> bool:
 
 async def _broker(step: _Step) -> bool:
     if step.leaving:
-        await kc.remove_broker(step.keycloak, step.tenant)
+        await step.provider.remove_broker(step.tenant)
         return False
     provider = _identity_provider.validate_python(step.wanted)
-    await kc.keep_broker(step.keycloak, step.tenant, provider, secret=step.secret)
+    await step.provider.keep_broker(step.tenant, provider, secret=step.secret)
     return True
 
 
 async def _account(step: _Step) -> bool:
     person = await directory.find_person(step.session, step.slug)
     state = AccountState.model_validate(step.wanted)
-    account = kc.Account(
+    account = Account(
         username=state.username,
         display_name=person.display_name if person else state.username,
         email=state.email or (person.email if person else None),
         linked=state.existing,
     )
     if person is None or not person.active or not state.open:
-        await kc.close_account(step.keycloak, step.tenant, account)
+        await step.provider.close_account(step.tenant, account)
         return person is not None
-    sub = await kc.keep_account(step.keycloak, step.tenant, account, password=step.secret)
+    sub = await step.provider.keep_account(step.tenant, account, password=step.secret)
     await _link(step, step.slug, sub)
     return True
 

@@ -41,7 +41,9 @@ class Asked:
 async def put_application(
     session: Session, provider: Provider, slug: str, application: Application, *, new_secret: bool, by: str
 ) -> Asked:
-    """A secret is made for a new one that needs it, and with `new_secret`. Raises Invalid when a machine is nobody."""
+    """A secret is made for a new one that needs it, and with `new_secret`. Raises Invalid when a machine is nobody, and
+    Conflict for what the provider cannot do."""
+    provider.require(application)
     await locked_tenant(session)
     if isinstance(application, Machine) and await directory.find_person(session, application.person) is None:
         cure = "add it first, with kind machine and the roles it needs"
@@ -65,7 +67,9 @@ def _registration(application: Application) -> tuple[str, str | None]:
 
 
 async def put_identity_provider(session: Session, provider: Provider, spec: IdentityProvider, *, by: str) -> Asked:
-    """Its client secret is handed on, and kept here only until then. Left out, it stays what it was."""
+    """Its client secret is handed on, and kept here only until then. Left out, it stays what it was. Raises Conflict
+    where the provider cannot do it."""
+    provider.require(spec)
     await locked_tenant(session)
     before = await provisions.find(session, BROKER, OWN_PROVIDER)
     secret = spec.client_secret if isinstance(spec, OidcProvider) else None

@@ -40,8 +40,8 @@ def provider_of(request: Request) -> Provider:
     if provider is None:
         raise Conflict(
             "needs-keycloak",
-            "Accounts and applications are kept here when Keycloak signs people in. This installation has the "
-            "development sign-in: use its own /oidc/accounts and /oidc/clients, or set IDENTITY_KEYCLOAK_URL.",
+            "Accounts and applications are kept at the login provider, and identity was told of none: set "
+            "IDENTITY_KEYCLOAK_URL.",
         )
     return provider
 

@@ -13,13 +13,14 @@ from servicekit.errors import NotFound
 from identity.actions import sign_on as actions
 from identity.actions.wanting import ACCOUNT, APPLICATION, BROKER
 from identity.api.access import TenantPath, TenantQuery, enter, name_of, provider_of, require_platform_admin
-from identity.clients.keycloak import application_id, broker_alias
+from identity.clients.keycloak import broker_alias
 from identity.model.applications import (
     AccountSpec,
     Application,
     ApplicationSpec,
     IdentityProviderSpec,
     SamlApplication,
+    application_id,
 )
 from identity.model.fields import SLUG
 from identity.store import directory, provisions

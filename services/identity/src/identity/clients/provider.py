@@ -1,27 +1,57 @@
-"""The login provider as identity is told of it, and how what is secret is kept until the provider has it."""
+"""The login provider as identity sees it, and how what is secret is kept until the provider has it."""
 
 import hashlib
-from contextlib import AbstractAsyncContextManager
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from joserfc import jwe
 from joserfc.jwk import OctKey
+from servicekit.errors import Conflict
 
-from identity.clients.keycloak.connection import Keycloak, connect
+from identity.model.applications import Account, Application, IdentityProvider
+
+
+class Refused(Conflict):
+    """The provider does not take it as it is; asking again will not help."""
 
 
 @dataclass(frozen=True)
-class Provider:
-    """A Keycloak, and the service account by which identity keeps it in step."""
+class Provider(ABC):
+    """Everything is brought about, never just created: asked for again it changes nothing. Raises Refused, or Unavailable
+    when the provider is away or ails. `client_secret` is that of the service account by which identity gets in."""
 
     url: str
-    realm: str
     client_id: str
     client_secret: str = field(repr=False)
 
-    def connected(self) -> AbstractAsyncContextManager[Keycloak]:
-        credentials = {"client_id": self.client_id, "client_secret_key": self.client_secret}
-        return connect(self.url, self.realm, credentials)
+    def require(self, wanted: Application | IdentityProvider | Account) -> None:  # noqa: B027
+        """Raises Conflict for what this kind of provider can never do."""
+
+    @abstractmethod
+    async def keep_organization(self, tenant: str, *, name: str, enabled: bool) -> None: ...
+
+    @abstractmethod
+    async def keep_application(
+        self, tenant: str, slug: str, application: Application, *, secret: str | None
+    ) -> str | None:
+        """Returns the `sub` of a machine's tokens."""
+
+    @abstractmethod
+    async def remove_application(self, tenant: str, slug: str, application: Application) -> None: ...
+
+    @abstractmethod
+    async def keep_broker(self, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None: ...
+
+    @abstractmethod
+    async def remove_broker(self, tenant: str) -> None: ...
+
+    @abstractmethod
+    async def keep_account(self, tenant: str, account: Account, *, password: str | None) -> str:
+        """The account is open. Returns its `sub`; `password` must be changed at the first login."""
+
+    @abstractmethod
+    async def close_account(self, tenant: str, account: Account) -> None:
+        """Its sessions end. Of another tenant's account only what it has here ends."""
 
     def seal(self, text: str) -> str:
         """Only who knows the service account's secret can open it, and so could set it anyway."""

@@ -1,5 +1,6 @@
 """What signs on here beside the portal: a tenant's applications and machines, and its own identity provider."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -114,6 +115,11 @@ Application = OidcApplication | SamlApplication | Machine
 ApplicationSpec = Annotated[Application, Field(discriminator="protocol")]
 
 
+def application_id(tenant: str, slug: str, application: Application) -> str:
+    """The client id, which a SAML service provider calls its entity id."""
+    return application.entity_id if isinstance(application, SamlApplication) else f"{tenant}.{slug}"
+
+
 class OidcProvider(_Spec):
     """The tenant's own provider, by OpenID Connect; as its discovery document says."""
 
@@ -148,6 +154,17 @@ class AccountSpec(_Spec):
     username: Username
     email: Email | None = None
     existing: bool = False
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a login provider shall hold of an account. `linked`: it is another tenant's, and only becomes a member here
+    too."""
+
+    username: str
+    display_name: str
+    email: str | None = None
+    linked: bool = False
 
 
 class AccountState(_Spec):

@@ -4,29 +4,25 @@ Everything here is brought about, never just created: asked for again it changes
 finished. What is in Keycloak is found again by names that follow from ours, and touched only where it is marked as ours.
 """
 
-from identity.clients.keycloak.accounts import Account, close_account, find_account, keep_account
-from identity.clients.keycloak.applications import application_id, keep_application, remove_application
-from identity.clients.keycloak.brokers import broker_alias, keep_broker, remove_broker
-from identity.clients.keycloak.connection import Keycloak, Refused, connect
+from identity.clients.keycloak.accounts import find_account, keep_account
+from identity.clients.keycloak.applications import keep_application, remove_application
+from identity.clients.keycloak.brokers import broker_alias
+from identity.clients.keycloak.connection import Keycloak, connect
 from identity.clients.keycloak.organizations import keep_organization
+from identity.clients.keycloak.provider import KeycloakProvider
 from identity.clients.keycloak.realm import RealmReport, RealmSpec, keep_realm
 
 __all__ = [
-    "Account",
     "Keycloak",
+    "KeycloakProvider",
     "RealmReport",
     "RealmSpec",
-    "Refused",
-    "application_id",
     "broker_alias",
-    "close_account",
     "connect",
     "find_account",
     "keep_account",
     "keep_application",
-    "keep_broker",
     "keep_organization",
     "keep_realm",
     "remove_application",
-    "remove_broker",
 ]

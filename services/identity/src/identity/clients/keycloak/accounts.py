@@ -1,21 +1,11 @@
 """Login accounts of people."""
 
-from dataclasses import dataclass
-
-from identity.clients.keycloak.connection import Json, Keycloak, Refused
+from identity.clients.keycloak.connection import Json, Keycloak
 from identity.clients.keycloak.organizations import drop_member, keep_member
+from identity.clients.provider import Refused
+from identity.model.applications import Account
 
 _OWNER = "uplift_tenant"
-
-
-@dataclass(frozen=True)
-class Account:
-    """`linked`: the account is another tenant's, and only becomes a member here too."""
-
-    username: str
-    display_name: str
-    email: str | None = None
-    linked: bool = False
 
 
 async def keep_account(keycloak: Keycloak, tenant: str, account: Account, *, password: str | None = None) -> str:

@@ -3,14 +3,9 @@
 from identity.clients.keycloak.clients import API_SCOPE, NAME, OWNER, keep_application_scopes, keep_client, tenant_claim
 from identity.clients.keycloak.connection import Json, Keycloak
 from identity.clients.keycloak.flows import keep_gate
-from identity.model.applications import Application, Machine, OidcApplication, SamlApplication
+from identity.model.applications import Application, Machine, OidcApplication, SamlApplication, application_id
 
 _NAME_FORMAT = "Basic"
-
-
-def application_id(tenant: str, slug: str, application: Application) -> str:
-    """The client id, which a SAML service provider calls its entity id."""
-    return application.entity_id if isinstance(application, SamlApplication) else f"{tenant}.{slug}"
 
 
 async def keep_application(

@@ -1,7 +1,8 @@
 """Clients of the realm: made, compared, brought back to what they shall be."""
 
-from identity.clients.keycloak.connection import Json, Keycloak, Refused
+from identity.clients.keycloak.connection import Json, Keycloak
 from identity.clients.keycloak.drift import differences, merged
+from identity.clients.provider import Refused
 
 API_SCOPE = "uplift-api"
 """With it an access token has our audience. Only our own portal and machines have it: a subsystem that signs people in

@@ -7,13 +7,11 @@ from typing import Any
 
 from keycloak import KeycloakAdmin
 from keycloak.exceptions import KeycloakConnectionError, KeycloakError
-from servicekit.errors import Conflict, Unavailable
+from servicekit.errors import Unavailable
+
+from identity.clients.provider import Refused
 
 Json = dict[str, Any]
-
-
-class Refused(Conflict):
-    """Keycloak does not take it as it is; asking again will not help."""
 
 
 class Keycloak:

@@ -1,0 +1,112 @@
+"""The embedded shape's own provider as identity's login provider, by its admin API."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from servicekit.errors import Conflict, Unavailable
+
+from identity.clients.provider import Provider, Refused
+from identity.model.applications import (
+    Account,
+    Application,
+    IdentityProvider,
+    Machine,
+    OidcApplication,
+    SamlApplication,
+    application_id,
+)
+
+_TIMEOUT_SECONDS = 10
+
+
+class EmbeddedProvider(Provider):
+    """`url` is its issuer. It signs in by OpenID Connect, with accounts of its own."""
+
+    def require(self, wanted: Application | IdentityProvider | Account) -> None:
+        if not isinstance(wanted, OidcApplication | Machine | Account):
+            what = "SAML 2.0" if isinstance(wanted, SamlApplication) else "Signing in at a tenant's own provider"
+            raise Conflict(
+                "needs-keycloak",
+                f"{what} needs Keycloak. This installation has the embedded provider, which speaks OpenID Connect to "
+                "this machine; set IDENTITY_KEYCLOAK_URL for the other.",
+            )
+
+    async def keep_organization(self, tenant: str, *, name: str, enabled: bool) -> None:
+        """A tenant is no more there than a mark on accounts and clients."""
+
+    async def keep_application(
+        self, tenant: str, slug: str, application: Application, *, secret: str | None
+    ) -> str | None:
+        self.require(application)
+        client_id = application_id(tenant, slug, application)
+        wanted: dict[str, Any] = {"tenant": tenant, "secret": secret, "grants": ["client_credentials"]}
+        if isinstance(application, OidcApplication):
+            wanted |= {
+                "public": application.public,
+                "grants": ["authorization_code", "refresh_token"],
+                "redirect_uris": application.redirect_uris,
+                "post_logout_redirect_uris": application.post_logout_redirect_uris,
+                "backchannel_logout_uri": application.back_channel_logout_uri,
+            }
+        async with self._connected() as http:
+            kept = _checked(await http.put(f"clients/{client_id}", json=wanted))
+        return str(kept["sub"]) if isinstance(application, Machine) else None
+
+    async def remove_application(self, tenant: str, slug: str, application: Application) -> None:
+        client_id = application_id(tenant, slug, application)
+        async with self._connected() as http:
+            _checked(await http.delete(f"clients/{client_id}", params={"tenant": tenant}))
+
+    async def keep_broker(self, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None:
+        self.require(provider)
+
+    async def remove_broker(self, tenant: str) -> None:
+        """There is none."""
+
+    async def keep_account(self, tenant: str, account: Account, *, password: str | None) -> str:
+        async with self._connected() as http:
+            if account.linked:
+                kept = await http.put(f"accounts/{account.username}/tenants/{tenant}")
+            else:
+                wanted = {
+                    "tenant": tenant,
+                    "display_name": account.display_name,
+                    "email": account.email,
+                    "temporary_password": password,
+                }
+                kept = await http.put(f"accounts/{account.username}", json=wanted)
+            return str(_checked(kept)["sub"])
+
+    async def close_account(self, tenant: str, account: Account) -> None:
+        async with self._connected() as http:
+            if account.linked:
+                _checked(await http.delete(f"accounts/{account.username}/tenants/{tenant}"))
+            else:
+                off = {"active": False, "tenant": tenant}
+                _checked(await http.post(f"accounts/{account.username}/active", json=off))
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncGenerator[httpx.AsyncClient]:
+        form = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self.client_secret}
+        # Loading the machine's certificates takes longer than a call, and plain HTTP has no use for them.
+        secure = self.url.startswith("https:")
+        async with httpx.AsyncClient(base_url=self.url, timeout=_TIMEOUT_SECONDS, verify=secure) as http:
+            try:
+                token = _checked(await http.post("token", data=form))["access_token"]
+                http.headers["authorization"] = f"Bearer {token}"
+                yield http
+            except httpx.HTTPError as error:
+                raise Unavailable("provider-away", "The embedded provider cannot be reached.", retry_after=5) from error
+
+
+def _checked(answer: httpx.Response) -> dict[str, Any]:
+    """What it says; of what is not there, nothing. Raises Refused, or Unavailable when it ails."""
+    if answer.status_code == 404 and answer.request.method in ("POST", "DELETE"):
+        return {}
+    if answer.status_code >= 500 or answer.status_code in (401, 403, 429):
+        raise Unavailable("provider-ails", f"The embedded provider answered {answer.status_code}.", retry_after=5)
+    if answer.is_error:
+        raise Refused("provider-refused", str(answer.json().get("detail", answer.text[:300])))
+    return answer.json() if answer.content else {}
