@@ -3,6 +3,8 @@
 import pytest
 from all_in_one import oidc
 
+CALLBACK = "http://127.0.0.1:8080/callback"
+
 
 async def bearer(browser, username="admin", password="admin-secret"):
     token = (await browser.password(username, password)).json()["access_token"]
@@ -50,6 +52,77 @@ async def test_an_admin_registers_clients(browser):
     page["grants"] = ["authorization_code"]
     assert (await browser.post("/oidc/clients", json=page, headers=headers)).json()["client_secret"] is None
     assert (await browser.authorize("page", redirect_uri="http://127.0.0.1:1/x")).status_code == 200
+
+
+KEPT = {"tenant": "acme", "display_name": "Nora", "temporary_password": "nora-for-now"}
+
+
+async def service(browser, engine):
+    await oidc.ensure_client(engine, oidc.SERVICE_CLIENT, "service-secret", [], "platform", ["client_credentials"])
+    answer = await browser.token("client_credentials", auth=(oidc.SERVICE_CLIENT, "service-secret"))
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+async def test_identity_keeps_accounts_of_a_tenant_and_of_no_other(browser, engine):
+    headers = await service(browser, engine)
+    made = await browser.put("/oidc/accounts/nora", json=KEPT, headers=headers)
+    again = await browser.put("/oidc/accounts/nora", json=KEPT | {"display_name": "Nora N."}, headers=headers)
+    assert (made.json()["sub"], again.json()["display_name"]) == (again.json()["sub"], "Nora N.")
+    theirs = await browser.put("/oidc/accounts/nora", json=KEPT | {"tenant": "beta"}, headers=headers)
+    assert (theirs.status_code, "taken" in theirs.json()["detail"]) == (409, True)
+    off = {"active": False, "tenant": "beta"}
+    assert (await browser.post("/oidc/accounts/nora/active", json=off, headers=headers)).status_code == 404
+    assert (await browser.put("/oidc/accounts/nobody/tenants/beta", headers=headers)).status_code == 404
+
+
+async def test_identity_keeps_clients_of_a_tenant_and_of_no_other(browser, engine):
+    headers = await service(browser, engine)
+    wanted = {"tenant": "acme", "grants": ["client_credentials"], "secret": "s" * 32}
+
+    async def put(**changes):
+        return await browser.put("/oidc/clients/acme.dialler", json=wanted | changes, headers=headers)
+
+    assert (await put(secret=None)).status_code == 422, "without a secret it would be public"
+    assert (await put()).json() == {"client_id": "acme.dialler", "sub": "client:acme.dialler"}
+    assert (await put(secret=None)).status_code == 200
+    assert (await browser.token("client_credentials", auth=("acme.dialler", "s" * 32))).status_code == 200
+    assert (await put(tenant="beta")).status_code == 409
+    for tenant, status in (("beta", 404), ("acme", 204), ("acme", 404)):
+        gone = await browser.delete("/oidc/clients/acme.dialler", params={"tenant": tenant}, headers=headers)
+        assert gone.status_code == status
+    assert (await browser.token("client_credentials", auth=("acme.dialler", "s" * 32))).status_code == 401
+
+
+async def test_what_a_subsystem_gets_for_an_admin_administers_nothing(browser, engine):
+    code = ["authorization_code"]
+    await oidc.ensure_client(engine, "platform.crm", "crm-secret", [CALLBACK], "platform", code)
+    back = await browser.log_in("admin", "admin-secret", client_id="platform.crm")
+    answer = (await browser.redeem(back["code"], "platform.crm", client_secret="crm-secret")).json()
+    headers = {"Authorization": f"Bearer {answer['access_token']}"}
+    assert (await browser.decode(answer["access_token"])).claims["aud"] == "platform.crm"
+    assert (await browser.get("/oidc/userinfo", headers=headers)).json()["preferred_username"] == "admin"
+    assert (await browser.put("/oidc/accounts/nora", json=KEPT, headers=headers)).status_code == 403
+
+
+async def test_a_temporary_password_is_good_for_choosing_another(browser, other_browser, engine):
+    headers = await service(browser, engine)
+    sub = (await browser.put("/oidc/accounts/nora", json=KEPT, headers=headers)).json()["sub"]
+    typed = {"username": "nora", "password": "nora-for-now"}
+    assert "temporary" in (await browser.password(*typed.values())).json()["error_description"]
+    page = await browser.submit(await browser.authorize(), **typed)
+    assert "Choose a password" in page.text
+    old = await other_browser.submit(await other_browser.authorize(), **typed)
+    for new, confirmed in (("short", "short"), ("nora-chose-this", "nora-chose-that")):
+        page = await browser.submit(page, **{"password-new": new, "password-confirm": confirmed})
+        assert (page.status_code, "Choose a password" in page.text) == (400, True)
+    chosen = {"password-new": "nora-chose-this", "password-confirm": "nora-chose-this"}
+    back = await browser.submit(page, **chosen)
+    tokens = (await browser.redeem(httpx_code(back))).json()
+    assert (await browser.decode(tokens["access_token"])).claims["sub"] == sub
+    assert (await browser.password("nora", "nora-chose-this")).status_code == 200
+    assert (await other_browser.submit(old, **chosen)).status_code == 400, "it is no longer temporary"
+    await browser.put("/oidc/accounts/nora", json=KEPT | {"temporary_password": "another-for-now"}, headers=headers)
+    assert (await other_browser.submit(old, **chosen)).status_code == 400, "it is another one by now"
 
 
 @pytest.mark.parametrize("path", ["/oidc/accounts", "/oidc/clients", "/oidc/accounts/lead/active"])

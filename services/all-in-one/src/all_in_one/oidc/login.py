@@ -86,7 +86,7 @@ def login_endpoints(provider: Provider) -> APIRouter:
         if account is None:
             return await _login_form(provider, request, username, "The username or the password is wrong.")
         if account.temporary:
-            return await _password_form(provider, request, account.sub)
+            return await _password_form(provider, request, account.sub, model.digest(account.password))
         return await _enter(provider, request, ask, account)
 
     @router.post("/new-password")
@@ -98,19 +98,20 @@ def login_endpoints(provider: Provider) -> APIRouter:
         except OAuth2Error as error:
             return _refuse(provider, error)
         seal = await _sealed(provider, request, form)
-        if not seal or "sub" not in seal:
+        if seal is None or "sub" not in seal:
             return await _login_form(provider, request, error="This page was too old or not ours. Please try again.")
+        who = seal["sub"], seal["proof"]
         password = form.get("password-new", "")
         if not model.MIN_PASSWORD <= len(password) <= model.MAX_PASSWORD:
             fault = f"A password has {model.MIN_PASSWORD} to {model.MAX_PASSWORD} characters."
-            return await _password_form(provider, request, seal["sub"], fault)
+            return await _password_form(provider, request, *who, fault)
         if password != form.get("password-confirm"):
-            return await _password_form(provider, request, seal["sub"], "The two are not the same.")
+            return await _password_form(provider, request, *who, "The two are not the same.")
         hashed = await asyncio.to_thread(model.hash_password, password)
         async with provider.engine.begin() as connection:
-            account = await store.replace_temporary(connection, seal["sub"], hashed)
+            account = await store.replace_temporary(connection, *who, hashed)
         if account is None:
-            return await _login_form(provider, request, error="The password is no longer temporary. Please sign in.")
+            return await _login_form(provider, request, error="That password is good no more. Please sign in.")
         return await _enter(provider, request, ask, account)
 
     @router.get("/logout")
@@ -261,10 +262,12 @@ async def _login_form(provider: Provider, request: Request, username: str = "", 
     )
 
 
-async def _password_form(provider: Provider, request: Request, sub: str, error: str = "") -> Response:
-    """Its seal says who has typed the temporary password."""
+async def _password_form(provider: Provider, request: Request, sub: str, proof: str, error: str = "") -> Response:
+    """Its seal says who has typed which temporary password, by its digest: another one may have been made since."""
     query = request.url.query
-    return await _with_form_cookie(provider, request, lambda seal: pages.password_page(query, seal, error), sub=sub)
+    return await _with_form_cookie(
+        provider, request, lambda seal: pages.password_page(query, seal, error), sub=sub, proof=proof
+    )
 
 
 async def _with_form_cookie(

@@ -216,14 +216,13 @@ async def switch_account(connection: AsyncConnection, username: str, *, active: 
     return (await connection.execute(switched)).one_or_none()
 
 
-async def replace_temporary(connection: AsyncConnection, sub: str, password: str) -> Row | None:
-    """The active account, whose password was temporary and is now this one, hashed."""
-    replaced = (
-        update(account)
-        .where(account.c.sub == sub, account.c.temporary, account.c.active)
-        .values(password=password, temporary=False)
-        .returning(account)
-    )
+async def replace_temporary(connection: AsyncConnection, sub: str, proof: str, password: str) -> Row | None:
+    """The active account, whose password was the temporary one of this digest and is now `password`, hashed."""
+    found = await active_account(connection, sub)
+    if found is None or not found.temporary or model.digest(found.password) != proof:
+        return None
+    which = account.c.sub == sub, account.c.password == found.password
+    replaced = update(account).where(*which).values(password=password, temporary=False).returning(account)
     return (await connection.execute(replaced)).one_or_none()
 
 
