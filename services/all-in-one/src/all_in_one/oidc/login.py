@@ -2,16 +2,13 @@
 
 import asyncio
 import hmac
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from urllib.parse import urlencode, urljoin, urlsplit
+from collections.abc import Callable
+from urllib.parse import urlencode, urlsplit
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749.errors import (
     InvalidRequestError,
     OAuth2Error,
-    UnauthorizedClientError,
-    UnsupportedResponseTypeError,
 )
 from authlib.oidc.core.errors import LoginRequiredError
 from contracts.ids import new_id
@@ -21,6 +18,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from all_in_one.oidc import model, pages, store
+from all_in_one.oidc.asking import Ask, absolute, read_ask
 from all_in_one.oidc.logout import tell
 from all_in_one.oidc.provider import Provider, parameters
 from all_in_one.oidc.token import sign_in
@@ -30,26 +28,6 @@ FORM_COOKIE = "uplift_oidc_form"
 FORM_TYP = "form+jwt"
 
 
-@dataclass(frozen=True)
-class Ask:
-    """An authorization request whose client, redirect URI and PKCE are in order."""
-
-    client: Row
-    redirect_uri: str
-    scope: str
-    state: str | None
-    nonce: str | None
-    challenge: str | None
-    prompt: frozenset[str]
-    max_age: int | None
-
-    def fits(self, login: Row | None, now_seconds: float) -> bool:
-        """Whether the browser's session answers the request without asking the person again."""
-        if login is None or self.prompt & {"login", "select_account"}:
-            return False
-        return self.max_age is None or now_seconds - login.auth_time.timestamp() <= self.max_age
-
-
 def login_endpoints(provider: Provider) -> APIRouter:
     router = APIRouter(tags=["browser"])
 
@@ -57,7 +35,7 @@ def login_endpoints(provider: Provider) -> APIRouter:
     async def authorize(request: Request) -> Response:
         """Start of the code flow: back to the client with a code, or the sign-in page first."""
         try:
-            ask = await _ask(provider, await parameters(request))
+            ask = await read_ask(provider, await parameters(request))
         except OAuth2Error as error:
             return _refuse(provider, error)
         login = await _login(provider, request)
@@ -72,7 +50,7 @@ def login_endpoints(provider: Provider) -> APIRouter:
     async def login(request: Request) -> Response:
         """The sign-in form: opens a session and goes on with the authorization request in the query."""
         try:
-            ask = await _ask(provider, dict(request.query_params))
+            ask = await read_ask(provider, dict(request.query_params))
             form = await parameters(request)
         except OAuth2Error as error:
             return _refuse(provider, error)
@@ -93,7 +71,7 @@ def login_endpoints(provider: Provider) -> APIRouter:
     async def new_password(request: Request) -> Response:
         """The form after a temporary password: takes the person's own, and goes on as the sign-in form does."""
         try:
-            ask = await _ask(provider, dict(request.query_params))
+            ask = await read_ask(provider, dict(request.query_params))
             form = await parameters(request)
         except OAuth2Error as error:
             return _refuse(provider, error)
@@ -142,52 +120,6 @@ def login_endpoints(provider: Provider) -> APIRouter:
         return await _end(provider, login.sid if login is not None else None, target)
 
     return router
-
-
-async def _ask(provider: Provider, query: dict[str, str]) -> Ask:
-    """Raises OAuth2Error; with `redirect_uri` set once it is safe to tell the client."""
-    async with provider.engine.connect() as connection:
-        client_id = query.get("client_id", "")
-        client = None if "\0" in client_id else await store.find_client(connection, client_id)
-    if client is None:
-        raise InvalidRequestError("The client is not known.")
-    redirect_uri = query.get("redirect_uri", "")
-    if redirect_uri not in _absolute(provider, client.redirect_uris):
-        raise InvalidRequestError("The redirect_uri is not registered for this client.")
-    state, challenge = query.get("state"), query.get("code_challenge")
-    prompt = frozenset(query.get("prompt", "").split())
-    max_age = query.get("max_age")
-
-    fault: OAuth2Error | None = None
-    if query.get("response_type") != "code":
-        fault = UnsupportedResponseTypeError("The only response_type is code.")
-    elif query.get("response_mode", "query") != "query":
-        fault = InvalidRequestError("The only response_mode is query.")
-    elif "authorization_code" not in client.grants:
-        fault = UnauthorizedClientError("The client is not registered for the code flow.")
-    elif any("\0" in value for value in query.values()):
-        fault = InvalidRequestError("A parameter is not plain text.")
-    elif challenge is None and client.secret is None:
-        fault = InvalidRequestError("A public client must send a code_challenge (S256).")
-    elif challenge is not None and not model.challenge_is_s256(challenge, query.get("code_challenge_method", "plain")):
-        fault = InvalidRequestError("The code_challenge must be S256.")
-    elif "none" in prompt and len(prompt) > 1:
-        fault = InvalidRequestError("The prompt none stands alone.")
-    elif max_age is not None and not (max_age.isascii() and max_age.isdigit() and len(max_age) < 10):
-        fault = InvalidRequestError("max_age is a number of seconds.")
-    if fault is not None:
-        fault.redirect_uri, fault.state = redirect_uri, state
-        raise fault
-    return Ask(
-        client=client,
-        redirect_uri=redirect_uri,
-        scope=model.grant_scope(query.get("scope", "")),
-        state=state,
-        nonce=query.get("nonce"),
-        challenge=challenge,
-        prompt=prompt,
-        max_age=int(max_age) if max_age is not None else None,
-    )
 
 
 def _refuse(provider: Provider, error: OAuth2Error) -> Response:
@@ -306,7 +238,7 @@ async def _logout_target(provider: Provider, asked: dict[str, str]) -> tuple[dic
         return hint, None
     async with provider.engine.connect() as connection:
         client = None if not client_id or "\0" in client_id else await store.find_client(connection, client_id)
-    if client is None or target not in _absolute(provider, client.post_logout_redirect_uris):
+    if client is None or target not in absolute(provider, client.post_logout_redirect_uris):
         raise InvalidRequestError("The post_logout_redirect_uri is not registered for this client.")
     return hint, add_params_to_uri(target, [("state", asked["state"])]) if "state" in asked else target
 
@@ -319,10 +251,6 @@ async def _end(provider: Provider, sid: str | None, target: str | None) -> Respo
     response = RedirectResponse(target, 303) if target else pages.signed_out_page()
     response.delete_cookie(SESSION_COOKIE, path=_path(provider))
     return response
-
-
-def _absolute(provider: Provider, uris: Sequence[str]) -> list[str]:
-    return [urljoin(provider.issuer, uri) for uri in uris]
 
 
 def _path(provider: Provider) -> str:

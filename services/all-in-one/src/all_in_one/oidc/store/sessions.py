@@ -1,0 +1,131 @@
+"""Login sessions, and the codes and refresh tokens that came from them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Row, Table, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from all_in_one.oidc import model
+from all_in_one.oidc.store.tables import (
+    account,
+    authorization_code,
+    client,
+    login_session,
+    refresh_token,
+    session_client,
+)
+
+
+async def add_login(connection: AsyncConnection, cookie: str, **values: object) -> Row:
+    added = insert(login_session).values(cookie=model.digest(cookie), **values).returning(login_session)
+    return (await connection.execute(added)).one()
+
+
+async def renew_login(connection: AsyncConnection, sid: str, cookie: str, **values: object) -> Row:
+    """The same session behind a new cookie."""
+    query = update(login_session).where(login_session.c.sid == sid)
+    return (
+        await connection.execute(query.values(cookie=model.digest(cookie), **values).returning(login_session))
+    ).one()
+
+
+async def find_login(connection: AsyncConnection, cookie: str, now: datetime) -> Row | None:
+    """The live session behind a cookie, of an account that is still active."""
+    query = (
+        select(login_session)
+        .join(account, account.c.sub == login_session.c.sub)
+        .where(login_session.c.cookie == model.digest(cookie), login_session.c.expires_at > now, account.c.active)
+    )
+    return (await connection.execute(query)).one_or_none()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A session that is over, and a client that took part in it and wants to be told at `uri`."""
+
+    sid: str
+    sub: str
+    client_id: str
+    uri: str
+
+
+async def take_part(connection: AsyncConnection, sid: str, client_id: str) -> None:
+    """The client has got a code from this session."""
+    await connection.execute(upsert(session_client).values(sid=sid, client_id=client_id).on_conflict_do_nothing())
+
+
+async def end_login(connection: AsyncConnection, sid: str) -> list[Ended]:
+    """Forget a session with every code and refresh token that came from it. Gives whom to tell."""
+    return await _end(connection, login_session.c.sid == sid, {"sid": sid})
+
+
+async def end_all_of(connection: AsyncConnection, sub: str) -> list[Ended]:
+    """Forget every session, code and refresh token of an account. Gives whom to tell."""
+    return await _end(connection, login_session.c.sub == sub, {"sub": sub})
+
+
+async def _end(connection: AsyncConnection, which: ColumnElement[bool], place: dict[str, str]) -> list[Ended]:
+    query = (
+        select(login_session.c.sid, login_session.c.sub, client.c.client_id, client.c.backchannel_logout_uri)
+        .join(session_client, session_client.c.sid == login_session.c.sid)
+        .join(client, client.c.client_id == session_client.c.client_id)
+        .where(which, client.c.backchannel_logout_uri.is_not(None))
+    )
+    ended = [Ended(*row) for row in await connection.execute(query)]
+    ids = select(login_session.c.sid).where(which)
+    await connection.execute(delete(session_client).where(session_client.c.sid.in_(ids)))
+    ((name, value),) = place.items()
+    for table in (login_session, authorization_code, refresh_token):
+        await connection.execute(delete(table).where(table.c[name] == value))
+    return ended
+
+
+async def add_code(connection: AsyncConnection, code: str, **values: object) -> None:
+    await connection.execute(insert(authorization_code).values(code=model.digest(code), **values))
+
+
+async def find_code(connection: AsyncConnection, code: str) -> Row | None:
+    """The code, with its family locked until the transaction ends: of two redeemers the second sees it used."""
+    return await _find_in_family(connection, authorization_code, authorization_code.c.code == model.digest(code))
+
+
+async def use_code(connection: AsyncConnection, code: str) -> None:
+    query = update(authorization_code).where(authorization_code.c.code == model.digest(code))
+    await connection.execute(query.values(used=True))
+
+
+async def add_refresh(connection: AsyncConnection, token: str, **values: object) -> None:
+    await connection.execute(insert(refresh_token).values(token=model.digest(token), **values))
+
+
+async def find_refresh(connection: AsyncConnection, token: str) -> Row | None:
+    """The refresh token, with its family locked until the transaction ends: of two users the second sees it used."""
+    return await _find_in_family(connection, refresh_token, refresh_token.c.token == model.digest(token))
+
+
+async def use_refresh(connection: AsyncConnection, token: str) -> None:
+    query = update(refresh_token).where(refresh_token.c.token == model.digest(token))
+    await connection.execute(query.values(used=True))
+
+
+async def _find_in_family(connection: AsyncConnection, table: Table, matches: ColumnElement[bool]) -> Row | None:
+    # Locking the row alone would let a successor, not yet committed, outlive the revocation of its family.
+    family = await connection.scalar(select(table.c.family).where(matches))
+    if family is None:
+        return None
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(family))))
+    return (await connection.execute(select(table).where(matches))).one_or_none()
+
+
+async def revoke_family(connection: AsyncConnection, family: str) -> None:
+    await connection.execute(delete(refresh_token).where(refresh_token.c.family == family))
+
+
+async def purge(connection: AsyncConnection, now: datetime) -> None:
+    """Forget what has expired."""
+    expired = select(login_session.c.sid).where(login_session.c.expires_at <= now)
+    await connection.execute(delete(session_client).where(session_client.c.sid.in_(expired)))
+    for table in (login_session, authorization_code, refresh_token):
+        await connection.execute(delete(table).where(table.c.expires_at <= now))
