@@ -30,7 +30,7 @@ from tests.sso.conftest import TYPED
 from tests.sso.issuers import Issuer
 from tests.sso.matrix import BAD
 from tests.sso.own_provider import OwnProvider
-from tests.sso.relying_party import RelyingParty
+from tests.sso.relying_party import Listener, RelyingParty
 from tests.sso.service_provider import ServiceProvider, xmlsec
 from tests.sso.worlds import PASSWORD, TENANT, EmbeddedWorld, KeycloakWorld, World, wait_for
 
@@ -92,6 +92,23 @@ def test_logging_out_ends_the_session_everywhere_within_two_seconds(
     assert world.ask(other["access_token"], "GET", ME).status_code == 200, "another session goes on"
     with pytest.raises(AssertionError, match="a password is asked for"):
         portal.sign_in(browser)
+
+
+def test_a_subsystem_is_told_when_a_session_ends(world: World, browser: Browser) -> None:
+    with Listener() as heard:
+        spec = {"protocol": "oidc", "redirect_uris": [RP_CALLBACK], "back_channel_logout_uri": f"{heard.url}/logout"}
+        made = world.application("roster", spec)
+        roster = RelyingParty(world.issuer, made["client_id"], RP_CALLBACK, made["client_secret"])
+        tokens = world.portal.sign_in(browser, **TYPED)
+        assert roster.sign_in(browser)["claims"]["sid"] == tokens["claims"]["sid"]
+        world.portal.sign_out(browser, tokens["id_token"], target=f"{world.url}/")
+        sent = wait_for(lambda: heard.forms, seconds=WITHIN_SECONDS)
+        said = roster.checked(sent[0]["logout_token"])
+    assert said["sid"] == tokens["claims"]["sid"]
+    assert "http://schemas.openid.net/event/backchannel-logout" in said["events"]
+    gone = f"/api/identity/v1/tenants/{TENANT}/applications/roster"
+    assert world.ask(world.admin(), "DELETE", gone).status_code == 202
+    wait_for(lambda: world.ask(world.admin(), "GET", gone).status_code == 404)
 
 
 @pytest.mark.parametrize("bad", ["nonsense", "an access token", "an ID token"])
@@ -213,6 +230,17 @@ def test_a_temporary_password_is_told_once_and_changed_at_the_next_login(
     assert world.applied(account, **where)["temporary_password"] is None
     world.portal.sign_in(new_browser(), username="tom", password=second, new_password=f"{PASSWORD}-2")
     world.portal.sign_in(new_browser(), username="tom", password=f"{PASSWORD}-2")
+
+
+def test_a_username_of_another_tenant_is_taken(world: World) -> None:
+    world.tenant("theta")
+    where = {"params": {"tenant": "theta"}}
+    spec = {"slug": "other-ada", "display_name": "Ada Other"}
+    world.call(world.admin(), "POST", "/api/identity/v1/people", json=spec, **where)
+    account = "/api/identity/v1/people/other-ada/account"
+    world.call(world.admin(), "POST", account, json={"username": "ada"}, **where)
+    found = wait_for(lambda: (seen := world.call(world.admin(), "GET", account, **where))["state"] == "failed" and seen)
+    assert "is taken" in found["error"]
 
 
 def test_the_embedded_provider_says_what_needs_keycloak(embedded_world: EmbeddedWorld) -> None:
