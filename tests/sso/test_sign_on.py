@@ -412,9 +412,17 @@ def test_a_tenants_own_provider_opens_nothing_of_another_tenant(
     own_provider.people("ina", "hugo")
     portal = world.portal
     portal.asks = own_provider.hint
-    portal.sign_in(new_browser(), **own_provider.signs_in("ina"), link_password=first, new_password=PASSWORD)
+    signed_in = new_browser()
+    portal.sign_in(signed_in, **own_provider.signs_in("ina"), link_password=first, new_password=PASSWORD)
     with pytest.raises(AssertionError, match="belongs to another organization"):
         desk.sign_in(new_browser(), **own_provider.signs_in("ina"))
+    with pytest.raises(AssertionError, match="belongs to another organization"):
+        desk.sign_in(signed_in)
+    account, where = "/api/identity/v1/people/ina/account", {"params": {"tenant": "eta"}}
+    world.call(world.admin(), "POST", "/api/identity/v1/people", json={**ina, "email": None}, **where)
+    world.call(world.admin(), "POST", account, json={"username": "ina", "existing": True}, **where)
+    world.applied(account, **where)
+    desk.sign_in(signed_in)
     hugo = {"slug": "hugo", "display_name": "Hugo Hahn", "email": "hugo@example.org"}
     theirs = world.person("eta", hugo, "hugo")
     with pytest.raises(AssertionError, match="belongs to another organization"):
