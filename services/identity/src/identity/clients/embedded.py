@@ -24,8 +24,8 @@ _TIMEOUT_SECONDS = 10
 class EmbeddedProvider(Provider):
     """`url` is its issuer. It signs in by OpenID Connect, with accounts of its own."""
 
-    def require(self, wanted: Application | IdentityProvider | Account) -> None:
-        if not isinstance(wanted, OidcApplication | Machine | Account):
+    def require(self, wanted: Application | IdentityProvider) -> None:
+        if not isinstance(wanted, OidcApplication | Machine):
             what = "SAML 2.0" if isinstance(wanted, SamlApplication) else "Signing in at a tenant's own provider"
             raise Conflict(
                 "needs-keycloak",

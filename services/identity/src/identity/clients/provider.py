@@ -24,7 +24,7 @@ class Provider(ABC):
     client_id: str
     client_secret: str = field(repr=False)
 
-    def require(self, wanted: Application | IdentityProvider | Account) -> None:  # noqa: B027
+    def require(self, wanted: Application | IdentityProvider) -> None:  # noqa: B027
         """Raises Conflict for what this kind of provider can never do."""
 
     @abstractmethod
