@@ -19,7 +19,7 @@ def test_twice_the_capacity_is_served_or_refused(on_stack: OnStack) -> None:
     seen = overload(on_stack, "overload", seconds=8, calm=4)
     print(seen.line())
     assert set(seen.answers) <= {"200", "429", "503"}
-    assert seen.figures["goodput of capacity"] >= 0.5, "of a measurement this short; `make chaos` asks for 0.8"
+    assert seen.figures["goodput of capacity"] >= 0.5, "of a measurement this short; `make chaos` shows 0.8"
     on_stack.settle(seconds=200)
 
 

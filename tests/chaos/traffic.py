@@ -114,27 +114,28 @@ def resident_mb(suite: OnStack, name: str) -> float:
 def overload(suite: OnStack, tenant: str, *, seconds: float, calm: float = 10) -> Seen:
     """Small uploads: as many as can be served, then twice that many whatever comes back."""
     sender, seen = Sender(suite, tenant), Seen("twice the capacity, open loop", {})
-    capacity = asyncio.run(_closed(sender, calm))
+    # As many at a time as are taken of one tenant, and half of them: whichever serves more.
+    capacity = max(asyncio.run(_closed(sender, calm / 2, clients)) for clients in (4, 8))
     before = {name: resident_mb(suite, name) for name in (*REPLICAS, "envoy")}
-    waits, answers, slept = asyncio.run(_open(sender, 2 * capacity, seconds))
+    waits, answers, lasted = asyncio.run(_open(sender, 2 * capacity, seconds))
     after = {name: resident_mb(suite, name) for name in before}
     seen.answers = answers
     taken = sorted(waits)
     seen.figures = {
         "capacity, requests/s": round(capacity, 1),
         "offered": round(sum(answers.values()) / seconds, 1),
-        "goodput": round(len(taken) / slept, 1),
-        "goodput of capacity": round(len(taken) / slept / capacity, 2),
+        "goodput": round(len(taken) / lasted, 1),
+        "goodput of capacity": round(len(taken) / lasted / capacity, 2),
         "p99 of the accepted, s": round(taken[int(0.99 * len(taken))], 2) if taken else None,
         "memory, MB": {name: f"{before[name]:.0f} -> {after[name]:.0f}" for name in before},
     }
     return seen
 
 
-async def _post(http: httpx.AsyncClient, sender: Sender) -> tuple[str, float]:
+async def _post(http: httpx.AsyncClient, sender: Sender, body: bytes) -> tuple[str, float]:
     began = time.perf_counter()
     try:
-        what = str((await http.post(RECORDS, content=sender.body(), headers=sender.headers())).status_code)
+        what = str((await http.post(RECORDS, content=body, headers=sender.headers())).status_code)
     except httpx.HTTPError as error:
         what = type(error).__name__
     return what, time.perf_counter() - began
@@ -145,19 +146,20 @@ def _client(sender: Sender) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=sender.suite.url, timeout=60, verify=PLAIN, limits=limits)
 
 
-async def _closed(sender: Sender, seconds: float, clients: int = 16) -> float:
-    """Requests served in a second with so many clients that ask again as soon as they have their answer."""
-    ends = time.perf_counter() + seconds
+async def _closed(sender: Sender, seconds: float, clients: int) -> float:
+    """Requests served in a second with so many clients that send again as soon as they have their answer."""
     async with _client(sender) as http:
+        began = time.perf_counter()
 
         async def ask() -> int:
             done = 0
-            while time.perf_counter() < ends:
-                what, _ = await _post(http, sender)
+            while time.perf_counter() < began + seconds:
+                what, _ = await _post(http, sender, sender.body())
                 done += what == "200"
+                if what != "200":  # both replicas were not equally busy
+                    await asyncio.sleep(0.05)
             return done
 
-        began = time.perf_counter()
         done = sum(await asyncio.gather(*(ask() for _ in range(clients))))
         return done / (time.perf_counter() - began)
 
@@ -166,19 +168,20 @@ async def _open(sender: Sender, rate: float, seconds: float) -> tuple[list[float
     """Seconds that the accepted took, what was answered, and how long all of it lasted."""
     answers: Counter[str] = Counter()
     waits: list[float] = []
+    bodies = [sender.body() for _ in range(int(rate * seconds))]  # made before: it is not the sender that is measured
     async with _client(sender) as http:
 
-        async def ask() -> None:
-            what, took = await _post(http, sender)
+        async def ask(body: bytes) -> None:
+            what, took = await _post(http, sender, body)
             answers[what] += 1
             if what == "200":
                 waits.append(took)
 
         began = time.perf_counter()
         asked: list[asyncio.Task[None]] = []
-        for number in range(int(rate * seconds)):
+        for number, body in enumerate(bodies):
             await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
-            asked.append(asyncio.create_task(ask()))
+            asked.append(asyncio.create_task(ask(body)))
         await asyncio.gather(*asked)
         return waits, answers, time.perf_counter() - began
 
