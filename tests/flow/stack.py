@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 from identity.clients import keycloak
+from identity.model.applications import Account
 from keycloak.exceptions import KeycloakError
 from testkit.programs.keycloak import ADMIN
 from testkit.stack import Stack
@@ -59,7 +60,7 @@ class OnStack(Suite):
         self._loop.close()
 
     def account(self, username: str, tenant: str) -> str:
-        account = keycloak.Account(username=username, display_name=username.title())
+        account = Account(username=username, display_name=username.title())
         try:
             self._at_keycloak(lambda at: keycloak.keep_account(at, tenant, account))
         except KeycloakError:
