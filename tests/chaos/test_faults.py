@@ -49,7 +49,7 @@ def test_undisturbed(suffers: Callable[[str, Any], Told]) -> None:
 def test_each_process_is_killed_in_turn(suffers: Callable[[str, Any], Told], names: list[str]) -> None:
     told = suffers("SIGKILL", kill_each(names, every=0.2))
     assert told.differences == []
-    assert told.figures["killed"] == len(names)
+    assert told.figures["of these while calls flowed"] >= len(names) / 2
 
 
 def test_rebalance_storm(suffers: Callable[[str, Any], Told]) -> None:

@@ -160,6 +160,30 @@ async def test_partitions_share_a_transaction_and_none_suffers_from_anothers_fau
     assert {0, 1} in together
 
 
+async def test_a_partition_that_has_to_wait_holds_up_the_others_for_one_round_at_most(
+    broker: Broker, topic: str
+) -> None:
+    ledger = Ledger()
+    refused = 0
+
+    def fail(messages: Sequence[Message]) -> None:
+        nonlocal refused
+        partitions = {message.partition for message in messages}
+        if 0 in partitions:
+            refused += 1 in partitions
+            raise Unavailable("one tenant's directory is behind")
+
+    ledger.fail = fail
+    await broker.publish(numbered(topic, 5) + numbered(topic, 5, partition=1))
+    async with consuming(broker, topic, ledger):
+        for first in range(5, 50, 5):
+            await until(lambda: len(ledger.values(1)) == first)  # noqa: B023
+            await broker.publish(numbered(topic, 5, first=first, partition=1))
+        await until(lambda: ledger.values(1) == list(range(50)))
+    assert ledger.values(0) == []
+    assert refused <= 1
+
+
 async def test_a_commit_of_unknown_outcome_takes_effect_once(broker: Broker, topic: str) -> None:
     class Breaking(Ledger):
         broke = False

@@ -218,20 +218,26 @@ class _Consumer:
     # What to do with it
 
     async def _handle(self, reader: Reader, batches: Sequence[Batch]) -> None:
-        """All partitions in one transaction: one for each costs several times as much. When it fails for another
-        reason than the database, each goes by itself, so that none is kept back by another's fault."""
-        if len(batches) > 1:
+        """All partitions in one transaction: one for each costs several times as much. After a failure each goes by
+        itself until it has succeeded, so that none is kept back by another's fault."""
+        together = [batch for batch in batches if batch.source not in self.backoffs]
+        alone = [batch for batch in batches if batch.source in self.backoffs]
+        if len(together) > 1:
             try:
-                await self._apply(batches)
+                await self._apply(together)
             except _GiveUp:
                 raise
             except Exception as error:
                 if is_transient(error):
-                    return self._stall([batch.source for batch in batches], error)
-                log.info("%s: %d partitions of %s go one by one", self.group, len(batches), self.topic)
+                    self._stall([batch.source for batch in together], error)
+                else:
+                    log.info("%s: %d partitions of %s go one by one", self.group, len(together), self.topic)
+                    alone += together
             else:
-                return await self._handled(reader, batches)
-        for batch in batches:
+                await self._handled(reader, together)
+        else:
+            alone += together
+        for batch in alone:
             if not self.stopping.is_set():
                 await self._handle_one(reader, batch)
 

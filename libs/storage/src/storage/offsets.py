@@ -27,12 +27,16 @@ _PLACE = text(
     "INSERT INTO consumer_offset (topic, partition, next) VALUES (:topic, :partition, 0) ON CONFLICT DO NOTHING"
 )
 _NEXT = text("SELECT next FROM consumer_offset WHERE topic = :topic AND partition = :partition")
-# In one order, so that two members who both believe in their partitions do not wait for each other in a circle.
+# Locked in one order, so that two members who both believe in their partitions do not wait for each other in a circle.
 _MOVE = """
-UPDATE consumer_offset SET next = m.next FROM (
-    SELECT * FROM unnest(cast(:topics AS text[]), cast(:partitions AS int[]), cast(:expected AS bigint[]), cast(:next AS bigint[]))
-    AS m (topic, partition, expected, next) ORDER BY topic, partition) AS m
-WHERE consumer_offset.topic = m.topic AND consumer_offset.partition = m.partition AND consumer_offset.next = m.expected
+WITH held AS MATERIALIZED (
+    SELECT o.topic, o.partition, m.next FROM consumer_offset o
+    JOIN unnest(cast(:topics AS text[]), cast(:partitions AS int[]), cast(:expected AS bigint[]), cast(:next AS bigint[]))
+        AS m (topic, partition, expected, next)
+    ON o.topic = m.topic AND o.partition = m.partition AND o.next = m.expected
+    ORDER BY o.topic, o.partition FOR UPDATE OF o
+)
+UPDATE consumer_offset o SET next = held.next FROM held WHERE o.topic = held.topic AND o.partition = held.partition
 """
 
 
