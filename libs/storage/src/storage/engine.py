@@ -23,7 +23,7 @@ def metadata() -> MetaData:
 
 
 DATABASE_OVERFLOW = 6
-"""Connections that a busy pool may open beyond its size."""
+"""Connections that a busy pool may have beyond its size. They stay open: each one costs PostgreSQL a new process."""
 
 
 def schema_name(service: str) -> str:
@@ -34,8 +34,9 @@ def create_engine(url: str, *, schema: str, pool_size: int = 4, max_overflow: in
     """An async engine on psycopg 3. `url` is `postgresql+psycopg://…`."""
     engine = create_async_engine(
         url,
-        pool_size=pool_size,
-        max_overflow=max_overflow,
+        pool_size=pool_size + max_overflow,
+        max_overflow=0,
+        pool_use_lifo=True,
         pool_recycle=1800,
         hide_parameters=True,  # an error's text is logged; what customers have sent must not stand in it
         connect_args={"options": f"-c search_path={schema} -c timezone=UTC", "prepare_threshold": 3},
