@@ -7,6 +7,7 @@ import resource
 import zlib
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,8 +17,10 @@ from contracts.calls import LegRecorded
 from ingest.actions import archive
 from ingest.actions.reception import Order
 from ingest.model.sources import source_of
+from ingest.store import interactions
 from ingest_records import analysis, configured, contact
 from sqlalchemy.event import listen
+from sqlalchemy.exc import OperationalError
 from storage import Document, sweeping
 from testkit import Harness, person_id
 from testkit.fixtures.mongodb import both_stores
@@ -227,6 +230,31 @@ async def test_uploads_at_the_same_time_agree(ingest: Harness) -> None:
     assert len(newest) == 80
     assert not any(leg.void for leg in newest.values())
     assert {(leg.leg, leg.silence_vendor_ms) for leg in newest.values()} == {(1, None), (2, 170_000)}
+
+
+_MANY = [f"m-{number}" for number in range(interactions.FEW)]
+
+
+@pytest.mark.parametrize(
+    "held,wanted,waits",
+    [
+        (["c-1"], ["c-2"], False),
+        (["c-1"], ["c-2", "c-1"], True),
+        (["c-1", *_MANY], ["c-1"], True),
+        (["c-1"], ["c-1", *_MANY], True),
+        (["c-1", *_MANY], ["c-1", *_MANY], True),
+    ],
+)
+async def test_a_merge_waits_for_another_where_they_share_a_call(
+    ingest: Harness, held: list[str], wanted: list[str], waits: bool
+) -> None:
+    begin = ingest.kit.sessions.begin
+    async with begin(["t1"], now=ingest.now) as one:
+        await interactions.lock(one, "connect", held)
+        with pytest.raises(OperationalError) if waits else nullcontext():
+            async with begin(["t1"], now=ingest.now) as two:
+                await two.run("SET LOCAL lock_timeout = '50ms'")
+                await interactions.lock(two, "connect", wanted)
 
 
 async def test_who_may_send_and_read(ingest: Harness) -> None:

@@ -43,6 +43,13 @@ async def test_a_contact_and_its_analysis_become_one_leg(ingest: Harness) -> Non
     assert two.model_dump(exclude={"version"})["handle_ms"] == 290_000
 
 
+async def test_an_event_is_written_as_its_contract_writes_it(ingest: Harness) -> None:
+    await send(ingest, contact(), analysis())
+    (event,) = await ingest.events(LegRecorded)
+    (row,) = await ingest.rows("t1", "SELECT value FROM outbox WHERE topic = 'legs'")
+    assert json.loads(row["value"]) == json.loads(event.encoded())
+
+
 async def test_the_analysis_may_come_first_and_is_held(ingest: Harness) -> None:
     first = await send(ingest, analysis())
     assert counts(first) == (1, 0, 0, 0, 1, 0)

@@ -38,6 +38,10 @@ class Event(BaseModel):
     def to_topic(self) -> str:
         return self.topic
 
+    def encoded(self) -> bytes:
+        """The body of the message."""
+        return self.model_dump_json().encode()
+
 
 class AgentEvent(Event):
     """An event about one agent: keyed so that one agent's events stay in order."""

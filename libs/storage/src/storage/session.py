@@ -4,21 +4,21 @@ Only the doors open and commit sessions. Actions use them and never commit.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
 from contracts import TOPICS, Attributes, Event, partition_of
+from pydantic_core import to_json
 from sqlalchemy import CursorResult, Executable, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.statements import Statements
-from storage.tables import due_item, outbox
+from storage.statements import Statements, copied_row
+from storage.tables import due_item
 
 
 def is_tenant(name: str) -> bool:
@@ -30,8 +30,17 @@ T = TypeVar("T")
 Trace = Callable[[Attributes, Attributes | None], Attributes]
 """Adds to a new event's attributes where in a trace it was made; the second are those of its cause."""
 
-_WORTH_A_COPY = 5
-_PLAIN = ("topic", "partition", "key", "value")
+_JSONB = b"\1"  # the version of its binary format
+
+
+class Emitted(Protocol):
+    """An event, or what stands for one where thousands are made."""
+
+    type: ClassVar[str]
+
+    def key(self, tenant: str) -> str: ...
+    def to_topic(self) -> str: ...
+    def encoded(self) -> bytes: ...
 
 
 @dataclass
@@ -54,7 +63,7 @@ class Session:
     after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """Called in order when the transaction is committed, and never otherwise. For figures; nothing may fail there."""
     _driver: Statements = field(init=False)
-    _outgoing: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    _outgoing: list[bytes] = field(default_factory=list[bytes])
     _known: dict[tuple[Any, ...], Any] = field(default_factory=dict[tuple[Any, ...], Any])
 
     def __post_init__(self) -> None:
@@ -114,20 +123,20 @@ class Session:
                 for row in rows:
                     await copy.write_row(row)
 
-    def emit(self, body: Event, *, tenant: str | None = None, cause: Attributes | None = None) -> UUID:
+    def emit(self, body: Emitted, *, tenant: str | None = None, cause: Attributes | None = None) -> UUID:
         """Puts an event into the out-tray. It is published after the commit, until delivered. Returns its id."""
         tenant = tenant or self.tenant
-        attributes = self._attributes(body, tenant, cause or self.cause)
-        self._put(body.to_topic(), body.key(tenant), attributes, body.model_dump_json().encode())
+        attributes = self._attributes(body.type, tenant, cause or self.cause)
+        self._put(body.to_topic(), body.key(tenant), attributes, body.encoded())
         return attributes.id
 
     def emit_tombstone(self, body: Event, *, tenant: str | None = None) -> None:
         """Forgets the key of `body` in its compacted topic."""
         tenant = tenant or self.tenant
-        self._put(body.to_topic(), body.key(tenant), self._attributes(body, tenant, self.cause), None)
+        self._put(body.to_topic(), body.key(tenant), self._attributes(body.type, tenant, self.cause), None)
 
-    def _attributes(self, body: Event, tenant: str, cause: Attributes | None) -> Attributes:
-        fresh = Attributes.fresh(body.type, source=self.service, tenant=tenant, time=self.now, cause=cause)
+    def _attributes(self, kind: str, tenant: str, cause: Attributes | None) -> Attributes:
+        fresh = Attributes.fresh(kind, source=self.service, tenant=tenant, time=self.now, cause=cause)
         return fresh if self.trace is None else self.trace(fresh, cause)
 
     def _put(self, topic: str, key: str, attributes: Attributes, value: bytes | None) -> None:
@@ -136,13 +145,13 @@ class Session:
             raise ValueError(f"{self.service} may not write to {topic}: its one writer is {declared.writer}")
         partitions = min(self.partitions or declared.partitions, declared.partitions)
         self._outgoing.append(
-            {
-                "topic": topic,
-                "partition": partition_of(key, partitions),
-                "key": key,
-                "headers": attributes.headers(),
-                "value": value,
-            }
+            copied_row(
+                topic.encode(),
+                partition_of(key, partitions).to_bytes(4, "big"),
+                key.encode(),
+                _JSONB + to_json(attributes.headers()),
+                value,
+            )
         )
 
     async def flush(self) -> None:
@@ -150,12 +159,8 @@ class Session:
         outbox's order follows the order in which transactions got their locks."""
         if not self._outgoing:
             return
-        if len(self._outgoing) < _WORTH_A_COPY:
-            await self.connection.execute(insert(outbox), self._outgoing)
-        else:
-            # COPY takes a fifth of the time of an INSERT with arrays. The outbox is exempt from row-level security.
-            rows = ([*(row[name] for name in _PLAIN), json.dumps(row["headers"])] for row in self._outgoing)
-            await self.copy_in("outbox", [*_PLAIN, "headers"], rows)
+        # COPY takes a fifth of the time of an INSERT with arrays. The outbox is exempt from row-level security.
+        await self._driver.copy("outbox (topic, partition, key, headers, value)", self._outgoing)
         self.recorded += len(self._outgoing)
         self._outgoing.clear()
         if self.notify:

@@ -14,6 +14,7 @@ from storage import Session
 from ingest.actions import archive
 from ingest.actions.merging import Arrival, Merged, merge_parts
 from ingest.actions.states import States, agent_key, take_notices
+from ingest.actions.versions import Versions
 from ingest.model.canonical import EPOCH, Held
 from ingest.model.fields import Reading
 from ingest.model.parts import StateNotice
@@ -80,7 +81,7 @@ async def take_chunk(
     source, outcomes = chunk.source, chunk.outcomes
     arrivals = [outcome for outcome in outcomes if isinstance(outcome, Arrival)]
     notices = [outcome for outcome in outcomes if isinstance(outcome, StateNotice)]
-    merged, told = Merged(), States()
+    merged, told = Merged(Versions(session, source), {}), States()
     if arrivals or replacing:
         merged = await merge_parts(session, source, adding=arrivals, removing=replacing, around=around, batch=batch)
     if notices:
@@ -124,7 +125,7 @@ def _verdict(outcome: Outcome, merged: Merged, told: States, source: str) -> dic
         return {**row, **_held_row(held, source)}
     if outcome.standing == "first":
         return {**row, "verdict": "accepted"}
-    changed = merged.root_of[part.contact] in merged.changed
+    changed = merged.root_of[part.contact] in merged.versions.changed
     return {**row, "verdict": "corrected" if changed else "unchanged"}
 
 

@@ -1,20 +1,16 @@
 """Parts come and go; the legs that follow from them get new versions, and what must wait is held."""
 
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from hashlib import blake2b
-from operator import attrgetter
 from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from contracts import Mode, derived_id, new_id
-from contracts.calls import LegRecorded
+from contracts import Mode, new_id
 from storage import Session
 
-from ingest.model.canonical import EPOCH, Held, Interaction, Leg, merge, root_of
+from ingest.actions.versions import Versions, encode, hash_of
+from ingest.model.canonical import Held, merge, root_of
 from ingest.model.canonical import newest as newest_parts
 from ingest.model.parts import Analysis, Contact, Moment, Part
 from ingest.model.sources import Source
@@ -22,10 +18,8 @@ from ingest.store import interactions, receipts, roster
 from ingest.store.bulk import Batch
 from ingest.store.interactions import Head, HeldRow, PartRow
 
-_encode = msgspec.json.Encoder(order="sorted").encode
 _FACTS = {"contact": msgspec.json.Decoder(Contact), "analysis": msgspec.json.Decoder(Analysis)}
 _MOMENT = msgspec.json.Decoder(Moment)
-_LEG = msgspec.json.Decoder(Leg)
 
 Standing = Literal["first", "newer", "older", "repeated"]
 
@@ -45,7 +39,7 @@ class Arrival:
     fresh: bool = True
 
     def __post_init__(self) -> None:
-        self.hash = _hash(_encode(self.part))
+        self.hash = hash_of(encode(self.part))
 
 
 @dataclass(slots=True)
@@ -59,19 +53,11 @@ class _Stored:
 
 @dataclass
 class Merged:
-    """What came of it: by contact, what is held; the interactions whose canonical content changed; how many legs were
-    recorded and how many of these are void; the agents concerned."""
+    """What came of it: by contact, what is held and the interaction that it belongs to; what was recorded."""
 
+    versions: Versions
+    root_of: dict[str, str]
     held: dict[str, Held] = field(default_factory=dict[str, Held])
-    changed: set[str] = field(default_factory=set[str])
-    root_of: dict[str, str] = field(default_factory=dict[str, str])
-    legs: int = 0
-    voided: int = 0
-    agents: set[UUID] = field(default_factory=set[UUID])
-
-
-def interaction_id(tenant: str, source: str, root: str) -> UUID:
-    return derived_id("interaction", tenant, source, root)
 
 
 async def merge_parts(
@@ -98,7 +84,7 @@ async def merge_parts(
     locked: set[str] = set()
     while True:
         leaving = set(removing)
-        await interactions.lock(session, source.slug, [_bucket(name) for name in wanted - locked])
+        await interactions.lock(session, source.slug, wanted - locked)
         locked |= wanted
         there = await interactions.around(session, source.slug, list(wanted))
         stored = {row.id: _stored(row) for row in there.parts}
@@ -125,8 +111,8 @@ async def merge_parts(
         for name in (each.part.facts.agents if isinstance(each.part.facts, Contact) else ())
     }
     people = await roster.load(session, source.slug, names)
-    result = Merged(root_of=roots)
-    versions = _Versions(session, source, result)
+    versions = Versions(session, source)
+    result = Merged(versions, roots)
     heads: dict[str, dict[int, Head]] = {}
     for head in there.heads:
         heads.setdefault(head.root, {})[head.leg] = head
@@ -162,14 +148,6 @@ def _modes(found: list[_Stored]) -> dict[str, str]:
         for contact, kinds in newest_parts(each.part for each in found).items()
         if "contact" in kinds
     }
-
-
-def _bucket(name: str) -> int:
-    return zlib.crc32(name.encode()) % interactions.BUCKETS
-
-
-def _hash(content: bytes) -> UUID:
-    return UUID(bytes=blake2b(content, digest_size=16).digest())
 
 
 def _stored(row: PartRow) -> _Stored:
@@ -244,100 +222,3 @@ async def _hold(
             place = {"contact": contact, "root": roots[contact]}
             new.append({**place, "reason": each.reason, "waits_for": each.waits_for})
     batch.add(interactions.HELD, new)
-
-
-class _Versions:
-    """Collects the new versions of legs, each with its event."""
-
-    def __init__(self, session: Session, source: Source, result: Merged) -> None:
-        self._session = session
-        self._tenant = session.tenant
-        self._source = source
-        self._result = result
-        self._heads: list[dict[str, Any]] = []
-        self._versions: list[dict[str, Any]] = []
-        self._events: list[LegRecorded] = []
-        self._ids: dict[str, UUID] = {}
-        self._vanished: list[tuple[str, int, Head]] = []
-
-    def id_of(self, root: str) -> UUID:
-        if root not in self._ids:
-            self._ids[root] = interaction_id(self._tenant, self._source.slug, root)
-        return self._ids[root]
-
-    def record(self, root: str, merged: Interaction, modes: dict[str, str], heads: dict[int, Head]) -> None:
-        """Compares the legs with the versions that are current, and raises those that differ by one."""
-        for number, leg in enumerate(merged.legs, 1):
-            head = heads.get(number)
-            if isinstance(leg, Held):
-                self._void(root, number, head)
-                continue
-            content = _encode(leg)
-            hash_ = _hash(content)
-            if head is None or head.void or head.hash != hash_:
-                version = head.version + 1 if head else 1
-                self._add(root, number, version, leg, content, hash_, modes[leg.external_id], void=False)
-                if head and head.agent_id:
-                    self._result.agents.add(head.agent_id)
-        for number, head in heads.items():
-            if number > len(merged.legs):
-                self._void(root, number, head)
-
-    def _void(self, root: str, number: int, head: Head | None) -> None:
-        if head is not None and not head.void:
-            self._vanished.append((root, number, head))
-            self._result.changed.add(root)
-
-    async def void(self) -> None:
-        """The legs that vanished get a version that says so, with the content that they had."""
-        places = [(self.id_of(root), leg, head.version) for root, leg, head in self._vanished]
-        contents = await interactions.contents(self._session, places)
-        for (root, number, head), (identifier, _, version) in zip(self._vanished, places, strict=True):
-            content = contents[identifier, number].encode()
-            leg = _LEG.decode(content)
-            self._add(root, number, version + 1, leg, content, head.hash, head.mode, void=True)
-            self._result.voided += 1
-
-    def _add(
-        self, root: str, number: int, version: int, leg: Leg, content: bytes, hash_: UUID, mode: str, *, void: bool
-    ) -> None:
-        source = self._source
-        place = {"interaction_id": self.id_of(root), "leg": number, "version": version, "void": void, "mode": mode}
-        event = leg_event(leg, **place, source=source.slug, vendor=source.vendor)
-        self._heads.append(
-            {
-                **place,
-                "root": root,
-                "external_id": leg.external_id,
-                "hash": hash_,
-                "agent_id": leg.agent_id,
-                "started_at": event.started_at,
-                "workday": leg.workday,
-            }
-        )
-        self._versions.append({**place, "content": msgspec.Raw(content)})
-        self._events.append(event)
-        self._result.legs += 1
-        self._result.changed.add(root)
-        if leg.agent_id:
-            self._result.agents.add(leg.agent_id)
-
-    def put(self, batch: Batch) -> None:
-        batch.add(interactions.LEGS, self._heads)
-        batch.add(interactions.VERSIONS, self._versions)
-        for event in self._events:
-            self._session.emit(event, tenant=self._tenant)
-
-
-_SAME = tuple(name for name in Leg.__struct_fields__ if name not in ("started", "ended"))
-_same = attrgetter(*_SAME)
-
-
-def leg_event(content: Leg, /, **place: Any) -> LegRecorded:
-    """The event of a leg's version; `place` are interaction_id, leg, version, void, mode, source, vendor."""
-    return LegRecorded(
-        **place,
-        **dict(zip(_SAME, _same(content), strict=True)),
-        started_at=EPOCH + timedelta(milliseconds=content.started),
-        ended_at=None if content.ended is None else EPOCH + timedelta(milliseconds=content.ended),
-    )

@@ -1,6 +1,5 @@
 """Agent events make stretches of agents' states: each begins where a notice says so and ends where the next begins."""
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -35,7 +34,7 @@ async def take_notices(
     session: Session, source: str, notices: Sequence[StateNotice], *, mode: str, receipt_id: UUID
 ) -> States:
     """Files the notices' points and derives the stretches that they touch."""
-    await _lock(session, source, [agent_key(notice) for notice in notices])
+    await interactions.lock(session, source, [agent_key(notice) for notice in notices])
     points: dict[tuple[str, int], tuple[int, str | None]] = {}
     names: dict[str, list[str]] = {}
     since: dict[str, int] = {}
@@ -61,7 +60,7 @@ async def take_notices(
 async def derive(session: Session, source: str, since: Mapping[str, int], *, without: UUID | None = None) -> States:
     """Derives the stretches of these agents from the given instants on. `without`: as if that receipt had never come,
     and nothing is written."""
-    await _lock(session, source, list(since))
+    await interactions.lock(session, source, since)
     names = await states.names_of(session, source, list(since))
     people = await roster.load(session, source, [name for given in names.values() for name in given])
     stretches = _stretches([p for p in await states.points_since(session, source, since) if p["receipt_id"] != without])
@@ -87,10 +86,6 @@ async def derive(session: Session, source: str, since: Mapping[str, int], *, wit
         await _write(session, source, people, rows)
         await _hold(session, source, list(since), result.held)
     return result
-
-
-async def _lock(session: Session, source: str, agents: Sequence[str]) -> None:
-    await interactions.lock(session, source, [zlib.crc32(agent.encode()) % interactions.BUCKETS for agent in agents])
 
 
 def _stretches(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

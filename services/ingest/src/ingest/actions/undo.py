@@ -56,7 +56,7 @@ async def _remove(
     batch = Batch()
     merged = await merge_parts(session, source, removing=parts, around=around, batch=batch, preview=preview)
     await batch.write(session, source=source.slug, receipt_id=receipt_id)
-    result.interactions |= merged.changed
-    result.legs_changed += merged.legs
-    result.legs_voided += merged.voided
-    result.agents |= merged.agents
+    result.interactions |= merged.versions.changed
+    result.legs_changed += merged.versions.recorded
+    result.legs_voided += merged.versions.voided
+    result.agents |= merged.versions.agents

@@ -16,7 +16,7 @@ from servicekit.kit import Kit
 from storage import Session
 
 from ingest.actions import archive
-from ingest.actions.merging import interaction_id, leg_event
+from ingest.actions.versions import interaction_id, leg_event
 from ingest.api.access import sees_raw
 from ingest.api.sources import HeldView
 from ingest.model.canonical import EPOCH, Leg

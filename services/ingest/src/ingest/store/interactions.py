@@ -1,5 +1,6 @@
 """Parts, legs and what is held."""
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from ingest.store.bulk import Into, insert_rows
 from ingest.store.tables import held, interaction, leg, leg_version, part
 
 BUCKETS = 128
+FEW = 64
 
 PARTS = Into(
     part,
@@ -43,15 +45,27 @@ HELD = Into(
 )
 INTERACTIONS = Into(interaction, ("id", "root"), ("tenant", "source"), "ON CONFLICT DO NOTHING")
 
-_BUCKETS = "SELECT pg_advisory_xact_lock(hashtext(:place), bucket) FROM unnest(cast(:buckets AS int[])) AS b(bucket)"
-_SHARED_AND_BUCKETS = f"SELECT pg_advisory_xact_lock_shared(hashtext('ingest'), hashtext(:t)) UNION ALL {_BUCKETS}"
+_LOCK = """
+SELECT pg_advisory_xact_lock_shared(hashtext('ingest'), hashtext(:t))
+UNION ALL SELECT pg_advisory_xact_lock_shared(hashtext(:place), n) FROM unnest(cast(:shared AS int[])) AS s(n)
+UNION ALL SELECT pg_advisory_xact_lock(hashtext(:place), n) FROM unnest(cast(:own AS int[])) AS o(n)
+"""
 
 
-async def lock(session: Session, source: str, buckets: Iterable[int]) -> None:
-    """Until the end of the transaction nobody else merges interactions of these buckets (always taken in the same
-    order), and nobody has the tenant's interactions alone."""
-    place = {"t": session.tenant, "place": f"ingest {session.tenant} {source}", "buckets": sorted(set(buckets))}
-    await session.run(_SHARED_AND_BUCKETS, place)
+async def lock(session: Session, source: str, names: Iterable[str]) -> None:
+    """Until the end of the transaction nobody else merges the interactions of these names, and nobody has the tenant's
+    interactions alone.
+
+    A few names are locked one by one, each below a shared lock of its bucket, so that small bodies seldom wait for one
+    another; many by their whole buckets, because PostgreSQL has room for a bounded number of locks. All are taken in
+    one order.
+    """
+    marks = {zlib.crc32(name.encode()) for name in names}
+    buckets = sorted({mark % BUCKETS for mark in marks})
+    few = len(marks) <= FEW
+    own = sorted({BUCKETS + (mark >> 2) for mark in marks}) if few else buckets
+    place = {"t": session.tenant, "place": f"ingest {session.tenant} {source}"}
+    await session.run(_LOCK, {**place, "shared": buckets if few else [], "own": own})
 
 
 async def alone(session: Session) -> None:

@@ -1,0 +1,148 @@
+"""New versions of legs, each with its event."""
+
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from contracts import derived_id
+from contracts.calls import LegRecorded
+from storage import Session
+
+from ingest.model.canonical import EPOCH, Held, Interaction, Leg
+from ingest.model.sources import Source
+from ingest.store import interactions
+from ingest.store.bulk import Batch
+from ingest.store.interactions import Head
+
+encode = msgspec.json.Encoder(order="sorted").encode
+_encode_event = msgspec.json.Encoder().encode
+_LEG = msgspec.json.Decoder(Leg)
+# Thousands of events are made here: this one is not checked again, and costs a fifth.
+_LegRecorded: Any = msgspec.defstruct(
+    "LegRecorded",
+    list(LegRecorded.model_fields),
+    namespace={
+        "type": LegRecorded.type,
+        "key": LegRecorded.key,
+        "to_topic": LegRecorded.to_topic,
+        "encoded": lambda self: _encode_event(self),
+    },
+)
+
+
+def interaction_id(tenant: str, source: str, root: str) -> UUID:
+    return derived_id("interaction", tenant, source, root)
+
+
+def hash_of(content: bytes) -> UUID:
+    return UUID(bytes=blake2b(content, digest_size=16).digest())
+
+
+class Versions:
+    """Collects the new versions of legs of a source. `changed`: the interactions (by root) whose content changes;
+    `recorded` counts the legs, `voided` those of them that are void; `agents` are those concerned."""
+
+    def __init__(self, session: Session, source: Source) -> None:
+        self.changed: set[str] = set()
+        self.recorded = 0
+        self.voided = 0
+        self.agents: set[UUID] = set()
+        self._session = session
+        self._source = source
+        self._heads: list[dict[str, Any]] = []
+        self._versions: list[dict[str, Any]] = []
+        self._events: list[Any] = []
+        self._ids: dict[str, UUID] = {}
+        self._vanished: list[tuple[str, int, Head]] = []
+
+    def id_of(self, root: str) -> UUID:
+        if root not in self._ids:
+            self._ids[root] = interaction_id(self._session.tenant, self._source.slug, root)
+        return self._ids[root]
+
+    def record(self, root: str, merged: Interaction, modes: dict[str, str], heads: dict[int, Head]) -> None:
+        """Compares the legs with the versions that are current, and raises those that differ by one."""
+        for number, leg in enumerate(merged.legs, 1):
+            head = heads.get(number)
+            if isinstance(leg, Held):
+                self._void(root, number, head)
+                continue
+            content = encode(leg)
+            hash_ = hash_of(content)
+            if head is None or head.void or head.hash != hash_:
+                version = head.version + 1 if head else 1
+                self._add(root, number, version, leg, content, hash_, modes[leg.external_id], void=False)
+                if head and head.agent_id:
+                    self.agents.add(head.agent_id)
+        for number, head in heads.items():
+            if number > len(merged.legs):
+                self._void(root, number, head)
+
+    def _void(self, root: str, number: int, head: Head | None) -> None:
+        if head is not None and not head.void:
+            self._vanished.append((root, number, head))
+            self.changed.add(root)
+
+    async def void(self) -> None:
+        """The legs that vanished get a version that says so, with the content that they had."""
+        places = [(self.id_of(root), leg, head.version) for root, leg, head in self._vanished]
+        contents = await interactions.contents(self._session, places)
+        for (root, number, head), (identifier, _, version) in zip(self._vanished, places, strict=True):
+            content = contents[identifier, number].encode()
+            leg = _LEG.decode(content)
+            self._add(root, number, version + 1, leg, content, head.hash, head.mode, void=True)
+            self.voided += 1
+
+    def _add(
+        self, root: str, number: int, version: int, leg: Leg, content: bytes, hash_: UUID, mode: str, *, void: bool
+    ) -> None:
+        place = {"interaction_id": self.id_of(root), "leg": number, "version": version, "void": void, "mode": mode}
+        said = _said(leg)
+        self._heads.append(
+            {
+                **place,
+                "root": root,
+                "external_id": leg.external_id,
+                "hash": hash_,
+                "agent_id": leg.agent_id,
+                "started_at": said["started_at"],
+                "workday": leg.workday,
+            }
+        )
+        self._versions.append({**place, "content": msgspec.Raw(content)})
+        self._events.append(_LegRecorded(**place, **said, source=self._source.slug, vendor=self._source.vendor))
+        self.recorded += 1
+        self.changed.add(root)
+        if leg.agent_id:
+            self.agents.add(leg.agent_id)
+
+    def put(self, batch: Batch) -> None:
+        """Puts the rows into the batch, and the events into the session's out-tray."""
+        batch.add(interactions.LEGS, self._heads)
+        batch.add(interactions.VERSIONS, self._versions)
+        for event in self._events:
+            self._session.emit(event)
+
+
+def leg_event(content: Leg, /, **place: Any) -> LegRecorded:
+    """The event of a leg's version; `place` are interaction_id, leg, version, void, mode, source, vendor."""
+    return LegRecorded(**place, **_said(content))
+
+
+_SAME = tuple(name for name in Leg.__struct_fields__ if name not in ("started", "ended"))
+_same = attrgetter(*_SAME)
+
+
+def _said(leg: Leg) -> dict[str, Any]:
+    """What an event says of the content of a leg."""
+    said = dict(zip(_SAME, _same(leg), strict=True))
+    said["started_at"] = _instant(leg.started)
+    said["ended_at"] = None if leg.ended is None else _instant(leg.ended)
+    return said
+
+
+def _instant(ms: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=ms)
