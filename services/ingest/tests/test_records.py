@@ -159,6 +159,13 @@ async def test_a_name_that_moves_to_another_person_moves_the_legs(ingest: Harnes
     assert not found[-1].void
 
 
+async def test_names_may_hold_whatever_text_can(ingest: Harness) -> None:
+    odd = ['a"b', "a\\b", "{a,b}", "NULL", "größe", "a b", "'"]
+    await send(ingest, *(contact(name) for name in odd))
+    assert counts(await send(ingest, *(contact(name) for name in odd))) == (7, 0, 7, 0, 0, 0)
+    assert {leg.external_id for leg in await ingest.events(LegRecorded)} == set(odd)
+
+
 async def test_history_goes_its_own_way(ingest: Harness) -> None:
     await send(ingest, contact("c-1"), mode="history")
     await send(ingest, contact("c-2"))

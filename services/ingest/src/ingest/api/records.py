@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from contracts import Mode, new_id
 from fastapi import Header, Query, Request, Response
-from fastapi.responses import JSONResponse
 from servicekit import authenticate, bearer_token, kit_of
 from servicekit import router as door_router
 from servicekit.errors import Conflict, Invalid, NotFound
@@ -93,4 +92,4 @@ def _answer(row: dict[str, Any], problems: list[dict[str, Any]], request: Reques
     view = shown(row, problems)
     path = request.url.path.partition("/sources/")[0] + f"/receipts/{view.id}"
     headers = {"location": path} | ({"preference-applied": "respond-async"} if status == 202 else {})
-    return JSONResponse(view.model_dump(mode="json"), status, headers)
+    return Response(view.model_dump_json(), status, headers, "application/json")

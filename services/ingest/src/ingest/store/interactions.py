@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from storage import Session
 
-from ingest.store.bulk import Into, insert_rows
+from ingest.store.bulk import Into, array, insert_rows
 from ingest.store.tables import held, interaction, leg, leg_version, part
 
 BUCKETS = 128
@@ -65,7 +65,7 @@ async def lock(session: Session, source: str, names: Iterable[str]) -> None:
     few = len(marks) <= FEW
     own = sorted({BUCKETS + (mark >> 2) for mark in marks}) if few else buckets
     place = {"t": session.tenant, "place": f"ingest {session.tenant} {source}"}
-    await session.run(_LOCK, {**place, "shared": buckets if few else [], "own": own})
+    await session.run(_LOCK, {**place, "shared": array(buckets if few else ()), "own": array(own)})
 
 
 async def alone(session: Session) -> None:
@@ -139,7 +139,7 @@ SELECT
 
 async def around(session: Session, source: str, contacts: Sequence[str]) -> Around:
     """The parts, legs and held contacts of the interactions that these contacts belong to or begin, or did."""
-    place = {"tenant": session.tenant, "source": source, "contacts": list(contacts)}
+    place = {"tenant": session.tenant, "source": source, "contacts": array(contacts)}
     (found,) = await session.rows(_AROUND, place)
     return Around(_PARTS_OF(found["parts"]), _HEADS_OF(found["heads"]), _HELD_OF(found["held"]))
 

@@ -13,6 +13,7 @@ from storage import Session
 
 from ingest.model.canonical import Site
 from ingest.model.roster import Dated, Roster
+from ingest.store.bulk import array
 from ingest.store.tables import known_person
 
 
@@ -67,7 +68,7 @@ SELECT
 
 
 async def load(session: Session, source: str, names: Iterable[str]) -> Roster:
-    wanted = {"tenant": session.tenant, "source": source, "names": sorted(set(names))}
+    wanted = {"tenant": session.tenant, "source": source, "names": array(set(names))}
     (found,) = await session.rows(_ROSTER, wanted)
     site = Site(ZoneInfo("UTC"))
     if found["site"] is not None:
