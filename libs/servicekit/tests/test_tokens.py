@@ -228,12 +228,20 @@ async def test_a_flood_of_made_up_key_ids_costs_one_look_in_ten_seconds(
 
 
 async def test_a_new_key_is_found_and_a_withdrawn_one_forgotten(keys: Keys, issuer: TestIssuer, clock: Clock) -> None:
-    await keys.verifier.verify(issuer.token("ada", "acme"))
+    known = issuer.token("ada", "acme")
+    await keys.verifier.verify(known)
     fresh = RSAKey.generate_key(2048, {"kid": "fresh"}, auto_kid=False)
     keys.keys = {"keys": [fresh.as_dict(private=False)]}
     clock.passed += 11
     await keys.verifier.verify(signed_with(issuer, fresh, "RS256", kid="fresh"))
-    await refused(keys, issuer.token("ada", "acme"))
+    await refused(keys, known)
+
+
+async def test_a_token_that_was_seen_before_expires(keys: Keys, issuer: TestIssuer, clock: Clock) -> None:
+    known = issuer.token("ada", "acme")
+    assert await keys.verifier.verify(known) == await keys.verifier.verify(known)
+    clock.time = lambda: time.time() + 700
+    await refused(keys, known)
 
 
 async def test_old_keys_serve_while_the_issuer_is_away(keys: Keys, issuer: TestIssuer, clock: Clock) -> None:

@@ -20,6 +20,7 @@ LONGEST_LIFE_SECONDS = 24 * 3600
 """Tokens that live longer are refused: so long, and no longer, an ended session must be remembered."""
 _LEEWAY_SECONDS = 30
 _REFETCH_SECONDS = 10
+_MOST_TOKENS = 1000
 _LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 
 
@@ -57,7 +58,8 @@ class TokenVerifier:
     token brings along or points to are not looked at.
 
     Keys are kept for five minutes; an unknown key id makes it look again, but not more than once in ten seconds, so
-    that a flood of made-up ids costs nothing. When the issuer is away, the keys at hand go on serving.
+    that a flood of made-up ids costs nothing. When the issuer is away, the keys at hand go on serving. That a token is
+    signed is remembered as long as the keys are; everything else is asked each time.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class TokenVerifier:
         self._keys: KeySet | None = None
         self._fetched = float("-inf")
         self._looking = asyncio.Lock()
+        self._signed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
     async def verify(self, token: str) -> Claims:
         """An access token's claims. Raises Unauthenticated with the reason, Unavailable when the issuer's keys were never
@@ -112,11 +115,15 @@ class TokenVerifier:
         if not isinstance(key_id, str):
             raise _refuse("it names no key (kid)")
         keys = await self._keys_with(key_id)
-        try:
-            decoded = jwt.decode(token, keys, algorithms=ALGORITHMS)
-        except (JoseError, ValueError) as error:
-            raise _refuse(str(error) or type(error).__name__) from error
-        return decoded.header, decoded.claims
+        if token not in self._signed:
+            try:
+                decoded = jwt.decode(token, keys, algorithms=ALGORITHMS)
+            except (JoseError, ValueError) as error:
+                raise _refuse(str(error) or type(error).__name__) from error
+            if len(self._signed) >= _MOST_TOKENS:
+                self._signed.clear()
+            self._signed[token] = decoded.header, decoded.claims
+        return self._signed[token]
 
     def _access(self, header: dict[str, Any], claims: dict[str, Any]) -> Claims:
         # Keycloak's tokens are all of header typ JWT, and say in the payload what they are.
@@ -172,6 +179,7 @@ class TokenVerifier:
             response = await self._http.get(self._jwks_url)
             self._keys = KeySet.import_key_set(response.raise_for_status().json())
             self._fetched = time.monotonic()
+            self._signed.clear()
         except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError):
             # Without any key it looks again after a second: requests must not queue up for an issuer that hangs.
             self._fetched = time.monotonic() - (0 if self._keys else _REFETCH_SECONDS - 1)
