@@ -1,6 +1,7 @@
 """Units of work: one transaction, the walls between tenants, the out-tray."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -205,6 +206,59 @@ async def test_a_connection_that_breaks_at_work_is_told_and_takes_the_others_alo
             await session.run("INSERT INTO note VALUES ('acme', '1', 'x')")
     async with sessions.begin(["acme"], now=NOW) as session:
         assert await session.scalar("SELECT count(*) FROM note") == 0
+
+
+# What is written elsewhere first
+
+
+async def test_the_commit_waits_for_what_is_written_first(sessions: Sessions, admin: Admin) -> None:
+    seen: list[int] = []
+
+    async def write() -> None:
+        await asyncio.sleep(0.1)
+        seen.append(admin.execute("SELECT count(*) FROM note").fetchone()[0])  # pyright: ignore[reportOptionalSubscript]
+
+    async with sessions.begin(["acme"], now=NOW) as session:
+        session.first(write())
+        await session.run("INSERT INTO note VALUES ('acme', '1', 'x')")
+    assert seen == [0]
+    assert admin.execute("SELECT count(*) FROM note").fetchone() == (1,)
+
+
+async def test_nothing_is_committed_when_that_fails_and_it_ends_with_its_unit_of_work(
+    sessions: Sessions, admin: Admin
+) -> None:
+    ended = asyncio.Event()
+
+    async def fail() -> None:
+        raise ConnectionError("away")
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    with pytest.raises(ConnectionError, match="away"):
+        async with sessions.begin(["acme"], now=NOW) as session:
+            session.first(wait())
+            session.first(fail())
+            await session.run("INSERT INTO note VALUES ('acme', '1', 'x')")
+            session.emit(event())
+    assert ended.is_set()
+    assert admin.execute("SELECT count(*) FROM note").fetchone() == (0,)
+    assert await waiting(admin) == []
+
+
+async def test_units_of_work_apart_do_not_wait_for_those_that_are_open(sessions: Sessions) -> None:
+    apart = sessions.apart()
+    most: int = sessions.engine.pool.size()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    async with AsyncExitStack() as stack, asyncio.timeout(5):
+        for _ in range(most):
+            await stack.enter_async_context(sessions.begin(["acme"], now=NOW))
+        async with apart.begin(["acme"], now=NOW) as session:
+            await session.run("INSERT INTO note VALUES ('acme', '1', 'x')")
+    await apart.engine.dispose()
 
 
 # The out-tray

@@ -5,25 +5,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from testkit import Harness, org_unit, person, tenant
+from testkit import Harness, org_unit, tenant
 
 sys.path.insert(0, str(Path(__file__).parent))
-
-PEOPLE = [
-    person("ada", team="team-a", external={"connect": "ada", "calls": "ada"}),
-    person("ben", team="team-a", external={"connect": "id-of-ben"}),
-    person("lea", roles=[("team_lead", "team-a")], team="team-a"),
-    person("quinn", roles=["quality_analyst"]),
-    person("theo", roles=["tenant_admin"]),
-    person("robot", roles=["integration"], kind="machine"),
-]
 
 
 @pytest.fixture
 async def ingest(harness_for: Callable[..., Awaitable[Harness]], mongodb_url: str | None) -> Harness:
     """Tenant `t1` in Berlin with a team, and the source `connect` of vendor amazon-connect. A chunk is 50 records."""
     from ingest.service import service
-    from ingest_records import configured
+    from ingest_records import PEOPLE, configured
 
     harness = await harness_for(service, mongodb_url=mongodb_url)
     harness.running.wired.state.quota.chunk_records = 50

@@ -2,9 +2,18 @@
 
 from typing import Any
 
-from testkit import Harness
+from testkit import Harness, person
 
 ARN = "arn:aws:connect:eu-central-1:111122223333:instance/i-1"
+
+PEOPLE = [
+    person("ada", team="team-a", external={"connect": "ada", "calls": "ada"}),
+    person("ben", team="team-a", external={"connect": "id-of-ben"}),
+    person("lea", roles=[("team_lead", "team-a")], team="team-a"),
+    person("quinn", roles=["quality_analyst"]),
+    person("theo", roles=["tenant_admin"]),
+    person("robot", roles=["integration"], kind="machine"),
+]
 
 
 def contact(contact_id: str = "c-1", agent: str | None = "ada", **changes: Any) -> dict[str, Any]:

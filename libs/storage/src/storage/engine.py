@@ -4,7 +4,7 @@ import select
 from typing import Any
 
 import psycopg
-from sqlalchemy import MetaData, event
+from sqlalchemy import URL, MetaData, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -30,7 +30,9 @@ def schema_name(service: str) -> str:
     return service.replace("-", "_")
 
 
-def create_engine(url: str, *, schema: str, pool_size: int = 4, max_overflow: int = DATABASE_OVERFLOW) -> AsyncEngine:
+def create_engine(
+    url: str | URL, *, schema: str, pool_size: int = 4, max_overflow: int = DATABASE_OVERFLOW
+) -> AsyncEngine:
     """An async engine on psycopg 3. `url` is `postgresql+psycopg://…`."""
     engine = create_async_engine(
         url,

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, CursorResult, Executable, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage.engine import create_engine, schema_name
 from storage.statements import Statements, copied_row
 from storage.tables import due_item
 
@@ -63,6 +64,7 @@ class Session:
     after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """Called in order when the transaction is committed, and never otherwise. For figures; nothing may fail there."""
     _driver: Statements = field(init=False)
+    _first: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
     _outgoing: list[bytes] = field(default_factory=list[bytes])
     _known: dict[tuple[Any, ...], Any] = field(default_factory=dict[tuple[Any, ...], Any])
 
@@ -122,6 +124,21 @@ class Session:
             async with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
                 for row in rows:
                     await copy.write_row(row)
+
+    def first(self, work: Awaitable[None]) -> None:
+        """Begins to write something elsewhere, such as a document that rows of this unit of work will name. The commit
+        waits for it, and does not come when it fails."""
+        self._first.append(asyncio.ensure_future(work))
+
+    async def settle(self) -> None:
+        """Waits for what was begun by `first`; the doors do so before they commit. Raises what it raised."""
+        await asyncio.gather(*self._first)
+
+    async def let_go(self) -> None:
+        """Ends what was begun by `first` and nobody waits for any more."""
+        for work in self._first:
+            work.cancel()
+        await asyncio.gather(*self._first, return_exceptions=True)
 
     def emit(self, body: Emitted, *, tenant: str | None = None, cause: Attributes | None = None) -> UUID:
         """Puts an event into the out-tray. It is published after the commit, until delivered. Returns its id."""
@@ -244,12 +261,22 @@ class Sessions:
                 trace=self.trace,
             )
             await session.narrow(tenants)
-            yield session
-            await session.flush()
+            try:
+                yield session
+                await session.flush()
+                await session.settle()
+            finally:
+                await session.let_go()
         if session.recorded and self.wake is not None:
             self.wake.set()
         for tell in session.after_commit:
             tell()
+
+    def apart(self) -> "Sessions":
+        """Units of work by connections of their own: for what is written while another unit of work is open, which must
+        not wait for a connection that another one like it holds."""
+        schema = schema_name(self.service)
+        return Sessions(create_engine(self.engine.url, schema=schema, pool_size=1, max_overflow=1), self.service)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[AsyncConnection]:

@@ -38,12 +38,14 @@ class Due(Protocol):
 
 def documents_for(sessions: Sessions, mongodb_url: str | None) -> DocumentStore:
     """A service's documents: in MongoDB where a URL names one, else `jsonb` in its own schema."""
-    store = MongoDocuments(mongodb_url, sessions.service) if mongodb_url else JsonbDocuments(sessions)
-    return SweptDocuments(store, sessions)
+    apart = sessions.apart()
+    store = MongoDocuments(mongodb_url, sessions.service) if mongodb_url else JsonbDocuments(apart)
+    return SweptDocuments(store, apart)
 
 
 class SweptDocuments:
-    """A store, and the promise that what is written into it and not named is removed again."""
+    """A store, and the promise that what is written into it and not named is removed again. `sessions` are its own:
+    documents are written while units of work are open."""
 
     def __init__(self, store: DocumentStore, sessions: Sessions) -> None:
         self._store = store
@@ -53,7 +55,10 @@ class SweptDocuments:
         self.find = store.find
         self.delete = store.delete
         self.ids_before = store.ids_before
-        self.close = store.close
+
+    async def close(self) -> None:
+        await self._store.close()
+        await self._sessions.engine.dispose()
 
     async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
         if documents and (tenant, collection) not in self._promised:

@@ -1,5 +1,6 @@
 """The time door: bodies that wait to be read, receipts whose sender or process went away, documents nobody names."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,9 +10,10 @@ from storage import Session, Sweeper
 
 from ingest.actions import archive
 from ingest.actions.reception import ABANDONED_AFTER, Reception, interrupt
-from ingest.store import receipts
+from ingest.store import interactions, receipts
 
 _QUIET = timedelta(minutes=10)
+_PLAIN_ID = 36
 
 
 def handlers(reception: Reception) -> dict[str, DueHandler]:
@@ -29,10 +31,17 @@ def handlers(reception: Reception) -> dict[str, DueHandler]:
         await interrupt(session, UUID(item.ref))
         await reception.forget_spool(item.tenant, UUID(item.ref))
 
-    sweeper = Sweeper(reception.documents, {archive.RAW: receipts.unused_raw, archive.SPOOL: receipts.unused_spool})
+    sweeper = Sweeper(reception.documents, {archive.RAW: _unused, archive.SPOOL: receipts.unused_spool})
     return {
         "read": on_read,
         "abandoned": on_abandoned,
         "sweep": sweeper.on_sweep,
         "discard": sweeper.on_discard,
     }
+
+
+async def _unused(session: Session, ids: Sequence[str]) -> list[str]:
+    """Of raw records, whose ids are a receipt's with a number, and of contents of versions, whose ids are plain."""
+    raw = [id for id in ids if len(id) > _PLAIN_ID]
+    plain = [id for id in ids if len(id) == _PLAIN_ID]
+    return await receipts.unused_raw(session, raw) + await interactions.unused_documents(session, plain)

@@ -1,5 +1,7 @@
 """Ingest: vendor payloads in, canonical legs out."""
 
+from functools import partial
+
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import PersonChanged
 from servicekit import Kit, Service, Subscription, Wired
@@ -20,7 +22,7 @@ def wire(kit: Kit) -> Wired:
     return Wired(
         router=api.router(),
         subscriptions=[
-            Subscription("directory", {PersonChanged: consumers.on_person_changed}),
+            Subscription("directory", {PersonChanged: partial(consumers.on_person_changed, kit.documents)}),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
         ],
         clock=clock.handlers(reception),

@@ -7,10 +7,13 @@ from uuid import UUID
 
 import msgspec
 from storage import Document
+from storage.documents import DOCUMENT_BYTES
 
-from ingest.model.payload import Payload, Record
+from ingest.model.payload import Limits, Payload, Record
 from ingest.model.refusal import Refusal
 
+_BODY = 1000  # more than what lies beside the packed lines in a document
+_BEGINNING = 1000
 RAW = "raw"
 SPOOL = "spool"
 
@@ -40,6 +43,16 @@ def document_of(receipt_id: UUID, records: Sequence[Record]) -> Document:
     return Document(document_id(receipt_id, records[0].number), body, gzip.compress(lines, 1, mtime=0))
 
 
+def kept_whole(record: Record) -> Record:
+    """The record if a document can hold it, else its beginning with the refusal that says so."""
+    size = len(gzip.compress(_encode(_line(record)), 1))
+    if size <= DOCUMENT_BYTES - _BODY:
+        return record
+    reason = f"Packed with gzip, the record has {size:,} bytes; at most {DOCUMENT_BYTES - _BODY:,} can be kept of one."
+    refusal = Refusal("", reason, "Send it without what is not about the call's course, such as recordings or texts.")
+    return Record(record.number, record.line, record.raw[:_BEGINNING], refusal=refusal)
+
+
 def _line(record: Record) -> _Line:
     refusal = record.refusal and (record.refusal.field, record.refusal.reason, record.refusal.cure)
     row = record.value if record.value is not None and not record.raw.startswith("{") else None
@@ -60,6 +73,7 @@ def _record(line: _Line) -> Record:
     refusal = Refusal(*line.refusal) if line.refusal else None
     if line.row is not None or refusal is not None:
         return Record(line.number, line.line, line.raw, line.row, refusal)
-    payload = Payload()
-    (record,) = [*payload.feed(line.raw.encode()), *payload.close()]
+    data = line.raw.encode()
+    payload = Payload(Limits(record=len(data)))  # whatever the limit is now: it was taken when it came
+    (record,) = [*payload.feed(data), *payload.close()]
     return Record(line.number, line.line, line.raw, record.value, record.refusal)

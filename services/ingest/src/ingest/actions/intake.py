@@ -9,7 +9,7 @@ from uuid import UUID
 
 from contracts import Mode
 from servicekit import metrics
-from storage import Session
+from storage import Document, DocumentStore, Session
 
 from ingest.actions import archive
 from ingest.actions.merging import Arrival, Merged, merge_parts
@@ -68,22 +68,28 @@ def chunk_of(receipt_id: UUID, mode: Mode, source: Source, *, now: datetime, sec
 
 async def take_chunk(
     session: Session,
+    documents: DocumentStore,
     chunk: Chunk,
     batch: Batch,
     *,
+    raw: Sequence[Document] = (),
     replacing: Sequence[UUID] = (),
     around: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Judges the records of a chunk, puts what is new and the verdicts into `batch`, and returns the verdicts.
 
-    `replacing`: parts that these records brought before, under another mapping, of the contacts `around`.
+    `raw`: the document of the records, if it is not kept yet. `replacing`: parts that these records brought before, under another mapping, of the contacts `around`.
     """
     source, outcomes = chunk.source, chunk.outcomes
     arrivals = [outcome for outcome in outcomes if isinstance(outcome, Arrival)]
     notices = [outcome for outcome in outcomes if isinstance(outcome, StateNotice)]
-    merged, told = Merged(Versions(session, source), {}), States()
+    merged, told = Merged(Versions(session, documents, source), {}), States()
     if arrivals or replacing:
-        merged = await merge_parts(session, source, adding=arrivals, removing=replacing, around=around, batch=batch)
+        merged = await merge_parts(
+            session, documents, source, adding=arrivals, removing=replacing, around=around, beside=raw, batch=batch
+        )
+    elif raw:
+        session.first(documents.put(session.tenant, archive.RAW, raw))
     if notices:
         told = await take_notices(session, source.slug, notices, mode=chunk.mode, receipt_id=chunk.receipt_id)
     verdicts = [

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from contracts import Mode, new_id
-from storage import Session
+from storage import Document, DocumentStore, Session
 
 from ingest.actions.versions import Versions, encode, hash_of
 from ingest.model.canonical import Held, merge, root_of
@@ -62,19 +62,21 @@ class Merged:
 
 async def merge_parts(
     session: Session,
+    documents: DocumentStore,
     source: Source,
     *,
     adding: Sequence[Arrival] = (),
     removing: Iterable[UUID] = (),
     around: Iterable[str] = (),
+    beside: Sequence[Document] = (),
     batch: Batch,
     preview: bool = False,
 ) -> Merged:
     """Adds and removes parts, and brings the interactions concerned up to date.
 
     `around`: contacts or roots whose interactions are derived again though their parts stay as they are; those of the
-    parts in `removing` must be among them. What is new is put into `batch`, which the caller writes. With `preview`
-    nothing is written.
+    parts in `removing` must be among them. What is new is put into `batch`, which the caller writes; `beside` are
+    documents that are written with those of the new versions. With `preview` nothing is written.
     """
     wanted = set(around)
     for arrival in adding:
@@ -111,7 +113,7 @@ async def merge_parts(
         for name in (each.part.facts.agents if isinstance(each.part.facts, Contact) else ())
     }
     people = await roster.load(session, source.slug, names)
-    versions = Versions(session, source)
+    versions = Versions(session, documents, source)
     result = Merged(versions, roots)
     heads: dict[str, dict[int, Head]] = {}
     for head in there.heads:
@@ -134,7 +136,7 @@ async def merge_parts(
     ]
     batch.add(interactions.INTERACTIONS, begun)
     batch.add(interactions.PARTS, [_row(roots, each) for each in adding if each.fresh])
-    versions.put(batch)
+    versions.put(batch, beside)
     before = {row.contact: row for row in there.held if row.root in affected}
     await _hold(session, source.slug, batch, before, roots, result.held)
     return result

@@ -1,7 +1,7 @@
 """When the directory names an agent, what waited for the name takes effect; when a name moves, so do the legs."""
 
 from contracts.directory import PersonChanged
-from storage import Session
+from storage import DocumentStore, Session
 
 from ingest.actions.merging import merge_parts
 from ingest.actions.sources import load_source
@@ -12,7 +12,7 @@ from ingest.store.bulk import Batch
 CHUNK = 1000
 
 
-async def on_person(session: Session, person: PersonChanged) -> None:
+async def on_person(session: Session, documents: DocumentStore, person: PersonChanged) -> None:
     """Derives again what waits for one of the person's ids, and, when these ids changed, what bears the person's name."""
     ids = sorted((each.model_dump(mode="json") for each in person.external_ids), key=str)
     before = await roster.remember_ids(session, person.id, ids)
@@ -44,7 +44,7 @@ async def on_person(session: Session, person: PersonChanged) -> None:
         around = sorted(roots.get(slug, ()))
         for begin in range(0, len(around), CHUNK):
             batch = Batch()
-            await merge_parts(session, source, around=around[begin : begin + CHUNK], batch=batch)
+            await merge_parts(session, documents, source, around=around[begin : begin + CHUNK], batch=batch)
             await batch.write(session, source=slug, receipt_id=None)
         if found := told.get(slug):
             await derive(session, slug, dict.fromkeys(sorted(found), 0))

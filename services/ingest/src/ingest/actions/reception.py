@@ -1,7 +1,7 @@
 """Takes bodies in, chunk by chunk, each chunk in a transaction of its own; while one is judged the next is read, and in
 memory there are never more than these two.
 
-The raw records are written before the transaction that judges them. A process that dies leaves a receipt that says
+The raw records are durable before the transaction that judges them commits. A process that dies leaves a receipt that says
 `reading`: what was judged stands, the clock marks the receipt interrupted, and sending the same file again completes
 it, because what is here already is recognised. A body that was accepted with 202 is read again from its spool.
 """
@@ -156,6 +156,8 @@ class Reception:
         async for record in self._records(order, body, payload):
             if record.number <= order.judged:
                 continue
+            if len(record.raw) > CHUNK_SIZE:
+                record = archive.kept_whole(record)
             full = bool(chunk.records) and chunk.size + len(record.raw) > CHUNK_SIZE
             if full or len(chunk.records) >= self.quota.chunk_records:
                 yield chunk, None
@@ -184,9 +186,6 @@ class Reception:
 
     async def _judge(self, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> Told:
         """`size`: bytes of the body until here; `notes` on the whole body, with the last chunk."""
-        if chunk.records:
-            kept = archive.document_of(chunk.receipt_id, chunk.records)
-            await self.documents.put(order.tenant, archive.RAW, [kept])
         told = await self._take(order, chunk, size, notes)
         order.filed = True
         self._chunks_taken += 1
@@ -196,10 +195,11 @@ class Reception:
         return told
 
     async def _take(self, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> Told:
+        raw = [archive.document_of(chunk.receipt_id, chunk.records)] if chunk.records else []
         for attempt in range(1, _TRIES + 1):
             try:
                 async with self.work(order.tenant, order.now) as session:
-                    return await self._take_in(session, order, chunk, size, notes)
+                    return await self._take_in(session, order, chunk, raw, size, notes)
             except Exception as error:
                 # Two uploads that touch the same interactions may wait for each other; one of them goes first.
                 if attempt == _TRIES or not is_deadlock(error):
@@ -207,9 +207,11 @@ class Reception:
                 await asyncio.sleep(0.05 * attempt)
         raise AssertionError("the last try returns or raises")
 
-    async def _take_in(self, session: Session, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> Told:
+    async def _take_in(
+        self, session: Session, order: Order, chunk: Chunk, raw: list[Document], size: int, notes: list[str] | None
+    ) -> Told:
         batch = Batch()
-        verdicts = await take_chunk(session, chunk, batch) if chunk.records else []
+        verdicts = await take_chunk(session, self.documents, chunk, batch, raw=raw) if chunk.records else []
         values = {**_receipt(order, "reading"), "bytes": size, "received": len(verdicts)}
         values |= Counter(row["verdict"] for row in verdicts)
         if notes is not None:
@@ -311,7 +313,7 @@ class Reception:
         for name in names:
             document = (await self.documents.get(tenant, archive.RAW, [name]))[name]
             async with self.work(tenant, now) as session:
-                await replay_document(session, receipt_id, document, self._secret(tenant))
+                await replay_document(session, self.documents, receipt_id, document, self._secret(tenant))
             await asyncio.sleep(0)
 
 

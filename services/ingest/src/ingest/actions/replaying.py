@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from servicekit.errors import Conflict, NotFound
-from storage import Document, Session
+from storage import Document, DocumentStore, Session
 
 from ingest.actions import archive
 from ingest.actions.intake import chunk_of, take_chunk, write_chunk
@@ -12,7 +12,9 @@ from ingest.store import interactions, receipts
 from ingest.store.bulk import Batch
 
 
-async def replay_document(session: Session, receipt_id: UUID, document: Document, secret: bytes) -> None:
+async def replay_document(
+    session: Session, documents: DocumentStore, receipt_id: UUID, document: Document, secret: bytes
+) -> None:
     """Judges the records of one raw document again under the source's present configuration. Raises NotFound, and
     Conflict while the receipt is still being read. `secret`: the key of the tenant's customer hashes."""
     row = await receipts.find(session, receipt_id, lock=True)
@@ -31,7 +33,7 @@ async def replay_document(session: Session, receipt_id: UUID, document: Document
     for record in archive.records_of(document):
         chunk.add(record)
     batch = Batch()
-    await take_chunk(session, chunk, batch, replacing=parts, around=sorted(around))
+    await take_chunk(session, documents, chunk, batch, replacing=parts, around=sorted(around))
     await write_chunk(session, chunk, batch)
     await receipts.keep_verdicts(session, receipt_id, document.id, before)
     await receipts.recount(session, receipt_id)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from storage import Session
+from storage import DocumentStore, Session
 
 from ingest.actions.merging import merge_parts
 from ingest.actions.states import derive
@@ -28,13 +28,15 @@ class Undone:
     agents: set[UUID] = field(default_factory=set[UUID])
 
 
-async def undo(session: Session, receipt_id: UUID, source: Source, *, preview: bool) -> Undone:
+async def undo(
+    session: Session, documents: DocumentStore, receipt_id: UUID, source: Source, *, preview: bool
+) -> Undone:
     """In one transaction, whole or not at all. With `preview` nothing is written."""
     result = Undone()
     await interactions.alone(session)
     parts = await receipts.parts_only_here(session, receipt_id)
     for begin in range(0, len(parts), CHUNK):
-        await _remove(session, source, receipt_id, parts[begin : begin + CHUNK], result, preview=preview)
+        await _remove(session, documents, source, receipt_id, parts[begin : begin + CHUNK], result, preview=preview)
     if preview:
         agents = [row["agent"] for row in await states.points_of(session, receipt_id)]
         told = [await derive(session, source.slug, dict.fromkeys(agents, 0), without=receipt_id)] if agents else []
@@ -48,13 +50,20 @@ async def undo(session: Session, receipt_id: UUID, source: Source, *, preview: b
 
 
 async def _remove(
-    session: Session, source: Source, receipt_id: UUID, parts: Sequence[UUID], result: Undone, *, preview: bool
+    session: Session,
+    documents: DocumentStore,
+    source: Source,
+    receipt_id: UUID,
+    parts: Sequence[UUID],
+    result: Undone,
+    *,
+    preview: bool,
 ) -> None:
     rows = await interactions.parts_by_id(session, parts)
     result.records += len(rows)
     around = {row["contact"] for row in rows} | {row["root"] for row in rows}
     batch = Batch()
-    merged = await merge_parts(session, source, removing=parts, around=around, batch=batch, preview=preview)
+    merged = await merge_parts(session, documents, source, removing=parts, around=around, batch=batch, preview=preview)
     await batch.write(session, source=source.slug, receipt_id=receipt_id)
     result.interactions |= merged.versions.changed
     result.legs_changed += merged.versions.recorded

@@ -1,5 +1,6 @@
 """New versions of legs, each with its event."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from operator import attrgetter
@@ -9,8 +10,10 @@ from uuid import UUID
 import msgspec
 from contracts import derived_id
 from contracts.calls import LegRecorded
-from storage import Session
+from storage import Document, DocumentStore, Session
 
+from ingest.actions import contents
+from ingest.actions.archive import RAW
 from ingest.model.canonical import EPOCH, Held, Interaction, Leg
 from ingest.model.sources import Source
 from ingest.store import interactions
@@ -45,15 +48,17 @@ class Versions:
     """Collects the new versions of legs of a source. `changed`: the interactions (by root) whose content changes;
     `recorded` counts the legs, `voided` those of them that are void; `agents` are those concerned."""
 
-    def __init__(self, session: Session, source: Source) -> None:
+    def __init__(self, session: Session, documents: DocumentStore, source: Source) -> None:
         self.changed: set[str] = set()
         self.recorded = 0
         self.voided = 0
         self.agents: set[UUID] = set()
         self._session = session
+        self._documents = documents
         self._source = source
         self._heads: list[dict[str, Any]] = []
         self._versions: list[dict[str, Any]] = []
+        self._contents: list[bytes] = []
         self._events: list[Any] = []
         self._ids: dict[str, UUID] = {}
         self._vanished: list[tuple[str, int, Head]] = []
@@ -89,9 +94,11 @@ class Versions:
     async def void(self) -> None:
         """The legs that vanished get a version that says so, with the content that they had."""
         places = [(self.id_of(root), leg, head.version) for root, leg, head in self._vanished]
-        contents = await interactions.contents(self._session, places)
+        rows = await interactions.versions_at(self._session, places)
+        await contents.fill(self._documents, self._session.tenant, rows)
+        found = {(row["interaction_id"], row["leg"]): row["content"] for row in rows}
         for (root, number, head), (identifier, _, version) in zip(self._vanished, places, strict=True):
-            content = contents[identifier, number].encode()
+            content = found[identifier, number]
             leg = _LEG.decode(content)
             self._add(root, number, version + 1, leg, content, head.hash, head.mode, void=True)
             self.voided += 1
@@ -112,17 +119,22 @@ class Versions:
                 "workday": leg.workday,
             }
         )
-        self._versions.append({**place, "content": msgspec.Raw(content)})
+        self._versions.append(place)
+        self._contents.append(content)
         self._events.append(_LegRecorded(**place, **said, source=self._source.slug, vendor=self._source.vendor))
         self.recorded += 1
         self.changed.add(root)
         if leg.agent_id:
             self.agents.add(leg.agent_id)
 
-    def put(self, batch: Batch) -> None:
-        """Puts the rows into the batch, and the events into the session's out-tray."""
+    def put(self, batch: Batch, beside: Sequence[Document]) -> None:
+        """Puts the rows into the batch and the events into the session's out-tray, and begins to write the contents, with
+        the documents `beside` them."""
+        documents, places = contents.packed(self._contents)
+        if documents or beside:
+            self._session.first(self._documents.put(self._session.tenant, RAW, [*beside, *documents]))
         batch.add(interactions.LEGS, self._heads)
-        batch.add(interactions.VERSIONS, self._versions)
+        batch.add(interactions.VERSIONS, [{**row, **place} for row, place in zip(self._versions, places, strict=True)])
         for event in self._events:
             self._session.emit(event)
 

@@ -1,21 +1,20 @@
 """Interactions: canonical legs, their versions, and the raw payloads that they came from."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from contracts.calls import LegRecorded
-from fastapi import Request
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, Page, WorkSession, kit_of
+from servicekit import Caller, CallerDep, DocumentsDep, Page, WorkSession
 from servicekit import router as door_router
 from servicekit.directory import visible_agents
 from servicekit.errors import NotFound
-from servicekit.kit import Kit
-from storage import Session
+from storage import DocumentStore, Session
 
-from ingest.actions import archive
+from ingest.actions import archive, contents
 from ingest.actions.versions import interaction_id, leg_event
 from ingest.api.access import sees_raw
 from ingest.api.sources import HeldView
@@ -61,57 +60,70 @@ class WholeInteraction(InteractionView):
 
 @router.get("/interactions")
 async def find_interactions(
-    external_id: str, session: WorkSession, caller: CallerDep, source: str | None = None
+    external_id: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep, source: str | None = None
 ) -> Page[InteractionView]:
     """The interactions that this vendor's id of a contact belongs to."""
     places = await interactions.find(session, external_id, source)
-    found = [await _view(session, caller, row["source"], row["root"]) for row in places]
-    return Page[InteractionView](items=[each for each in found if each is not None])
+    return Page[InteractionView](items=await _views(session, caller, documents, places))
 
 
 @router.get("/interactions/{interaction}")
 async def get_interaction(
-    interaction: UUID, session: WorkSession, caller: CallerDep, request: Request
+    interaction: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> WholeInteraction:
     place = await interactions.place_of(session, interaction)
-    view = await _view(session, caller, place["source"], place["root"]) if place else None
-    if place is None or view is None:
+    versions = await interactions.versions_of(session, interaction) if place else []
+    views = await _views(session, caller, documents, [place], versions) if place else []
+    if place is None or not views:
         raise NotFound("unknown-interaction", f"There is no interaction `{interaction}`.")
-    vendor = await _vendor(session, view.source)
-    versions = [
+    source, vendor = place["source"], await _vendor(session, place["source"])
+    shown = [
         VersionView(
-            known_at=row["known_at"], receipt=row["receipt_id"], content=_event(row, interaction, view.source, vendor)
+            known_at=row["known_at"], receipt=row["receipt_id"], content=_event(row, interaction, source, vendor)
         )
-        for row in await interactions.versions_of(session, interaction)
+        for row in versions
     ]
     visible = await visible_agents(session, caller)
-    parts = await interactions.parts_of(session, place["source"], place["root"]) if sees_raw(caller) else []
+    parts = await interactions.parts_of(session, source, place["root"]) if sees_raw(caller) else []
     return WholeInteraction(
-        **dict(view),
+        **dict(views[0]),
         # A call that was moved to somebody else had an agent before, whom the caller may not see.
-        versions=[each for each in versions if visible is None or each.content.agent_id in visible or sees_raw(caller)],
-        parts=await _parts(kit_of(request), session.tenant, parts),
+        versions=[each for each in shown if visible is None or each.content.agent_id in visible or sees_raw(caller)],
+        parts=await _parts(documents, session.tenant, parts),
     )
 
 
-async def _view(session: Session, caller: Caller, source: str, root: str) -> InteractionView | None:
-    """None when the caller may see none of it."""
-    identifier = interaction_id(session.tenant, source, root)
-    rows = await interactions.legs_of(session, [identifier])
+async def _views(
+    session: Session,
+    caller: Caller,
+    documents: DocumentStore,
+    places: Sequence[dict[str, Any]],
+    versions: Sequence[dict[str, Any]] = (),
+) -> list[InteractionView]:
+    """Those of the interactions of which the caller may see something. `versions` get their content too, with the same
+    visit to the documents."""
+    of_place = {interaction_id(session.tenant, each["source"], each["root"]): each for each in places}
     visible = await visible_agents(session, caller)
+    rows = await interactions.legs_of(session, list(of_place))
+    seen = [row for row in rows if visible is None or row["agent_id"] in visible]
     if visible is not None:
-        rows = [row for row in rows if row["agent_id"] in visible]
-        if not rows:
-            return None
-    vendor = await _vendor(session, source)
-    held = await interactions.held_of(session, source, [root]) if visible is None else []
-    return InteractionView(
-        id=identifier,
-        source=source,
-        external_id=root,
-        legs=[_event(row, identifier, source, vendor) for row in rows],
-        held=[HeldView(interaction=row.pop("root"), **row) for row in held],
-    )
+        of_place = {id: place for id, place in of_place.items() if any(row["interaction_id"] == id for row in seen)}
+    await contents.fill(documents, session.tenant, [*seen, *versions])
+    views = []
+    for id, place in of_place.items():
+        source, root = place["source"], place["root"]
+        vendor = await _vendor(session, source)
+        held = await interactions.held_of(session, source, [root]) if visible is None else []
+        views.append(
+            InteractionView(
+                id=id,
+                source=source,
+                external_id=root,
+                legs=[_event(row, id, source, vendor) for row in seen if row["interaction_id"] == id],
+                held=[HeldView(interaction=row.pop("root"), **row) for row in held],
+            )
+        )
+    return views
 
 
 async def _vendor(session: Session, source: str) -> str:
@@ -126,11 +138,11 @@ def _event(row: dict[str, Any], identifier: UUID, source: str, vendor: str) -> L
     )  # fmt: skip
 
 
-async def _parts(kit: Kit, tenant: str, rows: list[dict[str, Any]]) -> list[PartView]:
-    documents = await kit.documents.get(tenant, archive.RAW, sorted({row["document"] for row in rows})) if rows else {}
+async def _parts(documents: DocumentStore, tenant: str, rows: list[dict[str, Any]]) -> list[PartView]:
+    found = await documents.get(tenant, archive.RAW, sorted({row["document"] for row in rows})) if rows else {}
     views = []
     for row in rows:
-        document = documents.get(row["document"])
+        document = found.get(row["document"])
         views.append(
             PartView(
                 contact=row["contact"],

@@ -7,10 +7,10 @@ from uuid import UUID
 from contracts import Mode
 from fastapi import Request
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, authenticate, bearer_token, kit_of, page_of
+from servicekit import CallerDep, DocumentsDep, Page, PageDep, WorkSession, authenticate, bearer_token, kit_of, page_of
 from servicekit import router as door_router
 from servicekit.errors import Conflict, NotFound
-from storage import Session
+from storage import DocumentStore, Session
 
 from ingest.actions.reception import Reception
 from ingest.actions.sources import load_source
@@ -133,26 +133,28 @@ async def replay(receipt: UUID, request: Request) -> ReceiptView:
 
 
 @router.get("/receipts/{receipt}/undo")
-async def preview_undo(receipt: UUID, session: WorkSession, caller: CallerDep) -> UndoView:
+async def preview_undo(receipt: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> UndoView:
     """What taking the receipt back would do."""
     may_read(caller)
-    return await _undo(session, receipt, preview=True)
+    return await _undo(session, documents, receipt, preview=True)
 
 
 @router.delete("/receipts/{receipt}")
-async def undo_receipt(receipt: UUID, session: WorkSession, caller: CallerDep, preview: bool = False) -> UndoView:
+async def undo_receipt(
+    receipt: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep, preview: bool = False
+) -> UndoView:
     """Takes the receipt back: what only it contributed is voided. What other receipts also said stays."""
     may_send(caller)
-    return await _undo(session, receipt, preview=preview)
+    return await _undo(session, documents, receipt, preview=preview)
 
 
-async def _undo(session: Session, receipt_id: UUID, *, preview: bool) -> UndoView:
+async def _undo(session: Session, documents: DocumentStore, receipt_id: UUID, *, preview: bool) -> UndoView:
     row = await row_of(session, receipt_id, lock=not preview)
     if row["status"] in ("receiving", "queued", "reading"):
         raise Conflict("receipt-busy", f"The receipt is {row['status']}; wait until it is done.")
     source = await load_source(session, row["source"])
     assert source is not None, "a source is never removed"
-    found = await undo(session, receipt_id, source, preview=preview)
+    found = await undo(session, documents, receipt_id, source, preview=preview)
     if not preview:
         await receipts.count(session, receipt_id, {}, status="undone")
     return UndoView(

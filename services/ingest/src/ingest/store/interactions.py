@@ -33,7 +33,7 @@ LEGS = Into(
 )
 VERSIONS = Into(
     leg_version,
-    ("interaction_id", "leg", "version", "void", "mode", "content"),
+    ("interaction_id", "leg", "version", "void", "mode", "document", "position", "content"),
     ("tenant", "known_at", "receipt_id"),
 )
 HELD = Into(
@@ -177,18 +177,26 @@ async def move_parts(session: Session, source: str, roots: dict[str, str]) -> No
         )
 
 
-async def contents(session: Session, places: Sequence[tuple[UUID, int, int]]) -> dict[tuple[UUID, int], str]:
-    """By interaction and leg, the content of the given version; `places`: (interaction, leg, version)."""
+async def versions_at(session: Session, places: Sequence[tuple[UUID, int, int]]) -> list[dict[str, Any]]:
+    """Where the content of these versions lies, in no order; `places`: (interaction, leg, version)."""
     if not places:
-        return {}
+        return []
     ids, numbers, versions = zip(*places, strict=True)
-    rows = await session.rows(
-        "SELECT v.interaction_id, v.leg, v.content::text AS content FROM leg_version v JOIN unnest(cast(:ids AS uuid[]), "
-        "cast(:legs AS int[]), cast(:versions AS int[])) AS p(id, leg, version) "
+    return await session.rows(
+        "SELECT v.interaction_id, v.leg, v.document, v.position, v.content::text AS content FROM leg_version v "
+        "JOIN unnest(cast(:ids AS uuid[]), cast(:legs AS int[]), cast(:versions AS int[])) AS p(id, leg, version) "
         "ON v.interaction_id = p.id AND v.leg = p.leg AND v.version = p.version WHERE v.tenant = :tenant",
         {"tenant": session.tenant, "ids": list(ids), "legs": list(numbers), "versions": list(versions)},
     )
-    return {(row["interaction_id"], row["leg"]): row["content"] for row in rows}
+
+
+async def unused_documents(session: Session, ids: Sequence[str]) -> list[str]:
+    """Documents of versions that were written before a transaction that then failed."""
+    return await session.scalars(
+        "SELECT d FROM unnest(cast(:ids AS text[])) AS o(d) WHERE NOT EXISTS (SELECT FROM leg_version "
+        "WHERE tenant = :tenant AND document = cast(d AS uuid) AND position = 0)",
+        {"tenant": session.tenant, "ids": list(ids)},
+    )
 
 
 async def refresh_statistics(session: Session) -> None:
@@ -257,7 +265,7 @@ async def find(session: Session, external_id: str, source: str | None) -> list[d
 
 async def legs_of(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     return await session.rows(
-        "SELECT interaction_id, l.leg, version, l.void, l.mode, agent_id, v.content::text AS content FROM leg l "
+        "SELECT interaction_id, l.leg, version, l.void, l.mode, agent_id, document, position, v.content::text AS content FROM leg l "
         "JOIN leg_version v USING (tenant, interaction_id, leg, version) "
         "WHERE tenant = :tenant AND interaction_id = ANY(cast(:ids AS uuid[])) ORDER BY interaction_id, l.leg",
         {"tenant": session.tenant, "ids": list(ids)},
@@ -266,7 +274,7 @@ async def legs_of(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]
 
 async def versions_of(session: Session, interaction_id: UUID) -> list[dict[str, Any]]:
     return await session.rows(
-        "SELECT leg, version, void, mode, known_at, receipt_id, content::text AS content FROM leg_version "
+        "SELECT leg, version, void, mode, known_at, receipt_id, document, position, content::text AS content FROM leg_version "
         "WHERE tenant = :tenant AND interaction_id = :id ORDER BY leg, version",
         {"tenant": session.tenant, "id": interaction_id},
     )

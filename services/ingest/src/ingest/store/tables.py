@@ -121,6 +121,7 @@ leg = Table(
     Index("ix_leg_agent", "tenant", "agent_id", "started_at"),
 )
 
+# `content` lies in a document, one line a version; in the row where it is older than that, or larger than a document.
 leg_version = Table(
     "leg_version",
     tables,
@@ -132,7 +133,11 @@ leg_version = Table(
     Column("mode", Text, nullable=False),
     Column("known_at", DateTime(timezone=True), nullable=False),
     Column("receipt_id", Uuid),
-    Column("content", JSONB, nullable=False),
+    Column("document", Uuid),
+    Column("position", Integer),
+    Column("content", JSONB),
+    # So that the sweeper finds whether a document is named: all its versions were written in one transaction.
+    Index("ix_leg_version_document", "tenant", "document", postgresql_where="position = 0"),
 )
 
 # What has no effect yet, and what it waits for: agents' names, or kinds of parts. `root` of agents' states is the agent.
