@@ -15,6 +15,7 @@ from contracts.scores import ScoreChanged
 from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from storage import Move, OffsetMoved, Sessions, is_tenant, move_offsets, next_offset
+from storage.engine import DATABASE_OVERFLOW
 from storage.tables import EXEMPT, own
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -252,7 +253,7 @@ async def test_nothing_is_committed_when_that_fails_and_it_ends_with_its_unit_of
 
 async def test_units_of_work_apart_do_not_wait_for_those_that_are_open(sessions: Sessions) -> None:
     apart = sessions.apart()
-    most: int = sessions.engine.pool.size()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    most: int = sessions.engine.pool.size() + DATABASE_OVERFLOW  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
     async with AsyncExitStack() as stack, asyncio.timeout(5):
         for _ in range(most):
             await stack.enter_async_context(sessions.begin(["acme"], now=NOW))

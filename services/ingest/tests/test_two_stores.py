@@ -151,7 +151,7 @@ async def test_uploads_side_by_side_do_not_starve_with_one_connection(
     harness_for: Callable[..., Awaitable[Harness]], mongodb_url: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each writes documents while its transaction holds the connection."""
-    monkeypatch.setattr(wiring, "create_engine", partial(create_engine, max_overflow=0))
+    monkeypatch.setattr(wiring, "create_engine", partial(create_engine, burst=0, max_overflow=0))
     harness = await harness_for(service, mongodb_url=mongodb_url, database_pool=1)
     await harness.directory("t1", people=PEOPLE, org_units=[org_unit("team-a")])
     await configured(harness, "t1")

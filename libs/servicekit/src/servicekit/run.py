@@ -30,6 +30,7 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from sqlalchemy import text
 from starlette.exceptions import HTTPException
 from storage import Outbox, listen
+from storage.engine import DATABASE_OVERFLOW
 
 from servicekit import logs, metrics
 from servicekit.door import render_http, render_problem
@@ -105,7 +106,7 @@ class Process:
             pool: Any = each.kit.sessions.engine.pool
             metrics.DATABASE_CONNECTIONS.labels(name, "in_use").set(pool.checkedout())
             metrics.DATABASE_CONNECTIONS.labels(name, "idle").set(pool.checkedin())
-            metrics.DATABASE_CONNECTIONS_MOST.labels(name).set(pool.size())
+            metrics.DATABASE_CONNECTIONS_MOST.labels(name).set(pool.size() + DATABASE_OVERFLOW)
             try:
                 waiting, age = await each.outbox.waiting(), await each.outbox.oldest()
                 late = await each.clock.late_seconds()

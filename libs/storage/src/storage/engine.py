@@ -22,8 +22,10 @@ def metadata() -> MetaData:
     return MetaData(naming_convention=NAMING)
 
 
-DATABASE_OVERFLOW = 6
-"""Connections that a busy pool may have beyond its size. They stay open: each one costs PostgreSQL a new process."""
+DATABASE_BURST = 3
+"""Connections beyond its size that a pool keeps once it was busy: a new one costs PostgreSQL a process each time."""
+DATABASE_OVERFLOW = 3
+"""Connections that a very busy pool opens beyond those, and closes again."""
 
 
 def schema_name(service: str) -> str:
@@ -31,13 +33,18 @@ def schema_name(service: str) -> str:
 
 
 def create_engine(
-    url: str | URL, *, schema: str, pool_size: int = 4, max_overflow: int = DATABASE_OVERFLOW
+    url: str | URL,
+    *,
+    schema: str,
+    pool_size: int = 4,
+    burst: int = DATABASE_BURST,
+    max_overflow: int = DATABASE_OVERFLOW,
 ) -> AsyncEngine:
     """An async engine on psycopg 3. `url` is `postgresql+psycopg://…`."""
     engine = create_async_engine(
         url,
-        pool_size=pool_size + max_overflow,
-        max_overflow=0,
+        pool_size=pool_size + burst,
+        max_overflow=max_overflow,
         pool_use_lifo=True,
         pool_recycle=1800,
         hide_parameters=True,  # an error's text is logged; what customers have sent must not stand in it

@@ -276,7 +276,9 @@ class Sessions:
         """Units of work by connections of their own: for what is written while another unit of work is open, which must
         not wait for a connection that another one like it holds."""
         schema = schema_name(self.service)
-        return Sessions(create_engine(self.engine.url, schema=schema, pool_size=1, max_overflow=1), self.service)
+        return Sessions(
+            create_engine(self.engine.url, schema=schema, pool_size=2, burst=0, max_overflow=0), self.service
+        )
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[AsyncConnection]:
