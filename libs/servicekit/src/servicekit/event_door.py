@@ -2,10 +2,9 @@
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from contracts import Attributes, new_id, type_registry
@@ -95,16 +94,27 @@ class EventDoor:
 
     async def handle(self, session: Session, received: Sequence[Received[Any]]) -> None:
         """Calls the service's handlers, message by message or with the whole batch."""
-        if self.subscription.batch is not None:
-            await session.narrow(_tenants(received))
-            session.now = _latest(received)
-            await self.subscription.batch(session, [each for each in received if each.attributes.type in type_registry])
+        batch = self.subscription.batch
+        events = list(received) if batch is None else [each for each in received if self._is_for_batch(each)]
+        if not events:
             return
         if self.subscription.in_turn:
-            await session.take_turns(each.key for each in received)
-        # Only the events of one tenant have an order among them.
-        for tenant, group in groupby(sorted(received, key=_tenant), key=_tenant):
-            await session.narrow([tenant])
+            await session.take_turns({each.key for each in events})
+        if batch is None:
+            return await self._one_by_one(session, events)
+        for group in _by_tenant(events) if self.subscription.by_tenant else [events]:
+            await _see(session, group)
+            session.now = _latest(group)
+            await batch(session, group)
+
+    def _is_for_batch(self, each: Received[Any]) -> bool:
+        event_type = type_registry.get(each.attributes.type)
+        types = self.subscription.types
+        return each.raw is not None and event_type is not None and (not types or event_type in types)
+
+    async def _one_by_one(self, session: Session, events: Sequence[Received[Any]]) -> None:
+        for group in _by_tenant(events):
+            await _see(session, group)
             for each in group:
                 session.now, session.cause = each.attributes.time, each.attributes
                 about.set(Subject(session.service, each.tenant, each.attributes.id))
@@ -145,11 +155,21 @@ async def _copy_directory(session: Session, each: Received[Any]) -> None:
         await directory.apply_session_ended(session, each.body)
 
 
-def _tenant(received: Received[Any]) -> str:
-    return received.tenant
+async def _see(session: Session, received: Sequence[Received[Any]]) -> None:
+    tenants = _tenants(received)
+    if set(session.tenants) != tenants:
+        await session.narrow(tenants)
 
 
-def _tenants(received: Sequence[Received[Any]]) -> set[str]:
+def _by_tenant(received: Iterable[Received[Any]]) -> list[list[Received[Any]]]:
+    """Only the events of one tenant have an order among them."""
+    groups: dict[str, list[Received[Any]]] = {}
+    for each in received:
+        groups.setdefault(each.tenant, []).append(each)
+    return [groups[tenant] for tenant in sorted(groups)]
+
+
+def _tenants(received: Iterable[Received[Any]]) -> set[str]:
     return {each.tenant for each in received}
 
 

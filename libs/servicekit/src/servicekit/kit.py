@@ -1,7 +1,7 @@
 """What a service is, and what it is given to build its parts from."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -56,15 +56,19 @@ DueHandler = Callable[[Session, DueItem], Awaitable[None]]
 class Subscription:
     """What a service reads: per message by event type, or whole batches. Types without a handler are passed over.
 
-    `in_turn`: for a service whose readers of several topics change the same rows of an agent. A batch first takes the
-    locks of its messages' keys, in order, so that two readers never wait for each other in a circle.
+    `batch` gets the events of `types` (none named: all that are known) without tombstones, if there are any; `by_tenant`:
+    those of one tenant at a time. `in_turn`: for a service whose readers of several topics change the same rows of an
+    agent. A batch first takes the locks of its events' keys, in order, so that two readers never wait for each other in
+    a circle.
     """
 
     topic: str
     handlers: Mapping[type[Event], EventHandler] = field(default_factory=dict[type[Event], EventHandler])
     batch: BatchHandler | None = None
-    max_messages: int = 500
+    types: Collection[type[Event]] = ()
+    by_tenant: bool = False
     in_turn: bool = False
+    max_messages: int = 500
 
 
 @dataclass

@@ -1,23 +1,33 @@
 """Gamification: what is recognised, by which rule, and taken back when it no longer holds."""
 
+from contracts import Event
 from contracts.blueprints import BlueprintPublished
+from contracts.learning import AssignmentCompleted
+from contracts.scores import BandCorrected, BandLeft, ScoreChanged
 from servicekit import Kit, Service, Subscription, Wired
+from servicekit.kit import BatchHandler
 from storage import Migrations
 
 from gamification import api, clock, consumers
+from gamification.actions import bands, improvement
 
 
 def wire(kit: Kit) -> Wired:
     return Wired(
         router=api.router,
         subscriptions=[
-            Subscription("bands", batch=consumers.on_bands),
-            Subscription("scores", batch=consumers.on_scores),
-            Subscription("assignments", batch=consumers.on_assignments),
+            _in_turn("bands", bands.hear_bands, BandLeft, BandCorrected),
+            _in_turn("scores", improvement.hear_scores, ScoreChanged),
+            _in_turn("assignments", bands.complete_trainings, AssignmentCompleted),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
         ],
         clock={"workday-over": clock.on_workday_over},
     )
+
+
+def _in_turn(topic: str, hear: BatchHandler, *types: type[Event]) -> Subscription:
+    """Whatever is heard of an agent moves the same ledger."""
+    return Subscription(topic, batch=hear, types=types, by_tenant=True, in_turn=True)
 
 
 service = Service(

@@ -11,7 +11,6 @@ from storage import Session
 
 from kpi_engine.actions import publishing
 from kpi_engine.actions.counting import count_facts
-from kpi_engine.store.facts import READERS
 
 
 async def on_facts(session: Session, events: list[Received[Any]]) -> None:
@@ -25,11 +24,7 @@ async def on_history(session: Session, events: list[Received[Any]]) -> None:
 
 
 async def _count(session: Session, events: list[Received[Any]], mode: Mode) -> None:
-    facts = [
-        (event.attributes, event.key, event.raw)
-        for event in events
-        if event.attributes.type in READERS and event.raw is not None
-    ]
+    facts = [(event.attributes, event.key, event.raw) for event in events if event.raw is not None]
     await count_facts(session, facts, mode=mode)
 
 

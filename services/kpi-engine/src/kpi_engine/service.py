@@ -1,24 +1,29 @@
 """kpi-engine: facts in; values, bands and their reasons out."""
 
+from functools import partial
+
+from contracts import type_registry
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged
 from servicekit import Kit, Service, Subscription, Wired
+from servicekit.kit import BatchHandler
 from storage import Migrations
 
 from kpi_engine import consumers
 from kpi_engine.api import router
 from kpi_engine.settings import KpiEngineSettings
+from kpi_engine.store.facts import READERS
 
 
 def wire(kit: Kit) -> Wired:
-    settings = KpiEngineSettings()
+    facts = partial(_facts, max_messages=KpiEngineSettings().batch)
     return Wired(
         router=router,
         subscriptions=[
-            Subscription("legs", batch=consumers.on_facts, max_messages=settings.batch),
-            Subscription("legs.history", batch=consumers.on_history, max_messages=settings.batch),
-            Subscription("agent-states", batch=consumers.on_facts, max_messages=settings.batch),
-            Subscription("submissions", batch=consumers.on_facts, max_messages=settings.batch),
+            facts("legs", consumers.on_facts),
+            facts("legs.history", consumers.on_history),
+            facts("agent-states", consumers.on_facts),
+            facts("submissions", consumers.on_facts),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
             Subscription(
                 "directory",
@@ -26,6 +31,11 @@ def wire(kit: Kit) -> Wired:
             ),
         ],
     )
+
+
+def _facts(topic: str, count: BatchHandler, max_messages: int) -> Subscription:
+    types = [type_registry[name] for name in READERS]
+    return Subscription(topic, batch=count, types=types, max_messages=max_messages)
 
 
 service = Service(

@@ -12,7 +12,6 @@ from storage import Session
 
 from notification.actions import configure, notify
 from notification.model.addresses import UrlPolicy
-from notification.model.events import EVENTS
 from notification.model.rules import NotificationSection
 from notification.store import notices
 
@@ -23,8 +22,7 @@ class Consumers:
         self._mail = mail
 
     async def on_news(self, session: Session, events: list[Received[Any]]) -> None:
-        news = [event for event in events if event.attributes.type in EVENTS and event.raw is not None]
-        await notify.tell(session, news, mail=self._mail)
+        await notify.tell(session, events, mail=self._mail)
 
     async def on_blueprint(self, session: Session, event: Received[BlueprintPublished]) -> None:
         """Applies the section `notification`, all of it or nothing, and answers."""

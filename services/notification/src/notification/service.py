@@ -17,6 +17,7 @@ from notification.clients.webhooks import WebhookSender
 from notification.clock import Outbound
 from notification.consumers import Consumers
 from notification.model.addresses import UrlPolicy
+from notification.model.events import EVENTS
 from notification.settings import NotificationSettings
 from notification.store.wakes import Wakes
 
@@ -37,7 +38,10 @@ def wire(kit: Kit, settings: NotificationSettings | None = None) -> Wired:
     return Wired(
         router=api.router,
         subscriptions=[
-            *(Subscription(topic, batch=consumers.on_news) for topic in NEWS_TOPICS),
+            *(
+                Subscription(topic, batch=consumers.on_news, types=EVENTS.values(), by_tenant=True)
+                for topic in NEWS_TOPICS
+            ),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint}),
             Subscription("directory", {PersonChanged: consumers.on_person}),
         ],

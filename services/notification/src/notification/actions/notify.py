@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -20,26 +19,23 @@ from notification.store import configuration, deliveries, notices, people
 log = logging.getLogger("uplift.notification")
 
 
-@dataclass
-class _Mailbag:
-    notices: list[Notice] = field(default_factory=list[Notice])
-    deliveries: list[Delivery] = field(default_factory=list[Delivery])
-
-
 async def tell(session: Session, events: Sequence[Received[Any]], *, mail: bool) -> None:
     """Once per rule, event and person; once per endpoint and event. History tells nobody. `mail`: whether there is a
-    mail server."""
-    by_tenant: dict[str, list[Received[Any]]] = {}
-    for event in events:
-        if not is_history(event.body):
-            by_tenant.setdefault(event.tenant, []).append(event)
-    bag = _Mailbag()
-    for tenant, group in by_tenant.items():
-        await _see(session, {tenant})
-        await _compose(session, group, bag, mail=mail)
-    if bag.notices or bag.deliveries:
-        await _see(session, set(by_tenant))
-        await _send(session, bag)
+    mail server. The events are of the session's one tenant."""
+    live = [event for event in events if not is_history(event.body)]
+    if not live:
+        return
+    told, wanted = await _compose(session, live, mail=mail)
+    new: set[UUID | None] = {None}
+    if told:
+        await notices.take_turns(session)
+        new |= await notices.add(session, told)
+        session.after_commit.append(partial(metrics.NOTICES.inc, len(new) - 1))
+        woken = {(each.tenant, each.person_id) for each in told if each.in_app and each.id in new}
+        if woken:
+            await notices.wake(session, woken)
+    if wanted := [each for each in wanted if each.notice_id in new]:
+        await deliveries.add(session, wanted)
 
 
 async def send_to_webhook(session: Session, webhook: str, event_type: str, event_id: UUID, payload: str) -> UUID | None:
@@ -50,13 +46,11 @@ async def send_to_webhook(session: Session, webhook: str, event_type: str, event
     return delivery.id if await deliveries.add(session, [delivery]) else None
 
 
-async def _see(session: Session, tenants: set[str]) -> None:
-    if set(session.tenants) != tenants:
-        await session.narrow(tenants)
-
-
-async def _compose(session: Session, events: Sequence[Received[Any]], bag: _Mailbag, *, mail: bool) -> None:
-    """Of the session's tenant."""
+async def _compose(
+    session: Session, events: Sequence[Received[Any]], *, mail: bool
+) -> tuple[list[Notice], list[Delivery]]:
+    told: list[Notice] = []
+    wanted: list[Delivery] = []
     rules = await configuration.rules(session)
     endpoints = [each for each in await configuration.webhooks(session) if each["enabled"]]
     rules_of: dict[str, list[Rule]] = {}
@@ -70,10 +64,11 @@ async def _compose(session: Session, events: Sequence[Received[Any]], bag: _Mail
     for event, found in matched:
         if newsroom is not None and found:
             for notice, of_notice in newsroom.notices(event.body, event.attributes, found):
-                bag.notices.append(notice)
-                bag.deliveries += of_notice
+                told.append(notice)
+                wanted += of_notice
         wanting = [each["webhook"] for each in endpoints if {"*", event.body.type} & set(each["events"])]
-        bag.deliveries += posts(event.body, event.attributes, wanting)
+        wanted += posts(event.body, event.attributes, wanting)
+    return told, wanted
 
 
 async def _newsroom(
@@ -87,16 +82,3 @@ async def _newsroom(
         log.warning("%s has news about %s, whom the directory does not know", session.tenant, agent_id)
     own_texts = await configuration.texts(session)
     return Newsroom(await directory.tenant(session), Audience(known, places), own_texts, mail)
-
-
-async def _send(session: Session, bag: _Mailbag) -> None:
-    new: set[UUID | None] = {None}
-    if bag.notices:
-        await notices.take_turns(session)
-        new |= await notices.add(session, bag.notices)
-        session.after_commit.append(partial(metrics.NOTICES.inc, len(new) - 1))
-        woken = {(each.tenant, each.person_id) for each in bag.notices if each.in_app and each.id in new}
-        if woken:
-            await notices.wake(session, woken)
-    if wanted := [each for each in bag.deliveries if each.notice_id in new]:
-        await deliveries.add(session, wanted)
