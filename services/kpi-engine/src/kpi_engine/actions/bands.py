@@ -13,7 +13,8 @@ from kpi_engine.actions.people import NO_PEOPLE, People
 from kpi_engine.model.bands import Bands, Judged, LastLegs, Stay, Transition, derive, monday_of, transitions
 from kpi_engine.store import partials, stays
 from kpi_engine.store.facts import NOBODY
-from kpi_engine.store.models import Published
+from kpi_engine.store.models import Catalogue, Published
+from kpi_engine.store.partials import Change
 
 Causes = Mapping[str, Attributes]
 
@@ -30,11 +31,13 @@ async def derive_bands(
     causes: Causes | None = None,
     reason: str = "a correction",
     past_is_history: bool = False,
+    people: People | None = None,
 ) -> None:
     """Derives the bands of these models for these agents (whom the caller has locked), of the session's one tenant,
     each from the day on which something changed: what was told of windows before it holds.
 
-    `past_is_history`: stays that have ended already are told as history, so that nobody acts on them.
+    `past_is_history`: stays that have ended already are told as history, so that nobody acts on them. `people`: the
+    `judged_people` among them, where they have been loaded.
     """
     wanted = {
         (each.kpi, agent_id): (each, monday_of(first) if each.model.bands.weekly else first)
@@ -45,7 +48,8 @@ async def derive_bands(
     }
     if not wanted:
         return
-    people = await _people(session, wanted)
+    if people is None:
+        people = await judged_people(session, [(each, agent_id) for (_, agent_id), (each, _) in wanted.items()])
     begins = {key: _bands(published).label(first) for key, (published, first) in wanted.items()}
     known, taken_back = await stays.announced(session, session.tenant, begins)
     windows = await _windows(session, wanted, begins, people)
@@ -77,9 +81,36 @@ def _bands(published: Published) -> Bands:
     return published.model.bands
 
 
-async def _people(session: Session, wanted: Wanted) -> People:
-    targets = {agent_id for (_, agent_id), (each, _) in wanted.items() if _bands(each).targets}
-    return await People.load(session, targets) if targets else NO_PEOPLE
+async def judged_people(session: Session, agents: Iterable[tuple[Published, UUID]]) -> People:
+    """Those of the agents of whom a model asks who they are."""
+    asked = {agent_id for each, agent_id in agents if each.model.bands and each.model.bands.targets} - {NOBODY}
+    return await People.load(session, asked) if asked else NO_PEOPLE
+
+
+def moved(catalogue: Catalogue, changes: Iterable[Change], people: People) -> list[tuple[Published, dict[UUID, date]]]:
+    """By model with bands: the agents of whom a window may have another verdict now, and the first day of it. As long as
+    all verdicts are the same, so are the stays that follow from them."""
+    firsts: dict[str, dict[UUID, date]] = {}
+    for change in changes:
+        if _may_move(catalogue.models[change.kpi], change, people):
+            days = firsts.setdefault(change.kpi, {})
+            days[change.agent_id] = min(days.get(change.agent_id, change.workday), change.workday)
+    return [(catalogue.models[kpi], days) for kpi, days in firsts.items()]
+
+
+def _may_move(published: Published, change: Change, people: People) -> bool:
+    bands, plan = published.model.bands, published.model.plan
+    if bands is None or change.agent_id == NOBODY:
+        return False
+    if isinstance(bands.window, LastLegs):
+        # The newest legs of a window may be other ones though their day reads as before.
+        return True
+    if bands.weekly or not change.changed:
+        return change.changed
+    person = people.on(change.agent_id, change.workday)
+    sample, components = change.before or (0, ())
+    before = bands.verdict(plan.answer(components, sample), person) if sample else (False, None)
+    return before != bands.verdict(plan.answer(change.components, change.sample), person)
 
 
 async def _windows(

@@ -8,8 +8,7 @@ from contracts import Attributes, Mode
 from contracts.scores import Score, ScoreChanged
 from storage import Session
 
-from kpi_engine.actions.bands import Causes, derive_bands
-from kpi_engine.model.bands import LastLegs
+from kpi_engine.actions.bands import Causes, derive_bands, judged_people, moved
 from kpi_engine.model.numbers import decimal_text
 from kpi_engine.store import facts, models, partials
 from kpi_engine.store.facts import NOBODY, READERS
@@ -39,7 +38,8 @@ async def count_facts(session: Session, events: Iterable[tuple[Attributes, str, 
             change for kind in kinds for change in await partials.apply_changes(session, tenant, kind, catalogue)
         ]
         tell_scores(session, catalogue, changes, mode=mode, causes=causes)
-        await derive_bands(session, _banded(catalogue, changes), mode=mode, causes=causes)
+        people = await judged_people(session, [(catalogue.models[each.kpi], each.agent_id) for each in changes])
+        await derive_bands(session, moved(catalogue, changes, people), mode=mode, causes=causes, people=people)
     if len(tenants) > 1:
         await session.narrow(tenants)
 
@@ -70,15 +70,3 @@ def score_of(published: Published, change: Change) -> Score:
         model_version=published.version,
         direction=published.model.document.direction,
     )
-
-
-def _banded(catalogue: Catalogue, changes: Iterable[Change]) -> list[tuple[Published, dict[UUID, date]]]:
-    """By model with bands: the agents with another value, and the first day of it. The newest legs of a window may be
-    other ones though their day reads as before."""
-    firsts: dict[str, dict[UUID, date]] = {}
-    for change in changes:
-        bands = catalogue.models[change.kpi].model.bands
-        if bands and (change.changed or isinstance(bands.window, LastLegs)):
-            days = firsts.setdefault(change.kpi, {})
-            days[change.agent_id] = min(days.get(change.agent_id, change.workday), change.workday)
-    return [(catalogue.models[kpi], days) for kpi, days in firsts.items()]

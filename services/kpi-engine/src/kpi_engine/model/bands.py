@@ -63,11 +63,15 @@ class Bands:
         target = choose(self.targets, person) if self.targets else None
         return (target.edges if target else self.edges), target
 
-    def judge(self, day: date, value: Value, person: Asked) -> "Judged":
-        """Which band a window's value falls into."""
+    def verdict(self, value: Value, person: Asked) -> tuple[bool, str | None]:
+        """Whether a window of this value speaks, and which band it falls into."""
+        if value.value is None or value.sample < self.min_sample:
+            return False, None
         edges, _ = self.edges_for(person)
-        speaks = value.sample >= self.min_sample and value.value is not None
-        band = band_of(value.value, edges) if speaks and value.value is not None else None
+        return True, band_of(value.value, edges)
+
+    def judge(self, day: date, value: Value, person: Asked) -> "Judged":
+        speaks, band = self.verdict(value, person)
         return Judged(self.label(day), value.text, value.sample, band, speaks)
 
     def label(self, day: date) -> str:

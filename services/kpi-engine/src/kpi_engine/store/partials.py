@@ -18,15 +18,21 @@ from kpi_engine.store.models import Catalogue, Published
 Components = Sequence[Decimal | None]
 
 
+Contents = tuple[int, Components]
+"""Of a partial: its sample and its components."""
+
+
 @dataclass(frozen=True)
 class Change:
-    """A partial as it now is; `changed`: it has another sample or other components."""
+    """A partial as it now is; `before`: as it was, None when there was none; `changed`: it has another sample or other
+    components."""
 
     kpi: str
     agent_id: UUID
     workday: date
     sample: int
     components: Components
+    before: Contents | None = None
     changed: bool = True
 
 
@@ -39,16 +45,19 @@ async def apply_changes(session: Session, tenant: str, kind: str, catalogue: Cat
     name = f"apply {kind}"
     if name not in catalogue.statements:
         catalogue.statements[name] = text(_apply_statement(published))
-    rows = await session.rows(catalogue.statements[name], {"tenant": tenant, "kind": kind, "nobody": NOBODY})
+    found = await session.execute(catalogue.statements[name], {"tenant": tenant, "kind": kind, "nobody": NOBODY})
     # The greatest and the least of what is left cannot be told from what was taken back.
     extremes = {each.kpi: each for each in published if not each.model.plan.retractable}
-    changes = [_change(row, row["changed"]) for row in rows if row["kpi"] not in extremes or not row["retracted"]]
-    for kpi, each in extremes.items():
-        before = {(row["agent_id"], row["workday"]): row for row in rows if row["kpi"] == kpi and row["retracted"]}
-        for nobody in (False, True):
-            buckets = {place: row for place, row in before.items() if (place[0] == NOBODY) is nobody}
-            if buckets:
-                changes += await _recompute_buckets(session, tenant, each, buckets, nobody=nobody)
+    changes: list[Change] = []
+    again: dict[tuple[str, bool], dict[tuple[UUID, date], Contents | None]] = {}
+    for kpi, agent_id, workday, sample, components, sample_before, components_before, changed, retracted in found:
+        before = None if sample_before is None else (sample_before, components_before)
+        if retracted and kpi in extremes:
+            again.setdefault((kpi, agent_id == NOBODY), {})[agent_id, workday] = before
+        else:
+            changes.append(Change(kpi, agent_id, workday, sample, components, before, changed))
+    for (kpi, nobody), buckets in again.items():
+        changes += await _recompute_buckets(session, tenant, extremes[kpi], buckets, nobody=nobody)
     return changes
 
 
@@ -65,10 +74,18 @@ async def recompute(session: Session, published: Published) -> list[Change]:
         f"FROM ({from_facts(published.model.plan)}) AS made RETURNING *",
         {**key, "version": published.version, "kind": published.model.source, "nobody": NOBODY},
     )
-    now = {(row["agent_id"], row["workday"]): _change(row) for row in rows}
+    now = {
+        (row["agent_id"], row["workday"]): Change(
+            row["kpi"], row["agent_id"], row["workday"], row["sample"], row["components"],
+            before.get((row["agent_id"], row["workday"])),
+        )
+        for row in rows
+    }  # fmt: skip
     nothing = [Decimal(0) if each.retractable else None for each in published.model.plan.components]
-    gone = [Change(published.kpi, *place, 0, nothing) for place, old in before.items() if place not in now and old[0]]
-    return gone + [each for place, each in now.items() if before.get(place) != (each.sample, each.components)]
+    gone = [
+        Change(published.kpi, *place, 0, nothing, old) for place, old in before.items() if place not in now and old[0]
+    ]
+    return gone + [each for each in now.values() if each.before != (each.sample, each.components)]
 
 
 async def differences(session: Session, published: Published) -> list[dict[str, Any]]:
@@ -189,10 +206,6 @@ def _array(columns: Iterable[str]) -> str:
     return f"ARRAY[{', '.join(columns)}]::numeric[]"
 
 
-def _change(row: dict[str, Any], changed: bool = True) -> Change:
-    return Change(row["kpi"], row["agent_id"], row["workday"], row["sample"], row["components"], changed)
-
-
 def _apply_statement(published: list[Published]) -> str:
     """One pass over the changed facts for all models: each has a flag (counts or not) and its signed components."""
     flags, sums, values = [], [], []
@@ -241,7 +254,8 @@ def _apply_statement(published: list[Published]) -> str:
         RETURNING p.kpi, p.agent_id, p.workday, new.sample, new.components,
                   old.sample AS sample_before, old.components AS components_before
     )
-    SELECT *, (sample, components) IS DISTINCT FROM (coalesce(sample_before, 0), components_before) AS changed,
+    SELECT kpi, agent_id, workday, sample, components, sample_before, components_before,
+           (sample, components) IS DISTINCT FROM (coalesce(sample_before, 0), components_before) AS changed,
            (agent_id, workday) IN (
                SELECT coalesce(agent_id, :nobody), workday FROM change_fact
                WHERE tenant = :tenant AND kind = :kind AND sign = -1 AND NOT void) AS retracted
@@ -267,21 +281,21 @@ async def _recompute_buckets(
     session: Session,
     tenant: str,
     published: Published,
-    before: dict[tuple[UUID, date], dict[str, Any]],
+    before: dict[tuple[UUID, date], Contents | None],
     *,
     nobody: bool,
 ) -> list[Change]:
     """`nobody`: all of these buckets are of facts without agent; else none."""
     plan = published.model.plan
     of_agent = "f.agent_id IS NULL" if nobody else "f.agent_id = b.agent_id"
-    rows = await session.rows(
+    found = await session.execute(
         "UPDATE partial p SET sample = made.sample, components = made.components "  # noqa: S608
         "FROM unnest(cast(:agents AS uuid[]), cast(:days AS date[])) AS b (agent_id, workday) "
         f"CROSS JOIN LATERAL (SELECT count(*) AS sample, {total(plan)} AS components FROM fact f "
         "WHERE f.tenant = :tenant AND f.kind = :kind AND f.workday = b.workday "
         f"AND {of_agent} AND NOT f.void AND {plan.where_sql}) AS made "
         "WHERE p.tenant = :tenant AND p.kpi = :kpi AND p.agent_id = b.agent_id AND p.workday = b.workday "
-        "RETURNING p.kpi, p.agent_id, p.workday, p.sample, p.components",
+        "RETURNING p.agent_id, p.workday, p.sample, p.components",
         {
             "tenant": tenant,
             "kpi": published.kpi,
@@ -291,8 +305,8 @@ async def _recompute_buckets(
         },
     )
     changes = []
-    for row in rows:
-        old = before[row["agent_id"], row["workday"]]
-        same = (row["sample"], row["components"]) == (old["sample_before"] or 0, old["components_before"])
-        changes.append(_change(row, not same))
+    for agent_id, workday, sample, components in found:
+        old = before[agent_id, workday]
+        changed = (sample, components) != (old or (0, None))
+        changes.append(Change(published.kpi, agent_id, workday, sample, components, old, changed))
     return changes
