@@ -27,13 +27,13 @@ async def count_facts(session: Session, events: Iterable[tuple[Attributes, str, 
     if not rows:
         return
     tenants = {row[0] for _, row in rows}
-    await facts.lock_models(session, tenants, for_change=False)
+    await facts.open_stage(session, tenants)
     touched = await facts.apply_facts(session, rows)
-    catalogues = await models.catalogues(session, {each.tenant for each in touched})
+    catalogues = await models.catalogues(session, {tenant for tenant, _ in touched})
     for tenant, catalogue in catalogues.items():
         if session.tenants != (tenant,):
             await session.narrow([tenant])
-        kinds = [each.kind for each in touched if each.tenant == tenant]
+        kinds = [kind for each, kind in touched if each == tenant]
         changes = [
             change for kind in kinds for change in await partials.apply_changes(session, tenant, kind, catalogue)
         ]

@@ -24,7 +24,7 @@ SERVICE = "kpi-engine"
 async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> tuple[Published, bool]:
     """Publishes a model written as YAML or JSON, and whether that made a new version. Raises Invalid."""
     model = read_model(kpi, text)
-    await facts.lock_models(session, [session.tenant], for_change=True)
+    await facts.lock_models(session, for_change=True)
     changed = await _publish(session, [(model, text)], by)
     catalogue = await models.catalogue(session)
     if changed:
@@ -58,7 +58,7 @@ async def apply_section(session: Session, content: dict[str, Any], version: int)
     if problems:
         reject_section(session, version, problems)
         return
-    await facts.lock_models(session, [session.tenant], for_change=True)
+    await facts.lock_models(session, for_change=True)
     before = await models.catalogue(session)
     for kpi in sorted(set(before.models) - {model.kpi for model, _ in found}):
         await models.retire(session, kpi)
@@ -142,7 +142,7 @@ async def _derive_targets(session: Session, agents: Collection[UUID]) -> None:
     catalogue = await models.catalogue(session)
     if not agents or not any(map(_targets, catalogue.models.values())):
         return
-    await facts.lock_models(session, [session.tenant], for_change=False)
+    await facts.lock_models(session, for_change=False)
     await facts.lock_agents(session, [(session.tenant, agent) for agent in agents])
     catalogue = await models.catalogue(session)
     touched = [(each, dict.fromkeys(agents, FROM_THE_START)) for each in catalogue.models.values() if _targets(each)]

@@ -1,7 +1,6 @@
 """Facts: staged by COPY, judged by version and applied in a few statements a batch."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any, get_args
 from uuid import UUID
 
@@ -81,18 +80,23 @@ READERS: dict[str, FactReader] = {
 
 _COLUMNS = ", ".join(FACT_COLUMNS)
 _KEY = ("tenant", "kind", "id", "leg")
-# One statement a batch: the tables last as long as the connection, the rows until the commit or the next part of it.
+# A row that is there is locked by the conflict and stays as it is.
+_LOCKING = "ON CONFLICT (tenant, agent_id) DO UPDATE SET agent_id = excluded.agent_id WHERE false"
+# A batch shares the models of its tenants, in one order; both is asked in one statement.
+_OPEN = text("""
+SELECT to_regclass('pg_temp.change_fact') IS NOT NULL AS staged
+FROM (SELECT count(pg_advisory_xact_lock_shared(hashtextextended('kpi models ' || t, 0)))
+      FROM unnest(cast(:tenants AS text[])) AS t) AS shared
+""")
+# They last as long as the connection, their rows until the commit.
 _STAGE = text("""
 DO $$ BEGIN
-    IF to_regclass('pg_temp.change_fact') IS NULL THEN
-        CREATE TEMP TABLE stage_fact (LIKE fact INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
-        CREATE TEMP TABLE change_fact (sign integer, LIKE fact) ON COMMIT DELETE ROWS;
-    ELSE
-        DELETE FROM stage_fact;
-        DELETE FROM change_fact;
-    END IF;
+    CREATE TEMP TABLE stage_fact (LIKE fact INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE change_fact (sign integer, LIKE fact) ON COMMIT DELETE ROWS;
 END $$
 """)
+# Facts are locked before agents, each in sorted order: both sort what they are given. What an earlier part of the
+# transaction has staged is applied already, and of no effect; what it has changed is counted already, and goes.
 _APPLY = text(f"""
 WITH newest AS (
     SELECT DISTINCT ON (tenant, kind, id, leg) * FROM stage_fact ORDER BY tenant, kind, id, leg, version DESC
@@ -104,60 +108,60 @@ WITH newest AS (
     SET {", ".join(f"{name} = excluded.{name}" for name in FACT_COLUMNS if name not in _KEY)}
     WHERE f.version < excluded.version
     RETURNING old AS before, new AS after
+), counted AS (
+    DELETE FROM change_fact
+), changed AS (
+    INSERT INTO change_fact
+    SELECT -1, (before).* FROM applied WHERE (before).tenant IS NOT NULL
+    UNION ALL
+    SELECT 1, (after).* FROM applied
+    RETURNING sign, tenant, kind, agent_id, void
+), locked AS (
+    INSERT INTO agent_lock (tenant, agent_id)
+    SELECT DISTINCT tenant, coalesce(agent_id, :nobody) FROM changed WHERE NOT void ORDER BY 1, 2
+    {_LOCKING}
 )
-INSERT INTO change_fact
-SELECT -1, (before).* FROM applied WHERE (before).tenant IS NOT NULL
-UNION ALL
-SELECT 1, (after).* FROM applied
-""")  # noqa: S608
-_SUMMARY = text("""
 SELECT tenant, kind, count(*) FILTER (WHERE sign = -1) AS superseded, count(*) FILTER (WHERE sign = 1) AS current,
-       array_agg(DISTINCT coalesce(agent_id, :nobody)) FILTER (WHERE NOT void) AS agents
-FROM change_fact GROUP BY tenant, kind ORDER BY tenant, kind
-""")
-_KEEP_SUPERSEDED = f"""
+       bool_or(NOT void) AS touched
+FROM changed GROUP BY tenant, kind ORDER BY tenant, kind
+""")  # noqa: S608
+_KEEP_SUPERSEDED = text(f"""
 INSERT INTO fact_version ({_COLUMNS}) SELECT {_COLUMNS} FROM change_fact WHERE sign = -1 ON CONFLICT DO NOTHING
-"""  # noqa: S608
-_KEEP_LATE = f"""
+""")  # noqa: S608
+_KEEP_LATE = text(f"""
 INSERT INTO fact_version ({_COLUMNS})
 SELECT {", ".join("cast(:known_at AS timestamptz)" if name == "known_at" else f"s.{name}" for name in FACT_COLUMNS)}
 FROM stage_fact s JOIN fact f USING ({", ".join(_KEY)}) WHERE s.version < f.version ON CONFLICT DO NOTHING
-"""  # noqa: S608
+""")  # noqa: S608
 
 
-@dataclass(frozen=True)
-class Touched:
-    """What a batch changed: agents per tenant, and which kinds of facts."""
-
-    tenant: str
-    kind: str
-    agents: tuple[UUID, ...]
+async def open_stage(session: Session, tenants: Iterable[str]) -> None:
+    """Shares the models of these tenants until the end of the transaction, and makes room for a batch of their facts."""
+    if not await session.scalar(_OPEN, {"tenants": sorted(set(tenants))}):
+        await session.execute(_STAGE)
 
 
-async def apply_facts(session: Session, rows: Iterable[tuple[FactReader, tuple[Any, ...]]]) -> list[Touched]:
-    """Brings the facts up to date. What changed stands in the temporary table `change_fact` until the commit: `sign`
-    -1 what held before, 1 what holds now. Locks the changed facts, then their agents, each in sorted order."""
+async def apply_facts(session: Session, rows: Iterable[tuple[FactReader, tuple[Any, ...]]]) -> list[tuple[str, str]]:
+    """Brings the facts up to date; needs `open_stage`. Returns of which tenants and kinds some changed. What changed
+    stands in the temporary table `change_fact` until the commit: `sign` -1 what held before, 1 what holds now. Locks the
+    changed facts, then their agents, each in sorted order."""
     by_reader: dict[int, tuple[FactReader, list[tuple[Any, ...]]]] = {}
     for reader, row in rows:
         by_reader.setdefault(id(reader), (reader, []))[1].append(row)
-    await session.execute(_STAGE)
     staged = 0
     for reader, found in by_reader.values():
         await session.copy_in("stage_fact", reader.columns, found)
         staged += len(found)
     known_at = {"known_at": session.now}
-    await session.execute(_APPLY, known_at)
-    found = await session.rows(_SUMMARY, {"nobody": NOBODY})
-    if any(row["superseded"] for row in found):
+    found = (await session.execute(_APPLY, {**known_at, "nobody": NOBODY})).all()
+    if any(row.superseded for row in found):
         await session.execute(_KEEP_SUPERSEDED)
-    if sum(row["current"] for row in found) < staged:
+    if sum(row.current for row in found) < staged:
         await session.execute(_KEEP_LATE, known_at)
-    touched = [Touched(row["tenant"], row["kind"], tuple(row["agents"])) for row in found if row["agents"]]
-    await lock_agents(session, [(each.tenant, agent) for each in touched for agent in each.agents])
-    return touched
+    return [(row.tenant, row.kind) for row in found if row.touched]
 
 
-async def lock_agents(session: Session, agents: Sequence[tuple[str, UUID]]) -> None:
+async def lock_agents(session: Session, agents: Iterable[tuple[str, UUID]]) -> None:
     """Until the end of the transaction nobody else changes these agents' values and bands."""
     wanted = sorted(set(agents))
     if not wanted:
@@ -167,16 +171,16 @@ async def lock_agents(session: Session, agents: Sequence[tuple[str, UUID]]) -> N
     )
 
 
-# A row that is there is locked by the conflict and stays as it is.
-_LOCK_AGENTS = text("""
+_LOCK_AGENTS = text(f"""
 INSERT INTO agent_lock (tenant, agent_id)
 SELECT t, a FROM unnest(cast(:tenants AS text[]), cast(:agents AS uuid[])) AS w (t, a) ORDER BY t, a
-ON CONFLICT (tenant, agent_id) DO UPDATE SET agent_id = excluded.agent_id WHERE false
-""")
+{_LOCKING}
+""")  # noqa: S608
 
 
-async def lock_models(session: Session, tenants: Iterable[str], *, for_change: bool) -> None:
+async def lock_models(session: Session, *, for_change: bool) -> None:
     """Batches share the models of a tenant; a change of them waits for the batches under way, and they for it."""
     function = "pg_advisory_xact_lock" if for_change else "pg_advisory_xact_lock_shared"
-    for tenant in sorted(set(tenants)):
-        await session.execute(f"SELECT {function}(hashtextextended('kpi models ' || :tenant, 0))", {"tenant": tenant})
+    await session.execute(
+        f"SELECT {function}(hashtextextended('kpi models ' || :tenant, 0))", {"tenant": session.tenant}
+    )

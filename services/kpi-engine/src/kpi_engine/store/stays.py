@@ -7,8 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import insert, text
 from storage import Session
 
 from kpi_engine.model.bands import Announced, LastLegs, Stay, Transition
@@ -19,12 +18,14 @@ from kpi_engine.store.tables import band_stay
 Key = tuple[str, UUID]
 
 
+# Looked up place by place: a planner that knows little of the table reads all of the tenant's stays instead.
 _ANNOUNCED = text("""
-SELECT b.id, b.kpi, b.agent_id, b.band, b.entered, b."left", b.to_band, b.retracted_at IS NOT NULL
+SELECT b.id, w.kpi, w.agent_id, b.band, b.entered, b."left", b.to_band, b.retracted_at IS NOT NULL
 FROM unnest(cast(:kpis AS text[]), cast(:agents AS uuid[]), cast(:begins AS text[])) AS w (kpi, agent_id, begin)
-JOIN band_stay b ON b.tenant = :tenant AND b.agent_id = w.agent_id AND b.kpi = w.kpi
-WHERE b.entered COLLATE "C" >= w.begin
-   OR b.retracted_at IS NULL AND (b."left" IS NULL OR b."left" COLLATE "C" >= w.begin)
+CROSS JOIN LATERAL (
+    SELECT * FROM band_stay
+    WHERE tenant = :tenant AND agent_id = w.agent_id AND kpi = w.kpi AND (entered COLLATE "C" >= w.begin
+       OR retracted_at IS NULL AND ("left" IS NULL OR "left" COLLATE "C" >= w.begin)) OFFSET 0) AS b
 ORDER BY b.entered COLLATE "C"
 """)
 
@@ -61,7 +62,7 @@ _CHANGE = text("""
 UPDATE band_stay b SET "left" = c."left", to_band = c.to_band, exit = c.exit, retracted_at = c.retracted_at
 FROM jsonb_to_recordset(cast(:changes AS jsonb))
     AS c (id uuid, "left" text, to_band text, exit jsonb, retracted_at timestamptz)
-WHERE b.tenant = :tenant AND b.id = c.id
+WHERE b.tenant = :tenant AND b.id = c.id AND b.id = ANY(cast(:ids AS uuid[]))
 """)
 
 
@@ -95,7 +96,8 @@ async def save(session: Session, tenant: str, told: Sequence[Told]) -> None:
     made = {row["id"] for row in entered}
     changes = [row for stay_id, row in changed.items() if stay_id not in made]
     if changes:
-        await session.execute(_CHANGE, {"tenant": tenant, "changes": msgspec.json.encode(changes).decode()})
+        told_again = {"ids": [row["id"] for row in changes], "changes": msgspec.json.encode(changes).decode()}
+        await session.execute(_CHANGE, {"tenant": tenant, **told_again})
     if entered:
         await session.execute(insert(band_stay), entered)
 
