@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from contracts.directory import OrgUnitChanged, PersonChanged, SessionEnded, TenantChanged
-from sqlalchemy.dialects.postgresql import insert
-from storage import Session
+from sqlalchemy import Table, TextClause
+from storage import Session, insert_rows, or_update, rows_of
 from storage.tables import (
     directory_external_id,
     directory_login,
@@ -36,10 +36,7 @@ async def apply_tenant(session: Session, body: TenantChanged) -> None:
     session.forget()
     await _upsert(session, directory_tenant, {"tenant": session.tenant, "body": body.model_dump(mode="json")})
     if body.simulated and body.clock:
-        statement = insert(tenant_clock).values(tenant=session.tenant, now=body.clock)
-        await session.execute(
-            statement.on_conflict_do_update(index_elements=["tenant"], set_={"now": statement.excluded.now})
-        )
+        await _upsert(session, tenant_clock, {"tenant": session.tenant, "now": body.clock})
     else:
         await session.execute(tenant_clock.delete().where(tenant_clock.c.tenant == session.tenant))
 
@@ -56,25 +53,22 @@ async def apply_person(session: Session, body: PersonChanged) -> None:
     values = {"id": body.id, "slug": body.slug, "active": body.active, "body": body.model_dump(mode="json")}
     await _upsert(session, directory_person, {"tenant": tenant, **values})
     await _forget_parts(session, body.id)
-    for login in body.logins:
-        # A login that moves to another person may arrive here before it leaves the one who had it.
-        await _upsert(session, directory_login, {"tenant": tenant, **login.model_dump(), "person_id": body.id})
-    for table, rows in (
-        (
-            directory_membership,
-            [{"org_unit_id": each.org_unit_id, **_dates(each.valid_from, each.valid_to)} for each in body.memberships],
-        ),
-        (
-            directory_external_id,
-            [
-                {"source": each.source, "external_id": each.external_id, **_dates(each.valid_from, each.valid_to)}
-                for each in body.external_ids
-            ],
-        ),
+    # A login that moves to another person may arrive here before it leaves the one who had it.
+    logins = [login.model_dump() for login in dict.fromkeys(body.logins)]
+    memberships = [
+        {"org_unit_id": each.org_unit_id, **_dates(each.valid_from, each.valid_to)} for each in body.memberships
+    ]
+    external_ids = [
+        {"source": each.source, "external_id": each.external_id, **_dates(each.valid_from, each.valid_to)}
+        for each in body.external_ids
+    ]
+    for statement, rows in (
+        (_UPSERT[directory_login], logins),
+        (_ADD_MEMBERSHIPS, memberships),
+        (_ADD_EXTERNAL_IDS, external_ids),
     ):
         if rows:
-            owned = [{"tenant": tenant, "person_id": body.id, **row} for row in rows]
-            await session.execute(insert(table).values(owned).on_conflict_do_nothing())
+            await session.execute(statement, rows_of(rows, tenant=tenant, person_id=body.id))
 
 
 async def apply_session_ended(session: Session, body: SessionEnded) -> None:
@@ -103,11 +97,20 @@ async def forget(session: Session, key: str) -> None:
         await session.execute(ended_session.delete().where(ended_session.c.ref == identifier))
 
 
-async def _upsert(session: Session, table: Any, values: dict[str, Any]) -> None:
-    statement = insert(table).values(values)
-    keys = [column.name for column in table.primary_key]
-    changed = {name: statement.excluded[name] for name in values if name not in keys}
-    await session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+def _upsert_statement(table: Table) -> TextClause:
+    return insert_rows(table, then=or_update(table, [each.name for each in table.columns if not each.primary_key]))
+
+
+_UPSERT = {
+    table: _upsert_statement(table)
+    for table in (directory_tenant, directory_org_unit, directory_person, directory_login, tenant_clock, ended_session)
+}
+_ADD_MEMBERSHIPS = insert_rows(directory_membership, then="ON CONFLICT DO NOTHING")
+_ADD_EXTERNAL_IDS = insert_rows(directory_external_id, then="ON CONFLICT DO NOTHING")
+
+
+async def _upsert(session: Session, table: Table, values: dict[str, Any]) -> None:
+    await session.execute(_UPSERT[table], rows_of([values]))
 
 
 async def _forget_parts(session: Session, person_id: UUID) -> None:

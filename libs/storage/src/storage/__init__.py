@@ -1,5 +1,6 @@
 """Sessions under row-level security, the outbox, offsets, migrations, documents."""
 
+from storage.bulk import insert_rows, or_update, rows_of
 from storage.documents import Document, DocumentDamaged, DocumentStore, JsonbDocuments
 from storage.engine import create_engine, metadata, schema_name
 from storage.listening import listen
@@ -28,13 +29,16 @@ __all__ = [
     "create_tables",
     "discard",
     "documents_for",
+    "insert_rows",
     "is_tenant",
     "listen",
     "metadata",
     "migrate",
     "move_offsets",
     "next_offset",
+    "or_update",
     "prepare_schema",
+    "rows_of",
     "schema_name",
     "wall_off",
 ]
