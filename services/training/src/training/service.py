@@ -8,6 +8,7 @@ from servicekit import Kit, Service, Subscription, Wired
 from storage import Migrations
 
 from training import api, clock, consumers
+from training.actions import bands
 
 
 def wire(kit: Kit) -> Wired:
@@ -16,11 +17,10 @@ def wire(kit: Kit) -> Wired:
         subscriptions=[
             Subscription(
                 "bands",
-                {
-                    BandEntered: consumers.on_band_entered,
-                    BandLeft: consumers.on_band_left,
-                    BandCorrected: consumers.on_band_corrected,
-                },
+                batch=bands.hear_bands,
+                types=(BandEntered, BandLeft, BandCorrected),
+                by_tenant=True,
+                in_turn=True,
             ),
             Subscription("blueprints", {BlueprintPublished: partial(consumers.on_blueprint_published, kit.documents)}),
         ],

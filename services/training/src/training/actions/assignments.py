@@ -41,20 +41,24 @@ async def assign_by_hand(
     if head["version"] is None or head["archived"]:
         raise Conflict("template-not-published", f"Template `{template}` has no published version.")
     await store.lock_agent(session, agent_id)
-    if any(e.template == template and e.status in OPEN for e in await store.earlier_of(session, agent_id)):
+    earlier = (await store.earlier_of(session, [agent_id]))[agent_id]
+    if any(each.template == template and each.status in OPEN for each in earlier.values()):
         raise Conflict("already-open", f"`{template}` is assigned to this person and not completed yet.")
     assignment_id = new_id()
-    await store.add(
-        session,
-        id=assignment_id,
-        agent_id=agent_id,
-        template=template,
-        template_version=head["version"],
-        status="assigned",
-        assigned_by=by,
-        assigned_at=session.now,
-        due_at=due_at,
-    )
+    given = {
+        "id": assignment_id,
+        "agent_id": agent_id,
+        "template": template,
+        "template_version": head["version"],
+        "status": "assigned",
+        "assigned_by": by,
+        "assigned_at": session.now,
+        "due_at": due_at,
+        "withdraw_when_left": False,
+        "corrected": False,
+        "attempts": 0,
+    }
+    await store.add(session, [given])
     row = await require(session, assignment_id)
     session.emit(AssignmentAssigned(**facts_of(row)))
     if due_at is not None:

@@ -1,64 +1,90 @@
 """What agents' bands bring about: assignments, and their withdrawal."""
 
-from datetime import date
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from contracts import new_id
 from contracts.learning import AssignmentAssigned, AssignmentWithdrawn
 from contracts.scores import BandCorrected, BandEntered, BandLeft
+from servicekit import Received
 from storage import Session
 
 from training.actions.assignments import facts_of
-from training.model.effect import window_day
+from training.model.given import Given, Row
 from training.model.rules import LEFT_BAND, OPEN, Rule, due, in_order, why_not
+from training.model.stays import BandEvent, HeardStay
 from training.store import assignments, stays, templates
 
-
-async def enter_band(session: Session, event_id: UUID, body: BandEntered) -> None:
-    """Every active rule for the band gives its training, or says why not. History only adds to what is known."""
-    stay = await stays.hear(session, event_id, body, entered_on=_day(session, body.at_window))
-    if stay is None or stay["retracted"] or body.mode == "history":
-        return
-    rules = await session.once(("rules",), lambda: templates.list_rules(session))
-    active = in_order([rule for rule in rules if rule.active and (rule.kpi, rule.band) == (body.kpi, body.band)])
-    if active:
-        await assignments.lock_agent(session, body.agent_id)
-    for rule in active:
-        await _give(session, rule, body)
+Heads = Mapping[str, Mapping[str, Any]]
+"""Templates that there are, by slug."""
 
 
-async def leave_band(session: Session, event_id: UUID, body: BandLeft) -> None:
-    """Takes back what was given for this stay and is not started, where its rule says so."""
-    stay = await stays.hear(session, event_id, body, left_on=_day(session, body.at_window))
-    if stay is None or body.mode == "history":
-        return
-    for row in await assignments.of_band_event(session, body.band_event_id):
-        if row["status"] == "assigned" and row["withdraw_when_left"]:
-            await _withdraw(session, row, LEFT_BAND, corrected=False)
+async def hear_bands(session: Session, events: Sequence[Received[BandEvent]]) -> None:
+    """What follows from each event, in the order in which it is said. History only adds to what is known: one who loads
+    the past must not give or take anything. The agents must have been locked."""
+    known = await stays.heard(session, {event.body.band_event_id for event in events})
+    told: dict[UUID, HeardStay] = {}
+    live: list[Received[BandEvent]] = []
+    for event in events:
+        body, attributes = event.body, event.attributes
+        stay = known.setdefault(body.band_event_id, HeardStay.of(body))
+        if not stay.hear(attributes.id, body, attributes.time.date()):
+            continue
+        told[body.band_event_id] = stay
+        corrected_before = isinstance(body, BandEntered) and stay.retracted
+        if body.mode == "live" and not corrected_before:
+            live.append(event)
+    if told:
+        await stays.keep(session, told.values())
+    if live:
+        await _follow(session, live)
 
 
-async def correct_band(session: Session, event_id: UUID, body: BandCorrected) -> None:
-    """A stay that never was: what it brought is withdrawn unless started. A leaving that never was: what it had
-    withdrawn is given again. What was started or completed is left alone in both cases. History only adds to what is
-    known: one who loads the past must not take from people what they were given."""
-    entering = body.retracts == "entered"
-    changes: dict[str, Any] = {"retracted": True} if entering else {"left_on": None}
-    if await stays.hear(session, event_id, body, **changes) is None or body.mode == "history":
-        return
-    for row in await assignments.of_band_event(session, body.band_event_id):
-        if entering and row["status"] == "assigned":
-            await _withdraw(session, row, body.reason or "the band was corrected", corrected=True)
-        elif not entering and row["status"] == "withdrawn" and not row["corrected"]:
-            await _give_again(session, row)
+async def _follow(session: Session, events: Sequence[Received[BandEvent]]) -> None:
+    rules = await _rules_for(session, [event.body for event in events])
+    waiting = {body.agent_id for body in (event.body for event in events) if _may_give(body, rules)}
+    given = Given(
+        await assignments.of_stays(session, {event.body.band_event_id for event in events}),
+        await assignments.earlier_of(session, waiting),
+    )
+    heads = await templates.find_heads(session, {rule.template for found in rules.values() for rule in found})
+    for event in events:
+        session.now, session.cause = event.attributes.time, event.attributes
+        match event.body:
+            case BandEntered() as body:
+                for rule in rules.get((body.kpi, body.band), ()):
+                    _give(session, given, rule, body, heads)
+            case BandLeft() as body:
+                _leave(session, given, body)
+            case BandCorrected() as body:
+                _correct(session, given, body)
+    session.cause = None
+    await assignments.write(session, given)
 
 
-async def _give(session: Session, rule: Rule, body: BandEntered) -> None:
-    head = await session.once(("head", rule.template), lambda: templates.find_head(session, rule.template))
+async def _rules_for(session: Session, bodies: Sequence[BandEvent]) -> dict[tuple[str, str], list[Rule]]:
+    """Active rules by the KPI and band that somebody has entered, in their order."""
+    entered = {(body.kpi, body.band) for body in bodies if isinstance(body, BandEntered)}
+    known = await templates.list_rules(session) if entered else []
+    found: dict[tuple[str, str], list[Rule]] = {}
+    for rule in in_order([rule for rule in known if rule.active and (rule.kpi, rule.band) in entered]):
+        found.setdefault((rule.kpi, rule.band), []).append(rule)
+    return found
+
+
+def _may_give(body: BandEvent, rules: Mapping[tuple[str, str], list[Rule]]) -> bool:
+    if isinstance(body, BandCorrected):
+        return body.retracts == "left"
+    return isinstance(body, BandEntered) and (body.kpi, body.band) in rules
+
+
+def _give(session: Session, given: Given, rule: Rule, body: BandEntered, heads: Heads) -> None:
+    """The rule's training, once for a stay, or why not."""
+    head = heads.get(rule.template)
     published = head is not None and head["version"] is not None and not head["archived"]
-    earlier = await assignments.earlier_of(session, body.agent_id)
-    skip = why_not(rule, earlier, published=published, now=session.now)
-    place: dict[str, Any] = {
+    skip = why_not(rule, given.earlier_of(body.agent_id), published=published, now=session.now)
+    place: Row = {
         "rule": rule.rule,
         "band_event_id": body.band_event_id,
         "agent_id": body.agent_id,
@@ -66,12 +92,15 @@ async def _give(session: Session, rule: Rule, body: BandEntered) -> None:
     }
     if skip is not None or head is None:
         assert skip is not None
-        await assignments.add_skipped(session, reason=skip.reason, detail=skip.detail, **place)
+        given.skipped.append({**place, "reason": skip.reason, "detail": skip.detail, "at": session.now})
         return
-    values: dict[str, Any] = {
+    if any(row["rule"] == rule.rule for row in given.of_stay(body.band_event_id)):
+        return
+    row: Row = {
         **place,
         "id": new_id(),
         "template_version": head["version"],
+        "title": head["title"],
         "status": "assigned",
         "kpi": body.kpi,
         "band": body.band,
@@ -88,44 +117,45 @@ async def _give(session: Session, rule: Rule, body: BandEntered) -> None:
         "due_days": rule.due_days,
         "assigned_at": session.now,
         "due_at": due(rule.due_days, session.now),
+        "corrected": False,
+        "attempts": 0,
     }
-    if await assignments.add(session, **values):
-        await _announce(session, {**values, "title": head["title"]})
-
-
-async def _give_again(session: Session, row: dict[str, Any]) -> None:
-    await assignments.lock_agent(session, row["agent_id"])
-    earlier = await assignments.earlier_of(session, row["agent_id"])
-    if any(each.template == row["template"] and each.status in OPEN for each in earlier):
-        return
-    changes: dict[str, Any] = {
-        "status": "assigned",
-        "withdrawn_at": None,
-        "withdrawn_reason": None,
-        "overdue_at": None,
-        "due_at": due(row["due_days"], session.now),
-    }
-    await assignments.change(session, row["id"], **changes)
-    await _announce(session, {**row, **changes})
-
-
-async def _announce(session: Session, row: dict[str, Any]) -> None:
+    given.add(row)
     session.emit(AssignmentAssigned(**facts_of(row)))
-    if row["due_at"] is not None:
-        await session.schedule("overdue", str(row["id"]), row["due_at"])
 
 
-async def _withdraw(session: Session, row: dict[str, Any], reason: str, *, corrected: bool) -> None:
-    await assignments.change(
-        session,
-        row["id"],
-        status="withdrawn",
-        withdrawn_at=session.now,
-        withdrawn_reason=reason,
-        corrected=corrected,
+def _leave(session: Session, given: Given, body: BandLeft) -> None:
+    """Takes back what was given for this stay and is not started, where its rule says so."""
+    for row in given.of_stay(body.band_event_id):
+        if row["status"] == "assigned" and row["withdraw_when_left"]:
+            _withdraw(session, given, row, LEFT_BAND, corrected=False)
+
+
+def _correct(session: Session, given: Given, body: BandCorrected) -> None:
+    """A stay that never was: what it brought is withdrawn unless started. A leaving that never was: what it had
+    withdrawn is given again. What was started or completed is left alone in both cases."""
+    entering = body.retracts == "entered"
+    for row in given.of_stay(body.band_event_id):
+        if entering and row["status"] == "assigned":
+            _withdraw(session, given, row, body.reason or "the band was corrected", corrected=True)
+        elif not entering and row["status"] == "withdrawn" and not row["corrected"]:
+            _give_again(session, given, row)
+
+
+def _give_again(session: Session, given: Given, row: Row) -> None:
+    if any(each.template == row["template"] and each.status in OPEN for each in given.earlier_of(row["agent_id"])):
+        return
+    given.change(
+        row,
+        status="assigned",
+        withdrawn_at=None,
+        withdrawn_reason=None,
+        overdue_at=None,
+        due_at=due(row["due_days"], session.now),
     )
+    session.emit(AssignmentAssigned(**facts_of(row)))
+
+
+def _withdraw(session: Session, given: Given, row: Row, reason: str, *, corrected: bool) -> None:
+    given.change(row, status="withdrawn", withdrawn_at=session.now, withdrawn_reason=reason, corrected=corrected)
     session.emit(AssignmentWithdrawn(reason=reason, **facts_of(row)))
-
-
-def _day(session: Session, at_window: str) -> date:
-    return window_day(at_window, session.now.date())

@@ -1,14 +1,16 @@
 """Assignments, attempts, and what rules held back."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import update
-from sqlalchemy.dialects.postgresql import insert
-from storage import Session
+from contracts.envelope import AgentEvent
+from sqlalchemy import insert, text, update
+from storage import Session, insert_rows, or_update, rows_of
+from storage.tables import due_item
 
+from training.model.given import Given, Row
 from training.model.rules import Earlier
 from training.store.tables import assignment, attempt, skipped
 
@@ -22,25 +24,54 @@ WHERE a.tenant = :tenant
 
 
 async def lock_agent(session: Session, agent_id: UUID) -> None:
-    """One at a time gives this person something, so that two rules cannot both take the last place."""
-    await session.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('assign ' || cast(:tenant AS text) || ' ' || cast(:agent AS text), 0))",
-        {"tenant": session.tenant, "agent": str(agent_id)},
-    )
+    """One at a time gives this person something, so that two rules cannot both take the last place: whoever gives by
+    hand takes turns with the reader of bands."""
+    await session.take_turns([AgentEvent(agent_id=agent_id).key(session.tenant)])
 
 
-async def earlier_of(session: Session, agent_id: UUID) -> list[Earlier]:
-    rows = await session.rows(
-        "SELECT template, status, assigned_at, corrected FROM assignment WHERE tenant = :tenant AND agent_id = :agent",
-        {"tenant": session.tenant, "agent": agent_id},
-    )
-    return [Earlier(**row) for row in rows]
+async def earlier_of(session: Session, agents: Collection[UUID]) -> dict[UUID, dict[UUID, Earlier]]:
+    """All that these people have or had, by person and assignment."""
+    earlier: dict[UUID, dict[UUID, Earlier]] = {agent_id: {} for agent_id in agents}
+    if not agents:
+        return earlier
+    for agent_id, assignment_id, *rest in await session.execute(
+        "SELECT agent_id, id, template, status, assigned_at, corrected FROM assignment "
+        "WHERE tenant = :tenant AND agent_id = ANY(cast(:agents AS uuid[])) ORDER BY id",
+        {"tenant": session.tenant, "agents": list(agents)},
+    ):
+        earlier[agent_id][assignment_id] = Earlier(*rest)
+    return earlier
 
 
-async def add(session: Session, **values: Any) -> bool:
-    """False when this rule has given something for this band event before."""
-    statement = insert(assignment).values(tenant=session.tenant, **values).on_conflict_do_nothing()
-    return await session.scalar(statement.returning(assignment.c.id)) is not None
+async def add(session: Session, rows: Iterable[Row]) -> None:
+    await session.execute(_ADD, rows_of(rows, tenant=session.tenant))
+
+
+async def write(session: Session, given: Given) -> None:
+    """What was given, changed and held back; the clock hears of new due dates."""
+    if given.new:
+        await add(session, given.new.values())
+    if given.changed:
+        changed = rows_of(given.changed.values())
+        await session.execute(_CHANGE, {"tenant": session.tenant, "ids": list(given.changed), **changed})
+    if given.skipped:
+        await session.execute(_ADD_SKIPPED, rows_of(given.skipped, tenant=session.tenant))
+    if given.due:
+        due = [{"ref": assignment_id, "at": at} for assignment_id, at in given.due.items()]
+        same: dict[str, Any] = {"tenant": session.tenant, "kind": "overdue", "body": {}, "attempts": 0}
+        await session.execute(_ADD_DUE, rows_of(due, **same))
+
+
+_ADD = insert_rows(assignment)
+_ADD_SKIPPED = insert_rows(skipped, then="ON CONFLICT DO NOTHING")
+_ADD_DUE = insert_rows(due_item, then=or_update(due_item, ["at", "body", "attempts", "turn"]))
+_CHANGE = text("""
+UPDATE assignment AS a SET status = c.status, due_at = c.due_at, overdue_at = c.overdue_at, corrected = c.corrected,
+    withdrawn_at = c.withdrawn_at, withdrawn_reason = c.withdrawn_reason
+FROM json_to_recordset(cast(:rows AS json)) AS c(id uuid, status text, due_at timestamptz, overdue_at timestamptz,
+    corrected boolean, withdrawn_at timestamptz, withdrawn_reason text)
+WHERE a.tenant = :tenant AND a.id = c.id AND a.id = ANY(cast(:ids AS uuid[]))
+""")
 
 
 async def find(session: Session, assignment_id: UUID, *, lock: bool = False) -> dict[str, Any] | None:
@@ -51,11 +82,11 @@ async def find(session: Session, assignment_id: UUID, *, lock: bool = False) -> 
     )
 
 
-async def of_band_event(session: Session, band_event_id: UUID) -> list[dict[str, Any]]:
+async def of_stays(session: Session, band_event_ids: Collection[UUID]) -> list[Row]:
     """Locked, as for a change."""
     return await session.rows(
-        f"{_SELECT} AND a.band_event_id = :id ORDER BY a.id FOR UPDATE OF a",
-        {"tenant": session.tenant, "id": band_event_id},
+        f"{_SELECT} AND a.band_event_id = ANY(cast(:ids AS uuid[])) ORDER BY a.id FOR UPDATE OF a",
+        {"tenant": session.tenant, "ids": list(band_event_ids)},
     )
 
 
@@ -105,12 +136,6 @@ async def attempts_of(session: Session, assignment_id: UUID) -> list[dict[str, A
         "SELECT number, at, score_percent, passed FROM attempt WHERE tenant = :tenant AND assignment_id = :id "
         "ORDER BY number",
         {"tenant": session.tenant, "id": assignment_id},
-    )
-
-
-async def add_skipped(session: Session, **values: Any) -> None:
-    await session.execute(
-        insert(skipped).values(tenant=session.tenant, at=session.now, **values).on_conflict_do_nothing()
     )
 
 

@@ -1,41 +1,33 @@
 """What this service has heard of agents' stays in bands."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 from uuid import UUID
 
-from contracts.scores import BandCorrected, BandEntered, BandLeft
-from sqlalchemy import func as sql
-from sqlalchemy import not_
-from sqlalchemy.dialects.postgresql import insert
-from storage import Session
+from storage import Session, insert_rows, or_update, rows_of
 
 from training.model.effect import Stay
+from training.model.stays import HeardStay
 from training.store.tables import band_stay
 
 
-async def hear(
-    session: Session, event_id: UUID, body: BandEntered | BandLeft | BandCorrected, **changes: Any
-) -> dict[str, Any] | None:
-    """Notes what an event says of a stay. Returns the stay as it now is; None when the event was heard before, so
-    that one that comes again has no second effect, even after later ones."""
-    statement = insert(band_stay).values(
-        tenant=session.tenant,
-        band_event_id=body.band_event_id,
-        agent_id=body.agent_id,
-        kpi=body.kpi,
-        band=body.band,
-        model_version=body.model_version,
-        heard=[event_id],
-        **changes,
+async def heard(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID, HeardStay]:
+    """Those of these stays that were heard of. Nobody else may hear of their agents meanwhile."""
+    found = await session.execute(
+        "SELECT band_event_id, agent_id, kpi, band, model_version, entered_on, left_on, retracted, heard FROM band_stay "
+        "WHERE tenant = :tenant AND band_event_id = ANY(cast(:ids AS uuid[]))",
+        {"tenant": session.tenant, "ids": list(band_event_ids)},
     )
-    statement = statement.on_conflict_do_update(
-        index_elements=["tenant", "band_event_id"],
-        set_={**changes, "heard": sql.array_append(band_stay.c.heard, event_id)},
-        where=not_(band_stay.c.heard.any(event_id)),
-    )
-    return await session.row(statement.returning(band_stay))
+    return {row[0]: HeardStay(*row) for row in found}
+
+
+async def keep(session: Session, told: Iterable[HeardStay]) -> None:
+    await session.execute(_KEEP, rows_of(map(asdict, told), tenant=session.tenant))
+
+
+_KEEP = insert_rows(band_stay, then=or_update(band_stay, ["entered_on", "left_on", "retracted", "heard"]))
 
 
 async def stays_of(session: Session, kpis: Collection[str], agents: Collection[UUID] | None) -> list[Stay]:

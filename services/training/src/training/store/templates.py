@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
@@ -41,6 +41,16 @@ async def lock_template(session: Session, slug: str) -> None:
 
 async def find_head(session: Session, slug: str) -> dict[str, Any] | None:
     return await session.row(f"{_HEAD} AND t.slug = :slug", {"tenant": session.tenant, "slug": slug})
+
+
+async def find_heads(session: Session, slugs: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Those that there are, by slug."""
+    if not slugs:
+        return {}
+    rows = await session.rows(
+        f"{_HEAD} AND t.slug = ANY(cast(:slugs AS text[]))", {"tenant": session.tenant, "slugs": list(slugs)}
+    )
+    return {row["slug"]: row for row in rows}
 
 
 async def list_heads(session: Session, *, after: str | None, limit: int) -> list[dict[str, Any]]:

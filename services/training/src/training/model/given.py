@@ -1,0 +1,53 @@
+"""What people are given and what is taken back, as a batch of events sees it and changes it."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from training.model.rules import Earlier
+
+Row = dict[str, Any]
+"""An assignment, by column, with the `title` of its training."""
+
+
+class Given:
+    """`rows`: what there is for the stays at hand, oldest first; `earlier`: all that people who may be given something
+    have or had, by person and assignment.
+
+    The people must be locked from before both were read until `new`, `changed`, `skipped` and `due` are written."""
+
+    def __init__(self, rows: Iterable[Row], earlier: Mapping[UUID, dict[UUID, Earlier]]) -> None:
+        self.new: dict[UUID, Row] = {}
+        self.changed: dict[UUID, Row] = {}
+        self.skipped: list[Row] = []
+        self.due: dict[UUID, datetime] = {}
+        self._of_stay: dict[UUID, list[Row]] = {}
+        self._earlier = earlier
+        for row in rows:
+            self._of_stay.setdefault(row["band_event_id"], []).append(row)
+
+    def of_stay(self, band_event_id: UUID) -> list[Row]:
+        return self._of_stay.get(band_event_id, [])
+
+    def earlier_of(self, agent_id: UUID) -> list[Earlier]:
+        return list(self._earlier.get(agent_id, {}).values())
+
+    def add(self, row: Row) -> None:
+        self.new[row["id"]] = row
+        self._of_stay.setdefault(row["band_event_id"], []).append(row)
+        self._note(row)
+
+    def change(self, row: Row, **changes: Any) -> None:
+        row |= changes
+        if row["id"] not in self.new:
+            self.changed[row["id"]] = row
+        self._note(row)
+
+    def _note(self, row: Row) -> None:
+        if row["due_at"] is not None and row["status"] == "assigned":
+            self.due[row["id"]] = row["due_at"]
+        if row["agent_id"] in self._earlier:
+            self._earlier[row["agent_id"]][row["id"]] = Earlier(
+                row["template"], row["status"], row["assigned_at"], row["corrected"]
+            )

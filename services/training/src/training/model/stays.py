@@ -1,0 +1,47 @@
+"""What is said of a stay in a band, event by event."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from uuid import UUID
+
+from contracts.scores import BandCorrected, BandEntered, BandLeft
+
+from training.model.effect import window_day
+
+BandEvent = BandEntered | BandLeft | BandCorrected
+
+
+@dataclass
+class HeardStay:
+    """A stay as it was told; `heard`: the ids of the events that told it."""
+
+    band_event_id: UUID
+    agent_id: UUID
+    kpi: str
+    band: str
+    model_version: int
+    entered_on: date | None = None
+    left_on: date | None = None
+    retracted: bool = False
+    heard: list[UUID] = field(default_factory=list[UUID])
+
+    @classmethod
+    def of(cls, body: BandEvent) -> "HeardStay":
+        return cls(body.band_event_id, body.agent_id, body.kpi, body.band, body.model_version)
+
+    def hear(self, event_id: UUID, body: BandEvent, today: date) -> bool:
+        """False when the event was heard before, so that one that comes again has no second effect, even after later
+        ones."""
+        if event_id in self.heard:
+            return False
+        self.heard.append(event_id)
+        match body:
+            case BandEntered():
+                self.entered_on = window_day(body.at_window, today)
+            case BandLeft():
+                self.left_on = window_day(body.at_window, today)
+            case BandCorrected(retracts="entered"):
+                self.retracted = True
+            case BandCorrected():
+                self.left_on = None
+        return True
