@@ -1,13 +1,53 @@
 """Rules, texts, webhooks."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import delete
+from pydantic_core import from_json
+from sqlalchemy import delete, text
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
 from notification.model.rules import Rule, Text, Webhook
 from notification.store import tables
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What news are made by: rules in the tenant's order, its own texts by key and language, and the endpoints that are
+    switched on, by name, with the events they want."""
+
+    rules: tuple[Rule, ...]
+    texts: Mapping[str, Mapping[str, Text]]
+    endpoints: Mapping[str, frozenset[str]]
+
+
+_CONFIGURATION = text("""
+SELECT (SELECT json_agg(body ORDER BY position)::text FROM rule WHERE tenant = :tenant),
+       (SELECT json_agg(json_build_array(key, language, subject, body) ORDER BY key, language)::text
+        FROM text WHERE tenant = :tenant),
+       (SELECT json_agg(json_build_array(webhook, events) ORDER BY webhook)::text
+        FROM webhook WHERE tenant = :tenant AND enabled)
+""")
+
+
+async def in_force(session: Session) -> Configuration:
+    return _configuration(*(await session.execute(_CONFIGURATION, {"tenant": session.tenant})).one())
+
+
+# Every batch asks, and the answer is seldom another one.
+@lru_cache(maxsize=256)
+def _configuration(rules: str | None, texts: str | None, endpoints: str | None) -> Configuration:
+    own: dict[str, dict[str, Text]] = {}
+    for key, language, subject, body in from_json(texts or "[]"):
+        own.setdefault(key, {})[language] = Text(subject=subject, body=body)
+    return Configuration(
+        tuple(Rule.model_validate(each) for each in from_json(rules or "[]")),
+        own,
+        {name: frozenset(events) for name, events in from_json(endpoints or "[]")},
+    )
 
 
 async def rules(session: Session) -> list[Rule]:
@@ -49,9 +89,9 @@ async def texts(session: Session) -> dict[str, dict[str, Text]]:
 async def replace_texts(session: Session, wanted: dict[str, dict[Any, Text]]) -> None:
     await session.execute(delete(tables.text).where(tables.text.c.tenant == session.tenant))
     rows = [
-        {"tenant": session.tenant, "key": key, "language": language, "subject": text.subject, "body": text.body}
+        {"tenant": session.tenant, "key": key, "language": language, "subject": each.subject, "body": each.body}
         for key, languages in wanted.items()
-        for language, text in languages.items()
+        for language, each in languages.items()
     ]
     if rows:
         await session.execute(insert(tables.text), rows)

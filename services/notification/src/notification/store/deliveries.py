@@ -5,41 +5,42 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import to_json
-from sqlalchemy.dialects.postgresql import insert
-from storage import Session
+from sqlalchemy import insert
+from storage import Session, insert_rows, rows_of
+from storage.tables import due_item
 
 from notification.model.news import Delivery
-from notification.store import tables
+from notification.store.tables import attempt, delivery
 
 
 async def add(session: Session, wanted: Iterable[Delivery]) -> set[UUID]:
     """Queues those that are pending. Returns the ids of those that are new: there is one for a notice and channel, and
     one for a webhook and event."""
     rows = list(wanted)
-    added = await session.execute(
-        "INSERT INTO delivery (tenant, id, channel, notice_id, webhook, event_id, event_type, payload, state, detail, "
-        "attempts, created_at, next_at) SELECT tenant, id, channel, notice_id, webhook, event_id, event_type, payload, "
-        "state, detail, 0, at, CASE WHEN state = 'pending' THEN at END "
-        "FROM json_to_recordset(cast(:rows AS json)) AS r(tenant text, id uuid, channel text, notice_id uuid, webhook text, "
-        "event_id uuid, event_type text, payload text, state text, detail text, at timestamptz) "
-        "ON CONFLICT DO NOTHING RETURNING id",
-        {"rows": to_json(rows).decode()},
-    )
+    added = await session.execute(_ADD, rows_of(map(_row, rows)))
     ids = set(added.scalars())
     if pending := [each for each in rows if each.id in ids and each.state == "pending"]:
         await _queue(session, pending)
     return ids
 
 
+_ADD = insert_rows(
+    delivery,
+    [column.name for column in delivery.columns if column.name != "leased_until"],
+    then="ON CONFLICT DO NOTHING RETURNING id",
+)
+_ADD_DUE = insert_rows(due_item)
+
+
+def _row(each: Delivery) -> dict[str, Any]:
+    next_at = each.at if each.state == "pending" else None
+    return {**vars(each), "attempts": 0, "created_at": each.at, "next_at": next_at}
+
+
 async def _queue(session: Session, pending: Iterable[Delivery]) -> None:
     """New deliveries fall due at once."""
     due = [{"tenant": each.tenant, "ref": each.id, "at": each.at} for each in pending]
-    await session.execute(
-        "INSERT INTO due_item (tenant, kind, ref, at, body, attempts) SELECT tenant, 'deliver', ref, at, '{}', 0 "
-        "FROM json_to_recordset(cast(:rows AS json)) AS r(tenant text, ref text, at timestamptz)",
-        {"rows": to_json(due).decode()},
-    )
+    await session.execute(_ADD_DUE, rows_of(due, kind="deliver", body={}, attempts=0))
 
 
 async def claim(session: Session, id: UUID, *, lease_seconds: float, started_at: datetime) -> dict[str, Any] | None:
@@ -60,7 +61,7 @@ async def claim(session: Session, id: UUID, *, lease_seconds: float, started_at:
         {"tenant": session.tenant, "id": id, "now": started_at},
     )
     values = {"number": row["attempts"], "started_at": started_at, "outcome": "sending", "detail": ""}
-    await session.execute(insert(tables.attempt).values(tenant=session.tenant, delivery_id=id, **values))
+    await session.execute(insert(attempt).values(tenant=session.tenant, delivery_id=id, **values))
     return row
 
 

@@ -4,31 +4,36 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import to_json
-from storage import Session
+from sqlalchemy import text
+from storage import Session, insert_rows, rows_of
 
 from notification.model.news import Notice
+from notification.store.tables import notice
 
 CHANNEL = "uplift_notice"
 
 
-async def take_turns(session: Session) -> None:
-    """Held until the commit: the sequence then rises in the order of commits, so that a reader who has seen number n
-    has seen all before it. One lock for all tenants cannot lock anybody in with a second one."""
-    await session.execute("SELECT pg_advisory_xact_lock(hashtextextended('notification notices', 0))")
-
-
 async def add(session: Session, notices: Iterable[Notice]) -> set[UUID]:
-    """Needs `take_turns`. Returns the ids of those that are new: a rule tells a person of an event once."""
-    added = await session.execute(
-        "INSERT INTO notice (tenant, id, person_id, rule, event_id, event_type, in_app, language, subject, body, refs, at) "
-        "SELECT tenant, id, person_id, rule, event_id, event_type, in_app, language, subject, body, refs, at "
-        "FROM json_to_recordset(cast(:rows AS json)) AS r(tenant text, id uuid, person_id uuid, rule text, event_id uuid, "
-        "event_type text, in_app boolean, language text, subject text, body text, refs jsonb, at timestamptz) "
-        "ON CONFLICT (tenant, rule, event_id, person_id) DO NOTHING RETURNING id",
-        {"rows": to_json(list(notices)).decode()},
-    )
-    return set(added.scalars())
+    """Returns the ids of those that are new: a rule tells a person of an event once. After the commit, the streams of
+    those who are told in the app look for what is new."""
+    added = await session.execute(_ADD, {**rows_of(map(vars, notices)), "channel": CHANNEL})
+    return {row[0] for row in added}
+
+
+# The turn is held until the commit: the sequence then rises in the order of commits, so that a reader who has seen number
+# n has seen all before it. One lock for all tenants cannot lock anybody in with a second one.
+_INSERT = insert_rows(
+    notice,
+    [column.name for column in notice.columns if column.name not in ("seq", "read_at")],
+    then="WHERE EXISTS (SELECT FROM turn) "
+    "ON CONFLICT (tenant, rule, event_id, person_id) DO NOTHING RETURNING tenant, id, person_id, in_app",
+)
+_ADD = text(f"""
+WITH turn AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtextextended('notification notices', 0))
+), added AS ({_INSERT})
+SELECT id, CASE WHEN in_app THEN pg_notify(:channel, tenant || '/' || person_id) END FROM added
+""")  # noqa: S608
 
 
 async def wake(session: Session, people: Iterable[tuple[str, UUID]]) -> None:
