@@ -6,6 +6,7 @@ that a newer one has said: the topic keeps order per key.
 
 from collections.abc import Iterable
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -127,13 +128,18 @@ async def tenant(session: Session) -> TenantChanged:
 
     async def load() -> TenantChanged:
         body = await session.scalar(
-            "SELECT body FROM directory_tenant WHERE tenant = :tenant", {"tenant": session.tenant}
+            "SELECT body::text FROM directory_tenant WHERE tenant = :tenant", {"tenant": session.tenant}
         )
         if body is None:
             raise NotFound("unknown-tenant", f"The directory does not know a tenant `{session.tenant}`.")
-        return TenantChanged.model_validate(body)
+        return _tenant(body)
 
     return await session.once(("tenant",), load)
+
+
+@lru_cache(maxsize=1024)
+def _tenant(body: str) -> TenantChanged:
+    return TenantChanged.model_validate_json(body)
 
 
 async def people(session: Session, ids: Iterable[UUID] | None = None) -> dict[UUID, PersonChanged]:

@@ -10,8 +10,7 @@ from contracts.scores import BandCorrected, BandLeft
 from servicekit import Received
 from storage import Session
 
-from gamification.actions import booking
-from gamification.actions.days import today
+from gamification.actions import booking, days
 from gamification.model.books import Books
 from gamification.model.rules import BandLeftRule, TrainingCompletedRule
 from gamification.store import ledger, rules
@@ -32,7 +31,7 @@ async def hear_bands(session: Session, events: Sequence[Received[BandLeft | Band
     unheard = await ledger.hear_corrections(session, corrections) if corrections else set[UUID]()
     for body, attributes, rewards in heard:
         if isinstance(body, BandLeft):
-            _leave(books, body, attributes, rewards, await today(session, attributes.time))
+            _leave(books, body, attributes, rewards, days.today(await days.tenant(session), attributes.time))
         elif attributes.id in unheard:
             unheard.remove(attributes.id)
             _correct(books, body, attributes)
@@ -88,6 +87,7 @@ async def complete_trainings(session: Session, events: Sequence[Received[Assignm
         {event.body.agent_id for event, _ in heard},
         {str(event.body.assignment_id) for event, _ in heard},
     )
+    tenant = await days.tenant(session)
     for event, rule in heard:
         body = event.body
         books.grant(
@@ -96,7 +96,7 @@ async def complete_trainings(session: Session, events: Sequence[Received[Assignm
             cause=str(body.assignment_id),
             occasion="completed",
             points=rule.points,
-            earned_on=await today(session, event.attributes.time),
+            earned_on=days.today(tenant, event.attributes.time),
             detail={"template": body.template, "score_percent": body.score_percent},
             at=event.attributes.time,
             by=event.attributes,

@@ -10,19 +10,17 @@ from storage import Session
 from gamification.model.improvement import day_of, end_of
 
 
-async def today(session: Session, now: datetime) -> date:
-    tenant = await _tenant(session)
-    return day_of(now, tenant.time_zone, tenant.day_start_minutes)
-
-
-async def end_of_workday(session: Session, workday: date) -> datetime:
-    tenant = await _tenant(session)
-    return end_of(workday, tenant.time_zone, tenant.day_start_minutes)
-
-
-async def _tenant(session: Session) -> TenantChanged:
+async def tenant(session: Session) -> TenantChanged:
     """Raises Unavailable while the copy of the directory lies behind the event at hand."""
     try:
         return await directory.tenant(session)
     except NotFound as error:
         raise Unavailable("directory-behind", error.detail) from error
+
+
+def today(tenant: TenantChanged, now: datetime) -> date:
+    return day_of(now, tenant.time_zone, tenant.day_start_minutes)
+
+
+def end_of_workday(tenant: TenantChanged, workday: date) -> datetime:
+    return end_of(workday, tenant.time_zone, tenant.day_start_minutes)

@@ -11,8 +11,8 @@ from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Forbidden, Invalid, NotFound
 from storage import Session
 
+from gamification.actions import days
 from gamification.actions import rules as actions
-from gamification.actions.days import today
 from gamification.model.boards import Leaderboard, shows_name, span
 from gamification.model.rules import Slug, Strict
 from gamification.store import ledger, rules
@@ -87,7 +87,7 @@ async def get_leaderboard(
             members = await _members(session, caller, unit, visible)
             agents = members if agents is None else agents & members
     try:
-        first, end = span(board.period, on or await today(session, session.now))
+        first, end = span(board.period, on or days.today(await days.tenant(session), session.now))
     except OverflowError as error:
         problem = FieldProblem(pointer="/on", problem="its period lies beyond the calendar", cure="an earlier day")
         raise Invalid("day-beyond-calendar", f"There is no period around {on}.", errors=[problem]) from error

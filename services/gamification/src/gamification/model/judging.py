@@ -4,10 +4,12 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
 from contracts import Attributes
+from contracts.scores import Score
 
 from gamification.model.books import Books
 from gamification.model.improvement import REACH, Award, Day, awards, monday_of
@@ -51,7 +53,7 @@ class Bench:
     def __init__(
         self, editions: Sequence[Edition], days: Mapping[tuple[UUID, str], Mapping[date, Day]], books: Books
     ) -> None:
-        self.settled: list[tuple[UUID, str, date]] = []
+        self.settled: dict[tuple[UUID, str, date], None] = {}
         self.books = books
         self._newest = editions[-1].edition if editions else 0
         self._editions = editions
@@ -61,15 +63,23 @@ class Bench:
     def newest(self) -> int:
         return self._newest
 
-    def hear(self, agent_id: UUID, kpi: str, day: Day) -> None:
+    def hear(self, agent_id: UUID, kpi: str, workday: date, score: Score, *, live: bool) -> None:
         """The newest word on a day. One that was ever live stays live, also when history corrects it."""
         days = self._days.get((agent_id, kpi))
         if days is None:
             return
-        before = days.get(day.workday)
-        if before is not None:
-            day = replace(day, live=day.live or before.live, edition=before.edition)
-        days[day.workday] = day
+        before = days.get(workday)
+        days[workday] = Day(
+            workday,
+            _decimal(score.value),
+            _decimal(score.numerator),
+            _decimal(score.denominator),
+            score.sample,
+            score.direction,
+            score.model_version,
+            live or (before is not None and before.live),
+            before.edition if before else None,
+        )
 
     def judge(self, change: Change) -> None:
         """Fixes, once for each live day that is over, by which edition of the rules it is judged; and judges."""
@@ -83,7 +93,7 @@ class Bench:
                 day = days[workday]
                 if workday <= over and day.live and day.edition is None:
                     days[workday] = replace(day, edition=self._newest)
-                    self.settled.append((change.agent_id, kpi, workday))
+                    self.settled[change.agent_id, kpi, workday] = None
             names = {
                 each.rule for each in self._editions if isinstance(each.body, ImprovementRule) and each.body.kpi == kpi
             }
@@ -141,3 +151,7 @@ def _detail(award: Award) -> dict[str, str]:
 def _shown(value: Fraction) -> str:
     """As a decimal of four places."""
     return f"{float(value):.4f}"
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

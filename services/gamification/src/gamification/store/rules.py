@@ -1,8 +1,11 @@
 """Rules in editions, and boards."""
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
@@ -21,20 +24,27 @@ async def lock_rules(session: Session) -> None:
     )
 
 
-async def editions(session: Session) -> list[Edition]:
+async def editions(session: Session) -> Sequence[Edition]:
     """All there ever were, oldest first."""
     return await session.once(("rules",), lambda: _editions(session))
 
 
-async def _editions(session: Session) -> list[Edition]:
-    rows = await session.rows(
-        "SELECT edition, rule, body FROM rule_edition WHERE tenant = :tenant ORDER BY edition",
+async def _editions(session: Session) -> Sequence[Edition]:
+    found = await session.scalar(
+        "SELECT json_agg(json_build_array(edition, rule, body) ORDER BY edition)::text FROM rule_edition "
+        "WHERE tenant = :tenant",
         {"tenant": session.tenant},
     )
-    return [
-        Edition(row["edition"], row["rule"], None if row["body"] is None else _rule.validate_python(row["body"]))
-        for row in rows
-    ]
+    return _read(found or "[]")
+
+
+# Every batch asks, and the answer is seldom another one.
+@lru_cache(maxsize=256)
+def _read(editions: str) -> Sequence[Edition]:
+    return tuple(
+        Edition(edition, rule, None if body is None else _rule.validate_python(body))
+        for edition, rule, body in from_json(editions)
+    )
 
 
 async def current_rules(session: Session) -> list[Rule]:

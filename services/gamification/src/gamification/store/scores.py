@@ -1,21 +1,27 @@
 """Agents' scores by workday, as last heard."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from contracts.scores import ScoreChanged
 from pydantic_core import to_json
-from storage import Session
+from sqlalchemy import text
+from storage import Session, insert_rows, or_update, rows_of
 
 from gamification.model.improvement import Day
+from gamification.store.tables import score_day
+
+Place = tuple[UUID, str, date]
+"""A day of an agent under a KPI."""
 
 
-async def keep(session: Session, bodies: Iterable[ScoreChanged]) -> None:
-    """The newest word on each KPI of a day. A day that was ever live stays live, also when history corrects it."""
-    rows: dict[tuple[UUID, str, date], dict[str, Any]] = {}
+async def keep(session: Session, bodies: Iterable[ScoreChanged], settled: Collection[Place], *, edition: int) -> None:
+    """The newest word on each KPI of a day. A day that was ever live stays live, also when history corrects it. By which
+    edition of the rules the `settled` days are judged is fixed, also for those on which there is no word."""
+    rows: dict[Place, dict[str, Any]] = {}
     for body in bodies:
         for kpi, score in body.scores.items():
             place = (body.agent_id, kpi, body.workday)
@@ -31,38 +37,27 @@ async def keep(session: Session, bodies: Iterable[ScoreChanged]) -> None:
                 "direction": score.direction,
                 "model_version": score.model_version,
                 "live": body.mode == "live" or (before is not None and before["live"]),
+                "edition": edition if place in settled else None,
             }
     if rows:
-        await session.execute(_KEEP, {"tenant": session.tenant, "rows": to_json(list(rows.values())).decode()})
+        await session.execute(_KEEP, rows_of(rows.values(), tenant=session.tenant))
+    if others := [place for place in settled if place not in rows]:
+        settling = [{"agent_id": agent_id, "kpi": kpi, "workday": workday} for agent_id, kpi, workday in others]
+        await session.execute(_SETTLE, {"tenant": session.tenant, "edition": edition, **rows_of(settling)})
 
 
-_KEEP = (
-    "INSERT INTO score_day (tenant, agent_id, kpi, workday, value, numerator, denominator, sample, direction, "
-    "model_version, live) SELECT :tenant, r.* FROM json_to_recordset(cast(:rows AS json)) AS r(agent_id uuid, kpi text, "
-    "workday date, value numeric, numerator numeric, denominator numeric, sample integer, direction text, "
-    "model_version integer, live boolean) "
-    "ON CONFLICT (tenant, agent_id, kpi, workday) DO UPDATE SET value = excluded.value, numerator = excluded.numerator, "
-    "denominator = excluded.denominator, sample = excluded.sample, direction = excluded.direction, "
-    "model_version = excluded.model_version, live = score_day.live OR excluded.live"
+_SAID = ("value", "numerator", "denominator", "sample", "direction", "model_version")
+_KEEP = insert_rows(
+    score_day,
+    ["tenant", "agent_id", "kpi", "workday", *_SAID, "live", "edition"],
+    then=f"{or_update(score_day, _SAID)}, live = score_day.live OR excluded.live, "
+    "edition = coalesce(excluded.edition, score_day.edition)",
 )
-
-
-def days_in(body: ScoreChanged) -> Iterator[tuple[str, Day]]:
-    """What an event says of a workday, by KPI."""
-    for kpi, score in body.scores.items():
-        yield (
-            kpi,
-            Day(
-                workday=body.workday,
-                value=_decimal(score.value),
-                numerator=_decimal(score.numerator),
-                denominator=_decimal(score.denominator),
-                sample=score.sample,
-                direction=score.direction,
-                model_version=score.model_version,
-                live=body.mode == "live",
-            ),
-        )
+_SETTLE = text("""
+UPDATE score_day AS s SET edition = :edition
+FROM json_to_recordset(cast(:rows AS json)) AS r(agent_id uuid, kpi text, workday date)
+WHERE s.tenant = :tenant AND s.agent_id = r.agent_id AND s.kpi = r.kpi AND s.workday = r.workday
+""")
 
 
 async def kpis_of(session: Session, agent_id: UUID, workday: date) -> list[str]:
@@ -73,37 +68,37 @@ async def kpis_of(session: Session, agent_id: UUID, workday: date) -> list[str]:
     return list(found.scalars())
 
 
-async def settle(session: Session, days: Iterable[tuple[UUID, str, date]], *, edition: int) -> None:
-    """Fixes by which edition of the rules these days, of agent and KPI, are judged."""
-    rows = [{"agent_id": agent_id, "kpi": kpi, "workday": workday} for agent_id, kpi, workday in days]
-    await session.execute(
-        "UPDATE score_day AS s SET edition = :edition FROM json_to_recordset(cast(:rows AS json)) "
-        "AS r(agent_id uuid, kpi text, workday date) WHERE s.tenant = :tenant AND s.agent_id = r.agent_id "
-        "AND s.kpi = r.kpi AND s.workday = r.workday",
-        {"tenant": session.tenant, "rows": to_json(rows).decode(), "edition": edition},
-    )
+@dataclass
+class Span:
+    """Of an agent's days under a KPI: all from `first` to `last`, or, unless `whole`, those of them that have not been
+    judged and those of `heard`."""
+
+    first: date
+    last: date
+    whole: bool
+    heard: set[date] = field(default_factory=set[date])
+
+    def widen(self, first: date, last: date) -> None:
+        self.first, self.last = min(self.first, first), max(self.last, last)
 
 
-async def days_of(
-    session: Session, spans: Mapping[tuple[UUID, str], tuple[date, date]]
-) -> dict[tuple[UUID, str], dict[date, Day]]:
-    """By agent and KPI, the days from the first to the last of its span; every span is in it."""
+async def days_of(session: Session, spans: Mapping[tuple[UUID, str], Span]) -> dict[tuple[UUID, str], dict[date, Day]]:
+    """By agent and KPI, the days of its span; every span is in it."""
     wanted = [
-        {"place": place, "agent_id": agent_id, "kpi": kpi, "first": first, "last": last}
-        for place, ((agent_id, kpi), (first, last)) in enumerate(spans.items())
+        {"place": place, "agent_id": agent_id, "kpi": kpi, **vars(span)}
+        for place, ((agent_id, kpi), span) in enumerate(spans.items())
     ]
-    found = await session.execute(
-        "SELECT r.place, s.workday, s.value, s.numerator, s.denominator, s.sample, s.direction, s.model_version, s.live, "
-        "s.edition FROM json_to_recordset(cast(:wanted AS json)) "
-        "AS r(place integer, agent_id uuid, kpi text, first date, last date) JOIN score_day s ON s.tenant = :tenant "
-        "AND s.agent_id = r.agent_id AND s.kpi = r.kpi AND s.workday BETWEEN r.first AND r.last",
-        {"tenant": session.tenant, "wanted": to_json(wanted).decode()},
-    )
+    found = await session.execute(_DAYS, {"tenant": session.tenant, "wanted": to_json(wanted).decode()})
     days: list[dict[date, Day]] = [{} for _ in spans]
-    for place, workday, *rest in found.all():
+    for place, workday, *rest in found:
         days[place][workday] = Day(workday, *rest)
     return dict(zip(spans, days, strict=True))
 
 
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
+_DAYS = text("""
+SELECT r.place, s.workday, s.value, s.numerator, s.denominator, s.sample, s.direction, s.model_version, s.live, s.edition
+FROM json_to_recordset(cast(:wanted AS json))
+    AS r(place integer, agent_id uuid, kpi text, first date, last date, whole boolean, heard date[])
+JOIN score_day s ON s.tenant = :tenant AND s.agent_id = r.agent_id AND s.kpi = r.kpi
+    AND s.workday BETWEEN r.first AND r.last AND (r.whole OR s.edition IS NULL OR s.workday = ANY(r.heard))
+""")
