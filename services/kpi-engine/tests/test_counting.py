@@ -9,6 +9,7 @@ from contracts.submissions import SubmissionScored
 from kpi_engine.actions.counting import count_facts
 from kpi_engine.store import models, partials
 from servicekit.event_door import received_of
+from sqlalchemy import event as engine_event
 from testkit import at, person, person_id
 
 
@@ -251,3 +252,21 @@ async def test_a_broken_event_says_so(kpi, leg):
     with pytest.raises(msgspec.ValidationError, match="version"):
         async with kpi.kit.sessions.begin(["t1"], now=kpi.now) as session:
             await kpi.running.doors["legs"].handle(session, [broken])
+
+
+async def test_what_moves_within_its_band_asks_for_no_stays(kpi, leg):
+    calls = [leg(f"c-{n}", "bob", f"2026-03-0{day}", silent=80) for day in (2, 3) for n in (2 * day, 2 * day + 1)]
+    await kpi.deliver(*calls, tenant="t1")
+    assert [each.band for each in await kpi.events(BandEntered)] == ["coach"]
+    engine, asked = kpi.kit.sessions.engine.sync_engine, []
+
+    def note(_connection, _cursor, statement, *_):
+        asked.append("band_stay" in statement)
+
+    engine_event.listen(engine, "before_cursor_execute", note)
+    await kpi.deliver(leg("more", "bob", "2026-03-02", silent=90), tenant="t1")
+    assert asked
+    assert not any(asked)
+    await kpi.deliver(*(leg(name, "bob", "2026-03-02", silent=0) for name in ("less", "least")), tenant="t1")
+    assert any(asked)
+    engine_event.remove(engine, "before_cursor_execute", note)
