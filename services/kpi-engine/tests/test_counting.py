@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from datetime import timedelta
 
 from contracts.calls import AgentStateChanged
 from contracts.scores import BandCorrected, BandEntered, BandLeft, ScoreChanged
@@ -201,14 +202,21 @@ async def test_two_tenants_in_one_batch_with_the_same_ids_stay_apart(kpi, leg, l
     await kpi.directory("t2")
     async with kpi.kit.sessions.begin(["t2"], now=kpi.now) as session:
         await publishing.save_model(session, "longest", longest, None)
-    messages = [kpi.message(leg("c1", "bob", "2026-03-02", talk_ms=n * 1000), tenant=f"t{n}") for n in (1, 2)]
+    at = {n: kpi.now + timedelta(days=100 * n) for n in (1, 2)}  # a simulated tenant is far ahead
+    messages = [kpi.message(leg("c1", "bob", "2026-03-02", talk_ms=n * 1000), tenant=f"t{n}", at=at[n]) for n in (1, 2)]
     received = [received_of(message) for message in messages]
     async with kpi.kit.sessions.begin(["t1", "t2"], now=kpi.now) as session:
         await kpi.running.doors["legs"].handle(session, received)
     for n in (1, 2):
         (told,) = await kpi.events(ScoreChanged, tenant=f"t{n}")
         assert told.scores["longest"].value == str(n)
-        assert [r["talk_ms"] for r in await kpi.rows(f"t{n}", "SELECT talk_ms FROM fact")] == [n * 1000]
+        assert await kpi.rows(f"t{n}", "SELECT talk_ms, known_at FROM fact") == [
+            {"talk_ms": n * 1000, "known_at": at[n]}
+        ]
+        scored = [
+            each for each, body in await kpi.emitted() if each.tenant == f"t{n}" and isinstance(body, ScoreChanged)
+        ]
+        assert [each.time for each in scored] == [at[n]]
 
 
 async def test_two_writers_on_the_same_legs_and_agents_lose_nothing(kpi, leg):

@@ -1,7 +1,7 @@
 """Facts come in: retract, add, tell what changed."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from contracts import Attributes, Mode
@@ -20,17 +20,19 @@ async def count_facts(session: Session, events: Iterable[tuple[Attributes, str, 
     """Applies fact events (attributes, key, JSON) of several tenants. `history` counts, and tells it as history."""
     rows = []
     causes: dict[str, Attributes] = {}
+    latest: dict[str, datetime] = {}  # each tenant has a time of its own
     for attributes, key, raw in events:
-        reader = READERS[attributes.type]
-        rows.append((reader, reader.row(attributes.tenant, raw)))
+        reader, tenant = READERS[attributes.type], attributes.tenant
+        latest[tenant] = max(latest.get(tenant, attributes.time), attributes.time)
+        rows.append((reader, reader.row(tenant, raw)))
         causes[key] = attributes
     if not rows:
         return
-    tenants = {row[0] for _, row in rows}
-    await facts.open_stage(session, tenants)
-    touched = await facts.apply_facts(session, rows)
+    await facts.open_stage(session, latest)
+    touched = await facts.apply_facts(session, rows, known_at=latest)
     catalogues = await models.catalogues(session, {tenant for tenant, _ in touched})
     for tenant, catalogue in catalogues.items():
+        session.now = latest[tenant]
         if session.tenants != (tenant,):
             await session.narrow([tenant])
         kinds = [kind for each, kind in touched if each == tenant]
@@ -40,8 +42,8 @@ async def count_facts(session: Session, events: Iterable[tuple[Attributes, str, 
         tell_scores(session, catalogue, changes, mode=mode, causes=causes)
         people = await judged_people(session, [(catalogue.models[each.kpi], each.agent_id) for each in changes])
         await derive_bands(session, moved(catalogue, changes, people), mode=mode, causes=causes, people=people)
-    if len(tenants) > 1:
-        await session.narrow(tenants)
+    if len(latest) > 1:
+        await session.narrow(latest)
 
 
 def tell_scores(

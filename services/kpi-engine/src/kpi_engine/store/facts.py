@@ -1,6 +1,7 @@
 """Facts: staged by COPY, judged by version and applied in a few statements a batch."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, get_args
 from uuid import UUID
 
@@ -102,8 +103,7 @@ WITH newest AS (
     SELECT DISTINCT ON (tenant, kind, id, leg) * FROM stage_fact ORDER BY tenant, kind, id, leg, version DESC
 ), applied AS (
     INSERT INTO fact AS f ({_COLUMNS})
-    SELECT {", ".join("cast(:known_at AS timestamptz)" if name == "known_at" else name for name in FACT_COLUMNS)}
-    FROM newest ORDER BY tenant, kind, id, leg
+    SELECT {_COLUMNS} FROM newest ORDER BY tenant, kind, id, leg
     ON CONFLICT ({", ".join(_KEY)}) DO UPDATE
     SET {", ".join(f"{name} = excluded.{name}" for name in FACT_COLUMNS if name not in _KEY)}
     WHERE f.version < excluded.version
@@ -130,8 +130,7 @@ INSERT INTO fact_version ({_COLUMNS}) SELECT {_COLUMNS} FROM change_fact WHERE s
 """)  # noqa: S608
 _KEEP_LATE = text(f"""
 INSERT INTO fact_version ({_COLUMNS})
-SELECT {", ".join("cast(:known_at AS timestamptz)" if name == "known_at" else f"s.{name}" for name in FACT_COLUMNS)}
-FROM stage_fact s JOIN fact f USING ({", ".join(_KEY)}) WHERE s.version < f.version ON CONFLICT DO NOTHING
+SELECT {", ".join(f"s.{name}" for name in FACT_COLUMNS)} FROM stage_fact s JOIN fact f USING ({", ".join(_KEY)}) WHERE s.version < f.version ON CONFLICT DO NOTHING
 """)  # noqa: S608
 
 
@@ -141,23 +140,24 @@ async def open_stage(session: Session, tenants: Iterable[str]) -> None:
         await session.execute(_STAGE)
 
 
-async def apply_facts(session: Session, rows: Iterable[tuple[FactReader, tuple[Any, ...]]]) -> list[tuple[str, str]]:
-    """Brings the facts up to date; needs `open_stage`. Returns of which tenants and kinds some changed. What changed
+async def apply_facts(
+    session: Session, rows: Iterable[tuple[FactReader, tuple[Any, ...]]], *, known_at: Mapping[str, datetime]
+) -> list[tuple[str, str]]:
+    """Brings the facts up to date; needs `open_stage`. `known_at`: by tenant, the instant of the batch. Returns of which tenants and kinds some changed. What changed
     stands in the temporary table `change_fact` until the commit: `sign` -1 what held before, 1 what holds now. Locks the
     changed facts, then their agents, each in sorted order."""
     by_reader: dict[int, tuple[FactReader, list[tuple[Any, ...]]]] = {}
     for reader, row in rows:
-        by_reader.setdefault(id(reader), (reader, []))[1].append(row)
+        by_reader.setdefault(id(reader), (reader, []))[1].append((*row, known_at[row[0]]))
     staged = 0
     for reader, found in by_reader.values():
-        await session.copy_in("stage_fact", reader.columns, found)
+        await session.copy_in("stage_fact", [*reader.columns, "known_at"], found)
         staged += len(found)
-    known_at = {"known_at": session.now}
-    found = (await session.execute(_APPLY, {**known_at, "nobody": NOBODY})).all()
+    found = (await session.execute(_APPLY, {"nobody": NOBODY})).all()
     if any(row.superseded for row in found):
         await session.execute(_KEEP_SUPERSEDED)
     if sum(row.current for row in found) < staged:
-        await session.execute(_KEEP_LATE, known_at)
+        await session.execute(_KEEP_LATE)
     return [(row.tenant, row.kind) for row in found if row.touched]
 
 
