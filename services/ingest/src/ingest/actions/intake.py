@@ -45,6 +45,8 @@ class Chunk:
         if not self.records:
             self.document = archive.document_id(self.receipt_id, record.number)
         self.outcomes.append(self._read(record))
+        if record.raw.startswith("{"):
+            record.value = None  # the text says it all; let go of at once, its memory serves the next record
         self.records.append(record)
         self.size += len(record.raw)
 

@@ -22,7 +22,8 @@ class Limits:
 
 @dataclass(slots=True)
 class Record:
-    """`number` counts records from 1, `line` lines from 1. Exactly one of `value` and `refusal` is set."""
+    """`number` counts records from 1, `line` lines from 1. Exactly one of `value` and `refusal` is set, until
+    the record was read."""
 
     number: int
     line: int
