@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.directory import OrgUnitChanged, PersonChanged, SessionEnded, TenantChanged
-from sqlalchemy import Table, TextClause
+from sqlalchemy import Table
 from storage import Session, insert_rows, or_update, rows_of
 from storage.tables import (
     directory_external_id,
@@ -69,7 +69,7 @@ async def apply_person(session: Session, body: PersonChanged) -> None:
         (_ADD_EXTERNAL_IDS, external_ids),
     ):
         if rows:
-            await session.execute(statement, rows_of(rows, tenant=tenant, person_id=body.id))
+            await session.run(statement, rows_of(rows, tenant=tenant, person_id=body.id))
 
 
 async def apply_session_ended(session: Session, body: SessionEnded) -> None:
@@ -98,7 +98,7 @@ async def forget(session: Session, key: str) -> None:
         await session.execute(ended_session.delete().where(ended_session.c.ref == identifier))
 
 
-def _upsert_statement(table: Table) -> TextClause:
+def _upsert_statement(table: Table) -> str:
     return insert_rows(table, then=or_update(table, [each.name for each in table.columns if not each.primary_key]))
 
 
@@ -111,7 +111,7 @@ _ADD_EXTERNAL_IDS = insert_rows(directory_external_id, then="ON CONFLICT DO NOTH
 
 
 async def _upsert(session: Session, table: Table, values: dict[str, Any]) -> None:
-    await session.execute(_UPSERT[table], rows_of([values]))
+    await session.run(_UPSERT[table], rows_of([values]))
 
 
 async def _forget_parts(session: Session, person_id: UUID) -> None:

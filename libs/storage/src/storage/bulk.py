@@ -8,19 +8,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Table, TextClause, text
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 _DIALECT = postgresql.dialect()
 
 
-def insert_rows(table: Table, columns: Iterable[str] | None = None, *, then: str = "") -> TextClause:
+def insert_rows(table: Table, columns: Iterable[str] | None = None, *, then: str = "") -> str:
     """Inserts `rows_of(…)` into these columns (by default all) in the order given; what a row does not name is null.
     `then`: what follows, such as ON CONFLICT or RETURNING."""
     names = [column.name for column in table.columns] if columns is None else list(columns)
     typed = ", ".join(f"{_quoted(name)} {table.columns[name].type.compile(_DIALECT)}" for name in names)
     into = ", ".join(map(_quoted, names))
-    return text(
+    return (
         f"INSERT INTO {table.name} ({into}) SELECT {into} "  # noqa: S608
         f"FROM json_to_recordset(cast(:rows AS json)) AS r({typed}) {then}"
     )

@@ -99,9 +99,13 @@ class Session:
         row = (await self.execute(statement, parameters)).mappings().first()
         return None if row is None else dict(row)
 
+    async def tuples(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """The rows, their columns by place."""
+        return (await self._driver.run(statement, parameters))[1]
+
     async def scalars(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         """The first column."""
-        return [row[0] for row in (await self._driver.run(statement, parameters))[1]]
+        return [row[0] for row in await self.tuples(statement, parameters)]
 
     async def scalar(self, statement: Executable | str, parameters: Any = None) -> Any:
         """The first column of the first row; None without a row."""

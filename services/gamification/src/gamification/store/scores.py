@@ -8,7 +8,6 @@ from uuid import UUID
 
 from contracts.scores import ScoreChanged
 from pydantic_core import to_json
-from sqlalchemy import text
 from storage import Session, insert_rows, or_update, rows_of
 
 from gamification.model.improvement import Day
@@ -40,10 +39,10 @@ async def keep(session: Session, bodies: Iterable[ScoreChanged], settled: Collec
                 "edition": edition if place in settled else None,
             }
     if rows:
-        await session.execute(_KEEP, rows_of(rows.values(), tenant=session.tenant))
+        await session.run(_KEEP, rows_of(rows.values(), tenant=session.tenant))
     if others := [place for place in settled if place not in rows]:
         settling = [{"agent_id": agent_id, "kpi": kpi, "workday": workday} for agent_id, kpi, workday in others]
-        await session.execute(_SETTLE, {"tenant": session.tenant, "edition": edition, **rows_of(settling)})
+        await session.run(_SETTLE, {"tenant": session.tenant, "edition": edition, **rows_of(settling)})
 
 
 _SAID = ("value", "numerator", "denominator", "sample", "direction", "model_version")
@@ -53,11 +52,11 @@ _KEEP = insert_rows(
     then=f"{or_update(score_day, _SAID)}, live = score_day.live OR excluded.live, "
     "edition = coalesce(excluded.edition, score_day.edition)",
 )
-_SETTLE = text("""
+_SETTLE = """
 UPDATE score_day AS s SET edition = :edition
 FROM json_to_recordset(cast(:rows AS json)) AS r(agent_id uuid, kpi text, workday date)
 WHERE s.tenant = :tenant AND s.agent_id = r.agent_id AND s.kpi = r.kpi AND s.workday = r.workday
-""")
+"""
 
 
 async def kpis_of(session: Session, agent_id: UUID, workday: date) -> list[str]:
@@ -88,17 +87,17 @@ async def days_of(session: Session, spans: Mapping[tuple[UUID, str], Span]) -> d
         {"place": place, "agent_id": agent_id, "kpi": kpi, **vars(span)}
         for place, ((agent_id, kpi), span) in enumerate(spans.items())
     ]
-    found = await session.execute(_DAYS, {"tenant": session.tenant, "wanted": to_json(wanted).decode()})
+    found = await session.tuples(_DAYS, {"tenant": session.tenant, "wanted": to_json(wanted).decode()})
     days: list[dict[date, Day]] = [{} for _ in spans]
     for place, workday, *rest in found:
         days[place][workday] = Day(workday, *rest)
     return dict(zip(spans, days, strict=True))
 
 
-_DAYS = text("""
+_DAYS = """
 SELECT r.place, s.workday, s.value, s.numerator, s.denominator, s.sample, s.direction, s.model_version, s.live, s.edition
 FROM json_to_recordset(cast(:wanted AS json))
     AS r(place integer, agent_id uuid, kpi text, first date, last date, whole boolean, heard date[])
 JOIN score_day s ON s.tenant = :tenant AND s.agent_id = r.agent_id AND s.kpi = r.kpi
     AND s.workday BETWEEN r.first AND r.last AND (r.whole OR s.edition IS NULL OR s.workday = ANY(r.heard))
-""")
+"""

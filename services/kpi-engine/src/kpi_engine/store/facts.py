@@ -9,7 +9,6 @@ import msgspec
 from contracts import Event
 from contracts.calls import AgentStateChanged, LegRecorded
 from contracts.submissions import SubmissionScored
-from sqlalchemy import text
 from storage import Session
 
 from kpi_engine.store.tables import FACT_COLUMNS
@@ -84,21 +83,21 @@ _KEY = ("tenant", "kind", "id", "leg")
 # A row that is there is locked by the conflict and stays as it is.
 _LOCKING = "ON CONFLICT (tenant, agent_id) DO UPDATE SET agent_id = excluded.agent_id WHERE false"
 # A batch shares the models of its tenants, in one order; both is asked in one statement.
-_OPEN = text("""
+_OPEN = """
 SELECT to_regclass('pg_temp.change_fact') IS NOT NULL AS staged
 FROM (SELECT count(pg_advisory_xact_lock_shared(hashtextextended('kpi models ' || t, 0)))
       FROM unnest(cast(:tenants AS text[])) AS t) AS shared
-""")
+"""
 # They last as long as the connection, their rows until the commit.
-_STAGE = text("""
+_STAGE = """
 DO $$ BEGIN
     CREATE TEMP TABLE stage_fact (LIKE fact INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE change_fact (sign integer, LIKE fact) ON COMMIT DELETE ROWS;
 END $$
-""")
+"""
 # Facts are locked before agents, each in sorted order: both sort what they are given. What an earlier part of the
 # transaction has staged is applied already, and of no effect; what it has changed is counted already, and goes.
-_APPLY = text(f"""
+_APPLY = f"""
 WITH newest AS (
     SELECT DISTINCT ON (tenant, kind, id, leg) * FROM stage_fact ORDER BY tenant, kind, id, leg, version DESC
 ), applied AS (
@@ -124,20 +123,20 @@ WITH newest AS (
 SELECT tenant, kind, count(*) FILTER (WHERE sign = -1) AS superseded, count(*) FILTER (WHERE sign = 1) AS current,
        bool_or(NOT void) AS touched
 FROM changed GROUP BY tenant, kind ORDER BY tenant, kind
-""")  # noqa: S608
-_KEEP_SUPERSEDED = text(f"""
+"""  # noqa: S608
+_KEEP_SUPERSEDED = f"""
 INSERT INTO fact_version ({_COLUMNS}) SELECT {_COLUMNS} FROM change_fact WHERE sign = -1 ON CONFLICT DO NOTHING
-""")  # noqa: S608
-_KEEP_LATE = text(f"""
+"""  # noqa: S608
+_KEEP_LATE = f"""
 INSERT INTO fact_version ({_COLUMNS})
 SELECT {", ".join(f"s.{name}" for name in FACT_COLUMNS)} FROM stage_fact s JOIN fact f USING ({", ".join(_KEY)}) WHERE s.version < f.version ON CONFLICT DO NOTHING
-""")  # noqa: S608
+"""  # noqa: S608
 
 
 async def open_stage(session: Session, tenants: Iterable[str]) -> None:
     """Shares the models of these tenants until the end of the transaction, and makes room for a batch of their facts."""
     if not await session.scalar(_OPEN, {"tenants": sorted(set(tenants))}):
-        await session.execute(_STAGE)
+        await session.run(_STAGE)
 
 
 async def apply_facts(
@@ -153,12 +152,12 @@ async def apply_facts(
     for reader, found in by_reader.values():
         await session.copy_in("stage_fact", [*reader.columns, "known_at"], found)
         staged += len(found)
-    found = (await session.execute(_APPLY, {"nobody": NOBODY})).all()
-    if any(row.superseded for row in found):
-        await session.execute(_KEEP_SUPERSEDED)
-    if sum(row.current for row in found) < staged:
-        await session.execute(_KEEP_LATE)
-    return [(row.tenant, row.kind) for row in found if row.touched]
+    found = await session.rows(_APPLY, {"nobody": NOBODY})
+    if any(row["superseded"] for row in found):
+        await session.run(_KEEP_SUPERSEDED)
+    if sum(row["current"] for row in found) < staged:
+        await session.run(_KEEP_LATE)
+    return [(row["tenant"], row["kind"]) for row in found if row["touched"]]
 
 
 async def lock_agents(session: Session, agents: Iterable[tuple[str, UUID]]) -> None:
@@ -166,16 +165,16 @@ async def lock_agents(session: Session, agents: Iterable[tuple[str, UUID]]) -> N
     wanted = sorted(set(agents))
     if not wanted:
         return
-    await session.execute(
+    await session.run(
         _LOCK_AGENTS, {"tenants": [tenant for tenant, _ in wanted], "agents": [agent for _, agent in wanted]}
     )
 
 
-_LOCK_AGENTS = text(f"""
+_LOCK_AGENTS = f"""
 INSERT INTO agent_lock (tenant, agent_id)
 SELECT t, a FROM unnest(cast(:tenants AS text[]), cast(:agents AS uuid[])) AS w (t, a) ORDER BY t, a
 {_LOCKING}
-""")  # noqa: S608
+"""  # noqa: S608
 
 
 async def lock_models(session: Session, *, for_change: bool) -> None:

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from storage import Session
 
 from kpi_engine.model.plan import Component, Plan
@@ -44,8 +43,8 @@ async def apply_changes(session: Session, tenant: str, kind: str, catalogue: Cat
         return []
     name = f"apply {kind}"
     if name not in catalogue.statements:
-        catalogue.statements[name] = text(_apply_statement(published))
-    found = await session.execute(catalogue.statements[name], {"tenant": tenant, "kind": kind, "nobody": NOBODY})
+        catalogue.statements[name] = _apply_statement(published)
+    found = await session.tuples(catalogue.statements[name], {"tenant": tenant, "kind": kind, "nobody": NOBODY})
     # The greatest and the least of what is left cannot be told from what was taken back.
     extremes = {each.kpi: each for each in published if not each.model.plan.retractable}
     changes: list[Change] = []
@@ -126,7 +125,7 @@ class Stretch:
 Series = tuple[list[tuple[date, int, Components]], bool]
 """Day, sample and components in order of workday, and whether there is nothing before them."""
 
-_STRETCHES = text("""
+_STRETCHES = """
 SELECT w.kpi, w.agent_id, p.workday, p.sample, p.components, b.whole
 FROM unnest(cast(:kpis AS text[]), cast(:agents AS uuid[]), cast(:firsts AS date[]), cast(:backs AS int[]),
             cast(:weekly AS bool[])) AS w (kpi, agent_id, first, back, weekly)
@@ -139,14 +138,14 @@ CROSS JOIN LATERAL (
     SELECT workday, sample, components FROM partial WHERE tenant = :tenant AND kpi = w.kpi
     AND agent_id = w.agent_id AND workday >= coalesce(b.since, w.first) AND sample <> 0 OFFSET 0) AS p
 ORDER BY w.kpi, w.agent_id, p.workday
-""")
+"""
 
 
 async def stretches(session: Session, tenant: str, wanted: Sequence[Stretch]) -> dict[tuple[str, UUID], Series]:
     """By KPI and agent; those without partials are left out."""
     if not wanted:
         return {}
-    found = await session.execute(
+    found = await session.tuples(
         _STRETCHES,
         {
             "tenant": tenant,

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, text
+from sqlalchemy import insert
 from storage import Session
 
 from kpi_engine.model.bands import Announced, LastLegs, Stay, Transition
@@ -19,7 +19,7 @@ Key = tuple[str, UUID]
 
 
 # Looked up place by place: a planner that knows little of the table reads all of the tenant's stays instead.
-_ANNOUNCED = text("""
+_ANNOUNCED = """
 SELECT b.id, w.kpi, w.agent_id, b.band, b.entered, b."left", b.to_band, b.retracted_at IS NOT NULL
 FROM unnest(cast(:kpis AS text[]), cast(:agents AS uuid[]), cast(:begins AS text[])) AS w (kpi, agent_id, begin)
 CROSS JOIN LATERAL (
@@ -27,7 +27,7 @@ CROSS JOIN LATERAL (
     WHERE tenant = :tenant AND agent_id = w.agent_id AND kpi = w.kpi AND (entered COLLATE "C" >= w.begin
        OR retracted_at IS NULL AND ("left" IS NULL OR "left" COLLATE "C" >= w.begin)) OFFSET 0) AS b
 ORDER BY b.entered COLLATE "C"
-""")
+"""
 
 
 async def announced(
@@ -35,7 +35,7 @@ async def announced(
 ) -> tuple[dict[Key, list[Announced]], dict[tuple[str, UUID, str, str], int]]:
     """Stays that stand, by KPI and agent, but for those that ended before the window `begins[KPI, agent]`; and how
     often a stay at a place (KPI, agent, band, window) from there on was taken back."""
-    found = await session.execute(
+    found = await session.tuples(
         _ANNOUNCED,
         {
             "tenant": tenant,
@@ -58,12 +58,12 @@ async def announced(
 Told = tuple[Published, UUID, Transition]
 
 
-_CHANGE = text("""
+_CHANGE = """
 UPDATE band_stay b SET "left" = c."left", to_band = c.to_band, exit = c.exit, retracted_at = c.retracted_at
 FROM jsonb_to_recordset(cast(:changes AS jsonb))
     AS c (id uuid, "left" text, to_band text, exit jsonb, retracted_at timestamptz)
 WHERE b.tenant = :tenant AND b.id = c.id AND b.id = ANY(cast(:ids AS uuid[]))
-""")
+"""
 
 
 async def save(session: Session, tenant: str, told: Sequence[Told]) -> None:
@@ -97,7 +97,7 @@ async def save(session: Session, tenant: str, told: Sequence[Told]) -> None:
     changes = [row for stay_id, row in changed.items() if stay_id not in made]
     if changes:
         told_again = {"ids": [row["id"] for row in changes], "changes": msgspec.json.encode(changes).decode()}
-        await session.execute(_CHANGE, {"tenant": tenant, **told_again})
+        await session.run(_CHANGE, {"tenant": tenant, **told_again})
     if entered:
         await session.execute(insert(band_stay), entered)
 

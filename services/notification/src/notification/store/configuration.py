@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import delete, text
+from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
@@ -24,17 +24,17 @@ class Configuration:
     endpoints: Mapping[str, frozenset[str]]
 
 
-_CONFIGURATION = text("""
+_CONFIGURATION = """
 SELECT (SELECT json_agg(body ORDER BY position)::text FROM rule WHERE tenant = :tenant),
        (SELECT json_agg(json_build_array(key, language, subject, body) ORDER BY key, language)::text
         FROM text WHERE tenant = :tenant),
        (SELECT json_agg(json_build_array(webhook, events) ORDER BY webhook)::text
         FROM webhook WHERE tenant = :tenant AND enabled)
-""")
+"""
 
 
 async def in_force(session: Session) -> Configuration:
-    return _configuration(*(await session.execute(_CONFIGURATION, {"tenant": session.tenant})).one())
+    return _configuration(*(await session.tuples(_CONFIGURATION, {"tenant": session.tenant}))[0])
 
 
 # Every batch asks, and the answer is seldom another one.

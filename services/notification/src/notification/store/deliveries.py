@@ -17,8 +17,7 @@ async def add(session: Session, wanted: Iterable[Delivery]) -> set[UUID]:
     """Queues those that are pending. Returns the ids of those that are new: there is one for a notice and channel, and
     one for a webhook and event."""
     rows = list(wanted)
-    added = await session.execute(_ADD, rows_of(map(_row, rows)))
-    ids = set(added.scalars())
+    ids = set(await session.scalars(_ADD, rows_of(map(_row, rows))))
     if pending := [each for each in rows if each.id in ids and each.state == "pending"]:
         await _queue(session, pending)
     return ids
@@ -40,7 +39,7 @@ def _row(each: Delivery) -> dict[str, Any]:
 async def _queue(session: Session, pending: Iterable[Delivery]) -> None:
     """New deliveries fall due at once."""
     due = [{"tenant": each.tenant, "ref": each.id, "at": each.at} for each in pending]
-    await session.execute(_ADD_DUE, rows_of(due, kind="deliver", body={}, attempts=0))
+    await session.run(_ADD_DUE, rows_of(due, kind="deliver", body={}, attempts=0))
 
 
 async def claim(session: Session, id: UUID, *, lease_seconds: float, started_at: datetime) -> dict[str, Any] | None:

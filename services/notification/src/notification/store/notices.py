@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from storage import Session, insert_rows, rows_of
 
 from notification.model.news import Notice
@@ -16,8 +15,7 @@ CHANNEL = "uplift_notice"
 async def add(session: Session, notices: Iterable[Notice]) -> set[UUID]:
     """Returns the ids of those that are new: a rule tells a person of an event once. After the commit, the streams of
     those who are told in the app look for what is new."""
-    added = await session.execute(_ADD, {**rows_of(map(vars, notices)), "channel": CHANNEL})
-    return {row[0] for row in added}
+    return set(await session.scalars(_ADD, {**rows_of(map(vars, notices)), "channel": CHANNEL}))
 
 
 # The turn is held until the commit: the sequence then rises in the order of commits, so that a reader who has seen number
@@ -28,12 +26,12 @@ _INSERT = insert_rows(
     then="WHERE EXISTS (SELECT FROM turn) "
     "ON CONFLICT (tenant, rule, event_id, person_id) DO NOTHING RETURNING tenant, id, person_id, in_app",
 )
-_ADD = text(f"""
+_ADD = f"""
 WITH turn AS MATERIALIZED (
     SELECT pg_advisory_xact_lock(hashtextextended('notification notices', 0))
 ), added AS ({_INSERT})
 SELECT id, CASE WHEN in_app THEN pg_notify(:channel, tenant || '/' || person_id) END FROM added
-""")  # noqa: S608
+"""  # noqa: S608
 
 
 async def wake(session: Session, people: Iterable[tuple[str, UUID]]) -> None:

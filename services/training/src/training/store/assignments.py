@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.envelope import AgentEvent
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, update
 from storage import Session, insert_rows, or_update, rows_of
 from storage.tables import due_item
 
@@ -44,7 +44,7 @@ async def earlier_of(session: Session, agents: Collection[UUID]) -> dict[UUID, d
 
 
 async def add(session: Session, rows: Iterable[Row]) -> None:
-    await session.execute(_ADD, rows_of(rows, tenant=session.tenant))
+    await session.run(_ADD, rows_of(rows, tenant=session.tenant))
 
 
 async def write(session: Session, given: Given) -> None:
@@ -53,25 +53,25 @@ async def write(session: Session, given: Given) -> None:
         await add(session, given.new.values())
     if given.changed:
         changed = rows_of(given.changed.values())
-        await session.execute(_CHANGE, {"tenant": session.tenant, "ids": list(given.changed), **changed})
+        await session.run(_CHANGE, {"tenant": session.tenant, "ids": list(given.changed), **changed})
     if given.skipped:
-        await session.execute(_ADD_SKIPPED, rows_of(given.skipped, tenant=session.tenant))
+        await session.run(_ADD_SKIPPED, rows_of(given.skipped, tenant=session.tenant))
     if given.due:
         due = [{"ref": assignment_id, "at": at} for assignment_id, at in given.due.items()]
         same: dict[str, Any] = {"tenant": session.tenant, "kind": "overdue", "body": {}, "attempts": 0}
-        await session.execute(_ADD_DUE, rows_of(due, **same))
+        await session.run(_ADD_DUE, rows_of(due, **same))
 
 
 _ADD = insert_rows(assignment)
 _ADD_SKIPPED = insert_rows(skipped, then="ON CONFLICT DO NOTHING")
 _ADD_DUE = insert_rows(due_item, then=or_update(due_item, ["at", "body", "attempts", "turn"]))
-_CHANGE = text("""
+_CHANGE = """
 UPDATE assignment AS a SET status = c.status, due_at = c.due_at, overdue_at = c.overdue_at, corrected = c.corrected,
     withdrawn_at = c.withdrawn_at, withdrawn_reason = c.withdrawn_reason
 FROM json_to_recordset(cast(:rows AS json)) AS c(id uuid, status text, due_at timestamptz, overdue_at timestamptz,
     corrected boolean, withdrawn_at timestamptz, withdrawn_reason text)
 WHERE a.tenant = :tenant AND a.id = c.id AND a.id = ANY(cast(:ids AS uuid[]))
-""")
+"""
 
 
 async def find(session: Session, assignment_id: UUID, *, lock: bool = False) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ async def heard(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID
 
 
 async def keep(session: Session, told: Iterable[HeardStay]) -> None:
-    await session.execute(_KEEP, rows_of(map(asdict, told), tenant=session.tenant))
+    await session.run(_KEEP, rows_of(map(asdict, told), tenant=session.tenant))
 
 
 _KEEP = insert_rows(band_stay, then=or_update(band_stay, ["entered_on", "left_on", "retracted", "heard"]))
