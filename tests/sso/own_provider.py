@@ -20,9 +20,18 @@ class OwnProvider:
     secret: str = "not-told-again"
 
     @property
+    def path(self) -> str:
+        """Where it is put."""
+        return f"/api/identity/v1/tenants/{self.tenant}/identity-provider"
+
+    @property
+    def alias(self) -> str:
+        return f"{self.tenant}-idp"
+
+    @property
     def hint(self) -> dict[str, str]:
         """What an authorization request says to come here."""
-        return {"kc_idp_hint": f"{self.tenant}-idp"}
+        return {"kc_idp_hint": self.alias}
 
     def signs_in(self, username: str) -> dict[str, str]:
         return {"username": username, "password": PASSWORD}
@@ -51,8 +60,9 @@ class OwnProvider:
         self._run(make)
         self.people(*usernames)
 
-    def people(self, *usernames: str) -> None:
-        """Each with the address `username@example.org` and PASSWORD."""
+    def people(self, *usernames: str) -> list[str]:
+        """Each with the address `username@example.org` and PASSWORD. Returns each one's `sub`."""
+        made: list[str] = []
 
         async def make(connection: kc.Keycloak) -> None:
             for username in usernames:
@@ -61,9 +71,10 @@ class OwnProvider:
                     "lastName": "Example", "enabled": True,
                     "credentials": [{"type": "password", "value": PASSWORD, "temporary": False}],
                 }  # fmt: skip
-                await connection.admin.a_create_user(person)
+                made.append(await connection.admin.a_create_user(person))
 
         self._run(make)
+        return made
 
     def _run(self, job: Callable[[kc.Keycloak], Coroutine[Any, Any, None]]) -> None:
         credentials = {"username": self.keycloak.admin, "password": self.keycloak.admin}

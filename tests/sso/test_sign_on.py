@@ -3,7 +3,6 @@
 All that needs Keycloak is in this one file, so that one worker starts one Keycloak.
 """
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -324,15 +323,14 @@ def test_closing_an_account_ends_its_sessions_and_switching_a_person_off_closes_
 @pytest.fixture
 def own_provider(keycloak_world: KeycloakWorld) -> Iterator[OwnProvider]:
     """Of tenant `acme`, with eva and stan in it. Uplift knows nobody of them yet."""
-    world, path = keycloak_world, f"/api/identity/v1/tenants/{TENANT}/identity-provider"
-    own = OwnProvider(world.keycloak, TENANT)
-    put = world.call(world.admin(), "PUT", path, json=own.spec())
+    world, own = keycloak_world, OwnProvider(keycloak_world.keycloak, TENANT)
+    put = world.call(world.admin(), "PUT", own.path, json=own.spec())
     assert own.secret not in str(put)
     own.prepare(put["redirect_uri"], "eva", "stan")
-    world.applied(path)
+    world.applied(own.path)
     yield own
-    assert world.ask(world.admin(), "DELETE", path).status_code == 202
-    wait_for(lambda: world.ask(world.admin(), "GET", path).status_code == 404)
+    assert world.ask(world.admin(), "DELETE", own.path).status_code == 202
+    wait_for(lambda: world.ask(world.admin(), "GET", own.path).status_code == 404)
 
 
 def test_people_sign_in_at_their_tenants_own_provider(
@@ -422,11 +420,146 @@ def test_a_tenants_own_provider_opens_nothing_of_another_tenant(
     world.call(world.admin(), "POST", "/api/identity/v1/people", json={**ina, "email": None}, **where)
     world.call(world.admin(), "POST", account, json={"username": "ina", "existing": True}, **where)
     world.applied(account, **where)
-    desk.sign_in(signed_in)
+    desk.asks = {}
+    with pytest.raises(AssertionError, match="a password is asked for"):
+        desk.sign_in(signed_in)
+    world.unlock("ina")
+    desk.sign_in(signed_in, username="ina", password=PASSWORD)
     hugo = {"slug": "hugo", "display_name": "Hugo Hahn", "email": "hugo@example.org"}
     theirs = world.person("eta", hugo, "hugo")
     with pytest.raises(AssertionError, match="belongs to another organization"):
         portal.sign_in(new_browser(), **own_provider.signs_in("hugo"), link_password=theirs)
+
+
+def test_a_tenants_own_provider_is_not_believed_about_somebody_of_two_tenants(
+    keycloak_world: KeycloakWorld, own_provider: OwnProvider, new_browser: Callable[[], Browser]
+) -> None:
+    """Whoever runs it would be theirs in the other tenant too. Neither a link that was made by hand, nor one that was left
+    over, nor a session from before opens anything."""
+    world, portal, acme = keycloak_world, keycloak_world.portal, {"params": {"tenant": TENANT}}
+    world.tenant("iota")
+    mia = {"slug": "mia", "display_name": "Mia Meer", "email": "mia@example.org", "roles": [{"role": "tenant_admin"}]}
+    first = world.person("iota", mia, "mia")
+    portal.sign_in(new_browser(), username="mia", password=first, new_password=PASSWORD)
+    (home,) = own_provider.people("mia")
+    account = "/api/identity/v1/people/mia/account"
+    world.call(world.admin(), "POST", "/api/identity/v1/people", json={**mia, "email": None}, **acme)
+    world.call(world.admin(), "POST", account, json={"username": "mia", "existing": True}, **acme)
+    world.applied(account, **acme)
+
+    def refused(reason: str, scope: str = "openid organization", **typed: str) -> None:
+        portal.scope, portal.asks = scope, own_provider.hint
+        world.unlock("mia")
+        with pytest.raises(AssertionError, match=reason):
+            portal.sign_in(new_browser(), **own_provider.signs_in("mia"), **typed)
+        portal.scope, portal.asks = "openid organization", {}
+        world.unlock("mia")
+
+    async def linked(connection: kc.Keycloak) -> None:
+        found = await kc.find_account(connection, "mia")
+        assert found is not None
+        await connection.admin.a_add_user_social_login(found["id"], own_provider.alias, home, "mia")
+
+    async def links(connection: kc.Keycloak) -> list[str]:
+        found = await kc.find_account(connection, "mia")
+        assert found is not None
+        return [each["userId"] for each in await connection.admin.a_get_user_social_logins(found["id"])]
+
+    refused("several organizations", link_password=PASSWORD)
+    assert world.inside(links) == [], "who does not get through the linking is not linked"
+    world.inside(linked)
+    for scope in ("openid organization", "openid organization:iota", "openid organization:*"):
+        refused("several organizations", scope)
+    world.call(world.admin(), "DELETE", account, **acme)
+    world.applied(account, **acme)
+    assert world.inside(links) == []
+    world.inside(linked)
+    refused("belongs to another organization")
+    me = world.call(portal.sign_in(new_browser(), username="mia", password=PASSWORD)["access_token"], "GET", ME)
+    assert (me["tenant"]["slug"], [each["role"] for each in me["roles"]]) == ("iota", ["tenant_admin"])
+
+
+def test_who_is_let_into_a_second_tenant_signs_in_with_the_password_until_that_is_over(
+    keycloak_world: KeycloakWorld, own_provider: OwnProvider, new_browser: Callable[[], Browser]
+) -> None:
+    world, theirs = keycloak_world, {"params": {"tenant": "kappa"}}
+    world.tenant("kappa")
+    olga = {"slug": "olga", "display_name": "Olga Orth", "email": "olga@example.org"}
+    first, at_home, portal = world.person(TENANT, olga, "olga"), own_provider.signs_in("olga"), world.portal
+    own_provider.people("olga")
+    portal.asks = own_provider.hint
+    portal.sign_in(new_browser(), **at_home, link_password=first, new_password=PASSWORD)
+    tokens = portal.sign_in(new_browser(), **at_home)
+    account = "/api/identity/v1/people/olga/account"
+    world.call(world.admin(), "POST", "/api/identity/v1/people", json={**olga, "email": None}, **theirs)
+    world.call(world.admin(), "POST", account, json={"username": "olga", "existing": True}, **theirs)
+    world.applied(account, **theirs)
+    refused_everywhere(world, tokens["access_token"], 401, "session-ended")
+    with pytest.raises(AssertionError, match="several organizations"):
+        portal.sign_in(new_browser(), **at_home)
+    world.unlock("olga")
+    portal.asks, typed = {}, {"username": "olga", "password": PASSWORD}
+    for tenant in (TENANT, "kappa"):
+        portal.scope = f"openid organization:{tenant}"
+        me = world.call(portal.sign_in(new_browser(), **typed)["access_token"], "GET", ME)
+        assert me["tenant"]["slug"] == tenant
+    world.call(world.admin(), "DELETE", account, **theirs)
+    world.applied(account, **theirs)
+    portal.asks = own_provider.hint
+    assert portal.sign_in(new_browser(), **at_home)["claims"]["sub"] == tokens["claims"]["sub"]
+
+
+def test_what_was_put_before_is_moved_to_the_flows_of_today(
+    keycloak_world: KeycloakWorld, own_provider: OwnProvider
+) -> None:
+    """Nothing of the old is left: neither the flows, nor the mapper that made everybody a member."""
+    world, alias = keycloak_world, own_provider.alias
+    world.relying_party("crm", RP_CALLBACK)
+    old = [f"tenant-{TENANT}", f"tenant-{TENANT}-linking", f"tenant {TENANT} arrival 000000000000"]
+
+    async def bound(connection: kc.Keycloak) -> set[str]:
+        provider = await connection.get(f"identity-provider/instances/{alias}")
+        client = await connection.find_client(f"{TENANT}.crm")
+        assert client is not None
+        flows = {each["id"]: each["alias"] for each in await connection.get("authentication/flows")}
+        gate = flows[client["authenticationFlowBindingOverrides"]["browser"]]
+        return {gate, provider["firstBrokerLoginFlowAlias"], provider["postBrokerLoginFlowAlias"]}
+
+    async def age(connection: kc.Keycloak) -> None:
+        admin = connection.admin
+        for each in old:
+            body = {"alias": each, "providerId": "basic-flow", "topLevel": True, "builtIn": False}
+            done = {"description": "Members of the organization only"}
+            await admin.a_create_authentication_flow({**body, **done})
+        ids = {each["alias"]: each["id"] for each in await connection.get("authentication/flows")}
+        client = await connection.find_client(f"{TENANT}.crm")
+        assert client is not None
+        await admin.a_update_client(
+            client["id"], {**client, "authenticationFlowBindingOverrides": {"browser": ids[old[0]]}}
+        )
+        provider = await connection.get(f"identity-provider/instances/{alias}")
+        flows = {"firstBrokerLoginFlowAlias": old[1], "postBrokerLoginFlowAlias": old[2]}
+        await admin.a_update_idp(alias, {**provider, **flows})
+        mapper = {
+            "name": "member", "identityProviderAlias": alias,
+            "identityProviderMapper": "oidc-hardcoded-role-idp-mapper",
+            "config": {"syncMode": "INHERIT", "role": f"member-of-{TENANT}"},
+        }  # fmt: skip
+        await admin.a_add_mapper_to_idp(alias, mapper)
+
+    async def left(connection: kc.Keycloak) -> list[str]:
+        flows = [each["alias"] for each in await connection.get("authentication/flows")]
+        mappers = [each["name"] for each in await connection.admin.a_get_idp_mappers(alias)]
+        return [each for each in flows if each in old] + mappers
+
+    today = world.inside(bound)
+    world.inside(age)
+    assert world.inside(bound) == set(old)
+    world.relying_party("crm", RP_CALLBACK)
+    world.call(world.admin(), "PUT", own_provider.path, json=own_provider.spec())
+    world.applied(own_provider.path)
+    assert world.inside(bound) == today
+    assert world.inside(left) == []
 
 
 def test_what_keycloak_refuses_is_to_be_seen(keycloak_world: KeycloakWorld) -> None:
@@ -448,18 +581,14 @@ def test_provisioning_again_changes_nothing_and_tells_what_somebody_changed_by_h
     world = keycloak_world
     again = world.provision()
     assert (again.made, again.differs, again.password, again.in_order) == ([], [], None, True)
-    credentials = {"username": world.keycloak.admin, "password": world.keycloak.admin}
 
-    async def meddle() -> None:
-        async with kc.connect(
-            world.keycloak.url, world.realm, credentials, admin_realm="master", timeout_seconds=60
-        ) as connection:
-            await connection.admin.a_update_realm(world.realm, {"bruteForceProtected": False})
-            portal = await connection.find_client("portal")
-            assert portal is not None
-            await connection.admin.a_update_client(portal["id"], {**portal, "redirectUris": ["http://evil.test/*"]})
+    async def meddle(connection: kc.Keycloak) -> None:
+        await connection.admin.a_update_realm(world.realm, {"bruteForceProtected": False})
+        portal = await connection.find_client("portal")
+        assert portal is not None
+        await connection.admin.a_update_client(portal["id"], {**portal, "redirectUris": ["http://evil.test/*"]})
 
-    asyncio.run(meddle())
+    world.inside(meddle)
     told = world.provision()
     assert not told.in_order
     assert told.differs == [

@@ -6,13 +6,15 @@ import secrets
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from all_in_one.provision import Outcome, ProvisionSettings, provision
+from identity.clients import keycloak as kc
 from identity.settings import IdentitySettings
 from pydantic import SecretStr
 from servicekit.settings import PlatformSettings
@@ -22,6 +24,8 @@ from testkit.programs import Program, free_port
 from tests.flow.suite import Embedded
 from tests.sso.browser import PLAIN, Browser
 from tests.sso.relying_party import RelyingParty
+
+T = TypeVar("T")
 
 TENANT = "acme"
 PASSWORD = "correct-horse-battery"
@@ -159,6 +163,28 @@ class KeycloakWorld(World):
             keycloak_url=self.keycloak.url, keycloak_realm=self.realm, keycloak_client_secret=SecretStr(self.secret)
         )
         return asyncio.run(provision(repair=repair, settings=settings, platform=self.platform, keycloak=keycloak))
+
+    def inside(self, job: Callable[[kc.Keycloak], Coroutine[Any, Any, T]]) -> T:
+        """What the job gives, done as Keycloak's own admin."""
+        credentials = {"username": self.keycloak.admin, "password": self.keycloak.admin}
+
+        async def run() -> T:
+            async with kc.connect(
+                self.keycloak.url, self.realm, credentials, admin_realm="master", timeout_seconds=60
+            ) as connection:
+                return await job(connection)
+
+        return asyncio.run(run())
+
+    def unlock(self, username: str) -> None:
+        """Who was turned away twice within a second is kept out for a minute."""
+
+        async def forget(connection: kc.Keycloak) -> None:
+            found = await kc.find_account(connection, username)
+            assert found is not None
+            await connection.delete(f"attack-detection/brute-force/users/{found['id']}")
+
+        self.inside(forget)
 
     def admin(self) -> str:
         if not self._admin:

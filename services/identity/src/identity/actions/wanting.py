@@ -54,8 +54,10 @@ def _of_account(person: PersonChanged) -> tuple[Any, ...]:
 
 
 async def schedule(session: Session, tenant: str, kind: str, slug: str, at: datetime) -> None:
-    """As the platform's, whose time is everybody's: a simulated tenant's may stand still."""
+    """As the platform's, whose time is everybody's: a simulated tenant's may stand still. One thing of a tenant is brought
+    about after the other: they have parts in common, which each looks for before it makes them."""
     seen = session.tenants
     await session.narrow([PLATFORM_TENANT])
-    await session.schedule(DUE, f"{tenant}/{kind}/{slug}", at, {"tenant": tenant, "kind": kind, "slug": slug})
+    item = {"tenant": tenant, "kind": kind, "slug": slug}
+    await session.schedule(DUE, f"{tenant}/{kind}/{slug}", at, item, turn=f"provider {tenant}")
     await session.narrow(seen)

@@ -6,9 +6,8 @@ finished. What is in Keycloak is found again by names that follow from ours, and
 
 from identity.clients.keycloak.accounts import find_account, keep_account
 from identity.clients.keycloak.applications import keep_application, remove_application
-from identity.clients.keycloak.brokers import broker_alias
 from identity.clients.keycloak.connection import Keycloak, connect
-from identity.clients.keycloak.organizations import keep_organization
+from identity.clients.keycloak.organizations import broker_alias, keep_organization
 from identity.clients.keycloak.provider import KeycloakProvider
 from identity.clients.keycloak.realm import RealmReport, RealmSpec, keep_realm
 

@@ -1,11 +1,9 @@
 """Login accounts of people."""
 
 from identity.clients.keycloak.connection import Json, Keycloak
-from identity.clients.keycloak.organizations import drop_member, keep_member
+from identity.clients.keycloak.organizations import HOME, drop_member, keep_member
 from identity.clients.provider import Refused
 from identity.model.applications import Account
-
-_OWNER = "uplift_tenant"
 
 
 async def keep_account(keycloak: Keycloak, tenant: str, account: Account, *, password: str | None = None) -> str:
@@ -15,13 +13,13 @@ async def keep_account(keycloak: Keycloak, tenant: str, account: Account, *, pas
     if account.linked:
         if found is None:
             raise Refused("unknown-account", f"There is no account `{account.username}`.")
-        await keep_member(keycloak, tenant, found["id"])
+        await keep_member(keycloak, tenant, found["id"], guest=_home(found) != tenant)
         return str(found["id"])
-    if found is not None and found.get("attributes", {}).get(_OWNER) != [tenant]:
+    if found is not None and _home(found) != tenant:
         raise Refused("username-taken", f"The username `{account.username}` is taken. Choose another.")
     wanted = {
         "username": account.username, "firstName": account.display_name, "email": account.email, "enabled": True,
-        "attributes": {_OWNER: [tenant]},
+        "attributes": {HOME: [tenant]},
     }  # fmt: skip
     if found is None:
         user_id = await keycloak.admin.a_create_user(wanted)
@@ -41,7 +39,7 @@ async def close_account(keycloak: Keycloak, tenant: str, account: Account) -> No
         return
     if account.linked:
         await drop_member(keycloak, tenant, found["id"])
-    elif found.get("attributes", {}).get(_OWNER) == [tenant]:
+    elif _home(found) == tenant:
         await keycloak.admin.a_update_user(found["id"], {**found, "enabled": False})
     else:
         return
@@ -53,3 +51,7 @@ async def find_account(keycloak: Keycloak, username: str) -> Json | None:
     """The account of this username, whosever it is."""
     found: list[Json] = await keycloak.get("users", username=username, exact="true", briefRepresentation="false")
     return found[0] if found else None
+
+
+def _home(account: Json) -> str | None:
+    return next(iter(account.get("attributes", {}).get(HOME, [])), None)

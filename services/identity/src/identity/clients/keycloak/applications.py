@@ -2,7 +2,7 @@
 
 from identity.clients.keycloak.clients import API_SCOPE, NAME, OWNER, keep_application_scopes, keep_client, tenant_claim
 from identity.clients.keycloak.connection import Json, Keycloak
-from identity.clients.keycloak.flows import keep_gate
+from identity.clients.keycloak.flows import drop_flows, keep_gate
 from identity.model.applications import Application, Machine, OidcApplication, SamlApplication, application_id
 
 _NAME_FORMAT = "Basic"
@@ -21,13 +21,15 @@ async def keep_application(
         wanted = _saml(application, f"{tenant}.{slug}")
     wanted |= {"clientId": application_id(tenant, slug, application), "name": application.name or slug, "enabled": True}
     wanted["attributes"] = {**wanted.get("attributes", {}), OWNER: tenant, NAME: slug}
-    if not isinstance(application, Machine):
-        wanted["authenticationFlowBindingOverrides"] = {"browser": await keep_gate(keycloak, tenant)}
+    gate = None if isinstance(application, Machine) else await keep_gate(keycloak, tenant)
+    if gate is not None:
+        wanted["authenticationFlowBindingOverrides"] = {"browser": gate}
         wanted["defaultClientScopes"].append((await keep_application_scopes(keycloak, tenant))[wanted["protocol"]])
     if secret is not None:
         wanted["secret"] = secret
     identifier, _ = await keep_client(keycloak, wanted)
-    if not isinstance(application, Machine):
+    if gate is not None:
+        await drop_flows(keycloak, tenant, "gate", but=gate)
         return None
     return str((await keycloak.admin.a_get_client_service_account_user(identifier))["id"])
 

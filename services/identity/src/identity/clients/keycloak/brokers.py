@@ -2,23 +2,17 @@
 
 from identity.clients.keycloak.connection import Json, Keycloak
 from identity.clients.keycloak.drift import merged
-from identity.clients.keycloak.flows import drop_broker_flows, keep_arrival, keep_linking
-from identity.clients.keycloak.organizations import find_organization, keep_organization
+from identity.clients.keycloak.flows import drop_flows, keep_arrival, keep_linking
+from identity.clients.keycloak.organizations import broker_alias, find_organization, keep_organization
 from identity.model.applications import IdentityProvider, OidcProvider
-
-
-def broker_alias(tenant: str) -> str:
-    return f"{tenant}-idp"
 
 
 async def keep_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None:
     """Brings it about, linked to the tenant's organization: it is switched off with it."""
     alias, admin = broker_alias(tenant), keycloak.admin
-    wanted = {
-        **_representation(alias, provider),
-        "firstBrokerLoginFlowAlias": await keep_linking(keycloak, tenant),
-        "postBrokerLoginFlowAlias": await keep_arrival(keycloak, tenant),
-    }
+    linking, arrival = await keep_linking(keycloak, tenant), await keep_arrival(keycloak, tenant)
+    flows = {"firstBrokerLoginFlowAlias": linking, "postBrokerLoginFlowAlias": arrival}
+    wanted = {**_representation(alias, provider), **flows}
     if secret is not None:
         wanted["config"]["clientSecret"] = secret
     found = await keycloak.get(f"identity-provider/instances/{alias}")
@@ -29,6 +23,9 @@ async def keep_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvide
         await admin.a_create_idp(wanted)
     else:
         await admin.a_update_idp(alias, merged(found, wanted))
+        await _drop_member_mapper(keycloak, alias)
+    await drop_flows(keycloak, tenant, "linking", but=linking)
+    await drop_flows(keycloak, tenant, "arrival", but=arrival)
     organization = await find_organization(keycloak, tenant)
     identifier = (
         str(organization["id"])
@@ -43,7 +40,15 @@ async def keep_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvide
 async def remove_broker(keycloak: Keycloak, tenant: str) -> None:
     if await keycloak.get(f"identity-provider/instances/{broker_alias(tenant)}") is not None:
         await keycloak.admin.a_delete_idp(broker_alias(tenant))
-    await drop_broker_flows(keycloak, tenant)
+    await drop_flows(keycloak, tenant, "linking")
+    await drop_flows(keycloak, tenant, "arrival")
+
+
+async def _drop_member_mapper(keycloak: Keycloak, alias: str) -> None:
+    """Providers that were put before ADR 14 made everybody who came a member."""
+    for mapper in await keycloak.admin.a_get_idp_mappers(alias):
+        if mapper["name"] == "member":
+            await keycloak.delete(f"identity-provider/instances/{alias}/mappers/{mapper['id']}")
 
 
 def _representation(alias: str, provider: IdentityProvider) -> Json:

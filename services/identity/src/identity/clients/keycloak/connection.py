@@ -35,6 +35,11 @@ class Keycloak:
         if answer.is_error:
             raise KeycloakError(answer.text, answer.status_code)
 
+    async def delete(self, path: str) -> None:
+        answer = await self.admin.connection.a_raw_delete(f"admin/realms/{self.realm}/{path}")
+        if answer.is_error and answer.status_code != 404:
+            raise KeycloakError(answer.text, answer.status_code)
+
     async def find_client(self, client_id: str) -> Json | None:
         found: list[Json] = await self.get("clients", clientId=client_id)
         return found[0] if found else None

@@ -1,14 +1,20 @@
 """A tenant's own ways to sign in: what a browser goes through, and who does not get through."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from keycloak.exceptions import KeycloakError
 
 from identity.clients.keycloak.clients import API_SCOPE, keep_application_scopes
 from identity.clients.keycloak.connection import Json, Keycloak
-from identity.clients.keycloak.organizations import member_role
+from identity.clients.keycloak.organizations import GUEST, HOME, keep_member_role, member_role
+from identity.model.documents import digest
 
 ALTERNATIVE, REQUIRED, CONDITIONAL = "ALTERNATIVE", "REQUIRED", "CONDITIONAL"
+FlowKind = Literal["gate", "linking", "arrival"]
 _DONE = "Members of the organization only"
+_ELSEWHERE = "This application belongs to another organization."
+_OF_SEVERAL = "This account belongs to several organizations: sign in with its password here."
 
 
 @dataclass(frozen=True)
@@ -27,94 +33,106 @@ async def keep_gate(keycloak: Keycloak, tenant: str) -> str:
     members pass. Were the second part not apart from the first, a session from elsewhere would jump it."""
     sign_in = _Step(
         REQUIRED,
-        name=f"{tenant} sign in",
+        name="sign in",
         steps=(
             _Step(ALTERNATIVE, "auth-cookie"),
             _Step(ALTERNATIVE, "identity-provider-redirector"),
             _Step(
                 ALTERNATIVE,
-                name=f"{tenant} form",
-                steps=(
-                    _Step(REQUIRED, "auth-username-password-form"),
-                    _second_factor(f"{tenant} one-time password"),
-                ),
+                name="form",
+                steps=(_Step(REQUIRED, "auth-username-password-form"), _second_factor()),
             ),
         ),
     )
-    return await _keep_flow(keycloak, _gate(tenant), (sign_in, _members_only(tenant, f"{tenant} members only")))
+    gate = await _keep_flow(keycloak, tenant, "gate", (sign_in, _members_only(tenant)))
+    return str(gate["id"])
 
 
 async def keep_linking(keycloak: Keycloak, tenant: str) -> str:
     """The alias of the flow for somebody who comes from the tenant's own provider for the first time. Accounts are made
-    here alone: one that the provider made would be nobody's, and take the name or address of somebody to come. And the
-    provider is believed about the tenant's members only, or it could say that it knows another tenant's people."""
-    return await _keep_named(
+    here alone: one that the provider made would be nobody's, and take the name or address of somebody to come."""
+    linking = await _keep_flow(
         keycloak,
-        _linking(tenant),
+        tenant,
+        "linking",
         (
             _Step(REQUIRED, "idp-detect-existing-broker-user"),
             _Step(REQUIRED, "idp-confirm-link"),
-            _Step(
-                REQUIRED,
-                name=f"{tenant} proof",
-                steps=(
-                    _Step(REQUIRED, "idp-username-password-form"),
-                    _second_factor(f"{tenant} proof by one-time password"),
-                ),
-            ),
-            _members_only(tenant, f"{tenant} members only are linked"),
+            _Step(REQUIRED, name="proof", steps=(_Step(REQUIRED, "idp-username-password-form"), _second_factor())),
+            *_own_people_only(tenant),
         ),
     )
+    return str(linking["alias"])
 
 
 async def keep_arrival(keycloak: Keycloak, tenant: str) -> str:
     """The alias of the flow for everybody who comes from the tenant's own provider. Keycloak does not go on with the flow
     that sent them there, so the gate of an application is not passed: with the tenant's people nothing opens but the
-    portal and the tenant's applications."""
+    portal and the tenant's applications. Who they are is asked each time too: a link outlives what it was made for."""
     scopes = (API_SCOPE, *(await keep_application_scopes(keycloak, tenant)).values())
     elsewhere = tuple(
         _Step(REQUIRED, "conditional-client-scope", config=(("client_scope", scope), ("negate", "true")))
         for scope in scopes
     )
-    denied = _Step(CONDITIONAL, name=f"{tenant} applications only", steps=(*elsewhere, _refused()))
-    return await _keep_named(keycloak, _arrival(tenant), (_Step(REQUIRED, "allow-access-authenticator"), denied))
+    arrival = await _keep_flow(
+        keycloak,
+        tenant,
+        "arrival",
+        (
+            _Step(REQUIRED, "allow-access-authenticator"),
+            _refused("applications only", *elsewhere),
+            *_own_people_only(tenant),
+        ),
+    )
+    return str(arrival["alias"])
 
 
-async def drop_broker_flows(keycloak: Keycloak, tenant: str) -> None:
-    for alias in (_linking(tenant), _arrival(tenant)):
-        found = await _find(keycloak, alias)
-        if found is not None:
-            await keycloak.admin.a_delete_authentication_flow(found["id"])
+async def drop_flows(keycloak: Keycloak, tenant: str, kind: FlowKind, *, but: str | None = None) -> None:
+    """Takes away the tenant's flows of a kind, except the one of this id or alias and those that something is bound to
+    still."""
+    without_digest = f"tenant-{tenant}" if kind == "gate" else f"tenant-{tenant}-{kind}"
+    flows: list[Json] = await keycloak.get("authentication/flows")
+    for flow in flows:
+        ours = flow["alias"] == without_digest or flow["alias"].startswith(f"tenant {tenant} {kind} ")
+        if not ours or but in (flow["id"], flow["alias"]):
+            continue
+        try:
+            await keycloak.delete(f"authentication/flows/{flow['id']}")
+        except KeycloakError as error:
+            # That something is bound to it, Keycloak says by no better word.
+            if error.response_code != 500:
+                raise
 
 
-def _gate(tenant: str) -> str:
-    return f"tenant-{tenant}"
-
-
-def _linking(tenant: str) -> str:
-    return f"tenant-{tenant}-linking"
-
-
-def _arrival(tenant: str) -> str:
-    return f"tenant-{tenant}-arrival"
-
-
-def _members_only(tenant: str, name: str) -> _Step:
+def _members_only(tenant: str) -> _Step:
     no_member = (("condUserRole", member_role(tenant)), ("negate", "true"))
-    return _Step(CONDITIONAL, name=name, steps=(_Step(REQUIRED, "conditional-user-role", config=no_member), _refused()))
+    return _refused("members only", _Step(REQUIRED, "conditional-user-role", config=no_member))
 
 
-def _second_factor(name: str) -> _Step:
+def _own_people_only(tenant: str) -> tuple[_Step, ...]:
+    """Of whom a tenant's own provider is believed: members whose account is this tenant's alone. Else whoever runs it
+    could sign in as somebody of another tenant, and open that one."""
+    of_another = (("attribute_name", HOME), ("attribute_expected_value", tenant), ("not", "true"))
+    a_guest = (("condUserRole", GUEST),)
+    return (
+        _refused("guests by password", _Step(REQUIRED, "conditional-user-role", config=a_guest), told=_OF_SEVERAL),
+        _refused("own accounts only", _Step(REQUIRED, "conditional-user-attribute", config=of_another)),
+        _members_only(tenant),
+    )
+
+
+def _second_factor() -> _Step:
     return _Step(
         CONDITIONAL,
-        name=name,
+        name="one-time password",
         steps=(_Step(REQUIRED, "conditional-user-configured"), _Step(REQUIRED, "auth-otp-form")),
     )
 
 
-def _refused() -> _Step:
-    told = (("denyErrorMessage", "This application belongs to another organization."),)
-    return _Step(REQUIRED, "deny-access-authenticator", config=told)
+def _refused(name: str, *conditions: _Step, told: str = _ELSEWHERE) -> _Step:
+    """Who meets all the conditions does not get through."""
+    denied = _Step(REQUIRED, "deny-access-authenticator", config=(("denyErrorMessage", told),))
+    return _Step(CONDITIONAL, name=name, steps=(*conditions, denied))
 
 
 async def _find(keycloak: Keycloak, alias: str) -> Json | None:
@@ -122,16 +140,15 @@ async def _find(keycloak: Keycloak, alias: str) -> Json | None:
     return next((each for each in flows if each["alias"] == alias), None)
 
 
-async def _keep_named(keycloak: Keycloak, alias: str, steps: tuple[_Step, ...]) -> str:
-    await _keep_flow(keycloak, alias, steps)
-    return alias
-
-
-async def _keep_flow(keycloak: Keycloak, alias: str, steps: tuple[_Step, ...]) -> str:
-    """Its id. One that was made halfway is made anew: nothing is bound to it before it is whole."""
+async def _keep_flow(keycloak: Keycloak, tenant: str, kind: FlowKind, steps: tuple[_Step, ...]) -> Json:
+    """It is called by a digest of its steps: with others it is another, which is whole before anything moves to it from
+    the old one. One that was made halfway is made anew: nothing is bound to it yet."""
+    alias = f"tenant {tenant} {kind} {digest([asdict(each) for each in steps])[:12]}"
     found = await _find(keycloak, alias)
     if found is not None and found.get("description") == _DONE:
-        return str(found["id"])
+        return found
+    # Keycloak takes a condition on a role that is not there for not met, even where it is negated: all would pass.
+    await keep_member_role(keycloak, tenant)
     if found is not None:
         await keycloak.admin.a_delete_authentication_flow(found["id"])
     body = {"alias": alias, "providerId": "basic-flow", "topLevel": True, "builtIn": False, "description": "unfinished"}
@@ -140,13 +157,14 @@ async def _keep_flow(keycloak: Keycloak, alias: str, steps: tuple[_Step, ...]) -
     made = await _find(keycloak, alias)
     assert made is not None
     await keycloak.put(f"authentication/flows/{made['id']}", {**made, "description": _DONE})
-    return str(made["id"])
+    return made
 
 
 async def _add_steps(keycloak: Keycloak, flow: str, steps: tuple[_Step, ...]) -> None:
     for number, step in enumerate(steps, start=1):
+        inner = f"{flow} {step.name}"
         if step.steps:
-            body = {"alias": step.name, "type": "basic-flow", "provider": "registration-page-form", "description": ""}
+            body = {"alias": inner, "type": "basic-flow", "provider": "registration-page-form", "description": ""}
             await keycloak.admin.a_create_authentication_flow_subflow(body, flow)
         else:
             await keycloak.admin.a_create_authentication_flow_execution({"provider": step.provider}, flow)
@@ -154,11 +172,11 @@ async def _add_steps(keycloak: Keycloak, flow: str, steps: tuple[_Step, ...]) ->
         added: dict[str, Any] = next(
             each
             for each in reversed(executions)
-            if (each["displayName"] == step.name if step.steps else each.get("providerId") == step.provider)
+            if (each["displayName"] == inner if step.steps else each.get("providerId") == step.provider)
         )
         await keycloak.admin.a_update_authentication_flow_executions({**added, "requirement": step.requirement}, flow)
         if step.config:
             config = {"alias": f"{flow} {number} {step.provider}", "config": dict(step.config)}
             await keycloak.admin.a_create_execution_config(added["id"], config)
         if step.steps:
-            await _add_steps(keycloak, step.name, step.steps)
+            await _add_steps(keycloak, inner, step.steps)
