@@ -143,8 +143,9 @@ async def remove_application(
 async def put_identity_provider(
     session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath, spec: IdentityProviderSpec
 ) -> IdentityProviderView:
-    """The tenant's people sign in at its own provider from now on; who does belongs to the tenant's organization. The
-    client secret is handed on and never shown; left out, it stays. Needs tenant_admin."""
+    """The tenant's people sign in at its own provider from now on. Only people with an account of this tenant, and of no
+    other, get in; the first login links the two. The client secret is handed on and never shown; left out, it stays. Needs
+    tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
     asked = await actions.put_identity_provider(session, provider_of(request), spec, by=name_of(caller))
     _keep_no_copy(request)
