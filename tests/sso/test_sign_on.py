@@ -3,11 +3,13 @@
 All that needs Keycloak is in this one file, so that one worker starts one Keycloak.
 """
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -254,7 +256,16 @@ def test_the_embedded_provider_says_what_needs_keycloak(embedded_world: Embedded
         problem = answer.json()
         assert (answer.status_code, problem["type"]) == (409, "urn:uplift:problem:needs-keycloak")
         assert what in problem["detail"]
+        (guide,) = re.findall(r"docs/guides/[a-z-]+\.md", problem["detail"])
+        assert (Path(__file__).parents[2] / guide).exists()
         assert embedded_world.ask(embedded_world.admin(), "GET", f"{tenant}/{path}").status_code == 404
+
+
+def test_the_longest_names_make_an_application(world: World) -> None:
+    tenant, slug = "t" * 63, "a" * 63
+    world.tenant(tenant)
+    made = world.application(slug, {"protocol": "oidc", "redirect_uris": [RP_CALLBACK]}, tenant=tenant)
+    assert made["client_id"] == f"{tenant}.{slug}"
 
 
 def test_a_machine_signs_on_by_client_credentials(world: World) -> None:

@@ -27,7 +27,8 @@ FORM_TTL = timedelta(minutes=30)
 
 MIN_PASSWORD, MAX_PASSWORD = 8, 1000
 USERNAME = r"^[a-z0-9][a-z0-9._@-]{0,99}$"
-CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,99}$"
+CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,126}$"
+"""Room for a tenant, a dot, and an application of it."""
 TENANT = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 _CHOICE = re.compile(r"organization:(\*|[a-z0-9][a-z0-9-]{0,62})")

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+from pydantic import BaseModel
 from servicekit.errors import Conflict, Unavailable
 
 from identity.clients.provider import Provider, Refused
@@ -30,7 +31,7 @@ class EmbeddedProvider(Provider):
             raise Conflict(
                 "needs-keycloak",
                 f"{what} needs Keycloak. This installation has the embedded provider, which speaks OpenID Connect to "
-                "this machine; set IDENTITY_KEYCLOAK_URL for the other.",
+                "this machine; for the other run the real stack, as docs/guides/run-the-stack.md says.",
             )
 
     async def keep_organization(self, tenant: str, *, name: str, enabled: bool) -> None:
@@ -51,13 +52,13 @@ class EmbeddedProvider(Provider):
                 "backchannel_logout_uri": application.back_channel_logout_uri,
             }
         async with self._connected() as http:
-            kept = _checked(await http.put(f"clients/{client_id}", json=wanted))
-        return str(kept["sub"]) if isinstance(application, Machine) else None
+            sub = str(_checked(await http.put(f"clients/{client_id}", json=wanted))["sub"])
+        return sub if isinstance(application, Machine) else None
 
     async def remove_application(self, tenant: str, slug: str, application: Application) -> None:
         client_id = application_id(tenant, slug, application)
         async with self._connected() as http:
-            _checked(await http.delete(f"clients/{client_id}", params={"tenant": tenant}))
+            _gone(await http.delete(f"clients/{client_id}", params={"tenant": tenant}))
 
     async def keep_broker(self, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None:
         self.require(provider)
@@ -82,10 +83,10 @@ class EmbeddedProvider(Provider):
     async def close_account(self, tenant: str, account: Account) -> None:
         async with self._connected() as http:
             if account.linked:
-                _checked(await http.delete(f"accounts/{account.username}/tenants/{tenant}"))
+                _gone(await http.delete(f"accounts/{account.username}/tenants/{tenant}"))
             else:
                 off = {"active": False, "tenant": tenant}
-                _checked(await http.post(f"accounts/{account.username}/active", json=off))
+                _gone(await http.post(f"accounts/{account.username}/active", json=off))
 
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[httpx.AsyncClient]:
@@ -99,14 +100,34 @@ class EmbeddedProvider(Provider):
                 yield http
             except httpx.HTTPError as error:
                 raise Unavailable("provider-away", "The embedded provider cannot be reached.", retry_after=5) from error
+            except (ValueError, KeyError) as error:
+                told = "The embedded provider's answer cannot be understood."
+                raise Unavailable("provider-ails", told, retry_after=5) from error
+
+
+class _Fault(BaseModel):
+    loc: list[str | int]
+    msg: str
+
+
+class _Problem(BaseModel):
+    detail: str
+    errors: list[_Fault] = []
+
+    def __str__(self) -> str:
+        return " ".join([self.detail, *(f"{'.'.join(map(str, each.loc))}: {each.msg}." for each in self.errors)])
+
+
+def _gone(answer: httpx.Response) -> None:
+    """It is not there any more, or was not."""
+    if answer.status_code != httpx.codes.NOT_FOUND:
+        _checked(answer)
 
 
 def _checked(answer: httpx.Response) -> dict[str, Any]:
-    """What it says; of what is not there, nothing. Raises Refused, or Unavailable when it ails."""
-    if answer.status_code == 404 and answer.request.method in ("POST", "DELETE"):
-        return {}
+    """What it says. Raises Refused, Unavailable when it ails, ValueError where it makes no sense."""
     if answer.status_code >= 500 or answer.status_code in (401, 403, 429):
         raise Unavailable("provider-ails", f"The embedded provider answered {answer.status_code}.", retry_after=5)
     if answer.is_error:
-        raise Refused("provider-refused", str(answer.json().get("detail", answer.text[:300])))
+        raise Refused("provider-refused", str(_Problem.model_validate_json(answer.content)))
     return answer.json() if answer.content else {}
