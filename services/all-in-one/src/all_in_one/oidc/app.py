@@ -20,6 +20,7 @@ from all_in_one.oidc import model
 from all_in_one.oidc.admin import admin_endpoints
 from all_in_one.oidc.login import login_endpoints
 from all_in_one.oidc.logout import deliver
+from all_in_one.oidc.pages_elsewhere import pages_elsewhere
 from all_in_one.oidc.provider import ALGORITHM, Provider
 from all_in_one.oidc.token import token_endpoints
 
@@ -44,6 +45,7 @@ def create_provider(
         title="Uplift sign-in (development)",
         description="OpenID Connect provider for this machine only. Production uses Keycloak.",
     )
+    app.middleware("http")(pages_elsewhere(provider))
     # A foreign name that resolves to loopback would make a stranger's page same-origin with this provider.
     hosts = {urlsplit(issuer).hostname or "", "localhost", "127.0.0.1", "[::1]"}
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts), www_redirect=False)

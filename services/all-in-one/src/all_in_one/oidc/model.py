@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
@@ -103,6 +104,12 @@ def chosen(tenants: Collection[str], scope: str) -> list[str]:
 def tenant_claims(tenants: Sequence[str]) -> dict[str, object]:
     """As Keycloak tells them: the services take a token of exactly one."""
     return {"tenant": tenants[0]} if len(tenants) == 1 else {"organization": list(tenants)}
+
+
+def origin(uri: str) -> str:
+    """Where a page at this address is at home, as browsers say it."""
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def machine_sub(client_id: str) -> str:

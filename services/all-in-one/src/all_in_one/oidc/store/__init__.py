@@ -18,6 +18,7 @@ from all_in_one.oidc.store.clients import (
     add_client,
     find_client,
     keep_client,
+    public_redirect_uris,
     put_client,
     remove_client,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "login_session",
     "metadata",
     "prepare",
+    "public_redirect_uris",
     "purge",
     "put_client",
     "refresh_token",

@@ -1,6 +1,6 @@
 """Registered clients."""
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,6 +32,12 @@ async def keep_client(connection: AsyncConnection, client_id: str, tenant: str, 
         .returning(client.c.client_id)
     )
     return await connection.scalar(kept) is not None
+
+
+async def public_redirect_uris(connection: AsyncConnection) -> list[str]:
+    """Of all clients without a secret."""
+    uris = select(func.unnest(client.c.redirect_uris)).where(client.c.secret.is_(None))
+    return list((await connection.execute(uris)).scalars())
 
 
 async def remove_client(connection: AsyncConnection, client_id: str, tenant: str) -> bool:
