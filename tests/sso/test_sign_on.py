@@ -445,8 +445,7 @@ def test_a_tenants_own_provider_opens_nothing_of_another_tenant(
 def test_a_tenants_own_provider_is_not_believed_about_somebody_of_two_tenants(
     keycloak_world: KeycloakWorld, own_provider: OwnProvider, new_browser: Callable[[], Browser]
 ) -> None:
-    """Whoever runs it would be theirs in the other tenant too. Neither a link that was made by hand, nor one that was left
-    over, nor a session from before opens anything."""
+    """Whoever runs it would be them in the other tenant too. No link is made, and none that is there opens anything."""
     world, portal, acme = keycloak_world, keycloak_world.portal, {"params": {"tenant": TENANT}}
     world.tenant("iota")
     mia = {"slug": "mia", "display_name": "Mia Meer", "email": "mia@example.org", "roles": [{"role": "tenant_admin"}]}
