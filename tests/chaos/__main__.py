@@ -21,6 +21,7 @@ HEAD = """| fault | interactions | against a recomputation | s | requests | |
 def main() -> int:
     options = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     options.add_argument("--interactions", type=int, default=50_000, help="of each fault")
+    options.add_argument("--spread", type=float, default=90, help="seconds over which they come")
     options.add_argument("--away", type=float, default=60, help="seconds without Kafka; PostgreSQL a third of it")
     options.add_argument("--storm", type=float, default=60, help="seconds of consumers coming and going")
     options.add_argument("--overload", type=float, default=60, help="seconds at twice the capacity")
@@ -40,7 +41,9 @@ def main() -> int:
             suite = OnStack(stack)
             print(HEAD, flush=True)
             for number, (name, disturb) in enumerate(faults.items()):
-                told: Told = under(name, suite, f"chaos-{number}", crowd_of(chosen.interactions), disturb)
+                told: Told = under(
+                    name, suite, f"chaos-{number}", crowd_of(chosen.interactions), disturb, spread=chosen.spread
+                )
                 print(told.line(), flush=True)
                 wrong += len(told.differences)
             print(rolling(suite, "rolling", requests=10_000).line(), flush=True)

@@ -20,7 +20,7 @@ from tests.flow.suite import PLAIN
 
 FEEDERS = 4
 TRIES_SECONDS = 240
-RECORDS_A_REQUEST = 1000
+RECORDS_A_REQUEST = 500
 
 
 def _set() -> threading.Event:
@@ -75,9 +75,10 @@ def _feed_share(suite: OnStack, tenant: str, crowd: Crowd, agents: tuple[str, ..
     began = time.monotonic()
     with httpx.Client(base_url=suite.url, timeout=60, verify=PLAIN) as client:
         for day in range(DAYS):
-            time.sleep(max(0.0, began + spread * day / DAYS - time.monotonic()))
             records = crowd.records(day, agents)
             for start in range(0, len(records), RECORDS_A_REQUEST):
+                due = began + spread * (day + start / len(records)) / DAYS
+                time.sleep(max(0.0, due - time.monotonic()))
                 body = gzip.compress(ndjson(records[start : start + RECORDS_A_REQUEST]), 1)
                 _until_taken(client, suite, tenant, body, met)
 

@@ -15,6 +15,7 @@ import httpx
 from testkit.programs import Program
 
 from tests.chaos.crowd import Crowd, crowd_of
+from tests.chaos.sending import Sender
 from tests.flow.scenario import SOURCE, ndjson
 from tests.flow.stack import OnStack
 from tests.flow.steps import set_up_tenant, user
@@ -35,7 +36,7 @@ class Seen:
         return f"| {self.what} | {sum(self.answers.values()):,} requests | {dict(self.answers)} | {told} |"
 
 
-class Sender:
+class Files:
     """Small files of one tenant's records, each another one."""
 
     def __init__(self, suite: OnStack, tenant: str) -> None:
@@ -47,6 +48,9 @@ class Sender:
 
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.suite.token(self._boss)}", "content-type": "application/x-ndjson"}
+
+    def sender(self) -> Sender:
+        return Sender("127.0.0.1", self.suite.stack.port)
 
     def body(self) -> bytes:
         number = next(self._numbers)
@@ -61,9 +65,28 @@ class Sender:
 
 def rolling(suite: OnStack, tenant: str, *, requests: int, clients: int = 8) -> Seen:
     """Reads and small uploads while each replica of ingest's API gets SIGTERM in turn and is started again."""
-    sender, seen = Sender(suite, tenant), Seen("two replicas, SIGTERM to each in turn", {})
+    files, seen = Files(suite, tenant), Seen("two replicas, SIGTERM to each in turn", {})
     left = iter(range(requests))
     lock = threading.Lock()
+
+    too_many = 0
+
+    def ask(http: httpx.Client, *, upload: bool) -> str:
+        nonlocal too_many
+        try:
+            headers = files.headers()
+            answer = (
+                http.post(RECORDS, content=files.body(), headers=headers)
+                if upload
+                else http.get("/api/ingest/v1/sources", headers=headers)
+            )
+        except httpx.HTTPError as error:
+            return type(error).__name__
+        if answer.status_code == 429:  # one replica takes four uploads of a tenant at a time
+            with lock:
+                too_many += 1
+            time.sleep(float(answer.headers["retry-after"]))
+        return str(answer.status_code)
 
     def client() -> None:
         with httpx.Client(base_url=suite.url, timeout=30, verify=PLAIN) as http:
@@ -72,16 +95,9 @@ def rolling(suite: OnStack, tenant: str, *, requests: int, clients: int = 8) -> 
                     number = next(left, None)
                 if number is None:
                     return
-                try:
-                    headers = sender.headers()
-                    answer = (
-                        http.get("/api/ingest/v1/sources", headers=headers)
-                        if number % 10
-                        else http.post(RECORDS, content=sender.body(), headers=headers)
-                    )
-                    what = str(answer.status_code)
-                except httpx.HTTPError as error:
-                    what = type(error).__name__
+                what = "429"
+                while what == "429":
+                    what = ask(http, upload=number % 10 == 0)
                 with lock:
                     seen.answers[what] += 1
 
@@ -99,7 +115,7 @@ def rolling(suite: OnStack, tenant: str, *, requests: int, clients: int = 8) -> 
             replaced += 1
         for each in running:
             each.result()
-    seen.figures = {"replaced": replaced, "s": round(time.monotonic() - began, 1)}
+    seen.figures = {"replaced": replaced, "told to come again": too_many, "s": round(time.monotonic() - began, 1)}
     return seen
 
 
@@ -113,17 +129,17 @@ def resident_mb(suite: OnStack, name: str) -> float:
 
 def overload(suite: OnStack, tenant: str, *, seconds: float, calm: float = 10) -> Seen:
     """Small uploads: as many as can be served, then twice that many whatever comes back."""
-    sender, seen = Sender(suite, tenant), Seen("twice the capacity, open loop", {})
+    files, seen = Files(suite, tenant), Seen("twice the capacity, open loop", {})
     # As many at a time as are taken of one tenant, and half of them: whichever serves more.
-    capacity = max(asyncio.run(_closed(sender, calm / 2, clients)) for clients in (4, 8))
+    capacity = max(asyncio.run(_closed(files, calm / 2, clients)) for clients in (4, 8))
     before = {name: resident_mb(suite, name) for name in (*REPLICAS, "envoy")}
-    waits, answers, lasted = asyncio.run(_open(sender, 2 * capacity, seconds))
+    waits, answers, lasted = asyncio.run(_open(files, 2 * capacity, seconds))
     after = {name: resident_mb(suite, name) for name in before}
     seen.answers = answers
     taken = sorted(waits)
     seen.figures = {
         "capacity, requests/s": round(capacity, 1),
-        "offered": round(sum(answers.values()) / seconds, 1),
+        "offered": round(sum(answers.values()) / lasted, 1),
         "goodput": round(len(taken) / lasted, 1),
         "goodput of capacity": round(len(taken) / lasted / capacity, 2),
         "p99 of the accepted, s": round(taken[int(0.99 * len(taken))], 2) if taken else None,
@@ -132,69 +148,58 @@ def overload(suite: OnStack, tenant: str, *, seconds: float, calm: float = 10) -
     return seen
 
 
-async def _post(http: httpx.AsyncClient, sender: Sender, body: bytes) -> tuple[str, float]:
-    began = time.perf_counter()
-    try:
-        what = str((await http.post(RECORDS, content=body, headers=sender.headers())).status_code)
-    except httpx.HTTPError as error:
-        what = type(error).__name__
-    return what, time.perf_counter() - began
-
-
-def _client(sender: Sender) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
-    return httpx.AsyncClient(base_url=sender.suite.url, timeout=60, verify=PLAIN, limits=limits)
-
-
-async def _closed(sender: Sender, seconds: float, clients: int) -> float:
+async def _closed(files: Files, seconds: float, clients: int) -> float:
     """Requests served in a second with so many clients that send again as soon as they have their answer."""
-    async with _client(sender) as http:
-        began = time.perf_counter()
+    sender = files.sender()
+    began = time.perf_counter()
 
-        async def ask() -> int:
-            done = 0
-            while time.perf_counter() < began + seconds:
-                what, _ = await _post(http, sender, sender.body())
-                done += what == "200"
-                if what != "200":  # both replicas were not equally busy
-                    await asyncio.sleep(0.05)
-            return done
+    async def ask() -> int:
+        done = 0
+        while time.perf_counter() < began + seconds:
+            what = await sender.post(RECORDS, files.headers(), files.body())
+            done += what == "200"
+            if what != "200":  # both replicas were not equally busy
+                await asyncio.sleep(0.05)
+        return done
 
-        done = sum(await asyncio.gather(*(ask() for _ in range(clients))))
-        return done / (time.perf_counter() - began)
+    done = sum(await asyncio.gather(*(ask() for _ in range(clients))))
+    sender.close()
+    return done / (time.perf_counter() - began)
 
 
-async def _open(sender: Sender, rate: float, seconds: float) -> tuple[list[float], Counter[str], float]:
-    """Seconds that the accepted took, what was answered, and how long all of it lasted."""
+async def _open(files: Files, rate: float, seconds: float) -> tuple[list[float], Counter[str], float]:
+    """Seconds that the accepted took from when they were due, what was answered, and how long all of it lasted."""
     answers: Counter[str] = Counter()
     waits: list[float] = []
-    bodies = [sender.body() for _ in range(int(rate * seconds))]  # made before: it is not the sender that is measured
-    async with _client(sender) as http:
+    bodies = [files.body() for _ in range(int(rate * seconds))]
+    sender = files.sender()
 
-        async def ask(body: bytes) -> None:
-            what, took = await _post(http, sender, body)
-            answers[what] += 1
-            if what == "200":
-                waits.append(took)
+    async def ask(body: bytes, due: float) -> None:
+        what = await sender.post(RECORDS, files.headers(), body)
+        answers[what] += 1
+        if what == "200":
+            waits.append(time.perf_counter() - due)
 
-        began = time.perf_counter()
-        asked: list[asyncio.Task[None]] = []
-        for number, body in enumerate(bodies):
-            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
-            asked.append(asyncio.create_task(ask(body)))
-        await asyncio.gather(*asked)
-        return waits, answers, time.perf_counter() - began
+    began = time.perf_counter()
+    asked: list[asyncio.Task[None]] = []
+    for number, body in enumerate(bodies):
+        due = began + number / rate
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        asked.append(asyncio.create_task(ask(body, due)))
+    await asyncio.gather(*asked)
+    sender.close()
+    return waits, answers, time.perf_counter() - began
 
 
 def slow_clients(suite: OnStack, tenant: str, *, idle: int, seconds: float) -> Seen:
     """Connections that say nothing, one whose body never ends, and meanwhile ordinary requests."""
-    sender, seen = Sender(suite, tenant), Seen("slow clients", {})
+    files, seen = Files(suite, tenant), Seen("slow clients", {})
     host, port = "127.0.0.1", suite.stack.port
     with ExitStack() as open_ones:
         for _ in range(idle):
             open_ones.enter_context(socket.create_connection((host, port)))
         endless = open_ones.enter_context(socket.create_connection((host, port)))
-        head = {**sender.headers(), "host": f"{host}:{port}", "transfer-encoding": "chunked"}
+        head = {**files.headers(), "host": f"{host}:{port}", "transfer-encoding": "chunked"}
         lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         endless.sendall(f"POST {RECORDS} HTTP/1.1\r\n{lines}\r\n".encode())
         waits: list[float] = []
@@ -203,7 +208,7 @@ def slow_clients(suite: OnStack, tenant: str, *, idle: int, seconds: float) -> S
             while time.monotonic() < ends:
                 endless.sendall(b"1\r\n\n\r\n")  # an empty line, again and again
                 began = time.perf_counter()
-                answer = http.get("/api/ingest/v1/sources", headers=sender.headers())
+                answer = http.get("/api/ingest/v1/sources", headers=files.headers())
                 waits.append(time.perf_counter() - began)
                 seen.answers[str(answer.status_code)] += 1
     waits.sort()

@@ -100,15 +100,11 @@ class Reception:
         """The key of the tenant's customer hashes: the same number has another hash with every tenant."""
         return hmac.digest(self.secret, f"customer {tenant}".encode(), "sha256")
 
-    def check_room(self, tenant: str) -> None:
-        """Raises TooMany when there is no place for one more upload."""
-        if self._busy[tenant] >= self.quota.uploads_per_tenant or self._busy.total() >= self.quota.uploads:
-            raise TooMany("busy", "Too many uploads at the same time. Send this one again in a moment.", retry_after=2)
-
     @contextmanager
     def place(self, tenant: str) -> Iterator[None]:
         """Room for one upload. Raises TooMany when there is none."""
-        self.check_room(tenant)
+        if self._busy[tenant] >= self.quota.uploads_per_tenant or self._busy.total() >= self.quota.uploads:
+            raise TooMany("busy", "Too many uploads at the same time. Send this one again in a moment.", retry_after=2)
         self._busy[tenant] += 1
         try:
             yield

@@ -53,22 +53,22 @@ async def send_records(
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise Invalid("unknown-encoding", f"Content-Encoding `{encoding}` is not read here. Send plain or gzip.")
     reception.check_size(int(length) if (length := request.headers.get("content-length", "")).isdigit() else 0)
-    reception.check_room(claims.tenant)  # who comes too much is told so before the database is asked anything
-    async with kit.sessions.begin([claims.tenant], now=datetime.now(UTC)) as session:
-        caller = await authenticate(session, claims)
-        may_send(caller)
-        found = await load_source(session, source)
-        if found is None:
-            raise NotFound("unknown-source", f"There is no source `{source}`. PUT /sources/{source} makes one.")
-        if found.status != "active":
-            raise Conflict("source-paused", f"The source `{source}` is paused. Set its status to active.")
-        key = idempotency_key[:200] if idempotency_key else None
-        known = await receipts.by_key(session, caller.person_id, key) if key else None
-        problems = await receipts.problems(session, known) if known else []
-        digest = _digest(request) if key else None
-        order = Order(caller.tenant, new_id(), found, mode, caller.person_id, session.now, key, digest)
     later = "respond-async" in [word.strip().lower() for word in prefer.split(",")]
-    with reception.place(order.tenant):
+    # The place comes first: in an overload most are refused, and must not have cost a look into the database before.
+    with reception.place(claims.tenant):
+        async with kit.sessions.begin([claims.tenant], now=datetime.now(UTC)) as session:
+            caller = await authenticate(session, claims)
+            may_send(caller)
+            found = await load_source(session, source)
+            if found is None:
+                raise NotFound("unknown-source", f"There is no source `{source}`. PUT /sources/{source} makes one.")
+            if found.status != "active":
+                raise Conflict("source-paused", f"The source `{source}` is paused. Set its status to active.")
+            key = idempotency_key[:200] if idempotency_key else None
+            known = await receipts.by_key(session, caller.person_id, key) if key else None
+            problems = await receipts.problems(session, known) if known else []
+            digest = _digest(request) if key else None
+            order = Order(caller.tenant, new_id(), found, mode, caller.person_id, session.now, key, digest)
         body = _stream(request)
         if known:
             await reception.compare(order, body, known["digest"])
