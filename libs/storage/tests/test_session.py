@@ -262,6 +262,13 @@ async def test_units_of_work_apart_do_not_wait_for_those_that_are_open(sessions:
     await apart.engine.dispose()
 
 
+async def test_a_connection_that_breaks_at_the_end_is_told_as_any_other(sessions: Sessions, admin: Admin) -> None:
+    with pytest.raises(OperationalError):
+        async with sessions.begin(["acme"], now=NOW) as session:
+            session.emit(event())
+            admin.execute("SELECT pg_terminate_backend(%s, 5000)", [await session.scalar("SELECT pg_backend_pid()")])
+
+
 # The out-tray
 
 

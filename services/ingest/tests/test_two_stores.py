@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from contracts.calls import LegRecorded
-from ingest.actions import archive, contents
+from ingest.actions import archive, contents, undo
 from ingest.service import service
 from ingest_records import PEOPLE, configured, contact
 from servicekit import wiring
@@ -144,6 +144,25 @@ async def test_nothing_is_told_of_what_the_document_store_did_not_take(ingest: H
     assert await ingest.events(LegRecorded) == []
     assert (await ingest.as_("robot", "t1").get("/receipts")).json()["items"] == []
     assert (await send(ingest, contact()))["accepted"] == 1
+
+
+@both_stores
+async def test_what_an_undo_has_written_it_can_read_before_it_ends(
+    ingest: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first part makes a version of the older record, its second one takes that back too."""
+    monkeypatch.setattr(undo, "CHUNK", 1)
+    receipt = await send(ingest, newer(200), contact())
+    documents: Any = ingest.kit.documents
+    put = documents.put
+
+    async def slowly(*arguments: Any) -> None:
+        await asyncio.sleep(0.3)
+        await put(*arguments)
+
+    documents.put = slowly
+    assert (await ingest.as_("theo", "t1").delete(f"/receipts/{receipt['id']}")).status_code == 200
+    assert (await ingest.events(LegRecorded))[-1].void
 
 
 @both_stores

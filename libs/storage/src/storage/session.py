@@ -267,8 +267,8 @@ class Sessions:
             await session.narrow(tenants)
             try:
                 yield session
-                await session.flush()
                 await session.settle()
+                await session.flush()
             finally:
                 await session.let_go()
         if session.recorded and self.wake is not None:

@@ -1,6 +1,7 @@
 """SQL text straight to the driver: a statement costs a fifth there of what it does by way of the engine."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -36,29 +37,32 @@ class Statements:
             rows = [tuple(row) for row in result] if result.returns_rows else []
             return list(result.keys()) if result.returns_rows else [], rows, result.rowcount
         native, names = _native(sql)
-        cursor = self._cursor or await self._open()
-        try:
+        async with self._driver(sql) as cursor:
             await cursor.execute(native, [parameters[name] for name in names] if parameters else None)
             result = cursor.pgresult
             if result is None or not result.nfields:
                 return [], [], cursor.rowcount
             columns = [(result.fname(number) or b"").decode() for number in range(result.nfields)]
             return columns, await cursor.fetchall(), cursor.rowcount
-        except psycopg.Error as error:
-            if cursor.connection.closed:
-                await self._connection.exec_driver_sql("SELECT")  # it fails too, and the engine lets go of its pool
-            raise DBAPIError.instance(sql, None, error, psycopg.Error, hide_parameters=True) from error
 
     async def copy(self, into: str, rows: Iterable[bytes]) -> None:
         """COPY into a table and its columns that no row-level security walls off; `rows` are those of `copied_row`."""
-        cursor = self._cursor or await self._open()
-        async with cursor.copy(f"COPY {into} FROM STDIN (FORMAT binary)".encode()) as copy:
+        sql = f"COPY {into} FROM STDIN (FORMAT binary)"
+        async with self._driver(sql) as cursor, cursor.copy(sql.encode()) as copy:
             await copy.write(b"".join((_COPY_HEADER, *rows, _COPY_END)))
 
-    async def _open(self) -> psycopg.AsyncRawCursor[TupleRow]:
-        driver: Any = (await self._connection.get_raw_connection()).driver_connection
-        self._cursor = psycopg.AsyncRawCursor(driver)
-        return self._cursor
+    @asynccontextmanager
+    async def _driver(self, sql: str) -> AsyncGenerator[psycopg.AsyncRawCursor[TupleRow]]:
+        """The driver's cursor; its errors become those of the engine."""
+        if self._cursor is None:
+            driver: Any = (await self._connection.get_raw_connection()).driver_connection
+            self._cursor = psycopg.AsyncRawCursor(driver)
+        try:
+            yield self._cursor
+        except psycopg.Error as error:
+            if self._cursor.connection.closed:
+                await self._connection.exec_driver_sql("SELECT")  # it fails too, and the engine lets go of its pool
+            raise DBAPIError.instance(sql, None, error, psycopg.Error, hide_parameters=True) from error
 
 
 def copied_row(*fields: bytes | None) -> bytes:

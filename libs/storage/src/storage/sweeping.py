@@ -6,6 +6,7 @@ goes through what was written since the last time, and removes what the service'
 itself lets go of later, such as a draft that was replaced, it discards.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -51,6 +52,7 @@ class SweptDocuments:
         self._store = store
         self._sessions = sessions
         self._promised: set[tuple[str, str]] = set()
+        self._promising = asyncio.Lock()
         self.get = store.get
         self.find = store.find
         self.delete = store.delete
@@ -62,12 +64,19 @@ class SweptDocuments:
 
     async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
         if documents and (tenant, collection) not in self._promised:
-            now = datetime.now(UTC)
-            async with self._sessions.begin([tenant], now=now) as session:
-                place = {"tenant": tenant, "collection": collection}
-                await session.execute(_PROMISE, {**place, "now": now, "every": EVERY})
-            self._promised.add((tenant, collection))
+            # One at a time: it waits for a sweep under way, which must find a connection beside the one that waits.
+            async with self._promising:
+                await self._promise(tenant, collection)
         await self._store.put(tenant, collection, documents)
+
+    async def _promise(self, tenant: str, collection: str) -> None:
+        if (tenant, collection) in self._promised:
+            return
+        now = datetime.now(UTC)
+        async with self._sessions.begin([tenant], now=now) as session:
+            place = {"tenant": tenant, "collection": collection}
+            await session.run(_PROMISE, {**place, "now": now, "every": EVERY})
+        self._promised.add((tenant, collection))
 
 
 async def discard(session: Session, collection: str, document: str) -> None:

@@ -47,7 +47,7 @@ async def resume(session: Session) -> None:
 
 @dataclass(frozen=True)
 class _Step:
-    """One thing to bring about: `row` is what is stored of it."""
+    """One thing to bring about, and with what."""
 
     session: Session
     provider: Provider

@@ -50,7 +50,11 @@ async def fill(documents: DocumentStore, tenant: str, rows: Sequence[dict[str, A
     found = await documents.get(tenant, RAW, sorted(names)) if names else {}
     if missing := names - found.keys():
         raise DocumentDamaged(f"documents of legs that rows name are missing: {', '.join(sorted(missing)[:5])}")
-    lines = {name: gzip.decompress(document.blob or b"").split(b"\n") for name, document in found.items()}
+    for name, document in found.items():  # one after the other: unpacked they are large
+        lines = gzip.decompress(document.blob or b"").split(b"\n")
+        for row in rows:
+            if str(row["document"]) == name:
+                row["content"] = lines[row["position"]]
     for row in rows:
-        named = row["document"]
-        row["content"] = row["content"].encode() if named is None else lines[str(named)][row["position"]]
+        if row["document"] is None:
+            row["content"] = row["content"].encode()

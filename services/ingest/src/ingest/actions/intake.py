@@ -80,7 +80,8 @@ async def take_chunk(
 ) -> list[dict[str, Any]]:
     """Judges the records of a chunk, puts what is new and the verdicts into `batch`, and returns the verdicts.
 
-    `raw`: the document of the records, if it is not kept yet. `replacing`: parts that these records brought before, under another mapping, of the contacts `around`.
+    `raw`: the document of the records, if it is not kept yet. `replacing`: parts that these records brought before,
+    under another mapping, of the contacts `around`.
     """
     source, outcomes = chunk.source, chunk.outcomes
     arrivals = [outcome for outcome in outcomes if isinstance(outcome, Arrival)]

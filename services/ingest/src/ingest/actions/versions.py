@@ -95,6 +95,8 @@ class Versions:
         """The legs that vanished get a version that says so, with the content that they had."""
         places = [(self.id_of(root), leg, head.version) for root, leg, head in self._vanished]
         rows = await interactions.versions_at(self._session, places)
+        if rows:
+            await self._session.settle()  # an earlier part of this unit of work may have written them just now
         await contents.fill(self._documents, self._session.tenant, rows)
         found = {(row["interaction_id"], row["leg"]): row["content"] for row in rows}
         for (root, number, head), (identifier, _, version) in zip(self._vanished, places, strict=True):

@@ -205,11 +205,12 @@ AND NOT EXISTS (
     SELECT FROM record o JOIN receipt x ON x.tenant = o.tenant AND x.id = o.receipt_id
     WHERE o.tenant = r.tenant AND o.part_id = r.part_id AND x.status <> 'undone'
     AND (o.receipt_id <> r.receipt_id OR o.document <> coalesce(cast(:document AS text), o.document)))
+ORDER BY r.part_id
 """
 
 
 async def parts_only_here(session: Session, receipt_id: UUID, document: str | None = None) -> list[UUID]:
-    """Parts that only this receipt (or only this document of it) brought."""
+    """Parts that only this receipt (or only this document of it) brought, in the order in which they came."""
     return await session.scalars(_ONLY_HERE, {"tenant": session.tenant, "id": receipt_id, "document": document})
 
 

@@ -38,7 +38,8 @@ async def close_account(keycloak: Keycloak, tenant: str, account: Account) -> No
     if found is None:
         return
     if account.linked:
-        await drop_member(keycloak, tenant, found["id"])
+        if not await drop_member(keycloak, tenant, found["id"]):
+            return
     elif _home(found) == tenant:
         await keycloak.admin.a_update_user(found["id"], {**found, "enabled": False})
     else:

@@ -82,7 +82,8 @@ async def _keep_guest_role(keycloak: Keycloak, tenant: str) -> None:
     await admin.a_add_composite_realm_roles_to_role(guest_role(tenant), parts)
 
 
-async def drop_member(keycloak: Keycloak, tenant: str, user_id: str) -> None:
+async def drop_member(keycloak: Keycloak, tenant: str, user_id: str) -> bool:
+    """Returns whether it was one."""
     organization = await find_organization(keycloak, tenant)
     if organization and await keycloak.get(f"organizations/{organization['id']}/members/{user_id}") is not None:
         await keycloak.admin.a_organization_user_remove(user_id, organization["id"])
@@ -91,3 +92,4 @@ async def drop_member(keycloak: Keycloak, tenant: str, user_id: str) -> None:
     if dropped:
         await keycloak.admin.a_delete_realm_roles_of_user(user_id, dropped)
     await keycloak.delete(f"users/{user_id}/federated-identity/{broker_alias(tenant)}")
+    return bool(dropped)
