@@ -303,6 +303,18 @@ async def test_delivering_twice_fails_on_an_effect_that_refuses_its_repetition(b
     assert ledger.buried == []
 
 
+async def test_what_was_handled_but_not_told_is_no_lag_after_a_restart(broker: Broker, topic: str) -> None:
+    """As after a kill between the effect and the commit at the broker."""
+    ledger = Ledger()
+    await broker.publish(numbered(topic, 10))
+    ledger.offsets[TopicPartition(topic, 0)] = 10
+    async with consuming(broker, topic, ledger):
+        async with asyncio.timeout(15):
+            while (await broker.lag(GROUP)).get(TopicPartition(topic, 0)) != 0:
+                await asyncio.sleep(0.1)
+    assert ledger.done == []
+
+
 async def test_stopping_finishes_the_batch_at_hand(broker: Broker, topic: str) -> None:
     class Slow(Ledger):
         began = False

@@ -76,6 +76,7 @@ class LogTableReader:
         """Does nothing when the partition is no longer assigned."""
         if source in self._positions:
             self._positions[source] = offset
+            await self.committed(source, offset)  # a process that was killed may not have told of its last batch
             self._wake.set()
 
     async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
