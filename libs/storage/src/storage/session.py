@@ -14,9 +14,9 @@ from uuid import UUID
 from contracts import TOPICS, Attributes, Event, partition_of
 from pydantic_core import to_json
 from sqlalchemy import Connection, CursorResult, Executable, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage.bulk import insert_rows, or_update, rows_of
 from storage.engine import create_engine, schema_name
 from storage.statements import Statements, copied_row
 from storage.tables import due_item
@@ -42,6 +42,14 @@ class Emitted(Protocol):
     def key(self, tenant: str) -> str: ...
     def to_topic(self) -> str: ...
     def encoded(self) -> bytes: ...
+
+
+_SCHEDULE = insert_rows(
+    due_item,
+    then=or_update(due_item, ["at", "body", "attempts", "turn"])
+    + " WHERE (due_item.at, due_item.body, due_item.attempts, due_item.turn)"
+    " IS DISTINCT FROM (excluded.at, excluded.body, excluded.attempts, excluded.turn)",
+)
 
 
 @dataclass
@@ -219,14 +227,11 @@ class Session:
     ) -> None:
         """The clock calls the service's handler of `kind` at `at`, after it has taken `turn`, if any. The same kind and
         ref again: moved."""
-        values = {"at": at, "body": dict(body or {}), "attempts": 0, "turn": turn}
-        changed = dict(values)
-        values |= {"tenant": self.tenant, "kind": kind, "ref": ref}
-        await self.connection.execute(
-            insert(due_item)
-            .values(values)
-            .on_conflict_do_update(index_elements=["tenant", "kind", "ref"], set_=changed)
-        )
+        await self.schedule_all(kind, [{"tenant": self.tenant, "ref": ref, "at": at, "body": body or {}, "turn": turn}])
+
+    async def schedule_all(self, kind: str, items: Iterable[Mapping[str, Any]]) -> None:
+        """As `schedule`, many at once: `tenant`, `ref`, `at`, `body` and, where there is one, `turn` of each."""
+        await self.run(_SCHEDULE, rows_of(items, kind=kind, attempts=0))
 
     async def unschedule(self, kind: str, ref: str) -> None:
         await self.execute(

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from sqlalchemy import insert
 from storage import Session, insert_rows, rows_of
-from storage.tables import due_item
 
 from notification.model.news import Delivery
 from notification.store.tables import attempt, delivery
@@ -28,7 +27,6 @@ _ADD = insert_rows(
     [column.name for column in delivery.columns if column.name != "leased_until"],
     then="ON CONFLICT DO NOTHING RETURNING id",
 )
-_ADD_DUE = insert_rows(due_item)
 
 
 def _row(each: Delivery) -> dict[str, Any]:
@@ -38,8 +36,8 @@ def _row(each: Delivery) -> dict[str, Any]:
 
 async def _queue(session: Session, pending: Iterable[Delivery]) -> None:
     """New deliveries fall due at once."""
-    due = [{"tenant": each.tenant, "ref": each.id, "at": each.at} for each in pending]
-    await session.run(_ADD_DUE, rows_of(due, kind="deliver", body={}, attempts=0))
+    due = [{"tenant": each.tenant, "ref": each.id, "at": each.at, "body": {}} for each in pending]
+    await session.schedule_all("deliver", due)
 
 
 async def claim(session: Session, id: UUID, *, lease_seconds: float, started_at: datetime) -> dict[str, Any] | None:

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from contracts.envelope import AgentEvent
 from sqlalchemy import insert, update
-from storage import Session, insert_rows, or_update, rows_of
-from storage.tables import due_item
+from storage import Session, insert_rows, rows_of
 
 from training.model.given import Given, Row
 from training.model.rules import Earlier
@@ -57,14 +56,12 @@ async def write(session: Session, given: Given) -> None:
     if given.skipped:
         await session.run(_ADD_SKIPPED, rows_of(given.skipped, tenant=session.tenant))
     if given.due:
-        due = [{"ref": assignment_id, "at": at} for assignment_id, at in given.due.items()]
-        same: dict[str, Any] = {"tenant": session.tenant, "kind": "overdue", "body": {}, "attempts": 0}
-        await session.run(_ADD_DUE, rows_of(due, **same))
+        same: dict[str, Any] = {"tenant": session.tenant, "body": {}}
+        await session.schedule_all("overdue", [{"ref": id, "at": at, **same} for id, at in given.due.items()])
 
 
 _ADD = insert_rows(assignment)
 _ADD_SKIPPED = insert_rows(skipped, then="ON CONFLICT DO NOTHING")
-_ADD_DUE = insert_rows(due_item, then=or_update(due_item, ["at", "body", "attempts", "turn"]))
 _CHANGE = """
 UPDATE assignment AS a SET status = c.status, due_at = c.due_at, overdue_at = c.overdue_at, corrected = c.corrected,
     withdrawn_at = c.withdrawn_at, withdrawn_reason = c.withdrawn_reason
