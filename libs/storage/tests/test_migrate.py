@@ -69,6 +69,15 @@ class Place:
         with psycopg.connect(self.admin_url.replace("+psycopg", "")) as connection:
             return connection.execute(statement).fetchall()  # pyright: ignore
 
+    def do(self, statement: str) -> None:
+        with psycopg.connect(self.admin_url.replace("+psycopg", "")) as connection:
+            connection.execute(statement)  # pyright: ignore
+
+    def columns(self) -> set[tuple[Any, ...]]:
+        return set(
+            self.ask("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'kpi_engine'")
+        )
+
     def tables(self) -> set[str]:
         found = self.ask("SELECT tablename FROM pg_tables WHERE schemaname = 'kpi_engine'")
         return {name for (name,) in found}
@@ -99,6 +108,17 @@ def test_a_later_revision_keeps_what_is_there(place: Place, folder: Folder) -> N
     add_second(folder)
     assert migrate(place.url, folder.migrations) == SECOND
     assert place.ask("SELECT next FROM kpi_engine.consumer_offset") == [(7,)]
+
+
+def test_shared_columns_that_came_later_are_added(place: Place, folder: Folder) -> None:
+    migrate(place.url, folder.migrations)
+    whole = place.columns()
+    place.do("ALTER TABLE kpi_engine.due_item DROP COLUMN attempts, DROP COLUMN at")
+    place.do("ALTER TABLE kpi_engine.directory_login DROP COLUMN person_id")
+    migrate(place.url, folder.migrations)
+    assert place.columns() == whole
+    indexes = place.ask("SELECT indexname FROM pg_indexes WHERE schemaname = 'kpi_engine'")
+    assert {("ix_due_item_at",), ("ix_directory_login_person",)} <= set(indexes)
 
 
 def test_a_revision_that_fails_leaves_nothing_behind(place: Place, folder: Folder) -> None:

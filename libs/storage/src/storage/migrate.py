@@ -11,6 +11,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, create_engine, text
+from sqlalchemy.schema import CreateColumn
 
 from storage.engine import schema_name
 from storage.tables import EXEMPT, TENANT_POLICY, own
@@ -92,13 +93,32 @@ def _upgrade(connection: Connection, migrations: Migrations) -> None:
 
 
 def _complete_own_tables(connection: Connection) -> None:
-    """A table that services have had since a later version than the one that made this schema."""
-    statement = text("SELECT t FROM unnest(cast(:names AS text[])) AS t WHERE to_regclass(quote_ident(t)) IS NULL")
-    missing = set(connection.scalars(statement, {"names": list(own.tables)}))
-    for table in own.sorted_tables if len(missing) < len(own.tables) else ():
-        if table.name in missing:
+    """Adds the shared tables, columns and indexes that came after the version that made this schema. A column that is
+    not nullable needs a server default."""
+    columns = _columns_by_table(connection)
+    for table in own.sorted_tables:
+        if table.name not in columns:
             table.create(connection)
             wall_off(connection, table)
+            continue
+        missing = [column for column in table.columns if column.name not in columns[table.name]]
+        for column in missing:
+            definition = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.execute(text(f'ALTER TABLE "{table.name}" ADD COLUMN {definition}'))
+        if missing:
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
+
+
+def _columns_by_table(connection: Connection) -> dict[str, set[str]]:
+    statement = text(
+        "SELECT table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema = current_schema() AND table_name = ANY(:names)"
+    )
+    found: dict[str, set[str]] = {}
+    for table, column in connection.execute(statement, {"names": list(own.tables)}):
+        found.setdefault(table, set()).add(column)
+    return found
 
 
 def create_own_tables(op: Operations | Any) -> None:
