@@ -127,7 +127,7 @@ async def test_a_body_that_is_not_marked_as_json_is_told_how(notes: Harness) -> 
 async def test_a_body_that_is_kept_is_limited_whoever_sends_it(
     notes: Harness, key: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("servicekit.door.BODY_BYTES", 1000)
+    monkeypatch.setattr("servicekit.door.route.BODY_BYTES", 1000)
     taken = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -144,7 +144,7 @@ async def test_a_body_that_is_kept_is_limited_whoever_sends_it(
 async def test_a_body_that_is_read_as_a_stream_is_limited_only_where_a_key_keeps_it(
     notes: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("servicekit.door.BODY_BYTES", 1000)
+    monkeypatch.setattr("servicekit.door.route.BODY_BYTES", 1000)
     client = notes.as_("ada", "acme")
     assert (await client.post("/streams", content=b"x" * 5000)).json() == 5000
     key = {"idempotency-key": "k"}

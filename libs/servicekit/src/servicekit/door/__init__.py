@@ -1,0 +1,27 @@
+"""The HTTP door: one request, one transaction, committed before the answer goes out."""
+
+from servicekit.door.access import CallerDep, DocumentsDep, WorkSession, authenticate, bearer_token
+from servicekit.door.idempotency import WRITES
+from servicekit.door.pages import Page, PageDep, PageQuery, page_of
+from servicekit.door.problems import render_http, render_problem, render_validation
+from servicekit.door.route import Door, router
+from servicekit.door.unit import kit_of
+
+__all__ = [
+    "WRITES",
+    "CallerDep",
+    "DocumentsDep",
+    "Door",
+    "Page",
+    "PageDep",
+    "PageQuery",
+    "WorkSession",
+    "authenticate",
+    "bearer_token",
+    "kit_of",
+    "page_of",
+    "render_http",
+    "render_problem",
+    "render_validation",
+    "router",
+]

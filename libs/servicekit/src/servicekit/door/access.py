@@ -1,0 +1,90 @@
+"""Who is calling, and the session that the call works in."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from contracts.directory import PersonChanged, TenantChanged
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from opentelemetry import trace
+from storage import DocumentStore, Session
+
+from servicekit.caller import Caller
+from servicekit.door.idempotency import recall
+from servicekit.door.unit import Unit, kit_of
+from servicekit.errors import Forbidden, Unauthenticated
+from servicekit.logs import Subject, about
+from servicekit.tokens import Claims
+
+_bearer = HTTPBearer(auto_error=False, description="An access token of the issuer, audience `uplift`.")
+
+
+def _documents(request: Request) -> DocumentStore:
+    return kit_of(request).documents
+
+
+def bearer_token(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("no-token", "Send an access token: `Authorization: Bearer …`.")
+    return token.strip()
+
+
+async def authenticate(session: Session, token_claims: Claims) -> Caller:
+    """Looks the token's subject up in the session's copy of the directory, and sets the session's time to the
+    tenant's. Raises Unauthenticated when the login session is over, Forbidden when the person or the tenant is unknown
+    or switched off."""
+    row = await session.row(
+        "SELECT t.body AS tenant, p.body AS person, EXISTS (SELECT 1 FROM ended_session e WHERE e.iss = :iss AND "
+        "(e.ref = :by_sid OR (e.ref = :by_sub AND to_timestamp(:issued_at) <= e.ended_at))) AS over "
+        "FROM directory_tenant t "
+        "LEFT JOIN directory_login l ON l.tenant = t.tenant AND l.iss = :iss AND l.sub = :sub "
+        "LEFT JOIN directory_person p ON p.tenant = l.tenant AND p.id = l.person_id WHERE t.tenant = :tenant",
+        {
+            "tenant": token_claims.tenant,
+            "iss": token_claims.iss,
+            "sub": token_claims.sub,
+            "by_sid": f"sid:{token_claims.sid}",
+            "by_sub": f"sub:{token_claims.sub}",
+            "issued_at": token_claims.issued_at,
+        },
+    )
+    if row is None or row["person"] is None:
+        raise Forbidden("unknown-here", f"Nobody is known by this login in tenant `{token_claims.tenant}`.")
+    if row["over"]:
+        raise Unauthenticated("session-ended", "This login session has ended. Sign in again.")
+    of_tenant = TenantChanged.model_validate(row["tenant"])
+    person = PersonChanged.model_validate(row["person"])
+    if not of_tenant.active:
+        raise Forbidden("tenant-off", f"Tenant `{of_tenant.slug}` is switched off.")
+    if not person.active:
+        raise Forbidden("person-off", "This person is switched off.")
+    if of_tenant.simulated and of_tenant.clock:
+        session.now = of_tenant.clock
+    today = session.now.astimezone(ZoneInfo(of_tenant.time_zone)).date()
+    return Caller(of_tenant.slug, person, tuple(role for role in person.roles if role.holds_on(today)), today)
+
+
+async def caller(request: Request, _: Annotated[Any, Depends(_bearer)] = None) -> Caller:
+    unit: Unit = request.state.unit
+    if unit.caller is None:
+        kit = kit_of(request)
+        claims = await kit.verifier.verify(bearer_token(request))
+        unit.session = await unit.stack.enter_async_context(kit.sessions.begin([claims.tenant], now=datetime.now(UTC)))
+        span = trace.get_current_span().get_span_context()
+        about.set(Subject(kit.sessions.service, claims.tenant, span=span))
+        unit.caller = await authenticate(unit.session, claims)
+        await recall(request, unit)
+    return unit.caller
+
+
+async def session(request: Request, caller: Annotated[Caller, Depends(caller)]) -> Session:
+    opened = request.state.unit.session
+    assert opened is not None, f"{caller.tenant}: the caller was found in a session"
+    return opened
+
+
+CallerDep = Annotated[Caller, Depends(caller)]
+WorkSession = Annotated[Session, Depends(session)]
+DocumentsDep = Annotated[DocumentStore, Depends(_documents)]

@@ -1,0 +1,70 @@
+"""Problems as their documents (RFC 9457)."""
+
+from http import HTTPStatus
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from servicekit.errors import FieldProblem, Forbidden, Invalid, Problem, Unauthenticated
+
+
+async def render_problem(request: Request, error: Exception) -> Response:
+    """An RFC 9457 problem document."""
+    problem = error if isinstance(error, Problem) else Problem("unexpected", "The cause is in the log.")
+    headers = {"retry-after": str(problem.retry_after)} if problem.retry_after is not None else {}
+    if isinstance(problem, Unauthenticated | Forbidden):
+        headers["www-authenticate"] = _challenge(problem)
+    document = {**problem.document(), "instance": request.url.path}
+    return JSONResponse(document, problem.status, headers, media_type="application/problem+json")
+
+
+def _challenge(problem: Unauthenticated | Forbidden) -> str:
+    """What RFC 6750 wants told; who sent no token at all is told no error. Header values are plain ASCII."""
+    if problem.slug == "no-token":
+        return 'Bearer realm="uplift"'
+    error = "invalid_token" if isinstance(problem, Unauthenticated) else "insufficient_scope"
+    detail = problem.detail.encode("ascii", "ignore").decode().translate({34: "'", 92: "/", 10: " ", 13: " "})
+    return f'Bearer realm="uplift", error="{error}", error_description="{detail}"'
+
+
+async def render_http(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: an unknown path, a method that the path does not have."""
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase
+    document = {"type": "about:blank", "title": title, "status": error.status_code, "detail": str(error.detail)}
+    document["instance"] = request.url.path
+    return JSONResponse(document, error.status_code, error.headers, media_type="application/problem+json")
+
+
+async def render_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = [
+        FieldProblem(
+            pointer="".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in each["loc"]),
+            problem=str(each["msg"]),
+            cure=f"see the OpenAPI page of this service; got {str(each.get('input'))[:80]!r}",
+        )
+        for each in error.errors()
+        if each["type"] != "json_invalid"
+    ] or [_broken_json(error)]
+    kind = request.headers.get("content-type", "none")
+    if isinstance(error.body, bytes) and "json" not in kind:
+        cure = f"send it with `Content-Type: application/json`; it came with {kind[:80]}"
+        problems = [FieldProblem(pointer="/body", problem="it is not marked as JSON", cure=cure)]
+    detail = "Some fields are not as they must be: " + ", ".join(problem.pointer for problem in problems[:5])
+    return await render_problem(request, Invalid("invalid-fields", detail, errors=problems))
+
+
+def _broken_json(error: RequestValidationError) -> FieldProblem:
+    """The framework gives the place as a part of the path, and keeps what is wrong there apart."""
+    broken = error.errors()[0]
+    text, place = str(error.body), int(broken["loc"][-1])
+    return FieldProblem(
+        pointer="/body",
+        problem=f"not JSON: {broken['ctx']['error']}",
+        cure="check commas, quotes and brackets there",
+        line=text.count("\n", 0, place) + 1,
+        column=place - text.rfind("\n", 0, place),
+    )
