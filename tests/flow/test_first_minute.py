@@ -48,6 +48,37 @@ def test_listening_beyond_loopback_is_refused(tmp_path: Path) -> None:
     assert "must not listen on 0.0.0.0" in said
 
 
+def test_each_mode_has_its_own_data(new_suite: Callable[[str], Embedded]) -> None:
+    """The demo's people have published passwords: what started empty must never have them, nor the other way round."""
+    suite = new_suite("modes")
+    suite.start("--no-demo")
+    suite.stop()
+    assert "Stopped. The data stays." in suite.log_file.read_text()
+    demo = [UPLIFT, "up", "--demo", "--port", str(free_port()), "--data", str(suite.data)]
+    done = subprocess.run(demo, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "is that of an empty start. Start it with `make up DEMO=0`" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_failure_is_a_sentence_and_its_traceback_lies_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    said = refused("--port", str(free_port()), "--data", str(tmp_path))
+    assert "Uplift stopped: " in said
+    assert "Traceback" in (tmp_path / "last-error.txt").read_text()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_that_it_has_stopped(new_suite: Callable[[str], Embedded], sent: signal.Signals) -> None:
+    suite = new_suite("stopped")
+    suite.start("--no-demo")
+    assert suite.process is not None
+    suite.process.send_signal(sent)
+    assert suite.process.wait(30) == 0
+    assert suite.log_file.read_text().rstrip().endswith("Stopped. The data stays.")
+    assert postgres_processes(suite) == []
+
+
 def postgres_processes(suite: Embedded) -> list[int]:
     """The server and its children, by the data folder in the server's command line."""
     found = []
@@ -99,7 +130,7 @@ def test_what_was_sent_survives(new_suite: Callable[[str], Embedded]) -> None:
 def test_reset_forgets_and_is_refused_while_running(new_suite: Callable[[str], Embedded]) -> None:
     suite = new_suite("forgotten")
     suite.start("--no-demo")
-    command = [UPLIFT, "reset", "--data", str(suite.data)]
+    command = [UPLIFT, "reset", "--yes", "--data", str(suite.data)]
     while_running = subprocess.run(command, capture_output=True, text=True)
     assert while_running.returncode == 1
     assert "in use" in while_running.stderr

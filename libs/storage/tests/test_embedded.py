@@ -83,6 +83,16 @@ def test_by_default_what_is_committed_is_on_disk(tmp_path: Path) -> None:
         assert row.fetchone() == ("on", "on", "on")
 
 
+def test_the_log_of_writes_does_not_fill_the_disk(postgres: EmbeddedPostgres) -> None:
+    """600 MB are written, and a fraction of it stays once the checkpointer has been."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        for _ in range(60):
+            connection.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 10000000))")
+        connection.execute("CHECKPOINT")
+    segments = postgres.cluster / "pg_wal"
+    assert eventually(lambda: sum(file.stat().st_size for file in segments.glob("0*")) <= 224 << 20)
+
+
 def test_roles_connect_by_the_url(postgres: EmbeddedPostgres) -> None:
     sqlalchemy = pytest.importorskip("sqlalchemy")
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:

@@ -1,11 +1,15 @@
 """The `uplift` command when things go wrong, and what the first page tells to do."""
 
+import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
+from all_in_one import embedded
+from all_in_one.embedded import Options
 from all_in_one.front_page import front_page
 from all_in_one.main import app
 from all_in_one.suite import SERVICES
@@ -74,6 +78,99 @@ def test_nobody_at_home_is_one_sentence(command: list[str]) -> None:
     assert told.exit_code == 1
     assert "does not answer" in told.output
     assert "Traceback" not in told.output
+
+
+RECEIPT = {
+    "id": "0197c0de-0000-7000-8000-000000000001", "source": "pbx", "mode": "live", "status": "done",
+    "received": 1204, "accepted": 1200, "unchanged": 0, "corrected": 1, "held": 2, "rejected": 1, "notes": [],
+    "problems": [
+        {"line": 7, "verdict": "rejected", "field": "talk", "reason": "not a duration: `soon`", "cure": "write 00:05:00"},
+        {"line": 9, "verdict": "held", "field": None, "reason": "unknown_agent", "cure": None},
+    ],
+}  # fmt: skip
+
+
+class _Receipts(_Stopping):
+    """Answers as many receipts as there are in `answers`, one after another."""
+
+    answers: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        while self.rfile.readline() != b"0\r\n":
+            pass
+        self.rfile.readline()
+        body = json.dumps(self.answers.pop(0)).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.mark.parametrize("served", [_Receipts], indirect=True)
+@pytest.mark.parametrize(
+    "changes, status",
+    [({"held": 0, "rejected": 0}, 0), ({"rejected": 0}, 3), ({}, 2), ({"status": "interrupted", "rejected": 0}, 2)],
+)
+def test_the_exit_status_tells_what_waits_from_what_is_counted(
+    served: str, file: Path, changes: dict[str, Any], status: int
+) -> None:
+    _Receipts.answers = [{**RECEIPT, **changes}]
+    told = CliRunner().invoke(app, ["ingest", "--source", "s", "--url", served, "--token", "t", str(file)])
+    assert told.exit_code == status, told.output
+
+
+@pytest.mark.parametrize("served", [_Receipts], indirect=True)
+def test_a_receipt_is_shown_in_lines_and_as_json_where_that_is_asked(served: str, file: Path) -> None:
+    command = ["ingest", "--source", "s", "--url", served, "--token", "t", str(file)]
+    _Receipts.answers = [RECEIPT, RECEIPT]
+    told = CliRunner().invoke(app, command)
+    lines = told.stdout.splitlines()
+    assert lines[0] == f"{file}: 1,204 records: 1,200 accepted, 1 corrected, 2 held, 1 rejected"
+    assert "  line 7 rejected: talk: not a duration: `soon`; write 00:05:00" in lines
+    assert "  line 9 held: unknown_agent" in lines
+    assert lines[-1].startswith("  … and 1 more")
+    assert json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout) == RECEIPT
+
+
+def test_choices_are_checked_before_anything_is_sent(file: Path) -> None:
+    told = CliRunner().invoke(app, ["ingest", "--source", "s", "--mode", "replay", "--url", NOBODY, str(file)])
+    assert told.exit_code == 2
+    assert "'live'" in told.output
+
+
+def test_the_version_and_the_groups_of_the_help() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout.startswith("uplift 0.")
+    told = CliRunner().invoke(app, ["--help"]).stdout
+    assert all(title in told for title in ("Run it here", "Use it", "Operate it for others", "Develop it"))
+
+
+@pytest.mark.parametrize("name", ["up", "reset", "token", "login", "whoami", "status", "api", "ingest", "receipt"])
+def test_the_help_of_each_command_has_an_example(name: str) -> None:
+    assert f"Example: uplift {name}" in " ".join(CliRunner().invoke(app, [name, "--help"]).stdout.split()).replace(
+        'curl "$(', ""
+    ).replace("TOKEN=$(", "")
+
+
+def test_a_login_without_a_terminal_says_how_to_give_the_password() -> None:
+    told = CliRunner().invoke(app, ["login", "--one-time", "t", "--url", NOBODY])
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert "--new-password" in told.stderr
+
+
+def test_forgetting_is_asked_for_or_said(tmp_path: Path) -> None:
+    told = CliRunner().invoke(app, ["reset", "--data", str(tmp_path)])
+    assert told.exit_code == 1
+    assert "YES=1" in told.stderr
+    told = CliRunner().invoke(app, ["reset", "--data", str(tmp_path / "nowhere")])
+    assert told.exit_code == 0
+
+
+@pytest.mark.parametrize("demo", [True, False])
+def test_the_box_fits_a_terminal_of_eighty_columns(demo: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    options = Options(tmp_path / ("very-long-folder-name" * 6), "127.0.0.1", 65535, demo, began=0.0)
+    box = embedded._box(options, None if demo else "x" * 43)
+    assert {len(line) for line in box.splitlines()} == {80}
 
 
 def test_the_page_speaks_of_demo_users_only_where_there_are_any() -> None:

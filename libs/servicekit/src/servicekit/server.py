@@ -36,7 +36,9 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._process.stopping.set()
         if self._leave_at is not None or self._drain_seconds == 0 or sig == signal.SIGINT:
-            super().handle_exit(sig, frame)
+            # As uvicorn does, but without raising the signal once more at the end: the process leaves in order.
+            self.force_exit |= self.should_exit and sig == signal.SIGINT
+            self.should_exit = True
         else:
             self._leave_at = time.monotonic() + self._drain_seconds
 

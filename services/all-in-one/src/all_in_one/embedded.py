@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from textwrap import wrap
 
 import psycopg
 from contracts.directory import PLATFORM_TENANT, Login
@@ -37,6 +38,7 @@ from storage import create_engine, prepare_schema
 from storage.embedded import EmbeddedPostgres
 
 from all_in_one import oidc
+from all_in_one.commands.client import DATA_FOLDERS
 from all_in_one.demo import LOGINS, PASSWORD
 from all_in_one.demo_set_up import PLATFORM_ADMIN, prepare_embedded
 from all_in_one.front_page import front_page
@@ -44,6 +46,8 @@ from all_in_one.suite import SERVICES
 
 DATABASE = "uplift"
 ISSUER_NAME = "embedded"
+_WIDTH = 76
+"""Of the text in the box: with its frame it fits 80 columns."""
 
 
 class CannotStart(Exception):
@@ -85,6 +89,20 @@ def check_port(host: str, port: int) -> None:
                     f"Port {port} needs more rights than you have. Take one above 1023: make up PORT=8080"
                 ) from None
             raise CannotStart(f"{host}:{port} cannot be listened on ({error.strerror}).") from None
+
+
+def check_mode(data: Path, *, demo: bool) -> None:
+    """A folder belongs to the mode that made it: the demo's people have published passwords, and an empty installation
+    must not. Raises CannotStart for the other one's folder."""
+    file, mode = data / "mode", "demo" if demo else "empty"
+    try:
+        kept = file.read_text().strip()
+    except FileNotFoundError:
+        file.write_text(mode)
+        return
+    if kept != mode:
+        other, cure = ("the demo", "`make up`") if kept == "demo" else ("an empty start", "`make up DEMO=0`")
+        raise CannotStart(f"The data in {data} is that of {other}. Start it with {cure}, or give another --data.")
 
 
 def settings_for(postgres: EmbeddedPostgres, options: Options) -> PlatformSettings:
@@ -171,6 +189,7 @@ async def up(options: Options) -> None:
     say("  PostgreSQL")
     postgres.start()
     try:
+        check_mode(options.data, demo=options.demo)
         settings = settings_for(postgres, options)
         say("  schemas")
         prepare_database(postgres, settings)
@@ -265,21 +284,38 @@ def uplift_command() -> str:
 
 
 def _box(options: Options, one_time: str | None) -> str:
+    """What to do next, on a terminal of 80 columns."""
     uplift = uplift_command()
+    own = options.data in (folder.resolve() for folder in DATA_FOLDERS.values())
+    where = "" if own else f" --url {options.url}"
     lines = [f"Uplift answers at {options.url}  (after {time.monotonic() - options.began:.1f} s)"]
     if options.demo:
-        lines.append("Demo users, password `demo`:  " + ", ".join((*LOGINS, PLATFORM_ADMIN)))
-        lines.append("Tenant `demo` is simulated: training's effect there is what the simulation put in.")
+        lines += ["Demo users, password `demo`:", "  " + ", ".join((*LOGINS, PLATFORM_ADMIN))]
+        lines += ["Tenant `demo` is simulated: training's effect is what the simulation put in."]
     if one_time:
-        lines.append("One-time token of the first platform admin, valid once:")
-        lines.append(f"  {uplift} login --url {options.url} --one-time {one_time}")
-    where = "" if options.data == Path(".uplift/data").resolve() else f" --url {options.url}"
+        lines += ["One-time token of the first platform admin, valid once:"]
+        lines += _command(f"{uplift} login{where}", f"--one-time {one_time}")
     if options.demo:
-        lines.append(f"Send your own file:  {uplift} ingest{where} --source amazon-connect FILE")
-        lines.append(f"A token for curl:    {uplift} token lead{where}")
+        lines += ["Send your own file:", *_command(f"{uplift} ingest{where}", "--source amazon-connect FILE")]
+        lines += ["A token for curl, and how it is doing:"]
+        lines += [*_command(f"{uplift} token{where}", "lead"), *_command(f"{uplift} status{where}")]
     else:
-        lines.append(f"From there to your first tenant and file: see {options.url}")
-    lines.append(f"Data lies in {options.data}. Stop with Ctrl-C; forget all with `make reset`.")
-    width = max(len(line) for line in lines)
-    framed = [f"│ {line.ljust(width)} │" for line in lines]
-    return "\n".join([f"┌{'─' * (width + 2)}┐", *framed, f"└{'─' * (width + 2)}┘"])
+        lines += ["From there to your first tenant and file: see the page at that address."]
+    lines += ["Data lies in:", *(f"  {part}" for part in wrap(str(_shown(options.data)), _WIDTH - 2))]
+    lines += [f"Stop with Ctrl-C; forget all with `make reset{'' if options.demo else ' DEMO=0'}`."]
+    framed = [f"│ {line.ljust(_WIDTH)} │" for line in lines]
+    return "\n".join([f"┌{'─' * (_WIDTH + 2)}┐", *framed, f"└{'─' * (_WIDTH + 2)}┘"])
+
+
+def _command(*parts: str) -> list[str]:
+    """A command on one line where it fits, else on as many as it has parts."""
+    whole = f"  {' '.join(parts)}"
+    if len(whole) <= _WIDTH:
+        return [whole]
+    return [f"  {part} \\" if part != parts[-1] else f"    {part}" for part in parts]
+
+
+def _shown(path: Path) -> Path:
+    with suppress(ValueError):
+        return path.relative_to(Path.cwd())
+    return path

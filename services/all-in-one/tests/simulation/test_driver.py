@@ -1,6 +1,7 @@
 """The driver against a small installation in memory: in which order it acts, and what a restart does."""
 
 import asyncio
+import itertools
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -206,8 +207,51 @@ class _Pauses:
 
 
 async def live(there: FakeTenant, speed: float, pauses: int, **options) -> None:
+    options = {"wall": lambda: PRESENT + timedelta(days=30), **options}
     with pytest.raises(asyncio.CancelledError):
         await run_live(there.tenant(), CENTRE, speed, pause=_Pauses(pauses), **options)
+
+
+async def test_the_clock_stops_at_the_present_and_goes_on_in_real_time():
+    there = await undisturbed()
+    told: list[datetime] = []
+    wall = PRESENT + timedelta(minutes=5)
+
+    class Wall(_Pauses):
+        async def __call__(self, seconds: float) -> float:
+            nonlocal wall
+            wall += timedelta(seconds=seconds)
+            return await super().__call__(seconds)
+
+    with pytest.raises(asyncio.CancelledError):
+        await run_live(
+            there.tenant(), CENTRE, 60, wall=lambda: wall, pause=Wall(8), on_present=lambda: told.append(there.clock)
+        )
+
+    steps = [now - PRESENT for now in there.clocks if now > PRESENT]
+    assert steps[:2] == [timedelta(minutes=2), timedelta(minutes=4)]
+    assert steps[2] == timedelta(minutes=5, seconds=6), "caught up with the wall"
+    assert [later - one for one, later in itertools.pairwise(steps[2:])] == [timedelta(seconds=10)] * 5
+    assert told == [PRESENT + steps[2]], "it is said once"
+    assert there.taken_in == due_by(there.clock)
+
+
+async def test_a_clock_that_is_ahead_of_the_wall_waits_for_it():
+    there = await undisturbed()
+    await live(there, 60, 4, wall=lambda: PRESENT - timedelta(hours=3))
+    assert there.clock == PRESENT
+
+
+@pytest.mark.parametrize(
+    "now, begins",
+    [
+        (datetime(2026, 3, 13, 9, 30, tzinfo=UTC), datetime(2026, 3, 13, 8, tzinfo=UTC)),
+        (datetime(2026, 3, 13, 7, 59, tzinfo=UTC), datetime(2026, 3, 12, 8, tzinfo=UTC)),
+        (datetime(2026, 3, 15, 12, tzinfo=UTC), datetime(2026, 3, 13, 8, tzinfo=UTC)),
+    ],
+)
+def test_the_newest_shift_is_that_of_the_last_workday(now, begins):
+    assert CENTRE.last_shift(now) == begins
 
 
 async def test_a_live_shift_goes_on_from_the_clock_and_leaps_the_night():

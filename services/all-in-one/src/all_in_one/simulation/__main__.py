@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -24,6 +25,8 @@ log = logging.getLogger("uplift.simulation")
 
 _TRY_AGAIN_SECONDS = 3
 _LOOK_SECONDS = 2
+_TELL_SECONDS = 10
+"""Between lines on how far it is, where there is no terminal for a bar."""
 
 
 def main() -> None:
@@ -31,7 +34,7 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="where Uplift answers")
     parser.add_argument("--keycloak", metavar="REALM", help="people and the phone system sign in there")
     parser.add_argument("--lag-url", action="append", help="of a process that works; may be given again")
-    parser.add_argument("--speed", type=float, default=1.0, help="of the live shift; 1 is real time")
+    parser.add_argument("--speed", type=float, default=1.0, help="of the newest shift until it is now; 1 is real time")
     parser.add_argument("--history-only", action="store_true", help="stop when history has reached the present")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -59,9 +62,9 @@ async def _run(options: argparse.Namespace) -> None:
     async with httpx.AsyncClient(base_url=options.url, timeout=120) as client:
         access = _access(client, options)
         tenant = Tenant(access)
-        await _history(tenant, centre)
+        await _history(tenant, centre, to_the_present=options.history_only)
         if not options.history_only:
-            await run_live(tenant, centre, options.speed)
+            await run_live(tenant, centre, options.speed, on_present=_say_present)
 
 
 def _access(client: httpx.AsyncClient, options: argparse.Namespace) -> Access:
@@ -79,8 +82,12 @@ def _access(client: httpx.AsyncClient, options: argparse.Namespace) -> Access:
     )
 
 
-async def _history(tenant: Tenant, centre: Centre) -> None:
-    """Until it has reached the present, however often the services go away meanwhile."""
+def _say_present() -> None:
+    print("The simulated shift has reached the present, and goes on in real time.", flush=True)
+
+
+async def _history(tenant: Tenant, centre: Centre, *, to_the_present: bool) -> None:
+    """Until the newest shift, which is then seen live, or the present; however often the services go away meanwhile."""
     console = Console()
     columns = [
         TextColumn("{task.description}"),
@@ -92,14 +99,21 @@ async def _history(tenant: Tenant, centre: Centre) -> None:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         shown = bar.add_task("Simulated history", total=None, day="")
 
+        told = time.monotonic()
+
         def show(progress: HistoryProgress) -> None:
+            nonlocal told
             day = centre.local_day(progress.now).isoformat()
             bar.update(shown, total=progress.total, completed=progress.done, day=day)
+            if not console.is_terminal and time.monotonic() - told >= _TELL_SECONDS:
+                told = time.monotonic()
+                print(f"Simulated history: {progress.done} of {progress.total} slices, at {day}", flush=True)
 
         while True:
             began = datetime.now(UTC)
             try:
-                reached = await run_history(tenant, centre, began, show)
+                until = began if to_the_present else centre.last_shift(began)
+                reached = await run_history(tenant, centre, until, show)
                 break
             except (httpx.HTTPError, SimulationFailed) as error:
                 log.warning("the simulated history waits: %s", error)

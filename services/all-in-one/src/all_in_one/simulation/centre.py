@@ -71,6 +71,13 @@ class Centre:
         day = self.local_day(now)
         return is_workday(day) and self.at(day, SHIFT[0]) <= now < self.at(day, SLICES[-1])
 
+    def last_shift(self, now: datetime) -> datetime:
+        """When the newest shift began that had begun by `now`."""
+        day = self.local_day(now)
+        while not is_workday(day) or self.at(day, SHIFT[0]) > now:
+            day -= timedelta(days=1)
+        return self.at(day, SHIFT[0])
+
     def next_shift(self, now: datetime) -> datetime:
         """When the next shift begins."""
         day = self.local_day(now)

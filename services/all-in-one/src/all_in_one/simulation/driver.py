@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import httpx
 
@@ -95,9 +95,12 @@ async def run_live(
     speed: float,
     *,
     skip_idle: bool | None = None,
+    wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     pause: Callable[[float], Awaitable[float]] | None = None,
+    on_present: Callable[[], None] = lambda: None,
 ) -> None:
-    """Goes on from the tenant's clock, shift after shift, until it is cancelled.
+    """Goes on from the tenant's clock, shift after shift, until it is cancelled. The clock never passes the wall clock:
+    where it has caught up with it, `on_present` is called once, and it goes on in real time.
 
     `speed`: 1 is real time, 60 makes a workday of some ten minutes. `skip_idle`: whether the time between shifts is
     leapt over, which it is at any speed above 1 unless said otherwise. `pause` waits some seconds and gives the seconds
@@ -105,24 +108,32 @@ async def run_live(
     """
     if speed <= 0:
         raise ValueError("speed must be above 0")
-    shift = _Shift(tenant, centre, leap=speed > 1 if skip_idle is None else skip_idle)
+    shift = _Shift(tenant, centre, wall, leap=speed > 1 if skip_idle is None else skip_idle)
+    told = False
     while True:
         try:
             await shift.step()
         except (httpx.HTTPError, SimulationFailed) as error:
             # The services may be restarting: it goes on from the clock that they show then.
             log.warning("the simulated shift waits: %s", error)
-            shift = _Shift(tenant, centre, leap=shift.leap)
-        shift.passed = timedelta(seconds=await (pause or _pause)(2 if speed >= 10 else 10) * speed)
+            shift = _Shift(tenant, centre, wall, leap=shift.leap)
+        if shift.at_present and not told:
+            on_present()
+            told = True
+        seconds = 2 if speed >= 10 and not shift.at_present else 10
+        shift.passed = timedelta(seconds=await (pause or _pause)(seconds) * speed)
 
 
 class _Shift:
-    """Where the live shift stands; `passed` is the simulated time since its last step."""
+    """Where the live shift stands; `passed` is the simulated time since its last step, `at_present` whether that step
+    reached the wall clock."""
 
-    def __init__(self, tenant: Tenant, centre: Centre, *, leap: bool) -> None:
+    def __init__(self, tenant: Tenant, centre: Centre, wall: Callable[[], datetime], *, leap: bool) -> None:
         self.tenant = tenant
         self.centre = centre
+        self.wall = wall
         self.leap = leap
+        self.at_present = False
         self.passed = timedelta()
         self.feed: Feed | None = None
         self.now: datetime | None = None
@@ -135,6 +146,9 @@ class _Shift:
         now = clock + self.passed
         if self.leap and not self.centre.on_shift(now):
             now = self.centre.next_shift(now)
+        present = self.wall()
+        self.at_present = now >= present
+        now = max(clock, min(now, present))
         await self.tenant.move_clock(now)
         if now - clock > _LONG_JUMP:
             # Services learn the time by an event; before that, what comes now would lie in the future.

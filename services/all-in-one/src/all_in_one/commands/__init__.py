@@ -1,0 +1,1 @@
+"""What the `uplift` command can do, a file for each group of its help."""

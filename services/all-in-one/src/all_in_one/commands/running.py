@@ -1,0 +1,96 @@
+"""Starting the embedded shape, and forgetting its data."""
+
+import asyncio
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from all_in_one.commands.client import DATA_FOLDERS, fail
+
+BEGAN = time.monotonic()
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", envvar="UPLIFT_DATA", help="The folder of all data; else .uplift/demo or .uplift/data."),
+]
+Demo = Annotated[bool, typer.Option(help="With the simulated demo tenant, or empty; each has data of its own.")]
+
+
+def up(
+    demo: Demo = True,
+    simulate: Annotated[bool, typer.Option(help="Run the simulated call centre in the demo tenant.")] = True,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
+    host: Annotated[str, typer.Option(help="Loopback only: the identity provider is for development.")] = "127.0.0.1",
+    speed: Annotated[
+        float, typer.Option(help="Of the live shift, until it is today; 1 is real time.", min=0.01)
+    ] = 60.0,
+    data: Data = None,
+) -> None:
+    """Start everything in one process tree and answer on one port, until Ctrl-C.
+
+    Example: uplift up --no-demo --port 9000
+    """
+    typer.echo("Starting Uplift …")
+    from storage.embedded import EmbeddedPostgresError
+
+    from all_in_one.embedded import CannotStart, Options, up
+
+    folder = (data or DATA_FOLDERS[demo]).resolve()
+    try:
+        asyncio.run(up(Options(folder, host, port, demo, simulate, speed, BEGAN)))
+    except KeyboardInterrupt:
+        pass
+    except Exception as error:
+        cause = _first(error)
+        if isinstance(cause, CannotStart | EmbeddedPostgresError | ValueError):
+            fail(str(cause))
+        fail(f"Uplift stopped: {type(cause).__name__}: {str(cause)[:300]}\n{_written(folder, error)}")
+    typer.echo("Stopped. The data stays.")
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _written(folder: Path, error: BaseException) -> str:
+    """Puts the traceback where a developer finds it, and says where; a user is not shown it."""
+    file = folder / "last-error.txt"
+    text = "".join(traceback.format_exception(error))
+    try:
+        file.write_text(text)
+    except OSError:
+        return text
+    return f"Where it happened is in {file}. The data stays; start it again, or forget it with `make reset`."
+
+
+def reset(
+    demo: Demo = True,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data: Data = None,
+) -> None:
+    """Forget all data of the demo, or of the empty installation. Asks first; refused while Uplift runs on it.
+
+    Example: uplift reset --no-demo --yes
+    """
+    from storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
+
+    folder = (data or DATA_FOLDERS[demo]).resolve()
+    if not folder.exists():
+        typer.echo(f"Nothing to forget: there is no {folder}.")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            fail(f"All data in {folder} would be forgotten for good. Say YES=1 (`uplift reset --yes`) to do so.")
+        if not typer.confirm(f"Forget all data in {folder} for good?", err=True):
+            fail("Nothing was forgotten.")
+    try:
+        EmbeddedPostgres(folder).erase()
+    except EmbeddedPostgresError as error:
+        fail(str(error))
+    for left in ("secret", "address", "mode", "last-error.txt"):
+        (folder / left).unlink(missing_ok=True)
+    typer.echo(f"All data in {folder} is forgotten.")
