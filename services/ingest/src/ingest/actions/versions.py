@@ -26,7 +26,11 @@ _LEG = msgspec.json.Decoder(Leg)
 # Thousands of events are made here: this one is not checked again, and costs a fifth.
 _LegRecorded: Any = msgspec.defstruct(
     "LegRecorded",
-    list(LegRecorded.model_fields),
+    # Required ones first, as a struct wants it; a field with a default may be left out here as there.
+    [
+        *(name for name, field in LegRecorded.model_fields.items() if field.is_required()),
+        *((name, Any, field.default) for name, field in LegRecorded.model_fields.items() if not field.is_required()),
+    ],
     namespace={
         "type": LegRecorded.type,
         "key": LegRecorded.key,
