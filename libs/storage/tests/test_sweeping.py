@@ -34,8 +34,12 @@ async def unnamed(session: Session, ids: Sequence[str]) -> set[str]:
 
 
 async def swept(sessions: Sessions, documents: DocumentStore, item: Item, *, now: datetime) -> None:
-    async with sessions.begin(["acme"], now=now) as session:
-        await Sweeper(documents, {"things": unnamed}).on_sweep(session, item)
+    """As the clock does it: page by page, each in a transaction, until it is to come again tomorrow."""
+    body: dict[str, Any] | None = item.body
+    while body is not None:
+        async with sessions.begin(["acme"], now=now) as session:
+            await Sweeper(documents, {"things": unnamed}).on_sweep(session, Item(item.ref, body))
+            body = await session.scalar("SELECT body FROM due_item WHERE tenant = 'acme' AND at <= :now", {"now": now})
 
 
 def due(admin: Admin) -> list[tuple[Any, ...]]:

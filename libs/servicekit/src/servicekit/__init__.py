@@ -14,7 +14,7 @@ from servicekit.door import (
     page_of,
     router,
 )
-from servicekit.kit import DueItem, Kit, Received, Service, Subscription, Wired
+from servicekit.kit import DueItem, Job, Kit, Lease, Received, Service, Subscription, Wired
 from servicekit.settings import PlatformSettings
 
 __all__ = [
@@ -22,7 +22,9 @@ __all__ = [
     "CallerDep",
     "DocumentsDep",
     "DueItem",
+    "Job",
     "Kit",
+    "Lease",
     "Page",
     "PageDep",
     "PageQuery",

@@ -1,18 +1,27 @@
-"""The time door: what falls due, one transaction each. A simulated tenant lives by its own clock."""
+"""The time door: what falls due, several items beside each other. A simulated tenant lives by its own clock.
+
+An item is leased (see leases.py), so that any number of processes share the work and one that dies leaves nothing behind
+for longer than a lease. Short items are one transaction each. Jobs, which take long, work in many, in slots of their own:
+a customer's long upload keeps neither other customers nor the customer's own due dates waiting.
+"""
 
 import asyncio
 import logging
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from messaging.retry import is_transient
 from sqlalchemy import text
 from storage import Sessions
 
 from servicekit import metrics
-from servicekit.kit import DueHandler, DueItem
+from servicekit.kit import DueHandler, Job
+from servicekit.leases import LEASE_SECONDS, Held, LeaseLost, claim
 from servicekit.logs import Subject, about
 
 if TYPE_CHECKING:
@@ -20,94 +29,173 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("uplift.clock")
 
-_DUE = """
-SELECT d.tenant, d.kind, d.ref, d.at, d.body, d.turn, coalesce(c.now, :wall) AS now
-FROM due_item d LEFT JOIN tenant_clock c ON c.tenant = d.tenant
-WHERE d.at <= coalesce(c.now, :wall) ORDER BY d.at LIMIT 100
-"""
-
+_REMEMBERED = 1000  # tenants that were served last
 
 _LATE = """
 SELECT extract(epoch FROM clock_timestamp() - min(d.at)) FROM due_item d
 LEFT JOIN tenant_clock c ON c.tenant = d.tenant WHERE c.now IS NULL AND d.at <= clock_timestamp()
+AND (d.leased_until IS NULL OR d.leased_until <= clock_timestamp())
 """
 
 
+@dataclass
+class Lane:
+    """Slots for items that are handled at the same time, at most `per_tenant` of one tenant's."""
+
+    slots: int
+    per_tenant: int
+    long: bool = False
+    running: Counter[str] = field(default_factory=Counter[str])
+    _served: OrderedDict[str, int] = field(default_factory=OrderedDict[str, int])
+    _count: int = 0
+
+    @property
+    def free(self) -> int:
+        return self.slots - self.running.total()
+
+    @property
+    def served(self) -> Mapping[str, int]:
+        return self._served
+
+    def take(self, tenant: str) -> None:
+        self._count += 1
+        self.running[tenant] += 1
+        self._served[tenant] = self._count
+        self._served.move_to_end(tenant)
+        if len(self._served) > _REMEMBERED:
+            self._served.popitem(last=False)
+
+    def give_back(self, tenant: str) -> None:
+        self.running[tenant] -= 1
+        if not self.running[tenant]:
+            del self.running[tenant]
+
+
 class ClockDoor:
-    def __init__(self, sessions: Sessions, handlers: Mapping[str, DueHandler]) -> None:
+    def __init__(
+        self, sessions: Sessions, handlers: Mapping[str, DueHandler | Job], *, lease_seconds: float = LEASE_SECONDS
+    ) -> None:
         self._sessions = sessions
         self._handlers = handlers
+        self._seconds = lease_seconds
+        self._jobs = [kind for kind, handler in handlers.items() if isinstance(handler, Job)]
+        self._lanes = [Lane(6, 3), *([Lane(3, 1, long=True)] if self._jobs else [])]
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._running: dict[asyncio.Task[int], Held] = {}
         self.tracing: Tracing | None = None
         for kind in handlers:
             for outcome in ("handled", "failed"):
                 metrics.DUE_ITEMS.labels(sessions.service, kind, outcome)
 
     async def tick(self, wall: datetime) -> int:
-        """Handles what is due. Returns how many items were; call again while it is not 0."""
-        async with self._sessions.across() as connection:
-            found = [dict(row) for row in (await connection.execute(text(_DUE), {"wall": wall})).mappings()]
-        return sum([await self._handle(_due_item(row), row["now"], row["turn"]) for row in found])
+        """Handles what is due, and returns how many items were when nothing is any more."""
+        mine, handled = await self._begin_due(wall), 0
+        while mine:
+            done, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
+            handled += sum(each.result() for each in done)
+            mine |= await self._begin_due(wall)
+        return handled
 
     async def late_seconds(self) -> float:
-        """How long the oldest due item has been due; 0 when none is. Simulated tenants, whose clocks leap, not counted."""
+        """How long the oldest due item that nobody handles has been due; 0 when there is none. Simulated tenants, whose
+        clocks leap, not counted."""
         async with self._sessions.across() as connection:
             return float(await connection.scalar(text(_LATE)) or 0)
 
-    async def _handle(self, item: DueItem, now: datetime, turn: str | None) -> int:
-        service = self._sessions.service
+    async def run(self, stopping: asyncio.Event, *, every_seconds: float = 1.0) -> None:
+        stopped = asyncio.create_task(stopping.wait())
+        try:
+            while not stopping.is_set():
+                try:
+                    await self._begin_due(datetime.now(UTC))
+                except Exception as error:
+                    # Without a database every service's clock says so every second: one line each is enough.
+                    log.warning("the clock could not look for due items: %s", error, exc_info=not is_transient(error))
+                await asyncio.wait(
+                    [stopped, *self._running], timeout=every_seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+        finally:
+            stopped.cancel()
+            # Short items come to their end; jobs are given back, and another process goes on where they were.
+            for task, held in self._running.items():
+                if held.item.kind in self._jobs:
+                    task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _begin_due(self, wall: datetime) -> set[asyncio.Task[int]]:
+        """Fills the free slots."""
+        begun: set[asyncio.Task[int]] = set()
+        for lane in self._lanes:
+            if lane.free <= 0:
+                continue
+            found = await claim(
+                self._sessions, wall, free=lane.free, per_tenant=lane.per_tenant, jobs=self._jobs, long=lane.long,
+                running=lane.running, served=lane.served, seconds=self._seconds,
+            )  # fmt: skip
+            for held in found:
+                lane.take(held.item.tenant)
+                task = asyncio.create_task(self._handle(held, lane))
+                self._running[task] = held
+                task.add_done_callback(self._running.pop)
+                begun.add(task)
+        return begun
+
+    async def _handle(self, held: Held, lane: Lane) -> int:
+        service, item = self._sessions.service, held.item
         about.set(Subject(service, item.tenant))
         try:
-            with self.tracing.due(item.kind) if self.tracing else nullcontext():
-                count = await self._claim_and_handle(item, now, turn)
-            metrics.DUE_ITEMS.labels(service, item.kind, "handled").inc(count)
-            return count
+            async with AsyncExitStack() as stack:
+                if held.turn is not None:
+                    # In the order in which they fell due, and without a connection for those who wait.
+                    await stack.enter_async_context(self._turns.setdefault(held.turn, asyncio.Lock()))
+                stack.enter_context(self.tracing.due(item.kind) if self.tracing else nullcontext())
+                await self._call(held)
+            metrics.DUE_ITEMS.labels(service, item.kind, "handled").inc()
+            return 1
+        except LeaseLost:
+            return 0
+        except asyncio.CancelledError:
+            with suppress(Exception):
+                await asyncio.shield(held.release())
+            raise
         except Exception:
             # It is tried again with growing pauses and never dropped: what fell due stays due.
             log.exception("due item %s %s of %s failed", item.kind, item.ref, item.tenant)
             metrics.DUE_ITEMS.labels(service, item.kind, "failed").inc()
-            await self._postpone(item, now)
+            await self._postpone(held)
             return 0
         finally:
-            about.set(Subject(service))
+            lane.give_back(item.tenant)
 
-    async def _claim_and_handle(self, item: DueItem, now: datetime, turn: str | None) -> int:
-        async with self._sessions.begin([item.tenant], now=now) as session:
-            if turn is not None:
-                await session.take_turns([turn])
-            place = {"tenant": item.tenant, "kind": item.kind, "ref": item.ref, "at": item.at}
-            claimed = await session.execute(
-                "DELETE FROM due_item WHERE (tenant, kind, ref) IN (SELECT tenant, kind, ref FROM due_item "
-                "WHERE tenant = :tenant AND kind = :kind AND ref = :ref AND at = :at FOR UPDATE SKIP LOCKED)",
-                place,
-            )
-            if claimed.rowcount == 1:
-                await self._handlers[item.kind](session, item)
-            return int(claimed.rowcount)
+    async def _postpone(self, held: Held) -> None:
+        try:
+            await held.postpone()
+        except Exception as error:
+            # Its lease runs out, and it is tried again then.
+            log.warning("due item %s could not be postponed: %s", held.item.ref, error)
 
-    async def _postpone(self, item: DueItem, now: datetime) -> None:
-        async with self._sessions.across() as connection:
-            await connection.execute(
-                text(
-                    "UPDATE due_item SET attempts = attempts + 1, "
-                    "at = greatest(at, :now) + least(power(2, least(attempts, 12)), 3600) * interval '1 second' "
-                    "WHERE tenant = :tenant AND kind = :kind AND ref = :ref AND at = :at"
-                ),
-                {"tenant": item.tenant, "kind": item.kind, "ref": item.ref, "at": item.at, "now": now},
-            )
+    async def _call(self, held: Held) -> None:
+        handler = self._handlers[held.item.kind]
+        if isinstance(handler, Job):
+            await self._work(handler, held)
+            return
+        async with held.finish() as session:
+            await handler(session, held.item)
 
-    async def run(self, stopping: asyncio.Event, *, every_seconds: float = 1.0) -> None:
-        while not stopping.is_set():
-            try:
-                while await self.tick(datetime.now(UTC)) and not stopping.is_set():
-                    pass
-            except Exception as error:
-                # Without a database every service's clock says so every second: one line each is enough.
-                log.warning("the clock could not look for due items: %s", error, exc_info=not is_transient(error))
-            try:
-                await asyncio.wait_for(stopping.wait(), every_seconds)
-            except TimeoutError:
-                continue
+    async def _work(self, job: Job, held: Held) -> None:
+        renewing = asyncio.create_task(_renew(held))
+        try:
+            await job.run(held, held.item)
+        finally:
+            renewing.cancel()
+        async with held.finish():
+            pass
 
 
-def _due_item(row: dict[str, Any]) -> DueItem:
-    return DueItem(row["tenant"], row["kind"], row["ref"], row["at"], row["body"])
+async def _renew(held: Held) -> None:
+    while True:
+        await asyncio.sleep(held.seconds / 3)
+        try:
+            await held.renew()
+        except Exception as error:
+            log.warning("the lease of %s could not be renewed: %s", held.item.ref, error)

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import httpx
 from contracts import Attributes, Event, type_registry
@@ -52,6 +53,26 @@ BatchHandler = Callable[[Session, list[Received[Any]]], Awaitable[None]]
 DueHandler = Callable[[Session, DueItem], Awaitable[None]]
 
 
+class Lease(Protocol):
+    """Of a due item that a job works at. `now`: the tenant's time when the job began."""
+
+    @property
+    def now(self) -> datetime: ...
+
+    def begin(self) -> AbstractAsyncContextManager[Session]:
+        """A transaction of the item's tenant, of which a job opens as many as it needs. Raises LeaseLost when the item is
+        another worker's, or was moved or called off: then nothing is done, and the job ends."""
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """A due item's handler that takes long: it works in chunks, each in a transaction of its lease. The item is done when
+    it returns. After a crash it is called again, and goes on where its last transaction left off."""
+
+    run: Callable[[Lease, DueItem], Awaitable[None]]
+
+
 @dataclass(frozen=True)
 class Subscription:
     """What a service reads: per message by event type, or whole batches. Types without a handler are passed over.
@@ -89,7 +110,7 @@ class Wired:
 
     router: APIRouter
     subscriptions: Sequence[Subscription] = ()
-    clock: Mapping[str, DueHandler] = field(default_factory=dict[str, DueHandler])
+    clock: Mapping[str, DueHandler | Job] = field(default_factory=dict[str, "DueHandler | Job"])
     background: Sequence[Callable[[Kit], Awaitable[None]]] = ()
     state: Any = None
 

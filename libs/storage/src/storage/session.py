@@ -46,7 +46,7 @@ class Emitted(Protocol):
 
 _SCHEDULE = insert_rows(
     due_item,
-    then=or_update(due_item, ["at", "body", "attempts", "turn"])
+    then=or_update(due_item, ["at", "body", "attempts", "turn", "lease", "leased_until"])
     + " WHERE (due_item.at, due_item.body, due_item.attempts, due_item.turn)"
     " IS DISTINCT FROM (excluded.at, excluded.body, excluded.attempts, excluded.turn)",
 )

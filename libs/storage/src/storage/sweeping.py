@@ -92,16 +92,19 @@ class Sweeper:
         self._unused = unused
 
     async def on_sweep(self, session: Session, item: Due) -> None:
-        """Goes through a collection's documents from where the last sweep ended, and comes again."""
+        """Goes through a collection's documents from where the last sweep ended, a page at a time, each a due item of its
+        own, and comes again tomorrow."""
         # The wall clock, whatever the tenant's: a simulated tenant's days pass while a request is under way.
-        before = datetime.now(UTC) - GRACE
-        known = item.body.get("since")
-        since = datetime.fromisoformat(known) if known else None
-        after: str | None = None
-        while ids := await self._documents.ids_before(session.tenant, item.ref, before, since=since, after=after):
+        known = {name: datetime.fromisoformat(item.body[name]) for name in ("since", "before") if item.body.get(name)}
+        before, since = known.get("before") or datetime.now(UTC) - GRACE, known.get("since")
+        after: str | None = item.body.get("after")
+        ids = await self._documents.ids_before(session.tenant, item.ref, before, since=since, after=after)
+        if ids:
             await self._remove(session, item.ref, ids)
-            after = ids[-1]
-        await session.schedule("sweep", item.ref, session.now + EVERY, {"since": before.isoformat()})
+            going_on = {**item.body, "before": before.isoformat(), "after": ids[-1]}
+            await session.schedule("sweep", item.ref, session.now, going_on)
+        else:
+            await session.schedule("sweep", item.ref, session.now + EVERY, {"since": before.isoformat()})
 
     async def on_discard(self, session: Session, item: Due) -> None:
         await self._remove(session, item.body["collection"], [item.ref])

@@ -91,7 +91,11 @@ due_item = Table(
     Column("body", JSONB, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("turn", Text, nullable=True),
+    # Who handles it now, and until when by the database's clock, whatever the tenant's.
+    Column("lease", Uuid, nullable=True),
+    Column("leased_until", DateTime(timezone=True), nullable=True),
     Index("ix_due_item_at", "at"),
+    Index("ix_due_item_tenant", "tenant", "at"),
 )
 
 tenant_clock = Table(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from servicekit import DueItem
+from servicekit import DueItem, Job, Lease
 from servicekit.kit import DueHandler
 from storage import Session, Sweeper
 
@@ -16,9 +16,9 @@ _QUIET = timedelta(minutes=10)
 _PLAIN_ID = 36
 
 
-def handlers(reception: Reception) -> dict[str, DueHandler]:
-    async def on_read(session: Session, item: DueItem) -> None:
-        await reception.read_spooled(session, UUID(item.ref))
+def handlers(reception: Reception) -> dict[str, DueHandler | Job]:
+    async def on_read(lease: Lease, item: DueItem) -> None:
+        await reception.read_spooled(lease, item.tenant, UUID(item.ref))
 
     async def on_abandoned(session: Session, item: DueItem) -> None:
         row = await receipts.find(session, UUID(item.ref))
@@ -29,11 +29,11 @@ def handlers(reception: Reception) -> dict[str, DueHandler]:
             await session.schedule(item.kind, item.ref, session.now + ABANDONED_AFTER)
             return
         await interrupt(session, UUID(item.ref))
-        await reception.forget_spool(item.tenant, UUID(item.ref))
+        await session.schedule("read", item.ref, session.now)  # which finds nothing to read, and forgets the copy
 
     sweeper = Sweeper(reception.documents, {archive.RAW: _unused, archive.SPOOL: receipts.unused_spool})
     return {
-        "read": on_read,
+        "read": Job(on_read),
         "abandoned": on_abandoned,
         "sweep": sweeper.on_sweep,
         "discard": sweeper.on_discard,

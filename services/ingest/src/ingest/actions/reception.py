@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from contracts import Mode
+from servicekit import Lease
 from servicekit.errors import Invalid, TooLarge, TooMany
 from storage import Document, DocumentStore, Session
 
@@ -53,7 +54,7 @@ class Digest(Protocol):
 @dataclass
 class Order:
     """A body to take in. `judged`: records of it that were judged before an interruption. `digest`: of the request,
-    where it came with an idempotency key."""
+    where it came with an idempotency key. `lease`: of the due item by which it is read."""
 
     tenant: str
     receipt_id: UUID
@@ -66,6 +67,7 @@ class Order:
     judged: int = 0
     filed: bool = False
     bytes: int = 0
+    lease: Lease | None = None
 
 
 @dataclass
@@ -194,7 +196,7 @@ class Reception:
         raw = [archive.document_of(chunk.receipt_id, chunk.records)] if chunk.records else []
         for attempt in range(1, _TRIES + 1):
             try:
-                async with self.work(order.tenant, order.now) as session:
+                async with self._work(order) as session:
                     return await self._take_in(session, order, chunk, raw, size, notes)
             except Exception as error:
                 # Two uploads that touch the same interactions may wait for each other; one of them goes first.
@@ -202,6 +204,9 @@ class Reception:
                     raise
                 await asyncio.sleep(0.05 * attempt)
         raise AssertionError("the last try returns or raises")
+
+    def _work(self, order: Order) -> AbstractAsyncContextManager[Session]:
+        return order.lease.begin() if order.lease else self.work(order.tenant, order.now)
 
     async def _take_in(
         self, session: Session, order: Order, chunk: Chunk, raw: list[Document], size: int, notes: list[str] | None
@@ -273,18 +278,19 @@ class Reception:
             order.tenant, archive.SPOOL, [Document(name, {"receipt": str(order.receipt_id)}, data)]
         )
 
-    async def read_spooled(self, session: Session, receipt_id: UUID) -> None:
-        """Reads a kept body from where the last attempt ended, then forgets the copy."""
-        row = await receipts.find(session, receipt_id)
+    async def read_spooled(self, lease: Lease, tenant: str, receipt_id: UUID) -> None:
+        """Reads a kept body from where the last attempt ended, then forgets the copy. Each chunk renews the lease."""
+        async with lease.begin() as session:
+            row = await receipts.find(session, receipt_id)
+            source = await load_source(session, row["source"]) if row else None
         if row is not None and row["status"] in ("queued", "reading"):
-            source = await load_source(session, row["source"])
             assert source is not None, "a source is never removed"
             order = Order(
-                session.tenant, receipt_id, source, row["mode"], row["sent_by"], session.now, judged=row["received"],
-                filed=True,
+                tenant, receipt_id, source, row["mode"], row["sent_by"], lease.now, judged=row["received"], filed=True,
+                lease=lease,
             )  # fmt: skip
-            await self._read(order, self._spooled(session.tenant, receipt_id))
-        await self.forget_spool(session.tenant, receipt_id)
+            await self._read(order, self._spooled(tenant, receipt_id))
+        await self.forget_spool(tenant, receipt_id)
 
     async def _spooled(self, tenant: str, receipt_id: UUID) -> AsyncIterator[bytes]:
         number = 0

@@ -1,0 +1,154 @@
+"""Due items are leased: who holds one is the only one to handle it, until it is done, given back, or the lease has run
+out because its process has died. A lease is fenced: a holder who lost it changes nothing any more.
+
+Leases run by the database's clock, never by a simulated tenant's.
+"""
+
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic_core import to_json
+from sqlalchemy import text
+from storage import Session, Sessions
+
+from servicekit.kit import DueItem
+
+LEASE_SECONDS = 30.0
+
+# Tenants are gone through one by one on an index, so that a tenant's long queue costs the others nothing; and only when
+# anything is due. Whose items run already, and who was served last, comes later.
+_CLAIM = """
+WITH RECURSIVE tenants AS (
+    SELECT (SELECT min(tenant) FROM due_item) AS tenant
+    WHERE EXISTS (SELECT FROM due_item i WHERE i.at <= :wall AND (i.leased_until IS NULL OR i.leased_until <= clock_timestamp()))
+    OR EXISTS (SELECT FROM tenant_clock c JOIN due_item i ON i.tenant = c.tenant AND i.at <= c.now)
+    UNION ALL
+    SELECT (SELECT min(i.tenant) FROM due_item i WHERE i.tenant > t.tenant) FROM tenants t WHERE t.tenant IS NOT NULL),
+due AS (
+    SELECT d.tenant, d.kind, d.ref, d.at, coalesce(c.now, :wall) AS now, coalesce(b.served, 0) AS served,
+           row_number() OVER (PARTITION BY t.tenant ORDER BY d.at) + coalesce(b.running, 0) AS rank
+    FROM tenants t
+    LEFT JOIN tenant_clock c ON c.tenant = t.tenant
+    LEFT JOIN json_to_recordset(cast(:busy AS json)) AS b(tenant text, running int, served bigint) ON b.tenant = t.tenant
+    CROSS JOIN LATERAL (
+        SELECT i.* FROM due_item i WHERE i.tenant = t.tenant AND i.at <= coalesce(c.now, :wall)
+        AND (i.leased_until IS NULL OR i.leased_until <= clock_timestamp())
+        AND (i.kind = ANY(cast(:jobs AS text[]))) = :long
+        ORDER BY i.at LIMIT greatest(:per_tenant - coalesce(b.running, 0), 0)) AS d),
+chosen AS (
+    SELECT i.tenant, i.kind, i.ref, due.now FROM due JOIN due_item i USING (tenant, kind, ref)
+    WHERE i.at = due.at AND (i.leased_until IS NULL OR i.leased_until <= clock_timestamp())
+    ORDER BY due.rank, due.served, due.at LIMIT :free FOR UPDATE OF i SKIP LOCKED)
+UPDATE due_item i SET lease = :lease, leased_until = clock_timestamp() + :seconds * interval '1 second'
+FROM chosen WHERE (i.tenant, i.kind, i.ref) = (chosen.tenant, chosen.kind, chosen.ref)
+RETURNING i.tenant, i.kind, i.ref, i.at, i.body, i.turn, chosen.now
+"""
+_MINE = "WHERE tenant = :tenant AND kind = :kind AND ref = :ref AND at = :at AND lease = :lease"
+_RENEW = f"UPDATE due_item SET leased_until = clock_timestamp() + :seconds * interval '1 second' {_MINE}"  # noqa: S608
+# Whoever has locked the row is its holder at work, in a transaction that renews by itself.
+_RENEW_BESIDE = f"""
+UPDATE due_item SET leased_until = clock_timestamp() + :seconds * interval '1 second' WHERE (tenant, kind, ref) IN (
+    SELECT tenant, kind, ref FROM due_item {_MINE} FOR UPDATE SKIP LOCKED)
+"""  # noqa: S608
+_FINISH = f"DELETE FROM due_item {_MINE}"  # noqa: S608
+_POSTPONE = f"""
+UPDATE due_item SET attempts = attempts + 1, lease = NULL, leased_until = NULL,
+at = greatest(at, :now) + least(power(2, least(attempts, 12)), 3600) * interval '1 second' {_MINE}
+"""  # noqa: S608
+_RELEASE = f"UPDATE due_item SET lease = NULL, leased_until = NULL {_MINE}"  # noqa: S608
+
+
+class LeaseLost(Exception):
+    """Somebody else has the item now, or it was moved or called off."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A due item that this process holds. `now` is its tenant's time when it was taken."""
+
+    sessions: Sessions
+    item: DueItem
+    now: datetime
+    turn: str | None
+    lease: UUID
+    seconds: float
+
+    @property
+    def _mine(self) -> dict[str, Any]:
+        item = self.item
+        return {"tenant": item.tenant, "kind": item.kind, "ref": item.ref, "at": item.at, "lease": self.lease}
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[Session]:
+        """A unit of work of the item's tenant, which renews the lease. Raises LeaseLost; then nothing is done."""
+        async with self._begin() as session:
+            if not await session.run(_RENEW, self._mine | {"seconds": self.seconds}):
+                raise LeaseLost(self.item.ref)
+            yield session
+
+    @asynccontextmanager
+    async def finish(self) -> AsyncGenerator[Session]:
+        """The unit of work with which the item is done. Raises LeaseLost; then nothing is done."""
+        async with self._begin() as session:
+            if not await session.run(_FINISH, self._mine):
+                raise LeaseLost(self.item.ref)
+            yield session
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncGenerator[Session]:
+        async with self.sessions.begin([self.item.tenant], now=self.now) as session:
+            if self.turn is not None:
+                await session.take_turns([self.turn])
+            yield session
+
+    async def renew(self) -> None:
+        """Beside the holder's own transactions, for work that takes long between them."""
+        await self._across(_RENEW_BESIDE, seconds=self.seconds)
+
+    async def postpone(self) -> None:
+        """After a failure: with growing pauses, an hour at most."""
+        await self._across(_POSTPONE, now=self.now)
+
+    async def release(self) -> None:
+        """Somebody else may take it at once."""
+        await self._across(_RELEASE)
+
+    async def _across(self, statement: str, **parameters: Any) -> None:
+        async with self.sessions.across() as connection:
+            await connection.execute(text(statement), self._mine | parameters)
+
+
+async def claim(
+    sessions: Sessions,
+    wall: datetime,
+    *,
+    free: int,
+    per_tenant: int,
+    jobs: Collection[str],
+    long: bool,
+    running: Mapping[str, int],
+    served: Mapping[str, int],
+    seconds: float = LEASE_SECONDS,
+) -> list[Held]:
+    """Leases up to `free` due items, at most `per_tenant` of a tenant with those that are `running`, the oldest first
+    of each; tenants that were `served` longest ago come first. `long`: only the kinds of `jobs`, else only the others."""
+    busy = [
+        {"tenant": tenant, "running": running.get(tenant, 0), "served": served.get(tenant, 0)}
+        for tenant in {**running, **served}
+    ]
+    lease = uuid4()
+    given = {
+        "wall": wall, "busy": to_json(busy).decode(), "jobs": list(jobs), "long": long, "per_tenant": per_tenant,
+        "free": free, "lease": lease, "seconds": seconds,
+    }  # fmt: skip
+    async with sessions.across() as connection:
+        rows = [dict(row) for row in (await connection.execute(text(_CLAIM), given)).mappings()]
+    rows.sort(key=lambda row: (row["at"], row["kind"], row["ref"]))
+    return [
+        Held(sessions, DueItem(row["tenant"], row["kind"], row["ref"], row["at"], row["body"]), row["now"], row["turn"], lease, seconds)
+        for row in rows
+    ]  # fmt: skip
