@@ -207,6 +207,7 @@ async def test_an_abandoned_receipt_is_marked_and_its_leftovers_are_swept(
     assert await ingest.kit.documents.find("t1", archive.RAW, {}) == [orphan], "it may still be named"
     assert await ingest.kit.documents.find("t1", archive.SPOOL, {}) == [piece]
     await ingest.rows("t1", "UPDATE receipt SET touched_at = now() - interval '1 day' RETURNING id")
+    await ingest.tick(datetime.now(UTC) + timedelta(days=2, hours=2))
     await ingest.rows("t1", "UPDATE due_item SET body = '{}' WHERE kind = 'sweep' RETURNING ref")
     await ingest.tick(datetime.now(UTC) + timedelta(days=5))
     assert (await client.get(f"/receipts/{order.receipt_id}")).json()["status"] == "interrupted"
