@@ -1,6 +1,7 @@
 """Definitions, logic and scoring, worked by hand."""
 
 import time
+from typing import Any
 
 import pytest
 from forms.model import FormDefinition, content_hash, event_answers, fill, score, workday_of
@@ -247,6 +248,69 @@ def test_scoring_names_questions_sections_and_options(call_review):
         "/scoring/questions/weather",
         "/scoring/sections/closing",
     }
+
+
+def matrix(row: dict[str, Any], **how: Any) -> FormDefinition:
+    """A form of one matrix with the rows a, b and c."""
+    return FormDefinition.model_validate(
+        {
+            "form": "m", "title": {"en": "M"}, "kind": "evaluation",
+            "schema": {"type": "object", "properties": {
+                "q": {"type": "object", "properties": dict.fromkeys("abc", row)}, "plain": {"enum": ["yes", "no"]},
+            }},
+            "sections": [{"section": "s", "questions": ["q", "plain"]}],
+            "scoring": {"questions": {"q": how, "plain": {"points": {"yes": 2}}}},
+        }
+    )  # fmt: skip
+
+
+CHOICES = {"type": "string", "enum": ["always", "often", "never", "na"]}
+POINTS = {"points": {"always": 2, "often": 1}, "not_applicable": ["na"]}
+
+
+@pytest.mark.parametrize(
+    "row, how, answer, share, total",
+    [
+        (CHOICES, POINTS, {"a": "always", "b": "often", "c": "never"}, 5000, (3 + 0) / 8),
+        (CHOICES, POINTS, {"a": "always", "b": "always", "c": "always"}, 10000, 6 / 8),
+        (CHOICES, POINTS, {"a": "always", "b": "na"}, 10000, 6 / 8),  # rows that do not apply, or are open, leave
+        (CHOICES, POINTS, {"a": "na", "b": "na", "c": "na"}, None, 0),
+        (CHOICES, POINTS, {}, None, 0),
+        ({"type": "integer", "minimum": 1, "maximum": 5}, {"scale": {"worst": 1, "best": 5}}, {"a": 5, "b": 1, "c": 3}, 5000, 1.5 / 5),
+        ({"type": "array", "items": CHOICES}, POINTS, {"a": ["always", "often"], "b": []}, 5000, 4.5 / 11),
+    ],
+)  # fmt: skip
+def test_each_row_of_a_matrix_counts(row, how, answer, share, total):
+    form = matrix(row, **how)
+    assert form.problems() == []
+    filled = fill(form, {"q": answer, "plain": "no"})
+    assert filled.problems == []
+    result = score(form, filled.answers, filled.shown)
+    assert result.sections[0].questions[0].share == share
+    assert result.score == round(total * 10000)
+
+
+def test_a_row_of_a_matrix_can_fail_the_form():
+    form = matrix(CHOICES, **POINTS, fail={"never": "form"})
+    filled = fill(form, {"q": {"a": "always", "b": "never"}, "plain": "yes"})
+    result = score(form, filled.answers, filled.shown)
+    assert (result.score, result.automatic_fail, result.sections[0].questions[0].fails) == (0, True, "form")
+
+
+def test_a_matrix_names_its_options_and_leaves_the_service_by_row():
+    assert [each.pointer for each in matrix(CHOICES, points={"seldom": 1}).problems()] == [
+        "/scoring/questions/q/points"
+    ]
+    answers = {"q": {"a": "always", "c": "na"}, "plain": "yes"}
+    assert event_answers(matrix(CHOICES, **POINTS), answers) == {"q.a": "always", "q.c": "na", "plain": "yes"}
+
+
+@pytest.mark.parametrize(
+    "question", [{"type": "string", "enum": ["1", "2"]}, {"type": "array", "items": {"type": "number"}}]
+)
+def test_a_scale_is_refused_where_no_number_can_be_answered(question):
+    (found,) = matrix(question, scale={"worst": 1, "best": 5}).problems()
+    assert found.pointer == "/scoring/questions/q/scale"
 
 
 def test_content_survives_a_round_trip(form, call_review):

@@ -57,7 +57,8 @@ class QuestionScoring(Strict):
     several choices: the sum, by the sum of all that are positive), never below 0. `weight` is what the share counts
     for within the section; left out, it is the most points there are, or 1 with a scale. An answer in
     `not_applicable`, and no answer at all, leaves the denominator. `fail` names the options that fail the section or
-    the whole form. `bonus` adds to what is reached but not to what can be reached; no section passes 100 %.
+    the whole form. Each row of a matrix (a question of type `object`) counts like a question of its own, and the
+    matrix's share is the mean of its rows' that apply. `bonus` adds to what is reached but not to what can be reached; no section passes 100 %.
     """
 
     weight: Weight | None = None
@@ -191,6 +192,12 @@ class FormDefinition(Strict):
                 yield FieldProblem(
                     pointer=pointer(*where), problem="a question that counts must be in a section", cure=one_of(names)
                 )
+            if how.scale is not None and not may_be_number(self.questions[name]):
+                yield FieldProblem(
+                    pointer=pointer(*where, "scale"),
+                    problem="a scale counts numbers, and the answer is none",
+                    cure="give `points` for each option",
+                )
             options = options_of(self.questions[name])
             if options is None:
                 continue
@@ -229,10 +236,34 @@ class FormDefinition(Strict):
         return list(TopologicalSorter(asked).static_order())
 
 
+def rows_of(question: Any) -> dict[str, Any] | None:
+    """The rows of a matrix by name, each a question; None for any other question."""
+    if not isinstance(question, dict) or question.get("type") != "object":
+        return None
+    rows = question.get("properties")
+    return rows if isinstance(rows, dict) and rows else None
+
+
+def may_be_number(question: Any) -> bool:
+    """Whether an answer can be a number, or in a matrix that to any row; so it is where the schema does not say."""
+    rows = rows_of(question)
+    if rows is not None:
+        return any(may_be_number(each) for each in rows.values())
+    if not isinstance(question, dict) or "type" not in question:
+        return True
+    kinds = question["type"] if isinstance(question["type"], list) else [question["type"]]
+    return bool({"number", "integer"} & {str(each) for each in kinds})
+
+
 def options_of(question: Any) -> list[str] | None:
-    """The options of a question with choices, as text; None where the schema does not list them."""
+    """The options of a question with choices, of a matrix those of all its rows, as text; None where the schema does
+    not list them."""
     if not isinstance(question, dict):
         return None
+    rows = rows_of(question)
+    if rows is not None:
+        found = [options_of(each) for each in rows.values()]
+        return list(dict.fromkeys(option for each in found for option in each or ())) if None not in found else None
     if question.get("type") == "array":
         question = question.get("items")
         return options_of(question) if isinstance(question, dict) else None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from forms.model.definition import FormDefinition, QuestionScoring, SectionScoring, option_text, options_of
+from forms.model.definition import FormDefinition, QuestionScoring, SectionScoring, option_text, options_of, rows_of
 from forms.model.logic import is_number
 
 
@@ -95,8 +95,7 @@ def _mean(counted: list[_Counted]) -> Fraction | None:
 def _question(form: FormDefinition, name: str, answers: dict[str, Any], shown: frozenset[str]) -> _Counted:
     assert form.scoring is not None
     how, question = form.scoring.questions[name], form.questions[name]
-    several = isinstance(question, dict) and question.get("type") == "array"
-    weight = how.weight if how.weight is not None else _most(how, several=several)
+    weight = how.weight if how.weight is not None else _weight(how, question)
 
     def counted(state: Any, share: Fraction | None = None, **fields: Any) -> _Counted:
         result = QuestionResult(
@@ -114,29 +113,49 @@ def _question(form: FormDefinition, name: str, answers: dict[str, Any], shown: f
     if name not in answers:
         return counted("unanswered")
     answer = answers[name]
-    chosen = [option_text(each) for each in (answer if isinstance(answer, list) else [answer])]
-    levels = {how.fail[option] for option in chosen if option in how.fail}
-    if levels:
-        return counted("counted", _share(how, answer, chosen), answer=answer, fails=max(levels, key=_SEVERITY.index))
-    if any(option in how.not_applicable for option in chosen):
-        return counted("not_applicable", answer=answer)
-    return counted("counted", _share(how, answer, chosen), answer=answer)
+    rows = [_Row(how, each) for each in (answer.values() if isinstance(answer, dict) else [answer])]
+    levels = {level for row in rows for level in row.fails}
+    applying = [row for row in rows if row.fails or not row.not_applicable]
+    if not applying:
+        return counted("not_applicable" if rows else "unanswered", answer=answer)
+    shares = [share for share in (row.share for row in applying) if share is not None]
+    share = sum(shares, Fraction(0)) / len(shares) if shares else None
+    return counted("counted", share, answer=answer, fails=max(levels, key=_SEVERITY.index, default=None))
+
+
+class _Row:
+    """The answer to one row of a matrix, or to a question that is none."""
+
+    def __init__(self, how: QuestionScoring, answer: Any) -> None:
+        self._how, self._answer = how, answer
+        self._chosen = [option_text(each) for each in (answer if isinstance(answer, list) else [answer])]
+        self.fails = {how.fail[option] for option in self._chosen if option in how.fail}
+        self.not_applicable = any(option in how.not_applicable for option in self._chosen)
+
+    @property
+    def share(self) -> Fraction | None:
+        """None for a question that can only fail something."""
+        how = self._how
+        if how.scale is not None and is_number(self._answer):
+            worst, best = Fraction(how.scale.worst), Fraction(how.scale.best)
+            share = (Fraction(str(self._answer)) - worst) / (best - worst)
+        elif how.points is not None:
+            got = sum(Fraction(how.points.get(option, Decimal(0))) for option in self._chosen)
+            share = got / Fraction(_most(how, several=isinstance(self._answer, list)))
+        else:
+            return None
+        return min(Fraction(1), max(Fraction(0), share))
 
 
 _SEVERITY = ("section", "form")
 
 
-def _share(how: QuestionScoring, answer: Any, chosen: list[str]) -> Fraction | None:
-    """None for a question that can only fail something."""
-    if how.scale is not None and is_number(answer):
-        worst, best = Fraction(how.scale.worst), Fraction(how.scale.best)
-        share = (Fraction(str(answer)) - worst) / (best - worst)
-    elif how.points is not None:
-        got = sum(Fraction(how.points.get(option, Decimal(0))) for option in chosen)
-        share = got / Fraction(_most(how, several=isinstance(answer, list)))
-    else:
-        return None
-    return min(Fraction(1), max(Fraction(0), share))
+def _weight(how: QuestionScoring, question: Any) -> Decimal:
+    """The most points there are to get, over all rows of a matrix; 1 a row where points are not what counts."""
+    rows = rows_of(question)
+    kinds = [question] if rows is None else list(rows.values())
+    several = [isinstance(each, dict) and each.get("type") == "array" for each in kinds]
+    return sum((_most(how, several=each) for each in several), Decimal(0))
 
 
 def _most(how: QuestionScoring, *, several: bool) -> Decimal:
@@ -152,11 +171,17 @@ def _hundredths(share: Fraction) -> int:
 
 
 def event_answers(form: FormDefinition, answers: dict[str, Any]) -> dict[str, str]:
-    """Numbers and choices by question, as text: what KPIs may use. Free text stays here."""
-    return {
-        name: option_text(value)
-        for name, value in answers.items()
-        if is_number(value)
-        or isinstance(value, bool)
-        or (isinstance(value, str) and options_of(form.questions[name]) is not None)
-    }
+    """Numbers and choices by question, as text: what KPIs may use; a row of a matrix as `question.row`. Free text stays
+    here."""
+    found: dict[str, str] = {}
+    for name, value in answers.items():
+        rows = rows_of(form.questions[name])
+        if rows is not None and isinstance(value, dict):
+            found |= {f"{name}.{row}": option_text(each) for row, each in value.items() if _leaves(rows.get(row), each)}
+        elif _leaves(form.questions[name], value):
+            found[name] = option_text(value)
+    return found
+
+
+def _leaves(question: Any, value: Any) -> bool:
+    return is_number(value) or isinstance(value, bool) or (isinstance(value, str) and options_of(question) is not None)
