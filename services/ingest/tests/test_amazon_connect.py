@@ -110,7 +110,11 @@ def transferred() -> list[dict[str, Any]]:
         "c-2", "ben", InitialContactId="c-1", PreviousContactId="c-1", InitiationMethod="TRANSFER",
         InitiationTimestamp="2026-03-02T08:04:00Z", DisconnectTimestamp="2026-03-02T08:20:00Z",
     )  # fmt: skip
-    second["Agent"]["ConnectedToAgentTimestamp"] = "2026-03-02T08:04:30Z"
+    second["Agent"] |= {
+        "ConnectedToAgentTimestamp": "2026-03-02T08:04:30Z",
+        "AfterContactWorkStartTimestamp": "2026-03-02T08:20:00Z",
+        "AfterContactWorkEndTimestamp": "2026-03-02T08:20:30Z",
+    }
     return [contact(NextContactId="c-2"), second]
 
 
@@ -128,14 +132,18 @@ def test_a_transfer_makes_legs_of_one_interaction() -> None:
         True,
         1,
     )
-    assert second == Held(
-        "c-2",
+    names = ["ben", "id-of-ben", "arn:aws:connect:eu-central-1:111122223333:instance/i-1/agent/id-of-ben"]
+    assert result.held == [Held("c-2", "unknown_agent", names)]
+    assert (second.agent_id, second.agent_external_id, second.held, second.talk_ms) == (
+        None,
+        "ben",
         "unknown_agent",
-        ["ben", "id-of-ben", "arn:aws:connect:eu-central-1:111122223333:instance/i-1/agent/id-of-ben"],
+        240_000,
     )
     both = merge(parts, lambda names, at: Agent(ADA, UTC), SITE, open_without_end=True).legs[1]
     assert isinstance(both, Leg)
     assert (both.direction, both.first_leg, both.last_leg, both.transferred) == ("inbound", False, True, False)
+    assert (both.held, both.relation) == (None, "transfer")
 
 
 def test_events_open_an_interaction_and_never_override_the_record() -> None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from ingest.model import generic
-from ingest.model.canonical import Leg, Site, merge
+from ingest.model.canonical import Site, merge
 from ingest.model.fields import Reading
 from ingest.model.refusal import Refusal
 
@@ -49,7 +49,7 @@ def read(config: dict[str, Any] = CONFIG, **changes: Any) -> Any:
 def test_a_row_becomes_a_leg() -> None:
     part = read()
     (leg,) = merge([part], lambda names, at: None, Site(UTC), open_without_end=False).legs
-    assert not isinstance(leg, Leg)  # held: nobody named the agent
+    assert (leg.agent_id, leg.held) == (None, "unknown_agent")
     facts = part.facts
     assert facts.started == int(datetime(2026, 3, 2, 8, tzinfo=UTC).timestamp() * 1000)
     assert (facts.talk_ms, facts.hold_ms, facts.acw_ms, facts.handle_ms) == (240_500, 20_000, 30_000, 290_500)

@@ -95,7 +95,11 @@ def transferred() -> list[dict[str, Any]]:
         "c-2", "ben", InitialContactId="c-1", PreviousContactId="c-1", InitiationMethod="TRANSFER",
         InitiationTimestamp="2026-03-02T08:04:00Z", DisconnectTimestamp="2026-03-02T08:20:00Z",
     )  # fmt: skip
-    second["Agent"]["ConnectedToAgentTimestamp"] = "2026-03-02T08:04:30Z"
+    second["Agent"] |= {
+        "ConnectedToAgentTimestamp": "2026-03-02T08:04:30Z",
+        "AfterContactWorkStartTimestamp": "2026-03-02T08:20:00Z",
+        "AfterContactWorkEndTimestamp": "2026-03-02T08:20:30Z",
+    }
     return [contact(NextContactId="c-2"), second]
 
 
@@ -133,7 +137,7 @@ async def test_open_interactions_are_held_completed_and_reopened(ingest: Harness
     assert await legs(ingest) == [(1, 1, False), (1, 2, True), (1, 3, False)]
 
 
-async def test_an_unknown_agent_is_held_and_takes_effect_when_named(ingest: Harness) -> None:
+async def test_a_call_of_an_unknown_agent_counts_without_agent_until_named(ingest: Harness) -> None:
     receipt = await send(ingest, contact("c-1", "eve"), contact("c-2", "eve"))
     assert counts(receipt) == (2, 0, 0, 0, 2, 0)
     assert "`eve`" in receipt["problems"][0]["cure"]
@@ -142,9 +146,12 @@ async def test_an_unknown_agent_is_held_and_takes_effect_when_named(ingest: Harn
     assert [(each["external_id"], each["waiting"]) for each in held["people"]] == [("eve", 2)]
     assert [each["contact"] for each in held["items"]] == ["c-1", "c-2"]
     await ingest.deliver(person("eve", external={"connect": "eve"}), tenant="t1")
-    assert [(leg.external_id, leg.agent_id, leg.version) for leg in await ingest.events(LegRecorded)] == [
-        ("c-1", person_id("eve"), 1),
-        ("c-2", person_id("eve"), 1),
+    told = [(leg.external_id, leg.agent_id, leg.held, leg.version) for leg in await ingest.events(LegRecorded)]
+    assert sorted(told, key=str) == [
+        ("c-1", None, "unknown_agent", 1),
+        ("c-1", person_id("eve"), None, 2),
+        ("c-2", None, "unknown_agent", 1),
+        ("c-2", person_id("eve"), None, 2),
     ]
     assert (await client.get("/sources/connect/held")).json() == {"items": [], "next": None, "people": []}
     assert counts((await client.get(f"/receipts/{receipt['id']}")).json()) == (2, 2, 0, 0, 0, 0)

@@ -127,7 +127,7 @@ def components(model, rows: list[dict[str, int | None]]):
         ("acw", "20", 60_000, 3000),  # (30 + 10 + 20) / 3 s
         ("silence_pct", "57.5", 23_000_000, 400_000),  # 230 s of 400 s
         ("transfer_rate", "33.3333", 100, 3),  # 1 of 3
-        ("abandonment", "25", 100, 4),  # 1 of 4 callers
+        ("abandonment", "50", 200, 4),  # 2 of 4 callers, one of them in the second queue
     ],
 )
 def test_a_standard_model_on_the_worked_example(kpi: str, value: str, numerator: int, denominator: int):
@@ -135,8 +135,8 @@ def test_a_standard_model_on_the_worked_example(kpi: str, value: str, numerator:
     names = ("talk_ms", "hold_ms", "acw_ms", "handle_ms", "conversation_ms", "silence()")
     rows: list[dict[str, int | None]] = [dict(zip(names, leg, strict=True)) for leg in LEGS]
     for number, row in enumerate(rows):
-        row |= {"transferred": int(number == 0), "abandoned": 0}
+        row |= {"transferred": int(number == 0), "abandoned": 0, "first_leg": 1}
     if kpi == "abandonment":
-        rows.append({"abandoned": 1})
+        rows += [{"abandoned": 1, "first_leg": 1}, {"abandoned": 1, "first_leg": 0}]
     answer = model.plan.answer(components(model, rows), len(rows))
     assert (answer.text, answer.numerator, answer.denominator) == (value, numerator, denominator)

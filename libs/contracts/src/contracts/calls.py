@@ -14,7 +14,9 @@ class LegRecorded(Event):
     Scores are integers in hundredths of the vendor's own scale: csat and nps of 1.00-10.00, qa_score of 0.00-100.00 %,
     sentiment of -5.00-5.00.
 
-    `held` is `unknown_agent` where somebody took the leg whom the directory does not know yet: it has no `agent_id`,
+    `relation` is how the leg came from the one before: `transfer` (the customer was handed on), `consult` (somebody was
+    asked, and the first agent went on) or `conference` (so too, and all spoke); null for a call's first leg, and where
+    nothing says so. `held` is `unknown_agent` where somebody took the leg whom the directory does not know yet: it has no `agent_id`,
     counts wherever no agent is needed (queue, site of the tenant, total), and a later version names the agent, with
     `held` null. Wherever agents are told apart such legs are held out, and an answer says how many.
     """
@@ -31,7 +33,7 @@ class LegRecorded(Event):
         "acw_ms": 30000, "handle_ms": 290000, "conversation_ms": 260000, "silence_vendor_ms": 170000,
         "overtalk_ms": 0, "gaps": [[1000, 90000], [100000, 181000]], "interruptions": 0, "transfers": 0,
         "answered": True, "abandoned": False, "transferred": False, "csat": None, "nps": None, "qa_score": None,
-        "sentiment": 120, "customer_key": "9f86d081884c7d65", "held": None,
+        "sentiment": 120, "customer_key": "9f86d081884c7d65", "relation": None, "held": None,
     }  # fmt: skip
 
     interaction_id: UUID
@@ -74,6 +76,7 @@ class LegRecorded(Event):
     qa_score: int | None = None
     sentiment: int | None = None
     customer_key: str | None = None
+    relation: str | None = None
     held: str | None = None
 
     def to_topic(self) -> str:

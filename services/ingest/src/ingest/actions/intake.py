@@ -140,8 +140,14 @@ def _verdict(outcome: Outcome, merged: Merged, told: States, source: str) -> dic
 
 def _held_row(held: Held, source: str) -> dict[str, Any]:
     if held.reason == "unknown_agent":
-        cure = f"Give a person of the directory the external id `{held.waits_for[0]}` for the source `{source}`."
+        cure = (
+            f"It counts by queue and in total. Give a person of the directory the external id `{held.waits_for[0]}` for "
+            f"the source `{source}`, and it counts for that person."
+        )
         return {"verdict": "held", "field": "agent", "reason": "unknown_agent", "cure": cure}
+    if held.reason == "ambiguous_time":
+        cure = "The clocks went back in that hour: write times with their offset (…+02:00), and send the row again."
+        return {"verdict": "held", "field": held.waits_for[0], "reason": "ambiguous_time", "cure": cure}
     if held.reason == "open_interaction":
         cure = "Nothing to do: it takes effect with the contact record of the finished call."
         return {"verdict": "held", "reason": "open_interaction", "cure": cure}

@@ -123,7 +123,7 @@ async def merge_parts(
             (each.part for each in found), people.agent_of, people.site, open_without_end=source.open_without_end
         )
         versions.record(root, merged, _modes(found), heads.get(root, {}))
-        for held in [*merged.held, *(leg for leg in merged.legs if isinstance(leg, Held))]:
+        for held in merged.held:
             result.held[held.contact] = held
     await versions.void()
     if preview:

@@ -14,7 +14,7 @@ from storage import Document, DocumentStore, Session
 
 from ingest.actions import contents
 from ingest.actions.archive import RAW
-from ingest.model.canonical import EPOCH, Held, Interaction, Leg
+from ingest.model.canonical import EPOCH, Interaction, Leg
 from ingest.model.sources import Source
 from ingest.store import interactions
 from ingest.store.bulk import Batch
@@ -76,9 +76,6 @@ class Versions:
         """Compares the legs with the versions that are current, and raises those that differ by one."""
         for number, leg in enumerate(merged.legs, 1):
             head = heads.get(number)
-            if isinstance(leg, Held):
-                self._void(root, number, head)
-                continue
             content = encode(leg)
             hash_ = hash_of(content)
             if head is None or head.void or head.hash != hash_:

@@ -24,7 +24,7 @@ Verdict = Literal["accepted", "unchanged", "corrected", "held", "rejected"]
 
 
 class RecordView(BaseModel):
-    """`number` counts the records of a body, `line` its lines. For `held` the reason is `unknown_agent`,
+    """`number` counts the records of a body, `line` its lines. For `held` the reason is `unknown_agent`, `ambiguous_time`,
     `open_interaction` or `waiting_for_part`."""
 
     number: int

@@ -1,4 +1,9 @@
-"""Amazon Connect: contact records, Contact Lens analyses, contact events, agent events, told apart by their fields."""
+"""Amazon Connect: contact records, Contact Lens analyses, contact events, agent events, told apart by their fields.
+
+What a field means is said in the vendor's administrator guide: "Contact records data model" (initiation methods,
+disconnect reasons, agent, queue, abandoned contacts), "Identify conferences and transfers by using contact records",
+"Example Contact Lens output files" (for calls and for chats), "Contact events", "Agent event streams data model".
+"""
 
 from typing import Any, Literal
 
@@ -14,9 +19,25 @@ CHANNELS = {"VOICE": "voice", "CHAT": "chat", "TASK": "task", "EMAIL": "email"}
 DIRECTIONS: dict[str, str | None] = {
     "INBOUND": "inbound", "OUTBOUND": "outbound", "TRANSFER": None, "QUEUE_TRANSFER": None, "CALLBACK": "outbound",
     "API": "outbound", "DISCONNECT": None, "MONITOR": "internal", "EXTERNAL_OUTBOUND": "outbound",
-    "WEBRTC_API": "inbound", "AGENT_REPLY": "outbound", "FLOW": "internal",
+    "WEBRTC_API": "inbound", "AGENT_REPLY": "outbound", "FLOW": "internal", "CAMPAIGN_PREVIEW": "outbound",
 }  # fmt: skip
 TRANSFERS = {"TRANSFER", "QUEUE_TRANSFER"}
+# Contacts in which no customer waits on the line, or that are none of the customer's: nobody can give one up.
+NOBODY_WAITS = {"OUTBOUND", "CALLBACK", "EXTERNAL_OUTBOUND", "MONITOR", "AGENT_REPLY", "FLOW", "CAMPAIGN_PREVIEW"}
+# What DisconnectReason says of who ended the contact: the customer, or somebody or something else.
+_ELSE = False
+REASONS: dict[str, bool] = {
+    "CUSTOMER_DISCONNECT": True,
+    "TELECOM_ORIGINATOR_CANCEL": True,  # of a call that comes in: the customer cancels before the connection
+    **dict.fromkeys((
+        "AGENT_DISCONNECT", "THIRD_PARTY_DISCONNECT", "TELECOM_PROBLEM", "TELECOM_BUSY", "TELECOM_NUMBER_INVALID",
+        "TELECOM_POTENTIAL_BLOCKING", "TELECOM_UNANSWERED", "TELECOM_TIMEOUT", "CUSTOMER_NEVER_ARRIVED",
+        "CONTACT_FLOW_DISCONNECT", "BARGED", "OTHER", "OUTBOUND_DESTINATION_ENDPOINT_ERROR", "OUTBOUND_RESOURCE_ERROR",
+        "OUTBOUND_ATTEMPT_FAILED", "OUTBUND_PREVIEW_DISCARDED", "OUTBOUND_PREVIEW_DISCARDED", "EXPIRED",
+        "AGENT_NETWORK_DISCONNECT", "CUSTOMER_CONNECTION_NOT_ESTABLISHED", "API", "IDLE_DISCONNECT", "SYSTEM_ERROR",
+        "AGENT_COMPLETED", "TRANSFERRED", "DISCARDED",
+    ), _ELSE),
+}  # fmt: skip
 EVENTS = {
     "INITIATED", "CONNECTED_TO_SYSTEM", "CONTACT_DATA_UPDATED", "QUEUED", "CONNECTED_TO_AGENT", "DISCONNECTED",
     "PAUSED", "RESUMED", "COMPLETED", "WEBRTC_PARTICIPANT_UPDATED", "AMD_DISABLED", "CAMPAIGN_UPDATED",
@@ -27,14 +48,17 @@ _AS_WRITTEN = "Send it as Amazon Connect writes it."
 
 class Options(Struct, forbid_unknown_fields=True, frozen=True):
     """Settings of a source. `time_zone` is assumed for time stamps without one; `reason_attribute` names the contact
-    attribute that holds the reason of the call; `keep_attributes` are kept though they look like a number or address;
-    `channels` and `initiation_methods` translate values that this release does not know."""
+    attribute that holds the reason of the call. `keep_attributes`, where it is given, names the contact attributes that
+    are kept, whatever they hold, and no other is; where it is left out, all are but those that look like a number or
+    address. `channels`, `initiation_methods` and `disconnect_reasons` translate values that this release does not know.
+    """
 
     time_zone: str | None = None
     reason_attribute: str | None = None
-    keep_attributes: list[str] = []
+    keep_attributes: list[str] | None = None
     channels: dict[str, Literal["voice", "chat", "task", "email"]] = {}
     initiation_methods: dict[str, Literal["inbound", "outbound", "internal", "transfer"]] = {}
+    disconnect_reasons: dict[str, Literal["customer", "other"]] = {}
 
 
 def read(record: dict[str, Any], reading: Reading, options: Options) -> Part | StateNotice:
@@ -50,9 +74,23 @@ def read(record: dict[str, Any], reading: Reading, options: Options) -> Part | S
         return _agent_event(record, reading)
     if "ConversationCharacteristics" in record and "JobName" not in record:
         return _analysis(record)
+    if (shape := next((name for name in _NOT_A_RECORD if name in record), None)) is not None:
+        raise _described(shape)
     if "ContactId" in record and ("InitiationTimestamp" in record or "AWSContactTraceRecordFormatVersion" in record):
         return _contact(record, reading, options)
     raise unsupported(record)
+
+
+# Names of DescribeContact, SearchContacts and contact events, none of which a contact record has.
+_NOT_A_RECORD = ("AgentInfo", "QueueInfo", "agentInfo", "queueInfo", "Contact", "Contacts")
+
+
+def _described(field: str) -> Refusal:
+    reason = (
+        "This is an answer of the API (DescribeContact, SearchContacts), which lacks the talk time; no contact record."
+    )
+    cure = "Send the contact records that the instance streams to Kinesis: they have `Agent` and `Queue`."
+    return Refusal(field, reason, cure)
 
 
 def unsupported(record: dict[str, Any]) -> Refusal:
@@ -103,14 +141,17 @@ def _contact(record: dict[str, Any], reading: Reading, options: Options) -> Part
     in_order(started, ended, "DisconnectTimestamp", "InitiationTimestamp")
     updated = reading.instant_or_none(record, "LastUpdateTimestamp")
     agent = section(record, "Agent")
-    queue = section(record, "Queue")
+    queue = _filled(section(record, "Queue"))
     facts = Contact(
         started=started,
         ended=ended,
         channel=_enum(required(record, "Channel"), CHANNELS, options.channels, "Channel", "channels"),
         direction=None if by_transfer else direction,
         previous=text(record, "PreviousContactId"),
-        by_transfer=by_transfer,
+        next=text(record, "NextContactId"),
+        by_transfer=by_transfer or method.upper() == "EXTERNAL_OUTBOUND",
+        following=method.upper() == "CALLBACK",
+        outside=method.upper() == "EXTERNAL_OUTBOUND" and not agent,
     )
     if agent:
         _agent(facts, agent, reading)
@@ -119,20 +160,45 @@ def _contact(record: dict[str, Any], reading: Reading, options: Options) -> Part
     if method.upper() == "API" and facts.channel == "chat":
         facts.direction = "inbound"  # a customer's chat is started by the web page, a call by API rings the customer
     facts.answered = bool(facts.agents)
-    facts.abandoned = bool(queue) and not facts.agents
     transfer_completed = reading.instant_or_none(record, "TransferCompletedTimestamp")
     facts.transferred = transfer_completed is not None
     facts.transfers = int(facts.transferred)
+    waited = bool(queue) and not facts.agents and not facts.transferred and not record.get("TransferredToEndpoint")
+    facts.abandoned = waited and _given_up(record, method.upper(), facts, options)
+    if outside := section(record, "ExternalThirdParty"):
+        facts.outside_ms = whole(outside, "ExternalThirdPartyInteractionDuration", "ExternalThirdParty.", times=1000)
     endpoint = section(record, "CustomerEndpoint")
     if endpoint and (address := text(endpoint, "Address", "CustomerEndpoint.")):
         facts.customer_key = reading.customer_key(address)
-    facts.attributes = attributes_of(section(record, "Attributes") or {}, options.keep_attributes)
+    attributes = section(record, "Attributes") or {}
+    facts.attributes = _attributes_of(attributes, options.keep_attributes)
     if options.reason_attribute:
-        facts.reason = facts.attributes.pop(options.reason_attribute, None)
+        facts.attributes.pop(options.reason_attribute, None)
+        facts.reason = _attributes_of(attributes, None).get(options.reason_attribute)
     initial = text(record, "InitialContactId")
     return Part(
         kind="contact", contact=contact, initial=initial, stamp=updated if updated is not None else ended, facts=facts
     )
+
+
+def _filled(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Nothing, for an object that has names and no values."""
+    return found if found and any(value is not None for value in found.values()) else None
+
+
+def _given_up(record: dict[str, Any], method: str, facts: Contact, options: Options) -> bool | None:
+    """Whether a contact that was queued and that no agent took was given up: ended by the customer while waiting. The
+    record says so by its DisconnectReason; older ones have none, and then it is so by the vendor's own rule. None: the
+    reason is not known here. What followed on the contact is judged when they are merged."""
+    if method in NOBODY_WAITS or facts.channel in ("task", "email"):
+        return False
+    reason = text(record, "DisconnectReason")
+    if reason is None:
+        return True
+    if reason in options.disconnect_reasons:
+        return options.disconnect_reasons[reason] == "customer"
+    customer = REASONS.get(reason.upper())
+    return customer and (reason.upper() != "TELECOM_ORIGINATOR_CANCEL" or facts.direction != "outbound")
 
 
 def _agent(facts: Contact, agent: dict[str, Any], reading: Reading) -> None:
@@ -150,11 +216,16 @@ def _agent(facts: Contact, agent: dict[str, Any], reading: Reading) -> None:
         facts.hold_ms = 0
     if longest is not None and facts.hold_ms is not None and longest > facts.hold_ms:
         raise Refusal("Agent.LongestHoldDuration", "It is longer than CustomerHoldDuration.", _AS_WRITTEN)
-    begin = connected if connected is not None else facts.started
-    available = None if facts.ended is None else facts.ended - begin
-    fits(facts.talk_ms, facts.hold_ms, available, "Agent.AgentInteractionDuration")
     facts.acw_ms = whole(agent, "AfterContactWorkDuration", "Agent.", times=1000)
     acw_start = reading.instant_or_none(agent, "AfterContactWorkStartTimestamp", "Agent.")
+    in_order(connected, acw_start, "Agent.AfterContactWorkStartTimestamp", "Agent.ConnectedToAgentTimestamp")
+    facts.left_at = acw_start
+    # DisconnectTimestamp is the customer's: an agent may stay with whom was called in. The agent's part lasts until
+    # after-contact work begins; where the record does not say when that was, nothing bounds it.
+    if acw_start is not None and facts.ended is not None:
+        begin = connected if connected is not None else facts.started
+        available = max(acw_start, facts.ended) - begin
+        fits(facts.talk_ms, facts.hold_ms, available, "Agent.AgentInteractionDuration")
     acw_end = reading.instant_or_none(agent, "AfterContactWorkEndTimestamp", "Agent.")
     if acw_start is not None and acw_end is not None:
         agree(facts.acw_ms, acw_end - acw_start, "Agent.AfterContactWorkDuration", "Agent.AfterContactWorkEndTimestamp")
@@ -162,6 +233,8 @@ def _agent(facts: Contact, agent: dict[str, Any], reading: Reading) -> None:
 
 def _queue(facts: Contact, queue: dict[str, Any], reading: Reading) -> None:
     facts.queue = text(queue, "Name", "Queue.") or text(queue, "ARN", "Queue.")
+    if facts.queue is None:
+        raise Refusal("Queue.Name", "The queue has neither Name nor ARN.", _AS_WRITTEN)
     facts.queue_ms = whole(queue, "Duration", "Queue.", times=1000)
     entered = reading.instant_or_none(queue, "EnqueueTimestamp", "Queue.")
     left = reading.instant_or_none(queue, "DequeueTimestamp", "Queue.")
@@ -174,12 +247,12 @@ def _names(username: str | None, arn: str | None) -> list[str]:
     return list(dict.fromkeys(name for name in (username, arn and arn.rpartition("/")[2], arn) if name))
 
 
-def attributes_of(found: dict[str, Any], keep: list[str]) -> dict[str, str]:
-    """Contact attributes without those that look like a telephone number or an e-mail address, unless asked for."""
+def _attributes_of(found: dict[str, Any], keep: list[str] | None) -> dict[str, str]:
+    """The contact attributes in the list; without one, those that do not look like a number or an address."""
     return {
         name[:100]: value[:200]
         for name, value in found.items()
-        if isinstance(value, str) and value and (name in keep or not fields.personal(value))
+        if isinstance(value, str) and value and (not fields.personal(value) if keep is None else name in keep)
     }
 
 
@@ -252,6 +325,7 @@ def _by_agents(record: dict[str, Any], interruptions: dict[str, Any], at: str) -
     by = section(interruptions, "InterruptionsByInterrupter", at)
     if by is None:
         return None
+    by, _ = _by_participant(by, f"{at}InterruptionsByInterrupter.")
     agents = _participants(record, "AGENT")
     return sum(len(items) for who, items in by.items() if who in agents and isinstance(items, list))
 
@@ -260,14 +334,26 @@ def _sentiment(record: dict[str, Any], found: dict[str, Any]) -> int | None:
     """The customer's overall sentiment, in hundredths."""
     at = "ConversationCharacteristics.Sentiment."
     overall = section(section(found, "Sentiment", "ConversationCharacteristics.") or {}, "OverallSentiment", at)
-    for who in sorted(_participants(record, "CUSTOMER")) if overall else []:
-        score = overall.get(who)  # type: ignore[union-attr]
+    if overall is None:
+        return None
+    at += "OverallSentiment."
+    scores, at = _by_participant(overall, at)
+    for who in sorted(_participants(record, "CUSTOMER")):
+        score = scores.get(who)
         if score is None:
             continue
         if isinstance(score, bool) or not isinstance(score, int | float) or not -5 <= score <= 5:
-            raise Refusal(f"{at}OverallSentiment.{who}", f"{fields.show(score)} is not from -5 to 5.", _AS_WRITTEN)
+            raise Refusal(f"{at}{who}", f"{fields.show(score)} is not from -5 to 5.", _AS_WRITTEN)
         return round(score * 100)
     return None
+
+
+def _by_participant(found: dict[str, Any], at: str) -> tuple[dict[str, Any], str]:
+    """By participant, and where that stands: the analysis of a chat has it one level deeper than that of a call."""
+    for name in ("DetailsByParticipantRole", "DetailsByParticipant"):
+        if (deeper := section(found, name, at)) is not None:
+            return deeper, f"{at}{name}."
+    return found, at
 
 
 # Events
@@ -284,6 +370,7 @@ def _moment(record: dict[str, Any], reading: Reading, options: Options, at: str)
         cure = "Route only the event types that Amazon Connect documents."
         raise Refusal(f"{at}eventType", f"{fields.show(event)} is not a value that is known here.", cure)
     channel = text(record, "channel", at)
+    method = (text(record, "initiationMethod", at) or "").upper()
     agent = _either(record, "agentInfo")
     arn = _either(agent, "agentArn") if isinstance(agent, dict) else None
     facts = Moment(
@@ -291,6 +378,7 @@ def _moment(record: dict[str, Any], reading: Reading, options: Options, at: str)
         started=reading.instant_or_none(record, "initiationTimestamp", at),
         ended=reading.instant_or_none(record, "disconnectTimestamp", at),
         channel=_enum(channel, CHANNELS, options.channels, f"{at}channel", "channels") if channel else None,
+        direction=None if method == "API" else DIRECTIONS.get(method),
         agents=_names(None, arn if isinstance(arn, str) else None),
     )
     in_order(facts.started, facts.ended, f"{at}disconnectTimestamp", "initiationTimestamp")

@@ -1,6 +1,6 @@
 """Merging the parts of an interaction into canonical legs, and what holds them back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal
 from uuid import UUID
@@ -9,7 +9,9 @@ from msgspec import Struct
 
 from ingest.model.parts import Analysis, Contact, Moment, Part
 
-HoldReason = Literal["unknown_agent", "open_interaction", "waiting_for_part"]
+HoldReason = Literal["unknown_agent", "open_interaction", "waiting_for_part", "ambiguous_time"]
+Relation = Literal["transfer", "consult", "conference"]
+SPOKEN_MS = 2_000  # who was in the talk for less than this was not part of it: the vendors' figures are whole seconds
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,10 +66,13 @@ class Leg(Struct, omit_defaults=True, kw_only=True):
     qa_score: int | None = None
     sentiment: int | None = None
     customer_key: str | None = None
+    relation: Relation | None = None
+    held: HoldReason | None = None
 
 
 class Held(Struct, frozen=True):
-    """Why a contact has no effect yet: `waits_for` are the agent's names, or the kind of part that is missing."""
+    """Why a contact has no effect yet, or with an unknown agent only where no agent is needed: `waits_for` are the agent's
+    names, the kind of part that is missing, or the column of a time that may be either of two."""
 
     contact: str
     reason: HoldReason
@@ -75,9 +80,9 @@ class Held(Struct, frozen=True):
 
 
 class Interaction(Struct):
-    """`legs[n]` is leg n + 1, or why that leg is held; `held` are contacts that do not count as legs yet."""
+    """`legs[n]` is leg n + 1; `held` are contacts that do not count as legs yet, or whose agent is not known yet."""
 
-    legs: list[Leg | Held]
+    legs: list[Leg]
     held: list[Held]
 
 
@@ -116,35 +121,95 @@ def merge(parts: Iterable[Part], agent_of: Directory, site: Site, *, open_withou
 
     A leg is a contact whose record is final; they are numbered by initiation. `open_without_end`: a record without end
     is of an interaction that still goes on (where the vendor writes one for every finished contact).
+
+    While the first contact of a chain is missing or still open, the earliest leg that is here counts as the first one,
+    and those after it have the direction that a record or event of the first contact says, if there is one; else it is
+    unknown. Both are corrected when the first contact is final.
     """
     contacts = newest(parts)
     legs: list[tuple[int, str, Contact, Analysis | None]] = []
     held: list[Held] = []
+    known: dict[str, Contact] = {}
     for contact, kinds in contacts.items():
         record = kinds.get("contact")
         if record is None:
             held.append(_without_record(contact, kinds))
-        elif open_without_end and record.facts.ended is None:  # type: ignore[union-attr]
+            continue
+        facts: Contact = record.facts  # type: ignore[assignment]
+        known[contact] = facts
+        if facts.unsure is not None:
+            held.append(Held(contact, "ambiguous_time", [facts.unsure]))
+        elif open_without_end and facts.ended is None:
             held.append(Held(contact, "open_interaction", ["contact"]))
         else:
             analysis = kinds.get("analysis")
-            legs.append((record.facts.started, contact, record.facts, analysis and analysis.facts))  # type: ignore[arg-type,union-attr]
+            legs.append((facts.started, contact, facts, analysis and analysis.facts))  # type: ignore[arg-type]
     legs.sort(key=lambda leg: leg[:2])
-    transferred_from = {facts.previous for _, _, facts, _ in legs if facts.by_transfer and facts.previous}
-    result: list[Leg | Held] = []
+    chained = len(contacts) > 1
+    direction = _direction(contacts, known) if chained else None
+    after: dict[str, list[Contact]] = {}
+    for each in known.values():
+        if each.previous is not None:
+            after.setdefault(each.previous, []).append(each)
+    result: list[Leg] = []
     for number, (_, contact, facts, analysis) in enumerate(legs):
         agent = agent_of(facts.agents, facts.started) if facts.agents else None
-        if facts.agents and agent is None:
-            result.append(Held(contact, "unknown_agent", facts.agents))
-            continue
         leg = _leg(contact, facts, analysis, agent, site)
+        if facts.agents and agent is None:
+            leg.held = "unknown_agent"
+            held.append(Held(contact, "unknown_agent", facts.agents))
         leg.first_leg = number == 0
         leg.last_leg = number == len(legs) - 1
-        leg.direction = facts.direction or legs[0][2].direction
-        if contact in transferred_from and not leg.transferred:
-            leg.transferred, leg.transfers = True, max(leg.transfers or 0, 1)
+        leg.direction = facts.direction or direction
+        if chained or facts.next:
+            _relate(leg, facts, known, after.get(contact, ()))
         result.append(leg)
     return Interaction(result, held)
+
+
+def _direction(contacts: dict[str, dict[str, Part]], known: dict[str, Contact]) -> str | None:
+    """The direction of the contact that began a chain."""
+    first = min((each for each in known.values() if each.previous is None), key=lambda each: each.started, default=None)
+    if first is not None:
+        return first.direction
+    for contact, kinds in contacts.items():
+        for part in kinds.values():
+            if isinstance(part.facts, Moment) and part.facts.direction and part.initial in (None, contact):
+                return part.facts.direction
+    return None
+
+
+def _relate(leg: Leg, facts: Contact, known: dict[str, Contact], after: Sequence[Contact]) -> None:
+    """Says of a leg how the contact went on (`after`), and how it came from the one before."""
+    taken = sum(each.by_transfer and relation(facts, each) == "transfer" for each in after)
+    if taken:
+        leg.transferred, leg.transfers = True, max(leg.transfers or 0, taken)
+    before = known.get(facts.previous) if facts.previous else None
+    if before is not None and facts.by_transfer:
+        leg.relation = relation(before, facts)
+    if leg.abandoned:
+        went_on = any(each.by_transfer or each.following for each in after)
+        unseen = facts.next is not None and facts.next not in known
+        # Who was asked for help and did not come was not waited for by the customer, whom the asker still had.
+        leg.abandoned = not (went_on or unseen or leg.relation in ("consult", "conference"))
+
+
+def relation(giver: Contact, taker: Contact) -> Relation:
+    """How the agent of one contact had to do with whom a later contact called in.
+
+    Amazon Connect's rule, of "Identify conferences and transfers by using contact records": it is a transfer where the
+    first agent enters after-contact work before the second does, or before the outside party is gone. Else the first
+    agent took the customer back: a consult where the customer heard nothing of it (no time in the talk, or not more than
+    the first agent's hold), a conference where all spoke. A customer who had no agent yet moved on: a transfer.
+    """
+    left = giver.left_at if giver.left_at is not None else giver.ended
+    until = taker.left_at if taker.left_at is not None else taker.ended
+    if not giver.agents or left is None or until is None or left < until:
+        return "transfer"
+    spoken = taker.outside_ms if taker.outside else taker.talk_ms
+    if spoken is None or spoken < SPOKEN_MS or spoken <= (giver.hold_ms or 0):
+        return "consult"
+    return "conference"
 
 
 def _without_record(contact: str, kinds: dict[str, Part]) -> Held:
@@ -176,6 +241,7 @@ def _leg(contact: str, facts: Contact, analysis: Analysis | None, agent: Agent |
         conversation_ms=facts.conversation_ms,
         silence_vendor_ms=facts.silence_vendor_ms,
         overtalk_ms=facts.overtalk_ms,
+        gaps=facts.gaps,
         interruptions=facts.interruptions,
         transfers=facts.transfers,
         answered=facts.answered,
@@ -192,8 +258,7 @@ def _leg(contact: str, facts: Contact, analysis: Analysis | None, agent: Agent |
     if leg.talk_ms is not None and leg.hold_ms is not None and leg.acw_ms is not None:
         leg.handle_ms = leg.talk_ms + leg.hold_ms + leg.acw_ms
     if analysis:
-        leg.gaps = analysis.gaps
-        for name in ("conversation_ms", "silence_vendor_ms", "overtalk_ms", "interruptions", "sentiment"):
+        for name in ("gaps", "conversation_ms", "silence_vendor_ms", "overtalk_ms", "interruptions", "sentiment"):
             value = getattr(analysis, name)
             if value is not None:
                 setattr(leg, name, value)

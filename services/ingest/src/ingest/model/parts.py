@@ -9,14 +9,27 @@ from msgspec import Struct
 
 class Contact(Struct, omit_defaults=True, kw_only=True):
     """A contact record: one agent's part of an interaction. `agents` are all the names the vendor gives the agent, the
-    one to show first. `direction` None means that of the interaction's first contact."""
+    one to show first. `direction` None means that of the interaction's first contact.
+
+    `by_transfer`: the contact was made by an attempt to hand the customer on from `previous`, or to bring somebody in;
+    `following`: it is another way in which `previous` went on, such as the callback that the customer asked for.
+    `left_at`: when this part was over for whoever took it (else `ended`, when it was over for the customer).
+    `outside_ms`: how long a party outside of the centre was in the talk. `unsure` is the column whose time may be either
+    of two, which nothing else in the record decides.
+    """
 
     started: int
     channel: str
     direction: str | None = None
     ended: int | None = None
     previous: str | None = None
+    next: str | None = None
     by_transfer: bool = False
+    following: bool = False
+    left_at: int | None = None
+    outside: bool = False
+    outside_ms: int | None = None
+    unsure: str | None = None
     agents: list[str] = []
     queue: str | None = None
     reason: str | None = None
@@ -30,6 +43,7 @@ class Contact(Struct, omit_defaults=True, kw_only=True):
     conversation_ms: int | None = None
     silence_vendor_ms: int | None = None
     overtalk_ms: int | None = None
+    gaps: list[tuple[int, int]] | None = None
     interruptions: int | None = None
     transfers: int | None = None
     answered: bool | None = None
@@ -60,6 +74,7 @@ class Moment(Struct, omit_defaults=True, kw_only=True):
     started: int | None = None
     ended: int | None = None
     channel: str | None = None
+    direction: str | None = None
     agents: list[str] = []
 
 
