@@ -52,6 +52,18 @@ class Window(BaseModel):
     band: str | None
 
 
+def window_days(label: str) -> tuple[date, date] | None:
+    """First and last day of a window by its name: a workday (`2026-03-04`) or an ISO week (`2026-W10`). None for another
+    name."""
+    try:
+        year, _, week = label.partition("-W")
+        if week:
+            return date.fromisocalendar(int(year), int(week), 1), date.fromisocalendar(int(year), int(week), 7)
+        return date.fromisoformat(label[:10]), date.fromisoformat(label[:10])
+    except ValueError:
+        return None
+
+
 class _BandEvent(AgentEvent):
     """`band_event_id` names this stay in the band: the same stay always has the same id, and a stay that is corrected
     away and comes back has a new one. `rank` counts bands from the best, 0, to the worst."""

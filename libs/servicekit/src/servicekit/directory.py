@@ -24,13 +24,10 @@ from storage.tables import (
     tenant_clock,
 )
 
-from servicekit.caller import Caller
-from servicekit.errors import Forbidden, NotFound
+from servicekit.errors import NotFound
 
 FIRST_DAY = date(1, 1, 1)
 LAST_DAY = date(9999, 12, 31)
-
-_SEES_ALL = frozenset({"tenant_admin", "trainer", "quality_analyst", "integration"})
 
 
 async def apply_tenant(session: Session, body: TenantChanged) -> None:
@@ -218,54 +215,6 @@ async def leads_of(session: Session, person_id: UUID, day: date) -> set[UUID]:
         if lead.id != person_id
         and any(r.role == "team_lead" and r.org_unit_id in above and r.holds_on(day) for r in lead.roles)
     }
-
-
-def sees_everyone(caller: Caller) -> bool:
-    """Whether there is nobody in the tenant whom the caller may not see."""
-    return any(role.role in _SEES_ALL and role.org_unit_id is None for role in caller.roles)
-
-
-async def visible_agents(session: Session, caller: Caller) -> set[UUID] | None:
-    """Whose numbers the caller may see; None: everyone's in the tenant."""
-    if sees_everyone(caller):
-        return None
-    visible = {caller.person_id}
-    for role in caller.roles:
-        if role.org_unit_id is not None and role.role in _SEES_ALL | {"team_lead"}:
-            visible |= await agents_of(session, role.org_unit_id, caller.today)
-    return visible
-
-
-async def require_agent(session: Session, caller: Caller, agent_id: UUID) -> None:
-    """Raises Forbidden unless the caller may see this agent."""
-    visible = await visible_agents(session, caller)
-    if visible is not None and agent_id not in visible:
-        raise _not_yours()
-
-
-def _not_yours() -> Forbidden:
-    return Forbidden("not-your-agent", "You may see yourself and the people of your own teams only.")
-
-
-async def agents_asked_for(
-    session: Session, caller: Caller, *, agent: str | None = None, team: str | None = None
-) -> set[UUID] | None:
-    """Those of `agent` and of today's people of `team` (each by id or slug) whom the caller may see; None: everyone in
-    the tenant.
-
-    Raises NotFound for unknown ones, Forbidden for an agent the caller may not see.
-    """
-    found = await visible_agents(session, caller)
-    if agent is not None:
-        person = await find_person(session, agent)
-        if found is not None and person.id not in found:
-            raise _not_yours()
-        found = {person.id}
-    if team is not None:
-        unit = await find_org_unit(session, team)
-        members = await agents_of(session, unit.id, caller.today)
-        found = members if found is None else found & members
-    return found
 
 
 async def clock_of(session: Session, wall: datetime) -> datetime:

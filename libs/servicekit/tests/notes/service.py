@@ -13,9 +13,9 @@ from fastapi import Form, Request, Response
 from pydantic import BaseModel, Field
 from servicekit import CallerDep, Kit, Page, PageDep, Received, Service, Subscription, Wired, WorkSession, page_of
 from servicekit import router as door_router
-from servicekit.directory import require_agent, visible_agents
 from servicekit.errors import Conflict, FieldProblem, Invalid
 from servicekit.kit import DueItem
+from servicekit.visibility import require_agent, visible_agents
 from sqlalchemy import Column, Integer, Table, Text, UniqueConstraint, Uuid
 from storage import Migrations, Session, metadata
 

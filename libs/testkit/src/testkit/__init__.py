@@ -1,6 +1,6 @@
 """Real parts for tests: PostgreSQL, tokens, builders, one service at its doors."""
 
-from testkit.builders import at, org_unit, person, person_id, tenant, unit_id
+from testkit.builders import at, moved, org_unit, person, person_id, tenant, unit_id
 from testkit.harness import Harness, stable_ids
 from testkit.plugin import eventually
 from testkit.postgres import Cluster
@@ -14,6 +14,7 @@ __all__ = [
     "TestIssuer",
     "at",
     "eventually",
+    "moved",
     "org_unit",
     "person",
     "person_id",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+from servicekit.visibility import Visible
 from sqlalchemy import Boolean, Column, Date, DateTime, Index, Integer, Table, Text, Uuid, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from storage import Document, DocumentStore, Session, metadata
@@ -170,29 +171,24 @@ async def list_submissions(
     session: Session,
     slug: str,
     *,
-    caller: UUID,
-    visible: set[UUID] | None,
-    agents: set[UUID] | None,
+    visible: Visible,
     interaction: UUID | None,
     before: UUID | None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Newest first: those that the caller submitted, and those about people whom the caller may see."""
+    """Newest first: those that the caller submitted, and those about people whom the caller may see on the day."""
     return await session.rows(
-        "SELECT s.*, p.slug AS agent, p.body->>'display_name' AS name FROM submission s "
+        "SELECT s.*, p.slug AS agent, p.body->>'display_name' AS name FROM submission s "  # noqa: S608
         "LEFT JOIN directory_person p ON p.tenant = s.tenant AND p.id = s.agent_id "
         "WHERE s.tenant = :tenant AND s.form = :form AND NOT s.void "
-        "AND (:everyone OR s.submitted_by = :caller OR s.agent_id = ANY(cast(:visible AS uuid[]))) "
-        "AND (cast(:agents AS uuid[]) IS NULL OR s.agent_id = ANY(cast(:agents AS uuid[]))) "
+        f"AND {visible.asked('s.agent_id', 's.workday')} "
+        f"AND (s.submitted_by = :viewer OR {visible.seen('s.agent_id', 's.workday')}) "
         "AND (cast(:interaction AS uuid) IS NULL OR s.interaction_id = :interaction) "
         "AND (cast(:before AS uuid) IS NULL OR s.id < :before) ORDER BY s.id DESC LIMIT :limit",
         {
             "tenant": session.tenant,
             "form": slug,
-            "everyone": visible is None,
-            "caller": caller,
-            "visible": list(visible or ()),
-            "agents": None if agents is None else list(agents),
+            **visible.parameters,
             "interaction": interaction,
             "before": before,
             "limit": limit,

@@ -7,7 +7,7 @@ from uuid import UUID
 from contracts import new_id
 from contracts.submissions import SubmissionScored, SubmissionSubmitted
 from pydantic import BaseModel, Field
-from servicekit import Caller, directory
+from servicekit import Caller, directory, visibility
 from servicekit.errors import Conflict, FieldProblem, Forbidden, Invalid, NotFound
 from storage import DocumentStore, Session
 
@@ -107,12 +107,12 @@ async def content_of(session: Session, documents: DocumentStore, row: dict[str, 
 
 
 async def find_visible(session: Session, caller: Caller, slug: str, id: UUID) -> dict[str, Any]:
-    """A submission that the caller made, or that is about somebody whom the caller may see. Raises NotFound, also for
+    """A submission that the caller made, or that is about somebody whom the caller may see on its workday. Raises NotFound, also for
     one that is there but not for the caller's eyes."""
     row = await store.find_submission(session, slug, id)
     if row is not None and row["submitted_by"] != caller.person_id:
-        visible = await directory.visible_agents(session, caller)
-        if visible is not None and row["agent_id"] not in visible:
+        visible = await visibility.visible_to(session, caller)
+        if not await visible.sees(session, row["agent_id"], row["workday"]):
             row = None
     if row is None:
         raise NotFound("unknown-submission", f"There is no submission {id} of `{slug}`.")
@@ -166,7 +166,7 @@ async def _whom(session: Session, caller: Caller, form: FormDefinition, agent_id
             raise Forbidden("about-oneself", f"Nobody fills in a form of kind {form.kind} about oneself.")
         return agent_id
     caller.require(*JUDGES[form.kind])
-    await directory.require_agent(session, caller, agent_id)
+    await visibility.require_agent(session, caller, agent_id)
     if not await directory.people(session, [agent_id]):
         problem = FieldProblem(pointer="/agent_id", problem="nobody has this id", cure="the id of a person")
         raise Invalid("unknown-person", f"There is no person {agent_id}.", errors=[problem])

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of, visibility
 from servicekit import router as door_router
 from storage import Session
 
@@ -72,31 +72,20 @@ async def list_submissions(
     team: str | None = None,
     interaction: UUID | None = None,
 ) -> Page[SubmissionSummary]:
-    """Newest first: one's own, and those about people one may see. `agent` and `team` (its people of
-    today): id or slug."""
+    """Newest first: those that one submitted, and those about people one may see on the day. `agent` and `team` (its
+    people of that day): id or slug."""
     if await store.find_form(session, form) is None:
         raise no_form(form)
     before = page.place(UUID)
     rows = await store.list_submissions(
         session,
         form,
-        caller=caller.person_id,
-        visible=await directory.visible_agents(session, caller),
-        agents=await _asked_for(session, caller, agent, team),
+        visible=await visibility.visible_to(session, caller, agent=agent, team=team, refuse=False),
         interaction=interaction,
         before=before and before[0],
         limit=page.limit + 1,
     )
     return page_of([SubmissionSummary(**row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
-
-
-async def _asked_for(session: Session, caller: Caller, agent: str | None, team: str | None) -> set[UUID] | None:
-    """None: about whomever. What the caller submitted about others stays to be seen."""
-    found = {(await directory.find_person(session, agent)).id} if agent else None
-    if team:
-        members = await directory.agents_of(session, (await directory.find_org_unit(session, team)).id, caller.today)
-        found = members if found is None else found & members
-    return found
 
 
 @router.post("/forms/{form}/submissions", status_code=201)

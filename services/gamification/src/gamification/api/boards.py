@@ -1,12 +1,11 @@
 """Leaderboards."""
 
-from collections.abc import Collection
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, PageDep, WorkSession, directory, page_of
+from servicekit import Caller, CallerDep, PageDep, WorkSession, directory, page_of, visibility
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Forbidden, Invalid, NotFound
 from storage import Session
@@ -75,28 +74,30 @@ async def get_leaderboard(
     team: str | None = None,
     around_me: bool = False,
 ) -> Standings:
-    """The period that `on` lies in (today without it). `team`: that org unit's people only. `around_me`: the top and
+    """The period that `on` lies in (today without it). `team`: only what people earned in that org unit. `around_me`: the top and
     the caller's neighbours, on one page."""
     board = await rules.find_board(session, leaderboard)
     if board is None:
         raise NotFound("unknown-leaderboard", f"There is no leaderboard `{leaderboard}`.")
-    visible = await directory.visible_agents(session, caller)
-    agents: set[UUID] | None = None
+    visible = await visibility.visible_to(session, caller)
+    units: frozenset[UUID] | None = None
     for unit in (board.org_unit, team):
         if unit is not None:
-            members = await _members(session, caller, unit, visible)
-            agents = members if agents is None else agents & members
+            found = await _units(session, caller, unit)
+            units = found if units is None else units & found
     try:
         first, end = span(board.period, on or days.today(await days.tenant(session), session.now))
     except OverflowError as error:
         problem = FieldProblem(pointer="/on", problem="its period lies beyond the calendar", cure="an earlier day")
         raise Invalid("day-beyond-calendar", f"There is no period around {on}.", errors=[problem]) from error
     rows = await ledger.ranking(
-        session, first=first, end=end, rules=board.rules, agents=agents, min_entries=board.min_entries
+        session, first=first, end=end, rules=board.rules, units=units, min_entries=board.min_entries
     )
+    last = end - timedelta(days=1)
+    seen = await visible.seen_of(session, {(row["agent_id"], first, last) for row in rows})
     places: list[Place] = []
     for row in rows:
-        named = row if shows_name(board, row["rank"], row["agent_id"], visible) else {}
+        named = row if shows_name(board, row["rank"], (row["agent_id"], first, last) in seen) else {}
         places.append(
             Place(
                 rank=row["rank"],
@@ -141,10 +142,11 @@ def _around(board: Leaderboard, places: list[Place], mine: int | None) -> list[P
     return [place for index, place in enumerate(places) if place.rank <= board.top or index in near]
 
 
-async def _members(session: Session, caller: Caller, unit: str, visible: Collection[UUID] | None) -> set[UUID]:
-    """An org unit's people, for those who belong to it or may see all of them."""
-    found = await directory.find_org_unit(session, unit)
-    members = await directory.agents_of(session, found.id, caller.today)
-    if visible is not None and caller.person_id not in members and not members <= set(visible):
+async def _units(session: Session, caller: Caller, unit: str) -> frozenset[UUID]:
+    """An org unit and those below it, for those who belong to it or may see all of its people."""
+    asked = await visibility.visible_to(session, caller, team=unit)
+    assert asked.team is not None
+    found = (await directory.find_org_unit(session, unit)).id
+    if not asked.whole and caller.person_id not in await directory.agents_of(session, found, caller.today):
         raise Forbidden("not-your-team", "You may see the boards of your own teams only.")
-    return members
+    return asked.team

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of, visibility
 from servicekit import router as door_router
 
 from gamification.store import ledger as store
@@ -33,10 +33,13 @@ class Entry(BaseModel):
 
 
 class Balance(BaseModel):
+    """`partial`: only of the days on which the caller may see this agent; there are entries of other days."""
+
     agent_id: UUID
     agent: str
     name: str
     balance: int
+    partial: bool = False
 
 
 @router.get("/ledger")
@@ -48,10 +51,11 @@ async def list_entries(
     team: str | None = None,
     rule: str | None = None,
 ) -> Page[Entry]:
-    """Newest first, of the people the caller may see; `agent` and `team` by id or slug."""
-    agents = await directory.agents_asked_for(session, caller, agent=agent, team=team)
+    """Newest first, of the people the caller may see on the day that an entry was earned on; `agent` and `team` (its
+    people of that day) by id or slug."""
+    visible = await visibility.visible_to(session, caller, agent=agent, team=team)
     after = page.place(datetime.fromisoformat, UUID)
-    rows = await store.page(session, agents=agents, rule=rule, after=after, limit=page.limit + 1)
+    rows = await store.page(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
     entries = [Entry.model_validate(row) for row in rows]
     return page_of(entries, page.limit, cursor=lambda entry: [entry.at.isoformat(), str(entry.id)])
 
@@ -60,6 +64,6 @@ async def list_entries(
 async def get_balance(session: WorkSession, caller: CallerDep, agent: str | None = None) -> Balance:
     """The sum of an agent's entries; without `agent`, the caller's own."""
     person = caller.person if agent is None else await directory.find_person(session, agent)
-    await directory.require_agent(session, caller, person.id)
-    points = await store.balance(session, person.id)
-    return Balance(agent_id=person.id, agent=person.slug, name=person.display_name, balance=points)
+    visible = await visibility.visible_to(session, caller, agent=str(person.id))
+    points, partial = await store.balance(session, person.id, visible)
+    return Balance(agent_id=person.id, agent=person.slug, name=person.display_name, balance=points, partial=partial)

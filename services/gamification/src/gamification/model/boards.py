@@ -1,9 +1,7 @@
 """Leaderboards: over what time and whom, and whose names they show."""
 
-from collections.abc import Collection
 from datetime import date, timedelta
 from typing import Literal
-from uuid import UUID
 
 from pydantic import Field
 
@@ -39,6 +37,6 @@ def span(period: str, day: date) -> tuple[date, date]:
     return date.min, date.max
 
 
-def shows_name(board: Leaderboard, rank: int, agent: UUID, visible: Collection[UUID] | None) -> bool:
-    """`visible`: whom the caller may see; None: everyone."""
-    return board.anonymise == "none" or rank <= board.top or visible is None or agent in visible
+def shows_name(board: Leaderboard, rank: int, seen: bool) -> bool:
+    """`seen`: whether the caller may see this person on a day of the period."""
+    return board.anonymise == "none" or rank <= board.top or seen

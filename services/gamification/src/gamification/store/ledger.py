@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
+from servicekit.visibility import Visible
 from storage import Session
 
 from gamification.model.books import Booking, Books, Entry
@@ -75,8 +76,16 @@ async def hear_corrections(session: Session, event_ids: Collection[UUID]) -> set
     return set(heard.scalars())
 
 
-async def balance(session: Session, agent_id: UUID) -> int:
-    return (await balances(session, [agent_id])).get(agent_id, 0)
+async def balance(session: Session, agent_id: UUID, visible: Visible) -> tuple[int, bool]:
+    """The sum of an agent's entries that are seen, and whether there are others."""
+    seen = visible.condition("agent_id", "earned_on")
+    row = await session.row(
+        f"SELECT coalesce(sum(points) FILTER (WHERE {seen}), 0) AS points, "  # noqa: S608
+        f"coalesce(bool_or(NOT {seen}), false) AS partial FROM ledger WHERE tenant = :tenant AND agent_id = :agent",
+        {"tenant": session.tenant, "agent": agent_id, **visible.parameters},
+    )
+    assert row is not None
+    return row["points"], row["partial"]
 
 
 async def balances(session: Session, agents: Collection[UUID]) -> dict[UUID, int]:
@@ -92,22 +101,22 @@ async def balances(session: Session, agents: Collection[UUID]) -> dict[UUID, int
 async def page(
     session: Session,
     *,
-    agents: Collection[UUID] | None,
+    visible: Visible,
     rule: str | None,
     after: tuple[Any, ...] | None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Newest first. `agents` None: everyone's."""
+    """Newest first. An entry is of the day for which it was earned."""
     return await session.rows(
-        "SELECT l.*, p.slug AS agent, p.body->>'display_name' AS name FROM ledger l "
+        "SELECT l.*, p.slug AS agent, p.body->>'display_name' AS name FROM ledger l "  # noqa: S608
         "LEFT JOIN directory_person p ON p.tenant = l.tenant AND p.id = l.agent_id WHERE l.tenant = :tenant "
-        "AND (cast(:agents AS uuid[]) IS NULL OR l.agent_id = ANY(cast(:agents AS uuid[]))) "
+        f"AND {visible.condition('l.agent_id', 'l.earned_on')} "
         "AND (cast(:rule AS text) IS NULL OR l.rule = :rule) "
         "AND (cast(:at AS timestamptz) IS NULL OR (l.at, l.id) < (:at, cast(:id AS uuid))) "
         "ORDER BY l.at DESC, l.id DESC LIMIT :limit",
         {
             "tenant": session.tenant,
-            "agents": None if agents is None else list(agents),
+            **visible.parameters,
             "rule": rule,
             "at": after[0] if after else None,
             "id": after[1] if after else None,
@@ -122,16 +131,18 @@ async def ranking(
     first: date,
     end: date,
     rules: Sequence[str] | None,
-    agents: Collection[UUID] | None,
+    units: Collection[UUID] | None,
     min_entries: int,
 ) -> list[dict[str, Any]]:
     """Agents by points earned from `first` up to but not including `end`: rank (equal points share one), agent,
-    points, and how many grants stand. People who were switched off are left out."""
+    points, and how many grants stand. `units`: only what people earned while they were members of one of them. People who were switched off are left out."""
     return await session.rows(
         "WITH sums AS (SELECT agent_id, sum(points) AS points, sum(CASE WHEN reverses IS NULL THEN 1 ELSE -1 END) "
         "AS entries FROM ledger WHERE tenant = :tenant AND earned_on >= :first AND earned_on < :end "
         "AND (cast(:rules AS text[]) IS NULL OR rule = ANY(cast(:rules AS text[]))) "
-        "AND (cast(:agents AS uuid[]) IS NULL OR agent_id = ANY(cast(:agents AS uuid[]))) GROUP BY agent_id) "
+        "AND (cast(:units AS uuid[]) IS NULL OR EXISTS (SELECT FROM directory_membership m WHERE m.tenant = :tenant "
+        "AND m.person_id = ledger.agent_id AND m.org_unit_id = ANY(cast(:units AS uuid[])) "
+        "AND m.valid_from <= earned_on AND earned_on < m.valid_to)) GROUP BY agent_id) "
         "SELECT rank() OVER (ORDER BY s.points DESC) AS rank, s.agent_id, s.points, s.entries, "
         "p.slug AS agent, p.body->>'display_name' AS name FROM sums s "
         "JOIN directory_person p ON p.tenant = :tenant AND p.id = s.agent_id AND p.active "
@@ -141,7 +152,7 @@ async def ranking(
             "first": first,
             "end": end,
             "rules": None if rules is None else list(rules),
-            "agents": None if agents is None else list(agents),
+            "units": None if units is None else list(units),
             "min_entries": min_entries,
         },
     )

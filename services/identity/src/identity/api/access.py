@@ -6,8 +6,8 @@ from typing import Annotated
 from contracts.directory import PLATFORM_TENANT
 from fastapi import Path, Query, Request
 from servicekit import Caller, PageQuery, kit_of
-from servicekit.directory import sees_everyone
 from servicekit.errors import Conflict, FieldProblem, Forbidden, Invalid, NotFound, TooLarge
+from servicekit.visibility import sees_everyone
 from storage import Session
 
 from identity.clients.provider import Provider

@@ -7,8 +7,8 @@ from contracts.directory import PersonChanged, Role
 from fastapi import Query, Request
 from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of
 from servicekit import router as door_router
-from servicekit.directory import visible_agents
 from servicekit.errors import Forbidden, NotFound
+from servicekit.visibility import visible_agents
 from storage import Session
 
 from identity.actions import people as actions

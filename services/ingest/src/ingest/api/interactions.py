@@ -10,8 +10,8 @@ from contracts.calls import LegRecorded
 from pydantic import BaseModel
 from servicekit import Caller, CallerDep, DocumentsDep, Page, WorkSession
 from servicekit import router as door_router
-from servicekit.directory import visible_agents
 from servicekit.errors import NotFound
+from servicekit.visibility import visible_to
 from storage import DocumentStore, Session
 
 from ingest.actions import archive, contents
@@ -26,11 +26,14 @@ _leg = msgspec.json.Decoder(Leg)
 
 
 class InteractionView(BaseModel):
+    """`partial`: it has legs of agents whom the caller may not see on their day."""
+
     id: UUID
     source: str
     external_id: str
     legs: list[LegRecorded]
     held: list[HeldView]
+    partial: bool = False
 
 
 class VersionView(BaseModel):
@@ -83,12 +86,14 @@ async def get_interaction(
         )
         for row in versions
     ]
-    visible = await visible_agents(session, caller)
+    visible = await visible_to(session, caller)
+    of_days = {(each.content.agent_id, each.content.workday, each.content.workday) for each in shown}
+    seen = of_days if sees_raw(caller) else await visible.seen_of(session, of_days)
     parts = await interactions.parts_of(session, source, place["root"]) if sees_raw(caller) else []
     return WholeInteraction(
         **dict(views[0]),
         # A call that was moved to somebody else had an agent before, whom the caller may not see.
-        versions=[each for each in shown if visible is None or each.content.agent_id in visible or sees_raw(caller)],
+        versions=[each for each in shown if (each.content.agent_id, *[each.content.workday] * 2) in seen],
         parts=await _parts(documents, session.tenant, parts),
     )
 
@@ -103,17 +108,18 @@ async def _views(
     """Those of the interactions of which the caller may see something. `versions` get their content too, with the same
     visit to the documents."""
     of_place = {interaction_id(session.tenant, each["source"], each["root"]): each for each in places}
-    visible = await visible_agents(session, caller)
+    visible = await visible_to(session, caller)
     rows = await interactions.legs_of(session, list(of_place))
-    seen = [row for row in rows if visible is None or row["agent_id"] in visible]
-    if visible is not None:
+    of_days = await visible.seen_of(session, {(row["agent_id"], row["workday"], row["workday"]) for row in rows})
+    seen = [row for row in rows if (row["agent_id"], row["workday"], row["workday"]) in of_days]
+    if not visible.everyone:
         of_place = {id: place for id, place in of_place.items() if any(row["interaction_id"] == id for row in seen)}
     await contents.fill(documents, session.tenant, [*seen, *versions])
     views = []
     for id, place in of_place.items():
         source, root = place["source"], place["root"]
         vendor = await _vendor(session, source)
-        held = await interactions.held_of(session, source, [root]) if visible is None else []
+        held = await interactions.held_of(session, source, [root]) if visible.everyone else []
         views.append(
             InteractionView(
                 id=id,
@@ -121,6 +127,7 @@ async def _views(
                 external_id=root,
                 legs=[_event(row, id, source, vendor) for row in seen if row["interaction_id"] == id],
                 held=[HeldView(interaction=row.pop("root"), **row) for row in held],
+                partial=any(row["interaction_id"] == id for row in rows if row not in seen),
             )
         )
     return views

@@ -265,7 +265,7 @@ async def find(session: Session, external_id: str, source: str | None) -> list[d
 
 async def legs_of(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     return await session.rows(
-        "SELECT interaction_id, l.leg, version, l.void, l.mode, agent_id, document, position, v.content::text AS content FROM leg l "
+        "SELECT interaction_id, l.leg, version, l.void, l.mode, agent_id, workday, document, position, v.content::text AS content FROM leg l "
         "JOIN leg_version v USING (tenant, interaction_id, leg, version) "
         "WHERE tenant = :tenant AND interaction_id = ANY(cast(:ids AS uuid[])) ORDER BY interaction_id, l.leg",
         {"tenant": session.tenant, "ids": list(ids)},

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel
-from servicekit import CallerDep, PageDep, WorkSession, directory, page_of
+from servicekit import CallerDep, PageDep, WorkSession, directory, page_of, visibility
 from servicekit import router as door_router
 
 from kpi_engine.actions.people import People
@@ -38,7 +38,8 @@ class AppliedTarget(BaseModel):
 
 
 class BandNow(BaseModel):
-    """`rank` 0 is the best band; `since` is the window at which it was entered, on the `evidence`."""
+    """`rank` 0 is the best band; `since` is the window at which it was entered, on the `evidence`; `partial`:
+    there is more of that, of days on which the caller may not see this agent."""
 
     agent_id: UUID
     agent: str | None
@@ -51,6 +52,7 @@ class BandNow(BaseModel):
     from_band: str | None
     band_event_id: UUID
     evidence: list[JudgedWindow]
+    partial: bool = False
     target: AppliedTarget
 
 
@@ -68,20 +70,27 @@ async def list_bands(
     team: str | None = None,
     kpi: str | None = None,
 ) -> Bandwise:
-    """The band each agent is in now, of those the caller may see. Agents who are in none are not listed."""
-    agents = await directory.agents_asked_for(session, caller, agent=agent, team=team)
+    """The band each agent is in now, of those the caller may see on a day of the stay, and in `team` today. Agents who
+    are in none are not listed."""
+    visible = await visibility.visible_to(session, caller, agent=agent, team=team)
     after = page.place(str, UUID)
     catalogue = await models.catalogue(session)
     banded = {each.kpi: each.model.bands for each in catalogue.models.values() if each.model.bands}
     kpis = [name for name in banded if kpi in (None, name)]
-    rows = await stays.stays_page(session, kpis=kpis, agents=agents, after=after, limit=page.limit + 1)
+    rows = await stays.stays_page(
+        session, kpis=kpis, visible=visible, today=caller.today, after=after, limit=page.limit + 1
+    )
     found = page_of(rows, page.limit, cursor=lambda row: [row["kpi"], str(row["agent_id"])])
     ids = {row["agent_id"] for row in found.items}
     people, known = await People.load(session, ids), await directory.people(session, ids)
+    seen = await visible.windows_of(
+        session, {(row["agent_id"], each["window"]) for row in found.items for each in row["entry"]}
+    )
     items = []
     for row in found.items:
         bands = banded[row["kpi"]]
         person = known.get(row["agent_id"])
+        shown = [window for window in row["entry"] if (row["agent_id"], window["window"]) in seen]
         items.append(
             BandNow(
                 **{name: row[name] for name in ("agent_id", "kpi", "model_version", "band", "from_band")},
@@ -90,7 +99,8 @@ async def list_bands(
                 rank=bands.rank(row["band"]),
                 since=row["entered"],
                 band_event_id=row["id"],
-                evidence=[JudgedWindow.model_validate(window) for window in row["entry"]],
+                evidence=[JudgedWindow.model_validate(window) for window in shown],
+                partial=len(shown) < len(row["entry"]),
                 target=_target(bands, row["agent_id"], people, row["entered"]),
             )
         )

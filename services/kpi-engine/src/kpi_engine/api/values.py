@@ -1,15 +1,17 @@
 """Values, and why they are so."""
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, PageDep, WorkSession, directory, page_of
+from servicekit import Caller, CallerDep, PageDep, WorkSession, directory, page_of, visibility
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
+from storage import Session
 
 from kpi_engine.api.answers import Answer, answer_of
 from kpi_engine.api.models import ModelPlan, plan_of, published_of
@@ -31,13 +33,15 @@ To = Annotated[date | None, Query(alias="to", description="Last workday; without
 
 class CutValue(Answer):
     """`key`: the agent's or org unit's id, the queue, the attribute's value; None where there is none. `agent_id` and
-    `agent`, the slug, only where the cut is by agent."""
+    `agent`, the slug, only where the cut is by agent. `partial`: there may be more of it than the caller sees, such as the
+    rest of a queue or an agent's days in another team."""
 
     key: str | None
     name: str | None
     agent_id: UUID | None = None
     agent: str | None = None
     window: date
+    partial: bool = False
 
 
 class Values(BaseModel):
@@ -66,17 +70,19 @@ async def get_values(
     agent: str | None = None,
     team: str | None = None,
 ) -> Values:
-    """Values of whom the caller may see, or of those of them in `agent` and `team` (as it is today), each by id or
-    slug. `window` is the first day of each: of the workday, week, month or range."""
+    """Values of the days on which the caller may see somebody, or of those of them in `agent` and `team` (its people of
+    the day), each by id or slug. `window` is the first day of each: of the workday, week, month or range."""
     published = await published_of(session, kpi)
     _check_cut(published, by)
     first, last = _range(caller, first, last)
-    cut = Cut(by, grain, first, last, await directory.agents_asked_for(session, caller, agent=agent, team=team))
+    visible = await visibility.visible_to(session, caller, agent=agent, team=team)
+    cut = Cut(by, grain, first, last, visible)
     after = page.place(str, date.fromisoformat)
     rows = await values.values(session, published, cut, after=after, limit=page.limit + 1)
     found = page_of(rows, page.limit, cursor=lambda row: [row["key"] or "", row["window"].isoformat()])
     keys = {row["key"] for row in found.items if row["key"]}
     named = await values.named(session, by, keys) if by in ("agent", "team", "org_unit") else {}
+    partial = await _partial(session, published, cut, found.items)
     document = published.model.document
     return Values(
         kpi=kpi,
@@ -92,12 +98,29 @@ async def get_values(
                 key=row["key"],
                 **_whose(by, row["key"], named),
                 window=row["window"],
+                partial=partial(row),
                 **answer_of(published.model.plan.answer(row["components"], row["sample"], parts=True)).model_dump(),
             )
             for row in found.items
         ],
         next=found.next,
     )
+
+
+async def _partial(
+    session: Session, published: Published, cut: Cut, rows: Sequence[dict[str, Any]]
+) -> Callable[[dict[str, Any]], bool]:
+    """Whether whoever sees everyone would get more in a row."""
+    visible = cut.visible
+    if visible.whole:
+        return lambda row: False
+    if cut.by in ("team", "org_unit") and visible.agent is None:
+        return lambda row: row["key"] is None or UUID(row["key"]) not in visible.units
+    if cut.by != "agent" and visible.agent is None:
+        return lambda row: True
+    agents = [visible.agent] if visible.agent else [UUID(row["key"]) for row in rows]
+    hidden = await values.hidden(session, published, cut, agents)
+    return lambda row: (visible.agent or UUID(row["key"]), row["window"]) in hidden
 
 
 def _check_cut(published: Published, by: str) -> None:
@@ -149,7 +172,8 @@ class ExplainedFact(BaseModel):
 
 
 class Explanation(BaseModel):
-    """`formula` and `silence` in words; `answer` over the whole range; `facts` page by page."""
+    """`formula` and `silence` in words; `answer` over the whole range; `facts` page by page.
+    `partial`: only of the days on which the caller may see this agent; there are others in the range."""
 
     kpi: str
     model_version: int
@@ -160,6 +184,7 @@ class Explanation(BaseModel):
     name: str
     first: date
     last: date
+    partial: bool = False
     answer: Answer
     facts: list[ExplainedFact]
     next: str | None = None
@@ -179,13 +204,12 @@ async def explain(
     published = await published_of(session, kpi)
     first, last = _range(caller, first, last)
     person = await directory.find_person(session, agent)
-    await directory.require_agent(session, caller, person.id)
     plan = published.model.plan
-    cut = Cut("agent", "total", first, last, {person.id})
+    cut = Cut("agent", "total", first, last, await visibility.visible_to(session, caller, agent=agent))
     whole = await values.values(session, published, cut, after=None, limit=1)
     answer = plan.answer(whole[0]["components"], whole[0]["sample"], parts=True) if whole else plan.answer([], 0)
     after = page.place(datetime.fromisoformat, UUID, int)
-    rows = await values.explained(session, published, person.id, first, last, after=after, limit=page.limit + 1)
+    rows = await values.explained(session, published, cut, after=after, limit=page.limit + 1)
     found = page_of(rows, page.limit, cursor=lambda row: [row["started_at"].isoformat(), str(row["id"]), row["leg"]])
     return Explanation(
         kpi=kpi,
@@ -197,6 +221,7 @@ async def explain(
         name=person.display_name,
         first=first,
         last=last,
+        partial=bool(await values.hidden(session, published, cut, [person.id])),
         answer=answer_of(answer),
         facts=[_explained(published, row) for row in found.items],
         next=found.next,

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from servicekit.visibility import Visible
 from sqlalchemy import insert
 from storage import Session
 
@@ -176,15 +177,25 @@ async def last_legs(
     return series
 
 
+_FIRST_DAY = (
+    """(CASE WHEN entered LIKE '%-W%' THEN to_date(entered, 'IYYY-"W"IW') ELSE to_date(entered, 'YYYY-MM-DD') END)"""
+)
+
+
 async def stays_page(
-    session: Session, *, kpis: Iterable[str], agents: set[UUID] | None, after: tuple[Any, ...] | None, limit: int
+    session: Session, *, kpis: Iterable[str], visible: Visible, today: date, after: tuple[Any, ...] | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Stays in bands of these KPIs that stand and are not left, of the session's tenant."""
+    """Stays in bands of these KPIs that stand and are not left, of the session's tenant: those that were asked for (of a
+    team, its people of today), of whom the caller sees one of their days."""
     conditions = ["tenant = :tenant", "kpi = ANY(cast(:kpis AS text[]))", "retracted_at IS NULL", '"left" IS NULL']
     parameters: dict[str, Any] = {"tenant": session.tenant, "kpis": list(kpis), "limit": limit}
-    if agents is not None:
-        conditions.append("agent_id = ANY(cast(:agents AS uuid[]))")
-        parameters["agents"] = list(agents)
+    if visible.among is not None:
+        conditions.append("agent_id = ANY(cast(:among AS uuid[]))")
+    conditions += [
+        visible.asked("agent_id", "cast(:today AS date)"),
+        visible.seen("agent_id", f"least({_FIRST_DAY}, cast(:today AS date))", "cast(:today AS date)"),
+    ]
+    parameters |= {"today": today, **visible.parameters}
     if after is not None:
         conditions.append("(kpi, agent_id) > (:after_kpi, cast(:after_agent AS uuid))")
         parameters |= {"after_kpi": after[0], "after_agent": after[1]}

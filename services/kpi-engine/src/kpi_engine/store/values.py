@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any, Literal
 from uuid import UUID
 
+from servicekit.visibility import Visible
 from storage import Session
 
 from kpi_engine.model.plan import Plan
@@ -20,14 +21,14 @@ _WINDOW = {"workday": "{day}", "week": "date_trunc('week', {day})::date", "month
 
 @dataclass(frozen=True)
 class Cut:
-    """`by`: agent, team, org_unit, queue, attributes.X or "" for all together. `agents` None: everyone's facts, also
-    those that no agent took. Days are inclusive."""
+    """`by`: agent, team, org_unit, queue, attributes.X or "" for all together. Facts that no agent took are there for
+    those who see everyone, unless an agent or a team was asked for. Days are inclusive."""
 
     by: str
     grain: Grain
     first: date
     last: date
-    agents: set[UUID] | None
+    visible: Visible
 
 
 async def values(
@@ -44,7 +45,7 @@ async def values(
         "last": cut.last,
         "nobody": NOBODY,
         "limit": limit,
-        "agents": list(cut.agents or ()),
+        **cut.visible.parameters,
     }
     position = ""
     if after is not None:
@@ -75,8 +76,7 @@ def _partials_cut(plan: Plan, cut: Cut) -> str:
             )
         case _:
             key = "NULL::text"
-    if cut.agents is not None:
-        condition += " AND p.agent_id = ANY(cast(:agents AS uuid[]))"
+    condition += f" AND {cut.visible.condition('p.agent_id', 'p.workday')}"
     rows = (
         f'SELECT DISTINCT {key} AS key, {_window(cut, "p.workday")} AS "window", '  # noqa: S608
         "p.agent_id, p.workday, p.sample, p.components "
@@ -91,7 +91,7 @@ def _partials_cut(plan: Plan, cut: Cut) -> str:
 
 def _facts_cut(plan: Plan, cut: Cut) -> str:
     key = "f.queue" if cut.by == "queue" else f"(f.attributes ->> {literal(cut.by.partition('.')[2])})"
-    condition = "" if cut.agents is None else "AND f.agent_id = ANY(cast(:agents AS uuid[]))"
+    condition = f"AND {cut.visible.condition('f.agent_id', 'f.workday')}"
     return (
         f'SELECT {key} AS key, {_window(cut, "f.workday")} AS "window", count(*) AS sample, {total(plan)} AS components '  # noqa: S608
         f"FROM fact f WHERE f.tenant = :tenant AND f.kind = :kind AND NOT f.void AND {plan.where_sql} "
@@ -99,17 +99,36 @@ def _facts_cut(plan: Plan, cut: Cut) -> str:
     )
 
 
+async def hidden(session: Session, published: Published, cut: Cut, agents: Iterable[UUID]) -> set[tuple[UUID, date]]:
+    """Of these agents, which windows have days that were asked for and that the caller may not see."""
+    if cut.visible.whole:
+        return set()
+    found = await session.tuples(
+        f'SELECT DISTINCT p.agent_id, {_window(cut, "p.workday")} AS "window" FROM partial p '  # noqa: S608
+        "WHERE p.tenant = :tenant AND p.kpi = :kpi AND p.agent_id = ANY(cast(:agents AS uuid[])) "
+        "AND p.workday BETWEEN cast(:first AS date) AND :last AND p.sample <> 0 "
+        f"AND {cut.visible.hidden('p.agent_id', 'p.workday')}",
+        {
+            "tenant": session.tenant,
+            "kpi": published.kpi,
+            "agents": list(agents),
+            "first": cut.first,
+            "last": cut.last,
+            **cut.visible.parameters,
+        },
+    )
+    return {(agent_id, window) for agent_id, window in found}
+
+
 async def explained(
     session: Session,
     published: Published,
-    agent_id: UUID,
-    first: date,
-    last: date,
+    cut: Cut,
     *,
     after: tuple[Any, ...] | None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """An agent's facts: whether each counts, which conditions hold (`c0`…), and what it gives to each component."""
+    """The facts of the agent asked for, of the days that the caller sees: whether each counts, which conditions hold (`c0`…), and what it gives to each component."""
     plan = published.model.plan
     columns = [f"({scalar(condition)}) AS c{n}" for n, condition in enumerate(plan.conditions)]
     columns.append(f"coalesce({plan.where_sql}, false) AS counts")
@@ -117,10 +136,10 @@ async def explained(
     parameters: dict[str, Any] = {
         "tenant": session.tenant,
         "kind": published.model.source,
-        "agent": agent_id,
-        "first": first,
-        "last": last,
+        "first": cut.first,
+        "last": cut.last,
         "limit": limit,
+        **cut.visible.parameters,
     }
     position = ""
     if after is not None:
@@ -128,8 +147,8 @@ async def explained(
         parameters |= {"at": after[0], "id": after[1], "leg": after[2]}
     return await session.rows(
         "SELECT f.id, f.leg, f.version, f.void, f.source, f.external_id, f.queue, f.workday, f.started_at, "  # noqa: S608
-        f"{', '.join(columns)} FROM fact f WHERE f.tenant = :tenant AND f.kind = :kind AND f.agent_id = :agent "
-        f"AND f.workday BETWEEN :first AND :last {position} ORDER BY f.started_at, f.id, f.leg LIMIT :limit",
+        f"{', '.join(columns)} FROM fact f WHERE f.tenant = :tenant AND f.kind = :kind "
+        f"AND {cut.visible.condition('f.agent_id', 'f.workday')} AND f.workday BETWEEN :first AND :last {position} ORDER BY f.started_at, f.id, f.leg LIMIT :limit",
         parameters,
     )
 

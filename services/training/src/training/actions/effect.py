@@ -1,11 +1,10 @@
 """A template's effect, from the stays in bands this service has heard of."""
 
-from collections.abc import Collection
 from datetime import date, timedelta
-from uuid import UUID
 
 from pydantic import BaseModel
 from servicekit import directory
+from servicekit.visibility import Visible
 from storage import Session
 
 from training.actions.templates import require_head
@@ -40,11 +39,11 @@ async def effect_of(
     session: Session,
     slug: str,
     *,
-    agents: Collection[UUID] | None,
+    visible: Visible,
     first: date | None,
     last: date | None,
 ) -> TemplateEffect:
-    """`agents` None: everyone. Without dates: the last twelve weeks. Raises NotFound."""
+    """Of whom the caller sees. Without dates: the last twelve weeks. Raises NotFound."""
     await require_head(session, slug)
     tenant = await directory.tenant(session)
     today = model.day_of(session.now, tenant.time_zone, tenant.day_start_minutes)
@@ -52,10 +51,10 @@ async def effect_of(
     bands = await assignments.bands_given_for(session, slug)
     completed = {
         agent: model.day_of(at, tenant.time_zone, tenant.day_start_minutes)
-        for agent, at in await assignments.completions(session, slug, agents)
+        for agent, at in await assignments.completions(session, slug, visible)
     }
     found = model.effect(
-        await stays.stays_of(session, {kpi for kpi, _ in bands}, agents),
+        await stays.stays_of(session, {kpi for kpi, _ in bands}, visible),
         bands,
         completed,
         first=first or last - timedelta(weeks=_WEEKS),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Body
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
-from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of, visibility
 from servicekit import router as door_router
 from servicekit.errors import Forbidden
 from storage import Session
@@ -61,9 +61,11 @@ class Attempt(BaseModel):
 
 class AssignmentDetail(Assignment):
     """`evidence`: the KPI's model version, the windows with their values and samples, and the rule as it then was.
+    `partial`: it has windows of days on which the caller may not see this person, which are left out.
     `content`: in the caller's language, without the answers."""
 
     evidence: dict[str, Any] | None
+    partial: bool = False
     content: dict[str, Any]
     results: list[Attempt]
 
@@ -100,10 +102,11 @@ async def list_assignments(
     template: str | None = None,
     overdue: bool | None = None,
 ) -> Page[Assignment]:
-    """Newest first, of the people the caller may see."""
+    """Newest first, of the people the caller may see on one of the days from assigned to closed. `team`: those who were
+    its people then."""
     rows = await store.page(
         session,
-        agents=await directory.agents_asked_for(session, caller, agent=agent, team=team),
+        visible=await visibility.visible_to(session, caller, agent=agent, team=team),
         status=status,
         template=template,
         overdue=overdue,
@@ -119,7 +122,7 @@ async def assign(body: NewAssignment, session: WorkSession, caller: CallerDep) -
     """Gives a training by hand to somebody the caller may see."""
     caller.require("trainer", "team_lead", "tenant_admin")
     person = await directory.find_person(session, body.agent)
-    await directory.require_agent(session, caller, person.id)
+    await visibility.require_agent(session, caller, person.id)
     row = await actions.assign_by_hand(
         session,
         agent_id=person.id,
@@ -136,12 +139,14 @@ async def get_assignment(
 ) -> AssignmentDetail:
     """An assignment with what is to be learned and why it was given."""
     row = await actions.require(session, assignment_id)
-    await directory.require_agent(session, caller, row["agent_id"])
+    visible = await visibility.visible_to(session, caller)
+    if not await store.is_visible(session, assignment_id, visible):
+        raise visibility.not_yours()
     version = await require_version(session, row["template"], row["template_version"])
     content = await content_of(documents, session.tenant, version["document"])
     return AssignmentDetail(
         **_assignment(row).model_dump(),
-        evidence=row["evidence"],
+        **await _evidence(session, visible, row),
         content=for_learner(content, await _languages(session, caller)),
         results=[Attempt(**each) for each in await store.attempts_of(session, assignment_id)],
     )
@@ -172,6 +177,15 @@ async def _require_own(session: Session, caller: Caller, assignment_id: UUID) ->
     row = await actions.require(session, assignment_id)
     if row["agent_id"] != caller.person_id:
         raise Forbidden("not-your-assignment", "Only the person who was given it can do this.")
+
+
+async def _evidence(session: Session, visible: visibility.Visible, row: dict[str, Any]) -> dict[str, Any]:
+    if row["evidence"] is None:
+        return {"evidence": None}
+    windows = row["evidence"].get("windows", [])
+    seen = await visible.windows_of(session, {(row["agent_id"], each["window"]) for each in windows})
+    shown = [each for each in windows if (row["agent_id"], each["window"]) in seen]
+    return {"evidence": row["evidence"] | {"windows": shown}, "partial": len(shown) < len(windows)}
 
 
 async def _languages(session: Session, caller: Caller) -> list[str]:

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import CallerDep, DocumentsDep, Page, PageDep, WorkSession, page_of, visibility
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
@@ -80,9 +80,9 @@ async def list_skipped(
     rule: str | None = None,
 ) -> Page[Skipped]:
     """What rules did not give, and why; newest first."""
-    agents = await directory.agents_asked_for(session, caller, agent=agent, team=team)
+    visible = await visibility.visible_to(session, caller, agent=agent, team=team)
     after = page.place(datetime.fromisoformat, UUID, str)
-    rows = await assignments.page_skipped(session, agents=agents, rule=rule, after=after, limit=page.limit + 1)
+    rows = await assignments.page_skipped(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
     return page_of(
         [Skipped(**row) for row in rows],
         page.limit,

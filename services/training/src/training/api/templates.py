@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Body, Query
 from pydantic import AwareDatetime, BaseModel
-from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of
+from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, page_of, visibility
 from servicekit import router as door_router
 from storage import Session
 
@@ -128,10 +128,10 @@ async def get_effect(
     to: date | None = None,
 ) -> TemplateEffect:
     """Share of agents in the template's bands by ISO week, trained and not trained, and before and after, of the
-    people the caller may see. Without dates: the last twelve weeks."""
+    people the caller may see on the days of their stays. Without dates: the last twelve weeks."""
     caller.require(*READERS)
-    agents = await directory.visible_agents(session, caller)
-    return await effect_of(session, template, agents=agents, first=from_, last=to)
+    visible = await visibility.visible_to(session, caller)
+    return await effect_of(session, template, visible=visible, first=from_, last=to)
 
 
 async def _detail(session: Session, caller: Caller, documents: DocumentsDep, template: str) -> TemplateDetail:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from contracts.scores import window_days
 from pydantic import BaseModel
 
 BEFORE, AFTER = -4, 8
@@ -78,13 +79,8 @@ def day_of(at: datetime, time_zone: str, day_start_minutes: int) -> date:
 def window_day(at_window: str, fallback: date) -> date:
     """The last day of a window: a workday (`2026-03-04`) or an ISO week (`2026-W10`). A window of calls has no day of
     its own: `fallback`."""
-    try:
-        if "W" in at_window:
-            year, _, week = at_window.partition("-W")
-            return date.fromisocalendar(int(year), int(week), 7)
-        return date.fromisoformat(at_window[:10])
-    except ValueError:
-        return fallback
+    days = window_days(at_window)
+    return fallback if days is None else days[1]
 
 
 def effect(

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.envelope import AgentEvent
+from servicekit.visibility import Visible, workday
 from sqlalchemy import insert, update
 from storage import Session, insert_rows, rows_of
 
@@ -20,6 +21,10 @@ JOIN template_version v ON v.tenant = a.tenant AND v.template = a.template AND v
 JOIN content c ON c.tenant = v.tenant AND c.document = v.document
 WHERE a.tenant = :tenant
 """
+
+
+_FIRST = workday("a.assigned_at")
+_LAST = f"coalesce({workday('coalesce(a.completed_at, a.withdrawn_at)')}, 'infinity')"
 
 
 async def lock_agent(session: Session, agent_id: UUID) -> None:
@@ -95,16 +100,16 @@ async def change(session: Session, assignment_id: UUID, **changes: Any) -> None:
 async def page(
     session: Session,
     *,
-    agents: Collection[UUID] | None,
+    visible: Visible,
     status: str | None,
     template: str | None,
     overdue: bool | None,
     after: tuple[Any, ...] | None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Newest first. `agents` None: everyone's."""
+    """Newest first. An assignment is of all the days from its first to the one on which it was closed."""
     return await session.rows(
-        f"{_SELECT} AND (cast(:agents AS uuid[]) IS NULL OR a.agent_id = ANY(cast(:agents AS uuid[]))) "
+        f"{_SELECT} AND {visible.condition('a.agent_id', _FIRST, _LAST)} "
         "AND (cast(:status AS text) IS NULL OR a.status = :status) "
         "AND (cast(:template AS text) IS NULL OR a.template = :template) "
         "AND (cast(:overdue AS boolean) IS NULL OR "
@@ -113,7 +118,7 @@ async def page(
         "ORDER BY a.assigned_at DESC, a.id DESC LIMIT :limit",
         {
             "tenant": session.tenant,
-            "agents": None if agents is None else list(agents),
+            **visible.parameters,
             "status": status,
             "template": template,
             "overdue": overdue,
@@ -121,6 +126,16 @@ async def page(
             "id": after[1] if after else None,
             "limit": limit,
         },
+    )
+
+
+async def is_visible(session: Session, assignment_id: UUID, visible: Visible) -> bool:
+    return bool(
+        await session.scalar(
+            "SELECT 1 FROM assignment a WHERE a.tenant = :tenant AND a.id = :id "  # noqa: S608
+            f"AND {visible.condition('a.agent_id', _FIRST, _LAST)}",
+            {"tenant": session.tenant, "id": assignment_id, **visible.parameters},
+        )
     )
 
 
@@ -139,24 +154,23 @@ async def attempts_of(session: Session, assignment_id: UUID) -> list[dict[str, A
 async def page_skipped(
     session: Session,
     *,
-    agents: Collection[UUID] | None,
+    visible: Visible,
     rule: str | None,
     after: tuple[Any, ...] | None,
     limit: int,
 ) -> list[dict[str, Any]]:
     return await session.rows(
-        "SELECT s.rule, s.band_event_id, s.agent_id, p.slug AS agent, p.body->>'display_name' AS name, "
+        "SELECT s.rule, s.band_event_id, s.agent_id, p.slug AS agent, p.body->>'display_name' AS name, "  # noqa: S608
         "s.template, s.reason, s.detail, s.at "
         "FROM skipped s LEFT JOIN directory_person p ON p.tenant = s.tenant AND p.id = s.agent_id "
-        "WHERE s.tenant = :tenant "
-        "AND (cast(:agents AS uuid[]) IS NULL OR s.agent_id = ANY(cast(:agents AS uuid[]))) "
+        f"WHERE s.tenant = :tenant AND {visible.condition('s.agent_id', workday('s.at'))} "
         "AND (cast(:rule AS text) IS NULL OR s.rule = :rule) "
         "AND (cast(:at AS timestamptz) IS NULL OR "
         "(s.at, s.band_event_id, s.rule) < (:at, cast(:id AS uuid), cast(:last_rule AS text))) "
         "ORDER BY s.at DESC, s.band_event_id DESC, s.rule DESC LIMIT :limit",
         {
             "tenant": session.tenant,
-            "agents": None if agents is None else list(agents),
+            **visible.parameters,
             "rule": rule,
             "at": after[0] if after else None,
             "id": after[1] if after else None,
@@ -178,12 +192,11 @@ async def bands_given_for(session: Session, template: str) -> set[tuple[str, str
     return {(row["kpi"], row["band"]) for row in rows}
 
 
-async def completions(session: Session, template: str, agents: Collection[UUID] | None) -> list[tuple[UUID, datetime]]:
+async def completions(session: Session, template: str, visible: Visible) -> list[tuple[UUID, datetime]]:
     """When each person first completed it well."""
     rows = await session.rows(
-        "SELECT agent_id, min(completed_at) AS at FROM assignment WHERE tenant = :tenant AND template = :template "
-        "AND status = 'completed' AND (cast(:agents AS uuid[]) IS NULL OR agent_id = ANY(cast(:agents AS uuid[]))) "
-        "GROUP BY agent_id",
-        {"tenant": session.tenant, "template": template, "agents": None if agents is None else list(agents)},
+        "SELECT agent_id, min(completed_at) AS at FROM assignment a WHERE tenant = :tenant AND template = :template "  # noqa: S608
+        f"AND status = 'completed' AND {visible.condition('a.agent_id', _FIRST, _LAST)} GROUP BY agent_id",
+        {"tenant": session.tenant, "template": template, **visible.parameters},
     )
     return [(row["agent_id"], row["at"]) for row in rows]

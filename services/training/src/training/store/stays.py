@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from servicekit.visibility import Visible
 from storage import Session, insert_rows, or_update, rows_of
 
 from training.model.effect import Stay
@@ -30,13 +31,19 @@ async def keep(session: Session, told: Iterable[HeardStay]) -> None:
 _KEEP = insert_rows(band_stay, then=or_update(band_stay, ["entered_on", "left_on", "retracted", "heard"]))
 
 
-async def stays_of(session: Session, kpis: Collection[str], agents: Collection[UUID] | None) -> list[Stay]:
-    """Every stay that holds, in whatever band of these KPIs."""
+_END = "coalesce(b.left_on, 'infinity')"
+
+
+async def stays_of(session: Session, kpis: Collection[str], visible: Visible) -> list[Stay]:
+    """Every stay that holds, in whatever band of these KPIs: as much of it as the caller sees."""
+    part, seen = "b.entered_on, b.left_on", ""
+    if not visible.everyone:
+        part = "greatest(b.entered_on, v.first) AS entered_on, least(b.left_on, v.until) AS left_on"
+        seen = f"JOIN {visible.spans()} ON v.agent_id = b.agent_id AND v.first < {_END} AND b.entered_on < v.until"
     rows = await session.rows(
-        "SELECT agent_id, kpi, band, entered_on, left_on FROM band_stay WHERE tenant = :tenant "
-        "AND kpi = ANY(:kpis) AND NOT retracted AND entered_on IS NOT NULL "
-        "AND (cast(:agents AS uuid[]) IS NULL OR agent_id = ANY(cast(:agents AS uuid[])))",
-        {"tenant": session.tenant, "kpis": list(kpis), "agents": None if agents is None else list(agents)},
+        f"SELECT b.agent_id, b.kpi, b.band, {part} FROM band_stay b {seen} WHERE b.tenant = :tenant "  # noqa: S608
+        "AND b.kpi = ANY(:kpis) AND NOT b.retracted AND b.entered_on IS NOT NULL",
+        {"tenant": session.tenant, "kpis": list(kpis), **visible.parameters},
     )
     return [Stay(row["agent_id"], row["kpi"], row["band"], _day(row["entered_on"]), row["left_on"]) for row in rows]
 
