@@ -4,26 +4,28 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-import yaml
 from contracts.blueprints import SectionApplied
 from servicekit.blueprints import reject_section
 from servicekit.errors import FieldProblem, Invalid
+from servicekit.workers import TookTooLong, in_worker
 from storage import Session
 
 from kpi_engine.actions.bands import FROM_THE_START, derive_bands
 from kpi_engine.actions.counting import tell_scores
-from kpi_engine.model.document import Model, load, load_content
+from kpi_engine.model.document import Model, load
 from kpi_engine.model.places import ModelInvalid, Problem
+from kpi_engine.model.section import read_section
 from kpi_engine.model.targets import Target
 from kpi_engine.store import facts, models, partials, stays
 from kpi_engine.store.models import Catalogue, Published
 
 SERVICE = "kpi-engine"
+SECTION_SECONDS = 20.0
 
 
 async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> tuple[Published, bool]:
     """Publishes a model written as YAML or JSON, and whether that made a new version. Raises Invalid."""
-    model = read_model(kpi, text)
+    model = await read_model(kpi, text)
     await facts.lock_models(session, for_change=True)
     changed = await _publish(session, [(model, text)], by)
     catalogue = await models.catalogue(session)
@@ -32,10 +34,10 @@ async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> 
     return catalogue.models[kpi], changed
 
 
-def read_model(kpi: str, text: str) -> Model:
+async def read_model(kpi: str, text: str) -> Model:
     """The checked model of that name. Raises Invalid with line, column and cure of every problem."""
     try:
-        model = load(text)
+        model = await in_worker(load, text)
     except ModelInvalid as invalid:
         raise Invalid(
             "invalid-model", "This is no KPI model.", errors=[_field(each) for each in invalid.problems]
@@ -54,7 +56,10 @@ def _field(problem: Problem) -> FieldProblem:
 
 async def apply_section(session: Session, content: dict[str, Any], version: int) -> None:
     """A blueprint's section becomes the tenant's whole set of models, or nothing of it does. Answers either way."""
-    found, problems = _read_section(content)
+    try:
+        found, problems = await in_worker(read_section, content, seconds=SECTION_SECONDS)
+    except TookTooLong as error:
+        found, problems = [], [FieldProblem(pointer="/kpis", problem=error.detail, cure="Publish fewer models.")]
     if problems:
         reject_section(session, version, problems)
         return
@@ -64,30 +69,6 @@ async def apply_section(session: Session, content: dict[str, Any], version: int)
         await models.retire(session, kpi)
     await _publish(session, found, None)
     session.emit(SectionApplied(service=SERVICE, version=version, content=section_of(await models.catalogue(session))))
-
-
-def _read_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], list[FieldProblem]]:
-    found: list[tuple[Model, str]] = []
-    problems = [
-        FieldProblem(pointer=f"/{name}", problem=f"There is no `{name}` in this section.", cure="It holds `kpis`.")
-        for name in sorted(set(content) - {"kpis"})
-    ]
-    kpis = content.get("kpis", [])
-    if not isinstance(kpis, list):
-        return [], [*problems, FieldProblem(pointer="/kpis", problem="`kpis` is a list of KPI models.")]
-    for index, document in enumerate(kpis):
-        try:
-            model = load_content(document)
-        except ModelInvalid as invalid:
-            problems += [
-                FieldProblem(pointer=f"/kpis/{index}{each.pointer}", problem=each.problem, cure=each.cure)
-                for each in invalid.problems
-            ]
-            continue
-        if any(model.kpi == other.kpi for other, _ in found):
-            problems.append(FieldProblem(pointer=f"/kpis/{index}/kpi", problem=f"`{model.kpi}` is there twice."))
-        found.append((model, yaml.safe_dump(model.content, sort_keys=False, allow_unicode=True)))
-    return found, problems
 
 
 def section_of(catalogue: Catalogue) -> dict[str, Any]:

@@ -123,7 +123,7 @@ async def check_kpi(kpi: str, request: Request, session: WorkSession, caller: Ca
     """Says what is wrong with a model, or what it would compute, without publishing it."""
     caller.require("tenant_admin", "quality_analyst", "trainer", "integration")
     try:
-        model = publishing.read_model(kpi, await _text(request))
+        model = await publishing.read_model(kpi, await _text(request))
     except Invalid as invalid:
         return Check(valid=False, problems=invalid.errors)
     row = await values.sampled(session, model.plan, model.source, _SAMPLED)

@@ -9,17 +9,20 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from servicekit.nesting import deeper_than
 
 from kpi_engine.model import targets
 from kpi_engine.model.bands import BandRules, Bands, LastLegs
 from kpi_engine.model.columns import SOURCES, WITH_ATTRIBUTES, WITH_GAPS
 from kpi_engine.model.expression import ExpressionProblem, Scope, nearest, parse
-from kpi_engine.model.places import ModelInvalid, Problem, Source
+from kpi_engine.model.places import DEEPEST, ModelInvalid, Problem, Source
 from kpi_engine.model.plan import Plan
 from kpi_engine.model.targets import Band, Target
 from kpi_engine.model.tree import Node, text_of
 
 LONGEST = 65536
+LONGEST_TARGETS = 16_000
+MOST_PROBLEMS = 100
 Direction = Literal["higher_is_better", "lower_is_better", "target_area"]
 Unit = Literal["percent", "ratio", "count", "ms", "seconds", "minutes", "hours", "score"]
 _TIME = ("ms", "seconds", "minutes", "hours")
@@ -114,7 +117,7 @@ def load(text: str) -> Model:
     try:
         document = KpiDocument.model_validate(source.data)
     except ValidationError as error:
-        raise ModelInvalid([_structure_problem(source, found) for found in error.errors()]) from None
+        raise ModelInvalid([_structure_problem(source, found) for found in error.errors()[:MOST_PROBLEMS]]) from None
     except RecursionError:
         raise ModelInvalid([Problem("", "The document is nested too deeply.", line=1, column=1)]) from None
     checker = _Checker(source, document)
@@ -139,6 +142,8 @@ def _unstorable(data: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | 
 
 def load_content(content: Any) -> Model:
     """As `load`, for a document that is already plain JSON (part of a blueprint)."""
+    if deeper_than(content, DEEPEST):
+        raise ModelInvalid([Problem("", "The document is nested too deeply.", "Write it flatter.")])
     return load(json.dumps(content, indent=2, ensure_ascii=False))
 
 
@@ -173,6 +178,8 @@ class _Checker:
         self.problems: list[Problem] = []
 
     def wrong(self, path: tuple[str | int, ...], problem: str, cure: str = "", at: int | None = None) -> None:
+        if len(self.problems) >= MOST_PROBLEMS:
+            return
         self.problems.append(self.source.problem(path, problem, cure, at=at))
 
     def expression(self, path: tuple[str | int, ...], text: str, scope: Scope) -> tuple[Node, bool]:
@@ -186,6 +193,9 @@ class _Checker:
 
     def model(self) -> Model:
         document = self.document
+        if sum(len(target.when) for target in document.targets) > LONGEST_TARGETS:
+            self.wrong(("targets",), f"The conditions are longer than {LONGEST_TARGETS} characters together.")
+            return Model(document, Plan(None, Node("null")), None)
         columns = SOURCES[document.source]
         with_attributes, with_gaps = document.source in WITH_ATTRIBUTES, document.source in WITH_GAPS
         where = None

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 from fractions import Fraction
 from typing import Any
 
@@ -16,19 +15,14 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from kpi_engine.model.columns import Column
-from kpi_engine.model.tree import FUNCTIONS, Node, Silence, Type, Unit, text_of
+from kpi_engine.model.tokens import ExpressionProblem, bounded, nearest
+from kpi_engine.model.tree import AGGREGATES, FUNCTIONS, Node, Silence, Type, Unit, text_of
 
-LONGEST = 4000
 DEEPEST = 60
-
-
-@dataclass(frozen=True)
-class ExpressionProblem:
-    """`at` counts characters from the start of the expression."""
-
-    at: int
-    problem: str
-    cure: str = ""
+MOST_NODES = 2000
+"""Operations of an expression with each part counted as often as it is computed."""
+MOST_AGGREGATES = 50
+_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -43,27 +37,26 @@ class Scope:
 
 def parse(text: str, scope: Scope) -> tuple[Node, list[ExpressionProblem]]:
     """The checked tree, and what is wrong with it; the tree is only good for use when nothing is."""
-    if len(text) > LONGEST:
-        return Node("null"), [ExpressionProblem(0, f"The expression is longer than {LONGEST} characters.")]
-    if "\x00" in text:
-        return Node("null"), [ExpressionProblem(text.index("\x00"), "The expression contains a NUL character.")]
+    clean, found = bounded(text, scope.columns)
+    if found:
+        return Node("null"), found
     try:
-        trees = sqlglot.parse(text, read="postgres")
+        return _checked(clean, text, scope)
     except SqlglotError as error:
         return Node("null"), [_syntax_problem(text, error)]
     except RecursionError:
-        return Node("null"), [ExpressionProblem(0, "The expression is nested too deeply.")]
+        return Node("null"), [ExpressionProblem(0, "The expression is nested too deeply.", "Split it.")]
+
+
+def _checked(clean: str, text: str, scope: Scope) -> tuple[Node, list[ExpressionProblem]]:
+    trees = sqlglot.parse(clean, read="postgres")
     if len(trees) != 1 or trees[0] is None:
-        return Node("null"), [ExpressionProblem(0, "One expression is wanted.", "Remove the `;`.")]
-    checker = _Checker(scope, text)
+        return Node("null"), [ExpressionProblem(0, "One expression is wanted.", "E.g. `avg(talk_ms)`.")]
+    checker = _Checker(scope, text, trees[0])
     tree = checker.check(trees[0])
+    if not checker.problems and sum(node.op in AGGREGATES for node in tree.walk()) > MOST_AGGREGATES:
+        checker.wrong(0, f"There are more than {MOST_AGGREGATES} aggregates.", "Split it into several KPIs.")
     return tree, sorted(checker.problems, key=lambda problem: problem.at)
-
-
-def nearest(name: str, valid: "list[str] | tuple[str, ...]") -> str:
-    """A cure for an unknown name."""
-    found = get_close_matches(name.lower(), valid, n=1, cutoff=0.6)
-    return f"Did you mean `{found[0]}`?" if found else f"One of: {', '.join(sorted(valid))}."
 
 
 def _syntax_problem(text: str, error: SqlglotError) -> ExpressionProblem:
@@ -103,9 +96,11 @@ _FLAG = Type("flag")
 class _Checker:
     """Turns sqlglot's tree into ours and collects every problem on the way."""
 
-    def __init__(self, scope: Scope, text: str) -> None:
+    def __init__(self, scope: Scope, text: str, tree: Any) -> None:
         self.scope = scope
         self.text = text.lower()
+        self.starts = _starts(tree)
+        self.sizes: dict[int, tuple[int, Node]] = {}  # by identity; the node is kept so that it stays its own
         self.problems: list[ExpressionProblem] = []
         self.inside: str | None = None  # the aggregate we are in
         self.depth = 0
@@ -118,15 +113,29 @@ class _Checker:
         self.depth += 1
         try:
             if self.depth > DEEPEST:
-                return self.wrong(_start(tree), "The expression is nested too deeply.", "Split it.")
-            return self._check(tree)
+                return self.wrong(self.start(tree), "The expression is nested too deeply.", "Split it.")
+            checked = self._check(tree)
+            if self.size(checked) > MOST_NODES:
+                cure = "Split it; `between` and `case … when` compute what they compare once for each comparison."
+                return self.wrong(checked.at, f"The expression comes to more than {MOST_NODES} operations.", cure)
+            return checked
         finally:
             self.depth -= 1
+
+    def start(self, tree: Any) -> int:
+        """Where the leftmost part of a tree stands in its text."""
+        return self.starts.get(id(tree), 0)
+
+    def size(self, node: Node) -> int:
+        """Operations in a tree, parts that stand in it twice counted twice."""
+        if id(node) not in self.sizes:
+            self.sizes[id(node)] = (1 + sum(map(self.size, node.args)), node)
+        return self.sizes[id(node)][0]
 
     def _check(self, tree: Any) -> Node:
         if tree is None:
             return self.wrong(0, "Something is missing between the parentheses.")
-        at = _start(tree)
+        at = self.start(tree)
         kind = type(tree)
         if any(value for name, value in tree.args.items() if name not in _ARGS.get(kind, _USUAL_ARGS)):
             return self.refused(tree, at)
@@ -178,7 +187,8 @@ class _Checker:
         if isinstance(tree, exp.Func) and type(tree) not in _AGGREGATE:
             name = str(tree.this) if type(tree) is exp.Anonymous else tree.sql_name()
             return self.wrong(at, f"The function `{name.lower()}` is not allowed.", nearest(name, FUNCTIONS))
-        return self.wrong(at, f"`{tree.sql(dialect='postgres')[:40]}` is not allowed in a KPI model.")
+        cure = f"There are columns, numbers, texts, operators, `case`, and {', '.join(FUNCTIONS)}."
+        return self.wrong(at, f"What begins with `{self.text[at : at + 40]}` is not allowed in a KPI model.", cure)
 
     # Names and literals
 
@@ -217,7 +227,7 @@ class _Checker:
         self._only_inside("silence()", at)
         given: dict[str, Any] = {}
         for argument in tree.expressions:
-            where = _start(argument)
+            where = self.start(argument)
             if type(argument) is not exp.Kwarg:
                 return self.wrong(where, "Arguments of `silence` are named.", "E.g. `silence(min_gap_ms => 3000)`.")
             name, value = argument.this.name.lower(), argument.expression
@@ -247,13 +257,13 @@ class _Checker:
     def logical(self, op: str, args: list[Node], at: int) -> Node:
         for arg in args:
             if arg.type.kind not in ("flag", "unknown"):
-                self.wrong(arg.at, f"`{op}` wants conditions, `{text_of(arg)}` is a {arg.type.kind}.")
+                self.wrong(arg.at, f"`{op}` wants conditions, `{_words(arg)}` is a {arg.type.kind}.")
         return Node(op, tuple(args), type=_FLAG, at=at)
 
     def numeric(self, op: str, args: list[Node], at: int) -> Node:
         for arg in args:
             if arg.type.kind not in ("number", "unknown"):
-                self.wrong(arg.at, f"`{_sign(op)}` wants numbers, `{text_of(arg)}` is a {arg.type.kind}.")
+                self.wrong(arg.at, f"`{_sign(op)}` wants numbers, `{_words(arg)}` is a {arg.type.kind}.")
         if any(arg.type.kind != "number" for arg in args):
             return Node(op, tuple(args), type=_UNKNOWN, at=at)
         quotient = op == "/" or any(arg.type.quotient for arg in args)
@@ -270,7 +280,7 @@ class _Checker:
             if arg.type.unit != known[0].type.unit:
                 first, other = _unit_words(known[0].type.unit), _unit_words(arg.type.unit)
                 self.wrong(
-                    arg.at, f"`{what}` mixes units: `{text_of(known[0])}` is in {first}, `{text_of(arg)}` in {other}."
+                    arg.at, f"`{what}` mixes units: `{_words(known[0])}` is in {first}, `{_words(arg)}` in {other}."
                 )
         return known[0].type.unit if known else None
 
@@ -285,7 +295,7 @@ class _Checker:
         elif len(kinds) > 1:
             self.wrong(
                 at,
-                f"`{text_of(left)}` is a {left.type.kind}, `{text_of(right)}` a {right.type.kind}: they cannot be compared.",
+                f"`{_words(left)}` is a {left.type.kind}, `{_words(right)}` a {right.type.kind}: they cannot be compared.",
             )
         elif op not in ("=", "<>") and kinds & {"text", "flag"}:
             self.wrong(at, f"A {kinds.pop()} has no order: `{op}` cannot be used.", "Use `=`, `<>` or `in`.")
@@ -319,9 +329,10 @@ class _Checker:
 
     def case(self, tree: Any, at: int) -> Node:
         args: list[Node] = []
+        subject = None if tree.this is None else self.check(tree.this)
         for when in tree.args["ifs"]:
-            if tree.this is not None:
-                condition = self.compare("=", self.check(tree.this), self.check(when.this), at)
+            if subject is not None:
+                condition = self.compare("=", subject, self.check(when.this), at)
             else:
                 condition = self.check(when.this)
                 self.logical("when", [condition], at)
@@ -345,7 +356,7 @@ class _Checker:
 
     def aggregate(self, op: str, inner: Any, at: int) -> Node:
         if not self.scope.aggregates:
-            return self.wrong(at, f"`{op}` is an aggregate; here every fact is judged by itself.")
+            return self.wrong(at, f"`{op}` is an aggregate; here every fact is judged by itself.", "Name columns.")
         if self.inside:
             return self.wrong(at, f"`{op}` stands inside of `{self.inside}`: aggregates do not nest.")
         if op == "count" and type(inner) is exp.Star:
@@ -359,7 +370,7 @@ class _Checker:
         if kind == "flag" and op in ("sum", "avg"):
             arg = Node("0 or 1", (arg,), type=Type("number", ()), at=arg.at)
         elif kind not in ("number", "unknown"):
-            return self.wrong(at, f"`{op}` wants a number, `{text_of(arg)}` is a {kind}.")
+            return self.wrong(at, f"`{op}` wants a number, `{_words(arg)}` is a {kind}.")
         if arg.type.quotient:
             self.wrong(
                 arg.at, f"A division stands inside of `{op}`.", "Divide sums: a ratio is computed once, on read."
@@ -382,7 +393,19 @@ def _unit_words(unit: Unit | None) -> str:
     return " · ".join(name if power == 1 else f"{name}^{power}" for name, power in unit or ()) or "plain numbers"
 
 
-def _start(tree: Any) -> int:
-    """Where the leftmost part of a tree stands in its text."""
-    starts = [node.meta["start"] for node in tree.walk() if "start" in node.meta]
-    return min(starts, default=0)
+def _starts(tree: Any) -> dict[int, int]:
+    """By identity of each node: where its leftmost part stands."""
+    found: dict[int, int] = {}
+    for node in reversed(list(tree.walk(bfs=False))):  # each after all that is below it
+        own = node.meta.get("start") if node.meta else None
+        places = [found[id(below)] for below in node.iter_expressions() if id(below) in found]
+        places += [] if own is None else [own]
+        if places:
+            found[id(node)] = min(places)
+    return found
+
+
+def _words(node: Node) -> str:
+    """The expression as its author knows it, cut short."""
+    text = text_of(node)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -3,9 +3,11 @@
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import yaml
+from servicekit.nesting import deeper_than
 
 
 @dataclass(frozen=True)
@@ -23,53 +25,40 @@ class ModelInvalid(Exception):
     """The document is no KPI model; `problems` say where and why."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(f"{problem.pointer}: {problem.problem}" for problem in problems))
+        super().__init__("; ".join(f"{problem.pointer}: {problem.problem}" for problem in problems[:20]))
         self.problems = problems
 
+    def __reduce__(self) -> Any:
+        return ModelInvalid, (self.problems,)
 
-class _Loader(yaml.SafeLoader):
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=self.peek_event().start_mark)
-        return super().compose_node(parent, index)
+
+DEEPEST = 12
+"""Levels of a model's document; it needs five."""
 
 
 @dataclass(frozen=True)
 class Source:
     text: str
     data: Any
-    root: Any
 
     @classmethod
     def read(cls, text: str) -> "Source":
-        is_json = bool(re.match(r'\s*(\{\s*["}]|\[)', text))  # else YAML, which may begin with a brace too
-        try:
-            data = json.loads(text) if is_json else None
-        except ValueError as error:
-            if isinstance(error, json.JSONDecodeError):
-                raise ModelInvalid([Problem("", f"Not JSON: {error.msg}.", "", error.lineno, error.colno)]) from None
-            raise ModelInvalid([Problem("", f"Not JSON: {error}.", line=1, column=1)]) from None
-        except RecursionError:
-            raise ModelInvalid([Problem("", "The document is nested too deeply.", line=1, column=1)]) from None
-        try:
-            # JSON may be indented by tabs, which YAML refuses; places stay the same.
-            loader = _Loader(text.replace("\t", " ") if is_json else text)
-            try:
-                root = loader.get_single_node()
-                if not is_json:
-                    data = loader.construct_document(root) if root is not None else None
-            finally:
-                loader.dispose()
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            said = getattr(error, "problem", None) or "it cannot be read"
-            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            raise ModelInvalid([Problem("", f"Not YAML: {said}.", "", line, column)]) from None
-        except (ValueError, RecursionError) as error:
-            raise ModelInvalid([Problem("", f"Not YAML: {error}.", line=1, column=1)]) from None
+        data = _json(text) if is_json(text) else _yaml(text)
+        if deeper_than(data, DEEPEST):
+            raise ModelInvalid([Problem("", "The document is nested too deeply.", "Write it flatter.", 1, 1)])
         if not isinstance(data, dict):
             raise ModelInvalid([Problem("", "A KPI model is a mapping.", "Begin with `kpi: …`.", 1, 1)])
-        return cls(text, data, root)
+        return cls(text, data)
+
+    @cached_property
+    def root(self) -> Any:
+        """The tree of YAML nodes, which know their places: made only when one is asked for."""
+        # JSON may be indented by tabs, which YAML refuses; places stay the same.
+        text = self.text.replace("\t", " ") if is_json(self.text) else self.text
+        try:
+            return yaml.compose(text, Loader=yaml.SafeLoader)
+        except (yaml.YAMLError, ValueError, RecursionError):  # JSON may hold what YAML does not know
+            return None
 
     def node(self, path: tuple[str | int, ...]) -> Any:
         """The node at `path`, or the nearest one above it that exists."""
@@ -92,6 +81,8 @@ class Source:
         """A problem at `path`; `at` counts characters inside of the text that stands there."""
         pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
         node = self.node(path)
+        if node is None:
+            return Problem(pointer, problem, cure)
         mark = node.start_mark
         if key and (above := self.node(path[:-1])) and isinstance(above, yaml.MappingNode):
             mark = next((name.start_mark for name, _ in above.value if name.value == str(path[-1])), mark)
@@ -103,6 +94,46 @@ class Source:
         elif isinstance(node, yaml.ScalarNode) and node.style in ("'", '"') and not key:
             column += 1
         return Problem(pointer, problem, cure, line + 1, column + 1)
+
+
+def is_json(text: str) -> bool:
+    """Else it is YAML, which may begin with a brace too."""
+    return bool(re.match(r'\s*(\{\s*["}]|\[)', text))
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ModelInvalid([Problem("", f"Not JSON: {error.msg}.", "", error.lineno, error.colno)]) from None
+    except ValueError as error:
+        raise ModelInvalid([Problem("", f"Not JSON: {error}.", line=1, column=1)]) from None
+    except RecursionError:
+        raise ModelInvalid([Problem("", "The document is nested too deeply.", line=1, column=1)]) from None
+
+
+def _yaml(text: str) -> Any:
+    try:
+        _refuse_aliases_and_depth(text)
+        return yaml.load(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        said = getattr(error, "problem", None) or "it cannot be read"
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise ModelInvalid([Problem("", f"Not YAML: {said}.", "", line, column)]) from None
+    except (ValueError, RecursionError) as error:
+        raise ModelInvalid([Problem("", f"Not YAML: {error}.", line=1, column=1)]) from None
+
+
+def _refuse_aliases_and_depth(text: str) -> None:
+    """The composer recurses in C without a limit; the parser below it does not recurse."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=event.start_mark)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.MarkedYAMLError(problem="it is nested too deeply", problem_mark=event.start_mark)
 
 
 def _place_in_source(node: Any, text: str, at: int) -> int:

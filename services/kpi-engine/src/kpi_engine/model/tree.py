@@ -53,7 +53,6 @@ class Silence:
 
 def text_of(node: Node) -> str:
     """The expression as a person would write it."""
-    args = [text_of(arg) for arg in node.args]
     match node.op:
         case "number":
             return decimal_text(node.value, 9)
@@ -82,17 +81,18 @@ def text_of(node: Node) -> str:
         case "is null":
             return f"{_wrapped(node.args[0])} is null"
         case "in":
-            return f"{_wrapped(node.args[0])} in ({', '.join(args[1:])})"
+            return f"{_wrapped(node.args[0])} in ({', '.join(map(text_of, node.args[1:]))})"
         case "case":
+            args = [text_of(arg) for arg in node.args]
             whens = [f"when {when} then {then}" for when, then in zip(args[:-1:2], args[1::2], strict=True)]
             otherwise = [] if node.args[-1].op == "null" else [f"else {args[-1]}"]
             return " ".join(["case", *whens, *otherwise, "end"])
         case "0 or 1":
-            return args[0]
-        case "count" if not args:
+            return text_of(node.args[0])
+        case "count" if not node.args:
             return "count(*)"
         case op if op in FUNCTIONS:
-            return f"{op}({', '.join(args)})"
+            return f"{op}({', '.join(map(text_of, node.args))})"
         case op:
             return f" {op} ".join(_wrapped(arg) for arg in node.args)
 

@@ -1,5 +1,7 @@
 """Published KPI models, and the statements a tenant's models compile to."""
 
+import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -10,7 +12,10 @@ from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
 from kpi_engine.model.document import Model, load
+from kpi_engine.model.places import ModelInvalid
 from kpi_engine.store.tables import kpi_head, kpi_model
+
+log = logging.getLogger("uplift.kpi-engine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +56,7 @@ async def catalogues(session: Session, tenants: Iterable[str]) -> dict[str, Cata
     found: dict[str, list[tuple[str, int]]] = {}
     for row in rows:
         found.setdefault(row["tenant"], []).append((row["document"], row["version"]))
-    return {tenant: _catalogue(tuple(documents)) for tenant, documents in found.items()}
+    return {tenant: await _catalogue_of(tuple(documents)) for tenant, documents in found.items()}
 
 
 async def catalogue(session: Session) -> Catalogue:
@@ -59,14 +64,33 @@ async def catalogue(session: Session) -> Catalogue:
     return (await catalogues(session, [session.tenant])).get(session.tenant, Catalogue({}))
 
 
+async def _catalogue_of(documents: tuple[tuple[str, int], ...]) -> Catalogue:
+    """Documents that were not read before are read beside the loop."""
+    made = _catalogues.pop(documents, None) or await asyncio.to_thread(_catalogue, documents)
+    while len(_catalogues) >= _MOST_CATALOGUES:
+        del _catalogues[next(iter(_catalogues))]
+    _catalogues[documents] = made  # the last one used is the last to go
+    return made
+
+
+_MOST_CATALOGUES = 256
+_catalogues: dict[tuple[tuple[str, int], ...], Catalogue] = {}
+
+
 @lru_cache(maxsize=1024)
-def _model(document: str) -> Model:
-    return load(document)
+def _model(document: str) -> Model | None:
+    """None for a document that an earlier version of this program took and this one does not: it must not keep its
+    tenant's other models, and everybody else's, from being counted."""
+    try:
+        return load(document)
+    except ModelInvalid as invalid:
+        log.error("a published model cannot be used any more, publish it anew: %s", str(invalid)[:500])
+        return None
 
 
-@lru_cache(maxsize=256)
 def _catalogue(documents: tuple[tuple[str, int], ...]) -> Catalogue:
-    published = [Published(_model(document), version, document) for document, version in documents]
+    read = [(_model(document), version, document) for document, version in documents]
+    published = [Published(model, version, document) for model, version, document in read if model is not None]
     return Catalogue({each.kpi: each for each in published})
 
 
