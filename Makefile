@@ -63,6 +63,7 @@ test-stack: programs ## The flow, faults and figures on the real stack
 check: setup ## Style, types, import rules, spelling, generated pages
 	@echo "ruff";         $(BIN)/ruff check --quiet .
 	echo "ruff format";   $(BIN)/ruff format --check --quiet . || { echo "Run \`make fmt\`."; exit 1; }
+	echo "bandit";       $(BIN)/bandit --quiet --recursive --configfile pyproject.toml libs services
 	echo "basedpyright";  $(BIN)/basedpyright
 	echo "lint-imports";  $(BIN)/lint-imports
 	echo "codespell";     $(BIN)/codespell

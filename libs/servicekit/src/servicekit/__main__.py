@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("role", nargs="+", choices=ROLES)
     parser.add_argument("--service", action="append", help="only this service; may be given again")
-    parser.add_argument("--host", default="0.0.0.0", help="to listen on (%(default)s)")  # noqa: S104
+    parser.add_argument("--host", default="0.0.0.0", help="to listen on (%(default)s)")  # noqa: S104  # nosec
     parser.add_argument("--port", type=int, default=8000, help="(%(default)s)")
     parser.add_argument("--check", action="store_true", help="for `topics`: compare only, exit 1 on a difference")
     return parser.parse_args()

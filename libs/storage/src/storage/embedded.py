@@ -113,7 +113,7 @@ class EmbeddedPostgres:
     def socket_folder(self) -> Path:
         if len(os.fsencode(self.cluster / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES:
             return self.cluster
-        return Path("/tmp") / self._tag  # noqa: S108  made 0700 and its owner checked before use
+        return Path("/tmp") / self._tag  # noqa: S108  made 0700 and its owner checked before use  # nosec
 
     @property
     def dsn(self) -> str:

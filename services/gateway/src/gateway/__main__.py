@@ -70,14 +70,14 @@ def run(text: str, envoy: str, settings: GatewaySettings) -> NoReturn:
     file = Path(tempfile.gettempdir()) / f"gateway-{settings.port}.yaml"
     file.write_text(text)
     command = [envoy, "--config-path", str(file), "--concurrency", str(settings.threads), "--log-level", "warning"]
-    os.execv(envoy, [*command, "--disable-hot-restart"])  # noqa: S606 - no shell is wanted
+    os.execv(envoy, [*command, "--disable-hot-restart"])  # noqa: S606 - no shell is wanted  # nosec
 
 
 def drain(settings: GatewaySettings) -> None:
     """To be called before SIGTERM: /readyz says 503, answers ask callers to leave, and everything is still served for
     `drain_seconds`. Raises OSError when no gateway runs here."""
     address = f"http://127.0.0.1:{settings.admin_port}/healthcheck/fail"
-    with urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=5):
+    with urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=5):  # nosec
         time.sleep(settings.drain_seconds)
 
 
