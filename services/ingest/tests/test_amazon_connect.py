@@ -11,16 +11,16 @@ import msgspec
 import pytest
 from ingest.model import amazon_connect
 from ingest.model.amazon_connect import Options
-from ingest.model.canonical import Agent, Held, Interaction, Leg, Site, merge, workday
+from ingest.model.canonical import Agent, Held, Interaction, Leg, merge
 from ingest.model.fields import Reading
 from ingest.model.parts import Part, StateNotice
 from ingest.model.refusal import Refusal
 from ingest_records import agent_event, analysis, contact, event
+from servicekit.workdays import workday
 
 ADA = UUID("0197c0de-0000-7000-8000-000000000001")
 NOW = int(datetime(2026, 3, 3, tzinfo=UTC).timestamp() * 1000)
 READING = Reading(NOW, b"secret")
-SITE = Site(UTC)
 
 
 def ms(text: str) -> int:
@@ -32,12 +32,16 @@ def read(record: dict[str, Any], options: Options | None = None, reading: Readin
 
 
 def agent_of(names: list[str], at: int) -> Agent | None:
-    return Agent(ADA, ZoneInfo("Europe/Berlin")) if "ada" in names or "id-of-ada" in names else None
+    return Agent(ADA, workday(at, ZoneInfo("Europe/Berlin"))) if "ada" in names or "id-of-ada" in names else None
+
+
+def day_of(at: int) -> date:
+    return workday(at, UTC)
 
 
 def merged(*records: dict[str, Any]) -> Interaction:
     parts: list[Part] = [read(record) for record in records]
-    return merge(parts, agent_of, SITE, open_without_end=True)
+    return merge(parts, agent_of, day_of, open_without_end=True)
 
 
 def test_contact_record_and_analysis_become_one_leg_whichever_comes_first() -> None:
@@ -122,7 +126,7 @@ def test_a_transfer_makes_legs_of_one_interaction() -> None:
     records = transferred()
     parts = [read(record) for record in records]
     assert [part.initial for part in parts] == [None, "c-1"]
-    result = merge(parts, agent_of, SITE, open_without_end=True)
+    result = merge(parts, agent_of, day_of, open_without_end=True)
     first, second = result.legs
     assert isinstance(first, Leg)
     assert (first.external_id, first.first_leg, first.last_leg, first.transferred, first.transfers) == (
@@ -140,7 +144,7 @@ def test_a_transfer_makes_legs_of_one_interaction() -> None:
         "unknown_agent",
         240_000,
     )
-    both = merge(parts, lambda names, at: Agent(ADA, UTC), SITE, open_without_end=True).legs[1]
+    both = merge(parts, lambda names, at: Agent(ADA, day_of(at)), day_of, open_without_end=True).legs[1]
     assert isinstance(both, Leg)
     assert (both.direction, both.first_leg, both.last_leg, both.transferred) == ("inbound", False, True, False)
     assert (both.held, both.relation) == (None, "transfer")
@@ -318,4 +322,4 @@ def test_no_record_crashes_the_reader() -> None:
                 except Refusal:
                     continue
                 if isinstance(part, Part):
-                    merge([part], agent_of, SITE, open_without_end=True)
+                    merge([part], agent_of, day_of, open_without_end=True)

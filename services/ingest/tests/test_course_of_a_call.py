@@ -8,11 +8,12 @@ from uuid import UUID
 import pytest
 from ingest.model import amazon_connect
 from ingest.model.amazon_connect import Options
-from ingest.model.canonical import Agent, Held, Interaction, Leg, Site, merge
+from ingest.model.canonical import Agent, Held, Interaction, Leg, merge
 from ingest.model.fields import Reading
 from ingest.model.parts import Part
 from ingest.model.refusal import Refusal
 from ingest_records import analysis, contact, event
+from servicekit.workdays import workday
 
 NOW = int(datetime(2026, 3, 3, tzinfo=UTC).timestamp() * 1000)
 PEOPLE = {"ada": UUID(int=1), "ben": UUID(int=2)}
@@ -27,12 +28,12 @@ def read(record: dict[str, Any], options: Options | None = None) -> Any:
 
 
 def agent_of(names: list[str], at: int) -> Agent | None:
-    return next((Agent(PEOPLE[name], UTC) for name in names if name in PEOPLE), None)
+    return next((Agent(PEOPLE[name], workday(at, UTC)) for name in names if name in PEOPLE), None)
 
 
 def merged(*records: dict[str, Any], options: Options | None = None) -> Interaction:
     parts: list[Part] = [read(record, options) for record in records]
-    either = [merge(order, agent_of, Site(UTC), open_without_end=True) for order in (parts, list(reversed(parts)))]
+    either = [merge(order, agent_of, lambda at: workday(at, UTC), open_without_end=True) for order in (parts, list(reversed(parts)))]
     assert either[0].legs == either[1].legs
     return either[0]
 

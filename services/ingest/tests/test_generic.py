@@ -1,12 +1,12 @@
 """A mapping kept as configuration turns rows of any system into contacts."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from ingest.model import generic
-from ingest.model.canonical import Site, merge
+from ingest.model.canonical import merge
 from ingest.model.fields import Reading
 from ingest.model.refusal import Refusal
 
@@ -48,7 +48,7 @@ def read(config: dict[str, Any] = CONFIG, **changes: Any) -> Any:
 
 def test_a_row_becomes_a_leg() -> None:
     part = read()
-    (leg,) = merge([part], lambda names, at: None, Site(UTC), open_without_end=False).legs
+    (leg,) = merge([part], lambda names, at: None, lambda at: date(2026, 3, 2), open_without_end=False).legs
     assert (leg.agent_id, leg.held) == (None, "unknown_agent")
     facts = part.facts
     assert facts.started == int(datetime(2026, 3, 2, 8, tzinfo=UTC).timestamp() * 1000)

@@ -10,10 +10,11 @@ import pytest
 from contracts.calls import LegRecorded
 from ingest.model import amazon_connect
 from ingest.model.amazon_connect import Options
-from ingest.model.canonical import Agent, Leg, Site, merge
+from ingest.model.canonical import Agent, Leg, merge
 from ingest.model.fields import Reading
 from ingest.model.parts import Part
 from ingest_records import analysis, configured, contact, event
+from servicekit.workdays import workday
 from testkit import Harness, person_id
 
 READING = Reading(int(datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1000), b"")
@@ -55,11 +56,11 @@ def expected(records: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
             groups[root].append(part)
 
     def agent_of(names: list[str], at: int) -> Agent | None:
-        return Agent(person_id(AGENTS[names[0]]), UTC) if names[0] in AGENTS else None
+        return Agent(person_id(AGENTS[names[0]]), workday(at, UTC)) if names[0] in AGENTS else None
 
     found = set()
     for root, parts in groups.items():
-        merged = merge(parts, agent_of, Site(UTC), open_without_end=True)
+        merged = merge(parts, agent_of, lambda at: workday(at, UTC), open_without_end=True)
         for number, leg in enumerate(merged.legs, 1):
             if isinstance(leg, Leg):
                 found.add((root, number, *_figures(leg)))

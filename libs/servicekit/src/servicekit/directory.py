@@ -9,8 +9,10 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from contracts.directory import OrgUnitChanged, PersonChanged, SessionEnded, TenantChanged
+from pydantic_core import from_json
 from sqlalchemy import Table
 from storage import Session, insert_rows, or_update, rows_of
 from storage.tables import (
@@ -25,9 +27,7 @@ from storage.tables import (
 )
 
 from servicekit.errors import NotFound
-
-FIRST_DAY = date(1, 1, 1)
-LAST_DAY = date(9999, 12, 31)
+from servicekit.workdays import FIRST_DAY, LAST_DAY, Membership, Workdays, stretches_of, zone_of, zones_of
 
 
 async def apply_tenant(session: Session, body: TenantChanged) -> None:
@@ -221,3 +221,54 @@ async def clock_of(session: Session, wall: datetime) -> datetime:
     """What time it is for the session's tenant."""
     now = await session.scalar("SELECT now FROM tenant_clock WHERE tenant = :tenant", {"tenant": session.tenant})
     return now or wall
+
+
+async def workdays(session: Session, people: Iterable[UUID] | None = None) -> Workdays:
+    """How the session's tenant counts the days of these people, or of everybody's."""
+    if people is None:
+        found = await session.scalar(
+            f"SELECT {workdays_sql('SELECT id FROM directory_person WHERE tenant = :tenant')}",  # noqa: S608
+            {"tenant": session.tenant},
+        )
+    else:
+        found = await session.scalar(
+            f"SELECT {workdays_sql('SELECT unnest(cast(:people AS uuid[]))')}",
+            {"tenant": session.tenant, "people": list(people)},
+        )
+    return read_workdays(found)
+
+
+def workdays_sql(people: str) -> str:
+    """An SQL expression that `read_workdays` reads, for statements that ask for more; `people`: a sub-select of their ids.
+    Memberships matter only where some org unit has a zone of its own."""
+    return f"""(
+    WITH units AS MATERIALIZED (
+        SELECT id, path, body ->> 'time_zone' AS zone FROM directory_org_unit WHERE tenant = :tenant)
+    SELECT json_build_array(
+        (SELECT json_build_array(body ->> 'time_zone', body -> 'day_start_minutes') FROM directory_tenant
+            WHERE tenant = :tenant),
+        (SELECT json_agg(json_build_array(id, path, zone) ORDER BY id)::text FROM units
+            WHERE EXISTS (SELECT FROM units WHERE zone IS NOT NULL)),
+        (SELECT json_agg(json_build_array(person_id, org_unit_id, valid_from, valid_to)) FROM directory_membership
+            WHERE tenant = :tenant AND person_id IN ({people})
+            AND EXISTS (SELECT FROM units WHERE zone IS NOT NULL)))::text)"""  # noqa: S608
+
+
+def read_workdays(found: str) -> Workdays:
+    """A tenant that the directory does not know (yet) lives in UTC."""
+    of_tenant, units, memberships = from_json(found)
+    zone_name, day_start_minutes = of_tenant or (None, 0)
+    zone = zone_of(zone_name) or ZoneInfo("UTC")
+    zones = _zones(units) if units else {}
+    by_person: dict[UUID, list[Membership]] = {}
+    for person_id, unit_id, since, until in memberships or ():
+        held = (UUID(unit_id), date.fromisoformat(since), date.fromisoformat(until))
+        by_person.setdefault(UUID(person_id), []).append(held)
+    stretches = {person_id: stretches_of(held, zones, zone) for person_id, held in by_person.items()}
+    elsewhere = {person_id: each for person_id, each in stretches.items() if len(each) > 1 or each[0][1] != zone}
+    return Workdays(zone, day_start_minutes or 0, elsewhere)
+
+
+@lru_cache(maxsize=256)
+def _zones(units: str) -> dict[UUID, ZoneInfo]:
+    return zones_of((UUID(unit), [UUID(each) for each in path], zone) for unit, path, zone in from_json(units))

@@ -1,4 +1,4 @@
-"""The time door: bodies that wait to be read, receipts whose sender or process went away, documents nobody names."""
+"""The time door: bodies that wait to be read, what follows from changes of the directory, receipts whose sender or process went away, documents nobody names."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from servicekit import DueItem, Job, Lease
 from servicekit.kit import DueHandler
 from storage import Session, Sweeper
 
-from ingest.actions import archive
+from ingest.actions import archive, naming
 from ingest.actions.reception import ABANDONED_AFTER, Reception, interrupt
 from ingest.store import interactions, receipts
 
@@ -31,12 +31,17 @@ def handlers(reception: Reception) -> dict[str, DueHandler | Job]:
         await interrupt(session, UUID(item.ref))
         await session.schedule("read", item.ref, session.now)  # which finds nothing to read, and forgets the copy
 
+    async def on_follow(session: Session, item: DueItem) -> None:
+        await naming.on_follow(session, reception.documents, item)
+
     sweeper = Sweeper(reception.documents, {archive.RAW: _unused, archive.SPOOL: receipts.unused_spool})
     return {
         "read": Job(on_read),
         "abandoned": on_abandoned,
         "sweep": sweeper.on_sweep,
         "discard": sweeper.on_discard,
+        "days": naming.on_days,
+        "follow": on_follow,
     }
 
 

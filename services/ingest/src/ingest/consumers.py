@@ -1,7 +1,7 @@
 """The event door."""
 
 from contracts.blueprints import BlueprintPublished
-from contracts.directory import PersonChanged
+from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from servicekit import Received
 from storage import DocumentStore, Session
 
@@ -10,6 +10,14 @@ from ingest.actions import naming, sources
 
 async def on_person_changed(documents: DocumentStore, session: Session, event: Received[PersonChanged]) -> None:
     await naming.on_person(session, documents, event.body)
+
+
+async def on_org_unit_changed(session: Session, event: Received[OrgUnitChanged]) -> None:
+    await naming.on_org_unit(session, event.body.id)
+
+
+async def on_tenant_changed(session: Session, event: Received[TenantChanged]) -> None:
+    await naming.on_tenant(session)
 
 
 async def on_blueprint_published(session: Session, event: Received[BlueprintPublished]) -> None:

@@ -3,7 +3,7 @@
 from functools import partial
 
 from contracts.blueprints import BlueprintPublished
-from contracts.directory import PersonChanged
+from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from servicekit import Kit, Service, Subscription, Wired
 from storage import Migrations
 
@@ -22,7 +22,14 @@ def wire(kit: Kit) -> Wired:
     return Wired(
         router=api.router(),
         subscriptions=[
-            Subscription("directory", {PersonChanged: partial(consumers.on_person_changed, kit.documents)}),
+            Subscription(
+                "directory",
+                {
+                    PersonChanged: partial(consumers.on_person_changed, kit.documents),
+                    OrgUnitChanged: consumers.on_org_unit_changed,
+                    TenantChanged: consumers.on_tenant_changed,
+                },
+            ),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
         ],
         clock=clock.handlers(reception),

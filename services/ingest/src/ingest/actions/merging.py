@@ -120,7 +120,7 @@ async def merge_parts(
         heads.setdefault(head.root, {})[head.leg] = head
     for root, found in groups.items():
         merged = merge(
-            (each.part for each in found), people.agent_of, people.site, open_without_end=source.open_without_end
+            (each.part for each in found), people.agent_of, people.day_of, open_without_end=source.open_without_end
         )
         versions.record(root, merged, _modes(found), heads.get(root, {}))
         for held in merged.held:

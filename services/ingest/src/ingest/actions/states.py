@@ -10,10 +10,11 @@ from contracts import derived_id
 from contracts.calls import AgentStateChanged
 from storage import Session
 
-from ingest.model.canonical import EPOCH, workday
+from ingest.model.canonical import EPOCH
 from ingest.model.parts import StateNotice
-from ingest.model.roster import Roster
 from ingest.store import interactions, receipts, roster, states
+
+_CONTENT = ("ended", "state", "agent_id", "workday")
 
 
 @dataclass
@@ -75,15 +76,15 @@ async def derive(session: Session, source: str, since: Mapping[str, int], *, wit
             result.held[stretch["agent"]] = names.get(stretch["agent"], [])
             continue
         before.pop((stretch["agent"], stretch["started"]), None)
-        wanted = {**stretch, "agent_id": agent.id}
-        if row is None or row["void"] or any(row[name] != wanted[name] for name in ("ended", "state", "agent_id")):
+        wanted = {**stretch, "agent_id": agent.id, "workday": agent.workday}
+        if row is None or row["void"] or any(row[name] != wanted[name] for name in _CONTENT):
             rows.append({**wanted, "version": row["version"] + 1 if row else 1, "void": False})
     rows += [{**row, "version": row["version"] + 1, "void": True} for row in before.values() if not row["void"]]
     result.recorded = len(rows)
     result.changed = {row["agent"] for row in rows}
     result.agents = {row["agent_id"] for row in rows}
     if without is None:
-        await _write(session, source, people, rows)
+        await _write(session, source, rows)
         await _hold(session, source, list(since), result.held)
     return result
 
@@ -105,14 +106,11 @@ def _stretches(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-async def _write(session: Session, source: str, people: Roster, rows: Sequence[dict[str, Any]]) -> None:
+async def _write(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:
     written = []
     for row in rows:
         state_id = derived_id("agent state", session.tenant, source, row["agent"], row["started"])
         written.append({**row, "state_id": state_id})
-        # A stretch that vanished is voided in the person's name of then, whose site may not be known any more.
-        agent = people.agent_of([row["agent"]], row["started"])
-        zone = agent.zone if agent else people.site.zone
         session.emit(
             AgentStateChanged(
                 agent_id=row["agent_id"],
@@ -124,7 +122,7 @@ async def _write(session: Session, source: str, people: Roster, rows: Sequence[d
                 state=row["state"],
                 started_at=EPOCH + timedelta(milliseconds=row["started"]),
                 ended_at=None if row["ended"] is None else EPOCH + timedelta(milliseconds=row["ended"]),
-                workday=workday(row["started"], zone, people.site.day_start_minutes),
+                workday=row["workday"],
                 duration_ms=None if row["ended"] is None else row["ended"] - row["started"],
             )
         )

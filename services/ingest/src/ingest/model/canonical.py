@@ -1,7 +1,7 @@
 """Merging the parts of an interaction into canonical legs, and what holds them back."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -16,18 +16,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Agent(Struct, frozen=True):
-    """A person of the directory at the time of a leg: `zone` and `day_start_minutes` of the site's workday."""
+    """A person of the directory at the time of a leg, with the workday that this time is for that person."""
 
     id: UUID
-    zone: tzinfo
-    day_start_minutes: int = 0
-
-
-class Site(Struct, frozen=True):
-    """The tenant's own zone and start of day, for legs without agent."""
-
-    zone: tzinfo
-    day_start_minutes: int = 0
+    workday: date
 
 
 class Leg(Struct, omit_defaults=True, kw_only=True):
@@ -87,13 +79,8 @@ class Interaction(Struct):
 
 
 Directory = Callable[[list[str], int], Agent | None]
-
-
-def workday(ms: int, zone: tzinfo, day_start_minutes: int = 0) -> date:
-    """The working day that an instant belongs to: the local date, which begins `day_start_minutes` after midnight."""
-    local = datetime.fromtimestamp(ms // 1000, zone)
-    # Time of a zone minus a duration is by the clock on its wall.
-    return (local - timedelta(minutes=day_start_minutes) if day_start_minutes else local).date()
+DayOf = Callable[[int], date]
+"""The tenant's workday of an instant, for legs without agent."""
 
 
 def newest(parts: Iterable[Part]) -> dict[str, dict[str, Part]]:
@@ -116,7 +103,7 @@ def root_of(contact: str, kinds: dict[str, Part]) -> str:
     return contact
 
 
-def merge(parts: Iterable[Part], agent_of: Directory, site: Site, *, open_without_end: bool) -> Interaction:
+def merge(parts: Iterable[Part], agent_of: Directory, day_of: DayOf, *, open_without_end: bool) -> Interaction:
     """The canonical legs of one interaction from all its parts, in order of arrival.
 
     A leg is a contact whose record is final; they are numbered by initiation. `open_without_end`: a record without end
@@ -154,7 +141,7 @@ def merge(parts: Iterable[Part], agent_of: Directory, site: Site, *, open_withou
     result: list[Leg] = []
     for number, (_, contact, facts, analysis) in enumerate(legs):
         agent = agent_of(facts.agents, facts.started) if facts.agents else None
-        leg = _leg(contact, facts, analysis, agent, site)
+        leg = _leg(contact, facts, analysis, agent, day_of)
         if facts.agents and agent is None:
             leg.held = "unknown_agent"
             held.append(Held(contact, "unknown_agent", facts.agents))
@@ -219,13 +206,12 @@ def _without_record(contact: str, kinds: dict[str, Part]) -> Held:
     return Held(contact, "waiting_for_part", ["contact"])
 
 
-def _leg(contact: str, facts: Contact, analysis: Analysis | None, agent: Agent | None, site: Site) -> Leg:
-    where = agent or site
+def _leg(contact: str, facts: Contact, analysis: Analysis | None, agent: Agent | None, day_of: DayOf) -> Leg:
     leg = Leg(
         external_id=contact,
         started=facts.started,
         ended=facts.ended,
-        workday=workday(facts.started, where.zone, where.day_start_minutes),
+        workday=agent.workday if agent else day_of(facts.started),
         channel=facts.channel,
         agent_id=agent.id if agent else None,
         agent_external_id=facts.agents[0] if facts.agents else None,

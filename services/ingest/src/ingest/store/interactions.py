@@ -227,24 +227,36 @@ async def release(session: Session, source: str, contacts: Sequence[str]) -> Non
         )
 
 
-async def waiting_for(session: Session, names: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """What waits for an agent by one of these names, given by source."""
+async def waiting_for(
+    session: Session, person_id: UUID, after: tuple[Any, ...] | None, limit: int
+) -> list[dict[str, Any]]:
+    """Contacts that wait for an agent by one of the person's names, in order of source and contact. Agents' states wait
+    under the agent's own name, and are not among them."""
+    source, contact = after or ("", "")
     return await session.rows(
-        "SELECT h.source, h.contact, h.root, h.waits_for FROM held h JOIN unnest(cast(:sources AS text[]), "
-        "cast(:names AS text[])) AS n(source, name) ON h.source = n.source AND h.waits_for @> ARRAY[n.name] "
-        "WHERE h.tenant = :tenant AND h.reason = 'unknown_agent'",
-        {
-            "tenant": session.tenant,
-            "sources": [source for source, given in names.items() for _ in given],
-            "names": [name for given in names.values() for name in given],
-        },
+        "SELECT DISTINCT h.source, h.contact, h.root FROM directory_external_id n "
+        "JOIN held h ON h.tenant = n.tenant AND h.source = n.source AND h.waits_for @> ARRAY[n.external_id] "
+        "WHERE n.tenant = :tenant AND n.person_id = :person AND h.reason = 'unknown_agent' "
+        "AND (h.source, h.contact) > (:source, :contact) AND NOT EXISTS (SELECT FROM agent_name a "
+        "WHERE a.tenant = h.tenant AND a.source = h.source AND a.agent = h.contact AND h.root = h.contact) "
+        "ORDER BY h.source, h.contact LIMIT :limit",
+        {"tenant": session.tenant, "person": person_id, "source": source, "contact": contact, "limit": limit},
     )
 
 
-async def roots_of_agent(session: Session, agent_id: UUID) -> list[dict[str, Any]]:
+async def legs_of_agent(
+    session: Session, agent_id: UUID | None, after: tuple[Any, ...] | None, limit: int
+) -> list[dict[str, Any]]:
+    """Legs that hold, in order of time; None: those without agent."""
+    started_at, interaction_id, number = after or ("-infinity", UUID(int=0), 0)
+    of_agent = "agent_id IS NULL" if agent_id is None else "agent_id = :agent"
     return await session.rows(
-        "SELECT DISTINCT source, root FROM leg WHERE tenant = :tenant AND agent_id = :agent AND NOT void",
-        {"tenant": session.tenant, "agent": agent_id},
+        "SELECT source, root, interaction_id, leg, agent_id, started_at, workday FROM leg "  # noqa: S608
+        f"WHERE tenant = :tenant AND {of_agent} AND NOT void AND (started_at, interaction_id, leg) > "
+        "(cast(:started_at AS timestamptz), cast(:id AS uuid), :leg) "
+        "ORDER BY started_at, interaction_id, leg LIMIT :limit",
+        {"tenant": session.tenant, "started_at": started_at, "id": interaction_id, "leg": number, "limit": limit}
+        | ({} if agent_id is None else {"agent": agent_id}),
     )
 
 

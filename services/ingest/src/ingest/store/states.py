@@ -24,10 +24,11 @@ _NAMES = Into(
 )
 _STATES = Into(
     agent_state,
-    ("agent", "started", "ended", "state", "state_id", "version", "void", "mode", "agent_id"),
+    ("agent", "started", "ended", "state", "state_id", "version", "void", "mode", "agent_id", "workday"),
     ("tenant", "source"),
     "ON CONFLICT (tenant, source, agent, started) DO UPDATE SET ended = excluded.ended, state = excluded.state, "
-    "version = excluded.version, void = excluded.void, mode = excluded.mode, agent_id = excluded.agent_id",
+    "version = excluded.version, void = excluded.void, mode = excluded.mode, agent_id = excluded.agent_id, "
+    "workday = excluded.workday",
 )
 _FROM = "unnest(cast(:agents AS text[]), cast(:from AS bigint[])) AS f(agent, low)"
 
@@ -97,22 +98,12 @@ async def points_of(session: Session, receipt_id: UUID) -> list[dict[str, Any]]:
     )
 
 
-async def agents_named(session: Session, names: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """Agents who bear one of these names, given by source."""
+async def agents_around(session: Session, person_id: UUID) -> list[dict[str, Any]]:
+    """Source and agent of the agents who bear one of the person's names, or whose states were the person's."""
     return await session.rows(
-        "SELECT DISTINCT a.source, a.agent FROM agent_name a JOIN unnest(cast(:sources AS text[]), "
-        "cast(:names AS text[])) AS n(source, name) ON a.source = n.source AND n.name = ANY(a.names) "
-        "WHERE a.tenant = :tenant",
-        {
-            "tenant": session.tenant,
-            "sources": [source for source, given in names.items() for _ in given],
-            "names": [name for given in names.values() for name in given],
-        },
-    )
-
-
-async def agents_of_person(session: Session, person_id: UUID) -> list[dict[str, Any]]:
-    return await session.rows(
-        "SELECT DISTINCT source, agent FROM agent_state WHERE tenant = :tenant AND agent_id = :id AND NOT void",
+        "SELECT a.source, a.agent FROM directory_external_id n "
+        "JOIN agent_name a ON a.tenant = n.tenant AND a.source = n.source AND n.external_id = ANY(a.names) "
+        "WHERE n.tenant = :tenant AND n.person_id = :id "
+        "UNION SELECT source, agent FROM agent_state WHERE tenant = :tenant AND agent_id = :id AND NOT void",
         {"tenant": session.tenant, "id": person_id},
     )

@@ -183,6 +183,7 @@ agent_state = Table(
     Column("void", Boolean, nullable=False),
     Column("mode", Text, nullable=False),
     Column("agent_id", Uuid, nullable=False),
+    Column("workday", Date, nullable=True),  # null: written by a version that did not keep it
 )
 
 # Every name that an agent event gave an agent, so that one of them may be found in the directory.
@@ -195,11 +196,13 @@ agent_name = Table(
     Column("names", ARRAY(Text), nullable=False),
 )
 
-# What the directory last said of a person's ids here: a change of it moves legs that were counted already.
+# What the directory last said of a person's ids here, and what the person's days depend on: a change of either moves legs
+# that were counted already. The nil id stands for nobody, whose days are the tenant's.
 known_person = Table(
     "known_person",
     tables,
     Column("tenant", Text, primary_key=True),
     Column("person_id", Uuid, primary_key=True),
     Column("external_ids", JSONB, nullable=False),
+    Column("days", JSONB(none_as_null=True), nullable=True),
 )

@@ -1,0 +1,100 @@
+"""The workday of an instant for a person: the date at the site where the person works on that day.
+
+Which site that is depends on the day, and the day on the site. What decides is the clock of the site that a person moves
+to: its first day there begins when it begins there, and the last day at the old site lasts until then.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+FIRST_DAY = date(1, 1, 1)
+LAST_DAY = date(9999, 12, 31)
+_DAY = timedelta(days=1)
+
+Stretch = tuple[date, tzinfo]
+"""From this day on, in this zone."""
+
+Membership = tuple[UUID, date, date]
+"""Of an org unit, from a day up to another one."""
+
+
+def workday(at: int | datetime, zone: tzinfo, day_start_minutes: int = 0) -> date:
+    """The date in a zone, where a day begins `day_start_minutes` after midnight by the clock on the wall. `at`: an
+    instant, or milliseconds since 1970."""
+    local = datetime.fromtimestamp(at // 1000, zone) if isinstance(at, int) else at.astimezone(zone)
+    # Time of a zone minus a duration is by the clock on its wall.
+    return (local - timedelta(minutes=day_start_minutes) if day_start_minutes else local).date()
+
+
+def start_of(day: date, zone: tzinfo, day_start_minutes: int = 0) -> datetime:
+    """The instant at which a workday begins in a zone."""
+    midnight = datetime.combine(day, time(), tzinfo=zone)
+    return (midnight + timedelta(minutes=day_start_minutes)).astimezone(UTC)
+
+
+def zone_of(name: str | None) -> ZoneInfo | None:
+    """None also for a name that no zone has: an old event of the directory may bear one."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (KeyError, ValueError, OSError):
+        return None
+
+
+def zones_of(units: Iterable[tuple[UUID, Sequence[UUID], str | None]]) -> dict[UUID, ZoneInfo]:
+    """Org unit → the zone that it or the nearest unit above it declares; `units`: id, path from the root, zone."""
+    known = list(units)
+    declared = {unit: zone for unit, _, name in known if (zone := zone_of(name))}
+    nearest = {unit: next((above for above in reversed(path) if above in declared), None) for unit, path, _ in known}
+    return {unit: declared[above] for unit, above in nearest.items() if above is not None}
+
+
+def stretches_of(
+    memberships: Sequence[Membership], zones: Mapping[UUID, tzinfo], otherwise: tzinfo
+) -> tuple[Stretch, ...]:
+    """In which zones somebody works, in order of time and without gaps. Of several memberships on a day in units that
+    have a zone the one that began last decides."""
+    placed = sorted(
+        (each for each in memberships if each[0] in zones and each[1] < each[2]),
+        key=lambda each: (-each[1].toordinal(), each[0]),
+    )
+    days = sorted({FIRST_DAY, *(day for _, *dates in placed for day in dates if day < LAST_DAY)})
+    found: list[Stretch] = []
+    for day in days:
+        zone = next((zones[unit] for unit, since, until in placed if since <= day < until), otherwise)
+        if not found or found[-1][1] != zone:
+            found.append((day, zone))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Workdays:
+    """Of one tenant: `zone` is its own, `stretches` those of people who ever work at a site with a zone of its own."""
+
+    zone: tzinfo
+    day_start_minutes: int
+    stretches: Mapping[UUID, Sequence[Stretch]]
+
+    def of(self, person_id: UUID | None, at: int | datetime) -> date:
+        """The workday of an instant (or of milliseconds since 1970) for a person; for nobody, and for somebody unknown, the
+        tenant's."""
+        stretches = self.stretches.get(person_id, ()) if person_id else ()
+        if not stretches:
+            return workday(at, self.zone, self.day_start_minutes)
+        following = LAST_DAY
+        for first, zone in reversed(stretches):
+            day = workday(at, zone, self.day_start_minutes)
+            if day >= first:
+                return min(day, following - _DAY) if following < LAST_DAY else day
+            following = first
+        raise AssertionError("the first stretch begins with the first day")
+
+    def begins(self, person_id: UUID | None, day: date) -> datetime:
+        """The instant at which a person's workday begins."""
+        zone = self.zone
+        for first, each in self.stretches.get(person_id, ()) if person_id else ():
+            if first <= day:
+                zone = each
+        return start_of(day, zone, self.day_start_minutes)
