@@ -109,6 +109,7 @@ async def test_what_is_put_right_backwards_moves_the_days_of_that_time(
     ingest: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(naming, "CHUNK", 2)
+    monkeypatch.setattr(naming, "PEOPLE", 1)
     amy = someone("amy", ids=[("amy", None, None)], units=[("days", None, None)])
     await ingest.directory("t1", people=[amy], of_tenant=BERLIN)
     times = [f"2026-11-0{day}T{hour}:00Z" for day in (3, 4) for hour in ("01", "12", "21")]

@@ -265,7 +265,7 @@ def read_workdays(found: str) -> Workdays:
         held = (UUID(unit_id), date.fromisoformat(since), date.fromisoformat(until))
         by_person.setdefault(UUID(person_id), []).append(held)
     stretches = {person_id: stretches_of(held, zones, zone) for person_id, held in by_person.items()}
-    elsewhere = {person_id: each for person_id, each in stretches.items() if len(each) > 1 or each[0][1] != zone}
+    elsewhere = {person_id: each for person_id, each in stretches.items() if any(other != zone for _, other in each)}
     return Workdays(zone, day_start_minutes or 0, elsewhere)
 
 

@@ -31,6 +31,9 @@ def handlers(reception: Reception) -> dict[str, DueHandler | Job]:
         await interrupt(session, UUID(item.ref))
         await session.schedule("read", item.ref, session.now)  # which finds nothing to read, and forgets the copy
 
+    async def on_days(session: Session, item: DueItem) -> None:
+        await naming.on_days(session, reception.documents, item)
+
     async def on_follow(session: Session, item: DueItem) -> None:
         await naming.on_follow(session, reception.documents, item)
 
@@ -40,7 +43,7 @@ def handlers(reception: Reception) -> dict[str, DueHandler | Job]:
         "abandoned": on_abandoned,
         "sweep": sweeper.on_sweep,
         "discard": sweeper.on_discard,
-        "days": naming.on_days,
+        "days": on_days,
         "follow": on_follow,
     }
 

@@ -12,12 +12,12 @@ async def on_person_changed(documents: DocumentStore, session: Session, event: R
     await naming.on_person(session, documents, event.body)
 
 
-async def on_org_unit_changed(session: Session, event: Received[OrgUnitChanged]) -> None:
-    await naming.on_org_unit(session, event.body.id)
+async def on_org_unit_changed(documents: DocumentStore, session: Session, event: Received[OrgUnitChanged]) -> None:
+    await naming.on_org_unit(session, documents, event.body.id)
 
 
-async def on_tenant_changed(session: Session, event: Received[TenantChanged]) -> None:
-    await naming.on_tenant(session)
+async def on_tenant_changed(documents: DocumentStore, session: Session, event: Received[TenantChanged]) -> None:
+    await naming.on_tenant(session, documents)
 
 
 async def on_blueprint_published(session: Session, event: Received[BlueprintPublished]) -> None:

@@ -26,8 +26,8 @@ def wire(kit: Kit) -> Wired:
                 "directory",
                 {
                     PersonChanged: partial(consumers.on_person_changed, kit.documents),
-                    OrgUnitChanged: consumers.on_org_unit_changed,
-                    TenantChanged: consumers.on_tenant_changed,
+                    OrgUnitChanged: partial(consumers.on_org_unit_changed, kit.documents),
+                    TenantChanged: partial(consumers.on_tenant_changed, kit.documents),
                 },
             ),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),

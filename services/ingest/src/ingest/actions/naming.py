@@ -44,55 +44,64 @@ class Place:
 
 
 async def on_person(session: Session, documents: DocumentStore, person: PersonChanged) -> None:
+    await session.take_turns([_turn(session)])
     ids = sorted((each.model_dump(mode="json") for each in person.external_ids), key=str)
-    workdays = await directory.workdays(session, [person.id])
+    days = days_of(await directory.workdays(session, [person.id]), person.id)
     before = await roster.known(session, [person.id])
-    ids_before, days_before = before.get(person.id, ([], None))
-    days = days_of(workdays, person.id)
-    if ids_before == ids and (days_before == days or person.id not in before):
-        if person.id not in before:
-            await roster.remember(session, {person.id: (ids, days)})
+    ids_before, days_before = before.get(person.id, ([], days))
+    if (ids, days) == (ids_before, days_before) and person.id in before:
         return
-    await _begin(session)
     await roster.remember(session, {person.id: (ids, days)})
+    if (ids, days) == (ids_before, days_before):
+        return
+    await interactions.alone(session)
     names = ids_before != ids or _dated(ids)
     others = await roster.sharing_names(session, [person.id]) if names else []
     for each in [person.id, *others]:
         await _follow(session, documents, Place(each, names), at_once=AT_ONCE)
 
 
-async def on_org_unit(session: Session, unit_id: UUID) -> None:
+async def on_org_unit(session: Session, documents: DocumentStore, unit_id: UUID) -> None:
     """Whoever is or was in it may work in another zone now."""
-    await _look_at_people(session, unit_id)
+    await session.take_turns([_turn(session)])
+    await _look_at_people(session, documents, unit_id, None)
 
 
-async def on_tenant(session: Session) -> None:
+async def on_tenant(session: Session, documents: DocumentStore) -> None:
     """Whether its days are other ones now: it is told anew whenever its clock moves."""
+    await session.take_turns([_turn(session)])
     days = days_of(await directory.workdays(session, []), NOBODY)
     before = await roster.known(session, [NOBODY])
     if NOBODY not in before or before[NOBODY][1] != days:
-        await _look_at_people(session, None)
+        await _look_at_people(session, documents, None, None)
 
 
-async def on_days(session: Session, item: DueItem) -> None:
-    """Looks for people whose days are counted otherwise now, some at a time; their legs follow by themselves."""
-    unit_id = UUID(item.ref) if item.ref else None
-    after = UUID(item.body["after"]) if item.body.get("after") else None
-    await _begin(session)
+async def on_days(session: Session, documents: DocumentStore, item: DueItem) -> None:
+    after = item.body["after"]
+    await _look_at_people(session, documents, UUID(item.ref) if item.ref else None, UUID(after))
+
+
+async def _look_at_people(session: Session, documents: DocumentStore, unit_id: UUID | None, after: UUID | None) -> None:
+    """Looks for people, some at a time, whose days are counted otherwise now; their legs follow."""
     people = await roster.people_known(session, unit_id, after, PEOPLE)
     looked_at = [*people, *([NOBODY] if unit_id is None and after is None else [])]
     before = await roster.known(session, looked_at)
     workdays = await directory.workdays(session, people)
     now = {each: days_of(workdays, each) for each in looked_at}
     moved = [each for each in looked_at if each not in before or before[each][1] != now[each]]
-    await roster.remember(session, {each: (before[each][0] if each in before else [], now[each]) for each in moved})
-    dated = [each for each in moved if each in before and _dated(before[each][0])]
-    for each in [*dated, *(await roster.sharing_names(session, dated) if dated else [])]:
-        await _later(session, Place(each, names=True))
-    for each in set(moved) - set(dated):
-        await _later(session, Place(each, names=False))
+    if moved:
+        await interactions.alone(session)
+        await roster.remember(session, {each: (before[each][0] if each in before else [], now[each]) for each in moved})
+        dated = [each for each in moved if each in before and _dated(before[each][0])]
+        for each in [*dated, *(await roster.sharing_names(session, dated) if dated else [])]:
+            await _later(session, Place(each, names=True))
+        for each in set(moved) - {*dated, NOBODY}:
+            await _later(session, Place(each, names=False))
+        if NOBODY in moved:
+            await _follow(session, documents, Place(NOBODY, names=False), at_once=AT_ONCE)
     if len(people) == PEOPLE:
-        await session.schedule("days", item.ref, session.now, {"after": str(people[-1])}, turn=_turn(session))
+        body = {"after": str(people[-1])}
+        await session.schedule("days", str(unit_id or ""), session.now, body, turn=_turn(session))
 
 
 async def on_follow(session: Session, documents: DocumentStore, item: DueItem) -> None:
@@ -116,19 +125,9 @@ def _dated(ids: Iterable[dict[str, Any]]) -> bool:
 
 
 def _turn(session: Session) -> str:
+    """Events of a tenant's directory and the steps that follow from them take turns, so that none goes on from before a
+    change. Before the first step every merge under way is waited for (`alone`): it may have read the directory as it was."""
     return f"directory of {session.tenant}"
-
-
-async def _begin(session: Session) -> None:
-    """In turn with the steps of the clock, so that none goes on from before this change; and after every merge under
-    way, which may have read the directory as it was."""
-    await session.take_turns([_turn(session)])
-    await interactions.alone(session)
-
-
-async def _look_at_people(session: Session, unit_id: UUID | None) -> None:
-    await session.take_turns([_turn(session)])
-    await session.schedule("days", str(unit_id or ""), session.now, turn=_turn(session))
 
 
 async def _later(session: Session, place: Place) -> None:
