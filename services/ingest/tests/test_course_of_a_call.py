@@ -33,7 +33,10 @@ def agent_of(names: list[str], at: int) -> Agent | None:
 
 def merged(*records: dict[str, Any], options: Options | None = None) -> Interaction:
     parts: list[Part] = [read(record, options) for record in records]
-    either = [merge(order, agent_of, lambda at: workday(at, UTC), open_without_end=True) for order in (parts, list(reversed(parts)))]
+    either = [
+        merge(order, agent_of, lambda at: workday(at, UTC), open_without_end=True)
+        for order in (parts, list(reversed(parts)))
+    ]
     assert either[0].legs == either[1].legs
     return either[0]
 
