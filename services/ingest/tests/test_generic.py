@@ -8,6 +8,7 @@ import pytest
 from ingest.model import generic
 from ingest.model.canonical import merge
 from ingest.model.fields import Reading
+from ingest.model.payload import Cells
 from ingest.model.refusal import Refusal
 
 NOW = int(datetime(2026, 3, 3, tzinfo=UTC).timestamp() * 1000)
@@ -99,7 +100,7 @@ def test_a_bad_row_is_refused_by_column(changes: dict[str, Any], field: str, rea
 
 
 def test_a_missing_column_is_refused_by_name() -> None:
-    row = {name: value for name, value in ROW.items() if name != "Hold"}
+    row = Cells({name: value for name, value in ROW.items() if name != "Hold"})
     with pytest.raises(Refusal) as caught:
         generic.read(row, Reading(NOW, b"s", UTC), generic.mapping_of(CONFIG))
     assert (caught.value.field, caught.value.reason) == ("Hold", "There is no such column.")

@@ -9,7 +9,7 @@ import msgspec
 from storage import Document
 from storage.documents import DOCUMENT_BYTES
 
-from ingest.model.payload import Limits, Payload, Record
+from ingest.model.payload import Cells, Limits, Payload, Record
 from ingest.model.refusal import Refusal
 
 _BODY = 1000  # more than what lies beside the packed lines in a document
@@ -72,7 +72,7 @@ def raw_of(document: Document, position: int) -> str:
 def _record(line: _Line) -> Record:
     refusal = Refusal(*line.refusal) if line.refusal else None
     if line.row is not None or refusal is not None:
-        return Record(line.number, line.line, line.raw, line.row, refusal)
+        return Record(line.number, line.line, line.raw, line.row and Cells(line.row), refusal)
     data = line.raw.encode()
     payload = Payload(Limits(record=len(data)))  # whatever the limit is now: it was taken when it came
     (record,) = [*payload.feed(data), *payload.close()]

@@ -37,21 +37,44 @@ class Reading:
 
     def instant(self, value: Any, field: str) -> int:
         """Milliseconds since 1970 of an ISO 8601 text with an offset (or in the source's declared zone)."""
+        instants = self.instants(value, field)
+        if len(instants) > 1:
+            reason = f"{show(value)} may be either of two instants: the clocks went back in that hour."
+            raise Refusal(field, reason, "Send it with its offset, as 2026-10-25T02:30:00+02:00.")
+        return instants[0]
+
+    def instants(self, value: Any, field: str, zone: tzinfo | None = None) -> tuple[int, ...]:
+        """What an ISO 8601 text may mean. `zone`: of times without an offset, before the source's own."""
         try:
             ms = _milliseconds(value)
             if ms is not None and EARLIEST <= ms <= self.now_ms + FUTURE_MS:
-                return ms
-            return self.placed(datetime.fromisoformat(value), field)
+                return (ms,)
+            return self.placed(datetime.fromisoformat(value), field, zone)
         except (ValueError, TypeError):
             cure = "Send ISO 8601 with an offset, as 2026-03-02T08:00:00Z."
             raise Refusal(field, f"{show(value)} is not a time.", cure) from None
 
-    def placed(self, at: datetime, field: str) -> int:
-        if at.tzinfo is None:
-            if self.zone is None:
-                cure = "Send an offset (…Z, …+01:00), or set the source's `time_zone`."
-                raise Refusal(field, f"{at.isoformat()} has no time zone.", cure)
-            at = at.replace(tzinfo=self.zone)
+    def placed(self, at: datetime, field: str, zone: tzinfo | None = None) -> tuple[int, ...]:
+        """The instant that a time is; both, in order, in the hour that a zone has twice when its clocks go back. Raises
+        Refusal for the hour that it has not when they go forward."""
+        if at.tzinfo is not None:
+            return (self._within(at, field),)
+        zone = zone or self.zone
+        if zone is None:
+            cure = "Send an offset (…Z, …+01:00), or set the source's `time_zone`."
+            raise Refusal(field, f"{at.isoformat()} has no time zone.", cure)
+        at = at.replace(tzinfo=zone)
+        again = at.replace(fold=1)
+        first = self._within(at, field)
+        if again.utcoffset() == at.utcoffset():
+            return (first,)
+        then = self._within(again, field)
+        if then < first:
+            reason = f"{at:%Y-%m-%dT%H:%M:%S} does not exist in {zone}: the clocks went forward over that hour."
+            raise Refusal(field, reason, "Send it with its offset, or name the zone of the clock that wrote it.")
+        return (first, then)
+
+    def _within(self, at: datetime, field: str) -> int:
         try:
             ms = round(at.timestamp() * 1000)
         except (OverflowError, ValueError):
@@ -118,7 +141,7 @@ def section(record: Mapping[str, Any], name: str, prefix: str = "") -> dict[str,
 def whole(record: Mapping[str, Any], name: str, prefix: str = "", *, times: int = 1) -> int | None:
     """A whole number from 0 on, multiplied by `times` (1000 makes seconds milliseconds)."""
     value = record.get(name)
-    if value is None:
+    if value is None or value == "":
         return None
     if type(value) is int and 0 <= value * times <= LONGEST_MS:
         return value * times

@@ -71,7 +71,7 @@ def source_of(slug: str, spec: SourceSpec) -> Source:
             refusal.field = f"/mapping{refusal.field}".rstrip("/")
             raise
         return Source(
-            slug, spec.vendor, spec.status, lambda row, reading: generic.read(row, reading, mapping), mapping.time_zone, False
+            slug, spec.vendor, spec.status, lambda row, reading: generic.read(row, reading, mapping), mapping.zone, False
         )  # fmt: skip
     if spec.mapping is not None:
         raise Refusal("/mapping", "Only a generic source has a mapping.", "Leave it out.")

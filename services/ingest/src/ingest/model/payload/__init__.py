@@ -5,6 +5,6 @@ read before it stands.
 """
 
 from ingest.model.payload.body import Payload
-from ingest.model.payload.record import Limits, Record
+from ingest.model.payload.record import Cells, Limits, Record
 
-__all__ = ["Limits", "Payload", "Record"]
+__all__ = ["Cells", "Limits", "Payload", "Record"]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from ingest.model.payload.lines import LineReader
-from ingest.model.payload.record import Limits, Record
+from ingest.model.payload.record import Cells, Limits, Record
 from ingest.model.refusal import Refusal
 
 
@@ -72,7 +72,7 @@ class Rows(LineReader):
             refusal = Refusal("", "The text holds NUL characters.", "Remove them from the row.")
             yield Record(0, self._begun, text.replace("\0", "␀"), refusal=refusal)
         else:
-            yield Record(0, self._begun, text, dict(zip(self._names, cells, strict=True)))
+            yield Record(0, self._begun, text, Cells(zip(self._names, cells, strict=True)))
 
     def _header(self, cells: list[str]) -> list[str]:
         names = [cell.strip() for cell in cells]

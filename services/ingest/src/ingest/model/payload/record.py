@@ -8,6 +8,10 @@ from ingest.model.refusal import Refusal
 WHOLE = "Make sure that the file was written to its end, and send it again."
 
 
+class Cells(dict[str, Any]):
+    """The cells of a CSV row by column: unlike an object of JSON, it has all the columns of its file."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """`ratio` (inflated to sent) is judged once `ratio_after` bytes came out; all sizes in bytes."""

@@ -1,0 +1,25 @@
+"""Any system that writes CSV or NDJSON, by a mapping that is kept as configuration of the source.
+
+time_zone: Europe/Berlin                 # of time stamps without an offset; or {from: tz}, the column that names it
+time_format: "%d.%m.%Y %H:%M:%S"         # else ISO 8601; or epoch_s, epoch_ms
+fields:
+  contact: {from: CallID}                # required; `started` and `channel` too
+  started: {from: [Day, Clock]}          # several columns are joined with a space
+  channel: {value: voice}                # a constant
+  talk_ms: {from: Talk, unit: s, less: [hold_ms]}   # ms | s | min | HH:MM:SS; Talk holds the hold time too
+  acw_ms: {start: WrapStart, end: WrapEnd, nulls: ["0"]}   # here, 0 means unknown
+  direction: {from: Dir, values: {I: inbound, O: outbound}}
+  answered: {from: Answered, true: ["Y"], false: ["N"]}
+attributes: {language: {from: customer.language}}   # a JSON path, where no column has the whole name
+columns: [CallID, Day, Clock]            # of a CSV file without a header
+skip: [{from: CallID, is: [Total]}]      # rows that are no calls
+each: parts[role=agent]                  # a JSON record holds several legs, one in each of these
+
+A call that has several rows becomes the legs of one interaction when each has an id of its own and names the call:
+`contact: {from: [CallID, Segment]}`, `initial: {from: CallID}`.
+"""
+
+from ingest.model.generic.mapping import Mapping, mapping_of, zone_of
+from ingest.model.generic.reading import read
+
+__all__ = ["Mapping", "mapping_of", "read", "zone_of"]

@@ -1,0 +1,176 @@
+"""The mapping of a generic source: configuration, checked when it is saved."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Struct, field
+
+from ingest.model.fields import show
+from ingest.model.refusal import Refusal
+
+TEXTS = ("contact", "initial", "previous", "agent", "channel", "direction", "queue", "reason", "customer")
+INSTANTS = ("started", "ended", "updated")
+DURATIONS = (
+    "ring_ms", "queue_ms", "talk_ms", "hold_ms", "acw_ms", "handle_ms", "conversation_ms", "silence_vendor_ms", "overtalk_ms",
+)  # fmt: skip
+SHARES = ("silence_vendor_ms", "overtalk_ms")
+COUNTS = ("interruptions", "transfers")
+FLAGS = ("answered", "abandoned", "transferred")
+SCORES = {"csat": (0, 10), "nps": (0, 10), "qa_score": (0, 100), "sentiment": (-5, 5)}
+NAMES = (*TEXTS, *INSTANTS, *DURATIONS, "gaps", *COUNTS, *FLAGS, *SCORES)
+ENUMS = {
+    "channel": {"voice", "chat", "task", "email", "sms", "social", "video", "other"},
+    "direction": {"inbound", "outbound", "internal"},
+}
+UNITS = ("ms", "s", "min", "HH:MM:SS", "percent")
+
+
+class From(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
+    """Where a field comes from: a column or JSON path (`from`; several are joined with a space), a constant (`value`),
+    or, for a duration, the instants between which it lies (`start`, `end`); with both, they must agree.
+
+    `less` names durations that the column holds too: talk that includes hold is `{from: billsec, less: [hold_ms]}`.
+    `nulls` are further values that mean unknown in this field only, such as an instant of 0.
+    """
+
+    source: str | list[str] | None = field(default=None, name="from")
+    value: str | int | bool | None = None
+    start: str | None = None
+    end: str | None = None
+    unit: Literal["ms", "s", "min", "HH:MM:SS", "percent"] = "ms"
+    less: list[str] = []
+    nulls: list[str] = []
+    values: dict[str, str] = {}
+    true: list[str] = []
+    false: list[str] = []
+
+    @cached_property
+    def column(self) -> str | None:
+        """The name of what the field comes from, as messages show it."""
+        return " + ".join(self.source) if isinstance(self.source, list) else self.source
+
+    @property
+    def columns(self) -> list[str]:
+        named = [self.source] if isinstance(self.source, str) else self.source or []
+        return [*named, *(name for name in (self.start, self.end) if name)]
+
+
+class Zone(Struct, forbid_unknown_fields=True, frozen=True):
+    """The column that holds the zone of a row's times: an IANA name or an offset. `values` translate other names."""
+
+    source: str = field(name="from")
+    values: dict[str, str] = {}
+
+
+class Skip(Struct, forbid_unknown_fields=True, frozen=True):
+    """Rows that are no calls: those where the column has one of these values."""
+
+    source: str = field(name="from")
+    values: list[str] = field(name="is")
+
+
+class Mapping(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
+    """`columns` name the columns of a CSV file that has no header. `each` is the JSON path of a list in which one record
+    holds several legs: each element that the path chooses becomes a record of its own, with the rest of the record."""
+
+    fields: dict[str, From]
+    attributes: dict[str, From] = {}
+    time_zone: str | Zone | None = None
+    time_format: str | None = None
+    decimal_comma: bool = False
+    nulls: tuple[str, ...] = ("", "-", "null", "NULL", "N/A", "n/a")
+    keep_attributes: list[str] | None = None
+    columns: list[str] = []
+    skip: list[Skip] = []
+    each: str | None = None
+
+    @property
+    def zone(self) -> str | None:
+        """The zone of all times without an offset, where it is the same for all rows."""
+        return self.time_zone if isinstance(self.time_zone, str) else None
+
+    @cached_property
+    def amounts(self) -> dict[str, tuple[str, ...]]:
+        """Of each kind of field that is no text, those that the mapping has."""
+        kinds = {"duration": DURATIONS, "count": COUNTS, "flag": FLAGS, "score": tuple(SCORES)}
+        return {kind: tuple(name for name in names if name in self.fields) for kind, names in kinds.items()}
+
+    @cached_property
+    def numbered(self) -> bool:
+        """Whether all columns are named by their number, from 0: so is a file without header mapped."""
+        named = [column for entry in (*self.fields.values(), *self.attributes.values()) for column in entry.columns]
+        return bool(named) and all(name.isascii() and name.isdigit() for name in named)
+
+
+def mapping_of(config: Any) -> Mapping:
+    """A checked mapping. Raises Refusal whose field is a JSON pointer."""
+    try:
+        mapping = msgspec.convert(config, Mapping)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at ")
+        pointer = path.strip("`$").replace(".", "/").replace("[", "/").replace("]", "")
+        raise Refusal(pointer or "/", reason, "See the format of mappings in the guide on sources.") from None
+    for name, entry in mapping.fields.items():
+        _check(name, entry, mapping)
+    for name in ("contact", "started", "channel"):
+        if name not in mapping.fields:
+            raise Refusal(f"/fields/{name}", "It is missing.", "Say where it comes from.")
+    for name, entry in mapping.attributes.items():
+        if entry.source is None and entry.value is None:
+            raise Refusal(f"/attributes/{name}", "It says neither `from` nor `value`.", "Name a column.")
+    zone_of(mapping.zone, "/time_zone")
+    if isinstance(mapping.time_zone, Zone):
+        for given, zone in mapping.time_zone.values.items():
+            zone_of(zone, f"/time_zone/values/{given}")
+    if (twice := _twice(mapping.columns)) is not None:
+        raise Refusal("/columns", f"{show(twice)} stands there twice.", "Name every column once.")
+    return mapping
+
+
+def _check(name: str, entry: From, mapping: Mapping) -> None:
+    at = f"/fields/{name}"
+    if name not in NAMES:
+        raise Refusal(at, "There is no such field.", f"One of {', '.join(NAMES)}.")
+    if not entry.source and entry.value is None and (entry.start is None or entry.end is None):
+        raise Refusal(at, "It says neither `from` nor `value` nor `start` and `end`.", "Name a column.")
+    if isinstance(entry.source, list) and name not in (*TEXTS, *INSTANTS):
+        raise Refusal(f"{at}/from", "Only texts and times may come from several columns.", "Name one column.")
+    if (entry.start or entry.end) and name not in DURATIONS:
+        raise Refusal(at, "`start` and `end` make durations only.", "Use `from`.")
+    if entry.unit == "percent" and name not in SHARES:
+        raise Refusal(f"{at}/unit", f"{name} is no share of the conversation.", f"One of {', '.join(UNITS[:-1])}.")
+    for other in entry.less:
+        if name not in DURATIONS or other not in DURATIONS or other not in mapping.fields or other == name:
+            cure = f"Name other durations of the mapping: {', '.join(each for each in DURATIONS if each != name)}."
+            raise Refusal(f"{at}/less", f"{show(other)} cannot be taken from {name}.", cure)
+        if mapping.fields[other].less:
+            raise Refusal(
+                f"{at}/less", f"{show(other)} has a `less` itself.", "Name durations that stand for themselves."
+            )
+    for given, canonical in entry.values.items():
+        if name in ENUMS and canonical not in ENUMS[name]:
+            raise Refusal(f"{at}/values/{given}", f"{show(canonical)} is unknown.", one_of(name))
+    if entry.value is not None and name in ENUMS and entry.value not in ENUMS[name]:
+        raise Refusal(f"{at}/value", f"{show(entry.value)} is unknown.", one_of(name))
+
+
+def zone_of(name: str | None, field: str) -> ZoneInfo | None:
+    """Raises Refusal for a zone that the IANA database does not have."""
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise Refusal(field, f"{show(name)} is not a time zone.", "Use an IANA name, as Europe/Berlin.") from None
+
+
+def one_of(name: str) -> str:
+    return f"One of {', '.join(sorted(ENUMS[name]))}."
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)

@@ -1,0 +1,87 @@
+"""Paths into JSON records: `customer.language`, `calls.0.id`, `parts[role=agent].metrics[name=tTalk].value`."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from ingest.model.refusal import Refusal
+
+MOST_LEGS = 100
+_STEP = re.compile(r"([^.\[\]]+)((?:\[[^\[\]=]+=[^\[\]]*\])*)(?:\.|$)")
+_FILTER = re.compile(r"\[([^\[\]=]+)=([^\[\]]*)\]")
+
+MISSING = object()
+Filter = tuple[str, str]
+Step = tuple[str, tuple[Filter, ...]]
+
+
+@lru_cache(maxsize=4096)
+def steps_of(path: str) -> tuple[Step, ...]:
+    """Each step is a name and what the element of a list that it leads to must be."""
+    found, at = [], 0
+    while at < len(path):
+        step = _STEP.match(path, at)
+        if step is None:
+            return ((path, ()),)  # no path, but the name of a column with brackets or dots of its own
+        found.append((step[1], tuple((name, value) for name, value in _FILTER.findall(step[2]))))
+        at = step.end()
+    return tuple(found)
+
+
+def look_up(record: Any, path: str) -> Any:
+    """What the path leads to, the first element where a list has several; MISSING where it leads nowhere."""
+    value = record
+    for name, filters in steps_of(path):
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+        elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return MISSING
+        if filters:
+            value = next(_chosen(value, filters), MISSING)
+    return value
+
+
+def _chosen(value: Any, filters: tuple[Filter, ...]) -> Iterator[Any]:
+    for element in value if isinstance(value, list) else [value]:
+        if isinstance(element, dict) and all(_text(element.get(name)) == wanted for name, wanted in filters):
+            yield element
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
+def exploded(record: dict[str, Any], path: str) -> list[dict[str, Any]]:
+    """The record once for each element that the path chooses of its list: without the other ones that it chooses, and
+    with all else. A record in which it chooses at most one stays as it is. Raises Refusal for too many."""
+    *above, (name, filters) = steps_of(path)
+    if any(filters for _, filters in above):
+        return [record]
+    holder: Any = record
+    for step, _ in above:
+        holder = holder.get(step) if isinstance(holder, dict) else None
+    elements = holder.get(name) if isinstance(holder, dict) else None
+    if not isinstance(elements, list):
+        return [record]
+    chosen = [at for at, each in enumerate(elements) if not filters or any(_chosen(each, filters))]
+    if len(chosen) < 2:
+        return [record]
+    if len(chosen) > MOST_LEGS:
+        reason = f"The list has {len(chosen):,} elements of this kind; a record has at most {MOST_LEGS} legs."
+        raise Refusal(path, reason, "Check `each` in the mapping.")
+    taken = set(chosen)
+    made = []
+    for one in chosen:
+        copy = dict(record)
+        inner = copy
+        for step, _ in above:
+            inner[step] = dict(inner[step])
+            inner = inner[step]
+        inner[name] = [each for at, each in enumerate(elements) if at == one or at not in taken]
+        made.append(copy)
+    return made

@@ -1,0 +1,266 @@
+"""One record seen through the mapping: each value with a refusal that names the column when it is not what it must be."""
+
+import re
+from collections.abc import Mapping as ReadOnly
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ingest.model import fields as checks
+from ingest.model.fields import Reading, agree, show
+from ingest.model.generic.amounts import milliseconds, number
+from ingest.model.generic.mapping import ENUMS, SCORES, From, Mapping, Zone, one_of
+from ingest.model.generic.paths import MISSING, look_up
+from ingest.model.payload.record import Cells
+from ingest.model.refusal import Refusal
+
+_TRUE = {"true", "1", "yes", "y", "t"}
+_FALSE = {"false", "0", "no", "n", "f"}
+_OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2}):?(\d{2})?", re.ASCII | re.IGNORECASE)
+
+
+class Ambiguous(Exception):
+    """The time in a column may be either of these instants."""
+
+    def __init__(self, column: str, instants: tuple[int, ...]) -> None:
+        super().__init__(column)
+        self.column = column
+        self.instants = instants
+
+
+class Row:
+    """`chosen`: by column, which instant a time is that may be either of two. Without a choice such a time raises
+    Ambiguous."""
+
+    def __init__(self, record: dict[str, Any], mapping: Mapping, reading: Reading) -> None:
+        self.chosen: ReadOnly[str, int] = {}
+        self._record = record
+        self._mapping = mapping
+        self._reading = reading
+        self._zone: tzinfo | None = None
+
+    def raw(self, column: str, nulls: list[str] | None = None) -> Any:
+        """The value of a column or JSON path; None for what the mapping counts as unknown. What JSON leaves out is unknown
+        too; a file of rows has all its columns, and what it has not the mapping names wrongly."""
+        value = self._record.get(column, MISSING)
+        if value is MISSING:
+            value = look_up(self._record, column)
+            if value is MISSING:
+                if isinstance(self._record, Cells):
+                    raise Refusal(column, "There is no such column.", "Mend the mapping or the file, then replay.")
+                return None
+        if isinstance(value, str):
+            value = value.strip()
+            if not value or value in self._mapping.nulls:
+                return None
+        return None if nulls and str(value) in nulls else value
+
+    def value(self, entry: From) -> Any:
+        """Of what the entry comes from; of several columns all must be known."""
+        if isinstance(entry.source, str):
+            return self.raw(entry.source, entry.nulls)
+        if entry.source is None:
+            return entry.value
+        pieces = [self.raw(column, entry.nulls) for column in entry.source]
+        if any(piece is None or isinstance(piece, dict | list) for piece in pieces):
+            return None
+        return " ".join(str(piece) for piece in pieces)
+
+    def entry(self, name: str) -> tuple[From, str, Any] | None:
+        """The mapping of a field, the vendor's name of it, and its value (None: unknown)."""
+        entry = self._mapping.fields.get(name)
+        if entry is None:
+            return None
+        source = entry.source
+        return entry, entry.column or name, self.raw(source, entry.nulls) if type(source) is str else self.value(entry)
+
+    def text(self, name: str) -> str | None:
+        found = self.entry(name)
+        if found is None or found[2] is None:
+            return None
+        entry, column, value = found
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str):
+            raise Refusal(column, f"{show(value)} is not text.", "Map a column that holds text.")
+        if len(value) > checks.MAX_NAME:
+            raise Refusal(column, f"The text is longer than {checks.MAX_NAME} characters.", "Shorten it.")
+        value = entry.values.get(value, value)
+        if name in ENUMS:
+            value = value if value in ENUMS[name] else value.lower()
+            if value not in ENUMS[name]:
+                cure = f"Translate it in the mapping: `{name}: {{values: {{…}}}}`. {one_of(name)}"
+                raise Refusal(column, f"{show(value)} is not a value that is known here.", cure)
+        return value
+
+    def required(self, name: str) -> str:
+        value = self.text(name)
+        if value is None:
+            column = self._mapping.fields[name].column or name
+            raise Refusal(column, "It is missing.", "Send it with every record.")
+        return value
+
+    # Times
+
+    def instant(self, name: str) -> int | None:
+        found = self.entry(name)
+        return None if found is None or found[2] is None else self._instant(found[2], found[1])
+
+    def _instant(self, value: Any, column: str) -> int:
+        if self.chosen and column in self.chosen:
+            return self.chosen[column]
+        form = self._mapping.time_format
+        if form is None:
+            instants = self._reading.instants(value, column, self._own_zone())
+        else:
+            try:
+                if form in ("epoch_s", "epoch_ms"):
+                    at = datetime.fromtimestamp(float(value) / (1000 if form == "epoch_ms" else 1), UTC)
+                else:
+                    at = datetime.strptime(value, form)  # noqa: DTZ007  the zone is put on, or missed, in the next step
+            except (TypeError, ValueError, OverflowError, OSError):
+                raise Refusal(
+                    column, f"{show(value)} is not a time as {form}.", "Mend the file or `time_format`."
+                ) from None
+            instants = self._reading.placed(at, column, self._own_zone())
+        if len(instants) > 1:
+            raise Ambiguous(column, instants)
+        return instants[0]
+
+    def _own_zone(self) -> tzinfo | None:
+        """The zone that the row itself names."""
+        declared = self._mapping.time_zone
+        if self._zone is None and isinstance(declared, Zone):
+            name = self.raw(declared.source)
+            if name is not None:
+                self._zone = _zone(declared.values.get(str(name), str(name)))
+                if self._zone is None:
+                    cure = "Write an IANA name, as Europe/Berlin, or an offset; or translate it with `values`."
+                    raise Refusal(declared.source, f"{show(name)} is not a time zone.", cure)
+        return self._zone
+
+    # Amounts
+
+    def duration(self, name: str) -> int | None:
+        found = self.entry(name)
+        if found is None:
+            return None
+        entry, column, value = found
+        given = None if value is None else self._milliseconds(value, column, entry.unit)
+        if entry.start is not None and entry.end is not None:
+            start, end = self.raw(entry.start, entry.nulls), self.raw(entry.end, entry.nulls)
+            if start is not None and end is not None:
+                measured = self._instant(end, entry.end) - self._instant(start, entry.start)
+                agree(given, measured, column, entry.end)
+                given = measured if given is None else given
+        return self._without(given, entry, column) if entry.less and given is not None else given
+
+    def _without(self, given: int, entry: From, column: str) -> int | None:
+        held = [self.duration(other) for other in entry.less]
+        if any(each is None for each in held):
+            return None
+        rest = given - sum(each or 0 for each in held)
+        if rest < -checks.ROUNDING_MS:
+            reason = f"{given} ms is less than {' + '.join(entry.less)}, which it is said to hold."
+            raise Refusal(column, reason, "Check the units, and `less` in the mapping.")
+        return max(rest, 0)
+
+    def _milliseconds(self, value: Any, column: str, unit: str) -> int | None:
+        if unit != "percent":
+            return milliseconds(value, column, unit, decimal_comma=self._mapping.decimal_comma)
+        share = self._number(value, column)
+        if not 0 <= share <= 100:
+            raise Refusal(column, f"{show(value)} is not from 0 to 100.", "Leave it empty if it is unknown.")
+        whole = self.duration("conversation_ms")
+        return None if whole is None else int((share * whole / 100).to_integral_value())
+
+    def _number(self, value: Any, column: str) -> Any:
+        return number(value, column, decimal_comma=self._mapping.decimal_comma)
+
+    def gaps(self) -> list[tuple[int, int]] | None:
+        """Silent stretches: a list of [begin, end] from the start of the conversation, of a file of rows as JSON."""
+        found = self.entry("gaps")
+        if found is None or found[2] is None:
+            return None
+        entry, column, value = found
+        cure = "Send a list of [begin, end] from the start of the conversation, as [[1000, 4000]]."
+        if isinstance(value, str):
+            try:
+                value = msgspec.json.decode(value)
+            except msgspec.DecodeError:
+                value = None
+        if not isinstance(value, list):
+            raise Refusal(column, "It is not a list of silent stretches.", cure)
+        stretches = []
+        for each in value:
+            if not isinstance(each, list) or len(each) != 2:
+                raise Refusal(column, f"{show(each)} is not a stretch.", cure)
+            begin, end = (milliseconds(one, column, entry.unit) for one in each)
+            if end < begin:
+                raise Refusal(column, f"{show(each)} ends before it begins.", cure)
+            stretches.append((begin, end))
+        return sorted(stretches)
+
+    def count(self, name: str) -> int | None:
+        found = self.entry(name)
+        if found is None or found[2] is None:
+            return None
+        amount = self._number(found[2], found[1])
+        if amount < 0 or amount != amount.to_integral_value() or amount > 1_000_000:
+            raise Refusal(found[1], f"{show(found[2])} is not a count.", "Leave it empty if it is unknown.")
+        return int(amount)
+
+    def flag(self, name: str) -> bool | None:
+        found = self.entry(name)
+        if found is None or found[2] is None:
+            return None
+        entry, column, value = found
+        if isinstance(value, bool):
+            return value
+        word = str(value)
+        if word in entry.true or (not entry.true and word.lower() in _TRUE):
+            return True
+        if word in entry.false or (not entry.false and word.lower() in _FALSE):
+            return False
+        cure = f"Say it in the mapping: `{name}: {{true: [...], false: [...]}}`."
+        raise Refusal(column, f"{show(word)} is neither true nor false.", cure)
+
+    def score(self, name: str) -> int | None:
+        """In hundredths of the scale."""
+        found = self.entry(name)
+        if found is None or found[2] is None:
+            return None
+        amount = self._number(found[2], found[1])
+        low, high = SCORES[name]
+        if not low <= amount <= high:
+            raise Refusal(
+                found[1], f"{show(found[2])} is not from {low} to {high}.", "Leave it empty if it is unknown."
+            )
+        return int((amount * 100).to_integral_value())
+
+    def attributes(self) -> dict[str, str]:
+        """The attributes in the list `keep_attributes`; without one, those that do not look like a number or an address."""
+        found: dict[str, str] = {}
+        keep = self._mapping.keep_attributes
+        for name, entry in self._mapping.attributes.items():
+            value = self.value(entry)
+            if value is None or isinstance(value, dict | list):
+                continue
+            text = entry.values.get(str(value), str(value))[:200]
+            if not checks.personal(text) if keep is None else name in keep:
+                found[name] = text
+        return found
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> tzinfo | None:
+    if offset := _OFFSET.fullmatch(name.strip()):
+        minutes = int(offset[2]) * 60 + int(offset[3] or 0)
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes)) if minutes < 1440 else None
+    try:
+        return ZoneInfo(name.strip())
+    except (KeyError, ValueError, OSError):
+        return None
