@@ -335,6 +335,16 @@ async def test_a_blueprint_brings_sources_whole_or_not_at_all(ingest: Harness) -
     assert slugs == ["calls", "connect"]
 
 
+async def test_a_blueprint_that_comes_late_takes_no_source_back(ingest: Harness) -> None:
+    def blueprint(version: int, title: str) -> BlueprintPublished:
+        source = {"source": "connect", "vendor": "amazon-connect", "title": title}
+        return BlueprintPublished(version=version, sections={"ingest": {"sources": [source]}})
+
+    await ingest.deliver(blueprint(3, "New"), tenant="t1")
+    await ingest.deliver(blueprint(2, "Old"), tenant="t1")
+    assert (await ingest.as_("theo", "t1").get("/sources/connect")).json()["title"] == "New"
+
+
 async def test_sources_show_their_health_and_refuse_nonsense(ingest: Harness) -> None:
     client = ingest.as_("theo", "t1")
     await client.post(RECORDS, content=lines(contact(), contact("c-2", "eve"), {"ContactId": "x"}))

@@ -1,6 +1,10 @@
-"""Topic `directory`: whole state of tenants, org units and people, compacted by key type/tenant/id."""
+"""Topic `directory`: whole state of tenants, org units and people, compacted by key type/tenant/id.
 
-from datetime import date, datetime
+A state's `version` rises with every change of the thing; readers keep the newest one, in whatever order states come. It
+is 0 in events from before there were versions. A tombstone bears the version of the state it erases, in its attributes.
+"""
+
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
@@ -10,6 +14,7 @@ from contracts.envelope import Event
 
 Role = Literal["agent", "team_lead", "trainer", "quality_analyst", "tenant_admin", "platform_admin", "integration"]
 PLATFORM_TENANT = "platform"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TENANT = "demo"
 _PERSON = "0197c0de-0000-7000-8000-000000000001"
 _TEAM = "0197c0de-0000-7000-8000-000000000010"
@@ -65,6 +70,9 @@ class _DirectoryEvent(Event):
     def id_in_key(self) -> str:
         raise NotImplementedError
 
+    def state_version(self) -> int:
+        raise NotImplementedError
+
     def key(self, tenant: str) -> str:
         return f"{self.type.partition('.')[0]}/{tenant}/{self.id_in_key()}"
 
@@ -75,7 +83,7 @@ class TenantChanged(_DirectoryEvent):
     type: ClassVar[str] = "tenant.changed"
     example: ClassVar[dict[str, Any]] = {
         "slug": _TENANT, "name": "Demo", "time_zone": "Europe/Berlin", "day_start_minutes": 0,
-        "default_language": "en", "active": True, "simulated": True, "clock": "2026-03-02T08:00:00Z",
+        "default_language": "en", "active": True, "simulated": True, "clock": "2026-03-02T08:00:00Z", "version": 1,
     }  # fmt: skip
 
     slug: str
@@ -86,9 +94,13 @@ class TenantChanged(_DirectoryEvent):
     active: bool = True
     simulated: bool = False
     clock: datetime | None = None
+    version: int = 0
 
     def id_in_key(self) -> str:
         return self.slug
+
+    def state_version(self) -> int:
+        return self.version
 
 
 class OrgUnitChanged(_DirectoryEvent):
@@ -97,7 +109,7 @@ class OrgUnitChanged(_DirectoryEvent):
     type: ClassVar[str] = "org_unit.changed"
     example: ClassVar[dict[str, Any]] = {
         "id": _TEAM, "slug": "team-a", "name": "Team A", "kind": "team", "parent_id": None, "path": [_TEAM],
-        "time_zone": None, "active": True,
+        "time_zone": None, "active": True, "version": 1,
     }  # fmt: skip
 
     id: UUID
@@ -108,9 +120,13 @@ class OrgUnitChanged(_DirectoryEvent):
     path: list[UUID]
     time_zone: str | None = None
     active: bool = True
+    version: int = 0
 
     def id_in_key(self) -> str:
         return str(self.id)
+
+    def state_version(self) -> int:
+        return self.version
 
 
 class PersonChanged(_DirectoryEvent):
@@ -123,7 +139,7 @@ class PersonChanged(_DirectoryEvent):
         "external_ids": [{"source": "amazon-connect", "external_id": "agent-ada", "valid_from": None, "valid_to": None}],
         "memberships": [{"org_unit_id": _TEAM, "valid_from": "2026-01-05", "valid_to": None}],
         "attributes": [{"name": "hire_date", "value": "2026-01-05", "valid_from": None, "valid_to": None}],
-        "roles": [{"role": "agent", "org_unit_id": _TEAM, "valid_from": None, "valid_to": None}],
+        "roles": [{"role": "agent", "org_unit_id": _TEAM, "valid_from": None, "valid_to": None}], "version": 1,
     }  # fmt: skip
 
     id: UUID
@@ -138,9 +154,13 @@ class PersonChanged(_DirectoryEvent):
     memberships: list[Membership] = []
     attributes: list[PersonAttribute] = []
     roles: list[RoleGrant] = []
+    version: int = 0
 
     def id_in_key(self) -> str:
         return str(self.id)
+
+    def state_version(self) -> int:
+        return self.version
 
 
 class SessionEnded(_DirectoryEvent):
@@ -165,3 +185,7 @@ class SessionEnded(_DirectoryEvent):
 
     def id_in_key(self) -> str:
         return f"sid:{self.sid}" if self.sid else f"sub:{self.sub}"
+
+    def state_version(self) -> int:
+        """Microseconds since 1970: what ended later holds for more sessions."""
+        return (self.ended_at - _EPOCH) // timedelta(microseconds=1)

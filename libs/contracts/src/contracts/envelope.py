@@ -54,8 +54,9 @@ class AgentEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The CloudEvents attributes of a message, with our extensions `tenant`, `correlationid`, `causationid`, and those of
-    CloudEvents' distributed tracing, `traceparent` and `tracestate`: where in a trace the event was made."""
+    """The CloudEvents attributes of a message, with our extensions `tenant`, `correlationid`, `causationid`, `version`
+    (on a tombstone: of the state that it erases), and those of CloudEvents' distributed tracing, `traceparent` and
+    `tracestate`: where in a trace the event was made."""
 
     id: UUID
     type: str
@@ -66,6 +67,7 @@ class Attributes:
     causationid: UUID | None = None
     traceparent: str | None = None
     tracestate: str | None = None
+    version: int | None = None
 
     @classmethod
     def fresh(cls, type: str, *, source: str, tenant: str, time: datetime, cause: "Attributes | None" = None) -> Self:
@@ -97,6 +99,8 @@ class Attributes:
             headers["ce_traceparent"] = self.traceparent
             if self.tracestate:
                 headers["ce_tracestate"] = self.tracestate
+        if self.version is not None:
+            headers["ce_version"] = str(self.version)
         return headers
 
     @classmethod
@@ -104,7 +108,7 @@ class Attributes:
         """Raises pydantic.ValidationError when an attribute is missing or malformed."""
         try:
             # By hand, because every message of a batch comes through here; pydantic says what is wrong when it fails.
-            cause = headers.get("ce_causationid")
+            cause, version = headers.get("ce_causationid"), headers.get("ce_version")
             time = datetime.fromisoformat(headers["ce_time"])
             if time.tzinfo is None:
                 raise ValueError("ce_time has no zone")
@@ -118,6 +122,7 @@ class Attributes:
                 causationid=UUID(cause) if cause else None,
                 traceparent=headers.get("ce_traceparent"),
                 tracestate=headers.get("ce_tracestate"),
+                version=int(version) if version else None,
             )
         except (KeyError, ValueError):
             given = {name[3:]: value for name, value in headers.items() if name.startswith("ce_")}
@@ -134,3 +139,4 @@ class _AttributesCheck(BaseModel):
     causationid: UUID | None = None
     traceparent: str | None = None
     tracestate: str | None = None
+    version: int | None = None

@@ -1,7 +1,7 @@
 """Every service's own copy of the directory: who there is, where they belong, what they may see.
 
-It is fed by the `directory` topic, which holds whole state, so that applying an event twice or late changes nothing
-that a newer one has said: the topic keeps order per key.
+It is fed by the `directory` topic, which holds whole state with a version: applying an event twice or late changes
+nothing that a newer one has said, and what was erased stays so.
 """
 
 from collections.abc import Iterable
@@ -28,6 +28,21 @@ from storage.tables import (
 
 from servicekit.errors import NotFound
 from servicekit.workdays import FIRST_DAY, LAST_DAY, Membership, Workdays, stretches_of, zone_of, zones_of
+
+
+async def is_news(session: Session, key: str, version: int | None, *, erased: bool) -> bool:
+    """Whether the state or the erasure of this key is as new as any that was heard of; remembers it. Without `version`,
+    as of old, an erasure is of whatever there is."""
+    told = {"tenant": session.tenant, "key": key, "version": version or 0, "erased": erased, "newest": version is None}
+    return await session.scalar(_NEWS, told) is not None
+
+
+_NEWS = """
+INSERT INTO directory_version AS v (tenant, key, version, erased) VALUES (:tenant, :key, :version, :erased)
+ON CONFLICT (tenant, key) DO UPDATE SET version = greatest(v.version, excluded.version), erased = excluded.erased
+WHERE v.version < excluded.version OR v.version = excluded.version AND (excluded.erased OR NOT v.erased) OR :newest
+RETURNING version
+"""
 
 
 async def apply_tenant(session: Session, body: TenantChanged) -> None:
@@ -74,8 +89,8 @@ async def apply_session_ended(session: Session, body: SessionEnded) -> None:
     await _upsert(session, ended_session, values)
 
 
-async def forget(session: Session, key: str) -> None:
-    """A tombstone: `type/tenant/id` is erased."""
+async def forget(session: Session, key: str, version: int | None) -> None:
+    """A tombstone: `type/tenant/id` is erased, whose newest version was `version`."""
     session.forget()
     kind, _, identifier = key.split("/", 2)
     if kind == "person":
@@ -93,6 +108,12 @@ async def forget(session: Session, key: str) -> None:
         )
     elif kind == "session":
         await session.execute(ended_session.delete().where(ended_session.c.ref == identifier))
+        # Sessions come and go by the thousand, and one that ended long ago has no token that is alive.
+        await session.run(_TIDY, {"tenant": session.tenant, "before": (version or 0) - _MEMORY_MICROSECONDS})
+
+
+_MEMORY_MICROSECONDS = 90 * 86_400_000_000
+_TIDY = "DELETE FROM directory_version WHERE tenant = :tenant AND key LIKE 'session/%' AND erased AND version < :before"
 
 
 def _upsert_statement(table: Table) -> str:

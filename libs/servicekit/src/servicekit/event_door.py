@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from servicekit.telemetry import Tracing
 
 _UNTRACED = nullcontext()
+_STATES = frozenset({TenantChanged.type, OrgUnitChanged.type, PersonChanged.type, SessionEnded.type})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -124,8 +125,8 @@ class EventDoor:
         about.set(Subject(session.service))
 
     async def _handle_one(self, session: Session, each: Received[Any]) -> None:
-        if self.subscription.topic == "directory":
-            await _copy_directory(session, each)
+        if self.subscription.topic == "directory" and not await _copy_directory(session, each):
+            return
         event_type = type_registry.get(each.attributes.type)
         handler = self.subscription.handlers.get(event_type) if event_type else None
         if handler is not None and each.raw is not None:
@@ -142,9 +143,16 @@ def _storable(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
-async def _copy_directory(session: Session, each: Received[Any]) -> None:
-    if each.raw is None:
-        await directory.forget(session, each.key)
+async def _copy_directory(session: Session, each: Received[Any]) -> bool:
+    """False when a newer state was here before: then it is news to nobody."""
+    erased = each.raw is None
+    if not erased and each.attributes.type not in _STATES:
+        return True
+    version = each.attributes.version if erased else each.body.state_version()
+    if not await directory.is_news(session, each.key, version, erased=erased):
+        return False
+    if erased:
+        await directory.forget(session, each.key, version)
     elif each.attributes.type == TenantChanged.type:
         await directory.apply_tenant(session, each.body)
     elif each.attributes.type == OrgUnitChanged.type:
@@ -153,6 +161,7 @@ async def _copy_directory(session: Session, each: Received[Any]) -> None:
         await directory.apply_person(session, each.body)
     elif each.attributes.type == SessionEnded.type:
         await directory.apply_session_ended(session, each.body)
+    return True
 
 
 async def _see(session: Session, received: Sequence[Received[Any]]) -> None:

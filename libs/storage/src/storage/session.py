@@ -6,12 +6,12 @@ Only the doors open and commit sessions. Actions use them and never commit.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
-from contracts import TOPICS, Attributes, Event, partition_of
+from contracts import TOPICS, Attributes, partition_of
 from pydantic_core import to_json
 from sqlalchemy import Connection, CursorResult, Executable, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -42,6 +42,12 @@ class Emitted(Protocol):
     def key(self, tenant: str) -> str: ...
     def to_topic(self) -> str: ...
     def encoded(self) -> bytes: ...
+
+
+class Erasable(Emitted, Protocol):
+    """Whole state, of which a later version replaces an earlier one."""
+
+    def state_version(self) -> int: ...
 
 
 _SCHEDULE = insert_rows(
@@ -159,10 +165,11 @@ class Session:
         self._put(body.to_topic(), body.key(tenant), attributes, body.encoded())
         return attributes.id
 
-    def emit_tombstone(self, body: Event, *, tenant: str | None = None) -> None:
-        """Forgets the key of `body` in its compacted topic."""
+    def emit_tombstone(self, body: Erasable, *, tenant: str | None = None) -> None:
+        """Forgets the key of `body`, the newest state, in its compacted topic."""
         tenant = tenant or self.tenant
-        self._put(body.to_topic(), body.key(tenant), self._attributes(body.type, tenant, self.cause), None)
+        attributes = replace(self._attributes(body.type, tenant, self.cause), version=body.state_version())
+        self._put(body.to_topic(), body.key(tenant), attributes, None)
 
     def _attributes(self, kind: str, tenant: str, cause: Attributes | None) -> Attributes:
         fresh = Attributes.fresh(kind, source=self.service, tenant=tenant, time=self.now, cause=cause)

@@ -136,6 +136,17 @@ blueprint_section = Table(
     Column("event_id", Uuid, nullable=False),
 )
 
+# Which version of each of the directory's states is the newest, by key (type/tenant/id). It outlives what was erased, so
+# that an older state that comes late brings nobody back.
+directory_version = Table(
+    "directory_version",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("erased", Boolean, nullable=False),
+)
+
 directory_tenant = Table(
     "directory_tenant",
     own,

@@ -9,7 +9,7 @@ from identity.store import blueprints
 
 async def on_section_applied(session: Session, event: Received[SectionApplied]) -> None:
     body = event.body
-    await blueprints.section_applied(session, body.service, body.version, body.content)
+    await blueprints.section_applied(session, body.service, body.version, body.content, event.attributes.id)
 
 
 async def on_section_rejected(session: Session, event: Received[SectionRejected]) -> None:

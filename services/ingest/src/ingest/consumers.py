@@ -3,6 +3,7 @@
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from servicekit import Received
+from servicekit.blueprints import take_section
 from storage import DocumentStore, Session
 
 from ingest.actions import naming, sources
@@ -21,4 +22,5 @@ async def on_tenant_changed(documents: DocumentStore, session: Session, event: R
 
 
 async def on_blueprint_published(session: Session, event: Received[BlueprintPublished]) -> None:
-    await sources.apply_blueprint(session, event.body)
+    if sources.SERVICE in event.body.sections and await take_section(session, event):
+        await sources.apply_blueprint(session, event.body)

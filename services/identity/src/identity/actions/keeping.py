@@ -1,4 +1,4 @@
-"""How a change is kept: stored, told to everyone as whole state, and noted in the audit log. Nothing that is as it was
+"""How a change is kept: stored, told to everyone as whole state with a version that rises, and noted in the audit log. Nothing that is as it was
 is written again."""
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,9 +28,8 @@ async def keep_tenant(
 ) -> None:
     if before == after:
         return
-    if before is not None:
-        await store.update_tenant(session, after)
-    session.emit(after)
+    first = after.model_copy(update={"version": 1})
+    session.emit(first if before is None else await store.update_tenant(session, after))
     await follow_tenant(session, before, after)
     await audit.record(session, by, [audit.Entry(action, f"tenant/{after.slug}", digest_of(before), digest_of(after))])
 
@@ -38,10 +37,9 @@ async def keep_tenant(
 async def keep_units(
     session: Session, before: Iterable[OrgUnitChanged], changed: Sequence[OrgUnitChanged], *, by: str, action: str
 ) -> None:
-    await store.save_units(session, changed)
-    old = {unit.id: unit for unit in before}
-    for unit in changed:
+    for unit in await store.save_units(session, changed):
         session.emit(unit)
+    old = {unit.id: unit for unit in before}
     await audit.record(
         session,
         by,
@@ -55,8 +53,7 @@ async def keep_units(
 async def keep_people(
     session: Session, before: Mapping[UUID, PersonChanged], changed: Sequence[PersonChanged], *, by: str, action: str
 ) -> None:
-    await store.save_people(session, changed)
-    for person in changed:
+    for person in await store.save_people(session, changed):
         session.emit(person)
     await follow_people(session, before, changed)
     await audit.record(
@@ -70,4 +67,4 @@ async def keep_people(
 
 
 def digest_of(state: Event | None) -> str | None:
-    return None if state is None else digest(state.model_dump(mode="json"))
+    return None if state is None else digest(state.model_dump(mode="json", exclude={"version"}))

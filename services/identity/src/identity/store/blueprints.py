@@ -1,9 +1,10 @@
 """Blueprint versions, which never change, and what each service answered."""
 
 from typing import Any
+from uuid import UUID
 
+from sqlalchemy import case, select
 from sqlalchemy import func as sql
-from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
@@ -44,21 +45,34 @@ async def sections(session: Session) -> dict[str, dict[str, Any]]:
     return {row["service"]: row for row in rows}
 
 
-async def section_applied(session: Session, service: str, version: int | None, content: dict[str, Any] | None) -> None:
-    """`version` None: edited since. An answer to an older blueprint than the one that is in force is passed over."""
+async def section_applied(
+    session: Session,
+    service: str,
+    version: int | None,
+    content: dict[str, Any] | None,
+    event_id: UUID | None = None,
+) -> None:
+    """`version` None: edited since. The newest content is kept, and the newest version; an answer may come late."""
     statement = insert(section).values(
-        tenant=session.tenant, service=service, applied_version=version, problems=[], content=content
+        tenant=session.tenant,
+        service=service,
+        applied_version=version,
+        problems=[],
+        content=content,
+        event_id=event_id,
     )
-    changes: dict[str, Any] = {"content": content}
-    if version is not None:
-        changes |= {"applied_version": version, "rejected_version": None, "problems": []}
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["tenant", "service"],
-            set_=changes,
-            where=None if version is None else sql.coalesce(section.c.applied_version, 0) <= version,
-        )
-    )
+    new, old = statement.excluded, section.c
+    is_later = old.event_id.is_(None) | new.event_id.is_(None) | (old.event_id <= new.event_id)
+    is_newest = is_later & sql.coalesce(old.applied_version <= new.applied_version, True)
+    settles = sql.coalesce(new.applied_version >= old.rejected_version, False)
+    changes: dict[str, Any] = {
+        "content": case((is_newest, new.content), else_=old.content),
+        "event_id": case((is_newest, sql.coalesce(new.event_id, old.event_id)), else_=old.event_id),
+        "applied_version": sql.greatest(old.applied_version, new.applied_version),
+        "rejected_version": case((settles, None), else_=old.rejected_version),
+        "problems": case((settles, new.problems), else_=old.problems),
+    }
+    await session.execute(statement.on_conflict_do_update(index_elements=["tenant", "service"], set_=changes))
 
 
 async def section_rejected(session: Session, service: str, version: int, problems: list[dict[str, Any]]) -> None:

@@ -43,18 +43,21 @@ async def load_tenant(session: Session, *, lock: bool = False) -> TenantChanged 
 async def insert_tenant(session: Session, tenant: TenantChanged) -> bool:
     """False when there is one of that slug already."""
     done = await session.execute(
-        "INSERT INTO tenant (tenant, state, created_at) VALUES (:tenant, cast(:state AS jsonb), :now) "
+        "INSERT INTO tenant (tenant, state, version, created_at) VALUES (:tenant, cast(:state AS jsonb), 1, :now) "
         "ON CONFLICT DO NOTHING",
         {"tenant": tenant.slug, "state": tenant.model_dump_json(), "now": session.now},
     )
     return done.rowcount == 1
 
 
-async def update_tenant(session: Session, tenant: TenantChanged) -> None:
-    await session.execute(
-        "UPDATE tenant SET state = cast(:state AS jsonb) WHERE tenant = :tenant",
+async def update_tenant(session: Session, tenant: TenantChanged) -> TenantChanged:
+    """Returns it with its new version."""
+    version = await session.scalar(
+        "UPDATE tenant SET state = cast(:state AS jsonb), version = version + 1 WHERE tenant = :tenant "
+        "RETURNING version",
         {"tenant": tenant.slug, "state": tenant.model_dump_json()},
     )
+    return tenant.model_copy(update={"version": version})
 
 
 async def add_customer(session: Session, slug: str) -> bool:
@@ -88,16 +91,20 @@ async def load_units(session: Session) -> list[OrgUnitChanged]:
     return [OrgUnitChanged.model_validate(row["state"]) for row in rows]
 
 
-async def save_units(session: Session, units: Sequence[OrgUnitChanged]) -> None:
+async def save_units(session: Session, units: Sequence[OrgUnitChanged]) -> list[OrgUnitChanged]:
+    """Returns them with their new versions."""
     if not units:
-        return
-    await session.execute(
-        "INSERT INTO org_unit (tenant, id, slug, path, state) SELECT :tenant, (s->>'id')::uuid, s->>'slug', "
-        "ARRAY(SELECT jsonb_array_elements_text(s->'path'))::uuid[], s "
+        return []
+    written = await session.execute(
+        "INSERT INTO org_unit AS u (tenant, id, slug, path, state, version) SELECT :tenant, (s->>'id')::uuid, s->>'slug', "
+        "ARRAY(SELECT jsonb_array_elements_text(s->'path'))::uuid[], s, 1 "
         "FROM (SELECT unnest(cast(:states AS text[]))::jsonb AS s) AS given "
-        "ON CONFLICT (tenant, id) DO UPDATE SET slug = excluded.slug, path = excluded.path, state = excluded.state",
+        "ON CONFLICT (tenant, id) DO UPDATE SET slug = excluded.slug, path = excluded.path, state = excluded.state, "
+        "version = u.version + 1 RETURNING id, version",
         {"tenant": session.tenant, "states": [unit.model_dump_json() for unit in units]},
     )
+    versions = {row.id: row.version for row in written}
+    return [unit.model_copy(update={"version": versions[unit.id]}) for unit in units]
 
 
 async def members_from(session: Session, unit_ids: Collection[UUID], day: date) -> int:
@@ -161,18 +168,21 @@ async def people_in(session: Session, unit_ids: Collection[UUID]) -> dict[UUID, 
     return _by_id(rows)
 
 
-async def save_people(session: Session, people: Sequence[PersonChanged]) -> None:
-    """Inserts or replaces them, in a handful of statements however many they are."""
+async def save_people(session: Session, people: Sequence[PersonChanged]) -> list[PersonChanged]:
+    """Inserts or replaces them, in a handful of statements however many they are. Returns them with their new
+    versions."""
     if not people:
-        return
+        return []
     given: dict[str, Any] = {"tenant": session.tenant}
-    await session.execute(
-        "INSERT INTO person (tenant, id, slug, active, state) "
-        "SELECT :tenant, (s->>'id')::uuid, s->>'slug', (s->>'active')::boolean, s "
+    written = await session.execute(
+        "INSERT INTO person AS p (tenant, id, slug, active, state, version) "
+        "SELECT :tenant, (s->>'id')::uuid, s->>'slug', (s->>'active')::boolean, s, 1 "
         "FROM (SELECT unnest(cast(:states AS text[]))::jsonb AS s) AS given "
-        "ON CONFLICT (tenant, id) DO UPDATE SET slug = excluded.slug, active = excluded.active, state = excluded.state",
+        "ON CONFLICT (tenant, id) DO UPDATE SET slug = excluded.slug, active = excluded.active, state = excluded.state, "
+        "version = p.version + 1 RETURNING id, version",
         given | {"states": [person.model_dump_json() for person in people]},
     )
+    versions = {row.id: row.version for row in written}
     given["ids"] = [person.id for person in people]
     for table in _UNFOLD:
         await session.execute(
@@ -181,6 +191,7 @@ async def save_people(session: Session, people: Sequence[PersonChanged]) -> None
         )
     for insert in _UNFOLD.values():
         await session.execute(insert, given)
+    return [person.model_copy(update={"version": versions[person.id]}) for person in people]
 
 
 async def list_people(

@@ -1,4 +1,5 @@
-"""What is kept. `state` is the body of the thing's own event; the columns beside it are what is looked up or unique."""
+"""What is kept. `state` is the body of the thing's own event but for its `version`, which rises whenever the state is
+written; the columns beside it are what is looked up or unique."""
 
 from sqlalchemy import JSON, Boolean, Column, Date, DateTime, Index, Integer, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -11,6 +12,7 @@ tenant = Table(
     tables,
     Column("tenant", Text, primary_key=True),
     Column("state", JSONB, nullable=False),
+    Column("version", Integer, nullable=False, server_default="0"),
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
 
@@ -31,6 +33,7 @@ org_unit = Table(
     Column("slug", Text, nullable=False),
     Column("path", ARRAY(Uuid), nullable=False),
     Column("state", JSONB, nullable=False),
+    Column("version", Integer, nullable=False, server_default="0"),
     Index("uq_org_unit_slug", "tenant", "slug", unique=True),
 )
 
@@ -42,6 +45,7 @@ person = Table(
     Column("slug", Text, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("state", JSONB, nullable=False),
+    Column("version", Integer, nullable=False, server_default="0"),
     Index("uq_person_slug", "tenant", "slug", unique=True),
 )
 
@@ -99,6 +103,7 @@ section = Table(
     Column("rejected_version", Integer, nullable=True),
     Column("problems", JSONB, nullable=False),
     Column("content", JSON(none_as_null=True), nullable=True),
+    Column("event_id", Uuid, nullable=True),  # the answer that `content` comes from; ids sort by time
 )
 
 audit = Table(

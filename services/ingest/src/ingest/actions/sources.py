@@ -53,9 +53,7 @@ async def edit_source(session: Session, slug: str, spec: SourceSpec) -> None:
 
 async def apply_blueprint(session: Session, blueprint: BlueprintPublished) -> None:
     """All sources of the section or none; sources that it does not name stay as they are."""
-    content = blueprint.sections.get(SERVICE)
-    if content is None:
-        return
+    content = blueprint.sections[SERVICE]
     problems: list[SectionProblem] = []
     try:
         wanted = Section.model_validate(content).sources
