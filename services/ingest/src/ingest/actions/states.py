@@ -1,6 +1,7 @@
-"""Agent events make stretches of agents' states: each begins where a notice says so and ends where the next begins."""
+"""Agent events make stretches of agents' states: each begins where a notice says so and ends where the next begins, and is
+cut where a workday of the agent begins, so that each day counts what belongs to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -10,8 +11,9 @@ from contracts import derived_id
 from contracts.calls import AgentStateChanged
 from storage import Session
 
-from ingest.model.canonical import EPOCH
+from ingest.model.canonical import EPOCH, Agent
 from ingest.model.parts import StateNotice
+from ingest.model.roster import Roster
 from ingest.store import interactions, receipts, roster, states
 
 _CONTENT = ("ended", "state", "agent_id", "workday")
@@ -69,8 +71,7 @@ async def derive(session: Session, source: str, since: Mapping[str, int], *, wit
     before = {(row["agent"], row["started"]): row for row in await states.states_since(session, source, low)}
     result = States()
     rows: list[dict[str, Any]] = []
-    for stretch in stretches:
-        agent = people.agent_of(names.get(stretch["agent"], []), stretch["started"])
+    for stretch, agent in (piece for each in stretches for piece in _cut(each, names.get(each["agent"], []), people)):
         row = before.get((stretch["agent"], stretch["started"]))
         if agent is None:
             result.held[stretch["agent"]] = names.get(stretch["agent"], [])
@@ -104,6 +105,20 @@ def _stretches(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     {"agent": agent, "started": at, "ended": then, "state": point["state"], "mode": point["mode"]}
                 )
     return found
+
+
+def _cut(stretch: dict[str, Any], names: list[str], people: Roster) -> Iterator[tuple[dict[str, Any], Agent | None]]:
+    """The stretch by workday, each piece with the person whom the names mean then. While a state lasts it is one piece, of
+    the day on which it began."""
+    at, ended = stretch["started"], stretch["ended"]
+    while True:
+        agent = people.agent_of(names, at)
+        until = None if ended is None else people.day_after(agent, at)
+        if until is None or until >= ended:
+            yield {**stretch, "started": at}, agent
+            return
+        yield {**stretch, "started": at, "ended": until}, agent
+        at = until
 
 
 async def _write(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 """Whom a vendor's name of an agent means at an instant, and which workday that is for this person."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 from servicekit.workdays import Workdays
@@ -25,6 +25,12 @@ class Roster:
     def day_of(self, at: int) -> date:
         """The tenant's own workday, for what nobody took."""
         return self.workdays.of(None, at)
+
+    def day_after(self, agent: Agent | None, at: int) -> int:
+        """When the workday ends that `at` belongs to for the agent, or for nobody: in milliseconds since 1970, after `at`."""
+        person, day = (agent.id, agent.workday) if agent else (None, self.day_of(at))
+        begins = self.workdays.begins(person, day + timedelta(days=1))
+        return max(int(begins.timestamp() * 1000), at + 1)
 
     def agent_of(self, names: list[str], at: int) -> Agent | None:
         """`at`: milliseconds since 1970."""
