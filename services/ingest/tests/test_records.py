@@ -319,3 +319,46 @@ async def test_an_interaction_shows_versions_and_raw_payloads(ingest: Harness) -
     assert (await ingest.as_("ben", "t1").get(f"/interactions/{found['id']}")).status_code == 404
     assert (await ingest.as_("ben", "t1").get("/interactions", params={"external_id": "c-1"})).json()["items"] == []
     assert (await ingest.as_("lea", "t1").get(f"/interactions/{found['id']}")).status_code == 200
+
+
+CALLS = {
+    "vendor": "generic",
+    "mapping": {
+        "fields": {
+            "contact": {"from": "id"},
+            "agent": {"from": "agent"},
+            "channel": {"value": "voice"},
+            "started": {"from": "start"},
+            "talk_ms": {"from": "talk", "unit": "s"},
+        }
+    },
+}
+SEGMENTS = b"""id,seg,agent,start,talk
+C1,1,ada,2026-03-02T09:00:00Z,100
+C1,2,ben,2026-03-02T09:02:00Z,200
+C1,3,ada,2026-03-02T09:06:00Z,50
+C2,1,ada,2026-03-02T10:00:00Z,300
+"""
+
+
+async def test_rows_of_one_call_are_refused_until_the_mapping_makes_them_legs(ingest: Harness) -> None:
+    await configured(ingest, "t1", "calls", **CALLS)
+    client = ingest.as_("robot", "t1")
+    receipt = (await client.post("/sources/calls/records", content=SEGMENTS)).json()
+    assert counts(receipt) == (4, 2, 0, 0, 0, 2)
+    assert {(each["field"], each["line"]) for each in receipt["problems"]} == {("id", 3), ("id", 4)}
+    assert all("`contact: {from: [id, SEGMENT]}`" in each["cure"] for each in receipt["problems"])
+    # In a body of its own, a row with another agent and another start is refused too; one that keeps either corrects.
+    other = b"id,seg,agent,start,talk\nC1,2,ben,2026-03-02T09:02:00Z,200\nC2,1,ada,2026-03-02T10:00:05Z,300\n"
+    assert counts((await client.post("/sources/calls/records", content=other)).json()) == (2, 0, 0, 1, 0, 1)
+    fields = CALLS["mapping"]["fields"] | {"contact": {"from": ["id", "seg"]}, "initial": {"from": "id"}}
+    await configured(ingest, "t1", "calls", vendor="generic", mapping={"fields": fields})
+    await ingest.as_("theo", "t1").post(f"/receipts/{receipt['id']}/replay")
+    found = (await ingest.as_("theo", "t1").get("/interactions", params={"external_id": "C1"})).json()["items"]
+    assert [
+        (leg["external_id"], leg["agent_external_id"], leg["talk_ms"]) for leg in found[0]["legs"] if not leg["void"]
+    ] == [
+        ("C1 1", "ada", 100_000),
+        ("C1 2", "ben", 200_000),
+        ("C1 3", "ada", 50_000),
+    ]

@@ -87,7 +87,8 @@ class LegRecorded(Event):
 
 
 class AgentStateChanged(AgentEvent):
-    """One stretch of an agent's state. The same `state_id` with a later `version` replaces it."""
+    """One stretch of an agent's state within one workday of the agent; what lasts longer is told in one piece for each. The
+    same `state_id` with a later `version` replaces it. While a state lasts, `ended_at` and `duration_ms` are null."""
 
     type: ClassVar[str] = "agent_state.changed"
     topic: ClassVar[str] = "agent-states"

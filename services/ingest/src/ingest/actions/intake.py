@@ -16,7 +16,7 @@ from ingest.actions.merging import Arrival, Merged, merge_parts
 from ingest.actions.states import States, agent_key, take_notices
 from ingest.actions.versions import Versions
 from ingest.model.canonical import EPOCH, Held
-from ingest.model.fields import Reading
+from ingest.model.fields import Reading, show
 from ingest.model.parts import StateNotice
 from ingest.model.payload import Record
 from ingest.model.refusal import Refusal
@@ -100,7 +100,7 @@ async def take_chunk(
             "number": record.number,
             "line": record.line,
             "position": position,
-            **_verdict(outcome, merged, told, source.slug),
+            **_verdict(outcome, merged, told, source),
         }
         for position, (record, outcome) in enumerate(zip(chunk.records, outcomes, strict=True))
     ]
@@ -114,7 +114,9 @@ async def write_chunk(session: Session, chunk: Chunk, batch: Batch) -> list[dict
     return await batch.write(session, source=chunk.source.slug, receipt_id=chunk.receipt_id, document=chunk.document)
 
 
-def _verdict(outcome: Outcome, merged: Merged, told: States, source: str) -> dict[str, Any]:
+def _verdict(outcome: Outcome, merged: Merged, told: States, source: Source) -> dict[str, Any]:
+    if isinstance(outcome, Arrival) and outcome.standing == "another":
+        outcome = _another_part(outcome.part.contact, source.unstamped or "")
     if isinstance(outcome, Refusal):
         why = {"field": outcome.field[:500] or None, "reason": outcome.reason[:1000], "cure": outcome.cure or None}
         return {"verdict": "rejected", **why}
@@ -122,7 +124,7 @@ def _verdict(outcome: Outcome, merged: Merged, told: States, source: str) -> dic
         agent = agent_key(outcome)
         row: dict[str, Any] = {"contact": agent, "kind": "agent_event"}
         if agent in told.held:
-            return {**row, **_held_row(Held(agent, "unknown_agent", told.held[agent]), source)}
+            return {**row, **_held_row(Held(agent, "unknown_agent", told.held[agent]), source.slug)}
         return {**row, "verdict": "accepted" if agent in told.changed else "unchanged"}
     part = outcome.part
     row = {"contact": part.contact, "kind": part.kind, "part_id": outcome.id}
@@ -131,11 +133,20 @@ def _verdict(outcome: Outcome, merged: Merged, told: States, source: str) -> dic
     if outcome.standing == "older":
         return {**row, "verdict": "unchanged", "reason": "A newer version of this record is here already."}
     if held := merged.held.get(part.contact):
-        return {**row, **_held_row(held, source)}
+        return {**row, **_held_row(held, source.slug)}
     if outcome.standing == "first":
         return {**row, "verdict": "accepted"}
     changed = merged.root_of[part.contact] in merged.versions.changed
     return {**row, "verdict": "corrected" if changed else "unchanged"}
+
+
+def _another_part(contact: str, column: str) -> Refusal:
+    reason = f"Another row of the call {show(contact)} has another agent or another start: it would be replaced."
+    cure = (
+        f"If a call has several rows, give each an id of its own in the mapping: `contact: {{from: [{column}, SEGMENT]}}` "
+        f"and `initial: {{from: {column}}}`. If the row corrects the other one, map `updated`."
+    )
+    return Refusal(column, reason, cure)
 
 
 def _held_row(held: Held, source: str) -> dict[str, Any]:

@@ -21,13 +21,14 @@ from ingest.store.interactions import Head, HeldRow, PartRow
 _FACTS = {"contact": msgspec.json.Decoder(Contact), "analysis": msgspec.json.Decoder(Analysis)}
 _MOMENT = msgspec.json.Decoder(Moment)
 
-Standing = Literal["first", "newer", "older", "repeated"]
+Standing = Literal["first", "newer", "older", "repeated", "another"]
+"""`another`: it seems to tell of another part of the call than what is there, and not to correct it."""
 
 
 @dataclass(slots=True)
 class Arrival:
     """A part that came in. `standing` says how it relates to the parts of its kind that were there before; `fresh`
-    that it is not stored yet."""
+    that it is not stored yet, and shall be."""
 
     part: Part
     mode: Mode
@@ -41,6 +42,11 @@ class Arrival:
     def __post_init__(self) -> None:
         self.hash = hash_of(encode(self.part))
 
+    @property
+    def receipt(self) -> str:
+        """The document's id begins with it."""
+        return self.document[:36]
+
 
 @dataclass(slots=True)
 class _Stored:
@@ -49,6 +55,7 @@ class _Stored:
     mode: str
     hash: UUID
     id: UUID
+    receipt: str
 
 
 @dataclass
@@ -90,7 +97,7 @@ async def merge_parts(
         locked |= wanted
         there = await interactions.around(session, source.slug, list(wanted))
         stored = {row.id: _stored(row) for row in there.parts}
-        arrived = _stand(adding, stored, leaving)
+        arrived = _stand(adding, stored, leaving, unstamped=source.unstamped is not None)
         kept = [each for each in stored.values() if each.id not in leaving]
         by_contact: dict[str, list[_Stored]] = {}
         for each in [*kept, *arrived]:
@@ -155,10 +162,12 @@ def _modes(found: list[_Stored]) -> dict[str, str]:
 def _stored(row: PartRow) -> _Stored:
     facts = _FACTS.get(row.kind, _MOMENT).decode(row.facts)
     part = Part(kind=row.kind, contact=row.contact, facts=facts, initial=row.initial, stamp=row.stamp)
-    return _Stored(part, row.root, row.mode, row.hash, row.id)
+    return _Stored(part, row.root, row.mode, row.hash, row.id, str(row.receipt_id))
 
 
-def _stand(adding: Sequence[Arrival], stored: dict[UUID, _Stored], leaving: set[UUID]) -> list[_Stored]:
+def _stand(
+    adding: Sequence[Arrival], stored: dict[UUID, _Stored], leaving: set[UUID], *, unstamped: bool
+) -> list[_Stored]:
     """Decides on the standing of each arrival, and returns those that are new, in order. A part that would be removed
     and arrives again stays."""
     same = {(each.part.contact, each.part.kind, each.hash): each.id for each in stored.values()}
@@ -167,6 +176,10 @@ def _stand(adding: Sequence[Arrival], stored: dict[UUID, _Stored], leaving: set[
         if each.id not in leaving:
             place = (each.part.contact, each.part.kind)
             stamps[place] = max(stamps.get(place, 0), each.part.stamp or 0)
+    there_now: dict[str, list[_Stored]] = {}
+    for each in stored.values() if unstamped else ():
+        if each.id not in leaving:
+            there_now.setdefault(each.part.contact, []).append(each)
     new: list[_Stored] = []
     for arrival in adding:
         part = arrival.part
@@ -179,14 +192,30 @@ def _stand(adding: Sequence[Arrival], stored: dict[UUID, _Stored], leaving: set[
             leaving.discard(there)
             stamps[place] = max(stamps.get(place, 0), part.stamp or 0)
             continue
+        if unstamped and any(_another(arrival, each) for each in there_now.get(part.contact, ())):
+            arrival.standing, arrival.fresh = "another", False
+            continue
         if place not in stamps:
             arrival.standing = "first"
         else:
             arrival.standing = "newer" if (part.stamp or 0) >= stamps[place] else "older"
         stamps[place] = max(stamps.get(place, 0), part.stamp or 0)
         same[(*place, arrival.hash)] = arrival.id
-        new.append(_Stored(part, part.contact, arrival.mode, arrival.hash, arrival.id))
+        new.append(_Stored(part, part.contact, arrival.mode, arrival.hash, arrival.id, arrival.receipt))
+        if unstamped:
+            there_now.setdefault(part.contact, []).append(new[-1])
     return new
+
+
+def _another(arrival: Arrival, there: _Stored) -> bool:
+    """Whether a record tells of another part of a call than the one that is there: with another start and another agent,
+    in the same body with either. A correction keeps one of them, and a body does not correct itself."""
+    one, two = arrival.part.facts, there.part.facts
+    if not isinstance(one, Contact) or not isinstance(two, Contact):
+        return False
+    begins = one.started != two.started
+    somebody_else = bool(one.agents and two.agents) and one.agents != two.agents
+    return begins or somebody_else if arrival.receipt == there.receipt else begins and somebody_else
 
 
 def _row(roots: dict[str, str], arrival: Arrival) -> dict[str, Any]:

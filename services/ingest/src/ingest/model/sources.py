@@ -45,7 +45,9 @@ Reader = Callable[[dict[str, Any], Reading], Part | StateNotice]
 
 @dataclass(frozen=True)
 class Source:
-    """A source ready to read. `open_without_end`: a record without end is of a call that goes on."""
+    """A source ready to read. `open_without_end`: a record without end is of a call that goes on. `unstamped`: the
+    column of the contact's id, where records do not say when they were written: then a record may not only correct the one
+    before it, but tell of another part of the call."""
 
     slug: str
     vendor: str
@@ -53,6 +55,7 @@ class Source:
     read: Reader
     zone: str | None
     open_without_end: bool
+    unstamped: str | None = None
 
     def reading(self, now_ms: int, secret: bytes) -> Reading:
         return Reading(now_ms, secret, generic.zone_of(self.zone, "/time_zone"))
@@ -71,8 +74,14 @@ def source_of(slug: str, spec: SourceSpec) -> Source:
             refusal.field = f"/mapping{refusal.field}".rstrip("/")
             raise
         return Source(
-            slug, spec.vendor, spec.status, lambda row, reading: generic.read(row, reading, mapping), mapping.zone, False
-        )  # fmt: skip
+            slug,
+            spec.vendor,
+            spec.status,
+            lambda row, reading: generic.read(row, reading, mapping),
+            mapping.zone,
+            False,
+            None if "updated" in mapping.fields else mapping.fields["contact"].column or "contact",
+        )
     if spec.mapping is not None:
         raise Refusal("/mapping", "Only a generic source has a mapping.", "Leave it out.")
     try:

@@ -85,6 +85,7 @@ class PartRow(msgspec.Struct):
     initial: str | None
     facts: msgspec.Raw
     mode: str
+    receipt_id: UUID
 
 
 class Head(msgspec.Struct):
@@ -126,7 +127,7 @@ WITH roots AS MATERIALIZED (
     UNION SELECT unnest(cast(:contacts AS text[])))
 SELECT
     (SELECT coalesce(json_agg(p ORDER BY p.seq), '[]')::text FROM roots CROSS JOIN LATERAL (
-        SELECT seq, id, root, contact, kind, hash, stamp, initial, facts, mode
+        SELECT seq, id, root, contact, kind, hash, stamp, initial, facts, mode, receipt_id
         FROM part WHERE tenant = :tenant AND source = :source AND root = roots.root OFFSET 0) AS p) AS parts,
     (SELECT coalesce(json_agg(l), '[]')::text FROM roots CROSS JOIN LATERAL (
         SELECT root, leg, version, void, mode, hash, agent_id
@@ -264,13 +265,16 @@ async def legs_of_agent(
 
 
 async def find(session: Session, external_id: str, source: str | None) -> list[dict[str, Any]]:
-    """Source and root of the interactions that this contact belongs to, or did."""
+    """Source and root of the interactions that this contact belongs to or begins, or did."""
     return await session.rows(
         "SELECT source, root FROM part WHERE tenant = :tenant AND contact = :id "
         "AND source IN (SELECT slug FROM source WHERE tenant = :tenant) "
         "AND (cast(:source AS text) IS NULL OR source = :source) "
         "UNION SELECT source, root FROM leg WHERE tenant = :tenant AND external_id = :id "
-        "AND (cast(:source AS text) IS NULL OR source = :source) ORDER BY source, root LIMIT 100",
+        "AND (cast(:source AS text) IS NULL OR source = :source) "
+        "UNION SELECT p.source, p.root FROM source s JOIN part p ON p.tenant = s.tenant AND p.source = s.slug "
+        "AND p.root = :id WHERE s.tenant = :tenant AND (cast(:source AS text) IS NULL OR s.slug = :source) "
+        "ORDER BY source, root LIMIT 100",
         {"tenant": session.tenant, "id": external_id, "source": source},
     )
 
