@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -346,3 +347,119 @@ async def test_stopping_finishes_the_batch_at_hand(broker: Broker, topic: str) -
 )
 def test_what_may_pass(error: Exception, transient: bool) -> None:
     assert is_transient(error) is transient
+
+
+# What ends the process
+
+
+class Counts:
+    """Attempts that outlive the process, as the database keeps them."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._of: dict[TopicPartition, tuple[int, int]] = {}
+        self.begun = 0
+        self.alone = asyncio.Lock()
+
+    async def count(self, source: TopicPartition) -> int:
+        at, count = self._of.get(source, (-1, 0))
+        return count if at == self._ledger.offsets.get(source, 0) else 0
+
+    async def begin(self, source: TopicPartition) -> None:
+        self.begun += 1
+        self._of[source] = (self._ledger.offsets.get(source, 0), await self.count(source) + 1)
+
+    async def end(self, source: TopicPartition) -> None:
+        self._of.pop(source, None)
+
+    def reset(self) -> None:
+        """Of what a process has in memory."""
+        self.alone = asyncio.Lock()
+
+
+class Gone(BaseException):
+    """Stands for the end of the process: nothing that was under way ends."""
+
+
+async def starts_until_it_lives(broker: Broker, topic: str, ledger: Ledger, counts: Counts, total: int) -> int:
+    """Starts a reader until one has got through. Returns how many were killed."""
+    for killed in range(10):
+        counts.reset()
+        stopping = asyncio.Event()
+        task = asyncio.create_task(
+            consume(broker, GROUP, topic, ledger, stopping=stopping, status=ConsumerStatus(), attempts=counts)
+        )
+        try:
+            async with asyncio.timeout(15):
+                while len(ledger.done) + len(ledger.buried) < total and not task.done():
+                    await asyncio.sleep(0.01)
+            if not task.done():
+                return killed
+        finally:
+            stopping.set()
+            await asyncio.gather(task, return_exceptions=True)
+    raise AssertionError("it is killed for ever")
+
+
+@pytest.mark.parametrize("poison", [0, 3, 9])
+async def test_what_ends_the_process_is_buried_after_some_starts(broker: Broker, topic: str, poison: int) -> None:
+    ledger = Ledger()
+    counts = Counts(ledger)
+
+    def fail(messages: Sequence[Message]) -> None:
+        if any(message.partition == 0 and int(message.value or b"") == poison for message in messages):
+            raise Gone
+
+    ledger.fail = fail
+    await broker.publish(numbered(topic, 10) + numbered(topic, 10, partition=1))
+    killed = await starts_until_it_lives(broker, topic, ledger, counts, 20)
+    assert killed <= 6
+    ((message, error),) = ledger.buried
+    assert (message.partition, message.value) == (0, str(poison).encode())
+    assert "was gone before it ended" in str(error)
+    assert ledger.values(0) == [each for each in range(10) if each != poison]
+    assert ledger.values(1) == list(range(10))
+
+
+async def test_an_ordinary_failure_counts_for_nothing_and_the_steady_course_is_not_counted(
+    broker: Broker, topic: str
+) -> None:
+    ledger = Ledger()
+    counts = Counts(ledger)
+    ill = 3
+
+    def fail(messages: Sequence[Message]) -> None:
+        nonlocal ill
+        if ill:
+            ill -= 1
+            raise Unavailable("later")
+
+    ledger.fail = fail
+    await broker.publish(numbered(topic, 3))
+    async with consuming(broker, topic, ledger, attempts=counts):
+        for more in range(1, 6):
+            await until(lambda more=more: len(ledger.done) == 3 * more)
+            await broker.publish(numbered(topic, 3, first=3 * more))
+    assert counts.begun == 1
+    assert await counts.count(TopicPartition(topic, 0)) == 0
+    assert ledger.buried == []
+
+
+async def test_one_tenants_poison_does_not_stop_what_others_are_read_by(broker: Broker, topic: str) -> None:
+    ledger = Ledger()
+
+    def fail(messages: Sequence[Message]) -> None:
+        if any(message.headers.get("ce_tenant") == "hostile" for message in messages):
+            raise ValueError("of its making")
+
+    ledger.fail = fail
+    of = ["other", *["hostile"] * 60, "other"]
+    await broker.publish(
+        [
+            replace(each, headers={"ce_tenant": tenant})
+            for each, tenant in zip(numbered(topic, len(of)), of, strict=True)
+        ]
+    )
+    async with consuming(broker, topic, ledger, limits=Limits()) as status:
+        await until(lambda: len(ledger.done) == 2)
+        assert (len(ledger.buried), status.error) == (60, None)

@@ -8,12 +8,17 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Literal
 
+from messaging.attempts import MOST_ATTEMPTS, Attempts, EndedProcess
 from messaging.broker import Batch, Broker, Message, Reader, TopicPartition
+from messaging.effects import Effects, Fenced, Step
 from messaging.retry import Backoff, is_transient, pause
+
+__all__ = ["ConsumerStatus", "Effects", "Fenced", "Limits", "Step", "consume"]
 
 log = logging.getLogger(__name__)
 
@@ -22,40 +27,11 @@ STALLED_WAIT_SECONDS = 0.25
 PACE_SECONDS = 0.1
 
 
-class Fenced(Exception):
-    """A stored offset is not where its step begins: somebody else has moved it. Nothing has been stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """How one transaction moves a stored offset of a group: from `expected` to `next`."""
-
-    group: str
-    source: TopicPartition
-    expected: int
-    next: int
-
-
-class Effects(Protocol):
-    async def next_offset(self, group: str, source: TopicPartition) -> int:
-        """The stored offset: where the group goes on. 0 when it has never read the partition."""
-        ...
-
-    async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
-        """Handles all messages and makes all steps, one a partition, in one transaction. Raises Fenced when a stored
-        offset is not its step's `expected`. A step may stand still (`expected == next`) and is checked all the same."""
-        ...
-
-    async def bury(self, message: Message, error: Exception, step: Step) -> None:
-        """Writes the message whole, with its error, to the dead letters and makes the step, in one transaction. Raises
-        Fenced like `apply`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """When a consumer stops rather than file a whole topic away: when more than `ratio` of the last `window` messages,
-    and at least `least` of them, would be buried."""
+    and at least `least` of them, would be buried. It does not when they are all of one tenant and those of others were
+    handled well: then it is not the reader that is broken, and nobody waits for another's."""
 
     window: int = 100
     ratio: float = 0.5
@@ -97,17 +73,20 @@ async def consume(
     max_messages: int = 500,
     limits: Limits = Limits(),
     deliver_twice: bool = False,
+    attempts: Attempts | None = None,
 ) -> None:
     """Reads a topic until `stopping` is set; the batch at hand is finished. Returns early only when a limit is reached, with
     `status.error` set. A failure that may pass is tried again, later and later, while other partitions go
-    on; any other is narrowed down to the message that causes it, and that is buried.
+    on; any other is narrowed down to the message that causes it, and that is buried. With `attempts`, so is what ends
+    the process.
 
     `deliver_twice` is for tests: each batch is applied again, after it has taken effect, with a step that stands still.
     An effect without a natural key then happens twice; one that refuses its own repetition fails the consumer.
     """
     status.state, status.error = "running", None
+    consumer = _Consumer(broker, group, topic, effects, stopping, status, max_messages, limits, deliver_twice, attempts)
     try:
-        await _Consumer(broker, group, topic, effects, stopping, status, max_messages, limits, deliver_twice).run()
+        await consumer.run()
     except _GiveUp as error:
         status.state, status.error = "failed", str(error)
         log.error("%s stops reading %s: %s", group, topic, error)
@@ -132,12 +111,15 @@ class _Consumer:
     max_messages: int
     limits: Limits
     deliver_twice: bool
+    attempts: Attempts | None
     # A partition is in one of the two: it stands at its stored offset, or waits until a time to read that again.
     next: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
     due: dict[TopicPartition, float] = field(default_factory=dict[TopicPartition, float])
     backoffs: dict[TopicPartition, Backoff] = field(default_factory=dict[TopicPartition, Backoff])
-    recent: deque[bool] = field(default_factory=deque[bool])
-    """Whether each of the last messages was buried."""
+    recent: deque[tuple[str, bool]] = field(default_factory=deque[tuple[str, bool]])
+    """The tenant of each of the last messages, and whether it was buried."""
+    proven: set[TopicPartition] = field(default_factory=set[TopicPartition])
+    """Partitions in which something that this process began has come to an end."""
 
     async def run(self) -> None:
         self.recent = deque(maxlen=self.limits.window)
@@ -220,6 +202,11 @@ class _Consumer:
     async def _handle(self, reader: Reader, batches: Sequence[Batch]) -> None:
         """All partitions in one transaction: one for each costs several times as much. After a failure each goes by
         itself until it has succeeded, so that none is kept back by another's fault."""
+        if self.attempts is not None:
+            for batch in [batch for batch in batches if batch.source not in self.proven]:
+                if not self.stopping.is_set():
+                    await self._handle_first(reader, batch, self.attempts)
+                batches = [each for each in batches if each is not batch]
         together = [batch for batch in batches if batch.source not in self.backoffs]
         alone = [batch for batch in batches if batch.source in self.backoffs]
         if len(together) > 1:
@@ -241,9 +228,32 @@ class _Consumer:
             if not self.stopping.is_set():
                 await self._handle_one(reader, batch)
 
-    async def _handle_one(self, reader: Reader, batch: Batch) -> None:
+    async def _handle_first(self, reader: Reader, batch: Batch, attempts: Attempts) -> None:
+        """What this process begins with may be what ended the one before."""
+        at = self.next[batch.source]
         try:
-            await self._apply_or_bury(batch)
+            if suspect := await attempts.count(batch.source) > 0:
+                log.warning(
+                    "%s: what stands at %s of %s was begun before and did not end", self.group, at, batch.source
+                )
+            else:
+                await attempts.begin(batch.source)
+        except Exception as error:
+            return self._stall([batch.source], error)
+        if suspect:
+            async with attempts.alone:
+                await self._handle_one(reader, batch, counting=attempts)
+        else:
+            await self._handle_one(reader, batch)
+        if self.next.get(batch.source, at) == at:
+            with suppress(Exception):  # the database is away: at worst it is handled with care after the next start
+                await attempts.end(batch.source)
+        self.proven.add(batch.source)
+        return None
+
+    async def _handle_one(self, reader: Reader, batch: Batch, *, counting: Attempts | None = None) -> None:
+        try:
+            await (self._apply_or_bury(batch) if counting is None else self._one_by_one(batch, counting))
         except _GiveUp:
             raise
         except Fenced:
@@ -273,20 +283,31 @@ class _Consumer:
                 batch.source,
                 exc_info=True,
             )
+        await self._one_by_one(batch)
+
+    async def _one_by_one(self, batch: Batch, counting: Attempts | None = None) -> None:
         for message, following in zip(batch.messages, [*batch.messages[1:], None], strict=True):
             next_offset = following.offset if following else batch.next_offset
             try:
+                if counting is not None:
+                    await self._count_attempt(batch.source, counting)
                 await self._apply([Batch(batch.source, [message], next_offset)])
             except Exception as error:
                 if not _is_poison(error):
                     raise
                 await self._bury(message, error, next_offset)
 
+    async def _count_attempt(self, source: TopicPartition, attempts: Attempts) -> None:
+        begun = await attempts.count(source)
+        if begun >= MOST_ATTEMPTS:
+            raise EndedProcess(f"begun {begun} times after a start, and the process was gone before it ended")
+        await attempts.begin(source)
+
     async def _apply(self, batches: Sequence[Batch]) -> None:
         messages = [message for batch in batches for message in batch.messages]
         steps = [Step(self.group, batch.source, self.next[batch.source], batch.next_offset) for batch in batches]
         await self.effects.apply(messages, steps)
-        self.recent.extend([False] * len(messages))
+        self.recent.extend([(_tenant(message), False) for message in messages])
         self.status.handled += len(messages)
         for batch, step in zip(batches, steps, strict=True):
             self._advance(step, batch.messages[-1].at if batch.messages else None)
@@ -300,18 +321,25 @@ class _Consumer:
 
     async def _bury(self, message: Message, error: Exception, next_offset: int) -> None:
         source = TopicPartition(message.topic, message.partition)
-        buried = sum(self.recent) + 1
-        if buried >= self.limits.least and buried > self.limits.ratio * (len(self.recent) + 1):
-            raise _GiveUp(
-                f"{buried} of the last {len(self.recent) + 1} messages failed, the last one (offset {message.offset} of"
-                f" {source.topic}/{source.partition}) with {_words(error)}"
-            ) from error
+        if not getattr(error, "of_content", False):
+            self._refuse_to_file_all_away(message, error)
         step = Step(self.group, source, self.next[source], next_offset)
         await self.effects.bury(message, error, step)
         log.error("%s: buried offset %s of %s", self.group, message.offset, source, exc_info=error)
-        self.recent.append(True)
+        self.recent.append((_tenant(message), True))
         self.status.buried += 1
         self._advance(step, message.at)
+
+    def _refuse_to_file_all_away(self, message: Message, error: Exception) -> None:
+        window = [*self.recent, (_tenant(message), True)]
+        of = {tenant for tenant, ill in window if ill}
+        buried = sum(ill for _, ill in window)
+        others_are_well = len(of) == 1 and any(tenant not in of for tenant, _ in window)
+        if buried >= self.limits.least and buried > self.limits.ratio * len(window) and not others_are_well:
+            raise _GiveUp(
+                f"{buried} of the last {len(window)} messages failed, the last one (offset {message.offset} of"
+                f" {message.topic}/{message.partition}) with {_words(error)}"
+            ) from error
 
     # What to show
 
@@ -337,6 +365,10 @@ class _Consumer:
 
 def _is_poison(error: Exception) -> bool:
     return not isinstance(error, Fenced | _GiveUp) and not is_transient(error)
+
+
+def _tenant(message: Message) -> str:
+    return message.headers.get("ce_tenant", "")
 
 
 def _words(error: Exception) -> str:

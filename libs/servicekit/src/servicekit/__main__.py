@@ -15,6 +15,7 @@ from messaging.kafka import KafkaBroker
 from sqlalchemy.exc import SQLAlchemyError
 
 from servicekit import logs
+from servicekit.budget import exit_when_hung
 from servicekit.kit import Service
 from servicekit.run import ALL_ROLES, assembled, broker_of, root_app
 from servicekit.server import Server
@@ -58,6 +59,7 @@ async def answer(
     services: list[Service], settings: PlatformSettings, roles: frozenset[str], host: str, port: int
 ) -> None:
     """Until told to stop."""
+    exit_when_hung()
     async with assembled(services, settings, roles=roles) as process:
         app = root_app(process)
         await Server(app, process, host=host, port=port, drain_seconds=settings.drain_seconds).serve()

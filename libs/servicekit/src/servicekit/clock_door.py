@@ -20,6 +20,7 @@ from sqlalchemy import text
 from storage import Sessions
 
 from servicekit import metrics
+from servicekit.budget import within
 from servicekit.kit import DueHandler, Job
 from servicekit.leases import LEASE_SECONDS, Held, LeaseLost, claim
 from servicekit.logs import Subject, about
@@ -180,12 +181,12 @@ class ClockDoor:
             await self._work(handler, held)
             return
         async with held.finish() as session:
-            await handler(session, held.item)
+            await within(handler(session, held.item))
 
     async def _work(self, job: Job, held: Held) -> None:
         renewing = asyncio.create_task(_renew(held))
         try:
-            await job.run(held, held.item)
+            await within(job.run(held, held.item), seconds=None)
         finally:
             renewing.cancel()
         async with held.finish():

@@ -1,5 +1,6 @@
 """The event door: a batch of messages is one transaction, together with the reader's new offsets."""
 
+import asyncio
 import time
 import traceback
 from collections.abc import Iterable, Sequence
@@ -13,10 +14,23 @@ from messaging.broker import Message, TopicPartition
 from messaging.consumer import Fenced, Step
 from messaging.retry import is_transient
 from sqlalchemy.dialects.postgresql import insert
-from storage import Move, OffsetMoved, Session, Sessions, is_tenant, move_offsets, next_offset
+from storage import (
+    Move,
+    OffsetMoved,
+    Session,
+    Sessions,
+    Timeouts,
+    attempts,
+    begin_attempt,
+    end_attempt,
+    is_tenant,
+    move_offsets,
+    next_offset,
+)
 from storage.tables import dead_letter
 
 from servicekit import directory
+from servicekit.budget import within
 from servicekit.kit import Received, Subscription
 from servicekit.logs import Subject, about
 from servicekit.metrics import Reading
@@ -30,34 +44,56 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EventDoor:
-    """One service's reader of one topic. Implements what the consumer loop of `messaging` needs of its effects."""
+    """One service's reader of one topic. Implements what the consumer loop of `messaging` needs: Effects, Attempts."""
 
     def __init__(self, sessions: Sessions, subscription: Subscription) -> None:
         self._sessions = sessions
         self.subscription = subscription
         self.tracing: Tracing | None = None
+        self.alone = asyncio.Lock()
         self._reading = Reading(sessions.service, subscription.topic)
 
     async def next_offset(self, group: str, source: TopicPartition) -> int:
         return await next_offset(self._sessions, source.topic, source.partition)
 
+    async def count(self, source: TopicPartition) -> int:
+        return await attempts(self._sessions, source.topic, source.partition)
+
+    async def begin(self, source: TopicPartition) -> None:
+        await begin_attempt(self._sessions, source.topic, source.partition)
+
+    async def end(self, source: TopicPartition) -> None:
+        await end_attempt(self._sessions, source.topic, source.partition)
+
     async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
         """Handles the messages and moves the offsets, in one transaction. Raises Fenced when another reader was here
-        first."""
+        first, and OverBudget when handling them took too long."""
         began = time.perf_counter()
         about.set(Subject(self._sessions.service))
         try:
             received = [received_of(message) for message in messages]
             with self._traced(received):
-                async with self._sessions.begin(_tenants(received), now=_latest(received)) as session:
+                begin = self._sessions.begin(_tenants(received), now=_latest(received), timeouts=self._timeouts)
+                async with begin as session:
                     await self._move(session, steps)
-                    await self.handle(session, received)
+                    await within(self._settled(session, received), seconds=self.subscription.seconds)
         except Exception as error:
             # A single message that fails for good is buried next, not handled again.
             if not isinstance(error, Fenced) and (len(messages) > 1 or is_transient(error)):
                 self._reading.retried.inc(len(messages))
             raise
         self._reading.handled([each.attributes.type for each in received], began)
+
+    @property
+    def _timeouts(self) -> Timeouts:
+        """Whoever waits for a lock is not to blame for what it waits for, and tries again; a statement whose process is
+        gone ends a little later than its process would have ended it."""
+        seconds = self.subscription.seconds
+        return Timeouts(lock_seconds=seconds / 4, statement_seconds=seconds * 1.5)
+
+    async def _settled(self, session: Session, received: Sequence[Received[Any]]) -> None:
+        await self.handle(session, received)
+        await session.settle()
 
     def _traced(self, received: Sequence[Received[Any]]) -> AbstractContextManager[None]:
         if self.tracing is None:

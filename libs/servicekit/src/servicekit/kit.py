@@ -12,6 +12,7 @@ from contracts import Attributes, Event, type_registry
 from fastapi import APIRouter
 from storage import DocumentStore, Migrations, Session, Sessions
 
+from servicekit.budget import WHOLE_SECONDS
 from servicekit.settings import PlatformSettings
 from servicekit.tokens import TokenVerifier
 
@@ -80,7 +81,7 @@ class Subscription:
     `batch` gets the events of `types` (none named: all that are known) without tombstones, if there are any; `by_tenant`:
     those of one tenant at a time. `in_turn`: for a service whose readers of several topics change the same rows of an
     agent. A batch first takes the locks of its events' keys, in order, so that two readers never wait for each other in
-    a circle.
+    a circle. A batch that takes longer than `seconds` goes message by message, and a message that does is filed away.
     """
 
     topic: str
@@ -90,6 +91,7 @@ class Subscription:
     by_tenant: bool = False
     in_turn: bool = False
     max_messages: int = 500
+    seconds: float = WHOLE_SECONDS
 
 
 @dataclass

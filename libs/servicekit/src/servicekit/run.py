@@ -33,6 +33,7 @@ from storage import Outbox, listen
 from storage.engine import DATABASE_OVERFLOW
 
 from servicekit import logs, metrics
+from servicekit.budget import within
 from servicekit.door import render_http, render_problem
 from servicekit.kit import Kit, Service
 from servicekit.settings import PlatformSettings, TelemetrySettings
@@ -266,6 +267,7 @@ def broker_dsn(settings: PlatformSettings) -> str:
 def _work(process: Process) -> list[Coroutine[Any, Any, None]]:
     jobs: list[Coroutine[Any, Any, None]] = []
     stopping, settings = process.stopping, process.settings
+    alone = asyncio.Lock()
     for running in process.services:
         name = running.service.name
         relay = Relay(process.broker, _OutboxOf(running.outbox, name, process.tracings.get(name)), name)
@@ -274,6 +276,7 @@ def _work(process: Process) -> list[Coroutine[Any, Any, None]]:
         jobs += [_guarded(loop, running.kit) for loop in running.wired.background]
         for topic, door in running.doors.items():
             status = process.consumers[name, topic] = ConsumerStatus()
+            door.alone = alone
             reader = consume(
                 process.broker,
                 name,
@@ -283,6 +286,7 @@ def _work(process: Process) -> list[Coroutine[Any, Any, None]]:
                 status=status,
                 max_messages=door.subscription.max_messages,
                 deliver_twice=settings.deliver_twice,
+                attempts=door,
             )
             jobs.append(reader)
     return jobs
@@ -314,7 +318,7 @@ async def _guarded(loop: Callable[[Kit], Awaitable[None]], kit: Kit) -> None:
     """A background loop that fails is started again; it never takes the process down."""
     while not kit.stopping.is_set():
         try:
-            await loop(kit)
+            await within(loop(kit), seconds=None)
             return
         except Exception:
             log.exception("a background loop of %s failed", kit.sessions.service)

@@ -6,9 +6,9 @@ from storage.engine import create_engine, metadata, schema_name
 from storage.listening import listen
 from storage.migrate import Migrations, create_own_tables, create_tables, migrate, prepare_schema, wall_off
 from storage.mongo import MongoDocuments
-from storage.offsets import Move, OffsetMoved, move_offsets, next_offset
+from storage.offsets import Move, OffsetMoved, attempts, begin_attempt, end_attempt, move_offsets, next_offset
 from storage.outbox import Outbox
-from storage.session import Session, Sessions, is_tenant
+from storage.session import Session, Sessions, Timeouts, is_tenant
 from storage.sweeping import Sweeper, discard, documents_for
 
 __all__ = [
@@ -24,11 +24,15 @@ __all__ = [
     "Session",
     "Sessions",
     "Sweeper",
+    "Timeouts",
+    "attempts",
+    "begin_attempt",
     "create_engine",
     "create_own_tables",
     "create_tables",
     "discard",
     "documents_for",
+    "end_attempt",
     "insert_rows",
     "is_tenant",
     "listen",

@@ -27,6 +27,14 @@ _PLACE = text(
     "INSERT INTO consumer_offset (topic, partition, next) VALUES (:topic, :partition, 0) ON CONFLICT DO NOTHING"
 )
 _NEXT = text("SELECT next FROM consumer_offset WHERE topic = :topic AND partition = :partition")
+_ATTEMPTS = text(
+    "SELECT attempts FROM consumer_offset WHERE topic = :topic AND partition = :partition AND begun = next"
+)
+_BEGIN = text(
+    "UPDATE consumer_offset SET attempts = CASE WHEN begun = next THEN attempts + 1 ELSE 1 END, begun = next "
+    "WHERE topic = :topic AND partition = :partition"
+)
+_END = text("UPDATE consumer_offset SET begun = NULL, attempts = 0 WHERE topic = :topic AND partition = :partition")
 # Locked in one order, so that two members who both believe in their partitions do not wait for each other in a circle.
 _MOVE = """
 WITH held AS MATERIALIZED (
@@ -49,6 +57,24 @@ async def next_offset(sessions: Sessions, topic: str, partition: int) -> int:
             await connection.execute(_PLACE, place)
             found = await connection.scalar(_NEXT, place)
         return int(found or 0)
+
+
+async def attempts(sessions: Sessions, topic: str, partition: int) -> int:
+    """How often what stands at the stored offset was begun (`begin_attempt`) without an end."""
+    async with sessions.across() as connection:
+        return int(await connection.scalar(_ATTEMPTS, {"topic": topic, "partition": partition}) or 0)
+
+
+async def begin_attempt(sessions: Sessions, topic: str, partition: int) -> None:
+    """Counts, in a transaction of its own: what comes next may end the process. A moved offset begins anew at 0."""
+    async with sessions.across() as connection:
+        await connection.execute(_BEGIN, {"topic": topic, "partition": partition})
+
+
+async def end_attempt(sessions: Sessions, topic: str, partition: int) -> None:
+    """What stands at the stored offset has ended, though it did not take effect."""
+    async with sessions.across() as connection:
+        await connection.execute(_END, {"topic": topic, "partition": partition})
 
 
 async def move_offsets(session: Session, moves: Iterable[Move]) -> None:

@@ -58,6 +58,26 @@ _SCHEDULE = insert_rows(
 )
 
 
+_SEE = "SELECT set_config('uplift.tenants', :tenants, true)"
+_SEE_IN_TIME = (
+    _SEE
+    + ", set_config('lock_timeout', :lock_timeout, true), set_config('statement_timeout', :statement_timeout, true)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long the database waits for a lock, and works at a statement, in one transaction. Both end in an
+    `OperationalError`, after which the work may be tried again."""
+
+    lock_seconds: float
+    statement_seconds: float
+
+    def settings(self) -> dict[str, str]:
+        found = {"lock_timeout": self.lock_seconds, "statement_timeout": self.statement_seconds}
+        return {name: f"{max(int(seconds * 1000), 1)}ms" for name, seconds in found.items()}
+
+
 @dataclass
 class Session:
     """A unit of work in one transaction.
@@ -127,12 +147,16 @@ class Session:
             return next(iter(await self.scalars(statement, parameters)), None)
         return (await self.execute(statement, parameters)).scalar()
 
-    async def narrow(self, tenants: Iterable[str]) -> None:
+    async def narrow(self, tenants: Iterable[str], timeouts: "Timeouts | None" = None) -> None:
         """Sees these tenants' rows only, from here on. Raises ValueError for what cannot name a tenant."""
         self.tenants = tuple(sorted(set(tenants)))
         if not all(map(is_tenant, self.tenants)):
             raise ValueError(f"not names of tenants: {self.tenants}")
-        await self.run("SELECT set_config('uplift.tenants', :tenants, true)", {"tenants": ",".join(self.tenants)})
+        settings = {"tenants": ",".join(self.tenants)}
+        if timeouts is None:
+            await self.run(_SEE, settings)
+        else:
+            await self.run(_SEE_IN_TIME, settings | timeouts.settings())
 
     async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """COPY into a temporary stage table (PostgreSQL refuses COPY into a table under row-level security)."""
@@ -262,7 +286,12 @@ class Sessions:
 
     @asynccontextmanager
     async def begin(
-        self, tenants: Iterable[str], *, now: datetime, cause: Attributes | None = None
+        self,
+        tenants: Iterable[str],
+        *,
+        now: datetime,
+        cause: Attributes | None = None,
+        timeouts: "Timeouts | None" = None,
     ) -> AsyncGenerator[Session]:
         """One transaction that sees `tenants`: committed on a clean exit, rolled back on an exception."""
         async with self._transaction() as connection:
@@ -276,7 +305,7 @@ class Sessions:
                 notify=self.wake is None,
                 trace=self.trace,
             )
-            await session.narrow(tenants)
+            await session.narrow(tenants, timeouts)
             try:
                 yield session
                 await session.settle()

@@ -48,6 +48,9 @@ consumer_offset = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("next", BigInteger, nullable=False),
+    # How often the message at `begun` was begun by a reader that had just started, without an end that anybody saw.
+    Column("begun", BigInteger, nullable=True),
+    Column("attempts", Integer, nullable=False, server_default="0"),
 )
 
 dead_letter = Table(

@@ -29,6 +29,7 @@ from identity.settings import IdentitySettings
 from messaging.log_table import LogTableBroker
 from pydantic import SecretStr
 from servicekit import Service
+from servicekit.budget import exit_when_hung
 from servicekit.run import Process, assembled, broker_dsn, root_app
 from servicekit.server import Server
 from servicekit.settings import PlatformSettings
@@ -207,6 +208,7 @@ async def _serve(settings: PlatformSettings, options: Options) -> None:
     async with LogTableBroker(broker_dsn(settings), partitions=settings.partitions) as broker:
         await broker.prepare()
     async with _provider(settings, options) as (provider, engine):
+        exit_when_hung()
         async with assembled(_services(settings), settings) as process:
             app = root_app(process)
             app.mount("/oidc", provider)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.types import Message
 
+from servicekit.budget import OverBudget, within
 from servicekit.door.idempotency import remember
 from servicekit.door.unit import StoredResponse, Unit
 from servicekit.errors import Invalid, TooLarge, Unavailable
@@ -29,12 +30,14 @@ class Door(APIRoute):
                 await request.body()  # here, since the framework would tell every failure as a body it cannot parse
             try:
                 async with unit.stack:
-                    response = await original(request)
+                    response = await within(original(request), seconds=None)
                     if unit.key and unit.session:
                         await remember(unit, response)
                 return response
             except StoredResponse as stored:
                 return stored.response
+            except OverBudget as error:
+                raise Invalid("took-too-long", f"This was given up: {error}. Ask for less at once.") from error
             except (OperationalError, InterfaceError, PoolTimeout, ConnectionError) as error:
                 raise Unavailable("database-away", "The database cannot be reached.", retry_after=2) from error
             except DataError as error:

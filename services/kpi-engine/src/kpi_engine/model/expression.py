@@ -17,6 +17,7 @@ from sqlglot.errors import SqlglotError
 from kpi_engine.model.columns import Column
 from kpi_engine.model.tokens import ExpressionProblem, bounded, nearest
 from kpi_engine.model.tree import AGGREGATES, FUNCTIONS, Node, Silence, Type, Unit, text_of
+from kpi_engine.model.units import sign, times, unit_words
 
 DEEPEST = 60
 MOST_NODES = 2000
@@ -263,22 +264,22 @@ class _Checker:
     def numeric(self, op: str, args: list[Node], at: int) -> Node:
         for arg in args:
             if arg.type.kind not in ("number", "unknown"):
-                self.wrong(arg.at, f"`{_sign(op)}` wants numbers, `{_words(arg)}` is a {arg.type.kind}.")
+                self.wrong(arg.at, f"`{sign(op)}` wants numbers, `{_words(arg)}` is a {arg.type.kind}.")
         if any(arg.type.kind != "number" for arg in args):
             return Node(op, tuple(args), type=_UNKNOWN, at=at)
         quotient = op == "/" or any(arg.type.quotient for arg in args)
         if op in ("*", "/"):
             left, right = (arg.type.unit for arg in args)
-            unit = None if left is None and right is None else _times(left or (), right or (), 1 if op == "*" else -1)
+            unit = None if left is None and right is None else times(left or (), right or (), 1 if op == "*" else -1)
         else:
-            unit = self.same_unit(args, _sign(op), at)
+            unit = self.same_unit(args, sign(op), at)
         return Node(op, tuple(args), type=Type("number", unit, quotient), at=at)
 
     def same_unit(self, args: list[Node], what: str, at: int) -> Unit | None:
         known = [arg for arg in args if arg.type.unit is not None]
         for arg in known[1:]:
             if arg.type.unit != known[0].type.unit:
-                first, other = _unit_words(known[0].type.unit), _unit_words(arg.type.unit)
+                first, other = unit_words(known[0].type.unit), unit_words(arg.type.unit)
                 self.wrong(
                     arg.at, f"`{what}` mixes units: `{_words(known[0])}` is in {first}, `{_words(arg)}` in {other}."
                 )
@@ -376,21 +377,6 @@ class _Checker:
                 arg.at, f"A division stands inside of `{op}`.", "Divide sums: a ratio is computed once, on read."
             )
         return Node(op, (arg,), type=Type("number", unit, op == "avg"), at=at)
-
-
-def _sign(op: str) -> str:
-    return "-" if op == "neg" else op
-
-
-def _times(left: Unit, right: Unit, sign: int) -> Unit:
-    powers = dict(left)
-    for name, power in right:
-        powers[name] = powers.get(name, 0) + sign * power
-    return tuple(sorted((name, power) for name, power in powers.items() if power))
-
-
-def _unit_words(unit: Unit | None) -> str:
-    return " · ".join(name if power == 1 else f"{name}^{power}" for name, power in unit or ()) or "plain numbers"
 
 
 def _starts(tree: Any) -> dict[int, int]:

@@ -1,0 +1,18 @@
+"""Units of numbers: what a product has, and how they and their operators are said."""
+
+from kpi_engine.model.tree import Unit
+
+
+def times(left: Unit, right: Unit, sign: int) -> Unit:
+    powers = dict(left)
+    for name, power in right:
+        powers[name] = powers.get(name, 0) + sign * power
+    return tuple(sorted((name, power) for name, power in powers.items() if power))
+
+
+def unit_words(unit: Unit | None) -> str:
+    return " · ".join(name if power == 1 else f"{name}^{power}" for name, power in unit or ()) or "plain numbers"
+
+
+def sign(op: str) -> str:
+    return "-" if op == "neg" else op
