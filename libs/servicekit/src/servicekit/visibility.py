@@ -159,6 +159,11 @@ def sees_everyone(caller: Caller) -> bool:
     return any(role.role in _SEES_ALL and role.org_unit_id is None for role in caller.roles)
 
 
+def leads(caller: Caller) -> bool:
+    """Whether the caller sees other people at all, and so what belongs to nobody: a queue's numbers name no one."""
+    return any(role.role in _SEES_UNIT for role in caller.roles)
+
+
 async def visible_to(
     session: Session, caller: Caller, *, agent: str | None = None, team: str | None = None, refuse: bool = True
 ) -> Visible:

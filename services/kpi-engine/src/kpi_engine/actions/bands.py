@@ -99,7 +99,7 @@ def moved(catalogue: Catalogue, changes: Iterable[Change], people: People) -> li
 
 
 def _may_move(published: Published, change: Change, people: People) -> bool:
-    bands, plan = published.model.bands, published.model.plan
+    bands, answer = published.model.bands, published.model.answer_of_agents
     if bands is None or change.agent_id == NOBODY:
         return False
     if isinstance(bands.window, LastLegs):
@@ -109,8 +109,8 @@ def _may_move(published: Published, change: Change, people: People) -> bool:
         return change.changed
     person = people.on(change.agent_id, change.workday)
     sample, components = change.before or (0, ())
-    before = bands.verdict(plan.answer(components, sample), person) if sample else (False, None)
-    return before != bands.verdict(plan.answer(change.components, change.sample), person)
+    before = bands.verdict(answer(components, sample), person) if sample else (False, None)
+    return before != bands.verdict(answer(change.components, change.sample), person)
 
 
 async def _windows(
@@ -153,9 +153,9 @@ async def _judged(
     judged: dict[tuple[str, UUID], list[Judged]] = {}
     for (kpi, agent_id), (rows, _) in series.items():
         published = wanted[kpi, agent_id][0]
-        bands, plan = _bands(published), published.model.plan
+        bands, answer = _bands(published), published.model.answer_of_agents
         judged[kpi, agent_id] = [
-            bands.judge(day, plan.answer(components, sample), people.on(agent_id, day))
+            bands.judge(day, answer(components, sample), people.on(agent_id, day))
             for day, sample, components in (_weeks(published, rows) if bands.weekly else rows)
         ]
     return judged, {key: whole for key, (_, whole) in series.items()}

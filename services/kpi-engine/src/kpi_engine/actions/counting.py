@@ -62,7 +62,7 @@ def tell_scores(
 
 
 def score_of(published: Published, change: Change) -> Score:
-    answer = published.model.plan.answer(change.components, change.sample)
+    answer = published.model.answer_of_agents(change.components, change.sample)
     return Score(
         value=answer.text,
         numerator=None if answer.numerator is None else decimal_text(answer.numerator),

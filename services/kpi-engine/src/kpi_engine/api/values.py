@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from servicekit import Caller, CallerDep, PageDep, WorkSession, directory, page_of, visibility
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
+from servicekit.visibility import Visible
 from storage import Session
 
 from kpi_engine.api.answers import Answer, answer_of
@@ -18,7 +19,7 @@ from kpi_engine.api.models import ModelPlan, plan_of, published_of
 from kpi_engine.model.columns import WITH_ATTRIBUTES
 from kpi_engine.model.numbers import decimal_text, exact
 from kpi_engine.model.tree import text_of
-from kpi_engine.store import models, partials, values
+from kpi_engine.store import days, models, partials, values
 from kpi_engine.store.models import Published
 from kpi_engine.store.values import Cut, Grain
 
@@ -45,6 +46,11 @@ class CutValue(Answer):
 
 
 class Values(BaseModel):
+    """`whose`: of everyone's facts, of those of people whom the caller may see, or of the agent or team `asked` for. By
+    queue, hour, attribute and in total, whoever leads people sees everyone's where facts without an agent count: a part of
+    them would say something else. `held` facts, whose agent or call is not known yet, and those `without_agent` would
+    count and have no place in this answer."""
+
     kpi: str
     model_version: int
     unit: str
@@ -53,6 +59,9 @@ class Values(BaseModel):
     grain: Grain
     first: date
     last: date
+    whose: Literal["everyone", "visible", "asked"]
+    held: int
+    without_agent: int
     items: list[CutValue]
     next: str | None = None
 
@@ -65,7 +74,12 @@ async def get_values(
     page: PageDep,
     first: From = None,
     last: To = None,
-    by: Annotated[str, Query(description="agent, team, org_unit, queue, attributes.X; nothing: all together")] = "",
+    by: Annotated[
+        str,
+        Query(
+            description="agent, team, org_unit, site, queue, hour (in the tenant's time), attributes.X; nothing: all together"
+        ),
+    ] = "",
     grain: Grain = "workday",
     agent: str | None = None,
     team: str | None = None,
@@ -76,14 +90,19 @@ async def get_values(
     _check_cut(published, by)
     first, last = _range(caller, first, last)
     visible = await visibility.visible_to(session, caller, agent=agent, team=team)
-    cut = Cut(by, grain, first, last, visible)
+    asked = agent is not None or team is not None
+    if not asked and by not in values.PEOPLE and published.model.counts_nobody and visibility.leads(caller):
+        visible = Visible(caller.person_id, everyone=True)
+    only_site = await values.only_site(session) if by == "site" else None
+    cut = Cut(by, grain, first, last, visible, only_site)
     after = page.place(str, date.fromisoformat)
     rows = await values.values(session, published, cut, after=after, limit=page.limit + 1)
     found = page_of(rows, page.limit, cursor=lambda row: [row["key"] or "", row["window"].isoformat()])
     keys = {row["key"] for row in found.items if row["key"]}
-    named = await values.named(session, by, keys) if by in ("agent", "team", "org_unit") else {}
+    named = await values.named(session, by, keys) if by in values.PEOPLE else {}
     partial = await _partial(session, published, cut, found.items)
-    document = published.model.document
+    model = published.model
+    document, answer = model.document, model.answer_of_agents if cut.of_people else model.plan.answer
     return Values(
         kpi=kpi,
         model_version=published.version,
@@ -93,13 +112,15 @@ async def get_values(
         grain=grain,
         first=first,
         last=last,
+        whose="asked" if asked else "everyone" if visible.everyone else "visible",
+        **await values.left_out(session, published, cut),
         items=[
             CutValue(
                 key=row["key"],
                 **_whose(by, row["key"], named),
                 window=row["window"],
                 partial=partial(row),
-                **answer_of(published.model.plan.answer(row["components"], row["sample"], parts=True)).model_dump(),
+                **answer_of(answer(row["components"], row["sample"], parts=True)).model_dump(),
             )
             for row in found.items
         ],
@@ -114,7 +135,7 @@ async def _partial(
     visible = cut.visible
     if visible.whole:
         return lambda row: False
-    if cut.by in ("team", "org_unit") and visible.agent is None:
+    if cut.by in ("team", "org_unit", "site") and visible.agent is None:
         return lambda row: row["key"] is None or UUID(row["key"]) not in visible.units
     if cut.by != "agent" and visible.agent is None:
         return lambda row: True
@@ -124,8 +145,8 @@ async def _partial(
 
 
 def _check_cut(published: Published, by: str) -> None:
-    cure = "agent, team, org_unit, queue, attributes.X, or nothing"
-    if by not in ("", "agent", "team", "org_unit", "queue") and not re.fullmatch(r"attributes\.[^\x00]{1,200}", by):
+    cure = "agent, team, org_unit, site, queue, hour, attributes.X, or nothing"
+    if by not in ("", *values.PEOPLE, "queue", "hour") and not re.fullmatch(r"attributes\.[^\x00]{1,200}", by):
         raise Invalid(
             "unknown-cut",
             f"Values cannot be cut by `{by}`.",
@@ -207,7 +228,11 @@ async def explain(
     plan = published.model.plan
     cut = Cut("agent", "total", first, last, await visibility.visible_to(session, caller, agent=agent))
     whole = await values.values(session, published, cut, after=None, limit=1)
-    answer = plan.answer(whole[0]["components"], whole[0]["sample"], parts=True) if whole else plan.answer([], 0)
+    answer = (
+        published.model.answer_of_agents(whole[0]["components"], whole[0]["sample"], parts=True)
+        if whole
+        else plan.answer([], 0)
+    )
     after = page.place(datetime.fromisoformat, UUID, int)
     rows = await values.explained(session, published, cut, after=after, limit=page.limit + 1)
     found = page_of(rows, page.limit, cursor=lambda row: [row["started_at"].isoformat(), str(row["id"]), row["leg"]])
@@ -260,18 +285,33 @@ class Difference(BaseModel):
     facts: Answer | None
 
 
+class Misplaced(BaseModel):
+    """A fact on another workday than the directory gives it."""
+
+    kind: str
+    id: UUID
+    leg: int
+    external_id: str | None
+    agent_id: UUID | None
+    workday: date
+    directory_workday: date
+
+
 class Reconciliation(BaseModel):
-    """`expected` is always 0."""
+    """`expected` is always 0; `found` counts differences of values and facts on wrong days (`misplaced`), of either of which
+    the first thousand are shown."""
 
     compared: list[str]
     expected: int = 0
     found: int
     differences: list[Difference]
+    misplaced: list[Misplaced] = []
 
 
 @router.get("/reconciliation")
 async def reconcile(session: WorkSession, caller: CallerDep, kpi: str | None = None) -> Reconciliation:
-    """Compares what the stream counted with a recomputation from the facts, for one KPI or all."""
+    """Compares what the stream counted with a recomputation from the facts, for one KPI or all, and the workdays of these
+    facts with those that the directory gives now."""
     caller.require("tenant_admin", "quality_analyst", "integration")
     chosen = [await published_of(session, kpi)] if kpi else list((await models.catalogue(session)).models.values())
     found: list[dict[str, Any]] = []
@@ -288,7 +328,13 @@ async def reconcile(session: WorkSession, caller: CallerDep, kpi: str | None = N
         for each in shown
         for whose in [named.get(str(each["agent_id"]), unknown)]
     ]
-    return Reconciliation(compared=[each.kpi for each in chosen], found=len(found), differences=differences)
+    misplaced = await days.misplaced(session, {each.model.source for each in chosen}, 1000)
+    return Reconciliation(
+        compared=[each.kpi for each in chosen],
+        found=len(found) + (misplaced[0]["of_all"] if misplaced else 0),
+        differences=differences,
+        misplaced=[Misplaced.model_validate(each) for each in misplaced],
+    )
 
 
 def _side(published: Published, row: dict[str, Any], side: str) -> Answer | None:

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 from servicekit.nesting import deeper_than
 
-from kpi_engine.model import targets
+from kpi_engine.model import nobody, targets
 from kpi_engine.model.bands import BandRules, Bands, LastLegs
 from kpi_engine.model.columns import SOURCES, WITH_ATTRIBUTES, WITH_GAPS
 from kpi_engine.model.expression import ExpressionProblem, Scope, nearest, parse
 from kpi_engine.model.places import DEEPEST, ModelInvalid, Problem, Source
-from kpi_engine.model.plan import Plan
+from kpi_engine.model.plan import Plan, Value
 from kpi_engine.model.targets import Band, Target
 from kpi_engine.model.tree import Node, text_of
 
@@ -98,6 +98,23 @@ class Model:
     @property
     def source(self) -> str:
         return self.document.source
+
+    @cached_property
+    def counts_nobody(self) -> bool:
+        """Whether facts without an agent may give something to the value."""
+        return self.source == "legs" and nobody.counts_nobody(self.plan)
+
+    @cached_property
+    def only_nobody(self) -> bool:
+        """Whether only facts without an agent make the value, so that it has none for an agent or a team."""
+        return self.source == "legs" and nobody.only_nobody(self.plan)
+
+    def answer_of_agents(
+        self, components: Sequence[Decimal | int | None], sample: int, *, parts: bool = False
+    ) -> Value:
+        """As `plan.answer`, over facts of agents only."""
+        answer = self.plan.answer(components, sample, parts=parts)
+        return replace(answer, value=None, reason=nobody.REASON) if self.only_nobody and sample else answer
 
     @cached_property
     def content(self) -> dict[str, Any]:

@@ -17,6 +17,11 @@ from kpi_engine.store.models import Catalogue, Published
 Components = Sequence[Decimal | None]
 
 
+# Facts `f` of a kind that count somewhere. A submission about a call that is not known yet waits; a leg whose agent is not
+# known yet counts wherever no agent is needed.
+COUNTS = "f.tenant = :tenant AND f.kind = :kind AND NOT f.void AND (f.held IS NULL OR f.kind <> 'submissions')"
+
+
 Contents = tuple[int, Components]
 """Of a partial: its sample and its components."""
 
@@ -167,7 +172,7 @@ def from_facts(plan: Plan) -> str:
     return (
         f"SELECT coalesce(f.agent_id, :nobody) AS agent_id, f.workday, count(*) AS sample, "  # noqa: S608
         f"{total(plan)} AS components FROM fact f "
-        f"WHERE f.tenant = :tenant AND f.kind = :kind AND NOT f.void AND {plan.where_sql} GROUP BY 1, 2"
+        f"WHERE {COUNTS} AND {plan.where_sql} GROUP BY 1, 2"
     )
 
 
@@ -239,8 +244,7 @@ def _apply_statement(published: list[Published]) -> str:
     return f"""
     WITH delta AS (
         SELECT coalesce(f.agent_id, :nobody) AS agent_id, f.workday, {", ".join(sums)}
-        FROM (SELECT f.*, {", ".join(flags)} FROM change_fact f
-              WHERE f.tenant = :tenant AND f.kind = :kind AND NOT f.void) AS f
+        FROM (SELECT f.*, {", ".join(flags)} FROM change_fact f WHERE {COUNTS}) AS f
         GROUP BY 1, 2
     ), added AS (
         INSERT INTO partial AS p (tenant, kpi, agent_id, workday, version, sample, components)
@@ -291,8 +295,7 @@ async def _recompute_buckets(
         "UPDATE partial p SET sample = made.sample, components = made.components "  # noqa: S608
         "FROM unnest(cast(:agents AS uuid[]), cast(:days AS date[])) AS b (agent_id, workday) "
         f"CROSS JOIN LATERAL (SELECT count(*) AS sample, {total(plan)} AS components FROM fact f "
-        "WHERE f.tenant = :tenant AND f.kind = :kind AND f.workday = b.workday "
-        f"AND {of_agent} AND NOT f.void AND {plan.where_sql}) AS made "
+        f"WHERE {COUNTS} AND f.workday = b.workday AND {of_agent} AND {plan.where_sql}) AS made "
         "WHERE p.tenant = :tenant AND p.kpi = :kpi AND p.agent_id = b.agent_id AND p.workday = b.workday "
         "RETURNING p.agent_id, p.workday, p.sample, p.components",
         {

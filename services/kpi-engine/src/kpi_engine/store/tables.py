@@ -70,6 +70,8 @@ def _fact_columns(*, version_in_key: bool) -> list[Column]:
         Column("form_version", Integer, nullable=True),
         Column("gaps", ARRAY(BigInteger, dimensions=2), nullable=True),
         Column("attributes", JSONB, nullable=True),
+        # Why it waits: of a leg `unknown_agent`, of a submission `unknown_call`.
+        Column("held", Text, nullable=True),
         Column("known_at", DateTime(timezone=True), nullable=False, server_default="epoch"),
     ]
 

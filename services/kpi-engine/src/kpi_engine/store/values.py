@@ -13,29 +13,41 @@ from kpi_engine.model.plan import Plan
 from kpi_engine.model.sql import literal, scalar
 from kpi_engine.store.facts import NOBODY
 from kpi_engine.store.models import Published
-from kpi_engine.store.partials import contributions, merged, total
+from kpi_engine.store.partials import COUNTS, contributions, merged, total
 
 Grain = Literal["workday", "week", "month", "total"]
 _WINDOW = {"workday": "{day}", "week": "date_trunc('week', {day})::date", "month": "date_trunc('month', {day})::date"}
 
 
+PEOPLE = ("agent", "team", "org_unit", "site")
+"""Cuts that tell people apart."""
+
+
 @dataclass(frozen=True)
 class Cut:
-    """`by`: agent, team, org_unit, queue, attributes.X or "" for all together. Facts that no agent took are there for
-    those who see everyone, unless an agent or a team was asked for. Days are inclusive."""
+    """`by`: agent, team, org_unit, site, queue, hour, attributes.X or "" for all together. Facts that no agent took are
+    there for those who see everyone, unless an agent or a team was asked for: under the key null where people are told
+    apart, or under `only_site`, the tenant's only one. Days are inclusive."""
 
     by: str
     grain: Grain
     first: date
     last: date
     visible: Visible
+    only_site: UUID | None = None
+
+    @property
+    def of_people(self) -> bool:
+        """Whether facts without an agent have no place in it."""
+        asked = self.visible.agent is not None or self.visible.team is not None
+        return not self.visible.everyone or asked or (self.by in PEOPLE and not (self.by == "site" and self.only_site))
 
 
 async def values(
     session: Session, published: Published, cut: Cut, *, after: tuple[Any, ...] | None, limit: int
 ) -> list[dict[str, Any]]:
     """Rows of key, window, sample, components, ordered by key and window; key null where there is none."""
-    from_facts = cut.by == "queue" or cut.by.startswith("attributes.")
+    from_facts = cut.by in ("queue", "hour") or cut.by.startswith("attributes.")
     inner = _facts_cut(published.model.plan, cut) if from_facts else _partials_cut(published.model.plan, cut)
     parameters: dict[str, Any] = {
         "tenant": session.tenant,
@@ -44,6 +56,7 @@ async def values(
         "first": cut.first,
         "last": cut.last,
         "nobody": NOBODY,
+        "only_site": None if cut.only_site is None else str(cut.only_site),
         "limit": limit,
         **cut.visible.parameters,
     }
@@ -60,23 +73,29 @@ def _window(cut: Cut, day: str) -> str:
     return "cast(:first AS date)" if cut.grain == "total" else _WINDOW[cut.grain].format(day=day)
 
 
+_UNITS = {
+    "team": "(SELECT m.org_unit_id)",
+    "org_unit": "(SELECT unnest(u.path))",
+    "site": "(SELECT id FROM directory_org_unit WHERE tenant = :tenant AND id = ANY(u.path) AND body ->> 'kind' = 'site')",
+}
+
+
 def _partials_cut(plan: Plan, cut: Cut) -> str:
-    join, condition = "", ""
-    match cut.by:
-        case "agent":
-            key, condition = "p.agent_id::text", "AND p.agent_id <> :nobody"
-        case "team" | "org_unit":
-            units = "(SELECT m.org_unit_id)" if cut.by == "team" else "(SELECT unnest(u.path))"
-            key = "unit.id::text"
-            join = (
-                "JOIN directory_membership m ON m.tenant = p.tenant AND m.person_id = p.agent_id "
-                "AND m.valid_from <= p.workday AND p.workday < m.valid_to "
-                "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
-                f"CROSS JOIN LATERAL {units} AS unit (id)"
-            )
-        case _:
-            key = "NULL::text"
-    condition += f" AND {cut.visible.condition('p.agent_id', 'p.workday')}"
+    join, key = "", "NULL::text"
+    if cut.by == "agent":
+        key = "nullif(p.agent_id, :nobody)::text"
+    elif cut.by in _UNITS:
+        # Whoever is in no unit on the day, and what nobody took, stands under no key: the groups make up the total.
+        key = "unit.id::text"
+        if cut.by == "site":
+            key = "CASE WHEN p.agent_id = :nobody THEN cast(:only_site AS text) ELSE unit.id::text END"
+        join = (
+            "LEFT JOIN LATERAL (SELECT unit.id FROM directory_membership m "  # noqa: S608
+            "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
+            f"CROSS JOIN LATERAL {_UNITS[cut.by]} AS unit (id) WHERE m.tenant = p.tenant AND m.person_id = p.agent_id "
+            "AND m.valid_from <= p.workday AND p.workday < m.valid_to) AS unit ON true"
+        )
+    condition = f"AND {cut.visible.condition('p.agent_id', 'p.workday')}"
     rows = (
         f'SELECT DISTINCT {key} AS key, {_window(cut, "p.workday")} AS "window", '  # noqa: S608
         "p.agent_id, p.workday, p.sample, p.components "
@@ -89,14 +108,46 @@ def _partials_cut(plan: Plan, cut: Cut) -> str:
     )
 
 
+_HOUR = (
+    "to_char(f.started_at AT TIME ZONE coalesce((SELECT body ->> 'time_zone' FROM directory_tenant "
+    "WHERE tenant = :tenant), 'UTC'), 'HH24')"
+)
+
+
 def _facts_cut(plan: Plan, cut: Cut) -> str:
-    key = "f.queue" if cut.by == "queue" else f"(f.attributes ->> {literal(cut.by.partition('.')[2])})"
+    key = {"queue": "f.queue", "hour": _HOUR}.get(cut.by, f"(f.attributes ->> {literal(cut.by.partition('.')[2])})")
     condition = f"AND {cut.visible.condition('f.agent_id', 'f.workday')}"
     return (
         f'SELECT {key} AS key, {_window(cut, "f.workday")} AS "window", count(*) AS sample, {total(plan)} AS components '  # noqa: S608
-        f"FROM fact f WHERE f.tenant = :tenant AND f.kind = :kind AND NOT f.void AND {plan.where_sql} "
+        f"FROM fact f WHERE {COUNTS} AND {plan.where_sql} "
         f"AND f.workday BETWEEN :first AND :last {condition} GROUP BY 1, 2"
     )
+
+
+async def only_site(session: Session) -> UUID | None:
+    """The tenant's only site, when it has one."""
+    found = await session.scalars(
+        "SELECT id FROM directory_org_unit WHERE tenant = :tenant AND body ->> 'kind' = 'site' LIMIT 2",
+        {"tenant": session.tenant},
+    )
+    return found[0] if len(found) == 1 else None
+
+
+async def left_out(session: Session, published: Published, cut: Cut) -> dict[str, int]:
+    """Facts of these days that would count and have no place in the cut: `held`, whose agent or call is not known yet, and
+    `without_agent`, which nobody took."""
+    place = {"tenant": session.tenant, "kind": published.model.source, "first": cut.first, "last": cut.last}
+    waiting = "f.agent_id IS NULL" if published.model.source == "legs" else "f.held IS NOT NULL"
+    row = await session.row(
+        "SELECT count(f.held) AS held, count(*) FILTER (WHERE f.held IS NULL) AS without_agent FROM fact f "  # noqa: S608
+        f"WHERE f.tenant = :tenant AND f.kind = :kind AND NOT f.void AND {published.model.plan.where_sql} "
+        f"AND {waiting} AND f.workday BETWEEN :first AND :last",
+        place,
+    )
+    assert row is not None
+    if cut.of_people:
+        return row
+    return {"held": row["held"] if published.model.source == "submissions" else 0, "without_agent": 0}
 
 
 async def hidden(session: Session, published: Published, cut: Cut, agents: Iterable[UUID]) -> set[tuple[UUID, date]]:
