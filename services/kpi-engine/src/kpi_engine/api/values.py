@@ -16,7 +16,7 @@ from storage import Session
 
 from kpi_engine.api.answers import Answer, answer_of
 from kpi_engine.api.models import ModelPlan, plan_of, published_of
-from kpi_engine.model.columns import WITH_ATTRIBUTES
+from kpi_engine.model.columns import SOURCES, WITH_ATTRIBUTES
 from kpi_engine.model.numbers import decimal_text, exact
 from kpi_engine.model.tree import text_of
 from kpi_engine.store import days, models, partials, values
@@ -328,7 +328,7 @@ async def reconcile(session: WorkSession, caller: CallerDep, kpi: str | None = N
         for each in shown
         for whose in [named.get(str(each["agent_id"]), unknown)]
     ]
-    misplaced = await days.misplaced(session, {each.model.source for each in chosen}, 1000)
+    misplaced = await days.misplaced(session, {each.model.source for each in chosen} if kpi else SOURCES, 1000)
     return Reconciliation(
         compared=[each.kpi for each in chosen],
         found=len(found) + (misplaced[0]["of_all"] if misplaced else 0),
