@@ -84,6 +84,7 @@ class Embedded(Suite):
     data: Path
     port: int = field(default_factory=free_port)
     deliver_twice: bool = True
+    allow_private_addresses: bool = False
     process: subprocess.Popen[str] | None = None
     output: str = ""
     _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -98,7 +99,11 @@ class Embedded(Suite):
 
     def start(self, *options: str, seconds: float = 90) -> None:
         """Starts it and waits until it has printed its box."""
-        environment = {"UPLIFT_DELIVER_TWICE": "true" if self.deliver_twice else "false", "PYTHONUNBUFFERED": "1"}
+        environment = {
+            "UPLIFT_DELIVER_TWICE": str(self.deliver_twice),
+            "UPLIFT_ALLOW_PRIVATE_ADDRESSES": str(self.allow_private_addresses),
+            "PYTHONUNBUFFERED": "1",
+        }
         self.log_file.touch()
         began = self.log_file.stat().st_size
         with self.log_file.open("a") as log:

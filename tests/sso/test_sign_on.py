@@ -239,9 +239,78 @@ def test_a_username_of_another_tenant_is_taken(world: World) -> None:
     spec = {"slug": "other-ada", "display_name": "Ada Other"}
     world.call(world.admin(), "POST", "/api/identity/v1/people", json=spec, **where)
     account = "/api/identity/v1/people/other-ada/account"
-    world.call(world.admin(), "POST", account, json={"username": "ada"}, **where)
-    found = wait_for(lambda: (seen := world.call(world.admin(), "GET", account, **where))["state"] == "failed" and seen)
-    assert "is taken" in found["error"]
+    answer = world.ask(world.admin(), "POST", account, json={"username": "ada"}, **where)
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (409, "username-taken")
+    assert world.ask(world.admin(), "GET", account, **where).status_code == 404
+
+
+def test_a_colleagues_account_is_not_taken_by_its_username(world: World, new_browser: Callable[[], Browser]) -> None:
+    people, where = "/api/identity/v1/people", {"params": {"tenant": TENANT}}
+    first = world.person(
+        TENANT, {"slug": "cat", "display_name": "Cat Cole", "email": "cat@example.org"}, "cat@acme.example"
+    )
+    world.portal.sign_in(new_browser(), username="cat@acme.example", password=first, new_password=PASSWORD)
+    world.call(world.admin(), "POST", people, json={"slug": "eve", "display_name": "Eve Ell"}, **where)
+    again = {"params": {"tenant": TENANT, "new_password": True}}
+    tries = [
+        {"username": "cat@acme.example"}, {"username": "cat@example.org"},
+        {"username": "eve", "email": "cat@example.org"}, {"username": "eve", "email": "CAT@acme.example"},
+        {"username": "cat@acme.example", "existing": True},
+    ]  # fmt: skip
+    for spec in tries:
+        answer = world.ask(world.admin(), "POST", f"{people}/eve/account", json=spec, **again)
+        assert answer.status_code == 409, (spec, answer.text)
+    # Also when the directory has forgotten by what cat signs in.
+    world.call(world.admin(), "PATCH", f"{people}/cat", json={"logins": []}, **where)
+    answer = world.ask(world.admin(), "POST", f"{people}/eve/account", json={"username": "cat@acme.example"}, **again)
+    assert answer.status_code == 409, answer.text
+    world.call(world.admin(), "POST", f"{people}/cat/account", json={"username": "cat@acme.example"}, **where)
+    world.applied(f"{people}/cat/account", **where)
+    signed_in = world.portal.sign_in(new_browser(), username="cat@acme.example", password=PASSWORD)
+    assert world.call(signed_in["access_token"], "GET", ME)["person"]["slug"] == "cat"
+    sub = signed_in["claims"]["sub"]
+    taken = world.ask(world.admin(), "PATCH", f"{people}/eve", json={"logins": [sub]}, **where)
+    assert taken.status_code == 422
+    machine = {"protocol": "machine", "person": "cat"}
+    answer = world.ask(world.admin(), "PUT", f"/api/identity/v1/tenants/{TENANT}/applications/bot", json=machine)
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (409, "not-a-machine")
+
+
+def test_an_account_that_identity_did_not_make_is_still_its_persons(world: World) -> None:
+    """The platform admin's was made when the installation was."""
+    name = "platform-admin" if world.name == "keycloak" else "platform"
+    people = "/api/identity/v1/people"
+    world.call(world.admin(), "POST", people, json={"slug": "mallory", "display_name": "Mallory"})
+    again = {"params": {"new_password": True}}
+    answer = world.ask(world.admin(), "POST", f"{people}/mallory/account", json={"username": name}, **again)
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (409, "username-taken")
+
+
+def test_who_guesses_at_keycloak_is_turned_away_for_a_while(
+    keycloak_world: KeycloakWorld, new_browser: Callable[[], Browser]
+) -> None:
+    world = keycloak_world
+    first = world.person(TENANT, {"slug": "gus", "display_name": "Gus Grey"}, "gus")
+    world.portal.sign_in(new_browser(), username="gus", password=first, new_password=PASSWORD)
+    with pytest.raises(AssertionError):
+        world.portal.sign_in(new_browser(), username="gus", password="only-a-guess")
+    with pytest.raises(AssertionError):
+        world.portal.sign_in(new_browser(), username="gus", password=PASSWORD)
+    world.portal.sign_in(new_browser(), **TYPED)  # nobody else
+    world.unlock("gus")
+    world.portal.sign_in(new_browser(), username="gus", password=PASSWORD)
+
+
+def test_a_new_password_ends_what_the_old_one_opened(world: World, browser: Browser) -> None:
+    first = world.person(TENANT, {"slug": "pat", "display_name": "Pat Port"}, "pat")
+    tokens = world.portal.sign_in(browser, username="pat", password=first, new_password=PASSWORD)
+    assert {status for status, _ in refusals(world, tokens["access_token"]).values()} == {200}
+    path, spec = "/api/identity/v1/people/pat/account", {"username": "pat"}
+    world.call(world.admin(), "POST", path, json=spec, params={"tenant": TENANT, "new_password": True})
+    refused_everywhere(world, tokens["access_token"], 401, "session-ended")
+    assert world.portal.refresh(tokens["refresh_token"]).status_code == 400
+    with pytest.raises(AssertionError, match="a password is asked for"):
+        world.portal.sign_in(browser)
 
 
 def test_the_embedded_provider_says_what_needs_keycloak(embedded_world: EmbeddedWorld) -> None:

@@ -140,6 +140,7 @@ class KeycloakWorld(World):
             "UPLIFT_DATABASE_URL": self.platform.database_url,
             "UPLIFT_ISSUER": self.issuer,
             "UPLIFT_PARTITIONS": str(self.platform.partitions),
+            "UPLIFT_ALLOW_PRIVATE_ADDRESSES": "true",
             "IDENTITY_KEYCLOAK_URL": self.keycloak.url,
             "IDENTITY_KEYCLOAK_REALM": self.realm,
             "IDENTITY_KEYCLOAK_CLIENT_SECRET": self.secret,
@@ -211,7 +212,7 @@ class EmbeddedWorld(World):
     services = ("identity", "forms", "training")
 
     def __init__(self, folder: Path) -> None:
-        self.suite = Embedded(folder / "data", deliver_twice=False)
+        self.suite = Embedded(folder / "data", deliver_twice=False, allow_private_addresses=True)
 
     @property
     def url(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from contracts.learning import AssignmentAssigned
 from notification.clients.webhooks import Post, WebhookSender
-from notification.model.addresses import UrlPolicy
+from servicekit.outbound import UrlPolicy
 from standardwebhooks import Webhook
 from testkit import eventually, person, person_id
 
@@ -201,7 +201,7 @@ async def test_a_name_that_leads_inside_is_never_connected_to(receiver):
     sender = WebhookSender(UrlPolicy(), timeout_seconds=2, resolve=rebinding)
     post = Post(f"https://hooks.example.org:{8443}/x", "msg_1", "{}", ("whsec_" + "QUJD" * 8,))
     outcome = await sender.send(post, now=datetime.now(UTC))
-    assert (outcome.state, outcome.detail) == ("retry", "hooks.example.org leads to 127.0.0.1, which is not public")
+    assert (outcome.state, outcome.detail) == ("retry", "hooks.example.org leads to no address that is public")
     assert asked == [("hooks.example.org", 8443)]
     assert receiver.seen == []
 

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 import uvicorn
+from contracts.directory import SessionEnded, TenantChanged
 from contracts.learning import AssignmentAssigned
-from testkit import eventually, person, person_id
+from testkit import ISSUER, eventually, person, person_id
 
 
 def assigned(slug="ada"):
@@ -51,8 +54,8 @@ class Stream:
 
 
 @asynccontextmanager
-async def streaming(notification, address, who="ada", **kwargs):
-    token = notification.issuer.token(who, "t1")
+async def streaming(notification, address, who="ada", claims=None, **kwargs):
+    token = notification.issuer.token(who, "t1", **(claims or {}))
     async with httpx.AsyncClient(timeout=60) as client:
         headers = {"authorization": f"Bearer {token}", **kwargs.pop("headers", {})}
         async with client.stream("GET", f"{address}/stream", headers=headers, **kwargs) as response:
@@ -163,6 +166,41 @@ async def test_it_beats_and_ends_when_the_person_is_switched_off(notification, a
                     break
         await notification.deliver(person("ada", team="a", active=False), tenant="t1")
         assert await ada.next() is None
+
+
+NOW = datetime.now(UTC)
+ENDED = {"iss": ISSUER, "ended_at": NOW + timedelta(minutes=1), "until": NOW + timedelta(days=1)}
+ENDS = {
+    "its session ends": SessionEnded(**ENDED, sid="s-1", sub="ada"),
+    "all sessions end": SessionEnded(**ENDED, sub="ada"),
+    "another role": person("ada", team="a", roles=["trainer"]),
+    "no role": person("ada", team="a", roles=[]),
+    "another login": person("ada", team="a").model_copy(update={"logins": []}),
+    "the tenant is off": TenantChanged(slug="t1", name="T", active=False),
+}
+
+
+@pytest.mark.parametrize("event", ENDS.values(), ids=ENDS)
+async def test_it_ends_at_once_when_a_request_would_not_be_let_in_any_more(notification, address, event):
+    async with (
+        streaming(notification, address, claims={"sid": "s-1"}) as ada,
+        streaming(notification, address, "wei", claims={"sid": "s-2"}) as wei,
+    ):
+        await listening(notification, streams=2)
+        await notification.deliver(event, tenant="platform" if isinstance(event, SessionEnded) else "t1")
+        assert await ada.next() is None
+        if not isinstance(event, TenantChanged):
+            await notification.deliver(assigned("wei"), tenant="t1")
+            assert await wei.next() is not None
+
+
+async def test_it_ends_when_the_token_expires(notification, address):
+    began = time.time()
+    claims = {"iat": int(began) - 10, "exp": int(began) + 3}
+    async with streaming(notification, address, claims=claims) as ada:
+        await listening(notification)
+        assert await ada.next() is None
+    assert int(began) + 3 <= time.time() < began + 30
 
 
 async def test_it_ends_when_the_process_stops(notification, address):

@@ -34,6 +34,9 @@ class PlatformSettings(BaseSettings):
     """Where the issuer's keys are; None: as its discovery document says."""
     secret: str = "only-for-development"  # noqa: S105
     """The key of keyed hashes (customer numbers). Changing it separates old keys from new ones."""
+    allow_private_addresses: bool = False
+    """Lets addresses that tenants give lead to this machine and the network around it, also by plain HTTP. For
+    development: everything inside can then be called by whoever administers a tenant."""
     drain_seconds: float = 0
     """How long a process that was told to stop still answers, so that a gateway has time to leave it."""
     deliver_twice: bool = False

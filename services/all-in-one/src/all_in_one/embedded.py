@@ -30,6 +30,7 @@ from messaging.log_table import LogTableBroker
 from pydantic import SecretStr
 from servicekit import Service
 from servicekit.budget import exit_when_hung
+from servicekit.outbound import UrlPolicy
 from servicekit.run import Process, assembled, broker_dsn, root_app
 from servicekit.server import Server
 from servicekit.settings import PlatformSettings
@@ -164,7 +165,8 @@ async def _provider(settings: PlatformSettings, options: Options) -> AsyncIterat
         own = _identity_settings(settings)
         secret = own.embedded_client_secret.get_secret_value()
         await oidc.ensure_client(engine, own.embedded_client_id, secret, [], PLATFORM_TENANT, ["client_credentials"])
-        yield oidc.create_provider(engine, settings.issuer, demo=options.demo), engine
+        policy = UrlPolicy(allow_private=settings.allow_private_addresses)
+        yield oidc.create_provider(engine, settings.issuer, demo=options.demo, policy=policy), engine
     finally:
         await engine.dispose()
 

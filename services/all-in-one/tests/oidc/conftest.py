@@ -193,7 +193,7 @@ async def app(engine, seed, clock):
     outer = FastAPI()
     outer.state.told = []
 
-    async def deliver(url: str, logout_token: str) -> None:
+    async def deliver(url: str, logout_token: str, *, tenant: str | None) -> None:
         outer.state.told.append((url, logout_token))
 
     outer.mount("/oidc", oidc.create_provider(engine, ISSUER, clock=clock, demo=True, deliver=deliver))

@@ -203,3 +203,16 @@ async def test_the_browsable_pages_need_nothing_from_elsewhere(browser):
     assert "/oidc/static-offline-docs/swagger-ui-bundle.js" in page
     assert "https://" not in page
     assert (await browser.get("/oidc/static-offline-docs/swagger-ui-bundle.js")).status_code == 200
+
+
+async def test_a_new_temporary_password_ends_every_session_with_and_without_a_browser(app, browser, other_browser):
+    headers = await bearer(browser)
+    tokens, direct = await browser.tokens(), (await browser.password()).json()
+    sids = {(await browser.decode(each["access_token"])).claims["sid"] for each in (tokens, direct)}
+    kept = {"tenant": "demo", "display_name": "Lena", "temporary_password": "another-secret"}
+    assert (await other_browser.put("/oidc/accounts/lead", json=kept, headers=headers)).status_code == 200
+    for client, each in (("portal", tokens), ("uplift-cli", direct)):
+        assert (await browser.refresh(each["refresh_token"], client)).json()["error"] == "invalid_grant"
+    assert "login_required" in (await browser.authorize(prompt="none")).headers["location"]
+    told = {(await browser.decode(token)).claims["sid"] for _, token in app.state.told}
+    assert told == sids

@@ -31,7 +31,7 @@ async def test_the_page_is_accessible_names_demo_users_and_cannot_be_framed(brow
 async def test_without_demo_nobody_is_listed(engine, app, clock):
     bare = oidc.create_provider(engine, "http://127.0.0.1:8080", clock=clock, demo=False)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(bare), base_url="http://127.0.0.1:8080") as client:
-        query = "response_type=code&client_id=wallboard&redirect_uri=http://127.0.0.1:8080/callback"
+        query = "response_type=code&client_id=wallboard&redirect_uri=http://127.0.0.1:8080/callback&nonce=n"
         page = await client.get(f"/authorize?{query}")
     assert 'label for="username"' in page.text
     assert "lead" not in page.text

@@ -221,3 +221,38 @@ async def test_an_unreadable_client_header_is_a_refusal_not_a_crash(browser, hea
     form = {"grant_type": "client_credentials"}
     answer = await browser.post("/oidc/token", data=form, headers={"Authorization": header})
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+async def test_a_replayed_code_ends_also_the_access_tokens_it_gave(app, browser, clock):
+    code = (await browser.log_in())["code"]
+    tokens = (await browser.redeem(code)).json()
+    clock.pass_by(minutes=5)
+    await browser.refresh(tokens["refresh_token"])  # forgets what has expired
+    assert (await browser.redeem(code)).json()["error_description"].startswith("The code was used before")
+    told = [(await browser.decode(token)).claims for _, token in app.state.told]
+    assert [each["sid"] for each in told] == [(await browser.decode(tokens["id_token"])).claims["sid"]]
+    assert (await browser.authorize(prompt="none")).headers["location"].find("login_required") > 0
+
+
+async def test_a_code_that_could_be_injected_is_not_given(browser):
+    """RFC 9700 §2.1.1: PKCE, or the nonce of OpenID Connect for those who have a secret."""
+    without = {"code_challenge": None, "code_challenge_method": None}
+    refused = await browser.authorize("wallboard", nonce=None, **without)
+    assert "error=invalid_request" in refused.headers["location"]
+    assert (await browser.authorize("wallboard", **without)).status_code == 200
+    assert (await browser.authorize("wallboard", nonce=None)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://127.0.0.1:8080/callback/", "http://127.0.0.1:8080/callback?x=1", "http://127.0.0.1:8080/Callback",
+        "http://127.0.0.1:8081/callback", "http://localhost:8080/callback", "https://127.0.0.1:8080/callback",
+        "http://127.0.0.1:8080/callback/../callback", "http://127.0.0.1:8080/%63allback", "http://127.0.0.1:8080/callback#",
+        "http://127.0.0.1:8080@evil.example/callback", " http://127.0.0.1:8080/callback", "/callback", "",
+    ],
+)  # fmt: skip
+async def test_redirect_uris_are_compared_letter_by_letter(browser, uri):
+    answer = await browser.authorize(redirect_uri=uri)
+    assert answer.status_code == 400
+    assert "location" not in answer.headers

@@ -40,6 +40,8 @@ async def test_no_secret_is_stored_in_clear(browser, engine):
     code = (await browser.log_in(prompt="login"))["code"]
     secrets = [tokens["refresh_token"], code, browser.cookies["uplift_oidc_session"], "lead-secret", "wall-secret"]
     secrets.append(await oidc.issue_one_time(engine, "first"))
+    await browser.password(password="guessed-secret")
+    secrets.append("guessed-secret")
     async with engine.begin() as connection:
         await store.add_member(connection, "lead-1", "acme")
     async with engine.connect() as connection:

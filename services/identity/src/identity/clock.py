@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from contracts.directory import PLATFORM_TENANT, SessionEnded
 from servicekit import DueItem, Kit
+from servicekit.outbound import Outbound
 from storage import Session
 
 from identity.actions.provisions import bring_about, resume
@@ -12,9 +13,11 @@ from identity.actions.sessions import forget_session
 from identity.clients.provider import Provider
 
 
-def telling(provider: Provider | None, issuer: str) -> Callable[[Session, DueItem], Awaitable[None]]:
+def telling(
+    provider: Provider | None, issuer: str, outbound: Outbound | None
+) -> Callable[[Session, DueItem], Awaitable[None]]:
     async def tell(session: Session, item: DueItem) -> None:
-        await bring_about(session, provider, issuer=issuer, **item.body)
+        await bring_about(session, provider, issuer=issuer, outbound=outbound, **item.body)
 
     return tell
 

@@ -3,6 +3,7 @@
 from contracts.blueprints import SectionApplied, SectionRejected
 from contracts.topics import TOPICS
 from servicekit import Kit, Service, Subscription, Wired
+from servicekit.outbound import Outbound, UrlPolicy
 from storage import Migrations
 
 from identity import api, clock, consumers
@@ -14,6 +15,7 @@ from identity.clients.keycloak import KeycloakProvider
 from identity.clients.provider import Provider
 from identity.settings import IdentitySettings
 
+_LOOK_UP_SECONDS = 5
 _SECTION_TOPICS = [name for name in TOPICS if name.endswith(".sections")]
 
 
@@ -31,6 +33,8 @@ def provider_of(settings: IdentitySettings) -> Provider | None:
 def wire(kit: Kit, settings: IdentitySettings | None = None) -> Wired:
     settings = settings or IdentitySettings()
     provider = provider_of(settings)
+    policy = UrlPolicy(allow_private=kit.settings.allow_private_addresses)
+    outbound = None if policy.allow_private else Outbound(policy, timeout_seconds=_LOOK_UP_SECONDS)
     return Wired(
         router=api.router,
         subscriptions=[
@@ -40,9 +44,9 @@ def wire(kit: Kit, settings: IdentitySettings | None = None) -> Wired:
             )
             for topic in _SECTION_TOPICS
         ],
-        clock={DUE: clock.telling(provider, kit.settings.login_issuer), FORGET: clock.on_session_dead},
+        clock={DUE: clock.telling(provider, kit.settings.login_issuer, outbound), FORGET: clock.on_session_dead},
         background=[clock.pick_up] if provider else [],
-        state=State(settings.upload_bytes, provider, settings.portal_client_id),
+        state=State(settings.upload_bytes, provider, settings.portal_client_id, policy),
     )
 
 

@@ -1,17 +1,17 @@
-"""The event door: news for people and endpoints, blueprints, people switched off."""
+"""The event door: news for people and endpoints, blueprints, whoever loses an open stream."""
 
 from typing import Any
 
 from contracts.blueprints import BlueprintPublished
-from contracts.directory import PersonChanged
+from contracts.directory import PersonChanged, SessionEnded, TenantChanged
 from pydantic import ValidationError
 from servicekit import Received
 from servicekit.blueprints import reject_section, take_section
 from servicekit.errors import shape_problems
+from servicekit.outbound import UrlPolicy
 from storage import Session
 
 from notification.actions import configure, notify
-from notification.model.addresses import UrlPolicy
 from notification.model.rules import NotificationSection
 from notification.store import notices
 
@@ -40,6 +40,12 @@ class Consumers:
             await configure.answer(session, version=event.body.version)
 
     async def on_person(self, session: Session, event: Received[PersonChanged]) -> None:
-        """Open streams of a person who was switched off end at once."""
+        """Open streams look at once whether the person may still have them."""
+        await notices.wake(session, [(session.tenant, event.body.id)])
+
+    async def on_tenant(self, session: Session, event: Received[TenantChanged]) -> None:
         if not event.body.active:
-            await notices.wake(session, [(session.tenant, event.body.id)])
+            await notices.wake_all(session, [f"{event.body.slug}/"])
+
+    async def on_session_ended(self, session: Session, event: Received[SessionEnded]) -> None:
+        await notices.wake_all(session, [event.body.id_in_key()])

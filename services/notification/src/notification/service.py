@@ -3,11 +3,12 @@ reader's language, with retries and a timeline of every delivery."""
 
 from contracts.awards import PointsGranted
 from contracts.blueprints import BlueprintPublished
-from contracts.directory import PersonChanged
+from contracts.directory import PersonChanged, SessionEnded, TenantChanged
 from contracts.learning import AssignmentAssigned
 from contracts.scores import BandEntered
 from contracts.submissions import FormPublished
 from servicekit import Kit, Service, Subscription, Wired
+from servicekit.outbound import UrlPolicy
 from storage import Migrations
 
 from notification import api
@@ -16,7 +17,6 @@ from notification.clients.mail import MailSender, MailServer
 from notification.clients.webhooks import WebhookSender
 from notification.clock import Outbound
 from notification.consumers import Consumers
-from notification.model.addresses import UrlPolicy
 from notification.model.events import EVENTS
 from notification.settings import NotificationSettings
 from notification.store.wakes import Wakes
@@ -26,7 +26,7 @@ NEWS_TOPICS = (BandEntered.topic, AssignmentAssigned.topic, PointsGranted.topic,
 
 def wire(kit: Kit, settings: NotificationSettings | None = None) -> Wired:
     settings = settings or NotificationSettings()
-    policy = UrlPolicy(settings.webhook_allow_loopback, settings.webhook_ports)
+    policy = UrlPolicy(settings.webhook_allow_loopback, settings.webhook_ports, kit.settings.allow_private_addresses)
     mails = MailSender(_mail_server(settings)) if settings.smtp_host else None
     consumers = Consumers(policy, mail=mails is not None)
     outbound = Outbound(
@@ -43,7 +43,14 @@ def wire(kit: Kit, settings: NotificationSettings | None = None) -> Wired:
                 for topic in NEWS_TOPICS
             ),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint}),
-            Subscription("directory", {PersonChanged: consumers.on_person}),
+            Subscription(
+                "directory",
+                {
+                    PersonChanged: consumers.on_person,
+                    TenantChanged: consumers.on_tenant,
+                    SessionEnded: consumers.on_session_ended,
+                },
+            ),
         ],
         clock={"deliver": outbound.on_due},
         background=[outbound.run],

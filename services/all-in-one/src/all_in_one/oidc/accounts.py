@@ -1,12 +1,11 @@
 """What a composition root or a command does with accounts and clients, without HTTP. Each call is one transaction."""
 
-import asyncio
 from collections.abc import Sequence
 
 from contracts.ids import new_id
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from all_in_one.oidc import model, store
+from all_in_one.oidc import model, passwords, store
 
 
 async def ensure_account(
@@ -29,7 +28,7 @@ async def ensure_account(
     async with engine.begin() as connection:
         if found := await store.change_account(connection, username, **facts):
             return found.sub
-    hashed = None if password is None else await asyncio.to_thread(model.hash_password, password)
+    hashed = None if password is None else await passwords.hashed(password)
     async with engine.begin() as connection:
         await store.add_account(connection, sub=sub or str(new_id()), username=username, password=hashed, **facts)
         added = await store.account_by_name(connection, username)
@@ -56,7 +55,7 @@ async def ensure_client(
     """
     if faults := model.client_faults(client_id, confidential=secret is not None, tenant=tenant, grants=grants):
         raise ValueError("; ".join(faults))
-    hashed = None if secret is None else await asyncio.to_thread(model.hash_password, secret)
+    hashed = None if secret is None else await passwords.hashed(secret)
     async with engine.begin() as connection:
         await store.put_client(
             connection,

@@ -1,7 +1,6 @@
 """Accounts and clients over HTTP, for accounts with the admin flag and for identity, and what a person may read of the own
 account."""
 
-import asyncio
 from typing import Annotated
 
 from contracts.ids import new_id
@@ -9,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
-from all_in_one.oidc import model, store
+from all_in_one.oidc import model, passwords, store
 from all_in_one.oidc.logout import tell
 from all_in_one.oidc.provider import Provider, profile
 
@@ -146,7 +145,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:
             "display_name": new.display_name or new.username,
             "admin": new.admin,
             "listed": False,
-            "password": await asyncio.to_thread(model.hash_password, new.password) if new.password else None,
+            "password": await passwords.hashed(new.password) if new.password else None,
             "one_time": model.digest(one_time) if one_time else None,
         }
         async with provider.engine.begin() as connection:
@@ -156,15 +155,27 @@ def admin_endpoints(provider: Provider) -> APIRouter:
 
     @router.put("/accounts/{username}", tags=["administration"], dependencies=[Depends(admin)])
     async def keep_account(username: Username, wanted: KeptAccount) -> AccountOut:
-        """Create the account, or bring the tenant's own up to date and switch it on; 409 when it is another tenant's."""
+        """Create the account, or bring the tenant's own up to date and switch it on; 409 when it is another tenant's. A
+        temporary password ends what the old one opened."""
         values: dict[str, object] = {"display_name": wanted.display_name, "email": wanted.email, "active": True}
         if wanted.temporary_password is not None:
-            hashed = await asyncio.to_thread(model.hash_password, wanted.temporary_password)
+            hashed = await passwords.hashed(wanted.temporary_password)
             values |= {"password": hashed, "temporary": True}
         async with provider.engine.begin() as connection:
             account = await store.keep_account(connection, username, wanted.tenant, str(new_id()), **values)
+            if account is None:
+                raise HTTPException(409, f"The username `{username}` is taken. Choose another.")
+            ended = await store.end_all_of(connection, account.sub) if wanted.temporary_password else []
+        await tell(provider, ended)
+        return AccountOut.model_validate(account, from_attributes=True)
+
+    @router.get("/accounts/{username}", tags=["administration"], dependencies=[Depends(admin)])
+    async def get_account(username: Username) -> AccountOut:
+        """Whosever it is."""
+        async with provider.engine.connect() as connection:
+            account = await store.account_by_name(connection, username)
         if account is None:
-            raise HTTPException(409, f"The username `{username}` is taken. Choose another.")
+            raise HTTPException(404, f"There is no account `{username}`.")
         return AccountOut.model_validate(account, from_attributes=True)
 
     @router.put("/accounts/{username}/tenants/{tenant}", tags=["administration"], dependencies=[Depends(admin)])
@@ -215,7 +226,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:
             added = await store.add_client(
                 connection,
                 client_id=new.client_id,
-                secret=await asyncio.to_thread(model.hash_password, secret) if secret else None,
+                secret=await passwords.hashed(secret) if secret else None,
                 redirect_uris=new.redirect_uris,
                 post_logout_redirect_uris=new.redirect_uris,
                 tenant=new.tenant,
@@ -235,7 +246,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:
         )
         values = wanted.model_dump(exclude={"tenant", "public", "secret"})
         if secret is not None or wanted.public:
-            values["secret"] = await asyncio.to_thread(model.hash_password, secret) if secret else None
+            values["secret"] = await passwords.hashed(secret) if secret else None
         async with provider.engine.begin() as connection:
             known = await store.find_client(connection, client_id)
             if "secret" not in values and (known is None or known.secret is None):

@@ -1,6 +1,6 @@
 """The provider as an ASGI application, its metadata, and the refusal to listen where others can reach it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -12,6 +12,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
+from servicekit.outbound import UrlPolicy
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -19,9 +20,9 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from all_in_one.oidc import model
 from all_in_one.oidc.admin import admin_endpoints
 from all_in_one.oidc.login import login_endpoints
-from all_in_one.oidc.logout import deliver
+from all_in_one.oidc.logout import Delivery
 from all_in_one.oidc.pages_elsewhere import pages_elsewhere
-from all_in_one.oidc.provider import ALGORITHM, Provider
+from all_in_one.oidc.provider import ALGORITHM, Deliver, Provider
 from all_in_one.oidc.token import token_endpoints
 
 
@@ -32,15 +33,17 @@ def create_provider(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     access_ttl: timedelta = model.ACCESS_TTL,
     demo: bool,
-    deliver: Callable[[str, str], Awaitable[None]] = deliver,
+    policy: UrlPolicy | None = None,
+    deliver: Deliver | None = None,
 ) -> FastAPI:
     """The provider, to be mounted at the path of its issuer after `await prepare(engine)`.
 
     `issuer` is the full address without a closing slash, e.g. `http://127.0.0.1:8080/oidc`. With `demo` the login page
-    lists the accounts that were made to be `listed`. `deliver` takes a logout token to a client's address.
+    lists the accounts that were made to be `listed`. `policy`: where tenants' addresses may lead. `deliver` takes a
+    logout token to a client's address.
     """
     issuer = issuer.rstrip("/")
-    provider = Provider(engine, issuer, clock, access_ttl, demo, deliver)
+    provider = Provider(engine, issuer, clock, access_ttl, demo, deliver or Delivery(policy or UrlPolicy()))
     app = FastAPIOffline(
         title="Uplift sign-in (development)",
         description="OpenID Connect provider for this machine only. Production uses Keycloak.",

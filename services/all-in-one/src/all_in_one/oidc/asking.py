@@ -61,6 +61,8 @@ async def read_ask(provider: Provider, query: dict[str, str]) -> Ask:
         fault = InvalidRequestError("A parameter is not plain text.")
     elif challenge is None and client.secret is None:
         fault = InvalidRequestError("A public client must send a code_challenge (S256).")
+    elif challenge is None and "nonce" not in query:
+        fault = InvalidRequestError("A code_challenge (S256) or a nonce is needed: else a code could be injected.")
     elif challenge is not None and not model.challenge_is_s256(challenge, query.get("code_challenge_method", "plain")):
         fault = InvalidRequestError("The code_challenge must be S256.")
     elif "none" in prompt and len(prompt) > 1:

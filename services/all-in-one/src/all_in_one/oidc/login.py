@@ -1,8 +1,8 @@
 """Where the browser comes: authorization, sign-in with a session for all clients, sign-out."""
 
-import asyncio
 import hmac
 from collections.abc import Callable
+from datetime import timedelta
 from urllib.parse import urlencode, urlsplit
 
 from authlib.common.urls import add_params_to_uri
@@ -17,11 +17,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from all_in_one.oidc import model, pages, store
+from all_in_one.oidc import model, pages, passwords, store
 from all_in_one.oidc.asking import Ask, absolute, read_ask
 from all_in_one.oidc.logout import tell
+from all_in_one.oidc.passwords import Busy
 from all_in_one.oidc.provider import Provider, parameters
-from all_in_one.oidc.token import sign_in
+from all_in_one.oidc.signing_in import DEVICE_COOKIE, DEVICE_TYP, TooManyAttempts, sign_in
 
 SESSION_COOKIE = "uplift_oidc_session"
 FORM_COOKIE = "uplift_oidc_form"
@@ -59,8 +60,13 @@ def login_endpoints(provider: Provider) -> APIRouter:
             return await _login_form(
                 provider, request, username, "This page was too old or not ours. Please try again."
             )
-        async with provider.engine.connect() as connection:
-            account = await sign_in(connection, username, password)
+        try:
+            account = await sign_in(provider, request, username, password)
+        except (TooManyAttempts, Busy) as error:
+            refused = await _login_form(provider, request, username, error.description)
+            refused.status_code = error.status_code
+            refused.headers.update(dict(error.get_headers()[-1:]))
+            return refused
         if account is None:
             return await _login_form(provider, request, username, "The username or the password is wrong.")
         if account.temporary:
@@ -85,7 +91,7 @@ def login_endpoints(provider: Provider) -> APIRouter:
             return await _password_form(provider, request, *who, fault)
         if password != form.get("password-confirm"):
             return await _password_form(provider, request, *who, "The two are not the same.")
-        hashed = await asyncio.to_thread(model.hash_password, password)
+        hashed = await passwords.hashed(password)
         async with provider.engine.begin() as connection:
             account = await store.replace_temporary(connection, *who, hashed)
         if account is None:
@@ -135,6 +141,8 @@ async def _enter(provider: Provider, request: Request, ask: Ask, account: Row) -
     await tell(provider, ended)
     response = await _send_code(provider, ask, opened)
     _set_cookie(provider, response, SESSION_COOKIE, cookie)
+    device = await provider.sign(DEVICE_TYP, {"sub": account.sub, "jti": str(new_id())}, model.DEVICE_TTL)
+    _set_cookie(provider, response, DEVICE_COOKIE, device, max_age=model.DEVICE_TTL)
     response.delete_cookie(FORM_COOKIE, path=_path(provider))
     return response
 
@@ -257,6 +265,11 @@ def _path(provider: Provider) -> str:
     return urlsplit(provider.issuer).path or "/"
 
 
-def _set_cookie(provider: Provider, response: Response, name: str, value: str) -> None:
+def _set_cookie(
+    provider: Provider, response: Response, name: str, value: str, *, max_age: timedelta | None = None
+) -> None:
     secure = urlsplit(provider.issuer).scheme == "https"
-    response.set_cookie(name, value, path=_path(provider), secure=secure, httponly=True, samesite="lax")
+    seconds = None if max_age is None else int(max_age.total_seconds())
+    response.set_cookie(
+        name, value, max_age=seconds, path=_path(provider), secure=secure, httponly=True, samesite="lax"
+    )

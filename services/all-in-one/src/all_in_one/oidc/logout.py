@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 import httpx
 from contracts.ids import new_id
+from servicekit.outbound import AddressRefused, Outbound, Unreachable, UrlPolicy
 
 from all_in_one.oidc.provider import Provider
 from all_in_one.oidc.store import Ended
@@ -18,10 +19,26 @@ EVENT = "http://schemas.openid.net/event/backchannel-logout"
 _GOOD_FOR = timedelta(minutes=2)
 
 
-async def deliver(url: str, logout_token: str) -> None:
-    """Raises httpx.HTTPError when it was not taken."""
-    async with httpx.AsyncClient(timeout=2) as http:
-        (await http.post(url, data={"logout_token": logout_token})).raise_for_status()
+_ATTEMPT_SECONDS = 2
+
+
+class Delivery:
+    """Takes a logout token to an address: of this installation's own, or of a tenant's, which the policy must allow."""
+
+    def __init__(self, policy: UrlPolicy) -> None:
+        self._outbound = Outbound(policy, timeout_seconds=_ATTEMPT_SECONDS)
+
+    async def __call__(self, url: str, logout_token: str, *, tenant: str | None) -> None:
+        """Raises httpx.HTTPError, AddressRefused or Unreachable when it was not taken."""
+        form = {"logout_token": logout_token}
+        if tenant is None:
+            async with httpx.AsyncClient(timeout=_ATTEMPT_SECONDS) as http:
+                (await http.post(url, data=form)).raise_for_status()
+            return
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        answer = await self._outbound.post(url, content=urlencode(form).encode(), headers=headers)
+        if not answer.is_success:
+            raise Unreachable(f"answered {answer.status_code}")
 
 
 async def tell(provider: Provider, ended: Sequence[Ended]) -> None:
@@ -33,6 +50,6 @@ async def _tell(provider: Provider, ended: Ended) -> None:
     claims = {"aud": ended.client_id, "sub": ended.sub, "sid": ended.sid, "jti": str(new_id()), "events": {EVENT: {}}}
     token = await provider.sign("logout+jwt", claims, _GOOD_FOR)
     try:
-        await provider.deliver(urljoin(provider.issuer, ended.uri), token)
-    except httpx.HTTPError as error:
+        await provider.deliver(urljoin(provider.issuer, ended.uri), token, tenant=ended.tenant)
+    except (httpx.HTTPError, AddressRefused, Unreachable) as error:
         log.warning("%s was not told that a session has ended: %s", ended.client_id, error)

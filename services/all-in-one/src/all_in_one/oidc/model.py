@@ -26,6 +26,9 @@ LOGIN_TTL = timedelta(hours=8)
 CODE_TTL = timedelta(minutes=1)
 FORM_TTL = timedelta(minutes=30)
 
+DEVICE_TTL = timedelta(days=90)
+FAILURES_KEPT = timedelta(minutes=15)
+
 MIN_PASSWORD, MAX_PASSWORD = 8, 1000
 USERNAME = r"^[a-z0-9][a-z0-9._@-]{0,99}$"
 CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,126}$"
@@ -39,7 +42,8 @@ _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 
 @dataclass(frozen=True)
 class Session:
-    """What a code and the refresh tokens grown from it have in common; `sid` is None without a browser."""
+    """What a code and the refresh tokens grown from it have in common; `sid` is the login session, without a
+    browser the family itself."""
 
     client_id: str
     family: str
@@ -47,6 +51,21 @@ class Session:
     sub: str
     scope: str
     auth_time: datetime
+
+
+@dataclass(frozen=True)
+class BackOff:
+    """The first `free` failures cost nothing but the last of them a second, each further one twice as long, up to
+    `longest`. `forgiven`: a right password makes them forgotten."""
+
+    free: int
+    longest: timedelta
+    forgiven: bool = True
+
+
+OF_ACCOUNT = BackOff(free=5, longest=timedelta(minutes=5))
+OF_ACCOUNT_ANYWHERE = BackOff(free=50, longest=timedelta(seconds=30))
+OF_ADDRESS = BackOff(free=30, longest=timedelta(minutes=1), forgiven=False)
 
 
 def new_secret() -> str:

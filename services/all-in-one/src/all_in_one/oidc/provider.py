@@ -1,8 +1,9 @@
 """What the endpoints share: the engine, the clock, the signing key, and the tokens made and read with it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from authlib.oauth2.rfc6749.errors import InvalidRequestError
 from authlib.oidc.core.util import create_half_hash
@@ -19,6 +20,10 @@ from all_in_one.oidc import model, store
 ALGORITHM = "RS256"
 
 
+class Deliver(Protocol):
+    async def __call__(self, url: str, logout_token: str, *, tenant: str | None) -> None: ...
+
+
 @dataclass
 class Provider:
     engine: AsyncEngine
@@ -26,7 +31,9 @@ class Provider:
     clock: Callable[[], datetime]
     access_ttl: timedelta
     demo: bool
-    deliver: Callable[[str, str], Awaitable[None]]
+    deliver: Deliver
+    proven: set[str] = field(default_factory=set[str], repr=False)
+    """Digests of client secrets that were right, with the hashes they fit."""
     _keys: KeySet | None = field(default=None, repr=False)
 
     async def keys(self) -> KeySet:

@@ -1,11 +1,10 @@
 """The token and revocation endpoints: one function a grant, each inside the transaction of its request."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from authlib.oauth2.rfc6749.errors import (
-    InvalidClientError,
     InvalidGrantError,
     InvalidRequestError,
     InvalidScopeError,
@@ -14,15 +13,16 @@ from authlib.oauth2.rfc6749.errors import (
     UnsupportedGrantTypeError,
     UnsupportedTokenTypeError,
 )
-from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from contracts.ids import new_id
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from all_in_one.oidc import model, store
+from all_in_one.oidc import model, passwords, store
+from all_in_one.oidc.logout import tell
 from all_in_one.oidc.provider import Provider, parameters
+from all_in_one.oidc.signing_in import authenticate_client, count_failure, let_in, sign_in
 
 NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 DEFAULT_SCOPE = " ".join(model.SCOPES)
@@ -40,16 +40,26 @@ def token_endpoints(provider: Provider) -> APIRouter:
         grant = _GRANTS.get(form.get("grant_type", ""))
         if grant is None:
             raise UnsupportedGrantTypeError(None)
+        client = await authenticate_client(provider, request, form)
+        if form["grant_type"] not in client.grants:
+            raise UnauthorizedClientError("The client is not registered for this grant.")
+        # Passwords are compared and hashed before the transaction: it would be held for as long.
+        if grant is _password:
+            grant = partial(_signed_in, await _account_of(provider, request, form))
+        elif grant is _one_time:
+            await let_in(provider, request)
+            grant = partial(_admitted, await _new_password(form))
         refusal = None
         async with provider.engine.begin() as connection:
             # A refusal may have used a code up or revoked a family: that must be committed, so it leaves afterwards.
             try:
-                client = await _authenticate(connection, request, form)
-                if form["grant_type"] not in client.grants:
-                    raise UnauthorizedClientError("The client is not registered for this grant.")
                 answer = await grant(provider, connection, client, form)
             except OAuth2Error as error:
                 refusal = error
+        if isinstance(refusal, UnknownToken):
+            await count_failure(provider, request)
+        if isinstance(refusal, Replayed):
+            await tell(provider, refusal.ended)
         if refusal is not None:
             raise refusal
         return JSONResponse(answer, headers=NOT_STORED)
@@ -58,8 +68,8 @@ def token_endpoints(provider: Provider) -> APIRouter:
     async def revoke(request: Request) -> Response:
         """Revoke a refresh token with all that grew from its login (RFC 7009). Access tokens only expire."""
         form = await parameters(request)
+        client = await authenticate_client(provider, request, form)
         async with provider.engine.begin() as connection:
-            client = await _authenticate(connection, request, form)
             token = _required(form, "token")
             found = await store.find_refresh(connection, token)
             if found is not None:
@@ -81,9 +91,8 @@ async def _authorization_code(
     if found is None or found.client_id != client.client_id:
         raise InvalidGrantError("The code is not known.")
     if found.used:
-        await store.revoke_family(connection, found.family)
-        raise InvalidGrantError("The code was used before; what it gave is revoked.")
-    await store.use_code(connection, code)
+        raise await _replayed(connection, found, "The code was used before; what it gave is revoked.")
+    await store.use_code(connection, code, provider.clock() + model.REFRESH_TTL)
     if found.expires_at <= provider.clock():
         raise InvalidGrantError("The code has expired.")
     if form.get("redirect_uri") != found.redirect_uri:
@@ -95,6 +104,19 @@ async def _authorization_code(
         raise InvalidGrantError("The code_verifier does not fit the code_challenge.")
     account = await _active(connection, found.sub)
     return await _issue(provider, connection, client, account, _session(found), nonce=found.nonce)
+
+
+class Replayed(InvalidGrantError):
+    """Somebody has what is not theirs: the session it came from has ended, and access tokens with it (RFC 6749 §4.1.2)."""
+
+    ended: Sequence[store.Ended] = ()
+
+
+async def _replayed(connection: AsyncConnection, found: Row, told: str) -> Replayed:
+    replayed = Replayed(told)
+    await store.revoke_family(connection, found.family)
+    replayed.ended = await store.end_login(connection, found.sid) if found.sid else ()
+    return replayed
 
 
 async def _refresh_token(
@@ -129,27 +151,54 @@ async def _client_credentials(
 async def _password(
     provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
 ) -> dict[str, object]:
-    username, password = _required(form, "username"), _required(form, "password")
-    account = await sign_in(connection, username, password)
+    raise NotImplementedError("signed in first")
+
+
+async def _account_of(provider: Provider, request: Request, form: dict[str, str]) -> Row:
+    account = await sign_in(provider, request, _required(form, "username"), _required(form, "password"))
     if account is None:
         raise InvalidGrantError("The username or the password is wrong, or the account is switched off.")
     if account.temporary:
         raise InvalidGrantError("The password is temporary. Sign in with a browser, and choose another.")
+    return account
+
+
+async def _signed_in(
+    account: Row, provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
+) -> dict[str, object]:
     return await _issue(provider, connection, client, account, _direct(provider, client, account, form))
 
 
 async def _one_time(
     provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
 ) -> dict[str, object]:
-    token, password = _required(form, "one_time_token"), form.get("new_password")
-    if password is not None and len(password) < model.MIN_PASSWORD:
-        raise InvalidRequestError(f"A password has at least {model.MIN_PASSWORD} characters.")
-    account = await store.take_one_time(connection, token)
+    raise NotImplementedError("let in first")
+
+
+class UnknownToken(InvalidGrantError):
+    """Perhaps a guess."""
+
+
+async def _new_password(form: dict[str, str]) -> str | None:
+    """The hash of the one that is chosen with a one-time token."""
+    _required(form, "one_time_token")
+    password = form.get("new_password")
+    if password is None:
+        return None
+    if not model.MIN_PASSWORD <= len(password) <= model.MAX_PASSWORD:
+        raise InvalidRequestError(f"A password has {model.MIN_PASSWORD} to {model.MAX_PASSWORD} characters.")
+    return await passwords.hashed(password)
+
+
+async def _admitted(
+    chosen: str | None, provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
+) -> dict[str, object]:
+    account = await store.take_one_time(connection, form["one_time_token"])
     if account is None:
-        raise InvalidGrantError("The one-time token is not known, was used before, or its account is switched off.")
-    if password is not None:
-        hashed = await asyncio.to_thread(model.hash_password, password)
-        await store.change_account(connection, account.username, password=hashed, temporary=False)
+        raise UnknownToken("The one-time token is not known, was used before, or its account is switched off.")
+    if chosen is not None:
+        await store.change_account(connection, account.username, password=chosen, temporary=False)
+        await store.end_all_of(connection, account.sub)
     return await _issue(provider, connection, client, account, _direct(provider, client, account, form))
 
 
@@ -160,33 +209,6 @@ _GRANTS: dict[str, Grant] = {
     "password": _password,
     model.ONE_TIME: _one_time,
 }
-
-
-async def sign_in(connection: AsyncConnection, username: str, password: str) -> Row | None:
-    """The active account with this password, or None."""
-    account = await store.account_by_name(connection, username.strip().lower())
-    stored = account.password if account is not None else None
-    right = await asyncio.to_thread(model.verify_password, password, stored)
-    return account if right and account.active else None
-
-
-async def _authenticate(connection: AsyncConnection, request: Request, form: dict[str, str]) -> Row:
-    """The client by Basic header, by form, or, being public, by its id alone."""
-    try:
-        client_id, secret = extract_basic_authorization(request.headers)
-    except ValueError:
-        raise InvalidClientError("The Authorization header cannot be read.", status_code=401) from None
-    if client_id is None:
-        client_id, secret = form.get("client_id", ""), form.get("client_secret")
-    elif form.get("client_id", client_id) != client_id or "client_secret" in form:
-        raise InvalidRequestError("The client is named in two ways.")
-    found = None if "\0" in client_id else await store.find_client(connection, client_id)
-    if found is not None and found.secret is None and not secret:
-        return found
-    stored = found.secret if found is not None else None
-    if not await asyncio.to_thread(model.verify_password, secret or "", stored):
-        raise InvalidClientError("The client is not known, or its secret is missing or wrong.", status_code=401)
-    return found
 
 
 async def _issue(
@@ -231,7 +253,8 @@ def _session(row: Row) -> model.Session:
 
 def _direct(provider: Provider, client: Row, account: Row, form: dict[str, str]) -> model.Session:
     scope = model.grant_scope(form.get("scope", DEFAULT_SCOPE))
-    return model.Session(client.client_id, str(new_id()), None, account.sub, scope, provider.clock())
+    family = str(new_id())
+    return model.Session(client.client_id, family, family, account.sub, scope, provider.clock())
 
 
 async def _active(connection: AsyncConnection, sub: str) -> Row:

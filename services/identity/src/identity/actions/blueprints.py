@@ -11,12 +11,13 @@ from pydantic import BaseModel
 from servicekit.errors import FieldProblem, Invalid, NotFound
 from storage import Session
 
+from identity.actions.admins import require_admin
 from identity.actions.keeping import keep_people, keep_tenant, keep_units, locked_tenant
 from identity.model.blueprints import AT, SectionPlan, bundle_of, plan_section
 from identity.model.documents import digest, read_document, with_lines
 from identity.model.org import OrgTree
 from identity.model.specs import Section, section_of
-from identity.store import audit, directory
+from identity.store import audit, directory, provisions
 from identity.store import blueprints as store
 
 
@@ -68,10 +69,12 @@ async def publish_blueprint(
             now=session.now,
             issuer=issuer,
             new_id=new_id,
+            kept=await provisions.kept(session, issuer),
         )
         plan.problems.extend(_vanishing_problems(plan, units, section))
         if plan.problems:
             raise _rejected(plan.problems, text)
+        await require_admin(session, people, plan.people)
         report.org_units_changed = [unit.slug for unit in plan.units]
         report.people_changed = [person.slug for person in plan.people]
         if not dry_run:

@@ -9,6 +9,7 @@ from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from servicekit.errors import NotFound
 from storage import Session
 
+from identity.actions.admins import require_admin
 from identity.actions.wanting import follow_people, follow_tenant
 from identity.model.documents import digest
 from identity.store import audit
@@ -53,6 +54,8 @@ async def keep_units(
 async def keep_people(
     session: Session, before: Mapping[UUID, PersonChanged], changed: Sequence[PersonChanged], *, by: str, action: str
 ) -> None:
+    """Raises Conflict when the tenant would lose its last administrator."""
+    await require_admin(session, before, changed)
     for person in await store.save_people(session, changed):
         session.emit(person)
     await follow_people(session, before, changed)

@@ -7,6 +7,7 @@ from contracts.directory import PersonChanged
 from servicekit.errors import Conflict, NotFound
 from storage import Session
 
+from identity.actions.admins import require_admin
 from identity.actions.keeping import keep_people, keep_units, locked_tenant
 from identity.model.fields import refuse
 from identity.model.importing import ImportReport, plan_import, read_sheet
@@ -14,6 +15,7 @@ from identity.model.org import OrgTree
 from identity.model.people import apply_people, local_day, login_of
 from identity.model.specs import PersonPatch, PersonSpec
 from identity.store import directory as store
+from identity.store import provisions
 
 
 async def add_person(session: Session, spec: PersonSpec, *, by: str, issuer: str) -> PersonChanged:
@@ -52,6 +54,7 @@ async def _apply(session: Session, spec: PersonSpec, *, by: str, issuer: str, ac
         day=local_day(session.now, tenant),
         issuer=issuer,
         new_id=new_id,
+        kept=await provisions.kept(session, issuer),
     )
     refuse(problems)
     await keep_people(session, related, changed, by=by, action=action)
@@ -72,7 +75,9 @@ async def import_people(session: Session, data: bytes, *, dry_run: bool, by: str
         day=local_day(session.now, tenant),
         issuer=issuer,
         new_id=new_id,
+        kept=await provisions.kept(session, issuer),
     )
+    await require_admin(session, people, list(plan.people.values()))
     if not dry_run:
         await keep_units(session, units, plan.units, by=by, action="org_unit.imported")
         await keep_people(session, people, list(plan.people.values()), by=by, action="person.imported")

@@ -10,11 +10,13 @@ from contracts.directory import PLATFORM_TENANT, Login
 from joserfc.errors import JoseError
 from pydantic import TypeAdapter
 from servicekit.errors import Problem, Unavailable
+from servicekit.outbound import AddressRefused, Outbound, Unreachable
 from storage import Session
 
+from identity.actions.holding import may_hold
 from identity.actions.keeping import keep_people, locked_tenant
 from identity.actions.wanting import ACCOUNT, APPLICATION, AT_ONCE, BROKER, ORGANIZATION, schedule
-from identity.clients.provider import Provider
+from identity.clients.provider import Provider, Refused
 from identity.model.applications import (
     Account,
     AccountState,
@@ -22,6 +24,7 @@ from identity.model.applications import (
     ApplicationSpec,
     IdentityProvider,
     IdentityProviderSpec,
+    called,
 )
 from identity.store import directory, provisions
 
@@ -52,6 +55,7 @@ class _Step:
     session: Session
     provider: Provider
     issuer: str
+    outbound: Outbound | None
     tenant: str
     slug: str
     wanted: dict[str, Any]
@@ -60,10 +64,18 @@ class _Step:
 
 
 async def bring_about(
-    session: Session, provider: Provider | None, *, issuer: str, tenant: str, kind: str, slug: str
+    session: Session,
+    provider: Provider | None,
+    *,
+    issuer: str,
+    outbound: Outbound | None,
+    tenant: str,
+    kind: str,
+    slug: str,
 ) -> None:
     """Tells the provider. What it refuses stays to be seen, and is tried again when it is asked for again; when it is
-    away, it is tried again with growing pauses. Without a provider it waits for one."""
+    away, it is tried again with growing pauses. Without a provider it waits for one. `outbound` looks up where a tenant's
+    addresses lead before the provider is told of them; None: they may lead anywhere."""
     now = session.now
     if provider is None:
         return
@@ -73,8 +85,8 @@ async def bring_about(
         return
     try:
         secret = provider.unseal(row["sealed"]) if row["sealed"] else None
-        stays = await _STEPS[kind](
-            _Step(session, provider, issuer, tenant, slug, row["wanted"], row["leaving"], secret)
+        kept = await _STEPS[kind](
+            _Step(session, provider, issuer, outbound, tenant, slug, row["wanted"], row["leaving"], secret)
         )
     except (Problem, JoseError) as problem:
         told = (
@@ -87,38 +99,61 @@ async def bring_about(
             pause = min(timedelta(seconds=2 ** min(attempts, 10)), _LONGEST_PAUSE)
             await schedule(session, tenant, kind, slug, now + pause)
         return
-    if stays:
-        await provisions.applied(session, kind, slug, at=now)
+    if kept is not None:
+        await provisions.applied(session, kind, slug, at=now, sub=kept.sub)
     else:
         await provisions.gone(session, kind, slug)
 
 
-async def _organization(step: _Step) -> bool:
+@dataclass(frozen=True)
+class _Kept:
+    """It is there; `sub`: by what its tokens know it."""
+
+    sub: str | None = None
+
+
+async def _organization(step: _Step) -> _Kept | None:
     await step.provider.keep_organization(step.tenant, **step.wanted)
-    return True
+    return _Kept()
 
 
-async def _apply_application(step: _Step) -> bool:
+async def _apply_application(step: _Step) -> _Kept | None:
     application = _application.validate_python(step.wanted)
     if step.leaving:
         await step.provider.remove_application(step.tenant, step.slug, application)
-        return False
+        return None
+    await _require_public(step, application)
     sub = await step.provider.keep_application(step.tenant, step.slug, application, secret=step.secret)
     if sub is not None and application.protocol == "machine":
-        await _link(step, application.person, sub)
-    return True
+        await _link(step, application.person, sub, moves=True)
+    return _Kept(sub)
 
 
-async def _broker(step: _Step) -> bool:
+async def _require_public(step: _Step, wanted: Application | IdentityProvider) -> None:
+    """The provider looks its addresses up by itself: here is seen to it that they lead outside when it is told. Raises
+    Refused, or Unavailable while a name leads to nothing that may be called."""
+    if step.outbound is None:
+        return
+    for name, address in called(wanted).items():
+        try:
+            await step.outbound.require(address)
+        except AddressRefused as refused:
+            raise Refused("address-refused", f"{name}: {refused}.") from refused
+        except Unreachable as unreachable:
+            raise Unavailable("address-unknown", f"{name}: {unreachable}.", retry_after=60) from unreachable
+
+
+async def _broker(step: _Step) -> _Kept | None:
     if step.leaving:
         await step.provider.remove_broker(step.tenant)
-        return False
+        return None
     provider = _identity_provider.validate_python(step.wanted)
+    await _require_public(step, provider)
     await step.provider.keep_broker(step.tenant, provider, secret=step.secret)
-    return True
+    return _Kept()
 
 
-async def _account(step: _Step) -> bool:
+async def _account(step: _Step) -> _Kept | None:
     person = await directory.find_person(step.session, step.slug)
     state = AccountState.model_validate(step.wanted)
     account = Account(
@@ -129,19 +164,28 @@ async def _account(step: _Step) -> bool:
     )
     if person is None or not person.active or not state.open:
         await step.provider.close_account(step.tenant, account)
-        return person is not None
+        return _Kept() if person else None
+    holder = await step.provider.find_account(state.username)
+    if holder and not await may_hold(step.session, person, holder, step.issuer, linked=state.existing):
+        raise _taken(state.username)
     sub = await step.provider.keep_account(step.tenant, account, password=step.secret)
     await _link(step, step.slug, sub)
-    return True
+    return _Kept(sub)
 
 
-async def _link(step: _Step, person: str, sub: str) -> None:
-    """This login is this person's from now on, and nobody else's."""
+def _taken(username: str) -> Refused:
+    return Refused("username-taken", f"The username `{username}` is taken. Choose another.")
+
+
+async def _link(step: _Step, person: str, sub: str, *, moves: bool = False) -> None:
+    """This login is this person's from now on. `moves`: whoever else had it loses it. Raises Refused."""
     session, login = step.session, Login(iss=step.issuer, sub=sub)
     tenant = await locked_tenant(session)
     session.now = tenant.clock or session.now
     found = await directory.find_person(session, person)
     known = await directory.people_related(session, slug="", logins=[(login.iss, login.sub)], external_ids=[])
+    if not moves and any(found is None or each.id != found.id for each in known.values()):
+        raise Refused("login-taken", "Somebody else in the directory signs in by this account.")
     changed = [
         each.model_copy(update={"logins": [old for old in each.logins if old != login]})
         for each in known.values()
@@ -153,7 +197,7 @@ async def _link(step: _Step, person: str, sub: str) -> None:
     await keep_people(session, before, changed, by="system", action="person.login_linked")
 
 
-_STEPS: dict[str, Callable[[_Step], Awaitable[bool]]] = {
+_STEPS: dict[str, Callable[[_Step], Awaitable[_Kept | None]]] = {
     ORGANIZATION: _organization,
     APPLICATION: _apply_application,
     BROKER: _broker,

@@ -1,16 +1,21 @@
 """What a tenant registers for signing on: applications, its own identity provider, people's accounts."""
 
+import asyncio
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.directory import PersonChanged
 from pydantic import TypeAdapter
-from servicekit.errors import Conflict, FieldProblem, NotFound
+from servicekit.errors import Conflict, FieldProblem, NotFound, Unavailable
+from servicekit.outbound import UrlPolicy
 from storage import Session
 
+from identity.actions.admins import require_admin_without_account
+from identity.actions.holding import may_hold
 from identity.actions.keeping import locked_tenant
 from identity.actions.wanting import ACCOUNT, APPLICATION, BROKER, want
-from identity.clients.provider import Provider
+from identity.clients.provider import Holder, Provider
 from identity.model.applications import (
     AccountSpec,
     AccountState,
@@ -21,12 +26,14 @@ from identity.model.applications import (
     OidcApplication,
     OidcProvider,
     SamlApplication,
+    called,
 )
 from identity.model.documents import digest
 from identity.model.fields import refuse
 from identity.store import audit, directory, provisions
 
 OWN_PROVIDER = "own"
+_ASKED_SECONDS = 2
 _stored: TypeAdapter[Application] = TypeAdapter(ApplicationSpec)
 
 
@@ -39,15 +46,22 @@ class Asked:
 
 
 async def put_application(
-    session: Session, provider: Provider, slug: str, application: Application, *, new_secret: bool, by: str
+    session: Session,
+    provider: Provider,
+    slug: str,
+    application: Application,
+    *,
+    policy: UrlPolicy,
+    new_secret: bool,
+    by: str,
 ) -> Asked:
-    """A secret is made for a new one that needs it, and with `new_secret`. Raises Invalid when a machine is nobody, and
-    Conflict for what the provider cannot do."""
+    """A secret is made for a new one that needs it, and with `new_secret`. Raises Invalid when a machine is nobody or
+    an address leads inside, and Conflict for what the provider cannot do."""
     provider.require(application)
+    _refuse_addresses(application, policy)
     await locked_tenant(session)
-    if isinstance(application, Machine) and await directory.find_person(session, application.person) is None:
-        cure = "add it first, with kind machine and the roles it needs"
-        refuse([FieldProblem(pointer="/person", problem=f"there is no person `{application.person}`", cure=cure)])
+    if isinstance(application, Machine):
+        await _require_machine(session, application.person)
     before = await provisions.find(session, APPLICATION, slug)
     old: Application | None = _stored.validate_python(before["wanted"]) if before else None
     if before and old and (before["leaving"] or _registration(old) != _registration(application)):
@@ -58,6 +72,27 @@ async def put_application(
     return await _put(session, provider, APPLICATION, slug, application.model_dump(mode="json"), secret, before, by)
 
 
+async def _require_machine(session: Session, ref: str) -> None:
+    """Raises Invalid for nobody, Conflict for a human being: a program never acts in somebody's name."""
+    person = await directory.find_person(session, ref)
+    if person is None:
+        cure = "add it first, with kind machine and the roles it needs"
+        refuse([FieldProblem(pointer="/person", problem=f"there is no person `{ref}`", cure=cure)])
+    elif person.kind != "machine":
+        raise Conflict("not-a-machine", f"`{ref}` is a person. A machine acts as somebody of kind machine: add one.")
+
+
+def _refuse_addresses(wanted: Application | IdentityProvider, policy: UrlPolicy) -> None:
+    found = {name: policy.problem(address) for name, address in called(wanted).items()}
+    refuse(
+        [
+            FieldProblem(pointer=f"/{name}", problem=bad[0], cure=bad[1])
+            for name, bad in found.items()
+            if bad is not None
+        ]
+    )
+
+
 def _has_secret(application: Application) -> bool:
     return isinstance(application, Machine) or (isinstance(application, OidcApplication) and not application.public)
 
@@ -66,10 +101,13 @@ def _registration(application: Application) -> tuple[str, str | None]:
     return application.protocol, application.entity_id if isinstance(application, SamlApplication) else None
 
 
-async def put_identity_provider(session: Session, provider: Provider, spec: IdentityProvider, *, by: str) -> Asked:
+async def put_identity_provider(
+    session: Session, provider: Provider, spec: IdentityProvider, *, policy: UrlPolicy, by: str
+) -> Asked:
     """Its client secret is handed on, and kept here only until then. Left out, it stays what it was. Raises Conflict
-    where the provider cannot do it."""
+    where the provider cannot do it, Invalid for addresses that lead inside."""
     provider.require(spec)
+    _refuse_addresses(spec, policy)
     await locked_tenant(session)
     before = await provisions.find(session, BROKER, OWN_PROVIDER)
     secret = spec.client_secret if isinstance(spec, OidcProvider) else None
@@ -78,10 +116,12 @@ async def put_identity_provider(session: Session, provider: Provider, spec: Iden
 
 
 async def open_account(
-    session: Session, provider: Provider, ref: str, spec: AccountSpec, *, new_password: bool, by: str
+    session: Session, provider: Provider, ref: str, spec: AccountSpec, *, new_password: bool, by: str, issuer: str
 ) -> Asked:
     """Asked again it changes what is said differently, and opens a closed one; a password is made for a new one, and
-    with `new_password`. Raises NotFound for an unknown person, Conflict for one who is switched off or a machine."""
+    with `new_password`. Raises NotFound for an unknown person, Conflict for one who is switched off or a machine, and
+    where the username or the address is another's."""
+    holder = await _holder(provider, spec.username)
     await locked_tenant(session)
     person = await directory.find_person(session, ref)
     if person is None:
@@ -91,22 +131,52 @@ async def open_account(
     if not person.active:
         raise Conflict("person-off", "This person is switched off. Switch them on first.")
     before = await provisions.find(session, ACCOUNT, str(person.id))
+    await _require_free(session, person, spec, holder, issuer)
     wanted = AccountState(username=spec.username, email=spec.email, existing=spec.existing).model_dump(mode="json")
     same_user = before is not None and before["wanted"]["username"] == spec.username
     if before is not None and not same_user:
         raise Conflict("account-there", f"This person's account is `{before['wanted']['username']}`, and stays so.")
+    if before is not None and before["wanted"]["existing"] != spec.existing:
+        raise Conflict("account-there", "Whether this person's account is another tenant's stays as it is.")
     makes_one = not spec.existing and (new_password or not same_user)
     secret = secrets.token_urlsafe(15) if makes_one else None
     return await _put(session, provider, ACCOUNT, str(person.id), wanted, secret, before, by)
 
 
+async def _holder(provider: Provider, username: str) -> Holder | None:
+    """Whose account this is at the provider. One that is away is not waited for: it is asked again before it is told
+    anything."""
+    try:
+        async with asyncio.timeout(_ASKED_SECONDS):
+            return await provider.find_account(username)
+    except (Unavailable, TimeoutError):
+        return None
+
+
+async def _require_free(
+    session: Session, person: PersonChanged, spec: AccountSpec, holder: Holder | None, issuer: str
+) -> None:
+    """Raises Conflict when the account, or what it goes by, is somebody else's."""
+    named = await provisions.account_named(session, spec.username)
+    if named not in (None, str(person.id)) or (
+        holder is not None and not await may_hold(session, person, holder, issuer, linked=spec.existing)
+    ):
+        raise Conflict("username-taken", f"The username `{spec.username}` is taken. Choose another.")
+    kept = await provisions.kept(session, issuer)
+    email = spec.email or person.email
+    if kept.names(spec.username, person.id) or kept.names(email, person.id):
+        raise Conflict("email-taken", "The username or the e-mail address is what somebody else's account goes by.")
+
+
 async def close_account(session: Session, ref: str, *, by: str) -> dict[str, Any]:
-    """Its login is disabled and its sessions end. Raises NotFound."""
+    """Its login is disabled and its sessions end. Raises NotFound, and Conflict for the last administrator's."""
     await locked_tenant(session)
     person = await directory.find_person(session, ref)
     row = await provisions.find(session, ACCOUNT, str(person.id)) if person else None
     if row is None:
         raise NotFound("unknown-account", f"There is no account of a person `{ref}`.")
+    assert person is not None
+    await require_admin_without_account(session, person)
     wanted = {**row["wanted"], "open": False}
     await want(session, ACCOUNT, row["slug"], wanted)
     await _record(session, ACCOUNT, row["slug"], row["wanted"], wanted, by)

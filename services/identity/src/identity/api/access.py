@@ -7,6 +7,7 @@ from contracts.directory import PLATFORM_TENANT
 from fastapi import Path, Query, Request
 from servicekit import Caller, PageQuery, kit_of
 from servicekit.errors import Conflict, FieldProblem, Forbidden, Invalid, NotFound, TooLarge
+from servicekit.outbound import UrlPolicy
 from servicekit.visibility import sees_everyone
 from storage import Session
 
@@ -23,11 +24,13 @@ TenantPath = Annotated[str, Path(pattern=TENANT_SLUG)]
 @dataclass
 class State:
     """What the door needs of the settings. `upload_bytes`: the largest file that is taken in; `provider` None: accounts
-    and applications are kept elsewhere; `portal_client_id`: the client that logout tokens are sent to."""
+    and applications are kept elsewhere; `portal_client_id`: the client that logout tokens are sent to; `policy`: where
+    addresses that tenants give may lead."""
 
     upload_bytes: int
     provider: Provider | None
     portal_client_id: str
+    policy: UrlPolicy
 
 
 def state_of(request: Request) -> State:

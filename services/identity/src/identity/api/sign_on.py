@@ -12,7 +12,16 @@ from servicekit.errors import NotFound
 
 from identity.actions import sign_on as actions
 from identity.actions.wanting import ACCOUNT, APPLICATION, BROKER
-from identity.api.access import TenantPath, TenantQuery, enter, name_of, provider_of, require_platform_admin
+from identity.api.access import (
+    TenantPath,
+    TenantQuery,
+    enter,
+    issuer_of,
+    name_of,
+    provider_of,
+    require_platform_admin,
+    state_of,
+)
 from identity.clients.keycloak import broker_alias
 from identity.model.applications import (
     AccountSpec,
@@ -111,7 +120,7 @@ async def put_application(
     await enter(session, caller, tenant, "tenant_admin")
     provider = provider_of(request)
     asked = await actions.put_application(
-        session, provider, application, spec, new_secret=new_secret, by=name_of(caller)
+        session, provider, application, spec, policy=state_of(request).policy, new_secret=new_secret, by=name_of(caller)
     )
     _keep_no_copy(request)
     return _application(request, tenant, asked.row, asked.secret)
@@ -147,7 +156,9 @@ async def put_identity_provider(
     other, get in; the first login links the two. The client secret is handed on and never shown; left out, it stays. Needs
     tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    asked = await actions.put_identity_provider(session, provider_of(request), spec, by=name_of(caller))
+    asked = await actions.put_identity_provider(
+        session, provider_of(request), spec, policy=state_of(request).policy, by=name_of(caller)
+    )
     _keep_no_copy(request)
     return _identity_provider(request, tenant, asked.row)
 
@@ -190,7 +201,13 @@ async def open_account(
     if await directory.find_person(session, person) is None:
         raise NotFound("unknown-person", f"There is no person `{person}`.")
     asked = await actions.open_account(
-        session, provider_of(request), person, spec, new_password=new_password, by=name_of(caller)
+        session,
+        provider_of(request),
+        person,
+        spec,
+        new_password=new_password,
+        by=name_of(caller),
+        issuer=issuer_of(request),
     )
     _keep_no_copy(request)
     return _account(asked.row, asked.secret)

@@ -8,7 +8,7 @@ import httpx
 from pydantic import BaseModel
 from servicekit.errors import Conflict, Unavailable
 
-from identity.clients.provider import Provider, Refused
+from identity.clients.provider import Holder, Provider, Refused
 from identity.model.applications import (
     Account,
     Application,
@@ -65,6 +65,14 @@ class EmbeddedProvider(Provider):
 
     async def remove_broker(self, tenant: str) -> None:
         """There is none."""
+
+    async def find_account(self, username: str) -> Holder | None:
+        async with self._connected() as http:
+            answer = await http.get(f"accounts/{username}")
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                return None
+            found = _checked(answer)
+            return Holder(str(found["sub"]), str(found["tenant"]))
 
     async def keep_account(self, tenant: str, account: Account, *, password: str | None) -> str:
         async with self._connected() as http:

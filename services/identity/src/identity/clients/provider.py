@@ -16,6 +16,14 @@ class Refused(Conflict):
 
 
 @dataclass(frozen=True)
+class Holder:
+    """An account that is there: by what its tokens know it, and the tenant whose it is."""
+
+    sub: str
+    tenant: str | None
+
+
+@dataclass(frozen=True)
 class Provider(ABC):
     """Everything is brought about, never just created: asked for again it changes nothing. Raises Refused, or Unavailable
     when the provider is away or ails. `client_secret` is that of the service account by which identity gets in."""
@@ -44,6 +52,10 @@ class Provider(ABC):
 
     @abstractmethod
     async def remove_broker(self, tenant: str) -> None: ...
+
+    @abstractmethod
+    async def find_account(self, username: str) -> Holder | None:
+        """The account of this username, whosever it is."""
 
     @abstractmethod
     async def keep_account(self, tenant: str, account: Account, *, password: str | None) -> str:

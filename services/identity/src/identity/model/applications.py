@@ -36,6 +36,9 @@ def _certificate(value: str) -> str:
 
 
 Address = Annotated[Line, AfterValidator(_address)]
+"""Where browsers go."""
+Called = Line
+"""Where programs of this installation go, and so a matter of its address policy: see `called`."""
 LongLine = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Certificate = Annotated[str, Field(max_length=10_000), AfterValidator(_certificate)]
 Username = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._@-]{2,99}$")]
@@ -54,7 +57,7 @@ class OidcApplication(_Spec):
     public: bool = False
     redirect_uris: Annotated[list[Address], Field(min_length=1, max_length=20)]
     post_logout_redirect_uris: Annotated[list[Address], Field(max_length=20)] = []
-    back_channel_logout_uri: Address | None = None
+    back_channel_logout_uri: Called | None = None
 
     def origins(self) -> list[str]:
         """From where a browser may ask for tokens."""
@@ -85,7 +88,7 @@ class SamlApplication(_Spec):
     name: Line | None = None
     entity_id: Annotated[str, Field(pattern=r"^[^\s\x00]{5,255}$")]
     acs_url: Address
-    slo_url: Address | None = None
+    slo_url: Called | None = None
     name_id_format: Literal["persistent", "email", "username", "transient"] = "persistent"
     audiences: Annotated[list[LongLine], Field(max_length=5)] = []
     attributes: Annotated[list[SamlAttribute], Field(max_length=20)] = []
@@ -125,10 +128,10 @@ class OidcProvider(_Spec):
 
     protocol: Literal["oidc"]
     name: Line | None = None
-    issuer: Address
-    authorization_url: Address
-    token_url: Address
-    jwks_url: Address
+    issuer: Called
+    authorization_url: Called
+    token_url: Called
+    jwks_url: Called
     client_id: Line
     client_secret: Annotated[LongLine | None, Field(exclude=True, repr=False)] = None
 
@@ -139,12 +142,19 @@ class SamlProvider(_Spec):
     protocol: Literal["saml"]
     name: Line | None = None
     entity_id: Annotated[str, Field(pattern=r"^[^\s\x00]{5,255}$")]
-    sso_url: Address
+    sso_url: Called
     certificate: Certificate
 
 
 IdentityProvider = OidcProvider | SamlProvider
 IdentityProviderSpec = Annotated[IdentityProvider, Field(discriminator="protocol")]
+
+
+def called(wanted: Application | IdentityProvider) -> dict[str, str]:
+    """By field, the addresses that a login provider may call, or that name one: they never lead inside."""
+    names = ("back_channel_logout_uri", "slo_url", "issuer", "authorization_url", "token_url", "jwks_url", "sso_url")
+    found = {name: getattr(wanted, name, None) for name in names}
+    return {name: address for name, address in found.items() if address is not None}
 
 
 class AccountSpec(_Spec):

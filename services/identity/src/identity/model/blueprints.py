@@ -13,7 +13,7 @@ from servicekit.errors import FieldProblem
 
 from identity.model.fields import Line, problems_of
 from identity.model.org import OrgTree, apply_units, unit_specs
-from identity.model.people import apply_people, local_day
+from identity.model.people import NOTHING_KEPT, Kept, apply_people, local_day
 from identity.model.specs import Section
 
 AT = "/sections/identity"
@@ -67,6 +67,7 @@ def plan_section(
     now: datetime,
     issuer: str,
     new_id: Callable[[], UUID],
+    kept: Kept = NOTHING_KEPT,
 ) -> SectionPlan:
     given = section.model_fields_set & {"time_zone", "day_start_minutes", "default_language"}
     tenant = tenant.model_copy(update={name: getattr(section, name) for name in given})
@@ -84,6 +85,7 @@ def plan_section(
         issuer=issuer,
         new_id=new_id,
         rechecked=touched,
+        kept=kept,
     )
     return SectionPlan(tenant, changed_units, changed_people, problems)
 

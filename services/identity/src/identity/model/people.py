@@ -1,6 +1,7 @@
 """The rules about people: who may be what, where, when, and which external id and login is whose."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -41,6 +42,25 @@ def overlap(one: Dated, other: Dated) -> bool:
     return (one.valid_from or date.min) < (other.valid_to or date.max) and (other.valid_from or date.min) < (
         one.valid_to or date.max
     )
+
+
+def covered_until(people: Iterable[PersonChanged], role: str, day: date) -> date:
+    """The first day from `day` on, on which none of the active people, machines apart, has the role."""
+    grants = [
+        grant
+        for person in people
+        if person.active and person.kind == "person"
+        for grant in person.roles
+        if grant.role == role and grant.org_unit_id is None
+    ]
+    until = day
+    while further := [
+        grant.valid_to or date.max
+        for grant in grants
+        if (grant.valid_from or date.min) <= until < (grant.valid_to or date.max)
+    ]:
+        until = max(further)
+    return until
 
 
 def merged(
@@ -137,10 +157,52 @@ def person_problems(person: PersonChanged, *, tree: OrgTree, tenant: str, day: d
     return problems
 
 
-class Holdings:
-    """Which external ids and logins are whose, of the people it was told of."""
+@dataclass(frozen=True)
+class KeptAccount:
+    """`own_email`: the account's own; None: its `email` is the person's."""
 
-    def __init__(self, people: Iterable[PersonChanged]) -> None:
+    username: str
+    own_email: str | None
+    email: str | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the login provider keeps: whose the logins of accounts and machines are, and the account of each person."""
+
+    logins: Mapping[Login, UUID] = field(default_factory=dict[Login, UUID])
+    accounts: Mapping[UUID, KeptAccount] = field(default_factory=dict[UUID, KeptAccount])
+
+    def names(self, text: str | None, but: UUID) -> bool:
+        """Whether another's account goes by this username or e-mail address."""
+        return text is not None and any(
+            text.casefold() in (each.username, (each.email or "").casefold())
+            for person_id, each in self.accounts.items()
+            if person_id != but
+        )
+
+    def problems(self, person: PersonChanged, at: str) -> list[FieldProblem]:
+        """Where the person claims what was made for somebody else."""
+        problems = [
+            _problem(f"{at}/logins/{index}", f"the login `{login.sub}` is the account of somebody else", "leave it out")
+            for index, login in enumerate(person.logins)
+            if self.logins.get(login, person.id) != person.id
+        ]
+        mine = self.accounts.get(person.id)
+        if mine and not mine.own_email and person.email != mine.email and self.names(person.email, person.id):
+            told = f"`{person.email}` is what somebody else's account goes by"
+            problems.append(_problem(f"{at}/email", told, "use an address of this person's own"))
+        return problems
+
+
+NOTHING_KEPT = Kept()
+
+
+class Holdings:
+    """Which external ids and logins are whose, of the people it was told of, and of what is `kept` for them."""
+
+    def __init__(self, people: Iterable[PersonChanged], kept: Kept = NOTHING_KEPT) -> None:
+        self._kept = kept
         self._external: dict[tuple[str, str], list[tuple[PersonChanged, ExternalId]]] = {}
         self._logins: dict[Login, PersonChanged] = {}
         for person in people:
@@ -174,7 +236,7 @@ class Holdings:
 
     def problems(self, person: PersonChanged, at: str) -> list[FieldProblem]:
         """Where somebody else holds what this person claims."""
-        problems: list[FieldProblem] = []
+        problems = self._kept.problems(person, at)
         for index, each in enumerate(person.external_ids):
             for other, held in self._external.get((each.source, each.external_id), []):
                 if other.id != person.id and overlap(each, held):
@@ -200,6 +262,7 @@ def apply_people(
     issuer: str,
     new_id: Callable[[], UUID],
     rechecked: Collection[UUID] = (),
+    kept: Kept = NOTHING_KEPT,
 ) -> tuple[list[PersonChanged], list[FieldProblem]]:
     """The people that change when `specs` (pointer, person) are applied to `people`. `rechecked` are people the specs
     may not name who are to be looked at again all the same, because their org units changed."""
@@ -221,7 +284,7 @@ def apply_people(
         wanted[person_id] = (f"/org_units (of person `{people[person_id].slug}`)", people[person_id])
 
     everyone = {**people, **{person_id: person for person_id, (_, person) in wanted.items()}}
-    holdings = Holdings(everyone.values())
+    holdings = Holdings(everyone.values(), kept)
     for pointer, person in wanted.values():
         problems.extend(person_problems(person, tree=tree, tenant=tenant, day=day, at=pointer))
         problems.extend(holdings.problems(person, pointer))

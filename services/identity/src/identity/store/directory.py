@@ -1,5 +1,6 @@
 """Tenants, org units and people."""
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from typing import Any
@@ -133,6 +134,15 @@ async def find_person(session: Session, ref: str) -> PersonChanged | None:
         {"tenant": session.tenant, "ref": ref},
     )
     return next(iter(_by_id(rows).values()), None)
+
+
+async def admins(session: Session, role: str) -> dict[UUID, PersonChanged]:
+    """Everybody to whom the role was ever granted."""
+    rows = await session.rows(
+        "SELECT state FROM person WHERE tenant = :tenant AND state->'roles' @> cast(:grants AS jsonb)",
+        {"tenant": session.tenant, "grants": json.dumps([{"role": role}])},
+    )
+    return _by_id(rows)
 
 
 async def people_related(

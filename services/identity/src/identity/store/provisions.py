@@ -3,12 +3,14 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from contracts.directory import PLATFORM_TENANT
+from contracts.directory import PLATFORM_TENANT, Login
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
+from identity.model.people import Kept, KeptAccount
 from identity.store.tables import logout_token, provision
 
 
@@ -17,6 +19,42 @@ async def find(session: Session, kind: str, slug: str, *, lock: bool = False) ->
         provision.c.tenant == session.tenant, provision.c.kind == kind, provision.c.slug == slug
     )
     return await session.row(query.with_for_update() if lock else query)
+
+
+async def account_named(session: Session, username: str) -> str | None:
+    """The id of the person whose account has this username, open or closed."""
+    return await session.scalar(
+        "SELECT slug FROM provision WHERE tenant = :tenant AND kind = 'account' AND wanted->>'username' = :username",
+        {"tenant": session.tenant, "username": username},
+    )
+
+
+async def closed_accounts(session: Session) -> set[UUID]:
+    """The people whose account was closed."""
+    rows = await session.rows(
+        "SELECT slug FROM provision WHERE tenant = :tenant AND kind = 'account' AND NOT (wanted->>'open')::boolean",
+        {"tenant": session.tenant},
+    )
+    return {UUID(row["slug"]) for row in rows}
+
+
+async def kept(session: Session, issuer: str) -> Kept:
+    """What the login provider keeps for the tenant's people and machines. `issuer` is its name in the directory."""
+    rows = await session.rows(
+        "SELECT p.id, r.kind, r.sub, r.wanted->>'username' AS username, r.wanted->>'email' AS own, "
+        "p.state->>'email' AS email FROM provision r JOIN person p ON p.tenant = r.tenant AND CASE r.kind "
+        "WHEN 'account' THEN p.id::text = r.slug ELSE r.wanted->>'person' IN (p.slug, p.id::text) END "
+        "WHERE r.tenant = :tenant AND r.kind IN ('account', 'application')",
+        {"tenant": session.tenant},
+    )
+    return Kept(
+        logins={Login(iss=issuer, sub=row["sub"]): row["id"] for row in rows if row["sub"]},
+        accounts={
+            row["id"]: KeptAccount(row["username"], row["own"], row["own"] or row["email"])
+            for row in rows
+            if row["kind"] == "account"
+        },
+    )
 
 
 async def every(session: Session, kind: str | None = None) -> list[dict[str, Any]]:
@@ -63,8 +101,10 @@ async def unfinished(session: Session) -> list[tuple[str, str, str]]:
     return [(row["tenant"], row["kind"], row["slug"]) for row in rows]
 
 
-async def applied(session: Session, kind: str, slug: str, *, at: datetime) -> None:
-    await _set(session, kind, slug, state="applied", error=None, sealed=None, attempts=0, applied_at=at)
+async def applied(session: Session, kind: str, slug: str, *, at: datetime, sub: str | None = None) -> None:
+    """`sub`: by what an account's or a machine's tokens know it from now on."""
+    known = {"sub": sub} if sub else {}
+    await _set(session, kind, slug, state="applied", error=None, sealed=None, attempts=0, applied_at=at, **known)
 
 
 async def not_applied(session: Session, kind: str, slug: str, *, error: str, final: bool) -> int:

@@ -121,7 +121,8 @@ audit = Table(
 )
 
 # What the login provider shall hold of a tenant: its organization, applications, accounts, own identity provider.
-# `leaving`: to be taken away. `sealed` are secrets on their way, gone once the provider has them.
+# `leaving`: to be taken away. `sealed` are secrets on their way, gone once the provider has them. `sub`: by what an
+# account's or a machine's tokens know it.
 provision = Table(
     "provision",
     tables,
@@ -131,6 +132,7 @@ provision = Table(
     Column("wanted", JSONB, nullable=False),
     Column("leaving", Boolean, nullable=False),
     Column("sealed", Text, nullable=True),
+    Column("sub", Text, nullable=True),
     Column("state", Text, nullable=False),
     Column("error", Text, nullable=True),
     Column("attempts", Integer, nullable=False),

@@ -6,9 +6,9 @@ from typing import Any
 
 from contracts.blueprints import SectionApplied
 from servicekit.errors import FieldProblem, Invalid, NotFound
+from servicekit.outbound import UrlPolicy
 from storage import Session
 
-from notification.model.addresses import UrlPolicy
 from notification.model.rules import (
     NotificationSection,
     Webhook,

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from servicekit.outbound import UrlPolicy
 
-from notification.model.addresses import UrlPolicy
 from notification.store.wakes import Wakes
 
 

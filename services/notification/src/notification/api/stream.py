@@ -1,21 +1,23 @@
 """The inbox as it happens: server-sent events."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Header, Query, Request
-from servicekit import CallerDep, Kit, WorkSession, kit_of
+from servicekit import Caller, CallerDep, Kit, WorkSession, authenticate, bearer_token, kit_of
 from servicekit import router as door_router
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.errors import FieldProblem, Invalid, Problem
+from servicekit.tokens import Claims
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from storage import Session
 
 from notification.api.inbox import NoticeView
 from notification.api.parts import Parts, PartsDep
-from notification.store import notices, people
+from notification.store import notices
 
 _PAGE = 100
 _RETRY_MS = 3_000
@@ -33,7 +35,8 @@ async def stream(
     last_event_id_header: Annotated[str | None, Header(alias="last-event-id")] = None,
 ) -> EventSourceResponse:
     """Events `notice` with the notice's sequence as id. Goes on behind `Last-Event-ID` (the header, or the parameter
-    where a browser cannot set it); without one, begins with what comes next. Ends when the person is switched off."""
+    where a browser cannot set it); without one, begins with what comes next. Ends when the access token does: when it
+    expires, its login session is over, the person or the tenant is switched off, or their roles change."""
     last = (await notices.counts(session, caller.person_id))["last"]
     given = last_event_id_header or last_event_id
     if given:
@@ -45,26 +48,37 @@ async def stream(
                 "invalid-last-event-id", "Last-Event-ID is the id of an event of this stream.", errors=[problem]
             )
         last = min(int(given), last)  # an id from another database must not keep all that follows away
-    events = _events(kit_of(request), parts, caller.tenant, caller.person_id, last)
+    claims = await kit_of(request).verifier.verify(bearer_token(request))
+    events = _events(kit_of(request), parts, claims, caller, last)
     return EventSourceResponse(events, ping=parts.heartbeat_seconds)
 
 
-async def _events(kit: Kit, parts: Parts, tenant: str, person_id: UUID, seq: int) -> AsyncIterator[ServerSentEvent]:
+async def _events(kit: Kit, parts: Parts, claims: Claims, began: Caller, seq: int) -> AsyncIterator[ServerSentEvent]:
     """Looks in short transactions; between them it holds nothing of the database."""
+    tenant, person_id = began.tenant, began.person_id
     yield ServerSentEvent(retry=_RETRY_MS, comment="listening")
-    async with parts.wakes.of(tenant, person_id) as wake:
-        while not kit.stopping.is_set():
+    others = f"{tenant}/", f"sid:{claims.sid}", f"sub:{claims.sub}"
+    async with parts.wakes.of(tenant, person_id, *others) as wake:
+        while not kit.stopping.is_set() and (left := claims.expires_at - time.time()) > 0:
             wake.clear()
             async with kit.sessions.begin([tenant], now=datetime.now(UTC)) as session:
-                active = await people.is_active(session, person_id)
-                rows = await notices.after(session, person_id, seq, limit=_PAGE) if active else []
-            if not active:
-                return
+                if not await _may_go_on(session, claims, began):
+                    return
+                rows = await notices.after(session, person_id, seq, limit=_PAGE)
             for row in rows:
                 seq = row["seq"]
                 yield ServerSentEvent(id=str(seq), event="notice", data=NoticeView(**row).model_dump_json())
             if len(rows) < _PAGE:
-                await _first_of(wake, kit.stopping, seconds=parts.poll_seconds)
+                await _first_of(wake, kit.stopping, seconds=min(parts.poll_seconds, left))
+
+
+async def _may_go_on(session: Session, claims: Claims, began: Caller) -> bool:
+    """Whether a request with the same token would still be let in, as the same person with the same roles."""
+    try:
+        now = await authenticate(session, claims)
+    except Problem:
+        return False
+    return (now.person_id, now.roles) == (began.person_id, began.roles)
 
 
 async def _first_of(*events: asyncio.Event, seconds: float) -> None:

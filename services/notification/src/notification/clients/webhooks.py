@@ -1,22 +1,13 @@
-"""Posting to a tenant's endpoint, which may lie about where it is, answer slowly, or lead elsewhere."""
+"""Posting events to a tenant's endpoint, signed."""
 
-import asyncio
-import socket
-import ssl
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address
 
 import httpx
+from servicekit.outbound import AddressRefused, Outbound, Resolve, Unreachable, UrlPolicy, resolve
 from standardwebhooks import Webhook as Signer
 
-from notification.model.addresses import Address, UrlPolicy
 from notification.model.retries import Outcome, retry_after_seconds
-
-_MOST_ANSWER_BYTES = 64_000
-
-Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -29,65 +20,27 @@ class Post:
     secrets: tuple[str, ...]
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a name. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(each[4][0]) for each in found]
-
-
 class WebhookSender:
     def __init__(self, policy: UrlPolicy, *, timeout_seconds: float, resolve: Resolve = resolve) -> None:
-        self._policy = policy
-        self._timeout = timeout_seconds
-        self._resolve = resolve
-        self._tls = ssl.create_default_context()
+        self._outbound = Outbound(policy, timeout_seconds=timeout_seconds, resolve=resolve)
 
     async def send(self, post: Post, *, now: datetime) -> Outcome:
         """One attempt. `now` is the real time: receivers refuse signatures that are not fresh."""
-        if problem := self._policy.problem(post.url):
-            return Outcome("failed", problem[0])
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await self._send(post, now)
-        except TimeoutError:
-            return Outcome("retry", f"no answer within {self._timeout:g} s")
-        except (httpx.HTTPError, OSError, ssl.SSLError) as error:
-            return Outcome("retry", f"{type(error).__name__}: {error}"[:300])
-
-    async def _send(self, post: Post, now: datetime) -> Outcome:
-        url = httpx.URL(post.url)
-        port = url.port or (443 if url.scheme == "https" else 80)
-        # The name is looked up once and the connection goes to what was found and checked: looking it up again while
-        # connecting could find another address.
-        addresses = [_address(each) for each in await self._resolve(url.host, port)]
-        refused = [each for each in addresses if not self._policy.may_connect(url.scheme, each)]
-        if refused or not addresses:
-            return Outcome("retry", f"{url.host} leads to {refused[0] if refused else 'nothing'}, which is not public")
         signatures = [Signer(secret).sign(post.message_id, now, post.payload) for secret in post.secrets]
         headers = {
-            "host": url.netloc.decode(),
             "content-type": "application/json",
             "user-agent": "Uplift-Webhooks/1",
             "webhook-id": post.message_id,
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": " ".join(signatures),
         }
-        async with httpx.AsyncClient(
-            verify=self._tls, trust_env=False, follow_redirects=False, timeout=self._timeout
-        ) as client:
-            async with client.stream(
-                "POST",
-                url.copy_with(host=str(addresses[0])),
-                content=post.payload.encode(),
-                headers=headers,
-                extensions={"sni_hostname": url.host},
-            ) as response:
-                taken = 0
-                async for chunk in response.aiter_raw():
-                    taken += len(chunk)
-                    if taken > _MOST_ANSWER_BYTES:
-                        break
-        return judged(response, now)
+        try:
+            answer = await self._outbound.post(post.url, content=post.payload.encode(), headers=headers)
+        except AddressRefused as refused:
+            return Outcome("failed", str(refused))
+        except Unreachable as unreachable:
+            return Outcome("retry", str(unreachable))
+        return judged(answer, now)
 
 
 def judged(response: httpx.Response, now: datetime) -> Outcome:
@@ -100,7 +53,3 @@ def judged(response: httpx.Response, now: datetime) -> Outcome:
     wait = retry_after_seconds(response.headers.get("retry-after"), now)
     detail = f"{status}: redirects are not followed" if 300 <= status < 400 else f"answered {status}"
     return Outcome("retry", detail, status, wait)
-
-
-def _address(text: str) -> Address:
-    return ip_address(text.partition("%")[0])

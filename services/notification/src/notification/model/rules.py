@@ -7,8 +7,8 @@ from contracts import Event
 from contracts.directory import Role
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from servicekit.errors import FieldProblem
+from servicekit.outbound import UrlPolicy
 
-from notification.model.addresses import UrlPolicy
 from notification.model.events import EVENTS, fields_of
 from notification.model.templates import BadText, render, render_subject
 

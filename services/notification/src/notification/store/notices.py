@@ -36,9 +36,14 @@ SELECT id, CASE WHEN in_app THEN pg_notify(:channel, tenant || '/' || person_id)
 
 async def wake(session: Session, people: Iterable[tuple[str, UUID]]) -> None:
     """After the commit, the streams of these people, by tenant and id, look for what is new."""
+    await wake_all(session, [f"{tenant}/{person_id}" for tenant, person_id in people])
+
+
+async def wake_all(session: Session, who: Iterable[str]) -> None:
+    """The same for people (`tenant/id`), whole tenants (`tenant/`) and login sessions (as `SessionEnded.id_in_key`)."""
     await session.execute(
-        "SELECT pg_notify(:channel, who) FROM unnest(cast(:people AS text[])) AS who",
-        {"channel": CHANNEL, "people": [f"{tenant}/{person_id}" for tenant, person_id in people]},
+        "SELECT pg_notify(:channel, left(who, 2000)) FROM unnest(cast(:who AS text[])) AS who",
+        {"channel": CHANNEL, "who": list(who)},
     )
 
 

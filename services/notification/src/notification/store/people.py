@@ -10,17 +10,6 @@ from storage import Session
 from notification.model.audience import Place
 
 
-async def is_active(session: Session, person_id: UUID) -> bool:
-    """Whether the person and the tenant are switched on."""
-    return bool(
-        await session.scalar(
-            "SELECT p.active AND coalesce(cast(t.body->>'active' AS boolean), true) FROM directory_person p "
-            "JOIN directory_tenant t ON t.tenant = p.tenant WHERE p.tenant = :tenant AND p.id = :person",
-            {"tenant": session.tenant, "person": person_id},
-        )
-    )
-
-
 async def people(session: Session, ids: Collection[UUID], roles: Collection[str]) -> dict[UUID, PersonChanged]:
     """By id: these people, and active ones to whom one of the roles was ever granted; whether it holds is for the
     caller to see."""

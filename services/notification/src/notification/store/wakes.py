@@ -16,21 +16,25 @@ class Wakes:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._others: dict[str, set[asyncio.Event]] = {}
         self._listener: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def of(self, tenant: str, person_id: object) -> AsyncIterator[asyncio.Event]:
-        """An event that is set whenever there may be something new."""
+    async def of(self, tenant: str, person_id: object, *others: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set whenever there may be something new of the person, or of one of `others`."""
         key, wake = f"{tenant}/{person_id}", asyncio.Event()
-        self._waiting.setdefault(key, set()).add(wake)
+        places = [(self._waiting, key), *((self._others, other) for other in others)]
+        for waiting, name in places:
+            waiting.setdefault(name, set()).add(wake)
         if self._listener is None:
             self._listener = asyncio.create_task(listen(self._engine, CHANNEL, self._heard))
         try:
             yield wake
         finally:
-            self._waiting[key].discard(wake)
-            if not self._waiting[key]:
-                del self._waiting[key]
+            for waiting, name in places:
+                waiting[name].discard(wake)
+                if not waiting[name]:
+                    del waiting[name]
             if not self._waiting and self._listener:
                 listener, self._listener = self._listener, None
                 listener.cancel()
@@ -39,6 +43,10 @@ class Wakes:
 
     def _heard(self, whose: str | None) -> None:
         """None: something may have come while nobody listened."""
-        for wakes in self._waiting.values() if whose is None else [self._waiting.get(whose, ())]:
+        if whose is None:
+            woken = [*self._waiting.values()]
+        else:
+            woken = [self._waiting.get(whose, ()), self._others.get(whose, ())]
+        for wakes in woken:
             for wake in wakes:
                 wake.set()

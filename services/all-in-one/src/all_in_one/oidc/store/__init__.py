@@ -14,6 +14,7 @@ from all_in_one.oidc.store.accounts import (
     take_one_time,
     tenants_of,
 )
+from all_in_one.oidc.store.attempts import blocked_until, failed, succeeded
 from all_in_one.oidc.store.clients import (
     add_client,
     find_client,
@@ -65,11 +66,13 @@ __all__ = [
     "add_member",
     "add_refresh",
     "authorization_code",
+    "blocked_until",
     "change_account",
     "client",
     "drop_member",
     "end_all_of",
     "end_login",
+    "failed",
     "find_client",
     "find_code",
     "find_login",
@@ -90,6 +93,7 @@ __all__ = [
     "revoke_family",
     "signing_key",
     "signing_keys",
+    "succeeded",
     "switch_account",
     "take_one_time",
     "take_part",

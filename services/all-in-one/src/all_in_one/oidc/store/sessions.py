@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Row, Table, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Table, delete, exists, func, insert, or_, select, union, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -43,12 +43,14 @@ async def find_login(connection: AsyncConnection, cookie: str, now: datetime) ->
 
 @dataclass(frozen=True)
 class Ended:
-    """A session that is over, and a client that took part in it and wants to be told at `uri`."""
+    """A session that is over, and a client that wants to be told at `uri`; `tenant`: who registered the client, None: this
+    installation itself."""
 
     sid: str
     sub: str
     client_id: str
     uri: str
+    tenant: str | None
 
 
 async def take_part(connection: AsyncConnection, sid: str, client_id: str) -> None:
@@ -58,25 +60,31 @@ async def take_part(connection: AsyncConnection, sid: str, client_id: str) -> No
 
 async def end_login(connection: AsyncConnection, sid: str) -> list[Ended]:
     """Forget a session with every code and refresh token that came from it. Gives whom to tell."""
-    return await _end(connection, login_session.c.sid == sid, {"sid": sid})
+    return await _end(connection, "sid", sid)
 
 
 async def end_all_of(connection: AsyncConnection, sub: str) -> list[Ended]:
     """Forget every session, code and refresh token of an account. Gives whom to tell."""
-    return await _end(connection, login_session.c.sub == sub, {"sub": sub})
+    return await _end(connection, "sub", sub)
 
 
-async def _end(connection: AsyncConnection, which: ColumnElement[bool], place: dict[str, str]) -> list[Ended]:
+async def _end(connection: AsyncConnection, name: str, value: str) -> list[Ended]:
+    """Also of what signed in without a browser, and is known by refresh tokens alone."""
+    live = union(
+        *(
+            select(table.c.sid, table.c.sub).where(table.c[name] == value, table.c.sid.is_not(None))
+            for table in (login_session, refresh_token)
+        )
+    ).subquery()
+    # Applications of a tenant are told of sessions they took part in, this installation of all.
+    taking_part = exists().where(session_client.c.sid == live.c.sid, session_client.c.client_id == client.c.client_id)
     query = (
-        select(login_session.c.sid, login_session.c.sub, client.c.client_id, client.c.backchannel_logout_uri)
-        .join(session_client, session_client.c.sid == login_session.c.sid)
-        .join(client, client.c.client_id == session_client.c.client_id)
-        .where(which, client.c.backchannel_logout_uri.is_not(None))
+        select(live.c.sid, live.c.sub, client.c.client_id, client.c.backchannel_logout_uri, client.c.tenant)
+        .select_from(live.join(client, or_(client.c.tenant.is_(None), taking_part)))
+        .where(client.c.backchannel_logout_uri.is_not(None))
     )
     ended = [Ended(*row) for row in await connection.execute(query)]
-    ids = select(login_session.c.sid).where(which)
-    await connection.execute(delete(session_client).where(session_client.c.sid.in_(ids)))
-    ((name, value),) = place.items()
+    await connection.execute(delete(session_client).where(session_client.c.sid.in_(select(live.c.sid))))
     for table in (login_session, authorization_code, refresh_token):
         await connection.execute(delete(table).where(table.c[name] == value))
     return ended
@@ -91,9 +99,10 @@ async def find_code(connection: AsyncConnection, code: str) -> Row | None:
     return await _find_in_family(connection, authorization_code, authorization_code.c.code == model.digest(code))
 
 
-async def use_code(connection: AsyncConnection, code: str) -> None:
+async def use_code(connection: AsyncConnection, code: str, remember_until: datetime) -> None:
+    """A used one is remembered as long as what it gave may live: should it come again, that ends."""
     query = update(authorization_code).where(authorization_code.c.code == model.digest(code))
-    await connection.execute(query.values(used=True))
+    await connection.execute(query.values(used=True, expires_at=remember_until))
 
 
 async def add_refresh(connection: AsyncConnection, token: str, **values: object) -> None:

@@ -1,6 +1,6 @@
 """Tables of the schema `oidc`. Secrets are kept as hashes only."""
 
-from sqlalchemy import Boolean, Column, DateTime, Index, MetaData, Table, Text, func, text
+from sqlalchemy import Boolean, Column, DateTime, Index, Integer, MetaData, Table, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(schema="oidc")
@@ -46,6 +46,15 @@ client = Table(
     Column("tenant", Text),
     Column("grants", ARRAY(Text), nullable=False),
     Column("backchannel_logout_uri", Text),
+)
+# Failed attempts to sign in, by the digest of who made them.
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("blocked_until", _MOMENT, nullable=False),
+    Column("last_at", _MOMENT, nullable=False, index=True),
 )
 login_session = Table(
     "login_session",

@@ -13,10 +13,11 @@ async def keep_account(keycloak: Keycloak, tenant: str, account: Account, *, pas
     if account.linked:
         if found is None:
             raise Refused("unknown-account", f"There is no account `{account.username}`.")
-        await keep_member(keycloak, tenant, found["id"], guest=_home(found) != tenant)
+        await keep_member(keycloak, tenant, found["id"], guest=home_of(found) != tenant)
         return str(found["id"])
-    if found is not None and _home(found) != tenant:
+    if found is not None and home_of(found) != tenant:
         raise Refused("username-taken", f"The username `{account.username}` is taken. Choose another.")
+    await _require_own_address(keycloak, account)
     wanted = {
         "username": account.username, "firstName": account.display_name, "email": account.email, "enabled": True,
         "attributes": {HOME: [tenant]},
@@ -28,8 +29,19 @@ async def keep_account(keycloak: Keycloak, tenant: str, account: Account, *, pas
         await keycloak.admin.a_update_user(user_id, wanted)
     if password is not None:
         await keycloak.admin.a_set_user_password(user_id, password, temporary=True)
+        # Who got in by the old one is out: sessions, and the refresh tokens that came from them.
+        await keycloak.admin.a_user_logout(user_id)
     await keep_member(keycloak, tenant, user_id)
     return user_id
+
+
+async def _require_own_address(keycloak: Keycloak, account: Account) -> None:
+    """People sign in by username or address: what is the one of somebody is never the other of somebody else. Raises
+    Refused."""
+    for text, by in ((account.email, "username"), (account.username, "email")):
+        found: list[Json] = await keycloak.get("users", exact="true", **{by: text}) if text and "@" in text else []
+        if any(each["username"] != account.username for each in found):
+            raise Refused("email-taken", f"`{text}` is what somebody else's account goes by.")
 
 
 async def close_account(keycloak: Keycloak, tenant: str, account: Account) -> None:
@@ -40,7 +52,7 @@ async def close_account(keycloak: Keycloak, tenant: str, account: Account) -> No
     if account.linked:
         if not await drop_member(keycloak, tenant, found["id"]):
             return
-    elif _home(found) == tenant:
+    elif home_of(found) == tenant:
         await keycloak.admin.a_update_user(found["id"], {**found, "enabled": False})
     else:
         return
@@ -54,5 +66,6 @@ async def find_account(keycloak: Keycloak, username: str) -> Json | None:
     return found[0] if found else None
 
 
-def _home(account: Json) -> str | None:
+def home_of(account: Json) -> str | None:
+    """The tenant whose it is."""
     return next(iter(account.get("attributes", {}).get(HOME, [])), None)

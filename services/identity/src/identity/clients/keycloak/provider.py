@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from identity.clients.keycloak import accounts, applications, brokers, organizations
 from identity.clients.keycloak.connection import Keycloak, connect
-from identity.clients.provider import Provider
+from identity.clients.provider import Holder, Provider
 from identity.model.applications import Account, Application, IdentityProvider
 
 
@@ -38,6 +38,11 @@ class KeycloakProvider(Provider):
     async def remove_broker(self, tenant: str) -> None:
         async with self.connected() as keycloak:
             await brokers.remove_broker(keycloak, tenant)
+
+    async def find_account(self, username: str) -> Holder | None:
+        async with self.connected() as keycloak:
+            found = await accounts.find_account(keycloak, username)
+            return Holder(str(found["id"]), accounts.home_of(found)) if found else None
 
     async def keep_account(self, tenant: str, account: Account, *, password: str | None) -> str:
         async with self.connected() as keycloak:

@@ -19,7 +19,7 @@ from identity.model.importing.places import org_path, unit_at
 from identity.model.importing.report import ImportedLine, ImportReport
 from identity.model.importing.sheet import RejectedLine, Sheet, SheetLine, read_sheet
 from identity.model.org import OrgTree
-from identity.model.people import Holdings, merged, person_problems
+from identity.model.people import NOTHING_KEPT, Holdings, Kept, merged, person_problems
 
 __all__ = ["ImportPlan", "ImportReport", "plan_import", "read_sheet"]
 
@@ -40,6 +40,7 @@ def plan_import(
     day: date,
     issuer: str,
     new_id: Callable[[], UUID],
+    kept: Kept = NOTHING_KEPT,
 ) -> ImportPlan:
     """`tree` is changed: it gets the units that are made."""
     report = ImportReport(
@@ -50,7 +51,7 @@ def plan_import(
         if person.email:
             by_email.setdefault(person.email.casefold(), person)
     by_slug = {person.slug: person for person in people}
-    run = _Import(tree, tenant, day, issuer, new_id, by_slug, by_email, Holdings(people), ImportPlan(report))
+    run = _Import(tree, tenant, day, issuer, new_id, by_slug, by_email, Holdings(people, kept), ImportPlan(report))
     for line in sheet.lines:
         try:
             run.take(line)
