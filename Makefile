@@ -73,6 +73,9 @@ check: setup ## Style, types, import rules, spelling, generated pages
 load: setup ## Measure the embedded shape beside the limits of its parts
 	@$(BIN)/python -m tests.load $(ARGS)
 
+load-fairness: setup ## Measure how long a live call waits while another tenant's backlog is worked off
+	@$(BIN)/python -m tests.load.fairness $(ARGS)
+
 load-stack: setup ## Measure the real stack beside a plain FastAPI service; latency through Envoy
 	@$(BIN)/python -m tests.load.on_stack $(ARGS)
 
@@ -100,9 +103,9 @@ clean: ## Remove what was installed and built; data stays
 help: ## This page
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: up stack reset setup test test-fast programs test-parts test-stack check load load-stack chaos fmt lock clean help
+.PHONY: up stack reset setup test test-fast programs test-parts test-stack check load load-fairness load-stack chaos fmt lock clean help
 
 # Installing
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +16,14 @@ class InTheBrokersTerms:
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
 
-    async def publish_pending(self, publish: Callable[[list[Outgoing]], Awaitable[None]]) -> int:
+    async def publish_pending(
+        self, publish: Callable[[list[Outgoing]], Awaitable[None]], room: Mapping[str, int]
+    ) -> int:
         async def forward(rows: list[dict[str, Any]]) -> None:
             names = ("topic", "partition", "key", "value", "headers")
             await publish([Outgoing(*(row[name] for name in names)) for row in rows])
 
-        return await self.outbox.publish_pending(forward)
+        return await self.outbox.publish_pending(forward, room)
 
     async def oldest(self) -> datetime | None:
         return await self.outbox.oldest()

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from contracts import Topic, new_id
@@ -18,7 +18,9 @@ class Tray:
         self.pending: list[Outgoing] = []
         self.failures: list[tuple[str, Exception]] = []
 
-    async def publish_pending(self, publish: Callable[[list[Outgoing]], Awaitable[None]]) -> int:
+    async def publish_pending(
+        self, publish: Callable[[list[Outgoing]], Awaitable[None]], room: Mapping[str, int]
+    ) -> int:
         batch = self.pending[:3]
         if not batch:
             return 0

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from contracts import derived_id
 from contracts.learning import AssignmentAssigned
 from storage import Outbox, Sessions
+from storage.outbox import FEW, RESERVE
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -144,3 +146,55 @@ async def test_the_age_of_the_oldest_row_is_known(sessions: Sessions, agents: li
     oldest = await outbox.oldest()
     assert oldest is not None
     assert before <= oldest <= datetime.now(UTC)
+
+
+async def emit(sessions: Sessions, tenant: str, count: int, *, agents: int = 7) -> None:
+    async with sessions.begin([tenant], now=NOW) as session:
+        for number in range(count):
+            session.emit(event(f"agent-{number % agents}", number))
+
+
+async def test_tenants_take_turns_however_many_rows_one_of_them_has(sessions: Sessions) -> None:
+    await emit(sessions, "large", 300)
+    for tenant in ("small", "tiny"):
+        await emit(sessions, tenant, 4)
+    published = Published()
+    outbox = Outbox(sessions, most=30)
+    assert await outbox.publish_pending(published) == 30
+    tenants = [row["key"].partition("|")[0] for row in published.rows]
+    assert tenants[:12] == ["large", "small", "tiny"] * 4
+    await drain(outbox, published)
+    for key, numbers in published.numbers().items():
+        assert numbers == sorted(numbers), key
+    assert len(published.rows) == 308
+
+
+async def test_a_topic_gets_no_more_than_it_has_room_for_but_who_has_little_passes(sessions: Sessions) -> None:
+    await emit(sessions, "large", 300)
+    published = Published()
+    outbox = Outbox(sessions)
+    assert await outbox.publish_pending(published, {"assignments": 20}) == 20
+    assert await outbox.publish_pending(published, {"assignments": 0}) == 0
+    await emit(sessions, "small", FEW)
+    assert await outbox.publish_pending(published, {"assignments": 0}) == FEW
+    assert {row["key"].partition("|")[0] for row in published.rows[20:]} == {"small"}
+    await emit(sessions, "small", FEW)
+    assert await outbox.publish_pending(published, {"assignments": -RESERVE}) == 0
+    assert await outbox.publish_pending(published, {"awards": 0}) == 300 - 20 + FEW
+
+
+async def test_a_round_of_a_large_outbox_looks_at_few_of_its_rows(sessions: Sessions) -> None:
+    for tenant in range(10):
+        await emit(sessions, f"large-{tenant}", 3000)
+    published: list[int] = []
+
+    async def count(rows: list[dict[str, Any]]) -> None:
+        published.append(len(rows))
+
+    outbox = Outbox(sessions)
+    await outbox.publish_pending(count, {"assignments": 100})
+    began = time.perf_counter()
+    for _ in range(5):
+        await outbox.publish_pending(count, {"assignments": 100})
+    assert published == [100] * 6
+    assert time.perf_counter() - began < 5 * 0.1, "one that reads all 30,000 rows takes longer, whoever else is busy"

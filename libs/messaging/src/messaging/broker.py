@@ -54,6 +54,14 @@ class Batch:
     next_offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Of a group in all partitions of a topic: the sum of the offsets it has committed, and how many messages wait."""
+
+    handled: int
+    waiting: int
+
+
 class Reader(Protocol):
     """One member of a group."""
 
@@ -97,6 +105,11 @@ class Broker(Protocol):
 
     async def lag(self, group: str) -> dict[TopicPartition, int]:
         """How many messages the group has not committed yet, by partition, of every topic it has ever committed."""
+        ...
+
+    async def progress(self, topic: str, groups: Sequence[str]) -> dict[str, Progress]:
+        """How far each of these groups is. A group that has never committed anything of the topic is left out. What
+        members report is seen here within a fifth of a second or so."""
         ...
 
     def tail(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:

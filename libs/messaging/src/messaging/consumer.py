@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 FETCH_WAIT_SECONDS = 1.0
 STALLED_WAIT_SECONDS = 0.25
 PACE_SECONDS = 0.1
+ROUND_SECONDS = 0.25
+SMALLEST_SHARE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +122,12 @@ class _Consumer:
     """The tenant of each of the last messages, and whether it was buried."""
     proven: set[TopicPartition] = field(default_factory=set[TopicPartition])
     """Partitions in which something that this process began has come to an end."""
+    size: int = 0
+    """Messages of a round at most: as many as take no longer than a round should, for whoever comes meanwhile waits."""
 
     async def run(self) -> None:
         self.recent = deque(maxlen=self.limits.window)
+        self.size = self.max_messages
         backoff = Backoff()
         while not self.stopping.is_set():
             self.status.last_round = datetime.now(UTC)
@@ -146,13 +151,22 @@ class _Consumer:
         self._measure(batches)
         placed = [batch for batch in batches if batch.source in self.next]
         if placed:
+            count = sum(len(batch.messages) for batch in batches)
+            full = count >= self.size
             await self._handle(reader, placed)
-            if sum(len(batch.messages) for batch in batches) < self.max_messages:
+            self._size(count, _monotonic() - began)
+            if not full:
                 # What comes first goes at once, what comes behind it together: a round costs much, a message little.
                 await pause(began + PACE_SECONDS - _monotonic(), self.stopping)
         if batches and not placed:
             # Only stalled partitions have news: reading on from them is no use before they are due.
             await pause(STALLED_WAIT_SECONDS, self.stopping)
+
+    def _size(self, count: int, seconds: float) -> None:
+        """The next round is as large as this one's speed allows, and at most twice as large."""
+        fitting = int(count * ROUND_SECONDS / max(seconds, 0.001))
+        if seconds > ROUND_SECONDS or count >= self.size:
+            self.size = max(min(fitting, 2 * self.size, self.max_messages), self.max_messages // SMALLEST_SHARE, 1)
 
     # Where to read
 
@@ -187,7 +201,7 @@ class _Consumer:
 
     async def _fetch(self, reader: Reader) -> list[Batch]:
         wait = min([FETCH_WAIT_SECONDS, *(max(due - _monotonic(), 0.01) for due in self.due.values())])
-        fetching = asyncio.ensure_future(reader.fetch(max_messages=self.max_messages, wait_seconds=wait))
+        fetching = asyncio.ensure_future(reader.fetch(max_messages=self.size, wait_seconds=wait))
         stopping = asyncio.ensure_future(self.stopping.wait())
         try:
             await asyncio.wait((fetching, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -354,7 +368,7 @@ class _Consumer:
         for batch in batches:
             if batch.messages:
                 behind.setdefault(batch.source, batch.messages[0].at)
-        if sum(len(batch.messages) for batch in batches) < self.max_messages:
+        if sum(len(batch.messages) for batch in batches) < self.size:
             for source in behind.keys() - self.due.keys() - {batch.source for batch in batches}:
                 del behind[source]
 

@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from contracts import TOPICS
+
 from messaging.broker import Broker, Outgoing
 from messaging.retry import Backoff, is_transient, pause
+from messaging.window import LOOK_SECONDS, Window
 
 log = logging.getLogger(__name__)
 
@@ -16,10 +20,14 @@ PACE_SECONDS = 0.05
 
 
 class Outbox(Protocol):
-    async def publish_pending(self, publish: Callable[[list[Outgoing]], Awaitable[None]]) -> int:
-        """Takes the oldest pending messages of the partitions that no other relay is at, hands them to `publish` in
-        the order of their recording, and marks them delivered when it returns. Returns how many; 0 when none is left
-        for this relay. When it raises, the messages stay pending."""
+    async def publish_pending(
+        self, publish: Callable[[list[Outgoing]], Awaitable[None]], room: Mapping[str, int]
+    ) -> int:
+        """Takes pending messages of the partitions that no other relay is at, one tenant's turn after the other's, each
+        tenant's oldest first; of the topics that `room` names at most so many, and a few more of tenants that have only
+        a few. Hands them to `publish` and marks them
+        delivered when it returns. Returns how many; 0 when none is left for this relay. When it raises, the messages
+        stay pending."""
         ...
 
     async def oldest(self) -> datetime | None:
@@ -39,6 +47,11 @@ class Relay:
         self._outbox = outbox
         self._service = service
         self._poll_seconds = poll_seconds
+        self._windows = {
+            topic.name: Window(broker, topic.name, topic.readers)
+            for topic in TOPICS.values()
+            if topic.writer == service
+        }
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping` is set. A failure of any kind is tried again, later and later: nothing is dropped."""
@@ -47,7 +60,7 @@ class Relay:
             began = asyncio.get_running_loop().time()
             self.wake.clear()  # before looking, so that what is recorded meanwhile wakes us again
             try:
-                count = await self._outbox.publish_pending(self._broker.publish)
+                count = await self._publish()
             except Exception as error:
                 self.error = f"{type(error).__name__}: {error}"
                 wait = backoff.next()
@@ -64,9 +77,23 @@ class Relay:
                 self.error = None
                 backoff.reset()
                 if not count:
-                    await pause(self._poll_seconds, stopping, self.wake)
+                    held = any(window.room <= 0 for window in self._windows.values())
+                    await pause(LOOK_SECONDS if held else self._poll_seconds, stopping, self.wake)
                 # The first goes at once, those that follow it together.
                 await pause(began + PACE_SECONDS - asyncio.get_running_loop().time(), stopping)
+
+    async def _publish(self) -> int:
+        async def publish(messages: Sequence[Outgoing]) -> None:
+            await self._broker.publish(messages)
+            for topic, count in Counter(each.topic for each in messages).items():
+                if topic in self._windows:
+                    self._windows[topic].take(count)
+
+        for window in self._windows.values():
+            await window.look()
+        return await self._outbox.publish_pending(
+            publish, {topic: window.room for topic, window in self._windows.items()}
+        )
 
     async def age_seconds(self, now: datetime) -> float:
         """How long the oldest message has been waiting; 0 when none is."""

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -344,7 +344,9 @@ class _OutboxOf:
         self._tracing = tracing
         self._failures = metrics.RELAY_FAILURES.labels(service)
 
-    async def publish_pending(self, publish: Callable[[list[Outgoing]], Awaitable[None]]) -> int:
+    async def publish_pending(
+        self, publish: Callable[[list[Outgoing]], Awaitable[None]], room: Mapping[str, int]
+    ) -> int:
         handed: list[dict[str, Any]] = []
 
         async def forward(rows: list[dict[str, Any]]) -> None:
@@ -356,7 +358,7 @@ class _OutboxOf:
             handed.extend(rows)
 
         try:
-            count = await self._outbox.publish_pending(forward)
+            count = await self._outbox.publish_pending(forward, room)
         except Exception:
             self._failures.inc()
             raise

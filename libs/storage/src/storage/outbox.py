@@ -1,6 +1,6 @@
 """The relay's side of the outbox."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,35 +8,90 @@ from sqlalchemy import text
 
 from storage.session import Sessions
 
+FEW = 5
+"""Who has no more than so many rows waiting in a topic need not wait until there is room in it,"""
+RESERVE = 50
+"""as long as all of these together are not more than so many."""
+
 Publish = Callable[[list[dict[str, Any]]], Awaitable[None]]
 
 
+# Which partitions, and which topics of which tenants, wait: one step in an index for each, however many rows wait.
 _FREE = """
-SELECT partition FROM (SELECT DISTINCT partition FROM outbox) AS waiting
-WHERE pg_try_advisory_xact_lock(hashtext('outbox ' || :service), partition)
+WITH RECURSIVE waiting AS (
+    (SELECT partition FROM outbox ORDER BY partition LIMIT 1)
+    UNION ALL
+    SELECT (SELECT partition FROM outbox o WHERE o.partition > waiting.partition ORDER BY partition LIMIT 1)
+    FROM waiting WHERE waiting.partition IS NOT NULL
+)
+SELECT partition FROM waiting
+WHERE partition IS NOT NULL AND pg_try_advisory_xact_lock(hashtext('outbox ' || :service), partition)
 """
-_OLDEST = """
-SELECT seq, topic, partition, key, headers, value FROM outbox WHERE partition = ANY(:partitions) ORDER BY seq LIMIT :most
+# Row by row, as in a game of cards: the first of every tenant, then the second of every tenant, and so on.
+_IN_TURN = """
+WITH RECURSIVE waiting AS (
+    (SELECT tenant, topic FROM outbox ORDER BY tenant, topic LIMIT 1)
+    UNION ALL
+    SELECT following.tenant, following.topic
+    FROM waiting CROSS JOIN LATERAL (
+        SELECT tenant, topic FROM outbox o WHERE (o.tenant, o.topic) > (waiting.tenant, waiting.topic)
+        ORDER BY tenant, topic LIMIT 1
+    ) AS following
+), dealt AS (
+    SELECT lane.topic, lane.room, mine.seq,
+        row_number() OVER (PARTITION BY lane.tenant, lane.topic ORDER BY mine.seq) AS turn,
+        count(*) OVER (PARTITION BY lane.tenant, lane.topic) AS size
+    FROM (
+        SELECT waiting.tenant, waiting.topic, least(coalesce(room.most, :most), :most) AS room
+        FROM waiting
+        LEFT JOIN unnest(cast(:topics AS text[]), cast(:rooms AS int[])) AS room (topic, most) USING (topic)
+    ) AS lane
+    CROSS JOIN LATERAL (
+        SELECT seq FROM outbox o
+        WHERE o.tenant = lane.tenant AND o.topic = lane.topic AND o.partition = ANY(:partitions)
+        ORDER BY seq LIMIT greatest(lane.room, :few + 1)
+    ) AS mine
+), placed AS (
+    SELECT *, row_number() OVER (PARTITION BY topic ORDER BY turn, seq) AS place FROM dealt
+), chosen AS (
+    SELECT seq, turn FROM placed WHERE place <= room OR (size <= :few AND place <= room + :reserve)
+    ORDER BY turn, seq LIMIT :most
+)
+SELECT seq, topic, partition, key, headers, value FROM chosen JOIN outbox USING (seq) ORDER BY turn, seq
 """
 
 
 class Outbox:
     """Hands out what waits to be published and deletes it when it was. A partition is at one relay at a time, by an
-    advisory lock, so that order per key holds with several relays at once."""
+    advisory lock, so that order per key holds with several relays at once. Tenants take turns, so that nobody waits
+    for another's backlog."""
 
     def __init__(self, sessions: Sessions, *, most: int = 1000) -> None:
         self._sessions = sessions
         self._most = most
 
-    async def publish_pending(self, publish: Publish) -> int:
-        """Publishes the oldest waiting rows of every partition that no other relay is at. Returns how many."""
+    async def publish_pending(self, publish: Publish, room: Mapping[str, int] | None = None) -> int:
+        """Publishes waiting rows of the partitions that no other relay is at, those of all tenants in turn, each tenant's
+        oldest first; of the topics that `room` names at most so many, and a few more of tenants that have only a few.
+        Returns how many."""
+        room = room or {}
         async with self._sessions.across() as connection:
             free = await connection.execute(text(_FREE), {"service": self._sessions.service})
             partitions = list(free.scalars())
             if not partitions:
                 return 0
             # A statement of its own, begun with the locks held: it sees what the last holder has deleted.
-            found = await connection.execute(text(_OLDEST), {"partitions": partitions, "most": self._most})
+            found = await connection.execute(
+                text(_IN_TURN),
+                {
+                    "partitions": partitions,
+                    "most": self._most,
+                    "few": FEW,
+                    "reserve": RESERVE,
+                    "topics": list(room),
+                    "rooms": list(room.values()),
+                },
+            )
             rows = [dict(row) for row in found.mappings()]
             if not rows:
                 return 0

@@ -33,6 +33,7 @@ outbox = Table(
     "outbox",
     own,
     Column("seq", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant", Text, nullable=False, server_default=""),
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("key", Text, nullable=False),
@@ -40,6 +41,7 @@ outbox = Table(
     Column("value", LargeBinary, nullable=True),
     Column("at", DateTime(timezone=True), nullable=False, server_default=sql.clock_timestamp()),
     Index("ix_outbox_partition_seq", "partition", "seq"),
+    Index("ix_outbox_tenant_topic_seq", "tenant", "topic", "seq"),
 )
 
 consumer_offset = Table(

@@ -10,7 +10,7 @@ import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient
 from contracts import Topic
 
-from messaging.broker import Message, Outgoing, TopicPartition
+from messaging.broker import Message, Outgoing, Progress, TopicPartition
 from messaging.kafka.client import stopped, unreachable_as_connection_error
 from messaging.kafka.publisher import Publisher
 from messaging.kafka.reader import KafkaReader, as_message, joined
@@ -97,12 +97,7 @@ class KafkaBroker:
                 raise
 
     async def _lag(self, group: str) -> dict[TopicPartition, int]:
-        if self._watch is None:
-            async with AsyncExitStack() as stack:
-                admin = await stack.enter_async_context(self._admin())
-                observer = await stack.enter_async_context(self._observer())
-                self._watch = stack.pop_all(), admin, observer
-        _, admin, observer = self._watch
+        admin, observer = await self._watched()
         groups = [name for name, *_ in await admin.list_consumer_groups() if name.startswith(f"{group}:")]
         committed: dict[Any, int] = {}
         for found in await asyncio.gather(*(admin.list_consumer_group_offsets(each) for each in groups)):
@@ -114,6 +109,38 @@ class KafkaBroker:
             TopicPartition(place.topic, place.partition): max(end - max(committed.get(place, 0), begins[place]), 0)
             for place, end in ends.items()
         }
+
+    async def progress(self, topic: str, groups: Sequence[str]) -> dict[str, Progress]:
+        async with self._watching:
+            try:
+                with unreachable_as_connection_error():
+                    admin, observer = await self._watched()
+                    names = [f"{group}:{topic}" for group in groups]
+                    found = await asyncio.gather(*(admin.list_consumer_group_offsets(name) for name in names))
+                    places = await _places(observer, {topic})
+                    ends: dict[Any, int] = await observer.end_offsets(places)
+                    begins: dict[Any, int] = await observer.beginning_offsets(places)
+            except BaseException:
+                await self._stop_watching()
+                raise
+        told: dict[str, Progress] = {}
+        for group, committed in zip(groups, found, strict=True):
+            at = {place: max(each.offset, begins[place]) for place, each in committed.items() if place in begins}
+            if at:
+                here = {place: at.get(place, begin) for place, begin in begins.items()}
+                waiting = sum(max(ends[place] - here[place], 0) for place in ends)
+                told[group] = Progress(sum(here.values()), waiting)
+        return told
+
+    async def _watched(self) -> tuple[AIOKafkaAdminClient, Any]:
+        """Clients that look, made once."""
+        if self._watch is None:
+            async with AsyncExitStack() as stack:
+                admin = await stack.enter_async_context(self._admin())
+                observer = await stack.enter_async_context(self._observer())
+                self._watch = stack.pop_all(), admin, observer
+        _, admin, observer = self._watch
+        return admin, observer
 
     async def _stop_watching(self) -> None:
         if self._watch is not None:

@@ -13,7 +13,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 from pydantic_core import from_json, to_json
 
-from messaging.broker import Message, Outgoing, TopicPartition
+from messaging.broker import Message, Outgoing, Progress, TopicPartition
 from messaging.log_table import tidying
 from messaging.log_table.members import Members
 from messaging.log_table.reader import LogTableReader, read_page
@@ -46,6 +46,15 @@ FROM broker.heads
 LEFT JOIN (SELECT topic, partition, next FROM broker.group_offsets WHERE group_name = %(group)s) AS offsets
     USING (topic, partition)
 WHERE topic IN (SELECT topic FROM broker.group_offsets WHERE group_name = %(group)s)
+"""
+PROGRESS = """
+SELECT group_name, sum(coalesce(offsets.next, 0))::bigint,
+    sum(greatest(heads.next - coalesce(offsets.next, 0), 0))::bigint
+FROM (SELECT DISTINCT group_name FROM broker.group_offsets WHERE topic = %(topic)s AND group_name = ANY(%(groups)s)) AS known
+CROSS JOIN broker.heads
+LEFT JOIN broker.group_offsets AS offsets USING (group_name, topic, partition)
+WHERE heads.topic = %(topic)s
+GROUP BY group_name
 """
 
 
@@ -147,6 +156,12 @@ class LogTableBroker:
             await self._members.store_committed(connection)
             rows = await (await connection.execute(LAG, {"group": group})).fetchall()
         return {TopicPartition(topic, partition): behind for topic, partition, behind in rows}
+
+    async def progress(self, topic: str, groups: Sequence[str]) -> dict[str, Progress]:
+        async with self._connection() as connection:
+            await self._members.store_committed(connection)
+            found = await connection.execute(PROGRESS, {"topic": topic, "groups": list(groups)})
+            return {group: Progress(handled, waiting) for group, handled, waiting in await found.fetchall()}
 
     async def tail(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
         async with self._connection() as connection:

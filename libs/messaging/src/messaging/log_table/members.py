@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from hashlib import blake2b
 from typing import Any, LiteralString
 
@@ -26,6 +26,7 @@ from messaging.retry import Backoff, pause
 log = logging.getLogger(__name__)
 
 TURN_SECONDS = 1.0
+STORE_SECONDS = 0.1
 
 # Seconds and probes: both sides must notice within seconds that the other machine has vanished.
 IDLE, INTERVAL, COUNT = 3, 1, 3
@@ -63,6 +64,7 @@ class Members:
             self._tasks = [
                 asyncio.create_task(self._stay_connected(self._listen, "listens"), name="broker listener"),
                 asyncio.create_task(self._stay_connected(self._take_turns, "holds the locks"), name="broker members"),
+                asyncio.create_task(self._keep_storing(), name="broker progress"),
             ]
         reader = LogTableReader(group, topics, pool=self._pool, heads=self._heads, committed=self._committed)
         self._readers.append(reader)
@@ -87,6 +89,15 @@ class Members:
             for place, next_offset in committed.items():
                 if self._committed[place] == next_offset:
                     del self._committed[place]
+
+    async def _keep_storing(self) -> None:
+        """Relays elsewhere pace themselves by how far readers are, so they must not learn of it late."""
+        while True:
+            await asyncio.sleep(STORE_SECONDS)
+            if self._committed:
+                with suppress(psycopg.Error):
+                    async with self._pool.connection() as connection:
+                        await self.store_committed(connection)
 
     async def close(self) -> None:
         for task in self._tasks:
