@@ -7,13 +7,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from messaging.broker import Broker, Outgoing
 from messaging.kafka import KafkaBroker
-from testkit.broker_conformance import BrokerConformance
+from testkit.pacing_conformance import PacingConformance
 from testkit.programs.kafka import Kafka
 
 SENTINEL = "sentinel"
 
 
-class TestKafka(BrokerConformance):
+class TestKafka(PacingConformance):
     member_factory = "messaging.kafka:KafkaBroker"
     member_options = {"session_seconds": 3}
 

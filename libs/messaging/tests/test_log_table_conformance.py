@@ -5,10 +5,10 @@ import pytest
 from messaging.broker import Broker
 from messaging.log_table import LogTableBroker
 from storage.embedded import EmbeddedPostgres
-from testkit.broker_conformance import BrokerConformance
+from testkit.pacing_conformance import PacingConformance
 
 
-class TestLogTable(BrokerConformance):
+class TestLogTable(PacingConformance):
     member_factory = "messaging.log_table:LogTableBroker"
 
     @pytest.fixture(autouse=True)

@@ -1,0 +1,55 @@
+"""How relays pace themselves by the readers of a broker, beside what every broker has to show."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from messaging.window import Window
+
+from testkit.broker_conformance import GROUP, BrokerConformance, collect, numbered
+
+
+class PacingConformance(BrokerConformance):
+    async def test_no_more_is_under_way_than_readers_handle_in_a_moment(self) -> None:
+        async with self.topic(partitions=2) as (broker, topic), broker.join(GROUP, [topic]) as reader:
+            window = Window(broker, topic, [GROUP])
+            most, handled = 0, 0
+            await broker.publish(numbered(topic, 1) + numbered(topic, 1, partition=1))
+            await collect(reader, 2)
+            async with asyncio.timeout(60):
+                while handled < 2000:
+                    await window.look()
+                    if window.room > 0:
+                        count = window.room
+                        await broker.publish(
+                            numbered(topic, count // 2) + numbered(topic, count - count // 2, partition=1)
+                        )
+                        window.take(count)
+                    for batch in await reader.fetch(max_messages=100, wait_seconds=0.05):
+                        await asyncio.sleep(0.1)  # a reader of about a thousand a second
+                        handled += len(batch.messages)
+                        await reader.committed(batch.source, batch.next_offset)
+                    found = await broker.progress(topic, [GROUP])
+                    most = max([most, *(each.waiting for each in found.values())])
+            assert most < 1000, "a backlog waits where others can pass it"
+
+    async def test_one_who_stands_still_holds_up_nobody_but_himself(self) -> None:
+        async with self.topic() as (broker, topic), AsyncExitStack() as stack:
+            still = await stack.enter_async_context(broker.join("still", [topic]))
+            moving = await stack.enter_async_context(broker.join("moving", [topic]))
+            window = Window(broker, topic, ["still", "moving"])
+            await broker.publish(numbered(topic, 1))
+            for reader in (still, moving):
+                await collect(reader, 1)
+            async with asyncio.timeout(30):
+                handled = 0
+                while handled < 1500:
+                    await window.look()
+                    if window.room > 0:
+                        count = window.room
+                        await broker.publish(numbered(topic, count))
+                        window.take(count)
+                    for batch in await moving.fetch(max_messages=500, wait_seconds=0.05):
+                        handled += len(batch.messages)
+                        await moving.committed(batch.source, batch.next_offset)
+            found = await broker.progress(topic, ["still", "moving"])
+            assert found["moving"].waiting <= found["still"].waiting - 1000
