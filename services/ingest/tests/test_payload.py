@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 
 import pytest
-from ingest.model.payload import Limits, Payload, Record
+from ingest.model.payload import Layout, Limits, Payload, Record
 
 
 def read(
@@ -229,3 +229,58 @@ def test_an_open_quotation_of_a_large_file_costs_bounded_work() -> None:
     records, _ = read(body, piece=1 << 16)
     assert len(records) == 20_001
     assert reasons(records) == [(2, "A quotation mark is opened and never closed.")]
+
+
+FRAME = Layout(known_by=frozenset({"id", "start"}), skip=(("id", frozenset({"Total", "VARCHAR"})),))
+
+
+def laid_out(body: str, layout: Layout) -> tuple[list[Record], Payload]:
+    payload = Payload(layout=layout)
+    return [*payload.feed(body.encode()), *payload.close()], payload
+
+
+@pytest.mark.parametrize("titles", ["", "Calls\n", "Calls;;;\nFrom 2024-05-29;;;\n", '"All, of them"\n\n\n'])
+@pytest.mark.parametrize("separator", [";", ",", "\t"])
+def test_a_report_is_read_between_its_titles_and_totals(titles: str, separator: str) -> None:
+    rows = ["id;start;talk;", "VARCHAR;TIME;INT;", "P1;09:00;60;", "P2;09:05;61", "P3;09:06;;", "Total;;121;"]
+    records, payload = laid_out(titles + "\n".join(rows).replace(";", separator), FRAME)
+    assert [record.value for record in records] == [
+        {"id": "P1", "start": "09:00", "talk": "60"},
+        {"id": "P2", "start": "09:05", "talk": "61"},
+        {"id": "P3", "start": "09:06", "talk": ""},
+    ]
+    assert [record.number for record in records] == [1, 2, 3]
+    above = sum(bool(line.strip(";")) for line in titles.splitlines())
+    said = [f"The columns are separated by {separator!r}."] if separator != "," else []
+    said += [f"{above} lines above the header were passed over."] if above else []
+    assert payload.notes == [*said, "2 rows were passed over, as the mapping says under `skip`."]
+
+
+@pytest.mark.parametrize("more", [0, 30])
+def test_without_the_header_that_is_looked_for_the_first_line_is_it(more: int) -> None:
+    body = "call,begin\n" + "".join(f"{n},x\n" for n in range(1 + more))
+    records, _ = laid_out(body, FRAME)
+    assert [record.value for record in records] == [{"call": str(n), "begin": "x"} for n in range(1 + more)]
+    assert [record.line for record in records] == list(range(2, 3 + more))
+
+
+@pytest.mark.parametrize("layout", [Layout(columns=("id", "start")), Layout(numbered=True)])
+def test_a_file_without_header(layout: Layout) -> None:
+    names = layout.columns or ("0", "1")
+    expected = [dict(zip(names, row, strict=True)) for row in (("1", "09:00"), ("2", "09:05"))]
+    assert [record.value for record in laid_out("1,09:00\n2,09:05\n", layout)[0]] == expected
+    with_header = ",".join(names) + "\n1,09:00\n2,09:05,\n"
+    assert [record.value for record in laid_out(with_header, layout)[0]] == expected
+    (record,) = laid_out("1,09:00,x\n", Layout(columns=("id", "start")))[0]
+    assert record.refusal
+
+
+def test_one_object_may_be_several_records_each_with_a_text_of_its_own() -> None:
+    layout = Layout(split=lambda record: [{"a": each} for each in record["a"]], skip=(("kind", frozenset({"ping"})),))
+    records, _ = laid_out('{"a": [1, 2]}\n{"kind": "ping"}\n{"a": [3]}\n', layout)
+    assert [(record.number, record.line, record.value) for record in records] == [
+        (1, 1, {"a": 1}),
+        (2, 1, {"a": 2}),
+        (3, 3, {"a": [3]}),
+    ]
+    assert [json.loads(record.raw) for record in records] == [{"a": 1}, {"a": 2}, {"a": [3]}]

@@ -362,3 +362,31 @@ async def test_rows_of_one_call_are_refused_until_the_mapping_makes_them_legs(in
         ("C1 2", "ben", 200_000),
         ("C1 3", "ada", 50_000),
     ]
+
+
+async def test_a_record_of_several_agents_becomes_legs_and_is_taken_back_whole(ingest: Harness) -> None:
+    fields = {
+        "contact": {"from": ["conv", "parts[role=agent].user"]},
+        "initial": {"from": "conv"},
+        "agent": {"from": "parts[role=agent].user"},
+        "channel": {"value": "voice"},
+        "started": {"from": "start"},
+        "talk_ms": {"from": "parts[role=agent].metrics[name=tTalk].value"},
+    }
+    mapping = {"fields": fields, "each": "parts[role=agent]"}
+    await configured(ingest, "t1", "calls", vendor="generic", mapping=mapping)
+    agents = [
+        {"role": "agent", "user": user, "metrics": [{"name": "tTalk", "value": talk}]}
+        for user, talk in (("ada", 60_000), ("ben", 90_000))
+    ]
+    record = {"conv": "K1", "start": "2026-03-02T10:00:00Z", "parts": [{"role": "customer"}, *agents]}
+    client = ingest.as_("theo", "t1")
+    receipt = (await ingest.as_("robot", "t1").post("/sources/calls/records", json=[record])).json()
+    assert counts(receipt) == (2, 1, 0, 0, 1, 0)
+    await client.post(f"/receipts/{receipt['id']}/replay")
+    assert counts((await client.get(f"/receipts/{receipt['id']}")).json()) == (2, 1, 0, 0, 1, 0)
+    (found,) = (await client.get("/interactions", params={"external_id": "K1"})).json()["items"]
+    assert [(leg["agent_external_id"], leg["talk_ms"]) for leg in found["legs"]] == [("ada", 60_000), ("ben", 90_000)]
+    await client.delete(f"/receipts/{receipt['id']}")
+    (found,) = (await client.get("/interactions", params={"external_id": "K1 ada"})).json()["items"]
+    assert [leg["void"] for leg in found["legs"]] == [True, True]

@@ -144,7 +144,7 @@ class Reception:
 
     async def _chunks(self, order: Order, body: AsyncIterator[bytes]) -> AsyncGenerator[tuple[Chunk, list[str] | None]]:
         """Full chunks, read, and in the end the last one with the notes on the whole body."""
-        payload = Payload(self.limits)
+        payload = Payload(self.limits, order.source.layout)
         secret = self._secret(order.tenant)
 
         def fresh() -> Chunk:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ingest.model import amazon_connect, generic
 from ingest.model.fields import Reading
 from ingest.model.parts import Part, StateNotice
+from ingest.model.payload.layout import AS_IT_IS, Layout
 from ingest.model.refusal import Refusal
 
 SLUG = r"^[a-z0-9][a-z0-9-]{0,62}$"
@@ -47,7 +48,7 @@ Reader = Callable[[dict[str, Any], Reading], Part | StateNotice]
 class Source:
     """A source ready to read. `open_without_end`: a record without end is of a call that goes on. `unstamped`: the
     column of the contact's id, where records do not say when they were written: then a record may not only correct the one
-    before it, but tell of another part of the call."""
+    before it, but tell of another part of the call. `layout`: the form of its files."""
 
     slug: str
     vendor: str
@@ -56,6 +57,7 @@ class Source:
     zone: str | None
     open_without_end: bool
     unstamped: str | None = None
+    layout: Layout = AS_IT_IS
 
     def reading(self, now_ms: int, secret: bytes) -> Reading:
         return Reading(now_ms, secret, generic.zone_of(self.zone, "/time_zone"))
@@ -81,6 +83,7 @@ def source_of(slug: str, spec: SourceSpec) -> Source:
             mapping.zone,
             False,
             None if "updated" in mapping.fields else mapping.fields["contact"].column or "contact",
+            generic.layout_of(mapping),
         )
     if spec.mapping is not None:
         raise Refusal("/mapping", "Only a generic source has a mapping.", "Leave it out.")

@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct, field
 
 from ingest.model.fields import show
+from ingest.model.generic.paths import exploded
+from ingest.model.payload.layout import Layout
 from ingest.model.refusal import Refusal
 
 TEXTS = ("contact", "initial", "previous", "agent", "channel", "direction", "queue", "reason", "customer")
@@ -128,6 +130,20 @@ def mapping_of(config: Any) -> Mapping:
     if (twice := _twice(mapping.columns)) is not None:
         raise Refusal("/columns", f"{show(twice)} stands there twice.", "Name every column once.")
     return mapping
+
+
+def layout_of(mapping: Mapping) -> Layout:
+    """The form of the files that a mapping is for."""
+    each = mapping.each
+    headless = bool(mapping.columns) or mapping.numbered
+    known_by = [] if headless else [*mapping.fields["contact"].columns, *mapping.fields["started"].columns]
+    return Layout(
+        columns=tuple(mapping.columns),
+        numbered=mapping.numbered and not mapping.columns,
+        known_by=frozenset(known_by),
+        skip=tuple((skip.source, frozenset(skip.values)) for skip in mapping.skip),
+        split=None if each is None else lambda record: exploded(record, each),
+    )
 
 
 def _check(name: str, entry: From, mapping: Mapping) -> None:

@@ -39,6 +39,7 @@ class Row:
         self.chosen: ReadOnly[str, int] = {}
         self._record = record
         self._mapping = mapping
+        self._fields = mapping.fields
         self._reading = reading
         self._zone: tzinfo | None = None
 
@@ -71,13 +72,15 @@ class Row:
 
     def entry(self, name: str) -> tuple[From, str, Any] | None:
         """The mapping of a field, the vendor's name of it, and its value (None: unknown)."""
-        entry = self._mapping.fields.get(name)
+        entry = self._fields.get(name)
         if entry is None:
             return None
         source = entry.source
         return entry, entry.column or name, self.raw(source, entry.nulls) if type(source) is str else self.value(entry)
 
     def text(self, name: str) -> str | None:
+        if name not in self._fields:
+            return None
         found = self.entry(name)
         if found is None or found[2] is None:
             return None

@@ -5,6 +5,7 @@ read before it stands.
 """
 
 from ingest.model.payload.body import Payload
+from ingest.model.payload.layout import Layout
 from ingest.model.payload.record import Cells, Limits, Record
 
-__all__ = ["Cells", "Limits", "Payload", "Record"]
+__all__ = ["Cells", "Layout", "Limits", "Payload", "Record"]

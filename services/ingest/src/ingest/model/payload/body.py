@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ingest.model.payload.csv_text import Rows
 from ingest.model.payload.inflating import Inflate
 from ingest.model.payload.json_text import Lines, Values, starts_with_value
+from ingest.model.payload.layout import AS_IT_IS, Layout, Sieve
 from ingest.model.payload.record import WHOLE, Limits, Record
 from ingest.model.refusal import Refusal
 
@@ -16,8 +17,10 @@ PIECE = 1 << 16
 class Payload:
     """Feed the body as it comes, then close. `notes` say what was assumed; `broken` that reading on is pointless."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, layout: Layout = AS_IT_IS) -> None:
         self.limits = limits or Limits()
+        self._layout = layout
+        self._sieve = Sieve(layout)
         self.notes: list[str] = []
         self.broken = False
         self._number = 0
@@ -42,11 +45,13 @@ class Payload:
     def close(self) -> Iterator[Record]:
         if not self.broken:
             yield from self._guard(self._close())
+            self.notes += self._sieve.notes()
 
     def _guard(self, records: Iterator[Record]) -> Iterator[Record]:
         try:
             for record in records:
-                yield self._numbered(record)
+                for each in self._sieve.of(record):
+                    yield self._numbered(each)
         except Refusal as refusal:
             yield from self._give_up(refusal)
 
@@ -127,6 +132,6 @@ class Payload:
         elif first == b"<":
             raise Refusal("", "This is XML or HTML.", "Send JSON, NDJSON or CSV.")
         else:
-            self._reader = Rows(self.limits, self.notes)
+            self._reader = Rows(self.limits, self.notes, layout=self._layout)
         held, self._sniffed = self._sniffed, b""
         yield from self._reader.feed(held)

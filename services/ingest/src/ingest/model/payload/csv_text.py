@@ -4,16 +4,22 @@ import csv
 import re
 from collections.abc import Iterator
 
+from ingest.model.payload.layout import AS_IT_IS, LONGEST_ABOVE, MOST_ABOVE, Layout
 from ingest.model.payload.lines import LineReader
 from ingest.model.payload.record import Cells, Limits, Record
 from ingest.model.refusal import Refusal
 
 
 class Rows(LineReader):
-    """CSV with a header; values are text, never guessed at. Quoted cells may hold line breaks."""
+    """CSV with a header, or with the columns that the layout names; values are text, never guessed at. Quoted cells may
+    hold line breaks. Lines above the header, such as the titles of a report, are passed over."""
 
-    def __init__(self, limits: Limits, notes: list[str]) -> None:
+    def __init__(self, limits: Limits, notes: list[str], *, layout: Layout = AS_IT_IS) -> None:
         super().__init__(limits, notes)
+        self._layout = layout
+        self._known_by = layout.known_by
+        self._above: list[tuple[int, str]] = []
+        self._declared = False
         self._delimiter = ""
         self._names: list[str] = []
         self._rows = False
@@ -51,20 +57,27 @@ class Rows(LineReader):
     def _cells(self, text: str) -> list[str]:
         if not self._delimiter:
             if text.lower().startswith("sep=") and len(text.strip()) == 5:
-                self._delimiter = text.strip()[-1]
+                self._delimiter, self._declared = text.strip()[-1], True
+                return []
+            if not text.strip():
                 return []
             bare = re.sub(r'"[^"]*"', "", text)
             self._delimiter = max(",;\t|", key=bare.count)
-            if self._delimiter != ",":
-                self._notes.append(f"The columns are separated by {self._delimiter!r}.")
         rows = list(csv.reader([text], delimiter=self._delimiter, strict=True))
         return rows[0] if rows and any(cell.strip() for cell in rows[0]) else []
 
     def _row(self, text: str, cells: list[str]) -> Iterator[Record]:
         if not self._names:
-            self._names = self._header(cells)
-            return
+            names = self._layout.headless(cells)
+            if names is None and not self._known_by <= {cell.strip() for cell in cells}:
+                yield from self._pass_over(text)
+                return
+            self._begin(names or self._header(cells))
+            if names is None or [cell.strip() for cell in cells] == names:
+                return
         self._rows = True
+        if len(cells) > len(self._names) and not any(cell.strip() for cell in cells[len(self._names) :]):
+            cells = cells[: len(self._names)]  # a separator at the end of the line
         if len(cells) != len(self._names):
             reason = f"The row has {len(cells)} cells, the header has {len(self._names)}."
             yield Record(0, self._begun, text, refusal=Refusal("", reason, "Quote cells that hold the separator."))
@@ -74,8 +87,38 @@ class Rows(LineReader):
         else:
             yield Record(0, self._begun, text, Cells(zip(self._names, cells, strict=True)))
 
+    def _begin(self, names: list[str]) -> None:
+        self._names = names
+        if self._delimiter != "," and not self._declared:
+            self._notes.append(f"The columns are separated by {self._delimiter!r}.")
+        if self._above:
+            self._notes.append(f"{len(self._above)} lines above the header were passed over.")
+            self._above = []
+
+    def _pass_over(self, text: str) -> Iterator[Record]:
+        """A line that may stand above the header."""
+        self._above.append((self._begun, text))
+        if not self._declared:
+            self._delimiter = ""  # that of a title says nothing of the rows
+        if len(self._above) >= MOST_ABOVE or sum(len(line) for _, line in self._above) > LONGEST_ABOVE:
+            yield from self._read_above()
+
+    def _read_above(self) -> Iterator[Record]:
+        """There is no header with the columns looked for: then the first line is taken for it, and says what it has."""
+        self._known_by, above, self._above = frozenset[str](), self._above, []
+        for self._begun, text in above:
+            try:
+                cells = self._cells(text)
+            except csv.Error as error:
+                yield self._refused(text, str(error))
+                continue
+            if cells:
+                yield from self._row(text, cells)
+
     def _header(self, cells: list[str]) -> list[str]:
         names = [cell.strip() for cell in cells]
+        while len(names) > 1 and not names[-1]:
+            names.pop()
         if any(ord(char) < 32 for name in names for char in name if char not in "\n\t"):
             raise Refusal("", "This is neither JSON nor CSV text.", "Send JSON, NDJSON or CSV, plain or gzip.")
         for name in names:
@@ -111,5 +154,6 @@ class Rows(LineReader):
     def _finish(self) -> Iterator[Record]:
         while self._open:
             yield from self._unclosed()
+        yield from self._read_above()
         if self._names and not self._rows:
             self._notes.append("The first line was read as the header of a CSV file; no row follows it.")
