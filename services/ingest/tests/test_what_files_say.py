@@ -1,18 +1,19 @@
 """How files of other systems write times, durations, numbers and what is unknown: each is read rightly or refused in the
 words of the file."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from ingest.model import generic
-from ingest.model.canonical import Held, Site, merge
+from ingest.model.canonical import Held, merge
 from ingest.model.fields import Reading
 from ingest.model.generic.amounts import milliseconds, number
 from ingest.model.generic.paths import exploded
 from ingest.model.payload import Cells
 from ingest.model.refusal import Refusal
+from servicekit.workdays import workday
 
 NOW = int(datetime(2026, 12, 1, tzinfo=UTC).timestamp() * 1000)
 BASE: dict[str, Any] = {
@@ -22,6 +23,10 @@ BASE: dict[str, Any] = {
     "started": {"from": "start"},
 }
 ROW: dict[str, Any] = {"id": "1", "agent": "ada", "start": "2026-03-02T09:00:00Z"}
+
+
+def day_of(at: int) -> date:
+    return workday(at, UTC)
 
 
 def read(fields: dict[str, Any], row: dict[str, Any], **mapping: Any) -> Any:
@@ -232,10 +237,10 @@ def test_a_time_that_may_be_either_of_two_is_held(end: str, talk: str) -> None:
     made = generic.mapping_of({"fields": BASE | AUTUMN, "time_zone": "Europe/Berlin"})
     reading = Reading(NOW, b"s", ZoneInfo("Europe/Berlin"))
     row = ROW | {"start": "2023-10-29T02:10:00", "end": end, "talk": talk}
-    found = merge([generic.read(row, reading, made)], lambda names, at: None, Site(UTC), open_without_end=False)
+    found = merge([generic.read(row, reading, made)], lambda names, at: None, day_of, open_without_end=False)
     assert (found.legs, found.held) == ([], [Held("1", "ambiguous_time", ["start"])])
     sure = generic.read(row | {"start": "2023-10-29T02:10:00+02:00", "end": ""}, reading, made)
-    assert len(merge([sure], lambda names, at: None, Site(UTC), open_without_end=False).legs) == 1
+    assert len(merge([sure], lambda names, at: None, day_of, open_without_end=False).legs) == 1
 
 
 def test_a_measured_stretch_over_the_change_has_its_instants_from_the_same_choice() -> None:
@@ -309,7 +314,7 @@ def test_composed_ids_make_rows_the_legs_of_one_call() -> None:
     ]
     parts = [generic.read(row, Reading(NOW, b"s"), made) for row in rows]
     assert {part.initial for part in parts} == {"C1"}
-    legs = merge(parts, lambda names, at: None, Site(UTC), open_without_end=False).legs
+    legs = merge(parts, lambda names, at: None, day_of, open_without_end=False).legs
     assert [(leg.external_id, leg.agent_external_id, leg.first_leg) for leg in legs] == [
         ("C1 1", "ada", True),
         ("C1 2", "ben", False),
