@@ -9,7 +9,7 @@ from servicekit import Kit, Service, Subscription, Wired
 from servicekit.kit import BatchHandler
 from storage import Migrations
 
-from kpi_engine import consumers
+from kpi_engine import clock, consumers
 from kpi_engine.api import router
 from kpi_engine.settings import KpiEngineSettings
 from kpi_engine.store.facts import READERS
@@ -30,6 +30,7 @@ def wire(kit: Kit) -> Wired:
                 {PersonChanged: consumers.on_person_changed, OrgUnitChanged: consumers.on_org_unit_changed},
             ),
         ],
+        clock=clock.handlers,
     )
 
 

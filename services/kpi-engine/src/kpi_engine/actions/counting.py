@@ -10,14 +10,20 @@ from storage import Session
 
 from kpi_engine.actions.bands import Causes, derive_bands, judged_people, moved
 from kpi_engine.model.numbers import decimal_text
-from kpi_engine.store import facts, models, partials
+from kpi_engine.store import facts, models, partials, waiting
 from kpi_engine.store.facts import NOBODY, READERS
 from kpi_engine.store.models import Catalogue, Published
 from kpi_engine.store.partials import Change
+from kpi_engine.store.waiting import FactEvent
 
 
-async def count_facts(session: Session, events: Iterable[tuple[Attributes, str, bytes]], *, mode: Mode) -> None:
-    """Applies fact events (attributes, key, JSON) of several tenants. `history` counts, and tells it as history."""
+async def count_facts(session: Session, events: Iterable[FactEvent], *, mode: Mode) -> None:
+    """Applies fact events of several tenants. `history` counts, and tells it as history. Those of tenants whose models
+    are being changed are set aside and counted afterwards, so that nobody else waits for it."""
+    events = list(events)
+    if busy := await facts.open_stage(session, {attributes.tenant for attributes, _, _ in events}):
+        await waiting.set_aside(session, [each for each in events if each[0].tenant in busy], mode=mode)
+        events = [each for each in events if each[0].tenant not in busy]
     rows = []
     causes: dict[str, Attributes] = {}
     latest: dict[str, datetime] = {}  # each tenant has a time of its own
@@ -28,7 +34,6 @@ async def count_facts(session: Session, events: Iterable[tuple[Attributes, str, 
         causes[key] = attributes
     if not rows:
         return
-    await facts.open_stage(session, latest)
     touched = await facts.apply_facts(session, rows, known_at=latest)
     catalogues = await models.catalogues(session, {tenant for tenant, _ in touched})
     for tenant, catalogue in catalogues.items():
@@ -44,6 +49,16 @@ async def count_facts(session: Session, events: Iterable[tuple[Attributes, str, 
         await derive_bands(session, moved(catalogue, changes, people), mode=mode, causes=causes, people=people)
     if len(latest) > 1:
         await session.narrow(latest)
+
+
+async def count_waiting(session: Session, mode: Mode) -> bool | None:
+    """Counts a page of what was set aside of the session's tenant. Returns whether there was any; None when its models are
+    still being changed."""
+    if not await facts.share_models(session):
+        return None
+    found = await waiting.take_page(session, mode)
+    await count_facts(session, found, mode=mode)
+    return bool(found)
 
 
 def tell_scores(

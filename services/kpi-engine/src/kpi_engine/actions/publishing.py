@@ -104,27 +104,41 @@ async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | 
 
 async def person_changed(session: Session, person_id: UUID) -> None:
     """Another target may apply to this person now."""
-    await _derive_targets(session, [person_id])
+    await _derive_or_schedule(session, [person_id])
 
 
 async def org_unit_changed(session: Session, unit_id: UUID) -> None:
     """Targets that ask for org units may apply to other people now, of those who are or were in this one."""
     catalogue = await models.catalogue(session)
     if any(target.asks("org_unit") for each in catalogue.models.values() for target in _targets(each)):
-        await _derive_targets(session, await stays.members_with_bands(session, unit_id))
+        await _derive_or_schedule(session, await stays.members_with_bands(session, unit_id))
 
 
 def _targets(published: Published) -> tuple[Target, ...]:
     return published.model.bands.targets if published.model.bands else ()
 
 
-async def _derive_targets(session: Session, agents: Collection[UUID]) -> None:
-    """Stays that another target changes and that are long over are no news."""
+async def _derive_or_schedule(session: Session, agents: Collection[UUID]) -> None:
+    """While the tenant's models are being changed, the readers do not wait for that."""
+    if not await derive_targets(session, agents):
+        items = [
+            {"tenant": session.tenant, "ref": str(agent), "at": session.now, "body": {}, "turn": None}
+            for agent in agents
+        ]
+        await session.schedule_all("targets", items)
+
+
+async def derive_targets(session: Session, agents: Collection[UUID]) -> bool:
+    """Stays that another target changes and that are long over are no news. False, and nothing done, while the models
+    are being changed."""
+    if not agents:
+        return True
+    if not await facts.share_models(session):
+        return False
     catalogue = await models.catalogue(session)
-    if not agents or not any(map(_targets, catalogue.models.values())):
-        return
-    await facts.lock_models(session, for_change=False)
+    if not any(map(_targets, catalogue.models.values())):
+        return True
     await facts.lock_agents(session, [(session.tenant, agent) for agent in agents])
-    catalogue = await models.catalogue(session)
     touched = [(each, dict.fromkeys(agents, FROM_THE_START)) for each in catalogue.models.values() if _targets(each)]
     await derive_bands(session, touched, mode="live", reason="another target applies", past_is_history=True)
+    return True

@@ -82,11 +82,11 @@ _COLUMNS = ", ".join(FACT_COLUMNS)
 _KEY = ("tenant", "kind", "id", "leg")
 # A row that is there is locked by the conflict and stays as it is.
 _LOCKING = "ON CONFLICT (tenant, agent_id) DO UPDATE SET agent_id = excluded.agent_id WHERE false"
-# A batch shares the models of its tenants, in one order; both is asked in one statement.
+# A batch shares the models of its tenants, as far as nobody changes them; both is asked in one statement.
 _OPEN = """
-SELECT to_regclass('pg_temp.change_fact') IS NOT NULL AS staged
-FROM (SELECT count(pg_advisory_xact_lock_shared(hashtextextended('kpi models ' || t, 0)))
-      FROM unnest(cast(:tenants AS text[])) AS t) AS shared
+SELECT t AS tenant, pg_try_advisory_xact_lock_shared(hashtextextended('kpi models ' || t, 0)) AS shared,
+    to_regclass('pg_temp.change_fact') IS NOT NULL AS staged
+FROM unnest(cast(:tenants AS text[])) AS t
 """
 # They last as long as the connection, their rows until the commit.
 _STAGE = """
@@ -133,10 +133,13 @@ SELECT {", ".join(f"s.{name}" for name in FACT_COLUMNS)} FROM stage_fact s JOIN 
 """  # noqa: S608
 
 
-async def open_stage(session: Session, tenants: Iterable[str]) -> None:
-    """Shares the models of these tenants until the end of the transaction, and makes room for a batch of their facts."""
-    if not await session.scalar(_OPEN, {"tenants": sorted(set(tenants))}):
+async def open_stage(session: Session, tenants: Iterable[str]) -> set[str]:
+    """Shares the models of these tenants until the end of the transaction, and makes room for a batch of their facts.
+    Returns the tenants whose models are being changed just now: those are not shared, and nobody waits for them."""
+    found = await session.rows(_OPEN, {"tenants": sorted(set(tenants))})
+    if found and not found[0]["staged"]:
         await session.run(_STAGE)
+    return {row["tenant"] for row in found if not row["shared"]}
 
 
 async def apply_facts(
@@ -175,6 +178,16 @@ INSERT INTO agent_lock (tenant, agent_id)
 SELECT t, a FROM unnest(cast(:tenants AS text[]), cast(:agents AS uuid[])) AS w (t, a) ORDER BY t, a
 {_LOCKING}
 """  # noqa: S608
+
+
+async def share_models(session: Session) -> bool:
+    """As `open_stage` does for the session's tenant. False when its models are being changed."""
+    return bool(
+        await session.scalar(
+            "SELECT pg_try_advisory_xact_lock_shared(hashtextextended('kpi models ' || :tenant, 0))",
+            {"tenant": session.tenant},
+        )
+    )
 
 
 async def lock_models(session: Session, *, for_change: bool) -> None:

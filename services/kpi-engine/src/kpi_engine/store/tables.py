@@ -8,6 +8,7 @@ from sqlalchemy import (
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     Numeric,
     SmallInteger,
     Table,
@@ -88,6 +89,18 @@ fact = Table(
 fact_version = Table("fact_version", tables, *_fact_columns(version_in_key=True))
 
 FACT_COLUMNS = tuple(column.name for column in fact.columns)
+
+# Events that came while the tenant's models were being changed: counted when that is done.
+waiting_fact = Table(
+    "waiting_fact",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("mode", Text, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+)
 
 # Components of the current version of each model, per agent and workday. Facts without agent stand under NOBODY.
 partial = Table(

@@ -1,0 +1,36 @@
+"""The time door: what had to wait until a tenant's models were changed."""
+
+import asyncio
+from typing import cast
+from uuid import UUID
+
+from contracts import Mode
+from servicekit import DueItem, Job, Lease
+
+from kpi_engine.actions import publishing
+from kpi_engine.actions.counting import count_waiting
+
+_AGAIN_SECONDS = 0.25
+
+
+async def on_count(lease: Lease, item: DueItem) -> None:
+    """Facts that were set aside. Nothing is held while it waits: a reader that sets more aside must not wait too."""
+    while True:
+        async with lease.begin() as session:
+            found = await count_waiting(session, cast(Mode, item.ref))
+        if found is None:
+            await asyncio.sleep(_AGAIN_SECONDS)
+        elif not found:
+            return
+
+
+async def on_targets(lease: Lease, item: DueItem) -> None:
+    """Another target may apply to a person."""
+    while True:
+        async with lease.begin() as session:
+            if await publishing.derive_targets(session, [UUID(item.ref)]):
+                return
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+handlers = {"count": Job(on_count), "targets": Job(on_targets)}

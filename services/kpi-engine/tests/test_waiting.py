@@ -1,0 +1,37 @@
+"""While one tenant's models are being changed, nobody else's facts wait for it."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from contracts.calls import LegRecorded
+from kpi_engine.store import facts
+from testkit import Harness, at, person
+
+DAY = "2026-03-02"
+EVENING = at("2026-03-02T20:00Z")
+
+
+async def samples(kpi: Harness, tenant: str) -> int:
+    (row,) = await kpi.rows(tenant, "SELECT coalesce(sum(sample), 0) AS n FROM partial WHERE kpi = 'silence'")
+    return int(row["n"])
+
+
+async def test_facts_of_a_tenant_whose_models_change_are_set_aside(
+    kpi: Harness, leg: Callable[..., LegRecorded]
+) -> None:
+    before = await samples(kpi, "t1")
+    async with kpi.kit.sessions.begin(["t1"], now=EVENING) as publishing:
+        await facts.lock_models(publishing, for_change=True)
+        async with asyncio.timeout(20):
+            await kpi.deliver(leg("c-1", "ada", DAY), leg("c-2", "ada", DAY), tenant="t1", at=EVENING)
+            await kpi.deliver(leg("c-1", "ada", DAY, version=2), tenant="t1", at=EVENING)
+            await kpi.deliver(person("ada", team="a", attributes={"hire_date": "2020-01-01"}), tenant="t1", at=EVENING)
+        assert await samples(kpi, "t1") == before
+        (waiting,) = await kpi.rows("t1", "SELECT count(*) AS n FROM waiting_fact")
+        # Everything is delivered twice, with the same ids.
+        assert waiting["n"] == 3
+    await kpi.tick(datetime.now(UTC))
+    assert await samples(kpi, "t1") == before + 2
+    assert await kpi.rows("t1", "SELECT 1 FROM waiting_fact") == []
+    assert await kpi.tick(datetime.now(UTC)) == 0
