@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from contracts import Attributes
+from contracts import ALL_SERVICES, Attributes
 from contracts.calls import LegRecorded
 from contracts.learning import AssignmentCompleted
 from joserfc import jwt
@@ -55,6 +55,7 @@ SAYS_NOTHING = {
     "GET training/rules/{rule}",
     "GET notification/inbox/count",
     "GET notification/rules",
+    *(f"GET {service}/behind" for service in ALL_SERVICES),
 }
 
 

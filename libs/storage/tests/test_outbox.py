@@ -11,7 +11,7 @@ import pytest
 from contracts import derived_id
 from contracts.learning import AssignmentAssigned
 from storage import Outbox, Sessions
-from storage.outbox import FEW, RESERVE
+from storage.outbox import FEW, RESERVE, waiting_of
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -198,3 +198,19 @@ async def test_a_round_of_a_large_outbox_looks_at_few_of_its_rows(sessions: Sess
         await outbox.publish_pending(count, {"assignments": 100})
     assert published == [100] * 6
     assert time.perf_counter() - began < 5 * 0.1, "one that reads all 30,000 rows takes longer, whoever else is busy"
+
+
+async def test_how_far_behind_each_tenant_is_can_be_told(sessions: Sessions) -> None:
+    outbox = Outbox(sessions)
+    assert await outbox.behind(10) == {}
+    await emit(sessions, "large", 300)
+    await asyncio.sleep(0.05)
+    await emit(sessions, "small", 2)
+    behind = await outbox.behind(10)
+    assert list(behind) == ["large", "small"]
+    assert behind["large"] >= behind["small"] + 0.05 > 0
+    assert list(await outbox.behind(1)) == ["large"]
+    for tenant, count in (("large", 300), ("small", 2), ("other", 0)):
+        async with sessions.begin([tenant], now=NOW) as session:
+            events, seconds = await waiting_of(session)
+            assert (events, seconds > 0) == (count, count > 0)

@@ -76,6 +76,12 @@ OUTBOX_AGE: Final = Gauge(
     "uplift_outbox_age_seconds", "How long the oldest event of the outbox has been waiting", ["service"]
 )
 
+TENANT_BEHIND: Final = Gauge(
+    "uplift_tenant_behind_seconds",
+    "How long the oldest event of a tenant waits in the outbox, of the ten that are furthest behind",
+    ["service", "tenant"],
+)
+
 # The time door
 
 DUE_ITEMS: Final = Counter(

@@ -47,6 +47,7 @@ log = logging.getLogger("uplift.run")
 
 ALL_ROLES = frozenset({"api", "work"})
 _TIDY_SECONDS = 600
+_TENANTS_SHOWN = 10
 _UNKNOWN = float("nan")
 
 _LOOP_SECONDS = 0.25
@@ -102,6 +103,7 @@ class Process:
         """Brings the gauges up to date, for /metrics. What cannot be measured is not a number, so that no alert takes an
         old figure for news."""
         metrics.READY.set(int(not await self.problems()))
+        metrics.TENANT_BEHIND.clear()
         for each in self.services:
             name = each.service.name
             pool: Any = each.kit.sessions.engine.pool
@@ -111,6 +113,8 @@ class Process:
             try:
                 waiting, age = await each.outbox.waiting(), await each.outbox.oldest()
                 late = await each.clock.late_seconds()
+                for tenant, seconds in (await each.outbox.behind(_TENANTS_SHOWN)).items():
+                    metrics.TENANT_BEHIND.labels(name, tenant).set(seconds)
             except Exception:  # the database is away, and `ready` says so
                 waiting, age, late = _UNKNOWN, None, _UNKNOWN
             metrics.OUTBOX_EVENTS.labels(name).set(waiting)

@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from storage import Outbox, Sessions, create_engine, documents_for, migrate, prepare_schema, schema_name
 
+from servicekit.behind import behind_router
 from servicekit.clock_door import ClockDoor
 from servicekit.dead_letters import dead_letter_router
 from servicekit.door import WRITES, render_http, render_problem, render_validation
@@ -110,7 +111,7 @@ def service_app(running: Running) -> FastAPI:
     )
     app.state.kit = running.kit
     app.state.service = running.wired.state
-    for each in (running.wired.router, dead_letter_router(running.doors)):
+    for each in (running.wired.router, dead_letter_router(running.doors), behind_router()):
         app.include_router(each, responses=_PROBLEMS)
     _tell_of_idempotency_keys(app)
     return app

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from storage.session import Sessions
+from storage.session import Session, Sessions
 
 FEW = 5
 """Who has no more than so many rows waiting in a topic need not wait until there is room in it,"""
@@ -61,6 +61,33 @@ SELECT seq, topic, partition, key, headers, value FROM chosen JOIN outbox USING 
 """
 
 
+# The oldest row of every topic of every tenant is the first of its stretch in the index.
+_BEHIND = """
+WITH RECURSIVE waiting AS (
+    (SELECT tenant, topic, at FROM outbox ORDER BY tenant, topic, seq LIMIT 1)
+    UNION ALL
+    SELECT following.tenant, following.topic, following.at
+    FROM waiting CROSS JOIN LATERAL (
+        SELECT tenant, topic, at FROM outbox o WHERE (o.tenant, o.topic) > (waiting.tenant, waiting.topic)
+        ORDER BY tenant, topic, seq LIMIT 1
+    ) AS following
+)
+SELECT tenant, extract(epoch FROM clock_timestamp() - min(at))::float AS seconds FROM waiting GROUP BY tenant
+ORDER BY seconds DESC LIMIT :most
+"""
+
+
+async def waiting_of(session: Session) -> tuple[int, float]:
+    """Of the session's tenant: how many rows wait, and the oldest for how many seconds."""
+    row = await session.row(
+        "SELECT count(*) AS events, extract(epoch FROM clock_timestamp() - min(at))::float AS seconds "
+        "FROM outbox WHERE tenant = :tenant",
+        {"tenant": session.tenant},
+    )
+    assert row is not None, "an aggregate has a row"
+    return row["events"], max(row["seconds"] or 0.0, 0.0)
+
+
 class Outbox:
     """Hands out what waits to be published and deletes it when it was. A partition is at one relay at a time, by an
     advisory lock, so that order per key holds with several relays at once. Tenants take turns, so that nobody waits
@@ -107,6 +134,12 @@ class Outbox:
         """When the oldest waiting row was written."""
         async with self._sessions.across() as connection:
             return await connection.scalar(text("SELECT min(at) FROM outbox"))
+
+    async def behind(self, most: int) -> dict[str, float]:
+        """The tenants whose oldest row has waited longest, at most so many, and how many seconds."""
+        async with self._sessions.across() as connection:
+            found = await connection.execute(text(_BEHIND), {"most": most})
+            return {row.tenant: row.seconds for row in found}
 
     async def waiting(self) -> int:
         async with self._sessions.across() as connection:
