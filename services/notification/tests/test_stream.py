@@ -169,7 +169,7 @@ async def test_it_beats_and_ends_when_the_person_is_switched_off(notification, a
 
 
 NOW = datetime.now(UTC)
-ENDED = {"iss": ISSUER, "ended_at": NOW + timedelta(minutes=1), "until": NOW + timedelta(days=1)}
+ENDED = {"iss": ISSUER, "ended_at": NOW + timedelta(days=1), "until": NOW + timedelta(days=2)}
 ENDS = {
     "its session ends": SessionEnded(**ENDED, sid="s-1", sub="ada"),
     "all sessions end": SessionEnded(**ENDED, sub="ada"),
