@@ -1,10 +1,11 @@
 """A tenant's last administrator stays, whichever way is tried; and so does the platform's."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from identity.actions.wanting import ACCOUNT, want
-from identity.store import provisions
+from identity.store import directory, provisions
 from testkit import at
 
 Centre = Any
@@ -59,8 +60,14 @@ async def test_the_last_admins_account_is_not_closed(centre: Centre) -> None:
     await refused(centre, "boss@demo", "DELETE", "/people/boss/account")
     await centre.call("boss@demo", "PATCH", "/people/tia", json={"roles": [ADMIN]})
     await centre.call("boss@demo", "DELETE", "/people/boss/account")
+    async with centre.harness.kit.sessions.begin(["demo"], now=NOW) as session:
+        tia = str(next(iter((await directory.admins(session, "tenant_admin")).keys() - {UUID(boss)})))
+        await want(session, ACCOUNT, tia, {**account, "username": "tia", "existing": True})
+    await refused(centre, "tia@demo", "DELETE", "/people/tia/account")
     # tia is the only one who can still sign in
     await refused(centre, "tia@demo", "PATCH", "/people/tia", json={"active": False})
+    # The platform, which let her in from another tenant, may let her out.
+    await centre.call("root@platform", "DELETE", "/people/tia/account?tenant=demo")
 
 
 async def test_one_admin_may_follow_another(centre: Centre) -> None:

@@ -168,15 +168,17 @@ async def _require_free(
         raise Conflict("email-taken", "The username or the e-mail address is what somebody else's account goes by.")
 
 
-async def close_account(session: Session, ref: str, *, by: str) -> dict[str, Any]:
-    """Its login is disabled and its sessions end. Raises NotFound, and Conflict for the last administrator's."""
+async def close_account(session: Session, ref: str, *, by: str, by_platform: bool) -> dict[str, Any]:
+    """Its login is disabled and its sessions end. Raises NotFound, and Conflict for the last administrator's.
+    Whom the platform let in from another tenant (`existing`), it may always let out again."""
     await locked_tenant(session)
     person = await directory.find_person(session, ref)
     row = await provisions.find(session, ACCOUNT, str(person.id)) if person else None
     if row is None:
         raise NotFound("unknown-account", f"There is no account of a person `{ref}`.")
     assert person is not None
-    await require_admin_without_account(session, person)
+    if not (by_platform and row["wanted"]["existing"]):
+        await require_admin_without_account(session, person)
     wanted = {**row["wanted"], "open": False}
     await want(session, ACCOUNT, row["slug"], wanted)
     await _record(session, ACCOUNT, row["slug"], row["wanted"], wanted, by)

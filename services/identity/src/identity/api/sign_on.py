@@ -16,6 +16,7 @@ from identity.api.access import (
     TenantPath,
     TenantQuery,
     enter,
+    is_platform_admin,
     issuer_of,
     name_of,
     provider_of,
@@ -230,7 +231,9 @@ async def close_account(
 ) -> AccountView:
     """Disables the account and ends its sessions. The person stays in the directory. Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    return _account(await actions.close_account(session, person, by=name_of(caller)))
+    return _account(
+        await actions.close_account(session, person, by=name_of(caller), by_platform=is_platform_admin(caller))
+    )
 
 
 def _keep_no_copy(request: Request) -> None:
