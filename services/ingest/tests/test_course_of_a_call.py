@@ -141,6 +141,7 @@ def test_what_followed_says_whether_the_caller_gave_up(method: str, abandoned: b
     after = called_in("q-1", method) | {"NextContactId": None}
     second = spoke("q-2", "ada", "08:01:00", "08:06:00", talk=300, **after)
     first, other = merged(waiting(NextContactId="q-2"), second).legs
+    assert merged(waiting(), second | {"PreviousContactId": None}).legs[0].abandoned is abandoned
     assert (first.abandoned, other.abandoned, other.answered) == (abandoned, False, True)
     assert first.transferred is (method == "QUEUE_TRANSFER")
 

@@ -117,6 +117,8 @@ def merge(parts: Iterable[Part], agent_of: Directory, day_of: DayOf, *, open_wit
     legs: list[tuple[int, str, Contact, Analysis | None]] = []
     held: list[Held] = []
     known: dict[str, Contact] = {}
+    before: dict[str, str] = {}
+    after: dict[str, list[Contact]] = {}
     for contact, kinds in contacts.items():
         record = kinds.get("contact")
         if record is None:
@@ -124,6 +126,10 @@ def merge(parts: Iterable[Part], agent_of: Directory, day_of: DayOf, *, open_wit
             continue
         facts: Contact = record.facts  # type: ignore[assignment]
         known[contact] = facts
+        came_from = facts.previous or (record.initial if facts.by_transfer or facts.following else None)
+        if came_from is not None and came_from != contact:
+            after.setdefault(came_from, []).append(facts)
+            before[contact] = came_from
         if facts.unsure is not None:
             held.append(Held(contact, "ambiguous_time", [facts.unsure]))
         elif open_without_end and facts.ended is None:
@@ -134,10 +140,6 @@ def merge(parts: Iterable[Part], agent_of: Directory, day_of: DayOf, *, open_wit
     legs.sort(key=lambda leg: leg[:2])
     chained = len(contacts) > 1
     direction = _direction(contacts, known) if chained else None
-    after: dict[str, list[Contact]] = {}
-    for each in known.values():
-        if each.previous is not None:
-            after.setdefault(each.previous, []).append(each)
     result: list[Leg] = []
     for number, (_, contact, facts, analysis) in enumerate(legs):
         agent = agent_of(facts.agents, facts.started) if facts.agents else None
@@ -149,7 +151,8 @@ def merge(parts: Iterable[Part], agent_of: Directory, day_of: DayOf, *, open_wit
         leg.last_leg = number == len(legs) - 1
         leg.direction = facts.direction or direction
         if chained or facts.next:
-            _relate(leg, facts, known, after.get(contact, ()))
+            unseen = facts.next is not None and facts.next not in known
+            _relate(leg, facts, known.get(before.get(contact, "")), after.get(contact, ()), unseen=unseen)
         result.append(leg)
     return Interaction(result, held)
 
@@ -166,17 +169,16 @@ def _direction(contacts: dict[str, dict[str, Part]], known: dict[str, Contact]) 
     return None
 
 
-def _relate(leg: Leg, facts: Contact, known: dict[str, Contact], after: Sequence[Contact]) -> None:
-    """Says of a leg how the contact went on (`after`), and how it came from the one before."""
+def _relate(leg: Leg, facts: Contact, before: Contact | None, after: Sequence[Contact], *, unseen: bool) -> None:
+    """Says of a leg how the contact went on (`after`; `unseen`: in one that is not here yet), and how it came from the one
+    `before`."""
     taken = sum(each.by_transfer and relation(facts, each) == "transfer" for each in after)
     if taken:
         leg.transferred, leg.transfers = True, max(leg.transfers or 0, taken)
-    before = known.get(facts.previous) if facts.previous else None
     if before is not None and facts.by_transfer:
         leg.relation = relation(before, facts)
     if leg.abandoned:
         went_on = any(each.by_transfer or each.following for each in after)
-        unseen = facts.next is not None and facts.next not in known
         # Who was asked for help and did not come was not waited for by the customer, whom the asker still had.
         leg.abandoned = not (went_on or unseen or leg.relation in ("consult", "conference"))
 
