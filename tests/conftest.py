@@ -11,6 +11,7 @@ from testkit.fixtures import started_or_skipped
 from testkit.stack import Stack
 
 from tests.flow.stack import OnStack
+from tests.flow.suite import Embedded
 
 # A test is one client of one tenant: what holds it back would measure the limit and not what is behind it.
 UNLIMITED = {
@@ -41,3 +42,15 @@ def on_stack(stack: Stack) -> Iterator[OnStack]:
     made = OnStack(stack)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """A started suite without tenants. Starting takes seconds, so all share it, and each makes tenants of its own."""
+    suite = Embedded(tmp_path_factory.mktemp("suite") / "data")
+    suite.start("--no-demo")
+    try:
+        suite.platform_password()
+        yield suite
+    finally:
+        suite.stop()

@@ -25,18 +25,6 @@ def new_suite(tmp_path: Path) -> Iterator[Callable[[str], Embedded]]:
         each.stop()
 
 
-@pytest.fixture(scope="session")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """A started suite without tenants. Starting takes seconds, so all share it, and each makes tenants of its own."""
-    suite = Embedded(tmp_path_factory.mktemp("suite") / "data")
-    suite.start("--no-demo")
-    try:
-        suite.platform_password()
-        yield suite
-    finally:
-        suite.stop()
-
-
 @pytest.fixture(scope="module")
 def suite(started: Embedded) -> Embedded:
     """A started suite with the empty tenants `t1` and `t2`, alike to the last id; of one module only."""

@@ -8,15 +8,17 @@ from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 from storage.tables import blueprint_section
 
-from servicekit.errors import FieldProblem
+from servicekit.errors import MOST_PROBLEMS, FieldProblem
 from servicekit.kit import Received
+from servicekit.nesting import depth_problems
 
-MOST_PROBLEMS = 100
+DEEPEST = 60
+"""Levels of a section. Whatever walks over one may recurse."""
 
 
 async def take_section(session: Session, event: Received[BlueprintPublished]) -> bool:
     """Whether this is news here. An older version must have no effect, nor the same event when it comes again: the
-    tenant may have been edited since. A version that was sent out once more on purpose is another, later event."""
+    tenant may have been edited since. A section that is nested too deeply is answered here, and is none. A version that was sent out once more on purpose is another, later event."""
     statement = insert(blueprint_section).values(
         tenant=session.tenant, version=event.body.version, event_id=event.attributes.id
     )
@@ -26,7 +28,12 @@ async def take_section(session: Session, event: Received[BlueprintPublished]) ->
         set_={"version": new.version, "event_id": new.event_id},
         where=tuple_(last.version, last.event_id) < tuple_(new.version, new.event_id),
     )
-    return await session.scalar(statement.returning(last.version)) is not None
+    if await session.scalar(statement.returning(last.version)) is None:
+        return False
+    problems = depth_problems(event.body.sections.get(session.service), DEEPEST)
+    if problems:
+        reject_section(session, event.body.version, problems)
+    return not problems
 
 
 def reject_section(session: Session, version: int, problems: Sequence[FieldProblem]) -> None:

@@ -2,9 +2,12 @@
 transient and files the rest away as dead letters."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, ValidationError
+
+MOST_PROBLEMS = 100
+"""Of one answer: whoever has mended so many asks again."""
 
 
 class FieldProblem(BaseModel):
@@ -44,6 +47,9 @@ class Problem(Exception):
         self.errors = list(errors)
         self.retry_after = retry_after
 
+    def __reduce__(self) -> Any:
+        return _problem, (type(self), self.slug, self.detail, self.errors, self.retry_after)
+
     def document(self) -> dict[str, Any]:
         """The problem document (RFC 9457)."""
         document: dict[str, Any] = {
@@ -55,6 +61,13 @@ class Problem(Exception):
         if self.errors:
             document["errors"] = [error.model_dump(exclude_none=True) for error in self.errors]
         return document
+
+
+def _problem(
+    kind: type[Problem], slug: str, detail: str, errors: list[FieldProblem], retry_after: int | None
+) -> Problem:
+    """As it was before it was pickled."""
+    return kind(slug, detail, errors=errors, retry_after=retry_after)
 
 
 class Invalid(Problem):
@@ -107,10 +120,17 @@ def shape_problems(error: ValidationError, content: Any, cures: Mapping[str, str
         FieldProblem(
             pointer=_pointer(content, each["loc"], missing=each["type"] == "missing"),
             problem=each["msg"],
-            cure=known.get(each["type"], f"got {str(each.get('input'))[:60]}"),
+            cure=known.get(each["type"]) or f"got {shown(each.get('input'))}",
         )
-        for each in error.errors()
+        for each in error.errors(include_url=False)[:MOST_PROBLEMS]
     ]
+
+
+def shown(value: Any) -> str:
+    """A value in a message: of a list or a mapping only what it is, since it may be of any size and depth."""
+    if isinstance(value, dict | list | tuple | set):
+        return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(cast('Any', value))}"
+    return (value[:60] if isinstance(value, str) else str(value)[:60]).strip()
 
 
 def _pointer(content: Any, steps: Sequence[int | str], *, missing: bool) -> str:

@@ -24,7 +24,8 @@ def wire(kit: Kit) -> Wired:
             facts("legs.history", consumers.on_history),
             facts("agent-states", consumers.on_facts),
             facts("submissions", consumers.on_facts),
-            Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
+            # Everything that ever happened is counted again for a new model.
+            Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}, seconds=3600),
             Subscription(
                 "directory",
                 {PersonChanged: consumers.on_person_changed, OrgUnitChanged: consumers.on_org_unit_changed},

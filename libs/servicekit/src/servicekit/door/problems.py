@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from servicekit.errors import FieldProblem, Forbidden, Invalid, Problem, Unauthenticated
+from servicekit.errors import MOST_PROBLEMS, FieldProblem, Forbidden, Invalid, Problem, Unauthenticated, shown
 
 
 async def render_problem(request: Request, error: Exception) -> Response:
@@ -44,9 +44,9 @@ async def render_validation(request: Request, error: Exception) -> Response:
         FieldProblem(
             pointer="".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in each["loc"]),
             problem=str(each["msg"]),
-            cure=f"see the OpenAPI page of this service; got {str(each.get('input'))[:80]!r}",
+            cure=f"see the OpenAPI page of this service; got {shown(each.get('input'))!r}",
         )
-        for each in error.errors()
+        for each in error.errors()[:MOST_PROBLEMS]
         if each["type"] != "json_invalid"
     ] or [_broken_json(error)]
     kind = request.headers.get("content-type", "none")

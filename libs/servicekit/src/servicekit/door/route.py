@@ -36,6 +36,8 @@ class Door(APIRoute):
                 return response
             except StoredResponse as stored:
                 return stored.response
+            except RecursionError as error:
+                raise Invalid("nested-too-deeply", "What was sent is nested too deeply. Write it flatter.") from error
             except OverBudget as error:
                 raise Invalid("took-too-long", f"This was given up: {error}. Ask for less at once.") from error
             except (OperationalError, InterfaceError, PoolTimeout, ConnectionError) as error:

@@ -8,17 +8,21 @@ from contracts import new_id
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from pydantic import BaseModel
-from servicekit.errors import FieldProblem, Invalid, NotFound
+from servicekit.errors import FieldProblem, NotFound, TooLarge
+from servicekit.workers import in_worker
 from storage import Session
 
 from identity.actions.admins import require_admin
 from identity.actions.keeping import keep_people, keep_tenant, keep_units, locked_tenant
-from identity.model.blueprints import AT, SectionPlan, bundle_of, plan_section
-from identity.model.documents import digest, read_document, with_lines
+from identity.model.blueprints import AT, SectionPlan, plan_section, read_bundle, rejected
+from identity.model.documents import digest
 from identity.model.org import OrgTree
 from identity.model.specs import Section, section_of
 from identity.store import audit, directory, provisions
 from identity.store import blueprints as store
+
+LONGEST = 10_000_000
+READING_SECONDS = 30.0
 
 
 class BlueprintReport(BaseModel):
@@ -39,10 +43,11 @@ async def publish_blueprint(
     """Checks the bundle, applies its identity section, and hands every service its own. The same content again changes
     nothing; with `again` the newest version is applied and sent out once more. Raises Invalid with every problem found,
     each with pointer, line and cure; nothing is applied then."""
-    document = await to_thread(read_document, text)
-    bundle, section, problems = bundle_of(document)
-    if bundle is None or problems:
-        raise _rejected(problems, text)
+    if len(text) > LONGEST:
+        raise TooLarge(
+            "too-large", f"A blueprint has at most {LONGEST:,} characters. Import people from a file instead."
+        )
+    bundle, section = await in_worker(read_bundle, text, seconds=READING_SECONDS)
     tenant = await locked_tenant(session)
     newest = await store.newest(session)
     content = {"blueprint": bundle.blueprint, "sections": bundle.sections}
@@ -73,7 +78,7 @@ async def publish_blueprint(
         )
         plan.problems.extend(_vanishing_problems(plan, units, section))
         if plan.problems:
-            raise _rejected(plan.problems, text)
+            raise await in_worker(rejected, plan.problems, text, seconds=READING_SECONDS)
         await require_admin(session, people, plan.people)
         report.org_units_changed = [unit.slug for unit in plan.units]
         report.people_changed = [person.slug for person in plan.people]
@@ -140,9 +145,3 @@ async def export_blueprint(session: Session, version: int | None) -> dict[str, A
     others = {service: row["content"] for service, row in sorted(answered.items()) if row["content"] is not None}
     sections = {"identity": section_of(tenant, units, people), **others}
     return {"blueprint": newest["name"] if newest else session.tenant, "sections": sections}
-
-
-def _rejected(problems: list[FieldProblem], text: str) -> Invalid:
-    told = "; ".join(f"{each.pointer or '/'}: {each.problem}" for each in problems[:3])
-    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-    return Invalid("blueprint-rejected", f"Nothing was applied. {told}{more}.", errors=with_lines(problems[:200], text))

@@ -9,8 +9,9 @@ from uuid import UUID
 from contracts import ALL_SERVICES
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from pydantic import BaseModel, ConfigDict, ValidationError
-from servicekit.errors import FieldProblem
+from servicekit.errors import FieldProblem, Invalid
 
+from identity.model.documents import read_document, with_lines
 from identity.model.fields import Line, problems_of
 from identity.model.org import OrgTree, apply_units, unit_specs
 from identity.model.people import NOTHING_KEPT, Kept, apply_people, local_day
@@ -26,6 +27,21 @@ class Bundle(BaseModel):
 
     blueprint: Line
     sections: dict[str, dict[str, Any]]
+
+
+def read_bundle(text: str) -> tuple[Bundle, Section | None]:
+    """The bundle and its identity section, of YAML or JSON. Raises Invalid with every problem found, each with its line."""
+    bundle, section, problems = bundle_of(read_document(text))
+    if bundle is None or problems:
+        raise rejected(problems, text)
+    return bundle, section
+
+
+def rejected(problems: list[FieldProblem], text: str) -> Invalid:
+    """Says what is wrong, with the lines."""
+    told = "; ".join(f"{each.pointer or '/'}: {each.problem}" for each in problems[:3])
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return Invalid("blueprint-rejected", f"Nothing was applied. {told}{more}.", errors=with_lines(problems[:200], text))
 
 
 def bundle_of(document: Any) -> tuple[Bundle | None, Section | None, list[FieldProblem]]:

@@ -7,6 +7,7 @@ from typing import Any
 from contracts.blueprints import SectionApplied
 from servicekit.errors import FieldProblem, Invalid, NotFound
 from servicekit.outbound import UrlPolicy
+from servicekit.workers import TookTooLong, in_worker
 from storage import Session
 
 from notification.model.rules import (
@@ -30,9 +31,13 @@ async def section_problems(session: Session, section: NotificationSection, polic
     """All that is wrong with it; pointers from the section's root."""
     texts = section.texts if section.texts is not None else await configuration.texts(session)
     rules = section.rules if section.rules is not None else await configuration.rules(session)
+    try:
+        of_texts = await in_worker(text_problems, section.texts) if section.texts else []
+    except TookTooLong as error:
+        of_texts = [FieldProblem(pointer="/texts", problem=error.detail, cure="write fewer and shorter texts")]
     return [
         *rule_problems(rules, {*DEFAULT_TEXTS, *texts}),
-        *text_problems(section.texts or {}),
+        *of_texts,
         *webhook_problems(section.webhooks or [], policy),
     ]
 

@@ -113,21 +113,26 @@ def rule_problems(rules: list[Rule], known_texts: set[str]) -> Iterator[FieldPro
                 )
 
 
-def text_problems(texts: dict[str, dict[Any, Text]]) -> Iterator[FieldProblem]:
+def text_problems(texts: dict[str, dict[Any, Text]]) -> list[FieldProblem]:
     """Each text is tried on the example of the event it is named after, or on all."""
-    for key, languages in texts.items():
-        tried = [EVENTS[key]] if key in EVENTS else list(EVENTS.values())
-        for language, text in languages.items():
-            for part, source in (("subject", text.subject), ("body", text.body)):
-                try:
-                    for each in tried:
-                        body = each.model_validate(each.example)
-                        context = fields_of(body, language=language, time_zone="UTC") | context_of_example
-                        (render_subject if part == "subject" else render)(source, context)
-                except BadText as error:
-                    yield FieldProblem(
-                        pointer=f"/texts/{key}/{language}/{part}", problem=str(error), cure="mend the Liquid template"
-                    )
+    return [
+        FieldProblem(pointer=f"/texts/{key}/{language}/{part}", problem=problem, cure="mend the Liquid template")
+        for key, languages in texts.items()
+        for language, text in languages.items()
+        for part, source in (("subject", text.subject), ("body", text.body))
+        if (problem := _problem_of(source, [EVENTS[key]] if key in EVENTS else list(EVENTS.values()), language, part))
+    ]
+
+
+def _problem_of(source: str, tried: list[type[Event]], language: Language, part: str) -> str | None:
+    try:
+        for each in tried:
+            body = each.model_validate(each.example)
+            context = fields_of(body, language=language, time_zone="UTC") | context_of_example
+            (render_subject if part == "subject" else render)(source, context)
+    except BadText as error:
+        return str(error)
+    return None
 
 
 context_of_example = {

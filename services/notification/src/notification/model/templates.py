@@ -1,13 +1,20 @@
 """Texts as Liquid templates, in a sandbox: no files, no assignment, few filters, bounded output."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from liquid import Environment, Mode
+from liquid import Environment, Mode, RenderContext
+from liquid.builtin.expressions import FilteredExpression
+from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.exceptions import LiquidError
+from liquid.expression import Expression
 
 SOURCE_LENGTH = 4_000
 SUBJECT_LENGTH = 200
+MOST_EXPRESSIONS = 200
+MOST_FILTERS = 40
+"""Of a whole text: each may give several times of what it was given."""
 
 # `replace` and the like are left out: in a chain they multiply what they are given.
 _TAGS = frozenset({
@@ -22,7 +29,7 @@ _FILTERS = frozenset({
 class _Sandbox(Environment):
     context_depth_limit = 10
     block_nesting_limit = 10
-    loop_iteration_limit = 500
+    loop_iteration_limit = 100
     local_namespace_limit = 10_000
     output_stream_limit = 20_000
 
@@ -46,21 +53,70 @@ class BadText(Exception):
     """A template that cannot be used; the message is one sentence."""
 
 
-@lru_cache(maxsize=512)
 def _parsed(source: str) -> Any:
+    found = _read(source)
+    if isinstance(found, str):
+        raise BadText(found)
+    return found
+
+
+@lru_cache(maxsize=512)
+def _read(source: str) -> Any:
+    """The template, or a sentence that says why it cannot be used."""
+    try:
+        return _checked(source)
+    except BadText as bad:
+        return str(bad)
+
+
+def _checked(source: str) -> Any:
     if len(source) > SOURCE_LENGTH:
         raise BadText(f"it is longer than {SOURCE_LENGTH} characters")
     try:
-        return _plain.from_string(source)
-    except LiquidError as error:
+        template = _plain.from_string(source)
+    except (LiquidError, RecursionError) as error:
         raise BadText(_sentence(error)) from error
+    _refuse_what_takes_long(list(_expressions(template)))
+    return template
+
+
+def _refuse_what_takes_long(expressions: list[Expression]) -> None:
+    filters = sum(len(each.filters or ()) for each in expressions if isinstance(each, FilteredExpression))
+    if filters > MOST_FILTERS:
+        raise BadText(f"it has more than {MOST_FILTERS} filters")
+    if len(expressions) > MOST_EXPRESSIONS:
+        raise BadText(f"it has more than {MOST_EXPRESSIONS} expressions")
+    if any(isinstance(each, RangeLiteral) for each in expressions):
+        raise BadText("a range such as (1..3) is not allowed")
+
+
+def _expressions(template: Any) -> Iterator[Expression]:
+    """All of a template, however deep, one after the other."""
+    context = RenderContext(template)
+    nodes: list[Any] = list(template.nodes)
+    waiting: list[Expression] = []
+    while nodes or waiting:
+        if waiting:
+            each = waiting.pop()
+            yield each
+            waiting += each.children()
+        else:
+            node = nodes.pop()
+            waiting += node.expressions()
+            nodes += node.children(context)
 
 
 def render(source: str, context: dict[str, Any]) -> str:
     """The text as plain text. Unknown names are empty. Raises BadText."""
     try:
         return _parsed(source).render(**context).strip()
-    except (LiquidError, ArithmeticError, ValueError, TypeError) as error:  # filters pass on what numbers raise
+    except (
+        LiquidError,
+        ArithmeticError,
+        ValueError,
+        TypeError,
+        RecursionError,
+    ) as error:  # filters pass on what numbers raise
         raise BadText(_sentence(error)) from error
 
 
