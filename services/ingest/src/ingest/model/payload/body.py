@@ -11,7 +11,8 @@ from ingest.model.payload.record import WHOLE, Limits, Record
 from ingest.model.refusal import Refusal
 
 _KNOWN_BINARY = {b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"\x89PNG": "an image", b"\xd0\xcf\x11\xe0": "an old Excel workbook", b"PAR1": "a Parquet file"}  # fmt: skip
-PIECE = 1 << 16
+_HEAVY = 1 << 18
+_SPACE = b" \t\r\n\v\f"
 
 
 class Payload:
@@ -28,11 +29,21 @@ class Payload:
         self._inflate: Inflate | None = None
         self._transcode: codecs.IncrementalDecoder | None = None
         self._marked = False
-        self._sniffed = b""
+        self._sniffed = bytearray()
+        self._line = 1
         self._searched = 0
         self._reader: Lines | Values | Rows | None = None
 
+    @property
+    def heavy(self) -> bool:
+        """Whether the next step may take long, since much has to be read at once."""
+        return (self._reader.held if self._reader else len(self._sniffed)) > _HEAVY
+
     def feed(self, data: bytes) -> Iterator[Record]:
+        return (record for record in self.steps(data) if record is not None)
+
+    def steps(self, data: bytes) -> Iterator[Record | None]:
+        """As `feed`, with None after each piece of the body, where others may have a turn."""
         if self.broken or not data:
             return
         if self._inflate is None:
@@ -44,40 +55,47 @@ class Payload:
 
     def close(self) -> Iterator[Record]:
         if not self.broken:
-            yield from self._guard(self._close())
+            yield from (record for record in self._guard(self._close()) if record is not None)
             self.notes += self._sieve.notes()
 
-    def _guard(self, records: Iterator[Record]) -> Iterator[Record]:
+    def _guard(self, steps: Iterator[Record | None]) -> Iterator[Record | None]:
         try:
-            for record in records:
+            for record in steps:
+                if record is None:
+                    yield None
+                    continue
                 for each in self._sieve.of(record):
+                    if self._number >= self.limits.records:
+                        reason = f"The body holds more than {self.limits.records:,} records. The others were not read."
+                        raise Refusal("", reason, "Send it in parts.")
                     yield self._numbered(each)
         except Refusal as refusal:
             yield from self._give_up(refusal)
 
     def _give_up(self, refusal: Refusal) -> Iterator[Record]:
         self.broken = True
-        line = self._reader.line if self._reader else 1
-        yield self._numbered(Record(0, line, "", refusal=refusal))
+        line = self._reader.line if self._reader else self._line
+        yield self._numbered(Record(0, line, "", refusal=refusal, whole=True))
 
     def _numbered(self, record: Record) -> Record:
         self._number += 1
         record.number = self._number
         return record
 
-    def _feed(self, data: bytes) -> Iterator[Record]:
+    def _feed(self, data: bytes) -> Iterator[Record | None]:
         if self._inflate is None:
             self._inflate = Inflate(self.limits, data[:2] == b"\x1f\x8b")
         for piece in self._inflate.feed(data):
             yield from self._read(piece)
+            yield None
 
-    def _close(self) -> Iterator[Record]:
+    def _close(self) -> Iterator[Record | None]:
         if self._inflate is None:
             yield from self._feed(self._start)
         if self._inflate and self._inflate.unfinished:
             raise Refusal("", "The gzip data ends before its end.", WHOLE)
         if self._reader is None:
-            if not self._sniffed.strip():
+            if not self._sniffed.strip(_SPACE):
                 raise Refusal("", "The body is empty.", "Send at least one record.")
             yield from self._choose(final=True)
         if self._reader:
@@ -109,29 +127,42 @@ class Payload:
         if not self._marked:
             if len(self._sniffed) < 4 and not final:
                 return
-            self._marked, self._sniffed = True, self._strip_mark(self._sniffed)
-        begin = len(self._sniffed) - len(self._sniffed.lstrip())
-        first = self._sniffed[begin : begin + 1]
+            self._marked, self._sniffed = True, bytearray(self._strip_mark(bytes(self._sniffed)))
+        self._pass_space()
+        first = bytes(self._sniffed[:1])
         if not first:
             return
         end = -1
         if first != b"[":
-            end = self._sniffed.find(b"\n", max(self._searched, begin))
+            end = self._sniffed.find(b"\n", self._searched)
             self._searched = len(self._sniffed)
             if end < 0 and not final and len(self._sniffed) <= self.limits.record:
                 return
-        if first == b"[":
-            self._reader = Values(self.limits, self.notes, array=True)
-        elif first == b"{":
-            line = self._sniffed[begin:end] if end >= 0 else self._sniffed[begin:]
-            spread = end >= 0 and line.rstrip()[-1:] in b"{[,:" and not starts_with_value(line)
-            endless = end < 0 and not final and starts_with_value(line)
-            self._reader = (
-                Values(self.limits, self.notes, array=False) if spread or endless else Lines(self.limits, self.notes)
-            )
-        elif first == b"<":
-            raise Refusal("", "This is XML or HTML.", "Send JSON, NDJSON or CSV.")
-        else:
-            self._reader = Rows(self.limits, self.notes, layout=self._layout)
-        held, self._sniffed = self._sniffed, b""
+        self._reader = self._reader_of(first, end, final=final)
+        held, self._sniffed = bytes(self._sniffed), bytearray()
         yield from self._reader.feed(held)
+
+    def _pass_space(self) -> None:
+        """White space before the text is let go of as it comes. Raises Refusal for too many lines of it."""
+        if self._sniffed[:1].isspace():
+            space = len(self._sniffed) - len(self._sniffed.lstrip(_SPACE))
+            self._line += self._sniffed.count(b"\n", 0, space)
+            del self._sniffed[:space]
+            if self._line > self.limits.blank:
+                reason = f"The body begins with more than {self.limits.blank:,} blank lines. Nothing was read."
+                raise Refusal("", reason, "Check what wrote the file; send it without them.")
+
+    def _reader_of(self, first: bytes, end: int, *, final: bool) -> Lines | Values | Rows:
+        """`end`: of the first line, -1 before it is known."""
+        if first == b"[":
+            return Values(self.limits, self.notes, array=True, line=self._line)
+        if first == b"<":
+            raise Refusal("", "This is XML or HTML.", "Send JSON, NDJSON or CSV.")
+        if first != b"{":
+            return Rows(self.limits, self.notes, line=self._line, layout=self._layout)
+        line = bytes(self._sniffed[:end] if end >= 0 else self._sniffed)
+        spread = end >= 0 and line.rstrip()[-1:] in b"{[,:" and not starts_with_value(line)
+        endless = end < 0 and not final and starts_with_value(line)
+        if spread or endless:
+            return Values(self.limits, self.notes, array=False, line=self._line)
+        return Lines(self.limits, self.notes, line=self._line)

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from ingest.model.payload.layout import AS_IT_IS, LONGEST_ABOVE, MOST_ABOVE, Layout
@@ -14,8 +15,10 @@ class Rows(LineReader):
     """CSV with a header, or with the columns that the layout names; values are text, never guessed at. Quoted cells may
     hold line breaks. Lines above the header, such as the titles of a report, are passed over."""
 
-    def __init__(self, limits: Limits, notes: list[str], *, layout: Layout = AS_IT_IS) -> None:
-        super().__init__(limits, notes)
+    def __init__(
+        self, limits: Limits, notes: list[str], *, line: int = 1, layout: Layout = AS_IT_IS
+    ) -> None:
+        super().__init__(limits, notes, line=line)
         self._layout = layout
         self._known_by = layout.known_by
         self._above: list[tuple[int, str]] = []
@@ -26,43 +29,81 @@ class Rows(LineReader):
         self._begun = 0
         self._open: list[str] = []
         self._size = 0
+        self._quoted = False
+
+    @property
+    def held(self) -> int:
+        return super().held + self._size
 
     def _on_line(self, number: int, line: bytes | None) -> Iterator[Record]:
         if line is None:
-            self._open.clear()
+            if not self._names:
+                reason = f"The first line, which names the columns, is longer than {self._limits.record >> 20} MB."
+                raise Refusal("", reason, "Send JSON, NDJSON or CSV, a record a line.")
+            self._begin_row()
             yield self._too_long(number)
             return
-        text = self._decode(line)
-        if self._open:
-            self._open.append(text)
-            self._size += len(text)
-        else:
-            self._begun, self._open, self._size = number, [text], len(text)
-        yield from self._try_row()
+        yield from self._add(number, self._decode(line))
 
-    def _try_row(self) -> Iterator[Record]:
+    def _begin_row(self) -> None:
+        self._open, self._size = [], 0
+        self._quoted = self._splitter.keep = False
+
+    def _add(self, number: int, text: str) -> Iterator[Record]:
+        """A line more of a row, which is read once it is whole."""
+        if not self._open:
+            self._begun = number
+        if not self._delimiter and (not text.strip() or self._declares(text)):
+            return
+        self._quoted = self._splitter.keep = self._goes_on(text)
+        self._open.append(text)
+        self._size += len(text)
+        if not self._quoted:
+            yield from self._read_row()
+        elif len(self._open) >= self._limits.lines_of_a_row or self._size > self._limits.row:
+            yield from self._unclosed()
+
+    def _goes_on(self, text: str) -> bool:
+        """Whether a quotation is open at the end of this line. Each character is looked at once, however many lines the
+        quotation spans."""
+        at, quoted = 0, self._quoted
+        opens = self._delimiter + '"'
+        if not quoted and text.startswith('"'):
+            at, quoted = 1, True
+        while True:
+            at = text.find('"' if quoted else opens, at)
+            if at < 0:
+                return quoted
+            if not quoted:
+                at, quoted = at + len(opens), True
+            elif text.startswith('""', at):
+                at += 2
+            else:
+                at, quoted = at + 1, False
+
+    def _read_row(self) -> Iterator[Record]:
         text = "\n".join(self._open)
         try:
             cells = self._cells(text)
         except csv.Error as error:
-            if "unexpected end of data" not in str(error):
-                yield from self._unclosed() if len(self._open) > 1 else [self._refused(text, str(error))]
-            elif len(self._open) >= self._limits.lines_of_a_row or self._size > self._limits.row:
-                yield from self._unclosed()
+            yield from self._unclosed() if len(self._open) > 1 else [self._refused(text, str(error))]
             return
-        self._open = []
+        self._begin_row()
         if cells:
             yield from self._row(text, cells)
+        else:
+            self._count_blank(1)
+
+    def _declares(self, text: str) -> bool:
+        """Whether the line only says what separates the cells; else it is found out."""
+        if text.lower().startswith("sep=") and len(text.strip()) == 5:
+            self._delimiter, self._declared = text.strip()[-1], True
+            return True
+        bare = re.sub(r'"[^"]*"', "", text)
+        self._delimiter = max(",;\t|", key=bare.count)
+        return False
 
     def _cells(self, text: str) -> list[str]:
-        if not self._delimiter:
-            if text.lower().startswith("sep=") and len(text.strip()) == 5:
-                self._delimiter, self._declared = text.strip()[-1], True
-                return []
-            if not text.strip():
-                return []
-            bare = re.sub(r'"[^"]*"', "", text)
-            self._delimiter = max(",;\t|", key=bare.count)
         rows = list(csv.reader([text], delimiter=self._delimiter, strict=True))
         return rows[0] if rows and any(cell.strip() for cell in rows[0]) else []
 
@@ -107,6 +148,8 @@ class Rows(LineReader):
         """There is no header with the columns looked for: then the first line is taken for it, and says what it has."""
         self._known_by, above, self._above = frozenset[str](), self._above, []
         for self._begun, text in above:
+            if not self._delimiter:
+                self._declares(text)
             try:
                 cells = self._cells(text)
             except csv.Error as error:
@@ -121,35 +164,35 @@ class Rows(LineReader):
             names.pop()
         if any(ord(char) < 32 for name in names for char in name if char not in "\n\t"):
             raise Refusal("", "This is neither JSON nor CSV text.", "Send JSON, NDJSON or CSV, plain or gzip.")
-        for name in names:
+        if len(names) > self._limits.columns:
+            reason = f"The header names {len(names):,} columns; at most {self._limits.columns:,} are read."
+            raise Refusal("", reason, "Leave out the columns that no mapping reads.")
+        for name, times in Counter(names).items():
             if not name:
                 raise Refusal("", "A column of the header has no name.", "Name every column in the first line.")
-            if names.count(name) > 1:
-                raise Refusal(name, "Two columns bear this name.", "Name every column once.")
+            if times > 1:
+                raise Refusal(name[:100], "Two columns bear this name.", "Name every column once.")
         return names
 
     def _refused(self, text: str, error: str) -> Record:
-        self._open = []
+        self._begin_row()
         refusal = Refusal("", f"This is not CSV: {error}.", "Mend the row.")
         if not self._names:
             raise refusal
         return Record(0, self._begun, text, refusal=refusal)
 
     def _unclosed(self) -> Iterator[Record]:
-        """The line that opens the quotation is refused; those that it swallowed are read again on their own."""
+        """The line that opens the quotation is refused; those that it swallowed are read again on their own. A quotation
+        that these leave open again has swallowed fewer, so that this ends."""
         first, *others = self._open
         number = self._begun
-        self._open = []
+        self._begin_row()
         refusal = Refusal("", "A quotation mark is opened and never closed.", 'Write a quotation mark in a cell as "".')
         if not self._names:
             raise refusal
         yield Record(0, number, first, refusal=refusal)
         for offset, text in enumerate(others, 1):
-            if not self._open:
-                self._begun, self._size = number + offset, 0
-            self._open.append(text)
-            self._size += len(text)
-            yield from self._try_row()
+            yield from self._add(number + offset, text)
 
     def _finish(self) -> Iterator[Record]:
         while self._open:

@@ -6,15 +6,18 @@ from collections.abc import Iterator
 from ingest.model.payload.record import WHOLE, Limits
 from ingest.model.refusal import Refusal
 
-PIECE = 1 << 16
+PIECE = 1 << 14
+"""Bytes that are looked at before somebody else may have a turn."""
+_SLICE = 1 << 12  # what zlib does not use at once it copies, each time
 
 
 class Inflate:
-    """Passes plain data on; inflates gzip, also of several members, piece by piece."""
+    """Passes plain data on; inflates gzip, also of several members, piece by piece. A piece may be empty."""
 
     def __init__(self, limits: Limits, gzip: bool) -> None:
         self._limits = limits
         self._gzip = zlib.decompressobj(31) if gzip else None
+        self._members = 1
         self._came_in = self._went_out = 0
 
     @property
@@ -26,10 +29,19 @@ class Inflate:
             for begin in range(0, len(data), PIECE):
                 yield data[begin : begin + PIECE]
             return
+        for begin in range(0, len(data), _SLICE):
+            yield from self._inflated(data[begin : begin + _SLICE])
+
+    def _inflated(self, data: bytes) -> Iterator[bytes]:
         while data:
+            assert self._gzip is not None, "it is set where the data is gzip"
             if self._gzip.eof:
                 if not data.strip(b"\0"):
                     return
+                self._members += 1
+                if self._members > self._limits.members:
+                    reason = f"The body is made of more than {self._limits.members:,} gzip files."
+                    raise Refusal("", reason, "Pack it as one.")
                 self._gzip = zlib.decompressobj(31)
             try:
                 piece = self._gzip.decompress(data, PIECE)
@@ -39,12 +51,13 @@ class Inflate:
             data = self._gzip.unconsumed_tail or self._gzip.unused_data
             self._came_in -= len(data)
             self._went_out += len(piece)
-            if self._went_out > self._limits.inflated:
-                raise Refusal(
-                    "", f"The body inflates to more than {self._limits.inflated >> 20} MB.", "Send it in parts."
-                )
-            if self._went_out > self._limits.ratio_after and self._went_out > self._limits.ratio * self._came_in:
-                raise Refusal(
-                    "", f"The gzip data inflates to more than {self._limits.ratio} times its size.", "Send it plain."
-                )
+            self._judge()
             yield piece
+
+    def _judge(self) -> None:
+        limits = self._limits
+        if self._went_out > limits.inflated:
+            raise Refusal("", f"The body inflates to more than {limits.inflated >> 20} MB.", "Send it in parts.")
+        if self._went_out > limits.ratio_after and self._went_out > limits.ratio * self._came_in:
+            reason = f"The gzip data inflates to more than {limits.ratio} times its size."
+            raise Refusal("", reason, "Send it plain.")

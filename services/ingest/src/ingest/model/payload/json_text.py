@@ -4,7 +4,9 @@ import codecs
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
+from io import StringIO
 from typing import Any, NoReturn
 
 import msgspec
@@ -22,8 +24,7 @@ _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise Refusal(twice[:100], "The same name occurs twice in one object.", "Send each name once.")
     return value
 
@@ -106,6 +107,8 @@ class Lines(LineReader):
         if (value := _plain(text)) is not None:
             yield Record(0, number, text, value)
             return
+        if not text:
+            self._count_blank(1)
         begin = 0
         while begin < len(text):
             try:
@@ -124,19 +127,22 @@ class Lines(LineReader):
 class Values:
     """A JSON array, or JSON values spread over several lines. What follows a broken one cannot be found again."""
 
-    def __init__(self, limits: Limits, notes: list[str], *, array: bool) -> None:
-        self.line = 1
+    def __init__(self, limits: Limits, notes: list[str], *, array: bool, line: int = 1) -> None:
+        self.line = line
         self._notes = notes
         self._limit = limits.record
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._text = ""
+        self._text = StringIO()
+        self.held = 0  # characters that wait for the end of their value
         self._wanted = 0
         self._array = array
         self._opened = self._closed = False
 
     def feed(self, data: bytes) -> Iterator[Record]:
-        self._text += self._decode(data)
-        if len(self._text) >= self._wanted:
+        text = self._decode(data)
+        self._text.write(text)
+        self.held += len(text)
+        if self.held >= self._wanted:
             yield from self._take(final=False)
 
     def close(self) -> Iterator[Record]:
@@ -154,7 +160,7 @@ class Values:
             return western(held + data)
 
     def _take(self, *, final: bool) -> Iterator[Record]:
-        text, at = self._text, 0
+        text, at = self._text.getvalue(), 0
         if self._array and not self._opened:
             at = text.index("[") + 1
             self.line += text.count("\n", 0, at)
@@ -177,13 +183,14 @@ class Values:
                     if isinstance(error, json.JSONDecodeError) and self._wait(len(text) - at, final=final):
                         return
                     raise self._lost(error, len(text) - at, final=final) from None
-                if end == len(text) and not final and text[end - 1] not in "}]":
-                    return
+                if end == len(text) and not final and text[end - 1] not in "}]" and self._wait(end - at, final=final):
+                    return  # a number may go on
                 yield record
                 self.line += text.count("\n", at, end)
                 at, self._wanted = end, 0
         finally:
-            self._text = text[at:]
+            self._text, self.held = StringIO(), len(text) - at
+            self._text.write(text[at:])
 
     def _value(self, text: str, at: int) -> tuple[Record, int]:
         try:
@@ -205,7 +212,7 @@ class Values:
             refusal = _json_error(error)
         elif not final:
             refusal = Refusal("", f"The record is broken or larger than {self._limit >> 20} MB.")
-        elif error.pos >= len(self._text.rstrip()) or "Unterminated" in error.msg:
+        elif error.pos >= len(error.doc.rstrip()) or "Unterminated" in error.msg:
             return Refusal("", "The payload ends in the middle of a record.", WHOLE)
         else:
             line = self.line + error.doc.count("\n", len(error.doc) - size, error.pos)

@@ -1,61 +1,108 @@
 """Bytes to lines, each decoded on its own, so that one bad byte spoils one line."""
 
+import re
 from collections.abc import Iterator
 
 from ingest.model.payload.record import Limits, Record
 from ingest.model.refusal import Refusal
 
+_RUNS = re.compile(rb"\n+|[^\n]+")
+
 
 class Splitter:
-    """Splits bytes into lines. A line beyond the limit is skipped and given as None."""
+    """Splits bytes into lines. A line beyond the limit is skipped and given as None. Empty lines are only counted, unless
+    the reader is to `keep` them."""
 
-    def __init__(self, limit: int) -> None:
-        self.line = 1
+    def __init__(self, limit: int, line: int = 1) -> None:
+        self.line = line
+        self.empty = 0
+        self.keep = False
+        self.size = 0
         self._limit = limit
-        self._held: list[bytes] = []
-        self._size = 0
+        self._held = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes | None]]:
+        if b"\n\n" in data:
+            yield from self._feed_runs(data)
+            return
         first, *others = data.split(b"\n")
         self._hold(first)
         for piece in others:
-            yield self._take()
+            if self.size:
+                yield self._take()
+            else:
+                yield from self._pass(1)
             self._hold(piece)
 
+    def _feed_runs(self, data: bytes) -> Iterator[tuple[int, bytes | None]]:
+        for run in _RUNS.findall(data):
+            if not run.startswith(b"\n"):
+                self._hold(run)
+                continue
+            ends = len(run)
+            if self.size:
+                yield self._take()
+                ends -= 1
+            yield from self._pass(ends)
+
     def close(self) -> Iterator[tuple[int, bytes | None]]:
-        if self._size:
+        if self.size:
             yield self._take()
 
+    def _pass(self, lines: int) -> Iterator[tuple[int, bytes]]:
+        while lines and self.keep:
+            self.line += 1
+            lines -= 1
+            yield self.line - 1, b""
+        self.line += lines
+        self.empty += lines
+
     def _hold(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size <= self._limit:
-            self._held.append(piece)
-        else:
-            self._held.clear()
+        self.size += len(piece)
+        if self.size <= self._limit:
+            self._held += piece
+        elif self._held:
+            self._held = bytearray()
 
     def _take(self) -> tuple[int, bytes | None]:
-        line = b"".join(self._held) if self._size <= self._limit else None
+        line = bytes(self._held) if self.size <= self._limit else None
         number = self.line
         self._held.clear()
-        self._size = 0
+        self.size = 0
         self.line += 1
         return number, line
 
 
 class LineReader:
-    def __init__(self, limits: Limits, notes: list[str]) -> None:
+    """`line`: the number of the first line that it is fed."""
+
+    def __init__(self, limits: Limits, notes: list[str], *, line: int = 1) -> None:
         self._limits = limits
         self._notes = notes
-        self._splitter = Splitter(limits.record)
+        self._splitter = Splitter(limits.record, line)
         self._foreign = 0
+        self._blank = 0
 
     @property
     def line(self) -> int:
         return self._splitter.line
 
+    @property
+    def held(self) -> int:
+        """Bytes that wait for the end of their line."""
+        return self._splitter.size
+
     def feed(self, data: bytes) -> Iterator[Record]:
         for number, line in self._splitter.feed(data):
             yield from self._on_line(number, line)
+        self._count_blank(0)
+
+    def _count_blank(self, lines: int) -> None:
+        """Lines that look like something and hold nothing, beside those that are empty. Raises Refusal for too many."""
+        self._blank += lines
+        if self._blank + self._splitter.empty > self._limits.blank:
+            reason = f"More than {self._limits.blank:,} lines are blank. Nothing after them was read."
+            raise Refusal("", reason, "Check what wrote the file; send it without them.")
 
     def close(self) -> Iterator[Record]:
         for number, line in self._splitter.close():

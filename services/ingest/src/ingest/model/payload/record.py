@@ -14,7 +14,8 @@ class Cells(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Limits:
-    """`ratio` (inflated to sent) is judged once `ratio_after` bytes came out; all sizes in bytes."""
+    """`ratio` (inflated to sent) is judged once `ratio_after` bytes came out; all sizes in bytes. `blank`: lines without
+    anything in them, `members`: gzip files one after the other."""
 
     record: int = 8 << 20
     inflated: int = 8 << 30
@@ -22,15 +23,20 @@ class Limits:
     ratio_after: int = 64 << 20
     row: int = 1 << 20
     lines_of_a_row: int = 200
+    columns: int = 2000
+    records: int = 5_000_000
+    blank: int = 1_000_000
+    members: int = 100_000
 
 
 @dataclass(slots=True)
 class Record:
     """`number` counts records from 1, `line` lines from 1. Exactly one of `value` and `refusal` is set, until
-    the record was read."""
+    the record was read. `whole`: the refusal is of the body, of which nothing more is read."""
 
     number: int
     line: int
     raw: str
     value: dict[str, Any] | None = None
     refusal: Refusal | None = None
+    whole: bool = False
