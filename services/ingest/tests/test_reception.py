@@ -36,12 +36,15 @@ def lines(*records: dict[str, Any]) -> bytes:
     return "\n".join(json.dumps(record) for record in records).encode()
 
 
-async def test_ten_thousand_rejected_lines(ingest: Harness) -> None:
-    body = b"\n".join(b'{"nonsense": %d' % n for n in range(9_999)) + b"\n" + lines(contact())
-    ingest.running.wired.state.quota.chunk_records = 1_000
+async def test_nine_thousand_rejected_lines_among_others(ingest: Harness) -> None:
+    ten = [b'{"nonsense": %d}' % n for n in range(9)] + [lines(contact())]
+    quota = ingest.running.wired.state.quota
+    quota.chunk_records, quota.rejects_kept = 1_000, 2_500
     client = ingest.as_("robot", "t1")
-    receipt = (await client.post(RECORDS, content=body, timeout=60)).json()
-    assert (receipt["received"], receipt["rejected"], receipt["accepted"]) == (10_000, 9_999, 1)
+    receipt = (await client.post(RECORDS, content=b"\n".join(ten * 1_000), timeout=60)).json()
+    assert (receipt["received"], receipt["rejected"], receipt["not_kept"]) == (10_000, 9_000, 6_500)
+    assert (receipt["accepted"], receipt["unchanged"]) == (1, 999)
+    assert receipt["notes"] == ["6,500 more records were rejected; only the first 2,500 are listed."]
     assert len(receipt["problems"]) == 100
     found, after = 0, None
     while True:
@@ -55,7 +58,10 @@ async def test_ten_thousand_rejected_lines(ingest: Harness) -> None:
         found, after = found + len(page["items"]), page["next"]
         if after is None:
             break
-    assert found == 9_999
+    assert found == 2_500
+    again = (await client.post(f"/receipts/{receipt['id']}/replay", timeout=60)).json()
+    names = ("received", "rejected", "not_kept")
+    assert [again[name] for name in names] == [receipt[name] for name in names]
 
 
 async def test_a_200_mb_line_and_a_gzip_bomb_in_bounded_memory(ingest: Harness) -> None:

@@ -20,3 +20,13 @@ class IngestSettings(BaseSettings):
     """Uploads that one process takes at the same time."""
     queued_per_tenant: int = 200
     """Bodies of one tenant that may wait to be read."""
+    records: int = 5_000_000
+    """Records of one body."""
+    records_per_tenant_hour: int = 20_000_000
+    """Records that one process takes of a tenant within an hour; further uploads are told when to come again."""
+    rejects: int = 100_000
+    """Rejected records of one body, after which nothing more of it is read."""
+    rejects_kept: int = 1000
+    """Rejected records that a receipt keeps and lists; the others are counted only."""
+    rejects_per_tenant_hour: int = 1_000_000
+    """Rejected records that one process takes of a tenant within an hour."""

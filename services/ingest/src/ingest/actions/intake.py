@@ -25,12 +25,14 @@ from ingest.store import receipts
 from ingest.store.bulk import Batch
 
 Outcome = Arrival | StateNotice | Refusal
+_WHOLE = {"kind": receipts.WHOLE}
 
 
 @dataclass
 class Chunk:
     """Records that are judged in one transaction, and what each was read as: a part, a notice of an agent's state, or
-    a refusal. Their raw text is the document `document`, in this order. `size`: characters of raw text."""
+    a refusal. Their raw text is the document `document`, in this order. `size`: characters of raw text. `not_kept`:
+    rejected ones beside these, of which only the number stays."""
 
     receipt_id: UUID
     mode: Mode
@@ -38,10 +40,11 @@ class Chunk:
     reading: Reading
     document: str = ""
     size: int = 0
+    not_kept: int = 0
     records: list[Record] = field(default_factory=list[Record])
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record) -> Outcome:
         if not self.records:
             self.document = archive.document_id(self.receipt_id, record.number)
         self.outcomes.append(self._read(record))
@@ -49,6 +52,23 @@ class Chunk:
             record.value = None  # the text says it all; let go of at once, its memory serves the next record
         self.records.append(record)
         self.size += len(record.raw)
+        return self.outcomes[-1]
+
+    def drop(self) -> None:
+        """Forgets the last record but for its number."""
+        self.size -= len(self.records.pop().raw)
+        self.outcomes.pop()
+        self.not_kept += 1
+
+    def keep_first(self, count: int) -> int:
+        """Forgets all records but the first. Returns how many."""
+        before = self.not_kept
+        while len(self.records) > count:
+            self.drop()
+        return self.not_kept - before
+
+    def __len__(self) -> int:
+        return len(self.records) + self.not_kept
 
     def _read(self, record: Record) -> Outcome:
         if record.value is None:
@@ -101,6 +121,7 @@ async def take_chunk(
             "line": record.line,
             "position": position,
             **_verdict(outcome, merged, told, source),
+            **(_WHOLE if record.whole else {}),
         }
         for position, (record, outcome) in enumerate(zip(chunk.records, outcomes, strict=True))
     ]

@@ -8,11 +8,13 @@ it, because what is here already is recognised. A body that was accepted with 20
 
 import asyncio
 import hmac
+import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -23,9 +25,11 @@ from storage import Document, DocumentStore, Session
 
 from ingest.actions import archive
 from ingest.actions.intake import Chunk, chunk_of, take_chunk, write_chunk
+from ingest.actions.rejects import Bounds, Hourly, Tally, too_many_of, whole
 from ingest.actions.replaying import replay_document
 from ingest.actions.sources import load_source
 from ingest.model.payload import Limits, Payload, Record
+from ingest.model.refusal import Refusal
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts
 from ingest.store.bulk import Batch, insert_rows, is_deadlock
@@ -33,15 +37,26 @@ from ingest.store.bulk import Batch, insert_rows, is_deadlock
 CHUNK_SIZE = (
     2 << 20
 )  # characters, four bytes at most, and a CSV row keeps them twice: gzipped less than a document's most
-BREATH = 50
+TURN_S = 0.005
+STEPS = 100
+LARGE = 1 << 18
 SPOOL_BYTES = 1 << 20
 ABANDONED_AFTER = timedelta(hours=1)
 _TRIES = 4
+_END = Record(0, 0, "")
 _MILESTONES = frozenset(4**power for power in range(10))
 
 Work = Callable[[str, datetime], AbstractAsyncContextManager[Session]]
 Told = tuple[dict[str, Any], list[dict[str, Any]]]
 """A receipt, and the first of its records that were rejected or are held."""
+
+
+class SenderLeft(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Cancelled(Exception):
+    """The receipt was cancelled while its body was read."""
 
 
 class Digest(Protocol):
@@ -54,7 +69,8 @@ class Digest(Protocol):
 @dataclass
 class Order:
     """A body to take in. `judged`: records of it that were judged before an interruption. `digest`: of the request,
-    where it came with an idempotency key. `lease`: of the due item by which it is read."""
+    where it came with an idempotency key. `lease`: of the due item by which it is read. `left`:
+    whether the sender has gone."""
 
     tenant: str
     receipt_id: UUID
@@ -68,6 +84,8 @@ class Order:
     filed: bool = False
     bytes: int = 0
     lease: Lease | None = None
+    left: Callable[[], Awaitable[bool]] | None = None
+    tally: Tally = field(default_factory=lambda: Tally(Bounds()))
 
 
 @dataclass
@@ -81,6 +99,11 @@ class Quota:
     uploads_per_tenant: int
     uploads: int
     queued_per_tenant: int
+    records: int
+    records_per_tenant_hour: int
+    rejects: int
+    rejects_kept: int
+    rejects_per_tenant_hour: int
 
 
 @dataclass
@@ -94,9 +117,19 @@ class Reception:
     _busy: Counter[str] = field(default_factory=Counter[str])
     _chunks_taken: int = 0
 
+    def __post_init__(self) -> None:
+        self._records_of = Hourly(self.quota.records_per_tenant_hour)
+        self._rejects_of = Hourly(self.quota.rejects_per_tenant_hour)
+
     @property
     def limits(self) -> Limits:
-        return Limits(record=self.quota.record_mb << 20, inflated=self.quota.inflated_mb << 20)
+        quota = self.quota
+        return Limits(record=quota.record_mb << 20, inflated=quota.inflated_mb << 20, records=quota.records)
+
+    def tally(self, **counted: int) -> Tally:
+        quota = self.quota
+        bounds = Bounds(most=quota.rejects, kept=quota.rejects_kept, hourly=quota.rejects_per_tenant_hour)
+        return Tally(bounds, **counted)
 
     def _secret(self, tenant: str) -> bytes:
         """The key of the tenant's customer hashes: the same number has another hash with every tenant."""
@@ -107,6 +140,9 @@ class Reception:
         """Room for one upload. Raises TooMany when there is none."""
         if self._busy[tenant] >= self.quota.uploads_per_tenant or self._busy.total() >= self.quota.uploads:
             raise TooMany("busy", "Too many uploads at the same time. Send this one again in a moment.", retry_after=2)
+        if wait := self._records_of.over(tenant) or self._rejects_of.over(tenant):
+            reason = "Too many records came, or were rejected, within the hour. Send this upload again later."
+            raise TooMany("hour-full", reason, retry_after=wait)
         self._busy[tenant] += 1
         try:
             yield
@@ -120,9 +156,13 @@ class Reception:
             raise TooLarge("body-too-large", f"The body is larger than {self.quota.body_mb} MB. Send it in parts.")
 
     async def read(self, order: Order, body: AsyncIterator[bytes]) -> Told:
-        """Judges the whole body. When the sender breaks off, what was judged stands and the receipt says so."""
+        """Judges the whole body. When the sender breaks off, what was judged stands and the receipt says so; so it does when
+        the receipt was cancelled. Raises SenderLeft."""
+        order.tally = self.tally()
         try:
             return await self._read(order, body)
+        except Cancelled:
+            return await self._told(order)
         except BaseException:
             if order.filed:
                 await asyncio.shield(self._interrupt(order))
@@ -144,36 +184,58 @@ class Reception:
 
     async def _chunks(self, order: Order, body: AsyncIterator[bytes]) -> AsyncGenerator[tuple[Chunk, list[str] | None]]:
         """Full chunks, read, and in the end the last one with the notes on the whole body."""
-        payload = Payload(self.limits, order.source.layout)
-        secret = self._secret(order.tenant)
+        payload = Payload(self.limits, order.source.layout, order.source.check_columns)
+        secret, tally = self._secret(order.tenant), order.tally
 
         def fresh() -> Chunk:
             return chunk_of(order.receipt_id, order.mode, order.source, now=order.now, secret=secret)
 
-        chunk = fresh()
+        chunk, ended = fresh(), None
         async for record in self._records(order, body, payload):
             if record.number <= order.judged:
                 continue
             if len(record.raw) > CHUNK_SIZE:
-                record = archive.kept_whole(record)
+                record = await asyncio.to_thread(archive.kept_whole, record)
             full = bool(chunk.records) and chunk.size + len(record.raw) > CHUNK_SIZE
-            if full or len(chunk.records) >= self.quota.chunk_records:
+            if full or len(chunk) >= self.quota.chunk_records:
                 yield chunk, None
+                if order.left is not None and await order.left():
+                    raise SenderLeft
                 chunk = fresh()
-            chunk.add(record)
+            outcome = chunk.add(record)
+            if record.whole or not isinstance(outcome, Refusal):
+                tally.accept()
+                continue
+            if not tally.reject(outcome):
+                chunk.drop()
+            ended = tally.verdict() or self._hour_is_full(order)
+            if ended is not None:
+                if tally.seen == tally.rejected == len(chunk):
+                    tally.kept -= chunk.keep_first(tally.bounds.examples)
+                chunk.add(whole(record.number + 1, record.line, ended))
+                break
+        if tally.rejected > tally.kept:
+            more = tally.rejected - tally.kept
+            payload.notes.append(f"{more:,} more records were rejected; only the first {tally.kept:,} are listed.")
         yield chunk, payload.notes
 
+    def _hour_is_full(self, order: Order) -> Refusal | None:
+        self._rejects_of.add(order.tenant, 1)
+        return too_many_of(self.quota.rejects_per_tenant_hour) if self._rejects_of.over(order.tenant) else None
+
     async def _records(self, order: Order, body: AsyncIterator[bytes], payload: Payload) -> AsyncGenerator[Record]:
+        if order.source.status != "active":
+            cure = "Set its status to active, and send the file again."
+            yield whole(order.judged + 1, 1, Refusal("", f"The source `{order.source.slug}` is paused.", cure))
+            return
+        turn = Turn()
         async for data in body:
             self._heed(order, data)
-            for record in payload.feed(data):
+            async for record in _in_turns(payload.steps(data), payload, turn):
                 yield record
-                if record.number % BREATH == 0:
-                    # Neither the chunk in the database nor the other requests of this process are kept waiting.
-                    await asyncio.sleep(0)
             if payload.broken:
                 break
-        for record in payload.close():
+        async for record in _in_turns(payload.close(), payload, turn):
             yield record
 
     def _heed(self, order: Order, data: bytes) -> None:
@@ -186,6 +248,7 @@ class Reception:
         """`size`: bytes of the body until here; `notes` on the whole body, with the last chunk."""
         told = await self._take(order, chunk, size, notes)
         order.filed = True
+        self._records_of.add(order.tenant, len(chunk))
         self._chunks_taken += 1
         if self._chunks_taken in _MILESTONES:
             async with self.work(order.tenant, order.now) as session:
@@ -193,7 +256,7 @@ class Reception:
         return told
 
     async def _take(self, order: Order, chunk: Chunk, size: int, notes: list[str] | None) -> Told:
-        raw = [archive.document_of(chunk.receipt_id, chunk.records)] if chunk.records else []
+        raw = [await _packed(chunk)] if chunk.records else []
         for attempt in range(1, _TRIES + 1):
             try:
                 async with self._work(order) as session:
@@ -211,10 +274,13 @@ class Reception:
     async def _take_in(
         self, session: Session, order: Order, chunk: Chunk, raw: list[Document], size: int, notes: list[str] | None
     ) -> Told:
+        if order.filed and not await receipts.is_open(session, order.receipt_id):
+            raise Cancelled
         batch = Batch()
         verdicts = await take_chunk(session, self.documents, chunk, batch, raw=raw) if chunk.records else []
-        values = {**_receipt(order, "reading"), "bytes": size, "received": len(verdicts)}
-        values |= Counter(row["verdict"] for row in verdicts)
+        counted = Counter({"rejected": chunk.not_kept}) + Counter(row["verdict"] for row in verdicts)
+        values = {**_receipt(order, "reading"), "bytes": size, "received": len(chunk), "not_kept": chunk.not_kept}
+        values |= counted
         if notes is not None:
             values |= {"status": "done", "finished_at": order.now, "notes": notes, "digest": _hexdigest(order)}
             if order.filed:
@@ -223,6 +289,8 @@ class Reception:
             await session.schedule("abandoned", str(order.receipt_id), order.now + ABANDONED_AFTER)
         batch.add(receipts.RECEIPTS, [values])
         (row,) = await write_chunk(session, chunk, batch)
+        if row["status"] == "undone":
+            raise Cancelled  # what is taken back here would come again
         return row, await receipts.problems(session, row) if notes is not None else []
 
     async def file(self, session: Session, order: Order, status: str) -> None:
@@ -235,6 +303,12 @@ class Reception:
         if _hexdigest(order) != digest:
             cure = "This Idempotency-Key was used for another request. Use a new one."
             raise Invalid("idempotency-key-reused", cure)
+
+    async def _told(self, order: Order) -> Told:
+        async with self.work(order.tenant, order.now) as session:
+            row = await receipts.find(session, order.receipt_id)
+            assert row is not None, "only what is filed can be cancelled"
+            return row, await receipts.problems(session, row)
 
     async def _interrupt(self, order: Order) -> None:
         async with self.work(order.tenant, order.now) as session:
@@ -259,18 +333,27 @@ class Reception:
                 if len(held) >= SPOOL_BYTES:
                     await self._keep(order, number, bytes(held))
                     number, held = number + 1, bytearray()
+                    await self._still_wanted(order)
             await self._keep(order, number, bytes(held))
+        except Cancelled:
+            await self.forget_spool(order.tenant, order.receipt_id)
+            return await self._told(order)
         except BaseException:
             await asyncio.shield(self._interrupt(order))
             raise
         async with self.work(order.tenant, order.now) as session:
-            changes = {"status": "queued", "bytes": order.bytes, "digest": _hexdigest(order)}
-            await receipts.count(session, order.receipt_id, {}, **changes)
+            await receipts.queue(session, order.receipt_id, order.bytes, _hexdigest(order))
             await session.unschedule("abandoned", str(order.receipt_id))
+            # Also when it was cancelled: then the copy is only forgotten.
             await session.schedule("read", str(order.receipt_id), order.now)
             row = await receipts.find(session, order.receipt_id)
             assert row is not None, "it was filed above"
             return row, []
+
+    async def _still_wanted(self, order: Order) -> None:
+        async with self.work(order.tenant, order.now) as session:
+            if not await receipts.is_open(session, order.receipt_id):
+                raise Cancelled
 
     async def _keep(self, order: Order, number: int, data: bytes) -> None:
         name = f"{order.receipt_id}-{number:06d}"
@@ -289,7 +372,11 @@ class Reception:
                 tenant, receipt_id, source, row["mode"], row["sent_by"], lease.now, judged=row["received"], filed=True,
                 lease=lease,
             )  # fmt: skip
-            await self._read(order, self._spooled(tenant, receipt_id))
+            order.tally = self.tally(
+                seen=row["received"], rejected=row["rejected"], kept=row["rejected"] - row["not_kept"]
+            )
+            with suppress(Cancelled):
+                await self._read(order, self._spooled(tenant, receipt_id))
         await self.forget_spool(tenant, receipt_id)
 
     async def _spooled(self, tenant: str, receipt_id: UUID) -> AsyncIterator[bytes]:
@@ -332,6 +419,7 @@ def _receipt(order: Order, status: str) -> dict[str, Any]:
         "notes": [],
         "bytes": 0,
         "received": 0,
+        "not_kept": 0,
         **dict.fromkeys(receipts.VERDICTS, 0),
     }
 
@@ -344,3 +432,49 @@ async def interrupt(session: Session, receipt_id: UUID) -> None:
     """Marks a receipt whose body broke off."""
     await receipts.interrupt(session, receipt_id)
     await session.unschedule("abandoned", str(receipt_id))
+
+
+async def cancel(session: Session, receipt_id: UUID) -> bool:
+    """Nothing more of the body is read; what was judged stands. Returns whether there was anything to cancel."""
+    if not await receipts.cancel(session, receipt_id):
+        return False
+    await session.unschedule("abandoned", str(receipt_id))
+    return True
+
+
+async def _packed(chunk: Chunk) -> Document:
+    if chunk.size > LARGE:
+        return await asyncio.to_thread(archive.document_of, chunk.receipt_id, chunk.records)
+    return archive.document_of(chunk.receipt_id, chunk.records)
+
+
+class Turn:
+    """Between records and pieces of a body others get their turn, as often as time has passed."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + TURN_S
+
+    def over(self) -> bool:
+        return time.monotonic() > self._until
+
+    async def give(self) -> None:
+        await asyncio.sleep(0)
+        self._until = time.monotonic() + TURN_S
+
+
+async def _in_turns(steps: Iterator[Record | None], payload: Payload, turn: Turn) -> AsyncGenerator[Record]:
+    """The records of the steps. Where one has much to read at once, it does so in a thread."""
+    while True:
+        if payload.heavy:
+            some = await asyncio.to_thread(lambda: list(islice(steps, STEPS)))
+            if not some:
+                return
+        elif (step := next(steps, _END)) is _END:
+            return
+        else:
+            some = [step]
+        for record in some:
+            if record is not None:
+                yield record
+            if turn.over():
+                await turn.give()

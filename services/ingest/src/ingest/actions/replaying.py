@@ -20,7 +20,7 @@ async def replay_document(
     row = await receipts.find(session, receipt_id, lock=True)
     if row is None:
         raise NotFound("unknown-receipt", f"There is no receipt `{receipt_id}`.")
-    if row["status"] not in ("done", "interrupted"):
+    if row["status"] not in ("done", "interrupted", "cancelled"):
         raise Conflict("receipt-busy", f"The receipt is {row['status']}; only a finished one can be replayed.")
     source = await load_source(session, row["source"])
     assert source is not None, "a source is never removed"

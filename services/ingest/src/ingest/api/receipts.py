@@ -12,11 +12,11 @@ from servicekit import router as door_router
 from servicekit.errors import Conflict, NotFound
 from storage import DocumentStore, Session
 
-from ingest.actions.reception import Reception
+from ingest.actions.reception import Reception, cancel
 from ingest.actions.sources import load_source
 from ingest.actions.undo import undo
 from ingest.api.access import may_read, may_send
-from ingest.store import receipts
+from ingest.store import interactions, receipts
 
 router = door_router(tags=["receipts"])
 
@@ -38,12 +38,13 @@ class RecordView(BaseModel):
 
 
 class ReceiptView(BaseModel):
-    """`problems` are the first records that were rejected or are held; `…/records?verdict=` lists all of them."""
+    """`problems` are the first records that were rejected or are held, and before them, of kind `body`, what ended the
+    reading; `…/records?verdict=` lists all that are kept. `not_kept`: rejected ones of which only the number is."""
 
     id: UUID
     source: str
     mode: Mode
-    status: Literal["receiving", "queued", "reading", "done", "interrupted", "undone"]
+    status: Literal["receiving", "queued", "reading", "done", "interrupted", "cancelled", "undone"]
     received_at: datetime
     finished_at: datetime | None = None
     bytes: int
@@ -53,6 +54,7 @@ class ReceiptView(BaseModel):
     corrected: int
     held: int
     rejected: int
+    not_kept: int = 0
     notes: list[str] = []
     problems: list[RecordView] = []
 
@@ -132,6 +134,16 @@ async def replay(receipt: UUID, request: Request) -> ReceiptView:
         return await view_of(session, receipt)
 
 
+@router.post("/receipts/{receipt}/cancel")
+async def cancel_receipt(receipt: UUID, session: WorkSession, caller: CallerDep) -> ReceiptView:
+    """Nothing more of the body is read. What was judged stands, and can be undone."""
+    may_send(caller)
+    row = await row_of(session, receipt)
+    if not await cancel(session, receipt):
+        raise Conflict("receipt-finished", f"The receipt is {row['status']}: there is nothing left to cancel.")
+    return await view_of(session, receipt)
+
+
 @router.get("/receipts/{receipt}/undo")
 async def preview_undo(receipt: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> UndoView:
     """What taking the receipt back would do."""
@@ -149,14 +161,16 @@ async def undo_receipt(
 
 
 async def _undo(session: Session, documents: DocumentStore, receipt_id: UUID, *, preview: bool) -> UndoView:
+    if not preview:
+        await interactions.alone(session)  # before the receipt is locked, as a reader of a cancelled one does
     row = await row_of(session, receipt_id, lock=not preview)
-    if row["status"] in ("receiving", "queued", "reading"):
-        raise Conflict("receipt-busy", f"The receipt is {row['status']}; wait until it is done.")
+    if row["status"] in receipts.OPEN:
+        raise Conflict("receipt-busy", f"The receipt is {row['status']}; wait until it is done, or cancel it.")
     source = await load_source(session, row["source"])
     assert source is not None, "a source is never removed"
     found = await undo(session, documents, receipt_id, source, preview=preview)
     if not preview:
-        await receipts.count(session, receipt_id, {}, status="undone")
+        await receipts.mark_undone(session, receipt_id)
     return UndoView(
         receipt=receipt_id,
         preview=preview,

@@ -1,7 +1,9 @@
 """Where records come in."""
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,14 +12,17 @@ from fastapi import Header, Query, Request, Response
 from servicekit import authenticate, bearer_token, kit_of
 from servicekit import router as door_router
 from servicekit.errors import Conflict, Invalid, NotFound
+from starlette.types import Message
 
-from ingest.actions.reception import Digest, Order, Reception
+from ingest.actions.reception import Digest, Order, Reception, SenderLeft
 from ingest.actions.sources import load_source
 from ingest.api.access import may_send
 from ingest.api.receipts import ReceiptView, shown
 from ingest.store import receipts
 
 router = door_router(tags=["records"])
+AHEAD = 1 << 20
+"""Bytes of a body that are taken in while what came before is worked on."""
 
 _BODY = {
     "requestBody": {
@@ -69,11 +74,17 @@ async def send_records(
             problems = await receipts.problems(session, known) if known else []
             digest = _digest(request) if key else None
             order = Order(caller.tenant, new_id(), found, mode, caller.person_id, session.now, key, digest)
-        body = _stream(request)
-        if known:
-            await reception.compare(order, body, known["digest"])
-            return _answer(known, problems, request, 202 if known["status"] == "queued" else 200)
-        told = await (reception.spool(order, body) if later else reception.read(order, body))
+        body = Body(request)
+        try:
+            if known:
+                await reception.compare(order, aiter(body), known["digest"])
+                return _answer(known, problems, request, 202 if known["status"] == "queued" else 200)
+            order.left = body.left
+            told = await (reception.spool(order, aiter(body)) if later else reception.read(order, aiter(body)))
+        except SenderLeft:
+            return Response(status_code=499)  # which nobody reads
+        finally:
+            await body.close()
     return _answer(*told, request, 202 if later else 200)
 
 
@@ -82,10 +93,50 @@ def _digest(request: Request) -> Digest:
     return hashlib.sha256(f"{request.url.path}?{request.url.query}\n".encode())
 
 
-async def _stream(request: Request) -> AsyncIterator[bytes]:
-    async for data in request.stream():
-        if data:
-            yield data
+class Body:
+    """A request's body. While what came of it is worked on, it is asked whether the sender is still there: then it takes
+    in what comes meanwhile, a little of it."""
+
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self._next: asyncio.Task[Message] | None = None
+        self._came: deque[bytes] = deque()
+        self._ended = False
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        while self._came or not self._ended:
+            if self._came:
+                data = self._came.popleft()
+            else:
+                message = await (self._next or self._receive())
+                self._next = None
+                data = self._take(message)
+            if data:
+                yield data
+
+    def _take(self, message: Message) -> bytes:
+        if message["type"] == "http.disconnect":
+            raise SenderLeft
+        self._ended = not message.get("more_body", False)
+        return message.get("body", b"")
+
+    async def left(self) -> bool:
+        while sum(map(len, self._came)) < AHEAD:
+            if self._next is None:
+                self._next = asyncio.create_task(self._receive())
+                await asyncio.sleep(0)
+            if not self._next.done():
+                return False
+            message, self._next = self._next.result(), None
+            if message["type"] == "http.disconnect":
+                return True
+            self._came.append(self._take(message))
+        return False
+
+    async def close(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.gather(self._next, return_exceptions=True)
 
 
 def _answer(row: dict[str, Any], problems: list[dict[str, Any]], request: Request, status: int) -> Response:

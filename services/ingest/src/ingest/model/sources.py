@@ -1,13 +1,13 @@
 """The configuration of a source, checked when it is saved. This is also the format of the blueprint's section."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from ingest.model import amazon_connect, generic
+from ingest.model import amazon_connect, columns, generic
 from ingest.model.fields import Reading
 from ingest.model.parts import Part, StateNotice
 from ingest.model.payload.layout import AS_IT_IS, Layout
@@ -46,7 +46,8 @@ Reader = Callable[[dict[str, Any], Reading], Part | StateNotice]
 
 @dataclass(frozen=True)
 class Source:
-    """A source ready to read. `open_without_end`: a record without end is of a call that goes on. `unstamped`: the
+    """A source ready to read. `open_without_end`: a record without end is of a call that goes on. `check_columns` raises
+    Refusal for the columns of a CSV file, and what separates them, of which no row could be taken. `unstamped`: the
     column of the contact's id, where records do not say when they were written: then a record may not only correct the one
     before it, but tell of another part of the call. `layout`: the form of its files."""
 
@@ -56,6 +57,7 @@ class Source:
     read: Reader
     zone: str | None
     open_without_end: bool
+    check_columns: Callable[[Sequence[str], str], None]
     unstamped: str | None = None
     layout: Layout = AS_IT_IS
 
@@ -82,6 +84,7 @@ def source_of(slug: str, spec: SourceSpec) -> Source:
             lambda row, reading: generic.read(row, reading, mapping),
             mapping.zone,
             False,
+            lambda names, separator: columns.check(mapping, names, separator),
             None if "updated" in mapping.fields else mapping.fields["contact"].column or "contact",
             generic.layout_of(mapping),
         )
@@ -99,4 +102,5 @@ def source_of(slug: str, spec: SourceSpec) -> Source:
         lambda row, reading: amazon_connect.read(row, reading, options),
         options.time_zone,
         True,
+        lambda names, separator: columns.refuse(spec.vendor, names),
     )

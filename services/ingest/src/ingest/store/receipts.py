@@ -1,6 +1,5 @@
 """Receipts and the verdicts on their records."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -11,6 +10,7 @@ from ingest.store.bulk import Into
 from ingest.store.tables import receipt, record
 
 PROBLEMS = 100
+OPEN = ("receiving", "queued", "reading")
 VERDICTS = ("accepted", "unchanged", "corrected", "held", "rejected")
 RECORDS = Into(
     record,
@@ -19,14 +19,18 @@ RECORDS = Into(
 )
 _FILED = ("id", "source", "mode", "sent_by", "received_at", "idempotency_key")
 _TOLD = ("finished_at", "notes", "bytes")
-_COUNTED = ("received", *VERDICTS)
+_COUNTED = ("received", "not_kept", *VERDICTS)
+WHOLE = "body"
+"""The kind of the record that stands for a whole body, of which nothing more was read."""
 # What a chunk brought is added to what the chunks before it did; a receipt that is queued is so until it is done.
 RECEIPTS = Into(
     receipt,
     (*_FILED, "status", "digest", *_TOLD, *_COUNTED),
     ("tenant",),
-    f"ON CONFLICT (tenant, id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _TOLD)}, "
-    "status = CASE excluded.status WHEN 'done' THEN 'done' ELSE receipt.status END, "
+    "ON CONFLICT (tenant, id) DO UPDATE SET notes = excluded.notes, bytes = excluded.bytes, "
+    "finished_at = coalesce(excluded.finished_at, receipt.finished_at), "
+    "status = CASE WHEN excluded.status = 'done' AND receipt.status NOT IN ('cancelled', 'undone') THEN 'done' "
+    "ELSE receipt.status END, "
     "digest = coalesce(excluded.digest, receipt.digest), "
     f"{', '.join(f'{name} = receipt.{name} + excluded.{name}' for name in _COUNTED)}, touched_at = clock_timestamp() "
     f"RETURNING {', '.join(f'receipt.{each.name}' for each in receipt.columns)}",
@@ -70,21 +74,11 @@ async def count_queued(session: Session) -> int:
     )
 
 
-_TYPES = {"bytes": "bigint", "finished_at": "timestamptz", "notes": "jsonb"}
-_COUNT = ", ".join(f"{name} = {name} + :{name}" for name in _COUNTED)
-
-
-async def count(session: Session, receipt_id: UUID, counts: dict[str, int], **changes: Any) -> None:
-    """Adds to the counters, and sets the other columns."""
-    also = "".join(f", {name} = cast(:{name} AS {_TYPES.get(name, 'text')})" for name in changes)
+async def mark_undone(session: Session, receipt_id: UUID) -> None:
     await session.run(
-        f"UPDATE receipt SET {_COUNT}{also}, touched_at = clock_timestamp() WHERE tenant = :tenant AND id = :id",  # noqa: S608
-        {"tenant": session.tenant, "id": receipt_id, **dict.fromkeys(_COUNTED, 0), **counts, **changes},
+        "UPDATE receipt SET status = 'undone', touched_at = clock_timestamp() WHERE tenant = :tenant AND id = :id",
+        {"tenant": session.tenant, "id": receipt_id},
     )
-
-
-def as_json(value: Any) -> str:
-    return json.dumps(value)
 
 
 async def interrupt(session: Session, receipt_id: UUID) -> None:
@@ -96,12 +90,40 @@ async def interrupt(session: Session, receipt_id: UUID) -> None:
     )
 
 
+async def is_open(session: Session, receipt_id: UUID) -> bool:
+    """Whether its body may be read on."""
+    status = await session.scalar(
+        "SELECT status FROM receipt WHERE tenant = :tenant AND id = :id", {"tenant": session.tenant, "id": receipt_id}
+    )
+    return status in OPEN
+
+
+async def queue(session: Session, receipt_id: UUID, size: int, digest: str | None) -> None:
+    """The body is kept whole, and waits to be read, unless it was cancelled meanwhile."""
+    await session.run(
+        "UPDATE receipt SET bytes = :size, digest = :digest, touched_at = clock_timestamp(), "
+        "status = CASE status WHEN 'receiving' THEN 'queued' ELSE status END WHERE tenant = :tenant AND id = :id",
+        {"tenant": session.tenant, "id": receipt_id, "size": size, "digest": digest},
+    )
+
+
+async def cancel(session: Session, receipt_id: UUID) -> bool:
+    return bool(
+        await session.run(
+            "UPDATE receipt SET status = 'cancelled', finished_at = :now, touched_at = clock_timestamp() "
+            "WHERE tenant = :tenant AND id = :id AND status = ANY(cast(:open AS text[]))",
+            {"tenant": session.tenant, "id": receipt_id, "now": session.now, "open": list(OPEN)},
+        )
+    )
+
+
 async def recount(session: Session, receipt_id: UUID) -> None:
     """Sets the counters to what the verdicts are now."""
     sums = ", ".join(f"count(*) FILTER (WHERE verdict = '{name}') AS {name}" for name in VERDICTS)
-    sets = ", ".join(f"{name} = counted.{name}" for name in _COUNTED)
+    others = ", ".join(f"{name} = counted.{name}" for name in VERDICTS if name != "rejected")
     await session.run(
-        f"UPDATE receipt SET {sets}, touched_at = clock_timestamp() FROM (SELECT count(*) AS received, {sums} "  # noqa: S608
+        f"UPDATE receipt SET received = counted.received + not_kept, rejected = counted.rejected + not_kept, {others}, "  # noqa: S608
+        f"touched_at = clock_timestamp() FROM (SELECT count(*) AS received, {sums} "
         "FROM record WHERE tenant = :tenant AND receipt_id = :id) AS counted "
         "WHERE receipt.tenant = :tenant AND receipt.id = :id",
         {"tenant": session.tenant, "id": receipt_id},
@@ -140,14 +162,22 @@ async def records(
 
 
 async def problems(session: Session, row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The first records of a receipt that were rejected or are held."""
+    """The first records of a receipt that were rejected or are held; before them what was refused of the whole body."""
     if not row["rejected"] and not row["held"]:
         return []
-    return await session.rows(
-        "SELECT number, line, verdict, field, reason, cure, contact FROM record WHERE tenant = :tenant "
-        "AND receipt_id = :id AND verdict IN ('rejected', 'held') ORDER BY number LIMIT :limit",
-        {"tenant": session.tenant, "id": row["id"], "limit": PROBLEMS},
-    )
+    place = {"tenant": session.tenant, "id": row["id"], "limit": PROBLEMS}
+    return await session.rows(_PROBLEMS, place)
+
+
+_PROBLEM = """
+SELECT number, line, verdict, field, reason, cure, contact, kind FROM record
+WHERE tenant = :tenant AND receipt_id = :id AND verdict IN ('rejected', 'held') ORDER BY number
+"""
+# Whatever ends a body is the last of its records.
+_PROBLEMS = f"""
+SELECT * FROM (SELECT * FROM (({_PROBLEM} DESC LIMIT 1)) AS last WHERE kind = '{WHOLE}') AS whole UNION ALL
+SELECT * FROM (SELECT * FROM ({_PROBLEM} LIMIT :limit) AS first WHERE kind IS DISTINCT FROM '{WHOLE}') AS others
+"""  # noqa: S608
 
 
 async def documents(session: Session, receipt_id: UUID) -> list[str]:

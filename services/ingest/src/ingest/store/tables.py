@@ -27,7 +27,7 @@ receipt = Table(
     Column("id", Uuid, primary_key=True),
     Column("source", Text, nullable=False),
     Column("mode", Text, nullable=False),
-    Column("status", Text, nullable=False),  # queued | reading | done | interrupted | undone
+    Column("status", Text, nullable=False),  # receiving | queued | reading | done | interrupted | cancelled | undone
     Column("sent_by", Uuid, nullable=False),
     Column("received_at", DateTime(timezone=True), nullable=False),
     Column("finished_at", DateTime(timezone=True)),
@@ -42,6 +42,7 @@ receipt = Table(
     Column("corrected", Integer, nullable=False, server_default="0"),
     Column("held", Integer, nullable=False, server_default="0"),
     Column("rejected", Integer, nullable=False, server_default="0"),
+    Column("not_kept", Integer, nullable=False, server_default="0"),  # of the rejected ones: they have no row
     Index("ix_receipt_received", "tenant", "received_at", "id"),
     Index("ix_receipt_source", "tenant", "source", "received_at"),
     Index("ix_receipt_key", "tenant", "sent_by", "idempotency_key", postgresql_where="idempotency_key IS NOT NULL"),

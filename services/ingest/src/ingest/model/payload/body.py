@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Iterator
 
-from ingest.model.payload.csv_text import Rows
+from ingest.model.payload.csv_text import ColumnCheck, Rows
 from ingest.model.payload.inflating import Inflate
 from ingest.model.payload.json_text import Lines, Values, starts_with_value
 from ingest.model.payload.layout import AS_IT_IS, Layout, Sieve
@@ -11,16 +11,26 @@ from ingest.model.payload.record import WHOLE, Limits, Record
 from ingest.model.refusal import Refusal
 
 _KNOWN_BINARY = {b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"\x89PNG": "an image", b"\xd0\xcf\x11\xe0": "an old Excel workbook", b"PAR1": "a Parquet file"}  # fmt: skip
+_ZEROS = {
+    (False, True, False, True): "utf-16-le",
+    (True, False, True, False): "utf-16-be",
+    (False, True, True, True): "utf-32-le",
+    (True, True, True, False): "utf-32-be",
+}
 _HEAVY = 1 << 18
 _SPACE = b" \t\r\n\v\f"
 
 
 class Payload:
-    """Feed the body as it comes, then close. `notes` say what was assumed; `broken` that reading on is pointless."""
+    """Feed the body as it comes, then close. `notes` say what was assumed; `broken` that reading on is pointless. `check`
+    is asked of a CSV file's columns, and raises Refusal when no row of it could be taken."""
 
-    def __init__(self, limits: Limits | None = None, layout: Layout = AS_IT_IS) -> None:
+    def __init__(
+        self, limits: Limits | None = None, layout: Layout = AS_IT_IS, check: ColumnCheck | None = None
+    ) -> None:
         self.limits = limits or Limits()
         self._layout = layout
+        self._check = check
         self._sieve = Sieve(layout)
         self.notes: list[str] = []
         self.broken = False
@@ -113,9 +123,9 @@ class Payload:
     def _strip_mark(self, data: bytes) -> bytes:
         if data.startswith(codecs.BOM_UTF8):
             return data[3:]
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            self.notes.append("The text is UTF-16.")
-            self._transcode = codecs.getincrementaldecoder("utf-16")(errors="replace")
+        if encoding := _wide(data):
+            self.notes.append(f"The text is {encoding[:6].upper()}.")
+            self._transcode = codecs.getincrementaldecoder(encoding)(errors="replace")
             return self._transcode.decode(data).encode()
         for magic, what in _KNOWN_BINARY.items():
             if data.startswith(magic):
@@ -159,10 +169,20 @@ class Payload:
         if first == b"<":
             raise Refusal("", "This is XML or HTML.", "Send JSON, NDJSON or CSV.")
         if first != b"{":
-            return Rows(self.limits, self.notes, line=self._line, layout=self._layout)
+            return Rows(self.limits, self.notes, line=self._line, layout=self._layout, check=self._check)
         line = bytes(self._sniffed[:end] if end >= 0 else self._sniffed)
         spread = end >= 0 and line.rstrip()[-1:] in b"{[,:" and not starts_with_value(line)
         endless = end < 0 and not final and starts_with_value(line)
         if spread or endless:
             return Values(self.limits, self.notes, array=False, line=self._line)
         return Lines(self.limits, self.notes, line=self._line)
+
+
+def _wide(data: bytes) -> str | None:
+    """The encoding of text whose characters take two or four bytes, by its mark or by the zeros of its first ones."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    zeros = tuple(byte == 0 for byte in data[:4])
+    return _ZEROS.get(zeros)

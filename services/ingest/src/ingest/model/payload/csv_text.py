@@ -3,12 +3,15 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ingest.model.payload.layout import AS_IT_IS, LONGEST_ABOVE, MOST_ABOVE, Layout
 from ingest.model.payload.lines import LineReader
 from ingest.model.payload.record import Cells, Limits, Record
 from ingest.model.refusal import Refusal
+
+ColumnCheck = Callable[[Sequence[str], str], None]
+"""Given the columns and what separates them."""
 
 
 class Rows(LineReader):
@@ -16,9 +19,16 @@ class Rows(LineReader):
     hold line breaks. Lines above the header, such as the titles of a report, are passed over."""
 
     def __init__(
-        self, limits: Limits, notes: list[str], *, line: int = 1, layout: Layout = AS_IT_IS
+        self,
+        limits: Limits,
+        notes: list[str],
+        *,
+        line: int = 1,
+        layout: Layout = AS_IT_IS,
+        check: ColumnCheck | None = None,
     ) -> None:
         super().__init__(limits, notes, line=line)
+        self._check = check
         self._layout = layout
         self._known_by = layout.known_by
         self._above: list[tuple[int, str]] = []
@@ -114,6 +124,8 @@ class Rows(LineReader):
                 yield from self._pass_over(text)
                 return
             self._begin(names or self._header(cells))
+            if names is None and self._check is not None:
+                self._check(self._names, self._delimiter)
             if names is None or [cell.strip() for cell in cells] == names:
                 return
         self._rows = True

@@ -1,0 +1,11 @@
+"""Of many rejected records only the number is kept."""
+
+from alembic import op
+
+revision = "2026_11_27_2110_not_kept"
+down_revision = "2026_11_27_2045_workdays"
+
+
+def upgrade() -> None:
+    # A schema that is made today has it from the first revision.
+    op.execute("ALTER TABLE receipt ADD COLUMN IF NOT EXISTS not_kept int NOT NULL DEFAULT 0")

@@ -1,0 +1,75 @@
+"""Whether a CSV file can be of a source at all: told once for the file, and not again for each of its rows."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from ingest.model.generic import Mapping
+from ingest.model.refusal import Refusal
+
+_REQUIRED = ("contact", "started", "channel")
+_SHOWN = 20
+_COMPARED = 200
+_NEAREST = 5
+_SEPARATORS = ",;\t|:^~"
+_NAMES_OF = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def wanted(mapping: Mapping) -> list[str]:
+    """The columns without which a row is refused; first what every record must have."""
+    found: dict[str, None] = {}
+    fields = sorted(mapping.fields.items(), key=lambda each: _REQUIRED.index(each[0]) if each[0] in _REQUIRED else 9)
+    for name, entry in [*fields, *mapping.attributes.items()]:
+        for column in (entry.source, entry.start, entry.end):
+            # A path may lead nowhere, except to what every record must have.
+            if column is not None and ("." not in column or name in _REQUIRED):
+                found[column] = None
+    return list(found)
+
+
+def check(mapping: Mapping, columns: Sequence[str], separator: str) -> None:
+    """Raises Refusal when a column that the mapping wants is missing."""
+    there = set(columns)
+    missing = [name for name in wanted(mapping) if name not in there]
+    if not missing:
+        return
+    nearest = [f"`{name}` is perhaps `{near}`" for name in missing[:_NEAREST] if (near := _nearest(name, columns))]
+    reason = (
+        f"The mapping wants {_listed(missing)}, which the file does not have. "
+        f"Its columns, separated by {_NAMES_OF.get(separator, repr(separator))}: {_listed(columns)}."
+    )
+    cure = "Mend the mapping of the source or the first line of the file, then send the file again."
+    if other := _other_separator(columns, separator):
+        cure = f"The cells seem to be separated by {other!r}: begin the file with the line `sep={other}`, or write it with commas."
+    elif nearest:
+        cure = f"{', '.join(nearest)}. {cure}"
+    raise Refusal(missing[0][:100], reason, cure)
+
+
+def refuse(vendor: str, columns: Sequence[str]) -> None:
+    """Of a vendor that does not write CSV. Raises Refusal."""
+    reason = f"The source is of vendor {vendor}, whose records are JSON; this is CSV with {_listed(columns)}."
+    cure = "Send the vendor's records as they are, or send the file to a source of vendor generic with a mapping."
+    raise Refusal("", reason, cure)
+
+
+def _listed(columns: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name[:40]}`" for name in columns[:_SHOWN])
+    return shown if len(columns) <= _SHOWN else f"{shown} and {len(columns) - _SHOWN} more"
+
+
+def _nearest(name: str, columns: Sequence[str]) -> str | None:
+    plain = {_plain(column[:100]): column for column in reversed(columns[:_COMPARED])}
+    found = get_close_matches(_plain(name[:100]), plain, n=1, cutoff=0.6)
+    return plain[found[0]][:60] if found else None
+
+
+def _plain(name: str) -> str:
+    return "".join(char for char in name.lower() if char.isalnum())
+
+
+def _other_separator(columns: Sequence[str], separator: str) -> str | None:
+    """What separates the cells, if it is something else: then there is one column, and its name holds it."""
+    if len(columns) > 1 or not columns:
+        return None
+    others = [char for char in _SEPARATORS if char != separator and char in columns[0]]
+    return max(others, key=columns[0].count) if others else None
