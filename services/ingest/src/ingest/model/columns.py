@@ -19,10 +19,8 @@ def wanted(mapping: Mapping) -> list[str]:
     found: dict[str, None] = {}
     fields = sorted(mapping.fields.items(), key=lambda each: _REQUIRED.index(each[0]) if each[0] in _REQUIRED else 9)
     for name, entry in [*fields, *mapping.attributes.items()]:
-        for column in (entry.source, entry.start, entry.end):
-            # A path may lead nowhere, except to what every record must have.
-            if column is not None and ("." not in column or name in _REQUIRED):
-                found[column] = None
+        sources = entry.source if isinstance(entry.source, list) else [entry.source]
+        found |= dict.fromkeys(column for column in (*sources, entry.start, entry.end) if column is not None)
     return list(found)
 
 
