@@ -16,16 +16,15 @@ _NAMES_OF = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 def wanted(mapping: Mapping) -> list[str]:
     """The columns without which a row is refused; first what every record must have."""
-    found: dict[str, None] = {}
-    fields = sorted(mapping.fields.items(), key=lambda each: _REQUIRED.index(each[0]) if each[0] in _REQUIRED else 9)
-    for name, entry in [*fields, *mapping.attributes.items()]:
-        sources = entry.source if isinstance(entry.source, list) else [entry.source]
-        found |= dict.fromkeys(column for column in (*sources, entry.start, entry.end) if column is not None)
-    return list(found)
+    names = sorted(mapping.fields, key=lambda name: _REQUIRED.index(name) if name in _REQUIRED else len(_REQUIRED))
+    entries = [*(mapping.fields[name] for name in names), *mapping.attributes.values()]
+    return list(dict.fromkeys(column for entry in entries for column in entry.columns))
 
 
 def check(mapping: Mapping, columns: Sequence[str], separator: str) -> None:
-    """Raises Refusal when a column that the mapping wants is missing."""
+    """Raises Refusal when a column that the mapping wants is missing; of a file without header that is not asked."""
+    if mapping.numbered or mapping.columns:
+        return
     there = set(columns)
     missing = [name for name in wanted(mapping) if name not in there]
     if not missing:
