@@ -12,7 +12,6 @@ from contracts.learning import AssignmentAssigned
 from contracts.scores import BandEntered
 from messaging.broker import Message, TopicPartition
 from messaging.consumer import Fenced, Step
-from servicekit import page_of
 from servicekit.errors import Unavailable
 from testkit import Harness, person
 
@@ -262,7 +261,9 @@ async def test_nobody_replays_a_letter_of_another_tenant(notes: Harness) -> None
 
 
 async def test_the_cursor_of_another_list_is_the_callers_mistake(notes: Harness) -> None:
-    other = page_of([1, 2], 1, cursor=lambda each: [each]).next
+    for text in ("a", "b"):
+        await notes.as_("root", "acme").post("/notes", json={"text": text})
+    other = (await notes.as_("root", "acme").get("/notes?limit=1")).json()["next"]
     answer = await notes.as_("root", "acme").get("/dead-letters", params={"after": other})
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:uplift:problem:bad-cursor")
 

@@ -65,7 +65,8 @@ async def test_broken_rules_are_told_with_pointer_and_cure(centre):
             "date",
         ),
         ({"nickname": "A"}, "/body/nickname", "not permitted"),
-        ({"display_name": "A\u0000"}, "/body/display_name", "control characters"),
+        ({"display_name": "A\u0000"}, "/body/display_name", "NUL"),
+        ({"display_name": "A\u0001"}, "/body/display_name", "control characters"),
     ):
         problem = await centre.call("boss@demo", "PATCH", "/people/ada", 422, json=patch)
         error = problem["errors"][0]

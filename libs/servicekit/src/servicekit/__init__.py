@@ -2,12 +2,15 @@
 
 from servicekit.caller import Caller
 from servicekit.door import (
+    DEFINITION_BYTES,
     CallerDep,
+    DaysDep,
     DocumentsDep,
     Page,
     PageDep,
     PageQuery,
     WorkSession,
+    accepts,
     authenticate,
     bearer_token,
     kit_of,
@@ -18,8 +21,10 @@ from servicekit.kit import DueItem, Job, Kit, Lease, Received, Service, Subscrip
 from servicekit.settings import PlatformSettings
 
 __all__ = [
+    "DEFINITION_BYTES",
     "Caller",
     "CallerDep",
+    "DaysDep",
     "DocumentsDep",
     "DueItem",
     "Job",
@@ -34,6 +39,7 @@ __all__ = [
     "Subscription",
     "Wired",
     "WorkSession",
+    "accepts",
     "authenticate",
     "bearer_token",
     "kit_of",

@@ -49,7 +49,7 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
             "AND (cast(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit",
             {"replayed": replayed, "after": after[0] if after else None, "limit": page.limit + 1},
         )
-        return page_of([_shown(row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
+        return page_of([_shown(row) for row in rows], page, cursor=lambda each: [str(each.id)])
 
     @routes.post("/dead-letters/{letter_id}/replay")
     async def replay_dead_letter(  # pyright: ignore[reportUnusedFunction]

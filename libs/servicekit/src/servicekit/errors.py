@@ -100,6 +100,11 @@ class TooLarge(Problem):
     title = "Too large"
 
 
+class TooSlow(Problem):
+    status = 408
+    title = "The request took too long to arrive"
+
+
 class TooMany(Problem):
     status = 429
     title = "Too many requests"

@@ -34,7 +34,7 @@ from storage.engine import DATABASE_OVERFLOW
 
 from servicekit import logs, metrics
 from servicekit.budget import within
-from servicekit.door import render_http, render_problem
+from servicekit.door import SecurityHeaders, render_http, render_problem
 from servicekit.kit import Kit, Service
 from servicekit.settings import PlatformSettings, TelemetrySettings
 from servicekit.tokens import TokenVerifier
@@ -147,6 +147,7 @@ def root_app(process: Process) -> FastAPI:
         openapi_url=None,
         exception_handlers={HTTPException: render_http, Exception: render_problem},
     )
+    app.add_middleware(SecurityHeaders)
     app.state.process = process
     for running in process.services if "api" in process.roles else ():
         name = running.service.name

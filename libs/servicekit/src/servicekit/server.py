@@ -7,7 +7,12 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from servicekit.connections import Connection
 from servicekit.run import Process
+
+
+def _connections(most: int) -> type[Connection]:
+    return type("Connection", (Connection,), {"most": most})
 
 
 class Server(uvicorn.Server):
@@ -22,6 +27,7 @@ class Server(uvicorn.Server):
             app,
             host,
             port,
+            http=_connections(process.settings.connections),
             log_config=None,
             log_level="warning",
             access_log=False,

@@ -37,6 +37,8 @@ class PlatformSettings(BaseSettings):
     allow_private_addresses: bool = False
     """Lets addresses that tenants give lead to this machine and the network around it, also by plain HTTP. For
     development: everything inside can then be called by whoever administers a tenant."""
+    connections: int = 4_000
+    """Open at a time in a process that answers HTTP; further ones are told to come back."""
     drain_seconds: float = 0
     """How long a process that was told to stop still answers, so that a gateway has time to leave it."""
     deliver_twice: bool = False

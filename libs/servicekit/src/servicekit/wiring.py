@@ -16,7 +16,7 @@ from storage import Outbox, Sessions, create_engine, documents_for, migrate, pre
 from servicekit.behind import behind_router
 from servicekit.clock_door import ClockDoor
 from servicekit.dead_letters import dead_letter_router
-from servicekit.door import WRITES, render_http, render_problem, render_validation
+from servicekit.door import render_http, render_problem, render_validation
 from servicekit.errors import Problem, ProblemDocument
 from servicekit.event_door import EventDoor
 from servicekit.kit import Kit, Service, Subscription, Wired
@@ -29,13 +29,6 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         "description": "A problem document (RFC 9457): what is wrong, where, and the cure.",
         "content": {"application/problem+json": {"schema": ProblemDocument.model_json_schema()}},
     }
-}
-_KEY: dict[str, Any] = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "maxLength": 200},
-    "description": "The same request with the same key again has no effect and gets the first answer.",
 }
 
 
@@ -113,22 +106,4 @@ def service_app(running: Running) -> FastAPI:
     app.state.service = running.wired.state
     for each in (running.wired.router, dead_letter_router(running.doors), behind_router()):
         app.include_router(each, responses=_PROBLEMS)
-    _tell_of_idempotency_keys(app)
     return app
-
-
-def _tell_of_idempotency_keys(app: FastAPI) -> None:
-    """The door takes the header on every write, so that no handler declares it."""
-    described = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        fresh = app.openapi_schema is None
-        schema = described()
-        for operations in schema["paths"].values() if fresh else ():
-            for method in operations.keys() & {write.lower() for write in WRITES}:
-                parameters: list[dict[str, Any]] = operations[method].setdefault("parameters", [])
-                if all(each["name"].lower() != "idempotency-key" for each in parameters):
-                    parameters.append(_KEY)
-        return schema
-
-    app.openapi = openapi

@@ -1,6 +1,7 @@
 """It bears the name of a real service, since only a declared writer may emit."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,8 +11,22 @@ from contracts.directory import PersonChanged
 from contracts.learning import AssignmentAssigned
 from contracts.scores import BandEntered
 from fastapi import Form, Request, Response
-from pydantic import BaseModel, Field
-from servicekit import CallerDep, Kit, Page, PageDep, Received, Service, Subscription, Wired, WorkSession, page_of
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from servicekit import (
+    CallerDep,
+    DaysDep,
+    Kit,
+    Page,
+    PageDep,
+    Received,
+    Service,
+    Subscription,
+    Wired,
+    WorkSession,
+    accepts,
+    page_of,
+)
 from servicekit import router as door_router
 from servicekit.errors import Conflict, FieldProblem, Invalid
 from servicekit.kit import DueItem
@@ -41,6 +56,8 @@ routes = door_router()
 
 
 class NewNote(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     text: str = Field(min_length=1)
     slow: float = 0
     then: str | None = None
@@ -79,6 +96,40 @@ async def write_form(text: Annotated[str, Form()], session: WorkSession) -> Note
     return await write(session, text)
 
 
+@routes.post("/told")
+async def tell(session: WorkSession) -> StreamingResponse:
+    await write(session, "told")
+
+    async def lines() -> AsyncIterator[str]:
+        yield "one\n"
+        yield "two\n"
+
+    return StreamingResponse(lines(), media_type="text/plain")
+
+
+@routes.post("/secrets")
+@accepts(idempotency_key=False)
+async def tell_a_secret(caller: CallerDep) -> str:
+    return "never twice"
+
+
+@routes.post("/uploads")
+@accepts(body_bytes=None)
+async def upload(request: Request) -> int:
+    return sum([len(chunk) async for chunk in request.stream()])
+
+
+@routes.post("/large")
+@accepts(1_000_000, roles=("tenant_admin",))
+async def write_large(new: NewNote, session: WorkSession) -> int:
+    return len(new.text)
+
+
+@routes.get("/days")
+async def list_days(caller: CallerDep, days: DaysDep) -> list[str]:
+    return [each.isoformat() for each in days.within(caller.today, days=7)]
+
+
 @routes.post("/streams")
 async def read_stream(request: Request, session: WorkSession) -> int:
     return sum([len(chunk) async for chunk in request.stream()])
@@ -91,7 +142,7 @@ async def list_notes(session: WorkSession, page: PageDep) -> Page[Note]:
         "ORDER BY id LIMIT :limit",
         {"tenant": session.tenant, "after": page.after[0] if page.after else None, "limit": page.limit + 1},
     )
-    return page_of([Note(**row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
+    return page_of([Note(**row) for row in rows], page, cursor=lambda each: [str(each.id)])
 
 
 @routes.get("/me")

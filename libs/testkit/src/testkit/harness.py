@@ -13,6 +13,7 @@ from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from fastapi import FastAPI
 from messaging.broker import Message, TopicPartition
 from messaging.consumer import Step
+from servicekit.door import SecurityHeaders
 from servicekit.event_door import received_of
 from servicekit.kit import Kit, Service
 from servicekit.wiring import Running, service_app, wire
@@ -38,6 +39,7 @@ class Harness:
         self.now = _START
         self._offsets: dict[str, int] = {}
         self._root = FastAPI()
+        self._root.add_middleware(SecurityHeaders)
         self._root.mount(running.service.prefix, service_app(running))
         self._clients: list[httpx.AsyncClient] = []
 

@@ -43,7 +43,7 @@ from all_in_one import oidc
 from all_in_one.commands.client import DATA_FOLDERS
 from all_in_one.demo import LOGINS, PASSWORD
 from all_in_one.demo_set_up import PLATFORM_ADMIN, prepare_embedded
-from all_in_one.front_page import front_page
+from all_in_one.front_page import PAGE_HEADERS, front_page
 from all_in_one.suite import SERVICES
 
 DATABASE = "uplift"
@@ -215,7 +215,7 @@ async def _serve(settings: PlatformSettings, options: Options) -> None:
             app = root_app(process)
             app.mount("/oidc", provider)
             page = front_page(SERVICES, url=options.url, uplift=uplift_command(), demo=options.demo)
-            app.add_api_route("/", lambda: HTMLResponse(page), include_in_schema=False)
+            app.add_api_route("/", lambda: HTMLResponse(page, headers=PAGE_HEADERS), include_in_schema=False)
             server = Server(app, process, host=options.host, port=options.port)
             logging.getLogger("uvicorn.error").addFilter(_no_cut_off_request)
             serving = asyncio.create_task(server.serve())

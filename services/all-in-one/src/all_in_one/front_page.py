@@ -55,6 +55,9 @@ _PAGE = """<!doctype html>
 </html>
 """
 
+PAGE_HEADERS = {"content-security-policy": "frame-ancestors 'none'"}
+"""Beside the policy in the page itself, which cannot say this."""
+
 _SIMULATED = (
     '<p class="note">Tenant <code>demo</code> is <strong>simulated</strong>: its calls are made up, and what it shows of '
     "training's effect is what the simulation put in.</p>"

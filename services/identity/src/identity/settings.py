@@ -1,14 +1,14 @@
 """Settings of identity alone, `IDENTITY_*`."""
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class IdentitySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="IDENTITY_", extra="ignore")
 
-    upload_bytes: int = 20_000_000
-    """The largest file of people, and the largest blueprint."""
+    upload_bytes: int = Field(20_000_000, ge=1, le=20_000_000)
+    """The largest file of people."""
     keycloak_url: str | None = None
     """Where identity reaches Keycloak, e.g. http://keycloak:8080; None: accounts and applications are not kept here."""
     keycloak_realm: str = "uplift"

@@ -1,6 +1,9 @@
 """The HTTP door: one request, one transaction, committed before the answer goes out."""
 
+from servicekit.door.accepted import DEFINITION_BYTES, accepts
 from servicekit.door.access import CallerDep, DocumentsDep, WorkSession, authenticate, bearer_token
+from servicekit.door.days import MOST_DAYS, DayRange, DaysDep
+from servicekit.door.headers import SecurityHeaders
 from servicekit.door.idempotency import WRITES
 from servicekit.door.pages import Page, PageDep, PageQuery, page_of
 from servicekit.door.problems import render_http, render_problem, render_validation
@@ -8,14 +11,20 @@ from servicekit.door.route import Door, router
 from servicekit.door.unit import kit_of
 
 __all__ = [
+    "DEFINITION_BYTES",
+    "MOST_DAYS",
     "WRITES",
     "CallerDep",
+    "DayRange",
+    "DaysDep",
     "DocumentsDep",
     "Door",
     "Page",
     "PageDep",
     "PageQuery",
+    "SecurityHeaders",
     "WorkSession",
+    "accepts",
     "authenticate",
     "bearer_token",
     "kit_of",

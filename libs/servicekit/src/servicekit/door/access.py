@@ -70,7 +70,7 @@ async def caller(request: Request, _: Annotated[Any, Depends(_bearer)] = None) -
     unit: Unit = request.state.unit
     if unit.caller is None:
         kit = kit_of(request)
-        claims = await kit.verifier.verify(bearer_token(request))
+        claims = unit.claims or await kit.verifier.verify(bearer_token(request))
         unit.session = await unit.stack.enter_async_context(kit.sessions.begin([claims.tenant], now=datetime.now(UTC)))
         span = trace.get_current_span().get_span_context()
         about.set(Subject(kit.sessions.service, claims.tenant, span=span))

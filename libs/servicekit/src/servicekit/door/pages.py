@@ -1,18 +1,21 @@
-"""Lists by pages, and their cursors."""
+"""Lists by pages, and their cursors, which are signed: a list need not guard its query against made-up ones."""
 
 import base64
+import hashlib
+import hmac
 import json
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel
 
+from servicekit.door.unit import kit_of
 from servicekit.errors import FieldProblem, Invalid
 
 Item = TypeVar("Item")
+_SIGNATURE_BYTES = 16
 
 
 class Page(BaseModel, Generic[Item]):
@@ -24,10 +27,11 @@ class Page(BaseModel, Generic[Item]):
 
 @dataclass(frozen=True)
 class PageQuery:
-    """`after` are the values that the last page's cursor held."""
+    """`after` are the values that the last page's cursor held; `key` signs the cursors of this one list."""
 
     limit: int
     after: list[Any] | None
+    key: bytes = field(default=b"", repr=False)
 
     def place(self, *readers: Callable[[Any], Any]) -> tuple[Any, ...] | None:
         """What the cursor holds, each part read by its reader; None on the first page. Raises Invalid for the cursor of
@@ -41,19 +45,22 @@ class PageQuery:
 
 
 def page_query(
+    request: Request,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    after: Annotated[str | None, Query(max_length=2000, description="The `next` of the page before.")] = None,
 ) -> PageQuery:
+    secret = kit_of(request).settings.secret
+    key = hmac.digest(secret.encode(), f"cursor of {request.url.path}".encode(), hashlib.sha256)
     if after is None:
-        return PageQuery(limit, None)
+        return PageQuery(limit, None, key)
     try:
         raw = base64.urlsafe_b64decode(after + "=" * (-len(after) % 4))
-        if raw[:4] != _checksum(raw[4:]):
-            raise ValueError("this is none of ours")
-        values = json.loads(raw[4:])
     except ValueError as error:
         raise _bad_cursor("not a cursor") from error
-    return PageQuery(limit, values)
+    signature, values = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+    if not hmac.compare_digest(signature, _signature(key, values)):
+        raise _bad_cursor("not a cursor of this list")
+    return PageQuery(limit, json.loads(values), key)
 
 
 def _bad_cursor(problem: str) -> Invalid:
@@ -61,18 +68,18 @@ def _bad_cursor(problem: str) -> Invalid:
     return Invalid("bad-cursor", "`after` is not a cursor of this list.", errors=[found])
 
 
-def _checksum(values: bytes) -> bytes:
-    """So that lists need not guard their queries against made-up cursors."""
-    return zlib.crc32(values).to_bytes(4)
+def _signature(key: bytes, values: bytes) -> bytes:
+    return hmac.digest(key, values, hashlib.sha256)[:_SIGNATURE_BYTES]
 
 
 PageDep = Annotated[PageQuery, Depends(page_query)]
 
 
-def page_of(rows: Sequence[Item], limit: int, cursor: Callable[[Item], list[Any]]) -> Page[Item]:
-    """Makes a page of up to `limit` of the `limit + 1` rows that were fetched."""
+def page_of(rows: Sequence[Item], page: PageQuery, cursor: Callable[[Item], list[Any]]) -> Page[Item]:
+    """Makes a page of up to `page.limit` of the `page.limit + 1` rows that were fetched."""
+    limit = page.limit
     if len(rows) <= limit:
         return Page[Item](items=list(rows))
     values = json.dumps(cursor(rows[limit - 1]), default=str, separators=(",", ":")).encode()
-    opaque = base64.urlsafe_b64encode(_checksum(values) + values).decode().rstrip("=")
+    opaque = base64.urlsafe_b64encode(_signature(page.key, values) + values).decode().rstrip("=")
     return Page[Item](items=list(rows[:limit]), next=opaque)

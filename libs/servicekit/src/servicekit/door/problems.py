@@ -7,7 +7,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from servicekit.errors import MOST_PROBLEMS, FieldProblem, Forbidden, Invalid, Problem, Unauthenticated, shown
+from servicekit.door.cures import cure_of, plain
+from servicekit.errors import MOST_PROBLEMS, FieldProblem, Forbidden, Invalid, Problem, Unauthenticated
 
 
 async def render_problem(request: Request, error: Exception) -> Response:
@@ -40,11 +41,13 @@ async def render_http(request: Request, error: Exception) -> Response:
 
 async def render_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    body = getattr(request.scope.get("route"), "body_field", None)
+    model = body.field_info.annotation if body else None
     problems = [
         FieldProblem(
-            pointer="".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in each["loc"]),
-            problem=str(each["msg"]),
-            cure=f"see the OpenAPI page of this service; got {shown(each.get('input'))!r}",
+            pointer="".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in each["loc"])[:500],
+            problem=plain(str(each["msg"]))[:500],
+            cure=cure_of(each, model),
         )
         for each in error.errors()[:MOST_PROBLEMS]
         if each["type"] != "json_invalid"

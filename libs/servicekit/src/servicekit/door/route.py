@@ -1,38 +1,81 @@
-"""One request, one transaction, committed before the answer goes out."""
+"""One request, one transaction, committed before the answer goes out.
+
+The order is: the token, the parameters' names, the person and the role, and only then the body; so what is refused has
+cost little."""
 
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from starlette.types import Message
+from starlette.responses import StreamingResponse
 
 from servicekit.budget import OverBudget, within
-from servicekit.door.idempotency import remember
-from servicekit.door.unit import StoredResponse, Unit
-from servicekit.errors import Invalid, TooLarge, Unavailable
-
-BODY_BYTES = 32_000_000
+from servicekit.door.accepted import Accepted, accepted_by, depends_on, header_names
+from servicekit.door.access import authenticate, bearer_token, caller
+from servicekit.door.body import BoundedRequest
+from servicekit.door.idempotency import HEADER, KEY_LENGTH, PARAMETER, WRITES, remember
+from servicekit.door.query import check_parameters, query_names
+from servicekit.door.refusals import problem_of
+from servicekit.door.unit import StoredResponse, Unit, kit_of
+from servicekit.errors import FieldProblem, Invalid, Unavailable
 
 
 class Door(APIRoute):
     """Commits the request's unit of work when its handler has answered, and before the answer leaves."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        told = self.openapi_extra or {}
+        if self.keeps_answers and PARAMETER not in told.get("parameters", []):
+            self.openapi_extra = {**told, "parameters": [*told.get("parameters", []), PARAMETER]}
+
+    @cached_property
+    def accepted(self) -> Accepted:
+        return accepted_by(self.endpoint)
+
+    @cached_property
+    def keeps_answers(self) -> bool:
+        """Whether it takes an Idempotency-Key, in the door's own way."""
+        streams = isinstance(self.response_class, type) and issubclass(self.response_class, StreamingResponse)
+        writes = bool(WRITES & set(self.methods or ()))
+        return writes and self.accepted.idempotency_key and depends_on(self.dependant, caller) and not streams
+
+    @cached_property
+    def takes_key(self) -> bool:
+        """Whether it takes an Idempotency-Key, in the door's way or in the handler's own."""
+        return self.keeps_answers or HEADER in header_names(self.dependant)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         original = super().get_route_handler()
+        accepted, known, signed_in = self.accepted, query_names(self.dependant), depends_on(self.dependant, caller)
+        writes = bool(WRITES & set(self.methods or ()))
+        keyless = writes and not self.takes_key
+        reads = accepted.body_bytes is not None and (self.body_field is not None or (writes and signed_in))
 
-        async def handle(request: Request) -> Response:
-            unit = request.state.unit = Unit(body_kept=self.body_field is not None)
-            request = _bounded(request, unit)
-            if unit.body_kept:
-                await request.body()  # here, since the framework would tell every failure as a body it cannot parse
+        async def handle(whole: Request) -> Response:
+            unit = whole.state.unit = Unit(keeps_answers=self.keeps_answers)
+            request = BoundedRequest(whole, accepted.body_bytes)
             try:
+                if signed_in:
+                    unit.claims = await kit_of(request).verifier.verify(bearer_token(request))
+                check_parameters(request, known)
+                _check_key(request, refused=keyless)
+                request.check_announced()
+                if reads and _has_body(request):
+                    if unit.claims:
+                        await _may(request, unit, accepted.roles)
+                    await request.body()
+                    if self.body_field is not None:
+                        await request.take_json()
                 async with unit.stack:
                     response = await within(original(request), seconds=None)
                     if unit.key and unit.session:
-                        await remember(unit, response)
+                        response = await remember(unit, response)
                 return response
             except StoredResponse as stored:
                 return stored.response
@@ -42,25 +85,38 @@ class Door(APIRoute):
                 raise Invalid("took-too-long", f"This was given up: {error}. Ask for less at once.") from error
             except (OperationalError, InterfaceError, PoolTimeout, ConnectionError) as error:
                 raise Unavailable("database-away", "The database cannot be reached.", retry_after=2) from error
-            except DataError as error:
+            except IntegrityError as error:
+                raise await problem_of(error, kit_of(request).sessions) or error from error
+            except (DataError, UnicodeEncodeError, OverflowError) as error:
                 raise Invalid("unstorable-value", "A value is not one that the database can hold.") from error
 
         return handle
 
 
-def _bounded(request: Request, unit: Unit) -> Request:
-    """The same request; what is kept of its body is limited, what its handler reads as a stream is not."""
-    size = 0
+async def _may(request: Request, unit: Unit, roles: tuple[str, ...]) -> None:
+    """In a transaction of its own, since a body that comes slowly must not hold one."""
+    assert unit.claims is not None
+    async with kit_of(request).sessions.begin([unit.claims.tenant], now=datetime.now(UTC)) as session:
+        found = await authenticate(session, unit.claims)
+    if roles:
+        found.require(*roles)
 
-    async def receive() -> Message:
-        nonlocal size
-        message = await request.receive()
-        size += len(message.get("body", b""))
-        if unit.body_kept and size > BODY_BYTES:
-            raise TooLarge("too-large", f"At most {BODY_BYTES:,} bytes are taken here.")
-        return message
 
-    return Request(request.scope, receive)
+def _has_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+
+
+def _check_key(request: Request, *, refused: bool) -> None:
+    key = request.headers.get(HEADER)
+    if key and refused:
+        cure = "send it without the header"
+        problem = FieldProblem(pointer=f"/header/{HEADER}", problem="not taken here", cure=cure)
+        raise Invalid("no-idempotency-key", "This request takes no Idempotency-Key.", errors=[problem])
+    if key and (len(key) > KEY_LENGTH or not key.isascii() or not key.isprintable()):
+        problem = FieldProblem(
+            pointer=f"/header/{HEADER}", problem="no key", cure=f"1 to {KEY_LENGTH} printable ASCII characters"
+        )
+        raise Invalid("bad-idempotency-key", "The Idempotency-Key is not one.", errors=[problem])
 
 
 def router(**kwargs: Any) -> APIRouter:

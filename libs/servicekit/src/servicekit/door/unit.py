@@ -8,19 +8,20 @@ from storage import Session
 
 from servicekit.caller import Caller
 from servicekit.kit import Kit
+from servicekit.tokens import Claims
 
 
 @dataclass
 class Unit:
-    """The request's unit of work: opened by the first dependency that needs it, finished by the door."""
+    """Opened by the first dependency that needs it, finished by the door. `claims` are verified before anything else."""
 
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    claims: Claims | None = None
     session: Session | None = None
     caller: Caller | None = None
+    keeps_answers: bool = False
     key: str | None = None
     request_hash: str = ""
-    body_kept: bool = False
-    """The body is held in memory as a whole, and so may not be of any size."""
 
 
 class StoredResponse(Exception):

@@ -94,14 +94,16 @@ def page(
     import uvicorn
     from fastapi import FastAPI
     from fastapi.responses import HTMLResponse
+    from servicekit.door import SecurityHeaders
     from servicekit.settings import PlatformSettings
 
-    from all_in_one.front_page import front_page
+    from all_in_one.front_page import PAGE_HEADERS, front_page
     from all_in_one.suite import SERVICES
 
     text = front_page(SERVICES, url=url, uplift="uplift", demo=False, issuer=PlatformSettings().issuer)
     server = FastAPI(openapi_url=None)
-    server.add_api_route("/", lambda: HTMLResponse(text), methods=["GET", "HEAD"])
+    server.add_middleware(SecurityHeaders)
+    server.add_api_route("/", lambda: HTMLResponse(text, headers=PAGE_HEADERS), methods=["GET", "HEAD"])
     server.add_api_route("/healthz", lambda: {"status": "alive"})
     uvicorn.run(server, host=host, port=port, log_level="warning", access_log=False)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from contracts import new_id
 from contracts.submissions import SubmissionScored, SubmissionSubmitted
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from servicekit import Caller, directory, visibility
 from servicekit.errors import Conflict, FieldProblem, Forbidden, Invalid, NotFound
 from storage import DocumentStore, Session
@@ -26,6 +26,8 @@ JUDGES = {
 
 class Answers(BaseModel):
     """`answers` by question; null is no answer."""
+
+    model_config = ConfigDict(extra="forbid")
 
     answers: dict[str, Any]
     notes: str = Field("", max_length=10_000)

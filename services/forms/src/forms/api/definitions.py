@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Body
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, page_of
+from servicekit import DEFINITION_BYTES, Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, accepts, page_of
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
 
@@ -68,7 +68,7 @@ async def list_forms(session: WorkSession, caller: CallerDep, page: PageDep) -> 
     """Forms by name; drafts never published are listed to quality_analyst and tenant_admin only."""
     after = page.place(str)
     rows = await store.list_forms(session, drafts=caller.has(*EDITORS), after=after and after[0], limit=page.limit + 1)
-    return page_of([FormSummary(**_summary(row)) for row in rows], page.limit, cursor=lambda each: [each.form])
+    return page_of([FormSummary(**_summary(row)) for row in rows], page, cursor=lambda each: [each.form])
 
 
 @router.get("/forms/{form}")
@@ -84,6 +84,7 @@ async def get_form(form: str, session: WorkSession, caller: CallerDep, documents
 
 
 @router.put("/forms/{form}")
+@accepts(DEFINITION_BYTES, roles=EDITORS)
 async def put_form(
     form: str,
     body: Annotated[FormDefinition, Body()],
@@ -119,7 +120,7 @@ async def list_versions(form: str, session: WorkSession, caller: CallerDep, page
         raise definitions.no_form(form)
     before = page.place(int)
     rows = await store.list_versions(session, form, before=before and before[0], limit=page.limit + 1)
-    return page_of([VersionSummary(**row) for row in rows], page.limit, cursor=lambda each: [each.version])
+    return page_of([VersionSummary(**row) for row in rows], page, cursor=lambda each: [each.version])
 
 
 @router.get("/forms/{form}/versions/{version}")

@@ -85,7 +85,7 @@ async def list_submissions(
         before=before and before[0],
         limit=page.limit + 1,
     )
-    return page_of([SubmissionSummary(**row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
+    return page_of([SubmissionSummary(**row) for row in rows], page, cursor=lambda each: [str(each.id)])
 
 
 @router.post("/forms/{form}/submissions", status_code=201)

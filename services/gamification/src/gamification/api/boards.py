@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from servicekit import Caller, CallerDep, PageDep, WorkSession, directory, page_of, visibility
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Forbidden, Invalid, NotFound
+from servicekit.times import Day
 from storage import Session
 
 from gamification.actions import days
@@ -70,7 +71,7 @@ async def get_leaderboard(
     session: WorkSession,
     caller: CallerDep,
     page: PageDep,
-    on: date | None = None,
+    on: Day | None = None,
     team: str | None = None,
     around_me: bool = False,
 ) -> Standings:
@@ -85,11 +86,7 @@ async def get_leaderboard(
         if unit is not None:
             found = await _units(session, caller, unit)
             units = found if units is None else units & found
-    try:
-        first, end = span(board.period, on or days.today(await days.tenant(session), session.now))
-    except OverflowError as error:
-        problem = FieldProblem(pointer="/on", problem="its period lies beyond the calendar", cure="an earlier day")
-        raise Invalid("day-beyond-calendar", f"There is no period around {on}.", errors=[problem]) from error
+    first, end = span(board.period, on or days.today(await days.tenant(session), session.now))
     rows = await ledger.ranking(
         session, first=first, end=end, rules=board.rules, units=units, min_entries=board.min_entries
     )
@@ -116,7 +113,7 @@ async def get_leaderboard(
     else:
         (start,) = page.place(_position) or (0,)
         shown = places[start : start + page.limit]
-        following = page_of(places[start : start + page.limit + 1], page.limit, lambda _: [start + page.limit]).next
+        following = page_of(places[start : start + page.limit + 1], page, lambda _: [start + page.limit]).next
     bounded = board.period != "total"
     return Standings(
         leaderboard=board.leaderboard,

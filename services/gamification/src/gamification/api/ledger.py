@@ -57,7 +57,7 @@ async def list_entries(
     after = page.place(datetime.fromisoformat, UUID)
     rows = await store.page(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
     entries = [Entry.model_validate(row) for row in rows]
-    return page_of(entries, page.limit, cursor=lambda entry: [entry.at.isoformat(), str(entry.id)])
+    return page_of(entries, page, cursor=lambda entry: [entry.at.isoformat(), str(entry.id)])
 
 
 @router.get("/balance")

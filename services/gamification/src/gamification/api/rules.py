@@ -1,18 +1,17 @@
 """The rules of the game, for everyone to read."""
 
-from pydantic import BaseModel
-from servicekit import CallerDep, WorkSession
+from servicekit import DEFINITION_BYTES, CallerDep, WorkSession, accepts
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
 from gamification.actions import rules as actions
-from gamification.model.rules import Rule, Slug
+from gamification.model.rules import Rule, Slug, Strict
 from gamification.store import rules as store
 
 router = door_router(tags=["rules"])
 
 
-class Rules(BaseModel):
+class Rules(Strict):
     rules: list[Rule]
 
 
@@ -22,6 +21,7 @@ async def list_rules(session: WorkSession, caller: CallerDep) -> Rules:
 
 
 @router.put("/rules")
+@accepts(DEFINITION_BYTES, roles=("tenant_admin",))
 async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep) -> Rules:
     """All rules at once: those that are not named are retired; points already given stay."""
     caller.require("tenant_admin")

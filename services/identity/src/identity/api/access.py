@@ -15,6 +15,10 @@ from identity.clients.provider import Provider
 from identity.model.fields import TENANT_SLUG
 from identity.store import directory as store
 
+ADMINS = ("tenant_admin", "platform_admin")
+BLUEPRINT_BYTES = 2_000_000
+UPLOAD_BYTES = 20_000_000
+
 TenantQuery = Annotated[
     str | None, Query(pattern=TENANT_SLUG, description="Another tenant than one's own: platform_admin only.")
 ]

@@ -49,4 +49,4 @@ async def list_audit(
     if before and not is_uuid(before):
         raise Invalid("bad-cursor", "`after` is not a cursor of this list.")
     rows = await audit.entries(session, subject=subject, by=by, before=before or None, limit=page.limit + 1)
-    return page_of([AuditEntry.model_validate(row) for row in rows], page.limit, lambda each: [str(each.id)])
+    return page_of([AuditEntry.model_validate(row) for row in rows], page, lambda each: [str(each.id)])

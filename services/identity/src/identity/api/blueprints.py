@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
-from servicekit import CallerDep, WorkSession
+from servicekit import CallerDep, WorkSession, accepts
 from servicekit import router as door_router
 from servicekit.errors import Invalid
 
 from identity.actions import blueprints as actions
-from identity.api.access import TenantPath, body_of, enter, issuer_of, name_of
+from identity.api.access import ADMINS, BLUEPRINT_BYTES, TenantPath, body_of, enter, issuer_of, name_of
 from identity.model.documents import write_yaml
 
 router = door_router()
@@ -24,6 +24,7 @@ _BUNDLE = {
 
 
 @router.put("/tenants/{tenant}/blueprint", openapi_extra=_BUNDLE)
+@accepts(BLUEPRINT_BYTES, roles=ADMINS)
 async def publish_blueprint(
     session: WorkSession,
     caller: CallerDep,

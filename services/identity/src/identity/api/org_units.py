@@ -27,7 +27,7 @@ async def list_org_units(
     after = last_seen(page)
     units = sorted(await _seen(session, caller, tree), key=lambda unit: unit.slug)
     views = unit_views(tree, [unit for unit in units if unit.slug > after][: page.limit + 1])
-    return page_of(views, page.limit, lambda each: [each.slug])
+    return page_of(views, page, lambda each: [each.slug])
 
 
 @router.post("/org-units", status_code=201)

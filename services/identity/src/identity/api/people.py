@@ -5,14 +5,24 @@ from uuid import UUID
 
 from contracts.directory import PersonChanged, Role
 from fastapi import Query, Request
-from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, accepts, page_of
 from servicekit import router as door_router
 from servicekit.errors import Forbidden, NotFound
 from servicekit.visibility import visible_agents
 from storage import Session
 
 from identity.actions import people as actions
-from identity.api.access import TenantQuery, body_of, enter, issuer_of, last_seen, name_of, sees_all
+from identity.api.access import (
+    ADMINS,
+    UPLOAD_BYTES,
+    TenantQuery,
+    body_of,
+    enter,
+    issuer_of,
+    last_seen,
+    name_of,
+    sees_all,
+)
 from identity.model.importing import ImportReport
 from identity.model.org import OrgTree
 from identity.model.people import local_day
@@ -64,7 +74,7 @@ async def list_people(
         text=text.replace("\x00", "") if text else None,
     )
     slugs = tree.slugs()
-    return page_of([person_view(each, slugs) for each in found], page.limit, lambda each: [each.slug])
+    return page_of([person_view(each, slugs) for each in found], page, lambda each: [each.slug])
 
 
 @router.post("/people", status_code=201)
@@ -78,6 +88,7 @@ async def add_person(
 
 
 @router.post("/people/import", openapi_extra=_SHEET)
+@accepts(UPLOAD_BYTES, roles=ADMINS)
 async def import_people(
     session: WorkSession, caller: CallerDep, request: Request, dry_run: bool = False, tenant: TenantQuery = None
 ) -> ImportReport:

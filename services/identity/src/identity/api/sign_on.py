@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
 from pydantic import BaseModel, TypeAdapter
-from servicekit import CallerDep, WorkSession, kit_of
+from servicekit import CallerDep, WorkSession, accepts, kit_of
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 
@@ -107,6 +107,7 @@ async def list_applications(
 
 
 @router.put("/tenants/{tenant}/applications/{application}")
+@accepts(idempotency_key=False)
 async def put_application(
     session: WorkSession,
     caller: CallerDep,
@@ -123,7 +124,6 @@ async def put_application(
     asked = await actions.put_application(
         session, provider, application, spec, policy=state_of(request).policy, new_secret=new_secret, by=name_of(caller)
     )
-    _keep_no_copy(request)
     return _application(request, tenant, asked.row, asked.secret)
 
 
@@ -150,6 +150,7 @@ async def remove_application(
 
 
 @router.put("/tenants/{tenant}/identity-provider")
+@accepts(idempotency_key=False)
 async def put_identity_provider(
     session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath, spec: IdentityProviderSpec
 ) -> IdentityProviderView:
@@ -160,7 +161,6 @@ async def put_identity_provider(
     asked = await actions.put_identity_provider(
         session, provider_of(request), spec, policy=state_of(request).policy, by=name_of(caller)
     )
-    _keep_no_copy(request)
     return _identity_provider(request, tenant, asked.row)
 
 
@@ -185,6 +185,7 @@ async def remove_identity_provider(session: WorkSession, caller: CallerDep, tena
 
 
 @router.post("/people/{person}/account", status_code=201)
+@accepts(idempotency_key=False)
 async def open_account(
     session: WorkSession,
     caller: CallerDep,
@@ -210,7 +211,6 @@ async def open_account(
         by=name_of(caller),
         issuer=issuer_of(request),
     )
-    _keep_no_copy(request)
     return _account(asked.row, asked.secret)
 
 
@@ -234,12 +234,6 @@ async def close_account(
     return _account(
         await actions.close_account(session, person, by=name_of(caller), by_platform=is_platform_admin(caller))
     )
-
-
-def _keep_no_copy(request: Request) -> None:
-    """What is told once must not lie among the answers that are kept for a repeated Idempotency-Key. Asked again, these
-    requests change nothing by themselves."""
-    request.state.unit.key = None
 
 
 def _progress(row: dict[str, Any]) -> dict[str, Any]:

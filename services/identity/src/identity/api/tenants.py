@@ -33,7 +33,7 @@ async def list_tenants(session: WorkSession, caller: CallerDep, page: PageDep) -
     await session.narrow(slugs or [caller.tenant])
     found = await store.load_tenants(session, slugs)
     views = [TenantView.model_validate(each.model_dump()) for each in found]
-    return page_of(views, page.limit, lambda each: [each.slug])
+    return page_of(views, page, lambda each: [each.slug])
 
 
 @router.post("/tenants", status_code=201)

@@ -95,9 +95,7 @@ async def list_receipts(
     """The newest first, without their problems."""
     may_read(caller)
     rows = await receipts.page(session, source, page.limit + 1, page.place(datetime.fromisoformat, UUID))
-    return page_of(
-        [ReceiptView(**row) for row in rows], page.limit, lambda row: [row.received_at.isoformat(), str(row.id)]
-    )
+    return page_of([ReceiptView(**row) for row in rows], page, lambda row: [row.received_at.isoformat(), str(row.id)])
 
 
 @router.get("/receipts/{receipt}")
@@ -115,7 +113,7 @@ async def list_records(
     await row_of(session, receipt)
     after = page.place(int)
     rows = await receipts.records(session, receipt, verdict, page.limit + 1, after[0] if after else None)
-    return page_of([RecordView.model_validate(row) for row in rows], page.limit, lambda row: [row.number])
+    return page_of([RecordView.model_validate(row) for row in rows], page, lambda row: [row.number])
 
 
 @router.post("/receipts/{receipt}/replay")

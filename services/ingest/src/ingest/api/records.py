@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from contracts import Mode, new_id
 from fastapi import Header, Query, Request, Response
-from servicekit import authenticate, bearer_token, kit_of
+from servicekit import accepts, authenticate, bearer_token, kit_of
 from servicekit import router as door_router
 from servicekit.errors import Conflict, Invalid, NotFound
 from starlette.types import Message
@@ -43,6 +43,7 @@ _BODY = {
     responses={202: {"model": ReceiptView, "description": "Kept; `Location` is the receipt."}},
     openapi_extra=_BODY,
 )
+@accepts(body_bytes=None)
 async def send_records(
     source: str,
     request: Request,

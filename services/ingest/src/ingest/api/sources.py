@@ -120,8 +120,6 @@ async def list_held(
     await _row(session, source)
     after = page.place(str)
     rows = await interactions.held_page(session, source, reason, page.limit + 1, after[0] if after else None)
-    found = page_of(
-        [HeldView(interaction=row.pop("root"), **row) for row in rows], page.limit, lambda row: [row.contact]
-    )
+    found = page_of([HeldView(interaction=row.pop("root"), **row) for row in rows], page, lambda row: [row.contact])
     people = [Awaited.model_validate(row) for row in await interactions.people_awaited(session, source, 100)]
     return HeldPage(items=found.items, next=found.next, people=people)

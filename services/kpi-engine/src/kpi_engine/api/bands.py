@@ -80,7 +80,7 @@ async def list_bands(
     rows = await stays.stays_page(
         session, kpis=kpis, visible=visible, today=caller.today, after=after, limit=page.limit + 1
     )
-    found = page_of(rows, page.limit, cursor=lambda row: [row["kpi"], str(row["agent_id"])])
+    found = page_of(rows, page, cursor=lambda row: [row["kpi"], str(row["agent_id"])])
     ids = {row["agent_id"] for row in found.items}
     people, known = await People.load(session, ids), await directory.people(session, ids)
     seen = await visible.windows_of(

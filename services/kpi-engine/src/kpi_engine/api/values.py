@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, PageDep, WorkSession, directory, page_of, visibility
+from servicekit import CallerDep, DaysDep, PageDep, WorkSession, directory, page_of, visibility
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
 from servicekit.visibility import Visible
@@ -26,10 +26,6 @@ from kpi_engine.store.values import Cut, Grain
 router: APIRouter = door_router()
 
 _DAYS = 28
-From = Annotated[
-    date | None, Query(alias="from", description=f"First workday; without it, {_DAYS} days that end with `to`.")
-]
-To = Annotated[date | None, Query(alias="to", description="Last workday; without it, today in the tenant's time.")]
 
 
 class CutValue(Answer):
@@ -72,8 +68,7 @@ async def get_values(
     session: WorkSession,
     caller: CallerDep,
     page: PageDep,
-    first: From = None,
-    last: To = None,
+    days: DaysDep,
     by: Annotated[
         str,
         Query(
@@ -88,7 +83,7 @@ async def get_values(
     the day), each by id or slug. `window` is the first day of each: of the workday, week, month or range."""
     published = await published_of(session, kpi)
     _check_cut(published, by)
-    first, last = _range(caller, first, last)
+    first, last = days.within(caller.today, days=_DAYS)
     visible = await visibility.visible_to(session, caller, agent=agent, team=team)
     asked = agent is not None or team is not None
     if not asked and by not in values.PEOPLE and published.model.counts_nobody and visibility.leads(caller):
@@ -97,7 +92,7 @@ async def get_values(
     cut = Cut(by, grain, first, last, visible, only_site)
     after = page.place(str, date.fromisoformat)
     rows = await values.values(session, published, cut, after=after, limit=page.limit + 1)
-    found = page_of(rows, page.limit, cursor=lambda row: [row["key"] or "", row["window"].isoformat()])
+    found = page_of(rows, page, cursor=lambda row: [row["key"] or "", row["window"].isoformat()])
     keys = {row["key"] for row in found.items if row["key"]}
     named = await values.named(session, by, keys) if by in values.PEOPLE else {}
     partial = await _partial(session, published, cut, found.items)
@@ -165,17 +160,6 @@ def _whose(by: str, key: str | None, named: dict[str, dict[str, str]]) -> dict[s
     return {"name": known["name"], **of_agent}
 
 
-def _range(caller: Caller, first: date | None, last: date | None) -> tuple[date, date]:
-    """Raises Invalid when there is no day in it."""
-    last = last or caller.today
-    if first is None:
-        first = date.fromordinal(max(last.toordinal() - _DAYS + 1, 1))
-    if last < first:
-        problem = FieldProblem(pointer="/to", problem=f"{last} is before {first}", cure="exchange them")
-        raise Invalid("empty-range", "`to` comes before `from`.", errors=[problem])
-    return first, last
-
-
 class ExplainedFact(BaseModel):
     """One fact: what it gives to each aggregate, or why it does not count."""
 
@@ -218,12 +202,11 @@ async def explain(
     caller: CallerDep,
     page: PageDep,
     agent: str,
-    first: From = None,
-    last: To = None,
+    days: DaysDep,
 ) -> Explanation:
     """Why an agent's number is so: every fact that counts with what it gives, every other one with the reason."""
     published = await published_of(session, kpi)
-    first, last = _range(caller, first, last)
+    first, last = days.within(caller.today, days=_DAYS)
     person = await directory.find_person(session, agent)
     plan = published.model.plan
     cut = Cut("agent", "total", first, last, await visibility.visible_to(session, caller, agent=agent))
@@ -235,7 +218,7 @@ async def explain(
     )
     after = page.place(datetime.fromisoformat, UUID, int)
     rows = await values.explained(session, published, cut, after=after, limit=page.limit + 1)
-    found = page_of(rows, page.limit, cursor=lambda row: [row["started_at"].isoformat(), str(row["id"]), row["leg"]])
+    found = page_of(rows, page, cursor=lambda row: [row["started_at"].isoformat(), str(row["id"]), row["leg"]])
     return Explanation(
         kpi=kpi,
         model_version=published.version,

@@ -72,7 +72,7 @@ async def list_inbox(
     rows = await notices.inbox(
         session, caller.person_id, unread=unread, before=before and before[0], limit=page.limit + 1
     )
-    return page_of([NoticeView(**row) for row in rows], page.limit, cursor=lambda each: [each.seq])
+    return page_of([NoticeView(**row) for row in rows], page, cursor=lambda each: [each.seq])
 
 
 @router.get("/inbox/count")

@@ -1,11 +1,12 @@
 """What the routes are given by the composition root."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 from servicekit.outbound import UrlPolicy
 
+from notification.api.places import Places
 from notification.store.wakes import Wakes
 
 
@@ -15,6 +16,7 @@ class Parts:
     policy: UrlPolicy
     heartbeat_seconds: float
     poll_seconds: float
+    places: Places = field(default_factory=Places)
 
 
 def parts_of(request: Request) -> Parts:

@@ -1,7 +1,7 @@
 """Rules and texts, each as a whole."""
 
 from pydantic import BaseModel
-from servicekit import CallerDep, WorkSession
+from servicekit import DEFINITION_BYTES, CallerDep, WorkSession, accepts
 from servicekit import router as door_router
 
 from notification.actions import configure
@@ -37,6 +37,7 @@ async def get_rules(session: WorkSession, caller: CallerDep) -> Rules:
 
 
 @router.put("/rules")
+@accepts(DEFINITION_BYTES, roles=(ADMIN,))
 async def put_rules(body: Rules, session: WorkSession, caller: CallerDep, parts: PartsDep) -> Rules:
     """All rules of the tenant: what is not named is removed. Needs tenant_admin."""
     caller.require(ADMIN)
@@ -51,6 +52,7 @@ async def get_texts(session: WorkSession, caller: CallerDep) -> TextsView:
 
 
 @router.put("/texts")
+@accepts(DEFINITION_BYTES, roles=(ADMIN,))
 async def put_texts(body: OwnTexts, session: WorkSession, caller: CallerDep, parts: PartsDep) -> TextsView:
     """All texts of the tenant's own: what is not named falls back to the product's. Needs tenant_admin."""
     caller.require(ADMIN)

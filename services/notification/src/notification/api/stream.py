@@ -17,6 +17,7 @@ from storage import Session
 
 from notification.api.inbox import NoticeView
 from notification.api.parts import Parts, PartsDep
+from notification.api.places import PlacedStream, placed
 from notification.store import notices
 
 _PAGE = 100
@@ -50,7 +51,8 @@ async def stream(
         last = min(int(given), last)  # an id from another database must not keep all that follows away
     claims = await kit_of(request).verifier.verify(bearer_token(request))
     events = _events(kit_of(request), parts, claims, caller, last)
-    return EventSourceResponse(events, ping=parts.heartbeat_seconds)
+    stream = PlacedStream(events, ping=parts.heartbeat_seconds)
+    return placed(stream, parts.places, caller.tenant, caller.person_id)
 
 
 async def _events(kit: Kit, parts: Parts, claims: Claims, began: Caller, seq: int) -> AsyncIterator[ServerSentEvent]:

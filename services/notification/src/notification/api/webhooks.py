@@ -8,7 +8,7 @@ from uuid import UUID
 from contracts import new_id
 from fastapi import Request
 from pydantic import BaseModel, Field
-from servicekit import CallerDep, Page, PageDep, WorkSession, kit_of, page_of
+from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, kit_of, page_of
 from servicekit import router as door_router
 from servicekit.errors import Conflict, Invalid, NotFound
 from storage import Session
@@ -60,6 +60,7 @@ async def list_webhooks(session: WorkSession, caller: CallerDep) -> list[Webhook
 
 
 @router.put("/webhooks/{id}")
+@accepts(roles=(ADMIN,), idempotency_key=False)
 async def put_webhook(
     id: str, body: WebhookBody, request: Request, session: WorkSession, caller: CallerDep, parts: PartsDep
 ) -> WebhookWithSecret:
@@ -103,7 +104,7 @@ async def list_deliveries(id: str, session: WorkSession, caller: CallerDep, page
     await _found(session, id)
     before = page.place(UUID)
     rows = await deliveries.of_webhook(session, id, before=before and before[0], limit=page.limit + 1)
-    return page_of([DeliveryView(**row) for row in rows], page.limit, cursor=lambda each: [str(each.id)])
+    return page_of([DeliveryView(**row) for row in rows], page, cursor=lambda each: [str(each.id)])
 
 
 @router.post("/webhooks/{id}/deliveries/{delivery}/retry", status_code=202)

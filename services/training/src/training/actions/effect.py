@@ -1,9 +1,10 @@
 """A template's effect, from the stays in bands this service has heard of."""
 
-from datetime import date, timedelta
+import asyncio
 
 from pydantic import BaseModel
 from servicekit import directory
+from servicekit.door import DayRange
 from servicekit.visibility import Visible
 from storage import Session
 
@@ -40,24 +41,24 @@ async def effect_of(
     slug: str,
     *,
     visible: Visible,
-    first: date | None,
-    last: date | None,
+    days: DayRange,
 ) -> TemplateEffect:
     """Of whom the caller sees. Without dates: the last twelve weeks. Raises NotFound."""
     await require_head(session, slug)
     tenant = await directory.tenant(session)
     today = model.day_of(session.now, tenant.time_zone, tenant.day_start_minutes)
-    last = last or today
+    first, last = days.within(today, days=_WEEKS * 7 + 1)
     bands = await assignments.bands_given_for(session, slug)
     completed = {
         agent: model.day_of(at, tenant.time_zone, tenant.day_start_minutes)
         for agent, at in await assignments.completions(session, slug, visible)
     }
-    found = model.effect(
+    found = await asyncio.to_thread(
+        model.effect,
         await stays.stays_of(session, {kpi for kpi, _ in bands}, visible),
         bands,
         completed,
-        first=first or last - timedelta(weeks=_WEEKS),
+        first=first,
         last=last,
         today=today,
     )

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from fastapi import Body
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of, visibility
 from servicekit import router as door_router
 from servicekit.errors import Forbidden
+from servicekit.times import Instant
 from storage import Session
 
 from training.actions import assignments as actions
@@ -75,7 +76,7 @@ class NewAssignment(Strict):
 
     agent: str
     template: Slug
-    due_at: AwareDatetime | None = None
+    due_at: Instant | None = None
     due_days: int | None = Field(None, ge=1, le=3650)
 
     @model_validator(mode="after")
@@ -114,7 +115,7 @@ async def list_assignments(
         limit=page.limit + 1,
     )
     items = [_assignment(row) for row in rows]
-    return page_of(items, page.limit, cursor=lambda each: [each.assigned_at.isoformat(), str(each.id)])
+    return page_of(items, page, cursor=lambda each: [each.assigned_at.isoformat(), str(each.id)])
 
 
 @router.post("/assignments", status_code=201)

@@ -4,7 +4,17 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import CallerDep, DocumentsDep, Page, PageDep, WorkSession, page_of, visibility
+from servicekit import (
+    DEFINITION_BYTES,
+    CallerDep,
+    DocumentsDep,
+    Page,
+    PageDep,
+    WorkSession,
+    accepts,
+    page_of,
+    visibility,
+)
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
@@ -42,6 +52,7 @@ async def list_rules(session: WorkSession, caller: CallerDep) -> Rules:
 
 
 @router.put("/rules")
+@accepts(DEFINITION_BYTES, roles=EDITORS)
 async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> Rules:
     """All rules at once: those that are not named are removed."""
     caller.require(*EDITORS)
@@ -85,6 +96,6 @@ async def list_skipped(
     rows = await assignments.page_skipped(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
     return page_of(
         [Skipped(**row) for row in rows],
-        page.limit,
+        page,
         cursor=lambda each: [each.at.isoformat(), str(each.band_event_id), each.rule],
     )

@@ -1,17 +1,30 @@
 """Templates: drafts, versions, what they say, what they did."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, Query
-from pydantic import AwareDatetime, BaseModel
-from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, page_of, visibility
+from fastapi import Body
+from pydantic import BaseModel
+from servicekit import (
+    DEFINITION_BYTES,
+    Caller,
+    CallerDep,
+    DaysDep,
+    DocumentsDep,
+    Page,
+    PageDep,
+    WorkSession,
+    accepts,
+    page_of,
+    visibility,
+)
 from servicekit import router as door_router
+from servicekit.times import Instant
 from storage import Session
 
 from training.actions import templates as actions
 from training.actions.effect import TemplateEffect, effect_of
-from training.model.content import Content, Slug, without_answers
+from training.model.content import Content, Slug, Strict, without_answers
 from training.store import templates as store
 
 router = door_router(tags=["templates"])
@@ -50,10 +63,10 @@ class VersionDetail(Version):
     content: dict[str, Any]
 
 
-class Publication(BaseModel):
+class Publication(Strict):
     """`at` None or past: now."""
 
-    at: AwareDatetime | None = None
+    at: Instant | None = None
 
 
 @router.get("/templates")
@@ -62,7 +75,7 @@ async def list_templates(session: WorkSession, caller: CallerDep, page: PageDep)
     caller.require(*READERS)
     after = page.place(str)
     rows = await store.list_heads(session, after=after and after[0], limit=page.limit + 1)
-    return page_of([_head(row) for row in rows], page.limit, cursor=lambda head: [head.template])
+    return page_of([_head(row) for row in rows], page, cursor=lambda head: [head.template])
 
 
 @router.get("/templates/{template}")
@@ -75,6 +88,7 @@ async def get_template(
 
 
 @router.put("/templates/{template}")
+@accepts(DEFINITION_BYTES, roles=EDITORS)
 async def put_template(
     template: Slug, content: Content, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
@@ -124,14 +138,13 @@ async def get_effect(
     template: str,
     session: WorkSession,
     caller: CallerDep,
-    from_: Annotated[date | None, Query(alias="from")] = None,
-    to: date | None = None,
+    days: DaysDep,
 ) -> TemplateEffect:
     """Share of agents in the template's bands by ISO week, trained and not trained, and before and after, of the
     people the caller may see on the days of their stays. Without dates: the last twelve weeks."""
     caller.require(*READERS)
     visible = await visibility.visible_to(session, caller)
-    return await effect_of(session, template, visible=visible, first=from_, last=to)
+    return await effect_of(session, template, visible=visible, days=days)
 
 
 async def _detail(session: Session, caller: Caller, documents: DocumentsDep, template: str) -> TemplateDetail:

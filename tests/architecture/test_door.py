@@ -1,0 +1,144 @@
+"""What every route of every service keeps: strict bodies, bounded days, and the key that it documents."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from typing import Any, get_args, get_origin
+
+import httpx
+import pytest
+from annotated_types import Ge, Le
+from fastapi import FastAPI, params
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from servicekit import PlatformSettings, Service
+from servicekit.door import Door
+from servicekit.door.accepted import whole
+from servicekit.door.days import DayRange
+from servicekit.tokens import TokenVerifier
+from servicekit.wiring import service_app, wire
+
+
+@pytest.fixture(scope="module")
+def apps(services: Sequence[Service]) -> dict[str, FastAPI]:
+    """The services' HTTP doors, without a database behind them."""
+
+    async def build() -> dict[str, FastAPI]:
+        settings = PlatformSettings()
+        async with httpx.AsyncClient() as http:
+            verifier = TokenVerifier(http, issuer=settings.issuer, audience=settings.audience)
+            parts = {"http": http, "verifier": verifier, "stopping": asyncio.Event()}
+            return {each.name: service_app(wire(each, settings, **parts)) for each in services}  # pyright: ignore[reportArgumentType]
+
+    return asyncio.run(build())
+
+
+def doors(routes: Sequence[Any]) -> Iterator[Door]:
+    for route in routes:
+        if isinstance(route, Door):
+            yield route
+        elif included := getattr(route, "original_router", None):
+            yield from doors(included.routes)
+
+
+def is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, BaseModel)
+
+
+def models(annotation: Any, seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
+    """All models that a value of this type may hold."""
+    if is_model(annotation) and annotation not in seen:
+        seen.add(annotation)
+        for field in annotation.model_fields.values():
+            models(field.annotation, seen)
+    for each in get_args(annotation):
+        models(each, seen)
+    return seen
+
+
+def _is_form(route: Door) -> bool:
+    return route.body_field is not None and isinstance(route.body_field.field_info, params.Form)
+
+
+def request_models(app: FastAPI) -> set[type[BaseModel]]:
+    found: set[type[BaseModel]] = set()
+    for route in doors(app.routes):
+        # The fields of a form are the framework's own model; OpenID Connect wants unknown ones to be ignored.
+        if route.body_field is not None and not _is_form(route):
+            models(route.body_field.field_info.annotation, found)
+    return found
+
+
+def test_every_service_has_routes(apps: dict[str, FastAPI]) -> None:
+    assert all(len(list(doors(app.routes))) > 5 for app in apps.values())
+
+
+def test_a_field_that_no_body_has_is_refused(apps: dict[str, FastAPI]) -> None:
+    """What is passed over in silence does something else than was asked for."""
+    loose = {
+        f"{name}: {model.__module__}.{model.__name__}"
+        for name, app in apps.items()
+        for model in request_models(app)
+        if model.model_config.get("extra") != "forbid"
+    }
+    assert loose == set()
+
+
+def bounded(field: FieldInfo) -> bool:
+    """Both ends, or a check of one's own."""
+    limits = [type(each) for each in field.metadata]
+    for each in get_args(field.annotation):
+        limits += [type(one) for one in getattr(each, "__metadata__", ())]
+    flat = str(field.metadata) + str(field.annotation)
+    return (Ge in limits and Le in limits) or ("Ge(" in flat and "Le(" in flat) or "Validator" in flat
+
+
+def is_time(annotation: Any) -> bool:
+    return annotation in (date, datetime) or any(is_time(each) for each in get_args(annotation))
+
+
+def test_days_and_instants_of_callers_have_bounds(apps: dict[str, FastAPI]) -> None:
+    """`servicekit.times`: what is stored in the year 10000 cannot be read again."""
+    endless = {
+        f"{name}: {model.__name__}.{field}"
+        for name, app in apps.items()
+        for model in request_models(app)
+        for field, info in model.model_fields.items()
+        if is_time(info.annotation) and not bounded(info)
+    }
+    endless |= {
+        f"{name}: {route.path}?{param.alias}"
+        for name, app in apps.items()
+        for route in doors(app.routes)
+        for each in whole(route.dependant)
+        for param in each.query_params
+        if is_time(param.field_info.annotation) and not bounded(param.field_info)
+    }
+    assert endless == set()
+
+
+def test_ranges_of_days_are_the_doors(apps: dict[str, FastAPI]) -> None:
+    """`DaysDep`, which says how long a range may be."""
+    own = {
+        f"{name}: {route.path}?{param.alias}"
+        for name, app in apps.items()
+        for route in doors(app.routes)
+        for each in whole(route.dependant)
+        for param in each.query_params
+        if param.alias in ("from", "to", "since", "until", "first", "last", "days")
+        and getattr(each.call, "__annotations__", {}).get("return") not in (DayRange, "DayRange")
+    }
+    assert own == set()
+
+
+def test_the_key_that_is_documented_is_taken_and_no_other(apps: dict[str, FastAPI]) -> None:
+    """That a key is honoured is tried on every write in tests/hostile/test_keys.py."""
+    for name, app in apps.items():
+        paths = app.openapi()["paths"]
+        for route in doors(app.routes):
+            for method in route.methods or ():
+                told = paths[route.path_format][method.lower()].get("parameters", [])
+                documented = [
+                    each for each in told if each["in"] == "header" and each["name"].lower() == "idempotency-key"
+                ]
+                assert len(documented) == int(route.takes_key), f"{name}: {method} {route.path}"
