@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from contracts.blueprints import BlueprintPublished, SectionApplied
 from contracts.calls import LegRecorded
 from kpi_engine.store import facts
 from testkit import Harness, at, person
@@ -35,3 +36,15 @@ async def test_facts_of_a_tenant_whose_models_change_are_set_aside(
     assert await samples(kpi, "t1") == before + 2
     assert await kpi.rows("t1", "SELECT 1 FROM waiting_fact") == []
     assert await kpi.tick(datetime.now(UTC)) == 0
+
+
+async def test_a_blueprint_does_not_wait_in_its_reader_until_another_change_is_done(kpi: Harness) -> None:
+    async with kpi.kit.sessions.begin(["t1"], now=EVENING) as publishing:
+        await facts.lock_models(publishing, for_change=True)
+        async with asyncio.timeout(20):
+            section = {"kpis": []}
+            await kpi.deliver(BlueprintPublished(version=3, sections={"kpi-engine": section}), tenant="t1", at=EVENING)
+        assert await kpi.events(SectionApplied) == []
+    await kpi.tick(datetime.now(UTC))
+    (applied,) = await kpi.events(SectionApplied)
+    assert (applied.version, applied.content) == (3, {"kpis": []})

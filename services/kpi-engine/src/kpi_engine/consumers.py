@@ -31,7 +31,7 @@ async def _count(session: Session, events: list[Received[Any]], mode: Mode) -> N
 async def on_blueprint_published(session: Session, event: Received[BlueprintPublished]) -> None:
     content = event.body.sections.get("kpi-engine")
     if content is not None and await take_section(session, event):
-        await publishing.apply_section(session, content, event.body.version)
+        await publishing.apply_or_schedule(session, content, event.body.version)
 
 
 async def on_person_changed(session: Session, event: Received[PersonChanged]) -> None:

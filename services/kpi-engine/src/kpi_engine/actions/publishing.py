@@ -54,6 +54,14 @@ def _field(problem: Problem) -> FieldProblem:
     )
 
 
+async def apply_or_schedule(session: Session, content: dict[str, Any], version: int) -> None:
+    """A blueprint's section takes effect at once, or, where that takes long, by the clock: the reader does not wait."""
+    if await facts.quickly_changed(session):
+        await apply_section(session, content, version)
+    else:
+        await session.schedule("section", str(version), session.now, {"content": content, "version": version})
+
+
 async def apply_section(session: Session, content: dict[str, Any], version: int) -> None:
     """A blueprint's section becomes the tenant's whole set of models, or nothing of it does. Answers either way."""
     try:

@@ -14,6 +14,8 @@ from storage import Session
 from kpi_engine.store.tables import FACT_COLUMNS
 
 NOBODY = UUID(int=0)
+FEW = 5000
+"""So many facts are counted anew in a moment."""
 
 
 class FactReader:
@@ -186,6 +188,18 @@ async def share_models(session: Session) -> bool:
         await session.scalar(
             "SELECT pg_try_advisory_xact_lock_shared(hashtextextended('kpi models ' || :tenant, 0))",
             {"tenant": session.tenant},
+        )
+    )
+
+
+async def quickly_changed(session: Session) -> bool:
+    """Locks the models of the session's tenant for a change, if nobody uses them and the facts to be counted anew are not
+    many. False: it would take long."""
+    return bool(
+        await session.scalar(
+            "SELECT count(*) <= :few AND pg_try_advisory_xact_lock(hashtextextended('kpi models ' || :tenant, 0)) "
+            "FROM (SELECT FROM fact WHERE tenant = :tenant LIMIT :few + 1) AS found",
+            {"tenant": session.tenant, "few": FEW},
         )
     )
 
