@@ -75,6 +75,16 @@ async def test_a_scored_submission_says_how_it_came_about(published):
     assert (await lea.get(f"{PATH}/{body['id']}")).json() == body
 
 
+async def test_a_submission_names_the_leg_that_it_judges(published):
+    lea, call = published.as_("lea", "t1"), uuid4()
+    body = (await lea.post(PATH, json=about("ada", interaction_id=str(call), leg=2))).json()
+    assert (body["interaction_id"], body["leg"]) == (str(call), 2)
+    (event,) = await published.events(SubmissionScored)
+    assert (event.interaction_id, event.leg) == (call, 2)
+    refused = await lea.post(PATH, json=about("ada", leg=2))
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/leg")
+
+
 async def test_the_agent_is_named_by_slug_or_id(published):
     lea = published.as_("lea", "t1")
     by_slug = {name: value for name, value in about("ada").items() if name != "agent_id"} | {"agent": "ada"}

@@ -30,7 +30,8 @@ class FormPublished(Event):
 
 
 class _SubmissionEvent(AgentEvent):
-    """`agent_id` is the person the form is about."""
+    """`agent_id` is the person the form is about; `interaction_id` the call that it judges, and `leg` which leg of it,
+    where one is named."""
 
     topic: ClassVar[str] = "submissions"
 
@@ -43,6 +44,7 @@ class _SubmissionEvent(AgentEvent):
     submitted_by: UUID | None = None
     submitted_at: datetime
     interaction_id: UUID | None = None
+    leg: int | None = None
 
 
 class SubmissionSubmitted(_SubmissionEvent):
@@ -54,7 +56,8 @@ class SubmissionSubmitted(_SubmissionEvent):
 
 class SubmissionScored(_SubmissionEvent):
     """`score` in hundredths of a percent, 0..10000; `answers` only what KPIs may use: numbers and choices by question
-    id. kpi-engine makes it a fact of source `submissions` on `workday`."""
+    id. kpi-engine makes it a fact of source `submissions`: of the agent and on the workday of the call that it judges, once
+    that is known; without a call, of `agent_id` on `workday`, the day of judging."""
 
     type: ClassVar[str] = "submission.scored"
     example: ClassVar[dict[str, Any]] = {

@@ -54,6 +54,7 @@ submission = Table(
     Column("document", Uuid, nullable=False),
     Column("agent_id", Uuid, nullable=True),
     Column("interaction_id", Uuid, nullable=True),
+    Column("leg", Integer, nullable=True),
     Column("submitted_by", Uuid, nullable=False),
     Column("submitted_at", DateTime(timezone=True), nullable=False),
     Column("workday", Date, nullable=False),

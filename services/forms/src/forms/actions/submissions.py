@@ -35,12 +35,14 @@ class Answers(BaseModel):
 
 class NewSubmission(Answers):
     """`version` None: the form's newest. `agent`: id or slug, `agent_id` is its other name; neither: oneself, where the
-    form's kind allows that."""
+    form's kind allows that. `interaction_id`: the call that is judged. KPIs count the submission for the agent and on the
+    workday of this call, as soon as it is known; `leg` says which leg of it, by default the first that the agent took."""
 
     version: int | None = Field(None, ge=1)
     agent: str | None = Field(None, max_length=100)
     agent_id: UUID | None = None
     interaction_id: UUID | None = None
+    leg: int | None = Field(None, ge=1, le=32767)
 
 
 async def submit(
@@ -49,6 +51,11 @@ async def submit(
     """Keeps a submission, scores it, says so. Raises Invalid with a pointer for each answer that does not hold."""
     version, form = await load_version(session, documents, slug, body.version)
     agent_id = await _whom(session, caller, form, await _named(session, body))
+    if body.leg is not None and body.interaction_id is None:
+        problem = FieldProblem(
+            pointer="/leg", problem="a leg of no call", cure="name its `interaction_id`, or leave it out"
+        )
+        raise Invalid("leg-of-no-call", "`leg` needs `interaction_id`.", errors=[problem])
     filled, result = _filled(form, body)
     tenant = await directory.tenant(session)
     row = {
@@ -58,6 +65,7 @@ async def submit(
         "version": 1,
         "agent_id": agent_id,
         "interaction_id": body.interaction_id,
+        "leg": body.leg,
         "submitted_by": caller.person_id,
         "submitted_at": session.now,
         "workday": workday_of(session.now, tenant.time_zone, tenant.day_start_minutes),
@@ -227,7 +235,7 @@ def _common(form: FormDefinition, row: dict[str, Any]) -> dict[str, Any]:
         "title": form.title,
         **{
             name: row[name]
-            for name in ("form_version", "version", "void", "submitted_by", "submitted_at", "interaction_id")
+            for name in ("form_version", "version", "void", "submitted_by", "submitted_at", "interaction_id", "leg")
         },
     }
 

@@ -19,7 +19,7 @@ router = door_router(tags=["submissions"])
 
 
 class SubmissionSummary(BaseModel):
-    """`score` in hundredths of a percent, None where the form is not scored or nothing in it applied."""
+    """`workday` is the day of judging. `score` in hundredths of a percent, None where the form is not scored or nothing in it applied."""
 
     id: UUID
     form: str
@@ -30,6 +30,7 @@ class SubmissionSummary(BaseModel):
     agent: str | None
     name: str | None
     interaction_id: UUID | None
+    leg: int | None
     submitted_by: UUID
     submitted_at: datetime
     workday: date

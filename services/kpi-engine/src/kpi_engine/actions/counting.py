@@ -11,7 +11,7 @@ from storage import Session
 from kpi_engine.actions.bands import Causes, derive_bands, judged_people, moved
 from kpi_engine.model.numbers import decimal_text
 from kpi_engine.store import facts, models, partials, waiting
-from kpi_engine.store.facts import NOBODY, READERS
+from kpi_engine.store.facts import NOBODY, READERS, SUBMISSIONS
 from kpi_engine.store.models import Catalogue, Published
 from kpi_engine.store.partials import Change
 from kpi_engine.store.waiting import FactEvent
@@ -21,7 +21,9 @@ async def count_facts(session: Session, events: Iterable[FactEvent], *, mode: Mo
     """Applies fact events of several tenants. `history` counts, and tells it as history. Those of tenants whose models
     are being changed are set aside and counted afterwards, so that nobody else waits for it."""
     events = list(events)
-    if busy := await facts.open_stage(session, {attributes.tenant for attributes, _, _ in events}):
+    tenants = {attributes.tenant for attributes, _, _ in events}
+    submissions = any(READERS[attributes.type] is SUBMISSIONS for attributes, _, _ in events)
+    if busy := await facts.open_stage(session, tenants, submissions=submissions):
         await waiting.set_aside(session, [each for each in events if each[0].tenant in busy], mode=mode)
         events = [each for each in events if each[0].tenant not in busy]
     rows = []

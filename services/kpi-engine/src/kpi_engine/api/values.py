@@ -238,8 +238,8 @@ async def explain(
 
 def _explained(published: Published, row: dict[str, Any]) -> ExplainedFact:
     plan = published.model.plan
-    counts = row["counts"] and not row["void"]
-    why_not = ["it was taken back"] if row["void"] else []
+    counts = row["counts"] and not row["void"] and not row["held"]
+    why_not = ["it was taken back"] if row["void"] else ["its call is not known yet"] if row["held"] else []
     for number, condition in enumerate(plan.conditions):
         if row[f"c{number}"] is not True:
             said = "does not hold" if row[f"c{number}"] is False else "is unknown"

@@ -76,18 +76,28 @@ READERS: dict[str, FactReader] = {
     SubmissionScored.type: FactReader(
         SubmissionScored,
         "submissions",
-        {"submission_id": "id", "score": "qa_score", "answers": "attributes", "submitted_at": "started_at"},
+        {
+            "submission_id": "id",
+            "score": "qa_score",
+            "answers": "attributes",
+            "submitted_at": "started_at",
+            "interaction_id": "call_id",
+            "leg": "call_leg",
+        },
     ),
 }
+
+SUBMISSIONS = READERS[SubmissionScored.type]
 
 _COLUMNS = ", ".join(FACT_COLUMNS)
 _KEY = ("tenant", "kind", "id", "leg")
 # A row that is there is locked by the conflict and stays as it is.
 _LOCKING = "ON CONFLICT (tenant, agent_id) DO UPDATE SET agent_id = excluded.agent_id WHERE false"
-# A batch shares the models of its tenants, as far as nobody changes them; both is asked in one statement.
+# A batch shares the models of its tenants, as far as nobody changes them, and their calls; one of submissions, which looks
+# for calls while batches of calls look for submissions about them, has the calls alone. All is asked in one statement.
 _OPEN = """
 SELECT t AS tenant, pg_try_advisory_xact_lock_shared(hashtextextended('kpi models ' || t, 0)) AS shared,
-    to_regclass('pg_temp.change_fact') IS NOT NULL AS staged
+    to_regclass('pg_temp.change_fact') IS NOT NULL AS staged, {lock}(hashtextextended('kpi calls ' || t, 0)) AS calls
 FROM unnest(cast(:tenants AS text[])) AS t
 """
 # They last as long as the connection, their rows until the commit.
@@ -123,8 +133,52 @@ WITH newest AS (
     {_LOCKING}
 )
 SELECT tenant, kind, count(*) FILTER (WHERE sign = -1) AS superseded, count(*) FILTER (WHERE sign = 1) AS current,
-       bool_or(NOT void) AS touched
+       bool_or(NOT void) AS touched, kind = 'legs' AND EXISTS (
+           SELECT FROM fact s WHERE s.tenant = changed.tenant AND s.call_id IS NOT NULL) AS judged
 FROM changed GROUP BY tenant, kind ORDER BY tenant, kind
+"""  # noqa: S608
+# The call that a submission `s` is about: the leg it names; else the first one that its agent took, or that anybody did
+# where all were one person's. A pure function of the submission and of the legs as they are.
+_CALL = """
+SELECT l.agent_id, l.workday FROM fact l
+WHERE l.tenant = s.tenant AND l.kind = 'legs' AND l.id = s.call_id AND NOT l.void AND l.agent_id IS NOT NULL AND CASE
+    WHEN s.call_leg IS NOT NULL THEN l.leg = s.call_leg
+    ELSE l.agent_id = s.named_agent_id OR NOT EXISTS (
+        SELECT FROM fact o WHERE o.tenant = l.tenant AND o.kind = 'legs' AND o.id = l.id AND NOT o.void
+        AND o.agent_id <> l.agent_id) END
+ORDER BY (l.agent_id = s.named_agent_id) DESC, l.leg LIMIT 1
+"""
+_JUDGED = f"""
+SELECT s.tenant, s.kind, s.id, s.leg, s.version, coalesce(c.agent_id, s.named_agent_id) AS agent_id,
+       coalesce(c.workday, s.named_workday) AS workday, CASE WHEN c.agent_id IS NULL THEN 'unknown_call' END AS held
+FROM {{facts}} s LEFT JOIN LATERAL ({_CALL}) AS c ON true
+"""  # noqa: S608
+_NAME = """
+UPDATE stage_fact SET named_agent_id = agent_id, named_workday = workday
+WHERE call_id IS NOT NULL AND named_agent_id IS NULL  -- an earlier part of the transaction may have staged some
+"""
+_FIND_CALLS = f"""
+UPDATE stage_fact f SET agent_id = j.agent_id, workday = j.workday, held = j.held
+FROM ({_JUDGED.format(facts="stage_fact")} WHERE s.call_id IS NOT NULL) AS j
+WHERE f.tenant = j.tenant AND f.kind = j.kind AND f.id = j.id AND f.leg = j.leg AND f.version = j.version
+"""  # noqa: S608
+_FOLLOW_CALLS = f"""
+WITH judged AS (
+    {_JUDGED.format(facts="fact")}
+    WHERE s.kind = 'submissions' AND (s.tenant, s.call_id) IN (SELECT tenant, id FROM change_fact WHERE kind = 'legs')
+), applied AS (
+    UPDATE fact f SET agent_id = j.agent_id, workday = j.workday, held = j.held FROM judged j
+    WHERE f.tenant = j.tenant AND f.kind = j.kind AND f.id = j.id AND f.leg = j.leg
+    AND (f.agent_id, f.workday, f.held) IS DISTINCT FROM (j.agent_id, j.workday, j.held)
+    RETURNING old AS before, new AS after
+), changed AS (
+    INSERT INTO change_fact SELECT -1, (before).* FROM applied UNION ALL SELECT 1, (after).* FROM applied
+    RETURNING tenant, agent_id, void
+), locked AS (
+    INSERT INTO agent_lock (tenant, agent_id) SELECT DISTINCT tenant, agent_id FROM changed WHERE NOT void ORDER BY 1, 2
+    {_LOCKING}
+)
+SELECT DISTINCT tenant FROM changed WHERE NOT void ORDER BY tenant
 """  # noqa: S608
 _KEEP_SUPERSEDED = f"""
 INSERT INTO fact_version ({_COLUMNS}) SELECT {_COLUMNS} FROM change_fact WHERE sign = -1 ON CONFLICT DO NOTHING
@@ -135,10 +189,17 @@ SELECT {", ".join(f"s.{name}" for name in FACT_COLUMNS)} FROM stage_fact s JOIN 
 """  # noqa: S608
 
 
-async def open_stage(session: Session, tenants: Iterable[str]) -> set[str]:
+_OPEN_SHARED, _OPEN_ALONE = (
+    _OPEN.format(lock=lock) for lock in ("pg_advisory_xact_lock_shared", "pg_advisory_xact_lock")
+)
+
+
+async def open_stage(session: Session, tenants: Iterable[str], *, submissions: bool = False) -> set[str]:
     """Shares the models of these tenants until the end of the transaction, and makes room for a batch of their facts.
-    Returns the tenants whose models are being changed just now: those are not shared, and nobody waits for them."""
-    found = await session.rows(_OPEN, {"tenants": sorted(set(tenants))})
+    Returns the tenants whose models are being changed just now: those are not shared, and nobody waits for them.
+    `submissions`: there are some in the batch."""
+    statement = _OPEN_ALONE if submissions else _OPEN_SHARED
+    found = await session.rows(statement, {"tenants": sorted(set(tenants))})
     if found and not found[0]["staged"]:
         await session.run(_STAGE)
     return {row["tenant"] for row in found if not row["shared"]}
@@ -157,12 +218,19 @@ async def apply_facts(
     for reader, found in by_reader.values():
         await session.copy_in("stage_fact", [*reader.columns, "known_at"], found)
         staged += len(found)
+    if id(SUBMISSIONS) in by_reader:
+        await session.run(_NAME)
+        await session.run(_FIND_CALLS)
     found = await session.rows(_APPLY, {"nobody": NOBODY})
     if any(row["superseded"] for row in found):
         await session.run(_KEEP_SUPERSEDED)
     if sum(row["current"] for row in found) < staged:
         await session.run(_KEEP_LATE)
-    return [(row["tenant"], row["kind"]) for row in found if row["touched"]]
+    touched = [(row["tenant"], row["kind"]) for row in found if row["touched"]]
+    if any(row["judged"] for row in found):
+        followed = [(tenant, "submissions") for tenant in await session.scalars(_FOLLOW_CALLS)]
+        touched = sorted({*touched, *followed})
+    return touched
 
 
 async def lock_agents(session: Session, agents: Iterable[tuple[str, UUID]]) -> None:

@@ -73,6 +73,11 @@ def _fact_columns(*, version_in_key: bool) -> list[Column]:
         Column("attributes", JSONB, nullable=True),
         # Why it waits: of a leg `unknown_agent`, of a submission `unknown_call`.
         Column("held", Text, nullable=True),
+        # Of a submission: the call that it judges, and whom and which day it named itself.
+        Column("call_id", Uuid, nullable=True),
+        Column("call_leg", SmallInteger, nullable=True),
+        Column("named_agent_id", Uuid, nullable=True),
+        Column("named_workday", Date, nullable=True),
         Column("known_at", DateTime(timezone=True), nullable=False, server_default="epoch"),
     ]
 
@@ -83,6 +88,7 @@ fact = Table(
     tables,
     *_fact_columns(version_in_key=False),
     Index("ix_fact_workday_agent", "tenant", "kind", "workday", "agent_id"),
+    Index("ix_fact_call", "tenant", "call_id", postgresql_where="call_id IS NOT NULL"),
 )
 
 # Versions that were superseded, and those that came too late to be current.

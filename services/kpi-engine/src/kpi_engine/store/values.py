@@ -197,7 +197,7 @@ async def explained(
         position = "AND (f.started_at, f.id, f.leg) > (cast(:at AS timestamptz), cast(:id AS uuid), cast(:leg AS int))"
         parameters |= {"at": after[0], "id": after[1], "leg": after[2]}
     return await session.rows(
-        "SELECT f.id, f.leg, f.version, f.void, f.source, f.external_id, f.queue, f.workday, f.started_at, "  # noqa: S608
+        "SELECT f.id, f.leg, f.version, f.void, f.held, f.source, f.external_id, f.queue, f.workday, f.started_at, "  # noqa: S608
         f"{', '.join(columns)} FROM fact f WHERE f.tenant = :tenant AND f.kind = :kind "
         f"AND {cut.visible.condition('f.agent_id', 'f.workday')} AND f.workday BETWEEN :first AND :last {position} ORDER BY f.started_at, f.id, f.leg LIMIT :limit",
         parameters,
