@@ -183,7 +183,7 @@ async def test_states_and_submissions_are_facts_too(kpi):
         "agent_id": person_id("bob"), "state_id": person_id("s"), "version": 1, "source": "connect", "state": "Available",
         "started_at": at("2026-03-02T08:00Z"), "workday": "2026-03-02", "duration_ms": 90_000,
     }  # fmt: skip
-    scored = SubmissionScored.example | {"agent_id": person_id("bob"), "workday": "2026-03-02"}
+    scored = SubmissionScored.example | {"agent_id": person_id("bob"), "workday": "2026-03-02", "interaction_id": None}
     await kpi.deliver(AgentStateChanged(**state), SubmissionScored(**scored), tenant="t1")
     assert (await score(kpi, "bob", "2026-03-02", "available")).value == "1.5"
     assert (await score(kpi, "bob", "2026-03-02", "quality")).value == "87.5"
