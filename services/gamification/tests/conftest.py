@@ -1,7 +1,7 @@
 """A service at its doors with two teams, and the words to tell it of bands and scores."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -94,14 +94,17 @@ class Game:
         tenant: str = "acme",
         **fields: Any,
     ) -> None:
-        """Silence in percent on one day: 100 * numerator / denominator."""
+        """Silence in percent on one day: 100 * numerator / denominator; `settled`: and nothing more comes for a minute."""
         over: dict[str, Any] = {"sample": 10, "model_version": 1, "direction": "lower_is_better"}
         over |= {name: fields.pop(name) for name in list(fields) if name in over}
         value = None if not denominator else f"{100 * numerator / denominator:.4f}"
         score = Score(value=value, numerator=str(100 * numerator), denominator=str(denominator), **over)
         agent = who if isinstance(who, UUID) else person_id(who)
         body = ScoreChanged(agent_id=agent, workday=day, mode=fields.pop("mode", "live"), scores={"silence_pct": score})
-        await self.h.deliver(body, tenant=tenant, at=fields.pop("at", self.now), twice=fields.pop("twice", True))
+        when = fields.pop("at", self.now)
+        await self.h.deliver(body, tenant=tenant, at=when, twice=fields.pop("twice", True))
+        if fields.pop("settled", True):
+            await self.h.tick(when + timedelta(minutes=1))
 
     async def get(self, who: str, path: str, tenant: str = "acme", status: int = 200, **query: Any) -> Any:
         answer = await self.h.as_(who, tenant).get(path, params=query)

@@ -103,6 +103,7 @@ class Play:
             for _ in range(2):
                 for first in range(0, len(messages), size):
                     await apply(self.h, messages[first : first + size])
+        await self.h.tick(LATE + timedelta(days=1))
         return await self.found()
 
     async def found(self):
@@ -111,18 +112,25 @@ class Play:
         seen = []
         for slug in TENANTS:
             entries = await self.h.rows(slug, "SELECT * FROM ledger WHERE agent_id = ANY(:a) ORDER BY id", a=agents)
-            places = {entry.pop("id"): place for place, entry in enumerate(entries)}
-            seen += [entry | {"reverses": places.get(entry["reverses"])} for entry in entries]
+            # The clock judges several agents' days at the same time: their entries have no order among them.
+            places = {
+                entry.pop("id"): self.named(f"{entry['agent_id']} {entry['rule']} {entry['cause']} {entry['occasion']}")
+                for entry in entries
+            }
+            entries = [entry | {"reverses": places.get(entry["reverses"])} for entry in entries]
+            seen += sorted(entries, key=lambda entry: repr(self.named(entry)))
             days = "SELECT * FROM score_day WHERE agent_id = ANY(:a) ORDER BY agent_id = :first, kpi, workday"
             seen += await self.h.rows(slug, days, a=agents, first=self.id("agent", slug, 0))
             due = "SELECT kind, ref, at, body, turn FROM due_item WHERE tenant = :slug AND split_part(ref, ' ', 1) = ANY(:a)"
             due = await self.h.rows(slug, due, slug=slug, a=[str(each) for each in agents])
             seen += sorted(due, key=lambda row: self.named(row["ref"]))
+            awards = []
             for attributes, body in await self.h.emitted():
                 if attributes.tenant == slug and isinstance(body, PointsGranted | PointsReversed):
                     told = body.model_dump() | {"entry_id": places[body.entry_id]}
                     told["reverses"] = places.get(told.get("reverses"))
-                    seen.append(told | {"at": attributes.time, "because": str(attributes.causationid)})
+                    awards.append(told | {"at": attributes.time, "because": str(attributes.causationid)})
+            seen += sorted(awards, key=lambda award: repr(self.named(award)))
         await self.h.forget_events()
         return [self.named(each) for each in seen]
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from contracts import new_id
 from contracts.awards import PointsGranted, PointsReversed
+from gamification.actions.improvement import QUIET
 from servicekit.errors import Unavailable
 from sqlalchemy.exc import IntegrityError
 from testkit import at, person_id, stable_ids
@@ -197,6 +198,25 @@ async def test_a_running_day_is_judged_when_it_is_over(game):
     await game.h.tick(over)
     await game.h.tick(over + timedelta(hours=1))
     assert await game.ledger() == [("ada", "better", 10)]
+
+
+async def test_a_day_that_is_over_is_booked_once_it_has_settled(game):
+    await game.people("other")
+    await game.blueprint(game.BETTER, tenant="other")
+    for day in ("2026-03-09", "2026-03-10"):
+        await game.score("ada", day, 60, tenant="other")
+    for second, numerator in enumerate((20, 70, 30, 80, 25)):
+        at = game.now + timedelta(seconds=second)
+        await game.score("ada", "2026-03-11", numerator, tenant="other", at=at, settled=False)
+    await game.h.tick(at + QUIET - timedelta(seconds=1))
+    assert await game.ledger(tenant="other") == []
+    await game.h.tick(at + QUIET)
+    assert await game.ledger(tenant="other") == [("ada", "better", 10)]
+    later = at + timedelta(hours=1)
+    for numerator in (70, 20, 90):  # a correction that comes later is one entry, however often it is said
+        await game.score("ada", "2026-03-11", numerator, tenant="other", at=later, settled=False)
+    await game.h.tick(later + QUIET)
+    assert await game.ledger(tenant="other") == [("ada", "better", 10), ("ada", "better", -10)]
 
 
 async def test_a_rule_counts_from_when_it_is_made_and_edits_leave_past_days_alone(game):

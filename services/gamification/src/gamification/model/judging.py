@@ -4,12 +4,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
 from contracts import Attributes
-from contracts.scores import Score
 
 from gamification.model.books import Books
 from gamification.model.improvement import REACH, Award, Day, awards, monday_of
@@ -62,24 +60,6 @@ class Bench:
     @property
     def newest(self) -> int:
         return self._newest
-
-    def hear(self, agent_id: UUID, kpi: str, workday: date, score: Score, *, live: bool) -> None:
-        """The newest word on a day. One that was ever live stays live, also when history corrects it."""
-        days = self._days.get((agent_id, kpi))
-        if days is None:
-            return
-        before = days.get(workday)
-        days[workday] = Day(
-            workday,
-            _decimal(score.value),
-            _decimal(score.numerator),
-            _decimal(score.denominator),
-            score.sample,
-            score.direction,
-            score.model_version,
-            live or (before is not None and before.live),
-            before.edition if before else None,
-        )
 
     def judge(self, change: Change) -> None:
         """Fixes, once for each live day that is over, by which edition of the rules it is judged; and judges."""
@@ -151,7 +131,3 @@ def _detail(award: Award) -> dict[str, str]:
 def _shown(value: Fraction) -> str:
     """As a decimal of four places."""
     return f"{float(value):.4f}"
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)

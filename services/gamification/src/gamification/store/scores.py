@@ -1,7 +1,7 @@
 """Agents' scores by workday, as last heard."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -70,12 +70,11 @@ async def kpis_of(session: Session, agent_id: UUID, workday: date) -> list[str]:
 @dataclass
 class Span:
     """Of an agent's days under a KPI: all from `first` to `last`, or, unless `whole`, those of them that have not been
-    judged and those of `heard`."""
+    judged."""
 
     first: date
     last: date
     whole: bool
-    heard: set[date] = field(default_factory=set[date])
 
     def widen(self, first: date, last: date) -> None:
         self.first, self.last = min(self.first, first), max(self.last, last)
@@ -97,7 +96,7 @@ async def days_of(session: Session, spans: Mapping[tuple[UUID, str], Span]) -> d
 _DAYS = """
 SELECT r.place, s.workday, s.value, s.numerator, s.denominator, s.sample, s.direction, s.model_version, s.live, s.edition
 FROM json_to_recordset(cast(:wanted AS json))
-    AS r(place integer, agent_id uuid, kpi text, first date, last date, whole boolean, heard date[])
+    AS r(place integer, agent_id uuid, kpi text, first date, last date, whole boolean)
 JOIN score_day s ON s.tenant = :tenant AND s.agent_id = r.agent_id AND s.kpi = r.kpi
-    AND s.workday BETWEEN r.first AND r.last AND (r.whole OR s.edition IS NULL OR s.workday = ANY(r.heard))
+    AND s.workday BETWEEN r.first AND r.last AND (r.whole OR s.edition IS NULL)
 """
