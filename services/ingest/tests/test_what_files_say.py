@@ -321,6 +321,22 @@ def test_composed_ids_make_rows_the_legs_of_one_call() -> None:
     ]
 
 
+def test_what_is_no_call_is_told_by_a_column_or_a_path() -> None:
+    skip = [{"from": "id", "is": ["Total", ""]}, {"from": "meta.kind", "is": ["ping"]}]
+    layout = generic.layout_of(generic.mapping_of({"fields": BASE, "skip": skip}))
+    assert layout.skip
+    told = [
+        {"id": " Total "},
+        {"id": None},
+        {},
+        {"id": "1", "meta": {"kind": "ping"}},
+        {"id": "1"},
+        {"id": 7, "meta": {}},
+    ]
+    assert [layout.skip(record) for record in told] == [True, True, True, True, False, False]
+    assert generic.layout_of(generic.mapping_of({"fields": BASE})).skip is None
+
+
 @pytest.mark.parametrize(
     "fields,field",
     [

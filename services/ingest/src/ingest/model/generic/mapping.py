@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct, field
 
 from ingest.model.fields import show
-from ingest.model.generic.paths import exploded
+from ingest.model.generic.paths import MISSING, exploded, look_up
 from ingest.model.payload.layout import Layout
 from ingest.model.refusal import Refusal
 
@@ -68,10 +68,17 @@ class Zone(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Skip(Struct, forbid_unknown_fields=True, frozen=True):
-    """Rows that are no calls: those where the column has one of these values."""
+    """Records that are no calls: those where the column or path has one of these values; "" is for what is empty or
+    absent."""
 
     source: str = field(name="from")
     values: list[str] = field(name="is")
+
+    def tells(self, record: dict[str, Any]) -> bool:
+        value = record.get(self.source, MISSING)
+        if value is MISSING:
+            value = look_up(record, self.source)
+        return ("" if value is None or value is MISSING else str(value).strip()) in self.values
 
 
 class Mapping(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
@@ -141,7 +148,7 @@ def layout_of(mapping: Mapping) -> Layout:
         columns=tuple(mapping.columns),
         numbered=mapping.numbered and not mapping.columns,
         known_by=frozenset(known_by),
-        skip=tuple((skip.source, frozenset(skip.values)) for skip in mapping.skip),
+        skip=(lambda record: any(skip.tells(record) for skip in mapping.skip)) if mapping.skip else None,
         split=None if each is None else lambda record: exploded(record, each),
     )
 

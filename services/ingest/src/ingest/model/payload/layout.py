@@ -13,19 +13,20 @@ MOST_ABOVE = 20
 LONGEST_ABOVE = 1 << 16
 """Lines of a report, at most, above the header of its rows, and the characters in them."""
 
+Judge = Callable[[dict[str, Any]], bool]
 Splitter = Callable[[dict[str, Any]], Sequence[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Layout:
     """`columns` are the names of a file without header, `numbered` that its columns go by their number, from 0. `known_by`
-    are columns that the header has: what stands above it is passed over. `skip`: rows whose column has one of these values
-    are no calls. `split` makes several records of one JSON object; it may raise Refusal."""
+    are columns that the header has: what stands above it is passed over. `skip` tells rows and
+    objects that are no calls. `split` makes several records of one JSON object; it may raise Refusal."""
 
     columns: tuple[str, ...] = ()
     numbered: bool = False
     known_by: frozenset[str] = frozenset()
-    skip: tuple[tuple[str, frozenset[str]], ...] = ()
+    skip: Judge | None = None
     split: Splitter | None = None
 
     def headless(self, cells: Sequence[str]) -> list[str] | None:
@@ -47,20 +48,17 @@ class Sieve:
     _plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self._plain = not self.layout.skip and self.layout.split is None
+        self._plain = self.layout.skip is None and self.layout.split is None
 
     def of(self, record: Record) -> Iterator[Record]:
         if self._plain or record.value is None:
             yield record
-        elif self._is_skipped(record.value):
+        elif self.layout.skip is not None and self.layout.skip(record.value):
             self.skipped += 1
         elif self.layout.split is None or not record.raw.startswith("{"):
             yield record
         else:
             yield from self._parts(record, record.value, self.layout.split)
-
-    def _is_skipped(self, value: dict[str, Any]) -> bool:
-        return any(str(value.get(column, "")).strip() in values for column, values in self.layout.skip)
 
     def _parts(self, record: Record, value: dict[str, Any], split: Splitter) -> Iterator[Record]:
         try:
@@ -77,4 +75,4 @@ class Sieve:
     def notes(self) -> list[str]:
         if not self.skipped:
             return []
-        return [f"{self.skipped:,} rows were passed over, as the mapping says under `skip`."]
+        return [f"{self.skipped:,} records were passed over, as the mapping says under `skip`."]
