@@ -4,11 +4,14 @@ from contracts.blueprints import BlueprintPublished
 from pydantic import ValidationError
 from servicekit import Received
 from servicekit.blueprints import reject_section, take_section
-from servicekit.errors import shape_problems
+from servicekit.errors import FieldProblem, shape_problems
+from servicekit.workers import TookTooLong, in_worker
 from storage import DocumentStore, Session
 
 from forms.actions import definitions
 from forms.model import FormsSection
+
+SECTION_SECONDS = 20.0
 
 
 class Blueprints:
@@ -22,9 +25,12 @@ class Blueprints:
             return
         try:
             section = FormsSection.model_validate(content)
-            problems = section.problems() or await definitions.apply_section(session, self._documents, section)
+            problems = await in_worker(section.problems, seconds=SECTION_SECONDS)
+            problems = problems or await definitions.apply_section(session, self._documents, section)
         except ValidationError as error:
             problems = shape_problems(error, content)
+        except TookTooLong as error:
+            problems = [FieldProblem(pointer="/forms", problem=error.detail, cure="publish fewer forms at once")]
         if problems:
             reject_section(session, event.body.version, problems)
         else:

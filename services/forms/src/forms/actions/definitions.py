@@ -7,6 +7,7 @@ from contracts import new_id
 from contracts.blueprints import SectionApplied
 from contracts.submissions import FormPublished
 from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
+from servicekit.workers import in_worker
 from storage import DocumentStore, Session, discard
 
 from forms import store
@@ -15,7 +16,7 @@ from forms.model import FormDefinition, FormsSection, content_hash
 
 async def save_draft(session: Session, documents: DocumentStore, form: FormDefinition, *, by: UUID | None) -> None:
     """Keeps the form as the draft of its name. Raises Invalid with every problem there is."""
-    if problems := form.problems():
+    if problems := await in_worker(form.problems):
         raise Invalid("invalid-form", f"The form `{form.form}` cannot be used as it is.", errors=problems)
     content = form.content()
     digest = content_hash(content)

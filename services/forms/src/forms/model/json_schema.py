@@ -108,6 +108,11 @@ def schema_problems(schema: dict[str, Any]) -> list[FieldProblem]:
     parts = list(_parts(schema, ()))
     if len(parts) > limits.SCHEMA_NODES:
         return [FieldProblem(problem=f"it has more than {limits.SCHEMA_NODES} parts", cure="split the form")]
+    patterns = {part["pattern"] for _, part in parts if isinstance(part, dict) and "pattern" in part}
+    if len(patterns) > limits.PATTERNS:
+        return [
+            FieldProblem(problem=f"it has more than {limits.PATTERNS} different patterns", cure="use `enum`, `format`")
+        ]
     for where, part in parts:
         if isinstance(part, dict):
             found += _part_problems(schema, where, part)

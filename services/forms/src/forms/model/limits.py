@@ -9,6 +9,8 @@ DEPTH = 24
 QUESTIONS = 300
 ITEMS = 1_000
 PATTERN_LENGTH = 200
+PATTERNS = 20
+"""Of one form: compiling one may take a fifth of a second."""
 SCHEMA_NODES = 5_000
 EXPANDED_NODES = 10_000
 EXPANDED_DEPTH = 60
