@@ -58,11 +58,11 @@ def busy_call(number: int, agents: int = AGENTS) -> dict[str, Any]:
     return record
 
 
-def send_backlog(suite: Suite, legs: int, *, agents: int = AGENTS, mode: str = "live") -> None:
+def send_backlog(suite: Suite, legs: int, *, agents: int = AGENTS, first: int = 0, mode: str = "live") -> None:
     """Finished calls of the busy tenant, as many files at the same time as one tenant may send."""
 
     def send_file(start: int) -> None:
-        calls = range(start, min(start + FILE_RECORDS, legs))
+        calls = range(start, min(start + FILE_RECORDS, first + legs))
         answer = httpx.post(
             f"{suite.url}/api/ingest/v1/sources/{SOURCE}/records",
             timeout=600,
@@ -80,7 +80,7 @@ def send_backlog(suite: Suite, legs: int, *, agents: int = AGENTS, mode: str = "
 
     token = suite.token(user("boss", BUSY))
     with ThreadPoolExecutor(4) as senders:
-        list(senders.map(send_file, range(0, legs, FILE_RECORDS)))
+        list(senders.map(send_file, range(first, first + legs, FILE_RECORDS)))
 
 
 def live_waits(suite: Suite, calls: int, *, first: int) -> Waits:
