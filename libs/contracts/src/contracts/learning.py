@@ -10,12 +10,13 @@ _EXAMPLE: dict[str, Any] = {
     "agent_id": "0197c0de-0000-7000-8000-000000000001", "assignment_id": "0197c0de-0000-7000-8000-000000000400",
     "template": "silence-basics", "template_version": 1, "title": {"en": "Fewer silences", "zh": "减少静默"},
     "rule": "silence-coach", "kpi": "silence_pct", "band": "coach",
-    "band_event_id": "0197c0de-0000-7000-8000-000000000300", "due_at": "2026-03-11T16:00:00Z",
+    "band_event_id": "0197c0de-0000-7000-8000-000000000300", "due_at": "2026-03-11T16:00:00Z", "version": 1,
 }  # fmt: skip
 
 
 class _AssignmentEvent(AgentEvent):
-    """`rule`, `kpi`, `band`, `band_event_id` are None on an assignment made by hand."""
+    """`rule`, `kpi`, `band`, `band_event_id` are None on an assignment made by hand. `version` rises with every change of
+    the assignment; 0 in events from before there were versions."""
 
     topic: ClassVar[str] = "assignments"
 
@@ -28,6 +29,7 @@ class _AssignmentEvent(AgentEvent):
     band: str | None = None
     band_event_id: UUID | None = None
     due_at: datetime | None = None
+    version: int = 0
 
 
 class AssignmentAssigned(_AssignmentEvent):

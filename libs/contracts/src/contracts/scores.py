@@ -26,18 +26,20 @@ class Score(BaseModel):
 
 
 class ScoreChanged(AgentEvent):
-    """At most one per agent and workday per batch, with all KPIs that changed."""
+    """At most one per agent and workday per batch, with all KPIs that changed. What is said of a day with a higher
+    `version` replaces what was said with a lower one; 0 in events from before there were versions."""
 
     type: ClassVar[str] = "score.changed"
     topic: ClassVar[str] = "scores"
     example: ClassVar[dict[str, Any]] = {
-        "agent_id": _AGENT, "workday": "2026-03-02", "mode": "live",
+        "agent_id": _AGENT, "workday": "2026-03-02", "mode": "live", "version": 41,
         "scores": {"silence_pct": {"value": "65.3846", "numerator": "17000000", "denominator": "260000", "sample": 25,
                                    "reason": None, "model_version": 1, "direction": "lower_is_better"}},
     }  # fmt: skip
 
     workday: date
     mode: Mode = "live"
+    version: int = 0
     scores: dict[str, Score]
 
 
@@ -66,7 +68,9 @@ def window_days(label: str) -> tuple[date, date] | None:
 
 class _BandEvent(AgentEvent):
     """`band_event_id` names this stay in the band: the same stay always has the same id, and a stay that is corrected
-    away and comes back has a new one. `rank` counts bands from the best, 0, to the worst."""
+    away and comes back has a new one. `rank` counts bands from the best, 0, to the worst. `version` rises with everything that is said of an
+    agent under a KPI: of two events about a stay the one with the higher version holds; 0 in events from before there
+    were versions."""
 
     topic: ClassVar[str] = "bands"
 
@@ -77,6 +81,7 @@ class _BandEvent(AgentEvent):
     rank: int
     at_window: str
     mode: Mode = "live"
+    version: int = 0
     evidence: list[Window] = []
 
 
@@ -86,7 +91,7 @@ class BandEntered(_BandEvent):
     type: ClassVar[str] = "band.entered"
     example: ClassVar[dict[str, Any]] = {
         "agent_id": _AGENT, "band_event_id": "0197c0de-0000-7000-8000-000000000300", "kpi": "silence_pct",
-        "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-04", "mode": "live", "from_band": "watch",
+        "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-04", "mode": "live", "version": 42, "from_band": "watch",
         "from_rank": 1,
         "evidence": [{"window": "2026-03-02", "value": "65.3846", "sample": 25, "band": "coach"}],
     }  # fmt: skip
@@ -101,7 +106,7 @@ class BandLeft(_BandEvent):
     type: ClassVar[str] = "band.left"
     example: ClassVar[dict[str, Any]] = {
         "agent_id": _AGENT, "band_event_id": "0197c0de-0000-7000-8000-000000000300", "kpi": "silence_pct",
-        "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-18", "mode": "live", "to_band": "watch",
+        "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-18", "mode": "live", "version": 57, "to_band": "watch",
         "to_rank": 1, "evidence": [],
     }  # fmt: skip
 
@@ -116,7 +121,7 @@ class BandCorrected(_BandEvent):
     type: ClassVar[str] = "band.corrected"
     example: ClassVar[dict[str, Any]] = {
         "agent_id": _AGENT, "band_event_id": "0197c0de-0000-7000-8000-000000000300", "kpi": "silence_pct",
-        "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-04", "mode": "live",
+        "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-04", "mode": "live", "version": 63,
         "retracts": "entered", "reason": "a corrected call moved 2026-03-04 to 58.1", "evidence": [],
     }  # fmt: skip
 

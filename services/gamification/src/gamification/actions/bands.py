@@ -17,8 +17,8 @@ from gamification.store import ledger, rules
 
 
 async def hear_bands(session: Session, events: Sequence[Received[BandLeft | BandCorrected]]) -> None:
-    """Points for bands that were left, and back for those that were corrected, in the order in which it is said.
-    History has no consequences. The agents must have been locked."""
+    """Points for bands that were left, and back for those that were corrected, in the order in which it is said;
+    what is older than what was heard of the stay has no effect. History has no consequences. The agents must have been locked."""
     known = [rule for rule in await rules.current_rules(session) if isinstance(rule, BandLeftRule)]
     heard = [(event.body, event.attributes, _rewards(known, event.body)) for event in events]
     heard = [each for each in heard if each[0].mode == "live" and (each[2] or isinstance(each[0], BandCorrected))]
@@ -29,12 +29,21 @@ async def hear_bands(session: Session, events: Sequence[Received[BandLeft | Band
     )
     corrections = [attributes.id for body, attributes, _ in heard if isinstance(body, BandCorrected)]
     unheard = await ledger.hear_corrections(session, corrections) if corrections else set[UUID]()
+    known_stays = await ledger.heard_stays(session, {body.band_event_id for body, _, _ in heard if body.version})
+    newer: dict[UUID, int] = {}
     for body, attributes, rewards in heard:
+        newest = newer.get(body.band_event_id, known_stays.get(body.band_event_id, 0))
+        if 0 < body.version < newest:
+            continue
+        if body.version > newest:
+            newer[body.band_event_id] = body.version
         if isinstance(body, BandLeft):
             _leave(books, body, attributes, rewards, days.today(await days.tenant(session), attributes.time))
         elif attributes.id in unheard:
             unheard.remove(attributes.id)
             _correct(books, body, attributes)
+    if newer:
+        await ledger.keep_heard(session, newer)
     await booking.write(session, books)
 
 

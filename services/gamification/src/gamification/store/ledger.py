@@ -1,15 +1,16 @@
 """The ledger: booked, taken back, summed up; never changed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
 from servicekit.visibility import Visible
-from storage import Session
+from storage import Session, insert_rows, or_update, rows_of
 
 from gamification.model.books import Booking, Books, Entry
+from gamification.store.tables import heard_stay
 
 
 async def book(session: Session, bookings: Sequence[Booking]) -> set[UUID]:
@@ -74,6 +75,24 @@ async def hear_corrections(session: Session, event_ids: Collection[UUID]) -> set
         {"tenant": session.tenant, "ids": list(event_ids)},
     )
     return set(heard.scalars())
+
+
+async def heard_stays(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID, int]:
+    """The newest version heard of these stays, of those that were heard of."""
+    found = await session.tuples(
+        "SELECT band_event_id, version FROM heard_stay WHERE tenant = :tenant "
+        "AND band_event_id = ANY(cast(:ids AS uuid[]))",
+        {"tenant": session.tenant, "ids": list(band_event_ids)},
+    )
+    return dict(found)
+
+
+async def keep_heard(session: Session, versions: Mapping[UUID, int]) -> None:
+    rows = [{"band_event_id": stay, "version": version} for stay, version in versions.items()]
+    await session.run(_KEEP_HEARD, rows_of(rows, tenant=session.tenant))
+
+
+_KEEP_HEARD = insert_rows(heard_stay, then=or_update(heard_stay, ["version"]))
 
 
 async def balance(session: Session, agent_id: UUID, visible: Visible) -> tuple[int, bool]:

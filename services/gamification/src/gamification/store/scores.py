@@ -8,7 +8,7 @@ from uuid import UUID
 
 from contracts.scores import ScoreChanged
 from pydantic_core import to_json
-from storage import Session, insert_rows, or_update, rows_of
+from storage import Session, insert_rows, rows_of
 
 from gamification.model.improvement import Day
 from gamification.store.tables import score_day
@@ -25,6 +25,9 @@ async def keep(session: Session, bodies: Iterable[ScoreChanged], settled: Collec
         for kpi, score in body.scores.items():
             place = (body.agent_id, kpi, body.workday)
             before = rows.get(place)
+            if before is not None and body.version < before["version"]:
+                before["live"] |= body.mode == "live"
+                continue
             rows[place] = {
                 "agent_id": body.agent_id,
                 "kpi": kpi,
@@ -37,6 +40,7 @@ async def keep(session: Session, bodies: Iterable[ScoreChanged], settled: Collec
                 "model_version": score.model_version,
                 "live": body.mode == "live" or (before is not None and before["live"]),
                 "edition": edition if place in settled else None,
+                "version": body.version,
             }
     if rows:
         await session.run(_KEEP, rows_of(rows.values(), tenant=session.tenant))
@@ -45,12 +49,16 @@ async def keep(session: Session, bodies: Iterable[ScoreChanged], settled: Collec
         await session.run(_SETTLE, {"tenant": session.tenant, "edition": edition, **rows_of(settling)})
 
 
-_SAID = ("value", "numerator", "denominator", "sample", "direction", "model_version")
+_SAID = ("value", "numerator", "denominator", "sample", "direction", "model_version", "version")
+_NEWER = ", ".join(
+    f"{name} = CASE WHEN score_day.version <= excluded.version THEN excluded.{name} ELSE score_day.{name} END"
+    for name in _SAID
+)
 _KEEP = insert_rows(
     score_day,
     ["tenant", "agent_id", "kpi", "workday", *_SAID, "live", "edition"],
-    then=f"{or_update(score_day, _SAID)}, live = score_day.live OR excluded.live, "
-    "edition = coalesce(excluded.edition, score_day.edition)",
+    then=f"ON CONFLICT (tenant, agent_id, kpi, workday) DO UPDATE SET {_NEWER}, "
+    "live = score_day.live OR excluded.live, edition = coalesce(excluded.edition, score_day.edition)",
 )
 _SETTLE = """
 UPDATE score_day AS s SET edition = :edition

@@ -1,6 +1,7 @@
 """The tables. A balance is always a sum over the ledger, never a number that is kept."""
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Date,
@@ -54,6 +55,15 @@ heard_correction = Table(
     Column("event_id", Uuid, primary_key=True),
 )
 
+# Of which version what was last heard of a stay in a band is: what is older has no effect any more.
+heard_stay = Table(
+    "heard_stay",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("band_event_id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+
 rule_edition = Table(
     "rule_edition",
     tables,
@@ -87,4 +97,5 @@ score_day = Table(
     Column("model_version", Integer, nullable=False),
     Column("live", Boolean, nullable=False),
     Column("edition", Integer, nullable=True),
+    Column("version", BigInteger, nullable=False, server_default="0"),
 )

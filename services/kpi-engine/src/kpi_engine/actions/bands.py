@@ -54,6 +54,7 @@ async def derive_bands(
     known, taken_back = await stays.announced(session, session.tenant, begins)
     windows = await _windows(session, wanted, begins, people)
     told: list[stays.Told] = []
+    events: list[BandEntered | BandLeft | BandCorrected] = []
     for (kpi, agent_id), (published, _) in sorted(wanted.items(), key=lambda item: item[0]):
         bands, begin, judged = _bands(published), begins[kpi, agent_id], windows.get((kpi, agent_id), [])
         announced = known.get((kpi, agent_id), [])
@@ -67,8 +68,10 @@ async def derive_bands(
         for change in transitions(announced, derived, fresh_id):
             told.append((published, agent_id, change))
             over = past_is_history and change.stay is not None and change.stay.left is not None
-            event = _event(published, bands, agent_id, change, "history" if over else mode, judged, reason)
-            session.emit(event, cause=(causes or {}).get(event.key(session.tenant)))
+            events.append(_event(published, bands, agent_id, change, "history" if over else mode, judged, reason))
+    for event, version in zip(events, await stays.next_versions(session, len(events)), strict=True):
+        numbered = event.model_copy(update={"version": version})
+        session.emit(numbered, cause=(causes or {}).get(event.key(session.tenant)))
     await stays.save(session, session.tenant, told)
 
 

@@ -10,7 +10,7 @@ from storage import Session
 
 from kpi_engine.actions.bands import Causes, derive_bands, judged_people, moved
 from kpi_engine.model.numbers import decimal_text
-from kpi_engine.store import facts, models, partials, waiting
+from kpi_engine.store import facts, models, partials, stays, waiting
 from kpi_engine.store.facts import NOBODY, READERS, SUBMISSIONS
 from kpi_engine.store.models import Catalogue, Published
 from kpi_engine.store.partials import Change
@@ -46,7 +46,7 @@ async def count_facts(session: Session, events: Iterable[FactEvent], *, mode: Mo
         changes = [
             change for kind in kinds for change in await partials.apply_changes(session, tenant, kind, catalogue)
         ]
-        tell_scores(session, catalogue, changes, mode=mode, causes=causes)
+        await tell_scores(session, catalogue, changes, mode=mode, causes=causes)
         people = await judged_people(session, [(catalogue.models[each.kpi], each.agent_id) for each in changes])
         await derive_bands(session, moved(catalogue, changes, people), mode=mode, causes=causes, people=people)
     if len(latest) > 1:
@@ -63,7 +63,7 @@ async def count_waiting(session: Session, mode: Mode) -> bool | None:
     return bool(found)
 
 
-def tell_scores(
+async def tell_scores(
     session: Session, catalogue: Catalogue, changes: Iterable[Change], *, mode: Mode, causes: Causes | None = None
 ) -> None:
     """One event per agent and workday, with all KPIs that changed."""
@@ -73,8 +73,9 @@ def tell_scores(
             scores.setdefault((change.agent_id, change.workday), {})[change.kpi] = score_of(
                 catalogue.models[change.kpi], change
             )
+    version = next(iter(await stays.next_versions(session, min(1, len(scores)))), 0)
     for (agent_id, workday), found in sorted(scores.items()):
-        event = ScoreChanged(agent_id=agent_id, workday=workday, mode=mode, scores=found)
+        event = ScoreChanged(agent_id=agent_id, workday=workday, mode=mode, version=version, scores=found)
         session.emit(event, cause=(causes or {}).get(event.key(session.tenant)))
 
 

@@ -101,7 +101,7 @@ async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | 
         published = catalogue.models[kpi]
         changes += await partials.recompute(session, published)
     # Values of the past that are counted anew are no news to anybody: told as history.
-    tell_scores(session, catalogue, changes, mode="history")
+    await tell_scores(session, catalogue, changes, mode="history")
     touched = [
         (catalogue.models[kpi], dict.fromkeys(await stays.agents_with_bands(session, kpi), FROM_THE_START))
         for kpi in new

@@ -110,6 +110,13 @@ def _exit(stay: Stay | None) -> dict[str, Any]:
     return {"left": stay.left, "to_band": stay.to_band, "exit": [asdict(window) for window in stay.exit]}
 
 
+async def next_versions(session: Session, count: int) -> list[int]:
+    """Rising numbers for what is told of agents, whom the caller has locked."""
+    if not count:
+        return []
+    return await session.scalars("SELECT nextval('told_version') FROM generate_series(1, :count)", {"count": count})
+
+
 async def agents_with_bands(session: Session, kpi: str) -> set[UUID]:
     """Agents of the session's tenant of whom a stay stands, or who have values of the KPI."""
     found = await session.execute(

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Numeric,
+    Sequence,
     SmallInteger,
     Table,
     Text,
@@ -120,6 +121,9 @@ partial = Table(
     Column("sample", BigInteger, nullable=False),
     Column("components", ARRAY(Numeric), nullable=False),
 )
+
+# Numbers what is told of agents, so that readers know new from old. Taken while the agent is locked.
+told_version = Sequence("told_version", metadata=tables)
 
 # Rows to lock: whoever changes an agent's facts, values or bands holds the agent's row until the end.
 agent_lock = Table(

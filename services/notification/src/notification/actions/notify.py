@@ -11,7 +11,7 @@ from servicekit import Received, directory, metrics
 from storage import Session
 
 from notification.model.audience import Audience, role_of
-from notification.model.events import is_history
+from notification.model.events import is_history, order_of
 from notification.model.news import Delivery, Newsroom, Notice, posts
 from notification.model.rules import Rule, Text
 from notification.store import configuration, deliveries, notices, people
@@ -20,7 +20,8 @@ log = logging.getLogger("uplift.notification")
 
 
 async def tell(session: Session, events: Sequence[Received[Any]], *, mail: bool) -> None:
-    """Once per rule, event and person; once per endpoint and event. History tells nobody. `mail`: whether there is a
+    """Once per rule, event and person; once per endpoint and event. History tells nobody, and nobody is told of what is
+    no longer so: what is older than what was heard of the same thing goes to endpoints only, whose programs can tell. `mail`: whether there is a
     mail server. The events are of the session's one tenant."""
     live = [event for event in events if not is_history(event.body)]
     if not live:
@@ -51,7 +52,11 @@ async def _compose(
     rules_of: dict[str, list[Rule]] = {}
     for rule in house.rules:
         rules_of.setdefault(rule.on, []).append(rule)
-    matched = [(e, [rule for rule in rules_of.get(e.body.type, ()) if rule.matches(e.body)]) for e in events]
+    late = await _late(session, events) if rules_of else set[UUID]()
+    matched = [
+        (e, [rule for rule in rules_of.get(e.body.type, ()) if e.attributes.id not in late and rule.matches(e.body)])
+        for e in events
+    ]
     in_force = {rule.rule: rule for _, found in matched for rule in found}
     newsroom = None
     if in_force:
@@ -65,6 +70,15 @@ async def _compose(
         wanting = [name for name, events in house.endpoints.items() if {"*", event.body.type} & events]
         wanted += posts(event.body, event.attributes, wanting)
     return told, wanted
+
+
+async def _late(session: Session, events: Sequence[Received[Any]]) -> set[UUID]:
+    """Events that come after newer ones about the same thing."""
+    ordered = [(event.attributes.id, place) for event in events if (place := order_of(event.body)) is not None]
+    if not ordered:
+        return set()
+    news = await notices.news_among(session, [place for _, place in ordered])
+    return {id for (id, _), is_news in zip(ordered, news, strict=True) if not is_news}
 
 
 async def _newsroom(

@@ -31,6 +31,33 @@ def is_history(body: Event) -> bool:
     return getattr(body, "mode", "live") == "history"
 
 
+def order_of(body: Event) -> tuple[str, int] | None:
+    """Of what thing the event tells, and its place in the order of what is told of it; None where there is no order, as
+    in events from before there were versions."""
+    match body:
+        case BandEntered() | BandLeft() | BandCorrected():
+            place = (f"band {body.agent_id} {body.kpi}", body.version)
+        case PointsGranted():
+            place = (f"points {body.entry_id}", 1)
+        case PointsReversed():
+            place = (f"points {body.reverses}", 2)
+        case SubmissionSubmitted() | SubmissionScored():
+            place = (f"submission {body.submission_id}", body.version)
+        case FormPublished():
+            place = (f"form {body.form}", body.version)
+        case (
+            AssignmentAssigned()
+            | AssignmentStarted()
+            | AssignmentCompleted()
+            | AssignmentOverdue()
+            | AssignmentWithdrawn()
+        ):
+            place = (f"assignment {body.assignment_id}", body.version)
+        case _:
+            return None
+    return place if place[1] else None
+
+
 def language_of(preferred: str | None, of_tenant: str) -> str:
     """The person's language, else the tenant's, else English; `zh-CN` is Chinese."""
     for each in (preferred, of_tenant):

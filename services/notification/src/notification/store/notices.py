@@ -1,13 +1,13 @@
 """What people have been told, and whether they have read it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 from storage import Session, insert_rows, rows_of
 
 from notification.model.news import Notice
-from notification.store.tables import notice
+from notification.store.tables import heard, notice
 
 CHANNEL = "uplift_notice"
 
@@ -32,6 +32,28 @@ WITH turn AS MATERIALIZED (
 ), added AS ({_INSERT})
 SELECT id, CASE WHEN in_app THEN pg_notify(:channel, tenant || '/' || person_id) END FROM added
 """  # noqa: S608
+
+
+async def news_among(session: Session, told: Sequence[tuple[str, int]]) -> list[bool]:
+    """Of what is told in this order (subject and version), whether it is as new as what was heard of the subject before;
+    remembers it."""
+    last: dict[str, int] = {}
+    for subject, version in told:
+        last[subject] = max(version, last.get(subject, version))
+    rows = [{"subject": subject, "version": version} for subject, version in last.items()]
+    newest = dict(await session.tuples(_HEARD, rows_of(rows, tenant=session.tenant)))
+    news: list[bool] = []
+    for subject, version in told:
+        newest[subject] = max(version, newest[subject] or 0)
+        news.append(version == newest[subject])
+    return news
+
+
+_HEARD = insert_rows(
+    heard,
+    then="ON CONFLICT (tenant, subject) DO UPDATE SET version = greatest(heard.version, excluded.version) "
+    "RETURNING heard.subject, old.version",
+)
 
 
 async def wake(session: Session, people: Iterable[tuple[str, UUID]]) -> None:

@@ -54,6 +54,15 @@ webhook = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
 
+# The newest version of what was heard of a thing: people are not told of what is older.
+heard = Table(
+    "heard",
+    tables,
+    Column("tenant", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+
 notice = Table(
     "notice",
     tables,

@@ -22,7 +22,18 @@ from training.store import assignments as store
 
 def facts_of(row: dict[str, Any]) -> dict[str, Any]:
     """What every event about an assignment says. `row` as the store gives it, with `title`."""
-    names = ("agent_id", "template", "template_version", "title", "rule", "kpi", "band", "band_event_id", "due_at")
+    names = (
+        "agent_id",
+        "template",
+        "template_version",
+        "title",
+        "rule",
+        "kpi",
+        "band",
+        "band_event_id",
+        "due_at",
+        "version",
+    )
     return {"assignment_id": row["id"]} | {name: row.get(name) for name in names}
 
 
@@ -57,6 +68,7 @@ async def assign_by_hand(
         "withdraw_when_left": False,
         "corrected": False,
         "attempts": 0,
+        "version": 1,
     }
     await store.add(session, [given])
     row = await require(session, assignment_id)
@@ -119,7 +131,7 @@ async def complete(session: Session, documents: DocumentStore, assignment_id: UU
     if "status" in changes:
         changes["completed_at"] = session.now
     await store.change(session, assignment_id, **changes)
-    row |= changes
+    row |= {**changes, "version": row["version"] + 1}
     if row["status"] in DONE:
         session.emit(AssignmentCompleted(score_percent=row["score_percent"], passed=row["passed"], **facts_of(row)))
     return row
@@ -133,7 +145,7 @@ async def mark_overdue(session: Session, assignment_id: UUID) -> bool:
     if row["due_at"] is None or row["due_at"] > session.now:
         return False
     await store.change(session, assignment_id, overdue_at=session.now)
-    session.emit(AssignmentOverdue(**facts_of(row)))
+    session.emit(AssignmentOverdue(**facts_of(row | {"version": row["version"] + 1})))
     return True
 
 

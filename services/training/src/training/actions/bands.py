@@ -1,6 +1,7 @@
 """What agents' bands bring about: assignments, and their withdrawal."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from servicekit import Received
 from storage import Session
 
 from training.actions.assignments import facts_of
+from training.model.effect import window_day
 from training.model.given import Given, Row
 from training.model.rules import LEFT_BAND, OPEN, Rule, due, in_order, why_not
 from training.model.stays import BandEvent, HeardStay
@@ -21,24 +23,36 @@ Heads = Mapping[str, Mapping[str, Any]]
 
 
 async def hear_bands(session: Session, events: Sequence[Received[BandEvent]]) -> None:
-    """What follows from each event, in the order in which it is said. History only adds to what is known: one who loads
+    """What follows from each event, in the order in which it is said; what is older than what
+    is known of its stay adds to what is known. History only adds to what is known: one who loads
     the past must not give or take anything. The agents must have been locked."""
     known = await stays.heard(session, {event.body.band_event_id for event in events})
+    entered = {(each.body.agent_id, each.body.kpi) for each in events if isinstance(each.body, BandEntered)}
+    newest = await stays.newest_entered(session, entered) if entered else {}
     told: dict[UUID, HeardStay] = {}
     live: list[Received[BandEvent]] = []
     for event in events:
         body, attributes = event.body, event.attributes
         stay = known.setdefault(body.band_event_id, HeardStay.of(body))
+        late = stay.is_ahead_of(body) or _is_over(body, attributes.time.date(), newest)
         if not stay.hear(attributes.id, body, attributes.time.date()):
             continue
         told[body.band_event_id] = stay
         corrected_before = isinstance(body, BandEntered) and stay.retracted
-        if body.mode == "live" and not corrected_before:
+        if body.mode == "live" and not corrected_before and not late:
             live.append(event)
     if told:
         await stays.keep(session, told.values())
     if live:
         await _follow(session, live)
+
+
+def _is_over(body: BandEvent, today: date, newest: Mapping[tuple[UUID, str], stays.Entered]) -> bool:
+    """Whether a later stay was heard of before this one was: an agent is in one band of a KPI at a time."""
+    if not isinstance(body, BandEntered) or not body.version or (body.agent_id, body.kpi) not in newest:
+        return False
+    entered_on, version = newest[body.agent_id, body.kpi]
+    return body.version < version and window_day(body.at_window, today) < entered_on
 
 
 async def _follow(session: Session, events: Sequence[Received[BandEvent]]) -> None:
@@ -119,6 +133,7 @@ def _give(session: Session, given: Given, rule: Rule, body: BandEntered, heads: 
         "due_at": due(rule.due_days, session.now),
         "corrected": False,
         "attempts": 0,
+        "version": 1,
     }
     given.add(row)
     session.emit(AssignmentAssigned(**facts_of(row)))

@@ -39,7 +39,7 @@ class Given:
         self._note(row)
 
     def change(self, row: Row, **changes: Any) -> None:
-        row |= changes
+        row |= {**changes, "version": row["version"] + 1}
         if row["id"] not in self.new:
             self.changed[row["id"]] = row
         self._note(row)

@@ -13,7 +13,7 @@ BandEvent = BandEntered | BandLeft | BandCorrected
 
 @dataclass
 class HeardStay:
-    """A stay as it was told; `heard`: the ids of the events that told it."""
+    """A stay as it was told; `heard`: the ids of the events that told it, `version`: the newest of theirs."""
 
     band_event_id: UUID
     agent_id: UUID
@@ -24,10 +24,15 @@ class HeardStay:
     left_on: date | None = None
     retracted: bool = False
     heard: list[UUID] = field(default_factory=list[UUID])
+    version: int = 0
 
     @classmethod
     def of(cls, body: BandEvent) -> "HeardStay":
         return cls(body.band_event_id, body.agent_id, body.kpi, body.band, body.model_version)
+
+    def is_ahead_of(self, body: BandEvent) -> bool:
+        """Whether something newer was heard of this stay: then nothing follows from the event any more."""
+        return 0 < body.version < self.version
 
     def hear(self, event_id: UUID, body: BandEvent, today: date) -> bool:
         """False when the event was heard before, so that one that comes again has no second effect, even after later
@@ -35,9 +40,14 @@ class HeardStay:
         if event_id in self.heard:
             return False
         self.heard.append(event_id)
+        if isinstance(body, BandEntered):
+            self.entered_on = window_day(body.at_window, today)
+        if self.is_ahead_of(body):
+            return True
+        self.version = max(self.version, body.version)
         match body:
             case BandEntered():
-                self.entered_on = window_day(body.at_window, today)
+                pass
             case BandLeft():
                 self.left_on = window_day(body.at_window, today)
             case BandCorrected(retracts="entered"):

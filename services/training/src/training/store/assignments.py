@@ -69,9 +69,9 @@ _ADD = insert_rows(assignment)
 _ADD_SKIPPED = insert_rows(skipped, then="ON CONFLICT DO NOTHING")
 _CHANGE = """
 UPDATE assignment AS a SET status = c.status, due_at = c.due_at, overdue_at = c.overdue_at, corrected = c.corrected,
-    withdrawn_at = c.withdrawn_at, withdrawn_reason = c.withdrawn_reason
+    withdrawn_at = c.withdrawn_at, withdrawn_reason = c.withdrawn_reason, version = c.version
 FROM json_to_recordset(cast(:rows AS json)) AS c(id uuid, status text, due_at timestamptz, overdue_at timestamptz,
-    corrected boolean, withdrawn_at timestamptz, withdrawn_reason text)
+    corrected boolean, withdrawn_at timestamptz, withdrawn_reason text, version integer)
 WHERE a.tenant = :tenant AND a.id = c.id AND a.id = ANY(cast(:ids AS uuid[]))
 """
 
@@ -94,7 +94,7 @@ async def of_stays(session: Session, band_event_ids: Collection[UUID]) -> list[R
 
 async def change(session: Session, assignment_id: UUID, **changes: Any) -> None:
     statement = update(assignment).where(assignment.c.tenant == session.tenant, assignment.c.id == assignment_id)
-    await session.execute(statement.values(**changes))
+    await session.execute(statement.values(version=assignment.c.version + 1, **changes))
 
 
 async def page(

@@ -13,22 +13,37 @@ from training.model.effect import Stay
 from training.model.stays import HeardStay
 from training.store.tables import band_stay
 
+Entered = tuple[date, int]
+"""The day of entering, and the version of what was last heard of the stay."""
+
 
 async def heard(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID, HeardStay]:
     """Those of these stays that were heard of. Nobody else may hear of their agents meanwhile."""
     found = await session.execute(
-        "SELECT band_event_id, agent_id, kpi, band, model_version, entered_on, left_on, retracted, heard FROM band_stay "
+        "SELECT band_event_id, agent_id, kpi, band, model_version, entered_on, left_on, retracted, heard, version "
+        "FROM band_stay "
         "WHERE tenant = :tenant AND band_event_id = ANY(cast(:ids AS uuid[]))",
         {"tenant": session.tenant, "ids": list(band_event_ids)},
     )
     return {row[0]: HeardStay(*row) for row in found}
 
 
+async def newest_entered(session: Session, places: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Entered]:
+    """By agent and KPI: when the last of the stays that stand was entered, and with which version it was told."""
+    found = await session.tuples(
+        "SELECT DISTINCT ON (agent_id, kpi) agent_id, kpi, entered_on, version FROM band_stay "
+        "JOIN unnest(cast(:agents AS uuid[]), cast(:kpis AS text[])) AS w (agent_id, kpi) USING (agent_id, kpi) "
+        "WHERE tenant = :tenant AND NOT retracted AND entered_on IS NOT NULL ORDER BY agent_id, kpi, entered_on DESC",
+        {"tenant": session.tenant, "agents": [agent for agent, _ in places], "kpis": [kpi for _, kpi in places]},
+    )
+    return {(agent_id, kpi): (entered_on, version) for agent_id, kpi, entered_on, version in found}
+
+
 async def keep(session: Session, told: Iterable[HeardStay]) -> None:
     await session.run(_KEEP, rows_of(map(asdict, told), tenant=session.tenant))
 
 
-_KEEP = insert_rows(band_stay, then=or_update(band_stay, ["entered_on", "left_on", "retracted", "heard"]))
+_KEEP = insert_rows(band_stay, then=or_update(band_stay, ["entered_on", "left_on", "retracted", "heard", "version"]))
 
 
 _END = "coalesce(b.left_on, 'infinity')"

@@ -1,6 +1,7 @@
 """The tables. What templates say lies in the document store; here are its heads and everything with a state."""
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Date,
@@ -73,6 +74,7 @@ band_stay = Table(
     Column("left_on", Date, nullable=True),
     Column("retracted", Boolean, nullable=False, server_default=text("false")),
     Column("heard", ARRAY(Uuid), nullable=False),
+    Column("version", BigInteger, nullable=False, server_default="0"),
     Index("ix_band_stay_kpi", "tenant", "kpi", "agent_id"),
 )
 
@@ -104,6 +106,7 @@ assignment = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("score_percent", Integer, nullable=True),
     Column("passed", Boolean, nullable=True),
+    Column("version", Integer, nullable=False, server_default="1"),
     UniqueConstraint("tenant", "rule", "band_event_id"),
     Index("ix_assignment_agent", "tenant", "agent_id", "assigned_at"),
     Index("ix_assignment_template", "tenant", "template", "status"),

@@ -1,0 +1,37 @@
+"""Forms' readers: twice, late, out of order."""
+
+from contracts.blueprints import BlueprintPublished
+from forms.service import service
+from testkit import person
+from testkit.late_conformance import Course, LateConformance, Said, directory_course
+
+FORM = {
+    "form": "mood",
+    "title": {"en": "Mood"},
+    "kind": "survey",
+    "about": "none",
+    "schema": {"type": "object", "properties": {"mood": {"type": "integer", "minimum": 1, "maximum": 5}}},
+    "sections": [{"section": "s", "questions": ["mood"]}],
+}
+
+
+class TestLate(LateConformance):
+    service = service
+
+    def course(self) -> Course:
+        blueprints = [
+            Said(BlueprintPublished(version=version, sections={"forms": {"forms": [FORM]}})) for version in (1, 2)
+        ]
+        return Course(
+            [directory_course(person("ada", team="team-a")), blueprints],
+            traces=["form"],
+            ignored={"form": ["draft_document"]},
+        )
+
+
+async def test_a_blueprint_that_comes_late_publishes_no_older_form(forms) -> None:
+    for version, title in ((2, "New"), (1, "Old")):
+        section = {"forms": [{**FORM, "title": {"en": title}}]}
+        await forms.deliver(BlueprintPublished(version=version, sections={"forms": section}), tenant="t1")
+    rows = await forms.rows("t1", "SELECT title, version FROM form WHERE form = 'mood'")
+    assert rows == [{"title": {"en": "New"}, "version": 1}]

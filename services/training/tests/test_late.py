@@ -1,0 +1,80 @@
+"""Training's readers: twice, late, out of order."""
+
+from typing import Any
+
+from contracts import derived_id
+from contracts.blueprints import BlueprintPublished
+from contracts.scores import BandCorrected, BandEntered, BandLeft
+from testkit import person, person_id
+from testkit.late_conformance import Course, LateConformance, Said, directory_course
+from training.service import service
+
+READING = {"template": "basics", "kind": "reading", "title": {"en": "Basics"}, "body": {"en": "Say what you do."}}
+
+
+def stay(who: str, version: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "agent_id": person_id(who), "band_event_id": derived_id("stay", who), "kpi": "k", "model_version": 1,
+        "band": "coach", "rank": 2, "at_window": "2026-03-04", "version": version, **fields,
+    }  # fmt: skip
+
+
+class TestLate(LateConformance):
+    service = service
+
+    def course(self) -> Course:
+        rule = {"rule": "r", "kpi": "k", "band": "coach", "template": "basics"}
+        blueprints = [
+            Said(BlueprintPublished(version=number, sections={"training": {"templates": [READING], "rules": [each]}}))
+            for number, each in enumerate(({**rule, "band": "other"}, {**rule, "due_days": 7}), 1)
+        ]
+        bands = [
+            Said(BandEntered(**stay("ada", 1))),
+            Said(BandLeft(**stay("ada", 2, at_window="2026-03-06"))),
+            Said(BandCorrected(**stay("ada", 3, at_window="2026-03-06"), retracts="left")),
+            Said(BandEntered(**stay("bob", 4))),
+            Said(BandLeft(**stay("bob", 5, at_window="2026-03-07"))),
+            Said(BandEntered(**stay("cid", 6))),
+            Said(BandCorrected(**stay("cid", 7), retracts="entered")),
+            Said(BandEntered(**stay("eve", 8))),
+        ]
+        people = [person(slug, team="team-a") for slug in ("ada", "bob", "cid", "eve")]
+        return Course(
+            [directory_course(*people), blueprints, bands],
+            traces=["assignment", "band_stay"],
+            unsettled={BandEntered: "a training is given when a band is entered, not when that is over"},
+            ignored={"assignment": ["version"]},
+        )
+
+
+class TestWhatIsOverBringsNothing:
+    """What `unsettled` says."""
+
+    async def test_an_entering_after_the_leaving_gives_no_training(self, training) -> None:
+        await training.blueprint(training.rule())
+        entered = BandEntered(**stay("ada", 4, kpi="silence_pct"))
+        left = BandLeft(**stay("ada", 5, kpi="silence_pct", at_window="2026-03-06"))
+        await training.h.deliver(left, entered, tenant="acme", at=training.now)
+        assert await training.assignments() == []
+        (kept,) = await training.h.rows("acme", "SELECT entered_on::text, left_on::text FROM band_stay")
+        assert kept == {"entered_on": "2026-03-04", "left_on": "2026-03-06"}
+
+    async def test_an_entering_after_a_later_stay_gives_no_training(self, training) -> None:
+        await training.blueprint(training.rule())
+        later = stay(
+            "ada", 6, kpi="silence_pct", band="fine", band_event_id=derived_id("later"), at_window="2026-03-09"
+        )
+        await training.h.deliver(BandEntered(**later), tenant="acme", at=training.now)
+        await training.h.deliver(BandEntered(**stay("ada", 4, kpi="silence_pct")), tenant="acme", at=training.now)
+        assert await training.assignments() == []
+
+    async def test_a_late_leaving_takes_nothing_back_that_holds_again(self, training) -> None:
+        await training.blueprint(training.rule())
+        said = {"kpi": "silence_pct", "at_window": "2026-03-06"}
+        for body in (
+            BandEntered(**stay("ada", 1, kpi="silence_pct")),
+            BandCorrected(**stay("ada", 3, **said), retracts="left"),
+            BandLeft(**stay("ada", 2, **said)),
+        ):
+            await training.h.deliver(body, tenant="acme", at=training.now)
+        assert (await training.only())["status"] == "assigned"
