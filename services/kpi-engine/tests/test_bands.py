@@ -45,6 +45,14 @@ def test_a_band_is_left_at_the_third_window_elsewhere_and_the_next_begins_there(
     assert stays("cccgwgg") == [("coach", "03", "06"), ("good", "07", None)]
 
 
+def test_leaving_counts_the_windows_since_the_band_was_entered():
+    """Those before made the band be entered. Were they to count again, one better window would end what three began."""
+    assert stays("cggccg") == [("coach", "05", None)]
+    assert stays("cggccgg") == [("coach", "05", None)]
+    assert stays("cggccggg") == [("coach", "05", "08"), ("good", "08", None)]
+    assert stays("cggccgcgcg") == [("coach", "05", "10"), ("good", "10", None)]  # three of five, all of them since
+
+
 def test_a_window_without_a_sample_says_nothing():
     assert stays("c-c--c") == [("coach", "06", None)]
     assert stays("ccc-g-g-g") == [("coach", "03", "09"), ("good", "09", None)]
