@@ -7,7 +7,7 @@ import pytest
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
 from contracts.submissions import FormPublished, SubmissionScored, SubmissionSubmitted
 from storage import Document, sweeping
-from testkit import at, person_id, tenant
+from testkit import at, org_unit, person_id, tenant
 from testkit.fixtures.mongodb import both_stores
 
 FULL = {"greeting": "partly", "complaint": True, "apology": "yes", "solution": 4, "empathy": "yes", "remarks": "ok"}
@@ -224,6 +224,9 @@ async def test_the_workday_follows_the_tenants_clock_and_day(published):
     await published.deliver(clock, tenant="t1")
     made = (await published.as_("lea", "t1").post(PATH, json=about("ada"))).json()
     assert (made["workday"], made["submitted_at"]) == ("2026-03-01", "2026-03-02T04:30:00Z")
+    await published.deliver(org_unit("a", time_zone="Asia/Shanghai"), tenant="t1")
+    there = (await published.as_("lea", "t1").post(PATH, json=about("ada"))).json()
+    assert there["workday"] == "2026-03-02", "12:30 at the site of the agent whom it is about"
 
 
 async def test_two_tenants_never_meet(published, call_review):

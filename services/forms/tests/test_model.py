@@ -4,9 +4,8 @@ import time
 from typing import Any
 
 import pytest
-from forms.model import FormDefinition, content_hash, event_answers, fill, score, workday_of
+from forms.model import FormDefinition, content_hash, event_answers, fill, score
 from pydantic import ValidationError
-from testkit import at
 
 FULL = {"greeting": "partly", "complaint": True, "apology": "yes", "solution": 4, "empathy": "yes"}
 
@@ -326,9 +325,3 @@ def test_only_numbers_and_choices_leave_the_service(form):
     assert event_answers(form, answers) == {
         "greeting": "partly", "complaint": "true", "apology": "yes", "solution": "4", "empathy": "yes", "extra": "true",
     }  # fmt: skip
-
-
-def test_the_workday_is_the_tenants():
-    assert str(workday_of(at("2026-03-02T04:30Z"), "Europe/Berlin", 0)) == "2026-03-02"
-    assert str(workday_of(at("2026-03-02T04:30Z"), "Europe/Berlin", 360)) == "2026-03-01"
-    assert str(workday_of(at("2026-03-02T23:30Z"), "Asia/Shanghai", 0)) == "2026-03-03"

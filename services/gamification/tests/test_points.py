@@ -8,7 +8,7 @@ from contracts.awards import PointsGranted, PointsReversed
 from gamification.actions.improvement import QUIET
 from servicekit.errors import Unavailable
 from sqlalchemy.exc import IntegrityError
-from testkit import at, person_id, stable_ids
+from testkit import at, org_unit, person_id, stable_ids, tenant
 
 
 async def test_leaving_a_band_for_a_better_one_gives_points_once(game):
@@ -200,19 +200,38 @@ async def test_a_running_day_is_judged_when_it_is_over(game):
     assert await game.ledger() == [("ada", "better", 10)]
 
 
+async def test_a_running_day_is_over_when_it_is_at_the_agents_site(game):
+    await game.people("acme", time_zone="Europe/Berlin")
+    sites = [org_unit("team-a", time_zone="America/New_York")]
+    await game.h.directory("acme", of_tenant=tenant("acme", time_zone="Europe/Berlin"), org_units=sites)
+    await game.blueprint(game.BETTER)
+    for day in ("2026-03-16", "2026-03-17"):
+        await game.score("ada", day, 60, at=at("2026-03-18T12:00Z"))
+    await game.score("ada", "2026-03-18", 20, at=at("2026-03-18T20:00Z"))
+    await game.h.tick(at("2026-03-19T03:59Z"))  # it is the nineteenth in Berlin
+    assert await game.ledger() == []
+    await game.h.tick(at("2026-03-19T04:00Z"))
+    assert await game.ledger() == [("ada", "better", 10)]
+    shanghai = [org_unit("team-a", time_zone="Asia/Shanghai")]
+    await game.h.directory("acme", of_tenant=tenant("acme", time_zone="Europe/Berlin"), org_units=shanghai)
+    await game.score("ada", "2026-03-20", 1, at=at("2026-03-20T08:00Z"))
+    await game.h.tick(at("2026-03-20T16:00Z"))  # it is over there, and not yet in Berlin
+    assert await game.balance("ada") == 20
+
+
 async def test_a_day_that_is_over_is_booked_once_it_has_settled(game):
     await game.people("other")
     await game.blueprint(game.BETTER, tenant="other")
     for day in ("2026-03-09", "2026-03-10"):
         await game.score("ada", day, 60, tenant="other")
     for second, numerator in enumerate((20, 70, 30, 80, 25)):
-        at = game.now + timedelta(seconds=second)
-        await game.score("ada", "2026-03-11", numerator, tenant="other", at=at, settled=False)
-    await game.h.tick(at + QUIET - timedelta(seconds=1))
+        last = game.now + timedelta(seconds=second)
+        await game.score("ada", "2026-03-11", numerator, tenant="other", at=last, settled=False)
+    await game.h.tick(last + QUIET - timedelta(seconds=1))
     assert await game.ledger(tenant="other") == []
-    await game.h.tick(at + QUIET)
+    await game.h.tick(last + QUIET)
     assert await game.ledger(tenant="other") == [("ada", "better", 10)]
-    later = at + timedelta(hours=1)
+    later = last + timedelta(hours=1)
     for numerator in (70, 20, 90):  # a correction that comes later is one entry, however often it is said
         await game.score("ada", "2026-03-11", numerator, tenant="other", at=later, settled=False)
     await game.h.tick(later + QUIET)

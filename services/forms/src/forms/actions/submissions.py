@@ -13,7 +13,7 @@ from storage import DocumentStore, Session
 
 from forms import store
 from forms.actions.definitions import load_version
-from forms.model import Filled, FormDefinition, Result, event_answers, fill, limits, score, workday_of
+from forms.model import Filled, FormDefinition, Result, event_answers, fill, limits, score
 
 # Who may fill in a form of this kind about somebody else.
 JUDGES = {
@@ -57,7 +57,8 @@ async def submit(
         )
         raise Invalid("leg-of-no-call", "`leg` needs `interaction_id`.", errors=[problem])
     filled, result = _filled(form, body)
-    tenant = await directory.tenant(session)
+    whose = agent_id or caller.person_id
+    workdays = await directory.workdays(session, [whose])
     row = {
         "id": new_id(),
         "form": slug,
@@ -68,7 +69,7 @@ async def submit(
         "leg": body.leg,
         "submitted_by": caller.person_id,
         "submitted_at": session.now,
-        "workday": workday_of(session.now, tenant.time_zone, tenant.day_start_minutes),
+        "workday": workdays.of(whose, session.now),
         "void": False,
     }
     return await _keep(session, documents, form, row, filled, result, notes=body.notes, by=caller.person_id)

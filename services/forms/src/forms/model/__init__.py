@@ -2,7 +2,7 @@
 
 from forms.model import limits
 from forms.model.definition import MAX_SECTION_FORMS, FormDefinition, FormsSection, content_hash
-from forms.model.filling import Filled, fill, workday_of
+from forms.model.filling import Filled, fill
 from forms.model.scoring import QuestionResult, Result, SectionResult, event_answers, score
 
 __all__ = [
@@ -18,5 +18,4 @@ __all__ = [
     "fill",
     "limits",
     "score",
-    "workday_of",
 ]

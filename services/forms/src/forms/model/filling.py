@@ -1,9 +1,7 @@
 """A form filled in: which questions show, and whether the answers to them hold."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from servicekit.errors import FieldProblem
 
@@ -40,9 +38,3 @@ def fill(form: FormDefinition, answers: dict[str, Any]) -> Filled:
     unknown = {name: value for name, value in given.items() if name not in form.questions}
     problems = answer_problems(form.answers_schema, shown, kept | unknown)
     return Filled({name: kept[name] for name in form.questions if name in kept}, frozenset(shown), problems)
-
-
-def workday_of(instant: datetime, zone: str, day_start_minutes: int) -> date:
-    """The workday of an instant where the day begins `day_start_minutes` after midnight, by the clock on the wall."""
-    local = instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
-    return (local - timedelta(minutes=day_start_minutes)).date()

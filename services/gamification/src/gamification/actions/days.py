@@ -7,7 +7,7 @@ from servicekit import directory
 from servicekit.errors import NotFound, Unavailable
 from storage import Session
 
-from gamification.model.improvement import day_of, end_of
+from gamification.model.improvement import day_of
 
 
 async def tenant(session: Session) -> TenantChanged:
@@ -20,7 +20,3 @@ async def tenant(session: Session) -> TenantChanged:
 
 def today(tenant: TenantChanged, now: datetime) -> date:
     return day_of(now, tenant.time_zone, tenant.day_start_minutes)
-
-
-def end_of_workday(tenant: TenantChanged, workday: date) -> datetime:
-    return end_of(workday, tenant.time_zone, tenant.day_start_minutes)

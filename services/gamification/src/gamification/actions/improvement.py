@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from contracts.scores import ScoreChanged
-from servicekit import Received
+from servicekit import Received, directory
 from storage import Session
 
 from gamification.actions import booking, days
@@ -22,13 +22,15 @@ async def hear_scores(session: Session, events: Sequence[Received[ScoreChanged]]
     to: points neither come and go with every call, nor with every one of the corrections that a late batch brings. History
     is a baseline for what comes later, and moves nothing by itself. The agents must have been locked."""
     wanted: dict[tuple[UUID, date], datetime] = {}
-    for event in events:
-        body, at = event.body, event.attributes.time
-        if body.mode != "history":
-            tenant = await days.tenant(session)
-            # A simulated clock may stand still, and what is over is over.
-            settled = at if tenant.simulated else at + QUIET
-            wanted[body.agent_id, body.workday] = max(settled, days.end_of_workday(tenant, body.workday))
+    current = [event for event in events if event.body.mode != "history"]
+    if current:
+        # A simulated clock may stand still, and what is over is over.
+        quiet = timedelta(0) if (await days.tenant(session)).simulated else QUIET
+        workdays = await directory.workdays(session, {event.body.agent_id for event in current})
+        for event in current:
+            agent_id, workday = event.body.agent_id, event.body.workday
+            over = workdays.begins(agent_id, workday + timedelta(days=1))
+            wanted[agent_id, workday] = max(event.attributes.time + quiet, over)
     await scores.keep(session, [event.body for event in events], (), edition=0)
     if wanted:
         await due.when_settled(session, wanted)
@@ -38,7 +40,8 @@ async def judge(session: Session, agent_id: UUID, workday: date) -> None:
     """Brings the ledger to what the scores say, from the week of `workday` on as far as its scores reach. The agent
     must have been locked."""
     kpis = await scores.kpis_of(session, agent_id, workday)
-    change = Change(agent_id, workday, kpis, session.now, days.today(await days.tenant(session), session.now))
+    today = (await directory.workdays(session, [agent_id])).of(agent_id, session.now)
+    change = Change(agent_id, workday, kpis, session.now, today)
     bench = await _bench(session, [change])
     bench.judge(change)
     await scores.keep(session, [], bench.settled, edition=bench.newest)

@@ -5,7 +5,7 @@ A pure function of the days, so that the outcome is the same in whatever order t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -128,9 +128,3 @@ def monday_of(day: date) -> date:
 def day_of(at: datetime, time_zone: str, day_start_minutes: int) -> date:
     """The workday an instant belongs to."""
     return (at.astimezone(ZoneInfo(time_zone)) - timedelta(minutes=day_start_minutes)).date()
-
-
-def end_of(workday: date, time_zone: str, day_start_minutes: int) -> datetime:
-    """When a workday is over."""
-    start = time(day_start_minutes // 60, day_start_minutes % 60, tzinfo=ZoneInfo(time_zone))
-    return datetime.combine(workday + timedelta(days=1), start).astimezone(UTC)

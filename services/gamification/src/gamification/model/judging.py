@@ -19,7 +19,7 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Change:
-    """An agent's KPIs that are to be judged from a workday on, at the time `at`: on the tenant's day `today`, and
+    """An agent's KPIs that are to be judged from a workday on, at the time `at`: on the agent's day `today`, and
     because of the event `by`, if of one."""
 
     agent_id: UUID

@@ -80,7 +80,10 @@ async def derive(session: Session, source: str, since: Mapping[str, int], *, wit
         wanted = {**stretch, "agent_id": agent.id, "workday": agent.workday}
         if row is None or row["void"] or any(row[name] != wanted[name] for name in _CONTENT):
             rows.append({**wanted, "version": row["version"] + 1 if row else 1, "void": False})
-    rows += [{**row, "version": row["version"] + 1, "void": True} for row in before.values() if not row["void"]]
+    for row in before.values():
+        if not row["void"]:
+            day = row["workday"] or people.workdays.of(row["agent_id"], row["started"])
+            rows.append({**row, "workday": day, "version": row["version"] + 1, "void": True})
     result.recorded = len(rows)
     result.changed = {row["agent"] for row in rows}
     result.agents = {row["agent_id"] for row in rows}
