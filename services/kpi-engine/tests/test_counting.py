@@ -13,6 +13,17 @@ from servicekit.event_door import received_of
 from sqlalchemy import event as engine_event
 from testkit import at, person, person_id
 
+TAKEN = """
+kpi: longest
+title: {en: Longest call that was taken}
+unit: seconds
+direction: lower_is_better
+source: legs
+where: relation is null or relation <> 'consult'
+value: max(talk_ms) / 1000
+min_sample: 1
+"""
+
 
 async def score(h, agent: str, day: str, kpi: str = "silence"):
     """The newest thing said of it."""
@@ -56,6 +67,16 @@ async def test_a_correction_moves_a_call_to_another_agent_and_day(kpi, leg):
     assert (await score(kpi, "cid", "2026-03-03", "longest")).value == "7"
     assert (await score(kpi, "bob", "2026-03-02")).sample == 1
     assert await differences(kpi) == []
+
+
+async def test_a_leg_that_was_only_asked_can_be_left_out(kpi, leg):
+    model = await kpi.as_("adm", "t1").put("/kpis/longest", content=TAKEN, headers={"content-type": "application/yaml"})
+    assert model.status_code == 200, model.text
+    await kpi.forget_events()
+    asked = leg("c2", "bob", "2026-03-02", talk_ms=9000, relation="consult")
+    await kpi.deliver(leg("c1", "bob", "2026-03-02", talk_ms=5000), asked, tenant="t1")
+    found = await score(kpi, "bob", "2026-03-02", "longest")
+    assert (found.value, found.sample) == ("5", 1)
 
 
 async def test_a_void_takes_back_all_and_a_later_version_brings_it_back(kpi, leg):

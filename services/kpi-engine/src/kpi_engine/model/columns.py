@@ -29,7 +29,7 @@ def _columns(*, text: str = "", date: str = "", flag: str = "", **units: str) ->
 
 SOURCES: dict[str, dict[str, Column]] = {
     "legs": _columns(
-        text="source vendor external_id channel direction queue reason customer_key",
+        text="source vendor external_id channel direction queue reason customer_key relation",
         date="workday",
         flag="first_leg last_leg answered abandoned transferred",
         ms="ring_ms queue_ms talk_ms hold_ms acw_ms handle_ms conversation_ms silence_vendor_ms overtalk_ms",

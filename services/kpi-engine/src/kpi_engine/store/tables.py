@@ -50,6 +50,7 @@ MEASURES = (
 )  # fmt: skip
 TEXTS = (
     "source", "vendor", "external_id", "channel", "direction", "queue", "reason", "customer_key", "state", "form",
+    "relation",
 )  # fmt: skip
 FLAGS = ("first_leg", "last_leg", "answered", "abandoned", "transferred", "automatic_fail")
 
