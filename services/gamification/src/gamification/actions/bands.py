@@ -27,6 +27,7 @@ async def hear_bands(session: Session, events: Sequence[Received[BandLeft | Band
     books = await ledger.books_of_causes(
         session, {body.agent_id for body, _, _ in heard}, {str(body.band_event_id) for body, _, _ in heard}
     )
+    workdays = await days.of_agents(session, {body.agent_id for body, _, _ in heard})
     corrections = [attributes.id for body, attributes, _ in heard if isinstance(body, BandCorrected)]
     unheard = await ledger.hear_corrections(session, corrections) if corrections else set[UUID]()
     known_stays = await ledger.heard_stays(session, {body.band_event_id for body, _, _ in heard if body.version})
@@ -38,7 +39,7 @@ async def hear_bands(session: Session, events: Sequence[Received[BandLeft | Band
         if body.version > newest:
             newer[body.band_event_id] = body.version
         if isinstance(body, BandLeft):
-            _leave(books, body, attributes, rewards, days.today(await days.tenant(session), attributes.time))
+            _leave(books, body, attributes, rewards, workdays.of(body.agent_id, attributes.time))
         elif attributes.id in unheard:
             unheard.remove(attributes.id)
             _correct(books, body, attributes)
@@ -96,7 +97,7 @@ async def complete_trainings(session: Session, events: Sequence[Received[Assignm
         {event.body.agent_id for event, _ in heard},
         {str(event.body.assignment_id) for event, _ in heard},
     )
-    tenant = await days.tenant(session)
+    workdays = await days.of_agents(session, {event.body.agent_id for event, _ in heard})
     for event, rule in heard:
         body = event.body
         books.grant(
@@ -105,7 +106,7 @@ async def complete_trainings(session: Session, events: Sequence[Received[Assignm
             cause=str(body.assignment_id),
             occasion="completed",
             points=rule.points,
-            earned_on=days.today(tenant, event.attributes.time),
+            earned_on=workdays.of(body.agent_id, event.attributes.time),
             detail={"template": body.template, "score_percent": body.score_percent},
             at=event.attributes.time,
             by=event.attributes,

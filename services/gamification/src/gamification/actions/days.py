@@ -1,13 +1,13 @@
-"""Days as the tenant counts them."""
+"""Days as they are counted where the agents work."""
 
-from datetime import date, datetime
+from collections.abc import Iterable
+from uuid import UUID
 
 from contracts.directory import TenantChanged
 from servicekit import directory
 from servicekit.errors import NotFound, Unavailable
+from servicekit.workdays import Workdays
 from storage import Session
-
-from gamification.model.improvement import day_of
 
 
 async def tenant(session: Session) -> TenantChanged:
@@ -18,5 +18,7 @@ async def tenant(session: Session) -> TenantChanged:
         raise Unavailable("directory-behind", error.detail) from error
 
 
-def today(tenant: TenantChanged, now: datetime) -> date:
-    return day_of(now, tenant.time_zone, tenant.day_start_minutes)
+async def of_agents(session: Session, agents: Iterable[UUID]) -> Workdays:
+    """Raises Unavailable as `tenant` does."""
+    await tenant(session)
+    return await directory.workdays(session, set(agents))

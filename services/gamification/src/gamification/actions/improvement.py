@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from contracts.scores import ScoreChanged
-from servicekit import Received, directory
+from servicekit import Received
 from storage import Session
 
 from gamification.actions import booking, days
@@ -26,7 +26,7 @@ async def hear_scores(session: Session, events: Sequence[Received[ScoreChanged]]
     if current:
         # A simulated clock may stand still, and what is over is over.
         quiet = timedelta(0) if (await days.tenant(session)).simulated else QUIET
-        workdays = await directory.workdays(session, {event.body.agent_id for event in current})
+        workdays = await days.of_agents(session, {event.body.agent_id for event in current})
         for event in current:
             agent_id, workday = event.body.agent_id, event.body.workday
             over = workdays.begins(agent_id, workday + timedelta(days=1))
@@ -40,7 +40,7 @@ async def judge(session: Session, agent_id: UUID, workday: date) -> None:
     """Brings the ledger to what the scores say, from the week of `workday` on as far as its scores reach. The agent
     must have been locked."""
     kpis = await scores.kpis_of(session, agent_id, workday)
-    today = (await directory.workdays(session, [agent_id])).of(agent_id, session.now)
+    today = (await days.of_agents(session, [agent_id])).of(agent_id, session.now)
     change = Change(agent_id, workday, kpis, session.now, today)
     bench = await _bench(session, [change])
     bench.judge(change)

@@ -86,7 +86,7 @@ async def get_leaderboard(
         if unit is not None:
             found = await _units(session, caller, unit)
             units = found if units is None else units & found
-    first, end = span(board.period, on or days.today(await days.tenant(session), session.now))
+    first, end = span(board.period, on or (await days.of_agents(session, ())).of(None, session.now))
     rows = await ledger.ranking(
         session, first=first, end=end, rules=board.rules, units=units, min_entries=board.min_entries
     )

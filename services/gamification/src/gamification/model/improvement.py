@@ -5,11 +5,10 @@ A pure function of the days, so that the outcome is the same in whatever order t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
-from zoneinfo import ZoneInfo
 
 from gamification.model.rules import ImprovementRule
 
@@ -123,8 +122,3 @@ def _baseline(rule: ImprovementRule, day: Day, days: Sequence[Day], index: int) 
 
 def monday_of(day: date) -> date:
     return day - timedelta(days=day.weekday())
-
-
-def day_of(at: datetime, time_zone: str, day_start_minutes: int) -> date:
-    """The workday an instant belongs to."""
-    return (at.astimezone(ZoneInfo(time_zone)) - timedelta(minutes=day_start_minutes)).date()
