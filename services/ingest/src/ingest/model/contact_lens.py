@@ -1,0 +1,108 @@
+"""Contact Lens: Amazon Connect's analyses of calls and chats, after its pages "Example Contact Lens output files"."""
+
+from typing import Any
+
+from ingest.model import fields
+from ingest.model.fields import in_order, section, text, whole
+from ingest.model.parts import Analysis, Part
+from ingest.model.refusal import Refusal
+
+AS_WRITTEN = "Send it as Amazon Connect writes it."
+
+
+def read(record: dict[str, Any]) -> Part:
+    """The part that an analysis is. Raises Refusal."""
+    metadata = section(record, "CustomerMetadata") or {}
+    contact = text(metadata, "ContactId", "CustomerMetadata.")
+    if contact is None:
+        reason = "The analysis does not name the contact that it belongs to."
+        raise Refusal("CustomerMetadata.ContactId", reason, "Send the file as Contact Lens wrote it to your bucket.")
+    status = text(record, "JobStatus")
+    if status not in (None, "COMPLETED"):
+        raise Refusal(
+            "JobStatus", f"The analysis is {fields.show(status)}, not COMPLETED.", "Send it when it is complete."
+        )
+    at = "ConversationCharacteristics."
+    found = section(record, "ConversationCharacteristics") or {}
+    facts = Analysis(conversation_ms=whole(found, "TotalConversationDurationMillis", at))
+    if silence := section(found, "NonTalkTime", at):
+        facts.silence_vendor_ms = whole(silence, "TotalTimeMillis", f"{at}NonTalkTime.")
+        if facts.silence_vendor_ms is not None and facts.silence_vendor_ms > (
+            facts.conversation_ms or fields.LONGEST_MS
+        ):
+            raise Refusal(f"{at}NonTalkTime.TotalTimeMillis", "It is longer than the conversation.", AS_WRITTEN)
+        if silence.get("Instances") is not None:
+            facts.gaps = _stretches(silence["Instances"], f"{at}NonTalkTime.Instances", facts.conversation_ms)
+    if interruptions := section(found, "Interruptions", at):
+        facts.overtalk_ms = whole(interruptions, "TotalTimeMillis", f"{at}Interruptions.")
+        facts.interruptions = _by_agents(record, interruptions, f"{at}Interruptions.")
+    facts.sentiment = _sentiment(record, found)
+    return Part(kind="analysis", contact=contact, facts=facts)
+
+
+def _stretches(found: Any, field: str, conversation: int | None) -> list[tuple[int, int]]:
+    if not isinstance(found, list):
+        raise Refusal(field, f"{fields.show(found)} is not a list.", AS_WRITTEN)
+    stretches = []
+    for index, item in enumerate(found):
+        at = f"{field}[{index}]"
+        if not isinstance(item, dict):
+            raise Refusal(at, f"{fields.show(item)} is not an object.", AS_WRITTEN)
+        begin = whole(item, "BeginOffsetMillis", f"{at}.")
+        end = whole(item, "EndOffsetMillis", f"{at}.")
+        if begin is None or end is None:
+            raise Refusal(at, "It lacks BeginOffsetMillis or EndOffsetMillis.", AS_WRITTEN)
+        in_order(begin, end, f"{at}.EndOffsetMillis", "BeginOffsetMillis")
+        if conversation is not None and end > conversation + fields.ROUNDING_MS:
+            raise Refusal(f"{at}.EndOffsetMillis", "It lies after the end of the conversation.", AS_WRITTEN)
+        stretches.append((begin, end))
+    return sorted(stretches)
+
+
+def _participants(record: dict[str, Any], role: str) -> set[str]:
+    """The ids of the participants in a role; older analyses use the role itself as id."""
+    found = record.get("Participants")
+    ids = {role}
+    for item in found if isinstance(found, list) else []:
+        if (
+            isinstance(item, dict)
+            and item.get("ParticipantRole") == role
+            and isinstance(item.get("ParticipantId"), str)
+        ):
+            ids.add(item["ParticipantId"])
+    return ids
+
+
+def _by_agents(record: dict[str, Any], interruptions: dict[str, Any], at: str) -> int | None:
+    by = section(interruptions, "InterruptionsByInterrupter", at)
+    if by is None:
+        return None
+    by, _ = _by_participant(by, f"{at}InterruptionsByInterrupter.")
+    agents = _participants(record, "AGENT")
+    return sum(len(items) for who, items in by.items() if who in agents and isinstance(items, list))
+
+
+def _sentiment(record: dict[str, Any], found: dict[str, Any]) -> int | None:
+    """The customer's overall sentiment, in hundredths."""
+    at = "ConversationCharacteristics.Sentiment."
+    overall = section(section(found, "Sentiment", "ConversationCharacteristics.") or {}, "OverallSentiment", at)
+    if overall is None:
+        return None
+    at += "OverallSentiment."
+    scores, at = _by_participant(overall, at)
+    for who in sorted(_participants(record, "CUSTOMER")):
+        score = scores.get(who)
+        if score is None:
+            continue
+        if isinstance(score, bool) or not isinstance(score, int | float) or not -5 <= score <= 5:
+            raise Refusal(f"{at}{who}", f"{fields.show(score)} is not from -5 to 5.", AS_WRITTEN)
+        return round(score * 100)
+    return None
+
+
+def _by_participant(found: dict[str, Any], at: str) -> tuple[dict[str, Any], str]:
+    """By participant, and where that stands: the analysis of a chat has it one level deeper than that of a call."""
+    for name in ("DetailsByParticipantRole", "DetailsByParticipant"):
+        if (deeper := section(found, name, at)) is not None:
+            return deeper, f"{at}{name}."
+    return found, at
