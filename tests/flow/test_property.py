@@ -179,8 +179,6 @@ class Oracle:
             for name in names:
                 record, agent = final[name], final[name]["Agent"] or {}
                 who = agent.get("Username")
-                if who is not None and who not in self.agents:
-                    continue
                 times = [
                     agent.get(f"{part}Duration") for part in ("AgentInteraction", "CustomerHold", "AfterContactWork")
                 ]
@@ -189,7 +187,7 @@ class Oracle:
                 began = datetime.fromisoformat(record["InitiationTimestamp"]).astimezone(BERLIN)
                 conversation = None if talk is None or hold is None else (talk + hold) * 1000
                 yield {
-                    "agent": who,
+                    "agent": who if who in self.agents else None,  # counts where no agent is needed, until it is known
                     "workday": began.date().isoformat(),
                     "answered": who is not None,
                     "first": name == names[0],
@@ -460,6 +458,8 @@ class Stream:
             params = {"by": by, "grain": "workday", "from": "2026-03-01", "to": "2026-03-31", "limit": 1000}
             found = assert_ok(await self.to_kpi.get(f"/kpis/{kpi}/values", params=params))
             for each in found["items"]:
+                if by and each["key"] is None:
+                    continue  # what no agent is known to have taken
                 who = WHO[UUID(each["key"])] if by else ALL
                 shown[kpi, who, each["window"]] = {"kpi": kpi, **each}
         return shown
