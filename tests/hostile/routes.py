@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 from contracts import ALL_SERVICES
 
 from tests.hostile.conftest import Suite
 
+PROBLEM = "application/problem+json"
 NOBODY = "0198c3a2-7f00-7000-8000-000000000000"
 FILLED = {
     "tenant": "acme", "person": "ada", "org_unit": "team-a", "application": "crm", "letter_id": NOBODY, "source": "calls",
@@ -56,3 +58,12 @@ def routes(suite: Suite, *methods: str) -> Iterator[Route]:
         for method, path, described in suite.operations(service):
             if not methods or method in methods:
                 yield Route(service, method, path, described)
+
+
+async def answered(client: httpx.AsyncClient, route: Route, address: str) -> httpx.Response:
+    """The answer: never a mistake of the service's, and a problem document where it refuses."""
+    answer = await client.request(route.method, address)
+    assert answer.status_code < 500, f"{route.name} {address[:200]}: {answer.status_code} {answer.text[:500]}"
+    if answer.status_code >= 400:
+        assert answer.headers["content-type"] == PROBLEM, f"{route.name} {address[:200]}"
+    return answer

@@ -1,20 +1,9 @@
 """Query parameters and addresses: what is unknown is refused with the nearest, what is odd is the caller's mistake."""
 
-import httpx
 import pytest
 
 from tests.hostile.conftest import Suite
-from tests.hostile.routes import Route, routes
-
-PROBLEM = "application/problem+json"
-
-
-async def get(client: httpx.AsyncClient, route: Route, address: str) -> httpx.Response:
-    answer = await client.request(route.method, address)
-    assert answer.status_code < 500, f"{route.name} {address[:200]}: {answer.status_code} {answer.text[:500]}"
-    if answer.status_code >= 400:
-        assert answer.headers["content-type"] == PROBLEM, f"{route.name} {address[:200]}"
-    return answer
+from tests.hostile.routes import PROBLEM, answered, routes
 
 
 async def test_a_parameter_that_a_route_does_not_know_is_refused(suite: Suite) -> None:
@@ -57,7 +46,7 @@ async def test_no_made_up_cursor_is_taken(suite: Suite) -> None:
         who = "root" if route.path == "/tenants" else "boss"
         for cursor in CURSORS:
             address = f"{route.address(suite.ids)}?after={cursor}{needed}"
-            answer = await get(suite.client(route.service, who), route, address)
+            answer = await answered(suite.client(route.service, who), route, address)
             assert answer.status_code == 422, f"{route.name} {cursor}: {answer.text}"
             assert "/after" in answer.json()["errors"][0]["pointer"]
     assert tried > 15
@@ -72,7 +61,7 @@ async def test_no_range_of_days_is_longer_than_is_said(suite: Suite, query: str)
         if "from" in route.parameters("query"):
             tried += 1
             needed = "".join(f"&{each}={value}" for each, value in route.needed.items())
-            answer = await get(suite.client(route.service), route, f"{route.address(suite.ids)}?{query}{needed}")
+            answer = await answered(suite.client(route.service), route, f"{route.address(suite.ids)}?{query}{needed}")
             assert answer.status_code == 422, f"{route.name}: {answer.text[:300]}"
             assert answer.json()["errors"][0]["cure"]
     assert tried >= 3

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -155,6 +157,25 @@ async def asks_for_ever(session: Session) -> None:
 
 async def waits_for_ever(_: Session) -> None:
     await forever()
+
+
+@pytest.mark.slow
+def test_a_process_that_takes_long_to_end_is_not_killed_by_the_timer() -> None:
+    program = """
+import asyncio, time
+from servicekit.budget import within
+
+class Tidy:
+    def __del__(self, clock=time.process_time):
+        end = clock() + 0.6
+        while clock() < end:
+            pass
+
+tidy = Tidy()
+asyncio.run(within(asyncio.sleep(0)))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("hostile", [asks_for_ever, waits_for_ever])

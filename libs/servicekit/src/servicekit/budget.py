@@ -10,6 +10,7 @@ attempts keeps the next process from doing the same for ever.
 """
 
 import asyncio
+import atexit
 import faulthandler
 import logging
 import os
@@ -147,6 +148,9 @@ class _Watchdog:
         signal.signal(_SIGNAL, _end_step)
         signal.signal(signal.SIGVTALRM, _end_step)
         signal.setitimer(signal.ITIMER_VIRTUAL, _COMPUTED_SECONDS, _COMPUTED_SECONDS)
+        # An interpreter that ends takes handlers away, and what it still has to tidy up takes longer than that timer:
+        # the process would be said to have been killed.
+        atexit.register(signal.setitimer, signal.ITIMER_VIRTUAL, 0)
         threading.Thread(target=self._run, name="budget", daemon=True).start()
 
     def _run(self) -> None:
