@@ -1,7 +1,7 @@
 """What every route of every service keeps: strict bodies, bounded days, and the key that it documents."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, get_args, get_origin
 
@@ -12,7 +12,7 @@ from fastapi import FastAPI, params
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from servicekit import PlatformSettings, Service
-from servicekit.door import Door
+from servicekit.door import Door, doors
 from servicekit.door.accepted import whole
 from servicekit.door.days import DayRange
 from servicekit.tokens import TokenVerifier
@@ -31,14 +31,6 @@ def apps(services: Sequence[Service]) -> dict[str, FastAPI]:
             return {each.name: service_app(wire(each, settings, **parts)) for each in services}  # pyright: ignore[reportArgumentType]
 
     return asyncio.run(build())
-
-
-def doors(routes: Sequence[Any]) -> Iterator[Door]:
-    for route in routes:
-        if isinstance(route, Door):
-            yield route
-        elif included := getattr(route, "original_router", None):
-            yield from doors(included.routes)
 
 
 def is_model(annotation: Any) -> bool:

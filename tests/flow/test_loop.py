@@ -94,7 +94,7 @@ def test_recognition(fed: Suite) -> None:
         ("ada", "trained", 50),
         ("ben", "left-coach", 100),
     ]
-    board = fed.call("boss", "GET", "/api/gamification/v1/leaderboards/all")["items"]
+    board = fed.call("boss", "GET", "/api/gamification/v1/leaderboards/all/standings")["items"]
     assert [(each["agent"], each["points"]) for each in board][:2] == [("ada", 150), ("ben", 100)]
 
 

@@ -41,8 +41,8 @@ async def test_the_ledger_pages_by_cursor(game):
             break
         after = {"after": page["next"]}
     assert sorted(seen) == ["ada", "ben", "cem"]
-    await game.get("ann", "/leaderboards/week", status=422, **after)
-    await game.get("ann", "/leaderboards/week", status=422, on="9999-12-31")
+    await game.get("ann", "/leaderboards/week/standings", status=422, **after)
+    await game.get("ann", "/leaderboards/week/standings", status=422, on="9999-12-31")
 
 
 async def test_a_board_ranks_ties_alike_and_hides_names_below_the_top(game):
@@ -50,27 +50,27 @@ async def test_a_board_ranks_ties_alike_and_hides_names_below_the_top(game):
     await earn(game, ada=30, ben=20, cem=20, dan=10)
     answer = await game.h.as_("ann", "acme").put("/leaderboards/week", json=board)
     assert answer.status_code == 200
-    seen = await game.get("dan", "/leaderboards/week")
+    seen = await game.get("dan", "/leaderboards/week/standings")
     assert [(each["rank"], each["points"], each["agent"], each["me"]) for each in seen["items"]] == [
         (1, 30, "ada", False), (2, 20, None, False), (2, 20, None, False), (4, 10, "dan", True)
     ]  # fmt: skip
     assert (seen["first"], seen["last"], seen["ranked"]) == ("2026-03-16", "2026-03-22", 4)
     assert seen["me"]["rank"] == 4
     assert all(each["agent_id"] is None for each in seen["items"][1:3])
-    by_lea = [each["agent"] for each in (await game.get("lea", "/leaderboards/week"))["items"]]
+    by_lea = [each["agent"] for each in (await game.get("lea", "/leaderboards/week/standings"))["items"]]
     assert sorted(map(str, by_lea)) == ["None", "None", "ada", "ben"]
-    assert all(each["name"] for each in (await game.get("ann", "/leaderboards/week"))["items"])
+    assert all(each["name"] for each in (await game.get("ann", "/leaderboards/week/standings"))["items"])
     await game.h.as_("ann", "acme").put("/leaderboards/week", json={**board, "anonymise": "none"})
-    assert all(each["name"] for each in (await game.get("dan", "/leaderboards/week"))["items"])
+    assert all(each["name"] for each in (await game.get("dan", "/leaderboards/week/standings"))["items"])
 
 
 async def test_a_board_around_me_and_by_pages(game):
     await earn(game, ada=40, ben=30, cem=20, dan=10)
     await game.h.as_("ann", "acme").put("/leaderboards/week", json={**game.BOARD, "top": 1, "around": 1})
-    around = await game.get("dan", "/leaderboards/week", around_me=True)
+    around = await game.get("dan", "/leaderboards/week/standings", around_me=True)
     assert [each["rank"] for each in around["items"]] == [1, 3, 4]
-    first = await game.get("ann", "/leaderboards/week", limit=3)
-    second = await game.get("ann", "/leaderboards/week", limit=3, after=first["next"])
+    first = await game.get("ann", "/leaderboards/week/standings", limit=3)
+    second = await game.get("ann", "/leaderboards/week/standings", limit=3, after=first["next"])
     assert [each["agent"] for each in first["items"] + second["items"]] == ["ada", "ben", "cem", "dan"]
     assert second["next"] is None
 
@@ -81,8 +81,8 @@ async def test_a_board_counts_its_period_rules_people_and_entries(game):
     await game.people("acme", time_zone="Asia/Shanghai", simulated=True, clock=at(week))
     game.now = at(week)  # already Monday in Shanghai
     stay = await game.leave("ada")
-    assert [each["points"] for each in (await game.get("ann", "/leaderboards/week"))["items"]] == [100]
-    before = await game.get("ann", "/leaderboards/week", on="2026-03-18")
+    assert [each["points"] for each in (await game.get("ann", "/leaderboards/week/standings"))["items"]] == [100]
+    before = await game.get("ann", "/leaderboards/week/standings", on="2026-03-18")
     assert [each["points"] for each in before["items"]] == [30, 10]
     ann = game.h.as_("ann", "acme")
     for board in (
@@ -94,7 +94,9 @@ async def test_a_board_counts_its_period_rules_people_and_entries(game):
         assert (await ann.put(f"/leaderboards/{board['leaderboard']}", json=board)).status_code == 200
 
     async def points(board, **query):
-        return [each["points"] for each in (await game.get("ann", f"/leaderboards/{board}", **query))["items"]]
+        return [
+            each["points"] for each in (await game.get("ann", f"/leaderboards/{board}/standings", **query))["items"]
+        ]
 
     assert await points("month") == [130, 10]
     assert await points("total") == [100]
@@ -113,8 +115,8 @@ async def test_boards_of_other_teams_are_not_shown(game):
         ("ada", "team-a", 200), ("ada", "team-b", 403), ("lea", "team-a", 200), ("lea", "team-b", 403),
         ("ann", "team-b", 200), ("ann", "none", 404),
     ):  # fmt: skip
-        await game.get(who, "/leaderboards/week", status=status, team=team)
-    await game.get("ann", "/leaderboards/none", status=404)
+        await game.get(who, "/leaderboards/week/standings", status=status, team=team)
+    await game.get("ann", "/leaderboards/none/standings", status=404)
 
 
 async def test_rules_are_read_by_all_and_edited_by_the_admin(game):

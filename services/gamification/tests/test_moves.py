@@ -33,7 +33,7 @@ async def test_entries_and_balances_are_of_the_days_that_are_seen(transferred) -
 
 
 async def test_a_teams_board_counts_what_was_earned_in_it(transferred) -> None:
-    (place,) = (await transferred.get("ann", "/leaderboards/a", on="2026-03-18"))["items"]
+    (place,) = (await transferred.get("ann", "/leaderboards/a/standings", on="2026-03-18"))["items"]
     assert (place["agent"], place["points"]) == ("ada", 100)
 
 
@@ -44,7 +44,7 @@ async def test_who_saw_the_agent_in_the_period_reads_the_name(transferred) -> No
     for who, named in (("lea", True), ("leb", True), ("ben", False)):
         (below,) = [
             each
-            for each in (await transferred.get(who, "/leaderboards/week", on="2026-03-18"))["items"]
+            for each in (await transferred.get(who, "/leaderboards/week/standings", on="2026-03-18"))["items"]
             if each["rank"] > 1
         ]
         assert (below["agent"] == "ada") == named, who

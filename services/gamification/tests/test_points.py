@@ -279,7 +279,7 @@ async def test_two_tenants_with_the_same_ids_do_not_meet(game):
     await game.correct(stay, "entered", tenant="other")
     assert (await game.balance("ada"), await game.balance("ada", "other")) == (100, 0)
     assert await game.ledger(tenant="other") == [("ada", "left-coach", 7), ("ada", "left-coach", -7)]
-    assert [each["points"] for each in (await game.get("ann", "/leaderboards/week", "other"))["items"]] == []
+    assert [each["points"] for each in (await game.get("ann", "/leaderboards/week/standings", "other"))["items"]] == []
 
 
 async def test_an_event_of_a_tenant_the_directory_does_not_know_yet_is_tried_again(game):

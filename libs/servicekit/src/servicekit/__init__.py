@@ -14,6 +14,7 @@ from servicekit.door import (
     authenticate,
     bearer_token,
     kit_of,
+    lock_edits,
     page_of,
     router,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "authenticate",
     "bearer_token",
     "kit_of",
+    "lock_edits",
     "page_of",
     "router",
 ]

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 from storage.tables import blueprint_section
 
+from servicekit.door import lock_edits
 from servicekit.errors import MOST_PROBLEMS, FieldProblem
 from servicekit.kit import Received
 from servicekit.nesting import depth_problems
@@ -19,6 +20,7 @@ DEEPEST = 60
 async def take_section(session: Session, event: Received[BlueprintPublished]) -> bool:
     """Whether this is news here. An older version must have no effect, nor the same event when it comes again: the
     tenant may have been edited since. A section that is nested too deeply is answered here, and is none. A version that was sent out once more on purpose is another, later event."""
+    await lock_edits(session)
     statement = insert(blueprint_section).values(
         tenant=session.tenant, version=event.body.version, event_id=event.attributes.id
     )

@@ -95,6 +95,11 @@ class Conflict(Problem):
     title = "It conflicts with what is there"
 
 
+class PreconditionFailed(Problem):
+    status = 412
+    title = "It is not as the request says"
+
+
 class TooLarge(Problem):
     status = 413
     title = "Too large"

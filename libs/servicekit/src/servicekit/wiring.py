@@ -16,7 +16,7 @@ from storage import Outbox, Sessions, create_engine, documents_for, migrate, pre
 from servicekit.behind import behind_router
 from servicekit.clock_door import ClockDoor
 from servicekit.dead_letters import dead_letter_router
-from servicekit.door import render_http, render_problem, render_validation
+from servicekit.door import doors, link_things, render_http, render_problem, render_validation
 from servicekit.errors import Problem, ProblemDocument
 from servicekit.event_door import EventDoor
 from servicekit.kit import Kit, Service, Subscription, Wired
@@ -106,4 +106,5 @@ def service_app(running: Running) -> FastAPI:
     app.state.service = running.wired.state
     for each in (running.wired.router, dead_letter_router(running.doors), behind_router()):
         app.include_router(each, responses=_PROBLEMS)
+    link_things(doors(app.routes))
     return app

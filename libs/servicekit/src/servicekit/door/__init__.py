@@ -7,7 +7,8 @@ from servicekit.door.headers import SecurityHeaders
 from servicekit.door.idempotency import WRITES
 from servicekit.door.pages import Page, PageDep, PageQuery, page_of
 from servicekit.door.problems import render_http, render_problem, render_validation
-from servicekit.door.route import Door, router
+from servicekit.door.route import Door, doors, router
+from servicekit.door.things import link_things, lock_edits
 from servicekit.door.unit import kit_of
 
 __all__ = [
@@ -27,7 +28,10 @@ __all__ = [
     "accepts",
     "authenticate",
     "bearer_token",
+    "doors",
     "kit_of",
+    "link_things",
+    "lock_edits",
     "page_of",
     "render_http",
     "render_problem",

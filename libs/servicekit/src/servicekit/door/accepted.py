@@ -18,20 +18,33 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 class Accepted:
     """`body_bytes` None: the handler reads its body as a stream, before it opens a session, and bounds it itself.
     `roles`: who has none of them is refused before the body is read. `idempotency_key` False: an answer is not kept, since
-    it tells a secret or since asking again changes nothing."""
+    it tells a secret or since asking again changes nothing.
+
+    Of what has an ETag: `thing` is the path of what the route changes, where that is not its own; `changing`: fields of
+    what it answers that nobody edits and that change by themselves; `alone`: changes wait for those of this thing only,
+    where no other route, blueprint or clock changes it too."""
 
     body_bytes: int | None = BODY_BYTES
     roles: tuple[str, ...] = ()
     idempotency_key: bool = True
+    thing: str | None = None
+    changing: tuple[str, ...] = ()
+    alone: bool = False
 
 
 def accepts(
-    body_bytes: int | None = BODY_BYTES, *, roles: tuple[str, ...] = (), idempotency_key: bool = True
+    body_bytes: int | None = BODY_BYTES,
+    *,
+    roles: tuple[str, ...] = (),
+    idempotency_key: bool = True,
+    thing: str | None = None,
+    changing: tuple[str, ...] = (),
+    alone: bool = False,
 ) -> Callable[[Endpoint], Endpoint]:
     """Says of a handler what `Accepted` tells; stands below the route's decorator."""
 
     def mark(endpoint: Endpoint) -> Endpoint:
-        endpoint.__dict__["accepted"] = Accepted(body_bytes, roles, idempotency_key)
+        endpoint.__dict__["accepted"] = Accepted(body_bytes, roles, idempotency_key, thing, changing, alone)
         return endpoint
 
     return mark

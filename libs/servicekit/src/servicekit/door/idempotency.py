@@ -64,7 +64,7 @@ async def remember(unit: Unit, response: Response) -> Response:
         response = await _whole(response)
     if len(response.body) > ANSWER_BYTES:
         raise _too_large()
-    headers = {name: value for name, value in response.headers.items() if name in ("content-type", "location")}
+    headers = {name: value for name, value in response.headers.items() if name in ("content-type", "etag", "location")}
     await unit.session.narrow([unit.caller.tenant])
     now = datetime.now(UTC)
     await unit.session.execute(

@@ -3,11 +3,12 @@
 The order is: the token, the parameters' names, the person and the role, and only then the body; so what is refused has
 cost little."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from contracts.directory import PLATFORM_TENANT
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
@@ -21,12 +22,20 @@ from servicekit.door.body import BoundedRequest
 from servicekit.door.idempotency import HEADER, KEY_LENGTH, PARAMETER, WRITES, remember
 from servicekit.door.query import check_parameters, query_names
 from servicekit.door.refusals import problem_of
+from servicekit.door.things import Answer, check_match, current_tag, lock_edits, read_thing
 from servicekit.door.unit import StoredResponse, Unit, kit_of
 from servicekit.errors import FieldProblem, Invalid, Unavailable
 
 
 class Door(APIRoute):
     """Commits the request's unit of work when its handler has answered, and before the answer leaves."""
+
+    thing: "Door | None" = None
+    """How that is read which this route changes."""
+    is_thing = False
+    """Whether what it reads has an ETag."""
+    answer: Answer | None = None
+    """The framework's handler, which works in the unit of work that the request has."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,7 +60,7 @@ class Door(APIRoute):
         return self.keeps_answers or HEADER in header_names(self.dependant)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        original = super().get_route_handler()
+        original = self.answer = super().get_route_handler()
         accepted, known, signed_in = self.accepted, query_names(self.dependant), depends_on(self.dependant, caller)
         writes = bool(WRITES & set(self.methods or ()))
         keyless = writes and not self.takes_key
@@ -73,7 +82,7 @@ class Door(APIRoute):
                     if self.body_field is not None:
                         await request.take_json()
                 async with unit.stack:
-                    response = await within(original(request), seconds=None)
+                    response = await within(self._answered(original, request, unit), seconds=None)
                     if unit.key and unit.session:
                         response = await remember(unit, response)
                 return response
@@ -91,6 +100,25 @@ class Door(APIRoute):
                 raise Invalid("unstorable-value", "A value is not one that the database can hold.") from error
 
         return handle
+
+    async def _answered(self, answer: Answer, request: Request, unit: Unit) -> Response:
+        if self.is_thing and "GET" in (self.methods or ()):
+            return await read_thing(self, answer, request)
+        if self.thing is None:
+            if WRITES & set(self.methods or ()):
+                await check_match(self, request)
+            return await answer(request)
+        found = await caller(request)
+        assert unit.session is not None
+        tenant = found.tenant
+        if tenant == PLATFORM_TENANT:  # which works in others, too
+            tenant = request.path_params.get("tenant") or request.query_params.get("tenant") or tenant
+        await lock_edits(unit.session, tenant, request.url.path if self.accepted.alone else "")
+        await check_match(self, request)
+        response = await answer(request)
+        if response.status_code in (200, 201) and (tag := await current_tag(self.thing, request)):
+            response.headers["etag"] = tag
+        return response
 
 
 async def _may(request: Request, unit: Unit, roles: tuple[str, ...]) -> None:
@@ -117,6 +145,15 @@ def _check_key(request: Request, *, refused: bool) -> None:
             pointer=f"/header/{HEADER}", problem="no key", cure=f"1 to {KEY_LENGTH} printable ASCII characters"
         )
         raise Invalid("bad-idempotency-key", "The Idempotency-Key is not one.", errors=[problem])
+
+
+def doors(routes: Sequence[Any]) -> Iterator[Door]:
+    """All routes of an application, those of the routers that it includes among them."""
+    for route in routes:
+        if isinstance(route, Door):
+            yield route
+        elif included := getattr(route, "original_router", None):
+            yield from doors(included.routes)
 
 
 def router(**kwargs: Any) -> APIRouter:

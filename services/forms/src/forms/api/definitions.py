@@ -102,6 +102,7 @@ async def put_form(
 
 
 @router.post("/forms/{form}/publish")
+@accepts(thing="/forms/{form}")
 async def publish_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> VersionView:
     """Makes the draft the newest version, which never changes again. The same content again makes no new version."""
     caller.require(*EDITORS)

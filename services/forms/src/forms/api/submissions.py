@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of, visibility
+from servicekit import CallerDep, DocumentsDep, Page, PageDep, WorkSession, accepts, directory, page_of, visibility
 from servicekit import router as door_router
 from storage import Session
 
@@ -106,6 +106,7 @@ async def get_submission(
 
 
 @router.put("/forms/{form}/submissions/{id}")
+@accepts(alone=True)
 async def correct(
     form: str, id: UUID, body: Answers, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
@@ -114,6 +115,7 @@ async def correct(
 
 
 @router.delete("/forms/{form}/submissions/{id}", status_code=204)
+@accepts(alone=True)
 async def take_back(form: str, id: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
     """Voids a submission: it no longer counts anywhere."""
     await submissions.take_back(session, documents, caller, form, id)

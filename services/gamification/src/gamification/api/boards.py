@@ -66,7 +66,13 @@ async def put_leaderboard(leaderboard: Slug, body: Leaderboard, session: WorkSes
 
 
 @router.get("/leaderboards/{leaderboard}")
-async def get_leaderboard(
+async def get_leaderboard(leaderboard: str, session: WorkSession, caller: CallerDep) -> Leaderboard:
+    """What the board counts and shows; who stands where on it: `…/standings`."""
+    return await _board(session, leaderboard)
+
+
+@router.get("/leaderboards/{leaderboard}/standings")
+async def get_standings(
     leaderboard: str,
     session: WorkSession,
     caller: CallerDep,
@@ -77,9 +83,7 @@ async def get_leaderboard(
 ) -> Standings:
     """The period that `on` lies in (today without it). `team`: only what people earned in that org unit. `around_me`: the top and
     the caller's neighbours, on one page."""
-    board = await rules.find_board(session, leaderboard)
-    if board is None:
-        raise NotFound("unknown-leaderboard", f"There is no leaderboard `{leaderboard}`.")
+    board = await _board(session, leaderboard)
     visible = await visibility.visible_to(session, caller)
     units: frozenset[UUID] | None = None
     for unit in (board.org_unit, team):
@@ -126,6 +130,13 @@ async def get_leaderboard(
         items=shown,
         next=following,
     )
+
+
+async def _board(session: Session, name: str) -> Leaderboard:
+    board = await rules.find_board(session, name)
+    if board is None:
+        raise NotFound("unknown-leaderboard", f"There is no leaderboard `{name}`.")
+    return board
 
 
 def _position(value: Any) -> int:

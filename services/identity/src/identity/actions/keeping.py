@@ -6,6 +6,7 @@ from uuid import UUID
 
 from contracts import Event
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
+from servicekit import lock_edits
 from servicekit.errors import NotFound
 from storage import Session
 
@@ -18,6 +19,7 @@ from identity.store import directory as store
 
 async def locked_tenant(session: Session) -> TenantChanged:
     """The session's tenant, locked: from here on this is the only transaction that changes its directory."""
+    await lock_edits(session)
     tenant = await store.load_tenant(session, lock=True)
     if tenant is None:
         raise NotFound("unknown-tenant", f"There is no tenant `{session.tenant}`.")

@@ -52,6 +52,9 @@ class Progress(BaseModel):
     leaving: bool = False
 
 
+PROGRESS = tuple(Progress.model_fields)
+
+
 class ApplicationView(Progress):
     """`client_id` is what the application is known by at the issuer, a SAML service provider its entity id.
     `client_secret` is told once, when it is made. `addresses` are those the application is configured with."""
@@ -128,6 +131,7 @@ async def put_application(
 
 
 @router.get("/tenants/{tenant}/applications/{application}")
+@accepts(changing=PROGRESS)
 async def get_application(
     session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath, application: ApplicationPath
 ) -> ApplicationView:
@@ -165,6 +169,7 @@ async def put_identity_provider(
 
 
 @router.get("/tenants/{tenant}/identity-provider")
+@accepts(changing=PROGRESS)
 async def get_identity_provider(
     session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath
 ) -> IdentityProviderView:
@@ -215,6 +220,7 @@ async def open_account(
 
 
 @router.get("/people/{person}/account")
+@accepts(changing=PROGRESS)
 async def get_account(session: WorkSession, caller: CallerDep, person: str, tenant: TenantQuery = None) -> AccountView:
     """Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")

@@ -1,7 +1,7 @@
 """Tenants."""
 
 from fastapi import Request
-from servicekit import CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, page_of
 from servicekit import router as door_router
 from servicekit.errors import Forbidden, NotFound
 from storage import Session
@@ -45,6 +45,7 @@ async def add_tenant(session: WorkSession, caller: CallerDep, request: Request, 
 
 
 @router.get("/tenants/{tenant}")
+@accepts(changing=("blueprint", "services", "clock"))
 async def get_tenant(session: WorkSession, caller: CallerDep, tenant: TenantPath) -> TenantState:
     """With how far each service is with its section of the blueprint. Needs tenant_admin or platform_admin."""
     await enter(session, caller, tenant, "tenant_admin", "integration")

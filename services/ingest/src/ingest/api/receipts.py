@@ -7,7 +7,18 @@ from uuid import UUID
 from contracts import Mode
 from fastapi import Request
 from pydantic import BaseModel
-from servicekit import CallerDep, DocumentsDep, Page, PageDep, WorkSession, authenticate, bearer_token, kit_of, page_of
+from servicekit import (
+    CallerDep,
+    DocumentsDep,
+    Page,
+    PageDep,
+    WorkSession,
+    accepts,
+    authenticate,
+    bearer_token,
+    kit_of,
+    page_of,
+)
 from servicekit import router as door_router
 from servicekit.errors import Conflict, NotFound
 from storage import DocumentStore, Session
@@ -150,6 +161,7 @@ async def preview_undo(receipt: UUID, session: WorkSession, caller: CallerDep, d
 
 
 @router.delete("/receipts/{receipt}")
+@accepts(alone=True)
 async def undo_receipt(
     receipt: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep, preview: bool = False
 ) -> UndoView:

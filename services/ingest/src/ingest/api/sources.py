@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, page_of
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 from storage import Session
@@ -96,6 +96,7 @@ async def list_sources(session: WorkSession, caller: CallerDep) -> Page[SourceVi
 
 
 @router.get("/sources/{source}")
+@accepts(changing=("health",))
 async def get_source(source: str, session: WorkSession, caller: CallerDep) -> SourceView:
     may_read(caller)
     return (await _views(session, [await _row(session, source)]))[0]

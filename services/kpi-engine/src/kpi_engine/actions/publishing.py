@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.blueprints import SectionApplied
+from servicekit import lock_edits
 from servicekit.blueprints import reject_section
 from servicekit.errors import FieldProblem, Invalid
 from servicekit.workers import TookTooLong, in_worker
@@ -71,6 +72,7 @@ async def apply_section(session: Session, content: dict[str, Any], version: int)
     if problems:
         reject_section(session, version, problems)
         return
+    await lock_edits(session)
     await facts.lock_models(session, for_change=True)
     before = await models.catalogue(session)
     for kpi in sorted(set(before.models) - {model.kpi for model, _ in found}):

@@ -59,6 +59,13 @@ async def list_webhooks(session: WorkSession, caller: CallerDep) -> list[Webhook
     return [WebhookView(**row) for row in await configuration.webhooks(session)]
 
 
+@router.get("/webhooks/{id}")
+async def get_webhook(id: str, session: WorkSession, caller: CallerDep) -> WebhookView:
+    """Without its secret."""
+    caller.require(ADMIN)
+    return WebhookView(**await _found(session, id))
+
+
 @router.put("/webhooks/{id}")
 @accepts(roles=(ADMIN,), idempotency_key=False)
 async def put_webhook(

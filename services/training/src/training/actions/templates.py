@@ -5,6 +5,7 @@ from typing import Any
 
 from contracts import new_id
 from contracts.blueprints import SectionApplied
+from servicekit import lock_edits
 from servicekit.errors import Conflict, NotFound
 from storage import Document, DocumentStore, Session, discard
 
@@ -45,6 +46,7 @@ async def publish(session: Session, documents: DocumentStore, slug: str, at: dat
 
 async def publish_scheduled(session: Session, documents: DocumentStore, slug: str) -> None:
     """Publishes what was scheduled, if that is still wanted and due."""
+    await lock_edits(session)
     await store.lock_template(session, slug)
     head = await store.find_head(session, slug)
     if head is None or head["scheduled"] is None or head["scheduled_at"] > session.now:

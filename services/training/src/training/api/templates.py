@@ -99,6 +99,7 @@ async def put_template(
 
 
 @router.post("/templates/{template}/publish")
+@accepts(thing="/templates/{template}")
 async def publish_template(
     template: str,
     session: WorkSession,
@@ -113,6 +114,7 @@ async def publish_template(
 
 
 @router.delete("/templates/{template}/publish")
+@accepts(thing="/templates/{template}")
 async def unschedule_template(
     template: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
