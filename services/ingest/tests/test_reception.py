@@ -15,7 +15,7 @@ import pytest
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
 from contracts.calls import LegRecorded
 from ingest.actions import archive
-from ingest.actions.reception import Order
+from ingest.actions.orders import Order
 from ingest.model.sources import source_of
 from ingest.store import interactions
 from ingest_records import analysis, configured, contact

@@ -9,7 +9,8 @@ from servicekit.kit import DueHandler
 from storage import Session, Sweeper
 
 from ingest.actions import archive, naming
-from ingest.actions.reception import ABANDONED_AFTER, Reception, interrupt
+from ingest.actions.orders import ABANDONED_AFTER, interrupt
+from ingest.actions.reception import Reception
 from ingest.store import interactions, receipts
 
 _QUIET = timedelta(minutes=10)

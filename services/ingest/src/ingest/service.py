@@ -8,7 +8,8 @@ from servicekit import Kit, Service, Subscription, Wired
 from storage import Migrations
 
 from ingest import api, clock, consumers
-from ingest.actions.reception import Quota, Reception
+from ingest.actions.orders import Quota
+from ingest.actions.reception import Reception
 from ingest.settings import IngestSettings
 
 

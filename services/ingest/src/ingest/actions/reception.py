@@ -8,102 +8,47 @@ it, because what is here already is recognised. A body that was accepted with 20
 
 import asyncio
 import hmac
-import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import islice
-from typing import Any, Protocol
+from datetime import datetime
 from uuid import UUID
 
-from contracts import Mode
 from servicekit import Lease
 from servicekit.errors import Invalid, TooLarge, TooMany
 from storage import Document, DocumentStore, Session
 
 from ingest.actions import archive
 from ingest.actions.intake import Chunk, chunk_of, take_chunk, write_chunk
+from ingest.actions.orders import (
+    ABANDONED_AFTER,
+    Cancelled,
+    Order,
+    Quota,
+    SenderLeft,
+    Told,
+    Work,
+    hexdigest,
+    interrupt,
+    new_receipt,
+)
 from ingest.actions.rejects import Bounds, Hourly, Tally, too_many_of, whole
 from ingest.actions.replaying import replay_document
 from ingest.actions.sources import load_source
+from ingest.actions.spool import PIECE_BYTES, Spool
+from ingest.actions.turns import Turn, in_turns
 from ingest.model.payload import Limits, Payload, Record
 from ingest.model.refusal import Refusal
-from ingest.model.sources import Source
 from ingest.store import interactions, receipts
 from ingest.store.bulk import Batch, insert_rows, is_deadlock
 
 CHUNK_SIZE = (
     2 << 20
 )  # characters, four bytes at most, and a CSV row keeps them twice: gzipped less than a document's most
-TURN_S = 0.005
-STEPS = 100
 LARGE = 1 << 18
-SPOOL_BYTES = 1 << 20
-ABANDONED_AFTER = timedelta(hours=1)
 _TRIES = 4
-_END = Record(0, 0, "")
 _MILESTONES = frozenset(4**power for power in range(10))
-
-Work = Callable[[str, datetime], AbstractAsyncContextManager[Session]]
-Told = tuple[dict[str, Any], list[dict[str, Any]]]
-"""A receipt, and the first of its records that were rejected or are held."""
-
-
-class SenderLeft(Exception):
-    """Nobody waits for the answer any more."""
-
-
-class Cancelled(Exception):
-    """The receipt was cancelled while its body was read."""
-
-
-class Digest(Protocol):
-    """A running hash, such as hashlib makes."""
-
-    def update(self, data: bytes, /) -> None: ...
-    def hexdigest(self) -> str: ...
-
-
-@dataclass
-class Order:
-    """A body to take in. `judged`: records of it that were judged before an interruption. `digest`: of the request,
-    where it came with an idempotency key. `lease`: of the due item by which it is read. `left`:
-    whether the sender has gone."""
-
-    tenant: str
-    receipt_id: UUID
-    source: Source
-    mode: Mode
-    sent_by: UUID
-    now: datetime
-    key: str | None = None
-    digest: "Digest | None" = None
-    judged: int = 0
-    filed: bool = False
-    bytes: int = 0
-    lease: Lease | None = None
-    left: Callable[[], Awaitable[bool]] | None = None
-    tally: Tally = field(default_factory=lambda: Tally(Bounds()))
-
-
-@dataclass
-class Quota:
-    """Sizes in MB; what each means is said in settings.py."""
-
-    body_mb: int
-    inflated_mb: int
-    record_mb: int
-    chunk_records: int
-    uploads_per_tenant: int
-    uploads: int
-    queued_per_tenant: int
-    records: int
-    records_per_tenant_hour: int
-    rejects: int
-    rejects_kept: int
-    rejects_per_tenant_hour: int
 
 
 @dataclass
@@ -118,6 +63,7 @@ class Reception:
     _chunks_taken: int = 0
 
     def __post_init__(self) -> None:
+        self.spooled = Spool(self.documents)
         self._records_of = Hourly(self.quota.records_per_tenant_hour)
         self._rejects_of = Hourly(self.quota.rejects_per_tenant_hour)
 
@@ -231,11 +177,11 @@ class Reception:
         turn = Turn()
         async for data in body:
             self._heed(order, data)
-            async for record in _in_turns(payload.steps(data), payload, turn):
+            async for record in in_turns(payload.steps(data), payload, turn):
                 yield record
             if payload.broken:
                 break
-        async for record in _in_turns(payload.close(), payload, turn):
+        async for record in in_turns(payload.close(), payload, turn):
             yield record
 
     def _heed(self, order: Order, data: bytes) -> None:
@@ -279,10 +225,10 @@ class Reception:
         batch = Batch()
         verdicts = await take_chunk(session, self.documents, chunk, batch, raw=raw) if chunk.records else []
         counted = Counter({"rejected": chunk.not_kept}) + Counter(row["verdict"] for row in verdicts)
-        values = {**_receipt(order, "reading"), "bytes": size, "received": len(chunk), "not_kept": chunk.not_kept}
+        values = {**new_receipt(order, "reading"), "bytes": size, "received": len(chunk), "not_kept": chunk.not_kept}
         values |= counted
         if notes is not None:
-            values |= {"status": "done", "finished_at": order.now, "notes": notes, "digest": _hexdigest(order)}
+            values |= {"status": "done", "finished_at": order.now, "notes": notes, "digest": hexdigest(order)}
             if order.filed:
                 await session.unschedule("abandoned", str(order.receipt_id))
         elif not order.filed:
@@ -294,13 +240,13 @@ class Reception:
         return row, await receipts.problems(session, row) if notes is not None else []
 
     async def file(self, session: Session, order: Order, status: str) -> None:
-        await insert_rows(session, receipts.RECEIPTS, [_receipt(order, status)])
+        await insert_rows(session, receipts.RECEIPTS, [new_receipt(order, status)])
 
     async def compare(self, order: Order, body: AsyncIterator[bytes], digest: str | None) -> None:
         """Reads a body that came with a known idempotency key. Raises Invalid when it is not the one of then."""
         async for data in body:
             self._heed(order, data)
-        if _hexdigest(order) != digest:
+        if hexdigest(order) != digest:
             cure = "This Idempotency-Key was used for another request. Use a new one."
             raise Invalid("idempotency-key-reused", cure)
 
@@ -313,7 +259,7 @@ class Reception:
     async def _interrupt(self, order: Order) -> None:
         async with self.work(order.tenant, order.now) as session:
             await interrupt(session, order.receipt_id)
-        await self.forget_spool(order.tenant, order.receipt_id)
+        await self.spooled.forget(order.tenant, order.receipt_id)
 
     # Bodies that are read later
 
@@ -330,19 +276,19 @@ class Reception:
             async for data in body:
                 self._heed(order, data)
                 held += data
-                if len(held) >= SPOOL_BYTES:
-                    await self._keep(order, number, bytes(held))
+                if len(held) >= PIECE_BYTES:
+                    await self.spooled.keep(order.tenant, order.receipt_id, number, bytes(held))
                     number, held = number + 1, bytearray()
                     await self._still_wanted(order)
-            await self._keep(order, number, bytes(held))
+            await self.spooled.keep(order.tenant, order.receipt_id, number, bytes(held))
         except Cancelled:
-            await self.forget_spool(order.tenant, order.receipt_id)
+            await self.spooled.forget(order.tenant, order.receipt_id)
             return await self._told(order)
         except BaseException:
             await asyncio.shield(self._interrupt(order))
             raise
         async with self.work(order.tenant, order.now) as session:
-            await receipts.queue(session, order.receipt_id, order.bytes, _hexdigest(order))
+            await receipts.queue(session, order.receipt_id, order.bytes, hexdigest(order))
             await session.unschedule("abandoned", str(order.receipt_id))
             # Also when it was cancelled: then the copy is only forgotten.
             await session.schedule("read", str(order.receipt_id), order.now)
@@ -354,12 +300,6 @@ class Reception:
         async with self.work(order.tenant, order.now) as session:
             if not await receipts.is_open(session, order.receipt_id):
                 raise Cancelled
-
-    async def _keep(self, order: Order, number: int, data: bytes) -> None:
-        name = f"{order.receipt_id}-{number:06d}"
-        await self.documents.put(
-            order.tenant, archive.SPOOL, [Document(name, {"receipt": str(order.receipt_id)}, data)]
-        )
 
     async def read_spooled(self, lease: Lease, tenant: str, receipt_id: UUID) -> None:
         """Reads a kept body from where the last attempt ended, then forgets the copy. Each chunk renews the lease."""
@@ -376,22 +316,8 @@ class Reception:
                 seen=row["received"], rejected=row["rejected"], kept=row["rejected"] - row["not_kept"]
             )
             with suppress(Cancelled):
-                await self._read(order, self._spooled(tenant, receipt_id))
-        await self.forget_spool(tenant, receipt_id)
-
-    async def _spooled(self, tenant: str, receipt_id: UUID) -> AsyncIterator[bytes]:
-        number = 0
-        while True:
-            name = f"{receipt_id}-{number:06d}"
-            found = await self.documents.get(tenant, archive.SPOOL, [name])
-            if name not in found:
-                return
-            yield found[name].blob or b""
-            number += 1
-
-    async def forget_spool(self, tenant: str, receipt_id: UUID) -> None:
-        while found := await self.documents.find(tenant, archive.SPOOL, {"receipt": str(receipt_id)}, limit=20):
-            await self.documents.delete(tenant, archive.SPOOL, [each.id for each in found])
+                await self._read(order, self.spooled.read(tenant, receipt_id))
+        await self.spooled.forget(tenant, receipt_id)
 
     # Again, after a mapping was mended
 
@@ -406,75 +332,7 @@ class Reception:
             await asyncio.sleep(0)
 
 
-def _receipt(order: Order, status: str) -> dict[str, Any]:
-    """A receipt of which nothing is judged yet."""
-    return {
-        "id": order.receipt_id,
-        "source": order.source.slug,
-        "mode": order.mode,
-        "status": status,
-        "sent_by": order.sent_by,
-        "received_at": order.now,
-        "idempotency_key": order.key,
-        "notes": [],
-        "bytes": 0,
-        "received": 0,
-        "not_kept": 0,
-        **dict.fromkeys(receipts.VERDICTS, 0),
-    }
-
-
-def _hexdigest(order: Order) -> str | None:
-    return None if order.digest is None else order.digest.hexdigest()
-
-
-async def interrupt(session: Session, receipt_id: UUID) -> None:
-    """Marks a receipt whose body broke off."""
-    await receipts.interrupt(session, receipt_id)
-    await session.unschedule("abandoned", str(receipt_id))
-
-
-async def cancel(session: Session, receipt_id: UUID) -> bool:
-    """Nothing more of the body is read; what was judged stands. Returns whether there was anything to cancel."""
-    if not await receipts.cancel(session, receipt_id):
-        return False
-    await session.unschedule("abandoned", str(receipt_id))
-    return True
-
-
 async def _packed(chunk: Chunk) -> Document:
     if chunk.size > LARGE:
         return await asyncio.to_thread(archive.document_of, chunk.receipt_id, chunk.records)
     return archive.document_of(chunk.receipt_id, chunk.records)
-
-
-class Turn:
-    """Between records and pieces of a body others get their turn, as often as time has passed."""
-
-    def __init__(self) -> None:
-        self._until = time.monotonic() + TURN_S
-
-    def over(self) -> bool:
-        return time.monotonic() > self._until
-
-    async def give(self) -> None:
-        await asyncio.sleep(0)
-        self._until = time.monotonic() + TURN_S
-
-
-async def _in_turns(steps: Iterator[Record | None], payload: Payload, turn: Turn) -> AsyncGenerator[Record]:
-    """The records of the steps. Where one has much to read at once, it does so in a thread."""
-    while True:
-        if payload.heavy:
-            some = await asyncio.to_thread(lambda: list(islice(steps, STEPS)))
-            if not some:
-                return
-        elif (step := next(steps, _END)) is _END:
-            return
-        else:
-            some = [step]
-        for record in some:
-            if record is not None:
-                yield record
-            if turn.over():
-                await turn.give()

@@ -23,7 +23,8 @@ from servicekit import router as door_router
 from servicekit.errors import Conflict, NotFound
 from storage import DocumentStore, Session
 
-from ingest.actions.reception import Reception, cancel
+from ingest.actions.orders import cancel
+from ingest.actions.reception import Reception
 from ingest.actions.sources import load_source
 from ingest.actions.undo import undo
 from ingest.api.access import may_read, may_send

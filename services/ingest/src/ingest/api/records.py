@@ -14,7 +14,8 @@ from servicekit import router as door_router
 from servicekit.errors import Conflict, Invalid, NotFound
 from starlette.types import Message
 
-from ingest.actions.reception import Digest, Order, Reception, SenderLeft
+from ingest.actions.orders import Digest, Order, SenderLeft
+from ingest.actions.reception import Reception
 from ingest.actions.sources import load_source
 from ingest.api.access import may_send
 from ingest.api.receipts import ReceiptView, shown

@@ -1,0 +1,38 @@
+"""Bodies that were accepted to be read later, kept in pieces."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from storage import Document, DocumentStore
+
+from ingest.actions import archive
+
+PIECE_BYTES = 1 << 20
+
+
+class Spool:
+    def __init__(self, documents: DocumentStore) -> None:
+        self._documents = documents
+
+    async def keep(self, tenant: str, receipt_id: UUID, number: int, data: bytes) -> None:
+        """Keeps the piece `number` of a body, counted from 0."""
+        document = Document(_name(receipt_id, number), {"receipt": str(receipt_id)}, data)
+        await self._documents.put(tenant, archive.SPOOL, [document])
+
+    async def read(self, tenant: str, receipt_id: UUID) -> AsyncIterator[bytes]:
+        number = 0
+        while True:
+            name = _name(receipt_id, number)
+            found = await self._documents.get(tenant, archive.SPOOL, [name])
+            if name not in found:
+                return
+            yield found[name].blob or b""
+            number += 1
+
+    async def forget(self, tenant: str, receipt_id: UUID) -> None:
+        while found := await self._documents.find(tenant, archive.SPOOL, {"receipt": str(receipt_id)}, limit=20):
+            await self._documents.delete(tenant, archive.SPOOL, [each.id for each in found])
+
+
+def _name(receipt_id: UUID, number: int) -> str:
+    return f"{receipt_id}-{number:06d}"
