@@ -72,9 +72,9 @@ TAKEN = [
 @pytest.mark.parametrize(("text", "says"), [each[1:] for each in REFUSED], ids=[each[0] for each in REFUSED])
 @pytest.mark.parametrize("scope", [LEG, VALUE], ids=["condition", "value"])
 def test_it_is_refused_at_once_with_place_and_cure(text: str, says: str, scope: Scope):
-    began = time.perf_counter()
+    began = time.thread_time()
     _, problems = parse(text, scope)
-    took = time.perf_counter() - began
+    took = time.thread_time() - began
     assert any(part in each.problem for each in problems for part in says.split("|")), problems[:3]
     assert all(0 <= each.at <= len(text) for each in problems)
     assert all(each.cure for each in problems if any(part in each.problem for part in says.split("|")))
@@ -83,22 +83,22 @@ def test_it_is_refused_at_once_with_place_and_cure(text: str, says: str, scope: 
 
 @pytest.mark.parametrize(("scope", "text"), [each[1:] for each in TAKEN], ids=[each[0] for each in TAKEN])
 def test_what_is_long_and_right_is_taken_and_written_out_at_once(scope: Scope, text: str):
-    began = time.perf_counter()
+    began = time.thread_time()
     tree, problems = parse(text, scope)
     assert not problems
     plan = Plan(None, tree)
     written = [text_of(tree), *(each.name for each in plan.components)]
-    took = time.perf_counter() - began
+    took = time.thread_time() - began
     assert all(written)
     assert took < AT_MOST_SECONDS
 
 
 @pytest.mark.parametrize("text", [each[1] for each in REFUSED], ids=[each[0] for each in REFUSED])
 def test_a_condition_on_people_is_refused_the_same(text: str):
-    began = time.perf_counter()
+    began = time.thread_time()
     _, problems = parse_selector(text)
     assert problems
-    assert time.perf_counter() - began < AT_MOST_SECONDS
+    assert time.thread_time() - began < AT_MOST_SECONDS
 
 
 MODEL = """\
@@ -127,10 +127,10 @@ DOCUMENTS = [
 
 @pytest.mark.parametrize(("text", "says"), [each[1:] for each in DOCUMENTS], ids=[each[0] for each in DOCUMENTS])
 def test_a_document_is_refused_at_once(text: str, says: str):
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(ModelInvalid) as refused:
         load(text)
-    took = time.perf_counter() - began
+    took = time.thread_time() - began
     assert any(part in each.problem for each in refused.value.problems for part in says.split("|")), refused.value
     assert len(refused.value.problems) <= 100
     assert took < 5 * AT_MOST_SECONDS

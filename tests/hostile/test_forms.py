@@ -47,9 +47,9 @@ CASES = [
 
 @pytest.mark.parametrize("definition", [each[1] for each in CASES], ids=[each[0] for each in CASES])
 def test_it_is_refused_at_once(definition: dict[str, Any]) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     assert problems_of(definition)
-    assert time.perf_counter() - began < AT_MOST_SECONDS
+    assert time.thread_time() - began < AT_MOST_SECONDS
 
 
 def problems_of(definition: dict[str, Any]) -> list[Any]:
