@@ -1,11 +1,16 @@
 """The services as values, found by the names that the topics know them by; and the real stack, started once."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 
+import httpx
 import pytest
 from contracts import ALL_SERVICES
-from servicekit import Service
+from fastapi import FastAPI
+from servicekit import PlatformSettings, Service
+from servicekit.tokens import TokenVerifier
+from servicekit.wiring import service_app, wire
 from storage import schema_name
 from testkit.fixtures import started_or_skipped
 from testkit.stack import Stack
@@ -22,6 +27,20 @@ UNLIMITED = {
 @pytest.fixture(scope="session")
 def services() -> Sequence[Service]:
     return [import_module(f"{schema_name(name)}.service").service for name in ALL_SERVICES]
+
+
+@pytest.fixture(scope="session")
+def apps(services: Sequence[Service]) -> dict[str, FastAPI]:
+    """The services' HTTP doors, without a database behind them."""
+
+    async def build() -> dict[str, FastAPI]:
+        settings = PlatformSettings()
+        async with httpx.AsyncClient() as http:
+            verifier = TokenVerifier(http, issuer=settings.issuer, audience=settings.audience)
+            parts = {"http": http, "verifier": verifier, "stopping": asyncio.Event()}
+            return {each.name: service_app(wire(each, settings, **parts)) for each in services}  # pyright: ignore[reportArgumentType]
+
+    return asyncio.run(build())
 
 
 @pytest.fixture(scope="session")

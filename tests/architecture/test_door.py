@@ -1,36 +1,15 @@
 """What every route of every service keeps: strict bodies, bounded days, and the key that it documents."""
 
-import asyncio
-from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, get_args, get_origin
 
-import httpx
-import pytest
 from annotated_types import Ge, Le
 from fastapi import FastAPI, params
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from servicekit import PlatformSettings, Service
 from servicekit.door import Door, doors
 from servicekit.door.accepted import whole
 from servicekit.door.days import DayRange
-from servicekit.tokens import TokenVerifier
-from servicekit.wiring import service_app, wire
-
-
-@pytest.fixture(scope="module")
-def apps(services: Sequence[Service]) -> dict[str, FastAPI]:
-    """The services' HTTP doors, without a database behind them."""
-
-    async def build() -> dict[str, FastAPI]:
-        settings = PlatformSettings()
-        async with httpx.AsyncClient() as http:
-            verifier = TokenVerifier(http, issuer=settings.issuer, audience=settings.audience)
-            parts = {"http": http, "verifier": verifier, "stopping": asyncio.Event()}
-            return {each.name: service_app(wire(each, settings, **parts)) for each in services}  # pyright: ignore[reportArgumentType]
-
-    return asyncio.run(build())
 
 
 def is_model(annotation: Any) -> bool:

@@ -109,7 +109,7 @@ def test_explanation_names_every_call(fed: Suite) -> None:
         "lea", "GET", "/api/kpi-engine/v1/kpis/silence_pct/explain",
         params={"agent": "ada", "from": workday(0).isoformat(), "to": workday(0).isoformat()},
     )  # fmt: skip
-    assert [fact["counts"] for fact in told["facts"]] == [True] * CALLS_A_DAY
+    assert [fact["counts"] for fact in told["items"]] == [True] * CALLS_A_DAY
     assert float(told["answer"]["value"]) == 65
 
 

@@ -185,17 +185,17 @@ def values_of(world: World, tenant: str) -> dict[str, list[str]]:
     letters = {}
     for service in sorted({each.service for each in routes(suite)}):
         found = suite.all_items(boss, f"/api/{service}/v1/dead-letters")
-        letters[f"{service}/letter_id"] = [each["id"] for each in found]
+        letters[f"{service}/dead_letter"] = [each["id"] for each in found]
         assert found, f"{service} has buried nothing"
     finn, teams = [world.people[tenant]["finn"], "finn"], [team, "team-b"]
     return {
         **letters, "person": finn, "agent": finn, "org_unit": teams, "team": teams, "tenant": [tenant],
         "source": [SOURCE], "receipt": [each["id"] for each in receipts[:2]], "interaction": [interaction["id"]],
         "external_id": ["finn-00-00"], "kpi": ["silence_pct"], "from": ["2026-03-01"], "to": ["2026-03-31"],
-        "template": ["silence-basics"], "version": ["1"], "assignment_id": [assignment["id"]],
+        "template": ["silence-basics"], "version": ["1"], "assignment": [assignment["id"]],
         "training/rule": ["silence-coach"], "gamification/rule": ["trained"], "leaderboard": ["all"], "form": ["review"],
-        "forms/id": [submission["id"]], "notification/inbox/id": [each["id"] for each in notices],
-        "notification/webhooks/id": ["crm"], "delivery": [each["id"] for each in deliveries],
+        "submission": [submission["id"]], "notice": [each["id"] for each in notices],
+        "webhook": ["crm"], "delivery": [each["id"] for each in deliveries],
         "kpi-engine/by": ["agent", "team", "org_unit", "queue", "attributes.language"], "identity/by": [f"{tenant}/boss"],
         "application": ["crm"], "text": ["finn"], "subject": ["person/finn"],
     }  # fmt: skip
@@ -299,13 +299,13 @@ def body_for(route: Route) -> dict[str, Any]:
             **dict.fromkeys(("issuer", "authorization_url", "token_url", "jwks_url"), "https://id.example.org"),
         },
         "POST identity/people/{person}/account": {"username": "taken.over"},
-        "PUT forms/forms/{form}/submissions/{id}": {"answers": {"greeting": "no"}},
+        "PUT forms/forms/{form}/submissions/{submission}": {"answers": {"greeting": "no"}},
     }.get(route.name, {})
 
 
 def stable(answers: Sequence[Answer]) -> list[tuple[str, int, str]]:
     """Answers without what goes on by itself: the hour, attempts to deliver, the stream's heartbeat."""
-    moving = ("/me", "/stream", "/webhooks/{id}/deliveries")
+    moving = ("/me", "/stream", "/webhooks/{webhook}/deliveries")
     return [(each.asked, each.status, each.text) for each in answers if each.route.path not in moving]
 
 
@@ -482,7 +482,7 @@ async def test_a_batch_of_both_tenants_counts_for_each(harness_for: Callable[...
         assert [(each["value"], each["sample"]) for each in items] == [(talk, 1)]
         assert (await h.as_("boss", tenant).get("/reconciliation")).json()["differences"] == []
     explain = "/kpis/talk/explain?agent=ada&from=2026-03-01&to=2026-03-31"
-    (fact,) = (await h.as_("boss", SOUTH).get(explain)).json()["facts"]
+    (fact,) = (await h.as_("boss", SOUTH).get(explain)).json()["items"]
     assert fact["contribution"]["sum(talk_ms)"] == "80000"
 
 

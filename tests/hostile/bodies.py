@@ -34,29 +34,28 @@ WRITES = [
     Write("POST ingest/receipts/{receipt}/replay"),
     Write("DELETE ingest/receipts/{receipt}"),
     Write("PUT kpi-engine/kpis/{kpi}", content=KPI.encode(), headers={"content-type": "application/yaml"}),
-    Write("POST kpi-engine/kpis/{kpi}/check", content=KPI.encode(), headers={"content-type": "application/yaml"}),
     Write("PUT training/templates/{template}", {**READING, "minutes": 7}),
     Write("POST training/templates/{template}/publish", {"at": "2999-01-01T09:00:00Z"}),
     Write("DELETE training/templates/{template}/publish"),
     Write("PUT training/rules", {"rules": [{**RULE, "due_days": 8}]}),
     Write("PUT training/rules/{rule}", {**RULE, "due_days": 9}),
     Write("POST training/assignments", {"agent": "ada", "template": "intro"}),
-    Write("POST training/assignments/{assignment_id}/start"),
-    Write("POST training/assignments/{assignment_id}/complete", {"answers": {}}),
+    Write("POST training/assignments/{assignment}/start"),
+    Write("POST training/assignments/{assignment}/complete", {"answers": {}}),
     Write("PUT gamification/rules", {"rules": [{**GAME, "points": 60}]}),
     Write("PUT gamification/rules/{rule}", {**GAME, "points": 70}),
     Write("PUT gamification/leaderboards/{leaderboard}", {**BOARD, "title": {"en": "All"}}),
     Write("PUT forms/forms/{form}", {**FORM, "title": {"en": "Review 2"}}),
     Write("POST forms/forms/{form}/publish"),
     Write("POST forms/forms/{form}/submissions", {"agent": "ada", "answers": {"comment": "again"}}),
-    Write("PUT forms/forms/{form}/submissions/{id}", {"answers": {"comment": "better"}}),
-    Write("DELETE forms/forms/{form}/submissions/{id}"),
+    Write("PUT forms/forms/{form}/submissions/{submission}", {"answers": {"comment": "better"}}),
+    Write("DELETE forms/forms/{form}/submissions/{submission}"),
     Write("POST notification/inbox/read-all"),
     Write("PUT notification/rules", {"rules": [NOTICE]}),
     Write("PUT notification/texts", {"texts": {}}),
-    Write("PUT notification/webhooks/{id}", WEBHOOK),
-    Write("POST notification/webhooks/{id}/test"),
-    Write("DELETE notification/webhooks/{id}"),
+    Write("PUT notification/webhooks/{webhook}", WEBHOOK),
+    Write("POST notification/webhooks/{webhook}/test"),
+    Write("DELETE notification/webhooks/{webhook}"),
 ]  # fmt: skip
 
 NEEDS_MORE = {
@@ -68,10 +67,10 @@ NEEDS_MORE = {
     "POST identity/people/{person}/account": "a login provider",
     "DELETE identity/people/{person}/account": "a login provider",
     "POST identity/back-channel-logout": "the issuer's signature",
-    "POST notification/inbox/{id}/read": "a notice",
-    "POST notification/webhooks/{id}/deliveries/{delivery}/retry": "a delivery that failed",
+    "POST notification/inbox/{notice}/read": "a notice",
+    "POST notification/webhooks/{webhook}/deliveries/{delivery}/retry": "a delivery that failed",
     **{
-        f"POST {service}/dead-letters/{{letter_id}}/replay": "a dead letter"
+        f"POST {service}/dead-letters/{{dead_letter}}/replay": "a dead letter"
         for service in ("identity", "ingest", "kpi-engine", "training", "gamification", "forms", "notification")
     },
 }

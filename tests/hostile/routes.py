@@ -13,9 +13,9 @@ from tests.hostile.conftest import Suite
 PROBLEM = "application/problem+json"
 NOBODY = "0198c3a2-7f00-7000-8000-000000000000"
 FILLED = {
-    "tenant": "acme", "person": "ada", "org_unit": "team-a", "application": "crm", "letter_id": NOBODY, "source": "calls",
+    "tenant": "acme", "person": "ada", "org_unit": "team-a", "application": "crm", "dead_letter": NOBODY, "source": "calls",
     "kpi": "aht", "template": "intro", "version": "1", "leaderboard": "all", "form": "review", "delivery": NOBODY,
-    "training/rule": "r1", "gamification/rule": "g1", "notification/id": NOBODY, "notification/webhooks/id": "crm",
+    "training/rule": "r1", "gamification/rule": "g1", "notice": NOBODY, "webhook": "crm",
 }  # fmt: skip
 
 

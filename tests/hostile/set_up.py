@@ -96,6 +96,6 @@ async def set_up(client: Client) -> dict[str, str]:
     return {
         "receipt": receipt["id"],
         "interaction": found["items"][0]["id"],
-        "assignment_id": assigned["id"],
-        "forms/id": submitted["id"],
+        "assignment": assigned["id"],
+        "submission": submitted["id"],
     }

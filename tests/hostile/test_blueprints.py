@@ -118,7 +118,7 @@ def test_another_customers_blueprint_is_applied_behind_it(suite: Embedded) -> No
 )
 def test_a_check_answers_at_once(suite: Embedded, value: str) -> None:
     began = time.monotonic()
-    answer = suite.call(BOSS, "POST", "/api/kpi-engine/v1/kpis/aht/check", json=kpi(value=value))
-    assert not answer["valid"]
-    assert all(problem["line"] and problem["column"] and problem["cure"] for problem in answer["problems"])
+    answer = suite.raw(BOSS, "PUT", "/api/kpi-engine/v1/kpis/aht?dry_run=true", json=kpi(value=value))
+    assert answer.status_code == 422
+    assert all(problem["line"] and problem["column"] and problem["cure"] for problem in answer.json()["errors"])
     assert time.monotonic() - began < USUAL_SECONDS

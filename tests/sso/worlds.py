@@ -85,7 +85,7 @@ class World(ABC):
 
         def look() -> Any:
             found = self.call(self.admin(), "GET", path, **arguments)
-            states = [each["state"] for each in (found if isinstance(found, list) else [found])]
+            states = [each["state"] for each in found.get("items", [found])]
             assert "failed" not in states, json.dumps(found)
             return found if all(state == "applied" for state in states) else None
 

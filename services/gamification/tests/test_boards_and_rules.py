@@ -106,7 +106,7 @@ async def test_a_board_counts_its_period_rules_people_and_entries(game):
     await game.correct(stay, "left")
     assert await points("busy") == []  # what was taken back is no entry
     assert await points("week") == []
-    assert len((await game.get("ada", "/leaderboards"))["leaderboards"]) == 5
+    assert len((await game.get("ada", "/leaderboards"))["items"]) == 5
 
 
 async def test_boards_of_other_teams_are_not_shown(game):
@@ -121,7 +121,7 @@ async def test_boards_of_other_teams_are_not_shown(game):
 
 async def test_rules_are_read_by_all_and_edited_by_the_admin(game):
     await game.blueprint(game.LEFT, game.BETTER)
-    assert [each["rule"] for each in (await game.get("ada", "/rules"))["rules"]] == ["better", "left-coach"]
+    assert [each["rule"] for each in (await game.get("ada", "/rules"))["items"]] == ["better", "left-coach"]
     assert (await game.get("ada", "/rules/better"))["baseline_days"] == 2
     await game.get("ada", "/rules/none", status=404)
     edited = {**game.LEFT, "points": 50}
@@ -134,7 +134,7 @@ async def test_rules_are_read_by_all_and_edited_by_the_admin(game):
     assert (await ann.put("/rules/other", json=edited)).status_code == 422
     assert (await ann.put("/rules", json={"rules": [edited, edited]})).status_code == 422
     assert (await ann.put("/leaderboards/week", json={**game.BOARD, "rules": ["none"]})).status_code == 422
-    assert [each["rule"] for each in (await game.get("ada", "/rules"))["rules"]] == ["left-coach"]
+    assert [each["rule"] for each in (await game.get("ada", "/rules"))["items"]] == ["left-coach"]
     await game.leave("ada")
     assert await game.balance("ada") == 50
 

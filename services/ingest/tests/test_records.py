@@ -231,7 +231,6 @@ async def test_two_tenants_with_the_same_ids_share_nothing(ingest: Harness) -> N
     for path in (
         f"/receipts/{mine['id']}",
         f"/receipts/{mine['id']}/records",
-        f"/receipts/{mine['id']}/undo",
         f"/interactions/{one.interaction_id}",
     ):
         assert (await client.get(path)).status_code == 404
@@ -274,12 +273,11 @@ async def test_undo_takes_back_what_only_the_receipt_brought(ingest: Harness) ->
     first = await send(ingest, contact("c-1"), contact("c-2"))
     second = await send(ingest, contact("c-2"), contact("c-3"), analysis("c-1"))
     client = ingest.as_("theo", "t1")
-    preview = (await client.get(f"/receipts/{second['id']}/undo")).json()
-    assert (preview["records"], preview["legs_changed"], preview["legs_voided"], preview["preview"]) == (2, 2, 1, True)
-    assert (await client.delete(f"/receipts/{second['id']}", params={"preview": True})).json() == preview
+    told = (await client.delete(f"/receipts/{second['id']}", params={"dry_run": True})).json()
+    assert (told["records"], told["legs_changed"], told["legs_voided"], told["dry_run"]) == (2, 2, 1, True)
     before = await ingest.emitted()
     undone = (await client.delete(f"/receipts/{second['id']}")).json()
-    assert undone == preview | {"preview": False}
+    assert undone == told | {"dry_run": False}
     events = (await ingest.events(LegRecorded))[len([1 for _, each in before if isinstance(each, LegRecorded)]) :]
     assert sorted((leg.external_id, leg.version, leg.void, leg.silence_vendor_ms) for leg in events) == [
         ("c-1", 3, False, None),

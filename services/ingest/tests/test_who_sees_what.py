@@ -28,7 +28,7 @@ async def two_teams(ingest: Harness) -> dict[str, Any]:
     return (await ingest.as_("robot", "t1").post(RECORDS, content=body)).json()
 
 
-READS = ("/sources", "/sources/connect", "/sources/connect/held", "/receipts", "/receipts/{id}", "/receipts/{id}/records", "/receipts/{id}/undo")  # fmt: skip
+READS = ("/sources", "/sources/connect", "/sources/connect/held", "/receipts", "/receipts/{id}", "/receipts/{id}/records", "DELETE /receipts/{id}?dry_run=true")  # fmt: skip
 WRITES = (
     ("POST", RECORDS), ("PUT", "/sources/connect"), ("POST", "/receipts/{id}/replay"), ("POST", "/receipts/{id}/cancel"),
     ("DELETE", "/receipts/{id}"),
@@ -43,7 +43,8 @@ async def test_what_is_of_the_whole_tenant_is_for_roles_in_all_of_it(
         "robot": 200, "theo": 200, "quinn": 200, "quinn-a": 403, "theo-a": 403, "robot-a": 403, "lea": 403, "ada": 403,
         "toni": 403,
     }.items():  # fmt: skip
-        answer = await ingest.as_(who, "t1").get(path.format(id=two_teams["id"]))
+        method, _, address = path.rpartition(" ")
+        answer = await ingest.as_(who, "t1").request(method or "GET", address.format(id=two_teams["id"]))
         assert answer.status_code == status, (who, answer.text)
         assert status == 200 or '"of-' not in answer.text
 

@@ -124,7 +124,7 @@ async def test_explain_shows_what_counts_and_why_the_rest_does_not(calls):
     assert answer["answer"]["value"] == "90"
     assert answer["formula"]["numerator"] == "100 * sum(silence())"
     assert answer["formula"]["silence"] == ["the vendor's own figure of silence"]
-    facts = {fact["external_id"]: fact for fact in answer["facts"]}
+    facts = {fact["external_id"]: fact for fact in answer["items"]}
     assert facts["d1"]["contribution"]["sum(silence())"] == "90000"
     assert facts["d2"]["why_not"] == ["`channel = 'voice'` does not hold"]
     assert facts["d3"]["why_not"] == ["`conversation_ms > 0` is unknown"]
@@ -180,11 +180,11 @@ async def test_a_model_is_published_as_yaml_and_read_in_both_ways(kpi, silence):
     (applied,) = await kpi.events(SectionApplied)
     assert applied.version is None
     assert [each["kpi"] for each in applied.content["kpis"]] == ["longest", "silence"]
-    assert [each["version"] for each in (await client.get("/kpis/silence/versions")).json()] == [2, 1]
+    assert [each["version"] for each in (await client.get("/kpis/silence/versions")).json()["items"]] == [2, 1]
     await client.put("/kpis/silence", content=silence)
     text = await client.get("/kpis/silence", headers={"accept": "application/yaml"})
     assert text.text == silence
-    assert len((await client.get("/standard-kpis")).json()) == 7
+    assert len((await client.get("/standard-kpis")).json()["items"]) == 7
 
 
 async def test_a_bad_model_is_refused_with_its_place_and_checked_without_harm(kpi, silence):
@@ -195,20 +195,17 @@ async def test_a_bad_model_is_refused_with_its_place_and_checked_without_harm(kp
     assert refused.json()["errors"] == [
         {"pointer": "/value", "problem": "There is no column `conversaton_ms`.", "cure": "Did you mean `conversation_ms`?", "line": 7, "column": 35}
     ]  # fmt: skip
-    check = (await client.post("/kpis/silence/check", content=bad)).json()
-    assert (check["valid"], check["problems"][0]["line"]) == (False, 7)
+    checked = await client.put("/kpis/silence?dry_run=true", content=bad)
+    assert (checked.status_code, checked.json()) == (422, refused.json())
     other = await client.put("/kpis/other", content=silence)
     assert (other.status_code, other.json()["errors"][0]["pointer"]) == (422, "/kpi")
 
 
 async def test_a_check_computes_a_sample(calls, silence):
-    check = (await calls.as_("adm", "t1").post("/kpis/silence/check", content=silence)).json()
-    assert (check["valid"], check["sample"]["value"], check["sample"]["sample"], check["looked_at"]) == (
-        True,
-        "57.5",
-        4,
-        6,
-    )
+    client = calls.as_("adm", "t1")
+    check = (await client.put("/kpis/silence?dry_run=true", content=silence)).json()
+    assert (check["dry_run"], check["version"]) == (True, 1)
+    assert (check["sample"]["value"], check["sample"]["sample"], check["looked_at"]) == ("57.5", 4, 6)
     assert check["plan"]["denominator"] == "sum(conversation_ms)"
 
 
@@ -251,7 +248,7 @@ async def test_a_blueprint_section_is_applied_whole_or_not_at_all(kpi, silence):
     (rejected,) = await kpi.events(SectionRejected)
     assert [problem.pointer for problem in rejected.problems] == ["/x", "/kpis/1/value"]
     assert rejected.problems[1].cure.startswith("Did you mean")
-    assert len((await kpi.as_("adm", "t1").get("/kpis")).json()) == 2
+    assert len((await kpi.as_("adm", "t1").get("/kpis")).json()["items"]) == 2
 
     section = {
         "kpis": [
@@ -262,10 +259,10 @@ async def test_a_blueprint_section_is_applied_whole_or_not_at_all(kpi, silence):
     await kpi.deliver(BlueprintPublished(version=8, sections={"kpi-engine": section, "training": {}}), tenant="t1")
     applied = await kpi.events(SectionApplied)
     assert [each.version for each in applied] == [8]
-    shown = {each["kpi"]: each["version"] for each in (await kpi.as_("adm", "t1").get("/kpis")).json()}
+    shown = {each["kpi"]: each["version"] for each in (await kpi.as_("adm", "t1").get("/kpis")).json()["items"]}
     assert shown == {"other": 1, "silence": 2}
     await kpi.deliver(BlueprintPublished(version=9, sections={"kpi-engine": applied[0].content}), tenant="t1")
-    assert {each["kpi"]: each["version"] for each in (await kpi.as_("adm", "t1").get("/kpis")).json()} == shown
+    assert {each["kpi"]: each["version"] for each in (await kpi.as_("adm", "t1").get("/kpis")).json()["items"]} == shown
 
 
 async def test_another_tenant_sees_nothing_of_it(calls):
@@ -273,7 +270,7 @@ async def test_another_tenant_sees_nothing_of_it(calls):
 
     await calls.directory("t2", people=[person("adm", roles=["tenant_admin"]), person("ada")])
     client = calls.as_("adm", "t2")
-    assert (await client.get("/kpis")).json() == []
+    assert (await client.get("/kpis")).json()["items"] == []
     assert (await client.get("/bands")).json()["items"] == []
     for path in (
         "/kpis/silence",

@@ -59,7 +59,7 @@ async def test_the_day_and_the_agent_are_those_of_the_call(quality: Harness, cal
     await quality.deliver(judgement("s-1", "ada", "c-1"), judgement("s-2", "ada", None, score=5000), tenant="t1")
     assert await counted(quality) == ([("ada", "20", "5000")], 1)
     explained = await get(quality, "/kpis/quality/explain?agent=ada&from=2026-03-01&to=2026-03-31")
-    assert [each["why_not"] for each in explained["facts"] if not each["counts"]] == [["its call is not known yet"]]
+    assert [each["why_not"] for each in explained["items"] if not each["counts"]] == [["its call is not known yet"]]
     await quality.deliver(call("c-1", "ada", "2026-03-02"), tenant="t1")
     assert await counted(quality) == ([("ada", "02", "8000"), ("ada", "20", "5000")], 0)
     await quality.deliver(call("c-1", "bob", "2026-03-03", version=2), tenant="t1")  # the name was bob's

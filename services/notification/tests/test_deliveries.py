@@ -52,7 +52,9 @@ async def test_a_webhook_is_signed_and_sent_once(notification, receiver, hooked,
     assert (data["type"], data["data"]["template"]) == ("assignment.assigned", "silence-basics")
     assert headers["webhook-id"] == f"msg_{one['event_id']}"
     assert [(each["number"], each["outcome"], each["status"]) for each in one["timeline"]] == [(1, "delivered", 200)]
-    assert (await notification.as_("adam", "t1").get("/webhooks")).json()[0].keys().isdisjoint({"secret", "salt"})
+    assert (
+        (await notification.as_("adam", "t1").get("/webhooks")).json()["items"][0].keys().isdisjoint({"secret", "salt"})
+    )
 
 
 async def test_a_failing_endpoint_is_tried_again_on_schedule(notification, receiver, hooked, work, tick):
@@ -98,7 +100,7 @@ async def test_gone_switches_the_endpoint_off(notification, receiver, hooked, wo
     async with work(notification):
         await tick()
         await settled(notification, "failed")
-    (endpoint,) = (await admin.get("/webhooks")).json()
+    (endpoint,) = (await admin.get("/webhooks")).json()["items"]
     assert (endpoint["enabled"], endpoint["disabled_reason"][:3]) == (False, "410")
     await notification.deliver(assigned(), tenant="t1")
     assert len((await admin.get(f"{HOOK}/deliveries")).json()["items"]) == 1
@@ -226,7 +228,7 @@ def mailing(settings, mailbox):
 
 async def mail_delivery(h):
     (notice,) = (await h.as_("ada", "t1").get("/inbox")).json()["items"]
-    found = (await h.as_("ada", "t1").get(f"/inbox/{notice['id']}/deliveries")).json()
+    found = (await h.as_("ada", "t1").get(f"/inbox/{notice['id']}/deliveries")).json()["items"]
     return next(each for each in found if each["channel"] == "email")
 
 

@@ -106,7 +106,7 @@ async def test_the_timeline_names_every_channel(notification):
     await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
     (notice,) = await inbox(notification, "ada")
     path = f"/inbox/{notice['id']}/deliveries"
-    found = (await notification.as_("ada", "t1").get(path)).json()
+    found = (await notification.as_("ada", "t1").get(path)).json()["items"]
     assert {each["channel"]: each["state"] for each in found} == {"in_app": "delivered", "email": "skipped"}
     assert [each["detail"] for each in found if each["channel"] == "email"] == ["no mail server is configured"]
     assert (await notification.as_("adam", "t1").get(path)).status_code == 200
@@ -125,7 +125,7 @@ async def test_two_tenants_never_meet(notification):
     assert len(await inbox(notification, "ada", "t2")) == 1
     await notification.as_("adam", "t1").put("/webhooks/hook", json={"url": "http://127.0.0.1:1/", "events": ["*"]})
     admin = notification.as_("adam", "t2")
-    assert (await admin.get("/webhooks")).json() == []
+    assert (await admin.get("/webhooks")).json()["items"] == []
     assert (await admin.get("/webhooks/hook/deliveries")).status_code == 404
     assert (await admin.delete("/webhooks/hook")).status_code == 404
 
@@ -209,4 +209,4 @@ async def test_a_broken_blueprint_changes_nothing(notification, change, pointer)
     assert [[each.pointer for each in one.problems] for one in rejected] == [[pointer]]
     assert await notification.events(SectionApplied) == []
     assert (await notification.as_("adam", "t1").get("/rules")).json() == before
-    assert (await notification.as_("adam", "t1").get("/webhooks")).json() == []
+    assert (await notification.as_("adam", "t1").get("/webhooks")).json()["items"] == []

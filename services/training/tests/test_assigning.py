@@ -299,6 +299,6 @@ async def test_a_blueprint_that_comes_again_does_not_undo_an_edit_but_one_sent_a
     await training.h.deliver(body, tenant="acme", ids=[first])
     assert (await tom.put("/rules", json={"rules": []})).status_code == 200
     await training.h.deliver(body, tenant="acme", ids=[first])
-    assert (await tom.get("/rules")).json()["rules"] == []
+    assert (await tom.get("/rules")).json()["items"] == []
     await training.h.deliver(body, tenant="acme", ids=[again])
-    assert [each["rule"] for each in (await tom.get("/rules")).json()["rules"]] == ["silence-coach"]
+    assert [each["rule"] for each in (await tom.get("/rules")).json()["items"]] == ["silence-coach"]

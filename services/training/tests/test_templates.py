@@ -143,7 +143,7 @@ async def test_a_blueprint_is_applied_whole_and_answered(training):
     await training.blueprint(templates=[{"template": "silence-quiz", **training.QUIZ}])
     states = {each["template"]: each["status"] for each in (await tom.get("/templates")).json()["items"]}
     assert states == {"silence-basics": "archived", "silence-quiz": "published"}
-    assert (await tom.get("/rules")).json() == {"rules": []}
+    assert (await tom.get("/rules")).json()["items"] == []
     mine = (await training.only())["id"]
     assert (await training.finish("ada", mine))["status"] == "completed"
 
@@ -168,7 +168,7 @@ async def test_an_old_blueprint_that_comes_again_does_not_undo_an_edit(training)
     await tom.put("/rules", json={"rules": [training.rule("mine")]})
     training.blueprint_version = 0
     await training.blueprint(training.rule())
-    assert [each["rule"] for each in (await tom.get("/rules")).json()["rules"]] == ["mine"]
+    assert [each["rule"] for each in (await tom.get("/rules")).json()["items"]] == ["mine"]
     last = (await training.h.events(SectionApplied))[-1]
     assert (last.version, [each["rule"] for each in last.content["rules"]]) == (None, ["mine"])
 
@@ -182,7 +182,7 @@ async def test_wrong_rules_are_refused_with_their_place(training):
     assert answer.status_code == 422
     assert [each["pointer"] for each in answer.json()["errors"]] == ["/rules/1/rule", "/rules/2/template"]
     assert (await tom.put("/rules/other", json=training.rule("a"))).status_code == 422
-    assert [each["rule"] for each in (await tom.get("/rules")).json()["rules"]] == ["silence-coach"]
+    assert [each["rule"] for each in (await tom.get("/rules")).json()["items"]] == ["silence-coach"]
 
 
 @both_stores

@@ -16,6 +16,7 @@ from servicekit.door import (
     kit_of,
     lock_edits,
     page_of,
+    page_within,
     router,
 )
 from servicekit.kit import DueItem, Job, Kit, Lease, Received, Service, Subscription, Wired
@@ -46,5 +47,6 @@ __all__ = [
     "kit_of",
     "lock_edits",
     "page_of",
+    "page_within",
     "router",
 ]

@@ -51,15 +51,15 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
         )
         return page_of([_shown(row) for row in rows], page, cursor=lambda each: [str(each.id)])
 
-    @routes.post("/dead-letters/{letter_id}/replay")
+    @routes.post("/dead-letters/{dead_letter}/replay")
     async def replay_dead_letter(  # pyright: ignore[reportUnusedFunction]
-        letter_id: UUID, session: WorkSession, caller: CallerDep, tenant: str | None = None
+        dead_letter: UUID, session: WorkSession, caller: CallerDep, tenant: str | None = None
     ) -> DeadLetter:
         """Hands the message to this service's reader once more; nobody else sees it."""
         await _look_into(session, caller, tenant)
-        row = await session.row("SELECT * FROM dead_letter WHERE id = :id FOR UPDATE", {"id": letter_id})
+        row = await session.row("SELECT * FROM dead_letter WHERE id = :id FOR UPDATE", {"id": dead_letter})
         if row is None:
-            raise NotFound("unknown-dead-letter", f"There is no dead letter {letter_id}.")
+            raise NotFound("unknown-dead-letter", f"There is no dead letter {dead_letter}.")
         if row["replayed_at"] is not None:
             raise Conflict("replayed-before", f"It was replayed at {row['replayed_at']:%Y-%m-%d %H:%M:%S}.")
         message = Message(
@@ -74,7 +74,7 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
         await session.narrow([row["tenant"]])
         replayed_at = datetime.now(UTC)
         await session.execute(
-            "UPDATE dead_letter SET replayed_at = :at WHERE id = :id", {"at": replayed_at, "id": letter_id}
+            "UPDATE dead_letter SET replayed_at = :at WHERE id = :id", {"at": replayed_at, "id": dead_letter}
         )
         return _shown({**row, "replayed_at": replayed_at})
 

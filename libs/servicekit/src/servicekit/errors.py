@@ -21,14 +21,14 @@ class FieldProblem(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """How a problem is answered (RFC 9457)."""
+    """How a problem is answered (RFC 9457). What its types mean: docs/problems.md."""
 
     type: str
     title: str
     status: int
     detail: str
     instance: str
-    errors: list[dict[str, str | int]] = []
+    errors: list[FieldProblem] = []
 
 
 class Problem(Exception):

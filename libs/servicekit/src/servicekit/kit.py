@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from storage import DocumentStore, Migrations, Session, Sessions
 
 from servicekit.budget import WHOLE_SECONDS
+from servicekit.door.words import Word
 from servicekit.settings import PlatformSettings
 from servicekit.tokens import TokenVerifier
 
@@ -108,13 +109,15 @@ class Kit:
 
 @dataclass(frozen=True)
 class Wired:
-    """The parts of a service: its doors, and what runs beside them."""
+    """The parts of a service: its doors, and what runs beside them. `words` describe the fields and parameters of its own
+    that its OpenAPI document tells of."""
 
     router: APIRouter
     subscriptions: Sequence[Subscription] = ()
     clock: Mapping[str, DueHandler | Job] = field(default_factory=dict[str, "DueHandler | Job"])
     background: Sequence[Callable[[Kit], Awaitable[None]]] = ()
     state: Any = None
+    words: Mapping[str, Word] = field(default_factory=dict[str, Word])
 
 
 @dataclass(frozen=True)

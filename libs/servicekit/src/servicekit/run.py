@@ -34,7 +34,7 @@ from storage.engine import DATABASE_OVERFLOW
 
 from servicekit import logs, metrics
 from servicekit.budget import within
-from servicekit.door import SecurityHeaders, render_http, render_problem
+from servicekit.door import Head, SecurityHeaders, render_http, render_problem
 from servicekit.kit import Kit, Service
 from servicekit.settings import PlatformSettings, TelemetrySettings
 from servicekit.tokens import TokenVerifier
@@ -148,6 +148,7 @@ def root_app(process: Process) -> FastAPI:
         exception_handlers={HTTPException: render_http, Exception: render_problem},
     )
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Head)
     app.state.process = process
     for running in process.services if "api" in process.roles else ():
         name = running.service.name

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,20 +16,14 @@ from storage import Outbox, Sessions, create_engine, documents_for, migrate, pre
 from servicekit.behind import behind_router
 from servicekit.clock_door import ClockDoor
 from servicekit.dead_letters import dead_letter_router
-from servicekit.door import doors, link_things, render_http, render_problem, render_validation
-from servicekit.errors import Problem, ProblemDocument
+from servicekit.door import describe, doors, link_things, operation_name, render_http, render_problem, render_validation
+from servicekit.door.signing_in import schemes
+from servicekit.errors import Problem
 from servicekit.event_door import EventDoor
 from servicekit.kit import Kit, Service, Subscription, Wired
 from servicekit.metrics import measured
 from servicekit.settings import PlatformSettings
 from servicekit.tokens import TokenVerifier
-
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "description": "A problem document (RFC 9457): what is wrong, where, and the cure.",
-        "content": {"application/problem+json": {"schema": ProblemDocument.model_json_schema()}},
-    }
-}
 
 
 def role_url(settings: PlatformSettings, service: str) -> str:
@@ -94,7 +88,10 @@ def service_app(running: Running) -> FastAPI:
     """The HTTP door of one service, to be mounted at its prefix."""
     app = FastAPIOffline(
         title=f"Uplift {running.service.title}",
-        description=running.service.title,
+        version=version("uplift-servicekit"),
+        description=f"{running.service.title}. How all of it is used: docs/guides/use-the-api.md.",
+        generate_unique_id_function=operation_name,
+        separate_input_output_schemas=False,
         exception_handlers={
             Problem: render_problem,
             RequestValidationError: render_validation,
@@ -105,6 +102,7 @@ def service_app(running: Running) -> FastAPI:
     app.state.kit = running.kit
     app.state.service = running.wired.state
     for each in (running.wired.router, dead_letter_router(running.doors), behind_router()):
-        app.include_router(each, responses=_PROBLEMS)
+        app.include_router(each)
     link_things(doors(app.routes))
+    describe(app, words=running.wired.words, security=schemes(running.kit.settings.issuer))
     return app

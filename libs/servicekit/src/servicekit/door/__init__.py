@@ -2,10 +2,12 @@
 
 from servicekit.door.accepted import DEFINITION_BYTES, accepts
 from servicekit.door.access import CallerDep, DocumentsDep, WorkSession, authenticate, bearer_token
+from servicekit.door.contract import describe, operation_name
 from servicekit.door.days import MOST_DAYS, DayRange, DaysDep
+from servicekit.door.head import Head
 from servicekit.door.headers import SecurityHeaders
 from servicekit.door.idempotency import WRITES
-from servicekit.door.pages import Page, PageDep, PageQuery, page_of
+from servicekit.door.pages import Page, PageDep, PageQuery, page_of, page_within
 from servicekit.door.problems import render_http, render_problem, render_validation
 from servicekit.door.route import Door, doors, router
 from servicekit.door.things import link_things, lock_edits
@@ -20,6 +22,7 @@ __all__ = [
     "DaysDep",
     "DocumentsDep",
     "Door",
+    "Head",
     "Page",
     "PageDep",
     "PageQuery",
@@ -28,11 +31,14 @@ __all__ = [
     "accepts",
     "authenticate",
     "bearer_token",
+    "describe",
     "doors",
     "kit_of",
     "link_things",
     "lock_edits",
+    "operation_name",
     "page_of",
+    "page_within",
     "render_http",
     "render_problem",
     "render_validation",

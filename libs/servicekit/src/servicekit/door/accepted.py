@@ -22,7 +22,7 @@ class Accepted:
 
     Of what has an ETag: `thing` is the path of what the route changes, where that is not its own; `changing`: fields of
     what it answers that nobody edits and that change by themselves; `alone`: changes wait for those of this thing only,
-    where no other route, blueprint or clock changes it too."""
+    where no other route, blueprint or clock changes it too. `signed_in`: the handler looks at the token itself."""
 
     body_bytes: int | None = BODY_BYTES
     roles: tuple[str, ...] = ()
@@ -30,6 +30,7 @@ class Accepted:
     thing: str | None = None
     changing: tuple[str, ...] = ()
     alone: bool = False
+    signed_in: bool = False
 
 
 def accepts(
@@ -40,11 +41,12 @@ def accepts(
     thing: str | None = None,
     changing: tuple[str, ...] = (),
     alone: bool = False,
+    signed_in: bool = False,
 ) -> Callable[[Endpoint], Endpoint]:
     """Says of a handler what `Accepted` tells; stands below the route's decorator."""
 
     def mark(endpoint: Endpoint) -> Endpoint:
-        endpoint.__dict__["accepted"] = Accepted(body_bytes, roles, idempotency_key, thing, changing, alone)
+        endpoint.__dict__["accepted"] = Accepted(body_bytes, roles, idempotency_key, thing, changing, alone, signed_in)
         return endpoint
 
     return mark

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -83,3 +83,10 @@ def page_of(rows: Sequence[Item], page: PageQuery, cursor: Callable[[Item], list
     values = json.dumps(cursor(rows[limit - 1]), default=str, separators=(",", ":")).encode()
     opaque = base64.urlsafe_b64encode(_signature(page.key, values) + values).decode().rstrip("=")
     return Page[Item](items=list(rows[:limit]), next=opaque)
+
+
+def page_within(items: Iterable[Item], page: PageQuery, key: Callable[[Item], str]) -> Page[Item]:
+    """A page of a short list that is at hand as a whole, in the order of `key`, of which no two have the same."""
+    place = page.place(str)
+    left = sorted((each for each in items if place is None or key(each) > place[0]), key=key)
+    return page_of(left[: page.limit + 1], page, lambda each: [key(each)])

@@ -48,6 +48,11 @@ class Door(APIRoute):
         return accepted_by(self.endpoint)
 
     @cached_property
+    def signed_in(self) -> bool:
+        """Whether it takes an access token, in the door's way or in the handler's own."""
+        return depends_on(self.dependant, caller) or self.accepted.signed_in
+
+    @cached_property
     def keeps_answers(self) -> bool:
         """Whether it takes an Idempotency-Key, in the door's own way."""
         streams = isinstance(self.response_class, type) and issubclass(self.response_class, StreamingResponse)

@@ -143,6 +143,8 @@ def _reading(thing: "Door", request: Request) -> Request:
     kept = [
         pair for pair in request.scope["query_string"].split(b"&") if pair.split(b"=")[0].decode("latin-1") in known
     ]
+    if "limit" in known:
+        kept.append(b"limit=1000")  # of a list, as much as there may be
     dropped = (b"accept", b"content-length", b"transfer-encoding", b"if-none-match", b"if-match")
     headers = [pair for pair in request.scope["headers"] if pair[0] not in dropped]
     return Request(

@@ -73,6 +73,7 @@ async def list_forms(session: WorkSession, caller: CallerDep, page: PageDep) -> 
 
 @router.get("/forms/{form}")
 async def get_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> FormView:
+    """A form with its draft, for those who may edit it, or its newest version."""
     head = await store.find_form(session, form)
     if head is None or not (head["version"] or caller.has(*EDITORS)):
         raise definitions.no_form(form)
@@ -115,7 +116,7 @@ async def publish_form(form: str, session: WorkSession, caller: CallerDep, docum
 
 
 @router.get("/forms/{form}/versions")
-async def list_versions(form: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[VersionSummary]:
+async def list_form_versions(form: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[VersionSummary]:
     """Published versions, newest first."""
     if await store.find_form(session, form) is None:
         raise definitions.no_form(form)
@@ -125,9 +126,10 @@ async def list_versions(form: str, session: WorkSession, caller: CallerDep, page
 
 
 @router.get("/forms/{form}/versions/{version}")
-async def get_version(
+async def get_form_version(
     form: str, version: int, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> VersionView:
+    """A published version; it never changes."""
     _, definition = await definitions.load_version(session, documents, form, version)
     row = await store.find_version(session, form, version)
     assert row is not None

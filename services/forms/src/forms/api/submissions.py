@@ -90,7 +90,7 @@ async def list_submissions(
 
 
 @router.post("/forms/{form}/submissions", status_code=201)
-async def submit(
+async def add_submission(
     form: str, body: NewSubmission, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
     """Fills in a published version. Evaluations need quality_analyst, team_lead or tenant_admin and an agent they may
@@ -98,24 +98,29 @@ async def submit(
     return await _view(session, documents, await submissions.submit(session, documents, caller, form, body))
 
 
-@router.get("/forms/{form}/submissions/{id}")
+@router.get("/forms/{form}/submissions/{submission}")
 async def get_submission(
-    form: str, id: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
+    form: str, submission: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
-    return await _view(session, documents, await submissions.find_visible(session, caller, form, id))
+    """A submission with its answers and its result."""
+    return await _view(session, documents, await submissions.find_visible(session, caller, form, submission))
 
 
-@router.put("/forms/{form}/submissions/{id}")
+@router.put("/forms/{form}/submissions/{submission}")
 @accepts(alone=True)
-async def correct(
-    form: str, id: UUID, body: Answers, session: WorkSession, caller: CallerDep, documents: DocumentsDep
+async def correct_submission(
+    form: str, submission: UUID, body: Answers, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
     """Corrects a submission, by its author or a tenant_admin (a quiz: only the latter)."""
-    return await _view(session, documents, await submissions.correct(session, documents, caller, form, id, body))
+    return await _view(
+        session, documents, await submissions.correct(session, documents, caller, form, submission, body)
+    )
 
 
-@router.delete("/forms/{form}/submissions/{id}", status_code=204)
+@router.delete("/forms/{form}/submissions/{submission}", status_code=204)
 @accepts(alone=True)
-async def take_back(form: str, id: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
+async def take_back_submission(
+    form: str, submission: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
+) -> None:
     """Voids a submission: it no longer counts anywhere."""
-    await submissions.take_back(session, documents, caller, form, id)
+    await submissions.take_back(session, documents, caller, form, submission)

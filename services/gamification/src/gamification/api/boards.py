@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, PageDep, WorkSession, directory, page_of, visibility
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, directory, page_of, page_within, visibility
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Forbidden, Invalid, NotFound
 from servicekit.times import Day
@@ -14,7 +14,7 @@ from storage import Session
 from gamification.actions import days
 from gamification.actions import rules as actions
 from gamification.model.boards import Leaderboard, shows_name, span
-from gamification.model.rules import Slug, Strict
+from gamification.model.rules import Slug
 from gamification.store import ledger, rules
 
 router = door_router(tags=["leaderboards"])
@@ -46,17 +46,15 @@ class Standings(BaseModel):
     next: str | None
 
 
-class Leaderboards(Strict):
-    leaderboards: list[Leaderboard]
-
-
 @router.get("/leaderboards")
-async def list_leaderboards(session: WorkSession, caller: CallerDep) -> Leaderboards:
-    return Leaderboards(leaderboards=await rules.list_boards(session))
+async def list_leaderboards(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Leaderboard]:
+    """The boards there are, by name."""
+    return page_within(await rules.list_boards(session), page, lambda each: each.leaderboard)
 
 
 @router.put("/leaderboards/{leaderboard}")
 async def put_leaderboard(leaderboard: Slug, body: Leaderboard, session: WorkSession, caller: CallerDep) -> Leaderboard:
+    """Adds or changes a board. Needs tenant_admin."""
     caller.require("tenant_admin")
     if body.leaderboard != leaderboard:
         problem = FieldProblem(pointer="/leaderboard", problem=f"it is `{body.leaderboard}`", cure=f"`{leaderboard}`")

@@ -1,6 +1,6 @@
 """The rules of the game, for everyone to read."""
 
-from servicekit import DEFINITION_BYTES, CallerDep, WorkSession, accepts
+from servicekit import DEFINITION_BYTES, CallerDep, Page, PageDep, WorkSession, accepts, page_within
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
@@ -15,9 +15,14 @@ class Rules(Strict):
     rules: list[Rule]
 
 
-@router.get("/rules")
-async def list_rules(session: WorkSession, caller: CallerDep) -> Rules:
-    return Rules(rules=await store.current_rules(session))
+class RulePage(Page[Rule]):
+    pass
+
+
+@router.get("/rules", response_model=RulePage)
+async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Rule]:
+    """The rules in force, by name."""
+    return page_within(await store.current_rules(session), page, lambda each: each.rule)
 
 
 @router.put("/rules")
@@ -31,6 +36,7 @@ async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep) ->
 
 @router.get("/rules/{rule}")
 async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
+    """A rule in force."""
     found = next((each for each in await store.current_rules(session) if each.rule == rule), None)
     if found is None:
         raise NotFound("unknown-rule", f"There is no rule `{rule}`.")

@@ -14,7 +14,7 @@ from identity.api.access import TenantQuery, enter, last_seen
 from identity.model.fields import is_uuid
 from identity.store import audit
 
-router = door_router()
+router = door_router(tags=["audit"])
 
 _TEXT = r"^[^\x00]*$"
 

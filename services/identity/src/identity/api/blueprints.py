@@ -12,7 +12,7 @@ from identity.actions import blueprints as actions
 from identity.api.access import ADMINS, BLUEPRINT_BYTES, TenantPath, body_of, enter, issuer_of, name_of
 from identity.model.documents import write_yaml
 
-router = door_router()
+router = door_router(tags=["blueprints"])
 
 _YAML = "application/yaml"
 _BUNDLE = {

@@ -14,7 +14,7 @@ from identity.model.people import local_day
 from identity.model.specs import PersonView, RoleSpec, person_spec, person_view
 from identity.store import directory as store
 
-router = door_router()
+router = door_router(tags=["me"])
 
 
 class Me(BaseModel):
@@ -31,7 +31,7 @@ class Me(BaseModel):
 
 
 @router.get("/me")
-async def me(session: WorkSession, caller: CallerDep) -> Me:
+async def get_me(session: WorkSession, caller: CallerDep) -> Me:
     """The caller, as the directory knows them now."""
     tenant = await store.load_tenant(session)
     person = await store.find_person(session, str(caller.person_id))

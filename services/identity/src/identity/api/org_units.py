@@ -14,7 +14,7 @@ from identity.model.people import local_day
 from identity.model.specs import OrgUnitPatch, OrgUnitSpec
 from identity.store import directory as store
 
-router = door_router()
+router = door_router(tags=["org units"])
 
 
 @router.get("/org-units")

@@ -29,7 +29,7 @@ from identity.model.people import local_day
 from identity.model.specs import PersonPatch, PersonSpec, PersonView, person_view
 from identity.store import directory as store
 
-router = door_router()
+router = door_router(tags=["people"])
 
 _SHEET = {
     "requestBody": {

@@ -12,11 +12,11 @@ from servicekit.errors import Unauthenticated
 from identity.actions.sessions import LogoutRefused, end_session
 from identity.api.access import state_of
 
-router = door_router()
+router = door_router(tags=["sign-on"])
 
 
 @router.post("/back-channel-logout")
-async def back_channel_logout(request: Request, logout_token: Annotated[str, Form(max_length=20_000)]) -> Response:
+async def receive_logout(request: Request, logout_token: Annotated[str, Form(max_length=20_000)]) -> Response:
     """OpenID Connect Back-Channel Logout 1.0: the issuer says, signed, that a login session has ended. Every service
     refuses its tokens from then on."""
     kit = kit_of(request)

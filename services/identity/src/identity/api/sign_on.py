@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
 from pydantic import BaseModel, TypeAdapter
-from servicekit import CallerDep, WorkSession, accepts, kit_of
+from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, kit_of, page_within
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 
@@ -35,7 +35,7 @@ from identity.model.applications import (
 from identity.model.fields import SLUG
 from identity.store import directory, provisions
 
-router = door_router()
+router = door_router(tags=["sign-on"])
 
 _stored: TypeAdapter[Application] = TypeAdapter(ApplicationSpec)
 ApplicationPath = Annotated[str, Path(pattern=SLUG)]
@@ -92,21 +92,22 @@ class SignOnState(Progress):
 
 
 @router.get("/tenants/{tenant}/sign-on")
-async def list_sign_on(session: WorkSession, caller: CallerDep, tenant: TenantPath) -> list[SignOnState]:
+async def list_sign_on(session: WorkSession, caller: CallerDep, page: PageDep, tenant: TenantPath) -> Page[SignOnState]:
     """Everything the login provider shall hold of the tenant, and how far it is. Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    return [
-        SignOnState(kind=row["kind"], slug=row["slug"], **_progress(row)) for row in await provisions.every(session)
-    ]
+    rows = await provisions.every(session)
+    states = [SignOnState(kind=row["kind"], slug=row["slug"], **_progress(row)) for row in rows]
+    return page_within(states, page, lambda each: f"{each.kind}/{each.slug}")
 
 
 @router.get("/tenants/{tenant}/applications")
 async def list_applications(
-    session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath
-) -> list[ApplicationView]:
+    session: WorkSession, caller: CallerDep, request: Request, page: PageDep, tenant: TenantPath
+) -> Page[ApplicationView]:
     """By slug. Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    return [_application(request, tenant, row) for row in await provisions.every(session, APPLICATION)]
+    found = [_application(request, tenant, row) for row in await provisions.every(session, APPLICATION)]
+    return page_within(found, page, lambda each: each.slug)
 
 
 @router.put("/tenants/{tenant}/applications/{application}")

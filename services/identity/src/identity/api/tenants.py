@@ -22,7 +22,7 @@ from identity.model.specs import ClockMove, TenantPatch, TenantSpec
 from identity.store import blueprints
 from identity.store import directory as store
 
-router = door_router()
+router = door_router(tags=["tenants"])
 
 
 @router.get("/tenants")

@@ -77,13 +77,13 @@ async def merge_parts(
     around: Iterable[str] = (),
     beside: Sequence[Document] = (),
     batch: Batch,
-    preview: bool = False,
+    dry_run: bool = False,
 ) -> Merged:
     """Adds and removes parts, and brings the interactions concerned up to date.
 
     `around`: contacts or roots whose interactions are derived again though their parts stay as they are; those of the
     parts in `removing` must be among them. What is new is put into `batch`, which the caller writes; `beside` are
-    documents that are written with those of the new versions. With `preview` nothing is written.
+    documents that are written with those of the new versions. With `dry_run` nothing is written.
     """
     wanted = set(around)
     for arrival in adding:
@@ -133,7 +133,7 @@ async def merge_parts(
         for held in merged.held:
             result.held[held.contact] = held
     await versions.void()
-    if preview:
+    if dry_run:
         return result
     moved = {each.part.contact: roots[each.part.contact] for each in kept if each.root != roots[each.part.contact]}
     await interactions.remove_parts(session, [each for each in leaving if each in stored])

@@ -29,15 +29,15 @@ class Undone:
 
 
 async def undo(
-    session: Session, documents: DocumentStore, receipt_id: UUID, source: Source, *, preview: bool
+    session: Session, documents: DocumentStore, receipt_id: UUID, source: Source, *, dry_run: bool
 ) -> Undone:
-    """In one transaction, whole or not at all. With `preview` nothing is written."""
+    """In one transaction, whole or not at all. With `dry_run` nothing is written."""
     result = Undone()
     await interactions.alone(session)
     parts = await receipts.parts_only_here(session, receipt_id)
     for begin in range(0, len(parts), CHUNK):
-        await _remove(session, documents, source, receipt_id, parts[begin : begin + CHUNK], result, preview=preview)
-    if preview:
+        await _remove(session, documents, source, receipt_id, parts[begin : begin + CHUNK], result, dry_run=dry_run)
+    if dry_run:
         agents = [row["agent"] for row in await states.points_of(session, receipt_id)]
         told = [await derive(session, source.slug, dict.fromkeys(agents, 0), without=receipt_id)] if agents else []
     else:
@@ -57,13 +57,13 @@ async def _remove(
     parts: Sequence[UUID],
     result: Undone,
     *,
-    preview: bool,
+    dry_run: bool,
 ) -> None:
     rows = await interactions.parts_by_id(session, parts)
     result.records += len(rows)
     around = {row["contact"] for row in rows} | {row["root"] for row in rows}
     batch = Batch()
-    merged = await merge_parts(session, documents, source, removing=parts, around=around, batch=batch, preview=preview)
+    merged = await merge_parts(session, documents, source, removing=parts, around=around, batch=batch, dry_run=dry_run)
     await batch.write(session, source=source.slug, receipt_id=receipt_id)
     result.interactions |= merged.versions.changed
     result.legs_changed += merged.versions.recorded

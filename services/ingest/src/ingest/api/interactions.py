@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from contracts.calls import LegRecorded
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, DocumentsDep, Page, WorkSession
+from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, page_within
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 from servicekit.visibility import visible_to
@@ -62,18 +62,25 @@ class WholeInteraction(InteractionView):
 
 
 @router.get("/interactions")
-async def find_interactions(
-    external_id: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep, source: str | None = None
+async def list_interactions(
+    external_id: str,
+    session: WorkSession,
+    caller: CallerDep,
+    documents: DocumentsDep,
+    page: PageDep,
+    source: str | None = None,
 ) -> Page[InteractionView]:
     """The interactions that this vendor's id of a contact belongs to."""
     places = await interactions.find(session, external_id, source)
-    return Page[InteractionView](items=await _views(session, caller, documents, places))
+    found = page_within(places, page, lambda each: f"{each['source']}/{each['root']}")
+    return Page[InteractionView](items=await _views(session, caller, documents, found.items), next=found.next)
 
 
 @router.get("/interactions/{interaction}")
 async def get_interaction(
     interaction: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> WholeInteraction:
+    """An interaction with its legs, their versions and the records that they came from."""
     place = await interactions.place_of(session, interaction)
     versions = await interactions.versions_of(session, interaction) if place else []
     views = await _views(session, caller, documents, [place], versions) if place else []

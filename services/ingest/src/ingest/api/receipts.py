@@ -75,7 +75,7 @@ class UndoView(BaseModel):
     """`records`: those that nothing else backs. `agents`: whose figures change."""
 
     receipt: UUID
-    preview: bool
+    dry_run: bool
     records: int
     interactions: int
     legs_changed: int
@@ -112,6 +112,7 @@ async def list_receipts(
 
 @router.get("/receipts/{receipt}")
 async def get_receipt(receipt: UUID, session: WorkSession, caller: CallerDep) -> ReceiptView:
+    """A receipt with its first problems."""
     may_read(caller)
     return await view_of(session, receipt)
 
@@ -129,7 +130,8 @@ async def list_records(
 
 
 @router.post("/receipts/{receipt}/replay")
-async def replay(receipt: UUID, request: Request) -> ReceiptView:
+@accepts(signed_in=True)
+async def replay_receipt(receipt: UUID, request: Request) -> ReceiptView:
     """Reads the receipt's raw records again under the source's present configuration."""
     kit = kit_of(request)
     reception: Reception = request.app.state.service
@@ -154,37 +156,30 @@ async def cancel_receipt(receipt: UUID, session: WorkSession, caller: CallerDep)
     return await view_of(session, receipt)
 
 
-@router.get("/receipts/{receipt}/undo")
-async def preview_undo(receipt: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> UndoView:
-    """What taking the receipt back would do."""
-    may_read(caller)
-    return await _undo(session, documents, receipt, preview=True)
-
-
 @router.delete("/receipts/{receipt}")
 @accepts(alone=True)
 async def undo_receipt(
-    receipt: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep, preview: bool = False
+    receipt: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep, dry_run: bool = False
 ) -> UndoView:
     """Takes the receipt back: what only it contributed is voided. What other receipts also said stays."""
-    may_send(caller)
-    return await _undo(session, documents, receipt, preview=preview)
+    (may_read if dry_run else may_send)(caller)
+    return await _undo(session, documents, receipt, dry_run=dry_run)
 
 
-async def _undo(session: Session, documents: DocumentStore, receipt_id: UUID, *, preview: bool) -> UndoView:
-    if not preview:
+async def _undo(session: Session, documents: DocumentStore, receipt_id: UUID, *, dry_run: bool) -> UndoView:
+    if not dry_run:
         await interactions.alone(session)  # before the receipt is locked, as a reader of a cancelled one does
-    row = await row_of(session, receipt_id, lock=not preview)
+    row = await row_of(session, receipt_id, lock=not dry_run)
     if row["status"] in receipts.OPEN:
         raise Conflict("receipt-busy", f"The receipt is {row['status']}; wait until it is done, or cancel it.")
     source = await load_source(session, row["source"])
     assert source is not None, "a source is never removed"
-    found = await undo(session, documents, receipt_id, source, preview=preview)
-    if not preview:
+    found = await undo(session, documents, receipt_id, source, dry_run=dry_run)
+    if not dry_run:
         await receipts.mark_undone(session, receipt_id)
     return UndoView(
         receipt=receipt_id,
-        preview=preview,
+        dry_run=dry_run,
         records=found.records,
         interactions=len(found.interactions),
         legs_changed=found.legs_changed,

@@ -34,7 +34,6 @@ _BODY = {
             for kind in ("application/json", "application/x-ndjson", "text/csv", "application/gzip")
         },
     },
-    "security": [{"HTTPBearer": []}],
 }
 
 
@@ -44,7 +43,7 @@ _BODY = {
     responses={202: {"model": ReceiptView, "description": "Kept; `Location` is the receipt."}},
     openapi_extra=_BODY,
 )
-@accepts(body_bytes=None)
+@accepts(body_bytes=None, signed_in=True)
 async def send_records(
     source: str,
     request: Request,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, page_of
+from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, page_of, page_within
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 from storage import Session
@@ -89,15 +89,16 @@ def _view(row: dict[str, Any], health: dict[str, Any], held: dict[str, int]) -> 
 
 
 @router.get("/sources")
-async def list_sources(session: WorkSession, caller: CallerDep) -> Page[SourceView]:
-    """All sources with their health."""
+async def list_sources(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[SourceView]:
+    """All sources with their health, by name."""
     may_read(caller)
-    return Page[SourceView](items=await _views(session, await sources.every(session)))
+    return page_within(await _views(session, await sources.every(session)), page, lambda each: each.source)
 
 
 @router.get("/sources/{source}")
 @accepts(changing=("health",))
 async def get_source(source: str, session: WorkSession, caller: CallerDep) -> SourceView:
+    """A source with its health."""
     may_read(caller)
     return (await _views(session, [await _row(session, source)]))[0]
 

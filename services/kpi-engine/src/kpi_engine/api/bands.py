@@ -5,14 +5,14 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel
-from servicekit import CallerDep, PageDep, WorkSession, directory, page_of, visibility
+from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of, visibility
 from servicekit import router as door_router
 
 from kpi_engine.actions.people import People
 from kpi_engine.model.bands import Bands
 from kpi_engine.store import models, stays
 
-router: APIRouter = door_router()
+router: APIRouter = door_router(tags=["bands"])
 
 
 class JudgedWindow(BaseModel):
@@ -56,11 +56,6 @@ class BandNow(BaseModel):
     target: AppliedTarget
 
 
-class Bandwise(BaseModel):
-    items: list[BandNow]
-    next: str | None = None
-
-
 @router.get("/bands")
 async def list_bands(
     session: WorkSession,
@@ -69,7 +64,7 @@ async def list_bands(
     agent: str | None = None,
     team: str | None = None,
     kpi: str | None = None,
-) -> Bandwise:
+) -> Page[BandNow]:
     """The band each agent is in now, of those the caller may see on a day of the stay, and in `team` today. Agents who
     are in none are not listed."""
     visible = await visibility.visible_to(session, caller, agent=agent, team=team)
@@ -104,7 +99,7 @@ async def list_bands(
                 target=_target(bands, row["agent_id"], people, row["entered"]),
             )
         )
-    return Bandwise(items=items, next=found.next)
+    return Page[BandNow](items=items, next=found.next)
 
 
 def _target(bands: Bands, agent_id: UUID, people: People, window: str) -> AppliedTarget:

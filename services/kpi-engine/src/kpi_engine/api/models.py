@@ -7,9 +7,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
-from servicekit import CallerDep, WorkSession
+from servicekit import CallerDep, Page, PageDep, WorkSession, page_of, page_within
 from servicekit import router as door_router
-from servicekit.errors import FieldProblem, Invalid, NotFound
+from servicekit.errors import Invalid, NotFound
 from storage import Session
 
 from kpi_engine.actions import publishing
@@ -19,7 +19,7 @@ from kpi_engine.model.tree import text_of
 from kpi_engine.store import models, values
 from kpi_engine.store.models import Published
 
-router: APIRouter = door_router()
+router: APIRouter = door_router(tags=["models"])
 _SAMPLED = 5000
 _BODY = {
     "requestBody": {
@@ -42,6 +42,13 @@ class KpiModel(BaseModel):
     silence: list[str]
 
 
+class StandardKpi(BaseModel):
+    """`document` is YAML."""
+
+    kpi: str
+    document: str
+
+
 class ModelPlan(BaseModel):
     """What a checked model asks of the facts."""
 
@@ -53,17 +60,16 @@ class ModelPlan(BaseModel):
     silence: list[str]
 
 
-class Check(BaseModel):
-    """`problems` empty: it may be published. `sample`: its value over the newest `looked_at` facts."""
+class KpiReport(KpiModel):
+    """With `dry_run`, `version` is the one that it would be, and `sample` its value over the newest `looked_at` facts."""
 
-    valid: bool
-    problems: list[FieldProblem] = []
-    plan: ModelPlan | None = None
+    dry_run: bool
+    plan: ModelPlan
     sample: Answer | None = None
     looked_at: int = 0
 
 
-class Version(BaseModel):
+class KpiVersion(BaseModel):
     version: int
     published_at: datetime
     published_by: UUID | None
@@ -71,15 +77,17 @@ class Version(BaseModel):
 
 
 @router.get("/kpis")
-async def list_kpis(session: WorkSession, caller: CallerDep) -> list[KpiModel]:
-    """The models in force."""
-    return [_shown(each) for each in (await models.catalogue(session)).models.values()]
+async def list_kpis(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[KpiModel]:
+    """The models in force, by name."""
+    found = page_within((await models.catalogue(session)).models.values(), page, lambda each: each.kpi)
+    return Page[KpiModel](items=[_shown(each) for each in found.items], next=found.next)
 
 
 @router.get("/standard-kpis")
-async def list_standard_kpis(session: WorkSession, caller: CallerDep) -> list[str]:
-    """Models to begin with, as YAML: publish one, or a changed copy of it."""
-    return [text for _, text in standard_models()]
+async def list_standard_kpis(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[StandardKpi]:
+    """Models to begin with: publish one, or a changed copy of it."""
+    known = [StandardKpi(kpi=name, document=text) for name, text in standard_models()]
+    return page_within(known, page, lambda each: each.kpi)
 
 
 def standard_models() -> list[tuple[str, str]]:
@@ -98,37 +106,42 @@ async def get_kpi(kpi: str, request: Request, session: WorkSession, caller: Call
 
 
 @router.get("/kpis/{kpi}/versions")
-async def list_versions(kpi: str, session: WorkSession, caller: CallerDep) -> list[Version]:
+async def list_kpi_versions(kpi: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[KpiVersion]:
     """Every version that was ever published, newest first."""
+    before = page.place(int)
     rows = await session.rows(
         "SELECT version, published_at, published_by, document FROM kpi_model "
-        "WHERE tenant = :tenant AND kpi = :kpi ORDER BY version DESC",
-        {"tenant": session.tenant, "kpi": kpi},
+        "WHERE tenant = :tenant AND kpi = :kpi AND (cast(:before AS int) IS NULL OR version < :before) "
+        "ORDER BY version DESC LIMIT :limit",
+        {"tenant": session.tenant, "kpi": kpi, "before": before and before[0], "limit": page.limit + 1},
     )
-    if not rows:
+    if not rows and not before:
         raise NotFound("unknown-kpi", f"There is no KPI `{kpi}`.")
-    return [Version.model_validate(row) for row in rows]
+    return page_of([KpiVersion.model_validate(row) for row in rows], page, lambda each: [each.version])
 
 
 @router.put("/kpis/{kpi}", openapi_extra=_BODY)
-async def put_kpi(kpi: str, request: Request, session: WorkSession, caller: CallerDep) -> KpiModel:
-    """Publishes a model as YAML or JSON. The same content again makes no new version."""
-    caller.require("tenant_admin", "integration")
-    published, _ = await publishing.save_model(session, kpi, await _text(request), caller.person_id)
-    return _shown(published)
-
-
-@router.post("/kpis/{kpi}/check", openapi_extra=_BODY)
-async def check_kpi(kpi: str, request: Request, session: WorkSession, caller: CallerDep) -> Check:
-    """Says what is wrong with a model, or what it would compute, without publishing it."""
-    caller.require("tenant_admin", "quality_analyst", "trainer", "integration")
-    try:
-        model = await publishing.read_model(kpi, await _text(request))
-    except Invalid as invalid:
-        return Check(valid=False, problems=invalid.errors)
+async def put_kpi(
+    kpi: str, request: Request, session: WorkSession, caller: CallerDep, dry_run: bool = False
+) -> KpiReport:
+    """Publishes a model as YAML or JSON. The same content again makes no new version. Needs tenant_admin or integration;
+    for a `dry_run`, which says what it would compute, quality_analyst or trainer will do."""
+    caller.require("tenant_admin", "integration", *(("quality_analyst", "trainer") if dry_run else ()))
+    text = await _text(request)
+    if not dry_run:
+        published, _ = await publishing.save_model(session, kpi, text, caller.person_id)
+        return KpiReport(**dict(_shown(published)), dry_run=False, plan=plan_of(published.model))
+    model = await publishing.read_model(kpi, text)
+    version = await models.next_version(session, model)
     row = await values.sampled(session, model.plan, model.source, _SAMPLED)
     answer = model.plan.answer(row["components"], row["sample"], parts=True)
-    return Check(valid=True, plan=plan_of(model), sample=answer_of(answer), looked_at=row["looked_at"])
+    return KpiReport(
+        **dict(_shown(Published(model, version, text))),
+        dry_run=True,
+        plan=plan_of(model),
+        sample=answer_of(answer),
+        looked_at=row["looked_at"],
+    )
 
 
 async def _text(request: Request) -> str:

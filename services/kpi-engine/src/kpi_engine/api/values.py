@@ -23,7 +23,7 @@ from kpi_engine.store import days, models, partials, values
 from kpi_engine.store.models import Published
 from kpi_engine.store.values import Cut, Grain
 
-router: APIRouter = door_router()
+router: APIRouter = door_router(tags=["values"])
 
 _DAYS = 28
 
@@ -63,7 +63,7 @@ class Values(BaseModel):
 
 
 @router.get("/kpis/{kpi}/values")
-async def get_values(
+async def list_values(
     kpi: str,
     session: WorkSession,
     caller: CallerDep,
@@ -177,7 +177,7 @@ class ExplainedFact(BaseModel):
 
 
 class Explanation(BaseModel):
-    """`formula` and `silence` in words; `answer` over the whole range; `facts` page by page.
+    """`formula` and `silence` in words; `answer` over the whole range; `items`: the facts.
     `partial`: only of the days on which the caller may see this agent; there are others in the range."""
 
     kpi: str
@@ -191,12 +191,12 @@ class Explanation(BaseModel):
     last: date
     partial: bool = False
     answer: Answer
-    facts: list[ExplainedFact]
+    items: list[ExplainedFact]
     next: str | None = None
 
 
 @router.get("/kpis/{kpi}/explain")
-async def explain(
+async def explain_value(
     kpi: str,
     session: WorkSession,
     caller: CallerDep,
@@ -231,7 +231,7 @@ async def explain(
         last=last,
         partial=bool(await values.hidden(session, published, cut, [person.id])),
         answer=answer_of(answer),
-        facts=[_explained(published, row) for row in found.items],
+        items=[_explained(published, row) for row in found.items],
         next=found.next,
     )
 
@@ -292,7 +292,7 @@ class Reconciliation(BaseModel):
 
 
 @router.get("/reconciliation")
-async def reconcile(session: WorkSession, caller: CallerDep, kpi: str | None = None) -> Reconciliation:
+async def reconcile_values(session: WorkSession, caller: CallerDep, kpi: str | None = None) -> Reconciliation:
     """Compares what the stream counted with a recomputation from the facts, for one KPI or all, and the workdays of these
     facts with those that the directory gives now."""
     caller.require("tenant_admin", "quality_analyst", "integration")

@@ -94,14 +94,24 @@ def _catalogue(documents: tuple[tuple[str, int], ...]) -> Catalogue:
     return Catalogue({each.kpi: each for each in published})
 
 
-async def insert_version(session: Session, model: Model, document: str, by: UUID | None) -> int:
-    """Makes `model` the one in force, as a new version. Returns its number."""
-    version = 1 + int(
+async def _newest(session: Session, kpi: str) -> int:
+    return int(
         await session.scalar(
             "SELECT coalesce(max(version), 0) FROM kpi_model WHERE tenant = :tenant AND kpi = :kpi",
-            {"tenant": session.tenant, "kpi": model.kpi},
+            {"tenant": session.tenant, "kpi": kpi},
         )
     )
+
+
+async def next_version(session: Session, model: Model) -> int:
+    """The version that `model` would be published as: what is in force already makes no new one."""
+    now = (await catalogue(session)).models.get(model.kpi)
+    return now.version if now and now.model.content == model.content else 1 + await _newest(session, model.kpi)
+
+
+async def insert_version(session: Session, model: Model, document: str, by: UUID | None) -> int:
+    """Makes `model` the one in force, as a new version. Returns its number."""
+    version = 1 + await _newest(session, model.kpi)
     key = {"tenant": session.tenant, "kpi": model.kpi, "version": version}
     await session.execute(
         insert(kpi_model).values(

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of, page_within
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 from storage import Session
@@ -37,6 +37,10 @@ class Counts(BaseModel):
     last: int
 
 
+class ReadCount(BaseModel):
+    read: int
+
+
 class AttemptView(BaseModel):
     """By the real clock, whatever the tenant's. `status`: the other side's HTTP or SMTP code."""
 
@@ -64,7 +68,7 @@ class DeliveryView(BaseModel):
 
 
 @router.get("/inbox")
-async def list_inbox(
+async def list_notices(
     session: WorkSession, caller: CallerDep, page: PageDep, unread: bool | None = None
 ) -> Page[NoticeView]:
     """Newest first. `unread=true`: what has not been read yet."""
@@ -76,29 +80,33 @@ async def list_inbox(
 
 
 @router.get("/inbox/count")
-async def count_inbox(session: WorkSession, caller: CallerDep) -> Counts:
+async def count_notices(session: WorkSession, caller: CallerDep) -> Counts:
+    """How many notices are unread, and which is the newest."""
     return Counts(**await notices.counts(session, caller.person_id))
 
 
 @router.post("/inbox/read-all")
-async def read_all(session: WorkSession, caller: CallerDep) -> dict[str, int]:
+async def read_all_notices(session: WorkSession, caller: CallerDep) -> ReadCount:
     """How many were unread."""
-    return {"read": await notices.mark_read(session, caller.person_id, id=None)}
+    return ReadCount(read=await notices.mark_read(session, caller.person_id, id=None))
 
 
-@router.post("/inbox/{id}/read")
-async def read(id: UUID, session: WorkSession, caller: CallerDep) -> NoticeView:
+@router.post("/inbox/{notice}/read")
+async def read_notice(notice: UUID, session: WorkSession, caller: CallerDep) -> NoticeView:
     """Marks a notice as read; again changes nothing."""
-    await _own(session, caller, id)
-    await notices.mark_read(session, caller.person_id, id=id)
-    return NoticeView(**await _own(session, caller, id))
+    await _own(session, caller, notice)
+    await notices.mark_read(session, caller.person_id, id=notice)
+    return NoticeView(**await _own(session, caller, notice))
 
 
-@router.get("/inbox/{id}/deliveries")
-async def list_deliveries(id: UUID, session: WorkSession, caller: CallerDep) -> list[DeliveryView]:
+@router.get("/inbox/{notice}/deliveries")
+async def list_notice_deliveries(
+    notice: UUID, session: WorkSession, caller: CallerDep, page: PageDep
+) -> Page[DeliveryView]:
     """By which channels a notice went out, and each attempt. One's own; a tenant_admin may see everybody's."""
-    await _own(session, caller, id, or_admin=True)
-    return [DeliveryView(**row) for row in await deliveries.of_notice(session, id)]
+    await _own(session, caller, notice, or_admin=True)
+    found = [DeliveryView(**row) for row in await deliveries.of_notice(session, notice)]
+    return page_within(found, page, lambda each: str(each.id))
 
 
 async def _own(session: Session, caller: Caller, id: UUID, *, or_admin: bool = False) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Rules and texts, each as a whole."""
 
 from pydantic import BaseModel
-from servicekit import DEFINITION_BYTES, CallerDep, WorkSession, accepts
+from servicekit import DEFINITION_BYTES, CallerDep, Page, PageDep, WorkSession, accepts, page_within
 from servicekit import router as door_router
 
 from notification.actions import configure
@@ -31,14 +31,15 @@ class TextsView(BaseModel):
 
 
 @router.get("/rules")
-async def get_rules(session: WorkSession, caller: CallerDep) -> Rules:
+async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Rule]:
+    """The rules in force, by name. Needs tenant_admin."""
     caller.require(ADMIN)
-    return Rules(rules=await configuration.rules(session))
+    return page_within(await configuration.rules(session), page, lambda each: each.rule)
 
 
 @router.put("/rules")
 @accepts(DEFINITION_BYTES, roles=(ADMIN,))
-async def put_rules(body: Rules, session: WorkSession, caller: CallerDep, parts: PartsDep) -> Rules:
+async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, parts: PartsDep) -> Rules:
     """All rules of the tenant: what is not named is removed. Needs tenant_admin."""
     caller.require(ADMIN)
     await configure.edit(session, NotificationSection(rules=body.rules), parts.policy)
@@ -47,13 +48,14 @@ async def put_rules(body: Rules, session: WorkSession, caller: CallerDep, parts:
 
 @router.get("/texts")
 async def get_texts(session: WorkSession, caller: CallerDep) -> TextsView:
+    """The texts that notices are written from. Needs tenant_admin."""
     caller.require(ADMIN)
     return TextsView(texts=await configuration.texts(session), defaults=DEFAULT_TEXTS)
 
 
 @router.put("/texts")
 @accepts(DEFINITION_BYTES, roles=(ADMIN,))
-async def put_texts(body: OwnTexts, session: WorkSession, caller: CallerDep, parts: PartsDep) -> TextsView:
+async def replace_texts(body: OwnTexts, session: WorkSession, caller: CallerDep, parts: PartsDep) -> TextsView:
     """All texts of the tenant's own: what is not named falls back to the product's. Needs tenant_admin."""
     caller.require(ADMIN)
     await configure.edit(session, NotificationSection(texts=body.texts), parts.policy)

@@ -27,7 +27,7 @@ router = door_router(tags=["inbox"])
 
 
 @router.get("/stream", response_class=EventSourceResponse)
-async def stream(
+async def stream_notices(
     request: Request,
     session: WorkSession,
     caller: CallerDep,

@@ -8,7 +8,7 @@ from uuid import UUID
 from contracts import new_id
 from fastapi import Request
 from pydantic import BaseModel, Field
-from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, kit_of, page_of
+from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, kit_of, page_of, page_within
 from servicekit import router as door_router
 from servicekit.errors import Conflict, Invalid, NotFound
 from storage import Session
@@ -54,87 +54,94 @@ class Queued(BaseModel):
 
 
 @router.get("/webhooks")
-async def list_webhooks(session: WorkSession, caller: CallerDep) -> list[WebhookView]:
+async def list_webhooks(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[WebhookView]:
+    """The tenant's endpoints, by name. Needs tenant_admin."""
     caller.require(ADMIN)
-    return [WebhookView(**row) for row in await configuration.webhooks(session)]
+    found = [WebhookView(**row) for row in await configuration.webhooks(session)]
+    return page_within(found, page, lambda each: each.webhook)
 
 
-@router.get("/webhooks/{id}")
-async def get_webhook(id: str, session: WorkSession, caller: CallerDep) -> WebhookView:
-    """Without its secret."""
+@router.get("/webhooks/{webhook}")
+async def get_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> WebhookView:
+    """An endpoint, without its secret. Needs tenant_admin."""
     caller.require(ADMIN)
-    return WebhookView(**await _found(session, id))
+    return WebhookView(**await _found(session, webhook))
 
 
-@router.put("/webhooks/{id}")
+@router.put("/webhooks/{webhook}")
 @accepts(roles=(ADMIN,), idempotency_key=False)
 async def put_webhook(
-    id: str, body: WebhookBody, request: Request, session: WorkSession, caller: CallerDep, parts: PartsDep
+    webhook: str, body: WebhookBody, request: Request, session: WorkSession, caller: CallerDep, parts: PartsDep
 ) -> WebhookWithSecret:
     """Adds or changes an endpoint. Needs tenant_admin."""
     caller.require(ADMIN)
-    wanted = _named(id, body)
+    wanted = _named(webhook, body)
     if problems := list(webhook_problems([wanted], parts.policy)):
         told = [each.model_copy(update={"pointer": each.pointer.removeprefix("/webhooks/0")}) for each in problems]
         raise Invalid("invalid-webhook", "This endpoint cannot be used; `errors` says why.", errors=told)
     fresh = await configure.save_webhook(session, wanted, rotate=body.rotate_secret)
     await configure.answer(session, version=None)
-    row = await _found(session, id)
-    secret = signing_secret(kit_of(request).settings.secret, session.tenant, id, row["salt"]) if fresh else None
+    row = await _found(session, webhook)
+    secret = signing_secret(kit_of(request).settings.secret, session.tenant, webhook, row["salt"]) if fresh else None
     return WebhookWithSecret(**row, secret=secret)
 
 
-@router.delete("/webhooks/{id}", status_code=204)
-async def delete_webhook(id: str, session: WorkSession, caller: CallerDep) -> None:
+@router.delete("/webhooks/{webhook}", status_code=204)
+async def delete_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> None:
+    """Removes an endpoint: nothing more is sent to it. Needs tenant_admin."""
     caller.require(ADMIN)
-    await configure.remove_webhook(session, id)
+    await configure.remove_webhook(session, webhook)
     await configure.answer(session, version=None)
 
 
-@router.post("/webhooks/{id}/test", status_code=202)
-async def test_webhook(id: str, session: WorkSession, caller: CallerDep) -> Queued:
+@router.post("/webhooks/{webhook}/test", status_code=202)
+async def test_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> Queued:
     """Sends an event `webhook.test`; how it went is among the endpoint's deliveries."""
     caller.require(ADMIN)
-    if not (await _found(session, id))["enabled"]:
-        raise Conflict("webhook-off", f"The endpoint `{id}` is switched off.")
+    if not (await _found(session, webhook))["enabled"]:
+        raise Conflict("webhook-off", f"The endpoint `{webhook}` is switched off.")
     event_id = new_id()
     payload = {"type": TEST_EVENT, "timestamp": session.now.isoformat(), "tenant": session.tenant, "data": {}}
-    delivery = await notify.send_to_webhook(session, id, TEST_EVENT, event_id, json.dumps(payload))
+    delivery = await notify.send_to_webhook(session, webhook, TEST_EVENT, event_id, json.dumps(payload))
     assert delivery is not None, "a new event id has no delivery yet"
     return Queued(delivery=delivery)
 
 
-@router.get("/webhooks/{id}/deliveries")
-async def list_deliveries(id: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[DeliveryView]:
+@router.get("/webhooks/{webhook}/deliveries")
+async def list_webhook_deliveries(
+    webhook: str, session: WorkSession, caller: CallerDep, page: PageDep
+) -> Page[DeliveryView]:
     """Newest first, each with all its attempts."""
     caller.require(ADMIN)
-    await _found(session, id)
+    await _found(session, webhook)
     before = page.place(UUID)
-    rows = await deliveries.of_webhook(session, id, before=before and before[0], limit=page.limit + 1)
+    rows = await deliveries.of_webhook(session, webhook, before=before and before[0], limit=page.limit + 1)
     return page_of([DeliveryView(**row) for row in rows], page, cursor=lambda each: [str(each.id)])
 
 
-@router.post("/webhooks/{id}/deliveries/{delivery}/retry", status_code=202)
-async def retry_delivery(id: str, delivery: UUID, session: WorkSession, caller: CallerDep) -> Queued:
+@router.post("/webhooks/{webhook}/deliveries/{delivery}/retry", status_code=202)
+async def retry_delivery(webhook: str, delivery: UUID, session: WorkSession, caller: CallerDep) -> Queued:
     """Sends once more what failed or was cancelled."""
     caller.require(ADMIN)
-    await _found(session, id)
-    if not await deliveries.revive(session, id, delivery):
-        raise NotFound("nothing-to-retry", f"`{id}` has no failed or cancelled delivery {delivery}.")
+    await _found(session, webhook)
+    if not await deliveries.revive(session, webhook, delivery):
+        raise NotFound("nothing-to-retry", f"`{webhook}` has no failed or cancelled delivery {delivery}.")
     await session.schedule("deliver", str(delivery), session.now)
     return Queued(delivery=delivery)
 
 
-def _named(id: str, body: WebhookBody) -> Webhook:
+def _named(webhook: str, body: WebhookBody) -> Webhook:
     values = body.model_dump(exclude={"rotate_secret"})
     try:
-        return Webhook(webhook=id, **values)
+        return Webhook(webhook=webhook, **values)
     except ValueError as error:
-        raise Invalid("invalid-webhook-name", f"`{id}` is no name for an endpoint: use a-z, 0-9 and `-`.") from error
+        raise Invalid(
+            "invalid-webhook-name", f"`{webhook}` is no name for an endpoint: use a-z, 0-9 and `-`."
+        ) from error
 
 
-async def _found(session: Session, id: str) -> dict[str, Any]:
-    row = await configuration.find_webhook(session, id)
+async def _found(session: Session, webhook: str) -> dict[str, Any]:
+    row = await configuration.find_webhook(session, webhook)
     if row is None:
-        raise configure.no_webhook(id)
+        raise configure.no_webhook(webhook)
     return row

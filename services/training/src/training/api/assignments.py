@@ -119,7 +119,7 @@ async def list_assignments(
 
 
 @router.post("/assignments", status_code=201)
-async def assign(body: NewAssignment, session: WorkSession, caller: CallerDep) -> Assignment:
+async def add_assignment(body: NewAssignment, session: WorkSession, caller: CallerDep) -> Assignment:
     """Gives a training by hand to somebody the caller may see."""
     caller.require("trainer", "team_lead", "tenant_admin")
     person = await directory.find_person(session, body.agent)
@@ -134,14 +134,14 @@ async def assign(body: NewAssignment, session: WorkSession, caller: CallerDep) -
     return _assignment(row)
 
 
-@router.get("/assignments/{assignment_id}")
+@router.get("/assignments/{assignment}")
 async def get_assignment(
-    assignment_id: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
+    assignment: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> AssignmentDetail:
     """An assignment with what is to be learned and why it was given."""
-    row = await actions.require(session, assignment_id)
+    row = await actions.require(session, assignment)
     visible = await visibility.visible_to(session, caller)
-    if not await store.is_visible(session, assignment_id, visible):
+    if not await store.is_visible(session, assignment, visible):
         raise visibility.not_yours()
     version = await require_version(session, row["template"], row["template_version"])
     content = await content_of(documents, session.tenant, version["document"])
@@ -149,33 +149,33 @@ async def get_assignment(
         **_assignment(row).model_dump(),
         **await _evidence(session, visible, row),
         content=for_learner(content, await _languages(session, caller)),
-        results=[Attempt(**each) for each in await store.attempts_of(session, assignment_id)],
+        results=[Attempt(**each) for each in await store.attempts_of(session, assignment)],
     )
 
 
-@router.post("/assignments/{assignment_id}/start")
-async def start(assignment_id: UUID, session: WorkSession, caller: CallerDep) -> Assignment:
+@router.post("/assignments/{assignment}/start")
+async def start_assignment(assignment: UUID, session: WorkSession, caller: CallerDep) -> Assignment:
     """The learner opens it. Doing so again changes nothing."""
-    await _require_own(session, caller, assignment_id)
-    return _assignment(await actions.start(session, assignment_id))
+    await _require_own(session, caller, assignment)
+    return _assignment(await actions.start(session, assignment))
 
 
-@router.post("/assignments/{assignment_id}/complete")
-async def complete(
-    assignment_id: UUID,
+@router.post("/assignments/{assignment}/complete")
+async def complete_assignment(
+    assignment: UUID,
     session: WorkSession,
     caller: CallerDep,
     documents: DocumentsDep,
     completion: Annotated[Completion | None, Body()] = None,
 ) -> Assignment:
     """The learner is done, or hands in a quiz. A quiz that is not passed stays `started` while attempts are left."""
-    await _require_own(session, caller, assignment_id)
+    await _require_own(session, caller, assignment)
     answers = completion.answers if completion else {}
-    return _assignment(await actions.complete(session, documents, assignment_id, answers))
+    return _assignment(await actions.complete(session, documents, assignment, answers))
 
 
-async def _require_own(session: Session, caller: Caller, assignment_id: UUID) -> None:
-    row = await actions.require(session, assignment_id)
+async def _require_own(session: Session, caller: Caller, assignment: UUID) -> None:
+    row = await actions.require(session, assignment)
     if row["agent_id"] != caller.person_id:
         raise Forbidden("not-your-assignment", "Only the person who was given it can do this.")
 

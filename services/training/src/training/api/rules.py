@@ -13,6 +13,7 @@ from servicekit import (
     WorkSession,
     accepts,
     page_of,
+    page_within,
     visibility,
 )
 from servicekit import router as door_router
@@ -46,9 +47,10 @@ class Skipped(BaseModel):
 
 
 @router.get("/rules")
-async def list_rules(session: WorkSession, caller: CallerDep) -> Rules:
+async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Rule]:
+    """The rules in force, by name."""
     caller.require(*READERS)
-    return Rules(rules=await templates.list_rules(session))
+    return page_within(await templates.list_rules(session), page, lambda each: each.rule)
 
 
 @router.put("/rules")
@@ -62,6 +64,7 @@ async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, do
 
 @router.get("/rules/{rule}")
 async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
+    """A rule in force."""
     caller.require(*READERS)
     found = next((each for each in await templates.list_rules(session) if each.rule == rule), None)
     if found is None:
@@ -71,6 +74,7 @@ async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
 
 @router.put("/rules/{rule}")
 async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> Rule:
+    """Adds or changes one rule."""
     caller.require(*EDITORS)
     if body.rule != rule:
         problem = FieldProblem(pointer="/rule", problem=f"it is `{body.rule}`", cure=f"`{rule}`, as in the address")

@@ -125,7 +125,7 @@ async def unschedule_template(
 
 
 @router.get("/templates/{template}/versions/{version}")
-async def get_version(
+async def get_template_version(
     template: str, version: int, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> VersionDetail:
     """A published version; it never changes."""
@@ -136,7 +136,7 @@ async def get_version(
 
 
 @router.get("/templates/{template}/effect")
-async def get_effect(
+async def get_template_effect(
     template: str,
     session: WorkSession,
     caller: CallerDep,

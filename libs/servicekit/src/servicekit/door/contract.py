@@ -1,0 +1,138 @@
+"""A service's OpenAPI document: what the framework says of the routes, and what the door adds to each of them.
+
+Nothing here is told route by route: which problems an operation may answer with follows from what it uses."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from servicekit.door.idempotency import WRITES
+from servicekit.door.route import Door, doors
+from servicekit.door.words import SHARED, Word
+from servicekit.errors import ProblemDocument
+
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_REF = "#/components/schemas/{model}"
+_TOLD = {
+    401: "No valid access token: none was sent, or it is over.",
+    403: "The caller may not do this, or may not see whom it is about.",
+    404: "What the address or a parameter names is not there.",
+    408: "The body did not come in time.",
+    409: "It conflicts with what is there.",
+    412: "It is no longer, or not yet, as the request says that it must be.",
+    413: "The body is larger than is taken here.",
+    422: "Something in the request cannot be taken as it is; `errors` says what, where, and the cure.",
+    429: "Too many requests at the moment. Come back after `Retry-After` seconds.",
+    500: "A fault of the server's own; the cause is in its log.",
+    503: "Something that this needs is away. Come back after `Retry-After` seconds.",
+}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}, "example": 2}}
+_NAMES = frozenset({"agent", "team", "org_unit", "tenant", "kpi"})
+"""Query parameters that name something that may not be there."""
+
+
+def operation_name(route: APIRoute) -> str:
+    """The `operationId`: the handler's name, a verb and a noun."""
+    return route.name
+
+
+def describe(app: FastAPI, *, words: Mapping[str, Word], security: Mapping[str, Any]) -> None:
+    """Makes `app` tell its document as it is described here. `words`: descriptions and examples of the service's own
+    fields and parameters; `security`: OpenAPI's security schemes, any of which will do."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = None
+            document = _named(made())
+            _finish(document, list(doors(app.routes)), {**SHARED, **words}, security)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi
+
+
+def _named(document: dict[str, Any]) -> dict[str, Any]:
+    """Without the names that the framework makes up: `Page_X_` is an `XPage`, the fields of a form are an `XForm`."""
+    renamed: dict[str, str] = {}
+    for name in document.get("components", {}).get("schemas", {}):
+        if found := re.fullmatch(r"Page_(\w+)_", name):
+            renamed[name] = f"{found[1]}Page"
+        elif found := re.fullmatch(r"Body_(\w+)", name):
+            renamed[name] = "".join(part.title() for part in found[1].split("_")) + "Form"
+    text = json.dumps(document)
+    for old, new in renamed.items():
+        text = text.replace(f'#/components/schemas/{old}"', f'#/components/schemas/{new}"').replace(
+            f'"{old}": {{', f'"{new}": {{'
+        )
+    return json.loads(text)
+
+
+def _finish(
+    document: dict[str, Any], routes: Sequence[Door], words: Mapping[str, Word], security: Mapping[str, Any]
+) -> None:
+    components = document.setdefault("components", {})
+    schemas: dict[str, Any] = components.setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    problem = ProblemDocument.model_json_schema(ref_template=_REF)
+    schemas.update(problem.pop("$defs", {}))
+    schemas["Problem"] = problem | {"title": "Problem"}
+    components["securitySchemes"] = dict(security)
+    for route in routes:
+        for method in route.methods or ():
+            operation = document["paths"][route.path_format][method.lower()]
+            operation["summary"] = route.name.replace("_", " ").capitalize()
+            operation["security"] = [{name: []} for name in security] if route.signed_in else []
+            _problems(operation, route, method)
+            for parameter in operation.get("parameters", []):
+                _say(parameter, words, (f"{route.name}?{parameter['name']}", f"?{parameter['name']}"))
+    for name, schema in schemas.items():
+        for each, told in schema.get("properties", {}).items():
+            _say(told, words, (f"{name}.{each}", each))
+
+
+def _problems(operation: dict[str, Any], route: Door, method: str) -> None:
+    parameters = {(each["in"], each["name"]) for each in operation.get("parameters", [])}
+    writes, has_body = method in WRITES, "requestBody" in operation
+    named = any(place == "path" or name in _NAMES for place, name in parameters)
+    holds = {
+        401: route.signed_in,
+        403: route.signed_in,
+        404: named,
+        408: has_body,
+        409: writes and route.signed_in,
+        412: route.thing is not None,
+        413: has_body or ("header", "Idempotency-Key") in parameters,
+        422: True,
+        429: True,  # the gateway bounds every caller, and ingest and the streams do so themselves
+        500: True,
+        503: True,
+    }
+    responses = operation["responses"]
+    responses.pop("422", None)
+    if method == "GET" and route.is_thing:
+        responses["304"] = {"description": "It is still as `If-None-Match` says."}
+    for status, may in holds.items():
+        if may:
+            headers = {"headers": _RETRY_AFTER} if status in (429, 503) else {}
+            told = {"description": _TOLD[status], **headers, "content": _PROBLEM}
+            responses.setdefault(str(status), told)
+    for status, response in responses.items():
+        if response.get("description") == "Successful Response":
+            response["description"] = HTTPStatus(int(status)).phrase
+
+
+def _say(described: dict[str, Any], words: Mapping[str, Word], names: Sequence[str]) -> None:
+    word = next((words[name] for name in names if name in words), None)
+    if word is None:
+        return
+    described.setdefault("description", word.text)
+    place = described if "in" not in described else described["schema"]
+    if "examples" not in place and "example" not in described:
+        place["examples"] = [word.example]

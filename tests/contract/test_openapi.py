@@ -1,0 +1,162 @@
+"""One API, one manner: what the OpenAPI documents of all seven services hold together."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+METHODS = ("get", "put", "post", "patch", "delete")
+VERBS = {
+    "add", "cancel", "change", "close", "complete", "correct", "count", "delete", "explain", "export", "get", "import",
+    "list", "move", "open", "publish", "put", "read", "receive", "reconcile", "remove", "replace", "replay", "retire", "retry",
+    "send", "start", "stream", "take", "test", "undo", "unschedule", "withdraw", "check", "restore",
+}  # fmt: skip
+PATH_IDS = {
+    "application", "assignment", "dead_letter", "delivery", "form", "interaction", "kpi", "leaderboard", "notice",
+    "org_unit", "person", "receipt", "rule", "source", "submission", "template", "tenant", "version", "webhook",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Operation:
+    service: str
+    method: str
+    path: str
+    told: Mapping[str, Any]
+    document: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.method.upper()} {self.service}{self.path}"
+
+    def parameters(self, place: str = "") -> list[dict[str, Any]]:
+        return [each for each in self.told.get("parameters", []) if place in ("", each["in"])]
+
+    def answer(self) -> Mapping[str, Any]:
+        """The schema of its success, where it is JSON."""
+        (status,) = [each for each in self.told["responses"] if each in ("200", "201")] or ["204"]
+        content = self.told["responses"].get(status, {}).get("content", {})
+        return self.followed(content.get("application/json", {}).get("schema", {}))
+
+    def followed(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        ref = schema.get("$ref")
+        return self.document["components"]["schemas"][ref.rpartition("/")[2]] if ref else schema
+
+
+@pytest.fixture(scope="session")
+def documents(apps: dict[str, FastAPI]) -> dict[str, dict[str, Any]]:
+    return {name: app.openapi() for name, app in apps.items()}
+
+
+@pytest.fixture(scope="session")
+def operations(documents: dict[str, dict[str, Any]]) -> list[Operation]:
+    return [
+        Operation(service, method, path, told, document)
+        for service, document in documents.items()
+        for path, methods in document["paths"].items()
+        for method, told in methods.items()
+    ]
+
+
+def schemas(documents: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for service, document in documents.items():
+        for name, schema in document["components"]["schemas"].items():
+            yield service, name, schema
+
+
+def test_every_service_is_there(operations: list[Operation]) -> None:
+    assert len(operations) > 100
+    assert len({each.service for each in operations}) == 7
+    assert {each.method for each in operations} <= set(METHODS)
+
+
+def test_a_list_is_a_bounded_page(operations: list[Operation]) -> None:
+    for each in operations:
+        properties = each.answer().get("properties", {})
+        query = {parameter["name"]: parameter for parameter in each.parameters("query")}
+        is_list = each.told["operationId"].startswith("list_")
+        assert is_list == (each.method == "get" and {"items", "next"} <= set(properties)) or not is_list, each.name
+        assert each.answer().get("type") != "array", f"{each.name} answers a bare list"
+        if "items" in properties:
+            assert {"limit", "after"} <= set(query), each.name
+            assert query["limit"]["schema"]["maximum"] <= 1000, each.name
+            assert "next" in properties, each.name
+
+
+def test_what_can_be_tried_is_a_dry_run(operations: list[Operation]) -> None:
+    for each in operations:
+        names = {parameter["name"] for parameter in each.parameters()}
+        assert not names & {"preview", "simulate", "try", "check", "validate_only"}, each.name
+        if "dry_run" in names:
+            assert "dry_run" in each.answer()["properties"], f"{each.name}: the answer does not say that it was none"
+    trying = {each.told["operationId"] for each in operations if "dry_run" in {p["name"] for p in each.parameters()}}
+    assert {"undo_receipt", "import_people", "publish_blueprint", "put_kpi"} <= trying
+
+
+def test_an_id_in_an_address_has_one_name(operations: list[Operation]) -> None:
+    for each in operations:
+        named = re.findall(r"{(\w+)}", each.path)
+        assert set(named) <= PATH_IDS, f"{each.name}: is there a name for it already? Otherwise say so here."
+        assert [parameter["name"] for parameter in each.parameters("path")] == named
+
+
+def test_operations_are_named_for_generators(operations: list[Operation]) -> None:
+    ids = [(each.service, each.told["operationId"]) for each in operations]
+    assert len(set(ids)) == len(ids)
+    for service, name in ids:
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)+", name), f"{service}: {name}"
+        assert name.split("_")[0] in VERBS, f"{service}: {name} does not begin with a verb"
+
+
+def test_every_operation_is_described(operations: list[Operation]) -> None:
+    for each in operations:
+        assert each.told["summary"], each.name
+        assert len(each.told.get("description", "")) > 10, each.name
+        assert each.told.get("tags"), each.name
+
+
+def test_an_operation_says_which_problems_it_answers_with(operations: list[Operation]) -> None:
+    for each in operations:
+        told = set(each.told["responses"])
+        names = {parameter["name"] for parameter in each.parameters()}
+        signed_in = each.told["operationId"] != "receive_logout"
+        wanted = {"422", "429", "503"}
+        wanted |= {"401", "403"} if signed_in else set()
+        wanted |= {"404"} if "{" in each.path or "agent" in names else set()
+        wanted |= {"409"} if signed_in and each.method != "get" else set()
+        wanted |= {"413", "408"} if "requestBody" in each.told else set()
+        assert wanted <= told, f"{each.name} does not say {sorted(wanted - told)}"
+        for status, response in each.told["responses"].items():
+            if int(status) >= 400:
+                problem = response["content"]["application/problem+json"]["schema"]
+                assert each.followed(problem)["title"] == "Problem", each.name
+            if status in ("429", "503"):
+                assert "Retry-After" in response["headers"], each.name
+
+
+def test_how_one_signs_in_is_said(documents: dict[str, dict[str, Any]], operations: list[Operation]) -> None:
+    for document in documents.values():
+        found = document["components"]["securitySchemes"]
+        flow = found["login"]["flows"]["authorizationCode"]
+        assert flow["authorizationUrl"].endswith("/oidc/authorize")
+        assert {"openid", "organization"} <= set(flow["scopes"])
+        assert found["token"]["scheme"] == "bearer"
+    for each in operations:
+        wanted = [] if each.told["operationId"] == "receive_logout" else [{"login": []}, {"token": []}]
+        assert each.told["security"] == wanted, each.name
+
+
+def test_no_schema_has_a_made_up_name_or_is_used_nowhere(documents: dict[str, dict[str, Any]]) -> None:
+    for service, name, _ in schemas(documents):
+        assert re.fullmatch(r"[A-Z][A-Za-z0-9]+", name), f"{service}: {name}"
+        assert not name.startswith(("Body", "HTTPValidation")), f"{service}: {name}"
+        assert f"/{name}'" in str(documents[service]), f"{service}: {name} is used nowhere"
+
+
+def test_every_reference_leads_somewhere(documents: dict[str, dict[str, Any]]) -> None:
+    for service, document in documents.items():
+        for name in set(re.findall(r"#/components/schemas/([^']+)'", str(document))):
+            assert name in document["components"]["schemas"], f"{service}: {name}"
