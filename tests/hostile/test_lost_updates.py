@@ -100,9 +100,9 @@ TWICE: dict[str, list[Any]] = {
     "PUT gamification/rules/{rule}": [{"points": 1}, {"points": 2}],
     "PUT gamification/leaderboards/{leaderboard}": [{"top": 1}, {"top": 2}],
     "PUT ingest/sources/{source}": [{"title": "1"}, {"title": "2"}],
-    "PUT notification/webhooks/{id}": [{"enabled": False}, {"url": "https://example.org/2"}],
+    "PUT notification/webhooks/{webhook}": [{"enabled": False}, {"url": "https://example.org/2"}],
     "PUT forms/forms/{form}": [{"title": {"en": "1"}}, {"title": {"en": "2"}}],
-    "PUT forms/forms/{form}/submissions/{id}": [{"answers": {"comment": "1"}}, {"answers": {"comment": "2"}}],
+    "PUT forms/forms/{form}/submissions/{submission}": [{"answers": {"comment": "1"}}, {"answers": {"comment": "2"}}],
     "PATCH identity/people/{person}": [{"display_name": "1"}, {"display_name": "2"}],
     "PATCH identity/org-units/{org_unit}": [{"name": "1"}, {"name": "2"}],
 }

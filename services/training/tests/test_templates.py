@@ -158,7 +158,7 @@ async def test_a_bad_section_changes_nothing_and_says_why(training):
     problem = (await training.h.events(SectionRejected))[-1].problems[0]
     assert (problem.pointer, problem.cure) == ("/rules/0/template", "one of: silence-basics, silence-quiz")
     answer = await training.h.as_("tom", "acme").get("/rules")
-    assert answer.json()["rules"][0]["template"] == "silence-basics"
+    assert answer.json()["items"][0]["template"] == "silence-basics"
 
 
 async def test_an_old_blueprint_that_comes_again_does_not_undo_an_edit(training):
