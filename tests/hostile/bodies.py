@@ -67,6 +67,7 @@ NEEDS_MORE = {
     "POST identity/people/{person}/account": "a login provider",
     "DELETE identity/people/{person}/account": "a login provider",
     "POST identity/back-channel-logout": "the issuer's signature",
+    "POST ingest/receipts/{receipt}/cancel": "a body that is being read",
     "POST notification/inbox/{notice}/read": "a notice",
     "POST notification/webhooks/{webhook}/deliveries/{delivery}/retry": "a delivery that failed",
     **{
