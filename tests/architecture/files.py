@@ -19,7 +19,9 @@ _NOT_OURS = {
 def files(folder: Path = ROOT, ending: str = "") -> Iterator[Path]:
     """All files below `folder` that are neither installed nor built."""
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and path.name not in _NOT_OURS and not path.name.endswith(".egg-info"):
+        if path.name in _NOT_OURS:  # `.git` is a file in a worktree
+            continue
+        if path.is_dir() and not path.name.endswith(".egg-info"):
             yield from files(path, ending)
         elif path.is_file() and path.name.endswith(ending):
             yield path
