@@ -148,3 +148,11 @@ def test_the_locks_hold_every_dependency_that_members_name() -> None:
         locked = _locked("requirements-dev.lock" if project.parent.name == "testkit" else "requirements.lock")
         missing = [name for name in names if not name.startswith("uplift-") and name not in locked]
         assert missing == [], shown(project)
+
+
+def test_no_message_points_to_a_page_in_place_of_saying_what_to_do() -> None:
+    """Whoever reads an error has no page at hand; where one says more, the message still says what to write."""
+    pattern = r"""(?i)["'`].*\b(see (the )?(guide|format|docs?|documentation|page|openapi|https?:|\{)|in the guide on|as docs/)"""
+    allowed = {"see the page at that address"}  # printed beside the address of a page that runs on this very machine
+    found = [line for path in sources() for line in lines_with(path, pattern)]
+    assert [line for line in found if not any(each in line for each in allowed)] == []

@@ -1,10 +1,10 @@
 """One hierarchy of errors. The HTTP door renders them as RFC 9457 problem documents; the event door retries what is
 transient and files the rest away as dead letters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 MOST_PROBLEMS = 100
 """Of one answer: whoever has mended so many asks again."""
@@ -123,35 +123,8 @@ class Unavailable(Problem):
     transient = True
 
 
-def shape_problems(error: ValidationError, content: Any, cures: Mapping[str, str] | None = None) -> list[FieldProblem]:
-    """Where `content` is not as its model wants it; `cures` by pydantic's name of the error."""
-    known = {"missing": "add it", "extra_forbidden": "remove it", **(cures or {})}
-    return [
-        FieldProblem(
-            pointer=_pointer(content, each["loc"], missing=each["type"] == "missing"),
-            problem=each["msg"],
-            cure=known.get(each["type"]) or f"got {shown(each.get('input'))}",
-        )
-        for each in error.errors(include_url=False)[:MOST_PROBLEMS]
-    ]
-
-
 def shown(value: Any) -> str:
     """A value in a message: of a list or a mapping only what it is, since it may be of any size and depth."""
     if isinstance(value, dict | list | tuple | set):
         return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(cast('Any', value))}"
     return (value[:60] if isinstance(value, str) else str(value)[:60]).strip()
-
-
-def _pointer(content: Any, steps: Sequence[int | str], *, missing: bool) -> str:
-    """The place in the content itself: the validator also names the branch of a union that it tried, and that it looked
-    at a key, which are no steps in it."""
-    found, here = "", content
-    for number, step in enumerate(steps):
-        try:
-            here = here[step]
-        except (LookupError, TypeError):
-            if not (missing and number == len(steps) - 1):
-                continue
-        found += "/" + str(step).replace("~", "~0").replace("/", "~1")
-    return found

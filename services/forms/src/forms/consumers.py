@@ -4,7 +4,8 @@ from contracts.blueprints import BlueprintPublished
 from pydantic import ValidationError
 from servicekit import Received
 from servicekit.blueprints import reject_section, take_section
-from servicekit.errors import FieldProblem, shape_problems
+from servicekit.errors import FieldProblem
+from servicekit.shapes import shape_problems
 from servicekit.workers import TookTooLong, in_worker
 from storage import DocumentStore, Session
 
@@ -28,7 +29,7 @@ class Blueprints:
             problems = await in_worker(section.problems, seconds=SECTION_SECONDS)
             problems = problems or await definitions.apply_section(session, self._documents, section)
         except ValidationError as error:
-            problems = shape_problems(error, content)
+            problems = shape_problems(error, content, FormsSection)
         except TookTooLong as error:
             problems = [FieldProblem(pointer="/forms", problem=error.detail, cure="publish fewer forms at once")]
         if problems:

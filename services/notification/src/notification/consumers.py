@@ -7,8 +7,8 @@ from contracts.directory import PersonChanged, SessionEnded, TenantChanged
 from pydantic import ValidationError
 from servicekit import Received
 from servicekit.blueprints import reject_section, take_section
-from servicekit.errors import shape_problems
 from servicekit.outbound import UrlPolicy
+from servicekit.shapes import shape_problems
 from storage import Session
 
 from notification.actions import configure, notify
@@ -33,7 +33,7 @@ class Consumers:
             section = NotificationSection.model_validate(content)
             problems = await configure.apply_section(session, section, self._policy)
         except ValidationError as error:
-            problems = shape_problems(error, content)
+            problems = shape_problems(error, content, NotificationSection)
         if problems:
             reject_section(session, event.body.version, problems)
         else:

@@ -98,7 +98,7 @@ def schema_problems(schema: dict[str, Any]) -> list[FieldProblem]:
         FieldProblem(
             pointer=pointer(*error.absolute_path),
             problem=error.message[:300],
-            cure=f"see {DIALECT}, `{error.validator}`",
+            cure=_schema_cure(error),
         )
         for error in _metaschema.iter_errors(schema)
     ]
@@ -117,6 +117,30 @@ def schema_problems(schema: dict[str, Any]) -> list[FieldProblem]:
         if isinstance(part, dict):
             found += _part_problems(schema, where, part)
     return (found or _expansion_problems(schema))[: limits.PROBLEMS]
+
+
+def _schema_cure(error: Any) -> str:
+    """What to write in the place of a part that JSON Schema does not know."""
+    while error.context:
+        error = error.context[0]
+    wanted = error.validator_value
+    match error.validator:
+        case "type":
+            return f"write {one_of(wanted) if isinstance(wanted, list) else f'a value of type {wanted}'}"
+        case "enum":
+            return one_of(wanted)
+        case "minimum":
+            return f"write {wanted} or more"
+        case "exclusiveMinimum":
+            return f"write more than {wanted}"
+        case "uniqueItems":
+            return "name each only once"
+        case "minItems":
+            return f"name at least {wanted}"
+        case "pattern":
+            return f"write what matches {wanted}"
+        case _:
+            return "change it as said, or leave it out"
 
 
 def _root_problems(schema: dict[str, Any]) -> Iterator[FieldProblem]:

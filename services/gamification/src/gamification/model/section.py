@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from servicekit.errors import FieldProblem, Invalid, shape_problems
+from servicekit.errors import FieldProblem, Invalid
+from servicekit.shapes import shape_problems
 
 from gamification.model.boards import Leaderboard
 from gamification.model.rules import Rule, Strict
@@ -27,7 +28,7 @@ def parse_section(content: Mapping[str, Any]) -> Section:
     try:
         section = Section.model_validate(content)
     except ValidationError as error:
-        problems = shape_problems(error, content, _CURES)
+        problems = shape_problems(error, content, Section, _CURES)
         raise Invalid("bad-section", "The section `gamification` is not as it must be.", errors=problems) from error
     names = [rule.rule for rule in section.rules]
     problems = [

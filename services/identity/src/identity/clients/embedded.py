@@ -31,7 +31,7 @@ class EmbeddedProvider(Provider):
             raise Conflict(
                 "needs-keycloak",
                 f"{what} needs Keycloak. This installation has the embedded provider, which speaks OpenID Connect to "
-                "this machine; for the other run the real stack, as docs/guides/run-the-stack.md says.",
+                "this machine; for the other run the real stack: `make stack` in the project's folder.",
             )
 
     async def keep_organization(self, tenant: str, *, name: str, enabled: bool) -> None:

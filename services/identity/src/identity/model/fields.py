@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
+from servicekit.door.cures import cure_of
 from servicekit.errors import FieldProblem, Invalid
 
 SLUG = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -118,7 +119,7 @@ def problems_of(error: ValidationError, prefix: str = "") -> list[FieldProblem]:
     found: list[FieldProblem] = []
     for each in error.errors(include_url=False):
         pointer = prefix + "".join("/" + escaped(part) for part in each["loc"])
-        cure = str(each.get("ctx", {}).get("cure", "")) or _CURES.get(each["type"], "")
+        cure = str(each.get("ctx", {}).get("cure", "")) or _CURES.get(each["type"]) or cure_of(each)
         problem = "this field is not known" if each["type"] == "extra_forbidden" else each["msg"]
         found.append(FieldProblem(pointer=pointer, problem=problem, cure=cure))
     return found

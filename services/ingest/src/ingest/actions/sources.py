@@ -5,6 +5,7 @@ from typing import Any
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionProblem, SectionRejected
 from pydantic import ValidationError
 from servicekit.errors import Conflict, FieldProblem, Invalid
+from servicekit.shapes import shape_problems
 from storage import Session
 
 from ingest.model.refusal import Refusal
@@ -59,16 +60,19 @@ async def apply_blueprint(session: Session, blueprint: BlueprintPublished) -> No
         wanted = Section.model_validate(content).sources
     except ValidationError as error:
         wanted = []
-        for each in error.errors():
-            pointer = "/" + "/".join(str(step) for step in each["loc"])
-            problems.append(SectionProblem(pointer=pointer, problem=each["msg"], cure="See the format of sources."))
+        problems += [
+            SectionProblem(pointer=each.pointer, problem=each.problem, cure=each.cure)
+            for each in shape_problems(error, content, Section)
+        ]
     existing = {row["slug"]: row["vendor"] for row in await sources.every(session)}
     seen: set[str] = set()
     for index, named in enumerate(wanted):
         at = f"/sources/{index}"
         if named.source in seen:
             problems.append(
-                SectionProblem(pointer=f"{at}/source", problem="This source occurs twice.", cure="Use another.")
+                SectionProblem(
+                    pointer=f"{at}/source", problem="This source occurs twice.", cure="Give one of them another name."
+                )
             )
         seen.add(named.source)
         if existing.get(named.source, named.vendor) != named.vendor:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.model import amazon_connect, columns, generic
@@ -12,6 +11,7 @@ from ingest.model.fields import Reading
 from ingest.model.parts import Part, StateNotice
 from ingest.model.payload.layout import AS_IT_IS, Layout
 from ingest.model.refusal import Refusal
+from ingest.model.shapes import converted
 
 SLUG = r"^[a-z0-9][a-z0-9-]{0,62}$"
 Vendor = Literal["amazon-connect", "generic"]
@@ -91,9 +91,10 @@ def source_of(slug: str, spec: SourceSpec) -> Source:
     if spec.mapping is not None:
         raise Refusal("/mapping", "Only a generic source has a mapping.", "Leave it out.")
     try:
-        options = msgspec.convert(spec.options, amazon_connect.Options)
-    except msgspec.ValidationError as error:
-        raise Refusal("/options", str(error), "See the guide on sources.") from None
+        options = converted(spec.options, amazon_connect.Options)
+    except Refusal as refusal:
+        refusal.field = f"/options{refusal.field}".rstrip("/")
+        raise
     generic.zone_of(options.time_zone, "/options/time_zone")
     return Source(
         slug,

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from servicekit.door.cures import cure_of, plain
 from servicekit.nesting import deeper_than
 
 from kpi_engine.model import nobody, targets
@@ -172,11 +173,10 @@ def _structure_problem(source: Source, found: Any) -> Problem:
         return source.problem(path, f"There is no `{path[-1]}` here.", nearest(str(path[-1]), valid), key=True)
     if found["type"] == "missing":
         return source.problem(path, f"`{path[-1]}` is missing.")
-    cure = ""
     if found["type"] == "literal_error":
         cure = f"One of: {found['ctx']['expected']}."
         return source.problem(path, f"`{found['input']}` is not valid for `{path[-1]}`.", cure)
-    return source.problem(path, f"{found['msg']}.", cure)
+    return source.problem(path, f"{plain(found['msg'])}.", cure_of(found))
 
 
 def _part_at(path: tuple[str | int, ...]) -> type[_Part]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from servicekit.errors import FieldProblem, Invalid, shape_problems
+from servicekit.errors import FieldProblem, Invalid
+from servicekit.shapes import shape_problems
 
 from training.model.content import Strict, Template
 from training.model.rules import Rule
@@ -22,7 +23,7 @@ def parse_section(content: Mapping[str, Any]) -> Section:
     try:
         section = Section.model_validate(content)
     except ValidationError as error:
-        problems = shape_problems(error, content)
+        problems = shape_problems(error, content, Section)
         raise Invalid("bad-section", "The section `training` is not as it must be.", errors=problems) from error
     templates = [template.template for template in section.templates]
     problems = [

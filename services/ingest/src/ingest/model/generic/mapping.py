@@ -5,13 +5,13 @@ from functools import cached_property
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-import msgspec
 from msgspec import Struct, field
 
 from ingest.model.fields import show
 from ingest.model.generic.paths import MISSING, exploded, look_up
 from ingest.model.payload.layout import Layout
 from ingest.model.refusal import Refusal
+from ingest.model.shapes import converted
 
 TEXTS = ("contact", "initial", "previous", "agent", "channel", "direction", "queue", "reason", "customer")
 INSTANTS = ("started", "ended", "updated")
@@ -116,12 +116,7 @@ class Mapping(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
 
 def mapping_of(config: Any) -> Mapping:
     """A checked mapping. Raises Refusal whose field is a JSON pointer."""
-    try:
-        mapping = msgspec.convert(config, Mapping)
-    except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at ")
-        pointer = path.strip("`$").replace(".", "/").replace("[", "/").replace("]", "")
-        raise Refusal(pointer or "/", reason, "See the format of mappings in the guide on sources.") from None
+    mapping = converted(config, Mapping)
     for name, entry in mapping.fields.items():
         _check(name, entry, mapping)
     for name in ("contact", "started", "channel"):
