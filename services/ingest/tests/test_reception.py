@@ -362,7 +362,7 @@ async def test_sources_show_their_health_and_refuse_nonsense(ingest: Harness) ->
         ({"vendor": "generic"}, "/mapping"),
         ({"vendor": "generic", "mapping": {"fields": {"colour": {}}}}, "/mapping/fields/colour"),
         ({"vendor": "amazon-connect", "options": {"time_zone": "Mars"}}, "/options/time_zone"),
-        ({"vendor": "amazon-connect", "options": {"channels": {"FAX": "fax"}}}, "/options"),
+        ({"vendor": "amazon-connect", "options": {"channels": {"FAX": "fax"}}}, "/options/channels/FAX"),
     ):
         answer = await client.put("/sources/new", json=spec)
         assert answer.status_code == 422

@@ -1,18 +1,22 @@
 """Who, what, when again; worked by hand."""
 
+import re
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from uuid import uuid4
 
 import pytest
+from contracts import Event
 from contracts.learning import AssignmentAssigned
 from contracts.scores import BandEntered
 from contracts.submissions import SubmissionScored
-from notification.model.events import EVENTS, fields_of, language_of
+from notification.model.events import EVENTS, fields_of
+from notification.model.reasons import REASONS
 from notification.model.retries import SCHEDULE_SECONDS, delay_after, retry_after_seconds, signing_secret
 from notification.model.rules import NotificationSection, Rule, context_of_example, rule_problems, text_problems
 from notification.model.templates import BadText, html_mail, render, render_subject
 from notification.model.texts import DEFAULT_TEXTS
+from notification.model.words import language_of, value_text, window_text
 from servicekit.outbound import UrlPolicy, is_public
 
 
@@ -28,14 +32,67 @@ def test_the_products_own_texts_say_something_of_each_event(key, language, to_se
     assert len(said) > 10
     assert "{" not in subject + said
     assert "None" not in subject + said
+    _speaks_to_people(subject + " " + said, body, language)
     assert to_self or key in ("form.published", "points.reversed") or "Ada" in subject
+
+
+def _speaks_to_people(text: str, body: Event, language: str) -> None:
+    """No slug, no code, no id, no time for machines, and no word of the other language."""
+    told = text.replace("Ada", "")
+    slugs = [
+        str(value)
+        for name, value in body.model_dump(mode="json").items()
+        if name in ("kpi", "band", "rule", "form", "template", "reason_code")
+    ]
+    slugs += [body.example.get(name) or "" for name in ("from_band", "to_band")]
+    assert [each for each in slugs if each and re.search(rf"\b{re.escape(each)}\b", told)] == []
+    assert re.findall(r"[a-z]+[_.][a-z]+|[0-9a-f]{8}-|\d{4}-\d\d|\dT\d", told) == []
+    assert re.findall("[\u3000-\u9fff]+" if language == "en" else "[A-Za-z]+", told) == []
+
+
+@pytest.mark.parametrize(
+    "key", ["band.entered", "band.left", "band.corrected", "assignment.withdrawn", "points.reversed"]
+)
+@pytest.mark.parametrize("code", sorted(REASONS))
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_reason_is_told_in_the_readers_language(key, code, language):
+    values = {"window": "2026-W10", "value": None, "unit": "ms", "band_title": {"en": "Watch", "zh": "关注"}}
+    body = EVENTS[key].model_validate({**EVENTS[key].example, "reason_code": code, "reason_values": values})
+    context = fields_of(body, language=language, time_zone="UTC") | context_of_example
+    _speaks_to_people(render(DEFAULT_TEXTS[key][language].body, context), body, language)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_events_from_before_there_were_titles_are_told_in_words(language):
+    """What a service's log says of the reason is in English, and no text for people."""
+    for kind in EVENTS.values():
+        old = {name: value for name, value in kind.example.items() if name != "title" and not name.endswith("_title")}
+        old = {name: value for name, value in old.items() if not name.startswith("reason_")} | {
+            "title": kind.example.get("title", {})
+        }
+        context = fields_of(kind.model_validate(old), language=language, time_zone="UTC") | context_of_example
+        told = render(DEFAULT_TEXTS[kind.type][language].body, context) if kind.type in DEFAULT_TEXTS else ""
+        assert "_" not in told
+        assert "correct" not in told or language == "en"
+
+
+def test_values_have_their_unit_and_decimals():
+    assert [value_text("65.3846", "percent", each) for each in ("en", "zh")] == ["65.4%", "65.4%"]
+    assert [value_text("331234.56", "ms", each) for each in ("en", "zh")] == ["331,235 ms", "331,235毫秒"]
+    assert [value_text("12.34", "minutes", each) for each in ("en", "zh")] == ["12.3 mins", "12.3分钟"]
+    assert [value_text(each, "ratio", "en") for each in ("0.125", "1200", None)] == ["0.12", "1,200", ""]
+
+
+def test_windows_are_days_and_weeks():
+    assert [window_text("2026-03-04", each) for each in ("en", "zh")] == ["4 March 2026", "2026年3月4日"]
+    assert [window_text("2026-W10", each) for each in ("en", "zh")] == ["week 10 of 2026", "2026年第10周"]
 
 
 def test_a_text_worked_by_hand():
     body = AssignmentAssigned.model_validate(AssignmentAssigned.example)
     context = fields_of(body, language="zh", time_zone="Asia/Shanghai") | context_of_example
     assert render(DEFAULT_TEXTS["assignment.assigned"]["zh"].body, context) == (
-        "您收到培训“减少静默”，原因：silence_pct处于“coach”。截止时间：2026-03-12 00:00。"
+        "您收到培训“减少静默”，原因：静默占比处于“辅导”。截止时间：2026年3月12日 00:00。"
     )
 
 

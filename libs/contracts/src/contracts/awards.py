@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-from contracts.envelope import AgentEvent
+from contracts.envelope import AgentEvent, ReasonValues
 
 _EXAMPLE: dict[str, Any] = {
     "agent_id": "0197c0de-0000-7000-8000-000000000001", "entry_id": "0197c0de-0000-7000-8000-000000000500",
@@ -33,13 +33,16 @@ class PointsGranted(_LedgerEvent):
 
 
 class PointsReversed(_LedgerEvent):
-    """The entry `reverses` is taken back, because what it was given for no longer holds."""
+    """The entry `reverses` is taken back, because what it was given for no longer holds. `reason` is for logs; people are
+    told `reason_code` and `reason_values`, in their own language."""
 
     type: ClassVar[str] = "points.reversed"
     example: ClassVar[dict[str, Any]] = {
         **_EXAMPLE, "points": -100, "reverses": "0197c0de-0000-7000-8000-000000000500",
-        "reason": "the band was corrected",
+        "reason": "the band was corrected", "reason_code": "band_corrected",
     }  # fmt: skip
 
     reverses: UUID
     reason: str = ""
+    reason_code: str = ""
+    reason_values: ReasonValues = {}

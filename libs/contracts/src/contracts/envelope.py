@@ -13,6 +13,9 @@ type_registry: dict[str, type["Event"]] = {}
 
 Mode = Literal["live", "history"]
 
+ReasonValues = dict[str, str | dict[str, str] | None]
+"""What the sentence of a reason names: windows, values with their unit, and titles by language."""
+
 
 class Event(BaseModel):
     """The body of an event. A subclass names its `type` (noun.past), its `topic`, and its key.

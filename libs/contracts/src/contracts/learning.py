@@ -4,19 +4,21 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from contracts.envelope import AgentEvent
+from contracts.envelope import AgentEvent, ReasonValues
 
 _EXAMPLE: dict[str, Any] = {
     "agent_id": "0197c0de-0000-7000-8000-000000000001", "assignment_id": "0197c0de-0000-7000-8000-000000000400",
     "template": "silence-basics", "template_version": 1, "title": {"en": "Fewer silences", "zh": "减少静默"},
     "rule": "silence-coach", "kpi": "silence_pct", "band": "coach",
     "band_event_id": "0197c0de-0000-7000-8000-000000000300", "due_at": "2026-03-11T16:00:00Z", "version": 1,
+    "rule_title": {"en": "Reading for the coaching band", "zh": "辅导区间的阅读材料"},
+    "kpi_title": {"en": "% Silence", "zh": "静默占比"}, "band_title": {"en": "Coaching", "zh": "辅导"},
 }  # fmt: skip
 
 
 class _AssignmentEvent(AgentEvent):
     """`rule`, `kpi`, `band`, `band_event_id` are None on an assignment made by hand. `version` rises with every change of
-    the assignment; 0 in events from before there were versions."""
+    the assignment; 0 in events from before there were versions. Titles are by language."""
 
     topic: ClassVar[str] = "assignments"
 
@@ -30,6 +32,9 @@ class _AssignmentEvent(AgentEvent):
     band_event_id: UUID | None = None
     due_at: datetime | None = None
     version: int = 0
+    rule_title: dict[str, str] = {}
+    kpi_title: dict[str, str] = {}
+    band_title: dict[str, str] = {}
 
 
 class AssignmentAssigned(_AssignmentEvent):
@@ -64,9 +69,14 @@ class AssignmentOverdue(_AssignmentEvent):
 
 
 class AssignmentWithdrawn(_AssignmentEvent):
-    """What it was assigned for no longer holds, and it had not been started."""
+    """What it was assigned for no longer holds, and it had not been started. `reason` is for logs; people are told
+    `reason_code` and `reason_values`, in their own language."""
 
     type: ClassVar[str] = "assignment.withdrawn"
-    example: ClassVar[dict[str, Any]] = {**_EXAMPLE, "reason": "the band was left before the training was started"}
+    example: ClassVar[dict[str, Any]] = {
+        **_EXAMPLE, "reason": "the band was left before the training was started", "reason_code": "band_left",
+    }  # fmt: skip
 
     reason: str = ""
+    reason_code: str = ""
+    reason_values: ReasonValues = {}

@@ -6,9 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.envelope import AgentEvent, Mode
+from contracts.envelope import AgentEvent, Mode, ReasonValues
 
 _AGENT = "0197c0de-0000-7000-8000-000000000001"
+_WORDS: dict[str, Any] = {
+    "kpi_title": {"en": "% Silence", "zh": "静默占比"}, "band_title": {"en": "Coaching", "zh": "辅导"},
+    "unit": "percent", "value": "65.3846",
+}  # fmt: skip
+_WATCH = {"en": "Watch", "zh": "关注"}
 
 
 class Score(BaseModel):
@@ -70,7 +75,9 @@ class _BandEvent(AgentEvent):
     """`band_event_id` names this stay in the band: the same stay always has the same id, and a stay that is corrected
     away and comes back has a new one. `rank` counts bands from the best, 0, to the worst. `version` rises with everything that is said of an
     agent under a KPI: of two events about a stay the one with the higher version holds; 0 in events from before there
-    were versions."""
+    were versions.
+
+    For whoever tells people: titles by language, and `value`, a decimal in `unit`, of the last window that counted."""
 
     topic: ClassVar[str] = "bands"
 
@@ -83,6 +90,10 @@ class _BandEvent(AgentEvent):
     mode: Mode = "live"
     version: int = 0
     evidence: list[Window] = []
+    kpi_title: dict[str, str] = {}
+    band_title: dict[str, str] = {}
+    unit: str | None = None
+    value: str | None = None
 
 
 class BandEntered(_BandEvent):
@@ -94,10 +105,12 @@ class BandEntered(_BandEvent):
         "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-04", "mode": "live", "version": 42, "from_band": "watch",
         "from_rank": 1,
         "evidence": [{"window": "2026-03-02", "value": "65.3846", "sample": 25, "band": "coach"}],
+        **_WORDS, "from_band_title": _WATCH,
     }  # fmt: skip
 
     from_band: str | None = None
     from_rank: int | None = None
+    from_band_title: dict[str, str] = {}
 
 
 class BandLeft(_BandEvent):
@@ -107,23 +120,29 @@ class BandLeft(_BandEvent):
     example: ClassVar[dict[str, Any]] = {
         "agent_id": _AGENT, "band_event_id": "0197c0de-0000-7000-8000-000000000300", "kpi": "silence_pct",
         "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-18", "mode": "live", "version": 57, "to_band": "watch",
-        "to_rank": 1, "evidence": [],
+        "to_rank": 1, "evidence": [], **_WORDS, "value": "58.1", "to_band_title": _WATCH,
     }  # fmt: skip
 
     to_band: str | None = None
     to_rank: int | None = None
+    to_band_title: dict[str, str] = {}
 
 
 class BandCorrected(_BandEvent):
     """What was said of the stay `band_event_id` no longer holds: `retracts` says whether its entering (and so the
-    whole stay) or only its leaving was taken back."""
+    whole stay) or only its leaving was taken back. `reason` is for logs; people are told `reason_code` and
+    `reason_values`, in their own language."""
 
     type: ClassVar[str] = "band.corrected"
     example: ClassVar[dict[str, Any]] = {
         "agent_id": _AGENT, "band_event_id": "0197c0de-0000-7000-8000-000000000300", "kpi": "silence_pct",
         "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-04", "mode": "live", "version": 63,
-        "retracts": "entered", "reason": "a corrected call moved 2026-03-04 to 58.1", "evidence": [],
+        "retracts": "entered", "reason": "a correction: 2026-03-04 now reads 58.1 (watch)", "evidence": [], **_WORDS,
+        "value": "58.1", "reason_code": "corrected_call",
+        "reason_values": {"window": "2026-03-04", "value": "58.1", "unit": "percent", "band_title": _WATCH},
     }  # fmt: skip
 
     retracts: Literal["entered", "left"]
     reason: str = ""
+    reason_code: str = ""
+    reason_values: ReasonValues = {}

@@ -8,7 +8,7 @@ from contracts.envelope import AgentEvent, Event
 
 _EXAMPLE: dict[str, Any] = {
     "agent_id": "0197c0de-0000-7000-8000-000000000001", "submission_id": "0197c0de-0000-7000-8000-000000000600",
-    "form": "call-review", "form_version": 1, "title": {"en": "Call review"}, "version": 1, "void": False,
+    "form": "call-review", "form_version": 1, "title": {"en": "Call review", "zh": "通话质检"}, "version": 1, "void": False,
     "submitted_by": "0197c0de-0000-7000-8000-000000000002", "submitted_at": "2026-03-02T15:00:00Z",
     "interaction_id": "0197c0de-0000-7000-8000-000000000100",
 }  # fmt: skip
@@ -19,7 +19,11 @@ class FormPublished(Event):
 
     type: ClassVar[str] = "form.published"
     topic: ClassVar[str] = "submissions"
-    example: ClassVar[dict[str, Any]] = {"form": "call-review", "version": 1, "title": {"en": "Call review"}}
+    example: ClassVar[dict[str, Any]] = {
+        "form": "call-review",
+        "version": 1,
+        "title": {"en": "Call review", "zh": "通话质检"},
+    }
 
     form: str
     version: int

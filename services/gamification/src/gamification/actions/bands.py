@@ -69,8 +69,11 @@ def _leave(books: Books, body: BandLeft, attributes: Attributes, rewards: Sequen
                 earned_on=today,
                 detail={
                     "kpi": body.kpi,
+                    "kpi_title": body.kpi_title,
                     "from_band": body.band,
+                    "from_band_title": body.band_title,
                     "to_band": body.to_band,
+                    "to_band_title": body.to_band_title,
                     "at_window": body.at_window,
                 },
                 at=attributes.time,
@@ -81,7 +84,14 @@ def _leave(books: Books, body: BandLeft, attributes: Attributes, rewards: Sequen
 def _correct(books: Books, body: BandCorrected, attributes: Attributes) -> None:
     """Whether the stay never was or was never left: what was given for leaving it is taken back."""
     for entry in books.standing(body.agent_id, str(body.band_event_id)):
-        books.reverse(entry, body.reason or "the band was corrected", at=attributes.time, by=attributes)
+        books.reverse(
+            entry,
+            body.reason or "the band was corrected",
+            body.reason_code or "band_corrected",
+            body.reason_values,
+            at=attributes.time,
+            by=attributes,
+        )
 
 
 async def complete_trainings(session: Session, events: Sequence[Received[AssignmentCompleted]]) -> None:

@@ -32,5 +32,6 @@ async def write(session: Session, books: Books) -> None:
         if entry.reverses is None:
             session.emit(PointsGranted(**facts))
         else:
-            session.emit(PointsReversed(**facts, reverses=entry.reverses, reason=entry.reason or ""))
+            why = {"reason_code": entry.reason_code, "reason_values": entry.reason_values}
+            session.emit(PointsReversed(**facts, **why, reverses=entry.reverses, reason=entry.reason or ""))
     session.cause = None

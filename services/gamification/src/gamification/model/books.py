@@ -1,12 +1,13 @@
 """The ledger as one unit of work sees it: what it says of the causes at hand, and what is to be added."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from contracts import Attributes, new_id
+from contracts.envelope import ReasonValues
 
 from gamification.model.rules import BandLeftRule, ImprovementRule, TrainingCompletedRule
 
@@ -25,6 +26,8 @@ class Entry:
     earned_on: date
     reverses: UUID | None = None
     reason: str | None = None
+    reason_code: str = ""
+    reason_values: ReasonValues = field(default_factory=dict)
     detail: dict[str, Any] | None = None
 
 
@@ -84,11 +87,21 @@ class Books:
         before.append(entry)
         self.new.append(Booking(entry, at, by))
 
-    def reverse(self, entry: Entry, reason: str, *, at: datetime, by: Attributes | None) -> None:
-        """Takes a standing grant back, in the period in which it had been earned."""
+    def reverse(
+        self,
+        entry: Entry,
+        reason: str,
+        code: str,
+        values: ReasonValues | None = None,
+        *,
+        at: datetime,
+        by: Attributes | None,
+    ) -> None:
+        """Takes a standing grant back, in the period in which it had been earned. `code` and `values`: the reason as it is
+        told to people."""
         self._reversed.add(entry.id)
         reversal = Entry(
             new_id(), entry.agent_id, entry.rule, entry.cause, entry.occasion, -entry.points, entry.title,
-            entry.earned_on, reverses=entry.id, reason=reason,
+            entry.earned_on, reverses=entry.id, reason=reason, reason_code=code, reason_values=values or {},
         )  # fmt: skip
         self.new.append(Booking(reversal, at, by))

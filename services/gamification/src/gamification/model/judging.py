@@ -92,7 +92,7 @@ class Bench:
             if (entry.points if entry else 0) == (award.points if award else 0):
                 continue
             if entry is not None:
-                self.books.reverse(entry, f"{kpi} was corrected", at=change.at, by=change.by)
+                self.books.reverse(entry, f"{kpi} was corrected", "score_corrected", at=change.at, by=change.by)
             rule = rule_of(day)
             if award is not None and rule is not None:
                 generation = 1 + self.books.times_granted(change.agent_id, name, cause)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from contracts import Attributes, Mode, derived_id
+from contracts.envelope import ReasonValues
 from contracts.scores import BandCorrected, BandEntered, BandLeft, Window
 from storage import Session
 
@@ -17,6 +18,13 @@ from kpi_engine.store.models import Catalogue, Published
 from kpi_engine.store.partials import Change
 
 Causes = Mapping[str, Attributes]
+Why = Literal["corrected_call", "new_kpi_version", "other_target"]
+WHY: Mapping[Why, str] = {
+    "corrected_call": "a correction",
+    "new_kpi_version": "a new version of the KPI",
+    "other_target": "another target applies",
+}
+"""Why something that was told no longer holds: the code, and how logs say it. People read it in their own language."""
 
 
 FROM_THE_START = date.min
@@ -29,7 +37,7 @@ async def derive_bands(
     *,
     mode: Mode,
     causes: Causes | None = None,
-    reason: str = "a correction",
+    reason: Why = "corrected_call",
     past_is_history: bool = False,
     people: People | None = None,
 ) -> None:
@@ -182,7 +190,7 @@ def _event(
     change: Transition,
     mode: Mode,
     judged: list[Judged],
-    reason: str,
+    reason: Why,
 ) -> BandEntered | BandLeft | BandCorrected:
     what: dict[str, Any] = {
         "agent_id": agent_id,
@@ -193,23 +201,55 @@ def _event(
         "rank": bands.rank(change.band) or 0,
         "at_window": change.at,
         "mode": mode,
+        "kpi_title": published.model.document.title,
+        "band_title": bands.title(change.band),
+        "unit": published.model.document.unit,
     }
     if change.kind == "entered" and change.stay:
         before = change.stay.from_band
         evidence = [_evidence(window) for window in change.stay.entry]
         from_rank = bands.rank(before) if before else None
-        return BandEntered(**what, evidence=evidence, from_band=before, from_rank=from_rank)
+        return BandEntered(
+            **what,
+            evidence=evidence,
+            value=_last_value(evidence),
+            from_band=before,
+            from_rank=from_rank,
+            from_band_title=bands.title(before) if before else {},
+        )
     if change.kind == "left" and change.stay:
         after = change.stay.to_band
         evidence = [_evidence(window) for window in change.stay.exit]
-        return BandLeft(**what, evidence=evidence, to_band=after, to_rank=bands.rank(after) if after else None)
+        return BandLeft(
+            **what,
+            evidence=evidence,
+            value=_last_value(evidence),
+            to_band=after,
+            to_rank=bands.rank(after) if after else None,
+            to_band_title=bands.title(after) if after else {},
+        )
     now = next((window for window in judged if window.window == change.at), None)
     reads = (
         f"{change.at} now reads {now.value} ({now.band or 'no band'})" if now else f"{change.at} has no value any more"
     )
     retracts = "entered" if change.kind == "retract_entered" else "left"
     evidence = [_evidence(now)] if now else []
-    return BandCorrected(**what, retracts=retracts, reason=f"{reason}: {reads}", evidence=evidence)
+    values: ReasonValues = {"window": change.at, "value": now.value if now else None, "unit": what["unit"]}
+    if now and now.band:
+        values["band_title"] = bands.title(now.band)
+    return BandCorrected(
+        **what,
+        retracts=retracts,
+        reason=f"{WHY[reason]}: {reads}",
+        reason_code=reason,
+        reason_values=values,
+        evidence=evidence,
+        value=values["value"],
+    )
+
+
+def _last_value(evidence: Sequence[Window]) -> str | None:
+    return evidence[-1].value if evidence else None
 
 
 def _evidence(window: Judged) -> Window:

@@ -108,7 +108,7 @@ async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | 
         (catalogue.models[kpi], dict.fromkeys(await stays.agents_with_bands(session, kpi), FROM_THE_START))
         for kpi in new
     ]
-    await derive_bands(session, touched, mode="live", reason="a new version of the KPI", past_is_history=True)
+    await derive_bands(session, touched, mode="live", reason="new_kpi_version", past_is_history=True)
     return True
 
 
@@ -150,5 +150,5 @@ async def derive_targets(session: Session, agents: Collection[UUID]) -> bool:
         return True
     await facts.lock_agents(session, [(session.tenant, agent) for agent in agents])
     touched = [(each, dict.fromkeys(agents, FROM_THE_START)) for each in catalogue.models.values() if _targets(each)]
-    await derive_bands(session, touched, mode="live", reason="another target applies", past_is_history=True)
+    await derive_bands(session, touched, mode="live", reason="other_target", past_is_history=True)
     return True

@@ -26,6 +26,7 @@ class Edge(BaseModel):
     """A band begins at `start` (None: no lower end)."""
 
     name: str
+    title: dict[str, str]
     start: str | None
 
 
@@ -39,17 +40,22 @@ class AppliedTarget(BaseModel):
 
 class BandNow(BaseModel):
     """`rank` 0 is the best band; `since` is the window at which it was entered, on the `evidence`; `partial`:
-    there is more of that, of days on which the caller may not see this agent."""
+    there is more of that, of days on which the caller may not see this agent. Titles are by language; values are in
+    `unit`."""
 
     agent_id: UUID
     agent: str | None
     name: str | None
     kpi: str
+    kpi_title: dict[str, str]
+    unit: str
     model_version: int
     band: str
+    band_title: dict[str, str]
     rank: int | None
     since: str
     from_band: str | None
+    from_band_title: dict[str, str] | None
     band_event_id: UUID
     evidence: list[JudgedWindow]
     partial: bool = False
@@ -71,6 +77,7 @@ async def list_bands(
     after = page.place(str, UUID)
     catalogue = await models.catalogue(session)
     banded = {each.kpi: each.model.bands for each in catalogue.models.values() if each.model.bands}
+    documents = {each.kpi: each.model.document for each in catalogue.models.values()}
     kpis = [name for name in banded if kpi in (None, name)]
     rows = await stays.stays_page(
         session, kpis=kpis, visible=visible, today=caller.today, after=after, limit=page.limit + 1
@@ -89,6 +96,10 @@ async def list_bands(
         items.append(
             BandNow(
                 **{name: row[name] for name in ("agent_id", "kpi", "model_version", "band", "from_band")},
+                kpi_title=documents[row["kpi"]].title,
+                unit=documents[row["kpi"]].unit,
+                band_title=bands.title(row["band"]),
+                from_band_title=bands.title(row["from_band"]) if row["from_band"] else None,
                 agent=person.slug if person else None,
                 name=person.display_name if person else None,
                 rank=bands.rank(row["band"]),
@@ -112,6 +123,11 @@ def _target(bands: Bands, agent_id: UUID, people: People, window: str) -> Applie
         conditions, priority = target.specificity
         why = f"of the targets that fit this person on {day} it is the most specific (conditions {conditions}, priority {priority})"
     shown = [
-        Edge(name=edge.name, start=None if edge.start is None else f"{edge.start.normalize():f}") for edge in edges
+        Edge(
+            name=edge.name,
+            title=bands.title(edge.name),
+            start=None if edge.start is None else f"{edge.start.normalize():f}",
+        )
+        for edge in edges
     ]
     return AppliedTarget(when=target.when if target else None, why=why, edges=shown)

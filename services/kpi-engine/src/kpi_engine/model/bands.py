@@ -14,6 +14,7 @@ from uuid import UUID
 from kpi_engine.model.numbers import Exact
 from kpi_engine.model.plan import Value
 from kpi_engine.model.targets import Asked, Band, Target, choose
+from kpi_engine.model.titles import band_title
 
 
 def monday_of(day: date) -> date:
@@ -57,6 +58,10 @@ class Bands:
 
     def rank(self, name: str) -> int | None:
         return next((band.rank for band in self.edges if band.name == name), None)
+
+    def title(self, name: str) -> dict[str, str]:
+        """By language."""
+        return band_title(name, next((band.title for band in self.edges if band.name == name), None))
 
     def edges_for(self, person: Asked) -> tuple[tuple[Band, ...], Target | None]:
         """The edges that hold for a person on a day, and the target that set them."""

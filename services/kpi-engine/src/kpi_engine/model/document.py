@@ -47,6 +47,11 @@ class EdgePart(_Part):
     name: Slug
     from_: Number | None = Field(default=None, alias="from")
     rank: int | None = Field(default=None, ge=0, description="Only for target_area: 0 is the best band.")
+    title: dict[str, str] | None = Field(
+        default=None,
+        min_length=1,
+        description="What people read, by language, as {en: Coaching, zh: 辅导}. Left out: the usual one of this name.",
+    )
 
 
 class TimesPart(_Part):
@@ -306,6 +311,8 @@ class _Checker:
                     )
                 if edge.rank is not None:
                     self.wrong((*place, "rank"), "A target takes the ranks of the model's bands.")
+                if edge.title is not None:
+                    self.wrong((*place, "title"), "A target takes the titles of the model's bands.", "Leave it out.")
                 rank = ranks.get(edge.name, 0)
             elif direction == "target_area":
                 if edge.rank is None:
@@ -315,7 +322,7 @@ class _Checker:
                 if edge.rank is not None:
                     self.wrong((*place, "rank"), f"With `{direction}` the order of the bands is their rank.")
                 rank = index if direction == "lower_is_better" else len(edges) - 1 - index
-            bands.append(Band(edge.name, edge.from_, rank))
+            bands.append(Band(edge.name, edge.from_, rank, edge.title))
         for index, edge in enumerate(edges):
             if edge.name in [other.name for other in edges[:index]]:
                 self.wrong((*path, index, "name"), f"The band `{edge.name}` is there twice.")

@@ -1,7 +1,7 @@
 """Who is judged by what: selectors over people, the most specific one wins."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -20,6 +20,7 @@ class Band:
     name: str
     start: Decimal | None
     rank: int
+    title: Mapping[str, str] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

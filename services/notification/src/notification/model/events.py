@@ -1,9 +1,8 @@
 """The events that people can be told of, and what texts may say about them."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from contracts import Event
 from contracts.awards import PointsGranted, PointsReversed
@@ -17,6 +16,9 @@ from contracts.learning import (
 from contracts.scores import BandCorrected, BandEntered, BandLeft
 from contracts.submissions import FormPublished, SubmissionScored, SubmissionSubmitted
 
+from notification.model.reasons import reason_text
+from notification.model.words import day_text, instant_text, title_of, value_text, window_text
+
 _TYPES: tuple[type[Event], ...] = (
     BandEntered, BandLeft, BandCorrected, AssignmentAssigned, AssignmentStarted, AssignmentCompleted, AssignmentOverdue,
     AssignmentWithdrawn, PointsGranted, PointsReversed, FormPublished, SubmissionSubmitted, SubmissionScored,
@@ -24,7 +26,6 @@ _TYPES: tuple[type[Event], ...] = (
 EVENTS: dict[str, type[Event]] = {each.type: each for each in _TYPES}
 
 TEST_EVENT = "webhook.test"
-LANGUAGES = ("en", "zh")
 
 
 def is_history(body: Event) -> bool:
@@ -58,37 +59,40 @@ def order_of(body: Event) -> tuple[str, int] | None:
     return place if place[1] else None
 
 
-def language_of(preferred: str | None, of_tenant: str) -> str:
-    """The person's language, else the tenant's, else English; `zh-CN` is Chinese."""
-    for each in (preferred, of_tenant):
-        short = (each or "").replace("_", "-").partition("-")[0].lower()
-        if short in LANGUAGES:
-            return short
-    return "en"
-
-
-def localised(texts: dict[str, Any], language: str) -> Any:
-    """The text in that language, else in English, else in whatever there is."""
-    return texts.get(language) or texts.get("en") or next(iter(texts.values()), "")
+_SLUGS = ("template", "form", "rule", "kpi", "band", "from_band", "to_band")
 
 
 def fields_of(body: Event, *, language: str, time_zone: str) -> dict[str, Any]:
-    """The event's fields as texts use them: titles in the reader's language, instants by the tenant's clock as
-    `2026-03-11 17:00`, and `score_percent` beside a score in hundredths of a percent."""
+    """The event's fields as texts use them. Slugs and ids stay what they are, to be compared with; what is to be read
+    is in the reader's language: `title` and the titles beside slugs (`kpi_title`), days, windows and instants (by the
+    tenant's clock), `value` with its unit, the `reason`, and `score_percent` beside a score in hundredths of a percent."""
     fields: dict[str, Any] = {}
     for name in type(body).model_fields:
         value = getattr(body, name)
         if isinstance(value, datetime):
-            fields[name] = value.astimezone(ZoneInfo(time_zone)).strftime("%Y-%m-%d %H:%M")
-        elif name == "title" and isinstance(value, dict):
-            fields[name] = localised(value, language)
+            fields[name] = instant_text(value, language, time_zone)
+        elif isinstance(value, date):
+            fields[name] = day_text(value, language)
+        elif name.endswith("title"):
+            fields[name] = title_of(value, _named(body, name), language)
         elif value is None or isinstance(value, bool | int | str):
             fields[name] = value
         elif not isinstance(value, list | dict):
             fields[name] = str(value)
+    if "at_window" in fields:
+        fields["at_window"] = window_text(fields["at_window"], language)
+        fields["value"] = value_text(fields["value"], fields["unit"], language)
+    if "reason_code" in fields:
+        fields["reason"] = reason_text(fields["reason_code"], body.reason_values, language)
     if isinstance(body, SubmissionScored):
         fields["score_percent"] = f"{(Decimal(body.score) / 100).normalize():f}"
     return fields
+
+
+def _named(body: Event, title: str) -> str | None:
+    """The slug that a title is of: `kpi_title` of `kpi`, `title` of the training or the form."""
+    own = title.removesuffix("title").removesuffix("_")
+    return next((getattr(body, name) for name in ([own] if own else _SLUGS) if getattr(body, name, None)), None)
 
 
 def references_of(body: Event) -> dict[str, Any]:

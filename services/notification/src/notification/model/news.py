@@ -12,10 +12,11 @@ from contracts import Attributes, Event, new_id
 from contracts.directory import PersonChanged, TenantChanged
 
 from notification.model.audience import Audience
-from notification.model.events import fields_of, language_of, references_of
+from notification.model.events import fields_of, references_of
 from notification.model.rules import Rule, Text
 from notification.model.templates import BadText, render, render_subject
 from notification.model.texts import DEFAULT_TEXTS
+from notification.model.words import language_of
 
 
 @dataclass(frozen=True)

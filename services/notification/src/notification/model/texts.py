@@ -5,49 +5,51 @@ Each speaks to the agent (`to_self`) or about the agent (`agent.name`) to somebo
 
 from notification.model.rules import Text
 
-_BAND = "{{ kpi }}: {{ band }}"
+_BAND = "{{ kpi_title }}: {{ band_title }}"
 
 DEFAULT_TEXTS: dict[str, dict[str, Text]] = {
     "band.entered": {
         "en": Text(
-            subject="{% if to_self %}Your {{ kpi }} is now “{{ band }}”{% else %}{{ agent.name }}: "
+            subject="{% if to_self %}Your {{ kpi_title }} is now “{{ band_title }}”{% else %}{{ agent.name }}: "
             + _BAND
             + "{% endif %}",
-            body="{% if to_self %}Your {{ kpi }} has moved{% else %}{{ agent.name }}'s {{ kpi }} has moved{% endif %}"
-            "{% if from_band %} from “{{ from_band }}”{% endif %} to “{{ band }}” as of {{ at_window }}.",
+            body="{% if to_self %}Your {{ kpi_title }} has moved{% else %}{{ agent.name }}'s {{ kpi_title }} has moved{% endif %}"
+            "{% if from_band %} from “{{ from_band_title }}”{% endif %} to “{{ band_title }}” as of {{ at_window }}."
+            "{% if value %} The last value was {{ value }}.{% endif %}",
         ),
         "zh": Text(
-            subject="{% if to_self %}您的 {{ kpi }} 现为“{{ band }}”{% else %}{{ agent.name }}："
+            subject="{% if to_self %}您的{{ kpi_title }} 现为“{{ band_title }}”{% else %}{{ agent.name }}："
             + _BAND
             + "{% endif %}",
-            body="{% if to_self %}您{% else %}{{ agent.name }} {% endif %}的 {{ kpi }} 自 {{ at_window }} 起"
-            "{% if from_band %}由“{{ from_band }}”{% endif %}进入“{{ band }}”。",
+            body="{% if to_self %}您{% else %}{{ agent.name }} {% endif %}的{{ kpi_title }} 自 {{ at_window }} 起"
+            "{% if from_band %}由“{{ from_band_title }}”{% endif %}进入“{{ band_title }}”。"
+            "{% if value %}最近的数值为 {{ value }}。{% endif %}",
         ),
     },
     "band.left": {
         "en": Text(
-            subject="{% if to_self %}Your {{ kpi }} has left “{{ band }}”{% else %}{{ agent.name }}: {{ kpi }} has left "
-            "“{{ band }}”{% endif %}",
-            body="{% if to_self %}Your {{ kpi }}{% else %}{{ agent.name }}'s {{ kpi }}{% endif %} left “{{ band }}” as of "
-            "{{ at_window }}{% if to_band %} and is now in “{{ to_band }}”{% endif %}.",
+            subject="{% if to_self %}Your {{ kpi_title }} has left “{{ band_title }}”{% else %}{{ agent.name }}: {{ kpi_title }} has left "
+            "“{{ band_title }}”{% endif %}",
+            body="{% if to_self %}Your {{ kpi_title }}{% else %}{{ agent.name }}'s {{ kpi_title }}{% endif %} left “{{ band_title }}” as of "
+            "{{ at_window }}{% if to_band %} and is now in “{{ to_band_title }}”{% endif %}.",
         ),
         "zh": Text(
-            subject="{% if to_self %}您的 {{ kpi }} 已离开“{{ band }}”{% else %}{{ agent.name }}：{{ kpi }} 已离开"
-            "“{{ band }}”{% endif %}",
-            body="{% if to_self %}您{% else %}{{ agent.name }} {% endif %}的 {{ kpi }} 自 {{ at_window }} 起离开"
-            "“{{ band }}”{% if to_band %}，现处于“{{ to_band }}”{% endif %}。",
+            subject="{% if to_self %}您的{{ kpi_title }} 已离开“{{ band_title }}”{% else %}{{ agent.name }}：{{ kpi_title }} 已离开"
+            "“{{ band_title }}”{% endif %}",
+            body="{% if to_self %}您{% else %}{{ agent.name }} {% endif %}的{{ kpi_title }} 自 {{ at_window }} 起离开"
+            "“{{ band_title }}”{% if to_band %}，现处于“{{ to_band_title }}”{% endif %}。",
         ),
     },
     "band.corrected": {
         "en": Text(
-            subject="{% if to_self %}A correction of your {{ kpi }}{% else %}{{ agent.name }}: {{ kpi }} corrected"
+            subject="{% if to_self %}A correction of your {{ kpi_title }}{% else %}{{ agent.name }}: {{ kpi_title }} corrected"
             "{% endif %}",
-            body="What was said of {% if to_self %}your{% else %}{{ agent.name }}'s{% endif %} {{ kpi }} in “{{ band }}” "
+            body="What was said of {% if to_self %}your{% else %}{{ agent.name }}'s{% endif %} {{ kpi_title }} in “{{ band_title }}” "
             "no longer holds{% if reason %}: {{ reason }}{% endif %}.",
         ),
         "zh": Text(
-            subject="{% if to_self %}您的 {{ kpi }} 有更正{% else %}{{ agent.name }}：{{ kpi }} 有更正{% endif %}",
-            body="此前关于{% if to_self %}您{% else %} {{ agent.name }} {% endif %}的 {{ kpi }} 处于“{{ band }}”的结论"
+            subject="{% if to_self %}您的{{ kpi_title }} 有更正{% else %}{{ agent.name }}：{{ kpi_title }} 有更正{% endif %}",
+            body="此前关于{% if to_self %}您{% else %} {{ agent.name }} {% endif %}的{{ kpi_title }} 处于“{{ band_title }}”的结论"
             "不再成立{% if reason %}：{{ reason }}{% endif %}。",
         ),
     },
@@ -56,13 +58,13 @@ DEFAULT_TEXTS: dict[str, dict[str, Text]] = {
             subject="{% if to_self %}New training: {{ title }}{% else %}{{ agent.name }} has a new training: {{ title }}"
             "{% endif %}",
             body="{% if to_self %}You have{% else %}{{ agent.name }} has{% endif %} been given the training “{{ title }}”"
-            "{% if kpi %} because of {{ kpi }}{% if band %} in “{{ band }}”{% endif %}{% endif %}."
+            "{% if kpi %} because of {{ kpi_title }}{% if band %} in “{{ band_title }}”{% endif %}{% endif %}."
             "{% if due_at %} It is due by {{ due_at }}.{% endif %}",
         ),
         "zh": Text(
             subject="{% if to_self %}新培训：{{ title }}{% else %}{{ agent.name }} 有新培训：{{ title }}{% endif %}",
             body="{% if to_self %}您{% else %}{{ agent.name }} {% endif %}收到培训“{{ title }}”"
-            "{% if kpi %}，原因：{{ kpi }}{% if band %}处于“{{ band }}”{% endif %}{% endif %}。"
+            "{% if kpi %}，原因：{{ kpi_title }}{% if band %}处于“{{ band_title }}”{% endif %}{% endif %}。"
             "{% if due_at %}截止时间：{{ due_at }}。{% endif %}",
         ),
     },
@@ -82,13 +84,13 @@ DEFAULT_TEXTS: dict[str, dict[str, Text]] = {
         "en": Text(
             subject="{% if to_self %}Completed: {{ title }}{% else %}{{ agent.name }} completed {{ title }}{% endif %}",
             body="{% if to_self %}You have{% else %}{{ agent.name }} has{% endif %} completed “{{ title }}”"
-            "{% if score_percent %} with {{ score_percent }} %{% endif %}"
+            "{% if score_percent %} with {{ score_percent }}%{% endif %}"
             "{% unless passed %}, which was not enough to pass{% endunless %}.",
         ),
         "zh": Text(
             subject="{% if to_self %}已完成：{{ title }}{% else %}{{ agent.name }} 已完成 {{ title }}{% endif %}",
             body="{% if to_self %}您{% else %}{{ agent.name }} {% endif %}已完成“{{ title }}”"
-            "{% if score_percent %}，得分 {{ score_percent }} %{% endif %}{% unless passed %}，未达到及格线{% endunless %}。",
+            "{% if score_percent %}，得分 {{ score_percent }}%{% endif %}{% unless passed %}，未达到及格线{% endunless %}。",
         ),
     },
     "assignment.withdrawn": {
@@ -141,18 +143,18 @@ DEFAULT_TEXTS: dict[str, dict[str, Text]] = {
     "submission.scored": {
         "en": Text(
             subject="{% if to_self %}Your {{ title }}{% else %}{{ agent.name }}: {{ title }}{% endif %}"
-            "{% if void %} was taken back{% else %}: {{ score_percent }} %{% endif %}",
+            "{% if void %} was taken back{% else %}: {{ score_percent }}%{% endif %}",
             body="{% if void %}The {{ title }} of {{ workday }} was taken back and no longer counts.{% else %}"
             "{% if version > 1 %}Corrected: {% endif %}{% if to_self %}You{% else %}{{ agent.name }}{% endif %} reached "
-            "{{ score_percent }} % in “{{ title }}” of {{ workday }}{% if automatic_fail %} (automatic fail){% endif %}."
+            "{{ score_percent }}% in “{{ title }}” of {{ workday }}{% if automatic_fail %} (automatic fail){% endif %}."
             "{% endif %}",
         ),
         "zh": Text(
             subject="{% if to_self %}您的{{ title }}{% else %}{{ agent.name }}：{{ title }}{% endif %}"
-            "{% if void %}已撤回{% else %}：{{ score_percent }} %{% endif %}",
+            "{% if void %}已撤回{% else %}：{{ score_percent }}%{% endif %}",
             body="{% if void %}{{ workday }} 的“{{ title }}”已撤回，不再计分。{% else %}"
             "{% if version > 1 %}更正：{% endif %}{% if to_self %}您{% else %}{{ agent.name }} {% endif %}在 {{ workday }} 的"
-            "“{{ title }}”中得到 {{ score_percent }} %{% if automatic_fail %}（自动不合格）{% endif %}。{% endif %}",
+            "“{{ title }}”中得到 {{ score_percent }}%{% if automatic_fail %}（自动不合格）{% endif %}。{% endif %}",
         ),
     },
 }

@@ -34,7 +34,15 @@ def facts_of(row: dict[str, Any]) -> dict[str, Any]:
         "due_at",
         "version",
     )
-    return {"assignment_id": row["id"]} | {name: row.get(name) for name in names}
+    titles = {name: given for name, given in titles_of(row).items() if given}
+    return {"assignment_id": row["id"], **titles} | {name: row.get(name) for name in names}
+
+
+def titles_of(row: dict[str, Any]) -> dict[str, dict[str, str] | None]:
+    """What the rule, the KPI and the band were called when the training was given; None where nobody said it."""
+    evidence = row.get("evidence") or {}
+    rule_title = (evidence.get("rule") or {}).get("title")
+    return {"rule_title": rule_title, **{name: evidence.get(name) for name in ("kpi_title", "band_title")}}
 
 
 async def require(session: Session, assignment_id: UUID, *, lock: bool = False) -> dict[str, Any]:

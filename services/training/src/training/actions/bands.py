@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts import new_id
+from contracts.envelope import ReasonValues
 from contracts.learning import AssignmentAssigned, AssignmentWithdrawn
 from contracts.scores import BandCorrected, BandEntered, BandLeft
 from servicekit import Received
@@ -121,7 +122,10 @@ def _give(session: Session, given: Given, rule: Rule, body: BandEntered, heads: 
         "evidence": {
             "kpi": body.kpi,
             "model_version": body.model_version,
+            "kpi_title": body.kpi_title,
+            "unit": body.unit,
             "band": body.band,
+            "band_title": body.band_title,
             "from_band": body.from_band,
             "at_window": body.at_window,
             "windows": [window.model_dump(mode="json") for window in body.evidence],
@@ -143,7 +147,7 @@ def _leave(session: Session, given: Given, body: BandLeft) -> None:
     """Takes back what was given for this stay and is not started, where its rule says so."""
     for row in given.of_stay(body.band_event_id):
         if row["status"] == "assigned" and row["withdraw_when_left"]:
-            _withdraw(session, given, row, LEFT_BAND, corrected=False)
+            _withdraw(session, given, row, LEFT_BAND, "band_left", {}, corrected=False)
 
 
 def _correct(session: Session, given: Given, body: BandCorrected) -> None:
@@ -152,7 +156,10 @@ def _correct(session: Session, given: Given, body: BandCorrected) -> None:
     entering = body.retracts == "entered"
     for row in given.of_stay(body.band_event_id):
         if entering and row["status"] == "assigned":
-            _withdraw(session, given, row, body.reason or "the band was corrected", corrected=True)
+            why = body.reason or "the band was corrected"
+            _withdraw(
+                session, given, row, why, body.reason_code or "band_corrected", body.reason_values, corrected=True
+            )
         elif not entering and row["status"] == "withdrawn" and not row["corrected"]:
             _give_again(session, given, row)
 
@@ -171,6 +178,8 @@ def _give_again(session: Session, given: Given, row: Row) -> None:
     session.emit(AssignmentAssigned(**facts_of(row)))
 
 
-def _withdraw(session: Session, given: Given, row: Row, reason: str, *, corrected: bool) -> None:
+def _withdraw(
+    session: Session, given: Given, row: Row, reason: str, code: str, values: ReasonValues, *, corrected: bool
+) -> None:
     given.change(row, status="withdrawn", withdrawn_at=session.now, withdrawn_reason=reason, corrected=corrected)
-    session.emit(AssignmentWithdrawn(reason=reason, **facts_of(row)))
+    session.emit(AssignmentWithdrawn(reason=reason, reason_code=code, reason_values=values, **facts_of(row)))

@@ -24,7 +24,8 @@ Status = Literal["assigned", "started", "completed", "failed", "withdrawn"]
 
 
 class Assignment(BaseModel):
-    """`agent` is the person's slug, `name` the name. `rule`, `kpi`, `band` are null when it was given by hand. `failed`: a quiz whose
+    """`agent` is the person's slug, `name` the name. `rule`, `kpi`, `band` and their titles
+    (by language, as they were then) are null when it was given by hand. `failed`: a quiz whose
     attempts are used up. `overdue`: open, and past its due date."""
 
     id: UUID
@@ -38,8 +39,11 @@ class Assignment(BaseModel):
     status: Status
     overdue: bool
     rule: str | None
+    rule_title: dict[str, str] | None
     kpi: str | None
+    kpi_title: dict[str, str] | None
     band: str | None
+    band_title: dict[str, str] | None
     band_event_id: UUID | None
     assigned_by: UUID | None
     assigned_at: datetime
@@ -196,4 +200,4 @@ async def _languages(session: Session, caller: Caller) -> list[str]:
 
 def _assignment(row: dict[str, Any]) -> Assignment:
     overdue = row["overdue_at"] is not None and row["status"] in OPEN
-    return Assignment.model_validate({**row, "overdue": overdue})
+    return Assignment.model_validate({**row, **actions.titles_of(row), "overdue": overdue})

@@ -1,0 +1,34 @@
+"""Why something was taken back, as people are told: a sentence in each language for every code that services give."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from notification.model.words import title_of, value_text, window_text
+
+REASONS: Mapping[str, Mapping[str, str]] = {
+    "corrected_call": {"en": "calls or reviews were corrected", "zh": "通话或评审数据有更正"},
+    "new_kpi_version": {"en": "the figure is now defined differently", "zh": "指标的定义已更新"},
+    "other_target": {"en": "another target applies", "zh": "适用的目标已变更"},
+    "band_left": {"en": "the band was left before the training was started", "zh": "在开始培训前已离开该区间"},
+    "band_corrected": {"en": "the band was corrected", "zh": "所处区间已更正"},
+    "score_corrected": {"en": "the values it was given for were corrected", "zh": "作为依据的数值已更正"},
+}
+
+
+def reason_text(code: str, values: Mapping[str, Any], language: str) -> str:
+    """Empty for a code that this release does not know: what a service's own log says is no text for people."""
+    if code not in REASONS:
+        return ""
+    told = REASONS[code][language]
+    if not values.get("window"):
+        return told
+    window, value = (
+        window_text(values["window"], language),
+        value_text(values.get("value"), values.get("unit"), language),
+    )
+    band = title_of(values.get("band_title") or {}, None, language)
+    if language == "zh":
+        now = f"现为 {value}" if value else "不再有数值"
+        return f"{told}（{window}{now}{f'，处于“{band}”' if band else ''}）"
+    now = f"now reads {value}" if value else "has no value any more"
+    return f"{told} ({window} {now}{f', “{band}”' if band else ''})"
