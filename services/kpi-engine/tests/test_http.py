@@ -142,10 +142,12 @@ async def test_bands_say_since_when_and_by_which_target(kpi, leg):
     }
     assert (found["Ada"]["band"], found["Bob"]["band"]) == ("good", "coach")
     assert found["Bob"]["since"] == "2026-03-03"
+    assert found["Bob"]["band_title"] == {"en": "Coaching", "zh": "辅导"}
     assert (found["Bob"]["agent_id"], found["Bob"]["agent"]) == (str(person_id("bob")), "bob")
     assert len(found["Bob"]["evidence"]) == 2
     assert found["Ada"]["target"]["when"] == "tenure_days < 90"
-    assert found["Ada"]["target"]["edges"][1] == {"name": "coach", "start": "80"}
+    coach = {"name": "coach", "title": {"en": "Coaching", "zh": "辅导"}, "start": "80"}
+    assert found["Ada"]["target"]["edges"][1] == coach
     assert found["Bob"]["target"]["when"] is None
     assert "no target fits" in found["Bob"]["target"]["why"]
 
