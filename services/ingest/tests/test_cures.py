@@ -18,7 +18,7 @@ FIELDS: dict[str, Any] = {"contact": {"from": "id"}, "started": {"from": "at"}, 
         ({"fields": {**FIELDS, "talk_ms": {"from": 3}}}, "/mapping/fields/talk_ms/from", "Write a text in quotes or a list: [ … ] or null."),
         ({"fields": FIELDS, "skip": [{"from": "x"}]}, "/mapping/skip/0/is", "Add `is`."),
         ({"fields": FIELDS, "decimal_comma": "yes"}, "/mapping/decimal_comma", "Write true or false."),
-        ({"felds": FIELDS}, "/mapping/felds", "Did you mean `fields`? Otherwise leave it out."),
+        ({"field": FIELDS}, "/mapping/field", "Did you mean `fields`? Otherwise leave it out."),
         ({"attributes": {}}, "/mapping/fields", "Add `fields`."),
     ],
 )  # fmt: skip
