@@ -1,12 +1,17 @@
 """One API, one manner: what the OpenAPI documents of all seven services hold together."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from jsonschema import Draft202012Validator
+from servicekit import Service
+from servicekit.door.words import SHARED
+from storage import schema_name
 
 METHODS = ("get", "put", "post", "patch", "delete")
 VERBS = {
@@ -160,3 +165,45 @@ def test_every_reference_leads_somewhere(documents: dict[str, dict[str, Any]]) -
     for service, document in documents.items():
         for name in set(re.findall(r"#/components/schemas/([^']+)'", str(document))):
             assert name in document["components"]["schemas"], f"{service}: {name}"
+
+
+def test_every_parameter_and_field_is_described_and_has_an_example(
+    documents: dict[str, dict[str, Any]], operations: list[Operation]
+) -> None:
+    told = {f"{each.name} ?{one['name']}": {**one["schema"], **one} for each in operations for one in each.parameters()}
+    for service, name, schema in schemas(documents):
+        told |= {f"{service} {name}.{field}": said for field, said in schema.get("properties", {}).items()}
+    assert [where for where, said in told.items() if len(said.get("description", "")) < 5] == []
+    assert [where for where, said in told.items() if not ("examples" in said or "example" in said)] == []
+
+
+def test_examples_are_what_the_schema_says(documents: dict[str, dict[str, Any]]) -> None:
+    for service, name, schema in schemas(documents):
+        store = {"components": documents[service]["components"]}
+        for field, said in schema.get("properties", {}).items():
+            checker = Draft202012Validator({**said, **store})
+            for example in said["examples"]:
+                problems = [each.message for each in checker.iter_errors(example)]
+                assert problems == [], f"{service}: {name}.{field} {example!r}"
+
+
+def test_no_word_is_for_a_field_that_is_not_there(
+    documents: dict[str, dict[str, Any]], services: Sequence[Service]
+) -> None:
+    own = {name: import_module(f"{schema_name(name)}.api.words").WORDS for name in documents}
+    everywhere: set[str] = set()
+    for service, document in documents.items():
+        fields = {
+            (name, each) for _, name, schema in schemas({service: document}) for each in schema.get("properties", {})
+        }
+        names = {f"{name}.{each}" for name, each in fields} | {each for _, each in fields}
+        names |= {
+            f"?{each['name']}"
+            for methods in document["paths"].values()
+            for told in methods.values()
+            for each in told.get("parameters", [])
+        }
+        assert set(own[service]) <= names, service
+        assert not set(own[service]) & set(SHARED), service
+        everywhere |= names
+    assert set(SHARED) <= everywhere

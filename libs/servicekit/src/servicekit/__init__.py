@@ -19,6 +19,7 @@ from servicekit.door import (
     page_within,
     router,
 )
+from servicekit.door.words import Word
 from servicekit.kit import DueItem, Job, Kit, Lease, Received, Service, Subscription, Wired
 from servicekit.settings import PlatformSettings
 
@@ -40,6 +41,7 @@ __all__ = [
     "Service",
     "Subscription",
     "Wired",
+    "Word",
     "WorkSession",
     "accepts",
     "authenticate",

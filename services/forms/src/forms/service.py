@@ -6,11 +6,13 @@ from servicekit import Kit, Service, Subscription, Wired
 from storage import Migrations
 
 from forms import api, clock
+from forms.api.words import WORDS
 from forms.consumers import Blueprints
 
 
 def wire(kit: Kit) -> Wired:
     return Wired(
+        words=WORDS,
         router=api.router,
         subscriptions=[
             Subscription("blueprints", {BlueprintPublished: Blueprints(kit.documents).on_published}),

@@ -10,10 +10,12 @@ from storage import Migrations
 
 from gamification import api, clock, consumers
 from gamification.actions import bands, improvement
+from gamification.api.words import WORDS
 
 
 def wire(kit: Kit) -> Wired:
     return Wired(
+        words=WORDS,
         router=api.router,
         subscriptions=[
             _in_turn("bands", bands.hear_bands, BandLeft, BandCorrected),

@@ -10,6 +10,7 @@ from identity import api, clock, consumers
 from identity.actions.sessions import FORGET
 from identity.actions.wanting import DUE
 from identity.api.access import State
+from identity.api.words import WORDS
 from identity.clients.embedded import EmbeddedProvider
 from identity.clients.keycloak import KeycloakProvider
 from identity.clients.provider import Provider
@@ -36,6 +37,7 @@ def wire(kit: Kit, settings: IdentitySettings | None = None) -> Wired:
     policy = UrlPolicy(allow_private=kit.settings.allow_private_addresses)
     outbound = None if policy.allow_private else Outbound(policy, timeout_seconds=_LOOK_UP_SECONDS)
     return Wired(
+        words=WORDS,
         router=api.router,
         subscriptions=[
             Subscription(

@@ -10,6 +10,7 @@ from storage import Migrations
 from ingest import api, clock, consumers
 from ingest.actions.orders import Quota
 from ingest.actions.reception import Reception
+from ingest.api.words import WORDS
 from ingest.settings import IngestSettings
 
 
@@ -21,6 +22,7 @@ def wire(kit: Kit) -> Wired:
         quota=Quota(**IngestSettings().model_dump()),
     )
     return Wired(
+        words=WORDS,
         router=api.router(),
         subscriptions=[
             Subscription(

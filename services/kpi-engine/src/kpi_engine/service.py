@@ -11,6 +11,7 @@ from storage import Migrations
 
 from kpi_engine import clock, consumers
 from kpi_engine.api import router
+from kpi_engine.api.words import WORDS
 from kpi_engine.settings import KpiEngineSettings
 from kpi_engine.store.facts import READERS
 
@@ -19,6 +20,7 @@ def wire(kit: Kit) -> Wired:
     facts = partial(_facts, max_messages=KpiEngineSettings().batch)
     return Wired(
         router=router,
+        words=WORDS,
         subscriptions=[
             facts("legs", consumers.on_facts),
             facts("legs.history", consumers.on_history),

@@ -13,6 +13,7 @@ from storage import Migrations
 
 from notification import api
 from notification.api.parts import Parts
+from notification.api.words import WORDS
 from notification.clients.mail import MailSender, MailServer
 from notification.clients.webhooks import WebhookSender
 from notification.clock import Outbound
@@ -36,6 +37,7 @@ def wire(kit: Kit, settings: NotificationSettings | None = None) -> Wired:
         workers=settings.workers,
     )
     return Wired(
+        words=WORDS,
         router=api.router,
         subscriptions=[
             *(

@@ -9,10 +9,12 @@ from storage import Migrations
 
 from training import api, clock, consumers
 from training.actions import bands
+from training.api.words import WORDS
 
 
 def wire(kit: Kit) -> Wired:
     return Wired(
+        words=WORDS,
         router=api.router,
         subscriptions=[
             Subscription(

@@ -32,6 +32,13 @@ _TOLD = {
     503: "Something that this needs is away. Come back after `Retry-After` seconds.",
 }
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}, "example": 2}}
+_EXAMPLES = {
+    "uuid": "0198c3a2-7f00-7000-8000-000000000000",
+    "date": "2026-03-04",
+    "date-time": "2026-03-04T08:00:00Z",
+    "binary": "",
+}
+_DEEPEST = 6
 _NAMES = frozenset({"agent", "team", "org_unit", "tenant", "kpi"})
 """Query parameters that name something that may not be there."""
 
@@ -91,10 +98,10 @@ def _finish(
             operation["security"] = [{name: []} for name in security] if route.signed_in else []
             _problems(operation, route, method)
             for parameter in operation.get("parameters", []):
-                _say(parameter, words, (f"{route.name}?{parameter['name']}", f"?{parameter['name']}"))
-    for name, schema in schemas.items():
-        for each, told in schema.get("properties", {}).items():
-            _say(told, words, (f"{name}.{each}", each))
+                _say(parameter, words, (f"?{parameter['name']}",), schemas)
+    fields = [(name, each) for name, schema in schemas.items() for each in schema.get("properties", {})]
+    for name, each in fields:
+        _say(schemas[name]["properties"][each], words, (f"{name}.{each}", each), schemas)
 
 
 def _problems(operation: dict[str, Any], route: Door, method: str) -> None:
@@ -128,11 +135,38 @@ def _problems(operation: dict[str, Any], route: Door, method: str) -> None:
             response["description"] = HTTPStatus(int(status)).phrase
 
 
-def _say(described: dict[str, Any], words: Mapping[str, Word], names: Sequence[str]) -> None:
+def _say(
+    described: dict[str, Any], words: Mapping[str, Word], names: Sequence[str], schemas: Mapping[str, Any]
+) -> None:
     word = next((words[name] for name in names if name in words), None)
-    if word is None:
-        return
-    described.setdefault("description", word.text)
-    place = described if "in" not in described else described["schema"]
-    if "examples" not in place and "example" not in described:
-        place["examples"] = [word.example]
+    place = described.get("schema", described)
+    if word is not None:
+        described.setdefault("description", word.text)
+    if "examples" not in place and "example" not in place:
+        place["examples"] = [example_of(place, schemas) if word is None or word.example is ... else word.example]
+
+
+def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any], depth: int = 0) -> Any:
+    """A value that a field may have, made up by its type."""
+    known: dict[str, Any] = {"boolean": True, "null": None, "string": "text", "object": {}}
+    for given in ("example", "const", "default"):
+        if schema.get(given) is not None:
+            return schema[given]
+    if "examples" in schema or "enum" in schema:
+        return (schema.get("examples") or schema["enum"])[0]
+    if "$ref" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]]
+        fields: dict[str, Any] = schema.get("properties", {}) if depth < _DEEPEST else {}
+        needed: Sequence[str] = schema.get("required", ())
+        if schema.get("type") != "object":
+            return example_of(schema, schemas, depth + 1)
+        return {name: example_of(each, schemas, depth + 1) for name, each in fields.items() if name in needed}
+    for choice in ("anyOf", "oneOf", "allOf"):
+        if choice in schema:
+            return example_of(schema[choice][0], schemas, depth)
+    kind = schema.get("type", "object")
+    if kind in ("integer", "number"):
+        return max(schema.get("minimum", 1), schema.get("exclusiveMinimum", 0) + 1)
+    if kind == "array":
+        return [example_of(schema["items"], schemas, depth)] if "items" in schema else []
+    return _EXAMPLES.get(schema.get("format", ""), known[kind])

@@ -1,0 +1,68 @@
+"""What the fields and parameters of this service mean that no other has."""
+
+from servicekit import Word
+
+WORDS: dict[str, Word] = {
+    "?assignment": Word("The assignment's id."),
+    "?overdue": Word("Only those that are past their due date, or only those that are not."),
+    "?status": Word("Only those in this state."),
+    "?template": Word("The template's name.", "silence-basics"),
+    "Offset.agents": Word("How many people were there to be counted."),
+    "Share.agents": Word("How many people were there to be counted."),
+    "around_completion": Word("Shares before and after the completion, by weeks from it."),
+    "assigned_at": Word("When it was given."),
+    "assigned_by": Word("Who gave it by hand; null: a rule did."),
+    "Publication.at": Word("When it is to be published; null or past: now."),
+    "bands": Word("The bands that the template is given for."),
+    "completed_at": Word("When it was completed."),
+    "completed_on": Word("The day on which it was completed."),
+    "content": Word("What it says."),
+    "cooldown_days": Word("Days in which the same is not given to the same person again."),
+    "correct": Word("Whether choosing it is right."),
+    "draft": Word("Whether something is not published yet."),
+    "due_at": Word("When it is to be done by; null: never."),
+    "due_days": Word("Days that there are to do it; null: any number."),
+    "Choice.id": Word("The choice's name.", "a"),
+    "Question.id": Word("The question's name.", "q1"),
+    "in_band": Word("How many were in one of the bands."),
+    "TrainedPerson.in_band": Word("Whether the person is in one of the bands now."),
+    "max_attempts": Word("How often a quiz may be handed in; null: any number."),
+    "max_open": Word("How many may be open at once before nothing more is given."),
+    "minutes": Word("How long it takes."),
+    "note": Word("How this is to be read.", "No proof of a cause."),
+    "overdue": Word("Whether it is open and past its due date."),
+    "pass_percent": Word("Percent of the points that must be reached."),
+    "passed": Word("Whether it was passed; null: not yet."),
+    "priority": Word("Of rules that fit at once, the highest goes first."),
+    "results": Word("The attempts so far."),
+    "scheduled_at": Word("When a version is going to be published; null: none is."),
+    "score_percent": Word("Percent of the points; null: no quiz, or not handed in."),
+    "share": Word("Share of the people, 0 to 1; null: nobody was there."),
+    "simulation_note": Word("Why this proves nothing where the tenant is simulated; null: it is not.", None),
+    "template_version": Word("The version that is learned."),
+    "text": Word("The words.", {"en": "What is silence?"}),
+    "trained": Word("The share among those who have completed it."),
+    "untrained": Word("The share among those who have not completed it."),
+    "week": Word("The ISO week.", "2026-W10"),
+    "weeks": Word("ISO weeks, in order."),
+    "withdraw_when_left": Word("Whether what is open is withdrawn when the band is left."),
+    "withdrawn_at": Word("When it was withdrawn; null: it was not."),
+    "withdrawn_reason": Word("Why it was withdrawn; null: it was not.", None),
+    "Completion.answers": Word("The chosen choices by the question's name.", {"q1": ["a"]}),
+    "Content.body": Word("What is read, Markdown by language.", {"en": "Silence is …"}),
+    "Content.quiz": Word("The questions; null: it is a reading.", None),
+    "Question.choices": Word(
+        "What can be chosen.", [{"id": "a", "text": {"en": "Yes"}, "correct": True}, {"id": "b", "text": {"en": "No"}}]
+    ),
+    "Quiz.questions": Word(
+        "The questions.",
+        [
+            {
+                "id": "q1",
+                "kind": "single",
+                "text": {"en": "Is it?"},
+                "choices": [{"id": "a", "text": {"en": "Yes"}, "correct": True}, {"id": "b", "text": {"en": "No"}}],
+            }
+        ],
+    ),
+}
