@@ -8,7 +8,9 @@ from threading import Thread
 from typing import Any, ClassVar
 
 import pytest
+import typer
 from all_in_one import embedded
+from all_in_one.commands.table import lines_of
 from all_in_one.embedded import Options
 from all_in_one.front_page import front_page
 from all_in_one.main import app
@@ -185,3 +187,18 @@ def test_the_page_speaks_of_demo_users_only_where_there_are_any() -> None:
 def test_generated_pages_are_checked_by_the_command_itself() -> None:
     told = CliRunner().invoke(app, ["docs", "--check"])
     assert told.exit_code == 0, (told.output, told.exception)
+
+
+def test_an_answer_is_shown_by_the_fields_that_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    body = {
+        "items": [
+            {"window": "w1", "value": "5", "title": {"zh": "静默"}},
+            {"window": "w2", "value": None, "title": None},
+        ]
+    }
+    assert lines_of(body, ["value", "title.zh", "window"]) == ["5  静默  w1", "-  -     w2"]
+    assert lines_of({"slug": "ada", "days": 3}, ["days"]) == ["3"]
+    assert lines_of({"items": []}, ["days"]) == []
+    with pytest.raises(typer.Exit):
+        lines_of(body, ["windw"])
+    assert capsys.readouterr().err == "There is no field `windw`. Fields: window, value, title.\n"

@@ -24,6 +24,7 @@ from all_in_one.commands.client import (
     post_token,
     sign_in,
 )
+from all_in_one.commands.table import lines_of
 
 _ONE_TIME = "urn:uplift:grant:one-time"
 
@@ -120,14 +121,15 @@ def api(
     ] = None,
     body: Annotated[str | None, typer.Option("--data", "-d", help="The body, or @FILE.")] = None,
     content: Annotated[str, typer.Option("--type", help="The body's media type.")] = "application/json",
+    fields: Annotated[str | None, typer.Option(help="A line for each item with these, e.g. window,title.en.")] = None,
     url: Url = None,
     token: Token = None,
     as_user: As = "admin",
     password: Password = DEMO_PASSWORD,
 ) -> None:
-    """Ask the API anything, in somebody's name; prints the JSON answer.
+    """Ask the API anything, in somebody's name; prints the JSON answer, or the fields that you name.
 
-    Example: uplift api --as lead 'kpi-engine/v1/kpis/silence_pct/values?by=agent&grain=week'
+    Example: uplift api --as lead 'kpi-engine/v1/kpis/silence_pct/values?by=agent&grain=week' --fields name,window,value
     """
     sent = None
     if body is not None:
@@ -143,5 +145,7 @@ def api(
             headers={} if sent is None else {"content-type": content},
         )
     found = body_of(answer)
-    if found is not None:
+    if found is not None and fields:
+        typer.echo("".join(f"{line}\n" for line in lines_of(found, fields.split(","))), nl=False)
+    elif found is not None:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
