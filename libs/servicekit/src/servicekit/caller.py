@@ -26,7 +26,13 @@ class Caller:
         """Whether the caller has one of these roles, over whatever org unit."""
         return any(grant.role in roles for grant in self.roles)
 
-    def require(self, *roles: str) -> None:
-        """Raises Forbidden unless the caller has one of these roles."""
+    def require(self, *roles: str, whole_tenant: bool = False) -> None:
+        """Raises Forbidden unless the caller has one of these roles, with `whole_tenant` not only over an org unit."""
         if not self.has(*roles):
             raise Forbidden("role-needed", f"This needs the role {' or '.join(roles)}.")
+        if whole_tenant and not self.throughout(*roles):
+            raise Forbidden("role-of-a-unit", "This takes the role in the whole tenant; yours is over an org unit.")
+
+    def throughout(self, *roles: str) -> bool:
+        """Whether the caller has one of these roles in the whole tenant."""
+        return any(grant.role in roles and grant.org_unit_id is None for grant in self.roles)

@@ -1,5 +1,5 @@
-"""docs/events.md and docs/asyncapi.json, made from `contracts`, and docs/metrics.md. `--check` says what is out of date,
-`--write` mends it."""
+"""docs/events.md and docs/asyncapi.json, made from `contracts`; docs/metrics.md; docs/roles.md. `--check` says what is out of
+date, `--write` mends it."""
 
 import argparse
 import inspect
@@ -18,6 +18,8 @@ from contracts import ALL_SERVICES, TOPICS, Attributes, Event, Topic, type_regis
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 from servicekit import metrics
+
+from all_in_one.roles import render_roles
 
 FOLDER = Path(__file__).parents[4] / "docs"
 
@@ -271,6 +273,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "events.md": render_events,
     "asyncapi.json": render_asyncapi,
     "metrics.md": render_metrics,
+    "roles.md": render_roles,
 }
 
 

@@ -11,7 +11,7 @@ from servicekit.door.pages import Page, PageDep, PageQuery, page_of, page_within
 from servicekit.door.problems import render_http, render_problem, render_validation
 from servicekit.door.route import Door, doors, router
 from servicekit.door.things import link_things, lock_edits
-from servicekit.door.unit import kit_of
+from servicekit.door.unit import check_roles, kit_of
 
 __all__ = [
     "DEFINITION_BYTES",
@@ -31,6 +31,7 @@ __all__ = [
     "accepts",
     "authenticate",
     "bearer_token",
+    "check_roles",
     "describe",
     "doors",
     "kit_of",

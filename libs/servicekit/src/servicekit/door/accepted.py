@@ -2,14 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from fastapi.dependencies.models import Dependant
+
+from servicekit.caller import Caller
 
 BODY_BYTES = 256_000
 """What a route takes that does not say otherwise."""
 DEFINITION_BYTES = 1_000_000
 """For what people write as a whole: forms, templates, KPI models, rules, texts."""
+
+Reach = Literal["tenant", "people", "own"]
+"""What of a tenant a route opens to those who may call it: what the tenant has as a whole; of each person what is theirs,
+to themselves and to those who see them (`visibility`); to everybody only their own."""
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -17,8 +23,10 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 @dataclass(frozen=True)
 class Accepted:
     """`body_bytes` None: the handler reads its body as a stream, before it opens a session, and bounds it itself.
-    `roles`: who has none of them is refused before the body is read. `idempotency_key` False: an answer is not kept, since
-    it tells a secret or since asking again changes nothing.
+    `roles`: who has none of them is refused before the body is read; none: whoever belongs to the tenant may call.
+    `dry_run_roles`: with these one may try it only, which the handler sees to. `whole_tenant`: a role over an org unit is not
+    enough. `idempotency_key` False: an answer is not kept, since it tells a
+    secret or since asking again changes nothing.
 
     Of what has an ETag: `thing` is the path of what the route changes, where that is not its own; `changing`: fields of
     what it answers that nobody edits and that change by themselves; `alone`: changes wait for those of this thing only,
@@ -26,17 +34,35 @@ class Accepted:
 
     body_bytes: int | None = BODY_BYTES
     roles: tuple[str, ...] = ()
+    dry_run_roles: tuple[str, ...] = ()
+    whole_tenant: bool = False
+    reach: Reach = "tenant"
     idempotency_key: bool = True
     thing: str | None = None
     changing: tuple[str, ...] = ()
     alone: bool = False
     signed_in: bool = False
 
+    def check(self, caller: Caller) -> None:
+        """Raises Forbidden unless the caller has a role that opens the route."""
+        if self.roles:
+            caller.require(*self.roles, *self.dry_run_roles, whole_tenant=self.whole_tenant)
+
+    def described(self) -> dict[str, Any]:
+        """For the OpenAPI document: `x-roles` (none: every role), `x-roles-dry-run`, `x-roles-over`,
+        `x-reach`."""
+        roles = {"x-roles": list(self.roles), "x-roles-over": "tenant" if self.whole_tenant else "any"}
+        trying = {"x-roles-dry-run": list(self.dry_run_roles)} if self.dry_run_roles else {}
+        return {**(roles if self.roles else {}), **trying, "x-reach": self.reach}
+
 
 def accepts(
     body_bytes: int | None = BODY_BYTES,
     *,
     roles: tuple[str, ...] = (),
+    dry_run_roles: tuple[str, ...] = (),
+    whole_tenant: bool = False,
+    reach: Reach = "tenant",
     idempotency_key: bool = True,
     thing: str | None = None,
     changing: tuple[str, ...] = (),
@@ -46,7 +72,18 @@ def accepts(
     """Says of a handler what `Accepted` tells; stands below the route's decorator."""
 
     def mark(endpoint: Endpoint) -> Endpoint:
-        endpoint.__dict__["accepted"] = Accepted(body_bytes, roles, idempotency_key, thing, changing, alone, signed_in)
+        endpoint.__dict__["accepted"] = Accepted(
+            body_bytes=body_bytes,
+            roles=roles,
+            dry_run_roles=dry_run_roles,
+            whole_tenant=whole_tenant,
+            reach=reach,
+            idempotency_key=idempotency_key,
+            thing=thing,
+            changing=changing,
+            alone=alone,
+            signed_in=signed_in,
+        )
         return endpoint
 
     return mark

@@ -75,6 +75,7 @@ async def caller(request: Request, _: Annotated[Any, Depends(_bearer)] = None) -
         span = trace.get_current_span().get_span_context()
         about.set(Subject(kit.sessions.service, claims.tenant, span=span))
         unit.caller = await authenticate(unit.session, claims)
+        unit.accepted.check(unit.caller)
         await recall(request, unit)
     return unit.caller
 

@@ -39,7 +39,8 @@ class Door(APIRoute):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        told = self.openapi_extra or {}
+        told = {**(self.accepted.described() if self.signed_in else {}), **(self.openapi_extra or {})}
+        self.openapi_extra = told
         if self.keeps_answers and PARAMETER not in told.get("parameters", []):
             self.openapi_extra = {**told, "parameters": [*told.get("parameters", []), PARAMETER]}
 
@@ -72,7 +73,7 @@ class Door(APIRoute):
         reads = accepted.body_bytes is not None and (self.body_field is not None or (writes and signed_in))
 
         async def handle(whole: Request) -> Response:
-            unit = whole.state.unit = Unit(keeps_answers=self.keeps_answers)
+            unit = whole.state.unit = Unit(accepted, keeps_answers=self.keeps_answers)
             request = BoundedRequest(whole, accepted.body_bytes)
             try:
                 if signed_in:
@@ -82,7 +83,7 @@ class Door(APIRoute):
                 request.check_announced()
                 if reads and _has_body(request):
                     if unit.claims:
-                        await _may(request, unit, accepted.roles)
+                        await _may(request, unit)
                     await request.body()
                     if self.body_field is not None:
                         await request.take_json()
@@ -126,13 +127,12 @@ class Door(APIRoute):
         return response
 
 
-async def _may(request: Request, unit: Unit, roles: tuple[str, ...]) -> None:
+async def _may(request: Request, unit: Unit) -> None:
     """In a transaction of its own, since a body that comes slowly must not hold one."""
     assert unit.claims is not None
     async with kit_of(request).sessions.begin([unit.claims.tenant], now=datetime.now(UTC)) as session:
         found = await authenticate(session, unit.claims)
-    if roles:
-        found.require(*roles)
+    unit.accepted.check(found)
 
 
 def _has_body(request: Request) -> bool:

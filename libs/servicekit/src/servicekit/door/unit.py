@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from storage import Session
 
 from servicekit.caller import Caller
+from servicekit.door.accepted import Accepted
 from servicekit.kit import Kit
 from servicekit.tokens import Claims
 
@@ -15,6 +16,7 @@ from servicekit.tokens import Claims
 class Unit:
     """Opened by the first dependency that needs it, finished by the door. `claims` are verified before anything else."""
 
+    accepted: Accepted = field(default_factory=Accepted)
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     claims: Claims | None = None
     session: Session | None = None
@@ -31,3 +33,8 @@ class StoredResponse(Exception):
 
 def kit_of(request: Request) -> Kit:
     return request.app.state.kit
+
+
+def check_roles(request: Request, caller: Caller) -> None:
+    """Raises Forbidden unless the route is open to the caller: for handlers that find their caller themselves."""
+    request.state.unit.accepted.check(caller)

@@ -64,6 +64,7 @@ async def _view(session: Session, documents: DocumentsDep, row: dict[str, Any]) 
 
 
 @router.get("/forms/{form}/submissions")
+@accepts(reach="people")
 async def list_submissions(
     form: str,
     session: WorkSession,
@@ -90,6 +91,7 @@ async def list_submissions(
 
 
 @router.post("/forms/{form}/submissions", status_code=201)
+@accepts(reach="people")
 async def add_submission(
     form: str, body: NewSubmission, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
@@ -99,6 +101,7 @@ async def add_submission(
 
 
 @router.get("/forms/{form}/submissions/{submission}")
+@accepts(reach="people")
 async def get_submission(
     form: str, submission: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
@@ -107,7 +110,7 @@ async def get_submission(
 
 
 @router.put("/forms/{form}/submissions/{submission}")
-@accepts(alone=True)
+@accepts(reach="people", alone=True)
 async def correct_submission(
     form: str, submission: UUID, body: Answers, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
@@ -118,7 +121,7 @@ async def correct_submission(
 
 
 @router.delete("/forms/{form}/submissions/{submission}", status_code=204)
-@accepts(alone=True)
+@accepts(reach="people", alone=True)
 async def take_back_submission(
     form: str, submission: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> None:

@@ -5,7 +5,18 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, directory, page_of, page_within, visibility
+from servicekit import (
+    Caller,
+    CallerDep,
+    Page,
+    PageDep,
+    WorkSession,
+    accepts,
+    directory,
+    page_of,
+    page_within,
+    visibility,
+)
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Forbidden, Invalid, NotFound
 from servicekit.times import Day
@@ -53,9 +64,9 @@ async def list_leaderboards(session: WorkSession, caller: CallerDep, page: PageD
 
 
 @router.put("/leaderboards/{leaderboard}")
+@accepts(roles=("tenant_admin",))
 async def put_leaderboard(leaderboard: Slug, body: Leaderboard, session: WorkSession, caller: CallerDep) -> Leaderboard:
     """Adds or changes a board. Needs tenant_admin."""
-    caller.require("tenant_admin")
     if body.leaderboard != leaderboard:
         problem = FieldProblem(pointer="/leaderboard", problem=f"it is `{body.leaderboard}`", cure=f"`{leaderboard}`")
         raise Invalid("other-leaderboard", "The body names another board than the address.", errors=[problem])

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of, visibility
+from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, directory, page_of, visibility
 from servicekit import router as door_router
 
 from gamification.store import ledger as store
@@ -43,6 +43,7 @@ class Balance(BaseModel):
 
 
 @router.get("/ledger")
+@accepts(reach="people")
 async def list_entries(
     session: WorkSession,
     caller: CallerDep,
@@ -61,6 +62,7 @@ async def list_entries(
 
 
 @router.get("/balance")
+@accepts(reach="people")
 async def get_balance(session: WorkSession, caller: CallerDep, agent: str | None = None) -> Balance:
     """The sum of an agent's entries; without `agent`, the caller's own."""
     person = caller.person if agent is None else await directory.find_person(session, agent)

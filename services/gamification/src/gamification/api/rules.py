@@ -29,7 +29,6 @@ async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> 
 @accepts(DEFINITION_BYTES, roles=("tenant_admin",))
 async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep) -> Rules:
     """All rules at once: those that are not named are retired; points already given stay."""
-    caller.require("tenant_admin")
     await actions.replace_rules(session, body.rules)
     return Rules(rules=await store.current_rules(session))
 
@@ -44,9 +43,9 @@ async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
 
 
 @router.put("/rules/{rule}")
+@accepts(roles=("tenant_admin",))
 async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep) -> Rule:
     """Counts from now on."""
-    caller.require("tenant_admin")
     if body.rule != rule:
         problem = FieldProblem(pointer="/rule", problem=f"it is `{body.rule}`", cure=f"`{rule}`, as in the address")
         raise Invalid("other-rule", "The body names another rule than the address.", errors=[problem])

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from fastapi import Query
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, page_of
 from servicekit import router as door_router
 from servicekit.errors import Invalid
 
-from identity.api.access import TenantQuery, enter, last_seen
+from identity.api.access import ADMINS, TenantQuery, enter, last_seen
 from identity.model.fields import is_uuid
 from identity.store import audit
 
@@ -33,6 +33,7 @@ class AuditEntry(BaseModel):
 
 
 @router.get("/audit")
+@accepts(roles=ADMINS)
 async def list_audit(
     session: WorkSession,
     caller: CallerDep,

@@ -51,6 +51,7 @@ async def publish_blueprint(
     response_class=JSONResponse,
     responses={200: {"content": {_YAML: {"schema": {"type": "string"}}}}},
 )
+@accepts(roles=ADMINS)
 async def export_blueprint(
     session: WorkSession,
     caller: CallerDep,

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 
 from pydantic import BaseModel
-from servicekit import CallerDep, WorkSession
+from servicekit import CallerDep, WorkSession, accepts
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 
@@ -31,6 +31,7 @@ class Me(BaseModel):
 
 
 @router.get("/me")
+@accepts(reach="own")
 async def get_me(session: WorkSession, caller: CallerDep) -> Me:
     """The caller, as the directory knows them now."""
     tenant = await store.load_tenant(session)

@@ -1,13 +1,13 @@
 """Org units."""
 
 from contracts.directory import OrgUnitChanged
-from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, accepts, page_of
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 from storage import Session
 
 from identity.actions import org_units as actions
-from identity.api.access import TenantQuery, enter, last_seen, name_of, sees_all
+from identity.api.access import ADMINS, TenantQuery, enter, last_seen, name_of, sees_all
 from identity.api.views import OrgUnitView, unit_views
 from identity.model.org import OrgTree, visible_units
 from identity.model.people import local_day
@@ -18,6 +18,7 @@ router = door_router(tags=["org units"])
 
 
 @router.get("/org-units")
+@accepts(reach="people")
 async def list_org_units(
     session: WorkSession, caller: CallerDep, page: PageDep, tenant: TenantQuery = None
 ) -> Page[OrgUnitView]:
@@ -31,6 +32,7 @@ async def list_org_units(
 
 
 @router.post("/org-units", status_code=201)
+@accepts(roles=ADMINS)
 async def add_org_unit(
     session: WorkSession, caller: CallerDep, spec: OrgUnitSpec, tenant: TenantQuery = None
 ) -> OrgUnitView:
@@ -40,6 +42,7 @@ async def add_org_unit(
 
 
 @router.get("/org-units/{org_unit}")
+@accepts(reach="people")
 async def get_org_unit(
     session: WorkSession, caller: CallerDep, org_unit: str, tenant: TenantQuery = None
 ) -> OrgUnitView:
@@ -53,6 +56,7 @@ async def get_org_unit(
 
 
 @router.patch("/org-units/{org_unit}")
+@accepts(roles=ADMINS)
 async def change_org_unit(
     session: WorkSession, caller: CallerDep, org_unit: str, patch: OrgUnitPatch, tenant: TenantQuery = None
 ) -> OrgUnitView:

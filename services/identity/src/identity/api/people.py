@@ -45,6 +45,7 @@ _SHEET = {
 
 
 @router.get("/people")
+@accepts(reach="people")
 async def list_people(
     session: WorkSession,
     caller: CallerDep,
@@ -78,6 +79,7 @@ async def list_people(
 
 
 @router.post("/people", status_code=201)
+@accepts(roles=ADMINS)
 async def add_person(
     session: WorkSession, caller: CallerDep, request: Request, spec: PersonSpec, tenant: TenantQuery = None
 ) -> PersonView:
@@ -104,6 +106,7 @@ async def import_people(
 
 
 @router.get("/people/{person}")
+@accepts(reach="people")
 async def get_person(session: WorkSession, caller: CallerDep, person: str, tenant: TenantQuery = None) -> PersonView:
     """By id or slug; with everything that is known of them, past and planned."""
     await enter(session, caller, tenant)
@@ -118,6 +121,7 @@ async def get_person(session: WorkSession, caller: CallerDep, person: str, tenan
 
 
 @router.patch("/people/{person}")
+@accepts(roles=ADMINS)
 async def change_person(
     session: WorkSession,
     caller: CallerDep,

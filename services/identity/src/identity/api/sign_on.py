@@ -13,6 +13,7 @@ from servicekit.errors import NotFound
 from identity.actions import sign_on as actions
 from identity.actions.wanting import ACCOUNT, APPLICATION, BROKER
 from identity.api.access import (
+    ADMINS,
     TenantPath,
     TenantQuery,
     enter,
@@ -92,6 +93,7 @@ class SignOnState(Progress):
 
 
 @router.get("/tenants/{tenant}/sign-on")
+@accepts(roles=ADMINS)
 async def list_sign_on(session: WorkSession, caller: CallerDep, page: PageDep, tenant: TenantPath) -> Page[SignOnState]:
     """Everything the login provider shall hold of the tenant, and how far it is. Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
@@ -101,6 +103,7 @@ async def list_sign_on(session: WorkSession, caller: CallerDep, page: PageDep, t
 
 
 @router.get("/tenants/{tenant}/applications")
+@accepts(roles=ADMINS)
 async def list_applications(
     session: WorkSession, caller: CallerDep, request: Request, page: PageDep, tenant: TenantPath
 ) -> Page[ApplicationView]:
@@ -111,7 +114,7 @@ async def list_applications(
 
 
 @router.put("/tenants/{tenant}/applications/{application}")
-@accepts(idempotency_key=False)
+@accepts(roles=ADMINS, idempotency_key=False)
 async def put_application(
     session: WorkSession,
     caller: CallerDep,
@@ -132,7 +135,7 @@ async def put_application(
 
 
 @router.get("/tenants/{tenant}/applications/{application}")
-@accepts(changing=PROGRESS)
+@accepts(roles=ADMINS, changing=PROGRESS)
 async def get_application(
     session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath, application: ApplicationPath
 ) -> ApplicationView:
@@ -145,6 +148,7 @@ async def get_application(
 
 
 @router.delete("/tenants/{tenant}/applications/{application}", status_code=202)
+@accepts(roles=ADMINS)
 async def remove_application(
     session: WorkSession, caller: CallerDep, tenant: TenantPath, application: ApplicationPath
 ) -> Response:
@@ -155,7 +159,7 @@ async def remove_application(
 
 
 @router.put("/tenants/{tenant}/identity-provider")
-@accepts(idempotency_key=False)
+@accepts(roles=ADMINS, idempotency_key=False)
 async def put_identity_provider(
     session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath, spec: IdentityProviderSpec
 ) -> IdentityProviderView:
@@ -170,7 +174,7 @@ async def put_identity_provider(
 
 
 @router.get("/tenants/{tenant}/identity-provider")
-@accepts(changing=PROGRESS)
+@accepts(roles=ADMINS, changing=PROGRESS)
 async def get_identity_provider(
     session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath
 ) -> IdentityProviderView:
@@ -183,6 +187,7 @@ async def get_identity_provider(
 
 
 @router.delete("/tenants/{tenant}/identity-provider", status_code=202)
+@accepts(roles=ADMINS)
 async def remove_identity_provider(session: WorkSession, caller: CallerDep, tenant: TenantPath) -> Response:
     """Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
@@ -191,7 +196,7 @@ async def remove_identity_provider(session: WorkSession, caller: CallerDep, tena
 
 
 @router.post("/people/{person}/account", status_code=201)
-@accepts(idempotency_key=False)
+@accepts(roles=ADMINS, idempotency_key=False)
 async def open_account(
     session: WorkSession,
     caller: CallerDep,
@@ -221,7 +226,7 @@ async def open_account(
 
 
 @router.get("/people/{person}/account")
-@accepts(changing=PROGRESS)
+@accepts(roles=ADMINS, changing=PROGRESS)
 async def get_account(session: WorkSession, caller: CallerDep, person: str, tenant: TenantQuery = None) -> AccountView:
     """Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
@@ -233,6 +238,7 @@ async def get_account(session: WorkSession, caller: CallerDep, person: str, tena
 
 
 @router.delete("/people/{person}/account")
+@accepts(roles=ADMINS)
 async def close_account(
     session: WorkSession, caller: CallerDep, person: str, tenant: TenantQuery = None
 ) -> AccountView:

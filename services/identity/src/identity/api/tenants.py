@@ -8,6 +8,7 @@ from storage import Session
 
 from identity.actions import tenants as actions
 from identity.api.access import (
+    ADMINS,
     TenantPath,
     enter,
     is_platform_admin,
@@ -26,6 +27,7 @@ router = door_router(tags=["tenants"])
 
 
 @router.get("/tenants")
+@accepts(roles=("platform_admin",))
 async def list_tenants(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[TenantView]:
     """All tenants of this installation, by slug. Needs platform_admin."""
     require_platform_admin(caller)
@@ -37,6 +39,7 @@ async def list_tenants(session: WorkSession, caller: CallerDep, page: PageDep) -
 
 
 @router.post("/tenants", status_code=201)
+@accepts(roles=("platform_admin",))
 async def add_tenant(session: WorkSession, caller: CallerDep, request: Request, spec: TenantSpec) -> TenantState:
     """Makes a tenant, live at once, with its first tenant_admin. Needs platform_admin."""
     require_platform_admin(caller)
@@ -45,7 +48,7 @@ async def add_tenant(session: WorkSession, caller: CallerDep, request: Request, 
 
 
 @router.get("/tenants/{tenant}")
-@accepts(changing=("blueprint", "services", "clock"))
+@accepts(roles=(*ADMINS, "integration"), changing=("blueprint", "services", "clock"))
 async def get_tenant(session: WorkSession, caller: CallerDep, tenant: TenantPath) -> TenantState:
     """With how far each service is with its section of the blueprint. Needs tenant_admin or platform_admin."""
     await enter(session, caller, tenant, "tenant_admin", "integration")
@@ -53,6 +56,7 @@ async def get_tenant(session: WorkSession, caller: CallerDep, tenant: TenantPath
 
 
 @router.patch("/tenants/{tenant}")
+@accepts(roles=ADMINS)
 async def change_tenant(session: WorkSession, caller: CallerDep, tenant: TenantPath, patch: TenantPatch) -> TenantState:
     """Needs tenant_admin or platform_admin; switching on and off needs platform_admin."""
     await enter(session, caller, tenant, "tenant_admin")
@@ -63,6 +67,7 @@ async def change_tenant(session: WorkSession, caller: CallerDep, tenant: TenantP
 
 
 @router.post("/tenants/{tenant}/clock")
+@accepts(roles=(*ADMINS, "integration"))
 async def move_clock(session: WorkSession, caller: CallerDep, tenant: TenantPath, move: ClockMove) -> TenantView:
     """Moves a simulated tenant's clock on, never back. Needs platform_admin, tenant_admin or integration."""
     await enter(session, caller, tenant, "tenant_admin", "integration")

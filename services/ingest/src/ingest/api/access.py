@@ -6,28 +6,12 @@ of others.
 """
 
 from servicekit import Caller
-from servicekit.errors import Forbidden
 
-
-def _throughout(caller: Caller, *roles: str) -> bool:
-    return any(grant.role in roles and grant.org_unit_id is None for grant in caller.roles)
-
-
-def _require(caller: Caller, *roles: str) -> None:
-    caller.require(*roles)
-    if not _throughout(caller, *roles):
-        raise Forbidden("role-of-a-unit", "This takes the role in the whole tenant; yours is over an org unit.")
-
-
-def may_send(caller: Caller) -> None:
-    """Machine clients and tenant administrators send records and configure sources."""
-    _require(caller, "integration", "tenant_admin")
-
-
-def may_read(caller: Caller) -> None:
-    """Receipts, sources and what is held show customers' raw records to those who answer for them."""
-    _require(caller, "integration", "tenant_admin", "quality_analyst", "platform_admin")
+SENDERS = ("integration", "tenant_admin")
+"""Machine clients and tenant administrators send records and configure sources."""
+READERS = (*SENDERS, "quality_analyst", "platform_admin")
+"""Receipts, sources and what is held show customers' raw records to those who answer for them."""
 
 
 def sees_raw(caller: Caller) -> bool:
-    return _throughout(caller, "integration", "tenant_admin", "quality_analyst")
+    return caller.throughout("integration", "tenant_admin", "quality_analyst")

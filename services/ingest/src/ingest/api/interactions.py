@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from contracts.calls import LegRecorded
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, page_within
+from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, accepts, page_within
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 from servicekit.visibility import visible_to
@@ -62,6 +62,7 @@ class WholeInteraction(InteractionView):
 
 
 @router.get("/interactions")
+@accepts(reach="people")
 async def list_interactions(
     external_id: str,
     session: WorkSession,
@@ -77,6 +78,7 @@ async def list_interactions(
 
 
 @router.get("/interactions/{interaction}")
+@accepts(reach="people")
 async def get_interaction(
     interaction: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> WholeInteraction:

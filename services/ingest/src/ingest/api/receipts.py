@@ -16,6 +16,7 @@ from servicekit import (
     accepts,
     authenticate,
     bearer_token,
+    check_roles,
     kit_of,
     page_of,
 )
@@ -27,7 +28,7 @@ from ingest.actions.orders import cancel
 from ingest.actions.reception import Reception
 from ingest.actions.sources import load_source
 from ingest.actions.undo import undo
-from ingest.api.access import may_read, may_send
+from ingest.api.access import READERS, SENDERS
 from ingest.store import interactions, receipts
 
 router = door_router(tags=["receipts"])
@@ -101,28 +102,28 @@ def shown(row: dict[str, Any], problems: list[dict[str, Any]]) -> ReceiptView:
 
 
 @router.get("/receipts")
+@accepts(roles=READERS, whole_tenant=True)
 async def list_receipts(
     session: WorkSession, caller: CallerDep, page: PageDep, source: str | None = None
 ) -> Page[ReceiptView]:
     """The newest first, without their problems."""
-    may_read(caller)
     rows = await receipts.page(session, source, page.limit + 1, page.place(datetime.fromisoformat, UUID))
     return page_of([ReceiptView(**row) for row in rows], page, lambda row: [row.received_at.isoformat(), str(row.id)])
 
 
 @router.get("/receipts/{receipt}")
+@accepts(roles=READERS, whole_tenant=True)
 async def get_receipt(receipt: UUID, session: WorkSession, caller: CallerDep) -> ReceiptView:
     """A receipt with its first problems."""
-    may_read(caller)
     return await view_of(session, receipt)
 
 
 @router.get("/receipts/{receipt}/records")
+@accepts(roles=READERS, whole_tenant=True)
 async def list_records(
     receipt: UUID, session: WorkSession, caller: CallerDep, page: PageDep, verdict: Verdict | None = None
 ) -> Page[RecordView]:
     """The records in the order in which they came, with their verdicts."""
-    may_read(caller)
     await row_of(session, receipt)
     after = page.place(int)
     rows = await receipts.records(session, receipt, verdict, page.limit + 1, after[0] if after else None)
@@ -130,7 +131,7 @@ async def list_records(
 
 
 @router.post("/receipts/{receipt}/replay")
-@accepts(signed_in=True)
+@accepts(roles=SENDERS, whole_tenant=True, signed_in=True)
 async def replay_receipt(receipt: UUID, request: Request) -> ReceiptView:
     """Reads the receipt's raw records again under the source's present configuration."""
     kit = kit_of(request)
@@ -138,7 +139,7 @@ async def replay_receipt(receipt: UUID, request: Request) -> ReceiptView:
     claims = await kit.verifier.verify(bearer_token(request))
     async with kit.sessions.begin([claims.tenant], now=datetime.now(UTC)) as session:
         caller = await authenticate(session, claims)
-        may_send(caller)
+        check_roles(request, caller)
         await row_of(session, receipt)
         now = session.now
     await reception.replay(claims.tenant, receipt, now)
@@ -147,9 +148,9 @@ async def replay_receipt(receipt: UUID, request: Request) -> ReceiptView:
 
 
 @router.post("/receipts/{receipt}/cancel")
+@accepts(roles=SENDERS, whole_tenant=True)
 async def cancel_receipt(receipt: UUID, session: WorkSession, caller: CallerDep) -> ReceiptView:
     """Nothing more of the body is read. What was judged stands, and can be undone."""
-    may_send(caller)
     row = await row_of(session, receipt)
     if not await cancel(session, receipt):
         raise Conflict("receipt-finished", f"The receipt is {row['status']}: there is nothing left to cancel.")
@@ -157,12 +158,13 @@ async def cancel_receipt(receipt: UUID, session: WorkSession, caller: CallerDep)
 
 
 @router.delete("/receipts/{receipt}")
-@accepts(alone=True)
+@accepts(roles=SENDERS, dry_run_roles=("quality_analyst", "platform_admin"), whole_tenant=True, alone=True)
 async def undo_receipt(
     receipt: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep, dry_run: bool = False
 ) -> UndoView:
     """Takes the receipt back: what only it contributed is voided. What other receipts also said stays."""
-    (may_read if dry_run else may_send)(caller)
+    if not dry_run:
+        caller.require(*SENDERS, whole_tenant=True)
     return await _undo(session, documents, receipt, dry_run=dry_run)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from contracts import Mode, new_id
 from fastapi import Header, Query, Request, Response
-from servicekit import accepts, authenticate, bearer_token, kit_of
+from servicekit import accepts, authenticate, bearer_token, check_roles, kit_of
 from servicekit import router as door_router
 from servicekit.errors import Conflict, Invalid, NotFound
 from starlette.types import Message
@@ -17,7 +17,7 @@ from starlette.types import Message
 from ingest.actions.orders import Digest, Order, SenderLeft
 from ingest.actions.reception import Reception
 from ingest.actions.sources import load_source
-from ingest.api.access import may_send
+from ingest.api.access import SENDERS
 from ingest.api.receipts import ReceiptView, shown
 from ingest.store import receipts
 
@@ -43,7 +43,7 @@ _BODY = {
     responses={202: {"model": ReceiptView, "description": "Kept; `Location` is the receipt."}},
     openapi_extra=_BODY,
 )
-@accepts(body_bytes=None, signed_in=True)
+@accepts(roles=SENDERS, whole_tenant=True, body_bytes=None, signed_in=True)
 async def send_records(
     source: str,
     request: Request,
@@ -64,7 +64,7 @@ async def send_records(
     with reception.place(claims.tenant):
         async with kit.sessions.begin([claims.tenant], now=datetime.now(UTC)) as session:
             caller = await authenticate(session, claims)
-            may_send(caller)
+            check_roles(request, caller)
             found = await load_source(session, source)
             if found is None:
                 raise NotFound("unknown-source", f"There is no source `{source}`. PUT /sources/{source} makes one.")

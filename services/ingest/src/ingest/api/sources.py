@@ -11,7 +11,7 @@ from servicekit.errors import NotFound
 from storage import Session
 
 from ingest.actions import sources as actions
-from ingest.api.access import may_read, may_send
+from ingest.api.access import READERS, SENDERS
 from ingest.model.sources import SLUG, SourceSpec
 from ingest.store import interactions, sources
 
@@ -89,36 +89,35 @@ def _view(row: dict[str, Any], health: dict[str, Any], held: dict[str, int]) -> 
 
 
 @router.get("/sources")
+@accepts(roles=READERS, whole_tenant=True)
 async def list_sources(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[SourceView]:
     """All sources with their health, by name."""
-    may_read(caller)
     return page_within(await _views(session, await sources.every(session)), page, lambda each: each.source)
 
 
 @router.get("/sources/{source}")
-@accepts(changing=("health",))
+@accepts(roles=READERS, whole_tenant=True, changing=("health",))
 async def get_source(source: str, session: WorkSession, caller: CallerDep) -> SourceView:
     """A source with its health."""
-    may_read(caller)
     return (await _views(session, [await _row(session, source)]))[0]
 
 
 @router.put("/sources/{source}")
+@accepts(roles=SENDERS, whole_tenant=True)
 async def put_source(
     source: Annotated[str, Path(pattern=SLUG)], spec: SourceSpec, session: WorkSession, caller: CallerDep
 ) -> SourceView:
     """Creates or changes a source. Records that came before keep what was read out of them until they are replayed."""
-    may_send(caller)
     await actions.edit_source(session, source, spec)
     return (await _views(session, [await _row(session, source)]))[0]
 
 
 @router.get("/sources/{source}/held")
+@accepts(roles=READERS, whole_tenant=True)
 async def list_held(
     source: str, session: WorkSession, caller: CallerDep, page: PageDep, reason: str | None = None
 ) -> HeldPage:
     """What has no effect yet, and the people and parts that it waits for."""
-    may_read(caller)
     await _row(session, source)
     after = page.place(str)
     rows = await interactions.held_page(session, source, reason, page.limit + 1, after[0] if after else None)

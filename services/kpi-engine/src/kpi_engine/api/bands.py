@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of, visibility
+from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, directory, page_of, visibility
 from servicekit import router as door_router
 
 from kpi_engine.actions.people import People
@@ -63,6 +63,7 @@ class BandNow(BaseModel):
 
 
 @router.get("/bands")
+@accepts(reach="people")
 async def list_bands(
     session: WorkSession,
     caller: CallerDep,

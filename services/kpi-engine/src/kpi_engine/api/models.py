@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, page_of, page_within
+from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, page_of, page_within
 from servicekit import router as door_router
 from servicekit.errors import Invalid, NotFound
 from storage import Session
@@ -20,6 +20,7 @@ from kpi_engine.store import models, values
 from kpi_engine.store.models import Published
 
 router: APIRouter = door_router(tags=["models"])
+PUBLISHERS = ("tenant_admin", "integration")
 _SAMPLED = 5000
 _BODY = {
     "requestBody": {
@@ -121,12 +122,14 @@ async def list_kpi_versions(kpi: str, session: WorkSession, caller: CallerDep, p
 
 
 @router.put("/kpis/{kpi}", openapi_extra=_BODY)
+@accepts(roles=PUBLISHERS, dry_run_roles=("quality_analyst", "trainer"))
 async def put_kpi(
     kpi: str, request: Request, session: WorkSession, caller: CallerDep, dry_run: bool = False
 ) -> KpiReport:
     """Publishes a model as YAML or JSON. The same content again makes no new version. Needs tenant_admin or integration;
     for a `dry_run`, which says what it would compute, quality_analyst or trainer will do."""
-    caller.require("tenant_admin", "integration", *(("quality_analyst", "trainer") if dry_run else ()))
+    if not dry_run:
+        caller.require(*PUBLISHERS)
     text = await _text(request)
     if not dry_run:
         published, _ = await publishing.save_model(session, kpi, text, caller.person_id)

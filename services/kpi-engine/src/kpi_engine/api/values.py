@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
-from servicekit import CallerDep, DaysDep, PageDep, WorkSession, directory, page_of, visibility
+from servicekit import CallerDep, DaysDep, PageDep, WorkSession, accepts, directory, page_of, visibility
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
 from servicekit.visibility import Visible
@@ -63,6 +63,7 @@ class Values(BaseModel):
 
 
 @router.get("/kpis/{kpi}/values")
+@accepts(reach="people")
 async def list_values(
     kpi: str,
     session: WorkSession,
@@ -196,6 +197,7 @@ class Explanation(BaseModel):
 
 
 @router.get("/kpis/{kpi}/explain")
+@accepts(reach="people")
 async def explain_value(
     kpi: str,
     session: WorkSession,
@@ -292,10 +294,10 @@ class Reconciliation(BaseModel):
 
 
 @router.get("/reconciliation")
+@accepts(roles=("tenant_admin", "quality_analyst", "integration"), whole_tenant=True)
 async def reconcile_values(session: WorkSession, caller: CallerDep, kpi: str | None = None) -> Reconciliation:
     """Compares what the stream counted with a recomputation from the facts, for one KPI or all, and the workdays of these
     facts with those that the directory gives now."""
-    caller.require("tenant_admin", "quality_analyst", "integration")
     chosen = [await published_of(session, kpi)] if kpi else list((await models.catalogue(session)).models.values())
     found: list[dict[str, Any]] = []
     for published in chosen:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of, page_within
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, accepts, page_of, page_within
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 from storage import Session
@@ -68,6 +68,7 @@ class DeliveryView(BaseModel):
 
 
 @router.get("/inbox")
+@accepts(reach="own")
 async def list_notices(
     session: WorkSession, caller: CallerDep, page: PageDep, unread: bool | None = None
 ) -> Page[NoticeView]:
@@ -80,18 +81,21 @@ async def list_notices(
 
 
 @router.get("/inbox/count")
+@accepts(reach="own")
 async def count_notices(session: WorkSession, caller: CallerDep) -> Counts:
     """How many notices are unread, and which is the newest."""
     return Counts(**await notices.counts(session, caller.person_id))
 
 
 @router.post("/inbox/read-all")
+@accepts(reach="own")
 async def read_all_notices(session: WorkSession, caller: CallerDep) -> ReadCount:
     """How many were unread."""
     return ReadCount(read=await notices.mark_read(session, caller.person_id, id=None))
 
 
 @router.post("/inbox/{notice}/read")
+@accepts(reach="own")
 async def read_notice(notice: UUID, session: WorkSession, caller: CallerDep) -> NoticeView:
     """Marks a notice as read; again changes nothing."""
     await _own(session, caller, notice)
@@ -100,6 +104,7 @@ async def read_notice(notice: UUID, session: WorkSession, caller: CallerDep) -> 
 
 
 @router.get("/inbox/{notice}/deliveries")
+@accepts(reach="own")
 async def list_notice_deliveries(
     notice: UUID, session: WorkSession, caller: CallerDep, page: PageDep
 ) -> Page[DeliveryView]:

@@ -31,9 +31,9 @@ class TextsView(BaseModel):
 
 
 @router.get("/rules")
+@accepts(roles=(ADMIN,))
 async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Rule]:
     """The rules in force, by name. Needs tenant_admin."""
-    caller.require(ADMIN)
     return page_within(await configuration.rules(session), page, lambda each: each.rule)
 
 
@@ -41,15 +41,14 @@ async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> 
 @accepts(DEFINITION_BYTES, roles=(ADMIN,))
 async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, parts: PartsDep) -> Rules:
     """All rules of the tenant: what is not named is removed. Needs tenant_admin."""
-    caller.require(ADMIN)
     await configure.edit(session, NotificationSection(rules=body.rules), parts.policy)
     return Rules(rules=await configuration.rules(session))
 
 
 @router.get("/texts")
+@accepts(roles=(ADMIN,))
 async def get_texts(session: WorkSession, caller: CallerDep) -> TextsView:
     """The texts that notices are written from. Needs tenant_admin."""
-    caller.require(ADMIN)
     return TextsView(texts=await configuration.texts(session), defaults=DEFAULT_TEXTS)
 
 
@@ -57,6 +56,5 @@ async def get_texts(session: WorkSession, caller: CallerDep) -> TextsView:
 @accepts(DEFINITION_BYTES, roles=(ADMIN,))
 async def replace_texts(body: OwnTexts, session: WorkSession, caller: CallerDep, parts: PartsDep) -> TextsView:
     """All texts of the tenant's own: what is not named falls back to the product's. Needs tenant_admin."""
-    caller.require(ADMIN)
     await configure.edit(session, NotificationSection(texts=body.texts), parts.policy)
     return await get_texts(session, caller)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Header, Query, Request
-from servicekit import Caller, CallerDep, Kit, WorkSession, authenticate, bearer_token, kit_of
+from servicekit import Caller, CallerDep, Kit, WorkSession, accepts, authenticate, bearer_token, kit_of
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, Problem
 from servicekit.tokens import Claims
@@ -27,6 +27,7 @@ router = door_router(tags=["inbox"])
 
 
 @router.get("/stream", response_class=EventSourceResponse)
+@accepts(reach="own")
 async def stream_notices(
     request: Request,
     session: WorkSession,

@@ -54,17 +54,17 @@ class Queued(BaseModel):
 
 
 @router.get("/webhooks")
+@accepts(roles=(ADMIN,))
 async def list_webhooks(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[WebhookView]:
     """The tenant's endpoints, by name. Needs tenant_admin."""
-    caller.require(ADMIN)
     found = [WebhookView(**row) for row in await configuration.webhooks(session)]
     return page_within(found, page, lambda each: each.webhook)
 
 
 @router.get("/webhooks/{webhook}")
+@accepts(roles=(ADMIN,))
 async def get_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> WebhookView:
     """An endpoint, without its secret. Needs tenant_admin."""
-    caller.require(ADMIN)
     return WebhookView(**await _found(session, webhook))
 
 
@@ -74,7 +74,6 @@ async def put_webhook(
     webhook: str, body: WebhookBody, request: Request, session: WorkSession, caller: CallerDep, parts: PartsDep
 ) -> WebhookWithSecret:
     """Adds or changes an endpoint. Needs tenant_admin."""
-    caller.require(ADMIN)
     wanted = _named(webhook, body)
     if problems := list(webhook_problems([wanted], parts.policy)):
         told = [each.model_copy(update={"pointer": each.pointer.removeprefix("/webhooks/0")}) for each in problems]
@@ -87,17 +86,17 @@ async def put_webhook(
 
 
 @router.delete("/webhooks/{webhook}", status_code=204)
+@accepts(roles=(ADMIN,))
 async def delete_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> None:
     """Removes an endpoint: nothing more is sent to it. Needs tenant_admin."""
-    caller.require(ADMIN)
     await configure.remove_webhook(session, webhook)
     await configure.answer(session, version=None)
 
 
 @router.post("/webhooks/{webhook}/test", status_code=202)
+@accepts(roles=(ADMIN,))
 async def test_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> Queued:
     """Sends an event `webhook.test`; how it went is among the endpoint's deliveries."""
-    caller.require(ADMIN)
     if not (await _found(session, webhook))["enabled"]:
         raise Conflict("webhook-off", f"The endpoint `{webhook}` is switched off.")
     event_id = new_id()
@@ -108,11 +107,11 @@ async def test_webhook(webhook: str, session: WorkSession, caller: CallerDep) ->
 
 
 @router.get("/webhooks/{webhook}/deliveries")
+@accepts(roles=(ADMIN,))
 async def list_webhook_deliveries(
     webhook: str, session: WorkSession, caller: CallerDep, page: PageDep
 ) -> Page[DeliveryView]:
     """Newest first, each with all its attempts."""
-    caller.require(ADMIN)
     await _found(session, webhook)
     before = page.place(UUID)
     rows = await deliveries.of_webhook(session, webhook, before=before and before[0], limit=page.limit + 1)
@@ -120,9 +119,9 @@ async def list_webhook_deliveries(
 
 
 @router.post("/webhooks/{webhook}/deliveries/{delivery}/retry", status_code=202)
+@accepts(roles=(ADMIN,))
 async def retry_delivery(webhook: str, delivery: UUID, session: WorkSession, caller: CallerDep) -> Queued:
     """Sends once more what failed or was cancelled."""
-    caller.require(ADMIN)
     await _found(session, webhook)
     if not await deliveries.revive(session, webhook, delivery):
         raise NotFound("nothing-to-retry", f"`{webhook}` has no failed or cancelled delivery {delivery}.")

@@ -6,7 +6,18 @@ from uuid import UUID
 
 from fastapi import Body
 from pydantic import BaseModel, Field, model_validator
-from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of, visibility
+from servicekit import (
+    Caller,
+    CallerDep,
+    DocumentsDep,
+    Page,
+    PageDep,
+    WorkSession,
+    accepts,
+    directory,
+    page_of,
+    visibility,
+)
 from servicekit import router as door_router
 from servicekit.errors import Forbidden
 from servicekit.times import Instant
@@ -97,6 +108,7 @@ class Completion(Strict):
 
 
 @router.get("/assignments")
+@accepts(reach="people")
 async def list_assignments(
     session: WorkSession,
     caller: CallerDep,
@@ -123,9 +135,9 @@ async def list_assignments(
 
 
 @router.post("/assignments", status_code=201)
+@accepts(roles=("trainer", "team_lead", "tenant_admin"), reach="people")
 async def add_assignment(body: NewAssignment, session: WorkSession, caller: CallerDep) -> Assignment:
     """Gives a training by hand to somebody the caller may see."""
-    caller.require("trainer", "team_lead", "tenant_admin")
     person = await directory.find_person(session, body.agent)
     await visibility.require_agent(session, caller, person.id)
     row = await actions.assign_by_hand(
@@ -139,6 +151,7 @@ async def add_assignment(body: NewAssignment, session: WorkSession, caller: Call
 
 
 @router.get("/assignments/{assignment}")
+@accepts(reach="people")
 async def get_assignment(
     assignment: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> AssignmentDetail:
@@ -158,6 +171,7 @@ async def get_assignment(
 
 
 @router.post("/assignments/{assignment}/start")
+@accepts(reach="own")
 async def start_assignment(assignment: UUID, session: WorkSession, caller: CallerDep) -> Assignment:
     """The learner opens it. Doing so again changes nothing."""
     await _require_own(session, caller, assignment)
@@ -165,6 +179,7 @@ async def start_assignment(assignment: UUID, session: WorkSession, caller: Calle
 
 
 @router.post("/assignments/{assignment}/complete")
+@accepts(reach="own")
 async def complete_assignment(
     assignment: UUID,
     session: WorkSession,

@@ -47,9 +47,9 @@ class Skipped(BaseModel):
 
 
 @router.get("/rules")
+@accepts(roles=READERS)
 async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Rule]:
     """The rules in force, by name."""
-    caller.require(*READERS)
     return page_within(await templates.list_rules(session), page, lambda each: each.rule)
 
 
@@ -57,15 +57,14 @@ async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> 
 @accepts(DEFINITION_BYTES, roles=EDITORS)
 async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> Rules:
     """All rules at once: those that are not named are removed."""
-    caller.require(*EDITORS)
     await actions.replace_rules(session, documents, body.rules)
     return Rules(rules=await templates.list_rules(session))
 
 
 @router.get("/rules/{rule}")
+@accepts(roles=READERS)
 async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
     """A rule in force."""
-    caller.require(*READERS)
     found = next((each for each in await templates.list_rules(session) if each.rule == rule), None)
     if found is None:
         raise NotFound("unknown-rule", f"There is no rule `{rule}`.")
@@ -73,9 +72,9 @@ async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
 
 
 @router.put("/rules/{rule}")
+@accepts(roles=EDITORS)
 async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> Rule:
     """Adds or changes one rule."""
-    caller.require(*EDITORS)
     if body.rule != rule:
         problem = FieldProblem(pointer="/rule", problem=f"it is `{body.rule}`", cure=f"`{rule}`, as in the address")
         raise Invalid(
@@ -86,6 +85,7 @@ async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerD
 
 
 @router.get("/skipped")
+@accepts(reach="people")
 async def list_skipped(
     session: WorkSession,
     caller: CallerDep,

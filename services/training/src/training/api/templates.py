@@ -70,20 +70,20 @@ class Publication(Strict):
 
 
 @router.get("/templates")
+@accepts(roles=READERS)
 async def list_templates(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[TemplateHead]:
     """All templates by name."""
-    caller.require(*READERS)
     after = page.place(str)
     rows = await store.list_heads(session, after=after and after[0], limit=page.limit + 1)
     return page_of([_head(row) for row in rows], page, cursor=lambda head: [head.template])
 
 
 @router.get("/templates/{template}")
+@accepts(roles=READERS)
 async def get_template(
     template: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
     """A template with its content."""
-    caller.require(*READERS)
     return await _detail(session, caller, documents, template)
 
 
@@ -93,13 +93,12 @@ async def put_template(
     template: Slug, content: Content, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
     """Saves the draft. Nobody learns from it before it is published."""
-    caller.require(*EDITORS)
     await actions.save_draft(session, documents, template, content)
     return await _detail(session, caller, documents, template)
 
 
 @router.post("/templates/{template}/publish")
-@accepts(thing="/templates/{template}")
+@accepts(roles=EDITORS, thing="/templates/{template}")
 async def publish_template(
     template: str,
     session: WorkSession,
@@ -108,34 +107,33 @@ async def publish_template(
     publication: Annotated[Publication | None, Body()] = None,
 ) -> TemplateDetail:
     """Makes the draft the next version, now or at a time. Who has started a version stays on it."""
-    caller.require(*EDITORS)
     await actions.publish(session, documents, template, publication.at if publication else None)
     return await _detail(session, caller, documents, template)
 
 
 @router.delete("/templates/{template}/publish")
-@accepts(thing="/templates/{template}")
+@accepts(roles=EDITORS, thing="/templates/{template}")
 async def unschedule_template(
     template: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
     """Takes a scheduled publication back."""
-    caller.require(*EDITORS)
     await actions.unschedule(session, template)
     return await _detail(session, caller, documents, template)
 
 
 @router.get("/templates/{template}/versions/{version}")
+@accepts(roles=READERS)
 async def get_template_version(
     template: str, version: int, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> VersionDetail:
     """A published version; it never changes."""
-    caller.require(*READERS)
     row = await actions.require_version(session, template, version)
     content = await actions.content_of(documents, session.tenant, row["document"])
     return VersionDetail(version=version, published_at=row["published_at"], content=_shown(caller, content))
 
 
 @router.get("/templates/{template}/effect")
+@accepts(roles=READERS, reach="people")
 async def get_template_effect(
     template: str,
     session: WorkSession,
@@ -144,7 +142,6 @@ async def get_template_effect(
 ) -> TemplateEffect:
     """Share of agents in the template's bands by ISO week, trained and not trained, and before and after, of the
     people the caller may see on the days of their stays. Without dates: the last twelve weeks."""
-    caller.require(*READERS)
     visible = await visibility.visible_to(session, caller)
     return await effect_of(session, template, visible=visible, days=days)
 
