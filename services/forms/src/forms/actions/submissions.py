@@ -9,6 +9,7 @@ from contracts.submissions import SubmissionScored, SubmissionSubmitted
 from pydantic import BaseModel, ConfigDict, Field
 from servicekit import Caller, directory, visibility
 from servicekit.errors import Conflict, FieldProblem, Forbidden, Invalid, NotFound
+from servicekit.workers import in_worker
 from storage import DocumentStore, Session
 
 from forms import store
@@ -56,7 +57,7 @@ async def submit(
             pointer="/leg", problem="a leg of no call", cure="name its `interaction_id`, or leave it out"
         )
         raise Invalid("leg-of-no-call", "`leg` needs `interaction_id`.", errors=[problem])
-    filled, result = _filled(form, body)
+    filled, result = await in_worker(_filled, form, body)
     whose = agent_id or caller.person_id
     workdays = await directory.workdays(session, [whose])
     row = {
@@ -83,7 +84,7 @@ async def correct(
     if row["void"]:
         raise Conflict("submission-void", "This submission was taken back. Submit a new one.")
     _, form = await load_version(session, documents, slug, row["form_version"])
-    filled, result = _filled(form, body)
+    filled, result = await in_worker(_filled, form, body)
     before = await content_of(session, documents, row)
     if (before["answers"], before["notes"]) == (filled.answers, body.notes):
         return row
@@ -185,6 +186,7 @@ async def _whom(session: Session, caller: Caller, form: FormDefinition, agent_id
 
 
 def _filled(form: FormDefinition, body: Answers) -> tuple[Filled, Result | None]:
+    """In a worker: how long a schema looks at answers is up to those who wrote it, as with `uniqueItems`."""
     filled = fill(form, body.answers)
     problems = [each.model_copy(update={"pointer": "/answers" + each.pointer}) for each in filled.problems]
     if problem := limits.shape_problem(body.notes, most_bytes=limits.ANSWERS_BYTES):
