@@ -8,7 +8,7 @@ from contracts.learning import AssignmentCompleted
 from contracts.scores import BandCorrected, BandLeft, Score, ScoreChanged
 from gamification.service import service
 from testkit import person, person_id
-from testkit.late_conformance import Course, LateConformance, Said, directory_course
+from testkit.late_conformance import Course, LateConformance, Said, directory_course, sections_course
 
 LEFT = {"kind": "band_left", "rule": "left", "title": {"en": "Left"}, "kpi": "k", "from_bands": ["coach"]}
 TRAINED = {"kind": "training_completed", "rule": "trained", "title": {"en": "Trained"}, "points": 20}
@@ -56,8 +56,8 @@ class TestLate(LateConformance):
         ]
         people = [person("ada", team="team-a"), person("bob", team="team-a")]
         return Course(
-            [directory_course(*people), blueprints, events],
-            traces=["ledger", "score_day"],
+            [directory_course(*people), blueprints, sections_course("kpi-engine", "training"), events],
+            traces=["ledger", "score_day", "section_names"],
             unsettled={BandLeft: "what would be taken back at once is not given"},
         )
 

@@ -9,7 +9,7 @@ from contracts.calls import AgentStateChanged, LegRecorded
 from contracts.submissions import SubmissionScored
 from kpi_engine.service import service
 from testkit import at, person, person_id
-from testkit.late_conformance import Course, LateConformance, Said, directory_course
+from testkit.late_conformance import Course, LateConformance, Said, directory_course, sections_course
 
 MODEL = """\
 kpi: talk
@@ -67,5 +67,7 @@ class TestLate(LateConformance):
         ]
         people = [person("ada", team="team-a"), person("bob", team="team-a")]
         return Course(
-            [directory_course(*people), blueprints, facts], traces=["fact", "partial"], without=["agent_lock"]
+            [directory_course(*people), blueprints, sections_course("ingest", "forms"), facts],
+            traces=["fact", "partial", "section_names"],
+            without=["agent_lock"],
         )

@@ -10,7 +10,7 @@ from contracts.scores import BandEntered, BandLeft
 from notification.model.events import EVENTS
 from notification.service import service
 from testkit import person, person_id
-from testkit.late_conformance import Course, LateConformance, Said, directory_course
+from testkit.late_conformance import Course, LateConformance, Said, directory_course, sections_course
 
 PLAIN = {"plain": {"en": {"subject": "News", "body": "of {{ agent.name }}"}}}
 RULES = [{"rule": f"on-{name.replace('.', '-')}", "on": name, "to": "role:trainer", "text": "plain"} for name in EVENTS]
@@ -36,7 +36,15 @@ class TestLate(LateConformance):
         blueprints = [Said(BlueprintPublished(version=version, sections=SECTION)) for version in (1, 2)]
         events = [Said(said_of_ada(kind)) for kind in EVENTS.values()]
         people = [person("ada", team="team-a"), person("tom", roles=["trainer"])]
-        return Course([directory_course(*people), blueprints, events], traces=["notice"])
+        return Course(
+            [
+                directory_course(*people),
+                blueprints,
+                sections_course("kpi-engine", "training", "gamification", "forms"),
+                events,
+            ],
+            traces=["notice", "section_names"],
+        )
 
 
 async def _told(harness_for: Any, *events: Event) -> list[str]:

@@ -6,7 +6,7 @@ from contracts import derived_id
 from contracts.blueprints import BlueprintPublished
 from contracts.scores import BandCorrected, BandEntered, BandLeft
 from testkit import person, person_id
-from testkit.late_conformance import Course, LateConformance, Said, directory_course
+from testkit.late_conformance import Course, LateConformance, Said, directory_course, sections_course
 from training.service import service
 
 READING = {"template": "basics", "kind": "reading", "title": {"en": "Basics"}, "body": {"en": "Say what you do."}}
@@ -40,8 +40,8 @@ class TestLate(LateConformance):
         ]
         people = [person(slug, team="team-a") for slug in ("ada", "bob", "cid", "eve")]
         return Course(
-            [directory_course(*people), blueprints, bands],
-            traces=["assignment", "band_stay"],
+            [directory_course(*people), blueprints, sections_course("kpi-engine"), bands],
+            traces=["assignment", "band_stay", "section_names"],
             unsettled={BandEntered: "a training is given when a band is entered, not when that is over"},
             ignored={"assignment": ["version"]},
         )

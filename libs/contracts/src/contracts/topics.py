@@ -18,8 +18,19 @@ class Topic:
     retention_days: int | None = 14
 
 
+# Besides identity, which keeps them for the export: services whose own things name those of the section.
+_SECTION_READERS = {
+    "ingest": ("kpi-engine",),
+    "forms": ("kpi-engine", "notification"),
+    "kpi-engine": ("training", "gamification", "notification"),
+    "training": ("gamification", "notification"),
+    "gamification": ("notification",),
+}
+
+
 def _sections(service: str) -> Topic:
-    return Topic(f"{service}.sections", service, ("identity",), partitions=1, compacted=True, retention_days=None)
+    readers = ("identity", *_SECTION_READERS.get(service, ()))
+    return Topic(f"{service}.sections", service, readers, partitions=1, compacted=True, retention_days=None)
 
 
 TOPICS: dict[str, Topic] = {

@@ -4,15 +4,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from contracts.directory import PLATFORM_TENANT
 from fastapi import APIRouter
 from messaging.broker import Message
 from messaging.retry import is_transient
 from pydantic import BaseModel
-from storage import Session, is_tenant
 
 from servicekit.door import CallerDep, Page, PageDep, WorkSession, accepts, page_of, router
-from servicekit.errors import Conflict, Forbidden, Invalid, NotFound
+from servicekit.door.access import look_into
+from servicekit.errors import Conflict, Invalid, NotFound
 from servicekit.event_door import EventDoor, received_of
 
 ADMINS = ("tenant_admin", "platform_admin")
@@ -45,7 +44,7 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
         session: WorkSession, caller: CallerDep, page: PageDep, replayed: bool = False, tenant: str | None = None
     ) -> Page[DeadLetter]:
         """Dead letters of the tenant, oldest first; a platform admin may name another tenant."""
-        await _look_into(session, caller, tenant)
+        await look_into(session, caller, tenant)
         after = page.place(UUID)
         rows = await session.rows(
             "SELECT * FROM dead_letter WHERE (replayed_at IS NOT NULL) = :replayed "
@@ -60,7 +59,7 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
         dead_letter: UUID, session: WorkSession, caller: CallerDep, tenant: str | None = None
     ) -> DeadLetter:
         """Hands the message to this service's reader once more; nobody else sees it."""
-        await _look_into(session, caller, tenant)
+        await look_into(session, caller, tenant)
         row = await session.row("SELECT * FROM dead_letter WHERE id = :id FOR UPDATE", {"id": dead_letter})
         if row is None:
             raise NotFound("unknown-dead-letter", f"There is no dead letter {dead_letter}.")
@@ -83,16 +82,6 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
         return _shown({**row, "replayed_at": replayed_at})
 
     return routes
-
-
-async def _look_into(session: Session, caller: CallerDep, tenant: str | None) -> None:
-    if tenant is None or tenant == caller.tenant:
-        return
-    if caller.tenant != PLATFORM_TENANT or not caller.has("platform_admin"):
-        raise Forbidden("other-tenant", "Only a platform_admin may look into another tenant.")
-    if not is_tenant(tenant):
-        raise NotFound("unknown-tenant", f"There is no tenant `{tenant}`.")
-    await session.narrow([tenant])
 
 
 def _shown(row: dict[str, Any]) -> DeadLetter:

@@ -2,6 +2,7 @@
 transient and files the rest away as dead letters."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel
@@ -121,6 +122,19 @@ class Unavailable(Problem):
     status = 503
     title = "Not available at the moment"
     transient = True
+
+
+_SHOWN_NAMES = 20
+_COMPARED_NAMES = 5000
+
+
+def nearest(name: str, valid: Sequence[str]) -> str:
+    """The cure for a name that does not exist: the one that was meant, else those that there are."""
+    found = get_close_matches(name[:64].lower(), valid[:_COMPARED_NAMES], n=1, cutoff=0.6)
+    if found:
+        return f"did you mean `{found[0]}`?"
+    more = f" and {len(valid) - _SHOWN_NAMES} more" if len(valid) > _SHOWN_NAMES else ""
+    return f"one of: {', '.join(sorted(valid)[:_SHOWN_NAMES])}{more}"
 
 
 def shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import httpx
 from contracts import Attributes, Event, type_registry
@@ -16,6 +16,9 @@ from servicekit.budget import WHOLE_SECONDS
 from servicekit.door.words import Word
 from servicekit.settings import PlatformSettings
 from servicekit.tokens import TokenVerifier
+
+if TYPE_CHECKING:
+    from servicekit.blueprints.checking import OwnSection
 
 Body = TypeVar("Body", bound=Event, covariant=True)
 
@@ -118,6 +121,8 @@ class Wired:
     background: Sequence[Callable[[Kit], Awaitable[None]]] = ()
     state: Any = None
     words: Mapping[str, Word] = field(default_factory=dict[str, Word])
+    section: "OwnSection | None" = None
+    """How its section of a blueprint is checked, where it has one."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from storage import Outbox, Sessions, create_engine, documents_for, migrate, prepare_schema, schema_name
 
 from servicekit.behind import behind_router
+from servicekit.blueprints.door import section_router
 from servicekit.clock_door import ClockDoor
 from servicekit.dead_letters import dead_letter_router
 from servicekit.door import describe, doors, link_things, operation_name, render_http, render_problem, render_validation
@@ -101,7 +102,10 @@ def service_app(running: Running) -> FastAPI:
     )
     app.state.kit = running.kit
     app.state.service = running.wired.state
-    for each in (running.wired.router, dead_letter_router(running.doors), behind_router()):
+    routers = [running.wired.router, dead_letter_router(running.doors), behind_router()]
+    if running.wired.section is not None:
+        routers.append(section_router(running.wired.section))
+    for each in routers:
         app.include_router(each)
     link_things(doors(app.routes))
     describe(app, words=running.wired.words, security=schemes(running.kit.settings.issuer))

@@ -141,6 +141,16 @@ blueprint_section = Table(
     Column("event_id", Uuid, nullable=False),
 )
 
+# What another service's things are called, as its newest answer told, so that an edit here may name none that is not there.
+section_names = Table(
+    "section_names",
+    own,
+    Column("tenant", Text, primary_key=True),
+    Column("service", Text, primary_key=True),
+    Column("names", JSONB, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+)
+
 # Which version of each of the directory's states is the newest, by key (type/tenant/id). It outlives what was erased, so
 # that an older state that comes late brings nobody back.
 directory_version = Table(

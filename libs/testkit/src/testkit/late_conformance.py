@@ -15,7 +15,9 @@ from uuid import UUID
 
 import pytest
 from contracts import Event, type_registry
+from contracts.blueprints import SectionApplied
 from contracts.directory import PersonChanged, SessionEnded, TenantChanged
+from contracts.names import NAME_FIELD
 from messaging.broker import Message
 from servicekit.event_door import received_of
 from servicekit.kit import Service, Subscription
@@ -139,6 +141,22 @@ def directory_course(*people: PersonChanged) -> list[Said]:
         Said(gone.model_copy(update={"version": 5}), erased=True),
         Said(over),
         Said(over, erased=True),
+    ]
+
+
+def sections_course(*services: str) -> list[Said]:
+    """What these services say of their sections, each twice."""
+    things = {
+        "kpi-engine": "kpis",
+        "training": "templates",
+        "gamification": "rules",
+        "forms": "forms",
+        "ingest": "sources",
+    }
+    return [
+        Said(SectionApplied(service=name, version=None, content={things[name]: [{NAME_FIELD[things[name]]: each}]}))
+        for name in services
+        for each in ("older", "newer")
     ]
 
 

@@ -147,6 +147,7 @@ class Stack:
             "UPLIFT_JWKS_URL": f"{self.keycloak.url}/realms/uplift/protocol/openid-connect/certs",
             "UPLIFT_DRAIN_SECONDS": "4",
             "IDENTITY_KEYCLOAK_URL": self.keycloak.url,
+            "IDENTITY_SERVICES_URL": self.url,
             "IDENTITY_KEYCLOAK_CLIENT_SECRET": self._secret("identity"),
             "UPLIFT_SECRET": self._secret("hashes"),
             "UPLIFT_PROVISION_PUBLIC_URL": self.url,

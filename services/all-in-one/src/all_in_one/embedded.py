@@ -143,10 +143,11 @@ def prepare_database(postgres: EmbeddedPostgres, settings: PlatformSettings) -> 
 
 
 def _identity_settings(settings: PlatformSettings) -> IdentitySettings:
-    """Identity keeps accounts and applications at the provider beside it."""
+    """Identity keeps accounts and applications at the provider beside it, and asks the services beside it."""
     secret = hmac.digest(settings.secret.encode(), b"identity at the embedded provider", "sha256").hex()
     return IdentitySettings(
         embedded_url=settings.issuer,
+        services_url=settings.issuer.removesuffix("/oidc"),
         embedded_client_id=oidc.SERVICE_CLIENT,
         embedded_client_secret=SecretStr(secret),
     )

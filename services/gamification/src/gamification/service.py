@@ -5,12 +5,16 @@ from contracts.blueprints import BlueprintPublished
 from contracts.learning import AssignmentCompleted
 from contracts.scores import BandCorrected, BandLeft, ScoreChanged
 from servicekit import Kit, Service, Subscription, Wired
+from servicekit.blueprints import names_heard
+from servicekit.blueprints.checking import OwnSection
 from servicekit.kit import BatchHandler
 from storage import Migrations
 
 from gamification import api, clock, consumers
 from gamification.actions import bands, improvement
+from gamification.actions.rules import section_content
 from gamification.api.words import WORDS
+from gamification.model.section import check_section
 
 
 def wire(kit: Kit) -> Wired:
@@ -22,8 +26,10 @@ def wire(kit: Kit) -> Wired:
             _in_turn("scores", improvement.hear_scores, ScoreChanged),
             _in_turn("assignments", bands.complete_trainings, AssignmentCompleted),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
+            *names_heard("kpi-engine", "training"),
         ],
         clock={"workday-over": clock.on_workday_over},
+        section=OwnSection(section_content, check_section),
     )
 
 

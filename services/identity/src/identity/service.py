@@ -14,6 +14,7 @@ from identity.api.words import WORDS
 from identity.clients.embedded import EmbeddedProvider
 from identity.clients.keycloak import KeycloakProvider
 from identity.clients.provider import Provider
+from identity.clients.sections import Sections
 from identity.settings import IdentitySettings
 
 _LOOK_UP_SECONDS = 5
@@ -36,6 +37,7 @@ def wire(kit: Kit, settings: IdentitySettings | None = None) -> Wired:
     provider = provider_of(settings)
     policy = UrlPolicy(allow_private=kit.settings.allow_private_addresses)
     outbound = None if policy.allow_private else Outbound(policy, timeout_seconds=_LOOK_UP_SECONDS)
+    sections = Sections(kit.http, settings.services_url) if settings.services_url else None
     return Wired(
         words=WORDS,
         router=api.router,
@@ -48,7 +50,7 @@ def wire(kit: Kit, settings: IdentitySettings | None = None) -> Wired:
         ],
         clock={DUE: clock.telling(provider, kit.settings.login_issuer, outbound), FORGET: clock.on_session_dead},
         background=[clock.pick_up] if provider else [],
-        state=State(settings.upload_bytes, provider, settings.portal_client_id, policy),
+        state=State(settings.upload_bytes, provider, settings.portal_client_id, policy, sections),
     )
 
 

@@ -18,5 +18,9 @@ class IdentitySettings(BaseSettings):
     """The issuer of the embedded provider, where that one signs people in; `uplift up` sets it."""
     embedded_client_id: str = "uplift-identity"
     embedded_client_secret: SecretStr = SecretStr("")
+    services_url: str | None = None
+    """Where identity reaches the other services, to ask what they say of their sections before a blueprint is published;
+    `{service}` stands for the name of one, e.g. http://{service}:8000. None: they are not asked, and a section may turn out
+    to be wrong after it was published."""
     portal_client_id: str = "portal"
     """The client that logout tokens are sent to."""

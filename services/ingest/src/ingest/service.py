@@ -5,12 +5,15 @@ from functools import partial
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from servicekit import Kit, Service, Subscription, Wired
+from servicekit.blueprints.checking import OwnSection
 from storage import Migrations
 
 from ingest import api, clock, consumers
 from ingest.actions.orders import Quota
 from ingest.actions.reception import Reception
+from ingest.actions.sources import section
 from ingest.api.words import WORDS
+from ingest.model.sources import check_section
 from ingest.settings import IngestSettings
 
 
@@ -37,6 +40,7 @@ def wire(kit: Kit) -> Wired:
         ],
         clock=clock.handlers(reception),
         state=reception,
+        section=OwnSection(section, check_section),
     )
 
 

@@ -6,12 +6,16 @@ from contracts import type_registry
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged
 from servicekit import Kit, Service, Subscription, Wired
+from servicekit.blueprints import names_heard
+from servicekit.blueprints.checking import OwnSection
 from servicekit.kit import BatchHandler
 from storage import Migrations
 
 from kpi_engine import clock, consumers
+from kpi_engine.actions.publishing import section_content
 from kpi_engine.api import router
 from kpi_engine.api.words import WORDS
+from kpi_engine.model.section import check_section
 from kpi_engine.settings import KpiEngineSettings
 from kpi_engine.store.facts import READERS
 
@@ -28,12 +32,14 @@ def wire(kit: Kit) -> Wired:
             facts("submissions", consumers.on_facts),
             # Everything that ever happened is counted again for a new model.
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}, seconds=3600),
+            *names_heard("ingest", "forms"),
             Subscription(
                 "directory",
                 {PersonChanged: consumers.on_person_changed, OrgUnitChanged: consumers.on_org_unit_changed},
             ),
         ],
         clock=clock.handlers,
+        section=OwnSection(section_content, check_section),
     )
 
 

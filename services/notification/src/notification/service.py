@@ -8,10 +8,13 @@ from contracts.learning import AssignmentAssigned
 from contracts.scores import BandEntered
 from contracts.submissions import FormPublished
 from servicekit import Kit, Service, Subscription, Wired
+from servicekit.blueprints import names_heard
+from servicekit.blueprints.checking import OwnSection
 from servicekit.outbound import UrlPolicy
 from storage import Migrations
 
 from notification import api
+from notification.actions.configure import present_section
 from notification.api.parts import Parts
 from notification.api.words import WORDS
 from notification.clients.mail import MailSender, MailServer
@@ -19,6 +22,7 @@ from notification.clients.webhooks import WebhookSender
 from notification.clock import Outbound
 from notification.consumers import Consumers
 from notification.model.events import EVENTS
+from notification.model.section import checker
 from notification.settings import NotificationSettings
 from notification.store.wakes import Wakes
 
@@ -45,6 +49,7 @@ def wire(kit: Kit, settings: NotificationSettings | None = None) -> Wired:
                 for topic in NEWS_TOPICS
             ),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint}),
+            *names_heard("kpi-engine", "training", "gamification", "forms"),
             Subscription(
                 "directory",
                 {
@@ -56,6 +61,7 @@ def wire(kit: Kit, settings: NotificationSettings | None = None) -> Wired:
         ],
         clock={"deliver": outbound.on_due},
         background=[outbound.run],
+        section=OwnSection(present_section, checker(policy)),
         state=Parts(
             wakes=Wakes(kit.sessions.engine),
             policy=policy,

@@ -5,11 +5,15 @@ from functools import partial
 from contracts.blueprints import BlueprintPublished
 from contracts.scores import BandCorrected, BandEntered, BandLeft
 from servicekit import Kit, Service, Subscription, Wired
+from servicekit.blueprints import names_heard
+from servicekit.blueprints.checking import OwnSection
 from storage import Migrations
 
 from training import api, clock, consumers
 from training.actions import bands
+from training.actions.templates import section_content
 from training.api.words import WORDS
+from training.model.section import check_section
 
 
 def wire(kit: Kit) -> Wired:
@@ -25,8 +29,10 @@ def wire(kit: Kit) -> Wired:
                 in_turn=True,
             ),
             Subscription("blueprints", {BlueprintPublished: partial(consumers.on_blueprint_published, kit.documents)}),
+            *names_heard("kpi-engine"),
         ],
         clock=clock.handlers(kit.documents),
+        section=OwnSection(partial(section_content, documents=kit.documents), check_section),
     )
 
 

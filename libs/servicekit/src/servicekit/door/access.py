@@ -4,16 +4,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from contracts.directory import PersonChanged, TenantChanged
+from contracts.directory import PLATFORM_TENANT, PersonChanged, TenantChanged
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from opentelemetry import trace
-from storage import DocumentStore, Session
+from storage import DocumentStore, Session, is_tenant
 
 from servicekit.caller import Caller
 from servicekit.door.idempotency import recall
 from servicekit.door.unit import Unit, kit_of
-from servicekit.errors import Forbidden, Unauthenticated
+from servicekit.errors import Forbidden, NotFound, Unauthenticated
 from servicekit.logs import Subject, about
 from servicekit.tokens import Claims
 
@@ -89,3 +89,15 @@ async def session(request: Request, caller: Annotated[Caller, Depends(caller)]) 
 CallerDep = Annotated[Caller, Depends(caller)]
 WorkSession = Annotated[Session, Depends(session)]
 DocumentsDep = Annotated[DocumentStore, Depends(_documents)]
+
+
+async def look_into(session: Session, caller: Caller, tenant: str | None) -> None:
+    """Narrows the session to `tenant` (None: the caller's own). Raises Forbidden unless the caller administers it, or is a
+    platform_admin."""
+    if tenant is None or tenant == caller.tenant:
+        return caller.require("tenant_admin", "platform_admin")
+    if caller.tenant != PLATFORM_TENANT or not caller.has("platform_admin"):
+        raise Forbidden("other-tenant", "Only a platform_admin may look into another tenant.")
+    if not is_tenant(tenant):
+        raise NotFound("unknown-tenant", f"There is no tenant `{tenant}`.")
+    await session.narrow([tenant])

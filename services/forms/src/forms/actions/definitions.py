@@ -11,7 +11,7 @@ from servicekit.workers import in_worker
 from storage import DocumentStore, Session, discard
 
 from forms import store
-from forms.model import FormDefinition, FormsSection, content_hash
+from forms.model import FormDefinition, FormsSection, content_hash, other_kind
 
 
 async def save_draft(session: Session, documents: DocumentStore, form: FormDefinition, *, by: UUID | None) -> None:
@@ -23,7 +23,8 @@ async def save_draft(session: Session, documents: DocumentStore, form: FormDefin
     head = await store.lock_form(session, form.form)
     if head is not None and head["draft_hash"] == digest:
         return
-    if problem := _other_kind(head, form):
+    published = (head["kind"], head["about"]) if head is not None and head["version"] else None
+    if published and (problem := other_kind(form, published)):
         raise Conflict("form-is-another-kind", problem.problem, errors=[problem])
     document = new_id()
     await store.put_content(documents, session.tenant, store.DEFINITIONS, document, content)
@@ -64,10 +65,12 @@ async def publish(session: Session, documents: DocumentStore, slug: str, *, by: 
 
 async def apply_section(session: Session, documents: DocumentStore, section: FormsSection) -> list[FieldProblem]:
     """Publishes each form of the section, or none of them: returns what stands in the way."""
-    problems: list[FieldProblem] = []
-    for number, form in enumerate(section.forms):
-        if problem := _other_kind(await store.lock_form(session, form.form), form):
-            problems.append(problem.model_copy(update={"pointer": f"/forms/{number}{problem.pointer}"}))
+    published: dict[str, tuple[str, str]] = {}
+    for form in section.forms:
+        head = await store.lock_form(session, form.form)
+        if head is not None and head["version"]:
+            published[form.form] = (head["kind"], head["about"])
+    problems = section.problems_beside(published)
     if not problems:
         for form in section.forms:
             await save_draft(session, documents, form, by=None)
@@ -75,25 +78,20 @@ async def apply_section(session: Session, documents: DocumentStore, section: For
     return problems
 
 
-def _other_kind(head: dict[str, Any] | None, form: FormDefinition) -> FieldProblem | None:
-    """Submissions of a published form count as its kind: a later version cannot be another one."""
-    if head is None or not head["version"] or (head["kind"], head["about"]) == (form.kind, form.about):
-        return None
-    return FieldProblem(
-        pointer="/kind",
-        problem=f"`{form.form}` was published with kind `{head['kind']}` and about `{head['about']}`",
-        cure="keep both, or give the new form another name",
-    )
-
-
 async def answer(session: Session, documents: DocumentStore, *, version: int | None) -> None:
     """Tells what the tenant's section now is."""
+    content = await section_content(session, documents)
+    session.emit(SectionApplied(service="forms", version=version, content=content))
+
+
+async def section_content(session: Session, documents: DocumentStore) -> dict[str, Any]:
+    """Every published form, in the form in which a blueprint holds it."""
     heads = await store.published_heads(session)
     contents = await store.get_contents(
         documents, session.tenant, store.DEFINITIONS, [each["document"] for each in heads]
     )
     forms = [FormDefinition.model_validate_json(contents[each["document"]]).content() for each in heads]
-    session.emit(SectionApplied(service="forms", version=version, content={"forms": forms}))
+    return {"forms": forms}
 
 
 async def load(session: Session, documents: DocumentStore, document: UUID) -> FormDefinition:

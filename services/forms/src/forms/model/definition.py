@@ -1,13 +1,16 @@
 """What a form is, as its author writes it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer, StringConstraints, model_validator
+from contracts.names import Names
+from pydantic import Field, PlainSerializer, StringConstraints, ValidationError, model_validator
+from servicekit.blueprints.checking import SectionCheck, changes_between
 from servicekit.errors import FieldProblem
+from servicekit.shapes import shape_problems
 
 from forms.model import limits
 from forms.model.json_schema import one_of, pointer, schema_problems
@@ -297,6 +300,7 @@ class FormsSection(Strict):
     forms: list[FormDefinition] = Field([], max_length=MAX_SECTION_FORMS)
 
     def problems(self) -> list[FieldProblem]:
+        """All that is wrong with it by itself."""
         found: list[FieldProblem] = []
         names: set[str] = set()
         for number, each in enumerate(self.forms):
@@ -306,3 +310,39 @@ class FormsSection(Strict):
             names.add(each.form)
             found += [one.model_copy(update={"pointer": where + one.pointer}) for one in each.problems()]
         return found
+
+    def problems_beside(self, published: Mapping[str, tuple[str, str]]) -> list[FieldProblem]:
+        """What of it does not go with the forms that are published: kind and `about` of each by name."""
+        return [
+            problem.model_copy(update={"pointer": f"/forms/{number}{problem.pointer}"})
+            for number, each in enumerate(self.forms)
+            if each.form in published and (problem := other_kind(each, published[each.form]))
+        ]
+
+
+def other_kind(form: FormDefinition, published: tuple[str, str]) -> FieldProblem | None:
+    """Submissions of a published form count as its kind: a later version cannot be another one."""
+    kind, about = published
+    if published == (form.kind, form.about):
+        return None
+    return FieldProblem(
+        pointer="/kind",
+        problem=f"`{form.form}` was published with kind `{kind}` and about `{about}`",
+        cure="keep both, or give the new form another name",
+    )
+
+
+def check_section(content: dict[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
+    """As `servicekit.blueprints.checking.OwnSection` wants it; `present`: the section as it is. Forms name nothing that
+    is another service's."""
+    if content is None:
+        return SectionCheck()
+    try:
+        section = FormsSection.model_validate(content)
+    except ValidationError as error:
+        return SectionCheck(problems=shape_problems(error, content, FormsSection))
+    before = {each["form"]: each for each in present["forms"]}
+    published = {name: (each["kind"], each["about"]) for name, each in before.items()}
+    problems = section.problems() or section.problems_beside(published)
+    after = before | {each.form: each.content() for each in section.forms if not problems}
+    return SectionCheck(problems=problems, changes=changes_between(present, {"forms": list(after.values())}))

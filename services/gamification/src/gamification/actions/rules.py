@@ -4,18 +4,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts.blueprints import SectionApplied
-from servicekit.blueprints import reject_section
+from servicekit.blueprints import reject_section, require_known
 from servicekit.errors import Invalid
 from storage import Session
 
 from gamification.model.boards import Leaderboard
 from gamification.model.rules import Rule
-from gamification.model.section import check_board, parse_section, twice
+from gamification.model.section import (
+    Section,
+    check_board,
+    parse_section,
+    references,
+    references_of,
+    references_of_board,
+    twice,
+)
 from gamification.store import rules as store
 
 
 async def put_rule(session: Session, rule: Rule) -> None:
-    """Counts from now on; what past days were worth stays as it was."""
+    """Counts from now on; what past days were worth stays as it was. Raises Invalid when it names what does not exist."""
+    await require_known(session, references_of(rule))
     await store.lock_rules(session)
     current = {each.rule: each for each in await store.current_rules(session)}
     if current.get(rule.rule) != rule:
@@ -31,15 +40,17 @@ async def replace_rules(session: Session, rules: Sequence[Rule]) -> None:
         problems += check_board(board, names, f"/leaderboards/{board.leaderboard}")
     if problems:
         raise Invalid("bad-rules", "; ".join(each.problem for each in problems), errors=problems)
+    await require_known(session, references(rules))
     await _replace(session, rules)
     await _answer(session)
 
 
 async def put_board(session: Session, board: Leaderboard) -> None:
-    """Raises Invalid when it counts a rule that does not exist."""
+    """Raises Invalid when it counts a rule, or is of an org unit, that does not exist."""
     problems = check_board(board, [rule.rule for rule in await store.current_rules(session)])
     if problems:
         raise Invalid("bad-leaderboard", "; ".join(each.problem for each in problems), errors=problems)
+    await require_known(session, references_of_board(board))
     await store.put_board(session, board)
     await _answer(session)
 
@@ -67,9 +78,11 @@ async def _replace(session: Session, rules: Sequence[Rule]) -> None:
         await store.add_edition(session, name, None)
 
 
+async def section_content(session: Session) -> dict[str, Any]:
+    """Everything that is in force, in the form in which a blueprint holds it."""
+    rules, boards = await store.current_rules(session), await store.list_boards(session)
+    return Section(rules=list(rules), leaderboards=list(boards)).content()
+
+
 async def _answer(session: Session, version: int | None = None) -> None:
-    content = {
-        "rules": [rule.model_dump(mode="json") for rule in await store.current_rules(session)],
-        "leaderboards": [board.model_dump(mode="json") for board in await store.list_boards(session)],
-    }
-    session.emit(SectionApplied(service="gamification", version=version, content=content))
+    session.emit(SectionApplied(service="gamification", version=version, content=await section_content(session)))

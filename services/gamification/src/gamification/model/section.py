@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from contracts.names import Names
 from pydantic import ValidationError
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.blueprints.checking import Reference, SectionCheck, changes_between, unknown_names
+from servicekit.errors import FieldProblem, Invalid, nearest
 from servicekit.shapes import shape_problems
 
 from gamification.model.boards import Leaderboard
-from gamification.model.rules import Rule, Strict
+from gamification.model.rules import BandLeftRule, Rule, Strict, TrainingCompletedRule
 
 _CURES = {
     "union_tag_not_found": "add `kind`",
@@ -22,6 +24,10 @@ class Section(Strict):
     rules: list[Rule] = []
     leaderboards: list[Leaderboard] = []
 
+    def content(self) -> dict[str, Any]:
+        """The section as it is exported."""
+        return self.model_dump(mode="json")
+
 
 def parse_section(content: Mapping[str, Any]) -> Section:
     """Raises Invalid with every problem found."""
@@ -30,8 +36,14 @@ def parse_section(content: Mapping[str, Any]) -> Section:
     except ValidationError as error:
         problems = shape_problems(error, content, Section, _CURES)
         raise Invalid("bad-section", "The section `gamification` is not as it must be.", errors=problems) from error
+    if problems := contradictions(section):
+        raise Invalid("bad-section", "The section `gamification` contradicts itself.", errors=problems)
+    return section
+
+
+def contradictions(section: Section) -> list[FieldProblem]:
     names = [rule.rule for rule in section.rules]
-    problems = [
+    return [
         *twice("rules", "rule", names),
         *twice("leaderboards", "leaderboard", [board.leaderboard for board in section.leaderboards]),
         *(
@@ -40,9 +52,38 @@ def parse_section(content: Mapping[str, Any]) -> Section:
             for problem in check_board(board, names, f"/leaderboards/{index}")
         ),
     ]
-    if problems:
-        raise Invalid("bad-section", "The section `gamification` contradicts itself.", errors=problems)
-    return section
+
+
+def check_section(content: Mapping[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
+    """As `servicekit.blueprints.checking.OwnSection` wants it; `present`: the section as it is."""
+    try:
+        section = Section.model_validate(present if content is None else content)
+    except ValidationError as error:
+        return SectionCheck(problems=shape_problems(error, content, Section, _CURES))
+    boards = [
+        each
+        for index, board in enumerate(section.leaderboards)
+        for each in references_of_board(board, f"/leaderboards/{index}")
+    ]
+    problems = [*contradictions(section), *unknown_names([*references(section.rules), *boards], names)]
+    return SectionCheck(problems=problems, changes=changes_between(present, section.content()))
+
+
+def references(rules: Sequence[Rule]) -> list[Reference]:
+    """What the rules of a section name of other services."""
+    return [each for index, rule in enumerate(rules) for each in references_of(rule, f"/rules/{index}")]
+
+
+def references_of(rule: Rule, at: str = "") -> list[Reference]:
+    if isinstance(rule, TrainingCompletedRule):
+        return [] if rule.template is None else [Reference(f"{at}/template", "template", rule.template)]
+    kpi = Reference(f"{at}/kpi", "KPI", rule.kpi)
+    bands = rule.from_bands if isinstance(rule, BandLeftRule) else []
+    return [kpi, *(Reference(f"{at}/from_bands/{i}", "band", band, (rule.kpi,)) for i, band in enumerate(bands))]
+
+
+def references_of_board(board: Leaderboard, at: str = "") -> list[Reference]:
+    return [] if board.org_unit is None else [Reference(f"{at}/org_unit", "org unit", board.org_unit)]
 
 
 def twice(list_name: str, key: str, names: Sequence[str]) -> list[FieldProblem]:
@@ -59,7 +100,7 @@ def check_board(board: Leaderboard, rules: Sequence[str], pointer: str = "") -> 
         FieldProblem(
             pointer=f"{pointer}/rules/{index}",
             problem=f"there is no rule `{name}`",
-            cure=f"one of: {', '.join(sorted(rules))}" if rules else "add the rule first",
+            cure=nearest(name, rules) if rules else "add the rule first",
         )
         for index, name in enumerate(board.rules or [])
         if name not in rules

@@ -4,16 +4,19 @@ from asyncio import to_thread
 from typing import Any
 from uuid import UUID
 
-from contracts import new_id
+from contracts import ALL_SERVICES, new_id
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from pydantic import BaseModel
-from servicekit.errors import FieldProblem, NotFound, TooLarge
+from servicekit.blueprints.checking import Changes
+from servicekit.errors import FieldProblem, Invalid, NotFound, TooLarge, Unavailable
 from servicekit.workers import in_worker
 from storage import Session
 
 from identity.actions.admins import require_admin
+from identity.actions.checking import check_sections, unknown_sources
 from identity.actions.keeping import keep_people, keep_tenant, keep_units, locked_tenant
+from identity.clients.sections import Sections
 from identity.model.blueprints import AT, SectionPlan, plan_section, read_bundle, rejected
 from identity.model.documents import digest
 from identity.model.org import OrgTree
@@ -26,7 +29,9 @@ READING_SECONDS = 30.0
 
 
 class BlueprintReport(BaseModel):
-    """What publishing did, or with `dry_run` would do. `published` False: the newest version has the same content."""
+    """What publishing did, or with `dry_run` would do. `published` False: the newest version has the same content.
+    `changes`: what is created, changed and removed, by service and part of its section. `unchecked`: sections that their
+    services could not be asked about, since identity was not told where they are."""
 
     blueprint: str
     version: int
@@ -35,23 +40,44 @@ class BlueprintReport(BaseModel):
     sections: list[str]
     org_units_changed: list[str] = []
     people_changed: list[str] = []
+    changes: dict[str, dict[str, Changes]] = {}
+    unchecked: list[str] = []
 
 
 async def publish_blueprint(
-    session: Session, text: str, *, dry_run: bool, again: bool, by: str, issuer: str
+    session: Session,
+    text: str,
+    *,
+    dry_run: bool,
+    again: bool,
+    by: str,
+    issuer: str,
+    services: Sections | None = None,
+    token: str = "",
 ) -> BlueprintReport:
-    """Checks the bundle, applies its identity section, and hands every service its own. The same content again changes
-    nothing; with `again` the newest version is applied and sent out once more. Raises Invalid with every problem found,
-    each with pointer, line and cure; nothing is applied then."""
+    """Checks the bundle, applies its identity section, and hands every service its own. Each of `services` has said
+    before, to whoever has `token`, what it would make of its section. The same content again changes nothing; with
+    `again` the newest version is applied and sent out once more. Raises Invalid with every problem found, each with
+    pointer, line and cure, and Unavailable when a service could not be asked; nothing is applied then."""
     if len(text) > LONGEST:
         raise TooLarge(
             "too-large", f"A blueprint has at most {LONGEST:,} characters. Import people from a file instead."
         )
-    bundle, section = await in_worker(read_bundle, text, seconds=READING_SECONDS)
+    bundle, section, problems = await in_worker(read_bundle, text, seconds=READING_SECONDS)
+    fingerprint = await to_thread(digest, {"blueprint": bundle.blueprint, "sections": bundle.sections})
+    newest = await store.newest(session)
+    checked = None
+    if again or problems or newest is None or newest["digest"] != fingerprint:
+        # Before the tenant is locked: others take their time.
+        known = {name: content for name, content in bundle.sections.items() if name in ALL_SERVICES}
+        checked = await check_sections(session, known, await directory.load_units(session), services, token)
+        problems += checked.problems
+        if section is not None:
+            problems += unknown_sources(bundle.sections["identity"], checked.names)
+        if problems and section is None:
+            raise await _refused(problems + checked.unasked, text)
     tenant = await locked_tenant(session)
     newest = await store.newest(session)
-    content = {"blueprint": bundle.blueprint, "sections": bundle.sections}
-    fingerprint = digest(content)
     same = newest is not None and newest["digest"] == fingerprint
     version = (newest["version"] if newest else 0) + (0 if same else 1)
     report = BlueprintReport(
@@ -61,8 +87,9 @@ async def publish_blueprint(
         dry_run=dry_run,
         sections=list(bundle.sections),
     )
-    if same and not again:
+    if checked is None or (same and not again):
         return report
+    report.changes, report.unchecked = checked.changes, checked.unchecked
     if section is not None:
         units, people = await directory.load_units(session), await directory.load_people(session)
         plan = await to_thread(
@@ -77,13 +104,20 @@ async def publish_blueprint(
             kept=await provisions.kept(session, issuer),
         )
         plan.problems.extend(_vanishing_problems(plan, units, section))
-        if plan.problems:
-            raise await in_worker(rejected, plan.problems, text, seconds=READING_SECONDS)
+        problems += plan.problems
+        if problems:
+            raise await _refused(problems + checked.unasked, text)
         await require_admin(session, people, plan.people)
         report.org_units_changed = [unit.slug for unit in plan.units]
         report.people_changed = [person.slug for person in plan.people]
-        if not dry_run:
+        if own := _own_changes(tenant, plan, units, people):
+            report.changes = {"identity": own, **report.changes}
+        if not dry_run and not checked.unasked:
             await _apply(session, plan, tenant, units, people, by=by)
+    if checked.unasked:
+        refused = await _refused(checked.unasked, text)
+        told = "; ".join(each.problem for each in checked.unasked)
+        raise Unavailable("services-not-asked", f"Nothing was applied: {told}.", errors=refused.errors, retry_after=5)
     if dry_run:
         return report
     if not same:
@@ -97,6 +131,29 @@ async def publish_blueprint(
         await store.section_applied(session, "identity", version, None)
     session.emit(BlueprintPublished(version=version, sections=bundle.sections))
     return report
+
+
+async def _refused(problems: list[FieldProblem], text: str) -> Invalid:
+    return await in_worker(rejected, problems, text, seconds=READING_SECONDS)
+
+
+def _own_changes(
+    tenant: TenantChanged, plan: SectionPlan, units: list[OrgUnitChanged], people: dict[UUID, PersonChanged]
+) -> dict[str, Changes]:
+    before, after = tenant.model_dump(), plan.tenant.model_dump()
+    here = {unit.id for unit in units}
+    found = {
+        "tenant": Changes(changed=sorted(name for name in after if after[name] != before[name])),
+        "org_units": Changes(
+            created=sorted(unit.slug for unit in plan.units if unit.id not in here),
+            changed=sorted(unit.slug for unit in plan.units if unit.id in here),
+        ),
+        "people": Changes(
+            created=sorted(person.slug for person in plan.people if person.id not in people),
+            changed=sorted(person.slug for person in plan.people if person.id in people),
+        ),
+    }
+    return {part: changes for part, changes in found.items() if changes != Changes()}
 
 
 def _vanishing_problems(plan: SectionPlan, units: list[OrgUnitChanged], section: Section) -> list[FieldProblem]:

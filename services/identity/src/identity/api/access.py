@@ -12,6 +12,7 @@ from servicekit.visibility import sees_everyone
 from storage import Session
 
 from identity.clients.provider import Provider
+from identity.clients.sections import Sections
 from identity.model.fields import TENANT_SLUG
 from identity.store import directory as store
 
@@ -29,12 +30,13 @@ TenantPath = Annotated[str, Path(pattern=TENANT_SLUG)]
 class State:
     """What the door needs of the settings. `upload_bytes`: the largest file that is taken in; `provider` None: accounts
     and applications are kept elsewhere; `portal_client_id`: the client that logout tokens are sent to; `policy`: where
-    addresses that tenants give may lead."""
+    addresses that tenants give may lead; `sections`: how the other services are asked, where identity was told."""
 
     upload_bytes: int
     provider: Provider | None
     portal_client_id: str
     policy: UrlPolicy
+    sections: Sections | None = None
 
 
 def state_of(request: Request) -> State:

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
-from servicekit import CallerDep, WorkSession, accepts
+from servicekit import CallerDep, WorkSession, accepts, bearer_token
 from servicekit import router as door_router
 from servicekit.errors import Invalid
 
 from identity.actions import blueprints as actions
-from identity.api.access import ADMINS, BLUEPRINT_BYTES, TenantPath, body_of, enter, issuer_of, name_of
+from identity.api.access import ADMINS, BLUEPRINT_BYTES, TenantPath, body_of, enter, issuer_of, name_of, state_of
 from identity.model.documents import write_yaml
 
 router = door_router(tags=["blueprints"])
@@ -34,7 +34,8 @@ async def publish_blueprint(
     again: Annotated[bool, Query(description="Hand out the same content once more.")] = False,
 ) -> actions.BlueprintReport:
     """Takes `{blueprint: name, sections: {identity: {…}, training: {…}, …}}` in YAML or JSON. A service whose section
-    is not there is left as it is. Needs tenant_admin or platform_admin."""
+    is not there is left as it is. Every service is asked first what it says of its section; when one refuses it (422) or
+    cannot be asked (503), nothing is published. Needs tenant_admin or platform_admin."""
     await enter(session, caller, tenant, "tenant_admin")
     data = await body_of(request)
     try:
@@ -42,7 +43,14 @@ async def publish_blueprint(
     except UnicodeDecodeError as error:
         raise Invalid("not-utf-8", "The blueprint is not in UTF-8. Save it as UTF-8 and send it again.") from error
     return await actions.publish_blueprint(
-        session, text, dry_run=dry_run, again=again, by=name_of(caller), issuer=issuer_of(request)
+        session,
+        text,
+        dry_run=dry_run,
+        again=again,
+        by=name_of(caller),
+        issuer=issuer_of(request),
+        services=state_of(request).sections,
+        token=bearer_token(request),
     )
 
 

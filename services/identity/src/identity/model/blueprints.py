@@ -29,12 +29,13 @@ class Bundle(BaseModel):
     sections: dict[str, dict[str, Any]]
 
 
-def read_bundle(text: str) -> tuple[Bundle, Section | None]:
-    """The bundle and its identity section, of YAML or JSON. Raises Invalid with every problem found, each with its line."""
+def read_bundle(text: str) -> tuple[Bundle, Section | None, list[FieldProblem]]:
+    """The bundle, its identity section, and what is wrong with either, of YAML or JSON. Raises Invalid, with the lines, for
+    what is no bundle."""
     bundle, section, problems = bundle_of(read_document(text))
-    if bundle is None or problems:
+    if bundle is None:
         raise rejected(problems, text)
-    return bundle, section
+    return bundle, section, problems
 
 
 def rejected(problems: list[FieldProblem], text: str) -> Invalid:

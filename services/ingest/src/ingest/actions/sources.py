@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from contracts.blueprints import BlueprintPublished, SectionApplied, SectionProblem, SectionRejected
-from pydantic import ValidationError
+from contracts.blueprints import BlueprintPublished, SectionApplied
+from servicekit.blueprints import reject_section
 from servicekit.errors import Conflict, FieldProblem, Invalid
-from servicekit.shapes import shape_problems
 from storage import Session
 
 from ingest.model.refusal import Refusal
-from ingest.model.sources import Section, Source, SourceSpec, source_of
+from ingest.model.sources import Source, SourceSpec, read_section, source_of
 from ingest.store import sources
 
 SERVICE = "ingest"
@@ -54,37 +53,11 @@ async def edit_source(session: Session, slug: str, spec: SourceSpec) -> None:
 
 async def apply_blueprint(session: Session, blueprint: BlueprintPublished) -> None:
     """All sources of the section or none; sources that it does not name stay as they are."""
-    content = blueprint.sections[SERVICE]
-    problems: list[SectionProblem] = []
-    try:
-        wanted = Section.model_validate(content).sources
-    except ValidationError as error:
-        wanted = []
-        problems += [
-            SectionProblem(pointer=each.pointer, problem=each.problem, cure=each.cure)
-            for each in shape_problems(error, content, Section)
-        ]
-    existing = {row["slug"]: row["vendor"] for row in await sources.every(session)}
-    seen: set[str] = set()
-    for index, named in enumerate(wanted):
-        at = f"/sources/{index}"
-        if named.source in seen:
-            problems.append(
-                SectionProblem(
-                    pointer=f"{at}/source", problem="This source occurs twice.", cure="Give one of them another name."
-                )
-            )
-        seen.add(named.source)
-        if existing.get(named.source, named.vendor) != named.vendor:
-            reason = f"The source is of vendor {existing[named.source]}."
-            problems.append(SectionProblem(pointer=f"{at}/vendor", problem=reason, cure="Use another name."))
-        try:
-            source_of(named.source, named)
-        except Refusal as refusal:
-            problems.append(SectionProblem(pointer=f"{at}{refusal.field}", problem=refusal.reason, cure=refusal.cure))
+    present = {row["slug"]: row["vendor"] for row in await sources.every(session)}
+    wanted, problems = read_section(blueprint.sections[SERVICE], present)
     if problems:
-        session.emit(SectionRejected(service=SERVICE, version=blueprint.version, problems=problems))
+        reject_section(session, blueprint.version, problems)
         return
-    for named in wanted:
+    for named in wanted.sources:
         await put_source(session, named.source, SourceSpec.model_validate(named.model_dump(exclude={"source"})))
     session.emit(SectionApplied(service=SERVICE, version=blueprint.version, content=await section(session)))

@@ -1,10 +1,14 @@
 """The configuration of a source, checked when it is saved. This is also the format of the blueprint's section."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from contracts.names import Names
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from servicekit.blueprints.checking import SectionCheck, changes_between
+from servicekit.errors import FieldProblem
+from servicekit.shapes import shape_problems
 
 from ingest.model import amazon_connect, columns, generic
 from ingest.model.fields import Reading
@@ -32,6 +36,10 @@ class SourceSpec(BaseModel):
 class NamedSource(SourceSpec):
     source: str = Field(pattern=SLUG)
 
+    def values(self) -> dict[str, Any]:
+        """As it is kept and exported; without a title it bears its name."""
+        return self.model_dump() | {"title": self.title or self.source}
+
 
 class Section(BaseModel):
     """The section `ingest` of a blueprint."""
@@ -39,6 +47,30 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sources: list[NamedSource] = []
+
+    def problems(self, present: Mapping[str, str]) -> list[FieldProblem]:
+        """All that is wrong with it beside the sources that are there: the vendor of each by name."""
+        found: list[FieldProblem] = []
+        seen: set[str] = set()
+        for index, named in enumerate(self.sources):
+            at = f"/sources/{index}"
+            if named.source in seen:
+                found.append(
+                    FieldProblem(
+                        pointer=f"{at}/source",
+                        problem="This source occurs twice.",
+                        cure="Give one of them another name.",
+                    )
+                )
+            seen.add(named.source)
+            if present.get(named.source, named.vendor) != named.vendor:
+                reason = f"The source is of vendor {present[named.source]}."
+                found.append(FieldProblem(pointer=f"{at}/vendor", problem=reason, cure="Use another name."))
+            try:
+                source_of(named.source, named)
+            except Refusal as refusal:
+                found.append(FieldProblem(pointer=f"{at}{refusal.field}", problem=refusal.reason, cure=refusal.cure))
+        return found
 
 
 Reader = Callable[[dict[str, Any], Reading], Part | StateNotice]
@@ -105,3 +137,23 @@ def source_of(slug: str, spec: SourceSpec) -> Source:
         True,
         lambda names, separator: columns.refuse(spec.vendor, names),
     )
+
+
+def read_section(content: dict[str, Any], present: Mapping[str, str]) -> tuple[Section, list[FieldProblem]]:
+    """The section and all that is wrong with it, beside the sources that are there: the vendor of each by name."""
+    try:
+        section = Section.model_validate(content)
+    except ValidationError as error:
+        return Section(), shape_problems(error, content, Section)
+    return section, section.problems(present)
+
+
+def check_section(content: dict[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
+    """As `servicekit.blueprints.checking.OwnSection` wants it; `present`: the section as it is. Sources name nothing that
+    is another service's."""
+    if content is None:
+        return SectionCheck()
+    before = {each["source"]: each for each in present["sources"]}
+    section, problems = read_section(content, {name: each["vendor"] for name, each in before.items()})
+    after = before | {each.source: each.values() for each in section.sources}
+    return SectionCheck(problems=problems, changes=changes_between(present, {"sources": list(after.values())}))

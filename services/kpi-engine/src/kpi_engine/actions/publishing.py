@@ -6,7 +6,7 @@ from uuid import UUID
 
 from contracts.blueprints import SectionApplied
 from servicekit import lock_edits
-from servicekit.blueprints import reject_section
+from servicekit.blueprints import reject_section, require_known
 from servicekit.errors import FieldProblem, Invalid
 from servicekit.workers import TookTooLong, in_worker
 from storage import Session
@@ -15,6 +15,7 @@ from kpi_engine.actions.bands import FROM_THE_START, derive_bands
 from kpi_engine.actions.counting import tell_scores
 from kpi_engine.model.document import Model, load
 from kpi_engine.model.places import ModelInvalid, Problem
+from kpi_engine.model.references import references_of
 from kpi_engine.model.section import read_section
 from kpi_engine.model.targets import Target
 from kpi_engine.store import facts, models, partials, stays
@@ -26,7 +27,7 @@ SECTION_SECONDS = 20.0
 
 async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> tuple[Published, bool]:
     """Publishes a model written as YAML or JSON, and whether that made a new version. Raises Invalid."""
-    model = await read_model(kpi, text)
+    model = await read_model(session, kpi, text)
     await facts.lock_models(session, for_change=True)
     changed = await _publish(session, [(model, text)], by)
     catalogue = await models.catalogue(session)
@@ -35,8 +36,9 @@ async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> 
     return catalogue.models[kpi], changed
 
 
-async def read_model(kpi: str, text: str) -> Model:
-    """The checked model of that name. Raises Invalid with line, column and cure of every problem."""
+async def read_model(session: Session, kpi: str, text: str) -> Model:
+    """The checked model of that name. Raises Invalid with line, column and cure of every problem, and for what it names
+    and is not there."""
     try:
         model = await in_worker(load, text)
     except ModelInvalid as invalid:
@@ -46,6 +48,7 @@ async def read_model(kpi: str, text: str) -> Model:
     if model.kpi != kpi:
         problem = FieldProblem(pointer="/kpi", problem=f"The model calls itself `{model.kpi}`.", cure=f"Write `{kpi}`.")
         raise Invalid("other-kpi", f"This is not the model of `{kpi}`.", errors=[problem])
+    await require_known(session, references_of(model))
     return model
 
 
@@ -79,6 +82,10 @@ async def apply_section(session: Session, content: dict[str, Any], version: int)
         await models.retire(session, kpi)
     await _publish(session, found, None)
     session.emit(SectionApplied(service=SERVICE, version=version, content=section_of(await models.catalogue(session))))
+
+
+async def section_content(session: Session) -> dict[str, Any]:
+    return section_of(await models.catalogue(session))
 
 
 def section_of(catalogue: Catalogue) -> dict[str, Any]:

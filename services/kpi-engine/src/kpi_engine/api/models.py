@@ -134,7 +134,7 @@ async def put_kpi(
     if not dry_run:
         published, _ = await publishing.save_model(session, kpi, text, caller.person_id)
         return KpiReport(**dict(_shown(published)), dry_run=False, plan=plan_of(published.model))
-    model = await publishing.read_model(kpi, text)
+    model = await publishing.read_model(session, kpi, text)
     version = await models.next_version(session, model)
     row = await values.sampled(session, model.plan, model.source, _SAMPLED)
     answer = model.plan.answer(row["components"], row["sample"], parts=True)

@@ -3,10 +3,13 @@
 from typing import Any
 
 import yaml
+from contracts.names import Names
+from servicekit.blueprints.checking import SectionCheck, changes_between, unknown_names
 from servicekit.errors import FieldProblem
 
 from kpi_engine.model.document import Model, load_content
 from kpi_engine.model.places import ModelInvalid
+from kpi_engine.model.references import references_of
 
 MOST_MODELS = 200
 
@@ -39,3 +42,18 @@ def read_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], list
         names.add(model.kpi)
         found.append((model, yaml.dump(model.content, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)))
     return found, problems
+
+
+def check_section(content: dict[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
+    """As `servicekit.blueprints.checking.OwnSection` wants it; `present`: the section as it is."""
+    given = present if content is None else content
+    found, problems = read_section(given)
+    models = {model.kpi: model for model, _ in found}
+    kpis = enumerate(given["kpis"] if found else [])
+    places = [(f"/kpis/{index}", each.get("kpi")) for index, each in kpis if isinstance(each, dict)]
+    named = [
+        each for at, kpi in places if isinstance(kpi, str) and kpi in models for each in references_of(models[kpi], at)
+    ]
+    after = {"kpis": [model.content for model in models.values()]}
+    told = [*([] if content is None else problems), *unknown_names(named, names)]
+    return SectionCheck(problems=told, changes=changes_between(present, after))

@@ -5,19 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 from contracts.blueprints import SectionApplied
+from servicekit.blueprints import require_known
 from servicekit.errors import FieldProblem, Invalid, NotFound
 from servicekit.outbound import UrlPolicy
 from servicekit.workers import TookTooLong, in_worker
 from storage import Session
 
-from notification.model.rules import (
-    NotificationSection,
-    Webhook,
-    rule_problems,
-    text_problems,
-    webhook_problems,
-)
-from notification.model.texts import DEFAULT_TEXTS
+from notification.model.rules import NotificationSection, Webhook
+from notification.model.section import check_whole, references
 from notification.store import configuration, deliveries
 
 BOTH_SECRETS = timedelta(hours=24)
@@ -29,17 +24,13 @@ SWITCHED_OFF = "the endpoint is switched off"
 
 async def section_problems(session: Session, section: NotificationSection, policy: UrlPolicy) -> list[FieldProblem]:
     """All that is wrong with it; pointers from the section's root."""
-    texts = section.texts if section.texts is not None else await configuration.texts(session)
-    rules = section.rules if section.rules is not None else await configuration.rules(session)
+    present = await present_section(session)
+    if not section.texts:
+        return check_whole(section, present, policy)
     try:
-        of_texts = await in_worker(text_problems, section.texts) if section.texts else []
+        return await in_worker(check_whole, section, present, policy)
     except TookTooLong as error:
-        of_texts = [FieldProblem(pointer="/texts", problem=error.detail, cure="write fewer and shorter texts")]
-    return [
-        *rule_problems(rules, {*DEFAULT_TEXTS, *texts}),
-        *of_texts,
-        *webhook_problems(section.webhooks or [], policy),
-    ]
+        return [FieldProblem(pointer="/texts", problem=error.detail, cure="write fewer and shorter texts")]
 
 
 async def apply_section(session: Session, section: NotificationSection, policy: UrlPolicy) -> list[FieldProblem]:
@@ -63,21 +54,23 @@ async def apply_section(session: Session, section: NotificationSection, policy: 
 
 async def edit(session: Session, section: NotificationSection, policy: UrlPolicy) -> None:
     """A direct edit. Raises Invalid with every problem; answers with the whole section as it now is."""
+    await require_known(session, references(section.rules or []))
     if problems := await apply_section(session, section, policy):
         raise Invalid("invalid-notification", "This cannot be used as it is; `errors` says why.", errors=problems)
     await answer(session, version=None)
 
 
 async def answer(session: Session, *, version: int | None) -> None:
-    content = NotificationSection(
+    content = (await present_section(session)).content()
+    session.emit(SectionApplied(service="notification", version=version, content=content))
+
+
+async def present_section(session: Session) -> NotificationSection:
+    """Everything that is in force."""
+    return NotificationSection(
         rules=await configuration.rules(session),
         texts=await configuration.texts(session),  # pyright: ignore[reportArgumentType]
         webhooks=[_plain(row) for row in await configuration.webhooks(session)],
-    )
-    session.emit(
-        SectionApplied(
-            service="notification", version=version, content=content.model_dump(mode="json", exclude_none=True)
-        )
     )
 
 

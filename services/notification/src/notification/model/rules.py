@@ -81,6 +81,10 @@ class NotificationSection(Strict):
     texts: Texts | None = Field(None, max_length=200)
     webhooks: list[Webhook] | None = Field(None, max_length=50)
 
+    def content(self) -> dict[str, Any]:
+        """The section as it is exported."""
+        return self.model_dump(mode="json", exclude_none=True)
+
 
 def rule_problems(rules: list[Rule], known_texts: set[str]) -> Iterator[FieldProblem]:
     """`known_texts`: the tenant's own and those that come with the product."""

@@ -4,19 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts.blueprints import SectionApplied
-from servicekit.blueprints import reject_section
+from servicekit.blueprints import reject_section, require_known
 from servicekit.errors import Invalid
 from storage import DocumentStore, Session
 
 from training.actions.templates import answer_edit, publish_content, section_content
 from training.model.rules import Rule
-from training.model.section import Section, check_rules, check_unique, parse_section
+from training.model.section import Section, check_rules, check_unique, parse_section, references, references_of
 from training.store import templates as store
 
 
 async def put_rule(session: Session, documents: DocumentStore, rule: Rule) -> None:
-    """Raises Invalid when its template does not exist."""
+    """Raises Invalid when its template, KPI or band does not exist."""
     await _check(session, [rule])
+    await require_known(session, references_of(rule))
     await store.put_rule(session, rule)
     await answer_edit(session, documents)
 
@@ -24,6 +25,7 @@ async def put_rule(session: Session, documents: DocumentStore, rule: Rule) -> No
 async def replace_rules(session: Session, documents: DocumentStore, rules: Sequence[Rule]) -> None:
     """All rules at once; those not named are removed. Raises Invalid and changes nothing when one is wrong."""
     await _check(session, rules)
+    await require_known(session, references(rules))
     await store.replace_rules(session, list(rules))
     await answer_edit(session, documents)
 

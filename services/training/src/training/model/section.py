@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from contracts.names import Names
 from pydantic import ValidationError
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.blueprints.checking import Reference, SectionCheck, changes_between, unknown_names
+from servicekit.errors import FieldProblem, Invalid, nearest
 from servicekit.shapes import shape_problems
 
 from training.model.content import Strict, Template
@@ -17,6 +19,14 @@ class Section(Strict):
     templates: list[Template] = []
     rules: list[Rule] = []
 
+    def content(self) -> dict[str, Any]:
+        """The section as it is exported."""
+        templates = [
+            {"template": each.template, **each.content().model_dump(mode="json", exclude_none=True)}
+            for each in self.templates
+        ]
+        return {"templates": templates, "rules": [rule.model_dump(mode="json") for rule in self.rules]}
+
 
 def parse_section(content: Mapping[str, Any]) -> Section:
     """Raises Invalid with every problem found."""
@@ -25,15 +35,40 @@ def parse_section(content: Mapping[str, Any]) -> Section:
     except ValidationError as error:
         problems = shape_problems(error, content, Section)
         raise Invalid("bad-section", "The section `training` is not as it must be.", errors=problems) from error
+    if problems := contradictions(section):
+        raise Invalid("bad-section", "The section `training` contradicts itself.", errors=problems)
+    return section
+
+
+def contradictions(section: Section) -> list[FieldProblem]:
     templates = [template.template for template in section.templates]
-    problems = [
+    return [
         *_twice("templates", "template", templates),
         *_twice("rules", "rule", [rule.rule for rule in section.rules]),
         *check_rules(section.rules, templates),
     ]
-    if problems:
-        raise Invalid("bad-section", "The section `training` contradicts itself.", errors=problems)
-    return section
+
+
+def check_section(content: Mapping[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
+    """As `servicekit.blueprints.checking.OwnSection` wants it; `present`: the section as it is."""
+    try:
+        section = Section.model_validate(present if content is None else content)
+    except ValidationError as error:
+        return SectionCheck(problems=shape_problems(error, content, Section))
+    problems = [*contradictions(section), *unknown_names(references(section.rules), names)]
+    return SectionCheck(problems=problems, changes=changes_between(present, section.content()))
+
+
+def references(rules: Sequence[Rule]) -> list[Reference]:
+    """What the rules of a section name of other services."""
+    return [each for index, rule in enumerate(rules) for each in references_of(rule, f"/rules/{index}")]
+
+
+def references_of(rule: Rule, at: str = "") -> list[Reference]:
+    return [
+        Reference(f"{at}/kpi", "KPI", rule.kpi),
+        Reference(f"{at}/band", "band", rule.band, (rule.kpi,)),
+    ]
 
 
 def check_rules(rules: Sequence[Rule], templates: Sequence[str]) -> list[FieldProblem]:
@@ -42,7 +77,7 @@ def check_rules(rules: Sequence[Rule], templates: Sequence[str]) -> list[FieldPr
         FieldProblem(
             pointer=f"/rules/{index}/template",
             problem=f"there is no template `{rule.template}`",
-            cure=f"one of: {', '.join(sorted(templates))}" if templates else "add the template first",
+            cure=nearest(rule.template, templates) if templates else "add the template first",
         )
         for index, rule in enumerate(rules)
         if rule.template not in templates

@@ -1,4 +1,4 @@
-"""A service's own section of a blueprint: looked at once, and answered either way."""
+"""A section that was published: looked at once, and answered either way."""
 
 from collections.abc import Sequence
 

@@ -1,0 +1,104 @@
+"""What applying a section would change, and what stands in its way. Rules only: nothing here reads or writes."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.names import INSIDE_OF, Names, things_of
+from pydantic import BaseModel
+from storage import Session
+
+from servicekit.errors import FieldProblem, nearest
+
+MOST_PROBLEMS = 100
+
+
+class Changes(BaseModel):
+    """By name."""
+
+    created: list[str] = []
+    changed: list[str] = []
+    removed: list[str] = []
+
+
+class SectionCheck(BaseModel):
+    """`changes` by part of the section (`rules`, `templates`); pointers of `problems` begin at the section."""
+
+    problems: list[FieldProblem] = []
+    changes: dict[str, Changes] = {}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A place that names a thing of another service. `inside_of`: where a name only means something inside of others, the
+    names of these, of which one must have it; none: any of all there are."""
+
+    pointer: str
+    kind: str
+    name: str
+    inside_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OwnSection:
+    """How a service looks at its section without applying it: by the same code, without any effect.
+
+    `present` reads what there is. `check` is given the section (None: what is in force is looked at again), that, and
+    the names that there will be; it runs in another process, so it is a function of a module, and what it gets and gives
+    can be pickled.
+    """
+
+    present: Callable[[Session], Awaitable[Any]]
+    check: Callable[[dict[str, Any] | None, Any, Names], SectionCheck]
+
+
+def unknown_names(references: Iterable[Reference], names: Names) -> list[FieldProblem]:
+    """Those that lead to nothing. A kind of which nobody knows the names is not judged."""
+    found: list[FieldProblem] = []
+    for each in references:
+        if len(found) >= MOST_PROBLEMS:
+            break
+        if each.kind in INSIDE_OF:
+            problem = _unknown_inside(each, names.get(INSIDE_OF[each.kind]))
+        else:
+            known = names.get(each.kind)
+            problem = None if known is None or each.name in known else _problem(each, f"there is no {each.kind}", known)
+        if problem is not None:
+            found.append(problem)
+    return found
+
+
+def _unknown_inside(each: Reference, outer: Mapping[str, Sequence[str] | None] | None) -> FieldProblem | None:
+    if outer is None:
+        return None
+    asked = [name for name in each.inside_of if name in outer] if each.inside_of else list(outer)
+    known = [outer[name] for name in asked]
+    if not asked or any(inner is None or each.name in inner for inner in known):
+        return None
+    if len(asked) == 1:
+        told = f"{INSIDE_OF[each.kind]} `{asked[0]}` has no {each.kind}"
+    else:
+        told = f"no {INSIDE_OF[each.kind]} has the {each.kind}"
+    return _problem(each, told, sorted({name for inner in known for name in inner or ()}))
+
+
+def _problem(each: Reference, told: str, known: Iterable[str]) -> FieldProblem:
+    valid = list(known)
+    cure = nearest(each.name, valid) if valid else f"add the {each.kind} first"
+    return FieldProblem(pointer=each.pointer, problem=f"{told} `{each.name}`", cure=cure)
+
+
+def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Changes]:
+    """By part, where there are any; both are whole sections in the same form."""
+    old, new = dict(things_of(before)), dict(things_of(after))
+    found: dict[str, Changes] = {}
+    for part in [*new, *(part for part in old if part not in new)]:
+        was, becomes = old.get(part, {}), new.get(part, {})
+        changes = Changes(
+            created=sorted(becomes.keys() - was.keys()),
+            changed=sorted(name for name in becomes.keys() & was.keys() if becomes[name] != was[name]),
+            removed=sorted(was.keys() - becomes.keys()),
+        )
+        if changes != Changes():
+            found[part] = changes
+    return found

@@ -1,0 +1,74 @@
+"""The door at which a service's section is checked, and nothing of it applied."""
+
+from typing import Any
+
+from contracts.names import Names
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ValidationError
+
+from servicekit.blueprints.checking import OwnSection, SectionCheck
+from servicekit.door import CallerDep, WorkSession, router
+from servicekit.door.accepted import accepts
+from servicekit.door.access import look_into
+from servicekit.errors import FieldProblem, Invalid
+from servicekit.shapes import shape_problems
+from servicekit.workers import TookTooLong, in_worker
+
+MOST_BYTES = 32_000_000
+SECONDS = 20.0
+
+
+class SectionToCheck(BaseModel):
+    """`names`: by kind, what things will be called. `content` None: what is in force is looked at again, for names that
+    there are by `names_now` and will not be any more."""
+
+    content: dict[str, Any] | None = None
+    names: Names = {}
+    names_now: Names = {}
+
+
+_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": SectionToCheck.model_json_schema()}}}
+}
+
+
+def section_router(section: OwnSection) -> APIRouter:
+    routes = router(tags=["blueprint"])
+
+    @routes.post("/blueprint-section/check", response_model=SectionCheck, openapi_extra=_BODY)
+    @accepts(MOST_BYTES, roles=("tenant_admin", "platform_admin"), idempotency_key=False)
+    async def check_section(  # pyright: ignore[reportUnusedFunction]
+        request: Request, session: WorkSession, caller: CallerDep, tenant: str | None = None
+    ) -> Response:
+        """Says what applying this section of a blueprint would change and what stands in its way, and does nothing.
+        `names`: by kind, the names that other services will have. Needs tenant_admin; a platform admin may name another
+        tenant."""
+        await look_into(session, caller, tenant)
+        body = await request.body()
+        try:
+            answer = await in_worker(check_bytes, section.check, body, await section.present(session), seconds=SECONDS)
+        except TookTooLong as error:
+            answer = _too_long(error)
+        return Response(answer, media_type="application/json")
+
+    return routes
+
+
+def check_bytes(check: Any, body: bytes, present: Any) -> bytes:
+    """In the worker. Raises Invalid for a body that is no section."""
+    try:
+        asked = SectionToCheck.model_validate_json(body)
+    except ValidationError as error:
+        raise Invalid(
+            "invalid-fields", "This is no section.", errors=shape_problems(error, None, SectionToCheck)
+        ) from None
+    found: SectionCheck = check(asked.content, present, asked.names)
+    if asked.content is None:
+        before = {each.pointer for each in check(None, present, asked.names_now).problems}
+        found = SectionCheck(problems=[each for each in found.problems if each.pointer not in before])
+    return found.model_dump_json().encode()
+
+
+def _too_long(error: TookTooLong) -> bytes:
+    problem = FieldProblem(problem=error.detail, cure="Publish less at once.")
+    return SectionCheck(problems=[problem]).model_dump_json().encode()

@@ -1,0 +1,148 @@
+"""A tenant as a file: checked, and published."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from all_in_one.commands.client import (
+    DEMO_PASSWORD,
+    As,
+    Json,
+    Password,
+    Token,
+    Url,
+    answering,
+    body_of,
+    connect,
+    fail,
+    refusal,
+)
+
+REFUSED = 2
+_WAIT_SECONDS = 120
+
+commands = typer.Typer(no_args_is_help=True, help="A tenant as a file of YAML or JSON: check it, publish it.")
+
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The blueprint.")]
+Tenant = Annotated[str | None, typer.Option(help="Another tenant than one's own, for a platform admin.")]
+
+
+@commands.command()
+def check(
+    file: File,
+    tenant: Tenant = None,
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    as_user: As = "admin",
+    password: Password = DEMO_PASSWORD,
+) -> None:
+    """Say what publishing the file would change, and what stands in its way. Nothing is changed.
+
+    Problems come as lines `file:line:column: pointer: problem; cure`. Exit status: 0 it can be published, 2 it cannot.
+
+    Example: uplift blueprint check acme.yaml
+    """
+    with connect(url, token, as_user, password, timeout=120) as client, answering(str(client.base_url)):
+        report = _put(client, file, _tenant_of(client, tenant), dry_run=True, as_json=as_json)
+    for service in report["unchecked"]:
+        typer.echo(f"{file}: /sections/{service}: was not looked at; set IDENTITY_SERVICES_URL", err=True)
+    raise typer.Exit(REFUSED if report["unchecked"] else 0)
+
+
+@commands.command()
+def publish(
+    file: File,
+    tenant: Tenant = None,
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    as_user: As = "admin",
+    password: Password = DEMO_PASSWORD,
+) -> None:
+    """Publish the file, and wait until every service has applied its section. Nothing is published of a file with problems.
+
+    Exit status: 0 it is in force, 2 it was refused; 1 not every service has answered yet.
+
+    Example: uplift blueprint publish --tenant acme --as platform acme.yaml
+    """
+    with connect(url, token, as_user, password, timeout=120) as client, answering(str(client.base_url)):
+        slug = _tenant_of(client, tenant)
+        _put(client, file, slug, dry_run=False, as_json=as_json)
+        services = _settled(client, slug)
+    for name, state in services.items():
+        for each in state["problems"] if state["status"] == "rejected" else ():
+            typer.echo(f"{file}: /sections/{name}{each['pointer']}: {each['problem']}; {each['cure']}", err=True)
+    if any(state["status"] == "rejected" for state in services.values()):
+        raise typer.Exit(REFUSED)
+    if waiting := [name for name, state in services.items() if state["status"] == "pending"]:
+        fail(f"Published, and not yet in force at {', '.join(waiting)}: ask again with `uplift blueprint publish`.")
+
+
+def _tenant_of(client: httpx.Client, tenant: str | None) -> str:
+    return tenant or str(body_of(client.get("/api/identity/v1/me"))["tenant"]["slug"])
+
+
+def _put(client: httpx.Client, file: Path, tenant: str, *, dry_run: bool, as_json: bool) -> dict[str, Any]:
+    """The report, shown; the problems and exit status 2 when it is refused."""
+    answer = client.put(
+        f"/api/identity/v1/tenants/{tenant}/blueprint",
+        params={"dry_run": dry_run},
+        content=file.read_bytes(),
+        headers={"content-type": "application/json" if file.suffix == ".json" else "application/yaml"},
+    )
+    if answer.is_error:
+        for line in _problems(file, answer):
+            typer.echo(line, err=True)
+        raise typer.Exit(REFUSED)
+    report: dict[str, Any] = answer.json()
+    if as_json:
+        typer.echo(json.dumps(report, ensure_ascii=False))
+    else:
+        for line in _told(report):
+            typer.echo(line)
+    return report
+
+
+def _problems(file: Path, answer: httpx.Response) -> list[str]:
+    try:
+        found = answer.json()["errors"]
+        return [
+            f"{file}:{each.get('line', 1)}:{each.get('column', 1)}: {each.get('pointer') or '/'}: {each['problem']}"
+            + (f"; {each['cure']}" if each.get("cure") else "")
+            for each in found
+        ]
+    except (ValueError, LookupError, TypeError):
+        return [f"{file}: {refusal(answer)}"]
+
+
+def _told(report: dict[str, Any]) -> list[str]:
+    """A line for each thing: service, part, what becomes of it, name."""
+    lines = [
+        f"{service}: {part}: {what} {name}"
+        for service, parts in report["changes"].items()
+        for part, changes in parts.items()
+        for what, names in changes.items()
+        for name in names
+    ]
+    if not report["published"]:
+        return [*lines, f"`{report['blueprint']}` is version {report['version']} already."]
+    would = "would become" if report["dry_run"] else "is"
+    return [
+        *(lines or ["Nothing would change."] if report["dry_run"] else lines),
+        f"It {would} version {report['version']}.",
+    ]
+
+
+def _settled(client: httpx.Client, tenant: str) -> dict[str, Any]:
+    """How far the services are, when none has still to answer, or after a while."""
+    until = time.monotonic() + _WAIT_SECONDS
+    while True:
+        services: dict[str, Any] = body_of(client.get(f"/api/identity/v1/tenants/{tenant}"))["services"]
+        if all(state["status"] != "pending" for state in services.values()) or time.monotonic() > until:
+            return services
+        time.sleep(0.2)

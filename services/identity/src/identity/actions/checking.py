@@ -1,0 +1,100 @@
+"""What the other services say of a blueprint before anything of it is applied: each checks its own section, with the names
+that all things will have."""
+
+import asyncio
+from asyncio import to_thread
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts import ALL_SERVICES
+from contracts.directory import OrgUnitChanged
+from contracts.names import Names, names_after
+from servicekit.blueprints.checking import Changes, Reference, SectionCheck, unknown_names
+from servicekit.errors import FieldProblem
+from storage import Session
+
+from identity.clients.sections import NotAsked, Sections, request_of
+from identity.model.blueprints import AT
+from identity.store import blueprints as store
+
+
+@dataclass
+class Checked:
+    """`unasked`: why a service that should have been asked did not answer. `unchecked`: sections that nobody looked at,
+    since identity was not told where the services are."""
+
+    names: Names
+    problems: list[FieldProblem] = field(default_factory=list[FieldProblem])
+    changes: dict[str, dict[str, Changes]] = field(default_factory=dict[str, dict[str, Changes]])
+    unasked: list[FieldProblem] = field(default_factory=list[FieldProblem])
+    unchecked: list[str] = field(default_factory=list[str])
+
+
+async def check_sections(
+    session: Session,
+    sections: dict[str, dict[str, Any]],
+    units: Sequence[OrgUnitChanged],
+    services: Sections | None,
+    token: str,
+) -> Checked:
+    """Asks every service that has a section here, and each whose own things may name what will be gone."""
+    answered = await store.sections(session)
+    contents = {service: row["content"] for service, row in answered.items() if row["content"] is not None}
+    present = contents | {"identity": {"org_units": [{"slug": unit.slug} for unit in units if unit.active]}}
+    now, after = await to_thread(names_after, present, {}), await to_thread(names_after, present, sections)
+    checked = Checked(after)
+    named = [name for name in ALL_SERVICES[1:] if name in sections]
+    if services is None:
+        checked.unchecked = named
+        return checked
+    others = [name for name in ALL_SERVICES[1:] if name in contents and name not in sections]
+    asked = [*named, *(others if _takes_away(now, after) else [])]
+
+    async def ask(service: str) -> SectionCheck | NotAsked:
+        body = await to_thread(request_of, sections.get(service), after, now)
+        return await services.check(service, body, tenant=session.tenant, token=token)
+
+    for service, answer in zip(asked, await asyncio.gather(*map(ask, asked)), strict=True):
+        at = f"/sections/{service}"
+        if isinstance(answer, NotAsked):
+            problem = f"{service} could not be asked: {answer.reason}"
+            checked.unasked.append(FieldProblem(pointer=at, problem=problem, cure="try again when it is up"))
+            continue
+        in_force = "" if service in sections else "what is in force names something that this takes away: "
+        checked.problems += [
+            each.model_copy(
+                update={"pointer": at + each.pointer, "problem": in_force + each.problem, "line": None, "column": None}
+            )
+            for each in answer.problems
+        ]
+        if answer.changes:
+            checked.changes[service] = answer.changes
+    return checked
+
+
+def _takes_away(now: Names, after: Names) -> bool:
+    """Whether a name that there is will not be any more, or something inside of it."""
+    for kind, names in now.items():
+        for name, inside in names.items():
+            if name not in after[kind]:
+                return True
+            left = after[kind][name]
+            if left is not None and (inside is None or not set(inside) <= set(left)):
+                return True
+    return False
+
+
+def unknown_sources(section: dict[str, Any], names: Names) -> list[FieldProblem]:
+    """External ids of sources that there are none of. Before there is any source, people may come first."""
+    sources = names.get("source")
+    if not sources:
+        return []
+    return unknown_names(
+        [
+            Reference(f"{AT}/people/{number}/external_ids/{place}/source", "source", str(each.get("source")))
+            for number, person in enumerate(section.get("people") or [])
+            for place, each in enumerate(person.get("external_ids") or [])
+        ],
+        names,
+    )

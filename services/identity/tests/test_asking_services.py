@@ -1,0 +1,114 @@
+"""Identity asks the services before it publishes; one that does not answer is told as such, and nothing is applied."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from contracts.names import names_after
+from identity.clients import sections
+from identity.clients.sections import NotAsked, Sections
+from servicekit.blueprints.checking import SectionCheck
+
+NOWHERE = "http://127.0.0.1:1/{service}"
+BUNDLE: dict[str, Any] = {
+    "blueprint": "b",
+    "sections": {"identity": {"org_units": [{"slug": "site"}]}, "training": {"rules": []}},
+}
+
+
+def answering(*answers: httpx.Response) -> tuple[Sections, list[httpx.Request]]:
+    """Answers in turn, the last one for ever."""
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return answers[min(len(asked), len(answers)) - 1]
+
+    return Sections(httpx.AsyncClient(transport=httpx.MockTransport(answer)), "http://{service}:8000/"), asked
+
+
+def problem(status: int, detail: str) -> httpx.Response:
+    document = {"type": "t", "title": "T", "status": status, "detail": detail, "instance": "/"}
+    return httpx.Response(status, json=document)
+
+
+async def test_a_service_is_asked_in_the_callers_name_and_again_while_it_does_not_know_them() -> None:
+    services, asked = answering(problem(403, "nobody"), httpx.Response(200, json={"problems": [], "changes": {}}))
+    found = await services.check("forms", b"{}", tenant="demo", token="abc")
+    assert found == SectionCheck()
+    assert [str(each.url) for each in asked] == [
+        "http://forms:8000/api/forms/v1/blueprint-section/check?tenant=demo"
+    ] * 2
+    assert asked[0].headers["authorization"] == "Bearer abc"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (problem(503, "the database is away"), "the database is away"),
+        (problem(401, "the token is over"), "the token is over"),
+        (httpx.Response(502, text="no upstream"), "status 502"),
+        (httpx.Response(200, text="<html>"), "status 200"),
+    ],
+)
+async def test_no_answer_is_none(answer: httpx.Response, why: str) -> None:
+    services, _ = answering(answer)
+    found = await services.check("forms", b"{}", tenant="demo", token="abc")
+    assert isinstance(found, NotAsked)
+    assert why in found.reason
+
+
+async def test_a_service_that_does_not_answer_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    services = Sections(httpx.AsyncClient(transport=httpx.MockTransport(never)), "http://x", seconds=0.05)
+    found = await services.check("forms", b"{}", tenant="demo", token="abc")
+    assert isinstance(found, NotAsked)
+    assert "within 0.05 s" in found.reason
+    assert sections.SECONDS < 30  # the gateway's
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_service_that_cannot_be_reached_keeps_all_of_it_from_being_published(identity, dry_run) -> None:
+    identity.harness.running.wired.state.sections = Sections(identity.harness.kit.http, NOWHERE)
+    await identity.tenant("demo")
+    path = f"/tenants/demo/blueprint?dry_run={dry_run}"
+    told = await identity.call("boss@demo", "PUT", path, 503, json=BUNDLE)
+    assert [(each["pointer"], each["line"]) for each in told["errors"]] == [("/sections/training", 1)]
+    assert "training could not be asked" in told["errors"][0]["problem"]
+    assert identity.told == []
+    wrong = {**BUNDLE, "sections": {**BUNDLE["sections"], "identity": {"time_zone": "Mars"}}}
+    told = await identity.call("boss@demo", "PUT", path, 422, json=wrong)
+    assert {each["pointer"] for each in told["errors"]} == {"/sections/identity/time_zone", "/sections/training"}
+
+
+async def test_without_an_address_of_the_services_it_says_what_nobody_looked_at(identity) -> None:
+    await identity.tenant("demo")
+    report = await identity.call("boss@demo", "PUT", "/tenants/demo/blueprint?dry_run=true", json=BUNDLE)
+    assert report["unchecked"] == ["training"]
+    assert report["changes"]["identity"] == {"org_units": {"created": ["site"], "changed": [], "removed": []}}
+
+
+def test_names_after_a_blueprint_are_those_that_stay_and_those_that_come() -> None:
+    now = {
+        "forms": {"forms": [{"form": "old", "schema": {"properties": {"a": {}}}}]},
+        "kpi-engine": {"kpis": [{"kpi": "gone"}]},
+        "training": {"templates": [{"template": "kept"}]},
+        "ingest": {"sources": [{"source": "acd", "options": {"keep_attributes": ["language"]}}]},
+    }
+    matrix = {"type": "object", "properties": {"row": {}}}
+    new = {
+        "forms": {"forms": [{"form": "new", "schema": {"properties": {"b": matrix}}}]},
+        "kpi-engine": {"kpis": [{"kpi": "k", "bands": {"edges": [{"name": "good"}, {"from": 1}]}}, 7, {"kpi": ["x"]}]},
+        "ingest": {"sources": "broken"},
+    }
+    names = names_after(now, new)
+    assert names["form"] == {"old": ["a"], "new": ["b", "b.row"]}
+    assert names["KPI"] == {"k": ["good"]}
+    assert names["template"] == {"kept": None}
+    assert names["source"] == {"acd": ["language"]}
+    assert names["org unit"] == {}
+    assert "agent" in names["role"]

@@ -1,0 +1,47 @@
+"""What a KPI model names that is another service's: sources and forms, what is in them, and org units and roles."""
+
+from collections.abc import Iterable, Iterator
+
+from servicekit.blueprints.checking import Reference
+
+from kpi_engine.model.document import Model
+from kpi_engine.model.tree import Node
+
+_KINDS = {"source": "source", "form": "form", "org_unit": "org unit", "role": "role"}
+_INSIDE = {"legs": "attribute", "submissions": "question"}
+_COMPARED = frozenset({"=", "<>", "in"})
+
+
+def references_of(model: Model, at: str = "") -> list[Reference]:
+    """Pointers begin with `at`. What people are skilled in is not declared anywhere, nor how queues are called."""
+    trees = [
+        (f"{at}/{part}", tree) for part, tree in (("where", model.plan.where), ("value", model.plan.value)) if tree
+    ]
+    compared = [each for pointer, tree in trees for each in _compared(tree, pointer)]
+    inside = _INSIDE.get(model.source)
+    attributes: list[Reference] = []
+    if inside is not None:
+        outer = {"attribute": "source", "question": "form"}[inside]
+        within = tuple(sorted({each.name for each in compared if each.kind == outer}))
+        attributes = [
+            Reference(pointer, inside, str(node.value), within)
+            for pointer, tree in trees
+            for node in tree.walk()
+            if node.op == "attribute"
+        ]
+    targets = model.bands.targets if model.bands else ()
+    people = [each for target in targets for each in _compared(target.selector, f"{at}/targets/{target.index}/when")]
+    return list(dict.fromkeys([*compared, *attributes, *people]))
+
+
+def _compared(tree: Node, pointer: str) -> Iterator[Reference]:
+    """The texts that columns of names are compared with."""
+    for node in tree.walk():
+        if node.op in _COMPARED:
+            columns = [arg.value for arg in node.args if arg.op == "column" and arg.value in _KINDS]
+            for column in columns:
+                yield from (Reference(pointer, _KINDS[column], text) for text in _texts(node.args))
+
+
+def _texts(nodes: Iterable[Node]) -> Iterator[str]:
+    return (str(node.value) for node in nodes if node.op == "text")

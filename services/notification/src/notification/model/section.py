@@ -1,0 +1,75 @@
+"""What is wrong with the section `notification`, and what it would change."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from contracts.names import Names
+from pydantic import ValidationError
+from servicekit.blueprints.checking import Reference, SectionCheck, changes_between, unknown_names
+from servicekit.errors import FieldProblem
+from servicekit.outbound import UrlPolicy
+from servicekit.shapes import shape_problems
+
+from notification.model.rules import NotificationSection, Rule, rule_problems, text_problems, webhook_problems
+from notification.model.texts import DEFAULT_TEXTS
+
+_KINDS = {"kpi": "KPI", "template": "template", "form": "form"}
+_BANDS = ("band", "from_band", "to_band")
+_RULES = {"assignment": "training rule", "points": "points rule"}
+
+
+def check_whole(section: NotificationSection, present: NotificationSection, policy: UrlPolicy) -> list[FieldProblem]:
+    """All that is wrong with it beside what there is; pointers from the section's root."""
+    texts = section.texts if section.texts is not None else present.texts or {}
+    rules = section.rules if section.rules is not None else present.rules or []
+    return [
+        *rule_problems(rules, {*DEFAULT_TEXTS, *texts}),
+        *text_problems(section.texts or {}),
+        *webhook_problems(section.webhooks or [], policy),
+    ]
+
+
+def checker(policy: UrlPolicy) -> Callable[[dict[str, Any] | None, NotificationSection, Names], SectionCheck]:
+    """As `servicekit.blueprints.checking.OwnSection` wants it."""
+    return partial(check_section, policy)
+
+
+def check_section(
+    policy: UrlPolicy, content: dict[str, Any] | None, present: NotificationSection, names: Names
+) -> SectionCheck:
+    """`present`: the section as it is."""
+    if content is None:
+        return SectionCheck(problems=unknown_names(references(present.rules or []), names))
+    try:
+        section = NotificationSection.model_validate(content)
+    except ValidationError as error:
+        return SectionCheck(problems=shape_problems(error, content, NotificationSection))
+    problems = [*check_whole(section, present, policy), *unknown_names(references(section.rules or []), names)]
+    before = present.content()
+    return SectionCheck(problems=problems, changes=changes_between(before, before | section.content()))
+
+
+def references(rules: Sequence[Rule]) -> list[Reference]:
+    """What rules name of other services: the values that fields of their events must have."""
+    return [each for number, rule in enumerate(rules) for each in _references_of(rule, f"/rules/{number}/when")]
+
+
+def _references_of(rule: Rule, at: str) -> list[Reference]:
+    kpis = tuple(name for _, name in _texts(rule.when.get("kpi"), ""))
+    found: list[Reference] = []
+    for field, wanted in rule.when.items():
+        kind = _KINDS.get(field) or (_RULES.get(rule.on.partition(".")[0]) if field == "rule" else None)
+        for pointer, text in _texts(wanted, f"{at}/{field}"):
+            if kind is not None:
+                found.append(Reference(pointer, kind, text))
+            elif field in _BANDS:
+                found.append(Reference(pointer, "band", text, kpis))
+    return found
+
+
+def _texts(wanted: Any, pointer: str) -> list[tuple[str, str]]:
+    """A value, or each of a list of them, with its place."""
+    if isinstance(wanted, list):
+        return [(f"{pointer}/{index}", each) for index, each in enumerate(wanted) if isinstance(each, str)]
+    return [(pointer, wanted)] if isinstance(wanted, str) else []
