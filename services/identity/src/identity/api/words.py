@@ -3,6 +3,11 @@
 from servicekit import Word
 
 WORDS: dict[str, Word] = {
+    "BlueprintReport.changes": Word(
+        "What is created, changed and removed, by service and part of its section.",
+        {"training": {"rules": {"created": ["silence-coach"], "changed": [], "removed": []}}},
+    ),
+    "BlueprintReport.unchecked": Word("Sections that their services could not be asked about.", []),
     "?active": Word("Only those that are switched on, or only those that are not."),
     "?application": Word("The application's name.", "crm"),
     "?org_unit": Word("An org unit, by id or slug.", "team-a"),
