@@ -7,6 +7,9 @@ Notes in comments, which no reader sees, say how a page or a block is held:
 - `<!-- output: alike -->` before what is shown: each line printed is like one that is shown, numbers aside.
 - `<!-- is: docs/samples/x.yaml -->` before a block: the file holds the same.
 
+- `<!-- refused: words -->` before a block of requests that such an installation refuses, in these words.
+
+A block of `http` is a request or several, with empty lines between, below `/api/identity/v1` by the tenant's administrator.
 A block without a language, or of `text` or `json`, that follows a block of commands is what they print. In it `…` stands
 for anything, and on a line of its own for any lines. Dates, ids and seconds are never compared.
 """
@@ -21,7 +24,7 @@ MODES = ("demo", "empty", "by name")
 """`by name`: not run, as they need what a test machine lacks; their programs, options and files are looked up."""
 
 _MODE = re.compile(r"<!-- tests/guides runs these commands: (.+?) -->")
-_NOTE = re.compile(r"\s*<!-- (not run|exit status|output|is): (.+?) -->\s*")
+_NOTE = re.compile(r"\s*<!-- (not run|exit status|output|is|refused): (.+?) -->\s*")
 _FENCE = re.compile(r"(\s*)```(\S*)(.*)")
 _IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DATES = re.compile(r"\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?")
@@ -86,6 +89,16 @@ def blocks(page: Path) -> list[Block]:
 
 def commands(page: Path) -> list[Block]:
     return [each for each in blocks(page) if each.language == "sh"]
+
+
+def requests(block: Block) -> list[tuple[str, str, str]]:
+    """Method, path and body of each request of a block of `http`."""
+    found: list[tuple[str, str, str]] = []
+    for part in block.text.strip().split("\n\n"):
+        line, _, body = part.partition("\n")
+        method, path = line.split()
+        found.append((method, path, body))
+    return found
 
 
 def difference(shown: Block, printed: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +15,13 @@ from all_in_one.simulation.driver import run_history
 from all_in_one.simulation.tenant import Access, Tenant
 
 from tests.flow.suite import Embedded
-from tests.guides.pages import MODES, commands, difference, mode_of, pages
+from tests.guides.pages import MODES, Block, blocks, commands, difference, mode_of, pages, requests
 from tests.guides.shell import Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
+ADMIN, PASSWORD = "boss", "a-long-password"
+"""Whom "bring a customer live" makes, and the password that it chooses; the pages after it go on with them."""
 SIMULATED_DAYS = 12
 """Until somebody has left the band that brought a training, which README shows."""
 
@@ -55,19 +58,40 @@ def empty_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 
 def follow(page: Path, suite: Embedded, folder: Path, said: dict[str, str]) -> None:
     """Types a page's commands in order; `said` is what stands for the words in capitals that a reader replaces."""
-    with Shell(folder, {"UPLIFT_URL": suite.url}) as shell:
-        for block in commands(page):
+    with Shell(
+        folder, {"UPLIFT_URL": suite.url, "UPLIFT_PASSWORD": PASSWORD} if said else {"UPLIFT_URL": suite.url}
+    ) as shell:
+        for block in blocks(page):
             if "not run" in block.notes:
                 continue
-            text = re.sub("|".join(said) or "(?!)", lambda found: said[found[0]], block.text)
-            typed = shell.type(text)
-            status = block.notes.get("exit status")
-            failed = [each for each in typed.failed if status is None or not each.startswith(f"{status}: ")]
-            assert not failed, f"{block.name}: {failed}\n{typed.printed}\n{typed.told}"
-            assert status is None or typed.failed, f"{block.name} did not end with status {status}\n{typed.printed}"
-            if block.shown:
-                assert (wrong := difference(block.shown, typed.printed)) is None, f"{wrong}\n{typed.told}"
+            if block.language == "sh":
+                run(shell, block, re.sub("|".join(said) or "(?!)", lambda found: said[found[0]], block.text))
+            elif block.language == "http":
+                ask(shell, block)
+            else:
+                continue
             suite.settle()
+
+
+def run(shell: Shell, block: Block, text: str) -> None:
+    typed = shell.type(text)
+    status = block.notes.get("exit status")
+    failed = [each for each in typed.failed if status is None or not each.startswith(f"{status}: ")]
+    assert not failed, f"{block.name}: {failed}\n{typed.printed}\n{typed.told}"
+    assert status is None or typed.failed, f"{block.name} did not end with status {status}\n{typed.printed}"
+    if block.shown:
+        assert (wrong := difference(block.shown, typed.printed)) is None, f"{wrong}\n{typed.told}"
+
+
+def ask(shell: Shell, block: Block) -> None:
+    for method, path, body in requests(block):
+        data = f"--data {shlex.quote(body)}" if body else ""
+        typed = shell.type(f".venv/bin/uplift api --as {ADMIN} -X {method} 'identity/v1{path}' {data}")
+        if refused := block.notes.get("refused"):
+            assert typed.failed, f"{block.name}: {typed.printed}"
+            assert refused in typed.told, block.name
+        else:
+            assert not typed.failed, f"{block.name}: {typed.told}"
 
 
 def of_mode(mode: str) -> list[pytest.ParameterSet]:
