@@ -18,6 +18,7 @@ from servicekit.blueprints.door import section_router
 from servicekit.clock_door import ClockDoor
 from servicekit.dead_letters import dead_letter_router
 from servicekit.door import describe, doors, link_things, operation_name, render_http, render_problem, render_validation
+from servicekit.door.browsing import add_docs
 from servicekit.door.signing_in import schemes
 from servicekit.errors import Problem
 from servicekit.event_door import EventDoor
@@ -88,6 +89,7 @@ def wire(
 def service_app(running: Running) -> FastAPI:
     """The HTTP door of one service, to be mounted at its prefix."""
     app = FastAPIOffline(
+        docs_url=None,
         title=f"Uplift {running.service.title}",
         version=version("uplift-servicekit"),
         description=f"{running.service.title}. How all of it is used: docs/guides/use-the-api.md.",
@@ -101,6 +103,7 @@ def service_app(running: Running) -> FastAPI:
         },
     )
     app.state.kit = running.kit
+    add_docs(app, running.kit.settings.issuer)
     app.state.service = running.wired.state
     routers = [running.wired.router, dead_letter_router(running.doors), behind_router()]
     if running.wired.section is not None:

@@ -1,5 +1,5 @@
-"""docs/events.md and docs/asyncapi.json, made from `contracts`; docs/metrics.md; docs/roles.md. `--check` says what is out of
-date, `--write` mends it."""
+"""docs/events.md and docs/asyncapi.json, made from `contracts`; docs/metrics.md; docs/problems.md; docs/roles.md. `--check`
+says what is out of date, `--write` mends it."""
 
 import argparse
 import inspect
@@ -18,6 +18,7 @@ from contracts import ALL_SERVICES, TOPICS, Attributes, Event, Topic, type_regis
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 from servicekit import metrics
+from servicekit.problems import PROBLEM_TYPES
 
 from all_in_one.roles import render_roles
 
@@ -267,6 +268,32 @@ def _metric_rows() -> Iterator[str]:
         yield f"| `{name}` | {described.type} | {labels} | {described.documentation} |"
 
 
+# problems.md
+
+_PROBLEMS = """\
+# Problems
+
+<!-- Generated from libs/servicekit/src/servicekit/problems.py: `uplift docs --write`. -->
+
+Whatever is refused is answered with a problem document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), media type
+`application/problem+json`. Its `type` is `urn:uplift:problem:` and one of the names below, which stay as they are; programs
+go by them. `title` and `detail` are for people and may change. `errors` names every place that is wrong: a JSON `pointer`,
+the `problem`, the `cure`, and `line` and `column` in a document that was sent. An unknown path, or a method that a path does
+not take, has the type `about:blank`.
+
+| type | status | what to do |
+|---|---|---|
+"""
+
+
+def render_problems() -> str:
+    """The whole of docs/problems.md."""
+    rows = [
+        f"| `{slug}` | {', '.join(map(str, each.statuses))} | {each.cure} |" for slug, each in PROBLEM_TYPES.items()
+    ]
+    return _PROBLEMS + "\n".join(rows) + "\n"
+
+
 # Files
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -274,6 +301,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "asyncapi.json": render_asyncapi,
     "metrics.md": render_metrics,
     "roles.md": render_roles,
+    "problems.md": render_problems,
 }
 
 

@@ -10,12 +10,20 @@ _ALWAYS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 _DATA = "default-src 'none'; frame-ancestors 'none'"
+
+
 # Pages without a policy of their own are those of the API's documentation, which begin with a script in the page.
-_PAGE = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
+def page_policy(*connects: str) -> str:
+    """Of such a page, which may also call the origins `connects`."""
+    allowed = " ".join(("'self'", *connects))
+    return (
+        "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        f"font-src 'self' data:; connect-src {allowed}; worker-src 'self' blob:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+_PAGE = page_policy()
 
 
 class SecurityHeaders:

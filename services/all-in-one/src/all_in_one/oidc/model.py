@@ -15,6 +15,7 @@ ONE_TIME = "urn:uplift:grant:one-time"
 GRANTS = ("authorization_code", "refresh_token", "client_credentials", "password", ONE_TIME)
 CLI_CLIENT = "uplift-cli"
 PORTAL_CLIENT = "portal"
+DOCS_CLIENT = "swagger"
 SERVICE_CLIENT = "uplift-identity"
 """By which identity keeps accounts and clients here, as an admin does."""
 AUDIENCE = "uplift"

@@ -1,5 +1,6 @@
 """The schema brought up to date at every start."""
 
+from contracts import ALL_SERVICES
 from joserfc.jwk import RSAKey
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -49,6 +50,15 @@ async def prepare(engine: AsyncEngine) -> None:
             tenant=None,
             grants=["authorization_code", "refresh_token"],
             backchannel_logout_uri="/api/identity/v1/back-channel-logout",
+        )
+        await put_client(
+            connection,
+            client_id=model.DOCS_CLIENT,
+            secret=None,
+            redirect_uris=[f"/api/{service}/v1/docs/oauth2-redirect" for service in ALL_SERVICES],
+            post_logout_redirect_uris=[],
+            tenant=None,
+            grants=["authorization_code"],
         )
 
 

@@ -1,0 +1,33 @@
+"""The page on which the API is browsed: one signs in there and tries an operation."""
+
+from tests.sso.worlds import PASSWORD, EmbeddedWorld
+
+
+def test_swagger_signs_a_person_in_and_asks_as_them(embedded_world: EmbeddedWorld) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    options = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path="/usr/bin/chromium", args=options)
+        page = chromium.new_page()
+        page.set_default_timeout(60_000)
+        refused: list[str] = []
+        page.on("console", lambda said: refused.append(said.text) if "Content Security Policy" in said.text else None)
+        page.goto(f"{embedded_world.url}/api/identity/v1/docs")
+        page.locator("button.authorize").first.click()
+        for scope in ("openid", "profile", "organization"):
+            page.locator(f"input[id^='{scope}-']").first.set_checked(True, force=True)
+        with page.expect_popup() as opened:
+            page.locator(".auth-container").first.get_by_role("button", name="Apply given OAuth2 credentials").click()
+        login = opened.value
+        login.locator("#username").fill("ada")
+        login.locator("#password").fill(PASSWORD)
+        login.locator("#password").press("Enter")
+        expect(page.locator(".auth-container").first.get_by_role("button", name="Remove authorization")).to_be_visible()
+        page.locator("button.btn-done").first.click()
+        page.locator("#operations-me-get_me").click()
+        page.get_by_role("button", name="Try it out").click()
+        page.get_by_role("button", name="Execute").click()
+        expect(page.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
+        chromium.close()
+    assert refused == []
