@@ -110,4 +110,6 @@ SHARED: dict[str, Word] = {
     "versions": Word("Its versions, newest first."),
     "void": Word("Whether it was taken back."),
     "workday": Word("The agent's workday."),
+    "band_title": Word("The band's name as people read it, by language.", {"en": "Needs coaching"}),
+    "kpi_title": Word("The KPI's name as people read it, by language.", {"en": "Silence"}),
 }

@@ -53,4 +53,5 @@ WORDS: dict[str, Word] = {
     "JudgedWindow.window": Word("The window by its ISO 8601 name: a workday or a week.", "2026-W10"),
     "without_agent": Word("Facts without an agent, that would count and have no place here."),
     "AppliedTarget.when": Word("The target's condition, as it is written; null: none.", "tenure_days < 90"),
+    "from_band_title": Word("The name of the band before as people read it, by language.", {"en": "Watch"}),
 }

@@ -65,4 +65,5 @@ WORDS: dict[str, Word] = {
             }
         ],
     ),
+    "rule_title": Word("The rule's name as people read it, by language.", {"en": "Silence coaching"}),
 }
