@@ -135,6 +135,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "role-needed": ProblemType((403,), "Role needed", "Ask an administrator for the role that `detail` names."),
     "role-of-a-unit": ProblemType((403,), "Role of a unit", "Ask an administrator for the role in the whole tenant."),
     "service-away": ProblemType((503,), "Service away", "Wait for `Retry-After` seconds, and try again."),
+    "services-not-asked": ProblemType(
+        (503,), "Services not asked", "Try again: a service that has to check the blueprint did not answer."
+    ),
     "session-ended": ProblemType((401,), "Session ended", "Sign in again."),
     "slug-taken": ProblemType((409,), "Slug taken", "Choose another slug."),
     "source-paused": ProblemType((409,), "Source paused", "Set the source's status to active."),
@@ -189,6 +192,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "unknown-interaction": ProblemType((404,), "Unknown interaction", "Check the id."),
     "unknown-kpi": ProblemType((404,), "Unknown kpi", "Check the name."),
     "unknown-leaderboard": ProblemType((404,), "Unknown leaderboard", "Check the name."),
+    "unknown-names": ProblemType(
+        (422,), "Unknown names", "Mend the names that `errors` tells, or publish what they name first."
+    ),
     "unknown-notice": ProblemType((404,), "Unknown notice", "Check the id."),
     "unknown-org-unit": ProblemType((404,), "Unknown org unit", "Check the id or slug."),
     "unknown-person": ProblemType(
