@@ -1,5 +1,6 @@
 """Bands as a pure function of windows, and the difference between what was told and what holds."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from uuid import UUID
@@ -110,17 +111,19 @@ def test_telling_the_differences_one_after_another_tells_the_truth(histories):
                 case "retract_entered":
                     del told[change.id]
                 case "retract_left":
-                    told[change.id] = Announced(change.id, change.band, told[change.id].entered)
+                    told[change.id] = replace(told[change.id], left=None, to_band=None)
                 case "entered":
                     assert change.id not in used
                     used.add(change.id)
                     told[change.id] = Announced(change.id, change.band, change.at)
                 case "left":
-                    told[change.id] = Announced(
-                        change.id, change.band, told[change.id].entered, change.at, change.stay.to_band
-                    )
-        assert {(s.band, s.entered, s.left, s.to_band) for s in told.values()} == {
-            (s.band, s.entered, s.left, s.to_band) for s in derived
+                    told[change.id] = replace(told[change.id], left=change.at, to_band=change.stay.to_band)
+                case "stayed":
+                    now = {*told[change.id].held, *(window.window for window in change.windows)} - {*change.withdrawn}
+                    assert tuple(sorted(now)) == change.held
+                    told[change.id] = replace(told[change.id], held=change.held)
+        assert {(s.band, s.entered, s.left, s.to_band, s.held) for s in told.values()} == {
+            (s.band, s.entered, s.left, s.to_band, tuple(window.window for window in s.held)) for s in derived
         }
         assert transitions(told.values(), derived, lambda stay: derived_id("never")) == []
 
@@ -132,7 +135,29 @@ def told_after(bands: str) -> list[Announced]:
 
 def changes(before: str, after: str) -> list[tuple[str, str, str]]:
     found = transitions(told_after(before), derive(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"))
-    return [(change.kind, change.band, change.at) for change in found]
+    return [(change.kind, change.band, change.at) for change in found if change.kind != "stayed"]
+
+
+def went_on(before: str, after: str, begin: str = "") -> list[tuple[str, list[str], list[str]]]:
+    """What is said of the windows within stays."""
+    told = [
+        replace(each, held=tuple(w.window for w in stay.held))
+        for each, stay in zip(told_after(before), derive(THREE_OF_FIVE, windows(before)), strict=True)
+    ]
+    found = transitions(told, derive(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"), begin=begin)
+    return [
+        (each.band, [window.window for window in each.windows], list(each.withdrawn))
+        for each in found if each.kind == "stayed"
+    ]  # fmt: skip
+
+
+def test_a_stay_goes_on_in_every_window_that_speaks_and_does_not_end_it():
+    assert went_on("ccc", "cccc") == [("coach", ["04"], [])]
+    assert went_on("cccc", "cccc") == []
+    assert went_on("ccc", "ccc-gc") == [("coach", ["05", "06"], [])]  # elsewhere, but not left yet
+    assert went_on("cccccc", "cccc-c") == [("coach", [], ["05"])]
+    assert went_on("cccggc", "cccggg") == [("coach", [], ["06"])]  # now it is the window of leaving
+    assert went_on("cccccc", "cccc-c", begin="06") == []
 
 
 def test_what_was_told_is_taken_back_before_what_is_new():

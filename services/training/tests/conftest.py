@@ -1,5 +1,6 @@
 """A service at its doors with two teams, and the words to tell it of bands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,7 +9,7 @@ from uuid import UUID
 import pytest
 from contracts import new_id
 from contracts.blueprints import BlueprintPublished
-from contracts.scores import BandCorrected, BandEntered, BandLeft, Window
+from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed, Window
 from testkit import Harness, at, org_unit, person, person_id, tenant
 from training.service import service
 
@@ -107,6 +108,18 @@ class Training:
         body = BandEntered(**values | fields)
         await self.h.deliver(body, tenant=tenant, at=self.now)
         return body
+
+    async def stay(
+        self, stay: BandEntered, *days: str, version: int, withdrawn: Sequence[str] = (), **fields: Any
+    ) -> None:
+        """In one event: the stay goes on in these windows, and not in the withdrawn ones."""
+        evidence = [Window(window=day, value="66", sample=20, band="coach") for day in days]
+        told = stay.model_dump(exclude={"from_band", "from_rank", "evidence", "version", "at_window"})
+        at_window = [*days, *withdrawn][-1]
+        body = BandStayed(
+            **told | fields, evidence=evidence, withdrawn=list(withdrawn), version=version, at_window=at_window
+        )
+        await self.h.deliver(body, tenant="acme", at=self.now)
 
     async def leave(self, stay: BandEntered, day: str = "2026-03-18", *, tenant: str = "acme", **fields: Any) -> None:
         values = stay.model_dump(exclude={"from_band", "from_rank"}) | {"at_window": day, "to_band": "watch"}

@@ -5,16 +5,21 @@ from datetime import timedelta
 from typing import Any
 
 from contracts import derived_id, new_id
-from contracts.scores import BandCorrected, BandEntered, BandLeft, Window
+from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed, Window
 from messaging.broker import TopicPartition
 from messaging.consumer import Step
 from testkit import person_id
 
-KINDS = ["entered", "entered", "left", "never entered", "never left"]
+KINDS = ["entered", "entered", "stayed", "stayed", "left", "never entered", "never left"]
 TENANTS, PEOPLE, STAYS = ("acme", "zeta"), ("ada", "ben"), range(3)
 MODES = ["live", "live", "live", "history"]
 AGAIN = [0, 1]  # some come again as the very same event
 LINE = (KINDS, TENANTS, PEOPLE, STAYS, MODES, AGAIN)
+
+
+def window_of(place: int) -> dict[str, Any]:
+    day = f"2026-03-{5 + place % 9:02}"
+    return {"at_window": day, "evidence": [Window(window=day, value="65", sample=9, band="coach")]}
 
 
 def message(training: Any, seed: Any, place: int, line: Any) -> Any:
@@ -26,6 +31,7 @@ def message(training: Any, seed: Any, place: int, line: Any) -> Any:
     }  # fmt: skip
     body = {
         "entered": lambda: BandEntered(**values),
+        "stayed": lambda: BandStayed(**values | window_of(place), version=place + 1),
         "left": lambda: BandLeft(**values),
         "never entered": lambda: BandCorrected(**values, retracts="entered"),
         "never left": lambda: BandCorrected(**values, retracts="left"),
@@ -56,9 +62,9 @@ async def tell(training: Any, story: list[Any], *, size: int) -> Any:
     for tenant in TENANTS:
         rows = await h.rows(tenant, "SELECT * FROM assignment ORDER BY id")
         given = {row["id"]: (names[row["band_event_id"]], row["rule"]) for row in rows}
-        found += [row | {"id": None, "band_event_id": names[row["band_event_id"]]} for row in rows]
+        found += [row | {"id": None, "occasion": None, "band_event_id": names[row["band_event_id"]]} for row in rows]
         for row in await h.rows(tenant, "SELECT * FROM skipped ORDER BY at, rule"):
-            found.append(row | {"band_event_id": names[row["band_event_id"]]})
+            found.append(row | {"occasion": None, "band_event_id": names[row["band_event_id"]]})
         for row in await h.rows(tenant, "SELECT * FROM band_stay"):
             found.append({**row, "band_event_id": names[row["band_event_id"]], "heard": len(row["heard"])})
         due = await h.rows(tenant, f"SELECT * FROM due_item WHERE tenant = '{tenant}' AND kind = 'overdue' ORDER BY at")
@@ -78,6 +84,7 @@ async def test_a_batch_does_what_its_messages_one_by_one_do(training):
         rules = [
             training.rule(),
             training.rule("second", template="other", priority=1, max_open=2, due_days=None),
+            training.rule("still", trigger="stayed", windows=2, template="other", cooldown_days=0),
             training.rule("kept", band="critical", withdraw_when_left=False, cooldown_days=2),
         ]
         templates = [{"template": name, **training.READING} for name in ("silence-basics", "other")]

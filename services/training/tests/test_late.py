@@ -4,7 +4,7 @@ from typing import Any
 
 from contracts import derived_id
 from contracts.blueprints import BlueprintPublished
-from contracts.scores import BandCorrected, BandEntered, BandLeft
+from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed
 from testkit import person, person_id
 from testkit.late_conformance import Course, LateConformance, Said, directory_course, sections_course
 from training.service import service
@@ -17,6 +17,10 @@ def stay(who: str, version: int, **fields: Any) -> dict[str, Any]:
         "agent_id": person_id(who), "band_event_id": derived_id("stay", who), "kpi": "k", "model_version": 1,
         "band": "coach", "rank": 2, "at_window": "2026-03-04", "version": version, **fields,
     }  # fmt: skip
+
+
+def window(day: str) -> dict[str, Any]:
+    return {"window": f"2026-03-{day}", "value": "66", "sample": 20, "band": "coach"}
 
 
 class TestLate(LateConformance):
@@ -37,6 +41,10 @@ class TestLate(LateConformance):
             Said(BandEntered(**stay("cid", 6))),
             Said(BandCorrected(**stay("cid", 7), retracts="entered")),
             Said(BandEntered(**stay("eve", 8))),
+            Said(BandStayed(**stay("eve", 9, at_window="2026-03-05", evidence=[window("05")]))),
+            Said(
+                BandStayed(**stay("eve", 10, at_window="2026-03-06", evidence=[window("06")], withdrawn=["2026-03-05"]))
+            ),
         ]
         people = [person(slug, team="team-a") for slug in ("ada", "bob", "cid", "eve")]
         return Course(

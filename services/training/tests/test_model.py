@@ -147,7 +147,7 @@ def test_a_section_names_every_problem_with_its_place():
     with pytest.raises(Invalid) as caught:
         parse_section({"templates": [{**good, "colour": "red"}], "rules": [{"rule": "r"}]})
     assert {each.pointer for each in caught.value.errors} == {
-        "/templates/0/colour", "/rules/0/kpi", "/rules/0/band", "/rules/0/template"
+        "/templates/0/colour", "/rules/0/template"
     }  # fmt: skip
 
 

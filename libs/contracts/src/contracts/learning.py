@@ -11,14 +11,16 @@ _EXAMPLE: dict[str, Any] = {
     "template": "silence-basics", "template_version": 1, "title": {"en": "Fewer silences", "zh": "减少静默"},
     "rule": "silence-coach", "kpi": "silence_pct", "band": "coach",
     "band_event_id": "0197c0de-0000-7000-8000-000000000300", "due_at": "2026-03-11T16:00:00Z", "version": 1,
-    "rule_title": {"en": "Reading for the coaching band", "zh": "辅导区间的阅读材料"},
+    "trigger": "entered", "follows": None, "rule_title": {"en": "Reading for the coaching band", "zh": "辅导区间的阅读材料"},
     "kpi_title": {"en": "% Silence", "zh": "静默占比"}, "band_title": {"en": "Coaching", "zh": "辅导"},
 }  # fmt: skip
 
 
 class _AssignmentEvent(AgentEvent):
     """`rule`, `kpi`, `band`, `band_event_id` are None on an assignment made by hand. `version` rises with every change of
-    the assignment; 0 in events from before there were versions. Titles are by language."""
+    the assignment; 0 in events from before there were versions. Titles are by language.
+    `trigger`: what made the rule give it (entered, stayed, failed, overdue); `follows`: the assignment that was failed
+    or overdue."""
 
     topic: ClassVar[str] = "assignments"
 
@@ -32,6 +34,8 @@ class _AssignmentEvent(AgentEvent):
     band_event_id: UUID | None = None
     due_at: datetime | None = None
     version: int = 0
+    trigger: str | None = None
+    follows: UUID | None = None
     rule_title: dict[str, str] = {}
     kpi_title: dict[str, str] = {}
     band_title: dict[str, str] = {}

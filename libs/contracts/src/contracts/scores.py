@@ -113,6 +113,22 @@ class BandEntered(_BandEvent):
     from_band_title: dict[str, str] = {}
 
 
+class BandStayed(_BandEvent):
+    """The agent has stayed in `band`: the windows of `evidence`, after that of entering, speak and have not ended the
+    stay `band_event_id`. `withdrawn`: windows of which that was said and which say nothing any more. At most one for a
+    stay whenever its windows change; of what is said of a window the higher `version` holds."""
+
+    type: ClassVar[str] = "band.stayed"
+    example: ClassVar[dict[str, Any]] = {
+        "agent_id": _AGENT, "band_event_id": "0197c0de-0000-7000-8000-000000000300", "kpi": "silence_pct",
+        "model_version": 1, "band": "coach", "rank": 2, "at_window": "2026-03-05", "mode": "live", "version": 43,
+        "evidence": [{"window": "2026-03-05", "value": "65.3846", "sample": 22, "band": "coach"}], **_WORDS,
+        "withdrawn": [],
+    }  # fmt: skip
+
+    withdrawn: list[str] = []
+
+
 class BandLeft(_BandEvent):
     """The stay `band_event_id` ended at window `at_window`; the agent is now in `to_band`."""
 

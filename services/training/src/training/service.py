@@ -3,7 +3,7 @@
 from functools import partial
 
 from contracts.blueprints import BlueprintPublished
-from contracts.scores import BandCorrected, BandEntered, BandLeft
+from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed
 from servicekit import Kit, Service, Subscription, Wired
 from servicekit.blueprints import names_heard
 from servicekit.blueprints.checking import OwnSection
@@ -24,7 +24,7 @@ def wire(kit: Kit) -> Wired:
             Subscription(
                 "bands",
                 batch=bands.hear_bands,
-                types=(BandEntered, BandLeft, BandCorrected),
+                types=(BandEntered, BandStayed, BandLeft, BandCorrected),
                 by_tenant=True,
                 in_turn=True,
             ),

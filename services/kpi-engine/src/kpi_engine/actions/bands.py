@@ -7,7 +7,7 @@ from uuid import UUID
 
 from contracts import Attributes, Mode, derived_id
 from contracts.envelope import ReasonValues
-from contracts.scores import BandCorrected, BandEntered, BandLeft, Window
+from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed, Window
 from storage import Session
 
 from kpi_engine.actions.people import NO_PEOPLE, People
@@ -62,7 +62,7 @@ async def derive_bands(
     known, taken_back = await stays.announced(session, session.tenant, begins)
     windows = await _windows(session, wanted, begins, people)
     told: list[stays.Told] = []
-    events: list[BandEntered | BandLeft | BandCorrected] = []
+    events: list[BandEntered | BandStayed | BandLeft | BandCorrected] = []
     for (kpi, agent_id), (published, _) in sorted(wanted.items(), key=lambda item: item[0]):
         bands, begin, judged = _bands(published), begins[kpi, agent_id], windows.get((kpi, agent_id), [])
         announced = known.get((kpi, agent_id), [])
@@ -73,7 +73,7 @@ async def derive_bands(
             times = taken_back.get((kpi, agent_id, stay.band, stay.entered), 0)
             return derived_id("band", session.tenant, kpi, agent_id, stay.band, stay.entered, times)
 
-        for change in transitions(announced, derived, fresh_id):
+        for change in transitions(announced, derived, fresh_id, begin=begin):
             told.append((published, agent_id, change))
             over = past_is_history and change.stay is not None and change.stay.left is not None
             events.append(_event(published, bands, agent_id, change, "history" if over else mode, judged, reason))
@@ -191,7 +191,7 @@ def _event(
     mode: Mode,
     judged: list[Judged],
     reason: Why,
-) -> BandEntered | BandLeft | BandCorrected:
+) -> BandEntered | BandStayed | BandLeft | BandCorrected:
     what: dict[str, Any] = {
         "agent_id": agent_id,
         "band_event_id": change.id,
@@ -217,6 +217,9 @@ def _event(
             from_rank=from_rank,
             from_band_title=bands.title(before) if before else {},
         )
+    if change.kind == "stayed":
+        evidence = [_evidence(window) for window in change.windows]
+        return BandStayed(**what, evidence=evidence, value=_last_value(evidence), withdrawn=list(change.withdrawn))
     if change.kind == "left" and change.stay:
         after = change.stay.to_band
         evidence = [_evidence(window) for window in change.stay.exit]

@@ -6,7 +6,7 @@ too small a sample, or without a value, say nothing and are passed over.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Literal
 from uuid import UUID
@@ -100,7 +100,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Stay:
-    """A stretch in one band, with the windows that made it begin and end."""
+    """A stretch in one band, with the windows that made it begin and end, and those between, in which it went on."""
 
     band: str
     entered: str
@@ -109,6 +109,7 @@ class Stay:
     to_band: str | None = None
     entry: tuple[Judged, ...] = ()
     exit: tuple[Judged, ...] = ()
+    held: tuple[Judged, ...] = field(default=(), compare=False)
 
 
 def band_of(value: Exact, edges: Sequence[Band]) -> str | None:
@@ -128,6 +129,7 @@ def derive(rules: BandRules, windows: Iterable[Judged], *, begin: str = "", curr
     began before `begin` and has not ended before it. `rules.lookback` speaking ones of them are enough.
     """
     speaking: list[Judged] = []
+    held: list[Judged] = []
     stays: list[Stay] = [current] if current else []
     since = 0
     for window in windows:
@@ -140,11 +142,12 @@ def derive(rules: BandRules, windows: Iterable[Judged], *, begin: str = "", curr
             continue
         left_here = None
         if current:
-            if window.band == current.band:
-                continue
             recent = speaking[since:][-rules.leave_of :]
-            if sum(other.band != current.band for other in recent) < rules.leave_x:
+            elsewhere = 0 if window.band == current.band else sum(other.band != current.band for other in recent)
+            if elsewhere < rules.leave_x:
+                held.append(window)
                 continue
+            current = replace(current, held=tuple(held))
             stays[-1] = left_here = _left(current, window.window, tuple(recent))
             current = None
         recent = speaking[-rules.enter_of :]
@@ -152,43 +155,50 @@ def derive(rules: BandRules, windows: Iterable[Judged], *, begin: str = "", curr
             current = Stay(
                 window.band, window.window, from_band=left_here.band if left_here else None, entry=tuple(recent)
             )
-            since = len(speaking)
+            since, held = len(speaking), []
             if left_here:
                 stays[-1] = _left(left_here, window.window, left_here.exit, window.band)
             stays.append(current)
+    if current:
+        stays[-1] = replace(current, held=tuple(held))
     return stays
 
 
 def _left(stay: Stay, window: str, evidence: tuple[Judged, ...], to_band: str | None = None) -> Stay:
-    return Stay(stay.band, stay.entered, window, stay.from_band, to_band, stay.entry, evidence)
+    return replace(stay, left=window, to_band=to_band, exit=evidence)
 
 
 @dataclass(frozen=True)
 class Announced:
-    """A stay as others were told of it."""
+    """A stay as others were told of it; `held`: the windows in which it was said to go on."""
 
     id: UUID
     band: str
     entered: str
     left: str | None = None
     to_band: str | None = None
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Transition:
-    """What has to be told: a stay entered, left, or that one of these no longer holds (`retract_…`)."""
+    """What has to be told: a stay entered, left, or that one of these no longer holds (`retract_…`); or that it went on
+    (`stayed`) in `windows`, and that `withdrawn` ones say so no longer. `held`: all the windows of it, from then on."""
 
-    kind: Literal["entered", "left", "retract_entered", "retract_left"]
+    kind: Literal["entered", "stayed", "left", "retract_entered", "retract_left"]
     id: UUID
     band: str
     at: str
     stay: Stay | None = None
+    windows: tuple[Judged, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
 
 def transitions(
-    announced: Iterable[Announced], derived: Sequence[Stay], fresh_id: Callable[[Stay], UUID]
+    announced: Iterable[Announced], derived: Sequence[Stay], fresh_id: Callable[[Stay], UUID], *, begin: str = ""
 ) -> list[Transition]:
-    """What separates the derived stays from the announced ones: what no longer holds (newest first), then what is new
+    """`begin` as for `derive`. What separates the derived stays from the announced ones: what no longer holds (newest first), then what is new
     (oldest first). `fresh_id` names a stay that was not announced."""
     known = {(stay.band, stay.entered): stay for stay in announced}
     still = {(stay.band, stay.entered): stay for stay in derived}
@@ -205,6 +215,20 @@ def transitions(
         stay_id = before.id if before else fresh_id(stay)
         if before is None:
             new.append(Transition("entered", stay_id, stay.band, stay.entered, stay))
+        if stayed := _stayed(stay_id, stay, before.held if before else (), begin):
+            new.append(stayed)
         if stay.left is not None and (before is None or (before.left, before.to_band) != (stay.left, stay.to_band)):
             new.append(Transition("left", stay_id, stay.band, stay.left, stay))
     return gone + new
+
+
+def _stayed(stay_id: UUID, stay: Stay, told: Sequence[str], begin: str) -> Transition | None:
+    """What is to be said of the windows of a stay from `begin` on; None: nothing that was not said."""
+    now = {window.window for window in stay.held}
+    fresh = tuple(window for window in stay.held if window.window not in told)
+    withdrawn = tuple(window for window in told if window >= begin and window not in now)
+    if not fresh and not withdrawn:
+        return None
+    held = tuple(sorted((set(told) - set(withdrawn)) | now))
+    at = fresh[-1].window if fresh else withdrawn[-1]
+    return Transition("stayed", stay_id, stay.band, at, stay, fresh, withdrawn, held)

@@ -21,7 +21,8 @@ Key = tuple[str, UUID]
 
 # Looked up place by place: a planner that knows little of the table reads all of the tenant's stays instead.
 _ANNOUNCED = """
-SELECT b.id, w.kpi, w.agent_id, b.band, b.entered, b."left", b.to_band, b.retracted_at IS NOT NULL
+SELECT b.id, w.kpi, w.agent_id, b.band, b.entered, b."left", b.to_band, b.held,
+    b.retracted_at IS NOT NULL
 FROM unnest(cast(:kpis AS text[]), cast(:agents AS uuid[]), cast(:begins AS text[])) AS w (kpi, agent_id, begin)
 CROSS JOIN LATERAL (
     SELECT * FROM band_stay
@@ -47,12 +48,14 @@ async def announced(
     )
     standing: dict[Key, list[Announced]] = {}
     taken_back: dict[tuple[str, UUID, str, str], int] = {}
-    for stay_id, kpi, agent_id, band, entered, left, to_band, retracted in found:
+    for stay_id, kpi, agent_id, band, entered, left, to_band, held, retracted in found:
         if retracted:
             place = (kpi, agent_id, band, entered)
             taken_back[place] = taken_back.get(place, 0) + 1
         else:
-            standing.setdefault((kpi, agent_id), []).append(Announced(stay_id, band, entered, left, to_band))
+            standing.setdefault((kpi, agent_id), []).append(
+                Announced(stay_id, band, entered, left, to_band, tuple(held))
+            )
     return standing, taken_back
 
 
@@ -67,10 +70,17 @@ WHERE b.tenant = :tenant AND b.id = c.id AND b.id = ANY(cast(:ids AS uuid[]))
 """
 
 
+_HELD = """
+UPDATE band_stay b SET held = c.held FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS c (id uuid, held text[])
+WHERE b.tenant = :tenant AND b.id = c.id AND b.id = ANY(cast(:ids AS uuid[]))
+"""
+
+
 async def save(session: Session, tenant: str, told: Sequence[Told]) -> None:
     """Keeps what is being told: transitions of agents under models, in order."""
     entered: list[dict[str, Any]] = []
     changed: dict[UUID, dict[str, Any]] = {}
+    held: dict[UUID, tuple[str, ...]] = {}
     for published, agent_id, change in told:
         if change.kind == "entered" and change.stay:
             stay = change.stay
@@ -89,16 +99,24 @@ async def save(session: Session, tenant: str, told: Sequence[Told]) -> None:
                     **_exit(stay),
                 }
             )
+        elif change.kind == "stayed":
+            held[change.id] = change.held
         elif change.kind == "left" and change.stay:
             changed[change.id] = {"id": change.id, "retracted_at": None, **_exit(change.stay)}
         else:
             taken_back = session.now if change.kind == "retract_entered" else None
             changed[change.id] = {"id": change.id, "retracted_at": taken_back, **_exit(None)}
     made = {row["id"] for row in entered}
+    for row in entered:
+        row["held"] = list(held.pop(row["id"], ()))
     changes = [row for stay_id, row in changed.items() if stay_id not in made]
     if changes:
         told_again = {"ids": [row["id"] for row in changes], "changes": msgspec.json.encode(changes).decode()}
         await session.run(_CHANGE, {"tenant": tenant, **told_again})
+    if held:
+        rows = [{"id": stay_id, "held": windows} for stay_id, windows in held.items()]
+        went_on = {"ids": list(held), "rows": msgspec.json.encode(rows).decode()}
+        await session.run(_HELD, {"tenant": tenant, **went_on})
     if entered:
         await session.execute(insert(band_stay), entered)
 

@@ -134,7 +134,7 @@ agent_lock = Table(
     Column("agent_id", Uuid, primary_key=True),
 )
 
-# Stays in bands as others were told of them. `left` is the window of leaving.
+# Stays in bands as others were told of them. `left` is the window of leaving, `held` are those between.
 band_stay = Table(
     "band_stay",
     tables,
@@ -150,6 +150,7 @@ band_stay = Table(
     Column("model_version", Integer, nullable=False),
     Column("entry", JSONB, nullable=False),
     Column("exit", JSONB, nullable=False),
+    Column("held", ARRAY(Text), nullable=False, server_default="{}"),
     Column("announced_at", DateTime(timezone=True), nullable=False),
     Column("retracted_at", DateTime(timezone=True), nullable=True),
     Index("ix_band_stay_agent", "tenant", "agent_id", "kpi"),

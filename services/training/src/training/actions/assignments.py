@@ -14,35 +14,12 @@ from contracts.learning import (
 from servicekit.errors import Conflict, NotFound
 from storage import DocumentStore, Session
 
+from training.actions.following import follow_up
+from training.actions.giving import facts_of
 from training.actions.templates import content_of, require_head, require_version
 from training.model.content import Answers, score
 from training.model.rules import DONE, OPEN
 from training.store import assignments as store
-
-
-def facts_of(row: dict[str, Any]) -> dict[str, Any]:
-    """What every event about an assignment says. `row` as the store gives it, with `title`."""
-    names = (
-        "agent_id",
-        "template",
-        "template_version",
-        "title",
-        "rule",
-        "kpi",
-        "band",
-        "band_event_id",
-        "due_at",
-        "version",
-    )
-    titles = {name: given for name, given in titles_of(row).items() if given}
-    return {"assignment_id": row["id"], **titles} | {name: row.get(name) for name in names}
-
-
-def titles_of(row: dict[str, Any]) -> dict[str, dict[str, str] | None]:
-    """What the rule, the KPI and the band were called when the training was given; None where nobody said it."""
-    evidence = row.get("evidence") or {}
-    rule_title = (evidence.get("rule") or {}).get("title")
-    return {"rule_title": rule_title, **{name: evidence.get(name) for name in ("kpi_title", "band_title")}}
 
 
 async def require(session: Session, assignment_id: UUID, *, lock: bool = False) -> dict[str, Any]:
@@ -110,6 +87,7 @@ async def complete(session: Session, documents: DocumentStore, assignment_id: UU
 
     Raises Conflict when it is withdrawn or not started, Invalid for answers the quiz does not know.
     """
+    await store.lock_agent(session, (await require(session, assignment_id))["agent_id"])
     row = await require(session, assignment_id, lock=True)
     _refuse_withdrawn(row)
     if row["status"] in DONE:
@@ -142,11 +120,16 @@ async def complete(session: Session, documents: DocumentStore, assignment_id: UU
     row |= {**changes, "version": row["version"] + 1}
     if row["status"] in DONE:
         session.emit(AssignmentCompleted(score_percent=row["score_percent"], passed=row["passed"], **facts_of(row)))
+    if row["status"] == "failed":
+        await follow_up(session, row, "failed")
     return row
 
 
 async def mark_overdue(session: Session, assignment_id: UUID) -> bool:
     """Only what is open, due and not marked before. One that was completed is left alone, whatever the clock says."""
+    found = await store.find(session, assignment_id)
+    if found is not None:
+        await store.lock_agent(session, found["agent_id"])
     row = await store.find(session, assignment_id, lock=True)
     if row is None or row["status"] not in OPEN or row["overdue_at"] is not None:
         return False
@@ -154,6 +137,7 @@ async def mark_overdue(session: Session, assignment_id: UUID) -> bool:
         return False
     await store.change(session, assignment_id, overdue_at=session.now)
     session.emit(AssignmentOverdue(**facts_of(row | {"version": row["version"] + 1})))
+    await follow_up(session, row, "overdue")
     return True
 
 

@@ -1,26 +1,28 @@
 """What agents' bands bring about: assignments, and their withdrawal."""
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from contracts import new_id
 from contracts.envelope import ReasonValues
 from contracts.learning import AssignmentAssigned, AssignmentWithdrawn
-from contracts.scores import BandCorrected, BandEntered, BandLeft
-from servicekit import Received
+from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed
+from servicekit import Received, directory
 from storage import Session
 
-from training.actions.assignments import facts_of
+from training.actions.giving import Heads, facts_of, give
+from training.model.effect import day_of as workday_of
 from training.model.effect import window_day
 from training.model.given import Given, Row
-from training.model.rules import LEFT_BAND, OPEN, Rule, due, in_order, why_not
+from training.model.rules import DONE, LEFT_BAND, OPEN, STAYED_NO_LONGER, Rule, due, in_order
 from training.model.stays import BandEvent, HeardStay
 from training.store import assignments, stays, templates
 
-Heads = Mapping[str, Mapping[str, Any]]
-"""Templates that there are, by slug."""
+_OF_NOW = (BandEntered, BandStayed)
+"""What is news only while the stay lasts."""
+DayOf = Callable[[datetime], date]
 
 
 async def hear_bands(session: Session, events: Sequence[Received[BandEvent]]) -> None:
@@ -28,20 +30,21 @@ async def hear_bands(session: Session, events: Sequence[Received[BandEvent]]) ->
     is known of its stay adds to what is known. History only adds to what is known: one who loads
     the past must not give or take anything. The agents must have been locked."""
     known = await stays.heard(session, {event.body.band_event_id for event in events})
-    entered = {(each.body.agent_id, each.body.kpi) for each in events if isinstance(each.body, BandEntered)}
+    entered = {(each.body.agent_id, each.body.kpi) for each in events if isinstance(each.body, _OF_NOW)}
     newest = await stays.newest_entered(session, entered) if entered else {}
     told: dict[UUID, HeardStay] = {}
-    live: list[Received[BandEvent]] = []
+    live: list[tuple[Received[BandEvent], HeardStay]] = []
     for event in events:
         body, attributes = event.body, event.attributes
         stay = known.setdefault(body.band_event_id, HeardStay.of(body))
-        late = stay.is_ahead_of(body) or _is_over(body, attributes.time.date(), newest)
+        ahead = stay.is_ahead_of(body) and not isinstance(body, BandStayed)
+        late = ahead or _is_over(body, attributes.time.date(), newest)
         if not stay.hear(attributes.id, body, attributes.time.date()):
             continue
         told[body.band_event_id] = stay
-        corrected_before = isinstance(body, BandEntered) and stay.retracted
+        corrected_before = isinstance(body, _OF_NOW) and stay.retracted
         if body.mode == "live" and not corrected_before and not late:
-            live.append(event)
+            live.append((event, replace(stay)))
     if told:
         await stays.keep(session, told.values())
     if live:
@@ -50,97 +53,131 @@ async def hear_bands(session: Session, events: Sequence[Received[BandEvent]]) ->
 
 def _is_over(body: BandEvent, today: date, newest: Mapping[tuple[UUID, str], stays.Entered]) -> bool:
     """Whether a later stay was heard of before this one was: an agent is in one band of a KPI at a time."""
-    if not isinstance(body, BandEntered) or not body.version or (body.agent_id, body.kpi) not in newest:
+    if not isinstance(body, _OF_NOW) or not body.version or (body.agent_id, body.kpi) not in newest:
         return False
     entered_on, version = newest[body.agent_id, body.kpi]
     return body.version < version and window_day(body.at_window, today) < entered_on
 
 
-async def _follow(session: Session, events: Sequence[Received[BandEvent]]) -> None:
-    rules = await _rules_for(session, [event.body for event in events])
+async def _follow(session: Session, live: Sequence[tuple[Received[BandEvent], HeardStay]]) -> None:
+    """`live`: each event with its stay, as it was known when the event had been heard."""
+    rules = await _rules_for(session, [event.body for event, _ in live])
+    live = [each for each in live if not isinstance(each[0].body, BandStayed) or _staying(each[0].body, rules)]
+    if not live:
+        return
+    events = [event for event, _ in live]
     waiting = {body.agent_id for body in (event.body for event in events) if _may_give(body, rules)}
     given = Given(
         await assignments.of_stays(session, {event.body.band_event_id for event in events}),
         await assignments.earlier_of(session, waiting),
     )
     heads = await templates.find_heads(session, {rule.template for found in rules.values() for rule in found})
-    for event in events:
+    tenant = await directory.tenant(session) if any(_staying(event.body, rules) for event in events) else None
+
+    def day_of(at: datetime) -> date:
+        assert tenant is not None
+        return workday_of(at, tenant.time_zone, tenant.day_start_minutes)
+
+    for event, stay in live:
+        body = event.body
         session.now, session.cause = event.attributes.time, event.attributes
-        match event.body:
-            case BandEntered() as body:
+        match body:
+            case BandEntered():
                 for rule in rules.get((body.kpi, body.band), ()):
-                    _give(session, given, rule, body, heads)
-            case BandLeft() as body:
+                    if rule.trigger == "entered":
+                        _enter(session, given, rule, body, heads)
+            case BandStayed():
+                pass
+            case BandLeft():
                 _leave(session, given, body)
-            case BandCorrected() as body:
+            case BandCorrected():
                 _correct(session, given, body)
+        for rule in _staying(body, rules):
+            _stay(session, given, rule, stay, body, heads, day_of)
     session.cause = None
     await assignments.write(session, given)
 
 
 async def _rules_for(session: Session, bodies: Sequence[BandEvent]) -> dict[tuple[str, str], list[Rule]]:
-    """Active rules by the KPI and band that somebody has entered, in their order."""
-    entered = {(body.kpi, body.band) for body in bodies if isinstance(body, BandEntered)}
-    known = await templates.list_rules(session) if entered else []
+    """Active rules by the KPI and band that somebody has entered or is in, in their order."""
+    places = {(body.kpi, body.band) for body in bodies if not isinstance(body, BandLeft)}
+    known = await templates.list_rules(session) if places else []
     found: dict[tuple[str, str], list[Rule]] = {}
-    for rule in in_order([rule for rule in known if rule.active and (rule.kpi, rule.band) in entered]):
-        found.setdefault((rule.kpi, rule.band), []).append(rule)
+    for rule in in_order([rule for rule in known if rule.active and rule.trigger in ("entered", "stayed")]):
+        if rule.kpi is not None and rule.band is not None and (rule.kpi, rule.band) in places:
+            found.setdefault((rule.kpi, rule.band), []).append(rule)
     return found
+
+
+def _staying(body: BandEvent, rules: Mapping[tuple[str, str], list[Rule]]) -> list[Rule]:
+    """The rules that ask how long the stay has lasted, where the event may be news to them."""
+    if isinstance(body, BandLeft) or (isinstance(body, BandCorrected) and body.retracts == "entered"):
+        return []
+    return [rule for rule in rules.get((body.kpi, body.band), ()) if rule.trigger == "stayed"]
 
 
 def _may_give(body: BandEvent, rules: Mapping[tuple[str, str], list[Rule]]) -> bool:
     if isinstance(body, BandCorrected):
         return body.retracts == "left"
-    return isinstance(body, BandEntered) and (body.kpi, body.band) in rules
+    return not isinstance(body, BandLeft) and (body.kpi, body.band) in rules
 
 
-def _give(session: Session, given: Given, rule: Rule, body: BandEntered, heads: Heads) -> None:
-    """The rule's training, once for a stay, or why not."""
-    head = heads.get(rule.template)
-    published = head is not None and head["version"] is not None and not head["archived"]
-    skip = why_not(rule, given.earlier_of(body.agent_id), published=published, now=session.now)
-    place: Row = {
-        "rule": rule.rule,
-        "band_event_id": body.band_event_id,
-        "agent_id": body.agent_id,
-        "template": rule.template,
-    }
-    if skip is not None or head is None:
-        assert skip is not None
-        given.skipped.append({**place, "reason": skip.reason, "detail": skip.detail, "at": session.now})
-        return
-    if any(row["rule"] == rule.rule for row in given.of_stay(body.band_event_id)):
-        return
-    row: Row = {
-        **place,
-        "id": new_id(),
-        "template_version": head["version"],
-        "title": head["title"],
-        "status": "assigned",
-        "kpi": body.kpi,
-        "band": body.band,
-        "evidence": {
-            "kpi": body.kpi,
-            "model_version": body.model_version,
-            "kpi_title": body.kpi_title,
-            "unit": body.unit,
-            "band": body.band,
-            "band_title": body.band_title,
+def _enter(session: Session, given: Given, rule: Rule, body: BandEntered, heads: Heads) -> None:
+    give(
+        session,
+        given,
+        rule,
+        heads,
+        occasion=str(body.band_event_id),
+        agent_id=body.agent_id,
+        band_event_id=body.band_event_id,
+        kpi=body.kpi,
+        band=body.band,
+        evidence={
+            **_evidence(body),
             "from_band": body.from_band,
-            "at_window": body.at_window,
             "windows": [window.model_dump(mode="json") for window in body.evidence],
-            "rule": rule.model_dump(mode="json"),
         },
-        "withdraw_when_left": rule.withdraw_when_left,
-        "due_days": rule.due_days,
-        "assigned_at": session.now,
-        "due_at": due(rule.due_days, session.now),
-        "corrected": False,
-        "attempts": 0,
-        "version": 1,
-    }
-    given.add(row)
-    session.emit(AssignmentAssigned(**facts_of(row)))
+    )
+
+
+def _evidence(body: BandEvent) -> dict[str, Any]:
+    names = ("kpi", "kpi_title", "unit", "model_version", "band", "band_title", "at_window")
+    return {name: getattr(body, name) for name in names}
+
+
+def _stay(
+    session: Session, given: Given, rule: Rule, stay: HeardStay, body: BandEvent, heads: Heads, day_of: DayOf
+) -> None:
+    """Whoever has been in the band for so many windows since the entering, or since the last training was done, is given
+    the rule's training, once in each such round. It goes by what is known of the stay, whatever came in which order; where
+    corrections take the windows away again, what was not started is withdrawn."""
+    rows = given.of_stay(body.band_event_id)
+    mine = [row for row in rows if row["rule"] == rule.rule]
+    done = [row for row in mine if row["status"] in DONE]
+    learnt = [row for row in rows if row["template"] == rule.of and row["status"] in DONE]
+    since = max((day_of(row["completed_at"]) for row in (*done, *learnt)), default=None)
+    windows = stay.windows_after(since) if rule.of is None or learnt else []
+    is_due = stay.goes_on and len(windows) >= (rule.windows or 0)
+    given_now = next((row for row in mine if row["status"] not in DONE), None)
+    if given_now is None:
+        if is_due:
+            give(
+                session,
+                given,
+                rule,
+                heads,
+                occasion=f"{body.band_event_id} stayed {len(done) + 1}",
+                agent_id=body.agent_id,
+                band_event_id=body.band_event_id,
+                kpi=body.kpi,
+                band=body.band,
+                evidence={**_evidence(body), "windows": [window.model_dump(mode="json") for window in windows]},
+            )
+    elif is_due and given_now["status"] == "withdrawn":
+        _give_again(session, given, given_now)
+    elif stay.goes_on and not is_due and given_now["status"] == "assigned":
+        _withdraw(session, given, given_now, STAYED_NO_LONGER, "stayed_no_longer", {}, corrected=True)
 
 
 def _leave(session: Session, given: Given, body: BandLeft) -> None:
@@ -172,6 +209,7 @@ def _give_again(session: Session, given: Given, row: Row) -> None:
         status="assigned",
         withdrawn_at=None,
         withdrawn_reason=None,
+        corrected=False,
         overdue_at=None,
         due_at=due(row["due_days"], session.now),
     )

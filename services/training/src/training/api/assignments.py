@@ -24,9 +24,10 @@ from servicekit.times import Instant
 from storage import Session
 
 from training.actions import assignments as actions
+from training.actions.giving import origin_of, titles_of
 from training.actions.templates import content_of, require_version
 from training.model.content import Slug, Strict, for_learner
-from training.model.rules import OPEN, due
+from training.model.rules import OPEN, Trigger, due
 from training.store import assignments as store
 
 router = door_router(tags=["assignments"])
@@ -36,7 +37,8 @@ Status = Literal["assigned", "started", "completed", "failed", "withdrawn"]
 
 class Assignment(BaseModel):
     """`agent` is the person's slug, `name` the name. `rule`, `kpi`, `band` and their titles
-    (by language, as they were then) are null when it was given by hand. `failed`: a quiz whose
+    (by language, as they were then) are null when it was given by hand. `trigger`: what made
+    the rule give it; `follows`: the assignment that was failed or overdue. `failed`: a quiz whose
     attempts are used up. `overdue`: open, and past its due date."""
 
     id: UUID
@@ -46,7 +48,7 @@ class Assignment(BaseModel):
     template: str
     template_version: int
     title: dict[str, str]
-    kind: Literal["reading", "quiz"]
+    kind: Literal["reading", "quiz", "task"]
     status: Status
     overdue: bool
     rule: str | None
@@ -56,6 +58,8 @@ class Assignment(BaseModel):
     band: str | None
     band_title: dict[str, str] | None
     band_event_id: UUID | None
+    trigger: Trigger | None
+    follows: UUID | None
     assigned_by: UUID | None
     assigned_at: datetime
     due_at: datetime | None
@@ -215,4 +219,4 @@ async def _languages(session: Session, caller: Caller) -> list[str]:
 
 def _assignment(row: dict[str, Any]) -> Assignment:
     overdue = row["overdue_at"] is not None and row["status"] in OPEN
-    return Assignment.model_validate({**row, **actions.titles_of(row), "overdue": overdue})
+    return Assignment.model_validate({**row, **titles_of(row), **origin_of(row), "overdue": overdue})

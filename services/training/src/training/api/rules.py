@@ -33,10 +33,12 @@ class Rules(Strict):
 
 
 class Skipped(BaseModel):
-    """A training that a rule would have given. `reason`: template-not-published, already-open, cooldown, max-open."""
+    """A training that a rule would have given. `occasion`: the stay (and the round in it),
+    or the assignment that was followed on. `reason`: template-not-published, already-open, cooldown, max-open."""
 
     rule: str
-    band_event_id: UUID
+    occasion: str
+    band_event_id: UUID | None
     agent_id: UUID
     agent: str | None
     name: str | None
@@ -96,10 +98,10 @@ async def list_skipped(
 ) -> Page[Skipped]:
     """What rules did not give, and why; newest first."""
     visible = await visibility.visible_to(session, caller, agent=agent, team=team)
-    after = page.place(datetime.fromisoformat, UUID, str)
+    after = page.place(datetime.fromisoformat, str, str)
     rows = await assignments.page_skipped(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
     return page_of(
         [Skipped(**row) for row in rows],
         page,
-        cursor=lambda each: [each.at.isoformat(), str(each.band_event_id), each.rule],
+        cursor=lambda each: [each.at.isoformat(), each.occasion, each.rule],
     )

@@ -63,9 +63,10 @@ class Quiz(Strict):
 
 
 class Content(Strict):
-    """One immutable state of a template. `body` is Markdown by language; `minutes` is how long it takes."""
+    """One immutable state of a template. `body` is Markdown by language; `minutes` is how long it takes. A `task` is
+    something to do, and is completed by saying so, as a reading is."""
 
-    kind: Literal["reading", "quiz"]
+    kind: Literal["reading", "quiz", "task"]
     title: Words
     body: Words
     minutes: int | None = Field(None, ge=1, le=1000)
@@ -74,7 +75,7 @@ class Content(Strict):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if (self.kind == "quiz") != (self.quiz is not None):
-            raise ValueError("a quiz needs `quiz`, a reading has none")
+            raise ValueError("a quiz needs `quiz`, a reading or a task has none")
         return self
 
 

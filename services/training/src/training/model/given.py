@@ -22,10 +22,15 @@ class Given:
         self.changed: dict[UUID, Row] = {}
         self.skipped: list[Row] = []
         self.due: dict[UUID, datetime] = {}
-        self._of_stay: dict[UUID, list[Row]] = {}
+        self._of_stay: dict[UUID | None, list[Row]] = {}
         self._earlier = earlier
+        self._occasions: set[tuple[str | None, str | None]] = set()
         for row in rows:
+            self._occasions.add((row["rule"], row["occasion"]))
             self._of_stay.setdefault(row["band_event_id"], []).append(row)
+
+    def has(self, rule: str, occasion: str) -> bool:
+        return (rule, occasion) in self._occasions
 
     def of_stay(self, band_event_id: UUID) -> list[Row]:
         return self._of_stay.get(band_event_id, [])
@@ -35,6 +40,7 @@ class Given:
 
     def add(self, row: Row) -> None:
         self.new[row["id"]] = row
+        self._occasions.add((row["rule"], row["occasion"]))
         self._of_stay.setdefault(row["band_event_id"], []).append(row)
         self._note(row)
 

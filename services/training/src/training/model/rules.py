@@ -3,19 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from training.model.content import Slug, Strict, Words
 
 OPEN = ("assigned", "started")
 DONE = ("completed", "failed")
 STATUSES = (*OPEN, *DONE, "withdrawn")
+STAYED_NO_LONGER = "there are no longer as many windows in the band"
 LEFT_BAND = "the band was left before the training was started"
 
 
+Trigger = Literal["entered", "stayed", "failed", "overdue"]
+
+
 class Rule(Strict):
-    """Who enters `band` of `kpi` is given `template`.
+    """Who enters `band` of `kpi` is given `template`; or by another `trigger`:
+
+    `stayed`: who is still in the band after `windows` windows with a value, counted from the entering, or from when the last training
+    of this rule in this stay was done; with `of`, from when that training was done in this stay.
+    `failed`, `overdue`: whose assignment, given for `kpi` and `band` or of the template `of`, was failed (its attempts
+    are used up) or is overdue. A rule does not follow on assignments of its own.
 
     `cooldown_days`: how long the same person is not given the same template again. `max_open`: with so many open
     assignments a person is given no further one. Of several rules for one band the higher `priority` comes first.
@@ -24,8 +34,13 @@ class Rule(Strict):
 
     rule: Slug
     title: Words | None = None
-    kpi: Slug
-    band: Slug
+    trigger: Trigger = Field("entered", description="What makes the rule give its training.")
+    kpi: Slug | None = None
+    band: Slug | None = None
+    windows: int | None = Field(None, ge=1, le=366, description="With `stayed`: after how many windows in the band.")
+    of: Slug | None = Field(
+        None, description="With `stayed`, `failed` and `overdue`: the template that this follows on."
+    )
     template: Slug
     due_days: int | None = Field(None, ge=1, le=3650)
     cooldown_days: int = Field(0, ge=0, le=3650)
@@ -33,6 +48,28 @@ class Rule(Strict):
     priority: int = 0
     active: bool = True
     withdraw_when_left: bool = True
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.kpi is None) != (self.band is None):
+            raise ValueError("`kpi` and `band` go together: add the other one")
+        if self.trigger in ("entered", "stayed") and self.kpi is None:
+            raise ValueError(f"`{self.trigger}` needs `kpi` and `band`")
+        if self.trigger == "stayed" and self.windows is None:
+            raise ValueError("`stayed` needs `windows`, after how many of them")
+        if self.trigger != "stayed" and self.windows is not None:
+            raise ValueError("`windows` is for the trigger `stayed` only: leave it out")
+        if self.trigger == "entered" and self.of is not None:
+            raise ValueError("`entered` follows on no training: leave `of` out, or choose another trigger")
+        if self.kpi is None and self.of is None:
+            raise ValueError(f"`{self.trigger}` needs `kpi` and `band`, or `of`")
+        return self
+
+    def follows(self, trigger: Trigger, *, rule: str | None, template: str, kpi: str | None, band: str | None) -> bool:
+        """Whether this rule answers an assignment of `template`, given by `rule` for the band, that was failed or is
+        overdue. Not one of its own: that would go on for ever."""
+        fits = self.kpi is None or (self.kpi, self.band) == (kpi, band)
+        return self.active and self.trigger == trigger and self.rule != rule and fits and self.of in (None, template)
 
 
 @dataclass(frozen=True)

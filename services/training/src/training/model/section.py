@@ -65,6 +65,8 @@ def references(rules: Sequence[Rule]) -> list[Reference]:
 
 
 def references_of(rule: Rule, at: str = "") -> list[Reference]:
+    if rule.kpi is None or rule.band is None:
+        return []
     return [
         Reference(f"{at}/kpi", "KPI", rule.kpi),
         Reference(f"{at}/band", "band", rule.band, (rule.kpi,)),
@@ -75,12 +77,13 @@ def check_rules(rules: Sequence[Rule], templates: Sequence[str]) -> list[FieldPr
     """Rules that name a template that does not exist."""
     return [
         FieldProblem(
-            pointer=f"/rules/{index}/template",
-            problem=f"there is no template `{rule.template}`",
-            cure=nearest(rule.template, templates) if templates else "add the template first",
+            pointer=f"/rules/{index}/{field}",
+            problem=f"there is no template `{name}`",
+            cure=nearest(name, templates) if templates else "add the template first",
         )
         for index, rule in enumerate(rules)
-        if rule.template not in templates
+        for field, name in (("template", rule.template), ("of", rule.of))
+        if name is not None and name not in templates
     ]
 
 

@@ -4,16 +4,19 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
-from contracts.scores import BandCorrected, BandEntered, BandLeft
+from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed, Window, window_days
 
 from training.model.effect import window_day
 
-BandEvent = BandEntered | BandLeft | BandCorrected
+BandEvent = BandEntered | BandStayed | BandLeft | BandCorrected
+Heard = list[int | str | None]
+"""Of a window: the version with which it was told, then value, sample and band; only the version: it says nothing."""
 
 
 @dataclass
 class HeardStay:
-    """A stay as it was told; `heard`: the ids of the events that told it, `version`: the newest of theirs."""
+    """A stay as it was told; `heard`: the ids of the events that told it, `version`: the newest of theirs. `windows`:
+    those in which it goes on, each with a version of its own, so that it matters not in which order they are heard."""
 
     band_event_id: UUID
     agent_id: UUID
@@ -25,6 +28,7 @@ class HeardStay:
     retracted: bool = False
     heard: list[UUID] = field(default_factory=list[UUID])
     version: int = 0
+    windows: dict[str, Heard] = field(default_factory=dict[str, Heard])
 
     @classmethod
     def of(cls, body: BandEvent) -> "HeardStay":
@@ -37,6 +41,8 @@ class HeardStay:
     def hear(self, event_id: UUID, body: BandEvent, today: date) -> bool:
         """False when the event was heard before, so that one that comes again has no second effect, even after later
         ones."""
+        if isinstance(body, BandStayed):
+            return self._hear_windows(body)
         if event_id in self.heard:
             return False
         self.heard.append(event_id)
@@ -55,3 +61,30 @@ class HeardStay:
             case BandCorrected():
                 self.left_on = None
         return True
+
+    def _hear_windows(self, body: BandStayed) -> bool:
+        told: dict[str, Heard] = {
+            each.window: [body.version, each.value, each.sample, each.band] for each in body.evidence
+        }
+        told |= {window: [body.version] for window in body.withdrawn}
+        news = {
+            window: said
+            for window, said in told.items()
+            if window not in self.windows or self.windows[window][0] < body.version
+        }
+        self.windows = {**self.windows, **news}
+        return bool(news)
+
+    @property
+    def goes_on(self) -> bool:
+        return not self.retracted and self.entered_on is not None and self.left_on is None
+
+    def windows_after(self, day: date | None) -> list[Window]:
+        """Those in which the stay went on that began after the day (None: all), oldest first."""
+        found: list[Window] = []
+        for window, (_, *said) in sorted(self.windows.items()):
+            days = window_days(window)
+            if said and (day is None or days is None or days[0] > day):
+                value, sample, band = said
+                found.append(Window.model_validate({"window": window, "value": value, "sample": sample, "band": band}))
+        return found

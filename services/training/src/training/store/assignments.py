@@ -92,6 +92,14 @@ async def of_stays(session: Session, band_event_ids: Collection[UUID]) -> list[R
     )
 
 
+async def of_occasions(session: Session, occasions: Collection[str]) -> list[Row]:
+    """Locked, as for a change."""
+    return await session.rows(
+        f"{_SELECT} AND a.rule IS NOT NULL AND a.occasion = ANY(cast(:occasions AS text[])) ORDER BY a.id FOR UPDATE OF a",
+        {"tenant": session.tenant, "occasions": list(occasions)},
+    )
+
+
 async def change(session: Session, assignment_id: UUID, **changes: Any) -> None:
     statement = update(assignment).where(assignment.c.tenant == session.tenant, assignment.c.id == assignment_id)
     await session.execute(statement.values(version=assignment.c.version + 1, **changes))
@@ -160,14 +168,14 @@ async def page_skipped(
     limit: int,
 ) -> list[dict[str, Any]]:
     return await session.rows(
-        "SELECT s.rule, s.band_event_id, s.agent_id, p.slug AS agent, p.body->>'display_name' AS name, "  # noqa: S608
+        "SELECT s.rule, s.occasion, s.band_event_id, s.agent_id, p.slug AS agent, p.body->>'display_name' AS name, "  # noqa: S608
         "s.template, s.reason, s.detail, s.at "
         "FROM skipped s LEFT JOIN directory_person p ON p.tenant = s.tenant AND p.id = s.agent_id "
         f"WHERE s.tenant = :tenant AND {visible.condition('s.agent_id', workday('s.at'))} "
         "AND (cast(:rule AS text) IS NULL OR s.rule = :rule) "
         "AND (cast(:at AS timestamptz) IS NULL OR "
-        "(s.at, s.band_event_id, s.rule) < (:at, cast(:id AS uuid), cast(:last_rule AS text))) "
-        "ORDER BY s.at DESC, s.band_event_id DESC, s.rule DESC LIMIT :limit",
+        "(s.at, s.occasion, s.rule) < (:at, cast(:id AS text), cast(:last_rule AS text))) "
+        "ORDER BY s.at DESC, s.occasion DESC, s.rule DESC LIMIT :limit",
         {
             "tenant": session.tenant,
             **visible.parameters,
@@ -184,7 +192,7 @@ async def bands_given_for(session: Session, template: str) -> set[tuple[str, str
     """(kpi, band) of rules that give this template, now or once."""
     rows = await session.rows(
         "SELECT body->>'kpi' AS kpi, body->>'band' AS band FROM rule "
-        "WHERE tenant = :tenant AND body->>'template' = :template "
+        "WHERE tenant = :tenant AND body->>'template' = :template AND body->>'kpi' IS NOT NULL "
         "UNION SELECT kpi, band FROM assignment "
         "WHERE tenant = :tenant AND template = :template AND kpi IS NOT NULL",
         {"tenant": session.tenant, "template": template},

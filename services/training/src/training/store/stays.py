@@ -20,7 +20,7 @@ Entered = tuple[date, int]
 async def heard(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID, HeardStay]:
     """Those of these stays that were heard of. Nobody else may hear of their agents meanwhile."""
     found = await session.execute(
-        "SELECT band_event_id, agent_id, kpi, band, model_version, entered_on, left_on, retracted, heard, version "
+        "SELECT band_event_id, agent_id, kpi, band, model_version, entered_on, left_on, retracted, heard, version, windows "
         "FROM band_stay "
         "WHERE tenant = :tenant AND band_event_id = ANY(cast(:ids AS uuid[]))",
         {"tenant": session.tenant, "ids": list(band_event_ids)},
@@ -43,7 +43,9 @@ async def keep(session: Session, told: Iterable[HeardStay]) -> None:
     await session.run(_KEEP, rows_of(map(asdict, told), tenant=session.tenant))
 
 
-_KEEP = insert_rows(band_stay, then=or_update(band_stay, ["entered_on", "left_on", "retracted", "heard", "version"]))
+_KEEP = insert_rows(
+    band_stay, then=or_update(band_stay, ["entered_on", "left_on", "retracted", "heard", "version", "windows"])
+)
 
 
 _END = "coalesce(b.left_on, 'infinity')"

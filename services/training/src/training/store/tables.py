@@ -10,7 +10,6 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    UniqueConstraint,
     Uuid,
     text,
 )
@@ -75,6 +74,7 @@ band_stay = Table(
     Column("retracted", Boolean, nullable=False, server_default=text("false")),
     Column("heard", ARRAY(Uuid), nullable=False),
     Column("version", BigInteger, nullable=False, server_default="0"),
+    Column("windows", JSONB, nullable=False, server_default=text("'{}'")),
     Index("ix_band_stay_kpi", "tenant", "kpi", "agent_id"),
 )
 
@@ -107,7 +107,9 @@ assignment = Table(
     Column("score_percent", Integer, nullable=True),
     Column("passed", Boolean, nullable=True),
     Column("version", Integer, nullable=False, server_default="1"),
-    UniqueConstraint("tenant", "rule", "band_event_id"),
+    # What a rule gives a training for, once: a stay, a round in a stay, or an assignment that was failed or overdue.
+    Column("occasion", Text, nullable=True),
+    Index("uq_assignment_occasion", "tenant", "rule", "occasion", unique=True),
     Index("ix_assignment_agent", "tenant", "agent_id", "assigned_at"),
     Index("ix_assignment_template", "tenant", "template", "status"),
     Index("ix_assignment_newest", "tenant", "assigned_at", "id"),
@@ -131,11 +133,12 @@ skipped = Table(
     tables,
     Column("tenant", Text, primary_key=True),
     Column("rule", Text, primary_key=True),
-    Column("band_event_id", Uuid, primary_key=True),
+    Column("occasion", Text, primary_key=True),
+    Column("band_event_id", Uuid, nullable=True),
     Column("agent_id", Uuid, nullable=False),
     Column("template", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
-    Index("ix_skipped_newest", "tenant", "at", "band_event_id", "rule"),
+    Index("ix_skipped_newest", "tenant", "at", "occasion", "rule"),
 )
