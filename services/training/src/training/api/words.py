@@ -3,6 +3,11 @@
 from servicekit import Word
 
 WORDS: dict[str, Word] = {
+    "follows": Word("The assignment that was failed or overdue, which this one follows on; null: it follows on none."),
+    "occasion": Word("What the rule would have given it for: a stay, a round in a stay, or an assignment."),
+    "of": Word("The template that this follows on.", "silence-check"),
+    "trigger": Word("What makes the rule give its training; null: given by hand.", "stayed"),
+    "windows": Word("With `stayed`: after how many windows in the band.", 10),
     "?assignment": Word("The assignment's id."),
     "?overdue": Word("Only those that are past their due date, or only those that are not."),
     "?status": Word("Only those in this state."),
