@@ -62,12 +62,6 @@ SHARED: dict[str, Word] = {
     "items": Word("This page's items."),
     "DeadLetter.key": Word("The message's key.", "acme/ada"),
     "kind": Word("Which kind it is."),
-    "kpi_title": Word("What people read for the KPI, by language.", {"en": "% Silence", "zh": "静默占比"}),
-    "band_title": Word("What people read for the band, by language.", {"en": "Coaching", "zh": "辅导"}),
-    "from_band_title": Word(
-        "What people read for the band before, by language; null: none.", {"en": "Watch", "zh": "关注"}
-    ),
-    "rule_title": Word("What people read for the rule, by language.", {"en": "Reading for the coaching band"}),
     "kpi": Word("The KPI's name.", "aht"),
     "language": Word("A BCP 47 tag; null: the tenant's.", "en"),
     "last": Word("The last day, included."),
