@@ -70,6 +70,9 @@ check: setup ## Style, types, import rules, spelling, generated pages
 	echo "generated docs"; $(DOCS_CHECK)
 	echo "dashboards";   $(BIN)/python -m testkit.dashboards --check
 
+fuzz: setup ## Thousands of made-up requests to every service; what make test sends is a sample of them
+	@$(BIN)/pytest tests/hostile --hypothesis-profile fuzz --timeout 7200 $(ARGS)
+
 load: setup ## Measure the embedded shape beside the limits of its parts
 	@$(BIN)/python -m tests.load $(ARGS)
 
@@ -105,7 +108,7 @@ help: ## This page
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: up stack reset setup test test-fast programs test-parts test-stack check load load-fairness load-stack chaos fmt lock clean help
+.PHONY: up stack reset setup test test-fast programs test-parts test-stack check fuzz load load-fairness load-stack chaos fmt lock clean help
 
 # Installing
 

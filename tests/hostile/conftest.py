@@ -9,11 +9,14 @@ import httpx
 import pytest
 from contracts.directory import Login, OrgUnitChanged, PersonChanged, TenantChanged
 from fastapi import FastAPI
+from hypothesis import settings
 from servicekit import Service
 from servicekit.wiring import wire
 from testkit import ISSUER, Cluster, Harness, TestIssuer, at
 
 from tests.hostile.set_up import PEOPLE, set_up
+
+settings.register_profile("fuzz", max_examples=400)  # `make fuzz`
 
 DIRECTORY = (TenantChanged, OrgUnitChanged, PersonChanged)
 
@@ -68,6 +71,11 @@ class Suite:
     async def close(self) -> None:
         for each in self.harnesses.values():
             await each.close()
+
+
+def thorough() -> bool:
+    """Whether everything is tried, and not a sample of it."""
+    return settings.get_current_profile_name() == "fuzz"
 
 
 @pytest.fixture(scope="session")

@@ -111,7 +111,7 @@ def _problems(operation: dict[str, Any], route: Door, method: str) -> None:
     holds = {
         401: route.signed_in,
         403: route.signed_in,
-        404: named,
+        404: named or has_body,  # a body names things too
         408: has_body,
         409: writes and route.signed_in,
         412: route.thing is not None,

@@ -15,7 +15,13 @@ from identity.api.access import state_of
 router = door_router(tags=["sign-on"])
 
 
-@router.post("/back-channel-logout")
+_REFUSED = {
+    "description": "The logout token is not good.",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+@router.post("/back-channel-logout", responses={400: _REFUSED})
 async def receive_logout(request: Request, logout_token: Annotated[str, Form(max_length=20_000)]) -> Response:
     """OpenID Connect Back-Channel Logout 1.0: the issuer says, signed, that a login session has ended. Every service
     refuses its tokens from then on."""
