@@ -17,7 +17,7 @@ def examples(topic: Topic) -> Iterator[Event]:
     """What may come by this topic, made from the examples of the contracts."""
     for cls in type_registry.values():
         overrides: dict[str, Any] = {}
-        if topic.name.endswith(".sections"):
+        if topic.name.endswith((".sections", ".audit")):
             overrides = {"service": topic.writer}
         elif topic.name == "legs.history":
             overrides = {"mode": "history"}

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from contracts import Attributes, Event
+from contracts.audit import ConfigurationChanged
 from contracts.directory import Login, OrgUnitChanged, PersonChanged, TenantChanged
 from identity.actions import ensure_platform
 from identity.service import service
@@ -17,11 +18,13 @@ NOW = at("2026-03-02T08:00Z")
 
 
 class Identity:
-    """`call` speaks as somebody and afterwards lets the events arrive; `told` are the events of the last call."""
+    """`call` speaks as somebody and afterwards lets the events arrive; `told` are the events of the last call, without
+    those for the audit log, which are `audited`."""
 
     def __init__(self, harness: Harness) -> None:
         self.harness = harness
         self.told: list[tuple[Attributes, Event]] = []
+        self.audited: list[ConfigurationChanged] = []
         self._clients: dict[tuple[str, str], httpx.AsyncClient] = {}
 
     def client(self, who: str) -> httpx.AsyncClient:
@@ -39,10 +42,13 @@ class Identity:
         return response.json() if is_json else response.text
 
     async def settle(self) -> None:
-        self.told = await self.harness.emitted()
-        for attributes, body in self.told:
-            if isinstance(body, DIRECTORY):
-                await self.harness.deliver(body, tenant=attributes.tenant, at=attributes.time)
+        emitted = await self.harness.emitted()
+        self.told = [each for each in emitted if not isinstance(each[1], ConfigurationChanged)]
+        self.audited = [body for _, body in emitted if isinstance(body, ConfigurationChanged)]
+        for attributes, body in emitted:
+            if isinstance(body, (*DIRECTORY, ConfigurationChanged)):
+                ids = [attributes.id]
+                await self.harness.deliver(body, tenant=attributes.tenant, at=attributes.time, ids=ids)
         await self.harness.forget_events()
 
     def bodies(self, kind: type[Event]) -> list[Any]:

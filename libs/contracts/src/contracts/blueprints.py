@@ -4,11 +4,13 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from contracts.audit import Origin
 from contracts.envelope import Event
 
 
 class BlueprintPublished(Event):
-    """A whole tenant as one versioned bundle. Each service applies the section that bears its name."""
+    """A whole tenant as one versioned bundle. Each service applies the section that bears its name. `origin`: who
+    published it."""
 
     type: ClassVar[str] = "blueprint.published"
     topic: ClassVar[str] = "blueprints"
@@ -18,6 +20,7 @@ class BlueprintPublished(Event):
 
     version: int
     sections: dict[str, dict[str, Any]]
+    origin: Origin | None = None
 
     def key(self, tenant: str) -> str:
         return tenant

@@ -33,6 +33,11 @@ def _sections(service: str) -> Topic:
     return Topic(f"{service}.sections", service, readers, partitions=1, compacted=True, retention_days=None)
 
 
+def _audit(service: str) -> Topic:
+    # Longer than other news: what identity has not kept yet must outlive a long outage of it.
+    return Topic(f"{service}.audit", service, ("identity",), partitions=1, retention_days=90)
+
+
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
@@ -47,6 +52,7 @@ TOPICS: dict[str, Topic] = {
         Topic("awards", "gamification", ("notification",)),
         Topic("submissions", "forms", ("kpi-engine", "notification")),
         *(_sections(service) for service in ALL_SERVICES[1:]),
+        *(_audit(service) for service in ALL_SERVICES),
     )
 }
 

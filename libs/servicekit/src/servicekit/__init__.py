@@ -18,6 +18,7 @@ from servicekit.door import (
     lock_edits,
     page_of,
     page_within,
+    request_id,
     router,
 )
 from servicekit.door.words import Word
@@ -52,5 +53,6 @@ __all__ = [
     "lock_edits",
     "page_of",
     "page_within",
+    "request_id",
     "router",
 ]

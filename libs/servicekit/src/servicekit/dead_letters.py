@@ -9,6 +9,7 @@ from messaging.broker import Message
 from messaging.retry import is_transient
 from pydantic import BaseModel
 
+from servicekit.audit import audit
 from servicekit.door import CallerDep, Page, PageDep, WorkSession, accepts, page_of, router
 from servicekit.door.access import look_into
 from servicekit.errors import Conflict, Invalid, NotFound
@@ -75,6 +76,7 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
                 raise
             raise Invalid("still-poison", f"It failed again: {type(error).__name__}: {error}") from error
         await session.narrow([row["tenant"]])
+        audit(session, "dead_letter", str(dead_letter), action="replayed", after=_named(row))
         replayed_at = datetime.now(UTC)
         await session.execute(
             "UPDATE dead_letter SET replayed_at = :at WHERE id = :id", {"at": replayed_at, "id": dead_letter}
@@ -82,6 +84,11 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
         return _shown({**row, "replayed_at": replayed_at})
 
     return routes
+
+
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    """What it is, without what it holds."""
+    return {"topic": row["topic"], "type": row["headers"].get("ce_type"), "event": row["headers"].get("ce_id")}
 
 
 def _shown(row: dict[str, Any]) -> DeadLetter:

@@ -150,14 +150,15 @@ class EventDoor:
         return each.raw is not None and event_type is not None and (not types or event_type in types)
 
     async def _one_by_one(self, session: Session, events: Sequence[Received[Any]]) -> None:
+        origin = session.origin  # of whoever replays them; what follows from an event is not theirs
         for group in _by_tenant(events):
             await _see(session, group)
             for each in group:
-                session.now, session.cause = each.attributes.time, each.attributes
+                session.now, session.cause, session.origin = each.attributes.time, each.attributes, None
                 about.set(Subject(session.service, each.tenant, each.attributes.id))
                 with self.tracing.message(each.attributes) if self.tracing else _UNTRACED:
                     await self._handle_one(session, each)
-        session.cause = None
+        session.cause, session.origin = None, origin
         about.set(Subject(session.service))
 
     async def _handle_one(self, session: Session, each: Received[Any]) -> None:

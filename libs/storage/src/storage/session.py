@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
 from contracts import TOPICS, Attributes, partition_of
+from contracts.audit import Origin
 from pydantic_core import to_json
 from sqlalchemy import Connection, CursorResult, Executable, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -84,6 +85,7 @@ class Session:
 
     `now` is the door's time: the wall clock for HTTP, the event's time for events, the simulated tenant's own clock
     where it has one. `tenants` are those whose rows can be seen. `cause` is the event that is being handled, if any.
+    `origin`: on whose behalf, where it is not the service's own.
     """
 
     connection: AsyncConnection
@@ -92,6 +94,7 @@ class Session:
     now: datetime
     partitions: int | None = None
     cause: Attributes | None = None
+    origin: Origin | None = None
     notify: bool = True
     trace: Trace | None = None
     recorded: int = 0

@@ -1,10 +1,11 @@
-"""What the other services say of their sections of a blueprint."""
+"""What the other services say of their sections of a blueprint, and all of them of changes of their configuration."""
 
+from contracts.audit import ConfigurationChanged
 from contracts.blueprints import SectionApplied, SectionRejected
 from servicekit import Received
 from storage import Session
 
-from identity.store import blueprints
+from identity.store import audit, blueprints
 
 
 async def on_section_applied(session: Session, event: Received[SectionApplied]) -> None:
@@ -16,3 +17,7 @@ async def on_section_rejected(session: Session, event: Received[SectionRejected]
     body = event.body
     problems = [problem.model_dump() for problem in body.problems]
     await blueprints.section_rejected(session, body.service, body.version, problems)
+
+
+async def on_configuration_changed(session: Session, events: list[Received[ConfigurationChanged]]) -> None:
+    await audit.keep(session, [(each.attributes, each.body) for each in events])

@@ -1,5 +1,6 @@
 """Identity: tenants, people, the org tree, roles, blueprints, and what signs on."""
 
+from contracts.audit import ConfigurationChanged
 from contracts.blueprints import SectionApplied, SectionRejected
 from contracts.topics import TOPICS
 from servicekit import Kit, Service, Subscription, Wired
@@ -19,6 +20,7 @@ from identity.settings import IdentitySettings
 
 _LOOK_UP_SECONDS = 5
 _SECTION_TOPICS = [name for name in TOPICS if name.endswith(".sections")]
+_AUDIT_TOPICS = [name for name in TOPICS if name.endswith(".audit")]
 
 
 def provider_of(settings: IdentitySettings) -> Provider | None:
@@ -47,6 +49,10 @@ def wire(kit: Kit, settings: IdentitySettings | None = None) -> Wired:
                 {SectionApplied: consumers.on_section_applied, SectionRejected: consumers.on_section_rejected},
             )
             for topic in _SECTION_TOPICS
+        ]
+        + [
+            Subscription(topic, batch=consumers.on_configuration_changed, types=(ConfigurationChanged,), by_tenant=True)
+            for topic in _AUDIT_TOPICS
         ],
         clock={DUE: clock.telling(provider, kit.settings.login_issuer, outbound), FORGET: clock.on_session_dead},
         background=[clock.pick_up] if provider else [],

@@ -5,6 +5,7 @@ from typing import cast
 from uuid import UUID
 
 from contracts import Mode
+from contracts.audit import Origin
 from servicekit import DueItem, Job, Lease
 
 from kpi_engine.actions import publishing
@@ -36,6 +37,8 @@ async def on_targets(lease: Lease, item: DueItem) -> None:
 async def on_section(lease: Lease, item: DueItem) -> None:
     """A blueprint's section whose models take long to count. In one transaction: it holds as a whole or not at all."""
     async with lease.begin() as session:
+        if item.body.get("origin"):  # none in items from before there was one
+            session.origin = Origin.model_validate(item.body["origin"])
         await publishing.apply_section(session, item.body["content"], item.body["version"])
 
 

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from contracts.audit import Origin
 from servicekit import DueItem
 from servicekit.kit import DueHandler
 from storage import DocumentStore, Session, Sweeper
@@ -15,6 +16,8 @@ def handlers(documents: DocumentStore) -> dict[str, DueHandler]:
     sweeper = Sweeper(documents, {store.COLLECTION: store.forget_unused})
 
     async def on_publish(session: Session, item: DueItem) -> None:
+        if item.body.get("origin"):  # none in items from before there was one
+            session.origin = Origin.model_validate(item.body["origin"])
         await publish_scheduled(session, documents, item.ref)
 
     async def on_overdue(session: Session, item: DueItem) -> None:

@@ -18,7 +18,7 @@ DEEPEST = 60
 
 
 async def take_section(session: Session, event: Received[BlueprintPublished]) -> bool:
-    """Whether this is news here. An older version must have no effect, nor the same event when it comes again: the
+    """Whether this is news here; then what is done from here on is done for whoever published it. An older version must have no effect, nor the same event when it comes again: the
     tenant may have been edited since. A section that is nested too deeply is answered here, and is none. A version that was sent out once more on purpose is another, later event."""
     await lock_edits(session)
     statement = insert(blueprint_section).values(
@@ -32,6 +32,9 @@ async def take_section(session: Session, event: Received[BlueprintPublished]) ->
     )
     if await session.scalar(statement.returning(last.version)) is None:
         return False
+    published = event.body.origin
+    if published is not None:
+        session.origin = published.model_copy(update={"blueprint_version": event.body.version})
     problems = depth_problems(event.body.sections.get(session.service), DEEPEST)
     if problems:
         reject_section(session, event.body.version, problems)

@@ -1,7 +1,7 @@
 """The HTTP door: one request, one transaction, committed before the answer goes out."""
 
 from servicekit.door.accepted import DEFINITION_BYTES, accepts
-from servicekit.door.access import CallerDep, DocumentsDep, WorkSession, authenticate, bearer_token
+from servicekit.door.access import CallerDep, DocumentsDep, WorkSession, authenticate, bearer_token, request_id
 from servicekit.door.contract import describe, operation_name
 from servicekit.door.days import MOST_DAYS, DayRange, DaysDep
 from servicekit.door.head import Head
@@ -43,5 +43,6 @@ __all__ = [
     "render_http",
     "render_problem",
     "render_validation",
+    "request_id",
     "router",
 ]

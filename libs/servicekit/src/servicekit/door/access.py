@@ -1,15 +1,19 @@
 """Who is calling, and the session that the call works in."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
+from contracts import new_id
+from contracts.audit import Origin
 from contracts.directory import PLATFORM_TENANT, PersonChanged, TenantChanged
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from opentelemetry import trace
 from storage import DocumentStore, Session, is_tenant
 
+from servicekit.audit import actor_of
 from servicekit.caller import Caller
 from servicekit.door.idempotency import recall
 from servicekit.door.unit import Unit, kit_of
@@ -17,6 +21,7 @@ from servicekit.errors import Forbidden, NotFound, Unauthenticated
 from servicekit.logs import Subject, about
 from servicekit.tokens import Claims
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")  # as the gateway takes them
 _bearer = HTTPBearer(auto_error=False, description="An access token of the issuer, audience `uplift`.")
 
 
@@ -31,9 +36,15 @@ def bearer_token(request: Request) -> str:
     return token.strip()
 
 
-async def authenticate(session: Session, token_claims: Claims) -> Caller:
-    """Looks the token's subject up in the session's copy of the directory, and sets the session's time to the
-    tenant's. Raises Unauthenticated when the login session is over, Forbidden when the person or the tenant is unknown
+def request_id(request: Request) -> str:
+    """The one that the gateway or the caller gave it, which is in its logs too; or a new one."""
+    given = request.headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else str(new_id())
+
+
+async def authenticate(session: Session, token_claims: Claims, request_id: str | None = None) -> Caller:
+    """Looks the token's subject up in the session's copy of the directory, in whose name the session works from here
+    on, and sets the session's time to the tenant's. Raises Unauthenticated when the login session is over, Forbidden when the person or the tenant is unknown
     or switched off."""
     row = await session.row(
         "SELECT t.body AS tenant, p.body AS person, EXISTS (SELECT 1 FROM ended_session e WHERE e.iss = :iss AND "
@@ -62,6 +73,7 @@ async def authenticate(session: Session, token_claims: Claims) -> Caller:
         raise Forbidden("person-off", "This person is switched off.")
     if of_tenant.simulated and of_tenant.clock:
         session.now = of_tenant.clock
+    session.origin = Origin(actor=actor_of(of_tenant.slug, person), request_id=request_id)
     today = session.now.astimezone(ZoneInfo(of_tenant.time_zone)).date()
     return Caller(of_tenant.slug, person, tuple(role for role in person.roles if role.holds_on(today)), today)
 
@@ -74,7 +86,7 @@ async def caller(request: Request, _: Annotated[Any, Depends(_bearer)] = None) -
         unit.session = await unit.stack.enter_async_context(kit.sessions.begin([claims.tenant], now=datetime.now(UTC)))
         span = trace.get_current_span().get_span_context()
         about.set(Subject(kit.sessions.service, claims.tenant, span=span))
-        unit.caller = await authenticate(unit.session, claims)
+        unit.caller = await authenticate(unit.session, claims, request_id(request))
         unit.accepted.check(unit.caller)
         await recall(request, unit)
     return unit.caller

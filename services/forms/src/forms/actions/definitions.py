@@ -6,6 +6,7 @@ from uuid import UUID
 from contracts import new_id
 from contracts.blueprints import SectionApplied
 from contracts.submissions import FormPublished
+from servicekit.audit import audit
 from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
 from servicekit.workers import in_worker
 from storage import DocumentStore, Session, discard
@@ -26,6 +27,8 @@ async def save_draft(session: Session, documents: DocumentStore, form: FormDefin
     published = (head["kind"], head["about"]) if head is not None and head["version"] else None
     if published and (problem := other_kind(form, published)):
         raise Conflict("form-is-another-kind", problem.problem, errors=[problem])
+    old = head and (await load(session, documents, head["draft_document"])).content()
+    audit(session, "form", form.form, before=old, after=content)
     document = new_id()
     await store.put_content(documents, session.tenant, store.DEFINITIONS, document, content)
     values = {
@@ -57,10 +60,17 @@ async def publish(session: Session, documents: DocumentStore, slug: str, *, by: 
             "published_by": by,
         }
         await store.add_version(session, slug, values, head["draft_hash"])
+        old = await store.find_version(session, slug, head["version"]) if head["version"] else None
+        before, after = old and await _state(session, documents, old), await _state(session, documents, values)
+        audit(session, "form", slug, action="published", before=before, after=after)
         session.emit(FormPublished(form=slug, version=version, title=head["title"]))
     row = await store.find_version(session, slug, (await _head(session, slug))["version"])
     assert row is not None
     return row
+
+
+async def _state(session: Session, documents: DocumentStore, version: dict[str, Any]) -> dict[str, Any]:
+    return {"version": version["version"], **(await load(session, documents, version["document"])).content()}
 
 
 async def apply_section(session: Session, documents: DocumentStore, section: FormsSection) -> list[FieldProblem]:

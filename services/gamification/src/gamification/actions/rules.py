@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts.blueprints import SectionApplied
+from servicekit.audit import audit, audit_each
 from servicekit.blueprints import reject_section, require_known
 from servicekit.errors import Invalid
 from storage import Session
@@ -29,6 +30,7 @@ async def put_rule(session: Session, rule: Rule) -> None:
     current = {each.rule: each for each in await store.current_rules(session)}
     if current.get(rule.rule) != rule:
         await store.add_edition(session, rule.rule, rule)
+    audit(session, "rule", rule.rule, before=current.get(rule.rule), after=rule)
     await _answer(session)
 
 
@@ -51,6 +53,13 @@ async def put_board(session: Session, board: Leaderboard) -> None:
     if problems:
         raise Invalid("bad-leaderboard", "; ".join(each.problem for each in problems), errors=problems)
     await require_known(session, references_of_board(board))
+    audit(
+        session,
+        "leaderboard",
+        board.leaderboard,
+        before=await store.find_board(session, board.leaderboard),
+        after=board,
+    )
     await store.put_board(session, board)
     await _answer(session)
 
@@ -63,6 +72,8 @@ async def apply_blueprint(session: Session, version: int, content: Mapping[str, 
         reject_section(session, version, invalid.errors)
         return
     await _replace(session, section.rules)
+    boards = {each.leaderboard: each for each in await store.list_boards(session)}
+    audit_each(session, "leaderboard", boards, {each.leaderboard: each for each in section.leaderboards})
     await store.replace_boards(session, section.leaderboards)
     await _answer(session, version)
 
@@ -71,6 +82,7 @@ async def _replace(session: Session, rules: Sequence[Rule]) -> None:
     await store.lock_rules(session)
     current = {each.rule: each for each in await store.current_rules(session)}
     wanted = {each.rule: each for each in rules}
+    audit_each(session, "rule", current, wanted)
     for name, rule in sorted(wanted.items()):
         if current.get(name) != rule:
             await store.add_edition(session, name, rule)

@@ -1,6 +1,7 @@
 """Blueprints: a tenant set up as a whole, exported as it is now, and what the services say of their sections."""
 
 from asyncio import to_thread
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from contracts import ALL_SERVICES, new_id
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from pydantic import BaseModel
+from servicekit.audit import audit, origin_of
 from servicekit.blueprints.checking import Changes
 from servicekit.errors import FieldProblem, Invalid, NotFound, TooLarge, Unavailable
 from servicekit.workers import in_worker
@@ -21,8 +23,8 @@ from identity.model.blueprints import AT, SectionPlan, plan_section, read_bundle
 from identity.model.documents import digest
 from identity.model.org import OrgTree
 from identity.model.specs import Section, section_of
-from identity.store import audit, directory, provisions
 from identity.store import blueprints as store
+from identity.store import directory, provisions
 
 LONGEST = 10_000_000
 READING_SECONDS = 30.0
@@ -50,7 +52,6 @@ async def publish_blueprint(
     *,
     dry_run: bool,
     again: bool,
-    by: str,
     issuer: str,
     services: Sections | None = None,
     token: str = "",
@@ -113,23 +114,31 @@ async def publish_blueprint(
         if own := _own_changes(tenant, plan, units, people):
             report.changes = {"identity": own, **report.changes}
         if not dry_run and not checked.unasked:
-            await _apply(session, plan, tenant, units, people, by=by)
+            await _apply(session, plan, tenant, units, people)
     if checked.unasked:
         refused = await _refused(checked.unasked, text)
         told = "; ".join(each.problem for each in checked.unasked)
         raise Unavailable("services-not-asked", f"Nothing was applied: {told}.", errors=refused.errors, retry_after=5)
     if dry_run:
         return report
+    origin = origin_of(session)
     if not same:
+        by = f"{origin.actor.tenant}/{origin.actor.slug}"
         await store.add_version(
             session, version=version, name=bundle.blueprint, digest=fingerprint, sections=bundle.sections, by=by
         )
-        before = newest["digest"] if newest else None
-        entry = audit.Entry("blueprint.published", f"blueprint/{version}", before, fingerprint)
-        await audit.record(session, by, [entry])
     if section is not None:
         await store.section_applied(session, "identity", version, None)
-    session.emit(BlueprintPublished(version=version, sections=bundle.sections))
+    # What is in it is told thing by thing, by whoever applies it.
+    audit(
+        session,
+        "blueprint",
+        str(version),
+        action="published_again" if same else "published",
+        before=newest and _named(newest["name"], newest["version"], newest["sections"]),
+        after=_named(bundle.blueprint, version, bundle.sections),
+    )
+    session.emit(BlueprintPublished(version=version, sections=bundle.sections, origin=origin))
     return report
 
 
@@ -156,6 +165,10 @@ def _own_changes(
     return {part: changes for part, changes in found.items() if changes != Changes()}
 
 
+def _named(blueprint: str, version: int, sections: Mapping[str, Any]) -> dict[str, Any]:
+    return {"blueprint": blueprint, "version": version, "sections": sorted(sections)}
+
+
 def _vanishing_problems(plan: SectionPlan, units: list[OrgUnitChanged], section: Section) -> list[FieldProblem]:
     """Members of a unit that vanishes are told by the rules about people; what is left below it is told here."""
     old = {unit.id: unit for unit in units}
@@ -177,12 +190,10 @@ async def _apply(
     tenant: TenantChanged,
     units: list[OrgUnitChanged],
     people: dict[UUID, PersonChanged],
-    *,
-    by: str,
 ) -> None:
-    await keep_tenant(session, tenant, plan.tenant, by=by, action="tenant.changed")
-    await keep_units(session, units, plan.units, by=by, action="org_unit.changed")
-    await keep_people(session, people, plan.people, by=by, action="person.changed")
+    await keep_tenant(session, tenant, plan.tenant)
+    await keep_units(session, units, plan.units)
+    await keep_people(session, people, plan.people)
 
 
 async def export_blueprint(session: Session, version: int | None) -> dict[str, Any]:

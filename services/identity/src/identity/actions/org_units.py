@@ -15,7 +15,7 @@ from identity.model.specs import OrgUnitPatch, OrgUnitSpec
 from identity.store import directory as store
 
 
-async def add_unit(session: Session, spec: OrgUnitSpec, *, by: str) -> OrgUnitChanged:
+async def add_unit(session: Session, spec: OrgUnitSpec) -> OrgUnitChanged:
     """Raises Conflict when the slug is taken, Invalid when the parent is unknown."""
     await locked_tenant(session)
     units = await store.load_units(session)
@@ -24,11 +24,11 @@ async def add_unit(session: Session, spec: OrgUnitSpec, *, by: str) -> OrgUnitCh
     tree = OrgTree(units)
     changed, problems = apply_units(tree, [("", spec.slug, spec)], new_id)
     refuse(problems)
-    await keep_units(session, units, changed, by=by, action="org_unit.added")
+    await keep_units(session, units, changed)
     return tree.by_slug[spec.slug]
 
 
-async def change_unit(session: Session, ref: str, patch: OrgUnitPatch, *, by: str) -> OrgUnitChanged:
+async def change_unit(session: Session, ref: str, patch: OrgUnitPatch) -> OrgUnitChanged:
     """Moving a unit moves all below it. Raises NotFound; Invalid for an unknown parent or a cycle; Conflict when it
     cannot be switched off yet, or when its new kind would put somebody into two units of that kind."""
     tenant = await locked_tenant(session)
@@ -48,7 +48,7 @@ async def change_unit(session: Session, ref: str, patch: OrgUnitPatch, *, by: st
             wrong = person_problems(person, tree=tree, tenant=tenant.slug, day=day, at="")
             if wrong:
                 raise Conflict("kind-in-use", f"Of `{person.slug}`: {wrong[0].problem}; {wrong[0].cure}.")
-    await keep_units(session, units, changed, by=by, action="org_unit.changed")
+    await keep_units(session, units, changed)
     return after
 
 

@@ -18,15 +18,15 @@ from identity.store import directory as store
 from identity.store import provisions
 
 
-async def add_person(session: Session, spec: PersonSpec, *, by: str, issuer: str) -> PersonChanged:
+async def add_person(session: Session, spec: PersonSpec, *, issuer: str) -> PersonChanged:
     """Raises Conflict when the slug is taken, Invalid when a rule is broken."""
     await locked_tenant(session)
     if await store.find_person(session, spec.slug):
         raise Conflict("slug-taken", f"There is a person `{spec.slug}` already.")
-    return await _apply(session, spec, by=by, issuer=issuer, action="person.added")
+    return await _apply(session, spec, issuer=issuer)
 
 
-async def change_person(session: Session, ref: str, patch: PersonPatch, *, by: str, issuer: str) -> PersonChanged:
+async def change_person(session: Session, ref: str, patch: PersonPatch, *, issuer: str) -> PersonChanged:
     """Fields that are given replace what was; raises NotFound, or Invalid when a rule is broken."""
     await locked_tenant(session)
     before = await store.find_person(session, ref)
@@ -34,10 +34,10 @@ async def change_person(session: Session, ref: str, patch: PersonPatch, *, by: s
         raise NotFound("unknown-person", f"There is no person `{ref}`.")
     given = {name: getattr(patch, name) for name in patch.model_fields_set}
     spec = PersonSpec.model_construct(_fields_set={*given, "slug"}, slug=before.slug, **given)
-    return await _apply(session, spec, by=by, issuer=issuer, action="person.changed")
+    return await _apply(session, spec, issuer=issuer)
 
 
-async def _apply(session: Session, spec: PersonSpec, *, by: str, issuer: str, action: str) -> PersonChanged:
+async def _apply(session: Session, spec: PersonSpec, *, issuer: str) -> PersonChanged:
     tenant = await locked_tenant(session)
     logins = [login_of(each, issuer) for each in [*spec.logins, *([spec.login] if spec.login else [])]]
     related = await store.people_related(
@@ -57,11 +57,11 @@ async def _apply(session: Session, spec: PersonSpec, *, by: str, issuer: str, ac
         kept=await provisions.kept(session, issuer),
     )
     refuse(problems)
-    await keep_people(session, related, changed, by=by, action=action)
+    await keep_people(session, related, changed)
     return changed[0] if changed else next(person for person in related.values() if person.slug == spec.slug)
 
 
-async def import_people(session: Session, data: bytes, *, dry_run: bool, by: str, issuer: str) -> ImportReport:
+async def import_people(session: Session, data: bytes, *, dry_run: bool, issuer: str) -> ImportReport:
     """Reads a sheet of people and keeps every line that holds; with `dry_run` only says what it would do."""
     sheet = await to_thread(read_sheet, data)
     tenant = await locked_tenant(session)
@@ -79,6 +79,6 @@ async def import_people(session: Session, data: bytes, *, dry_run: bool, by: str
     )
     await require_admin(session, people, list(plan.people.values()))
     if not dry_run:
-        await keep_units(session, units, plan.units, by=by, action="org_unit.imported")
-        await keep_people(session, people, list(plan.people.values()), by=by, action="person.imported")
+        await keep_units(session, units, plan.units)
+        await keep_people(session, people, list(plan.people.values()))
     return plan.report.model_copy(update={"dry_run": dry_run})

@@ -194,7 +194,7 @@ async def _link(step: _Step, person: str, sub: str, *, moves: bool = False) -> N
     if found is not None and login not in found.logins:
         changed.append(found.model_copy(update={"logins": [*found.logins, login]}))
     before = {**known, **({found.id: found} if found else {})}
-    await keep_people(session, before, changed, by="system", action="person.login_linked")
+    await keep_people(session, before, changed)
 
 
 _STEPS: dict[str, Callable[[_Step], Awaitable[_Kept | None]]] = {

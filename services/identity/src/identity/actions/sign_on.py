@@ -7,6 +7,7 @@ from typing import Any
 
 from contracts.directory import PersonChanged
 from pydantic import TypeAdapter
+from servicekit.audit import audit
 from servicekit.errors import Conflict, FieldProblem, NotFound, Unavailable
 from servicekit.outbound import UrlPolicy
 from storage import Session
@@ -28,9 +29,8 @@ from identity.model.applications import (
     SamlApplication,
     called,
 )
-from identity.model.documents import digest
 from identity.model.fields import refuse
-from identity.store import audit, directory, provisions
+from identity.store import directory, provisions
 
 OWN_PROVIDER = "own"
 _ASKED_SECONDS = 2
@@ -53,7 +53,6 @@ async def put_application(
     *,
     policy: UrlPolicy,
     new_secret: bool,
-    by: str,
 ) -> Asked:
     """A secret is made for a new one that needs it, and with `new_secret`. Raises Invalid when a machine is nobody or
     an address leads inside, and Conflict for what the provider cannot do."""
@@ -69,7 +68,7 @@ async def put_application(
         raise Conflict("application-there", f"The application `{slug}` {what}. Delete it, and put it once it is gone.")
     makes_one = _has_secret(application) and (new_secret or old is None or not _has_secret(old))
     secret = secrets.token_urlsafe(32) if makes_one else None
-    return await _put(session, provider, APPLICATION, slug, application.model_dump(mode="json"), secret, before, by)
+    return await _put(session, provider, APPLICATION, slug, application.model_dump(mode="json"), secret, before)
 
 
 async def _require_machine(session: Session, ref: str) -> None:
@@ -102,7 +101,7 @@ def _registration(application: Application) -> tuple[str, str | None]:
 
 
 async def put_identity_provider(
-    session: Session, provider: Provider, spec: IdentityProvider, *, policy: UrlPolicy, by: str
+    session: Session, provider: Provider, spec: IdentityProvider, *, policy: UrlPolicy
 ) -> Asked:
     """Its client secret is handed on, and kept here only until then. Left out, it stays what it was. Raises Conflict
     where the provider cannot do it, Invalid for addresses that lead inside."""
@@ -111,12 +110,12 @@ async def put_identity_provider(
     await locked_tenant(session)
     before = await provisions.find(session, BROKER, OWN_PROVIDER)
     secret = spec.client_secret if isinstance(spec, OidcProvider) else None
-    asked = await _put(session, provider, BROKER, OWN_PROVIDER, spec.model_dump(mode="json"), secret, before, by)
+    asked = await _put(session, provider, BROKER, OWN_PROVIDER, spec.model_dump(mode="json"), secret, before)
     return Asked(asked.row)
 
 
 async def open_account(
-    session: Session, provider: Provider, ref: str, spec: AccountSpec, *, new_password: bool, by: str, issuer: str
+    session: Session, provider: Provider, ref: str, spec: AccountSpec, *, new_password: bool, issuer: str
 ) -> Asked:
     """Asked again it changes what is said differently, and opens a closed one; a password is made for a new one, and
     with `new_password`. Raises NotFound for an unknown person, Conflict for one who is switched off or a machine, and
@@ -140,7 +139,7 @@ async def open_account(
         raise Conflict("account-there", "Whether this person's account is another tenant's stays as it is.")
     makes_one = not spec.existing and (new_password or not same_user)
     secret = secrets.token_urlsafe(15) if makes_one else None
-    return await _put(session, provider, ACCOUNT, str(person.id), wanted, secret, before, by)
+    return await _put(session, provider, ACCOUNT, str(person.id), wanted, secret, before)
 
 
 async def _holder(provider: Provider, username: str) -> Holder | None:
@@ -168,7 +167,7 @@ async def _require_free(
         raise Conflict("email-taken", "The username or the e-mail address is what somebody else's account goes by.")
 
 
-async def close_account(session: Session, ref: str, *, by: str, by_platform: bool) -> dict[str, Any]:
+async def close_account(session: Session, ref: str, *, by_platform: bool) -> dict[str, Any]:
     """Its login is disabled and its sessions end. Raises NotFound, and Conflict for the last administrator's.
     Whom the platform let in from another tenant (`existing`), it may always let out again."""
     await locked_tenant(session)
@@ -181,18 +180,18 @@ async def close_account(session: Session, ref: str, *, by: str, by_platform: boo
         await require_admin_without_account(session, person)
     wanted = {**row["wanted"], "open": False}
     await want(session, ACCOUNT, row["slug"], wanted)
-    await _record(session, ACCOUNT, row["slug"], row["wanted"], wanted, by)
+    audit(session, ACCOUNT, row["slug"], before=row["wanted"], after=wanted)
     return await _row(session, ACCOUNT, row["slug"])
 
 
-async def remove(session: Session, kind: str, slug: str, *, by: str) -> None:
+async def remove(session: Session, kind: str, slug: str) -> None:
     """Raises NotFound."""
     await locked_tenant(session)
     row = await provisions.find(session, kind, slug)
     if row is None or row["leaving"]:
         raise NotFound(f"unknown-{kind.replace('_', '-')}", f"There is no {kind.replace('_', ' ')} `{slug}`.")
     await want(session, kind, slug, row["wanted"], leaving=True)
-    await _record(session, kind, slug, row["wanted"], None, by)
+    audit(session, kind, slug, before=row["wanted"])
 
 
 async def _put(
@@ -203,11 +202,13 @@ async def _put(
     wanted: dict[str, Any],
     secret: str | None,
     before: dict[str, Any] | None,
-    by: str,
 ) -> Asked:
     sealed = provider.seal(secret) if secret is not None else None
     await want(session, kind, slug, wanted, sealed=sealed)
-    await _record(session, kind, slug, before["wanted"] if before else None, wanted, by)
+    old = before["wanted"] if before and not before["leaving"] else None
+    audit(session, kind, slug, before=old, after=wanted)
+    if secret is not None and old is not None:
+        audit(session, kind, slug, action="secret_renewed")
     return Asked(await _row(session, kind, slug), secret)
 
 
@@ -215,10 +216,3 @@ async def _row(session: Session, kind: str, slug: str) -> dict[str, Any]:
     row = await provisions.find(session, kind, slug)
     assert row is not None
     return row
-
-
-async def _record(session: Session, kind: str, slug: str, before: Any, after: Any, by: str) -> None:
-    old, new = (None if each is None else digest(each) for each in (before, after))
-    await audit.record(
-        session, by, [audit.Entry(f"{kind}.{'kept' if after else 'removed'}", f"{kind}/{slug}", old, new)]
-    )

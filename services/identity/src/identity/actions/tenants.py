@@ -20,7 +20,7 @@ async def ensure_platform(session: Session, *, login: Login) -> PersonChanged:
     tenant = TenantChanged(slug=PLATFORM_TENANT, name="Platform")
     if await store.insert_tenant(session, tenant):
         await store.add_customer(session, PLATFORM_TENANT)
-        await keep_tenant(session, None, tenant, by="system", action="tenant.added")
+        await keep_tenant(session, None, tenant)
     await locked_tenant(session)
     before = await store.find_person(session, "admin")
     person = before or PersonChanged(id=new_id(), slug="admin", display_name="Platform administrator")
@@ -30,11 +30,11 @@ async def ensure_platform(session: Session, *, login: Login) -> PersonChanged:
         person = person.model_copy(update={"roles": [*person.roles, RoleGrant(role="platform_admin")]})
     if person != before:
         known = {before.id: before} if before else {}
-        await keep_people(session, known, [person], by="system", action="person.bootstrapped")
+        await keep_people(session, known, [person])
     return person
 
 
-async def add_tenant(session: Session, spec: TenantSpec, *, by: str, issuer: str) -> TenantChanged:
+async def add_tenant(session: Session, spec: TenantSpec, *, issuer: str) -> TenantChanged:
     """Makes a tenant and its first administrator. `session` is the platform tenant's; afterwards it is narrowed to the
     new one. Raises Conflict when the slug is taken."""
     if not await store.add_customer(session, spec.slug):
@@ -44,7 +44,7 @@ async def add_tenant(session: Session, spec: TenantSpec, *, by: str, issuer: str
         session.now = spec.clock
     tenant = TenantChanged(**spec.model_dump(exclude={"admin"}))
     await store.insert_tenant(session, tenant)
-    await keep_tenant(session, None, tenant, by=by, action="tenant.added")
+    await keep_tenant(session, None, tenant)
     if spec.admin:
         admin = PersonSpec(
             slug=spec.admin.slug,
@@ -53,11 +53,11 @@ async def add_tenant(session: Session, spec: TenantSpec, *, by: str, issuer: str
             login=spec.admin.login,
             roles=[RoleSpec(role="tenant_admin")],
         )
-        await add_person(session, admin, by=by, issuer=issuer)
+        await add_person(session, admin, issuer=issuer)
     return tenant
 
 
-async def change_tenant(session: Session, patch: TenantPatch, *, by: str) -> TenantChanged:
+async def change_tenant(session: Session, patch: TenantPatch) -> TenantChanged:
     """Raises Conflict when the platform itself would be switched off."""
     before = await locked_tenant(session)
     if "name" in patch.model_fields_set and not patch.name:
@@ -66,11 +66,11 @@ async def change_tenant(session: Session, patch: TenantPatch, *, by: str) -> Ten
     if before.slug == PLATFORM_TENANT and not changes.get("active", True):
         raise Conflict("platform-stays", "The platform tenant cannot be switched off: nobody could switch it on again.")
     after = before.model_copy(update=changes)
-    await keep_tenant(session, before, after, by=by, action="tenant.changed")
+    await keep_tenant(session, before, after)
     return after
 
 
-async def move_clock(session: Session, now: datetime, *, by: str) -> TenantChanged:
+async def move_clock(session: Session, now: datetime) -> TenantChanged:
     """Raises Conflict for a tenant that is not simulated, or when the clock would go back."""
     before = await locked_tenant(session)
     if not before.simulated:
@@ -80,5 +80,5 @@ async def move_clock(session: Session, now: datetime, *, by: str) -> TenantChang
         raise Conflict("clock-back", problem)
     session.now = now
     after = before.model_copy(update={"clock": now})
-    await keep_tenant(session, before, after, by=by, action="tenant.clock_moved")
+    await keep_tenant(session, before, after)
     return after

@@ -85,11 +85,6 @@ def sees_all(caller: Caller) -> bool:
     return is_platform_admin(caller) or sees_everyone(caller)
 
 
-def name_of(caller: Caller) -> str:
-    """How the audit log names the caller."""
-    return f"{caller.tenant}/{caller.person.slug}"
-
-
 def issuer_of(request: Request) -> str:
     return kit_of(request).settings.login_issuer
 

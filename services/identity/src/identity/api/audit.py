@@ -1,35 +1,46 @@
 """The audit log."""
 
-from datetime import datetime
-from typing import Annotated
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from contracts.audit import Actor
 from fastapi import Query
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, page_of
+from servicekit import CallerDep, DaysDep, Page, PageDep, WorkSession, accepts, page_of
 from servicekit import router as door_router
-from servicekit.errors import Invalid
+from servicekit.door import MOST_DAYS, DayRange
+from storage import Session
 
-from identity.api.access import ADMINS, TenantQuery, enter, last_seen
-from identity.model.fields import is_uuid
-from identity.store import audit
+from identity.api.access import ADMINS, TenantQuery, enter
+from identity.store import audit, directory
 
 router = door_router(tags=["audit"])
 
-_TEXT = r"^[^\x00]*$"
+_Text = Annotated[str | None, Query(pattern=r"^[^\x00]*$", max_length=300)]
 
 
 class AuditEntry(BaseModel):
-    """`by` is tenant/person; `before` and `after` are sha256 digests of the subject's whole state, null where it was
-    not there."""
+    """`before` null: it was not there; `after` null: it is not any more; both null: something was done with it. In both,
+    secrets, addresses and numbers of people are masked, and what is long is cut, as `notes` say. `changed` are JSON
+    pointers to what differs, also where it is masked or cut. `blueprint_version`: the actor published it, and the service
+    applied its section. `request_id` is that of the request in the logs; `correlation_id` the first event's of the chain."""
 
     id: UUID
     at: datetime
-    by: str
+    service: str
+    kind: str
+    ref: str
     action: str
-    subject: str
-    before: str | None
-    after: str | None
+    actor: Actor
+    request_id: str | None
+    correlation_id: UUID | None
+    blueprint_version: int | None
+    before: Any
+    after: Any
+    changed: list[str]
+    notes: list[str]
 
 
 @router.get("/audit")
@@ -38,16 +49,56 @@ async def list_audit(
     session: WorkSession,
     caller: CallerDep,
     page: PageDep,
-    subject: Annotated[
-        str | None, Query(pattern=_TEXT, description="E.g. person/ada, org_unit/team-a, blueprint/3.")
+    days: DaysDep,
+    thing: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[^\x00]*$",
+            max_length=300,
+            description="A kind, e.g. rule; or one thing, e.g. rule/r1, person/ada.",
+        ),
     ] = None,
-    by: Annotated[str | None, Query(pattern=_TEXT, description="E.g. demo/admin.")] = None,
+    service: _Text = None,
+    by: Annotated[
+        str | None,
+        Query(pattern=r"^[^\x00]*$", max_length=300, description="Id or slug; of another tenant: platform/admin."),
+    ] = None,
+    action: _Text = None,
+    blueprint_version: Annotated[int | None, Query(ge=1, le=2_000_000_000)] = None,
+    request_id: _Text = None,
     tenant: TenantQuery = None,
 ) -> Page[AuditEntry]:
-    """Every write, newest first. Needs tenant_admin."""
+    """Every change of configuration in every service, newest first. Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    before = last_seen(page)
-    if before and not is_uuid(before):
-        raise Invalid("bad-cursor", "`after` is not a cursor of this list.")
-    rows = await audit.entries(session, subject=subject, by=by, before=before or None, limit=page.limit + 1)
+    since, until = await _instants(session, days)
+    place = page.place(UUID)
+    rows = await audit.entries(
+        session,
+        given={
+            "service": service,
+            "action": action,
+            "blueprint_version": blueprint_version,
+            "request_id": request_id,
+        },
+        thing=thing,
+        by=by,
+        since=since,
+        until=until,
+        before=str(place[0]) if place else None,
+        limit=page.limit + 1,
+    )
     return page_of([AuditEntry.model_validate(row) for row in rows], page, lambda each: [str(each.id)])
+
+
+async def _instants(session: Session, days: DayRange) -> tuple[datetime | None, datetime | None]:
+    """When the days begin and end where the tenant is; None and None where no day was given."""
+    if days.first is None and days.last is None:
+        return None, None
+    tenant = await directory.load_tenant(session)
+    zone = ZoneInfo(tenant.time_zone if tenant else "UTC")
+    first, last = days.within(session.now.astimezone(zone).date(), days=MOST_DAYS)
+
+    def midnight(day: date) -> datetime:
+        return datetime.combine(day, time(), zone)
+
+    return midnight(first), midnight(last + timedelta(days=1))

@@ -9,7 +9,7 @@ from servicekit import router as door_router
 from servicekit.errors import Invalid
 
 from identity.actions import blueprints as actions
-from identity.api.access import ADMINS, BLUEPRINT_BYTES, TenantPath, body_of, enter, issuer_of, name_of, state_of
+from identity.api.access import ADMINS, BLUEPRINT_BYTES, TenantPath, body_of, enter, issuer_of, state_of
 from identity.model.documents import write_yaml
 
 router = door_router(tags=["blueprints"])
@@ -47,7 +47,6 @@ async def publish_blueprint(
         text,
         dry_run=dry_run,
         again=again,
-        by=name_of(caller),
         issuer=issuer_of(request),
         services=state_of(request).sections,
         token=bearer_token(request),

@@ -7,7 +7,7 @@ from servicekit.errors import NotFound
 from storage import Session
 
 from identity.actions import org_units as actions
-from identity.api.access import ADMINS, TenantQuery, enter, last_seen, name_of, sees_all
+from identity.api.access import ADMINS, TenantQuery, enter, last_seen, sees_all
 from identity.api.views import OrgUnitView, unit_views
 from identity.model.org import OrgTree, visible_units
 from identity.model.people import local_day
@@ -38,7 +38,7 @@ async def add_org_unit(
 ) -> OrgUnitView:
     """Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    return await _view(session, await actions.add_unit(session, spec, by=name_of(caller)))
+    return await _view(session, await actions.add_unit(session, spec))
 
 
 @router.get("/org-units/{org_unit}")
@@ -63,7 +63,7 @@ async def change_org_unit(
     """With another `parent` the unit moves with all below it. `active: false` needs it to be empty, now and later.
     Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    return await _view(session, await actions.change_unit(session, org_unit, patch, by=name_of(caller)))
+    return await _view(session, await actions.change_unit(session, org_unit, patch))
 
 
 async def _view(session: Session, unit: OrgUnitChanged) -> OrgUnitView:

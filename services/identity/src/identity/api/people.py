@@ -20,7 +20,6 @@ from identity.api.access import (
     enter,
     issuer_of,
     last_seen,
-    name_of,
     sees_all,
 )
 from identity.model.importing import ImportReport
@@ -85,7 +84,7 @@ async def add_person(
 ) -> PersonView:
     """Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    person = await actions.add_person(session, spec, by=name_of(caller), issuer=issuer_of(request))
+    person = await actions.add_person(session, spec, issuer=issuer_of(request))
     return await _view(session, person)
 
 
@@ -102,7 +101,7 @@ async def import_people(
     taken is told with its reason and cure, and sinks no other. The same file again changes nothing."""
     await enter(session, caller, tenant, "tenant_admin")
     data = await body_of(request)
-    return await actions.import_people(session, data, dry_run=dry_run, by=name_of(caller), issuer=issuer_of(request))
+    return await actions.import_people(session, data, dry_run=dry_run, issuer=issuer_of(request))
 
 
 @router.get("/people/{person}")
@@ -133,7 +132,7 @@ async def change_person(
     """Fields that are given replace what was, lists as a whole. `active: false` switches the person off at once,
     everywhere. Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    changed = await actions.change_person(session, person, patch, by=name_of(caller), issuer=issuer_of(request))
+    changed = await actions.change_person(session, person, patch, issuer=issuer_of(request))
     return await _view(session, changed)
 
 

@@ -19,7 +19,6 @@ from identity.api.access import (
     enter,
     is_platform_admin,
     issuer_of,
-    name_of,
     provider_of,
     require_platform_admin,
     state_of,
@@ -129,7 +128,7 @@ async def put_application(
     await enter(session, caller, tenant, "tenant_admin")
     provider = provider_of(request)
     asked = await actions.put_application(
-        session, provider, application, spec, policy=state_of(request).policy, new_secret=new_secret, by=name_of(caller)
+        session, provider, application, spec, policy=state_of(request).policy, new_secret=new_secret
     )
     return _application(request, tenant, asked.row, asked.secret)
 
@@ -154,7 +153,7 @@ async def remove_application(
 ) -> Response:
     """It is `leaving` until the login provider has forgotten it. Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    await actions.remove(session, APPLICATION, application, by=name_of(caller))
+    await actions.remove(session, APPLICATION, application)
     return Response(status_code=202)
 
 
@@ -167,9 +166,7 @@ async def put_identity_provider(
     other, get in; the first login links the two. The client secret is handed on and never shown; left out, it stays. Needs
     tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    asked = await actions.put_identity_provider(
-        session, provider_of(request), spec, policy=state_of(request).policy, by=name_of(caller)
-    )
+    asked = await actions.put_identity_provider(session, provider_of(request), spec, policy=state_of(request).policy)
     return _identity_provider(request, tenant, asked.row)
 
 
@@ -191,7 +188,7 @@ async def get_identity_provider(
 async def remove_identity_provider(session: WorkSession, caller: CallerDep, tenant: TenantPath) -> Response:
     """Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    await actions.remove(session, BROKER, actions.OWN_PROVIDER, by=name_of(caller))
+    await actions.remove(session, BROKER, actions.OWN_PROVIDER)
     return Response(status_code=202)
 
 
@@ -219,7 +216,6 @@ async def open_account(
         person,
         spec,
         new_password=new_password,
-        by=name_of(caller),
         issuer=issuer_of(request),
     )
     return _account(asked.row, asked.secret)
@@ -244,9 +240,7 @@ async def close_account(
 ) -> AccountView:
     """Disables the account and ends its sessions. The person stays in the directory. Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
-    return _account(
-        await actions.close_account(session, person, by=name_of(caller), by_platform=is_platform_admin(caller))
-    )
+    return _account(await actions.close_account(session, person, by_platform=is_platform_admin(caller)))
 
 
 def _progress(row: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from identity.api.access import (
     is_platform_admin,
     issuer_of,
     last_seen,
-    name_of,
     require_platform_admin,
 )
 from identity.api.views import BlueprintView, TenantState, TenantView
@@ -43,7 +42,7 @@ async def list_tenants(session: WorkSession, caller: CallerDep, page: PageDep) -
 async def add_tenant(session: WorkSession, caller: CallerDep, request: Request, spec: TenantSpec) -> TenantState:
     """Makes a tenant, live at once, with its first tenant_admin. Needs platform_admin."""
     require_platform_admin(caller)
-    await actions.add_tenant(session, spec, by=name_of(caller), issuer=issuer_of(request))
+    await actions.add_tenant(session, spec, issuer=issuer_of(request))
     return await _state(session)
 
 
@@ -62,7 +61,7 @@ async def change_tenant(session: WorkSession, caller: CallerDep, tenant: TenantP
     await enter(session, caller, tenant, "tenant_admin")
     if "active" in patch.model_fields_set and not is_platform_admin(caller):
         raise Forbidden("role-needed", "Switching a tenant on or off needs the role platform_admin.")
-    await actions.change_tenant(session, patch, by=name_of(caller))
+    await actions.change_tenant(session, patch)
     return await _state(session)
 
 
@@ -71,7 +70,7 @@ async def change_tenant(session: WorkSession, caller: CallerDep, tenant: TenantP
 async def move_clock(session: WorkSession, caller: CallerDep, tenant: TenantPath, move: ClockMove) -> TenantView:
     """Moves a simulated tenant's clock on, never back. Needs platform_admin, tenant_admin or integration."""
     await enter(session, caller, tenant, "tenant_admin", "integration")
-    moved = await actions.move_clock(session, move.now, by=name_of(caller))
+    moved = await actions.move_clock(session, move.now)
     return TenantView.model_validate(moved.model_dump())
 
 

@@ -1,60 +1,68 @@
-"""Who did what when. Of states only digests are kept: they tell that and when something changed, and can be compared
-with an event or an export, without keeping personal data beyond its life."""
+"""Who changed what, when, from what to what."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from contracts import new_id
-from storage import Session
+from contracts import Attributes
+from contracts.audit import ConfigurationChanged
+from storage import Session, insert_rows, rows_of
+
+from identity.model.fields import is_uuid
+from identity.store.tables import audit
+
+_KEEP = insert_rows(audit, then="ON CONFLICT DO NOTHING")  # the same event again
 
 
-@dataclass(frozen=True)
-class Entry:
-    """`before` and `after` are digests of the subject's whole state; None: was not, or is not any more."""
-
-    action: str
-    subject: str
-    before: str | None
-    after: str | None
+async def keep(session: Session, told: Iterable[tuple[Attributes, ConfigurationChanged]]) -> None:
+    await session.run(_KEEP, rows_of(_row(attributes, body) for attributes, body in told))
 
 
-async def record(session: Session, by: str, entries: Sequence[Entry]) -> None:
-    if not entries:
-        return
-    await session.execute(
-        'INSERT INTO audit (tenant, id, at, "by", action, subject, before, after) '
-        "SELECT :tenant, i, :now, :by, a, s, b, f FROM unnest(cast(:ids AS uuid[]), cast(:actions AS text[]), "
-        "cast(:subjects AS text[]), cast(:before_states AS text[]), cast(:after_states AS text[])) AS e(i, a, s, b, f)",
-        {
-            "tenant": session.tenant,
-            "now": session.now,
-            "by": by,
-            "ids": [new_id() for _ in entries],
-            "actions": [entry.action for entry in entries],
-            "subjects": [entry.subject for entry in entries],
-            "before_states": [entry.before for entry in entries],
-            "after_states": [entry.after for entry in entries],
-        },
-    )
+def _row(attributes: Attributes, body: ConfigurationChanged) -> dict[str, Any]:
+    actor = body.origin.actor
+    return {
+        "tenant": attributes.tenant,
+        "id": attributes.id,
+        "at": attributes.time,
+        "by": f"{actor.tenant}/{actor.slug}",
+        "actor": actor,
+        "actor_id": actor.id,
+        "request_id": body.origin.request_id,
+        "correlation_id": attributes.correlationid,
+        "blueprint_version": body.origin.blueprint_version,
+        **body.model_dump(exclude={"origin"}),
+    }
 
 
 async def entries(
-    session: Session, *, subject: str | None, by: str | None, before: str | None, limit: int
+    session: Session,
+    *,
+    given: Mapping[str, Any],
+    thing: str | None,
+    by: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    before: str | None,
+    limit: int,
 ) -> list[dict[str, Any]]:
-    """Newest first, from the one older than the id `before`."""
-    conditions = ["tenant = :tenant"]
-    given: dict[str, Any] = {"tenant": session.tenant, "limit": limit}
-    for name, value, condition in (
-        ("subject", subject, "subject = :subject"),
-        ("by", by, '"by" = :by'),
-        ("before", before, "id < cast(:before AS uuid)"),
-    ):
-        if value is not None:
-            conditions.append(condition)
-            given[name] = value
+    """Newest first, from the one older than the id `before`. `given`: columns that must have these values, where they
+    are not None. `thing`: kind, or kind/ref; `by`: id, slug or tenant/slug."""
+    kind, _, ref = (thing or "").partition("/")
+    who = by if by is None or "/" in by else f"{session.tenant}/{by}"
+    person = by if by is not None and is_uuid(by) else None
+    wanted: dict[str, tuple[str, Any]] = {
+        **{name: (f"{name} = :{name}", value) for name, value in given.items()},
+        "kind": ("kind = :kind", kind or None),
+        "ref": ("ref = :ref", ref or None),
+        "person": ("actor_id = cast(:person AS uuid)", person),
+        "who": ('"by" = :who', None if person else who),
+        "since": ("at >= :since", since),
+        "until": ("at < :until", until),
+        "before": ("id < cast(:before AS uuid)", before),
+    }
+    found = {name: each for name, each in wanted.items() if each[1] is not None}
+    conditions = " AND ".join(["tenant = :tenant", *(condition for condition, _ in found.values())])
     return await session.rows(
-        f'SELECT id, at, "by", action, subject, before, after FROM audit WHERE {" AND ".join(conditions)} '  # noqa: S608
-        "ORDER BY id DESC LIMIT :limit",
-        given,
+        f"SELECT * FROM audit WHERE {conditions} ORDER BY id DESC LIMIT :limit",  # noqa: S608
+        {"tenant": session.tenant, "limit": limit, **{name: value for name, (_, value) in found.items()}},
     )

@@ -106,18 +106,31 @@ section = Table(
     Column("event_id", Uuid, nullable=True),  # the answer that `content` comes from; ids sort by time
 )
 
+# What every service said of changes of its configuration. `id` is the event's; rows are added and never changed.
 audit = Table(
     "audit",
     tables,
     Column("tenant", Text, primary_key=True),
     Column("id", Uuid, primary_key=True),
     Column("at", DateTime(timezone=True), nullable=False),
-    Column("by", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("ref", Text, nullable=False),
     Column("action", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("before", Text, nullable=True),
-    Column("after", Text, nullable=True),
-    Index("ix_audit_subject", "tenant", "subject"),
+    Column("by", Text, nullable=False),
+    Column("actor", JSONB, nullable=False),
+    Column("actor_id", Uuid, nullable=True),
+    Column("request_id", Text, nullable=True),
+    Column("correlation_id", Uuid, nullable=True),
+    Column("blueprint_version", Integer, nullable=True),
+    Column("before", JSONB(none_as_null=True), nullable=True),
+    Column("after", JSONB(none_as_null=True), nullable=True),
+    Column("changed", JSONB, nullable=False),
+    Column("notes", JSONB, nullable=False),
+    Index("ix_audit_thing", "tenant", "kind", "ref", "id"),
+    Index("ix_audit_by", "tenant", "by", "id"),
+    Index("ix_audit_service", "tenant", "service", "id"),
+    Index("ix_audit_at", "tenant", "at"),
 )
 
 # What the login provider shall hold of a tenant: its organization, applications, accounts, own identity provider.

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from contracts.audit import Origin
 from servicekit import Lease
+from servicekit.audit import audit
 from servicekit.errors import Invalid, TooLarge, TooMany
 from storage import Document, DocumentStore, Session
 
@@ -321,7 +323,7 @@ class Reception:
 
     # Again, after a mapping was mended
 
-    async def replay(self, tenant: str, receipt_id: UUID, now: datetime) -> None:
+    async def replay(self, tenant: str, receipt_id: UUID, now: datetime, origin: Origin) -> None:
         """Judges the records of a receipt again under the source's present configuration, document by document."""
         async with self.work(tenant, now) as session:
             names = await receipts.documents(session, receipt_id)
@@ -329,6 +331,9 @@ class Reception:
             document = (await self.documents.get(tenant, archive.RAW, [name]))[name]
             async with self.work(tenant, now) as session:
                 await replay_document(session, self.documents, receipt_id, document, self._secret(tenant))
+                if name == names[0]:
+                    session.origin = origin
+                    audit(session, "receipt", str(receipt_id), action="replayed", after={"documents": len(names)})
             await asyncio.sleep(0)
 
 

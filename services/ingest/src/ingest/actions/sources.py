@@ -3,6 +3,7 @@
 from typing import Any
 
 from contracts.blueprints import BlueprintPublished, SectionApplied
+from servicekit.audit import audit
 from servicekit.blueprints import reject_section
 from servicekit.errors import Conflict, FieldProblem, Invalid
 from storage import Session
@@ -32,8 +33,10 @@ async def put_source(session: Session, slug: str, spec: SourceSpec) -> bool:
     if before and before["vendor"] != spec.vendor:
         raise Conflict("vendor-fixed", f"The source `{slug}` is of vendor {before['vendor']}. Use another name.")
     values = spec.model_dump() | {"title": spec.title or slug}
-    if before and all(before[name] == value for name, value in values.items()):
+    old = before and {name: before[name] for name in values}
+    if old == values:
         return False
+    audit(session, "source", slug, before=old, after=values)
     await sources.keep(session, {"slug": slug, **values})
     return True
 

@@ -19,8 +19,10 @@ from servicekit import (
     check_roles,
     kit_of,
     page_of,
+    request_id,
 )
 from servicekit import router as door_router
+from servicekit.audit import audit, origin_of
 from servicekit.errors import Conflict, NotFound
 from storage import DocumentStore, Session
 
@@ -101,6 +103,11 @@ def shown(row: dict[str, Any], problems: list[dict[str, Any]]) -> ReceiptView:
     return ReceiptView(**row, problems=[RecordView.model_validate(each) for each in problems])
 
 
+def _kept(row: dict[str, Any]) -> dict[str, Any]:
+    """What the audit log keeps of a receipt."""
+    return {name: row[name] for name in ("source", "mode", "status", "received_at", "received", "accepted", "rejected")}
+
+
 @router.get("/receipts")
 @accepts(roles=READERS, whole_tenant=True)
 async def list_receipts(
@@ -138,11 +145,11 @@ async def replay_receipt(receipt: UUID, request: Request) -> ReceiptView:
     reception: Reception = request.app.state.service
     claims = await kit.verifier.verify(bearer_token(request))
     async with kit.sessions.begin([claims.tenant], now=datetime.now(UTC)) as session:
-        caller = await authenticate(session, claims)
+        caller = await authenticate(session, claims, request_id(request))
         check_roles(request, caller)
         await row_of(session, receipt)
-        now = session.now
-    await reception.replay(claims.tenant, receipt, now)
+        now, origin = session.now, origin_of(session)
+    await reception.replay(claims.tenant, receipt, now, origin)
     async with kit.sessions.begin([claims.tenant], now=now) as session:
         return await view_of(session, receipt)
 
@@ -154,6 +161,14 @@ async def cancel_receipt(receipt: UUID, session: WorkSession, caller: CallerDep)
     row = await row_of(session, receipt)
     if not await cancel(session, receipt):
         raise Conflict("receipt-finished", f"The receipt is {row['status']}: there is nothing left to cancel.")
+    audit(
+        session,
+        "receipt",
+        str(receipt),
+        action="cancelled",
+        before=_kept(row),
+        after=_kept(await row_of(session, receipt)),
+    )
     return await view_of(session, receipt)
 
 
@@ -179,6 +194,8 @@ async def _undo(session: Session, documents: DocumentStore, receipt_id: UUID, *,
     found = await undo(session, documents, receipt_id, source, dry_run=dry_run)
     if not dry_run:
         await receipts.mark_undone(session, receipt_id)
+        after = _kept(await row_of(session, receipt_id))
+        audit(session, "receipt", str(receipt_id), action="undone", before=_kept(row), after=after)
     return UndoView(
         receipt=receipt_id,
         dry_run=dry_run,

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from contracts.blueprints import SectionApplied
 from servicekit import lock_edits
+from servicekit.audit import audit, origin_of
 from servicekit.blueprints import reject_section, require_known
 from servicekit.errors import FieldProblem, Invalid
 from servicekit.workers import TookTooLong, in_worker
@@ -63,7 +64,8 @@ async def apply_or_schedule(session: Session, content: dict[str, Any], version: 
     if await facts.quickly_changed(session):
         await apply_section(session, content, version)
     else:
-        await session.schedule("section", str(version), session.now, {"content": content, "version": version})
+        body = {"content": content, "version": version, "origin": origin_of(session).model_dump(mode="json")}
+        await session.schedule("section", str(version), session.now, body)
 
 
 async def apply_section(session: Session, content: dict[str, Any], version: int) -> None:
@@ -80,12 +82,17 @@ async def apply_section(session: Session, content: dict[str, Any], version: int)
     before = await models.catalogue(session)
     for kpi in sorted(set(before.models) - {model.kpi for model, _ in found}):
         await models.retire(session, kpi)
+        audit(session, "kpi", kpi, action="retired", before=_state(before.models[kpi]))
     await _publish(session, found, None)
     session.emit(SectionApplied(service=SERVICE, version=version, content=section_of(await models.catalogue(session))))
 
 
 async def section_content(session: Session) -> dict[str, Any]:
     return section_of(await models.catalogue(session))
+
+
+def _state(published: Published) -> dict[str, Any]:
+    return {"version": published.version, **published.model.content}
 
 
 def section_of(catalogue: Catalogue) -> dict[str, Any]:
@@ -107,6 +114,8 @@ async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | 
     catalogue = await models.catalogue(session)
     changes = []
     for kpi in new:
+        old, now = before.models.get(kpi), catalogue.models[kpi]
+        audit(session, "kpi", kpi, action="published", before=old and _state(old), after=_state(now))
         published = catalogue.models[kpi]
         changes += await partials.recompute(session, published)
     # Values of the past that are counted anew are no news to anybody: told as history.

@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 from contracts.blueprints import SectionApplied
+from servicekit.audit import audit, audit_each
 from servicekit.blueprints import require_known
 from servicekit.errors import FieldProblem, Invalid, NotFound
 from servicekit.outbound import UrlPolicy
 from servicekit.workers import TookTooLong, in_worker
 from storage import Session
 
-from notification.model.rules import NotificationSection, Webhook
+from notification.model.rules import NotificationSection, Rule, Webhook
 from notification.model.section import check_whole, references
 from notification.store import configuration, deliveries
 
@@ -39,8 +40,10 @@ async def apply_section(session: Session, section: NotificationSection, policy: 
     if problems:
         return problems
     if section.rules is not None:
+        _audit_rules(session, await configuration.rules(session), section.rules)
         await configuration.replace_rules(session, section.rules)
     if section.texts is not None:
+        audit_each(session, "text", await configuration.texts(session), section.texts)
         await configuration.replace_texts(session, section.texts)
     if section.webhooks is not None:
         wanted = {each.webhook for each in section.webhooks}
@@ -50,6 +53,14 @@ async def apply_section(session: Session, section: NotificationSection, policy: 
         for each in section.webhooks:
             await save_webhook(session, each, revive=False)
     return []
+
+
+def _audit_rules(session: Session, before: list[Rule], after: list[Rule]) -> None:
+    """Rule by rule, and their order where those that stay changed places."""
+    audit_each(session, "rule", {each.rule: each for each in before}, {each.rule: each for each in after})
+    stay = {each.rule for each in before} & {each.rule for each in after}
+    orders = [[each.rule for each in rules if each.rule in stay] for rules in (before, after)]
+    audit(session, "rules", "order", before=orders[0], after=orders[1])
 
 
 async def edit(session: Session, section: NotificationSection, policy: UrlPolicy) -> None:
@@ -96,6 +107,9 @@ async def save_webhook(session: Session, wanted: Webhook, *, rotate: bool = Fals
             wanted = wanted.model_copy(update={"enabled": False})
             fields["disabled_reason"] = before["disabled_reason"]
     await configuration.save_webhook(session, wanted, **fields)
+    audit(session, "webhook", wanted.webhook, before=before and _plain(before), after=wanted)
+    if rotate and before is not None:
+        audit(session, "webhook", wanted.webhook, action="secret_renewed")
     if not wanted.enabled:
         await deliveries.cancel_of_webhook(session, wanted.webhook, SWITCHED_OFF)
     return fresh
@@ -103,8 +117,10 @@ async def save_webhook(session: Session, wanted: Webhook, *, rotate: bool = Fals
 
 async def remove_webhook(session: Session, name: str) -> None:
     """Raises NotFound."""
-    if not await configuration.delete_webhook(session, name):
+    before = await configuration.find_webhook(session, name)
+    if before is None or not await configuration.delete_webhook(session, name):
         raise no_webhook(name)
+    audit(session, "webhook", name, before=_plain(before))
     await deliveries.cancel_of_webhook(session, name, REMOVED)
 
 

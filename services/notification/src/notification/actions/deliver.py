@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from servicekit import directory
+from servicekit.audit import audit
 from storage import Session
 
 from notification.clients.mail import Mail
@@ -88,5 +89,9 @@ async def record(session: Session, job: Job, outcome: Outcome | None, *, wall: d
     else:
         await session.unschedule("deliver", str(job.id))
     if outcome is not None and outcome.state == "gone" and job.webhook:
+        before = await configuration.find_webhook(session, job.webhook)
+        if before is not None and before["enabled"]:
+            paused = {"enabled": False, "disabled_reason": outcome.detail}
+            audit(session, "webhook", job.webhook, action="paused", before={"enabled": True}, after=paused)
         await configuration.disable_webhook(session, job.webhook, outcome.detail)
         await deliveries.cancel_of_webhook(session, job.webhook, outcome.detail)

@@ -10,6 +10,7 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, kit_of, page_of, page_within
 from servicekit import router as door_router
+from servicekit.audit import audit
 from servicekit.errors import Conflict, Invalid, NotFound
 from storage import Session
 
@@ -125,6 +126,7 @@ async def retry_delivery(webhook: str, delivery: UUID, session: WorkSession, cal
     await _found(session, webhook)
     if not await deliveries.revive(session, webhook, delivery):
         raise NotFound("nothing-to-retry", f"`{webhook}` has no failed or cancelled delivery {delivery}.")
+    audit(session, "delivery", str(delivery), action="retried", after={"webhook": webhook})
     await session.schedule("deliver", str(delivery), session.now)
     return Queued(delivery=delivery)
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts.blueprints import SectionApplied
+from servicekit.audit import audit, audit_each
 from servicekit.blueprints import reject_section, require_known
 from servicekit.errors import Invalid
 from storage import DocumentStore, Session
 
-from training.actions.templates import answer_edit, publish_content, section_content
+from training.actions.templates import answer_edit, archive, publish_content, section_content
 from training.model.rules import Rule
 from training.model.section import Section, check_rules, check_unique, parse_section, references, references_of
 from training.store import templates as store
@@ -18,6 +19,8 @@ async def put_rule(session: Session, documents: DocumentStore, rule: Rule) -> No
     """Raises Invalid when its template, KPI or band does not exist."""
     await _check(session, [rule])
     await require_known(session, references_of(rule))
+    before = {each.rule: each for each in await store.list_rules(session)}
+    audit(session, "rule", rule.rule, before=before.get(rule.rule), after=rule)
     await store.put_rule(session, rule)
     await answer_edit(session, documents)
 
@@ -26,7 +29,7 @@ async def replace_rules(session: Session, documents: DocumentStore, rules: Seque
     """All rules at once; those not named are removed. Raises Invalid and changes nothing when one is wrong."""
     await _check(session, rules)
     await require_known(session, references(rules))
-    await store.replace_rules(session, list(rules))
+    await _replace(session, rules)
     await answer_edit(session, documents)
 
 
@@ -47,8 +50,14 @@ async def _apply(session: Session, documents: DocumentStore, section: Section) -
     for slug, content in sorted(wanted.items()):
         await publish_content(session, documents, slug, content)
     for slug in sorted(await store.slugs(session) - set(wanted)):
-        await store.put_template(session, slug, archived=True)
-    await store.replace_rules(session, section.rules)
+        await archive(session, documents, slug)
+    await _replace(session, section.rules)
+
+
+async def _replace(session: Session, rules: Sequence[Rule]) -> None:
+    before = {each.rule: each for each in await store.list_rules(session)}
+    audit_each(session, "rule", before, {each.rule: each for each in rules})
+    await store.replace_rules(session, list(rules))
 
 
 async def _check(session: Session, rules: Sequence[Rule]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from contracts import new_id
 from contracts.blueprints import SectionApplied
 from servicekit import lock_edits
+from servicekit.audit import audit, origin_of
 from servicekit.errors import Conflict, NotFound
 from storage import Document, DocumentStore, Session, discard
 
@@ -20,7 +21,10 @@ async def save_draft(session: Session, documents: DocumentStore, slug: str, cont
     if head and (head["draft_hash"] or head["published_hash"]) == store.hash_of(content):
         if head["archived"]:
             await store.put_template(session, slug, archived=False)
+            audit(session, "template", slug, action="restored", after=_shown(content))
         return
+    old = head and await content_of(documents, session.tenant, head["draft"] or head["document"] or head["scheduled"])
+    audit(session, "template", slug, before=old and _shown(old), after=_shown(content))
     document = await _write(session, documents, slug, content)
     await store.put_template(session, slug, draft=document, archived=False)
     await _let_go(session, head and head["draft"])
@@ -37,10 +41,12 @@ async def publish(session: Session, documents: DocumentStore, slug: str, at: dat
         raise Conflict("no-draft", f"Template `{slug}` has no draft to publish.")
     if at is not None and at > session.now:
         await store.put_template(session, slug, scheduled=head["draft"], scheduled_at=at)
+        after = {"scheduled_at": at, **_shown(await content_of(documents, session.tenant, head["draft"]))}
+        audit(session, "template", slug, action="scheduled", before=_scheduled(head), after=after)
         await _let_go(session, head["scheduled"])
-        await session.schedule("publish", slug, at)
+        await session.schedule("publish", slug, at, {"origin": origin_of(session).model_dump(mode="json")})
         return
-    await _make_version(session, head, head["draft"])
+    await _make_version(session, documents, head, head["draft"])
     await answer_edit(session, documents)
 
 
@@ -51,7 +57,7 @@ async def publish_scheduled(session: Session, documents: DocumentStore, slug: st
     head = await store.find_head(session, slug)
     if head is None or head["scheduled"] is None or head["scheduled_at"] > session.now:
         return
-    await _make_version(session, head, head["scheduled"])
+    await _make_version(session, documents, head, head["scheduled"])
     await answer_edit(session, documents)
 
 
@@ -59,6 +65,8 @@ async def unschedule(session: Session, slug: str) -> None:
     await store.lock_template(session, slug)
     head = await require_head(session, slug)
     await store.put_template(session, slug, scheduled=None, scheduled_at=None)
+    if head["scheduled"]:
+        audit(session, "template", slug, action="unscheduled", before=_scheduled(head))
     await _let_go(session, head["scheduled"])
 
 
@@ -67,7 +75,14 @@ async def publish_content(session: Session, documents: DocumentStore, slug: str,
     await save_draft(session, documents, slug, content)
     head = await require_head(session, slug)
     if head["draft"] is not None:
-        await _make_version(session, head, head["draft"])
+        await _make_version(session, documents, head, head["draft"])
+
+
+async def archive(session: Session, documents: DocumentStore, slug: str) -> None:
+    """It is given to nobody any more; its versions stay."""
+    before = await _published(session, documents, await require_head(session, slug))
+    await store.put_template(session, slug, archived=True)
+    audit(session, "template", slug, action="archived", before=before)
 
 
 async def require_head(session: Session, slug: str) -> dict[str, Any]:
@@ -106,6 +121,21 @@ async def section_content(session: Session, documents: DocumentStore) -> dict[st
     }
 
 
+async def _published(session: Session, documents: DocumentStore, head: dict[str, Any]) -> dict[str, Any] | None:
+    if head["document"] is None:
+        return None
+    content = await content_of(documents, session.tenant, head["document"])
+    return {"version": head["version"], **_shown(content)}
+
+
+def _scheduled(head: dict[str, Any]) -> dict[str, Any] | None:
+    return {"scheduled_at": head["scheduled_at"]} if head["scheduled"] else None
+
+
+def _shown(content: Content) -> dict[str, Any]:
+    return content.model_dump(mode="json", exclude_none=True)
+
+
 async def _let_go(session: Session, document: str | None) -> None:
     """What a draft or a scheduled publication no longer is; it may be the other one, or a version, all the same."""
     if document is not None:
@@ -121,8 +151,10 @@ async def _write(session: Session, documents: DocumentStore, slug: str, content:
     return document
 
 
-async def _make_version(session: Session, head: dict[str, Any], document: str) -> None:
+async def _make_version(session: Session, documents: DocumentStore, head: dict[str, Any], document: str) -> None:
     slug, version = head["slug"], (head["version"] or 0) + 1
+    after = {"version": version, **_shown(await content_of(documents, session.tenant, document))}
+    audit(session, "template", slug, action="published", before=await _published(session, documents, head), after=after)
     await store.add_version(session, slug, version, document)
     draft = None if head["draft"] == document else head["draft"]
     await store.put_template(

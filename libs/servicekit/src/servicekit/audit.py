@@ -1,0 +1,56 @@
+"""Every change of configuration is told as an event, in the transaction that makes it; identity keeps them all.
+
+See docs/audit.md for what is a change of configuration, and what is not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.audit import Actor, ConfigurationChanged, Origin
+from contracts.directory import PersonChanged
+from pydantic_core import to_jsonable_python
+from storage import Session
+
+from servicekit.masking import Readable, differences
+
+
+def audit(
+    session: Session, kind: str, ref: str, *, action: str | None = None, before: Any = None, after: Any = None
+) -> None:
+    """Tells that the thing `kind`/`ref` of this service is not what it was. `before` and `after` are its whole states, as
+    models or as JSON; None where there is none. Without an `action` it was created, updated or deleted, as they say, and
+    nothing is told where they are equal; with one it is told in any case."""
+    old, new = to_jsonable_python(before), to_jsonable_python(after)
+    if action is None:
+        if old == new:
+            return
+        action = "created" if old is None else "deleted" if new is None else "updated"
+    then, now = Readable(), Readable()
+    event = ConfigurationChanged(
+        service=session.service,
+        kind=kind,
+        ref=ref,
+        action=action,
+        origin=origin_of(session),
+        before=then.copy(old),
+        after=now.copy(new),
+        changed=[] if old is None or new is None else differences(old, new),
+        notes=[*then.notes("before"), *now.notes("after")],
+    )
+    session.emit(event)
+
+
+def audit_each(session: Session, kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """As `audit`, of all things of a kind, by their refs, when they are replaced as a whole."""
+    for ref in sorted({*before, *after}):
+        audit(session, kind, ref, before=before.get(ref), after=after.get(ref))
+
+
+def origin_of(session: Session) -> Origin:
+    """On whose behalf the session works: where nobody is known, it is the service's own doing."""
+    service = session.service
+    actor = Actor(kind="system", tenant=session.tenant, slug=service, display_name=service)
+    return session.origin or Origin(actor=actor)
+
+
+def actor_of(tenant: str, person: PersonChanged) -> Actor:
+    return Actor(kind=person.kind, tenant=tenant, slug=person.slug, display_name=person.display_name, id=person.id)
