@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.hostile.set_up import BOARD, CALL, FORM, GAME, KPI, MAPPING, NOTICE, PEOPLE, READING, RULE, WEBHOOK
+from tests.hostile.set_up import BOARD, CALL, FORM, GAME, KPI, MAPPING, NOTICE, PEOPLE, READING, RULE, TEXT, WEBHOOK
 
 PERSON = {"slug": "new", "display_name": "New"}
 
@@ -52,10 +52,21 @@ WRITES = [
     Write("DELETE forms/forms/{form}/submissions/{submission}"),
     Write("POST notification/inbox/read-all"),
     Write("PUT notification/rules", {"rules": [NOTICE]}),
+    Write("PUT notification/rules/{rule}", {**NOTICE, "channels": ["in_app", "email"]}),
     Write("PUT notification/texts", {"texts": {}}),
+    Write("PUT notification/texts/{text}", TEXT),
     Write("PUT notification/webhooks/{webhook}", WEBHOOK),
     Write("POST notification/webhooks/{webhook}/test"),
     Write("DELETE notification/webhooks/{webhook}"),
+    Write("DELETE ingest/sources/{source}"),
+    Write("DELETE kpi-engine/kpis/{kpi}"),
+    Write("DELETE forms/forms/{form}"),
+    Write("DELETE notification/rules/{rule}"),
+    Write("DELETE notification/texts/{text}"),
+    Write("DELETE training/rules/{rule}"),
+    Write("DELETE training/templates/{template}"),
+    Write("DELETE gamification/leaderboards/{leaderboard}"),
+    Write("DELETE gamification/rules/{rule}"),
 ]  # fmt: skip
 
 NEEDS_MORE = {
@@ -67,6 +78,7 @@ NEEDS_MORE = {
     "POST identity/people/{person}/account": "a login provider",
     "DELETE identity/people/{person}/account": "a login provider",
     "POST identity/back-channel-logout": "the issuer's signature",
+    "DELETE training/assignments/{assignment}": "one that is not finished: tests/hostile/test_retiring.py",
     "POST ingest/receipts/{receipt}/cancel": "a body that is being read",
     "POST notification/inbox/{notice}/read": "a notice",
     "POST notification/webhooks/{webhook}/deliveries/{delivery}/retry": "a delivery that failed",

@@ -15,7 +15,7 @@ NOBODY = "0198c3a2-7f00-7000-8000-000000000000"
 FILLED = {
     "tenant": "acme", "person": "ada", "org_unit": "team-a", "application": "crm", "dead_letter": NOBODY, "source": "calls",
     "kpi": "aht", "template": "intro", "version": "1", "leaderboard": "all", "form": "review", "delivery": NOBODY,
-    "training/rule": "r1", "gamification/rule": "g1", "notice": NOBODY, "webhook": "crm",
+    "training/rule": "r1", "gamification/rule": "g1", "notification/rule": "n1", "text": "own", "notice": NOBODY, "webhook": "crm",
 }  # fmt: skip
 
 

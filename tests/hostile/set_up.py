@@ -64,6 +64,7 @@ RULE = {
 GAME = {"rule": "g1", "kind": "training_completed", "points": 50, "title": {"en": "Finished"}}
 BOARD = {"leaderboard": "all", "period": "total", "title": {"en": "All time"}}
 NOTICE = {"rule": "n1", "on": "assignment.assigned", "to": "agent", "channels": ["in_app"]}
+TEXT = {"en": {"subject": "New", "body": "Something new."}}
 WEBHOOK = {"url": "https://example.org/hook", "events": ["assignment.assigned"]}
 
 Client = Callable[..., httpx.AsyncClient]
@@ -93,6 +94,7 @@ async def set_up(client: Client) -> dict[str, str]:
     submitted = await call("forms", "POST", "/forms/review/submissions", json=answers)
     await call("notification", "PUT", "/rules", json={"rules": [NOTICE]})
     await call("notification", "PUT", "/webhooks/crm", json=WEBHOOK)
+    await call("notification", "PUT", "/texts/own", json=TEXT)
     return {
         "receipt": receipt["id"],
         "interaction": found["items"][0]["id"],

@@ -73,8 +73,8 @@ class AssignmentOverdue(_AssignmentEvent):
 
 
 class AssignmentWithdrawn(_AssignmentEvent):
-    """What it was assigned for no longer holds, and it had not been started. `reason` is for logs; people are told
-    `reason_code` and `reason_values`, in their own language."""
+    """What it was assigned for no longer holds, and it had not been started; or somebody took it back by hand. `reason` is
+    for logs; people are told `reason_code` and `reason_values`, in their own language."""
 
     type: ClassVar[str] = "assignment.withdrawn"
     example: ClassVar[dict[str, Any]] = {

@@ -28,6 +28,7 @@ form = Table(
     Column("draft_hash", Text, nullable=False),
     Column("version", Integer, nullable=True),
     Column("published_hash", Text, nullable=True),
+    Column("retired", Boolean, nullable=False, server_default="false"),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("updated_by", Uuid, nullable=True),
 )
@@ -97,7 +98,7 @@ async def lock_form(session: Session, slug: str) -> dict[str, Any] | None:
 
 async def list_forms(session: Session, *, drafts: bool, after: str | None, limit: int) -> list[dict[str, Any]]:
     return await session.rows(
-        "SELECT * FROM form WHERE tenant = :tenant AND form > :after AND (:drafts OR version IS NOT NULL) "
+        "SELECT * FROM form WHERE tenant = :tenant AND form > :after AND (:drafts OR (version IS NOT NULL AND NOT retired)) "
         "ORDER BY form LIMIT :limit",
         {"tenant": session.tenant, "after": after or "", "drafts": drafts, "limit": limit},
     )
@@ -107,7 +108,7 @@ async def published_heads(session: Session) -> list[dict[str, Any]]:
     """Form and document of the newest version of each published form."""
     return await session.rows(
         "SELECT v.form, v.document FROM form f JOIN form_version v USING (tenant, form, version) "
-        "WHERE f.tenant = :tenant ORDER BY v.form",
+        "WHERE f.tenant = :tenant AND NOT f.retired ORDER BY v.form",
         {"tenant": session.tenant},
     )
 
@@ -116,6 +117,17 @@ async def save_form(session: Session, values: dict[str, Any]) -> None:
     statement = insert(form).values(tenant=session.tenant, **values)
     changed = {name: statement.excluded[name] for name in values if name != "form"}
     await session.execute(statement.on_conflict_do_update(index_elements=["tenant", "form"], set_=changed))
+
+
+async def retire_form(session: Session, slug: str, *, retired: bool) -> None:
+    key = {"tenant": session.tenant, "form": slug, "retired": retired}
+    await session.run("UPDATE form SET retired = :retired WHERE tenant = :tenant AND form = :form", key)
+
+
+async def delete_form(session: Session, slug: str) -> None:
+    """Of one that was never published; its draft is let go by whoever calls."""
+    key = {"tenant": session.tenant, "form": slug}
+    await session.run("DELETE FROM form WHERE tenant = :tenant AND form = :form", key)
 
 
 async def add_version(session: Session, slug: str, values: dict[str, Any], content_hash: str) -> None:

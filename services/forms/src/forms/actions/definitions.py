@@ -22,6 +22,8 @@ async def save_draft(session: Session, documents: DocumentStore, form: FormDefin
     content = form.content()
     digest = content_hash(content)
     head = await store.lock_form(session, form.form)
+    if head is not None and head["retired"]:
+        await store.retire_form(session, form.form, retired=False)
     if head is not None and head["draft_hash"] == digest:
         return
     published = (head["kind"], head["about"]) if head is not None and head["version"] else None
@@ -51,6 +53,8 @@ async def publish(session: Session, documents: DocumentStore, slug: str, *, by: 
     head = await store.lock_form(session, slug)
     if head is None:
         raise no_form(slug)
+    if head["retired"]:
+        await store.retire_form(session, slug, retired=False)
     if head["draft_hash"] != head["published_hash"]:
         version = (head["version"] or 0) + 1
         values = {
@@ -71,6 +75,19 @@ async def publish(session: Session, documents: DocumentStore, slug: str, *, by: 
 
 async def _state(session: Session, documents: DocumentStore, version: dict[str, Any]) -> dict[str, Any]:
     return {"version": version["version"], **(await load(session, documents, version["document"])).content()}
+
+
+async def retire(session: Session, documents: DocumentStore, slug: str) -> None:
+    """Nobody fills it in any more; its versions and submissions stay. One that was never published is deleted."""
+    head = await store.lock_form(session, slug)
+    if head is None:
+        raise no_form(slug)
+    if head["version"] is None:
+        await store.delete_form(session, slug)
+        await discard(session, store.DEFINITIONS, str(head["draft_document"]))
+    elif not head["retired"]:
+        await store.retire_form(session, slug, retired=True)
+        await answer(session, documents, version=None)
 
 
 async def apply_section(session: Session, documents: DocumentStore, section: FormsSection) -> list[FieldProblem]:

@@ -51,6 +51,8 @@ async def submit(
 ) -> dict[str, Any]:
     """Keeps a submission, scores it, says so. Raises Invalid with a pointer for each answer that does not hold."""
     version, form = await load_version(session, documents, slug, body.version)
+    if (head := await store.find_form(session, slug)) and head["retired"]:
+        raise Conflict("form-retired", f"The form `{slug}` is retired: nobody fills it in any more.")
     agent_id = await _whom(session, caller, form, await _named(session, body))
     if body.leg is not None and body.interaction_id is None:
         problem = FieldProblem(

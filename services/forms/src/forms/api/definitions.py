@@ -26,7 +26,7 @@ class FormSummary(BaseModel):
     title: dict[str, str]
     kind: str
     about: str
-    status: Literal["draft", "published"]
+    status: Literal["draft", "published", "retired"]
     version: int | None
     changed: bool
     updated_at: datetime
@@ -51,7 +51,7 @@ class VersionView(VersionSummary):
 
 def _summary(row: dict[str, Any]) -> dict[str, Any]:
     return row | {
-        "status": "published" if row["version"] else "draft",
+        "status": "retired" if row["retired"] else "published" if row["version"] else "draft",
         "changed": row["draft_hash"] != row["published_hash"],
     }
 
@@ -65,7 +65,7 @@ def _for(caller: Caller, form: FormDefinition) -> dict[str, Any]:
 
 @router.get("/forms")
 async def list_forms(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[FormSummary]:
-    """Forms by name; drafts never published are listed to quality_analyst and tenant_admin only."""
+    """Forms by name; drafts never published, and what is retired, are listed to quality_analyst and tenant_admin only."""
     after = page.place(str)
     rows = await store.list_forms(session, drafts=caller.has(*EDITORS), after=after and after[0], limit=page.limit + 1)
     return page_of([FormSummary(**_summary(row)) for row in rows], page, cursor=lambda each: [each.form])
@@ -97,8 +97,19 @@ async def put_form(
     if body.form != form:
         problem = FieldProblem(pointer="/form", problem=f"the address says `{form}`", cure=form)
         raise Invalid("form-named-otherwise", "The form's name differs from the address.", errors=[problem])
+    before = await store.find_form(session, form)
     await definitions.save_draft(session, documents, body, by=caller.person_id)
+    if before is not None and before["retired"]:
+        await definitions.answer(session, documents, version=None)
     return await get_form(form, session, caller, documents)
+
+
+@router.delete("/forms/{form}", status_code=204)
+async def retire_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
+    """Nobody fills it in any more, and it is no part of a blueprint. It can still be read, as can what was submitted; PUT
+    or publishing brings it back. One that was never published is deleted. Needs quality_analyst or tenant_admin."""
+    caller.require(*EDITORS)
+    await definitions.retire(session, documents, form)
 
 
 @router.post("/forms/{form}/publish")
@@ -107,7 +118,7 @@ async def publish_form(form: str, session: WorkSession, caller: CallerDep, docum
     """Makes the draft the newest version, which never changes again. The same content again makes no new version."""
     before = await store.find_form(session, form)
     row = await definitions.publish(session, documents, form, by=caller.person_id)
-    if before is None or before["version"] != row["version"]:
+    if before is None or before["retired"] or before["version"] != row["version"]:
         await definitions.answer(session, documents, version=None)
     definition = await definitions.load(session, documents, row["document"])
     return VersionView(**row, definition=definition.content())

@@ -6,7 +6,7 @@ from typing import Any
 from contracts.blueprints import SectionApplied
 from servicekit.audit import audit, audit_each
 from servicekit.blueprints import reject_section, require_known
-from servicekit.errors import Invalid
+from servicekit.errors import Conflict, Invalid, NotFound
 from storage import Session
 
 from gamification.model.boards import Leaderboard
@@ -31,6 +31,19 @@ async def put_rule(session: Session, rule: Rule) -> None:
     if current.get(rule.rule) != rule:
         await store.add_edition(session, rule.rule, rule)
     audit(session, "rule", rule.rule, before=current.get(rule.rule), after=rule)
+    await _answer(session)
+
+
+async def retire_rule(session: Session, name: str) -> None:
+    """Gives no more points; those it gave stay. Raises NotFound, and Conflict while a board counts it."""
+    await store.lock_rules(session)
+    if name not in {each.rule for each in await store.current_rules(session)}:
+        raise NotFound("unknown-rule", f"There is no rule `{name}`.")
+    users = [f"`{each.leaderboard}`" for each in await store.list_boards(session) if name in (each.rules or [])]
+    if users:
+        cure = "Take it out of them, or delete them, first."
+        raise Conflict("rule-in-use", f"Leaderboards count `{name}`: {', '.join(users[:5])}. {cure}")
+    await store.add_edition(session, name, None)
     await _answer(session)
 
 
@@ -61,6 +74,13 @@ async def put_board(session: Session, board: Leaderboard) -> None:
         after=board,
     )
     await store.put_board(session, board)
+    await _answer(session)
+
+
+async def remove_board(session: Session, name: str) -> None:
+    """Raises NotFound."""
+    if not await store.delete_board(session, name):
+        raise NotFound("unknown-leaderboard", f"There is no leaderboard `{name}`.")
     await _answer(session)
 
 

@@ -74,6 +74,13 @@ async def put_leaderboard(leaderboard: Slug, body: Leaderboard, session: WorkSes
     return body
 
 
+@router.delete("/leaderboards/{leaderboard}", status_code=204)
+async def delete_leaderboard(leaderboard: str, session: WorkSession, caller: CallerDep) -> None:
+    """The points that it counted stay."""
+    caller.require("tenant_admin")
+    await actions.remove_board(session, leaderboard)
+
+
 @router.get("/leaderboards/{leaderboard}")
 async def get_leaderboard(leaderboard: str, session: WorkSession, caller: CallerDep) -> Leaderboard:
     """What the board counts and shows; who stands where on it: `…/standings`."""

@@ -51,3 +51,10 @@ async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerD
         raise Invalid("other-rule", "The body names another rule than the address.", errors=[problem])
     await actions.put_rule(session, body)
     return body
+
+
+@router.delete("/rules/{rule}", status_code=204)
+async def retire_rule(rule: str, session: WorkSession, caller: CallerDep) -> None:
+    """Gives no more points; those it gave stay. PUT brings it back. Refused (409) while a leaderboard counts it."""
+    caller.require("tenant_admin")
+    await actions.retire_rule(session, rule)

@@ -93,6 +93,12 @@ async def put_board(session: Session, board: Leaderboard) -> None:
     )
 
 
+async def delete_board(session: Session, slug: str) -> bool:
+    """Whether there was one."""
+    gone = leaderboard.delete().where(leaderboard.c.tenant == session.tenant, leaderboard.c.slug == slug)
+    return (await session.execute(gone)).rowcount == 1
+
+
 async def replace_boards(session: Session, boards: list[Leaderboard]) -> None:
     await session.execute(leaderboard.delete().where(leaderboard.c.tenant == session.tenant))
     for board in boards:

@@ -174,7 +174,9 @@ class Reception:
     async def _records(self, order: Order, body: AsyncIterator[bytes], payload: Payload) -> AsyncGenerator[Record]:
         if order.source.status != "active":
             cure = "Set its status to active, and send the file again."
-            yield whole(order.judged + 1, 1, Refusal("", f"The source `{order.source.slug}` is paused.", cure))
+            yield whole(
+                order.judged + 1, 1, Refusal("", f"The source `{order.source.slug}` is {order.source.status}.", cure)
+            )
             return
         turn = Turn()
         async for data in body:

@@ -1,5 +1,6 @@
 """Sources are configured, by a blueprint or directly."""
 
+from dataclasses import replace
 from typing import Any
 
 from contracts.blueprints import BlueprintPublished, SectionApplied
@@ -10,16 +11,21 @@ from storage import Session
 
 from ingest.model.refusal import Refusal
 from ingest.model.sources import Source, SourceSpec, read_section, source_of
-from ingest.store import sources
+from ingest.store import receipts, sources
 
 SERVICE = "ingest"
+RETIRED = "retired"
 
 
 async def load_source(session: Session, slug: str) -> Source | None:
     row = await sources.find(session, slug)
     if row is None:
         return None
-    return source_of(slug, SourceSpec.model_validate({name: row[name] for name in SourceSpec.model_fields}))
+    values = {name: row[name] for name in SourceSpec.model_fields}
+    if row["status"] != RETIRED:
+        return source_of(slug, SourceSpec.model_validate(values))
+    # What came of it can still be read again and undone.
+    return replace(source_of(slug, SourceSpec.model_validate({**values, "status": "paused"})), status=RETIRED)
 
 
 async def put_source(session: Session, slug: str, spec: SourceSpec) -> bool:
@@ -43,7 +49,7 @@ async def put_source(session: Session, slug: str, spec: SourceSpec) -> bool:
 
 async def section(session: Session) -> dict[str, Any]:
     """The section `ingest` of a blueprint, as it now is."""
-    rows = await sources.every(session)
+    rows = [row for row in await sources.every(session) if row["status"] != RETIRED]
     return {
         "sources": [{"source": row["slug"], **{name: row[name] for name in SourceSpec.model_fields}} for row in rows]
     }
@@ -52,6 +58,22 @@ async def section(session: Session) -> dict[str, Any]:
 async def edit_source(session: Session, slug: str, spec: SourceSpec) -> None:
     if await put_source(session, slug, spec):
         session.emit(SectionApplied(service=SERVICE, version=None, content=await section(session)))
+
+
+async def retire_source(session: Session, slug: str) -> bool:
+    """It takes nothing more; what came of it stays. False without one. Raises Conflict while something is being received."""
+    before = await sources.find(session, slug)
+    if before is None:
+        return False
+    if busy := await receipts.open_of(session, slug):
+        told = ", ".join(map(str, busy))
+        raise Conflict(
+            "source-busy", f"Receipts of `{slug}` are not done: {told}. Wait until they are, or cancel them."
+        )
+    if before["status"] != RETIRED:
+        await sources.keep(session, {**before, "status": RETIRED, "updated_at": session.now})
+        session.emit(SectionApplied(service=SERVICE, version=None, content=await section(session)))
+    return True
 
 
 async def apply_blueprint(session: Session, blueprint: BlueprintPublished) -> None:

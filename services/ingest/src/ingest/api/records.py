@@ -69,7 +69,8 @@ async def send_records(
             if found is None:
                 raise NotFound("unknown-source", f"There is no source `{source}`. PUT /sources/{source} makes one.")
             if found.status != "active":
-                raise Conflict("source-paused", f"The source `{source}` is paused. Set its status to active.")
+                cure = f"PUT /sources/{source} with status active."
+                raise Conflict(f"source-{found.status}", f"The source `{source}` is {found.status}. {cure}")
             key = idempotency_key[:200] if idempotency_key else None
             known = await receipts.by_key(session, caller.person_id, key) if key else None
             problems = await receipts.problems(session, known) if known else []

@@ -1,7 +1,7 @@
 """Sources: configuration, health, and what is held."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Path
 from pydantic import BaseModel
@@ -30,7 +30,10 @@ class Health(BaseModel):
 
 
 class SourceView(SourceSpec):
+    """`retired`: it takes nothing more, and is no part of a blueprint."""
+
     source: str
+    status: Literal["active", "paused", "retired"]  # pyright: ignore[reportIncompatibleVariableOverride]
     updated_at: datetime
     health: Health
 
@@ -59,8 +62,12 @@ class HeldPage(Page[HeldView]):
 async def _row(session: Session, slug: str) -> dict[str, Any]:
     row = await sources.find(session, slug)
     if row is None:
-        raise NotFound("unknown-source", f"There is no source `{slug}`. PUT /sources/{slug} makes one.")
+        raise _unknown(slug)
     return row
+
+
+def _unknown(slug: str) -> NotFound:
+    return NotFound("unknown-source", f"There is no source `{slug}`. PUT /sources/{slug} makes one.")
 
 
 async def _views(session: Session, rows: list[dict[str, Any]]) -> list[SourceView]:
@@ -110,6 +117,15 @@ async def put_source(
     """Creates or changes a source. Records that came before keep what was read out of them until they are replayed."""
     await actions.edit_source(session, source, spec)
     return (await _views(session, [await _row(session, source)]))[0]
+
+
+@router.delete("/sources/{source}", status_code=204)
+async def retire_source(source: str, session: WorkSession, caller: CallerDep) -> None:
+    """It takes nothing more. What came of it stays, can still be read, replayed and undone; PUT brings it back. Refused
+    (409) while something is being received."""
+    may_send(caller)
+    if not await actions.retire_source(session, source):
+        raise _unknown(source)
 
 
 @router.get("/sources/{source}/held")

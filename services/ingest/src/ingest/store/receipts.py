@@ -44,6 +44,15 @@ async def find(session: Session, receipt_id: UUID, *, lock: bool = False) -> dic
     )
 
 
+async def open_of(session: Session, source: str, most: int = 5) -> list[UUID]:
+    """Those that are still received or read."""
+    return await session.scalars(
+        "SELECT id FROM receipt WHERE tenant = :tenant AND source = :source AND status = ANY(cast(:open AS text[])) "
+        "ORDER BY received_at LIMIT :most",
+        {"tenant": session.tenant, "source": source, "open": list(OPEN), "most": most},
+    )
+
+
 async def by_key(session: Session, person: UUID, key: str) -> dict[str, Any] | None:
     return await session.row(
         "SELECT * FROM receipt WHERE tenant = :tenant AND sent_by = :person AND idempotency_key = :key "

@@ -8,7 +8,7 @@ from contracts.blueprints import SectionApplied
 from servicekit import lock_edits
 from servicekit.audit import audit, origin_of
 from servicekit.blueprints import reject_section, require_known
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.errors import FieldProblem, Invalid, NotFound
 from servicekit.workers import TookTooLong, in_worker
 from storage import Session
 
@@ -35,6 +35,18 @@ async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> 
     if changed:
         session.emit(SectionApplied(service=SERVICE, version=None, content=section_of(catalogue)))
     return catalogue.models[kpi], changed
+
+
+async def retire_model(session: Session, kpi: str) -> None:
+    """It is counted no more; its versions and the bands that were told stay. Retired before: as it is. Raises NotFound."""
+    await facts.lock_models(session, for_change=True)
+    if kpi not in (await models.catalogue(session)).models:
+        if await models.find_retired(session, kpi) is None:
+            raise NotFound("unknown-kpi", f"There is no KPI `{kpi}`.")
+        return
+    await models.retire(session, kpi)
+    section = section_of(await models.catalogue(session))
+    session.emit(SectionApplied(service=SERVICE, version=None, content=section))
 
 
 async def read_model(session: Session, kpi: str, text: str) -> Model:

@@ -34,13 +34,14 @@ _BODY = {
 
 
 class KpiModel(BaseModel):
-    """A published model: `model` as data, `document` as it was written."""
+    """A published model: `model` as data, `document` as it was written. `retired`: it is counted no more."""
 
     kpi: str
     version: int
     model: dict[str, Any]
     document: str
     silence: list[str]
+    retired: bool = False
 
 
 class StandardKpi(BaseModel):
@@ -100,10 +101,19 @@ def standard_models() -> list[tuple[str, str]]:
 @router.get("/kpis/{kpi}", response_model=KpiModel)
 async def get_kpi(kpi: str, request: Request, session: WorkSession, caller: CallerDep) -> Any:
     """As JSON; with `Accept: application/yaml` the document as it was written."""
-    published = await published_of(session, kpi)
+    retired = await models.find_retired(session, kpi)
+    published = retired or await published_of(session, kpi)
     if "yaml" in request.headers.get("accept", ""):
         return Response(published.document, media_type="application/yaml")
-    return _shown(published)
+    return _shown(published).model_copy(update={"retired": retired is not None})
+
+
+@router.delete("/kpis/{kpi}", status_code=204)
+async def retire_kpi(kpi: str, session: WorkSession, caller: CallerDep) -> None:
+    """It is counted no more, and is no part of a blueprint. Its versions can still be read, and the bands that were told
+    stay; PUT brings it back, counted from the facts. Rules of other services that name it find nothing more to do."""
+    caller.require("tenant_admin", "integration")
+    await publishing.retire_model(session, kpi)
 
 
 @router.get("/kpis/{kpi}/versions")

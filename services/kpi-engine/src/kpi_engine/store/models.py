@@ -125,6 +125,17 @@ async def insert_version(session: Session, model: Model, document: str, by: UUID
     return version
 
 
+async def find_retired(session: Session, kpi: str) -> Published | None:
+    """As it last was, one that is in force no more."""
+    rows = await session.rows(
+        "SELECT m.document, h.version FROM kpi_head h JOIN kpi_model m ON m.tenant = h.tenant AND m.kpi = h.kpi "
+        "AND m.version = h.version WHERE h.tenant = :tenant AND h.kpi = :kpi AND h.retired",
+        {"tenant": session.tenant, "kpi": kpi},
+    )
+    documents = tuple((row["document"], row["version"]) for row in rows)
+    return (await _catalogue_of(documents)).models.get(kpi) if documents else None
+
+
 async def retire(session: Session, kpi: str) -> None:
     """The model is in force no more; its versions and what was said of bands stay."""
     key = {"tenant": session.tenant, "kpi": kpi}

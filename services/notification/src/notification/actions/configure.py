@@ -7,13 +7,23 @@ from typing import Any
 from contracts.blueprints import SectionApplied
 from servicekit.audit import audit, audit_each
 from servicekit.blueprints import require_known
-from servicekit.errors import FieldProblem, Invalid, NotFound
+from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
 from servicekit.outbound import UrlPolicy
 from servicekit.workers import TookTooLong, in_worker
 from storage import Session
 
-from notification.model.rules import NotificationSection, Rule, Webhook
+from notification.model.rules import (
+    MOST_RULES,
+    MOST_TEXTS,
+    Language,
+    NotificationSection,
+    Rule,
+    Text,
+    Texts,
+    Webhook,
+)
 from notification.model.section import check_whole, references
+from notification.model.texts import DEFAULT_TEXTS
 from notification.store import configuration, deliveries
 
 BOTH_SECRETS = timedelta(hours=24)
@@ -71,6 +81,55 @@ async def edit(session: Session, section: NotificationSection, policy: UrlPolicy
     await answer(session, version=None)
 
 
+async def put_rule(session: Session, rule: Rule, policy: UrlPolicy) -> None:
+    """In the place that it has; a new one comes last. Raises Invalid."""
+    rules = await configuration.rules(session)
+    place = next((number for number, each in enumerate(rules) if each.rule == rule.rule), len(rules))
+    if place == MOST_RULES:
+        raise Invalid("too-many-rules", f"There are {MOST_RULES} rules at most. Delete one first.")
+    rules[place : place + 1] = [rule]
+    await _edit_one(session, NotificationSection(rules=rules), policy, f"/rules/{place}")
+
+
+async def remove_rule(session: Session, name: str) -> None:
+    """What it has told stays. Raises NotFound."""
+    rules = await configuration.rules(session)
+    left = [each for each in rules if each.rule != name]
+    if len(left) == len(rules):
+        raise no_rule(name)
+    await configuration.replace_rules(session, left)
+    await answer(session, version=None)
+
+
+async def put_text(session: Session, key: str, text: dict[Language, Text], policy: UrlPolicy) -> None:
+    """In all its languages. Raises Invalid."""
+    texts: Texts = {**await configuration.texts(session), key: text}  # pyright: ignore[reportAssignmentType]
+    if len(texts) > MOST_TEXTS:
+        raise Invalid("too-many-texts", f"There are {MOST_TEXTS} texts at most. Delete one first.")
+    await _edit_one(session, NotificationSection(texts=texts), policy, f"/texts/{key}")
+
+
+async def remove_text(session: Session, key: str) -> None:
+    """The product's own text takes its place, where there is one. Raises NotFound, and Conflict while a rule needs it."""
+    texts = await configuration.texts(session)
+    if texts.pop(key, None) is None:
+        raise no_text(key)
+    users = [f"`{each.rule}`" for each in await configuration.rules(session) if each.text_key == key]
+    if users and key not in DEFAULT_TEXTS:
+        raise Conflict("text-in-use", f"Rules tell `{key}`: {', '.join(users[:5])}. Change or delete them first.")
+    await configuration.replace_texts(session, texts)
+    await answer(session, version=None)
+
+
+async def _edit_one(session: Session, section: NotificationSection, policy: UrlPolicy, at: str) -> None:
+    """As `edit`; problems are told by their place in the one thing at `at`."""
+    try:
+        await edit(session, section, policy)
+    except Invalid as invalid:
+        own = [each.model_copy(update={"pointer": each.pointer.removeprefix(at)}) for each in invalid.errors]
+        raise Invalid(invalid.slug, invalid.detail, errors=own) from None
+
+
 async def answer(session: Session, *, version: int | None) -> None:
     content = (await present_section(session)).content()
     session.emit(SectionApplied(service="notification", version=version, content=content))
@@ -122,6 +181,15 @@ async def remove_webhook(session: Session, name: str) -> None:
         raise no_webhook(name)
     audit(session, "webhook", name, before=_plain(before))
     await deliveries.cancel_of_webhook(session, name, REMOVED)
+
+
+def no_rule(name: str) -> NotFound:
+    return NotFound("unknown-rule", f"There is no rule `{name}`.")
+
+
+def no_text(key: str) -> NotFound:
+    own = " The product's own is told." if key in DEFAULT_TEXTS else ""
+    return NotFound("unknown-text", f"The tenant has no text of its own `{key}`.{own}")
 
 
 def no_webhook(name: str) -> NotFound:

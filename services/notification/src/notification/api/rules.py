@@ -1,12 +1,16 @@
 """Rules and texts, each as a whole."""
 
-from pydantic import BaseModel
+from typing import Annotated
+
+from fastapi import Body
+from pydantic import BaseModel, Field
 from servicekit import DEFINITION_BYTES, CallerDep, Page, PageDep, WorkSession, accepts, page_within
 from servicekit import router as door_router
+from servicekit.errors import FieldProblem, Invalid
 
 from notification.actions import configure
 from notification.api.parts import PartsDep
-from notification.model.rules import NotificationSection, Rule, Strict, Text, Texts
+from notification.model.rules import Key, Language, NotificationSection, Rule, Slug, Strict, Text, Texts
 from notification.model.texts import DEFAULT_TEXTS
 from notification.store import configuration
 
@@ -45,6 +49,34 @@ async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, pa
     return Rules(rules=await configuration.rules(session))
 
 
+@router.get("/rules/{rule}")
+async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
+    caller.require(ADMIN)
+    found = next((each for each in await configuration.rules(session) if each.rule == rule), None)
+    if found is None:
+        raise configure.no_rule(rule)
+    return found
+
+
+@router.put("/rules/{rule}")
+@accepts(roles=(ADMIN,))
+async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep, parts: PartsDep) -> Rule:
+    """Adds or changes one rule; the others stay. Needs tenant_admin."""
+    caller.require(ADMIN)
+    if body.rule != rule:
+        problem = FieldProblem(pointer="/rule", problem=f"it is `{body.rule}`", cure=f"`{rule}`, as in the address")
+        raise Invalid("other-rule", "The body names another rule than the address.", errors=[problem])
+    await configure.put_rule(session, body, parts.policy)
+    return body
+
+
+@router.delete("/rules/{rule}", status_code=204)
+async def delete_rule(rule: str, session: WorkSession, caller: CallerDep) -> None:
+    """Nothing more is told by it. Needs tenant_admin."""
+    caller.require(ADMIN)
+    await configure.remove_rule(session, rule)
+
+
 @router.get("/texts")
 @accepts(roles=(ADMIN,))
 async def get_texts(session: WorkSession, caller: CallerDep) -> TextsView:
@@ -58,3 +90,35 @@ async def replace_texts(body: OwnTexts, session: WorkSession, caller: CallerDep,
     """All texts of the tenant's own: what is not named falls back to the product's. Needs tenant_admin."""
     await configure.edit(session, NotificationSection(texts=body.texts), parts.policy)
     return await get_texts(session, caller)
+
+
+OneText = Annotated[dict[Language, Text], Body(), Field(min_length=1)]
+
+
+@router.get("/texts/{text}")
+async def get_text(text: str, session: WorkSession, caller: CallerDep) -> dict[str, Text]:
+    """One of the tenant's own, by language."""
+    caller.require(ADMIN)
+    found = (await configuration.texts(session)).get(text)
+    if found is None:
+        raise configure.no_text(text)
+    return found
+
+
+@router.put("/texts/{text}")
+@accepts(roles=(ADMIN,))
+async def put_text(
+    text: Key, body: OneText, session: WorkSession, caller: CallerDep, parts: PartsDep
+) -> dict[str, Text]:
+    """Adds or changes one text, in all its languages; the others stay. Needs tenant_admin."""
+    caller.require(ADMIN)
+    await configure.put_text(session, text, body, parts.policy)
+    return (await configuration.texts(session))[text]
+
+
+@router.delete("/texts/{text}", status_code=204)
+async def delete_text(text: str, session: WorkSession, caller: CallerDep) -> None:
+    """The product's own text takes its place. Refused (409) while a rule names it and the product has none. Needs
+    tenant_admin."""
+    caller.require(ADMIN)
+    await configure.remove_text(session, text)

@@ -14,6 +14,7 @@ from notification.model.templates import BadText, render, render_subject
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=80)]
+MOST_RULES = MOST_TEXTS = 200
 Scalar = str | bool | int
 Language = Literal["en", "zh"]
 
@@ -77,8 +78,8 @@ class NotificationSection(Strict):
     """The section `notification` of a blueprint. A part that is left out stays as it is; a part that is given is the
     whole of it: what it does not name is removed."""
 
-    rules: list[Rule] | None = Field(None, max_length=200)
-    texts: Texts | None = Field(None, max_length=200)
+    rules: list[Rule] | None = Field(None, max_length=MOST_RULES)
+    texts: Texts | None = Field(None, max_length=MOST_TEXTS)
     webhooks: list[Webhook] | None = Field(None, max_length=50)
 
     def content(self) -> dict[str, Any]:

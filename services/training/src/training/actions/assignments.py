@@ -10,6 +10,7 @@ from contracts.learning import (
     AssignmentCompleted,
     AssignmentOverdue,
     AssignmentStarted,
+    AssignmentWithdrawn,
 )
 from servicekit.errors import Conflict, NotFound
 from storage import DocumentStore, Session
@@ -123,6 +124,20 @@ async def complete(session: Session, documents: DocumentStore, assignment_id: UU
     if row["status"] == "failed":
         await follow_up(session, row, "failed")
     return row
+
+
+async def withdraw_by_hand(session: Session, assignment_id: UUID) -> None:
+    """Withdrawn before: as it is. Raises Conflict when it is over."""
+    row = await require(session, assignment_id, lock=True)
+    if row["status"] in DONE:
+        raise Conflict("assignment-over", f"This assignment is {row['status']}: it is part of the record, and stays.")
+    if row["status"] not in OPEN:
+        return
+    # Corrected: when its band turns out not to have been left, it is not given again.
+    reason = "it was taken back by hand"
+    changes = {"status": "withdrawn", "withdrawn_at": session.now, "withdrawn_reason": reason, "corrected": True}
+    await store.change(session, assignment_id, **changes)
+    session.emit(AssignmentWithdrawn(reason=reason, **facts_of(row | {"version": row["version"] + 1})))
 
 
 async def mark_overdue(session: Session, assignment_id: UUID) -> bool:

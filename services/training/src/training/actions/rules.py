@@ -6,7 +6,7 @@ from typing import Any
 from contracts.blueprints import SectionApplied
 from servicekit.audit import audit, audit_each
 from servicekit.blueprints import reject_section, require_known
-from servicekit.errors import Invalid
+from servicekit.errors import Invalid, NotFound
 from storage import DocumentStore, Session
 
 from training.actions.templates import answer_edit, archive, publish_content, section_content
@@ -22,6 +22,13 @@ async def put_rule(session: Session, documents: DocumentStore, rule: Rule) -> No
     before = {each.rule: each for each in await store.list_rules(session)}
     audit(session, "rule", rule.rule, before=before.get(rule.rule), after=rule)
     await store.put_rule(session, rule)
+    await answer_edit(session, documents)
+
+
+async def remove_rule(session: Session, documents: DocumentStore, rule: str) -> None:
+    """What it has given stays. Raises NotFound."""
+    if not await store.delete_rule(session, rule):
+        raise NotFound("unknown-rule", f"There is no rule `{rule}`.")
     await answer_edit(session, documents)
 
 

@@ -70,6 +70,28 @@ async def unschedule(session: Session, slug: str) -> None:
     await _let_go(session, head["scheduled"])
 
 
+async def retire(session: Session, documents: DocumentStore, slug: str) -> None:
+    """It is given to nobody any more; its versions stay, and whoever has it may finish. A draft that was never published
+    is deleted. A draft saved later brings it back.
+
+    Raises NotFound, and Conflict while rules give it.
+    """
+    await store.lock_template(session, slug)
+    head = await require_head(session, slug)
+    users = [rule.rule for rule in await store.list_rules(session) if rule.template == slug]
+    if users:
+        named = ", ".join(f"`{each}`" for each in users[:5])
+        raise Conflict("template-in-use", f"Rules give `{slug}`: {named}. Change or delete them first.")
+    if head["version"] is None:
+        await store.delete_template(session, slug)
+        await _let_go(session, head["draft"])
+    else:
+        await store.put_template(session, slug, archived=True, scheduled=None, scheduled_at=None)
+    if head["scheduled"] != head["draft"]:
+        await _let_go(session, head["scheduled"])
+    await answer_edit(session, documents)
+
+
 async def publish_content(session: Session, documents: DocumentStore, slug: str, content: Content) -> None:
     """Saves and publishes in one step, as a blueprint does. The same content again: no new version."""
     await save_draft(session, documents, slug, content)

@@ -174,6 +174,16 @@ async def get_assignment(
     )
 
 
+@router.delete("/assignments/{assignment}", status_code=204)
+@accepts(alone=True)
+async def withdraw_assignment(assignment: UUID, session: WorkSession, caller: CallerDep) -> None:
+    """Takes back what is not finished, given by hand or by a rule. It can still be read, as withdrawn."""
+    caller.require("trainer", "team_lead", "tenant_admin")
+    row = await actions.require(session, assignment)
+    await visibility.require_agent(session, caller, row["agent_id"])
+    await actions.withdraw_by_hand(session, assignment)
+
+
 @router.post("/assignments/{assignment}/start")
 @accepts(reach="own")
 async def start_assignment(assignment: UUID, session: WorkSession, caller: CallerDep) -> Assignment:

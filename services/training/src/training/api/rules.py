@@ -86,6 +86,13 @@ async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerD
     return body
 
 
+@router.delete("/rules/{rule}", status_code=204)
+async def delete_rule(rule: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
+    """It gives nothing more; what it has given stays."""
+    caller.require(*EDITORS)
+    await actions.remove_rule(session, documents, rule)
+
+
 @router.get("/skipped")
 @accepts(reach="people")
 async def list_skipped(

@@ -93,8 +93,19 @@ async def put_template(
     template: Slug, content: Content, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
     """Saves the draft. Nobody learns from it before it is published."""
+    before = await store.find_head(session, template)
     await actions.save_draft(session, documents, template, content)
+    if before is not None and before["archived"]:
+        await actions.answer_edit(session, documents)
     return await _detail(session, caller, documents, template)
+
+
+@router.delete("/templates/{template}", status_code=204)
+@accepts(roles=EDITORS)
+async def retire_template(template: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
+    """Archives it: it is given to nobody any more, can still be read, and whoever has it may finish. PUT brings it back. A
+    draft that was never published is deleted. Refused (409) while a rule gives it."""
+    await actions.retire(session, documents, template)
 
 
 @router.post("/templates/{template}/publish")

@@ -98,6 +98,11 @@ async def put_template(session: Session, slug: str, **changes: Any) -> None:
     )
 
 
+async def delete_template(session: Session, slug: str) -> None:
+    """Of one that was never published; what it was to hold is let go by whoever calls."""
+    await session.run("DELETE FROM template WHERE tenant = :t AND slug = :slug", {"t": session.tenant, "slug": slug})
+
+
 async def add_version(session: Session, slug: str, version: int, document: str) -> None:
     await session.execute(
         insert(template_version).values(
@@ -146,6 +151,13 @@ async def replace_rules(session: Session, rules: list[Rule]) -> None:
     await session.execute(rule.delete().where(rule.c.tenant == session.tenant))
     for each in rules:
         await put_rule(session, each)
+
+
+async def delete_rule(session: Session, slug: str) -> bool:
+    """Whether there was one."""
+    return bool(
+        await session.run("DELETE FROM rule WHERE tenant = :t AND slug = :slug", {"t": session.tenant, "slug": slug})
+    )
 
 
 async def put_rule(session: Session, body: Rule) -> None:

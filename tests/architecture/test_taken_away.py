@@ -1,0 +1,71 @@
+"""Whatever can be made through the API can be taken away again, or it is said why not."""
+
+import re
+from collections.abc import Mapping
+
+import pytest
+from fastapi import FastAPI
+from servicekit.door import doors
+
+MAKES_NOTHING = {
+    "PUT training/rules": "the list of what can be deleted one by one",
+    "PUT gamification/rules": "the list of what can be deleted one by one",
+    "PUT notification/rules": "the list of what can be deleted one by one",
+    "PUT notification/texts": "the list of what can be deleted one by one",
+    "POST identity/tenants/{}/clock": "moves the clock of a simulated tenant, which never goes back",
+    "POST identity/back-channel-logout": "ends sessions",
+    "POST ingest/receipts/{}/replay": "reads again what is there",
+    "POST ingest/receipts/{}/cancel": "ends what goes on",
+    "POST kpi-engine/kpis/{}/check": "only says what is wrong",
+    "POST training/assignments/{}/start": "a step of the learner's",
+    "POST training/assignments/{}/complete": "a step of the learner's",
+    "POST notification/inbox/read-all": "marks what is there",
+    "POST notification/inbox/{}/read": "marks what is there",
+    "POST notification/webhooks/{}/test": "sends one event",
+    "POST notification/webhooks/{}/deliveries/{}/retry": "sends once more",
+    "POST */dead-letters/{}/replay": "handles what is there",
+}
+STAYS = {
+    "PUT identity/tenants/{}/blueprint": "versions of blueprints are the record; what they set up is taken away where it is",
+    "POST forms/forms/{}/publish": "a version is what its submissions were judged by; the form can be retired",
+}
+"""Made, and not taken away by itself."""
+ELSEWHERE = {
+    "POST identity/people/import": "PATCH identity/people/{}",
+    "POST ingest/sources/{}/records": "DELETE ingest/receipts/{}",
+}
+"""What takes away what these make."""
+
+
+def written(apps: Mapping[str, FastAPI]) -> dict[str, bool]:
+    """By name, without the names of parameters, every write; and whether its body has `active`, which retires."""
+    found = {}
+    for service, app in apps.items():
+        for door in doors(app.routes):
+            path = re.sub(r"{\w+}", "{}", door.path_format)
+            fields = getattr(door.body_field and door.body_field.field_info.annotation, "model_fields", {})
+            for method in door.methods or ():
+                if method != "GET":
+                    found[f"{method} {service}{path}"] = "active" in fields
+    return found
+
+
+def test_whatever_is_made_can_be_taken_away(apps: dict[str, FastAPI]) -> None:
+    every = written(apps)
+    left = []
+    for name in every:
+        method, _, path = name.partition(" ")
+        anywhere = f"{method} */{path.partition('/')[2]}"
+        if method not in ("POST", "PUT") or {name, anywhere} & (MAKES_NOTHING.keys() | STAYS.keys()):
+            continue
+        ways = {f"DELETE {path}", f"DELETE {path}/{{}}"} & every.keys()
+        retired = [each for each in (f"PATCH {path}", f"PATCH {path}/{{}}") if every.get(each)]
+        if not ways and not retired and ELSEWHERE.get(name) not in every:
+            left.append(name)
+    assert left == []
+
+
+@pytest.mark.parametrize("known", [MAKES_NOTHING, STAYS, ELSEWHERE])
+def test_no_reason_is_out_of_date(apps: dict[str, FastAPI], known: dict[str, str]) -> None:
+    every = written(apps)
+    assert [name for name in known if "*" not in name and name not in every] == []
