@@ -53,7 +53,7 @@ WRITES = [
     Write("POST notification/inbox/read-all"),
     Write("PUT notification/rules", {"rules": [NOTICE]}),
     Write("PUT notification/rules/{rule}", {**NOTICE, "channels": ["in_app", "email"]}),
-    Write("PUT notification/texts", {"texts": {}}),
+    Write("PUT notification/texts", {"texts": {"own": TEXT}}),
     Write("PUT notification/texts/{text}", TEXT),
     Write("PUT notification/webhooks/{webhook}", WEBHOOK),
     Write("POST notification/webhooks/{webhook}/test"),
