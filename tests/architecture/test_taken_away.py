@@ -16,7 +16,6 @@ MAKES_NOTHING = {
     "POST identity/back-channel-logout": "ends sessions",
     "POST ingest/receipts/{}/replay": "reads again what is there",
     "POST ingest/receipts/{}/cancel": "ends what goes on",
-    "POST kpi-engine/kpis/{}/check": "only says what is wrong",
     "POST training/assignments/{}/start": "a step of the learner's",
     "POST training/assignments/{}/complete": "a step of the learner's",
     "POST notification/inbox/read-all": "marks what is there",

@@ -172,3 +172,15 @@ async def test_a_tag_is_taken_as_proxies_and_shells_leave_it(own_suite: Suite) -
         for sent in (tag, f"W/{tag}", tag.strip('"'), f'"other", {tag}', "*"):
             answer = await client.put("/kpis/aht", content=write.content, headers={**write.headers, "if-match": sent})
             assert answer.status_code == 200, (accept, sent, answer.text)
+
+
+async def test_a_list_is_compared_as_a_whole(own_suite: Suite) -> None:
+    """Whichever page of it was read."""
+    client = own_suite.client("training")
+    body = next(each.body for each in WRITES if each.name == "PUT training/rules/{rule}")
+    rules = [{**body, "rule": f"r{number}"} for number in range(3)]
+    await client.put("/rules", json={"rules": rules})
+    tag = (await client.get("/rules", params={"limit": 1})).headers["etag"]
+    assert (await client.put("/rules", json={"rules": rules}, headers={"if-match": tag})).status_code == 200
+    await client.delete("/rules/r2")
+    assert (await client.put("/rules", json={"rules": rules}, headers={"if-match": tag})).status_code == 412

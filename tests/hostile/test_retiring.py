@@ -85,7 +85,7 @@ async def test_rules_and_texts_of_notices_are_changed_one_by_one(own_suite: Suit
         assert (await client.put(f"/rules/{name}", json={**NOTICE, "rule": name})).status_code == 200
     changed = {**NOTICE, "rule": "n2", "text": "own"}
     assert (await client.put("/rules/n2", json=changed)).json()["text"] == "own"
-    assert [each["rule"] for each in (await client.get("/rules")).json()["rules"]] == ["n1", "n2", "n3"]
+    assert [each["rule"] for each in (await client.get("/rules")).json()["items"]] == ["n1", "n2", "n3"]
     wrong = await client.put("/rules/n3", json={**NOTICE, "rule": "n3", "on": "nothing.happened"})
     assert [each["pointer"] for each in wrong.json()["errors"]] == ["/on"]
     assert (await client.put("/rules/n3", json=NOTICE)).status_code == 422
@@ -130,7 +130,7 @@ async def test_a_kpi_is_retired_with_its_versions(own_suite: Suite) -> None:
     await gone(own_suite, "kpi-engine", "/kpis/aht")
     await gone(own_suite, "kpi-engine", "/kpis/aht")
     assert (await client.get("/kpis/aht")).json()["retired"] is True
-    assert len((await client.get("/kpis/aht/versions")).json()) == 1
+    assert len((await client.get("/kpis/aht/versions")).json()["items"]) == 1
     assert await section(own_suite, "kpi-engine") == {"kpis": []}
     assert (await client.delete("/kpis/none")).status_code == 404
     back = await client.put("/kpis/aht", content=KPI.encode(), headers={"content-type": "application/yaml"})
@@ -139,7 +139,7 @@ async def test_a_kpi_is_retired_with_its_versions(own_suite: Suite) -> None:
 
 
 async def test_a_form_is_retired_with_its_submissions(own_suite: Suite) -> None:
-    client, submitted = own_suite.client("forms"), own_suite.ids["forms/id"]
+    client, submitted = own_suite.client("forms"), own_suite.ids["submission"]
     await gone(own_suite, "forms", "/forms/review")
     assert (await client.get("/forms/review")).json()["status"] == "retired"
     assert (await client.get(f"/forms/review/submissions/{submitted}")).status_code == 200

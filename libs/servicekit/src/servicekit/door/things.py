@@ -79,7 +79,7 @@ async def read_thing(door: "Door", answer: Answer, request: Request) -> Response
     if not _is_whole(response):
         return response
     definition = response
-    if not _is_json(response):
+    if not _is_json(response) or request.url.query or "limit" in query_names(door.dependant):
         definition = await answer(_reading(door, request))
     tag = _tag(door, definition, response)
     headers = {"etag": tag, "cache-control": "private, no-cache", "vary": "authorization, accept"}
@@ -138,11 +138,10 @@ async def current_tag(thing: "Door", request: Request) -> str | None:
 
 
 def _reading(thing: "Door", request: Request) -> Request:
-    """The request that reads the thing as JSON, in the same unit of work."""
+    """The request that reads the whole thing as JSON, in the same unit of work."""
     known = query_names(thing.dependant)
-    kept = [
-        pair for pair in request.scope["query_string"].split(b"&") if pair.split(b"=")[0].decode("latin-1") in known
-    ]
+    kept = [pair for pair in request.scope["query_string"].split(b"&") if pair.startswith(b"tenant=")]
+    kept = kept if "tenant" in known else []
     if "limit" in known:
         kept.append(b"limit=1000")  # of a list, as much as there may be
     dropped = (b"accept", b"content-length", b"transfer-encoding", b"if-none-match", b"if-match")
