@@ -105,10 +105,10 @@ async def put_form(
 
 
 @router.delete("/forms/{form}", status_code=204)
+@accepts(roles=EDITORS)
 async def retire_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
     """Nobody fills it in any more, and it is no part of a blueprint. It can still be read, as can what was submitted; PUT
     or publishing brings it back. One that was never published is deleted. Needs quality_analyst or tenant_admin."""
-    caller.require(*EDITORS)
     await definitions.retire(session, documents, form)
 
 

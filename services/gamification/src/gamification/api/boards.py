@@ -75,9 +75,9 @@ async def put_leaderboard(leaderboard: Slug, body: Leaderboard, session: WorkSes
 
 
 @router.delete("/leaderboards/{leaderboard}", status_code=204)
+@accepts(roles=("tenant_admin",))
 async def delete_leaderboard(leaderboard: str, session: WorkSession, caller: CallerDep) -> None:
     """The points that it counted stay."""
-    caller.require("tenant_admin")
     await actions.remove_board(session, leaderboard)
 
 

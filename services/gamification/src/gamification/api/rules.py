@@ -54,7 +54,7 @@ async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerD
 
 
 @router.delete("/rules/{rule}", status_code=204)
+@accepts(roles=("tenant_admin",))
 async def retire_rule(rule: str, session: WorkSession, caller: CallerDep) -> None:
     """Gives no more points; those it gave stay. PUT brings it back. Refused (409) while a leaderboard counts it."""
-    caller.require("tenant_admin")
     await actions.retire_rule(session, rule)

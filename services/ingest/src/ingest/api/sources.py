@@ -120,10 +120,10 @@ async def put_source(
 
 
 @router.delete("/sources/{source}", status_code=204)
+@accepts(roles=SENDERS, whole_tenant=True)
 async def retire_source(source: str, session: WorkSession, caller: CallerDep) -> None:
     """It takes nothing more. What came of it stays, can still be read, replayed and undone; PUT brings it back. Refused
     (409) while something is being received."""
-    may_send(caller)
     if not await actions.retire_source(session, source):
         raise _unknown(source)
 

@@ -50,8 +50,8 @@ async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, pa
 
 
 @router.get("/rules/{rule}")
+@accepts(roles=(ADMIN,))
 async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
-    caller.require(ADMIN)
     found = next((each for each in await configuration.rules(session) if each.rule == rule), None)
     if found is None:
         raise configure.no_rule(rule)
@@ -62,7 +62,6 @@ async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
 @accepts(roles=(ADMIN,))
 async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep, parts: PartsDep) -> Rule:
     """Adds or changes one rule; the others stay. Needs tenant_admin."""
-    caller.require(ADMIN)
     if body.rule != rule:
         problem = FieldProblem(pointer="/rule", problem=f"it is `{body.rule}`", cure=f"`{rule}`, as in the address")
         raise Invalid("other-rule", "The body names another rule than the address.", errors=[problem])
@@ -71,9 +70,9 @@ async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerD
 
 
 @router.delete("/rules/{rule}", status_code=204)
+@accepts(roles=(ADMIN,))
 async def delete_rule(rule: str, session: WorkSession, caller: CallerDep) -> None:
     """Nothing more is told by it. Needs tenant_admin."""
-    caller.require(ADMIN)
     await configure.remove_rule(session, rule)
 
 
@@ -96,9 +95,9 @@ OneText = Annotated[dict[Language, Text], Body(), Field(min_length=1)]
 
 
 @router.get("/texts/{text}")
+@accepts(roles=(ADMIN,))
 async def get_text(text: str, session: WorkSession, caller: CallerDep) -> dict[str, Text]:
     """One of the tenant's own, by language."""
-    caller.require(ADMIN)
     found = (await configuration.texts(session)).get(text)
     if found is None:
         raise configure.no_text(text)
@@ -111,14 +110,13 @@ async def put_text(
     text: Key, body: OneText, session: WorkSession, caller: CallerDep, parts: PartsDep
 ) -> dict[str, Text]:
     """Adds or changes one text, in all its languages; the others stay. Needs tenant_admin."""
-    caller.require(ADMIN)
     await configure.put_text(session, text, body, parts.policy)
     return (await configuration.texts(session))[text]
 
 
 @router.delete("/texts/{text}", status_code=204)
+@accepts(roles=(ADMIN,))
 async def delete_text(text: str, session: WorkSession, caller: CallerDep) -> None:
     """The product's own text takes its place. Refused (409) while a rule names it and the product has none. Needs
     tenant_admin."""
-    caller.require(ADMIN)
     await configure.remove_text(session, text)

@@ -9,6 +9,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
     "corrected_call": {"en": "calls or reviews were corrected", "zh": "通话或评审数据有更正"},
     "new_kpi_version": {"en": "the figure is now defined differently", "zh": "指标的定义已更新"},
     "other_target": {"en": "another target applies", "zh": "适用的目标已变更"},
+    "by_hand": {"en": "it was taken back by hand", "zh": "已由管理人员撤回"},
     "band_left": {"en": "the band was left before the training was started", "zh": "在开始培训前已离开该区间"},
     "stayed_no_longer": {"en": "the time in the band was corrected", "zh": "处于该区间的时间已更正"},
     "band_corrected": {"en": "the band was corrected", "zh": "所处区间已更正"},

@@ -137,7 +137,9 @@ async def withdraw_by_hand(session: Session, assignment_id: UUID) -> None:
     reason = "it was taken back by hand"
     changes = {"status": "withdrawn", "withdrawn_at": session.now, "withdrawn_reason": reason, "corrected": True}
     await store.change(session, assignment_id, **changes)
-    session.emit(AssignmentWithdrawn(reason=reason, **facts_of(row | {"version": row["version"] + 1})))
+    session.emit(
+        AssignmentWithdrawn(reason=reason, reason_code="by_hand", **facts_of(row | {"version": row["version"] + 1}))
+    )
 
 
 async def mark_overdue(session: Session, assignment_id: UUID) -> bool:

@@ -175,10 +175,9 @@ async def get_assignment(
 
 
 @router.delete("/assignments/{assignment}", status_code=204)
-@accepts(alone=True)
+@accepts(roles=("trainer", "team_lead", "tenant_admin"), reach="people", alone=True)
 async def withdraw_assignment(assignment: UUID, session: WorkSession, caller: CallerDep) -> None:
     """Takes back what is not finished, given by hand or by a rule. It can still be read, as withdrawn."""
-    caller.require("trainer", "team_lead", "tenant_admin")
     row = await actions.require(session, assignment)
     await visibility.require_agent(session, caller, row["agent_id"])
     await actions.withdraw_by_hand(session, assignment)

@@ -87,9 +87,9 @@ async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerD
 
 
 @router.delete("/rules/{rule}", status_code=204)
+@accepts(roles=EDITORS)
 async def delete_rule(rule: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
     """It gives nothing more; what it has given stays."""
-    caller.require(*EDITORS)
     await actions.remove_rule(session, documents, rule)
 
 
