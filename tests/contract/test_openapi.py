@@ -21,7 +21,7 @@ VERBS = {
 }  # fmt: skip
 PATH_IDS = {
     "application", "assignment", "dead_letter", "delivery", "form", "interaction", "kpi", "leaderboard", "notice",
-    "org_unit", "person", "receipt", "rule", "source", "submission", "template", "tenant", "version", "webhook",
+    "org_unit", "person", "receipt", "rule", "source", "submission", "template", "tenant", "text", "version", "webhook",
 }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ WORDS: dict[str, Word] = {
     "BandNow.rank": Word("0 is the best band; null: the model no longer has it."),
     "sample": Word("How many facts the value rests on."),
     "KpiReport.sample": Word("Its value over the newest facts; null: it was no dry run."),
+    "retired": Word("Whether it is counted no more.", False),
     "silence": Word("What counts as silence, in words.", ["silence as the vendor defines it"]),
     "start": Word("Where the band begins, a decimal as text; null: it has no lower end.", "10"),
     "stored": Word("What the stream counted; null: nothing."),

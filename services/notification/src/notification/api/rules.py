@@ -52,6 +52,7 @@ async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, pa
 @router.get("/rules/{rule}")
 @accepts(roles=(ADMIN,))
 async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
+    """One rule of the tenant. Needs tenant_admin."""
     found = next((each for each in await configuration.rules(session) if each.rule == rule), None)
     if found is None:
         raise configure.no_rule(rule)

@@ -3,6 +3,7 @@
 from servicekit import Word
 
 WORDS: dict[str, Word] = {
+    "?text": Word("The text's key.", "assignment.assigned"),
     "?delivery": Word("The delivery's id."),
     "?last-event-id": Word("The id of the last event that was received: the stream goes on behind it.", "41"),
     "?last_event_id": Word("As the header `Last-Event-ID`, where a browser cannot set it.", "41"),
