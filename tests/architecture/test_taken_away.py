@@ -23,6 +23,7 @@ MAKES_NOTHING = {
     "POST notification/webhooks/{}/test": "sends one event",
     "POST notification/webhooks/{}/deliveries/{}/retry": "sends once more",
     "POST */dead-letters/{}/replay": "handles what is there",
+    "POST */blueprint-section/check": "only says what is wrong",
 }
 STAYS = {
     "PUT identity/tenants/{}/blueprint": "versions of blueprints are the record; what they set up is taken away where it is",

@@ -21,6 +21,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "already-open": ProblemType((409,), "Already open", "Wait until it is completed."),
     "answer-too-large": ProblemType((413,), "Answer too large", "Send it without Idempotency-Key."),
     "application-there": ProblemType((409,), "Application there", "Delete it, and put it once it is gone."),
+    "assignment-over": ProblemType((409,), "Assignment over", "Leave it: what is finished is part of the record."),
     "bad-answer": ProblemType((502,), "Bad answer", "Try again; then tell whoever runs the platform."),
     "bad-cursor": ProblemType((422,), "Bad cursor", "Pass the `next` of the page before, of the same list."),
     "bad-idempotency-key": ProblemType((422,), "Bad idempotency key", "Send 1 to 200 printable ASCII characters."),
@@ -52,6 +53,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     ),
     "form-named-otherwise": ProblemType((422,), "Form named otherwise", "Write the name of the address in the body."),
     "form-not-published": ProblemType((409,), "Form not published", "Publish the form first."),
+    "form-retired": ProblemType((409,), "Form retired", "PUT or publish the form to bring it back."),
     "gone": ProblemType((412,), "Gone", "Send it without If-Match to make it."),
     "headers-too-large": ProblemType((431,), "Headers too large", "Send fewer or shorter headers."),
     "hour-full": ProblemType((429,), "Hour full", "Wait for `Retry-After` seconds; send fewer records an hour."),
@@ -134,13 +136,16 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "replayed-before": ProblemType((409,), "Replayed before", "It was replayed already: look at what became of it."),
     "role-needed": ProblemType((403,), "Role needed", "Ask an administrator for the role that `detail` names."),
     "role-of-a-unit": ProblemType((403,), "Role of a unit", "Ask an administrator for the role in the whole tenant."),
+    "rule-in-use": ProblemType((409,), "Rule in use", "Take it out of the leaderboards that it names, or delete them."),
     "service-away": ProblemType((503,), "Service away", "Wait for `Retry-After` seconds, and try again."),
     "services-not-asked": ProblemType(
         (503,), "Services not asked", "Try again: a service that has to check the blueprint did not answer."
     ),
     "session-ended": ProblemType((401,), "Session ended", "Sign in again."),
     "slug-taken": ProblemType((409,), "Slug taken", "Choose another slug."),
+    "source-busy": ProblemType((409,), "Source busy", "Wait until its receipts are done, or cancel them."),
     "source-paused": ProblemType((409,), "Source paused", "Set the source's status to active."),
+    "source-retired": ProblemType((409,), "Source retired", "PUT the source to bring it back."),
     "still-poison": ProblemType((422,), "Still poison", "Mend the cause that `detail` names first."),
     "still-referred-to": ProblemType(
         (409,), "Still referred to", "Take away what refers to it, or name what is there."
@@ -149,8 +154,10 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         (404,), "Submission missing", "Ask whoever runs the platform: a document is missing from its store."
     ),
     "submission-void": ProblemType((409,), "Submission void", "Submit a new one."),
+    "template-in-use": ProblemType((409,), "Template in use", "Change or delete the rules that it names."),
     "template-not-published": ProblemType((409,), "Template not published", "Publish the template first."),
     "tenant-off": ProblemType((403,), "Tenant off", "Ask whoever runs the platform."),
+    "text-in-use": ProblemType((409,), "Text in use", "Change or delete the rules that it names."),
     "there-already": ProblemType(
         (
             409,
@@ -162,7 +169,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "too-deep": ProblemType((422,), "Too deep", "Write it flatter."),
     "too-large": ProblemType((413,), "Too large", "Send less at once."),
     "too-many": ProblemType((429,), "Too many", "Wait for `Retry-After` seconds, and try again."),
+    "too-many-rules": ProblemType((422,), "Too many rules", "Delete one first."),
     "too-many-streams": ProblemType((429,), "Too many streams", "Close a stream, or wait for `Retry-After` seconds."),
+    "too-many-texts": ProblemType((422,), "Too many texts", "Delete one first."),
     "too-slow": ProblemType((408,), "Too slow", "Send it again, faster or in parts."),
     "took-too-long": ProblemType((422,), "Took too long", "Ask for less at once."),
     "two-agents": ProblemType((422,), "Two agents", "Name one person."),
@@ -211,6 +220,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "unknown-submission": ProblemType((404,), "Unknown submission", "Check the id."),
     "unknown-template": ProblemType((404,), "Unknown template", "Check the name."),
     "unknown-tenant": ProblemType((404,), "Unknown tenant", "Check the slug."),
+    "unknown-text": ProblemType((404,), "Unknown text", "Check its key; the list of texts has those that there are."),
     "unknown-version": ProblemType((404,), "Unknown version", "Check the number."),
     "unknown-webhook": ProblemType((404,), "Unknown webhook", "Check the name."),
     "unreadable-document": ProblemType((422,), "Unreadable document", "Mend the place that `errors` names."),

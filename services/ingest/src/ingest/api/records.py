@@ -16,7 +16,7 @@ from starlette.types import Message
 
 from ingest.actions.orders import Digest, Order, SenderLeft
 from ingest.actions.reception import Reception
-from ingest.actions.sources import load_source
+from ingest.actions.sources import RETIRED, load_source
 from ingest.api.access import SENDERS
 from ingest.api.receipts import ReceiptView, shown
 from ingest.store import receipts
@@ -69,8 +69,9 @@ async def send_records(
             if found is None:
                 raise NotFound("unknown-source", f"There is no source `{source}`. PUT /sources/{source} makes one.")
             if found.status != "active":
-                cure = f"PUT /sources/{source} with status active."
-                raise Conflict(f"source-{found.status}", f"The source `{source}` is {found.status}. {cure}")
+                if found.status == RETIRED:
+                    raise Conflict("source-retired", f"The source `{source}` is retired. PUT it to bring it back.")
+                raise Conflict("source-paused", f"The source `{source}` is paused. Set its status to active.")
             key = idempotency_key[:200] if idempotency_key else None
             known = await receipts.by_key(session, caller.person_id, key) if key else None
             problems = await receipts.problems(session, known) if known else []
