@@ -24,6 +24,7 @@ async def save_draft(session: Session, documents: DocumentStore, form: FormDefin
     head = await store.lock_form(session, form.form)
     if head is not None and head["retired"]:
         await store.retire_form(session, form.form, retired=False)
+        audit(session, "form", form.form, action="restored", after=content)
     if head is not None and head["draft_hash"] == digest:
         return
     published = (head["kind"], head["about"]) if head is not None and head["version"] else None
@@ -55,6 +56,8 @@ async def publish(session: Session, documents: DocumentStore, slug: str, *, by: 
         raise no_form(slug)
     if head["retired"]:
         await store.retire_form(session, slug, retired=False)
+        after = (await load(session, documents, head["draft_document"])).content()
+        audit(session, "form", slug, action="restored", after=after)
     if head["draft_hash"] != head["published_hash"]:
         version = (head["version"] or 0) + 1
         values = {
@@ -82,10 +85,13 @@ async def retire(session: Session, documents: DocumentStore, slug: str) -> None:
     head = await store.lock_form(session, slug)
     if head is None:
         raise no_form(slug)
+    old = (await load(session, documents, head["draft_document"])).content()
     if head["version"] is None:
+        audit(session, "form", slug, before=old)
         await store.delete_form(session, slug)
         await discard(session, store.DEFINITIONS, str(head["draft_document"]))
     elif not head["retired"]:
+        audit(session, "form", slug, action="retired", before=old)
         await store.retire_form(session, slug, retired=True)
         await answer(session, documents, version=None)
 

@@ -37,12 +37,14 @@ async def put_rule(session: Session, rule: Rule) -> None:
 async def retire_rule(session: Session, name: str) -> None:
     """Gives no more points; those it gave stay. Raises NotFound, and Conflict while a board counts it."""
     await store.lock_rules(session)
-    if name not in {each.rule for each in await store.current_rules(session)}:
+    current = {each.rule: each for each in await store.current_rules(session)}
+    if name not in current:
         raise NotFound("unknown-rule", f"There is no rule `{name}`.")
     users = [f"`{each.leaderboard}`" for each in await store.list_boards(session) if name in (each.rules or [])]
     if users:
         cure = "Take it out of them, or delete them, first."
         raise Conflict("rule-in-use", f"Leaderboards count `{name}`: {', '.join(users[:5])}. {cure}")
+    audit(session, "rule", name, before=current[name])
     await store.add_edition(session, name, None)
     await _answer(session)
 
@@ -79,8 +81,10 @@ async def put_board(session: Session, board: Leaderboard) -> None:
 
 async def remove_board(session: Session, name: str) -> None:
     """Raises NotFound."""
-    if not await store.delete_board(session, name):
+    before = await store.find_board(session, name)
+    if before is None or not await store.delete_board(session, name):
         raise NotFound("unknown-leaderboard", f"There is no leaderboard `{name}`.")
+    audit(session, "leaderboard", name, before=before)
     await _answer(session)
 
 

@@ -71,6 +71,8 @@ async def retire_source(session: Session, slug: str) -> bool:
             "source-busy", f"Receipts of `{slug}` are not done: {told}. Wait until they are, or cancel them."
         )
     if before["status"] != RETIRED:
+        old = {name: before[name] for name in SourceSpec.model_fields}
+        audit(session, "source", slug, action="retired", before=old)
         await sources.keep(session, {**before, "status": RETIRED, "updated_at": session.now})
         session.emit(SectionApplied(service=SERVICE, version=None, content=await section(session)))
     return True

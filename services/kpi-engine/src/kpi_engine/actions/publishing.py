@@ -40,11 +40,13 @@ async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> 
 async def retire_model(session: Session, kpi: str) -> None:
     """It is counted no more; its versions and the bands that were told stay. Retired before: as it is. Raises NotFound."""
     await facts.lock_models(session, for_change=True)
-    if kpi not in (await models.catalogue(session)).models:
+    before = (await models.catalogue(session)).models.get(kpi)
+    if before is None:
         if await models.find_retired(session, kpi) is None:
             raise NotFound("unknown-kpi", f"There is no KPI `{kpi}`.")
         return
     await models.retire(session, kpi)
+    audit(session, "kpi", kpi, action="retired", before=_state(before))
     section = section_of(await models.catalogue(session))
     session.emit(SectionApplied(service=SERVICE, version=None, content=section))
 

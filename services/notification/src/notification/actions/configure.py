@@ -97,6 +97,7 @@ async def remove_rule(session: Session, name: str) -> None:
     left = [each for each in rules if each.rule != name]
     if len(left) == len(rules):
         raise no_rule(name)
+    _audit_rules(session, rules, left)
     await configuration.replace_rules(session, left)
     await answer(session, version=None)
 
@@ -112,11 +113,13 @@ async def put_text(session: Session, key: str, text: dict[Language, Text], polic
 async def remove_text(session: Session, key: str) -> None:
     """The product's own text takes its place, where there is one. Raises NotFound, and Conflict while a rule needs it."""
     texts = await configuration.texts(session)
-    if texts.pop(key, None) is None:
+    before = texts.pop(key, None)
+    if before is None:
         raise no_text(key)
     users = [f"`{each.rule}`" for each in await configuration.rules(session) if each.text_key == key]
     if users and key not in DEFAULT_TEXTS:
         raise Conflict("text-in-use", f"Rules tell `{key}`: {', '.join(users[:5])}. Change or delete them first.")
+    audit(session, "text", key, before=before)
     await configuration.replace_texts(session, texts)
     await answer(session, version=None)
 

@@ -27,8 +27,11 @@ async def put_rule(session: Session, documents: DocumentStore, rule: Rule) -> No
 
 async def remove_rule(session: Session, documents: DocumentStore, rule: str) -> None:
     """What it has given stays. Raises NotFound."""
-    if not await store.delete_rule(session, rule):
+    before = {each.rule: each for each in await store.list_rules(session)}
+    if rule not in before:
         raise NotFound("unknown-rule", f"There is no rule `{rule}`.")
+    audit(session, "rule", rule, before=before[rule])
+    await store.delete_rule(session, rule)
     await answer_edit(session, documents)
 
 

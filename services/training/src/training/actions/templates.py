@@ -83,10 +83,13 @@ async def retire(session: Session, documents: DocumentStore, slug: str) -> None:
         named = ", ".join(f"`{each}`" for each in users[:5])
         raise Conflict("template-in-use", f"Rules give `{slug}`: {named}. Change or delete them first.")
     if head["version"] is None:
+        draft = await content_of(documents, session.tenant, head["draft"] or head["scheduled"])
+        audit(session, "template", slug, before=_shown(draft))
         await store.delete_template(session, slug)
         await _let_go(session, head["draft"])
-    else:
-        await store.put_template(session, slug, archived=True, scheduled=None, scheduled_at=None)
+    elif not head["archived"]:
+        await store.put_template(session, slug, scheduled=None, scheduled_at=None)
+        await archive(session, documents, slug)
     if head["scheduled"] != head["draft"]:
         await _let_go(session, head["scheduled"])
     await answer_edit(session, documents)

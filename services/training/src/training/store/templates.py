@@ -153,11 +153,8 @@ async def replace_rules(session: Session, rules: list[Rule]) -> None:
         await put_rule(session, each)
 
 
-async def delete_rule(session: Session, slug: str) -> bool:
-    """Whether there was one."""
-    return bool(
-        await session.run("DELETE FROM rule WHERE tenant = :t AND slug = :slug", {"t": session.tenant, "slug": slug})
-    )
+async def delete_rule(session: Session, slug: str) -> None:
+    await session.run("DELETE FROM rule WHERE tenant = :t AND slug = :slug", {"t": session.tenant, "slug": slug})
 
 
 async def put_rule(session: Session, body: Rule) -> None:
