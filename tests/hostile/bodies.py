@@ -52,7 +52,7 @@ WRITES = [
     Write("DELETE forms/forms/{form}/submissions/{submission}"),
     Write("POST notification/inbox/read-all"),
     Write("PUT notification/rules", {"rules": [NOTICE]}),
-    Write("PUT notification/rules/{rule}", {**NOTICE, "channels": ["in_app", "email"]}),
+    Write("PUT notification/rules/{rule}", {**NOTICE, "channels": ["email"]}),
     Write("PUT notification/texts", {"texts": {"own": TEXT}}),
     Write("PUT notification/texts/{text}", TEXT),
     Write("PUT notification/webhooks/{webhook}", WEBHOOK),

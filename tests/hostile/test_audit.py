@@ -52,7 +52,16 @@ MORE = [
     *(Write(f"POST {service}/dead-letters/{{dead_letter}}/replay") for service in ALL_SERVICES),
 ]  # fmt: skip
 # Before these others must have gone, or they are last because they take away what others need.
-LAST = ("DELETE notification/webhooks/{webhook}", "DELETE ingest/receipts/{receipt}")
+LAST = (
+    "DELETE notification/webhooks/{webhook}",
+    "DELETE ingest/receipts/{receipt}",
+    "DELETE ingest/sources/{source}",
+    "DELETE training/rules/{rule}",
+    "DELETE training/templates/{template}",
+    "DELETE gamification/leaderboards/{leaderboard}",
+    "DELETE gamification/rules/{rule}",
+    "DELETE kpi-engine/kpis/{kpi}",
+)
 
 
 def left_out() -> dict[str, str]:
