@@ -410,7 +410,7 @@ class Stream:
             )
         assert_ok(await self.to_ingest.put(f"/sources/{SOURCE}", json={"vendor": "amazon-connect"}))
         await self.kpi.deliver(BlueprintPublished(version=1, sections={"kpi-engine": SECTION}), tenant=self.tenant)
-        assert {each["kpi"] for each in assert_ok(await self.to_kpi.get("/kpis"))} == set(KPIS)
+        assert {each["kpi"] for each in assert_ok(await self.to_kpi.get("/kpis"))["items"]} == set(KPIS)
         await self.kpi.forget_events()
 
     async def learn(self) -> None:
