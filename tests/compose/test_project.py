@@ -188,8 +188,10 @@ def test_every_address_inside_is_a_container(project: Project, ours: dict[str, A
     for name, each in ours.items():
         for variable, value in each.get("environment", {}).items():
             if variable.endswith(("_URL", "_SERVERS", "_PROVIDER", "_ENDPOINT")) and "127.0.0.1" not in value:
-                netloc = urlsplit(value if "://" in value else f"//{value}").netloc
-                assert netloc.rpartition("@")[2].split(":")[0] in services, f"{name}: {variable}={value}"
+                # One address for each service where the value has a place for its name.
+                for address in {value.replace("{service}", service) for service in ALL_SERVICES}:
+                    netloc = urlsplit(address if "://" in address else f"//{address}").netloc
+                    assert netloc.rpartition("@")[2].split(":")[0] in services, f"{name}: {variable}={value}"
     upstreams = {GatewaySettings().addresses(each)[0] for each in ALL_SERVICES}
     assert upstreams == {(each, PORT) for each in ALL_SERVICES}
 

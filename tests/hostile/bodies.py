@@ -83,6 +83,10 @@ NEEDS_MORE = {
     "POST notification/inbox/{notice}/read": "a notice",
     "POST notification/webhooks/{webhook}/deliveries/{delivery}/retry": "a delivery that failed",
     **{
+        f"POST {service}/blueprint-section/check": "it changes nothing: tests/flow/test_dry_run.py"
+        for service in ("ingest", "kpi-engine", "training", "gamification", "forms", "notification")
+    },
+    **{
         f"POST {service}/dead-letters/{{dead_letter}}/replay": "a dead letter"
         for service in ("identity", "ingest", "kpi-engine", "training", "gamification", "forms", "notification")
     },

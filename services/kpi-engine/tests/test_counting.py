@@ -173,8 +173,8 @@ async def test_stays_that_another_target_gives_to_the_past_are_history(kpi, leg)
     await kpi.directory("t1", people=[person("ada", team="a", attributes={"hire_date": "2019-02-01"})])
     told = [(body.type, body.band, body.mode) for _, body in await kpi.emitted()]
     assert told == [
-        ("band.corrected", "good", "live"), ("band.entered", "coach", "history"), ("band.left", "coach", "history"),
-        ("band.entered", "good", "live"),
+        ("band.corrected", "good", "live"), ("band.entered", "coach", "history"), ("band.stayed", "coach", "history"),
+        ("band.left", "coach", "history"), ("band.entered", "good", "live"),
     ]  # fmt: skip
 
 

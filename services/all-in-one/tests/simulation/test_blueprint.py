@@ -84,7 +84,7 @@ def test_training_takes_its_section_and_its_rules_lead_from_bands_that_exist(sec
     }
     assert {(rule.kpi, rule.band) for rule in section.rules} == {("silence_pct", "coach"), ("silence_pct", "critical")}
     assert {(rule.kpi, rule.band) for rule in section.rules} <= bands
-    assert {template.kind for template in section.templates} == {"reading", "quiz"}
+    assert {template.kind for template in section.templates} == {"reading", "quiz", "task"}
     for template in section.templates:
         assert set(template.title) == set(template.body) == {"en", "zh"}
         for question in template.quiz.questions if template.quiz else []:

@@ -82,7 +82,7 @@ async def read_thing(door: "Door", answer: Answer, request: Request) -> Response
     if not _is_json(response) or request.url.query or "limit" in query_names(door.dependant):
         definition = await answer(_reading(door, request))
     tag = _tag(door, definition, response)
-    headers = {"etag": tag, "cache-control": "private, no-cache", "vary": "authorization, accept"}
+    headers = {"etag": tag, "cache-control": "no-store", "vary": "authorization, accept"}
     response.headers.update(headers)
     asked = request.headers.get("if-none-match")
     if asked is not None and (asked.strip() == "*" or _opaque(tag) in _tags(asked)):
