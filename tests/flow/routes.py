@@ -16,7 +16,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 # Parameters that choose no other rows than the caller's question without them.
 NEUTRAL = {
     "limit", "after", "unread", "replayed", "dry_run", "active", "role", "overdue", "around_me", "again", "on",
-    "new_secret", "new_password", "status", "grain", "reason", "verdict", "mode", "last_event_id",
+    "new_secret", "new_password", "thing", "service", "action", "request_id", "blueprint_version", "status", "grain", "reason", "verdict", "mode", "last_event_id",
 }  # fmt: skip
 # Given always, also where they may be left out: the calls of these tests are not of today.
 ALWAYS = {"from", "to"}

@@ -193,7 +193,7 @@ def values_of(world: World, tenant: str) -> dict[str, list[str]]:
         "source": [SOURCE], "receipt": [each["id"] for each in receipts[:2]], "interaction": [interaction["id"]],
         "external_id": ["finn-00-00"], "kpi": ["silence_pct"], "from": ["2026-03-01"], "to": ["2026-03-31"],
         "template": ["silence-basics"], "version": ["1"], "assignment": [assignment["id"]],
-        "training/rule": ["silence-coach"], "gamification/rule": ["trained"], "leaderboard": ["all"], "form": ["review"],
+        "training/rule": ["silence-coach"], "gamification/rule": ["trained"], "notification/rule": ["assigned"], "text": ["band.entered"], "leaderboard": ["all"], "form": ["review"],
         "submission": [submission["id"]], "notice": [each["id"] for each in notices],
         "webhook": ["crm"], "delivery": [each["id"] for each in deliveries],
         "kpi-engine/by": ["agent", "team", "org_unit", "queue", "attributes.language"], "identity/by": [f"{tenant}/boss"],

@@ -49,7 +49,7 @@ async def centre(harness_for: Callable[..., Awaitable[Harness]]) -> Harness:
     harness = await harness_for(replace(identity, wire=partial(wire, settings=settings)))
     async with harness.kit.sessions.begin(["platform"], now=NOW) as session:
         await ensure_platform(session, login=Login(iss=ISSUER, sub="root"))
-        await add_tenant(session, TenantSpec(slug="acme", name="Acme"), by="test", issuer=ISSUER)
+        await add_tenant(session, TenantSpec(slug="acme", name="Acme"), issuer=ISSUER)
     await harness.deliver(tenant("acme"), tenant="acme")
     await harness.deliver(person("boss", roles=["tenant_admin"]), tenant="acme")
     return harness

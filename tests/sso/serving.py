@@ -4,7 +4,7 @@ PORT`. The gateway does this in front of processes of their own."""
 import asyncio
 import sys
 
-from all_in_one.front_page import front_page
+from all_in_one.front_page import PAGE_HEADERS, front_page
 from fastapi.responses import HTMLResponse
 from forms.service import service as forms
 from identity.service import service as identity
@@ -20,7 +20,7 @@ async def serve(port: int) -> None:
     page = front_page(SERVICES, url=f"http://127.0.0.1:{port}", uplift="uplift", demo=False, issuer=settings.issuer)
     async with assembled(SERVICES, settings) as process:
         app = root_app(process)
-        app.add_api_route("/", lambda: HTMLResponse(page), include_in_schema=False)
+        app.add_api_route("/", lambda: HTMLResponse(page, headers=PAGE_HEADERS), include_in_schema=False)
         await Server(app, process, host="127.0.0.1", port=port).serve()
 
 

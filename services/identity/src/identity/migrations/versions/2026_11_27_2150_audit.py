@@ -50,6 +50,6 @@ def upgrade() -> None:
         op.execute(f"CREATE INDEX IF NOT EXISTS ix_audit_{name} ON audit ({of})")
     op.execute(_REFUSE)
     op.execute(
-        "CREATE TRIGGER audit_is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+        "CREATE OR REPLACE TRIGGER audit_is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
     )
