@@ -1,7 +1,7 @@
 """The loop against a real broker, and effects that fail as they are told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -445,21 +445,50 @@ async def test_an_ordinary_failure_counts_for_nothing_and_the_steady_course_is_n
     assert ledger.buried == []
 
 
-async def test_one_tenants_poison_does_not_stop_what_others_are_read_by(broker: Broker, topic: str) -> None:
-    ledger = Ledger()
+def of_tenants(topic: str, tenants: Sequence[str]) -> list[Message]:
+    numbers = numbered(topic, len(tenants))
+    return [replace(each, headers={"ce_tenant": tenant}) for each, tenant in zip(numbers, tenants, strict=True)]
 
+
+def poison_of(tenants: Collection[str]) -> Callable[[Sequence[Message]], None]:
     def fail(messages: Sequence[Message]) -> None:
-        if any(message.headers.get("ce_tenant") == "hostile" for message in messages):
+        if any(message.headers.get("ce_tenant") in tenants for message in messages):
             raise ValueError("of its making")
 
-    ledger.fail = fail
-    of = ["other", *["hostile"] * 60, "other"]
-    await broker.publish(
-        [
-            replace(each, headers={"ce_tenant": tenant})
-            for each, tenant in zip(numbered(topic, len(of)), of, strict=True)
-        ]
-    )
+    return fail
+
+
+@pytest.mark.parametrize("before", [[], ["other"], ["hasty"]], ids=["alone", "after another's", "with another's"])
+async def test_one_tenants_poison_does_not_stop_what_others_are_read_by(
+    broker: Broker, topic: str, before: list[str]
+) -> None:
+    """However much of it there is: it fills every window, from the very beginning."""
+    ledger = Ledger()
+    ledger.fail = poison_of({"hostile", "hasty"})
+    of = [*before, *["hostile"] * 250, "other", "other"]
+    await broker.publish(of_tenants(topic, of))
     async with consuming(broker, topic, ledger, limits=Limits()) as status:
-        await until(lambda: len(ledger.done) == 2)
-        assert (len(ledger.buried), status.error) == (60, None)
+        await until(lambda: len(ledger.done) == of.count("other") or status.error is not None)
+        assert (len(ledger.buried), status.error) == (len(of) - of.count("other"), None)
+
+
+@pytest.mark.parametrize(
+    "of", [["one"] * 15 + ["two"] * 15, [f"customer-{n}" for n in range(40)]], ids=["two tenants", "many tenants"]
+)
+async def test_it_stops_when_every_tenants_messages_fail(broker: Broker, topic: str, of: list[str]) -> None:
+    ledger = Ledger()
+    ledger.fail = poison_of(set(of))
+    await broker.publish(of_tenants(topic, of))
+    async with consuming(broker, topic, ledger, limits=Limits()) as status:
+        await until(lambda: status.state == "failed")
+        assert "20 of the last 20" in (status.error or "")
+
+
+async def test_two_tenants_poison_does_not_stop_it_while_others_are_well(broker: Broker, topic: str) -> None:
+    ledger = Ledger()
+    ledger.fail = poison_of({"one", "two"})
+    of = [*["other", "another", "a-third"] * 10, *["one", "two"] * 100, "other"]
+    await broker.publish(of_tenants(topic, of))
+    async with consuming(broker, topic, ledger, limits=Limits()) as status:
+        await until(lambda: len(ledger.done) == 31 or status.error is not None)
+        assert (len(ledger.buried), status.error) == (200, None)

@@ -6,7 +6,7 @@ transaction, and refuses when one of them is not where its batch began.
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -31,13 +31,16 @@ SMALLEST_SHARE = 10
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a consumer stops rather than file a whole topic away: when more than `ratio` of the last `window` messages,
-    and at least `least` of them, would be buried. It does not when they are all of one tenant and those of others were
-    handled well: then it is not the reader that is broken, and nobody waits for another's."""
+    """When a consumer stops rather than file a whole topic away: when more than `ratio` of the messages that it
+    remembers, and at least `least` of them, would be buried. Of a tenant it remembers the last `of_tenant`, which are
+    fewer than `least`: however many of one tenant's fail, it takes another's to tell that it is the reader that is
+    broken, and nobody waits for what one tenant did. Of messages that name no tenant it remembers the last `window`, and
+    as many tenants."""
 
     window: int = 100
     ratio: float = 0.5
     least: int = 20
+    of_tenant: int = 10
 
 
 @dataclass(slots=True)
@@ -118,15 +121,14 @@ class _Consumer:
     next: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
     due: dict[TopicPartition, float] = field(default_factory=dict[TopicPartition, float])
     backoffs: dict[TopicPartition, Backoff] = field(default_factory=dict[TopicPartition, Backoff])
-    recent: deque[tuple[str, bool]] = field(default_factory=deque[tuple[str, bool]])
-    """The tenant of each of the last messages, and whether it was buried."""
+    recent: OrderedDict[str, deque[bool]] = field(default_factory=OrderedDict[str, deque[bool]])
+    """By tenant, those heard last at the end: of each of its last messages, whether it was buried."""
     proven: set[TopicPartition] = field(default_factory=set[TopicPartition])
     """Partitions in which something that this process began has come to an end."""
     size: int = 0
     """Messages of a round at most: as many as take no longer than a round should, for whoever comes meanwhile waits."""
 
     async def run(self) -> None:
-        self.recent = deque(maxlen=self.limits.window)
         self.size = self.max_messages
         backoff = Backoff()
         while not self.stopping.is_set():
@@ -321,7 +323,8 @@ class _Consumer:
         messages = [message for batch in batches for message in batch.messages]
         steps = [Step(self.group, batch.source, self.next[batch.source], batch.next_offset) for batch in batches]
         await self.effects.apply(messages, steps)
-        self.recent.extend([(_tenant(message), False) for message in messages])
+        for tenant, count in Counter(map(_tenant, messages)).items():
+            self._remember(tenant, buried=False, count=count)
         self.status.handled += len(messages)
         for batch, step in zip(batches, steps, strict=True):
             self._advance(step, batch.messages[-1].at if batch.messages else None)
@@ -340,20 +343,30 @@ class _Consumer:
         step = Step(self.group, source, self.next[source], next_offset)
         await self.effects.bury(message, error, step)
         log.error("%s: buried offset %s of %s", self.group, message.offset, source, exc_info=error)
-        self.recent.append((_tenant(message), True))
+        self._remember(_tenant(message), buried=True)
         self.status.buried += 1
         self._advance(step, message.at)
 
     def _refuse_to_file_all_away(self, message: Message, error: Exception) -> None:
-        window = [*self.recent, (_tenant(message), True)]
-        of = {tenant for tenant, ill in window if ill}
-        buried = sum(ill for _, ill in window)
-        others_are_well = len(of) == 1 and any(tenant not in of for tenant, _ in window)
-        if buried >= self.limits.least and buried > self.limits.ratio * len(window) and not others_are_well:
+        of = {**self.recent, (tenant := _tenant(message)): self._with(tenant, buried=True)}
+        buried = sum(sum(each) for each in of.values())
+        known = sum(map(len, of.values()))
+        if buried >= self.limits.least and buried > self.limits.ratio * known:
             raise _GiveUp(
-                f"{buried} of the last {len(window)} messages failed, the last one (offset {message.offset} of"
+                f"{buried} of the last {known} messages failed, the last one (offset {message.offset} of"
                 f" {message.topic}/{message.partition}) with {_words(error)}"
             ) from error
+
+    def _with(self, tenant: str, *, buried: bool, count: int = 1) -> deque[bool]:
+        """What is remembered of the tenant after `count` messages more."""
+        most = self.limits.of_tenant if tenant else self.limits.window
+        return deque([*self.recent.get(tenant, ()), *[buried] * min(count, most)], maxlen=most)
+
+    def _remember(self, tenant: str, *, buried: bool, count: int = 1) -> None:
+        self.recent[tenant] = self._with(tenant, buried=buried, count=count)
+        self.recent.move_to_end(tenant)
+        if len(self.recent) > self.limits.window:
+            self.recent.popitem(last=False)
 
     # What to show
 

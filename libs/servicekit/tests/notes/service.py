@@ -1,6 +1,7 @@
 """It bears the name of a real service, since only a declared writer may emit."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
@@ -31,6 +32,7 @@ from servicekit import router as door_router
 from servicekit.errors import Conflict, FieldProblem, Invalid
 from servicekit.kit import DueItem
 from servicekit.visibility import require_agent, visible_agents
+from servicekit.workers import in_worker
 from sqlalchemy import Column, Integer, Table, Text, UniqueConstraint, Uuid
 from storage import Migrations, Session, metadata
 
@@ -123,6 +125,17 @@ async def upload(request: Request) -> int:
 @accepts(1_000_000, roles=("tenant_admin",))
 async def write_large(new: NewNote, session: WorkSession) -> int:
     return len(new.text)
+
+
+class Reading(BaseModel):
+    seconds: float
+
+
+@routes.post("/readings")
+@accepts(idempotency_key=False)
+async def read_in_worker(reading: Reading, caller: CallerDep) -> None:
+    """As long as it takes, or for half a second."""
+    await in_worker(time.sleep, reading.seconds, seconds=0.5)
 
 
 @routes.get("/days")
