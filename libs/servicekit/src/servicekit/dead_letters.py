@@ -46,11 +46,11 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
     ) -> Page[DeadLetter]:
         """Dead letters of the tenant, oldest first; a platform admin may name another tenant."""
         await look_into(session, caller, tenant)
-        after = page.place(UUID)
+        after = page.value(UUID)
         rows = await session.rows(
             "SELECT * FROM dead_letter WHERE (replayed_at IS NOT NULL) = :replayed "
             "AND (cast(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit",
-            {"replayed": replayed, "after": after[0] if after else None, "limit": page.limit + 1},
+            {"replayed": replayed, "after": after, "limit": page.limit + 1},
         )
         return page_of([_shown(row) for row in rows], page, cursor=lambda each: [str(each.id)])
 

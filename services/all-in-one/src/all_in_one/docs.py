@@ -262,7 +262,7 @@ def render_metrics() -> str:
 
 def _metric_rows() -> Iterator[str]:
     for each in metrics.declared():
-        described = each.describe()[0]
+        (described,) = each.describe()
         name = f"{described.name}_total" if described.type == "counter" else described.name
         labels = ", ".join(f"`{label}`" for label in metrics.labels_of(each))
         yield f"| `{name}` | {described.type} | {labels} | {described.documentation} |"

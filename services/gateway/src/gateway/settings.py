@@ -23,7 +23,7 @@ class GatewaySettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = 8080
-    threads: int = Field(2, ge=1)
+    threads: int = Field(default=2, ge=1)
     """Envoy's workers, for `python -m gateway run`."""
     admin_port: int = 9901
     """Envoy's own door: on loopback only, since it can do everything."""
@@ -35,7 +35,7 @@ class GatewaySettings(BaseSettings):
     tls_certificate: str | None = None
     """File with the certificate chain; with `tls_key` Envoy itself speaks TLS."""
     tls_key: str | None = None
-    trusted_proxies: int = Field(0, ge=0)
+    trusted_proxies: int = Field(default=0, ge=0)
     """How many proxies of ours stand in front, whose X-Forwarded-* are believed."""
 
     services: Words = SERVICES
@@ -52,64 +52,64 @@ class GatewaySettings(BaseSettings):
     provider_hidden: Words = ("/realms/master",)
     """What below that is not."""
 
-    issuer: str | None = Field(None, validation_alias=_shared("ISSUER"))
+    issuer: str | None = Field(default=None, validation_alias=_shared("ISSUER"))
     """None: realm `uplift` at the public address."""
-    jwks_url: str | None = Field(None, validation_alias=_shared("JWKS_URL"))
+    jwks_url: str | None = Field(default=None, validation_alias=_shared("JWKS_URL"))
     """None: Keycloak's realm `uplift`, asked directly and not through the gateway."""
-    audience: str = Field("uplift", validation_alias=_shared("AUDIENCE"))
+    audience: str = Field(default="uplift", validation_alias=_shared("AUDIENCE"))
 
     origins: Words | None = None
     """Origins whose pages may call the API; None: that of `public_url`."""
 
-    tenant_rate: int = Field(200, ge=1)
+    tenant_rate: int = Field(default=200, ge=1)
     """Requests a second of one tenant, in each replica of the gateway."""
-    tenant_burst: int = Field(400, ge=1)
-    address_rate: int = Field(100, ge=1)
+    tenant_burst: int = Field(default=400, ge=1)
+    address_rate: int = Field(default=100, ge=1)
     """Requests a second of one client address where no token is asked for."""
-    address_burst: int = Field(500, ge=1)
+    address_burst: int = Field(default=500, ge=1)
 
-    connections: int = Field(10_000, ge=1)
+    connections: int = Field(default=10_000, ge=1)
     """Open at a time; further ones are closed at once."""
-    heap_bytes: int = Field(1 << 30, ge=64 << 20)
+    heap_bytes: int = Field(default=1 << 30, ge=64 << 20)
     """What Envoy may use; near it, new requests are refused and the largest streams cut."""
-    body_bytes: int = Field(10 << 20, ge=1)
-    upload_bytes: int = Field(1 << 30, ge=1)
+    body_bytes: int = Field(default=10 << 20, ge=1)
+    upload_bytes: int = Field(default=1 << 30, ge=1)
     """A payload sent to ingest."""
-    header_kb: int = Field(32, ge=8, le=8192)
+    header_kb: int = Field(default=32, ge=8, le=8192)
     """All headers of a request together."""
-    header_count: int = Field(100, ge=10)
+    header_count: int = Field(default=100, ge=10)
 
-    header_seconds: float = Field(10, gt=0)
+    header_seconds: float = Field(default=10, gt=0)
     """Until a request's headers are there."""
-    idle_seconds: float = Field(30, gt=0)
+    idle_seconds: float = Field(default=30, gt=0)
     """A request or answer in which nothing moves is cut; also the time a service has to answer."""
-    request_seconds: float = Field(60, gt=0)
+    request_seconds: float = Field(default=60, gt=0)
     """A whole request with its answer."""
-    upload_idle_seconds: float = Field(120, gt=0)
-    upload_seconds: float = Field(1800, gt=0)
-    stream_idle_seconds: float = Field(300, gt=0)
+    upload_idle_seconds: float = Field(default=120, gt=0)
+    upload_seconds: float = Field(default=1800, gt=0)
+    stream_idle_seconds: float = Field(default=300, gt=0)
     """Server-sent events and WebSockets may be as old as they like, but not as silent."""
-    connection_idle_seconds: float = Field(60, gt=0)
+    connection_idle_seconds: float = Field(default=60, gt=0)
     """A connection without a request."""
-    drain_seconds: float = Field(5, gt=0)
+    drain_seconds: float = Field(default=5, gt=0)
     """How long a gateway that leaves still serves, for callers to go elsewhere."""
 
-    requests_per_service: int = Field(500, ge=1)
+    requests_per_service: int = Field(default=500, ge=1)
     """At a time; further ones wait, and then are refused."""
-    waiting_per_service: int = Field(200, ge=1)
-    streams_per_service: int = Field(10_000, ge=1)
-    upstream_idle_seconds: float = Field(4, gt=0)
+    waiting_per_service: int = Field(default=200, ge=1)
+    streams_per_service: int = Field(default=10_000, ge=1)
+    upstream_idle_seconds: float = Field(default=4, gt=0)
     """Shorter than the services keep an idle connection (5 s), so that none is closed just as it is used."""
-    health_seconds: float = Field(1, gt=0)
+    health_seconds: float = Field(default=1, gt=0)
     """Between two questions to a replica's /readyz; two bad answers take it out, one good one puts it back."""
-    jwks_seconds: float = Field(30, gt=0)
+    jwks_seconds: float = Field(default=30, gt=0)
     """How long the issuer's keys are kept: a new key is refused until they are read again."""
 
     otlp_endpoint: str | None = Field(
-        None, validation_alias=AliasChoices("GATEWAY_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+        default=None, validation_alias=AliasChoices("GATEWAY_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
     )
     """OTLP over HTTP, e.g. http://collector:4318; None: no spans of its own, a caller's traceparent goes through."""
-    trace_percent: float = Field(100, ge=0, le=100)
+    trace_percent: float = Field(default=100, ge=0, le=100)
 
     @field_validator("services", "provider_paths", "provider_hidden", "origins", mode="before")
     @classmethod

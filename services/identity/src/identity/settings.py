@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class IdentitySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="IDENTITY_", extra="ignore")
 
-    upload_bytes: int = Field(20_000_000, ge=1, le=20_000_000)
+    upload_bytes: int = Field(default=20_000_000, ge=1, le=20_000_000)
     """The largest file of people."""
     keycloak_url: str | None = None
     """Where identity reaches Keycloak, e.g. http://keycloak:8080; None: accounts and applications are not kept here."""

@@ -16,17 +16,17 @@ class NotificationSettings(BaseSettings):
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
     smtp_sender: str = "Uplift <no-reply@uplift.invalid>"
-    smtp_timeout_seconds: float = Field(20, gt=0)
+    smtp_timeout_seconds: float = Field(default=20, gt=0)
 
     webhook_allow_loopback: bool = False
     """Lets webhooks lead to this very machine, also by plain HTTP. For development."""
     webhook_ports: tuple[int, ...] = (443, 8443)
-    webhook_timeout_seconds: float = Field(20, gt=0)
+    webhook_timeout_seconds: float = Field(default=20, gt=0)
 
-    lease_seconds: float = Field(90, gt=0)
+    lease_seconds: float = Field(default=90, gt=0)
     """How long a worker has for one attempt; longer than the time-outs, or a delivery is sent twice."""
-    workers: int = Field(8, ge=1)
+    workers: int = Field(default=8, ge=1)
 
-    stream_heartbeat_seconds: float = Field(15, gt=0)
-    stream_poll_seconds: float = Field(15, gt=0)
+    stream_heartbeat_seconds: float = Field(default=15, gt=0)
+    stream_poll_seconds: float = Field(default=15, gt=0)
     """How often a stream looks for itself, should it not be woken."""

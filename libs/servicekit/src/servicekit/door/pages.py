@@ -15,6 +15,7 @@ from servicekit.door.unit import kit_of
 from servicekit.errors import FieldProblem, Invalid
 
 Item = TypeVar("Item")
+Read = TypeVar("Read")
 _SIGNATURE_BYTES = 16
 
 
@@ -33,7 +34,12 @@ class PageQuery:
     after: list[Any] | None
     key: bytes = field(default=b"", repr=False)
 
-    def place(self, *readers: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+    def value(self, reader: Callable[[Any], Read]) -> Read | None:
+        """The one value that the cursor holds, as `values` reads it."""
+        found = self.values(reader)
+        return found[0] if found else None
+
+    def values(self, *readers: Callable[[Any], Any]) -> tuple[Any, ...] | None:
         """What the cursor holds, each part read by its reader; None on the first page. Raises Invalid for the cursor of
         another list."""
         if self.after is None:
@@ -87,6 +93,6 @@ def page_of(rows: Sequence[Item], page: PageQuery, cursor: Callable[[Item], list
 
 def page_within(items: Iterable[Item], page: PageQuery, key: Callable[[Item], str]) -> Page[Item]:
     """A page of a short list that is at hand as a whole, in the order of `key`, of which no two have the same."""
-    place = page.place(str)
-    left = sorted((each for each in items if place is None or key(each) > place[0]), key=key)
+    after = page.value(str)
+    left = sorted((each for each in items if after is None or key(each) > after), key=key)
     return page_of(left[: page.limit + 1], page, lambda each: [key(each)])

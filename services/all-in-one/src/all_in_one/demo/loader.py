@@ -76,4 +76,4 @@ def _placed(value: Any, start: date) -> Any:
 
 @cache
 def _text() -> str:
-    return resources.files(__package__).joinpath("blueprint.yaml").read_text(encoding="utf-8")
+    return resources.files("all_in_one.demo").joinpath("blueprint.yaml").read_text(encoding="utf-8")

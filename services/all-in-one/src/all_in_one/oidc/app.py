@@ -75,7 +75,7 @@ def create_provider(
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        return _problem(error.status_code, {"detail": error.detail}, error.headers)
+        return _problem(error.status_code, {"detail": error.detail}, dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

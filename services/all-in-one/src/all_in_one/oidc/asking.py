@@ -29,9 +29,9 @@ class Ask:
     prompt: frozenset[str]
     max_age: int | None
 
-    def fits(self, login: Row | None, now_seconds: float) -> bool:
+    def fits(self, login: Row, now_seconds: float) -> bool:
         """Whether the browser's session answers the request without asking the person again."""
-        if login is None or self.prompt & {"login", "select_account"}:
+        if self.prompt & {"login", "select_account"}:
             return False
         return self.max_age is None or now_seconds - login.auth_time.timestamp() <= self.max_age
 

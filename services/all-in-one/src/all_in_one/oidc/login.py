@@ -40,7 +40,7 @@ def login_endpoints(provider: Provider) -> APIRouter:
         except OAuth2Error as error:
             return _refuse(provider, error)
         login = await _login(provider, request)
-        if ask.fits(login, provider.clock().timestamp()):
+        if login is not None and ask.fits(login, provider.clock().timestamp()):
             return await _send_code(provider, ask, login)
         if "none" in ask.prompt:
             error = LoginRequiredError(redirect_uri=ask.redirect_uri, state=ask.state)
@@ -130,8 +130,9 @@ def login_endpoints(provider: Provider) -> APIRouter:
 
 def _refuse(provider: Provider, error: OAuth2Error) -> Response:
     if not error.redirect_uri:
-        return pages.refusal_page(error.description or error.error)
-    return RedirectResponse(add_params_to_uri(error.redirect_uri, [*error.get_body(), ("iss", provider.issuer)]), 303)
+        return pages.refusal_page(error.description or error.error or "invalid_request")
+    told = [(name, value or "") for name, value in error.get_body()]
+    return RedirectResponse(add_params_to_uri(error.redirect_uri, [*told, ("iss", provider.issuer)]), 303)
 
 
 async def _enter(provider: Provider, request: Request, ask: Ask, account: Row) -> Response:

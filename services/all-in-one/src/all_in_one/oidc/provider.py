@@ -91,7 +91,7 @@ class Provider:
             "aud": session.client_id,
             "azp": session.client_id,
             "auth_time": int(session.auth_time.timestamp()),
-            "at_hash": create_half_hash(access_token, ALGORITHM).decode(),
+            "at_hash": str(create_half_hash(access_token, ALGORITHM) or b"", "ascii"),
             **model.tenant_claims(tenants),
             **profile(account, session.scope),
         }

@@ -41,7 +41,7 @@ async def sign_in(provider: Provider, request: Request, username: str, password:
     keys = _person_keys(name, _address(request), await _device_of(provider, request, account))
     await _let_in(provider, keys)
     right = await passwords.matches(password, account.password if account is not None else None)
-    if not right or not account.active:
+    if account is None or not right or not account.active:
         await _count(provider, keys)
         return None
     async with provider.engine.begin() as connection:
@@ -52,7 +52,7 @@ async def sign_in(provider: Provider, request: Request, username: str, password:
 async def authenticate_client(provider: Provider, request: Request, form: dict[str, str]) -> Row:
     """The client by Basic header, by form, or, being public, by its id alone. Raises OAuth2Error."""
     try:
-        client_id, secret = extract_basic_authorization(request.headers)
+        client_id, secret = extract_basic_authorization({"Authorization": request.headers.get("Authorization", "")})
     except ValueError:
         raise InvalidClientError("The Authorization header cannot be read.", status_code=401) from None
     if client_id is None:
@@ -66,10 +66,10 @@ async def authenticate_client(provider: Provider, request: Request, form: dict[s
     stored = found.secret if found is not None else None
     # A secret that was right is so until another takes its place: nobody's guesses keep its owner out.
     proof = stored and secret and model.digest(f"{stored} {secret}")
-    if not proof or proof not in provider.proven:
+    if found is None or not proof or proof not in provider.proven:
         keys = _client_keys(client_id, _address(request))
         await _let_in(provider, keys)
-        if not await passwords.matches(secret or "", stored):
+        if not await passwords.matches(secret or "", stored) or found is None:
             await _count(provider, keys)
             raise InvalidClientError("The client is not known, or its secret is missing or wrong.", status_code=401)
         provider.proven.add(str(proof))

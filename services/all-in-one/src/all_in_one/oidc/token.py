@@ -49,19 +49,18 @@ def token_endpoints(provider: Provider) -> APIRouter:
         elif grant is _one_time:
             await let_in(provider, request)
             grant = partial(_admitted, await _new_password(form))
-        refusal = None
         async with provider.engine.begin() as connection:
             # A refusal may have used a code up or revoked a family: that must be committed, so it leaves afterwards.
             try:
                 answer = await grant(provider, connection, client, form)
             except OAuth2Error as error:
-                refusal = error
-        if isinstance(refusal, UnknownToken):
+                answer = error
+        if isinstance(answer, UnknownToken):
             await count_failure(provider, request)
-        if isinstance(refusal, Replayed):
-            await tell(provider, refusal.ended)
-        if refusal is not None:
-            raise refusal
+        if isinstance(answer, Replayed):
+            await tell(provider, answer.ended)
+        if isinstance(answer, OAuth2Error):
+            raise answer
         return JSONResponse(answer, headers=NOT_STORED)
 
     @router.post("/revoke")
@@ -131,7 +130,7 @@ async def _refresh_token(
         raise InvalidGrantError("The refresh token was used before; its whole family is revoked.")
     if found.expires_at <= provider.clock():
         raise InvalidGrantError("The refresh token has expired.")
-    scope = form.get("scope", found.scope)
+    scope = form.get("scope") or str(found.scope)
     if not set(scope.split()) <= set(found.scope.split()):
         raise InvalidScopeError("The scope is wider than the one granted first.")
     account = await _active(connection, found.sub)

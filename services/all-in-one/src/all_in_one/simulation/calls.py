@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from random import Random
+from typing import TypedDict
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -27,6 +28,13 @@ LANGUAGES = (("en", 0.6), ("de", 0.9), ("zh", 1.0))
 
 # Blocks of numbers that the German regulator keeps for films: nobody can be reached there.
 NUMBERS = ("+493023125", "+494066969", "+496990009", "+498999998", "+492214710")
+
+
+class _Concern(TypedDict):
+    queue: str
+    reason: str
+    language: str
+    customer: str
 
 
 @dataclass(frozen=True)
@@ -182,14 +190,14 @@ def corrected(call: Call, rng: Random) -> Call:
 def _transfer(rng: Random, calls: list[Call]) -> list[Call]:
     """Makes one call in twenty go on with an agent of another queue, in a call which that agent takes soon after."""
     by_contact = {call.contact: call for call in calls}
-    answered = sorted((call for call in calls if call.agent), key=lambda call: (call.connected, call.contact))
-    connected = [call.connected for call in answered]
+    answered = sorted((call for call in calls if call.agent), key=lambda call: (call.connected or 0, call.contact))
+    connected = [call.connected or 0 for call in answered]
     for call in sorted(answered, key=lambda call: (call.disconnected, call.contact)):
         if rng.random() >= TRANSFERRED:
             continue
         call = by_contact[call.contact]
         for later in answered[bisect_right(connected, call.disconnected) :]:
-            if later.connected > call.disconnected + 900:  # type: ignore[operator]
+            if (later.connected or 0) > call.disconnected + 900:
                 break
             if later.queue == call.queue or by_contact[later.contact].previous:
                 continue
@@ -218,7 +226,7 @@ def _abandoned(rng: Random, queues: Sequence[str], begin: int, end: int) -> Call
     )
 
 
-def _concern(rng: Random, queue: str) -> dict[str, str]:
+def _concern(rng: Random, queue: str) -> "_Concern":
     drawn = rng.random()
     return {
         "queue": queue,

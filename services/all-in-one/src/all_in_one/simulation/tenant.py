@@ -150,18 +150,19 @@ class Tenant:
 
     async def _request(self, method: str, path: str, login: str | None, **request: Any) -> httpx.Response:
         headers = request.pop("headers", {})
-        for attempt in range(5):
+        attempt = 0
+        while True:
             token = await self._token(login)
             response = await self.access.client.request(
                 method, path, headers={**headers, "Authorization": f"Bearer {token}"}, **request
             )
+            if attempt == 4 or response.status_code not in (401, 429, 503):
+                return response
             if response.status_code == 401:
                 self._tokens.pop(login or "", None)
-            elif response.status_code in (429, 503):
-                await asyncio.sleep(min(float(response.headers.get("Retry-After", 2**attempt)), 30))
             else:
-                break
-        return response
+                await asyncio.sleep(min(float(response.headers.get("Retry-After", 2**attempt)), 30))
+            attempt += 1
 
     async def _token(self, login: str | None) -> str:
         found = self._tokens.get(login or "")

@@ -31,7 +31,7 @@ class Answers(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     answers: dict[str, Any]
-    notes: str = Field("", max_length=10_000)
+    notes: str = Field(default="", max_length=10_000)
 
 
 class NewSubmission(Answers):
@@ -39,11 +39,11 @@ class NewSubmission(Answers):
     form's kind allows that. `interaction_id`: the call that is judged. KPIs count the submission for the agent and on the
     workday of this call, as soon as it is known; `leg` says which leg of it, by default the first that the agent took."""
 
-    version: int | None = Field(None, ge=1)
-    agent: str | None = Field(None, max_length=100)
+    version: int | None = Field(default=None, ge=1)
+    agent: str | None = Field(default=None, max_length=100)
     agent_id: UUID | None = None
     interaction_id: UUID | None = None
-    leg: int | None = Field(None, ge=1, le=32767)
+    leg: int | None = Field(default=None, ge=1, le=32767)
 
 
 async def submit(

@@ -66,8 +66,8 @@ def _for(caller: Caller, form: FormDefinition) -> dict[str, Any]:
 @router.get("/forms")
 async def list_forms(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[FormSummary]:
     """Forms by name; drafts never published, and what is retired, are listed to quality_analyst and tenant_admin only."""
-    after = page.place(str)
-    rows = await store.list_forms(session, drafts=caller.has(*EDITORS), after=after and after[0], limit=page.limit + 1)
+    after = page.value(str)
+    rows = await store.list_forms(session, drafts=caller.has(*EDITORS), after=after, limit=page.limit + 1)
     return page_of([FormSummary(**_summary(row)) for row in rows], page, cursor=lambda each: [each.form])
 
 
@@ -129,8 +129,8 @@ async def list_form_versions(form: str, session: WorkSession, caller: CallerDep,
     """Published versions, newest first."""
     if await store.find_form(session, form) is None:
         raise definitions.no_form(form)
-    before = page.place(int)
-    rows = await store.list_versions(session, form, before=before and before[0], limit=page.limit + 1)
+    before = page.value(int)
+    rows = await store.list_versions(session, form, before=before, limit=page.limit + 1)
     return page_of([VersionSummary(**row) for row in rows], page, cursor=lambda each: [each.version])
 
 

@@ -60,7 +60,8 @@ async def _view(session: Session, documents: DocumentsDep, row: dict[str, Any]) 
     whose = await directory.people(session, [row["agent_id"]] if row["agent_id"] else [])
     person = whose.get(row["agent_id"])
     row |= {"agent": person.slug if person else None, "name": person.display_name if person else None}
-    return SubmissionView(**row, **content, history=await store.submission_history(session, row["id"]))
+    history = await store.submission_history(session, row["id"])
+    return SubmissionView.model_validate({**row, **content, "history": history})
 
 
 @router.get("/forms/{form}/submissions")
@@ -78,13 +79,13 @@ async def list_submissions(
     people of that day): id or slug."""
     if await store.find_form(session, form) is None:
         raise no_form(form)
-    before = page.place(UUID)
+    before = page.value(UUID)
     rows = await store.list_submissions(
         session,
         form,
         visible=await visibility.visible_to(session, caller, agent=agent, team=team, refuse=False),
         interaction=interaction,
-        before=before and before[0],
+        before=before,
         limit=page.limit + 1,
     )
     return page_of([SubmissionSummary(**row) for row in rows], page, cursor=lambda each: [str(each.id)])

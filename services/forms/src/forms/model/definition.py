@@ -67,7 +67,7 @@ class QuestionScoring(Strict):
     weight: Weight | None = None
     points: dict[str, Annotated[Number, Field(ge=-1_000_000, le=1_000_000)]] | None = Field(None, max_length=100)
     scale: Scale | None = None
-    not_applicable: list[str] = Field([], max_length=20)
+    not_applicable: list[str] = Field(default=[], max_length=20)
     fail: dict[str, Literal["form", "section"]] = Field({}, max_length=100)
     bonus: bool = False
 
@@ -104,7 +104,7 @@ class FormDefinition(Strict):
     about: Literal["agent", "none"] = "agent"
     answers_schema: dict[str, Any] = Field(alias="schema")
     ui_schema: dict[str, Any] = {}
-    sections: list[Section] = Field([], max_length=50)
+    sections: list[Section] = Field(default=[], max_length=50)
     logic: Logic = Logic()
     scoring: Scoring | None = None
 
@@ -297,7 +297,7 @@ def content_hash(content: dict[str, Any]) -> str:
 class FormsSection(Strict):
     """The section `forms` of a blueprint: each form is published at once. Forms it does not name stay as they are."""
 
-    forms: list[FormDefinition] = Field([], max_length=MAX_SECTION_FORMS)
+    forms: list[FormDefinition] = Field(default=[], max_length=MAX_SECTION_FORMS)
 
     def problems(self) -> list[FieldProblem]:
         """All that is wrong with it by itself."""

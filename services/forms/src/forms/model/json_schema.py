@@ -290,6 +290,8 @@ def answer_problems(schema: dict[str, Any], shown: set[str], answers: dict[str, 
 def _explained(error: SchemaMismatch, questions: list[str]) -> list[FieldProblem]:
     where = list(error.absolute_path)
     rule: Any = error.validator_value
+    schema: Any = error.schema
+    answers: Any = error.instance
     match error.validator:
         case "required":
             name = next((each for each in rule if each not in error.instance and repr(each) in error.message), "")
@@ -297,8 +299,8 @@ def _explained(error: SchemaMismatch, questions: list[str]) -> list[FieldProblem
         case "additionalProperties" if not where:
             return [
                 FieldProblem(pointer=pointer(name), problem="no such question", cure=one_of(questions))
-                for name in error.instance
-                if name not in error.schema["properties"]
+                for name in answers
+                if name not in schema["properties"]
             ]
         case "enum":
             problem, cure = f"{shortened(error.instance)} is not a choice", one_of(rule)

@@ -131,7 +131,7 @@ async def get_standings(
         shown = _around(board, places, mine)
         following = None
     else:
-        (start,) = page.place(_position) or (0,)
+        (start,) = page.values(_position) or (0,)
         shown = places[start : start + page.limit]
         following = page_of(places[start : start + page.limit + 1], page, lambda _: [start + page.limit]).next
     bounded = board.period != "total"

@@ -55,7 +55,7 @@ async def list_entries(
     """Newest first, of the people the caller may see on the day that an entry was earned on; `agent` and `team` (its
     people of that day) by id or slug."""
     visible = await visibility.visible_to(session, caller, agent=agent, team=team)
-    after = page.place(datetime.fromisoformat, UUID)
+    after = page.values(datetime.fromisoformat, UUID)
     rows = await store.page(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
     entries = [Entry.model_validate(row) for row in rows]
     return page_of(entries, page, cursor=lambda entry: [entry.at.isoformat(), str(entry.id)])

@@ -21,10 +21,10 @@ class Leaderboard(Strict):
     period: Literal["week", "month", "total"] = "week"
     org_unit: Slug | None = None
     rules: list[Slug] | None = None
-    min_entries: int = Field(1, ge=1)
+    min_entries: int = Field(default=1, ge=1)
     anonymise: Literal["none", "all_except_top"] = "all_except_top"
-    top: int = Field(3, ge=1, le=100)
-    around: int = Field(2, ge=1, le=50)
+    top: int = Field(default=3, ge=1, le=100)
+    around: int = Field(default=2, ge=1, le=50)
 
 
 def span(period: str, day: date) -> tuple[date, date]:

@@ -71,7 +71,7 @@ async def list_audit(
     """Every change of configuration in every service, newest first. Needs tenant_admin."""
     await enter(session, caller, tenant, "tenant_admin")
     since, until = await _instants(session, days)
-    place = page.place(UUID)
+    before = page.value(UUID)
     rows = await audit.entries(
         session,
         given={
@@ -84,7 +84,7 @@ async def list_audit(
         by=by,
         since=since,
         until=until,
-        before=str(place[0]) if place else None,
+        before=str(before) if before else None,
         limit=page.limit + 1,
     )
     return page_of([AuditEntry.model_validate(row) for row in rows], page, lambda each: [str(each.id)])

@@ -74,10 +74,10 @@ class Reception:
         quota = self.quota
         return Limits(record=quota.record_mb << 20, inflated=quota.inflated_mb << 20, records=quota.records)
 
-    def tally(self, **counted: int) -> Tally:
+    def tally(self, seen: int = 0, rejected: int = 0, kept: int = 0) -> Tally:
         quota = self.quota
         bounds = Bounds(most=quota.rejects, kept=quota.rejects_kept, hourly=quota.rejects_per_tenant_hour)
-        return Tally(bounds, **counted)
+        return Tally(bounds, seen, rejected, kept)
 
     def _secret(self, tenant: str) -> bytes:
         """The key of the tenant's customer hashes: the same number has another hash with every tenant."""

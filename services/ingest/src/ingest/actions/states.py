@@ -116,8 +116,8 @@ def _cut(stretch: dict[str, Any], names: list[str], people: Roster) -> Iterator[
     at, ended = stretch["started"], stretch["ended"]
     while True:
         agent = people.agent_of(names, at)
-        until = None if ended is None else people.day_after(agent, at)
-        if until is None or until >= ended:
+        until = people.day_after(agent, at)
+        if ended is None or until >= ended:
             yield {**stretch, "started": at}, agent
             return
         yield {**stretch, "started": at, "ended": until}, agent

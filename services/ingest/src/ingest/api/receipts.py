@@ -114,7 +114,7 @@ async def list_receipts(
     session: WorkSession, caller: CallerDep, page: PageDep, source: str | None = None
 ) -> Page[ReceiptView]:
     """The newest first, without their problems."""
-    rows = await receipts.page(session, source, page.limit + 1, page.place(datetime.fromisoformat, UUID))
+    rows = await receipts.page(session, source, page.limit + 1, page.values(datetime.fromisoformat, UUID))
     return page_of([ReceiptView(**row) for row in rows], page, lambda row: [row.received_at.isoformat(), str(row.id)])
 
 
@@ -132,8 +132,8 @@ async def list_records(
 ) -> Page[RecordView]:
     """The records in the order in which they came, with their verdicts."""
     await row_of(session, receipt)
-    after = page.place(int)
-    rows = await receipts.records(session, receipt, verdict, page.limit + 1, after[0] if after else None)
+    after = page.value(int)
+    rows = await receipts.records(session, receipt, verdict, page.limit + 1, after)
     return page_of([RecordView.model_validate(row) for row in rows], page, lambda row: [row.number])
 
 

@@ -102,7 +102,7 @@ class Body:
 
     def __init__(self, request: Request) -> None:
         self._receive = request.receive
-        self._next: asyncio.Task[Message] | None = None
+        self._next: asyncio.Future[Message] | None = None
         self._came: deque[bytes] = deque()
         self._ended = False
 
@@ -126,7 +126,7 @@ class Body:
     async def left(self) -> bool:
         while sum(map(len, self._came)) < AHEAD:
             if self._next is None:
-                self._next = asyncio.create_task(self._receive())
+                self._next = asyncio.ensure_future(self._receive())
                 await asyncio.sleep(0)
             if not self._next.done():
                 return False

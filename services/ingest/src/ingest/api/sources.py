@@ -33,7 +33,7 @@ class SourceView(SourceSpec):
     """`retired`: it takes nothing more, and is no part of a blueprint."""
 
     source: str
-    status: Literal["active", "paused", "retired"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    status: Literal["active", "paused", "retired"]  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]
     updated_at: datetime
     health: Health
 
@@ -135,8 +135,8 @@ async def list_held(
 ) -> HeldPage:
     """What has no effect yet, and the people and parts that it waits for."""
     await _row(session, source)
-    after = page.place(str)
-    rows = await interactions.held_page(session, source, reason, page.limit + 1, after[0] if after else None)
+    after = page.value(str)
+    rows = await interactions.held_page(session, source, reason, page.limit + 1, after)
     found = page_of([HeldView(interaction=row.pop("root"), **row) for row in rows], page, lambda row: [row.contact])
     people = [Awaited.model_validate(row) for row in await interactions.people_awaited(session, source, 100)]
     return HeldPage(items=found.items, next=found.next, people=people)

@@ -37,28 +37,28 @@ class Reading:
 
     def instant(self, value: Any, field: str) -> int:
         """Milliseconds since 1970 of an ISO 8601 text with an offset (or in the source's declared zone)."""
-        instants = self.instants(value, field)
-        if len(instants) > 1:
+        first, *others = self.instants(value, field)
+        if others:
             reason = f"{show(value)} may be either of two instants: the clocks went back in that hour."
             raise Refusal(field, reason, "Send it with its offset, as 2026-10-25T02:30:00+02:00.")
-        return instants[0]
+        return first
 
-    def instants(self, value: Any, field: str, zone: tzinfo | None = None) -> tuple[int, ...]:
+    def instants(self, value: Any, field: str, zone: tzinfo | None = None) -> list[int]:
         """What an ISO 8601 text may mean. `zone`: of times without an offset, before the source's own."""
         try:
             ms = _milliseconds(value)
             if ms is not None and EARLIEST <= ms <= self.now_ms + FUTURE_MS:
-                return (ms,)
+                return [ms]
             return self.placed(datetime.fromisoformat(value), field, zone)
         except (ValueError, TypeError):
             cure = "Send ISO 8601 with an offset, as 2026-03-02T08:00:00Z."
             raise Refusal(field, f"{show(value)} is not a time.", cure) from None
 
-    def placed(self, at: datetime, field: str, zone: tzinfo | None = None) -> tuple[int, ...]:
+    def placed(self, at: datetime, field: str, zone: tzinfo | None = None) -> list[int]:
         """The instant that a time is; both, in order, in the hour that a zone has twice when its clocks go back. Raises
         Refusal for the hour that it has not when they go forward."""
         if at.tzinfo is not None:
-            return (self._within(at, field),)
+            return [self._within(at, field)]
         zone = zone or self.zone
         if zone is None:
             cure = "Send an offset (…Z, …+01:00), or set the source's `time_zone`."
@@ -67,12 +67,12 @@ class Reading:
         again = at.replace(fold=1)
         first = self._within(at, field)
         if again.utcoffset() == at.utcoffset():
-            return (first,)
+            return [first]
         then = self._within(again, field)
         if then < first:
             reason = f"{at:%Y-%m-%dT%H:%M:%S} does not exist in {zone}: the clocks went forward over that hour."
             raise Refusal(field, reason, "Send it with its offset, or name the zone of the clock that wrote it.")
-        return (first, then)
+        return [first, then]
 
     def _within(self, at: datetime, field: str) -> int:
         try:

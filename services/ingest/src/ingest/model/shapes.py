@@ -46,7 +46,8 @@ def converted(config: Any, kind: type[T]) -> T:
 def _place(config: Any, kind: Any, path: str) -> tuple[str, list[Any]]:
     """The pointer to what the message's path (`$.fields[...].unit`) names, and what may stand there. The message does not
     name the keys of a mapping: the first whose value does not fit is the one."""
-    pointer, here, kinds = "", config, [*_alternatives(kind)]
+    here: Any = config
+    pointer, kinds = "", [*_alternatives(kind)]
     for name, number in re.findall(r"\.([^.\[\]`]+)|\[(\.\.\.|\d+)\]", path):
         step: Any = name or number
         kinds = [each for outer in kinds for each in _inside(outer, step)]

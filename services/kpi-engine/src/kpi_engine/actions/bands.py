@@ -235,9 +235,10 @@ def _event(
     reads = (
         f"{change.at} now reads {now.value} ({now.band or 'no band'})" if now else f"{change.at} has no value any more"
     )
+    value = now.value if now else None
     retracts = "entered" if change.kind == "retract_entered" else "left"
     evidence = [_evidence(now)] if now else []
-    values: ReasonValues = {"window": change.at, "value": now.value if now else None, "unit": what["unit"]}
+    values: ReasonValues = {"window": change.at, "value": value, "unit": what["unit"]}
     if now and now.band:
         values["band_title"] = bands.title(now.band)
     return BandCorrected(
@@ -247,7 +248,7 @@ def _event(
         reason_code=reason,
         reason_values=values,
         evidence=evidence,
-        value=values["value"],
+        value=value,
     )
 
 

@@ -75,7 +75,7 @@ async def list_bands(
     """The band each agent is in now, of those the caller may see on a day of the stay, and in `team` today. Agents who
     are in none are not listed."""
     visible = await visibility.visible_to(session, caller, agent=agent, team=team)
-    after = page.place(str, UUID)
+    after = page.values(str, UUID)
     catalogue = await models.catalogue(session)
     banded = {each.kpi: each.model.bands for each in catalogue.models.values() if each.model.bands}
     documents = {each.kpi: each.model.document for each in catalogue.models.values()}

@@ -119,12 +119,12 @@ async def retire_kpi(kpi: str, session: WorkSession, caller: CallerDep) -> None:
 @router.get("/kpis/{kpi}/versions")
 async def list_kpi_versions(kpi: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[KpiVersion]:
     """Every version that was ever published, newest first."""
-    before = page.place(int)
+    before = page.value(int)
     rows = await session.rows(
         "SELECT version, published_at, published_by, document FROM kpi_model "
         "WHERE tenant = :tenant AND kpi = :kpi AND (cast(:before AS int) IS NULL OR version < :before) "
         "ORDER BY version DESC LIMIT :limit",
-        {"tenant": session.tenant, "kpi": kpi, "before": before and before[0], "limit": page.limit + 1},
+        {"tenant": session.tenant, "kpi": kpi, "before": before, "limit": page.limit + 1},
     )
     if not rows and not before:
         raise NotFound("unknown-kpi", f"There is no KPI `{kpi}`.")

@@ -91,7 +91,7 @@ async def list_values(
         visible = Visible(caller.person_id, everyone=True)
     only_site = await values.only_site(session) if by == "site" else None
     cut = Cut(by, grain, first, last, visible, only_site)
-    after = page.place(str, date.fromisoformat)
+    after = page.values(str, date.fromisoformat)
     rows = await values.values(session, published, cut, after=after, limit=page.limit + 1)
     found = page_of(rows, page, cursor=lambda row: [row["key"] or "", row["window"].isoformat()])
     keys = {row["key"] for row in found.items if row["key"]}
@@ -218,7 +218,7 @@ async def explain_value(
         if whole
         else plan.answer([], 0)
     )
-    after = page.place(datetime.fromisoformat, UUID, int)
+    after = page.values(datetime.fromisoformat, UUID, int)
     rows = await values.explained(session, published, cut, after=after, limit=page.limit + 1)
     found = page_of(rows, page, cursor=lambda row: [row["started_at"].isoformat(), str(row["id"]), row["leg"]])
     return Explanation(

@@ -73,16 +73,16 @@ def _syntax_problem(text: str, error: SqlglotError) -> ExpressionProblem:
     return ExpressionProblem(at, f"The expression cannot be read{near}.", "Something is missing or too much there.")
 
 
-_BINARY: dict[type[exp.Expression], str] = {
+_BINARY: dict[type[exp.Expr], str] = {
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=",
     exp.GT: ">", exp.GTE: ">=", exp.And: "and", exp.Or: "or",
 }  # fmt: skip
-_AGGREGATE: dict[type[exp.Expression], str] = {
+_AGGREGATE: dict[type[exp.Expr], str] = {
     exp.Sum: "sum", exp.Count: "count", exp.Avg: "avg", exp.Min: "min", exp.Max: "max",
 }  # fmt: skip
 # What sqlglot may hang on a node; anything else (`symmetric`, `filter`, a query) is not ours.
 _USUAL_ARGS = frozenset({"this", "expression", "expressions", "is_string"})
-_ARGS: dict[type[exp.Expression], frozenset[str]] = {
+_ARGS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Is: frozenset({"this", "expression", "negate"}),
     exp.Between: frozenset({"this", "low", "high"}),
     exp.Count: frozenset({"this", "big_int"}),

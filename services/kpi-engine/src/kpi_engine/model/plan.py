@@ -263,7 +263,7 @@ _MERGE: dict[str, Callable[[Iterable[Any]], Any]] = {
 }
 _Reader = Callable[[Parts], Exact | None]
 
-_ARITHMETIC: dict[str, Callable[..., Exact]] = {
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
@@ -315,7 +315,10 @@ def _product(factors: list[Node]) -> Node:
     return product
 
 
-def _quotient(above: Exact, below: Exact) -> Exact:
+def _quotient(above: Exact | None, below: Exact | None) -> Exact | None:
+    """None of what is unknown. `below` is not 0."""
+    if above is None or below is None:
+        return None
     ratio = Fraction(above, below)
     return ratio.numerator if ratio.denominator == 1 else ratio
 

@@ -73,10 +73,8 @@ async def list_notices(
     session: WorkSession, caller: CallerDep, page: PageDep, unread: bool | None = None
 ) -> Page[NoticeView]:
     """Newest first. `unread=true`: what has not been read yet."""
-    before = page.place(int)
-    rows = await notices.inbox(
-        session, caller.person_id, unread=unread, before=before and before[0], limit=page.limit + 1
-    )
+    before = page.value(int)
+    rows = await notices.inbox(session, caller.person_id, unread=unread, before=before, limit=page.limit + 1)
     return page_of([NoticeView(**row) for row in rows], page, cursor=lambda each: [each.seq])
 
 

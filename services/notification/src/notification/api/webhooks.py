@@ -114,8 +114,8 @@ async def list_webhook_deliveries(
 ) -> Page[DeliveryView]:
     """Newest first, each with all its attempts."""
     await _found(session, webhook)
-    before = page.place(UUID)
-    rows = await deliveries.of_webhook(session, webhook, before=before and before[0], limit=page.limit + 1)
+    before = page.value(UUID)
+    rows = await deliveries.of_webhook(session, webhook, before=before, limit=page.limit + 1)
     return page_of([DeliveryView(**row) for row in rows], page, cursor=lambda each: [str(each.id)])
 
 

@@ -82,7 +82,7 @@ def fields_of(body: Event, *, language: str, time_zone: str) -> dict[str, Any]:
     if "at_window" in fields:
         fields["at_window"] = window_text(fields["at_window"], language)
         fields["value"] = value_text(fields["value"], fields["unit"], language)
-    if "reason_code" in fields:
+    if isinstance(body, BandCorrected | AssignmentWithdrawn | PointsReversed):
         fields["reason"] = reason_text(fields["reason_code"], body.reason_values, language)
     if isinstance(body, SubmissionScored):
         fields["score_percent"] = f"{(Decimal(body.score) / 100).normalize():f}"

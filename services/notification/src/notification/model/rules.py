@@ -34,7 +34,7 @@ class Rule(Strict):
     rule: Slug
     on: str
     to: str
-    channels: list[Literal["in_app", "email"]] = Field(["in_app"], min_length=1, max_length=2)
+    channels: list[Literal["in_app", "email"]] = Field(default=["in_app"], min_length=1, max_length=2)
     text: Key | None = None
     when: dict[str, Scalar | list[Scalar] | None] = {}
 
@@ -78,9 +78,9 @@ class NotificationSection(Strict):
     """The section `notification` of a blueprint. A part that is left out stays as it is; a part that is given is the
     whole of it: what it does not name is removed."""
 
-    rules: list[Rule] | None = Field(None, max_length=MOST_RULES)
-    texts: Texts | None = Field(None, max_length=MOST_TEXTS)
-    webhooks: list[Webhook] | None = Field(None, max_length=50)
+    rules: list[Rule] | None = Field(default=None, max_length=MOST_RULES)
+    texts: Texts | None = Field(default=None, max_length=MOST_TEXTS)
+    webhooks: list[Webhook] | None = Field(default=None, max_length=50)
 
     def content(self) -> dict[str, Any]:
         """The section as it is exported."""

@@ -23,11 +23,14 @@ async def save_draft(session: Session, documents: DocumentStore, slug: str, cont
             await store.put_template(session, slug, archived=False)
             audit(session, "template", slug, action="restored", after=_shown(content))
         return
-    old = head and await content_of(documents, session.tenant, head["draft"] or head["document"] or head["scheduled"])
-    audit(session, "template", slug, before=old and _shown(old), after=_shown(content))
+    before = None
+    if head:
+        document = head["draft"] or head["document"] or head["scheduled"]
+        before = _shown(await content_of(documents, session.tenant, document))
+    audit(session, "template", slug, before=before, after=_shown(content))
     document = await _write(session, documents, slug, content)
     await store.put_template(session, slug, draft=document, archived=False)
-    await _let_go(session, head and head["draft"])
+    await _let_go(session, head["draft"] if head else None)
 
 
 async def publish(session: Session, documents: DocumentStore, slug: str, at: datetime | None) -> None:

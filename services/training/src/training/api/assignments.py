@@ -96,7 +96,7 @@ class NewAssignment(Strict):
     agent: str
     template: Slug
     due_at: Instant | None = None
-    due_days: int | None = Field(None, ge=1, le=3650)
+    due_days: int | None = Field(default=None, ge=1, le=3650)
 
     @model_validator(mode="after")
     def _one_date(self) -> Self:
@@ -131,7 +131,7 @@ async def list_assignments(
         status=status,
         template=template,
         overdue=overdue,
-        after=page.place(datetime.fromisoformat, UUID),
+        after=page.values(datetime.fromisoformat, UUID),
         limit=page.limit + 1,
     )
     items = [_assignment(row) for row in rows]

@@ -105,7 +105,7 @@ async def list_skipped(
 ) -> Page[Skipped]:
     """What rules did not give, and why; newest first."""
     visible = await visibility.visible_to(session, caller, agent=agent, team=team)
-    after = page.place(datetime.fromisoformat, str, str)
+    after = page.values(datetime.fromisoformat, str, str)
     rows = await assignments.page_skipped(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
     return page_of(
         [Skipped(**row) for row in rows],

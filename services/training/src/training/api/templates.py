@@ -73,8 +73,8 @@ class Publication(Strict):
 @accepts(roles=READERS)
 async def list_templates(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[TemplateHead]:
     """All templates by name."""
-    after = page.place(str)
-    rows = await store.list_heads(session, after=after and after[0], limit=page.limit + 1)
+    after = page.value(str)
+    rows = await store.list_heads(session, after=after, limit=page.limit + 1)
     return page_of([_head(row) for row in rows], page, cursor=lambda head: [head.template])
 
 

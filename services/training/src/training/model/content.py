@@ -31,7 +31,7 @@ class Question(Strict):
     id: Slug
     kind: Literal["single", "multi"]
     text: Words
-    points: int = Field(1, ge=1, le=1000)
+    points: int = Field(default=1, ge=1, le=1000)
     choices: list[Choice] = Field(min_length=2)
 
     @model_validator(mode="after")
@@ -52,8 +52,8 @@ class Question(Strict):
 class Quiz(Strict):
     """Passed from `pass_percent` of all points on; `max_attempts` None: as often as one likes."""
 
-    pass_percent: int = Field(80, ge=1, le=100)
-    max_attempts: int | None = Field(None, ge=1, le=100)
+    pass_percent: int = Field(default=80, ge=1, le=100)
+    max_attempts: int | None = Field(default=None, ge=1, le=100)
     questions: list[Question] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -69,7 +69,7 @@ class Content(Strict):
     kind: Literal["reading", "quiz", "task"]
     title: Words
     body: Words
-    minutes: int | None = Field(None, ge=1, le=1000)
+    minutes: int | None = Field(default=None, ge=1, le=1000)
     quiz: Quiz | None = None
 
     @model_validator(mode="after")

@@ -34,17 +34,19 @@ class Rule(Strict):
 
     rule: Slug
     title: Words | None = None
-    trigger: Trigger = Field("entered", description="What makes the rule give its training.")
+    trigger: Trigger = Field(default="entered", description="What makes the rule give its training.")
     kpi: Slug | None = None
     band: Slug | None = None
-    windows: int | None = Field(None, ge=1, le=366, description="With `stayed`: after how many windows in the band.")
+    windows: int | None = Field(
+        default=None, ge=1, le=366, description="With `stayed`: after how many windows in the band."
+    )
     of: Slug | None = Field(
         None, description="With `stayed`, `failed` and `overdue`: the template that this follows on."
     )
     template: Slug
-    due_days: int | None = Field(None, ge=1, le=3650)
-    cooldown_days: int = Field(0, ge=0, le=3650)
-    max_open: int | None = Field(None, ge=1, le=1000)
+    due_days: int | None = Field(default=None, ge=1, le=3650)
+    cooldown_days: int = Field(default=0, ge=0, le=3650)
+    max_open: int | None = Field(default=None, ge=1, le=1000)
     priority: int = 0
     active: bool = True
     withdraw_when_left: bool = True

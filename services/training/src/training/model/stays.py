@@ -70,7 +70,7 @@ class HeardStay:
         news = {
             window: said
             for window, said in told.items()
-            if window not in self.windows or self.windows[window][0] < body.version
+            if window not in self.windows or _version(self.windows[window]) < body.version
         }
         self.windows = {**self.windows, **news}
         return bool(news)
@@ -88,3 +88,9 @@ class HeardStay:
                 value, sample, band = said
                 found.append(Window.model_validate({"window": window, "value": value, "sample": sample, "band": band}))
         return found
+
+
+def _version(heard: Heard) -> int:
+    version = heard[0]
+    assert isinstance(version, int)
+    return version

@@ -35,8 +35,13 @@ def _facts(row: Row, reading: Reading, mapping: Mapping) -> Contact:
         raise Refusal(_column(mapping, "started"), "It is missing.", "Send it with every record.")
     ended = row.instant("ended")
     in_order(started, ended, _column(mapping, "ended"), _column(mapping, "started"))
-    amounts = mapping.amounts
     agent, previous, customer = row.text("agent"), row.text("previous"), row.text("customer")
+    amounts: dict[str, Any] = {
+        **{name: row.duration(name) for name in mapping.amounts["duration"]},
+        **{name: row.count(name) for name in mapping.amounts["count"]},
+        **{name: row.flag(name) for name in mapping.amounts["flag"]},
+        **{name: row.score(name) for name in mapping.amounts["score"]},
+    }
     facts = Contact(
         started=started,
         ended=ended,
@@ -50,10 +55,7 @@ def _facts(row: Row, reading: Reading, mapping: Mapping) -> Contact:
         attributes=row.attributes(),
         customer_key=reading.customer_key(customer) if customer else None,
         gaps=row.gaps(),
-        **{name: row.duration(name) for name in amounts["duration"]},
-        **{name: row.count(name) for name in amounts["count"]},
-        **{name: row.flag(name) for name in amounts["flag"]},
-        **{name: row.score(name) for name in amounts["score"]},
+        **amounts,
     )
     _complete(facts, mapping)
     return facts

@@ -25,7 +25,7 @@ _OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2}):?(\d{2})?", re.ASCII | re.
 class Ambiguous(Exception):
     """The time in a column may be either of these instants."""
 
-    def __init__(self, column: str, instants: tuple[int, ...]) -> None:
+    def __init__(self, column: str, instants: list[int]) -> None:
         super().__init__(column)
         self.column = column
         self.instants = instants

@@ -11,7 +11,7 @@ from ingest.model.payload.record import WHOLE, Limits, Record
 from ingest.model.refusal import Refusal
 
 _KNOWN_BINARY = {b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"\x89PNG": "an image", b"\xd0\xcf\x11\xe0": "an old Excel workbook", b"PAR1": "a Parquet file"}  # fmt: skip
-_ZEROS = {
+_ZEROS: dict[tuple[bool, ...], str] = {
     (False, True, False, True): "utf-16-le",
     (True, False, True, False): "utf-16-be",
     (False, True, True, True): "utf-32-le",
@@ -184,5 +184,4 @@ def _wide(data: bytes) -> str | None:
         return "utf-32"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    zeros = tuple(byte == 0 for byte in data[:4])
-    return _ZEROS.get(zeros)
+    return _ZEROS.get(tuple(byte == 0 for byte in data[:4]))
