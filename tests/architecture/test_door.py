@@ -113,3 +113,15 @@ def test_the_key_that_is_documented_is_taken_and_no_other(apps: dict[str, FastAP
                     each for each in told if each["in"] == "header" and each["name"].lower() == "idempotency-key"
                 ]
                 assert len(documented) == int(route.takes_key), f"{name}: {method} {route.path}"
+
+
+def test_what_a_tenant_has_as_a_whole_takes_the_role_on_the_whole(apps: dict[str, FastAPI]) -> None:
+    """Whoever has a role over an org unit works with its people, and configures nothing."""
+    over_units = {
+        f"{method} {name}{route.path_format}"
+        for name, app in apps.items()
+        for route in doors(app.routes)
+        for method in (route.methods or ()) - {"GET"}
+        if route.signed_in and route.accepted.reach == "tenant" and not route.accepted.whole_tenant
+    }
+    assert over_units == set()

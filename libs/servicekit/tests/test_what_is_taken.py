@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from servicekit import CallerDep, accepts, router
 from testkit import Harness
 
 PROBLEM = "application/problem+json"
@@ -207,3 +208,21 @@ async def test_a_cursor_is_of_one_list_and_one_installation(notes: Harness) -> N
         assert (await client.get(f"/notes?after={cursor}")).status_code == 422
     finally:
         notes.kit.settings.secret = "only-for-development"
+
+
+def test_a_route_that_does_not_say_who_may_call_it_is_not_made() -> None:
+    """What nobody has thought of is open to nobody."""
+    routes = router()
+    with pytest.raises(TypeError, match="may call"):
+
+        @routes.get("/forgotten")
+        async def forgotten(caller: CallerDep) -> None: ...  # pyright: ignore[reportUnusedFunction]
+
+    with pytest.raises(TypeError, match="may call"):
+        accepts(idempotency_key=False)
+    for roles, reach, whole in ((("trainer",), None, True), (("trainer",), "people", False), ((), "tenant", False)):
+
+        @accepts(roles=roles, reach=reach)
+        def said() -> None: ...
+
+        assert said.__dict__["accepted"].whole_tenant == whole, (roles, reach)

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from storage.outbox import waiting_of
 
-from servicekit.door import CallerDep, WorkSession, router
+from servicekit.door import CallerDep, WorkSession, accepts, router
 
 
 class Behind(BaseModel):
@@ -19,6 +19,7 @@ def behind_router() -> APIRouter:
     routes = router(tags=["behind"])
 
     @routes.get("/behind")
+    @accepts(reach="tenant")
     async def get_behind(session: WorkSession, caller: CallerDep) -> Behind:  # pyright: ignore[reportUnusedFunction]
         """How far what others know lags behind what this service has recorded of the tenant."""
         events, seconds = await waiting_of(session)

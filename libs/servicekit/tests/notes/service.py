@@ -78,6 +78,7 @@ async def write(session: Session, text: str) -> Note:
 
 
 @routes.post("/notes", status_code=201)
+@accepts(reach="tenant")
 async def write_note(new: NewNote, session: WorkSession, caller: CallerDep, response: Response) -> Note:
     caller.require("agent", "tenant_admin")
     made = await write(session, new.text)
@@ -94,11 +95,13 @@ async def write_note(new: NewNote, session: WorkSession, caller: CallerDep, resp
 
 
 @routes.post("/forms", status_code=201)
+@accepts(reach="tenant")
 async def write_form(text: Annotated[str, Form()], session: WorkSession) -> Note:
     return await write(session, text)
 
 
 @routes.post("/told")
+@accepts(reach="tenant")
 async def tell(session: WorkSession) -> StreamingResponse:
     await write(session, "told")
 
@@ -110,13 +113,13 @@ async def tell(session: WorkSession) -> StreamingResponse:
 
 
 @routes.post("/secrets")
-@accepts(idempotency_key=False)
+@accepts(reach="tenant", idempotency_key=False)
 async def tell_a_secret(caller: CallerDep) -> str:
     return "never twice"
 
 
 @routes.post("/uploads")
-@accepts(body_bytes=None)
+@accepts(body_bytes=None, reach="tenant")
 async def upload(request: Request) -> int:
     return sum([len(chunk) async for chunk in request.stream()])
 
@@ -139,16 +142,19 @@ async def read_in_worker(reading: Reading, caller: CallerDep) -> None:
 
 
 @routes.get("/days")
+@accepts(reach="tenant")
 async def list_days(caller: CallerDep, days: DaysDep) -> list[str]:
     return [each.isoformat() for each in days.within(caller.today, days=7)]
 
 
 @routes.post("/streams")
+@accepts(reach="tenant")
 async def read_stream(request: Request, session: WorkSession) -> int:
     return sum([len(chunk) async for chunk in request.stream()])
 
 
 @routes.get("/notes")
+@accepts(reach="tenant")
 async def list_notes(session: WorkSession, page: PageDep) -> Page[Note]:
     rows = await session.rows(
         "SELECT id, text FROM note WHERE tenant = :tenant AND (cast(:after AS uuid) IS NULL OR id > :after) "
@@ -159,6 +165,7 @@ async def list_notes(session: WorkSession, page: PageDep) -> Page[Note]:
 
 
 @routes.get("/me")
+@accepts(reach="tenant")
 async def me(session: WorkSession, caller: CallerDep) -> dict[str, Any]:
     return {
         "slug": caller.person.slug,
@@ -169,12 +176,14 @@ async def me(session: WorkSession, caller: CallerDep) -> dict[str, Any]:
 
 
 @routes.get("/visible")
+@accepts(reach="tenant")
 async def visible(session: WorkSession, caller: CallerDep) -> list[UUID] | None:
     found = await visible_agents(session, caller)
     return None if found is None else sorted(found)
 
 
 @routes.get("/agents/{agent_id}")
+@accepts(reach="tenant")
 async def agent(agent_id: UUID, session: WorkSession, caller: CallerDep) -> UUID:
     await require_agent(session, caller, agent_id)
     return agent_id

@@ -21,7 +21,9 @@ _PREFACE = """\
 <!-- Generated from what the routes declare with `accepts`: `uplift docs --write`. -->
 
 Roles come from the directory, not from the token, and hold over the whole tenant or over an org unit and all below it. Whoever
-has several may do what any of them may. What a role opens:
+has several may do what any of them may, each where it is held. A role over an org unit lets one read, and act for the people of
+the unit; what the tenant has as a whole (blueprints, KPIs, rules, templates, forms, mappings, providers, webhooks, applications,
+people and their roles and accounts) takes the role in the whole tenant. What a role opens:
 
 | | |
 |---|---|

@@ -25,7 +25,7 @@ class Accepted:
     """`body_bytes` None: the handler reads its body as a stream, before it opens a session, and bounds it itself.
     `roles`: who has none of them is refused before the body is read; none: whoever belongs to the tenant may call.
     `dry_run_roles`: with these one may try it only, which the handler sees to. `whole_tenant`: a role over an org unit is not
-    enough. `idempotency_key` False: an answer is not kept, since it tells a
+    enough; so it is with everything of the tenant as a whole, unless a route says otherwise. `idempotency_key` False: an answer is not kept, since it tells a
     secret or since asking again changes nothing.
 
     Of what has an ETag: `thing` is the path of what the route changes, where that is not its own; `changing`: fields of
@@ -61,15 +61,21 @@ def accepts(
     *,
     roles: tuple[str, ...] = (),
     dry_run_roles: tuple[str, ...] = (),
-    whole_tenant: bool = False,
-    reach: Reach = "tenant",
+    whole_tenant: bool | None = None,
+    reach: Reach | None = None,
     idempotency_key: bool = True,
     thing: str | None = None,
     changing: tuple[str, ...] = (),
     alone: bool = False,
     signed_in: bool = False,
 ) -> Callable[[Endpoint], Endpoint]:
-    """Says of a handler what `Accepted` tells; stands below the route's decorator."""
+    """Says of a handler what `Accepted` tells; stands below the route's decorator. Either roles or a reach must be said, so
+    that nothing is open to everybody because somebody forgot."""
+    if not roles and reach is None:
+        raise TypeError("Say who may call it: `roles`, or for everybody of the tenant `reach`.")
+    reach = reach or "tenant"
+    if whole_tenant is None:
+        whole_tenant = bool(roles) and reach == "tenant"
 
     def mark(endpoint: Endpoint) -> Endpoint:
         endpoint.__dict__["accepted"] = Accepted(
@@ -89,8 +95,9 @@ def accepts(
     return mark
 
 
-def accepted_by(endpoint: Callable[..., Any]) -> Accepted:
-    return getattr(endpoint, "accepted", Accepted())
+def accepted_by(endpoint: Callable[..., Any]) -> Accepted | None:
+    """None: it says nothing."""
+    return getattr(endpoint, "accepted", None)
 
 
 def whole(dependant: Dependant) -> Iterator[Dependant]:

@@ -107,8 +107,8 @@ async def look_into(session: Session, caller: Caller, tenant: str | None) -> Non
     """Narrows the session to `tenant` (None: the caller's own). Raises Forbidden unless the caller administers it, or is a
     platform_admin."""
     if tenant is None or tenant == caller.tenant:
-        return caller.require("tenant_admin", "platform_admin")
-    if caller.tenant != PLATFORM_TENANT or not caller.has("platform_admin"):
+        return caller.require("tenant_admin", "platform_admin", whole_tenant=True)
+    if caller.tenant != PLATFORM_TENANT or not caller.throughout("platform_admin"):
         raise Forbidden("other-tenant", "Only a platform_admin may look into another tenant.")
     if not is_tenant(tenant):
         raise NotFound("unknown-tenant", f"There is no tenant `{tenant}`.")

@@ -39,6 +39,8 @@ class Door(APIRoute):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if accepted_by(self.endpoint) is None and depends_on(self.dependant, caller):
+            raise TypeError(f"{self.name}: say with `accepts` who may call it.")
         told = {**(self.accepted.described() if self.signed_in else {}), **(self.openapi_extra or {})}
         self.openapi_extra = told
         if self.keeps_answers and PARAMETER not in told.get("parameters", []):
@@ -46,7 +48,7 @@ class Door(APIRoute):
 
     @cached_property
     def accepted(self) -> Accepted:
-        return accepted_by(self.endpoint)
+        return accepted_by(self.endpoint) or Accepted()
 
     @cached_property
     def signed_in(self) -> bool:

@@ -141,11 +141,19 @@ async def _to_change(session: Session, caller: Caller, slug: str, id: UUID) -> d
     assert row is not None
     assert head is not None
     own = row["submitted_by"] == caller.person_id and head["kind"] != "quiz"
-    if not own and not caller.has("tenant_admin"):
+    if not own and not await _administers(session, caller, row):
         raise Forbidden(
             "not-your-submission", "Its author or a tenant_admin may change a submission; a quiz only the latter."
         )
     return row
+
+
+async def _administers(session: Session, caller: Caller, row: dict[str, Any]) -> bool:
+    """Whether the caller is an administrator of whom the submission is about, on its day."""
+    if not caller.has("tenant_admin"):
+        return False
+    visible = await visibility.visible_to(session, caller.acting_as("tenant_admin"))
+    return visible.everyone or await visible.sees(session, row["agent_id"], row["workday"])
 
 
 async def _named(session: Session, body: NewSubmission) -> UUID | None:
@@ -180,7 +188,7 @@ async def _whom(session: Session, caller: Caller, form: FormDefinition, agent_id
             raise Forbidden("about-oneself", f"Nobody fills in a form of kind {form.kind} about oneself.")
         return agent_id
     caller.require(*JUDGES[form.kind])
-    await visibility.require_agent(session, caller, agent_id)
+    await visibility.require_agent(session, caller.acting_as(*JUDGES[form.kind]), agent_id)
     if not await directory.people(session, [agent_id]):
         problem = FieldProblem(pointer="/agent_id", problem="nobody has this id", cure="the id of a person")
         raise Invalid("unknown-person", f"There is no person {agent_id}.", errors=[problem])

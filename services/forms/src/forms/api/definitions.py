@@ -64,6 +64,7 @@ def _for(caller: Caller, form: FormDefinition) -> dict[str, Any]:
 
 
 @router.get("/forms")
+@accepts(reach="tenant")
 async def list_forms(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[FormSummary]:
     """Forms by name; drafts never published, and what is retired, are listed to quality_analyst and tenant_admin only."""
     after = page.value(str)
@@ -72,6 +73,7 @@ async def list_forms(session: WorkSession, caller: CallerDep, page: PageDep) -> 
 
 
 @router.get("/forms/{form}")
+@accepts(reach="tenant")
 async def get_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> FormView:
     """A form with its draft, for those who may edit it, or its newest version."""
     head = await store.find_form(session, form)
@@ -125,6 +127,7 @@ async def publish_form(form: str, session: WorkSession, caller: CallerDep, docum
 
 
 @router.get("/forms/{form}/versions")
+@accepts(reach="tenant")
 async def list_form_versions(form: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[VersionSummary]:
     """Published versions, newest first."""
     if await store.find_form(session, form) is None:
@@ -135,6 +138,7 @@ async def list_form_versions(form: str, session: WorkSession, caller: CallerDep,
 
 
 @router.get("/forms/{form}/versions/{version}")
+@accepts(reach="tenant")
 async def get_form_version(
     form: str, version: int, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> VersionView:

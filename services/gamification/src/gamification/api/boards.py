@@ -58,6 +58,7 @@ class Standings(BaseModel):
 
 
 @router.get("/leaderboards")
+@accepts(reach="tenant")
 async def list_leaderboards(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Leaderboard]:
     """The boards there are, by name."""
     return page_within(await rules.list_boards(session), page, lambda each: each.leaderboard)
@@ -82,12 +83,14 @@ async def delete_leaderboard(leaderboard: str, session: WorkSession, caller: Cal
 
 
 @router.get("/leaderboards/{leaderboard}")
+@accepts(reach="tenant")
 async def get_leaderboard(leaderboard: str, session: WorkSession, caller: CallerDep) -> Leaderboard:
     """What the board counts and shows; who stands where on it: `…/standings`."""
     return await _board(session, leaderboard)
 
 
 @router.get("/leaderboards/{leaderboard}/standings")
+@accepts(reach="tenant")
 async def get_standings(
     leaderboard: str,
     session: WorkSession,

@@ -20,6 +20,7 @@ class RulePage(Page[Rule]):
 
 
 @router.get("/rules", response_model=RulePage)
+@accepts(reach="tenant")
 async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Rule]:
     """The rules in force, by name."""
     return page_within(await store.current_rules(session), page, lambda each: each.rule)
@@ -34,6 +35,7 @@ async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep) ->
 
 
 @router.get("/rules/{rule}")
+@accepts(reach="tenant")
 async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
     """A rule in force."""
     found = next((each for each in await store.current_rules(session) if each.rule == rule), None)

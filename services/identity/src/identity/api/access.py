@@ -56,12 +56,12 @@ def provider_of(request: Request) -> Provider:
 
 
 def is_platform_admin(caller: Caller) -> bool:
-    return caller.tenant == PLATFORM_TENANT and caller.has("platform_admin")
+    return caller.tenant == PLATFORM_TENANT and caller.throughout("platform_admin")
 
 
 async def enter(session: Session, caller: Caller, tenant: str | None, *roles: str) -> None:
     """Narrows the session to `tenant` (None: the caller's own) and sets its time. Raises Forbidden unless the caller
-    has one of `roles` there (none given: whoever belongs to it), or is a platform_admin."""
+    has one of `roles` throughout it (none given: whoever belongs to it), or is a platform_admin."""
     if is_platform_admin(caller):
         if tenant is not None and tenant != caller.tenant:
             await session.narrow([tenant])
@@ -71,8 +71,8 @@ async def enter(session: Session, caller: Caller, tenant: str | None, *roles: st
             session.now = found.clock or session.now
     elif tenant is not None and tenant != caller.tenant:
         raise Forbidden("other-tenant", "Only a platform_admin may work in another tenant.")
-    elif roles and (caller.tenant == PLATFORM_TENANT or not caller.has(*roles)):
-        caller.require("platform_admin" if caller.tenant == PLATFORM_TENANT else " or ".join(roles))
+    elif roles:
+        caller.require(*(("platform_admin",) if caller.tenant == PLATFORM_TENANT else roles), whole_tenant=True)
 
 
 def require_platform_admin(caller: Caller) -> None:

@@ -109,7 +109,7 @@ def _kept(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @router.get("/receipts")
-@accepts(roles=READERS, whole_tenant=True)
+@accepts(roles=READERS)
 async def list_receipts(
     session: WorkSession, caller: CallerDep, page: PageDep, source: str | None = None
 ) -> Page[ReceiptView]:
@@ -119,14 +119,14 @@ async def list_receipts(
 
 
 @router.get("/receipts/{receipt}")
-@accepts(roles=READERS, whole_tenant=True)
+@accepts(roles=READERS)
 async def get_receipt(receipt: UUID, session: WorkSession, caller: CallerDep) -> ReceiptView:
     """A receipt with its first problems."""
     return await view_of(session, receipt)
 
 
 @router.get("/receipts/{receipt}/records")
-@accepts(roles=READERS, whole_tenant=True)
+@accepts(roles=READERS)
 async def list_records(
     receipt: UUID, session: WorkSession, caller: CallerDep, page: PageDep, verdict: Verdict | None = None
 ) -> Page[RecordView]:
@@ -138,7 +138,7 @@ async def list_records(
 
 
 @router.post("/receipts/{receipt}/replay")
-@accepts(roles=SENDERS, whole_tenant=True, signed_in=True)
+@accepts(roles=SENDERS, signed_in=True)
 async def replay_receipt(receipt: UUID, request: Request) -> ReceiptView:
     """Reads the receipt's raw records again under the source's present configuration."""
     kit = kit_of(request)
@@ -155,7 +155,7 @@ async def replay_receipt(receipt: UUID, request: Request) -> ReceiptView:
 
 
 @router.post("/receipts/{receipt}/cancel")
-@accepts(roles=SENDERS, whole_tenant=True)
+@accepts(roles=SENDERS)
 async def cancel_receipt(receipt: UUID, session: WorkSession, caller: CallerDep) -> ReceiptView:
     """Nothing more of the body is read. What was judged stands, and can be undone."""
     row = await row_of(session, receipt)
@@ -173,7 +173,7 @@ async def cancel_receipt(receipt: UUID, session: WorkSession, caller: CallerDep)
 
 
 @router.delete("/receipts/{receipt}")
-@accepts(roles=SENDERS, dry_run_roles=("quality_analyst", "platform_admin"), whole_tenant=True, alone=True)
+@accepts(roles=SENDERS, dry_run_roles=("quality_analyst", "platform_admin"), alone=True)
 async def undo_receipt(
     receipt: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep, dry_run: bool = False
 ) -> UndoView:

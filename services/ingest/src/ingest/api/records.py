@@ -43,7 +43,7 @@ _BODY = {
     responses={202: {"model": ReceiptView, "description": "Kept; `Location` is the receipt."}},
     openapi_extra=_BODY,
 )
-@accepts(roles=SENDERS, whole_tenant=True, body_bytes=None, signed_in=True)
+@accepts(roles=SENDERS, body_bytes=None, signed_in=True)
 async def send_records(
     source: str,
     request: Request,

@@ -96,21 +96,21 @@ def _view(row: dict[str, Any], health: dict[str, Any], held: dict[str, int]) -> 
 
 
 @router.get("/sources")
-@accepts(roles=READERS, whole_tenant=True)
+@accepts(roles=READERS)
 async def list_sources(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[SourceView]:
     """All sources with their health, by name."""
     return page_within(await _views(session, await sources.every(session)), page, lambda each: each.source)
 
 
 @router.get("/sources/{source}")
-@accepts(roles=READERS, whole_tenant=True, changing=("health",))
+@accepts(roles=READERS, changing=("health",))
 async def get_source(source: str, session: WorkSession, caller: CallerDep) -> SourceView:
     """A source with its health."""
     return (await _views(session, [await _row(session, source)]))[0]
 
 
 @router.put("/sources/{source}")
-@accepts(roles=SENDERS, whole_tenant=True)
+@accepts(roles=SENDERS)
 async def put_source(
     source: Annotated[str, Path(pattern=SLUG)], spec: SourceSpec, session: WorkSession, caller: CallerDep
 ) -> SourceView:
@@ -120,7 +120,7 @@ async def put_source(
 
 
 @router.delete("/sources/{source}", status_code=204)
-@accepts(roles=SENDERS, whole_tenant=True)
+@accepts(roles=SENDERS)
 async def retire_source(source: str, session: WorkSession, caller: CallerDep) -> None:
     """It takes nothing more. What came of it stays, can still be read, replayed and undone; PUT brings it back. Refused
     (409) while something is being received."""
@@ -129,7 +129,7 @@ async def retire_source(source: str, session: WorkSession, caller: CallerDep) ->
 
 
 @router.get("/sources/{source}/held")
-@accepts(roles=READERS, whole_tenant=True)
+@accepts(roles=READERS)
 async def list_held(
     source: str, session: WorkSession, caller: CallerDep, page: PageDep, reason: str | None = None
 ) -> HeldPage:

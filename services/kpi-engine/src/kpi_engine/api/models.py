@@ -79,6 +79,7 @@ class KpiVersion(BaseModel):
 
 
 @router.get("/kpis")
+@accepts(reach="tenant")
 async def list_kpis(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[KpiModel]:
     """The models in force, by name."""
     found = page_within((await models.catalogue(session)).models.values(), page, lambda each: each.kpi)
@@ -86,6 +87,7 @@ async def list_kpis(session: WorkSession, caller: CallerDep, page: PageDep) -> P
 
 
 @router.get("/standard-kpis")
+@accepts(reach="tenant")
 async def list_standard_kpis(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[StandardKpi]:
     """Models to begin with: publish one, or a changed copy of it."""
     known = [StandardKpi(kpi=name, document=text) for name, text in standard_models()]
@@ -99,6 +101,7 @@ def standard_models() -> list[tuple[str, str]]:
 
 
 @router.get("/kpis/{kpi}", response_model=KpiModel)
+@accepts(reach="tenant")
 async def get_kpi(kpi: str, request: Request, session: WorkSession, caller: CallerDep) -> Any:
     """As JSON; with `Accept: application/yaml` the document as it was written."""
     retired = await models.find_retired(session, kpi)
@@ -117,6 +120,7 @@ async def retire_kpi(kpi: str, session: WorkSession, caller: CallerDep) -> None:
 
 
 @router.get("/kpis/{kpi}/versions")
+@accepts(reach="tenant")
 async def list_kpi_versions(kpi: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[KpiVersion]:
     """Every version that was ever published, newest first."""
     before = page.value(int)
@@ -139,7 +143,7 @@ async def put_kpi(
     """Publishes a model as YAML or JSON. The same content again makes no new version. Needs tenant_admin or integration;
     for a `dry_run`, which says what it would compute, quality_analyst or trainer will do."""
     if not dry_run:
-        caller.require(*PUBLISHERS)
+        caller.require(*PUBLISHERS, whole_tenant=True)
     text = await _text(request)
     if not dry_run:
         published, _ = await publishing.save_model(session, kpi, text, caller.person_id)

@@ -294,7 +294,7 @@ class Reconciliation(BaseModel):
 
 
 @router.get("/reconciliation")
-@accepts(roles=("tenant_admin", "quality_analyst", "integration"), whole_tenant=True)
+@accepts(roles=("tenant_admin", "quality_analyst", "integration"))
 async def reconcile_values(session: WorkSession, caller: CallerDep, kpi: str | None = None) -> Reconciliation:
     """Compares what the stream counted with a recomputation from the facts, for one KPI or all, and the workdays of these
     facts with those that the directory gives now."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, accepts, page_of, page_within
 from servicekit import router as door_router
 from servicekit.errors import NotFound
+from servicekit.visibility import visible_to
 from storage import Session
 
 from notification.store import deliveries, notices
@@ -106,15 +107,23 @@ async def read_notice(notice: UUID, session: WorkSession, caller: CallerDep) -> 
 async def list_notice_deliveries(
     notice: UUID, session: WorkSession, caller: CallerDep, page: PageDep
 ) -> Page[DeliveryView]:
-    """By which channels a notice went out, and each attempt. One's own; a tenant_admin may see everybody's."""
+    """By which channels a notice went out, and each attempt. One's own; a tenant_admin may see those of everybody whom the role is over."""
     await _own(session, caller, notice, or_admin=True)
     found = [DeliveryView(**row) for row in await deliveries.of_notice(session, notice)]
     return page_within(found, page, lambda each: str(each.id))
 
 
+async def _administers(session: Session, caller: Caller, person_id: UUID) -> bool:
+    """Whether the caller is an administrator of this person today."""
+    if not caller.has("tenant_admin"):
+        return False
+    visible = await visible_to(session, caller.acting_as("tenant_admin"))
+    return await visible.sees(session, person_id, caller.today)
+
+
 async def _own(session: Session, caller: Caller, id: UUID, *, or_admin: bool = False) -> dict[str, Any]:
     row = await notices.find(session, id)
     own = row is not None and row["in_app"] and row["person_id"] == caller.person_id
-    if row is None or not (own or (or_admin and caller.has("tenant_admin"))):
+    if row is None or not (own or (or_admin and await _administers(session, caller, row["person_id"]))):
         raise NotFound("unknown-notice", f"There is no notice {id} in your inbox.")
     return row

@@ -32,6 +32,9 @@ from training.store import assignments as store
 
 router = door_router(tags=["assignments"])
 
+GIVERS = ("trainer", "team_lead", "tenant_admin")
+"""They give trainings by hand, and take them back, to and from those whom they have the role over."""
+
 Status = Literal["assigned", "started", "completed", "failed", "withdrawn"]
 
 
@@ -139,11 +142,11 @@ async def list_assignments(
 
 
 @router.post("/assignments", status_code=201)
-@accepts(roles=("trainer", "team_lead", "tenant_admin"), reach="people")
+@accepts(roles=GIVERS, reach="people")
 async def add_assignment(body: NewAssignment, session: WorkSession, caller: CallerDep) -> Assignment:
     """Gives a training by hand to somebody the caller may see."""
     person = await directory.find_person(session, body.agent)
-    await visibility.require_agent(session, caller, person.id)
+    await visibility.require_agent(session, caller.acting_as(*GIVERS), person.id)
     row = await actions.assign_by_hand(
         session,
         agent_id=person.id,
@@ -175,11 +178,11 @@ async def get_assignment(
 
 
 @router.delete("/assignments/{assignment}", status_code=204)
-@accepts(roles=("trainer", "team_lead", "tenant_admin"), reach="people", alone=True)
+@accepts(roles=GIVERS, reach="people", alone=True)
 async def withdraw_assignment(assignment: UUID, session: WorkSession, caller: CallerDep) -> None:
     """Takes back what is not finished, given by hand or by a rule. It can still be read, as withdrawn."""
     row = await actions.require(session, assignment)
-    await visibility.require_agent(session, caller, row["agent_id"])
+    await visibility.require_agent(session, caller.acting_as(*GIVERS), row["agent_id"])
     await actions.withdraw_by_hand(session, assignment)
 
 

@@ -49,7 +49,7 @@ class Skipped(BaseModel):
 
 
 @router.get("/rules")
-@accepts(roles=READERS)
+@accepts(roles=READERS, whole_tenant=False)
 async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Rule]:
     """The rules in force, by name."""
     return page_within(await templates.list_rules(session), page, lambda each: each.rule)
@@ -64,7 +64,7 @@ async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, do
 
 
 @router.get("/rules/{rule}")
-@accepts(roles=READERS)
+@accepts(roles=READERS, whole_tenant=False)
 async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
     """A rule in force."""
     found = next((each for each in await templates.list_rules(session) if each.rule == rule), None)

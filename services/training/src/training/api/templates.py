@@ -70,7 +70,7 @@ class Publication(Strict):
 
 
 @router.get("/templates")
-@accepts(roles=READERS)
+@accepts(roles=READERS, whole_tenant=False)
 async def list_templates(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[TemplateHead]:
     """All templates by name."""
     after = page.value(str)
@@ -79,7 +79,7 @@ async def list_templates(session: WorkSession, caller: CallerDep, page: PageDep)
 
 
 @router.get("/templates/{template}")
-@accepts(roles=READERS)
+@accepts(roles=READERS, whole_tenant=False)
 async def get_template(
     template: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
@@ -133,7 +133,7 @@ async def unschedule_template(
 
 
 @router.get("/templates/{template}/versions/{version}")
-@accepts(roles=READERS)
+@accepts(roles=READERS, whole_tenant=False)
 async def get_template_version(
     template: str, version: int, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> VersionDetail:
