@@ -12,7 +12,7 @@ from servicekit.errors import Forbidden
 
 @dataclass(frozen=True)
 class Caller:
-    """`today` is the day in the tenant's time zone; `roles` are those in force on it."""
+    """`today` is the workday that it is for the caller, where they work; `roles` are those in force on it."""
 
     tenant: str
     person: PersonChanged

@@ -204,13 +204,15 @@ async def _find(session: Session, table: str, ref: str) -> Any:
     )
 
 
-async def agents_of(session: Session, org_unit_id: UUID, day: date) -> set[UUID]:
-    """People who are members of the org unit or of one below it on that day."""
+async def agents_of(session: Session, org_unit_id: UUID, day: date | None = None) -> set[UUID]:
+    """People who are members of the org unit or of one below it on that day; None: on the day that it is for each."""
+    on = "cast(:day AS date)" if day else workday("m.person_id", "cast(:now AS timestamptz)")
     found = await session.execute(
-        "SELECT m.person_id FROM directory_membership m "
-        "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
-        "WHERE m.tenant = :tenant AND :unit = ANY(u.path) AND m.valid_from <= :day AND :day < m.valid_to",
-        {"tenant": session.tenant, "unit": org_unit_id, "day": day},
+        "SELECT person_id FROM (SELECT m.person_id, m.valid_from, m.valid_to, "  # noqa: S608
+        f"CASE WHEN m.valid_from = '0001-01-01' AND m.valid_to = '9999-12-31' THEN m.valid_from ELSE {on} END AS day "
+        "FROM directory_membership m JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
+        "WHERE m.tenant = :tenant AND :unit = ANY(u.path)) AS held WHERE valid_from <= day AND day < valid_to",
+        {"tenant": session.tenant, "unit": org_unit_id, "day": day, "now": session.now},
     )
     return set(found.scalars())
 
@@ -257,6 +259,40 @@ async def workdays(session: Session, people: Iterable[UUID] | None = None) -> Wo
             {"tenant": session.tenant, "people": list(people)},
         )
     return read_workdays(found)
+
+
+async def today_of(session: Session, person_id: UUID | None) -> date:
+    """The workday that it is for a person, by the clock of the site where they work; for nobody, the tenant's."""
+    return (await workdays(session, [person_id] if person_id else [])).of(person_id, session.now)
+
+
+def workday(person: str, instant: str) -> str:
+    """SQL, the workday that an instant lies in for a person, as `Workdays.of` says it; null for no instant. Both are
+    expressions of the query around it; needs the parameter `tenant`."""
+    day = f"({instant} AT TIME ZONE coalesce({{zone}}, wt.body->>'time_zone', 'UTC') - wt.start)::date"
+    return f"""(
+    SELECT CASE WHEN EXISTS (SELECT FROM directory_org_unit wz WHERE wz.tenant = :tenant AND wz.body->>'time_zone' IS NOT NULL)
+    THEN (
+        WITH placed AS (
+            SELECT wm.org_unit_id, wm.valid_from, wm.valid_to, wz.zone FROM directory_membership wm
+            JOIN directory_org_unit wu ON wu.tenant = wm.tenant AND wu.id = wm.org_unit_id
+            CROSS JOIN LATERAL (
+                SELECT wa.body->>'time_zone' AS zone FROM unnest(wu.path) WITH ORDINALITY AS above (id, depth)
+                JOIN directory_org_unit wa ON wa.tenant = wm.tenant AND wa.id = above.id
+                WHERE wa.body->>'time_zone' IS NOT NULL ORDER BY above.depth DESC LIMIT 1) wz
+            WHERE wm.tenant = :tenant AND wm.person_id = {person} AND wm.valid_from < wm.valid_to),
+        bounds AS (
+            SELECT date '0001-01-01' AS first UNION SELECT valid_from FROM placed UNION SELECT valid_to FROM placed),
+        stretches AS (
+            SELECT first, lead(first) OVER (ORDER BY first) AS following, (
+                SELECT zone FROM placed WHERE valid_from <= first AND first < valid_to
+                ORDER BY valid_from DESC, org_unit_id LIMIT 1) AS zone
+            FROM bounds)
+        SELECT least({day.format(zone="zone")}, following - 1) FROM stretches WHERE {day.format(zone="zone")} >= first
+        ORDER BY first DESC LIMIT 1)
+    ELSE {day.format(zone="NULL")} END
+    FROM (SELECT body, make_interval(mins => coalesce((body->>'day_start_minutes')::integer, 0)) AS start
+        FROM directory_tenant WHERE tenant = :tenant) AS wt)"""  # noqa: S608
 
 
 def workdays_sql(people: str) -> str:

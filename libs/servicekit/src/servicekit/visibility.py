@@ -15,7 +15,7 @@ from contracts.scores import window_days
 from storage import Session
 
 from servicekit.caller import Caller
-from servicekit.directory import agents_of, find_org_unit, find_person
+from servicekit.directory import agents_of, find_org_unit, find_person, today_of
 from servicekit.errors import Forbidden
 
 _SEES_ALL = frozenset({"tenant_admin", "trainer", "quality_analyst", "integration"})
@@ -145,15 +145,6 @@ def _member(agent: str, day: str, until: str | None, units: str) -> str:
     )
 
 
-def workday(instant: str) -> str:
-    """SQL, the tenant's workday that an instant lies in; null for none. Needs the parameter `tenant`."""
-    return (
-        f"(SELECT ({instant} AT TIME ZONE coalesce(vt.body->>'time_zone', 'UTC') "  # noqa: S608
-        "- make_interval(mins => coalesce((vt.body->>'day_start_minutes')::integer, 0)))::date "
-        "FROM directory_tenant vt WHERE vt.tenant = :tenant)"
-    )
-
-
 def sees_everyone(caller: Caller) -> bool:
     """Whether there is nobody in the tenant whom the caller may not see."""
     return any(role.role in _SEES_ALL and role.org_unit_id is None for role in caller.roles)
@@ -191,13 +182,13 @@ async def visible_to(
 
 
 async def visible_agents(session: Session, caller: Caller) -> set[UUID] | None:
-    """Whom the caller may see today; None: everyone in the tenant."""
+    """Whom the caller may see on the day that it is for each of them; None: everyone in the tenant."""
     if sees_everyone(caller):
         return None
     visible = {caller.person_id}
     for role in caller.roles:
         if role.org_unit_id is not None and role.role in _SEES_UNIT:
-            visible |= await agents_of(session, role.org_unit_id, caller.today)
+            visible |= await agents_of(session, role.org_unit_id)
     return visible
 
 
@@ -205,8 +196,9 @@ async def require_agent(
     session: Session, caller: Caller, agent_id: UUID, first: date | None = None, last: date | None = None
 ) -> None:
     """Raises Forbidden unless the caller may see this agent on `first`, or a day from then to `last`; by default
-    today."""
-    if not await (await visible_to(session, caller)).sees(session, agent_id, first or caller.today, last):
+    the agent's today."""
+    first = first or await today_of(session, agent_id)
+    if not await (await visible_to(session, caller)).sees(session, agent_id, first, last):
         raise not_yours()
 
 

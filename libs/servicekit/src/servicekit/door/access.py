@@ -3,7 +3,6 @@
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 from contracts import new_id
 from contracts.audit import Origin
@@ -15,6 +14,7 @@ from storage import DocumentStore, Session, is_tenant
 
 from servicekit.audit import actor_of
 from servicekit.caller import Caller
+from servicekit.directory import workday
 from servicekit.door.idempotency import recall
 from servicekit.door.unit import Unit, kit_of
 from servicekit.errors import Forbidden, NotFound, Unauthenticated
@@ -42,16 +42,24 @@ def request_id(request: Request) -> str:
     return given if _REQUEST_ID.fullmatch(given) else str(new_id())
 
 
+_NOW = """coalesce(CASE WHEN (t.body->>'simulated')::boolean THEN (t.body->>'clock')::timestamptz END,
+    cast(:now AS timestamptz))"""
+_WHO = f"""
+SELECT t.body AS tenant, p.body AS person, {workday("p.id", _NOW)} AS today, EXISTS (
+    SELECT 1 FROM ended_session e WHERE e.iss = :iss
+    AND (e.ref = :by_sid OR (e.ref = :by_sub AND to_timestamp(:issued_at) <= e.ended_at))) AS over
+FROM directory_tenant t
+LEFT JOIN directory_login l ON l.tenant = t.tenant AND l.iss = :iss AND l.sub = :sub
+LEFT JOIN directory_person p ON p.tenant = l.tenant AND p.id = l.person_id WHERE t.tenant = :tenant
+"""  # noqa: S608
+
+
 async def authenticate(session: Session, token_claims: Claims, request_id: str | None = None) -> Caller:
     """Looks the token's subject up in the session's copy of the directory, in whose name the session works from here
     on, and sets the session's time to the tenant's. Raises Unauthenticated when the login session is over, Forbidden when the person or the tenant is unknown
     or switched off."""
     row = await session.row(
-        "SELECT t.body AS tenant, p.body AS person, EXISTS (SELECT 1 FROM ended_session e WHERE e.iss = :iss AND "
-        "(e.ref = :by_sid OR (e.ref = :by_sub AND to_timestamp(:issued_at) <= e.ended_at))) AS over "
-        "FROM directory_tenant t "
-        "LEFT JOIN directory_login l ON l.tenant = t.tenant AND l.iss = :iss AND l.sub = :sub "
-        "LEFT JOIN directory_person p ON p.tenant = l.tenant AND p.id = l.person_id WHERE t.tenant = :tenant",
+        _WHO,
         {
             "tenant": token_claims.tenant,
             "iss": token_claims.iss,
@@ -59,6 +67,7 @@ async def authenticate(session: Session, token_claims: Claims, request_id: str |
             "by_sid": f"sid:{token_claims.sid}",
             "by_sub": f"sub:{token_claims.sub}",
             "issued_at": token_claims.issued_at,
+            "now": session.now,
         },
     )
     if row is None or row["person"] is None:
@@ -74,7 +83,7 @@ async def authenticate(session: Session, token_claims: Claims, request_id: str |
     if of_tenant.simulated and of_tenant.clock:
         session.now = of_tenant.clock
     session.origin = Origin(actor=actor_of(of_tenant.slug, person), request_id=request_id)
-    today = session.now.astimezone(ZoneInfo(of_tenant.time_zone)).date()
+    today = row["today"]
     return Caller(of_tenant.slug, person, tuple(role for role in person.roles if role.holds_on(today)), today)
 
 

@@ -44,7 +44,10 @@ def _range(
         Day | None, Query(alias="from", description=f"First day. A range has at most {MOST_DAYS} days.")
     ] = None,
     last: Annotated[
-        Day | None, Query(alias="to", description="Last day; without it, today in the tenant's time.")
+        Day | None,
+        Query(
+            alias="to", description="Last day; without it, today where the agent asked for works, or else the caller."
+        ),
     ] = None,
 ) -> DayRange:
     return DayRange(first, last)

@@ -174,6 +174,6 @@ async def _units(session: Session, caller: Caller, unit: str) -> frozenset[UUID]
     asked = await visibility.visible_to(session, caller, team=unit)
     assert asked.team is not None
     found = (await directory.find_org_unit(session, unit)).id
-    if not asked.whole and caller.person_id not in await directory.agents_of(session, found, caller.today):
+    if not asked.whole and caller.person_id not in await directory.agents_of(session, found):
         raise Forbidden("not-your-team", "You may see the boards of your own teams only.")
     return asked.team

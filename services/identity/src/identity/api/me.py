@@ -10,7 +10,6 @@ from servicekit.errors import NotFound
 from identity.api.access import sees_all
 from identity.api.views import OrgUnitView, TenantView, unit_views
 from identity.model.org import OrgTree, visible_units
-from identity.model.people import local_day
 from identity.model.specs import PersonView, RoleSpec, person_spec, person_view
 from identity.store import directory as store
 
@@ -39,7 +38,7 @@ async def get_me(session: WorkSession, caller: CallerDep) -> Me:
     if tenant is None or person is None:
         raise NotFound("unknown-person", "The directory does not know you any more.")
     tree = OrgTree(await store.load_units(session))
-    day = local_day(session.now, tenant)
+    day = caller.today
     in_force = person.model_copy(update={"roles": list(caller.roles)})
     units = visible_units(
         tree,

@@ -10,7 +10,6 @@ from identity.actions import org_units as actions
 from identity.api.access import ADMINS, TenantQuery, enter, last_seen, sees_all
 from identity.api.views import OrgUnitView, unit_views
 from identity.model.org import OrgTree, visible_units
-from identity.model.people import local_day
 from identity.model.specs import OrgUnitPatch, OrgUnitSpec
 from identity.store import directory as store
 
@@ -73,11 +72,9 @@ async def _view(session: Session, unit: OrgUnitChanged) -> OrgUnitView:
 async def _seen(session: Session, caller: Caller, tree: OrgTree) -> list[OrgUnitChanged]:
     if sees_all(caller):
         return tree.parents_first()
-    tenant = await store.load_tenant(session)
-    day = local_day(session.now, tenant) if tenant else session.now.date()
     return visible_units(
         tree,
         sees_all=False,
-        belongs_to=[each.org_unit_id for each in caller.person.memberships if each.holds_on(day)],
+        belongs_to=[each.org_unit_id for each in caller.person.memberships if each.holds_on(caller.today)],
         leads=[each.org_unit_id for each in caller.roles if each.org_unit_id and each.role != "agent"],
     )

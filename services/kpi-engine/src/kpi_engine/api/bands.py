@@ -80,9 +80,7 @@ async def list_bands(
     banded = {each.kpi: each.model.bands for each in catalogue.models.values() if each.model.bands}
     documents = {each.kpi: each.model.document for each in catalogue.models.values()}
     kpis = [name for name in banded if kpi in (None, name)]
-    rows = await stays.stays_page(
-        session, kpis=kpis, visible=visible, today=caller.today, after=after, limit=page.limit + 1
-    )
+    rows = await stays.stays_page(session, kpis=kpis, visible=visible, after=after, limit=page.limit + 1)
     found = page_of(rows, page, cursor=lambda row: [row["kpi"], str(row["agent_id"])])
     ids = {row["agent_id"] for row in found.items}
     people, known = await People.load(session, ids), await directory.people(session, ids)

@@ -84,8 +84,9 @@ async def list_values(
     the day), each by id or slug. `window` is the first day of each: of the workday, week, month or range."""
     published = await published_of(session, kpi)
     _check_cut(published, by)
-    first, last = days.within(caller.today, days=_DAYS)
     visible = await visibility.visible_to(session, caller, agent=agent, team=team)
+    today = caller.today if visible.agent is None else await directory.today_of(session, visible.agent)
+    first, last = days.within(today, days=_DAYS)
     asked = agent is not None or team is not None
     if not asked and by not in values.PEOPLE and published.model.counts_nobody and visibility.leads(caller):
         visible = Visible(caller.person_id, everyone=True)
@@ -208,8 +209,8 @@ async def explain_value(
 ) -> Explanation:
     """Why an agent's number is so: every fact that counts with what it gives, every other one with the reason."""
     published = await published_of(session, kpi)
-    first, last = days.within(caller.today, days=_DAYS)
     person = await directory.find_person(session, agent)
+    first, last = days.within(await directory.today_of(session, person.id), days=_DAYS)
     plan = published.model.plan
     cut = Cut("agent", "total", first, last, await visibility.visible_to(session, caller, agent=agent))
     whole = await values.values(session, published, cut, after=None, limit=1)

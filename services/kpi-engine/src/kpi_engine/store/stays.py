@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from servicekit.directory import workday
 from servicekit.visibility import Visible
 from sqlalchemy import insert
 from storage import Session
@@ -197,8 +198,8 @@ async def last_legs(
         },
     )
     series: dict[UUID, Series] = {}
-    for agent_id, workday, sample, components, whole in found:
-        series.setdefault(agent_id, ([], whole))[0].append((workday, sample, components))
+    for agent_id, day, sample, components, whole in found:
+        series.setdefault(agent_id, ([], whole))[0].append((day, sample, components))
     return series
 
 
@@ -207,8 +208,11 @@ _FIRST_DAY = (
 )
 
 
+_TODAY = workday("agent_id", "cast(:now AS timestamptz)")
+
+
 async def stays_page(
-    session: Session, *, kpis: Iterable[str], visible: Visible, today: date, after: tuple[Any, ...] | None, limit: int
+    session: Session, *, kpis: Iterable[str], visible: Visible, after: tuple[Any, ...] | None, limit: int
 ) -> list[dict[str, Any]]:
     """Stays in bands of these KPIs that stand and are not left, of the session's tenant: those that were asked for (of a
     team, its people of today), of whom the caller sees one of their days."""
@@ -217,10 +221,10 @@ async def stays_page(
     if visible.among is not None:
         conditions.append("agent_id = ANY(cast(:among AS uuid[]))")
     conditions += [
-        visible.asked("agent_id", "cast(:today AS date)"),
-        visible.seen("agent_id", f"least({_FIRST_DAY}, cast(:today AS date))", "cast(:today AS date)"),
+        visible.asked("agent_id", _TODAY),
+        visible.seen("agent_id", f"least({_FIRST_DAY}, {_TODAY})", _TODAY),
     ]
-    parameters |= {"today": today, **visible.parameters}
+    parameters |= {"now": session.now, **visible.parameters}
     if after is not None:
         conditions.append("(kpi, agent_id) > (:after_kpi, cast(:after_agent AS uuid))")
         parameters |= {"after_kpi": after[0], "after_agent": after[1]}

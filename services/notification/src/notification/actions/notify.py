@@ -95,4 +95,5 @@ async def _newsroom(
     places = await people.places(session, agents) if agents and roles else {}
     for agent_id in agents - known.keys():
         log.warning("%s has news about %s, whom the directory does not know", session.tenant, agent_id)
-    return Newsroom(await directory.tenant(session), Audience(known, places), texts, mail)
+    workdays = await directory.workdays(session, agents if roles else ())
+    return Newsroom(await directory.tenant(session), Audience(known, places), workdays, texts, mail)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from contracts import Attributes, Event, new_id
 from contracts.directory import PersonChanged, TenantChanged
+from servicekit.workdays import Workdays
 
 from notification.model.audience import Audience
 from notification.model.events import fields_of, references_of
@@ -56,11 +56,12 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Newsroom:
-    """What one tenant's news are made from. `texts`: the tenant's own, by key and language; `mail`: whether there is a
-    mail server."""
+    """What one tenant's news are made from. `workdays`: of the people whom they are about; `texts`: the tenant's own, by
+    key and language; `mail`: whether there is a mail server."""
 
     tenant: TenantChanged
     audience: Audience
+    workdays: Workdays
     texts: Mapping[str, Mapping[str, Text]]
     mail: bool
 
@@ -68,8 +69,8 @@ class Newsroom:
         self, body: Event, attributes: Attributes, rules: Sequence[Rule]
     ) -> Iterator[tuple[Notice, list[Delivery]]]:
         """Each notice with its deliveries, one a channel."""
-        today = attributes.time.astimezone(ZoneInfo(self.tenant.time_zone)).date()
         agent = self.audience.person(getattr(body, "agent_id", None))
+        today = self.workdays.of(agent.id if agent else None, attributes.time)
         refs = references_of(body) | ({"agent": agent.slug, "name": agent.display_name} if agent else {})
         fields: dict[str, dict[str, Any]] = {}
         for rule in rules:

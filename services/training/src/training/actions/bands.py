@@ -8,12 +8,11 @@ from uuid import UUID
 
 from contracts.envelope import ReasonValues
 from contracts.learning import AssignmentAssigned, AssignmentWithdrawn
-from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed
+from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed, window_days
 from servicekit import Received, directory
 from storage import Session
 
 from training.actions.giving import Heads, facts_of, give
-from training.model.effect import day_of as workday_of
 from training.model.effect import window_day
 from training.model.given import Given, Row
 from training.model.rules import DONE, LEFT_BAND, OPEN, STAYED_NO_LONGER, Rule, due, in_order
@@ -22,7 +21,7 @@ from training.store import assignments, stays, templates
 
 _OF_NOW = (BandEntered, BandStayed)
 """What is news only while the stay lasts."""
-DayOf = Callable[[datetime], date]
+DayOf = Callable[[UUID, datetime], date]
 
 
 async def hear_bands(session: Session, events: Sequence[Received[BandEvent]]) -> None:
@@ -32,14 +31,18 @@ async def hear_bands(session: Session, events: Sequence[Received[BandEvent]]) ->
     known = await stays.heard(session, {event.body.band_event_id for event in events})
     entered = {(each.body.agent_id, each.body.kpi) for each in events if isinstance(each.body, _OF_NOW)}
     newest = await stays.newest_entered(session, entered) if entered else {}
+    undated = {event.body.agent_id for event in events if window_days(event.body.at_window) is None}
+    workdays = await directory.workdays(session, undated) if undated else None
     told: dict[UUID, HeardStay] = {}
     live: list[tuple[Received[BandEvent], HeardStay]] = []
     for event in events:
         body, attributes = event.body, event.attributes
         stay = known.setdefault(body.band_event_id, HeardStay.of(body))
+        # Of a window without days of its own, the agent's day on which it was told.
+        today = workdays.of(body.agent_id, attributes.time) if workdays else attributes.time.date()
         ahead = stay.is_ahead_of(body) and not isinstance(body, BandStayed)
-        late = ahead or _is_over(body, attributes.time.date(), newest)
-        if not stay.hear(attributes.id, body, attributes.time.date()):
+        late = ahead or _is_over(body, today, newest)
+        if not stay.hear(attributes.id, body, today):
             continue
         told[body.band_event_id] = stay
         corrected_before = isinstance(body, _OF_NOW) and stay.retracted
@@ -72,11 +75,12 @@ async def _follow(session: Session, live: Sequence[tuple[Received[BandEvent], He
         await assignments.earlier_of(session, waiting),
     )
     heads = await templates.find_heads(session, {rule.template for found in rules.values() for rule in found})
-    tenant = await directory.tenant(session) if any(_staying(event.body, rules) for event in events) else None
+    staying = {event.body.agent_id for event in events if _staying(event.body, rules)}
+    workdays = await directory.workdays(session, staying) if staying else None
 
-    def day_of(at: datetime) -> date:
-        assert tenant is not None
-        return workday_of(at, tenant.time_zone, tenant.day_start_minutes)
+    def day_of(agent_id: UUID, at: datetime) -> date:
+        assert workdays is not None
+        return workdays.of(agent_id, at)
 
     for event, stay in live:
         body = event.body
@@ -156,7 +160,7 @@ def _stay(
     mine = [row for row in rows if row["rule"] == rule.rule]
     done = [row for row in mine if row["status"] in DONE]
     learnt = [row for row in rows if row["template"] == rule.of and row["status"] in DONE]
-    since = max((day_of(row["completed_at"]) for row in (*done, *learnt)), default=None)
+    since = max((day_of(body.agent_id, row["completed_at"]) for row in (*done, *learnt)), default=None)
     windows = stay.windows_after(since) if rule.of is None or learnt else []
     is_due = stay.goes_on and len(windows) >= (rule.windows or 0)
     given_now = next((row for row in mine if row["status"] not in DONE), None)

@@ -46,13 +46,12 @@ async def effect_of(
     """Of whom the caller sees. Without dates: the last twelve weeks. Raises NotFound."""
     await require_head(session, slug)
     tenant = await directory.tenant(session)
-    today = model.day_of(session.now, tenant.time_zone, tenant.day_start_minutes)
+    completions = await assignments.completions(session, slug, visible)
+    workdays = await directory.workdays(session, {agent for agent, _ in completions})
+    today = workdays.of(None, session.now)
     first, last = days.within(today, days=_WEEKS * 7 + 1)
     bands = await assignments.bands_given_for(session, slug)
-    completed = {
-        agent: model.day_of(at, tenant.time_zone, tenant.day_start_minutes)
-        for agent, at in await assignments.completions(session, slug, visible)
-    }
+    completed = {agent: workdays.of(agent, at) for agent, at in completions}
     found = await asyncio.to_thread(
         model.effect,
         await stays.stays_of(session, {kpi for kpi, _ in bands}, visible),
@@ -61,6 +60,7 @@ async def effect_of(
         first=first,
         last=last,
         today=today,
+        todays={agent: workdays.of(agent, session.now) for agent in completed},
     )
     people = await directory.people(session, completed)
     trained = [

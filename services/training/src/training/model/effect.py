@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
+from types import MappingProxyType
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from contracts.scores import window_days
 from pydantic import BaseModel
@@ -71,11 +71,6 @@ class Effect(BaseModel):
     agents: list[TrainedAgent]
 
 
-def day_of(at: datetime, time_zone: str, day_start_minutes: int) -> date:
-    """The workday an instant belongs to."""
-    return (at.astimezone(ZoneInfo(time_zone)) - timedelta(minutes=day_start_minutes)).date()
-
-
 def window_day(at_window: str, fallback: date) -> date:
     """The last day of a window: a workday (`2026-03-04`) or an ISO week (`2026-W10`). A window of calls has no day of
     its own: `fallback`."""
@@ -91,9 +86,11 @@ def effect(
     first: date,
     last: date,
     today: date,
+    todays: Mapping[UUID, date] = MappingProxyType({}),
 ) -> Effect:
     """`stays` in any band of the KPIs concerned; `bands` the (kpi, band) that the template is given for;
-    `completions` the day each agent first completed it. Weeks run from `first`'s to `last`'s."""
+    `completions` the day each agent first completed it. Weeks run from `first`'s to `last`'s. `today` is the tenant's,
+    `todays` those of agents for whom it may be another day."""
     state = _states(stays, bands)
     agents = {stay.agent for stay in stays}
     weeks: list[WeekShares] = []
@@ -112,7 +109,7 @@ def effect(
         )
         monday += timedelta(days=7)
     persons = [
-        TrainedAgent(agent_id=agent, completed_on=on, in_band=_around(agent, on, today, state))
+        TrainedAgent(agent_id=agent, completed_on=on, in_band=_around(agent, on, todays.get(agent, today), state))
         for agent, on in sorted(completions.items(), key=lambda item: (item[1], str(item[0])))
     ]
     around = [

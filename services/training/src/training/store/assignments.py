@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from contracts.envelope import AgentEvent
-from servicekit.visibility import Visible, workday
+from servicekit.directory import workday
+from servicekit.visibility import Visible
 from sqlalchemy import insert, update
 from storage import Session, insert_rows, rows_of
 
@@ -23,8 +24,8 @@ WHERE a.tenant = :tenant
 """
 
 
-_FIRST = workday("a.assigned_at")
-_LAST = f"coalesce({workday('coalesce(a.completed_at, a.withdrawn_at)')}, 'infinity')"
+_FIRST = workday("a.agent_id", "a.assigned_at")
+_LAST = f"coalesce({workday('a.agent_id', 'coalesce(a.completed_at, a.withdrawn_at)')}, 'infinity')"
 
 
 async def lock_agent(session: Session, agent_id: UUID) -> None:
@@ -171,7 +172,7 @@ async def page_skipped(
         "SELECT s.rule, s.occasion, s.band_event_id, s.agent_id, p.slug AS agent, p.body->>'display_name' AS name, "  # noqa: S608
         "s.template, s.reason, s.detail, s.at "
         "FROM skipped s LEFT JOIN directory_person p ON p.tenant = s.tenant AND p.id = s.agent_id "
-        f"WHERE s.tenant = :tenant AND {visible.condition('s.agent_id', workday('s.at'))} "
+        f"WHERE s.tenant = :tenant AND {visible.condition('s.agent_id', workday('s.agent_id', 's.at'))} "
         "AND (cast(:rule AS text) IS NULL OR s.rule = :rule) "
         "AND (cast(:at AS timestamptz) IS NULL OR "
         "(s.at, s.occasion, s.rule) < (:at, cast(:id AS text), cast(:last_rule AS text))) "
