@@ -104,14 +104,15 @@ def nested(depth: int, opening: str, closing: str) -> bytes:
 @pytest.mark.parametrize(
     ("body", "slug"),
     [
-        (nested(100_000, "[", ""), "too-deep"),
-        (nested(100_000, "[", "]"), "too-deep"),
-        (nested(40_000, '{"a":', ""), "too-deep"),
+        (nested(15_000, "[", ""), "too-deep"),
+        (nested(15_000, "[", "]"), "too-deep"),
+        (nested(9_000, '{"a":', ""), "too-deep"),
         (nested(65, "[", "]"), "too-deep"),
         (nested(63, "[", "]"), "invalid-fields"),
         (b'{"text": ' + b"9" * 5000 + b"}", "unreadable-json"),
         (b'{"text": NaN}', "unreadable-json"),
         (b'{"text": "\xff"}', "unreadable-json"),
+        ('{"text": "x"}'.encode("utf-16"), "unreadable-json"),
         (b'{"text": "a\\u0000b"}', "unstorable-text"),
         (b'{"text": "a\\ud83d b"}', "unstorable-text"),
         (b'{"text": "x", "a\\u0000b": 1}', "unstorable-text"),
@@ -121,6 +122,26 @@ def nested(depth: int, opening: str, closing: str) -> bytes:
 async def test_json_that_nobody_should_have_to_read(notes: Harness, body: bytes, slug: str) -> None:
     answer = await notes.as_("ada", "acme").post("/notes", content=body, headers=JSON)
     assert (answer.status_code, answer.json()["type"]) == (422, f"urn:uplift:problem:{slug}")
+
+
+@pytest.mark.parametrize("piece", [b"[]", b"1", b'{"a":1}', b'"\\""', b'",[", 1'])
+async def test_json_of_very_many_values(notes: Harness, piece: bytes) -> None:
+    client = notes.as_("ada", "acme")
+    answer = await client.post("/notes", content=b'{"text": [%s]}' % b",".join([piece] * 20_000), headers=JSON)
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:uplift:problem:too-many-values")
+
+
+async def test_what_stands_in_a_text_is_no_value(notes: Harness) -> None:
+    answer = await notes.as_("ada", "acme").post("/notes", json={"text": 'a, [b\\ ", {c: ' * 5_000})
+    assert answer.is_success, answer.text
+
+
+async def test_of_very_many_faults_the_first_ones_are_told(notes: Harness) -> None:
+    """Telling all of them would hold the loop."""
+    strange = {"text": "x", **{f"strange{number}": 1 for number in range(5_000)}}
+    answer = await notes.as_("ada", "acme").post("/notes", json=strange)
+    assert answer.status_code == 422
+    assert [each["pointer"] for each in answer.json()["errors"]][:2] == ["/body/strange0", "/body/strange1"]
 
 
 async def test_a_pair_of_surrogates_is_a_character(notes: Harness) -> None:

@@ -172,6 +172,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "too-many-rules": ProblemType((422,), "Too many rules", "Delete one first."),
     "too-many-streams": ProblemType((429,), "Too many streams", "Close a stream, or wait for `Retry-After` seconds."),
     "too-many-texts": ProblemType((422,), "Too many texts", "Delete one first."),
+    "too-many-values": ProblemType((413,), "Too many values", "Send fewer at once."),
     "too-slow": ProblemType((408,), "Too slow", "Send it again, faster or in parts."),
     "took-too-long": ProblemType((422,), "Took too long", "Ask for less at once."),
     "two-agents": ProblemType((422,), "Two agents", "Name one person."),

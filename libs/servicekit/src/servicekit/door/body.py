@@ -1,13 +1,15 @@
-"""A request whose body is bounded in bytes, in time, and in depth."""
+"""A request whose body is bounded in bytes, in values, in time, and in depth."""
 
 import asyncio
 import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from itertools import islice
+from typing import Any, NoReturn, cast
 
 from fastapi import Request
+from pydantic import TypeAdapter, ValidationError
 from starlette.types import Message
 
 from servicekit.errors import FieldProblem, Invalid, TooLarge, TooSlow
@@ -18,7 +20,14 @@ PATIENCE_SECONDS = 20.0
 SLOWEST_BYTES_PER_SECOND = 5_000
 """A sender may keep us waiting for the patience, and longer by what it has sent at this pace."""
 
-_HUGE = re.compile(rb"[eE]\+?\d{3}|\d{300}")
+VALUES = 20_000
+"""Of one body, names among them: what the loop parses, checks and validates in a moment, whatever they are."""
+MOST_FAULTS = 1_000
+MOST_FIELDS = 50
+_STEP_LENGTH = 100
+
+_HUGE = re.compile(rb"[eE]\+?\d{3}|(?<!\d)\d{300}")
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class BoundedRequest(Request):
@@ -33,6 +42,7 @@ class BoundedRequest(Request):
         self._waited = 0.0
         self._parsed: Any = None
         self._is_parsed = False
+        self._values = 0
 
     def check_announced(self) -> None:
         """Raises TooLarge when the request says that it is; nothing of it is read."""
@@ -66,12 +76,24 @@ class BoundedRequest(Request):
 
     async def take_json(self) -> None:
         """Parses the body once. What is no JSON at all is left to the framework, which tells the place. Raises Invalid
-        for JSON that nobody should have to read."""
+        for JSON that nobody should have to read, and TooLarge for one of too many values."""
         body = await self.body()
         if not body or not _is_json(self.headers.get("content-type", "")):
             return
         try:
-            self._parsed = json.loads(body, parse_constant=_no_number)
+            if b"\x00" in body:
+                raise _not_utf8()  # the parser would read UTF-16, too, in which nothing below finds its way
+            text = body.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise _not_utf8() from error
+        self._values = values_of(body)
+        if self._values > VALUES:
+            raise TooLarge(
+                "too-many-values",
+                f"At most {VALUES:,} values are taken at once; this body has about {self._values:,}. Send fewer at once.",
+            )
+        try:
+            self._parsed = json.loads(text, parse_constant=_no_number)
         except json.JSONDecodeError:
             return
         except RecursionError as error:
@@ -80,29 +102,82 @@ class BoundedRequest(Request):
             raise Invalid("unreadable-json", f"The body cannot be read as JSON: {str(error)[:200]}.") from error
         self._is_parsed = True
         _check_depth(self._parsed)
-        if _HUGE.search(body) and any(abs(each) == math.inf for each in _numbers(self._parsed)):
+        if _HUGE.search(body) and any(
+            isinstance(each, float) and abs(each) == math.inf for each in _flat(self._parsed)
+        ):
             raise Invalid("unreadable-json", "The body holds a number that is larger than any computer's.")
         lower = body.lower()
         if b"\\u0000" in lower or b"\\ud" in lower:
-            for pointer, text in _texts(self._parsed, ""):
-                check_text(text, "/body" + pointer)
+            for place, text in _texts(self._parsed):
+                if UNSTORABLE.search(text):
+                    check_text(text, _pointer(place))
+
+    def leave_out_faults(self, body: TypeAdapter[Any]) -> None:
+        """Telling what is wrong takes longer than finding it, and nobody reads more than the first hundred: of a body with
+        very many faults only the beginnings of its lists and objects are left, with theirs. Raises Invalid when that is not
+        enough."""
+        if not self._is_parsed or self._values <= MOST_FAULTS or _faults(body, self._parsed) <= MOST_FAULTS:
+            return
+        for items in (50, 10, 3, 1):
+            beginning = _beginning(self._parsed, items)
+            if 0 < _faults(body, beginning) <= MOST_FAULTS:
+                self._parsed = beginning
+                return
+        problem = FieldProblem(
+            pointer="/body",
+            problem=f"more than {MOST_FAULTS:,} things in it are not as they must be",
+            cure="send a small part of it first, until that is taken",
+        )
+        raise Invalid("invalid-fields", "Nearly nothing in the body is as it must be.", errors=[problem])
 
     async def json(self) -> Any:
         return self._parsed if self._is_parsed else await super().json()
 
 
-def _numbers(value: Any) -> Iterator[float]:
-    if isinstance(value, float):
-        yield value
-    elif isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-            yield from _numbers(each)
+def values_of(body: bytes) -> int:
+    """About how many values and names JSON in UTF-8 holds, never fewer, without parsing it: one begins at its beginning, at
+    each bracket that opens, comma and colon outside of texts."""
+    if (rough := _begun(body)) <= VALUES:
+        return rough
+    outside = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
+    return _begun(b"".join(outside))
+
+
+def _begun(body: bytes) -> int:
+    return 1 + sum(map(body.count, (b",", b"[", b"{", b":")))
+
+
+def _faults(body: TypeAdapter[Any], value: Any) -> int:
+    try:
+        body.validate_python(value, from_attributes=True)
+    except ValidationError as error:
+        return error.error_count()
+    return 0
+
+
+def _beginning(value: Any, items: int) -> Any:
+    """The first items of each list, and the first fields of each object, of which there are never so many."""
+    if isinstance(value, dict):
+        fields = islice(cast("dict[str, Any]", value).items(), MOST_FIELDS)
+        return {name: _beginning(each, items) for name, each in fields}
+    if isinstance(value, list):
+        return [_beginning(each, items) for each in cast("list[Any]", value)[:items]]
+    return value
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        yield each
+        if isinstance(each, dict | list):
+            waiting.extend(cast("dict[str, Any]", each).values() if isinstance(each, dict) else cast("list[Any]", each))
 
 
 def check_text(text: str, pointer: str) -> None:
     """Raises Invalid for what no database column can hold: NUL, and halves of surrogate pairs."""
-    if "\x00" in text or any("\ud800" <= each <= "\udfff" for each in text):
-        problem = "it holds the character NUL" if "\x00" in text else "it holds half of a surrogate pair"
+    if (unstorable := UNSTORABLE.search(text)) is not None:
+        problem = "it holds the character NUL" if unstorable[0] == "\x00" else "it holds half of a surrogate pair"
         found = FieldProblem(pointer=pointer, problem=problem, cure="leave that character out")
         raise Invalid("unstorable-text", "A text holds a character that cannot be stored.", errors=[found])
 
@@ -114,6 +189,12 @@ def _is_json(content_type: str) -> bool:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _not_utf8() -> Invalid:
+    return Invalid(
+        "unreadable-json", "The body is not in UTF-8, which JSON is written in. Save it as UTF-8 and send it again."
+    )
 
 
 def _check_depth(value: Any) -> None:
@@ -138,13 +219,28 @@ def _too_deep() -> Invalid:
     return Invalid("too-deep", "The body is nested too deeply.", errors=[found])
 
 
-def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield pointer, value
-    elif isinstance(value, dict):
-        for key, each in value.items():  # pyright: ignore[reportUnknownVariableType]
-            yield pointer, key
-            yield from _texts(each, f"{pointer}/{key}")
-    elif isinstance(value, list):
-        for number, each in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            yield from _texts(each, f"{pointer}/{number}")
+_Place = tuple["_Place", str | int] | None
+"""Where a value is: where that is which holds it, and under which name or number there."""
+
+
+def _texts(document: Any) -> Iterator[tuple[_Place, str]]:
+    """All texts and names. Their pointers are not made here: together they may be many times as long as the document."""
+    waiting: list[tuple[_Place, Any]] = [(None, document)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, str):
+            yield place, value
+        elif isinstance(value, dict):
+            for key, each in cast("dict[str, Any]", value).items():
+                yield place, key
+                waiting.append(((place, key), each))
+        elif isinstance(value, list):
+            waiting += [((place, number), each) for number, each in enumerate(cast("list[Any]", value))]
+
+
+def _pointer(place: _Place) -> str:
+    steps = list[str]()
+    while place is not None:
+        place, step = place
+        steps.append(str(step)[:_STEP_LENGTH])
+    return "/".join(["/body", *reversed(steps)])

@@ -45,7 +45,7 @@ async def render_validation(request: Request, error: Exception) -> Response:
     model = body.field_info.annotation if body else None
     problems = [
         FieldProblem(
-            pointer="".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in each["loc"])[:500],
+            pointer="".join("/" + str(part)[:500].replace("~", "~0").replace("/", "~1") for part in each["loc"])[:500],
             problem=plain(str(each["msg"]))[:500],
             cure=cure_of(each, model),
         )

@@ -17,7 +17,7 @@ LONGEST = 4_000
 
 def nearest(name: str, known: list[str]) -> str:
     """What to write instead of `name`, in words."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.6)
     if close:
         return f"did you mean `{close[0]}`? Otherwise leave it out"
     return "leave it out; known are " + ", ".join(f"`{each}`" for each in sorted(known)) if known else "leave it out"

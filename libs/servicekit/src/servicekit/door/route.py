@@ -6,11 +6,12 @@ cost little."""
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from contracts.directory import PLATFORM_TENANT
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.responses import StreamingResponse
@@ -51,6 +52,12 @@ class Door(APIRoute):
         return accepted_by(self.endpoint) or Accepted()
 
     @cached_property
+    def body_type(self) -> TypeAdapter[Any]:
+        """What its body is read as."""
+        assert self.body_field is not None
+        return TypeAdapter(cast("Any", self.body_field.field_info.annotation))
+
+    @cached_property
     def signed_in(self) -> bool:
         """Whether it takes an access token, in the door's way or in the handler's own."""
         return depends_on(self.dependant, caller) or self.accepted.signed_in
@@ -89,6 +96,7 @@ class Door(APIRoute):
                     await request.body()
                     if self.body_field is not None:
                         await request.take_json()
+                        request.leave_out_faults(self.body_type)
                 async with unit.stack:
                     response = await within(self._answered(original, request, unit), seconds=None)
                     if unit.key and unit.session:
