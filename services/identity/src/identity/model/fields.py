@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
 from servicekit.door.cures import cure_of
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.errors import MOST_PROBLEMS, FieldProblem, Invalid
 
 SLUG = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 TENANT_SLUG = r"^[a-z0-9][a-z0-9-]{0,62}$"
@@ -117,7 +117,7 @@ Day = Annotated[date, BeforeValidator(_day)]
 def problems_of(error: ValidationError, prefix: str = "") -> list[FieldProblem]:
     """The problems of a pydantic error; pointers begin with `prefix`."""
     found: list[FieldProblem] = []
-    for each in error.errors(include_url=False):
+    for each in error.errors(include_url=False)[:MOST_PROBLEMS]:
         pointer = prefix + "".join("/" + escaped(part) for part in each["loc"])
         cure = str(each.get("ctx", {}).get("cure", "")) or _CURES.get(each["type"]) or cure_of(each)
         problem = "this field is not known" if each["type"] == "extra_forbidden" else each["msg"]
