@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 from servicekit import Service
+from servicekit.door.addressing import ADDRESSED, EITHER, IDS, NAMES
 from servicekit.door.words import SHARED
 from storage import schema_name
 
@@ -19,10 +20,7 @@ VERBS = {
     "list", "move", "open", "publish", "put", "read", "receive", "reconcile", "remove", "replace", "replay", "retire", "retry",
     "send", "start", "stream", "take", "test", "undo", "unschedule", "withdraw", "check", "restore",
 }  # fmt: skip
-PATH_IDS = {
-    "application", "assignment", "dead_letter", "delivery", "form", "interaction", "kpi", "leaderboard", "notice",
-    "org_unit", "person", "receipt", "rule", "source", "submission", "template", "tenant", "text", "version", "webhook",
-}  # fmt: skip
+PATH_IDS = {"version", *EITHER, *NAMES, *IDS} - {"agent"}
 
 
 @dataclass(frozen=True)
@@ -106,6 +104,41 @@ def test_an_id_in_an_address_has_one_name(operations: list[Operation]) -> None:
         named = re.findall(r"{(\w+)}", each.path)
         assert set(named) <= PATH_IDS, f"{each.name}: is there a name for it already? Otherwise say so here."
         assert [parameter["name"] for parameter in each.parameters("path")] == named
+        for parameter in each.parameters("path"):
+            told = ADDRESSED.get(f"?{parameter['name']}", SHARED["?version"]).text
+            assert parameter["description"] == told, f"{each.name}: is it found in the way that it is everywhere?"
+            assert (parameter["schema"].get("format") == "uuid") == (parameter["name"] in IDS), each.name
+
+
+def test_what_names_somebody_takes_slug_or_id(operations: list[Operation]) -> None:
+    for each in operations:
+        for parameter in each.parameters("query"):
+            if parameter["name"] in {"agent", "team", *EITHER}:
+                assert re.search(r"slug or id", parameter["description"], re.IGNORECASE), each.name
+
+
+def test_a_body_is_what_a_blueprint_holds(operations: list[Operation]) -> None:
+    """An object, never a bare list; all of a kind at once by the name that their section of a blueprint has for them."""
+    for each in operations:
+        schema = each.told.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        assert each.followed(schema).get("type") != "array", each.name
+        if each.told["operationId"].startswith("replace_"):
+            held = each.path.strip("/")
+            assert list(each.followed(schema)["properties"]) == [held], each.name
+            assert held in each.answer()["properties"], each.name
+
+
+def test_what_is_retired_can_still_be_read_and_says_so(operations: list[Operation]) -> None:
+    """As the status `retired`, or `retired` where there is no status."""
+    by_id = {(each.service, each.told["operationId"]): each for each in operations}
+    retired = [each for each in operations if each.told["operationId"].startswith("retire_")]
+    assert len(retired) == 5
+    for each in retired:
+        reading = by_id[each.service, each.told["operationId"].replace("retire_", "get_")]
+        answer = reading.answer()
+        for variant in [reading.followed(one) for one in answer.get("oneOf", [answer])]:
+            said = variant["properties"]
+            assert "retired" in said or "retired" in said["status"]["enum"], reading.name
 
 
 def test_operations_are_named_for_generators(operations: list[Operation]) -> None:

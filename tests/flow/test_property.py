@@ -494,7 +494,7 @@ async def check(stream: Stream, oracle: Oracle, kpis: Iterable[str]) -> None:
     stays = expected_stays(expected)
     assert sorted(map(tuple, stream.told.stays.values()), key=str) == sorted(stays, key=str)
     bands = assert_ok(await stream.to_kpi.get("/bands", params={"limit": 1000}))["items"]
-    assert {(WHO[UUID(each["agent_id"])], each["band"], each["since"], None) for each in bands} == {
+    assert {(WHO[UUID(each["agent_id"])], each["band"], each["at_window"], None) for each in bands} == {
         stay for stay in stays if stay[3] is None
     }
     recomputed = assert_ok(await stream.to_kpi.get("/reconciliation"))

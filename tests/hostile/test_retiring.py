@@ -26,14 +26,14 @@ async def gone(suite: Suite, service: str, path: str) -> None:
     assert answer.status_code == 204, answer.text
 
 
-async def test_a_template_with_versions_is_archived_and_brought_back(own_suite: Suite) -> None:
+async def test_a_template_with_versions_is_retired_and_brought_back(own_suite: Suite) -> None:
     client = own_suite.client("training")
     assert "`r1`" in await refused(own_suite, "training", "/templates/intro", "template-in-use")
     await gone(own_suite, "training", "/rules/r1")
     assert (await client.get("/rules/r1")).status_code == 404
     await gone(own_suite, "training", "/templates/intro")
     kept = (await client.get("/templates/intro")).json()
-    assert (kept["status"], kept["version"], kept["content"]["kind"]) == ("archived", 1, "reading")
+    assert (kept["status"], kept["version"], kept["content"]["kind"]) == ("retired", 1, "reading")
     assert await section(own_suite, "training") == {"templates": [], "rules": []}
     assigned = await client.post("/assignments", json={"agent": "ada", "template": "intro"})
     assert assigned.json()["type"] == "urn:uplift:problem:template-not-published"
@@ -74,8 +74,12 @@ async def test_a_rule_of_the_game_is_retired_and_brought_back(own_suite: Suite) 
     assert (await client.get("/leaderboards/all/standings")).status_code == 404
     await gone(own_suite, "gamification", "/rules/g1")
     assert (await client.delete("/rules/g1")).status_code == 404
+    kept = (await client.get("/rules/g1")).json()
+    assert (kept["retired"], kept["title"]) == (True, GAME["title"])
+    assert (await client.put("/rules/g1", json=kept)).status_code == 422
+    assert (await client.get("/rules")).json()["items"] == []
     assert await section(own_suite, "gamification") == {"rules": [], "leaderboards": []}
-    assert (await client.put("/rules/g1", json=GAME)).status_code == 200
+    assert (await client.put("/rules/g1", json={**kept, "retired": False})).json()["retired"] is False
     assert [each["rule"] for each in (await section(own_suite, "gamification"))["rules"]] == ["g1"]
 
 

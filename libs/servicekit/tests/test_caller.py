@@ -94,7 +94,7 @@ async def roles_on(notes: Harness, clock: str, *grants: RoleGrant, **of_tenant: 
 
 async def test_roles_hold_from_their_first_day_up_to_their_last(own_notes: Harness) -> None:
     always = RoleGrant(role="agent")
-    lead = RoleGrant(role="team_lead", org_unit_id=unit_id("red"), valid_from=DAY, valid_to=DAY + timedelta(days=2))
+    lead = RoleGrant(role="team_lead", org_unit_id=unit_id("red"), valid_from=DAY, valid_until=DAY + timedelta(days=2))
     assert await roles_on(own_notes, "2026-03-01T23:59Z", always, lead) == ["agent"]
     assert await roles_on(own_notes, "2026-03-02T00:00Z", always, lead) == ["agent", "team_lead"]
     assert await roles_on(own_notes, "2026-03-03T23:59Z", always, lead) == ["agent", "team_lead"]
@@ -191,7 +191,7 @@ async def test_questions_to_the_copy(notes: Harness) -> None:
 
 async def test_membership_ends_with_its_last_day(own_notes: Harness) -> None:
     moved = person("ada", team="blue", since=DAY)
-    ends = moved.memberships[0].model_copy(update={"valid_to": DAY + timedelta(days=1)})
+    ends = moved.memberships[0].model_copy(update={"valid_until": DAY + timedelta(days=1)})
     await own_notes.directory("acme", people=[moved.model_copy(update={"memberships": [ends]})])
     async with own_notes.kit.sessions.begin(["acme"], now=own_notes.now) as session:
         for day, there in ((-1, False), (0, True), (1, False)):

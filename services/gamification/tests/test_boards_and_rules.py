@@ -54,7 +54,7 @@ async def test_a_board_ranks_ties_alike_and_hides_names_below_the_top(game):
     assert [(each["rank"], each["points"], each["agent"], each["me"]) for each in seen["items"]] == [
         (1, 30, "ada", False), (2, 20, None, False), (2, 20, None, False), (4, 10, "dan", True)
     ]  # fmt: skip
-    assert (seen["first"], seen["last"], seen["ranked"]) == ("2026-03-16", "2026-03-22", 4)
+    assert (seen["from"], seen["to"], seen["ranked"]) == ("2026-03-16", "2026-03-22", 4)
     assert seen["me"]["rank"] == 4
     assert all(each["agent_id"] is None for each in seen["items"][1:3])
     by_lea = [each["agent"] for each in (await game.get("lea", "/leaderboards/week/standings"))["items"]]

@@ -106,7 +106,7 @@ async def test_whoever_is_switched_off_is_out_at_once(centre):
 async def test_me_says_who_where_and_what(centre):
     me = await centre.call("lea@demo", "GET", "/me")
     assert (me["person"]["slug"], me["tenant"]["slug"], me["sees_everyone"]) == ("lea", "demo", False)
-    assert me["roles"] == [{"role": "team_lead", "org_unit": "team-1", "valid_from": None, "valid_to": None}]
+    assert me["roles"] == [{"role": "team_lead", "org_unit": "team-1", "valid_from": None, "valid_until": None}]
     assert [unit["org_path"] for unit in me["org_units"]] == ["Site A", "Site A/Team 1"]
     assert me["tenant"]["time_zone"] == "Europe/Berlin"
 

@@ -15,8 +15,8 @@ LAST: dict[str, dict[str, Any]] = {
     "switched off": {"active": False},
     "role removed": {"roles": []},
     "another role instead": {"roles": [{"role": "trainer"}]},
-    "ended today": {"roles": [{**ADMIN, "valid_to": "2026-03-03"}]},
-    "ends one day": {"roles": [{**ADMIN, "valid_to": "2127-01-01"}]},
+    "ended today": {"roles": [{**ADMIN, "valid_until": "2026-03-03"}]},
+    "ends one day": {"roles": [{**ADMIN, "valid_until": "2127-01-01"}]},
     "begins one day": {"roles": [{**ADMIN, "valid_from": "2127-01-01"}]},
     "a machine": {"kind": "machine"},
     "without a login": {"logins": []},
@@ -39,7 +39,7 @@ async def test_the_last_admin_stays_by_patch_and_by_blueprint(centre: Centre, ch
     assert (await centre.call("boss@demo", "GET", "/me"))["roles"] == [{**ADMIN, "org_unit": None, **DATES}]
 
 
-DATES = {"valid_from": None, "valid_to": None}
+DATES = {"valid_from": None, "valid_until": None}
 
 
 @pytest.mark.parametrize("column", ["active,no", "roles,trainer", "kind,machine"])
@@ -71,7 +71,7 @@ async def test_the_last_admins_account_is_not_closed(centre: Centre) -> None:
 
 
 async def test_one_admin_may_follow_another(centre: Centre) -> None:
-    ends, begins = {**ADMIN, "valid_to": "2126-06-01"}, {**ADMIN, "valid_from": "2126-06-01"}
+    ends, begins = {**ADMIN, "valid_until": "2126-06-01"}, {**ADMIN, "valid_from": "2126-06-01"}
     late = {**ADMIN, "valid_from": "2126-06-02"}
     await centre.call("boss@demo", "PATCH", "/people/tia", json={"roles": [late]})
     await refused(centre, "boss@demo", "PATCH", "/people/boss", json={"roles": [ends]})

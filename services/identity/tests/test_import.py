@@ -114,10 +114,10 @@ async def test_a_move_ends_the_old_membership_and_begins_the_new_on_its_day(cent
     assert report["changed"] == [{"line": 2, "slug": "ada", "fields": ["memberships", "roles"]}]
     ada = await centre.call("boss@demo", "GET", "/people/ada")
     assert ada["memberships"] == [
-        {"org_unit": "team-1", "valid_from": "2026-01-05", "valid_to": "2026-04-01"},
-        {"org_unit": "team-2", "valid_from": "2026-04-01", "valid_to": None},
+        {"org_unit": "team-1", "valid_from": "2026-01-05", "valid_until": "2026-04-01"},
+        {"org_unit": "team-2", "valid_from": "2026-04-01", "valid_until": None},
     ]
-    assert [(each["org_unit"], each["valid_from"], each["valid_to"]) for each in ada["roles"]] == [
+    assert [(each["org_unit"], each["valid_from"], each["valid_until"]) for each in ada["roles"]] == [
         (None, None, "2026-04-01"),
         ("team-2", "2026-04-01", None),
     ]
@@ -133,8 +133,8 @@ async def test_a_person_is_found_by_external_id_and_what_changed_is_kept_with_it
     assert [each["value"] for each in ada["attributes"]] == ["billing", "claims"]
     old, new = ada["external_ids"]
     assert (old["external_id"], old["valid_from"]) == ("agent-ada", None)
-    assert old["valid_to"] is not None
-    assert (new["external_id"], new["valid_from"], new["valid_to"]) == ("agent-007", None, None)
+    assert old["valid_until"] is not None
+    assert (new["external_id"], new["valid_from"], new["valid_until"]) == ("agent-007", None, None)
     # Back again: the past stays as it was.
     await send(centre, "slug,external_id:connect\nada,agent-ada\n")
     assert (await send(centre, "slug,external_id:connect\nada,agent-ada\n"))["unchanged"] == 1

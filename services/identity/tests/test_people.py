@@ -16,7 +16,7 @@ async def test_a_patch_replaces_what_it_names_and_keeps_the_rest(centre):
         json={
             "email": "ada@example.org",
             "attributes": [
-                {"name": "employment", "value": "part_time", "valid_to": "2026-02-01"},
+                {"name": "employment", "value": "part_time", "valid_until": "2026-02-01"},
                 {"name": "employment", "value": "full_time", "valid_from": "2026-02-01"},
             ],
         },
@@ -36,7 +36,10 @@ async def test_a_planned_move_is_seen_on_its_day(centre):
     person = {
         "slug": "ada",
         "display_name": "Ada",
-        "memberships": [{"org_unit": "one", "valid_to": "2026-03-10"}, {"org_unit": "two", "valid_from": "2026-03-10"}],
+        "memberships": [
+            {"org_unit": "one", "valid_until": "2026-03-10"},
+            {"org_unit": "two", "valid_from": "2026-03-10"},
+        ],
     }
     await centre.put("sim", {"org_units": units, "people": [person]})
 
@@ -77,7 +80,7 @@ async def test_broken_rules_are_told_with_pointer_and_cure(centre):
 
 
 async def test_an_external_id_passes_on_when_its_time_is_over(centre):
-    ended = [{"source": "connect", "external_id": "agent-ada", "valid_to": "2026-03-01"}]
+    ended = [{"source": "connect", "external_id": "agent-ada", "valid_until": "2026-03-01"}]
     begun = [{"source": "connect", "external_id": "agent-ada", "valid_from": "2026-03-01"}]
     await centre.call("boss@demo", "PATCH", "/people/ben", 422, json={"external_ids": begun})
     await centre.call("boss@demo", "PATCH", "/people/ada", json={"external_ids": ended})
@@ -163,7 +166,7 @@ async def test_only_a_simulated_tenants_clock_moves_and_only_on(identity):
     (told,) = identity.bodies(TenantChanged)
     assert told.clock.isoformat() == "2026-03-02T08:00:00+00:00"
     me = await identity.call("boss@sim", "GET", "/me")
-    assert (me["now"], me["day"]) == ("2026-03-02T08:00:00Z", "2026-03-02")
+    assert (me["now"], me["workday"]) == ("2026-03-02T08:00:00Z", "2026-03-02")
     await identity.call("root@platform", "POST", path, json={"now": "2026-03-02T10:00:00+01:00"})
     await identity.call("boss@sim", "POST", path, 409, json={"now": "2026-03-02T08:59:59Z"})
     await identity.call("boss@sim", "POST", path, 422, json={"now": "2026-03-02T10:00:00"})

@@ -33,8 +33,8 @@ Dated = tuple[str, date | None, date | None]
 
 
 def someone(slug: str, *, ids: Sequence[Dated] = (), units: Sequence[Dated] = ()) -> PersonChanged:
-    names = [ExternalId(source="connect", external_id=name, valid_from=a, valid_to=b) for name, a, b in ids]
-    memberships = [Membership(org_unit_id=unit_id(unit), valid_from=a, valid_to=b) for unit, a, b in units]
+    names = [ExternalId(source="connect", external_id=name, valid_from=a, valid_until=b) for name, a, b in ids]
+    memberships = [Membership(org_unit_id=unit_id(unit), valid_from=a, valid_until=b) for unit, a, b in units]
     return person(slug).model_copy(update={"external_ids": names, "memberships": memberships})
 
 
@@ -203,7 +203,7 @@ def expected(history: list[Any]) -> dict[str, tuple[UUID, date] | date]:
     assert berlin
     people = [each for each in last.values() if isinstance(each, PersonChanged)]
     held = {
-        each.id: [(m.org_unit_id, m.valid_from or date.min, m.valid_to or LAST_DAY) for m in each.memberships]
+        each.id: [(m.org_unit_id, m.valid_from or date.min, m.valid_until or LAST_DAY) for m in each.memberships]
         for each in people
     }
     workdays = Workdays(

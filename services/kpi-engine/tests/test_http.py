@@ -9,6 +9,7 @@ from contracts.scores import BandEntered, ScoreChanged
 from testkit import at, person_id, tenant, unit_id
 
 RANGE = "from=2026-03-01&to=2026-03-31"
+WHOLE = "2026-03-01/2026-03-31"
 
 
 @pytest.fixture
@@ -35,32 +36,45 @@ async def items(h, query: str, who: str = "adm"):
 
 async def test_values_over_every_cut(calls):
     assert sorted(await items(calls, "by=agent&grain=month")) == [
-        ("Ada", "2026-03-01", "50", 1), ("Bob", "2026-03-01", "45", 2), ("Cid", "2026-03-01", "90", 1),
+        ("Ada", "2026-03", "50", 1), ("Bob", "2026-03", "45", 2), ("Cid", "2026-03", "90", 1),
     ]  # fmt: skip
     assert sorted(await items(calls, "by=team&grain=total")) == [
-        ("A", "2026-03-01", "46.6667", 3),
-        ("B", "2026-03-01", "90", 1),
+        ("A", WHOLE, "46.6667", 3),
+        ("B", WHOLE, "90", 1),
     ]
     assert sorted(await items(calls, "by=org_unit&grain=week")) == [
-        ("A", "2026-03-02", "60", 2), ("A", "2026-03-09", "20", 1), ("B", "2026-03-02", "90", 1),
-        ("Site", "2026-03-02", "70", 3), ("Site", "2026-03-09", "20", 1),
+        ("A", "2026-W10", "60", 2), ("A", "2026-W11", "20", 1), ("B", "2026-W10", "90", 1),
+        ("Site", "2026-W10", "70", 3), ("Site", "2026-W11", "20", 1),
     ]  # fmt: skip
     assert await items(calls, "by=queue&grain=total") == [
-        ("Billing", "2026-03-01", "46.6667", 3),
-        ("Sales", "2026-03-01", "90", 1),
+        ("Billing", WHOLE, "46.6667", 3),
+        ("Sales", WHOLE, "90", 1),
     ]
     assert await items(calls, "by=attributes.language&grain=total") == [
-        (None, "2026-03-01", "20", 1), ("en", "2026-03-01", "70", 2), ("zh", "2026-03-01", "70", 1),
+        (None, WHOLE, "20", 1), ("en", WHOLE, "70", 2), ("zh", WHOLE, "70", 1),
     ]  # fmt: skip
     assert await items(calls, "") == [(None, "2026-03-02", "70", 3), (None, "2026-03-10", "20", 1)]
+
+
+async def test_a_window_has_its_iso_name_and_the_days_of_it_that_were_asked_for(calls):
+    async def windows(grain: str, days: str = "from=2026-03-03&to=2026-03-31"):
+        answer = await calls.as_("adm", "t1").get(f"/kpis/silence/values?{days}&grain={grain}")
+        return [(each["window"], each["from"], each["to"]) for each in answer.json()["items"]]
+
+    assert await windows("workday") == [("2026-03-10", "2026-03-10", "2026-03-10")]
+    assert await windows("week", "from=2026-03-01&to=2026-03-10") == [
+        ("2026-W10", "2026-03-02", "2026-03-08"), ("2026-W11", "2026-03-09", "2026-03-10"),
+    ]  # fmt: skip
+    assert await windows("month") == [("2026-03", "2026-03-03", "2026-03-31")]
+    assert await windows("total") == [("2026-03-03/2026-03-31", "2026-03-03", "2026-03-31")]
 
 
 async def test_an_agent_sees_the_own_numbers_a_lead_the_own_team(calls):
     assert [row[0] for row in await items(calls, "by=agent&grain=total", who="ada")] == ["Ada"]
     assert sorted(row[0] for row in await items(calls, "by=agent&grain=total", who="lea")) == ["Ada", "Bob"]
-    assert await items(calls, "grain=total", who="ada") == [(None, "2026-03-01", "50", 1)]
-    assert await items(calls, "by=queue&grain=total", who="ada") == [("Billing", "2026-03-01", "50", 1)]
-    assert await items(calls, "by=team&grain=total", who="lea") == [("A", "2026-03-01", "46.6667", 3)]
+    assert await items(calls, "grain=total", who="ada") == [(None, WHOLE, "50", 1)]
+    assert await items(calls, "by=queue&grain=total", who="ada") == [("Billing", WHOLE, "50", 1)]
+    assert await items(calls, "by=team&grain=total", who="lea") == [("A", WHOLE, "46.6667", 3)]
     for path in (f"/kpis/silence/explain?agent=cid&{RANGE}", "/bands?agent=cid"):
         for who in ("ada", "lea"):
             assert (await calls.as_(who, "t1").get(path)).status_code == 403
@@ -85,10 +99,10 @@ async def test_without_dates_the_last_28_days_of_the_tenants_time(calls):
         "t1", of_tenant=tenant("t1", simulated=True, clock=at("2026-03-29T22:30Z"), time_zone="Asia/Tokyo")
     )
     whole = (await calls.as_("adm", "t1").get("/kpis/silence/values?by=agent")).json()
-    assert (whole["first"], whole["last"]) == ("2026-03-03", "2026-03-30")
+    assert (whole["from"], whole["to"]) == ("2026-03-03", "2026-03-30")
     assert [(item["name"], item["window"]) for item in whole["items"]] == [("Bob", "2026-03-10")]
     until = (await calls.as_("adm", "t1").get("/kpis/silence/explain?agent=cid&to=2026-03-02")).json()
-    assert (until["first"], until["last"], until["agent"], until["name"]) == ("2026-02-03", "2026-03-02", "cid", "Cid")
+    assert (until["from"], until["to"], until["agent"], until["name"]) == ("2026-02-03", "2026-03-02", "cid", "Cid")
     assert until["answer"]["value"] == "90"
 
 
@@ -101,7 +115,7 @@ async def test_values_of_an_agent_or_a_team_by_id_or_slug(calls):
             "cid",
             "Cid",
         )
-    assert await items(calls, "by=queue&grain=total&team=b") == [("Sales", "2026-03-01", "90", 1)]
+    assert await items(calls, "by=queue&grain=total&team=b") == [("Sales", WHOLE, "90", 1)]
     (team,) = (await client.get(f"/kpis/silence/values?{RANGE}&by=team&grain=total&team=b")).json()["items"]
     assert (team["agent_id"], team["agent"], team["name"]) == (None, None, "B")
     assert (await calls.as_("lea", "t1").get(f"/kpis/silence/values?{RANGE}&agent=cid")).status_code == 403
@@ -141,7 +155,7 @@ async def test_bands_say_since_when_and_by_which_target(kpi, leg):
         item["name"]: item for item in (await kpi.as_("lea", "t1").get("/bands?team=a&kpi=silence")).json()["items"]
     }
     assert (found["Ada"]["band"], found["Bob"]["band"]) == ("good", "coach")
-    assert found["Bob"]["since"] == "2026-03-03"
+    assert found["Bob"]["at_window"] == "2026-03-03"
     assert found["Bob"]["band_title"] == {"en": "Coaching", "zh": "辅导"}
     assert (found["Bob"]["agent_id"], found["Bob"]["agent"]) == (str(person_id("bob")), "bob")
     assert len(found["Bob"]["evidence"]) == 2
@@ -207,7 +221,7 @@ async def test_a_check_computes_a_sample(calls, silence):
     client = calls.as_("adm", "t1")
     check = (await client.put("/kpis/silence?dry_run=true", content=silence)).json()
     assert (check["dry_run"], check["version"]) == (True, 1)
-    assert (check["sample"]["value"], check["sample"]["sample"], check["looked_at"]) == ("57.5", 4, 6)
+    assert (check["sample"]["value"], check["sample"]["sample"], check["examined"]) == ("57.5", 4, 6)
     assert check["plan"]["denominator"] == "sum(conversation_ms)"
 
 

@@ -30,7 +30,7 @@ async def get(kpi: Harness, who: str, path: str, **query: Any) -> Any:
 
 async def cut(kpi: Harness, who: str, **query: Any) -> list[tuple[Any, str, int, bool]]:
     items = (await get(kpi, who, "/kpis/longest/values", **RANGE, **query))["items"]
-    return [(each["agent"] or each["key"], each["window"][5:], each["sample"], each["partial"]) for each in items]
+    return [(each["agent"] or each["key"], each["from"][5:], each["sample"], each["partial"]) for each in items]
 
 
 async def test_each_lead_has_the_days_of_the_own_team(transferred: Harness) -> None:

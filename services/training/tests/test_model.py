@@ -181,7 +181,7 @@ def test_effect_on_an_example_worked_by_hand():
         today=date(2026, 3, 31),
     )
     weeks = [
-        (w.week, w.trained.agents, w.trained.in_band, w.untrained.agents, w.untrained.in_band) for w in found.weeks
+        (w.window, w.trained.agents, w.trained.in_band, w.untrained.agents, w.untrained.in_band) for w in found.weeks
     ]
     assert weeks == [
         ("2026-W10", 0, 0, 2, 1),  # Sunday 8 March: Ada in the band, Cem not, Ben not known yet
@@ -192,7 +192,7 @@ def test_effect_on_an_example_worked_by_hand():
     ]
     assert found.weeks[0].trained.share is None
     assert found.weeks[0].untrained.share == 0.5
-    assert found.weeks[-1].day == date(2026, 3, 31)
+    assert found.weeks[-1].last == date(2026, 3, 31)
     (ada,) = found.agents
     # 4 March, 11 March, 18 March, 25 March; a week earlier nothing was known, a week later has not come.
     assert ada.in_band == {-1: True, 0: True, 1: True, 2: False}

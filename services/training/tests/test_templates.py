@@ -142,7 +142,7 @@ async def test_a_blueprint_is_applied_whole_and_answered(training):
     await training.enter("ada")
     await training.blueprint(templates=[{"template": "silence-quiz", **training.QUIZ}])
     states = {each["template"]: each["status"] for each in (await tom.get("/templates")).json()["items"]}
-    assert states == {"silence-basics": "archived", "silence-quiz": "published"}
+    assert states == {"silence-basics": "retired", "silence-quiz": "published"}
     assert (await tom.get("/rules")).json()["items"] == []
     mine = (await training.only())["id"]
     assert (await training.finish("ada", mine))["status"] == "completed"
@@ -247,7 +247,7 @@ async def test_effect_counts_who_is_in_the_band_trained_and_not(training):
 
     found = await effect("tom")
     assert found["bands"] == [{"kpi": "silence_pct", "band": "coach"}]
-    shares = [(each["week"], each["trained"]["share"], each["untrained"]["share"]) for each in found["weeks"]]
+    shares = [(each["window"], each["trained"]["share"], each["untrained"]["share"]) for each in found["weeks"]]
     assert shares == [
         ("2026-W08", None, 1.0),
         ("2026-W09", None, 1.0),

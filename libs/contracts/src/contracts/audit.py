@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from contracts.envelope import Event
+from contracts.topics import ServiceName
 
 
 class Actor(BaseModel):
@@ -52,7 +53,7 @@ class ConfigurationChanged(Event):
         "changed": ["/points"], "notes": [],
     }  # fmt: skip
 
-    service: str
+    service: ServiceName
     kind: str
     ref: str
     action: str

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-from contracts.envelope import AgentEvent, ReasonValues
+from contracts.envelope import AgentEvent, ReasonCode, ReasonValues
 
 _EXAMPLE: dict[str, Any] = {
     "agent_id": "0197c0de-0000-7000-8000-000000000001", "entry_id": "0197c0de-0000-7000-8000-000000000500",
@@ -44,5 +44,5 @@ class PointsReversed(_LedgerEvent):
 
     reverses: UUID
     reason: str = ""
-    reason_code: str = ""
+    reason_code: ReasonCode = ""
     reason_values: ReasonValues = {}

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contracts.audit import Origin
 from contracts.envelope import Event
+from contracts.topics import ServiceName
 
 
 class BlueprintPublished(Event):
@@ -37,7 +38,7 @@ class SectionProblem(BaseModel):
 
 
 class _SectionEvent(Event):
-    service: str
+    service: ServiceName
 
     def to_topic(self) -> str:
         return f"{self.service}.sections"

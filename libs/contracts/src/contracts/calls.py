@@ -1,10 +1,13 @@
 """Topics `legs`, `legs.history`, `agent-states`: what ingest says of calls and of agents' states."""
 
 from datetime import date, datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from contracts.envelope import AgentEvent, Event, Mode
+from contracts.envelope import AgentEvent, Event, Mode, known
+
+Channel = Annotated[str, known("voice", "chat", "task", "email", "sms", "social", "video", "other")]
+Direction = Annotated[str, known("inbound", "outbound", "internal")]
 
 
 class LegRecorded(Event):
@@ -46,8 +49,8 @@ class LegRecorded(Event):
     external_id: str
     agent_id: UUID | None = None
     agent_external_id: str | None = None
-    channel: str
-    direction: str | None = None
+    channel: Channel
+    direction: Direction | None = None
     queue: str | None = None
     reason: str | None = None
     attributes: dict[str, str] = {}
@@ -76,8 +79,8 @@ class LegRecorded(Event):
     qa_score: int | None = None
     sentiment: int | None = None
     customer_key: str | None = None
-    relation: str | None = None
-    held: str | None = None
+    relation: Annotated[str, known("transfer", "consult", "conference")] | None = None
+    held: Annotated[str, known("unknown_agent")] | None = None
 
     def to_topic(self) -> str:
         return "legs.history" if self.mode == "history" else "legs"

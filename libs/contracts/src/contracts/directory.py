@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, computed_field
 
 from contracts.envelope import Event
 
@@ -21,15 +21,23 @@ _TEAM = "0197c0de-0000-7000-8000-000000000010"
 
 
 class _Dated(BaseModel):
-    """Effective from `valid_from` (None: always has been) up to but not including `valid_to` (None: open)."""
+    """Effective from `valid_from` (None: always has been) up to but not including `valid_until` (None: open). Both names of the
+    latter are written, and either is read: it was `valid_to` at first."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     valid_from: date | None = None
-    valid_to: date | None = None
+    valid_until: date | None = Field(None, validation_alias=AliasChoices("valid_until", "valid_to"))
+
+    @computed_field
+    @property
+    def valid_to(self) -> date | None:
+        return self.valid_until
 
     def holds_on(self, day: date) -> bool:
-        return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day < self.valid_to)
+        return (self.valid_from is None or self.valid_from <= day) and (
+            self.valid_until is None or day < self.valid_until
+        )
 
 
 class ExternalId(_Dated):
@@ -136,10 +144,10 @@ class PersonChanged(_DirectoryEvent):
     example: ClassVar[dict[str, Any]] = {
         "id": _PERSON, "slug": "ada", "kind": "person", "display_name": "Ada Abel", "email": "ada@example.org",
         "language": "en", "active": True, "logins": [{"iss": "http://127.0.0.1:8080/oidc", "sub": "ada"}],
-        "external_ids": [{"source": "amazon-connect", "external_id": "agent-ada", "valid_from": None, "valid_to": None}],
-        "memberships": [{"org_unit_id": _TEAM, "valid_from": "2026-01-05", "valid_to": None}],
-        "attributes": [{"name": "hire_date", "value": "2026-01-05", "valid_from": None, "valid_to": None}],
-        "roles": [{"role": "agent", "org_unit_id": _TEAM, "valid_from": None, "valid_to": None}], "version": 1,
+        "external_ids": [{"source": "amazon-connect", "external_id": "agent-ada", "valid_from": None, "valid_until": None}],
+        "memberships": [{"org_unit_id": _TEAM, "valid_from": "2026-01-05", "valid_until": None}],
+        "attributes": [{"name": "hire_date", "value": "2026-01-05", "valid_from": None, "valid_until": None}],
+        "roles": [{"role": "agent", "org_unit_id": _TEAM, "valid_from": None, "valid_until": None}], "version": 1,
     }  # fmt: skip
 
     id: UUID

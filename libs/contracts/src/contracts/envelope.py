@@ -2,16 +2,31 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from contracts.ids import new_id
 
 type_registry: dict[str, type["Event"]] = {}
 
 Mode = Literal["live", "history"]
+
+
+def known(*values: str) -> Any:
+    """Of a text that is one of these: told, and not checked, since a reader takes what a newer writer says."""
+    return Field(json_schema_extra={"enum": list(values)})
+
+
+ReasonCode = Annotated[
+    str,
+    known(
+        "corrected_call", "new_kpi_version", "other_target", "by_hand", "band_left", "stayed_no_longer",
+        "band_corrected", "score_corrected",
+    ),
+]  # fmt: skip
+"""Why something was taken back."""
 
 ReasonValues = dict[str, str | dict[str, str] | None]
 """What the sentence of a reason names: windows, values with their unit, and titles by language."""

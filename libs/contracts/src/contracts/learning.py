@@ -1,11 +1,12 @@
 """Topic `assignments`: what training says of people's assignments."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from contracts.envelope import AgentEvent, ReasonValues
+from contracts.envelope import AgentEvent, ReasonCode, ReasonValues, known
 
+Trigger = Annotated[str, known("entered", "stayed", "failed", "overdue")]
 _EXAMPLE: dict[str, Any] = {
     "agent_id": "0197c0de-0000-7000-8000-000000000001", "assignment_id": "0197c0de-0000-7000-8000-000000000400",
     "template": "silence-basics", "template_version": 1, "title": {"en": "Fewer silences", "zh": "减少静默"},
@@ -34,7 +35,7 @@ class _AssignmentEvent(AgentEvent):
     band_event_id: UUID | None = None
     due_at: datetime | None = None
     version: int = 0
-    trigger: str | None = None
+    trigger: Trigger | None = None
     follows: UUID | None = None
     rule_title: dict[str, str] = {}
     kpi_title: dict[str, str] = {}
@@ -82,5 +83,5 @@ class AssignmentWithdrawn(_AssignmentEvent):
     }  # fmt: skip
 
     reason: str = ""
-    reason_code: str = ""
+    reason_code: ReasonCode = ""
     reason_values: ReasonValues = {}

@@ -1,12 +1,13 @@
 """Topics `scores` and `bands`: what kpi-engine says of agents."""
 
 from datetime import date
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.envelope import AgentEvent, Mode, ReasonValues
+from contracts.envelope import AgentEvent, Mode, ReasonCode, ReasonValues, known
+from contracts.windows import WindowName
 
 _AGENT = "0197c0de-0000-7000-8000-000000000001"
 _WORDS: dict[str, Any] = {
@@ -14,6 +15,9 @@ _WORDS: dict[str, Any] = {
     "unit": "percent", "value": "65.3846",
 }  # fmt: skip
 _WATCH = {"en": "Watch", "zh": "关注"}
+
+
+KpiUnit = Annotated[str, known("percent", "ratio", "count", "ms", "seconds", "minutes", "hours", "score")]
 
 
 class Score(BaseModel):
@@ -53,22 +57,10 @@ class Window(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    window: str
+    window: WindowName
     value: str | None
     sample: int
     band: str | None
-
-
-def window_days(label: str) -> tuple[date, date] | None:
-    """First and last day of a window by its name: a workday (`2026-03-04`) or an ISO week (`2026-W10`). None for another
-    name."""
-    try:
-        year, _, week = label.partition("-W")
-        if week:
-            return date.fromisocalendar(int(year), int(week), 1), date.fromisocalendar(int(year), int(week), 7)
-        return date.fromisoformat(label[:10]), date.fromisoformat(label[:10])
-    except ValueError:
-        return None
 
 
 class _BandEvent(AgentEvent):
@@ -86,13 +78,13 @@ class _BandEvent(AgentEvent):
     model_version: int
     band: str
     rank: int
-    at_window: str
+    at_window: WindowName
     mode: Mode = "live"
     version: int = 0
     evidence: list[Window] = []
     kpi_title: dict[str, str] = {}
     band_title: dict[str, str] = {}
-    unit: str | None = None
+    unit: KpiUnit | None = None
     value: str | None = None
 
 
@@ -126,7 +118,7 @@ class BandStayed(_BandEvent):
         "withdrawn": [],
     }  # fmt: skip
 
-    withdrawn: list[str] = []
+    withdrawn: list[WindowName] = []
 
 
 class BandLeft(_BandEvent):
@@ -160,5 +152,5 @@ class BandCorrected(_BandEvent):
 
     retracts: Literal["entered", "left"]
     reason: str = ""
-    reason_code: str = ""
+    reason_code: ReasonCode = ""
     reason_values: ReasonValues = {}

@@ -1,9 +1,13 @@
 """Every topic, declared once: its one writer, its readers, how it is kept."""
 
 from dataclasses import dataclass
+from typing import Annotated
 from zlib import crc32
 
+from contracts.envelope import known
+
 ALL_SERVICES = ("identity", "ingest", "kpi-engine", "training", "gamification", "forms", "notification")
+ServiceName = Annotated[str, known(*ALL_SERVICES)]
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,10 @@ async def apply_person(session: Session, body: PersonChanged) -> None:
     # A login that moves to another person may arrive here before it leaves the one who had it.
     logins = [login.model_dump() for login in dict.fromkeys(body.logins)]
     memberships = [
-        {"org_unit_id": each.org_unit_id, **_dates(each.valid_from, each.valid_to)} for each in body.memberships
+        {"org_unit_id": each.org_unit_id, **_dates(each.valid_from, each.valid_until)} for each in body.memberships
     ]
     external_ids = [
-        {"source": each.source, "external_id": each.external_id, **_dates(each.valid_from, each.valid_to)}
+        {"source": each.source, "external_id": each.external_id, **_dates(each.valid_from, each.valid_until)}
         for each in body.external_ids
     ]
     for statement, rows in (

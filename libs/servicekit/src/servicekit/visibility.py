@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from contracts.scores import window_days
+from contracts.windows import window_days
 from storage import Session
 
 from servicekit.caller import Caller

@@ -75,7 +75,7 @@ def person(
 def moved(slug: str, before: str, after: str, on: date, **fields: Any) -> PersonChanged:
     """A person who was in team `before` until the day before `on`, and is in `after` from then on."""
     memberships = [
-        Membership(org_unit_id=unit_id(before), valid_to=on),
+        Membership(org_unit_id=unit_id(before), valid_until=on),
         Membership(org_unit_id=unit_id(after), valid_from=on),
     ]
     return person(slug, **fields).model_copy(update={"memberships": memberships})

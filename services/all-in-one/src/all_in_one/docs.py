@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
 from contracts import ALL_SERVICES, TOPICS, Attributes, Event, Topic, type_registry
@@ -130,7 +130,8 @@ def key_pattern(example: Event) -> str:
 def _field_rows(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         absent = "" if field.is_required() else f"`{json.dumps(field.get_default(call_default_factory=True))}`"
-        yield f"| `{name}` | {words(field.annotation)} | {absent} |\n"
+        told = words(Annotated[field.annotation, field]) if field.json_schema_extra else words(field.annotation)
+        yield f"| `{name}` | {told} | {absent} |\n"
 
 
 def words(annotation: Any) -> str:
@@ -138,6 +139,10 @@ def words(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return " or ".join(words(each) for each in arguments)
+    if origin is Annotated:
+        extra = next((each.json_schema_extra for each in arguments[1:] if hasattr(each, "json_schema_extra")), None)
+        values = extra.get("enum", ()) if isinstance(extra, dict) else ()
+        return " or ".join(f"`{each}`" for each in values) or words(arguments[0])
     if origin is Literal:
         return " or ".join(f"`{each}`" for each in arguments)
     if origin is list:

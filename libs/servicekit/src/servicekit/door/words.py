@@ -1,26 +1,17 @@
 """What fields and parameters mean that go by the same name everywhere, each with an example."""
 
-from typing import Any, NamedTuple
+from servicekit.door.addressing import ADDRESSED
+from servicekit.door.word import Word
 
-
-class Word(NamedTuple):
-    """Of a field by its name, or by its schema's name and its own (`Receipt.status`); of a parameter by `?` and its name.
-    The longer name goes first. `example` left out: one is made up by the type."""
-
-    text: str
-    example: Any = ...
+__all__ = ["SHARED", "Word"]
 
 
 SHARED: dict[str, Word] = {
-    "?agent": Word("A person, by id or slug.", "ada"),
-    "?dead_letter": Word("The dead letter's id."),
+    **ADDRESSED,
     "?dry_run": Word("Only say what it would do: nothing is changed."),
-    "?interaction": Word("The interaction's id."),
     "?limit": Word("Items on one page.", 100),
     "?replayed": Word("Those that were replayed, in place of those that wait."),
-    "?rule": Word("The rule's name.", "silence-coach"),
-    "?team": Word("An org unit, by id or slug: its people, and those of the units below it, of the day.", "team-a"),
-    "?tenant": Word("The tenant's slug.", "acme"),
+    "?team": Word("An org unit, by slug or id: its people, and those of the units below it, of the day.", "team-a"),
     "?version": Word("The number of a version; it never changes once it is published.", 3),
     "active": Word("Whether it is switched on."),
     "agent": Word("The person's slug, or id or slug where it is sent; null: unknown, or not to be shown.", "ada"),
@@ -43,7 +34,6 @@ SHARED: dict[str, Word] = {
     "channel": Word("The way it came or goes.", "voice"),
     "column": Word("The column, counted from 1."),
     "cure": Word("What to do about it.", "did you mean `conversation_ms`?"),
-    "day": Word("The tenant's workday now."),
     "detail": Word("What this is about in particular.", "the other side answered 500"),
     "document": Word("The text as it was written.", "kpi: aht"),
     "dry_run": Word("Whether nothing was changed."),
@@ -54,7 +44,7 @@ SHARED: dict[str, Word] = {
     "external_id": Word("How the source names it.", "c-1042"),
     "field": Word("The field of the record.", "agent"),
     "finished_at": Word("When it was over; null: it is not."),
-    "first": Word("The first day, included."),
+    "from": Word("The first day, included."),
     "headers": Word("The message's headers.", {"ce_type": "leg.recorded"}),
     "id": Word("Its id."),
     "instance": Word("The path that was asked.", "/api/ingest/v1/receipts"),
@@ -64,7 +54,7 @@ SHARED: dict[str, Word] = {
     "kind": Word("Which kind it is."),
     "kpi": Word("The KPI's name.", "aht"),
     "language": Word("A BCP 47 tag; null: the tenant's.", "en"),
-    "last": Word("The last day, included."),
+    "to": Word("The last day, included."),
     "leg": Word("The number of the leg within its interaction, from 1."),
     "line": Word("The line, counted from 1."),
     "name": Word("The name that people see; null: unknown, or not to be shown.", "Ada Abel"),
@@ -84,12 +74,12 @@ SHARED: dict[str, Word] = {
     "reason": Word("Why; null: there is nothing to explain.", "too few calls"),
     "rejected": Word("Records, or lines, that could not be taken."),
     "replayed_at": Word("When it was replayed; null: not yet."),
+    "retired": Word("Whether it is out of use; it can still be read.", False),
     "rule": Word("The rule's name; null: given by hand.", "silence-coach"),
     "rules": Word("All rules, each under a name of its own."),
     "seconds": Word("How long the oldest waits."),
     "sections": Word("The sections."),
     "simulated": Word("Whether the tenant's people and calls are made up."),
-    "since": Word("Since when."),
     "source": Word("The source's name.", "amazon-connect"),
     "started_at": Word("When it began; null: not yet."),
     "state": Word("How far it is."),
@@ -109,6 +99,11 @@ SHARED: dict[str, Word] = {
     "version": Word("The version's number, from 1; null: none is published."),
     "versions": Word("Its versions, newest first."),
     "void": Word("Whether it was taken back."),
+    "window": Word(
+        "The window, by ISO 8601: `2026-03-04`, `2026-W10`, `2026-03`, `2026-03-01/2026-03-28`; null: all time.",
+        "2026-W10",
+    ),
+    "at_window": Word("The window at which it began.", "2026-W10"),
     "workday": Word("The agent's workday."),
     "band_title": Word("The band's name as people read it, by language.", {"en": "Needs coaching"}),
     "kpi_title": Word("The KPI's name as people read it, by language.", {"en": "Silence"}),

@@ -13,6 +13,7 @@ from servicekit.errors import FieldProblem, Invalid
 from forms import store
 from forms.actions import definitions
 from forms.model import FormDefinition
+from forms.model.definition import About, Kind
 
 EDITORS = ("quality_analyst", "tenant_admin")
 
@@ -24,8 +25,8 @@ class FormSummary(BaseModel):
 
     form: str
     title: dict[str, str]
-    kind: str
-    about: str
+    kind: Kind
+    about: About
     status: Literal["draft", "published", "retired"]
     version: int | None
     changed: bool

@@ -3,8 +3,6 @@
 from servicekit import Word
 
 WORDS: dict[str, Word] = {
-    "?form": Word("The form's name.", "call-review"),
-    "?submission": Word("The submission's id."),
     "about": Word("Whom a submission is about.", "agent"),
     "all": Word("Conditions that must all hold.", [{"question": "greeting", "op": "answered"}]),
     "QuestionResult.answer": Word("What was answered."),

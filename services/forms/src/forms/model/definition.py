@@ -94,14 +94,18 @@ class Scoring(Strict):
     sections: dict[str, SectionScoring] = {}
 
 
+Kind = Literal["evaluation", "quiz", "survey", "note"]
+About = Literal["agent", "none"]
+
+
 class FormDefinition(Strict):
     """A form. `schema` (JSON Schema 2020-12) holds one property for each question; `ui_schema` says how they look and
     is kept as it is. `about` says whether a submission names an agent."""
 
     form: Slug
     title: Title
-    kind: Literal["evaluation", "quiz", "survey", "note"]
-    about: Literal["agent", "none"] = "agent"
+    kind: Kind
+    about: About = "agent"
     answers_schema: dict[str, Any] = Field(alias="schema")
     ui_schema: dict[str, Any] = {}
     sections: list[Section] = Field(default=[], max_length=50)

@@ -1,10 +1,11 @@
 """Leaderboards."""
 
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from contracts.windows import WindowName, window_name
+from pydantic import AliasChoices, BaseModel, Field
 from servicekit import (
     Caller,
     CallerDep,
@@ -44,13 +45,14 @@ class Place(BaseModel):
 
 
 class Standings(BaseModel):
-    """`first` and `last` day of the period; `ranked`: how many people are on the board; `me`: the caller's place."""
+    """`window`: the period, `from` and `to` its days, all null for all time; `ranked`: how many people are on the board; `me`: the caller's place."""
 
     leaderboard: str
     title: dict[str, str]
-    period: str
-    first: date | None
-    last: date | None
+    period: Literal["week", "month", "total"]
+    window: WindowName | None
+    first: date | None = Field(validation_alias=AliasChoices("from", "first"), serialization_alias="from")
+    last: date | None = Field(validation_alias=AliasChoices("to", "last"), serialization_alias="to")
     ranked: int
     me: Place | None
     items: list[Place]
@@ -142,8 +144,9 @@ async def get_standings(
         leaderboard=board.leaderboard,
         title=board.title,
         period=board.period,
+        window=window_name(board.period, first, last) if bounded else None,
         first=first if bounded else None,
-        last=date.fromordinal(end.toordinal() - 1) if bounded else None,
+        last=last if bounded else None,
         ranked=len(places),
         me=None if mine is None else places[mine],
         items=shown,

@@ -5,7 +5,7 @@ from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
 from gamification.actions import rules as actions
-from gamification.model.rules import Rule, Slug, Strict
+from gamification.model.rules import ReadRule, Rule, Slug, Strict, read_rule
 from gamification.store import rules as store
 
 router = door_router(tags=["rules"])
@@ -15,15 +15,16 @@ class Rules(Strict):
     rules: list[Rule]
 
 
-class RulePage(Page[Rule]):
+class RulePage(Page[ReadRule]):
     pass
 
 
 @router.get("/rules", response_model=RulePage)
 @accepts(reach="tenant")
-async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Rule]:
+async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[ReadRule]:
     """The rules in force, by name."""
-    return page_within(await store.current_rules(session), page, lambda each: each.rule)
+    in_force = [read_rule(each) for each in await store.current_rules(session)]
+    return page_within(in_force, page, lambda each: each.rule)
 
 
 @router.put("/rules")
@@ -36,27 +37,27 @@ async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep) ->
 
 @router.get("/rules/{rule}")
 @accepts(reach="tenant")
-async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
-    """A rule in force."""
-    found = next((each for each in await store.current_rules(session) if each.rule == rule), None)
+async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> ReadRule:
+    """A rule in force, or as it last was before it was retired."""
+    found = await store.find_rule(session, rule)
     if found is None:
         raise NotFound("unknown-rule", f"There is no rule `{rule}`.")
-    return found
+    return read_rule(found[0], retired=found[1])
 
 
 @router.put("/rules/{rule}")
 @accepts(roles=("tenant_admin",))
-async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep) -> Rule:
-    """Counts from now on."""
+async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep) -> ReadRule:
+    """Counts from now on. Brings back one that was retired."""
     if body.rule != rule:
         problem = FieldProblem(pointer="/rule", problem=f"it is `{body.rule}`", cure=f"`{rule}`, as in the address")
         raise Invalid("other-rule", "The body names another rule than the address.", errors=[problem])
     await actions.put_rule(session, body)
-    return body
+    return read_rule(body)
 
 
 @router.delete("/rules/{rule}", status_code=204)
 @accepts(roles=("tenant_admin",))
 async def retire_rule(rule: str, session: WorkSession, caller: CallerDep) -> None:
-    """Gives no more points; those it gave stay. PUT brings it back. Refused (409) while a leaderboard counts it."""
+    """Gives no more points; those it gave stay, and it can still be read. PUT brings it back. Refused (409) while a leaderboard counts it."""
     await actions.retire_rule(session, rule)

@@ -4,7 +4,6 @@ from servicekit import Word
 
 WORDS: dict[str, Word] = {
     "?around_me": Word("The top of the board and the caller's neighbours, on one page."),
-    "?leaderboard": Word("The leaderboard's name.", "week"),
     "?on": Word("A day of the period; without it, today in the tenant's time."),
     "anonymise": Word("Whose names are hidden from whom.", "none"),
     "around": Word("How many neighbours of the caller are shown, above and below."),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
@@ -22,6 +22,8 @@ class _Rule(Strict):
     rule: Slug
     title: Words
     active: bool = True
+    retired: Literal[False] = Field(False, exclude=True)
+    """So that what was read can be put again."""
 
 
 class BandLeftRule(_Rule):
@@ -73,6 +75,33 @@ class ImprovementRule(_Rule):
 
 
 Rule = Annotated[BandLeftRule | TrainingCompletedRule | ImprovementRule, Field(discriminator="kind")]
+
+
+class _Read(BaseModel):
+    """`retired`: it gives no more points, and is no part of a blueprint."""
+
+    retired: bool = False
+
+
+class ReadBandLeftRule(_Read, BandLeftRule):  # pyright: ignore[reportIncompatibleVariableOverride]
+    pass
+
+
+class ReadTrainingCompletedRule(_Read, TrainingCompletedRule):  # pyright: ignore[reportIncompatibleVariableOverride]
+    pass
+
+
+class ReadImprovementRule(_Read, ImprovementRule):  # pyright: ignore[reportIncompatibleVariableOverride]
+    pass
+
+
+ReadRule = Annotated[ReadBandLeftRule | ReadTrainingCompletedRule | ReadImprovementRule, Field(discriminator="kind")]
+_read: TypeAdapter[ReadRule] = TypeAdapter(ReadRule)
+
+
+def read_rule(rule: Rule, *, retired: bool = False) -> ReadRule:
+    """As it is shown."""
+    return _read.validate_python({**rule.model_dump(), "retired": retired})
 
 
 @dataclass(frozen=True)

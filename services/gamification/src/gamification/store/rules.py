@@ -53,6 +53,13 @@ async def current_rules(session: Session) -> list[Rule]:
     return [body for _, body in sorted(newest.items()) if body is not None]
 
 
+async def find_rule(session: Session, slug: str) -> tuple[Rule, bool] | None:
+    """As it now is, or last was, and whether it is retired."""
+    mine = [each.body for each in await editions(session) if each.rule == slug]
+    last = next((body for body in reversed(mine) if body is not None), None)
+    return None if last is None else (last, mine[-1] is None)
+
+
 async def add_edition(session: Session, slug: str, body: Rule | None) -> None:
     session.forget()
     edition = await session.scalar(

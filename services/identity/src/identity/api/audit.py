@@ -6,6 +6,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from contracts.audit import Actor
+from contracts.topics import ServiceName
 from fastapi import Query
 from pydantic import BaseModel
 from servicekit import CallerDep, DaysDep, Page, PageDep, WorkSession, accepts, page_of
@@ -29,7 +30,7 @@ class AuditEntry(BaseModel):
 
     id: UUID
     at: datetime
-    service: str
+    service: ServiceName
     kind: str
     ref: str
     action: str

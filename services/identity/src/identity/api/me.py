@@ -23,7 +23,7 @@ class Me(BaseModel):
     person: PersonView
     tenant: TenantView
     now: datetime
-    day: date
+    workday: date
     roles: list[RoleSpec]
     sees_everyone: bool
     org_units: list[OrgUnitView]
@@ -51,7 +51,7 @@ async def get_me(session: WorkSession, caller: CallerDep) -> Me:
         person=person_view(person, slugs),
         tenant=TenantView.model_validate(tenant.model_dump()),
         now=session.now,
-        day=day,
+        workday=day,
         roles=person_spec(in_force, slugs).roles,
         sees_everyone=sees_all(caller),
         org_units=unit_views(tree, units),

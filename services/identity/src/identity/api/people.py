@@ -96,7 +96,7 @@ async def import_people(
     """Takes a CSV file with a header; needs tenant_admin. Columns, none of them needed by itself: `slug`,
     `display_name`, `email`, `language`, `kind`, `active`, `login`, `org_path` (`Site A/Team 1`; units that are missing
     are made), `external_id:<source>`, `hire_date`, `roles` (`agent|team_lead`; the org unit they hold over is that of
-    `org_path`), `attribute:<name>` (several values: `a|b`), `since` (the day from which the line holds). A person is
+    `org_path`), `attribute:<name>` (several values: `a|b`), `valid_from` (the first day on which the line holds). A person is
     found again by slug, external id, login or email, in this order. Empty cells change nothing. A line that cannot be
     taken is told with its reason and cure, and sinks no other. The same file again changes nothing."""
     await enter(session, caller, tenant, "tenant_admin")

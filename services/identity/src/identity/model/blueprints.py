@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from contracts import ALL_SERVICES
@@ -124,7 +124,7 @@ class SectionState(BaseModel):
     """How far one service is. `status`: `applied` (its section is in force), `rejected` (the newest was not taken, with
     the problems), `pending` (no answer yet), `not_in_blueprint`."""
 
-    status: str
+    status: Literal["applied", "rejected", "pending", "not_in_blueprint"]
     applied_version: int | None = None
     rejected_version: int | None = None
     problems: list[dict[str, Any]] = []

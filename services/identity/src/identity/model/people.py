@@ -29,7 +29,7 @@ class Dated(Protocol):
     @property
     def valid_from(self) -> date | None: ...
     @property
-    def valid_to(self) -> date | None: ...
+    def valid_until(self) -> date | None: ...
 
 
 def local_day(now: datetime, tenant: TenantChanged) -> date:
@@ -39,8 +39,8 @@ def local_day(now: datetime, tenant: TenantChanged) -> date:
 
 def overlap(one: Dated, other: Dated) -> bool:
     """Whether both hold on some day."""
-    return (one.valid_from or date.min) < (other.valid_to or date.max) and (other.valid_from or date.min) < (
-        one.valid_to or date.max
+    return (one.valid_from or date.min) < (other.valid_until or date.max) and (other.valid_from or date.min) < (
+        one.valid_until or date.max
     )
 
 
@@ -55,9 +55,9 @@ def covered_until(people: Iterable[PersonChanged], role: str, day: date) -> date
     ]
     until = day
     while further := [
-        grant.valid_to or date.max
+        grant.valid_until or date.max
         for grant in grants
-        if (grant.valid_from or date.min) <= until < (grant.valid_to or date.max)
+        if (grant.valid_from or date.min) <= until < (grant.valid_until or date.max)
     ]:
         until = max(further)
     return until
@@ -95,7 +95,7 @@ def merged(
             Membership.model_construct(
                 org_unit_id=unit_id(each.org_unit, f"/memberships/{index}/org_unit"),
                 valid_from=each.valid_from,
-                valid_to=each.valid_to,
+                valid_until=each.valid_until,
             )
             for index, each in enumerate(spec.memberships)
         ]
@@ -105,7 +105,7 @@ def merged(
                 role=each.role,
                 org_unit_id=None if each.org_unit is None else unit_id(each.org_unit, f"/roles/{index}/org_unit"),
                 valid_from=each.valid_from,
-                valid_to=each.valid_to,
+                valid_until=each.valid_until,
             )
             for index, each in enumerate(spec.roles)
         ]
@@ -125,14 +125,14 @@ def person_problems(person: PersonChanged, *, tree: OrgTree, tenant: str, day: d
         where = f"{at}/memberships/{index}"
         if unit is None:
             continue
-        if not unit.active and (each.valid_to is None or each.valid_to > day):
+        if not unit.active and (each.valid_until is None or each.valid_until > day):
             problems.append(_problem(where, f"org unit `{unit.slug}` is switched off", "end it, or choose another"))
         for other in person.memberships[:index]:
             elsewhere = tree.by_id.get(other.org_unit_id)
             if elsewhere and elsewhere.kind == unit.kind and overlap(each, other):
                 told = f"it overlaps with the membership in `{elsewhere.slug}`, also of kind {unit.kind}"
                 problems.append(
-                    _problem(where, told, "set valid_to of the earlier one to the day the later one begins")
+                    _problem(where, told, "set valid_until of the earlier one to the day the later one begins")
                 )
                 break
     for index, each in enumerate(person.external_ids):
@@ -232,7 +232,7 @@ class Holdings:
         on_day = [person for person, held in holders if held.holds_on(day)]
         if on_day:
             return on_day[0]
-        return max(holders, key=lambda each: each[1].valid_to or date.max)[0] if holders else None
+        return max(holders, key=lambda each: each[1].valid_until or date.max)[0] if holders else None
 
     def problems(self, person: PersonChanged, at: str) -> list[FieldProblem]:
         """Where somebody else holds what this person claims."""
@@ -241,7 +241,7 @@ class Holdings:
             for other, held in self._external.get((each.source, each.external_id), []):
                 if other.id != person.id and overlap(each, held):
                     told = f"`{each.external_id}` of source `{each.source}` is held by `{other.slug}` at the same time"
-                    cure = f"end it at `{other.slug}` first (valid_to), and let this one begin on that day"
+                    cure = f"end it at `{other.slug}` first (valid_until), and let this one begin on that day"
                     problems.append(_problem(f"{at}/external_ids/{index}", told, cure))
                     break
         for index, login in enumerate(person.logins):

@@ -1,7 +1,7 @@
 """How people, org units and tenants are written, in requests and in the identity section of a blueprint alike.
 
 A field that is left out keeps what it was; a list replaces the list that was. Org units are named by slug or id. Dates
-hold from `valid_from` up to but not including `valid_to`; left out, they are open.
+hold from `valid_from` up to but not including `valid_until`; left out, they are open.
 """
 
 from datetime import datetime
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from contracts.directory import OrgUnitChanged, PersonChanged, Role, TenantChanged
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from identity.model.fields import Day, Email, Instant, Language, Line, Slug, TenantSlug, Value, Zone, wrong
 
@@ -20,12 +20,13 @@ class _Spec(BaseModel):
 
 class _Dated(_Spec):
     valid_from: Day | None = None
-    valid_to: Day | None = None
+    valid_until: Day | None = Field(None, validation_alias=AliasChoices("valid_until", "valid_to"))
+    """`valid_to` in blueprints from before."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "_Dated":
-        if self.valid_from and self.valid_to and self.valid_to <= self.valid_from:
-            raise wrong("it ends before it begins", "valid_to is the first day on which it no longer holds")
+        if self.valid_from and self.valid_until and self.valid_until <= self.valid_from:
+            raise wrong("it ends before it begins", "valid_until is the first day on which it no longer holds")
         return self
 
 
@@ -86,7 +87,7 @@ class PersonView(BaseModel):
 
     id: UUID
     slug: str
-    kind: str
+    kind: Literal["person", "machine"]
     display_name: str
     email: str | None
     language: str | None
@@ -191,7 +192,7 @@ def person_spec(person: PersonChanged, unit_slugs: dict[UUID, str]) -> PersonSpe
 
 
 def _dates(dated: Any) -> dict[str, Any]:
-    return {"valid_from": dated.valid_from, "valid_to": dated.valid_to}
+    return {"valid_from": dated.valid_from, "valid_until": dated.valid_until}
 
 
 def section_of(tenant: TenantChanged, units: list[OrgUnitChanged], people: list[PersonChanged]) -> dict[str, Any]:

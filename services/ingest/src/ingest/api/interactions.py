@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from contracts import Mode
 from contracts.calls import LegRecorded
 from pydantic import BaseModel
 from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, accepts, page_within
@@ -19,6 +20,7 @@ from ingest.actions.versions import interaction_id, leg_event
 from ingest.api.access import sees_raw
 from ingest.api.sources import HeldView
 from ingest.model.canonical import EPOCH, Leg
+from ingest.model.kinds import RecordKind
 from ingest.store import interactions, sources
 
 router = door_router(tags=["interactions"])
@@ -46,9 +48,9 @@ class PartView(BaseModel):
     """`raw` is the record as it came, for those who may see customers' numbers; `sha256` is of the document it lies in."""
 
     contact: str
-    kind: str
-    stamp: datetime | None
-    mode: str
+    kind: RecordKind
+    stamped_at: datetime | None
+    mode: Mode
     receipt: UUID
     document: str
     position: int
@@ -163,7 +165,7 @@ async def _parts(documents: DocumentStore, tenant: str, rows: list[dict[str, Any
             PartView(
                 contact=row["contact"],
                 kind=row["kind"],
-                stamp=None if row["stamp"] is None else EPOCH + timedelta(milliseconds=row["stamp"]),
+                stamped_at=None if row["stamp"] is None else EPOCH + timedelta(milliseconds=row["stamp"]),
                 mode=row["mode"],
                 receipt=row["receipt_id"],
                 document=row["document"],

@@ -31,6 +31,7 @@ from ingest.actions.reception import Reception
 from ingest.actions.sources import load_source
 from ingest.actions.undo import undo
 from ingest.api.access import READERS, SENDERS
+from ingest.model.kinds import RecordKind
 from ingest.store import interactions, receipts
 
 router = door_router(tags=["receipts"])
@@ -49,7 +50,7 @@ class RecordView(BaseModel):
     reason: str | None = None
     cure: str | None = None
     contact: str | None = None
-    kind: str | None = None
+    kind: RecordKind | None = None
 
 
 class ReceiptView(BaseModel):

@@ -12,6 +12,7 @@ from storage import Session
 
 from ingest.actions import sources as actions
 from ingest.api.access import READERS, SENDERS
+from ingest.model.canonical import HoldReason
 from ingest.model.sources import SLUG, SourceSpec
 from ingest.store import interactions, sources
 
@@ -44,15 +45,15 @@ class Awaited(BaseModel):
     external_id: str
     names: list[str]
     waiting: int
-    since: datetime
+    held_at: datetime
 
 
 class HeldView(BaseModel):
     contact: str
     interaction: str
-    reason: str
+    reason: HoldReason
     waits_for: list[str]
-    since: datetime | None = None
+    held_at: datetime | None = None
 
 
 class HeldPage(Page[HeldView]):
@@ -131,7 +132,7 @@ async def retire_source(source: str, session: WorkSession, caller: CallerDep) ->
 @router.get("/sources/{source}/held")
 @accepts(roles=READERS)
 async def list_held(
-    source: str, session: WorkSession, caller: CallerDep, page: PageDep, reason: str | None = None
+    source: str, session: WorkSession, caller: CallerDep, page: PageDep, reason: HoldReason | None = None
 ) -> HeldPage:
     """What has no effect yet, and the people and parts that it waits for."""
     await _row(session, source)

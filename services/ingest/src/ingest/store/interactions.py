@@ -308,7 +308,7 @@ async def held_page(
     session: Session, source: str, reason: str | None, limit: int, after: str | None
 ) -> list[dict[str, Any]]:
     return await session.rows(
-        "SELECT contact, root, reason, waits_for, since FROM held WHERE tenant = :tenant AND source = :source "
+        "SELECT contact, root, reason, waits_for, since AS held_at FROM held WHERE tenant = :tenant AND source = :source "
         "AND (cast(:reason AS text) IS NULL OR reason = :reason) AND contact > :after ORDER BY contact LIMIT :limit",
         {"tenant": session.tenant, "source": source, "reason": reason, "limit": limit, "after": after or ""},
     )
@@ -317,7 +317,7 @@ async def held_page(
 async def people_awaited(session: Session, source: str, limit: int) -> list[dict[str, Any]]:
     """Agents' names that the directory does not know, with how much waits for each, the most first."""
     return await session.rows(
-        "SELECT waits_for[1] AS external_id, waits_for AS names, count(*) AS waiting, min(since) AS since FROM held "
+        "SELECT waits_for[1] AS external_id, waits_for AS names, count(*) AS waiting, min(since) AS held_at FROM held "
         "WHERE tenant = :tenant AND source = :source AND reason = 'unknown_agent' GROUP BY waits_for "
         "ORDER BY waiting DESC, external_id LIMIT :limit",
         {"tenant": session.tenant, "source": source, "limit": limit},

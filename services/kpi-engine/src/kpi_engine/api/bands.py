@@ -1,8 +1,8 @@
 """Who is in which band now, since when, and why."""
 
-from datetime import date
 from uuid import UUID
 
+from contracts.windows import WindowName, window_days
 from fastapi import APIRouter
 from pydantic import BaseModel
 from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, directory, page_of, visibility
@@ -10,13 +10,14 @@ from servicekit import router as door_router
 
 from kpi_engine.actions.people import People
 from kpi_engine.model.bands import Bands
+from kpi_engine.model.document import Unit
 from kpi_engine.store import models, stays
 
 router: APIRouter = door_router(tags=["bands"])
 
 
 class JudgedWindow(BaseModel):
-    window: str
+    window: WindowName
     value: str | None
     sample: int
     band: str | None
@@ -39,7 +40,7 @@ class AppliedTarget(BaseModel):
 
 
 class BandNow(BaseModel):
-    """`rank` 0 is the best band; `since` is the window at which it was entered, on the `evidence`; `partial`:
+    """`rank` 0 is the best band; `at_window` is the one at which it was entered, on the `evidence`; `partial`:
     there is more of that, of days on which the caller may not see this agent. Titles are by language; values are in
     `unit`."""
 
@@ -48,12 +49,12 @@ class BandNow(BaseModel):
     name: str | None
     kpi: str
     kpi_title: dict[str, str]
-    unit: str
+    unit: Unit
     model_version: int
     band: str
     band_title: dict[str, str]
     rank: int | None
-    since: str
+    at_window: WindowName
     from_band: str | None
     from_band_title: dict[str, str] | None
     band_event_id: UUID
@@ -102,7 +103,7 @@ async def list_bands(
                 agent=person.slug if person else None,
                 name=person.display_name if person else None,
                 rank=bands.rank(row["band"]),
-                since=row["entered"],
+                at_window=row["entered"],
                 band_event_id=row["id"],
                 evidence=[JudgedWindow.model_validate(window) for window in shown],
                 partial=len(shown) < len(row["entry"]),
@@ -113,8 +114,9 @@ async def list_bands(
 
 
 def _target(bands: Bands, agent_id: UUID, people: People, window: str) -> AppliedTarget:
-    year, _, week = window.partition("-W")
-    day = date.fromisocalendar(int(year), int(week), 1) if week else date.fromisoformat(window)
+    days = window_days(window)
+    assert days is not None, window
+    day = days[0]
     edges, target = bands.edges_for(people.on(agent_id, day))
     if target is None:
         why = f"no target fits this person on {day}" if bands.targets else "the model has no targets"

@@ -63,12 +63,12 @@ class ModelPlan(BaseModel):
 
 
 class KpiReport(KpiModel):
-    """With `dry_run`, `version` is the one that it would be, and `sample` its value over the newest `looked_at` facts."""
+    """With `dry_run`, `version` is the one that it would be, and `sample` its value over the newest `examined` facts."""
 
     dry_run: bool
     plan: ModelPlan
     sample: Answer | None = None
-    looked_at: int = 0
+    examined: int = 0
 
 
 class KpiVersion(BaseModel):
@@ -157,7 +157,7 @@ async def put_kpi(
         dry_run=True,
         plan=plan_of(model),
         sample=answer_of(answer),
-        looked_at=row["looked_at"],
+        examined=row["examined"],
     )
 
 

@@ -6,17 +6,20 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from contracts.windows import WindowName, window_end, window_name
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from servicekit import CallerDep, DaysDep, PageDep, WorkSession, accepts, directory, page_of, visibility
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
+from servicekit.times import DaySpan
 from servicekit.visibility import Visible
 from storage import Session
 
 from kpi_engine.api.answers import Answer, answer_of
 from kpi_engine.api.models import ModelPlan, plan_of, published_of
 from kpi_engine.model.columns import SOURCES, WITH_ATTRIBUTES
+from kpi_engine.model.document import Direction, Unit
 from kpi_engine.model.numbers import decimal_text, exact
 from kpi_engine.model.tree import text_of
 from kpi_engine.store import days, models, partials, values
@@ -28,20 +31,20 @@ router: APIRouter = door_router(tags=["values"])
 _DAYS = 28
 
 
-class CutValue(Answer):
+class CutValue(Answer, DaySpan):
     """`key`: the agent's or org unit's id, the queue, the attribute's value; None where there is none. `agent_id` and
     `agent`, the slug, only where the cut is by agent. `partial`: there may be more of it than the caller sees, such as the
-    rest of a queue or an agent's days in another team."""
+    rest of a queue or an agent's days in another team. `from` and `to`: the days of the window that were asked for."""
 
     key: str | None
     name: str | None
     agent_id: UUID | None = None
     agent: str | None = None
-    window: date
+    window: WindowName
     partial: bool = False
 
 
-class Values(BaseModel):
+class Values(DaySpan):
     """`whose`: of everyone's facts, of those of people whom the caller may see, or of the agent or team `asked` for. By
     queue, hour, attribute and in total, whoever leads people sees everyone's where facts without an agent count: a part of
     them would say something else. `held` facts, whose agent or call is not known yet, and those `without_agent` would
@@ -49,12 +52,10 @@ class Values(BaseModel):
 
     kpi: str
     model_version: int
-    unit: str
-    direction: str
+    unit: Unit
+    direction: Direction
     by: str | None
     grain: Grain
-    first: date
-    last: date
     whose: Literal["everyone", "visible", "asked"]
     held: int
     without_agent: int
@@ -81,7 +82,7 @@ async def list_values(
     team: str | None = None,
 ) -> Values:
     """Values of the days on which the caller may see somebody, or of those of them in `agent` and `team` (its people of
-    the day), each by id or slug. `window` is the first day of each: of the workday, week, month or range."""
+    the day), each by id or slug. `window` is the ISO 8601 name of each: of the workday, week, month or range."""
     published = await published_of(session, kpi)
     _check_cut(published, by)
     visible = await visibility.visible_to(session, caller, agent=agent, team=team)
@@ -115,7 +116,9 @@ async def list_values(
             CutValue(
                 key=row["key"],
                 **_whose(by, row["key"], named),
-                window=row["window"],
+                window=window_name(grain, row["window"], last),
+                first=max(row["window"], first),
+                last=min(window_end(grain, row["window"], last), last),
                 partial=partial(row),
                 **answer_of(answer(row["components"], row["sample"], parts=True)).model_dump(),
             )
@@ -178,19 +181,17 @@ class ExplainedFact(BaseModel):
     contribution: dict[str, str | None] = {}
 
 
-class Explanation(BaseModel):
+class Explanation(DaySpan):
     """`formula` and `silence` in words; `answer` over the whole range; `items`: the facts.
     `partial`: only of the days on which the caller may see this agent; there are others in the range."""
 
     kpi: str
     model_version: int
     formula: ModelPlan
-    unit: str
+    unit: Unit
     agent_id: UUID
     agent: str
     name: str
-    first: date
-    last: date
     partial: bool = False
     answer: Answer
     items: list[ExplainedFact]
@@ -271,10 +272,13 @@ class Difference(BaseModel):
     facts: Answer | None
 
 
+FactKind = Literal["legs", "agent_states", "submissions"]
+
+
 class Misplaced(BaseModel):
     """A fact on another workday than the directory gives it."""
 
-    kind: str
+    kind: FactKind
     id: UUID
     leg: int
     external_id: str | None

@@ -4,7 +4,6 @@ from servicekit import Word
 
 WORDS: dict[str, Word] = {
     "?grain": Word("How long a window is: a workday, an ISO week, a month, or the whole range (`total`)."),
-    "?kpi": Word("The KPI's name.", "aht"),
     "aggregates": Word("What is added up, as it is written.", ["sum(silence_ms)", "sum(conversation_ms)"]),
     "Explanation.answer": Word("The value over the whole range."),
     "compared": Word("The KPIs that were compared.", ["aht"]),
@@ -24,7 +23,7 @@ WORDS: dict[str, Word] = {
     "grain": Word("How long a window is."),
     "Values.held": Word("Facts that would count and whose agent or call is not known yet."),
     "key": Word("What the cut goes by: an id, a queue, or an attribute's value; null: none.", "support"),
-    "looked_at": Word("How many of the newest facts the sample was computed from."),
+    "examined": Word("How many of the newest facts the sample was computed from."),
     "misplaced": Word("Facts on another workday than the directory gives them."),
     "KpiModel.model": Word("The model as data.", {"kpi": "aht"}),
     "KpiReport.model": Word("The model as data.", {"kpi": "aht"}),
@@ -35,7 +34,6 @@ WORDS: dict[str, Word] = {
     "BandNow.rank": Word("0 is the best band; null: the model no longer has it."),
     "sample": Word("How many facts the value rests on."),
     "KpiReport.sample": Word("Its value over the newest facts; null: it was no dry run."),
-    "retired": Word("Whether it is counted no more.", False),
     "silence": Word("What counts as silence, in words.", ["silence as the vendor defines it"]),
     "start": Word("Where the band begins, a decimal as text; null: it has no lower end.", "10"),
     "stored": Word("What the stream counted; null: nothing."),
@@ -50,8 +48,6 @@ WORDS: dict[str, Word] = {
     "whose": Word("Whose facts these are."),
     "why": Word("Why this target applies.", "the model has no targets"),
     "why_not": Word("Why it does not count.", ["`answered` does not hold"]),
-    "window": Word("The first day of the window: a workday, or a week's Monday."),
-    "JudgedWindow.window": Word("The window by its ISO 8601 name: a workday or a week.", "2026-W10"),
     "without_agent": Word("Facts without an agent, that would count and have no place here."),
     "AppliedTarget.when": Word("The target's condition, as it is written; null: none.", "tenure_days < 90"),
     "from_band_title": Word("The name of the band before as people read it, by language.", {"en": "Watch"}),

@@ -11,6 +11,8 @@ from datetime import date, timedelta
 from typing import Literal
 from uuid import UUID
 
+from contracts.windows import window_name
+
 from kpi_engine.model.numbers import Exact
 from kpi_engine.model.plan import Value
 from kpi_engine.model.targets import Asked, Band, Target, choose
@@ -81,10 +83,7 @@ class Bands:
 
     def label(self, day: date) -> str:
         """The window's name: the workday, or the ISO week. Names sort by time."""
-        if self.weekly:
-            year, week, _ = day.isocalendar()
-            return f"{year}-W{week:02}"
-        return day.isoformat()
+        return window_name("week" if self.weekly else "workday", day, day)
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ async def explained(
 async def sampled(session: Session, plan: Plan, kind: str, most: int) -> dict[str, Any]:
     """The components over the newest `most` facts of a kind, for a model that is not published."""
     row = await session.row(
-        f"SELECT count(*) FILTER (WHERE counts) AS sample, count(*) AS looked_at, {_filtered(plan)} AS components "  # noqa: S608
+        f"SELECT count(*) FILTER (WHERE counts) AS sample, count(*) AS examined, {_filtered(plan)} AS components "  # noqa: S608
         f"FROM (SELECT f.*, coalesce({plan.where_sql}, false) AS counts FROM (SELECT * FROM fact "
         "WHERE tenant = :tenant AND kind = :kind AND NOT void ORDER BY workday DESC LIMIT :most) AS f) AS f",
         {"tenant": session.tenant, "kind": kind, "most": most},

@@ -1,7 +1,7 @@
 """One's own inbox."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -11,6 +11,7 @@ from servicekit.errors import NotFound
 from servicekit.visibility import visible_to
 from storage import Session
 
+from notification.model.events import EventType
 from notification.store import deliveries, notices
 
 router = door_router(tags=["inbox"])
@@ -23,7 +24,7 @@ class NoticeView(BaseModel):
     seq: int
     at: datetime
     rule: str
-    event_type: str
+    event_type: EventType
     language: str
     subject: str
     body: str
@@ -48,19 +49,19 @@ class AttemptView(BaseModel):
     number: int
     started_at: datetime
     finished_at: datetime | None
-    outcome: str
+    outcome: Literal["sending", "delivered", "retry", "failed", "gone", "cancelled"]
     status: int | None
     detail: str
 
 
 class DeliveryView(BaseModel):
-    """`state`: pending, sending, delivered, failed, skipped or cancelled."""
+    """Of a notice by a channel, or of an event to a webhook; `timeline`: its attempts, oldest first."""
 
     id: UUID
-    channel: str
-    event_type: str
+    channel: Literal["in_app", "email", "webhook"]
+    event_type: EventType
     event_id: UUID
-    state: str
+    state: Literal["pending", "sending", "delivered", "failed", "skipped", "cancelled"]
     detail: str
     attempts: int
     created_at: datetime

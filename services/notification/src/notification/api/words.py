@@ -3,13 +3,9 @@
 from servicekit import Word
 
 WORDS: dict[str, Word] = {
-    "?text": Word("The text's key.", "assignment.assigned"),
-    "?delivery": Word("The delivery's id."),
     "?last-event-id": Word("The id of the last event that was received: the stream goes on behind it.", "41"),
     "?last_event_id": Word("As the header `Last-Event-ID`, where a browser cannot set it.", "41"),
-    "?notice": Word("The notice's id."),
     "?unread": Word("Only what was not read yet, or only what was."),
-    "?webhook": Word("The endpoint's name.", "crm"),
     "body": Word("The text.", "Your silence was above the target."),
     "channels": Word("The ways that a notice goes out.", ["in_app", "email"]),
     "created_at": Word("When it was made."),
@@ -39,7 +35,7 @@ WORDS: dict[str, Word] = {
         {"assigned": {"en": {"subject": "A training for you", "body": "Please read it."}}},
     ),
     "timeline": Word("Every attempt."),
-    "to": Word("Whom it goes to.", "agent"),
+    "Rule.to": Word("Whom it goes to.", "agent"),
     "unread": Word("How many were not read yet."),
     "url": Word("Where events are posted to.", "https://crm.example.org/uplift"),
     "webhook": Word("The endpoint's name.", "crm"),

@@ -2,10 +2,11 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 from contracts import Event
 from contracts.awards import PointsGranted, PointsReversed
+from contracts.envelope import known
 from contracts.learning import (
     AssignmentAssigned,
     AssignmentCompleted,
@@ -26,6 +27,10 @@ _TYPES: tuple[type[Event], ...] = (
 EVENTS: dict[str, type[Event]] = {each.type: each for each in _TYPES}
 
 TEST_EVENT = "webhook.test"
+
+EventName = Annotated[str, known(*EVENTS)]
+"""What a rule may be on."""
+EventType = Annotated[str, known(*EVENTS, TEST_EVENT)]
 
 
 def is_history(body: Event) -> bool:

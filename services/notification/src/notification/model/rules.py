@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from servicekit.errors import FieldProblem
 from servicekit.outbound import UrlPolicy
 
-from notification.model.events import EVENTS, fields_of
+from notification.model.events import EVENTS, EventName, fields_of
 from notification.model.templates import BadText, render, render_subject
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
@@ -32,7 +32,7 @@ class Rule(Strict):
     """
 
     rule: Slug
-    on: str
+    on: EventName
     to: str
     channels: list[Literal["in_app", "email"]] = Field(default=["in_app"], min_length=1, max_length=2)
     text: Key | None = None

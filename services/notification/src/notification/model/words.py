@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date
 from babel.numbers import format_decimal
 from babel.units import format_unit
-from contracts.scores import window_days
+from contracts.windows import window_days
 
 LANGUAGES = ("en", "zh")
 _LOCALES = {"en": "en_GB", "zh": "zh_CN"}
@@ -65,11 +65,13 @@ def instant_text(at: datetime, language: str, time_zone: str) -> str:
 
 
 def window_text(window: str, language: str) -> str:
-    """A workday as a date, an ISO week by its number."""
+    """A workday as a date, an ISO week by its number, another stretch by its first and last day."""
     days = window_days(window)
     if days is None:
         return window
     if days[0] == days[1]:
         return day_text(days[0], language)
+    if "W" not in window:
+        return " – ".join(day_text(day, language) for day in days)
     year, week, _ = days[0].isocalendar()
     return f"week {week} of {year}" if language == "en" else f"{year}年第{week}周"

@@ -110,7 +110,7 @@ async def archive(session: Session, documents: DocumentStore, slug: str) -> None
     """It is given to nobody any more; its versions stay."""
     before = await _published(session, documents, await require_head(session, slug))
     await store.put_template(session, slug, archived=True)
-    audit(session, "template", slug, action="archived", before=before)
+    audit(session, "template", slug, action="retired", before=before)
 
 
 async def require_head(session: Session, slug: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from storage import Session
 from training.actions import assignments as actions
 from training.actions.giving import origin_of, titles_of
 from training.actions.templates import content_of, require_version
-from training.model.content import Slug, Strict, for_learner
+from training.model.content import Kind, Slug, Strict, for_learner
 from training.model.rules import OPEN, Trigger, due
 from training.store import assignments as store
 
@@ -51,7 +51,7 @@ class Assignment(BaseModel):
     template: str
     template_version: int
     title: dict[str, str]
-    kind: Literal["reading", "quiz", "task"]
+    kind: Kind
     status: Status
     overdue: bool
     rule: str | None

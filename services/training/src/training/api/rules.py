@@ -22,7 +22,7 @@ from servicekit.errors import FieldProblem, Invalid, NotFound
 from training.actions import rules as actions
 from training.api.templates import EDITORS, READERS
 from training.model.content import Slug, Strict
-from training.model.rules import Rule
+from training.model.rules import Rule, SkipReason
 from training.store import assignments, templates
 
 router = door_router(tags=["rules"])
@@ -34,7 +34,7 @@ class Rules(Strict):
 
 class Skipped(BaseModel):
     """A training that a rule would have given. `occasion`: the stay (and the round in it),
-    or the assignment that was followed on. `reason`: template-not-published, already-open, cooldown, max-open."""
+    or the assignment that was followed on."""
 
     rule: str
     occasion: str
@@ -43,7 +43,7 @@ class Skipped(BaseModel):
     agent: str | None
     name: str | None
     template: str
-    reason: str
+    reason: SkipReason
     detail: str
     at: datetime
 

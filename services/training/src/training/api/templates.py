@@ -24,7 +24,7 @@ from storage import Session
 
 from training.actions import templates as actions
 from training.actions.effect import TemplateEffect, effect_of
-from training.model.content import Content, Slug, Strict, without_answers
+from training.model.content import Content, Kind, Slug, Strict, without_answers
 from training.store import templates as store
 
 router = door_router(tags=["templates"])
@@ -34,12 +34,12 @@ READERS = (*EDITORS, "team_lead", "quality_analyst", "integration")
 
 
 class TemplateHead(BaseModel):
-    """`status` is the first that holds of archived, scheduled, published, draft. `draft`: something is unpublished."""
+    """`status` is the first that holds of retired, scheduled, published, draft. `draft`: something is unpublished."""
 
     template: str
-    kind: str
+    kind: Kind
     title: dict[str, str]
-    status: Literal["archived", "scheduled", "published", "draft"]
+    status: Literal["retired", "scheduled", "published", "draft"]
     version: int | None
     published_at: datetime | None
     draft: bool
@@ -103,7 +103,7 @@ async def put_template(
 @router.delete("/templates/{template}", status_code=204)
 @accepts(roles=EDITORS)
 async def retire_template(template: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
-    """Archives it: it is given to nobody any more, can still be read, and whoever has it may finish. PUT brings it back. A
+    """Retires it: it is given to nobody any more, can still be read, and whoever has it may finish. PUT brings it back. A
     draft that was never published is deleted. Refused (409) while a rule gives it."""
     await actions.retire(session, documents, template)
 
@@ -169,7 +169,7 @@ def _shown(caller: Caller, content: Content) -> dict[str, Any]:
 
 
 def _head(row: dict[str, Any]) -> TemplateHead:
-    states = {"archived": row["archived"], "scheduled": row["scheduled"], "published": row["version"]}
+    states = {"retired": row["archived"], "scheduled": row["scheduled"], "published": row["version"]}
     return TemplateHead(
         template=row["slug"],
         kind=row["kind"],

@@ -62,11 +62,14 @@ class Quiz(Strict):
         return self
 
 
+Kind = Literal["reading", "quiz", "task"]
+
+
 class Content(Strict):
     """One immutable state of a template. `body` is Markdown by language; `minutes` is how long it takes. A `task` is
     something to do, and is completed by saying so, as a reading is."""
 
-    kind: Literal["reading", "quiz", "task"]
+    kind: Kind
     title: Words
     body: Words
     minutes: int | None = Field(default=None, ge=1, le=1000)

@@ -6,8 +6,9 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from uuid import UUID
 
-from contracts.scores import window_days
+from contracts.windows import WindowName, window_days, window_name
 from pydantic import BaseModel
+from servicekit.times import DaySpan
 
 BEFORE, AFTER = -4, 8
 """Weeks before and after a completion that are looked at."""
@@ -42,11 +43,10 @@ class Share(BaseModel):
     share: float | None
 
 
-class WeekShares(BaseModel):
+class WeekShares(DaySpan):
     """At the end of an ISO week (or today, in the running one): trained by then, and not trained."""
 
-    week: str
-    day: date
+    window: WindowName
     trained: Share
     untrained: Share
 
@@ -72,8 +72,7 @@ class Effect(BaseModel):
 
 
 def window_day(at_window: str, fallback: date) -> date:
-    """The last day of a window: a workday (`2026-03-04`) or an ISO week (`2026-W10`). A window of calls has no day of
-    its own: `fallback`."""
+    """The last day of a window; `fallback` for one that is called by no day."""
     days = window_days(at_window)
     return fallback if days is None else days[1]
 
@@ -98,11 +97,11 @@ def effect(
     while monday <= min(last, today):
         day = min(monday + timedelta(days=6), today)
         trained = {agent for agent in agents if agent in completions and completions[agent] <= day}
-        year, week, _ = monday.isocalendar()
         weeks.append(
             WeekShares(
-                week=f"{year}-W{week:02}",
-                day=day,
+                window=window_name("week", monday, day),
+                first=monday,
+                last=day,
                 trained=_share([state(agent, day) for agent in trained]),
                 untrained=_share([state(agent, day) for agent in agents - trained]),
             )

@@ -84,11 +84,14 @@ class Earlier:
     corrected: bool
 
 
+SkipReason = Literal["template-not-published", "already-open", "cooldown", "max-open"]
+
+
 @dataclass(frozen=True)
 class Skip:
     """Why a rule gave nothing: a stable slug, and a sentence."""
 
-    reason: str
+    reason: SkipReason
     detail: str
 
 

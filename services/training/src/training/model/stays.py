@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
-from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed, Window, window_days
+from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed, Window
+from contracts.windows import window_days
 
 from training.model.effect import window_day
 

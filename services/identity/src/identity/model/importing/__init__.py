@@ -1,6 +1,6 @@
 """What a sheet of people means for the people there are: line by line, so that a bad one sinks no other.
 
-A line states how a person is from `since` on (left out: from today, or always when nothing is known yet). An empty
+A line states how a person is from `valid_from` on (left out: from today, or always when nothing is known yet). An empty
 cell leaves things as they are. `org_path` (`Site A/Team 1`) is the person's place: the membership in another unit of
 the same kind, or of the kinds that an import makes, ends there. Units that are missing are made.
 """
@@ -91,7 +91,7 @@ class _Import:
             issuer=self.issuer,
             at="",
         )
-        moment = Moment(self.day, day_in(cells, "since"))
+        moment = Moment(self.day, day_in(cells, "valid_from"))
         new_units, unit = unit_at(self.tree, cells["org_path"], self.new_id) if "org_path" in cells else ([], None)
         if "login" in cells:
             person = with_login(person, cells["login"], self.issuer)

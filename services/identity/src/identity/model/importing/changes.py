@@ -135,12 +135,12 @@ def _from_then_on(
             if each.holds_on(day):
                 holding.add(key(each))
         elif each.valid_from != day:
-            kept.append(each.model_copy(update={"valid_to": day}))
+            kept.append(each.model_copy(update={"valid_until": day}))
     planned = [each.valid_from for each in entries if each.valid_from and each.valid_from > day]
     known = {key(each) for each in entries}
     for name, entry in wanted.items():
         if name not in holding:
             start = moment.since if not entries or (always and name not in known) else day
-            dates = {"valid_from": start, "valid_to": min(planned, default=None)}
+            dates = {"valid_from": start, "valid_until": min(planned, default=None)}
             kept.append(entry.model_copy(update=dates))
     return kept

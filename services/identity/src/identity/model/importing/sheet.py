@@ -22,7 +22,8 @@ PLAIN_COLUMNS = {
     "hire_date": "hire_date",
     "roles": "roles",
     "role": "roles",
-    "since": "since",
+    "valid_from": "valid_from",
+    "since": "valid_from",  # as it was called at first
 }
 PREFIXES = ("external_id:", "attribute:")
 _IDENTIFYING = ("slug", "email", "login")
