@@ -27,7 +27,7 @@ class _Dated(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     valid_from: date | None = None
-    valid_until: date | None = Field(None, validation_alias=AliasChoices("valid_until", "valid_to"))
+    valid_until: date | None = Field(default=None, validation_alias=AliasChoices("valid_until", "valid_to"))
 
     @computed_field
     @property

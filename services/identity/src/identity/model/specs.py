@@ -20,7 +20,7 @@ class _Spec(BaseModel):
 
 class _Dated(_Spec):
     valid_from: Day | None = None
-    valid_until: Day | None = Field(None, validation_alias=AliasChoices("valid_until", "valid_to"))
+    valid_until: Day | None = Field(default=None, validation_alias=AliasChoices("valid_until", "valid_to"))
     """`valid_to` in blueprints from before."""
 
     @model_validator(mode="after")
