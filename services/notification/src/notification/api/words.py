@@ -19,6 +19,7 @@ WORDS: dict[str, Word] = {
     "Counts.last": Word("The sequence of the newest notice."),
     "next_at": Word("When it is tried next; null: not any more."),
     "on": Word("The event type that it is about.", "band.entered"),
+    "DeliveryView.channel": Word("By what it is sent.", "email"),
     "outcome": Word("How it went.", "delivered"),
     "read": Word("How many were unread."),
     "read_at": Word("When it was read; null: not yet."),

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from contracts.envelope import ReasonValues
 from contracts.learning import AssignmentAssigned, AssignmentWithdrawn
-from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed, window_days
+from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed
+from contracts.windows import window_days
 from servicekit import Received, directory
 from storage import Session
 
