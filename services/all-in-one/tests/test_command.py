@@ -135,6 +135,52 @@ def test_a_receipt_is_shown_in_lines_and_as_json_where_that_is_asked(served: str
     assert json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout) == RECEIPT
 
 
+class _Undoing(_Stopping):
+    """A receipt that goes on being taken back for a while after the answer."""
+
+    left: ClassVar[list[str]] = []
+    seen: ClassVar[list[str]] = []
+
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        self.seen.append(f"{self.command} {self.path}")
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self) -> None:
+        self._answer(200, {**RECEIPT, "status": self.left.pop(0)})
+
+    def do_POST(self) -> None:
+        self._answer(200, {**RECEIPT, "status": "cancelled"})
+
+    def do_DELETE(self) -> None:
+        undone = {"records": 1204, "interactions": 600, "legs_changed": 3, "legs_voided": 597, "agents": ["a", "b"]}
+        self._answer(202 if self.left else 200, undone)
+
+
+@pytest.mark.parametrize("served", [_Undoing], indirect=True)
+def test_a_receipt_is_ended_and_taken_back(served: str) -> None:
+    def run(*command: str) -> str:
+        told = CliRunner().invoke(app, ["receipts", *command, RECEIPT["id"], "--url", served, "--token", "t"])
+        assert told.exit_code == 0, told.output
+        return told.stdout
+
+    path = f"/api/ingest/v1/receipts/{RECEIPT['id']}"
+    _Undoing.seen, _Undoing.left = [], []
+    assert "cancelled; 1,204 records" in run("cancel")
+    assert run("undo", "--dry-run").startswith("would take back 1,204 records of 600 interactions: 3 legs change")
+    assert run("undo").startswith("took back 1,204 records")
+    _Undoing.left = ["undoing", "undone"]
+    assert "undone; 1,204 records" in run("undo")
+    undo = f"DELETE {path}?dry_run=false"
+    assert _Undoing.seen == [
+        f"POST {path}/cancel", f"DELETE {path}?dry_run=true", undo, undo, f"GET {path}", f"GET {path}",
+    ]  # fmt: skip
+
+
 def test_choices_are_checked_before_anything_is_sent(file: Path) -> None:
     told = CliRunner().invoke(app, ["ingest", "--source", "s", "--mode", "replay", "--url", NOBODY, str(file)])
     assert told.exit_code == 2
@@ -178,9 +224,11 @@ def test_the_box_fits_a_terminal_of_eighty_columns(demo: bool, monkeypatch: pyte
 def test_the_page_speaks_of_demo_users_only_where_there_are_any() -> None:
     with_demo = front_page(SERVICES, url="http://127.0.0.1:9", uplift="uplift", demo=True)
     without = front_page(SERVICES, url="http://127.0.0.1:9", uplift="uplift", demo=False)
-    assert "uplift token lead --url http://127.0.0.1:9" in with_demo
-    assert "token lead" not in without
-    assert "/api/identity/v1/tenants" in without
+    assert "uplift api --url http://127.0.0.1:9 --as lead" in with_demo
+    assert "--as lead" not in without
+    assert "uplift api --as platform identity/v1/tenants" in without
+    assert "uplift blueprint publish --as boss" in without
+    assert "/api/" not in without.partition("The first tenant")[2].partition("<script")[0], "the CLI's way"
     assert '{"slug": "acme"' in without
 
 

@@ -71,21 +71,22 @@ _WITH_DEMO = """<h2>Send a file</h2>
 curl -H "Authorization: Bearer $TOKEN" --data-binary @FILE.json \\
   {url}/api/ingest/v1/sources/amazon-connect/records</pre>
 <h2>Ask a question</h2>
-<pre>TOKEN=$({uplift} token lead --url {url})
-curl -H "Authorization: Bearer $TOKEN" \\
-  "{url}/api/kpi-engine/v1/kpis/silence_pct/values?by=agent&amp;grain=week"</pre>"""
+<pre>{uplift} api --url {url} --as lead 'kpi-engine/v1/kpis/silence_pct/values?by=agent&amp;grain=week' --fields name,window,value</pre>"""
 
 _WITHOUT_DEMO = """<h2>The first tenant</h2>
-<pre>TOKEN=$({uplift} login --url {url} --one-time TOKEN_OF_THE_FIRST_START)
-curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" {url}/api/identity/v1/tenants -d \\
-  '{{"slug": "acme", "name": "Acme", "admin": {{"slug": "boss", "display_name": "The Boss", "login": "boss"}}}}'
-curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" {url}/oidc/accounts -d \\
-  '{{"username": "boss", "sub": "boss", "tenant": "acme", "password": "AT_LEAST_8"}}'</pre>
+<pre>export UPLIFT_URL={url} UPLIFT_PASSWORD=A_LONG_PASSWORD
+{uplift} login --one-time TOKEN_OF_THE_FIRST_START --new-password "$UPLIFT_PASSWORD" &gt; token
+{uplift} api --as platform identity/v1/tenants --data \\
+  '{{"slug": "acme", "name": "Acme", "admin": {{"slug": "boss", "display_name": "The Boss", "login": "boss"}}}}'</pre>
+<p>People's logins are the identity provider's. The loopback one makes one like this:</p>
+<pre>curl {url}/oidc/accounts -H "Authorization: Bearer $({uplift} token platform)" -H "Content-Type: application/json" \\
+  --data '{{"username": "boss", "sub": "boss", "tenant": "acme", "password": "'"$UPLIFT_PASSWORD"'"}}'
+{uplift} whoami --as boss</pre>
 <h2>Set it up, and send a file</h2>
-<pre>TOKEN=$({uplift} token boss --url {url} --password AT_LEAST_8)
-curl -X PUT -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/yaml" \\
-  --data-binary @BLUEPRINT.yaml {url}/api/identity/v1/tenants/acme/blueprint
-{uplift} ingest --url {url} --token $TOKEN --source SOURCE FILE</pre>"""
+<pre>{uplift} blueprint check --as boss BLUEPRINT.yaml
+{uplift} blueprint publish --as boss BLUEPRINT.yaml
+{uplift} ingest --as boss --source SOURCE FILE
+{uplift} api --as boss 'kpi-engine/v1/kpis/KPI/values?by=agent&amp;grain=week' --fields name,window,value</pre>"""
 
 
 def front_page(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from all_in_one.commands import asking, blueprints, operating, running, sending
+from all_in_one.commands import asking, blueprints, operating, receipts, running, sending
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -19,6 +19,7 @@ for title, functions in _GROUPS.items():
     for function in functions:
         app.command(rich_help_panel=title)(function)
 app.add_typer(blueprints.commands, name="blueprint", rich_help_panel="Use it")
+app.add_typer(receipts.commands, name="receipts", rich_help_panel="Use it")
 app.add_typer(operating.letters, name="dead-letters", rich_help_panel="Operate it for others")
 
 

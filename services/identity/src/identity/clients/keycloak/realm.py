@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from contracts import ALL_SERVICES
+from servicekit.door.browsing import CLIENT_ID as DOCS_CLIENT
+
 from identity.clients.keycloak.clients import API_SCOPE, keep_client
 from identity.clients.keycloak.connection import Json, Keycloak
 from identity.clients.keycloak.drift import differences, merged
@@ -117,6 +120,20 @@ def _portal(spec: RealmSpec) -> Json:
     }  # fmt: skip
 
 
+def _api_pages(spec: RealmSpec) -> Json:
+    """The services' own pages of their APIs, where one signs in and tries an operation."""
+    pages = [f"{spec.portal_url}/api/{service}/v1/docs/oauth2-redirect" for service in ALL_SERVICES]
+    return {
+        "clientId": DOCS_CLIENT, "name": "Uplift API", "protocol": "openid-connect", "enabled": True,
+        "publicClient": True, "standardFlowEnabled": True, "implicitFlowEnabled": False,
+        "directAccessGrantsEnabled": False, "serviceAccountsEnabled": False, "fullScopeAllowed": False,
+        "frontchannelLogout": False, "redirectUris": pages, "webOrigins": [spec.portal_url],
+        "attributes": {"pkce.code.challenge.method": "S256"},
+        "defaultClientScopes": ["basic", "profile", "email", API_SCOPE], "optionalClientScopes": ["organization"],
+        "protocolMappers": [],
+    }  # fmt: skip
+
+
 def _service(spec: RealmSpec) -> Json:
     secret = {} if spec.service_secret is None else {"secret": spec.service_secret}
     return {
@@ -147,7 +164,7 @@ async def keep_realm(keycloak: Keycloak, spec: RealmSpec, *, repair: bool) -> Re
             await admin.a_update_realm(spec.name, _settings(spec))
         await _keep_profile(keycloak, report, repair=repair)
     await _keep_api_scope(keycloak, spec, report, repair=repair)
-    for wanted in (_portal(spec), _service(spec)):
+    for wanted in (_portal(spec), _api_pages(spec), _service(spec)):
         _, told = await keep_client(keycloak, wanted, repair=repair)
         report.note(f"client {wanted['clientId']}", told)
     await _keep_rights(keycloak, spec, report, repair=repair)
