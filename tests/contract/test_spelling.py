@@ -114,6 +114,15 @@ def test_a_value_of_a_kpi_is_a_decimal_as_text(said: list[tuple[str, str, dict[s
         assert places[place] == {"string", "null"}, place
 
 
+def test_a_reason_is_a_code_with_words_and_no_sentence(said: list[tuple[str, str, dict[str, Any]]]) -> None:
+    """Why something of a person's was taken back; what administrators are told of machines is in one language."""
+    places = {
+        place: [each.get("$ref", "").rpartition("/")[2] for each in branches(schema)] for place, _, schema in said
+    }
+    for place in ("Assignment.withdrawn_reason", "AssignmentDetail.withdrawn_reason", "Entry.reason"):
+        assert "Reason" in places[place], place
+
+
 def test_what_is_chosen_from_a_few_names_them(said: list[tuple[str, str, dict[str, Any]]]) -> None:
     wrong = set()
     for place, name, schema in said:

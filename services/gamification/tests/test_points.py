@@ -42,6 +42,11 @@ async def test_a_corrected_band_takes_the_points_back_once(game, retracts):
     assert event.reverses == granted[0].entry_id
     (entry,) = [each for each in (await game.get("ann", "/ledger"))["items"] if each["points"] < 0]
     assert (entry["earned_on"], entry["at"][:10]) == ("2026-03-18", "2026-04-17")
+    assert entry["reason"] == {
+        "code": "band_corrected",
+        "values": {},
+        "text": {"en": "the band was corrected", "zh": "所处区间已更正"},
+    }
 
 
 async def test_a_stay_that_is_left_again_gives_its_points_again_but_no_old_event_does(game):

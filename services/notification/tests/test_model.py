@@ -11,13 +11,13 @@ from contracts.learning import AssignmentAssigned
 from contracts.scores import BandEntered
 from contracts.submissions import SubmissionScored
 from notification.model.events import EVENTS, fields_of
-from notification.model.reasons import REASONS
 from notification.model.retries import SCHEDULE_SECONDS, delay_after, retry_after_seconds, signing_secret
 from notification.model.rules import NotificationSection, Rule, context_of_example, rule_problems, text_problems
 from notification.model.templates import BadText, html_mail, render, render_subject
 from notification.model.texts import DEFAULT_TEXTS
-from notification.model.words import language_of, value_text, window_text
+from servicekit.languages import language_of, value_text, window_text
 from servicekit.outbound import UrlPolicy, is_public
+from servicekit.reasons import REASONS
 
 
 @pytest.mark.parametrize("key", sorted(DEFAULT_TEXTS))

@@ -119,7 +119,12 @@ async def test_a_corrected_stay_withdraws_and_starts_no_cooldown(training):
     stay = await training.enter("ada")
     await training.correct(stay, "entered")
     withdrawn = await training.only()
-    assert (withdrawn["status"], withdrawn["withdrawn_reason"]) == ("withdrawn", "a corrected call")
+    assert withdrawn["status"] == "withdrawn"
+    assert withdrawn["withdrawn_reason"] == {
+        "code": "band_corrected",
+        "values": {},
+        "text": {"en": "the band was corrected", "zh": "所处区间已更正"},
+    }
     await training.enter("ada")
     assert sorted(each["status"] for each in await training.assignments()) == ["assigned", "withdrawn"]
 

@@ -23,11 +23,14 @@ DROP INDEX training.uq_assignment_occasion;
 ALTER TABLE training.assignment DROP COLUMN occasion,
     ADD CONSTRAINT uq_assignment_tenant UNIQUE (tenant, rule, band_event_id);
 ALTER TABLE training.band_stay DROP COLUMN windows;
+ALTER TABLE training.assignment DROP COLUMN withdrawn_code, DROP COLUMN withdrawn_values;
 UPDATE training.alembic_version SET version_num = '2026_11_27_2110_versions';
 INSERT INTO training.skipped (tenant, rule, band_event_id, agent_id, template, reason, detail, at)
 VALUES ('t1', 'r', '0197c0de-0000-7000-8000-000000000300', gen_random_uuid(), 't', 'cooldown', '', now());
-INSERT INTO training.assignment (tenant, id, agent_id, template, template_version, status, rule, band_event_id, assigned_at)
-VALUES ('t1', gen_random_uuid(), gen_random_uuid(), 't', 1, 'assigned', 'r', '0197c0de-0000-7000-8000-000000000300', now());
+INSERT INTO training.assignment (tenant, id, agent_id, template, template_version, status, rule, band_event_id, assigned_at,
+    withdrawn_reason)
+VALUES ('t1', gen_random_uuid(), gen_random_uuid(), 't', 1, 'assigned', 'r', '0197c0de-0000-7000-8000-000000000300', now(),
+    'it was taken back by hand');
 """
 
 
@@ -42,3 +45,6 @@ def test_what_rules_gave_has_its_occasion(cluster: Cluster) -> None:
                 found = admin.execute(f"SELECT occasion FROM training.{table}").fetchall()
                 assert found == [("0197c0de-0000-7000-8000-000000000300",)]
             assert admin.execute(_FORCED).fetchone() == (True,)
+            assert admin.execute("SELECT withdrawn_code, withdrawn_values FROM training.assignment").fetchall() == [
+                ("by_hand", {})
+            ]

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, directory, page_of, visibility
 from servicekit import router as door_router
+from servicekit.reasons import Reason, reason_of
 
 from gamification.store import ledger as store
 
@@ -28,7 +29,7 @@ class Entry(BaseModel):
     at: datetime
     earned_on: date
     reverses: UUID | None
-    reason: str | None
+    reason: Reason | None
     detail: dict[str, Any] | None
 
 
@@ -57,8 +58,14 @@ async def list_entries(
     visible = await visibility.visible_to(session, caller, agent=agent, team=team)
     after = page.values(datetime.fromisoformat, UUID)
     rows = await store.page(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
-    entries = [Entry.model_validate(row) for row in rows]
+    entries = [Entry.model_validate({**row, "reason": _why(row)}) for row in rows]
     return page_of(entries, page, cursor=lambda entry: [entry.at.isoformat(), str(entry.id)])
+
+
+def _why(row: dict[str, Any]) -> Reason | None:
+    """Entries from before there were codes have their sentence only."""
+    before = "band_corrected" if row["reason"] == "the band was corrected" else "score_corrected"
+    return reason_of(row["reason_code"] or (before if row["reason"] else None), row["reason_values"])
 
 
 @router.get("/balance")

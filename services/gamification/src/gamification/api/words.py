@@ -25,6 +25,7 @@ WORDS: dict[str, Word] = {
     "min_sample": Word("The least sample that says something."),
     "passed_only": Word("Whether only a passed one is rewarded."),
     "period": Word("The time that is counted together."),
+    "Entry.reason": Word("Why it takes points back; null: it gives some.", None),
     "rank": Word("The place: 1 is the first, equals share it."),
     "ranked": Word("How many people are on the board."),
     "reverses": Word("The entry that this one takes back; null: none."),

@@ -29,15 +29,17 @@ async def book(session: Session, bookings: Sequence[Booking]) -> set[UUID]:
             "earned_on": each.entry.earned_on,
             "reverses": each.entry.reverses,
             "reason": each.entry.reason,
+            "reason_code": each.entry.reason_code or None,
+            "reason_values": each.entry.reason_values if each.entry.reason_code else None,
             "detail": each.entry.detail,
         }
         for each in bookings
     ]
     booked = await session.execute(
         "INSERT INTO ledger (tenant, id, agent_id, rule, cause, occasion, points, title, at, earned_on, reverses, reason, "
-        "detail) SELECT :tenant, r.* FROM json_to_recordset(cast(:rows AS json)) AS r(id uuid, agent_id uuid, rule text, "
+        "reason_code, reason_values, detail) SELECT :tenant, r.* FROM json_to_recordset(cast(:rows AS json)) AS r(id uuid, agent_id uuid, rule text, "
         "cause text, occasion text, points integer, title jsonb, at timestamptz, earned_on date, reverses uuid, "
-        "reason text, detail jsonb) ON CONFLICT DO NOTHING RETURNING id",
+        "reason text, reason_code text, reason_values jsonb, detail jsonb) ON CONFLICT DO NOTHING RETURNING id",
         {"tenant": session.tenant, "rows": to_json(rows).decode()},
     )
     return set(booked.scalars())

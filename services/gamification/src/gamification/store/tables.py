@@ -35,6 +35,8 @@ ledger = Table(
     Column("earned_on", Date, nullable=False),
     Column("reverses", Uuid, nullable=True),
     Column("reason", Text, nullable=True),
+    Column("reason_code", Text, nullable=True),
+    Column("reason_values", JSONB, nullable=True),
     Column("detail", JSONB, nullable=True),
     UniqueConstraint("tenant", "reverses"),
     Index(

@@ -16,9 +16,8 @@ from contracts.learning import (
 )
 from contracts.scores import BandCorrected, BandEntered, BandLeft
 from contracts.submissions import FormPublished, SubmissionScored, SubmissionSubmitted
-
-from notification.model.reasons import reason_text
-from notification.model.words import day_text, instant_text, title_of, value_text, window_text
+from servicekit.languages import day_text, instant_text, title_of, value_text, window_text
+from servicekit.reasons import reason_text
 
 _TYPES: tuple[type[Event], ...] = (
     BandEntered, BandLeft, BandCorrected, AssignmentAssigned, AssignmentStarted, AssignmentCompleted, AssignmentOverdue,

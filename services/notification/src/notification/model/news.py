@@ -9,6 +9,7 @@ from uuid import UUID
 
 from contracts import Attributes, Event, new_id
 from contracts.directory import PersonChanged, TenantChanged
+from servicekit.languages import language_of
 from servicekit.workdays import Workdays
 
 from notification.model.audience import Audience
@@ -16,7 +17,6 @@ from notification.model.events import fields_of, references_of
 from notification.model.rules import Rule, Text
 from notification.model.templates import BadText, render, render_subject
 from notification.model.texts import DEFAULT_TEXTS
-from notification.model.words import language_of
 
 
 @dataclass(frozen=True)

@@ -135,8 +135,16 @@ async def withdraw_by_hand(session: Session, assignment_id: UUID) -> None:
         return
     # Corrected: when its band turns out not to have been left, it is not given again.
     reason = "it was taken back by hand"
-    changes = {"status": "withdrawn", "withdrawn_at": session.now, "withdrawn_reason": reason, "corrected": True}
-    await store.change(session, assignment_id, **changes)
+    await store.change(
+        session,
+        assignment_id,
+        status="withdrawn",
+        withdrawn_at=session.now,
+        withdrawn_reason=reason,
+        withdrawn_code="by_hand",
+        withdrawn_values={},
+        corrected=True,
+    )
     session.emit(
         AssignmentWithdrawn(reason=reason, reason_code="by_hand", **facts_of(row | {"version": row["version"] + 1}))
     )

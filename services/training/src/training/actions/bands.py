@@ -214,6 +214,8 @@ def _give_again(session: Session, given: Given, row: Row) -> None:
         status="assigned",
         withdrawn_at=None,
         withdrawn_reason=None,
+        withdrawn_code=None,
+        withdrawn_values=None,
         corrected=False,
         overdue_at=None,
         due_at=due(row["due_days"], session.now),
@@ -224,5 +226,13 @@ def _give_again(session: Session, given: Given, row: Row) -> None:
 def _withdraw(
     session: Session, given: Given, row: Row, reason: str, code: str, values: ReasonValues, *, corrected: bool
 ) -> None:
-    given.change(row, status="withdrawn", withdrawn_at=session.now, withdrawn_reason=reason, corrected=corrected)
+    given.change(
+        row,
+        status="withdrawn",
+        withdrawn_at=session.now,
+        withdrawn_reason=reason,
+        withdrawn_code=code,
+        withdrawn_values=values,
+        corrected=corrected,
+    )
     session.emit(AssignmentWithdrawn(reason=reason, reason_code=code, reason_values=values, **facts_of(row)))

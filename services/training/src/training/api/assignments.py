@@ -20,6 +20,7 @@ from servicekit import (
 )
 from servicekit import router as door_router
 from servicekit.errors import Forbidden
+from servicekit.reasons import Reason, reason_of
 from servicekit.times import Instant
 from storage import Session
 
@@ -69,7 +70,7 @@ class Assignment(BaseModel):
     started_at: datetime | None
     completed_at: datetime | None
     withdrawn_at: datetime | None
-    withdrawn_reason: str | None
+    withdrawn_reason: Reason | None
     attempts: int
     score_percent: int | None
     passed: bool | None
@@ -231,4 +232,7 @@ async def _languages(session: Session, caller: Caller) -> list[str]:
 
 def _assignment(row: dict[str, Any]) -> Assignment:
     overdue = row["overdue_at"] is not None and row["status"] in OPEN
-    return Assignment.model_validate({**row, **titles_of(row), **origin_of(row), "overdue": overdue})
+    why = reason_of(row["withdrawn_code"], row["withdrawn_values"])
+    return Assignment.model_validate(
+        {**row, **titles_of(row), **origin_of(row), "overdue": overdue, "withdrawn_reason": why}
+    )

@@ -70,9 +70,11 @@ _ADD = insert_rows(assignment)
 _ADD_SKIPPED = insert_rows(skipped, then="ON CONFLICT DO NOTHING")
 _CHANGE = """
 UPDATE assignment AS a SET status = c.status, due_at = c.due_at, overdue_at = c.overdue_at, corrected = c.corrected,
-    withdrawn_at = c.withdrawn_at, withdrawn_reason = c.withdrawn_reason, version = c.version
+    withdrawn_at = c.withdrawn_at, withdrawn_reason = c.withdrawn_reason,
+    withdrawn_code = c.withdrawn_code, withdrawn_values = c.withdrawn_values, version = c.version
 FROM json_to_recordset(cast(:rows AS json)) AS c(id uuid, status text, due_at timestamptz, overdue_at timestamptz,
-    corrected boolean, withdrawn_at timestamptz, withdrawn_reason text, version integer)
+    corrected boolean, withdrawn_at timestamptz, withdrawn_reason text, withdrawn_code text,
+    withdrawn_values jsonb, version integer)
 WHERE a.tenant = :tenant AND a.id = c.id AND a.id = ANY(cast(:ids AS uuid[]))
 """
 

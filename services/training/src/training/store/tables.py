@@ -102,6 +102,8 @@ assignment = Table(
     Column("completed_at", DateTime(timezone=True), nullable=True),
     Column("withdrawn_at", DateTime(timezone=True), nullable=True),
     Column("withdrawn_reason", Text, nullable=True),
+    Column("withdrawn_code", Text, nullable=True),
+    Column("withdrawn_values", JSONB, nullable=True),
     Column("corrected", Boolean, nullable=False, server_default=text("false")),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("score_percent", Integer, nullable=True),

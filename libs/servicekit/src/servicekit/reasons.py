@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from notification.model.words import title_of, value_text, window_text
+from contracts.envelope import ReasonCode, ReasonValues
+from pydantic import BaseModel
+
+from servicekit.languages import LANGUAGES, title_of, value_text, window_text
 
 REASONS: Mapping[str, Mapping[str, str]] = {
     "corrected_call": {"en": "calls or reviews were corrected", "zh": "通话或评审数据有更正"},
@@ -34,3 +37,20 @@ def reason_text(code: str, values: Mapping[str, Any], language: str) -> str:
         return f"{told}（{window}{now}{f'，处于“{band}”' if band else ''}）"
     now = f"now reads {value}" if value else "has no value any more"
     return f"{told} ({window} {now}{f', “{band}”' if band else ''})"
+
+
+class Reason(BaseModel):
+    """Why something was taken back: a stable `code`; `values`, what the sentence names, such as the window, its value now
+    with its unit, and the band by its title; and the sentence by language."""
+
+    code: ReasonCode
+    values: ReasonValues
+    text: dict[str, str]
+
+
+def reason_of(code: str | None, values: Mapping[str, Any] | None) -> Reason | None:
+    """As an answer gives it; None without a code."""
+    if not code:
+        return None
+    known = dict(values or {})
+    return Reason(code=code, values=known, text={each: reason_text(code, known, each) for each in LANGUAGES})

@@ -1,5 +1,5 @@
-"""How things are said to a person: titles, values, days and times, in the person's language. Texts take them from here
-only, so that no slug and no other language gets into them."""
+"""How things are said to a person: titles, values, days and times, in the person's language. What people read takes them
+from here only, so that no slug and no other language gets into it."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
