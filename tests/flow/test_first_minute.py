@@ -63,6 +63,7 @@ def test_each_mode_has_its_own_data(new_suite: Callable[[str], Embedded]) -> Non
 
 def test_a_failure_is_a_sentence_and_its_traceback_lies_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
+    (tmp_path / "postgres.log").touch()
     said = refused("--port", str(free_port()), "--data", str(tmp_path))
     assert "Uplift stopped: " in said
     assert "Traceback" in (tmp_path / "last-error.txt").read_text()
@@ -77,6 +78,42 @@ def test_it_says_that_it_has_stopped(new_suite: Callable[[str], Embedded], sent:
     assert suite.process.wait(30) == 0
     assert suite.log_file.read_text().rstrip().endswith("Stopped. The data stays.")
     assert postgres_processes(suite) == []
+
+
+@pytest.mark.parametrize("moment", ["schemas", "a fork server"])
+def test_ctrl_c_while_it_starts_is_no_failure(moment: str, tmp_path: Path) -> None:
+    """A terminal tells every process of the group, also those that are just being started."""
+    command = [UPLIFT, "up", "--demo", "--no-simulate", "--port", str(free_port()), "--data", str(tmp_path / "data")]
+    log = tmp_path / "uplift.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 90
+        while not (has_fork_server(process.pid) if moment == "a fork server" else moment in log.read_text()):
+            assert time.monotonic() < deadline, log.read_text()
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+    said = log.read_text()
+    assert "Traceback" not in said
+    assert said.endswith("\nStopped. The data stays.\n")
+
+
+def has_fork_server(group: int) -> bool:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if (
+                    b"multiprocessing.forkserver" in (entry / "cmdline").read_bytes()
+                    and os.getpgid(int(entry.name)) == group
+                ):
+                    return True
+            except OSError:
+                continue
+    return False
 
 
 def postgres_processes(suite: Embedded) -> list[int]:

@@ -1,15 +1,19 @@
 """The `uplift` command when things go wrong, and what the first page tells to do."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
+from uuid import UUID
 
 import pytest
 import typer
 from all_in_one import embedded
+from all_in_one.commands import asking, sending
 from all_in_one.commands.table import lines_of
 from all_in_one.embedded import Options
 from all_in_one.front_page import front_page
@@ -18,6 +22,7 @@ from all_in_one.suite import SERVICES
 from typer.testing import CliRunner
 
 NOBODY = "http://127.0.0.1:1"
+UPLIFT = Path(sys.executable).parent / "uplift"
 
 
 class _Stopping(BaseHTTPRequestHandler):
@@ -72,7 +77,7 @@ def test_a_connection_that_breaks_says_that_repeating_is_safe(served: str, file:
     [
         ["token", "lead"],
         ["dead-letters", "--token", "t"],
-        ["dead-letters", "replay", "--url", NOBODY, "--token", "t", "forms", "0"],
+        ["dead-letters", "replay", "--url", NOBODY, "--token", "t", "forms", str(UUID(int=7))],
     ],
 )
 def test_nobody_at_home_is_one_sentence(command: list[str]) -> None:
@@ -80,6 +85,91 @@ def test_nobody_at_home_is_one_sentence(command: list[str]) -> None:
     assert told.exit_code == 1
     assert "does not answer" in told.output
     assert "Traceback" not in told.output
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        (["whoami", "--token", "令牌"], "--token (or UPLIFT_TOKEN) has characters that cannot be sent"),
+        (["whoami", "--token", "two\nlines"], "--token (or UPLIFT_TOKEN) has characters that cannot be sent"),
+        (["api", "identity/v1/me", "--token", "t", "--data", "{}", "--type", "类型"], "--type has characters"),
+        (["ingest", "--source", "", "--token", "t", "FILE"], "--source is missing"),
+        (["ingest", "--source", "..", "--token", "t", "FILE"], "--source is missing"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_before_it_is(command: list[str], said: str, file: Path) -> None:
+    told = CliRunner().invoke(app, [str(file) if word == "FILE" else word for word in (*command, "--url", NOBODY)])
+    assert (told.exit_code, told.stderr.count("\n")) == (1, 1), told.output
+    assert said in told.stderr
+
+
+@pytest.mark.parametrize("url", ["foo", "localhost:8080", "http://", "http://[x", "http://127.0.0.1:99999", "ftp://a"])
+@pytest.mark.parametrize("command", [["status"], ["token", "lead"], ["whoami", "--token", "t"]])
+def test_an_address_that_is_none_is_told_from_one_where_nobody_answers(command: list[str], url: str) -> None:
+    told = CliRunner().invoke(app, [*command, "--url", url])
+    assert (told.exit_code, told.stderr) == (
+        1,
+        f"`{url}` is not an address. Give one such as --url http://127.0.0.1:8080.\n",
+    )
+
+
+class _AnotherProgram(_Stopping):
+    """A web server that answers everything with a page."""
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<h1>It works!</h1>")
+
+    do_GET = do_POST = do_PUT = _answer
+
+
+@pytest.mark.parametrize("served", [_AnotherProgram], indirect=True)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        ["token", "lead"],
+        ["whoami", "--token", "t"],
+        ["api", "identity/v1/me", "--token", "t"],
+        ["receipt", "0197c0de-0000-7000-8000-000000000001", "--token", "t"],
+        ["dead-letters", "--token", "t"],
+        ["blueprint", "check", "--tenant", "a", "--token", "t", "FILE"],
+        ["ingest", "--source", "s", "--token", "t", "FILE"],
+    ],
+)
+def test_another_program_at_the_address_is_one_sentence(served: str, command: list[str], file: Path) -> None:
+    told = CliRunner().invoke(app, [str(file) if word == "FILE" else word for word in (*command, "--url", served)])
+    assert (told.exit_code, told.stdout, told.stderr.count("\n")) == (1, "", 1), told.output
+    assert "is not Uplift" in told.stderr or "No identity provider answers" in told.stderr
+
+
+def test_ids_and_services_are_checked_before_anything_is_sent() -> None:
+    for command in (["receipt", ""], ["receipt", "x"], ["dead-letters", "replay", "training", "x"]):
+        assert CliRunner().invoke(app, [*command, "--token", "t", "--url", NOBODY]).exit_code == 2
+    told = CliRunner().invoke(app, ["dead-letters", "--service", "nope", "--token", "t", "--url", NOBODY])
+    assert (told.exit_code, "kpi-engine" in told.output) == (2, True)
+
+
+def test_what_no_command_foresees_is_a_sentence_and_a_traceback_where_that_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(url: str | None) -> str:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(asking, "address", fails)
+    told = CliRunner().invoke(app, ["url"])
+    assert (told.exit_code, told.stderr.count("\n")) == (1, 1)
+    assert told.stderr.startswith("This failed: KeyError: 'surprise'. `uplift --traceback`")
+    assert isinstance(CliRunner().invoke(app, ["--traceback", "url"]).exception, KeyError)
+
+
+def test_output_that_cannot_be_written_is_one_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([UPLIFT, "url"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "This failed: No space left on device.\n")
 
 
 RECEIPT = {
@@ -131,6 +221,10 @@ def test_a_receipt_is_shown_in_lines_and_as_json_where_that_is_asked(served: str
     assert lines[0] == f"{file}: 1,204 records: 1,200 accepted, 1 corrected, 2 held, 1 rejected"
     assert "  line 7 rejected: talk: not a duration: `soon`; write 00:05:00" in lines
     assert "  line 9 held: unknown_agent" in lines
+    one = {"line": 2, "verdict": "rejected", "field": None, "reason": "The body is empty.", "cure": "Send a record."}
+    told = sending.lines_of("calls.csv", {**RECEIPT, "received": 1, "held": 0, "problems": [one]})
+    assert told[0].startswith("calls.csv: 1 record: ")
+    assert told[-1] == "  line 2 rejected: The body is empty. Send a record."
     assert lines[-1].startswith("  … and 1 more")
     assert json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout) == RECEIPT
 
@@ -207,11 +301,36 @@ def test_a_login_without_a_terminal_says_how_to_give_the_password() -> None:
 
 
 def test_forgetting_is_asked_for_or_said(tmp_path: Path) -> None:
+    (tmp_path / "cluster").mkdir()
     told = CliRunner().invoke(app, ["reset", "--data", str(tmp_path)])
     assert told.exit_code == 1
     assert "YES=1" in told.stderr
-    told = CliRunner().invoke(app, ["reset", "--data", str(tmp_path / "nowhere")])
-    assert told.exit_code == 0
+    told = CliRunner().invoke(app, ["reset", "--data", str(tmp_path), "--yes"])
+    assert (told.exit_code, list(tmp_path.iterdir())) == (0, [])
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        told = CliRunner().invoke(app, ["reset", "--data", str(folder)])
+        assert (told.exit_code, told.stdout) == (0, f"Nothing to forget: there is no data in {folder}.\n")
+
+
+@pytest.mark.parametrize("command", [["reset", "--yes"], ["up", "--no-demo", "--port", "1"]])
+def test_a_folder_of_something_else_is_left_alone(command: list[str], tmp_path: Path) -> None:
+    """A home, say: to start there would close it to everybody else, to forget it would remove files of these names."""
+    for name in ("secret", "address", "mode"):
+        (tmp_path / name).write_text("mine")
+    tmp_path.chmod(0o755)
+    told = CliRunner().invoke(app, [*command, "--data", str(tmp_path)])
+    assert (told.exit_code, "none of Uplift's" in told.stderr) == (1, True), told.output
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == dict.fromkeys(
+        ("secret", "address", "mode"), "mine"
+    )
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    told = CliRunner().invoke(app, [*command, "--data", str(tmp_path / "mode")])
+    assert (told.exit_code, told.stderr) == (1, f"{tmp_path / 'mode'} is a file. Give a folder as --data.\n")
+
+
+def test_the_help_leaves_the_ends_of_lines_to_the_terminal() -> None:
+    told = CliRunner().invoke(app, ["ingest", "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).stdout
+    assert "some records wait (for an agent who is not known yet, or for another part of the call)." in told
 
 
 @pytest.mark.parametrize("demo", [True, False])

@@ -217,11 +217,23 @@ def test_csv_defects_name_their_line() -> None:
     assert [record.value["id"] for record in records if record.value] == ["3", "4", "7"]
 
 
-@pytest.mark.parametrize("header", [b"a,a\n1,2", b"a,,b\n1,2,3", b"\x01\x02\x03\n1"])
+@pytest.mark.parametrize("header", [b"a,a\n1,2", b"a,,b\n1,2,3", b"\x01\x02\x03\n1", b'\x02,"\x1f"x\n1'])
 def test_csv_needs_a_usable_header(header: bytes) -> None:
     records, payload = read(header)
     assert payload.broken
     assert len(records) == 1
+
+
+@pytest.mark.parametrize("binary", [b'\x02,"\x1f"x\n1', b"\x1e\x11a\rb,\x07\xff\n" * 3, b"\x05,\r\x06"])
+def test_what_is_no_text_is_not_told_how_to_mend_a_row(binary: bytes) -> None:
+    """Random bytes, a file of a spreadsheet program, gzip that is none."""
+    assert [reason for _, reason in reasons(read(binary)[0])] == ["This is neither JSON nor CSV text."]
+
+
+def test_a_return_inside_a_cell_is_told_in_words_of_the_file() -> None:
+    assert reasons(read(b"id,x\n1,a\rb\n")[0]) == [
+        (2, "This is not CSV: a carriage return stands inside a cell that is not quoted.")
+    ]
 
 
 def test_an_open_quotation_of_a_large_file_costs_bounded_work() -> None:

@@ -7,6 +7,7 @@ can be ended from outside, and one that computes keeps its whole process from ev
 import asyncio
 import atexit
 import multiprocessing
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -63,7 +64,12 @@ class _Pool:
                 context: Any = multiprocessing.get_context("forkserver")
                 context.set_forkserver_preload(["__main__", work.__module__])
                 self._processes = ProcessPool(WORKERS, max_tasks=_TASKS_OF_ONE_PROCESS, context=context)
-            return self._processes.schedule(work, args=list(args), timeout=seconds)
+            # Ctrl-C in a terminal reaches every process: those that are started here end with this one, and not before.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                return self._processes.schedule(work, args=list(args), timeout=seconds)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def close(self) -> None:
         with self._lock:

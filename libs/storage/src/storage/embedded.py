@@ -72,6 +72,7 @@ local all all trust
 host all all 127.0.0.1/32 scram-sha-256
 """
 
+NO_ROOM = ("No space left on device", "Disk quota exceeded")
 NOT_WRITABLE = ("Permission denied", "Operation not permitted", "Read-only file system", "Not a directory")
 
 
@@ -384,7 +385,7 @@ class EmbeddedPostgres:
 
 def explain(text: str, data: Path, log_file: Path) -> EmbeddedPostgresError:
     """The error for what initdb or postgres wrote before it gave up."""
-    if "No space left on device" in text or "Disk quota exceeded" in text:
+    if any(reason in text for reason in NO_ROOM):
         return EmbeddedPostgresError(f"The disk below {data} is full.", "Free at least 500 MB and start again.")
     if "Address already in use" in text:
         return EmbeddedPostgresError(
@@ -401,7 +402,10 @@ def explain(text: str, data: Path, log_file: Path) -> EmbeddedPostgresError:
 
 
 def _explain_os_error(error: OSError, data: Path) -> EmbeddedPostgresError:
-    return explain(f"{os.strerror(error.errno or 0)}\nerror: {error}", data, data / "postgres.log")
+    reason = os.strerror(error.errno or 0)
+    if any(known in reason for known in (*NO_ROOM, *NOT_WRITABLE)):
+        return explain(reason, data, data / "postgres.log")
+    return EmbeddedPostgresError(f"{error.filename or data} cannot be used: {reason}.", "Choose another folder.")
 
 
 def _binaries() -> Path:

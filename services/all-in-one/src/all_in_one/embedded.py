@@ -10,13 +10,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import psycopg
 from contracts.directory import PLATFORM_TENANT, Login
@@ -75,8 +76,9 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def check_port(host: str, port: int) -> None:
-    """Raises CannotStart when something listens there."""
+def check_port(host: str, port: int, option: str = "make up PORT=") -> None:
+    """Raises CannotStart when something listens there, with how to name another port."""
+    how = option if option.endswith("=") else f"{option} "
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -84,11 +86,11 @@ def check_port(host: str, port: int) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise CannotStart(
-                    f"Port {port} is in use. Stop what listens there, or: make up PORT={port + 1}"
+                    f"Port {port} is in use. Stop what listens there, or: {how}{port % 65535 + 1}"
                 ) from None
             if error.errno == errno.EACCES:
                 raise CannotStart(
-                    f"Port {port} needs more rights than you have. Take one above 1023: make up PORT=8080"
+                    f"Port {port} needs more rights than you have. Take one above 1023: {how}8080"
                 ) from None
             raise CannotStart(f"{host}:{port} cannot be listened on ({error.strerror}).") from None
 
@@ -218,12 +220,12 @@ async def _serve(settings: PlatformSettings, options: Options) -> None:
             page = front_page(SERVICES, url=options.url, uplift=uplift_command(), demo=options.demo)
             app.add_api_route("/", lambda: HTMLResponse(page, headers=PAGE_HEADERS), include_in_schema=False)
             server = Server(app, process, host=options.host, port=options.port)
-            logging.getLogger("uvicorn.error").addFilter(_no_cut_off_request)
+            logging.getLogger("uvicorn.error").addFilter(partial(_no_cut_off_request, process.stopping))
             serving = asyncio.create_task(server.serve())
             serving.add_done_callback(lambda _: process.stopping.set())
             try:
                 await _when_answering(server, serving)
-                await _after_start(process, engine, options)
+                await _unless_stopped(process.stopping, _after_start(process, engine, options))
                 await serving
             finally:
                 server.should_exit = True
@@ -231,9 +233,24 @@ async def _serve(settings: PlatformSettings, options: Options) -> None:
                     await serving
 
 
-def _no_cut_off_request(record: logging.LogRecord) -> bool:
+def _no_cut_off_request(stopping: asyncio.Event, record: logging.LogRecord) -> bool:
     """A request that a stop has cut off is no failure of the program: its traceback says nothing."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+    return not (record.exc_info and (stopping.is_set() or isinstance(record.exc_info[1], asyncio.CancelledError)))
+
+
+async def _unless_stopped(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Work that a stop ends; how it fails then says nothing either."""
+    working, stopped = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping.is_set():
+            working.cancel()
+            await asyncio.wait({working})
+        if not stopping.is_set() or not (working.cancelled() or working.exception()):
+            await working
+    finally:
+        stopped.cancel()
+        working.cancel()
 
 
 async def _when_answering(server: Server, serving: "asyncio.Task[None]") -> None:

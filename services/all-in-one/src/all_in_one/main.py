@@ -1,14 +1,54 @@
-"""The `uplift` command: starts the embedded shape, and is an HTTP client of the API."""
+"""The `uplift` command: starts Uplift on this machine, and asks a running one by its API."""
 
+import inspect
+import os
+import re
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from all_in_one.commands import asking, blueprints, operating, receipts, running, sending
+from all_in_one.commands import asking, blueprints, client, operating, receipts, running, sending
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+class _Sentences(TyperGroup):
+    """What no command foresees is one sentence as well: a traceback is for developers, who ask for it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            # A usage error, which knows how to show itself.
+            if hasattr(error, "exit_code") or ctx.params["_traceback"]:
+                raise
+            if isinstance(error, OSError):
+                _no_more_output()
+                text = f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror or error}"
+            else:
+                text = f"{type(error).__name__}: {str(error)[:300]}. `uplift --traceback` with the same command shows where"
+            client.fail(f"This failed: {text.rstrip('.')}.")
+
+
+def _no_more_output() -> None:
+    """What could not be written would be tried, and complained about, once more at the end."""
+    if sys.stdout is sys.__stdout__:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 1)
+
+
+def _help(function: Callable[..., Any]) -> str:
+    """A docstring with a line for each paragraph, since a terminal has a width of its own."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
+
+
+app = typer.Typer(
+    cls=_Sentences, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
 
 _GROUPS = {
     "Run it here": (running.up, running.reset, asking.status, asking.url),
@@ -17,7 +57,7 @@ _GROUPS = {
 }
 for title, functions in _GROUPS.items():
     for function in functions:
-        app.command(rich_help_panel=title)(function)
+        app.command(rich_help_panel=title, help=_help(function))(function)
 app.add_typer(blueprints.commands, name="blueprint", rich_help_panel="Use it")
 app.add_typer(receipts.commands, name="receipts", rich_help_panel="Use it")
 app.add_typer(operating.letters, name="dead-letters", rich_help_panel="Operate it for others")
@@ -33,6 +73,9 @@ def _print_version(asked: bool) -> None:
 def _options(
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    _traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show where a failure that no command foresees has happened.")
     ] = False,
 ) -> None:
     pass

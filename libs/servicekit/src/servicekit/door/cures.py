@@ -110,5 +110,6 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def plain(message: str) -> str:
-    """The validator's own words, without its label for a check of ours."""
-    return re.sub(r"^(Value error|Assertion failed), ", "", message)
+    """The validator's own words, without its label for a check of ours and without names of our code."""
+    message = re.sub(r"^(Value error|Assertion failed), ", "", message)
+    return re.sub(r"a valid dictionary( or (instance of \w+|object to extract fields from))?", "an object", message)

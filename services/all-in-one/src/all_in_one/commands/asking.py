@@ -21,6 +21,8 @@ from all_in_one.commands.client import (
     body_of,
     connect,
     fail,
+    header,
+    json_of,
     post_token,
     sign_in,
 )
@@ -89,8 +91,7 @@ def status(url: Url = None, as_json: Json = False) -> None:
     """
     base = address(url)
     with answering(base), httpx.Client(base_url=base, timeout=30) as client:
-        ready = client.get("/readyz").json()
-        lag = client.get("/lag").json()
+        ready, lag = json_of(client.get("/readyz")), json_of(client.get("/lag"))
     if as_json:
         typer.echo(json.dumps({"url": base, **ready, "lag": lag}, ensure_ascii=False))
     else:
@@ -136,13 +137,13 @@ def api(
         file = Path(body[1:])
         if body.startswith("@") and not file.is_file():
             fail(f"There is no file {file}.")
-        sent = file.read_bytes() if body.startswith("@") else body.encode()
+        sent = file.read_bytes() if body.startswith("@") else body.encode(errors="surrogateescape")
     with connect(url, token, as_user, password) as client, answering(str(client.base_url)):
         answer = client.request(
             method or ("GET" if sent is None else "POST"),
             f"/api/{path.removeprefix('/').removeprefix('api/')}",
             content=sent,
-            headers={} if sent is None else {"content-type": content},
+            headers={} if sent is None else {"content-type": header(content, "--type")},
         )
     found = body_of(answer)
     if found is not None and fields:

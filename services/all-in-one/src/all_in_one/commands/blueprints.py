@@ -19,7 +19,10 @@ from all_in_one.commands.client import (
     body_of,
     connect,
     fail,
+    json_of,
     refusal,
+    segment,
+    with_cure,
 )
 
 REFUSED = 2
@@ -76,7 +79,9 @@ def publish(
         services = _settled(client, slug)
     for name, state in services.items():
         for each in state["problems"] if state["status"] == "rejected" else ():
-            typer.echo(f"{file}: /sections/{name}{each['pointer']}: {each['problem']}; {each['cure']}", err=True)
+            typer.echo(
+                f"{file}: /sections/{name}{each['pointer']}: {with_cure(each['problem'], each['cure'])}", err=True
+            )
     if any(state["status"] == "rejected" for state in services.values()):
         raise typer.Exit(REFUSED)
     if waiting := [name for name, state in services.items() if state["status"] == "pending"]:
@@ -90,7 +95,7 @@ def _tenant_of(client: httpx.Client, tenant: str | None) -> str:
 def _put(client: httpx.Client, file: Path, tenant: str, *, dry_run: bool, as_json: bool) -> dict[str, Any]:
     """The report, shown; the problems and exit status 2 when it is refused."""
     answer = client.put(
-        f"/api/identity/v1/tenants/{tenant}/blueprint",
+        f"/api/identity/v1/tenants/{segment(tenant, '--tenant')}/blueprint",
         params={"dry_run": dry_run},
         content=file.read_bytes(),
         headers={"content-type": "application/json" if file.suffix == ".json" else "application/yaml"},
@@ -99,7 +104,7 @@ def _put(client: httpx.Client, file: Path, tenant: str, *, dry_run: bool, as_jso
         for line in _problems(file, answer):
             typer.echo(line, err=True)
         raise typer.Exit(REFUSED)
-    report: dict[str, Any] = answer.json()
+    report: dict[str, Any] = json_of(answer)
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False))
     else:
@@ -112,8 +117,8 @@ def _problems(file: Path, answer: httpx.Response) -> list[str]:
     try:
         found = answer.json()["errors"]
         return [
-            f"{file}:{each.get('line', 1)}:{each.get('column', 1)}: {each.get('pointer') or '/'}: {each['problem']}"
-            + (f"; {each['cure']}" if each.get("cure") else "")
+            f"{file}:{each.get('line', 1)}:{each.get('column', 1)}: {each.get('pointer') or '/'}: "
+            + with_cure(each["problem"], each.get("cure"))
             for each in found
         ]
     except (ValueError, LookupError, TypeError):
@@ -142,7 +147,9 @@ def _settled(client: httpx.Client, tenant: str) -> dict[str, Any]:
     """How far the services are, when none has still to answer, or after a while."""
     until = time.monotonic() + _WAIT_SECONDS
     while True:
-        services: dict[str, Any] = body_of(client.get(f"/api/identity/v1/tenants/{tenant}"))["services"]
+        services: dict[str, Any] = body_of(client.get(f"/api/identity/v1/tenants/{segment(tenant, '--tenant')}"))[
+            "services"
+        ]
         if all(state["status"] != "pending" for state in services.values()) or time.monotonic() > until:
             return services
         time.sleep(0.2)

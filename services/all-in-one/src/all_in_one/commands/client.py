@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import typer
@@ -29,10 +29,35 @@ def fail(text: str) -> NoReturn:
 def address(url: str | None) -> str:
     """Where Uplift answers: as told, else where it was last started from this folder."""
     if url:
-        return url.rstrip("/")
+        return _checked(url)
     files = [folder / "address" for folder in DATA_FOLDERS.values()]
     started = sorted((file.stat().st_mtime, file) for file in files if file.exists())
     return started[-1][1].read_text().strip() if started else "http://127.0.0.1:8080"
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        right = False
+    if not right:
+        fail(f"`{url}` is not an address. Give one such as --url http://127.0.0.1:8080.")
+    return url.rstrip("/")
+
+
+def header(value: str, option: str) -> str:
+    """What may stand in a header, which is plain ASCII on one line; one sentence and exit status 1 for anything else."""
+    if not (value.isascii() and value.isprintable()):
+        fail(f"{option} has characters that cannot be sent. Give it as it was printed, on one line.")
+    return value
+
+
+def segment(text: str, what: str) -> str:
+    """One step of a path, whatever characters it has. Fails when it is empty, which would be another address."""
+    if not text.strip() or text in (".", ".."):
+        fail(f"{what} is missing: got `{text}`.")
+    return quote(text, safe="")
 
 
 @contextmanager
@@ -51,7 +76,7 @@ def answering(base: str) -> Iterator[None]:
 def connect(url: str | None, token: str | None, user: str, password: str, *, timeout: float = 60) -> httpx.Client:
     """A client of the API in the name of whom the token says, else of `user`."""
     base = address(url)
-    access = token or sign_in(base, user, password)
+    access = header(token, "--token (or UPLIFT_TOKEN)") if token else sign_in(base, user, password)
     return httpx.Client(base_url=base, headers={"authorization": f"Bearer {access}"}, timeout=timeout)
 
 
@@ -62,16 +87,16 @@ def post_token(base: str, form: dict[str, str]) -> dict[str, Any]:
     if answer.is_error:
         body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
         fail(f"No token: {body.get('error_description') or body.get('error') or answer.text}")
-    return answer.json()
+    return json_of(answer)
 
 
 def _token_endpoint(base: str) -> str:
     """Of the identity provider behind this address: the loopback one, or Keycloak with the demo's client."""
     for issuer in (f"{base}/oidc", f"{base}/realms/uplift"):
         answer = httpx.get(f"{issuer}/.well-known/openid-configuration", timeout=10)
-        if answer.is_success:
+        if answer.is_success and "json" in answer.headers.get("content-type", ""):
             # Reached as its discovery document was, whatever address it gives itself.
-            return base + urlsplit(answer.json()["token_endpoint"]).path
+            return base + urlsplit(json_of(answer)["token_endpoint"]).path
     fail(f"No identity provider answers at {base}. Give --token.")
 
 
@@ -85,7 +110,21 @@ def body_of(answer: httpx.Response) -> Any:
     """The JSON body; one sentence and exit status 1 when the API refuses."""
     if answer.is_error:
         fail(refusal(answer))
-    return answer.json() if answer.content else None
+    return json_of(answer) if answer.content else None
+
+
+def json_of(answer: httpx.Response) -> Any:
+    """The JSON body, whatever the status; one sentence and exit status 1 where it is none."""
+    try:
+        return answer.json()
+    except ValueError:
+        fail(f"What answers at {answer.url.copy_with(path='/', query=None)} is not Uplift. Give its address as --url.")
+
+
+def with_cure(problem: str, cure: str | None) -> str:
+    if not cure:
+        return problem
+    return f"{problem} {cure}" if problem.endswith(".") else f"{problem}; {cure}"
 
 
 def refusal(answer: httpx.Response) -> str:
@@ -93,7 +132,9 @@ def refusal(answer: httpx.Response) -> str:
     try:
         problem = answer.json()
         lines = [f"{problem['title']}: {problem['detail']}"]
-        lines += [f"  {each['pointer']}: {each['problem']}; {each['cure']}" for each in problem.get("errors") or []]
+        lines += [
+            f"  {each['pointer']}: {with_cure(each['problem'], each['cure'])}" for each in problem.get("errors") or []
+        ]
         return "\n".join(lines)
     except (ValueError, LookupError, TypeError):
         return f"{answer.status_code}: {answer.text[:300]}"

@@ -2,14 +2,26 @@
 
 import asyncio
 import json
+from enum import StrEnum
 from typing import Annotated
+from uuid import UUID
 
 import httpx
 import typer
 
 from all_in_one.commands.client import DEMO_PASSWORD, As, Password, Token, Url, answering, body_of, connect, fail
 
-SERVICE_NAMES = ("identity", "ingest", "kpi-engine", "training", "gamification", "forms", "notification")
+
+class ServiceName(StrEnum):
+    IDENTITY = "identity"
+    INGEST = "ingest"
+    KPI_ENGINE = "kpi-engine"
+    TRAINING = "training"
+    GAMIFICATION = "gamification"
+    FORMS = "forms"
+    NOTIFICATION = "notification"
+
+
 Tenant = Annotated[str | None, typer.Option(help="Another tenant, for a platform admin.")]
 
 letters = typer.Typer(no_args_is_help=False, help="What a service could not handle: list it, hand it over again.")
@@ -18,7 +30,7 @@ letters = typer.Typer(no_args_is_help=False, help="What a service could not hand
 @letters.callback(invoke_without_command=True)
 def list_letters(
     context: typer.Context,
-    service: Annotated[list[str] | None, typer.Option(help="Only this service; may be given again.")] = None,
+    service: Annotated[list[ServiceName] | None, typer.Option(help="Only this service; may be given again.")] = None,
     tenant: Tenant = None,
     url: Url = None,
     token: Token = None,
@@ -32,7 +44,7 @@ def list_letters(
     if context.invoked_subcommand:
         return
     with connect(url, token, as_user, password) as client, answering(str(client.base_url)):
-        for name in service or SERVICE_NAMES:
+        for name in service or ServiceName:
             after = None
             while True:
                 params = {key: value for key, value in (("tenant", tenant), ("after", after)) if value}
@@ -46,8 +58,8 @@ def list_letters(
 
 @letters.command("replay")
 def replay_letter(
-    service: str,
-    letter: str,
+    service: Annotated[ServiceName, typer.Argument(help="That could not handle it.")],
+    letter: Annotated[UUID, typer.Argument(help="Its id, as `uplift dead-letters` prints it.")],
     tenant: Tenant = None,
     url: Url = None,
     token: Token = None,
@@ -97,9 +109,14 @@ def page(
     from servicekit.door import SecurityHeaders
     from servicekit.settings import PlatformSettings
 
+    from all_in_one.embedded import CannotStart, check_port
     from all_in_one.front_page import PAGE_HEADERS, front_page
     from all_in_one.suite import SERVICES
 
+    try:
+        check_port(host, port, "--port")
+    except CannotStart as error:
+        fail(str(error))
     text = front_page(SERVICES, url=url, uplift="uplift", demo=False, issuer=PlatformSettings().issuer)
     server = FastAPI(openapi_url=None)
     server.add_middleware(SecurityHeaders)

@@ -40,6 +40,7 @@ def up(
     from all_in_one.embedded import CannotStart, Options, up
 
     folder = (data or DATA_FOLDERS[demo]).resolve()
+    _refuse_another_program(folder)
     try:
         asyncio.run(up(Options(folder, host, port, demo, simulate, speed, BEGAN)))
     except KeyboardInterrupt:
@@ -67,6 +68,18 @@ def _written(folder: Path, error: BaseException) -> str:
     return f"Where it happened is in {file}. The data stays; start it again, or forget it with `make reset`."
 
 
+def _refuse_another_program(folder: Path) -> None:
+    """Starting makes a folder the database's own, for nobody else to enter; forgetting empties it. Neither is done to a
+    folder that holds something else, such as a home."""
+    if folder.exists() and not folder.is_dir():
+        fail(f"{folder} is a file. Give a folder as --data.")
+    names = {each.name for each in folder.iterdir()} if folder.exists() else set[str]()
+    if names and not names & {"cluster", "cluster.new", "postgres.log"}:
+        fail(
+            f"{folder} holds files, and none of Uplift's. Give an empty folder, or one that is yet to be made, as --data."
+        )
+
+
 def reset(
     demo: Demo = True,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -79,8 +92,9 @@ def reset(
     from storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 
     folder = (data or DATA_FOLDERS[demo]).resolve()
-    if not folder.exists():
-        typer.echo(f"Nothing to forget: there is no {folder}.")
+    _refuse_another_program(folder)
+    if not folder.exists() or not any(folder.iterdir()):
+        typer.echo(f"Nothing to forget: there is no data in {folder}.")
         return
     if not yes:
         if not sys.stdin.isatty():

@@ -4,11 +4,25 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import httpx
 import typer
 
-from all_in_one.commands.client import DEMO_PASSWORD, As, Json, Password, Token, Url, answering, connect, refusal
+from all_in_one.commands.client import (
+    DEMO_PASSWORD,
+    As,
+    Json,
+    Password,
+    Token,
+    Url,
+    answering,
+    connect,
+    json_of,
+    refusal,
+    segment,
+    with_cure,
+)
 
 REFUSED, HELD = 2, 3
 """Exit statuses: something was refused; nothing was, but some records wait."""
@@ -46,7 +60,8 @@ def _send(client: httpx.Client, file: Path, source: str, mode: str, *, as_json: 
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(file.name, total=file.stat().st_size)
 
         def chunks() -> Iterator[bytes]:
@@ -57,7 +72,7 @@ def _send(client: httpx.Client, file: Path, source: str, mode: str, *, as_json: 
 
         with answering(str(client.base_url)):
             answer = client.post(
-                f"/api/ingest/v1/sources/{source}/records",
+                f"/api/ingest/v1/sources/{segment(source, '--source')}/records",
                 params={"mode": mode},
                 content=chunks(),
                 headers={"content-type": content_type(file)},
@@ -65,7 +80,7 @@ def _send(client: httpx.Client, file: Path, source: str, mode: str, *, as_json: 
     if answer.is_error:
         typer.echo(f"{file}: {refusal(answer)}", err=True)
         return REFUSED
-    return show(str(file), answer.json(), as_json=as_json)
+    return show(str(file), json_of(answer), as_json=as_json)
 
 
 def content_type(file: Path) -> str:
@@ -75,7 +90,7 @@ def content_type(file: Path) -> str:
 
 
 def receipt(
-    id: Annotated[str, typer.Argument(help="As `uplift ingest` printed it.")],
+    id: Annotated[UUID, typer.Argument(help="As `uplift ingest` printed it.")],
     as_json: Json = False,
     url: Url = None,
     token: Token = None,
@@ -91,7 +106,7 @@ def receipt(
     if answer.is_error:
         typer.echo(refusal(answer), err=True)
         raise typer.Exit(REFUSED)
-    raise typer.Exit(show("receipt", answer.json(), as_json=as_json))
+    raise typer.Exit(show("receipt", json_of(answer), as_json=as_json))
 
 
 def show(name: str, body: dict[str, Any], *, as_json: bool) -> int:
@@ -111,13 +126,14 @@ def lines_of(name: str, body: dict[str, Any]) -> list[str]:
     parts = [f"{count:,} {verdict}" for verdict, count in counted.items() if count] or ["no records"]
     mode = ", history" if body["mode"] == "history" else ""
     status = "" if body["status"] == "done" else f"{body['status']}; "
-    lines = [f"{name}: {status}{body['received']:,} records{mode}: {', '.join(parts)}", f"  receipt {body['id']}"]
+    records = "1 record" if body["received"] == 1 else f"{body['received']:,} records"
+    lines = [f"{name}: {status}{records}{mode}: {', '.join(parts)}", f"  receipt {body['id']}"]
     lines += [f"  note: {note}" for note in body.get("notes", [])]
     problems = body.get("problems", [])
     for each in problems[:_SHOWN]:
         field = f" {each['field']}:" if each.get("field") else ""
-        cure = f"; {each['cure']}" if each.get("cure") else ""
-        lines.append(f"  line {each['line']} {each['verdict']}:{field} {each.get('reason')}{cure}")
+        reason = with_cure(str(each.get("reason")), each.get("cure"))
+        lines.append(f"  line {each['line']} {each['verdict']}:{field} {reason}")
     more = body["held"] + body["rejected"] - len(problems[:_SHOWN])
     if more > 0:
         lines.append(f"  … and {more:,} more: /api/ingest/v1/receipts/{body['id']}/records?verdict=rejected (or held)")

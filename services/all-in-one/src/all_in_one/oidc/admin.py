@@ -124,7 +124,9 @@ def admin_endpoints(provider: Provider) -> APIRouter:
 
     router = APIRouter()
 
-    @router.api_route("/userinfo", methods=["GET", "POST"], tags=["tokens"])
+    # Two routes, so that each has an id of its own in the API's document.
+    @router.get("/userinfo", tags=["tokens"])
+    @router.post("/userinfo", operation_id="userinfo_by_post", tags=["tokens"])
     async def userinfo(found: Annotated[tuple[Row, dict], Depends(person)]) -> dict[str, object]:
         """The claims about the account that the token's scope opens."""
         account, claims = found

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
-from servicekit.door.cures import cure_of
+from servicekit.door.cures import cure_of, plain
 from servicekit.errors import MOST_PROBLEMS, FieldProblem, Invalid
 
 SLUG = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -120,7 +120,7 @@ def problems_of(error: ValidationError, prefix: str = "") -> list[FieldProblem]:
     for each in error.errors(include_url=False)[:MOST_PROBLEMS]:
         pointer = prefix + "".join("/" + escaped(part) for part in each["loc"])
         cure = str(each.get("ctx", {}).get("cure", "")) or _CURES.get(each["type"]) or cure_of(each)
-        problem = "this field is not known" if each["type"] == "extra_forbidden" else each["msg"]
+        problem = "this field is not known" if each["type"] == "extra_forbidden" else plain(each["msg"])
         found.append(FieldProblem(pointer=pointer, problem=problem, cure=cure))
     return found
 

@@ -113,8 +113,9 @@ def unsupported(record: dict[str, Any]) -> Refusal:
         return Refusal("Segments", reason, "Send the post-call analysis.")
     if "ContactId" in record:
         return Refusal("InitiationTimestamp", "It is missing.", "Send the whole contact record.")
-    names = ", ".join(list(record)[:5]) or "none"
-    reason = f"With the fields {names[:200]} this is no Amazon Connect record that is known here."
+    names = ", ".join(list(record)[:5])
+    found = f"With the fields {names[:200]}" if names else "Without any field"
+    reason = f"{found} this is no Amazon Connect record that is known here."
     return Refusal("", reason, "Send contact records, Contact Lens analyses, contact events or agent events.")
 
 

@@ -174,8 +174,8 @@ class Rows(LineReader):
         names = [cell.strip() for cell in cells]
         while len(names) > 1 and not names[-1]:
             names.pop()
-        if any(ord(char) < 32 for name in names for char in name if char not in "\n\t"):
-            raise Refusal("", "This is neither JSON nor CSV text.", "Send JSON, NDJSON or CSV, plain or gzip.")
+        if any(_is_binary(name) for name in names):
+            raise _neither()
         if len(names) > self._limits.columns:
             reason = f"The header names {len(names):,} columns; at most {self._limits.columns:,} are read."
             raise Refusal("", reason, "Leave out the columns that no mapping reads.")
@@ -188,9 +188,11 @@ class Rows(LineReader):
 
     def _refused(self, text: str, error: str) -> Record:
         self._begin_row()
+        if "universal-newline" in error:  # Python's words for who opens a file in Python
+            error = "a carriage return stands inside a cell that is not quoted"
         refusal = Refusal("", f"This is not CSV: {error}.", "Mend the row.")
         if not self._names:
-            raise refusal
+            raise _neither() if _is_binary(text) else refusal
         return Record(0, self._begun, text, refusal=refusal)
 
     def _unclosed(self) -> Iterator[Record]:
@@ -212,3 +214,11 @@ class Rows(LineReader):
         yield from self._read_above()
         if self._names and not self._rows:
             self._notes.append("The first line was read as the header of a CSV file; no row follows it.")
+
+
+def _is_binary(text: str) -> bool:
+    return any(ord(char) < 32 for char in text if char not in "\n\r\t")
+
+
+def _neither() -> Refusal:
+    return Refusal("", "This is neither JSON nor CSV text.", "Send JSON, NDJSON or CSV, plain or gzip.")
