@@ -1,5 +1,9 @@
 """The page on which the API is browsed: one signs in there and tries an operation."""
 
+import pytest
+from all_in_one.front_page import front_page
+from all_in_one.suite import SERVICES
+
 from tests.sso.worlds import PASSWORD, World
 
 
@@ -33,3 +37,16 @@ def test_swagger_signs_a_person_in_and_asks_as_them(world: World) -> None:
         expect(page.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
         chromium.close()
     assert refused == []
+
+
+@pytest.mark.parametrize("demo", [True, False])
+def test_the_front_page_fits_a_telephone(demo: bool) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = chromium.new_page(viewport={"width": 320, "height": 640})
+        page.set_content(front_page(SERVICES, url="http://127.0.0.1:65535", uplift=".venv/bin/uplift", demo=demo))
+        width = page.evaluate("document.documentElement.scrollWidth")
+        chromium.close()
+    assert width <= 320

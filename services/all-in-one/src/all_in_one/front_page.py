@@ -25,7 +25,7 @@ _PAGE = """<!doctype html>
   pre {{ background: color-mix(in srgb, currentColor 8%, transparent); padding: .8rem 1rem; overflow-x: auto;
          border-radius: .4rem; }}
   table {{ border-collapse: collapse; width: 100%; }}
-  td code {{ overflow-wrap: anywhere; }}
+  td code {{ font-size: .8rem; overflow-wrap: anywhere; }}
   th, td {{ text-align: left; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); }}
   .note {{ border-left: .3rem solid #b8860b; padding-left: .8rem; }}
 </style>
@@ -113,7 +113,7 @@ def front_page(
     )
     elsewhere = f'<a href="{escape(signs_in)}/.well-known/openid-configuration">identity provider</a>'
     rows = "\n".join(
-        f"<tr><th scope='row'>{escape(each.title)}</th><td><code>{each.prefix}</code></td>"
+        f"<tr><th scope='row'>{escape(each.title)}</th><td><code>{each.prefix.replace('/api/', '/api/<wbr>')}</code></td>"
         f"<td><a href='{each.prefix}/docs'>browse</a></td></tr>"
         for each in services
     )
