@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from storage import embedded
 from storage.embedded import EmbeddedPostgres, EmbeddedPostgresError, explain
 
 
@@ -334,3 +335,16 @@ def test_a_broken_file_is_named(postgres: EmbeddedPostgres) -> None:
 )
 def test_what_the_server_said_becomes_a_sentence_and_a_cure(said: str, sentence: str) -> None:
     assert sentence in str(explain(said, Path("/data"), Path("/log")))
+
+
+def test_a_full_disk_is_told_although_the_log_has_no_room_for_it_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_room", lambda data: 4096)
+    said = explain("PANIC:  cannot abort transaction 1, it was already committed", tmp_path, tmp_path / "log")
+    assert str(said) == f"The disk below {tmp_path} is full. Free at least 500 MB and start again."
+
+
+def test_a_folder_that_cannot_be_made_is_told_by_its_name() -> None:
+    with pytest.raises(EmbeddedPostgresError, match=r"^/proc/none cannot be used: No such file or directory\. Choose"):
+        EmbeddedPostgres(Path("/proc/none")).start()

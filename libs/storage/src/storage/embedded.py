@@ -72,6 +72,7 @@ local all all trust
 host all all 127.0.0.1/32 scram-sha-256
 """
 
+LEAST_ROOM = 16_000_000  # a segment of the write-ahead log
 NO_ROOM = ("No space left on device", "Disk quota exceeded")
 NOT_WRITABLE = ("Permission denied", "Operation not permitted", "Read-only file system", "Not a directory")
 
@@ -385,7 +386,8 @@ class EmbeddedPostgres:
 
 def explain(text: str, data: Path, log_file: Path) -> EmbeddedPostgresError:
     """The error for what initdb or postgres wrote before it gave up."""
-    if any(reason in text for reason in NO_ROOM):
+    # A full disk takes no line into the log either.
+    if any(reason in text for reason in NO_ROOM) or _room(data) < LEAST_ROOM:
         return EmbeddedPostgresError(f"The disk below {data} is full.", "Free at least 500 MB and start again.")
     if "Address already in use" in text:
         return EmbeddedPostgresError(
@@ -406,6 +408,14 @@ def _explain_os_error(error: OSError, data: Path) -> EmbeddedPostgresError:
     if any(known in reason for known in (*NO_ROOM, *NOT_WRITABLE)):
         return explain(reason, data, data / "postgres.log")
     return EmbeddedPostgresError(f"{error.filename or data} cannot be used: {reason}.", "Choose another folder.")
+
+
+def _room(data: Path) -> int:
+    """Bytes that are free on the disk of `data`; many where that cannot be told."""
+    try:
+        return shutil.disk_usage(data).free
+    except OSError:
+        return sys.maxsize
 
 
 def _binaries() -> Path:
