@@ -147,7 +147,12 @@ def test_another_program_at_the_address_is_one_sentence(served: str, command: li
 
 
 def test_ids_and_services_are_checked_before_anything_is_sent() -> None:
-    for command in (["receipt", ""], ["receipt", "x"], ["dead-letters", "replay", "training", "x"]):
+    for command in (
+        ["receipt", ""],
+        ["receipt", "x"],
+        ["receipts", "undo", ""],
+        ["dead-letters", "replay", "training", "x"],
+    ):
         assert CliRunner().invoke(app, [*command, "--token", "t", "--url", NOBODY]).exit_code == 2
     told = CliRunner().invoke(app, ["dead-letters", "--service", "nope", "--token", "t", "--url", NOBODY])
     assert (told.exit_code, "kpi-engine" in told.output) == (2, True)

@@ -3,6 +3,7 @@
 import json
 import time
 from typing import Annotated, Any
+from uuid import UUID
 
 import httpx
 import typer
@@ -18,6 +19,7 @@ from all_in_one.commands.client import (
     body_of,
     connect,
     fail,
+    json_of,
     refusal,
 )
 from all_in_one.commands.sending import REFUSED, lines_of
@@ -28,7 +30,7 @@ commands = typer.Typer(
     no_args_is_help=True, help="What was sent: end it, or take it back. See it with `uplift receipt`."
 )
 
-Id = Annotated[str, typer.Argument(help="As `uplift ingest` printed it.")]
+Id = Annotated[UUID, typer.Argument(help="As `uplift ingest` printed it.")]
 
 
 @commands.command()
@@ -75,7 +77,7 @@ def undo(
     typer.echo(json.dumps(body, ensure_ascii=False) if as_json else _told(body, dry_run=dry_run))
 
 
-def _wait(client: httpx.Client, id: str) -> dict[str, Any]:
+def _wait(client: httpx.Client, id: UUID) -> dict[str, Any]:
     """The receipt, once it is taken back: a large one goes on after the answer."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while (found := body_of(client.get(f"/api/ingest/v1/receipts/{id}")))["status"] != "undone":
@@ -96,4 +98,4 @@ def _answered(answer: httpx.Response) -> dict[str, Any]:
     if answer.is_error:
         typer.echo(refusal(answer), err=True)
         raise typer.Exit(REFUSED)
-    return answer.json()
+    return json_of(answer)
