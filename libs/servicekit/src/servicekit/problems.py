@@ -150,6 +150,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "still-referred-to": ProblemType(
         (409,), "Still referred to", "Take away what refers to it, or name what is there."
     ),
+    "stored-unreadable": ProblemType((409,), "Stored unreadable", "Save it anew."),
     "submission-missing": ProblemType(
         (404,), "Submission missing", "Ask whoever runs the platform: a document is missing from its store."
     ),

@@ -8,6 +8,7 @@ from contracts.blueprints import SectionApplied
 from contracts.submissions import FormPublished
 from servicekit.audit import audit
 from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
+from servicekit.stored import all_readable, require_readable
 from servicekit.workers import in_worker
 from storage import DocumentStore, Session, discard
 
@@ -30,7 +31,7 @@ async def save_draft(session: Session, documents: DocumentStore, form: FormDefin
     published = (head["kind"], head["about"]) if head is not None and head["version"] else None
     if published and (problem := other_kind(form, published)):
         raise Conflict("form-is-another-kind", problem.problem, errors=[problem])
-    old = head and (await load(session, documents, head["draft_document"])).content()
+    old = head and await _before(session, documents, head["draft_document"])
     audit(session, "form", form.form, before=old, after=content)
     document = new_id()
     await store.put_content(documents, session.tenant, store.DEFINITIONS, document, content)
@@ -77,7 +78,15 @@ async def publish(session: Session, documents: DocumentStore, slug: str, *, by: 
 
 
 async def _state(session: Session, documents: DocumentStore, version: dict[str, Any]) -> dict[str, Any]:
-    return {"version": version["version"], **(await load(session, documents, version["document"])).content()}
+    return {"version": version["version"], **(await _before(session, documents, version["document"]) or {})}
+
+
+async def _before(session: Session, documents: DocumentStore, document: UUID) -> dict[str, Any] | None:
+    """For the audit log. None: it cannot be read any more, which must not keep anybody from saving it anew."""
+    try:
+        return (await load(session, documents, document)).content()
+    except Conflict:
+        return None
 
 
 async def retire(session: Session, documents: DocumentStore, slug: str) -> None:
@@ -85,7 +94,7 @@ async def retire(session: Session, documents: DocumentStore, slug: str) -> None:
     head = await store.lock_form(session, slug)
     if head is None:
         raise no_form(slug)
-    old = (await load(session, documents, head["draft_document"])).content()
+    old = await _before(session, documents, head["draft_document"])
     if head["version"] is None:
         audit(session, "form", slug, before=old)
         await store.delete_form(session, slug)
@@ -123,8 +132,12 @@ async def section_content(session: Session, documents: DocumentStore) -> dict[st
     contents = await store.get_contents(
         documents, session.tenant, store.DEFINITIONS, [each["document"] for each in heads]
     )
-    forms = [FormDefinition.model_validate_json(contents[each["document"]]).content() for each in heads]
-    return {"forms": forms}
+    found = [contents[each["document"]] for each in heads]
+    return {
+        "forms": [
+            form.content() for form in all_readable("a published form", FormDefinition.model_validate_json, found)
+        ]
+    }
 
 
 async def load(session: Session, documents: DocumentStore, document: UUID) -> FormDefinition:
@@ -133,7 +146,7 @@ async def load(session: Session, documents: DocumentStore, document: UUID) -> Fo
         raise NotFound(
             "definition-missing", f"The document {document} of this form is missing from the document store."
         )
-    return FormDefinition.model_validate_json(found[document])
+    return require_readable(f"the form definition {document}", FormDefinition.model_validate_json, found[document])
 
 
 async def load_version(

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json
+from servicekit.stored import all_readable, readable
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
@@ -38,11 +39,11 @@ async def _editions(session: Session) -> Sequence[Edition]:
     return _read(found or "[]")
 
 
-# Every batch asks, and the answer is seldom another one.
+# Every batch asks, and the answer is seldom another one. A rule that cannot be read any more is as one that was retired.
 @lru_cache(maxsize=256)
 def _read(editions: str) -> Sequence[Edition]:
     return tuple(
-        Edition(edition, rule, None if body is None else _rule.validate_python(body))
+        Edition(edition, rule, None if body is None else readable(f"the rule {rule}", _rule.validate_python, body))
         for edition, rule, body in from_json(editions)
     )
 
@@ -80,7 +81,7 @@ async def list_boards(session: Session) -> list[Leaderboard]:
     rows = await session.rows(
         "SELECT body FROM leaderboard WHERE tenant = :tenant ORDER BY slug", {"tenant": session.tenant}
     )
-    return [Leaderboard.model_validate(row["body"]) for row in rows]
+    return all_readable("a leaderboard", Leaderboard.model_validate, [row["body"] for row in rows])
 
 
 async def find_board(session: Session, slug: str) -> Leaderboard | None:
@@ -88,7 +89,7 @@ async def find_board(session: Session, slug: str) -> Leaderboard | None:
         "SELECT body FROM leaderboard WHERE tenant = :tenant AND slug = :slug",
         {"tenant": session.tenant, "slug": slug},
     )
-    return None if row is None else Leaderboard.model_validate(row["body"])
+    return None if row is None else readable(f"the leaderboard {slug}", Leaderboard.model_validate, row["body"])
 
 
 async def put_board(session: Session, board: Leaderboard) -> None:

@@ -16,7 +16,7 @@ from servicekit.workdays import Workdays
 from storage import DocumentStore, Session
 
 from ingest.actions.merging import merge_parts
-from ingest.actions.sources import load_source
+from ingest.actions.sources import find_source
 from ingest.actions.states import derive
 from ingest.store import interactions, roster, states
 from ingest.store.bulk import Batch
@@ -190,7 +190,7 @@ async def _merge(session: Session, documents: DocumentStore, found: Iterable[tup
     for slug, names in found:
         around.setdefault(slug, set()).update(names)
     for slug, names in sorted(around.items()):
-        source = await load_source(session, slug)
+        source = await find_source(session, slug)
         if source is not None:
             batch = Batch()
             await merge_parts(session, documents, source, around=sorted(names), batch=batch)

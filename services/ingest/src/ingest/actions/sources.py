@@ -7,6 +7,7 @@ from contracts.blueprints import BlueprintPublished, SectionApplied
 from servicekit.audit import audit
 from servicekit.blueprints import reject_section
 from servicekit.errors import Conflict, FieldProblem, Invalid
+from servicekit.stored import readable, require_readable
 from storage import Session
 
 from ingest.model.refusal import Refusal
@@ -18,14 +19,27 @@ RETIRED = "retired"
 
 
 async def load_source(session: Session, slug: str) -> Source | None:
+    """None when there is none. Raises Conflict when what is stored of it cannot be used any more."""
     row = await sources.find(session, slug)
-    if row is None:
-        return None
+    return None if row is None else require_readable(f"the source {slug}", _source, row)
+
+
+async def find_source(session: Session, slug: str) -> Source | None:
+    """For whoever goes through several: also None, with an error in the log, where `load_source` raises."""
+    row = await sources.find(session, slug)
+    return None if row is None else readable(f"the source {slug}", _source, row)
+
+
+def _source(row: dict[str, Any]) -> Source:
     values = {name: row[name] for name in SourceSpec.model_fields}
-    if row["status"] != RETIRED:
-        return source_of(slug, SourceSpec.model_validate(values))
-    # What came of it can still be read again and undone.
-    return replace(source_of(slug, SourceSpec.model_validate({**values, "status": "paused"})), status=RETIRED)
+    try:
+        if row["status"] != RETIRED:
+            return source_of(row["slug"], SourceSpec.model_validate(values))
+        # What came of it can still be read again and undone.
+        spec = SourceSpec.model_validate({**values, "status": "paused"})
+        return replace(source_of(row["slug"], spec), status=RETIRED)
+    except Refusal as refusal:
+        raise ValueError(str(refusal)) from refusal
 
 
 async def put_source(session: Session, slug: str, spec: SourceSpec) -> bool:

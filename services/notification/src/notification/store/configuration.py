@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json
+from servicekit.stored import all_readable
 from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
@@ -44,7 +45,7 @@ def _configuration(rules: str | None, texts: str | None, endpoints: str | None) 
     for key, language, subject, body in from_json(texts or "[]"):
         own.setdefault(key, {})[language] = Text(subject=subject, body=body)
     return Configuration(
-        tuple(Rule.model_validate(each) for each in from_json(rules or "[]")),
+        tuple(_read(from_json(rules or "[]"))),
         own,
         {name: frozenset(events) for name, events in from_json(endpoints or "[]")},
     )
@@ -55,7 +56,11 @@ async def rules(session: Session) -> list[Rule]:
     rows = await session.rows(
         "SELECT body FROM rule WHERE tenant = :tenant ORDER BY position", {"tenant": session.tenant}
     )
-    return [Rule.model_validate(row["body"]) for row in rows]
+    return _read([row["body"] for row in rows])
+
+
+def _read(bodies: list[Any]) -> list[Rule]:
+    return all_readable("a notification rule", Rule.model_validate, bodies)
 
 
 async def replace_rules(session: Session, wanted: list[Rule]) -> None:

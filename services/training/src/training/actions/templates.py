@@ -8,6 +8,7 @@ from contracts.blueprints import SectionApplied
 from servicekit import lock_edits
 from servicekit.audit import audit, origin_of
 from servicekit.errors import Conflict, NotFound
+from servicekit.stored import readable, require_readable
 from storage import Document, DocumentStore, Session, discard
 
 from training.model.content import Content
@@ -25,8 +26,7 @@ async def save_draft(session: Session, documents: DocumentStore, slug: str, cont
         return
     before = None
     if head:
-        document = head["draft"] or head["document"] or head["scheduled"]
-        before = _shown(await content_of(documents, session.tenant, document))
+        before = await _before(documents, session.tenant, head["draft"] or head["document"] or head["scheduled"])
     audit(session, "template", slug, before=before, after=_shown(content))
     document = await _write(session, documents, slug, content)
     await store.put_template(session, slug, draft=document, archived=False)
@@ -128,8 +128,16 @@ async def require_version(session: Session, slug: str, version: int) -> dict[str
 
 
 async def content_of(documents: DocumentStore, tenant: str, document: str) -> Content:
+    """Raises Conflict when a version of this program from before wrote what this one cannot read any more."""
     found = await documents.get(tenant, store.COLLECTION, [document])
-    return Content.model_validate(found[document].body)
+    return require_readable(f"the training content {document}", Content.model_validate, found[document].body)
+
+
+async def _before(documents: DocumentStore, tenant: str, document: str) -> dict[str, Any]:
+    """For the audit log: what is no longer readable must not keep anybody from saving it anew."""
+    body = (await documents.get(tenant, store.COLLECTION, [document]))[document].body
+    content = readable(f"the training content {document}", Content.model_validate, body)
+    return body if content is None else _shown(content)
 
 
 async def answer_edit(session: Session, documents: DocumentStore) -> None:
@@ -152,8 +160,7 @@ async def section_content(session: Session, documents: DocumentStore) -> dict[st
 async def _published(session: Session, documents: DocumentStore, head: dict[str, Any]) -> dict[str, Any] | None:
     if head["document"] is None:
         return None
-    content = await content_of(documents, session.tenant, head["document"])
-    return {"version": head["version"], **_shown(content)}
+    return {"version": head["version"], **await _before(documents, session.tenant, head["document"])}
 
 
 def _scheduled(head: dict[str, Any]) -> dict[str, Any] | None:
