@@ -97,9 +97,9 @@ async def test_a_name_that_leads_inside_by_now_is_not_told_to_the_provider(
     for resolve, told in ((inside, "login.acme.example leads to no address that is public"), (outside, "Keycloak")):
         async with centre.kit.sessions.begin(["acme"], now=NOW) as session:
             await want(session, kind, slug, wanted)
-        async with centre.kit.sessions.begin(["platform"], now=NOW) as session:
-            outbound = Outbound(UrlPolicy(), timeout_seconds=5, resolve=resolve)
-            await bring_about(session, provider, issuer=ISSUER, outbound=outbound, tenant="acme", kind=kind, slug=slug)
+        begin = partial(centre.kit.sessions.begin, ["platform"], now=NOW)
+        outbound = Outbound(UrlPolicy(), timeout_seconds=5, resolve=resolve)
+        await bring_about(begin, provider, issuer=ISSUER, outbound=outbound, tenant="acme", kind=kind, slug=slug)
         (row,) = await centre.rows("acme", f"SELECT state, error FROM provision WHERE slug = '{slug}'")
         assert row["state"] == "waiting"
         assert told in row["error"]

@@ -130,6 +130,29 @@ async def test_items_of_one_turn_keep_their_order_and_never_meet(notes: Harness)
     assert order == sorted(order)
 
 
+async def test_short_jobs_of_one_turn_never_meet_between_their_transactions_either(notes: Harness) -> None:
+    """Nor do those of two processes: what they call outside may mind."""
+    for number in range(6):
+        await schedule(notes, "call", f"{number}", minutes=number, turn="acme provider")
+    meeting = 0
+
+    async def call(lease: Lease, item: DueItem) -> None:
+        nonlocal meeting
+        async with lease.begin():
+            pass
+        meeting += 1
+        assert meeting == 1
+        await asyncio.sleep(0.01)
+        meeting -= 1
+        async with lease.begin() as session:
+            await mark(session, item.tenant, item.ref)
+
+    doors = [ClockDoor(notes.kit.sessions, {"call": Job(call, long=False)}) for _ in range(2)]
+    ticking = [asyncio.create_task(each.tick(DUE + timedelta(hours=1))) for each in doors]
+    assert sum(await asyncio.gather(*ticking)) == 6
+    assert await refs(notes) == {f"{number}": 1 for number in range(6)}
+
+
 async def test_a_job_whose_lease_is_lost_changes_nothing_more(notes: Harness) -> None:
     """The first holder stalls beyond its lease, another takes over; when the first wakes up, it is too late."""
     stalled, woken, chunks = asyncio.Event(), asyncio.Event(), []

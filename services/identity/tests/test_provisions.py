@@ -1,14 +1,18 @@
 """What waits for the login provider: in which order it is told, and what a new version has it told again."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from identity.actions.wanting import ACCOUNT, APPLICATION, BROKER, ORGANIZATION, want
-from identity.clock import pick_up
+from identity.actions.wanting import DUE as DUE_KIND
+from identity.clients.embedded import EmbeddedProvider
+from identity.clock import pick_up, telling
 from identity.service import service
 from identity.store import provisions
+from servicekit.clock_door import ClockDoor
 from servicekit.wiring import role_url
 from storage.migrate import migrate
-from testkit import at
+from testkit import ISSUER, at
 
 Identity = Any
 NOW = at("2026-03-02T08:00Z")
@@ -60,3 +64,59 @@ async def test_what_was_put_before_adr_14_is_brought_about_again(identity: Ident
     assert sorted(row["slug"] for row in due) == ["crm", "crm", "guest", "guest", "own", "own"]
     walled = "SELECT relforcerowsecurity AS forced FROM pg_class WHERE relname = 'provision'"
     assert await identity.harness.rows("acme", walled) == [{"forced": True}]
+
+
+class Slow(EmbeddedProvider):
+    """Something happens while it is asked."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__("http://127.0.0.1:1", "identity", "secret")
+        object.__setattr__(self, "meanwhile", meanwhile)
+
+    async def keep_organization(self, tenant: str, *, name: str, enabled: bool) -> None:
+        await self.meanwhile()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def told_by(identity: Identity, meanwhile: Callable[[], Awaitable[None]]) -> None:
+    """Only of acme's organization."""
+    sessions = identity.harness.kit.sessions
+    async with sessions.begin(["platform"], now=NOW) as session:
+        await session.run("DELETE FROM due_item WHERE body ->> 'tenant' <> 'acme'")
+    await ClockDoor(sessions, {DUE_KIND: telling(Slow(meanwhile), ISSUER, None)}).tick(NOW)
+
+
+async def test_the_provider_is_called_in_no_transaction(identity: Identity) -> None:
+    await identity.tenant("acme")
+    calls = 0
+    open_units = (
+        "SELECT query FROM pg_stat_activity WHERE usename = current_user AND state LIKE 'idle in transaction%' "
+        "AND datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+    async def meanwhile() -> None:
+        nonlocal calls
+        calls += 1
+        assert await identity.harness.rows("acme", open_units) == []
+        assert await identity.harness.rows("acme", "SELECT 1 FROM provision FOR UPDATE NOWAIT")
+
+    await told_by(identity, meanwhile)
+    (row,) = await identity.harness.rows("acme", "SELECT state FROM provision WHERE kind = 'organization'")
+    assert (row["state"], calls) == ("applied", 1)
+
+
+async def test_what_is_wanted_while_the_provider_is_told_is_told_as_well(identity: Identity) -> None:
+    await identity.tenant("acme")
+    names: list[str] = []
+
+    async def meanwhile() -> None:
+        names.append("told")
+        if len(names) == 1:
+            async with identity.harness.kit.sessions.begin(["acme"], now=NOW) as session:
+                await want(session, ORGANIZATION, "acme", {"name": "Another", "enabled": True})
+            (row,) = await identity.harness.rows("acme", "SELECT state FROM provision WHERE kind = 'organization'")
+            assert row["state"] == "waiting"
+
+    await told_by(identity, meanwhile)
+    assert names == ["told", "told"]
+    (row,) = await identity.harness.rows("acme", "SELECT state, wanted FROM provision WHERE kind = 'organization'")
+    assert (row["state"], row["wanted"]["name"]) == ("applied", "Another")

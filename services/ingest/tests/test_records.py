@@ -277,7 +277,7 @@ async def test_undo_takes_back_what_only_the_receipt_brought(ingest: Harness) ->
     assert (told["records"], told["legs_changed"], told["legs_voided"], told["dry_run"]) == (2, 2, 1, True)
     before = await ingest.emitted()
     undone = (await client.delete(f"/receipts/{second['id']}")).json()
-    assert undone == told | {"dry_run": False}
+    assert undone == told | {"dry_run": False, "status": "undone"}
     events = (await ingest.events(LegRecorded))[len([1 for _, each in before if isinstance(each, LegRecorded)]) :]
     assert sorted((leg.external_id, leg.version, leg.void, leg.silence_vendor_ms) for leg in events) == [
         ("c-1", 3, False, None),

@@ -10,7 +10,7 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -20,7 +20,7 @@ from sqlalchemy import text
 from storage import Sessions
 
 from servicekit import metrics
-from servicekit.budget import within
+from servicekit.budget import WHOLE_SECONDS, within
 from servicekit.kit import DueHandler, Job
 from servicekit.leases import LEASE_SECONDS, Held, LeaseLost, claim
 from servicekit.logs import Subject, about
@@ -79,7 +79,7 @@ class ClockDoor:
         self._sessions = sessions
         self._handlers = handlers
         self._seconds = lease_seconds
-        self._jobs = [kind for kind, handler in handlers.items() if isinstance(handler, Job)]
+        self._jobs = [kind for kind, handler in handlers.items() if isinstance(handler, Job) and handler.long]
         self._lanes = [Lane(6, 3), *([Lane(3, 1, long=True)] if self._jobs else [])]
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._running: dict[asyncio.Task[int], Held] = {}
@@ -186,7 +186,11 @@ class ClockDoor:
     async def _work(self, job: Job, held: Held) -> None:
         renewing = asyncio.create_task(_renew(held))
         try:
-            await within(job.run(held, held.item), seconds=None)
+            async with AsyncExitStack() as stack:
+                if held.turn is not None:
+                    await stack.enter_async_context(self._sessions.in_turn(held.turn))
+                mine = replace(held, turn=None)  # it is taken already, and not by a transaction
+                await within(job.run(mine, held.item), seconds=None if job.long else WHOLE_SECONDS)
         finally:
             renewing.cancel()
         async with held.finish():

@@ -73,9 +73,13 @@ class Lease(Protocol):
 @dataclass(frozen=True)
 class Job:
     """A due item's handler that takes long: it works in chunks, each in a transaction of its lease. The item is done when
-    it returns. After a crash it is called again, and goes on where its last transaction left off."""
+    it returns. After a crash it is called again, and goes on where its last transaction left off.
+
+    `long` False: one that takes no longer than other items do, and is a job because it calls somebody outside: between its
+    transactions and not in one. It has its turn for as long as it works."""
 
     run: Callable[[Lease, DueItem], Awaitable[None]]
+    long: bool = True
 
 
 @dataclass(frozen=True)

@@ -343,6 +343,20 @@ class Sessions:
                 await asyncio.shield(asyncio.ensure_future(connection.close()))
 
     @asynccontextmanager
+    async def in_turn(self, key: str) -> AsyncGenerator[None]:
+        """As `Session.take_turns`, for work of several units and of what lies between them. Holds a connection, and no
+        transaction."""
+        key = f"turn {self.service} {key}"
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(text("SELECT pg_advisory_lock(hashtextextended(:key, 0))"), {"key": key})
+            try:
+                yield
+            finally:
+                # With a connection that is not used again it is let go of in any case, also when this is cancelled.
+                await asyncio.shield(connection.invalidate())
+
+    @asynccontextmanager
     async def across(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction that sees no tenant's rows, only the tables that are exempt: outbox, offsets, due items."""
         async with self.engine.begin() as connection:

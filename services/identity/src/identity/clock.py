@@ -1,10 +1,9 @@
 """What falls due: telling the login provider, and forgetting sessions whose tokens are all dead."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from contracts.directory import PLATFORM_TENANT, SessionEnded
-from servicekit import DueItem, Kit
+from servicekit import DueItem, Job, Kit, Lease
 from servicekit.outbound import Outbound
 from storage import Session
 
@@ -13,13 +12,12 @@ from identity.actions.sessions import forget_session
 from identity.clients.provider import Provider
 
 
-def telling(
-    provider: Provider | None, issuer: str, outbound: Outbound | None
-) -> Callable[[Session, DueItem], Awaitable[None]]:
-    async def tell(session: Session, item: DueItem) -> None:
-        await bring_about(session, provider, issuer=issuer, outbound=outbound, **item.body)
+def telling(provider: Provider | None, issuer: str, outbound: Outbound | None) -> Job:
+    async def tell(lease: Lease, item: DueItem) -> None:
+        named = {name: item.body[name] for name in ("tenant", "kind", "slug")}
+        await bring_about(lease.begin, provider, issuer=issuer, outbound=outbound, **named)
 
-    return tell
+    return Job(tell, long=False)
 
 
 async def on_session_dead(session: Session, item: DueItem) -> None:

@@ -1,4 +1,4 @@
-"""The time door: bodies that wait to be read, what follows from changes of the directory, receipts whose sender or process went away, documents nobody names."""
+"""The time door: bodies that wait to be read, receipts that are replayed or undone, what follows from changes of the directory, receipts whose sender or process went away, documents nobody names."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from servicekit import DueItem, Job, Lease
 from servicekit.kit import DueHandler
 from storage import Session, Sweeper
 
-from ingest.actions import archive, naming
+from ingest.actions import archive, naming, replaying, undo
 from ingest.actions.orders import ABANDONED_AFTER, interrupt
 from ingest.actions.reception import Reception
 from ingest.store import interactions, receipts
@@ -38,9 +38,14 @@ def handlers(reception: Reception) -> dict[str, DueHandler | Job]:
     async def on_follow(session: Session, item: DueItem) -> None:
         await naming.on_follow(session, reception.documents, item)
 
+    async def on_undo(lease: Lease, item: DueItem) -> None:
+        await undo.go_on(lease, reception.documents, item)
+
     sweeper = Sweeper(reception.documents, {archive.RAW: _unused, archive.SPOOL: receipts.unused_spool})
     return {
         "read": Job(on_read),
+        replaying.REPLAY: Job(reception.replay_on),
+        undo.UNDO: Job(on_undo),
         "abandoned": on_abandoned,
         "sweep": sweeper.on_sweep,
         "discard": sweeper.on_discard,

@@ -28,7 +28,7 @@ REFUSED, HELD = 2, 3
 """Exit statuses: something was refused; nothing was, but some records wait."""
 
 _SHOWN = 10
-_BUSY = ("receiving", "queued", "reading")
+_BUSY = ("receiving", "queued", "reading", "replaying", "undoing")
 
 
 def ingest(
@@ -97,7 +97,7 @@ def receipt(
     as_user: As = "admin",
     password: Password = DEMO_PASSWORD,
 ) -> None:
-    """Show a receipt again. Exit status as of `ingest`; 3 also while it is being read.
+    """Show a receipt again. Exit status as of `ingest`; 3 also while it is being read, replayed or undone.
 
     Example: uplift receipt 0197c0de-0000-7000-8000-000000000001
     """

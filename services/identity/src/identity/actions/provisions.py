@@ -1,7 +1,8 @@
 """Bringing about, at the login provider, what is wanted of it, as often as it takes."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -48,11 +49,15 @@ async def resume(session: Session) -> None:
             await schedule(session, tenant, kind, slug, AT_ONCE)
 
 
+Begin = Callable[[], AbstractAsyncContextManager[Session]]
+"""Opens a unit of work of the platform tenant."""
+
+
 @dataclass(frozen=True)
 class _Step:
-    """One thing to bring about, and with what."""
+    """One thing to bring about, and with what. `work` opens a unit of work of the tenant."""
 
-    session: Session
+    work: Begin
     provider: Provider
     issuer: str
     outbound: Outbound | None
@@ -64,7 +69,7 @@ class _Step:
 
 
 async def bring_about(
-    session: Session,
+    begin: Begin,
     provider: Provider | None,
     *,
     issuer: str,
@@ -73,43 +78,70 @@ async def bring_about(
     kind: str,
     slug: str,
 ) -> None:
-    """Tells the provider. What it refuses stays to be seen, and is tried again when it is asked for again; when it is
-    away, it is tried again with growing pauses. Without a provider it waits for one. `outbound` looks up where a tenant's
-    addresses lead before the provider is told of them; None: they may lead anywhere."""
-    now = session.now
+    """Tells the provider, in no transaction: what is wanted is read before, and what became of it recorded after, unless
+    something else is wanted by then. What the provider refuses stays to be seen, and is tried again when it is asked for
+    again; when it is away, it is tried again with growing pauses. Without a provider it waits for one. `outbound` looks up
+    where a tenant's addresses lead before the provider is told of them; None: they may lead anywhere."""
     if provider is None:
         return
-    await session.narrow([tenant])
-    row = await provisions.find(session, kind, slug, lock=True)
-    if row is None:
+
+    @asynccontextmanager
+    async def work() -> AsyncGenerator[Session]:
+        async with begin() as session:
+            await session.narrow([tenant])
+            yield session
+
+    async with work() as session:
+        asked = await provisions.find(session, kind, slug)
+    if asked is None:
         return
     try:
-        secret = provider.unseal(row["sealed"]) if row["sealed"] else None
-        kept = await _STEPS[kind](
-            _Step(session, provider, issuer, outbound, tenant, slug, row["wanted"], row["leaving"], secret)
-        )
+        secret = provider.unseal(asked["sealed"]) if asked["sealed"] else None
+        step = _Step(work, provider, issuer, outbound, tenant, slug, asked["wanted"], asked["leaving"], secret)
+        kept = await _STEPS[kind](step)
+        async with work() as session:
+            if await _still_asked(session, kind, slug, asked):
+                await _record(session, step, kind, kept)
     except (Problem, JoseError) as problem:
-        told = (
-            problem.detail if isinstance(problem, Problem) else "Its secret cannot be read any more: ask for a new one."
-        )
-        final = not isinstance(problem, Unavailable)
-        attempts = await provisions.not_applied(session, kind, slug, error=told, final=final)
-        log.warning("%s %s of %s was not brought about: %s", kind, slug, tenant, told)
-        if not final:
-            pause = min(timedelta(seconds=2 ** min(attempts, 10)), _LONGEST_PAUSE)
-            await schedule(session, tenant, kind, slug, now + pause)
+        async with work() as session:
+            if await _still_asked(session, kind, slug, asked):
+                await _record_failure(session, tenant, kind, slug, problem)
+
+
+async def _still_asked(session: Session, kind: str, slug: str, asked: dict[str, Any]) -> bool:
+    """Whether nothing else was asked for meanwhile: what is recorded is of what was asked."""
+    now = await provisions.find(session, kind, slug, lock=True)
+    return now is not None and all(now[name] == asked[name] for name in ("wanted", "leaving", "sealed", "asked_at"))
+
+
+async def _record(session: Session, step: _Step, kind: str, kept: "_Kept | None") -> None:
+    at = session.now
+    if kept is None:
+        await provisions.gone(session, kind, step.slug)
         return
-    if kept is not None:
-        await provisions.applied(session, kind, slug, at=now, sub=kept.sub)
-    else:
-        await provisions.gone(session, kind, slug)
+    if kept.holder is not None and kept.sub is not None:
+        await _link(session, step.issuer, kept.holder, kept.sub, moves=kept.moves)
+    await provisions.applied(session, kind, step.slug, at=at, sub=kept.sub)
+
+
+async def _record_failure(session: Session, tenant: str, kind: str, slug: str, problem: Problem | JoseError) -> None:
+    told = problem.detail if isinstance(problem, Problem) else "Its secret cannot be read any more: ask for a new one."
+    final = not isinstance(problem, Unavailable)
+    attempts = await provisions.not_applied(session, kind, slug, error=told, final=final)
+    log.warning("%s %s of %s was not brought about: %s", kind, slug, tenant, told)
+    if not final:
+        pause = min(timedelta(seconds=2 ** min(attempts, 10)), _LONGEST_PAUSE)
+        await schedule(session, tenant, kind, slug, session.now + pause)
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """It is there; `sub`: by what its tokens know it."""
+    """It is there; `sub`: by what its tokens know it. `holder`: the person who signs in by it from now on; with `moves`
+    whoever else did does not any more."""
 
     sub: str | None = None
+    holder: str | None = None
+    moves: bool = False
 
 
 async def _organization(step: _Step) -> _Kept | None:
@@ -125,7 +157,7 @@ async def _apply_application(step: _Step) -> _Kept | None:
     await _require_public(step, application)
     sub = await step.provider.keep_application(step.tenant, step.slug, application, secret=step.secret)
     if sub is not None and application.protocol == "machine":
-        await _link(step, application.person, sub, moves=True)
+        return _Kept(sub, application.person, moves=True)
     return _Kept(sub)
 
 
@@ -154,7 +186,8 @@ async def _broker(step: _Step) -> _Kept | None:
 
 
 async def _account(step: _Step) -> _Kept | None:
-    person = await directory.find_person(step.session, step.slug)
+    async with step.work() as session:
+        person = await directory.find_person(session, step.slug)
     state = AccountState.model_validate(step.wanted)
     account = Account(
         username=state.username,
@@ -166,20 +199,22 @@ async def _account(step: _Step) -> _Kept | None:
         await step.provider.close_account(step.tenant, account)
         return _Kept() if person else None
     holder = await step.provider.find_account(state.username)
-    if holder and not await may_hold(step.session, person, holder, step.issuer, linked=state.existing):
-        raise _taken(state.username)
+    if holder:
+        async with step.work() as session:
+            free = await may_hold(session, person, holder, step.issuer, linked=state.existing)
+        if not free:
+            raise _taken(state.username)
     sub = await step.provider.keep_account(step.tenant, account, password=step.secret)
-    await _link(step, step.slug, sub)
-    return _Kept(sub)
+    return _Kept(sub, step.slug)
 
 
 def _taken(username: str) -> Refused:
     return Refused("username-taken", f"The username `{username}` is taken. Choose another.")
 
 
-async def _link(step: _Step, person: str, sub: str, *, moves: bool = False) -> None:
+async def _link(session: Session, issuer: str, person: str, sub: str, *, moves: bool) -> None:
     """This login is this person's from now on. `moves`: whoever else had it loses it. Raises Refused."""
-    session, login = step.session, Login(iss=step.issuer, sub=sub)
+    login = Login(iss=issuer, sub=sub)
     tenant = await locked_tenant(session)
     session.now = tenant.clock or session.now
     found = await directory.find_person(session, person)

@@ -4,7 +4,7 @@ for the provider."""
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from contracts.directory import PLATFORM_TENANT, PersonChanged, TenantChanged
 from storage import Session
@@ -58,6 +58,7 @@ async def schedule(session: Session, tenant: str, kind: str, slug: str, at: date
     about after the other: they have parts in common, which each looks for before it makes them."""
     seen = session.tenants
     await session.narrow([PLATFORM_TENANT])
-    item = {"tenant": tenant, "kind": kind, "slug": slug}
+    # Something new in it each time: what is wanted while the provider is being told is told afterwards.
+    item = {"tenant": tenant, "kind": kind, "slug": slug, "asked": str(uuid4())}
     await session.schedule(DUE, f"{tenant}/{kind}/{slug}", at, item, turn=f"provider {tenant}")
     await session.narrow(seen)

@@ -12,16 +12,13 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from uuid import UUID
 
-from contracts.audit import Origin
-from servicekit import Lease
-from servicekit.audit import audit
+from servicekit import DueItem, Lease
 from servicekit.errors import Invalid, TooLarge, TooMany
 from storage import Document, DocumentStore, Session
 
-from ingest.actions import archive
+from ingest.actions import archive, replaying
 from ingest.actions.intake import Chunk, chunk_of, take_chunk, write_chunk
 from ingest.actions.orders import (
     ABANDONED_AFTER,
@@ -36,7 +33,6 @@ from ingest.actions.orders import (
     new_receipt,
 )
 from ingest.actions.rejects import Bounds, Hourly, Tally, too_many_of, whole
-from ingest.actions.replaying import replay_document
 from ingest.actions.sources import load_source
 from ingest.actions.spool import PIECE_BYTES, Spool
 from ingest.actions.turns import Turn, in_turns
@@ -239,7 +235,7 @@ class Reception:
             await session.schedule("abandoned", str(order.receipt_id), order.now + ABANDONED_AFTER)
         batch.add(receipts.RECEIPTS, [values])
         (row,) = await write_chunk(session, chunk, batch)
-        if row["status"] == "undone":
+        if row["status"] in ("undoing", "undone"):
             raise Cancelled  # what is taken back here would come again
         return row, await receipts.problems(session, row) if notes is not None else []
 
@@ -325,18 +321,12 @@ class Reception:
 
     # Again, after a mapping was mended
 
-    async def replay(self, tenant: str, receipt_id: UUID, now: datetime, origin: Origin) -> None:
-        """Judges the records of a receipt again under the source's present configuration, document by document."""
-        async with self.work(tenant, now) as session:
-            names = await receipts.documents(session, receipt_id)
-        for name in names:
-            document = (await self.documents.get(tenant, archive.RAW, [name]))[name]
-            async with self.work(tenant, now) as session:
-                await replay_document(session, self.documents, receipt_id, document, self._secret(tenant))
-                if name == names[0]:
-                    session.origin = origin
-                    audit(session, "receipt", str(receipt_id), action="replayed", after={"documents": len(names)})
-            await asyncio.sleep(0)
+    async def replay(self, session: Session, receipt_id: UUID) -> int | None:
+        """As `replaying.begin`."""
+        return await replaying.begin(session, self.documents, receipt_id, self._secret(session.tenant))
+
+    async def replay_on(self, lease: Lease, item: DueItem) -> None:
+        await replaying.go_on(lease, self.documents, item, self._secret(item.tenant))
 
 
 async def _packed(chunk: Chunk) -> Document:

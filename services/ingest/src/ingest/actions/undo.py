@@ -1,52 +1,124 @@
-"""Taking a receipt back: what only it contributed is removed, and what follows is derived again."""
+"""Taking a receipt back: what only it contributed is removed, and what follows is derived again.
+
+In steps, each a transaction: the first with the request, so that what is small is done at once, the others by the clock. A
+receipt that is `undoing` backs nothing any more, and nothing of it can be read or replayed; it is `undone` with the last
+step.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
+from servicekit import DueItem, Lease
+from servicekit.errors import Conflict
 from storage import DocumentStore, Session
 
 from ingest.actions.merging import merge_parts
+from ingest.actions.sources import load_source
 from ingest.actions.states import derive
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts, states
 from ingest.store.bulk import Batch
 
-CHUNK = 1000
+UNDO = "undo"
+RECORDS = 1000
+AGENTS = 50
+LOOKED_AT = 5
+"""Steps of a dry run."""
 
 
-@dataclass
-class Undone:
-    """What taking a receipt back does: records that nothing else backs, interactions and legs that change, how many of
-    these legs are void then, stretches of agents' states, and the agents concerned."""
+class Undone(BaseModel):
+    """What taking a receipt back has done so far: records that nothing else backs, interactions and legs that changed, how
+    many of these legs are void now, stretches of agents' states, and the agents concerned. `after`: the number of the last
+    record that was looked at; `after_agent`: then, the last of the agents of whose states the receipt speaks."""
 
     records: int = 0
-    interactions: set[str] = field(default_factory=set[str])
+    interactions: int = 0
     legs_changed: int = 0
     legs_voided: int = 0
     states_changed: int = 0
-    agents: set[UUID] = field(default_factory=set[UUID])
+    agents: set[UUID] = set()
+    after: int = 0
+    after_agent: str | None = None
+    done: bool = False
 
 
-async def undo(
-    session: Session, documents: DocumentStore, receipt_id: UUID, source: Source, *, dry_run: bool
-) -> Undone:
-    """In one transaction, whole or not at all. With `dry_run` nothing is written."""
-    result = Undone()
-    await interactions.alone(session)
-    parts = await receipts.parts_only_here(session, receipt_id)
-    for begin in range(0, len(parts), CHUNK):
-        await _remove(session, documents, source, receipt_id, parts[begin : begin + CHUNK], result, dry_run=dry_run)
-    if dry_run:
-        agents = [row["agent"] for row in await states.points_of(session, receipt_id)]
-        told = [await derive(session, source.slug, dict.fromkeys(agents, 0), without=receipt_id)] if agents else []
-    else:
-        gone = {row["agent"]: row["since"] for row in await states.forget_points(session, receipt_id)}
-        told = [await derive(session, source.slug, gone)] if gone else []
-    for each in told:
-        result.states_changed += each.recorded
-        result.agents |= each.agents
-    return result
+async def look(session: Session, documents: DocumentStore, row: dict[str, Any]) -> Undone:
+    """What an undo would do, as far as its first steps tell. Writes nothing."""
+    found, source = Undone(), await _source(session, row)
+    for _ in range(LOOKED_AT):
+        if not found.done:
+            await _step(session, documents, row["id"], source, found, dry_run=True)
+    return found
+
+
+async def begin(session: Session, documents: DocumentStore, receipt_id: UUID) -> tuple[dict[str, Any], Undone]:
+    """The first step of an undo, or how far one is that was begun before. Returns the receipt as it was. Raises Conflict
+    while it is read, and NotFound."""
+    await interactions.alone(session)  # before the receipt is locked, as a reader of a cancelled one does
+    row = await receipts.require(session, receipt_id, lock=True)
+    if row["status"] in receipts.BUSY:
+        raise Conflict("receipt-busy", f"The receipt is {row['status']}; wait until it is done, or cancel it.")
+    if row["status"] == "undone":
+        return row, Undone(done=True)
+    if row["status"] == "undoing":
+        return row, Undone.model_validate(row["work"])
+    await receipts.mark(session, receipt_id, "undoing")
+    found = Undone()
+    await _go_on(session, documents, row, found)
+    if not found.done:
+        await session.schedule(UNDO, str(receipt_id), session.now)
+    return row, found
+
+
+async def go_on(lease: Lease, documents: DocumentStore, item: DueItem) -> None:
+    """The other steps. What was done is noted with each, so that whoever takes over goes on behind it."""
+    done = False
+    while not done:
+        async with lease.begin() as session:
+            await interactions.alone(session)
+            row = await receipts.find(session, UUID(item.ref), lock=True)
+            if row is None or row["status"] != "undoing":
+                return
+            found = Undone.model_validate(row["work"])
+            await _go_on(session, documents, row, found)
+            done = found.done
+
+
+async def _go_on(session: Session, documents: DocumentStore, row: dict[str, Any], found: Undone) -> None:
+    await _step(session, documents, row["id"], await _source(session, row), found, dry_run=False)
+    status = "undone" if found.done else "undoing"
+    await receipts.mark(session, row["id"], status, None if found.done else found.model_dump(mode="json"))
+
+
+async def _source(session: Session, row: dict[str, Any]) -> Source:
+    source = await load_source(session, row["source"])
+    assert source is not None, "a source is never removed"
+    return source
+
+
+async def _step(
+    session: Session, documents: DocumentStore, receipt_id: UUID, source: Source, found: Undone, *, dry_run: bool
+) -> None:
+    """Some records; when there are no more of them, some agents whose states it tells of."""
+    if found.after_agent is None:
+        page = await receipts.page_only_here(session, receipt_id, found.after, RECORDS)
+        if page.parts:
+            await _remove(session, documents, source, receipt_id, page.parts, found, dry_run=dry_run)
+        found.after = page.last or found.after
+        if page.records == RECORDS:
+            return
+    agents = await states.agents_of(session, receipt_id, found.after_agent or "", AGENTS)
+    if agents:
+        if dry_run:
+            told = await derive(session, source.slug, dict.fromkeys(agents, 0), without=receipt_id)
+        else:
+            told = await derive(session, source.slug, await states.forget_points(session, receipt_id, agents))
+        found.states_changed += told.recorded
+        found.agents |= told.agents
+        found.after_agent = agents[-1]
+    found.done = len(agents) < AGENTS
 
 
 async def _remove(
@@ -55,17 +127,17 @@ async def _remove(
     source: Source,
     receipt_id: UUID,
     parts: Sequence[UUID],
-    result: Undone,
+    found: Undone,
     *,
     dry_run: bool,
 ) -> None:
     rows = await interactions.parts_by_id(session, parts)
-    result.records += len(rows)
+    found.records += len(rows)
     around = {row["contact"] for row in rows} | {row["root"] for row in rows}
     batch = Batch()
     merged = await merge_parts(session, documents, source, removing=parts, around=around, batch=batch, dry_run=dry_run)
     await batch.write(session, source=source.slug, receipt_id=receipt_id)
-    result.interactions |= merged.versions.changed
-    result.legs_changed += merged.versions.recorded
-    result.legs_voided += merged.versions.voided
-    result.agents |= merged.versions.agents
+    found.interactions += len(merged.versions.changed)
+    found.legs_changed += merged.versions.recorded
+    found.legs_voided += merged.versions.voided
+    found.agents |= merged.versions.agents

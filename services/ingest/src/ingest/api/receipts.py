@@ -1,11 +1,11 @@
 """Receipts: verdicts, replay, undo."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from contracts import Mode
-from fastapi import Request
+from fastapi import Request, Response
 from pydantic import BaseModel
 from servicekit import (
     CallerDep,
@@ -14,28 +14,24 @@ from servicekit import (
     PageDep,
     WorkSession,
     accepts,
-    authenticate,
-    bearer_token,
-    check_roles,
-    kit_of,
     page_of,
-    request_id,
 )
 from servicekit import router as door_router
-from servicekit.audit import audit, origin_of
-from servicekit.errors import Conflict, NotFound
-from storage import DocumentStore, Session
+from servicekit.audit import audit
+from servicekit.errors import Conflict
+from storage import Session
 
+from ingest.actions import undo
 from ingest.actions.orders import cancel
 from ingest.actions.reception import Reception
-from ingest.actions.sources import load_source
-from ingest.actions.undo import undo
 from ingest.api.access import READERS, SENDERS
 from ingest.model.kinds import RecordKind
-from ingest.store import interactions, receipts
+from ingest.store import receipts
 
 router = door_router(tags=["receipts"])
 
+_GOES_ON = "Begun, and going on: the receipt's `status` tells when it is done."
+Status = Literal["receiving", "queued", "reading", "done", "interrupted", "cancelled", "replaying", "undoing", "undone"]
 Verdict = Literal["accepted", "unchanged", "corrected", "held", "rejected"]
 
 
@@ -60,7 +56,7 @@ class ReceiptView(BaseModel):
     id: UUID
     source: str
     mode: Mode
-    status: Literal["receiving", "queued", "reading", "done", "interrupted", "cancelled", "undone"]
+    status: Status
     received_at: datetime
     finished_at: datetime | None = None
     bytes: int
@@ -76,10 +72,14 @@ class ReceiptView(BaseModel):
 
 
 class UndoView(BaseModel):
-    """`records`: those that nothing else backs. `agents`: whose figures change."""
+    """`records`: those that nothing else backs. `agents`: whose figures change. `status`: of a large receipt `undoing`,
+    with what was done so far, until it is `undone`. `complete`: whether that is all; a dry run looks at the first 5,000
+    records."""
 
     receipt: UUID
     dry_run: bool
+    status: Status
+    complete: bool
     records: int
     interactions: int
     legs_changed: int
@@ -88,15 +88,8 @@ class UndoView(BaseModel):
     agents: list[UUID]
 
 
-async def row_of(session: Session, receipt_id: UUID, *, lock: bool = False) -> dict[str, Any]:
-    row = await receipts.find(session, receipt_id, lock=lock)
-    if row is None:
-        raise NotFound("unknown-receipt", f"There is no receipt `{receipt_id}`.")
-    return row
-
-
 async def view_of(session: Session, receipt_id: UUID) -> ReceiptView:
-    row = await row_of(session, receipt_id)
+    row = await receipts.require(session, receipt_id)
     return shown(row, await receipts.problems(session, row))
 
 
@@ -132,34 +125,34 @@ async def list_records(
     receipt: UUID, session: WorkSession, caller: CallerDep, page: PageDep, verdict: Verdict | None = None
 ) -> Page[RecordView]:
     """The records in the order in which they came, with their verdicts."""
-    await row_of(session, receipt)
+    await receipts.require(session, receipt)
     after = page.value(int)
     rows = await receipts.records(session, receipt, verdict, page.limit + 1, after)
     return page_of([RecordView.model_validate(row) for row in rows], page, lambda row: [row.number])
 
 
-@router.post("/receipts/{receipt}/replay")
-@accepts(roles=SENDERS, signed_in=True)
-async def replay_receipt(receipt: UUID, request: Request) -> ReceiptView:
-    """Reads the receipt's raw records again under the source's present configuration."""
-    kit = kit_of(request)
+@router.post("/receipts/{receipt}/replay", responses={202: {"model": ReceiptView, "description": _GOES_ON}})
+@accepts(roles=SENDERS, alone=True)
+async def replay_receipt(
+    receipt: UUID, request: Request, response: Response, session: WorkSession, caller: CallerDep
+) -> ReceiptView:
+    """Reads the receipt's raw records again under the source's present configuration. A large receipt is `replaying`
+    until that is done."""
     reception: Reception = request.app.state.service
-    claims = await kit.verifier.verify(bearer_token(request))
-    async with kit.sessions.begin([claims.tenant], now=datetime.now(UTC)) as session:
-        caller = await authenticate(session, claims, request_id(request))
-        check_roles(request, caller)
-        await row_of(session, receipt)
-        now, origin = session.now, origin_of(session)
-    await reception.replay(claims.tenant, receipt, now, origin)
-    async with kit.sessions.begin([claims.tenant], now=now) as session:
-        return await view_of(session, receipt)
+    documents = await reception.replay(session, receipt)
+    if documents is not None:
+        audit(session, "receipt", str(receipt), action="replayed", after={"documents": documents})
+    view = await view_of(session, receipt)
+    if view.status == "replaying":
+        response.status_code = 202
+    return view
 
 
 @router.post("/receipts/{receipt}/cancel")
 @accepts(roles=SENDERS)
 async def cancel_receipt(receipt: UUID, session: WorkSession, caller: CallerDep) -> ReceiptView:
     """Nothing more of the body is read. What was judged stands, and can be undone."""
-    row = await row_of(session, receipt)
+    row = await receipts.require(session, receipt)
     if not await cancel(session, receipt):
         raise Conflict("receipt-finished", f"The receipt is {row['status']}: there is nothing left to cancel.")
     audit(
@@ -168,40 +161,44 @@ async def cancel_receipt(receipt: UUID, session: WorkSession, caller: CallerDep)
         str(receipt),
         action="cancelled",
         before=_kept(row),
-        after=_kept(await row_of(session, receipt)),
+        after=_kept(await receipts.require(session, receipt)),
     )
     return await view_of(session, receipt)
 
 
-@router.delete("/receipts/{receipt}")
+@router.delete("/receipts/{receipt}", responses={202: {"model": UndoView, "description": _GOES_ON}})
 @accepts(roles=SENDERS, dry_run_roles=("quality_analyst", "platform_admin"), alone=True)
 async def undo_receipt(
-    receipt: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep, dry_run: bool = False
+    receipt: UUID,
+    response: Response,
+    session: WorkSession,
+    caller: CallerDep,
+    documents: DocumentsDep,
+    dry_run: bool = False,
 ) -> UndoView:
-    """Takes the receipt back: what only it contributed is voided. What other receipts also said stays."""
-    if not dry_run:
-        caller.require(*SENDERS, whole_tenant=True)
-    return await _undo(session, documents, receipt, dry_run=dry_run)
+    """Takes the receipt back: what only it contributed is voided. What other receipts also said stays. A large receipt is
+    `undoing` until that is done."""
+    if dry_run:
+        row = await receipts.require(session, receipt)
+        return _undone(row, await undo.look(session, documents, row), dry_run=True)
+    caller.require(*SENDERS, whole_tenant=True)
+    before, found = await undo.begin(session, documents, receipt)
+    row = await receipts.require(session, receipt)
+    if before["status"] not in ("undoing", "undone"):
+        audit(session, "receipt", str(receipt), action="undone", before=_kept(before), after=_kept(row))
+    if not found.done:
+        response.status_code = 202
+    return _undone(row, found, dry_run=False)
 
 
-async def _undo(session: Session, documents: DocumentStore, receipt_id: UUID, *, dry_run: bool) -> UndoView:
-    if not dry_run:
-        await interactions.alone(session)  # before the receipt is locked, as a reader of a cancelled one does
-    row = await row_of(session, receipt_id, lock=not dry_run)
-    if row["status"] in receipts.OPEN:
-        raise Conflict("receipt-busy", f"The receipt is {row['status']}; wait until it is done, or cancel it.")
-    source = await load_source(session, row["source"])
-    assert source is not None, "a source is never removed"
-    found = await undo(session, documents, receipt_id, source, dry_run=dry_run)
-    if not dry_run:
-        await receipts.mark_undone(session, receipt_id)
-        after = _kept(await row_of(session, receipt_id))
-        audit(session, "receipt", str(receipt_id), action="undone", before=_kept(row), after=after)
+def _undone(row: dict[str, Any], found: undo.Undone, *, dry_run: bool) -> UndoView:
     return UndoView(
-        receipt=receipt_id,
+        receipt=row["id"],
         dry_run=dry_run,
+        status=row["status"],
+        complete=found.done,
         records=found.records,
-        interactions=len(found.interactions),
+        interactions=found.interactions,
         legs_changed=found.legs_changed,
         legs_voided=found.legs_voided,
         states_changed=found.states_changed,

@@ -18,6 +18,7 @@ WORDS: dict[str, Word] = {
     "bytes": Word("Size of the body as it came."),
     "contact": Word("The vendor's id of the contact.", "c-1042"),
     "VersionView.content": Word("The leg as it was known then."),
+    "complete": Word("Whether that is all of it."),
     "conversation_ms": Word("Time in conversation; null: unknown."),
     "corrected": Word("Records that replaced what was known."),
     "csat": Word("The customer's satisfaction as the vendor gives it; null: unknown."),

@@ -1,9 +1,12 @@
 """Receipts and the verdicts on their records."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
+from servicekit.errors import NotFound
 from storage import Session
 
 from ingest.store.bulk import Into
@@ -11,6 +14,7 @@ from ingest.store.tables import receipt, record
 
 PROBLEMS = 100
 OPEN = ("receiving", "queued", "reading")
+BUSY = (*OPEN, "replaying")
 VERDICTS = ("accepted", "unchanged", "corrected", "held", "rejected")
 RECORDS = Into(
     record,
@@ -29,7 +33,7 @@ RECEIPTS = Into(
     ("tenant",),
     "ON CONFLICT (tenant, id) DO UPDATE SET notes = excluded.notes, bytes = excluded.bytes, "
     "finished_at = coalesce(excluded.finished_at, receipt.finished_at), "
-    "status = CASE WHEN excluded.status = 'done' AND receipt.status NOT IN ('cancelled', 'undone') THEN 'done' "
+    "status = CASE WHEN excluded.status = 'done' AND receipt.status NOT IN ('cancelled', 'undoing', 'undone') THEN 'done' "
     "ELSE receipt.status END, "
     "digest = coalesce(excluded.digest, receipt.digest), "
     f"{', '.join(f'{name} = receipt.{name} + excluded.{name}' for name in _COUNTED)}, touched_at = clock_timestamp() "
@@ -56,7 +60,7 @@ async def open_of(session: Session, source: str, most: int = 5) -> list[UUID]:
 async def by_key(session: Session, person: UUID, key: str) -> dict[str, Any] | None:
     return await session.row(
         "SELECT * FROM receipt WHERE tenant = :tenant AND sent_by = :person AND idempotency_key = :key "
-        "AND status IN ('done', 'queued', 'undone') ORDER BY received_at DESC LIMIT 1",
+        "AND status IN ('done', 'queued', 'replaying', 'undoing', 'undone') ORDER BY received_at DESC LIMIT 1",
         {"tenant": session.tenant, "person": person, "key": key},
     )
 
@@ -83,10 +87,25 @@ async def count_queued(session: Session) -> int:
     )
 
 
-async def mark_undone(session: Session, receipt_id: UUID) -> None:
+async def require(session: Session, receipt_id: UUID, *, lock: bool = False) -> dict[str, Any]:
+    """Raises NotFound."""
+    row = await find(session, receipt_id, lock=lock)
+    if row is None:
+        raise NotFound("unknown-receipt", f"There is no receipt `{receipt_id}`.")
+    return row
+
+
+async def mark(session: Session, receipt_id: UUID, status: str, work: dict[str, Any] | None = None) -> None:
+    """`work`: how far what is done with it is."""
     await session.run(
-        "UPDATE receipt SET status = 'undone', touched_at = clock_timestamp() WHERE tenant = :tenant AND id = :id",
-        {"tenant": session.tenant, "id": receipt_id},
+        "UPDATE receipt SET status = :status, work = cast(:work AS jsonb), touched_at = clock_timestamp() "
+        "WHERE tenant = :tenant AND id = :id",
+        {
+            "tenant": session.tenant,
+            "id": receipt_id,
+            "status": status,
+            "work": None if work is None else to_json(work).decode(),
+        },
     )
 
 
@@ -235,22 +254,51 @@ async def forget_records(session: Session, receipt_id: UUID, document: str) -> N
     )
 
 
-# A part counts as long as one receipt that was not undone says so.
+# A part counts as long as one receipt that was not undone, and is not being undone, says so.
 _ONLY_HERE = """
 SELECT DISTINCT r.part_id FROM record r
-WHERE r.tenant = :tenant AND r.receipt_id = :id AND r.part_id IS NOT NULL
-AND (cast(:document AS text) IS NULL OR r.document = :document)
+WHERE r.tenant = :tenant AND r.receipt_id = :id AND r.part_id IS NOT NULL AND r.document = :document
 AND NOT EXISTS (
     SELECT FROM record o JOIN receipt x ON x.tenant = o.tenant AND x.id = o.receipt_id
-    WHERE o.tenant = r.tenant AND o.part_id = r.part_id AND x.status <> 'undone'
-    AND (o.receipt_id <> r.receipt_id OR o.document <> coalesce(cast(:document AS text), o.document)))
+    WHERE o.tenant = r.tenant AND o.part_id = r.part_id AND x.status NOT IN ('undoing', 'undone')
+    AND (o.receipt_id <> r.receipt_id OR o.document <> :document))
 ORDER BY r.part_id
 """
 
 
-async def parts_only_here(session: Session, receipt_id: UUID, document: str | None = None) -> list[UUID]:
-    """Parts that only this receipt (or only this document of it) brought, in the order in which they came."""
+async def parts_only_here(session: Session, receipt_id: UUID, document: str) -> list[UUID]:
+    """Parts that only this document of the receipt brought, in the order in which they came."""
     return await session.scalars(_ONLY_HERE, {"tenant": session.tenant, "id": receipt_id, "document": document})
+
+
+_PAGE_ONLY_HERE = """
+WITH page AS MATERIALIZED (
+    SELECT number, part_id FROM record WHERE tenant = :tenant AND receipt_id = :id AND number > :after
+    ORDER BY number LIMIT :limit)
+SELECT (SELECT count(*) FROM page) AS records, (SELECT max(number) FROM page) AS last, ARRAY(
+    SELECT DISTINCT p.part_id FROM page p WHERE p.part_id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM record o JOIN receipt x ON x.tenant = o.tenant AND x.id = o.receipt_id
+        WHERE o.tenant = :tenant AND o.part_id = p.part_id AND o.receipt_id <> :id
+        AND x.status NOT IN ('undoing', 'undone'))
+    ORDER BY p.part_id) AS parts
+"""
+
+
+@dataclass(frozen=True)
+class PageOnlyHere:
+    """`records`: how many there are in the page; `last`: the number of the last one."""
+
+    records: int
+    last: int | None
+    parts: list[UUID]
+
+
+async def page_only_here(session: Session, receipt_id: UUID, after: int, limit: int) -> PageOnlyHere:
+    """Of the receipt's records behind number `after`: the parts that only this receipt brought."""
+    place = {"tenant": session.tenant, "id": receipt_id, "after": after, "limit": limit}
+    row = await session.row(_PAGE_ONLY_HERE, place)
+    assert row is not None, "it counts, and so gives a row"
+    return PageOnlyHere(row["records"], row["last"], row["parts"])
 
 
 _FREE = """

@@ -81,20 +81,23 @@ async def states_since(session: Session, source: str, since: Mapping[str, int]) 
     )
 
 
-async def forget_points(session: Session, receipt_id: UUID) -> list[dict[str, Any]]:
-    """Removes what only this receipt said. Returns source, agent and the earliest instant concerned."""
-    return await session.rows(
-        "WITH gone AS (DELETE FROM agent_point WHERE tenant = :tenant AND receipt_id = :id RETURNING source, agent, at) "
-        "SELECT source, agent, min(at) AS since FROM gone GROUP BY source, agent",
-        {"tenant": session.tenant, "id": receipt_id},
+async def forget_points(session: Session, receipt_id: UUID, agents: Sequence[str]) -> dict[str, int]:
+    """Removes what only this receipt said of these agents. Returns by agent the earliest instant concerned."""
+    rows = await session.rows(
+        "WITH gone AS (DELETE FROM agent_point WHERE tenant = :tenant AND receipt_id = :id "
+        "AND agent = ANY(cast(:agents AS text[])) RETURNING agent, at) "
+        "SELECT agent, min(at) AS since FROM gone GROUP BY agent",
+        {"tenant": session.tenant, "id": receipt_id, "agents": list(agents)},
     )
+    return {row["agent"]: row["since"] for row in rows}
 
 
-async def points_of(session: Session, receipt_id: UUID) -> list[dict[str, Any]]:
-    """The agents of whose states this receipt speaks."""
-    return await session.rows(
-        "SELECT DISTINCT source, agent FROM agent_point WHERE tenant = :tenant AND receipt_id = :id",
-        {"tenant": session.tenant, "id": receipt_id},
+async def agents_of(session: Session, receipt_id: UUID, after: str, limit: int) -> list[str]:
+    """The agents of whose states this receipt speaks, in order, behind `after`."""
+    return await session.scalars(
+        "SELECT DISTINCT agent FROM agent_point WHERE tenant = :tenant AND receipt_id = :id AND agent > :after "
+        "ORDER BY agent LIMIT :limit",
+        {"tenant": session.tenant, "id": receipt_id, "after": after, "limit": limit},
     )
 
 

@@ -27,7 +27,9 @@ receipt = Table(
     Column("id", Uuid, primary_key=True),
     Column("source", Text, nullable=False),
     Column("mode", Text, nullable=False),
-    Column("status", Text, nullable=False),  # receiving | queued | reading | done | interrupted | cancelled | undone
+    # receiving | queued | reading | done | interrupted | cancelled | replaying | undoing | undone
+    Column("status", Text, nullable=False),
+    Column("work", JSONB),  # of one that is replayed or undone: how far that is
     Column("sent_by", Uuid, nullable=False),
     Column("received_at", DateTime(timezone=True), nullable=False),
     Column("finished_at", DateTime(timezone=True)),

@@ -1,5 +1,6 @@
 """KPI models: saved by hand or by a blueprint, counted again from the facts."""
 
+import logging
 from collections.abc import Collection
 from typing import Any
 from uuid import UUID
@@ -24,6 +25,9 @@ from kpi_engine.store.models import Catalogue, Published
 
 SERVICE = "kpi-engine"
 SECTION_SECONDS = 20.0
+PUBLISH = "publish"
+AGENTS_AT_ONCE = 20
+log = logging.getLogger("uplift.kpi-engine")
 
 
 async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> tuple[Published, bool]:
@@ -37,8 +41,34 @@ async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> 
     return catalogue.models[kpi], changed
 
 
+async def save_or_schedule(session: Session, kpi: str, text: str, by: UUID | None) -> Published | None:
+    """As `save_model`; None where counting it takes long, and the clock does. Raises Invalid."""
+    model = await read_model(session, kpi, text)
+    now = (await models.catalogue(session)).models.get(kpi)
+    if now is not None and now.model.content == model.content:
+        await session.unschedule(PUBLISH, kpi)  # what is in force is wanted again
+        return now
+    if await facts.are_few(session):
+        await session.unschedule(PUBLISH, kpi)
+        return (await save_model(session, kpi, text, by))[0]
+    origin = origin_of(session).model_dump(mode="json")
+    body = {"document": text, "by": None if by is None else str(by), "origin": origin}
+    await session.schedule(PUBLISH, kpi, session.now, body)
+    return None
+
+
+async def publish_waiting(session: Session, kpi: str, text: str, by: UUID | None) -> None:
+    """What `save_or_schedule` put off. What it names may be gone by now: then it is not published, and the log says why."""
+    await lock_edits(session)
+    try:
+        await save_model(session, kpi, text, by)
+    except Invalid as invalid:
+        log.error("a new version of the KPI %s was not published: %s", kpi, invalid.detail)
+
+
 async def retire_model(session: Session, kpi: str) -> None:
     """It is counted no more; its versions and the bands that were told stay. Retired before: as it is. Raises NotFound."""
+    await session.unschedule(PUBLISH, kpi)
     await facts.lock_models(session, for_change=True)
     before = (await models.catalogue(session)).models.get(kpi)
     if before is None:
@@ -93,6 +123,9 @@ async def apply_section(session: Session, content: dict[str, Any], version: int)
         return
     await lock_edits(session)
     await facts.lock_models(session, for_change=True)
+    await session.run(
+        "DELETE FROM due_item WHERE tenant = :tenant AND kind = :kind", {"tenant": session.tenant, "kind": PUBLISH}
+    )  # the section is the newer word
     before = await models.catalogue(session)
     for kpi in sorted(set(before.models) - {model.kpi for model, _ in found}):
         await models.retire(session, kpi)
@@ -159,8 +192,9 @@ def _targets(published: Published) -> tuple[Target, ...]:
 
 
 async def _derive_or_schedule(session: Session, agents: Collection[UUID]) -> None:
-    """While the tenant's models are being changed, the readers do not wait for that."""
-    if not await derive_targets(session, agents):
+    """While the tenant's models are being changed, the readers do not wait for that; nor for the many people of an org
+    unit, of whom each is an item of the clock."""
+    if len(agents) > AGENTS_AT_ONCE or not await derive_targets(session, agents):
         items = [
             {"tenant": session.tenant, "ref": str(agent), "at": session.now, "body": {}, "turn": None}
             for agent in agents

@@ -34,7 +34,8 @@ _BODY = {
 
 
 class KpiModel(BaseModel):
-    """A published model: `model` as data, `document` as it was written. `retired`: it is counted no more."""
+    """A published model: `model` as data, `document` as it was written. `retired`: it is counted no more. `publishing`: a
+    newer version is being counted, and is in force when that is done; of a KPI that has none yet this is the first."""
 
     kpi: str
     version: int
@@ -42,6 +43,7 @@ class KpiModel(BaseModel):
     document: str
     silence: list[str]
     retired: bool = False
+    publishing: bool = False
 
 
 class StandardKpi(BaseModel):
@@ -104,11 +106,15 @@ def standard_models() -> list[tuple[str, str]]:
 @accepts(reach="tenant")
 async def get_kpi(kpi: str, request: Request, session: WorkSession, caller: CallerDep) -> Any:
     """As JSON; with `Accept: application/yaml` the document as it was written."""
+    waiting = await models.find_waiting(session, kpi)
     retired = await models.find_retired(session, kpi)
-    published = retired or await published_of(session, kpi)
+    if waiting and not retired and kpi not in (await models.catalogue(session)).models:
+        published = await _to_be(session, await publishing.read_model(session, kpi, waiting), waiting)
+    else:
+        published = retired or await published_of(session, kpi)
     if "yaml" in request.headers.get("accept", ""):
         return Response(published.document, media_type="application/yaml")
-    return _shown(published).model_copy(update={"retired": retired is not None})
+    return _shown(published).model_copy(update={"retired": retired is not None, "publishing": waiting is not None})
 
 
 @router.delete("/kpis/{kpi}", status_code=204)
@@ -135,30 +141,45 @@ async def list_kpi_versions(kpi: str, session: WorkSession, caller: CallerDep, p
     return page_of([KpiVersion.model_validate(row) for row in rows], page, lambda each: [each.version])
 
 
-@router.put("/kpis/{kpi}", openapi_extra=_BODY)
+_LATER: dict[int | str, dict[str, Any]] = {
+    202: {"model": KpiReport, "description": "Accepted: it is counted, and then in force. GET tells when."}
+}
+
+
+@router.put("/kpis/{kpi}", openapi_extra=_BODY, responses=_LATER)
 @accepts(roles=PUBLISHERS, dry_run_roles=("quality_analyst", "trainer"))
 async def put_kpi(
-    kpi: str, request: Request, session: WorkSession, caller: CallerDep, dry_run: bool = False
+    kpi: str, request: Request, response: Response, session: WorkSession, caller: CallerDep, dry_run: bool = False
 ) -> KpiReport:
-    """Publishes a model as YAML or JSON. The same content again makes no new version. Needs tenant_admin or integration;
+    """Publishes a model as YAML or JSON. The same content again makes no new version. With many facts to count the answer
+    is 202: until they are counted the version before is in force, and GET says `publishing`. Needs tenant_admin or integration;
     for a `dry_run`, which says what it would compute, quality_analyst or trainer will do."""
     if not dry_run:
         caller.require(*PUBLISHERS, whole_tenant=True)
     text = await _text(request)
     if not dry_run:
-        published, _ = await publishing.save_model(session, kpi, text, caller.person_id)
-        return KpiReport(**dict(_shown(published)), dry_run=False, plan=plan_of(published.model))
+        published = await publishing.save_or_schedule(session, kpi, text, caller.person_id)
+        later = published is None
+        if published is None:
+            published = await _to_be(session, await publishing.read_model(session, kpi, text), text)
+            response.status_code = 202
+        shown = _shown(published).model_copy(update={"publishing": later})
+        return KpiReport(**dict(shown), dry_run=False, plan=plan_of(published.model))
     model = await publishing.read_model(session, kpi, text)
-    version = await models.next_version(session, model)
     row = await values.sampled(session, model.plan, model.source, _SAMPLED)
     answer = model.plan.answer(row["components"], row["sample"], parts=True)
     return KpiReport(
-        **dict(_shown(Published(model, version, text))),
+        **dict(_shown(await _to_be(session, model, text))),
         dry_run=True,
         plan=plan_of(model),
         sample=answer_of(answer),
         examined=row["examined"],
     )
+
+
+async def _to_be(session: Session, model: Model, text: str) -> Published:
+    """The model as the version that it will be."""
+    return Published(model, await models.next_version(session, model), text)
 
 
 async def _text(request: Request) -> str:

@@ -8,6 +8,7 @@ WORDS: dict[str, Word] = {
     "Explanation.answer": Word("The value over the whole range."),
     "compared": Word("The KPIs that were compared.", ["aht"]),
     "contribution": Word("What it gives to each aggregate, decimals as text.", {"sum(hold_ms)": "1200"}),
+    "publishing": Word("Whether a newer version is being counted."),
     "counts": Word("Whether it counts in the value."),
     "denominator": Word("The lower part of the value, a decimal as text; null: it has none.", "40000"),
     "differences": Word("Stored values that are not what the facts give."),

@@ -272,6 +272,15 @@ async def quickly_changed(session: Session) -> bool:
     )
 
 
+async def are_few(session: Session) -> bool:
+    """Whether the facts of the session's tenant are counted anew within a request."""
+    found = await session.scalar(
+        "SELECT count(*) FROM (SELECT FROM fact WHERE tenant = :tenant LIMIT :few + 1) AS found",
+        {"tenant": session.tenant, "few": FEW},
+    )
+    return int(found) <= FEW
+
+
 async def lock_models(session: Session, *, for_change: bool) -> None:
     """Batches share the models of a tenant; a change of them waits for the batches under way, and they for it."""
     function = "pg_advisory_xact_lock" if for_change else "pg_advisory_xact_lock_shared"

@@ -109,6 +109,14 @@ async def next_version(session: Session, model: Model) -> int:
     return now.version if now and now.model.content == model.content else 1 + await _newest(session, model.kpi)
 
 
+async def find_waiting(session: Session, kpi: str) -> str | None:
+    """The document of a new version that the clock is to count, or counts, before it is in force."""
+    return await session.scalar(
+        "SELECT body ->> 'document' FROM due_item WHERE tenant = :tenant AND kind = 'publish' AND ref = :kpi",
+        {"tenant": session.tenant, "kpi": kpi},
+    )
+
+
 async def insert_version(session: Session, model: Model, document: str, by: UUID | None) -> int:
     """Makes `model` the one in force, as a new version. Returns its number."""
     version = 1 + await _newest(session, model.kpi)

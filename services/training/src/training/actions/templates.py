@@ -137,7 +137,7 @@ async def _before(documents: DocumentStore, tenant: str, document: str) -> dict[
     """For the audit log: what is no longer readable must not keep anybody from saving it anew."""
     body = (await documents.get(tenant, store.COLLECTION, [document]))[document].body
     content = readable(f"the training content {document}", Content.model_validate, body)
-    return body if content is None else _shown(content)
+    return dict(body) if content is None else _shown(content)
 
 
 async def answer_edit(session: Session, documents: DocumentStore) -> None:
