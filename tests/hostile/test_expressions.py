@@ -6,10 +6,10 @@ import pytest
 from kpi_engine.model.columns import SOURCES
 from kpi_engine.model.document import load
 from kpi_engine.model.expression import Scope, parse
+from kpi_engine.model.functions import text_of
 from kpi_engine.model.places import ModelInvalid
 from kpi_engine.model.plan import Plan
 from kpi_engine.model.targets import parse_selector
-from kpi_engine.model.tree import text_of
 
 AT_MOST_SECONDS = 1.0
 """Of work that takes milliseconds here: others may share the machine."""

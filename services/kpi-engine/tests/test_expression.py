@@ -3,8 +3,8 @@
 import pytest
 from kpi_engine.model.columns import SOURCES
 from kpi_engine.model.expression import Scope, parse
+from kpi_engine.model.functions import text_of
 from kpi_engine.model.plan import Plan
-from kpi_engine.model.tree import text_of
 
 LEG = Scope(SOURCES["legs"], attributes=True, gaps=True)
 VALUE = Scope(SOURCES["legs"], aggregates=True, attributes=True, gaps=True)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from kpi_engine.actions.counting import count_facts
 from kpi_engine.model.columns import SOURCES
 from kpi_engine.model.expression import Scope, parse
+from kpi_engine.model.functions import text_of
 from kpi_engine.model.plan import Plan
-from kpi_engine.model.tree import Node, text_of
+from kpi_engine.model.tree import Node
 from kpi_engine.service import service
 from kpi_engine.store.values import sampled
 from servicekit.event_door import received_of

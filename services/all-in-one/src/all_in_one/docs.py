@@ -1,5 +1,5 @@
-"""docs/events.md and docs/asyncapi.json, made from `contracts`; docs/metrics.md; docs/problems.md; docs/roles.md. `--check`
-says what is out of date, `--write` mends it."""
+"""docs/events.md and docs/asyncapi.json, made from `contracts`; docs/metrics.md; docs/problems.md; docs/roles.md;
+docs/kpi-functions.md. `--check` says what is out of date, `--write` mends it."""
 
 import argparse
 import inspect
@@ -20,6 +20,7 @@ from pydantic.json_schema import models_json_schema
 from servicekit import metrics
 from servicekit.problems import PROBLEM_TYPES
 
+from all_in_one.kpi_functions import render_kpi_functions
 from all_in_one.roles import render_roles
 
 FOLDER = Path(__file__).parents[4] / "docs"
@@ -307,6 +308,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": render_metrics,
     "roles.md": render_roles,
     "problems.md": render_problems,
+    "kpi-functions.md": render_kpi_functions,
 }
 
 

@@ -15,7 +15,7 @@ from storage import Session
 from kpi_engine.actions import publishing
 from kpi_engine.api.answers import Answer, answer_of
 from kpi_engine.model.document import Model
-from kpi_engine.model.tree import text_of
+from kpi_engine.model.functions import text_of
 from kpi_engine.store import models, values
 from kpi_engine.store.models import Published
 

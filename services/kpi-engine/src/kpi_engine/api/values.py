@@ -20,8 +20,8 @@ from kpi_engine.api.answers import Answer, answer_of
 from kpi_engine.api.models import ModelPlan, plan_of, published_of
 from kpi_engine.model.columns import SOURCES, WITH_ATTRIBUTES
 from kpi_engine.model.document import Direction, Unit
+from kpi_engine.model.functions import text_of
 from kpi_engine.model.numbers import decimal_text, exact
-from kpi_engine.model.tree import text_of
 from kpi_engine.store import days, models, partials, values
 from kpi_engine.store.models import Published
 from kpi_engine.store.values import Cut, Grain

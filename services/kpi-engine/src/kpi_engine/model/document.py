@@ -15,11 +15,13 @@ from servicekit.nesting import deeper_than
 from kpi_engine.model import nobody, targets
 from kpi_engine.model.bands import BandRules, Bands, LastLegs
 from kpi_engine.model.columns import SOURCES, WITH_ATTRIBUTES, WITH_GAPS
-from kpi_engine.model.expression import ExpressionProblem, Scope, nearest, parse
+from kpi_engine.model.expression import parse
+from kpi_engine.model.functions import Scope, aggregates_in, text_of
 from kpi_engine.model.places import DEEPEST, ModelInvalid, Problem, Source
 from kpi_engine.model.plan import Plan, Value
+from kpi_engine.model.problem import ExpressionProblem, nearest
 from kpi_engine.model.targets import Band, Target
-from kpi_engine.model.tree import Node, text_of
+from kpi_engine.model.tree import Node
 
 LONGEST = 65536
 LONGEST_TARGETS = 16_000
@@ -236,7 +238,7 @@ class _Checker:
         if value.type.kind != "number":
             self.wrong(("value",), f"`value` wants a number, this is a {value.type.kind}.")
             return
-        if not any(node.op in ("sum", "count", "avg", "min", "max") for node in value.walk()):
+        if not aggregates_in(value):
             self.wrong(("value",), "`value` has no aggregate.", "E.g. `sum(talk_ms) / count(*)`.")
             return
         unit, declared = value.type.unit or (), self.document.unit

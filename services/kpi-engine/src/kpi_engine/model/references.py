@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from servicekit.blueprints.checking import Reference
 
 from kpi_engine.model.document import Model
+from kpi_engine.model.functions import comparison
 from kpi_engine.model.tree import Node
 
 _KINDS = {"source": "source", "form": "form", "org_unit": "org unit", "role": "role"}
 _INSIDE = {"legs": "attribute", "submissions": "question"}
-_COMPARED = frozenset({"=", "<>", "in"})
 
 
 def references_of(model: Model, at: str = "") -> list[Reference]:
@@ -37,7 +37,7 @@ def references_of(model: Model, at: str = "") -> list[Reference]:
 def _compared(tree: Node, pointer: str) -> Iterator[Reference]:
     """The texts that columns of names are compared with."""
     for node in tree.walk():
-        if node.op in _COMPARED:
+        if comparison(node.op):
             columns = [arg.value for arg in node.args if arg.op == "column" and arg.value in _KINDS]
             for column in columns:
                 yield from (Reference(pointer, _KINDS[column], text) for text in _texts(node.args))

@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from itertools import combinations
 from typing import Any, Protocol
 
 from kpi_engine.model.columns import PERSON
-from kpi_engine.model.expression import ExpressionProblem, Scope, parse
-from kpi_engine.model.tree import Node, text_of
+from kpi_engine.model.expression import parse
+from kpi_engine.model.functions import Evaluator, Operator, Scope, comparison, compile, evaluate, operation, text_of
+from kpi_engine.model.problem import ExpressionProblem
+from kpi_engine.model.tree import Node
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,18 @@ class Target:
     @property
     def specificity(self) -> tuple[int, int]:
         """The number of conditions, then the priority."""
-        return sum(node.op in _CONDITIONS for node in self.selector.walk()), self.priority
+        return sum(comparison(node.op) for node in self.selector.walk()), self.priority
+
+    def fits(self, person: "Asked") -> bool:
+        """Whether the selector surely holds for the person on the day."""
+        return self._holds(person) == 1
+
+    @cached_property
+    def _holds(self) -> Evaluator:
+        return compile(self.selector, _of_person)
 
     def asks(self, column: str) -> bool:
+        """Whether the selector names the column."""
         return any(node.op == "column" and node.value == column for node in self.selector.walk())
 
 
@@ -74,6 +86,7 @@ class PersonOnDay:
 
 
 def parse_selector(text: str) -> tuple[Node, list[ExpressionProblem]]:
+    """The checked condition on people, and what is wrong with it: it compares columns of `PERSON` with values."""
     node, problems = parse(text, Scope(PERSON))
     if not problems and node.type.kind != "flag":
         problems = [ExpressionProblem(0, f"`when` wants a condition, this is a {node.type.kind}.")]
@@ -81,19 +94,15 @@ def parse_selector(text: str) -> tuple[Node, list[ExpressionProblem]]:
         problems = [
             ExpressionProblem(below.at, f"`{text_of(below)}` cannot be asked of a person.", "Compare with a value.")
             for below in node.walk()
-            if below.op not in _ALLOWED or (below.op in _CONDITIONS and not _asks_by_value(below))
+            if not _askable(below)
         ][:1]
     return node, problems
 
 
 def choose(targets: Iterable[Target], person: Asked) -> Target | None:
     """The most specific target that fits; None: the model's own edges apply."""
-    fitting = [target for target in targets if fits(target.selector, person)]
+    fitting = [target for target in targets if target.fits(person)]
     return max(fitting, key=lambda target: target.specificity, default=None)
-
-
-def fits(selector: Node, person: Asked) -> bool:
-    return _holds(selector, person) is True
 
 
 def ties(targets: list[Target]) -> list[tuple[Target, Target]]:
@@ -105,57 +114,33 @@ def ties(targets: list[Target]) -> list[tuple[Target, Target]]:
     ]
 
 
-_COMPARISONS = ("=", "<>", "<", "<=", ">", ">=")
-_CONDITIONS = frozenset({*_COMPARISONS, "in", "is null"})
-_ALLOWED = frozenset({*_CONDITIONS, "and", "or", "not", "column", "number", "text", "neg"})
+def _askable(node: Node) -> bool:
+    entry = operation(node.op)
+    if comparison(node.op):
+        return node.args[0].op == "column" and all(map(_is_value, node.args[1:]))
+    return node.op == "column" or _is_value(node) or (isinstance(entry, Operator) and entry.group == "logic")
 
 
-def _asks_by_value(node: Node) -> bool:
-    column, *values = node.args
-    return column.op == "column" and all(value.op in ("number", "text", "neg") for value in values)
+def _is_value(node: Node) -> bool:
+    return node.op in ("number", "text") or (node.op == "neg" and _is_value(node.args[0]))
 
 
 def _value(node: Node) -> Any:
-    return -node.args[0].value if node.op == "neg" else node.value
+    return evaluate(node, None, lambda _: None)
 
 
-def _holds(node: Node, person: Asked) -> bool | None:
-    """SQL's logic: None is unknown."""
-    match node.op:
-        case "and" | "or":
-            found = [_holds(arg, person) for arg in node.args]
-            decisive = node.op == "or"
-            return decisive if decisive in found else None if None in found else not decisive
-        case "not":
-            inner = _holds(node.args[0], person)
-            return None if inner is None else not inner
-    name = node.args[0].value
-    if PERSON[name].many:
-        has = {"skill": person.skills, "org_unit": person.org_units, "role": person.roles}[name]
-        match node.op:
-            case "is null":
-                return not has
-            case "<>":
-                return _value(node.args[1]) not in has
-        return any(_value(option) in has for option in node.args[1:])
-    own = person.tenure_days if name == "tenure_days" else person.employment
-    if node.op == "is null":
-        return own is None
-    if own is None:
+def _of_person(node: Node) -> Evaluator | None:
+    """Columns, and comparisons of what a person has several of: `=` and `in` mean "has it", `<>` "has it not"."""
+    if node.op == "column":
+        name = node.value
+        return lambda person: getattr(person, name)
+    column = node.args[0] if comparison(node.op) else None
+    if column is None or not PERSON[column.value].many:
         return None
-    wanted = [_value(option) for option in node.args[1:]]
-    match node.op:
-        case "in" | "=":
-            return own in wanted
-        case "<>":
-            return own not in wanted
-        case "<":
-            return own < wanted[0]
-        case "<=":
-            return own <= wanted[0]
-        case ">":
-            return own > wanted[0]
-    return own >= wanted[0]
+    several, wanted, unwanted = f"{column.value}s", frozenset(map(_value, node.args[1:])), node.op == "<>"
+    if node.op == "is null":
+        return lambda person: int(not getattr(person, several))
+    return lambda person: int(wanted.isdisjoint(getattr(person, several)) == unwanted)
 
 
 def _exclusive(first: Node, second: Node) -> bool:
@@ -167,7 +152,7 @@ def _exclusive(first: Node, second: Node) -> bool:
     # Tenure is counted in whole days.
     low, high = Fraction(-(10**9)), Fraction(10**9)
     for part in both:
-        if _is(part, "tenure_days", *_COMPARISONS) and part.op != "<>":
+        if _is(part, "tenure_days", "<", "<=", "=", ">=", ">"):
             bound = _value(part.args[1])
             if part.op in (">", ">=", "="):
                 low = max(low, bound if part.op != ">" else bound // 1 + 1)

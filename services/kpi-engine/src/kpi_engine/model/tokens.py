@@ -7,23 +7,24 @@ which takes twice the time for every level. So it is given only words of our own
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from sqlglot.dialects.postgres import Postgres
 
-from kpi_engine.model.tree import FUNCTIONS
+from kpi_engine.model.functions import Operator, entries, function_names
+from kpi_engine.model.problem import ExpressionProblem, nearest
 
 LONGEST = 4000
 MOST_TOKENS = 1000
 DEEPEST = 30
 """Levels of parentheses and `case` together, and signs or `not` in a row."""
 
-_WORDS = frozenset({
-    "and", "or", "not", "in", "is", "null", "between", "case", "when", "then", "else", "end", "true", "false",
-})  # fmt: skip
+_FUNCTIONS = function_names()
+_WORDS = frozenset({"true", "false", "null", *(word for each in entries() for word in each.words)})
+_OPERATORS = [each for each in entries() if isinstance(each, Operator) and each.parsed_from]
+_SIGNS = " ".join(dict.fromkeys(each.shown for each in _OPERATORS if not each.words))
 _PREFIXES = frozenset({"not", "-", "+"})
 _QUERY = frozenset({"select", "values", "with", "from"})
-_SQL = {word.lower() for key in Postgres.Tokenizer.KEYWORDS for word in key.split()} | {"symmetric"} - {*FUNCTIONS}
+_SQL = {word.lower() for key in Postgres.Tokenizer.KEYWORDS for word in key.split()} | {"symmetric"} - {*_FUNCTIONS}
 
 _TOKEN = re.compile(
     r"(?P<space>\s+|--[^\n]*|/\*.*?\*/)"
@@ -40,15 +41,6 @@ _NO_LINE_END = re.compile(r"[^\n]")
 
 
 @dataclass(frozen=True)
-class ExpressionProblem:
-    """`at` counts characters from the start of the expression."""
-
-    at: int
-    problem: str
-    cure: str = ""
-
-
-@dataclass(frozen=True)
 class _Token:
     kind: str
     text: str
@@ -60,13 +52,7 @@ class _Token:
         return self.text.lower() if self.kind == "word" else self.text[1:-1] if self.kind == "quoted" else ""
 
 
-def nearest(name: str, valid: "list[str] | tuple[str, ...]") -> str:
-    """A cure for an unknown name."""
-    found = get_close_matches(name[:64].lower(), valid, n=1, cutoff=0.6)
-    return f"Did you mean `{found[0]}`?" if found else f"One of: {', '.join(sorted(valid))}."
-
-
-def bounded(text: str, columns: Collection[str]) -> tuple[str, list[ExpressionProblem]]:
+def scan(text: str, columns: Collection[str]) -> tuple[str, list[ExpressionProblem]]:
     """The expression with spaces for its comments, and why a parser must not see it: nothing when it may. Takes time in
     proportion to the length."""
     if len(text) > LONGEST:
@@ -120,13 +106,13 @@ def _refused_sign(token: _Token) -> ExpressionProblem:
         return ExpressionProblem(token.at, "One expression is wanted.", "Remove the `;`.")
     if token.text in "'\"":
         return ExpressionProblem(token.at, "The expression cannot be read: a quote is not closed.", "Close the quote.")
-    cure = "There are + - * / = <> < <= > >= and words such as `and`, `in`, `case`."
+    cure = f"There are {_SIGNS} and words such as `and`, `in`, `case`."
     return ExpressionProblem(token.at, f"`{token.text}` is not allowed in a KPI model.", cure)
 
 
 def _no_function(token: _Token) -> ExpressionProblem:
     return ExpressionProblem(
-        token.at, f"The function `{token.word[:40]}` is not allowed.", nearest(token.word, FUNCTIONS)
+        token.at, f"The function `{token.word[:40]}` is not allowed.", nearest(token.word, _FUNCTIONS)
     )
 
 
@@ -135,7 +121,7 @@ def _word_problem(token: _Token, after: str, columns: Collection[str]) -> Expres
     if token.kind == "word" and word in _WORDS:
         return None
     if after == "(":
-        return None if token.kind == "word" and word in FUNCTIONS else _no_function(token)
+        return None if token.kind == "word" and word in _FUNCTIONS else _no_function(token)
     if word in columns or (token.kind == "word" and word == "attributes" and after == "."):
         return None
     if token.kind == "word" and word in _SQL:

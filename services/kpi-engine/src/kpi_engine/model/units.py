@@ -1,9 +1,10 @@
-"""Units of numbers: what a product has, and how they and their operators are said."""
+"""Units of numbers: what a product has, and how they are said."""
 
 from kpi_engine.model.tree import Unit
 
 
 def times(left: Unit, right: Unit, sign: int) -> Unit:
+    """The unit of `left * right` for the sign 1, of `left / right` for -1."""
     powers = dict(left)
     for name, power in right:
         powers[name] = powers.get(name, 0) + sign * power
@@ -11,8 +12,5 @@ def times(left: Unit, right: Unit, sign: int) -> Unit:
 
 
 def unit_words(unit: Unit | None) -> str:
+    """E.g. `ms`, `ms^2 · score^-1`, `plain numbers`."""
     return " · ".join(name if power == 1 else f"{name}^{power}" for name, power in unit or ()) or "plain numbers"
-
-
-def sign(op: str) -> str:
-    return "-" if op == "neg" else op

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from storage import Session
 
-from kpi_engine.model.plan import Component, Plan
-from kpi_engine.model.sql import literal
+from kpi_engine.model.functions import literal
+from kpi_engine.model.plan import Plan
 from kpi_engine.store.facts import NOBODY
 from kpi_engine.store.models import Catalogue, Published
 
@@ -178,7 +178,7 @@ def from_facts(plan: Plan) -> str:
 
 def total(plan: Plan) -> str:
     """The components over facts `f`, as an array."""
-    return _array(_total(component, component.contribution_sql) for component in plan.components)
+    return _array(each.partial.total_sql(each.contribution_sql) for each in plan.components)
 
 
 def contributions(plan: Plan) -> str:
@@ -188,22 +188,12 @@ def contributions(plan: Plan) -> str:
 
 def total_of_contributions(plan: Plan, window: str) -> str:
     """The components over rows of `contributions`, as window functions."""
-    return _array(_total(component, f"k{n}", window) for n, component in enumerate(plan.components))
+    return _array(each.partial.total_sql(f"k{n}", window) for n, each in enumerate(plan.components))
 
 
 def merged(plan: Plan, array: str) -> str:
     """The components of several partials together."""
-    columns = []
-    for place, component in enumerate(plan.components, 1):
-        function = component.kind if component.kind in ("min", "max") else "sum"
-        columns.append(f"{function}({array}[{place}])")
-    return _array(columns)
-
-
-def _total(component: Component, value: str, window: str = "") -> str:
-    if component.kind in ("min", "max"):
-        return f"({component.kind}({value}){window})"
-    return f"coalesce(sum({value}){window}, 0)"
+    return _array(f"{each.partial.sql}({array}[{place}])" for place, each in enumerate(plan.components, 1))
 
 
 def _array(columns: Iterable[str]) -> str:
@@ -224,12 +214,10 @@ def _apply_statement(published: list[Published]) -> str:
         columns = []
         for place, component in enumerate(plan.components):
             column = f"{counts}_{place}"
-            if not component.retractable:
-                value = f"{component.kind}({component.contribution_sql}) FILTER (WHERE {counts} AND f.sign = 1)"
-                sums.append(f"{value} AS {column}")
-                columns.append(column)
-                continue
-            sums.append(f"coalesce(sum(f.sign * {component.contribution_sql}) FILTER (WHERE {counts}), 0) AS {column}")
+            value, which = component.contribution_sql, f" FILTER (WHERE {counts} AND f.sign = 1)"
+            if component.retractable:
+                value, which = f"f.sign * {value}", f" FILTER (WHERE {counts})"
+            sums.append(f"{component.partial.total_sql(value, which)} AS {column}")
             columns.append(column)
         row = [
             literal(each.kpi),
@@ -268,16 +256,16 @@ def _apply_statement(published: list[Published]) -> str:
 
 def _together(published: list[Published], place: int) -> str:
     """What a partial had and what is added to it, at one place of the components of all models."""
-    pair = f"p.components[{place + 1}], excluded.components[{place + 1}]"
-    kinds = {each.kpi: each.model.plan.components[place].kind for each in published
-             if place < len(each.model.plan.components)}  # fmt: skip
-    cases = [
-        f"WHEN p.kpi IN ({', '.join(literal(kpi) for kpi, found in kinds.items() if found == kind)}) THEN {extreme}({pair})"
-        for kind, extreme in (("max", "greatest"), ("min", "least"))
-        if kind in kinds.values()
-    ]
-    added = pair.replace(", ", " + ")
-    return f"CASE {' '.join(cases)} ELSE {added} END" if cases else added
+    had, added = f"p.components[{place + 1}]", f"excluded.components[{place + 1}]"
+    total = f"{had} + {added}"
+    others: dict[str, list[str]] = {}
+    for each in published:
+        if place < len(each.model.plan.components):
+            together = each.model.plan.components[place].partial.combined_sql(had, added)
+            if together != total:
+                others.setdefault(together, []).append(literal(each.kpi))
+    cases = [f"WHEN p.kpi IN ({', '.join(kpis)}) THEN {together}" for together, kpis in others.items()]
+    return f"CASE {' '.join(cases)} ELSE {total} END" if cases else total
 
 
 async def _recompute_buckets(

@@ -9,8 +9,8 @@ from uuid import UUID
 from servicekit.visibility import Visible
 from storage import Session
 
+from kpi_engine.model.functions import literal, to_sql
 from kpi_engine.model.plan import Plan
-from kpi_engine.model.sql import literal, scalar
 from kpi_engine.store.facts import NOBODY
 from kpi_engine.store.models import Published
 from kpi_engine.store.partials import COUNTS, contributions, merged, total
@@ -181,7 +181,7 @@ async def explained(
 ) -> list[dict[str, Any]]:
     """The facts of the agent asked for, of the days that the caller sees: whether each counts, which conditions hold (`c0`…), and what it gives to each component."""
     plan = published.model.plan
-    columns = [f"({scalar(condition)}) AS c{n}" for n, condition in enumerate(plan.conditions)]
+    columns = [f"({to_sql(condition)}) AS c{n}" for n, condition in enumerate(plan.conditions)]
     columns.append(f"coalesce({plan.where_sql}, false) AS counts")
     columns.append(contributions(plan))
     parameters: dict[str, Any] = {
@@ -217,13 +217,8 @@ async def sampled(session: Session, plan: Plan, kind: str, most: int) -> dict[st
 
 
 def _filtered(plan: Plan) -> str:
-    columns = []
-    for component in plan.components:
-        value = component.contribution_sql
-        if component.kind in ("min", "max"):
-            columns.append(f"{component.kind}({value}) FILTER (WHERE counts)")
-        else:
-            columns.append(f"coalesce(sum({value}) FILTER (WHERE counts), 0)")
+    filtered = " FILTER (WHERE counts)"
+    columns = [each.partial.total_sql(each.contribution_sql, filtered) for each in plan.components]
     return f"ARRAY[{', '.join(columns)}]::numeric[]"
 
 

@@ -1,0 +1,52 @@
+"""What is kept of aggregates: numbers over facts that can be kept up by retracting and adding, and merged."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kpi_engine.model.functions.possible import ZERO
+from kpi_engine.model.functions.table import Possible
+
+
+@dataclass(frozen=True)
+class Partial:
+    """One kind of number. `retractable`: it is a sum, so a fact's part can be taken back without looking at the others.
+
+    `contribution_sql` is what a fact gives to it, of the fact's value; `sql` the aggregate of PostgreSQL that makes one
+    number of contributions, or of several numbers; `combined_sql` makes one of two. `merge` is the same in Python: None is
+    a number that no known value has gone into. `nothing` are the values that leave it as it is."""
+
+    kind: str
+    retractable: bool
+    sql: str
+    combined_sql: Callable[[str, str], str]
+    merge: Callable[[Iterable[Any]], Any]
+    nothing: Possible
+    contribution_sql: Callable[[str], str] = lambda value: value
+
+    def total_sql(self, contribution: str, clause: str = "") -> str:
+        """Over contributions; `clause` follows the aggregate, a FILTER or OVER. 0 is the sum of none, null the extreme."""
+        total = f"{self.sql}({contribution}){clause}"
+        return f"coalesce({total}, 0)" if self.retractable else total
+
+
+def _sum(kind: str, **rest: Any) -> Partial:
+    return Partial(kind, True, "sum", lambda one, other: f"{one} + {other}", sum, **rest)
+
+
+def _extreme(kind: str, of_two: str, choose: Callable[..., Any]) -> Partial:
+    def merge(numbers: Iterable[Any]) -> Any:
+        return choose((each for each in numbers if each is not None), default=None)
+
+    return Partial(kind, False, kind, lambda one, other: f"{of_two}({one}, {other})", merge, frozenset({None}))
+
+
+PARTIALS: dict[str, Partial] = {
+    each.kind: each
+    for each in (
+        _sum("sum", nothing=frozenset({None, ZERO})),
+        _sum("count", nothing=frozenset({None}), contribution_sql=lambda value: f"({value} IS NOT NULL)::int"),
+        _extreme("min", "least", min),
+        _extreme("max", "greatest", max),
+    )
+}

@@ -1,0 +1,113 @@
+"""What an expression may be when little is known of the facts: worked out with sets of what each part may be."""
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+from kpi_engine.model.functions.table import Possible, scalar
+from kpi_engine.model.tree import Node
+
+ANY, ZERO = "any", "zero"  # not 0, which Python holds to be False
+UNKNOWN: Possible = frozenset({None})
+CONDITION: Possible = frozenset({None, True, False})
+NUMBER: Possible = frozenset({None, ZERO, ANY})
+
+
+def possible_values(node: Node, leaf: Callable[[Node], Possible | None]) -> Possible:
+    """What `node` may be. `leaf` tells it of columns and aggregates, and gives None for what is worked out of its parts."""
+    given = leaf(node)
+    if given is not None:
+        return given
+    match node.op:
+        case "number":
+            return frozenset({ZERO if node.value == 0 else ANY})
+        case "text" | "date":
+            return frozenset({ANY})
+        case "flag":
+            return frozenset({bool(node.value)})
+        case "null":
+            return UNKNOWN
+    return scalar(node.op).possible([possible_values(arg, leaf) for arg in node.args])
+
+
+# How entries work it out
+
+
+def any_number(args: Sequence[Possible]) -> Possible:
+    """For a function of numbers of which no more is known: right for all, though it may say too much."""
+    return NUMBER
+
+
+def number_of_condition(args: Sequence[Possible]) -> Possible:
+    return frozenset({True: ANY, False: ZERO}.get(each, each) for each in args[0])
+
+
+def same(args: Sequence[Possible]) -> Possible:
+    """0 only of 0, and unknown only of what is unknown."""
+    return args[0]
+
+
+def total(args: Sequence[Possible]) -> Possible:
+    return frozenset({None if None in each else ZERO if set(each) == {ZERO} else ANY for each in product(*args)})
+
+
+def multiplied(args: Sequence[Possible]) -> Possible:
+    return frozenset({None if None in each else ZERO if ZERO in each else ANY for each in product(*args)})
+
+
+def divided(args: Sequence[Possible]) -> Possible:
+    return frozenset({None if None in each or each[1] == ZERO else each[0] for each in product(*args)})
+
+
+def negated(args: Sequence[Possible]) -> Possible:
+    return frozenset(each if each is None else not each for each in args[0])
+
+
+def is_unknown(args: Sequence[Possible]) -> Possible:
+    return frozenset(each is None for each in args[0])
+
+
+def all_hold(args: Sequence[Possible]) -> Possible:
+    return frozenset(False if False in each else None if None in each else True for each in product(*args))
+
+
+def any_holds(args: Sequence[Possible]) -> Possible:
+    return frozenset(True if True in each else None if None in each else False for each in product(*args))
+
+
+def chosen(args: Sequence[Possible]) -> Possible:
+    found: Possible = frozenset()
+    for when, then in zip(args[:-1:2], args[1::2], strict=True):
+        if True in when:
+            found |= then
+        if when == {True}:
+            return found
+    return found | args[-1]
+
+
+def first_known(args: Sequence[Possible]) -> Possible:
+    found: Possible = frozenset()
+    for each in args:
+        found |= each - {None}
+        if None not in each:
+            return found
+    return found | {None}
+
+
+def or_unknown(args: Sequence[Possible]) -> Possible:
+    """The first argument, or nothing."""
+    return args[0] | {None}
+
+
+def compared(args: Sequence[Possible]) -> Possible:
+    if not all(each - {None} for each in args):
+        return UNKNOWN
+    return CONDITION if any(None in each for each in args) else CONDITION - {None}
+
+
+def equal(args: Sequence[Possible]) -> Possible:
+    """As `compared`, but of single known values it is known whether they are equal."""
+    values: list[frozenset[Any]] = [each - {None} for each in args]
+    if all(len(each) == 1 and ANY not in each for each in values):
+        return (compared(args) & {None}) | {values[0] == values[1]}
+    return compared(args)

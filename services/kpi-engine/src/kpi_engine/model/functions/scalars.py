@@ -1,0 +1,131 @@
+"""The functions of the table that work on single values. One more is one more entry here and a line in
+tests/test_functions.py, which tries every entry's example against PostgreSQL."""
+
+import re
+from typing import Any
+
+from sqlglot import exp
+
+from kpi_engine.model.functions import evaluation, possible, rules, sql, text
+from kpi_engine.model.functions.table import Checker, Function, register
+from kpi_engine.model.problem import nearest
+from kpi_engine.model.tree import Node, Silence, Type
+
+register(
+    Function(
+        name="abs",
+        description="The number without its sign.",
+        example="abs(talk_ms - hold_ms)",
+        parsed_from=exp.Abs,
+        arity=(1, 1),
+        type_rule=rules.numbers,
+        unit_rule=rules.same_unit,
+        compile=evaluation.strict(abs),
+        to_sql=sql.numeric_call,
+        text=text.call,
+        possible=possible.same,
+    )
+)
+register(
+    Function(
+        name="coalesce",
+        description="The first of several values that is known.",
+        example="coalesce(talk_ms, hold_ms, 0)",
+        parsed_from=exp.Coalesce,
+        arity=(1, None),
+        type_rule=rules.alike,
+        unit_rule=rules.same_unit,
+        compile=evaluation.first_known,
+        to_sql=sql.call,
+        text=text.call,
+        possible=possible.first_known,
+    )
+)
+register(
+    Function(
+        name="nullif",
+        description="The first value; unknown when it equals the second.",
+        example="nullif(talk_ms, 0)",
+        parsed_from=exp.Nullif,
+        arity=(2, 2),
+        dates=True,
+        type_rule=rules.first,
+        unit_rule=rules.same_unit,
+        compile=evaluation.unless_equal,
+        to_sql=sql.call,
+        text=text.call,
+        possible=possible.or_unknown,
+    )
+)
+
+
+# Silence: its arguments are named, and say how it is measured.
+
+_GAPS = (
+    "(SELECT coalesce(sum(length), 0) FROM (SELECT f.gaps[i][2] - f.gaps[i][1] AS length "
+    "FROM generate_subscripts(f.gaps, 1) AS i) AS gap WHERE length >= {min_gap_ms})"
+)
+
+
+def _read_silence(checker: Checker, tree: Any, at: int) -> Node:
+    if not checker.scope.gaps:
+        return checker.wrong(at, "Facts of this source know no silence.")
+    checker.only_inside("silence()", at)
+    given: dict[str, Any] = {}
+    for argument in tree.expressions:
+        where = checker.start(argument)
+        if type(argument) is not exp.Kwarg:
+            return checker.wrong(where, "Arguments of `silence` are named.", "E.g. `silence(min_gap_ms => 3000)`.")
+        name, value = argument.this.name.lower(), argument.expression
+        where = max(checker.text.rfind(name, 0, where), 0)  # sqlglot knows the place of the value only
+        if name not in ("min_gap_ms", "hold") or name in given:
+            problem = f"`{name}` is given twice." if name in given else f"`silence` has no argument `{name}`."
+            return checker.wrong(where, problem, nearest(name, ("min_gap_ms", "hold")))
+        if name == "hold" and type(value) is exp.Boolean:
+            given[name] = bool(value.this)
+        elif name == "min_gap_ms" and type(value) is exp.Literal and re.fullmatch(r"\d{1,9}", value.this):
+            given[name] = int(value.this)
+        else:
+            cure = "true or false" if name == "hold" else "whole milliseconds"
+            return checker.wrong(where, f"`{name}` has a value that cannot be used.", f"It wants {cure}.")
+    return Node(SILENCE.name, value=Silence(**given), type=Type("number", (("ms", 1),)), at=at)
+
+
+def _silence_text(node: Node) -> str:
+    silence: Silence = node.value
+    given = [f"min_gap_ms => {silence.min_gap_ms}"] if silence.min_gap_ms is not None else []
+    given += ["hold => true"] if silence.hold else []
+    return f"silence({', '.join(given)})"
+
+
+def _silence_sql(node: Node) -> str:
+    silence: Silence = node.value
+    if silence.min_gap_ms is None:
+        base = "f.silence_vendor_ms"
+    else:
+        # An unknown list is unknown silence; an empty list is none.
+        base = f"(CASE WHEN f.gaps IS NOT NULL THEN {_GAPS.format(min_gap_ms=silence.min_gap_ms)} END)"
+    return f"({base}::numeric + f.hold_ms::numeric)" if silence.hold else base
+
+
+def _silence_of_facts(node: Node, _args: Any) -> Any:
+    raise KeyError(node.op)  # like a column: only PostgreSQL holds facts
+
+
+SILENCE = register(
+    Function(
+        name="silence",
+        description="Silence in milliseconds: the vendor's own figure; with `min_gap_ms` the listed gaps of at least so "
+        "many milliseconds, summed; with `hold => true` the time on hold as well.",
+        example="silence(min_gap_ms => 3000, hold => true)",
+        parsed_from=exp.Anonymous,
+        read=_read_silence,
+        arity=(0, 0),
+        type_rule=lambda call: Type("number", (("ms", 1),)),
+        unit_rule=lambda call, args: (("ms", 1),),
+        compile=_silence_of_facts,
+        to_sql=_silence_sql,
+        text=_silence_text,
+        possible=possible.any_number,
+    )
+)

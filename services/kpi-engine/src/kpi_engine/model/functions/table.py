@@ -1,0 +1,219 @@
+"""The table of what an expression may be made of, and what an entry says. `register` adds one; all else looks it up."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal, Protocol, TypeVar
+
+from sqlglot import exp
+
+from kpi_engine.model.columns import Column
+from kpi_engine.model.tree import Node, Type, Unit
+
+Evaluator = Callable[[Any], Any]
+"""Gives the value of an expression from what its names stand for: an int or Fraction, 0 or 1 of a condition, a text or
+date; None is unknown, as null in SQL."""
+Possible = frozenset[Any]
+"""What a value may be: None, True, False, ZERO, or ANY other (`functions.possible`)."""
+Wrong = Callable[..., Node]
+"""`(at, problem, cure)`: notes a problem. Gives a node in the place of what is wrong."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an expression may use. `aggregates`: columns may stand only inside one."""
+
+    columns: Mapping[str, Column]
+    aggregates: bool = False
+    attributes: bool = False
+    gaps: bool = False
+
+
+class Checker(Protocol):
+    """Reads sqlglot's trees for entries with a syntax of their own. `inside` is the aggregate that is being read."""
+
+    scope: Scope
+    text: str
+    inside: str | None
+
+    def check(self, tree: Any) -> Node: ...
+    def start(self, tree: Any) -> int: ...
+    def only_inside(self, name: str, at: int) -> None: ...
+    def wrong(self, at: int, problem: str, cure: str = "") -> Node: ...
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operation with its checked arguments, as the rules for types and units see it."""
+
+    operation: "Operation"
+    args: tuple[Node, ...]
+    at: int
+    wrong: Wrong
+
+
+TypeRule = Callable[[Call], Type]
+UnitRule = Callable[[Call, Sequence[Node]], Unit | None]
+Writer = Callable[[Node], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Syntax:
+    """How something is written. sqlglot reads it as `parsed_from` (None: it comes of other entries alone), whose arguments
+    `operands` hold the operands, in order; anything else but `ignored` is refused. `read` is for what is no plain list of
+    operands. `words` are those that it is written with. `example` is one over the columns of a leg."""
+
+    name: str
+    description: str
+    example: str
+    parsed_from: type[exp.Expr] | None
+    operands: tuple[str, ...] = ("this", "expression", "expressions")
+    ignored: frozenset[str] = frozenset()
+    read: Callable[[Checker, Any, int], Node] | None = None
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shorthand(Syntax):
+    """Is read as other operations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation(Syntax):
+    """Something that is worked out of `arity` (least, most) arguments.
+
+    `type_rule` gives the type of the whole and reports arguments that do not fit; it asks `unit_rule` for the unit of a
+    number. `dates`: a text beside a date is read as a date. `text` writes it as a person would. `fraction` gives numerator
+    and denominator (None: it has none), for what is a fraction or may hold one."""
+
+    arity: tuple[int, int | None]
+    type_rule: TypeRule
+    unit_rule: UnitRule
+    text: Writer
+    dates: bool = False
+    fraction: Callable[[Node], tuple[Node, Node | None]] | None = None
+    symbol: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What its author has written."""
+        return self.symbol or self.name
+
+    def node(self, args: Sequence[Node], at: int, wrong: Wrong) -> Node:
+        """The checked operation on checked arguments. Reports what does not fit."""
+        least, most = self.arity
+        if len(args) < least or (most is not None and len(args) > most):
+            count = f"{least} or more" if most is None else f"{least}" if least == most else f"{least} to {most}"
+            return wrong(at, f"`{self.shown}` has {len(args)} arguments.", f"It takes {count}: `{self.example}`.")
+        if self.dates:
+            args = _with_dates(args, wrong)
+        return Node(self.name, tuple(args), type=self.type_rule(Call(self, tuple(args), at, wrong)), at=at)
+
+
+def _with_dates(args: Sequence[Node], wrong: Wrong) -> Sequence[Node]:
+    return [_as_date(arg, wrong) for arg in args] if any(arg.type.kind == "date" for arg in args) else args
+
+
+def _as_date(node: Node, wrong: Wrong) -> Node:
+    if node.op != "text":
+        return node
+    try:
+        return Node("date", value=date.fromisoformat(node.value), type=Type("date"), at=node.at)
+    except ValueError:
+        return wrong(node.at, f"`{node.value}` is not a date.", "Write it like `'2026-03-02'`.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scalar(Operation):
+    """An operation on the values of one fact, or on those of aggregates.
+
+    `compile` makes the evaluator of the whole from those of the arguments, `to_sql` writes it for PostgreSQL, and
+    `possible` says what it may be when each argument may be so much."""
+
+    compile: Callable[[Node, Sequence[Evaluator]], Evaluator]
+    to_sql: Writer
+    possible: Callable[[Sequence[Possible]], Possible]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator(Scalar):
+    """Written between or around its operands. A comparison may be asked of a person by a target."""
+
+    group: Literal["arithmetic", "comparison", "logic", "choice"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function(Scalar):
+    """Written as `name(argument, …)`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregate(Operation):
+    """Works over all facts that count. `partials` are the numbers that are kept of it, in order (`functions.partials`);
+    `finish` makes its evaluator from their places among the components of the plan. `of_conditions`: a condition may be
+    added up, as 0 or 1."""
+
+    partials: tuple[str, ...]
+    finish: Callable[..., Evaluator]
+    of_conditions: bool = False
+
+
+Entry = TypeVar("Entry", bound=Syntax)
+_ENTRIES: dict[str, Syntax] = {}
+_PARSED: dict[type[exp.Expr], Syntax] = {}
+
+
+def register(entry: Entry) -> Entry:
+    """Adds an entry to the table. Raises ValueError when its name, or what it is parsed from, is taken."""
+    own_class = None if entry.parsed_from is exp.Anonymous else entry.parsed_from
+    if entry.name in _ENTRIES or own_class in _PARSED:
+        raise ValueError(f"`{entry.name}` is registered already")
+    _ENTRIES[entry.name] = entry
+    if own_class is not None:
+        _PARSED[own_class] = entry
+    return entry
+
+
+def entries() -> tuple[Syntax, ...]:
+    """The whole table, in the order of registration."""
+    return tuple(_ENTRIES.values())
+
+
+def function_names() -> tuple[str, ...]:
+    """What may be written before a parenthesis, aggregates first."""
+    found = [each for each in entries() if isinstance(each, Function | Aggregate)]
+    return tuple(each.name for each in sorted(found, key=lambda each: not isinstance(each, Aggregate)))
+
+
+def syntax_of(tree: Any) -> Syntax | None:
+    """The entry that a node of sqlglot's is read by."""
+    if type(tree) is not exp.Anonymous:
+        return _PARSED.get(type(tree))
+    found = _ENTRIES.get(str(tree.this).lower())
+    return found if found is not None and found.parsed_from is exp.Anonymous else None
+
+
+def operation(op: str) -> Operation | None:
+    """The entry of a node's `op`; None for literals and names."""
+    found = _ENTRIES.get(op)
+    return found if isinstance(found, Operation) else None
+
+
+def scalar(op: str) -> Scalar:
+    """The entry of an operation on single values. Raises KeyError for anything else, an aggregate for instance."""
+    found = _ENTRIES.get(op)
+    if not isinstance(found, Scalar):
+        raise KeyError(op)
+    return found
+
+
+def aggregate(op: str) -> Aggregate | None:
+    """The entry of an aggregate; None when `op` is none."""
+    found = _ENTRIES.get(op)
+    return found if isinstance(found, Aggregate) else None
+
+
+def comparison(op: str) -> bool:
+    """Whether a node's `op` compares."""
+    found = _ENTRIES.get(op)
+    return isinstance(found, Operator) and found.group == "comparison"
