@@ -89,7 +89,7 @@ async def list_values(
     today = caller.today if visible.agent is None else await directory.today_of(session, visible.agent)
     first, last = days.within(today, days=_DAYS)
     asked = agent is not None or team is not None
-    if not asked and by not in values.PEOPLE and published.model.counts_nobody and visibility.leads(caller):
+    if not asked and by not in values.PEOPLE and published.model.counts_without_agent and visibility.leads(caller):
         visible = Visible(caller.person_id, everyone=True)
     only_site = await values.only_site(session) if by == "site" else None
     cut = Cut(by, grain, first, last, visible, only_site)

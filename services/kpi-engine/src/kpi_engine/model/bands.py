@@ -26,6 +26,8 @@ def monday_of(day: date) -> date:
 
 @dataclass(frozen=True)
 class BandRules:
+    """A band is entered when `enter_x` of the last `enter_of` windows lie in it, left when `leave_x` of the last `leave_of` do not."""
+
     enter_x: int
     enter_of: int
     leave_x: int
@@ -56,9 +58,11 @@ class Bands:
 
     @property
     def weekly(self) -> bool:
+        """Whether a window is an ISO week."""
         return self.window == "week"
 
     def rank(self, name: str) -> int | None:
+        """Of the band of this name, 0 the best; None when there is none."""
         return next((band.rank for band in self.edges if band.name == name), None)
 
     def title(self, name: str) -> dict[str, str]:
@@ -78,6 +82,7 @@ class Bands:
         return True, band_of(value.value, edges)
 
     def judge(self, day: date, value: Value, person: Asked) -> "Judged":
+        """The window of `day`, with its value and the band in which it lies for this person."""
         speaks, band = self.verdict(value, person)
         return Judged(self.label(day), value.text, value.sample, band, speaks)
 

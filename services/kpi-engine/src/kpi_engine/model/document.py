@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from servicekit.door.cures import cure_of, plain
 from servicekit.nesting import deeper_than
 
-from kpi_engine.model import nobody, targets
+from kpi_engine.model import targets, without_agent
 from kpi_engine.model.bands import BandRules, Bands, LastLegs
 from kpi_engine.model.columns import SOURCES, WITH_ATTRIBUTES, WITH_GAPS
 from kpi_engine.model.expression import parse
@@ -64,6 +64,8 @@ class TimesPart(_Part):
 
 
 class BandsPart(_Part):
+    """Over which windows bands are told, and when one is entered and left."""
+
     window: str = Field(default="workday", description="`workday`, `week`, or `last N legs`")
     enter: TimesPart = TimesPart(x=1, of=1)
     leave: TimesPart = TimesPart(x=1, of=1)
@@ -71,6 +73,8 @@ class BandsPart(_Part):
 
 
 class TargetPart(_Part):
+    """Other edges for the people of whom the condition `when` holds. The highest `priority` of equally specific ones wins."""
+
     when: str
     edges: list[EdgePart] = Field(min_length=1, max_length=20)
     priority: int = 0
@@ -108,21 +112,23 @@ class Model:
         return self.document.source
 
     @cached_property
-    def counts_nobody(self) -> bool:
+    def counts_without_agent(self) -> bool:
         """Whether facts without an agent may give something to the value."""
-        return self.source == "legs" and nobody.counts_nobody(self.plan)
+        return self.source == "legs" and without_agent.counts_without_agent(self.plan)
 
     @cached_property
-    def only_nobody(self) -> bool:
+    def only_without_agent(self) -> bool:
         """Whether only facts without an agent make the value, so that it has none for an agent or a team."""
-        return self.source == "legs" and nobody.only_nobody(self.plan)
+        return self.source == "legs" and without_agent.only_without_agent(self.plan)
 
     def answer_of_agents(
         self, components: Sequence[Decimal | int | None], sample: int, *, parts: bool = False
     ) -> Value:
         """As `plan.answer`, over facts of agents only."""
         answer = self.plan.answer(components, sample, parts=parts)
-        return replace(answer, value=None, reason=nobody.REASON) if self.only_nobody and sample else answer
+        return (
+            replace(answer, value=None, reason=without_agent.REASON) if self.only_without_agent and sample else answer
+        )
 
     @cached_property
     def content(self) -> dict[str, Any]:

@@ -144,6 +144,7 @@ class _Checker:
         return entry.node([self.check(each) for each in operands], at, self.wrong)
 
     def refused(self, tree: Any, at: int) -> Node:
+        """Says what of sqlglot's tree is none of ours."""
         if any(isinstance(below, exp.Query) for below in tree.walk()):
             return self.wrong(at, "Sub-queries are not allowed.")
         if isinstance(tree, exp.Func) and not isinstance(functions.syntax_of(tree), Aggregate):
@@ -157,6 +158,7 @@ class _Checker:
     # Names and literals
 
     def literal(self, tree: Any, at: int) -> Node:
+        """A text, or a number of a size that can be reckoned with."""
         if tree.is_string:
             return Node("text", value=tree.this, type=Type("text"), at=at)
         if not re.fullmatch(r"\d{1,18}(\.\d{1,9})?|\.\d{1,9}", tree.this):
@@ -164,6 +166,7 @@ class _Checker:
         return Node("number", value=Fraction(tree.this), type=Type("number", None), at=at)
 
     def column(self, tree: Any, at: int) -> Node:
+        """A column of the source, with its unit, or an attribute."""
         parts = [part.name for part in tree.parts]
         if len(parts) == 2 and parts[0].lower() == "attributes":
             if not self.scope.attributes:

@@ -38,11 +38,14 @@ DEEPEST = 12
 
 @dataclass(frozen=True)
 class Source:
+    """A document as text and as plain data, which knows where each part stands."""
+
     text: str
     data: Any
 
     @classmethod
     def read(cls, text: str) -> "Source":
+        """Of YAML or JSON. Raises ModelInvalid."""
         data = _json(text) if is_json(text) else _yaml(text)
         if deeper_than(data, DEEPEST):
             raise ModelInvalid([Problem("", "The document is nested too deeply.", "Write it flatter.", 1, 1)])

@@ -66,6 +66,7 @@ class Value:
 
     @cached_property
     def text(self) -> str | None:
+        """The value as a decimal text of at most four places; None when there is none."""
         return None if self.value is None else decimal_text(self.value)
 
 

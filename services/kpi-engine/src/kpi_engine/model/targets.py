@@ -82,6 +82,7 @@ class PersonOnDay:
 
     @property
     def tenure_days(self) -> int | None:
+        """Whole days since the person was hired; None when that is not known."""
         return None if self.hire_date is None else (self.day - self.hire_date).days
 
 

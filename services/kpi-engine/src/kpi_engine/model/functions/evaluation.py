@@ -47,12 +47,14 @@ def evaluate(node: Node, values: Any, leaf: Leaf) -> Any:
 
 
 def strict(work: Callable[..., Any]) -> Callable[[Node, Sequence[Evaluator]], Evaluator]:
-    """Of one or two arguments, `work` on their values; unknown when one of them is."""
+    """`work` on the values of the arguments; unknown when one of them is."""
 
     def compiled(node: Node, args: Sequence[Evaluator]) -> Evaluator:
         if len(args) == 1:
             (only,) = args
             return lambda values: None if (value := only(values)) is None else work(value)
+        if len(args) > 2:
+            return lambda values: None if None in (given := [arg(values) for arg in args]) else work(*given)
         first, second = args
 
         def both(values: Any) -> Any:
@@ -80,6 +82,7 @@ def compared(work: Callable[[Any, Any], bool]) -> Callable[[Node, Sequence[Evalu
 
 
 def divided(node: Node, args: Sequence[Evaluator]) -> Evaluator:
+    """The exact quotient of the first by the second. Raises Undefined when that is 0."""
     above, below = args
     divisor = text_of(node.args[1])
 
@@ -95,24 +98,29 @@ def divided(node: Node, args: Sequence[Evaluator]) -> Evaluator:
 
 
 def all_hold(node: Node, args: Sequence[Evaluator]) -> Evaluator:
+    """0 when an argument is, unknown when one is, else 1. Arguments after a 0 are not worked out."""
     return lambda values: _all(arg(values) for arg in args)
 
 
 def any_holds(node: Node, args: Sequence[Evaluator]) -> Evaluator:
+    """1 when an argument is, unknown when one is, else 0. Arguments after a 1 are not worked out."""
     return lambda values: _not(_all(_not(arg(values)) for arg in args))
 
 
 def negated(node: Node, args: Sequence[Evaluator]) -> Evaluator:
+    """1 for 0, 0 for 1."""
     (inner,) = args
     return lambda values: _not(inner(values))
 
 
 def is_unknown(node: Node, args: Sequence[Evaluator]) -> Evaluator:
+    """1 or 0, never unknown."""
     (inner,) = args
     return lambda values: int(inner(values) is None)
 
 
 def is_one_of(node: Node, args: Sequence[Evaluator]) -> Evaluator:
+    """Whether the first argument equals one of the others."""
     subject, *options = args
     equal = compared(operator.eq)
     return any_holds(node, [equal(node, (subject, option)) for option in options])
@@ -132,10 +140,12 @@ def chosen(node: Node, args: Sequence[Evaluator]) -> Evaluator:
 
 
 def first_known(node: Node, args: Sequence[Evaluator]) -> Evaluator:
+    """The first argument that is known. Those after it are not worked out."""
     return lambda values: next((value for arg in args if (value := arg(values)) is not None), None)
 
 
 def unless_equal(node: Node, args: Sequence[Evaluator]) -> Evaluator:
+    """The first argument, unless it equals the second."""
     first, second = args
 
     def value_of(values: Any) -> Any:

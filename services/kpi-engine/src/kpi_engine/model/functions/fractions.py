@@ -19,15 +19,18 @@ def fraction_of(node: Node) -> Parts:
 
 
 def average(node: Node) -> Parts:
+    """The sum over the count of the known values."""
     return Node("sum", node.args, type=node.type), Node("count", node.args, type=node.type)
 
 
 def negated(node: Node) -> Parts:
+    """The sign goes to the numerator."""
     above, below = fraction_of(node.args[0])
     return (Node(node.op, (above,), type=node.type), below) if below else (node, None)
 
 
 def multiplied(node: Node) -> Parts:
+    """Numerators and denominators of both sides, multiplied."""
     sides = [fraction_of(arg) for arg in node.args]
     if all(below is None for _, below in sides):
         return node, None
@@ -35,6 +38,7 @@ def multiplied(node: Node) -> Parts:
 
 
 def divided(node: Node) -> Parts:
+    """The divisor joins the denominator."""
     # A fraction below the line stays as it is: turning it over would lose that its own denominator may be 0.
     above, below = fraction_of(node.args[0])
     return above, _product([below, node.args[1]]) if below else node.args[1]

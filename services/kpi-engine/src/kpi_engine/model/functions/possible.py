@@ -39,6 +39,7 @@ def any_number(args: Sequence[Possible]) -> Possible:
 
 
 def number_of_condition(args: Sequence[Possible]) -> Possible:
+    """0 of what does not hold."""
     return frozenset({True: ANY, False: ZERO}.get(each, each) for each in args[0])
 
 
@@ -48,34 +49,42 @@ def same(args: Sequence[Possible]) -> Possible:
 
 
 def total(args: Sequence[Possible]) -> Possible:
+    """0 for certain only of zeros. What adds up to 0 by chance counts as ANY."""
     return frozenset({None if None in each else ZERO if set(each) == {ZERO} else ANY for each in product(*args)})
 
 
 def multiplied(args: Sequence[Possible]) -> Possible:
+    """0 when a factor is."""
     return frozenset({None if None in each else ZERO if ZERO in each else ANY for each in product(*args)})
 
 
 def divided(args: Sequence[Possible]) -> Possible:
+    """Unknown when the divisor is 0; 0 when the dividend is."""
     return frozenset({None if None in each or each[1] == ZERO else each[0] for each in product(*args)})
 
 
 def negated(args: Sequence[Possible]) -> Possible:
+    """The other of True and False."""
     return frozenset(each if each is None else not each for each in args[0])
 
 
 def is_unknown(args: Sequence[Possible]) -> Possible:
+    """Whether None is possible, and whether anything else is."""
     return frozenset(each is None for each in args[0])
 
 
 def all_hold(args: Sequence[Possible]) -> Possible:
+    """By the logic of SQL, for every combination."""
     return frozenset(False if False in each else None if None in each else True for each in product(*args))
 
 
 def any_holds(args: Sequence[Possible]) -> Possible:
+    """By the logic of SQL, for every combination."""
     return frozenset(True if True in each else None if None in each else False for each in product(*args))
 
 
 def chosen(args: Sequence[Possible]) -> Possible:
+    """Any result whose condition may hold, as far as none before it surely does; else the last argument."""
     found: Possible = frozenset()
     for when, then in zip(args[:-1:2], args[1::2], strict=True):
         if True in when:
@@ -86,6 +95,7 @@ def chosen(args: Sequence[Possible]) -> Possible:
 
 
 def first_known(args: Sequence[Possible]) -> Possible:
+    """Any argument, as far as those before it may be unknown."""
     found: Possible = frozenset()
     for each in args:
         found |= each - {None}
@@ -100,6 +110,7 @@ def or_unknown(args: Sequence[Possible]) -> Possible:
 
 
 def compared(args: Sequence[Possible]) -> Possible:
+    """Unknown when a side is; else not known."""
     if not all(each - {None} for each in args):
         return UNKNOWN
     return CONDITION if any(None in each for each in args) else CONDITION - {None}

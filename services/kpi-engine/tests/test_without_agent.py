@@ -163,4 +163,4 @@ def test_what_an_expression_needs_is_found_from_it_alone(where: str, value: str,
     model = load(
         f'kpi: x\ntitle: {{en: X}}\nunit: {unit}\ndirection: target_area\nsource: legs\nwhere: "{where}"\nvalue: "{value}"\n'
     )
-    assert (model.counts_nobody, model.only_nobody) == (counts, only)
+    assert (model.counts_without_agent, model.only_without_agent) == (counts, only)

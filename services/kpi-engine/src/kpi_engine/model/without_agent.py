@@ -23,12 +23,12 @@ _TAKEN: Mapping[str, Possible] = {"abandoned": frozenset({None, False})}
 REASON = "it measures what happens to calls that no agent has taken: it has no value for an agent or a team"
 
 
-def counts_nobody(plan: Plan) -> bool:
+def counts_without_agent(plan: Plan) -> bool:
     """Whether a leg that nobody took may give something to the value."""
     return True in _passes(plan, _UNTAKEN) and any(_gives(each, _UNTAKEN) for each in plan.components)
 
 
-def only_nobody(plan: Plan) -> bool:
+def only_without_agent(plan: Plan) -> bool:
     """Whether the value is a ratio whose upper part only legs that nobody took can make: of agents it would always read
     0, which is not what is so."""
     above, below = plan.fraction
