@@ -27,6 +27,7 @@ from kpi_engine.model.functions import (
 )
 from kpi_engine.model.plan import Plan
 from kpi_engine.model.tree import Node
+from kpi_engine.model.without_agent import counts_without_agent
 from kpi_engine.store.partials import merged, total
 
 FACT = Scope(SOURCES["legs"], attributes=True, gaps=True)
@@ -82,6 +83,12 @@ WORKED: dict[str, list[tuple[dict[str, Any], Any]]] = {
         ({"talk_ms": 1, "hold_ms": 5}, 1),
         ({"talk_ms": None, "hold_ms": None}, 0),
     ],
+    "greatest(acw_ms - 30000, hold_ms, 0)": [
+        ({"acw_ms": 42000, "hold_ms": 100}, 12000),
+        ({"acw_ms": 0, "hold_ms": 0}, 0),
+        ({"acw_ms": None, "hold_ms": 5}, None),
+    ],
+    "least(talk_ms, 60000)": [({"talk_ms": 90000}, 60000), ({"talk_ms": -1}, -1), ({"talk_ms": None}, None)],
     "nullif(talk_ms, 0)": [({"talk_ms": 0}, None), ({"talk_ms": 7}, 7), ({"talk_ms": None}, None)],
 }
 
@@ -121,7 +128,7 @@ def rounded(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else round(Fraction(value), 9)
 
 
-@pytest.mark.parametrize("argument", ["talk_ms", "answered", "talk_ms + 1", "nullif(acw_ms, 4)"])
+@pytest.mark.parametrize("argument", ["talk_ms", "answered", "greatest(talk_ms, talk_ms - 1)", "nullif(acw_ms, 4)"])
 @pytest.mark.parametrize("entry", [each for each in entries() if isinstance(each, Aggregate)], ids=of_entry)
 def test_an_aggregate_is_finished_from_partials_and_these_can_be_merged(entry: Aggregate, argument: str, database):
     tree, problems = parse(f"{entry.name}({argument})", VALUE)
@@ -139,6 +146,13 @@ def test_an_aggregate_is_finished_from_partials_and_these_can_be_merged(entry: A
     answer = plan.answer(components, len(FACTS))
     assert rounded(answer.value) == rounded(expected)
     assert plan.retractable == (entry.name not in ("min", "max"))
+
+
+def test_many_arguments_are_looked_through_at_once():
+    many = ", ".join(["talk_ms", "hold_ms"] * 120)
+    tree, problems = parse(f"sum(greatest({many}, 0)) / count(*)", VALUE)
+    assert not problems
+    assert not counts_without_agent(Plan(read("answered"), tree))
 
 
 def test_a_name_is_taken_once():

@@ -2,12 +2,13 @@
 tests/test_functions.py, which tries every entry's example against PostgreSQL."""
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlglot import exp
 
 from kpi_engine.model.functions import evaluation, possible, rules, sql, text
-from kpi_engine.model.functions.table import Checker, Function, register
+from kpi_engine.model.functions.table import Checker, Function, Possible, register
 from kpi_engine.model.problem import nearest
 from kpi_engine.model.tree import Node, Silence, Type
 
@@ -57,6 +58,45 @@ register(
         possible=possible.or_unknown,
     )
 )
+
+
+# The greatest and the least: unknown as soon as one value is, where PostgreSQL's own pass over it. Each argument is written
+# once: nested ones would grow without end.
+
+
+def _extreme_possible(args: Sequence[Possible]) -> Possible:
+    known = [each - {None} for each in args]
+    unknown = possible.UNKNOWN if any(None in each for each in args) else frozenset[Any]()
+    return unknown.union(*known) if all(known) else unknown
+
+
+def _extreme(name: str, parsed_from: type[exp.Expr], work: Callable[..., Any], aggregate: str) -> None:
+    def to_sql(node: Node) -> str:
+        values = ", ".join(map(sql.numeric, node.args))
+        return (
+            f"(SELECT CASE WHEN count(*) = count(v) THEN {aggregate}(v) END FROM unnest(ARRAY[{values}]) AS given (v))"  # noqa: S608
+        )
+
+    register(
+        Function(
+            name=name,
+            description=f"The {name} of several numbers, which are in one unit; unknown when one of them is.",
+            example=f"{name}(talk_ms, hold_ms)",
+            parsed_from=parsed_from,
+            ignored=frozenset({"ignore_nulls"}),
+            arity=(2, None),
+            type_rule=rules.numbers,
+            unit_rule=rules.same_unit,
+            compile=evaluation.strict(work),
+            to_sql=to_sql,
+            text=text.call,
+            possible=_extreme_possible,
+        )
+    )
+
+
+_extreme("greatest", exp.Greatest, max, "max")
+_extreme("least", exp.Least, min, "min")
 
 
 # Silence: its arguments are named, and say how it is measured.
