@@ -15,20 +15,20 @@ import aiokafka
 import psycopg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
 from contracts import Topic, new_id
 from messaging.broker import Outgoing, TopicPartition
 from messaging.consumer import ConsumerStatus, consume
 from messaging.kafka import KafkaBroker
 from sqlalchemy import create_engine
-from storage import create_own_tables, prepare_schema
+from storage import prepare_schema
 from storage.embedded import EmbeddedPostgres
+from storage.tables import own
 from testkit import Cluster, eventually
 from testkit.broker_conformance import MEMBER, collect, numbered, until, until_published
 from testkit.broker_member import TABLES, PostgresEffects
 from testkit.programs import free_port
 from testkit.programs.kafka import Kafka
+from testkit.schemas import create_tables
 
 RELAY = str(Path(__file__).with_name("relay_process.py"))
 SESSION_SECONDS = 3.0
@@ -334,7 +334,7 @@ async def test_relays_are_killed_and_nothing_is_lost_or_out_of_order(
     url = settings.database_url.replace("{role}", "training")
     engine = create_engine(url, connect_args={"options": "-c search_path=training"})
     with engine.begin() as connection:
-        create_own_tables(Operations(MigrationContext.configure(connection)))
+        create_tables(connection, own)
     engine.dispose()
     start = (sys.executable, "-P", RELAY, url, "training", kafka_program.address)
     relays = [await asyncio.create_subprocess_exec(*start) for _ in range(4)]

@@ -5,12 +5,12 @@ from typing import Any, cast
 
 import psycopg
 import pytest
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Engine, Table, Text, create_engine
-from storage import Sessions, create_own_tables, create_tables, metadata, prepare_schema
+from storage import Sessions, metadata, prepare_schema
 from storage import create_engine as service_engine
+from storage.tables import own
 from testkit import Cluster
+from testkit.schemas import create_tables
 
 SERVICE = "training"  # only a declared writer may emit
 
@@ -35,9 +35,7 @@ def service_database(cluster: Cluster) -> Iterator[str]:
         prepare_schema(cast(str, settings.admin_database_url), SERVICE, role=SERVICE)
         engine = connected(settings.database_url.replace("{role}", SERVICE))
         with engine.begin() as connection:
-            op = Operations(MigrationContext.configure(connection))
-            create_own_tables(op)
-            create_tables(op, tables)
+            create_tables(connection, own, tables)
         engine.dispose()
         yield name
 

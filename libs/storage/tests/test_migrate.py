@@ -9,9 +9,10 @@ from typing import Any, cast
 import psycopg
 import pytest
 from sqlalchemy.exc import ProgrammingError
-from storage import Migrations, migrate, prepare_schema
+from storage import PLATFORM, Migrations, UnknownRevision, migrate, prepare_schema
 from storage.tables import own
 from testkit import Cluster
+from testkit.schemas import catalogue
 
 FIRST = "2026_11_23_0900_first"
 SECOND = "2026_11_24_0900_second"
@@ -30,8 +31,7 @@ class Folder:
 
     def add(self, revision: str, after: str | None, body: str) -> None:
         (self.versions / f"{revision}.py").write_text(
-            f"from alembic import op\nfrom storage import create_own_tables, wall_off\nrevision = {revision!r}\n"
-            f"down_revision = {after!r}\ndef upgrade():\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
+            f"from alembic import op\nrevision = {revision!r}\ndown_revision = {after!r}\ndef upgrade():\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
         )
 
 
@@ -39,7 +39,7 @@ class Folder:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     monkeypatch.syspath_prepend(str(tmp_path))
     made = Folder(tmp_path)
-    made.add(FIRST, None, "create_own_tables(op)")
+    made.add(FIRST, None, 'op.execute("CREATE TABLE thing (tenant text PRIMARY KEY)")')
     return made
 
 
@@ -47,10 +47,7 @@ def add_second(folder: Folder) -> None:
     folder.add(
         SECOND,
         FIRST,
-        """
-        op.execute("CREATE TABLE extra (tenant text, id int, PRIMARY KEY (tenant, id))")
-        wall_off(op.get_bind(), "extra")
-        """,
+        'op.execute("CREATE TABLE extra (tenant text, id int, PRIMARY KEY (tenant, id))")',
     )
 
 
@@ -73,10 +70,9 @@ class Place:
         with psycopg.connect(self.admin_url.replace("+psycopg", "")) as connection:
             connection.execute(statement)  # pyright: ignore
 
-    def columns(self) -> set[tuple[Any, ...]]:
-        return set(
-            self.ask("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'kpi_engine'")
-        )
+    def catalogue(self) -> dict[str, str]:
+        with psycopg.connect(self.admin_url.replace("+psycopg", "")) as connection:
+            return catalogue(connection, "kpi_engine")
 
     def tables(self) -> set[str]:
         found = self.ask("SELECT tablename FROM pg_tables WHERE schemaname = 'kpi_engine'")
@@ -93,7 +89,7 @@ def place(cluster: Cluster, empty_database: str) -> Place:
 def test_a_fresh_schema_gets_every_table(place: Place, folder: Folder) -> None:
     add_second(folder)
     assert migrate(place.url, folder.migrations) == SECOND
-    assert place.tables() == set(own.tables) | {"alembic_version", "extra"}
+    assert place.tables() == set(own.tables) | {"alembic_version", "storage_version", "thing", "extra"}
 
 
 def test_the_second_time_nothing_is_even_loaded(place: Place, folder: Folder) -> None:
@@ -110,15 +106,43 @@ def test_a_later_revision_keeps_what_is_there(place: Place, folder: Folder) -> N
     assert place.ask("SELECT next FROM kpi_engine.consumer_offset") == [(7,)]
 
 
-def test_shared_columns_that_came_later_are_added(place: Place, folder: Folder) -> None:
+AS_GROWN = """
+DROP TABLE storage_version;
+ALTER TABLE due_item ADD COLUMN lease uuid, ADD COLUMN leased_until timestamptz;
+CREATE INDEX ix_due_item_tenant ON due_item (tenant, at);
+CREATE TABLE directory_version (tenant text, key text, version bigint NOT NULL, erased boolean NOT NULL,
+    PRIMARY KEY (tenant, key));
+ALTER TABLE directory_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_wall ON directory_version
+    USING (tenant = ANY((SELECT string_to_array(current_setting('uplift.tenants', true), ','))::text[]))
+    WITH CHECK (tenant = ANY((SELECT string_to_array(current_setting('uplift.tenants', true), ','))::text[]));
+INSERT INTO outbox (topic, partition, key, headers) VALUES ('legs', 0, 'k', '{}');
+"""
+
+
+def test_shared_tables_from_before_they_had_revisions_are_taken_over(place: Place, folder: Folder) -> None:
+    """However far they had grown by themselves."""
     migrate(place.url, folder.migrations)
-    whole = place.columns()
-    place.do("ALTER TABLE kpi_engine.due_item DROP COLUMN attempts, DROP COLUMN at")
-    place.do("ALTER TABLE kpi_engine.directory_login DROP COLUMN person_id")
+    fresh = place.catalogue()
+    place.do("DROP SCHEMA kpi_engine CASCADE")
+    place.prepare()
+    migrate(place.url, folder.migrations, platform=PLATFORM.revisions()[0])
+    assert place.catalogue() != fresh
+    place.do(f"SET search_path TO kpi_engine; SET ROLE kpi_engine; {AS_GROWN}")
     migrate(place.url, folder.migrations)
-    assert place.columns() == whole
-    indexes = place.ask("SELECT indexname FROM pg_indexes WHERE schemaname = 'kpi_engine'")
-    assert {("ix_due_item_at",), ("ix_directory_login_person",)} <= set(indexes)
+    assert place.catalogue() == fresh
+    assert place.ask("SELECT tenant, topic FROM kpi_engine.outbox") == [("", "legs")]
+    assert place.ask("SELECT version_num FROM kpi_engine.storage_version") == [(PLATFORM.head(),)]
+
+
+def test_a_schema_of_a_newer_version_is_refused(place: Place, folder: Folder) -> None:
+    migrate(place.url, folder.migrations)
+    for table, name in (("alembic_version", "kpi-engine"), ("storage_version", "every service")):
+        place.do(f"UPDATE kpi_engine.{table} SET version_num = '2099_01_01_0900_later'")
+        with pytest.raises(UnknownRevision, match=f"{name} is at revision 2099_01_01_0900_later"):
+            migrate(place.url, folder.migrations)
+        place.do(f"DELETE FROM kpi_engine.{table}")
+        place.do(f"INSERT INTO kpi_engine.{table} VALUES ('{FIRST if name == 'kpi-engine' else PLATFORM.head()}')")
 
 
 def test_a_revision_that_fails_leaves_nothing_behind(place: Place, folder: Folder) -> None:

@@ -4,7 +4,7 @@ from storage.bulk import insert_rows, or_update, rows_of
 from storage.documents import Document, DocumentDamaged, DocumentStore, JsonbDocuments
 from storage.engine import create_engine, metadata, schema_name
 from storage.listening import listen
-from storage.migrate import Migrations, create_own_tables, create_tables, migrate, prepare_schema, wall_off
+from storage.migrate import PLATFORM, Migrations, UnknownRevision, migrate, prepare_schema
 from storage.mongo import MongoDocuments
 from storage.offsets import Move, OffsetMoved, attempts, begin_attempt, end_attempt, move_offsets, next_offset
 from storage.outbox import Outbox
@@ -12,6 +12,7 @@ from storage.session import Session, Sessions, Timeouts, is_tenant
 from storage.sweeping import Sweeper, discard, documents_for
 
 __all__ = [
+    "PLATFORM",
     "Document",
     "DocumentDamaged",
     "DocumentStore",
@@ -25,11 +26,10 @@ __all__ = [
     "Sessions",
     "Sweeper",
     "Timeouts",
+    "UnknownRevision",
     "attempts",
     "begin_attempt",
     "create_engine",
-    "create_own_tables",
-    "create_tables",
     "discard",
     "documents_for",
     "end_attempt",
@@ -44,5 +44,4 @@ __all__ = [
     "prepare_schema",
     "rows_of",
     "schema_name",
-    "wall_off",
 ]

@@ -1,4 +1,8 @@
-"""Alembic without an env.py per service: each service has a folder of revisions, and this runs them in its schema."""
+"""Alembic without an env.py per service: each service has a folder of revisions, and this runs them in its schema.
+
+The tables that every service has are a folder of revisions of their own, with a version of their own in each schema. A
+revision is frozen once it has landed (CONTRIBUTING.md): it holds its SQL, and imports nothing that changes.
+"""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -6,36 +10,48 @@ from pathlib import Path
 from typing import Any
 
 from alembic.config import Config
-from alembic.operations import Operations
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, Table, create_engine, text
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy import Connection, create_engine, text
 
 from storage.engine import schema_name
-from storage.tables import EXEMPT, TENANT_POLICY, own
+
+
+class UnknownRevision(RuntimeError):
+    """A schema is at a revision that this version of Uplift does not have: a newer one has made it."""
 
 
 @dataclass(frozen=True)
 class Migrations:
-    """The revisions of one service: `package` holds a folder `versions`."""
+    """The revisions of one service: `package` holds a folder `versions`. `table` says which one a schema is at."""
 
     service: str
     package: str
+    table: str = "alembic_version"
+
+    @property
+    def folder(self) -> Path:
+        return Path(str(files(self.package))) / "versions"
 
     def script(self) -> ScriptDirectory:
         config = Config()
-        folder = Path(str(files(self.package)))
-        config.set_main_option("script_location", str(folder))
-        config.set_main_option("version_locations", str(folder / "versions"))
+        config.set_main_option("script_location", str(self.folder.parent))
+        config.set_main_option("version_locations", str(self.folder))
         config.set_main_option("path_separator", "newline")
         return ScriptDirectory.from_config(config)
 
+    def revisions(self) -> list[str]:
+        """From the oldest, read from the file names alone: `YYYY_MM_DD_HHMM_slug.py` sort by time."""
+        return sorted(path.stem for path in self.folder.glob("2*.py"))
+
     def head(self) -> str | None:
-        """The newest revision, read from the file names alone: `YYYY_MM_DD_HHMM_slug.py` sort by time."""
-        names = sorted(path.stem for path in (Path(str(files(self.package))) / "versions").glob("2*.py"))
-        return names[-1] if names else None
+        """The newest revision."""
+        return max(self.revisions(), default=None)
+
+
+PLATFORM = Migrations("every service", "storage.migrations", "storage_version")
+"""The revisions of the tables that every service has, `storage.tables.own`."""
 
 
 def prepare_schema(admin_url: str, service: str, *, role: str, password: str | None = None) -> None:
@@ -53,17 +69,18 @@ def prepare_schema(admin_url: str, service: str, *, role: str, password: str | N
     engine.dispose()
 
 
-def current(connection: Connection) -> str | None:
+def current(connection: Connection, table: str = Migrations.table) -> str | None:
     """The revision a schema is at; None when it was never migrated."""
-    if not connection.scalar(text("SELECT to_regclass('alembic_version')")):
+    if not connection.scalar(text("SELECT to_regclass(:table)"), {"table": table}):
         return None
-    return connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return connection.scalar(text(f"SELECT version_num FROM {table}"))  # noqa: S608
 
 
-def migrate(url: str, migrations: Migrations) -> str | None:
+def migrate(url: str, migrations: Migrations, *, to: str | None = None, platform: str | None = None) -> str | None:
     """Brings a service's schema to its newest revision, as the service's own role. Returns the revision.
 
-    Revision ids are the file names, so that being up to date is seen without loading a single script.
+    `to` and `platform` name another one than the newest, of the service's and of the shared tables. Revision ids are the
+    file names, so that being up to date is seen without loading a single script. Raises UnknownRevision.
     """
     engine = create_engine(
         url, connect_args={"options": f"-c search_path={schema_name(migrations.service)} -c timezone=UTC"}
@@ -73,74 +90,48 @@ def migrate(url: str, migrations: Migrations) -> str | None:
             connection.execute(
                 text("SELECT pg_advisory_xact_lock(hashtext('migrate ' || :s))"), {"s": migrations.service}
             )
-            if current(connection) != migrations.head():
-                _upgrade(connection, migrations)
-            _complete_own_tables(connection)
-            return current(connection)
+            _adopt(connection)
+            _bring(connection, PLATFORM, platform)
+            return _bring(connection, migrations, to)
     finally:
         engine.dispose()
 
 
-def _upgrade(connection: Connection, migrations: Migrations) -> None:
+def _adopt(connection: Connection) -> None:
+    """Before the shared tables had revisions, the first one of each service made them, and they grew by themselves."""
+    if current(connection, PLATFORM.table) or not connection.scalar(text("SELECT to_regclass('outbox')")):
+        return
+    context = MigrationContext.configure(connection, opts={"version_table": PLATFORM.table})
+    context.stamp(PLATFORM.script(), PLATFORM.revisions()[0])
+
+
+def _bring(connection: Connection, migrations: Migrations, to: str | None) -> str | None:
+    wanted, there = to or migrations.head(), current(connection, migrations.table)
+    if there != wanted:
+        _check_known(there, migrations.revisions(), migrations.service)
+        _upgrade(connection, migrations, wanted or "head")
+    return current(connection, migrations.table)
+
+
+def _check_known(there: str | None, known: list[str], service: str) -> None:
+    if there is not None and there not in known:
+        raise UnknownRevision(
+            f"The schema of {service} is at revision {there}, which this version of Uplift does not know: a newer one "
+            "has made it. Run that version, or restore a backup from before."
+        )
+
+
+def _upgrade(connection: Connection, migrations: Migrations, to: str) -> None:
     script = migrations.script()
 
-    def to_head(revision: Any, context: MigrationContext) -> Any:
-        return script._upgrade_revs("head", revision)  # pyright: ignore[reportPrivateUsage]
+    def steps(revision: Any, context: MigrationContext) -> Any:
+        return script._upgrade_revs(to, revision)  # pyright: ignore[reportPrivateUsage]
 
-    with EnvironmentContext(Config(), script, fn=to_head) as environment:
-        environment.configure(connection=connection, transactional_ddl=True, transaction_per_migration=False)
+    with EnvironmentContext(Config(), script, fn=steps) as environment:
+        environment.configure(
+            connection=connection,
+            version_table=migrations.table,
+            transactional_ddl=True,
+            transaction_per_migration=False,
+        )
         environment.run_migrations()
-
-
-def _complete_own_tables(connection: Connection) -> None:
-    """Adds the shared tables, columns and indexes that came after the version that made this schema. A column that is
-    not nullable needs a server default."""
-    columns = _columns_by_table(connection)
-    for table in own.sorted_tables:
-        if table.name not in columns:
-            table.create(connection)
-            wall_off(connection, table)
-            continue
-        missing = [column for column in table.columns if column.name not in columns[table.name]]
-        for column in missing:
-            definition = CreateColumn(column).compile(dialect=connection.dialect)
-            connection.execute(text(f'ALTER TABLE "{table.name}" ADD COLUMN {definition}'))
-        if missing:
-            for index in table.indexes:
-                index.create(connection, checkfirst=True)
-
-
-def _columns_by_table(connection: Connection) -> dict[str, set[str]]:
-    statement = text(
-        "SELECT table_name, column_name FROM information_schema.columns "
-        "WHERE table_schema = current_schema() AND table_name = ANY(:names)"
-    )
-    found: dict[str, set[str]] = {}
-    for table, column in connection.execute(statement, {"names": list(own.tables)}):
-        found.setdefault(table, set()).add(column)
-    return found
-
-
-def create_own_tables(op: Operations | Any) -> None:
-    """The tables every service has: outbox, offsets, dead letters, due items, documents, its copy of the directory."""
-    create_tables(op, own)
-
-
-def create_tables(op: Operations | Any, metadata: MetaData) -> None:
-    """Creates `metadata`'s tables. Everyone that is not exempt must have a `tenant` column, and is walled off by it."""
-    connection = op.get_bind()
-    metadata.create_all(connection, checkfirst=False)
-    for table in metadata.sorted_tables:
-        wall_off(connection, table)
-
-
-def wall_off(connection: Connection, table: Table | str) -> None:
-    """Forces row-level security on a table: rows of the transaction's tenants only."""
-    name = table if isinstance(table, str) else table.name
-    if name in EXEMPT:
-        return
-    connection.execute(text(f'ALTER TABLE "{name}" ENABLE ROW LEVEL SECURITY'))
-    connection.execute(text(f'ALTER TABLE "{name}" FORCE ROW LEVEL SECURITY'))
-    connection.execute(
-        text(f'CREATE POLICY tenant_wall ON "{name}" USING ({TENANT_POLICY}) WITH CHECK ({TENANT_POLICY})')
-    )

@@ -21,7 +21,17 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 # Read across tenants by the relay, the consumer loop, the clock and the check of tokens, and so without row-level
 # security.
-EXEMPT = frozenset({"outbox", "consumer_offset", "due_item", "tenant_clock", "ended_session", "alembic_version"})
+EXEMPT = frozenset(
+    {
+        "outbox",
+        "consumer_offset",
+        "due_item",
+        "tenant_clock",
+        "ended_session",
+        "alembic_version",
+        "storage_version",
+    }
+)
 
 TENANT_POLICY = (
     "tenant = ANY((SELECT string_to_array(current_setting('uplift.tenants', true), ','))::text[])"  # once a statement

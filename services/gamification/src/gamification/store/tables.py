@@ -1,6 +1,7 @@
 """The tables. A balance is always a sum over the ledger, never a number that is kept."""
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    event,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -48,6 +50,20 @@ ledger = Table(
     Index("ix_ledger_earned_on", "tenant", "earned_on"),
     Index("ix_ledger_cause", "tenant", "cause"),
 )  # fmt: skip
+event.listen(
+    ledger,
+    "after_create",
+    DDL(
+        """
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'the ledger is append-only: book a reversal instead'
+    USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+"""
+    ),
+)
 
 # Corrections of bands that have had their effect: one that comes again must not meet what was granted after it.
 heard_correction = Table(

@@ -1,7 +1,7 @@
 """What is kept. `state` is the body of the thing's own event but for its `version`, which rises whenever the state is
 written; the columns beside it are what is looked up or unique."""
 
-from sqlalchemy import JSON, Boolean, Column, Date, DateTime, Index, Integer, Table, Text, Uuid
+from sqlalchemy import DDL, JSON, Boolean, Column, Date, DateTime, Index, Integer, Table, Text, Uuid, event
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from storage import metadata
 
@@ -131,6 +131,18 @@ audit = Table(
     Index("ix_audit_by", "tenant", "by", "id"),
     Index("ix_audit_service", "tenant", "service", "id"),
     Index("ix_audit_at", "tenant", "at"),
+)
+event.listen(
+    audit,
+    "after_create",
+    DDL(
+        """
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'entries of the audit log are kept as they are'; END $$;
+CREATE TRIGGER audit_is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+"""
+    ),
 )
 
 # What the login provider shall hold of a tenant: its organization, applications, accounts, own identity provider.

@@ -1,6 +1,20 @@
 """Ingest's tables. Raw payloads are documents; here are what was read out of them, and what came of it."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Identity, Index, Integer, Table, Text, Uuid
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    event,
+)
 from sqlalchemy import func as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from storage import metadata
@@ -123,6 +137,8 @@ leg = Table(
     Index("ix_leg_external", "tenant", "external_id"),
     Index("ix_leg_agent", "tenant", "agent_id", "started_at"),
 )
+# Heads are rewritten in place by every correction: room in the page keeps that off the index.
+event.listen(leg, "after_create", DDL("ALTER TABLE leg SET (fillfactor = 80)"))
 
 # `content` lies in a document, one line a version; in the row where it is older than that, or larger than a document.
 leg_version = Table(
@@ -155,6 +171,7 @@ held = Table(
     Column("waits_for", ARRAY(Text), nullable=False),
     Column("since", DateTime(timezone=True), nullable=False),
     Index("ix_held_root", "tenant", "source", "root"),
+    Index("ix_held_waits_for", "waits_for", postgresql_using="gin"),
 )
 
 # One row a receipt that says so: from `at` (milliseconds) on the agent was in this state (null: logged out).

@@ -7,5 +7,5 @@ down_revision = "2026_11_27_2125_leg"
 
 
 def upgrade() -> None:
-    # A schema that is made today has it from the first revision.
+    # A schema that was made before the first revision was frozen may have it already.
     op.execute("ALTER TABLE form ADD COLUMN IF NOT EXISTS retired boolean NOT NULL DEFAULT false")

@@ -5,7 +5,8 @@ from alembic import op
 revision = "2026_11_27_2150_audit"
 down_revision = "2026_11_27_2110_kept_logins"
 
-# Of entries from before there are digests only: {"sha256": …}. A schema that is made today has the new columns already.
+# Of entries from before there are digests only: {"sha256": …}. A schema that was made before the first revision
+# was frozen may have the new columns already.
 _COLUMNS = """
 ALTER TABLE audit ADD COLUMN service text, ADD COLUMN kind text, ADD COLUMN ref text, ADD COLUMN actor jsonb,
 ADD COLUMN actor_id uuid, ADD COLUMN request_id text, ADD COLUMN correlation_id uuid,

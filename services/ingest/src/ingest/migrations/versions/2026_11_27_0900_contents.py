@@ -7,7 +7,7 @@ down_revision = "2026_11_23_0900_first"
 
 
 def upgrade() -> None:
-    # A schema that is made today has all this from the revision before.
+    # A schema that was made before the first revision was frozen may have it already.
     op.execute(
         "ALTER TABLE leg_version ADD COLUMN IF NOT EXISTS document uuid, ADD COLUMN IF NOT EXISTS position int, "
         "ALTER COLUMN content DROP NOT NULL"

@@ -7,6 +7,6 @@ down_revision = "2026_11_27_0900_contents"
 
 
 def upgrade() -> None:
-    # A schema that is made today has all this from the first revision.
+    # A schema that was made before the first revision was frozen may have it already.
     op.execute("ALTER TABLE agent_state ADD COLUMN IF NOT EXISTS workday date")
     op.execute("ALTER TABLE known_person ADD COLUMN IF NOT EXISTS days jsonb")

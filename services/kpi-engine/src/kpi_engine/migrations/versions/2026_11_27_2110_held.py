@@ -7,6 +7,6 @@ down_revision = "2026_11_23_0900_first"
 
 
 def upgrade() -> None:
-    # A schema that is made today has it from the revision before.
+    # A schema that was made before the first revision was frozen may have it already.
     for table in ("fact", "fact_version"):
         op.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS held text")

@@ -7,7 +7,7 @@ down_revision = "2026_11_27_2130_waiting"
 
 
 def upgrade() -> None:
-    # A schema that is made today has it from the first revision.
+    # A schema that was made before the first revision was frozen may have it already.
     for table in ("fact", "fact_version"):
         op.execute(
             f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS call_id uuid, ADD COLUMN IF NOT EXISTS call_leg smallint, "

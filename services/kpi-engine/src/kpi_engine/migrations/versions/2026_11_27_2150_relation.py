@@ -7,6 +7,6 @@ down_revision = "2026_11_27_2140_told_version"
 
 
 def upgrade() -> None:
-    # A schema that is made today has it from the first revision.
+    # A schema that was made before the first revision was frozen may have it already.
     for table in ("fact", "fact_version"):
         op.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS relation text")

@@ -1,0 +1,161 @@
+"""Adds a revision, and records those that are done. A revision that is recorded does not change any more.
+
+    python -m testkit.revisions add ingest told_twice
+    python -m testkit.revisions freeze
+
+`add` compares the tables of a service, or of `platform` (those that every service has), with what the revisions build,
+and writes a revision with the difference, to be read and completed. `freeze` records the sum of each new revision in
+`SHA256SUMS` beside it, which `sha256sum -c` understands.
+"""
+
+import argparse
+import hashlib
+import sys
+import textwrap
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from alembic.autogenerate import api, produce_migrations
+from alembic.migration import MigrationContext
+from alembic.operations import ops
+from contracts import ALL_SERVICES
+from servicekit import Service
+from servicekit.wiring import role_url
+from sqlalchemy import MetaData, create_engine
+from storage import PLATFORM, Migrations, migrate, prepare_schema, schema_name
+from storage.tables import own
+
+from testkit.postgres import started_cluster
+from testkit.schemas import tables_of, wall
+
+SUMS = "SHA256SUMS"
+
+_DRAFT = '''"""What is there now that was not there before."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "{revision}"
+down_revision = {after!r}
+
+
+def upgrade() -> None:
+    {operations}
+'''
+
+
+def service_named(name: str) -> Service:
+    return import_module(f"{schema_name(name)}.service").service
+
+
+def pending(url: str, service: Service, *, platform: bool = False, tables: MetaData | None = None) -> list[str]:
+    """What Alembic would do, as Python, to bring the schema at `url` to the tables as they are in the code.
+
+    `tables` instead of the service's own, or of those that every service has (`platform`).
+    """
+    tables = tables or (own if platform else tables_of(service))
+    strange = {*own.tables, PLATFORM.table, Migrations.table}
+    schema = schema_name(service.name)
+    engine = create_engine(url, connect_args={"options": f"-c search_path={schema} -c timezone=UTC"})
+
+    def ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
+        return kind != "table" or ((name in own.tables) if platform else (name not in strange))
+
+    options = {"include_object": ours, "compare_type": True, "compare_server_default": True}
+    try:
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts=options)
+            found = produce_migrations(context, tables).upgrade_ops
+            return [line for each in (found.ops if found else []) for line in _rendered(each, context)]
+    finally:
+        engine.dispose()
+
+
+def _rendered(operation: ops.MigrateOperation, context: MigrationContext) -> list[str]:
+    if isinstance(operation, ops.ModifyTableOps):
+        return [line for each in operation.ops for line in _rendered(each, context)]
+    code = api.render_python_code(ops.UpgradeOps([operation]), migration_context=context)
+    lines = [line for line in textwrap.dedent("    " + code).splitlines() if not line.lstrip().startswith("#")]
+    statements = wall(operation.table_name) if isinstance(operation, ops.CreateTableOp) else []
+    return ["\n".join(lines), *(f"op.execute({statement!r})" for statement in statements)]
+
+
+def added(operations: Sequence[str], folder: Path, *, after: str | None, slug: str) -> Path:
+    """Writes a revision that does this; where there is nothing to do, one to be filled in."""
+    path = folder / f"{datetime.now(UTC):%Y_%m_%d_%H%M}_{slug}.py"
+    body = "\n".join(operations) or 'op.execute("")'
+    draft = _DRAFT.format(revision=path.stem, after=after, operations=body.replace("\n", "\n    "))
+    path.write_text(draft.replace(f"down_revision = '{after}'", f'down_revision = "{after}"'), encoding="utf-8")
+    return path
+
+
+def drift(folder: Path) -> list[str]:
+    """One line for each revision that is not as it was recorded, or not recorded."""
+    recorded, found = _recorded(folder), _sums(folder)
+    lines = [
+        f"{folder / name} {'has changed' if name in found else 'is gone'}, but people's databases are made by what it "
+        f"was: put it back, and add a revision. (Was it never on the main branch? Remove its line from {SUMS}.)"
+        for name, sum_ in recorded.items()
+        if found.get(name) != sum_
+    ]
+    return lines + [f"{folder / name} is not recorded: `make freeze`" for name in found if name not in recorded]
+
+
+def freeze(folder: Path) -> list[str]:
+    """Records the new revisions. Returns their names. Exits where another one is not as it was recorded."""
+    recorded, found = _recorded(folder), _sums(folder)
+    new = [name for name in found if name not in recorded]
+    if wrong := [line for line in drift(folder) if "make freeze" not in line]:
+        sys.exit("\n".join(wrong))
+    if new:
+        lines = [f"{sum_}  {name}\n" for name, sum_ in sorted(found.items())]
+        (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    return new
+
+
+def _recorded(folder: Path) -> dict[str, str]:
+    path = folder / SUMS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {name: sum_ for sum_, name in (line.split() for line in lines)}
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("2*.py"))}
+
+
+def _add(name: str, slug: str) -> None:
+    platform = name == "platform"
+    service = service_named("training" if platform else name)
+    migrations = PLATFORM if platform else service.migrations
+    with started_cluster() as cluster, cluster.database() as database:
+        settings = cluster.settings(database)
+        prepare_schema(cast(str, settings.admin_database_url), service.name, role=schema_name(service.name))
+        url = role_url(settings, service.name)
+        migrate(url, service.migrations)
+        operations = pending(url, service, platform=platform)
+    path = added(operations, migrations.folder, after=migrations.head(), slug=slug)
+    print(f"Written: {path}\nRead and complete it, then `make fmt`, `make freeze`.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m testkit.revisions", description=(__doc__ or "").partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    add = commands.add_parser("add", help="write a revision with what is missing")
+    add.add_argument("service", choices=[*sorted(ALL_SERVICES), "platform"])
+    add.add_argument("slug", help="what is there now, in a word or two: told_twice")
+    commands.add_parser("freeze", help="record the revisions that are new")
+    asked = parser.parse_args(arguments)
+    if asked.command == "add":
+        _add(asked.service, asked.slug)
+        return
+    for migrations in (PLATFORM, *(service_named(name).migrations for name in sorted(ALL_SERVICES))):
+        for name in freeze(migrations.folder):
+            print(f"Recorded: {migrations.package} {name}")
+
+
+if __name__ == "__main__":
+    main()

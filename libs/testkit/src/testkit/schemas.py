@@ -1,0 +1,89 @@
+"""Schemas as the code of today has them, without any revision; and what there is in one, to be compared."""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import psycopg
+from servicekit import Service
+from sqlalchemy import Connection, MetaData, text
+from storage import schema_name
+from storage.tables import EXEMPT, TENANT_POLICY
+
+
+def tables_of(service: Service) -> MetaData:
+    """The service's own tables: `tables` in its `store`, or in `store.tables` where that is a package."""
+    store = import_module(f"{schema_name(service.name)}.store")
+    found: Any = getattr(store, "tables", None) or import_module(f"{store.__name__}.tables")
+    return found.tables if isinstance(found, ModuleType) else found
+
+
+def wall(table: str) -> list[str]:
+    """The statements that show a tenant its own rows of a table only; none of a table that is exempt."""
+    if table in EXEMPT:
+        return []
+    return [
+        f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
+        f'CREATE POLICY tenant_wall ON "{table}" USING ({TENANT_POLICY}) WITH CHECK ({TENANT_POLICY})',
+    ]
+
+
+def create_tables(connection: Connection, *tables: MetaData) -> None:
+    """Creates the tables, walled off, in the connection's schema."""
+    for metadata in tables:
+        metadata.create_all(connection, checkfirst=False)
+        for table in metadata.tables:
+            for statement in wall(table):
+                connection.execute(text(statement))
+
+
+_CATALOGUE = r"""
+WITH place AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = %(schema)s),
+relation AS (
+    SELECT c.* FROM pg_class c JOIN place ON place.oid = c.relnamespace
+    WHERE c.relname <> ALL (ARRAY['alembic_version', 'storage_version', 'alembic_version_pkc', 'storage_version_pkc'])
+)
+SELECT 'schema' AS thing, concat_ws(' ', nspowner::regrole, nspacl) AS is FROM place
+UNION ALL SELECT concat('relation ', relname), concat_ws(' ', relkind, relowner::regrole, relpersistence,
+    'row security', relrowsecurity, relforcerowsecurity, reloptions, 'granted', relacl) FROM relation WHERE relkind NOT IN ('i', 'I')
+UNION ALL SELECT concat('column ', relname, '.', attname), concat_ws(' ', format_type(atttypid, atttypmod),
+    CASE WHEN attnotnull THEN 'not null' END, 'default', regexp_replace(pg_get_expr(adbin, adrelid),
+    '^''(-?[0-9.]+)''::[a-z]+$', '\1'), attidentity::text, attgenerated::text, attcollation::regcollation, attacl)
+    FROM relation JOIN pg_attribute ON attrelid = relation.oid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+    WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p', 'v', 'm')
+UNION ALL SELECT concat('constraint ', relname, '.', conname), pg_get_constraintdef(k.oid)
+    FROM relation JOIN pg_constraint k ON conrelid = relation.oid
+UNION ALL SELECT concat('index ', relname), pg_get_indexdef(oid) FROM relation WHERE relkind IN ('i', 'I')
+UNION ALL SELECT concat('policy ', relname, '.', polname), concat_ws(' ', polpermissive, polcmd, polroles,
+    'using', pg_get_expr(polqual, polrelid), 'check', pg_get_expr(polwithcheck, polrelid))
+    FROM relation JOIN pg_policy ON polrelid = relation.oid
+UNION ALL SELECT concat('trigger ', relname, '.', tgname), concat(pg_get_triggerdef(t.oid), ' ', tgenabled)
+    FROM relation JOIN pg_trigger t ON tgrelid = relation.oid WHERE NOT tgisinternal
+UNION ALL SELECT concat('function ', p.oid::regprocedure),
+    concat_ws(' ', regexp_replace(pg_get_functiondef(p.oid), '\s+', ' ', 'g'), proowner::regrole, proacl)
+    FROM pg_proc p JOIN place ON place.oid = pronamespace
+UNION ALL SELECT concat('sequence ', relname), concat_ws(' ', seqtypid::regtype, seqstart, seqincrement, seqmax, seqmin,
+    seqcache, seqcycle) FROM relation JOIN pg_sequence ON seqrelid = relation.oid
+UNION ALL SELECT concat('view ', relname), pg_get_viewdef(oid) FROM relation WHERE relkind IN ('v', 'm')
+UNION ALL SELECT concat('type ', typname), concat_ws(' ', typtype, typowner::regrole)
+    FROM pg_type JOIN place ON place.oid = typnamespace WHERE typtype NOT IN ('c', 'b')
+UNION ALL SELECT concat('default grant ', defaclobjtype), defaclacl::text
+    FROM pg_default_acl JOIN place ON place.oid = defaclnamespace
+"""
+
+
+def catalogue(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
+    """What there is in a schema, and how it is: tables, columns, keys, indexes, policies, triggers, functions, grants.
+
+    In which order columns stand is not told: those that came later stand last.
+    """
+    return dict(connection.execute(_CATALOGUE, {"schema": schema}).fetchall())
+
+
+def differences(found: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    """One line for each thing that two schemas do not have alike."""
+    return [
+        f"{thing}: {found.get(thing, 'missing')}; it should be: {wanted.get(thing, 'missing')}"
+        for thing in sorted(found.keys() | wanted.keys())
+        if found.get(thing) != wanted.get(thing)
+    ]

@@ -1,0 +1,296 @@
+"""Revisions are history: they build the schema that today's tables describe, from whichever of them one comes, and stay
+as they have landed."""
+
+import ast
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+import pytest
+from contracts import ALL_SERVICES
+from psycopg.rows import dict_row
+from servicekit import Service
+from servicekit.wiring import role_url
+from sqlalchemy import Column, MetaData, Text, create_engine
+from storage import PLATFORM, migrate, prepare_schema, schema_name
+from storage.tables import EXEMPT, own
+from testkit import Cluster
+from testkit.revisions import added, drift, freeze, pending
+from testkit.schemas import catalogue, create_tables, differences, tables_of
+
+from tests.architecture.files import PACKAGES, shown
+from tests.architecture.rows import fill, rows_of
+
+FOLDERS = [PLATFORM.folder, *(package / "migrations" / "versions" for package in PACKAGES.values())]
+REVISIONS = [path for folder in FOLDERS for path in sorted(folder.glob("2*.py"))]
+
+# What a revision has changed on purpose in rows that were there: "service.table.column".
+REWRITTEN: set[str] = set()
+
+
+@dataclass
+class Place:
+    """A service's schema in a database of its own."""
+
+    service: Service
+    cluster: Cluster
+    database: str
+
+    @property
+    def schema(self) -> str:
+        return schema_name(self.service.name)
+
+    @property
+    def url(self) -> str:
+        return role_url(self.cluster.settings(self.database), self.service.name)
+
+    @contextmanager
+    def admin(self) -> Iterator[psycopg.Connection[Any]]:
+        dsn = self.cluster.server.url(database=self.database).replace("+psycopg", "")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            yield connection
+
+    @contextmanager
+    def tenant(self, tenants: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+        """As the service's role, for these tenants."""
+        with psycopg.connect(self.url.replace("+psycopg", ""), row_factory=dict_row) as connection:
+            connection.execute("SELECT set_config('search_path', %s, false)", [self.schema])
+            connection.execute("SELECT set_config('uplift.tenants', %s, false)", [tenants])
+            yield connection
+
+    def catalogue(self) -> dict[str, str]:
+        with self.admin() as connection:
+            return catalogue(connection, self.schema)
+
+    def create(self, *tables: MetaData) -> None:
+        engine = create_engine(self.url, connect_args={"options": f"-c search_path={self.schema} -c timezone=UTC"})
+        with engine.begin() as connection:
+            create_tables(connection, *tables)
+        engine.dispose()
+
+    def migrate(self, **to: str) -> None:
+        migrate(self.url, self.service.migrations, **to)
+
+
+@pytest.fixture
+def place_of(cluster: Cluster, services: Sequence[Service]) -> Iterator[Callable[[str], Place]]:
+    """An empty schema of the service that is named so."""
+    made: list[str] = []
+
+    def make(name: str) -> Place:
+        (service,) = [each for each in services if each.name == name]
+        database = cluster.create()
+        made.append(database)
+        url = cast(str, cluster.settings(database).admin_database_url)
+        prepare_schema(url, name, role=schema_name(name))
+        return Place(service, cluster, database)
+
+    yield make
+    for database in made:
+        cluster.drop(database)
+
+
+@pytest.fixture(scope="module")
+def wanted(cluster: Cluster, services: Sequence[Service]) -> Callable[[str], dict[str, str]]:
+    """The schema of a service as its tables of today describe it."""
+    known: dict[str, dict[str, str]] = {}
+
+    def of(name: str) -> dict[str, str]:
+        if name not in known:
+            (service,) = [each for each in services if each.name == name]
+            with cluster.database() as database:
+                prepare_schema(cast(str, cluster.settings(database).admin_database_url), name, role=schema_name(name))
+                place = Place(service, cluster, database)
+                place.create(own, tables_of(service))
+                known[name] = place.catalogue()
+        return known[name]
+
+    return of
+
+
+CURE = "the tables and the revisions differ: `make revision SERVICE=… NAME=…` adds the one that is missing"
+
+
+@pytest.mark.parametrize("name", sorted(ALL_SERVICES))
+def test_the_revisions_build_what_the_tables_describe(
+    name: str, place_of: Callable[[str], Place], wanted: Callable[[str], dict[str, str]]
+) -> None:
+    place = place_of(name)
+    place.migrate()
+    assert differences(place.catalogue(), wanted(name)) == [], CURE
+    assert pending(place.url, place.service) == [], CURE
+    assert pending(place.url, place.service, platform=True) == [], CURE
+
+
+@pytest.mark.parametrize("platform", [False, True])
+def test_a_column_without_a_revision_is_found(platform: bool, place_of: Callable[[str], Place]) -> None:
+    place = place_of("training")
+    place.migrate()
+    copies = [MetaData(), MetaData()]
+    for tables, copy in zip((own, tables_of(place.service)), copies, strict=True):
+        for table in tables.sorted_tables:
+            table.to_metadata(copy)
+    table = copies[0].tables["outbox"] if platform else copies[1].tables["assignment"]
+    table.append_column(Column("forgotten", Text))
+    (operation,) = pending(place.url, place.service, platform=platform, tables=copies[0 if platform else 1])
+    assert operation == f"op.add_column('{table.name}', sa.Column('forgotten', sa.Text(), nullable=True))"
+    other = place_of("training")
+    other.create(*copies)
+    (difference,) = differences(place.catalogue(), other.catalogue())
+    assert difference.startswith(f"column {table.name}.forgotten: missing; it should be: text")
+
+
+CHANGES = {
+    "ALTER TABLE ledger NO FORCE ROW LEVEL SECURITY": "relation ledger",
+    "DROP POLICY tenant_wall ON ledger": "policy ledger.tenant_wall",
+    "ALTER POLICY tenant_wall ON ledger USING (true)": "policy ledger.tenant_wall",
+    "GRANT SELECT ON ledger TO public": "relation ledger",
+    "GRANT SELECT (points) ON ledger TO public": "column ledger.points",
+    "DROP TRIGGER append_only ON ledger": "trigger ledger.append_only",
+    "ALTER TABLE ledger DISABLE TRIGGER append_only": "trigger ledger.append_only",
+    "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'": (
+        "function gamification.refuse_change()"
+    ),
+    "DROP INDEX ix_ledger_cause": "index ix_ledger_cause",
+    "ALTER TABLE ledger ALTER points TYPE bigint": "column ledger.points",
+    "ALTER TABLE ledger ALTER points SET DEFAULT 1": "column ledger.points",
+    "ALTER TABLE ledger ADD CHECK (points > 0)": "constraint ledger.ledger_points_check",
+    "CREATE SEQUENCE number": "relation number",
+    "CREATE VIEW seen AS SELECT points FROM ledger": "view seen",
+}
+
+
+def test_what_is_not_as_described_is_found(
+    place_of: Callable[[str], Place], wanted: Callable[[str], dict[str, str]]
+) -> None:
+    place = place_of("gamification")
+    place.migrate()
+    with place.admin() as connection:
+        connection.execute("SET search_path TO gamification, pg_catalog")
+        for change, thing in CHANGES.items():
+            with connection.transaction(force_rollback=True):
+                connection.execute(change)  # pyright: ignore
+                connection.execute("SET LOCAL search_path TO public, pg_catalog")
+                found = differences(catalogue(connection, place.schema), wanted("gamification"))
+            assert thing in [each.partition(": ")[0] for each in found], change
+            assert len(found) == 1 or change.startswith("CREATE"), change
+
+
+STEPS = [
+    *((name, {"to": path.stem}) for name, package in PACKAGES.items() for path in sorted(
+        (package / "migrations" / "versions").glob("2*.py"))),
+    *(("training", {"platform": path.stem}) for path in sorted(PLATFORM.folder.glob("2*.py"))),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "to"), [pytest.param(*step, id=" ".join((step[0], *step[1].values()))) for step in STEPS]
+)
+def test_data_of_every_revision_comes_along_and_stays_walled_off(
+    name: str, to: dict[str, str], place_of: Callable[[str], Place], wanted: Callable[[str], dict[str, str]]
+) -> None:
+    place = place_of(name)
+    place.migrate(**to)
+    tenants = ("acme", "zeta")
+    before = place.catalogue()
+    with place.admin() as connection:
+        fill(connection, place.schema, tenants)
+        there = rows_of(connection, place.schema)
+
+    place.migrate()
+
+    after = place.catalogue()
+    assert differences(after, wanted(name)) == []
+    with place.admin() as connection:
+        found = rows_of(connection, place.schema)
+    assert there
+    for table, rows in there.items():
+        kept = {
+            column
+            for column in rows[0]
+            if before[f"column {table}.{column}"].split()[0] == after.get(f"column {table}.{column}", "gone").split()[0]
+            and f"{name}.{table}.{column}" not in REWRITTEN
+        }
+        assert of(kept, found[table]) == of(kept, rows), table
+    walled = [table for table in there if table not in EXEMPT]
+    assert len(walled) > 10
+    for tenant in tenants:
+        with place.tenant(tenant) as connection:
+            for table in walled:
+                seen = connection.execute(f'SELECT tenant FROM "{table}"').fetchall()  # pyright: ignore
+                assert seen == [{"tenant": tenant} for row in there[table] if row["tenant"] == tenant] != [], table
+    with place.tenant("") as connection:
+        for table in walled:
+            assert connection.execute(f'SELECT FROM "{table}"').fetchall() == [], table  # pyright: ignore
+
+
+def of(columns: set[str], rows: list[dict[str, Any]]) -> list[str]:
+    return sorted(str({column: row[column] for column in sorted(columns)}) for row in rows)
+
+
+def test_revisions_stay_as_they_have_landed() -> None:
+    assert [line for folder in FOLDERS for line in drift(folder)] == []
+
+
+def test_what_happens_to_a_landed_revision_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "versions"
+    shutil.copytree(PLATFORM.folder, folder)
+    first, *_ = names = sorted(path.name for path in folder.glob("2*.py"))
+    text = (folder / first).read_text(encoding="utf-8")
+    (folder / first).write_text(text + "\n", encoding="utf-8")
+    (line,) = drift(folder)
+    assert first in line
+    assert "has changed" in line
+    with pytest.raises(SystemExit, match="has changed"):
+        freeze(folder)  # it records what is new and nothing else
+    (folder / first).unlink()
+    assert ["is gone" in line for line in drift(folder)] == [True]
+    (folder / first).write_text(text, encoding="utf-8")
+    new = folder / "2099_01_01_0000_new.py"
+    new.write_text("x = 1\n", encoding="utf-8")
+    assert ["make freeze" in line for line in drift(folder)] == [True]
+    assert freeze(folder) == [new.name]
+    assert drift(folder) == []
+    assert len((folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()) == len(names) + 1
+
+
+def test_revisions_depend_on_nothing_that_changes() -> None:
+    """What a revision imports from today's code would change what it did."""
+    allowed = sys.stdlib_module_names | {"alembic", "sqlalchemy"}
+    found = [
+        f"{shown(path, node.lineno)}: {module}"
+        for path in REVISIONS
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for module in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
+        if module.partition(".")[0] not in allowed
+    ]
+    assert found == []
+
+
+def test_revisions_follow_one_another_by_their_names(services: Sequence[Service]) -> None:
+    for migrations in (PLATFORM, *(service.migrations for service in services)):
+        chain = [script.revision for script in migrations.script().walk_revisions()]
+        assert chain[::-1] == migrations.revisions(), migrations.package
+
+
+def test_the_first_draft_of_a_revision_is_what_is_missing(place_of: Callable[[str], Place], tmp_path: Path) -> None:
+    """Of a table that nobody has yet: with its wall."""
+    place = place_of("forms")
+    place.migrate()
+    copy = MetaData()
+    for table in tables_of(place.service).sorted_tables:
+        table.to_metadata(copy)
+    copy.tables["form"].to_metadata(copy, name="form_again")
+    path = added(pending(place.url, place.service, tables=copy), tmp_path, after="x", slug="again")
+    text = path.read_text(encoding="utf-8")
+    assert "op.create_table('form_again'" in text
+    assert "CREATE POLICY tenant_wall" in text
+    assert f'revision = "{path.stem}"\ndown_revision = "x"' in text
+    compile(text, path.name, "exec")
