@@ -91,6 +91,12 @@ fmt: setup ## Put the code into shape
 	@$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
+revision: setup ## Draft the revision that is missing: SERVICE=ingest (or platform) NAME=told_twice
+	@$(BIN)/python -m testkit.revisions add "$(SERVICE)" "$(NAME)"
+
+freeze: setup ## Record new revisions; those that are recorded never change
+	@$(BIN)/python -m testkit.revisions freeze
+
 lock: | $(UV) ## Resolve the dependencies anew into both locks; ARGS=--upgrade for newer ones
 	@compile() {
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
@@ -108,7 +114,7 @@ help: ## This page
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: up stack reset setup test test-fast programs test-parts test-stack check fuzz load load-fairness load-stack chaos fmt lock clean help
+.PHONY: up stack reset setup test test-fast programs test-parts test-stack check fuzz load load-fairness load-stack chaos fmt revision freeze lock clean help
 
 # Installing
 
