@@ -10,7 +10,7 @@ from messaging.retry import is_transient
 from pydantic import BaseModel
 
 from servicekit.audit import audit
-from servicekit.door import CallerDep, Page, PageDep, WorkSession, accepts, page_of, router
+from servicekit.door import CallerDep, Page, PageDep, WorkSession, accepts, bounded_page, page_of, router
 from servicekit.door.access import look_into
 from servicekit.errors import Conflict, Invalid, NotFound
 from servicekit.event_door import EventDoor, received_of
@@ -47,10 +47,14 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
         """Dead letters of the tenant, oldest first; a platform admin may name another tenant."""
         await look_into(session, caller, tenant)
         after = page.value(UUID)
-        rows = await session.rows(
+        rows, page = await bounded_page(
+            session,
             "SELECT * FROM dead_letter WHERE (replayed_at IS NOT NULL) = :replayed "
-            "AND (cast(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit",
-            {"replayed": replayed, "after": after, "limit": page.limit + 1},
+            "AND (cast(:after AS uuid) IS NULL OR id > :after)",
+            {"replayed": replayed, "after": after},
+            page,
+            order="id",
+            size="coalesce(octet_length(value), 0) + octet_length(traceback) + 500",
         )
         return page_of([_shown(row) for row in rows], page, cursor=lambda each: [str(each.id)])
 

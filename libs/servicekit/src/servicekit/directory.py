@@ -27,6 +27,7 @@ from storage.tables import (
 )
 
 from servicekit.errors import NotFound
+from servicekit.turns import by_turns
 from servicekit.workdays import FIRST_DAY, LAST_DAY, Membership, Workdays, stretches_of, zone_of, zones_of
 
 
@@ -167,7 +168,7 @@ async def people(session: Session, ids: Iterable[UUID] | None = None) -> dict[UU
         f"SELECT id, body FROM directory_person WHERE tenant = :tenant {condition}",  # noqa: S608
         {"tenant": session.tenant} | ({} if ids is None else {"ids": list(ids)}),
     )
-    return {row["id"]: PersonChanged.model_validate(row["body"]) for row in rows}
+    return {row["id"]: PersonChanged.model_validate(row["body"]) async for row in by_turns(rows)}
 
 
 async def org_units(session: Session) -> dict[UUID, OrgUnitChanged]:

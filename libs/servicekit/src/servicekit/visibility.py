@@ -123,17 +123,15 @@ class Visible:
     async def windows_of(self, session: Session, spans: Collection[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
         """Those of these windows (agent, name) on all days of which the caller sees the agent, as far as their first and
         last ones tell; a window without days of its own is seen by whoever sees everyone, and by the agent."""
+        if self.everyone:
+            return set(spans)
         days = {span: window_days(span[1]) for span in spans}
         ends = {(span[0], day, day) for span, found in days.items() if found for day in found}
         seen = await self.seen_of(session, ends)
         return {
             span
             for span, found in days.items()
-            if (
-                span[0] == self.viewer or self.everyone
-                if found is None
-                else all((span[0], day, day) in seen for day in found)
-            )
+            if (span[0] == self.viewer if found is None else all((span[0], day, day) in seen for day in found))
         }
 
 

@@ -7,7 +7,7 @@ from servicekit.door.days import MOST_DAYS, DayRange, DaysDep
 from servicekit.door.head import Head
 from servicekit.door.headers import SecurityHeaders
 from servicekit.door.idempotency import WRITES
-from servicekit.door.pages import Page, PageDep, PageQuery, page_of, page_within
+from servicekit.door.pages import Page, PageDep, PageQuery, bounded_page, page_of, page_within
 from servicekit.door.problems import render_http, render_problem, render_validation
 from servicekit.door.route import Door, doors, router
 from servicekit.door.things import link_things, lock_edits
@@ -31,6 +31,7 @@ __all__ = [
     "accepts",
     "authenticate",
     "bearer_token",
+    "bounded_page",
     "check_roles",
     "describe",
     "doors",

@@ -4,12 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel
+from storage import Session
 
 from servicekit.door.unit import kit_of
 from servicekit.errors import FieldProblem, Invalid
@@ -17,10 +18,13 @@ from servicekit.errors import FieldProblem, Invalid
 Item = TypeVar("Item")
 Read = TypeVar("Read")
 _SIGNATURE_BYTES = 16
+PAGE_BYTES = 2_000_000
+"""Of items that may be long, after which a page ends before its limit."""
 
 
 class Page(BaseModel, Generic[Item]):
-    """`next` is the cursor of the page after this one: pass it as `after`; null on the last page."""
+    """`next` is the cursor of the page after this one: pass it as `after`; null on the last page. A page of long items may
+    hold fewer than were asked for."""
 
     items: list[Item]
     next: str | None = None
@@ -89,6 +93,22 @@ def page_of(rows: Sequence[Item], page: PageQuery, cursor: Callable[[Item], list
     values = json.dumps(cursor(rows[limit - 1]), default=str, separators=(",", ":")).encode()
     opaque = base64.urlsafe_b64encode(_signature(page.key, values) + values).decode().rstrip("=")
     return Page[Item](items=list(rows[:limit]), next=opaque)
+
+
+async def bounded_page(
+    session: Session, select: str, parameters: Mapping[str, Any], page: PageQuery, *, order: str, size: str
+) -> tuple[list[dict[str, Any]], PageQuery]:
+    """Up to `page.limit + 1` rows of a SELECT, and fewer where they are long: about PAGE_BYTES of them, counted by the SQL
+    expression `size`. With what `page_of` is to be told then, for what was left out to be on the next page."""
+    rows = await session.rows(
+        f"SELECT * FROM (SELECT *, sum({size}) OVER before - ({size}) AS bytes_before, row_number() OVER before AS place, "  # noqa: S608
+        f"count(*) OVER () AS of_all FROM ({select} ORDER BY {order} LIMIT :limit) AS whole "
+        f"WINDOW before AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)) AS page "
+        f"WHERE bytes_before < {PAGE_BYTES} OR place <= 2 ORDER BY place",
+        {**parameters, "limit": page.limit + 1},
+    )
+    cut = bool(rows) and rows[0]["of_all"] > len(rows)
+    return rows, replace(page, limit=len(rows) - 1) if cut else page
 
 
 def page_within(items: Iterable[Item], page: PageQuery, key: Callable[[Item], str]) -> Page[Item]:

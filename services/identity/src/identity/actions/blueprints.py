@@ -211,5 +211,5 @@ async def export_blueprint(session: Session, version: int | None) -> dict[str, A
     people = sorted((await directory.load_people(session)).values(), key=lambda person: person.slug)
     answered = await store.sections(session)
     others = {service: row["content"] for service, row in sorted(answered.items()) if row["content"] is not None}
-    sections = {"identity": section_of(tenant, units, people), **others}
+    sections = {"identity": await to_thread(section_of, tenant, units, people), **others}
     return {"blueprint": newest["name"] if newest else session.tenant, "sections": sections}

@@ -73,7 +73,7 @@ async def list_audit(
     await enter(session, caller, tenant, "tenant_admin")
     since, until = await _instants(session, days)
     before = page.value(UUID)
-    rows = await audit.entries(
+    rows, page = await audit.entries(
         session,
         given={
             "service": service,
@@ -86,7 +86,7 @@ async def list_audit(
         since=since,
         until=until,
         before=str(before) if before else None,
-        limit=page.limit + 1,
+        page=page,
     )
     return page_of([AuditEntry.model_validate(row) for row in rows], page, lambda each: [str(each.id)])
 

@@ -1,12 +1,15 @@
 """Blueprints of a tenant."""
 
+from asyncio import to_thread
 from typing import Annotated
 
 from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic_core import to_json
 from servicekit import CallerDep, WorkSession, accepts, bearer_token
 from servicekit import router as door_router
 from servicekit.errors import Invalid
+from servicekit.workers import in_worker
 
 from identity.actions import blueprints as actions
 from identity.api.access import ADMINS, BLUEPRINT_BYTES, TenantPath, body_of, enter, issuer_of, state_of
@@ -15,6 +18,7 @@ from identity.model.documents import write_yaml
 router = door_router(tags=["blueprints"])
 
 _YAML = "application/yaml"
+WRITING_SECONDS = 30.0
 _BUNDLE = {
     "requestBody": {
         "required": True,
@@ -71,5 +75,5 @@ async def export_blueprint(
     await enter(session, caller, tenant, "tenant_admin")
     bundle = await actions.export_blueprint(session, version)
     if "yaml" in request.headers.get("accept", ""):
-        return Response(write_yaml(bundle), media_type=_YAML)
-    return JSONResponse(bundle)
+        return Response(await in_worker(write_yaml, bundle, seconds=WRITING_SECONDS), media_type=_YAML)
+    return Response(await to_thread(to_json, bundle), media_type="application/json")

@@ -8,6 +8,7 @@ from fastapi import Query, Request
 from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, accepts, page_of
 from servicekit import router as door_router
 from servicekit.errors import Forbidden, NotFound
+from servicekit.turns import by_turns
 from servicekit.visibility import visible_agents
 from storage import Session
 
@@ -74,7 +75,7 @@ async def list_people(
         text=text.replace("\x00", "") if text else None,
     )
     slugs = tree.slugs()
-    return page_of([person_view(each, slugs) for each in found], page, lambda each: [each.slug])
+    return page_of([person_view(each, slugs) async for each in by_turns(found)], page, lambda each: [each.slug])
 
 
 @router.post("/people", status_code=201)

@@ -6,6 +6,7 @@ from typing import Any
 
 from contracts import Attributes
 from contracts.audit import ConfigurationChanged
+from servicekit import PageQuery, bounded_page
 from storage import Session, insert_rows, rows_of
 
 from identity.model.fields import is_uuid
@@ -43,10 +44,10 @@ async def entries(
     since: datetime | None,
     until: datetime | None,
     before: str | None,
-    limit: int,
-) -> list[dict[str, Any]]:
+    page: PageQuery,
+) -> tuple[list[dict[str, Any]], PageQuery]:
     """Newest first, from the one older than the id `before`. `given`: columns that must have these values, where they
-    are not None. `thing`: kind, or kind/ref; `by`: id, slug or tenant/slug."""
+    are not None; with the page as `page_of` wants it. `thing`: kind, or kind/ref; `by`: id, slug or tenant/slug."""
     kind, _, ref = (thing or "").partition("/")
     who = by if by is None or "/" in by else f"{session.tenant}/{by}"
     person = by if by is not None and is_uuid(by) else None
@@ -62,7 +63,11 @@ async def entries(
     }
     found = {name: each for name, each in wanted.items() if each[1] is not None}
     conditions = " AND ".join(["tenant = :tenant", *(condition for condition, _ in found.values())])
-    return await session.rows(
-        f"SELECT * FROM audit WHERE {conditions} ORDER BY id DESC LIMIT :limit",  # noqa: S608
-        {"tenant": session.tenant, "limit": limit, **{name: value for name, (_, value) in found.items()}},
+    return await bounded_page(
+        session,
+        f"SELECT * FROM audit WHERE {conditions}",  # noqa: S608
+        {"tenant": session.tenant, **{name: value for name, (_, value) in found.items()}},
+        page,
+        order="id DESC",
+        size="coalesce(octet_length(before::text), 0) + coalesce(octet_length(after::text), 0) + 500",
     )

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.directory import PLATFORM_TENANT, OrgUnitChanged, PersonChanged, TenantChanged
+from servicekit.turns import by_turns
 from storage import Session
 
 from identity.model.fields import is_uuid
@@ -121,7 +122,9 @@ async def members_from(session: Session, unit_ids: Collection[UUID], day: date) 
 
 async def load_people(session: Session) -> dict[UUID, PersonChanged]:
     """Everybody of the session's tenant."""
-    return _by_id(await session.rows("SELECT state FROM person WHERE tenant = :tenant", {"tenant": session.tenant}))
+    return await _by_id(
+        await session.rows("SELECT state FROM person WHERE tenant = :tenant", {"tenant": session.tenant})
+    )
 
 
 async def find_person(session: Session, ref: str) -> PersonChanged | None:
@@ -133,7 +136,7 @@ async def find_person(session: Session, ref: str) -> PersonChanged | None:
         f"SELECT state FROM person WHERE tenant = :tenant AND {by_id if is_uuid(ref) else by_slug}",  # noqa: S608
         {"tenant": session.tenant, "ref": ref},
     )
-    return next(iter(_by_id(rows).values()), None)
+    return next(iter((await _by_id(rows)).values()), None)
 
 
 async def admins(session: Session, role: str) -> dict[UUID, PersonChanged]:
@@ -142,7 +145,7 @@ async def admins(session: Session, role: str) -> dict[UUID, PersonChanged]:
         "SELECT state FROM person WHERE tenant = :tenant AND state->'roles' @> cast(:grants AS jsonb)",
         {"tenant": session.tenant, "grants": json.dumps([{"role": role}])},
     )
-    return _by_id(rows)
+    return await _by_id(rows)
 
 
 async def people_related(
@@ -165,7 +168,7 @@ async def people_related(
             "external": [external for _, external in external_ids],
         },
     )
-    return _by_id(rows)
+    return await _by_id(rows)
 
 
 async def people_in(session: Session, unit_ids: Collection[UUID]) -> dict[UUID, PersonChanged]:
@@ -175,7 +178,7 @@ async def people_in(session: Session, unit_ids: Collection[UUID]) -> dict[UUID, 
         "WHERE tenant = :tenant AND org_unit_id = ANY(cast(:units AS uuid[])))",
         {"tenant": session.tenant, "units": list(unit_ids)},
     )
-    return _by_id(rows)
+    return await _by_id(rows)
 
 
 async def save_people(session: Session, people: Sequence[PersonChanged]) -> list[PersonChanged]:
@@ -251,9 +254,9 @@ async def list_people(
         f"SELECT p.state FROM person p WHERE {' AND '.join(conditions)} ORDER BY p.slug LIMIT :limit",  # noqa: S608
         given,
     )
-    return [PersonChanged.model_validate(row["state"]) for row in rows]
+    return [PersonChanged.model_validate(row["state"]) async for row in by_turns(rows)]
 
 
-def _by_id(rows: list[dict[str, Any]]) -> dict[UUID, PersonChanged]:
-    people = (PersonChanged.model_validate(row["state"]) for row in rows)
+async def _by_id(rows: list[dict[str, Any]]) -> dict[UUID, PersonChanged]:
+    people = [PersonChanged.model_validate(row["state"]) async for row in by_turns(rows)]
     return {person.id: person for person in people}

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, directory, page_of, visibility
 from servicekit import router as door_router
+from servicekit.turns import by_turns
 
 from kpi_engine.actions.people import People
 from kpi_engine.model.bands import Bands
@@ -84,12 +85,13 @@ async def list_bands(
     rows = await stays.stays_page(session, kpis=kpis, visible=visible, after=after, limit=page.limit + 1)
     found = page_of(rows, page, cursor=lambda row: [row["kpi"], str(row["agent_id"])])
     ids = {row["agent_id"] for row in found.items}
-    people, known = await People.load(session, ids), await directory.people(session, ids)
+    known = await directory.people(session, ids)
+    people = People(known, await directory.org_units(session))
     seen = await visible.windows_of(
         session, {(row["agent_id"], each["window"]) for row in found.items for each in row["entry"]}
     )
     items = []
-    for row in found.items:
+    async for row in by_turns(found.items):
         bands = banded[row["kpi"]]
         person = known.get(row["agent_id"])
         shown = [window for window in row["entry"] if (row["agent_id"], window["window"]) in seen]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, page_of, page_within
+from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, bounded_page, page_of, page_within
 from servicekit import router as door_router
 from servicekit.errors import Invalid, NotFound
 from storage import Session
@@ -130,11 +130,14 @@ async def retire_kpi(kpi: str, session: WorkSession, caller: CallerDep) -> None:
 async def list_kpi_versions(kpi: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[KpiVersion]:
     """Every version that was ever published, newest first."""
     before = page.value(int)
-    rows = await session.rows(
+    rows, page = await bounded_page(
+        session,
         "SELECT version, published_at, published_by, document FROM kpi_model "
-        "WHERE tenant = :tenant AND kpi = :kpi AND (cast(:before AS int) IS NULL OR version < :before) "
-        "ORDER BY version DESC LIMIT :limit",
-        {"tenant": session.tenant, "kpi": kpi, "before": before, "limit": page.limit + 1},
+        "WHERE tenant = :tenant AND kpi = :kpi AND (cast(:before AS int) IS NULL OR version < :before)",
+        {"tenant": session.tenant, "kpi": kpi, "before": before},
+        page,
+        order="version DESC",
+        size="octet_length(document)",
     )
     if not rows and not before:
         raise NotFound("unknown-kpi", f"There is no KPI `{kpi}`.")

@@ -13,6 +13,7 @@ from servicekit import CallerDep, DaysDep, PageDep, WorkSession, accepts, direct
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
 from servicekit.times import DaySpan
+from servicekit.turns import by_turns
 from servicekit.visibility import Visible
 from storage import Session
 
@@ -29,6 +30,7 @@ from kpi_engine.store.values import Cut, Grain
 router: APIRouter = door_router(tags=["values"])
 
 _DAYS = 28
+_MOST_SHOWN = 1000
 
 
 class CutValue(Answer, DaySpan):
@@ -122,7 +124,7 @@ async def list_values(
                 partial=partial(row),
                 **answer_of(answer(row["components"], row["sample"], parts=True)).model_dump(),
             )
-            for row in found.items
+            async for row in by_turns(found.items)
         ],
         next=found.next,
     )
@@ -235,7 +237,7 @@ async def explain_value(
         last=last,
         partial=bool(await values.hidden(session, published, cut, [person.id])),
         answer=answer_of(answer),
-        items=[_explained(published, row) for row in found.items],
+        items=[_explained(published, row) async for row in by_turns(found.items)],
         next=found.next,
     )
 
@@ -304,24 +306,26 @@ async def reconcile_values(session: WorkSession, caller: CallerDep, kpi: str | N
     """Compares what the stream counted with a recomputation from the facts, for one KPI or all, and the workdays of these
     facts with those that the directory gives now."""
     chosen = [await published_of(session, kpi)] if kpi else list((await models.catalogue(session)).models.values())
-    found: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
+    of_all = 0
     for published in chosen:
-        for row in await partials.differences(session, published):
+        rows = await partials.differences(session, published, most=_MOST_SHOWN)
+        of_all += rows[0]["of_all"] if rows else 0
+        async for row in by_turns(rows[: _MOST_SHOWN - len(shown)]):
             stored, facts = (_side(published, row, side) for side in ("stored", "facts"))
             place = {name: row[name] for name in ("agent_id", "workday", "stored_sample", "facts_sample")}
-            found.append({"kpi": published.kpi, **place, "stored": stored, "facts": facts})
-    shown = found[:1000]
+            shown.append({"kpi": published.kpi, **place, "stored": stored, "facts": facts})
     named = await values.named(session, "agent", {str(each["agent_id"]) for each in shown})
     unknown = {"slug": None, "name": None}
     differences = [
         Difference(**each, agent=whose["slug"], name=whose["name"])
-        for each in shown
+        async for each in by_turns(shown)
         for whose in [named.get(str(each["agent_id"]), unknown)]
     ]
-    misplaced = await days.misplaced(session, {each.model.source for each in chosen} if kpi else SOURCES, 1000)
+    misplaced = await days.misplaced(session, {each.model.source for each in chosen} if kpi else SOURCES, _MOST_SHOWN)
     return Reconciliation(
         compared=[each.kpi for each in chosen],
-        found=len(found) + (misplaced[0]["of_all"] if misplaced else 0),
+        found=of_all + (misplaced[0]["of_all"] if misplaced else 0),
         differences=differences,
         misplaced=[Misplaced.model_validate(each) for each in misplaced],
     )

@@ -92,25 +92,27 @@ async def recompute(session: Session, published: Published) -> list[Change]:
     return gone + [each for each in now.values() if each.before != (each.sample, each.components)]
 
 
-async def differences(session: Session, published: Published) -> list[dict[str, Any]]:
-    """Partials that are not what the facts give: `stored_…` against `facts_…`. None are expected."""
+async def differences(session: Session, published: Published, *, most: int = 1000) -> list[dict[str, Any]]:
+    """Partials that are not what the facts give: `stored_…` against `facts_…`; none are expected. At most so many, each with
+    how many there are, `of_all`."""
     return await session.rows(
         "SELECT coalesce(p.agent_id, made.agent_id) AS agent_id, coalesce(p.workday, made.workday) AS workday, "  # noqa: S608
         "p.sample AS stored_sample, p.components AS stored_components, "
-        "made.sample AS facts_sample, made.components AS facts_components "
+        "made.sample AS facts_sample, made.components AS facts_components, count(*) OVER () AS of_all "
         "FROM (SELECT * FROM partial WHERE tenant = :tenant AND kpi = :kpi) AS p "
         f"FULL JOIN ({from_facts(published.model.plan)}) AS made "
         "ON p.agent_id = made.agent_id AND p.workday = made.workday "
         "WHERE p.sample IS DISTINCT FROM made.sample AND coalesce(p.sample, 0) + coalesce(made.sample, 0) <> 0 "
         "OR p.components IS DISTINCT FROM made.components AND made.sample IS NOT NULL "
         "OR made.sample IS NULL AND NOT (0 = ALL(array_remove(p.components, NULL))) "
-        "OR p.version <> :version ORDER BY 2, 1",
+        "OR p.version <> :version ORDER BY 2, 1 LIMIT :most",
         {
             "tenant": session.tenant,
             "kpi": published.kpi,
             "kind": published.model.source,
             "version": published.version,
             "nobody": NOBODY,
+            "most": most,
         },
     )
 

@@ -1,11 +1,14 @@
 """A template's effect, from the stays in bands this service has heard of."""
 
-import asyncio
+from datetime import date
+from functools import partial
+from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import directory
+from servicekit import PageQuery, directory, page_of
 from servicekit.door import DayRange
 from servicekit.visibility import Visible
+from servicekit.workers import in_worker
 from storage import Session
 
 from training.actions.templates import require_head
@@ -13,6 +16,7 @@ from training.model import effect as model
 from training.store import assignments, stays
 
 _WEEKS = 12
+_SECONDS = 20.0
 
 
 class Band(BaseModel):
@@ -26,7 +30,8 @@ class TrainedPerson(model.TrainedAgent):
 
 
 class TemplateEffect(model.Effect):
-    """`bands`: those the template is given for. `simulated`: the tenant's people are not real."""
+    """`bands`: those the template is given for. `agents`: those on this page, by the day of their completion; everything else
+    is of all of them. `next` is the cursor of the page after this one. `simulated`: the tenant's people are not real."""
 
     template: str
     agents: list[TrainedPerson]  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -34,6 +39,7 @@ class TemplateEffect(model.Effect):
     note: str
     simulated: bool
     simulation_note: str | None
+    next: str | None = None
 
 
 async def effect_of(
@@ -42,6 +48,7 @@ async def effect_of(
     *,
     visible: Visible,
     days: DayRange,
+    page: PageQuery,
 ) -> TemplateEffect:
     """Of whom the caller sees. Without dates: the last twelve weeks. Raises NotFound."""
     await require_head(session, slug)
@@ -52,24 +59,26 @@ async def effect_of(
     first, last = days.within(today, days=_WEEKS * 7 + 1)
     bands = await assignments.bands_given_for(session, slug)
     completed = {agent: workdays.of(agent, at) for agent, at in completions}
-    found = await asyncio.to_thread(
+    reckoned = partial(
         model.effect,
-        await stays.stays_of(session, {kpi for kpi, _ in bands}, visible),
-        bands,
-        completed,
         first=first,
         last=last,
         today=today,
         todays={agent: workdays.of(agent, session.now) for agent in completed},
     )
-    people = await directory.people(session, completed)
+    held = await stays.stays_of(session, {kpi for kpi, _ in bands}, visible)
+    found = await in_worker(reckoned, held, bands, completed, seconds=_SECONDS)
+    place = page.values(date.fromisoformat, UUID)
+    left = [each for each in found.agents if place is None or (each.completed_on, each.agent_id) > place]
+    shown = page_of(left[: page.limit + 1], page, lambda each: [each.completed_on.isoformat(), str(each.agent_id)])
+    people = await directory.people(session, [each.agent_id for each in shown.items])
     trained = [
         TrainedPerson(
             **each.model_dump(),
             agent=people[each.agent_id].slug if each.agent_id in people else None,
             name=people[each.agent_id].display_name if each.agent_id in people else None,
         )
-        for each in found.agents
+        for each in shown.items
     ]
     return TemplateEffect(
         **found.model_dump(exclude={"agents"}),
@@ -79,4 +88,5 @@ async def effect_of(
         note=model.NOTE,
         simulated=tenant.simulated,
         simulation_note=model.SIMULATED if tenant.simulated else None,
+        next=shown.next,
     )

@@ -150,11 +150,12 @@ async def get_template_effect(
     session: WorkSession,
     caller: CallerDep,
     days: DaysDep,
+    page: PageDep,
 ) -> TemplateEffect:
     """Share of agents in the template's bands by ISO week, trained and not trained, and before and after, of the
     people the caller may see on the days of their stays. Without dates: the last twelve weeks."""
     visible = await visibility.visible_to(session, caller)
-    return await effect_of(session, template, visible=visible, days=days)
+    return await effect_of(session, template, visible=visible, days=days, page=page)
 
 
 async def _detail(session: Session, caller: Caller, documents: DocumentsDep, template: str) -> TemplateDetail:

@@ -109,7 +109,7 @@ def effect(
         monday += timedelta(days=7)
     persons = [
         TrainedAgent(agent_id=agent, completed_on=on, in_band=_around(agent, on, todays.get(agent, today), state))
-        for agent, on in sorted(completions.items(), key=lambda item: (item[1], str(item[0])))
+        for agent, on in sorted(completions.items(), key=lambda item: (item[1], item[0]))
     ]
     around = [
         Offset(weeks=offset, **_share([person.in_band.get(offset) for person in persons]).model_dump())

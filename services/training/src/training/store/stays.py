@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from servicekit.turns import by_turns
 from servicekit.visibility import Visible
 from storage import Session, insert_rows, or_update, rows_of
 
@@ -57,12 +58,12 @@ async def stays_of(session: Session, kpis: Collection[str], visible: Visible) ->
     if not visible.everyone:
         part = "greatest(b.entered_on, v.first) AS entered_on, least(b.left_on, v.until) AS left_on"
         seen = f"JOIN {visible.spans()} ON v.agent_id = b.agent_id AND v.first < {_END} AND b.entered_on < v.until"
-    rows = await session.rows(
+    rows = await session.tuples(
         f"SELECT b.agent_id, b.kpi, b.band, {part} FROM band_stay b {seen} WHERE b.tenant = :tenant "  # noqa: S608
         "AND b.kpi = ANY(:kpis) AND NOT b.retracted AND b.entered_on IS NOT NULL",
         {"tenant": session.tenant, "kpis": list(kpis), **visible.parameters},
     )
-    return [Stay(row["agent_id"], row["kpi"], row["band"], _day(row["entered_on"]), row["left_on"]) for row in rows]
+    return [Stay(agent, kpi, band, _day(entered), left) async for agent, kpi, band, entered, left in by_turns(rows)]
 
 
 def _day(value: Any) -> date:
