@@ -21,6 +21,15 @@ async def refused(suite: Suite, service: str, path: str, slug: str) -> str:
     return answer.json()["detail"]
 
 
+async def tell(suite: Suite, *services: str) -> None:
+    """What these services said last of their sections reaches those who read it."""
+    for service in services:
+        told = (await suite.harnesses[service].events(SectionApplied))[-1]
+        for each in suite.harnesses.values():
+            if told.to_topic() in each.running.doors:
+                await each.deliver(told, tenant="acme", twice=False)
+
+
 async def gone(suite: Suite, service: str, path: str) -> None:
     answer = await suite.client(service).delete(path)
     assert answer.status_code == 204, answer.text
@@ -169,3 +178,52 @@ async def test_who_may_not_change_may_not_take_away(own_suite: Suite) -> None:
         ("gamification", "/leaderboards/all"), ("ingest", "/sources/calls"), ("kpi-engine", "/kpis/aht"), ("forms", "/forms/review"), ("notification", "/rules/n1"), ("notification", "/texts/own"),
     ):  # fmt: skip
         assert (await own_suite.client(service, "ada").delete(path)).status_code == 403, path
+
+
+BANDED = KPI + "bands: {window: workday, edges: [{name: good, from: 0}, {name: coach, from: 90}]}\n"
+
+
+async def test_what_another_service_names_is_not_taken_away_by_a_single_edit(own_suite: Suite) -> None:
+    """A KPI, a band, a template, a form, an org unit: refused with where it is named, until it is named no more."""
+    clients = {service: own_suite.client(service) for service in own_suite.harnesses}
+
+    async def put(service: str, path: str, **body: Any) -> None:
+        answer = await clients[service].put(path, **body)
+        assert answer.is_success, answer.text
+
+    (await clients["identity"].post("/org-units", json={"slug": "empty", "name": "E"})).raise_for_status()
+    await own_suite.settle()
+    await put("kpi-engine", "/kpis/aht", content=BANDED.encode())
+    board = {**BOARD, "org_unit": "empty"}
+    await put("gamification", "/leaderboards/all", json=board)
+    notices = [
+        {**NOTICE, "rule": "n1", "on": "submission.scored", "when": {"form": "review"}},
+        {**NOTICE, "rule": "n2", "when": {"template": "intro"}},
+    ]
+    await put("notification", "/rules", json={"rules": notices})
+    await put("training", "/rules", json={"rules": [{**RULE, "template": "intro"}]})
+    await tell(own_suite, "training", "gamification", "notification")
+
+    async def named(service: str, method: str, path: str, **body: Any) -> list[str]:
+        answer = await clients[service].request(method, path, **body)
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:uplift:problem:named-elsewhere"), answer.text
+        return [each["pointer"] for each in answer.json()["errors"]]
+
+    without_coach = BANDED.replace(", {name: coach, from: 90}", "").encode()
+    assert await named("kpi-engine", "PUT", "/kpis/aht", content=without_coach) == ["/training/rules/0/band"]
+    at_rule = ["/training/rules/0/kpi", "/training/rules/0/band"]
+    assert await named("kpi-engine", "DELETE", "/kpis/aht") == at_rule[:1]
+    assert await named("forms", "DELETE", "/forms/review") == ["/notification/rules/0/when/form"]
+    at_board = ["/gamification/leaderboards/0/org_unit"]
+    assert await named("identity", "PATCH", "/org-units/empty", json={"active": False}) == at_board
+    await gone(own_suite, "training", "/rules/r1")
+    assert await named("training", "DELETE", "/templates/intro") == ["/notification/rules/1/when/template"]
+    assert (await clients["kpi-engine"].get("/kpis/aht")).json()["retired"] is False, "nothing was changed"
+
+    await put("notification", "/rules", json={"rules": [NOTICE]})
+    await put("gamification", "/leaderboards/all", json=BOARD)
+    await tell(own_suite, "training", "gamification", "notification")
+    await put("kpi-engine", "/kpis/aht", content=without_coach)
+    for service, path in (("kpi-engine", "/kpis/aht"), ("forms", "/forms/review"), ("training", "/templates/intro")):
+        await gone(own_suite, service, path)
+    (await clients["identity"].patch("/org-units/empty", json={"active": False})).raise_for_status()

@@ -3,7 +3,7 @@
 from contracts.blueprints import BlueprintPublished
 from forms.service import service
 from testkit import person
-from testkit.late_conformance import Course, LateConformance, Said, directory_course
+from testkit.late_conformance import Course, LateConformance, Said, directory_course, sections_course
 
 FORM = {
     "form": "mood",
@@ -23,7 +23,11 @@ class TestLate(LateConformance):
             Said(BlueprintPublished(version=version, sections={"forms": {"forms": [FORM]}})) for version in (1, 2)
         ]
         return Course(
-            [directory_course(person("ada", team="team-a")), blueprints],
+            [
+                directory_course(person("ada", team="team-a")),
+                blueprints,
+                sections_course("kpi-engine", "notification"),
+            ],
             traces=["form"],
             ignored={"form": ["draft_document"]},
         )

@@ -56,7 +56,7 @@ class TestLate(LateConformance):
         ]
         people = [person("ada", team="team-a"), person("bob", team="team-a")]
         return Course(
-            [directory_course(*people), blueprints, sections_course("kpi-engine", "training"), events],
+            [directory_course(*people), blueprints, sections_course("kpi-engine", "training", "notification"), events],
             traces=["ledger", "score_day", "section_names"],
             unsettled={BandLeft: "what would be taken back at once is not given"},
         )

@@ -3,7 +3,7 @@
 from contracts.blueprints import BlueprintPublished
 from ingest.service import service
 from testkit import person
-from testkit.late_conformance import Course, LateConformance, Said, directory_course
+from testkit.late_conformance import Course, LateConformance, Said, directory_course, sections_course
 
 
 class TestLate(LateConformance):
@@ -17,7 +17,7 @@ class TestLate(LateConformance):
         ]
         # `days`: by whose days a person's legs were cut last; it is looked at when the person is heard of next.
         return Course(
-            [directory_course(*people), blueprints],
+            [directory_course(*people), blueprints, sections_course("kpi-engine")],
             traces=["source", "directory_person"],
             ignored={"known_person": ["days"]},
         )

@@ -67,7 +67,12 @@ class TestLate(LateConformance):
         ]
         people = [person("ada", team="team-a"), person("bob", team="team-a")]
         return Course(
-            [directory_course(*people), blueprints, sections_course("ingest", "forms"), facts],
+            [
+                directory_course(*people),
+                blueprints,
+                sections_course("ingest", "forms", "training", "gamification", "notification"),
+                facts,
+            ],
             traces=["fact", "partial", "section_names"],
             without=["agent_lock"],
         )

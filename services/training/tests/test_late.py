@@ -48,7 +48,12 @@ class TestLate(LateConformance):
         ]
         people = [person(slug, team="team-a") for slug in ("ada", "bob", "cid", "eve")]
         return Course(
-            [directory_course(*people), blueprints, sections_course("kpi-engine"), bands],
+            [
+                directory_course(*people),
+                blueprints,
+                sections_course("kpi-engine", "gamification", "notification"),
+                bands,
+            ],
             traces=["assignment", "band_stay", "section_names"],
             unsettled={BandEntered: "a training is given when a band is entered, not when that is over"},
             ignored={"assignment": ["version"]},

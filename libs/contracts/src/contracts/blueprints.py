@@ -47,16 +47,33 @@ class _SectionEvent(Event):
         return f"{self.type}/{tenant}"
 
 
+class Named(BaseModel):
+    """A place of a section that names a thing of another service. `inside_of`: where a name only means something inside
+    of others, as a band's does, the names of these; none: of any."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    pointer: str
+    kind: str
+    name: str
+    inside_of: list[str] = []
+
+
 class SectionApplied(_SectionEvent):
     """Sent when a published blueprint was applied (`version` set) and after any later edit of the same things
-    (`version` None). `content` is the whole section as it now is, so that a tenant can be exported again."""
+    (`version` None). `content` is the whole section as it now is, so that a tenant can be exported again; `named` is what
+    it names of other services, so that these do not take it away. Null in events from before there was this field."""
 
     type: ClassVar[str] = "blueprint.section_applied"
     topic: ClassVar[str] = "*.sections"
-    example: ClassVar[dict[str, Any]] = {"service": "training", "version": 1, "content": {"templates": [], "rules": []}}
+    example: ClassVar[dict[str, Any]] = {
+        "service": "training", "version": 1, "content": {"templates": [], "rules": []},
+        "named": [{"pointer": "/rules/0/kpi", "kind": "KPI", "name": "silence_pct", "inside_of": []}],
+    }  # fmt: skip
 
     version: int | None
     content: dict[str, Any]
+    named: list[Named] | None = None
 
 
 class SectionRejected(_SectionEvent):

@@ -22,13 +22,15 @@ class Topic:
     retention_days: int | None = 14
 
 
-# Besides identity, which keeps them for the export: services whose own things name those of the section.
+# Besides identity, which keeps them for the export: services whose own things name those of the section, and those whose
+# things the section names.
 _SECTION_READERS = {
     "ingest": ("kpi-engine",),
     "forms": ("kpi-engine", "notification"),
-    "kpi-engine": ("training", "gamification", "notification"),
-    "training": ("gamification", "notification"),
-    "gamification": ("notification",),
+    "kpi-engine": ("ingest", "training", "gamification", "forms", "notification"),
+    "training": ("kpi-engine", "gamification", "notification"),
+    "gamification": ("kpi-engine", "training", "notification"),
+    "notification": ("kpi-engine", "training", "gamification", "forms"),
 }
 
 

@@ -80,6 +80,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "logout-token-old": ProblemType((400,), "Logout token old", "For the issuer: send a token that was just made."),
     "logout-token-used": ProblemType((400,), "Logout token used", "For the issuer: send each token once."),
     "method": ProblemType((405,), "Method", "Use a method that the path takes."),
+    "named-elsewhere": ProblemType(
+        (409,), "Named elsewhere", "Change what `errors` names first, or publish all of it as a blueprint."
+    ),
     "needs-keycloak": ProblemType(
         (409,), "Needs keycloak", "Ask whoever runs the platform to name its login provider."
     ),
@@ -170,6 +173,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "too-deep": ProblemType((422,), "Too deep", "Write it flatter."),
     "too-large": ProblemType((413,), "Too large", "Send less at once."),
     "too-many": ProblemType((429,), "Too many", "Wait for `Retry-After` seconds, and try again."),
+    "too-many-lines": ProblemType((422,), "Too many lines", "Split the file."),
     "too-many-rules": ProblemType((422,), "Too many rules", "Delete one first."),
     "too-many-streams": ProblemType((429,), "Too many streams", "Close a stream, or wait for `Retry-After` seconds."),
     "too-many-texts": ProblemType((422,), "Too many texts", "Delete one first."),

@@ -151,13 +151,15 @@ blueprint_section = Table(
     Column("event_id", Uuid, nullable=False),
 )
 
-# What another service's things are called, as its newest answer told, so that an edit here may name none that is not there.
+# What another service's things are called, and what it names of others, as its newest answer told, so that an edit here may
+# name none that is not there and takes none away that is named there. The service's own names are here too, as it told them last.
 section_names = Table(
     "section_names",
     own,
     Column("tenant", Text, primary_key=True),
     Column("service", Text, primary_key=True),
     Column("names", JSONB, nullable=False),
+    Column("named", JSONB),
     Column("event_id", Uuid, nullable=False),
 )
 

@@ -152,6 +152,7 @@ def sections_course(*services: str) -> list[Said]:
         "gamification": "rules",
         "forms": "forms",
         "ingest": "sources",
+        "notification": "rules",
     }
     return [
         Said(SectionApplied(service=name, version=None, content={things[name]: [{NAME_FIELD[things[name]]: each}]}))

@@ -5,6 +5,7 @@ from functools import partial
 
 from contracts.blueprints import BlueprintPublished
 from servicekit import Kit, Service, Subscription, Wired
+from servicekit.blueprints import names_heard
 from servicekit.blueprints.checking import OwnSection
 from storage import Migrations
 
@@ -20,6 +21,7 @@ def wire(kit: Kit) -> Wired:
         words=WORDS,
         router=api.router,
         subscriptions=[
+            *names_heard("kpi-engine", "notification"),
             Subscription("blueprints", {BlueprintPublished: Blueprints(kit.documents).on_published}),
         ],
         clock=clock.handlers(kit.documents),

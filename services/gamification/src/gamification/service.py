@@ -26,7 +26,7 @@ def wire(kit: Kit) -> Wired:
             _in_turn("scores", improvement.hear_scores, ScoreChanged),
             _in_turn("assignments", bands.complete_trainings, AssignmentCompleted),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
-            *names_heard("kpi-engine", "training"),
+            *names_heard("kpi-engine", "training", "notification"),
         ],
         clock={"workday-over": clock.on_workday_over},
         section=OwnSection(section_content, check_section),

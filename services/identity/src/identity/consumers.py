@@ -3,6 +3,7 @@
 from contracts.audit import ConfigurationChanged
 from contracts.blueprints import SectionApplied, SectionRejected
 from servicekit import Received
+from servicekit.blueprints import hear_names
 from storage import Session
 
 from identity.store import audit, blueprints
@@ -10,6 +11,7 @@ from identity.store import audit, blueprints
 
 async def on_section_applied(session: Session, event: Received[SectionApplied]) -> None:
     body = event.body
+    await hear_names(session, event)
     await blueprints.section_applied(session, body.service, body.version, body.content, event.attributes.id)
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from servicekit import Kit, Service, Subscription, Wired
+from servicekit.blueprints import names_heard
 from servicekit.blueprints.checking import OwnSection
 from storage import Migrations
 
@@ -36,6 +37,7 @@ def wire(kit: Kit) -> Wired:
                     TenantChanged: partial(consumers.on_tenant_changed, kit.documents),
                 },
             ),
+            *names_heard("kpi-engine"),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
         ],
         clock=clock.handlers(reception),

@@ -32,7 +32,7 @@ def wire(kit: Kit) -> Wired:
             facts("submissions", consumers.on_facts),
             # Everything that ever happened is counted again for a new model.
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}, seconds=3600),
-            *names_heard("ingest", "forms"),
+            *names_heard("ingest", "forms", "training", "gamification", "notification"),
             Subscription(
                 "directory",
                 {PersonChanged: consumers.on_person_changed, OrgUnitChanged: consumers.on_org_unit_changed},

@@ -29,7 +29,7 @@ def wire(kit: Kit) -> Wired:
                 in_turn=True,
             ),
             Subscription("blueprints", {BlueprintPublished: partial(consumers.on_blueprint_published, kit.documents)}),
-            *names_heard("kpi-engine"),
+            *names_heard("kpi-engine", "gamification", "notification"),
         ],
         clock=clock.handlers(kit.documents),
         section=OwnSection(partial(section_content, documents=kit.documents), check_section),

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.names import INSIDE_OF, Names, things_of
 from pydantic import BaseModel
@@ -28,8 +28,7 @@ class SectionCheck(BaseModel):
     changes: dict[str, Changes] = {}
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """A place that names a thing of another service. `inside_of`: where a name only means something inside of others, the
     names of these, of which one must have it; none: any of all there are."""
 

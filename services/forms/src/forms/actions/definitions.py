@@ -4,9 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from contracts import new_id
-from contracts.blueprints import SectionApplied
 from contracts.submissions import FormPublished
 from servicekit.audit import audit
+from servicekit.blueprints import tell_section
 from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
 from servicekit.stored import all_readable, require_readable
 from servicekit.workers import in_worker
@@ -123,7 +123,7 @@ async def apply_section(session: Session, documents: DocumentStore, section: For
 async def answer(session: Session, documents: DocumentStore, *, version: int | None) -> None:
     """Tells what the tenant's section now is."""
     content = await section_content(session, documents)
-    session.emit(SectionApplied(service="forms", version=version, content=content))
+    await tell_section(session, "forms", version, content)
 
 
 async def section_content(session: Session, documents: DocumentStore) -> dict[str, Any]:

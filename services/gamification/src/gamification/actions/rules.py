@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contracts.blueprints import SectionApplied
 from servicekit.audit import audit, audit_each
-from servicekit.blueprints import reject_section, require_known
+from servicekit.blueprints import reject_section, require_known, tell_section
 from servicekit.errors import Conflict, Invalid, NotFound
 from storage import Session
 
@@ -18,6 +17,7 @@ from gamification.model.section import (
     references,
     references_of,
     references_of_board,
+    references_of_section,
     twice,
 )
 from gamification.store import rules as store
@@ -116,9 +116,14 @@ async def _replace(session: Session, rules: Sequence[Rule]) -> None:
 
 async def section_content(session: Session) -> dict[str, Any]:
     """Everything that is in force, in the form in which a blueprint holds it."""
+    return (await _section(session)).content()
+
+
+async def _section(session: Session) -> Section:
     rules, boards = await store.current_rules(session), await store.list_boards(session)
-    return Section(rules=list(rules), leaderboards=list(boards)).content()
+    return Section(rules=list(rules), leaderboards=list(boards))
 
 
 async def _answer(session: Session, version: int | None = None) -> None:
-    session.emit(SectionApplied(service="gamification", version=version, content=await section_content(session)))
+    section = await _section(session)
+    await tell_section(session, "gamification", version, section.content(), references_of_section(section))

@@ -60,13 +60,17 @@ def check_section(content: Mapping[str, Any] | None, present: dict[str, Any], na
         section = Section.model_validate(present if content is None else content)
     except ValidationError as error:
         return SectionCheck(problems=shape_problems(error, content, Section, _CURES))
+    problems = [*contradictions(section), *unknown_names(references_of_section(section), names)]
+    return SectionCheck(problems=problems, changes=changes_between(present, section.content()))
+
+
+def references_of_section(section: Section) -> list[Reference]:
     boards = [
         each
         for index, board in enumerate(section.leaderboards)
         for each in references_of_board(board, f"/leaderboards/{index}")
     ]
-    problems = [*contradictions(section), *unknown_names([*references(section.rules), *boards], names)]
-    return SectionCheck(problems=problems, changes=changes_between(present, section.content()))
+    return [*references(section.rules), *boards]
 
 
 def references(rules: Sequence[Rule]) -> list[Reference]:

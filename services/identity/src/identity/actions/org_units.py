@@ -1,9 +1,12 @@
 """Org units: added, renamed, moved with all below them, switched off."""
 
+from collections.abc import Iterable
 from datetime import date
 
 from contracts import new_id
 from contracts.directory import OrgUnitChanged
+from contracts.names import Names, names_of
+from servicekit.blueprints import require_unnamed
 from servicekit.errors import Conflict, NotFound
 from storage import Session
 
@@ -43,6 +46,7 @@ async def change_unit(session: Session, ref: str, patch: OrgUnitPatch) -> OrgUni
     day = local_day(session.now, tenant)
     if before.active and not after.active:
         await _refuse_to_vanish(session, tree, after, day)
+        await require_unnamed(session, _names(units), _names(tree.by_id.values()))
     if before.kind != after.kind:
         for person in (await store.people_in(session, [after.id])).values():
             wrong = person_problems(person, tree=tree, tenant=tenant.slug, day=day, at="")
@@ -50,6 +54,10 @@ async def change_unit(session: Session, ref: str, patch: OrgUnitPatch) -> OrgUni
                 raise Conflict("kind-in-use", f"Of `{person.slug}`: {wrong[0].problem}; {wrong[0].cure}.")
     await keep_units(session, units, changed)
     return after
+
+
+def _names(units: Iterable[OrgUnitChanged]) -> Names:
+    return names_of("identity", {"org_units": [{"slug": unit.slug} for unit in units if unit.active]})
 
 
 async def _refuse_to_vanish(session: Session, tree: OrgTree, unit: OrgUnitChanged, day: date) -> None:

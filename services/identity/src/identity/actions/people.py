@@ -1,21 +1,22 @@
 """People: added and changed one by one, or imported by the thousand."""
 
-from asyncio import to_thread
-
 from contracts import new_id
 from contracts.directory import PersonChanged
 from servicekit.errors import Conflict, NotFound
+from servicekit.workers import in_worker
 from storage import Session
 
 from identity.actions.admins import require_admin
 from identity.actions.keeping import keep_people, keep_units, locked_tenant
 from identity.model.fields import refuse
-from identity.model.importing import ImportReport, plan_import, read_sheet
+from identity.model.importing import ImportReport, read_and_plan
 from identity.model.org import OrgTree
 from identity.model.people import apply_people, local_day, login_of
 from identity.model.specs import PersonPatch, PersonSpec
 from identity.store import directory as store
 from identity.store import provisions
+
+IMPORT_SECONDS = 30.0
 
 
 async def add_person(session: Session, spec: PersonSpec, *, issuer: str) -> PersonChanged:
@@ -63,19 +64,11 @@ async def _apply(session: Session, spec: PersonSpec, *, issuer: str) -> PersonCh
 
 async def import_people(session: Session, data: bytes, *, dry_run: bool, issuer: str) -> ImportReport:
     """Reads a sheet of people and keeps every line that holds; with `dry_run` only says what it would do."""
-    sheet = await to_thread(read_sheet, data)
     tenant = await locked_tenant(session)
     units, people = await store.load_units(session), await store.load_people(session)
-    plan = await to_thread(
-        plan_import,
-        sheet,
-        people=list(people.values()),
-        tree=OrgTree(units),
-        tenant=tenant.slug,
-        day=local_day(session.now, tenant),
-        issuer=issuer,
-        new_id=new_id,
-        kept=await provisions.kept(session, issuer),
+    day, kept = local_day(session.now, tenant), await provisions.kept(session, issuer)
+    plan = await in_worker(
+        read_and_plan, data, list(people.values()), units, tenant.slug, day, issuer, kept, seconds=IMPORT_SECONDS
     )
     await require_admin(session, people, list(plan.people.values()))
     if not dry_run:

@@ -62,6 +62,10 @@ class RoleSpec(_Dated):
     org_unit: str | None = None
 
 
+MOST_ENTRIES = 500
+"""In each list of a person's: what may not overlap is compared with each other."""
+
+
 class PersonPatch(_Spec):
     """What may change of a person. `login: name` is short for `logins: [{sub: name}]`."""
 
@@ -71,11 +75,11 @@ class PersonPatch(_Spec):
     kind: Literal["person", "machine"] = "person"
     active: bool = True
     login: Annotated[LoginSpec | None, BeforeValidator(_login)] = Field(default=None, exclude=True)
-    logins: list[Annotated[LoginSpec, BeforeValidator(_login)]] = []
-    external_ids: list[ExternalIdSpec] = []
-    memberships: list[MembershipSpec] = []
-    attributes: list[AttributeSpec] = []
-    roles: list[RoleSpec] = []
+    logins: list[Annotated[LoginSpec, BeforeValidator(_login)]] = Field(default=[], max_length=MOST_ENTRIES)
+    external_ids: list[ExternalIdSpec] = Field(default=[], max_length=MOST_ENTRIES)
+    memberships: list[MembershipSpec] = Field(default=[], max_length=MOST_ENTRIES)
+    attributes: list[AttributeSpec] = Field(default=[], max_length=MOST_ENTRIES)
+    roles: list[RoleSpec] = Field(default=[], max_length=MOST_ENTRIES)
 
 
 class PersonSpec(PersonPatch):

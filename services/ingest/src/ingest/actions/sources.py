@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from contracts.blueprints import BlueprintPublished, SectionApplied
+from contracts.blueprints import BlueprintPublished
 from servicekit.audit import audit
-from servicekit.blueprints import reject_section
+from servicekit.blueprints import reject_section, tell_section
 from servicekit.errors import Conflict, FieldProblem, Invalid
 from servicekit.stored import readable, require_readable
 from storage import Session
@@ -71,7 +71,7 @@ async def section(session: Session) -> dict[str, Any]:
 
 async def edit_source(session: Session, slug: str, spec: SourceSpec) -> None:
     if await put_source(session, slug, spec):
-        session.emit(SectionApplied(service=SERVICE, version=None, content=await section(session)))
+        await tell_section(session, SERVICE, None, await section(session))
 
 
 async def retire_source(session: Session, slug: str) -> bool:
@@ -88,7 +88,7 @@ async def retire_source(session: Session, slug: str) -> bool:
         old = {name: before[name] for name in SourceSpec.model_fields}
         audit(session, "source", slug, action="retired", before=old)
         await sources.keep(session, {**before, "status": RETIRED, "updated_at": session.now})
-        session.emit(SectionApplied(service=SERVICE, version=None, content=await section(session)))
+        await tell_section(session, SERVICE, None, await section(session))
     return True
 
 
@@ -101,4 +101,4 @@ async def apply_blueprint(session: Session, blueprint: BlueprintPublished) -> No
         return
     for named in wanted.sources:
         await put_source(session, named.source, SourceSpec.model_validate(named.model_dump(exclude={"source"})))
-    session.emit(SectionApplied(service=SERVICE, version=blueprint.version, content=await section(session)))
+    await tell_section(session, SERVICE, blueprint.version, await section(session))

@@ -5,10 +5,9 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from contracts.blueprints import SectionApplied
 from servicekit import lock_edits
 from servicekit.audit import audit, origin_of
-from servicekit.blueprints import reject_section, require_known
+from servicekit.blueprints import reject_section, require_known, tell_section
 from servicekit.errors import FieldProblem, Invalid, NotFound
 from servicekit.workers import TookTooLong, in_worker
 from storage import Session
@@ -37,7 +36,7 @@ async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> 
     changed = await _publish(session, [(model, text)], by)
     catalogue = await models.catalogue(session)
     if changed:
-        session.emit(SectionApplied(service=SERVICE, version=None, content=section_of(catalogue)))
+        await _tell(session, catalogue)
     return catalogue.models[kpi], changed
 
 
@@ -77,8 +76,7 @@ async def retire_model(session: Session, kpi: str) -> None:
         return
     await models.retire(session, kpi)
     audit(session, "kpi", kpi, action="retired", before=_state(before))
-    section = section_of(await models.catalogue(session))
-    session.emit(SectionApplied(service=SERVICE, version=None, content=section))
+    await _tell(session, await models.catalogue(session))
 
 
 async def read_model(session: Session, kpi: str, text: str) -> Model:
@@ -131,7 +129,14 @@ async def apply_section(session: Session, content: dict[str, Any], version: int)
         await models.retire(session, kpi)
         audit(session, "kpi", kpi, action="retired", before=_state(before.models[kpi]))
     await _publish(session, found, None)
-    session.emit(SectionApplied(service=SERVICE, version=version, content=section_of(await models.catalogue(session))))
+    await _tell(session, await models.catalogue(session), version)
+
+
+async def _tell(session: Session, catalogue: Catalogue, version: int | None = None) -> None:
+    section = section_of(catalogue)
+    places = {document["kpi"]: f"/kpis/{index}" for index, document in enumerate(section["kpis"])}
+    named = [each for kpi, at in places.items() for each in references_of(catalogue.models[kpi].model, at)]
+    await tell_section(session, SERVICE, version, section, named)
 
 
 async def section_content(session: Session) -> dict[str, Any]:

@@ -121,7 +121,7 @@ async def get_kpi(kpi: str, request: Request, session: WorkSession, caller: Call
 @accepts(roles=PUBLISHERS)
 async def retire_kpi(kpi: str, session: WorkSession, caller: CallerDep) -> None:
     """It is counted no more, and is no part of a blueprint. Its versions can still be read, and the bands that were told
-    stay; PUT brings it back, counted from the facts. Rules of other services that name it find nothing more to do."""
+    stay; PUT brings it back, counted from the facts. Refused (409) while another service's rules name it."""
     await publishing.retire_model(session, kpi)
 
 

@@ -4,9 +4,8 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
-from contracts.blueprints import SectionApplied
 from servicekit.audit import audit, audit_each
-from servicekit.blueprints import require_known
+from servicekit.blueprints import require_known, tell_section
 from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
 from servicekit.outbound import UrlPolicy
 from servicekit.workers import TookTooLong, in_worker
@@ -134,8 +133,8 @@ async def _edit_one(session: Session, section: NotificationSection, policy: UrlP
 
 
 async def answer(session: Session, *, version: int | None) -> None:
-    content = (await present_section(session)).content()
-    session.emit(SectionApplied(service="notification", version=version, content=content))
+    section = await present_section(session)
+    await tell_section(session, "notification", version, section.content(), references(section.rules or []))
 
 
 async def present_section(session: Session) -> NotificationSection:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contracts.blueprints import SectionApplied
 from servicekit.audit import audit, audit_each
-from servicekit.blueprints import reject_section, require_known
+from servicekit.blueprints import reject_section, require_known, tell_section
 from servicekit.errors import Invalid, NotFound
 from storage import DocumentStore, Session
 
@@ -52,7 +51,7 @@ async def apply_blueprint(session: Session, documents: DocumentStore, version: i
         return
     await _apply(session, documents, section)
     applied = await section_content(session, documents)
-    session.emit(SectionApplied(service="training", version=version, content=applied))
+    await tell_section(session, "training", version, applied, references(section.rules))
 
 
 async def _apply(session: Session, documents: DocumentStore, section: Section) -> None:

@@ -4,14 +4,15 @@ from datetime import datetime
 from typing import Any
 
 from contracts import new_id
-from contracts.blueprints import SectionApplied
 from servicekit import lock_edits
 from servicekit.audit import audit, origin_of
+from servicekit.blueprints import tell_section
 from servicekit.errors import Conflict, NotFound
 from servicekit.stored import readable, require_readable
 from storage import Document, DocumentStore, Session, discard
 
 from training.model.content import Content
+from training.model.section import references
 from training.store import templates as store
 
 
@@ -143,7 +144,7 @@ async def _before(documents: DocumentStore, tenant: str, document: str) -> dict[
 async def answer_edit(session: Session, documents: DocumentStore) -> None:
     """Says what the whole section is after a direct edit."""
     content = await section_content(session, documents)
-    session.emit(SectionApplied(service="training", version=None, content=content))
+    await tell_section(session, "training", None, content, references(await store.list_rules(session)))
 
 
 async def section_content(session: Session, documents: DocumentStore) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
-from contracts import derived_id
+from contracts import derived_id, new_id
 from contracts.directory import Login, OrgUnitChanged, PersonChanged
 
 from identity.model.importing.cells import Reject, checked, day_in, rejection, slugified
@@ -21,7 +21,7 @@ from identity.model.importing.sheet import RejectedLine, Sheet, SheetLine, read_
 from identity.model.org import OrgTree
 from identity.model.people import NOTHING_KEPT, Holdings, Kept, merged, person_problems
 
-__all__ = ["ImportPlan", "ImportReport", "plan_import", "read_sheet"]
+__all__ = ["ImportPlan", "ImportReport", "plan_import", "read_and_plan", "read_sheet"]
 
 
 @dataclass
@@ -29,6 +29,20 @@ class ImportPlan:
     report: ImportReport
     units: list[OrgUnitChanged] = field(default_factory=list)
     people: dict[UUID, PersonChanged] = field(default_factory=dict)
+
+
+def read_and_plan(
+    data: bytes,
+    people: Sequence[PersonChanged],
+    units: Sequence[OrgUnitChanged],
+    tenant: str,
+    day: date,
+    issuer: str,
+    kept: Kept,
+) -> ImportPlan:
+    """In a worker: how long it takes is up to the file. Raises Invalid for one that cannot be read at all."""
+    tree, sheet = OrgTree(units), read_sheet(data)
+    return plan_import(sheet, people=people, tree=tree, tenant=tenant, day=day, issuer=issuer, new_id=new_id, kept=kept)
 
 
 def plan_import(
@@ -74,6 +88,8 @@ class _Import:
     plan: ImportPlan
     taken: dict[UUID, int] = field(default_factory=dict)
     """By person, the line that is about them."""
+    numbered: dict[str, int] = field(default_factory=dict)
+    """By the beginning of a slug, the last number that was tried, so that namesakes are not counted through again."""
 
     def take(self, line: SheetLine) -> None:
         cells = line.cells
@@ -173,8 +189,9 @@ class _Import:
             return cells["slug"]
         named = cells.get("login") or cells.get("email", "").partition("@")[0] or cells.get("display_name", "")
         base = slugified(named) or f"person-{derived_id(*sorted(cells.values())).hex[:8]}"
-        slug, count = base, 1
+        slug, count = base, self.numbered.get(base, 1)
         while slug in self.by_slug:
             count += 1
             slug = f"{base}-{count}"
+        self.numbered[base] = count
         return slug

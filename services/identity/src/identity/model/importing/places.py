@@ -12,12 +12,15 @@ from identity.model.importing.cells import Reject, slugified
 from identity.model.org import OrgTree
 from identity.model.specs import OrgUnitSpec
 
+DEEPEST = 60
 LEAF_KIND, BRANCH_KIND = "team", "unit"
 
 
 def unit_at(tree: OrgTree, path: str, new_id: Callable[[], UUID]) -> tuple[list[OrgUnitChanged], OrgUnitChanged]:
     """The unit at the end of the path, and before it those that are not in the tree yet, parents first."""
     names = [" ".join(name.split()) for name in path.split("/") if name.strip()]
+    if len(names) > DEEPEST:
+        raise Reject("org_path", path, f"it names {len(names):,} units", f"write {DEEPEST} at most")
     if not names:
         raise Reject("org_path", path, "it names no unit", "write it as Site A/Team 1")
     made: list[OrgUnitChanged] = []
@@ -43,10 +46,10 @@ def _new_unit(
     made: list[OrgUnitChanged],
     new_id: Callable[[], UUID],
 ) -> OrgUnitChanged:
-    taken = tree.by_slug.keys() | {unit.slug for unit in made}
+    beside = {unit.slug for unit in made}
     plain = slugified(name) or f"unit-{derived_id(parent.slug if parent else '', name).hex[:8]}"
     choices = [plain, f"{parent.slug}-{plain}"[:63]] if parent else [plain]
-    slug = next((each for each in choices if each not in taken), None)
+    slug = next((each for each in choices if each not in tree.by_slug and each not in beside), None)
     slug = slug or f"{plain[:50]}-{derived_id(parent.slug if parent else '', name).hex[:8]}"
     try:
         OrgUnitSpec(slug=slug, name=name)

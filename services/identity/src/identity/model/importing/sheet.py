@@ -26,6 +26,11 @@ PLAIN_COLUMNS = {
     "since": "valid_from",  # as it was called at first
 }
 PREFIXES = ("external_id:", "attribute:")
+MOST_COLUMNS = 200
+MOST_CHARACTERS = 5_000
+"""Of a cell."""
+MOST_LINES = 200_000
+"""Empty ones among them."""
 _IDENTIFYING = ("slug", "email", "login")
 
 
@@ -61,7 +66,7 @@ class Sheet:
 
 def read_sheet(data: bytes) -> Sheet:
     """Reads CSV separated by comma, semicolon or tab, in UTF-8 with or without BOM, UTF-16 with BOM, or Windows-1252.
-    A line that cannot be read is rejected by itself. Raises Invalid when there is no usable header."""
+    A line that cannot be read is rejected by itself. Raises Invalid when there is no usable header, and for too many lines."""
     # NUL would make the reader give the whole file up; as another control character it costs one line.
     text = _decode(data).replace("\x00", "\x01")
     start = text.partition("\n")[0]
@@ -71,12 +76,18 @@ def read_sheet(data: bytes) -> Sheet:
         header = next(reader, [])
     except csv.Error as error:
         raise _no_header(f"the header cannot be read: {error}") from error
+    if len(header) > MOST_COLUMNS:
+        raise _no_header(f"the header has {len(header):,} columns; at most {MOST_COLUMNS} are taken")
     sheet = Sheet([])
     names = [_column(name, sheet) for name in header]
     sheet.columns = [name for name in names if name]
     _check_header(sheet)
     while True:
         first = reader.line_num + 1
+        if first > MOST_LINES:
+            cure = "split the file"
+            problem = FieldProblem(problem=f"it has more than {MOST_LINES:,} lines", cure=cure)
+            raise Invalid("too-many-lines", f"The file was not imported: {problem.problem}.", errors=[problem])
         try:
             row = next(reader)
         except StopIteration:
@@ -95,6 +106,11 @@ def _take(sheet: Sheet, names: list[str], row: list[str], number: int) -> None:
         reason = f"it has {len(row)} fields where the header has {len(names)}"
         cure = "put text that holds the separator into double quotes"
         sheet.rejected.append(RejectedLine(line=number, field="", reason=reason, cure=cure))
+        return
+    long = next((name for name, cell in zip(names, row, strict=False) if name and len(cell) > MOST_CHARACTERS), None)
+    if long:
+        reason = f"it has more than {MOST_CHARACTERS:,} characters"
+        sheet.rejected.append(RejectedLine(line=number, field=long, reason=reason, cure="write it shorter"))
         return
     cells = {name: cell.strip() for name, cell in zip(names, row, strict=False) if name and cell.strip()}
     sheet.lines.append(SheetLine(number, cells))
