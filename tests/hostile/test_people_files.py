@@ -88,4 +88,4 @@ def test_one_line_that_is_too_much_sinks_no_other(line: str, reason: str) -> Non
 async def test_a_persons_lists_are_bounded(suite: Suite) -> None:
     held = [{"source": "calls", "external_id": f"x{number}"} for number in range(501)]
     answer = await suite.client("identity").patch("/people/ada", json={"external_ids": held})
-    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/external_ids")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/body/external_ids")
