@@ -70,7 +70,7 @@ check: setup ## Style, types, import rules, spelling, generated pages
 	echo "generated docs"; $(DOCS_CHECK)
 	echo "dashboards";   $(BIN)/python -m testkit.dashboards --check
 
-fuzz: setup ## Thousands of made-up requests to every service; what make test sends is a sample of them
+fuzz: setup ## Thousands of made-up requests to every service, an hour and more; ARGS='-k ingest' for one
 	@$(BIN)/pytest tests/hostile --hypothesis-profile fuzz --timeout 7200 $(ARGS)
 
 load: setup ## Measure the embedded shape beside the limits of its parts

@@ -229,6 +229,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "unknown-text": ProblemType((404,), "Unknown text", "Check its key; the list of texts has those that there are."),
     "unknown-version": ProblemType((404,), "Unknown version", "Check the number."),
     "unknown-webhook": ProblemType((404,), "Unknown webhook", "Check the name."),
+    "unreadable-body": ProblemType((422,), "Unreadable body", "Send it in the type and the shape that are described."),
     "unreadable-document": ProblemType((422,), "Unreadable document", "Mend the place that `errors` names."),
     "unreadable-json": ProblemType((422,), "Unreadable json", "Mend the JSON."),
     "unstorable-text": ProblemType((422,), "Unstorable text", "Take the character out that `errors` names."),

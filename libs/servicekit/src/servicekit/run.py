@@ -28,17 +28,15 @@ from messaging.retry import is_transient, pause
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 from sqlalchemy import text
-from starlette.exceptions import HTTPException
 from storage import Outbox, listen
 from storage.engine import DATABASE_OVERFLOW
 
 from servicekit import logs, metrics
 from servicekit.budget import within
-from servicekit.door import Head, SecurityHeaders, render_http, render_problem
 from servicekit.kit import Kit, Service
 from servicekit.settings import PlatformSettings, TelemetrySettings
 from servicekit.tokens import TokenVerifier
-from servicekit.wiring import Running, service_app, wire
+from servicekit.wiring import Running, bare_app, service_app, wire
 
 if TYPE_CHECKING:
     from servicekit.telemetry import Tracing
@@ -140,15 +138,7 @@ class Process:
 
 def root_app(process: Process) -> FastAPI:
     """Health and metrics, and with the role `api` all services under their prefixes."""
-    app = FastAPI(
-        title="Uplift",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        exception_handlers={HTTPException: render_http, Exception: render_problem},
-    )
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(Head)
+    app = bare_app()
     app.state.process = process
     for running in process.services if "api" in process.roles else ():
         name = running.service.name

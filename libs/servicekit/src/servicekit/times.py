@@ -1,16 +1,39 @@
 """Days and instants that callers give: from 1970 to 2999, so that every sum of two stays within every calendar."""
 
+import re
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, Field
+from pydantic import AliasChoices, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticKnownError
 
 FIRST_DAY = date(1970, 1, 1)
 LAST_DAY = date(2999, 12, 31)
 
-Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt_ ]\d{2}:\d{2}.*", re.ASCII)
+
+
+def _written_day(value: Any) -> Any:
+    # The validator takes a number for seconds since 1970, and `0` as a text too; nobody who sends a day means that.
+    if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
+        return value
+    raise PydanticKnownError("date_parsing", {"error": "it is not written as one"})
+
+
+def _written_instant(value: Any) -> Any:
+    if isinstance(value, datetime) or (isinstance(value, str) and _INSTANT.fullmatch(value)):
+        return value
+    raise PydanticKnownError("datetime_parsing", {"error": "it is not written as one"})
+
+
+WrittenInstant = Annotated[AwareDatetime, BeforeValidator(_written_instant)]
+"""Of any year."""
+Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY), BeforeValidator(_written_day)]
 Instant = Annotated[
-    AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), le=datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC))
+    AwareDatetime,
+    Field(ge=datetime(1970, 1, 1, tzinfo=UTC), le=datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+    BeforeValidator(_written_instant),
 ]
 
 

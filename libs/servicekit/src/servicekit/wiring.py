@@ -17,7 +17,17 @@ from servicekit.behind import behind_router
 from servicekit.blueprints.door import section_router
 from servicekit.clock_door import ClockDoor
 from servicekit.dead_letters import dead_letter_router
-from servicekit.door import describe, doors, link_things, operation_name, render_http, render_problem, render_validation
+from servicekit.door import (
+    Head,
+    SecurityHeaders,
+    describe,
+    doors,
+    link_things,
+    operation_name,
+    render_http,
+    render_problem,
+    render_validation,
+)
 from servicekit.door.browsing import add_docs
 from servicekit.door.signing_in import schemes
 from servicekit.errors import Problem
@@ -84,6 +94,21 @@ def wire(
     subscriptions.setdefault("directory", Subscription("directory"))
     doors = {topic: EventDoor(sessions, each) for topic, each in subscriptions.items()}
     return Running(service, kit, wired, doors, ClockDoor(sessions, wired.clock), Outbox(sessions))
+
+
+def bare_app() -> FastAPI:
+    """What services are mounted on: every answer is one of theirs or a problem document, says how it may be used, and HEAD
+    is answered where GET is."""
+    app = FastAPI(
+        title="Uplift",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        exception_handlers={HTTPException: render_http, Exception: render_problem},
+    )
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Head)
+    return app
 
 
 def service_app(running: Running) -> FastAPI:

@@ -10,13 +10,11 @@ from typing import Any, TypeVar
 import httpx
 from contracts import Attributes, Event, derived_id, type_registry
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
-from fastapi import FastAPI
 from messaging.broker import Message, TopicPartition
 from messaging.consumer import Step
-from servicekit.door import SecurityHeaders
 from servicekit.event_door import received_of
 from servicekit.kit import Kit, Service
-from servicekit.wiring import Running, service_app, wire
+from servicekit.wiring import Running, bare_app, service_app, wire
 from sqlalchemy import text
 
 from testkit.postgres import Cluster
@@ -38,8 +36,7 @@ class Harness:
         self.issuer = issuer
         self.now = _START
         self._offsets: dict[str, int] = {}
-        self._root = FastAPI()
-        self._root.add_middleware(SecurityHeaders)
+        self._root = bare_app()
         self._root.mount(running.service.prefix, service_app(running))
         self._clients: list[httpx.AsyncClient] = []
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -38,6 +38,7 @@ _EXAMPLES = {
     "date-time": "2026-03-04T08:00:00Z",
     "binary": "",
 }
+_DECIMAL = r"^[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?$"
 _DEEPEST = 6
 _NAMES = frozenset({"agent", "team", "org_unit", "tenant", "kpi"})
 """Query parameters that name something that may not be there."""
@@ -87,6 +88,8 @@ def _finish(
     schemas: dict[str, Any] = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    for schema in schemas.values():
+        _close(schema)
     problem = ProblemDocument.model_json_schema(ref_template=_REF)
     schemas.update(problem.pop("$defs", {}))
     schemas["Problem"] = problem | {"title": "Problem"}
@@ -102,6 +105,24 @@ def _finish(
     fields = [(name, each) for name, schema in schemas.items() for each in schema.get("properties", {})]
     for name, each in fields:
         _say(schemas[name]["properties"][each], words, (f"{name}.{each}", each), schemas)
+
+
+def _close(part: Any) -> None:
+    """Says what the validator refuses and the framework leaves out: a mapping whose keys must match a pattern, or be of an
+    enumeration, has no others; and a decimal in quotes is a number."""
+    inner: list[Any] = []
+    if isinstance(part, dict):
+        schema = cast("dict[str, Any]", part)
+        choices: list[dict[str, Any]] = schema.get("anyOf", [])
+        if [each.get("type") for each in choices[:2]] == ["number", "string"] and len(choices[1]) == 1:
+            choices[1]["pattern"] = _DECIMAL
+        if "patternProperties" in schema or "propertyNames" in schema:
+            schema.setdefault("additionalProperties", False)
+        inner = list(schema.values())
+    elif isinstance(part, list):
+        inner = cast("list[Any]", part)
+    for each in inner:
+        _close(each)
 
 
 def _problems(operation: dict[str, Any], route: Door, method: str) -> None:

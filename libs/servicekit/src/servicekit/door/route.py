@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from servicekit.budget import OverBudget, within
@@ -104,6 +105,14 @@ class Door(APIRoute):
                 return response
             except StoredResponse as stored:
                 return stored.response
+            except HTTPException as error:
+                if error.status_code != 400:
+                    raise
+                # The framework cannot take the body apart: a form without boundary, or of too many parts.
+                problem = FieldProblem(
+                    pointer="/body", problem=str(error.detail)[:500], cure="send it as it is described"
+                )
+                raise Invalid("unreadable-body", "The body cannot be read.", errors=[problem]) from error
             except RecursionError as error:
                 raise Invalid("nested-too-deeply", "What was sent is nested too deeply. Write it flatter.") from error
             except OverBudget as error:

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, TypeAdapter
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 Words = Annotated[dict[Language, Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1)]
 """A text by language, at least one: `{"en": "Left the coaching band", "zh": "离开辅导区间"}`."""
 
+Amount = Annotated[Decimal, Field(gt=0, le=1_000_000_000, decimal_places=20)]
+"""Of bounded length, since it is reckoned with exactly: 1e-999999 is a fraction of a million digits."""
 Points = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -21,7 +23,7 @@ class Strict(BaseModel):
 class _Rule(Strict):
     rule: Slug
     title: Words
-    active: bool = True
+    active: StrictBool = True
     retired: Literal[False] = Field(False, exclude=True)
     """So that what was read can be put again."""
 
@@ -32,7 +34,7 @@ class BandLeftRule(_Rule):
     kind: Literal["band_left"]
     kpi: Slug
     from_bands: Annotated[list[Slug], Field(min_length=1)]
-    to_better: bool = True
+    to_better: StrictBool = True
     points: Points
 
     def rewards(self, kpi: str, band: str, rank: int, to_rank: int | None) -> bool:
@@ -48,7 +50,7 @@ class TrainingCompletedRule(_Rule):
     kind: Literal["training_completed"]
     template: Slug | None = None
     points: Points
-    passed_only: bool = True
+    passed_only: StrictBool = True
 
     def rewards(self, template: str, passed: bool) -> bool:
         return self.active and self.template in (None, template) and (passed or not self.passed_only)
@@ -67,8 +69,8 @@ class ImprovementRule(_Rule):
     kpi: Slug
     points: Points
     measure: Literal["percent", "absolute"] = "percent"
-    min_improvement: Annotated[Decimal, Field(gt=0)]
-    step: Annotated[Decimal, Field(gt=0)] | None = None
+    min_improvement: Amount
+    step: Amount | None = None
     baseline_days: Annotated[int, Field(ge=1, le=60)] = 10
     min_sample: Annotated[int, Field(ge=1)] = 1
     week_cap: Points | None = None

@@ -22,7 +22,9 @@ _REFUSED = {
 
 
 @router.post("/back-channel-logout", responses={400: _REFUSED})
-async def receive_logout(request: Request, logout_token: Annotated[str, Form(max_length=20_000)]) -> Response:
+async def receive_logout(
+    request: Request, logout_token: Annotated[str, Form(min_length=1, max_length=20_000)]
+) -> Response:
     """OpenID Connect Back-Channel Logout 1.0: the issuer says, signed, that a login session has ended. Every service
     refuses its tokens from then on."""
     kit = kit_of(request)

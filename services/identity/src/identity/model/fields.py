@@ -7,14 +7,16 @@ from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints, ValidationError
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from servicekit.door.cures import cure_of, plain
 from servicekit.errors import MOST_PROBLEMS, FieldProblem, Invalid
+from servicekit.times import WrittenInstant
 
 SLUG = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 TENANT_SLUG = r"^[a-z0-9][a-z0-9-]{0,62}$"
 _SLUG_CURE = "use 1 to 63 of a-z 0-9 . _ - and begin with a letter or a digit"
+_LANGUAGE = r"^[a-zA-Z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -63,7 +65,7 @@ def _email(value: str) -> str:
 
 
 def _language(value: str) -> str:
-    if not re.fullmatch(r"[a-zA-Z]{2,3}(-[A-Za-z0-9]{2,8})*", value):
+    if not re.fullmatch(_LANGUAGE, value):
         raise wrong(f"`{value}` is not a language tag", "write it as en, zh or pt-BR")
     return value
 
@@ -101,16 +103,28 @@ def _zone(value: str) -> str:
     return value
 
 
-Slug = Annotated[str, AfterValidator(_slug)]
-TenantSlug = Annotated[str, AfterValidator(_tenant_slug)]
+def _told(**schema: Any) -> WithJsonSchema:
+    """What the API's description says of a text: what the validator beside it wants, as far as JSON Schema can say it."""
+    return WithJsonSchema({"type": "string", **schema})
+
+
+_LINE = {"minLength": 1, "maxLength": 200, "pattern": r"^[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s][^\x00-\x1f\x7f]*$"}
+
+Slug = Annotated[str, AfterValidator(_slug), _told(pattern=SLUG)]
+TenantSlug = Annotated[str, AfterValidator(_tenant_slug), _told(pattern=TENANT_SLUG)]
 Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_printable),
+    _told(**_LINE),
 ]
-Value = Annotated[Line, BeforeValidator(_text)]
-Email = Annotated[Line, AfterValidator(_email)]
-Language = Annotated[Line, AfterValidator(_language)]
-Zone = Annotated[str, AfterValidator(_zone)]
-Instant = Annotated[AwareDatetime, AfterValidator(_instant)]
+Value = Annotated[
+    Line, BeforeValidator(_text), WithJsonSchema({"anyOf": [{"type": "string", **_LINE}, {"type": "number"}]})
+]
+Email = Annotated[Line, AfterValidator(_email), _told(format="email", maxLength=200)]
+Language = Annotated[Line, AfterValidator(_language), _told(pattern=_LANGUAGE)]
+Zone = Annotated[str, AfterValidator(_zone), _told(format="time-zone")]
+Instant = Annotated[WrittenInstant, AfterValidator(_instant)]
 Day = Annotated[date, BeforeValidator(_day)]
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from contracts import new_id
 from fastapi import Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, kit_of, page_of, page_within
 from servicekit import router as door_router
 from servicekit.audit import audit
@@ -31,8 +31,8 @@ class WebhookBody(Strict):
 
     url: str = Field(max_length=2_000)
     events: list[str] = Field(min_length=1, max_length=50)
-    enabled: bool = True
-    rotate_secret: bool = False
+    enabled: StrictBool = True
+    rotate_secret: StrictBool = False
 
 
 class WebhookView(BaseModel):

@@ -1,0 +1,175 @@
+"""Requests that schemathesis makes of an OpenAPI document, sent to the service. What is wrong with the answers is gathered by
+kind, each with the shortest request that shows it, so that one run tells everything it found."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+from zoneinfo import available_timezones
+
+import requests  # noqa: TID251 (what schemathesis makes its requests for)
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import booleans, one_of, sampled_from
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import AcceptedNegativeData, Failure
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.drivers import CoverageGenerator
+from schemathesis.generation.feedback import NO_FEEDBACK
+from schemathesis.generation.overrides import Override
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    missing_required_header,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from tests.hostile.conftest import Suite
+from tests.hostile.routes import Route
+
+CHECKS: list[Any] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+    negative_data_rejection,
+    missing_required_header,
+    unsupported_method,
+]
+BOTH = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+CONDITIONS = ("If-Match", "If-None-Match", "Idempotency-Key")
+"""Made up, or the same each time, they are almost never met, and then nothing else of a request is looked at."""
+REFUSALS = ["400", "401", "403", "404", "405", "406", "408", "409", "411", "412", "413", "415", "422", "429"]
+CONFIG = {
+    "checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}},
+    "generation": {"allow-x00": False},  # which no text may hold, and no document says: tests/hostile/test_inputs.py
+}
+SHAPE = re.compile(
+    r"Input should be (an? )?valid|String should|Field required|Extra inputs|\w+ should have at|unknown here"
+)
+"""Problems that a document can rule out, so that who keeps to it never meets them."""
+TELLS_IN_A_RECEIPT = {("POST /sources/{source}/records", "AcceptedNegativeData")}
+"""Files are taken whatever is in them; their receipts say which records are none."""
+
+schemathesis.openapi.format("time-zone", sampled_from(sorted(available_timezones())))
+
+
+class Fuzzer:
+    """Sends to one service. `wrong` has what was found, by what it is; `answers` how often each operation answered what."""
+
+    def __init__(self, runner: asyncio.Runner, suite: Suite, service: str) -> None:
+        self.run, self.suite, self.service = runner.run, suite, service
+        self.client = suite.client(service)
+        self.base = str(self.client.base_url).rstrip("/")
+        self.wrong: dict[tuple[str, ...], str] = {}
+        self.answers: dict[str, Counter[str]] = {}
+
+    def send(self, case: Case[Any], *, known: bool) -> None:
+        """With `known`, what is in the address is there, and what the body names is what the address names."""
+        if known:
+            self._fill(case)
+        try:
+            sent = requests.Request(**case.as_transport_kwargs(base_url=self.base)).prepare()
+        except (UnicodeError, ValueError, requests.RequestException):
+            return  # what cannot be written down as a request
+        headers = {name: value for name, value in sent.headers.items() if name.lower() != "content-length"}
+        label, content = case.operation.label, sent.body
+        try:
+            asked = self.client.request(str(sent.method), str(sent.url), headers=headers, content=content)  # pyright: ignore[reportArgumentType]
+            answer = self.run(asked)
+        except Exception as error:  # whatever the service raised: the client hands it on
+            self._note(sent, error, label, type(error).__name__)
+            return
+        slug = answer.json()["type"].rpartition(":")[2] if answer.status_code >= 400 else ""
+        self.answers.setdefault(label, Counter())[f"{answer.status_code} {slug}".strip()] += 1
+        try:
+            case.validate_response(answer, checks=CHECKS)
+        except* Failure as group:
+            for each in group.exceptions:
+                if (label, type(each).__name__) not in TELLS_IN_A_RECEIPT and not _left_out(case, each):
+                    self._note(sent, f"{each} {answer.text}", label, type(each).__name__, str(answer.status_code))
+        if slug in ("invalid-fields", "bad-parameters") and case.meta and case.meta.generation.mode.is_positive:
+            for each in answer.json().get("errors", []):
+                if SHAPE.match(each["problem"]):
+                    self._note(sent, each, label, "refused", each["problem"][:60])
+
+    def _fill(self, case: Case[Any]) -> None:
+        for name in CONDITIONS:
+            case.headers.pop(name, None)
+        modes = {place: told.mode for place, told in case.meta.components.items()} if case.meta else {}
+        if modes.get(ParameterLocation.QUERY) == GenerationMode.POSITIVE:
+            case.query.pop("after", None)  # a cursor that is made up is refused
+        if not case.path_parameters or modes.get(ParameterLocation.PATH) == GenerationMode.NEGATIVE:
+            return
+        address = Route(self.service, case.method.upper(), case.path, {}).address(self.suite.ids)
+        steps = zip(case.path.split("/"), address.split("/"), strict=True)
+        case.path_parameters = {name[1:-1]: value for name, value in steps if name.startswith("{")}
+        if isinstance(case.body, dict) and modes.get(ParameterLocation.BODY) == GenerationMode.POSITIVE:
+            case.body = {**case.body, **{k: v for k, v in case.path_parameters.items() if k in case.body}}
+
+    def _note(self, sent: Any, told: object, *kind: str) -> None:
+        body = sent.body if sent.body is None or len(sent.body) < 2000 else f"{len(sent.body)} of {sent.body[:2000]!r}"
+        text = f"{sent.method} {sent.url} {dict(sent.headers)} {body!r}\n  {str(told)[:1500]}"
+        if kind not in self.wrong or len(text) < len(self.wrong[kind]):
+            self.wrong[kind] = text
+
+
+def _left_out(case: Case[Any], failure: Failure) -> bool:
+    """Whether what ought to be refused is not in the request at all: an empty list in a query is written as nothing."""
+    return isinstance(failure, AcceptedNegativeData) and any(each in (None, [], {}) for each in case.query.values())
+
+
+def schema_of(app: FastAPI) -> Any:
+    """Without the security schemes: with tokens that are made up, nothing else of a request would be looked at."""
+    document = deepcopy(app.openapi())
+    document["components"].pop("securitySchemes", None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation.pop("security", None)
+    return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(CONFIG))
+
+
+def operations(schema: Any) -> Iterator[Any]:
+    """Those that take things away come last. A stream has no end, and is left out."""
+    order = ["get", "post", "put", "patch", "delete"]
+    every = [result.ok() for result in schema.get_all_operations()]
+    yield from sorted((each for each in every if each.path != "/stream"), key=lambda each: order.index(each.method))
+
+
+def covering(schema: Any, operation: Any) -> Iterator[Case[Any]]:
+    """Bounds, formats, types and missing fields, each in a request that is else as described; the same ones each time."""
+    yield from CoverageGenerator(
+        operation=operation,
+        generation_modes=BOTH,
+        generation_config=schema.config.generation_for(operation=operation, phase="coverage"),
+        auth_storage=None,
+        override=Override(),
+        feedback=NO_FEEDBACK,
+    )
+
+
+def generated(fuzzer: Fuzzer, operation: Any, examples: int, *, derandomize: bool) -> None:
+    """Sends so many requests that are made up as a whole, as the document wants them and otherwise."""
+
+    @settings(
+        max_examples=examples,
+        derandomize=derandomize,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],  # nothing fails in here, so that there is nothing to shrink
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=one_of([operation.as_strategy(generation_mode=mode) for mode in BOTH]), known=booleans())
+    def send(case: Case[Any], known: bool) -> None:
+        fuzzer.send(case, known=known)
+
+    send()
