@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from contracts import Event
 from contracts.directory import Role
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 from servicekit.errors import FieldProblem
 from servicekit.outbound import UrlPolicy
 
@@ -71,7 +71,7 @@ class Webhook(Strict):
     webhook: Slug
     url: str = Field(max_length=2_000)
     events: list[str] = Field(min_length=1, max_length=50)
-    enabled: bool = True
+    enabled: StrictBool = True
 
 
 class NotificationSection(Strict):

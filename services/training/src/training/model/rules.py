@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from training.model.content import Slug, Strict, Words
 
@@ -48,8 +48,8 @@ class Rule(Strict):
     cooldown_days: int = Field(default=0, ge=0, le=3650)
     max_open: int | None = Field(default=None, ge=1, le=1000)
     priority: int = 0
-    active: bool = True
-    withdraw_when_left: bool = True
+    active: StrictBool = True
+    withdraw_when_left: StrictBool = True
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
