@@ -176,6 +176,7 @@ async def test_a_switch_is_true_or_false(suite: Suite, value: Any) -> None:
         ("notification", "/webhooks/crm", {**hook, "rotate_secret": value}),
         ("gamification", "/rules/g1", {**rule, "active": value}),
         ("gamification", "/rules/g1", {**rule, "passed_only": value}),
+        ("gamification", "/rules/g1", {**rule, "retired": value}),
     ):
         answer = await suite.client(service).put(path, json=body)
         assert answer.status_code == 422, f"{path} {body}: {answer.text}"

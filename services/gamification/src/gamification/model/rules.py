@@ -4,7 +4,23 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    TypeAdapter,
+    WithJsonSchema,
+)
+
+
+def _in_force(retired: bool) -> bool:
+    if retired:
+        raise ValueError("a rule that is put is in force; DELETE retires it")
+    return retired
+
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
@@ -15,6 +31,11 @@ Amount = Annotated[Decimal, Field(gt=0, le=1_000_000_000, decimal_places=20)]
 """Of bounded length, since it is reckoned with exactly: 1e-999999 is a fraction of a million digits."""
 Points = Annotated[int, Field(ge=1, le=1_000_000)]
 
+InForce = Annotated[
+    StrictBool, AfterValidator(_in_force), WithJsonSchema({"type": "boolean", "const": False, "title": "Retired"})
+]
+"""False and nothing else; a literal would take 0 as well."""
+
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,7 +45,7 @@ class _Rule(Strict):
     rule: Slug
     title: Words
     active: StrictBool = True
-    retired: Literal[False] = Field(False, exclude=True)
+    retired: InForce = Field(False, exclude=True)
     """So that what was read can be put again."""
 
 
