@@ -23,8 +23,6 @@ OWN_WORDS = {
     "AuditEntry.kind": "each service's things, docs/audit.md",
     "ConfigurationChanged.kind": "each service's things, docs/audit.md",
     "OrgUnitChanged.kind": "the tenant's",
-    "OrgUnitPatch.kind": "the tenant's",
-    "OrgUnitSpec.kind": "the tenant's",
     "OrgUnitView.kind": "the tenant's",
     "Problem.type": "docs/problems.md",
 }
