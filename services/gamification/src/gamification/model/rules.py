@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 
-def _in_force(retired: bool) -> bool:
+def _not_retired(retired: bool) -> bool:
     if retired:
         raise ValueError("a rule that is put is in force; DELETE retires it")
     return retired
@@ -31,8 +31,8 @@ Amount = Annotated[Decimal, Field(gt=0, le=1_000_000_000, decimal_places=20)]
 """Of bounded length, since it is reckoned with exactly: 1e-999999 is a fraction of a million digits."""
 Points = Annotated[int, Field(ge=1, le=1_000_000)]
 
-InForce = Annotated[
-    StrictBool, AfterValidator(_in_force), WithJsonSchema({"type": "boolean", "const": False, "title": "Retired"})
+NotRetired = Annotated[
+    StrictBool, AfterValidator(_not_retired), WithJsonSchema({"type": "boolean", "const": False, "title": "Retired"})
 ]
 """False and nothing else; a literal would take 0 as well."""
 
@@ -45,7 +45,7 @@ class _Rule(Strict):
     rule: Slug
     title: Words
     active: StrictBool = True
-    retired: InForce = Field(False, exclude=True)
+    retired: NotRetired = Field(False, exclude=True)
     """So that what was read can be put again."""
 
 
