@@ -10,12 +10,12 @@ from contracts import ALL_SERVICES
 from fastapi import FastAPI
 from servicekit import PlatformSettings, Service
 from servicekit.tokens import TokenVerifier
-from servicekit.wiring import service_app, wire
+from servicekit.wiring import build_service, create_service_app
 from storage import schema_name
 from testkit.fixtures import started_or_skipped
 from testkit.stack import Stack
 
-from tests.flow.stack import OnStack
+from tests.flow.stack import StackSuite
 from tests.flow.suite import Embedded
 
 # A test is one client of one tenant: what holds it back would measure the limit and not what is behind it.
@@ -38,7 +38,7 @@ def apps(services: Sequence[Service]) -> dict[str, FastAPI]:
         async with httpx.AsyncClient() as http:
             verifier = TokenVerifier(http, issuer=settings.issuer, audience=settings.audience)
             parts = {"http": http, "verifier": verifier, "stopping": asyncio.Event()}
-            return {each.name: service_app(wire(each, settings, **parts)) for each in services}  # pyright: ignore[reportArgumentType]
+            return {each.name: create_service_app(build_service(each, settings, **parts)) for each in services}  # pyright: ignore[reportArgumentType]
 
     return asyncio.run(build())
 
@@ -56,9 +56,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def on_stack(stack: Stack) -> Iterator[OnStack]:
+def on_stack(stack: Stack) -> Iterator[StackSuite]:
     """Its users and calls."""
-    made = OnStack(stack)
+    made = StackSuite(stack)
     yield made
     made.close()
 
@@ -69,7 +69,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     suite = Embedded(tmp_path_factory.mktemp("suite") / "data")
     suite.start("--no-demo")
     try:
-        suite.platform_password()
+        suite.set_platform_password()
         yield suite
     finally:
         suite.stop()

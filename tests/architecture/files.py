@@ -35,7 +35,7 @@ def sources() -> Iterator[Path]:
                 yield path
 
 
-def shown(path: Path, line: int | None = None) -> str:
+def format_location(path: Path, line: int | None = None) -> str:
     return f"{path.relative_to(ROOT)}{'' if line is None else f':{line}'}"
 
 
@@ -43,4 +43,4 @@ def lines_with(path: Path, pattern: str) -> Iterator[str]:
     """`file:line: text` of every line in which the regular expression is found."""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if re.search(pattern, line):
-            yield f"{shown(path, number)}: {line.strip()[:120]}"
+            yield f"{format_location(path, number)}: {line.strip()[:120]}"

@@ -8,7 +8,7 @@ import pytest
 from psycopg.rows import dict_row
 from servicekit import Service
 from storage import schema_name
-from storage.tables import EXEMPT, own
+from storage.tables import PLATFORM_TABLES, RLS_EXEMPT
 from testkit import Cluster
 
 _TABLES = """
@@ -47,7 +47,7 @@ def catalogue(cluster: Cluster, services: Sequence[Service]) -> Iterator[Catalog
 @pytest.fixture(scope="module")
 def walled(catalogue: Catalogue) -> list[Row]:
     """Every table that holds what belongs to tenants."""
-    return [row for row in catalogue.ask(_TABLES, catalogue.services) if row["name"] not in EXEMPT]
+    return [row for row in catalogue.ask(_TABLES, catalogue.services) if row["name"] not in RLS_EXEMPT]
 
 
 def named(rows: list[Row]) -> list[str]:
@@ -56,8 +56,8 @@ def named(rows: list[Row]) -> list[str]:
 
 def test_every_service_has_its_own_tables_and_those_that_all_have(catalogue: Catalogue, walled: list[Row]) -> None:
     found = set(named(catalogue.ask(_TABLES, catalogue.services)))
-    assert {f"{service}.{table}" for service in catalogue.services for table in own.tables} <= found
-    assert {row["schema"] for row in walled if row["name"] not in own.tables} == set(catalogue.services)
+    assert {f"{service}.{table}" for service in catalogue.services for table in PLATFORM_TABLES.tables} <= found
+    assert {row["schema"] for row in walled if row["name"] not in PLATFORM_TABLES.tables} == set(catalogue.services)
 
 
 def test_row_level_security_is_forced_on_every_table(walled: list[Row]) -> None:
@@ -94,7 +94,7 @@ def test_no_key_reaches_over_the_wall(catalogue: Catalogue) -> None:
         catalogue.services,
     )
     # Dead letters are filed by the place in the topic, which is the service's and not a tenant's.
-    ours = [row for row in found if row["name"] not in EXEMPT | {"dead_letter"}]
+    ours = [row for row in found if row["name"] not in RLS_EXEMPT | {"dead_letter"}]
     assert [f"{row['schema']}.{row['name']}: {row['key']}" for row in ours] == []
 
 

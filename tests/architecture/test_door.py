@@ -7,9 +7,9 @@ from annotated_types import Ge, Le
 from fastapi import FastAPI, params
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from servicekit.door import Door, doors
-from servicekit.door.accepted import whole
+from servicekit.door import UnitOfWorkRoute, iter_unit_routes
 from servicekit.door.days import DayRange
+from servicekit.door.policy import walk_dependants
 
 
 def is_model(annotation: Any) -> bool:
@@ -27,13 +27,13 @@ def models(annotation: Any, seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
     return seen
 
 
-def _is_form(route: Door) -> bool:
+def _is_form(route: UnitOfWorkRoute) -> bool:
     return route.body_field is not None and isinstance(route.body_field.field_info, params.Form)
 
 
 def request_models(app: FastAPI) -> set[type[BaseModel]]:
     found: set[type[BaseModel]] = set()
-    for route in doors(app.routes):
+    for route in iter_unit_routes(app.routes):
         # The fields of a form are the framework's own model; OpenID Connect wants unknown ones to be ignored.
         if route.body_field is not None and not _is_form(route):
             models(route.body_field.field_info.annotation, found)
@@ -41,7 +41,7 @@ def request_models(app: FastAPI) -> set[type[BaseModel]]:
 
 
 def test_every_service_has_routes(apps: dict[str, FastAPI]) -> None:
-    assert all(len(list(doors(app.routes))) > 5 for app in apps.values())
+    assert all(len(list(iter_unit_routes(app.routes))) > 5 for app in apps.values())
 
 
 def test_a_field_that_no_body_has_is_refused(apps: dict[str, FastAPI]) -> None:
@@ -80,8 +80,8 @@ def test_days_and_instants_of_callers_have_bounds(apps: dict[str, FastAPI]) -> N
     endless |= {
         f"{name}: {route.path}?{param.alias}"
         for name, app in apps.items()
-        for route in doors(app.routes)
-        for each in whole(route.dependant)
+        for route in iter_unit_routes(app.routes)
+        for each in walk_dependants(route.dependant)
         for param in each.query_params
         if is_time(param.field_info.annotation) and not bounded(param.field_info)
     }
@@ -93,8 +93,8 @@ def test_ranges_of_days_are_the_doors(apps: dict[str, FastAPI]) -> None:
     own = {
         f"{name}: {route.path}?{param.alias}"
         for name, app in apps.items()
-        for route in doors(app.routes)
-        for each in whole(route.dependant)
+        for route in iter_unit_routes(app.routes)
+        for each in walk_dependants(route.dependant)
         for param in each.query_params
         if param.alias in ("from", "to", "since", "until", "first", "last", "days")
         and getattr(each.call, "__annotations__", {}).get("return") not in (DayRange, "DayRange")
@@ -106,13 +106,13 @@ def test_the_key_that_is_documented_is_taken_and_no_other(apps: dict[str, FastAP
     """That a key is honoured is tried on every write in tests/hostile/test_keys.py."""
     for name, app in apps.items():
         paths = app.openapi()["paths"]
-        for route in doors(app.routes):
+        for route in iter_unit_routes(app.routes):
             for method in route.methods or ():
                 told = paths[route.path_format][method.lower()].get("parameters", [])
                 documented = [
                     each for each in told if each["in"] == "header" and each["name"].lower() == "idempotency-key"
                 ]
-                assert len(documented) == int(route.takes_key), f"{name}: {method} {route.path}"
+                assert len(documented) == int(route.accepts_idempotency_key), f"{name}: {method} {route.path}"
 
 
 def test_what_a_tenant_has_as_a_whole_takes_the_role_on_the_whole(apps: dict[str, FastAPI]) -> None:
@@ -120,8 +120,8 @@ def test_what_a_tenant_has_as_a_whole_takes_the_role_on_the_whole(apps: dict[str
     over_units = {
         f"{method} {name}{route.path_format}"
         for name, app in apps.items()
-        for route in doors(app.routes)
+        for route in iter_unit_routes(app.routes)
         for method in (route.methods or ()) - {"GET"}
-        if route.signed_in and route.accepted.reach == "tenant" and not route.accepted.whole_tenant
+        if route.requires_token and route.policy.reach == "tenant" and not route.policy.whole_tenant
     }
     assert over_units == set()

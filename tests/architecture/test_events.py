@@ -9,23 +9,23 @@ import httpx
 import pytest
 from contracts import TOPICS, type_registry
 from servicekit import PlatformSettings, Service
-from servicekit.door import Door
+from servicekit.door import UnitOfWorkRoute
 from servicekit.tokens import TokenVerifier
-from servicekit.wiring import Running, wire
+from servicekit.wiring import RunningService, build_service
 
 from tests.architecture.files import PACKAGES, files
 
 
 @pytest.fixture(scope="module")
-def wired(services: Sequence[Service]) -> dict[str, Running]:
+def wired(services: Sequence[Service]) -> dict[str, RunningService]:
     """The services' parts, put together without a database behind them."""
 
-    async def build() -> dict[str, Running]:
+    async def build() -> dict[str, RunningService]:
         settings = PlatformSettings()
         async with httpx.AsyncClient() as http:
             verifier = TokenVerifier(http, issuer=settings.issuer, audience=settings.audience)
             return {
-                each.name: wire(each, settings, http=http, verifier=verifier, stopping=asyncio.Event())
+                each.name: build_service(each, settings, http=http, verifier=verifier, stopping=asyncio.Event())
                 for each in services
             }
 
@@ -36,12 +36,12 @@ def source(service: str) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in files(PACKAGES[service], ".py"))
 
 
-def test_who_is_declared_a_reader_reads_and_nobody_else(wired: dict[str, Running]) -> None:
+def test_who_is_declared_a_reader_reads_and_nobody_else(wired: dict[str, RunningService]) -> None:
     declared = {name: {topic.name for topic in TOPICS.values() if name in topic.readers} for name in wired}
     assert {name: set(running.doors) for name, running in wired.items()} == declared
 
 
-def test_topics_have_an_owner_and_readers(wired: dict[str, Running]) -> None:
+def test_topics_have_an_owner_and_readers(wired: dict[str, RunningService]) -> None:
     for topic in TOPICS.values():
         assert topic.writer in wired, topic.name
         assert topic.readers, topic.name
@@ -53,7 +53,7 @@ def carries(topic: str, event_type: str) -> bool:
     return topic.endswith(of[1:]) if of.startswith("*") else topic == of or topic.startswith(f"{of}.")
 
 
-def test_readers_handle_only_what_their_topic_carries(wired: dict[str, Running]) -> None:
+def test_readers_handle_only_what_their_topic_carries(wired: dict[str, RunningService]) -> None:
     for name, running in wired.items():
         for topic, door in running.doors.items():
             for event in door.subscription.handlers:
@@ -61,7 +61,7 @@ def test_readers_handle_only_what_their_topic_carries(wired: dict[str, Running])
 
 
 @pytest.mark.parametrize("event_type", sorted(type_registry))
-def test_every_event_has_somebody_who_does_something_with_it(wired: dict[str, Running], event_type: str) -> None:
+def test_every_event_has_somebody_who_does_something_with_it(wired: dict[str, RunningService], event_type: str) -> None:
     doors = [door for running in wired.values() for topic, door in running.doors.items() if carries(topic, event_type)]
     cls = type_registry[event_type]
     assert any(
@@ -74,7 +74,11 @@ def test_every_event_is_sent_by_its_owner(event_type: str) -> None:
     cls = type_registry[event_type]
     writers = {topic.writer for topic in TOPICS.values() if carries(topic.name, event_type)}
     # Functions of servicekit that send it.
-    sent_by = {"SectionRejected": "reject_section", "ConfigurationChanged": "servicekit.audit"}.get(cls.__name__, "")
+    sent_by = {
+        "SectionApplied": "tell_section",
+        "SectionRejected": "reject_section",
+        "ConfigurationChanged": "servicekit.audit",
+    }.get(cls.__name__, "")
     missing = [
         writer
         for writer in writers
@@ -83,19 +87,19 @@ def test_every_event_is_sent_by_its_owner(event_type: str) -> None:
     assert missing == [], f"{cls.__name__} is never made by"
 
 
-def test_what_is_scheduled_has_a_handler(wired: dict[str, Running]) -> None:
+def test_what_is_scheduled_has_a_handler(wired: dict[str, RunningService]) -> None:
     for name, running in wired.items():
         kinds = set(re.findall(r"\.schedule\(\s*\"([\w-]+)\"", source(name)))
-        assert kinds <= set(running.wired.clock), f"{name} schedules what nobody handles"
+        assert kinds <= set(running.wired.due_handlers), f"{name} schedules what nobody handles"
 
 
-def test_routes_are_units_of_work(wired: dict[str, Running]) -> None:
+def test_routes_are_units_of_work(wired: dict[str, RunningService]) -> None:
     """Made by `servicekit.router()`: a plain router would answer before the commit."""
 
     def plain(routes: Sequence[Any]) -> list[str]:
         found: list[str] = []
         for route in routes:
-            if isinstance(route, Door):
+            if isinstance(route, UnitOfWorkRoute):
                 continue
             included = getattr(route, "original_router", None)  # what was included is looked up when it is asked for
             found += plain(included.routes) if included else [getattr(route, "path", str(route))]

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.architecture.files import PACKAGES, ROOT, files, lines_with, shown, sources
+from tests.architecture.files import PACKAGES, ROOT, files, format_location, lines_with, sources
 
 VOCABULARY = {
     "__init__", "service", "settings", "api", "consumers", "clock", "actions", "store", "clients", "model",
@@ -24,7 +24,7 @@ LONGER = {
 
 def test_a_service_has_the_files_that_every_service_has() -> None:
     strangers = [
-        shown(path)
+        format_location(path)
         for service, package in PACKAGES.items()
         for path in package.iterdir()
         if path.name not in {"__pycache__"} | VOCABULARY | DATA.get(service, set()) and path.stem not in VOCABULARY
@@ -34,14 +34,14 @@ def test_a_service_has_the_files_that_every_service_has() -> None:
 
 def test_every_service_has_its_front_page_and_tests() -> None:
     wanted = [package / "service.py" for package in PACKAGES.values()]
-    assert [shown(path) for path in wanted if not path.exists()] == []
+    assert [format_location(path) for path in wanted if not path.exists()] == []
     untested = [name for name in PACKAGES if not list((ROOT / "services" / name / "tests").rglob("test_*.py"))]
     assert untested == []
 
 
 def test_names_say_something() -> None:
     empty = {
-        shown(path)
+        format_location(path)
         for part in ("libs", "services", "tests")
         for path in files(ROOT / part)
         for piece in path.relative_to(ROOT).parts
@@ -51,7 +51,7 @@ def test_names_say_something() -> None:
 
 
 def test_files_stay_short() -> None:
-    lengths = {shown(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    lengths = {format_location(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
     assert {name: n for name, n in lengths.items() if n > LONGER.get(name, MOST_LINES)} == {}
     assert [name for name in LONGER if lengths.get(name, 0) <= MOST_LINES] == [], "it no longer needs its exception"
 
@@ -62,7 +62,7 @@ def test_only_doors_commit() -> None:
     found = [
         line
         for path in sources()
-        if not shown(path).startswith(own_database) and not shown(path).startswith("libs/testkit/")
+        if not format_location(path).startswith(own_database) and not format_location(path).startswith("libs/testkit/")
         for line in lines_with(path, r"\.(commit|rollback)\(|execute\(\s*[\"'](COMMIT|ROLLBACK|BEGIN)")
     ]
     assert found == []
@@ -110,12 +110,12 @@ def test_nothing_depends_on_one_machine_or_one_registry() -> None:
 def test_locks_hold_hashes_and_no_addresses() -> None:
     for lock in sorted(ROOT.glob("requirements*.lock")):
         text = lock.read_text(encoding="utf-8")
-        assert not re.search(r"https?://|--(extra-)?index-url|--find-links| @ ", text), shown(lock)
+        assert not re.search(r"https?://|--(extra-)?index-url|--find-links| @ ", text), format_location(lock)
         requirements = re.split(r"(?<!\\)\n", re.sub(r"(?m)^\s*#.*\n", "", text).strip())
-        assert len(requirements) > 0, shown(lock)
+        assert len(requirements) > 0, format_location(lock)
         for requirement in requirements:
-            assert re.match(r"[\w.-]+(\[[\w,-]+\])?==\S+", requirement), f"{shown(lock)}: {requirement[:60]}"
-            assert "--hash=sha256:" in requirement, f"{shown(lock)}: {requirement[:60]}"
+            assert re.match(r"[\w.-]+(\[[\w,-]+\])?==\S+", requirement), f"{format_location(lock)}: {requirement[:60]}"
+            assert "--hash=sha256:" in requirement, f"{format_location(lock)}: {requirement[:60]}"
     for lock in files(ROOT / "services", "package-lock.json"):
         _check_npm_lock(lock)
 
@@ -124,8 +124,8 @@ def _check_npm_lock(lock: Path) -> None:
     packages = json.loads(lock.read_text(encoding="utf-8"))["packages"]
     for name, package in packages.items():
         if name and not package.get("link"):
-            assert "resolved" not in package, f"{shown(lock)}: {name} names an address"
-            assert "integrity" in package or "inBundle" in package, f"{shown(lock)}: {name} has no hash"
+            assert "resolved" not in package, f"{format_location(lock)}: {name} names an address"
+            assert "integrity" in package or "inBundle" in package, f"{format_location(lock)}: {name} has no hash"
 
 
 def _locked(name: str) -> dict[str, str]:
@@ -143,11 +143,11 @@ def test_both_locks_name_the_same_versions() -> None:
 def test_the_locks_hold_every_dependency_that_members_name() -> None:
     for project in (*ROOT.glob("libs/*/pyproject.toml"), *ROOT.glob("services/*/pyproject.toml")):
         listed = re.search(r"(?m)^dependencies = \[(.*?)\]$", project.read_text(encoding="utf-8"), re.S)
-        assert listed, shown(project)
+        assert listed, format_location(project)
         names = [re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r'"([\w.-]+)', listed[1])]
         locked = _locked("requirements-dev.lock" if project.parent.name == "testkit" else "requirements.lock")
         missing = [name for name in names if not name.startswith("uplift-") and name not in locked]
-        assert missing == [], shown(project)
+        assert missing == [], format_location(project)
 
 
 def test_no_message_points_to_a_page_in_place_of_saying_what_to_do() -> None:

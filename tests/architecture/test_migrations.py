@@ -15,15 +15,15 @@ import pytest
 from contracts import ALL_SERVICES
 from psycopg.rows import dict_row
 from servicekit import Service
-from servicekit.wiring import role_url
+from servicekit.wiring import build_role_url
 from sqlalchemy import Column, MetaData, Text, create_engine
-from storage import PLATFORM, migrate, prepare_schema, schema_name
-from storage.tables import EXEMPT, own
+from storage import PLATFORM, ensure_schema, migrate, schema_name
+from storage.tables import PLATFORM_TABLES, RLS_EXEMPT
 from testkit import Cluster
 from testkit.revisions import added, drift, freeze, pending
 from testkit.schemas import catalogue, create_tables, differences, tables_of
 
-from tests.architecture.files import PACKAGES, shown
+from tests.architecture.files import PACKAGES, format_location
 from tests.architecture.rows import fill, rows_of
 
 FOLDERS = [PLATFORM.folder, *(package / "migrations" / "versions" for package in PACKAGES.values())]
@@ -47,7 +47,7 @@ class Place:
 
     @property
     def url(self) -> str:
-        return role_url(self.cluster.settings(self.database), self.service.name)
+        return build_role_url(self.cluster.settings(self.database), self.service.name)
 
     @contextmanager
     def admin(self) -> Iterator[psycopg.Connection[Any]]:
@@ -87,7 +87,7 @@ def place_of(cluster: Cluster, services: Sequence[Service]) -> Iterator[Callable
         database = cluster.create()
         made.append(database)
         url = cast(str, cluster.settings(database).admin_database_url)
-        prepare_schema(url, name, role=schema_name(name))
+        ensure_schema(url, name, role=schema_name(name))
         return Place(service, cluster, database)
 
     yield make
@@ -104,9 +104,9 @@ def wanted(cluster: Cluster, services: Sequence[Service]) -> Callable[[str], dic
         if name not in known:
             (service,) = [each for each in services if each.name == name]
             with cluster.database() as database:
-                prepare_schema(cast(str, cluster.settings(database).admin_database_url), name, role=schema_name(name))
+                ensure_schema(cast(str, cluster.settings(database).admin_database_url), name, role=schema_name(name))
                 place = Place(service, cluster, database)
-                place.create(own, tables_of(service))
+                place.create(PLATFORM_TABLES, tables_of(service))
                 known[name] = place.catalogue()
         return known[name]
 
@@ -132,7 +132,7 @@ def test_a_column_without_a_revision_is_found(platform: bool, place_of: Callable
     place = place_of("training")
     place.migrate()
     copies = [MetaData(), MetaData()]
-    for tables, copy in zip((own, tables_of(place.service)), copies, strict=True):
+    for tables, copy in zip((PLATFORM_TABLES, tables_of(place.service)), copies, strict=True):
         for table in tables.sorted_tables:
             table.to_metadata(copy)
     table = copies[0].tables["outbox"] if platform else copies[1].tables["assignment"]
@@ -218,7 +218,7 @@ def test_data_of_every_revision_comes_along_and_stays_walled_off(
             and f"{name}.{table}.{column}" not in REWRITTEN
         }
         assert of(kept, found[table]) == of(kept, rows), table
-    walled = [table for table in there if table not in EXEMPT]
+    walled = [table for table in there if table not in RLS_EXEMPT]
     assert len(walled) > 10
     for tenant in tenants:
         with place.tenant(tenant) as connection:
@@ -264,7 +264,7 @@ def test_revisions_depend_on_nothing_that_changes() -> None:
     """What a revision imports from today's code would change what it did."""
     allowed = sys.stdlib_module_names | {"alembic", "sqlalchemy"}
     found = [
-        f"{shown(path, node.lineno)}: {module}"
+        f"{format_location(path, node.lineno)}: {module}"
         for path in REVISIONS
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Import | ast.ImportFrom)

@@ -8,11 +8,11 @@ from pathlib import Path
 from contracts import ALL_SERVICES
 from testkit.stack import Stack
 
-from tests.chaos.crowd import crowd_of
-from tests.chaos.faults import Told, away, kill_each, rebalance_storm, under
-from tests.chaos.traffic import overload, rolling, slow_clients
+from tests.chaos.crowd import create_crowd
+from tests.chaos.faults import FaultResult, kill_each, rebalance_storm, run_under_fault, stop_for
+from tests.chaos.traffic import overload, run_rolling_restart, slow_clients
 from tests.conftest import UNLIMITED
-from tests.flow.stack import OnStack
+from tests.flow.stack import StackSuite
 
 HEAD = """| fault | interactions | against a recomputation | s | requests | |
 |---|---|---|---|---|---|"""
@@ -30,23 +30,23 @@ def main() -> int:
     faults = {
         "SIGKILL of each process in turn": kill_each([*processes, "envoy", "kafka", "mongodb", "postgres"], every=1),
         "rebalance storm": rebalance_storm("kpi-engine", every=2, seconds=chosen.storm),
-        f"Kafka away {chosen.away:g} s": away("kafka", chosen.away),
-        f"PostgreSQL away {chosen.away / 3:g} s": away("postgres", chosen.away / 3),
+        f"Kafka away {chosen.away:g} s": stop_for("kafka", chosen.away),
+        f"PostgreSQL away {chosen.away / 3:g} s": stop_for("postgres", chosen.away / 3),
     }
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="uplift-chaos-") as folder:
         stack = Stack(Path(folder), durable=True, replicas={"ingest.api": 2}, environment=UNLIMITED, say=print)
         try:
             stack.start()
-            suite = OnStack(stack)
+            suite = StackSuite(stack)
             print(HEAD, flush=True)
             for number, (name, disturb) in enumerate(faults.items()):
-                told: Told = under(
-                    name, suite, f"chaos-{number}", crowd_of(chosen.interactions), disturb, spread=chosen.spread
+                told: FaultResult = run_under_fault(
+                    name, suite, f"chaos-{number}", create_crowd(chosen.interactions), disturb, spread=chosen.spread
                 )
                 print(told.line(), flush=True)
                 wrong += len(told.differences)
-            print(rolling(suite, "rolling", requests=10_000).line(), flush=True)
+            print(run_rolling_restart(suite, "rolling", requests=10_000).line(), flush=True)
             print(overload(suite, "overload", seconds=chosen.overload).line(), flush=True)
             print(slow_clients(suite, "slow", idle=2_000, seconds=20).line(), flush=True)
         finally:

@@ -44,7 +44,7 @@ class Crowd:
         return records_of(day, agents, self.calls)
 
 
-def crowd_of(interactions: int) -> Crowd:
+def create_crowd(interactions: int) -> Crowd:
     """At least that many interactions: up to 120 agents with the usual calls a day, then more calls a day."""
     agents = min(120, max(6, interactions // (CALLS_A_DAY * DAYS)))
     names = tuple(f"{kind}-{number:03d}" for number, kind in zip(range(agents), itertools.cycle(TEAMS), strict=False))
@@ -65,7 +65,7 @@ def stays_of(agent: str) -> list[str]:
     return entered
 
 
-def expected(crowd: Crowd) -> dict[str, Any]:
+def compute_expected(crowd: Crowd) -> dict[str, Any]:
     """What the rules of the blueprint make of the calls, recomputed without the system."""
     values, assignments, points, notices = [], [], [], Counter[tuple[str, str]]()
     for agent in crowd.agents:

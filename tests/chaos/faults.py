@@ -12,9 +12,9 @@ import httpx
 from testkit.programs import Program
 
 from tests.chaos.crowd import DAYS, Crowd
-from tests.chaos.outcome import differences, outcome
+from tests.chaos.outcome import find_differences, load_outcome
 from tests.flow.scenario import SOURCE, ndjson
-from tests.flow.stack import OnStack
+from tests.flow.stack import StackSuite
 from tests.flow.steps import set_up_tenant, user
 from tests.flow.suite import PLAIN
 
@@ -23,14 +23,14 @@ TRIES_SECONDS = 240
 RECORDS_A_REQUEST = 500
 
 
-def _set() -> threading.Event:
+def _create_set_event() -> threading.Event:
     event = threading.Event()
     event.set()
     return event
 
 
 @dataclass
-class Feed:
+class FeedStats:
     """The calls on their way, and what they met. `flowing` is cleared to hold them back, `over` set at their end."""
 
     requests: int = 0
@@ -39,11 +39,11 @@ class Feed:
     worst_seconds: float = 0.0
     without_retry_after: int = 0
     seconds: float = 0.0
-    flowing: threading.Event = field(default_factory=_set)
+    flowing: threading.Event = field(default_factory=_create_set_event)
     over: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, what: str, *, told_when: bool = True) -> None:
+    def record_answer(self, what: str, *, told_when: bool = True) -> None:
         with self.lock:
             self.requests += 1
             if what == "200":
@@ -53,25 +53,27 @@ class Feed:
             self.without_retry_after += not told_when
 
 
-Disturb = Callable[[OnStack, Feed], dict[str, Any]]
+Fault = Callable[[StackSuite, FeedStats], dict[str, Any]]
 """Does its worst while calls flow, and tells figures of it."""
 
 
-def feed(suite: OnStack, tenant: str, crowd: Crowd, met: Feed, *, spread: float = 0) -> None:
+def feed(suite: StackSuite, tenant: str, crowd: Crowd, feed_stats: FeedStats, *, spread: float = 0) -> None:
     """Every call of the crowd, each agent's days in order, each request again until it was taken. A small crowd's requests
     are spread over so many seconds."""
     began = time.monotonic()
     shares = [crowd.agents[number::FEEDERS] for number in range(FEEDERS)]
     try:
         with ThreadPoolExecutor(FEEDERS) as pool:
-            for done in [pool.submit(_feed_share, suite, tenant, crowd, share, met, spread) for share in shares]:
+            for done in [pool.submit(_feed_share, suite, tenant, crowd, share, feed_stats, spread) for share in shares]:
                 done.result()
     finally:
-        met.seconds = time.monotonic() - began
-        met.over.set()
+        feed_stats.seconds = time.monotonic() - began
+        feed_stats.over.set()
 
 
-def _feed_share(suite: OnStack, tenant: str, crowd: Crowd, agents: tuple[str, ...], met: Feed, spread: float) -> None:
+def _feed_share(
+    suite: StackSuite, tenant: str, crowd: Crowd, agents: tuple[str, ...], met: FeedStats, spread: float
+) -> None:
     began = time.monotonic()
     with httpx.Client(base_url=suite.url, timeout=60, verify=PLAIN) as client:
         for day in range(DAYS):
@@ -80,10 +82,10 @@ def _feed_share(suite: OnStack, tenant: str, crowd: Crowd, agents: tuple[str, ..
                 due = began + spread * (day + start / len(records)) / DAYS
                 time.sleep(max(0.0, due - time.monotonic()))
                 body = gzip.compress(ndjson(records[start : start + RECORDS_A_REQUEST]), 1)
-                _until_taken(client, suite, tenant, body, met)
+                _post_until_accepted(client, suite, tenant, body, met)
 
 
-def _until_taken(client: httpx.Client, suite: OnStack, tenant: str, body: bytes, met: Feed) -> None:
+def _post_until_accepted(client: httpx.Client, suite: StackSuite, tenant: str, body: bytes, met: FeedStats) -> None:
     deadline = time.monotonic() + TRIES_SECONDS
     while True:
         began = time.monotonic()
@@ -102,14 +104,14 @@ def _until_taken(client: httpx.Client, suite: OnStack, tenant: str, body: bytes,
                 },
             )
             what = str(answer.status_code)
-            met.note(what, told_when="retry-after" in answer.headers)
+            met.record_answer(what, told_when="retry-after" in answer.headers)
             if answer.status_code == 200:
                 assert answer.json()["rejected"] == 0, answer.text
                 return
             assert answer.status_code in (429, 502, 503, 504), answer.text
             wait = min(2.0, float(answer.headers.get("retry-after", "0.2")))
         except httpx.HTTPError as error:
-            met.note(type(error).__name__)
+            met.record_answer(type(error).__name__)
         finally:
             met.worst_seconds = max(met.worst_seconds, time.monotonic() - began)
         assert time.monotonic() < deadline, f"not taken within {TRIES_SECONDS} s: {met.refused}"
@@ -117,13 +119,13 @@ def _until_taken(client: httpx.Client, suite: OnStack, tenant: str, body: bytes,
 
 
 @dataclass
-class Told:
+class FaultResult:
     """One line of the table of figures."""
 
     fault: str
     interactions: int
     differences: list[str]
-    feed: Feed
+    feed: FeedStats
     figures: dict[str, Any]
 
     def line(self) -> str:
@@ -138,27 +140,29 @@ class Told:
         )
 
 
-def under(fault: str, suite: OnStack, tenant: str, crowd: Crowd, disturb: Disturb, *, spread: float = 0) -> Told:
+def run_under_fault(
+    fault: str, suite: StackSuite, tenant: str, crowd: Crowd, disturb: Fault, *, spread: float = 0
+) -> FaultResult:
     """Feeds a new tenant while `disturb` does its worst; then waits until nothing is under way and compares."""
     set_up_tenant(suite, tenant, crowd.blueprint())
-    met = Feed()
+    met = FeedStats()
     with ThreadPoolExecutor(1) as pool:
         disturbing = pool.submit(disturb, suite, met)
         feed(suite, tenant, crowd, met, spread=spread)
         figures = disturbing.result()
     began = time.monotonic()
-    suite.settle(seconds=300)
+    suite.wait_until_idle(seconds=300)
     figures["drained after the last request, s"] = round(time.monotonic() - began, 1)
-    return Told(fault, crowd.interactions, differences(crowd, outcome(suite, tenant)), met, figures)
+    return FaultResult(fault, crowd.interactions, find_differences(crowd, load_outcome(suite, tenant)), met, figures)
 
 
 # What may happen
 
 
-def kill_each(names: list[str], *, every: float) -> Disturb:
+def kill_each(names: list[str], *, every: float) -> Fault:
     """SIGKILL to each part in turn, started again at once; the whole list at least once, however soon the feed ends."""
 
-    def disturb(suite: OnStack, met: Feed) -> dict[str, Any]:
+    def disturb(suite: StackSuite, met: FeedStats) -> dict[str, Any]:
         flowing = 0
         for name in names:
             time.sleep(every)
@@ -169,10 +173,10 @@ def kill_each(names: list[str], *, every: float) -> Disturb:
     return disturb
 
 
-def away(name: str, seconds: float) -> Disturb:
+def stop_for(name: str, seconds: float) -> Fault:
     """Stopped for a while, then started again. How long the backlog takes is measured without new calls."""
 
-    def disturb(suite: OnStack, met: Feed) -> dict[str, Any]:
+    def disturb(suite: StackSuite, met: FeedStats) -> dict[str, Any]:
         time.sleep(0.5)
         suite.stack.parts[name].kill()
         time.sleep(seconds)
@@ -180,7 +184,7 @@ def away(name: str, seconds: float) -> Disturb:
         try:
             suite.stack.start_part(name)
             back = time.monotonic()
-            suite.settle(seconds=300)
+            suite.wait_until_idle(seconds=300)
             return {"away, s": seconds, "drained, s": round(time.monotonic() - back, 1)}
         finally:
             met.flowing.set()
@@ -188,10 +192,10 @@ def away(name: str, seconds: float) -> Disturb:
     return disturb
 
 
-def rebalance_storm(service: str, *, every: float, seconds: float) -> Disturb:
+def rebalance_storm(service: str, *, every: float, seconds: float) -> Fault:
     """More workers of one service come and are killed."""
 
-    def disturb(suite: OnStack, met: Feed) -> dict[str, Any]:
+    def disturb(suite: StackSuite, met: FeedStats) -> dict[str, Any]:
         extra: list[Program] = []
         killed = number = 0
         ends = time.monotonic() + seconds

@@ -5,13 +5,13 @@ from typing import Any
 
 import psycopg
 
-from tests.chaos.crowd import DAYS, Crowd, expected
+from tests.chaos.crowd import DAYS, Crowd, compute_expected
 from tests.flow.scenario import workday
-from tests.flow.stack import OnStack
+from tests.flow.stack import StackSuite
 from tests.flow.steps import user
 
 
-def outcome(suite: OnStack, tenant: str) -> dict[str, Any]:
+def load_outcome(suite: StackSuite, tenant: str) -> dict[str, Any]:
     boss = user("boss", tenant)
     people = {each["id"]: each["slug"] for each in suite.all_items(boss, "/api/identity/v1/people")}
     values = suite.all_items(
@@ -36,7 +36,7 @@ def outcome(suite: OnStack, tenant: str) -> dict[str, Any]:
     }
 
 
-def _notices(suite: OnStack, tenant: str, people: dict[str, str]) -> Counter[tuple[str, str]]:
+def _notices(suite: StackSuite, tenant: str, people: dict[str, str]) -> Counter[tuple[str, str]]:
     """Of everybody, past the API: nobody but the administrator can sign in."""
     with psycopg.connect(suite.stack.database_dsn) as connection:
         rows = connection.execute(
@@ -45,10 +45,10 @@ def _notices(suite: OnStack, tenant: str, people: dict[str, str]) -> Counter[tup
     return Counter((people[person], rule) for person, rule in rows)
 
 
-def differences(crowd: Crowd, found: dict[str, Any]) -> list[str]:
+def find_differences(crowd: Crowd, found: dict[str, Any]) -> list[str]:
     """Empty when nothing was lost and nothing doubled."""
     said: list[str] = []
-    for name, right in expected(crowd).items():
+    for name, right in compute_expected(crowd).items():
         wrong = Counter(_items(found[name]))
         wrong.subtract(_items(right))
         said += [f"{name}: {item} {count:+d}" for item, count in wrong.items() if count]
@@ -59,7 +59,7 @@ def _items(part: Any) -> list[Any]:
     return list(part.items()) if isinstance(part, dict) else part
 
 
-def dead_letters(suite: OnStack) -> int:
+def count_dead_letters(suite: StackSuite) -> int:
     """Over all services: chaos must not bury anything."""
     with psycopg.connect(suite.stack.database_dsn) as connection:
         schemas = [

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 from testkit.programs import Program
 
-from tests.chaos.crowd import Crowd, crowd_of
+from tests.chaos.crowd import Crowd, create_crowd
 from tests.chaos.sending import Sender
 from tests.flow.scenario import SOURCE, ndjson
-from tests.flow.stack import OnStack
+from tests.flow.stack import StackSuite
 from tests.flow.steps import set_up_tenant, user
 from tests.flow.suite import PLAIN
 
@@ -26,7 +26,7 @@ REPLICAS = ("ingest.api", "ingest.api.2")
 
 
 @dataclass
-class Seen:
+class TrafficResult:
     what: str
     figures: dict[str, Any]
     answers: Counter[str] = field(default_factory=Counter)
@@ -36,13 +36,13 @@ class Seen:
         return f"| {self.what} | {sum(self.answers.values()):,} requests | {dict(self.answers)} | {told} |"
 
 
-class Files:
+class RecordFiles:
     """Small files of one tenant's records, each another one."""
 
-    def __init__(self, suite: OnStack, tenant: str) -> None:
+    def __init__(self, suite: StackSuite, tenant: str) -> None:
         self.suite = suite
         self._boss = user("boss", tenant)
-        self._crowd: Crowd = crowd_of(6)
+        self._crowd: Crowd = create_crowd(6)
         self._numbers = itertools.count()
         set_up_tenant(suite, tenant, self._crowd.blueprint())
 
@@ -63,9 +63,9 @@ class Files:
         return ndjson(records)
 
 
-def rolling(suite: OnStack, tenant: str, *, requests: int, clients: int = 8) -> Seen:
+def run_rolling_restart(suite: StackSuite, tenant: str, *, requests: int, clients: int = 8) -> TrafficResult:
     """Reads and small uploads while each replica of ingest's API gets SIGTERM in turn and is started again."""
-    files, seen = Files(suite, tenant), Seen("two replicas, SIGTERM to each in turn", {})
+    files, seen = RecordFiles(suite, tenant), TrafficResult("two replicas, SIGTERM to each in turn", {})
     left = iter(range(requests))
     lock = threading.Lock()
 
@@ -119,7 +119,7 @@ def rolling(suite: OnStack, tenant: str, *, requests: int, clients: int = 8) -> 
     return seen
 
 
-def resident_mb(suite: OnStack, name: str) -> float:
+def resident_mb(suite: StackSuite, name: str) -> float:
     program = suite.stack.parts[name]
     assert isinstance(program, Program)
     assert program.process
@@ -127,13 +127,13 @@ def resident_mb(suite: OnStack, name: str) -> float:
         return next(int(line.split()[1]) for line in file if line.startswith("Pss:")) / 1024
 
 
-def overload(suite: OnStack, tenant: str, *, seconds: float, calm: float = 10) -> Seen:
+def overload(suite: StackSuite, tenant: str, *, seconds: float, calm: float = 10) -> TrafficResult:
     """Small uploads: as many as can be served, then twice that many whatever comes back."""
-    files, seen = Files(suite, tenant), Seen("twice the capacity, open loop", {})
+    files, seen = RecordFiles(suite, tenant), TrafficResult("twice the capacity, open loop", {})
     # As many at a time as are taken of one tenant, and half of them: whichever serves more.
-    capacity = max(asyncio.run(_closed(files, calm / 2, clients)) for clients in (4, 8))
+    capacity = max(asyncio.run(_measure_closed_loop(files, calm / 2, clients)) for clients in (4, 8))
     before = {name: resident_mb(suite, name) for name in (*REPLICAS, "envoy")}
-    waits, answers, lasted = asyncio.run(_open(files, 2 * capacity, seconds))
+    waits, answers, lasted = asyncio.run(_measure_open_loop(files, 2 * capacity, seconds))
     after = {name: resident_mb(suite, name) for name in before}
     seen.answers = answers
     taken = sorted(waits)
@@ -148,7 +148,7 @@ def overload(suite: OnStack, tenant: str, *, seconds: float, calm: float = 10) -
     return seen
 
 
-async def _closed(files: Files, seconds: float, clients: int) -> float:
+async def _measure_closed_loop(files: RecordFiles, seconds: float, clients: int) -> float:
     """Requests served in a second with so many clients that send again as soon as they have their answer."""
     sender = files.sender()
     began = time.perf_counter()
@@ -167,7 +167,9 @@ async def _closed(files: Files, seconds: float, clients: int) -> float:
     return done / (time.perf_counter() - began)
 
 
-async def _open(files: Files, rate: float, seconds: float) -> tuple[list[float], Counter[str], float]:
+async def _measure_open_loop(
+    files: RecordFiles, rate: float, seconds: float
+) -> tuple[list[float], Counter[str], float]:
     """Seconds that the accepted took from when they were due, what was answered, and how long all of it lasted."""
     answers: Counter[str] = Counter()
     waits: list[float] = []
@@ -191,9 +193,9 @@ async def _open(files: Files, rate: float, seconds: float) -> tuple[list[float],
     return waits, answers, time.perf_counter() - began
 
 
-def slow_clients(suite: OnStack, tenant: str, *, idle: int, seconds: float) -> Seen:
+def slow_clients(suite: StackSuite, tenant: str, *, idle: int, seconds: float) -> TrafficResult:
     """Connections that say nothing, one whose body never ends, and meanwhile ordinary requests."""
-    files, seen = Files(suite, tenant), Seen("slow clients", {})
+    files, seen = RecordFiles(suite, tenant), TrafficResult("slow clients", {})
     host, port = "127.0.0.1", suite.stack.port
     with ExitStack() as open_ones:
         for _ in range(idle):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from testkit.fixtures import started_or_skipped
-from testkit.programs.program import cached, run_tool, tool
+from testkit.programs.program import build_cached, find_tool, run_tool
 
 from tests.architecture.files import ROOT
 
@@ -19,14 +19,14 @@ Project = dict[str, Any]
 
 
 def _reader() -> Path:
-    go = tool("go", "install Go 1.24 or later, with which Compose's own reader is built", "/usr/local/go/bin")
+    go = find_tool("go", "install Go 1.24 or later, with which Compose's own reader is built", "/usr/local/go/bin")
 
     def build(folder: Path) -> None:
         local = {"GOTOOLCHAIN": "local", "GOTELEMETRY": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
         run_tool([go, "build", "-trimpath", "-o", folder / "model", "."], cwd=MODEL, env=local)
 
     sources = b"".join((MODEL / name).read_bytes() for name in ("main.go", "go.mod", "go.sum"))
-    return cached("compose-model", hashlib.sha256(sources).hexdigest()[:8], build) / "model"
+    return build_cached("compose-model", hashlib.sha256(sources).hexdigest()[:8], build) / "model"
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from testkit.fixtures import started_or_skipped
 from testkit.programs import free_port
 from testkit.programs.kafka import CURE, jars_folder
-from testkit.programs.program import Program, listens, run_tool, tool
+from testkit.programs.program import Program, find_tool, is_listening, run_tool
 
 from tests.compose.conftest import Project
 
@@ -32,12 +32,16 @@ async def test_a_broker_starts_with_them_and_is_reached_by_the_address_it_gives(
     file = tmp_path / "server.properties"
     file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     jars = started_or_skipped(jars_folder)
-    java = [tool("java", CURE), *environment["KAFKA_HEAP_OPTS"].split(), "-cp", f"{jars}/*"]
+    java = [find_tool("java", CURE), *environment["KAFKA_HEAP_OPTS"].split(), "-cp", f"{jars}/*"]
     format_it = ["kafka.tools.StorageTool", "format", "-t", environment["CLUSTER_ID"], "-c", str(file)]
     run_tool([*java, *format_it], cwd=tmp_path, seconds=90)
     outside = int(ports[str(port["target"])])
     broker = Program(
-        "Kafka", [*java, "kafka.Kafka", str(file)], log=tmp_path / "log", ready=lambda: listens(outside), cwd=tmp_path
+        "Kafka",
+        [*java, "kafka.Kafka", str(file)],
+        log=tmp_path / "log",
+        ready=lambda: is_listening(outside),
+        cwd=tmp_path,
     )
     try:
         broker.start()

@@ -10,15 +10,15 @@ from contracts import TOPICS, type_registry
 
 
 def test_pages_are_up_to_date() -> None:
-    assert docs.stale() == [], "run `uplift docs --write`"
+    assert docs.find_stale_pages() == [], "run `uplift docs --write`"
 
 
 def test_a_stale_page_is_told_and_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert docs.stale(tmp_path) == list(docs.PAGES)
-    assert docs.write(tmp_path) == list(docs.PAGES)
-    assert docs.stale(tmp_path) == []
+    assert docs.find_stale_pages(tmp_path) == list(docs.PAGES)
+    assert docs.write_pages(tmp_path) == list(docs.PAGES)
+    assert docs.find_stale_pages(tmp_path) == []
     (tmp_path / "events.md").write_text("something else")
-    assert docs.write(tmp_path) == ["events.md"]
+    assert docs.write_pages(tmp_path) == ["events.md"]
 
 
 def test_every_event_and_topic_is_in_both() -> None:

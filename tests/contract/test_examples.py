@@ -7,7 +7,7 @@ import pytest
 from contracts import ALL_SERVICES, TOPICS, Event, Topic, type_registry
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from servicekit import Service
-from testkit import Harness, at
+from testkit import Harness, parse_instant
 
 TENANT = "demo"
 WHO_THERE_IS = (TenantChanged, OrgUnitChanged, PersonChanged)
@@ -23,7 +23,7 @@ def examples(topic: Topic) -> Iterator[Event]:
             overrides = {"mode": "history"}
         if not cls.topic.startswith("*") or "service" in overrides:
             event = cls.model_validate({**cls.example, **overrides})
-            if event.to_topic() == topic.name:
+            if event.target_topic() == topic.name:
                 yield event
 
 
@@ -41,11 +41,11 @@ async def test_readers_take_every_example(
     failures: list[str] = []
     topics = [topic for topic in TOPICS.values() if reader in topic.readers and (known or topic.name != "directory")]
     if not known:
-        await harness.directory(TENANT)
+        await harness.apply_directory(TENANT)
     for topic in topics:
         for event in examples(topic):
             try:
-                await harness.deliver(event, tenant=TENANT, at=at("2026-03-04T08:00Z"), topic=topic.name)
+                await harness.deliver(event, tenant=TENANT, at=parse_instant("2026-03-04T08:00Z"), topic=topic.name)
             except Exception as error:
                 failures.append(f"{event.type} on {topic.name}: {type(error).__name__}: {str(error)[:500]}")
     assert failures == []

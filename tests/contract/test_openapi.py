@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 from servicekit import Service
 from servicekit.door.addressing import ADDRESSED, EITHER, IDS, NAMES
-from servicekit.door.words import SHARED
+from servicekit.door.field_docs import SHARED_FIELD_DOCS
 from storage import schema_name
 
 METHODS = ("get", "put", "post", "patch", "delete")
@@ -105,7 +105,7 @@ def test_an_id_in_an_address_has_one_name(operations: list[Operation]) -> None:
         assert set(named) <= PATH_IDS, f"{each.name}: is there a name for it already? Otherwise say so here."
         assert [parameter["name"] for parameter in each.parameters("path")] == named
         for parameter in each.parameters("path"):
-            told = ADDRESSED.get(f"?{parameter['name']}", SHARED["?version"]).text
+            told = ADDRESSED.get(f"?{parameter['name']}", SHARED_FIELD_DOCS["?version"]).text
             assert parameter["description"] == told, f"{each.name}: is it found in the way that it is everywhere?"
             assert (parameter["schema"].get("format") == "uuid") == (parameter["name"] in IDS), each.name
 
@@ -223,7 +223,7 @@ def test_examples_are_what_the_schema_says(documents: dict[str, dict[str, Any]])
 def test_no_word_is_for_a_field_that_is_not_there(
     documents: dict[str, dict[str, Any]], services: Sequence[Service]
 ) -> None:
-    own = {name: import_module(f"{schema_name(name)}.api.words").WORDS for name in documents}
+    own = {name: import_module(f"{schema_name(name)}.api.field_docs").FIELD_DOCS for name in documents}
     everywhere: set[str] = set()
     for service, document in documents.items():
         fields = {
@@ -237,6 +237,6 @@ def test_no_word_is_for_a_field_that_is_not_there(
             for each in told.get("parameters", [])
         }
         assert set(own[service]) <= names, service
-        assert not set(own[service]) & set(SHARED), service
+        assert not set(own[service]) & set(SHARED_FIELD_DOCS), service
         everywhere |= names
-    assert set(SHARED) <= everywhere
+    assert set(SHARED_FIELD_DOCS) <= everywhere

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 STATUSES = {
     each.__name__: each.status for each in vars(errors).values() if isinstance(each, type) and hasattr(each, "status")
 }
-STATUSES |= {"LogoutRefused": LogoutRefused.status, "Refused": 409, "TookTooLong": 422}
+STATUSES |= {"LogoutRefused": LogoutRefused.status, "ProviderRefused": 409, "TookTooLong": 422}
 
 
 def raised() -> Iterator[tuple[str, int]]:
@@ -34,7 +34,7 @@ def raised() -> Iterator[tuple[str, int]]:
 
 def test_every_type_that_is_raised_is_published_with_its_status() -> None:
     found: dict[str, set[int]] = defaultdict(set)
-    for slug, status in [*raised(), *((each.slug, each.instead or each.status) for each in REFUSALS)]:
+    for slug, status in [*raised(), *((each.slug, each.replacement_status or each.status) for each in REFUSALS)]:
         found[slug].add(status)
     assert {slug: set(each.statuses) for slug, each in PROBLEM_TYPES.items()} == found
 

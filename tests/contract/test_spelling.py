@@ -22,6 +22,7 @@ OWN_WORDS = {
     "AgentStateChanged.state": "the vendor's",
     "AuditEntry.kind": "each service's things, docs/audit.md",
     "ConfigurationChanged.kind": "each service's things, docs/audit.md",
+    "Named.kind": "each service's things",
     "OrgUnitChanged.kind": "the tenant's",
     "OrgUnitView.kind": "the tenant's",
     "Problem.type": "docs/problems.md",

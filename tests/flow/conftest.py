@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.stack import OnStack
+from tests.flow.stack import StackSuite
 from tests.flow.steps import set_up_tenant
 from tests.flow.suite import Embedded
 
@@ -34,7 +34,7 @@ def suite(started: Embedded) -> Embedded:
 
 
 @pytest.fixture(scope="module")
-def stack_suite(on_stack: OnStack) -> OnStack:
+def stack_suite(on_stack: StackSuite) -> StackSuite:
     """The same tenants on the real stack."""
     for tenant in ("t1", "t2"):
         set_up_tenant(on_stack, tenant)

@@ -37,7 +37,7 @@ class Route:
     def name(self) -> str:
         return f"{self.method} {self.service}{self.path}"
 
-    def address(self, filled: Mapping[str, str]) -> str:
+    def build_url(self, filled: Mapping[str, str]) -> str:
         path = re.sub(r"{(\w+)}", lambda found: filled[found[1]], self.path)
         return f"/api/{self.service}/v1{path}"
 
@@ -55,7 +55,7 @@ class Route:
         asked = [*self.in_path, *self.needed]
         for chosen in product(*(self.values_of(each, values) for each in asked)):
             filled = dict(zip(asked, chosen, strict=True))
-            address, query = self.address(filled), {each: filled[each] for each in self.needed}
+            address, query = self.build_url(filled), {each: filled[each] for each in self.needed}
             yield address, query
             for each in self.optional:
                 for value in () if each in NEUTRAL else self.values_of(each, values):
@@ -105,7 +105,9 @@ def _always(parameter: Mapping[str, Any]) -> bool:
     return bool(parameter.get("required")) or parameter["name"] in ALWAYS
 
 
-def walk(suite: Suite, who: str, values: Values, headers: Mapping[str, str] | None = None) -> list[Answer]:
+def request_all_routes(
+    suite: Suite, who: str, values: Values, headers: Mapping[str, str] | None = None
+) -> list[Answer]:
     """What this user is answered on every GET route. Of a stream, what comes at once."""
     found = []
     whole = {"authorization": f"Bearer {suite.token(who)}", **(headers or {})}

@@ -67,7 +67,7 @@ def silence_percent(agent: str, day: int) -> int:
     return {"cleo": 30, "dan": 30, "eva": 75, "finn": 65}[kind]
 
 
-def stamp(moment: datetime) -> str:
+def format_timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -81,27 +81,27 @@ def contact(agent: str, day: int, call: int, *, tenant: str = "", updated_minute
         "InitialContactId": None,
         "Channel": "VOICE",
         "InitiationMethod": "INBOUND",
-        "InitiationTimestamp": stamp(began),
-        "ConnectedToSystemTimestamp": stamp(began),
-        "DisconnectTimestamp": stamp(ended),
-        "LastUpdateTimestamp": stamp(ended + timedelta(minutes=updated_minutes)),
+        "InitiationTimestamp": format_timestamp(began),
+        "ConnectedToSystemTimestamp": format_timestamp(began),
+        "DisconnectTimestamp": format_timestamp(ended),
+        "LastUpdateTimestamp": format_timestamp(ended + timedelta(minutes=updated_minutes)),
         "Agent": {
             "Username": agent,
             "ARN": f"arn:aws:connect:eu-central-1:1:instance/i/agent/{agent}",
-            "ConnectedToAgentTimestamp": stamp(answered),
+            "ConnectedToAgentTimestamp": format_timestamp(answered),
             "AgentInteractionDuration": 180,
             "CustomerHoldDuration": 20,
             "NumberOfHolds": 1,
             "LongestHoldDuration": 20,
             "AfterContactWorkDuration": 30,
-            "AfterContactWorkStartTimestamp": stamp(ended),
-            "AfterContactWorkEndTimestamp": stamp(ended + timedelta(seconds=30)),
+            "AfterContactWorkStartTimestamp": format_timestamp(ended),
+            "AfterContactWorkEndTimestamp": format_timestamp(ended + timedelta(seconds=30)),
         },
         "Queue": {
             "Name": "Billing",
             "ARN": "arn:aws:connect:eu-central-1:1:instance/i/queue/billing",
-            "EnqueueTimestamp": stamp(began),
-            "DequeueTimestamp": stamp(answered),
+            "EnqueueTimestamp": format_timestamp(began),
+            "DequeueTimestamp": format_timestamp(answered),
             "Duration": 15,
         },
         "CustomerEndpoint": {"Address": "+4930123456", "Type": "TELEPHONE_NUMBER"},

@@ -25,7 +25,7 @@ DIRECT_GRANT = {
 }  # fmt: skip
 
 
-class OnStack(Suite):
+class StackSuite(Suite):
     def __init__(self, stack: Stack) -> None:
         """A stack that has been started."""
         self.stack = stack
@@ -59,13 +59,13 @@ class OnStack(Suite):
         self._loop.run(self._entered.__aexit__(None, None, None))
         self._loop.close()
 
-    def account(self, username: str, tenant: str) -> str:
+    def create_account(self, username: str, tenant: str) -> str:
         account = Account(username=username, display_name=username.title())
         try:
-            self._at_keycloak(lambda at: keycloak.keep_account(at, tenant, account))
+            self._at_keycloak(lambda at: keycloak.ensure_account(at, tenant, account))
         except KeycloakError:
             # Identity was making the tenant's organization at the same moment; now it is there.
-            self._at_keycloak(lambda at: keycloak.keep_account(at, tenant, account))
+            self._at_keycloak(lambda at: keycloak.ensure_account(at, tenant, account))
         return self._set_password(username)
 
     def token(self, username: str) -> str:

@@ -26,20 +26,20 @@ def set_up_tenant(suite: Suite, tenant: str, bundle: dict[str, Any] | None = Non
     bundle = bundle or blueprint()
     for person in bundle["sections"]["identity"]["people"]:
         if "login" in person:
-            person["login"] = suite.account(user(person["login"], tenant), tenant)
+            person["login"] = suite.create_account(user(person["login"], tenant), tenant)
     suite.call("platform", "PUT", f"/api/identity/v1/tenants/{tenant}/blueprint", json=bundle)
     deadline = time.monotonic() + 30
     while True:
         sections = suite.call("platform", "GET", f"/api/identity/v1/tenants/{tenant}")["services"]
         if all(state["status"] == "applied" for state in sections.values()):
-            suite.settle()
+            suite.wait_until_idle()
             return
         assert time.monotonic() < deadline, sections
         assert all(state["status"] != "rejected" for state in sections.values()), sections
         time.sleep(0.05)
 
 
-def send(suite: Suite, tenant: str, records: list[dict[str, Any]], **params: Any) -> dict[str, Any]:
+def post_records(suite: Suite, tenant: str, records: list[dict[str, Any]], **params: Any) -> dict[str, Any]:
     """Posts records as a gzip NDJSON file. Returns the receipt."""
     return suite.call(
         user("boss", tenant),
@@ -51,16 +51,16 @@ def send(suite: Suite, tenant: str, records: list[dict[str, Any]], **params: Any
     )
 
 
-def send_until_taken(suite: Suite, tenant: str, day: int) -> bool:
+def try_send(suite: Suite, tenant: str, day: int) -> bool:
     """Posts a day's records; False when nobody answered."""
     try:
-        send(suite, tenant, records_of(day))
+        post_records(suite, tenant, records_of(day))
     except httpx.HTTPError:
         return False
     return True
 
 
-def state_of(suite: Suite, tenant: str) -> dict[str, Any]:
+def load_state(suite: Suite, tenant: str) -> dict[str, Any]:
     """Everything that must be equal however often the process was killed."""
     boss = user("boss", tenant)
     values = suite.call(

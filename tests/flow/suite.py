@@ -35,7 +35,7 @@ class Suite(ABC):
     def token(self, username: str) -> str: ...
 
     @abstractmethod
-    def account(self, username: str, tenant: str) -> str:
+    def create_account(self, username: str, tenant: str) -> str:
         """Makes an account at the identity provider. Returns its `sub`."""
 
     @abstractmethod
@@ -44,11 +44,11 @@ class Suite(ABC):
 
     def call(self, who: str, method: str, path: str, **arguments: Any) -> Any:
         """A call of the API by this user. Returns the JSON body; raises AssertionError on an error answer."""
-        answer = self.raw(who, method, path, **arguments)
+        answer = self.request(who, method, path, **arguments)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:2000]}"
         return answer.json() if answer.content else None
 
-    def raw(self, who: str, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def request(self, who: str, method: str, path: str, **arguments: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.token(who)}", **arguments.pop("headers", {})}
         return httpx.request(method, f"{self.url}{path}", headers=headers, timeout=120, verify=PLAIN, **arguments)
 
@@ -64,7 +64,7 @@ class Suite(ABC):
             if after is None:
                 return found
 
-    def settle(self, *, seconds: float = 120) -> None:
+    def wait_until_idle(self, *, seconds: float = 120) -> None:
         """Waits until nothing is under way."""
         deadline = time.monotonic() + seconds
         quiet = 0
@@ -152,7 +152,7 @@ class Embedded(Suite):
                 self.process.wait()
                 raise
 
-    def platform_password(self) -> None:
+    def set_platform_password(self) -> None:
         """Signs the first platform admin in with the printed one-time token."""
         found = re.search(r"--one-time (\S+)", self.output)
         assert found, self.output
@@ -174,9 +174,9 @@ class Embedded(Suite):
             self._tokens[username] = (token, time.monotonic() + 200)
         return token
 
-    def account(self, username: str, tenant: str) -> str:
+    def create_account(self, username: str, tenant: str) -> str:
         body = {"username": username, "password": PASSWORD, "tenant": tenant, "sub": username}
-        answer = self.raw("platform", "POST", "/oidc/accounts", json=body)
+        answer = self.request("platform", "POST", "/oidc/accounts", json=body)
         assert answer.status_code in (200, 201, 409), answer.text
         return username
 

@@ -47,7 +47,7 @@ def suite(started: Suite) -> Suite:
     ids = [{"source": SOURCE, "external_id": "ada"}, {"source": "calls", "external_id": "Jürgen"}]
     started.call(BOSS, "PATCH", "/api/identity/v1/people/ada", json={"external_ids": ids})
     started.call(BOSS, "PUT", "/api/ingest/v1/sources/calls", json={"vendor": "generic", "mapping": CSV_MAPPING})
-    started.settle()
+    started.wait_until_idle()
     return started
 
 
@@ -126,7 +126,7 @@ def others_are_answered(suite: Suite) -> Iterator[None]:
 def grown(suite: Suite) -> Iterator[None]:
     """Over all of these bodies together, too, the server does not grow."""
     post(suite, ndjson(calls_of(20, 2000)))  # what it needs for ordinary work
-    suite.settle()
+    suite.wait_until_idle()
     before = memory(suite, "VmRSS")
     yield
     assert memory(suite, "VmRSS") - before < ROOM
@@ -215,7 +215,7 @@ def test_truncated_json(suite: Suite) -> None:
     assert line > 1
     (again,) = rejected(post(suite, ndjson(calls_of(4, 1))[:-20]))
     assert again[0] == 1
-    suite.settle()
+    suite.wait_until_idle()
     params = {"by": "agent", "from": workday(4).isoformat(), "to": workday(4).isoformat()}
     (value,) = suite.call(BOSS, "GET", "/api/kpi-engine/v1/kpis/aht/values", params=params)["items"]
     assert (float(value["value"]), value["sample"]) == (230, 2), "the whole ones count"
@@ -342,7 +342,7 @@ def test_contact_lens_with_its_contact_gives_its_own_figures(suite: Suite, name:
 def test_after_all_that_a_good_file_is_taken_as_ever(suite: Suite) -> None:
     receipt = post(suite, ndjson(records_of(8)))
     assert receipt["rejected"] == receipt["held"] == 0
-    suite.settle()
+    suite.wait_until_idle()
     params = {"by": "agent", "from": workday(8).isoformat(), "to": workday(8).isoformat()}
     found = suite.call(BOSS, "GET", "/api/kpi-engine/v1/kpis/silence_pct/values", params=params)["items"]
     assert len(found) == len(TEAMS)

@@ -40,7 +40,7 @@ def suite(started: Embedded) -> Embedded:
 
 def put(suite: Embedded, bundle: dict[str, Any] | str, expect: int = 200, **params: Any) -> Any:
     text = bundle if isinstance(bundle, str) else yaml.safe_dump(bundle, sort_keys=False)
-    answer = suite.raw(BOSS, "PUT", PATH, params=params, content=text, headers={"content-type": "application/yaml"})
+    answer = suite.request(BOSS, "PUT", PATH, params=params, content=text, headers={"content-type": "application/yaml"})
     assert answer.status_code == expect, answer.text
     return answer.json()
 
@@ -87,10 +87,10 @@ def edited(suite: Embedded) -> dict[str, Any]:
 
 def test_a_dry_run_says_what_changes_without_effect_and_publishing_does_just_that(suite: Embedded) -> None:
     bundle = edited(suite)
-    suite.settle()
+    suite.wait_until_idle()
     before, known = tables(suite), current(suite)["sections"]
     dry = put(suite, bundle, dry_run=True)
-    suite.settle()
+    suite.wait_until_idle()
     assert tables(suite) == before
 
     def of(created: list[str], changed: list[str], removed: list[str]) -> dict[str, list[str]]:
@@ -108,7 +108,7 @@ def test_a_dry_run_says_what_changes_without_effect_and_publishing_does_just_tha
     assert dry["unchecked"] == []
 
     assert put(suite, bundle) == {**dry, "dry_run": False}
-    suite.settle()
+    suite.wait_until_idle()
     state = suite.call(BOSS, "GET", f"/api/identity/v1/tenants/{TENANT}")["services"]
     assert {each["status"] for each in state.values()} == {"applied"}
     now = current(suite)["sections"]
@@ -251,7 +251,7 @@ def test_what_is_in_force_elsewhere_keeps_what_it_names(suite: Embedded) -> None
 def test_a_single_edit_that_names_what_is_not_there_is_refused(
     suite: Embedded, path: str, body: dict[str, Any], pointer: str
 ) -> None:
-    answer = suite.raw(BOSS, "PUT", f"/api/{path}", json=body)
+    answer = suite.request(BOSS, "PUT", f"/api/{path}", json=body)
     assert (answer.status_code, [each["pointer"] for each in answer.json().get("errors", [])]) == (422, [pointer]), (
         answer.text
     )

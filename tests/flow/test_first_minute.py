@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.flow.scenario import records_of
-from tests.flow.steps import send, set_up_tenant, state_of
+from tests.flow.steps import load_state, post_records, set_up_tenant
 from tests.flow.suite import UPLIFT, Embedded, free_port
 
 pytestmark = pytest.mark.timeout(240)
@@ -135,18 +135,18 @@ def test_what_was_sent_survives(new_suite: Callable[[str], Embedded]) -> None:
     suite = new_suite("kept")
     suite.start("--no-demo")
     assert re.search(r"answers at http://127\.0\.0\.1:\d+", suite.output)
-    suite.platform_password()
+    suite.set_platform_password()
     set_up_tenant(suite, "t1")
     for day in range(3):
-        send(suite, "t1", records_of(day))
-    suite.settle()
-    expected = state_of(suite, "t1")
+        post_records(suite, "t1", records_of(day))
+    suite.wait_until_idle()
+    expected = load_state(suite, "t1")
     assert expected["assignments"]
 
     suite.stop()
     suite.start("--no-demo")
     assert "--one-time" not in suite.output, "the platform admin has a password"
-    assert state_of(suite, "t1") == expected
+    assert load_state(suite, "t1") == expected
 
     (server,) = postgres_processes(suite)
     os.kill(server, signal.SIGKILL)
@@ -154,14 +154,14 @@ def test_what_was_sent_survives(new_suite: Callable[[str], Embedded]) -> None:
     while httpx.get(f"{suite.url}/readyz").status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert state_of(suite, "t1") == expected
-    send(suite, "t1", records_of(3))
-    suite.settle()
-    assert len(state_of(suite, "t1")["values"]) == 4 * len({value[0] for value in expected["values"]})
+    assert load_state(suite, "t1") == expected
+    post_records(suite, "t1", records_of(3))
+    suite.wait_until_idle()
+    assert len(load_state(suite, "t1")["values"]) == 4 * len({value[0] for value in expected["values"]})
 
     suite.kill()
     suite.start("--no-demo")
-    assert len(state_of(suite, "t1")["values"]) == 4 * len({value[0] for value in expected["values"]})
+    assert len(load_state(suite, "t1")["values"]) == 4 * len({value[0] for value in expected["values"]})
 
 
 def test_reset_forgets_and_is_refused_while_running(new_suite: Callable[[str], Embedded]) -> None:

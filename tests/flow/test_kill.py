@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.flow.steps import send_until_taken, set_up_tenant, state_of
+from tests.flow.steps import load_state, set_up_tenant, try_send
 from tests.flow.suite import Embedded, Suite
 
 DAYS = 8
@@ -16,7 +16,7 @@ KILLS = 4
 
 def feed(suite: Suite) -> None:
     for day in range(DAYS):
-        while not send_until_taken(suite, "t1", day):
+        while not try_send(suite, "t1", day):
             time.sleep(0.1)
 
 
@@ -25,19 +25,19 @@ def feed(suite: Suite) -> None:
 def test_killed_and_undisturbed_end_alike(new_suite: Callable[[str], Embedded]) -> None:
     undisturbed = new_suite("undisturbed")
     undisturbed.start("--no-demo")
-    undisturbed.platform_password()
+    undisturbed.set_platform_password()
     set_up_tenant(undisturbed, "t1")
     for day in range(DAYS):
-        assert send_until_taken(undisturbed, "t1", day)
-    undisturbed.settle()
-    expected = state_of(undisturbed, "t1")
+        assert try_send(undisturbed, "t1", day)
+    undisturbed.wait_until_idle()
+    expected = load_state(undisturbed, "t1")
     undisturbed.stop()
     assert expected["points"]
     assert expected["assignments"]
 
     killed = new_suite("killed")
     killed.start("--no-demo")
-    killed.platform_password()
+    killed.set_platform_password()
     set_up_tenant(killed, "t1")
     killed.token("boss")
     feeding = threading.Thread(target=feed, args=(killed,))
@@ -49,5 +49,5 @@ def test_killed_and_undisturbed_end_alike(new_suite: Callable[[str], Embedded]) 
         killed.start("--no-demo")
     feeding.join(120)
     assert not feeding.is_alive()
-    killed.settle()
-    assert state_of(killed, "t1") == expected
+    killed.wait_until_idle()
+    assert load_state(killed, "t1") == expected

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.flow.scenario import CALLS_A_DAY, SOURCE, TEAMS, contact, records_of, silence_percent, workday
-from tests.flow.steps import send, user
+from tests.flow.steps import post_records, user
 from tests.flow.suite import Suite
 
 DAYS = 8
@@ -22,17 +22,17 @@ def suite(request: pytest.FixtureRequest) -> Suite:
 def fed(suite: Suite) -> Suite:
     """Tenant t1 has had eight days of calls; ada finished her training after the third. Tenant t2 has had one day."""
     for day in range(DAYS):
-        receipt = send(suite, "t1", records_of(day))
+        receipt = post_records(suite, "t1", records_of(day))
         assert receipt["received"] == 2 * CALLS_A_DAY * len(TEAMS), receipt
         assert receipt["rejected"] == 0, receipt
-        suite.settle()
+        suite.wait_until_idle()
         if day == 2:
             (mine,) = suite.all_items("ada", "/api/training/v1/assignments")
             suite.call("ada", "POST", f"/api/training/v1/assignments/{mine['id']}/start")
             suite.call("ada", "POST", f"/api/training/v1/assignments/{mine['id']}/complete", json={})
-            suite.settle()
-    send(suite, "t2", records_of(0))
-    suite.settle()
+            suite.wait_until_idle()
+    post_records(suite, "t2", records_of(0))
+    suite.wait_until_idle()
     return suite
 
 
@@ -114,9 +114,9 @@ def test_explanation_names_every_call(fed: Suite) -> None:
 
 
 def test_the_same_file_again_changes_nothing(fed: Suite) -> None:
-    receipt = send(fed, "t1", records_of(3))
+    receipt = post_records(fed, "t1", records_of(3))
     assert receipt["unchanged"] == receipt["received"]
-    fed.settle()
+    fed.wait_until_idle()
     assert len(fed.all_items("boss", "/api/gamification/v1/ledger")) == 3
 
 
@@ -129,9 +129,9 @@ def test_an_agent_sees_only_oneself_and_a_lead_only_the_team(fed: Suite) -> None
     }
     explain = "/api/kpi-engine/v1/kpis/silence_pct/explain"
     day = {"from": workday(0).isoformat(), "to": workday(0).isoformat()}
-    assert fed.raw("ada", "GET", explain, params={"agent": "ben", **day}).status_code == 403
-    assert fed.raw("leo", "GET", explain, params={"agent": "ada", **day}).status_code == 403
-    assert fed.raw("ada", "GET", "/api/gamification/v1/ledger", params={"agent": "ben"}).status_code == 403
+    assert fed.request("ada", "GET", explain, params={"agent": "ben", **day}).status_code == 403
+    assert fed.request("leo", "GET", explain, params={"agent": "ada", **day}).status_code == 403
+    assert fed.request("ada", "GET", "/api/gamification/v1/ledger", params={"agent": "ben"}).status_code == 403
     assert {each["agent"] for each in fed.all_items("ada", "/api/training/v1/assignments")} == {"ada"}
 
 
@@ -140,15 +140,15 @@ def test_the_other_tenant_saw_one_day_of_its_own(fed: Suite) -> None:
     assert {each["window"] for each in found} == {workday(0).isoformat()}
     assert fed.all_items(user("boss", "t2"), "/api/training/v1/assignments") == []
     (of_one,) = fed.all_items("boss", "/api/ingest/v1/interactions", external_id="ada-00-00")
-    assert fed.raw(user("boss", "t2"), "GET", f"/api/ingest/v1/interactions/{of_one['id']}").status_code == 404
+    assert fed.request(user("boss", "t2"), "GET", f"/api/ingest/v1/interactions/{of_one['id']}").status_code == 404
 
 
 def test_history_counts_and_has_no_consequences(fed: Suite) -> None:
     before = fed.all_items("boss", "/api/training/v1/assignments")
     t2 = user("boss", "t2")
     for day in (1, 2, 3):
-        send(fed, "t2", records_of(day), mode="history")
-    fed.settle()
+        post_records(fed, "t2", records_of(day), mode="history")
+    fed.wait_until_idle()
     assert len(values(fed, t2, "silence_pct", by="agent", grain="workday")) == 4 * len(TEAMS)
     assert fed.all_items(t2, "/api/training/v1/assignments") == []
     assert fed.all_items(t2, "/api/gamification/v1/ledger") == []
@@ -159,12 +159,12 @@ def test_history_counts_and_has_no_consequences(fed: Suite) -> None:
 def test_undo_takes_back_what_followed(fed: Suite) -> None:
     """A wrong file: cleo's calls of day 8 are said to be twice as long as they were. Taken back, they are gone."""
     wrong = [contact("cleo", 8, call) for call in range(CALLS_A_DAY)]
-    receipt = send(fed, "t1", wrong)
-    fed.settle()
+    receipt = post_records(fed, "t1", wrong)
+    fed.wait_until_idle()
     day = {"from": workday(8).isoformat(), "to": workday(8).isoformat()}
     assert values(fed, "boss", "aht", by="agent", grain="workday", **day)[0]["sample"] == CALLS_A_DAY
     fed.call("boss", "DELETE", f"/api/ingest/v1/receipts/{receipt['id']}")
-    fed.settle()
+    fed.wait_until_idle()
     assert values(fed, "boss", "aht", by="agent", grain="workday", **day) == []
     differences = fed.call("boss", "GET", "/api/kpi-engine/v1/reconciliation")
     assert differences["differences"] == []
@@ -174,7 +174,7 @@ def test_somebody_switched_off_is_out_within_a_second(fed: Suite) -> None:
     import time
 
     fed.token("eva")
-    assert fed.raw("eva", "GET", "/api/identity/v1/me").status_code == 200
+    assert fed.request("eva", "GET", "/api/identity/v1/me").status_code == 200
     fed.call("boss", "PATCH", "/api/identity/v1/people/eva", json={"active": False})
     time.sleep(1)
     for path in (
@@ -183,5 +183,5 @@ def test_somebody_switched_off_is_out_within_a_second(fed: Suite) -> None:
         "/api/training/v1/assignments",
         "/api/notification/v1/inbox",
     ):
-        assert fed.raw("eva", "GET", path).status_code == 403, path
+        assert fed.request("eva", "GET", path).status_code == 403, path
     assert SOURCE in {each["source"] for each in fed.call("boss", "GET", "/api/ingest/v1/sources")["items"]}

@@ -13,10 +13,10 @@ from contracts import ALL_SERVICES, Attributes
 from contracts.directory import PLATFORM_TENANT
 from messaging.broker import Outgoing
 from storage.embedded import EmbeddedPostgres
-from testkit import at
+from testkit import parse_instant
 
 from tests.flow.scenario import CALLS_A_DAY, TEAMS, records_of, workday
-from tests.flow.steps import publish, send, set_up_tenant, user
+from tests.flow.steps import post_records, publish, set_up_tenant, user
 from tests.flow.suite import PLAIN, UPLIFT, Suite
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]
@@ -44,8 +44,8 @@ def letters(suite: Suite, who: str = BOSS, *options: str) -> list[dict[str, Any]
 
 
 def event(topic: str, type_: str, value: bytes | None, **headers: str) -> Outgoing:
-    attributes = Attributes.fresh(type_, source="test", tenant=TENANT, time=at("2026-03-02T08:00Z"))
-    return Outgoing(topic, 0, f"{TENANT}|poison", value, attributes.headers() | headers)
+    attributes = Attributes.create(type_, source="test", tenant=TENANT, time=parse_instant("2026-03-02T08:00Z"))
+    return Outgoing(topic, 0, f"{TENANT}|poison", value, attributes.to_headers() | headers)
 
 
 def samples(suite: Suite, day: int) -> list[int]:
@@ -73,8 +73,8 @@ def test_poison_is_put_aside_whole_and_its_reader_goes_on(suite: Suite, kind: st
     day = 10 + list(POISON).index(kind)
     known = {letter["id"] for letter in letters(suite)}
     publish(suite, [message])
-    send(suite, TENANT, records_of(day, ["cleo"]))
-    suite.settle()
+    post_records(suite, TENANT, records_of(day, ["cleo"]))
+    suite.wait_until_idle()
 
     assert samples(suite, day) == [CALLS_A_DAY], "what came behind it counts"
     assert httpx.get(f"{suite.url}/readyz", timeout=20, verify=PLAIN).json() == {"ready": True, "problems": []}
@@ -95,7 +95,7 @@ def test_poison_is_put_aside_whole_and_its_reader_goes_on(suite: Suite, kind: st
 
 def test_what_is_no_event_at_all_goes_to_the_platform(suite: Suite) -> None:
     publish(suite, [Outgoing("awards", 0, "nobody's", b"what is this", {"a": "header"})])
-    suite.settle()
+    suite.wait_until_idle()
     assert not [letter for letter in letters(suite) if letter["key"] == "nobody's"]
     (letter,) = [each for each in letters(suite, "platform", "--service", "notification") if each["key"] == "nobody's"]
     assert (letter["tenant"], letter["headers"], letter["value"]) == (PLATFORM_TENANT, {"a": "header"}, "what is this")
@@ -126,8 +126,8 @@ def test_mended_and_replayed_it_reaches_that_reader_only(suite: Suite) -> None:
         ("notification.notice", f"person_id = '{leo}'"),
     ):
         for day in range(3):
-            send(suite, TENANT, records_of(day))
-        suite.settle()
+            post_records(suite, TENANT, records_of(day))
+        suite.wait_until_idle()
     about_finn = {
         letter["service"]: letter
         for letter in letters(suite)
@@ -152,13 +152,13 @@ def test_mended_and_replayed_it_reaches_that_reader_only(suite: Suite) -> None:
 
     done = uplift(suite, BOSS, "replay", "notification", about_finn["notification"]["id"])
     assert done.returncode == 0, done.stderr
-    suite.settle()
+    suite.wait_until_idle()
     assert json.loads(done.stdout)["replayed_at"]
     assert (learners(), told()) == ({"ada", "ben"}, 1), "notification heard it, training did not"
 
     done = uplift(suite, BOSS, "replay", "training", about_finn["training"]["id"])
     assert done.returncode == 0, done.stderr
-    suite.settle()
+    suite.wait_until_idle()
     assert (learners(), told()) == ({"ada", "ben", "finn"}, 1), "training heard it, notification not again"
     assert len(suite.all_items(user("finn", TENANT), "/api/notification/v1/inbox")) == 1, "and what follows, followed"
     assert bands() == before
@@ -176,7 +176,7 @@ def test_dead_letters_are_for_those_who_answer_for_the_tenant(suite: Suite) -> N
         assert refused.returncode == 1
         assert "tenant_admin" in refused.stderr
     publish(suite, [event("directory", "person.changed", b"[]")])
-    suite.settle()
+    suite.wait_until_idle()
     mine = {letter["service"] for letter in letters(suite) if letter["topic"] == "directory"}
     assert mine == set(ALL_SERVICES), "every service has a copy of the directory"
     of_other = letters(suite, "platform", "--tenant", TENANT, "--service", "forms")

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 from contracts.blueprints import BlueprintPublished
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from contracts.scores import BandCorrected, BandEntered, BandLeft, ScoreChanged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -395,14 +395,14 @@ class Stream:
     delivered: list[LegRecorded] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.to_ingest = self.ingest.as_("boss", self.tenant)
-        self.to_kpi = self.kpi.as_("boss", self.tenant)
+        self.to_ingest = self.ingest.client_as("boss", self.tenant)
+        self.to_kpi = self.kpi.client_as("boss", self.tenant)
 
     async def set_up(self) -> None:
         people = [person(who, team="team", external={SOURCE: who}) for who in KNOWN]
         people += [person(LATE, team="team"), person("boss", roles=["tenant_admin"])]
         for each in (self.ingest, self.kpi):
-            await each.directory(
+            await each.apply_directory(
                 self.tenant,
                 people=people,
                 org_units=[org_unit("team")],
@@ -411,7 +411,7 @@ class Stream:
         assert_ok(await self.to_ingest.put(f"/sources/{SOURCE}", json={"vendor": "amazon-connect"}))
         await self.kpi.deliver(BlueprintPublished(version=1, sections={"kpi-engine": SECTION}), tenant=self.tenant)
         assert {each["kpi"] for each in assert_ok(await self.to_kpi.get("/kpis"))["items"]} == set(KPIS)
-        await self.kpi.forget_events()
+        await self.kpi.clear_outbox()
 
     async def learn(self) -> None:
         await self.ingest.deliver(person(LATE, team="team", external={SOURCE: LATE}), tenant=self.tenant)
@@ -428,8 +428,8 @@ class Stream:
 
     async def flow(self) -> list[LegRecorded]:
         """What ingest said arrives at kpi-engine, and what that says is heard. Returns the legs."""
-        said = await self.ingest.events(LegRecorded, self.tenant)
-        await self.ingest.forget_events()
+        said = await self.ingest.read_events(LegRecorded, self.tenant)
+        await self.ingest.clear_outbox()
         queues: dict[str, list[LegRecorded]] = {}
         for leg in said:
             queues.setdefault(leg.key(self.tenant), []).append(leg)
@@ -447,9 +447,9 @@ class Stream:
         if self.delivered and self.chance.random() < 0.3:
             begin = self.chance.randrange(len(self.delivered))
             await self.kpi.deliver(*self.delivered[begin : begin + 8], tenant=self.tenant, twice=False)
-        for _, event in await self.kpi.emitted():
+        for _, event in await self.kpi.read_outbox():
             self.told.hear(event)
-        await self.kpi.forget_events()
+        await self.kpi.clear_outbox()
         return said
 
     async def values(self, kpi: str) -> dict[Place, dict[str, Any]]:

@@ -17,19 +17,19 @@ import httpx
 import psycopg
 import pytest
 from contracts import ALL_SERVICES, Attributes
-from contracts.calls import LegRecorded
-from contracts.learning import AssignmentCompleted
+from contracts.assignments import AssignmentCompleted
+from contracts.legs import LegRecorded
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from messaging.broker import Outgoing, TopicPartition
-from messaging.consumer import Step
+from messaging.consumer import OffsetStep
 from storage.embedded import EmbeddedPostgres
-from testkit import Harness, at, org_unit, person, person_id
+from testkit import Harness, org_unit, parse_instant, person, person_id
 from testkit import tenant as tenant_of
 
-from tests.flow.routes import Answer, Route, Values, routes, walk
+from tests.flow.routes import Answer, Route, Values, request_all_routes, routes
 from tests.flow.scenario import SOURCE, TEAMS, blueprint, contact, records_of
-from tests.flow.steps import publish, send, set_up_tenant, user
+from tests.flow.steps import post_records, publish, set_up_tenant, user
 from tests.flow.suite import PLAIN, Suite
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -107,9 +107,11 @@ def branded(brand: str) -> dict[str, Any]:
 
 def poison(tenant: str, brand: str) -> Outgoing:
     """A person who is none: every service keeps a copy of the directory, so every service buries it."""
-    attributes = Attributes.fresh("person.changed", source="test", tenant=tenant, time=at("2026-03-02T08:00Z"))
+    attributes = Attributes.create(
+        "person.changed", source="test", tenant=tenant, time=parse_instant("2026-03-02T08:00Z")
+    )
     return Outgoing(
-        "directory", 0, f"person.changed/{tenant}/x", json.dumps({"no": brand}).encode(), attributes.headers()
+        "directory", 0, f"person.changed/{tenant}/x", json.dumps({"no": brand}).encode(), attributes.to_headers()
     )
 
 
@@ -137,7 +139,9 @@ def world(started: Suite) -> World:
         found.values[tenant] = values_of(found, tenant)
         found.things[tenant] = things_of(found, tenant)
         found.own[tenant] = [
-            answer for who in ("boss", "finn") for answer in walk(started, user(who, tenant), found.values[tenant])
+            answer
+            for who in ("boss", "finn")
+            for answer in request_all_routes(started, user(who, tenant), found.values[tenant])
         ]
     return found
 
@@ -152,12 +156,12 @@ def fill(suite: Suite, tenant: str, brand: str) -> None:
             if "Queue" in record:
                 record["Queue"]["Name"] = f"Billing {brand}"
                 record["Attributes"] = {"language": brand}
-        send(suite, tenant, records)
+        post_records(suite, tenant, records)
     stranger = contact("ada", 3, 0)
     stranger |= {"ContactId": f"stranger-{brand}"}
     stranger["Agent"] = {**stranger["Agent"], "Username": f"stranger-{brand}", "ARN": None}
-    send(suite, tenant, [stranger, {**contact("ada", 3, 1), "ContactId": "broken", "Channel": brand}])
-    suite.settle()
+    post_records(suite, tenant, [stranger, {**contact("ada", 3, 1), "ContactId": "broken", "Channel": brand}])
+    suite.wait_until_idle()
     (mine,) = suite.all_items(user("ada", tenant), "/api/training/v1/assignments")
     suite.call(user("ada", tenant), "POST", f"/api/training/v1/assignments/{mine['id']}/start")
     suite.call(user("ada", tenant), "POST", f"/api/training/v1/assignments/{mine['id']}/complete", json={})
@@ -169,7 +173,7 @@ def fill(suite: Suite, tenant: str, brand: str) -> None:
     suite.call(boss, "PUT", "/api/notification/v1/webhooks/crm", json=webhook)
     suite.call(boss, "POST", "/api/notification/v1/webhooks/crm/test")
     publish(suite, [poison(tenant, brand)])
-    suite.settle()
+    suite.wait_until_idle()
 
 
 def values_of(world: World, tenant: str) -> dict[str, list[str]]:
@@ -244,7 +248,7 @@ def test_no_tenant_sees_another(world: World, who: str) -> None:
     ids = set().union(*(answer.ids() for answer in world.own[NORTH]))
     ids -= platform_ids(world)
     for values in (world.values[NORTH], world.values[SOUTH]):
-        for answer in walk(world.suite, user(who, SOUTH), values):
+        for answer in request_all_routes(world.suite, user(who, SOUTH), values):
             assert BRANDS[NORTH] not in answer.text.lower(), f"{answer.asked}: {answer.text[:2000]}"
             assert not answer.ids() & ids, f"{answer.asked}: {answer.ids() & ids} in {answer.text[:2000]}"
 
@@ -256,8 +260,10 @@ def platform_ids(world: World) -> set[str]:
 
 def test_a_forged_tenant_changes_nothing(world: World) -> None:
     forged = dict.fromkeys(("x-tenant", "x-tenant-id", "tenant", "ce_tenant", "x-forwarded-tenant"), NORTH)
-    plain = {answer.asked: answer for answer in walk(world.suite, user("boss", SOUTH), world.values[SOUTH])}
-    for answer in walk(world.suite, user("boss", SOUTH), world.values[SOUTH], forged):
+    plain = {
+        answer.asked: answer for answer in request_all_routes(world.suite, user("boss", SOUTH), world.values[SOUTH])
+    }
+    for answer in request_all_routes(world.suite, user("boss", SOUTH), world.values[SOUTH], forged):
         assert answer.status == plain[answer.asked].status, answer.asked
         assert BRANDS[NORTH] not in answer.text.lower(), answer.asked
         assert answer.ids() <= plain[answer.asked].ids(), answer.asked
@@ -274,11 +280,15 @@ def test_nobody_acts_on_what_is_another_tenants(world: World) -> None:
         if not any(value in filled.values() for value in ids_in(filled)) and "tenant" not in filled:
             continue  # what is named by a slug is the south's own of that name
         tried.add(route.name)
-        answer = world.suite.raw(user("boss", SOUTH), route.method, route.address(filled), json=body_for(route))
+        answer = world.suite.request(user("boss", SOUTH), route.method, route.build_url(filled), json=body_for(route))
         assert answer.status_code in (403, 404), f"{route.name}: {answer.status_code} {answer.text[:500]}"
     assert {"DELETE ingest/receipts/{receipt}", "PATCH identity/people/{person}"} <= tried
-    world.suite.settle()
-    again = [answer for who in ("boss", "finn") for answer in walk(world.suite, user(who, NORTH), world.values[NORTH])]
+    world.suite.wait_until_idle()
+    again = [
+        answer
+        for who in ("boss", "finn")
+        for answer in request_all_routes(world.suite, user(who, NORTH), world.values[NORTH])
+    ]
     assert stable(again) == before
 
 
@@ -314,8 +324,10 @@ def stable(answers: Sequence[Answer]) -> list[tuple[str, int, str]]:
 def test_no_tenant_makes_a_platform_admin(world: World) -> None:
     roles = {"roles": [{"role": "platform_admin"}]}
     path = "/api/identity/v1/people/dan"
-    assert world.suite.raw(user("boss", SOUTH), "PATCH", path, json=roles).status_code == 422
-    as_other = world.suite.raw(user("boss", SOUTH), "GET", "/api/kpi-engine/v1/dead-letters", params={"tenant": NORTH})
+    assert world.suite.request(user("boss", SOUTH), "PATCH", path, json=roles).status_code == 422
+    as_other = world.suite.request(
+        user("boss", SOUTH), "GET", "/api/kpi-engine/v1/dead-letters", params={"tenant": NORTH}
+    )
     assert {each["tenant"] for each in as_other.json().get("items", [])} <= {SOUTH}
 
 
@@ -325,7 +337,7 @@ def test_an_agent_sees_no_other_agent_and_a_lead_no_other_team(world: World, who
     hidden = set().union(*(world.things[NORTH][each] for each in OTHERS[who]))
     allowed = set().union(*(world.things[NORTH][each] for each in TEAMS if each not in OTHERS[who]))
     seen: set[str] = set()
-    for answer in walk(world.suite, user(who, NORTH), world.values[NORTH]):
+    for answer in request_all_routes(world.suite, user(who, NORTH), world.values[NORTH]):
         told = {each for each in hidden if each in answer.text.replace(answer.asked.partition("?")[0], "")}
         told -= {value for value in world.values[NORTH]["external_id"] if value in answer.asked}
         told -= {each for each in told if each in answer.asked}
@@ -343,28 +355,28 @@ def test_nobody_acts_on_what_is_another_persons(world: World, who: str) -> None:
         filled = {each: route.values_of(each, world.values[NORTH])[0] for each in route.in_path}
         if route.method == "GET" or not ids_in(filled):
             continue
-        answer = world.suite.raw(user(who, NORTH), route.method, route.address(filled), json=body_for(route))
+        answer = world.suite.request(user(who, NORTH), route.method, route.build_url(filled), json=body_for(route))
         assert answer.status_code in (403, 404), f"{route.name}: {answer.status_code} {answer.text[:500]}"
     assign = {"agent": "finn", "template": "silence-basics"}
-    assert world.suite.raw(user(who, NORTH), "POST", "/api/training/v1/assignments", json=assign).status_code == 403
+    assert world.suite.request(user(who, NORTH), "POST", "/api/training/v1/assignments", json=assign).status_code == 403
     review = {"agent_id": world.people[NORTH]["finn"], "answers": {"greeting": "no"}}
     path = "/api/forms/v1/forms/review/submissions"
-    assert world.suite.raw(user(who, NORTH), "POST", path, json=review).status_code == 403
+    assert world.suite.request(user(who, NORTH), "POST", path, json=review).status_code == 403
 
 
 def test_an_agent_does_not_see_whose_call_it_was_before(world: World) -> None:
     """A call that was finn's by mistake and is ada's now: she sees her version of it, he sees none any more."""
     suite, finn = world.suite, world.people[NORTH]["finn"]
-    send(suite, NORTH, [{**contact("finn", 4, 0), "ContactId": "moved"}])
-    send(suite, NORTH, [{**contact("ada", 4, 0, updated_minutes=60), "ContactId": "moved"}])
+    post_records(suite, NORTH, [{**contact("finn", 4, 0), "ContactId": "moved"}])
+    post_records(suite, NORTH, [{**contact("ada", 4, 0, updated_minutes=60), "ContactId": "moved"}])
     (call,) = suite.all_items(user("boss", NORTH), "/api/ingest/v1/interactions", external_id="moved")
     path = f"/api/ingest/v1/interactions/{call['id']}"
-    assert finn in suite.raw(user("quinn", NORTH), "GET", path).text, "those who answer for the records see both"
-    hers = suite.raw(user("ada", NORTH), "GET", path)
+    assert finn in suite.request(user("quinn", NORTH), "GET", path).text, "those who answer for the records see both"
+    hers = suite.request(user("ada", NORTH), "GET", path)
     assert world.people[NORTH]["ada"] in hers.text
     assert finn not in hers.text
     assert "finn" not in hers.text
-    assert suite.raw(user("finn", NORTH), "GET", path).status_code == 404
+    assert suite.request(user("finn", NORTH), "GET", path).status_code == 404
 
 
 # Tokens
@@ -423,7 +435,7 @@ def test_every_route_refuses_a_bad_token(world: World, bad_tokens: dict[str, str
             body = None if route.method == "GET" else body_for(route)
             for wrong, token in bad_tokens.items():
                 headers = {"authorization": f"Bearer {token}"} if token else {}
-                answer = client.request(route.method, route.address(filled), params=query, json=body, headers=headers)
+                answer = client.request(route.method, route.build_url(filled), params=query, json=body, headers=headers)
                 assert answer.status_code == 401, f"{route.name}, {wrong}: {answer.status_code} {answer.text[:300]}"
                 assert answer.headers["content-type"] == "application/problem+json", route.name
                 assert answer.headers["www-authenticate"].startswith("Bearer"), route.name
@@ -434,25 +446,25 @@ def test_every_route_refuses_a_bad_token(world: World, bad_tokens: dict[str, str
 
 async def through_one_batch(h: Harness, events: list[tuple[str, Any]]) -> None:
     """Events of several tenants through the event door as one batch, and once more."""
-    messages = [h.message(body, tenant=tenant, at=at("2026-03-02T08:00Z")) for tenant, body in events]
+    messages = [h.message(body, tenant=tenant, at=parse_instant("2026-03-02T08:00Z")) for tenant, body in events]
     (topic,) = {message.topic for message in messages}
     door, source = h.running.doors[topic], TopicPartition(topic, 0)
-    expected = await door.next_offset("test", source)
-    await door.apply(messages, [Step("test", source, expected, messages[-1].offset + 1)])
-    await door.apply(messages, [Step("test", source, messages[-1].offset + 1, messages[-1].offset + 1)])
+    expected = await door.load_next_offset("test", source)
+    await door.apply(messages, [OffsetStep("test", source, expected, messages[-1].offset + 1)])
+    await door.apply(messages, [OffsetStep("test", source, messages[-1].offset + 1, messages[-1].offset + 1)])
 
 
 async def both(h: Harness) -> None:
     for tenant in (NORTH, SOUTH):
         people = [person("ada", team="a"), person("boss", roles=["tenant_admin"])]
-        await h.directory(tenant, people=people, org_units=[org_unit("a")], of_tenant=tenant_of(tenant))
+        await h.apply_directory(tenant, people=people, org_units=[org_unit("a")], of_tenant=tenant_of(tenant))
 
 
 def leg(talk: int, **fields: Any) -> LegRecorded:
     """The same leg of the same interaction and agent, with this talk time."""
     return LegRecorded(
         interaction_id=person_id("an interaction"), leg=1, source=SOURCE, vendor="amazon-connect", external_id="c",
-        agent_id=person_id("ada"), channel="voice", started_at=at("2026-03-02T08:00Z"), workday="2026-03-02",
+        agent_id=person_id("ada"), channel="voice", started_at=parse_instant("2026-03-02T08:00Z"), workday="2026-03-02",
         talk_ms=talk, hold_ms=0, acw_ms=0, handle_ms=talk, answered=True, **{"version": 1, **fields},
     )  # fmt: skip
 
@@ -467,7 +479,7 @@ async def test_a_batch_of_both_tenants_counts_for_each(harness_for: Callable[...
         "value": "sum(talk_ms) / 1000",
     }  # fmt: skip
     for tenant in (NORTH, SOUTH):
-        assert (await h.as_("boss", tenant).put("/kpis/talk", json=model)).status_code == 200
+        assert (await h.client_as("boss", tenant).put("/kpis/talk", json=model)).status_code == 200
     await through_one_batch(
         h,
         [
@@ -480,11 +492,11 @@ async def test_a_batch_of_both_tenants_counts_for_each(harness_for: Callable[...
     )
     query = "/kpis/talk/values?by=agent&from=2026-03-01&to=2026-03-31"
     for tenant, talk in ((NORTH, "20"), (SOUTH, "80")):
-        items = (await h.as_("boss", tenant).get(query)).json()["items"]
+        items = (await h.client_as("boss", tenant).get(query)).json()["items"]
         assert [(each["value"], each["sample"]) for each in items] == [(talk, 1)]
-        assert (await h.as_("boss", tenant).get("/reconciliation")).json()["differences"] == []
+        assert (await h.client_as("boss", tenant).get("/reconciliation")).json()["differences"] == []
     explain = "/kpis/talk/explain?agent=ada&from=2026-03-01&to=2026-03-31"
-    (fact,) = (await h.as_("boss", SOUTH).get(explain)).json()["items"]
+    (fact,) = (await h.client_as("boss", SOUTH).get(explain)).json()["items"]
     assert fact["contribution"]["sum(talk_ms)"] == "80000"
 
 
@@ -497,9 +509,9 @@ async def test_a_batch_of_both_tenants_rewards_by_each_ones_rules(
     await both(h)
     for tenant, points in ((NORTH, 10), (SOUTH, 70)):
         rule = {"rule": "trained", "kind": "training_completed", "points": points, "title": {"en": "Trained"}}
-        assert (await h.as_("boss", tenant).put("/rules", json={"rules": [rule]})).status_code == 200
+        assert (await h.client_as("boss", tenant).put("/rules", json={"rules": [rule]})).status_code == 200
     done = AssignmentCompleted.model_validate({**AssignmentCompleted.example, "agent_id": person_id("ada")})
     await through_one_batch(h, [(NORTH, done), (SOUTH, done), (NORTH, done)])
     for tenant, points in ((NORTH, 10), (SOUTH, 70)):
-        entries = (await h.as_("ada", tenant).get("/ledger")).json()["items"]
+        entries = (await h.client_as("ada", tenant).get("/ledger")).json()["items"]
         assert [each["points"] for each in entries] == [points]

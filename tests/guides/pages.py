@@ -128,6 +128,6 @@ def _line(line: str) -> str:
     return ".*".join(re.escape(part) for part in line.rstrip().split("…"))
 
 
-def is_of(block: Block) -> str | None:
+def find_shown_file(block: Block) -> str | None:
     """The file that a block shows, by its path in the repository."""
     return block.notes.get("is")

@@ -18,7 +18,7 @@ _NOT_CLONED = {".git", ".uplift", ".venv"}
 
 
 @dataclass(frozen=True)
-class Typed:
+class ShellResult:
     """`failed`: what did not end with status 0, as `status: command`; `printed`: standard output, `told`: standard error."""
 
     failed: list[str]
@@ -61,7 +61,7 @@ class Shell:
             os.killpg(self._bash.pid, signal.SIGKILL)  # with whatever a command has left behind
         self._bash.wait()
 
-    def type(self, commands: str) -> Typed:
+    def run_block(self, commands: str) -> ShellResult:
         """Runs a block in the shell that ran those before it."""
         self._count += 1
         block, printed, told, failed = (
@@ -78,4 +78,4 @@ class Shell:
         ready, _, _ = select.select([self._bash.stdout], [], [], SECONDS)
         assert ready, f"it still goes on after {SECONDS} s:\n{commands}"
         assert self._bash.stdout.readline() == "done\n", f"the shell has ended: {told.read_text()}"
-        return Typed(failed.read_text().splitlines(), printed.read_text(), told.read_text())
+        return ShellResult(failed.read_text().splitlines(), printed.read_text(), told.read_text())

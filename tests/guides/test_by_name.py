@@ -12,7 +12,7 @@ import typer
 from all_in_one.main import app
 
 from tests.architecture.files import ROOT
-from tests.guides.pages import blocks, commands, is_of, mode_of, pages
+from tests.guides.pages import blocks, commands, find_shown_file, mode_of, pages
 
 PAGES = [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -78,7 +78,7 @@ def test_blocks_are_shell() -> None:
 
 
 def test_a_page_that_shows_a_file_shows_it_as_it_is() -> None:
-    shown = [(block, name) for page in pages() for block in blocks(page) if (name := is_of(block))]
+    shown = [(block, name) for page in pages() for block in blocks(page) if (name := find_shown_file(block))]
     assert shown
     for block, name in shown:
         assert block.text == (ROOT / name).read_text(), f"{block.name} is not {name}"

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 from all_in_one import demo
-from all_in_one.simulation.centre import centre_of
+from all_in_one.simulation.centre import build_centre
 from all_in_one.simulation.driver import run_history
-from all_in_one.simulation.tenant import Access, Tenant
+from all_in_one.simulation.tenant import Access, TenantClient
 
 from tests.flow.suite import Embedded
 from tests.guides.pages import MODES, Block, blocks, commands, difference, mode_of, pages, requests
@@ -42,8 +42,8 @@ async def _live_through(url: str) -> None:
     start = demo.history_start(datetime.now(UTC).date())
     async with httpx.AsyncClient(base_url=url, timeout=120) as client:
         access = Access(client, demo.TENANT, demo.PHONE_SYSTEM, demo.PHONE_SYSTEM_SECRET, demo.PASSWORD)
-        centre = centre_of(demo.load(start)["sections"]["identity"], featured="agent")
-        await run_history(Tenant(access), centre, demo.opening(start) + timedelta(days=SIMULATED_DAYS))
+        centre = build_centre(demo.load_blueprint(start)["sections"]["identity"], featured="agent")
+        await run_history(TenantClient(access), centre, demo.tenant_start_time(start) + timedelta(days=SIMULATED_DAYS))
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +70,11 @@ def follow(page: Path, suite: Embedded, folder: Path, said: dict[str, str]) -> N
                 ask(shell, block)
             else:
                 continue
-            suite.settle()
+            suite.wait_until_idle()
 
 
 def run(shell: Shell, block: Block, text: str) -> None:
-    typed = shell.type(text)
+    typed = shell.run_block(text)
     status = block.notes.get("exit status")
     failed = [each for each in typed.failed if status is None or not each.startswith(f"{status}: ")]
     assert not failed, f"{block.name}: {failed}\n{typed.printed}\n{typed.told}"
@@ -86,7 +86,7 @@ def run(shell: Shell, block: Block, text: str) -> None:
 def ask(shell: Shell, block: Block) -> None:
     for method, path, body in requests(block):
         data = f"--data {shlex.quote(body)}" if body else ""
-        typed = shell.type(f".venv/bin/uplift api --as {ADMIN} -X {method} 'identity/v1{path}' {data}")
+        typed = shell.run_block(f".venv/bin/uplift api --as {ADMIN} -X {method} 'identity/v1{path}' {data}")
         if refused := block.notes.get("refused"):
             assert typed.failed, f"{block.name}: {typed.printed}"
             assert refused in typed.told, block.name

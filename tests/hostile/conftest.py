@@ -11,8 +11,8 @@ from contracts.directory import Login, OrgUnitChanged, PersonChanged, TenantChan
 from fastapi import FastAPI
 from hypothesis import settings
 from servicekit import Service
-from servicekit.wiring import wire
-from testkit import ISSUER, Cluster, Harness, TestIssuer, at
+from servicekit.wiring import build_service
+from testkit import ISSUER, Cluster, Harness, TestIssuer, parse_instant
 
 from tests.hostile.set_up import PEOPLE, set_up
 
@@ -21,7 +21,7 @@ settings.register_profile("fuzz", max_examples=400)  # `make fuzz`
 DIRECTORY = (TenantChanged, OrgUnitChanged, PersonChanged)
 
 
-class Suite:
+class HostileSuite:
     """`client` speaks to one service as somebody of the tenant `acme`; `root` is the platform's administrator."""
 
     def __init__(
@@ -36,7 +36,9 @@ class Suite:
         settings = cluster.settings(database)
         self.harnesses = {
             each.name: Harness(
-                wire(each, settings, http=httpx.AsyncClient(), verifier=issuer.verifier(), stopping=asyncio.Event()),
+                build_service(
+                    each, settings, http=httpx.AsyncClient(), verifier=issuer.verifier(), stopping=asyncio.Event()
+                ),
                 issuer,
             )
             for each in services
@@ -47,7 +49,7 @@ class Suite:
         harness = self.harnesses[service]
         if who is None:
             return harness.client(None)
-        return harness.as_(who, "platform" if who == "root" else "acme")
+        return harness.client_as(who, "platform" if who == "root" else "acme")
 
     def app(self, service: str) -> FastAPI:
         """The service's own application, below its prefix."""
@@ -59,14 +61,14 @@ class Suite:
             for method, described in operations.items():
                 yield method.upper(), path, described
 
-    async def settle(self) -> None:
+    async def deliver_directory_events(self) -> None:
         """Tells all services of what identity has said of the directory."""
-        told = await self.harnesses["identity"].emitted()
+        told = await self.harnesses["identity"].read_outbox()
         for attributes, body in told:
             if isinstance(body, DIRECTORY):
                 for each in self.harnesses.values():
                     await each.deliver(body, tenant=attributes.tenant, at=attributes.time, twice=False)
-        await self.harnesses["identity"].forget_events()
+        await self.harnesses["identity"].clear_outbox()
 
     async def close(self) -> None:
         for each in self.harnesses.values():
@@ -85,19 +87,21 @@ def furnished(
     """The name of a database on which the tenant has been set up, and what ids it has."""
 
     async def furnish(name: str) -> dict[str, str]:
-        made = Suite(services, cluster, issuer, name)
+        made = HostileSuite(services, cluster, issuer, name)
         actions = import_module("identity.actions")
-        async with made.harnesses["identity"].kit.sessions.begin(["platform"], now=at("2026-03-02T08:00Z")) as session:
+        async with made.harnesses["identity"].context.sessions.begin(
+            ["platform"], now=parse_instant("2026-03-02T08:00Z")
+        ) as session:
             await actions.ensure_platform(session, login=Login(iss=ISSUER, sub="root"))
-        await made.settle()
+        await made.deliver_directory_events()
         root = made.client("identity", "root")
         admin = {"slug": "boss", "display_name": "The Boss", "login": {"iss": ISSUER, "sub": "boss"}}
         spec = {"slug": "acme", "name": "Acme", "time_zone": "Europe/Berlin", "admin": admin}
         (await root.post("/tenants", json=spec)).raise_for_status()
-        await made.settle()
+        await made.deliver_directory_events()
         bundle = {"blueprint": "centre", "sections": {"identity": PEOPLE}}
         (await made.client("identity").put("/tenants/acme/blueprint", json=bundle)).raise_for_status()
-        await made.settle()
+        await made.deliver_directory_events()
         ids = await set_up(made.client)
         await made.close()
         return ids
@@ -109,9 +113,9 @@ def furnished(
 @pytest.fixture
 async def suite(
     services: Sequence[Service], cluster: Cluster, issuer: TestIssuer, furnished: tuple[str, dict[str, str]]
-) -> AsyncIterator[Suite]:
+) -> AsyncIterator[HostileSuite]:
     """On the database that all tests of this folder share."""
-    made = Suite(services, cluster, issuer, *furnished)
+    made = HostileSuite(services, cluster, issuer, *furnished)
     yield made
     await made.close()
 
@@ -119,10 +123,10 @@ async def suite(
 @pytest.fixture
 async def own_suite(
     services: Sequence[Service], cluster: Cluster, issuer: TestIssuer, furnished: tuple[str, dict[str, str]]
-) -> AsyncIterator[Suite]:
+) -> AsyncIterator[HostileSuite]:
     """On a copy of the test's own."""
     name = cluster.create(template=furnished[0])
-    made = Suite(services, cluster, issuer, name, furnished[1])
+    made = HostileSuite(services, cluster, issuer, name, furnished[1])
     yield made
     await made.close()
     cluster.drop(name)

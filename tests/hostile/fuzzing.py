@@ -32,7 +32,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import Route
 
 CHECKS: list[Any] = [
@@ -66,7 +66,7 @@ schemathesis.openapi.format("time-zone", sampled_from(sorted(available_timezones
 class Fuzzer:
     """Sends to one service. `wrong` has what was found, by what it is; `answers` how often each operation answered what."""
 
-    def __init__(self, runner: asyncio.Runner, suite: Suite, service: str) -> None:
+    def __init__(self, runner: asyncio.Runner, suite: HostileSuite, service: str) -> None:
         self.run, self.suite, self.service = runner.run, suite, service
         self.client = suite.client(service)
         self.base = str(self.client.base_url).rstrip("/")

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from contracts import ALL_SERVICES
 
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 
 PROBLEM = "application/problem+json"
 NOBODY = "0198c3a2-7f00-7000-8000-000000000000"
@@ -53,7 +53,7 @@ class Route:
         return self.path == "/stream"
 
 
-def routes(suite: Suite, *methods: str) -> Iterator[Route]:
+def routes(suite: HostileSuite, *methods: str) -> Iterator[Route]:
     for service in ALL_SERVICES:
         for method, path, described in suite.operations(service):
             if not methods or method in methods:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
 import pytest
-from servicekit.outbound import AddressRefused, Outbound, Unreachable, UrlPolicy, is_public
+from servicekit.outbound import AddressRefused, OutboundClient, Unreachable, UrlPolicy, is_public
 
 INSIDE = {
     "loopback": "127.0.0.1", "loopback, elsewhere in it": "127.8.9.10", "this host": "0.0.0.0", "short": "127.1",
@@ -69,18 +69,18 @@ async def nowhere(host: str, port: int) -> list[str]:
 @pytest.mark.parametrize("url", [*(f"https://{host}/x" for host in INSIDE.values()), *BROKEN.values()],
                          ids=[*INSIDE, *BROKEN])  # fmt: skip
 async def test_a_hostile_address_is_neither_saved_nor_called(url: str) -> None:
-    problem = UrlPolicy().problem(url)
+    problem = UrlPolicy().find_problem(url)
     assert problem is not None
     assert all(problem), "what is wrong and the cure"
     with pytest.raises(AddressRefused):
-        await Outbound(UrlPolicy(), timeout_seconds=5, resolve=nowhere).post(url, content=b"", headers={})
+        await OutboundClient(UrlPolicy(), timeout_seconds=5, resolve=nowhere).post(url, content=b"", headers={})
     with pytest.raises(AddressRefused):
-        await Outbound(UrlPolicy(), timeout_seconds=5, resolve=nowhere).require(url)
+        await OutboundClient(UrlPolicy(), timeout_seconds=5, resolve=nowhere).require_allowed(url)
 
 
 @pytest.mark.parametrize("url", FINE)
 def test_addresses_on_the_internet_are_taken(url: str) -> None:
-    assert UrlPolicy().problem(url) is None
+    assert UrlPolicy().find_problem(url) is None
 
 
 def found(*addresses: str) -> Callable[[str, int], Awaitable[list[str]]]:
@@ -108,7 +108,7 @@ async def test_a_name_that_leads_inside_is_not_called_and_tells_nothing(address:
         told = []
         for resolve in (found(*addresses), found()):
             with pytest.raises(Unreachable) as refused:
-                outbound = Outbound(UrlPolicy(), timeout_seconds=5, resolve=resolve)
+                outbound = OutboundClient(UrlPolicy(), timeout_seconds=5, resolve=resolve)
                 await outbound.post("https://rebound.example.org/", content=b"", headers={})
             told.append(str(refused.value))
         assert told == ["rebound.example.org leads to no address that is public"] * 2
@@ -119,7 +119,9 @@ async def test_names_that_crash_the_look_up_are_unreachable() -> None:
         raise UnicodeError("label too long")
 
     with pytest.raises(Unreachable):
-        await Outbound(UrlPolicy(), timeout_seconds=5, resolve=crashes).post("https://a.org", content=b"", headers={})
+        await OutboundClient(UrlPolicy(), timeout_seconds=5, resolve=crashes).post(
+            "https://a.org", content=b"", headers={}
+        )
 
 
 @asynccontextmanager
@@ -180,7 +182,7 @@ async def elsewhere(writer: asyncio.StreamWriter) -> None:
 async def test_an_attempt_ends_whatever_answers(
     answer: Callable[[asyncio.StreamWriter], Awaitable[None]], status: int | None
 ) -> None:
-    outbound = Outbound(UrlPolicy(allow_loopback=True), timeout_seconds=2, resolve=found("127.0.0.1"))
+    outbound = OutboundClient(UrlPolicy(allow_loopback=True), timeout_seconds=2, resolve=found("127.0.0.1"))
     async with server(answer) as (port, heard):
         url, began = f"http://hook.localhost:{port}/x", time.monotonic()
         if status is not None:
@@ -197,13 +199,13 @@ async def test_an_attempt_ends_whatever_answers(
 
 def test_what_the_settings_for_development_let_in() -> None:
     loopback, private = UrlPolicy(allow_loopback=True), UrlPolicy(allow_private=True)
-    assert loopback.problem("http://127.0.0.1:9/x") is None
-    assert loopback.problem("http://[::1]:9/x") is None
-    assert loopback.problem("http://10.0.0.1:9/x") is not None
+    assert loopback.find_problem("http://127.0.0.1:9/x") is None
+    assert loopback.find_problem("http://[::1]:9/x") is None
+    assert loopback.find_problem("http://10.0.0.1:9/x") is not None
     for url in ("http://127.0.0.1:9/x", "http://10.0.0.1:9/x", "http://keycloak:8080/x", "http://[fd00::1]:9/x"):
-        assert private.problem(url) is None
+        assert private.find_problem(url) is None
     for policy in (loopback, private):
         for host in ("169.254.169.254", "[fe80::1]", "0.0.0.0", "224.0.0.1", "[::ffff:169.254.169.254]"):
-            assert policy.problem(f"http://{host}/x") is not None
-        assert policy.problem("http://user@127.0.0.1/x") is not None
+            assert policy.find_problem(f"http://{host}/x") is not None
+        assert policy.find_problem("http://user@127.0.0.1/x") is not None
     assert not private.may_connect("http", ip_address("169.254.169.254"))

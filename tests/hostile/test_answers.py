@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.hostile.conftest import Suite
-from tests.hostile.watch import watched
+from tests.hostile.conftest import HostileSuite
+from tests.hostile.loop_watch import record_loop_blockers
 
 ANY = {"type": "string", "maxLength": 100_000}
 CASES: dict[str, tuple[dict[str, Any], Any]] = {
@@ -21,7 +21,9 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize(("schema", "answer"), CASES.values(), ids=CASES)
-async def test_answers_are_checked_beside_the_loop(own_suite: Suite, schema: dict[str, Any], answer: Any) -> None:
+async def test_answers_are_checked_beside_the_loop(
+    own_suite: HostileSuite, schema: dict[str, Any], answer: Any
+) -> None:
     boss = own_suite.client("forms")
     form = {
         "form": "slow",
@@ -35,7 +37,7 @@ async def test_answers_are_checked_beside_the_loop(own_suite: Suite, schema: dic
         return  # a form that asks for this is no form here
     assert made.is_success, made.text
     assert (await boss.post("/forms/slow/publish")).is_success
-    with watched() as held:
+    with record_loop_blockers() as held:
         told = await boss.post("/forms/slow/submissions", json={"answers": {"a": answer}})
     assert told.status_code in (201, 422), told.text
     assert held == []

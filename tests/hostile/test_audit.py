@@ -12,12 +12,12 @@ from contracts.audit import ConfigurationChanged
 from contracts.blueprints import BlueprintPublished
 from identity.clients.keycloak import KeycloakProvider
 from messaging.broker import TopicPartition
-from messaging.consumer import Step
+from messaging.consumer import OffsetStep
 from sqlalchemy import text
-from testkit import at
+from testkit import parse_instant
 
 from tests.hostile.bodies import WRITES, Write
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import Route, routes
 from tests.hostile.set_up import FORM, GAME, KPI, MAPPING, NOTICE, PEOPLE, READING, RULE, WEBHOOK
 
@@ -84,17 +84,17 @@ def writes() -> list[Write]:
 class Log:
     """What services say for the audit log, since it was last asked."""
 
-    suite: Suite
+    suite: HostileSuite
 
     async def entries(self, service: str) -> list[tuple[Attributes, ConfigurationChanged]]:
         harness = self.suite.harnesses[service]
-        told = [each for each in await harness.emitted() if isinstance(each[1], ConfigurationChanged)]
-        async with harness.kit.sessions.across() as connection:
+        told = [each for each in await harness.read_outbox() if isinstance(each[1], ConfigurationChanged)]
+        async with harness.context.sessions.system_transaction() as connection:
             await connection.execute(text(f"DELETE FROM outbox WHERE topic = '{service}.audit'"))
         return told  # pyright: ignore[reportReturnType]
 
 
-async def test_every_write_is_held_to_leave_an_entry_or_is_told_why_not(suite: Suite) -> None:
+async def test_every_write_is_held_to_leave_an_entry_or_is_told_why_not(suite: HostileSuite) -> None:
     every = {route.name for route in routes(suite, "POST", "PUT", "PATCH", "DELETE")}
     tried, told = {each.name for each in writes()}, left_out()
     assert every - tried - told.keys() == set(), "give these a request in this test, or a reason in docs/audit.md"
@@ -102,7 +102,7 @@ async def test_every_write_is_held_to_leave_an_entry_or_is_told_why_not(suite: S
     assert all(len(reason) > 10 for reason in told.values())
 
 
-async def test_every_change_leaves_an_entry_and_what_changes_nothing_none(own_suite: Suite) -> None:
+async def test_every_change_leaves_an_entry_and_what_changes_nothing_none(own_suite: HostileSuite) -> None:
     log, known, reasons = Log(own_suite), {each.name: each for each in routes(own_suite)}, left_out()
     await furnish(own_suite)
     for service in ALL_SERVICES:
@@ -127,7 +127,7 @@ async def test_every_change_leaves_an_entry_and_what_changes_nothing_none(own_su
             assert entries == [], f"{route.name} leaves an entry, and docs/audit.md says it does not"
         else:
             check(route, write, entries, f"request-{number}")
-        await own_suite.settle()
+        await own_suite.deliver_directory_events()
         if route.method in ("PUT", "PATCH"):
             again = await asked.ask()
             assert again.is_success or again.status_code == 409, (route.name, again.text)
@@ -141,7 +141,7 @@ async def test_every_change_leaves_an_entry_and_what_changes_nothing_none(own_su
 
 @dataclass
 class Asked:
-    suite: Suite
+    suite: HostileSuite
     route: Route
     write: Write
     request_id: str
@@ -191,7 +191,7 @@ def secrets_in(answer: bytes) -> set[str]:
     return {told[name] for name in ANSWERED if isinstance(told, dict) and told.get(name)}
 
 
-async def furnish(suite: Suite) -> None:
+async def furnish(suite: HostileSuite) -> None:
     """A login provider that is away, and a letter in every service that can be replayed."""
     state = suite.harnesses["identity"].running.wired.state
     state.provider = KeycloakProvider("http://127.0.0.1:1", "x", "x", "uplift")
@@ -200,13 +200,13 @@ async def furnish(suite: Suite) -> None:
         topic, door = next((topic, door) for topic, door in harness.running.doors.items() if topic != "directory")
         message = harness.message(BlueprintPublished(version=0, sections={}), tenant="acme", topic=topic)
         source = TopicPartition(topic, 0)
-        expected = await door.next_offset("test", source)
-        await door.bury(message, ValueError("poison"), Step("test", source, expected, expected + 1))
+        expected = await door.load_next_offset("test", source)
+        await door.bury(message, ValueError("poison"), OffsetStep("test", source, expected, expected + 1))
         letters = await harness.rows("acme", "SELECT id FROM dead_letter")
         suite.ids[f"{service}/dead_letter"] = str(letters[0]["id"])
 
 
-async def prepare(suite: Suite, route: Route) -> None:
+async def prepare(suite: HostileSuite, route: Route) -> None:
     """What a route needs to have something to do."""
     if route.name == "POST ingest/receipts/{receipt}/cancel":
         await _set(suite, "ingest", "receipt SET status = 'queued'")
@@ -218,9 +218,9 @@ async def prepare(suite: Suite, route: Route) -> None:
         suite.ids["delivery"] = str(row["id"])
 
 
-async def _set(suite: Suite, service: str, what: str) -> None:
-    kit = suite.harnesses[service].kit
-    async with kit.sessions.begin(["acme"], now=at("2026-03-03T08:00Z")) as session:
+async def _set(suite: HostileSuite, service: str, what: str) -> None:
+    kit = suite.harnesses[service].context
+    async with kit.sessions.begin(["acme"], now=parse_instant("2026-03-03T08:00Z")) as session:
         await session.execute(f"UPDATE {what} WHERE tenant = 'acme'")
 
 
@@ -244,7 +244,7 @@ EXPECTED = {
 }
 
 
-async def test_a_blueprint_is_told_thing_by_thing_as_its_publishers(own_suite: Suite) -> None:
+async def test_a_blueprint_is_told_thing_by_thing_as_its_publishers(own_suite: HostileSuite) -> None:
     log = Log(own_suite)
     for service in ALL_SERVICES:
         await log.entries(service)
@@ -252,12 +252,12 @@ async def test_a_blueprint_is_told_thing_by_thing_as_its_publishers(own_suite: S
     asked = {"json": bundle, "headers": {"x-request-id": "publishing"}}
     answer = await own_suite.client("identity").put("/tenants/acme/blueprint", **asked)
     assert answer.is_success, answer.text
-    (published,) = await own_suite.harnesses["identity"].events(BlueprintPublished, "acme")
+    (published,) = await own_suite.harnesses["identity"].read_events(BlueprintPublished, "acme")
     for service in ALL_SERVICES:
         harness = own_suite.harnesses[service]
         if service != "identity":
             await harness.deliver(published, tenant="acme")  # and once more, as a relay that died would
-            await harness.tick(at("2036-01-01T00:00Z"))  # what was left to the clock
+            await harness.tick(parse_instant("2036-01-01T00:00Z"))  # what was left to the clock
         entries = [body for _, body in await log.entries(service)]
         assert {(each.kind, each.ref, each.action) for each in entries} == EXPECTED[service], service
         assert len(entries) == len(EXPECTED[service]), service
@@ -266,13 +266,13 @@ async def test_a_blueprint_is_told_thing_by_thing_as_its_publishers(own_suite: S
             assert each.origin.blueprint_version == (None if service == "identity" else 2)
 
 
-async def test_what_the_clock_brings_about_is_told_as_of_whoever_asked_for_it(own_suite: Suite) -> None:
+async def test_what_the_clock_brings_about_is_told_as_of_whoever_asked_for_it(own_suite: HostileSuite) -> None:
     log, training = Log(own_suite), own_suite.client("training")
     (await training.put("/templates/intro", json={**READING, "minutes": 3})).raise_for_status()
     publish = await training.post("/templates/intro/publish", json={"at": "2035-01-01T09:00:00Z"})
     assert publish.is_success, publish.text
     assert [each.action for _, each in await log.entries("training")][-2:] == ["updated", "scheduled"]
-    await own_suite.harnesses["training"].tick(at("2035-01-01T09:00Z"))
+    await own_suite.harnesses["training"].tick(parse_instant("2035-01-01T09:00Z"))
     ((_, entry),) = await log.entries("training")
     assert (entry.action, entry.origin.actor.slug) == ("published", "boss")
     assert (entry.before["version"], entry.after["version"], entry.after["minutes"]) == (1, 2, 3)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.flow.scenario import CALLS_A_DAY, blueprint, records_of, workday
-from tests.flow.steps import send, set_up_tenant, user
+from tests.flow.steps import post_records, set_up_tenant, user
 from tests.flow.suite import PLAIN, Embedded
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -84,11 +84,11 @@ def test_it_is_refused_and_others_work_goes_on(suite: Embedded, name: str) -> No
     service, section = SECTIONS[name]
     day = 1 + list(SECTIONS).index(name)
     bundle = {"blueprint": name, "sections": {service: section}}
-    refused = suite.raw(BOSS, "PUT", f"/api/identity/v1/tenants/{HOSTILE}/blueprint", json=bundle)
+    refused = suite.request(BOSS, "PUT", f"/api/identity/v1/tenants/{HOSTILE}/blueprint", json=bundle)
     assert refused.status_code == 422, refused.text
     assert any(each["pointer"].startswith(f"/sections/{service}") for each in refused.json()["errors"])
     began = time.monotonic()
-    send(suite, OTHER, records_of(day, ["cleo"]))
+    post_records(suite, OTHER, records_of(day, ["cleo"]))
     within(USUAL_SECONDS, lambda: counted(suite, day))
     assert time.monotonic() - began < USUAL_SECONDS
     assert httpx.get(f"{suite.url}/healthz", timeout=5, verify=PLAIN).is_success
@@ -98,7 +98,9 @@ def test_another_customers_blueprint_is_applied_behind_it(suite: Embedded) -> No
     for name in ("types in types", "ranges"):
         service, section = SECTIONS[name]
         bundle = {"blueprint": f"{name} again", "sections": {service: section}}
-        assert suite.raw(BOSS, "PUT", f"/api/identity/v1/tenants/{HOSTILE}/blueprint", json=bundle).status_code == 422
+        assert (
+            suite.request(BOSS, "PUT", f"/api/identity/v1/tenants/{HOSTILE}/blueprint", json=bundle).status_code == 422
+        )
     wanted = blueprint()["sections"]["kpi-engine"]
     bundle = {"blueprint": "mended", "sections": {"kpi-engine": wanted}}
     version = suite.call(TRAINER, "PUT", f"/api/identity/v1/tenants/{OTHER}/blueprint", json=bundle)["version"]
@@ -114,7 +116,7 @@ def test_another_customers_blueprint_is_applied_behind_it(suite: Embedded) -> No
 )
 def test_a_check_answers_at_once(suite: Embedded, value: str) -> None:
     began = time.monotonic()
-    answer = suite.raw(BOSS, "PUT", "/api/kpi-engine/v1/kpis/aht?dry_run=true", json=kpi(value=value))
+    answer = suite.request(BOSS, "PUT", "/api/kpi-engine/v1/kpis/aht?dry_run=true", json=kpi(value=value))
     assert answer.status_code == 422
     assert all(problem["line"] and problem["column"] and problem["cure"] for problem in answer.json()["errors"])
     assert time.monotonic() - began < USUAL_SECONDS

@@ -3,19 +3,19 @@
 import time
 
 import pytest
-from kpi_engine.model.columns import SOURCES
-from kpi_engine.model.document import load
+from kpi_engine.model.columns import SOURCE_COLUMNS
+from kpi_engine.model.document import parse_model
+from kpi_engine.model.document_text import ModelInvalid
 from kpi_engine.model.expression import Scope, parse
 from kpi_engine.model.functions import text_of
-from kpi_engine.model.places import ModelInvalid
 from kpi_engine.model.plan import Plan
 from kpi_engine.model.targets import parse_selector
 
 AT_MOST_SECONDS = 1.0
 """Of work that takes milliseconds here: others may share the machine."""
 
-LEG = Scope(SOURCES["legs"], attributes=True, gaps=True)
-VALUE = Scope(SOURCES["legs"], aggregates=True, attributes=True, gaps=True)
+LEG = Scope(SOURCE_COLUMNS["legs"], attributes=True, gaps=True)
+VALUE = Scope(SOURCE_COLUMNS["legs"], aggregates=True, attributes=True, gaps=True)
 
 # Name, expression, what is said of it. What a parser of all of SQL would read in several ways, each inside of another.
 REFUSED = [
@@ -129,7 +129,7 @@ DOCUMENTS = [
 def test_a_document_is_refused_at_once(text: str, says: str):
     began = time.thread_time()
     with pytest.raises(ModelInvalid) as refused:
-        load(text)
+        parse_model(text)
     took = time.thread_time() - began
     assert any(part in each.problem for each in refused.value.problems for part in says.split("|")), refused.value
     assert len(refused.value.problems) <= 100

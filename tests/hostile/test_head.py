@@ -7,7 +7,7 @@ import httpx
 import pytest
 from contracts import ALL_SERVICES
 
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import NOBODY, Route, routes
 
 
@@ -16,7 +16,7 @@ def told(headers: Mapping[str, str], path: str = "") -> dict[str, str]:
     return {name: value for name, value in headers.items() if (path, name) != ("/behind", "content-length")}
 
 
-def addresses(suite: Suite, route: Route) -> list[str]:
+def addresses(suite: HostileSuite, route: Route) -> list[str]:
     """What is there, what is not, and what is not taken."""
     query = "&".join(f"{name}={value}" for name, value in route.needed.items())
     whole = f"{route.address(suite.ids)}?{query}" if query else route.address(suite.ids)
@@ -28,7 +28,7 @@ def addresses(suite: Suite, route: Route) -> list[str]:
 
 @pytest.mark.parametrize("service", ALL_SERVICES)
 @pytest.mark.parametrize("who", ["boss", None])
-async def test_head_tells_what_get_tells(suite: Suite, service: str, who: str | None) -> None:
+async def test_head_tells_what_get_tells(suite: HostileSuite, service: str, who: str | None) -> None:
     client, tried = suite.client(service, who), 0
     for route in routes(suite, "GET"):
         if route.service != service or route.streams:
@@ -45,7 +45,7 @@ async def test_head_tells_what_get_tells(suite: Suite, service: str, who: str | 
     assert tried > 5
 
 
-async def test_head_of_what_get_does_not_answer_is_refused_alike(suite: Suite) -> None:
+async def test_head_of_what_get_does_not_answer_is_refused_alike(suite: HostileSuite) -> None:
     for route in routes(suite, "POST", "PUT", "DELETE"):
         address = route.address(suite.ids)
         client = suite.client(route.service)
@@ -54,7 +54,7 @@ async def test_head_of_what_get_does_not_answer_is_refused_alike(suite: Suite) -
             assert (head.status_code, head.headers["allow"], head.content) == (405, get.headers["allow"], b"")
 
 
-async def test_head_of_a_stream_ends(suite: Suite) -> None:
+async def test_head_of_a_stream_ends(suite: HostileSuite) -> None:
     """Each leaves its place to the next one: there are a few for each person."""
     client = suite.client("notification")
     places = suite.harnesses["notification"].running.wired.state.places
@@ -69,7 +69,7 @@ async def test_head_of_a_stream_ends(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/nowhere"])
-async def test_head_of_pages(suite: Suite, path: str) -> None:
+async def test_head_of_pages(suite: HostileSuite, path: str) -> None:
     client: httpx.AsyncClient = suite.client("identity", None)
     get, head = await client.get(path), await client.head(path)
     assert (head.status_code, told(head.headers), head.content) == (get.status_code, told(get.headers), b"")

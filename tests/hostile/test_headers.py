@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from servicekit.door import SecurityHeaders
 
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import routes
 
 
@@ -22,7 +22,7 @@ def check(name: str, headers: Mapping[str, str]) -> None:
     assert headers.get("referrer-policy"), name
 
 
-async def test_every_answer_says_how_it_may_be_used(suite: Suite) -> None:
+async def test_every_answer_says_how_it_may_be_used(suite: HostileSuite) -> None:
     for route in routes(suite, "GET"):
         if route.streams:
             continue
@@ -34,7 +34,7 @@ async def test_every_answer_says_how_it_may_be_used(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("service", ALL_SERVICES)
-async def test_the_documentation_can_be_read_and_not_be_framed(suite: Suite, service: str) -> None:
+async def test_the_documentation_can_be_read_and_not_be_framed(suite: HostileSuite, service: str) -> None:
     client = suite.client(service, None)
     for page in ("/docs", "/redoc"):
         answer = await client.get(page)

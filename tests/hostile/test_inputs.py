@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from gamification.model.rules import Amount
 from pydantic import TypeAdapter, ValidationError
 
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import NOBODY, PROBLEM, Route, routes
 
 NO_DAYS = ["0", "-1", "1e9", "1700000000", "1700000000000", "20260303", "2026-3-3", "2026-03-03T00:00:00", "+2026-03-03",
@@ -60,7 +60,7 @@ async def asked(client: httpx.AsyncClient, requests: Iterable[tuple[str, dict[st
     return answers
 
 
-async def test_a_day_is_written_as_one(suite: Suite) -> None:
+async def test_a_day_is_written_as_one(suite: HostileSuite) -> None:
     """A number is no day, although the validator would count it in seconds since 1970."""
     tried = 0
     for route in routes(suite, "GET"):
@@ -79,7 +79,7 @@ async def test_a_day_is_written_as_one(suite: Suite) -> None:
     assert tried > 5
 
 
-async def test_an_instant_is_written_as_one(suite: Suite) -> None:
+async def test_an_instant_is_written_as_one(suite: HostileSuite) -> None:
     for what, field in (
         ("POST /templates/intro/publish", "at"),
         ("POST /assignments", "due_at"),
@@ -91,7 +91,7 @@ async def test_an_instant_is_written_as_one(suite: Suite) -> None:
             assert answer.status_code == 422, f"{what} {value}: {answer.status_code} {answer.text}"
 
 
-async def test_what_is_no_json_breaks_no_route(suite: Suite) -> None:
+async def test_what_is_no_json_breaks_no_route(suite: HostileSuite) -> None:
     for route in routes(suite, "POST", "PUT", "PATCH"):
         if "application/json" not in route.described.get("requestBody", {}).get("content", {}):
             continue
@@ -106,7 +106,7 @@ async def test_what_is_no_json_breaks_no_route(suite: Suite) -> None:
             assert answer.status_code < 500, f"{route.name} {name}: {answer.text}"
 
 
-async def test_no_content_type_breaks_a_route(suite: Suite) -> None:
+async def test_no_content_type_breaks_a_route(suite: HostileSuite) -> None:
     for route in routes(suite, "POST", "PUT", "PATCH"):
         if "requestBody" not in route.described:
             continue
@@ -121,7 +121,7 @@ async def test_no_content_type_breaks_a_route(suite: Suite) -> None:
             assert answer.status_code < 500, f"{route.name} {ask}: {answer.text}"
 
 
-async def test_no_header_breaks_a_route(suite: Suite) -> None:
+async def test_no_header_breaks_a_route(suite: HostileSuite) -> None:
     for route in routes(suite, "GET"):
         if route.streams or route.path in ("/dead-letters", "/behind"):
             continue
@@ -133,7 +133,7 @@ async def test_no_header_breaks_a_route(suite: Suite) -> None:
             assert answer.status_code < 500, f"{route.name} {header}: {answer.text}"
 
 
-async def test_a_name_with_a_line_break_leads_nowhere(suite: Suite) -> None:
+async def test_a_name_with_a_line_break_leads_nowhere(suite: HostileSuite) -> None:
     """Below the prefix nothing answers it, and it is refused like everything else."""
     for service in ALL_SERVICES:
         answer = await suite.client(service).get("/a%0Ab/c")
@@ -168,7 +168,7 @@ def test_documents_say_what_the_validators_refuse(apps: Mapping[str, FastAPI]) -
 
 
 @pytest.mark.parametrize("value", [0, 1, "true", "yes", "", None, [], 0.0])
-async def test_a_switch_is_true_or_false(suite: Suite, value: Any) -> None:
+async def test_a_switch_is_true_or_false(suite: HostileSuite, value: Any) -> None:
     hook = {"url": "https://example.org/hook", "events": ["assignment.assigned"]}
     rule = {"rule": "g1", "kind": "training_completed", "points": 50, "title": {"en": "Finished"}}
     for service, path, body in (

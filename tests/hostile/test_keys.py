@@ -6,11 +6,11 @@ import psycopg
 from testkit import Cluster
 
 from tests.hostile.bodies import NEEDS_MORE, WRITES
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import Route, routes
 
 
-def state(cluster: Cluster, suite: Suite) -> dict[str, str]:
+def state(cluster: Cluster, suite: HostileSuite) -> dict[str, str]:
     """By table, what all services hold; without the answers that are kept."""
     with psycopg.connect(cluster.server.url(database=suite.database).replace("+psycopg", "")) as admin:
         tables = admin.execute(
@@ -24,13 +24,13 @@ def state(cluster: Cluster, suite: Suite) -> dict[str, str]:
         return found
 
 
-async def test_every_write_is_tried(suite: Suite) -> None:
+async def test_every_write_is_tried(suite: HostileSuite) -> None:
     """A route that is new gets a request in bodies.py."""
     names = {route.name for route in routes(suite, "POST", "PUT", "PATCH", "DELETE")}
     assert names == {each.name for each in WRITES} | NEEDS_MORE.keys()
 
 
-async def test_a_key_is_documented_and_honoured_or_neither(own_suite: Suite, cluster: Cluster) -> None:
+async def test_a_key_is_documented_and_honoured_or_neither(own_suite: HostileSuite, cluster: Cluster) -> None:
     known = {route.name: route for route in routes(own_suite)}
     for number, write in enumerate(WRITES):
         route: Route = known[write.name]
@@ -56,4 +56,4 @@ async def test_a_key_is_documented_and_honoured_or_neither(own_suite: Suite, clu
         assert state(cluster, own_suite) == before, f"{route.name} has a second effect"
         other = await client.request(route.method, address, json={"else": 1}, headers=headers)
         assert other.status_code == 422, f"{route.name}: {other.text}"
-        await own_suite.settle()
+        await own_suite.deliver_directory_events()

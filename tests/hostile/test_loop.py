@@ -10,15 +10,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from servicekit.door.accepted import BODY_BYTES, DEFINITION_BYTES
 from servicekit.door.body import VALUES
+from servicekit.door.policy import DEFAULT_BODY_BYTES, DEFINITION_BYTES
 from testkit import Cluster
 
 from tests.hostile.bodies import WRITES
-from tests.hostile.conftest import Suite, thorough
+from tests.hostile.conftest import HostileSuite, thorough
 from tests.hostile.filling import fill
+from tests.hostile.loop_watch import MAX_BLOCK_SECONDS, record_loop_blockers
 from tests.hostile.routes import Route, routes
-from tests.hostile.watch import AT_MOST_SECONDS, watched
 
 pytestmark = [pytest.mark.timeout(7200), pytest.mark.slow]
 LARGEST = {"limit": "1000", "from": "2025-02-01", "to": "2026-03-07"}
@@ -26,7 +26,7 @@ CUTS = ("", "agent", "team", "site", "queue", "hour", "attributes.a")
 
 
 @pytest.fixture
-async def full_suite(own_suite: Suite, cluster: Cluster) -> AsyncIterator[Suite]:
+async def full_suite(own_suite: HostileSuite, cluster: Cluster) -> AsyncIterator[HostileSuite]:
     banded = files("kpi_engine").joinpath("standard/silence_pct.yaml").read_bytes()
     (await own_suite.client("kpi-engine").put("/kpis/silence_pct", content=banded)).raise_for_status()
     url = cluster.server.url(database=own_suite.database).replace("+psycopg", "")
@@ -41,7 +41,7 @@ async def full_suite(own_suite: Suite, cluster: Cluster) -> AsyncIterator[Suite]
     gc.unfreeze()
 
 
-def questions(suite: Suite) -> list[tuple[Route, dict[str, str]]]:
+def questions(suite: HostileSuite) -> list[tuple[Route, dict[str, str]]]:
     """Every route that is read, with what makes its answer largest."""
     found: list[tuple[Route, dict[str, str]]] = []
     for route in routes(suite, "GET"):
@@ -54,13 +54,13 @@ def questions(suite: Suite) -> list[tuple[Route, dict[str, str]]]:
     return found
 
 
-async def test_no_read_holds_the_loop(full_suite: Suite) -> None:
+async def test_no_read_holds_the_loop(full_suite: HostileSuite) -> None:
     found: list[str] = []
     for route, params in questions(full_suite):
         client, address = full_suite.client(route.service), route.address(full_suite.ids)
         # What is done once in a process is not measured.
         await client.get(address, params={**params, **({"limit": "1"} if "limit" in params else {})})
-        with watched() as held:
+        with record_loop_blockers() as held:
             answer = await client.get(address, params=params)
         told = f"{route.name} {params.get('by', '')} {answer.status_code} {len(answer.content):,} bytes"
         assert answer.status_code < 500, f"{told}: {answer.text[:300]}"
@@ -93,7 +93,7 @@ def large_bodies(most: int, field: str) -> Iterator[bytes]:
     yield f'{{"{field}": {"1" * 299}e{"0," * 10}1'.encode() + b",".join([b"1" * 299] * (most // 300 - 10))
 
 
-def first_field(suite: Suite, route: Route) -> str:
+def first_field(suite: HostileSuite, route: Route) -> str:
     """A field that the body has, so that what is in it is looked at."""
     body = dict[str, Any](route.described.get("requestBody", {})).get("content", {}).get("application/json", {})
     schema = body.get("schema", {})
@@ -103,7 +103,7 @@ def first_field(suite: Suite, route: Route) -> str:
     return (lists or [*known.get("properties", {}), "x"])[0]
 
 
-async def test_no_body_holds_the_loop(full_suite: Suite) -> None:
+async def test_no_body_holds_the_loop(full_suite: HostileSuite) -> None:
     known = {route.name: route for route in routes(full_suite)}
     writes = [each for each in WRITES if "requestBody" in known[each.name].described]
     found: list[str] = []
@@ -113,10 +113,10 @@ async def test_no_body_holds_the_loop(full_suite: Suite) -> None:
         headers = {"content-type": "application/json", **write.headers}
         # As taken, which also makes what is done once in a process done.
         await client.request(route.method, address, json=write.body, content=write.content, headers=write.headers)
-        for most in (DEFINITION_BYTES, BODY_BYTES):
+        for most in (DEFINITION_BYTES, DEFAULT_BODY_BYTES):
             bodies = list(large_bodies(most - 10, first_field(full_suite, route)))
-            for body in bodies if thorough() else bodies[:: 4 if most > BODY_BYTES else 7]:
-                with watched() as held:
+            for body in bodies if thorough() else bodies[:: 4 if most > DEFAULT_BODY_BYTES else 7]:
+                with record_loop_blockers() as held:
                     answer = await client.request(route.method, address, content=body, headers=headers)
                 told = f"{route.name} {len(body):,} {body[:40]} {answer.status_code}"
                 assert answer.status_code < 500, f"{told} {answer.text[:300]}"
@@ -130,7 +130,7 @@ async def test_the_watch_sees_what_holds_the_loop() -> None:
         while time.thread_time() < end:
             json.dumps(1)
 
-    with watched() as held:
+    with record_loop_blockers() as held:
         await asyncio.create_task(busy())
     assert len(held) == 1
-    assert held[0][0] > AT_MOST_SECONDS
+    assert held[0][0] > MAX_BLOCK_SECONDS

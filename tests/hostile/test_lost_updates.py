@@ -5,35 +5,35 @@ from typing import Any
 
 import httpx
 import pytest
-from servicekit.door import doors
+from servicekit.door import iter_unit_routes
 from testkit import Cluster
 
 from tests.hostile.bodies import WRITES, Write
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import Route, routes
 from tests.hostile.test_keys import state
 
 CHANGES = ("PUT", "PATCH", "DELETE")
 
 
-def changing(suite: Suite) -> dict[str, tuple[Route, str]]:
+def changing(suite: HostileSuite) -> dict[str, tuple[Route, str]]:
     """By name, the routes that change a thing with an ETag, and the path of that thing."""
     found = {}
     for route in routes(suite):
         (door,) = [
             each
-            for each in doors(suite.app(route.service).routes)
+            for each in iter_unit_routes(suite.app(route.service).routes)
             if each.path_format == route.path and route.method in (each.methods or ())
         ]
-        if door.thing is not None:
-            found[route.name] = route, door.thing.path_format
+        if door.read_route is not None:
+            found[route.name] = route, door.read_route.path_format
     return found
 
 
 class Change:
     """One write of `WRITES`, and the thing that it changes."""
 
-    def __init__(self, suite: Suite, write: Write, route: Route, thing: str) -> None:
+    def __init__(self, suite: HostileSuite, write: Write, route: Route, thing: str) -> None:
         self.client = suite.client(route.service, write.who)
         self.address = route.address({**suite.ids, **write.ids})
         self.thing = Route(route.service, "GET", thing, {}).address({**suite.ids, **write.ids})
@@ -51,12 +51,12 @@ class Change:
         return await self.client.get(self.thing, headers=headers)
 
 
-def changes(suite: Suite) -> list[Change]:
+def changes(suite: HostileSuite) -> list[Change]:
     known = changing(suite)
     return [Change(suite, each, *known[each.name]) for each in WRITES if each.name in known]
 
 
-async def test_whatever_is_changed_can_be_read_and_says_so(suite: Suite) -> None:
+async def test_whatever_is_changed_can_be_read_and_says_so(suite: HostileSuite) -> None:
     """A route that changes something has its thing: a GET of the same address, or the one it names."""
     known = changing(suite)
     assert {route.name for route in routes(suite, *CHANGES)} - set(known) == set()
@@ -64,7 +64,7 @@ async def test_whatever_is_changed_can_be_read_and_says_so(suite: Suite) -> None
         assert "If-Match" in route.parameters("header"), route.name
 
 
-async def test_what_has_been_changed_since_is_not_changed(own_suite: Suite, cluster: Cluster) -> None:
+async def test_what_has_been_changed_since_is_not_changed(own_suite: HostileSuite, cluster: Cluster) -> None:
     for change in changes(own_suite):
         name = change.route.name
         before = await change.read()
@@ -91,7 +91,7 @@ async def test_what_has_been_changed_since_is_not_changed(own_suite: Suite, clus
         if after.is_success and after.content != before.content:
             stale = await change.ask(**{"if-match": tag})
             assert stale.status_code == 412, (name, stale.text)
-        await own_suite.settle()
+        await own_suite.deliver_directory_events()
 
 
 TWICE: dict[str, list[Any]] = {
@@ -108,7 +108,7 @@ TWICE: dict[str, list[Any]] = {
 }
 
 
-async def test_of_two_at_once_one_is_told(own_suite: Suite) -> None:
+async def test_of_two_at_once_one_is_told(own_suite: HostileSuite) -> None:
     """Both have read the same. Whoever comes second is refused, whichever comes first."""
     for change in changes(own_suite):
         if change.route.name in TWICE:
@@ -120,7 +120,7 @@ async def test_of_two_at_once_one_is_told(own_suite: Suite) -> None:
             assert sorted(each.status_code for each in answers) == [200, 412], (change.route.name, answers)
 
 
-async def test_a_list_put_as_a_whole_and_one_of_it_do_not_pass_each_other(own_suite: Suite) -> None:
+async def test_a_list_put_as_a_whole_and_one_of_it_do_not_pass_each_other(own_suite: HostileSuite) -> None:
     client = own_suite.client("training")
     body = next(each.body for each in WRITES if each.name == "PUT training/rules/{rule}")
     whole, one = (await client.get("/rules")).headers["etag"], (await client.get("/rules/r1")).headers["etag"]
@@ -131,7 +131,7 @@ async def test_a_list_put_as_a_whole_and_one_of_it_do_not_pass_each_other(own_su
     assert sorted(each.status_code for each in answers) == [200, 412]
 
 
-async def test_a_new_thing_is_made_by_one_only(own_suite: Suite) -> None:
+async def test_a_new_thing_is_made_by_one_only(own_suite: HostileSuite) -> None:
     client = own_suite.client("ingest")
     body = next(each.body for each in WRITES if each.name.startswith("PUT ingest/sources"))
     asked = [client.put("/sources/new", json=body, headers={"if-none-match": "*"}) for _ in range(3)]
@@ -142,7 +142,7 @@ async def test_a_new_thing_is_made_by_one_only(own_suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("header", ["if-match", "if-none-match"])
-async def test_where_nothing_is_compared_the_header_is_refused(suite: Suite, header: str) -> None:
+async def test_where_nothing_is_compared_the_header_is_refused(suite: HostileSuite, header: str) -> None:
     """Whoever sends it believes to be protected."""
     answer = await suite.client("identity").post(
         "/people", json={"slug": "x", "display_name": "X"}, headers={header: "*"}
@@ -150,7 +150,7 @@ async def test_where_nothing_is_compared_the_header_is_refused(suite: Suite, hea
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:uplift:problem:no-if-match")
 
 
-async def test_what_changes_by_itself_is_no_edit(own_suite: Suite) -> None:
+async def test_what_changes_by_itself_is_no_edit(own_suite: HostileSuite) -> None:
     """A source's health is part of its page, and not of what is compared when it is changed."""
     client = own_suite.client("ingest")
     before = (await client.get("/sources/calls")).headers["etag"]
@@ -162,7 +162,7 @@ async def test_what_changes_by_itself_is_no_edit(own_suite: Suite) -> None:
     assert (await client.put("/sources/calls", json=body, headers={"if-match": before})).status_code == 200
 
 
-async def test_a_tag_is_taken_as_proxies_and_shells_leave_it(own_suite: Suite) -> None:
+async def test_a_tag_is_taken_as_proxies_and_shells_leave_it(own_suite: HostileSuite) -> None:
     """Weak behind a proxy that compresses, without quotes out of a shell, of the YAML as of the JSON."""
     client = own_suite.client("kpi-engine")
     write = next(each for each in WRITES if each.name == "PUT kpi-engine/kpis/{kpi}")
@@ -174,7 +174,7 @@ async def test_a_tag_is_taken_as_proxies_and_shells_leave_it(own_suite: Suite) -
             assert answer.status_code == 200, (accept, sent, answer.text)
 
 
-async def test_a_list_is_compared_as_a_whole(own_suite: Suite) -> None:
+async def test_a_list_is_compared_as_a_whole(own_suite: HostileSuite) -> None:
     """Whichever page of it was read."""
     client = own_suite.client("training")
     body = next(each.body for each in WRITES if each.name == "PUT training/rules/{rule}")

@@ -11,7 +11,7 @@ from hypothesis import settings
 from servicekit import Service
 from testkit import Cluster, TestIssuer
 
-from tests.hostile.conftest import Suite, thorough
+from tests.hostile.conftest import HostileSuite, thorough
 from tests.hostile.fuzzing import Fuzzer, covering, generated, operations, schema_of
 
 MADE, COVERING, GENERATED = 400, 40, 4
@@ -34,12 +34,12 @@ def door(
     cluster: Cluster,
     issuer: TestIssuer,
     furnished: tuple[str, dict[str, str]],
-) -> Iterator[Suite]:
+) -> Iterator[HostileSuite]:
     """On a database of its own."""
     name = cluster.create(template=furnished[0])
 
-    async def made() -> Suite:
-        return Suite(services, cluster, issuer, name, furnished[1])
+    async def made() -> HostileSuite:
+        return HostileSuite(services, cluster, issuer, name, furnished[1])
 
     suite = runner.run(made())
     yield suite
@@ -48,7 +48,7 @@ def door(
 
 
 @pytest.mark.parametrize("service", ALL_SERVICES)
-def test_answers_are_as_their_document_says(runner: asyncio.Runner, door: Suite, service: str) -> None:
+def test_answers_are_as_their_document_says(runner: asyncio.Runner, door: HostileSuite, service: str) -> None:
     fuzzer = Fuzzer(runner, door, service)
     schema = schema_of(door.app(service))
     for operation in operations(schema):

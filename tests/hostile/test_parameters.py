@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import PROBLEM, answered, routes
 
 
-async def test_a_parameter_that_a_route_does_not_know_is_refused(suite: Suite) -> None:
+async def test_a_parameter_that_a_route_does_not_know_is_refused(suite: HostileSuite) -> None:
     """Every route of every service, also those that write: a `dry_run` that is passed over goes live."""
     for route in routes(suite):
         if "security" not in route.described and "tenant" not in route.path and route.path == "/back-channel-logout":
@@ -36,7 +36,7 @@ CURSORS = [
 ]
 
 
-async def test_no_made_up_cursor_is_taken(suite: Suite) -> None:
+async def test_no_made_up_cursor_is_taken(suite: HostileSuite) -> None:
     tried = 0
     for route in routes(suite, "GET"):
         if "after" not in route.parameters("query"):
@@ -55,7 +55,7 @@ async def test_no_made_up_cursor_is_taken(suite: Suite) -> None:
 @pytest.mark.parametrize(
     "query", ["from=0001-01-01&to=9999-12-31", "from=2000-01-01&to=2026-01-01", "from=2026-01-02&to=2026-01-01"]
 )
-async def test_no_range_of_days_is_longer_than_is_said(suite: Suite, query: str) -> None:
+async def test_no_range_of_days_is_longer_than_is_said(suite: HostileSuite, query: str) -> None:
     tried = 0
     for route in routes(suite, "GET"):
         if "from" in route.parameters("query"):

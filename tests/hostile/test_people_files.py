@@ -10,7 +10,7 @@ from identity.model.importing import ImportReport, plan_import, read_sheet
 from identity.model.org import OrgTree
 from servicekit.errors import Invalid
 
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 
 LINES = 1500
 
@@ -85,7 +85,7 @@ def test_one_line_that_is_too_much_sinks_no_other(line: str, reason: str) -> Non
     assert [each.slug for each in report.created] == ["q"]
 
 
-async def test_a_persons_lists_are_bounded(suite: Suite) -> None:
+async def test_a_persons_lists_are_bounded(suite: HostileSuite) -> None:
     held = [{"source": "calls", "external_id": f"x{number}"} for number in range(501)]
     answer = await suite.client("identity").patch("/people/ada", json={"external_ids": held})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/body/external_ids")

@@ -4,38 +4,38 @@ from typing import Any
 
 from contracts.blueprints import SectionApplied
 
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 from tests.hostile.set_up import BOARD, CALL, FORM, GAME, KPI, MAPPING, NOTICE, READING, RULE, TEXT
 
 
-async def section(suite: Suite, service: str) -> dict[str, Any]:
+async def section(suite: HostileSuite, service: str) -> dict[str, Any]:
     """What the service last said that a blueprint of the tenant would hold."""
-    told = await suite.harnesses[service].events(SectionApplied)
+    told = await suite.harnesses[service].read_events(SectionApplied)
     return told[-1].content
 
 
-async def refused(suite: Suite, service: str, path: str, slug: str) -> str:
+async def refused(suite: HostileSuite, service: str, path: str, slug: str) -> str:
     """Why it cannot be taken away now."""
     answer = await suite.client(service).delete(path)
     assert (answer.status_code, answer.json()["type"]) == (409, f"urn:uplift:problem:{slug}"), answer.text
     return answer.json()["detail"]
 
 
-async def tell(suite: Suite, *services: str) -> None:
+async def tell(suite: HostileSuite, *services: str) -> None:
     """What these services said last of their sections reaches those who read it."""
     for service in services:
-        told = (await suite.harnesses[service].events(SectionApplied))[-1]
+        told = (await suite.harnesses[service].read_events(SectionApplied))[-1]
         for each in suite.harnesses.values():
-            if told.to_topic() in each.running.doors:
+            if told.target_topic() in each.running.doors:
                 await each.deliver(told, tenant="acme", twice=False)
 
 
-async def gone(suite: Suite, service: str, path: str) -> None:
+async def gone(suite: HostileSuite, service: str, path: str) -> None:
     answer = await suite.client(service).delete(path)
     assert answer.status_code == 204, answer.text
 
 
-async def test_a_template_with_versions_is_retired_and_brought_back(own_suite: Suite) -> None:
+async def test_a_template_with_versions_is_retired_and_brought_back(own_suite: HostileSuite) -> None:
     client = own_suite.client("training")
     assert "`r1`" in await refused(own_suite, "training", "/templates/intro", "template-in-use")
     await gone(own_suite, "training", "/rules/r1")
@@ -52,7 +52,7 @@ async def test_a_template_with_versions_is_retired_and_brought_back(own_suite: S
     assert (await client.put("/rules/r1", json=RULE)).status_code == 200
 
 
-async def test_a_draft_that_nobody_saw_is_deleted(own_suite: Suite) -> None:
+async def test_a_draft_that_nobody_saw_is_deleted(own_suite: HostileSuite) -> None:
     client = own_suite.client("training")
     await client.put("/templates/draft", json=READING)
     await client.post("/templates/draft/publish", json={"at": "2999-01-01T09:00:00Z"})
@@ -61,7 +61,7 @@ async def test_a_draft_that_nobody_saw_is_deleted(own_suite: Suite) -> None:
     assert (await client.delete("/templates/draft")).status_code == 404
 
 
-async def test_an_assignment_is_withdrawn_until_it_is_over(own_suite: Suite) -> None:
+async def test_an_assignment_is_withdrawn_until_it_is_over(own_suite: HostileSuite) -> None:
     boss, ben = own_suite.client("training"), own_suite.client("training", "ben")
     given = (await boss.post("/assignments", json={"agent": "ben", "template": "intro"})).json()["id"]
     assert (await ben.delete(f"/assignments/{given}")).status_code == 403
@@ -75,7 +75,7 @@ async def test_an_assignment_is_withdrawn_until_it_is_over(own_suite: Suite) -> 
     assert "completed" in await refused(own_suite, "training", f"/assignments/{again}", "assignment-over")
 
 
-async def test_a_rule_of_the_game_is_retired_and_brought_back(own_suite: Suite) -> None:
+async def test_a_rule_of_the_game_is_retired_and_brought_back(own_suite: HostileSuite) -> None:
     client = own_suite.client("gamification")
     await client.put("/leaderboards/all", json={**BOARD, "rules": ["g1"]})
     assert "`all`" in await refused(own_suite, "gamification", "/rules/g1", "rule-in-use")
@@ -92,7 +92,7 @@ async def test_a_rule_of_the_game_is_retired_and_brought_back(own_suite: Suite) 
     assert [each["rule"] for each in (await section(own_suite, "gamification"))["rules"]] == ["g1"]
 
 
-async def test_rules_and_texts_of_notices_are_changed_one_by_one(own_suite: Suite) -> None:
+async def test_rules_and_texts_of_notices_are_changed_one_by_one(own_suite: HostileSuite) -> None:
     client = own_suite.client("notification")
     for name in ("n2", "n3"):
         assert (await client.put(f"/rules/{name}", json={**NOTICE, "rule": name})).status_code == 200
@@ -114,7 +114,7 @@ async def test_rules_and_texts_of_notices_are_changed_one_by_one(own_suite: Suit
     assert (await client.put("/texts/own", json=TEXT)).json() == TEXT
 
 
-async def test_a_source_is_retired_with_what_came_of_it(own_suite: Suite) -> None:
+async def test_a_source_is_retired_with_what_came_of_it(own_suite: HostileSuite) -> None:
     client = own_suite.client("ingest")
     receipt = own_suite.ids["receipt"]
     await gone(own_suite, "ingest", "/sources/calls")
@@ -132,13 +132,13 @@ async def test_a_source_is_retired_with_what_came_of_it(own_suite: Suite) -> Non
     assert [each["source"] for each in (await section(own_suite, "ingest"))["sources"]] == ["calls"]
 
 
-async def test_a_source_that_is_receiving_is_not_retired(own_suite: Suite) -> None:
+async def test_a_source_that_is_receiving_is_not_retired(own_suite: HostileSuite) -> None:
     client = own_suite.client("ingest")
     later = await client.post("/sources/calls/records", content=CALL, headers={"prefer": "respond-async"})
     assert later.json()["id"] in await refused(own_suite, "ingest", "/sources/calls", "source-busy")
 
 
-async def test_a_kpi_is_retired_with_its_versions(own_suite: Suite) -> None:
+async def test_a_kpi_is_retired_with_its_versions(own_suite: HostileSuite) -> None:
     client = own_suite.client("kpi-engine")
     await gone(own_suite, "kpi-engine", "/kpis/aht")
     await gone(own_suite, "kpi-engine", "/kpis/aht")
@@ -151,7 +151,7 @@ async def test_a_kpi_is_retired_with_its_versions(own_suite: Suite) -> None:
     assert (await client.get("/kpis/aht")).json()["retired"] is False
 
 
-async def test_a_form_is_retired_with_its_submissions(own_suite: Suite) -> None:
+async def test_a_form_is_retired_with_its_submissions(own_suite: HostileSuite) -> None:
     client, submitted = own_suite.client("forms"), own_suite.ids["submission"]
     await gone(own_suite, "forms", "/forms/review")
     assert (await client.get("/forms/review")).json()["status"] == "retired"
@@ -172,7 +172,7 @@ async def test_a_form_is_retired_with_its_submissions(own_suite: Suite) -> None:
     assert (await client.get("/forms/draft")).status_code == 404
 
 
-async def test_who_may_not_change_may_not_take_away(own_suite: Suite) -> None:
+async def test_who_may_not_change_may_not_take_away(own_suite: HostileSuite) -> None:
     for service, path in (
         ("training", "/rules/r1"), ("training", "/templates/intro"), ("gamification", "/rules/g1"),
         ("gamification", "/leaderboards/all"), ("ingest", "/sources/calls"), ("kpi-engine", "/kpis/aht"), ("forms", "/forms/review"), ("notification", "/rules/n1"), ("notification", "/texts/own"),
@@ -183,7 +183,7 @@ async def test_who_may_not_change_may_not_take_away(own_suite: Suite) -> None:
 BANDED = KPI + "bands: {window: workday, edges: [{name: good, from: 0}, {name: coach, from: 90}]}\n"
 
 
-async def test_what_another_service_names_is_not_taken_away_by_a_single_edit(own_suite: Suite) -> None:
+async def test_what_another_service_names_is_not_taken_away_by_a_single_edit(own_suite: HostileSuite) -> None:
     """A KPI, a band, a template, a form, an org unit: refused with where it is named, until it is named no more."""
     clients = {service: own_suite.client(service) for service in own_suite.harnesses}
 
@@ -192,7 +192,7 @@ async def test_what_another_service_names_is_not_taken_away_by_a_single_edit(own
         assert answer.is_success, answer.text
 
     (await clients["identity"].post("/org-units", json={"slug": "empty", "name": "E"})).raise_for_status()
-    await own_suite.settle()
+    await own_suite.deliver_directory_events()
     await put("kpi-engine", "/kpis/aht", content=BANDED.encode())
     board = {**BOARD, "org_unit": "empty"}
     await put("gamification", "/leaderboards/all", json=board)

@@ -10,14 +10,14 @@ from uuid import UUID
 import httpx
 import psycopg
 import pytest
+from contracts.assignments import AssignmentAssigned
 from contracts.directory import RoleGrant
-from contracts.learning import AssignmentAssigned
 from messaging.broker import TopicPartition
-from messaging.consumer import Step
+from messaging.consumer import OffsetStep
 from testkit import ISSUER, Cluster, person
 
 from tests.hostile.bodies import WRITES
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import NOBODY, Route, routes
 
 SEEING = ("team_lead", "trainer", "quality_analyst", "tenant_admin", "integration")
@@ -131,7 +131,7 @@ class Tried:
 
 
 class Matrix:
-    def __init__(self, suite: Suite, ids: dict[str, str], database: str) -> None:
+    def __init__(self, suite: HostileSuite, ids: dict[str, str], database: str) -> None:
         self.suite, self.ids, self.database = suite, ids, database
 
     def routes(self) -> Iterator[Route]:
@@ -152,7 +152,7 @@ class Matrix:
             params["tenant"] = "acme"
         if "dry_run" in route.parameters("query"):
             params["dry_run"] = str(dry_run).lower()
-        client = self.suite.harnesses[route.service].as_(who, tenant)
+        client = self.suite.harnesses[route.service].client_as(who, tenant)
         body: dict[str, Any] = {}
         if write:
             body = {"json": write.body, "content": write.content, "headers": write.headers}
@@ -181,7 +181,7 @@ class Matrix:
 
 
 @pytest.fixture
-async def matrix(own_suite: Suite, cluster: Cluster) -> Matrix:
+async def matrix(own_suite: HostileSuite, cluster: Cluster) -> Matrix:
     boss, root = own_suite.client("identity"), own_suite.client("identity", "root")
     (await boss.post("/org-units", json={"slug": "team-b", "name": "B", "parent": "site"})).raise_for_status()
     for slug in sorted(NEW):
@@ -196,7 +196,7 @@ async def matrix(own_suite: Suite, cluster: Cluster) -> Matrix:
     for name in ("ada", "boss", "ben", *UNMADE):
         ids[f"id of {name}"] = (await boss.get(f"/people/{name}")).json()["id"]
     ids["id of team-a"] = (await boss.get("/org-units/team-a")).json()["id"]
-    await own_suite.settle()
+    await own_suite.deliver_directory_events()
     given = await own_suite.client("training").post("/assignments", json={"agent": "ada", "template": "intro"})
     ids |= dict.fromkeys(("assignment", "assignment_id", "training/assignment"), given.json()["id"])
     found = Matrix(own_suite, ids, cluster.server.url(database=own_suite.database).replace("+psycopg", ""))
@@ -219,7 +219,9 @@ async def fill(matrix: Matrix) -> None:
         topic, door = next(iter(harness.running.doors.items()))
         bad = replace(harness.message(person("x"), tenant="acme", topic=topic), value=b'{"no": "person"}')
         source = TopicPartition("poison", 0)
-        await door.bury(bad, ValueError("poison"), Step("test", source, await door.next_offset("test", source), 1))
+        await door.bury(
+            bad, ValueError("poison"), OffsetStep("test", source, await door.load_next_offset("test", source), 1)
+        )
         (letter,) = (await suite.client(service).get("/dead-letters")).json()["items"]
         ids[f"{service}/dead_letter"] = letter["id"]
     of_ada = {**AssignmentAssigned.example, "agent_id": ids["id of ada"]}

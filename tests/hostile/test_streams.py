@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import uvicorn
-from testkit import eventually
+from testkit import wait_until_true
 
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 
 
 @pytest.fixture
-async def address(suite: Suite) -> AsyncIterator[str]:
+async def address(suite: HostileSuite) -> AsyncIterator[str]:
     harness = suite.harnesses["notification"]
     config = uvicorn.Config(harness._root, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
@@ -21,14 +21,14 @@ async def address(suite: Suite) -> AsyncIterator[str]:
     async def started() -> bool:
         return server.started
 
-    await eventually(started)
+    await wait_until_true(started)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/api/notification/v1/stream"
-    harness.kit.stopping.set()
+    harness.context.stopping.set()
     server.should_exit = True
     await serving
 
 
-async def test_streams_of_a_person_and_of_a_tenant_are_limited(suite: Suite, address: str) -> None:
+async def test_streams_of_a_person_and_of_a_tenant_are_limited(suite: HostileSuite, address: str) -> None:
     places = suite.harnesses["notification"].running.wired.state.places
     places.of_person, places.of_tenant = 3, 4
 
@@ -52,7 +52,7 @@ async def test_streams_of_a_person_and_of_a_tenant_are_limited(suite: Suite, add
         async def free() -> bool:
             return not places._taken
 
-        await eventually(free)
+        await wait_until_true(free)
         status, answer = await opened("boss")
         assert status == 200
         await answer.aclose()

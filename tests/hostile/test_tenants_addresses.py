@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from contracts.directory import Login
 from identity.actions import ensure_platform
-from identity.actions.provisions import bring_about
+from identity.actions.desired_state import APPLICATION, BROKER, set_desired
+from identity.actions.reconciling import reconcile
 from identity.actions.tenants import add_tenant
-from identity.actions.wanting import APPLICATION, BROKER, want
 from identity.clients.keycloak import KeycloakProvider
 from identity.model.specs import TenantSpec
 from identity.service import service as identity
 from identity.service import wire
 from identity.settings import IdentitySettings
 from notification.service import service as notification
-from servicekit.outbound import Outbound, UrlPolicy
-from testkit import ISSUER, Harness, at, person, tenant
+from servicekit.outbound import OutboundClient, UrlPolicy
+from testkit import ISSUER, Harness, parse_instant, person, tenant
 
 from tests.hostile.test_addresses import BROKEN, INSIDE
 
-NOW = at("2026-03-02T08:00Z")
+NOW = parse_instant("2026-03-02T08:00Z")
 BAD = [*(f"https://{host}/x" for host in INSIDE.values()), *(each for each in BROKEN.values() if each.isprintable())]
 GOOD = "https://login.acme.example/x"
 OIDC = {
@@ -47,7 +47,7 @@ async def centre(harness_for: Callable[..., Awaitable[Harness]]) -> Harness:
     """Identity with a Keycloak that is away, and tenant `acme`."""
     settings = IdentitySettings(keycloak_url="http://127.0.0.1:1")
     harness = await harness_for(replace(identity, wire=partial(wire, settings=settings)))
-    async with harness.kit.sessions.begin(["platform"], now=NOW) as session:
+    async with harness.context.sessions.begin(["platform"], now=NOW) as session:
         await ensure_platform(session, login=Login(iss=ISSUER, sub="root"))
         await add_tenant(session, TenantSpec(slug="acme", name="Acme"), issuer=ISSUER)
     await harness.deliver(tenant("acme"), tenant="acme")
@@ -59,7 +59,7 @@ async def centre(harness_for: Callable[..., Awaitable[Harness]]) -> Harness:
 async def test_identity_saves_no_address_that_leads_inside(
     centre: Harness, path: str, spec: dict[str, Any], field: str
 ) -> None:
-    boss = centre.as_("boss", "acme")
+    boss = centre.client_as("boss", "acme")
     for address in BAD:
         answer = await boss.put(f"/tenants/acme/{path}", json={**spec, field: address})
         assert answer.status_code == 422, (address, answer.text)
@@ -74,7 +74,7 @@ async def test_notification_saves_no_webhook_that_leads_inside(
     harness = await harness_for(notification)
     await harness.deliver(tenant("acme"), tenant="acme")
     await harness.deliver(person("boss", roles=["tenant_admin"]), tenant="acme")
-    boss = harness.as_("boss", "acme")
+    boss = harness.client_as("boss", "acme")
     for address in BAD:
         answer = await boss.put("/webhooks/crm", json={"url": address, "events": ["band.entered"]})
         assert answer.status_code == 422, (address, answer.text)
@@ -95,11 +95,11 @@ async def test_a_name_that_leads_inside_by_now_is_not_told_to_the_provider(
 
     provider = KeycloakProvider("http://127.0.0.1:1", "x", "x", "uplift")
     for resolve, told in ((inside, "login.acme.example leads to no address that is public"), (outside, "Keycloak")):
-        async with centre.kit.sessions.begin(["acme"], now=NOW) as session:
-            await want(session, kind, slug, wanted)
-        begin = partial(centre.kit.sessions.begin, ["platform"], now=NOW)
-        outbound = Outbound(UrlPolicy(), timeout_seconds=5, resolve=resolve)
-        await bring_about(begin, provider, issuer=ISSUER, outbound=outbound, tenant="acme", kind=kind, slug=slug)
+        async with centre.context.sessions.begin(["acme"], now=NOW) as session:
+            await set_desired(session, kind, slug, wanted)
+        begin = partial(centre.context.sessions.begin, ["platform"], now=NOW)
+        outbound = OutboundClient(UrlPolicy(), timeout_seconds=5, resolve=resolve)
+        await reconcile(begin, provider, issuer=ISSUER, outbound=outbound, tenant="acme", kind=kind, slug=slug)
         (row,) = await centre.rows("acme", f"SELECT state, error FROM provision WHERE slug = '{slug}'")
         assert row["state"] == "waiting"
         assert told in row["error"]

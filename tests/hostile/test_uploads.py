@@ -81,8 +81,8 @@ def spent(body: bytes, piece: int) -> tuple[float, float]:
     begun = last = time.thread_time()
     longest = 0.0
     for at in range(0, len(body), piece):
-        heavy = payload.heavy
-        for _ in payload.steps(body[at : at + piece]):
+        heavy = payload.is_heavy
+        for _ in payload.feed_in_steps(body[at : at + piece]):
             now = time.thread_time()
             longest, last = (longest if heavy else max(longest, now - last)), now
         last = time.thread_time()
@@ -131,17 +131,17 @@ def test_a_megabyte_of_packed_newlines_ends_early() -> None:
 def test_limits_of_what_a_body_may_hold() -> None:
     for body, limits, reason in (
         (rows(20), Limits(records=10), "The body holds more than 10 records. The others were not read."),
-        (packed(b"{}\n") * 20, Limits(members=10), "The body is made of more than 10 gzip files."),
-        (b"{}\n" + b" \n" * 20, Limits(blank=10), "More than 10 lines are blank. Nothing after them was read."),
-        (b"a,b\n" + b",\n" * 20, Limits(blank=10), "More than 10 lines are blank. Nothing after them was read."),
-        (b"\n" * 20, Limits(blank=10), "The body begins with more than 10 blank lines. Nothing was read."),
+        (packed(b"{}\n") * 20, Limits(gzip_members=10), "The body is made of more than 10 gzip files."),
+        (b"{}\n" + b" \n" * 20, Limits(blank_lines=10), "More than 10 lines are blank. Nothing after them was read."),
+        (b"a,b\n" + b",\n" * 20, Limits(blank_lines=10), "More than 10 lines are blank. Nothing after them was read."),
+        (b"\n" * 20, Limits(blank_lines=10), "The body begins with more than 10 blank lines. Nothing was read."),
         (b"a,b,c\n1,2,3", Limits(columns=2), "The header names 3 columns; at most 2 are read."),
-        (b"x" * 40, Limits(record=20), "The first line, which names the columns, is longer than 0 MB."),
+        (b"x" * 40, Limits(record_bytes=20), "The first line, which names the columns, is longer than 0 MB."),
     ):
         payload = Payload(limits)
         found = [*payload.feed(body), *payload.close()]
         assert found[-1].refusal
         assert found[-1].refusal.reason == reason
-        assert found[-1].whole
-        assert payload.broken
+        assert found[-1].is_whole_body
+        assert payload.is_broken
         assert found[-1].refusal.cure

@@ -3,7 +3,7 @@
 import asyncio
 from urllib.parse import quote
 
-from tests.hostile.conftest import Suite
+from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import Route, answered, routes
 
 ODD = [
@@ -16,7 +16,7 @@ ODD = [
 NAMES = ["%00", "a%00", "%FF", "%ED%A0%80", "9" * 400, "-1", "9223372036854775808", "a" * 3000, "%25", "."]
 
 
-async def test_no_value_of_a_parameter_breaks_a_route(suite: Suite) -> None:
+async def test_no_value_of_a_parameter_breaks_a_route(suite: HostileSuite) -> None:
     for route in routes(suite, "GET"):
         client, address = suite.client(route.service), route.address(suite.ids)
         for name in sorted(route.parameters("query").keys() - {"limit", "after"}):
@@ -28,7 +28,7 @@ async def test_no_value_of_a_parameter_breaks_a_route(suite: Suite) -> None:
                 await asyncio.gather(*asked[number : number + 8])
 
 
-async def test_no_address_breaks_a_route(suite: Suite) -> None:
+async def test_no_address_breaks_a_route(suite: HostileSuite) -> None:
     for route in routes(suite, "GET", "POST", "DELETE"):
         client = suite.client(route.service)
         for name in route.parameters("path"):

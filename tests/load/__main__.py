@@ -32,7 +32,7 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
-def timed(work: Callable[[], object]) -> float:
+def measure_seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
@@ -41,7 +41,7 @@ def timed(work: Callable[[], object]) -> float:
 def json_rate(lines: list[bytes]) -> float:
     """Records a second of msgspec's JSON decoder into dicts, one process."""
     decode = msgspec.json.Decoder().decode
-    return len(lines) / min(timed(lambda: [decode(line) for line in lines]) for _ in range(3))
+    return len(lines) / min(measure_seconds(lambda: [decode(line) for line in lines]) for _ in range(3))
 
 
 def copy_rate(data: Path, lines: list[bytes]) -> float:
@@ -56,7 +56,7 @@ def copy_rate(data: Path, lines: list[bytes]) -> float:
                     for number, line in enumerate(lines[start : start + FILE_RECORDS], start):
                         out.write_row((number, line.decode()))
 
-        best = min(timed(copy) for _ in range(3))
+        best = min(measure_seconds(copy) for _ in range(3))
         connection.execute("DROP TABLE load_limit")
     return len(lines) / best
 
@@ -93,13 +93,13 @@ def measure_throughput(suite: Suite, client: httpx.Client, calls: int) -> tuple[
         receipt = post(client, token, body)
         assert receipt["rejected"] == 0, receipt
     door = time.perf_counter() - began
-    while counted(suite) < calls:
+    while count_counted_calls(suite) < calls:
         time.sleep(0.02)
     value = time.perf_counter() - began
     return len(records) / door, len(records) / value, lines
 
 
-def counted(suite: Suite) -> int:
+def count_counted_calls(suite: Suite) -> int:
     found = suite.call(
         "boss",
         "GET",
@@ -169,16 +169,16 @@ def main() -> None:
 
 
 def run(suite: Suite, chosen: argparse.Namespace) -> None:
-    suite.platform_password()
-    suite.account("boss", "load")
+    suite.set_platform_password()
+    suite.create_account("boss", "load")
     suite.call("platform", "POST", "/api/identity/v1/tenants", json={"slug": "load", "name": "Load"})
     fresh = int(chosen.per_second * chosen.seconds)
     suite.call("platform", "PUT", "/api/identity/v1/tenants/load/blueprint", json=load_blueprint(blueprint(), fresh))
-    suite.settle()
+    suite.wait_until_idle()
     with httpx.Client(base_url=suite.url, timeout=120) as client:
         say(f"{2 * chosen.calls} records of {AGENTS} agents through the door …")
         door, value, lines = measure_throughput(suite, client, chosen.calls)
-    suite.settle(seconds=600)
+    suite.wait_until_idle(seconds=600)
     size = statistics.mean(len(line) for line in lines)
     decode, copy = json_rate(lines), copy_rate(suite.data, lines)
     say(f"{chosen.per_second:g} calls a second for {chosen.seconds:g} s, each leading to an assignment …")

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from tests.flow.scenario import AHT_MODEL, SOURCE, blueprint, contact, ndjson
-from tests.flow.steps import send, set_up_tenant, user
+from tests.flow.steps import post_records, set_up_tenant, user
 from tests.flow.suite import PLAIN, Embedded, Suite
 from tests.load.traffic import call, load_blueprint
 
@@ -27,7 +27,7 @@ GIVE_UP_SECONDS = 100.0
 
 
 @dataclass
-class Waits:
+class WaitTimes:
     """Seconds from sending a call to seeing its value, and of how many calls it was not seen in time."""
 
     seconds: list[float]
@@ -83,17 +83,17 @@ def send_backlog(suite: Suite, legs: int, *, agents: int = AGENTS, first: int = 
         list(senders.map(send_file, range(first, first + legs, FILE_RECORDS)))
 
 
-def live_waits(suite: Suite, calls: int, *, first: int) -> Waits:
+def live_waits(suite: Suite, calls: int, *, first: int) -> WaitTimes:
     """Sends calls of the live tenant one after the other, and waits for the value of each."""
-    found = Waits([])
+    found = WaitTimes([])
     record = next(call(0, agent="cleo"))
-    before = counted(suite, LIVE)
+    before = count_counted_calls(suite, LIVE)
     for number in range(first, first + calls):
         record["ContactId"] = f"live-{number}"
         began = time.monotonic()
-        send(suite, LIVE, [record])
+        post_records(suite, LIVE, [record])
         before += 1
-        while counted(suite, LIVE) < before and time.monotonic() < began + GIVE_UP_SECONDS:
+        while count_counted_calls(suite, LIVE) < before and time.monotonic() < began + GIVE_UP_SECONDS:
             time.sleep(0.02)
         waited = time.monotonic() - began
         found.seconds.append(waited)
@@ -104,7 +104,7 @@ def live_waits(suite: Suite, calls: int, *, first: int) -> Waits:
     return found
 
 
-def counted(suite: Suite, tenant: str) -> int:
+def count_counted_calls(suite: Suite, tenant: str) -> int:
     """Of how many calls the tenant's values know."""
     found: list[dict[str, Any]] = suite.call(
         user("boss", tenant),
@@ -131,7 +131,7 @@ def main() -> None:
         suite = Embedded(Path(folder) / "data", deliver_twice=False)
         suite.start("--no-demo")
         try:
-            suite.platform_password()
+            suite.set_platform_password()
             set_up(suite)
             idle = live_waits(suite, chosen.calls, first=0)
             print(f"idle:     {idle}", flush=True)
@@ -141,7 +141,7 @@ def main() -> None:
             print(f"sent:     {chosen.legs} legs in {taken:.1f} s, {records_waiting(suite)} wait", flush=True)
             loaded = live_waits(suite, chosen.calls, first=chosen.calls)
             print(f"loaded:   {loaded}; {records_waiting(suite)} still wait", flush=True)
-            suite.settle(seconds=1200)
+            suite.wait_until_idle(seconds=1200)
             print(f"settled:  {time.monotonic() - began:.1f} s after the first file", flush=True)
         finally:
             suite.stop()

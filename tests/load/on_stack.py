@@ -23,7 +23,7 @@ import httpx
 from testkit.stack import Stack
 
 from tests.flow.scenario import SOURCE, blueprint, ndjson
-from tests.flow.stack import OnStack
+from tests.flow.stack import StackSuite
 from tests.flow.suite import PLAIN, free_port
 from tests.load.traffic import AGENTS, call, load_blueprint
 
@@ -86,14 +86,14 @@ def _ticks() -> tuple[int, int]:
     return ticks[3] + ticks[4], sum(ticks)
 
 
-def wait_for_events(suite: OnStack) -> None:
+def wait_for_events(suite: StackSuite) -> None:
     """Until ingest's outbox is empty: Kafka has acknowledged the last event."""
     url = f"http://127.0.0.1:{suite.stack.ports['ingest.work']}/lag"
     while httpx.get(url, verify=PLAIN).json()["ingest"]["outbox"]:
         time.sleep(0.02)
 
 
-def uplift_rate(suite: OnStack, bodies: list[bytes], records: int) -> float:
+def uplift_rate(suite: StackSuite, bodies: list[bytes], records: int) -> float:
     headers = {"authorization": f"Bearer {suite.token('boss')}"}
     url = f"{suite.url}/api/ingest/v1/sources/{SOURCE}/records"
     began = time.perf_counter()
@@ -141,7 +141,7 @@ async def make_topic(address: str) -> None:
         await admin.close()
 
 
-def latency(suite: OnStack, *, per_second: int, seconds: int, first: int = 0) -> tuple[list[float], float]:
+def latency(suite: StackSuite, *, per_second: int, seconds: int, first: int = 0) -> tuple[list[float], float]:
     """Milliseconds from the moment a call was due to be sent until its assignment can be read, both through Envoy; and
     the rate that was really sent. One call in each request is of an agent who gets an assignment by it; these agents
     are numbered from `first` on."""
@@ -211,20 +211,20 @@ def main() -> None:
         stack = Stack(Path(folder), durable=True, say=say)
         try:
             stack.start()
-            figures = run(OnStack(stack), chosen)
+            figures = run(StackSuite(stack), chosen)
         finally:
             stack.stop()
     say(json.dumps(figures))
 
 
-def run(suite: OnStack, chosen: argparse.Namespace) -> dict[str, Any]:
+def run(suite: StackSuite, chosen: argparse.Namespace) -> dict[str, Any]:
     fresh = chosen.per_second * chosen.seconds // (RECORDS_A_REQUEST // 2)
     suite.call("platform", "POST", "/api/identity/v1/tenants", json={"slug": TENANT, "name": "Load"})
     bundle = load_blueprint(blueprint(), fresh)
-    bundle["sections"]["identity"]["people"][0]["login"] = suite.account("boss", TENANT)
+    bundle["sections"]["identity"]["people"][0]["login"] = suite.create_account("boss", TENANT)
     suite.call("platform", "PUT", f"/api/identity/v1/tenants/{TENANT}/blueprint", json=bundle)
     time.sleep(1)
-    suite.settle(seconds=300)
+    suite.wait_until_idle(seconds=300)
     say("warming up")
     first = 1_000_000
     warming = bodies_of(WARMING, RECORDS_A_REQUEST, first)
@@ -235,15 +235,15 @@ def run(suite: OnStack, chosen: argparse.Namespace) -> dict[str, Any]:
     for size in (RECORDS_A_REQUEST, RECORDS_A_FILE):
         first += 1_000_000
         bodies = bodies_of(chosen.calls, size, first)
-        suite.settle(seconds=300)
+        suite.wait_until_idle(seconds=300)
         wait_for_calm()
         ours = uplift_rate(suite, bodies, 2 * chosen.calls)
-        suite.settle(seconds=300)
+        suite.wait_until_idle(seconds=300)
         wait_for_calm()
         theirs = peer_rate(suite.stack, warming, bodies, 2 * chosen.calls)
         say(f"{size:20}{ours:8,.0f}/s{theirs:13,.0f}/s{ours / theirs:8.2f}")
         figures |= {f"uplift_{size}": ours, f"peer_{size}": theirs, f"ratio_{size}": ours / theirs}
-    suite.settle(seconds=300)
+    suite.wait_until_idle(seconds=300)
     wait_for_calm()
     say(f"{chosen.per_second} interactions/s for {chosen.seconds} s through Envoy …")
     waits, rate = latency(suite, per_second=chosen.per_second, seconds=chosen.seconds)

@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 @dataclass(frozen=True)
-class Told:
+class SpanRecord:
     """One span: by whom, and what it says. Ids are hexadecimal."""
 
     service: str
@@ -30,18 +30,18 @@ class Told:
 @dataclass
 class Collector:
     url: str
-    spans: list[Told] = field(default_factory=list)
+    spans: list[SpanRecord] = field(default_factory=list)
 
-    def named(self, name: str, service: str | None = None) -> list[Told]:
+    def named(self, name: str, service: str | None = None) -> list[SpanRecord]:
         return [each for each in self.spans if each.name == name and service in (None, each.service)]
 
-    def children(self, parent: Told) -> list[Told]:
+    def children(self, parent: SpanRecord) -> list[SpanRecord]:
         return [each for each in self.spans if each.parent == parent.id]
 
-    def ancestors(self, span: Told) -> list[Told]:
+    def ancestors(self, span: SpanRecord) -> list[SpanRecord]:
         """From its parent to the root, as far as they are known."""
         by_id = {each.id: each for each in self.spans}
-        found: list[Told] = []
+        found: list[SpanRecord] = []
         while span.parent in by_id:
             span = by_id[span.parent]
             found.append(span)
@@ -49,7 +49,7 @@ class Collector:
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def run_collector() -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -75,12 +75,12 @@ def collecting() -> Iterator[Collector]:
             thread.join()
 
 
-def _spans(request: ExportTraceServiceRequest) -> Iterator[Told]:
+def _spans(request: ExportTraceServiceRequest) -> Iterator[SpanRecord]:
     for of_resource in request.resource_spans:
         resource = {each.key: each.value.string_value for each in of_resource.resource.attributes}
         for scope in of_resource.scope_spans:
             for span in scope.spans:
-                yield Told(
+                yield SpanRecord(
                     resource["service.name"],
                     span.name,
                     Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),

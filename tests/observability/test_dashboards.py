@@ -12,23 +12,23 @@ import pytest
 import yaml
 from servicekit import metrics
 from testkit.dashboards import DASHBOARDS as MADE
-from testkit.dashboards import stale
+from testkit.dashboards import find_stale_dashboards
 from testkit.fixtures import started_or_skipped
-from testkit.programs.program import tool
+from testkit.programs.program import find_tool
 from testkit.programs.prometheus import CURE
 
-from tests.observability.questions import DASHBOARDS, FOLDER, METRIC, panels, promql, rules
+from tests.observability.monitoring_queries import DASHBOARDS, FOLDER, METRIC, panels, promql, rules
 
 ROOT = FOLDER.parents[2]
 
 
 def test_the_files_are_what_their_generator_makes() -> None:
-    assert stale() == [], "run `python -m testkit.dashboards --write`"
+    assert find_stale_dashboards() == [], "run `python -m testkit.dashboards --write`"
     assert {each.name for each in DASHBOARDS} == set(MADE)
 
 
 def test_a_stale_file_is_told(tmp_path: Path) -> None:
-    assert stale(tmp_path) == list(MADE)
+    assert find_stale_dashboards(tmp_path) == list(MADE)
 
 
 def test_every_dashboard_has_a_name_of_its_own() -> None:
@@ -66,7 +66,7 @@ def test_every_question_is_promql() -> None:
 
 
 def test_every_metric_asked_for_is_declared() -> None:
-    declared = {each.describe()[0].name: each.describe()[0].type for each in metrics.declared()}
+    declared = {each.describe()[0].name: each.describe()[0].type for each in metrics.list_metrics()}
     known = {f"{name}_total" if kind == "counter" else name for name, kind in declared.items()}
     known |= {
         f"{name}_{part}"
@@ -99,7 +99,7 @@ def test_every_alert_has_its_page() -> None:
 
 
 def test_pages_lead_somewhere_and_ask_for_metrics_that_exist() -> None:
-    known = {each.describe()[0].name for each in metrics.declared()}
+    known = {each.describe()[0].name for each in metrics.list_metrics()}
     for page in (ROOT / "docs/runbooks").glob("*.md"):
         text = page.read_text()
         for part in text.split("](")[1:]:
@@ -110,7 +110,7 @@ def test_pages_lead_somewhere_and_ask_for_metrics_that_exist() -> None:
 
 
 def test_promtool_takes_the_rules_and_they_do_what_their_tests_say() -> None:
-    promtool = started_or_skipped(lambda: tool("promtool", CURE))
+    promtool = started_or_skipped(lambda: find_tool("promtool", CURE))
     for command in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]):
         done = subprocess.run([promtool, *command], cwd=FOLDER, capture_output=True, text=True, timeout=110)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from pydantic import BaseModel, ValidationError
-from servicekit.logs import JsonFormatter, Subject, TextFormatter, about, tell_of_lost_failures
+from servicekit.logs import JsonFormatter, LogContext, TextFormatter, log_context, log_unhandled_task_errors
 from sqlalchemy.exc import OperationalError
 
 EVENT = UUID("0197c0de-0000-7000-8000-000000000001")
@@ -37,11 +37,11 @@ def raised(error: BaseException) -> BaseException:
 
 
 def test_a_record_says_whom_it_is_about() -> None:
-    token = about.set(Subject("training", "acme", EVENT))
+    token = log_context.set(LogContext("training", "acme", EVENT))
     try:
         found = told("hello %s", "you")
     finally:
-        about.reset(token)
+        log_context.reset(token)
     assert found["message"] == "hello you"
     assert (found["service"], found["tenant"], found["event_id"]) == ("training", "acme", str(EVENT))
     assert "trace_id" not in found
@@ -52,11 +52,11 @@ def test_a_record_says_its_trace_and_after_its_end_that_of_its_request() -> None
     place = SpanContext(trace_id=1, span_id=2, is_remote=False, trace_flags=TraceFlags(1))
     with trace.use_span(NonRecordingSpan(place)):
         during = told("within")
-    token = about.set(Subject("training", "acme", span=place))
+    token = log_context.set(LogContext("training", "acme", span=place))
     try:
         after = told("after")
     finally:
-        about.reset(token)
+        log_context.reset(token)
     for each in (during, after):
         assert (each["trace_id"], each["span_id"]) == (f"{1:032x}", f"{2:016x}")
 
@@ -105,7 +105,7 @@ def test_what_an_error_followed_from_is_told_and_the_members_of_a_group() -> Non
 
 async def test_a_failure_nobody_waits_for_is_told_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.get_running_loop()
-    tell_of_lost_failures(loop)
+    log_unhandled_task_errors(loop)
     try:
         loop.call_exception_handler({"message": "Task exception was never retrieved", "exception": ValueError(PHONE)})
     finally:

@@ -24,27 +24,27 @@ from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 from testkit.programs.prometheus import Prometheus, query
 
 from tests.flow.scenario import blueprint, records_of
-from tests.flow.steps import send, set_up_tenant
-from tests.observability.questions import FOLDER, Question, require_answers, sql
-from tests.observability.whole import Whole
+from tests.flow.steps import post_records, set_up_tenant
+from tests.observability.in_process_suite import InProcessSuite
+from tests.observability.monitoring_queries import FOLDER, MonitoringQuery, require_answers, sql
 
 
 @pytest.fixture(scope="module")
-def received(running: Whole) -> int:
+def received(running: InProcessSuite) -> int:
     """Records sent for `t1`: seven days, in which people enter and leave bands."""
     set_up_tenant(running, "t1")
-    count = sum(send(running, "t1", records_of(day))["received"] for day in range(7))
-    running.settle()
+    count = sum(post_records(running, "t1", records_of(day))["received"] for day in range(7))
+    running.wait_until_idle()
     return count
 
 
-def test_every_panel_and_alert_has_data(running: Whole, prometheus: Prometheus, received: int) -> None:
-    prometheus.watch([f"127.0.0.1:{running.port}"])
+def test_every_panel_and_alert_has_data(running: InProcessSuite, prometheus: Prometheus, received: int) -> None:
+    prometheus.set_targets([f"127.0.0.1:{running.port}"])
     require_answers(prometheus.url)
     assert query(prometheus.url, 'up{job="uplift"} == 1')
 
 
-def test_figures_are_those_of_the_api(running: Whole, received: int) -> None:
+def test_figures_are_those_of_the_api(running: InProcessSuite, received: int) -> None:
     assignments = running.all_items("boss", "/api/training/v1/assignments")
     ledger = running.all_items("boss", "/api/gamification/v1/ledger")
     assert assignments
@@ -63,16 +63,16 @@ def test_figures_are_those_of_the_api(running: Whole, received: int) -> None:
     assert not [name for name in found if "t1" in name or "ada" in name], "no customer and no person is a label"
 
 
-def _figures(running: Whole) -> dict[str, float]:
+def _figures(running: InProcessSuite) -> dict[str, float]:
     lines = httpx.get(f"{running.url}/metrics", timeout=30).text.splitlines()
     pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     return {name: float(value) for name, value in pairs}
 
 
-def test_routes_are_templates_and_carry_their_service(running: Whole) -> None:
-    running.raw("platform", "GET", "/api/identity/v1/tenants")
-    running.raw("platform", "GET", "/api/identity/v1/tenants/nobody-of-this-name")
-    running.raw("platform", "GET", "/api/identity/v1/no/such/page")
+def test_routes_are_templates_and_carry_their_service(running: InProcessSuite) -> None:
+    running.request("platform", "GET", "/api/identity/v1/tenants")
+    running.request("platform", "GET", "/api/identity/v1/tenants/nobody-of-this-name")
+    running.request("platform", "GET", "/api/identity/v1/no/such/page")
     httpx.request("HACK", f"{running.url}/api/identity/v1/tenants")
     found = [name for name in _figures(running) if name.startswith("uplift_http_requests_total")]
     assert 'uplift_http_requests_total{method="GET",route="/tenants/{tenant}",service="identity",status="4xx"}' in found
@@ -86,7 +86,7 @@ NAME, PHONE = "Zyxwina Qponmlke", "+4915599887766"
 
 
 @pytest.fixture(scope="module")
-def told(running: Whole) -> list[dict[str, Any]]:
+def told(running: InProcessSuite) -> list[dict[str, Any]]:
     """The log after a name and a telephone number went in by every way that there is: good and bad requests, records,
     an event nobody can read, and a statement that fails."""
     bundle = blueprint()
@@ -94,40 +94,40 @@ def told(running: Whole) -> list[dict[str, Any]]:
         each["display_name"] = f"{NAME} {each['slug']}"
     set_up_tenant(running, "t3", bundle)
     records = [{**each, "CustomerEndpoint": {"Type": "TELEPHONE_NUMBER", "Address": PHONE}} for each in records_of(0)]
-    send(running, "t3", [*records, {"ContactId": NAME, "AWSAccountId": PHONE}])
+    post_records(running, "t3", [*records, {"ContactId": NAME, "AWSAccountId": PHONE}])
     for path, body in (
         ("/api/identity/v1/tenants", {"slug": NAME, "name": PHONE}),
         ("/api/identity/v1/tenants", {"slug": "t3", "name": NAME}),
         (f"/api/identity/v1/tenants/{PHONE}", None),
     ):
-        assert running.raw("platform", "POST", path, json=body).is_client_error
+        assert running.request("platform", "POST", path, json=body).is_client_error
     with psycopg.connect(running.database.replace("+psycopg", ""), autocommit=True) as admin:
         admin.execute("ALTER TABLE identity.customer RENAME TO elsewhere")
         try:
-            answer = running.raw("platform", "POST", "/api/identity/v1/tenants", json={"slug": "t4", "name": NAME})
+            answer = running.request("platform", "POST", "/api/identity/v1/tenants", json={"slug": "t4", "name": NAME})
         finally:
             admin.execute("ALTER TABLE identity.elsewhere RENAME TO customer")
     assert answer.status_code == 500
     assert NAME not in answer.text
     asyncio.run(_publish_what_nobody_can_read(running))
     deadline = time.monotonic() + 60
-    while len(_buried(running.said())) < len(ALL_SERVICES):
-        assert time.monotonic() < deadline, running.said()[-3:]
+    while len(_buried(running.read_log())) < len(ALL_SERVICES):
+        assert time.monotonic() < deadline, running.read_log()[-3:]
         time.sleep(0.1)
-    running.settle()
-    return running.said()
+    running.wait_until_idle()
+    return running.read_log()
 
 
 def _buried(said: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for each in said if " buried offset " in f" {each['message']}"]
 
 
-async def _publish_what_nobody_can_read(running: Whole) -> None:
-    attributes = Attributes.fresh("person.changed", source="identity", tenant="t3", time=datetime.now(UTC))
+async def _publish_what_nobody_can_read(running: InProcessSuite) -> None:
+    attributes = Attributes.create("person.changed", source="identity", tenant="t3", time=datetime.now(UTC))
     value = json.dumps({"id": NAME, "slug": PHONE, "display_name": NAME}).encode()
     dsn = running.database.replace("+psycopg", "")
     async with LogTableBroker(dsn, partitions=1) as broker:
-        await broker.publish([Outgoing("directory", 0, "person/t3/x", value, attributes.headers())])
+        await broker.publish([Outgoing("directory", 0, "person/t3/x", value, attributes.to_headers())])
 
 
 def test_every_line_is_a_record_with_its_time_and_service(told: list[dict[str, Any]]) -> None:
@@ -137,7 +137,7 @@ def test_every_line_is_a_record_with_its_time_and_service(told: list[dict[str, A
         assert {"level", "logger", "message", "service"} <= each.keys()
 
 
-def test_no_personal_data_is_in_the_log(running: Whole, told: list[dict[str, Any]]) -> None:
+def test_no_personal_data_is_in_the_log(running: InProcessSuite, told: list[dict[str, Any]]) -> None:
     text = running.program.log.read_text()
     for mark in (*NAME.split(), PHONE, PHONE[3:]):
         assert mark not in text, next(line for line in text.splitlines() if mark in line)[:2000]
@@ -166,7 +166,7 @@ TABLES = ("kpi_engine.fact", "kpi_engine.band_stay", "training.assignment", "gam
 
 
 @pytest.fixture(scope="module")
-def readers(running: Whole, received: int) -> Callable[[str], psycopg.Connection]:
+def readers(running: InProcessSuite, received: int) -> Callable[[str], psycopg.Connection]:
     """`readers("t1")`: a connection as that customer's reader. Both customers have data."""
     with psycopg.connect(running.database.replace("+psycopg", ""), autocommit=True) as admin:
         for table in TABLES:  # of `t2` the same as of `t1`
@@ -190,7 +190,9 @@ def readers(running: Whole, received: int) -> Callable[[str], psycopg.Connection
 
 
 @pytest.mark.parametrize("question", list(sql()), ids=lambda each: each.where)
-def test_every_panel_of_a_customer_has_data(readers: Callable[[str], psycopg.Connection], question: Question) -> None:
+def test_every_panel_of_a_customer_has_data(
+    readers: Callable[[str], psycopg.Connection], question: MonitoringQuery
+) -> None:
     with readers("t1") as one, readers("t2") as other:
         found = one.execute(question.expr).fetchall()  # type: ignore[call-overload]
         assert found

@@ -9,30 +9,30 @@ import httpx
 import psycopg
 import pytest
 from contracts import TOPICS, Attributes
-from contracts.calls import LegRecorded
 from contracts.directory import PLATFORM_TENANT, Login
+from contracts.legs import LegRecorded
 from contracts.scores import ScoreChanged
 from identity.actions import ensure_platform
 from identity.service import service as identity
 from kpi_engine.service import service as kpi_engine
 from messaging.broker import Message, TopicPartition
-from messaging.consumer import Step
+from messaging.consumer import OffsetStep
 from messaging.log_table import LogTableBroker
 from opentelemetry.instrumentation.pymongo import PymongoInstrumentor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
-from servicekit import Received, Subscription
+from servicekit import ReceivedEvent, Subscription
 from servicekit.event_door import EventDoor
-from servicekit.run import Process, assembled, broker_dsn, broker_of, root_app, trace
+from servicekit.run import Process, build_broker_dsn, create_broker, instrument_service, root_app, run_services
 from servicekit.settings import PlatformSettings
-from servicekit.telemetry import Tracing, exporting
-from storage import Document, Session, prepare_schema
-from storage.mongo import MongoDocuments
-from testkit import ISSUER, Cluster, Harness, TestIssuer, eventually
+from servicekit.telemetry import Tracing, export_traces
+from storage import Document, Session, ensure_schema
+from storage.mongo import MongoDocumentStore
+from testkit import ISSUER, Cluster, Harness, TestIssuer, wait_until_true
 from training.service import service as training
 
-from tests.observability.collector import Collector, Told, collecting
+from tests.observability.collector import Collector, SpanRecord, run_collector
 
 
 @asynccontextmanager
@@ -45,12 +45,12 @@ async def running(
         if kafka is None:
             await _prepare_the_log_table(settings, database)
         else:
-            async with broker_of(settings) as broker:
+            async with create_broker(settings) as broker:
                 await broker.declare(list(TOPICS.values()))
-        async with assembled([identity, training], settings) as process:
+        async with run_services([identity, training], settings) as process:
             for each in process.services:
-                each.kit.verifier = issuer.verifier()
-            sessions = process.services[0].kit.sessions
+                each.context.verifier = issuer.verifier()
+            sessions = process.services[0].context.sessions
             async with sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
                 await ensure_platform(session, login=Login(iss=ISSUER, sub="root"))
             headers = {"authorization": f"Bearer {issuer.token('root', PLATFORM_TENANT)}"}
@@ -61,16 +61,16 @@ async def running(
 
 async def _prepare_the_log_table(settings: PlatformSettings, database: str) -> None:
     assert settings.admin_database_url
-    prepare_schema(settings.admin_database_url, "broker", role="broker")
+    ensure_schema(settings.admin_database_url, "broker", role="broker")
     with psycopg.connect(settings.admin_database_url.replace("+psycopg", ""), autocommit=True) as admin:
         admin.execute(f'GRANT CREATE ON DATABASE "{database}" TO broker')  # type: ignore[arg-type]
-    async with LogTableBroker(broker_dsn(settings)) as broker:
+    async with LogTableBroker(build_broker_dsn(settings)) as broker:
         await broker.prepare()
 
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Collector:
-    with collecting() as found:
+    with run_collector() as found:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", found.url)
         yield found
 
@@ -86,15 +86,15 @@ async def test_one_trace_from_a_request_to_another_service(
             answer = await client.get("/api/identity/v1/tenants")
             return answer.status_code == 200
 
-        await eventually(known_here, seconds=60)
+        await wait_until_true(known_here, seconds=60)
         answer = await client.post("/api/identity/v1/tenants", json={"slug": "acme", "name": "Acme"})
         assert answer.is_success, answer.text
 
         async def arrived() -> bool:
-            async with process.services[1].kit.sessions.begin(["acme"], now=datetime.now(UTC)) as session:
+            async with process.services[1].context.sessions.begin(["acme"], now=datetime.now(UTC)) as session:
                 return await session.scalar("SELECT count(*) FROM directory_tenant") == 1
 
-        await eventually(arrived, seconds=60)
+        await wait_until_true(arrived, seconds=60)
 
     posted = _one(collector, "POST /tenants", "uplift-identity")
     made = [each for each in collector.named("create tenant.changed") if each.trace == posted.trace]
@@ -118,7 +118,7 @@ async def test_one_trace_from_a_request_to_another_service(
     assert {each.kind for each in roots} <= {"SERVER", "PRODUCER", "CONSUMER", "INTERNAL"}, "housekeeping is no trace"
 
 
-def _one(collector: Collector, name: str, service: str) -> Told:
+def _one(collector: Collector, name: str, service: str) -> SpanRecord:
     found = collector.named(name, service)
     assert len(found) == 1, sorted({each.name for each in collector.spans if each.service == service})
     return found[0]
@@ -130,25 +130,25 @@ async def test_what_follows_from_a_batch_goes_on_with_the_trace_of_its_cause(
     made = await harness_for(kpi_engine)
     exporter = InMemorySpanExporter()
     tracing = Tracing("kpi-engine", SimpleSpanProcessor(exporter))
-    trace(made.running, tracing)
-    heard: list[Received[LegRecorded]] = []
+    instrument_service(made.running, tracing)
+    heard: list[ReceivedEvent[LegRecorded]] = []
 
-    async def handle(session: Session, events: list[Received[LegRecorded]]) -> None:
+    async def handle(session: Session, events: list[ReceivedEvent[LegRecorded]]) -> None:
         heard.extend(events)
-        await session.narrow(["acme"])
+        await session.set_tenants(["acme"])
         for each in events:
             session.emit(ScoreChanged.model_validate(ScoreChanged.example), cause=each.attributes)
 
-    door = EventDoor(made.kit.sessions, Subscription("legs", batch=handle))
+    door = EventDoor(made.context.sessions, Subscription("legs", batch=handle))
     door.tracing = tracing
     messages = [_leg(offset, f"{offset + 1:032x}") for offset in range(3)]
     await door.apply(
         messages,
         [
-            Step(
+            OffsetStep(
                 "kpi-engine",
                 TopicPartition("legs", 0),
-                await door.next_offset("kpi-engine", TopicPartition("legs", 0)),
+                await door.load_next_offset("kpi-engine", TopicPartition("legs", 0)),
                 3,
             )
         ],
@@ -163,7 +163,7 @@ async def test_what_follows_from_a_batch_goes_on_with_the_trace_of_its_cause(
     assert [each.context.trace_id for each in followed if each.context] == [1, 2, 3]
     assert all(each.parent is not None and each.parent.span_id == 7 for each in followed)
     assert all([link.context.span_id for link in each.links] == [batch.context.span_id] for each in followed)
-    emitted = [attributes for attributes, _ in await made.emitted()]
+    emitted = [attributes for attributes, _ in await made.read_outbox()]
     assert [each.traceparent and each.traceparent.split("-")[1] for each in emitted] == [
         f"{number:032x}" for number in (1, 2, 3)
     ]
@@ -171,8 +171,8 @@ async def test_what_follows_from_a_batch_goes_on_with_the_trace_of_its_cause(
 
 
 def _leg(offset: int, trace_id: str) -> Message:
-    attributes = Attributes.fresh("leg.recorded", source="ingest", tenant="acme", time=datetime.now(UTC))
-    headers = attributes.headers() | {"ce_traceparent": f"00-{trace_id}-{7:016x}-01"}
+    attributes = Attributes.create("leg.recorded", source="ingest", tenant="acme", time=datetime.now(UTC))
+    headers = attributes.to_headers() | {"ce_traceparent": f"00-{trace_id}-{7:016x}-01"}
     body = LegRecorded.model_validate(LegRecorded.example).model_dump_json().encode()
     return Message("legs", 0, offset, "acme|a", body, headers, attributes.time)
 
@@ -184,8 +184,8 @@ async def test_what_the_document_store_is_asked_stands_below_the_request(
     # It keeps the first tracer of a process for ever, which here is another test's.
     monkeypatch.setattr(PymongoInstrumentor(), "_commandtracer_instance", None)
     async with httpx.AsyncClient() as http:
-        with exporting(["ingest"], http) as tracings:
-            documents = MongoDocuments(mongodb_url, "ingest")
+        with export_traces(["ingest"], http) as tracings:
+            documents = MongoDocumentStore(mongodb_url, "ingest")
             await documents.put("acme", "raw", [Document("1", {"a": 1})])
             with tracings["ingest"].provider.get_tracer("test").start_as_current_span("request", kind=SpanKind.SERVER):
                 await documents.put("acme", "raw", [Document("2", {"a": 2})])
@@ -197,10 +197,10 @@ async def test_what_the_document_store_is_asked_stands_below_the_request(
 
 
 def test_the_place_in_a_trace_travels_as_the_extension_of_cloudevents() -> None:
-    attributes = Attributes.fresh("leg.recorded", source="ingest", tenant="acme", time=datetime.now(UTC))
-    assert "ce_traceparent" not in attributes.headers()
-    headers = attributes.headers() | {"ce_traceparent": f"00-{1:032x}-{2:016x}-01", "ce_tracestate": "a=1"}
-    assert Attributes.from_headers(headers).headers() == headers
+    attributes = Attributes.create("leg.recorded", source="ingest", tenant="acme", time=datetime.now(UTC))
+    assert "ce_traceparent" not in attributes.to_headers()
+    headers = attributes.to_headers() | {"ce_traceparent": f"00-{1:032x}-{2:016x}-01", "ce_tracestate": "a=1"}
+    assert Attributes.from_headers(headers).to_headers() == headers
 
 
 async def test_without_a_collector_tracing_costs_nothing_to_speak_of(
@@ -208,13 +208,13 @@ async def test_without_a_collector_tracing_costs_nothing_to_speak_of(
 ) -> None:
     """What an event passes when traces are off: two dictionary look-ups on the way in, one comparison on the way out."""
     made = await harness_for(kpi_engine)
-    attributes = Attributes.fresh("leg.recorded", source="ingest", tenant="acme", time=datetime.now(UTC))
-    headers = attributes.headers()
-    async with made.kit.sessions.begin(["acme"], now=datetime.now(UTC)) as session:
-        assert session.trace is None
+    attributes = Attributes.create("leg.recorded", source="ingest", tenant="acme", time=datetime.now(UTC))
+    headers = attributes.to_headers()
+    async with made.context.sessions.begin(["acme"], now=datetime.now(UTC)) as session:
+        assert session.inject_trace_context is None
         began = time.process_time()
         for _ in range(20_000):
-            if session.trace is not None:
+            if session.inject_trace_context is not None:
                 raise AssertionError
             headers.get("ce_traceparent")
             headers.get("ce_tracestate")

@@ -12,27 +12,27 @@ from identity.service import service as identity
 from messaging.log_table import LogTableBroker
 from psycopg import sql
 from servicekit import Service
-from servicekit.run import broker_dsn
+from servicekit.run import build_broker_dsn
 from servicekit.settings import PlatformSettings
 from servicekit.wiring import migrate_all
-from storage import prepare_schema
+from storage import ensure_schema
 from testkit import Cluster
 from testkit.fixtures.keycloak import RunningKeycloak
 
 from tests.sso.browser import Browser
-from tests.sso.worlds import PASSWORD, EmbeddedWorld, KeycloakWorld, World
+from tests.sso.environments import PASSWORD, EmbeddedEnvironment, KeycloakEnvironment, SsoEnvironment
 
 SERVICES: Sequence[Service] = (identity, forms)
 
 
 def prepare_broker(settings: PlatformSettings, database: str) -> None:
     admin_url = settings.admin_database_url or ""
-    prepare_schema(admin_url, "broker", role="broker")
+    ensure_schema(admin_url, "broker", role="broker")
     with psycopg.connect(admin_url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO broker").format(sql.Identifier(database)))
 
     async def prepare() -> None:
-        async with LogTableBroker(broker_dsn(settings), partitions=settings.partitions) as broker:
+        async with LogTableBroker(build_broker_dsn(settings), partitions=settings.partitions) as broker:
             await broker.prepare()
 
     asyncio.run(prepare())
@@ -41,23 +41,23 @@ def prepare_broker(settings: PlatformSettings, database: str) -> None:
 @pytest.fixture(scope="session")
 def keycloak_world(
     keycloak: RunningKeycloak, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[KeycloakWorld]:
+) -> Iterator[KeycloakEnvironment]:
     """A realm of its own, provisioned; identity and forms as a process; tenant `acme` with ada, whose password is
     PASSWORD."""
     with cluster.database(SERVICES) as database, ExitStack() as stack:
         settings = cluster.settings(database)
         migrate_all(SERVICES, settings)
         prepare_broker(settings, database)
-        world = KeycloakWorld(keycloak, settings, Path(tmp_path_factory.mktemp("sso")))
+        world = KeycloakEnvironment(keycloak, settings, Path(tmp_path_factory.mktemp("sso")))
         stack.callback(world.server.stop)
         world.prepare()
         yield world
 
 
 @pytest.fixture(scope="session")
-def embedded_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedWorld]:
+def embedded_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEnvironment]:
     """The embedded shape with tenant `acme` and ada, whose password is PASSWORD."""
-    world = EmbeddedWorld(tmp_path_factory.mktemp("embedded"))
+    world = EmbeddedEnvironment(tmp_path_factory.mktemp("embedded"))
     try:
         world.prepare()
         yield world
@@ -66,7 +66,7 @@ def embedded_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
 
 
 @pytest.fixture(params=["embedded", "keycloak"])
-def world(request: pytest.FixtureRequest) -> World:
+def world(request: pytest.FixtureRequest) -> SsoEnvironment:
     return request.getfixturevalue(f"{request.param}_world")
 
 

@@ -17,7 +17,7 @@ from identity.model.applications import Account
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 from servicekit.tokens import TokenVerifier
-from storage import create_engine, prepare_schema
+from storage import create_engine, ensure_schema
 from testkit import AUDIENCE, ISSUER, Cluster, TestIssuer
 from testkit.fixtures.keycloak import RunningKeycloak
 
@@ -26,11 +26,11 @@ from tests.sso.browser import PLAIN
 USER, SECRET, TENANT = "ada", "correct-horse-battery", "acme"
 
 
-def part(value: Mapping[str, Any]) -> str:
+def encode_part(value: Mapping[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-def opened(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def decode_unchecked(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims, unchecked."""
     first, second, _ = token.split(".")
     head, body = (json.loads(base64.urlsafe_b64decode(each + "=" * (-len(each) % 4))) for each in (first, second))
@@ -49,7 +49,7 @@ class Issuer:
     claims: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        self.header, self.claims = opened(self.tokens["access_token"])
+        self.header, self.claims = decode_unchecked(self.tokens["access_token"])
 
     def token(self, *, header: Mapping[str, Any] = {}, key: RSAKey | ECKey | None = None, **claims: Any) -> str:
         """The access token it issued, changed. What is given as None is left out."""
@@ -71,11 +71,11 @@ async def embedded(cluster: Cluster) -> AsyncIterator[Issuer]:
     iss = "http://127.0.0.1:8080/oidc"
     with cluster.database() as name:
         settings = cluster.settings(name)
-        prepare_schema(settings.admin_database_url or "", "oidc", role="oidc")
+        ensure_schema(settings.admin_database_url or "", "oidc", role="oidc")
         engine = create_engine(settings.admin_database_url or "", schema="oidc", pool_size=2)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
-            await oidc.prepare(engine)
+            await oidc.ensure_schema(engine)
             await oidc.ensure_account(engine, USER, SECRET, TENANT)
             async with engine.connect() as connection:
                 key = RSAKey.import_key((await store.signing_keys(connection))[0])
@@ -97,9 +97,9 @@ async def keycloak(running: RunningKeycloak, realm: str) -> AsyncIterator[Issuer
         service_client="uplift-identity",
     )  # fmt: skip
     async with kc.connect(running.url, realm, credentials, admin_realm="master", timeout_seconds=120) as connection:
-        await kc.keep_realm(connection, spec, repair=False)
-        await kc.keep_organization(connection, TENANT, name="Acme", enabled=True)
-        sub = await kc.keep_account(connection, TENANT, Account(USER, "Ada Abel"))
+        await kc.ensure_realm(connection, spec, repair=False)
+        await kc.ensure_organization(connection, TENANT, name="Acme", enabled=True)
+        sub = await kc.ensure_account(connection, TENANT, Account(USER, "Ada Abel"))
         await connection.admin.a_set_user_password(sub, SECRET, temporary=False)
         pem = key.as_pem(private=True).decode()
         config = {"priority": ["200"], "enabled": ["true"], "active": ["true"], "privateKey": [pem]}

@@ -4,10 +4,10 @@ import pytest
 from all_in_one.front_page import front_page
 from all_in_one.suite import SERVICES
 
-from tests.sso.worlds import PASSWORD, World
+from tests.sso.environments import PASSWORD, SsoEnvironment
 
 
-def test_swagger_signs_a_person_in_and_asks_as_them(world: World) -> None:
+def test_swagger_signs_a_person_in_and_asks_as_them(world: SsoEnvironment) -> None:
     from playwright.sync_api import expect, sync_playwright
 
     options = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]

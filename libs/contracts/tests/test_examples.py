@@ -13,15 +13,15 @@ def test_example_survives_the_wire(event_type: str) -> None:
     assert cls.model_validate_json(event.model_dump_json()) == event
     assert cls.__doc__
     assert event.key("demo")
-    topic = TOPICS[event.to_topic()]
+    topic = TOPICS[event.target_topic()]
     assert topic.writer
     assert topic.readers
 
 
 def test_attributes_survive_the_headers() -> None:
-    cause = Attributes.fresh("leg.recorded", source="ingest", tenant="demo", time=datetime(2026, 3, 2, 8, tzinfo=UTC))
-    effect = Attributes.fresh("score.changed", source="kpi-engine", tenant="demo", time=cause.time, cause=cause)
-    assert Attributes.from_headers(effect.headers()) == effect
+    cause = Attributes.create("leg.recorded", source="ingest", tenant="demo", time=datetime(2026, 3, 2, 8, tzinfo=UTC))
+    effect = Attributes.create("score.changed", source="kpi-engine", tenant="demo", time=cause.time, cause=cause)
+    assert Attributes.from_headers(effect.to_headers()) == effect
     assert effect.causationid == cause.id
     assert effect.correlationid == cause.correlationid
 

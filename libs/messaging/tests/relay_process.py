@@ -12,26 +12,26 @@ from messaging.relay import Relay
 from storage import Outbox, Sessions, create_engine
 
 
-class InTheBrokersTerms:
+class RelayOutbox:
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
 
     async def publish_pending(
-        self, publish: Callable[[list[Outgoing]], Awaitable[None]], room: Mapping[str, int]
+        self, publish: Callable[[list[Outgoing]], Awaitable[None]], capacity: Mapping[str, int]
     ) -> int:
         async def forward(rows: list[dict[str, Any]]) -> None:
             names = ("topic", "partition", "key", "value", "headers")
             await publish([Outgoing(*(row[name] for name in names)) for row in rows])
 
-        return await self.outbox.publish_pending(forward, room)
+        return await self.outbox.publish_pending(forward, capacity)
 
-    async def oldest(self) -> datetime | None:
-        return await self.outbox.oldest()
+    async def oldest_written_at(self) -> datetime | None:
+        return await self.outbox.oldest_written_at()
 
 
 async def main(url: str, service: str, address: str) -> None:
     engine = create_engine(url, schema=service)
-    outbox = InTheBrokersTerms(Outbox(Sessions(engine, service), most=20))
+    outbox = RelayOutbox(Outbox(Sessions(engine, service), most=20))
     async with KafkaBroker(address) as broker:
         await Relay(broker, outbox, service, poll_seconds=0.05).run(asyncio.Event())
 

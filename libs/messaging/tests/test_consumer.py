@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from contracts import Topic, new_id
 from messaging.broker import Broker, Message, TopicPartition
-from messaging.consumer import ConsumerStatus, Fenced, Limits, Step, consume
+from messaging.consumer import ConsumerStatus, FailureLimits, Fenced, OffsetStep, consume
 from messaging.kafka import KafkaBroker
 from messaging.log_table import LogTableBroker
 from messaging.retry import is_transient
-from testkit.broker_conformance import numbered
+from testkit.broker_conformance import make_messages
 
 GROUP = "readers"
 
@@ -34,20 +34,20 @@ class Ledger:
         self.fail: Callable[[Sequence[Message]], None] = lambda _: None
         self.calls = 0
 
-    async def next_offset(self, group: str, source: TopicPartition) -> int:
+    async def load_next_offset(self, group: str, source: TopicPartition) -> int:
         return self.offsets.get(source, 0)
 
-    async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
+    async def apply(self, messages: Sequence[Message], steps: Sequence[OffsetStep]) -> None:
         self.calls += 1
         self.fail(messages)
         self._move(*steps)
         self.done += [(message.partition, int(message.value or b"")) for message in messages]
 
-    async def bury(self, message: Message, error: Exception, step: Step) -> None:
+    async def bury(self, message: Message, error: Exception, step: OffsetStep) -> None:
         self._move(step)
         self.buried.append((message, error))
 
-    def _move(self, *steps: Step) -> None:
+    def _move(self, *steps: OffsetStep) -> None:
         assert {step.group for step in steps} == {GROUP}
         if any(self.offsets.get(step.source, 0) != step.expected for step in steps):
             raise Fenced
@@ -96,12 +96,12 @@ async def until(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 async def test_everything_once_and_in_order_over_restarts(broker: Broker, topic: str) -> None:
     ledger = Ledger()
-    await broker.publish(numbered(topic, 30) + numbered(topic, 5, partition=1))
+    await broker.publish(make_messages(topic, 30) + make_messages(topic, 5, partition=1))
     async with consuming(broker, topic, ledger, max_messages=7) as status:
         await until(lambda: len(ledger.done) == 35)
         assert status.state == "running"
     assert (status.state, status.handled, status.assigned) == ("stopped", 35, frozenset())
-    await broker.publish(numbered(topic, 5, first=30))
+    await broker.publish(make_messages(topic, 5, first=30))
     async with consuming(broker, topic, ledger):
         await until(lambda: len(ledger.done) == 40)
     assert ledger.values(0) == list(range(35))
@@ -123,17 +123,17 @@ async def test_what_may_pass_is_tried_again_and_holds_up_no_other_partition(
             raise error
 
     ledger.fail = fail
-    await broker.publish(numbered(topic, 10))
+    await broker.publish(make_messages(topic, 10))
     async with consuming(broker, topic, ledger) as status:
         await until(lambda: ledger.calls >= 2)
         assert status.retrying
         assert type(error).__name__ in status.retrying
-        await broker.publish(numbered(topic, 10, partition=1))
+        await broker.publish(make_messages(topic, 10, partition=1))
         await until(lambda: len(ledger.values(1)) == 10)
-        assert status.lag_seconds(max(status.behind.values()) + timedelta(seconds=60)) >= 60
+        assert status.lag_seconds(max(status.waiting_since.values()) + timedelta(seconds=60)) >= 60
         ill = False
         await until(lambda: len(ledger.values(0)) == 10)
-        await until(lambda: status.retrying is None and not status.behind)
+        await until(lambda: status.retrying is None and not status.waiting_since)
     assert (ledger.values(0), ledger.buried, status.error) == (list(range(10)), [], None)
 
 
@@ -147,15 +147,15 @@ async def test_partitions_share_a_transaction_and_none_suffers_from_anothers_fau
             raise ValueError("poison")
 
     ledger.fail = fail
-    await broker.publish(numbered(topic, 6) + numbered(topic, 6, partition=1))
+    await broker.publish(make_messages(topic, 6) + make_messages(topic, 6, partition=1))
     async with consuming(broker, topic, ledger):
         await until(lambda: len(ledger.done) == 11)
         assert [message.value for message, _ in ledger.buried] == [b"3"]
-        await broker.publish(numbered(topic, 2, first=6) + numbered(topic, 2, partition=1, first=6))
+        await broker.publish(make_messages(topic, 2, first=6) + make_messages(topic, 2, partition=1, first=6))
         await until(lambda: len(ledger.done) == 15)
         ledger.offsets[TopicPartition(topic, 0)] = 5  # as if another member had gone back
         ledger.done.clear()
-        await broker.publish(numbered(topic, 2, first=8) + numbered(topic, 2, partition=1, first=8))
+        await broker.publish(make_messages(topic, 2, first=8) + make_messages(topic, 2, partition=1, first=8))
         await until(lambda: ledger.values(0)[-1:] == [9] and ledger.values(1) == [8, 9])
     assert ledger.values(0) == [5, 6, 7, 8, 9]
     assert {0, 1} in together
@@ -175,11 +175,11 @@ async def test_a_partition_that_has_to_wait_holds_up_the_others_for_one_round_at
             raise Unavailable("one tenant's directory is behind")
 
     ledger.fail = fail
-    await broker.publish(numbered(topic, 5) + numbered(topic, 5, partition=1))
+    await broker.publish(make_messages(topic, 5) + make_messages(topic, 5, partition=1))
     async with consuming(broker, topic, ledger):
         for first in range(5, 50, 5):
             await until(lambda: len(ledger.values(1)) == first)  # noqa: B023
-            await broker.publish(numbered(topic, 5, first=first, partition=1))
+            await broker.publish(make_messages(topic, 5, first=first, partition=1))
         await until(lambda: ledger.values(1) == list(range(50)))
     assert ledger.values(0) == []
     assert refused <= 1
@@ -189,14 +189,14 @@ async def test_a_commit_of_unknown_outcome_takes_effect_once(broker: Broker, top
     class Breaking(Ledger):
         broke = False
 
-        async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
+        async def apply(self, messages: Sequence[Message], steps: Sequence[OffsetStep]) -> None:
             await super().apply(messages, steps)
             if not self.broke:
                 self.broke = True
                 raise ConnectionError("after the commit")
 
     ledger = Breaking()
-    await broker.publish(numbered(topic, 20))
+    await broker.publish(make_messages(topic, 20))
     async with consuming(broker, topic, ledger, max_messages=5):
         await until(lambda: len(ledger.done) >= 20)
     assert ledger.values() == list(range(20))
@@ -204,7 +204,7 @@ async def test_a_commit_of_unknown_outcome_takes_effect_once(broker: Broker, top
 
 async def test_a_fenced_consumer_goes_on_where_the_other_one_stands(broker: Broker, topic: str) -> None:
     ledger = Ledger()
-    await broker.publish(numbered(topic, 10))
+    await broker.publish(make_messages(topic, 10))
 
     def somebody_else(messages: Sequence[Message]) -> None:
         if messages[0].offset == 0:
@@ -225,7 +225,7 @@ async def test_the_poison_message_is_buried_whole_and_the_rest_takes_effect(brok
             raise KeyError("no such agent")
 
     ledger.fail = fail
-    await broker.publish(numbered(topic, 10))
+    await broker.publish(make_messages(topic, 10))
     async with consuming(broker, topic, ledger) as status:
         await until(lambda: status.handled + status.buried == 10)
     assert ledger.values() == [0, 1, 2, 4, 5, 6, 7, 8]
@@ -245,8 +245,8 @@ async def test_it_stops_rather_than_bury_a_whole_topic(broker: Broker, topic: st
             raise ValueError("new format")
 
     ledger.fail = fail
-    await broker.publish(numbered(topic, 100))
-    async with consuming(broker, topic, ledger, limits=Limits()) as status:
+    await broker.publish(make_messages(topic, 100))
+    async with consuming(broker, topic, ledger, limits=FailureLimits()) as status:
         await until(lambda: status.state == "failed")
         # 15 well, 19 ill: one more would be 20 of 35.
         assert (len(ledger.done), len(ledger.buried)) == (15, 19)
@@ -261,7 +261,7 @@ async def test_a_failure_to_bury_loses_nothing(broker: Broker, topic: str) -> No
     class Clumsy(Ledger):
         drops = 2
 
-        async def bury(self, message: Message, error: Exception, step: Step) -> None:
+        async def bury(self, message: Message, error: Exception, step: OffsetStep) -> None:
             if self.drops:
                 self.drops -= 1
                 raise RuntimeError("no room")
@@ -274,7 +274,7 @@ async def test_a_failure_to_bury_loses_nothing(broker: Broker, topic: str) -> No
             raise ValueError
 
     ledger.fail = fail
-    await broker.publish(numbered(topic, 3))
+    await broker.publish(make_messages(topic, 3))
     async with consuming(broker, topic, ledger):
         await until(lambda: len(ledger.done) == 2 and len(ledger.buried) == 1)
     assert ledger.values() == [0, 2]
@@ -282,7 +282,7 @@ async def test_a_failure_to_bury_loses_nothing(broker: Broker, topic: str) -> No
 
 async def test_delivering_twice_shows_an_effect_without_a_key(broker: Broker, topic: str) -> None:
     ledger = Ledger()
-    await broker.publish(numbered(topic, 4))
+    await broker.publish(make_messages(topic, 4))
     async with consuming(broker, topic, ledger, max_messages=2, deliver_twice=True):
         await until(lambda: len(ledger.done) == 8)
     assert ledger.values() == [0, 1, 0, 1, 2, 3, 2, 3]
@@ -297,7 +297,7 @@ async def test_delivering_twice_fails_on_an_effect_that_refuses_its_repetition(b
             raise ValueError("already there")
 
     ledger.fail = fail
-    await broker.publish(numbered(topic, 1))
+    await broker.publish(make_messages(topic, 1))
     async with consuming(broker, topic, ledger, deliver_twice=True) as status:
         await until(lambda: status.state == "failed")
         assert "already there" in (status.error or "")
@@ -307,7 +307,7 @@ async def test_delivering_twice_fails_on_an_effect_that_refuses_its_repetition(b
 async def test_what_was_handled_but_not_told_is_no_lag_after_a_restart(broker: Broker, topic: str) -> None:
     """As after a kill between the effect and the commit at the broker."""
     ledger = Ledger()
-    await broker.publish(numbered(topic, 10))
+    await broker.publish(make_messages(topic, 10))
     ledger.offsets[TopicPartition(topic, 0)] = 10
     async with consuming(broker, topic, ledger):
         async with asyncio.timeout(15):
@@ -320,13 +320,13 @@ async def test_stopping_finishes_the_batch_at_hand(broker: Broker, topic: str) -
     class Slow(Ledger):
         began = False
 
-        async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
+        async def apply(self, messages: Sequence[Message], steps: Sequence[OffsetStep]) -> None:
             self.began = True
             await asyncio.sleep(0.3)
             await super().apply(messages, steps)
 
     ledger = Slow()
-    await broker.publish(numbered(topic, 5) + numbered(topic, 5, partition=1))
+    await broker.publish(make_messages(topic, 5) + make_messages(topic, 5, partition=1))
     async with consuming(broker, topic, ledger, max_messages=5):
         await until(lambda: ledger.began)
     assert len(ledger.done) == 5
@@ -359,22 +359,22 @@ class Counts:
         self._ledger = ledger
         self._of: dict[TopicPartition, tuple[int, int]] = {}
         self.begun = 0
-        self.alone = asyncio.Lock()
+        self.suspect_lock = asyncio.Lock()
 
-    async def count(self, source: TopicPartition) -> int:
+    async def count_attempts(self, source: TopicPartition) -> int:
         at, count = self._of.get(source, (-1, 0))
         return count if at == self._ledger.offsets.get(source, 0) else 0
 
-    async def begin(self, source: TopicPartition) -> None:
+    async def begin_attempt(self, source: TopicPartition) -> None:
         self.begun += 1
-        self._of[source] = (self._ledger.offsets.get(source, 0), await self.count(source) + 1)
+        self._of[source] = (self._ledger.offsets.get(source, 0), await self.count_attempts(source) + 1)
 
-    async def end(self, source: TopicPartition) -> None:
+    async def end_attempt(self, source: TopicPartition) -> None:
         self._of.pop(source, None)
 
     def reset(self) -> None:
         """Of what a process has in memory."""
-        self.alone = asyncio.Lock()
+        self.suspect_lock = asyncio.Lock()
 
 
 class Gone(BaseException):
@@ -411,7 +411,7 @@ async def test_what_ends_the_process_is_buried_after_some_starts(broker: Broker,
             raise Gone
 
     ledger.fail = fail
-    await broker.publish(numbered(topic, 10) + numbered(topic, 10, partition=1))
+    await broker.publish(make_messages(topic, 10) + make_messages(topic, 10, partition=1))
     killed = await starts_until_it_lives(broker, topic, ledger, counts, 20)
     assert killed <= 6
     ((message, error),) = ledger.buried
@@ -435,18 +435,18 @@ async def test_an_ordinary_failure_counts_for_nothing_and_the_steady_course_is_n
             raise Unavailable("later")
 
     ledger.fail = fail
-    await broker.publish(numbered(topic, 3))
+    await broker.publish(make_messages(topic, 3))
     async with consuming(broker, topic, ledger, attempts=counts):
         for more in range(1, 6):
             await until(lambda more=more: len(ledger.done) == 3 * more)
-            await broker.publish(numbered(topic, 3, first=3 * more))
+            await broker.publish(make_messages(topic, 3, first=3 * more))
     assert counts.begun == 1
-    assert await counts.count(TopicPartition(topic, 0)) == 0
+    assert await counts.count_attempts(TopicPartition(topic, 0)) == 0
     assert ledger.buried == []
 
 
 def of_tenants(topic: str, tenants: Sequence[str]) -> list[Message]:
-    numbers = numbered(topic, len(tenants))
+    numbers = make_messages(topic, len(tenants))
     return [replace(each, headers={"ce_tenant": tenant}) for each, tenant in zip(numbers, tenants, strict=True)]
 
 
@@ -467,7 +467,7 @@ async def test_one_tenants_poison_does_not_stop_what_others_are_read_by(
     ledger.fail = poison_of({"hostile", "hasty"})
     of = [*before, *["hostile"] * 250, "other", "other"]
     await broker.publish(of_tenants(topic, of))
-    async with consuming(broker, topic, ledger, limits=Limits()) as status:
+    async with consuming(broker, topic, ledger, limits=FailureLimits()) as status:
         await until(lambda: len(ledger.done) == of.count("other") or status.error is not None)
         assert (len(ledger.buried), status.error) == (len(of) - of.count("other"), None)
 
@@ -479,7 +479,7 @@ async def test_it_stops_when_every_tenants_messages_fail(broker: Broker, topic: 
     ledger = Ledger()
     ledger.fail = poison_of(set(of))
     await broker.publish(of_tenants(topic, of))
-    async with consuming(broker, topic, ledger, limits=Limits()) as status:
+    async with consuming(broker, topic, ledger, limits=FailureLimits()) as status:
         await until(lambda: status.state == "failed")
         assert "20 of the last 20" in (status.error or "")
 
@@ -489,6 +489,6 @@ async def test_two_tenants_poison_does_not_stop_it_while_others_are_well(broker:
     ledger.fail = poison_of({"one", "two"})
     of = [*["other", "another", "a-third"] * 10, *["one", "two"] * 100, "other"]
     await broker.publish(of_tenants(topic, of))
-    async with consuming(broker, topic, ledger, limits=Limits()) as status:
+    async with consuming(broker, topic, ledger, limits=FailureLimits()) as status:
         await until(lambda: len(ledger.done) == 31 or status.error is not None)
         assert (len(ledger.buried), status.error) == (200, None)

@@ -47,8 +47,8 @@ class TestKafka(PacingConformance):
             await admin.close()
         sentinel = f"{SENTINEL} {later}"
         await broker.publish([Outgoing(topic, 0, sentinel, None if later else b"first")])
-        (first,) = [message.offset async for message in broker.tail(topic) if message.key == sentinel]
+        (first,) = [message.offset async for message in broker.read_to_end(topic) if message.key == sentinel]
         async with asyncio.timeout(60):
-            while first in [message.offset async for message in broker.tail(topic)]:
+            while first in [message.offset async for message in broker.read_to_end(topic)]:
                 await asyncio.sleep(0.2)
                 await broker.publish([Outgoing(topic, 0, f"{SENTINEL} filler" if later else sentinel, b"more")])

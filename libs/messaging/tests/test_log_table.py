@@ -12,7 +12,7 @@ from contracts import Topic, new_id
 from messaging.broker import Outgoing, TopicPartition
 from messaging.log_table import LogTableBroker
 from storage.embedded import EmbeddedPostgres
-from testkit.broker_conformance import collect, numbered, until
+from testkit.broker_conformance import make_messages, read_messages, wait_until
 
 
 async def fresh_topic(broker: LogTableBroker, **kept: object) -> str:
@@ -33,25 +33,25 @@ async def test_a_given_number_of_partitions_overrides_the_declared_one(postgres:
     async with LogTableBroker(postgres.dsn, partitions=1) as broker:
         await broker.prepare()
         topic = await fresh_topic(broker, partitions=6)
-        assert broker.partitions(topic) == 1
+        assert broker.count_partitions(topic) == 1
         with pytest.raises(ValueError, match="partition 3"):
             await broker.publish([Outgoing(topic, 3, "key", b"")])
         with pytest.raises(ValueError, match="declared"):
-            broker.partitions("unheard-of")
+            broker.count_partitions("unheard-of")
 
 
 async def test_publishing_is_all_or_nothing(broker: LogTableBroker) -> None:
     topic = await fresh_topic(broker)
     with pytest.raises(ValueError, match="no partition"):
-        await broker.publish([*numbered(topic, 2), Outgoing(topic, 1, "key", b"")])
-    await broker.publish(numbered(topic, 1))
-    assert [message.offset async for message in broker.tail(topic)] == [0]
+        await broker.publish([*make_messages(topic, 2), Outgoing(topic, 1, "key", b"")])
+    await broker.publish(make_messages(topic, 1))
+    assert [message.offset async for message in broker.read_to_end(topic)] == [0]
 
 
 async def test_headers_may_hold_nul(broker: LogTableBroker) -> None:
     topic = await fresh_topic(broker)
     await broker.publish([Outgoing(topic, 0, "key", b"", {"z": "a\x00b", "a": "\\u0000"})])
-    (message,) = [message async for message in broker.tail(topic)]
+    (message,) = [message async for message in broker.read_to_end(topic)]
     assert list(message.headers.items()) == [("z", "a\x00b"), ("a", "\\u0000")]
 
 
@@ -68,7 +68,7 @@ async def test_pages_hold_at_least_one_message_and_not_many_large_ones(broker: L
     for value in (b"small", large, large, large, b"small"):
         await broker.publish([Outgoing(topic, 0, "key", value)])
     async with broker.join("readers", [topic]) as reader:
-        await until(lambda: bool(reader.assignment()), reader)
+        await wait_until(lambda: bool(reader.assignment()), reader)
         await reader.seek(TopicPartition(topic, 0), 0)
         sizes = [
             len(batch.messages) for _ in range(2) for batch in await reader.fetch(max_messages=100, wait_seconds=5)
@@ -81,19 +81,19 @@ async def test_readers_survive_the_death_of_a_server_process(
 ) -> None:
     topic = await fresh_topic(broker)
     async with broker.join("readers", [topic]) as reader:
-        await broker.publish(numbered(topic, 3))
-        await collect(reader, 3)
+        await broker.publish(make_messages(topic, 3))
+        await read_messages(reader, 3)
         # PostgreSQL throws everybody out when one of its processes dies like this.
         os.kill((await backends(postgres, "LISTEN%"))[0], signal.SIGKILL)
-        await until(lambda: not reader.assignment(), reader)
-        assert len(await collect(reader, 3)) == 3
+        await wait_until(lambda: not reader.assignment(), reader)
+        assert len(await read_messages(reader, 3)) == 3
 
 
 async def test_a_lost_notification_only_delays(postgres: EmbeddedPostgres, broker: LogTableBroker) -> None:
     topic = await fresh_topic(broker)
     async with broker.join("readers", [topic]) as reader:
-        await broker.publish(numbered(topic, 1))
-        await collect(reader, 1)
+        await broker.publish(make_messages(topic, 1))
+        await read_messages(reader, 1)
         async with await psycopg.AsyncConnection.connect(postgres.dsn) as connection:
             await connection.execute("UPDATE broker.heads SET next = next + 1 WHERE topic = %s", (topic,))
             await connection.execute(
@@ -101,7 +101,7 @@ async def test_a_lost_notification_only_delays(postgres: EmbeddedPostgres, broke
                 " WHERE topic = %s",
                 (topic,),
             )
-        assert [message.offset for message in await collect(reader, 1, start=None, seconds=5)] == [1]
+        assert [message.offset for message in await read_messages(reader, 1, start=None, seconds=5)] == [1]
 
 
 async def test_a_member_that_loses_its_locks_has_to_seek_again(
@@ -110,8 +110,8 @@ async def test_a_member_that_loses_its_locks_has_to_seek_again(
     topic = await fresh_topic(broker)
     source = TopicPartition(topic, 0)
     async with broker.join("readers", [topic]) as reader:
-        await broker.publish(numbered(topic, 3))
-        await collect(reader, 3)
+        await broker.publish(make_messages(topic, 3))
+        await read_messages(reader, 3)
         async with await psycopg.AsyncConnection.connect(postgres.dsn, autocommit=True) as connection:
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
@@ -121,7 +121,7 @@ async def test_a_member_that_loses_its_locks_has_to_seek_again(
         await asyncio.sleep(2.5)
         assert reader.assignment() == set()
         assert reader.assignment() == {source}
-        await broker.publish(numbered(topic, 1))
+        await broker.publish(make_messages(topic, 1))
         assert await reader.fetch(max_messages=10, wait_seconds=0.3) == []
         await reader.seek(source, 3)
         assert len(await reader.fetch(max_messages=10, wait_seconds=5)) == 1
@@ -136,11 +136,11 @@ async def test_many_members_of_one_instance_share_two_connections(
 
         async def read(group: str) -> None:
             async with broker.join(group, [topic]) as reader:
-                await collect(reader, 10)
+                await read_messages(reader, 10)
 
         for number in range(20):
             tasks.create_task(read(f"group {number}"))
-        await broker.publish(numbered(topic, 10))
+        await broker.publish(make_messages(topic, 10))
         await asyncio.sleep(0.2)
         assert len(await backends(postgres, "%")) <= before + 5
 
@@ -148,7 +148,7 @@ async def test_many_members_of_one_instance_share_two_connections(
 async def test_members_that_are_gone_leave_no_rows(postgres: EmbeddedPostgres, broker: LogTableBroker) -> None:
     topic = await fresh_topic(broker)
     async with broker.join("readers", [topic]) as reader:
-        await until(lambda: bool(reader.assignment()), reader)
+        await wait_until(lambda: bool(reader.assignment()), reader)
     async with await psycopg.AsyncConnection.connect(postgres.dsn) as connection:
         rows = await connection.execute("SELECT count(*) FROM broker.members WHERE topic = %s", (topic,))
         assert await rows.fetchone() == (0,)
@@ -158,26 +158,26 @@ async def test_retention_takes_what_is_too_old_but_never_the_newest(
     postgres: EmbeddedPostgres, broker: LogTableBroker
 ) -> None:
     topic, kept = await fresh_topic(broker, retention_days=3), await fresh_topic(broker, retention_days=None)
-    await broker.publish(numbered(topic, 4) + numbered(kept, 4))
+    await broker.publish(make_messages(topic, 4) + make_messages(kept, 4))
     now = datetime.now(UTC)
     async with await psycopg.AsyncConnection.connect(postgres.dsn) as connection:
         await connection.execute(
             "UPDATE broker.log SET at = at - interval '4 days' WHERE topic = %s AND \"offset\" < 2", (topic,)
         )
-    assert await broker.tidy(now) >= 2
-    assert [message.offset async for message in broker.tail(topic)] == [2, 3]
-    assert await broker.tidy(now + timedelta(days=30)) >= 1
-    assert [message.offset async for message in broker.tail(topic)] == [3]
-    assert [message.offset async for message in broker.tail(kept)] == [0, 1, 2, 3]
+    assert await broker.apply_retention(now) >= 2
+    assert [message.offset async for message in broker.read_to_end(topic)] == [2, 3]
+    assert await broker.apply_retention(now + timedelta(days=30)) >= 1
+    assert [message.offset async for message in broker.read_to_end(topic)] == [3]
+    assert [message.offset async for message in broker.read_to_end(kept)] == [0, 1, 2, 3]
 
 
 async def test_what_was_committed_last_is_stored_on_leaving(postgres: EmbeddedPostgres, broker: LogTableBroker) -> None:
     topic = await fresh_topic(broker)
-    await broker.publish(numbered(topic, 5))
+    await broker.publish(make_messages(topic, 5))
     group = f"group {new_id()}"
     async with LogTableBroker(postgres.dsn) as other, other.join(group, [topic]) as reader:
-        await collect(reader, 5)
-        await reader.committed(TopicPartition(topic, 0), 4)
+        await read_messages(reader, 5)
+        await reader.report_offset(TopicPartition(topic, 0), 4)
     assert await broker.lag(group) == {TopicPartition(topic, 0): 1}
 
 
@@ -192,9 +192,9 @@ async def test_a_role_that_only_owns_the_schema_is_enough(postgres: EmbeddedPost
         await asyncio.gather(broker.prepare(), broker.prepare())
         topic = await fresh_topic(broker)
         async with broker.join("readers", [topic]) as reader:
-            await broker.publish(numbered(topic, 2))
-            assert len(await collect(reader, 2)) == 2
-        await broker.tidy(datetime.now(UTC))
+            await broker.publish(make_messages(topic, 2))
+            assert len(await read_messages(reader, 2)) == 2
+        await broker.apply_retention(datetime.now(UTC))
 
 
 @pytest.mark.slow
@@ -205,7 +205,7 @@ async def test_speed(broker: LogTableBroker) -> None:
     messages = [Outgoing(topic, 0, f"demo|{number % 30}", b"x" * 700, headers) for number in range(1000)]
     publishing, fetching, waking = [], [], []
     async with broker.join("readers", [topic]) as reader:
-        await until(lambda: bool(reader.assignment()), reader)
+        await wait_until(lambda: bool(reader.assignment()), reader)
         await reader.seek(TopicPartition(topic, 0), 0)
         for _ in range(10):
             started = time.perf_counter()

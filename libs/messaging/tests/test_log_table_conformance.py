@@ -29,4 +29,4 @@ class TestLogTable(PacingConformance):
 
     async def compact(self, broker: Broker, topic: str, now: datetime) -> None:
         assert isinstance(broker, LogTableBroker)
-        await broker.tidy(now)
+        await broker.apply_retention(now)

@@ -6,7 +6,7 @@ from contracts import Topic, new_id
 from messaging.broker import Outgoing
 from messaging.log_table import LogTableBroker
 from messaging.relay import Relay
-from testkit.broker_conformance import numbered
+from testkit.broker_conformance import make_messages
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -19,7 +19,7 @@ class Tray:
         self.failures: list[tuple[str, Exception]] = []
 
     async def publish_pending(
-        self, publish: Callable[[list[Outgoing]], Awaitable[None]], room: Mapping[str, int]
+        self, publish: Callable[[list[Outgoing]], Awaitable[None]], capacity: Mapping[str, int]
     ) -> int:
         batch = self.pending[:3]
         if not batch:
@@ -33,7 +33,7 @@ class Tray:
         del self.pending[:3]
         return len(batch)
 
-    async def oldest(self) -> datetime | None:
+    async def oldest_written_at(self) -> datetime | None:
         return NOW if self.pending else None
 
 
@@ -52,7 +52,7 @@ async def test_publishes_all_in_order_wakes_at_once_and_loses_nothing(broker: Lo
     running = asyncio.create_task(relay.run(stopping))
     await asyncio.sleep(0.05)
 
-    tray.pending = numbered(topic, 8)
+    tray.pending = make_messages(topic, 8)
     assert await relay.age_seconds(NOW + timedelta(seconds=5)) == 5
     relay.wake.set()
     await until_empty(tray)
@@ -64,13 +64,13 @@ async def test_publishes_all_in_order_wakes_at_once_and_loses_nothing(broker: Lo
         ("after", ValueError("odd")),
         ("before", ConnectionError("no")),
     ]
-    tray.pending = numbered(topic, 4, first=8)
+    tray.pending = make_messages(topic, 4, first=8)
     relay.wake.set()
     await until_empty(tray)
     while relay.error:
         await asyncio.sleep(0.01)
 
-    values = [int(message.value or b"") async for message in broker.tail(topic)]
+    values = [int(message.value or b"") async for message in broker.read_to_end(topic)]
     assert values == [*range(8), 8, 9, 10, *range(8, 12)]
     assert relay.published == 12
     stopping.set()

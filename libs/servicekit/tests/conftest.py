@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from servicekit.wiring import wire
+from servicekit.wiring import build_service
 from testkit import Cluster, Harness, TestIssuer, org_unit, person
 
 sys.path.insert(0, str(Path(__file__).parent))  # the service `notes` lives beside its tests
@@ -18,7 +18,7 @@ _FORGET = "note, effect, outbox, consumer_offset, dead_letter, due_item, idempot
 
 async def populate(made: Harness) -> None:
     """Two tenants: `acme` (ada, ben, the leads lea and sue, the admin root) and `zeta` (the admin zoe)."""
-    await made.directory(
+    await made.apply_directory(
         "acme",
         org_units=[org_unit("floor", kind="site"), org_unit("blue", parent="floor"), org_unit("red", parent="floor")],
         people=[
@@ -29,13 +29,16 @@ async def populate(made: Harness) -> None:
             person("root", roles=["tenant_admin"]),
         ],
     )
-    await made.directory("zeta", people=[person("zoe", roles=["tenant_admin"])])
+    await made.apply_directory("zeta", people=[person("zoe", roles=["tenant_admin"])])
 
 
 def opened(cluster: Cluster, issuer: TestIssuer, database: str) -> Harness:
     settings = cluster.settings(database)
     return Harness(
-        wire(service, settings, http=httpx.AsyncClient(), verifier=issuer.verifier(), stopping=asyncio.Event()), issuer
+        build_service(
+            service, settings, http=httpx.AsyncClient(), verifier=issuer.verifier(), stopping=asyncio.Event()
+        ),
+        issuer,
     )
 
 

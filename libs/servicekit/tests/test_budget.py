@@ -14,10 +14,10 @@ import pytest
 from contracts import derived_id
 from contracts.scores import BandEntered
 from messaging.broker import TopicPartition
-from messaging.consumer import Step
+from messaging.consumer import OffsetStep
 from messaging.retry import is_transient
-from servicekit import Received
-from servicekit.budget import OverBudget, within
+from servicekit import ReceivedEvent
+from servicekit.budget import OverBudget, run_with_budget
 from servicekit.event_door import EventDoor
 from sqlalchemy.exc import OperationalError
 from storage import Session
@@ -65,7 +65,7 @@ async def catch_all() -> None:
 async def test_it_is_ended(work: Callable[[], Awaitable[None]]) -> None:
     began = time.monotonic()
     with pytest.raises(OverBudget) as ended:
-        await within(work(), seconds=2.0, step_seconds=SHORT)
+        await run_with_budget(work(), seconds=2.0, step_seconds=SHORT)
     assert time.monotonic() - began < 20
     assert not is_transient(ended.value)
 
@@ -87,10 +87,10 @@ async def test_only_the_culprit_is_ended() -> None:
         while time.monotonic() < until:
             sum(range(1000))
 
-    others = [asyncio.create_task(within(busy(), step_seconds=SHORT)) for _ in range(3)]
+    others = [asyncio.create_task(run_with_budget(busy(), step_seconds=SHORT)) for _ in range(3)]
     for _ in range(2):
         with pytest.raises(OverBudget):
-            await within(spin_after_a_while(), step_seconds=SHORT)
+            await run_with_budget(spin_after_a_while(), step_seconds=SHORT)
         await long_without_a_budget()
     stop.set()
     assert all(await asyncio.gather(*others))
@@ -105,10 +105,10 @@ async def test_what_is_within_its_budget_gives_what_it_gives_and_raises_what_it_
         await asyncio.sleep(0)
         raise error
 
-    assert await within(give()) == "it"
+    assert await run_with_budget(give()) == "it"
     for error in (ValueError("x"), TimeoutError("of its own")):
         with pytest.raises(type(error)) as raised:
-            await within(fail(error))
+            await run_with_budget(fail(error))
         assert raised.value is error
 
 
@@ -122,7 +122,7 @@ async def test_it_can_be_cancelled_and_cleans_up() -> None:
             await asyncio.sleep(0)
             cleaned.set()
 
-    task = asyncio.create_task(within(work()))
+    task = asyncio.create_task(run_with_budget(work()))
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -142,12 +142,12 @@ def door_with(notes: Harness, hostile: Callable[[Session], Awaitable[None]], sec
     door = notes.running.doors["bands"]
     usual: Any = door.subscription.handlers[BandEntered]
 
-    async def handle(session: Session, event: Received[BandEntered]) -> None:
+    async def handle(session: Session, event: ReceivedEvent[BandEntered]) -> None:
         await usual(session, event)
         if event.body.kpi == "hostile":
             await hostile(session)
 
-    door.subscription = replace(door.subscription, handlers={BandEntered: handle}, seconds=seconds)
+    door.subscription = replace(door.subscription, handlers={BandEntered: handle}, max_seconds=seconds)
     return door
 
 
@@ -163,7 +163,7 @@ async def waits_for_ever(_: Session) -> None:
 def test_a_process_that_takes_long_to_end_is_not_killed_by_the_timer() -> None:
     program = """
 import asyncio, time
-from servicekit.budget import within
+from servicekit.budget import run_with_budget
 
 class Tidy:
     def __del__(self, clock=time.process_time):
@@ -172,7 +172,7 @@ class Tidy:
             pass
 
 tidy = Tidy()
-asyncio.run(within(asyncio.sleep(0)))
+asyncio.run(run_with_budget(asyncio.sleep(0)))
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -184,12 +184,12 @@ async def test_a_message_over_its_budget_is_buried_and_the_next_is_handled(
 ) -> None:
     door = door_with(notes, hostile, seconds=1.0)
     source = TopicPartition("bands", 0)
-    await door.next_offset("training", source)
+    await door.load_next_offset("training", source)
     message = notes.message(band("h", "hostile"), tenant="acme")
     with pytest.raises(OverBudget) as ended:
-        await door.apply([message], [Step("training", source, 0, 1)])
-    await door.bury(message, ended.value, Step("training", source, 0, 1))
-    await door.apply([notes.message(band("a"), tenant="zeta")], [Step("training", source, 1, 2)])
+        await door.apply([message], [OffsetStep("training", source, 0, 1)])
+    await door.bury(message, ended.value, OffsetStep("training", source, 0, 1))
+    await door.apply([notes.message(band("a"), tenant="zeta")], [OffsetStep("training", source, 1, 2)])
     (letter,) = await notes.rows("acme", "SELECT error FROM dead_letter")
     assert letter["error"].startswith("OverBudget: handling this took longer than 1 s")
     assert await notes.rows("acme", "SELECT 1 FROM effect") == []
@@ -204,27 +204,27 @@ async def test_whoever_waits_for_a_lock_is_not_to_blame(notes: Harness) -> None:
         await session.execute("SELECT pg_advisory_xact_lock(4711)")
 
     door, source = door_with(notes, locks, seconds=2.0), TopicPartition("bands", 0)
-    await door.next_offset("training", source)
-    async with notes.kit.sessions.begin(["zeta"], now=notes.now) as other:
+    await door.load_next_offset("training", source)
+    async with notes.context.sessions.begin(["zeta"], now=notes.now) as other:
         await other.execute("SELECT pg_advisory_xact_lock(4711)")
         with pytest.raises(OperationalError) as failed:
             message = notes.message(band("h", "hostile"), tenant="acme")
-            await door.apply([message], [Step("training", source, 0, 1)])
+            await door.apply([message], [OffsetStep("training", source, 0, 1)])
     assert is_transient(failed.value), "it is tried again, not buried"
 
 
 async def test_attempts_are_counted_until_the_offset_moves(notes: Harness) -> None:
     door, source = notes.running.doors["bands"], TopicPartition("bands", 0)
-    await door.next_offset("training", source)
-    counts = [await door.count(source)]
+    await door.load_next_offset("training", source)
+    counts = [await door.count_attempts(source)]
     for _ in range(2):
-        await door.begin(source)
-        counts.append(await door.count(source))
-    await door.end(source)
-    counts.append(await door.count(source))
-    await door.begin(source)
-    await door.apply([notes.message(band("a"), tenant="acme")], [Step("training", source, 0, 1)])
-    counts.append(await door.count(source))
-    await door.begin(source)
-    counts.append(await door.count(source))
+        await door.begin_attempt(source)
+        counts.append(await door.count_attempts(source))
+    await door.end_attempt(source)
+    counts.append(await door.count_attempts(source))
+    await door.begin_attempt(source)
+    await door.apply([notes.message(band("a"), tenant="acme")], [OffsetStep("training", source, 0, 1)])
+    counts.append(await door.count_attempts(source))
+    await door.begin_attempt(source)
+    counts.append(await door.count_attempts(source))
     assert counts == [0, 1, 2, 0, 0, 1]

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from contracts.directory import Login, PersonChanged, RoleGrant
 from messaging.broker import TopicPartition
-from messaging.consumer import Step
-from servicekit.directory import agents_of, find_org_unit, find_person, leads_of, org_units, people
+from messaging.consumer import OffsetStep
+from servicekit.directory import find_members, find_org_unit, find_person, find_team_leads, load_org_units, load_people
 from servicekit.errors import NotFound
-from testkit import ISSUER, Harness, at, org_unit, person, person_id, tenant, unit_id
+from testkit import ISSUER, Harness, org_unit, parse_instant, person, person_id, tenant, unit_id
 
 DAY = date(2026, 3, 2)
 
 
 async def status(notes: Harness, who: str, of_tenant: str = "acme") -> tuple[int, str]:
-    answer = await notes.as_(who, of_tenant).get("/me")
+    answer = await notes.client_as(who, of_tenant).get("/me")
     return answer.status_code, answer.json().get("type", "").rpartition(":")[2]
 
 
@@ -28,22 +28,22 @@ async def test_unknown_people_and_tenants_are_refused(notes: Harness) -> None:
 
 async def test_the_same_subject_of_another_issuer_is_somebody_else(own_notes: Harness) -> None:
     stranger = person("ada").model_copy(update={"logins": [Login(iss="https://other.test", sub="ada")]})
-    await own_notes.directory("acme", people=[stranger])
+    await own_notes.apply_directory("acme", people=[stranger])
     assert await status(own_notes, "ada") == (403, "unknown-here")
 
 
 async def test_switching_a_person_off_works_at_once(own_notes: Harness) -> None:
-    client = own_notes.as_("ada", "acme")
+    client = own_notes.client_as("ada", "acme")
     assert (await client.get("/me")).status_code == 200
-    await own_notes.directory("acme", people=[person("ada", active=False)])
+    await own_notes.apply_directory("acme", people=[person("ada", active=False)])
     answer = await client.get("/me")
     assert (answer.status_code, answer.json()["type"]) == (403, "urn:uplift:problem:person-off")
-    await own_notes.directory("acme", people=[person("ada")])
+    await own_notes.apply_directory("acme", people=[person("ada")])
     assert (await client.get("/me")).status_code == 200
 
 
 async def test_switching_a_tenant_off_works_at_once_and_leaves_others_alone(own_notes: Harness) -> None:
-    await own_notes.directory("acme", of_tenant=tenant("acme", active=False))
+    await own_notes.apply_directory("acme", of_tenant=tenant("acme", active=False))
     assert await status(own_notes, "ada") == (403, "tenant-off")
     assert await status(own_notes, "root") == (403, "tenant-off")
     assert await status(own_notes, "zoe", "zeta") == (200, "")
@@ -54,8 +54,8 @@ async def test_an_erased_person_is_gone_with_every_trace(own_notes: Harness) -> 
     message = own.message(person("ada", external={"crm": "a-1"}, team="blue"), tenant="acme")
     door = own.running.doors["directory"]
     source = TopicPartition("directory", 0)
-    expected = await door.next_offset("test", source)
-    await door.apply([replace(message, value=None)], [Step("test", source, expected, expected + 1)])
+    expected = await door.load_next_offset("test", source)
+    await door.apply([replace(message, value=None)], [OffsetStep("test", source, expected, expected + 1)])
     assert await status(own, "ada") == (403, "unknown-here")
     for table, column in (
         ("directory_person", "id"),
@@ -71,10 +71,10 @@ async def test_a_login_that_moves_goes_to_who_has_it_now_in_either_order(own_not
     def with_login(slug: str, *subs: str) -> PersonChanged:
         return person(slug).model_copy(update={"logins": [Login(iss=ISSUER, sub=sub) for sub in subs]})
 
-    await own_notes.directory("acme", people=[with_login("ben", "ben", "ada"), with_login("ada", "ada2")])
-    assert (await own_notes.as_("ada", "acme").get("/me")).json()["slug"] == "ben"
-    await own_notes.directory("acme", people=[with_login("ben", "ben"), with_login("ada", "ada", "ada2")])
-    assert (await own_notes.as_("ada", "acme").get("/me")).json()["slug"] == "ada"
+    await own_notes.apply_directory("acme", people=[with_login("ben", "ben", "ada"), with_login("ada", "ada2")])
+    assert (await own_notes.client_as("ada", "acme").get("/me")).json()["slug"] == "ben"
+    await own_notes.apply_directory("acme", people=[with_login("ben", "ben"), with_login("ada", "ada", "ada2")])
+    assert (await own_notes.client_as("ada", "acme").get("/me")).json()["slug"] == "ada"
 
 
 # Roles
@@ -85,10 +85,10 @@ def granted(*grants: RoleGrant) -> PersonChanged:
 
 
 async def roles_on(notes: Harness, clock: str, *grants: RoleGrant, **of_tenant: Any) -> list[str]:
-    simulated = tenant("acme", simulated=True, clock=at(clock), **of_tenant)
-    await notes.directory("acme", of_tenant=simulated, people=[granted(*grants)])
-    answer = (await notes.as_("ada", "acme").get("/me")).json()
-    assert at(answer["now"]) == at(clock), "a simulated tenant lives by its own clock"
+    simulated = tenant("acme", simulated=True, clock=parse_instant(clock), **of_tenant)
+    await notes.apply_directory("acme", of_tenant=simulated, people=[granted(*grants)])
+    answer = (await notes.client_as("ada", "acme").get("/me")).json()
+    assert parse_instant(answer["now"]) == parse_instant(clock), "a simulated tenant lives by its own clock"
     return answer["roles"]
 
 
@@ -108,7 +108,7 @@ async def test_the_day_is_the_tenants_not_greenwichs(own_notes: Harness) -> None
 
 
 async def test_a_role_that_is_needed_and_missing_is_forbidden(notes: Harness) -> None:
-    answer = await notes.as_("sue", "acme").post("/notes", json={"text": "x"})
+    answer = await notes.client_as("sue", "acme").post("/notes", json={"text": "x"})
     assert (answer.status_code, answer.json()["type"]) == (403, "urn:uplift:problem:role-needed")
 
 
@@ -116,7 +116,7 @@ async def test_a_role_that_is_needed_and_missing_is_forbidden(notes: Harness) ->
 
 
 async def visible(notes: Harness, who: str) -> set[str] | None:
-    found = (await notes.as_(who, "acme").get("/visible")).json()
+    found = (await notes.client_as(who, "acme").get("/visible")).json()
     names = {str(person_id(slug)): slug for slug in ("ada", "ben", "lea", "sue", "root", "max")}
     return None if found is None else {names[each] for each in found}
 
@@ -130,7 +130,7 @@ async def test_visibility_follows_the_org_chart(notes: Harness) -> None:
 
 async def test_other_teams_are_forbidden_one_by_one(notes: Harness) -> None:
     def asked(who: str, of: str) -> Any:
-        return notes.as_(who, "acme").get(f"/agents/{person_id(of)}")
+        return notes.client_as(who, "acme").get(f"/agents/{person_id(of)}")
 
     assert (await asked("lea", "ada")).status_code == 200
     assert (await asked("lea", "ben")).status_code == 403
@@ -153,33 +153,33 @@ async def test_what_each_role_sees(own_notes: Harness) -> None:
         ("platform_admin", None, only),
     ]
     for role, unit, sees in cases:
-        await own_notes.directory("acme", people=[person("max", roles=[(role, unit) if unit else role])])
+        await own_notes.apply_directory("acme", people=[person("max", roles=[(role, unit) if unit else role])])
         assert await visible(own_notes, "max") == (None if sees is None else sees | {"max"}), (role, unit)
 
 
 async def test_a_lead_follows_those_who_move_between_teams(own_notes: Harness) -> None:
-    await own_notes.directory("acme", people=[person("ada", team="red"), person("ben", team="blue")])
+    await own_notes.apply_directory("acme", people=[person("ada", team="red"), person("ben", team="blue")])
     assert await visible(own_notes, "lea") == {"ben", "lea"}
 
 
 async def test_a_team_that_moves_in_the_tree_takes_its_people_along(own_notes: Harness) -> None:
-    await own_notes.directory("acme", org_units=[org_unit("red")])
+    await own_notes.apply_directory("acme", org_units=[org_unit("red")])
     assert await visible(own_notes, "sue") == {"ada", "lea", "sue"}
 
 
 async def test_questions_to_the_copy(notes: Harness) -> None:
-    async with notes.kit.sessions.begin(["acme"], now=notes.now) as session:
-        assert await leads_of(session, person_id("ada"), DAY) == {person_id("lea"), person_id("sue")}
-        assert await leads_of(session, person_id("lea"), DAY) == {person_id("sue")}, "nobody leads themselves"
-        assert await leads_of(session, person_id("ben"), DAY) == {person_id("sue")}
-        assert await agents_of(session, unit_id("blue"), DAY) == {person_id("ada"), person_id("lea")}
-        assert await agents_of(session, unit_id("nowhere"), DAY) == set()
+    async with notes.context.sessions.begin(["acme"], now=notes.now) as session:
+        assert await find_team_leads(session, person_id("ada"), DAY) == {person_id("lea"), person_id("sue")}
+        assert await find_team_leads(session, person_id("lea"), DAY) == {person_id("sue")}, "nobody leads themselves"
+        assert await find_team_leads(session, person_id("ben"), DAY) == {person_id("sue")}
+        assert await find_members(session, unit_id("blue"), DAY) == {person_id("ada"), person_id("lea")}
+        assert await find_members(session, unit_id("nowhere"), DAY) == set()
         assert (await find_person(session, "ada")).id == person_id("ada")
         assert (await find_person(session, str(person_id("ada")))).slug == "ada"
         assert (await find_org_unit(session, "blue")).id == unit_id("blue")
-        assert set(await people(session, [person_id("ada"), person_id("zoe")])) == {person_id("ada")}
-        assert len(await people(session)) == 5
-        assert set(await org_units(session)) == {unit_id("floor"), unit_id("blue"), unit_id("red")}
+        assert set(await load_people(session, [person_id("ada"), person_id("zoe")])) == {person_id("ada")}
+        assert len(await load_people(session)) == 5
+        assert set(await load_org_units(session)) == {unit_id("floor"), unit_id("blue"), unit_id("red")}
         for ask in (
             find_person(session, "zoe"),
             find_person(session, str(person_id("zoe"))),
@@ -192,8 +192,8 @@ async def test_questions_to_the_copy(notes: Harness) -> None:
 async def test_membership_ends_with_its_last_day(own_notes: Harness) -> None:
     moved = person("ada", team="blue", since=DAY)
     ends = moved.memberships[0].model_copy(update={"valid_until": DAY + timedelta(days=1)})
-    await own_notes.directory("acme", people=[moved.model_copy(update={"memberships": [ends]})])
-    async with own_notes.kit.sessions.begin(["acme"], now=own_notes.now) as session:
+    await own_notes.apply_directory("acme", people=[moved.model_copy(update={"memberships": [ends]})])
+    async with own_notes.context.sessions.begin(["acme"], now=own_notes.now) as session:
         for day, there in ((-1, False), (0, True), (1, False)):
-            found = await agents_of(session, unit_id("blue"), DAY + timedelta(days=day))
+            found = await find_members(session, unit_id("blue"), DAY + timedelta(days=day))
             assert (person_id("ada") in found) == there, day

@@ -6,14 +6,14 @@ from typing import Any
 
 from contracts.directory import TenantChanged
 from servicekit.clock_door import ClockDoor
-from testkit import Harness, at, eventually, tenant
+from testkit import Harness, parse_instant, tenant, wait_until_true
 
-DUE = at("2026-03-02T09:00Z")
+DUE = parse_instant("2026-03-02T09:00Z")
 MINUTE = timedelta(minutes=1)
 
 
 async def schedule(notes: Harness, kind: str, ref: str, of_tenant: str = "acme", **body: Any) -> None:
-    async with notes.kit.sessions.begin([of_tenant], now=notes.now) as session:
+    async with notes.context.sessions.begin([of_tenant], now=notes.now) as session:
         await session.schedule(kind, ref, DUE, body)
 
 
@@ -38,7 +38,7 @@ async def test_nothing_before_its_time_and_once_after_it(notes: Harness) -> None
 
 async def test_the_same_thing_scheduled_again_is_moved_and_can_be_called_off(notes: Harness) -> None:
     await schedule(notes, "remind", "a")
-    async with notes.kit.sessions.begin(["acme"], now=notes.now) as session:
+    async with notes.context.sessions.begin(["acme"], now=notes.now) as session:
         await session.schedule("remind", "a", DUE + MINUTE)
         await session.schedule("remind", "b", DUE)
         await session.unschedule("remind", "b")
@@ -58,24 +58,24 @@ async def test_a_handler_sees_its_own_tenant_only(notes: Harness) -> None:
 
 
 def clocked(moment: str) -> TenantChanged:
-    return tenant("acme", simulated=True, clock=at(moment))
+    return tenant("acme", simulated=True, clock=parse_instant(moment))
 
 
 async def test_a_simulated_tenant_lives_by_its_own_clock(own_notes: Harness) -> None:
-    await own_notes.directory("acme", of_tenant=clocked("2026-03-02T08:59Z"))
+    await own_notes.apply_directory("acme", of_tenant=clocked("2026-03-02T08:59Z"))
     await schedule(own_notes, "remind", "a")
     await schedule(own_notes, "remind", "z", "zeta")
     await own_notes.tick(DUE + timedelta(days=300))
     assert await done(own_notes) == set()
     assert await done(own_notes, "zeta") == {"z"}
-    await own_notes.directory("acme", of_tenant=clocked("2026-03-02T09:00Z"))
+    await own_notes.apply_directory("acme", of_tenant=clocked("2026-03-02T09:00Z"))
     await own_notes.tick(DUE - timedelta(days=300))
     assert await done(own_notes) == {"a"}
 
 
 async def test_a_tenant_that_is_no_longer_simulated_is_back_in_wall_time(own_notes: Harness) -> None:
-    await own_notes.directory("acme", of_tenant=clocked("2026-03-02T08:59Z"))
-    await own_notes.directory("acme", of_tenant=tenant("acme"))
+    await own_notes.apply_directory("acme", of_tenant=clocked("2026-03-02T08:59Z"))
+    await own_notes.apply_directory("acme", of_tenant=tenant("acme"))
     await schedule(own_notes, "remind", "a")
     assert await own_notes.tick(DUE) == 1
 
@@ -111,7 +111,7 @@ async def test_what_fails_and_what_nobody_handles_keeps_nothing_else_waiting(not
 async def test_two_workers_handle_everything_once(notes: Harness) -> None:
     for number in range(20):
         await schedule(notes, "remind", str(number), slow=0.01)
-    other = ClockDoor(notes.kit.sessions, notes.running.wired.clock)
+    other = ClockDoor(notes.context.sessions, notes.running.wired.due_handlers)
     counts = await asyncio.gather(notes.tick(DUE), other.tick(DUE))
     assert sum(counts) == 20
     assert min(counts) > 0, "they share the work"
@@ -124,12 +124,12 @@ async def test_the_loop_keeps_the_wall_clock_until_it_is_stopped(notes: Harness)
     await schedule(notes, "remind", "a")
     stopping = asyncio.Event()
     loop = asyncio.create_task(notes.running.clock.run(stopping, every_seconds=0.01))
-    await eventually(lambda: done(notes))
+    await wait_until_true(lambda: done(notes))
     await schedule(notes, "remind", "b")
 
     async def both() -> bool:
         return await done(notes) == {"a", "b"}
 
-    await eventually(both)
+    await wait_until_true(both)
     stopping.set()
     await asyncio.wait_for(loop, 1)

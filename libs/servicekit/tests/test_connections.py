@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from servicekit.connections import Connection
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from testkit import eventually
+from testkit import wait_until_true
 
 app = FastAPI()
 HEAD = b"POST /read HTTP/1.1\r\nhost: t\r\ncontent-length: 10\r\n"
@@ -48,7 +48,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[uvicorn.Serve
     async def started() -> bool:
         return made.started
 
-    await eventually(started)
+    await wait_until_true(started)
     yield made
     made.should_exit = True
     await serving
@@ -62,7 +62,7 @@ async def all_closed(server: uvicorn.Server) -> None:
     async def none() -> bool:
         return not server.server_state.connections
 
-    await eventually(none)
+    await wait_until_true(none)
 
 
 async def rest(reader: asyncio.StreamReader) -> bytes:
@@ -160,7 +160,7 @@ async def test_more_connections_than_there_may_be_are_told_to_come_back(server: 
     async def full() -> bool:
         return len(server.server_state.connections) == Few.most
 
-    await eventually(full)
+    await wait_until_true(full)
     reader, writer = await connect(server)
     async with asyncio.timeout(10):
         assert (await rest(reader)).startswith(b"HTTP/1.1 503")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from contracts import derived_id
-from contracts.calls import LegRecorded
-from contracts.learning import AssignmentAssigned
+from contracts.assignments import AssignmentAssigned
+from contracts.legs import LegRecorded
 from contracts.scores import BandEntered
 from messaging.broker import Message, TopicPartition
-from messaging.consumer import Fenced, Step
+from messaging.consumer import Fenced, OffsetStep
 from servicekit.errors import Unavailable
 from testkit import Harness, person
 
@@ -34,10 +34,10 @@ class Reading:
         self.source = TopicPartition(topic, 0)
 
     async def at(self) -> int:
-        return await self.door.next_offset("training", self.source)
+        return await self.door.load_next_offset("training", self.source)
 
-    def step(self, expected: int, to: int) -> Step:
-        return Step("training", self.source, expected, to)
+    def step(self, expected: int, to: int) -> OffsetStep:
+        return OffsetStep("training", self.source, expected, to)
 
     async def apply(self, messages: Sequence[Message]) -> None:
         await self.door.apply(messages, [self.step(await self.at(), messages[-1].offset + 1)])
@@ -59,7 +59,7 @@ async def test_effect_event_and_offset_are_one(notes: Harness) -> None:
     reading = Reading(notes, "bands")
     await reading.apply([notes.message(band("a"), tenant="acme"), notes.message(band("b"), tenant="acme")])
     assert set(await effects(notes)) == {str(derived_id("a")), str(derived_id("b"))}
-    assert len(await notes.events(AssignmentAssigned)) == 2
+    assert len(await notes.read_events(AssignmentAssigned)) == 2
     assert await reading.at() == 2
 
 
@@ -92,7 +92,7 @@ async def test_a_failing_message_takes_its_whole_batch_back(notes: Harness) -> N
     with pytest.raises(ValueError, match="cannot be handled"):
         await reading.apply(batch)
     assert await effects(notes) == {}
-    assert await notes.events(AssignmentAssigned) == []
+    assert await notes.read_events(AssignmentAssigned) == []
     assert await reading.at() == 0
 
 
@@ -105,7 +105,7 @@ async def test_one_message_at_a_time_sees_its_own_tenant_only(notes: Harness) ->
     await Reading(notes, "bands").apply(batch)
     assert await effects(notes) == {str(derived_id("a")): 0, str(derived_id("b")): 1}
     assert await effects(notes, "zeta") == {str(derived_id("z")): 0}
-    emitted = [attributes.tenant for attributes, _ in await notes.emitted()]
+    emitted = [attributes.tenant for attributes, _ in await notes.read_outbox()]
     assert emitted == ["acme", "acme", "zeta"], "tenant by tenant"
 
 
@@ -121,7 +121,7 @@ async def test_a_batch_sees_the_tenants_it_holds_and_no_others(notes: Harness) -
 async def test_what_is_emitted_names_its_cause_and_the_events_time(notes: Harness) -> None:
     message = notes.message(band("a"), tenant="acme")
     await Reading(notes, "bands").apply([message])
-    ((attributes, _),) = await notes.emitted()
+    ((attributes, _),) = await notes.read_outbox()
     assert str(attributes.causationid) == message.headers["ce_id"]
     assert str(attributes.correlationid) == message.headers["ce_correlationid"]
     assert attributes.time == notes.now
@@ -138,7 +138,7 @@ async def test_types_without_a_handler_and_from_the_future_are_passed_over(notes
 
 
 async def test_the_copy_of_the_directory_is_there_before_the_handler(own_notes: Harness) -> None:
-    await own_notes.directory("acme", people=[person("new")])
+    await own_notes.apply_directory("acme", people=[person("new")])
     assert "person new" in await effects(own_notes)
 
 
@@ -200,12 +200,12 @@ async def test_a_body_that_breaks_its_contract_is_poison(notes: Harness) -> None
 
 async def test_dead_letters_are_listed_to_admins_of_their_tenant(notes: Harness) -> None:
     message = await bury_poison(notes)
-    found = (await notes.as_("root", "acme").get("/dead-letters")).json()
+    found = (await notes.client_as("root", "acme").get("/dead-letters")).json()
     (item,) = found["items"]
     assert (item["key"], item["value"], item["headers"]) == (message.key, message.value.decode(), message.headers)
-    assert (await notes.as_("zoe", "zeta").get("/dead-letters")).json()["items"] == []
-    assert (await notes.as_("zoe", "zeta").get("/dead-letters?tenant=acme")).status_code == 403
-    assert (await notes.as_("ada", "acme").get("/dead-letters")).status_code == 403
+    assert (await notes.client_as("zoe", "zeta").get("/dead-letters")).json()["items"] == []
+    assert (await notes.client_as("zoe", "zeta").get("/dead-letters?tenant=acme")).status_code == 403
+    assert (await notes.client_as("ada", "acme").get("/dead-letters")).status_code == 403
 
 
 async def letter_id(notes: Harness) -> str:
@@ -216,24 +216,24 @@ async def test_replay_reaches_this_reader_once_the_cause_is_mended(notes: Harnes
     await bury_poison(notes)
     notes.running.wired.state.poison = False
     path = f"/dead-letters/{await letter_id(notes)}/replay"
-    root = notes.as_("root", "acme")
+    root = notes.client_as("root", "acme")
     answer = await root.post(path)
     assert answer.status_code == 200
     assert answer.json()["replayed_at"]
     assert set(await effects(notes)) == {str(derived_id("p"))}
-    emitted = await notes.emitted()
+    emitted = await notes.read_outbox()
     told = [body.type for _, body in emitted]
     assert told == ["assignment.assigned", "configuration.changed"], "nothing goes back to the topic"
     assert await Reading(notes, "bands").at() == 1, "the offset stays"
     assert (await root.post(path)).status_code == 409
-    assert len(await notes.emitted()) == len(told)
+    assert len(await notes.read_outbox()) == len(told)
     assert (await root.get("/dead-letters")).json()["items"] == []
     assert len((await root.get("/dead-letters?replayed=true")).json()["items"]) == 1
 
 
 async def test_what_is_still_poison_stays_buried(notes: Harness) -> None:
     await bury_poison(notes)
-    answer = await notes.as_("root", "acme").post(f"/dead-letters/{await letter_id(notes)}/replay")
+    answer = await notes.client_as("root", "acme").post(f"/dead-letters/{await letter_id(notes)}/replay")
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:uplift:problem:still-poison")
     assert "cannot be handled" in answer.json()["detail"]
     assert await effects(notes) == {}
@@ -249,38 +249,38 @@ async def test_a_replay_that_meets_a_passing_failure_says_try_again(
         raise Unavailable("elsewhere-away", "Not now.", retry_after=1)
 
     monkeypatch.setattr(notes.running.doors["bands"], "handle", away)
-    answer = await notes.as_("root", "acme").post(f"/dead-letters/{await letter_id(notes)}/replay")
+    answer = await notes.client_as("root", "acme").post(f"/dead-letters/{await letter_id(notes)}/replay")
     assert answer.status_code == 503
 
 
 async def test_nobody_replays_a_letter_of_another_tenant(notes: Harness) -> None:
     await bury_poison(notes)
     path = f"/dead-letters/{await letter_id(notes)}/replay"
-    assert (await notes.as_("zoe", "zeta").post(path)).status_code == 404
-    assert (await notes.as_("zoe", "zeta").post(f"{path}?tenant=acme")).status_code == 403
-    assert (await notes.as_("ada", "acme").post(path)).status_code == 403
+    assert (await notes.client_as("zoe", "zeta").post(path)).status_code == 404
+    assert (await notes.client_as("zoe", "zeta").post(f"{path}?tenant=acme")).status_code == 403
+    assert (await notes.client_as("ada", "acme").post(path)).status_code == 403
 
 
 async def test_the_cursor_of_another_list_is_the_callers_mistake(notes: Harness) -> None:
     for text in ("a", "b"):
-        await notes.as_("root", "acme").post("/notes", json={"text": text})
-    other = (await notes.as_("root", "acme").get("/notes?limit=1")).json()["next"]
-    answer = await notes.as_("root", "acme").get("/dead-letters", params={"after": other})
+        await notes.client_as("root", "acme").post("/notes", json={"text": text})
+    other = (await notes.client_as("root", "acme").get("/notes?limit=1")).json()["next"]
+    answer = await notes.client_as("root", "acme").get("/dead-letters", params={"after": other})
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:uplift:problem:bad-cursor")
 
 
 async def test_another_tenants_letters_need_an_admin_of_the_platform_itself(own_notes: Harness) -> None:
-    await own_notes.directory("acme", people=[person("sly", roles=["platform_admin"])])
-    await own_notes.directory("platform", people=[person("ops", roles=["platform_admin"])])
-    assert (await own_notes.as_("sly", "acme").get("/dead-letters?tenant=zeta")).status_code == 403
-    assert (await own_notes.as_("ops", "platform").get("/dead-letters?tenant=acme,zeta")).status_code == 404
+    await own_notes.apply_directory("acme", people=[person("sly", roles=["platform_admin"])])
+    await own_notes.apply_directory("platform", people=[person("ops", roles=["platform_admin"])])
+    assert (await own_notes.client_as("sly", "acme").get("/dead-letters?tenant=zeta")).status_code == 403
+    assert (await own_notes.client_as("ops", "platform").get("/dead-letters?tenant=acme,zeta")).status_code == 404
 
 
 async def test_a_platform_admin_may_name_the_tenant(own_notes: Harness) -> None:
-    await own_notes.directory("platform", people=[person("ops", roles=["platform_admin"])])
+    await own_notes.apply_directory("platform", people=[person("ops", roles=["platform_admin"])])
     await bury_poison(own_notes)
     own_notes.running.wired.state.poison = False
-    ops = own_notes.as_("ops", "platform")
+    ops = own_notes.client_as("ops", "platform")
     assert (await ops.get("/dead-letters")).json()["items"] == []
     assert len((await ops.get("/dead-letters?tenant=acme")).json()["items"]) == 1
     answer = await ops.post(

@@ -11,13 +11,13 @@ from notes.service import mark
 from servicekit import DueItem, Job, Lease
 from servicekit.clock_door import ClockDoor
 from storage import Session
-from testkit import Harness, at, eventually
+from testkit import Harness, parse_instant, wait_until_true
 
-DUE = at("2026-03-02T09:00Z")
+DUE = parse_instant("2026-03-02T09:00Z")
 
 
 async def schedule(notes: Harness, kind: str, ref: str, of: str = "acme", *, minutes: int = 0, **given: Any) -> None:
-    async with notes.kit.sessions.begin([of], now=notes.now) as session:
+    async with notes.context.sessions.begin([of], now=notes.now) as session:
         await session.schedule(kind, ref, DUE + timedelta(minutes=minutes), **given)
 
 
@@ -54,7 +54,7 @@ class Gate:
 
 
 def door(notes: Harness, gate: Gate, **options: Any) -> ClockDoor:
-    return ClockDoor(notes.kit.sessions, {"remind": gate.on_due, "read": Job(gate.on_job)}, **options)
+    return ClockDoor(notes.context.sessions, {"remind": gate.on_due, "read": Job(gate.on_job)}, **options)
 
 
 async def test_one_tenants_long_job_keeps_nobodys_due_items_waiting(notes: Harness) -> None:
@@ -63,8 +63,8 @@ async def test_one_tenants_long_job_keeps_nobodys_due_items_waiting(notes: Harne
         await schedule(notes, "read", f"job {number}")
     clock = door(notes, gate)
     ticking = asyncio.create_task(clock.tick(DUE + timedelta(hours=1)))
-    await eventually(lambda: _is(gate.order == ["job 0"]))
-    other, passing = ClockDoor(notes.kit.sessions, notes.running.wired.clock), asyncio.Event()
+    await wait_until_true(lambda: _is(gate.order == ["job 0"]))
+    other, passing = ClockDoor(notes.context.sessions, notes.running.wired.due_handlers), asyncio.Event()
     await schedule(notes, "remind", "mine", minutes=1)
     await schedule(notes, "remind", "theirs", "zeta", minutes=1)
     running = asyncio.create_task(other.run(passing, every_seconds=0.01))
@@ -72,7 +72,7 @@ async def test_one_tenants_long_job_keeps_nobodys_due_items_waiting(notes: Harne
     async def both() -> bool:
         return "mine" in await refs(notes) and "theirs" in await refs(notes, "zeta")
 
-    await eventually(both)
+    await wait_until_true(both)
     assert gate.most == {"acme": 1, "all": 1}, "one long job of a tenant at a time"
     gate.open.set()
     await ticking
@@ -92,7 +92,7 @@ async def test_one_tenants_hundreds_of_old_items_do_not_fill_the_page(notes: Har
         await schedule(notes, "remind", tenant, tenant, minutes=30)
     gate = Gate()
     ticking = asyncio.create_task(door(notes, gate).tick(DUE + timedelta(hours=1)))
-    await eventually(lambda: _is({"beta", "zeta"} <= set(gate.order)))
+    await wait_until_true(lambda: _is({"beta", "zeta"} <= set(gate.order)))
     assert len(gate.order) <= 6
     assert gate.most["acme"] <= 3
     gate.open.set()
@@ -107,7 +107,7 @@ async def test_whoever_was_served_longest_ago_is_next(notes: Harness) -> None:
     gate = Gate()
     clock = door(notes, gate)
     ticking = asyncio.create_task(clock.tick(DUE + timedelta(hours=1)))
-    await eventually(lambda: _is(len(gate.order) == 3))
+    await wait_until_true(lambda: _is(len(gate.order) == 3))
     gate.open.set()
     await ticking
     assert "a4 0" in gate.order[:6]
@@ -115,7 +115,7 @@ async def test_whoever_was_served_longest_ago_is_next(notes: Harness) -> None:
 
 async def test_items_of_one_turn_keep_their_order_and_never_meet(notes: Harness) -> None:
     for number in range(20):
-        await schedule(notes, "remind", f"{number:02}", minutes=number, turn="acme agent")
+        await schedule(notes, "remind", f"{number:02}", minutes=number, lock_key="acme agent")
     meeting, order = 0, []
 
     async def on_due(session: Session, item: DueItem) -> None:
@@ -126,14 +126,14 @@ async def test_items_of_one_turn_keep_their_order_and_never_meet(notes: Harness)
         order.append(item.ref)
         meeting -= 1
 
-    assert await ClockDoor(notes.kit.sessions, {"remind": on_due}).tick(DUE + timedelta(hours=1)) == 20
+    assert await ClockDoor(notes.context.sessions, {"remind": on_due}).tick(DUE + timedelta(hours=1)) == 20
     assert order == sorted(order)
 
 
 async def test_short_jobs_of_one_turn_never_meet_between_their_transactions_either(notes: Harness) -> None:
     """Nor do those of two processes: what they call outside may mind."""
     for number in range(6):
-        await schedule(notes, "call", f"{number}", minutes=number, turn="acme provider")
+        await schedule(notes, "call", f"{number}", minutes=number, lock_key="acme provider")
     meeting = 0
 
     async def call(lease: Lease, item: DueItem) -> None:
@@ -147,7 +147,7 @@ async def test_short_jobs_of_one_turn_never_meet_between_their_transactions_eith
         async with lease.begin() as session:
             await mark(session, item.tenant, item.ref)
 
-    doors = [ClockDoor(notes.kit.sessions, {"call": Job(call, long=False)}) for _ in range(2)]
+    doors = [ClockDoor(notes.context.sessions, {"call": Job(call, long=False)}) for _ in range(2)]
     ticking = [asyncio.create_task(each.tick(DUE + timedelta(hours=1))) for each in doors]
     assert sum(await asyncio.gather(*ticking)) == 6
     assert await refs(notes) == {f"{number}": 1 for number in range(6)}
@@ -171,10 +171,10 @@ async def test_a_job_whose_lease_is_lost_changes_nothing_more(notes: Harness) ->
             await mark(session, item.tenant, "second")
 
     await schedule(notes, "read", "a")
-    zombie = ClockDoor(notes.kit.sessions, {"read": Job(slow)})
+    zombie = ClockDoor(notes.context.sessions, {"read": Job(slow)})
     ticking = asyncio.create_task(zombie.tick(DUE))
     await stalled.wait()
-    heir = ClockDoor(notes.kit.sessions, {"read": Job(quick)})
+    heir = ClockDoor(notes.context.sessions, {"read": Job(quick)})
     assert await heir.tick(DUE) == 0, "it is another's until the lease runs out"
     await notes.rows("acme", "UPDATE due_item SET leased_until = clock_timestamp() RETURNING ref")
     assert await heir.tick(DUE) == 1
@@ -188,13 +188,13 @@ async def test_a_lease_is_renewed_while_its_holder_works(notes: Harness) -> None
     gate = Gate()
     await schedule(notes, "read", "a")
     ticking = asyncio.create_task(door(notes, gate, lease_seconds=0.3).tick(DUE))
-    await eventually(lambda: _is(gate.order == ["a"]))
+    await wait_until_true(lambda: _is(gate.order == ["a"]))
     first = await _leased(notes)
 
     async def renewed() -> bool:
         return (await _leased(notes) - first).total_seconds() > 0.5
 
-    await eventually(renewed)
+    await wait_until_true(renewed)
     assert await door(notes, gate).tick(DUE) == 0
     gate.open.set()
     assert await ticking == 1
@@ -208,7 +208,7 @@ async def test_what_is_scheduled_anew_while_it_is_held_comes_at_its_new_time(not
     gate = Gate()
     await schedule(notes, "read", "a")
     ticking = asyncio.create_task(door(notes, gate).tick(DUE))
-    await eventually(lambda: _is(gate.order == ["a"]))
+    await wait_until_true(lambda: _is(gate.order == ["a"]))
     await schedule(notes, "read", "a", minutes=5)
     gate.open.set()
     assert await ticking == 0
@@ -220,7 +220,7 @@ async def test_a_process_that_stops_gives_its_jobs_back_at_once(notes: Harness) 
     gate, stopping = Gate(), asyncio.Event()
     await schedule(notes, "read", "a")
     running = asyncio.create_task(door(notes, gate).run(stopping, every_seconds=0.01))
-    await eventually(lambda: _is(gate.order == ["a"]))
+    await wait_until_true(lambda: _is(gate.order == ["a"]))
     stopping.set()
     await asyncio.wait_for(running, 5)
     gate.open.set()
@@ -230,21 +230,21 @@ async def test_a_process_that_stops_gives_its_jobs_back_at_once(notes: Harness) 
 
 async def test_a_killed_workers_job_is_taken_over_after_its_lease_and_nothing_is_doubled(notes: Harness) -> None:
     await schedule(notes, "read", "a")
-    url = notes.kit.sessions.engine.url.render_as_string(hide_password=False)
+    url = notes.context.sessions.engine.url.render_as_string(hide_password=False)
     worker = await asyncio.create_subprocess_exec(sys.executable, working.__file__, url, DUE.isoformat())
 
     async def in_the_middle() -> bool:
         return len(await refs(notes)) > 3
 
-    await eventually(in_the_middle, seconds=30)
+    await wait_until_true(in_the_middle, seconds=30)
     worker.send_signal(signal.SIGKILL)
     await worker.wait()
     assert len(await refs(notes)) < 40
-    heir = ClockDoor(notes.kit.sessions, {"read": Job(working.in_forty_chunks)})
+    heir = ClockDoor(notes.context.sessions, {"read": Job(working.in_forty_chunks)})
 
     async def taken_over() -> bool:
         return await heir.tick(DUE) == 1
 
-    await eventually(taken_over)
+    await wait_until_true(taken_over)
     assert await refs(notes) == {str(number): 1 for number in range(40)}
     assert await notes.rows("acme", "SELECT ref FROM due_item") == []

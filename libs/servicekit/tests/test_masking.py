@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from servicekit.masking import CHARACTERS, MOST_CHANGES, Readable, differences
+from servicekit.masking import MAX_STATE_CHARACTERS, MOST_CHANGES, StateMasker, find_changed_pointers
 
 MARK = "hUnTeR2"
 
@@ -39,7 +39,7 @@ MARK = "hUnTeR2"
     ],
 )
 def test_secrets_and_addresses_are_masked_wherever_they_stand(state: dict) -> None:
-    told = json.dumps(Readable().copy(state), ensure_ascii=False)
+    told = json.dumps(StateMasker().mask(state), ensure_ascii=False)
     assert MARK not in told
     assert "4711" not in told
     assert json.loads(told).keys() or True
@@ -47,7 +47,7 @@ def test_secrets_and_addresses_are_masked_wherever_they_stand(state: dict) -> No
 
 @pytest.mark.parametrize("number", ["+49 30 1234567", "+1 (555) 010-9999", "0049301234567", "+4915112345678"])
 def test_telephone_numbers_are_masked(number: str) -> None:
-    assert Readable().copy({"text": f"call {number} now"}) == {"text": "call *** now"}
+    assert StateMasker().mask({"text": f"call {number} now"}) == {"text": "call *** now"}
 
 
 def test_what_is_no_secret_stays_as_it_is() -> None:
@@ -57,16 +57,16 @@ def test_what_is_no_secret_stays_as_it_is() -> None:
         "id": "0197c0de-0000-7000-8000-000000000001", "title": {"en": "Coach", "zh": "教练"}, "list": [1, [2, {"a": "b"}]],
         "new_secret": True, "secret": None,
     }  # fmt: skip
-    assert Readable().copy(state) == state
+    assert StateMasker().mask(state) == state
 
 
 def test_a_large_state_is_cut_and_says_so() -> None:
-    readable = Readable()
-    copy = readable.copy({"text": "x" * 5000, "rows": [{"n": n, "text": "some words"} for n in range(100_000)]})
-    assert len(json.dumps(copy)) < 3 * CHARACTERS
+    readable = StateMasker()
+    copy = readable.mask({"text": "x" * 5000, "rows": [{"n": n, "text": "some words"} for n in range(100_000)]})
+    assert len(json.dumps(copy)) < 3 * MAX_STATE_CHARACTERS
     assert copy["text"].endswith("… (5,000 characters)")
     assert copy["rows"][-1].startswith("… 9")
-    assert readable.notes("after") == [
+    assert readable.describe_cuts("after") == [
         "after: texts that were cut: 2",  # and the one at which there was no more room
         "after: lists and objects that were cut: 1",
     ]
@@ -76,7 +76,7 @@ def test_what_cannot_be_stored_or_is_deep_is_taken_all_the_same() -> None:
     deep: dict = {}
     for _ in range(500):
         deep = {"a": deep}
-    copy = Readable().copy({"nul": "a\x00b", "half": "\ud800", "deep": deep, "\x00": 1})
+    copy = StateMasker().mask({"nul": "a\x00b", "half": "\ud800", "deep": deep, "\x00": 1})
     assert (copy["nul"], copy["half"]) == ("a\ufffdb", "?")
     json.dumps(copy).encode()
 
@@ -84,7 +84,7 @@ def test_what_cannot_be_stored_or_is_deep_is_taken_all_the_same() -> None:
 def test_differences_are_pointers_also_to_what_is_masked() -> None:
     before = {"a": 1, "b": {"c/d": [1, 2, 3]}, "secret": "x", "same": [1]}
     after = {"a": 1, "b": {"c/d": [1, 5, 3, 4]}, "secret": "y", "same": [1], "new": None}
-    assert differences(before, after) == ["/b/c~1d/1", "/b/c~1d/3", "/secret", "/new"]
-    assert differences({}, {}) == []
-    many = differences([0] * 100, [1] * 100)
+    assert find_changed_pointers(before, after) == ["/b/c~1d/1", "/b/c~1d/3", "/secret", "/new"]
+    assert find_changed_pointers({}, {}) == []
+    many = find_changed_pointers([0] * 100, [1] * 100)
     assert (len(many), many[-1]) == (MOST_CHANGES + 1, "…")

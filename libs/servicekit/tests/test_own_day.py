@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from contracts.directory import Membership, RoleGrant
 from servicekit import directory
-from testkit import Harness, at, org_unit, person, person_id, unit_id
+from testkit import Harness, org_unit, parse_instant, person, person_id, unit_id
 from testkit import tenant as tenant_of
 
 UNITS = [
@@ -16,7 +16,9 @@ UNITS = [
     org_unit("night", parent="new-york"),
     org_unit("shanghai", kind="site", time_zone="Asia/Shanghai"),
 ]
-MORNING = at("2026-11-05T07:30Z")  # 08:30 in Berlin on the fifth; 02:30 in New York, where it is still the fourth
+MORNING = parse_instant(
+    "2026-11-05T07:30Z"
+)  # 08:30 in Berlin on the fifth; 02:30 in New York, where it is still the fourth
 
 
 def day(number: int) -> date:
@@ -25,7 +27,7 @@ def day(number: int) -> date:
 
 async def told(notes: Harness, *people: Any) -> None:
     of_tenant = tenant_of("own", time_zone="Europe/Berlin", day_start_minutes=240)
-    await notes.directory("own", of_tenant=of_tenant, org_units=UNITS, people=people)
+    await notes.apply_directory("own", of_tenant=of_tenant, org_units=UNITS, people=people)
 
 
 async def test_sql_counts_days_as_python_does(own_notes: Harness) -> None:
@@ -46,16 +48,18 @@ async def test_sql_counts_days_as_python_does(own_notes: Harness) -> None:
             )
         people.append(person(f"mover-{number}").model_copy(update={"memberships": held}))
     await told(own_notes, *people)
-    instants = [at("2026-11-01T00:00Z") + timedelta(minutes=drawn.randint(0, 9 * 24 * 60)) for _ in range(30)]
-    async with own_notes.kit.sessions.begin(["own"], now=MORNING) as session:
-        workdays = await directory.workdays(session)
+    instants = [
+        parse_instant("2026-11-01T00:00Z") + timedelta(minutes=drawn.randint(0, 9 * 24 * 60)) for _ in range(30)
+    ]
+    async with own_notes.context.sessions.begin(["own"], now=MORNING) as session:
+        workdays = await directory.load_workdays(session)
         rows = await session.tuples(
             f"SELECT p.id, i.at, {directory.workday('p.id', 'i.at')} FROM directory_person p, "
             "unnest(cast(:instants AS timestamptz[])) AS i (at) WHERE p.tenant = :tenant",
             {"tenant": "own", "instants": instants},
         )
         assert len(rows) >= 40 * 30
-        assert [row for row in rows if row[2] != workdays.of(row[0], row[1])] == []
+        assert [row for row in rows if row[2] != workdays.workday_of(row[0], row[1])] == []
 
 
 async def test_it_is_still_yesterday_for_an_agent_in_new_york(own_notes: Harness) -> None:
@@ -67,13 +71,13 @@ async def test_it_is_still_yesterday_for_an_agent_in_new_york(own_notes: Harness
     nora = person("nora", team="new-york")
     nora = nora.model_copy(update={"memberships": [*nora.memberships, new]})
     await told(own_notes, amy, max_, nora, person("lea", roles=[("team_lead", "night")], team="berlin"))
-    async with own_notes.kit.sessions.begin(["own"], now=MORNING) as session:
+    async with own_notes.context.sessions.begin(["own"], now=MORNING) as session:
         assert await directory.today_of(session, person_id("amy")) == date(2026, 11, 4)
         assert await directory.today_of(session, person_id("max")) == date(2026, 11, 5)
         assert await directory.today_of(session, None) == date(2026, 11, 5)
-        assert await directory.agents_of(session, unit_id("night")) == set(), "it is the fifth in Berlin only"
-        session.now = at("2026-11-05T09:00Z")
-        assert await directory.agents_of(session, unit_id("night")) == {person_id("nora")}
+        assert await directory.find_members(session, unit_id("night")) == set(), "it is the fifth in Berlin only"
+        session.now = parse_instant("2026-11-05T09:00Z")
+        assert await directory.find_members(session, unit_id("night")) == {person_id("nora")}
 
 
 @pytest.mark.parametrize(
@@ -94,8 +98,8 @@ async def test_a_caller_has_the_roles_of_the_callers_own_day(
         for slug, team in (("amy", "new-york"), ("max", "berlin"))
     ]
     of_tenant = tenant_of(
-        "own", time_zone="Europe/Berlin", day_start_minutes=240, simulated=True, clock=at(clock), version=2
+        "own", time_zone="Europe/Berlin", day_start_minutes=240, simulated=True, clock=parse_instant(clock), version=2
     )
-    await own_notes.directory("own", of_tenant=of_tenant, org_units=UNITS, people=people)
-    me = (await own_notes.as_(who, "own").get("/me")).json()
+    await own_notes.apply_directory("own", of_tenant=of_tenant, org_units=UNITS, people=people)
+    me = (await own_notes.client_as(who, "own").get("/me")).json()
     assert (me["today"], me["roles"]) == (today, roles)

@@ -154,7 +154,7 @@ async def test_the_door_answers_401_and_says_how(notes: Harness, authorization: 
 
 
 async def test_a_good_token_opens_the_door(notes: Harness) -> None:
-    assert (await notes.as_("ada", "acme").get("/me")).json()["slug"] == "ada"
+    assert (await notes.client_as("ada", "acme").get("/me")).json()["slug"] == "ada"
 
 
 # Where the keys come from

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from servicekit import CallerDep, accepts, router
+from servicekit import CallerDep, route_policy, router
 from testkit import Harness
 
 PROBLEM = "application/problem+json"
@@ -41,7 +41,7 @@ class Endless:
 async def test_a_body_is_not_read_before_it_is_known_who_sends_it(
     notes: Harness, who: str | None, tenant: str, path: str, status: int, key: dict[str, str]
 ) -> None:
-    client, body = notes.as_(who, tenant) if who else notes.client(None), Endless()
+    client, body = notes.client_as(who, tenant) if who else notes.client(None), Endless()
     answer = await client.post(path, content=body, headers={**JSON, **key})
     assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM)
     assert body.sent <= 10_000, "what the transport had at hand"
@@ -55,7 +55,7 @@ async def test_a_body_is_counted_while_it_comes(
     notes: Harness, who: str, path: str, most: int, key: dict[str, str]
 ) -> None:
     body = Endless()
-    answer = await notes.as_(who, "acme").post(path, content=body, headers={**JSON, **key})
+    answer = await notes.client_as(who, "acme").post(path, content=body, headers={**JSON, **key})
     assert (answer.status_code, answer.headers["content-type"]) == (413, PROBLEM)
     assert f"{most:,}" in answer.json()["detail"]
     assert body.sent <= most + 20_000
@@ -65,7 +65,7 @@ async def test_a_body_is_counted_while_it_comes(
 async def test_a_body_that_is_announced_as_too_large_is_not_read(notes: Harness, length: str) -> None:
     body = Endless()
     headers = {**JSON, "content-length": length}
-    answer = await notes.as_("ada", "acme").post("/notes", content=body, headers=headers)
+    answer = await notes.client_as("ada", "acme").post("/notes", content=body, headers=headers)
     assert answer.status_code == 413
     assert body.sent <= 10_000
 
@@ -75,24 +75,24 @@ async def test_a_route_may_bound_its_stream_itself(notes: Harness) -> None:
 
 
 async def test_a_large_body_is_taken_where_a_route_says_so(notes: Harness) -> None:
-    answer = await notes.as_("root", "acme").post("/large", json={"text": "x" * 900_000})
+    answer = await notes.client_as("root", "acme").post("/large", json={"text": "x" * 900_000})
     assert answer.json() == 900_000
 
 
 async def test_who_sends_slowly_holds_no_connection_of_the_database_and_is_cut_off(
     notes: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("servicekit.door.body.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("servicekit.door.body.BODY_TIMEOUT_SECONDS", 0.3)
     held: list[int] = []
 
     async def slow() -> AsyncIterator[bytes]:
         yield b'{"text":'
-        pool: Any = notes.kit.sessions.engine.pool
+        pool: Any = notes.context.sessions.engine.pool
         held.append(pool.checkedout())
         await asyncio.sleep(30)
         yield b'"x"}'
 
-    answer = await notes.as_("ada", "acme").post("/notes", content=slow(), headers=JSON)
+    answer = await notes.client_as("ada", "acme").post("/notes", content=slow(), headers=JSON)
     assert (answer.status_code, answer.json()["type"]) == (408, "urn:uplift:problem:body-too-slow")
     assert held == [0]
 
@@ -120,32 +120,32 @@ def nested(depth: int, opening: str, closing: str) -> bytes:
     ],
 )
 async def test_json_that_nobody_should_have_to_read(notes: Harness, body: bytes, slug: str) -> None:
-    answer = await notes.as_("ada", "acme").post("/notes", content=body, headers=JSON)
+    answer = await notes.client_as("ada", "acme").post("/notes", content=body, headers=JSON)
     assert (answer.status_code, answer.json()["type"]) == (422, f"urn:uplift:problem:{slug}")
 
 
 @pytest.mark.parametrize("piece", [b"[]", b"1", b'{"a":1}', b'"\\""', b'",[", 1'])
 async def test_json_of_very_many_values(notes: Harness, piece: bytes) -> None:
-    client = notes.as_("ada", "acme")
+    client = notes.client_as("ada", "acme")
     answer = await client.post("/notes", content=b'{"text": [%s]}' % b",".join([piece] * 20_000), headers=JSON)
     assert (answer.status_code, answer.json()["type"]) == (413, "urn:uplift:problem:too-many-values")
 
 
 async def test_what_stands_in_a_text_is_no_value(notes: Harness) -> None:
-    answer = await notes.as_("ada", "acme").post("/notes", json={"text": 'a, [b\\ ", {c: ' * 5_000})
+    answer = await notes.client_as("ada", "acme").post("/notes", json={"text": 'a, [b\\ ", {c: ' * 5_000})
     assert answer.is_success, answer.text
 
 
 async def test_of_very_many_faults_the_first_ones_are_told(notes: Harness) -> None:
     """Telling all of them would hold the loop."""
     strange = {"text": "x", **{f"strange{number}": 1 for number in range(5_000)}}
-    answer = await notes.as_("ada", "acme").post("/notes", json=strange)
+    answer = await notes.client_as("ada", "acme").post("/notes", json=strange)
     assert answer.status_code == 422
     assert [each["pointer"] for each in answer.json()["errors"]][:2] == ["/body/strange0", "/body/strange1"]
 
 
 async def test_a_pair_of_surrogates_is_a_character(notes: Harness) -> None:
-    answer = await notes.as_("ada", "acme").post("/notes", content=b'{"text": "\\ud83d\\ude00"}', headers=JSON)
+    answer = await notes.client_as("ada", "acme").post("/notes", content=b'{"text": "\\ud83d\\ude00"}', headers=JSON)
     assert answer.json()["text"] == "\N{GRINNING FACE}"
 
 
@@ -163,7 +163,7 @@ async def test_a_pair_of_surrogates_is_a_character(notes: Harness) -> None:
 async def test_an_unknown_parameter_is_told_with_the_nearest(
     notes: Harness, path: str, pointer: str, cure: str
 ) -> None:
-    answer = await notes.as_("ada", "acme").get(path)
+    answer = await notes.client_as("ada", "acme").get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
     (problem,) = answer.json()["errors"]
     assert problem["pointer"] == pointer
@@ -187,7 +187,7 @@ async def test_an_unknown_parameter_is_told_to_those_who_are_known_only(notes: H
     ],
 )
 async def test_the_cure_says_what_to_do(notes: Harness, body: Any, pointer: str, cure: str) -> None:
-    answer = await notes.as_("ada", "acme").post("/notes", content=json.dumps(body), headers=JSON)
+    answer = await notes.client_as("ada", "acme").post("/notes", content=json.dumps(body), headers=JSON)
     assert answer.status_code == 422
     (problem,) = answer.json()["errors"]
     assert problem["pointer"] == pointer
@@ -209,13 +209,13 @@ async def test_the_cure_says_what_to_do(notes: Harness, body: Any, pointer: str,
     ],
 )
 async def test_a_range_of_days_has_bounds(notes: Harness, query: str, status: int, told: str) -> None:
-    answer = await notes.as_("ada", "acme").get(f"/days?{query}")
+    answer = await notes.client_as("ada", "acme").get(f"/days?{query}")
     assert answer.status_code == status, answer.text
     assert told in answer.text
 
 
 async def test_a_cursor_is_of_one_list_and_one_installation(notes: Harness) -> None:
-    client = notes.as_("ada", "acme")
+    client = notes.client_as("ada", "acme")
     for text in ("a", "b"):
         await client.post("/notes", json={"text": text})
     cursor = (await client.get("/notes?limit=1")).json()["next"]
@@ -223,12 +223,12 @@ async def test_a_cursor_is_of_one_list_and_one_installation(notes: Harness) -> N
     flipped = cursor[:-2] + ("A" if cursor[-2] != "A" else "B") + cursor[-1]
     for made_up in (flipped, cursor[:20], cursor + "AAAA"):
         assert (await client.get("/notes", params={"after": made_up})).status_code == 422
-    assert (await notes.as_("root", "acme").get(f"/dead-letters?after={cursor}")).status_code == 422
-    notes.kit.settings.secret = "another installation"
+    assert (await notes.client_as("root", "acme").get(f"/dead-letters?after={cursor}")).status_code == 422
+    notes.context.settings.secret = "another installation"
     try:
         assert (await client.get(f"/notes?after={cursor}")).status_code == 422
     finally:
-        notes.kit.settings.secret = "only-for-development"
+        notes.context.settings.secret = "only-for-development"
 
 
 def test_a_route_that_does_not_say_who_may_call_it_is_not_made() -> None:
@@ -240,10 +240,10 @@ def test_a_route_that_does_not_say_who_may_call_it_is_not_made() -> None:
         async def forgotten(caller: CallerDep) -> None: ...  # pyright: ignore[reportUnusedFunction]
 
     with pytest.raises(TypeError, match="may call"):
-        accepts(idempotency_key=False)
+        route_policy(idempotency_key=False)
     for roles, reach, whole in ((("trainer",), None, True), (("trainer",), "people", False), ((), "tenant", False)):
 
-        @accepts(roles=roles, reach=reach)
+        @route_policy(roles=roles, reach=reach)
         def said() -> None: ...
 
         assert said.__dict__["accepted"].whole_tenant == whole, (roles, reach)

@@ -6,15 +6,15 @@ from typing import Any, cast
 import psycopg
 import pytest
 from sqlalchemy import Column, Engine, Table, Text, create_engine
-from storage import Sessions, metadata, prepare_schema
+from storage import Sessions, create_metadata, ensure_schema
 from storage import create_engine as service_engine
-from storage.tables import own
+from storage.tables import PLATFORM_TABLES
 from testkit import Cluster
 from testkit.schemas import create_tables
 
 SERVICE = "training"  # only a declared writer may emit
 
-tables = metadata()
+tables = create_metadata()
 note = Table(
     "note",
     tables,
@@ -32,10 +32,10 @@ def connected(url: str) -> Engine:
 def service_database(cluster: Cluster) -> Iterator[str]:
     with cluster.database() as name:
         settings = cluster.settings(name)
-        prepare_schema(cast(str, settings.admin_database_url), SERVICE, role=SERVICE)
+        ensure_schema(cast(str, settings.admin_database_url), SERVICE, role=SERVICE)
         engine = connected(settings.database_url.replace("{role}", SERVICE))
         with engine.begin() as connection:
-            create_tables(connection, own, tables)
+            create_tables(connection, PLATFORM_TABLES, tables)
         engine.dispose()
         yield name
 

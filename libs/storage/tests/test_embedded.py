@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from storage import embedded
-from storage.embedded import EmbeddedPostgres, EmbeddedPostgresError, explain
+from storage.embedded import EmbeddedPostgres, EmbeddedPostgresError, diagnose_startup_failure
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ psycopg.connect(sys.argv[1]).execute("SELECT count(*) FROM generate_series(1, 10
 
 async def test_a_killed_server_is_started_again(postgres: EmbeddedPostgres) -> None:
     for _ in range(2):
-        watching = asyncio.create_task(postgres.watch())
+        watching = asyncio.create_task(postgres.supervise())
         first = postgres.pid
         assert first
         # A statement in progress keeps its process alive for a while after its parent.
@@ -155,7 +155,7 @@ def answers(server: EmbeddedPostgres) -> bool:
 
 
 async def test_watching_ends_with_the_server(postgres: EmbeddedPostgres) -> None:
-    watching = asyncio.create_task(postgres.watch())
+    watching = asyncio.create_task(postgres.supervise())
     await asyncio.sleep(0.05)
     postgres.stop()
     await asyncio.wait_for(watching, 5)
@@ -209,7 +209,7 @@ def test_after_its_parent_was_killed(tmp_path: Path, server_with_it: str) -> Non
     with pytest.raises(EmbeddedPostgresError, match="in use by another process"):
         EmbeddedPostgres(tmp_path).start()
     with pytest.raises(EmbeddedPostgresError, match="in use by another process"):
-        EmbeddedPostgres(tmp_path).erase()
+        EmbeddedPostgres(tmp_path).delete_data()
     parent.kill()
     parent.wait()
     parent.stdout.close()
@@ -264,7 +264,7 @@ def test_a_folder_with_quotes_and_spaces(tmp_path: Path) -> None:
 def test_erased(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path, durable=False)
     server.start()
-    server.erase()
+    server.delete_data()
     assert server.pid is None
     assert list(tmp_path.iterdir()) == []
     with server:
@@ -334,14 +334,16 @@ def test_a_broken_file_is_named(postgres: EmbeddedPostgres) -> None:
     ],
 )
 def test_what_the_server_said_becomes_a_sentence_and_a_cure(said: str, sentence: str) -> None:
-    assert sentence in str(explain(said, Path("/data"), Path("/log")))
+    assert sentence in str(diagnose_startup_failure(said, Path("/data"), Path("/log")))
 
 
 def test_a_full_disk_is_told_although_the_log_has_no_room_for_it_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "_room", lambda data: 4096)
-    said = explain("PANIC:  cannot abort transaction 1, it was already committed", tmp_path, tmp_path / "log")
+    said = diagnose_startup_failure(
+        "PANIC:  cannot abort transaction 1, it was already committed", tmp_path, tmp_path / "log"
+    )
     assert str(said) == f"The disk below {tmp_path} is full. Free at least 500 MB and start again."
 
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 import psycopg
 import pytest
 from sqlalchemy.exc import ProgrammingError
-from storage import PLATFORM, Migrations, UnknownRevision, migrate, prepare_schema
-from storage.tables import own
+from storage import PLATFORM, Migrations, UnknownRevision, ensure_schema, migrate
+from storage.tables import PLATFORM_TABLES
 from testkit import Cluster
 from testkit.schemas import catalogue
 
@@ -60,7 +60,7 @@ class Place:
         self.admin_url = cast(str, settings.admin_database_url)
 
     def prepare(self) -> None:
-        prepare_schema(self.admin_url, "kpi-engine", role="kpi_engine")
+        ensure_schema(self.admin_url, "kpi-engine", role="kpi_engine")
 
     def ask(self, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.admin_url.replace("+psycopg", "")) as connection:
@@ -89,7 +89,7 @@ def place(cluster: Cluster, empty_database: str) -> Place:
 def test_a_fresh_schema_gets_every_table(place: Place, folder: Folder) -> None:
     add_second(folder)
     assert migrate(place.url, folder.migrations) == SECOND
-    assert place.tables() == set(own.tables) | {"alembic_version", "storage_version", "thing", "extra"}
+    assert place.tables() == set(PLATFORM_TABLES.tables) | {"alembic_version", "storage_version", "thing", "extra"}
 
 
 def test_the_second_time_nothing_is_even_loaded(place: Place, folder: Folder) -> None:
@@ -169,7 +169,7 @@ def test_many_at_once_do_it_once(cluster: Cluster, empty_database: str, folder: 
 
 def test_the_role_has_its_own_schema_and_no_more(place: Place) -> None:
     place.prepare()
-    prepare_schema(place.admin_url, "ingest", role="ingest")
+    ensure_schema(place.admin_url, "ingest", role="ingest")
     with psycopg.connect(place.url.replace("+psycopg", ""), autocommit=True) as connection:
         for refused in (
             "CREATE TABLE ingest.x (a int)",
@@ -185,6 +185,6 @@ def test_the_role_has_its_own_schema_and_no_more(place: Place) -> None:
 
 def test_a_password_is_set_and_changed(place: Place) -> None:
     for password in ("it's", "other"):
-        prepare_schema(place.admin_url, "kpi-engine", role="guarded", password=password)
+        ensure_schema(place.admin_url, "kpi-engine", role="guarded", password=password)
         ((stored,),) = place.ask("SELECT rolpassword FROM pg_authid WHERE rolname = 'guarded'")
         assert str(stored).startswith("SCRAM-SHA-256$")

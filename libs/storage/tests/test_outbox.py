@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from contracts import derived_id
-from contracts.learning import AssignmentAssigned
+from contracts.assignments import AssignmentAssigned
 from storage import Outbox, Sessions
-from storage.outbox import FEW, RESERVE, waiting_of
+from storage.outbox import SMALL_BACKLOG_RESERVE, SMALL_BACKLOG_ROWS, measure_backlog
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -74,7 +74,7 @@ async def test_the_outbox_follows_the_order_of_the_locks(sessions: Sessions, age
     published = Published()
     await drain(Outbox(sessions), published)
     assert published.numbers() == {f"acme|{derived_id(agent)}": list(range(1, 31)) for agent in agents[:2]}
-    assert await Outbox(sessions).waiting() == 0
+    assert await Outbox(sessions).count_waiting() == 0
 
 
 async def test_several_relays_publish_each_row_once_and_in_order(sessions: Sessions, agents: list[str]) -> None:
@@ -84,7 +84,7 @@ async def test_several_relays_publish_each_row_once_and_in_order(sessions: Sessi
 
     async def relay(outbox: Outbox) -> int:
         count = 0
-        while not writing.done() or await outbox.waiting():
+        while not writing.done() or await outbox.count_waiting():
             count += await outbox.publish_pending(published)
             await asyncio.sleep(0)
         return count
@@ -105,7 +105,7 @@ async def test_what_could_not_be_published_stays_for_the_next_time(sessions: Ses
 
     with pytest.raises(ConnectionError):
         await outbox.publish_pending(fail)
-    assert await outbox.waiting() == 3
+    assert await outbox.count_waiting() == 3
     published = Published()
     await drain(outbox, published)
     assert list(published.numbers().values()) == [[1, 2, 3]]
@@ -127,7 +127,7 @@ async def test_a_partition_that_is_being_published_is_passed_over(sessions: Sess
     assert count == len(others.rows) < 4
     leave.set()
     assert await first + count == 4
-    assert await Outbox(sessions).waiting() == 0
+    assert await Outbox(sessions).count_waiting() == 0
 
 
 async def test_a_pass_takes_a_bounded_bite_of_each_partition(sessions: Sessions, agents: list[str]) -> None:
@@ -140,10 +140,10 @@ async def test_a_pass_takes_a_bounded_bite_of_each_partition(sessions: Sessions,
 
 async def test_the_age_of_the_oldest_row_is_known(sessions: Sessions, agents: list[str]) -> None:
     outbox = Outbox(sessions)
-    assert await outbox.oldest() is None
+    assert await outbox.oldest_written_at() is None
     before = datetime.now(UTC)
     await count_up(sessions, "ada", 2)
-    oldest = await outbox.oldest()
+    oldest = await outbox.oldest_written_at()
     assert oldest is not None
     assert before <= oldest <= datetime.now(UTC)
 
@@ -175,12 +175,12 @@ async def test_a_topic_gets_no_more_than_it_has_room_for_but_who_has_little_pass
     outbox = Outbox(sessions)
     assert await outbox.publish_pending(published, {"assignments": 20}) == 20
     assert await outbox.publish_pending(published, {"assignments": 0}) == 0
-    await emit(sessions, "small", FEW)
-    assert await outbox.publish_pending(published, {"assignments": 0}) == FEW
+    await emit(sessions, "small", SMALL_BACKLOG_ROWS)
+    assert await outbox.publish_pending(published, {"assignments": 0}) == SMALL_BACKLOG_ROWS
     assert {row["key"].partition("|")[0] for row in published.rows[20:]} == {"small"}
-    await emit(sessions, "small", FEW)
-    assert await outbox.publish_pending(published, {"assignments": -RESERVE}) == 0
-    assert await outbox.publish_pending(published, {"awards": 0}) == 300 - 20 + FEW
+    await emit(sessions, "small", SMALL_BACKLOG_ROWS)
+    assert await outbox.publish_pending(published, {"assignments": -SMALL_BACKLOG_RESERVE}) == 0
+    assert await outbox.publish_pending(published, {"awards": 0}) == 300 - 20 + SMALL_BACKLOG_ROWS
 
 
 async def test_a_round_of_a_large_outbox_looks_at_few_of_its_rows(sessions: Sessions) -> None:
@@ -202,15 +202,15 @@ async def test_a_round_of_a_large_outbox_looks_at_few_of_its_rows(sessions: Sess
 
 async def test_how_far_behind_each_tenant_is_can_be_told(sessions: Sessions) -> None:
     outbox = Outbox(sessions)
-    assert await outbox.behind(10) == {}
+    assert await outbox.find_slowest_tenants(10) == {}
     await emit(sessions, "large", 300)
     await asyncio.sleep(0.05)
     await emit(sessions, "small", 2)
-    behind = await outbox.behind(10)
+    behind = await outbox.find_slowest_tenants(10)
     assert list(behind) == ["large", "small"]
     assert behind["large"] >= behind["small"] + 0.05 > 0
-    assert list(await outbox.behind(1)) == ["large"]
+    assert list(await outbox.find_slowest_tenants(1)) == ["large"]
     for tenant, count in (("large", 300), ("small", 2), ("other", 0)):
         async with sessions.begin([tenant], now=NOW) as session:
-            events, seconds = await waiting_of(session)
+            events, seconds = await measure_backlog(session)
             assert (events, seconds > 0) == (count, count > 0)

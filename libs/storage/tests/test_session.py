@@ -9,17 +9,17 @@ from typing import Any
 import psycopg
 import pytest
 from contracts import Attributes, derived_id
+from contracts.assignments import AssignmentAssigned
 from contracts.directory import TenantChanged
-from contracts.learning import AssignmentAssigned
 from contracts.scores import ScoreChanged
 from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
-from storage import Move, OffsetMoved, Sessions, is_tenant, move_offsets, next_offset
+from storage import OffsetConflict, OffsetUpdate, Sessions, is_valid_tenant_name, load_next_offset, move_offsets
 from storage.engine import DATABASE_OVERFLOW
-from storage.tables import EXEMPT, own
+from storage.tables import PLATFORM_TABLES, RLS_EXEMPT
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
-WALLED = sorted(set(own.tables) - EXEMPT) + ["note"]
+WALLED = sorted(set(PLATFORM_TABLES.tables) - RLS_EXEMPT) + ["note"]
 
 Admin = psycopg.Connection[Any]
 
@@ -60,7 +60,7 @@ async def test_every_walled_table_shows_the_tenants_of_the_transaction_only(
     assert await seen("acme") == ["acme"]
     assert await seen("acme", "zeta") == ["acme", "zeta"]
     assert await seen("nobody") == []
-    async with sessions.across() as connection:
+    async with sessions.system_transaction() as connection:
         assert (await connection.exec_driver_sql(f"SELECT 1 FROM {table}")).all() == []
     async with sessions.begin(["acme"], now=NOW) as session:
         assert (await session.execute(f"DELETE FROM {table}")).rowcount == 1
@@ -99,7 +99,7 @@ async def test_what_a_connection_saw_is_forgotten_with_the_transaction(sessions:
     async with sessions.begin(["acme"], now=NOW) as session:
         await session.execute("INSERT INTO note VALUES ('acme', '1', 'x')")
     for _ in range(6):  # the pool hands the same connection out again
-        async with sessions.across() as connection:
+        async with sessions.system_transaction() as connection:
             assert (await connection.exec_driver_sql("SELECT * FROM note")).all() == []
 
 
@@ -108,14 +108,14 @@ async def test_a_unit_of_work_can_narrow_itself(sessions: Sessions) -> None:
         await session.execute("INSERT INTO note VALUES ('acme', '1', 'x'), ('zeta', '1', 'x')")
         with pytest.raises(ValueError):
             _ = session.tenant
-        await session.narrow(["zeta"])
+        await session.set_tenants(["zeta"])
         assert session.tenant == "zeta"
         assert await session.scalar("SELECT count(*) FROM note") == 1
 
 
 @pytest.mark.parametrize("name", ["", "a,b", ",", "nul\x00", "line\nbreak"])
 async def test_what_cannot_name_one_tenant_opens_nothing(sessions: Sessions, name: str) -> None:
-    assert not is_tenant(name)
+    assert not is_valid_tenant_name(name)
     with pytest.raises(ValueError, match="names of tenants"):
         async with sessions.begin(["acme", name], now=NOW):
             pytest.fail("it was opened")
@@ -220,7 +220,7 @@ async def test_the_commit_waits_for_what_is_written_first(sessions: Sessions, ad
         seen.append(admin.execute("SELECT count(*) FROM note").fetchone()[0])  # pyright: ignore[reportOptionalSubscript]
 
     async with sessions.begin(["acme"], now=NOW) as session:
-        session.first(write())
+        session.write_before_commit(write())
         await session.run("INSERT INTO note VALUES ('acme', '1', 'x')")
     assert seen == [0]
     assert admin.execute("SELECT count(*) FROM note").fetchone() == (1,)
@@ -242,8 +242,8 @@ async def test_nothing_is_committed_when_that_fails_and_it_ends_with_its_unit_of
 
     with pytest.raises(ConnectionError, match="away"):
         async with sessions.begin(["acme"], now=NOW) as session:
-            session.first(wait())
-            session.first(fail())
+            session.write_before_commit(wait())
+            session.write_before_commit(fail())
             await session.run("INSERT INTO note VALUES ('acme', '1', 'x')")
             session.emit(event())
     assert ended.is_set()
@@ -252,7 +252,7 @@ async def test_nothing_is_committed_when_that_fails_and_it_ends_with_its_unit_of
 
 
 async def test_units_of_work_apart_do_not_wait_for_those_that_are_open(sessions: Sessions) -> None:
-    apart = sessions.apart()
+    apart = sessions.with_own_pool()
     most: int = sessions.engine.pool.size() + DATABASE_OVERFLOW  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
     async with AsyncExitStack() as stack, asyncio.timeout(5):
         for _ in range(most):
@@ -279,7 +279,7 @@ async def waiting(admin: Admin) -> list[tuple[Any, ...]]:
 async def test_events_are_recorded_with_their_envelope_in_the_order_of_emitting(
     sessions: Sessions, admin: Admin
 ) -> None:
-    cause = Attributes.fresh("band.entered", source="kpi-engine", tenant="acme", time=NOW)
+    cause = Attributes.create("band.entered", source="kpi-engine", tenant="acme", time=NOW)
     async with sessions.begin(["acme"], now=NOW, cause=cause) as session:
         ids = [session.emit(event(name)) for name in ("ada", "ben", "ada")]
     rows = await waiting(admin)
@@ -328,24 +328,29 @@ async def test_a_relay_elsewhere_is_notified_and_one_here_woken(sessions: Sessio
 
 
 async def test_offsets_move_by_compare_and_set(sessions: Sessions) -> None:
-    assert await next_offset(sessions, "legs", 0) == 0
+    assert await load_next_offset(sessions, "legs", 0) == 0
 
     async def move(expected: int, to: int) -> None:
         async with sessions.begin([], now=NOW) as session:
-            await move_offsets(session, [Move("legs", 0, expected, to)])
+            await move_offsets(session, [OffsetUpdate("legs", 0, expected, to)])
 
     await move(0, 5)
     for stale in (0, 4, 6):
-        with pytest.raises(OffsetMoved):
+        with pytest.raises(OffsetConflict):
             await move(stale, 9)
     outcomes = await asyncio.gather(*(move(5, 7) for _ in range(4)), return_exceptions=True)
-    assert sorted(type(each).__name__ for each in outcomes) == ["NoneType", "OffsetMoved", "OffsetMoved", "OffsetMoved"]
-    assert await next_offset(sessions, "legs", 0) == 7
-    assert await next_offset(sessions, "legs", 1) == 0
-    with pytest.raises(OffsetMoved):
+    assert sorted(type(each).__name__ for each in outcomes) == [
+        "NoneType",
+        "OffsetConflict",
+        "OffsetConflict",
+        "OffsetConflict",
+    ]
+    assert await load_next_offset(sessions, "legs", 0) == 7
+    assert await load_next_offset(sessions, "legs", 1) == 0
+    with pytest.raises(OffsetConflict):
         async with sessions.begin([], now=NOW) as session:
-            await move_offsets(session, [Move("legs", 1, 0, 3), Move("legs", 0, 5, 9)])
-    assert await next_offset(sessions, "legs", 1) == 0, "all of them move or none"
+            await move_offsets(session, [OffsetUpdate("legs", 1, 0, 3), OffsetUpdate("legs", 0, 5, 9)])
+    assert await load_next_offset(sessions, "legs", 1) == 0, "all of them move or none"
     async with sessions.begin([], now=NOW) as session:
-        await move_offsets(session, [Move("legs", 1, 0, 3), Move("legs", 0, 7, 9)])
-    assert [await next_offset(sessions, "legs", partition) for partition in (0, 1)] == [9, 3]
+        await move_offsets(session, [OffsetUpdate("legs", 1, 0, 3), OffsetUpdate("legs", 0, 7, 9)])
+    assert [await load_next_offset(sessions, "legs", partition) for partition in (0, 1)] == [9, 3]

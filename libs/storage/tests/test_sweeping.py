@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from storage import Document, DocumentStore, Session, Sessions, Sweeper, documents_for, sweeping
+from storage import Document, DocumentStore, Session, Sessions, Sweeper, create_document_store, sweeping
 from testkit.fixtures.mongodb import both_stores
 
 Admin = psycopg.Connection[Any]
@@ -22,7 +22,7 @@ class Item:
 
 @pytest.fixture
 async def documents(sessions: Sessions, mongodb_url: str | None) -> AsyncIterator[DocumentStore]:
-    store = documents_for(sessions, mongodb_url)
+    store = create_document_store(sessions, mongodb_url)
     yield store
     await store.close()
 
@@ -61,12 +61,12 @@ async def test_what_is_young_or_named_stays(
         await session.execute("INSERT INTO note VALUES ('acme', 'b', '')")
     await swept(sessions, documents, Item("things"), now=now.replace(year=2999))
     assert await all_ids(documents, "acme") == ["a", "b", "c"], "they are young, whatever the tenant's clock says"
-    monkeypatch.setattr(sweeping, "GRACE", ALL_OLD)
+    monkeypatch.setattr(sweeping, "GRACE_PERIOD", ALL_OLD)
     await swept(sessions, documents, Item("things"), now=now)
     assert await all_ids(documents, "acme") == ["b"]
     assert await all_ids(documents, "zeta") == ["a"], "the other tenant's"
     again = next(row for row in due(admin) if row[0] == "acme")
-    assert again[3] == now + sweeping.EVERY
+    assert again[3] == now + sweeping.SWEEP_INTERVAL
     assert datetime.fromisoformat(again[4]["since"]) > datetime.now(UTC)
 
 
@@ -76,7 +76,7 @@ async def test_a_sweep_goes_on_where_the_last_one_ended(
 ) -> None:
     now = datetime.now(UTC)
     await documents.put("acme", "things", [Document("a", {})])
-    monkeypatch.setattr(sweeping, "GRACE", ALL_OLD)
+    monkeypatch.setattr(sweeping, "GRACE_PERIOD", ALL_OLD)
     since = (now + timedelta(minutes=1)).isoformat()
     await swept(sessions, documents, Item("things", {"since": since}), now=now)
     assert await all_ids(documents, "acme") == ["a"]
@@ -93,7 +93,7 @@ async def test_more_than_a_page_is_swept(
     await documents.put("acme", "things", [Document(name, {}) for name in names])
     async with sessions.begin(["acme"], now=datetime.now(UTC)) as session:
         await session.execute("INSERT INTO note SELECT 'acme', unnest(cast(:ids AS text[])), ''", {"ids": names[:2000]})
-    monkeypatch.setattr(sweeping, "GRACE", ALL_OLD)
+    monkeypatch.setattr(sweeping, "GRACE_PERIOD", ALL_OLD)
     await swept(sessions, documents, Item("things"), now=datetime.now(UTC))
     assert await all_ids(documents, "acme") == names[:100]
     assert await documents.find("acme", "things", {}, after=names[1999]) == []
@@ -110,9 +110,9 @@ async def test_a_sweep_is_promised_before_the_first_document(
     await documents.put("acme", "things", [Document("a", {})])
     await documents.put("acme", "things", [Document("b", {})])
     of_acme, of_zeta = due(admin)
-    assert of_acme == ("acme", "sweep", "things", simulated + sweeping.EVERY, {})
+    assert of_acme == ("acme", "sweep", "things", simulated + sweeping.SWEEP_INTERVAL, {})
     assert of_zeta[:3] == ("zeta", "sweep", "things")
-    assert now <= of_zeta[3] - sweeping.EVERY <= datetime.now(UTC)
+    assert now <= of_zeta[3] - sweeping.SWEEP_INTERVAL <= datetime.now(UTC)
 
 
 async def test_a_promise_that_is_there_is_not_moved(sessions: Sessions, documents: DocumentStore, admin: Admin) -> None:
@@ -132,9 +132,9 @@ async def test_what_is_let_go_is_discarded_unless_named(
     async with sessions.begin(["acme"], now=now) as session:
         await session.execute("INSERT INTO note VALUES ('acme', 'b', '')")
         for each in ("a", "b"):
-            await sweeping.discard(session, "things", each)
+            await sweeping.schedule_discard(session, "things", each)
     items = [row for row in due(admin) if row[1] == "discard"]
-    assert [row[2:4] for row in items] == [("a", now + sweeping.GRACE), ("b", now + sweeping.GRACE)]
+    assert [row[2:4] for row in items] == [("a", now + sweeping.GRACE_PERIOD), ("b", now + sweeping.GRACE_PERIOD)]
     for row in items:
         async with sessions.begin(["acme"], now=now) as session:
             await Sweeper(documents, {"things": unnamed}).on_discard(session, Item(row[2], row[4]))

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 import typer
 from all_in_one import embedded
-from all_in_one.commands import asking, sending
+from all_in_one.commands import api_access, ingesting
 from all_in_one.commands.table import lines_of
 from all_in_one.embedded import Options
 from all_in_one.front_page import front_page
@@ -164,7 +164,7 @@ def test_what_no_command_foresees_is_a_sentence_and_a_traceback_where_that_is_as
     def fails(url: str | None) -> str:
         raise KeyError("surprise")
 
-    monkeypatch.setattr(asking, "address", fails)
+    monkeypatch.setattr(api_access, "build_url", fails)
     told = CliRunner().invoke(app, ["url"])
     assert (told.exit_code, told.stderr.count("\n")) == (1, 1)
     assert told.stderr.startswith("This failed: KeyError: 'surprise'. `uplift --traceback`")
@@ -227,7 +227,7 @@ def test_a_receipt_is_shown_in_lines_and_as_json_where_that_is_asked(served: str
     assert "  line 7 rejected: talk: not a duration: `soon`; write 00:05:00" in lines
     assert "  line 9 held: unknown_agent" in lines
     one = {"line": 2, "verdict": "rejected", "field": None, "reason": "The body is empty.", "cure": "Send a record."}
-    told = sending.lines_of("calls.csv", {**RECEIPT, "received": 1, "held": 0, "problems": [one]})
+    told = ingesting.lines_of("calls.csv", {**RECEIPT, "received": 1, "held": 0, "problems": [one]})
     assert told[0].startswith("calls.csv: 1 record: ")
     assert told[-1] == "  line 2 rejected: The body is empty. Send a record."
     assert lines[-1].startswith("  … and 1 more")
@@ -341,7 +341,7 @@ def test_the_help_leaves_the_ends_of_lines_to_the_terminal() -> None:
 @pytest.mark.parametrize("demo", [True, False])
 def test_the_box_fits_a_terminal_of_eighty_columns(demo: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     options = Options(tmp_path / ("very-long-folder-name" * 6), "127.0.0.1", 65535, demo, began=0.0)
-    box = embedded._box(options, None if demo else "x" * 43)
+    box = embedded._render_start_message(options, None if demo else "x" * 43)
     assert {len(line) for line in box.splitlines()} == {80}
 
 

@@ -52,7 +52,7 @@ def call_review():
 async def forms(harness_for, mongodb_url):
     h = await harness_for(service, mongodb_url=mongodb_url)
     for tenant in (TENANT, "t2"):
-        await h.directory(
+        await h.apply_directory(
             tenant,
             org_units=[org_unit("a"), org_unit("b")],
             people=[
@@ -69,8 +69,8 @@ async def forms(harness_for, mongodb_url):
 
 @pytest.fixture
 async def published(forms, call_review):
-    quinn = forms.as_("quinn", TENANT)
+    quinn = forms.client_as("quinn", TENANT)
     assert (await quinn.put("/forms/call-review", json=call_review)).status_code == 200
     assert (await quinn.post("/forms/call-review/publish")).status_code == 200
-    await forms.forget_events()
+    await forms.clear_outbox()
     return forms

@@ -7,7 +7,7 @@ import pytest
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
 from contracts.submissions import FormPublished, SubmissionScored, SubmissionSubmitted
 from storage import Document, sweeping
-from testkit import at, org_unit, person_id, tenant
+from testkit import org_unit, parse_instant, person_id, tenant
 from testkit.fixtures.mongodb import both_stores
 
 FULL = {"greeting": "partly", "complaint": True, "apology": "yes", "solution": 4, "empathy": "yes", "remarks": "ok"}
@@ -20,7 +20,7 @@ def about(slug, answers=FULL, **fields):
 
 @both_stores
 async def test_a_form_is_drafted_and_published_once(forms, call_review):
-    quinn, ada = forms.as_("quinn", "t1"), forms.as_("ada", "t1")
+    quinn, ada = forms.client_as("quinn", "t1"), forms.client_as("ada", "t1")
     drafted = (await quinn.put("/forms/call-review", json=call_review)).json()
     assert (drafted["status"], drafted["version"], drafted["changed"]) == ("draft", None, True)
     assert (await ada.get("/forms")).json()["items"] == []
@@ -31,7 +31,7 @@ async def test_a_form_is_drafted_and_published_once(forms, call_review):
     await quinn.put("/forms/call-review", json=call_review)
     third = (await quinn.post("/forms/call-review/publish")).json()
     assert [each["version"] for each in (first, again, third)] == [1, 1, 1]
-    assert [(each.form, each.version) for each in await forms.events(FormPublished)] == [("call-review", 1)]
+    assert [(each.form, each.version) for each in await forms.read_events(FormPublished)] == [("call-review", 1)]
 
     changed = call_review | {"title": {"en": "Call check"}}
     assert (await quinn.put("/forms/call-review", json=changed)).json()["changed"] is True
@@ -42,7 +42,7 @@ async def test_a_form_is_drafted_and_published_once(forms, call_review):
     old = (await ada.get("/forms/call-review/versions/1")).json()
     assert old["definition"]["title"]["en"] == "Call review"
     assert (await ada.get("/forms/call-review/versions/3")).status_code == 404
-    applied = await forms.events(SectionApplied)
+    applied = await forms.read_events(SectionApplied)
     assert [(each.version, each.content["forms"][0]["title"]["en"]) for each in applied] == [
         (None, "Call review"),
         (None, "Call check"),
@@ -50,24 +50,24 @@ async def test_a_form_is_drafted_and_published_once(forms, call_review):
 
 
 async def test_a_form_that_cannot_be_used_is_refused_with_pointers(forms, call_review):
-    quinn = forms.as_("quinn", "t1")
+    quinn = forms.client_as("quinn", "t1")
     call_review["schema"]["properties"]["greeting"]["pattern"] = r"(?=x)"
     answer = await quinn.put("/forms/call-review", json=call_review)
     assert answer.status_code == 422
     assert [each["pointer"] for each in answer.json()["errors"]] == ["/schema/properties/greeting/pattern"]
     assert (await quinn.put("/forms/other", json=call_review)).status_code == 422
-    assert (await forms.as_("lea", "t1").put("/forms/call-review", json=call_review)).status_code == 403
+    assert (await forms.client_as("lea", "t1").put("/forms/call-review", json=call_review)).status_code == 403
 
 
 @both_stores
 async def test_a_scored_submission_says_how_it_came_about(published):
-    lea = published.as_("lea", "t1")
+    lea = published.client_as("lea", "t1")
     made = await lea.post(PATH, json=about("ada", notes="well done", interaction_id=str(uuid4())))
     assert made.status_code == 201
     body = made.json()
     assert (body["score"], body["version"], body["notes"]) == (7969, 1, "well done")
     assert [each["score"] for each in body["result"]["sections"]] == [7500, 8125]
-    (event,) = await published.events(SubmissionScored)
+    (event,) = await published.read_events(SubmissionScored)
     assert (event.agent_id, event.score, event.version, event.void) == (person_id("ada"), 7969, 1, False)
     assert event.sections == {"opening": 7500, "service": 8125}
     assert "remarks" not in event.answers
@@ -76,17 +76,17 @@ async def test_a_scored_submission_says_how_it_came_about(published):
 
 
 async def test_a_submission_names_the_leg_that_it_judges(published):
-    lea, call = published.as_("lea", "t1"), uuid4()
+    lea, call = published.client_as("lea", "t1"), uuid4()
     body = (await lea.post(PATH, json=about("ada", interaction_id=str(call), leg=2))).json()
     assert (body["interaction_id"], body["leg"]) == (str(call), 2)
-    (event,) = await published.events(SubmissionScored)
+    (event,) = await published.read_events(SubmissionScored)
     assert (event.interaction_id, event.leg) == (call, 2)
     refused = await lea.post(PATH, json=about("ada", leg=2))
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/leg")
 
 
 async def test_the_agent_is_named_by_slug_or_id(published):
-    lea = published.as_("lea", "t1")
+    lea = published.client_as("lea", "t1")
     by_slug = {name: value for name, value in about("ada").items() if name != "agent_id"} | {"agent": "ada"}
     assert (await lea.post(PATH, json=by_slug)).json()["agent_id"] == str(person_id("ada"))
     assert (await lea.post(PATH, json=by_slug | {"agent_id": str(person_id("ben"))})).status_code == 422
@@ -102,7 +102,7 @@ async def test_the_agent_is_named_by_slug_or_id(published):
 
 
 async def test_a_correction_is_a_new_version_and_a_withdrawal_voids(published):
-    lea, quinn, adam = (published.as_(who, "t1") for who in ("lea", "quinn", "adam"))
+    lea, quinn, adam = (published.client_as(who, "t1") for who in ("lea", "quinn", "adam"))
     one = (await lea.post(PATH, json=about("ada"))).json()
     address = f"{PATH}/{one['id']}"
     better = {"answers": FULL | {"greeting": "yes"}}
@@ -117,7 +117,7 @@ async def test_a_correction_is_a_new_version_and_a_withdrawal_voids(published):
     assert (await lea.delete(address)).status_code == 204
     assert (await lea.put(address, json=better)).status_code == 409
     assert (await lea.get(PATH)).json()["items"] == []
-    found = await published.events(SubmissionScored)
+    found = await published.read_events(SubmissionScored)
     assert [(each.version, each.score, each.void) for each in found] == [
         (1, 7969, False), (2, 8594, False), (3, 0, False), (4, 0, True),
     ]  # fmt: skip
@@ -125,18 +125,18 @@ async def test_a_correction_is_a_new_version_and_a_withdrawal_voids(published):
 
 
 async def test_wrong_answers_are_refused_with_pointers_and_cures(published):
-    lea = published.as_("lea", "t1")
+    lea = published.client_as("lea", "t1")
     answer = await lea.post(PATH, json=about("ada", {"greeting": "perhaps", "solution": 9, "weather": "fine"}))
     assert answer.status_code == 422
     assert {each["pointer"]: bool(each["cure"]) for each in answer.json()["errors"]} == {
         "/answers/greeting": True, "/answers/solution": True, "/answers/weather": True, "/answers/complaint": True,
         "/answers/empathy": True,
     }  # fmt: skip
-    assert await published.events(SubmissionScored) == []
+    assert await published.read_events(SubmissionScored) == []
 
 
 async def test_submissions_are_pinned_to_their_version(published, call_review):
-    quinn = published.as_("quinn", "t1")
+    quinn = published.client_as("quinn", "t1")
     one = (await quinn.post(PATH, json=about("ada"))).json()
     call_review["scoring"]["questions"]["greeting"]["points"]["partly"] = 10
     await quinn.put("/forms/call-review", json=call_review)
@@ -149,7 +149,7 @@ async def test_submissions_are_pinned_to_their_version(published, call_review):
 
 
 async def test_who_may_see_and_submit_what(published):
-    clients = {who: published.as_(who, "t1") for who in ("ada", "ben", "lea", "quinn")}
+    clients = {who: published.client_as(who, "t1") for who in ("ada", "ben", "lea", "quinn")}
     assert (await clients["lea"].post(PATH, json=about("ben"))).status_code == 403
     assert (await clients["ada"].post(PATH, json=about("ada"))).status_code == 403
     assert (await clients["ada"].post(PATH, json=about("ben"))).status_code == 403
@@ -174,7 +174,7 @@ async def test_a_quiz_is_ones_own_and_hides_its_answers(forms):
         "sections": [{"section": "s", "questions": ["q"]}],
         "scoring": {"questions": {"q": {"points": {"a": 0, "b": 1}}}},
     }  # fmt: skip
-    quinn, ada = forms.as_("quinn", "t1"), forms.as_("ada", "t1")
+    quinn, ada = forms.client_as("quinn", "t1"), forms.client_as("ada", "t1")
     await quinn.put("/forms/quiz", json=quiz)
     await quinn.post("/forms/quiz/publish")
     for path in ("/forms/quiz", "/forms/quiz/versions/1"):
@@ -191,15 +191,15 @@ async def test_an_unscored_form_and_a_score_that_goes_away(forms):
         "form": "mood", "title": {"en": "Mood"}, "kind": "survey", "about": "none",
         "schema": {"type": "object", "properties": {"mood": {"type": "integer", "minimum": 1, "maximum": 5}}},
     }  # fmt: skip
-    quinn, ada = forms.as_("quinn", "t1"), forms.as_("ada", "t1")
+    quinn, ada = forms.client_as("quinn", "t1"), forms.client_as("ada", "t1")
     await quinn.put("/forms/mood", json=survey)
     await quinn.post("/forms/mood/publish")
     assert (await ada.post("/forms/mood/submissions", json=about("ben", {}))).status_code == 422
     made = (await ada.post("/forms/mood/submissions", json={"answers": {"mood": 4}})).json()
     assert (made["agent_id"], made["score"], made["result"]) == (None, None, None)
-    (event,) = await forms.events(SubmissionSubmitted)
+    (event,) = await forms.read_events(SubmissionSubmitted)
     assert (event.agent_id, event.submitted_by) == (person_id("ada"), person_id("ada"))
-    assert (await forms.as_("ben", "t1").get(f"/forms/mood/submissions/{made['id']}")).status_code == 404
+    assert (await forms.client_as("ben", "t1").get(f"/forms/mood/submissions/{made['id']}")).status_code == 404
 
     survey |= {
         "form": "check", "kind": "evaluation", "about": "agent",
@@ -210,28 +210,28 @@ async def test_an_unscored_form_and_a_score_that_goes_away(forms):
     await quinn.post("/forms/check/publish")
     one = (await quinn.post("/forms/check/submissions", json=about("ada", {"mood": 4}))).json()
     await quinn.put(f"/forms/check/submissions/{one['id']}", json={"answers": {}})
-    assert [(each.version, each.score, each.void) for each in await forms.events(SubmissionScored)] == [
+    assert [(each.version, each.score, each.void) for each in await forms.read_events(SubmissionScored)] == [
         (1, 7500, False),
         (2, 7500, True),
     ]
-    assert [each.version for each in await forms.events(SubmissionSubmitted)][1:] == [2]
+    assert [each.version for each in await forms.read_events(SubmissionSubmitted)][1:] == [2]
 
 
 async def test_the_workday_follows_the_tenants_clock_and_day(published):
     clock = tenant(
-        "t1", time_zone="Europe/Berlin", day_start_minutes=360, simulated=True, clock=at("2026-03-02T04:30Z")
+        "t1", time_zone="Europe/Berlin", day_start_minutes=360, simulated=True, clock=parse_instant("2026-03-02T04:30Z")
     )
     await published.deliver(clock, tenant="t1")
-    made = (await published.as_("lea", "t1").post(PATH, json=about("ada"))).json()
+    made = (await published.client_as("lea", "t1").post(PATH, json=about("ada"))).json()
     assert (made["workday"], made["submitted_at"]) == ("2026-03-01", "2026-03-02T04:30:00Z")
     await published.deliver(org_unit("a", time_zone="Asia/Shanghai"), tenant="t1")
-    there = (await published.as_("lea", "t1").post(PATH, json=about("ada"))).json()
+    there = (await published.client_as("lea", "t1").post(PATH, json=about("ada"))).json()
     assert there["workday"] == "2026-03-02", "12:30 at the site of the agent whom it is about"
 
 
 async def test_two_tenants_never_meet(published, call_review):
-    other = published.as_("quinn", "t2")
-    one = (await published.as_("quinn", "t1").post(PATH, json=about("ada"))).json()
+    other = published.client_as("quinn", "t2")
+    one = (await published.client_as("quinn", "t1").post(PATH, json=about("ada"))).json()
     assert (await other.get("/forms")).json()["items"] == []
     assert (await other.get(PATH)).status_code == 404
     await other.put("/forms/call-review", json=call_review)
@@ -246,13 +246,13 @@ async def test_a_blueprint_is_applied_once_and_answered(forms, call_review):
     await forms.deliver(BlueprintPublished(version=1, sections=section), tenant="t1")
     await forms.deliver(BlueprintPublished(version=2, sections=section), tenant="t1")
     await forms.deliver(BlueprintPublished(version=3, sections={"training": {}}), tenant="t1")
-    assert [each.version for each in await forms.events(FormPublished)] == [1]
-    answers = await forms.events(SectionApplied)
+    assert [each.version for each in await forms.read_events(FormPublished)] == [1]
+    answers = await forms.read_events(SectionApplied)
     assert {each.version for each in answers} == {1, 2}
     again = answers[0].content
     await forms.deliver(BlueprintPublished(version=4, sections={"forms": again}), tenant="t1")
-    assert [each.version for each in await forms.events(FormPublished)] == [1]
-    assert (await forms.events(SectionApplied))[-1].content == again
+    assert [each.version for each in await forms.read_events(FormPublished)] == [1]
+    assert (await forms.read_events(SectionApplied))[-1].content == again
 
 
 @pytest.mark.parametrize(
@@ -269,27 +269,27 @@ async def test_a_broken_blueprint_changes_nothing(forms, call_review, change, po
     broken = call_review | {"form": "broken"} | change
     sections = {"forms": {"forms": [call_review, broken]}}
     await forms.deliver(BlueprintPublished(version=1, sections=sections), tenant="t1")
-    rejected = await forms.events(SectionRejected)
+    rejected = await forms.read_events(SectionRejected)
     assert [[each.pointer for each in one.problems] for one in rejected] == [[pointer]]
-    assert await forms.events(SectionApplied) == []
-    assert (await forms.as_("quinn", "t1").get("/forms")).json()["items"] == []
+    assert await forms.read_events(SectionApplied) == []
+    assert (await forms.client_as("quinn", "t1").get("/forms")).json()["items"] == []
 
 
 async def test_a_published_form_keeps_its_kind(published, call_review):
     other = call_review | {"kind": "note"}
-    assert (await published.as_("quinn", "t1").put("/forms/call-review", json=other)).status_code == 409
+    assert (await published.client_as("quinn", "t1").put("/forms/call-review", json=other)).status_code == 409
     new = call_review | {"form": "new"}
     sections = {"forms": {"forms": [new, other]}}
     await published.deliver(BlueprintPublished(version=1, sections=sections), tenant="t1", twice=False)
-    (rejected,) = await published.events(SectionRejected)
+    (rejected,) = await published.read_events(SectionRejected)
     assert [each.pointer for each in rejected.problems] == ["/forms/1/kind"]
-    assert await published.events(FormPublished) == []
+    assert await published.read_events(FormPublished) == []
 
 
 @both_stores
 async def test_documents_that_nothing_points_to_are_swept_away(published, call_review, monkeypatch):
-    quinn = published.as_("quinn", "t1")
-    store = published.kit.documents
+    quinn = published.client_as("quinn", "t1")
+    store = published.context.documents
     await quinn.post(PATH, json=about("ada"))
     for title in ("B", "C"):
         await quinn.put("/forms/call-review", json=call_review | {"title": {"en": title}})
@@ -303,7 +303,7 @@ async def test_documents_that_nothing_points_to_are_swept_away(published, call_r
     await published.tick(datetime.now(UTC) + timedelta(days=3))
     assert len(await left("form-definition")) == 3, "version 1, the draft C, and the one that is too young to be swept"
     assert len(await left("form-submission")) == 2
-    monkeypatch.setattr(sweeping, "GRACE", timedelta(hours=-1))
+    monkeypatch.setattr(sweeping, "GRACE_PERIOD", timedelta(hours=-1))
     await published.tick(datetime.now(UTC) + timedelta(days=6))
     for collection, count in (("form-definition", 2), ("form-submission", 1)):
         assert len(await left(collection)) == count
@@ -313,15 +313,15 @@ async def test_documents_that_nothing_points_to_are_swept_away(published, call_r
 
 
 async def test_the_same_idempotency_key_submits_once(published):
-    lea = published.as_("lea", "t1")
+    lea = published.client_as("lea", "t1")
     key = {"idempotency-key": "k-1"}
     one, two = [(await lea.post(PATH, json=about("ada"), headers=key)).json() for _ in range(2)]
     assert one["id"] == two["id"]
-    assert len(await published.events(SubmissionScored)) == 1
+    assert len(await published.read_events(SubmissionScored)) == 1
 
 
 async def test_lists_page_by_cursor(published):
-    quinn = published.as_("quinn", "t1")
+    quinn = published.client_as("quinn", "t1")
     ids = [(await quinn.post(PATH, json=about("ada"))).json()["id"] for _ in range(5)]
     seen, after = [], None
     while True:

@@ -3,7 +3,7 @@
 from contracts.blueprints import BlueprintPublished
 from forms.service import service
 from testkit import person
-from testkit.late_conformance import Course, LateConformance, Said, directory_course, sections_course
+from testkit.late_conformance import EventScript, LateConformance, ScriptedEvent, directory_script, sections_script
 
 FORM = {
     "form": "mood",
@@ -18,17 +18,18 @@ FORM = {
 class TestLate(LateConformance):
     service = service
 
-    def course(self) -> Course:
+    def event_script(self) -> EventScript:
         blueprints = [
-            Said(BlueprintPublished(version=version, sections={"forms": {"forms": [FORM]}})) for version in (1, 2)
+            ScriptedEvent(BlueprintPublished(version=version, sections={"forms": {"forms": [FORM]}}))
+            for version in (1, 2)
         ]
-        return Course(
+        return EventScript(
             [
-                directory_course(person("ada", team="team-a")),
+                directory_script(person("ada", team="team-a")),
                 blueprints,
-                sections_course("kpi-engine", "notification"),
+                sections_script("kpi-engine", "notification"),
             ],
-            traces=["form"],
+            affected_tables=["form"],
             ignored={"form": ["draft_document"]},
         )
 

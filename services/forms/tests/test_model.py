@@ -4,16 +4,16 @@ import time
 from typing import Any
 
 import pytest
-from forms.model import FormDefinition, content_hash, event_answers, fill, score
+from forms.model import FormDefinition, content_hash, event_answers, fill_form, score_submission
 from pydantic import ValidationError
 
 FULL = {"greeting": "partly", "complaint": True, "apology": "yes", "solution": 4, "empathy": "yes"}
 
 
 def scored(form, answers):
-    filled = fill(form, answers)
+    filled = fill_form(form, answers)
     assert filled.problems == []
-    return score(form, filled.answers, filled.shown)
+    return score_submission(form, filled.answers, filled.shown)
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def test_an_automatic_fail_of_the_form_or_of_a_section(form, call_review):
 def test_hidden_questions_are_neither_required_nor_kept(form, call_review):
     call_review["schema"]["required"].append("apology")
     strict = FormDefinition.model_validate(call_review)
-    assert [each.pointer for each in fill(strict, {**FULL, "apology": None}).problems] == ["/apology"]
-    filled = fill(strict, {**FULL, "complaint": False})
+    assert [each.pointer for each in fill_form(strict, {**FULL, "apology": None}).problems] == ["/apology"]
+    filled = fill_form(strict, {**FULL, "complaint": False})
     assert filled.problems == []
     assert "apology" not in filled.answers
 
@@ -103,7 +103,7 @@ def test_several_choices_count_by_their_sum():
 
 def test_every_mistake_has_a_pointer_and_a_cure(form):
     wrong = {"greeting": "perhaps", "complaint": 1, "solution": 6, "remarks": "x" * 51, "mood": 1}
-    found = {each.pointer: each for each in fill(form, wrong).problems}
+    found = {each.pointer: each for each in fill_form(form, wrong).problems}
     assert set(found) == {"/greeting", "/complaint", "/solution", "/remarks", "/mood", "/empathy"}
     assert found["/greeting"].cure == "one of: yes, partly, no"
     assert found["/solution"].cure == "at most 5"
@@ -113,7 +113,7 @@ def test_every_mistake_has_a_pointer_and_a_cure(form):
 
 @pytest.mark.parametrize("answers", [{"greeting": "\x00"}, {"greeting": "\ud800"}, {"remarks": "x" * 300_000}])
 def test_answers_that_cannot_be_kept_are_refused(form, answers):
-    assert len(fill(form, answers).problems) == 1
+    assert len(fill_form(form, answers).problems) == 1
 
 
 def broken(call_review, **changes):
@@ -169,9 +169,9 @@ def test_a_nasty_pattern_takes_linear_time(call_review):
     )
     assert form.problems() == []
     began = time.perf_counter()
-    assert [each.pointer for each in fill(form, {"q": "a" * 50_000 + "b"}).problems] == ["/q"]
+    assert [each.pointer for each in fill_form(form, {"q": "a" * 50_000 + "b"}).problems] == ["/q"]
     assert time.perf_counter() - began < 1
-    assert fill(form, {"q": "aaa"}).problems == []
+    assert fill_form(form, {"q": "aaa"}).problems == []
 
 
 def test_names_are_checked(call_review):
@@ -235,7 +235,7 @@ def test_operators(op, value, answer, expected):
         }
     )  # fmt: skip
     assert form.problems() == []
-    assert ("r" in fill(form, {"q": answer}).shown) is expected
+    assert ("r" in fill_form(form, {"q": answer}).shown) is expected
 
 
 def test_scoring_names_questions_sections_and_options(call_review):
@@ -282,17 +282,17 @@ POINTS = {"points": {"always": 2, "often": 1}, "not_applicable": ["na"]}
 def test_each_row_of_a_matrix_counts(row, how, answer, share, total):
     form = matrix(row, **how)
     assert form.problems() == []
-    filled = fill(form, {"q": answer, "plain": "no"})
+    filled = fill_form(form, {"q": answer, "plain": "no"})
     assert filled.problems == []
-    result = score(form, filled.answers, filled.shown)
+    result = score_submission(form, filled.answers, filled.shown)
     assert result.sections[0].questions[0].share == share
     assert result.score == round(total * 10000)
 
 
 def test_a_row_of_a_matrix_can_fail_the_form():
     form = matrix(CHOICES, **POINTS, fail={"never": "form"})
-    filled = fill(form, {"q": {"a": "always", "b": "never"}, "plain": "yes"})
-    result = score(form, filled.answers, filled.shown)
+    filled = fill_form(form, {"q": {"a": "always", "b": "never"}, "plain": "yes"})
+    result = score_submission(form, filled.answers, filled.shown)
     assert (result.score, result.automatic_fail, result.sections[0].questions[0].fails) == (0, True, "form")
 
 

@@ -13,14 +13,14 @@ async def test_a_form_that_cannot_be_read_is_passed_over_and_saved_anew(publishe
         return read(content)
 
     of_old = call_review | {"form": "of-old", "title": {"en": "of old"}}
-    quinn = published.as_("quinn", "t1")
+    quinn = published.client_as("quinn", "t1")
     assert (await quinn.put("/forms/of-old", json=of_old)).status_code == 200
     assert (await quinn.post("/forms/of-old/publish")).status_code == 200
-    await published.forget_events()
+    await published.clear_outbox()
     monkeypatch.setattr(FormDefinition, "model_validate_json", stricter)
     other = call_review | {"form": "other"}
     await published.deliver(BlueprintPublished(version=1, sections={"forms": {"forms": [other]}}), tenant="t1")
-    applied = (await published.events(SectionApplied))[-1]
+    applied = (await published.read_events(SectionApplied))[-1]
     assert [each["form"] for each in applied.content["forms"]] == ["call-review", "other"]
     assert "a published form cannot be read any more" in caplog.text
     answer = await quinn.get("/forms/of-old")

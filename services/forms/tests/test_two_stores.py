@@ -6,7 +6,7 @@ import pytest
 from forms.service import service
 from storage import sweeping
 from testkit import person, person_id
-from testkit.killed_between import killed_between
+from testkit.kill_before_commit import kill_before_commit
 from testkit.programs import free_port
 
 SUBMISSIONS = "/forms/call-review/submissions"
@@ -15,20 +15,20 @@ ANSWERS = {"greeting": "yes", "complaint": False, "solution": 5, "empathy": "yes
 
 @pytest.mark.parametrize("mongodb_url", ["mongodb"], indirect=True)
 async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(published, call_review, monkeypatch):
-    documents = published.kit.documents
+    documents = published.context.documents
     changed = call_review | {"title": {"en": "Changed"}}
     filled = {"agent_id": str(person_id("ada")), "answers": ANSWERS}
-    await killed_between(published, "quinn", "t1", "PUT", "/forms/call-review", json=changed)
-    await killed_between(published, "lea", "t1", "POST", SUBMISSIONS, json=filled)
+    await kill_before_commit(published, "quinn", "t1", "PUT", "/forms/call-review", json=changed)
+    await kill_before_commit(published, "lea", "t1", "POST", SUBMISSIONS, json=filled)
     assert len(await documents.find("t1", "form-definition", {})) == 2
     (orphan,) = await documents.find("t1", "form-submission", {})
     assert await published.rows("t1", "SELECT 1 FROM submission") == []
-    quinn, lea = published.as_("quinn", "t1"), published.as_("lea", "t1")
+    quinn, lea = published.client_as("quinn", "t1"), published.client_as("lea", "t1")
     assert (await quinn.get("/forms/call-review")).json()["definition"]["title"]["en"] == "Call review"
 
     assert (await quinn.put("/forms/call-review", json=changed)).status_code == 200
     made = (await lea.post(SUBMISSIONS, json=filled)).json()
-    monkeypatch.setattr(sweeping, "GRACE", timedelta(hours=-1))
+    monkeypatch.setattr(sweeping, "GRACE_PERIOD", timedelta(hours=-1))
     await published.tick(datetime.now(UTC) + timedelta(days=2))
     assert len(await documents.find("t1", "form-definition", {})) == 2, "version 1 and the draft"
     (kept,) = await documents.find("t1", "form-submission", {})
@@ -40,8 +40,8 @@ async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(pub
 
 async def test_without_its_document_store_a_service_says_when_to_come_back(harness_for, call_review):
     forms = await harness_for(service, mongodb_url=f"mongodb://127.0.0.1:{free_port()}")
-    await forms.directory("t1", people=[person("quinn", roles=["quality_analyst"])])
-    quinn = forms.as_("quinn", "t1")
+    await forms.apply_directory("t1", people=[person("quinn", roles=["quality_analyst"])])
+    quinn = forms.client_as("quinn", "t1")
     answer = await quinn.put("/forms/call-review", json=call_review)
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0

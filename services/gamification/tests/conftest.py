@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 from contracts import new_id
+from contracts.assignments import AssignmentCompleted
 from contracts.blueprints import BlueprintPublished
-from contracts.learning import AssignmentCompleted
 from contracts.scores import BandCorrected, BandLeft, Score, ScoreChanged
 from gamification.service import service
-from testkit import Harness, at, org_unit, person, person_id, tenant
+from testkit import Harness, org_unit, parse_instant, person, person_id, tenant
 
 LEFT = {
     "kind": "band_left", "rule": "left-coach", "title": {"en": "Left the coaching band", "zh": "离开辅导区间"},
@@ -35,11 +35,11 @@ class Game:
     BOARD = BOARD
 
     h: Harness
-    now: datetime = field(default_factory=lambda: at("2026-03-18T08:00Z"))
+    now: datetime = field(default_factory=lambda: parse_instant("2026-03-18T08:00Z"))
     blueprint_version: int = 0
 
     async def people(self, slug: str, **of_tenant: Any) -> None:
-        await self.h.directory(
+        await self.h.apply_directory(
             slug,
             of_tenant=tenant(slug, **of_tenant),
             org_units=[org_unit("team-a"), org_unit("team-b")],
@@ -107,7 +107,7 @@ class Game:
             await self.h.tick(when + timedelta(minutes=1))
 
     async def get(self, who: str, path: str, tenant: str = "acme", status: int = 200, **query: Any) -> Any:
-        answer = await self.h.as_(who, tenant).get(path, params=query)
+        answer = await self.h.client_as(who, tenant).get(path, params=query)
         assert answer.status_code == status, answer.text
         return answer.json()
 

@@ -8,15 +8,15 @@ from uuid import UUID
 
 import pytest
 from contracts import derived_id, new_id
+from contracts.assignments import AssignmentAssigned, AssignmentCompleted
 from contracts.awards import PointsGranted, PointsReversed
 from contracts.blueprints import BlueprintPublished
-from contracts.learning import AssignmentAssigned, AssignmentCompleted
 from contracts.scores import BandCorrected, BandEntered, BandLeft, Score, ScoreChanged
 from gamification.service import service
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from messaging.broker import TopicPartition
-from messaging.consumer import Step
+from messaging.consumer import OffsetStep
 from pydantic import ValidationError
 from sqlalchemy import event as engine_event
 from testkit import tenant
@@ -125,13 +125,13 @@ class Play:
             due = await self.h.rows(slug, due, slug=slug, a=[str(each) for each in agents])
             seen += sorted(due, key=lambda row: self.named(row["ref"]))
             awards = []
-            for attributes, body in await self.h.emitted():
+            for attributes, body in await self.h.read_outbox():
                 if attributes.tenant == slug and isinstance(body, PointsGranted | PointsReversed):
                     told = body.model_dump() | {"entry_id": places[body.entry_id]}
                     told["reverses"] = places.get(told.get("reverses"))
                     awards.append(told | {"at": attributes.time, "because": str(attributes.causationid)})
             seen += sorted(awards, key=lambda award: repr(self.named(award)))
-        await self.h.forget_events()
+        await self.h.clear_outbox()
         return [self.named(each) for each in seen]
 
     def named(self, value):
@@ -145,15 +145,15 @@ class Play:
 async def apply(h, messages):
     topic = messages[0].topic
     door, source = h.running.doors[topic], TopicPartition(topic, 0)
-    expected = await door.next_offset("test", source)
-    await door.apply(messages, [Step("test", source, expected, expected + len(messages))])
+    expected = await door.load_next_offset("test", source)
+    await door.apply(messages, [OffsetStep("test", source, expected, expected + len(messages))])
 
 
 async def prepare(h):
     for slug, time_zone in TENANTS.items():
-        await h.directory(slug, of_tenant=tenant(slug, time_zone=time_zone))
+        await h.apply_directory(slug, of_tenant=tenant(slug, time_zone=time_zone))
         await h.deliver(BlueprintPublished(version=1, sections={"gamification": {"rules": RULES}}), tenant=slug)
-    await h.forget_events()
+    await h.clear_outbox()
 
 
 def test_a_batch_leaves_behind_what_its_messages_one_by_one_do(cluster, issuer):
@@ -183,7 +183,7 @@ async def test_the_number_of_statements_does_not_grow_with_the_batch(harness_for
     h = await harness_for(service)
     await prepare(h)
     for topic, door in h.running.doors.items():
-        await door.next_offset("test", TopicPartition(topic, 0))  # what makes the place is no part of a batch
+        await door.load_next_offset("test", TopicPartition(topic, 0))  # what makes the place is no part of a batch
     counts = []
     for size in (5, 50):
         lines = [
@@ -204,7 +204,7 @@ async def test_the_number_of_statements_does_not_grow_with_the_batch(harness_for
 @contextmanager
 def counted(h):
     """The statements that are sent inside."""
-    engine, statements = h.kit.sessions.engine.sync_engine, []
+    engine, statements = h.context.sessions.engine.sync_engine, []
 
     def note(_connection, _cursor, statement, *_):
         statements.append(statement)

@@ -4,7 +4,7 @@ import pytest
 from contracts.blueprints import SectionApplied, SectionRejected
 from gamification.model.section import parse_section
 from servicekit.errors import Invalid
-from testkit import at
+from testkit import parse_instant
 
 
 async def earn(game, **points):
@@ -48,7 +48,7 @@ async def test_the_ledger_pages_by_cursor(game):
 async def test_a_board_ranks_ties_alike_and_hides_names_below_the_top(game):
     board = {**game.BOARD, "top": 1}
     await earn(game, ada=30, ben=20, cem=20, dan=10)
-    answer = await game.h.as_("ann", "acme").put("/leaderboards/week", json=board)
+    answer = await game.h.client_as("ann", "acme").put("/leaderboards/week", json=board)
     assert answer.status_code == 200
     seen = await game.get("dan", "/leaderboards/week/standings")
     assert [(each["rank"], each["points"], each["agent"], each["me"]) for each in seen["items"]] == [
@@ -60,13 +60,13 @@ async def test_a_board_ranks_ties_alike_and_hides_names_below_the_top(game):
     by_lea = [each["agent"] for each in (await game.get("lea", "/leaderboards/week/standings"))["items"]]
     assert sorted(map(str, by_lea)) == ["None", "None", "ada", "ben"]
     assert all(each["name"] for each in (await game.get("ann", "/leaderboards/week/standings"))["items"])
-    await game.h.as_("ann", "acme").put("/leaderboards/week", json={**board, "anonymise": "none"})
+    await game.h.client_as("ann", "acme").put("/leaderboards/week", json={**board, "anonymise": "none"})
     assert all(each["name"] for each in (await game.get("dan", "/leaderboards/week/standings"))["items"])
 
 
 async def test_a_board_around_me_and_by_pages(game):
     await earn(game, ada=40, ben=30, cem=20, dan=10)
-    await game.h.as_("ann", "acme").put("/leaderboards/week", json={**game.BOARD, "top": 1, "around": 1})
+    await game.h.client_as("ann", "acme").put("/leaderboards/week", json={**game.BOARD, "top": 1, "around": 1})
     around = await game.get("dan", "/leaderboards/week/standings", around_me=True)
     assert [each["rank"] for each in around["items"]] == [1, 3, 4]
     first = await game.get("ann", "/leaderboards/week/standings", limit=3)
@@ -78,13 +78,13 @@ async def test_a_board_around_me_and_by_pages(game):
 async def test_a_board_counts_its_period_rules_people_and_entries(game):
     await earn(game, ada=30, cem=10)
     week = "2026-03-22T16:30Z"
-    await game.people("acme", time_zone="Asia/Shanghai", simulated=True, clock=at(week))
-    game.now = at(week)  # already Monday in Shanghai
+    await game.people("acme", time_zone="Asia/Shanghai", simulated=True, clock=parse_instant(week))
+    game.now = parse_instant(week)  # already Monday in Shanghai
     stay = await game.leave("ada")
     assert [each["points"] for each in (await game.get("ann", "/leaderboards/week/standings"))["items"]] == [100]
     before = await game.get("ann", "/leaderboards/week/standings", on="2026-03-18")
     assert [each["points"] for each in before["items"]] == [30, 10]
-    ann = game.h.as_("ann", "acme")
+    ann = game.h.client_as("ann", "acme")
     for board in (
         {**game.BOARD, "leaderboard": "month", "period": "month"},
         {**game.BOARD, "leaderboard": "total", "period": "total", "rules": ["left-coach"]},
@@ -126,11 +126,11 @@ async def test_rules_are_read_by_all_and_edited_by_the_admin(game):
     await game.get("ada", "/rules/none", status=404)
     edited = {**game.LEFT, "points": 50}
     for who, status in (("ada", 403), ("lea", 403), ("ann", 200)):
-        client = game.h.as_(who, "acme")
+        client = game.h.client_as(who, "acme")
         assert (await client.put("/rules/left-coach", json=edited)).status_code == status
         assert (await client.put("/rules", json={"rules": [edited]})).status_code == status
         assert (await client.put("/leaderboards/week", json=game.BOARD)).status_code == status
-    ann = game.h.as_("ann", "acme")
+    ann = game.h.client_as("ann", "acme")
     assert (await ann.put("/rules/other", json=edited)).status_code == 422
     assert (await ann.put("/rules", json={"rules": [edited, edited]})).status_code == 422
     assert (await ann.put("/leaderboards/week", json={**game.BOARD, "rules": ["none"]})).status_code == 422
@@ -141,7 +141,7 @@ async def test_rules_are_read_by_all_and_edited_by_the_admin(game):
 
 async def test_a_blueprint_is_applied_and_answered_and_edits_answer_too(game):
     await game.blueprint(game.LEFT, game.BETTER)
-    (answer,) = await game.h.events(SectionApplied)
+    (answer,) = await game.h.read_events(SectionApplied)
     assert (answer.service, answer.version) == ("gamification", 1)
     assert [each["rule"] for each in answer.content["rules"]] == ["better", "left-coach"]
     assert answer.content["leaderboards"][0]["leaderboard"] == "week"
@@ -149,8 +149,8 @@ async def test_a_blueprint_is_applied_and_answered_and_edits_answer_too(game):
     count = "SELECT count(*) AS n FROM rule_edition WHERE tenant = 'acme'"
     assert (await game.h.rows("acme", count))[0]["n"] == 2  # the same again makes no new editions
 
-    await game.h.as_("ann", "acme").put("/rules/left-coach", json={**game.LEFT, "points": 1})
-    last = (await game.h.events(SectionApplied))[-1]
+    await game.h.client_as("ann", "acme").put("/rules/left-coach", json={**game.LEFT, "points": 1})
+    last = (await game.h.read_events(SectionApplied))[-1]
     assert last.version is None
     assert last.content["rules"][1]["points"] == 1
     game.blueprint_version = 0
@@ -161,10 +161,10 @@ async def test_a_blueprint_is_applied_and_answered_and_edits_answer_too(game):
 async def test_a_bad_section_changes_nothing_and_says_why(game):
     await game.blueprint(game.LEFT)
     await game.blueprint({**game.LEFT, "points": 0}, {**game.BETTER, "kind": "luck"}, boards=())
-    (rejected,) = await game.h.events(SectionRejected)
+    (rejected,) = await game.h.read_events(SectionRejected)
     assert [each.pointer for each in rejected.problems] == ["/rules/0/points", "/rules/1"]
     await game.blueprint(game.LEFT, boards=({**game.BOARD, "rules": ["gone"]},))
-    problem = (await game.h.events(SectionRejected))[-1].problems[0]
+    problem = (await game.h.read_events(SectionRejected))[-1].problems[0]
     assert (problem.pointer, problem.cure) == ("/leaderboards/0/rules/0", "one of: left-coach")
     assert (await game.get("ann", "/rules/left-coach"))["points"] == 100
 

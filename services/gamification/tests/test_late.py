@@ -3,12 +3,12 @@
 from typing import Any
 
 from contracts import derived_id
+from contracts.assignments import AssignmentCompleted
 from contracts.blueprints import BlueprintPublished
-from contracts.learning import AssignmentCompleted
 from contracts.scores import BandCorrected, BandLeft, Score, ScoreChanged
 from gamification.service import service
 from testkit import person, person_id
-from testkit.late_conformance import Course, LateConformance, Said, directory_course, sections_course
+from testkit.late_conformance import EventScript, LateConformance, ScriptedEvent, directory_script, sections_script
 
 LEFT = {"kind": "band_left", "rule": "left", "title": {"en": "Left"}, "kpi": "k", "from_bands": ["coach"]}
 TRAINED = {"kind": "training_completed", "rule": "trained", "title": {"en": "Trained"}, "points": 20}
@@ -29,9 +29,9 @@ def score(day: str, version: int, **fields: Any) -> ScoreChanged:
 class TestLate(LateConformance):
     service = service
 
-    def course(self) -> Course:
+    def event_script(self) -> EventScript:
         blueprints = [
-            Said(
+            ScriptedEvent(
                 BlueprintPublished(
                     version=number, sections={"gamification": {"rules": [{**LEFT, "points": 100}, TRAINED]}}
                 )
@@ -43,21 +43,21 @@ class TestLate(LateConformance):
             title={"en": "T"}, passed=True, version=3,
         )  # fmt: skip
         events = [
-            Said(BandLeft(**stay("ada", 1, to_band="fine", to_rank=1))),
-            Said(BandCorrected(**stay("ada", 2), retracts="left")),
-            Said(BandLeft(**stay("bob", 3, to_band="fine", to_rank=1))),
-            Said(score("2026-03-02", 4)),
-            Said(score("2026-03-02", 5)),
-            Said(score("2026-03-03", 6, mode="history")),
-            Said(score("2026-03-03", 7)),
-            Said(score("2026-03-20", 8)),
-            Said(score("2026-03-20", 9)),
-            Said(done),
+            ScriptedEvent(BandLeft(**stay("ada", 1, to_band="fine", to_rank=1))),
+            ScriptedEvent(BandCorrected(**stay("ada", 2), retracts="left")),
+            ScriptedEvent(BandLeft(**stay("bob", 3, to_band="fine", to_rank=1))),
+            ScriptedEvent(score("2026-03-02", 4)),
+            ScriptedEvent(score("2026-03-02", 5)),
+            ScriptedEvent(score("2026-03-03", 6, mode="history")),
+            ScriptedEvent(score("2026-03-03", 7)),
+            ScriptedEvent(score("2026-03-20", 8)),
+            ScriptedEvent(score("2026-03-20", 9)),
+            ScriptedEvent(done),
         ]
         people = [person("ada", team="team-a"), person("bob", team="team-a")]
-        return Course(
-            [directory_course(*people), blueprints, sections_course("kpi-engine", "training", "notification"), events],
-            traces=["ledger", "score_day", "section_names"],
+        return EventScript(
+            [directory_script(*people), blueprints, sections_script("kpi-engine", "training", "notification"), events],
+            affected_tables=["ledger", "score_day", "section_names"],
             unsettled={BandLeft: "what would be taken back at once is not given"},
         )
 

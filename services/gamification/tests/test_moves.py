@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from testkit import at, moved, person
+from testkit import parse_instant, person, person_after_move
 
 MOVE = date(2026, 3, 17)
 
@@ -14,11 +14,11 @@ async def transferred(game):
     await game.blueprint(
         game.LEFT, boards=({**game.BOARD, "top": 1}, {"leaderboard": "a", "title": {"en": "A"}, "org_unit": "team-a"})
     )
-    people = [moved("ada", "team-a", "team-b", MOVE), person("leb", roles=[("team_lead", "team-b")])]
-    await game.h.directory("acme", people=people)
-    game.now = at("2026-03-16T08:00Z")
+    people = [person_after_move("ada", "team-a", "team-b", MOVE), person("leb", roles=[("team_lead", "team-b")])]
+    await game.h.apply_directory("acme", people=people)
+    game.now = parse_instant("2026-03-16T08:00Z")
     await game.leave("ada")
-    game.now = at("2026-03-18T08:00Z")
+    game.now = parse_instant("2026-03-18T08:00Z")
     await game.leave("ada")
     return game
 

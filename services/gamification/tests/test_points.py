@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from contracts import new_id
 from contracts.awards import PointsGranted, PointsReversed
-from gamification.actions.improvement import QUIET
+from gamification.actions.improvement import SETTLE_DELAY
 from servicekit.errors import Unavailable
 from sqlalchemy.exc import IntegrityError
-from testkit import at, org_unit, person_id, stable_ids, tenant
+from testkit import org_unit, parse_instant, person_id, stable_ids, tenant
 
 
 async def test_leaving_a_band_for_a_better_one_gives_points_once(game):
@@ -20,7 +20,7 @@ async def test_leaving_a_band_for_a_better_one_gives_points_once(game):
     await game.leave("ben", kpi="aht")
     await game.leave("ben", mode="history")
     assert await game.ledger() == [("ada", "left-coach", 100)]
-    (event,) = await game.h.events(PointsGranted)
+    (event,) = await game.h.read_events(PointsGranted)
     assert (event.agent_id, event.points, event.balance) == (person_id("ada"), 100, 100)
     assert event.cause == str(stay.band_event_id)
     assert event.title["zh"] == "离开辅导区间"
@@ -36,9 +36,9 @@ async def test_a_corrected_band_takes_the_points_back_once(game, retracts):
     await game.correct(stay, retracts)
     assert await game.ledger() == [("ada", "left-coach", 100), ("ada", "left-coach", 100), ("ada", "left-coach", -100)]
     assert await game.balance("ada") == 100
-    (event,) = await game.h.events(PointsReversed)
+    (event,) = await game.h.read_events(PointsReversed)
     assert (event.points, event.balance, event.reason) == (-100, 100, "a corrected call")
-    granted = await game.h.events(PointsGranted)
+    granted = await game.h.read_events(PointsGranted)
     assert event.reverses == granted[0].entry_id
     (entry,) = [each for each in (await game.get("ann", "/ledger"))["items"] if each["points"] < 0]
     assert (entry["earned_on"], entry["at"][:10]) == ("2026-03-18", "2026-04-17")
@@ -186,7 +186,7 @@ async def test_a_corrected_score_moves_that_day_and_those_it_is_the_baseline_of(
     assert await game.balance("ada") == 10
     points = [points for _, _, points in await game.ledger()]
     assert points == [10, 10, -10, -10, 10, 10, -10]
-    assert [each.balance for each in await game.h.events(PointsReversed)] == [10, 0, 10]
+    assert [each.balance for each in await game.h.read_events(PointsReversed)] == [10, 0, 10]
 
 
 async def test_a_running_day_is_judged_when_it_is_over(game):
@@ -194,7 +194,7 @@ async def test_a_running_day_is_judged_when_it_is_over(game):
     await game.blueprint(game.BETTER)
     for day in ("2026-03-09", "2026-03-10"):
         await game.score("ada", day, 60)
-    over = at("2026-03-11T20:00Z")  # 04:00 of 12 March in Shanghai
+    over = parse_instant("2026-03-11T20:00Z")  # 04:00 of 12 March in Shanghai
     for numerator in (20, 30, 25):
         await game.score("ada", "2026-03-11", numerator, at=over - timedelta(hours=6))
     assert await game.ledger() == []
@@ -208,19 +208,19 @@ async def test_a_running_day_is_judged_when_it_is_over(game):
 async def test_a_running_day_is_over_when_it_is_at_the_agents_site(game):
     await game.people("acme", time_zone="Europe/Berlin")
     sites = [org_unit("team-a", time_zone="America/New_York")]
-    await game.h.directory("acme", of_tenant=tenant("acme", time_zone="Europe/Berlin"), org_units=sites)
+    await game.h.apply_directory("acme", of_tenant=tenant("acme", time_zone="Europe/Berlin"), org_units=sites)
     await game.blueprint(game.BETTER)
     for day in ("2026-03-16", "2026-03-17"):
-        await game.score("ada", day, 60, at=at("2026-03-18T12:00Z"))
-    await game.score("ada", "2026-03-18", 20, at=at("2026-03-18T20:00Z"))
-    await game.h.tick(at("2026-03-19T03:59Z"))  # it is the nineteenth in Berlin
+        await game.score("ada", day, 60, at=parse_instant("2026-03-18T12:00Z"))
+    await game.score("ada", "2026-03-18", 20, at=parse_instant("2026-03-18T20:00Z"))
+    await game.h.tick(parse_instant("2026-03-19T03:59Z"))  # it is the nineteenth in Berlin
     assert await game.ledger() == []
-    await game.h.tick(at("2026-03-19T04:00Z"))
+    await game.h.tick(parse_instant("2026-03-19T04:00Z"))
     assert await game.ledger() == [("ada", "better", 10)]
     shanghai = [org_unit("team-a", time_zone="Asia/Shanghai")]
-    await game.h.directory("acme", of_tenant=tenant("acme", time_zone="Europe/Berlin"), org_units=shanghai)
-    await game.score("ada", "2026-03-20", 1, at=at("2026-03-20T08:00Z"))
-    await game.h.tick(at("2026-03-20T16:00Z"))  # it is over there, and not yet in Berlin
+    await game.h.apply_directory("acme", of_tenant=tenant("acme", time_zone="Europe/Berlin"), org_units=shanghai)
+    await game.score("ada", "2026-03-20", 1, at=parse_instant("2026-03-20T08:00Z"))
+    await game.h.tick(parse_instant("2026-03-20T16:00Z"))  # it is over there, and not yet in Berlin
     assert await game.balance("ada") == 20
 
 
@@ -232,14 +232,14 @@ async def test_a_day_that_is_over_is_booked_once_it_has_settled(game):
     for second, numerator in enumerate((20, 70, 30, 80, 25)):
         last = game.now + timedelta(seconds=second)
         await game.score("ada", "2026-03-11", numerator, tenant="other", at=last, settled=False)
-    await game.h.tick(last + QUIET - timedelta(seconds=1))
+    await game.h.tick(last + SETTLE_DELAY - timedelta(seconds=1))
     assert await game.ledger(tenant="other") == []
-    await game.h.tick(last + QUIET)
+    await game.h.tick(last + SETTLE_DELAY)
     assert await game.ledger(tenant="other") == [("ada", "better", 10)]
     later = last + timedelta(hours=1)
     for numerator in (70, 20, 90):  # a correction that comes later is one entry, however often it is said
         await game.score("ada", "2026-03-11", numerator, tenant="other", at=later, settled=False)
-    await game.h.tick(later + QUIET)
+    await game.h.tick(later + SETTLE_DELAY)
     assert await game.ledger(tenant="other") == [("ada", "better", 10), ("ada", "better", -10)]
 
 
@@ -269,7 +269,7 @@ async def test_the_ledger_cannot_be_changed(game):
     await game.leave("ada")
     for statement in ("UPDATE ledger SET points = 1000", "DELETE FROM ledger", "TRUNCATE ledger"):
         with pytest.raises(IntegrityError, match="append-only"):
-            async with game.h.kit.sessions.begin(["acme"], now=game.now) as session:
+            async with game.h.context.sessions.begin(["acme"], now=game.now) as session:
                 await session.execute(statement)
     assert await game.balance("ada") == 100
 

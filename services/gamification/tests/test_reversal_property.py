@@ -96,7 +96,7 @@ def test_the_net_points_are_those_of_the_final_scores(cluster, issuer):
         stack = AsyncExitStack()
         h = runner.run(stack.enter_async_context(harness(service, cluster, issuer)))
         try:
-            runner.run(h.directory("acme", of_tenant=tenant("acme")))
+            runner.run(h.apply_directory("acme", of_tenant=tenant("acme")))
             blueprint = BlueprintPublished(version=1, sections={"gamification": {"rules": [RULE]}})
             runner.run(h.deliver(blueprint, tenant="acme"))
 

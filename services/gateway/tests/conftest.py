@@ -18,7 +18,7 @@ from testkit import AUDIENCE, ISSUER, TestIssuer
 from testkit.fixtures.envoy import envoy_binary as envoy_binary
 from testkit.programs import Program, free_port
 from testkit.programs.envoy import Envoy
-from testkit.programs.program import listens
+from testkit.programs.program import is_listening
 
 
 @dataclass
@@ -50,7 +50,7 @@ def upstream_for(tmp_path_factory: pytest.TempPathFactory, issuer: TestIssuer) -
                 name,
                 [sys.executable, Path(__file__).with_name("upstream.py"), name, str(port), keys],
                 log=folder / f"{name}.log",
-                ready=lambda: listens(port),
+                ready=lambda: is_listening(port),
             )
             stack.callback(program.kill)
             program.start()

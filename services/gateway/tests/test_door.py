@@ -8,7 +8,7 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
-from testkit import TestIssuer, eventually
+from testkit import TestIssuer, wait_until_true
 from testkit.programs.envoy import Envoy
 
 SERVICES = ("identity", "ingest", "kpi-engine", "training", "gamification", "forms", "notification")
@@ -257,7 +257,7 @@ async def test_the_access_log_names_nobody(client: httpx.AsyncClient, gateway: E
     async def logged() -> list[dict[str, Any]]:
         return [line for line in gateway.access_log() if line.get("request_id") == "logged-4711"]
 
-    (line,) = await eventually(logged, seconds=20)
+    (line,) = await wait_until_true(logged, seconds=20)
     assert line["path"] == f"{API}/logged"
     assert line["status"] == 200
     assert line["service"] == "training"

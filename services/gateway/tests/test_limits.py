@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, suppress
 import httpx
 import pytest
 from joserfc import jwt
-from testkit import TestIssuer, eventually
+from testkit import TestIssuer, wait_until_true
 from testkit.programs.envoy import Envoy
 
 API = "/api/training/v1"
@@ -53,7 +53,7 @@ async def test_a_tenant_has_a_limit_of_its_own(narrow: Envoy, somebody: Callable
         async def again() -> bool:
             return (await client.get(f"{API}/x", headers=somebody("loud"))).status_code == 200
 
-        await eventually(again, seconds=20)
+        await wait_until_true(again, seconds=20)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ async def test_two_thousand_idle_connections_harm_nobody(gateway: Envoy, client:
         async def all_there() -> bool:
             return await asyncio.to_thread(gateway.stat, "http.public.downstream_cx_active") >= 2000
 
-        await eventually(all_there, seconds=30)
+        await wait_until_true(all_there, seconds=30)
         answers = [await client.get(f"{API}/x") for _ in range(50)]
     assert {answer.status_code for answer in answers} == {200}
 
@@ -202,7 +202,7 @@ async def test_connections_have_a_limit(gateway_for: Callable[..., Envoy]) -> No
         except httpx.TransportError:
             return False
 
-    await eventually(free_again, seconds=20)
+    await wait_until_true(free_again, seconds=20)
 
 
 async def test_a_service_that_hangs_does_not_take_the_others_with_it(

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from testkit import eventually
+from testkit import wait_until_true
 from testkit.programs import free_port
 from testkit.programs.envoy import Envoy
 
@@ -36,7 +36,7 @@ async def test_spans_go_to_the_collector_and_the_trace_goes_on(
             await client.get(f"{API}/x")
             return (await asyncio.to_thread(upstream.hits)).get("POST traces", 0) > 0
 
-        await eventually(collected, seconds=30)
+        await wait_until_true(collected, seconds=30)
 
 
 async def test_metrics_are_all_that_the_second_door_shows(gateway_for: Callable[..., Envoy]) -> None:

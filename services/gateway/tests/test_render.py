@@ -12,8 +12,8 @@ from fastapi_offline import FastAPIOffline
 from gateway.__main__ import main
 from gateway.bootstrap import render
 from gateway.routes import PUBLIC_SUFFIXES
-from gateway.settings import SERVICES, GatewaySettings, addresses_of
-from testkit.programs.envoy import complaints
+from gateway.settings import SERVICES, GatewaySettings, parse_addresses
+from testkit.programs.envoy import validate_config
 
 Settings = Callable[..., GatewaySettings]
 
@@ -43,11 +43,11 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_envoy_would_start_with_it_and_has_nothing_to_say(
     settings: dict[str, Any], tmp_path: Path, envoy_binary: str
 ) -> None:
-    assert complaints(render(GatewaySettings(**settings)), tmp_path) == ""
+    assert validate_config(render(GatewaySettings(**settings)), tmp_path) == ""
 
 
 def test_envoy_is_really_asked(tmp_path: Path, envoy_binary: str) -> None:
-    assert "no_such_thing" in complaints("no_such_thing: 1", tmp_path)
+    assert "no_such_thing" in validate_config("no_such_thing: 1", tmp_path)
 
 
 def test_the_same_settings_give_the_same_text() -> None:
@@ -92,7 +92,7 @@ def test_what_is_not_said_follows_from_the_public_address_and_the_provider() -> 
 @pytest.mark.parametrize("bad", ["https://forms:8000", "http://forms:8000/api", "", "forms:port"])
 def test_an_address_that_is_none_is_refused(bad: str) -> None:
     with pytest.raises(ValueError):
-        addresses_of(bad)
+        parse_addresses(bad)
 
 
 def test_the_command_writes_and_checks(

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from testkit import ISSUER, eventually
+from testkit import ISSUER, wait_until_true
 from testkit.programs import Program, free_port, run_tool
 from testkit.programs.envoy import Envoy
-from testkit.programs.program import listens
+from testkit.programs.program import is_listening
 
 API = "/api/training/v1"
 
@@ -35,7 +35,7 @@ class Pair:
         async def seen() -> bool:
             return await asyncio.to_thread(self.gateway.healthy, "training") == addresses
 
-        await eventually(seen, seconds=30)
+        await wait_until_true(seen, seconds=30)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_reads_are_tried_again_elsewhere_and_nothing_else_is(
             found = [each for each in pair.replicas if each.program.running]
             return found if len(found) == 1 else []
 
-        (left,) = await eventually(alive, seconds=20)
+        (left,) = await wait_until_true(alive, seconds=20)
         assert "POST die" not in left.hits()
         # Its neighbour is still believed to be well, or just found not to be: no reader notices.
         answers = await asyncio.gather(*(client.get(f"{API}/x") for _ in range(50)))
@@ -94,7 +94,7 @@ async def test_orderly_stops_in_turn_fail_no_request(pair: Pair, client_of: Call
 
     async def is_left_alone(replica: Any) -> bool:
         before, so_far = await asyncio.to_thread(replica.hits), answers.total()
-        await eventually(partial(served, so_far + 20), seconds=30)
+        await wait_until_true(partial(served, so_far + 20), seconds=30)
         return await asyncio.to_thread(replica.hits) == before
 
     async def served(count: int) -> bool:
@@ -106,7 +106,7 @@ async def test_orderly_stops_in_turn_fail_no_request(pair: Pair, client_of: Call
             for number, replica in enumerate(pair.replicas):
                 replica.program.signal(signal.SIGTERM)  # from now on it is not ready, and still serves
                 await pair.until_healthy(pair.replicas[1 - number])
-                await eventually(partial(is_left_alone, replica), seconds=30)
+                await wait_until_true(partial(is_left_alone, replica), seconds=30)
                 assert await asyncio.to_thread(replica.program.stop) is not None
                 await asyncio.to_thread(replica.program.start)
                 await pair.until_healthy(*pair.replicas)
@@ -156,7 +156,7 @@ async def test_the_gateway_leaves_in_order_and_comes_back(
         "gateway",
         [*command, "run", "--envoy", envoy_binary],
         log=tmp_path / "gateway.log",
-        ready=lambda: listens(port),
+        ready=lambda: is_listening(port),
         env=environment,
     )
 
@@ -166,7 +166,7 @@ async def test_the_gateway_leaves_in_order_and_comes_back(
     async with client_of(url) as client:
         try:
             await asyncio.to_thread(program.start)
-            await eventually(serves, seconds=20)
+            await wait_until_true(serves, seconds=20)
             await asyncio.to_thread(run_tool, [*command, "drain"], cwd=tmp_path, env=environment)
             assert (await client.get("/readyz")).status_code == 503
             answer = await client.get(f"{API}/x")
@@ -174,6 +174,6 @@ async def test_the_gateway_leaves_in_order_and_comes_back(
             assert answer.headers["connection"] == "close"
             assert await asyncio.to_thread(program.stop) == 0
             await asyncio.to_thread(program.start)
-            await eventually(serves, seconds=20)
+            await wait_until_true(serves, seconds=20)
         finally:
             program.kill()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
-from testkit import eventually
+from testkit import wait_until_true
 from testkit.programs.envoy import Envoy
 
 
@@ -76,7 +76,7 @@ async def test_an_upload_flows_while_it_is_sent(client: httpx.AsyncClient) -> No
 
     async def parts() -> AsyncIterator[bytes]:
         yield b"a" * 1000
-        await eventually(lambda: more_than(begun, before), seconds=20)
+        await wait_until_true(lambda: more_than(begun, before), seconds=20)
         yield b"b" * 1000
 
     answer = await client.post("/api/ingest/v1/sources/pbx/records", content=parts())

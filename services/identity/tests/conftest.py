@@ -11,10 +11,10 @@ from contracts.audit import ConfigurationChanged
 from contracts.directory import Login, OrgUnitChanged, PersonChanged, TenantChanged
 from identity.actions import ensure_platform
 from identity.service import service
-from testkit import ISSUER, Harness, at
+from testkit import ISSUER, Harness, parse_instant
 
 DIRECTORY = (TenantChanged, OrgUnitChanged, PersonChanged)
-NOW = at("2026-03-02T08:00Z")
+NOW = parse_instant("2026-03-02T08:00Z")
 
 
 class Identity:
@@ -31,25 +31,25 @@ class Identity:
         """`who` is person@tenant; the person's login is their slug."""
         sub, _, tenant = who.partition("@")
         if (sub, tenant) not in self._clients:
-            self._clients[sub, tenant] = self.harness.as_(sub, tenant)
+            self._clients[sub, tenant] = self.harness.client_as(sub, tenant)
         return self._clients[sub, tenant]
 
     async def call(self, who: str, method: str, path: str, expect: int = 200, **kwargs: Any) -> Any:
         response = await self.client(who).request(method, path, **kwargs)
         assert response.status_code == expect, (response.status_code, response.text)
-        await self.settle()
+        await self.deliver_own_events()
         is_json = "json" in response.headers.get("content-type", "")
         return response.json() if is_json else response.text
 
-    async def settle(self) -> None:
-        emitted = await self.harness.emitted()
+    async def deliver_own_events(self) -> None:
+        emitted = await self.harness.read_outbox()
         self.told = [each for each in emitted if not isinstance(each[1], ConfigurationChanged)]
         self.audited = [body for _, body in emitted if isinstance(body, ConfigurationChanged)]
         for attributes, body in emitted:
             if isinstance(body, (*DIRECTORY, ConfigurationChanged)):
                 ids = [attributes.id]
                 await self.harness.deliver(body, tenant=attributes.tenant, at=attributes.time, ids=ids)
-        await self.harness.forget_events()
+        await self.harness.clear_outbox()
 
     def bodies(self, kind: type[Event]) -> list[Any]:
         return [body for _, body in self.told if isinstance(body, kind)]
@@ -69,9 +69,9 @@ class Identity:
 async def identity(harness_for: Callable[..., Awaitable[Harness]]) -> Identity:
     """With tenant `platform` and its administrator `root`."""
     made = Identity(await harness_for(service))
-    async with made.harness.kit.sessions.begin(["platform"], now=NOW) as session:
+    async with made.harness.context.sessions.begin(["platform"], now=NOW) as session:
         await ensure_platform(session, login=Login(iss=ISSUER, sub="root"))
-    await made.settle()
+    await made.deliver_own_events()
     return made
 
 

@@ -4,12 +4,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from identity.actions.wanting import ACCOUNT, want
-from identity.store import directory, provisions
-from testkit import at
+from identity.actions.desired_state import ACCOUNT, set_desired
+from identity.store import desired_resources, directory
+from testkit import parse_instant
 
 Centre = Any
-NOW = at("2026-03-02T08:00Z")
+NOW = parse_instant("2026-03-02T08:00Z")
 ADMIN = {"role": "tenant_admin"}
 LAST: dict[str, dict[str, Any]] = {
     "switched off": {"active": False},
@@ -55,14 +55,14 @@ async def test_the_last_admin_stays_by_import(centre: Centre, column: str, dry: 
 async def test_the_last_admins_account_is_not_closed(centre: Centre) -> None:
     boss = (await centre.call("boss@demo", "GET", "/people/boss"))["id"]
     account = {"username": "boss", "email": None, "existing": False, "open": True}
-    async with centre.harness.kit.sessions.begin(["demo"], now=NOW) as session:
-        await want(session, ACCOUNT, boss, account)
+    async with centre.harness.context.sessions.begin(["demo"], now=NOW) as session:
+        await set_desired(session, ACCOUNT, boss, account)
     await refused(centre, "boss@demo", "DELETE", "/people/boss/account")
     await centre.call("boss@demo", "PATCH", "/people/tia", json={"roles": [ADMIN]})
     await centre.call("boss@demo", "DELETE", "/people/boss/account")
-    async with centre.harness.kit.sessions.begin(["demo"], now=NOW) as session:
-        tia = str(next(iter((await directory.admins(session, "tenant_admin")).keys() - {UUID(boss)})))
-        await want(session, ACCOUNT, tia, {**account, "username": "tia", "existing": True})
+    async with centre.harness.context.sessions.begin(["demo"], now=NOW) as session:
+        tia = str(next(iter((await directory.load_admins(session, "tenant_admin")).keys() - {UUID(boss)})))
+        await set_desired(session, ACCOUNT, tia, {**account, "username": "tia", "existing": True})
     await refused(centre, "tia@demo", "DELETE", "/people/tia/account")
     # tia is the only one who can still sign in
     await refused(centre, "tia@demo", "PATCH", "/people/tia", json={"active": False})
@@ -94,10 +94,12 @@ async def test_the_platforms_last_admin_stays(identity: Any) -> None:
 async def test_a_login_or_address_kept_for_somebody_is_nobody_elses(centre: Centre) -> None:
     ada, ben = [(await centre.call("boss@demo", "GET", f"/people/{slug}"))["id"] for slug in ("ada", "ben")]
     await centre.call("boss@demo", "PATCH", "/people/ada", json={"email": "ada@example.org"})
-    async with centre.harness.kit.sessions.begin(["demo"], now=NOW) as session:
+    async with centre.harness.context.sessions.begin(["demo"], now=NOW) as session:
         for person, name in ((ada, "ada"), (ben, "ben")):
-            await want(session, ACCOUNT, person, {"username": name, "email": None, "existing": False, "open": True})
-            await provisions.applied(session, ACCOUNT, person, at=NOW, sub=f"{name}-at-provider")
+            await set_desired(
+                session, ACCOUNT, person, {"username": name, "email": None, "existing": False, "open": True}
+            )
+            await desired_resources.mark_applied(session, ACCOUNT, person, at=NOW, sub=f"{name}-at-provider")
     taken = {"logins": ["lea", "ada-at-provider"]}
     told = await centre.call("boss@demo", "PATCH", "/people/lea", 422, json=taken)
     assert told["errors"][0]["pointer"] == "/logins/1"

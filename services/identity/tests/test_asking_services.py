@@ -5,9 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
-from contracts.names import names_after
+from contracts.section_names import merge_names
 from identity.clients import sections
-from identity.clients.sections import NotAsked, Sections
+from identity.clients.sections import CheckUnavailable, SectionCheckClient
 from servicekit.blueprints.checking import SectionCheck
 
 NOWHERE = "http://127.0.0.1:1/{service}"
@@ -17,7 +17,7 @@ BUNDLE: dict[str, Any] = {
 }
 
 
-def answering(*answers: httpx.Response) -> tuple[Sections, list[httpx.Request]]:
+def answering(*answers: httpx.Response) -> tuple[SectionCheckClient, list[httpx.Request]]:
     """Answers in turn, the last one for ever."""
     asked: list[httpx.Request] = []
 
@@ -25,7 +25,7 @@ def answering(*answers: httpx.Response) -> tuple[Sections, list[httpx.Request]]:
         asked.append(request)
         return answers[min(len(asked), len(answers)) - 1]
 
-    return Sections(httpx.AsyncClient(transport=httpx.MockTransport(answer)), "http://{service}:8000/"), asked
+    return SectionCheckClient(httpx.AsyncClient(transport=httpx.MockTransport(answer)), "http://{service}:8000/"), asked
 
 
 def problem(status: int, detail: str) -> httpx.Response:
@@ -55,7 +55,7 @@ async def test_a_service_is_asked_in_the_callers_name_and_again_while_it_does_no
 async def test_no_answer_is_none(answer: httpx.Response, why: str) -> None:
     services, _ = answering(answer)
     found = await services.check("forms", b"{}", tenant="demo", token="abc")
-    assert isinstance(found, NotAsked)
+    assert isinstance(found, CheckUnavailable)
     assert why in found.reason
 
 
@@ -64,16 +64,16 @@ async def test_a_service_that_does_not_answer_in_time_is_given_up(monkeypatch: p
         await asyncio.Event().wait()
         raise AssertionError
 
-    services = Sections(httpx.AsyncClient(transport=httpx.MockTransport(never)), "http://x", seconds=0.05)
+    services = SectionCheckClient(httpx.AsyncClient(transport=httpx.MockTransport(never)), "http://x", seconds=0.05)
     found = await services.check("forms", b"{}", tenant="demo", token="abc")
-    assert isinstance(found, NotAsked)
+    assert isinstance(found, CheckUnavailable)
     assert "within 0.05 s" in found.reason
-    assert sections.SECONDS < 30  # the gateway's
+    assert sections.CHECK_SECONDS < 30  # the gateway's
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
 async def test_a_service_that_cannot_be_reached_keeps_all_of_it_from_being_published(identity, dry_run) -> None:
-    identity.harness.running.wired.state.sections = Sections(identity.harness.kit.http, NOWHERE)
+    identity.harness.running.wired.state.sections = SectionCheckClient(identity.harness.context.http, NOWHERE)
     await identity.tenant("demo")
     path = f"/tenants/demo/blueprint?dry_run={dry_run}"
     told = await identity.call("boss@demo", "PUT", path, 503, json=BUNDLE)
@@ -105,7 +105,7 @@ def test_names_after_a_blueprint_are_those_that_stay_and_those_that_come() -> No
         "kpi-engine": {"kpis": [{"kpi": "k", "bands": {"edges": [{"name": "good"}, {"from": 1}]}}, 7, {"kpi": ["x"]}]},
         "ingest": {"sources": "broken"},
     }
-    names = names_after(now, new)
+    names = merge_names(now, new)
     assert names["form"] == {"old": ["a"], "new": ["b", "b.row"]}
     assert names["KPI"] == {"k": ["good"]}
     assert names["template"] == {"kept": None}

@@ -7,7 +7,7 @@ import pytest
 from contracts import Attributes
 from contracts.audit import Actor, ConfigurationChanged, Origin
 from sqlalchemy.exc import DBAPIError
-from testkit import at
+from testkit import parse_instant
 
 
 async def log(centre, query="", who="boss@demo"):
@@ -61,7 +61,9 @@ async def test_it_is_asked_by_thing_service_person_action_and_time(centre):
         expected = [each["id"] for each in every if holds(each)]
         assert [each["id"] for each in await log(centre, query)] == expected, query
         assert expected or "training" in query
-    await centre.harness.deliver(told(), tenant="demo", at=at("2026-03-02T23:30Z"))  # the 3rd where the tenant is
+    await centre.harness.deliver(
+        told(), tenant="demo", at=parse_instant("2026-03-02T23:30Z")
+    )  # the 3rd where the tenant is
     assert [each["at"] for each in await log(centre, "from=2026-03-03&to=2026-03-03")] == ["2026-03-02T23:30:00Z"]
     assert len(await log(centre, f"from={every[0]['at'][:10]}")) == len(every)
     assert await log(centre, "from=2020-01-01&to=2020-12-31") == []
@@ -112,15 +114,15 @@ async def test_a_clock_that_is_moved_is_no_change_of_configuration(identity):
 
 async def test_what_another_service_says_is_kept_once_and_cannot_be_changed(centre):
     harness = centre.harness
-    event = Attributes.fresh(
-        ConfigurationChanged.type, source="training", tenant="demo", time=at("2026-03-02T10:00Z")
+    event = Attributes.create(
+        ConfigurationChanged.type, source="training", tenant="demo", time=parse_instant("2026-03-02T10:00Z")
     ).id
     for _ in range(2):
-        await harness.deliver(told(), tenant="demo", at=at("2026-03-02T10:00Z"), ids=[event])
+        await harness.deliver(told(), tenant="demo", at=parse_instant("2026-03-02T10:00Z"), ids=[event])
     (entry,) = await log(centre, "service=training&blueprint_version=3&thing=rule/r1")
     assert (entry["before"], entry["after"], entry["id"]) == ({"due_days": 7}, {"due_days": 8}, str(event))
     for statement in ("UPDATE audit SET action = 'none'", "DELETE FROM audit", "TRUNCATE audit"):
-        async with harness.kit.sessions.begin(["demo"], now=harness.now + timedelta(1)) as session:
+        async with harness.context.sessions.begin(["demo"], now=harness.now + timedelta(1)) as session:
             with pytest.raises(DBAPIError, match="kept as they are"):
                 await session.execute(statement)
             await session.connection.rollback()

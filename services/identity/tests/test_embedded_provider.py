@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from identity.clients.embedded import EmbeddedProvider
-from identity.clients.provider import Refused
+from identity.clients.provider import ProviderRefused
 from identity.model.applications import Account, Machine
 from servicekit.errors import Unavailable
 
@@ -54,8 +54,10 @@ async def test_what_it_refuses_is_explained(provider: EmbeddedProvider, said: Sa
     fault = {"loc": ["path", "client_id"], "msg": "String should be shorter", "type": "x"}
     told = {"detail": "The request is not valid.", "errors": [fault]}
     said["PUT clients"] = (422, json.dumps(told))
-    with pytest.raises(Refused, match=r"^The request is not valid\. path\.client_id: String should be shorter\.$"):
-        await provider.keep_application("acme", "dialler", DIALLER, secret=None)
+    with pytest.raises(
+        ProviderRefused, match=r"^The request is not valid\. path\.client_id: String should be shorter\.$"
+    ):
+        await provider.ensure_application("acme", "dialler", DIALLER, secret=None)
 
 
 @pytest.mark.parametrize("body", ["{}", "no JSON", ""])
@@ -64,9 +66,9 @@ async def test_an_answer_that_makes_no_sense_is_asked_for_again(
 ) -> None:
     said |= {"PUT clients": (200, body), "PUT accounts": (200, body)}
     with pytest.raises(Unavailable, match="cannot be understood"):
-        await provider.keep_application("acme", "dialler", DIALLER, secret=None)
+        await provider.ensure_application("acme", "dialler", DIALLER, secret=None)
     with pytest.raises(Unavailable, match="cannot be understood"):
-        await provider.keep_account("acme", ADA, password=None)
+        await provider.ensure_account("acme", ADA, password=None)
     said["POST token"] = (200, body)
     with pytest.raises(Unavailable, match="cannot be understood"):
         await provider.remove_application("acme", "dialler", DIALLER)
@@ -75,15 +77,15 @@ async def test_an_answer_that_makes_no_sense_is_asked_for_again(
 async def test_an_error_without_a_word_is_asked_for_again(provider: EmbeddedProvider, said: Said) -> None:
     said["PUT accounts"] = (400, "Invalid host header")
     with pytest.raises(Unavailable, match="cannot be understood"):
-        await provider.keep_account("acme", ADA, password=None)
+        await provider.ensure_account("acme", ADA, password=None)
 
 
 async def test_what_is_not_there_is_fine_only_where_it_shall_not_be(provider: EmbeddedProvider, said: Said) -> None:
     await provider.remove_application("acme", "dialler", DIALLER)
     await provider.close_account("acme", ADA)
     await provider.close_account("acme", Account("ada", "Ada Abel", linked=True))
-    with pytest.raises(Refused, match="Not there"):
-        await provider.keep_account("acme", ADA, password=None)
+    with pytest.raises(ProviderRefused, match="Not there"):
+        await provider.ensure_account("acme", ADA, password=None)
     del said["POST token"]
-    with pytest.raises(Refused, match="Not there"):
+    with pytest.raises(ProviderRefused, match="Not there"):
         await provider.remove_application("acme", "dialler", DIALLER)

@@ -152,7 +152,7 @@ async def test_five_thousand_people_in_seconds(centre):
     response = await centre.client("boss@demo").post("/people/import", content=text)
     assert response.json()["unchanged"] == 5000
     assert time.monotonic() - began < 30
-    events = await centre.harness.events(PersonChanged)
+    events = await centre.harness.read_events(PersonChanged)
     assert len(events) == 5000
 
 

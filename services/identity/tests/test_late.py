@@ -4,7 +4,7 @@ from contracts.blueprints import SectionApplied, SectionProblem, SectionRejected
 from contracts.topics import ALL_SERVICES
 from identity.service import service
 from testkit import person
-from testkit.late_conformance import Course, LateConformance, Said, directory_course
+from testkit.late_conformance import EventScript, LateConformance, ScriptedEvent, directory_script
 
 PROBLEM = SectionProblem(pointer="/x", problem="wrong")
 
@@ -12,9 +12,9 @@ PROBLEM = SectionProblem(pointer="/x", problem="wrong")
 class TestLate(LateConformance):
     service = service
 
-    def course(self) -> Course:
+    def event_script(self) -> EventScript:
         answers = [
-            Said(body, topic=f"{name}.sections")
+            ScriptedEvent(body, topic=f"{name}.sections")
             for name in ALL_SERVICES[1:]
             for body in (
                 SectionApplied(service=name, version=1, content={"n": 1}),
@@ -24,4 +24,6 @@ class TestLate(LateConformance):
                 SectionApplied(service=name, version=None, content={"n": 5}),
             )
         ]
-        return Course([directory_course(person("ada", team="team-a")), answers], traces=["section", "directory_person"])
+        return EventScript(
+            [directory_script(person("ada", team="team-a")), answers], affected_tables=["section", "directory_person"]
+        )

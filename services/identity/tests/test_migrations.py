@@ -1,9 +1,9 @@
 """Entries of the audit log from before it told what was and what is stay in it."""
 
 from identity.service import service
-from servicekit.wiring import role_url
+from servicekit.wiring import build_role_url
 from sqlalchemy import create_engine, text
-from storage import migrate, prepare_schema
+from storage import ensure_schema, migrate
 from testkit import Cluster
 
 OLD = """
@@ -15,8 +15,8 @@ TENANTS = "SELECT set_config('uplift.tenants', :tenants, true)"
 
 def test_entries_of_old_stay(cluster: Cluster, empty_database: str) -> None:
     settings = cluster.settings(empty_database)
-    prepare_schema(str(settings.admin_database_url), "identity", role="identity")
-    url = role_url(settings, "identity")
+    ensure_schema(str(settings.admin_database_url), "identity", role="identity")
+    url = build_role_url(settings, "identity")
     migrate(url, service.migrations, to="2026_11_27_2110_kept_logins")
     engine = create_engine(url, connect_args={"options": "-c search_path=identity -c timezone=UTC"})
     with engine.begin() as connection:

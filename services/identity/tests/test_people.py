@@ -96,7 +96,7 @@ async def test_of_two_edits_at_the_same_time_none_is_lost(centre):
     ]
     answers = await asyncio.gather(*(client.patch("/people/ada", json=patch) for patch in patches))
     assert [answer.status_code for answer in answers] == [200, 200, 200]
-    await centre.settle()
+    await centre.deliver_own_events()
     last = centre.bodies(PersonChanged)[-1]
     assert (last.email, last.language, last.attributes[0].value) == ("ada@example.org", "zh", "billing")
 
@@ -178,12 +178,14 @@ async def test_only_a_simulated_tenants_clock_moves_and_only_on(identity):
 async def test_the_platform_is_ensured_only_once(identity):
     from contracts.directory import Login
     from identity.actions import ensure_platform
-    from testkit import at
+    from testkit import parse_instant
 
     for sub in ("root", "second"):
-        async with identity.harness.kit.sessions.begin(["platform"], now=at("2026-03-02T09:00Z")) as session:
+        async with identity.harness.context.sessions.begin(
+            ["platform"], now=parse_instant("2026-03-02T09:00Z")
+        ) as session:
             await ensure_platform(session, login=Login(iss=ISSUER, sub=sub))
-        await identity.settle()
+        await identity.deliver_own_events()
         assert len(identity.bodies(PersonChanged)) == (0 if sub == "root" else 1)
     await identity.call("root@platform", "GET", "/me")
     await identity.call("second@platform", "GET", "/tenants")

@@ -3,35 +3,35 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from identity.actions.wanting import ACCOUNT, APPLICATION, BROKER, ORGANIZATION, want
-from identity.actions.wanting import DUE as DUE_KIND
+from identity.actions.desired_state import ACCOUNT, APPLICATION, BROKER, ORGANIZATION, set_desired
+from identity.actions.desired_state import RECONCILE_KIND as DUE_KIND
 from identity.clients.embedded import EmbeddedProvider
-from identity.clock import pick_up, telling
+from identity.clock import make_reconcile_handler, resume_reconciling
 from identity.service import service
-from identity.store import provisions
+from identity.store import desired_resources
 from servicekit.clock_door import ClockDoor
-from servicekit.wiring import role_url
+from servicekit.wiring import build_role_url
 from storage.migrate import migrate
-from testkit import ISSUER, at
+from testkit import ISSUER, parse_instant
 
 Identity = Any
-NOW = at("2026-03-02T08:00Z")
+NOW = parse_instant("2026-03-02T08:00Z")
 DUE = "SELECT body ->> 'kind' AS kind, body ->> 'slug' AS slug, turn FROM due_item WHERE kind = 'provision'"
 
 
 async def applied(identity: Identity, tenant: str) -> None:
     """As of a tenant with one of each, all of which the provider has."""
     account = {"username": "ada", "email": None, "existing": False}
-    async with identity.harness.kit.sessions.begin([tenant], now=NOW) as session:
+    async with identity.harness.context.sessions.begin([tenant], now=NOW) as session:
         for kind, slug, wanted in (
             (APPLICATION, "crm", {}),
             (BROKER, "own", {}),
             (ACCOUNT, "ada", account),
             (ACCOUNT, "guest", {**account, "existing": True}),
         ):
-            await want(session, kind, slug, wanted)
-            await provisions.applied(session, kind, slug, at=NOW)
-        await provisions.applied(session, ORGANIZATION, tenant, at=NOW)
+            await set_desired(session, kind, slug, wanted)
+            await desired_resources.mark_applied(session, kind, slug, at=NOW)
+        await desired_resources.mark_applied(session, ORGANIZATION, tenant, at=NOW)
 
 
 async def test_a_tenants_things_are_brought_about_in_turn(identity: Identity) -> None:
@@ -47,19 +47,19 @@ async def test_a_tenants_things_are_brought_about_in_turn(identity: Identity) ->
 
 async def test_what_was_put_before_adr_14_is_brought_about_again(identity: Identity) -> None:
     """Also of several tenants, whose rows are walled off from one another."""
-    kit = identity.harness.kit
+    kit = identity.harness.context
     for tenant in ("acme", "eta"):
         await identity.tenant(tenant)
         await applied(identity, tenant)
     async with kit.sessions.begin(["platform"], now=NOW) as session:
         await session.run("DELETE FROM due_item")
         await session.run("UPDATE alembic_version SET version_num = '2026_11_23_1000_sign_on'")
-    migrate(role_url(kit.settings, "identity"), service.migrations)
+    migrate(build_role_url(kit.settings, "identity"), service.migrations)
     for tenant in ("acme", "eta"):
         rows = await identity.harness.rows(tenant, "SELECT kind, slug, state FROM provision")
         waiting = {(row["kind"], row["slug"]) for row in rows if row["state"] == "waiting"}
         assert waiting == {(APPLICATION, "crm"), (BROKER, "own"), (ACCOUNT, "guest")}
-    await pick_up(kit)
+    await resume_reconciling(kit)
     due = await identity.harness.rows("platform", f"{DUE} AND body ->> 'tenant' <> 'platform'")
     assert sorted(row["slug"] for row in due) == ["crm", "crm", "guest", "guest", "own", "own"]
     walled = "SELECT relforcerowsecurity AS forced FROM pg_class WHERE relname = 'provision'"
@@ -73,16 +73,16 @@ class Slow(EmbeddedProvider):
         super().__init__("http://127.0.0.1:1", "identity", "secret")
         object.__setattr__(self, "meanwhile", meanwhile)
 
-    async def keep_organization(self, tenant: str, *, name: str, enabled: bool) -> None:
+    async def ensure_organization(self, tenant: str, *, name: str, enabled: bool) -> None:
         await self.meanwhile()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 async def told_by(identity: Identity, meanwhile: Callable[[], Awaitable[None]]) -> None:
     """Only of acme's organization."""
-    sessions = identity.harness.kit.sessions
+    sessions = identity.harness.context.sessions
     async with sessions.begin(["platform"], now=NOW) as session:
         await session.run("DELETE FROM due_item WHERE body ->> 'tenant' <> 'acme'")
-    await ClockDoor(sessions, {DUE_KIND: telling(Slow(meanwhile), ISSUER, None)}).tick(NOW)
+    await ClockDoor(sessions, {DUE_KIND: make_reconcile_handler(Slow(meanwhile), ISSUER, None)}).tick(NOW)
 
 
 async def test_the_provider_is_called_in_no_transaction(identity: Identity) -> None:
@@ -111,8 +111,8 @@ async def test_what_is_wanted_while_the_provider_is_told_is_told_as_well(identit
     async def meanwhile() -> None:
         names.append("told")
         if len(names) == 1:
-            async with identity.harness.kit.sessions.begin(["acme"], now=NOW) as session:
-                await want(session, ORGANIZATION, "acme", {"name": "Another", "enabled": True})
+            async with identity.harness.context.sessions.begin(["acme"], now=NOW) as session:
+                await set_desired(session, ORGANIZATION, "acme", {"name": "Another", "enabled": True})
             (row,) = await identity.harness.rows("acme", "SELECT state FROM provision WHERE kind = 'organization'")
             assert row["state"] == "waiting"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from contracts.directory import SessionEnded
-from testkit import ISSUER, at
+from testkit import ISSUER, parse_instant
 
 Identity = Any
 EVENTS = {"http://schemas.openid.net/event/backchannel-logout": {}}
@@ -19,7 +19,7 @@ def logout_token(identity: Identity, *, header: dict[str, Any] | None = None, **
 
 async def send(identity: Identity, token: str) -> tuple[int, str]:
     answer = await identity.harness.client(None).post("/back-channel-logout", data={"logout_token": token})
-    identity.told = await identity.harness.emitted()
+    identity.told = await identity.harness.read_outbox()
     return answer.status_code, answer.json()["type"].rpartition(":")[2] if answer.is_error else ""
 
 
@@ -38,8 +38,8 @@ async def test_an_ended_session_is_told_refused_and_forgotten_in_time(identity: 
     assert await me(identity, sid="s-1") == (401, "session-ended")
     assert await me(identity, sid="s-2") == (200, "")
     assert await me(identity) == (200, ""), "a token without a session"
-    await identity.harness.forget_events()
-    await identity.harness.tick(at("2099-01-01T00:00Z"))
+    await identity.harness.clear_outbox()
+    await identity.harness.tick(parse_instant("2099-01-01T00:00Z"))
     tombstones = await identity.harness.rows("platform", "SELECT key FROM outbox WHERE value IS NULL")
     assert [row["key"] for row in tombstones] == ["session/platform/sid:s-1"]
 

@@ -153,6 +153,6 @@ def agent_event(
     }
 
 
-async def configured(harness: Harness, of: str, slug: str = "connect", **spec: Any) -> None:
-    made = await harness.as_("theo", of).put(f"/sources/{slug}", json={"vendor": "amazon-connect", **spec})
+async def configure_source(harness: Harness, of: str, slug: str = "connect", **spec: Any) -> None:
+    made = await harness.client_as("theo", of).put(f"/sources/{slug}", json={"vendor": "amazon-connect", **spec})
     assert made.status_code == 200, made.text

@@ -12,31 +12,33 @@ import pytest
 from ingest.model import amazon_connect
 from ingest.model.amazon_connect import Options
 from ingest.model.canonical import Agent, Held, Interaction, Leg, merge
-from ingest.model.fields import Reading
+from ingest.model.field_readers import ReadContext
 from ingest.model.parts import Part, StateNotice
 from ingest.model.refusal import Refusal
 from ingest_records import agent_event, analysis, contact, event
-from servicekit.workdays import workday
+from servicekit.workdays import compute_workday
 
 ADA = UUID("0197c0de-0000-7000-8000-000000000001")
 NOW = int(datetime(2026, 3, 3, tzinfo=UTC).timestamp() * 1000)
-READING = Reading(NOW, b"secret")
+READING = ReadContext(NOW, b"secret")
 
 
 def ms(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
-def read(record: dict[str, Any], options: Options | None = None, reading: Reading = READING) -> Any:
+def read(record: dict[str, Any], options: Options | None = None, reading: ReadContext = READING) -> Any:
     return amazon_connect.read(record, reading, options or Options())
 
 
 def agent_of(names: list[str], at: int) -> Agent | None:
-    return Agent(ADA, workday(at, ZoneInfo("Europe/Berlin"))) if "ada" in names or "id-of-ada" in names else None
+    return (
+        Agent(ADA, compute_workday(at, ZoneInfo("Europe/Berlin"))) if "ada" in names or "id-of-ada" in names else None
+    )
 
 
 def day_of(at: int) -> date:
-    return workday(at, UTC)
+    return compute_workday(at, UTC)
 
 
 def merged(*records: dict[str, Any]) -> Interaction:
@@ -245,7 +247,7 @@ def test_what_the_analysis_does_not_say_stays_unknown() -> None:
 
 def test_options_declare_a_zone_and_translate_values() -> None:
     record = changed("InitiationTimestamp", "2026-03-02T09:00:00")
-    part = read(record, reading=Reading(NOW, b"secret", ZoneInfo("Europe/Berlin")))
+    part = read(record, reading=ReadContext(NOW, b"secret", ZoneInfo("Europe/Berlin")))
     assert part.facts.started == ms("2026-03-02T08:00:00Z")
     options = Options(
         channels={"FAX": "task"},
@@ -262,7 +264,7 @@ def test_customer_numbers_leave_as_keyed_hashes_only() -> None:
     part = read(contact())
     assert b"4930123456" not in msgspec.json.encode(part)
     assert part.facts.customer_key == read(contact(CustomerEndpoint={"Address": "+49 30 123456"})).facts.customer_key
-    assert part.facts.customer_key != Reading(NOW, b"other").customer_key("+4930123456")
+    assert part.facts.customer_key != ReadContext(NOW, b"other").customer_key("+4930123456")
     assert len(part.facts.customer_key) == 32
 
 
@@ -286,9 +288,9 @@ def test_agent_events_become_points_of_state() -> None:
 def test_workday_is_local_and_may_begin_late() -> None:
     at = ms("2026-03-02T23:30:00Z")  # 00:30 on the third in Berlin
     berlin = ZoneInfo("Europe/Berlin")
-    assert workday(at, UTC) == date(2026, 3, 2)
-    assert workday(at, berlin) == date(2026, 3, 3)
-    assert workday(at, berlin, 60) == date(2026, 3, 2)
+    assert compute_workday(at, UTC) == date(2026, 3, 2)
+    assert compute_workday(at, berlin) == date(2026, 3, 3)
+    assert compute_workday(at, berlin, 60) == date(2026, 3, 2)
 
 
 def test_no_record_crashes_the_reader() -> None:

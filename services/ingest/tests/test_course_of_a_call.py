@@ -9,11 +9,11 @@ import pytest
 from ingest.model import amazon_connect
 from ingest.model.amazon_connect import Options
 from ingest.model.canonical import Agent, Held, Interaction, Leg, merge
-from ingest.model.fields import Reading
+from ingest.model.field_readers import ReadContext
 from ingest.model.parts import Part
 from ingest.model.refusal import Refusal
 from ingest_records import analysis, contact, event
-from servicekit.workdays import workday
+from servicekit.workdays import compute_workday
 
 NOW = int(datetime(2026, 3, 3, tzinfo=UTC).timestamp() * 1000)
 PEOPLE = {"ada": UUID(int=1), "ben": UUID(int=2)}
@@ -24,17 +24,17 @@ def clock(text: str) -> str:
 
 
 def read(record: dict[str, Any], options: Options | None = None) -> Any:
-    return amazon_connect.read(record, Reading(NOW, b"s"), options or Options())
+    return amazon_connect.read(record, ReadContext(NOW, b"s"), options or Options())
 
 
 def agent_of(names: list[str], at: int) -> Agent | None:
-    return next((Agent(PEOPLE[name], workday(at, UTC)) for name in names if name in PEOPLE), None)
+    return next((Agent(PEOPLE[name], compute_workday(at, UTC)) for name in names if name in PEOPLE), None)
 
 
 def merged(*records: dict[str, Any], options: Options | None = None) -> Interaction:
     parts: list[Part] = [read(record, options) for record in records]
     either = [
-        merge(order, agent_of, lambda at: workday(at, UTC), open_without_end=True)
+        merge(order, agent_of, lambda at: compute_workday(at, UTC), open_without_end=True)
         for order in (parts, list(reversed(parts)))
     ]
     assert either[0].legs == either[1].legs

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from ingest.model.refusal import Refusal
-from ingest.model.sources import SourceSpec, source_of
+from ingest.model.sources import SourceSpec, build_source
 
 FIELDS: dict[str, Any] = {"contact": {"from": "id"}, "started": {"from": "at"}, "channel": {"value": "voice"}}
 
@@ -24,7 +24,7 @@ FIELDS: dict[str, Any] = {"contact": {"from": "id"}, "started": {"from": "at"}, 
 )  # fmt: skip
 def test_a_mapping_of_another_shape(mapping: dict[str, Any], pointer: str, cure: str) -> None:
     with pytest.raises(Refusal) as refused:
-        source_of("s", SourceSpec(vendor="generic", mapping=mapping))
+        build_source("s", SourceSpec(vendor="generic", mapping=mapping))
     assert (refused.value.field, refused.value.cure) == (pointer, cure)
 
 
@@ -38,5 +38,5 @@ def test_a_mapping_of_another_shape(mapping: dict[str, Any], pointer: str, cure:
 )
 def test_options_of_another_shape(options: dict[str, Any], pointer: str, cure: str) -> None:
     with pytest.raises(Refusal) as refused:
-        source_of("s", SourceSpec(vendor="amazon-connect", options=options))
+        build_source("s", SourceSpec(vendor="amazon-connect", options=options))
     assert (refused.value.field, refused.value.cure) == (pointer, cure)

@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from ingest.actions import archive
-from ingest.actions.rejects import Bounds, Hourly, Tally
-from ingest.api.records import Body
+from ingest.actions.reject_limits import HourlyCounter, RejectLimits, RejectTally
+from ingest.api.records import RequestBody
 from ingest.model.refusal import Refusal
-from ingest_records import configured, contact
+from ingest_records import configure_source, contact
 from starlette.requests import Request
-from testkit import Harness, eventually
+from testkit import Harness, wait_until_true
 
 RECORDS = "/sources/connect/records"
 LATER = {"prefer": "respond-async"}
@@ -45,7 +45,7 @@ def soon() -> datetime:
 async def test_seven_million_packed_rejects_are_told_once_and_soon(ingest: Harness) -> None:
     body = gzip.compress(b"{}\n" * 7_000_000, mtime=0)
     begun = time.process_time()
-    receipt = (await ingest.as_("robot", "t1").post(RECORDS, content=body, timeout=60)).json()
+    receipt = (await ingest.client_as("robot", "t1").post(RECORDS, content=body, timeout=60)).json()
     assert time.process_time() - begun < 3
     assert receipt["status"] == "done"
     assert receipt["received"] == 101
@@ -59,7 +59,7 @@ async def test_seven_million_packed_rejects_are_told_once_and_soon(ingest: Harne
 async def test_a_body_that_is_bad_from_its_beginning_has_a_few_examples(ingest: Harness) -> None:
     ingest.running.wired.state.quota.chunk_records = 1000
     body = b"".join(b'{"nonsense": %d}\n' % number for number in range(20_000))
-    receipt = (await ingest.as_("robot", "t1").post(RECORDS, content=body)).json()
+    receipt = (await ingest.client_as("robot", "t1").post(RECORDS, content=body)).json()
     assert (receipt["received"], receipt["rejected"], receipt["not_kept"]) == (101, 101, 90)
     assert [each["kind"] for each in receipt["problems"]] == ["body", *[None] * 10]
     rows = await ingest.rows("t1", "SELECT count(*) AS n FROM record")
@@ -80,14 +80,14 @@ async def test_a_body_that_is_bad_from_its_beginning_has_a_few_examples(ingest: 
 )
 def test_when_a_body_is_not_worth_reading_on(verdicts: str, ended: int | None, said: str) -> None:
     """`.`: a record that is taken; a letter: one that is rejected, for this reason."""
-    tally = Tally(Bounds(most=5000))
+    tally = RejectTally(RejectLimits(max_rejects=5000))
     found = None
     for verdict in verdicts:
         if verdict == ".":
             tally.accept()
         else:
             tally.reject(Refusal(verdict, f"wrong {tally.seen}", "Mend it."))
-        if found := tally.verdict():
+        if found := tally.find_stop_reason():
             break
     assert (tally.rejected if found else None) == ended
     assert tally.kept <= 1000
@@ -99,8 +99,8 @@ def test_when_a_body_is_not_worth_reading_on(verdicts: str, ended: int | None, s
 async def test_a_tenant_that_brings_too_much_is_told_when_to_come_again(ingest: Harness) -> None:
     now = 1000.0
     reception = ingest.running.wired.state
-    reception._records_of = Hourly(50, lambda: now)
-    client = ingest.as_("robot", "t1")
+    reception._hourly_records = HourlyCounter(50, lambda: now)
+    client = ingest.client_as("robot", "t1")
     assert (await client.post(RECORDS, content=calls(60))).status_code == 200
     answer = await client.post(RECORDS, content=calls(1))
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "3600")
@@ -127,27 +127,27 @@ class Wire:
 
 async def test_a_body_is_whole_however_often_one_looks_for_its_sender() -> None:
     wire = Wire()
-    body = Body(wire.request)
+    body = RequestBody(wire.request)
     found = []
     for number in range(5):
         wire.send(b"%d" % number, more=number < 4)
     async for data in body:
         found.append(data)
-        assert not await body.left()
-        assert not await body.left()
+        assert not await body.is_disconnected()
+        assert not await body.is_disconnected()
     assert found == [b"0", b"1", b"2", b"3", b"4"]
-    assert not await body.left()
+    assert not await body.is_disconnected()
     wire.leave()
-    await eventually(body.left)
+    await wait_until_true(body.is_disconnected)
     await body.close()
 
 
 async def test_no_more_than_a_little_is_taken_in_ahead() -> None:
     wire = Wire()
-    body = Body(wire.request)
+    body = RequestBody(wire.request)
     for _ in range(10):
         wire.send(b"x" * (1 << 18))
-    assert not await body.left()
+    assert not await body.is_disconnected()
     assert wire.messages.qsize() >= 5
     await body.close()
 
@@ -157,7 +157,7 @@ async def test_what_a_sender_who_has_left_sent_is_not_read_on(ingest: Harness) -
     messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     messages.put_nowait({"type": "http.request", "body": gzip.compress(calls(1000)), "more_body": False})
     messages.put_nowait({"type": "http.disconnect"})
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     request = client.build_request("POST", RECORDS)
     headers = [(name.lower(), value) for name, value in request.headers.raw if name.lower() != b"content-length"]
     scope = {
@@ -173,7 +173,7 @@ async def test_what_a_sender_who_has_left_sent_is_not_read_on(ingest: Harness) -
     await client._transport.app(scope, messages.get, told)  # type: ignore[attr-defined]
     (receipt,) = (await client.get("/receipts")).json()["items"]
     assert (receipt["status"], receipt["accepted"]) == ("interrupted", 50)
-    assert len(await ingest.events(LegRecorded)) == 50
+    assert len(await ingest.read_events(LegRecorded)) == 50
 
 
 # A receipt is cancelled
@@ -195,14 +195,14 @@ class Slowly:
 
 async def only(ingest: Harness, status: str) -> dict[str, Any]:
     async def found() -> dict[str, Any] | None:
-        items = (await ingest.as_("robot", "t1").get("/receipts")).json()["items"]
+        items = (await ingest.client_as("robot", "t1").get("/receipts")).json()["items"]
         return items[0] if items and items[0]["status"] == status else None
 
-    return await eventually(found)
+    return await wait_until_true(found)
 
 
 async def test_a_receipt_is_cancelled_while_its_body_is_read(ingest: Harness) -> None:
-    client, body = ingest.as_("robot", "t1"), Slowly(calls(60), calls(100, 60))
+    client, body = ingest.client_as("robot", "t1"), Slowly(calls(60), calls(100, 60))
     sending = asyncio.create_task(client.post(RECORDS, content=body, timeout=60))
     receipt = await only(ingest, "reading")
     cancelled = (await client.post(f"/receipts/{receipt['id']}/cancel")).json()
@@ -210,7 +210,7 @@ async def test_a_receipt_is_cancelled_while_its_body_is_read(ingest: Harness) ->
     body.go_on.set()
     answer = await sending
     assert (answer.status_code, answer.json()["status"], answer.json()["accepted"]) == (200, "cancelled", 50)
-    assert len(await ingest.events(LegRecorded)) == 50
+    assert len(await ingest.read_events(LegRecorded)) == 50
     assert await ingest.rows("t1", "SELECT kind FROM due_item WHERE kind <> 'sweep'") == []
     assert (await client.post(f"/receipts/{receipt['id']}/cancel")).status_code == 409
     undone = (await client.delete(f"/receipts/{receipt['id']}")).json()
@@ -219,7 +219,7 @@ async def test_a_receipt_is_cancelled_while_its_body_is_read(ingest: Harness) ->
 
 
 async def test_what_is_undone_while_it_is_still_read_stays_undone(ingest: Harness) -> None:
-    client, body = ingest.as_("robot", "t1"), Slowly(calls(60), calls(100, 60))
+    client, body = ingest.client_as("robot", "t1"), Slowly(calls(60), calls(100, 60))
     sending = asyncio.create_task(client.post(RECORDS, content=body, timeout=60))
     receipt = await only(ingest, "reading")
     assert (await client.delete(f"/receipts/{receipt['id']}")).status_code == 409
@@ -232,7 +232,7 @@ async def test_what_is_undone_while_it_is_still_read_stays_undone(ingest: Harnes
 
 @pytest.mark.parametrize("tick_first", [False, True])
 async def test_a_queued_receipt_is_cancelled(ingest: Harness, tick_first: bool) -> None:
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     receipt = (await client.post(RECORDS, content=calls(10), headers=LATER)).json()
     assert receipt["status"] == "queued"
     if tick_first:
@@ -243,31 +243,31 @@ async def test_a_queued_receipt_is_cancelled(ingest: Harness, tick_first: bool) 
     await ingest.tick(soon())
     found = (await client.get(f"/receipts/{receipt['id']}")).json()
     assert (found["status"], found["received"]) == ("cancelled", 0)
-    assert await ingest.kit.documents.find("t1", archive.SPOOL, {}) == []
+    assert await ingest.context.documents.find("t1", archive.SPOOL, {}) == []
 
 
 async def test_a_queued_receipt_is_cancelled_while_the_clock_reads_it(
     ingest: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, reception = ingest.as_("robot", "t1"), ingest.running.wired.state
+    client, reception = ingest.client_as("robot", "t1"), ingest.running.wired.state
     receipt = (await client.post(RECORDS, content=calls(160), headers=LATER)).json()
-    judge = reception._judge
+    judge = reception._judge_chunk
 
     async def cancelled_after_the_first(*args: Any) -> Any:
         told = await judge(*args)
         await client.post(f"/receipts/{receipt['id']}/cancel")
         return told
 
-    monkeypatch.setattr(reception, "_judge", cancelled_after_the_first)
+    monkeypatch.setattr(reception, "_judge_chunk", cancelled_after_the_first)
     await ingest.tick(soon())
     found = (await client.get(f"/receipts/{receipt['id']}")).json()
     assert (found["status"], found["accepted"]) == ("cancelled", 50)
-    assert await ingest.kit.documents.find("t1", archive.SPOOL, {}) == []
+    assert await ingest.context.documents.find("t1", archive.SPOOL, {}) == []
     assert await ingest.rows("t1", "SELECT kind FROM due_item WHERE kind <> 'sweep'") == []
 
 
 async def test_a_receipt_is_cancelled_while_its_body_comes_in(ingest: Harness) -> None:
-    client, body = ingest.as_("robot", "t1"), Slowly(b" " * (2 << 20), calls(10))
+    client, body = ingest.client_as("robot", "t1"), Slowly(b" " * (2 << 20), calls(10))
     sending = asyncio.create_task(client.post(RECORDS, content=body, headers=LATER, timeout=60))
     receipt = await only(ingest, "receiving")
     await client.post(f"/receipts/{receipt['id']}/cancel")
@@ -275,14 +275,14 @@ async def test_a_receipt_is_cancelled_while_its_body_comes_in(ingest: Harness) -
     assert (await sending).json()["status"] == "cancelled"
     await ingest.tick(soon())
     assert (await client.get(f"/receipts/{receipt['id']}")).json()["received"] == 0
-    assert await ingest.kit.documents.find("t1", archive.SPOOL, {}) == []
+    assert await ingest.context.documents.find("t1", archive.SPOOL, {}) == []
 
 
 async def test_only_who_may_send_may_cancel(ingest: Harness) -> None:
-    receipt = (await ingest.as_("robot", "t1").post(RECORDS, content=calls(1), headers=LATER)).json()
+    receipt = (await ingest.client_as("robot", "t1").post(RECORDS, content=calls(1), headers=LATER)).json()
     for who in ("ada", "lea", "quinn"):
-        assert (await ingest.as_(who, "t1").post(f"/receipts/{receipt['id']}/cancel")).status_code == 403
-    assert (await ingest.as_("theo", "t1").post(f"/receipts/{receipt['id']}/cancel")).status_code == 200
+        assert (await ingest.client_as(who, "t1").post(f"/receipts/{receipt['id']}/cancel")).status_code == 403
+    assert (await ingest.client_as("theo", "t1").post(f"/receipts/{receipt['id']}/cancel")).status_code == 200
 
 
 # What is wrong with a whole file is told once
@@ -313,8 +313,8 @@ ROW = "1,2026-03-02T08:00:00Z,ada\n"
 async def test_a_file_that_does_not_fit_its_mapping(
     ingest: Harness, body: str, says: list[str], cures: list[str]
 ) -> None:
-    await configured(ingest, "t1", "calls", vendor="generic", mapping=MAPPING)
-    receipt = (await ingest.as_("robot", "t1").post("/sources/calls/records", content=body.encode())).json()
+    await configure_source(ingest, "t1", "calls", vendor="generic", mapping=MAPPING)
+    receipt = (await ingest.client_as("robot", "t1").post("/sources/calls/records", content=body.encode())).json()
     told, *others = receipt["problems"]
     assert len(others) <= 100
     assert told["kind"] == "body"
@@ -326,7 +326,7 @@ async def test_a_file_that_does_not_fit_its_mapping(
 
 
 async def test_csv_for_a_vendor_that_writes_json(ingest: Harness) -> None:
-    receipt = (await ingest.as_("robot", "t1").post(RECORDS, content=b"a,b\n" + b"1,2\n" * 20_000)).json()
+    receipt = (await ingest.client_as("robot", "t1").post(RECORDS, content=b"a,b\n" + b"1,2\n" * 20_000)).json()
     assert receipt["received"] == 1
     assert receipt["problems"][0]["reason"] == (
         "The source is of vendor amazon-connect, whose records are JSON; this is CSV with `a`, `b`."
@@ -338,17 +338,19 @@ async def test_csv_for_a_vendor_that_writes_json(ingest: Harness) -> None:
 )
 @pytest.mark.parametrize("form", ["csv", "json"])
 async def test_a_file_in_another_encoding_is_read(ingest: Harness, encoding: str, form: str) -> None:
-    await configured(ingest, "t1", "calls", vendor="generic", mapping=MAPPING)
+    await configure_source(ingest, "t1", "calls", vendor="generic", mapping=MAPPING)
     record = {"CallID": "1", "Start time": "2026-03-02T08:00:00Z", "Agent": "ada"}
     text = json.dumps(record) if form == "json" else ",".join(record) + "\n" + ",".join(record.values())
-    receipt = (await ingest.as_("robot", "t1").post("/sources/calls/records", content=text.encode(encoding))).json()
+    receipt = (
+        await ingest.client_as("robot", "t1").post("/sources/calls/records", content=text.encode(encoding))
+    ).json()
     assert receipt["accepted"] == 1, receipt
 
 
 async def test_a_source_that_is_switched_off_while_a_body_waits(ingest: Harness) -> None:
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     receipt = (await client.post(RECORDS, content=calls(500), headers=LATER)).json()
-    await configured(ingest, "t1", status="paused")
+    await configure_source(ingest, "t1", status="paused")
     await ingest.tick(soon())
     found = (await client.get(f"/receipts/{receipt['id']}")).json()
     assert (found["status"], found["received"], found["rejected"]) == ("done", 1, 1)
@@ -360,25 +362,25 @@ async def test_one_tenants_queued_bodies_keep_no_other_tenants_waiting(ingest: H
     from ingest_records import PEOPLE
     from testkit import org_unit, tenant
 
-    await ingest.directory("t2", people=PEOPLE, org_units=[org_unit("team-a")], of_tenant=tenant("t2"))
-    await configured(ingest, "t2")
-    reception, judge, first = ingest.running.wired.state, ingest.running.wired.state._judge, asyncio.Event()
+    await ingest.apply_directory("t2", people=PEOPLE, org_units=[org_unit("team-a")], of_tenant=tenant("t2"))
+    await configure_source(ingest, "t2")
+    reception, judge, first = ingest.running.wired.state, ingest.running.wired.state._judge_chunk, asyncio.Event()
 
     async def slow(order: Any, *args: Any) -> Any:
         if order.tenant == "t1":
             await first.wait()
         return await judge(order, *args)
 
-    reception._judge = slow
+    reception._judge_chunk = slow
     for _ in range(3):
-        await ingest.as_("robot", "t1").post(RECORDS, content=calls(500), headers=LATER)
-    theirs = (await ingest.as_("robot", "t2").post(RECORDS, content=calls(3), headers=LATER)).json()
+        await ingest.client_as("robot", "t1").post(RECORDS, content=calls(500), headers=LATER)
+    theirs = (await ingest.client_as("robot", "t2").post(RECORDS, content=calls(3), headers=LATER)).json()
     ticking = asyncio.create_task(ingest.tick(soon()))
 
     async def read() -> bool:
-        found = (await ingest.as_("robot", "t2").get(f"/receipts/{theirs['id']}")).json()
+        found = (await ingest.client_as("robot", "t2").get(f"/receipts/{theirs['id']}")).json()
         return found["status"] == "done"
 
-    await eventually(read)
+    await wait_until_true(read)
     first.set()
     await ticking

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from ingest.model import generic
 from ingest.model.canonical import merge
-from ingest.model.fields import Reading
-from ingest.model.payload import Cells
+from ingest.model.field_readers import ReadContext
+from ingest.model.payload import CsvCells
 from ingest.model.refusal import Refusal
 
 NOW = int(datetime(2026, 3, 3, tzinfo=UTC).timestamp() * 1000)
@@ -42,9 +42,9 @@ ROW: dict[str, Any] = {
 
 
 def read(config: dict[str, Any] = CONFIG, **changes: Any) -> Any:
-    mapping = generic.mapping_of(config)
+    mapping = generic.parse_mapping(config)
     zone = ZoneInfo(mapping.time_zone) if mapping.time_zone else None
-    return generic.read(ROW | changes, Reading(NOW, b"s", zone), mapping)
+    return generic.read(ROW | changes, ReadContext(NOW, b"s", zone), mapping)
 
 
 def test_a_row_becomes_a_leg() -> None:
@@ -100,9 +100,9 @@ def test_a_bad_row_is_refused_by_column(changes: dict[str, Any], field: str, rea
 
 
 def test_a_missing_column_is_refused_by_name() -> None:
-    row = Cells({name: value for name, value in ROW.items() if name != "Hold"})
+    row = CsvCells({name: value for name, value in ROW.items() if name != "Hold"})
     with pytest.raises(Refusal) as caught:
-        generic.read(row, Reading(NOW, b"s", UTC), generic.mapping_of(CONFIG))
+        generic.read(row, ReadContext(NOW, b"s", UTC), generic.parse_mapping(CONFIG))
     assert (caught.value.field, caught.value.reason) == ("Hold", "There is no such column.")
 
 
@@ -112,7 +112,7 @@ def test_a_missing_column_is_refused_by_name() -> None:
 def test_forms_of_time(form: str | None, value: Any) -> None:
     config = {"time_format": form, "fields": {name: {"from": name} for name in ("contact", "started", "channel")}}
     part = generic.read(
-        {"contact": "1", "started": value, "channel": "VOICE"}, Reading(NOW, b"s"), generic.mapping_of(config)
+        {"contact": "1", "started": value, "channel": "VOICE"}, ReadContext(NOW, b"s"), generic.parse_mapping(config)
     )
     assert part.facts.started == 1_772_438_400_000
 
@@ -138,6 +138,6 @@ def test_forms_of_time(form: str | None, value: Any) -> None:
 )
 def test_a_bad_mapping_is_refused_with_a_pointer(config: Any, field: str) -> None:
     with pytest.raises(Refusal) as caught:
-        generic.mapping_of(config)
+        generic.parse_mapping(config)
     assert caught.value.field.startswith(field[:7])
     assert caught.value.reason

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from contracts.calls import LegRecorded
-from ingest.actions import replaying, undo
-from ingest_records import agent_event, configured, contact
+from contracts.legs import LegRecorded
+from ingest.actions import replay, undo
+from ingest_records import agent_event, configure_source, contact
 from testkit import Harness
 
 
@@ -42,7 +42,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, times: It
 
 async def send(harness: Harness, *records: Any, source: str = "connect") -> Any:
     body = records[0] if isinstance(records[0], bytes) else "\n".join(json.dumps(record) for record in records).encode()
-    answer = await harness.as_("robot", "t1").post(f"/sources/{source}/records", content=body)
+    answer = await harness.client_as("robot", "t1").post(f"/sources/{source}/records", content=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -52,22 +52,22 @@ async def tick(ingest: Harness) -> None:
 
 
 async def status_of(ingest: Harness, receipt: dict[str, Any]) -> str:
-    return (await ingest.as_("theo", "t1").get(f"/receipts/{receipt['id']}")).json()["status"]
+    return (await ingest.client_as("theo", "t1").get(f"/receipts/{receipt['id']}")).json()["status"]
 
 
 async def standing(ingest: Harness) -> set[str]:
-    newest = {leg.external_id: leg for leg in await ingest.events(LegRecorded)}
+    newest = {leg.external_id: leg for leg in await ingest.read_events(LegRecorded)}
     return {name for name, leg in newest.items() if not leg.void}
 
 
 async def test_a_large_receipt_is_undoing_until_the_clock_has_undone_it(ingest: Harness) -> None:
     kept = await send(ingest, *calls(5))
     receipt = await send(ingest, *calls(50))
-    theo, path = ingest.as_("theo", "t1"), f"/receipts/{receipt['id']}"
-    before = len(await ingest.emitted())
+    theo, path = ingest.client_as("theo", "t1"), f"/receipts/{receipt['id']}"
+    before = len(await ingest.read_outbox())
     looked = (await theo.delete(path, params={"dry_run": True})).json()
     assert (looked["records"], looked["complete"], looked["status"]) == (35, False, "done")
-    assert len(await ingest.emitted()) == before
+    assert len(await ingest.read_outbox()) == before
     begun = await theo.delete(path)
     assert begun.status_code == 202
     assert (begun.json()["status"], begun.json()["complete"], begun.json()["records"]) == ("undoing", False, 15)
@@ -81,7 +81,7 @@ async def test_a_large_receipt_is_undoing_until_the_clock_has_undone_it(ingest: 
     assert await status_of(ingest, kept) == "done"
     done = await theo.delete(path)
     assert (done.status_code, done.json()["records"], done.json()["status"]) == (200, 0, "undone")
-    voids = [leg.external_id for leg in await ingest.events(LegRecorded) if leg.void]
+    voids = [leg.external_id for leg in await ingest.read_events(LegRecorded) if leg.void]
     assert sorted(voids) == sorted({f"c-{number}" for number in range(5, 50)})  # each once
 
 
@@ -89,7 +89,7 @@ async def test_an_undo_goes_on_behind_what_was_done_when_its_process_was_killed(
     ingest: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receipt = await send(ingest, *calls(100))
-    await ingest.as_("theo", "t1").delete(f"/receipts/{receipt['id']}")
+    await ingest.client_as("theo", "t1").delete(f"/receipts/{receipt['id']}")
     assert len(await standing(ingest)) == 80
     with monkeypatch.context() as patched:
         killed_at(patched, undo, "_go_on", iter([False, True]))
@@ -99,12 +99,12 @@ async def test_an_undo_goes_on_behind_what_was_done_when_its_process_was_killed(
     await ingest.rows("t1", "UPDATE due_item SET leased_until = now() - interval '1 second' RETURNING ref")
     await tick(ingest)
     assert (await status_of(ingest, receipt), await standing(ingest)) == ("undone", set())
-    assert len([leg for leg in await ingest.events(LegRecorded) if leg.void]) == 100
+    assert len([leg for leg in await ingest.read_events(LegRecorded) if leg.void]) == 100
 
 
 async def test_what_comes_again_while_it_is_undone_stays(ingest: Harness) -> None:
     receipt = await send(ingest, *calls(50))
-    await ingest.as_("theo", "t1").delete(f"/receipts/{receipt['id']}")
+    await ingest.client_as("theo", "t1").delete(f"/receipts/{receipt['id']}")
     await send(ingest, *calls(50))
     await tick(ingest)
     assert await status_of(ingest, receipt) == "undone"
@@ -114,7 +114,7 @@ async def test_what_comes_again_while_it_is_undone_stays(ingest: Harness) -> Non
 async def test_two_receipts_that_are_undone_at_the_same_time_do_not_keep_each_others_records(ingest: Harness) -> None:
     receipts = [await send(ingest, *calls(50)) for _ in range(2)]
     for each in receipts:
-        assert (await ingest.as_("theo", "t1").delete(f"/receipts/{each['id']}")).status_code == 202
+        assert (await ingest.client_as("theo", "t1").delete(f"/receipts/{each['id']}")).status_code == 202
     await tick(ingest)
     assert await standing(ingest) == set()
 
@@ -125,7 +125,7 @@ async def test_the_states_of_many_agents_are_undone_in_steps(ingest: Harness) ->
     ]
     receipt = await send(ingest, *notices)
     path = f"/receipts/{receipt['id']}"
-    begun = await ingest.as_("theo", "t1").delete(path)
+    begun = await ingest.client_as("theo", "t1").delete(path)
     assert (begun.status_code, begun.json()["states_changed"]) == (202, 1)
     await tick(ingest)
     assert await status_of(ingest, receipt) == "undone"
@@ -151,26 +151,26 @@ def mapping(unit: str) -> dict[str, Any]:
 async def test_a_large_receipt_is_replaying_until_the_clock_has_read_it(
     ingest: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await configured(ingest, "t1", "calls", vendor="generic", mapping=mapping("s"))
+    await configure_source(ingest, "t1", "calls", vendor="generic", mapping=mapping("s"))
     receipt = await send(ingest, rows(170), source="calls")
-    await configured(ingest, "t1", "calls", vendor="generic", mapping=mapping("min"))
-    theo, path = ingest.as_("theo", "t1"), f"/receipts/{receipt['id']}"
+    await configure_source(ingest, "t1", "calls", vendor="generic", mapping=mapping("min"))
+    theo, path = ingest.client_as("theo", "t1"), f"/receipts/{receipt['id']}"
     begun = await theo.post(path + "/replay")
     assert (begun.status_code, begun.json()["status"]) == (202, "replaying")
-    assert len([leg for leg in await ingest.events(LegRecorded) if leg.version == 2]) == 50
+    assert len([leg for leg in await ingest.read_events(LegRecorded) if leg.version == 2]) == 50
     again = await theo.post(path + "/replay")
     assert (again.status_code, again.json()["status"]) == (202, "replaying")
     refused = await theo.delete(path)
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:uplift:problem:receipt-busy")
     with monkeypatch.context() as patched:
-        killed_at(patched, replaying, "_replay", iter([False, True]))
+        killed_at(patched, replay, "_replay", iter([False, True]))
         with pytest.raises(Killed):
             await tick(ingest)
     assert await status_of(ingest, receipt) == "replaying"
     await ingest.rows("t1", "UPDATE due_item SET leased_until = now() - interval '1 second' RETURNING ref")
     await tick(ingest)
     assert await status_of(ingest, receipt) == "done"
-    legs = await ingest.events(LegRecorded)
+    legs = await ingest.read_events(LegRecorded)
     assert len([leg for leg in legs if leg.version == 2]) == 170
     assert {leg.talk_ms for leg in legs if leg.version == 2} == {300_000}
     assert max(leg.version for leg in legs) == 2

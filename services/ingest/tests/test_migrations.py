@@ -2,8 +2,8 @@
 
 import psycopg
 from ingest.service import service
-from servicekit.wiring import role_url
-from storage import migrate, prepare_schema
+from servicekit.wiring import build_role_url
+from storage import ensure_schema, migrate
 from testkit import Cluster
 
 _VERSION = """
@@ -14,8 +14,8 @@ VALUES ('t1', gen_random_uuid(), 1, 1, false, 'live', now(), '{"external_id": "c
 
 def test_contents_that_are_in_rows_stay_there(cluster: Cluster, empty_database: str) -> None:
     settings = cluster.settings(empty_database)
-    prepare_schema(str(settings.admin_database_url), "ingest", role="ingest")
-    url = role_url(settings, "ingest")
+    ensure_schema(str(settings.admin_database_url), "ingest", role="ingest")
+    url = build_role_url(settings, "ingest")
     migrate(url, service.migrations, to="2026_11_23_0900_first")
     with psycopg.connect(cluster.server.url(database=empty_database).replace("+psycopg", ""), autocommit=True) as admin:
         admin.execute(_VERSION)

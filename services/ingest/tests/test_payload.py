@@ -83,7 +83,7 @@ def test_a_bad_line_does_not_hide_the_others() -> None:
     assert [line for line, _ in refused] == list(range(2, 2 + 2 * len(bad), 2))
     assert sum(record.value == {"ok": 1} for record in records) == len(bad)
     assert all(record.refusal.cure for record in records if record.refusal)
-    assert not payload.broken
+    assert not payload.is_broken
     said = dict(refused)
     assert said[8] == "The same name occurs twice in one object."
     assert "nested too deeply" in said[20]
@@ -132,7 +132,7 @@ def test_gzip_damaged_in_the_middle() -> None:
     good = [record for record in records if record.value is not None]
     assert len(good) > 20_000
     assert [record.value["n"] for record in good[:20_000]] == list(range(20_000))
-    assert payload.broken
+    assert payload.is_broken
     assert records[-1].refusal
     assert "damaged" in records[-1].refusal.reason or "not JSON" in records[-1].refusal.reason
 
@@ -165,7 +165,7 @@ def test_200_mb_element_of_an_array_ends_the_reading_in_little_memory() -> None:
     tracemalloc.stop()
     assert len(records) == 2
     assert records[1].line == 2
-    assert payload.broken
+    assert payload.is_broken
     assert "NDJSON" in records[1].refusal.cure  # type: ignore[union-attr]
     assert peak < 80 << 20
 
@@ -175,13 +175,13 @@ def test_gzip_bomb_is_refused_in_little_memory(fill: bytes) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(packer.compress(fill) for _ in range(120 if len(fill) > 1 << 19 else 1200)) + packer.flush()
     tracemalloc.start()
-    payload = Payload(Limits(ratio_after=16 << 20))
+    payload = Payload(Limits(ratio_after_bytes=16 << 20))
     last, count = None, 0
     for record in payload.feed(bomb):
         last, count = record, count + 1
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert payload.broken
+    assert payload.is_broken
     assert last
     assert "inflates to more than 300 times" in last.refusal.reason  # type: ignore[union-attr]
     assert peak < 40 << 20
@@ -220,7 +220,7 @@ def test_csv_defects_name_their_line() -> None:
 @pytest.mark.parametrize("header", [b"a,a\n1,2", b"a,,b\n1,2,3", b"\x01\x02\x03\n1", b'\x02,"\x1f"x\n1'])
 def test_csv_needs_a_usable_header(header: bytes) -> None:
     records, payload = read(header)
-    assert payload.broken
+    assert payload.is_broken
     assert len(records) == 1
 
 
@@ -243,7 +243,7 @@ def test_an_open_quotation_of_a_large_file_costs_bounded_work() -> None:
     assert reasons(records) == [(2, "A quotation mark is opened and never closed.")]
 
 
-FRAME = Layout(known_by=frozenset({"id", "start"}), skip=lambda row: row.get("id") in ("Total", "VARCHAR"))
+FRAME = Layout(header_columns=frozenset({"id", "start"}), skip=lambda row: row.get("id") in ("Total", "VARCHAR"))
 
 
 def laid_out(body: str, layout: Layout) -> tuple[list[Record], Payload]:
@@ -276,7 +276,7 @@ def test_without_the_header_that_is_looked_for_the_first_line_is_it(more: int) -
     assert [record.line for record in records] == list(range(2, 3 + more))
 
 
-@pytest.mark.parametrize("layout", [Layout(columns=("id", "start")), Layout(numbered=True)])
+@pytest.mark.parametrize("layout", [Layout(columns=("id", "start")), Layout(has_numbered_columns=True)])
 def test_a_file_without_header(layout: Layout) -> None:
     names = layout.columns or ("0", "1")
     expected = [dict(zip(names, row, strict=True)) for row in (("1", "09:00"), ("2", "09:05"))]

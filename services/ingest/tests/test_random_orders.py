@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from ingest.model import amazon_connect
 from ingest.model.amazon_connect import Options
 from ingest.model.canonical import Agent, Leg, merge
-from ingest.model.fields import Reading
+from ingest.model.field_readers import ReadContext
 from ingest.model.parts import Part
-from ingest_records import analysis, configured, contact, event
-from servicekit.workdays import workday
+from ingest_records import analysis, configure_source, contact, event
+from servicekit.workdays import compute_workday
 from testkit import Harness, person_id
 
-READING = Reading(int(datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1000), b"")
+READING = ReadContext(int(datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1000), b"")
 AGENTS = {"ada": "ada", "ben": "ben"}
 
 
@@ -56,11 +56,11 @@ def expected(records: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
             groups[root].append(part)
 
     def agent_of(names: list[str], at: int) -> Agent | None:
-        return Agent(person_id(AGENTS[names[0]]), workday(at, UTC)) if names[0] in AGENTS else None
+        return Agent(person_id(AGENTS[names[0]]), compute_workday(at, UTC)) if names[0] in AGENTS else None
 
     found = set()
     for root, parts in groups.items():
-        merged = merge(parts, agent_of, lambda at: workday(at, UTC), open_without_end=True)
+        merged = merge(parts, agent_of, lambda at: compute_workday(at, UTC), open_without_end=True)
         for number, leg in enumerate(merged.legs, 1):
             if isinstance(leg, Leg):
                 found.add((root, number, *_figures(leg)))
@@ -87,8 +87,8 @@ async def test_any_order_gives_the_same_legs(ingest: Harness, seed: int) -> None
     records = pool(chance)
     records += chance.choices(records, k=len(records) // 4)
     chance.shuffle(records)
-    client = ingest.as_("theo", "t1")
-    await configured(ingest, "t1")
+    client = ingest.client_as("theo", "t1")
+    await configure_source(ingest, "t1")
     receipts: list[tuple[str, list[dict[str, Any]]]] = []
     while records:
         size = chance.randint(1, 12)
@@ -101,7 +101,7 @@ async def test_any_order_gives_the_same_legs(ingest: Harness, seed: int) -> None
             if chance.random() < 0.5:
                 records += undone[1]
         history: dict[tuple[Any, int], list[LegRecorded]] = {}
-        for leg in await ingest.events(LegRecorded):
+        for leg in await ingest.read_events(LegRecorded):
             history.setdefault((leg.interaction_id, leg.leg), []).append(leg)
         for versions in history.values():
             assert [leg.version for leg in versions] == list(range(1, len(versions) + 1))

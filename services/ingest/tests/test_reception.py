@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from ingest.actions import archive
-from ingest.actions.orders import Order
-from ingest.model.sources import source_of
+from ingest.actions.uploads import Upload
+from ingest.model.sources import build_source
 from ingest.store import interactions
-from ingest_records import analysis, configured, contact
+from ingest_records import analysis, configure_source, contact
 from sqlalchemy.event import listen
 from sqlalchemy.exc import OperationalError
 from storage import Document, sweeping
@@ -40,7 +40,7 @@ async def test_nine_thousand_rejected_lines_among_others(ingest: Harness) -> Non
     ten = [b'{"nonsense": %d}' % n for n in range(9)] + [lines(contact())]
     quota = ingest.running.wired.state.quota
     quota.chunk_records, quota.rejects_kept = 1_000, 2_500
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     receipt = (await client.post(RECORDS, content=b"\n".join(ten * 1_000), timeout=60)).json()
     assert (receipt["received"], receipt["rejected"], receipt["not_kept"]) == (10_000, 9_000, 6_500)
     assert (receipt["accepted"], receipt["unchanged"]) == (1, 999)
@@ -74,7 +74,7 @@ async def test_a_200_mb_line_and_a_gzip_bomb_in_bounded_memory(ingest: Harness) 
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = packer.compress(lines(contact("c-3")) + b"\n")
     bomb += b"".join(packer.compress(b"0" * (1 << 20)) for _ in range(300)) + packer.flush()
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     await client.post(RECORDS, content=lines(contact("c-0")))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     first = (await client.post(RECORDS, content=long_line(), timeout=60)).json()
@@ -98,16 +98,16 @@ async def test_a_200_mb_line_and_a_gzip_bomb_in_bounded_memory(ingest: Harness) 
     ],
 )
 async def test_a_damaged_body_gives_a_receipt(ingest: Harness, body: bytes, accepted: int, reason: str) -> None:
-    receipt = (await ingest.as_("robot", "t1").post(RECORDS, content=body)).json()
+    receipt = (await ingest.client_as("robot", "t1").post(RECORDS, content=body)).json()
     assert (receipt["accepted"], receipt["rejected"], receipt["status"]) == (accepted, 1, "done")
     assert reason in receipt["problems"][0]["reason"]
     assert receipt["problems"][0]["cure"]
 
 
 async def test_csv_of_an_old_system_names_what_was_assumed(ingest: Harness) -> None:
-    await configured(ingest, "t1", "calls", vendor="generic", mapping=MAPPING)
+    await configure_source(ingest, "t1", "calls", vendor="generic", mapping=MAPPING)
     body = "contact;started;agent;städt\r\n1;2026-03-02T09:00;ada;Köln\r\n".encode("latin-1")
-    receipt = (await ingest.as_("robot", "t1").post("/sources/calls/records", content=body)).json()
+    receipt = (await ingest.client_as("robot", "t1").post("/sources/calls/records", content=body)).json()
     assert receipt["accepted"] == 1
     assert receipt["notes"] == [
         "The columns are separated by ';'.",
@@ -118,35 +118,35 @@ async def test_csv_of_an_old_system_names_what_was_assumed(ingest: Harness) -> N
 @both_stores
 async def test_a_body_of_several_chunks_and_its_raw_documents(ingest: Harness) -> None:
     body = json.dumps([contact(f"c-{n}") for n in range(105)]).encode()
-    receipt = (await ingest.as_("robot", "t1").post(RECORDS, content=gzip.compress(body), timeout=60)).json()
+    receipt = (await ingest.client_as("robot", "t1").post(RECORDS, content=gzip.compress(body), timeout=60)).json()
     assert (receipt["received"], receipt["accepted"], receipt["status"]) == (105, 105, "done")
-    stored = await ingest.kit.documents.find("t1", archive.RAW, {"receipt": receipt["id"]})
+    stored = await ingest.context.documents.find("t1", archive.RAW, {"receipt": receipt["id"]})
     assert [each.body["records"] for each in stored] == [50, 50, 5]
-    assert json.loads(archive.raw_of(stored[2], 4)) == contact("c-104")
+    assert json.loads(archive.unpack_raw_text(stored[2], 4)) == contact("c-104")
     assert await ingest.rows("t1", "SELECT count(*) AS n FROM due_item WHERE kind <> 'sweep'") == [{"n": 0}]
-    assert len(await ingest.events(LegRecorded)) == 105
+    assert len(await ingest.read_events(LegRecorded)) == 105
 
 
 async def test_respond_async_keeps_the_body_and_the_clock_reads_it(ingest: Harness) -> None:
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     answer = await client.post(RECORDS, content=lines(contact(), analysis()), headers={"prefer": "respond-async"})
     assert answer.status_code == 202
     assert answer.json()["status"] == "queued"
     assert answer.headers["location"] == f"/api/ingest/v1/receipts/{answer.json()['id']}"
-    assert await ingest.events(LegRecorded) == []
+    assert await ingest.read_events(LegRecorded) == []
     await ingest.tick(datetime.now(UTC) + timedelta(minutes=1))
-    receipt = (await ingest.as_("quinn", "t1").get(f"/receipts/{answer.json()['id']}")).json()
+    receipt = (await ingest.client_as("quinn", "t1").get(f"/receipts/{answer.json()['id']}")).json()
     assert (receipt["status"], receipt["accepted"]) == ("done", 2)
-    assert len(await ingest.events(LegRecorded)) == 1
-    assert await ingest.kit.documents.find("t1", archive.SPOOL, {}) == []
+    assert len(await ingest.read_events(LegRecorded)) == 1
+    assert await ingest.context.documents.find("t1", archive.SPOOL, {}) == []
 
 
-def _order(harness: Harness, **changes: Any) -> Order:
+def _order(harness: Harness, **changes: Any) -> Upload:
     from contracts import new_id
     from ingest.model.sources import SourceSpec
 
-    source = source_of("connect", SourceSpec(vendor="amazon-connect"))
-    return Order("t1", new_id(), source, "live", person_id("robot"), datetime.now(UTC), **changes)
+    source = build_source("connect", SourceSpec(vendor="amazon-connect"))
+    return Upload("t1", new_id(), source, "live", person_id("robot"), datetime.now(UTC), **changes)
 
 
 async def test_a_sender_who_breaks_off_leaves_what_was_judged(ingest: Harness) -> None:
@@ -159,22 +159,22 @@ async def test_a_sender_who_breaks_off_leaves_what_was_judged(ingest: Harness) -
 
     order = _order(ingest)
     with pytest.raises(ConnectionResetError):
-        await reception.read(order, broken())
-    client = ingest.as_("robot", "t1")
+        await reception.judge_upload(order, broken())
+    client = ingest.client_as("robot", "t1")
     receipt = (await client.get(f"/receipts/{order.receipt_id}")).json()
     assert (receipt["status"], receipt["accepted"]) == ("interrupted", 50)
     again = (await client.post(RECORDS, content=body, timeout=60)).json()
     assert (again["received"], again["accepted"], again["unchanged"]) == (75, 25, 50)
-    assert len(await ingest.events(LegRecorded)) == 75
+    assert len(await ingest.read_events(LegRecorded)) == 75
 
 
 @both_stores
 async def test_a_process_that_dies_while_it_reads_a_kept_body_goes_on_where_it_was(ingest: Harness) -> None:
     reception = ingest.running.wired.state
     body = lines(*(contact(f"c-{n}") for n in range(125)))
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     answer = (await client.post(RECORDS, content=body, headers={"prefer": "respond-async"})).json()
-    judge, calls = reception._judge, []
+    judge, calls = reception._judge_chunk, []
 
     async def dies(*args: Any, **kwargs: Any) -> None:
         calls.append(1)
@@ -182,43 +182,43 @@ async def test_a_process_that_dies_while_it_reads_a_kept_body_goes_on_where_it_w
             raise RuntimeError("killed")
         await judge(*args, **kwargs)
 
-    reception._judge = dies
+    reception._judge_chunk = dies
     assert await ingest.tick(datetime.now(UTC) + timedelta(minutes=1)) == 0
     assert (await client.get(f"/receipts/{answer['id']}")).json()["received"] == 50
-    del reception._judge
+    del reception._judge_chunk
     await ingest.tick(datetime.now(UTC) + timedelta(minutes=10))
     receipt = (await client.get(f"/receipts/{answer['id']}")).json()
     assert (receipt["status"], receipt["received"], receipt["accepted"]) == ("done", 125, 125)
-    assert {leg.version for leg in await ingest.events(LegRecorded)} == {1}
+    assert {leg.version for leg in await ingest.read_events(LegRecorded)} == {1}
 
 
 async def test_an_abandoned_receipt_is_marked_and_its_leftovers_are_swept(
     ingest: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "GRACE", timedelta(hours=-1))
+    monkeypatch.setattr(sweeping, "GRACE_PERIOD", timedelta(hours=-1))
     reception = ingest.running.wired.state
     order = _order(ingest)
-    async with ingest.kit.sessions.begin(["t1"], now=order.now) as session:
-        await reception.file(session, order, "reading")
+    async with ingest.context.sessions.begin(["t1"], now=order.now) as session:
+        await reception.insert_receipt(session, order, "reading")
         await session.schedule("abandoned", str(order.receipt_id), order.now)
     from ingest.model.payload import Record
 
-    orphan = archive.document_of(order.receipt_id, [Record(1, 1, "{}", {})])
-    await ingest.kit.documents.put("t1", archive.RAW, [orphan])
+    orphan = archive.pack_records(order.receipt_id, [Record(1, 1, "{}", {})])
+    await ingest.context.documents.put("t1", archive.RAW, [orphan])
     piece = Document(f"{order.receipt_id}-{0:06d}", {"receipt": str(order.receipt_id)}, b"{}")
-    await ingest.kit.documents.put("t1", archive.SPOOL, [piece])
+    await ingest.context.documents.put("t1", archive.SPOOL, [piece])
     await ingest.tick(datetime.now(UTC) + timedelta(days=2))
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     assert (await client.get(f"/receipts/{order.receipt_id}")).json()["status"] == "reading"
-    assert await ingest.kit.documents.find("t1", archive.RAW, {}) == [orphan], "it may still be named"
-    assert await ingest.kit.documents.find("t1", archive.SPOOL, {}) == [piece]
+    assert await ingest.context.documents.find("t1", archive.RAW, {}) == [orphan], "it may still be named"
+    assert await ingest.context.documents.find("t1", archive.SPOOL, {}) == [piece]
     await ingest.rows("t1", "UPDATE receipt SET touched_at = now() - interval '1 day' RETURNING id")
     await ingest.tick(datetime.now(UTC) + timedelta(days=2, hours=2))
     await ingest.rows("t1", "UPDATE due_item SET body = '{}' WHERE kind = 'sweep' RETURNING ref")
     await ingest.tick(datetime.now(UTC) + timedelta(days=5))
     assert (await client.get(f"/receipts/{order.receipt_id}")).json()["status"] == "interrupted"
-    assert await ingest.kit.documents.find("t1", archive.RAW, {}) == []
-    assert await ingest.kit.documents.find("t1", archive.SPOOL, {}) == []
+    assert await ingest.context.documents.find("t1", archive.RAW, {}) == []
+    assert await ingest.context.documents.find("t1", archive.SPOOL, {}) == []
 
 
 async def test_uploads_at_the_same_time_agree(ingest: Harness) -> None:
@@ -229,17 +229,17 @@ async def test_uploads_at_the_same_time_agree(ingest: Harness) -> None:
         for n in range(40)
     ]  # fmt: skip
     records = [*(contact(f"c-{n}") for n in range(40)), *second, *(analysis(f"d-{n}") for n in range(40))]
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     shuffled = [records[start::3] + records[(start + 1) % 3 :: 3] + records[(start + 2) % 3 :: 3] for start in range(3)]
     answers = await asyncio.gather(*(client.post(RECORDS, content=lines(*each)) for each in shuffled))
     assert [answer.status_code for answer in answers] == [200] * 3
-    newest = {(leg.interaction_id, leg.leg): leg for leg in await ingest.events(LegRecorded)}
+    newest = {(leg.interaction_id, leg.leg): leg for leg in await ingest.read_events(LegRecorded)}
     assert len(newest) == 80
     assert not any(leg.void for leg in newest.values())
     assert {(leg.leg, leg.silence_vendor_ms) for leg in newest.values()} == {(1, None), (2, 170_000)}
 
 
-_MANY = [f"m-{number}" for number in range(interactions.FEW)]
+_MANY = [f"m-{number}" for number in range(interactions.MAX_SINGLE_LOCKS)]
 
 
 @pytest.mark.parametrize(
@@ -255,41 +255,43 @@ _MANY = [f"m-{number}" for number in range(interactions.FEW)]
 async def test_a_merge_waits_for_another_where_they_share_a_call(
     ingest: Harness, held: list[str], wanted: list[str], waits: bool
 ) -> None:
-    begin = ingest.kit.sessions.begin
+    begin = ingest.context.sessions.begin
     async with begin(["t1"], now=ingest.now) as one:
-        await interactions.lock(one, "connect", held)
+        await interactions.lock_contacts(one, "connect", held)
         with pytest.raises(OperationalError) if waits else nullcontext():
             async with begin(["t1"], now=ingest.now) as two:
                 await two.run("SET LOCAL lock_timeout = '50ms'")
-                await interactions.lock(two, "connect", wanted)
+                await interactions.lock_contacts(two, "connect", wanted)
 
 
 async def test_who_may_send_and_read(ingest: Harness) -> None:
     assert (await ingest.client(None).post(RECORDS, content=b"{}")).status_code == 401
     for who in ("ada", "lea", "quinn"):
-        assert (await ingest.as_(who, "t1").post(RECORDS, content=b"{}")).status_code == 403
-        assert (await ingest.as_(who, "t1").put("/sources/x", json={"vendor": "amazon-connect"})).status_code == 403
+        assert (await ingest.client_as(who, "t1").post(RECORDS, content=b"{}")).status_code == 403
+        assert (
+            await ingest.client_as(who, "t1").put("/sources/x", json={"vendor": "amazon-connect"})
+        ).status_code == 403
     for path in ("/receipts", "/sources", "/sources/connect", "/sources/connect/held"):
-        assert (await ingest.as_("ada", "t1").get(path)).status_code == 403
-        assert (await ingest.as_("quinn", "t1").get(path)).status_code == 200
+        assert (await ingest.client_as("ada", "t1").get(path)).status_code == 403
+        assert (await ingest.client_as("quinn", "t1").get(path)).status_code == 200
 
 
 async def test_refusals_of_the_door(ingest: Harness) -> None:
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     assert (await client.post("/sources/none/records", content=b"{}")).status_code == 404
     assert (await client.post(RECORDS, content=b"{}", headers={"content-encoding": "br"})).status_code == 422
     assert (await client.post(RECORDS, content=b"{}", headers={"content-length": str(2 << 30)})).status_code == 413
     reception = ingest.running.wired.state
-    reception._busy["t1"] = 4
+    reception._active_uploads["t1"] = 4
     busy = await client.post(RECORDS, content=b"{}")
     assert (busy.status_code, busy.headers["retry-after"]) == (429, "2")
-    del reception._busy["t1"]
-    await configured(ingest, "t1", status="paused")
+    del reception._active_uploads["t1"]
+    await configure_source(ingest, "t1", status="paused")
     assert (await client.post(RECORDS, content=b"{}")).status_code == 409
 
 
 async def test_an_idempotency_key_gives_the_same_receipt(ingest: Harness) -> None:
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     first = await client.post(RECORDS, content=lines(contact()), headers={"idempotency-key": "k"})
     again = await client.post(RECORDS, content=lines(contact()), headers={"idempotency-key": "k"})
     assert first.json() == again.json()
@@ -298,7 +300,7 @@ async def test_an_idempotency_key_gives_the_same_receipt(ingest: Harness) -> Non
 
 @pytest.mark.parametrize("prefer", ["", "respond-async"])
 async def test_an_idempotency_key_is_of_one_request(ingest: Harness, prefer: str) -> None:
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     headers = {"idempotency-key": "k", "prefer": prefer}
     first = (await client.post(RECORDS, content=lines(contact()), headers=headers)).json()
     for path, body in ((RECORDS, lines(contact("c-2"))), (f"{RECORDS}?mode=history", lines(contact()))):
@@ -312,11 +314,11 @@ async def test_an_idempotency_key_is_of_one_request(ingest: Harness, prefer: str
 
 async def test_a_small_body_is_one_transaction_of_few_statements(ingest: Harness) -> None:
     """Whoever sends call by call waits for each of them, and so does everybody on the same machine."""
-    client = ingest.as_("robot", "t1")
+    client = ingest.client_as("robot", "t1")
     await client.post(RECORDS, content=lines(contact("c-0")))  # the first one of a process has more to do
     told: Counter[str] = Counter()
     for name, kind in (("before_cursor_execute", "statements"), ("commit", "commits")):
-        listen(ingest.kit.sessions.engine.sync_engine, name, lambda *_, kind=kind, **__: told.update([kind]))
+        listen(ingest.context.sessions.engine.sync_engine, name, lambda *_, kind=kind, **__: told.update([kind]))
     await client.post(RECORDS, content=lines(contact(), analysis()))
     # Who sends; the raw document, which has a store of its own; the records with all that follows from them.
     assert told["commits"] <= 3, told
@@ -326,18 +328,18 @@ async def test_a_small_body_is_one_transaction_of_few_statements(ingest: Harness
 async def test_a_blueprint_brings_sources_whole_or_not_at_all(ingest: Harness) -> None:
     wanted = {"source": "calls", "vendor": "generic", "title": "Calls", "mapping": MAPPING}
     await ingest.deliver(BlueprintPublished(version=3, sections={"ingest": {"sources": [wanted]}}), tenant="t1")
-    applied = (await ingest.events(SectionApplied))[-1]
+    applied = (await ingest.read_events(SectionApplied))[-1]
     assert applied.version == 3
     assert [each["source"] for each in applied.content["sources"]] == ["calls", "connect"]
     assert applied.content["sources"][0]["mapping"] == MAPPING
     again = applied.content
     await ingest.deliver(BlueprintPublished(version=4, sections={"ingest": again}), tenant="t1")
-    assert (await ingest.events(SectionApplied))[-1].content == again
+    assert (await ingest.read_events(SectionApplied))[-1].content == again
     broken = {"sources": [{"source": "new", "vendor": "amazon-connect"}, wanted | {"mapping": {"fields": {}}}]}
     await ingest.deliver(BlueprintPublished(version=5, sections={"ingest": broken}), tenant="t1")
-    rejected = (await ingest.events(SectionRejected))[-1]
+    rejected = (await ingest.read_events(SectionRejected))[-1]
     assert [each.pointer for each in rejected.problems] == ["/sources/1/mapping/fields/contact"]
-    slugs = [each["source"] for each in (await ingest.as_("theo", "t1").get("/sources")).json()["items"]]
+    slugs = [each["source"] for each in (await ingest.client_as("theo", "t1").get("/sources")).json()["items"]]
     assert slugs == ["calls", "connect"]
 
 
@@ -348,11 +350,11 @@ async def test_a_blueprint_that_comes_late_takes_no_source_back(ingest: Harness)
 
     await ingest.deliver(blueprint(3, "New"), tenant="t1")
     await ingest.deliver(blueprint(2, "Old"), tenant="t1")
-    assert (await ingest.as_("theo", "t1").get("/sources/connect")).json()["title"] == "New"
+    assert (await ingest.client_as("theo", "t1").get("/sources/connect")).json()["title"] == "New"
 
 
 async def test_sources_show_their_health_and_refuse_nonsense(ingest: Harness) -> None:
-    client = ingest.as_("theo", "t1")
+    client = ingest.client_as("theo", "t1")
     await client.post(RECORDS, content=lines(contact(), contact("c-2", "eve"), {"ContactId": "x"}))
     view = (await client.get("/sources/connect")).json()
     assert view["health"]["received"] == 3

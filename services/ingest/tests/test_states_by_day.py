@@ -2,9 +2,9 @@
 
 from datetime import date
 
-from contracts.calls import AgentStateChanged
+from contracts.legs import AgentStateChanged
 from ingest_records import agent_event
-from testkit import Harness, moved, org_unit, person, tenant
+from testkit import Harness, org_unit, person, person_after_move, tenant
 
 HOUR = 3_600_000
 Piece = tuple[str, str, int | None]
@@ -15,7 +15,7 @@ async def said(ingest: Harness, *notices: tuple[str, str], agent: str = "ada") -
     before: tuple[str, str] | None = None
     for at, state in notices:
         record = agent_event(at, state, at, before=before, agent=agent)
-        sent = await ingest.as_("robot", "t1").post("/sources/connect/records", json=[record])
+        sent = await ingest.client_as("robot", "t1").post("/sources/connect/records", json=[record])
         assert sent.json()["rejected"] == 0, sent.text
         before = (state, at)
 
@@ -23,7 +23,7 @@ async def said(ingest: Harness, *notices: tuple[str, str], agent: str = "ada") -
 async def pieces(ingest: Harness, *, of: str | None = None) -> list[Piece]:
     """What stands, in order of time: state, workday, length."""
     newest = {}
-    for each in await ingest.events(AgentStateChanged):
+    for each in await ingest.read_events(AgentStateChanged):
         assert each.version == (newest[each.state_id].version if each.state_id in newest else 0) + 1
         newest[each.state_id] = each
     standing = sorted((each for each in newest.values() if not each.void), key=lambda each: each.started_at)
@@ -61,8 +61,8 @@ async def test_a_workday_may_begin_after_midnight(ingest: Harness) -> None:
 async def test_each_day_is_that_of_the_site_of_that_day(ingest: Harness) -> None:
     """In Berlin until the 14th, in New York from the 15th on, whose day begins six hours later."""
     units = [org_unit("team-a"), org_unit("new-york", time_zone="America/New_York")]
-    person_of = moved("ada", "team-a", "new-york", date(2026, 1, 15), external={"connect": "ada"})
-    await ingest.directory("t1", people=[person_of], org_units=units)
+    person_of = person_after_move("ada", "team-a", "new-york", date(2026, 1, 15), external={"connect": "ada"})
+    await ingest.apply_directory("t1", people=[person_of], org_units=units)
     await said(ingest, ("2026-01-14T22:00:00Z", "Lunch"), ("2026-01-16T06:00:00Z", "Available"))
     assert await pieces(ingest, of="Lunch") == [
         ("Lunch", "2026-01-14", 7 * HOUR),  # until the day begins in New York, at 05:00 UTC

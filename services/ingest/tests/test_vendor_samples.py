@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from ingest.model import amazon_connect
 from ingest.model.amazon_connect import Options
-from ingest.model.fields import Reading
-from ingest.model.parts import Analysis, Moment, Part, StateNotice
+from ingest.model.field_readers import ReadContext
+from ingest.model.parts import Analysis, ContactEvent, Part, StateNotice
 from ingest.model.payload import Payload
 from ingest.model.refusal import Refusal
 
 SAMPLES = Path(__file__).parents[4] / "shared" / "samples"
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="The vendors' samples do not lie beside this checkout.")
-READING = Reading(int(datetime(2026, 3, 3, tzinfo=UTC).timestamp() * 1000), b"secret")
+READING = ReadContext(int(datetime(2026, 3, 3, tzinfo=UTC).timestamp() * 1000), b"secret")
 
 
 def records(name: str) -> list[dict[str, object]]:
@@ -58,7 +58,7 @@ def test_contact_events_open_and_close_an_interaction() -> None:
     assert [part.kind for part in parts if isinstance(part, Part)] == ["event/CONNECTED_TO_AGENT", "event/DISCONNECTED"]
     second = parts[1]
     assert isinstance(second, Part)
-    assert isinstance(second.facts, Moment)
+    assert isinstance(second.facts, ContactEvent)
     assert second.initial == "11111111-2222-3333-4444-555555555555"
     assert second.facts.ended == int(datetime(2021, 8, 4, 17, 18, 37, tzinfo=UTC).timestamp() * 1000)
 

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from ingest.model import generic
 from ingest.model.canonical import Held, merge
-from ingest.model.fields import Reading
-from ingest.model.generic.amounts import milliseconds, number
-from ingest.model.generic.paths import exploded
-from ingest.model.payload import Cells
+from ingest.model.field_readers import ReadContext
+from ingest.model.generic.amounts import parse_milliseconds, parse_number
+from ingest.model.generic.paths import explode_record
+from ingest.model.payload import CsvCells
 from ingest.model.refusal import Refusal
-from servicekit.workdays import workday
+from servicekit.workdays import compute_workday
 
 NOW = int(datetime(2026, 12, 1, tzinfo=UTC).timestamp() * 1000)
 BASE: dict[str, Any] = {
@@ -26,13 +26,13 @@ ROW: dict[str, Any] = {"id": "1", "agent": "ada", "start": "2026-03-02T09:00:00Z
 
 
 def day_of(at: int) -> date:
-    return workday(at, UTC)
+    return compute_workday(at, UTC)
 
 
 def read(fields: dict[str, Any], row: dict[str, Any], **mapping: Any) -> Any:
-    made = generic.mapping_of({"fields": BASE | fields, **mapping})
+    made = generic.parse_mapping({"fields": BASE | fields, **mapping})
     zone = ZoneInfo(made.zone) if made.zone else None
-    return generic.read(row, Reading(NOW, b"s", zone), made).facts
+    return generic.read(row, ReadContext(NOW, b"s", zone), made).facts
 
 
 def refused(fields: dict[str, Any], row: dict[str, Any], **mapping: Any) -> Refusal:
@@ -62,7 +62,7 @@ def ms(text: str) -> int:
     ],
 )
 def test_a_duration_by_the_clock(text: str, expected: int) -> None:
-    assert milliseconds(text, "talk", "HH:MM:SS") == expected
+    assert parse_milliseconds(text, "talk", "HH:MM:SS") == expected
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_duration_by_the_clock(text: str, expected: int) -> None:
 )
 def test_a_duration_that_is_none_is_refused_in_the_words_of_the_file(text: str, reason: str) -> None:
     with pytest.raises(Refusal) as caught:
-        milliseconds(text, "talk", "HH:MM:SS")
+        parse_milliseconds(text, "talk", "HH:MM:SS")
     assert reason in caught.value.reason
     assert f"`{text}`" in caught.value.reason
     assert (caught.value.field, bool(caught.value.cure)) == ("talk", True)
@@ -116,7 +116,7 @@ def test_a_duration_that_is_none_is_refused_in_the_words_of_the_file(text: str, 
     ],
 )
 def test_a_number_with_its_marks(text: Any, comma: bool, expected: str) -> None:
-    assert f"{number(text, 'talk', decimal_comma=comma):f}" == expected
+    assert f"{parse_number(text, 'talk', decimal_comma=comma):f}" == expected
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_number_with_its_marks(text: Any, comma: bool, expected: str) -> None:
 )
 def test_a_number_that_may_be_two_is_refused(text: Any, comma: bool) -> None:
     with pytest.raises(Refusal) as caught:
-        number(text, "talk", decimal_comma=comma)
+        parse_number(text, "talk", decimal_comma=comma)
     assert str(text) in caught.value.reason
     assert caught.value.cure
 
@@ -152,7 +152,7 @@ def test_absent_empty_and_null_are_the_same_unknown() -> None:
     assert read(fields, ROW | {"talk": "", "end": " ", "q": {}}) == unknown
     assert read(fields, ROW | {"talk": "", "end": "x"}, nulls=["x"]) == unknown
     assert (unknown.talk_ms, unknown.ended, unknown.queue, unknown.answered) == (None, None, None, None)
-    assert refused(fields, Cells(ROW | {"talk": "1", "end": ""})).reason == "There is no such column."
+    assert refused(fields, CsvCells(ROW | {"talk": "1", "end": ""})).reason == "There is no such column."
 
 
 def test_zero_may_mean_unknown_in_one_column() -> None:
@@ -234,8 +234,8 @@ def test_in_the_hour_that_comes_twice_order_and_duration_decide(
 @pytest.mark.parametrize("end,talk", [("", ""), ("02:50", ""), ("02:50", "2400"), ("03:10", "60")])
 def test_a_time_that_may_be_either_of_two_is_held(end: str, talk: str) -> None:
     end = end and f"2023-10-29T{end}:00"
-    made = generic.mapping_of({"fields": BASE | AUTUMN, "time_zone": "Europe/Berlin"})
-    reading = Reading(NOW, b"s", ZoneInfo("Europe/Berlin"))
+    made = generic.parse_mapping({"fields": BASE | AUTUMN, "time_zone": "Europe/Berlin"})
+    reading = ReadContext(NOW, b"s", ZoneInfo("Europe/Berlin"))
     row = ROW | {"start": "2023-10-29T02:10:00", "end": end, "talk": talk}
     found = merge([generic.read(row, reading, made)], lambda names, at: None, day_of, open_without_end=False)
     assert (found.legs, found.held) == ([], [Held("1", "ambiguous_time", ["start"])])
@@ -266,7 +266,7 @@ def test_silent_stretches_and_shares() -> None:
     }
     facts = read(fields, ROW | {"conv": 100_000, "gaps": [[10, 17], [1, 4]], "silence": 12.5})
     assert (facts.gaps, facts.silence_vendor_ms) == ([(1_000, 4_000), (10_000, 17_000)], 12_500)
-    assert read(fields, Cells(ROW | {"conv": "", "gaps": "[[1,4]]", "silence": "5"})).gaps == [(1_000, 4_000)]
+    assert read(fields, CsvCells(ROW | {"conv": "", "gaps": "[[1,4]]", "silence": "5"})).gaps == [(1_000, 4_000)]
     for bad in ([[4, 1]], [[1]], "x", {"a": 1}, [[1, 400]]):
         assert refused(fields, ROW | {"conv": 100_000, "gaps": bad}).field == "gaps"
     assert refused(fields, ROW | {"conv": 1, "silence": 101}).field == "silence"
@@ -293,26 +293,26 @@ def test_figures_by_name_in_a_list_and_several_agents_in_one_record() -> None:
         "talk_ms": {"from": "parts[role=agent].metrics[name=tTalk].value", "unit": "s"},
         "ring_ms": {"from": "parts[role=agent].metrics[name=tAlert].value", "unit": "s"},
     }
-    one, two = exploded(record, "parts[role=agent]")
-    assert exploded(one, "parts[role=agent]") == [one]
+    one, two = explode_record(record, "parts[role=agent]")
+    assert explode_record(one, "parts[role=agent]") == [one]
     assert [(f.agents, f.talk_ms, f.ring_ms) for f in (read(config, one), read(config, two))] == [
         (["ada"], 60_000, 3_000),
         (["ben"], 90_000, None),
     ]
     assert len(record["parts"]) == 3
-    assert exploded({"conv": "K"}, "parts[role=agent]") == [{"conv": "K"}]
+    assert explode_record({"conv": "K"}, "parts[role=agent]") == [{"conv": "K"}]
     with pytest.raises(Refusal):
-        exploded({"parts": [{"role": "agent"}] * 101}, "parts[role=agent]")
+        explode_record({"parts": [{"role": "agent"}] * 101}, "parts[role=agent]")
 
 
 def test_composed_ids_make_rows_the_legs_of_one_call() -> None:
     fields = {"contact": {"from": ["id", "seg"]}, "initial": {"from": "id"}}
-    made = generic.mapping_of({"fields": BASE | fields})
+    made = generic.parse_mapping({"fields": BASE | fields})
     rows = [
         {"id": "C1", "seg": "2", "agent": "ben", "start": "2026-03-02T09:02:00Z"},
         {"id": "C1", "seg": "1", "agent": "ada", "start": "2026-03-02T09:00:00Z"},
     ]
-    parts = [generic.read(row, Reading(NOW, b"s"), made) for row in rows]
+    parts = [generic.read(row, ReadContext(NOW, b"s"), made) for row in rows]
     assert {part.initial for part in parts} == {"C1"}
     legs = merge(parts, lambda names, at: None, day_of, open_without_end=False).legs
     assert [(leg.external_id, leg.agent_external_id, leg.first_leg) for leg in legs] == [
@@ -323,7 +323,7 @@ def test_composed_ids_make_rows_the_legs_of_one_call() -> None:
 
 def test_what_is_no_call_is_told_by_a_column_or_a_path() -> None:
     skip = [{"from": "id", "is": ["Total", ""]}, {"from": "meta.kind", "is": ["ping"]}]
-    layout = generic.layout_of(generic.mapping_of({"fields": BASE, "skip": skip}))
+    layout = generic.build_layout(generic.parse_mapping({"fields": BASE, "skip": skip}))
     assert layout.skip
     told = [
         {"id": " Total "},
@@ -334,7 +334,7 @@ def test_what_is_no_call_is_told_by_a_column_or_a_path() -> None:
         {"id": 7, "meta": {}},
     ]
     assert [layout.skip(record) for record in told] == [True, True, True, True, False, False]
-    assert generic.layout_of(generic.mapping_of({"fields": BASE})).skip is None
+    assert generic.build_layout(generic.parse_mapping({"fields": BASE})).skip is None
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_what_is_no_call_is_told_by_a_column_or_a_path() -> None:
 )
 def test_new_words_of_a_mapping_are_checked(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(Refusal) as caught:
-        generic.mapping_of({"fields": BASE | fields})
+        generic.parse_mapping({"fields": BASE | fields})
     assert (caught.value.field, bool(caught.value.cure)) == (field, True)
 
 

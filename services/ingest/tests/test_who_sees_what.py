@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from ingest_records import PEOPLE, configured, contact
+from ingest_records import PEOPLE, configure_source, contact
 from testkit import Harness, org_unit, person
 
 RECORDS = "/sources/connect/records"
@@ -21,11 +21,11 @@ SCOPED = [
 @pytest.fixture
 async def two_teams(ingest: Harness) -> dict[str, Any]:
     """The receipt of a call of each team's, and of one of somebody unknown."""
-    await ingest.directory("t1", people=[*PEOPLE, *SCOPED], org_units=UNITS)
-    await configured(ingest, "t1")
+    await ingest.apply_directory("t1", people=[*PEOPLE, *SCOPED], org_units=UNITS)
+    await configure_source(ingest, "t1")
     calls = [contact("of-a", "ada"), contact("of-b", "bea"), contact("of-nobody", "eve"), {"ContactId": "x"}]
     body = "\n".join(json.dumps(each) for each in calls).encode()
-    return (await ingest.as_("robot", "t1").post(RECORDS, content=body)).json()
+    return (await ingest.client_as("robot", "t1").post(RECORDS, content=body)).json()
 
 
 READS = ("/sources", "/sources/connect", "/sources/connect/held", "/receipts", "/receipts/{id}", "/receipts/{id}/records", "DELETE /receipts/{id}?dry_run=true")  # fmt: skip
@@ -44,7 +44,7 @@ async def test_what_is_of_the_whole_tenant_is_for_roles_in_all_of_it(
         "toni": 403,
     }.items():  # fmt: skip
         method, _, address = path.rpartition(" ")
-        answer = await ingest.as_(who, "t1").request(method or "GET", address.format(id=two_teams["id"]))
+        answer = await ingest.client_as(who, "t1").request(method or "GET", address.format(id=two_teams["id"]))
         assert answer.status_code == status, (who, answer.text)
         assert status == 200 or '"of-' not in answer.text
 
@@ -55,7 +55,7 @@ async def test_only_roles_in_the_whole_tenant_change_anything(
 ) -> None:
     for who in ("quinn", "quinn-a", "theo-a", "robot-a", "lea", "ada", "toni"):
         body = {"vendor": "amazon-connect"} if method == "PUT" else None
-        answer = await ingest.as_(who, "t1").request(method, path.format(id=two_teams["id"]), json=body)
+        answer = await ingest.client_as(who, "t1").request(method, path.format(id=two_teams["id"]), json=body)
         assert answer.status_code == 403, (who, answer.text)
 
 
@@ -63,7 +63,7 @@ async def test_an_analyst_of_a_unit_sees_its_interactions_without_raw_records(
     ingest: Harness, two_teams: dict[str, Any]
 ) -> None:
     async def found(who: str, external: str) -> list[dict[str, Any]]:
-        answer = await ingest.as_(who, "t1").get("/interactions", params={"external_id": external})
+        answer = await ingest.client_as(who, "t1").get("/interactions", params={"external_id": external})
         return answer.json()["items"]
 
     (of_a,), (of_b,) = await found("quinn", "of-a"), await found("quinn", "of-b")
@@ -71,8 +71,8 @@ async def test_an_analyst_of_a_unit_sees_its_interactions_without_raw_records(
         assert [each["id"] for each in await found(who, "of-a")] == [of_a["id"]]
         assert await found(who, "of-b") == []
         assert await found(who, "of-nobody") == []
-        whole = (await ingest.as_(who, "t1").get(f"/interactions/{of_a['id']}")).json()
+        whole = (await ingest.client_as(who, "t1").get(f"/interactions/{of_a['id']}")).json()
         assert (len(whole["versions"]), whole["parts"]) == (1, [])
-        assert (await ingest.as_(who, "t1").get(f"/interactions/{of_b['id']}")).status_code == 404
-    whole = (await ingest.as_("quinn", "t1").get(f"/interactions/{of_b['id']}")).json()
+        assert (await ingest.client_as(who, "t1").get(f"/interactions/{of_b['id']}")).status_code == 404
+    whole = (await ingest.client_as("quinn", "t1").get(f"/interactions/{of_b['id']}")).json()
     assert whole["parts"][0]["raw"]

@@ -9,15 +9,15 @@ from uuid import UUID
 
 import pytest
 from contracts import Event
-from contracts.calls import AgentStateChanged, LegRecorded
 from contracts.directory import ExternalId, Membership, PersonChanged, TenantChanged
+from contracts.legs import AgentStateChanged, LegRecorded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ingest.actions import naming
+from ingest.actions import directory_changes
 from ingest.service import service
-from ingest_records import agent_event, configured, contact
-from servicekit.workdays import LAST_DAY, Workdays, stretches_of, zone_of
-from testkit import Harness, at, org_unit, person, person_id, tenant, unit_id
+from ingest_records import agent_event, configure_source, contact
+from servicekit.workdays import LAST_DAY, Workdays, build_zone_periods, zone_of
+from testkit import Harness, org_unit, parse_instant, person, person_id, tenant, unit_id
 from testkit.harness import harness
 
 FIFTH, FOURTH = date(2026, 11, 5), date(2026, 11, 4)
@@ -39,7 +39,7 @@ def someone(slug: str, *, ids: Sequence[Dated] = (), units: Sequence[Dated] = ()
 
 
 def call(name: str, agent: str | None, instant: str) -> dict[str, Any]:
-    began = at(instant)
+    began = parse_instant(instant)
     end = (began + timedelta(minutes=5)).isoformat()
     record = contact(
         name, agent, InitiationTimestamp=began.isoformat(), ConnectedToSystemTimestamp=began.isoformat(),
@@ -55,26 +55,26 @@ def call(name: str, agent: str | None, instant: str) -> dict[str, Any]:
 @pytest.fixture
 async def ingest(harness_for) -> Harness:
     h: Harness = await harness_for(service)
-    h.now = at("2026-11-10T00:00Z")
-    await h.directory("t1", people=[THEO], org_units=SITES, of_tenant=BERLIN)
-    await configured(h, "t1")
+    h.now = parse_instant("2026-11-10T00:00Z")
+    await h.apply_directory("t1", people=[THEO], org_units=SITES, of_tenant=BERLIN)
+    await configure_source(h, "t1")
     return h
 
 
 async def take(h: Harness, *records: dict[str, Any]) -> None:
-    answer = await h.as_("theo", "t1").post(RECORDS, json=list(records))
+    answer = await h.client_as("theo", "t1").post(RECORDS, json=list(records))
     assert answer.status_code == 200, answer.text
     assert answer.json()["rejected"] == 0, answer.json()
 
 
 async def facts(h: Harness) -> dict[str, tuple[UUID | None, date]]:
     """What stands, by call: the agent and the workday."""
-    newest = {leg.external_id: leg for leg in await h.events(LegRecorded)}
+    newest = {leg.external_id: leg for leg in await h.read_events(LegRecorded)}
     return {name: (leg.agent_id, leg.workday) for name, leg in sorted(newest.items()) if not leg.void}
 
 
 async def test_a_name_means_whoever_bears_it_on_the_day_of_the_site(ingest: Harness) -> None:
-    await ingest.directory(
+    await ingest.apply_directory(
         "t1",
         people=[
             someone("amy", ids=[("desk", None, FIFTH)], units=[("days", None, None)]),
@@ -101,17 +101,17 @@ async def test_a_name_means_whoever_bears_it_on_the_day_of_the_site(ingest: Harn
     assert found.get("c-5", (None,))[0] is None
     events = [agent_event("2026-11-04T21:00:00Z", "Available", "2026-11-04T21:00:00Z", agent="lin")]
     await take(ingest, *events)
-    (state,) = await ingest.events(AgentStateChanged)
+    (state,) = await ingest.read_events(AgentStateChanged)
     assert (state.agent_id, state.workday) == (person_id("lin"), FIFTH)
 
 
 async def test_what_is_put_right_backwards_moves_the_days_of_that_time(
     ingest: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(naming, "CHUNK", 2)
-    monkeypatch.setattr(naming, "PEOPLE", 1)
+    monkeypatch.setattr(directory_changes, "LEGS_PER_STEP", 2)
+    monkeypatch.setattr(directory_changes, "PEOPLE_PER_STEP", 1)
     amy = someone("amy", ids=[("amy", None, None)], units=[("days", None, None)])
-    await ingest.directory("t1", people=[amy], of_tenant=BERLIN)
+    await ingest.apply_directory("t1", people=[amy], of_tenant=BERLIN)
     times = [f"2026-11-0{day}T{hour}:00Z" for day in (3, 4) for hour in ("01", "12", "21")]
     await take(ingest, *(call(f"c-{n}", "amy", instant) for n, instant in enumerate(times)))
     await take(ingest, call("c-n", None, "2026-11-04T01:30Z"))
@@ -120,24 +120,24 @@ async def test_what_is_put_right_backwards_moves_the_days_of_that_time(
     async def days() -> list[int]:
         await ingest.tick(ingest.now)
         found = await facts(ingest)
-        state = (await ingest.events(AgentStateChanged))[-1]
+        state = (await ingest.read_events(AgentStateChanged))[-1]
         return [found[name][1].day for name in sorted(found)] + [state.workday.day]
 
     assert await days() == [2, 3, 3, 3, 4, 4, 3, 4]  # and the call nobody took, and the state
     moved = someone("amy", ids=[("amy", None, None)], units=[("days", None, FOURTH), ("shanghai", FOURTH, None)])
-    await ingest.directory("t1", people=[moved], of_tenant=BERLIN)
+    await ingest.apply_directory("t1", people=[moved], of_tenant=BERLIN)
     assert await days() == [2, 3, 4, 4, 4, 5, 3, 5]
     tokyo = SITES[1].model_copy(update={"time_zone": "Pacific/Honolulu"})
-    await ingest.directory("t1", org_units=[tokyo], of_tenant=BERLIN)
+    await ingest.apply_directory("t1", org_units=[tokyo], of_tenant=BERLIN)
     assert await days() == [2, 3, 3, 3, 3, 4, 3, 4]
     midnight = BERLIN.model_copy(update={"day_start_minutes": 0})
-    await ingest.directory("t1", of_tenant=midnight)
+    await ingest.apply_directory("t1", of_tenant=midnight)
     assert await days() == [2, 3, 3, 3, 4, 4, 4, 4]
-    before = len(await ingest.events(LegRecorded))
-    ticked = midnight.model_copy(update={"simulated": True, "clock": at("2026-11-11T00:00Z")})
-    await ingest.directory("t1", people=[moved], org_units=[tokyo], of_tenant=ticked)
+    before = len(await ingest.read_events(LegRecorded))
+    ticked = midnight.model_copy(update={"simulated": True, "clock": parse_instant("2026-11-11T00:00Z")})
+    await ingest.apply_directory("t1", people=[moved], org_units=[tokyo], of_tenant=ticked)
     await ingest.tick(ingest.now)
-    assert len(await ingest.events(LegRecorded)) == before  # the same again is no news
+    assert len(await ingest.read_events(LegRecorded)) == before  # the same again is no news
 
 
 # Any interleaving
@@ -178,7 +178,7 @@ def histories(draw: st.DrawFn) -> list[Any]:
             call(
                 f"c-{n}",
                 draw(st.sampled_from(["desk", None])),
-                (at("2026-11-04T00:00Z") + timedelta(hours=n)).isoformat(),
+                (parse_instant("2026-11-04T00:00Z") + timedelta(hours=n)).isoformat(),
             )
         ]
         for n in hours
@@ -208,7 +208,7 @@ def expected(history: list[Any]) -> dict[str, tuple[UUID, date] | date]:
     }
     workdays = Workdays(
         berlin, of_tenant.day_start_minutes,
-        {key: stretches_of(memberships, zones, berlin) for key, memberships in held.items()},
+        {key: build_zone_periods(memberships, zones, berlin) for key, memberships in held.items()},
     )  # fmt: skip
     found: dict[str, tuple[UUID, date] | date] = {}
     for record in history:
@@ -218,11 +218,11 @@ def expected(history: list[Any]) -> dict[str, tuple[UUID, date] | date]:
         means = [
             (name.valid_from or date.min, each.id, day)
             for each in people
-            for day in [workdays.of(each.id, instant)]
+            for day in [workdays.workday_of(each.id, instant)]
             for name in each.external_ids
             if name.holds_on(day) and record["Agent"]
         ]
-        nobody = workdays.of(None, instant)
+        nobody = workdays.workday_of(None, instant)
         found[record["ContactId"]] = (max(means)[1], max(means)[2]) if means else nobody
     return found
 
@@ -242,9 +242,9 @@ def test_the_order_in_which_directory_and_calls_come_never_matters(cluster, issu
                           "directory_membership", "directory_external_id", "part", "leg", "leg_version", "held",
                           "interaction", "receipt", "record"):  # fmt: skip
                 await h.rows("t1", f"DELETE FROM {table} WHERE tenant = 't1' RETURNING 1")
-            await h.forget_events()
-            await h.directory("t1", people=[THEO], of_tenant=tenant("t1"))
-            await configured(h, "t1")
+            await h.clear_outbox()
+            await h.apply_directory("t1", people=[THEO], of_tenant=tenant("t1"))
+            await configure_source(h, "t1")
             for each in history:
                 if isinstance(each, Event):
                     await h.deliver(each, tenant="t1", twice=False)
@@ -259,7 +259,7 @@ def test_the_order_in_which_directory_and_calls_come_never_matters(cluster, issu
                 else:
                     assert found.get(name, (None, value)) == (None, value), name
 
-        h.now = at("2026-11-10T00:00Z")
+        h.now = parse_instant("2026-11-10T00:00Z")
         try:
             check()
         finally:

@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 from contracts import derived_id
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from kpi_engine.actions import publishing
 from kpi_engine.service import service
-from testkit import Harness, at, org_unit, person, person_id
+from testkit import Harness, org_unit, parse_instant, person, person_id
 
 SILENCE = """\
 kpi: silence
@@ -58,7 +58,7 @@ def leg() -> Callable[..., LegRecorded]:
         defaults: dict[str, Any] = {
             "interaction_id": interaction(name), "leg": 1, "source": "connect", "vendor": "amazon-connect",
             "external_id": name, "agent_id": agent and person_id(agent), "channel": "voice", "queue": "Billing",
-            "direction": "inbound", "started_at": at(f"{day}T08:00Z"), "workday": day, "conversation_ms": 100_000,
+            "direction": "inbound", "started_at": parse_instant(f"{day}T08:00Z"), "workday": day, "conversation_ms": 100_000,
             "talk_ms": 100_000, "silence_vendor_ms": None if silent is None else silent * 1000, "answered": True,
         }  # fmt: skip
         return LegRecorded(version=version, **(defaults | fields))
@@ -74,7 +74,7 @@ def interaction(name: str) -> UUID:
 async def kpi(harness_for) -> Harness:
     """Tenant t1: ada and bob in team a (ada a newcomer), cid in team b; leads, an admin; the KPIs silence, longest."""
     h: Harness = await harness_for(service)
-    await h.directory(
+    await h.apply_directory(
         "t1",
         org_units=[org_unit("site", kind="site"), org_unit("a", parent="site"), org_unit("b", parent="site")],
         people=[
@@ -85,8 +85,8 @@ async def kpi(harness_for) -> Harness:
             person("adm", roles=["tenant_admin"]),
         ],
     )
-    async with h.kit.sessions.begin(["t1"], now=h.now) as session:
+    async with h.context.sessions.begin(["t1"], now=h.now) as session:
         await publishing.save_model(session, "silence", SILENCE, None)
         await publishing.save_model(session, "longest", LONGEST, None)
-    await h.forget_events()
+    await h.clear_outbox()
     return h

@@ -8,28 +8,28 @@ from uuid import UUID
 from contracts import derived_id
 from hypothesis import given
 from hypothesis import strategies as st
-from kpi_engine.model.bands import Announced, BandRules, Judged, Stay, band_of, derive, transitions
-from kpi_engine.model.targets import Band, PersonOnDay, Target, choose, parse_selector
+from kpi_engine.model.bands import AnnouncedStay, BandRules, EvaluatedWindow, Stay, derive_stays, diff_stays, find_band
+from kpi_engine.model.targets import Band, PersonOnDay, Target, parse_selector, select_target
 
 THREE_OF_FIVE = BandRules(3, 5, 3, 5)
 EDGES = (Band("good", Decimal(0), 0), Band("watch", Decimal(40), 1), Band("coach", Decimal(60), 2))
 
 
-def windows(bands: str) -> list[Judged]:
+def windows(bands: str) -> list[EvaluatedWindow]:
     """One letter a window: g, w, c; `-` for a sample that is too small, `.` for below the first band."""
     names = {"g": "good", "w": "watch", "c": "coach", ".": None, "-": None}
-    return [Judged(f"{n:02}", None, 20, names[letter], letter != "-") for n, letter in enumerate(bands, 1)]
+    return [EvaluatedWindow(f"{n:02}", None, 20, names[letter], letter != "-") for n, letter in enumerate(bands, 1)]
 
 
 def stays(bands: str, rules: BandRules = THREE_OF_FIVE) -> list[tuple[str, str, str | None]]:
-    return [(stay.band, stay.entered, stay.left) for stay in derive(rules, windows(bands))]
+    return [(stay.band, stay.entered, stay.left) for stay in derive_stays(rules, windows(bands))]
 
 
 def test_edges_are_half_open():
-    assert [band_of(value, EDGES) for value in (-1, 0, 39, 40, 59, 60, 1000)] == [
+    assert [find_band(value, EDGES) for value in (-1, 0, 39, 40, 59, 60, 1000)] == [
         None, "good", "good", "watch", "watch", "coach", "coach",
     ]  # fmt: skip
-    assert band_of(-1, (Band("low", None, 0), Band("high", Decimal(0), 1))) == "low"
+    assert find_band(-1, (Band("low", None, 0), Band("high", Decimal(0), 1))) == "low"
 
 
 def test_a_band_is_entered_at_the_third_of_five():
@@ -82,14 +82,14 @@ def test_going_on_from_a_window_equals_the_beginning(before, after, place, more,
     rules = BandRules(of[0], of[0] + of[1], of[2], of[2] + of[3])
     place = min(place, len(before))
     begin = f"{place + 1:02}"
-    told = derive(rules, windows(before))
-    whole = derive(rules, windows(before[:place] + after))
+    told = derive_stays(rules, windows(before))
+    whole = derive_stays(rules, windows(before[:place] + after))
     speaking = [number for number, letter in enumerate(before[:place]) if letter != "-"]
     seen = speaking[-(rules.lookback + more) :] if rules.lookback + more else []
     start = seen[0] if seen else place
     lasts = [stay for stay in told if stay.entered < begin and (stay.left is None or stay.left >= begin)]
     lasting = Stay(lasts[0].band, lasts[0].entered) if lasts else None
-    found = derive(rules, windows(before[:place] + after)[start:], begin=begin, current=lasting)
+    found = derive_stays(rules, windows(before[:place] + after)[start:], begin=begin, current=lasting)
     ends = [
         (stay.band, stay.entered, stay.left, stay.to_band, stay.exit) for stay in whole if (stay.left or begin) >= begin
     ]
@@ -101,11 +101,11 @@ def test_going_on_from_a_window_equals_the_beginning(before, after, place, more,
 
 @given(st.lists(st.text("gwc-.", max_size=12), min_size=1, max_size=6))
 def test_telling_the_differences_one_after_another_tells_the_truth(histories):
-    told: dict[UUID, Announced] = {}
+    told: dict[UUID, AnnouncedStay] = {}
     used: set[UUID] = set()
     for bands in histories:
-        derived = derive(BandRules(2, 3, 2, 3), windows(bands))
-        changes = transitions(told.values(), derived, lambda stay: derived_id(stay, len(used)))
+        derived = derive_stays(BandRules(2, 3, 2, 3), windows(bands))
+        changes = diff_stays(told.values(), derived, lambda stay: derived_id(stay, len(used)))
         for change in changes:
             match change.kind:
                 case "retract_entered":
@@ -115,36 +115,38 @@ def test_telling_the_differences_one_after_another_tells_the_truth(histories):
                 case "entered":
                     assert change.id not in used
                     used.add(change.id)
-                    told[change.id] = Announced(change.id, change.band, change.at)
+                    told[change.id] = AnnouncedStay(change.id, change.band, change.at_window)
                 case "left":
-                    told[change.id] = replace(told[change.id], left=change.at, to_band=change.stay.to_band)
+                    told[change.id] = replace(told[change.id], left=change.at_window, to_band=change.stay.to_band)
                 case "stayed":
-                    now = {*told[change.id].held, *(window.window for window in change.windows)} - {*change.withdrawn}
-                    assert tuple(sorted(now)) == change.held
-                    told[change.id] = replace(told[change.id], held=change.held)
-        assert {(s.band, s.entered, s.left, s.to_band, s.held) for s in told.values()} == {
-            (s.band, s.entered, s.left, s.to_band, tuple(window.window for window in s.held)) for s in derived
+                    now = {*told[change.id].stayed_windows, *(window.window for window in change.windows)} - {
+                        *change.withdrawn
+                    }
+                    assert tuple(sorted(now)) == change.stayed_windows
+                    told[change.id] = replace(told[change.id], stayed_windows=change.stayed_windows)
+        assert {(s.band, s.entered, s.left, s.to_band, s.stayed_windows) for s in told.values()} == {
+            (s.band, s.entered, s.left, s.to_band, tuple(window.window for window in s.stayed_windows)) for s in derived
         }
-        assert transitions(told.values(), derived, lambda stay: derived_id("never")) == []
+        assert diff_stays(told.values(), derived, lambda stay: derived_id("never")) == []
 
 
-def told_after(bands: str) -> list[Announced]:
-    derived = derive(THREE_OF_FIVE, windows(bands))
-    return [Announced(derived_id(s.band, s.entered), s.band, s.entered, s.left, s.to_band) for s in derived]
+def told_after(bands: str) -> list[AnnouncedStay]:
+    derived = derive_stays(THREE_OF_FIVE, windows(bands))
+    return [AnnouncedStay(derived_id(s.band, s.entered), s.band, s.entered, s.left, s.to_band) for s in derived]
 
 
 def changes(before: str, after: str) -> list[tuple[str, str, str]]:
-    found = transitions(told_after(before), derive(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"))
-    return [(change.kind, change.band, change.at) for change in found if change.kind != "stayed"]
+    found = diff_stays(told_after(before), derive_stays(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"))
+    return [(change.kind, change.band, change.at_window) for change in found if change.kind != "stayed"]
 
 
 def went_on(before: str, after: str, begin: str = "") -> list[tuple[str, list[str], list[str]]]:
     """What is said of the windows within stays."""
     told = [
-        replace(each, held=tuple(w.window for w in stay.held))
-        for each, stay in zip(told_after(before), derive(THREE_OF_FIVE, windows(before)), strict=True)
+        replace(each, stayed_windows=tuple(w.window for w in stay.stayed_windows))
+        for each, stay in zip(told_after(before), derive_stays(THREE_OF_FIVE, windows(before)), strict=True)
     ]
-    found = transitions(told, derive(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"), begin=begin)
+    found = diff_stays(told, derive_stays(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"), begin=begin)
     return [
         (each.band, [window.window for window in each.windows], list(each.withdrawn))
         for each in found if each.kind == "stayed"
@@ -208,9 +210,9 @@ def test_the_most_specific_target_wins_then_the_priority():
 
     broad, narrow = target(0, "tenure_days < 90"), target(1, "tenure_days < 90 and skill = 'chat'")
     preferred = target(2, "role = 'agent'", 5)
-    assert choose([broad, narrow, preferred], ADA) is narrow
-    assert choose([broad, preferred], ADA) is preferred
-    assert choose([target(3, "skill = 'x'")], ADA) is None
+    assert select_target([broad, narrow, preferred], ADA) is narrow
+    assert select_target([broad, preferred], ADA) is preferred
+    assert select_target([target(3, "skill = 'x'")], ADA) is None
 
 
 def test_a_selector_that_asks_something_else_is_refused():

@@ -4,14 +4,14 @@ import asyncio
 import random
 from datetime import timedelta
 
-from contracts.calls import AgentStateChanged
+from contracts.legs import AgentStateChanged
 from contracts.scores import BandCorrected, BandEntered, BandLeft, ScoreChanged
 from contracts.submissions import SubmissionScored
-from kpi_engine.actions.counting import count_facts
+from kpi_engine.actions.fact_events import apply_fact_events
 from kpi_engine.store import models, partials
-from servicekit.event_door import received_of
+from servicekit.event_door import parse_message
 from sqlalchemy import event as engine_event
-from testkit import at, person, person_id
+from testkit import parse_instant, person, person_id
 
 TAKEN = """
 kpi: longest
@@ -27,19 +27,19 @@ min_sample: 1
 
 async def score(h, agent: str, day: str, kpi: str = "silence"):
     """The newest thing said of it."""
-    found = [e for e in await h.events(ScoreChanged) if e.agent_id == person_id(agent) and str(e.workday) == day]
+    found = [e for e in await h.read_events(ScoreChanged) if e.agent_id == person_id(agent) and str(e.workday) == day]
     return next((e.scores[kpi] for e in reversed(found) if kpi in e.scores), None)
 
 
 async def differences(h, tenant: str = "t1") -> list:
-    async with h.kit.sessions.begin([tenant], now=h.now) as session:
-        published = (await models.catalogue(session)).models.values()
-        return [row for each in published for row in await partials.differences(session, each)]
+    async with h.context.sessions.begin([tenant], now=h.now) as session:
+        published = (await models.load_catalogue(session)).models.values()
+        return [row for each in published for row in await partials.find_differences(session, each)]
 
 
 async def test_a_value_comes_of_the_facts_and_is_told_once_a_batch(kpi, leg):
     await kpi.deliver(leg("c1", "bob", "2026-03-02", silent=40), leg("c2", "bob", "2026-03-02", silent=91), tenant="t1")
-    (told,) = await kpi.events(ScoreChanged)
+    (told,) = await kpi.read_events(ScoreChanged)
     assert set(told.scores) == {"silence", "longest"}
     assert told.scores["silence"].model_dump() == {
         "value": "65.5", "numerator": "13100000", "denominator": "200000", "sample": 2, "reason": None,
@@ -50,10 +50,10 @@ async def test_a_value_comes_of_the_facts_and_is_told_once_a_batch(kpi, leg):
 
 async def test_the_same_and_older_versions_change_nothing_but_are_kept(kpi, leg):
     await kpi.deliver(leg("c1", "bob", "2026-03-02", silent=40, version=3), tenant="t1")
-    await kpi.forget_events()
+    await kpi.clear_outbox()
     await kpi.deliver(leg("c1", "bob", "2026-03-02", silent=40, version=3), tenant="t1")
     await kpi.deliver(leg("c1", "ada", "2026-03-01", silent=99, version=2), tenant="t1")
-    assert await kpi.emitted() == []
+    assert await kpi.read_outbox() == []
     assert [r["version"] for r in await kpi.rows("t1", "SELECT version FROM fact")] == [3]
     assert [r["version"] for r in await kpi.rows("t1", "SELECT version FROM fact_version")] == [2]
 
@@ -70,9 +70,11 @@ async def test_a_correction_moves_a_call_to_another_agent_and_day(kpi, leg):
 
 
 async def test_a_leg_that_was_only_asked_can_be_left_out(kpi, leg):
-    model = await kpi.as_("adm", "t1").put("/kpis/longest", content=TAKEN, headers={"content-type": "application/yaml"})
+    model = await kpi.client_as("adm", "t1").put(
+        "/kpis/longest", content=TAKEN, headers={"content-type": "application/yaml"}
+    )
     assert model.status_code == 200, model.text
-    await kpi.forget_events()
+    await kpi.clear_outbox()
     asked = leg("c2", "bob", "2026-03-02", talk_ms=9000, relation="consult")
     await kpi.deliver(leg("c1", "bob", "2026-03-02", talk_ms=5000), asked, tenant="t1")
     found = await score(kpi, "bob", "2026-03-02", "longest")
@@ -93,9 +95,9 @@ async def test_a_void_takes_back_all_and_a_later_version_brings_it_back(kpi, leg
 
 async def test_a_change_that_changes_no_value_is_not_told(kpi, leg):
     await kpi.deliver(leg("c1", "bob", "2026-03-02"), tenant="t1")
-    await kpi.forget_events()
+    await kpi.clear_outbox()
     await kpi.deliver(leg("c1", "bob", "2026-03-02", version=2, reason="tariff"), tenant="t1")
-    assert await kpi.events(ScoreChanged) == []
+    assert await kpi.read_events(ScoreChanged) == []
 
 
 async def test_bands_are_entered_left_and_corrected(kpi, leg):
@@ -103,13 +105,13 @@ async def test_bands_are_entered_left_and_corrected(kpi, leg):
         return [leg(f"c{n}{i}", "bob", f"2026-03-0{n}", silent=silent, version=version) for i in (1, 2)]
 
     await kpi.deliver(*day(2, 70), *day(3, 65), tenant="t1")
-    (entered,) = await kpi.events(BandEntered)
+    (entered,) = await kpi.read_events(BandEntered)
     assert (entered.band, entered.rank, entered.at_window, entered.from_band) == ("coach", 1, "2026-03-03", None)
     assert [(w.window, w.value, w.sample, w.band) for w in entered.evidence] == [
         ("2026-03-02", "70", 2, "coach"), ("2026-03-03", "65", 2, "coach"),
     ]  # fmt: skip
     await kpi.deliver(*day(4, 20), *day(5, 20), tenant="t1")
-    (left,) = await kpi.events(BandLeft)
+    (left,) = await kpi.read_events(BandLeft)
     assert (left.band_event_id, left.at_window, left.to_band, left.to_rank) == (
         entered.band_event_id,
         "2026-03-05",
@@ -117,21 +119,21 @@ async def test_bands_are_entered_left_and_corrected(kpi, leg):
         0,
     )
 
-    await kpi.forget_events()
+    await kpi.clear_outbox()
     await kpi.deliver(*day(3, 30, version=2), tenant="t1")  # the third of March was good after all
-    corrected = await kpi.events(BandCorrected)
+    corrected = await kpi.read_events(BandCorrected)
     assert [(c.band, c.retracts, c.at_window) for c in corrected] == [
         ("good", "entered", "2026-03-05"),
         ("coach", "entered", "2026-03-03"),
     ]
     assert corrected[1].band_event_id == entered.band_event_id
     assert "2026-03-03 now reads 30 (good)" in corrected[1].reason
-    (again,) = await kpi.events(BandEntered)
+    (again,) = await kpi.read_events(BandEntered)
     assert (again.band, again.at_window) == ("good", "2026-03-04")
 
-    await kpi.forget_events()
+    await kpi.clear_outbox()
     await kpi.deliver(*day(3, 65, version=3), tenant="t1")  # and was not
-    ids = {e.band_event_id for e in await kpi.events(BandEntered) if e.band == "coach"}
+    ids = {e.band_event_id for e in await kpi.read_events(BandEntered) if e.band == "coach"}
     assert len(ids) == 1
     assert entered.band_event_id not in ids
 
@@ -141,11 +143,11 @@ async def test_a_newcomer_is_judged_by_another_target_and_hears_when_that_change
 
     calls = [leg(f"c{n}{i}", "ada", f"2026-03-0{n}", silent=70) for n in (2, 3) for i in (1, 2)]
     await kpi.deliver(*calls, tenant="t1")
-    assert [e.band for e in await kpi.events(BandEntered)] == ["good"]
-    await kpi.forget_events()
-    await kpi.directory("t1", people=[person("ada", team="a", attributes={"hire_date": "2019-02-01"})])
-    assert [e.band for e in await kpi.events(BandEntered)] == ["coach"]
-    (corrected,) = await kpi.events(BandCorrected)
+    assert [e.band for e in await kpi.read_events(BandEntered)] == ["good"]
+    await kpi.clear_outbox()
+    await kpi.apply_directory("t1", people=[person("ada", team="a", attributes={"hire_date": "2019-02-01"})])
+    assert [e.band for e in await kpi.read_events(BandEntered)] == ["coach"]
+    (corrected,) = await kpi.read_events(BandCorrected)
     assert (corrected.band, corrected.retracts) == ("good", "entered")
     assert corrected.reason.startswith("another target applies")
 
@@ -155,23 +157,23 @@ async def test_a_team_that_moves_falls_under_the_targets_of_its_new_place(kpi, l
     from testkit import org_unit
 
     of_site = silence.replace("tenure_days < 90", "org_unit = 'site'")
-    async with kpi.kit.sessions.begin(["t1"], now=kpi.now) as session:
+    async with kpi.context.sessions.begin(["t1"], now=kpi.now) as session:
         await publishing.save_model(session, "silence", of_site, None)
     calls = [leg(f"c{n}{i}", "bob", f"2026-03-0{n}", silent=70) for n in (2, 3) for i in (1, 2)]
     await kpi.deliver(*calls, tenant="t1")
-    assert [e.band for e in await kpi.events(BandEntered)] == ["good"]
-    await kpi.forget_events()
-    await kpi.directory("t1", org_units=[org_unit("elsewhere", kind="site"), org_unit("a", parent="elsewhere")])
-    assert [e.band for e in await kpi.events(BandEntered)] == ["coach"]
-    assert [e.band for e in await kpi.events(BandCorrected)] == ["good"]
+    assert [e.band for e in await kpi.read_events(BandEntered)] == ["good"]
+    await kpi.clear_outbox()
+    await kpi.apply_directory("t1", org_units=[org_unit("elsewhere", kind="site"), org_unit("a", parent="elsewhere")])
+    assert [e.band for e in await kpi.read_events(BandEntered)] == ["coach"]
+    assert [e.band for e in await kpi.read_events(BandCorrected)] == ["good"]
 
 
 async def test_stays_that_another_target_gives_to_the_past_are_history(kpi, leg):
     calls = [leg(f"c{n}{i}", "ada", f"2026-03-0{n}", silent=70 if n < 4 else 20) for n in (2, 3, 4, 5) for i in (1, 2)]
     await kpi.deliver(*calls, tenant="t1")
-    await kpi.forget_events()
-    await kpi.directory("t1", people=[person("ada", team="a", attributes={"hire_date": "2019-02-01"})])
-    told = [(body.type, body.band, body.mode) for _, body in await kpi.emitted()]
+    await kpi.clear_outbox()
+    await kpi.apply_directory("t1", people=[person("ada", team="a", attributes={"hire_date": "2019-02-01"})])
+    told = [(body.type, body.band, body.mode) for _, body in await kpi.read_outbox()]
     assert told == [
         ("band.corrected", "good", "live"), ("band.entered", "coach", "history"), ("band.stayed", "coach", "history"),
         ("band.left", "coach", "history"), ("band.entered", "good", "live"),
@@ -181,7 +183,7 @@ async def test_stays_that_another_target_gives_to_the_past_are_history(kpi, leg)
 async def test_history_counts_and_says_that_it_is_history(kpi, leg):
     calls = [leg(f"c{n}{i}", "bob", f"2026-03-0{n}", silent=70, mode="history") for n in (2, 3) for i in (1, 2)]
     await kpi.deliver(*calls, tenant="t1")
-    told = [body for _, body in await kpi.emitted()]
+    told = [body for _, body in await kpi.read_outbox()]
     assert {type(body) for body in told} == {ScoreChanged, BandEntered}
     assert {body.mode for body in told} == {"history"}
 
@@ -189,7 +191,7 @@ async def test_history_counts_and_says_that_it_is_history(kpi, leg):
 async def test_states_and_submissions_are_facts_too(kpi):
     from kpi_engine.actions import publishing
 
-    async with kpi.kit.sessions.begin(["t1"], now=kpi.now) as session:
+    async with kpi.context.sessions.begin(["t1"], now=kpi.now) as session:
         await publishing.save_model(
             session, "available",
             "{kpi: available, title: {en: A}, unit: minutes, direction: higher_is_better, source: agent_states, "
@@ -202,7 +204,7 @@ async def test_states_and_submissions_are_facts_too(kpi):
         )  # fmt: skip
     state = {
         "agent_id": person_id("bob"), "state_id": person_id("s"), "version": 1, "source": "connect", "state": "Available",
-        "started_at": at("2026-03-02T08:00Z"), "workday": "2026-03-02", "duration_ms": 90_000,
+        "started_at": parse_instant("2026-03-02T08:00Z"), "workday": "2026-03-02", "duration_ms": 90_000,
     }  # fmt: skip
     scored = SubmissionScored.example | {"agent_id": person_id("bob"), "workday": "2026-03-02", "interaction_id": None}
     await kpi.deliver(AgentStateChanged(**state), SubmissionScored(**scored), tenant="t1")
@@ -212,30 +214,30 @@ async def test_states_and_submissions_are_facts_too(kpi):
 
 async def test_a_call_nobody_took_counts_for_the_tenant_and_tells_no_agent(kpi, leg):
     await kpi.deliver(leg("c1", None, "2026-03-02"), tenant="t1")
-    assert await kpi.emitted() == []
-    answer = (await kpi.as_("adm", "t1").get("/kpis/silence/values?from=2026-03-02&to=2026-03-02")).json()
+    assert await kpi.read_outbox() == []
+    answer = (await kpi.client_as("adm", "t1").get("/kpis/silence/values?from=2026-03-02&to=2026-03-02")).json()
     assert [(item["value"], item["sample"]) for item in answer["items"]] == [("50", 1)]
 
 
 async def test_two_tenants_in_one_batch_with_the_same_ids_stay_apart(kpi, leg, longest):
     from kpi_engine.actions import publishing
 
-    await kpi.directory("t2")
-    async with kpi.kit.sessions.begin(["t2"], now=kpi.now) as session:
+    await kpi.apply_directory("t2")
+    async with kpi.context.sessions.begin(["t2"], now=kpi.now) as session:
         await publishing.save_model(session, "longest", longest, None)
     at = {n: kpi.now + timedelta(days=100 * n) for n in (1, 2)}  # a simulated tenant is far ahead
     messages = [kpi.message(leg("c1", "bob", "2026-03-02", talk_ms=n * 1000), tenant=f"t{n}", at=at[n]) for n in (1, 2)]
-    received = [received_of(message) for message in messages]
-    async with kpi.kit.sessions.begin(["t1", "t2"], now=kpi.now) as session:
+    received = [parse_message(message) for message in messages]
+    async with kpi.context.sessions.begin(["t1", "t2"], now=kpi.now) as session:
         await kpi.running.doors["legs"].handle(session, received)
     for n in (1, 2):
-        (told,) = await kpi.events(ScoreChanged, tenant=f"t{n}")
+        (told,) = await kpi.read_events(ScoreChanged, tenant=f"t{n}")
         assert told.scores["longest"].value == str(n)
         assert await kpi.rows(f"t{n}", "SELECT talk_ms, known_at FROM fact") == [
             {"talk_ms": n * 1000, "known_at": at[n]}
         ]
         scored = [
-            each for each, body in await kpi.emitted() if each.tenant == f"t{n}" and isinstance(body, ScoreChanged)
+            each for each, body in await kpi.read_outbox() if each.tenant == f"t{n}" and isinstance(body, ScoreChanged)
         ]
         assert [each.time for each in scored] == [at[n]]
 
@@ -253,9 +255,9 @@ async def test_two_writers_on_the_same_legs_and_agents_lose_nothing(kpi, leg):
         mine = versions[:]
         random.Random(seed).shuffle(mine)
         for start in range(0, len(mine), 15):
-            events = [received_of(kpi.message(body, tenant="t1")) for body in mine[start : start + 15]]
-            async with kpi.kit.sessions.begin(["t1"], now=kpi.now) as session:
-                await count_facts(session, [(e.attributes, e.key, e.raw) for e in events], mode="live")
+            events = [parse_message(kpi.message(body, tenant="t1")) for body in mine[start : start + 15]]
+            async with kpi.context.sessions.begin(["t1"], now=kpi.now) as session:
+                await apply_fact_events(session, [(e.attributes, e.key, e.raw) for e in events], mode="live")
 
     await asyncio.gather(*(writer(seed) for seed in range(4)))
     assert {r["version"] for r in await kpi.rows("t1", "SELECT version FROM fact")} == {3}
@@ -276,18 +278,18 @@ async def test_a_broken_event_says_so(kpi, leg):
     import pytest
 
     message = kpi.message(leg("c1", "bob", "2026-03-02"), tenant="t1")
-    broken = received_of(message)
+    broken = parse_message(message)
     broken.raw = message.value.replace(b'"version":1', b'"version":"one"')
     with pytest.raises(msgspec.ValidationError, match="version"):
-        async with kpi.kit.sessions.begin(["t1"], now=kpi.now) as session:
+        async with kpi.context.sessions.begin(["t1"], now=kpi.now) as session:
             await kpi.running.doors["legs"].handle(session, [broken])
 
 
 async def test_what_moves_within_its_band_asks_for_no_stays(kpi, leg):
     calls = [leg(f"c-{n}", "bob", f"2026-03-0{day}", silent=80) for day in (2, 3) for n in (2 * day, 2 * day + 1)]
     await kpi.deliver(*calls, tenant="t1")
-    assert [each.band for each in await kpi.events(BandEntered)] == ["coach"]
-    engine, asked = kpi.kit.sessions.engine.sync_engine, []
+    assert [each.band for each in await kpi.read_events(BandEntered)] == ["coach"]
+    engine, asked = kpi.context.sessions.engine.sync_engine, []
 
     def note(_connection, _cursor, statement, *_):
         asked.append("band_stay" in statement)

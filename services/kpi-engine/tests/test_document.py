@@ -3,8 +3,8 @@
 from importlib.resources import files
 
 import pytest
-from kpi_engine.model.document import load, load_content
-from kpi_engine.model.places import ModelInvalid
+from kpi_engine.model.document import parse_model, parse_model_content
+from kpi_engine.model.document_text import ModelInvalid
 
 MODEL = """\
 kpi: silence_pct
@@ -29,13 +29,13 @@ targets:
 
 def problems_of(text: str):
     with pytest.raises(ModelInvalid) as caught:
-        load(text)
+        parse_model(text)
     return caught.value.problems
 
 
 def test_yaml_and_json_give_the_same_model():
-    model = load(MODEL)
-    assert load_content(model.content).content == model.content
+    model = parse_model(MODEL)
+    assert parse_model_content(model.content).content == model.content
     assert [band.rank for band in model.bands.edges] == [0, 1, 2]
     assert model.bands.targets[0].edges[1].rank == 2
 
@@ -95,9 +95,9 @@ def test_targets_that_tie_are_refused(first: str, second: str, refused: bool):
     text = MODEL[: MODEL.index("targets:")] + "targets:\n" + line.format(first) + line.format(second)
     if refused:
         assert "equally specific" in problems_of(text)[0].problem
-        load(text.replace(f'when: "{second}"', f'when: "{second}", priority: 1'))
+        parse_model(text.replace(f'when: "{second}"', f'when: "{second}", priority: 1'))
     else:
-        load(text)
+        parse_model(text)
 
 
 # Three handled legs (talk, hold, acw, handle, conversation, silence), one of them transferred; one caller gave up.
@@ -131,12 +131,12 @@ def components(model, rows: list[dict[str, int | None]]):
     ],
 )
 def test_a_standard_model_on_the_worked_example(kpi: str, value: str, numerator: int, denominator: int):
-    model = load(files("kpi_engine").joinpath(f"standard/{kpi}.yaml").read_text(encoding="utf-8"))
+    model = parse_model(files("kpi_engine").joinpath(f"standard/{kpi}.yaml").read_text(encoding="utf-8"))
     names = ("talk_ms", "hold_ms", "acw_ms", "handle_ms", "conversation_ms", "silence()")
     rows: list[dict[str, int | None]] = [dict(zip(names, leg, strict=True)) for leg in LEGS]
     for number, row in enumerate(rows):
         row |= {"transferred": int(number == 0), "abandoned": 0, "first_leg": 1}
     if kpi == "abandonment":
         rows += [{"abandoned": 1, "first_leg": 1}, {"abandoned": 1, "first_leg": 0}]
-    answer = model.plan.answer(components(model, rows), len(rows))
+    answer = model.plan.compute_value(components(model, rows), len(rows))
     assert (answer.text, answer.numerator, answer.denominator) == (value, numerator, denominator)

@@ -1,13 +1,13 @@
 """Expressions: what is refused and where, and that SQL and the reader of values mean the same as plain Python."""
 
 import pytest
-from kpi_engine.model.columns import SOURCES
+from kpi_engine.model.columns import SOURCE_COLUMNS
 from kpi_engine.model.expression import Scope, parse
 from kpi_engine.model.functions import text_of
 from kpi_engine.model.plan import Plan
 
-LEG = Scope(SOURCES["legs"], attributes=True, gaps=True)
-VALUE = Scope(SOURCES["legs"], aggregates=True, attributes=True, gaps=True)
+LEG = Scope(SOURCE_COLUMNS["legs"], attributes=True, gaps=True)
+VALUE = Scope(SOURCE_COLUMNS["legs"], aggregates=True, attributes=True, gaps=True)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def value_of(text: str, components: dict[str, int | None], sample: int = 1):
     tree, problems = parse(text, VALUE)
     assert not problems
     plan = Plan(None, tree)
-    return plan.answer([components[each.name] for each in plan.components], sample, parts=True)
+    return plan.compute_value([components[each.name] for each in plan.components], sample, parts=True)
 
 
 def test_a_division_tells_numerator_and_denominator():

@@ -10,7 +10,7 @@ from typing import Any
 import kpi_engine
 import psycopg
 import pytest
-from kpi_engine.model.columns import SOURCES
+from kpi_engine.model.columns import SOURCE_COLUMNS
 from kpi_engine.model.expression import Scope, parse
 from kpi_engine.model.functions import (
     Aggregate,
@@ -28,10 +28,10 @@ from kpi_engine.model.functions import (
 from kpi_engine.model.plan import Plan
 from kpi_engine.model.tree import Node
 from kpi_engine.model.without_agent import counts_without_agent
-from kpi_engine.store.partials import merged, total
+from kpi_engine.store.partials import components_sql, merged_components_sql
 
-FACT = Scope(SOURCES["legs"], attributes=True, gaps=True)
-VALUE = Scope(SOURCES["legs"], aggregates=True, attributes=True, gaps=True)
+FACT = Scope(SOURCE_COLUMNS["legs"], attributes=True, gaps=True)
+VALUE = Scope(SOURCE_COLUMNS["legs"], aggregates=True, attributes=True, gaps=True)
 NUMBERS, FLAGS, WORDS = (None, -3, 0, 5), (None, False, True), (None, "billing", "other")
 COLUMNS = {"talk_ms": NUMBERS, "hold_ms": NUMBERS, "acw_ms": (4,), "answered": FLAGS, "transferred": FLAGS,
            "queue": WORDS, "reason": WORDS}  # fmt: skip
@@ -138,12 +138,12 @@ def test_an_aggregate_is_finished_from_partials_and_these_can_be_merged(entry: A
     plan = Plan(None, tree)
     plain = f"{entry.name}(({argument})::int)"
     # PostgreSQL's own aggregate, and what is kept of each day of facts, as well as of all.
-    ((expected, components),) = database.execute(f"SELECT {plain}, {total(plan)} FROM f").fetchall()
-    days = f"SELECT {total(plan)} AS c FROM f GROUP BY n % 7"
-    ((together,),) = database.execute(f"SELECT {merged(plan, 'r.c')} FROM ({days}) AS r").fetchall()
+    ((expected, components),) = database.execute(f"SELECT {plain}, {components_sql(plan)} FROM f").fetchall()
+    days = f"SELECT {components_sql(plan)} AS c FROM f GROUP BY n % 7"
+    ((together,),) = database.execute(f"SELECT {merged_components_sql(plan, 'r.c')} FROM ({days}) AS r").fetchall()
     of_days = [each for (each,) in database.execute(days).fetchall()]
-    assert components == together == plan.merge(of_days)
-    answer = plan.answer(components, len(FACTS))
+    assert components == together == plan.merge_components(of_days)
+    answer = plan.compute_value(components, len(FACTS))
     assert rounded(answer.value) == rounded(expected)
     assert plan.retractable == (entry.name not in ("min", "max"))
 

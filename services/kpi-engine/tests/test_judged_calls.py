@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from contracts import Event
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from contracts.scores import ScoreChanged
 from contracts.submissions import SubmissionScored
-from testkit import Harness, at, person, person_id
+from testkit import Harness, parse_instant, person, person_id
 
 QUALITY = "{kpi: quality, title: {en: Q}, unit: score, direction: higher_is_better, source: submissions, value: sum(qa_score) / count(*)}"
 
@@ -20,16 +20,16 @@ def judgement(
 ) -> SubmissionScored:
     return SubmissionScored(
         submission_id=person_id(name), agent_id=person_id(agent), form="review", form_version=1, title={"en": "R"},
-        version=version, submitted_at=at("2026-03-20T15:00Z"), workday=date(2026, 3, 20), score=score,
+        version=version, submitted_at=parse_instant("2026-03-20T15:00Z"), workday=date(2026, 3, 20), score=score,
         interaction_id=call and person_id(call), **fields,
     )  # fmt: skip
 
 
 @pytest.fixture
 async def quality(kpi: Harness) -> Harness:
-    answer = await kpi.as_("adm", "t1").put("/kpis/quality", content=QUALITY)
+    answer = await kpi.client_as("adm", "t1").put("/kpis/quality", content=QUALITY)
     assert answer.status_code == 200, answer.text
-    await kpi.forget_events()
+    await kpi.clear_outbox()
     return kpi
 
 
@@ -42,7 +42,7 @@ def call(leg: Callable[..., LegRecorded]) -> Callable[..., LegRecorded]:
 
 
 async def get(h: Harness, path: str) -> Any:
-    answer = await h.as_("adm", "t1").get(path)
+    answer = await h.client_as("adm", "t1").get(path)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -64,7 +64,7 @@ async def test_the_day_and_the_agent_are_those_of_the_call(quality: Harness, cal
     assert await counted(quality) == ([("ada", "02", "8000"), ("ada", "20", "5000")], 0)
     await quality.deliver(call("c-1", "bob", "2026-03-03", version=2), tenant="t1")  # the name was bob's
     assert await counted(quality) == ([("ada", "20", "5000"), ("bob", "03", "8000")], 0)
-    told = [(each.agent_id, each.workday.day, each.scores["quality"].sample) for each in await quality.events(ScoreChanged)
+    told = [(each.agent_id, each.workday.day, each.scores["quality"].sample) for each in await quality.read_events(ScoreChanged)
             if "quality" in each.scores]  # fmt: skip
     assert {*told[-2:]} == {(person_id("ada"), 2, 0), (person_id("bob"), 3, 1)}
     await quality.deliver(judgement("s-1", "ada", "c-1", score=9000, version=2), tenant="t1")
@@ -109,8 +109,8 @@ async def test_the_order_never_matters(quality: Harness, call, seed: int) -> Non
         chance.shuffle(facts)
         if tenant == "t2":
             people = [person(who) for who in agents] + [person("adm", roles=["tenant_admin"])]
-            await quality.directory("t2", people=people)
-            assert (await quality.as_("adm", "t2").put("/kpis/quality", content=QUALITY)).status_code == 200
+            await quality.apply_directory("t2", people=people)
+            assert (await quality.client_as("adm", "t2").put("/kpis/quality", content=QUALITY)).status_code == 200
         for each in facts:
             await quality.deliver(each, tenant=tenant, twice=chance.random() < 0.2)
         outcomes.append(
@@ -118,5 +118,5 @@ async def test_the_order_never_matters(quality: Harness, call, seed: int) -> Non
                 tenant, "SELECT agent_id, workday, sample, components FROM partial WHERE kpi = 'quality' "
                 "AND sample <> 0 ORDER BY 1, 2")
         )  # fmt: skip
-        assert (await quality.as_("adm", tenant).get("/reconciliation")).json()["differences"] == []
+        assert (await quality.client_as("adm", tenant).get("/reconciliation")).json()["differences"] == []
     assert outcomes[0] == outcomes[1]

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from testkit import Harness, at, moved, person, unit_id
+from testkit import Harness, parse_instant, person, person_after_move, unit_id
 
 MOVE = date(2026, 3, 4)
 RANGE = {"from": "2026-03-01", "to": "2026-03-09"}
@@ -14,16 +14,16 @@ RANGE = {"from": "2026-03-01", "to": "2026-03-09"}
 async def transferred(kpi: Harness, leg) -> Harness:
     """Ada has calls in team a on March 2 and 3, and in team b on March 5 and 6; bob has one in a on March 5. The leads
     are lea of a and leb of b."""
-    people = [moved("ada", "a", "b", MOVE), person("leb", roles=[("team_lead", "b")])]
-    await kpi.directory("t1", people=people)
+    people = [person_after_move("ada", "a", "b", MOVE), person("leb", roles=[("team_lead", "b")])]
+    await kpi.apply_directory("t1", people=people)
     days = {"1": "2026-03-02", "2": "2026-03-02", "3": "2026-03-03", "4": "2026-03-03", "5": "2026-03-05", "6": "2026-03-06"}  # fmt: skip
     legs = [leg(f"c-{name}", "ada", day, silent=70) for name, day in days.items()]
-    await kpi.deliver(*legs, leg("c-7", "bob", "2026-03-05"), tenant="t1", at=at("2026-03-06T20:00Z"))
+    await kpi.deliver(*legs, leg("c-7", "bob", "2026-03-05"), tenant="t1", at=parse_instant("2026-03-06T20:00Z"))
     return kpi
 
 
 async def get(kpi: Harness, who: str, path: str, **query: Any) -> Any:
-    answer = await kpi.as_(who, "t1").get(path, params=query)
+    answer = await kpi.client_as(who, "t1").get(path, params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -84,5 +84,5 @@ async def test_a_band_shows_the_evidence_of_those_days(transferred: Harness) -> 
 
 
 async def test_who_never_was_in_the_team_is_refused(transferred: Harness) -> None:
-    answer = await transferred.as_("leb", "t1").get("/kpis/longest/values", params={"agent": "bob"})
+    answer = await transferred.client_as("leb", "t1").get("/kpis/longest/values", params={"agent": "bob"})
     assert answer.status_code == 403

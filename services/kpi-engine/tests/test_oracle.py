@@ -5,19 +5,19 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kpi_engine.actions.counting import count_facts
-from kpi_engine.model.columns import SOURCES
+from kpi_engine.actions.fact_events import apply_fact_events
+from kpi_engine.model.columns import SOURCE_COLUMNS
 from kpi_engine.model.expression import Scope, parse
 from kpi_engine.model.functions import text_of
 from kpi_engine.model.plan import Plan
 from kpi_engine.model.tree import Node
 from kpi_engine.service import service
-from kpi_engine.store.values import sampled
-from servicekit.event_door import received_of
-from testkit import at, person_id
+from kpi_engine.store.values import compute_sample
+from servicekit.event_door import parse_message
+from testkit import parse_instant, person_id
 from testkit.harness import harness
 
 NUMBERS = ["talk_ms", "hold_ms", "silence()", "silence(min_gap_ms => 50)", "silence(min_gap_ms => 50, hold => true)"]
@@ -139,7 +139,7 @@ def test_sql_and_plain_python_agree(cluster, issuer):
         @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
         @given(conditions, numbers | cases, st.lists(legs, max_size=5))
         def check(where: str, value: str, facts: list[dict[str, Any]]):
-            columns = SOURCES["legs"]
+            columns = SOURCE_COLUMNS["legs"]
             condition, wrong = parse(where, Scope(columns, attributes=True, gaps=True))
             whole = f"sum({value}) / count(*)"
             tree, also_wrong = parse(whole, Scope(columns, aggregates=True, attributes=True, gaps=True))
@@ -153,23 +153,25 @@ def test_sql_and_plain_python_agree(cluster, issuer):
             assert row["sample"] == len(counted), where
             assert [Fraction(c) for c in row["components"]] == [sum(known), len(known), len(counted)], text_of(tree)
             expected = Fraction(sum(known)) / len(counted) if known else None
-            assert plan.answer(row["components"], row["sample"]).value == expected
+            assert plan.compute_value(row["components"], row["sample"]).value == expected
 
         async def components(tenant: str, plan: Plan, facts: list[dict[str, Any]]) -> dict[str, Any]:
             messages = [
                 h.message(
                     LegRecorded(
                         interaction_id=person_id(f"{tenant} {n}"), leg=1, version=1, source="s", vendor="v", external_id=str(n),
-                        channel="voice", started_at=at("2026-03-02T08:00Z"), workday="2026-03-02", **leg,
+                        channel="voice", started_at=parse_instant("2026-03-02T08:00Z"), workday="2026-03-02", **leg,
                     ),
                     tenant=tenant,
                 )
                 for n, leg in enumerate(facts)
             ]  # fmt: skip
-            received = [received_of(message) for message in messages]
-            async with h.kit.sessions.begin([tenant], now=h.now) as session:
-                await count_facts(session, [(each.attributes, each.key, each.raw) for each in received], mode="live")
-                return await sampled(session, plan, "legs", 100)
+            received = [parse_message(message) for message in messages]
+            async with h.context.sessions.begin([tenant], now=h.now) as session:
+                await apply_fact_events(
+                    session, [(each.attributes, each.key, each.raw) for each in received], mode="live"
+                )
+                return await compute_sample(session, plan, "legs", 100)
 
         try:
             check()
@@ -178,7 +180,7 @@ def test_sql_and_plain_python_agree(cluster, issuer):
 
 
 def test_numbers_beyond_64_bits_neither_wrap_nor_fail(cluster, issuer):
-    tree, _ = parse("sum(talk_ms * talk_ms * talk_ms)", Scope(SOURCES["legs"], aggregates=True))
+    tree, _ = parse("sum(talk_ms * talk_ms * talk_ms)", Scope(SOURCE_COLUMNS["legs"], aggregates=True))
     plan = Plan(None, tree)
     huge = 2**62
 
@@ -186,10 +188,10 @@ def test_numbers_beyond_64_bits_neither_wrap_nor_fail(cluster, issuer):
         async with harness(service, cluster, issuer) as h:
             leg = LegRecorded(
                 interaction_id=person_id("x"), leg=1, version=1, source="s", vendor="v", external_id="1", channel="voice",
-                started_at=at("2026-03-02T08:00Z"), workday="2026-03-02", talk_ms=huge,
+                started_at=parse_instant("2026-03-02T08:00Z"), workday="2026-03-02", talk_ms=huge,
             )  # fmt: skip
             await h.deliver(leg, tenant="t1")
-            async with h.kit.sessions.begin(["t1"], now=h.now) as session:
-                return (await sampled(session, plan, "legs", 10))["components"][0]
+            async with h.context.sessions.begin(["t1"], now=h.now) as session:
+                return (await compute_sample(session, plan, "legs", 10))["components"][0]
 
     assert asyncio.run(run()) == huge**3

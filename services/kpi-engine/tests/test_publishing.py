@@ -5,19 +5,19 @@ from datetime import UTC, datetime
 
 import pytest
 from contracts.blueprints import BlueprintPublished, SectionApplied
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from kpi_engine.actions import publishing
 from kpi_engine.store import facts
-from testkit import Harness, at, person_id
+from testkit import Harness, parse_instant, person_id
 
-EVENING = at("2026-03-02T20:00Z")
+EVENING = parse_instant("2026-03-02T20:00Z")
 
 
 @pytest.fixture
 async def many(kpi: Harness, leg: Callable[..., LegRecorded], monkeypatch: pytest.MonkeyPatch) -> Harness:
     legs = [leg(f"c-{number}", "ada", "2026-03-02") for number in range(4)]
     await kpi.deliver(*legs, tenant="t1", at=EVENING)
-    await kpi.forget_events()
+    await kpi.clear_outbox()
     monkeypatch.setattr(facts, "FEW", 3)
     return kpi
 
@@ -28,19 +28,19 @@ async def samples(kpi: Harness, name: str) -> list[tuple[int, int]]:
 
 
 async def test_a_model_with_many_facts_is_counted_by_the_clock(many: Harness, longest: str) -> None:
-    adm, path = many.as_("adm", "t1"), "/kpis/longest"
+    adm, path = many.client_as("adm", "t1"), "/kpis/longest"
     newer = longest.replace("Longest talk", "Longest of all")
     told = await adm.put(path, content=newer)
     assert (told.status_code, told.json()["version"], told.json()["publishing"]) == (202, 2, True)
     shown = (await adm.get(path)).json()
     assert (shown["version"], shown["publishing"]) == (1, True)
     assert await samples(many, "longest") == [(1, 4)]
-    assert await many.events(SectionApplied) == []
+    assert await many.read_events(SectionApplied) == []
     await many.tick(datetime.now(UTC))
     shown = (await adm.get(path)).json()
     assert (shown["version"], shown["publishing"], shown["model"]["title"]["en"]) == (2, False, "Longest of all")
     assert await samples(many, "longest") == [(2, 4)]
-    assert len(await many.events(SectionApplied)) == 1
+    assert len(await many.read_events(SectionApplied)) == 1
     (version, *_) = (await adm.get(path + "/versions")).json()["items"]
     assert version["published_by"] is not None
     again = await adm.put(path, content=newer)
@@ -48,7 +48,7 @@ async def test_a_model_with_many_facts_is_counted_by_the_clock(many: Harness, lo
 
 
 async def test_the_first_version_of_a_kpi_is_shown_while_it_is_counted(many: Harness, longest: str) -> None:
-    adm, path = many.as_("adm", "t1"), "/kpis/shortest"
+    adm, path = many.client_as("adm", "t1"), "/kpis/shortest"
     text = longest.replace("longest", "shortest").replace("max(", "min(")
     assert (await adm.put(path, content=text)).status_code == 202
     shown = await adm.get(path)
@@ -59,7 +59,7 @@ async def test_the_first_version_of_a_kpi_is_shown_while_it_is_counted(many: Har
 
 
 async def test_what_is_retired_or_replaced_meanwhile_is_not_published(many: Harness, longest: str) -> None:
-    adm, path = many.as_("adm", "t1"), "/kpis/longest"
+    adm, path = many.client_as("adm", "t1"), "/kpis/longest"
     newer = longest.replace("Longest talk", "Longest of all")
     assert (await adm.put(path, content=newer)).status_code == 202
     assert (await adm.delete(path)).status_code == 204
@@ -78,7 +78,7 @@ async def test_many_people_whose_targets_change_are_judged_anew_by_the_clock(
     """As when an org unit changes: its reader does not judge all of its people within one batch."""
     monkeypatch.setattr(publishing, "AGENTS_AT_ONCE", 1)
     people = [person_id("ada"), person_id("bob")]
-    async with many.kit.sessions.begin(["t1"], now=EVENING) as session:
+    async with many.context.sessions.begin(["t1"], now=EVENING) as session:
         await publishing._derive_or_schedule(session, people)
     due = await many.rows("t1", "SELECT ref FROM due_item WHERE kind = 'targets'")
     assert {row["ref"] for row in due} == {str(each) for each in people}

@@ -8,14 +8,14 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from contracts.scores import BandCorrected, BandEntered, BandLeft, ScoreChanged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kpi_engine.actions import bands, publishing
 from kpi_engine.service import service
 from kpi_engine.store import models, partials
-from testkit import at, person_id
+from testkit import parse_instant, person_id
 from testkit.harness import harness
 
 HEAD = "title: {{en: X}}\ndirection: lower_is_better\nsource: legs\nkpi: {kpi}\n"
@@ -138,7 +138,7 @@ async def told(h, tenant: str) -> tuple[dict[Any, Any], set[Any]]:
     agents = {person_id(name): name for name in ("ada", "bob")}
     scores: dict[Any, Any] = {}
     standing: dict[Any, list[Any]] = {}
-    for attributes, body in await h.emitted():
+    for attributes, body in await h.read_outbox():
         if attributes.tenant != tenant:
             continue
         if isinstance(body, ScoreChanged):
@@ -164,17 +164,17 @@ def test_the_stream_equals_a_recomputation_after_every_prefix(cluster, issuer):
         tenants = iter(range(10**6))
 
         @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(deliveries(), st.sampled_from([0, 0, bands._MARGIN]))
+        @given(deliveries(), st.sampled_from([0, 0, bands._EXTRA_WINDOWS]))
         def check(batches, margin):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(bands, "_MARGIN", margin)
+                patch.setattr(bands, "_EXTRA_WINDOWS", margin)
                 runner.run(run(f"t{next(tenants)}", batches))
 
         async def run(tenant: str, batches) -> None:
-            async with h.kit.sessions.begin([tenant], now=h.now) as session:
+            async with h.context.sessions.begin([tenant], now=h.now) as session:
                 for kpi, text in MODELS.items():
                     await publishing.save_model(session, kpi, HEAD.format(kpi=kpi) + text, None)
-            await h.forget_events()
+            await h.clear_outbox()
             facts: Facts = {}
             for batch in batches:
                 await h.deliver(*(leg(*each) for each in batch), tenant=tenant)
@@ -186,14 +186,14 @@ def test_the_stream_equals_a_recomputation_after_every_prefix(cluster, issuer):
         async def compare(tenant: str, facts: Facts) -> None:
             expected = day_values(facts)
             scores, standing = await told(h, tenant)
-            async with h.kit.sessions.begin([tenant], now=h.now) as session:
-                for kpi, published in (await models.catalogue(session)).models.items():
-                    assert await partials.differences(session, published) == []
-                    everything = [partials.Stretch(kpi, person_id(agent), date.min, 0) for agent in ("ada", "bob")]
-                    kept = await partials.stretches(session, tenant, everything)
+            async with h.context.sessions.begin([tenant], now=h.now) as session:
+                for kpi, published in (await models.load_catalogue(session)).models.items():
+                    assert await partials.find_differences(session, published) == []
+                    everything = [partials.SeriesQuery(kpi, person_id(agent), date.min, 0) for agent in ("ada", "bob")]
+                    kept = await partials.load_series(session, tenant, everything)
                     for agent in ("ada", "bob"):
                         rows = {
-                            str(day): published.model.plan.answer(components, sample)
+                            str(day): published.model.plan.compute_value(components, sample)
                             for day, sample, components in kept.get((kpi, person_id(agent)), ([], True))[0]
                         }
                         own = {day: want for (k, a, day), want in expected.items() if (k, a) == (kpi, agent)}
@@ -207,7 +207,7 @@ def test_the_stream_equals_a_recomputation_after_every_prefix(cluster, issuer):
             measures = {name: value for name, value in body.items() if name not in ("agent", "day")}
             return LegRecorded(
                 interaction_id=f"00000000-0000-7000-8000-{interaction:012}", leg=number, version=version, source="s",
-                vendor="v", external_id=str(key), channel="voice", started_at=at(f"{body['day']}T08:00Z"),
+                vendor="v", external_id=str(key), channel="voice", started_at=parse_instant(f"{body['day']}T08:00Z"),
                 workday=body["day"], agent_id=body["agent"] and person_id(body["agent"]), **measures,
             )  # fmt: skip
 

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from contracts.blueprints import BlueprintPublished, SectionApplied
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from kpi_engine.store import facts
-from testkit import Harness, at, person
+from testkit import Harness, parse_instant, person
 
 DAY = "2026-03-02"
-EVENING = at("2026-03-02T20:00Z")
+EVENING = parse_instant("2026-03-02T20:00Z")
 
 
 async def samples(kpi: Harness, tenant: str) -> int:
@@ -22,7 +22,7 @@ async def test_facts_of_a_tenant_whose_models_change_are_set_aside(
     kpi: Harness, leg: Callable[..., LegRecorded]
 ) -> None:
     before = await samples(kpi, "t1")
-    async with kpi.kit.sessions.begin(["t1"], now=EVENING) as publishing:
+    async with kpi.context.sessions.begin(["t1"], now=EVENING) as publishing:
         await facts.lock_models(publishing, for_change=True)
         async with asyncio.timeout(20):
             await kpi.deliver(leg("c-1", "ada", DAY), leg("c-2", "ada", DAY), tenant="t1", at=EVENING)
@@ -39,12 +39,12 @@ async def test_facts_of_a_tenant_whose_models_change_are_set_aside(
 
 
 async def test_a_blueprint_does_not_wait_in_its_reader_until_another_change_is_done(kpi: Harness) -> None:
-    async with kpi.kit.sessions.begin(["t1"], now=EVENING) as publishing:
+    async with kpi.context.sessions.begin(["t1"], now=EVENING) as publishing:
         await facts.lock_models(publishing, for_change=True)
         async with asyncio.timeout(20):
             section = {"kpis": []}
             await kpi.deliver(BlueprintPublished(version=3, sections={"kpi-engine": section}), tenant="t1", at=EVENING)
-        assert await kpi.events(SectionApplied) == []
+        assert await kpi.read_events(SectionApplied) == []
     await kpi.tick(datetime.now(UTC))
-    (applied,) = await kpi.events(SectionApplied)
+    (applied,) = await kpi.read_events(SectionApplied)
     assert (applied.version, applied.content) == (3, {"kpis": []})

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from contracts.scores import BandEntered, ScoreChanged
-from kpi_engine.model.document import load
-from testkit import Harness, moved, org_unit, person, unit_id
+from kpi_engine.model.document import parse_model
+from testkit import Harness, org_unit, person, person_after_move, unit_id
 
 RANGE = {"from": "2026-03-01", "to": "2026-03-31"}
 ABANDONMENT = """\
@@ -41,11 +41,11 @@ async def queue(kpi: Harness, leg) -> Harness:
     """On March 2, Billing: ada and cid answer one each, two callers give up (08:00Z), one call is taken by somebody
     unknown (09:00Z). Sales: bob, who is in no team any more, answers one. Ada moves to b on March 4 and answers one."""
     for name, text in (("abandonment", ABANDONMENT), ("contacts", CONTACTS)):
-        answer = await kpi.as_("adm", "t1").put(f"/kpis/{name}", content=text)
+        answer = await kpi.client_as("adm", "t1").put(f"/kpis/{name}", content=text)
         assert answer.status_code == 200, answer.text
-    await kpi.forget_events()
+    await kpi.clear_outbox()
     gone = person("bob", team="a").model_copy(update={"memberships": []})
-    await kpi.directory("t1", people=[moved("ada", "a", "b", date(2026, 3, 4)), gone])
+    await kpi.apply_directory("t1", people=[person_after_move("ada", "a", "b", date(2026, 3, 4)), gone])
     await kpi.deliver(
         leg("c-1", "ada", "2026-03-02", abandoned=False),
         leg("c-2", "cid", "2026-03-02", abandoned=False),
@@ -60,7 +60,7 @@ async def queue(kpi: Harness, leg) -> Harness:
 
 
 async def get(h: Harness, kpi: str, who: str = "adm", **query: Any) -> dict[str, Any]:
-    answer = await h.as_(who, "t1").get(f"/kpis/{kpi}/values", params={**RANGE, "grain": "total", **query})
+    answer = await h.client_as(who, "t1").get(f"/kpis/{kpi}/values", params={**RANGE, "grain": "total", **query})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -102,15 +102,17 @@ async def test_where_people_are_told_apart_it_is_null_with_the_reason(queue: Har
 
 
 async def test_no_agent_is_scored_or_banded_by_it(queue: Harness) -> None:
-    told = [each.scores["abandonment"] for each in await queue.events(ScoreChanged) if "abandonment" in each.scores]
+    told = [
+        each.scores["abandonment"] for each in await queue.read_events(ScoreChanged) if "abandonment" in each.scores
+    ]
     assert told
     assert {each.value for each in told} == {None}
-    assert [each for each in await queue.events(BandEntered) if each.kpi == "abandonment"] == []
+    assert [each for each in await queue.read_events(BandEntered) if each.kpi == "abandonment"] == []
 
 
 async def test_the_one_site_of_a_tenant_has_its_calls_without_agent(queue: Harness) -> None:
     assert rows(await get(queue, "abandonment", by="site")) == [(None, "0", 1), ("Site", "33.3333", 6)]
-    await queue.directory("t1", org_units=[org_unit("north", kind="site")])
+    await queue.apply_directory("t1", org_units=[org_unit("north", kind="site")])
     two = await get(queue, "abandonment", by="site")
     assert [(each["name"], each["value"], each["sample"]) for each in two["items"]] == [
         (None, None, 4),
@@ -160,7 +162,7 @@ async def test_a_part_of_a_kpi_that_needs_no_one_else_stays_the_leads_own(queue:
 )  # fmt: skip
 def test_what_an_expression_needs_is_found_from_it_alone(where: str, value: str, counts: bool, only: bool) -> None:
     unit = "count" if "100" in value or "count(*)" in value or "abandoned" in value else "ms"
-    model = load(
+    model = parse_model(
         f'kpi: x\ntitle: {{en: X}}\nunit: {unit}\ndirection: target_area\nsource: legs\nwhere: "{where}"\nvalue: "{value}"\n'
     )
     assert (model.counts_without_agent, model.only_without_agent) == (counts, only)

@@ -113,11 +113,11 @@ async def notification(harness_for, settings):
         person("gone", roles=[("team_lead", "a")], active=False),
     ]
     units = [org_unit("site"), org_unit("a", parent="site"), org_unit("b", parent="site")]
-    await h.directory("t1", org_units=units, people=people)
-    await h.directory("t2", org_units=units, people=people[:2])
+    await h.apply_directory("t1", org_units=units, people=people)
+    await h.apply_directory("t2", org_units=units, people=people[:2])
     for tenant in ("t1", "t2"):
-        assert (await h.as_("adam", tenant).put("/rules", json={"rules": RULES})).status_code == 200
-    await h.forget_events()
+        assert (await h.client_as("adam", tenant).put("/rules", json={"rules": RULES})).status_code == 200
+    await h.clear_outbox()
     return h
 
 
@@ -125,14 +125,14 @@ async def notification(harness_for, settings):
 async def working(h):
     """The service's workers, as the role `work` runs them."""
     (run,) = h.running.wired.background
-    h.kit.stopping.clear()
-    task = asyncio.create_task(run(h.kit))
+    h.context.stopping.clear()
+    task = asyncio.create_task(run(h.context))
     try:
         yield
     finally:
-        h.kit.stopping.set()
+        h.context.stopping.set()
         await task
-        h.kit.stopping.clear()
+        h.context.stopping.clear()
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pytest
 from contracts import derived_id, new_id
-from contracts.learning import AssignmentAssigned, AssignmentOverdue, AssignmentWithdrawn
+from contracts.assignments import AssignmentAssigned, AssignmentOverdue, AssignmentWithdrawn
 from contracts.scores import BandEntered, BandLeft
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from messaging.broker import TopicPartition
-from messaging.consumer import Step
+from messaging.consumer import OffsetStep
 from notification.service import service, wire
 from notification.settings import NotificationSettings
 from pydantic import ValidationError
@@ -108,19 +108,19 @@ class Telling:
 async def apply(h, messages):
     topic = messages[0].topic
     door, source = h.running.doors[topic], TopicPartition(topic, 0)
-    expected = await door.next_offset("test", source)
-    await door.apply(messages, [Step("test", source, expected, expected + len(messages))])
+    expected = await door.load_next_offset("test", source)
+    await door.apply(messages, [OffsetStep("test", source, expected, expected + len(messages))])
 
 
 async def prepare(h):
     for slug, time_zone in TENANTS.items():
-        await h.directory(slug, of_tenant=tenant(slug, time_zone=time_zone), org_units=UNITS, people=PEOPLE)
-        admin = h.as_("adam", slug)
+        await h.apply_directory(slug, of_tenant=tenant(slug, time_zone=time_zone), org_units=UNITS, people=PEOPLE)
+        admin = h.client_as("adam", slug)
         assert (await admin.put("/texts", json={"texts": TEXTS})).status_code == 200
         assert (await admin.put("/rules", json={"rules": RULES})).status_code == 200
     hook = {"url": "http://127.0.0.1:1/", "events": ["band.left", "assignment.overdue"]}
     for name, fields in (("crm", {}), ("all", {"events": ["*"]}), ("off", {"events": ["*"], "enabled": False})):
-        assert (await h.as_("adam", "zeta").put(f"/webhooks/{name}", json=hook | fields)).status_code == 200
+        assert (await h.client_as("adam", "zeta").put(f"/webhooks/{name}", json=hook | fields)).status_code == 200
 
 
 def with_mail(kit):
@@ -156,7 +156,7 @@ async def test_the_number_of_statements_does_not_grow_with_the_batch(harness_for
     h = await harness_for(MAILING)
     await prepare(h)
     for topic, door in h.running.doors.items():
-        await door.next_offset("test", TopicPartition(topic, 0))  # what makes the place is no part of a batch
+        await door.load_next_offset("test", TopicPartition(topic, 0))  # what makes the place is no part of a batch
     counts = []
     for size in (5, 50):
         telling = Telling(h)
@@ -183,7 +183,7 @@ async def test_what_no_rule_asks_for_costs_nothing_of_the_database(harness_for):
 @contextmanager
 def counted(h):
     """The statements that are sent inside."""
-    engine, statements = h.kit.sessions.engine.sync_engine, []
+    engine, statements = h.context.sessions.engine.sync_engine, []
 
     def note(_connection, _cursor, statement, *_):
         statements.append(statement)

@@ -4,11 +4,11 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from contracts.learning import AssignmentAssigned
-from notification.clients.webhooks import Post, WebhookSender
+from contracts.assignments import AssignmentAssigned
+from notification.clients.webhooks import WebhookRequest, WebhookSender
 from servicekit.outbound import UrlPolicy
 from standardwebhooks import Webhook
-from testkit import eventually, person, person_id
+from testkit import person, person_id, wait_until_true
 
 HOOK = "/webhooks/crm"
 
@@ -21,11 +21,11 @@ def assigned(slug="ada"):
 async def hooked(notification, receiver):
     """The receiver's secret."""
     body = {"url": receiver.url, "events": ["assignment.assigned"]}
-    return (await notification.as_("adam", "t1").put(HOOK, json=body)).json()["secret"]
+    return (await notification.client_as("adam", "t1").put(HOOK, json=body)).json()["secret"]
 
 
 async def timeline(h):
-    (one,) = (await h.as_("adam", "t1").get(f"{HOOK}/deliveries")).json()["items"]
+    (one,) = (await h.client_as("adam", "t1").get(f"{HOOK}/deliveries")).json()["items"]
     return one
 
 
@@ -37,7 +37,7 @@ async def settled(h, state):
         over = one["timeline"] and one["timeline"][-1]["finished_at"]
         return one if one["state"] == state and over else None
 
-    return await eventually(look, seconds=60)
+    return await wait_until_true(look, seconds=60)
 
 
 async def test_a_webhook_is_signed_and_sent_once(notification, receiver, hooked, work, tick):
@@ -53,7 +53,10 @@ async def test_a_webhook_is_signed_and_sent_once(notification, receiver, hooked,
     assert headers["webhook-id"] == f"msg_{one['event_id']}"
     assert [(each["number"], each["outcome"], each["status"]) for each in one["timeline"]] == [(1, "delivered", 200)]
     assert (
-        (await notification.as_("adam", "t1").get("/webhooks")).json()["items"][0].keys().isdisjoint({"secret", "salt"})
+        (await notification.client_as("adam", "t1").get("/webhooks"))
+        .json()["items"][0]
+        .keys()
+        .isdisjoint({"secret", "salt"})
     )
 
 
@@ -67,7 +70,7 @@ async def test_a_failing_endpoint_is_tried_again_on_schedule(notification, recei
         assert timedelta(seconds=5) <= wait <= timedelta(seconds=6)
         assert await tick(datetime.fromisoformat(one["next_at"]) - timedelta(seconds=1)) == 0
         await tick(datetime.now(UTC) + timedelta(seconds=6))
-        await eventually(lambda: _attempts(notification, 2), seconds=60)
+        await wait_until_true(lambda: _attempts(notification, 2), seconds=60)
         await settled(notification, "pending")
         await tick(datetime.now(UTC) + timedelta(seconds=340))
         one = await settled(notification, "delivered")
@@ -96,7 +99,7 @@ async def test_retry_after_is_respected(notification, receiver, hooked, work, ti
 async def test_gone_switches_the_endpoint_off(notification, receiver, hooked, work, tick):
     receiver.answers = [(410, {}, 0)]
     await notification.deliver(assigned(), tenant="t1")
-    admin = notification.as_("adam", "t1")
+    admin = notification.client_as("adam", "t1")
     async with work(notification):
         await tick()
         await settled(notification, "failed")
@@ -120,7 +123,7 @@ async def test_a_slow_endpoint_is_given_up_on_and_a_failed_delivery_can_be_sent_
 ):
     receiver.answers = [(200, {}, 30), (200, {}, 0)]
     await notification.deliver(assigned(), tenant="t1")
-    admin = notification.as_("adam", "t1")
+    admin = notification.client_as("adam", "t1")
     async with work(notification):
         await tick()
         one = await settled(notification, "pending")
@@ -140,9 +143,9 @@ async def test_a_worker_that_dies_in_the_middle_leads_to_one_more_try(
     receiver.answers = [(200, {}, 100), (200, {}, 0)]
     await notification.deliver(assigned(), tenant="t1")
     (run,) = notification.running.wired.background
-    task = asyncio.create_task(run(notification.kit))
+    task = asyncio.create_task(run(notification.context))
     await tick()
-    await eventually(lambda: _seen(receiver, 1), seconds=60)
+    await wait_until_true(lambda: _seen(receiver, 1), seconds=60)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert (await timeline(notification))["state"] == "sending"
@@ -150,9 +153,9 @@ async def test_a_worker_that_dies_in_the_middle_leads_to_one_more_try(
     later = datetime.now(UTC) + lease
     async with work(notification):
         assert await tick(later) == 1  # the clock says so, but the lease, which counts in real time, still holds
-        await eventually(lambda: _idle(run.__self__), seconds=60)
+        await wait_until_true(lambda: _idle(run.__self__), seconds=60)
         assert len(receiver.seen) == 1
-        async with notification.kit.sessions.begin(["t1"], now=later) as session:
+        async with notification.context.sessions.begin(["t1"], now=later) as session:
             await session.execute("UPDATE delivery SET leased_until = clock_timestamp() - interval '1 second'")
         assert await tick(later + lease) == 1
         one = await settled(notification, "delivered")
@@ -174,13 +177,13 @@ async def test_two_workers_never_send_the_same_delivery(notification, receiver, 
     await notification.deliver(assigned(), tenant="t1")
     outbound = notification.running.wired.background[0].__self__
     (row,) = await notification.rows("t1", "SELECT id FROM delivery WHERE channel = 'webhook'")
-    await asyncio.gather(*(outbound._deliver(notification.kit, "t1", row["id"]) for _ in range(4)))
+    await asyncio.gather(*(outbound._deliver(notification.context, "t1", row["id"]) for _ in range(4)))
     assert len(receiver.seen) == 1
     assert (await timeline(notification))["attempts"] == 1
 
 
 async def test_a_test_event_and_a_new_secret(notification, receiver, hooked, work, tick):
-    admin = notification.as_("adam", "t1")
+    admin = notification.client_as("adam", "t1")
     body = {"url": receiver.url, "events": ["assignment.assigned"], "rotate_secret": True}
     new = (await admin.put(HOOK, json=body)).json()["secret"]
     assert new != hooked
@@ -201,7 +204,7 @@ async def test_a_name_that_leads_inside_is_never_connected_to(receiver):
         return ["93.184.216.34", "127.0.0.1"]
 
     sender = WebhookSender(UrlPolicy(), timeout_seconds=2, resolve=rebinding)
-    post = Post(f"https://hooks.example.org:{8443}/x", "msg_1", "{}", ("whsec_" + "QUJD" * 8,))
+    post = WebhookRequest(f"https://hooks.example.org:{8443}/x", "msg_1", "{}", ("whsec_" + "QUJD" * 8,))
     outcome = await sender.send(post, now=datetime.now(UTC))
     assert (outcome.state, outcome.detail) == ("retry", "hooks.example.org leads to no address that is public")
     assert asked == [("hooks.example.org", 8443)]
@@ -213,7 +216,7 @@ async def test_the_name_stays_in_the_host_header(receiver):
         return ["127.0.0.1"]
 
     sender = WebhookSender(UrlPolicy(allow_loopback=True), timeout_seconds=60, resolve=here)
-    post = Post(f"http://localhost:{receiver.port}/x?y=1", "msg_1", "{}", ("whsec_" + "QUJD" * 8,))
+    post = WebhookRequest(f"http://localhost:{receiver.port}/x?y=1", "msg_1", "{}", ("whsec_" + "QUJD" * 8,))
     assert (await sender.send(post, now=datetime.now(UTC))).state == "delivered"
     assert receiver.seen[0][0] == "POST /x?y=1 HTTP/1.1"
     assert receiver.seen[0][1]["host"] == f"localhost:{receiver.port}"
@@ -227,8 +230,8 @@ def mailing(settings, mailbox):
 
 
 async def mail_delivery(h):
-    (notice,) = (await h.as_("ada", "t1").get("/inbox")).json()["items"]
-    found = (await h.as_("ada", "t1").get(f"/inbox/{notice['id']}/deliveries")).json()["items"]
+    (notice,) = (await h.client_as("ada", "t1").get("/inbox")).json()["items"]
+    found = (await h.client_as("ada", "t1").get(f"/inbox/{notice['id']}/deliveries")).json()["items"]
     return next(each for each in found if each["channel"] == "email")
 
 
@@ -238,11 +241,11 @@ async def mailed(h, state):
         over = one["timeline"] and one["timeline"][-1]["finished_at"]
         return one if one["state"] == state and over else None
 
-    return await eventually(look, seconds=60)
+    return await wait_until_true(look, seconds=60)
 
 
 async def test_a_mail_in_both_parts(mailing, notification, work, tick):
-    await notification.as_("adam", "t1").put(
+    await notification.client_as("adam", "t1").put(
         "/texts",
         json={
             "texts": {
@@ -283,7 +286,7 @@ async def test_nobody_who_was_switched_off_gets_mail(mailing, notification, work
     await notification.deliver(person("ada", team="a", email="ada@example.org", active=False), tenant="t1")
     async with work(notification):
         await tick()
-        await eventually(lambda: _cancelled(notification), seconds=60)
+        await wait_until_true(lambda: _cancelled(notification), seconds=60)
     assert mailing.mails == []
 
 

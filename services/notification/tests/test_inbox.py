@@ -3,12 +3,12 @@
 from datetime import date
 
 import pytest
+from contracts.assignments import AssignmentAssigned, AssignmentOverdue
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
 from contracts.directory import RoleGrant
-from contracts.learning import AssignmentAssigned, AssignmentOverdue
 from contracts.scores import BandEntered
 from contracts.submissions import FormPublished
-from testkit import at, person, person_id, stable_ids, tenant, unit_id
+from testkit import parse_instant, person, person_id, stable_ids, tenant, unit_id
 
 
 def about(kind, slug, **fields):
@@ -16,7 +16,7 @@ def about(kind, slug, **fields):
 
 
 async def inbox(h, who, tenant="t1", **query):
-    return (await h.as_(who, tenant).get("/inbox", params=query)).json()["items"]
+    return (await h.client_as(who, tenant).get("/inbox", params=query)).json()["items"]
 
 
 async def subjects(h, *whom, tenant="t1"):
@@ -67,16 +67,16 @@ async def test_a_notice_names_the_agent_it_is_about(notification):
 async def test_who_leads_is_asked_of_the_tenants_day(notification):
     new_lead = person("noa")
     grant = RoleGrant(role="team_lead", org_unit_id=unit_id("a"), valid_from=date(2026, 3, 5))
-    await notification.directory(
+    await notification.apply_directory(
         "t1", of_tenant=tenant("t1", time_zone="Asia/Tokyo"), people=[new_lead.model_copy(update={"roles": [grant]})]
     )
     for moment in ("2026-03-04T14:00Z", "2026-03-04T16:00Z"):  # the 4th and the 5th in Tokyo
-        await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1", at=at(moment))
+        await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1", at=parse_instant(moment))
     assert len(await inbox(notification, "noa")) == 1
 
 
 async def test_history_tells_nobody(notification):
-    admin = notification.as_("adam", "t1")
+    admin = notification.client_as("adam", "t1")
     await admin.put("/webhooks/all", json={"url": "http://127.0.0.1:1/", "events": ["*"]})
     await notification.deliver(about(BandEntered, "ada", band="coach", mode="history"), tenant="t1")
     assert await inbox(notification, "lea") == []
@@ -86,7 +86,7 @@ async def test_history_tells_nobody(notification):
 async def test_an_inbox_is_read_counted_and_paged(notification):
     for _ in range(3):
         await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
-    ada, lea = notification.as_("ada", "t1"), notification.as_("lea", "t1")
+    ada, lea = notification.client_as("ada", "t1"), notification.client_as("lea", "t1")
     newest, *older = await inbox(notification, "ada")
     assert [each["seq"] for each in older] == sorted((each["seq"] for each in older), reverse=True)
     assert (await lea.post(f"/inbox/{newest['id']}/read")).status_code == 404
@@ -106,11 +106,11 @@ async def test_the_timeline_names_every_channel(notification):
     await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
     (notice,) = await inbox(notification, "ada")
     path = f"/inbox/{notice['id']}/deliveries"
-    found = (await notification.as_("ada", "t1").get(path)).json()["items"]
+    found = (await notification.client_as("ada", "t1").get(path)).json()["items"]
     assert {each["channel"]: each["state"] for each in found} == {"in_app": "delivered", "email": "skipped"}
     assert [each["detail"] for each in found if each["channel"] == "email"] == ["no mail server is configured"]
-    assert (await notification.as_("adam", "t1").get(path)).status_code == 200
-    assert (await notification.as_("lea", "t1").get(path)).status_code == 404
+    assert (await notification.client_as("adam", "t1").get(path)).status_code == 200
+    assert (await notification.client_as("lea", "t1").get(path)).status_code == 404
 
 
 async def test_two_tenants_never_meet(notification):
@@ -118,20 +118,22 @@ async def test_two_tenants_never_meet(notification):
     await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1", ids=ids)
     (notice,) = await inbox(notification, "ada")
     assert await inbox(notification, "ada", "t2") == []
-    other = notification.as_("ada", "t2")
+    other = notification.client_as("ada", "t2")
     assert (await other.post(f"/inbox/{notice['id']}/read")).status_code == 404
-    assert (await notification.as_("adam", "t2").get(f"/inbox/{notice['id']}/deliveries")).status_code == 404
+    assert (await notification.client_as("adam", "t2").get(f"/inbox/{notice['id']}/deliveries")).status_code == 404
     await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t2", ids=ids)
     assert len(await inbox(notification, "ada", "t2")) == 1
-    await notification.as_("adam", "t1").put("/webhooks/hook", json={"url": "http://127.0.0.1:1/", "events": ["*"]})
-    admin = notification.as_("adam", "t2")
+    await notification.client_as("adam", "t1").put(
+        "/webhooks/hook", json={"url": "http://127.0.0.1:1/", "events": ["*"]}
+    )
+    admin = notification.client_as("adam", "t2")
     assert (await admin.get("/webhooks")).json()["items"] == []
     assert (await admin.get("/webhooks/hook/deliveries")).status_code == 404
     assert (await admin.delete("/webhooks/hook")).status_code == 404
 
 
 async def test_a_tenants_own_text_comes_first_and_a_failing_one_gives_way(notification):
-    admin = notification.as_("adam", "t1")
+    admin = notification.client_as("adam", "t1")
     texts = {"assignment.assigned": {"en": {"subject": "Hello {{ person.name }}", "body": "{{ title | upcase }}"}}}
     assert (await admin.put("/texts", json={"texts": texts})).status_code == 200
     await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
@@ -145,7 +147,7 @@ async def test_a_tenants_own_text_comes_first_and_a_failing_one_gives_way(notifi
 
 
 async def test_configuration_is_the_admins_and_is_checked(notification):
-    admin, ada = notification.as_("adam", "t1"), notification.as_("ada", "t1")
+    admin, ada = notification.client_as("adam", "t1"), notification.client_as("ada", "t1")
     for method, path in (
         ("GET", "/rules"), ("PUT", "/rules"), ("GET", "/texts"), ("PUT", "/texts"), ("GET", "/webhooks"),
         ("PUT", "/webhooks/a"), ("DELETE", "/webhooks/a"), ("GET", "/webhooks/a/deliveries"), ("POST", "/webhooks/a/test"),
@@ -175,7 +177,7 @@ SECTION = {
 
 async def test_a_blueprint_is_applied_and_exported_without_secrets(notification):
     await notification.deliver(BlueprintPublished(version=1, sections={"notification": SECTION}), tenant="t1")
-    answers = await notification.events(SectionApplied)
+    answers = await notification.read_events(SectionApplied)
     assert [each.version for each in answers] == [1]
     content = answers[0].content
     assert content["webhooks"] == [SECTION["webhooks"][0] | {"enabled": True}]
@@ -185,10 +187,10 @@ async def test_a_blueprint_is_applied_and_exported_without_secrets(notification)
     assert "whsec" not in str(content)
     salts = await notification.rows("t1", "SELECT salt FROM webhook")
     await notification.deliver(BlueprintPublished(version=2, sections={"notification": content}), tenant="t1")
-    assert (await notification.events(SectionApplied))[-1].content == content
+    assert (await notification.read_events(SectionApplied))[-1].content == content
     assert await notification.rows("t1", "SELECT salt FROM webhook") == salts
-    await notification.as_("adam", "t1").put("/rules", json={"rules": []})
-    last = (await notification.events(SectionApplied))[-1]
+    await notification.client_as("adam", "t1").put("/rules", json={"rules": []})
+    last = (await notification.read_events(SectionApplied))[-1]
     assert (last.version, last.content["rules"], last.content["texts"]) == (None, [], SECTION["texts"])
 
 
@@ -202,11 +204,11 @@ async def test_a_blueprint_is_applied_and_exported_without_secrets(notification)
     ],
 )
 async def test_a_broken_blueprint_changes_nothing(notification, change, pointer):
-    before = (await notification.as_("adam", "t1").get("/rules")).json()
+    before = (await notification.client_as("adam", "t1").get("/rules")).json()
     sections = {"notification": SECTION | change}
     await notification.deliver(BlueprintPublished(version=1, sections=sections), tenant="t1")
-    rejected = await notification.events(SectionRejected)
+    rejected = await notification.read_events(SectionRejected)
     assert [[each.pointer for each in one.problems] for one in rejected] == [[pointer]]
-    assert await notification.events(SectionApplied) == []
-    assert (await notification.as_("adam", "t1").get("/rules")).json() == before
-    assert (await notification.as_("adam", "t1").get("/webhooks")).json()["items"] == []
+    assert await notification.read_events(SectionApplied) == []
+    assert (await notification.client_as("adam", "t1").get("/rules")).json() == before
+    assert (await notification.client_as("adam", "t1").get("/webhooks")).json()["items"] == []

@@ -3,14 +3,14 @@
 from typing import Any
 
 from contracts import Event, derived_id
+from contracts.assignments import AssignmentAssigned, AssignmentWithdrawn
 from contracts.awards import PointsGranted, PointsReversed
 from contracts.blueprints import BlueprintPublished
-from contracts.learning import AssignmentAssigned, AssignmentWithdrawn
 from contracts.scores import BandEntered, BandLeft
 from notification.model.events import EVENTS
 from notification.service import service
 from testkit import person, person_id
-from testkit.late_conformance import Course, LateConformance, Said, directory_course, sections_course
+from testkit.late_conformance import EventScript, LateConformance, ScriptedEvent, directory_script, sections_script
 
 PLAIN = {"plain": {"en": {"subject": "News", "body": "of {{ agent.name }}"}}}
 RULES = [{"rule": f"on-{name.replace('.', '-')}", "on": name, "to": "role:trainer", "text": "plain"} for name in EVENTS]
@@ -32,25 +32,25 @@ def said_of_ada(kind: type[Event], **fields: Any) -> Event:
 class TestLate(LateConformance):
     service = service
 
-    def course(self) -> Course:
-        blueprints = [Said(BlueprintPublished(version=version, sections=SECTION)) for version in (1, 2)]
-        events = [Said(said_of_ada(kind)) for kind in EVENTS.values()]
+    def event_script(self) -> EventScript:
+        blueprints = [ScriptedEvent(BlueprintPublished(version=version, sections=SECTION)) for version in (1, 2)]
+        events = [ScriptedEvent(said_of_ada(kind)) for kind in EVENTS.values()]
         people = [person("ada", team="team-a"), person("tom", roles=["trainer"])]
-        return Course(
+        return EventScript(
             [
-                directory_course(*people),
+                directory_script(*people),
                 blueprints,
-                sections_course("kpi-engine", "training", "gamification", "forms"),
+                sections_script("kpi-engine", "training", "gamification", "forms"),
                 events,
             ],
-            traces=["notice", "section_names"],
+            affected_tables=["notice", "section_names"],
         )
 
 
 async def _told(harness_for: Any, *events: Event) -> list[str]:
     """The types of what the trainer is told, in the order in which events come."""
     h = await harness_for(service)
-    await h.directory("t1", people=[person("ada"), person("tom", roles=["trainer"])])
+    await h.apply_directory("t1", people=[person("ada"), person("tom", roles=["trainer"])])
     await h.deliver(BlueprintPublished(version=1, sections=SECTION), tenant="t1")
     for event in events:
         await h.deliver(event, tenant="t1")

@@ -7,15 +7,15 @@ from uuid import uuid4
 
 import pytest
 from contracts import Event
-from contracts.learning import AssignmentAssigned
+from contracts.assignments import AssignmentAssigned
 from contracts.scores import BandEntered
 from contracts.submissions import SubmissionScored
-from notification.model.events import EVENTS, fields_of
-from notification.model.retries import SCHEDULE_SECONDS, delay_after, retry_after_seconds, signing_secret
-from notification.model.rules import NotificationSection, Rule, context_of_example, rule_problems, text_problems
+from notification.model.events import EVENTS, render_fields
+from notification.model.retries import SCHEDULE_SECONDS, compute_delay_seconds, retry_after_seconds, signing_secret
+from notification.model.rules import EXAMPLE_CONTEXT, NotificationSection, Rule, rule_problems, text_problems
 from notification.model.templates import BadText, html_mail, render, render_subject
 from notification.model.texts import DEFAULT_TEXTS
-from servicekit.languages import language_of, value_text, window_text
+from servicekit.languages import format_value, format_window, select_language
 from servicekit.outbound import UrlPolicy, is_public
 from servicekit.reasons import REASONS
 
@@ -25,7 +25,7 @@ from servicekit.reasons import REASONS
 @pytest.mark.parametrize("to_self", [True, False])
 def test_the_products_own_texts_say_something_of_each_event(key, language, to_self):
     body = EVENTS[key].model_validate(EVENTS[key].example)
-    context = fields_of(body, language=language, time_zone="Europe/Berlin") | context_of_example | {"to_self": to_self}
+    context = render_fields(body, language=language, time_zone="Europe/Berlin") | EXAMPLE_CONTEXT | {"to_self": to_self}
     text = DEFAULT_TEXTS[key][language]
     subject, said = render_subject(text.subject, context), render(text.body, context)
     assert len(subject) > 5
@@ -58,7 +58,7 @@ def _speaks_to_people(text: str, body: Event, language: str) -> None:
 def test_every_reason_is_told_in_the_readers_language(key, code, language):
     values = {"window": "2026-W10", "value": None, "unit": "ms", "band_title": {"en": "Watch", "zh": "关注"}}
     body = EVENTS[key].model_validate({**EVENTS[key].example, "reason_code": code, "reason_values": values})
-    context = fields_of(body, language=language, time_zone="UTC") | context_of_example
+    context = render_fields(body, language=language, time_zone="UTC") | EXAMPLE_CONTEXT
     _speaks_to_people(render(DEFAULT_TEXTS[key][language].body, context), body, language)
 
 
@@ -70,27 +70,27 @@ def test_events_from_before_there_were_titles_are_told_in_words(language):
         old = {name: value for name, value in old.items() if not name.startswith("reason_")} | {
             "title": kind.example.get("title", {})
         }
-        context = fields_of(kind.model_validate(old), language=language, time_zone="UTC") | context_of_example
+        context = render_fields(kind.model_validate(old), language=language, time_zone="UTC") | EXAMPLE_CONTEXT
         told = render(DEFAULT_TEXTS[kind.type][language].body, context) if kind.type in DEFAULT_TEXTS else ""
         assert "_" not in told
         assert "correct" not in told or language == "en"
 
 
 def test_values_have_their_unit_and_decimals():
-    assert [value_text("65.3846", "percent", each) for each in ("en", "zh")] == ["65.4%", "65.4%"]
-    assert [value_text("331234.56", "ms", each) for each in ("en", "zh")] == ["331,235 ms", "331,235毫秒"]
-    assert [value_text("12.34", "minutes", each) for each in ("en", "zh")] == ["12.3 mins", "12.3分钟"]
-    assert [value_text(each, "ratio", "en") for each in ("0.125", "1200", None)] == ["0.12", "1,200", ""]
+    assert [format_value("65.3846", "percent", each) for each in ("en", "zh")] == ["65.4%", "65.4%"]
+    assert [format_value("331234.56", "ms", each) for each in ("en", "zh")] == ["331,235 ms", "331,235毫秒"]
+    assert [format_value("12.34", "minutes", each) for each in ("en", "zh")] == ["12.3 mins", "12.3分钟"]
+    assert [format_value(each, "ratio", "en") for each in ("0.125", "1200", None)] == ["0.12", "1,200", ""]
 
 
 def test_windows_are_days_and_weeks():
-    assert [window_text("2026-03-04", each) for each in ("en", "zh")] == ["4 March 2026", "2026年3月4日"]
-    assert [window_text("2026-W10", each) for each in ("en", "zh")] == ["week 10 of 2026", "2026年第10周"]
+    assert [format_window("2026-03-04", each) for each in ("en", "zh")] == ["4 March 2026", "2026年3月4日"]
+    assert [format_window("2026-W10", each) for each in ("en", "zh")] == ["week 10 of 2026", "2026年第10周"]
 
 
 def test_a_text_worked_by_hand():
     body = AssignmentAssigned.model_validate(AssignmentAssigned.example)
-    context = fields_of(body, language="zh", time_zone="Asia/Shanghai") | context_of_example
+    context = render_fields(body, language="zh", time_zone="Asia/Shanghai") | EXAMPLE_CONTEXT
     assert render(DEFAULT_TEXTS["assignment.assigned"]["zh"].body, context) == (
         "您收到培训“减少静默”，原因：静默占比处于“辅导”。截止时间：2026年3月12日 00:00。"
     )
@@ -98,8 +98,11 @@ def test_a_text_worked_by_hand():
 
 def test_a_score_is_told_in_per_cent():
     body = SubmissionScored.model_validate(SubmissionScored.example)
-    assert fields_of(body, language="en", time_zone="UTC")["score_percent"] == "87.5"
-    assert fields_of(body.model_copy(update={"score": 10000}), language="en", time_zone="UTC")["score_percent"] == "100"
+    assert render_fields(body, language="en", time_zone="UTC")["score_percent"] == "87.5"
+    assert (
+        render_fields(body.model_copy(update={"score": 10000}), language="en", time_zone="UTC")["score_percent"]
+        == "100"
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +124,7 @@ def test_python_cannot_be_reached_and_markup_stays_text():
 
 
 def test_the_language_is_the_persons_the_tenants_or_english():
-    assert [language_of(*each) for each in (("zh-CN", "en"), (None, "zh"), ("fr", "de"), ("en", "zh"))] == [
+    assert [select_language(*each) for each in (("zh-CN", "en"), (None, "zh"), ("fr", "de"), ("en", "zh"))] == [
         "zh", "zh", "en", "en",
     ]  # fmt: skip
 
@@ -188,26 +191,26 @@ def test_the_internet_is_public():
     ],
 )  # fmt: skip
 def test_urls_that_are_refused(url):
-    problem = UrlPolicy().problem(url)
+    problem = UrlPolicy().find_problem(url)
     assert problem is not None
     assert all(problem)
 
 
 def test_loopback_only_where_it_is_allowed():
-    assert UrlPolicy().problem("https://example.org/hook") is None
-    assert UrlPolicy(allow_loopback=True).problem("http://127.0.0.1:9/x") is None
-    assert UrlPolicy(allow_loopback=True).problem("http://10.0.0.1:9/x") is not None
+    assert UrlPolicy().find_problem("https://example.org/hook") is None
+    assert UrlPolicy(allow_loopback=True).find_problem("http://127.0.0.1:9/x") is None
+    assert UrlPolicy(allow_loopback=True).find_problem("http://10.0.0.1:9/x") is not None
 
 
 def test_the_schedule_of_retries():
     id = uuid4()
-    delays = [delay_after(attempts, delivery=id) for attempts in range(1, 11)]
+    delays = [compute_delay_seconds(attempts, delivery=id) for attempts in range(1, 11)]
     assert delays[-1] is None
     for delay, planned in zip(delays[:-1], SCHEDULE_SECONDS[1:], strict=True):
         assert planned <= delay <= planned * 1.1
-    assert delay_after(1, delivery=id, retry_after=600) == 600
-    assert delay_after(1, delivery=id, retry_after=1e9) == 86_400
-    assert delay_after(1, delivery=id, retry_after=1) == delays[0]
+    assert compute_delay_seconds(1, delivery=id, retry_after=600) == 600
+    assert compute_delay_seconds(1, delivery=id, retry_after=1e9) == 86_400
+    assert compute_delay_seconds(1, delivery=id, retry_after=1) == delays[0]
 
 
 def test_retry_after_is_seconds_or_a_date():

@@ -1,18 +1,18 @@
 """A rule that a version before stored, and this one cannot read: it stops neither the reader nor the other rules."""
 
-from contracts.learning import AssignmentAssigned
+from contracts.assignments import AssignmentAssigned
 from testkit import person_id
 
 
 async def test_a_rule_that_cannot_be_read_is_passed_over_with_an_error(notification, caplog):
     h = notification
-    async with h.kit.sessions.begin(["t1"], now=h.now) as session:
+    async with h.context.sessions.begin(["t1"], now=h.now) as session:
         await session.execute("""UPDATE rule SET body = '{"of": "old"}' WHERE tenant = 't1' AND rule = 'lead-told'""")
     await h.deliver(
         AssignmentAssigned.model_validate(AssignmentAssigned.example | {"agent_id": str(person_id("ada"))}), tenant="t1"
     )
-    read = {who: (await h.as_(who, "t1").get("/inbox")).json()["items"] for who in ("ada", "lea")}
+    read = {who: (await h.client_as(who, "t1").get("/inbox")).json()["items"] for who in ("ada", "lea")}
     assert {who: len(items) for who, items in read.items()} == {"ada": 1, "lea": 0}
     assert "a notification rule cannot be read any more" in caplog.text
-    rules = (await h.as_("adam", "t1").get("/rules")).json()
+    rules = (await h.client_as("adam", "t1").get("/rules")).json()
     assert "lead-told" not in str(rules)

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import uvicorn
+from contracts.assignments import AssignmentAssigned
 from contracts.directory import SessionEnded, TenantChanged
-from contracts.learning import AssignmentAssigned
-from testkit import ISSUER, eventually, person, person_id
+from testkit import ISSUER, person, person_id, wait_until_true
 
 
 def assigned(slug="ada"):
@@ -25,9 +25,9 @@ async def address(notification):
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
-    await eventually(lambda: _started(server), seconds=60)
+    await wait_until_true(lambda: _started(server), seconds=60)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/api/notification/v1"
-    notification.kit.stopping.set()
+    notification.context.stopping.set()
     server.should_exit = True
     await serving
 
@@ -72,13 +72,13 @@ async def listening(notification, *, streams=1):
 
     async def look():
         parts = notification.running.wired.state
-        async with notification.kit.sessions.across() as connection:
+        async with notification.context.sessions.system_transaction() as connection:
             rows = await connection.exec_driver_sql(
                 "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
             )
-            return rows.first() and sum(map(len, parts.wakes._waiting.values())) == streams
+            return rows.first() and sum(map(len, parts.listener._person_events.values())) == streams
 
-    await eventually(look, seconds=60)
+    await wait_until_true(look, seconds=60)
 
 
 async def test_a_notice_arrives_at_once_and_only_at_its_person(notification, address):
@@ -95,7 +95,7 @@ async def test_a_notice_arrives_at_once_and_only_at_its_person(notification, add
 async def test_it_resumes_behind_the_last_event(notification, address, how):
     for _ in range(3):
         await notification.deliver(assigned(), tenant="t1")
-    seqs = sorted(each["seq"] for each in (await notification.as_("ada", "t1").get("/inbox")).json()["items"])
+    seqs = sorted(each["seq"] for each in (await notification.client_as("ada", "t1").get("/inbox")).json()["items"])
     last = str(seqs[0])
     kwargs = {"headers": {"last-event-id": last}} if how == "header" else {"params": {"last_event_id": last}}
     async with streaming(notification, address, **kwargs) as ada:
@@ -107,7 +107,7 @@ async def test_it_resumes_behind_the_last_event(notification, address, how):
 
 
 async def test_an_id_that_is_none_is_refused(notification):
-    answer = await notification.as_("ada", "t1").get("/stream", params={"last_event_id": "x"})
+    answer = await notification.client_as("ada", "t1").get("/stream", params={"last_event_id": "x"})
     assert answer.status_code == 422
 
 
@@ -118,12 +118,12 @@ async def test_one_connection_listens_and_nobody_holds_a_transaction(notificatio
         streaming(notification, address, "wei"),
     ):
         await listening(notification, streams=3)
-        await eventually(lambda: _one_listens_and_the_rest_rest(notification), seconds=60)
-    await eventually(lambda: _silent(notification), seconds=60)
+        await wait_until_true(lambda: _one_listens_and_the_rest_rest(notification), seconds=60)
+    await wait_until_true(lambda: _silent(notification), seconds=60)
 
 
 async def _one_listens_and_the_rest_rest(notification):
-    async with notification.kit.sessions.across() as connection:
+    async with notification.context.sessions.system_transaction() as connection:
         rows = (
             await connection.exec_driver_sql(
                 "SELECT state, query FROM pg_stat_activity "
@@ -135,11 +135,11 @@ async def _one_listens_and_the_rest_rest(notification):
 
 
 async def _silent(notification):
-    return not notification.running.wired.state.wakes._waiting
+    return not notification.running.wired.state.listener._person_events
 
 
 async def test_it_finds_notices_also_when_it_is_not_woken(notification, settings, address):
-    wakes = notification.running.wired.state.wakes
+    wakes = notification.running.wired.state.listener
     async with streaming(notification, address) as ada:
         await listening(notification)
         wakes._listener.cancel()
@@ -206,5 +206,5 @@ async def test_it_ends_when_the_token_expires(notification, address):
 async def test_it_ends_when_the_process_stops(notification, address):
     async with streaming(notification, address) as ada:
         await listening(notification)
-        notification.kit.stopping.set()
+        notification.context.stopping.set()
         assert await ada.next() is None

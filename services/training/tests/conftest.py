@@ -10,7 +10,7 @@ import pytest
 from contracts import new_id
 from contracts.blueprints import BlueprintPublished
 from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed, Window
-from testkit import Harness, at, org_unit, person, person_id, tenant
+from testkit import Harness, org_unit, parse_instant, person, person_id, tenant
 from training.service import service
 
 READING = {
@@ -69,11 +69,11 @@ class Training:
     rule = staticmethod(rule)
 
     h: Harness
-    now: datetime = field(default_factory=lambda: at("2026-03-04T08:00Z"))
+    now: datetime = field(default_factory=lambda: parse_instant("2026-03-04T08:00Z"))
     blueprint_version: int = 0
 
     async def people(self, slug: str, **of_tenant: Any) -> None:
-        await self.h.directory(
+        await self.h.apply_directory(
             slug,
             of_tenant=tenant(slug, **of_tenant),
             org_units=[org_unit("team-a"), org_unit("team-b")],
@@ -131,7 +131,7 @@ class Training:
         await self.h.deliver(body, tenant=tenant, at=self.now)
 
     async def assignments(self, who: str = "tom", tenant: str = "acme", **query: Any) -> list[dict[str, Any]]:
-        answer = await self.h.as_(who, tenant).get("/assignments", params=query)
+        answer = await self.h.client_as(who, tenant).get("/assignments", params=query)
         assert answer.status_code == 200, answer.text
         return answer.json()["items"]
 
@@ -140,7 +140,7 @@ class Training:
         return found
 
     async def post(self, who: str, path: str, json: Any = None, status: int = 200, tenant: str = "acme") -> Any:
-        answer = await self.h.as_(who, tenant).post(path, json=json)
+        answer = await self.h.client_as(who, tenant).post(path, json=json)
         assert answer.status_code == status, answer.text
         return answer.json()
 

@@ -4,20 +4,20 @@ from datetime import timedelta
 from uuid import UUID
 
 from contracts import new_id
-from contracts.blueprints import BlueprintPublished
-from contracts.learning import (
+from contracts.assignments import (
     AssignmentAssigned,
     AssignmentCompleted,
     AssignmentOverdue,
     AssignmentStarted,
     AssignmentWithdrawn,
 )
+from contracts.blueprints import BlueprintPublished
 from contracts.scores import BandCorrected, BandLeft
 from testkit import person_id, stable_ids
 
 
 async def skipped(training, **query):
-    answer = await training.h.as_("tom", "acme").get("/skipped", params=query)
+    answer = await training.h.client_as("tom", "acme").get("/skipped", params=query)
     return [(each["agent"], each["rule"], each["reason"]) for each in answer.json()["items"]]
 
 
@@ -28,13 +28,13 @@ async def test_entering_a_band_gives_the_training_once_with_its_evidence(trainin
     assignment = await training.only()
     assert (assignment["agent"], assignment["status"], assignment["template_version"]) == ("ada", "assigned", 1)
     assert assignment["due_at"] == "2026-03-11T08:00:00Z"
-    (event,) = await training.h.events(AssignmentAssigned)
+    (event,) = await training.h.read_events(AssignmentAssigned)
     assert event.assignment_id == UUID(assignment["id"])
     assert (event.rule, event.kpi, event.band) == ("silence-coach", "silence_pct", "coach")
     assert event.band_event_id == stay.band_event_id
     assert event.title["zh"] == "减少静默"
 
-    detail = (await training.h.as_("ada", "acme").get(f"/assignments/{assignment['id']}")).json()
+    detail = (await training.h.client_as("ada", "acme").get(f"/assignments/{assignment['id']}")).json()
     assert detail["content"]["title"] == "减少静默"
     assert detail["evidence"]["model_version"] == 3
     assert detail["evidence"]["windows"] == [
@@ -62,7 +62,7 @@ async def test_history_neither_withdraws_nor_gives_again(training):
     await training.correct(cem, "left", mode="history")
     found = {each["agent"]: each["status"] for each in await training.assignments()}
     assert found == {"ada": "assigned", "ben": "assigned", "cem": "withdrawn"}
-    assert len(await training.h.events(AssignmentWithdrawn)) == 1
+    assert len(await training.h.read_events(AssignmentWithdrawn)) == 1
 
 
 async def test_cooldown_and_cap_hold_back_and_say_so(training):
@@ -84,7 +84,7 @@ async def test_cooldown_and_cap_hold_back_and_say_so(training):
 
 async def test_an_unpublished_template_is_skipped_with_its_reason(training):
     await training.blueprint(training.rule())
-    tom = training.h.as_("tom", "acme")
+    tom = training.h.client_as("tom", "acme")
     await tom.put("/templates/new", json={"kind": "reading", "title": {"en": "N"}, "body": {"en": "B"}})
     assert (await tom.put("/rules/new", json=training.rule("new", template="new", priority=9))).status_code == 200
     await training.enter("ada")
@@ -100,7 +100,7 @@ async def test_leaving_the_band_withdraws_what_is_not_started(training):
     await training.leave(ben)
     assert [each["status"] for each in await training.assignments(agent="ada")] == ["withdrawn"]
     assert [each["status"] for each in await training.assignments(agent="ben")] == ["started"]
-    (event,) = await training.h.events(AssignmentWithdrawn)
+    (event,) = await training.h.read_events(AssignmentWithdrawn)
     assert event.agent_id == person_id("ada")
     assert "left" in event.reason
 
@@ -150,7 +150,7 @@ async def test_a_leaving_that_is_taken_back_gives_the_training_again_and_leaves_
     (again,) = await training.assignments(agent="ada")
     assert (again["status"], again["due_at"]) == ("assigned", "2026-03-12T08:00:00Z")
     assert (await training.assignments(agent="ben"))[0]["status"] == "started"
-    assert len(await training.h.events(AssignmentAssigned)) == 3
+    assert len(await training.h.read_events(AssignmentAssigned)) == 3
 
 
 async def test_events_of_a_whole_stay_that_come_again_later_change_nothing(training):
@@ -164,9 +164,9 @@ async def test_events_of_a_whole_stay_that_come_again_later_change_nothing(train
     ]
     ids = stable_ids("left", "corrected", "left again")
     await training.h.deliver(*story, tenant="acme", at=training.now, ids=ids)
-    before = await training.h.emitted()
+    before = await training.h.read_outbox()
     await training.h.deliver(*story, tenant="acme", at=training.now, ids=ids)
-    assert len(await training.h.emitted()) == len(before)
+    assert len(await training.h.read_outbox()) == len(before)
     assert (await training.only())["status"] == "withdrawn"
 
 
@@ -179,10 +179,10 @@ async def test_what_is_not_completed_in_time_is_overdue_once(training):
         await training.finish(who, mine["id"])
     await training.people("acme", simulated=False)
     await training.h.tick(training.now + timedelta(days=6))
-    assert await training.h.events(AssignmentOverdue) == []
+    assert await training.h.read_events(AssignmentOverdue) == []
     await training.h.tick(training.now + timedelta(days=8))
     await training.h.tick(training.now + timedelta(days=9))
-    (event,) = await training.h.events(AssignmentOverdue)
+    (event,) = await training.h.read_events(AssignmentOverdue)
     assert event.agent_id == person_id("ada")
     assert [each["agent"] for each in await training.assignments(overdue=True)] == ["ada"]
     (mine,) = await training.assignments(agent="ada")
@@ -199,8 +199,8 @@ async def test_a_reading_is_started_and_completed_by_its_learner_and_again_chang
     await training.post("ada", f"/assignments/{mine}/complete", status=409)
     for _ in range(2):
         assert (await training.finish("ada", mine))["status"] == "completed"
-    assert len(await training.h.events(AssignmentStarted)) == 1
-    (event,) = await training.h.events(AssignmentCompleted)
+    assert len(await training.h.read_events(AssignmentStarted)) == 1
+    (event,) = await training.h.read_events(AssignmentCompleted)
     assert (event.passed, event.score_percent) == (True, None)
 
 
@@ -224,14 +224,14 @@ async def test_given_by_hand_by_those_who_may(training):
     await training.post("tom", "/assignments", {**body, "agent": "nobody"}, status=404)
     await training.post("tom", "/assignments", {**body, "template": "none"}, status=404)
     await training.post("tom", "/assignments", {**body, "due_at": "2026-03-07T08:00:00Z"}, status=422)
-    (event,) = await training.h.events(AssignmentAssigned)
+    (event,) = await training.h.read_events(AssignmentAssigned)
     assert (event.rule, event.band_event_id) == (None, None)
 
 
 async def test_an_idempotency_key_gives_one_assignment(training):
     await training.blueprint()
     body = {"agent": "ada", "template": "silence-basics"}
-    tom = training.h.as_("tom", "acme")
+    tom = training.h.client_as("tom", "acme")
     answers = [await tom.post("/assignments", json=body, headers={"idempotency-key": "k"}) for _ in range(2)]
     assert answers[0].json() == answers[1].json()
     assert len(await training.assignments()) == 1
@@ -251,8 +251,8 @@ async def test_people_see_their_own_and_leads_their_teams(training):
     assert await seen("tom", team="team-b") == ["cem"]
     assert await seen("lea", team="team-b") == []
     (of_cem,) = await training.assignments(agent="cem")
-    assert (await training.h.as_("lea", "acme").get(f"/assignments/{of_cem['id']}")).status_code == 403
-    assert (await training.h.as_("ada", "acme").get("/assignments", params={"agent": "ben"})).status_code == 403
+    assert (await training.h.client_as("lea", "acme").get(f"/assignments/{of_cem['id']}")).status_code == 403
+    assert (await training.h.client_as("ada", "acme").get("/assignments", params={"agent": "ben"})).status_code == 403
     assert (await training.h.client(None).get("/assignments")).status_code == 401
 
 
@@ -261,7 +261,7 @@ async def test_lists_page_by_cursor(training):
     for who in ("ada", "ben", "cem"):
         await training.enter(who)
         await training.enter(who)
-    tom = training.h.as_("tom", "acme")
+    tom = training.h.client_as("tom", "acme")
     for path, total in (("/assignments", 3), ("/skipped", 3), ("/templates", 2)):
         found, after = [], None
         while True:
@@ -281,7 +281,7 @@ async def test_two_tenants_with_the_same_ids_do_not_meet(training):
     assert [each["rule"] for each in await training.assignments()] == ["silence-coach"]
     (theirs,) = await training.assignments(tenant="other")
     assert theirs["rule"] == "theirs"
-    assert (await training.h.as_("tom", "acme").get(f"/assignments/{theirs['id']}")).status_code == 404
+    assert (await training.h.client_as("tom", "acme").get(f"/assignments/{theirs['id']}")).status_code == 404
     await training.correct(stay, "entered", tenant="other")
     assert (await training.only())["status"] == "assigned"
 
@@ -290,14 +290,14 @@ async def test_a_cursor_of_another_list_is_refused(training):
     await training.blueprint(training.rule())
     await training.enter("ada")
     await training.enter("ben")
-    tom = training.h.as_("tom", "acme")
+    tom = training.h.client_as("tom", "acme")
     cursor = (await tom.get("/assignments", params={"limit": 1})).json()["next"]
     for path in ("/skipped", "/templates"):
         assert (await tom.get(path, params={"after": cursor})).status_code == 422
 
 
 async def test_a_blueprint_that_comes_again_does_not_undo_an_edit_but_one_sent_again_does(training):
-    tom = training.h.as_("tom", "acme")
+    tom = training.h.client_as("tom", "acme")
     section = {"templates": [{"template": "silence-basics", **training.READING}], "rules": [training.rule()]}
     body = BlueprintPublished(version=1, sections={"training": section})
     first, again = new_id(), new_id()

@@ -7,7 +7,7 @@ from typing import Any
 from contracts import derived_id, new_id
 from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed, Window
 from messaging.broker import TopicPartition
-from messaging.consumer import Step
+from messaging.consumer import OffsetStep
 from testkit import person_id
 
 KINDS = ["entered", "entered", "stayed", "stayed", "left", "never entered", "never left"]
@@ -46,14 +46,14 @@ async def tell(training: Any, story: list[Any], *, size: int) -> Any:
     for tenant in TENANTS:
         for table in ("assignment", "skipped", "band_stay", "due_item"):
             await h.rows(tenant, f"DELETE FROM {table} WHERE tenant = '{tenant}' RETURNING 1")
-    await h.forget_events()
+    await h.clear_outbox()
     messages = [message(training, seed, place, line) for place, line in enumerate(story)]
     door, source = h.running.doors["bands"], TopicPartition("bands", 0)
     for _ in range(2):
         for first in range(0, len(messages), size):
             batch = messages[first : first + size]
-            expected = await door.next_offset("test", source)
-            await door.apply(batch, [Step("test", source, expected, expected + len(batch))])
+            expected = await door.load_next_offset("test", source)
+            await door.apply(batch, [OffsetStep("test", source, expected, expected + len(batch))])
     names = {
         derived_id(seed, tenant, who, stay): (tenant, who, stay)
         for tenant in TENANTS for who in PEOPLE for stay in STAYS
@@ -71,7 +71,7 @@ async def tell(training: Any, story: list[Any], *, size: int) -> Any:
         found += [row | {"ref": str(next(v for k, v in given.items() if str(k) == row["ref"]))} for row in due]
         told: list[Any] = [
             (type(event).__name__, attributes.time, given[event.assignment_id], event.due_at)
-            for attributes, event in await h.emitted()
+            for attributes, event in await h.read_outbox()
             if attributes.tenant == tenant
         ]
         found.append(told)

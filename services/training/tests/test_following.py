@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from contracts import new_id
-from contracts.learning import AssignmentAssigned
-from testkit import at
+from contracts.assignments import AssignmentAssigned
+from testkit import parse_instant
 
 STAYED = {"trigger": "stayed", "windows": 3, "template": "silence-basics"}
 
@@ -26,7 +26,7 @@ async def test_after_so_many_windows_in_the_band(training) -> None:
         await training.stay(stay, "2026-03-09", version=3)
     await training.stay(stay, "2026-03-10", version=4)
     assert await given(training) == [("still", "stayed", "assigned")]
-    detail = (await training.h.as_("tom", "acme").get(f"/assignments/{(await training.only())['id']}")).json()
+    detail = (await training.h.client_as("tom", "acme").get(f"/assignments/{(await training.only())['id']}")).json()
     assert [each["window"] for each in detail["evidence"]["windows"]] == ["2026-03-05", "2026-03-06", "2026-03-09"]
     assert detail["evidence"]["trigger"] == "stayed"
 
@@ -48,7 +48,7 @@ async def test_the_next_round_counts_from_the_last_training(training) -> None:
     await training.blueprint(training.rule("still", **STAYED))
     stay = await training.enter("ada", version=1)
     await training.stay(stay, "2026-03-05", "2026-03-06", "2026-03-09", version=2)
-    await training.people("acme", simulated=True, clock=at("2026-03-09T10:00Z"))
+    await training.people("acme", simulated=True, clock=parse_instant("2026-03-09T10:00Z"))
     await training.finish("ada", (await training.only())["id"])
     await training.stay(stay, "2026-03-10", "2026-03-11", version=3)
     assert await given(training) == [("still", "stayed", "completed")]
@@ -100,7 +100,7 @@ async def test_who_fails_is_given_another_training_once(training) -> None:
     assert sorted(await given(training)) == [("again", "failed", "assigned"), ("quiz", "entered", "failed")]
     followed = next(row for row in await training.assignments() if row["rule"] == "again")
     assert (followed["follows"], followed["kpi"], followed["band"]) == (assignment, "silence_pct", "coach")
-    told = [each for each in await training.h.events(AssignmentAssigned) if each.rule == "again"]
+    told = [each for each in await training.h.read_events(AssignmentAssigned) if each.rule == "again"]
     assert [(each.trigger, str(each.follows)) for each in told] == [("failed", assignment)]
 
 
@@ -136,6 +136,6 @@ async def test_who_is_overdue_is_given_a_task_and_it_goes_with_the_stay(training
 )
 async def test_a_rule_that_says_too_little_or_too_much_is_refused(training, fields, problem) -> None:
     await training.blueprint()
-    answer = await training.h.as_("tom", "acme").put("/rules/r", json={**training.rule("r"), **fields})
+    answer = await training.h.client_as("tom", "acme").put("/rules/r", json={**training.rule("r"), **fields})
     assert answer.status_code == 422
     assert problem in str(answer.json()["errors"])

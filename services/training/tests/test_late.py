@@ -6,7 +6,7 @@ from contracts import derived_id
 from contracts.blueprints import BlueprintPublished
 from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed
 from testkit import person, person_id
-from testkit.late_conformance import Course, LateConformance, Said, directory_course, sections_course
+from testkit.late_conformance import EventScript, LateConformance, ScriptedEvent, directory_script, sections_script
 from training.service import service
 
 READING = {"template": "basics", "kind": "reading", "title": {"en": "Basics"}, "body": {"en": "Say what you do."}}
@@ -26,35 +26,37 @@ def window(day: str) -> dict[str, Any]:
 class TestLate(LateConformance):
     service = service
 
-    def course(self) -> Course:
+    def event_script(self) -> EventScript:
         rule = {"rule": "r", "kpi": "k", "band": "coach", "template": "basics"}
         blueprints = [
-            Said(BlueprintPublished(version=number, sections={"training": {"templates": [READING], "rules": [each]}}))
+            ScriptedEvent(
+                BlueprintPublished(version=number, sections={"training": {"templates": [READING], "rules": [each]}})
+            )
             for number, each in enumerate(({**rule, "band": "other"}, {**rule, "due_days": 7}), 1)
         ]
         bands = [
-            Said(BandEntered(**stay("ada", 1))),
-            Said(BandLeft(**stay("ada", 2, at_window="2026-03-06"))),
-            Said(BandCorrected(**stay("ada", 3, at_window="2026-03-06"), retracts="left")),
-            Said(BandEntered(**stay("bob", 4))),
-            Said(BandLeft(**stay("bob", 5, at_window="2026-03-07"))),
-            Said(BandEntered(**stay("cid", 6))),
-            Said(BandCorrected(**stay("cid", 7), retracts="entered")),
-            Said(BandEntered(**stay("eve", 8))),
-            Said(BandStayed(**stay("eve", 9, at_window="2026-03-05", evidence=[window("05")]))),
-            Said(
+            ScriptedEvent(BandEntered(**stay("ada", 1))),
+            ScriptedEvent(BandLeft(**stay("ada", 2, at_window="2026-03-06"))),
+            ScriptedEvent(BandCorrected(**stay("ada", 3, at_window="2026-03-06"), retracts="left")),
+            ScriptedEvent(BandEntered(**stay("bob", 4))),
+            ScriptedEvent(BandLeft(**stay("bob", 5, at_window="2026-03-07"))),
+            ScriptedEvent(BandEntered(**stay("cid", 6))),
+            ScriptedEvent(BandCorrected(**stay("cid", 7), retracts="entered")),
+            ScriptedEvent(BandEntered(**stay("eve", 8))),
+            ScriptedEvent(BandStayed(**stay("eve", 9, at_window="2026-03-05", evidence=[window("05")]))),
+            ScriptedEvent(
                 BandStayed(**stay("eve", 10, at_window="2026-03-06", evidence=[window("06")], withdrawn=["2026-03-05"]))
             ),
         ]
         people = [person(slug, team="team-a") for slug in ("ada", "bob", "cid", "eve")]
-        return Course(
+        return EventScript(
             [
-                directory_course(*people),
+                directory_script(*people),
                 blueprints,
-                sections_course("kpi-engine", "gamification", "notification"),
+                sections_script("kpi-engine", "gamification", "notification"),
                 bands,
             ],
-            traces=["assignment", "band_stay", "section_names"],
+            affected_tables=["assignment", "band_stay", "section_names"],
             unsettled={BandEntered: "a training is given when a band is entered, not when that is over"},
             ignored={"assignment": ["version"]},
         )

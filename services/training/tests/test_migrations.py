@@ -1,8 +1,8 @@
 """What databases of before hold of every tenant comes along."""
 
 import psycopg
-from servicekit.wiring import role_url
-from storage import migrate, prepare_schema
+from servicekit.wiring import build_role_url
+from storage import ensure_schema, migrate
 from testkit import Cluster
 from training.service import service
 
@@ -19,8 +19,8 @@ FROM unnest(ARRAY['t1', 't2']) tenant
 
 def test_what_rules_gave_has_its_occasion_and_a_code(cluster: Cluster, empty_database: str) -> None:
     settings = cluster.settings(empty_database)
-    prepare_schema(str(settings.admin_database_url), "training", role="training")
-    url = role_url(settings, "training")
+    ensure_schema(str(settings.admin_database_url), "training", role="training")
+    url = build_role_url(settings, "training")
     migrate(url, service.migrations, to="2026_11_27_2110_versions")
     with psycopg.connect(cluster.server.url(database=empty_database).replace("+psycopg", ""), autocommit=True) as admin:
         admin.execute(_AS_BEFORE)

@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 from servicekit.errors import Invalid
-from training.model.content import Content, Quiz, for_learner, score, without_answers
-from training.model.effect import Stay, effect, window_day
-from training.model.rules import Earlier, Rule, in_order, why_not
+from training.model.content import Content, Quiz, render_for_learner, render_without_answers, score_attempt
+from training.model.effect import Stay, compute_effect, window_end_day
+from training.model.rules import EarlierAssignment, Rule, find_skip_reason, sort_by_priority
 from training.model.section import parse_section
 
 NOW = datetime(2026, 3, 4, 8, tzinfo=UTC)
@@ -41,20 +41,20 @@ def quiz(**fields):
     ],
 )
 def test_a_quiz_is_scored(answers, percent, passed):
-    result = score(quiz(), answers)
+    result = score_attempt(quiz(), answers)
     assert (result.percent, result.passed) == (percent, passed)
 
 
 def test_rounding_down_never_shows_a_pass_that_is_none():
     thirds = quiz(pass_percent=67, questions=[question("one", points=2), question("two", points=1)])
-    result = score(thirds, {"one": ["a"]})  # 66.67 %
+    result = score_attempt(thirds, {"one": ["a"]})  # 66.67 %
     assert (result.percent, result.passed) == (66, False)
 
 
 @pytest.mark.parametrize("answers", [{"three": ["a"]}, {"one": ["z"]}, {"one": ["a", "b"]}])
 def test_answers_that_belong_to_no_question_are_refused(answers):
     with pytest.raises(Invalid) as caught:
-        score(quiz(), answers)
+        score_attempt(quiz(), answers)
     (problem,) = caught.value.errors
     assert problem.pointer == f"/answers/{next(iter(answers))}"
     assert problem.cure
@@ -78,11 +78,11 @@ def test_a_quiz_that_cannot_be_answered_is_refused(broken):
 
 def test_what_a_learner_sees_holds_no_answers():
     content = Content(kind="quiz", title={"en": "T", "zh": "题"}, body={"en": "B"}, quiz=quiz())
-    shown = for_learner(content, ["zh", "en"])
+    shown = render_for_learner(content, ["zh", "en"])
     assert shown["title"] == "题"
     assert shown["body"] == "B"
     assert "correct" not in str(shown)
-    assert "correct" not in str(without_answers(content))
+    assert "correct" not in str(render_without_answers(content))
     assert "correct" in str(content.model_dump())
 
 
@@ -98,7 +98,7 @@ RULE = Rule(rule="r", kpi="k", band="coach", template="t", cooldown_days=14, max
 
 
 def earlier(template="t", status="completed", days=1, corrected=False):
-    return Earlier(template, status, NOW - timedelta(days=days), corrected)
+    return EarlierAssignment(template, status, NOW - timedelta(days=days), corrected)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def earlier(template="t", status="completed", days=1, corrected=False):
     ],
 )
 def test_when_a_rule_holds_back(history, reason):
-    skip = why_not(RULE, history, published=True, now=NOW)
+    skip = find_skip_reason(RULE, history, published=True, now=NOW)
     assert (skip and skip.reason) == reason
 
 
 def test_a_rule_without_a_published_template_holds_back():
-    skip = why_not(RULE, [], published=False, now=NOW)
+    skip = find_skip_reason(RULE, [], published=False, now=NOW)
     assert skip is not None
     assert skip.reason == "template-not-published"
 
@@ -129,7 +129,7 @@ def test_higher_priority_comes_first_and_names_break_ties():
     rules = [
         RULE.model_copy(update={"rule": name, "priority": value}) for name, value in [("c", 0), ("b", 5), ("a", 0)]
     ]
-    assert [rule.rule for rule in in_order(rules)] == ["b", "a", "c"]
+    assert [rule.rule for rule in sort_by_priority(rules)] == ["b", "a", "c"]
 
 
 def test_a_section_names_every_problem_with_its_place():
@@ -161,7 +161,7 @@ def test_a_section_names_every_problem_with_its_place():
     ],
 )
 def test_the_last_day_of_a_window(window, day):
-    assert window_day(window, date(2026, 1, 1)) == day
+    assert window_end_day(window, date(2026, 1, 1)) == day
 
 
 def test_effect_on_an_example_worked_by_hand():
@@ -172,7 +172,7 @@ def test_effect_on_an_example_worked_by_hand():
         Stay(BEN, "k", "coach", date(2026, 3, 10), None),
         Stay(CEM, "k", "good", date(2026, 3, 2), None),
     ]
-    found = effect(
+    found = compute_effect(
         stays,
         {("k", "coach")},
         {ADA: date(2026, 3, 11)},

@@ -4,7 +4,7 @@ from contracts.blueprints import SectionApplied
 
 
 async def spoil(training, table, where):
-    async with training.h.kit.sessions.begin(["acme"], now=training.now) as session:
+    async with training.h.context.sessions.begin(["acme"], now=training.now) as session:
         await session.execute(f"""UPDATE {table} SET body = '{{"of": "old"}}' WHERE tenant = 'acme' AND {where}""")
 
 
@@ -14,15 +14,15 @@ async def test_a_rule_that_cannot_be_read_is_passed_over_with_an_error(training,
     await training.enter("ada")
     assert (await training.only())["rule"] == "well"
     assert "a training rule cannot be read any more" in caplog.text
-    await training.h.forget_events()
+    await training.h.clear_outbox()
     await training.blueprint(training.rule("broken"), training.rule("well"))
-    assert [each.version for each in await training.h.events(SectionApplied)] == [2]
+    assert [each.version for each in await training.h.read_events(SectionApplied)] == [2]
 
 
 async def test_content_that_cannot_be_read_is_saved_anew(training):
     await training.blueprint(training.rule())
     await spoil(training, "document", "true")
-    tom = training.h.as_("tom", "acme")
+    tom = training.h.client_as("tom", "acme")
     answer = await tom.get("/templates/silence-basics")
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:uplift:problem:stored-unreadable")
     anew = {**training.READING, "title": {"en": "Anew"}}

@@ -1,6 +1,6 @@
 """All that the services agree on. Importing the package registers every event type."""
 
-from contracts import audit, awards, blueprints, calls, directory, learning, scores, submissions
+from contracts import assignments, audit, awards, blueprints, directory, legs, scores, submissions
 from contracts.envelope import AgentEvent, Attributes, Event, Mode, type_registry
 from contracts.ids import derived_id, new_id
 from contracts.topics import ALL_SERVICES, TOPICS, Topic, partition_of
@@ -13,13 +13,13 @@ __all__ = [
     "Event",
     "Mode",
     "Topic",
+    "assignments",
     "audit",
     "awards",
     "blueprints",
-    "calls",
     "derived_id",
     "directory",
-    "learning",
+    "legs",
     "new_id",
     "partition_of",
     "scores",

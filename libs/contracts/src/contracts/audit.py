@@ -63,7 +63,7 @@ class ConfigurationChanged(Event):
     changed: list[str] = []
     notes: list[str] = []
 
-    def to_topic(self) -> str:
+    def target_topic(self) -> str:
         return f"{self.service}.audit"
 
     def key(self, tenant: str) -> str:

@@ -40,7 +40,7 @@ class SectionProblem(BaseModel):
 class _SectionEvent(Event):
     service: ServiceName
 
-    def to_topic(self) -> str:
+    def target_topic(self) -> str:
         return f"{self.service}.sections"
 
     def key(self, tenant: str) -> str:

@@ -53,10 +53,10 @@ class Event(BaseModel):
         """The partition key. Events with the same key stay in order."""
         raise NotImplementedError
 
-    def to_topic(self) -> str:
+    def target_topic(self) -> str:
         return self.topic
 
-    def encoded(self) -> bytes:
+    def encode(self) -> bytes:
         """The body of the message."""
         return self.model_dump_json().encode()
 
@@ -88,7 +88,7 @@ class Attributes:
     version: int | None = None
 
     @classmethod
-    def fresh(cls, type: str, *, source: str, tenant: str, time: datetime, cause: "Attributes | None" = None) -> Self:
+    def create(cls, type: str, *, source: str, tenant: str, time: datetime, cause: "Attributes | None" = None) -> Self:
         event_id = new_id()
         return cls(
             id=event_id,
@@ -100,7 +100,7 @@ class Attributes:
             causationid=cause.id if cause else None,
         )
 
-    def headers(self) -> dict[str, str]:
+    def to_headers(self) -> dict[str, str]:
         headers = {
             "content-type": "application/json",
             "ce_specversion": "1.0",

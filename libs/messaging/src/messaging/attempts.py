@@ -3,7 +3,7 @@
 In the steady course of things nothing is counted. Only what a process begins with in each partition is: if that ends the
 process, by a crash or because the process hung and was killed, the count stands there when the next one begins at the same
 place. From then on it goes message by message, one reader of the process at a time, so that none is blamed for another's;
-and a message that was begun `MOST_ATTEMPTS` times without an end is buried untried.
+and a message that was begun `MAX_ATTEMPTS` times without an end is buried untried.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from typing import Protocol
 
 from messaging.broker import TopicPartition
 
-MOST_ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 
 
-class EndedProcess(Exception):
+class ProcessCrashed(Exception):
     """The process that handled this message was gone before it had come to an end, every time."""
 
     transient = False
@@ -24,15 +24,15 @@ class EndedProcess(Exception):
 class Attempts(Protocol):
     """Counts of what stands at the stored offsets of one group. They are 0 again as soon as an offset moves."""
 
-    alone: asyncio.Lock
+    suspect_lock: asyncio.Lock
     """Of all readers of the process: held by the one that handles what may have ended the process before."""
 
-    async def count(self, source: TopicPartition) -> int: ...
+    async def count_attempts(self, source: TopicPartition) -> int: ...
 
-    async def begin(self, source: TopicPartition) -> None:
+    async def begin_attempt(self, source: TopicPartition) -> None:
         """One more, committed at once."""
         ...
 
-    async def end(self, source: TopicPartition) -> None:
+    async def end_attempt(self, source: TopicPartition) -> None:
         """It has come to an end, though it did not take effect: none."""
         ...

@@ -55,10 +55,10 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class GroupProgress:
     """Of a group in all partitions of a topic: the sum of the offsets it has committed, and how many messages wait."""
 
-    handled: int
+    handled_offset: int
     waiting: int
 
 
@@ -78,7 +78,7 @@ class Reader(Protocol):
         behind are served in turn, so that a busy one does not starve the others."""
         ...
 
-    async def committed(self, source: TopicPartition, next_offset: int) -> None:
+    async def report_offset(self, source: TopicPartition, next_offset: int) -> None:
         """Tells the broker how far the group is, for lag figures only."""
         ...
 
@@ -89,7 +89,7 @@ class Broker(Protocol):
         broker can tell, is kept otherwise."""
         ...
 
-    def partitions(self, topic: str) -> int:
+    def count_partitions(self, topic: str) -> int:
         """How many partitions a declared topic has. Raises ValueError when it has not been declared here."""
         ...
 
@@ -107,11 +107,11 @@ class Broker(Protocol):
         """How many messages the group has not committed yet, by partition, of every topic it has ever committed."""
         ...
 
-    async def progress(self, topic: str, groups: Sequence[str]) -> dict[str, Progress]:
+    async def load_progress(self, topic: str, groups: Sequence[str]) -> dict[str, GroupProgress]:
         """How far each of these groups is. A group that has never committed anything of the topic is left out. What
         members report is seen here within a fifth of a second or so."""
         ...
 
-    def tail(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
+    def read_to_end(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
         """What a topic holds, partition by partition, for tools and tests; ends at the present end."""
         ...

@@ -10,8 +10,8 @@ from typing import Protocol
 from contracts import TOPICS
 
 from messaging.broker import Broker, Outgoing
-from messaging.retry import Backoff, is_transient, pause
-from messaging.window import LOOK_SECONDS, Window
+from messaging.flow_control import REFRESH_SECONDS, FlowControl
+from messaging.retry import Backoff, is_transient, wait_for_any
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ PACE_SECONDS = 0.05
 
 class Outbox(Protocol):
     async def publish_pending(
-        self, publish: Callable[[list[Outgoing]], Awaitable[None]], room: Mapping[str, int]
+        self, publish: Callable[[list[Outgoing]], Awaitable[None]], capacity: Mapping[str, int]
     ) -> int:
         """Takes pending messages of the partitions that no other relay is at, one tenant's turn after the other's, each
         tenant's oldest first; of the topics that `room` names at most so many, and a few more of tenants that have only
@@ -30,7 +30,7 @@ class Outbox(Protocol):
         stay pending."""
         ...
 
-    async def oldest(self) -> datetime | None:
+    async def oldest_written_at(self) -> datetime | None:
         """When the oldest pending message was recorded."""
         ...
 
@@ -48,7 +48,7 @@ class Relay:
         self._service = service
         self._poll_seconds = poll_seconds
         self._windows = {
-            topic.name: Window(broker, topic.name, topic.readers)
+            topic.name: FlowControl(broker, topic.name, topic.readers)
             for topic in TOPICS.values()
             if topic.writer == service
         }
@@ -63,7 +63,7 @@ class Relay:
                 count = await self._publish()
             except Exception as error:
                 self.error = f"{type(error).__name__}: {error}"
-                wait = backoff.next()
+                wait = backoff.next_delay_seconds()
                 log.warning(
                     "Relay of %s: next try in %.1f s after %s",
                     self._service,
@@ -71,31 +71,31 @@ class Relay:
                     self.error,
                     exc_info=not is_transient(error),
                 )
-                await pause(wait, stopping)
+                await wait_for_any(wait, stopping)
             else:
                 self.published += count
                 self.error = None
                 backoff.reset()
                 if not count:
-                    held = any(window.room <= 0 for window in self._windows.values())
-                    await pause(LOOK_SECONDS if held else self._poll_seconds, stopping, self.wake)
+                    held = any(window.capacity <= 0 for window in self._windows.values())
+                    await wait_for_any(REFRESH_SECONDS if held else self._poll_seconds, stopping, self.wake)
                 # The first goes at once, those that follow it together.
-                await pause(began + PACE_SECONDS - asyncio.get_running_loop().time(), stopping)
+                await wait_for_any(began + PACE_SECONDS - asyncio.get_running_loop().time(), stopping)
 
     async def _publish(self) -> int:
         async def publish(messages: Sequence[Outgoing]) -> None:
             await self._broker.publish(messages)
             for topic, count in Counter(each.topic for each in messages).items():
                 if topic in self._windows:
-                    self._windows[topic].take(count)
+                    self._windows[topic].record_published(count)
 
         for window in self._windows.values():
-            await window.look()
+            await window.refresh_capacity()
         return await self._outbox.publish_pending(
-            publish, {topic: window.room for topic, window in self._windows.items()}
+            publish, {topic: window.capacity for topic, window in self._windows.items()}
         )
 
     async def age_seconds(self, now: datetime) -> float:
         """How long the oldest message has been waiting; 0 when none is."""
-        oldest = await self._outbox.oldest()
+        oldest = await self._outbox.oldest_written_at()
         return max((now - oldest).total_seconds(), 0.0) if oldest else 0.0

@@ -11,13 +11,13 @@ import psycopg
 class Backoff:
     """Waits that double from `first` to `cap` seconds, each shortened by chance so that many do not come back at once."""
 
-    first: float = 0.1
-    cap: float = 15.0
+    initial_seconds: float = 0.1
+    max_seconds: float = 15.0
     tries: int = 0
 
-    def next(self) -> float:
+    def next_delay_seconds(self) -> float:
         """Seconds to wait now."""
-        wait = min(self.cap, self.first * 2 ** min(self.tries, 20))
+        wait = min(self.max_seconds, self.initial_seconds * 2 ** min(self.tries, 20))
         self.tries += 1
         return wait * random.uniform(0.5, 1.0)  # noqa: S311  no secret
 
@@ -37,7 +37,7 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(driver_error, BaseException) and is_transient(driver_error)
 
 
-async def pause(seconds: float, *events: asyncio.Event) -> None:
+async def wait_for_any(seconds: float, *events: asyncio.Event) -> None:
     """Returns after `seconds`, or as soon as one of the events is set."""
     waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:

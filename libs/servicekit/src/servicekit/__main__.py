@@ -16,16 +16,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from servicekit import logs
 from servicekit.budget import exit_when_hung
-from servicekit.kit import Service
-from servicekit.run import ALL_ROLES, assembled, broker_of, root_app
+from servicekit.run import ALL_ROLES, create_broker, root_app, run_services
 from servicekit.server import Server
+from servicekit.service_definition import Service
 from servicekit.settings import PlatformSettings
 from servicekit.wiring import migrate_all
 
 ROLES = ("api", "work", "migrate", "topics")
 
 
-def installed(names: list[str] | None) -> list[Service]:
+def load_services(names: list[str] | None) -> list[Service]:
     """The services installed here, all or those named. Raises SystemExit naming the ones that are not."""
     found = {each.name: each for each in entry_points(group="uplift.services")}
     missing = sorted(set(names or ()) - found.keys())
@@ -46,21 +46,21 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def topics(settings: PlatformSettings, *, check: bool) -> None:
+async def ensure_topics(settings: PlatformSettings, *, check: bool) -> None:
     """Raises ValueError with everything in which Kafka's topics differ from what is declared."""
-    async with broker_of(settings) as broker:
+    async with create_broker(settings) as broker:
         if not isinstance(broker, KafkaBroker):
             sys.exit("Topics are made for Kafka only: name it with UPLIFT_KAFKA_BOOTSTRAP_SERVERS.")
-        await (broker.check if check else broker.declare)(list(TOPICS.values()))
+        await (broker.validate_topics if check else broker.declare)(list(TOPICS.values()))
     print(f"{len(TOPICS)} topics are as declared.")
 
 
-async def answer(
+async def serve(
     services: list[Service], settings: PlatformSettings, roles: frozenset[str], host: str, port: int
 ) -> None:
     """Until told to stop."""
     exit_when_hung()
-    async with assembled(services, settings, roles=roles) as process:
+    async with run_services(services, settings, roles=roles) as process:
         app = root_app(process)
         await Server(app, process, host=host, port=port, drain_seconds=settings.drain_seconds).serve()
 
@@ -68,20 +68,20 @@ async def answer(
 def main() -> None:
     asked = arguments()
     settings = PlatformSettings()
-    services = installed(asked.service)
+    services = load_services(asked.service)
     names = ", ".join(each.name for each in services)
-    logs.set_up(settings.log_format, services[0].name if len(services) == 1 else "uplift")
+    logs.configure_logging(settings.log_format, services[0].name if len(services) == 1 else "uplift")
     try:
         if "migrate" in asked.role:
             migrate_all(services, settings)
             print(f"Up to date: the schemas of {names}.")
         if "topics" in asked.role:
-            asyncio.run(topics(settings, check=asked.check))
+            asyncio.run(ensure_topics(settings, check=asked.check))
     except (SQLAlchemyError, OSError, ValueError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     if roles := ALL_ROLES & set(asked.role):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(answer(services, settings, roles, asked.host, asked.port))
+            runner.run(serve(services, settings, roles, asked.host, asked.port))
 
 
 if __name__ == "__main__":

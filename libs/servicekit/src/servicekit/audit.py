@@ -10,10 +10,10 @@ from contracts.directory import PersonChanged
 from pydantic_core import to_jsonable_python
 from storage import Session
 
-from servicekit.masking import Readable, differences
+from servicekit.masking import StateMasker, find_changed_pointers
 
 
-def audit(
+def record_change(
     session: Session, kind: str, ref: str, *, action: str | None = None, before: Any = None, after: Any = None
 ) -> None:
     """Tells that the thing `kind`/`ref` of this service is not what it was. `before` and `after` are its whole states, as
@@ -24,25 +24,25 @@ def audit(
         if old == new:
             return
         action = "created" if old is None else "deleted" if new is None else "updated"
-    then, now = Readable(), Readable()
+    then, now = StateMasker(), StateMasker()
     event = ConfigurationChanged(
         service=session.service,
         kind=kind,
         ref=ref,
         action=action,
         origin=origin_of(session),
-        before=then.copy(old),
-        after=now.copy(new),
-        changed=[] if old is None or new is None else differences(old, new),
-        notes=[*then.notes("before"), *now.notes("after")],
+        before=then.mask(old),
+        after=now.mask(new),
+        changed=[] if old is None or new is None else find_changed_pointers(old, new),
+        notes=[*then.describe_cuts("before"), *now.describe_cuts("after")],
     )
     session.emit(event)
 
 
-def audit_each(session: Session, kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+def record_changes(session: Session, kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """As `audit`, of all things of a kind, by their refs, when they are replaced as a whole."""
     for ref in sorted({*before, *after}):
-        audit(session, kind, ref, before=before.get(ref), after=after.get(ref))
+        record_change(session, kind, ref, before=before.get(ref), after=after.get(ref))
 
 
 def origin_of(session: Session) -> Origin:

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 from pydantic import BaseModel
-from storage.outbox import waiting_of
+from storage.outbox import measure_backlog
 
-from servicekit.door import CallerDep, WorkSession, accepts, router
+from servicekit.door import CallerDep, WorkSession, route_policy, router
 
 
 class Behind(BaseModel):
@@ -19,10 +19,10 @@ def behind_router() -> APIRouter:
     routes = router(tags=["behind"])
 
     @routes.get("/behind")
-    @accepts(reach="tenant")
+    @route_policy(reach="tenant")
     async def get_behind(session: WorkSession, caller: CallerDep) -> Behind:  # pyright: ignore[reportUnusedFunction]
         """How far what others know lags behind what this service has recorded of the tenant."""
-        events, seconds = await waiting_of(session)
+        events, seconds = await measure_backlog(session)
         return Behind(events=events, seconds=seconds)
 
     return routes

@@ -25,15 +25,15 @@ log = logging.getLogger("uplift.budget")
 
 Result = TypeVar("Result")
 
-WHOLE_SECONDS = 300.0
+MAX_HANDLING_SECONDS = 300.0
 """Many times what a full batch takes."""
-STEP_SECONDS = 10.0
+MAX_STEP_SECONDS = 10.0
 HUNG_SECONDS = 120.0
 _LOOK_SECONDS = 0.5
 _AGAIN_SECONDS = 2.0
 _SIGNAL = signal.SIGURG
 """Of the thread; ignored where nobody handles it, and used by nothing else here."""
-_COMPUTED_SECONDS = 0.25
+_CPU_TIMER_SECONDS = 0.25
 """The thread does not run while code in C keeps the interpreter to itself, such as a regular expression: that timer does."""
 
 
@@ -49,12 +49,12 @@ class _EndStep(BaseException):
 
 
 @dataclass(slots=True)
-class _Now:
+class _CurrentStep:
     """The step that is under way in the loop's thread, if any of ours is. Written by that thread only."""
 
     since: float | None = None
     limit: float = 0.0
-    told: float = 0.0
+    told_at: float = 0.0
     """When a step was last told to end; once more after a while, for one that took that for an error of its own."""
 
     def over(self) -> float:
@@ -63,11 +63,11 @@ class _Now:
         return 0.0 if since is None else time.monotonic() - since - self.limit
 
 
-_now = _Now()
+_current_step = _CurrentStep()
 
 
-async def within(
-    work: Awaitable[Result], *, seconds: float | None = WHOLE_SECONDS, step_seconds: float = STEP_SECONDS
+async def run_with_budget(
+    work: Awaitable[Result], *, seconds: float | None = MAX_HANDLING_SECONDS, step_seconds: float = MAX_STEP_SECONDS
 ) -> Result:
     """What `work` gives. Raises OverBudget when it took longer than `seconds`, or held the loop for longer than
     `step_seconds` at once; it has been ended then."""
@@ -75,7 +75,7 @@ async def within(
     whole = asyncio.timeout(seconds)
     try:
         async with whole:
-            result = await _Stepped(_awaited(work), step_seconds)
+            result = await _StepTimer(_await_result(work), step_seconds)
     except TimeoutError as error:
         if not whole.expired():
             raise
@@ -85,11 +85,11 @@ async def within(
     return result
 
 
-async def _awaited(work: Awaitable[Result]) -> Result:
+async def _await_result(work: Awaitable[Result]) -> Result:
     return await work
 
 
-class _Stepped(Generic[Result]):
+class _StepTimer(Generic[Result]):
     """Awaits a coroutine, and notes when each of its steps began."""
 
     def __init__(self, work: Coroutine[Any, Any, Result], limit: float) -> None:
@@ -105,7 +105,7 @@ class _Stepped(Generic[Result]):
             except StopIteration as done:
                 return done.value
             except _EndStep:
-                _now.since = None
+                _current_step.since = None
                 self._work.close()
                 raise OverBudget(f"handling this held everything else up for {self._limit:g} s and was ended") from None
             value = thrown = None
@@ -118,18 +118,18 @@ class _Stepped(Generic[Result]):
                 thrown = error
 
     def _step(self, value: Any, thrown: BaseException | None) -> Any:
-        _now.limit, _now.told = self._limit, 0.0
-        _now.since = time.monotonic()
+        _current_step.limit, _current_step.told_at = self._limit, 0.0
+        _current_step.since = time.monotonic()
         try:
             return self._work.send(value) if thrown is None else self._work.throw(thrown)
         finally:
-            _now.since = None
+            _current_step.since = None
 
 
 def _end_step(_: int, __: Any) -> None:
     """In the loop's thread, between two instructions of whatever runs there."""
-    if _now.over() > 0 and time.monotonic() > _now.told + _AGAIN_SECONDS:
-        _now.told = time.monotonic()
+    if _current_step.over() > 0 and time.monotonic() > _current_step.told_at + _AGAIN_SECONDS:
+        _current_step.told_at = time.monotonic()
         raise _EndStep
 
 
@@ -147,7 +147,7 @@ class _Watchdog:
         self._loop_thread = threading.get_ident()
         signal.signal(_SIGNAL, _end_step)
         signal.signal(signal.SIGVTALRM, _end_step)
-        signal.setitimer(signal.ITIMER_VIRTUAL, _COMPUTED_SECONDS, _COMPUTED_SECONDS)
+        signal.setitimer(signal.ITIMER_VIRTUAL, _CPU_TIMER_SECONDS, _CPU_TIMER_SECONDS)
         # An interpreter that ends takes handlers away, and what it still has to tidy up takes longer than that timer:
         # the process would be said to have been killed.
         atexit.register(signal.setitimer, signal.ITIMER_VIRTUAL, 0)
@@ -159,7 +159,7 @@ class _Watchdog:
             if self.exit_seconds is not None:
                 # A thread in C looks at this one, which code that never lets go of the interpreter keeps from running.
                 faulthandler.dump_traceback_later(self.exit_seconds, exit=True)
-            over = _now.over()
+            over = _current_step.over()
             if over > 0:
                 signal.pthread_kill(self._loop_thread, _SIGNAL)
             if self.exit_seconds is not None and over > self.exit_seconds:

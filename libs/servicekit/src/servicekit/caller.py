@@ -23,15 +23,15 @@ class Caller:
     def person_id(self) -> UUID:
         return self.person.id
 
-    def has(self, *roles: str) -> bool:
+    def has_role(self, *roles: str) -> bool:
         """Whether the caller has one of these roles, over whatever org unit."""
         return any(grant.role in roles for grant in self.roles)
 
-    def require(self, *roles: str, whole_tenant: bool = False) -> None:
+    def require_role(self, *roles: str, whole_tenant: bool = False) -> None:
         """Raises Forbidden unless the caller has one of these roles, with `whole_tenant` not only over an org unit."""
-        if not self.has(*roles):
+        if not self.has_role(*roles):
             raise Forbidden("role-needed", f"This needs the role {' or '.join(roles)}.")
-        if whole_tenant and not self.throughout(*roles):
+        if whole_tenant and not self.has_role_everywhere(*roles):
             raise Forbidden("role-of-a-unit", "This takes the role in the whole tenant; yours is over an org unit.")
 
     def acting_as(self, *roles: str) -> Self:
@@ -39,6 +39,6 @@ class Caller:
         another unit does not open there."""
         return replace(self, roles=tuple(grant for grant in self.roles if grant.role in roles))
 
-    def throughout(self, *roles: str) -> bool:
+    def has_role_everywhere(self, *roles: str) -> bool:
         """Whether the caller has one of these roles in the whole tenant."""
         return any(grant.role in roles and grant.org_unit_id is None for grant in self.roles)

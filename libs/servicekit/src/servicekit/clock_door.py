@@ -20,19 +20,19 @@ from sqlalchemy import text
 from storage import Sessions
 
 from servicekit import metrics
-from servicekit.budget import WHOLE_SECONDS, within
-from servicekit.kit import DueHandler, Job
-from servicekit.leases import LEASE_SECONDS, Held, LeaseLost, claim
-from servicekit.logs import Subject, about
+from servicekit.budget import MAX_HANDLING_SECONDS, run_with_budget
+from servicekit.leases import LEASE_SECONDS, LeasedItem, LeaseLost, lease_due_items
+from servicekit.logs import LogContext, log_context
+from servicekit.service_definition import DueHandler, Job
 
 if TYPE_CHECKING:
     from servicekit.telemetry import Tracing
 
 log = logging.getLogger("uplift.clock")
 
-_REMEMBERED = 1000  # tenants that were served last
+_MAX_SERVED_TENANTS = 1000  # tenants that were served last
 
-_LATE = """
+_SELECT_LATE_SECONDS = """
 SELECT extract(epoch FROM clock_timestamp() - min(d.at)) FROM due_item d
 LEFT JOIN tenant_clock c ON c.tenant = d.tenant WHERE c.now IS NULL AND d.at <= clock_timestamp()
 AND (d.leased_until IS NULL OR d.leased_until <= clock_timestamp())
@@ -58,15 +58,15 @@ class Lane:
     def served(self) -> Mapping[str, int]:
         return self._served
 
-    def take(self, tenant: str) -> None:
+    def acquire_slot(self, tenant: str) -> None:
         self._count += 1
         self.running[tenant] += 1
         self._served[tenant] = self._count
         self._served.move_to_end(tenant)
-        if len(self._served) > _REMEMBERED:
+        if len(self._served) > _MAX_SERVED_TENANTS:
             self._served.popitem(last=False)
 
-    def give_back(self, tenant: str) -> None:
+    def release_slot(self, tenant: str) -> None:
         self.running[tenant] -= 1
         if not self.running[tenant]:
             del self.running[tenant]
@@ -81,8 +81,8 @@ class ClockDoor:
         self._seconds = lease_seconds
         self._jobs = [kind for kind, handler in handlers.items() if isinstance(handler, Job) and handler.long]
         self._lanes = [Lane(6, 3), *([Lane(3, 1, long=True)] if self._jobs else [])]
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._running: dict[asyncio.Task[int], Held] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._running: dict[asyncio.Task[int], LeasedItem] = {}
         self.tracing: Tracing | None = None
         for kind in handlers:
             for outcome in ("handled", "failed"):
@@ -90,25 +90,25 @@ class ClockDoor:
 
     async def tick(self, wall: datetime) -> int:
         """Handles what is due, and returns how many items were when nothing is any more."""
-        mine, handled = await self._begin_due(wall), 0
+        mine, handled = await self._start_due_items(wall), 0
         while mine:
             done, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
             handled += sum(each.result() for each in done)
-            mine |= await self._begin_due(wall)
+            mine |= await self._start_due_items(wall)
         return handled
 
     async def late_seconds(self) -> float:
         """How long the oldest due item that nobody handles has been due; 0 when there is none. Simulated tenants, whose
         clocks leap, not counted."""
-        async with self._sessions.across() as connection:
-            return float(await connection.scalar(text(_LATE)) or 0)
+        async with self._sessions.system_transaction() as connection:
+            return float(await connection.scalar(text(_SELECT_LATE_SECONDS)) or 0)
 
     async def run(self, stopping: asyncio.Event, *, every_seconds: float = 1.0) -> None:
         stopped = asyncio.create_task(stopping.wait())
         try:
             while not stopping.is_set():
                 try:
-                    await self._begin_due(datetime.now(UTC))
+                    await self._start_due_items(datetime.now(UTC))
                 except Exception as error:
                     # Without a database every service's clock says so every second: one line each is enough.
                     log.warning("the clock could not look for due items: %s", error, exc_info=not is_transient(error))
@@ -123,34 +123,34 @@ class ClockDoor:
                     task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _begin_due(self, wall: datetime) -> set[asyncio.Task[int]]:
+    async def _start_due_items(self, wall: datetime) -> set[asyncio.Task[int]]:
         """Fills the free slots."""
         begun: set[asyncio.Task[int]] = set()
         for lane in self._lanes:
             if lane.free <= 0:
                 continue
-            found = await claim(
+            found = await lease_due_items(
                 self._sessions, wall, free=lane.free, per_tenant=lane.per_tenant, jobs=self._jobs, long=lane.long,
                 running=lane.running, served=lane.served, seconds=self._seconds,
             )  # fmt: skip
             for held in found:
-                lane.take(held.item.tenant)
+                lane.acquire_slot(held.item.tenant)
                 task = asyncio.create_task(self._handle(held, lane))
                 self._running[task] = held
                 task.add_done_callback(self._running.pop)
                 begun.add(task)
         return begun
 
-    async def _handle(self, held: Held, lane: Lane) -> int:
+    async def _handle(self, held: LeasedItem, lane: Lane) -> int:
         service, item = self._sessions.service, held.item
-        about.set(Subject(service, item.tenant))
+        log_context.set(LogContext(service, item.tenant))
         try:
             async with AsyncExitStack() as stack:
-                if held.turn is not None:
+                if held.lock_key is not None:
                     # In the order in which they fell due, and without a connection for those who wait.
-                    await stack.enter_async_context(self._turns.setdefault(held.turn, asyncio.Lock()))
-                stack.enter_context(self.tracing.due(item.kind) if self.tracing else nullcontext())
-                await self._call(held)
+                    await stack.enter_async_context(self._locks.setdefault(held.lock_key, asyncio.Lock()))
+                stack.enter_context(self.tracing.start_due_item_span(item.kind) if self.tracing else nullcontext())
+                await self._run_item(held)
             metrics.DUE_ITEMS.labels(service, item.kind, "handled").inc()
             return 1
         except LeaseLost:
@@ -166,38 +166,38 @@ class ClockDoor:
             await self._postpone(held)
             return 0
         finally:
-            lane.give_back(item.tenant)
+            lane.release_slot(item.tenant)
 
-    async def _postpone(self, held: Held) -> None:
+    async def _postpone(self, held: LeasedItem) -> None:
         try:
             await held.postpone()
         except Exception as error:
             # Its lease runs out, and it is tried again then.
             log.warning("due item %s could not be postponed: %s", held.item.ref, error)
 
-    async def _call(self, held: Held) -> None:
+    async def _run_item(self, held: LeasedItem) -> None:
         handler = self._handlers[held.item.kind]
         if isinstance(handler, Job):
-            await self._work(handler, held)
+            await self._run_job(handler, held)
             return
         async with held.finish() as session:
-            await within(handler(session, held.item))
+            await run_with_budget(handler(session, held.item))
 
-    async def _work(self, job: Job, held: Held) -> None:
+    async def _run_job(self, job: Job, held: LeasedItem) -> None:
         renewing = asyncio.create_task(_renew(held))
         try:
             async with AsyncExitStack() as stack:
-                if held.turn is not None:
-                    await stack.enter_async_context(self._sessions.in_turn(held.turn))
-                mine = replace(held, turn=None)  # it is taken already, and not by a transaction
-                await within(job.run(mine, held.item), seconds=None if job.long else WHOLE_SECONDS)
+                if held.lock_key is not None:
+                    await stack.enter_async_context(self._sessions.in_turn(held.lock_key))
+                mine = replace(held, lock_key=None)  # it is taken already, and not by a transaction
+                await run_with_budget(job.run(mine, held.item), seconds=None if job.long else MAX_HANDLING_SECONDS)
         finally:
             renewing.cancel()
         async with held.finish():
             pass
 
 
-async def _renew(held: Held) -> None:
+async def _renew(held: LeasedItem) -> None:
     while True:
         await asyncio.sleep(held.seconds / 3)
         try:

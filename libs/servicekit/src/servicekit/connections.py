@@ -14,8 +14,8 @@ was answered without being read."""
 HEAD_BYTES = 65_536
 STALL_SECONDS = 30.0
 """How long a client may read nothing of its answer."""
-_FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_LONG_HEAD = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_RESPONSE_503 = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_RESPONSE_431 = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class Connection(HttpToolsProtocol):
@@ -30,7 +30,7 @@ class Connection(HttpToolsProtocol):
         writable = cast(asyncio.Transport, transport)
         if len(self.connections) >= self.most:
             self.transport = writable
-            writable.write(_FULL)
+            writable.write(_RESPONSE_503)
             writable.close()
             return
         super().connection_made(writable)
@@ -49,7 +49,7 @@ class Connection(HttpToolsProtocol):
             answered = getattr(self.cycle, "response_complete", False)  # before the first request there is no cycle
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES and not answered:
-                self.transport.write(_LONG_HEAD)
+                self.transport.write(_RESPONSE_431)
                 self.transport.close()
 
     def on_headers_complete(self) -> None:

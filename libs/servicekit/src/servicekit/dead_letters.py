@@ -9,11 +9,11 @@ from messaging.broker import Message
 from messaging.retry import is_transient
 from pydantic import BaseModel
 
-from servicekit.audit import audit
-from servicekit.door import CallerDep, Page, PageDep, WorkSession, accepts, bounded_page, page_of, router
-from servicekit.door.access import look_into
+from servicekit.audit import record_change
+from servicekit.door import CallerDep, Page, PageDep, WorkSession, bounded_page, page_of, route_policy, router
+from servicekit.door.access import enter_tenant
 from servicekit.errors import Conflict, Invalid, NotFound
-from servicekit.event_door import EventDoor, received_of
+from servicekit.event_door import EventDoor, parse_message
 
 ADMINS = ("tenant_admin", "platform_admin")
 
@@ -40,12 +40,12 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
     routes = router(tags=["dead letters"])
 
     @routes.get("/dead-letters")
-    @accepts(roles=ADMINS)
+    @route_policy(roles=ADMINS)
     async def list_dead_letters(  # pyright: ignore[reportUnusedFunction]
         session: WorkSession, caller: CallerDep, page: PageDep, replayed: bool = False, tenant: str | None = None
     ) -> Page[DeadLetter]:
         """Dead letters of the tenant, oldest first; a platform admin may name another tenant."""
-        await look_into(session, caller, tenant)
+        await enter_tenant(session, caller, tenant)
         after = page.value(UUID)
         rows, page = await bounded_page(
             session,
@@ -59,12 +59,12 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
         return page_of([_shown(row) for row in rows], page, cursor=lambda each: [str(each.id)])
 
     @routes.post("/dead-letters/{dead_letter}/replay")
-    @accepts(roles=ADMINS)
+    @route_policy(roles=ADMINS)
     async def replay_dead_letter(  # pyright: ignore[reportUnusedFunction]
         dead_letter: UUID, session: WorkSession, caller: CallerDep, tenant: str | None = None
     ) -> DeadLetter:
         """Hands the message to this service's reader once more; nobody else sees it."""
-        await look_into(session, caller, tenant)
+        await enter_tenant(session, caller, tenant)
         row = await session.row("SELECT * FROM dead_letter WHERE id = :id FOR UPDATE", {"id": dead_letter})
         if row is None:
             raise NotFound("unknown-dead-letter", f"There is no dead letter {dead_letter}.")
@@ -74,13 +74,13 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
             row["topic"], row["partition"], row["offset"], row["key"], row["value"], row["headers"], row["buried_at"]
         )
         try:
-            await doors[row["topic"]].handle(session, [received_of(message)])
+            await doors[row["topic"]].handle(session, [parse_message(message)])
         except Exception as error:
             if is_transient(error):
                 raise
             raise Invalid("still-poison", f"It failed again: {type(error).__name__}: {error}") from error
-        await session.narrow([row["tenant"]])
-        audit(session, "dead_letter", str(dead_letter), action="replayed", after=_named(row))
+        await session.set_tenants([row["tenant"]])
+        record_change(session, "dead_letter", str(dead_letter), action="replayed", after=_named(row))
         replayed_at = datetime.now(UTC)
         await session.execute(
             "UPDATE dead_letter SET replayed_at = :at WHERE id = :id", {"at": replayed_at, "id": dead_letter}

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from contracts.directory import OrgUnitChanged, PersonChanged, SessionEnded, TenantChanged
 from pydantic_core import from_json
 from sqlalchemy import Table
-from storage import Session, insert_rows, or_update, rows_of
+from storage import Session, build_insert, build_on_conflict_update, encode_rows_parameter
 from storage.tables import (
     directory_external_id,
     directory_login,
@@ -28,17 +28,17 @@ from storage.tables import (
 
 from servicekit.errors import NotFound
 from servicekit.turns import by_turns
-from servicekit.workdays import FIRST_DAY, LAST_DAY, Membership, Workdays, stretches_of, zone_of, zones_of
+from servicekit.workdays import FIRST_DAY, LAST_DAY, Membership, Workdays, build_zone_periods, zone_of, zones_of
 
 
-async def is_news(session: Session, key: str, version: int | None, *, erased: bool) -> bool:
+async def record_version(session: Session, key: str, version: int | None, *, erased: bool) -> bool:
     """Whether the state or the erasure of this key is as new as any that was heard of; remembers it. Without `version`,
     as of old, an erasure is of whatever there is."""
     told = {"tenant": session.tenant, "key": key, "version": version or 0, "erased": erased, "newest": version is None}
-    return await session.scalar(_NEWS, told) is not None
+    return await session.scalar(_UPSERT_VERSION, told) is not None
 
 
-_NEWS = """
+_UPSERT_VERSION = """
 INSERT INTO directory_version AS v (tenant, key, version, erased) VALUES (:tenant, :key, :version, :erased)
 ON CONFLICT (tenant, key) DO UPDATE SET version = greatest(v.version, excluded.version), erased = excluded.erased
 WHERE v.version < excluded.version OR v.version = excluded.version AND (excluded.erased OR NOT v.erased) OR :newest
@@ -47,7 +47,7 @@ RETURNING version
 
 
 async def apply_tenant(session: Session, body: TenantChanged) -> None:
-    session.forget()
+    session.clear_cache()
     await _upsert(session, directory_tenant, {"tenant": session.tenant, "body": body.model_dump(mode="json")})
     if body.simulated and body.clock:
         await _upsert(session, tenant_clock, {"tenant": session.tenant, "now": body.clock})
@@ -56,17 +56,17 @@ async def apply_tenant(session: Session, body: TenantChanged) -> None:
 
 
 async def apply_org_unit(session: Session, body: OrgUnitChanged) -> None:
-    session.forget()
+    session.clear_cache()
     values = {"id": body.id, "slug": body.slug, "path": body.path, "body": body.model_dump(mode="json")}
     await _upsert(session, directory_org_unit, {"tenant": session.tenant, **values})
 
 
 async def apply_person(session: Session, body: PersonChanged) -> None:
-    session.forget()
+    session.clear_cache()
     tenant = session.tenant
     values = {"id": body.id, "slug": body.slug, "active": body.active, "body": body.model_dump(mode="json")}
     await _upsert(session, directory_person, {"tenant": tenant, **values})
-    await _forget_parts(session, body.id)
+    await _delete_person_parts(session, body.id)
     # A login that moves to another person may arrive here before it leaves the one who had it.
     logins = [login.model_dump() for login in dict.fromkeys(body.logins)]
     memberships = [
@@ -82,7 +82,7 @@ async def apply_person(session: Session, body: PersonChanged) -> None:
         (_ADD_EXTERNAL_IDS, external_ids),
     ):
         if rows:
-            await session.run(statement, rows_of(rows, tenant=tenant, person_id=body.id))
+            await session.run(statement, encode_rows_parameter(rows, tenant=tenant, person_id=body.id))
 
 
 async def apply_session_ended(session: Session, body: SessionEnded) -> None:
@@ -90,12 +90,12 @@ async def apply_session_ended(session: Session, body: SessionEnded) -> None:
     await _upsert(session, ended_session, values)
 
 
-async def forget(session: Session, key: str, version: int | None) -> None:
+async def apply_tombstone(session: Session, key: str, version: int | None) -> None:
     """A tombstone: `type/tenant/id` is erased, whose newest version was `version`."""
-    session.forget()
+    session.clear_cache()
     kind, _, identifier = key.split("/", 2)
     if kind == "person":
-        await _forget_parts(session, UUID(identifier))
+        await _delete_person_parts(session, UUID(identifier))
         await session.execute(
             directory_person.delete().where(
                 directory_person.c.tenant == session.tenant, directory_person.c.id == UUID(identifier)
@@ -110,30 +110,36 @@ async def forget(session: Session, key: str, version: int | None) -> None:
     elif kind == "session":
         await session.execute(ended_session.delete().where(ended_session.c.ref == identifier))
         # Sessions come and go by the thousand, and one that ended long ago has no token that is alive.
-        await session.run(_TIDY, {"tenant": session.tenant, "before": (version or 0) - _MEMORY_MICROSECONDS})
+        await session.run(
+            _DELETE_OLD_VERSIONS, {"tenant": session.tenant, "before": (version or 0) - _MEMORY_MICROSECONDS}
+        )
 
 
 _MEMORY_MICROSECONDS = 90 * 86_400_000_000
-_TIDY = "DELETE FROM directory_version WHERE tenant = :tenant AND key LIKE 'session/%' AND erased AND version < :before"
+_DELETE_OLD_VERSIONS = (
+    "DELETE FROM directory_version WHERE tenant = :tenant AND key LIKE 'session/%' AND erased AND version < :before"
+)
 
 
 def _upsert_statement(table: Table) -> str:
-    return insert_rows(table, then=or_update(table, [each.name for each in table.columns if not each.primary_key]))
+    return build_insert(
+        table, suffix_sql=build_on_conflict_update(table, [each.name for each in table.columns if not each.primary_key])
+    )
 
 
 _UPSERT = {
     table: _upsert_statement(table)
     for table in (directory_tenant, directory_org_unit, directory_person, directory_login, tenant_clock, ended_session)
 }
-_ADD_MEMBERSHIPS = insert_rows(directory_membership, then="ON CONFLICT DO NOTHING")
-_ADD_EXTERNAL_IDS = insert_rows(directory_external_id, then="ON CONFLICT DO NOTHING")
+_ADD_MEMBERSHIPS = build_insert(directory_membership, suffix_sql="ON CONFLICT DO NOTHING")
+_ADD_EXTERNAL_IDS = build_insert(directory_external_id, suffix_sql="ON CONFLICT DO NOTHING")
 
 
 async def _upsert(session: Session, table: Table, values: dict[str, Any]) -> None:
-    await session.run(_UPSERT[table], rows_of([values]))
+    await session.run(_UPSERT[table], encode_rows_parameter([values]))
 
 
-async def _forget_parts(session: Session, person_id: UUID) -> None:
+async def _delete_person_parts(session: Session, person_id: UUID) -> None:
     for table in (directory_login, directory_membership, directory_external_id):
         await session.execute(table.delete().where(table.c.tenant == session.tenant, table.c.person_id == person_id))
 
@@ -142,7 +148,7 @@ def _dates(valid_from: date | None, valid_to: date | None) -> dict[str, date]:
     return {"valid_from": valid_from or FIRST_DAY, "valid_to": valid_to or LAST_DAY}
 
 
-async def tenant(session: Session) -> TenantChanged:
+async def load_tenant(session: Session) -> TenantChanged:
     """The session's tenant. Raises NotFound when the directory does not know it (yet)."""
 
     async def load() -> TenantChanged:
@@ -151,17 +157,17 @@ async def tenant(session: Session) -> TenantChanged:
         )
         if body is None:
             raise NotFound("unknown-tenant", f"The directory does not know a tenant `{session.tenant}`.")
-        return _tenant(body)
+        return _parse_tenant(body)
 
-    return await session.once(("tenant",), load)
+    return await session.cached(("tenant",), load)
 
 
 @lru_cache(maxsize=1024)
-def _tenant(body: str) -> TenantChanged:
+def _parse_tenant(body: str) -> TenantChanged:
     return TenantChanged.model_validate_json(body)
 
 
-async def people(session: Session, ids: Iterable[UUID] | None = None) -> dict[UUID, PersonChanged]:
+async def load_people(session: Session, ids: Iterable[UUID] | None = None) -> dict[UUID, PersonChanged]:
     """People of the session's tenant by id; all, or those of `ids` that exist."""
     condition = "" if ids is None else "AND id = ANY(cast(:ids AS uuid[]))"
     rows = await session.rows(
@@ -171,7 +177,7 @@ async def people(session: Session, ids: Iterable[UUID] | None = None) -> dict[UU
     return {row["id"]: PersonChanged.model_validate(row["body"]) async for row in by_turns(rows)}
 
 
-async def org_units(session: Session) -> dict[UUID, OrgUnitChanged]:
+async def load_org_units(session: Session) -> dict[UUID, OrgUnitChanged]:
     rows = await session.rows(
         "SELECT id, body FROM directory_org_unit WHERE tenant = :tenant", {"tenant": session.tenant}
     )
@@ -205,7 +211,7 @@ async def _find(session: Session, table: str, ref: str) -> Any:
     )
 
 
-async def agents_of(session: Session, org_unit_id: UUID, day: date | None = None) -> set[UUID]:
+async def find_members(session: Session, org_unit_id: UUID, day: date | None = None) -> set[UUID]:
     """People who are members of the org unit or of one below it on that day; None: on the day that it is for each."""
     on = "cast(:day AS date)" if day else workday("m.person_id", "cast(:now AS timestamptz)")
     found = await session.execute(
@@ -218,7 +224,7 @@ async def agents_of(session: Session, org_unit_id: UUID, day: date | None = None
     return set(found.scalars())
 
 
-async def leads_of(session: Session, person_id: UUID, day: date) -> set[UUID]:
+async def find_team_leads(session: Session, person_id: UUID, day: date) -> set[UUID]:
     """Active team leads over the org units this person belongs to on that day."""
     units = await session.execute(
         "SELECT unnest(u.path) FROM directory_membership m "
@@ -241,34 +247,34 @@ async def leads_of(session: Session, person_id: UUID, day: date) -> set[UUID]:
     }
 
 
-async def clock_of(session: Session, wall: datetime) -> datetime:
+async def load_now(session: Session, wall: datetime) -> datetime:
     """What time it is for the session's tenant."""
     now = await session.scalar("SELECT now FROM tenant_clock WHERE tenant = :tenant", {"tenant": session.tenant})
     return now or wall
 
 
-async def workdays(session: Session, people: Iterable[UUID] | None = None) -> Workdays:
+async def load_workdays(session: Session, people: Iterable[UUID] | None = None) -> Workdays:
     """How the session's tenant counts the days of these people, or of everybody's."""
     if people is None:
         found = await session.scalar(
-            f"SELECT {workdays_sql('SELECT id FROM directory_person WHERE tenant = :tenant')}",  # noqa: S608
+            f"SELECT {build_workdays_sql('SELECT id FROM directory_person WHERE tenant = :tenant')}",  # noqa: S608
             {"tenant": session.tenant},
         )
     else:
         found = await session.scalar(
-            f"SELECT {workdays_sql('SELECT unnest(cast(:people AS uuid[]))')}",
+            f"SELECT {build_workdays_sql('SELECT unnest(cast(:people AS uuid[]))')}",
             {"tenant": session.tenant, "people": list(people)},
         )
-    return read_workdays(found)
+    return parse_workdays(found)
 
 
 async def today_of(session: Session, person_id: UUID | None) -> date:
     """The workday that it is for a person, by the clock of the site where they work; for nobody, the tenant's."""
-    return (await workdays(session, [person_id] if person_id else [])).of(person_id, session.now)
+    return (await load_workdays(session, [person_id] if person_id else [])).workday_of(person_id, session.now)
 
 
 def workday(person: str, instant: str) -> str:
-    """SQL, the workday that an instant lies in for a person, as `Workdays.of` says it; null for no instant. Both are
+    """SQL, the workday that an instant lies in for a person, as `Workdays.workday_of` says it; null for no instant. Both are
     expressions of the query around it; needs the parameter `tenant`."""
     day = f"({instant} AT TIME ZONE coalesce({{zone}}, wt.body->>'time_zone', 'UTC') - wt.start)::date"
     return f"""(
@@ -296,8 +302,8 @@ def workday(person: str, instant: str) -> str:
         FROM directory_tenant WHERE tenant = :tenant) AS wt)"""  # noqa: S608
 
 
-def workdays_sql(people: str) -> str:
-    """An SQL expression that `read_workdays` reads, for statements that ask for more; `people`: a sub-select of their ids.
+def build_workdays_sql(people: str) -> str:
+    """An SQL expression that `parse_workdays` reads, for statements that ask for more; `people`: a sub-select of their ids.
     Memberships matter only where some org unit has a zone of its own."""
     return f"""(
     WITH units AS MATERIALIZED (
@@ -312,7 +318,7 @@ def workdays_sql(people: str) -> str:
             AND EXISTS (SELECT FROM units WHERE zone IS NOT NULL)))::text)"""  # noqa: S608
 
 
-def read_workdays(found: str) -> Workdays:
+def parse_workdays(found: str) -> Workdays:
     """A tenant that the directory does not know (yet) lives in UTC."""
     of_tenant, units, memberships = from_json(found)
     zone_name, day_start_minutes = of_tenant or (None, 0)
@@ -322,7 +328,7 @@ def read_workdays(found: str) -> Workdays:
     for person_id, unit_id, since, until in memberships or ():
         held = (UUID(unit_id), date.fromisoformat(since), date.fromisoformat(until))
         by_person.setdefault(UUID(person_id), []).append(held)
-    stretches = {person_id: stretches_of(held, zones, zone) for person_id, held in by_person.items()}
+    stretches = {person_id: build_zone_periods(held, zones, zone) for person_id, held in by_person.items()}
     elsewhere = {person_id: each for person_id, each in stretches.items() if any(other != zone for _, other in each)}
     return Workdays(zone, day_start_minutes or 0, elsewhere)
 

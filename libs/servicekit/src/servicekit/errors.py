@@ -128,7 +128,7 @@ _SHOWN_NAMES = 20
 _COMPARED_NAMES = 5000
 
 
-def nearest(name: str, valid: Sequence[str]) -> str:
+def suggest_name(name: str, valid: Sequence[str]) -> str:
     """The cure for a name that does not exist: the one that was meant, else those that there are."""
     found = get_close_matches(name[:64].lower(), valid[:_COMPARED_NAMES], n=1, cutoff=0.6)
     if found:
@@ -137,7 +137,7 @@ def nearest(name: str, valid: Sequence[str]) -> str:
     return f"one of: {', '.join(sorted(valid)[:_SHOWN_NAMES])}{more}"
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value in a message: of a list or a mapping only what it is, since it may be of any size and depth."""
     if isinstance(value, dict | list | tuple | set):
         return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(cast('Any', value))}"

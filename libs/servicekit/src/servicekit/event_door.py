@@ -11,29 +11,29 @@ from typing import TYPE_CHECKING, Any
 from contracts import Attributes, new_id, type_registry
 from contracts.directory import PLATFORM_TENANT, OrgUnitChanged, PersonChanged, SessionEnded, TenantChanged
 from messaging.broker import Message, TopicPartition
-from messaging.consumer import Fenced, Step
+from messaging.consumer import Fenced, OffsetStep
 from messaging.retry import is_transient
 from sqlalchemy.dialects.postgresql import insert
 from storage import (
-    Move,
-    OffsetMoved,
+    OffsetConflict,
+    OffsetUpdate,
     Session,
     Sessions,
     Timeouts,
-    attempts,
     begin_attempt,
+    count_attempts,
     end_attempt,
-    is_tenant,
+    is_valid_tenant_name,
+    load_next_offset,
     move_offsets,
-    next_offset,
 )
 from storage.tables import dead_letter
 
 from servicekit import directory
-from servicekit.budget import within
-from servicekit.kit import Received, Subscription
-from servicekit.logs import Subject, about
-from servicekit.metrics import Reading
+from servicekit.budget import run_with_budget
+from servicekit.logs import LogContext, log_context
+from servicekit.metrics import ReaderMetrics
+from servicekit.service_definition import ReceivedEvent, Subscription
 
 if TYPE_CHECKING:
     from servicekit.telemetry import Tracing
@@ -50,60 +50,62 @@ class EventDoor:
         self._sessions = sessions
         self.subscription = subscription
         self.tracing: Tracing | None = None
-        self.alone = asyncio.Lock()
-        self._reading = Reading(sessions.service, subscription.topic)
+        self.suspect_lock = asyncio.Lock()
+        self._metrics = ReaderMetrics(sessions.service, subscription.topic)
 
-    async def next_offset(self, group: str, source: TopicPartition) -> int:
-        return await next_offset(self._sessions, source.topic, source.partition)
+    async def load_next_offset(self, group: str, source: TopicPartition) -> int:
+        return await load_next_offset(self._sessions, source.topic, source.partition)
 
-    async def count(self, source: TopicPartition) -> int:
-        return await attempts(self._sessions, source.topic, source.partition)
+    async def count_attempts(self, source: TopicPartition) -> int:
+        return await count_attempts(self._sessions, source.topic, source.partition)
 
-    async def begin(self, source: TopicPartition) -> None:
+    async def begin_attempt(self, source: TopicPartition) -> None:
         await begin_attempt(self._sessions, source.topic, source.partition)
 
-    async def end(self, source: TopicPartition) -> None:
+    async def end_attempt(self, source: TopicPartition) -> None:
         await end_attempt(self._sessions, source.topic, source.partition)
 
-    async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
+    async def apply(self, messages: Sequence[Message], steps: Sequence[OffsetStep]) -> None:
         """Handles the messages and moves the offsets, in one transaction. Raises Fenced when another reader was here
         first, and OverBudget when handling them took too long."""
         began = time.perf_counter()
-        about.set(Subject(self._sessions.service))
+        log_context.set(LogContext(self._sessions.service))
         try:
-            received = [received_of(message) for message in messages]
-            with self._traced(received):
+            received = [parse_message(message) for message in messages]
+            with self._start_batch_span(received):
                 begin = self._sessions.begin(_tenants(received), now=_latest(received), timeouts=self._timeouts)
                 async with begin as session:
                     await self._move(session, steps)
-                    await within(self._settled(session, received), seconds=self.subscription.seconds)
+                    await run_with_budget(
+                        self._handle_and_await_writes(session, received), seconds=self.subscription.max_seconds
+                    )
         except Exception as error:
             # A single message that fails for good is buried next, not handled again.
             if not isinstance(error, Fenced) and (len(messages) > 1 or is_transient(error)):
-                self._reading.retried.inc(len(messages))
+                self._metrics.retried.inc(len(messages))
             raise
-        self._reading.handled([each.attributes.type for each in received], began)
+        self._metrics.observe_batch([each.attributes.type for each in received], began)
 
     @property
     def _timeouts(self) -> Timeouts:
         """Whoever waits for a lock is not to blame for what it waits for, and tries again; a statement whose process is
         gone ends a little later than its process would have ended it."""
-        seconds = self.subscription.seconds
+        seconds = self.subscription.max_seconds
         return Timeouts(lock_seconds=seconds / 4, statement_seconds=seconds * 1.5)
 
-    async def _settled(self, session: Session, received: Sequence[Received[Any]]) -> None:
+    async def _handle_and_await_writes(self, session: Session, received: Sequence[ReceivedEvent[Any]]) -> None:
         await self.handle(session, received)
-        await session.settle()
+        await session.await_writes()
 
-    def _traced(self, received: Sequence[Received[Any]]) -> AbstractContextManager[None]:
+    def _start_batch_span(self, received: Sequence[ReceivedEvent[Any]]) -> AbstractContextManager[None]:
         if self.tracing is None:
             return nullcontext()
-        return self.tracing.batch(self.subscription.topic, [each.attributes for each in received])
+        return self.tracing.start_batch_span(self.subscription.topic, [each.attributes for each in received])
 
-    async def bury(self, message: Message, error: Exception, step: Step) -> None:
+    async def bury(self, message: Message, error: Exception, step: OffsetStep) -> None:
         """Files the message away whole, with its error, and moves the offset, in one transaction."""
         tenant = message.headers.get("ce_tenant", "")
-        if not is_tenant(tenant):
+        if not is_valid_tenant_name(tenant):
             tenant = PLATFORM_TENANT
         async with self._sessions.begin([tenant], now=datetime.now(UTC)) as session:
             await self._move(session, [step])
@@ -113,55 +115,55 @@ class EventDoor:
                 "topic": message.topic,
                 "partition": message.partition,
                 "offset": message.offset,
-                "key": _storable(message.key),
-                "headers": {_storable(name): _storable(each) for name, each in message.headers.items()},
+                "key": _strip_unstorable(message.key),
+                "headers": {_strip_unstorable(name): _strip_unstorable(each) for name, each in message.headers.items()},
                 "value": message.value,
-                "error": _storable(f"{type(error).__name__}: {error}"[:4000]),
-                "traceback": _storable("".join(traceback.format_exception(error))[-16000:]),
+                "error": _strip_unstorable(f"{type(error).__name__}: {error}"[:4000]),
+                "traceback": _strip_unstorable("".join(traceback.format_exception(error))[-16000:]),
             }
             await session.execute(insert(dead_letter).values(values).on_conflict_do_nothing())
-            session.after_commit.append(self._reading.buried.inc)
+            session.after_commit.append(self._metrics.buried.inc)
 
-    async def _move(self, session: Session, steps: Sequence[Step]) -> None:
-        moves = [Move(step.source.topic, step.source.partition, step.expected, step.next) for step in steps]
+    async def _move(self, session: Session, steps: Sequence[OffsetStep]) -> None:
+        moves = [OffsetUpdate(step.source.topic, step.source.partition, step.expected, step.next) for step in steps]
         try:
             await move_offsets(session, moves)
-        except OffsetMoved as moved:
+        except OffsetConflict as moved:
             raise Fenced(str(moved)) from moved
 
-    async def handle(self, session: Session, received: Sequence[Received[Any]]) -> None:
+    async def handle(self, session: Session, received: Sequence[ReceivedEvent[Any]]) -> None:
         """Calls the service's handlers, message by message or with the whole batch."""
         batch = self.subscription.batch
         events = list(received) if batch is None else [each for each in received if self._is_for_batch(each)]
         if not events:
             return
-        if self.subscription.in_turn:
-            await session.take_turns({each.key for each in events})
+        if self.subscription.lock_by_key:
+            await session.lock_keys({each.key for each in events})
         if batch is None:
-            return await self._one_by_one(session, events)
+            return await self._handle_each(session, events)
         for group in _by_tenant(events) if self.subscription.by_tenant else [events]:
-            await _see(session, group)
+            await _set_tenants(session, group)
             session.now = _latest(group)
             await batch(session, group)
 
-    def _is_for_batch(self, each: Received[Any]) -> bool:
+    def _is_for_batch(self, each: ReceivedEvent[Any]) -> bool:
         event_type = type_registry.get(each.attributes.type)
         types = self.subscription.types
         return each.raw is not None and event_type is not None and (not types or event_type in types)
 
-    async def _one_by_one(self, session: Session, events: Sequence[Received[Any]]) -> None:
+    async def _handle_each(self, session: Session, events: Sequence[ReceivedEvent[Any]]) -> None:
         origin = session.origin  # of whoever replays them; what follows from an event is not theirs
         for group in _by_tenant(events):
-            await _see(session, group)
+            await _set_tenants(session, group)
             for each in group:
                 session.now, session.cause, session.origin = each.attributes.time, each.attributes, None
-                about.set(Subject(session.service, each.tenant, each.attributes.id))
-                with self.tracing.message(each.attributes) if self.tracing else _UNTRACED:
+                log_context.set(LogContext(session.service, each.tenant, each.attributes.id))
+                with self.tracing.start_message_span(each.attributes) if self.tracing else _UNTRACED:
                     await self._handle_one(session, each)
         session.cause, session.origin = None, origin
-        about.set(Subject(session.service))
+        log_context.set(LogContext(session.service))
 
-    async def _handle_one(self, session: Session, each: Received[Any]) -> None:
+    async def _handle_one(self, session: Session, each: ReceivedEvent[Any]) -> None:
         if self.subscription.topic == "directory" and not await _copy_directory(session, each):
             return
         event_type = type_registry.get(each.attributes.type)
@@ -170,26 +172,26 @@ class EventDoor:
             await handler(session, each)
 
 
-def received_of(message: Message) -> Received[Any]:
+def parse_message(message: Message) -> ReceivedEvent[Any]:
     """Raises pydantic.ValidationError when it lacks a CloudEvents attribute."""
-    return Received(Attributes.from_headers(message.headers), message.key, message.value)
+    return ReceivedEvent(Attributes.from_headers(message.headers), message.key, message.value)
 
 
-def _storable(text: str) -> str:
+def _strip_unstorable(text: str) -> str:
     """PostgreSQL keeps neither NUL nor half a surrogate pair: poison of that kind must not keep itself from being buried."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
-async def _copy_directory(session: Session, each: Received[Any]) -> bool:
+async def _copy_directory(session: Session, each: ReceivedEvent[Any]) -> bool:
     """False when a newer state was here before: then it is news to nobody."""
     erased = each.raw is None
     if not erased and each.attributes.type not in _STATES:
         return True
     version = each.attributes.version if erased else each.body.state_version()
-    if not await directory.is_news(session, each.key, version, erased=erased):
+    if not await directory.record_version(session, each.key, version, erased=erased):
         return False
     if erased:
-        await directory.forget(session, each.key, version)
+        await directory.apply_tombstone(session, each.key, version)
     elif each.attributes.type == TenantChanged.type:
         await directory.apply_tenant(session, each.body)
     elif each.attributes.type == OrgUnitChanged.type:
@@ -201,23 +203,23 @@ async def _copy_directory(session: Session, each: Received[Any]) -> bool:
     return True
 
 
-async def _see(session: Session, received: Sequence[Received[Any]]) -> None:
+async def _set_tenants(session: Session, received: Sequence[ReceivedEvent[Any]]) -> None:
     tenants = _tenants(received)
     if set(session.tenants) != tenants:
-        await session.narrow(tenants)
+        await session.set_tenants(tenants)
 
 
-def _by_tenant(received: Iterable[Received[Any]]) -> list[list[Received[Any]]]:
+def _by_tenant(received: Iterable[ReceivedEvent[Any]]) -> list[list[ReceivedEvent[Any]]]:
     """Only the events of one tenant have an order among them."""
-    groups: dict[str, list[Received[Any]]] = {}
+    groups: dict[str, list[ReceivedEvent[Any]]] = {}
     for each in received:
         groups.setdefault(each.tenant, []).append(each)
     return [groups[tenant] for tenant in sorted(groups)]
 
 
-def _tenants(received: Iterable[Received[Any]]) -> set[str]:
+def _tenants(received: Iterable[ReceivedEvent[Any]]) -> set[str]:
     return {each.tenant for each in received}
 
 
-def _latest(received: Sequence[Received[Any]]) -> datetime:
+def _latest(received: Sequence[ReceivedEvent[Any]]) -> datetime:
     return max((each.attributes.time for each in received), default=_EPOCH)

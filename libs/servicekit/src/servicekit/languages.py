@@ -25,7 +25,7 @@ _MEASURES = {
 }
 
 
-def language_of(preferred: str | None, of_tenant: str) -> str:
+def select_language(preferred: str | None, of_tenant: str) -> str:
     """The person's language, else the tenant's, else English; `zh-CN` is Chinese."""
     for each in (preferred, of_tenant):
         short = (each or "").replace("_", "-").partition("-")[0].lower()
@@ -34,13 +34,13 @@ def language_of(preferred: str | None, of_tenant: str) -> str:
     return "en"
 
 
-def title_of(titles: Mapping[str, str], slug: str | None, language: str) -> str:
+def select_title(titles: Mapping[str, str], slug: str | None, language: str) -> str:
     """In that language, else in English, else in whatever there is; without any title, the name as words."""
     told = titles.get(language) or titles.get("en") or next(iter(titles.values()), "")
     return told or (slug or "").replace("_", " ").replace("-", " ")
 
 
-def value_text(value: str | None, unit: str | None, language: str) -> str:
+def format_value(value: str | None, unit: str | None, language: str) -> str:
     """A decimal in the KPI's unit, as `65.4%`; empty where there is none."""
     try:
         number = Decimal(value or "")
@@ -54,24 +54,24 @@ def value_text(value: str | None, unit: str | None, language: str) -> str:
     return format_decimal(number, format=shape, locale=locale)
 
 
-def day_text(day: date, language: str) -> str:
+def format_day(day: date, language: str) -> str:
     return format_date(day, "long", locale=_LOCALES[language])
 
 
-def instant_text(at: datetime, language: str, time_zone: str) -> str:
+def format_instant(at: datetime, language: str, time_zone: str) -> str:
     """By the tenant's clock: `11 March 2026, 17:00`."""
     here = at.astimezone(ZoneInfo(time_zone))
-    return f"{day_text(here.date(), language)}{', ' if language == 'en' else ' '}{here:%H:%M}"
+    return f"{format_day(here.date(), language)}{', ' if language == 'en' else ' '}{here:%H:%M}"
 
 
-def window_text(window: str, language: str) -> str:
+def format_window(window: str, language: str) -> str:
     """A workday as a date, an ISO week by its number, another stretch by its first and last day."""
     days = window_days(window)
     if days is None:
         return window
     if days[0] == days[1]:
-        return day_text(days[0], language)
+        return format_day(days[0], language)
     if "W" not in window:
-        return " – ".join(day_text(day, language) for day in days)
+        return " – ".join(format_day(day, language) for day in days)
     year, week, _ = days[0].isocalendar()
     return f"week {week} of {year}" if language == "en" else f"{year}年第{week}周"

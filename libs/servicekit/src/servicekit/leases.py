@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from storage import Session, Sessions
 
-from servicekit.kit import DueItem
+from servicekit.service_definition import DueItem
 
 LEASE_SECONDS = 30.0
 
@@ -47,19 +47,19 @@ UPDATE due_item i SET lease = :lease, leased_until = clock_timestamp() + :second
 FROM chosen WHERE (i.tenant, i.kind, i.ref) = (chosen.tenant, chosen.kind, chosen.ref)
 RETURNING i.tenant, i.kind, i.ref, i.at, i.body, i.turn, chosen.now
 """
-_MINE = "WHERE tenant = :tenant AND kind = :kind AND ref = :ref AND at = :at AND lease = :lease"
-_RENEW = f"UPDATE due_item SET leased_until = clock_timestamp() + :seconds * interval '1 second' {_MINE}"  # noqa: S608
+_WHERE_LEASED = "WHERE tenant = :tenant AND kind = :kind AND ref = :ref AND at = :at AND lease = :lease"
+_RENEW = f"UPDATE due_item SET leased_until = clock_timestamp() + :seconds * interval '1 second' {_WHERE_LEASED}"  # noqa: S608
 # Whoever has locked the row is its holder at work, in a transaction that renews by itself.
 _RENEW_BESIDE = f"""
 UPDATE due_item SET leased_until = clock_timestamp() + :seconds * interval '1 second' WHERE (tenant, kind, ref) IN (
-    SELECT tenant, kind, ref FROM due_item {_MINE} FOR UPDATE SKIP LOCKED)
+    SELECT tenant, kind, ref FROM due_item {_WHERE_LEASED} FOR UPDATE SKIP LOCKED)
 """  # noqa: S608
-_FINISH = f"DELETE FROM due_item {_MINE}"  # noqa: S608
+_FINISH = f"DELETE FROM due_item {_WHERE_LEASED}"  # noqa: S608
 _POSTPONE = f"""
 UPDATE due_item SET attempts = attempts + 1, lease = NULL, leased_until = NULL,
-at = greatest(at, :now) + least(power(2, least(attempts, 12)), 3600) * interval '1 second' {_MINE}
+at = greatest(at, :now) + least(power(2, least(attempts, 12)), 3600) * interval '1 second' {_WHERE_LEASED}
 """  # noqa: S608
-_RELEASE = f"UPDATE due_item SET lease = NULL, leased_until = NULL {_MINE}"  # noqa: S608
+_RELEASE = f"UPDATE due_item SET lease = NULL, leased_until = NULL {_WHERE_LEASED}"  # noqa: S608
 
 
 class LeaseLost(Exception):
@@ -67,18 +67,18 @@ class LeaseLost(Exception):
 
 
 @dataclass(frozen=True)
-class Held:
+class LeasedItem:
     """A due item that this process holds. `now` is its tenant's time when it was taken."""
 
     sessions: Sessions
     item: DueItem
     now: datetime
-    turn: str | None
+    lock_key: str | None
     lease: UUID
     seconds: float
 
     @property
-    def _mine(self) -> dict[str, Any]:
+    def _lease_parameters(self) -> dict[str, Any]:
         item = self.item
         return {"tenant": item.tenant, "kind": item.kind, "ref": item.ref, "at": item.at, "lease": self.lease}
 
@@ -86,7 +86,7 @@ class Held:
     async def begin(self) -> AsyncGenerator[Session]:
         """A unit of work of the item's tenant, which renews the lease. Raises LeaseLost; then nothing is done."""
         async with self._begin() as session:
-            if not await session.run(_RENEW, self._mine | {"seconds": self.seconds}):
+            if not await session.run(_RENEW, self._lease_parameters | {"seconds": self.seconds}):
                 raise LeaseLost(self.item.ref)
             yield session
 
@@ -94,35 +94,35 @@ class Held:
     async def finish(self) -> AsyncGenerator[Session]:
         """The unit of work with which the item is done. Raises LeaseLost; then nothing is done."""
         async with self._begin() as session:
-            if not await session.run(_FINISH, self._mine):
+            if not await session.run(_FINISH, self._lease_parameters):
                 raise LeaseLost(self.item.ref)
             yield session
 
     @asynccontextmanager
     async def _begin(self) -> AsyncGenerator[Session]:
         async with self.sessions.begin([self.item.tenant], now=self.now) as session:
-            if self.turn is not None:
-                await session.take_turns([self.turn])
+            if self.lock_key is not None:
+                await session.lock_keys([self.lock_key])
             yield session
 
     async def renew(self) -> None:
         """Beside the holder's own transactions, for work that takes long between them."""
-        await self._across(_RENEW_BESIDE, seconds=self.seconds)
+        await self._execute_system(_RENEW_BESIDE, seconds=self.seconds)
 
     async def postpone(self) -> None:
         """After a failure: with growing pauses, an hour at most."""
-        await self._across(_POSTPONE, now=self.now)
+        await self._execute_system(_POSTPONE, now=self.now)
 
     async def release(self) -> None:
         """Somebody else may take it at once."""
-        await self._across(_RELEASE)
+        await self._execute_system(_RELEASE)
 
-    async def _across(self, statement: str, **parameters: Any) -> None:
-        async with self.sessions.across() as connection:
-            await connection.execute(text(statement), self._mine | parameters)
+    async def _execute_system(self, statement: str, **parameters: Any) -> None:
+        async with self.sessions.system_transaction() as connection:
+            await connection.execute(text(statement), self._lease_parameters | parameters)
 
 
-async def claim(
+async def lease_due_items(
     sessions: Sessions,
     wall: datetime,
     *,
@@ -133,7 +133,7 @@ async def claim(
     running: Mapping[str, int],
     served: Mapping[str, int],
     seconds: float = LEASE_SECONDS,
-) -> list[Held]:
+) -> list[LeasedItem]:
     """Leases up to `free` due items, at most `per_tenant` of a tenant with those that are `running`, the oldest first
     of each; tenants that were `served` longest ago come first. `long`: only the kinds of `jobs`, else only the others."""
     busy = [
@@ -145,10 +145,10 @@ async def claim(
         "wall": wall, "busy": to_json(busy).decode(), "jobs": list(jobs), "long": long, "per_tenant": per_tenant,
         "free": free, "lease": lease, "seconds": seconds,
     }  # fmt: skip
-    async with sessions.across() as connection:
+    async with sessions.system_transaction() as connection:
         rows = [dict(row) for row in (await connection.execute(text(_CLAIM), given)).mappings()]
     rows.sort(key=lambda row: (row["at"], row["kind"], row["ref"]))
     return [
-        Held(sessions, DueItem(row["tenant"], row["kind"], row["ref"], row["at"], row["body"]), row["now"], row["turn"], lease, seconds)
+        LeasedItem(sessions, DueItem(row["tenant"], row["kind"], row["ref"], row["at"], row["body"]), row["now"], row["turn"], lease, seconds)
         for row in rows
     ]  # fmt: skip

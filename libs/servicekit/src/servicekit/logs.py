@@ -21,7 +21,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
 
-class Subject(NamedTuple):
+class LogContext(NamedTuple):
     """What the code that runs at the moment works for."""
 
     service: str
@@ -31,10 +31,10 @@ class Subject(NamedTuple):
     """The request's, for what is told of it after its end."""
 
 
-about: ContextVar[Subject | None] = ContextVar("about", default=None)
+log_context: ContextVar[LogContext | None] = ContextVar("about", default=None)
 
 
-def set_up(form: Literal["text", "json"], service: str) -> None:
+def configure_logging(form: Literal["text", "json"], service: str) -> None:
     """Sends all records to standard error. `service` names the process where a record does not say whom it works for."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service) if form == "json" else TextFormatter())
@@ -44,7 +44,7 @@ def set_up(form: Literal["text", "json"], service: str) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def tell_of_lost_failures(loop: asyncio.AbstractEventLoop) -> None:
+def log_unhandled_task_errors(loop: asyncio.AbstractEventLoop) -> None:
     """A task's failure that nobody waits for: by default it is printed with the whole text of the error."""
     log = logging.getLogger("uplift.run")
 
@@ -54,7 +54,7 @@ def tell_of_lost_failures(loop: asyncio.AbstractEventLoop) -> None:
     loop.set_exception_handler(tell)
 
 
-def words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An error in a line without what it may quote."""
     driver_error = getattr(error, "orig", None)  # an engine adds the statement's parameters
     inner = driver_error if isinstance(driver_error, BaseException) else error
@@ -67,7 +67,7 @@ class JsonFormatter(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        subject = about.get() or Subject(self._service)
+        subject = log_context.get() or LogContext(self._service)
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC)
             .isoformat(timespec="milliseconds")
@@ -87,7 +87,11 @@ class JsonFormatter(logging.Formatter):
             line["event_id"] = str(subject.event_id)
         if error := _error(record):
             line["exception"] = [
-                {"type": type(each).__name__, "words": words(each), "stack": traceback.format_tb(each.__traceback__)}
+                {
+                    "type": type(each).__name__,
+                    "words": describe_error(each),
+                    "stack": traceback.format_tb(each.__traceback__),
+                }
                 for each in _chain(error)
             ]
         return json.dumps(line)
@@ -107,7 +111,9 @@ class TextFormatter(logging.Formatter):
 def _message(record: logging.LogRecord) -> str:
     if isinstance(record.args, tuple):
         record = logging.makeLogRecord(record.__dict__)
-        record.args = tuple(words(each) if isinstance(each, BaseException) else each for each in record.args or ())
+        record.args = tuple(
+            describe_error(each) if isinstance(each, BaseException) else each for each in record.args or ()
+        )
     return record.getMessage()
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 MASK = "***"
-CHARACTERS = 20_000
+MAX_STATE_CHARACTERS = 20_000
 """Of one state, about."""
 LONGEST_TEXT = 2_000
 MOST_CHANGES = 50
@@ -20,8 +20,8 @@ _LONGEST_NAME = 200
 
 _SECRET = re.compile(r"secret|passw|passphrase|pwd|token|credential|private|authorization|cookie|salt|apikey", re.I)
 _KEY = re.compile(r"(?:^|[^a-z])keys?(?:[^a-z]|$)", re.I)
-_HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_REACHED = re.compile(r"phone|mobile|msisdn|fax", re.I)
+_CAMEL_CASE_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_CONTACT_FIELD = re.compile(r"phone|mobile|msisdn|fax", re.I)
 _NAMING = ("name", "header", "field", "parameter", "attribute")
 _VALUES = frozenset({"value", "values", "default"})
 
@@ -29,19 +29,19 @@ _EMAIL = re.compile(r"([^\s@<>\"'(),:;/*]?)[^\s@<>\"'(),:;/*]{0,200}@((?:[\w-]{1
 _PHONE = re.compile(r"(?<![\w.-])(?:\+|00)[1-9](?:[ ()/.-]{0,2}\d){7,16}(?![\w-])")
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s\"'<>`]+")
 _LONG_SEGMENT = re.compile(r"(?=[\w~-]*\d)(?=[\w~-]*[a-zA-Z])[\w~-]{20,}")
-_HANDED = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.I)
+_AUTH_HEADER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.I)
 _JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S)
 _ASSIGNED = re.compile(r"\b([\w-]*(?:secret|passw\w*|token|api[_-]?key)[\w-]*[\"']?\s*[=:]\s*)[\"']?[^\s\"',;&]+", re.I)
 
 
 @lru_cache(maxsize=4096)
-def names_secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Whether what bears this name is one: a secret, a password, a token, a key."""
-    return bool(_SECRET.search(name) or _KEY.search(_HUMPS.sub("_", name)))
+    return bool(_SECRET.search(name) or _KEY.search(_CAMEL_CASE_BOUNDARY.sub("_", name)))
 
 
-def masked_text(text: str) -> str:
+def mask_text(text: str) -> str:
     """Without what is a secret wherever it stands, and how somebody is reached. It can be stored and sent everywhere."""
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
@@ -55,7 +55,7 @@ def masked_text(text: str) -> str:
     if "eyJ" in text:
         text = _JWT.sub(MASK, text)
     if " " in text:
-        text = _HANDED.sub(rf"\1 {MASK}", text)
+        text = _AUTH_HEADER.sub(rf"\1 {MASK}", text)
     if "=" in text or ":" in text:
         text = _ASSIGNED.sub(rf"\1{MASK}", text)
     if "+" in text or "00" in text:
@@ -76,19 +76,19 @@ def _masked_url(url: str) -> str:
     return parts._replace(netloc=netloc, path=path, query=query, fragment=MASK if parts.fragment else "").geturl()
 
 
-class Readable:
+class StateMasker:
     """Makes the copy of one state, and notes what it left out."""
 
     def __init__(self) -> None:
-        self._left = CHARACTERS
+        self._left = MAX_STATE_CHARACTERS
         self._texts = 0
         self._parts = 0
 
-    def copy(self, value: Any) -> Any:
+    def mask(self, value: Any) -> Any:
         """Of plain JSON, as JSON that can be read."""
         return self._copy(value, 0, secret=False, reached=False)
 
-    def notes(self, name: str) -> list[str]:
+    def describe_cuts(self, name: str) -> list[str]:
         """What was left out of the state that is called `name`."""
         found: list[str] = []
         if self._texts:
@@ -116,7 +116,7 @@ class Readable:
         return value
 
     def _object(self, value: dict[str, Any], depth: int) -> dict[str, Any]:
-        named = any(names_secret(each) for name in _NAMING if isinstance(each := value.get(name), str))
+        named = any(is_secret_name(each) for name in _NAMING if isinstance(each := value.get(name), str))
         found: dict[str, Any] = {}
         for name, each in value.items():
             if self._left <= 0:
@@ -124,8 +124,8 @@ class Readable:
                 found["…"] = f"{len(value) - len(found)} more"
                 break
             self._left -= len(name)
-            secret = names_secret(name) or (named and name in _VALUES)
-            reached = _REACHED.search(name) is not None
+            secret = is_secret_name(name) or (named and name in _VALUES)
+            reached = _CONTACT_FIELD.search(name) is not None
             found[_name(name)] = self._copy(each, depth + 1, secret=secret, reached=reached)
         return found
 
@@ -141,7 +141,7 @@ class Readable:
 
     def _text(self, text: str) -> str:
         most = max(min(LONGEST_TEXT, self._left), 0)
-        masked = masked_text(text[: most + 500])  # a little more, so that nothing is cut in the middle and not known
+        masked = mask_text(text[: most + 500])  # a little more, so that nothing is cut in the middle and not known
         if len(text) > most:
             self._texts += 1
             masked = f"{masked[:most]}… ({len(text):,} characters)"
@@ -149,7 +149,7 @@ class Readable:
         return masked
 
 
-def differences(before: Any, after: Any) -> list[str]:
+def find_changed_pointers(before: Any, after: Any) -> list[str]:
     """JSON pointers to what differs, the first fifty, with a `…` where there are more."""
     found = list(islice(_differences(before, after, ""), MOST_CHANGES + 1))
     return [*found[:MOST_CHANGES], "…"] if len(found) > MOST_CHANGES else found
@@ -178,4 +178,4 @@ def _differences(before: Any, after: Any, at: str) -> Iterator[str]:
 
 
 def _name(name: str) -> str:
-    return masked_text(name[:_LONGEST_NAME])
+    return mask_text(name[:_LONGEST_NAME])

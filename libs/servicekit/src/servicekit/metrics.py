@@ -123,7 +123,7 @@ ASSIGNMENTS: Final = Counter(
 POINTS: Final = Counter("uplift_points", "Points granted and reversed", ["change"])
 NOTICES: Final = Counter("uplift_notices", "Notices written to people's inboxes")
 
-_of_type = {
+_counters_by_type = {
     **{f"band.{each}": BANDS.labels(each) for each in ("entered", "left", "corrected")},
     **{
         f"assignment.{each}": ASSIGNMENTS.labels(each)
@@ -136,7 +136,7 @@ for _verdict in VERDICTS:
     RECORDS.labels(_verdict)
 
 
-def declared() -> list[MetricWrapperBase]:
+def list_metrics() -> list[MetricWrapperBase]:
     """All metrics of this page, in its order."""
     return [each for name, each in globals().items() if isinstance(each, MetricWrapperBase) and name.isupper()]
 
@@ -156,7 +156,7 @@ def observe_request(service: str) -> Callable[[Info], None]:
     return observe
 
 
-class Reading:
+class ReaderMetrics:
     """The figures of one reader: a service and a topic."""
 
     def __init__(self, service: str, topic: str) -> None:
@@ -166,24 +166,24 @@ class Reading:
         self.retried = EVENTS_RETRIED.labels(service, topic)
         self.buried = EVENTS_BURIED.labels(service, topic)
 
-    def handled(self, types: Sequence[str], began: float) -> None:
+    def observe_batch(self, types: Sequence[str], began: float) -> None:
         """`began`: by time.perf_counter."""
         self._seconds.observe(time.perf_counter() - began)
         self._events.observe(len(types))
         for name, count in Tally(types).items():
-            EVENTS_HANDLED.labels(*self._place, _known(name)).inc(count)
+            EVENTS_HANDLED.labels(*self._place, _type_label(name)).inc(count)
 
 
-def judged(verdicts: Sequence[str]) -> None:
+def count_verdicts(verdicts: Sequence[str]) -> None:
     for verdict, count in Tally(verdicts).items():
         RECORDS.labels(verdict).inc(count)
 
 
-def published(service: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def count_published(service: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Counts rows of an outbox that were delivered, and what they say was done."""
     for (topic, name), count in Tally((row["topic"], row["headers"]["ce_type"]) for row in rows).items():
-        EVENTS_PUBLISHED.labels(service, topic, _known(name)).inc(count)
-        if counter := _of_type.get(name):
+        EVENTS_PUBLISHED.labels(service, topic, _type_label(name)).inc(count)
+        if counter := _counters_by_type.get(name):
             counter.inc(count)
     for row in rows:
         name = row["headers"]["ce_type"]
@@ -206,12 +206,12 @@ def _count_silence(leg: bytes) -> None:
         _silence.inc(int(silence[1]) / 1000)
 
 
-def _known(name: str) -> str:
+def _type_label(name: str) -> str:
     """A type of event as a label: what others make up must not become time series."""
     return name if name in type_registry else OTHER
 
 
-def measured(documents: DocumentStore, service: str) -> DocumentStore:
+def with_metrics(documents: DocumentStore, service: str) -> DocumentStore:
     """The same store; how long its operations take is told."""
     return cast(DocumentStore, _Measured(documents, service))
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 from servicekit.errors import FieldProblem
 
 
-def deeper_than(data: Any, levels: int) -> bool:
+def is_deeper_than(data: Any, levels: int) -> bool:
     """Whether lists and mappings stand inside of one another more than `levels` deep. Does not recurse."""
     waiting = [(data, 1)]
     while waiting:
@@ -19,8 +19,8 @@ def deeper_than(data: Any, levels: int) -> bool:
     return False
 
 
-def depth_problems(data: Any, levels: int) -> list[FieldProblem]:
+def find_depth_problems(data: Any, levels: int) -> list[FieldProblem]:
     """One problem for what is nested deeper, none for anything else."""
-    if not deeper_than(data, levels):
+    if not is_deeper_than(data, levels):
         return []
     return [FieldProblem(problem=f"it is nested more than {levels} levels deep", cure="write it flatter")]

@@ -6,7 +6,7 @@ from typing import Any
 from contracts.envelope import ReasonCode, ReasonValues
 from pydantic import BaseModel
 
-from servicekit.languages import LANGUAGES, title_of, value_text, window_text
+from servicekit.languages import LANGUAGES, format_value, format_window, select_title
 
 REASONS: Mapping[str, Mapping[str, str]] = {
     "corrected_call": {"en": "calls or reviews were corrected", "zh": "通话或评审数据有更正"},
@@ -20,7 +20,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def reason_text(code: str, values: Mapping[str, Any], language: str) -> str:
+def format_reason(code: str, values: Mapping[str, Any], language: str) -> str:
     """Empty for a code that this release does not know: what a service's own log says is no text for people."""
     if code not in REASONS:
         return ""
@@ -28,10 +28,10 @@ def reason_text(code: str, values: Mapping[str, Any], language: str) -> str:
     if not values.get("window"):
         return told
     window, value = (
-        window_text(values["window"], language),
-        value_text(values.get("value"), values.get("unit"), language),
+        format_window(values["window"], language),
+        format_value(values.get("value"), values.get("unit"), language),
     )
-    band = title_of(values.get("band_title") or {}, None, language)
+    band = select_title(values.get("band_title") or {}, None, language)
     if language == "zh":
         now = f"现为 {value}" if value else "不再有数值"
         return f"{told}（{window}{now}{f'，处于“{band}”' if band else ''}）"
@@ -53,4 +53,4 @@ def reason_of(code: str | None, values: Mapping[str, Any] | None) -> Reason | No
     if not code:
         return None
     known = dict(values or {})
-    return Reason(code=code, values=known, text={each: reason_text(code, known, each) for each in LANGUAGES})
+    return Reason(code=code, values=known, text={each: format_reason(code, known, each) for each in LANGUAGES})

@@ -24,7 +24,7 @@ from messaging.broker import Broker, Outgoing
 from messaging.consumer import ConsumerStatus, consume
 from messaging.log_table import LogTableBroker
 from messaging.relay import Relay
-from messaging.retry import is_transient, pause
+from messaging.retry import is_transient, wait_for_any
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 from sqlalchemy import text
@@ -32,11 +32,11 @@ from storage import Outbox, listen
 from storage.engine import DATABASE_OVERFLOW
 
 from servicekit import logs, metrics
-from servicekit.budget import within
-from servicekit.kit import Kit, Service
+from servicekit.budget import run_with_budget
+from servicekit.service_definition import Service, ServiceContext
 from servicekit.settings import PlatformSettings, TelemetrySettings
 from servicekit.tokens import TokenVerifier
-from servicekit.wiring import Running, bare_app, service_app, wire
+from servicekit.wiring import RunningService, bare_app, build_service, create_service_app
 
 if TYPE_CHECKING:
     from servicekit.telemetry import Tracing
@@ -59,7 +59,7 @@ class Process:
     roles: frozenset[str]
     broker: Broker
     stopping: asyncio.Event
-    services: list[Running]
+    services: list[RunningService]
     consumers: dict[tuple[str, str], ConsumerStatus] = field(default_factory=dict[tuple[str, str], ConsumerStatus])
     tracings: "dict[str, Tracing]" = field(default_factory=dict[str, Any])
     """By service; empty when there are no traces."""
@@ -69,24 +69,24 @@ class Process:
         process without the role `work` knows of the outbox only."""
         found: dict[str, dict[str, int]] = {}
         for each in self.services:
-            found[each.service.name] = {"outbox": await each.outbox.waiting()}
+            found[each.service.name] = {"outbox": await each.outbox.count_waiting()}
             if "work" in self.roles:
-                found[each.service.name] |= await self._behind(each)
+                found[each.service.name] |= await self._count_lag_by_topic(each)
         return found
 
-    async def _behind(self, running: Running) -> dict[str, int]:
+    async def _count_lag_by_topic(self, running: RunningService) -> dict[str, int]:
         """Messages waiting, by topic."""
         topics = dict.fromkeys(running.doors, 0)
         for source, count in (await self.broker.lag(running.service.name)).items():
             topics[source.topic] = topics.get(source.topic, 0) + count
         return topics
 
-    async def problems(self) -> list[str]:
+    async def find_readiness_problems(self) -> list[str]:
         """Why this process is not ready; empty when it is."""
         found = ["it is stopping"] if self.stopping.is_set() else []
         for each in self.services:
             try:
-                async with each.kit.sessions.across() as connection:
+                async with each.context.sessions.system_transaction() as connection:
                     await connection.execute(text("SELECT 1"))
             except Exception as error:  # whatever it is, it is the reason
                 found.append(f"{each.service.name}: the database does not answer ({type(error).__name__})")
@@ -97,21 +97,21 @@ class Process:
         )
         return found
 
-    async def measure(self) -> None:
+    async def update_gauges(self) -> None:
         """Brings the gauges up to date, for /metrics. What cannot be measured is not a number, so that no alert takes an
         old figure for news."""
-        metrics.READY.set(int(not await self.problems()))
+        metrics.READY.set(int(not await self.find_readiness_problems()))
         metrics.TENANT_BEHIND.clear()
         for each in self.services:
             name = each.service.name
-            pool: Any = each.kit.sessions.engine.pool
+            pool: Any = each.context.sessions.engine.pool
             metrics.DATABASE_CONNECTIONS.labels(name, "in_use").set(pool.checkedout())
             metrics.DATABASE_CONNECTIONS.labels(name, "idle").set(pool.checkedin())
             metrics.DATABASE_CONNECTIONS_MOST.labels(name).set(pool.size() + DATABASE_OVERFLOW)
             try:
-                waiting, age = await each.outbox.waiting(), await each.outbox.oldest()
+                waiting, age = await each.outbox.count_waiting(), await each.outbox.oldest_written_at()
                 late = await each.clock.late_seconds()
-                for tenant, seconds in (await each.outbox.behind(_TENANTS_SHOWN)).items():
+                for tenant, seconds in (await each.outbox.find_slowest_tenants(_TENANTS_SHOWN)).items():
                     metrics.TENANT_BEHIND.labels(name, tenant).set(seconds)
             except Exception:  # the database is away, and `ready` says so
                 waiting, age, late = _UNKNOWN, None, _UNKNOWN
@@ -121,10 +121,10 @@ class Process:
                 metrics.CLOCK_LATE.labels(name).set(late)
                 await self._measure_readers(each)
 
-    async def _measure_readers(self, running: Running) -> None:
+    async def _measure_readers(self, running: RunningService) -> None:
         name = running.service.name
         try:
-            behind: dict[str, float] = {**await self._behind(running)}
+            behind: dict[str, float] = {**await self._count_lag_by_topic(running)}
         except Exception:  # the broker is away
             behind = dict.fromkeys(running.doors, _UNKNOWN)
         for topic, count in behind.items():
@@ -142,10 +142,10 @@ def root_app(process: Process) -> FastAPI:
     app.state.process = process
     for running in process.services if "api" in process.roles else ():
         name = running.service.name
-        served = service_app(running)
+        served = create_service_app(running)
         Instrumentator().add(metrics.observe_request(name)).instrument(served)
         if name in process.tracings:
-            process.tracings[name].http(served)
+            process.tracings[name].instrument_app(served)
         app.mount(running.service.prefix, served)
 
     @app.get("/healthz")
@@ -154,7 +154,7 @@ def root_app(process: Process) -> FastAPI:
 
     @app.get("/readyz")
     async def readyz() -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        problems = await process.problems()
+        problems = await process.find_readiness_problems()
         return JSONResponse({"ready": not problems, "problems": problems}, 503 if problems else 200)
 
     @app.get("/lag")
@@ -168,13 +168,13 @@ def root_app(process: Process) -> FastAPI:
 
     @app.get("/metrics")
     async def figures() -> Response:  # pyright: ignore[reportUnusedFunction]
-        await process.measure()
+        await process.update_gauges()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
 
 
-def broker_of(settings: PlatformSettings) -> AbstractAsyncContextManager[Broker]:
+def create_broker(settings: PlatformSettings) -> AbstractAsyncContextManager[Broker]:
     """Kafka where it is named, else the log table."""
     if settings.kafka_bootstrap_servers:
         from messaging.kafka import KafkaBroker  # only then: its client takes a moment to load
@@ -185,21 +185,21 @@ def broker_of(settings: PlatformSettings) -> AbstractAsyncContextManager[Broker]
             replication_factor=settings.kafka_replication_factor,
             session_seconds=settings.kafka_session_seconds,
         )
-    return LogTableBroker(broker_dsn(settings), partitions=settings.partitions)
+    return LogTableBroker(build_broker_dsn(settings), partitions=settings.partitions)
 
 
 @asynccontextmanager
-async def assembled(
+async def run_services(
     services: Sequence[Service], settings: PlatformSettings, *, roles: frozenset[str] = ALL_ROLES
 ) -> AsyncGenerator[Process]:
     """Wires the services on a migrated database. With the role `work` it also reads, relays and keeps the clock until
     the end of the block, and finishes what is at hand before it returns."""
     stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
-        logs.tell_of_lost_failures(asyncio.get_running_loop())
+        logs.log_unhandled_task_errors(asyncio.get_running_loop())
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=10))
-        tracings = stack.enter_context(_exporting(services, http))
-        broker = await stack.enter_async_context(broker_of(settings))
+        tracings = stack.enter_context(_export_traces(services, http))
+        broker = await stack.enter_async_context(create_broker(settings))
         if isinstance(broker, LogTableBroker):
             await broker.declare(list(TOPICS.values()))
         verifier = TokenVerifier(
@@ -209,27 +209,27 @@ async def assembled(
             jwks_url=settings.jwks_url,
             issuer_name=settings.issuer_name,
         )
-        wired = [wire(each, settings, http=http, verifier=verifier, stopping=stopping) for each in services]
+        wired = [build_service(each, settings, http=http, verifier=verifier, stopping=stopping) for each in services]
         process = Process(settings, roles, broker, stopping, wired, tracings=tracings)
         for running in wired:
             if running.service.name in tracings:
-                trace(running, tracings[running.service.name])
-            stack.push_async_callback(running.kit.sessions.engine.dispose)
-            stack.push_async_callback(running.kit.documents.close)
+                instrument_service(running, tracings[running.service.name])
+            stack.push_async_callback(running.context.sessions.engine.dispose)
+            stack.push_async_callback(running.context.documents.close)
         # What is there now stays to the end: the collector need not walk it again and again (a fifth of a busy loop).
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_watch_loop(stopping))
+            tasks.create_task(_measure_loop_lag(stopping))
             listener = None
             if "work" in roles:
-                for job in _work(process):
+                for job in _create_worker_tasks(process):
                     tasks.create_task(job)
                 if isinstance(broker, LogTableBroker):
-                    tasks.create_task(_tidy(broker, stopping))
+                    tasks.create_task(_run_log_retention(broker, stopping))
                 if "api" not in roles:
-                    listener = tasks.create_task(_hear_of_outboxes(process))
+                    listener = tasks.create_task(_wake_relays_on_notify(process))
             try:
                 yield process
             finally:
@@ -238,41 +238,43 @@ async def assembled(
                     listener.cancel()
 
 
-def _exporting(services: Sequence[Service], http: httpx.AsyncClient) -> "AbstractContextManager[dict[str, Tracing]]":
+def _export_traces(
+    services: Sequence[Service], http: httpx.AsyncClient
+) -> "AbstractContextManager[dict[str, Tracing]]":
     """Tracing by service where a collector is named, else none."""
     if not TelemetrySettings().otel_exporter_otlp_endpoint:
         return nullcontext({})
-    from servicekit.telemetry import exporting  # only then: its packages take a moment to load
+    from servicekit.telemetry import export_traces  # only then: its packages take a moment to load
 
-    return exporting([each.name for each in services], http)
+    return export_traces([each.name for each in services], http)
 
 
-def trace(running: Running, tracing: "Tracing") -> None:
+def instrument_service(running: RunningService, tracing: "Tracing") -> None:
     """Every door and the database of a service tell of what they do."""
-    tracing.engine(running.kit.sessions.engine)
-    running.kit.sessions.trace = tracing.emitted
+    tracing.instrument_engine(running.context.sessions.engine)
+    running.context.sessions.inject_trace_context = tracing.inject_context
     running.clock.tracing = tracing
     for door in running.doors.values():
         door.tracing = tracing
 
 
-def broker_dsn(settings: PlatformSettings) -> str:
+def build_broker_dsn(settings: PlatformSettings) -> str:
     return settings.database_url.replace("{role}", "broker").replace("postgresql+psycopg:", "postgresql:", 1)
 
 
-def _work(process: Process) -> list[Coroutine[Any, Any, None]]:
+def _create_worker_tasks(process: Process) -> list[Coroutine[Any, Any, None]]:
     jobs: list[Coroutine[Any, Any, None]] = []
     stopping, settings = process.stopping, process.settings
     alone = asyncio.Lock()
     for running in process.services:
         name = running.service.name
-        relay = Relay(process.broker, _OutboxOf(running.outbox, name, process.tracings.get(name)), name)
-        running.kit.sessions.wake = relay.wake
+        relay = Relay(process.broker, _RelayOutbox(running.outbox, name, process.tracings.get(name)), name)
+        running.context.sessions.wake = relay.wake
         jobs += [relay.run(stopping), running.clock.run(stopping)]
-        jobs += [_guarded(loop, running.kit) for loop in running.wired.background]
+        jobs += [_restart_on_failure(loop, running.context) for loop in running.wired.background]
         for topic, door in running.doors.items():
             status = process.consumers[name, topic] = ConsumerStatus()
-            door.alone = alone
+            door.suspect_lock = alone
             reader = consume(
                 process.broker,
                 name,
@@ -288,33 +290,33 @@ def _work(process: Process) -> list[Coroutine[Any, Any, None]]:
     return jobs
 
 
-async def _hear_of_outboxes(process: Process) -> None:
+async def _wake_relays_on_notify(process: Process) -> None:
     """Processes that only answer HTTP tell of their events by NOTIFY."""
-    wakes = {each.service.name: each.kit.sessions.wake for each in process.services}
+    wakes = {each.service.name: each.context.sessions.wake for each in process.services}
 
     def heard(service: str | None) -> None:
         for name, wake in wakes.items():
             if wake is not None and service in (None, name):
                 wake.set()
 
-    await listen(process.services[0].kit.sessions.engine, "uplift_outbox", heard)
+    await listen(process.services[0].context.sessions.engine, "uplift_outbox", heard)
 
 
-async def _tidy(broker: LogTableBroker, stopping: asyncio.Event) -> None:
+async def _run_log_retention(broker: LogTableBroker, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         try:
-            await broker.tidy(datetime.now(UTC))
+            await broker.apply_retention(datetime.now(UTC))
         except Exception:
             log.exception("the broker could not be tidied")
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), _TIDY_SECONDS)
 
 
-async def _guarded(loop: Callable[[Kit], Awaitable[None]], kit: Kit) -> None:
+async def _restart_on_failure(loop: Callable[[ServiceContext], Awaitable[None]], kit: ServiceContext) -> None:
     """A background loop that fails is started again; it never takes the process down."""
     while not kit.stopping.is_set():
         try:
-            await within(loop(kit), seconds=None)
+            await run_with_budget(loop(kit), seconds=None)
             return
         except Exception:
             log.exception("a background loop of %s failed", kit.sessions.service)
@@ -322,16 +324,16 @@ async def _guarded(loop: Callable[[Kit], Awaitable[None]], kit: Kit) -> None:
                 await asyncio.wait_for(kit.stopping.wait(), 5)
 
 
-async def _watch_loop(stopping: asyncio.Event) -> None:
+async def _measure_loop_lag(stopping: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     while not stopping.is_set():
         due = loop.time() + _LOOP_SECONDS
-        await pause(_LOOP_SECONDS, stopping)
+        await wait_for_any(_LOOP_SECONDS, stopping)
         if not stopping.is_set():
             metrics.LOOP_LAG.observe(max(loop.time() - due, 0.0))
 
 
-class _OutboxOf:
+class _RelayOutbox:
     """The outbox in the broker's terms."""
 
     def __init__(self, outbox: Outbox, service: str, tracing: "Tracing | None") -> None:
@@ -341,7 +343,7 @@ class _OutboxOf:
         self._failures = metrics.RELAY_FAILURES.labels(service)
 
     async def publish_pending(
-        self, publish: Callable[[list[Outgoing]], Awaitable[None]], room: Mapping[str, int]
+        self, publish: Callable[[list[Outgoing]], Awaitable[None]], capacity: Mapping[str, int]
     ) -> int:
         handed: list[dict[str, Any]] = []
 
@@ -349,17 +351,17 @@ class _OutboxOf:
             messages = [
                 Outgoing(row["topic"], row["partition"], row["key"], row["value"], row["headers"]) for row in rows
             ]
-            with self._tracing.publish(row["headers"] for row in rows) if self._tracing else nullcontext():
+            with self._tracing.start_publish_span(row["headers"] for row in rows) if self._tracing else nullcontext():
                 await publish(messages)
             handed.extend(rows)
 
         try:
-            count = await self._outbox.publish_pending(forward, room)
+            count = await self._outbox.publish_pending(forward, capacity)
         except Exception:
             self._failures.inc()
             raise
-        metrics.published(self._service, handed)
+        metrics.count_published(self._service, handed)
         return count
 
-    async def oldest(self) -> datetime | None:
-        return await self._outbox.oldest()
+    async def oldest_written_at(self) -> datetime | None:
+        return await self._outbox.oldest_written_at()

@@ -47,19 +47,19 @@ class Tracing:
         self.provider.add_span_processor(processor)
         self._tracer = self.provider.get_tracer("uplift")
 
-    def engine(self, engine: AsyncEngine) -> None:
+    def instrument_engine(self, engine: AsyncEngine) -> None:
         """Statements become spans, without their parameters."""
         tracer = self.provider.get_tracer("uplift.database")
         EngineTracer(tracer, engine.sync_engine, NoOpUpDownCounter("connections"))
 
-    def http(self, app: FastAPI) -> None:
+    def instrument_app(self, app: FastAPI) -> None:
         FastAPIInstrumentor.instrument_app(app, tracer_provider=self.provider, exclude_spans=["receive", "send"])
 
-    def emitted(self, attributes: Attributes, cause: Attributes | None) -> Attributes:
+    def inject_context(self, attributes: Attributes, cause: Attributes | None) -> Attributes:
         """The attributes of a new event, with the place it was made at."""
         here = trace.get_current_span().get_span_context()
         parent, links = context.get_current(), list[Link]()
-        origin = _place_of(cause)
+        origin = _span_context_of(cause)
         if origin is not None and origin.trace_id != here.trace_id:
             parent, links = _context_at(origin), [Link(here)] if here.is_valid else []
         span = self._tracer.start_span(
@@ -71,17 +71,17 @@ class Tracing:
         return replace(attributes, **carrier)
 
     @contextmanager
-    def batch(self, topic: str, events: Sequence[Attributes]) -> Generator[None]:
+    def start_batch_span(self, topic: str, events: Sequence[Attributes]) -> Generator[None]:
         """While a batch of a topic is handled."""
         described = {"messaging.destination.name": topic, "messaging.batch.message_count": len(events)}
-        links = _links(_place_of(each) for each in events)
+        links = _links(_span_context_of(each) for each in events)
         with self._tracer.start_as_current_span(f"process {topic}", Context(), SpanKind.CONSUMER, described, links):
             yield
 
     @contextmanager
-    def message(self, event: Attributes) -> Generator[None]:
+    def start_message_span(self, event: Attributes) -> Generator[None]:
         """While a message is handled alone, as a part of its own trace."""
-        origin = _place_of(event)
+        origin = _span_context_of(event)
         if origin is None:
             yield
             return
@@ -92,7 +92,7 @@ class Tracing:
             yield
 
     @contextmanager
-    def publish(self, headers: Iterable[dict[str, str]]) -> Generator[None]:
+    def start_publish_span(self, headers: Iterable[dict[str, str]]) -> Generator[None]:
         """While rows of the outbox are handed to the broker."""
         places = [_place(each.get("ce_traceparent"), each.get("ce_tracestate")) for each in headers]
         described = {"messaging.batch.message_count": len(places)}
@@ -100,7 +100,7 @@ class Tracing:
             yield
 
     @contextmanager
-    def due(self, kind: str) -> Generator[None]:
+    def start_due_item_span(self, kind: str) -> Generator[None]:
         with self._tracer.start_as_current_span(f"due {kind}", Context(), SpanKind.INTERNAL):
             yield
 
@@ -110,7 +110,7 @@ class Tracing:
 
 
 @contextmanager
-def exporting(services: Sequence[str], http: httpx.AsyncClient) -> Generator[dict[str, Tracing]]:
+def export_traces(services: Sequence[str], http: httpx.AsyncClient) -> Generator[dict[str, Tracing]]:
     """Tracing by service, exported to the collector that the environment names until the end of the block. Requests of
     `http`, and clients of MongoDB that are made in the block, are traced with it; what several services share is told
     under the name of none of them."""
@@ -131,7 +131,7 @@ def _exported(service: str) -> Tracing:
     return Tracing(service, BatchSpanProcessor(OTLPSpanExporter()))
 
 
-def _place_of(event: Attributes | None) -> SpanContext | None:
+def _span_context_of(event: Attributes | None) -> SpanContext | None:
     return _place(event.traceparent, event.tracestate) if event else None
 
 

@@ -11,12 +11,12 @@ import httpx
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from storage import is_tenant
+from storage import is_valid_tenant_name
 
 from servicekit.errors import Unauthenticated, Unavailable
 
 ALGORITHMS = ["RS256", "ES256", "PS256"]
-LONGEST_LIFE_SECONDS = 24 * 3600
+MAX_LIFETIME_SECONDS = 24 * 3600
 """Tokens that live longer are refused: so long, and no longer, an ended session must be remembered."""
 _LEEWAY_SECONDS = 30
 _REFETCH_SECONDS = 10
@@ -39,7 +39,7 @@ class Claims:
 
 
 @dataclass(frozen=True, slots=True)
-class Logout:
+class LogoutClaims:
     """What a verified logout token says: the session `sid`, or all of `sub`. `jti` names it; it is good once."""
 
     iss: str
@@ -84,11 +84,11 @@ class TokenVerifier:
     async def verify(self, token: str) -> Claims:
         """An access token's claims. Raises Unauthenticated with the reason, Unavailable when the issuer's keys were never
         reachable."""
-        return self._access(*await self._decoded(token))
+        return self._to_claims(*await self._decode(token))
 
-    async def verify_logout(self, token: str, client_id: str) -> Logout:
+    async def verify_logout(self, token: str, client_id: str) -> LogoutClaims:
         """A logout token's claims (OpenID Connect Back-Channel Logout 1.0), sent to this client. Raises as `verify`."""
-        header, claims = await self._decoded(token)
+        header, claims = await self._decode(token)
         self._require(claims, audience=client_id)
         if _typ(header) != "logout+jwt" and claims.get("typ") != "Logout":
             raise _refuse("it is not a logout token (typ)")
@@ -102,9 +102,9 @@ class TokenVerifier:
             raise _refuse("it names no session and nobody (sid, sub)")
         if jti is None:
             raise _refuse("it has no name (jti)")
-        return Logout(self._name, sid, sub, jti, int(claims["iat"]))
+        return LogoutClaims(self._name, sid, sub, jti, int(claims["iat"]))
 
-    async def _decoded(self, token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def _decode(self, token: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Header and claims of a token that the issuer signed."""
         header = _header(token)
         if "crit" in header:
@@ -125,7 +125,7 @@ class TokenVerifier:
             self._signed[token] = decoded.header, decoded.claims
         return self._signed[token]
 
-    def _access(self, header: dict[str, Any], claims: dict[str, Any]) -> Claims:
+    def _to_claims(self, header: dict[str, Any], claims: dict[str, Any]) -> Claims:
         # Keycloak's tokens are all of header typ JWT, and say in the payload what they are.
         kind = claims.get("typ")
         if not (kind == "Bearer" or (kind is None and _typ(header) == "at+jwt")):
@@ -148,12 +148,12 @@ class TokenVerifier:
         if audience not in (meant_for if isinstance(meant_for, list) else [meant_for]):
             raise _refuse("it is meant for another audience (aud)")
         now = time.time()
-        expires, issued, begins = (_moment(claims.get(name)) for name in ("exp", "iat", "nbf"))
+        expires, issued, begins = (_parse_timestamp(claims.get(name)) for name in ("exp", "iat", "nbf"))
         if expires is None or expires < now - _LEEWAY_SECONDS:
             raise _refuse("it has expired (exp)")
         if issued is None or issued > now + _LEEWAY_SECONDS:
             raise _refuse("it was not issued yet (iat)")
-        if expires - issued > LONGEST_LIFE_SECONDS:
+        if expires - issued > MAX_LIFETIME_SECONDS:
             raise _refuse("it lives too long (iat, exp)")
         if "nbf" in claims and (begins is None or begins > now + _LEEWAY_SECONDS):
             raise _refuse("it is not valid yet (nbf)")
@@ -196,7 +196,7 @@ def _tenant(claims: dict[str, Any]) -> str:
         raise _refuse("it names no tenant; ask for one with the scope `organization` or `organization:<tenant>`")
     if len(named) > 1:
         raise _refuse("it names several tenants; choose one with the scope `organization:<tenant>`")
-    if not isinstance(named[0], str) or not is_tenant(named[0]):
+    if not isinstance(named[0], str) or not is_valid_tenant_name(named[0]):
         raise _refuse("it does not name exactly one tenant (tenant)")
     return named[0]
 
@@ -209,7 +209,7 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value and "\x00" not in value else None
 
 
-def _moment(value: Any) -> float | None:
+def _parse_timestamp(value: Any) -> float | None:
     """Seconds since 1970. Whatever is too large or no number is none."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e11:
         return float(value)

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from storage import Outbox, Sessions, create_engine, documents_for, migrate, prepare_schema, schema_name
+from storage import Outbox, Sessions, create_document_store, create_engine, ensure_schema, migrate, schema_name
 
 from servicekit.behind import behind_router
 from servicekit.blueprints.door import section_router
@@ -20,25 +20,25 @@ from servicekit.dead_letters import dead_letter_router
 from servicekit.door import (
     Head,
     SecurityHeaders,
-    describe,
-    doors,
-    link_things,
+    customize_openapi,
+    iter_unit_routes,
+    link_resource_routes,
     operation_name,
     render_http,
     render_problem,
     render_validation,
 )
-from servicekit.door.browsing import add_docs
-from servicekit.door.signing_in import schemes
+from servicekit.door.docs_page import add_docs
+from servicekit.door.security_schemes import build_security_schemes
 from servicekit.errors import Problem
 from servicekit.event_door import EventDoor
-from servicekit.kit import Kit, Service, Subscription, Wired
-from servicekit.metrics import measured
+from servicekit.metrics import with_metrics
+from servicekit.service_definition import Service, ServiceContext, ServiceParts, Subscription
 from servicekit.settings import PlatformSettings
 from servicekit.tokens import TokenVerifier
 
 
-def role_url(settings: PlatformSettings, service: str) -> str:
+def build_role_url(settings: PlatformSettings, service: str) -> str:
     """The service's own database URL: its own role, which owns its own schema and nothing else."""
     return settings.database_url.replace("{role}", schema_name(service))
 
@@ -47,44 +47,44 @@ def migrate_all(services: Sequence[Service], settings: PlatformSettings) -> None
     """Creates missing roles and schemas where an administrator's URL is given, and brings every schema up to date."""
     for service in services:
         if settings.admin_database_url:
-            prepare_schema(
+            ensure_schema(
                 settings.admin_database_url,
                 service.name,
                 role=schema_name(service.name),
                 password=urlsplit(settings.database_url.replace("{role}", "role")).password,
             )
-        migrate(role_url(settings, service.name), service.migrations)
+        migrate(build_role_url(settings, service.name), service.migrations)
 
 
 @dataclass
-class Running:
+class RunningService:
     """One service, wired and ready."""
 
     service: Service
-    kit: Kit
-    wired: Wired
+    context: ServiceContext
+    wired: ServiceParts
     doors: dict[str, EventDoor]
     clock: ClockDoor
     outbox: Outbox
 
 
-def wire(
+def build_service(
     service: Service,
     settings: PlatformSettings,
     *,
     http: httpx.AsyncClient,
     verifier: TokenVerifier,
     stopping: asyncio.Event,
-) -> Running:
+) -> RunningService:
     """Builds one service's parts. The copy of the directory is read by every service, asked for or not."""
     engine = create_engine(
-        role_url(settings, service.name), schema=schema_name(service.name), pool_size=settings.database_pool
+        build_role_url(settings, service.name), schema=schema_name(service.name), pool_size=settings.database_pool
     )
     sessions = Sessions(engine, service.name, partitions=settings.partitions)
-    kit = Kit(
+    kit = ServiceContext(
         settings,
         sessions,
-        measured(documents_for(sessions, settings.mongodb_url), service.name),
+        with_metrics(create_document_store(sessions, settings.mongodb_url), service.name),
         http,
         verifier,
         stopping,
@@ -93,7 +93,7 @@ def wire(
     subscriptions = {each.topic: each for each in wired.subscriptions}
     subscriptions.setdefault("directory", Subscription("directory"))
     doors = {topic: EventDoor(sessions, each) for topic, each in subscriptions.items()}
-    return Running(service, kit, wired, doors, ClockDoor(sessions, wired.clock), Outbox(sessions))
+    return RunningService(service, kit, wired, doors, ClockDoor(sessions, wired.due_handlers), Outbox(sessions))
 
 
 def bare_app() -> FastAPI:
@@ -111,7 +111,7 @@ def bare_app() -> FastAPI:
     return app
 
 
-def service_app(running: Running) -> FastAPI:
+def create_service_app(running: RunningService) -> FastAPI:
     """The HTTP door of one service, to be mounted at its prefix."""
     app = FastAPIOffline(
         docs_url=None,
@@ -127,14 +127,16 @@ def service_app(running: Running) -> FastAPI:
             Exception: render_problem,
         },
     )
-    app.state.kit = running.kit
-    add_docs(app, running.kit.settings.issuer)
+    app.state.context = running.context
+    add_docs(app, running.context.settings.issuer)
     app.state.service = running.wired.state
     routers = [running.wired.router, dead_letter_router(running.doors), behind_router()]
     if running.wired.section is not None:
         routers.append(section_router(running.wired.section))
     for each in routers:
         app.include_router(each)
-    link_things(doors(app.routes))
-    describe(app, words=running.wired.words, security=schemes(running.kit.settings.issuer))
+    link_resource_routes(iter_unit_routes(app.routes))
+    customize_openapi(
+        app, words=running.wired.field_docs, security=build_security_schemes(running.context.settings.issuer)
+    )
     return app

@@ -14,14 +14,14 @@ FIRST_DAY = date(1, 1, 1)
 LAST_DAY = date(9999, 12, 31)
 _DAY = timedelta(days=1)
 
-Stretch = tuple[date, tzinfo]
+ZonePeriod = tuple[date, tzinfo]
 """From this day on, in this zone."""
 
 Membership = tuple[UUID, date, date]
 """Of an org unit, from a day up to another one."""
 
 
-def workday(at: int | datetime, zone: tzinfo, day_start_minutes: int = 0) -> date:
+def compute_workday(at: int | datetime, zone: tzinfo, day_start_minutes: int = 0) -> date:
     """The date in a zone, where a day begins `day_start_minutes` after midnight by the clock on the wall. `at`: an
     instant, or milliseconds since 1970."""
     local = datetime.fromtimestamp(at // 1000, zone) if isinstance(at, int) else at.astimezone(zone)
@@ -29,7 +29,7 @@ def workday(at: int | datetime, zone: tzinfo, day_start_minutes: int = 0) -> dat
     return (local - timedelta(minutes=day_start_minutes) if day_start_minutes else local).date()
 
 
-def start_of(day: date, zone: tzinfo, day_start_minutes: int = 0) -> datetime:
+def workday_start(day: date, zone: tzinfo, day_start_minutes: int = 0) -> datetime:
     """The instant at which a workday begins in a zone."""
     midnight = datetime.combine(day, time(), tzinfo=zone)
     return (midnight + timedelta(minutes=day_start_minutes)).astimezone(UTC)
@@ -51,9 +51,9 @@ def zones_of(units: Iterable[tuple[UUID, Sequence[UUID], str | None]]) -> dict[U
     return {unit: declared[above] for unit, above in nearest.items() if above is not None}
 
 
-def stretches_of(
+def build_zone_periods(
     memberships: Sequence[Membership], zones: Mapping[UUID, tzinfo], otherwise: tzinfo
-) -> tuple[Stretch, ...]:
+) -> tuple[ZonePeriod, ...]:
     """In which zones somebody works, in order of time and without gaps. Of several memberships on a day in units that
     have a zone the one that began last decides."""
     placed = sorted(
@@ -61,7 +61,7 @@ def stretches_of(
         key=lambda each: (-each[1].toordinal(), each[0]),
     )
     days = sorted({FIRST_DAY, *(day for _, *dates in placed for day in dates if day < LAST_DAY)})
-    found: list[Stretch] = []
+    found: list[ZonePeriod] = []
     for day in days:
         zone = next((zones[unit] for unit, since, until in placed if since <= day < until), otherwise)
         if not found or found[-1][1] != zone:
@@ -75,26 +75,26 @@ class Workdays:
 
     zone: tzinfo
     day_start_minutes: int
-    stretches: Mapping[UUID, Sequence[Stretch]]
+    zone_periods: Mapping[UUID, Sequence[ZonePeriod]]
 
-    def of(self, person_id: UUID | None, at: int | datetime) -> date:
+    def workday_of(self, person_id: UUID | None, at: int | datetime) -> date:
         """The workday of an instant (or of milliseconds since 1970) for a person; for nobody, and for somebody unknown, the
         tenant's."""
-        stretches = self.stretches.get(person_id, ()) if person_id else ()
+        stretches = self.zone_periods.get(person_id, ()) if person_id else ()
         if not stretches:
-            return workday(at, self.zone, self.day_start_minutes)
+            return compute_workday(at, self.zone, self.day_start_minutes)
         following = LAST_DAY
         for first, zone in reversed(stretches):
-            day = workday(at, zone, self.day_start_minutes)
+            day = compute_workday(at, zone, self.day_start_minutes)
             if day >= first:
                 return min(day, following - _DAY) if following < LAST_DAY else day
             following = first
         raise AssertionError("the first stretch begins with the first day")
 
-    def begins(self, person_id: UUID | None, day: date) -> datetime:
+    def start_of_workday(self, person_id: UUID | None, day: date) -> datetime:
         """The instant at which a person's workday begins."""
         zone = self.zone
-        for first, each in self.stretches.get(person_id, ()) if person_id else ():
+        for first, each in self.zone_periods.get(person_id, ()) if person_id else ():
             if first <= day:
                 zone = each
-        return start_of(day, zone, self.day_start_minutes)
+        return workday_start(day, zone, self.day_start_minutes)

@@ -39,7 +39,7 @@ class TookTooLong(Invalid):
         return TookTooLong, (self.seconds,)
 
 
-async def in_worker(work: Callable[..., Result], *args: Any, seconds: float = DEADLINE_SECONDS) -> Result:
+async def run_in_worker(work: Callable[..., Result], *args: Any, seconds: float = DEADLINE_SECONDS) -> Result:
     """What `work(*args)` returns or raises, all of it pickled. Raises TookTooLong at the deadline, which counts from when
     a process has begun with it."""
     # In a thread: the first call starts the processes, which takes a moment.

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from contracts import new_id
-from contracts.calls import LegRecorded
+from contracts.assignments import AssignmentAssigned
 from contracts.directory import PersonChanged
-from contracts.learning import AssignmentAssigned
+from contracts.legs import LegRecorded
 from contracts.scores import BandEntered
 from fastapi import Form, Request, Response
 from fastapi.responses import StreamingResponse
@@ -17,26 +17,26 @@ from pydantic import BaseModel, ConfigDict, Field
 from servicekit import (
     CallerDep,
     DaysDep,
-    Kit,
     Page,
     PageDep,
-    Received,
+    ReceivedEvent,
     Service,
+    ServiceContext,
+    ServiceParts,
     Subscription,
-    Wired,
     WorkSession,
-    accepts,
     page_of,
+    route_policy,
 )
 from servicekit import router as door_router
 from servicekit.errors import Conflict, FieldProblem, Invalid
-from servicekit.kit import DueItem
-from servicekit.visibility import require_agent, visible_agents
-from servicekit.workers import in_worker
+from servicekit.service_definition import DueItem
+from servicekit.visibility import load_visible_agents, require_agent
+from servicekit.workers import run_in_worker
 from sqlalchemy import Column, Integer, Table, Text, UniqueConstraint, Uuid
-from storage import Migrations, Session, metadata
+from storage import Migrations, Session, create_metadata
 
-tables = metadata()
+tables = create_metadata()
 note = Table(
     "note",
     tables,
@@ -78,9 +78,9 @@ async def write(session: Session, text: str) -> Note:
 
 
 @routes.post("/notes", status_code=201)
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def write_note(new: NewNote, session: WorkSession, caller: CallerDep, response: Response) -> Note:
-    caller.require("agent", "tenant_admin")
+    caller.require_role("agent", "tenant_admin")
     made = await write(session, new.text)
     await asyncio.sleep(new.slow)
     if new.then == "conflict":
@@ -95,13 +95,13 @@ async def write_note(new: NewNote, session: WorkSession, caller: CallerDep, resp
 
 
 @routes.post("/forms", status_code=201)
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def write_form(text: Annotated[str, Form()], session: WorkSession) -> Note:
     return await write(session, text)
 
 
 @routes.post("/told")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def tell(session: WorkSession) -> StreamingResponse:
     await write(session, "told")
 
@@ -113,19 +113,19 @@ async def tell(session: WorkSession) -> StreamingResponse:
 
 
 @routes.post("/secrets")
-@accepts(reach="tenant", idempotency_key=False)
+@route_policy(reach="tenant", idempotency_key=False)
 async def tell_a_secret(caller: CallerDep) -> str:
     return "never twice"
 
 
 @routes.post("/uploads")
-@accepts(body_bytes=None, reach="tenant")
+@route_policy(body_bytes=None, reach="tenant")
 async def upload(request: Request) -> int:
     return sum([len(chunk) async for chunk in request.stream()])
 
 
 @routes.post("/large")
-@accepts(1_000_000, roles=("tenant_admin",))
+@route_policy(1_000_000, roles=("tenant_admin",))
 async def write_large(new: NewNote, session: WorkSession) -> int:
     return len(new.text)
 
@@ -135,26 +135,26 @@ class Reading(BaseModel):
 
 
 @routes.post("/readings")
-@accepts(idempotency_key=False)
+@route_policy(reach="tenant", idempotency_key=False)
 async def read_in_worker(reading: Reading, caller: CallerDep) -> None:
     """As long as it takes, or for half a second."""
-    await in_worker(time.sleep, reading.seconds, seconds=0.5)
+    await run_in_worker(time.sleep, reading.seconds, seconds=0.5)
 
 
 @routes.get("/days")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def list_days(caller: CallerDep, days: DaysDep) -> list[str]:
     return [each.isoformat() for each in days.within(caller.today, days=7)]
 
 
 @routes.post("/streams")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def read_stream(request: Request, session: WorkSession) -> int:
     return sum([len(chunk) async for chunk in request.stream()])
 
 
 @routes.get("/notes")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def list_notes(session: WorkSession, page: PageDep) -> Page[Note]:
     rows = await session.rows(
         "SELECT id, text FROM note WHERE tenant = :tenant AND (cast(:after AS uuid) IS NULL OR id > :after) "
@@ -165,7 +165,7 @@ async def list_notes(session: WorkSession, page: PageDep) -> Page[Note]:
 
 
 @routes.get("/me")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def me(session: WorkSession, caller: CallerDep) -> dict[str, Any]:
     return {
         "slug": caller.person.slug,
@@ -176,14 +176,14 @@ async def me(session: WorkSession, caller: CallerDep) -> dict[str, Any]:
 
 
 @routes.get("/visible")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def visible(session: WorkSession, caller: CallerDep) -> list[UUID] | None:
-    found = await visible_agents(session, caller)
+    found = await load_visible_agents(session, caller)
     return None if found is None else sorted(found)
 
 
 @routes.get("/agents/{agent_id}")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def agent(agent_id: UUID, session: WorkSession, caller: CallerDep) -> UUID:
     await require_agent(session, caller, agent_id)
     return agent_id
@@ -210,20 +210,20 @@ async def mark(session: Session, tenant: str, ref: str) -> None:
     )
 
 
-def wire(kit: Kit) -> Wired:
+def wire(kit: ServiceContext) -> ServiceParts:
     mood = Mood()
 
-    async def on_band_entered(session: Session, event: Received[BandEntered]) -> None:
+    async def on_band_entered(session: Session, event: ReceivedEvent[BandEntered]) -> None:
         await mark(session, session.tenant, str(event.body.band_event_id))
         session.emit(AssignmentAssigned.model_validate(AssignmentAssigned.example))
         if event.body.kpi == "poison" and mood.poison:
             raise ValueError("this one cannot be handled")
 
-    async def on_legs(session: Session, events: list[Received[LegRecorded]]) -> None:
+    async def on_legs(session: Session, events: list[ReceivedEvent[LegRecorded]]) -> None:
         for event in events:
             await mark(session, event.tenant, event.body.external_id)
 
-    async def on_person_changed(session: Session, event: Received[PersonChanged]) -> None:
+    async def on_person_changed(session: Session, event: ReceivedEvent[PersonChanged]) -> None:
         # The copy of the directory was updated before.
         if await session.scalar("SELECT 1 FROM directory_person WHERE id = :id", {"id": event.body.id}):
             await mark(session, session.tenant, f"person {event.body.slug}")
@@ -238,14 +238,14 @@ def wire(kit: Kit) -> Wired:
         if mood.fail_due:
             raise RuntimeError("not now")
 
-    return Wired(
+    return ServiceParts(
         router=routes,
         subscriptions=[
             Subscription("bands", {BandEntered: on_band_entered}),
             Subscription("legs", batch=on_legs, max_messages=2000),
             Subscription("directory", {PersonChanged: on_person_changed}),
         ],
-        clock={"remind": on_remind, "fragile": on_fragile},
+        due_handlers={"remind": on_remind, "fragile": on_fragile},
         state=mood,
     )
 

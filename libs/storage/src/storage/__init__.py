@@ -1,47 +1,55 @@
 """Sessions under row-level security, the outbox, offsets, migrations, documents."""
 
-from storage.bulk import insert_rows, or_update, rows_of
-from storage.documents import Document, DocumentDamaged, DocumentStore, JsonbDocuments
-from storage.engine import create_engine, metadata, schema_name
-from storage.listening import listen
-from storage.migrate import PLATFORM, Migrations, UnknownRevision, migrate, prepare_schema
-from storage.mongo import MongoDocuments
-from storage.offsets import Move, OffsetMoved, attempts, begin_attempt, end_attempt, move_offsets, next_offset
+from storage.bulk import build_insert, build_on_conflict_update, encode_rows_parameter
+from storage.documents import Document, DocumentCorrupted, DocumentStore, JsonbDocumentStore
+from storage.engine import create_engine, create_metadata, schema_name
+from storage.migrate import PLATFORM, Migrations, UnknownRevision, ensure_schema, migrate
+from storage.mongo import MongoDocumentStore
+from storage.notifications import listen
+from storage.offsets import (
+    OffsetConflict,
+    OffsetUpdate,
+    begin_attempt,
+    count_attempts,
+    end_attempt,
+    load_next_offset,
+    move_offsets,
+)
 from storage.outbox import Outbox
-from storage.session import Session, Sessions, Timeouts, is_tenant
-from storage.sweeping import Sweeper, discard, documents_for
+from storage.session import Session, Sessions, Timeouts, is_valid_tenant_name
+from storage.sweeping import Sweeper, create_document_store, schedule_discard
 
 __all__ = [
     "PLATFORM",
     "Document",
-    "DocumentDamaged",
+    "DocumentCorrupted",
     "DocumentStore",
-    "JsonbDocuments",
+    "JsonbDocumentStore",
     "Migrations",
-    "MongoDocuments",
-    "Move",
-    "OffsetMoved",
+    "MongoDocumentStore",
+    "OffsetConflict",
+    "OffsetUpdate",
     "Outbox",
     "Session",
     "Sessions",
     "Sweeper",
     "Timeouts",
     "UnknownRevision",
-    "attempts",
     "begin_attempt",
+    "build_insert",
+    "build_on_conflict_update",
+    "count_attempts",
+    "create_document_store",
     "create_engine",
-    "discard",
-    "documents_for",
+    "create_metadata",
+    "encode_rows_parameter",
     "end_attempt",
-    "insert_rows",
-    "is_tenant",
+    "ensure_schema",
+    "is_valid_tenant_name",
     "listen",
-    "metadata",
+    "load_next_offset",
     "migrate",
     "move_offsets",
-    "next_offset",
-    "or_update",
-    "prepare_schema",
-    "rows_of",
+    "schedule_discard",
     "schema_name",
 ]

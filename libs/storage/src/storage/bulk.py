@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 _DIALECT = postgresql.dialect()
 
 
-def insert_rows(table: Table, columns: Iterable[str] | None = None, *, then: str = "") -> str:
+def build_insert(table: Table, columns: Iterable[str] | None = None, *, suffix_sql: str = "") -> str:
     """Inserts `rows_of(…)` into these columns (by default all) in the order given; what a row does not name is null.
     `then`: what follows, such as ON CONFLICT or RETURNING."""
     names = [column.name for column in table.columns] if columns is None else list(columns)
@@ -22,20 +22,20 @@ def insert_rows(table: Table, columns: Iterable[str] | None = None, *, then: str
     into = ", ".join(map(_quoted, names))
     return (
         f"INSERT INTO {table.name} ({into}) SELECT {into} "  # noqa: S608
-        f"FROM json_to_recordset(cast(:rows AS json)) AS r({typed}) {then}"
+        f"FROM json_to_recordset(cast(:rows AS json)) AS r({typed}) {suffix_sql}"
     )
 
 
-def or_update(table: Table, columns: Iterable[str]) -> str:
+def build_on_conflict_update(table: Table, columns: Iterable[str]) -> str:
     """For `then`: a row whose primary key is there already gets these columns instead."""
     keys = ", ".join(_quoted(column.name) for column in table.primary_key)
     changed = ", ".join(f"{_quoted(name)} = excluded.{_quoted(name)}" for name in columns)
     return f"ON CONFLICT ({keys}) DO UPDATE SET {changed}"
 
 
-def rows_of(rows: Iterable[Mapping[str, Any]], **same: Any) -> dict[str, str]:
+def encode_rows_parameter(rows: Iterable[Mapping[str, Any]], **constant_columns: Any) -> dict[str, str]:
     """The parameter of `insert_rows`; `same`: columns that are the same in all rows."""
-    return {"rows": to_json([{**same, **row} for row in rows]).decode()}
+    return {"rows": to_json([{**constant_columns, **row} for row in rows]).decode()}
 
 
 def _quoted(name: str) -> str:

@@ -14,12 +14,12 @@ from sqlalchemy.dialects.postgresql import insert
 from storage.session import Session, Sessions
 from storage.tables import document
 
-DOCUMENT_BYTES = 16_000_000
+MAX_DOCUMENT_BYTES = 16_000_000
 """The most that a document's body and blob may have together: MongoDB takes 16 MiB, and some of it is the frame."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class DocumentDamaged(Exception):
+class DocumentCorrupted(Exception):
     """The bytes of a document are not those that were written: their sum differs."""
 
 
@@ -73,24 +73,24 @@ class DocumentStore(Protocol):
         ...
 
 
-def check(document: Document) -> None:
+def validate_document(document: Document) -> None:
     """Raises ValueError for what not every implementation can keep: dotted or `$` keys, a list directly in a list, NaN
-    and infinities, integers beyond 64 bits, NUL and half surrogate pairs in text, more than `DOCUMENT_BYTES`."""
-    check_body(document.body)
+    and infinities, integers beyond 64 bits, NUL and half surrogate pairs in text, more than `MAX_DOCUMENT_BYTES`."""
+    validate_body(document.body)
     size = len(bson.encode(document.body)) + len(document.blob or b"")
-    if size > DOCUMENT_BYTES:
-        raise ValueError(f"a document may have {DOCUMENT_BYTES:,} bytes; {document.id} has {size:,}")
+    if size > MAX_DOCUMENT_BYTES:
+        raise ValueError(f"a document may have {MAX_DOCUMENT_BYTES:,} bytes; {document.id} has {size:,}")
 
 
-def read_document(id: str, body: Mapping[str, Any], blob: bytes | None, sha256: str | None) -> Document:
+def restore_document(id: str, body: Mapping[str, Any], blob: bytes | None, sha256: str | None) -> Document:
     """A document as it was found. Raises DocumentDamaged."""
     found = Document(id, body, blob)
     if found.sha256 != sha256:
-        raise DocumentDamaged(f"the bytes of document {id} have the sum {found.sha256}, and were written as {sha256}")
+        raise DocumentCorrupted(f"the bytes of document {id} have the sum {found.sha256}, and were written as {sha256}")
     return found
 
 
-def check_body(body: Mapping[str, Any], where: str = "") -> None:
+def validate_body(body: Mapping[str, Any], where: str = "") -> None:
     """`check` for a body's values; `where` is the path to it."""
     for key, value in body.items():
         if "." in key or key.startswith("$"):
@@ -101,7 +101,7 @@ def check_body(body: Mapping[str, Any], where: str = "") -> None:
 
 def _check_value(value: Any, where: str) -> None:
     if isinstance(value, Mapping):
-        check_body(value, where)  # pyright: ignore[reportUnknownArgumentType]
+        validate_body(value, where)  # pyright: ignore[reportUnknownArgumentType]
     elif isinstance(value, list | tuple):
         for item in value:  # pyright: ignore[reportUnknownVariableType]
             if isinstance(item, list | tuple):
@@ -115,7 +115,7 @@ def _check_value(value: Any, where: str) -> None:
         raise ValueError(f"a document may not hold NUL or half a surrogate pair: {where}")
 
 
-class JsonbDocuments:
+class JsonbDocumentStore:
     """The embedded implementation: a table in the service's own schema, walled off by tenant like any other. It has
     its own transactions, so that a document behaves the same here as in another database."""
 
@@ -129,7 +129,7 @@ class JsonbDocuments:
         if not documents:
             return
         for each in documents:
-            check(each)
+            validate_document(each)
         rows = [
             {"tenant": tenant, "collection": collection, "id": each.id, "body": dict(each.body), "blob": each.blob,
              "sha256": each.sha256}
@@ -161,7 +161,7 @@ class JsonbDocuments:
             .order_by(document.c.id)
             .limit(limit)
         )
-        return [read_document(**row) for row in await session.rows(statement)]
+        return [restore_document(**row) for row in await session.rows(statement)]
 
     async def delete(self, tenant: str, collection: str, ids: Sequence[str]) -> None:
         async with self._begin(tenant) as session:

@@ -64,8 +64,8 @@ SETTINGS = {
     "log_min_error_statement": "panic",  # customers' data stays out of the log
     "log_error_verbosity": "terse",
 }
-DURABLE = {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}
-FAST = {"synchronous_commit": "on", "fsync": "off", "full_page_writes": "off"}  # still survives `kill -9`
+DURABLE_SETTINGS = {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}
+FAST_SETTINGS = {"synchronous_commit": "on", "fsync": "off", "full_page_writes": "off"}  # still survives `kill -9`
 
 HBA = """\
 local all all trust
@@ -141,7 +141,7 @@ class EmbeddedPostgres:
             return
         try:
             self._launch()
-            while not self._ready():
+            while not self._is_ready():
                 time.sleep(0.02)
         except BaseException as error:
             self.stop()
@@ -165,11 +165,11 @@ class EmbeddedPostgres:
             os.close(self._lock)
             self._lock = None
 
-    def erase(self) -> None:
+    def delete_data(self) -> None:
         """Forget all data; refused while another process uses the folder."""
         self.stop()
         try:
-            self._take_folder()
+            self._lock_folder()
             self._stop_leftovers()
             for folder in (self.cluster, self.data / "cluster.new"):
                 if folder.exists():
@@ -180,7 +180,7 @@ class EmbeddedPostgres:
         finally:
             self.stop()
 
-    async def watch(self) -> None:
+    async def supervise(self) -> None:
         """Start the server again whenever it dies, until `stop` or cancellation.
 
         Gives up with an error after five deaths within a minute.
@@ -194,7 +194,7 @@ class EmbeddedPostgres:
                 log.warning("PostgreSQL ended with %s; starting it again", self._process.returncode)
                 try:
                     self._launch()
-                    while self._process and not self._ready():
+                    while self._process and not self._is_ready():
                         await asyncio.sleep(0.02)
                 except OSError as error:
                     raise _explain_os_error(error, self.data) from error
@@ -211,7 +211,7 @@ class EmbeddedPostgres:
 
     def _launch(self) -> None:
         binaries = _binaries()
-        self._take_folder()
+        self._lock_folder()
         self._stop_leftovers()
         as_user = self._as_user(binaries)
         if not self.cluster.exists():
@@ -221,7 +221,7 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(
                 f"Another program listens on port {self._port}.", "Stop it or choose another port for PostgreSQL."
             )
-        settings = SETTINGS | (DURABLE if self._durable else FAST) | self._settings
+        settings = SETTINGS | (DURABLE_SETTINGS if self._durable else FAST_SETTINGS) | self._settings
         settings |= {
             "cluster_name": self._tag,
             "listen_addresses": "127.0.0.1" if self._port else "",
@@ -238,12 +238,12 @@ class EmbeddedPostgres:
             )
         self._deadline = time.monotonic() + START_SECONDS
 
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         process = self._process
         if process is None:
             return False
         if process.poll() is not None:
-            raise self._explain_log()
+            raise self._diagnose_from_log()
         if time.monotonic() > self._deadline:
             raise EmbeddedPostgresError(
                 f"PostgreSQL did not answer within {START_SECONDS:.0f} seconds.", f"Read the end of {self.log_file}."
@@ -251,7 +251,7 @@ class EmbeddedPostgres:
         lines = _read_lines(self.cluster / "postmaster.pid")
         return len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready"
 
-    def _take_folder(self) -> None:
+    def _lock_folder(self) -> None:
         if self._lock is not None:
             return
         self.data.mkdir(parents=True, exist_ok=True)
@@ -271,7 +271,7 @@ class EmbeddedPostgres:
         lines = _read_lines(pid_file)
         postmaster = int(lines[0]) if lines and lines[0].isdigit() else None
         running = set(_processes(self._tag))
-        if postmaster and postmaster not in running and _alive(postmaster):
+        if postmaster and postmaster not in running and _is_process_alive(postmaster):
             # The number now belongs to a stranger (a reboot, a new container), at which PostgreSQL would refuse.
             pid_file.unlink(missing_ok=True)
         if postmaster in running:
@@ -356,7 +356,7 @@ class EmbeddedPostgres:
             made = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/")
         if made.returncode != 0:
             shutil.rmtree(draft, ignore_errors=True)
-            raise self._explain_log()
+            raise self._diagnose_from_log()
         (draft / "pg_hba.conf").write_text(HBA)  # the superuser has no password: it never comes in by network
         draft.rename(self.cluster)
 
@@ -377,14 +377,14 @@ class EmbeddedPostgres:
         self._log_start = output.tell()
         return output
 
-    def _explain_log(self) -> EmbeddedPostgresError:
+    def _diagnose_from_log(self) -> EmbeddedPostgresError:
         with self.log_file.open("rb") as lines:
             lines.seek(self._log_start)
             text = lines.read(LOG_BYTES).decode(errors="replace")
-        return explain(text, self.data, self.log_file)
+        return diagnose_startup_failure(text, self.data, self.log_file)
 
 
-def explain(text: str, data: Path, log_file: Path) -> EmbeddedPostgresError:
+def diagnose_startup_failure(text: str, data: Path, log_file: Path) -> EmbeddedPostgresError:
     """The error for what initdb or postgres wrote before it gave up."""
     # A full disk takes no line into the log either.
     if any(reason in text for reason in NO_ROOM) or _room(data) < LEAST_ROOM:
@@ -406,7 +406,7 @@ def explain(text: str, data: Path, log_file: Path) -> EmbeddedPostgresError:
 def _explain_os_error(error: OSError, data: Path) -> EmbeddedPostgresError:
     reason = os.strerror(error.errno or 0)
     if any(known in reason for known in (*NO_ROOM, *NOT_WRITABLE)):
-        return explain(reason, data, data / "postgres.log")
+        return diagnose_startup_failure(reason, data, data / "postgres.log")
     return EmbeddedPostgresError(f"{error.filename or data} cannot be used: {reason}.", "Choose another folder.")
 
 
@@ -440,7 +440,7 @@ def _port_is_free(port: int) -> bool:
     return True
 
 
-def _alive(pid: int) -> bool:
+def _is_process_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -17,12 +17,12 @@ NAMING = {
 }
 
 
-def metadata() -> MetaData:
+def create_metadata() -> MetaData:
     """The tables of one service. They carry no schema: the role's search path says where they live."""
     return MetaData(naming_convention=NAMING)
 
 
-DATABASE_BURST = 3
+DATABASE_EXTRA_POOL_SIZE = 3
 """Connections beyond its size that a pool keeps once it was busy: a new one costs PostgreSQL a process each time."""
 DATABASE_OVERFLOW = 3
 """Connections that a very busy pool opens beyond those, and closes again."""
@@ -37,13 +37,13 @@ def create_engine(
     *,
     schema: str,
     pool_size: int = 4,
-    burst: int = DATABASE_BURST,
+    extra_pool_size: int = DATABASE_EXTRA_POOL_SIZE,
     max_overflow: int = DATABASE_OVERFLOW,
 ) -> AsyncEngine:
     """An async engine on psycopg 3. `url` is `postgresql+psycopg://…`."""
     engine = create_async_engine(
         url,
-        pool_size=pool_size + burst,
+        pool_size=pool_size + extra_pool_size,
         max_overflow=max_overflow,
         pool_use_lifo=True,
         pool_recycle=1800,
@@ -60,7 +60,7 @@ def create_engine(
     @event.listens_for(engine.sync_engine, "checkout")
     def leave_broken_connections(connection: Any, *_: Any) -> None:  # pyright: ignore[reportUnusedFunction]
         # Its socket tells that a server has gone, without the round trip of asking each time.
-        if _has_news(connection.fileno()):
+        if socket_is_readable(connection.fileno()):
             try:
                 engine.dialect.do_ping(connection)
             except psycopg.Error:
@@ -69,7 +69,7 @@ def create_engine(
     return engine
 
 
-def _has_news(socket: int) -> bool:
+def socket_is_readable(socket: int) -> bool:
     """Whether something came in at an idle connection: its end, or what makes it worth asking."""
     poll = select.poll()
     poll.register(socket, select.POLLIN)

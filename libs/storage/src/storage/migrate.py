@@ -54,7 +54,7 @@ PLATFORM = Migrations("every service", "storage.migrations", "storage_version")
 """The revisions of the tables that every service has, `storage.tables.own`."""
 
 
-def prepare_schema(admin_url: str, service: str, *, role: str, password: str | None = None) -> None:
+def ensure_schema(admin_url: str, service: str, *, role: str, password: str | None = None) -> None:
     """Creates the service's role and schema when they are missing. Runs as the database's administrator."""
     schema = schema_name(service)
     engine = create_engine(admin_url)
@@ -69,7 +69,7 @@ def prepare_schema(admin_url: str, service: str, *, role: str, password: str | N
     engine.dispose()
 
 
-def current(connection: Connection, table: str = Migrations.table) -> str | None:
+def load_current_revision(connection: Connection, table: str = Migrations.table) -> str | None:
     """The revision a schema is at; None when it was never migrated."""
     if not connection.scalar(text("SELECT to_regclass(:table)"), {"table": table}):
         return None
@@ -99,18 +99,18 @@ def migrate(url: str, migrations: Migrations, *, to: str | None = None, platform
 
 def _adopt(connection: Connection) -> None:
     """Before the shared tables had revisions, the first one of each service made them, and they grew by themselves."""
-    if current(connection, PLATFORM.table) or not connection.scalar(text("SELECT to_regclass('outbox')")):
+    if load_current_revision(connection, PLATFORM.table) or not connection.scalar(text("SELECT to_regclass('outbox')")):
         return
     context = MigrationContext.configure(connection, opts={"version_table": PLATFORM.table})
     context.stamp(PLATFORM.script(), PLATFORM.revisions()[0])
 
 
 def _bring(connection: Connection, migrations: Migrations, to: str | None) -> str | None:
-    wanted, there = to or migrations.head(), current(connection, migrations.table)
+    wanted, there = to or migrations.head(), load_current_revision(connection, migrations.table)
     if there != wanted:
         _check_known(there, migrations.revisions(), migrations.service)
         _upgrade(connection, migrations, wanted or "head")
-    return current(connection, migrations.table)
+    return load_current_revision(connection, migrations.table)
 
 
 def _check_known(there: str | None, known: list[str], service: str) -> None:

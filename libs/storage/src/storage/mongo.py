@@ -10,13 +10,13 @@ from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, WTimeoutError
 
-from storage.documents import Document, check, read_document
+from storage.documents import Document, restore_document, validate_document
 from storage.engine import schema_name
 
 # A request that finds the store away holds a database connection meanwhile, so it is told soon.
-_AWAY_MS = 3_000
-_ANSWER_MS = 30_000
-_IDS_AT_ONCE = 10_000
+_CONNECT_TIMEOUT_MS = 3_000
+_SOCKET_TIMEOUT_MS = 30_000
+_ID_CHUNK_SIZE = 10_000
 _DUPLICATE = 11000
 
 Row = dict[str, Any]
@@ -37,7 +37,7 @@ class _PlainInteger(TypeDecoder):
 _OPTIONS: CodecOptions[Row] = CodecOptions(tz_aware=True, type_registry=TypeRegistry([_PlainInteger()]))
 
 
-class MongoDocuments:
+class MongoDocumentStore:
     """The implementation of the cluster. It belongs to the event loop that first uses it.
 
     `url` is a MongoDB URL; the database it names, else `uplift`, is the first part of this one's name:
@@ -50,9 +50,9 @@ class MongoDocuments:
             url,
             w="majority",
             journal=True,
-            serverSelectionTimeoutMS=_AWAY_MS,
-            connectTimeoutMS=_AWAY_MS,
-            socketTimeoutMS=_ANSWER_MS,
+            serverSelectionTimeoutMS=_CONNECT_TIMEOUT_MS,
+            connectTimeoutMS=_CONNECT_TIMEOUT_MS,
+            socketTimeoutMS=_SOCKET_TIMEOUT_MS,
             appname=f"uplift-{service}",
         )
         prefix = self._client.get_default_database("uplift").name
@@ -62,7 +62,7 @@ class MongoDocuments:
     def _collection(self, name: str) -> Collection:
         return self._client[self.database].get_collection(name, codec_options=_OPTIONS)
 
-    async def _index(self, collection: str, *fields: str) -> None:
+    async def _ensure_index(self, collection: str, *fields: str) -> None:
         """Makes sure of an index once a process; one that exists costs a round trip."""
         if (collection, *fields) not in self._indexed:
             await self._collection(collection).create_index([(field, 1) for field in fields])
@@ -70,7 +70,7 @@ class MongoDocuments:
 
     async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
         for each in documents:
-            check(each)
+            validate_document(each)
         at = datetime.now(UTC)
         first = {each.id: each for each in reversed(documents)}
         rows = [
@@ -80,17 +80,17 @@ class MongoDocuments:
         ]  # fmt: skip
         if not rows:
             return
-        with _away():
-            await self._index(collection, "tenant", "at", "_id")
+        with _unreachable_as_connection_error():
+            await self._ensure_index(collection, "tenant", "at", "_id")
             try:
                 await self._collection(collection).insert_many(rows, ordered=False)
             except BulkWriteError as error:
-                _only_duplicates(collection, error)
+                _raise_unless_duplicates(collection, error)
 
     async def get(self, tenant: str, collection: str, ids: Sequence[str]) -> dict[str, Document]:
         found: dict[str, Document] = {}
-        with _away():
-            for keys in _portions(tenant, ids):
+        with _unreachable_as_connection_error():
+            for keys in _id_chunks(tenant, ids):
                 async for row in self._collection(collection).find({"_id": keys}):
                     each = _document(tenant, row)
                     found[each.id] = each
@@ -103,15 +103,15 @@ class MongoDocuments:
         condition: Row = {"tenant": tenant, **{f"body.{name}": value for name, value in where.items()}}
         if after is not None:
             condition["_id"] = {"$gt": _key(tenant, after)}
-        with _away():
+        with _unreachable_as_connection_error():
             if where:
-                await self._index(collection, "tenant", *(f"body.{name}" for name in sorted(where)), "_id")
+                await self._ensure_index(collection, "tenant", *(f"body.{name}" for name in sorted(where)), "_id")
             cursor = self._collection(collection).find(condition, sort=[("_id", 1)], limit=limit)
             return [_document(tenant, row) async for row in cursor]
 
     async def delete(self, tenant: str, collection: str, ids: Sequence[str]) -> None:
-        with _away():
-            for keys in _portions(tenant, ids):
+        with _unreachable_as_connection_error():
+            for keys in _id_chunks(tenant, ids):
                 await self._collection(collection).delete_many({"_id": keys})
 
     async def ids_before(
@@ -127,7 +127,7 @@ class MongoDocuments:
         condition: Row = {"tenant": tenant, "at": {"$lt": before} | ({"$gte": since} if since else {})}
         if after is not None:
             condition["_id"] = {"$gt": _key(tenant, after)}
-        with _away():
+        with _unreachable_as_connection_error():
             cursor = self._collection(collection).find(condition, {"_id": 1}, sort=[("_id", 1)], limit=limit)
             return [_id(tenant, row) async for row in cursor]
 
@@ -143,21 +143,21 @@ def _id(tenant: str, row: Row) -> str:
     return row["_id"][len(tenant) + 1 :]
 
 
-def _portions(tenant: str, ids: Sequence[str]) -> Iterator[Any]:
+def _id_chunks(tenant: str, ids: Sequence[str]) -> Iterator[Any]:
     """Conditions on `_id`, each of a size that a command can have."""
     keys = [_key(tenant, each) for each in ids]
     if len(keys) == 1:
         yield keys[0]  # FerretDB looks this one up in its index, and goes through everything for an $in
         return
-    for begin in range(0, len(keys), _IDS_AT_ONCE):
-        yield {"$in": keys[begin : begin + _IDS_AT_ONCE]}
+    for begin in range(0, len(keys), _ID_CHUNK_SIZE):
+        yield {"$in": keys[begin : begin + _ID_CHUNK_SIZE]}
 
 
 def _document(tenant: str, row: Row) -> Document:
-    return read_document(_id(tenant, row), row["body"], row["blob"], row["sha256"])
+    return restore_document(_id(tenant, row), row["body"], row["blob"], row["sha256"])
 
 
-def _only_duplicates(collection: str, error: BulkWriteError) -> None:
+def _raise_unless_duplicates(collection: str, error: BulkWriteError) -> None:
     """Raises unless what was refused was there already. The driver's own error would show the documents."""
     errors: list[Row] = error.details.get("writeErrors", [])
     codes = sorted({int(each["code"]) for each in errors} - {_DUPLICATE})
@@ -168,7 +168,7 @@ def _only_duplicates(collection: str, error: BulkWriteError) -> None:
 
 
 @contextmanager
-def _away() -> Generator[None]:
+def _unreachable_as_connection_error() -> Generator[None]:
     """A store that cannot be reached is a ConnectionError: doors and readers try again."""
     try:
         yield

@@ -8,19 +8,19 @@ from sqlalchemy import text
 from storage.session import Session, Sessions
 
 
-class OffsetMoved(Exception):
+class OffsetConflict(Exception):
     """A stored offset is not the expected one: somebody else has handled this batch."""
 
     fenced = True
 
 
-class Move(NamedTuple):
+class OffsetUpdate(NamedTuple):
     """Of one partition's offset."""
 
     topic: str
     partition: int
     expected: int
-    to: int
+    new: int
 
 
 _PLACE = text(
@@ -48,10 +48,10 @@ UPDATE consumer_offset o SET next = held.next FROM held WHERE o.topic = held.top
 """
 
 
-async def next_offset(sessions: Sessions, topic: str, partition: int) -> int:
+async def load_next_offset(sessions: Sessions, topic: str, partition: int) -> int:
     """Where reading goes on; 0 when never read. From then on the place is there to be moved."""
     place = {"topic": topic, "partition": partition}
-    async with sessions.across() as connection:
+    async with sessions.system_transaction() as connection:
         found = await connection.scalar(_NEXT, place)
         if found is None:
             await connection.execute(_PLACE, place)
@@ -59,26 +59,26 @@ async def next_offset(sessions: Sessions, topic: str, partition: int) -> int:
         return int(found or 0)
 
 
-async def attempts(sessions: Sessions, topic: str, partition: int) -> int:
+async def count_attempts(sessions: Sessions, topic: str, partition: int) -> int:
     """How often what stands at the stored offset was begun (`begin_attempt`) without an end."""
-    async with sessions.across() as connection:
+    async with sessions.system_transaction() as connection:
         return int(await connection.scalar(_ATTEMPTS, {"topic": topic, "partition": partition}) or 0)
 
 
 async def begin_attempt(sessions: Sessions, topic: str, partition: int) -> None:
     """Counts, in a transaction of its own: what comes next may end the process. A moved offset begins anew at 0."""
-    async with sessions.across() as connection:
+    async with sessions.system_transaction() as connection:
         await connection.execute(_BEGIN, {"topic": topic, "partition": partition})
 
 
 async def end_attempt(sessions: Sessions, topic: str, partition: int) -> None:
     """What stands at the stored offset has ended, though it did not take effect."""
-    async with sessions.across() as connection:
+    async with sessions.system_transaction() as connection:
         await connection.execute(_END, {"topic": topic, "partition": partition})
 
 
-async def move_offsets(session: Session, moves: Iterable[Move]) -> None:
-    """All or none: raises OffsetMoved when one of the stored offsets is not its `expected`; the transaction is then to
+async def move_offsets(session: Session, moves: Iterable[OffsetUpdate]) -> None:
+    """All or none: raises OffsetConflict when one of the stored offsets is not its `expected`; the transaction is then to
     be rolled back."""
     topics, partitions, expected, to = zip(*moves, strict=True)
     moved = await session.run(
@@ -88,4 +88,4 @@ async def move_offsets(session: Session, moves: Iterable[Move]) -> None:
         places = ", ".join(
             f"{topic}/{partition} at {at}" for topic, partition, at in zip(topics, partitions, expected, strict=True)
         )
-        raise OffsetMoved(f"expected {places}")
+        raise OffsetConflict(f"expected {places}")

@@ -8,16 +8,16 @@ from sqlalchemy import text
 
 from storage.session import Session, Sessions
 
-FEW = 5
+SMALL_BACKLOG_ROWS = 5
 """Who has no more than so many rows waiting in a topic need not wait until there is room in it,"""
-RESERVE = 50
+SMALL_BACKLOG_RESERVE = 50
 """as long as all of these together are not more than so many."""
 
-Publish = Callable[[list[dict[str, Any]]], Awaitable[None]]
+PublishRows = Callable[[list[dict[str, Any]]], Awaitable[None]]
 
 
 # Which partitions, and which topics of which tenants, wait: one step in an index for each, however many rows wait.
-_FREE = """
+_LOCK_FREE_PARTITIONS = """
 WITH RECURSIVE waiting AS (
     (SELECT partition FROM outbox ORDER BY partition LIMIT 1)
     UNION ALL
@@ -28,7 +28,7 @@ SELECT partition FROM waiting
 WHERE partition IS NOT NULL AND pg_try_advisory_xact_lock(hashtext('outbox ' || :service), partition)
 """
 # Row by row, as in a game of cards: the first of every tenant, then the second of every tenant, and so on.
-_IN_TURN = """
+_SELECT_FAIRLY = """
 WITH RECURSIVE waiting AS (
     (SELECT tenant, topic FROM outbox ORDER BY tenant, topic LIMIT 1)
     UNION ALL
@@ -62,7 +62,7 @@ SELECT seq, topic, partition, key, headers, value FROM chosen JOIN outbox USING 
 
 
 # The oldest row of every topic of every tenant is the first of its stretch in the index.
-_BEHIND = """
+_SELECT_OLDEST_BY_TENANT = """
 WITH RECURSIVE waiting AS (
     (SELECT tenant, topic, at FROM outbox ORDER BY tenant, topic, seq LIMIT 1)
     UNION ALL
@@ -77,7 +77,7 @@ ORDER BY seconds DESC LIMIT :most
 """
 
 
-async def waiting_of(session: Session) -> tuple[int, float]:
+async def measure_backlog(session: Session) -> tuple[int, float]:
     """Of the session's tenant: how many rows wait, and the oldest for how many seconds."""
     row = await session.row(
         "SELECT count(*) AS events, extract(epoch FROM clock_timestamp() - min(at))::float AS seconds "
@@ -97,26 +97,26 @@ class Outbox:
         self._sessions = sessions
         self._most = most
 
-    async def publish_pending(self, publish: Publish, room: Mapping[str, int] | None = None) -> int:
+    async def publish_pending(self, publish: PublishRows, capacity: Mapping[str, int] | None = None) -> int:
         """Publishes waiting rows of the partitions that no other relay is at, those of all tenants in turn, each tenant's
         oldest first; of the topics that `room` names at most so many, and a few more of tenants that have only a few.
         Returns how many."""
-        room = room or {}
-        async with self._sessions.across() as connection:
-            free = await connection.execute(text(_FREE), {"service": self._sessions.service})
+        capacity = capacity or {}
+        async with self._sessions.system_transaction() as connection:
+            free = await connection.execute(text(_LOCK_FREE_PARTITIONS), {"service": self._sessions.service})
             partitions = list(free.scalars())
             if not partitions:
                 return 0
             # A statement of its own, begun with the locks held: it sees what the last holder has deleted.
             found = await connection.execute(
-                text(_IN_TURN),
+                text(_SELECT_FAIRLY),
                 {
                     "partitions": partitions,
                     "most": self._most,
-                    "few": FEW,
-                    "reserve": RESERVE,
-                    "topics": list(room),
-                    "rooms": list(room.values()),
+                    "few": SMALL_BACKLOG_ROWS,
+                    "reserve": SMALL_BACKLOG_RESERVE,
+                    "topics": list(capacity),
+                    "rooms": list(capacity.values()),
                 },
             )
             rows = [dict(row) for row in found.mappings()]
@@ -130,17 +130,17 @@ class Outbox:
             )
             return len(rows)
 
-    async def oldest(self) -> datetime | None:
+    async def oldest_written_at(self) -> datetime | None:
         """When the oldest waiting row was written."""
-        async with self._sessions.across() as connection:
+        async with self._sessions.system_transaction() as connection:
             return await connection.scalar(text("SELECT min(at) FROM outbox"))
 
-    async def behind(self, most: int) -> dict[str, float]:
+    async def find_slowest_tenants(self, limit: int) -> dict[str, float]:
         """The tenants whose oldest row has waited longest, at most so many, and how many seconds."""
-        async with self._sessions.across() as connection:
-            found = await connection.execute(text(_BEHIND), {"most": most})
+        async with self._sessions.system_transaction() as connection:
+            found = await connection.execute(text(_SELECT_OLDEST_BY_TENANT), {"most": limit})
             return {row.tenant: row.seconds for row in found}
 
-    async def waiting(self) -> int:
-        async with self._sessions.across() as connection:
+    async def count_waiting(self) -> int:
+        async with self._sessions.system_transaction() as connection:
             return int(await connection.scalar(text("SELECT count(*) FROM outbox")) or 0)

@@ -17,51 +17,51 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, CursorResult, Executable, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.bulk import insert_rows, or_update, rows_of
+from storage.bulk import build_insert, build_on_conflict_update, encode_rows_parameter
+from storage.driver_connection import DriverConnection, encode_copy_row
 from storage.engine import create_engine, schema_name
-from storage.statements import Statements, copied_row
 from storage.tables import due_item
 
 
-def is_tenant(name: str) -> bool:
+def is_valid_tenant_name(name: str) -> bool:
     """Whether this can name one tenant. A comma would name two under row-level security."""
     return bool(name) and "," not in name and name.isprintable()
 
 
 T = TypeVar("T")
-Trace = Callable[[Attributes, Attributes | None], Attributes]
+InjectTraceContext = Callable[[Attributes, Attributes | None], Attributes]
 """Adds to a new event's attributes where in a trace it was made; the second are those of its cause."""
 
 _JSONB = b"\1"  # the version of its binary format
 
 
-class Emitted(Protocol):
+class EmittableEvent(Protocol):
     """An event, or what stands for one where thousands are made."""
 
     type: ClassVar[str]
 
     def key(self, tenant: str) -> str: ...
-    def to_topic(self) -> str: ...
-    def encoded(self) -> bytes: ...
+    def target_topic(self) -> str: ...
+    def encode(self) -> bytes: ...
 
 
-class Erasable(Emitted, Protocol):
+class VersionedState(EmittableEvent, Protocol):
     """Whole state, of which a later version replaces an earlier one."""
 
     def state_version(self) -> int: ...
 
 
-_SCHEDULE = insert_rows(
+_SCHEDULE = build_insert(
     due_item,
-    then=or_update(due_item, ["at", "body", "attempts", "turn", "lease", "leased_until"])
+    suffix_sql=build_on_conflict_update(due_item, ["at", "body", "attempts", "turn", "lease", "leased_until"])
     + " WHERE (due_item.at, due_item.body, due_item.attempts, due_item.turn)"
     " IS DISTINCT FROM (excluded.at, excluded.body, excluded.attempts, excluded.turn)",
 )
 
 
-_SEE = "SELECT set_config('uplift.tenants', :tenants, true)"
-_SEE_IN_TIME = (
-    _SEE
+_SET_TENANTS = "SELECT set_config('uplift.tenants', :tenants, true)"
+_SET_TENANTS_AND_TIMEOUTS = (
+    _SET_TENANTS
     + ", set_config('lock_timeout', :lock_timeout, true), set_config('statement_timeout', :statement_timeout, true)"
 )
 
@@ -96,17 +96,17 @@ class Session:
     cause: Attributes | None = None
     origin: Origin | None = None
     notify: bool = True
-    trace: Trace | None = None
-    recorded: int = 0
+    inject_trace_context: InjectTraceContext | None = None
+    emitted_count: int = 0
     after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """Called in order when the transaction is committed, and never otherwise. For figures; nothing may fail there."""
-    _driver: Statements = field(init=False)
-    _first: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
+    _driver: DriverConnection = field(init=False)
+    _pending_writes: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
     _outgoing: list[bytes] = field(default_factory=list[bytes])
-    _known: dict[tuple[Any, ...], Any] = field(default_factory=dict[tuple[Any, ...], Any])
+    _cache: dict[tuple[Any, ...], Any] = field(default_factory=dict[tuple[Any, ...], Any])
 
     def __post_init__(self) -> None:
-        self._driver = Statements(self.connection)
+        self._driver = DriverConnection(self.connection)
 
     @property
     def tenant(self) -> str:
@@ -150,16 +150,16 @@ class Session:
             return next(iter(await self.scalars(statement, parameters)), None)
         return (await self.execute(statement, parameters)).scalar()
 
-    async def narrow(self, tenants: Iterable[str], timeouts: "Timeouts | None" = None) -> None:
+    async def set_tenants(self, tenants: Iterable[str], timeouts: "Timeouts | None" = None) -> None:
         """Sees these tenants' rows only, from here on. Raises ValueError for what cannot name a tenant."""
         self.tenants = tuple(sorted(set(tenants)))
-        if not all(map(is_tenant, self.tenants)):
+        if not all(map(is_valid_tenant_name, self.tenants)):
             raise ValueError(f"not names of tenants: {self.tenants}")
         settings = {"tenants": ",".join(self.tenants)}
         if timeouts is None:
-            await self.run(_SEE, settings)
+            await self.run(_SET_TENANTS, settings)
         else:
-            await self.run(_SEE_IN_TIME, settings | timeouts.settings())
+            await self.run(_SET_TENANTS_AND_TIMEOUTS, settings | timeouts.settings())
 
     async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """COPY into a temporary stage table (PostgreSQL refuses COPY into a table under row-level security)."""
@@ -170,50 +170,50 @@ class Session:
                 for row in rows:
                     await copy.write_row(row)
 
-    def first(self, work: Awaitable[None]) -> None:
+    def write_before_commit(self, work: Awaitable[None]) -> None:
         """Begins to write something elsewhere, such as a document that rows of this unit of work will name. The commit
         waits for it, and does not come when it fails."""
-        self._first.append(asyncio.ensure_future(work))
+        self._pending_writes.append(asyncio.ensure_future(work))
 
-    async def settle(self) -> None:
+    async def await_writes(self) -> None:
         """Waits for what was begun by `first`; the doors do so before they commit. Raises what it raised."""
-        await asyncio.gather(*self._first)
+        await asyncio.gather(*self._pending_writes)
 
-    async def let_go(self) -> None:
+    async def cancel_writes(self) -> None:
         """Ends what was begun by `first` and nobody waits for any more."""
-        for work in self._first:
+        for work in self._pending_writes:
             work.cancel()
-        await asyncio.gather(*self._first, return_exceptions=True)
+        await asyncio.gather(*self._pending_writes, return_exceptions=True)
 
-    def emit(self, body: Emitted, *, tenant: str | None = None, cause: Attributes | None = None) -> UUID:
+    def emit(self, body: EmittableEvent, *, tenant: str | None = None, cause: Attributes | None = None) -> UUID:
         """Puts an event into the out-tray. It is published after the commit, until delivered. Returns its id."""
         tenant = tenant or self.tenant
-        attributes = self._attributes(body.type, tenant, cause or self.cause)
-        self._put(tenant, body.to_topic(), body.key(tenant), attributes, body.encoded())
+        attributes = self._create_attributes(body.type, tenant, cause or self.cause)
+        self._append_to_outbox(tenant, body.target_topic(), body.key(tenant), attributes, body.encode())
         return attributes.id
 
-    def emit_tombstone(self, body: Erasable, *, tenant: str | None = None) -> None:
+    def emit_tombstone(self, body: VersionedState, *, tenant: str | None = None) -> None:
         """Forgets the key of `body`, the newest state, in its compacted topic."""
         tenant = tenant or self.tenant
-        attributes = replace(self._attributes(body.type, tenant, self.cause), version=body.state_version())
-        self._put(tenant, body.to_topic(), body.key(tenant), attributes, None)
+        attributes = replace(self._create_attributes(body.type, tenant, self.cause), version=body.state_version())
+        self._append_to_outbox(tenant, body.target_topic(), body.key(tenant), attributes, None)
 
-    def _attributes(self, kind: str, tenant: str, cause: Attributes | None) -> Attributes:
-        fresh = Attributes.fresh(kind, source=self.service, tenant=tenant, time=self.now, cause=cause)
-        return fresh if self.trace is None else self.trace(fresh, cause)
+    def _create_attributes(self, kind: str, tenant: str, cause: Attributes | None) -> Attributes:
+        fresh = Attributes.create(kind, source=self.service, tenant=tenant, time=self.now, cause=cause)
+        return fresh if self.inject_trace_context is None else self.inject_trace_context(fresh, cause)
 
-    def _put(self, tenant: str, topic: str, key: str, attributes: Attributes, value: bytes | None) -> None:
+    def _append_to_outbox(self, tenant: str, topic: str, key: str, attributes: Attributes, value: bytes | None) -> None:
         declared = TOPICS[topic]
         if declared.writer != self.service:
             raise ValueError(f"{self.service} may not write to {topic}: its one writer is {declared.writer}")
         partitions = min(self.partitions or declared.partitions, declared.partitions)
         self._outgoing.append(
-            copied_row(
+            encode_copy_row(
                 tenant.encode(),
                 topic.encode(),
                 partition_of(key, partitions).to_bytes(4, "big"),
                 key.encode(),
-                _JSONB + to_json(attributes.headers()),
+                _JSONB + to_json(attributes.to_headers()),
                 value,
             )
         )
@@ -224,25 +224,25 @@ class Session:
         if not self._outgoing:
             return
         # COPY takes a fifth of the time of an INSERT with arrays. The outbox is exempt from row-level security.
-        await self._driver.copy("outbox (tenant, topic, partition, key, headers, value)", self._outgoing)
-        self.recorded += len(self._outgoing)
+        await self._driver.copy_rows("outbox (tenant, topic, partition, key, headers, value)", self._outgoing)
+        self.emitted_count += len(self._outgoing)
         self._outgoing.clear()
         if self.notify:
             await self.run("SELECT pg_notify('uplift_outbox', :service)", {"service": self.service})
 
-    async def once(self, key: tuple[Any, ...], load: Callable[[], Awaitable[T]]) -> T:
+    async def cached(self, key: tuple[Any, ...], load: Callable[[], Awaitable[T]]) -> T:
         """What `load` gives, loaded once in this unit of work for these tenants: for what every event of a batch asks
         for again, such as rules. Whoever changes such things calls `forget`."""
         place = (self.tenants, *key)
-        if place not in self._known:
-            self._known[place] = await load()
-        return self._known[place]
+        if place not in self._cache:
+            self._cache[place] = await load()
+        return self._cache[place]
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Everything known by `once` is loaded anew."""
-        self._known.clear()
+        self._cache.clear()
 
-    async def take_turns(self, keys: Iterable[str]) -> None:
+    async def lock_keys(self, keys: Iterable[str]) -> None:
         """Waits until no other unit of work of this service holds one of these keys, and holds them to its end. All are
         taken in one order, so that nobody waits in a circle: call it once, before anything else is locked."""
         await self.run(
@@ -258,15 +258,17 @@ class Session:
         at: datetime,
         body: Mapping[str, Any] | None = None,
         *,
-        turn: str | None = None,
+        lock_key: str | None = None,
     ) -> None:
         """The clock calls the service's handler of `kind` at `at`, after it has taken `turn`, if any. The same kind and
         ref again: moved."""
-        await self.schedule_all(kind, [{"tenant": self.tenant, "ref": ref, "at": at, "body": body or {}, "turn": turn}])
+        await self.schedule_all(
+            kind, [{"tenant": self.tenant, "ref": ref, "at": at, "body": body or {}, "turn": lock_key}]
+        )
 
     async def schedule_all(self, kind: str, items: Iterable[Mapping[str, Any]]) -> None:
         """As `schedule`, many at once: `tenant`, `ref`, `at`, `body` and, where there is one, `turn` of each."""
-        await self.run(_SCHEDULE, rows_of(items, kind=kind, attempts=0))
+        await self.run(_SCHEDULE, encode_rows_parameter(items, kind=kind, attempts=0))
 
     async def unschedule(self, kind: str, ref: str) -> None:
         await self.execute(
@@ -286,7 +288,7 @@ class Sessions:
         self.service = service
         self.partitions = partitions
         self.wake: asyncio.Event | None = None
-        self.trace: Trace | None = None
+        self.inject_trace_context: InjectTraceContext | None = None
 
     @asynccontextmanager
     async def begin(
@@ -307,26 +309,26 @@ class Sessions:
                 partitions=self.partitions,
                 cause=cause,
                 notify=self.wake is None,
-                trace=self.trace,
+                inject_trace_context=self.inject_trace_context,
             )
-            await session.narrow(tenants, timeouts)
+            await session.set_tenants(tenants, timeouts)
             try:
                 yield session
-                await session.settle()
+                await session.await_writes()
                 await session.flush()
             finally:
-                await session.let_go()
-        if session.recorded and self.wake is not None:
+                await session.cancel_writes()
+        if session.emitted_count and self.wake is not None:
             self.wake.set()
         for tell in session.after_commit:
             tell()
 
-    def apart(self) -> "Sessions":
+    def with_own_pool(self) -> "Sessions":
         """Units of work by connections of their own: for what is written while another unit of work is open, which must
         not wait for a connection that another one like it holds."""
         schema = schema_name(self.service)
         return Sessions(
-            create_engine(self.engine.url, schema=schema, pool_size=2, burst=0, max_overflow=0), self.service
+            create_engine(self.engine.url, schema=schema, pool_size=2, extra_pool_size=0, max_overflow=0), self.service
         )
 
     @asynccontextmanager
@@ -344,7 +346,7 @@ class Sessions:
 
     @asynccontextmanager
     async def in_turn(self, key: str) -> AsyncGenerator[None]:
-        """As `Session.take_turns`, for work of several units and of what lies between them. Holds a connection, and no
+        """As `Session.lock_keys`, for work of several units and of what lies between them. Holds a connection, and no
         transaction."""
         key = f"turn {self.service} {key}"
         async with self.engine.connect() as connection:
@@ -357,7 +359,7 @@ class Sessions:
                 await asyncio.shield(connection.invalidate())
 
     @asynccontextmanager
-    async def across(self) -> AsyncGenerator[AsyncConnection]:
+    async def system_transaction(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction that sees no tenant's rows, only the tables that are exempt: outbox, offsets, due items."""
         async with self.engine.begin() as connection:
             yield connection

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 # Read across tenants by the relay, the consumer loop, the clock and the check of tokens, and so without row-level
 # security.
-EXEMPT = frozenset(
+RLS_EXEMPT = frozenset(
     {
         "outbox",
         "consumer_offset",
@@ -37,11 +37,11 @@ TENANT_POLICY = (
     "tenant = ANY((SELECT string_to_array(current_setting('uplift.tenants', true), ','))::text[])"  # once a statement
 )
 
-own = MetaData()
+PLATFORM_TABLES = MetaData()
 
 outbox = Table(
     "outbox",
-    own,
+    PLATFORM_TABLES,
     Column("seq", BigInteger, Identity(always=True), primary_key=True),
     Column("tenant", Text, nullable=False, server_default=""),
     Column("topic", Text, nullable=False),
@@ -56,7 +56,7 @@ outbox = Table(
 
 consumer_offset = Table(
     "consumer_offset",
-    own,
+    PLATFORM_TABLES,
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("next", BigInteger, nullable=False),
@@ -67,7 +67,7 @@ consumer_offset = Table(
 
 dead_letter = Table(
     "dead_letter",
-    own,
+    PLATFORM_TABLES,
     Column("id", Uuid, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("topic", Text, nullable=False),
@@ -85,7 +85,7 @@ dead_letter = Table(
 
 idempotent_response = Table(
     "idempotent_response",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("caller", Text, primary_key=True),
     Column("key", Text, primary_key=True),
@@ -98,7 +98,7 @@ idempotent_response = Table(
 
 due_item = Table(
     "due_item",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("kind", Text, primary_key=True),
     Column("ref", Text, primary_key=True),
@@ -115,7 +115,7 @@ due_item = Table(
 
 tenant_clock = Table(
     "tenant_clock",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("now", DateTime(timezone=True), nullable=False),
 )
@@ -123,7 +123,7 @@ tenant_clock = Table(
 # `ref` is `sid:…` or `sub:…`. A session belongs to a login, which may have tokens of several tenants.
 ended_session = Table(
     "ended_session",
-    own,
+    PLATFORM_TABLES,
     Column("iss", Text, primary_key=True),
     Column("ref", Text, primary_key=True),
     Column("ended_at", DateTime(timezone=True), nullable=False),
@@ -132,7 +132,7 @@ ended_session = Table(
 
 document = Table(
     "document",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("collection", Text, primary_key=True),
     Column("id", Text, primary_key=True),
@@ -145,7 +145,7 @@ document = Table(
 # The newest version of the tenant's blueprint whose section this service has looked at, and the event that brought it.
 blueprint_section = Table(
     "blueprint_section",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("event_id", Uuid, nullable=False),
@@ -155,7 +155,7 @@ blueprint_section = Table(
 # name none that is not there and takes none away that is named there. The service's own names are here too, as it told them last.
 section_names = Table(
     "section_names",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("service", Text, primary_key=True),
     Column("names", JSONB, nullable=False),
@@ -167,7 +167,7 @@ section_names = Table(
 # that an older state that comes late brings nobody back.
 directory_version = Table(
     "directory_version",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("version", BigInteger, nullable=False),
@@ -176,14 +176,14 @@ directory_version = Table(
 
 directory_tenant = Table(
     "directory_tenant",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("body", JSONB, nullable=False),
 )
 
 directory_org_unit = Table(
     "directory_org_unit",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("id", Uuid, primary_key=True),
     Column("slug", Text, nullable=False),
@@ -194,7 +194,7 @@ directory_org_unit = Table(
 
 directory_person = Table(
     "directory_person",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("id", Uuid, primary_key=True),
     Column("slug", Text, nullable=False),
@@ -205,7 +205,7 @@ directory_person = Table(
 
 directory_login = Table(
     "directory_login",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("iss", Text, primary_key=True),
     Column("sub", Text, primary_key=True),
@@ -215,7 +215,7 @@ directory_login = Table(
 
 directory_external_id = Table(
     "directory_external_id",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("source", Text, primary_key=True),
     Column("external_id", Text, primary_key=True),
@@ -227,7 +227,7 @@ directory_external_id = Table(
 
 directory_membership = Table(
     "directory_membership",
-    own,
+    PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("person_id", Uuid, primary_key=True),
     Column("org_unit_id", Uuid, primary_key=True),

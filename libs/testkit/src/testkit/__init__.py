@@ -1,8 +1,8 @@
 """Real parts for tests: PostgreSQL, tokens, builders, one service at its doors."""
 
-from testkit.builders import at, moved, org_unit, person, person_id, tenant, unit_id
+from testkit.builders import org_unit, parse_instant, person, person_after_move, person_id, tenant, unit_id
 from testkit.harness import Harness, stable_ids
-from testkit.plugin import eventually
+from testkit.plugin import wait_until_true
 from testkit.postgres import Cluster
 from testkit.tokens import AUDIENCE, ISSUER, TestIssuer
 
@@ -12,13 +12,13 @@ __all__ = [
     "Cluster",
     "Harness",
     "TestIssuer",
-    "at",
-    "eventually",
-    "moved",
     "org_unit",
+    "parse_instant",
     "person",
+    "person_after_move",
     "person_id",
     "stable_ids",
     "tenant",
     "unit_id",
+    "wait_until_true",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from contracts import Topic, new_id
-from messaging.broker import Broker, Message, Outgoing, Progress, Reader, TopicPartition
+from messaging.broker import Broker, GroupProgress, Message, Outgoing, Reader, TopicPartition
 
 GROUP = "readers"
 MEMBER = str(Path(__file__).with_name("broker_member.py"))  # by path: importing this package takes seconds
@@ -45,18 +45,18 @@ class BrokerConformance:
 
     async def test_declaring_again_changes_nothing_and_other_partitions_are_refused(self) -> None:
         async with self.topic(partitions=2) as (broker, topic):
-            await broker.publish(numbered(topic, 3))
+            await broker.publish(make_messages(topic, 3))
             await broker.declare([Topic(topic, "test", (), partitions=2, retention_days=None)])
-            assert len([message async for message in broker.tail(topic)]) == 3
+            assert len([message async for message in broker.read_to_end(topic)]) == 3
             with pytest.raises(ValueError, match="partitions"):
                 await broker.declare([Topic(topic, "test", (), partitions=3, retention_days=None)])
 
     async def test_a_topic_or_partition_that_does_not_exist_is_refused(self) -> None:
         async with self.topic() as (broker, topic):
             with pytest.raises(ValueError, match="partition"):
-                await broker.publish([*numbered(topic, 1), Outgoing(topic, 7, "k", b"")])
+                await broker.publish([*make_messages(topic, 1), Outgoing(topic, 7, "k", b"")])
             with pytest.raises(ValueError, match="partition"):
-                await broker.publish(numbered(f"{topic}.missing", 1))
+                await broker.publish(make_messages(f"{topic}.missing", 1))
 
     async def test_offsets_are_gap_free_and_keys_stay_in_order_under_concurrent_publishers(self) -> None:
         async with self.topic(partitions=2) as (broker, topic), self.connect() as other, self.connect() as third:
@@ -74,7 +74,7 @@ class BrokerConformance:
                     )
 
             await asyncio.gather(publish(broker, "a"), publish(other, "b"), publish(third, "c"), publish(broker, "d"))
-            messages = [message async for message in broker.tail(topic)]
+            messages = [message async for message in broker.read_to_end(topic)]
             for partition in (0, 1):
                 here = [message for message in messages if message.partition == partition]
                 assert [message.offset for message in here] == list(range(200))
@@ -91,8 +91,8 @@ class BrokerConformance:
             before = datetime.now(UTC)
             await broker.publish([Outgoing(topic, 0, "ключ|🙂", value, headers) for value in values])
             async with broker.join(GROUP, [topic]) as reader:
-                read = await collect(reader, len(values))
-            tailed = [message async for message in broker.tail(topic)]
+                read = await read_messages(reader, len(values))
+            tailed = [message async for message in broker.read_to_end(topic)]
         assert [message.value for message in read] == values
         assert {message.key for message in read} == {"ключ|🙂"}
         assert all(message.headers == headers for message in read)
@@ -101,11 +101,11 @@ class BrokerConformance:
 
     async def test_publishing_and_reading_go_on_after_a_restart(self) -> None:
         async with self.topic() as (broker, topic), broker.join(GROUP, [topic]) as reader:
-            await broker.publish(numbered(topic, 3))
-            await collect(reader, 3)
+            await broker.publish(make_messages(topic, 3))
+            await read_messages(reader, 3)
             await self.restart()
-            await until_published(broker, numbered(topic, 2, first=3))
-            read = await collect(reader, 2, start=3)
+            await publish_with_retry(broker, make_messages(topic, 2, first=3))
+            read = await read_messages(reader, 2, start=3)
             assert [message.offset for message in read][:2] == [3, 4]
             assert {message.value for message in read} == {b"3", b"4"}
 
@@ -113,49 +113,49 @@ class BrokerConformance:
 
     async def test_a_group_can_replay_from_the_first_message(self) -> None:
         async with self.topic(partitions=2) as (broker, topic):
-            await broker.publish(numbered(topic, 25) + numbered(topic, 5, partition=1))
+            await broker.publish(make_messages(topic, 25) + make_messages(topic, 5, partition=1))
             for _ in range(2):
                 async with broker.join(GROUP, [topic]) as reader:
-                    read = await collect(reader, 30, max_messages=7)
+                    read = await read_messages(reader, 30, max_messages=7)
                 assert [message.offset for message in read if message.partition == 0] == list(range(25))
                 assert [message.offset for message in read if message.partition == 1] == list(range(5))
 
     async def test_a_group_that_joins_late_finds_everything_and_then_what_is_new(self) -> None:
         async with self.topic() as (broker, topic), broker.join("early", [topic]) as early:
-            await broker.publish(numbered(topic, 10))
-            await collect(early, 10)
+            await broker.publish(make_messages(topic, 10))
+            await read_messages(early, 10)
             async with broker.join("late", [topic]) as late:
-                assert [message.offset for message in await collect(late, 10)] == list(range(10))
-                await broker.publish(numbered(topic, 1, first=10))
-                assert [message.offset for message in await collect(late, 1, start=None)] == [10]
+                assert [message.offset for message in await read_messages(late, 10)] == list(range(10))
+                await broker.publish(make_messages(topic, 1, first=10))
+                assert [message.offset for message in await read_messages(late, 1, start=None)] == [10]
 
     async def test_a_slow_group_blocks_nobody(self) -> None:
         async with self.topic() as (broker, topic), AsyncExitStack() as stack:
             slow = await stack.enter_async_context(broker.join("slow", [topic]))
             fast = await stack.enter_async_context(broker.join("fast", [topic]))
-            await broker.publish(numbered(topic, 50))
-            assert len(await collect(slow, 5, max_messages=5)) == 5  # and then it reads no more
-            assert len(await collect(fast, 50)) == 50
-            await broker.publish(numbered(topic, 50, first=50))
-            assert [message.offset for message in await collect(fast, 50, start=None)] == list(range(50, 100))
-            assert [message.offset for message in await collect(slow, 95, start=None)] == list(range(5, 100))
+            await broker.publish(make_messages(topic, 50))
+            assert len(await read_messages(slow, 5, max_messages=5)) == 5  # and then it reads no more
+            assert len(await read_messages(fast, 50)) == 50
+            await broker.publish(make_messages(topic, 50, first=50))
+            assert [message.offset for message in await read_messages(fast, 50, start=None)] == list(range(50, 100))
+            assert [message.offset for message in await read_messages(slow, 95, start=None)] == list(range(5, 100))
 
     async def test_a_busy_partition_does_not_starve_the_others(self) -> None:
         async with self.topic(partitions=2) as (broker, topic):
-            await broker.publish(numbered(topic, 500) + numbered(topic, 5, partition=1))
+            await broker.publish(make_messages(topic, 500) + make_messages(topic, 5, partition=1))
             async with broker.join(GROUP, [topic]) as reader:
-                read = await collect(reader, 200, max_messages=50)
+                read = await read_messages(reader, 200, max_messages=50)
             assert len([message for message in read if message.partition == 1]) == 5
 
     async def test_a_waiting_reader_is_woken(self) -> None:
         async with self.topic() as (broker, topic), self.connect() as writer, broker.join(GROUP, [topic]) as reader:
-            await writer.publish(numbered(topic, 1))
-            await collect(reader, 1)
+            await writer.publish(make_messages(topic, 1))
+            await read_messages(reader, 1)
             fetching = asyncio.create_task(reader.fetch(max_messages=10, wait_seconds=20))
             await asyncio.sleep(0.1)
             assert not fetching.done()
             started = time.monotonic()
-            await writer.publish(numbered(topic, 1))
+            await writer.publish(make_messages(topic, 1))
             (batch,) = await fetching
             assert time.monotonic() - started < 0.9  # sooner than any polling
             assert (len(batch.messages), batch.next_offset) == (1, 2)
@@ -165,7 +165,7 @@ class BrokerConformance:
 
     async def test_nothing_is_delivered_before_seek_and_seek_goes_back(self) -> None:
         async with self.topic() as (broker, topic), broker.join(GROUP, [topic]) as reader:
-            await broker.publish(numbered(topic, 10))
+            await broker.publish(make_messages(topic, 10))
             while not reader.assignment():
                 await reader.fetch(max_messages=10, wait_seconds=1)
             assert await reader.fetch(max_messages=10, wait_seconds=0.3) == []
@@ -180,31 +180,31 @@ class BrokerConformance:
     async def test_lag(self) -> None:
         async with self.topic(partitions=2) as (broker, topic), broker.join(GROUP, [topic]) as reader:
             first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
-            await broker.publish(numbered(topic, 10) + numbered(topic, 4, partition=1))
+            await broker.publish(make_messages(topic, 10) + make_messages(topic, 4, partition=1))
             assert await broker.lag(f"{GROUP}.unknown") == {}
-            await collect(reader, 14)
-            await reader.committed(first, 7)
-            assert await self.lag_becomes(broker, topic, {first: 3, second: 4})
-            await reader.committed(first, 10)
-            await reader.committed(second, 4)
-            assert await self.lag_becomes(broker, topic, {first: 0, second: 0})
-            await broker.publish(numbered(topic, 2))
-            assert await self.lag_becomes(broker, topic, {first: 2, second: 0})
+            await read_messages(reader, 14)
+            await reader.report_offset(first, 7)
+            assert await self.wait_for_lag(broker, topic, {first: 3, second: 4})
+            await reader.report_offset(first, 10)
+            await reader.report_offset(second, 4)
+            assert await self.wait_for_lag(broker, topic, {first: 0, second: 0})
+            await broker.publish(make_messages(topic, 2))
+            assert await self.wait_for_lag(broker, topic, {first: 2, second: 0})
 
     async def test_progress_is_known_soon(self) -> None:
         async with self.topic(partitions=2) as (broker, topic), self.connect() as other:
-            assert await other.progress(topic, [GROUP]) == {}
-            await broker.publish(numbered(topic, 10) + numbered(topic, 4, partition=1))
+            assert await other.load_progress(topic, [GROUP]) == {}
+            await broker.publish(make_messages(topic, 10) + make_messages(topic, 4, partition=1))
             async with broker.join(GROUP, [topic]) as reader:
-                await collect(reader, 14)
-                await reader.committed(TopicPartition(topic, 0), 7)
-                await self.progress_becomes(other, topic, Progress(7, 7))
-                await reader.committed(TopicPartition(topic, 0), 10)
-                await reader.committed(TopicPartition(topic, 1), 4)
+                await read_messages(reader, 14)
+                await reader.report_offset(TopicPartition(topic, 0), 7)
+                await self.wait_for_progress(other, topic, GroupProgress(7, 7))
+                await reader.report_offset(TopicPartition(topic, 0), 10)
+                await reader.report_offset(TopicPartition(topic, 1), 4)
                 began = time.monotonic()
-                await self.progress_becomes(other, topic, Progress(14, 0))
+                await self.wait_for_progress(other, topic, GroupProgress(14, 0))
                 assert time.monotonic() - began < 2
-                assert (await other.progress(topic, ["nobody", GROUP])).keys() == {GROUP}
+                assert (await other.load_progress(topic, ["nobody", GROUP])).keys() == {GROUP}
 
     # Groups
 
@@ -213,14 +213,14 @@ class BrokerConformance:
             every = {TopicPartition(topic, partition) for partition in range(4)}
             async with broker.join(GROUP, [topic]) as first:
                 async with other.join(GROUP, [topic]) as second:
-                    await until(lambda: len(first.assignment()) == len(second.assignment()) == 2, first, second)
+                    await wait_until(lambda: len(first.assignment()) == len(second.assignment()) == 2, first, second)
                     assert first.assignment() | second.assignment() == every
                     await broker.publish(
-                        [message for place in range(4) for message in numbered(topic, 3, partition=place)]
+                        [message for place in range(4) for message in make_messages(topic, 3, partition=place)]
                     )
-                    mine, others = await collect(first, 6), await collect(second, 6)
+                    mine, others = await read_messages(first, 6), await read_messages(second, 6)
                     assert {message.partition for message in mine}.isdisjoint(message.partition for message in others)
-                await until(lambda: first.assignment() == every, first)
+                await wait_until(lambda: first.assignment() == every, first)
 
     async def test_two_members_on_one_instance_do_not_read_the_same_partition(self) -> None:
         async with self.topic(partitions=1) as (broker, topic):
@@ -228,11 +228,11 @@ class BrokerConformance:
                 for _ in range(20):
                     assert len(first.assignment()) + len(second.assignment()) <= 1
                     await asyncio.sleep(0.1)
-                await until(lambda: len(first.assignment()) + len(second.assignment()) == 1, first, second)
+                await wait_until(lambda: len(first.assignment()) + len(second.assignment()) == 1, first, second)
 
     async def test_the_partitions_of_a_killed_member_are_taken_over_within_seconds(self) -> None:
         async with self.topic() as (broker, topic):
-            await broker.publish(numbered(topic, 3))
+            await broker.publish(make_messages(topic, 3))
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", MEMBER, self.member_factory, self.address(), GROUP, topic),
                 json.dumps(self.member_options),
@@ -246,7 +246,7 @@ class BrokerConformance:
                 await process.wait()
             started = time.monotonic()
             async with broker.join(GROUP, [topic]) as reader:
-                assert len(await collect(reader, 3)) == 3
+                assert len(await read_messages(reader, 3)) == 3
             assert time.monotonic() - started < 10
 
     # Keeping
@@ -257,7 +257,7 @@ class BrokerConformance:
                 await broker.publish([Outgoing(topic, 0, "a", value), Outgoing(topic, 0, "b", value)])
             await broker.publish([Outgoing(topic, 0, "a", None), Outgoing(topic, 0, "c", b"last")])
             await self.compact(broker, topic, datetime.now(UTC))
-            kept = [(message.offset, message.key, message.value) async for message in broker.tail(topic)]
+            kept = [(message.offset, message.key, message.value) async for message in broker.read_to_end(topic)]
             assert [each for each in kept if each[1] in "abc"] == [(5, "b", b"new"), (6, "a", None), (7, "c", b"last")]
 
     async def test_compaction_forgets_tombstones_after_a_day(self) -> None:
@@ -279,9 +279,9 @@ class BrokerConformance:
         async with self.topic(compacted=True) as (broker, topic):
             await broker.publish([Outgoing(topic, 0, "a", None), Outgoing(topic, 0, "b", None)])
             await self.compact(broker, topic, datetime.now(UTC) + timedelta(days=2))
-            kept = [message.offset async for message in broker.tail(topic)]
+            kept = [message.offset async for message in broker.read_to_end(topic)]
             await broker.publish([Outgoing(topic, 0, "a", b"again")])
-            last = [message async for message in broker.tail(topic)][-1]
+            last = [message async for message in broker.read_to_end(topic)][-1]
             assert (last.offset, last.value) == (max([*kept, 1]) + 1, b"again")
 
     # How
@@ -295,13 +295,13 @@ class BrokerConformance:
             await broker.declare([Topic(name, "test", (), **wanted)])
             yield broker, name
 
-    async def progress_becomes(self, broker: Broker, topic: str, expected: Progress) -> None:
-        found: dict[str, Progress] = {}
+    async def wait_for_progress(self, broker: Broker, topic: str, expected: GroupProgress) -> None:
+        found: dict[str, GroupProgress] = {}
         async with asyncio.timeout(10):
             while found != {GROUP: expected}:
-                found = await broker.progress(topic, [GROUP])
+                found = await broker.load_progress(topic, [GROUP])
 
-    async def lag_becomes(self, broker: Broker, topic: str, expected: dict[TopicPartition, int]) -> bool:
+    async def wait_for_lag(self, broker: Broker, topic: str, expected: dict[TopicPartition, int]) -> bool:
         found: dict[TopicPartition, int] = {}
         for _ in range(100):
             found = {source: lag for source, lag in (await broker.lag(GROUP)).items() if source.topic == topic}
@@ -311,12 +311,12 @@ class BrokerConformance:
         raise AssertionError(f"lag is {found}")
 
 
-def numbered(topic: str, count: int, *, first: int = 0, partition: int = 0) -> list[Outgoing]:
+def make_messages(topic: str, count: int, *, first: int = 0, partition: int = 0) -> list[Outgoing]:
     """Messages whose values count from `first`."""
     return [Outgoing(topic, partition, "key", f"{number}".encode()) for number in range(first, first + count)]
 
 
-async def collect(
+async def read_messages(
     reader: Reader, count: int, *, start: int | None = 0, max_messages: int = 500, seconds: float = 20
 ) -> list[Message]:
     """At least `count` messages, in the order of delivery. Partitions that the reader gets on the way begin at `start`,
@@ -342,14 +342,14 @@ async def collect(
     return messages
 
 
-async def until(condition: Any, *readers: Reader, seconds: float = 20) -> None:
+async def wait_until(condition: Any, *readers: Reader, seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             for reader in readers:
                 await reader.fetch(max_messages=1, wait_seconds=0.05)
 
 
-async def until_published(broker: Broker, messages: Sequence[Outgoing], *, seconds: float = 30) -> None:
+async def publish_with_retry(broker: Broker, messages: Sequence[Outgoing], *, seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while True:
             try:

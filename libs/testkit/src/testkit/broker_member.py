@@ -3,7 +3,7 @@
     broker_member.py FACTORY ADDRESS GROUP TOPIC [OPTIONS [DSN [WAIT]]]
 
 FACTORY is `module:name` of what makes a broker of an address and of OPTIONS, a JSON object. It reads nothing and prints
-`reading` when it has got partitions. With a DSN it consumes the topic into the tables of `PostgresEffects` there, waits
+`reading` when it has got partitions. With a DSN it consumes the topic into the tables of `PostgresHandler` there, waits
 WAIT seconds in each batch, and prints `handling` and `fenced`.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import psycopg
 from messaging.broker import Message, TopicPartition
-from messaging.consumer import ConsumerStatus, Fenced, Step, consume
+from messaging.consumer import ConsumerStatus, Fenced, OffsetStep, consume
 
 TABLES = """
 CREATE TABLE place (topic text, partition int, next bigint NOT NULL DEFAULT 0, PRIMARY KEY (topic, partition));
@@ -23,7 +23,7 @@ CREATE TABLE effect (id bigserial PRIMARY KEY, topic text, partition int, "offse
 """
 
 
-class PostgresEffects:
+class PostgresHandler:
     """One row an effect, without a key that would hide a double; the offset moves with it by compare-and-set."""
 
     def __init__(self, dsn: str, *, wait: float = 0.0, say: bool = False) -> None:
@@ -31,7 +31,7 @@ class PostgresEffects:
         self.wait = wait
         self._say = say
 
-    async def next_offset(self, group: str, source: TopicPartition) -> int:
+    async def load_next_offset(self, group: str, source: TopicPartition) -> int:
         async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
             place = (source.topic, source.partition)
             await connection.execute("INSERT INTO place VALUES (%s, %s) ON CONFLICT DO NOTHING", place)
@@ -41,8 +41,8 @@ class PostgresEffects:
             assert row
             return int(row[0])
 
-    async def apply(self, messages: Sequence[Message], steps: Sequence[Step]) -> None:
-        self._tell("handling")
+    async def apply(self, messages: Sequence[Message], steps: Sequence[OffsetStep]) -> None:
+        self._print_state("handling")
         async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
             await asyncio.sleep(self.wait)
             for step in sorted(steps, key=lambda step: step.source.partition):
@@ -51,7 +51,7 @@ class PostgresEffects:
                     (step.next, step.source.topic, step.source.partition, step.expected),
                 )
                 if moved.rowcount != 1:
-                    self._tell("fenced")
+                    self._print_state("fenced")
                     raise Fenced
             async with connection.cursor() as cursor:
                 await cursor.executemany(
@@ -59,10 +59,10 @@ class PostgresEffects:
                     [(each.topic, each.partition, each.offset, (each.value or b"").decode()) for each in messages],
                 )
 
-    async def bury(self, message: Message, error: Exception, step: Step) -> None:
+    async def bury(self, message: Message, error: Exception, step: OffsetStep) -> None:
         raise AssertionError("No message of these tests is poison.") from error
 
-    def _tell(self, word: str) -> None:
+    def _print_state(self, word: str) -> None:
         if self._say:
             print(word, flush=True)
 
@@ -74,7 +74,7 @@ async def main(
     make = getattr(importlib.import_module(module), name)
     async with make(address, **json.loads(options)) as broker:
         if dsn:
-            effects = PostgresEffects(dsn, wait=float(wait), say=True)
+            effects = PostgresHandler(dsn, wait=float(wait), say=True)
             await consume(broker, group, topic, effects, stopping=asyncio.Event(), status=ConsumerStatus())
             return
         async with broker.join(group, [topic]) as reader:

@@ -72,7 +72,7 @@ def person(
     )
 
 
-def moved(slug: str, before: str, after: str, on: date, **fields: Any) -> PersonChanged:
+def person_after_move(slug: str, before: str, after: str, on: date, **fields: Any) -> PersonChanged:
     """A person who was in team `before` until the day before `on`, and is in `after` from then on."""
     memberships = [
         Membership(org_unit_id=unit_id(before), valid_until=on),
@@ -81,6 +81,6 @@ def moved(slug: str, before: str, after: str, on: date, **fields: Any) -> Person
     return person(slug, **fields).model_copy(update={"memberships": memberships})
 
 
-def at(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """An instant, e.g. `2026-03-02T08:00Z`."""
     return datetime.fromisoformat(text)

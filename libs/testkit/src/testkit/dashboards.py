@@ -242,7 +242,7 @@ def render(made: Dashboard) -> str:
     return json.dumps(made, cls=JSONEncoder, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def stale(folder: Path = FOLDER) -> list[str]:
+def find_stale_dashboards(folder: Path = FOLDER) -> list[str]:
     """Names of the files that are not what they would be if they were made now."""
     return [
         name
@@ -257,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what.add_argument("--check", action="store_true", help="fail when a file is out of date")
     what.add_argument("--write", action="store_true", help="make the files that are out of date")
     asked = parser.parse_args(arguments)
-    for name in (found := stale()):
+    for name in (found := find_stale_dashboards()):
         if asked.write:
             (FOLDER / name).write_text(render(DASHBOARDS[name]()), encoding="utf-8")
         else:

@@ -11,10 +11,10 @@ import httpx
 from contracts import Attributes, Event, derived_id, type_registry
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from messaging.broker import Message, TopicPartition
-from messaging.consumer import Step
-from servicekit.event_door import received_of
-from servicekit.kit import Kit, Service
-from servicekit.wiring import Running, bare_app, service_app, wire
+from messaging.consumer import OffsetStep
+from servicekit.event_door import parse_message
+from servicekit.service_definition import Service, ServiceContext
+from servicekit.wiring import RunningService, bare_app, build_service, create_service_app
 from sqlalchemy import text
 
 from testkit.postgres import Cluster
@@ -31,20 +31,20 @@ class Harness:
     Nothing relays: what the service emits stays in its outbox, where the test can see it.
     """
 
-    def __init__(self, running: Running, issuer: TestIssuer) -> None:
+    def __init__(self, running: RunningService, issuer: TestIssuer) -> None:
         self.running = running
         self.issuer = issuer
         self.now = _START
         self._offsets: dict[str, int] = {}
         self._root = bare_app()
-        self._root.mount(running.service.prefix, service_app(running))
+        self._root.mount(running.service.prefix, create_service_app(running))
         self._clients: list[httpx.AsyncClient] = []
 
     @property
-    def kit(self) -> Kit:
-        return self.running.kit
+    def context(self) -> ServiceContext:
+        return self.running.context
 
-    async def directory(
+    async def apply_directory(
         self,
         tenant: str,
         *,
@@ -77,29 +77,29 @@ class Harness:
             if door is None:
                 raise AssertionError(f"{self.running.service.name} does not read {name}")
             source = TopicPartition(name, 0)
-            expected = await door.next_offset("test", source)
-            await door.apply(messages, [Step("test", source, expected, messages[-1].offset + 1)])
+            expected = await door.load_next_offset("test", source)
+            await door.apply(messages, [OffsetStep("test", source, expected, messages[-1].offset + 1)])
             if twice:
                 tenants = {message.headers["ce_tenant"] for message in messages}
-                async with self.kit.sessions.begin(tenants, now=at or self.now) as session:
-                    await door.handle(session, [received_of(message) for message in messages])
+                async with self.context.sessions.begin(tenants, now=at or self.now) as session:
+                    await door.handle(session, [parse_message(message) for message in messages])
 
     def message(
         self, body: Event, *, tenant: str, at: datetime | None = None, topic: str | None = None, event_id: Any = None
     ) -> Message:
-        attributes = Attributes.fresh(body.type, source="test", tenant=tenant, time=at or self.now)
+        attributes = Attributes.create(body.type, source="test", tenant=tenant, time=at or self.now)
         if event_id is not None:
             attributes = replace(attributes, id=event_id)
-        name = topic or body.to_topic()
+        name = topic or body.target_topic()
         offset = self._offsets.get(name, 0)
         self._offsets[name] = offset + 1
         return Message(
-            name, 0, offset, body.key(tenant), body.model_dump_json().encode(), attributes.headers(), attributes.time
+            name, 0, offset, body.key(tenant), body.model_dump_json().encode(), attributes.to_headers(), attributes.time
         )
 
-    async def emitted(self) -> list[tuple[Attributes, Event]]:
+    async def read_outbox(self) -> list[tuple[Attributes, Event]]:
         """Everything in the out-tray, oldest first."""
-        async with self.kit.sessions.across() as connection:
+        async with self.context.sessions.system_transaction() as connection:
             rows = (await connection.execute(text("SELECT headers, value FROM outbox ORDER BY seq"))).mappings().all()
         pairs = [(Attributes.from_headers(row["headers"]), row["value"]) for row in rows]
         return [
@@ -108,19 +108,19 @@ class Harness:
             if value
         ]
 
-    async def events(self, kind: type[E], tenant: str | None = None) -> list[E]:
+    async def read_events(self, kind: type[E], tenant: str | None = None) -> list[E]:
         """Bodies of one type in the out-tray, oldest first."""
         return [
             body
-            for attributes, body in await self.emitted()
+            for attributes, body in await self.read_outbox()
             if isinstance(body, kind) and tenant in (None, attributes.tenant)
         ]
 
-    async def forget_events(self) -> None:
-        async with self.kit.sessions.across() as connection:
+    async def clear_outbox(self) -> None:
+        async with self.context.sessions.system_transaction() as connection:
             await connection.execute(text("DELETE FROM outbox"))
 
-    def as_(self, who: str, tenant: str) -> httpx.AsyncClient:
+    def client_as(self, who: str, tenant: str) -> httpx.AsyncClient:
         """An HTTP client with this person's token (the login's sub), based at the service's prefix."""
         return self.client(self.issuer.token(who, tenant))
 
@@ -141,22 +141,22 @@ class Harness:
         return handled
 
     async def rows(self, tenant: str, statement: str, **parameters: Any) -> list[dict[str, Any]]:
-        async with self.kit.sessions.begin([tenant], now=self.now) as session:
+        async with self.context.sessions.begin([tenant], now=self.now) as session:
             return await session.rows(statement, parameters)
 
     async def close(self) -> None:
         for client in self._clients:
             await client.aclose()
-        await self.kit.http.aclose()
-        await self.kit.documents.close()
-        await self.kit.sessions.engine.dispose()
+        await self.context.http.aclose()
+        await self.context.documents.close()
+        await self.context.sessions.engine.dispose()
 
 
 @asynccontextmanager
 async def harness(service: Service, cluster: Cluster, issuer: TestIssuer, **settings: Any) -> AsyncGenerator[Harness]:
     """A service on a database of its own."""
     with cluster.database([service]) as database:
-        running = wire(
+        running = build_service(
             service,
             cluster.settings(database, **settings),
             http=httpx.AsyncClient(timeout=5),

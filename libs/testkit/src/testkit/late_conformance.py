@@ -17,14 +17,14 @@ import pytest
 from contracts import Event, type_registry
 from contracts.blueprints import SectionApplied
 from contracts.directory import PersonChanged, SessionEnded, TenantChanged
-from contracts.names import NAME_FIELD
+from contracts.section_names import NAME_FIELD
 from messaging.broker import Message
-from servicekit.event_door import received_of
-from servicekit.kit import Service, Subscription
+from servicekit.event_door import parse_message
+from servicekit.service_definition import Service, Subscription
 from sqlalchemy import text
 
-from testkit.builders import at as instant
 from testkit.builders import org_unit, person
+from testkit.builders import parse_instant as instant
 from testkit.harness import Harness
 
 _DIRECTORY = ("tenant.changed", "org_unit.changed", "person.changed", "session.ended")
@@ -38,7 +38,7 @@ _WHEN = instant("2026-03-20T08:00Z")
 
 
 @dataclass(frozen=True)
-class Said:
+class ScriptedEvent:
     """An event at its place in the course. `topic` None: the event's own. `erased`: a tombstone of the state `body`."""
 
     body: Event
@@ -48,18 +48,18 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Course:
+class EventScript:
     """`phases`: what is said, in order; only within a phase does it come in another order. `traces`: tables that it fills.
     `unsettled`: types of events
     that, when they come for the first time after newer ones, rightly do not do what they would have done in time, and
     why; each has tests of its own. `ignored`: columns that tell how something came about, by table. `without`: tables
     that hold nothing but what is needed on the way, such as locks."""
 
-    phases: Sequence[Sequence[Said]]
-    traces: Collection[str]
+    phases: Sequence[Sequence[ScriptedEvent]]
+    affected_tables: Collection[str]
     unsettled: Mapping[type[Event], str] = field(default_factory=dict[type[Event], str])
     ignored: Mapping[str, Collection[str]] = field(default_factory=dict[str, Collection[str]])
-    without: Collection[str] = ()
+    excluded_types: Collection[str] = ()
 
 
 class LateConformance:
@@ -67,7 +67,7 @@ class LateConformance:
 
     service: ClassVar[Service]
 
-    def course(self) -> Course:
+    def event_script(self) -> EventScript:
         raise NotImplementedError
 
     @pytest.fixture
@@ -76,41 +76,47 @@ class LateConformance:
 
     async def test_every_reader_has_a_course(self, reader: Harness) -> None:
         """A subscription whose events are not in the course is one of which nobody knows what it bears."""
-        said = {(_topic(each), each.body.type) for phase in self.course().phases for each in phase}
+        said = {(_topic(each), each.body.type) for phase in self.event_script().phases for each in phase}
         read = {
             (topic, kind) for topic, door in reader.running.doors.items() for kind in _kinds(topic, door.subscription)
         }
         assert read - said == set(), "add events of these topics and types to the course"
 
     async def test_what_comes_twice_or_once_more_after_newer_changes_nothing(self, reader: Harness) -> None:
-        course = self.course()
-        await _play(reader, "in-order", course)
+        course = self.event_script()
+        await _deliver_script(reader, "in-order", course)
         expected = await _tables(reader, "in-order", course)
-        assert {each for each in course.traces if not expected[each]} == set(), "the course leaves no trace there"
+        assert {each for each in course.affected_tables if not expected[each]} == set(), (
+            "the course leaves no trace there"
+        )
         said = [each for phase in course.phases for each in phase]
         for again in (said, list(reversed(said)), _shuffled(said, seed=1)):
-            await _play(reader, "in-order", course, [again])
-            _same(await _tables(reader, "in-order", course), expected)
+            await _deliver_script(reader, "in-order", course, [again])
+            _assert_same_tables(await _tables(reader, "in-order", course), expected)
 
     async def test_a_whole_course_that_is_heard_twice_event_by_event(self, reader: Harness) -> None:
-        course = self.course()
-        await _play(reader, "in-order", course)
-        await _play(reader, "twice", course, [[each for each in phase for _ in (1, 2)] for phase in course.phases])
-        _same(await _tables(reader, "twice", course), await _tables(reader, "in-order", course))
+        course = self.event_script()
+        await _deliver_script(reader, "in-order", course)
+        await _deliver_script(
+            reader, "twice", course, [[each for each in phase for _ in (1, 2)] for phase in course.phases]
+        )
+        _assert_same_tables(await _tables(reader, "twice", course), await _tables(reader, "in-order", course))
 
     async def test_the_order_between_keys_does_not_matter(self, reader: Harness) -> None:
-        course = self.course()
-        await _play(reader, "in-order", course)
+        course = self.event_script()
+        await _deliver_script(reader, "in-order", course)
         expected = await _tables(reader, "in-order", course)
         for seed in (1, 2):
             tenant = f"shuffled-{seed}"
-            await _play(reader, tenant, course, [_across_keys(phase, seed) for phase in course.phases])
-            _same(await _tables(reader, tenant, course), expected)
+            await _deliver_script(
+                reader, tenant, course, [_shuffle_across_keys(phase, seed) for phase in course.phases]
+            )
+            _assert_same_tables(await _tables(reader, tenant, course), expected)
 
     async def test_what_comes_late_for_the_first_time_changes_nothing_newer(self, reader: Harness) -> None:
         """As a dead letter does that is replayed after its cause was mended."""
-        course = self.course()
-        await _play(reader, "in-order", course)
+        course = self.event_script()
+        await _deliver_script(reader, "in-order", course)
         expected = await _tables(reader, "in-order", course)
         for number, phase in enumerate(course.phases):
             for place, late in enumerate(phase):
@@ -119,32 +125,32 @@ class LateConformance:
                 tenant = f"late-{number}-{place}"
                 moved = [*phase[:place], *phase[place + 1 :], late]
                 phases = [*course.phases[:number], moved, *course.phases[number + 1 :]]
-                await _play(reader, tenant, course, phases)
-                _same(await _tables(reader, tenant, course), expected, late)
+                await _deliver_script(reader, tenant, course, phases)
+                _assert_same_tables(await _tables(reader, tenant, course), expected, late)
 
 
-def directory_course(*people: PersonChanged) -> list[Said]:
+def directory_script(*people: PersonChanged) -> list[ScriptedEvent]:
     """Every kind of thing that the directory says, with later states and erasures; `people` stay as they are."""
     when = instant("2026-03-02T08:00Z")
     over = SessionEnded(iss="test", sid="s-1", ended_at=when, until=when)
     gone, changed = person("gone", team="team-a", version=4), {"display_name": "Another"}
     return [
-        Said(TenantChanged(slug="", name="The tenant", version=1)),
-        Said(TenantChanged(slug="", name="The tenant, renamed", time_zone="Europe/Berlin", version=2)),
-        Said(org_unit("team-a", version=1)),
-        Said(org_unit("team-a", parent="site", version=2)),
-        Said(org_unit("site", version=1)),
-        *(Said(each.model_copy(update={"version": 1, "active": False, "memberships": []})) for each in people),
-        *(Said(each.model_copy(update={"version": 2})) for each in people),
-        Said(gone),
-        Said(gone.model_copy(update={**changed, "version": 5})),
-        Said(gone.model_copy(update={"version": 5}), erased=True),
-        Said(over),
-        Said(over, erased=True),
+        ScriptedEvent(TenantChanged(slug="", name="The tenant", version=1)),
+        ScriptedEvent(TenantChanged(slug="", name="The tenant, renamed", time_zone="Europe/Berlin", version=2)),
+        ScriptedEvent(org_unit("team-a", version=1)),
+        ScriptedEvent(org_unit("team-a", parent="site", version=2)),
+        ScriptedEvent(org_unit("site", version=1)),
+        *(ScriptedEvent(each.model_copy(update={"version": 1, "active": False, "memberships": []})) for each in people),
+        *(ScriptedEvent(each.model_copy(update={"version": 2})) for each in people),
+        ScriptedEvent(gone),
+        ScriptedEvent(gone.model_copy(update={**changed, "version": 5})),
+        ScriptedEvent(gone.model_copy(update={"version": 5}), erased=True),
+        ScriptedEvent(over),
+        ScriptedEvent(over, erased=True),
     ]
 
 
-def sections_course(*services: str) -> list[Said]:
+def sections_script(*services: str) -> list[ScriptedEvent]:
     """What these services say of their sections, each twice."""
     things = {
         "kpi-engine": "kpis",
@@ -155,14 +161,16 @@ def sections_course(*services: str) -> list[Said]:
         "notification": "rules",
     }
     return [
-        Said(SectionApplied(service=name, version=None, content={things[name]: [{NAME_FIELD[things[name]]: each}]}))
+        ScriptedEvent(
+            SectionApplied(service=name, version=None, content={things[name]: [{NAME_FIELD[things[name]]: each}]})
+        )
         for name in services
         for each in ("older", "newer")
     ]
 
 
-def _topic(said: Said) -> str:
-    return said.topic or said.body.to_topic()
+def _topic(said: ScriptedEvent) -> str:
+    return said.topic or said.body.target_topic()
 
 
 def _kinds(topic: str, subscription: Subscription) -> set[str]:
@@ -173,10 +181,10 @@ def _kinds(topic: str, subscription: Subscription) -> set[str]:
         of_topic = {each.type for each in subscription.types} if subscription.types else set(type_registry)
     else:
         of_topic = {each.type for each in subscription.handlers}
-    return {kind for kind in of_topic if _may_be_in(topic, kind)}
+    return {kind for kind in of_topic if _topic_carries(topic, kind)}
 
 
-def _may_be_in(topic: str, kind: str) -> bool:
+def _topic_carries(topic: str, kind: str) -> bool:
     declared = type_registry[kind].topic
     return (
         topic == declared
@@ -185,7 +193,7 @@ def _may_be_in(topic: str, kind: str) -> bool:
     )
 
 
-def _messages(reader: Harness, tenant: str, course: Course) -> dict[int, Message]:
+def _messages(reader: Harness, tenant: str, course: EventScript) -> dict[int, Message]:
     """By the identity of what is said: the same event has the same id whenever it comes, and ids rise in the order in
     which things were said."""
     made: dict[int, Message] = {}
@@ -201,28 +209,30 @@ def _messages(reader: Harness, tenant: str, course: Course) -> dict[int, Message
     return made
 
 
-async def _play(reader: Harness, tenant: str, course: Course, phases: Sequence[Sequence[Said]] | None = None) -> None:
+async def _deliver_script(
+    reader: Harness, tenant: str, course: EventScript, phases: Sequence[Sequence[ScriptedEvent]] | None = None
+) -> None:
     messages = _messages(reader, tenant, course)
-    await _hear(reader, [messages[id(each)] for phase in phases or course.phases for each in phase])
+    await _deliver_singly(reader, [messages[id(each)] for phase in phases or course.phases for each in phase])
 
 
-async def _hear(reader: Harness, messages: Sequence[Message]) -> None:
+async def _deliver_singly(reader: Harness, messages: Sequence[Message]) -> None:
     """Each in a batch of its own, as a replayed dead letter comes."""
     for message in messages:
-        received = received_of(message)
-        async with reader.kit.sessions.begin([received.tenant], now=received.attributes.time) as session:
+        received = parse_message(message)
+        async with reader.context.sessions.begin([received.tenant], now=received.attributes.time) as session:
             await reader.running.doors[message.topic].handle(session, [received])
 
 
-def _shuffled(said: Sequence[Said], seed: int) -> list[Said]:
+def _shuffled(said: Sequence[ScriptedEvent], seed: int) -> list[ScriptedEvent]:
     found = list(said)
     random.Random(seed).shuffle(found)
     return found
 
 
-def _across_keys(phase: Sequence[Said], seed: int) -> list[Said]:
+def _shuffle_across_keys(phase: Sequence[ScriptedEvent], seed: int) -> list[ScriptedEvent]:
     """Shuffled, but for the order of each key."""
-    lanes: dict[tuple[str, str], list[Said]] = {}
+    lanes: dict[tuple[str, str], list[ScriptedEvent]] = {}
     for each in phase:
         lanes.setdefault((_topic(each), each.body.key("t")), []).append(each)
     turns = [lane for lane, of_lane in lanes.items() for _ in of_lane]
@@ -231,10 +241,10 @@ def _across_keys(phase: Sequence[Said], seed: int) -> list[Said]:
     return [next(waiting[lane]) for lane in turns]
 
 
-async def _tables(reader: Harness, tenant: str, course: Course) -> dict[str, Counter[str]]:
+async def _tables(reader: Harness, tenant: str, course: EventScript) -> dict[str, Counter[str]]:
     """What each of the service's tables holds of a tenant, but for technical columns and ids that are made anew."""
     known = {str(found) for phase in course.phases for each in phase for found in _uuids(each.body.model_dump())}
-    async with reader.kit.sessions.engine.connect() as connection:
+    async with reader.context.sessions.engine.connect() as connection:
         found = await connection.execute(
             text(
                 "SELECT table_name, array_agg(column_name::text) FROM information_schema.columns "
@@ -243,12 +253,14 @@ async def _tables(reader: Harness, tenant: str, course: Course) -> dict[str, Cou
         )
         columns: dict[str, list[str]] = {row[0]: row[1] for row in found}
     held: dict[str, Counter[str]] = {}
-    for table in sorted(set(columns) - _TECHNICAL_TABLES - set(course.without)):
+    for table in sorted(set(columns) - _TECHNICAL_TABLES - set(course.excluded_types)):
         hidden = _TECHNICAL_COLUMNS | set(course.ignored.get(table, ()))
         shown = sorted(name for name in columns[table] if name not in hidden)
         quoted = ", ".join(f'"{name}"' for name in shown) or "1 AS one"
         rows = await reader.rows(tenant, f'SELECT {quoted} FROM "{table}"')
-        held[table] = Counter(repr([(name, _plain(row[name], known, tenant)) for name in shown]) for row in rows)
+        held[table] = Counter(
+            repr([(name, _normalize_value(row[name], known, tenant)) for name in shown]) for row in rows
+        )
     return held
 
 
@@ -264,7 +276,7 @@ def _uuids(value: Any) -> set[UUID]:
             return set()
 
 
-def _plain(value: Any, known: Collection[str], tenant: str) -> Any:
+def _normalize_value(value: Any, known: Collection[str], tenant: str) -> Any:
     match value:
         case UUID():
             return str(value) if str(value) in known else "made anew"
@@ -272,14 +284,16 @@ def _plain(value: Any, known: Collection[str], tenant: str) -> Any:
             return value.replace(tenant, "the tenant")
         case dict():
             items = sorted(cast("dict[str, Any]", value).items())
-            return {name: _plain(each, known, tenant) for name, each in items}
+            return {name: _normalize_value(each, known, tenant) for name, each in items}
         case list() | tuple():
-            return [_plain(each, known, tenant) for each in cast("list[Any]", value)]
+            return [_normalize_value(each, known, tenant) for each in cast("list[Any]", value)]
         case _:
             return value
 
 
-def _same(found: Mapping[str, Counter[str]], expected: Mapping[str, Counter[str]], late: Said | None = None) -> None:
+def _assert_same_tables(
+    found: Mapping[str, Counter[str]], expected: Mapping[str, Counter[str]], late: ScriptedEvent | None = None
+) -> None:
     for table, rows in expected.items():
         missing, more = rows - found[table], found[table] - rows
         assert (missing, more) == (Counter(), Counter()), f"{table} differs after a late {late and late.body.type}"

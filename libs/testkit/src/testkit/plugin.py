@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from servicekit.kit import Service
+from servicekit.service_definition import Service
 
 from testkit.harness import Harness, harness
 from testkit.postgres import Cluster, started_cluster
@@ -46,7 +46,7 @@ async def harness_for(cluster: Cluster, issuer: TestIssuer) -> AsyncIterator[Cal
         yield make
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]], *, seconds: float = 10) -> Any:
+async def wait_until_true(condition: Callable[[], Awaitable[Any]], *, seconds: float = 10) -> Any:
     """The condition's first true value. Raises AssertionError after `seconds` without one."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from servicekit.kit import Service
+from servicekit.service_definition import Service
 from servicekit.settings import PlatformSettings
 from servicekit.wiring import migrate_all
 from storage.embedded import EmbeddedPostgres

@@ -23,10 +23,10 @@ from alembic.migration import MigrationContext
 from alembic.operations import ops
 from contracts import ALL_SERVICES
 from servicekit import Service
-from servicekit.wiring import role_url
+from servicekit.wiring import build_role_url
 from sqlalchemy import MetaData, create_engine
-from storage import PLATFORM, Migrations, migrate, prepare_schema, schema_name
-from storage.tables import own
+from storage import PLATFORM, Migrations, ensure_schema, migrate, schema_name
+from storage.tables import PLATFORM_TABLES
 
 from testkit.postgres import started_cluster
 from testkit.schemas import tables_of, wall
@@ -57,13 +57,13 @@ def pending(url: str, service: Service, *, platform: bool = False, tables: MetaD
 
     `tables` instead of the service's own, or of those that every service has (`platform`).
     """
-    tables = tables or (own if platform else tables_of(service))
-    strange = {*own.tables, PLATFORM.table, Migrations.table}
+    tables = tables or (PLATFORM_TABLES if platform else tables_of(service))
+    strange = {*PLATFORM_TABLES.tables, PLATFORM.table, Migrations.table}
     schema = schema_name(service.name)
     engine = create_engine(url, connect_args={"options": f"-c search_path={schema} -c timezone=UTC"})
 
     def ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
-        return kind != "table" or ((name in own.tables) if platform else (name not in strange))
+        return kind != "table" or ((name in PLATFORM_TABLES.tables) if platform else (name not in strange))
 
     options = {"include_object": ours, "compare_type": True, "compare_server_default": True}
     try:
@@ -133,8 +133,8 @@ def _add(name: str, slug: str) -> None:
     migrations = PLATFORM if platform else service.migrations
     with started_cluster() as cluster, cluster.database() as database:
         settings = cluster.settings(database)
-        prepare_schema(cast(str, settings.admin_database_url), service.name, role=schema_name(service.name))
-        url = role_url(settings, service.name)
+        ensure_schema(cast(str, settings.admin_database_url), service.name, role=schema_name(service.name))
+        url = build_role_url(settings, service.name)
         migrate(url, service.migrations)
         operations = pending(url, service, platform=platform)
     path = added(operations, migrations.folder, after=migrations.head(), slug=slug)

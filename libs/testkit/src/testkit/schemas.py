@@ -8,7 +8,7 @@ import psycopg
 from servicekit import Service
 from sqlalchemy import Connection, MetaData, text
 from storage import schema_name
-from storage.tables import EXEMPT, TENANT_POLICY
+from storage.tables import RLS_EXEMPT, TENANT_POLICY
 
 
 def tables_of(service: Service) -> MetaData:
@@ -20,7 +20,7 @@ def tables_of(service: Service) -> MetaData:
 
 def wall(table: str) -> list[str]:
     """The statements that show a tenant its own rows of a table only; none of a table that is exempt."""
-    if table in EXEMPT:
+    if table in RLS_EXEMPT:
         return []
     return [
         f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',

@@ -22,12 +22,12 @@ import psycopg
 from contracts import ALL_SERVICES
 from storage.embedded import EmbeddedPostgres
 
-from testkit.programs import Missing, Program, free_port
+from testkit.programs import Program, ProgramMissing, free_port
 from testkit.programs.envoy import Envoy
 from testkit.programs.kafka import Kafka
 from testkit.programs.keycloak import Keycloak
 from testkit.programs.mongodb import MongoDB
-from testkit.programs.program import answers, listens
+from testkit.programs.program import is_answering, is_listening
 from testkit.programs.prometheus import Prometheus
 
 DATABASE = "uplift"
@@ -174,18 +174,18 @@ class Stack:
                 str(port),
             ],
             log=self.folder / "logs" / f"{name}.log",
-            ready=lambda: answers(f"http://127.0.0.1:{port}/readyz"),
+            ready=lambda: is_answering(f"http://127.0.0.1:{port}/readyz"),
             env=self.settings(),
             seconds=120,
         )
 
-    def _page(self) -> Program:
+    def _start_page(self) -> Program:
         port = self.ports["page"] = self._port_of("page")
         return Program(
             "page",
             [sys.executable, "-m", "all_in_one.main", "page", "--url", self.url, "--port", str(port)],
             log=self.folder / "logs" / "page.log",
-            ready=lambda: answers(f"http://127.0.0.1:{port}/"),
+            ready=lambda: is_answering(f"http://127.0.0.1:{port}/"),
             env=self.settings(),
             seconds=120,
         )
@@ -200,7 +200,7 @@ class Stack:
             "GATEWAY_PAGE": f"127.0.0.1:{self.ports['page']}",
             "GATEWAY_PROVIDER": f"127.0.0.1:{self.ports['keycloak']}",
         }
-        config = self.run("gateway", "render", **settings)
+        config = self.run_command("gateway", "render", **settings)
         self.parts["envoy"] = Envoy(config, folder=self.folder / "envoy", port=self.port, admin_port=admin_port)
 
     def _names(self) -> list[str]:
@@ -218,10 +218,10 @@ class Stack:
         self._all_at_once("infrastructure", ["postgres", "kafka", "mongodb", "keycloak"])
         self._say("  schemas, topics, realm")
         self._create_database()
-        self.run("servicekit", "migrate", "topics")
-        self.provisioned = self.run("all_in_one.main", "provision")
+        self.run_command("servicekit", "migrate", "topics")
+        self.provisioned = self.run_command("all_in_one.main", "provision")
         names = self._names()
-        self.parts |= {name: self._service(name) for name in names} | {"page": self._page()}
+        self.parts |= {name: self._service(name) for name in names} | {"page": self._start_page()}
         self._all_at_once("services", [*names, "page"])
         self._gateway()
         self.start_part("envoy")
@@ -243,11 +243,11 @@ class Stack:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(f'CREATE DATABASE "{DATABASE}"')  # pyright: ignore[reportArgumentType, reportCallIssue]
 
-    def demo(self) -> None:
+    def install_demo(self) -> None:
         """The demo tenant, and its simulated call centre as one more process."""
         lag = [f"--lag-url=http://127.0.0.1:{self.ports[f'{each}.work']}/lag" for each in ALL_SERVICES]
         self._say("  demo tenant")
-        self.run("all_in_one.main", "demo", "--url", self.url, *lag)
+        self.run_command("all_in_one.main", "demo", "--url", self.url, *lag)
         simulate = ["-m", "all_in_one.simulation", "--url", self.url, "--keycloak", "uplift", "--speed", "60", *lag]
         self.parts["simulation"] = Program(
             "simulation",
@@ -258,7 +258,7 @@ class Stack:
         )
         self.start_part("simulation")
 
-    def run(self, module: str, *arguments: str, **more: str) -> str:
+    def run_command(self, module: str, *arguments: str, **more: str) -> str:
         """A command of ours, with the settings of the stack. Returns what it prints; raises RuntimeError with it."""
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **more, **self.settings()}  # noqa: TID251
         done = subprocess.run(
@@ -314,7 +314,7 @@ def main() -> None:
     options.add_argument("--no-demo", action="store_true", help="without the simulated tenant")
     options.add_argument("--data", type=Path, default=Path(".uplift/stack"))
     chosen = options.parse_args()
-    taken = [f"{name} {port}" for name, port in USUAL_PORTS.items() if _taken(port)]
+    taken = [f"{name} {port}" for name, port in USUAL_PORTS.items() if _is_port_taken(port)]
     if taken:
         sys.exit(f"Ports in use: {', '.join(taken)}. Stop what listens there, and repeat.")
     stack = Stack(chosen.data.resolve(), port_of=USUAL_PORTS.__getitem__, prometheus=True, durable=True, say=print)
@@ -323,7 +323,7 @@ def main() -> None:
     try:
         stack.start()
         if not chosen.no_demo:
-            stack.demo()
+            stack.install_demo()
         print(f"Uplift answers at {stack.url} after {time.monotonic() - began:.0f} s.\n{stack.provisioned}", flush=True)
         print(f"Data and logs lie in {stack.folder}. Stop with Ctrl-C.", flush=True)
         while True:
@@ -334,15 +334,15 @@ def main() -> None:
                     stack.start_part(name)
     except KeyboardInterrupt:
         print("Stopping …", flush=True)
-    except (Missing, RuntimeError) as error:
+    except (ProgramMissing, RuntimeError) as error:
         sys.exit(str(error))
     finally:
         stack.stop()
 
 
-def _taken(port: int) -> bool:
+def _is_port_taken(port: int) -> bool:
     try:
-        return listens(port)
+        return is_listening(port)
     except OSError:
         return False
 

@@ -15,7 +15,7 @@ from servicekit.settings import PlatformSettings
 
 from all_in_one import demo
 from all_in_one.demo_set_up import WAIT_SECONDS, prepare_tenant
-from all_in_one.provision import keep_platform
+from all_in_one.provision import ensure_platform_admin
 
 SET_UP = "demo-set-up"
 DIRECT_GRANT = {
@@ -41,38 +41,38 @@ async def prepare(url: str, lag_urls: Sequence[str]) -> None:
         "client_id": application_id(PLATFORM_TENANT, SET_UP, machine),
         "client_secret": secret,
     }
-    async with provider.connected() as at:
-        sub = await kc.keep_application(at, PLATFORM_TENANT, SET_UP, machine, secret=secret)
+    async with provider.connect() as at:
+        sub = await kc.ensure_application(at, PLATFORM_TENANT, SET_UP, machine, secret=secret)
         try:
-            await keep_platform(platform, str(sub))  # for as long as this client exists
+            await ensure_platform_admin(platform, str(sub))  # for as long as this client exists
             token_url = f"{url}{demo.token_path(own.keycloak_realm)}"
-            await _when_let_in(url, token_url, form)
+            await _wait_for_access(url, token_url, form)
 
             async def accounts(wanted: Sequence[demo.Account]) -> Mapping[str, str]:
-                return await _accounts(at, wanted)
+                return await _ensure_accounts(at, wanted)
 
             await prepare_tenant(url, token_url, form, accounts, lag_urls)
         finally:
             await kc.remove_application(at, PLATFORM_TENANT, SET_UP, machine)
 
 
-async def _accounts(at: kc.Keycloak, wanted: Sequence[demo.Account]) -> Mapping[str, str]:
-    await kc.keep_organization(at, demo.TENANT, name=demo.TENANT_NAME, enabled=True)
+async def _ensure_accounts(at: kc.Keycloak, wanted: Sequence[demo.Account]) -> Mapping[str, str]:
+    await kc.ensure_organization(at, demo.TENANT, name=demo.TENANT_NAME, enabled=True)
     await at.admin.a_create_client(DIRECT_GRANT, skip_exists=True)
     phone = Machine(protocol="machine", name="Phone system (simulated)", person=demo.PHONE_SYSTEM)
     subs = {
         f"client:{demo.PHONE_SYSTEM}": str(
-            await kc.keep_application(at, demo.TENANT, demo.PHONE_SYSTEM, phone, secret=demo.PHONE_SYSTEM_SECRET)
+            await kc.ensure_application(at, demo.TENANT, demo.PHONE_SYSTEM, phone, secret=demo.PHONE_SYSTEM_SECRET)
         )
     }
     for each in wanted:
         account = Account(username=each.username, display_name=each.display_name)
-        subs[each.username] = await kc.keep_account(at, demo.TENANT, account)
+        subs[each.username] = await kc.ensure_account(at, demo.TENANT, account)
         await at.admin.a_set_user_password(subs[each.username], demo.LONG_PASSWORD, temporary=False)
     return subs
 
 
-async def _when_let_in(url: str, token_url: str, form: Mapping[str, str]) -> None:
+async def _wait_for_access(url: str, token_url: str, form: Mapping[str, str]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     async with httpx.AsyncClient(timeout=20) as client:
         token = (await client.post(token_url, data=dict(form))).raise_for_status().json()["access_token"]

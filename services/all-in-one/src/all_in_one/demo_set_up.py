@@ -53,17 +53,17 @@ async def prepare_tenant(
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         answer = (await client.post(token_url, data=dict(form))).raise_for_status()
         client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
-        if await _applied(client):
+        if await _is_applied(client):
             return
         start = demo.history_start(datetime.now(UTC).date())
-        bundle = demo.load(start)
+        bundle = demo.load_blueprint(start)
         subs = await accounts(demo.accounts(bundle))
         for person in bundle["sections"]["identity"]["people"]:
             if person.get("login") in subs:
                 person["login"] = subs[person["login"]]
         await _publish(client, bundle, start)
         async with asyncio.timeout(WAIT_SECONDS):
-            while not (await _applied(client) and await _settled(client, lag_urls)):
+            while not (await _is_applied(client) and await _has_settled(client, lag_urls)):
                 await asyncio.sleep(0.05)
 
 
@@ -73,7 +73,7 @@ async def _publish(client: httpx.AsyncClient, bundle: dict[str, Any], start: Any
         "name": demo.TENANT_NAME,
         "simulated": True,
         "time_zone": "Europe/Berlin",
-        "clock": demo.opening(start).isoformat(),
+        "clock": demo.tenant_start_time(start).isoformat(),
     }
     made = await client.post("/api/identity/v1/tenants", json=tenant)
     if made.is_error and made.status_code != 409:
@@ -83,7 +83,7 @@ async def _publish(client: httpx.AsyncClient, bundle: dict[str, Any], start: Any
         raise RuntimeError(f"the demo blueprint was refused: {put.text}")
 
 
-async def _settled(client: httpx.AsyncClient, lag_urls: Sequence[str]) -> bool:
+async def _has_settled(client: httpx.AsyncClient, lag_urls: Sequence[str]) -> bool:
     """Whether every service has heard of everybody: nothing is under way any more."""
     for url in lag_urls:
         lag: dict[str, dict[str, int]] = (await client.get(url)).raise_for_status().json()
@@ -92,7 +92,7 @@ async def _settled(client: httpx.AsyncClient, lag_urls: Sequence[str]) -> bool:
     return True
 
 
-async def _applied(client: httpx.AsyncClient) -> bool:
+async def _is_applied(client: httpx.AsyncClient) -> bool:
     answer = await client.get(f"/api/identity/v1/tenants/{demo.TENANT}")
     if answer.status_code == 404:
         return False

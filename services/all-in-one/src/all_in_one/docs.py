@@ -105,7 +105,7 @@ def _event(event: type[Event]) -> Iterator[str]:
     yield "| field | type | when absent |\n|---|---|---|\n"
     yield from _field_rows(event)
     for model in _models_in(event):
-        yield f"\n`{model.__name__}`{': ' + _own_words(model) if _own_words(model) else ''}\n\n"
+        yield f"\n`{model.__name__}`{': ' + _own_docstring(model) if _own_docstring(model) else ''}\n\n"
         yield "| field | type | when absent |\n|---|---|---|\n"
         yield from _field_rows(model)
     shown = json.dumps(example.model_dump(mode="json"), indent=2, ensure_ascii=False)
@@ -115,10 +115,10 @@ def _event(event: type[Event]) -> Iterator[str]:
 def description(model: type[BaseModel]) -> str:
     """What the docstrings of an event and of those that it shares fields with say."""
     lineage = [each for each in model.__mro__ if issubclass(each, Event) and each.__module__ != Event.__module__]
-    return "\n\n".join(words for each in lineage if (words := _own_words(each)))
+    return "\n\n".join(words for each in lineage if (words := _own_docstring(each)))
 
 
-def _own_words(model: type[BaseModel]) -> str:
+def _own_docstring(model: type[BaseModel]) -> str:
     return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(model.__dict__.get("__doc__") or ""))
 
 
@@ -131,27 +131,31 @@ def key_pattern(example: Event) -> str:
 def _field_rows(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         absent = "" if field.is_required() else f"`{json.dumps(field.get_default(call_default_factory=True))}`"
-        told = words(Annotated[field.annotation, field]) if field.json_schema_extra else words(field.annotation)
+        told = (
+            describe_type(Annotated[field.annotation, field])
+            if field.json_schema_extra
+            else describe_type(field.annotation)
+        )
         yield f"| `{name}` | {told} | {absent} |\n"
 
 
-def words(annotation: Any) -> str:
+def describe_type(annotation: Any) -> str:
     """A type in words, e.g. `list of UUID`, `text or null`."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        return " or ".join(words(each) for each in arguments)
+        return " or ".join(describe_type(each) for each in arguments)
     if origin is Annotated:
         extra = next((each.json_schema_extra for each in arguments[1:] if hasattr(each, "json_schema_extra")), None)
         values = extra.get("enum", ()) if isinstance(extra, dict) else ()
-        return " or ".join(f"`{each}`" for each in values) or words(arguments[0])
+        return " or ".join(f"`{each}`" for each in values) or describe_type(arguments[0])
     if origin is Literal:
         return " or ".join(f"`{each}`" for each in arguments)
     if origin is list:
-        return f"list of {words(arguments[0])}"
+        return f"list of {describe_type(arguments[0])}"
     if origin is tuple:
-        return f"[{', '.join(words(each) for each in arguments)}]"
+        return f"[{', '.join(describe_type(each) for each in arguments)}]"
     if origin is dict:
-        return f"map of {words(arguments[1])}"
+        return f"map of {describe_type(arguments[1])}"
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return f"`{annotation.__name__}`"
     return _WORDS[annotation]
@@ -267,7 +271,7 @@ def render_metrics() -> str:
 
 
 def _metric_rows() -> Iterator[str]:
-    for each in metrics.declared():
+    for each in metrics.list_metrics():
         (described,) = each.describe()
         name = f"{described.name}_total" if described.type == "counter" else described.name
         labels = ", ".join(f"`{label}`" for label in metrics.labels_of(each))
@@ -312,7 +316,7 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-def stale(folder: Path = FOLDER) -> list[str]:
+def find_stale_pages(folder: Path = FOLDER) -> list[str]:
     """The names of the pages that are not what they would be if they were made now."""
     return [name for name, render in PAGES.items() if not _is(folder / name, render())]
 
@@ -321,9 +325,9 @@ def _is(path: Path, content: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == content
 
 
-def write(folder: Path = FOLDER) -> list[str]:
+def write_pages(folder: Path = FOLDER) -> list[str]:
     """Makes the pages that are stale. Returns their names."""
-    changed = stale(folder)
+    changed = find_stale_pages(folder)
     for name in changed:
         (folder / name).write_text(PAGES[name](), encoding="utf-8")
     return changed
@@ -335,9 +339,9 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument("--check", action="store_true", help="fail when a page is out of date")
     what.add_argument("--write", action="store_true", help="make the pages that are out of date")
     if parser.parse_args(arguments).write:
-        print("\n".join(f"docs/{name}" for name in write()) or "Nothing to do.")
+        print("\n".join(f"docs/{name}" for name in write_pages()) or "Nothing to do.")
         return 0
-    found = stale()
+    found = find_stale_pages()
     for name in found:
         print(f"docs/{name} is out of date: run `uplift docs --write`.", file=sys.stderr)
     return 1 if found else 0

@@ -32,12 +32,12 @@ from pydantic import SecretStr
 from servicekit import Service
 from servicekit.budget import exit_when_hung
 from servicekit.outbound import UrlPolicy
-from servicekit.run import Process, assembled, broker_dsn, root_app
+from servicekit.run import Process, build_broker_dsn, root_app, run_services
 from servicekit.server import Server
 from servicekit.settings import PlatformSettings
 from servicekit.wiring import migrate_all
 from sqlalchemy.ext.asyncio import AsyncEngine
-from storage import create_engine, prepare_schema
+from storage import create_engine, ensure_schema
 from storage.embedded import EmbeddedPostgres
 
 from all_in_one import oidc
@@ -138,7 +138,7 @@ def prepare_database(postgres: EmbeddedPostgres, settings: PlatformSettings) -> 
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
             connection.execute(f'CREATE DATABASE "{DATABASE}"')  # pyright: ignore[reportArgumentType, reportCallIssue]
     for name in ("broker", "oidc"):
-        prepare_schema(settings.admin_database_url, name, role=name)
+        ensure_schema(settings.admin_database_url, name, role=name)
     with psycopg.connect(settings.admin_database_url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(f'GRANT CREATE ON DATABASE "{DATABASE}" TO broker, oidc')  # pyright: ignore[reportArgumentType, reportCallIssue]
     migrate_all(SERVICES, settings)
@@ -155,16 +155,16 @@ def _identity_settings(settings: PlatformSettings) -> IdentitySettings:
     )
 
 
-def _services(settings: PlatformSettings) -> list[Service]:
+def _configure_services(settings: PlatformSettings) -> list[Service]:
     wire = partial(wire_identity, settings=_identity_settings(settings))
     return [replace(each, wire=wire) if each is identity else each for each in SERVICES]
 
 
 @asynccontextmanager
-async def _provider(settings: PlatformSettings, options: Options) -> AsyncIterator[tuple[FastAPI, AsyncEngine]]:
+async def _run_provider(settings: PlatformSettings, options: Options) -> AsyncIterator[tuple[FastAPI, AsyncEngine]]:
     engine = create_engine(settings.database_url.replace("{role}", "oidc"), schema="oidc", pool_size=1)
     try:
-        await oidc.prepare(engine)
+        await oidc.ensure_schema(engine)
         own = _identity_settings(settings)
         secret = own.embedded_client_secret.get_secret_value()
         await oidc.ensure_client(engine, own.embedded_client_id, secret, [], PLATFORM_TENANT, ["client_credentials"])
@@ -174,13 +174,13 @@ async def _provider(settings: PlatformSettings, options: Options) -> AsyncIterat
         await engine.dispose()
 
 
-async def _platform_admin(process: Process, engine: AsyncEngine, *, demo: bool) -> str | None:
+async def _ensure_platform_admin(process: Process, engine: AsyncEngine, *, demo: bool) -> str | None:
     """Makes sure of the platform tenant and its first admin. Returns a one-time token while that one has no password."""
     await oidc.ensure_account(
         engine, PLATFORM_ADMIN, PASSWORD if demo else None, PLATFORM_TENANT, sub=PLATFORM_ADMIN, admin=True, listed=demo
     )
     identity = next(each for each in process.services if each.service.name == "identity")
-    async with identity.kit.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
+    async with identity.context.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
         await ensure_platform(session, login=Login(iss=ISSUER_NAME, sub=PLATFORM_ADMIN))
     if demo or await oidc.has_password(engine, PLATFORM_ADMIN):
         return None
@@ -200,7 +200,7 @@ async def up(options: Options) -> None:
         say("  schemas")
         prepare_database(postgres, settings)
         async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(postgres.watch())
+            watching = tasks.create_task(postgres.supervise())
             try:
                 await _serve(settings, options)
             finally:
@@ -210,21 +210,21 @@ async def up(options: Options) -> None:
 
 
 async def _serve(settings: PlatformSettings, options: Options) -> None:
-    async with LogTableBroker(broker_dsn(settings), partitions=settings.partitions) as broker:
+    async with LogTableBroker(build_broker_dsn(settings), partitions=settings.partitions) as broker:
         await broker.prepare()
-    async with _provider(settings, options) as (provider, engine):
+    async with _run_provider(settings, options) as (provider, engine):
         exit_when_hung()
-        async with assembled(_services(settings), settings) as process:
+        async with run_services(_configure_services(settings), settings) as process:
             app = root_app(process)
             app.mount("/oidc", provider)
             page = front_page(SERVICES, url=options.url, uplift=uplift_command(), demo=options.demo)
             app.add_api_route("/", lambda: HTMLResponse(page, headers=PAGE_HEADERS), include_in_schema=False)
             server = Server(app, process, host=options.host, port=options.port)
-            logging.getLogger("uvicorn.error").addFilter(partial(_no_cut_off_request, process.stopping))
+            logging.getLogger("uvicorn.error").addFilter(partial(_is_reportable, process.stopping))
             serving = asyncio.create_task(server.serve())
             serving.add_done_callback(lambda _: process.stopping.set())
             try:
-                await _when_answering(server, serving)
+                await _wait_until_ready(server, serving)
                 await _unless_stopped(process.stopping, _after_start(process, engine, options))
                 await serving
             finally:
@@ -233,7 +233,7 @@ async def _serve(settings: PlatformSettings, options: Options) -> None:
                     await serving
 
 
-def _no_cut_off_request(stopping: asyncio.Event, record: logging.LogRecord) -> bool:
+def _is_reportable(stopping: asyncio.Event, record: logging.LogRecord) -> bool:
     """A request that a stop has cut off is no failure of the program: its traceback says nothing."""
     return not (record.exc_info and (stopping.is_set() or isinstance(record.exc_info[1], asyncio.CancelledError)))
 
@@ -253,7 +253,7 @@ async def _unless_stopped(stopping: asyncio.Event, work: Coroutine[Any, Any, Non
         working.cancel()
 
 
-async def _when_answering(server: Server, serving: "asyncio.Task[None]") -> None:
+async def _wait_until_ready(server: Server, serving: "asyncio.Task[None]") -> None:
     while not server.started:
         if serving.done():
             raise CannotStart("The HTTP server did not start; the lines above say why.")
@@ -261,22 +261,22 @@ async def _when_answering(server: Server, serving: "asyncio.Task[None]") -> None
 
 
 async def _after_start(process: Process, engine: AsyncEngine, options: Options) -> None:
-    one_time = await _platform_admin(process, engine, demo=options.demo)
-    await _when_platform_is_known(process)
+    one_time = await _ensure_platform_admin(process, engine, demo=options.demo)
+    await _wait_for_platform(process)
     (options.data / "address").write_text(options.url)
     if options.demo:
         say("  demo tenant")
         await prepare_embedded(engine, options.url)
-    say(_box(options, one_time))
+    say(_render_start_message(options, one_time))
     if options.demo and options.simulate:
         process.background = asyncio.create_task(_simulate(process, options))  # type: ignore[attr-defined]
 
 
-async def _when_platform_is_known(process: Process) -> None:
+async def _wait_for_platform(process: Process) -> None:
     """Waits until every service's copy of the directory knows the platform tenant."""
     for running in process.services:
         while True:
-            async with running.kit.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
+            async with running.context.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
                 if await session.scalar(
                     "SELECT count(*) FROM directory_login WHERE sub = :sub", {"sub": PLATFORM_ADMIN}
                 ):
@@ -305,7 +305,7 @@ def uplift_command() -> str:
     return str(command)
 
 
-def _box(options: Options, one_time: str | None) -> str:
+def _render_start_message(options: Options, one_time: str | None) -> str:
     """What to do next, on a terminal of 80 columns."""
     uplift = uplift_command()
     own = options.data in (folder.resolve() for folder in DATA_FOLDERS.values())
@@ -323,7 +323,7 @@ def _box(options: Options, one_time: str | None) -> str:
         lines += [*_command(f"{uplift} token{where}", "lead"), *_command(f"{uplift} status{where}")]
     else:
         lines += ["From there to your first tenant and file: see the page at that address."]
-    lines += ["Data lies in:", *(f"  {part}" for part in wrap(str(_shown(options.data)), _WIDTH - 2))]
+    lines += ["Data lies in:", *(f"  {part}" for part in wrap(str(_format_path(options.data)), _WIDTH - 2))]
     lines += [f"Stop with Ctrl-C; forget all with `make reset{'' if options.demo else ' DEMO=0'}`."]
     framed = [f"│ {line.ljust(_WIDTH)} │" for line in lines]
     return "\n".join([f"┌{'─' * (_WIDTH + 2)}┐", *framed, f"└{'─' * (_WIDTH + 2)}┘"])
@@ -337,7 +337,7 @@ def _command(*parts: str) -> list[str]:
     return [f"  {part} \\" if part != parts[-1] else f"    {part}" for part in parts]
 
 
-def _shown(path: Path) -> Path:
+def _format_path(path: Path) -> Path:
     with suppress(ValueError):
         return path.relative_to(Path.cwd())
     return path

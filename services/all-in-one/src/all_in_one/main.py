@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from all_in_one.commands import asking, blueprints, client, operating, receipts, running, sending
+from all_in_one.commands import api_access, blueprints, client, ingesting, operating, receipts, running
 
 
 class _Sentences(TyperGroup):
@@ -51,8 +51,15 @@ app = typer.Typer(
 )
 
 _GROUPS = {
-    "Run it here": (running.up, running.reset, asking.status, asking.url),
-    "Use it": (asking.token, asking.login, asking.whoami, asking.api, sending.ingest, sending.receipt),
+    "Run it here": (running.up, running.reset, api_access.status, api_access.url),
+    "Use it": (
+        api_access.token,
+        api_access.login,
+        api_access.whoami,
+        api_access.api,
+        ingesting.ingest,
+        ingesting.receipt,
+    ),
     "Operate it for others": (operating.provision, operating.page, operating.demo),
 }
 for title, functions in _GROUPS.items():

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from servicekit.errors import Problem
 from servicekit.settings import PlatformSettings
-from servicekit.wiring import role_url
+from servicekit.wiring import build_role_url
 from storage import Sessions, create_engine, schema_name
 
 WAIT_SECONDS = 180
@@ -44,7 +44,7 @@ class CannotProvision(Exception):
 
 
 @dataclass
-class Outcome:
+class ProvisionReport:
     """What a run did and found. `password` is the first platform admin's, told when the account is made and good for one
     login; `service_secret` identity's, told when Keycloak made it up."""
 
@@ -77,7 +77,7 @@ async def provision(
     settings: ProvisionSettings | None = None,
     platform: PlatformSettings | None = None,
     keycloak: IdentitySettings | None = None,
-) -> Outcome:
+) -> ProvisionReport:
     """Makes what is missing. What differs is told, and with `repair` brought back. Raises CannotProvision."""
     settings = settings or ProvisionSettings()
     platform, keycloak = platform or PlatformSettings(), keycloak or IdentitySettings()
@@ -99,17 +99,17 @@ async def provision(
         "username": settings.admin_username,
         "password": settings.admin_password.get_secret_value() or settings.admin_username,
     }
-    outcome = Outcome(repaired=repair, username=settings.platform_admin)
+    outcome = ProvisionReport(repaired=repair, username=settings.platform_admin)
     try:
         # A realm takes Keycloak some seconds to make.
         async with kc.connect(
             keycloak.keycloak_url, spec.name, credentials, admin_realm="master", timeout_seconds=120
         ) as connection:
-            await _keep(connection, spec, outcome)
-            sub = await _keep_admin(connection, outcome)
+            await _ensure_realm(connection, spec, outcome)
+            sub = await _ensure_admin_account(connection, outcome)
     except Problem as problem:
         raise CannotProvision(problem.detail) from problem
-    await keep_platform(platform, sub)
+    await ensure_platform_admin(platform, sub)
     return outcome
 
 
@@ -127,29 +127,29 @@ async def _wait(url: str) -> None:
             await asyncio.sleep(0.5)
 
 
-async def _keep(connection: kc.Keycloak, spec: kc.RealmSpec, outcome: Outcome) -> None:
-    report = await kc.keep_realm(connection, spec, repair=outcome.repaired)
-    outcome.made, outcome.differs = report.made, report.differs
-    if spec.service_secret is None and f"client {spec.service_client}" in report.made:
+async def _ensure_realm(connection: kc.Keycloak, spec: kc.RealmSpec, outcome: ProvisionReport) -> None:
+    report = await kc.ensure_realm(connection, spec, repair=outcome.repaired)
+    outcome.made, outcome.differs = report.created, report.drift
+    if spec.service_secret is None and f"client {spec.service_client}" in report.created:
         client = await connection.find_client(spec.service_client)
         assert client is not None
         outcome.service_secret = str((await connection.admin.a_get_client_secrets(client["id"]))["value"])
-    await kc.keep_organization(connection, PLATFORM_TENANT, name="Platform", enabled=True)
+    await kc.ensure_organization(connection, PLATFORM_TENANT, name="Platform", enabled=True)
 
 
-async def _keep_admin(connection: kc.Keycloak, outcome: Outcome) -> str:
+async def _ensure_admin_account(connection: kc.Keycloak, outcome: ProvisionReport) -> str:
     """The `sub` of the first platform admin. An account that is there keeps its password."""
     if await kc.find_account(connection, outcome.username) is None:
         outcome.password = secrets.token_urlsafe(15)
         outcome.made.append(f"account {outcome.username}")
     account = Account(username=outcome.username, display_name="Platform administrator")
-    return await kc.keep_account(connection, PLATFORM_TENANT, account, password=outcome.password)
+    return await kc.ensure_account(connection, PLATFORM_TENANT, account, password=outcome.password)
 
 
-async def keep_platform(platform: PlatformSettings, sub: str) -> None:
+async def ensure_platform_admin(platform: PlatformSettings, sub: str) -> None:
     """Whoever signs in with this `sub` is the platform admin."""
     schema = schema_name(identity.name)
-    engine = create_engine(role_url(platform, identity.name), schema=schema, pool_size=1)
+    engine = create_engine(build_role_url(platform, identity.name), schema=schema, pool_size=1)
     try:
         sessions = Sessions(engine, identity.name, partitions=platform.partitions)
         async with sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:

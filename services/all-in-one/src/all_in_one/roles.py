@@ -8,7 +8,7 @@ import httpx
 from contracts.directory import Role
 from servicekit import PlatformSettings
 from servicekit.tokens import TokenVerifier
-from servicekit.wiring import service_app, wire
+from servicekit.wiring import build_service, create_service_app
 
 from all_in_one.suite import SERVICES
 
@@ -40,7 +40,7 @@ author of a submission: their own description says so.
 """
 
 
-def documents() -> dict[str, dict[str, Any]]:
+def load_openapi_documents() -> dict[str, dict[str, Any]]:
     """The OpenAPI documents of all services, by name. No database is needed."""
 
     async def build() -> dict[str, dict[str, Any]]:
@@ -48,14 +48,16 @@ def documents() -> dict[str, dict[str, Any]]:
         async with httpx.AsyncClient() as http:
             verifier = TokenVerifier(http, issuer=settings.issuer, audience=settings.audience)
             parts: dict[str, Any] = {"http": http, "verifier": verifier, "stopping": asyncio.Event()}
-            return {each.name: service_app(wire(each, settings, **parts)).openapi() for each in SERVICES}
+            return {
+                each.name: create_service_app(build_service(each, settings, **parts)).openapi() for each in SERVICES
+            }
 
     return asyncio.run(build())
 
 
 def render_roles() -> str:
     """The whole of docs/roles.md."""
-    tables = {name: dict(_rows(document)) for name, document in documents().items()}
+    tables = {name: dict(_rows(document)) for name, document in load_openapi_documents().items()}
     first = next(iter(tables.values()))
     everywhere = {route: row for route, row in first.items() if all(rows.get(route) == row for rows in tables.values())}
     text = _PREFACE + _table("every service", everywhere)

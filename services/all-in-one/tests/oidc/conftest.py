@@ -143,7 +143,7 @@ def oidc_postgres():
 @pytest.fixture
 async def engine(oidc_postgres):
     engine = create_async_engine(oidc_postgres.url)
-    await oidc.prepare(engine)
+    await oidc.ensure_schema(engine)
     yield engine
     async with engine.begin() as connection:
         for table in store.metadata.sorted_tables:

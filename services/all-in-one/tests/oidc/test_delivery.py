@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from all_in_one.oidc.logout import Delivery
+from all_in_one.oidc.logout import LogoutTokenSender
 from servicekit.outbound import AddressRefused, UrlPolicy
 
 
@@ -19,8 +19,8 @@ async def test_a_tenants_address_inside_is_not_called():
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/logout"
         with pytest.raises(AddressRefused):
-            await Delivery(UrlPolicy())(url, "token", tenant="acme")
+            await LogoutTokenSender(UrlPolicy())(url, "token", tenant="acme")
         assert heard == []
-        await Delivery(UrlPolicy())(url, "token", tenant=None)
-        await Delivery(UrlPolicy(allow_private=True))(url, "token", tenant="acme")
+        await LogoutTokenSender(UrlPolicy())(url, "token", tenant=None)
+        await LogoutTokenSender(UrlPolicy(allow_private=True))(url, "token", tenant="acme")
     assert len(heard) == 2

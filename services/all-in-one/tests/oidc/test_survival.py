@@ -14,7 +14,7 @@ async def test_tokens_session_and_key_survive_killing_the_database(browser, engi
     oidc_postgres.kill()
     await engine.dispose()
     oidc_postgres.start()
-    await oidc.prepare(engine)
+    await oidc.ensure_schema(engine)
     app.router.routes.clear()
     app.mount("/oidc", oidc.create_provider(engine, "http://127.0.0.1:8080/oidc", clock=clock, demo=True))
 
@@ -28,8 +28,8 @@ async def test_tokens_session_and_key_survive_killing_the_database(browser, engi
 async def test_two_starts_at_once_make_one_key(engine):
     async with engine.begin() as connection:
         await connection.exec_driver_sql("DROP SCHEMA oidc CASCADE")
-    await asyncio.gather(*(oidc.prepare(engine) for _ in range(3)))
-    await oidc.prepare(engine)
+    await asyncio.gather(*(oidc.ensure_schema(engine) for _ in range(3)))
+    await oidc.ensure_schema(engine)
     async with engine.connect() as connection:
         assert len(await store.signing_keys(connection)) == 1
         assert (await store.find_client(connection, "uplift-cli")).secret is None

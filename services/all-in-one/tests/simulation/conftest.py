@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from all_in_one import demo
-from all_in_one.simulation import Centre, centre_of
+from all_in_one.simulation import Centre, build_centre
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -15,9 +15,9 @@ START = date(2026, 3, 2)
 
 @pytest.fixture(scope="session")
 def bundle():
-    return demo.load(START)
+    return demo.load_blueprint(START)
 
 
 @pytest.fixture(scope="session")
 def centre(bundle) -> Centre:
-    return centre_of(bundle["sections"]["identity"], featured="agent")
+    return build_centre(bundle["sections"]["identity"], featured="agent")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
-from all_in_one.simulation import OPENED, Access, Tenant
+from all_in_one.simulation import FIRST_DAY_ATTRIBUTE, Access, TenantClient
 
 QUIZ = {
     "kind": "quiz",
@@ -37,9 +37,9 @@ class FakeTenant:
         self.valid: set[str] = set()
         self.attempts = 0
 
-    def tenant(self) -> Tenant:
+    def tenant(self) -> TenantClient:
         client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer), base_url="http://uplift.test")
-        return Tenant(Access(client, "demo", "phone-system", "machine-secret", "people-secret"), ask_again=0)
+        return TenantClient(Access(client, "demo", "phone-system", "machine-secret", "people-secret"), poll_seconds=0)
 
     def assign(self, agent: str, at: datetime, template: str = "reading", status: str = "assigned") -> dict[str, Any]:
         name = f"{agent}-{template}-{len(self.assignments)}"
@@ -71,7 +71,9 @@ class FakeTenant:
         caller = caller.partition("#")[0]
         if path == "/api/identity/v1/me":
             assert caller == "client"
-            return httpx.Response(200, json={"person": {"attributes": [{"name": OPENED, "value": self.opened}]}})
+            return httpx.Response(
+                200, json={"person": {"attributes": [{"name": FIRST_DAY_ATTRIBUTE, "value": self.opened}]}}
+            )
         if path == "/api/identity/v1/tenants/demo":
             return httpx.Response(200, json={"simulated": True, "clock": self.clock.isoformat()})
         if path == "/lag":

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 import yaml
 from all_in_one import demo
-from all_in_one.simulation import OPENED
+from all_in_one.simulation import FIRST_DAY_ATTRIBUTE
 from contracts import ALL_SERVICES, new_id
 from contracts.directory import TenantChanged
 from forms.model import FormsSection
 from gamification.model.section import parse_section as parse_gamification
-from identity.model.blueprints import bundle_of, plan_section
-from identity.model.documents import read_document
+from identity.model.blueprints import plan_section, validate_bundle
+from identity.model.documents import parse_yaml
 from ingest.model import sources
 from kpi_engine.model.bands import Bands
-from kpi_engine.model.document import load_content
+from kpi_engine.model.document import parse_model_content
 from kpi_engine.model.targets import PersonOnDay
 from notification.model.rules import NotificationSection, rule_problems
 from notification.model.texts import DEFAULT_TEXTS
-from training.model.content import score
+from training.model.content import score_attempt
 from training.model.section import parse_section as parse_training
 
 START = date(2026, 3, 2)
@@ -42,7 +42,7 @@ def attribute(person, name):
 
 
 def test_every_service_has_a_section_and_identity_takes_the_bundle(bundle):
-    found, section, problems = bundle_of(bundle)
+    found, section, problems = validate_bundle(bundle)
     assert problems == []
     assert set(found.sections) == set(ALL_SERVICES)
     plan = plan_section(
@@ -50,7 +50,7 @@ def test_every_service_has_a_section_and_identity_takes_the_bundle(bundle):
         tenant=TenantChanged(slug=demo.TENANT, name=demo.TENANT_NAME, simulated=True),
         units=[],
         people={},
-        now=demo.opening(START),
+        now=demo.tenant_start_time(START),
         issuer="http://127.0.0.1:8080/oidc",
         new_id=new_id,
     )
@@ -61,12 +61,12 @@ def test_every_service_has_a_section_and_identity_takes_the_bundle(bundle):
 
 def test_ingest_takes_its_sources(sections):
     for each in sources.Section.model_validate(sections["ingest"]).sources:
-        made = sources.source_of(each.source, each)
+        made = sources.build_source(each.source, each)
         assert made.slug == made.vendor == each.source
 
 
 def test_kpi_engine_takes_its_models(sections):
-    models = {content["kpi"]: load_content(content) for content in sections["kpi-engine"]["kpis"]}
+    models = {content["kpi"]: parse_model_content(content) for content in sections["kpi-engine"]["kpis"]}
     assert set(models) >= {"silence_pct", "aht", "talk", "hold", "acw", "transfer_rate", "abandonment"}
     bands = models["silence_pct"].bands
     assert isinstance(bands, Bands)
@@ -94,9 +94,9 @@ def test_training_takes_its_section_and_its_rules_lead_from_bands_that_exist(sec
 def test_the_quiz_is_passed_with_four_of_five_right(sections):
     quiz = parse_training(sections["training"]).templates[1].quiz
     right = {question.id: sorted(question.correct) for question in quiz.questions}
-    assert score(quiz, right).percent == 100
-    assert score(quiz, right | {"hold": ["never"]}).passed
-    assert not score(quiz, right | {"hold": ["never"], "not-you": ["live-with-it"]}).passed
+    assert score_attempt(quiz, right).percent == 100
+    assert score_attempt(quiz, right | {"hold": ["never"]}).passed
+    assert not score_attempt(quiz, right | {"hold": ["never"], "not-you": ["live-with-it"]}).passed
 
 
 def test_gamification_takes_its_section(sections):
@@ -123,15 +123,15 @@ def test_the_bundle_is_plain_json_and_every_date_is_placed(bundle):
 
 def test_the_file_means_the_same_to_the_api():
     text = resources.files(demo).joinpath("blueprint.yaml").read_text(encoding="utf-8")
-    assert read_document(text) == yaml.safe_load(text)
+    assert parse_yaml(text) == yaml.safe_load(text)
 
 
 def test_dates_move_with_the_start(sections):
-    later = demo.load(date(2026, 3, 9))["sections"]
+    later = demo.load_blueprint(date(2026, 3, 9))["sections"]
     assert attribute(person(sections, "agent"), "hire_date") == "2022-03-03"
     assert attribute(person(later, "agent"), "hire_date") == "2022-03-10"
     machine = person(sections, f"client:{demo.PHONE_SYSTEM}")
-    assert attribute(machine, OPENED) == "2026-03-02"
+    assert attribute(machine, FIRST_DAY_ATTRIBUTE) == "2026-03-02"
     assert machine["kind"] == "machine"
     assert machine["roles"] == [{"role": "integration"}]
 
@@ -139,7 +139,7 @@ def test_dates_move_with_the_start(sections):
 def test_history_begins_on_a_monday_eight_whole_weeks_ago():
     for today in (date(2026, 4, 27), date(2026, 5, 1), date(2026, 5, 3)):
         assert demo.history_start(today) == START
-    assert demo.opening(START) == datetime(2026, 3, 2, 4, tzinfo=UTC)
+    assert demo.tenant_start_time(START) == datetime(2026, 3, 2, 4, tzinfo=UTC)
 
 
 def test_thirty_agents_in_three_teams_some_of_them_new(sections):
@@ -172,13 +172,13 @@ def test_everybody_who_signs_in_has_an_account(bundle):
 def test_the_example_in_the_documentation_is_taken_by_every_service():
     page = Path(__file__).parents[4] / "docs" / "blueprint.md"
     example = page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
-    found, _, problems = bundle_of(read_document(example))
+    found, _, problems = validate_bundle(parse_yaml(example))
     assert problems == []
     assert set(found.sections) == set(ALL_SERVICES)
     for each in sources.Section.model_validate(found.sections["ingest"]).sources:
-        sources.source_of(each.source, each)
+        sources.build_source(each.source, each)
     for content in found.sections["kpi-engine"]["kpis"]:
-        load_content(content)
+        parse_model_content(content)
     parse_training(found.sections["training"])
     parse_gamification(found.sections["gamification"])
     assert FormsSection.model_validate(found.sections["forms"]).problems() == []

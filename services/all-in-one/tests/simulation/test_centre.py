@@ -12,7 +12,7 @@ import pytest
 from all_in_one.simulation import Agent, Centre
 from all_in_one.simulation.centre import SLICES, workdays
 from ingest.model import amazon_connect
-from ingest.model.fields import Reading
+from ingest.model.field_readers import ReadContext
 from ingest.model.parts import Part
 
 FIRST = date(2026, 3, 2)
@@ -72,7 +72,7 @@ def test_the_bytes_do_not_depend_on_the_process():
         "import datetime, hashlib\n"
         "from all_in_one import demo, simulation\n"
         "bundle = demo.load(datetime.date(2026, 3, 2))\n"
-        "centre = simulation.centre_of(bundle['sections']['identity'], featured='agent')\n"
+        "centre = simulation.build_centre(bundle['sections']['identity'], featured='agent')\n"
         "found = b''.join(each.record for each in centre.deliveries(datetime.date(2026, 3, 2), {}))\n"
         "print(hashlib.sha256(found).hexdigest())"
     )
@@ -166,7 +166,7 @@ def test_silences_add_up_and_fit_the_contact_record(records):
 
 
 def test_ingest_takes_every_record(delivered):
-    reading = Reading(now_ms=int(datetime(2026, 4, 1, tzinfo=UTC).timestamp() * 1000), secret=b"test")
+    reading = ReadContext(now_ms=int(datetime(2026, 4, 1, tzinfo=UTC).timestamp() * 1000), secret=b"test")
     options = amazon_connect.Options(reason_attribute="reason")
     for each in delivered[:3000]:
         part = amazon_connect.read(json.loads(each.record), reading, options)

@@ -9,7 +9,7 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
-from all_in_one.simulation import Agent, Centre, Progress, SimulationFailed, run_history, run_live
+from all_in_one.simulation import Agent, Centre, HistoryProgress, SimulationFailed, run_history, run_live
 from all_in_one.simulation.centre import workdays
 from all_in_one.simulation.learners import answers_to
 from fake_tenant import QUIZ, FakeTenant
@@ -41,7 +41,7 @@ async def undisturbed() -> FakeTenant:
 
 async def test_each_slice_moves_the_clock_posts_settles_and_then_people_learn():
     there = fake()
-    told: list[Progress] = []
+    told: list[HistoryProgress] = []
     there.lags = [0, 3, 1]  # not settled at first
 
     result = await run_history(there.tenant(), CENTRE, PRESENT, told.append)
@@ -54,7 +54,7 @@ async def test_each_slice_moves_the_clock_posts_settles_and_then_people_learn():
     assert there.clocks == sorted(there.clocks)
     assert there.clock == PRESENT
     assert [each.done for each in told] == list(range(1, len(told) + 1))
-    assert told[-1] == result == Progress(19, 19, sum(map(len, there.posts)), PRESENT)
+    assert told[-1] == result == HistoryProgress(19, 19, sum(map(len, there.posts)), PRESENT)
 
 
 async def test_history_delivers_everything_once_and_in_order_and_nothing_of_the_future():
@@ -87,7 +87,7 @@ async def test_run_again_after_it_ended_only_the_seam_is_posted_once_more():
 
     await run_history(there.tenant(), CENTRE, later)
 
-    seam = CENTRE.seam(PRESENT)
+    seam = CENTRE.find_resume_point(PRESENT)
     again = [record for post in there.posts[posts:] for record in post]
     assert there.taken_in > before
     assert set(again) == due_by(later, after=seam)
@@ -180,9 +180,9 @@ def test_answers_are_mostly_right():
 async def test_a_token_that_is_refused_is_fetched_again():
     there = fake()
     tenant = there.tenant()
-    await tenant.clock()
+    await tenant.load_clock()
     there.valid.clear()
-    assert await tenant.clock() == OPENING
+    assert await tenant.load_clock() == OPENING
     assert there.signed_in["admin"] == 2
 
 
@@ -190,7 +190,7 @@ async def test_services_that_do_not_get_further_are_told():
     there = fake()
     there.lags = [7] * 1_000_000  # however fast it asks
     with pytest.raises(SimulationFailed, match="'directory': 7"):
-        await there.tenant().settled(timeout=0.2)
+        await there.tenant().wait_until_idle(timeout=0.2)
 
 
 class _Pauses:
@@ -260,7 +260,7 @@ async def test_a_live_shift_goes_on_from_the_clock_and_leaps_the_night():
 
     steps = [now for now in there.clocks if now > PRESENT]
     assert steps[0] - PRESENT == timedelta(minutes=20)  # 600 times two seconds
-    night = CENTRE.at(date(2026, 3, 16), time(9))
+    night = CENTRE.instant_at(date(2026, 3, 16), time(9))
     assert night in steps
     assert not [now for now in steps if not CENTRE.on_shift(now)]
     assert there.taken_in == due_by(there.clock)

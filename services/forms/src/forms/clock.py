@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from servicekit.kit import DueHandler
+from servicekit.service_definition import DueHandler
 from storage import DocumentStore, Sweeper
 
 from forms import store
@@ -10,5 +10,5 @@ from forms import store
 
 def handlers(documents: DocumentStore) -> dict[str, DueHandler]:
     collections = (store.DEFINITIONS, store.SUBMISSIONS)
-    sweeper = Sweeper(documents, {each: partial(store.unused, collection=each) for each in collections})
+    sweeper = Sweeper(documents, {each: partial(store.find_unused_documents, collection=each) for each in collections})
     return {"sweep": sweeper.on_sweep, "discard": sweeper.on_discard}

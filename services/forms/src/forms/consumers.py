@@ -2,37 +2,37 @@
 
 from contracts.blueprints import BlueprintPublished
 from pydantic import ValidationError
-from servicekit import Received
-from servicekit.blueprints import reject_section, take_section
+from servicekit import ReceivedEvent
+from servicekit.blueprints import claim_section, reject_section
 from servicekit.errors import FieldProblem
-from servicekit.shapes import shape_problems
-from servicekit.workers import TookTooLong, in_worker
+from servicekit.validation_problems import find_validation_problems
+from servicekit.workers import TookTooLong, run_in_worker
 from storage import DocumentStore, Session
 
 from forms.actions import definitions
 from forms.model import FormsSection
 
-SECTION_SECONDS = 20.0
+SECTION_TIMEOUT_SECONDS = 20.0
 
 
-class Blueprints:
+class BlueprintConsumer:
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
 
-    async def on_published(self, session: Session, event: Received[BlueprintPublished]) -> None:
+    async def on_published(self, session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
         """Applies the section `forms`, all of it or nothing, and answers."""
         content = event.body.sections.get("forms")
-        if content is None or not await take_section(session, event):
+        if content is None or not await claim_section(session, event):
             return
         try:
             section = FormsSection.model_validate(content)
-            problems = await in_worker(section.problems, seconds=SECTION_SECONDS)
+            problems = await run_in_worker(section.problems, seconds=SECTION_TIMEOUT_SECONDS)
             problems = problems or await definitions.apply_section(session, self._documents, section)
         except ValidationError as error:
-            problems = shape_problems(error, content, FormsSection)
+            problems = find_validation_problems(error, content, FormsSection)
         except TookTooLong as error:
             problems = [FieldProblem(pointer="/forms", problem=error.detail, cure="publish fewer forms at once")]
         if problems:
             reject_section(session, event.body.version, problems)
         else:
-            await definitions.answer(session, self._documents, version=event.body.version)
+            await definitions.publish_section_applied(session, self._documents, version=event.body.version)

@@ -4,28 +4,28 @@ submissions pinned to theirs, scores that become KPI facts."""
 from functools import partial
 
 from contracts.blueprints import BlueprintPublished
-from servicekit import Kit, Service, Subscription, Wired
-from servicekit.blueprints import names_heard
-from servicekit.blueprints.checking import OwnSection
+from servicekit import Service, ServiceContext, ServiceParts, Subscription
+from servicekit.blueprints import subscribe_to_names
+from servicekit.blueprints.checking import SectionChecker
 from storage import Migrations
 
 from forms import api, clock
-from forms.actions.definitions import section_content
-from forms.api.words import WORDS
-from forms.consumers import Blueprints
+from forms.actions.definitions import export_section
+from forms.api.field_docs import FIELD_DOCS
+from forms.consumers import BlueprintConsumer
 from forms.model import check_section
 
 
-def wire(kit: Kit) -> Wired:
-    return Wired(
-        words=WORDS,
+def wire(kit: ServiceContext) -> ServiceParts:
+    return ServiceParts(
+        field_docs=FIELD_DOCS,
         router=api.router,
         subscriptions=[
-            *names_heard("kpi-engine", "notification"),
-            Subscription("blueprints", {BlueprintPublished: Blueprints(kit.documents).on_published}),
+            *subscribe_to_names("kpi-engine", "notification"),
+            Subscription("blueprints", {BlueprintPublished: BlueprintConsumer(kit.documents).on_published}),
         ],
-        clock=clock.handlers(kit.documents),
-        section=OwnSection(partial(section_content, documents=kit.documents), check_section),
+        due_handlers=clock.handlers(kit.documents),
+        section=SectionChecker(partial(export_section, documents=kit.documents), check_section),
     )
 
 

@@ -4,17 +4,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from servicekit.visibility import Visible
+from servicekit.visibility import VisibilityFilter
 from sqlalchemy import Boolean, Column, Date, DateTime, Index, Integer, Table, Text, Uuid, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
-from storage import Document, DocumentStore, Session, metadata
+from storage import Document, DocumentStore, Session, create_metadata
 
 from forms.model import limits
 
 DEFINITIONS = "form-definition"
 SUBMISSIONS = "form-submission"
 
-tables = metadata()
+tables = create_metadata()
 
 form = Table(
     "form",
@@ -104,7 +104,7 @@ async def list_forms(session: Session, *, drafts: bool, after: str | None, limit
     )
 
 
-async def published_heads(session: Session) -> list[dict[str, Any]]:
+async def load_published_heads(session: Session) -> list[dict[str, Any]]:
     """Form and document of the newest version of each published form."""
     return await session.rows(
         "SELECT v.form, v.document FROM form f JOIN form_version v USING (tenant, form, version) "
@@ -184,7 +184,7 @@ async def list_submissions(
     session: Session,
     slug: str,
     *,
-    visible: Visible,
+    visible: VisibilityFilter,
     interaction: UUID | None,
     before: UUID | None,
     limit: int,
@@ -194,8 +194,8 @@ async def list_submissions(
         "SELECT s.*, p.slug AS agent, p.body->>'display_name' AS name FROM submission s "  # noqa: S608
         "LEFT JOIN directory_person p ON p.tenant = s.tenant AND p.id = s.agent_id "
         "WHERE s.tenant = :tenant AND s.form = :form AND NOT s.void "
-        f"AND {visible.asked('s.agent_id', 's.workday')} "
-        f"AND (s.submitted_by = :viewer OR {visible.seen('s.agent_id', 's.workday')}) "
+        f"AND {visible.requested_sql('s.agent_id', 's.workday')} "
+        f"AND (s.submitted_by = :viewer OR {visible.visible_sql('s.agent_id', 's.workday')}) "
         "AND (cast(:interaction AS uuid) IS NULL OR s.interaction_id = :interaction) "
         "AND (cast(:before AS uuid) IS NULL OR s.id < :before) ORDER BY s.id DESC LIMIT :limit",
         {
@@ -209,7 +209,7 @@ async def list_submissions(
     )
 
 
-async def submission_history(session: Session, id: UUID) -> list[dict[str, Any]]:
+async def load_submission_history(session: Session, id: UUID) -> list[dict[str, Any]]:
     return await session.rows(
         'SELECT version, void, at, "by" FROM submission_version WHERE tenant = :tenant AND submission_id = :id '
         "ORDER BY version",
@@ -221,17 +221,17 @@ async def submission_history(session: Session, id: UUID) -> list[dict[str, Any]]
 
 
 async def put_content(documents: DocumentStore, tenant: str, collection: str, id: UUID, content: Any) -> None:
-    await documents.put(tenant, collection, [Document(str(id), {}, limits.canonical(content))])
+    await documents.put(tenant, collection, [Document(str(id), {}, limits.encode_canonical_json(content))])
 
 
-async def get_contents(
+async def load_contents(
     documents: DocumentStore, tenant: str, collection: str, ids: Iterable[UUID]
 ) -> dict[UUID, bytes]:
     found = await documents.get(tenant, collection, [str(each) for each in ids])
     return {UUID(id): document.blob or b"null" for id, document in found.items()}
 
 
-async def unused(session: Session, ids: Sequence[str], *, collection: str) -> set[str]:
+async def find_unused_documents(session: Session, ids: Sequence[str], *, collection: str) -> set[str]:
     """Those documents that no row points to."""
     statement = {
         DEFINITIONS: "SELECT draft_document FROM form WHERE tenant = :tenant AND draft_document = ANY(cast(:ids AS uuid[])) "

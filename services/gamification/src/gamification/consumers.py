@@ -1,14 +1,14 @@
 """The event door: bands, scores and finished trainings give points, as `actions` say; blueprints bring rules."""
 
 from contracts.blueprints import BlueprintPublished
-from servicekit import Received
-from servicekit.blueprints import take_section
+from servicekit import ReceivedEvent
+from servicekit.blueprints import claim_section
 from storage import Session
 
 from gamification.actions.rules import apply_blueprint
 
 
-async def on_blueprint_published(session: Session, event: Received[BlueprintPublished]) -> None:
+async def on_blueprint_published(session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
     content = event.body.sections.get("gamification")
-    if content is not None and await take_section(session, event):
+    if content is not None and await claim_section(session, event):
         await apply_blueprint(session, event.body.version, content)

@@ -1,41 +1,41 @@
 """Gamification: what is recognised, by which rule, and taken back when it no longer holds."""
 
 from contracts import Event
+from contracts.assignments import AssignmentCompleted
 from contracts.blueprints import BlueprintPublished
-from contracts.learning import AssignmentCompleted
 from contracts.scores import BandCorrected, BandLeft, ScoreChanged
-from servicekit import Kit, Service, Subscription, Wired
-from servicekit.blueprints import names_heard
-from servicekit.blueprints.checking import OwnSection
-from servicekit.kit import BatchHandler
+from servicekit import Service, ServiceContext, ServiceParts, Subscription
+from servicekit.blueprints import subscribe_to_names
+from servicekit.blueprints.checking import SectionChecker
+from servicekit.service_definition import BatchHandler
 from storage import Migrations
 
 from gamification import api, clock, consumers
 from gamification.actions import bands, improvement
-from gamification.actions.rules import section_content
-from gamification.api.words import WORDS
+from gamification.actions.rules import export_section
+from gamification.api.field_docs import FIELD_DOCS
 from gamification.model.section import check_section
 
 
-def wire(kit: Kit) -> Wired:
-    return Wired(
-        words=WORDS,
+def wire(kit: ServiceContext) -> ServiceParts:
+    return ServiceParts(
+        field_docs=FIELD_DOCS,
         router=api.router,
         subscriptions=[
-            _in_turn("bands", bands.hear_bands, BandLeft, BandCorrected),
-            _in_turn("scores", improvement.hear_scores, ScoreChanged),
-            _in_turn("assignments", bands.complete_trainings, AssignmentCompleted),
+            _agent_subscription("bands", bands.apply_band_events, BandLeft, BandCorrected),
+            _agent_subscription("scores", improvement.apply_score_events, ScoreChanged),
+            _agent_subscription("assignments", bands.grant_for_trainings, AssignmentCompleted),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
-            *names_heard("kpi-engine", "training", "notification"),
+            *subscribe_to_names("kpi-engine", "training", "notification"),
         ],
-        clock={"workday-over": clock.on_workday_over},
-        section=OwnSection(section_content, check_section),
+        due_handlers={"workday-over": clock.on_workday_over},
+        section=SectionChecker(export_section, check_section),
     )
 
 
-def _in_turn(topic: str, hear: BatchHandler, *types: type[Event]) -> Subscription:
+def _agent_subscription(topic: str, hear: BatchHandler, *types: type[Event]) -> Subscription:
     """Whatever is heard of an agent moves the same ledger."""
-    return Subscription(topic, batch=hear, types=types, by_tenant=True, in_turn=True)
+    return Subscription(topic, batch=hear, types=types, by_tenant=True, lock_by_key=True)
 
 
 service = Service(

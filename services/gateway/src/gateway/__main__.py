@@ -18,33 +18,33 @@ from gateway.bootstrap import render
 from gateway.settings import GatewaySettings
 
 
-class Wrong(Exception):
+class UsageError(Exception):
     """Something that whoever called can put right."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        return _do(options)
+        return _run_command(options)
     except ValidationError as error:
         complaints = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-    except (Wrong, ValueError, OSError) as error:
+    except (UsageError, ValueError, OSError) as error:
         complaints = [str(error)]
     for complaint in complaints:
         print(f"gateway: {complaint}", file=sys.stderr)
     return 2
 
 
-def _do(options: argparse.Namespace) -> int:
+def _run_command(options: argparse.Namespace) -> int:
     settings = GatewaySettings()
     if options.command == "drain":
         drain(settings)
         return 0
     text = render(settings)
     if options.command == "validate":
-        return validate(text, _envoy(options.envoy))
+        return validate(text, _find_envoy(options.envoy))
     if options.command == "run":
-        run(text, _envoy(options.envoy), settings)
+        run(text, _find_envoy(options.envoy), settings)
     if options.output is None:
         print(text, end="")
     else:
@@ -81,10 +81,10 @@ def drain(settings: GatewaySettings) -> None:
         time.sleep(settings.drain_seconds)
 
 
-def _envoy(named: str | None) -> str:
+def _find_envoy(named: str | None) -> str:
     found = named or shutil.which("envoy") or shutil.which("envoy", path=str(Path(sys.executable).parent))
     if found is None:
-        raise Wrong("envoy is not on PATH; name it with --envoy")
+        raise UsageError("envoy is not on PATH; name it with --envoy")
     return found
 
 

@@ -3,25 +3,29 @@
 from urllib.parse import urlsplit
 
 from gateway.proto import Message, address, extension, seconds, typed
-from gateway.settings import GatewaySettings, addresses_of
+from gateway.settings import GatewaySettings, parse_addresses
 
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def clusters(settings: GatewaySettings) -> list[Message]:
-    found = [_replicas(settings, name, settings.addresses(name), "/readyz") for name in settings.services]
-    found.append(_replicas(settings, "page", addresses_of(settings.page), None))
+    found = [_service_cluster(settings, name, settings.addresses(name), "/readyz") for name in settings.services]
+    found.append(_service_cluster(settings, "page", parse_addresses(settings.page), None))
     if settings.provider_paths:
-        found.append(_replicas(settings, "provider", addresses_of(settings.provider), None))
-    found.append({**_single("keys", settings.keys_url), "typed_extension_protocol_options": _as_itself()})
+        found.append(_service_cluster(settings, "provider", parse_addresses(settings.provider), None))
+    found.append(
+        {**_url_cluster("keys", settings.keys_url), "typed_extension_protocol_options": _strip_forwarded_for()}
+    )
     if settings.otlp_endpoint:
-        found.append(_single("traces", settings.otlp_endpoint))
+        found.append(_url_cluster("traces", settings.otlp_endpoint))
     if settings.metrics_port is not None:
         found.append(_cluster("admin", [("127.0.0.1", settings.admin_port)]))
     return found
 
 
-def _replicas(settings: GatewaySettings, name: str, hosts: list[tuple[str, int]], health_path: str | None) -> Message:
+def _service_cluster(
+    settings: GatewaySettings, name: str, hosts: list[tuple[str, int]], health_path: str | None
+) -> Message:
     return {
         **_cluster(name, hosts),
         "connect_timeout": "1s",
@@ -31,7 +35,7 @@ def _replicas(settings: GatewaySettings, name: str, hosts: list[tuple[str, int]]
         # where Envoy would by itself collect it for a second.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
         "circuit_breakers": _circuit_breakers(settings),
-        "outlier_detection": _outliers(),
+        "outlier_detection": _outlier_detection(),
         "typed_extension_protocol_options": {
             _HTTP: typed(
                 "extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -54,7 +58,7 @@ def _health(settings: GatewaySettings, path: str) -> Message:
     }
 
 
-def _outliers() -> Message:
+def _outlier_detection() -> Message:
     """Only replicas that cannot be reached are put aside: a 503 of a service tells of what stands behind all of them."""
     return {
         "split_external_local_origin_errors": True,
@@ -93,7 +97,7 @@ def _circuit_breakers(settings: GatewaySettings) -> Message:
     }
 
 
-def _single(name: str, url: str) -> Message:
+def _url_cluster(name: str, url: str) -> Message:
     """One address by URL, with TLS where it says https."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -111,7 +115,7 @@ def _single(name: str, url: str) -> Message:
     return cluster
 
 
-def _as_itself() -> Message:
+def _strip_forwarded_for() -> Message:
     """Envoy names its own address in the X-Forwarded-For of the requests that it makes itself. An identity provider that
     asks people from outside for TLS would take it for one of them."""
     mutations = {"request_mutations": [{"remove": "x-forwarded-for"}]}

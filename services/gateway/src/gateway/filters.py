@@ -1,8 +1,8 @@
 """The HTTP filters, in the order in which a request meets them."""
 
-from gateway.headers import answer_mutation
+from gateway.headers import response_header_mutation
 from gateway.proto import Message, extension, percent, seconds
-from gateway.routes import ORGANIZATION, PUBLIC_SUFFIXES, SIGN_OUT
+from gateway.routes import ORGANIZATION_HEADER, PUBLIC_SUFFIXES, SIGN_OUT_PATH
 from gateway.settings import GatewaySettings
 
 _CLAIMS = "metadata.filter_metadata['envoy.filters.http.jwt_authn']['claims']"
@@ -10,7 +10,7 @@ _PUBLIC_API = f"/api/[^/]+/v1({'|'.join(PUBLIC_SUFFIXES)})"
 _PUBLIC_PATHS: tuple[Message, ...] = (
     {"string_match": {"prefix": "/api/"}, "invert_match": True},
     {"string_match": {"safe_regex": {"regex": rf"{_PUBLIC_API}(\?.*)?"}}},
-    {"string_match": {"prefix": SIGN_OUT}},
+    {"string_match": {"prefix": SIGN_OUT_PATH}},
 )
 _TEXT = (
     "application/json", "application/problem+json", "application/javascript", "application/x-ndjson", "application/xml",
@@ -21,12 +21,12 @@ _TEXT = (
 def http_filters(settings: GatewaySettings) -> list[Message]:
     """Refusals come first and cost least: a body is looked at only after its sender is known and within the limit."""
     return [
-        answer_mutation(settings),
+        response_header_mutation(settings),
         _readiness(),
         extension("envoy.filters.http.cors", "extensions.filters.http.cors.v3.Cors"),
         _compression(),
-        _tokens(settings),
-        _rates(settings),
+        _jwt_authentication(settings),
+        _rate_limits(settings),
         extension(
             "envoy.filters.http.buffer",
             "extensions.filters.http.buffer.v3.Buffer",
@@ -63,7 +63,7 @@ def _compression() -> Message:
     )
 
 
-def _tokens(settings: GatewaySettings) -> Message:
+def _jwt_authentication(settings: GatewaySettings) -> Message:
     """The first wall: issuer, audience, signature and times. Services look again, and know the person besides."""
     provider = {
         "issuer": settings.token_issuer,
@@ -77,14 +77,14 @@ def _tokens(settings: GatewaySettings) -> Message:
         "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
         "forward": True,
         "payload_in_metadata": "claims",
-        "claim_to_headers": [{"header_name": ORGANIZATION, "claim_name": "organization"}],
+        "claim_to_headers": [{"header_name": ORGANIZATION_HEADER, "claim_name": "organization"}],
         "clock_skew_seconds": 30,
         "require_expiration": True,
         "jwt_cache_config": {"jwt_cache_size": 1000},
     }
     public = [
-        {"match": {"safe_regex": {"regex": _PUBLIC_API}, "headers": _only("GET", "HEAD")}},
-        {"match": {"path": SIGN_OUT, "headers": _only("POST")}},
+        {"match": {"safe_regex": {"regex": _PUBLIC_API}, "headers": _match_methods("GET", "HEAD")}},
+        {"match": {"path": SIGN_OUT_PATH, "headers": _match_methods("POST")}},
     ]
     return extension(
         "envoy.filters.http.jwt_authn",
@@ -95,11 +95,11 @@ def _tokens(settings: GatewaySettings) -> Message:
     )
 
 
-def _only(*methods: str) -> list[Message]:
+def _match_methods(*methods: str) -> list[Message]:
     return [{"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(methods)}}}]
 
 
-def _rates(settings: GatewaySettings) -> Message:
+def _rate_limits(settings: GatewaySettings) -> Message:
     """A bucket for each tenant, and one for each client address where no token is asked for.
 
     The tenant is that of the verified token, never of a header. A descriptor's entry without a value matches any, and
@@ -121,7 +121,7 @@ def _rates(settings: GatewaySettings) -> Message:
         ],
         rate_limits=[
             *({"actions": [each]} for each in _tenant_of_token()),
-            *({"actions": [_door(match), {"remote_address": {}}]} for match in _PUBLIC_PATHS),
+            *({"actions": [_public_path_action(match), {"remote_address": {}}]} for match in _PUBLIC_PATHS),
         ],
         max_dynamic_descriptors=20_000,
         always_consume_default_token_bucket=False,
@@ -141,11 +141,11 @@ def _tenant_of_token() -> list[Message]:
         }
         for text in (f"{_CLAIMS}['tenant']", f"{_CLAIMS}['organization'][0]")
     ]
-    whole = {"header_name": ORGANIZATION, "descriptor_key": "tenant", "skip_if_absent": True}
+    whole = {"header_name": ORGANIZATION_HEADER, "descriptor_key": "tenant", "skip_if_absent": True}
     return [*expressions, {"request_headers": whole}]
 
 
-def _door(path: Message) -> Message:
+def _public_path_action(path: Message) -> Message:
     match = {"descriptor_key": "door", "descriptor_value": "public", "headers": [{"name": ":path", **path}]}
     return {"header_value_match": match}
 

@@ -6,7 +6,7 @@ from gateway.settings import GatewaySettings
 _MUTATION = "extensions.filters.http.header_mutation.v3.HeaderMutation"
 
 INTERNAL_PREFIXES = ("x-uplift-", "x-envoy-", "x-forwarded-client-cert", "x-amzn-oidc-", "x-auth-request-")
-INTERNAL = (
+INTERNAL_HEADERS = (
     "x-tenant", "x-user", "x-roles", "x-real-ip", "x-original-url", "x-rewrite-url", "x-original-host", "forwarded",
     "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-path", "x-forwarded-user", "x-remote-user",
     "remote-user", "x-http-method-override", "x-http-method", "x-method-override", "proxy",
@@ -14,11 +14,11 @@ INTERNAL = (
 """Nobody outside may say these: behind the gateway somebody may believe them."""
 
 _CHECKED = "x-uplift-checked-request-id"
-_GIVEN = "request.headers['x-request-id']"
-_REQUEST_ID = f"{_GIVEN}.matches('^[A-Za-z0-9._-]+$') && size({_GIVEN}) >= 8 && size({_GIVEN}) <= 128 ? {_GIVEN} : ''"
+_CALLER_REQUEST_ID = "request.headers['x-request-id']"
+_REQUEST_ID = f"{_CALLER_REQUEST_ID}.matches('^[A-Za-z0-9._-]+$') && size({_CALLER_REQUEST_ID}) >= 8 && size({_CALLER_REQUEST_ID}) <= 128 ? {_CALLER_REQUEST_ID} : ''"
 
 
-def early_mutation(settings: GatewaySettings) -> Message:
+def request_header_mutation(settings: GatewaySettings) -> Message:
     """Before anything of the request is read. A caller's request id stays only if it can be logged and sent on."""
     unknown = () if settings.trusted_proxies else ("x-forwarded-for", "x-forwarded-proto")
     return extension(
@@ -29,7 +29,7 @@ def early_mutation(settings: GatewaySettings) -> Message:
                 {"remove_on_match": {"key_matcher": {"prefix": each, "ignore_case": True}}}
                 for each in INTERNAL_PREFIXES
             ),
-            *({"remove": each} for each in (*INTERNAL, *unknown)),
+            *({"remove": each} for each in (*INTERNAL_HEADERS, *unknown)),
             _set(_CHECKED, f"%CEL({_REQUEST_ID})%", "OVERWRITE_IF_EXISTS_OR_ADD"),
             {"remove": "x-request-id"},
             _set("x-request-id", f"%REQ({_CHECKED})%", "OVERWRITE_IF_EXISTS_OR_ADD"),
@@ -38,7 +38,7 @@ def early_mutation(settings: GatewaySettings) -> Message:
     )
 
 
-def answer_mutation(settings: GatewaySettings) -> Message:
+def response_header_mutation(settings: GatewaySettings) -> Message:
     """On every answer, Envoy's own refusals included. What a service says itself stays."""
     told = {
         "x-content-type-options": "nosniff",
@@ -62,7 +62,7 @@ def answer_mutation(settings: GatewaySettings) -> Message:
     )
 
 
-def cross_origin(settings: GatewaySettings) -> dict[str, Message]:
+def cors_policy(settings: GatewaySettings) -> dict[str, Message]:
     """`typed_per_filter_config` of routes that the portal's pages may call. No cookies: the token is in a header."""
     policy = typed(
         "extensions.filters.http.cors.v3.CorsPolicy",

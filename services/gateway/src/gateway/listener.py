@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.filters import http_filters
-from gateway.headers import early_mutation
+from gateway.headers import request_header_mutation
 from gateway.proto import Message, address, extension, seconds, typed
 from gateway.replies import local_replies
 from gateway.routes import virtual_host
@@ -35,8 +35,8 @@ def _manager(settings: GatewaySettings) -> dict[str, Any]:
     return {
         "stat_prefix": "public",
         "codec_type": "AUTO",
-        **_trust(settings),
-        **_patience(settings),
+        **_forwarding_trust(settings),
+        **_timeouts(settings),
         **_limits(settings),
         "generate_request_id": True,
         "preserve_external_request_id": True,
@@ -44,7 +44,7 @@ def _manager(settings: GatewaySettings) -> dict[str, Any]:
         "request_id_extension": {
             "typed_config": typed("extensions.request_id.uuid.v3.UuidRequestIdConfig", pack_trace_reason=False)
         },
-        "early_header_mutation_extensions": [early_mutation(settings)],
+        "early_header_mutation_extensions": [request_header_mutation(settings)],
         "local_reply_config": local_replies(),
         "access_log": [_access_log()],
         **_tracing(settings),
@@ -53,7 +53,7 @@ def _manager(settings: GatewaySettings) -> dict[str, Any]:
     }
 
 
-def _trust(settings: GatewaySettings) -> dict[str, Any]:
+def _forwarding_trust(settings: GatewaySettings) -> dict[str, Any]:
     """What of the outside's own word counts: nothing but what our own proxies add."""
     return {
         "use_remote_address": True,
@@ -66,7 +66,7 @@ def _trust(settings: GatewaySettings) -> dict[str, Any]:
     }
 
 
-def _patience(settings: GatewaySettings) -> dict[str, Any]:
+def _timeouts(settings: GatewaySettings) -> dict[str, Any]:
     """The longest that any route allows; routes have shorter ones."""
     return {
         "request_headers_timeout": seconds(settings.header_seconds),

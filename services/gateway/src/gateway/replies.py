@@ -16,22 +16,24 @@ class Refusal:
     slug: str
     title: str
     detail: str
-    instead: int | None = None
+    replacement_status: int | None = None
     retry_after: int | None = None
-    when: str | None = None
+    filter_expression: str | None = None
     """A CEL expression that must hold as well."""
 
 
 _KEYS_AWAY = "response.code_details == 'jwt_authn_access_denied{Jwks_remote_fetch_is_failed}'"
 _TOKEN = "response.code_details.startsWith('jwt_authn_access_denied')"  # noqa: S105
-_NEEDED = "A valid access token is needed"
-_SEND = "Send a valid access token of the issuer: `Authorization: Bearer …`."
-_LATER = "Not available at the moment"
+_UNAUTHENTICATED_TITLE = "A valid access token is needed"
+_UNAUTHENTICATED_DETAIL = "Send a valid access token of the issuer: `Authorization: Bearer …`."
+_UNAVAILABLE_TITLE = "Not available at the moment"
 
 REFUSALS = (
-    Refusal(401, "issuer-away", _LATER, "The issuer's keys cannot be reached.", 503, 5, _KEYS_AWAY),
-    Refusal(403, "invalid-token", _NEEDED, "The access token was refused.", 401, when=_TOKEN),
-    Refusal(401, "no-token", _NEEDED, _SEND),
+    Refusal(401, "issuer-away", _UNAVAILABLE_TITLE, "The issuer's keys cannot be reached.", 503, 5, _KEYS_AWAY),
+    Refusal(
+        403, "invalid-token", _UNAUTHENTICATED_TITLE, "The access token was refused.", 401, filter_expression=_TOKEN
+    ),
+    Refusal(401, "no-token", _UNAUTHENTICATED_TITLE, _UNAUTHENTICATED_DETAIL),
     Refusal(400, "bad-request", "The request cannot be read", "Its path, headers or framing are not as HTTP has them."),
     Refusal(403, "forbidden", "Not allowed", "The gateway does not allow this."),
     Refusal(404, "not-found", "Not found", "There is nothing at this path."),
@@ -41,27 +43,31 @@ REFUSALS = (
     Refusal(426, "upgrade", "Upgrade required", "Use HTTP/1.1 or HTTP/2."),
     Refusal(429, "too-many", "Too many requests", "Your limit is used up for the moment.", retry_after=1),
     Refusal(431, "headers-too-large", "Too large", "The headers are larger than is taken here."),
-    Refusal(502, "bad-answer", _LATER, "The service's answer could not be read."),
-    Refusal(503, "service-away", _LATER, "The service cannot be reached or has too much to do.", retry_after=2),
-    Refusal(504, "no-answer", _LATER, "The service did not answer in time; what was asked may still happen."),
+    Refusal(502, "bad-answer", _UNAVAILABLE_TITLE, "The service's answer could not be read."),
+    Refusal(
+        503, "service-away", _UNAVAILABLE_TITLE, "The service cannot be reached or has too much to do.", retry_after=2
+    ),
+    Refusal(
+        504, "no-answer", _UNAVAILABLE_TITLE, "The service did not answer in time; what was asked may still happen."
+    ),
 )
 
 
 def local_replies() -> Message:
     """`local_reply_config` of the connection manager."""
-    return {"mappers": [*map(_mapper, REFUSALS), _anything_else()]}
+    return {"mappers": [*map(_mapper, REFUSALS), _fallback_mapper()]}
 
 
 def _mapper(refusal: Refusal) -> Message:
-    status = refusal.instead or refusal.status
+    status = refusal.replacement_status or refusal.status
     headers = [_header("cache-control", "no-store")]
     if refusal.retry_after is not None:
         headers.append(_header("retry-after", str(refusal.retry_after)))
     if status == 401:
         headers.append(_header("www-authenticate", f'Bearer error="{refusal.slug}"'))
     filters = [_status("EQ", refusal.status)]
-    if refusal.when:
-        filters.append(_cel(refusal.when))
+    if refusal.filter_expression:
+        filters.append(_cel(refusal.filter_expression))
     return {
         "filter": filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}},
         "status_code": status,
@@ -70,7 +76,7 @@ def _mapper(refusal: Refusal) -> Message:
     }
 
 
-def _anything_else() -> Message:
+def _fallback_mapper() -> Message:
     return {
         "filter": _status("GE", 400),
         "body_format_override": _body(

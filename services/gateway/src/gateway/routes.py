@@ -4,30 +4,30 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.headers import cross_origin
+from gateway.headers import cors_policy
 from gateway.proto import Message, extension, seconds, typed
 from gateway.settings import GatewaySettings
 
 PUBLIC_SUFFIXES = (r"/openapi\.json", "/docs(/oauth2-redirect)?", "/redoc", "/static-offline-docs/[^/]+")
 """Below a service's prefix: its description, readable without a token."""
-SIGN_OUT = "/api/identity/v1/back-channel-logout"
+SIGN_OUT_PATH = "/api/identity/v1/back-channel-logout"
 """The identity provider calls it, with a signed logout token in the body."""
 
-ORGANIZATION = "x-uplift-organization"
+ORGANIZATION_HEADER = "x-uplift-organization"
 """A claim of the verified token on its way from one filter to another. It goes no further, and comes from nowhere else."""
 
 _UPLOADS: Mapping[str, str] = {"ingest": "/sources/[^/]+/records"}
 _STREAMS: Mapping[str, str] = {"notification": "/stream"}
-_READS = [{"name": ":method", "string_match": {"exact": method}} for method in ("GET", "HEAD")]
+_READ_METHOD_MATCHES = [{"name": ":method", "string_match": {"exact": method}} for method in ("GET", "HEAD")]
 
 
 def virtual_host(settings: GatewaySettings) -> Message:
     return {
         "name": "uplift",
         "domains": ["*"],
-        "request_headers_to_remove": ["x-envoy-internal", ORGANIZATION],
+        "request_headers_to_remove": ["x-envoy-internal", ORGANIZATION_HEADER],
         "routes": [
-            _alive(),
+            _liveness_route(),
             *(route for service in settings.services for route in _service(settings, service)),
             *(
                 {"match": {"path_separated_prefix": path}, "direct_response": {"status": 404}}
@@ -45,8 +45,8 @@ def _service(settings: GatewaySettings, name: str) -> list[Message]:
     prefix = f"/api/{name}/v1"
     public = {"safe_regex": {"regex": f"{prefix}({'|'.join(PUBLIC_SUFFIXES)})"}, "headers": [_method("GET", "HEAD")]}
     routes = [_ordinary(settings, name, public)]
-    if SIGN_OUT.startswith(f"{prefix}/"):
-        routes += _bounded(settings, name, {"path": SIGN_OUT})
+    if SIGN_OUT_PATH.startswith(f"{prefix}/"):
+        routes += _size_limited_routes(settings, name, {"path": SIGN_OUT_PATH})
     if name in _UPLOADS:
         match = {"safe_regex": {"regex": prefix + _UPLOADS[name]}, "headers": [_method("POST")]}
         routes += [_too_large(match, settings.upload_bytes), _upload(settings, name, match)]
@@ -54,10 +54,10 @@ def _service(settings: GatewaySettings, name: str) -> list[Message]:
         routes.append(_stream(settings, name, {"path": prefix + _STREAMS[name], "headers": [_method("GET")]}))
     upgrade = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
     routes.append(_stream(settings, name, {"path_separated_prefix": prefix, "headers": [_method("GET"), upgrade]}))
-    return routes + _bounded(settings, name, {"path_separated_prefix": prefix})
+    return routes + _size_limited_routes(settings, name, {"path_separated_prefix": prefix})
 
 
-def _bounded(settings: GatewaySettings, name: str, match: Message) -> list[Message]:
+def _size_limited_routes(settings: GatewaySettings, name: str, match: Message) -> list[Message]:
     """A body that says it is too large is refused before it is sent; one that does not say is counted."""
     return [_too_large(match, settings.body_bytes), _ordinary(settings, name, match)]
 
@@ -72,7 +72,7 @@ def _ordinary(settings: GatewaySettings, name: str, match: Message) -> Message:
             "max_stream_duration": {"max_stream_duration": seconds(settings.request_seconds)},
             "retry_policy": _retries(),
         },
-        cross_origin(settings),
+        cors_policy(settings),
     )
 
 
@@ -85,7 +85,7 @@ def _upload(settings: GatewaySettings, name: str, match: Message) -> Message:
             "idle_timeout": seconds(settings.upload_idle_seconds),
             "max_stream_duration": {"max_stream_duration": seconds(settings.upload_seconds)},
         },
-        {**cross_origin(settings), **_unbuffered()},
+        {**cors_policy(settings), **_disable_buffering()},
     )
 
 
@@ -101,7 +101,7 @@ def _stream(settings: GatewaySettings, name: str, match: Message) -> Message:
             "max_stream_duration": {"max_stream_duration": "0s"},
             "upgrade_configs": [{"upgrade_type": "websocket"}],
         },
-        {**cross_origin(settings), **_unbuffered()},
+        {**cors_policy(settings), **_disable_buffering()},
     )
 
 
@@ -138,7 +138,7 @@ def _retries() -> Message:
     return {
         "retry_on": "connect-failure,refused-stream,reset-before-request,reset,retriable-status-codes",
         "retriable_status_codes": [503],
-        "retriable_request_headers": _READS,
+        "retriable_request_headers": _READ_METHOD_MATCHES,
         "num_retries": 2,
         "retry_host_predicate": [
             extension(
@@ -151,7 +151,7 @@ def _retries() -> Message:
     }
 
 
-def _unbuffered() -> Message:
+def _disable_buffering() -> Message:
     return {"envoy.filters.http.buffer": typed("extensions.filters.http.buffer.v3.BufferPerRoute", disabled=True)}
 
 
@@ -159,7 +159,7 @@ def _method(*names: str) -> Message:
     return {"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(map(re.escape, names))}}}
 
 
-def _alive() -> Message:
+def _liveness_route() -> Message:
     kind = {
         "header": {"key": "content-type", "value": "application/json"},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",

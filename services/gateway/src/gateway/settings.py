@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SERVICES = ("identity", "ingest", "kpi-engine", "training", "gamification", "forms", "notification")
 
-Words = Annotated[tuple[str, ...], NoDecode]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 """In the environment: words with commas between them."""
 
 
@@ -38,7 +38,7 @@ class GatewaySettings(BaseSettings):
     trusted_proxies: int = Field(default=0, ge=0)
     """How many proxies of ours stand in front, whose X-Forwarded-* are believed."""
 
-    services: Words = SERVICES
+    services: CommaSeparated = SERVICES
     upstream: str = "http://{service}:8000"
     """Where a service is, by its name: a DNS name with all its replicas, as in Compose and Kubernetes."""
     upstreams: dict[str, str] = {}
@@ -47,9 +47,9 @@ class GatewaySettings(BaseSettings):
     """Who answers `/`: `host:port[,host:port]`."""
     provider: str = "keycloak:8080"
     """Identity provider: `host:port[,host:port]`."""
-    provider_paths: Words = ("/realms", "/resources")
+    provider_paths: CommaSeparated = ("/realms", "/resources")
     """What of it is public; `/oidc` for the embedded one."""
-    provider_hidden: Words = ("/realms/master",)
+    provider_hidden: CommaSeparated = ("/realms/master",)
     """What below that is not."""
 
     issuer: str | None = Field(default=None, validation_alias=_shared("ISSUER"))
@@ -58,7 +58,7 @@ class GatewaySettings(BaseSettings):
     """None: Keycloak's realm `uplift`, asked directly and not through the gateway."""
     audience: str = Field(default="uplift", validation_alias=_shared("AUDIENCE"))
 
-    origins: Words | None = None
+    origins: CommaSeparated | None = None
     """Origins whose pages may call the API; None: that of `public_url`."""
 
     tenant_rate: int = Field(default=200, ge=1)
@@ -152,10 +152,10 @@ class GatewaySettings(BaseSettings):
 
     def addresses(self, service: str) -> list[tuple[str, int]]:
         """Host and port of each replica, or of the one DNS name that stands for all of them."""
-        return addresses_of(self.upstreams.get(service) or self.upstream.replace("{service}", service))
+        return parse_addresses(self.upstreams.get(service) or self.upstream.replace("{service}", service))
 
 
-def addresses_of(text: str) -> list[tuple[str, int]]:
+def parse_addresses(text: str) -> list[tuple[str, int]]:
     """From `host:port[,host:port]` or an http URL. Raises ValueError for anything else."""
     found: list[tuple[str, int]] = []
     for each in text.split(","):

@@ -2,24 +2,24 @@
 
 from contracts.audit import ConfigurationChanged
 from contracts.blueprints import SectionApplied, SectionRejected
-from servicekit import Received
+from servicekit import ReceivedEvent
 from servicekit.blueprints import hear_names
 from storage import Session
 
 from identity.store import audit, blueprints
 
 
-async def on_section_applied(session: Session, event: Received[SectionApplied]) -> None:
+async def on_section_applied(session: Session, event: ReceivedEvent[SectionApplied]) -> None:
     body = event.body
     await hear_names(session, event)
-    await blueprints.section_applied(session, body.service, body.version, body.content, event.attributes.id)
+    await blueprints.record_section_applied(session, body.service, body.version, body.content, event.attributes.id)
 
 
-async def on_section_rejected(session: Session, event: Received[SectionRejected]) -> None:
+async def on_section_rejected(session: Session, event: ReceivedEvent[SectionRejected]) -> None:
     body = event.body
     problems = [problem.model_dump() for problem in body.problems]
-    await blueprints.section_rejected(session, body.service, body.version, problems)
+    await blueprints.record_section_rejected(session, body.service, body.version, problems)
 
 
-async def on_configuration_changed(session: Session, events: list[Received[ConfigurationChanged]]) -> None:
-    await audit.keep(session, [(each.attributes, each.body) for each in events])
+async def on_configuration_changed(session: Session, events: list[ReceivedEvent[ConfigurationChanged]]) -> None:
+    await audit.insert_entries(session, [(each.attributes, each.body) for each in events])

@@ -3,19 +3,19 @@
 from contracts.audit import ConfigurationChanged
 from contracts.blueprints import SectionApplied, SectionRejected
 from contracts.topics import TOPICS
-from servicekit import Kit, Service, Subscription, Wired
-from servicekit.outbound import Outbound, UrlPolicy
+from servicekit import Service, ServiceContext, ServiceParts, Subscription
+from servicekit.outbound import OutboundClient, UrlPolicy
 from storage import Migrations
 
 from identity import api, clock, consumers
-from identity.actions.sessions import FORGET
-from identity.actions.wanting import DUE
+from identity.actions.desired_state import RECONCILE_KIND
+from identity.actions.sessions import FORGET_SESSION_KIND
 from identity.api.access import State
-from identity.api.words import WORDS
+from identity.api.field_docs import FIELD_DOCS
 from identity.clients.embedded import EmbeddedProvider
 from identity.clients.keycloak import KeycloakProvider
 from identity.clients.provider import Provider
-from identity.clients.sections import Sections
+from identity.clients.sections import SectionCheckClient
 from identity.settings import IdentitySettings
 
 _LOOK_UP_SECONDS = 5
@@ -34,14 +34,14 @@ def provider_of(settings: IdentitySettings) -> Provider | None:
     return None
 
 
-def wire(kit: Kit, settings: IdentitySettings | None = None) -> Wired:
+def wire(kit: ServiceContext, settings: IdentitySettings | None = None) -> ServiceParts:
     settings = settings or IdentitySettings()
     provider = provider_of(settings)
     policy = UrlPolicy(allow_private=kit.settings.allow_private_addresses)
-    outbound = None if policy.allow_private else Outbound(policy, timeout_seconds=_LOOK_UP_SECONDS)
-    sections = Sections(kit.http, settings.services_url) if settings.services_url else None
-    return Wired(
-        words=WORDS,
+    outbound = None if policy.allow_private else OutboundClient(policy, timeout_seconds=_LOOK_UP_SECONDS)
+    sections = SectionCheckClient(kit.http, settings.services_url) if settings.services_url else None
+    return ServiceParts(
+        field_docs=FIELD_DOCS,
         router=api.router,
         subscriptions=[
             Subscription(
@@ -54,8 +54,11 @@ def wire(kit: Kit, settings: IdentitySettings | None = None) -> Wired:
             Subscription(topic, batch=consumers.on_configuration_changed, types=(ConfigurationChanged,), by_tenant=True)
             for topic in _AUDIT_TOPICS
         ],
-        clock={DUE: clock.telling(provider, kit.settings.login_issuer, outbound), FORGET: clock.on_session_dead},
-        background=[clock.pick_up] if provider else [],
+        due_handlers={
+            RECONCILE_KIND: clock.make_reconcile_handler(provider, kit.settings.login_issuer, outbound),
+            FORGET_SESSION_KIND: clock.on_session_expired,
+        },
+        background=[clock.resume_reconciling] if provider else [],
         state=State(settings.upload_bytes, provider, settings.portal_client_id, policy, sections),
     )
 

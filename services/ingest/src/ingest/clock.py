@@ -5,19 +5,19 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from servicekit import DueItem, Job, Lease
-from servicekit.kit import DueHandler
+from servicekit.service_definition import DueHandler
 from storage import Session, Sweeper
 
-from ingest.actions import archive, naming, replaying, undo
-from ingest.actions.orders import ABANDONED_AFTER, interrupt
-from ingest.actions.reception import Reception
+from ingest.actions import archive, directory_changes, replay, undo
+from ingest.actions.upload_service import UploadService
+from ingest.actions.uploads import ABANDONED_AFTER, mark_interrupted
 from ingest.store import interactions, receipts
 
-_QUIET = timedelta(minutes=10)
-_PLAIN_ID = 36
+_QUIET_PERIOD = timedelta(minutes=10)
+_PLAIN_ID_CHARS = 36
 
 
-def handlers(reception: Reception) -> dict[str, DueHandler | Job]:
+def handlers(reception: UploadService) -> dict[str, DueHandler | Job]:
     async def on_read(lease: Lease, item: DueItem) -> None:
         await reception.read_spooled(lease, item.tenant, UUID(item.ref))
 
@@ -26,25 +26,27 @@ def handlers(reception: Reception) -> dict[str, DueHandler | Job]:
         if row is None or row["status"] not in ("reading", "receiving"):
             return
         # The wall clock decides whether anybody still works at it: a simulated tenant's hours pass in a moment.
-        if datetime.now(UTC) - row["touched_at"] < _QUIET:
+        if datetime.now(UTC) - row["touched_at"] < _QUIET_PERIOD:
             await session.schedule(item.kind, item.ref, session.now + ABANDONED_AFTER)
             return
-        await interrupt(session, UUID(item.ref))
+        await mark_interrupted(session, UUID(item.ref))
         await session.schedule("read", item.ref, session.now)  # which finds nothing to read, and forgets the copy
 
     async def on_days(session: Session, item: DueItem) -> None:
-        await naming.on_days(session, reception.documents, item)
+        await directory_changes.on_check_workdays(session, reception.documents, item)
 
     async def on_follow(session: Session, item: DueItem) -> None:
-        await naming.on_follow(session, reception.documents, item)
+        await directory_changes.on_rederive(session, reception.documents, item)
 
     async def on_undo(lease: Lease, item: DueItem) -> None:
         await undo.go_on(lease, reception.documents, item)
 
-    sweeper = Sweeper(reception.documents, {archive.RAW: _unused, archive.SPOOL: receipts.unused_spool})
+    sweeper = Sweeper(
+        reception.documents, {archive.RAW: _find_unused_documents, archive.SPOOL: receipts.find_unused_spool}
+    )
     return {
         "read": Job(on_read),
-        replaying.REPLAY: Job(reception.replay_on),
+        replay.REPLAY: Job(reception.replay_on),
         undo.UNDO: Job(on_undo),
         "abandoned": on_abandoned,
         "sweep": sweeper.on_sweep,
@@ -54,8 +56,8 @@ def handlers(reception: Reception) -> dict[str, DueHandler | Job]:
     }
 
 
-async def _unused(session: Session, ids: Sequence[str]) -> list[str]:
+async def _find_unused_documents(session: Session, ids: Sequence[str]) -> list[str]:
     """Of raw records, whose ids are a receipt's with a number, and of contents of versions, whose ids are plain."""
-    raw = [id for id in ids if len(id) > _PLAIN_ID]
-    plain = [id for id in ids if len(id) == _PLAIN_ID]
-    return await receipts.unused_raw(session, raw) + await interactions.unused_documents(session, plain)
+    raw = [id for id in ids if len(id) > _PLAIN_ID_CHARS]
+    plain = [id for id in ids if len(id) == _PLAIN_ID_CHARS]
+    return await receipts.find_unused_raw(session, raw) + await interactions.find_unused_documents(session, plain)

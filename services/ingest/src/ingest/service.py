@@ -4,29 +4,29 @@ from functools import partial
 
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
-from servicekit import Kit, Service, Subscription, Wired
-from servicekit.blueprints import names_heard
-from servicekit.blueprints.checking import OwnSection
+from servicekit import Service, ServiceContext, ServiceParts, Subscription
+from servicekit.blueprints import subscribe_to_names
+from servicekit.blueprints.checking import SectionChecker
 from storage import Migrations
 
 from ingest import api, clock, consumers
-from ingest.actions.orders import Quota
-from ingest.actions.reception import Reception
-from ingest.actions.sources import section
-from ingest.api.words import WORDS
+from ingest.actions.sources import export_section
+from ingest.actions.upload_service import UploadService
+from ingest.actions.uploads import Quota
+from ingest.api.field_docs import FIELD_DOCS
 from ingest.model.sources import check_section
 from ingest.settings import IngestSettings
 
 
-def wire(kit: Kit) -> Wired:
-    reception = Reception(
+def wire(kit: ServiceContext) -> ServiceParts:
+    reception = UploadService(
         documents=kit.documents,
-        work=lambda tenant, now: kit.sessions.begin([tenant], now=now),
+        begin_session=lambda tenant, now: kit.sessions.begin([tenant], now=now),
         secret=kit.settings.secret.encode(),
         quota=Quota(**IngestSettings().model_dump()),
     )
-    return Wired(
-        words=WORDS,
+    return ServiceParts(
+        field_docs=FIELD_DOCS,
         router=api.router(),
         subscriptions=[
             Subscription(
@@ -37,12 +37,12 @@ def wire(kit: Kit) -> Wired:
                     TenantChanged: partial(consumers.on_tenant_changed, kit.documents),
                 },
             ),
-            *names_heard("kpi-engine"),
+            *subscribe_to_names("kpi-engine"),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
         ],
-        clock=clock.handlers(reception),
+        due_handlers=clock.handlers(reception),
         state=reception,
-        section=OwnSection(section, check_section),
+        section=SectionChecker(export_section, check_section),
     )
 
 

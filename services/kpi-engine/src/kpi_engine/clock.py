@@ -9,18 +9,18 @@ from contracts.audit import Origin
 from servicekit import DueItem, Job, Lease
 
 from kpi_engine.actions import publishing
-from kpi_engine.actions.counting import count_waiting
+from kpi_engine.actions.fact_events import apply_waiting_facts
 
-_AGAIN_SECONDS = 0.25
+_RETRY_SECONDS = 0.25
 
 
-async def on_count(lease: Lease, item: DueItem) -> None:
+async def on_waiting_facts(lease: Lease, item: DueItem) -> None:
     """Facts that were set aside. Nothing is held while it waits: a reader that sets more aside must not wait too."""
     while True:
         async with lease.begin() as session:
-            found = await count_waiting(session, cast(Mode, item.ref))
+            found = await apply_waiting_facts(session, cast(Mode, item.ref))
         if found is None:
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
         elif not found:
             return
 
@@ -29,9 +29,9 @@ async def on_targets(lease: Lease, item: DueItem) -> None:
     """Another target may apply to a person."""
     while True:
         async with lease.begin() as session:
-            if await publishing.derive_targets(session, [UUID(item.ref)]):
+            if await publishing.rederive_agents(session, [UUID(item.ref)]):
                 return
-        await asyncio.sleep(_AGAIN_SECONDS)
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def on_section(lease: Lease, item: DueItem) -> None:
@@ -53,6 +53,6 @@ async def on_publish(lease: Lease, item: DueItem) -> None:
 handlers = {
     "section": Job(on_section),
     publishing.PUBLISH: Job(on_publish),
-    "count": Job(on_count),
+    "count": Job(on_waiting_facts),
     "targets": Job(on_targets),
 }

@@ -5,10 +5,10 @@ from typing import Any
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import PersonChanged, SessionEnded, TenantChanged
 from pydantic import ValidationError
-from servicekit import Received
-from servicekit.blueprints import reject_section, take_section
+from servicekit import ReceivedEvent
+from servicekit.blueprints import claim_section, reject_section
 from servicekit.outbound import UrlPolicy
-from servicekit.shapes import shape_problems
+from servicekit.validation_problems import find_validation_problems
 from storage import Session
 
 from notification.actions import configure, notify
@@ -21,31 +21,31 @@ class Consumers:
         self._policy = policy
         self._mail = mail
 
-    async def on_news(self, session: Session, events: list[Received[Any]]) -> None:
-        await notify.tell(session, events, mail=self._mail)
+    async def on_events(self, session: Session, events: list[ReceivedEvent[Any]]) -> None:
+        await notify.create_notices(session, events, mail=self._mail)
 
-    async def on_blueprint(self, session: Session, event: Received[BlueprintPublished]) -> None:
+    async def on_blueprint(self, session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
         """Applies the section `notification`, all of it or nothing, and answers."""
         content = event.body.sections.get("notification")
-        if content is None or not await take_section(session, event):
+        if content is None or not await claim_section(session, event):
             return
         try:
             section = NotificationSection.model_validate(content)
             problems = await configure.apply_section(session, section, self._policy)
         except ValidationError as error:
-            problems = shape_problems(error, content, NotificationSection)
+            problems = find_validation_problems(error, content, NotificationSection)
         if problems:
             reject_section(session, event.body.version, problems)
         else:
-            await configure.answer(session, version=event.body.version)
+            await configure.publish_section_applied(session, version=event.body.version)
 
-    async def on_person(self, session: Session, event: Received[PersonChanged]) -> None:
+    async def on_person(self, session: Session, event: ReceivedEvent[PersonChanged]) -> None:
         """Open streams look at once whether the person may still have them."""
-        await notices.wake(session, [(session.tenant, event.body.id)])
+        await notices.notify_people_streams(session, [(session.tenant, event.body.id)])
 
-    async def on_tenant(self, session: Session, event: Received[TenantChanged]) -> None:
+    async def on_tenant(self, session: Session, event: ReceivedEvent[TenantChanged]) -> None:
         if not event.body.active:
-            await notices.wake_all(session, [f"{event.body.slug}/"])
+            await notices.notify_streams(session, [f"{event.body.slug}/"])
 
-    async def on_session_ended(self, session: Session, event: Received[SessionEnded]) -> None:
-        await notices.wake_all(session, [event.body.id_in_key()])
+    async def on_session_ended(self, session: Session, event: ReceivedEvent[SessionEnded]) -> None:
+        await notices.notify_streams(session, [event.body.id_in_key()])

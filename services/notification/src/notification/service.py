@@ -1,55 +1,55 @@
 """Notification: rules from events to people, in-app with a live stream, by mail and by signed webhooks, in the
 reader's language, with retries and a timeline of every delivery."""
 
+from contracts.assignments import AssignmentAssigned
 from contracts.awards import PointsGranted
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import PersonChanged, SessionEnded, TenantChanged
-from contracts.learning import AssignmentAssigned
 from contracts.scores import BandEntered
 from contracts.submissions import FormPublished
-from servicekit import Kit, Service, Subscription, Wired
-from servicekit.blueprints import names_heard
-from servicekit.blueprints.checking import OwnSection
+from servicekit import Service, ServiceContext, ServiceParts, Subscription
+from servicekit.blueprints import subscribe_to_names
+from servicekit.blueprints.checking import SectionChecker
 from servicekit.outbound import UrlPolicy
 from storage import Migrations
 
 from notification import api
-from notification.actions.configure import present_section
-from notification.api.parts import Parts
-from notification.api.words import WORDS
+from notification.actions.configure import load_section
+from notification.api.dependencies import Dependencies
+from notification.api.field_docs import FIELD_DOCS
 from notification.clients.mail import MailSender, MailServer
 from notification.clients.webhooks import WebhookSender
-from notification.clock import Outbound
+from notification.clock import DeliveryWorkers
 from notification.consumers import Consumers
 from notification.model.events import EVENTS
-from notification.model.section import checker
+from notification.model.section import build_section_check
 from notification.settings import NotificationSettings
-from notification.store.wakes import Wakes
+from notification.store.notification_listener import NotificationListener
 
 NEWS_TOPICS = (BandEntered.topic, AssignmentAssigned.topic, PointsGranted.topic, FormPublished.topic)
 
 
-def wire(kit: Kit, settings: NotificationSettings | None = None) -> Wired:
+def wire(kit: ServiceContext, settings: NotificationSettings | None = None) -> ServiceParts:
     settings = settings or NotificationSettings()
     policy = UrlPolicy(settings.webhook_allow_loopback, settings.webhook_ports, kit.settings.allow_private_addresses)
     mails = MailSender(_mail_server(settings)) if settings.smtp_host else None
     consumers = Consumers(policy, mail=mails is not None)
-    outbound = Outbound(
+    outbound = DeliveryWorkers(
         WebhookSender(policy, timeout_seconds=settings.webhook_timeout_seconds),
         mails,
         lease_seconds=settings.lease_seconds,
         workers=settings.workers,
     )
-    return Wired(
-        words=WORDS,
+    return ServiceParts(
+        field_docs=FIELD_DOCS,
         router=api.router,
         subscriptions=[
             *(
-                Subscription(topic, batch=consumers.on_news, types=EVENTS.values(), by_tenant=True)
+                Subscription(topic, batch=consumers.on_events, types=EVENTS.values(), by_tenant=True)
                 for topic in NEWS_TOPICS
             ),
             Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint}),
-            *names_heard("kpi-engine", "training", "gamification", "forms"),
+            *subscribe_to_names("kpi-engine", "training", "gamification", "forms"),
             Subscription(
                 "directory",
                 {
@@ -59,11 +59,11 @@ def wire(kit: Kit, settings: NotificationSettings | None = None) -> Wired:
                 },
             ),
         ],
-        clock={"deliver": outbound.on_due},
+        due_handlers={"deliver": outbound.on_due},
         background=[outbound.run],
-        section=OwnSection(present_section, checker(policy)),
-        state=Parts(
-            wakes=Wakes(kit.sessions.engine),
+        section=SectionChecker(load_section, build_section_check(policy)),
+        state=Dependencies(
+            listener=NotificationListener(kit.sessions.engine),
             policy=policy,
             heartbeat_seconds=settings.stream_heartbeat_seconds,
             poll_seconds=settings.stream_poll_seconds,

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from contracts.audit import Origin
 from servicekit import DueItem
-from servicekit.kit import DueHandler
+from servicekit.service_definition import DueHandler
 from storage import DocumentStore, Session, Sweeper
 
 from training.actions.assignments import mark_overdue
@@ -13,7 +13,7 @@ from training.store import templates as store
 
 
 def handlers(documents: DocumentStore) -> dict[str, DueHandler]:
-    sweeper = Sweeper(documents, {store.COLLECTION: store.forget_unused})
+    sweeper = Sweeper(documents, {store.COLLECTION: store.delete_unused})
 
     async def on_publish(session: Session, item: DueItem) -> None:
         if item.body.get("origin"):  # none in items from before there was one

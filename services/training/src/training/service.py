@@ -4,35 +4,35 @@ from functools import partial
 
 from contracts.blueprints import BlueprintPublished
 from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed
-from servicekit import Kit, Service, Subscription, Wired
-from servicekit.blueprints import names_heard
-from servicekit.blueprints.checking import OwnSection
+from servicekit import Service, ServiceContext, ServiceParts, Subscription
+from servicekit.blueprints import subscribe_to_names
+from servicekit.blueprints.checking import SectionChecker
 from storage import Migrations
 
 from training import api, clock, consumers
 from training.actions import bands
-from training.actions.templates import section_content
-from training.api.words import WORDS
+from training.actions.templates import export_section
+from training.api.field_docs import FIELD_DOCS
 from training.model.section import check_section
 
 
-def wire(kit: Kit) -> Wired:
-    return Wired(
-        words=WORDS,
+def wire(kit: ServiceContext) -> ServiceParts:
+    return ServiceParts(
+        field_docs=FIELD_DOCS,
         router=api.router,
         subscriptions=[
             Subscription(
                 "bands",
-                batch=bands.hear_bands,
+                batch=bands.apply_band_events,
                 types=(BandEntered, BandStayed, BandLeft, BandCorrected),
                 by_tenant=True,
-                in_turn=True,
+                lock_by_key=True,
             ),
             Subscription("blueprints", {BlueprintPublished: partial(consumers.on_blueprint_published, kit.documents)}),
-            *names_heard("kpi-engine", "gamification", "notification"),
+            *subscribe_to_names("kpi-engine", "gamification", "notification"),
         ],
-        clock=clock.handlers(kit.documents),
-        section=OwnSection(partial(section_content, documents=kit.documents), check_section),
+        due_handlers=clock.handlers(kit.documents),
+        section=SectionChecker(partial(export_section, documents=kit.documents), check_section),
     )
 
 

@@ -10,11 +10,11 @@ import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient
 from contracts import Topic
 
-from messaging.broker import Message, Outgoing, Progress, TopicPartition
-from messaging.kafka.client import stopped, unreachable_as_connection_error
+from messaging.broker import GroupProgress, Message, Outgoing, TopicPartition
+from messaging.kafka.client import stop_client, unreachable_as_connection_error
 from messaging.kafka.publisher import Publisher
-from messaging.kafka.reader import KafkaReader, as_message, joined
-from messaging.kafka.topics import create_missing, differences
+from messaging.kafka.reader import KafkaReader, join_group, to_message
+from messaging.kafka.topics import create_missing, find_differences
 
 REQUEST_SECONDS = 10.0
 PAGE = 500
@@ -52,24 +52,24 @@ class KafkaBroker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stop_watching()
+        await self._close_lag_clients()
         await self._publisher.close()
 
     async def declare(self, topics: Sequence[Topic]) -> None:
         """As the protocol says; raises ValueError with everything in which an existing topic differs."""
         async with self._admin() as admin:
-            await create_missing(admin, topics, self._counts(topics), self._replicas)
-        await self.check(topics)
+            await create_missing(admin, topics, self._partition_counts(topics), self._replicas)
+        await self.validate_topics(topics)
 
-    async def check(self, topics: Sequence[Topic]) -> None:
+    async def validate_topics(self, topics: Sequence[Topic]) -> None:
         """Raises ValueError with one sentence for each topic that is missing or differs; changes nothing."""
         async with self._admin() as admin:
-            wrong = await differences(admin, topics, self._counts(topics), self._replicas)
+            wrong = await find_differences(admin, topics, self._partition_counts(topics), self._replicas)
         if wrong:
             raise ValueError("\n".join(wrong))
-        self._declared |= self._counts(topics)
+        self._declared |= self._partition_counts(topics)
 
-    def partitions(self, topic: str) -> int:
+    def count_partitions(self, topic: str) -> int:
         """How many partitions a topic has that has been declared or checked here. Raises ValueError for others."""
         try:
             return self._declared[topic]
@@ -84,7 +84,7 @@ class KafkaBroker:
     def join(self, group: str, topics: Sequence[str]) -> AbstractAsyncContextManager[KafkaReader]:
         """As the protocol says; members of a group that name the same topics share them. The first partitions come
         once the group has shared out, a second or so after this returns."""
-        return joined(self._connection, f"{group}:{'+'.join(sorted(topics))}", topics, self._session_seconds)
+        return join_group(self._connection, f"{group}:{'+'.join(sorted(topics))}", topics, self._session_seconds)
 
     async def lag(self, group: str) -> dict[TopicPartition, int]:
         """As the protocol says. It is asked often, so its clients stay for the next time, as long as they answer."""
@@ -93,16 +93,16 @@ class KafkaBroker:
                 with unreachable_as_connection_error():
                     return await self._lag(group)
             except BaseException:
-                await self._stop_watching()
+                await self._close_lag_clients()
                 raise
 
     async def _lag(self, group: str) -> dict[TopicPartition, int]:
-        admin, observer = await self._watched()
+        admin, observer = await self._ensure_lag_clients()
         groups = [name for name, *_ in await admin.list_consumer_groups() if name.startswith(f"{group}:")]
         committed: dict[Any, int] = {}
         for found in await asyncio.gather(*(admin.list_consumer_group_offsets(each) for each in groups)):
             committed |= {place: each.offset for place, each in found.items()}
-        places = await _places(observer, {place.topic for place in committed})
+        places = await _list_topic_partitions(observer, {place.topic for place in committed})
         ends: dict[Any, int] = await observer.end_offsets(places)
         begins: dict[Any, int] = await observer.beginning_offsets(places)
         return {
@@ -110,47 +110,47 @@ class KafkaBroker:
             for place, end in ends.items()
         }
 
-    async def progress(self, topic: str, groups: Sequence[str]) -> dict[str, Progress]:
+    async def load_progress(self, topic: str, groups: Sequence[str]) -> dict[str, GroupProgress]:
         async with self._watching:
             try:
                 with unreachable_as_connection_error():
-                    admin, observer = await self._watched()
+                    admin, observer = await self._ensure_lag_clients()
                     names = [f"{group}:{topic}" for group in groups]
                     found = await asyncio.gather(*(admin.list_consumer_group_offsets(name) for name in names))
-                    places = await _places(observer, {topic})
+                    places = await _list_topic_partitions(observer, {topic})
                     ends: dict[Any, int] = await observer.end_offsets(places)
                     begins: dict[Any, int] = await observer.beginning_offsets(places)
             except BaseException:
-                await self._stop_watching()
+                await self._close_lag_clients()
                 raise
-        told: dict[str, Progress] = {}
+        told: dict[str, GroupProgress] = {}
         for group, committed in zip(groups, found, strict=True):
             at = {place: max(each.offset, begins[place]) for place, each in committed.items() if place in begins}
             if at:
                 here = {place: at.get(place, begin) for place, begin in begins.items()}
                 waiting = sum(max(ends[place] - here[place], 0) for place in ends)
-                told[group] = Progress(sum(here.values()), waiting)
+                told[group] = GroupProgress(sum(here.values()), waiting)
         return told
 
-    async def _watched(self) -> tuple[AIOKafkaAdminClient, Any]:
+    async def _ensure_lag_clients(self) -> tuple[AIOKafkaAdminClient, Any]:
         """Clients that look, made once."""
         if self._watch is None:
             async with AsyncExitStack() as stack:
                 admin = await stack.enter_async_context(self._admin())
-                observer = await stack.enter_async_context(self._observer())
+                observer = await stack.enter_async_context(self._open_groupless_consumer())
                 self._watch = stack.pop_all(), admin, observer
         _, admin, observer = self._watch
         return admin, observer
 
-    async def _stop_watching(self) -> None:
+    async def _close_lag_clients(self) -> None:
         if self._watch is not None:
             clients, *_ = self._watch
             self._watch = None
             await clients.aclose()
 
-    async def tail(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
-        async with self._observer() as observer:
-            places = await _places(observer, {topic})
+    async def read_to_end(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
+        async with self._open_groupless_consumer() as observer:
+            places = await _list_topic_partitions(observer, {topic})
             ends: dict[Any, int] = await observer.end_offsets(places)
             begins: dict[Any, int] = await observer.beginning_offsets(places)
             for place in places:
@@ -165,9 +165,9 @@ class KafkaBroker:
                         raise ConnectionError(f"Kafka does not give the rest of {topic}/{place.partition}.")
                     for record in found.get(place, []):
                         if record.offset < ends[place]:
-                            yield as_message(record)
+                            yield to_message(record)
 
-    def _counts(self, topics: Sequence[Topic]) -> dict[str, int]:
+    def _partition_counts(self, topics: Sequence[Topic]) -> dict[str, int]:
         return {topic.name: min(self._override or topic.partitions, topic.partitions) for topic in topics}
 
     @asynccontextmanager
@@ -181,7 +181,7 @@ class KafkaBroker:
                 await admin.close()
 
     @asynccontextmanager
-    async def _observer(self) -> AsyncGenerator[Any]:
+    async def _open_groupless_consumer(self) -> AsyncGenerator[Any]:
         """A consumer that is in no group."""
         observer: Any = aiokafka.AIOKafkaConsumer(
             **self._connection,
@@ -194,10 +194,10 @@ class KafkaBroker:
                 await observer.start()
                 yield observer
             finally:
-                await stopped(observer.stop(), observer._client)
+                await stop_client(observer.stop(), observer._client)
 
 
-async def _places(observer: Any, topics: set[str]) -> list[Any]:
+async def _list_topic_partitions(observer: Any, topics: set[str]) -> list[Any]:
     """All partitions of the topics that exist."""
     if not topics:
         return []

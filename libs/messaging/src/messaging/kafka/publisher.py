@@ -13,11 +13,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from messaging.broker import Outgoing
-from messaging.kafka.client import stopped, unreachable_as_connection_error
+from messaging.kafka.client import stop_client, unreachable_as_connection_error
 
 BATCH_BYTES = 512 * 1024
 REQUEST_BYTES = 1024 * 1024  # as much as a broker takes unless told otherwise
-LARGEST_BYTES = REQUEST_BYTES - 16 * 1024
+MAX_MESSAGE_BYTES = REQUEST_BYTES - 16 * 1024
 
 
 class Publisher:
@@ -34,26 +34,26 @@ class Publisher:
         try:
             with unreachable_as_connection_error():
                 async with asyncio.timeout(self._seconds):
-                    producer = await self._started()
-                    await _check(producer, messages)
+                    producer = await self._ensure_producer()
+                    await _validate_messages(producer, messages)
                     # The first of them wakes the sender, but it does not run before all are there: no lingering needed.
                     for message in messages:
-                        sent.append(await producer.send(**_record(message)))  # noqa: PERF401  a failure must find them
+                        sent.append(await producer.send(**_to_record_arguments(message)))  # noqa: PERF401  a failure must find them
                     await asyncio.gather(*sent)
         except (ConnectionError, KafkaError, asyncio.CancelledError):
             for each in sent:
                 each.cancel()
             if producer is not None:
-                self._retire(producer)
+                self._discard_producer(producer)
             raise
 
     async def close(self) -> None:
         if self._producer is not None:
-            self._retire(self._producer)
+            self._discard_producer(self._producer)
         if self._retiring:
             await asyncio.wait(self._retiring)
 
-    async def _started(self) -> Any:
+    async def _ensure_producer(self) -> Any:
         async with self._starting:
             if self._producer is None:
                 producer: Any = AIOKafkaProducer(
@@ -68,18 +68,18 @@ class Publisher:
                 try:
                     await producer.start()
                 except BaseException:
-                    self._end(producer.stop(), producer)
+                    self._stop_in_background(producer.stop(), producer)
                     raise
                 self._producer = producer
             return self._producer
 
-    def _retire(self, producer: Any) -> None:
+    def _discard_producer(self, producer: Any) -> None:
         if producer is self._producer:
             self._producer = None
-            self._end(_stop_undelivered(producer), producer)
+            self._stop_in_background(_stop_undelivered(producer), producer)
 
-    def _end(self, stop: Coroutine[Any, Any, None], producer: Any) -> None:
-        task = asyncio.create_task(stopped(stop, producer.client), name="ends a Kafka producer")
+    def _stop_in_background(self, stop: Coroutine[Any, Any, None], producer: Any) -> None:
+        task = asyncio.create_task(stop_client(stop, producer.client), name="ends a Kafka producer")
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
@@ -95,7 +95,7 @@ async def _stop_undelivered(producer: Any) -> None:
     await producer.stop()
 
 
-async def _check(producer: Any, messages: Sequence[Outgoing]) -> None:
+async def _validate_messages(producer: Any, messages: Sequence[Outgoing]) -> None:
     """Raises ValueError before anything has been sent, and so without harm to what others publish."""
     cluster = producer.client.cluster
     for topic in {message.topic for message in messages}:
@@ -111,11 +111,11 @@ async def _check(producer: Any, messages: Sequence[Outgoing]) -> None:
     for message in messages:
         headers = sum(len(name) + len(value) for name, value in message.headers.items())
         size = len(message.key) + len(message.value or b"") + headers
-        if size > LARGEST_BYTES:
-            raise ValueError(f"A message for {message.topic} has {size} bytes; {LARGEST_BYTES} are the most.")
+        if size > MAX_MESSAGE_BYTES:
+            raise ValueError(f"A message for {message.topic} has {size} bytes; {MAX_MESSAGE_BYTES} are the most.")
 
 
-def _record(message: Outgoing) -> dict[str, Any]:
+def _to_record_arguments(message: Outgoing) -> dict[str, Any]:
     return {
         "topic": message.topic,
         "partition": message.partition,

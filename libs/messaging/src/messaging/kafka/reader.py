@@ -17,7 +17,7 @@ import aiokafka
 from aiokafka.errors import KafkaError
 
 from messaging.broker import Batch, Message, TopicPartition
-from messaging.kafka.client import stopped, unreachable_as_connection_error
+from messaging.kafka.client import stop_client, unreachable_as_connection_error
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @asynccontextmanager
-async def joined(
+async def join_group(
     connection: Mapping[str, Any], group: str, topics: Sequence[str], session_seconds: float
 ) -> AsyncGenerator["KafkaReader"]:
     """Returns once Kafka answers; partitions come later."""
@@ -58,14 +58,14 @@ async def joined(
         with unreachable_as_connection_error():
             await consumer.start()
             consumer.subscribe(list(topics), listener=_Listener(reader))
-        committing = asyncio.create_task(reader.keep_committing(), name=f"commits for {group}")
+        committing = asyncio.create_task(reader.run_commit_loop(), name=f"commits for {group}")
         yield reader
     finally:
         if committing:
             committing.cancel()
             await asyncio.wait((committing,))
             await reader.commit()
-        await stopped(consumer.stop(), consumer._client)
+        await stop_client(consumer.stop(), consumer._client)
 
 
 class KafkaReader:
@@ -74,7 +74,7 @@ class KafkaReader:
         self._assigned: set[TopicPartition] = set()
         # Where each partition goes on. The order is whose turn it is.
         self._positions: dict[TopicPartition, int] = {}
-        self._sought: set[TopicPartition] = set()
+        self._pending_seeks: set[TopicPartition] = set()
         self._uncommitted: dict[TopicPartition, int] = {}
         self._something_to_commit = asyncio.Event()
         self._answered = asyncio.get_running_loop().time()
@@ -88,8 +88,8 @@ class KafkaReader:
     async def seek(self, source: TopicPartition, offset: int) -> None:
         # Also while the group shares out: whoever asked before may only now know the offset.
         self._positions[source] = offset
-        self._sought.add(source)
-        await self.committed(source, offset)  # where the group stands is known before it has read anything
+        self._pending_seeks.add(source)
+        await self.report_offset(source, offset)  # where the group stands is known before it has read anything
 
     async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
         batches: list[Batch] = []
@@ -98,10 +98,10 @@ class KafkaReader:
             # The client's own wait does not end before a rebalance does.
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_seconds + FETCH_WAIT_SECONDS):
-                    self._go_to_sought()
-                    await self._take(batches, list(self._positions), max_messages)
+                    self._apply_pending_seeks()
+                    await self._append_batches(batches, list(self._positions), max_messages)
                     if not batches:
-                        await self._take(batches, [], max_messages, wait_seconds)
+                        await self._append_batches(batches, [], max_messages, wait_seconds)
         return sorted(batches, key=lambda batch: batch.messages[0].at)
 
     def _check_client(self) -> None:
@@ -115,19 +115,19 @@ class KafkaReader:
         elif now > self._answered + SILENCE_SECONDS:
             raise ConnectionError(f"Kafka has not answered for {now - self._answered:.0f} s.")
 
-    def _go_to_sought(self) -> None:
+    def _apply_pending_seeks(self) -> None:
         """All at once: the client asks for what it knows, and for the rest only when that answer is there."""
-        for source in self._sought & self._assigned & self._positions.keys():
-            self._consumer.seek(_theirs(source), self._positions[source])
-            self._consumer.resume(_theirs(source))
-        self._sought.clear()
+        for source in self._pending_seeks & self._assigned & self._positions.keys():
+            self._consumer.seek(_to_kafka_partition(source), self._positions[source])
+            self._consumer.resume(_to_kafka_partition(source))
+        self._pending_seeks.clear()
 
-    async def _take(
+    async def _append_batches(
         self, batches: list[Batch], sources: Sequence[TopicPartition], max_messages: int, wait_seconds: float = 0
     ) -> None:
         """Adds what lies ready of the partitions, asked one after the other; of whichever has news first when none is
         named."""
-        for asked in [[_theirs(source)] for source in sources] or [[]]:
+        for asked in [[_to_kafka_partition(source)] for source in sources] or [[]]:
             found = await self._consumer.getmany(*asked, timeout_ms=int(wait_seconds * 1000), max_records=max_messages)
             for place, records in found.items():
                 source = TopicPartition(place.topic, place.partition)
@@ -136,30 +136,30 @@ class KafkaReader:
                 next_offset = await self._consumer.position(place)
                 del self._positions[source]  # to the end of the queue
                 self._positions[source] = next_offset
-                batches.append(Batch(source, [as_message(record) for record in records], next_offset))
+                batches.append(Batch(source, [to_message(record) for record in records], next_offset))
                 max_messages -= len(records)
             if max_messages <= 0:
                 return
 
-    def given(self, sources: Iterable[TopicPartition]) -> None:
+    def on_partitions_assigned(self, sources: Iterable[TopicPartition]) -> None:
         """The group has shared out: called by the client, which must not be kept waiting."""
         self._assigned = set(sources)
         for source in self._assigned:
             if source in self._positions:
-                self._consumer.seek(_theirs(source), self._positions[source])
+                self._consumer.seek(_to_kafka_partition(source), self._positions[source])
             else:
-                self._consumer.pause(_theirs(source))
+                self._consumer.pause(_to_kafka_partition(source))
 
-    def taken(self) -> None:
+    def on_partitions_revoked(self) -> None:
         self._assigned = set()
 
     # Commits, for figures and for those who pace themselves by them
 
-    async def committed(self, source: TopicPartition, next_offset: int) -> None:
+    async def report_offset(self, source: TopicPartition, next_offset: int) -> None:
         self._uncommitted[source] = next_offset
         self._something_to_commit.set()
 
-    async def keep_committing(self) -> None:
+    async def run_commit_loop(self) -> None:
         while True:
             await self._something_to_commit.wait()
             self._something_to_commit.clear()
@@ -172,7 +172,7 @@ class KafkaReader:
             return
         try:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
-                await self._consumer.commit({_theirs(source): offset for source, offset in offsets.items()})
+                await self._consumer.commit({_to_kafka_partition(source): offset for source, offset in offsets.items()})
         except (KafkaError, TimeoutError, OSError) as error:
             log.info("Lag figures are late: offsets could not be committed: %r", error)
             self._something_to_commit.set()
@@ -189,17 +189,17 @@ class _Listener(aiokafka.ConsumerRebalanceListener):
         self._reader = reader
 
     def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-        self._reader.taken()
+        self._reader.on_partitions_revoked()
 
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        self._reader.given(TopicPartition(each.topic, each.partition) for each in assigned)
+        self._reader.on_partitions_assigned(TopicPartition(each.topic, each.partition) for each in assigned)
 
 
-def _theirs(source: TopicPartition) -> Any:
+def _to_kafka_partition(source: TopicPartition) -> Any:
     return aiokafka.TopicPartition(source.topic, source.partition)
 
 
-def as_message(record: Any) -> Message:
+def to_message(record: Any) -> Message:
     return Message(
         record.topic,
         record.partition,

@@ -11,11 +11,11 @@ from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionErro
 from contracts import Topic
 
 DAY_MS = 24 * 60 * 60 * 1000
-TOMBSTONES_STAY_MS = DAY_MS
-APPEAR_SECONDS = 15.0
+TOMBSTONE_RETENTION_MS = DAY_MS
+TOPIC_CREATION_SECONDS = 15.0
 
 
-def wanted_config(topic: Topic, replicas: int) -> dict[str, str]:
+def desired_config(topic: Topic, replicas: int) -> dict[str, str]:
     """All replicas but one must have a message before it counts as published: one may be away, none may be alone."""
     policy = "compact" if topic.compacted else "delete"
     if topic.compacted and topic.retention_days is not None:
@@ -26,7 +26,7 @@ def wanted_config(topic: Topic, replicas: int) -> dict[str, str]:
         "min.insync.replicas": str(max(replicas - 1, 1)),
         # `Message.at` is the broker's clock, whatever the writer's says.
         "message.timestamp.type": "LogAppendTime",
-        "delete.retention.ms": str(TOMBSTONES_STAY_MS),
+        "delete.retention.ms": str(TOMBSTONE_RETENTION_MS),
     }
 
 
@@ -36,7 +36,7 @@ async def create_missing(
     """Several processes may do it at once."""
     found = await _described(admin, topics)
     new = [
-        NewTopic(topic.name, partitions[topic.name], replicas, topic_configs=wanted_config(topic, replicas))
+        NewTopic(topic.name, partitions[topic.name], replicas, topic_configs=desired_config(topic, replicas))
         for topic in topics
         if topic.name not in found
     ]
@@ -46,12 +46,12 @@ async def create_missing(
     for name, code, *details in answer.topic_errors:
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise for_code(code)(f"Topic {name}: {' '.join(map(str, details))}")
-    async with asyncio.timeout(APPEAR_SECONDS):
+    async with asyncio.timeout(TOPIC_CREATION_SECONDS):
         while len(await _described(admin, topics)) < len({topic.name for topic in topics}):
             await asyncio.sleep(0.05)
 
 
-async def differences(
+async def find_differences(
     admin: AIOKafkaAdminClient, topics: Sequence[Topic], partitions: dict[str, int], replicas: int
 ) -> list[str]:
     """One sentence for each topic that is not as declared."""
@@ -65,7 +65,7 @@ async def differences(
         count, factor = found[topic.name]
         is_so = {"partitions": str(count), "replication factor": str(factor)} | configs[topic.name]
         wanted = {"partitions": str(partitions[topic.name]), "replication factor": str(replicas)}
-        wanted |= wanted_config(topic, replicas)
+        wanted |= desired_config(topic, replicas)
         wrong = [
             f"{name} is {is_so.get(name)}, not {value}" for name, value in wanted.items() if is_so.get(name) != value
         ]

@@ -13,8 +13,8 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 from pydantic_core import from_json, to_json
 
-from messaging.broker import Message, Outgoing, Progress, TopicPartition
-from messaging.log_table import tidying
+from messaging.broker import GroupProgress, Message, Outgoing, TopicPartition
+from messaging.log_table import retention
 from messaging.log_table.members import Members
 from messaging.log_table.reader import LogTableReader, read_page
 from messaging.log_table.schema import create_tables
@@ -32,7 +32,7 @@ RETURNING partitions
 ADD_HEADS = """
 INSERT INTO broker.heads (topic, partition) SELECT %s, generate_series(0, %s - 1) ON CONFLICT DO NOTHING
 """
-CLAIM = """
+RESERVE_OFFSETS = """
 UPDATE broker.heads SET next = next + %s WHERE topic = %s AND partition = %s RETURNING next, clock_timestamp()
 """
 COPY = """
@@ -113,7 +113,7 @@ class LogTableBroker:
                 await connection.execute(ADD_HEADS, (topic.name, wanted))
         self._declared |= {topic.name: self._override or topic.partitions for topic in topics}
 
-    def partitions(self, topic: str) -> int:
+    def count_partitions(self, topic: str) -> int:
         """How many partitions a declared topic has here. Raises ValueError when this broker has not declared it."""
         try:
             return self._declared[topic]
@@ -128,7 +128,7 @@ class LogTableBroker:
         # Always in this order, so that two publishers never wait for each other in a circle.
         sources = sorted(counts)
         async with self._connection() as connection, connection.transaction(), connection.cursor() as cursor:
-            await cursor.executemany(CLAIM, [(counts[source], *source) for source in sources], returning=True)
+            await cursor.executemany(RESERVE_OFFSETS, [(counts[source], *source) for source in sources], returning=True)
             places: dict[tuple[str, int], tuple[Iterator[int], datetime]] = {}
             notes: list[str] = []
             for topic, partition in sources:
@@ -157,13 +157,13 @@ class LogTableBroker:
             rows = await (await connection.execute(LAG, {"group": group})).fetchall()
         return {TopicPartition(topic, partition): behind for topic, partition, behind in rows}
 
-    async def progress(self, topic: str, groups: Sequence[str]) -> dict[str, Progress]:
+    async def load_progress(self, topic: str, groups: Sequence[str]) -> dict[str, GroupProgress]:
         async with self._connection() as connection:
             await self._members.store_committed(connection)
             found = await connection.execute(PROGRESS, {"topic": topic, "groups": list(groups)})
-            return {group: Progress(handled, waiting) for group, handled, waiting in await found.fetchall()}
+            return {group: GroupProgress(handled, waiting) for group, handled, waiting in await found.fetchall()}
 
-    async def tail(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
+    async def read_to_end(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
         async with self._connection() as connection:
             ends = await (
                 await connection.execute(
@@ -180,11 +180,11 @@ class LogTableBroker:
                         yield message
                 offset = page[-1].offset + 1 if page else end
 
-    async def tidy(self, now: datetime) -> int:
+    async def apply_retention(self, now: datetime) -> int:
         """Forgets what retention and compaction no longer keep; for a background task, now and then. Never takes the
         newest message of a partition away, so that its readers arrive at the end. Returns how many messages went."""
         async with self._connection() as connection:
-            return await tidying.tidy(connection, now)
+            return await retention.apply_retention(connection, now)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[AsyncConnection]:

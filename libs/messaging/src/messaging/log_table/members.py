@@ -21,15 +21,15 @@ from psycopg_pool import AsyncConnectionPool
 
 from messaging.broker import TopicPartition
 from messaging.log_table.reader import LogTableReader
-from messaging.retry import Backoff, pause
+from messaging.retry import Backoff, wait_for_any
 
 log = logging.getLogger(__name__)
 
-TURN_SECONDS = 1.0
-STORE_SECONDS = 0.1
+REBALANCE_SECONDS = 1.0
+OFFSET_STORE_SECONDS = 0.1
 
 # Seconds and probes: both sides must notice within seconds that the other machine has vanished.
-IDLE, INTERVAL, COUNT = 3, 1, 3
+KEEPALIVE_IDLE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES = 3, 1, 3
 SERVER_KEEPALIVES = """
 SELECT set_config('tcp_keepalives_idle', %s, false), set_config('tcp_keepalives_interval', %s, false),
     set_config('tcp_keepalives_count', %s, false)
@@ -37,8 +37,8 @@ SELECT set_config('tcp_keepalives_idle', %s, false), set_config('tcp_keepalives_
 REGISTER = """
 INSERT INTO broker.members (group_name, topic, member) SELECT %s, unnest(%s::text[]), %s ON CONFLICT DO NOTHING
 """
-FORGET_DEAD = "DELETE FROM broker.members WHERE member NOT IN (SELECT member FROM broker.living_members)"
-LIVING = "SELECT group_name, topic, member FROM broker.living_members ORDER BY member"
+DELETE_DEAD_MEMBERS = "DELETE FROM broker.members WHERE member NOT IN (SELECT member FROM broker.living_members)"
+SELECT_LIVING_MEMBERS = "SELECT group_name, topic, member FROM broker.living_members ORDER BY member"
 STORE_COMMITTED = """
 INSERT INTO broker.group_offsets (group_name, topic, partition, next) VALUES (%s, %s, %s, %s)
 ON CONFLICT (group_name, topic, partition) DO UPDATE SET next = excluded.next
@@ -63,8 +63,10 @@ class Members:
         if not self._tasks:
             self._tasks = [
                 asyncio.create_task(self._stay_connected(self._listen, "listens"), name="broker listener"),
-                asyncio.create_task(self._stay_connected(self._take_turns, "holds the locks"), name="broker members"),
-                asyncio.create_task(self._keep_storing(), name="broker progress"),
+                asyncio.create_task(
+                    self._stay_connected(self._run_rebalancing, "holds the locks"), name="broker members"
+                ),
+                asyncio.create_task(self._run_offset_storing(), name="broker progress"),
             ]
         reader = LogTableReader(group, topics, pool=self._pool, heads=self._heads, committed=self._committed)
         self._readers.append(reader)
@@ -74,7 +76,9 @@ class Members:
         finally:
             self._readers.remove(reader)
             self._due.set()
-            await pause(TURN_SECONDS, reader.left)  # so that its partitions are free when this returns
+            await wait_for_any(
+                REBALANCE_SECONDS, reader.left_event
+            )  # so that its partitions are free when this returns
 
     async def store_committed(self, connection: AsyncConnection) -> None:
         """Stores what readers have reported since the last time."""
@@ -90,10 +94,10 @@ class Members:
                 if self._committed[place] == next_offset:
                     del self._committed[place]
 
-    async def _keep_storing(self) -> None:
+    async def _run_offset_storing(self) -> None:
         """Relays elsewhere pace themselves by how far readers are, so they must not learn of it late."""
         while True:
-            await asyncio.sleep(STORE_SECONDS)
+            await asyncio.sleep(OFFSET_STORE_SECONDS)
             if self._committed:
                 with suppress(psycopg.Error):
                     async with self._pool.connection() as connection:
@@ -108,19 +112,22 @@ class Members:
     # The two connections
 
     async def _stay_connected(self, use: Callable[[AsyncConnection, Backoff], Awaitable[None]], purpose: str) -> None:
-        backoff = Backoff(first=0.1, cap=2.0)
+        backoff = Backoff(initial_seconds=0.1, max_seconds=2.0)
         while True:
             try:
                 connection = await AsyncConnection.connect(
                     self._dsn,
                     autocommit=True,
                     application_name="broker",
-                    keepalives_idle=IDLE,
-                    keepalives_interval=INTERVAL,
-                    keepalives_count=COUNT,
+                    keepalives_idle=KEEPALIVE_IDLE_SECONDS,
+                    keepalives_interval=KEEPALIVE_INTERVAL_SECONDS,
+                    keepalives_count=KEEPALIVE_PROBES,
                 )
                 try:
-                    await connection.execute(SERVER_KEEPALIVES, (str(IDLE), str(INTERVAL), str(COUNT)))
+                    await connection.execute(
+                        SERVER_KEEPALIVES,
+                        (str(KEEPALIVE_IDLE_SECONDS), str(KEEPALIVE_INTERVAL_SECONDS), str(KEEPALIVE_PROBES)),
+                    )
                     await use(connection, backoff)
                 finally:
                     await connection.close()
@@ -128,7 +135,7 @@ class Members:
                 log.warning("Lost the connection that %s: %s", purpose, error)
             except Exception:
                 log.exception("The connection that %s failed", purpose)
-            await asyncio.sleep(backoff.next())
+            await asyncio.sleep(backoff.next_delay_seconds())
 
     async def _listen(self, connection: AsyncConnection, backoff: Backoff) -> None:
         await connection.execute("LISTEN broker")
@@ -141,19 +148,19 @@ class Members:
             else:
                 self._due.set()
 
-    async def _take_turns(self, connection: AsyncConnection, backoff: Backoff) -> None:
-        turns = _Turns(connection)
+    async def _run_rebalancing(self, connection: AsyncConnection, backoff: Backoff) -> None:
+        turns = _PartitionLocks(connection)
         try:
             while True:
                 self._due.clear()
-                for source, next_offset in await turns.heads():
+                for source, next_offset in await turns.load_heads():
                     self._advance(source, next_offset)
-                await turns.share(tuple(self._readers), tuple(self._heads))
+                await turns.rebalance(tuple(self._readers), tuple(self._heads))
                 await self.store_committed(connection)
                 backoff.reset()
-                await pause(TURN_SECONDS, self._due)
+                await wait_for_any(REBALANCE_SECONDS, self._due)
         finally:
-            turns.lose_all()
+            turns.drop_all_locks()
 
     def _advance(self, source: TopicPartition, next_offset: int) -> None:
         if next_offset > self._heads.get(source, -1):
@@ -162,7 +169,7 @@ class Members:
                 reader.wake(source)
 
 
-class _Turns:
+class _PartitionLocks:
     """What one session of the locking connection holds."""
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -170,23 +177,23 @@ class _Turns:
         self._members: dict[LogTableReader, int] = {}
         self._held: dict[int, tuple[LogTableReader, TopicPartition]] = {}
 
-    async def heads(self) -> list[tuple[TopicPartition, int]]:
+    async def load_heads(self) -> list[tuple[TopicPartition, int]]:
         rows = await self._rows("SELECT topic, partition, next FROM broker.heads ORDER BY topic, partition")
         return [(TopicPartition(topic, partition), next_offset) for topic, partition, next_offset in rows]
 
-    async def share(self, readers: Sequence[LogTableReader], sources: Iterable[TopicPartition]) -> None:
+    async def rebalance(self, readers: Sequence[LogTableReader], sources: Iterable[TopicPartition]) -> None:
         """Moves every reader towards its fair share of partitions, as far as others have let go of them."""
         gone = self._members.keys() - set(readers)
-        changed = await self._forget(gone) | await self._register(readers)
+        changed = await self._unregister(gone) | await self._register(readers)
         wanted = await self._fair_share(sources)
         surplus = [lock for lock, owner in self._held.items() if wanted.get(lock) != owner]
         for lock in surplus:
             reader, source = self._held.pop(lock)
-            reader.take(source)
+            reader.revoke_partition(source)
         if surplus:
             await self._rows("SELECT pg_advisory_unlock(lock) FROM unnest(%s::bigint[]) AS lock", surplus)
         for reader in gone:
-            reader.left.set()
+            reader.left_event.set()
         missing = [lock for lock in wanted if lock not in self._held]
         if missing:
             tried = await self._rows(
@@ -195,17 +202,17 @@ class _Turns:
             for lock in (lock for lock, won in tried if won):
                 self._held[lock] = wanted[lock]
                 reader, source = wanted[lock]
-                reader.give(source)
+                reader.assign_partition(source)
         if changed or surplus:
             await self._connection.execute("NOTIFY broker")
 
-    def lose_all(self) -> None:
+    def drop_all_locks(self) -> None:
         """The session has ended, and its locks with it."""
         for reader, source in self._held.values():
-            reader.take(source)
+            reader.revoke_partition(source)
         self._held.clear()
 
-    async def _forget(self, gone: Iterable[LogTableReader]) -> bool:
+    async def _unregister(self, gone: Iterable[LogTableReader]) -> bool:
         members = [self._members.pop(reader) for reader in gone]
         if members:
             await self._rows("SELECT pg_advisory_unlock(member) FROM unnest(%s::bigint[]) AS member", members)
@@ -222,13 +229,13 @@ class _Turns:
             await self._connection.execute(REGISTER, (reader.group, list(reader.topics), member))
             self._members[reader] = member
         if fresh:
-            await self._connection.execute(FORGET_DEAD)
+            await self._connection.execute(DELETE_DEAD_MEMBERS)
         return bool(fresh)
 
     async def _fair_share(self, sources: Iterable[TopicPartition]) -> dict[int, tuple[LogTableReader, TopicPartition]]:
         """By lock: who should hold it, of the readers here."""
         living: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-        for group, topic, member in await self._rows(LIVING):
+        for group, topic, member in await self._rows(SELECT_LIVING_MEMBERS):
             living[group, topic].append(member)
         partitions: defaultdict[str, list[TopicPartition]] = defaultdict(list)
         for source in sources:

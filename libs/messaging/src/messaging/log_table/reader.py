@@ -12,7 +12,7 @@ from messaging.broker import Batch, Message, TopicPartition
 PAGE_BYTES = 8_000_000
 
 # At least one message, then as many as keep the page below its size; octet_length does not unpack a large value.
-PAGE = """
+SELECT_PAGE = """
 SELECT "offset", key, value, headers, at
 FROM (
     SELECT *, sum(coalesce(octet_length(value), 0)) OVER (ORDER BY "offset" ROWS UNBOUNDED PRECEDING)
@@ -33,7 +33,7 @@ async def read_page(
 ) -> list[Message]:
     """Messages of a partition from `offset` on, in order; fewer than `max_messages` when their values are large."""
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(PAGE, (source.topic, source.partition, offset, max_messages, max_bytes))
+        await cursor.execute(SELECT_PAGE, (source.topic, source.partition, offset, max_messages, max_bytes))
         rows = await cursor.fetchall()
     topic, partition = source.topic, source.partition
     return [Message(topic, partition, place, key, value, headers, at) for place, key, value, headers, at in rows]
@@ -54,7 +54,7 @@ class LogTableReader:
     ) -> None:
         self.group = group
         self.topics = tuple(dict.fromkeys(topics))
-        self.left = asyncio.Event()
+        self.left_event = asyncio.Event()
         self._pool = pool
         self._heads = heads
         self._committed = committed
@@ -76,29 +76,29 @@ class LogTableReader:
         """Does nothing when the partition is no longer assigned."""
         if source in self._positions:
             self._positions[source] = offset
-            await self.committed(source, offset)  # a process that was killed may not have told of its last batch
+            await self.report_offset(source, offset)  # a process that was killed may not have told of its last batch
             self._wake.set()
 
     async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
         """As the protocol says. Returns early, and empty, when the assignment has changed."""
         try:
             async with asyncio.timeout(wait_seconds):
-                await self._until_news()
+                await self._wait_for_messages()
         except TimeoutError:
             return []
         return await self._read(max_messages)
 
-    async def committed(self, source: TopicPartition, next_offset: int) -> None:
+    async def report_offset(self, source: TopicPartition, next_offset: int) -> None:
         """Kept in memory for up to a second, then stored."""
         self._committed[self.group, source] = next_offset
 
     # For Members
 
-    def give(self, source: TopicPartition) -> None:
+    def assign_partition(self, source: TopicPartition) -> None:
         self._held.add(source)
         self._wake.set()
 
-    def take(self, source: TopicPartition) -> None:
+    def revoke_partition(self, source: TopicPartition) -> None:
         self._held.discard(source)
         if source in self._positions:
             del self._positions[source]
@@ -111,12 +111,12 @@ class LogTableReader:
 
     # Reading
 
-    async def _until_news(self) -> None:
-        while not self._behind() and not self._lost and self._held == self._positions.keys():
+    async def _wait_for_messages(self) -> None:
+        while not self._list_partitions_behind() and not self._lost and self._held == self._positions.keys():
             self._wake.clear()
             await self._wake.wait()
 
-    def _behind(self) -> list[TopicPartition]:
+    def _list_partitions_behind(self) -> list[TopicPartition]:
         return [
             source
             for source, position in self._positions.items()
@@ -124,7 +124,7 @@ class LogTableReader:
         ]
 
     async def _read(self, max_messages: int) -> list[Batch]:
-        behind = self._behind()
+        behind = self._list_partitions_behind()
         batches: list[Batch] = []
         bytes_left = PAGE_BYTES
         if not behind:

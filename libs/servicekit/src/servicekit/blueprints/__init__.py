@@ -1,22 +1,22 @@
 """A service's own section of a blueprint: checked, applied, told, and what it names that is another service's."""
 
-from servicekit.blueprints.known import (
+from servicekit.blueprints.names import (
     hear_names,
-    known_names,
-    names_heard,
-    require_known,
+    load_known_names,
+    require_known_names,
     require_unnamed,
+    subscribe_to_names,
     tell_section,
 )
-from servicekit.blueprints.sections import reject_section, take_section
+from servicekit.blueprints.sections import claim_section, reject_section
 
 __all__ = [
+    "claim_section",
     "hear_names",
-    "known_names",
-    "names_heard",
+    "load_known_names",
     "reject_section",
-    "require_known",
+    "require_known_names",
     "require_unnamed",
-    "take_section",
+    "subscribe_to_names",
     "tell_section",
 ]

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from contracts.names import INSIDE_OF, Names, things_of
+from contracts.section_names import PARENT_KIND, Names, iterate_named_items
 from pydantic import BaseModel
 from storage import Session
 
-from servicekit.errors import FieldProblem, nearest
+from servicekit.errors import FieldProblem, suggest_name
 
 MOST_PROBLEMS = 100
 
@@ -35,11 +35,11 @@ class Reference(NamedTuple):
     pointer: str
     kind: str
     name: str
-    inside_of: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class OwnSection:
+class SectionChecker:
     """How a service looks at its section without applying it: by the same code, without any effect.
 
     `present` reads what there is. `check` is given the section (None: what is in force is looked at again), that, and
@@ -47,18 +47,18 @@ class OwnSection:
     can be pickled.
     """
 
-    present: Callable[[Session], Awaitable[Any]]
+    load_current: Callable[[Session], Awaitable[Any]]
     check: Callable[[dict[str, Any] | None, Any, Names], SectionCheck]
 
 
-def unknown_names(references: Iterable[Reference], names: Names) -> list[FieldProblem]:
+def find_unknown_names(references: Iterable[Reference], names: Names) -> list[FieldProblem]:
     """Those that lead to nothing. A kind of which nobody knows the names is not judged."""
     found: list[FieldProblem] = []
     for each in references:
         if len(found) >= MOST_PROBLEMS:
             break
-        if each.kind in INSIDE_OF:
-            problem = _unknown_inside(each, names.get(INSIDE_OF[each.kind]))
+        if each.kind in PARENT_KIND:
+            problem = _check_nested_name(each, names.get(PARENT_KIND[each.kind]))
         else:
             known = names.get(each.kind)
             problem = None if known is None or each.name in known else _problem(each, f"there is no {each.kind}", known)
@@ -67,29 +67,29 @@ def unknown_names(references: Iterable[Reference], names: Names) -> list[FieldPr
     return found
 
 
-def _unknown_inside(each: Reference, outer: Mapping[str, Sequence[str] | None] | None) -> FieldProblem | None:
+def _check_nested_name(each: Reference, outer: Mapping[str, Sequence[str] | None] | None) -> FieldProblem | None:
     if outer is None:
         return None
-    asked = [name for name in each.inside_of if name in outer] if each.inside_of else list(outer)
+    asked = [name for name in each.parents if name in outer] if each.parents else list(outer)
     known = [outer[name] for name in asked]
     if not asked or any(inner is None or each.name in inner for inner in known):
         return None
     if len(asked) == 1:
-        told = f"{INSIDE_OF[each.kind]} `{asked[0]}` has no {each.kind}"
+        told = f"{PARENT_KIND[each.kind]} `{asked[0]}` has no {each.kind}"
     else:
-        told = f"no {INSIDE_OF[each.kind]} has the {each.kind}"
+        told = f"no {PARENT_KIND[each.kind]} has the {each.kind}"
     return _problem(each, told, sorted({name for inner in known for name in inner or ()}))
 
 
 def _problem(each: Reference, told: str, known: Iterable[str]) -> FieldProblem:
     valid = list(known)
-    cure = nearest(each.name, valid) if valid else f"add the {each.kind} first"
+    cure = suggest_name(each.name, valid) if valid else f"add the {each.kind} first"
     return FieldProblem(pointer=each.pointer, problem=f"{told} `{each.name}`", cure=cure)
 
 
-def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Changes]:
+def diff_sections(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Changes]:
     """By part, where there are any; both are whole sections in the same form."""
-    old, new = dict(things_of(before)), dict(things_of(after))
+    old, new = dict(iterate_named_items(before)), dict(iterate_named_items(after))
     found: dict[str, Changes] = {}
     for part in [*new, *(part for part in old if part not in new)]:
         was, becomes = old.get(part, {}), new.get(part, {})

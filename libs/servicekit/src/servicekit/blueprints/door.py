@@ -2,20 +2,20 @@
 
 from typing import Any
 
-from contracts.names import Names
+from contracts.section_names import Names
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from servicekit.blueprints.checking import OwnSection, SectionCheck
+from servicekit.blueprints.checking import SectionCheck, SectionChecker
 from servicekit.door import CallerDep, WorkSession, router
-from servicekit.door.accepted import accepts
-from servicekit.door.access import look_into
+from servicekit.door.access import enter_tenant
+from servicekit.door.policy import route_policy
 from servicekit.errors import FieldProblem, Invalid
-from servicekit.shapes import shape_problems
-from servicekit.workers import TookTooLong, in_worker
+from servicekit.validation_problems import find_validation_problems
+from servicekit.workers import TookTooLong, run_in_worker
 
-MOST_BYTES = 32_000_000
-SECONDS = 20.0
+MAX_SECTION_BYTES = 32_000_000
+CHECK_SECONDS = 20.0
 
 
 class SectionToCheck(BaseModel):
@@ -32,21 +32,23 @@ _BODY: dict[str, Any] = {
 }
 
 
-def section_router(section: OwnSection) -> APIRouter:
+def section_router(section: SectionChecker) -> APIRouter:
     routes = router(tags=["blueprint"])
 
     @routes.post("/blueprint-section/check", response_model=SectionCheck, openapi_extra=_BODY)
-    @accepts(MOST_BYTES, roles=("tenant_admin", "platform_admin"), idempotency_key=False)
+    @route_policy(MAX_SECTION_BYTES, roles=("tenant_admin", "platform_admin"), idempotency_key=False)
     async def check_section(  # pyright: ignore[reportUnusedFunction]
         request: Request, session: WorkSession, caller: CallerDep, tenant: str | None = None
     ) -> Response:
         """Says what applying this section of a blueprint would change and what stands in its way, and does nothing.
         `names`: by kind, the names that other services will have. Needs tenant_admin; a platform admin may name another
         tenant."""
-        await look_into(session, caller, tenant)
+        await enter_tenant(session, caller, tenant)
         body = await request.body()
         try:
-            answer = await in_worker(check_bytes, section.check, body, await section.present(session), seconds=SECONDS)
+            answer = await run_in_worker(
+                check_section_body, section.check, body, await section.load_current(session), seconds=CHECK_SECONDS
+            )
         except TookTooLong as error:
             answer = _too_long(error)
         return Response(answer, media_type="application/json")
@@ -54,13 +56,13 @@ def section_router(section: OwnSection) -> APIRouter:
     return routes
 
 
-def check_bytes(check: Any, body: bytes, present: Any) -> bytes:
+def check_section_body(check: Any, body: bytes, present: Any) -> bytes:
     """In the worker. Raises Invalid for a body that is no section."""
     try:
         asked = SectionToCheck.model_validate_json(body)
     except ValidationError as error:
         raise Invalid(
-            "invalid-fields", "This is no section.", errors=shape_problems(error, None, SectionToCheck)
+            "invalid-fields", "This is no section.", errors=find_validation_problems(error, None, SectionToCheck)
         ) from None
     found: SectionCheck = check(asked.content, present, asked.names)
     if asked.content is None:

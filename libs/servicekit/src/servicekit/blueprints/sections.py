@@ -10,14 +10,14 @@ from storage.tables import blueprint_section
 
 from servicekit.door import lock_edits
 from servicekit.errors import MOST_PROBLEMS, FieldProblem
-from servicekit.kit import Received
-from servicekit.nesting import depth_problems
+from servicekit.nesting import find_depth_problems
+from servicekit.service_definition import ReceivedEvent
 
-DEEPEST = 60
+MAX_DEPTH = 60
 """Levels of a section. Whatever walks over one may recurse."""
 
 
-async def take_section(session: Session, event: Received[BlueprintPublished]) -> bool:
+async def claim_section(session: Session, event: ReceivedEvent[BlueprintPublished]) -> bool:
     """Whether this is news here; then what is done from here on is done for whoever published it. An older version must have no effect, nor the same event when it comes again: the
     tenant may have been edited since. A section that is nested too deeply is answered here, and is none. A version that was sent out once more on purpose is another, later event."""
     await lock_edits(session)
@@ -35,7 +35,7 @@ async def take_section(session: Session, event: Received[BlueprintPublished]) ->
     published = event.body.origin
     if published is not None:
         session.origin = published.model_copy(update={"blueprint_version": event.body.version})
-    problems = depth_problems(event.body.sections.get(session.service), DEEPEST)
+    problems = find_depth_problems(event.body.sections.get(session.service), MAX_DEPTH)
     if problems:
         reject_section(session, event.body.version, problems)
     return not problems

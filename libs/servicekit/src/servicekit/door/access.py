@@ -10,15 +10,15 @@ from contracts.directory import PLATFORM_TENANT, PersonChanged, TenantChanged
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from opentelemetry import trace
-from storage import DocumentStore, Session, is_tenant
+from storage import DocumentStore, Session, is_valid_tenant_name
 
 from servicekit.audit import actor_of
 from servicekit.caller import Caller
 from servicekit.directory import workday
-from servicekit.door.idempotency import recall
-from servicekit.door.unit import Unit, kit_of
+from servicekit.door.idempotency import replay_response
+from servicekit.door.unit_of_work import UnitOfWork, get_context
 from servicekit.errors import Forbidden, NotFound, Unauthenticated
-from servicekit.logs import Subject, about
+from servicekit.logs import LogContext, log_context
 from servicekit.tokens import Claims
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")  # as the gateway takes them
@@ -26,7 +26,7 @@ _bearer = HTTPBearer(auto_error=False, description="An access token of the issue
 
 
 def _documents(request: Request) -> DocumentStore:
-    return kit_of(request).documents
+    return get_context(request).documents
 
 
 def bearer_token(request: Request) -> str:
@@ -87,38 +87,38 @@ async def authenticate(session: Session, token_claims: Claims, request_id: str |
     return Caller(of_tenant.slug, person, tuple(role for role in person.roles if role.holds_on(today)), today)
 
 
-async def caller(request: Request, _: Annotated[Any, Depends(_bearer)] = None) -> Caller:
-    unit: Unit = request.state.unit
+async def get_caller(request: Request, _: Annotated[Any, Depends(_bearer)] = None) -> Caller:
+    unit: UnitOfWork = request.state.unit
     if unit.caller is None:
-        kit = kit_of(request)
+        kit = get_context(request)
         claims = unit.claims or await kit.verifier.verify(bearer_token(request))
         unit.session = await unit.stack.enter_async_context(kit.sessions.begin([claims.tenant], now=datetime.now(UTC)))
         span = trace.get_current_span().get_span_context()
-        about.set(Subject(kit.sessions.service, claims.tenant, span=span))
+        log_context.set(LogContext(kit.sessions.service, claims.tenant, span=span))
         unit.caller = await authenticate(unit.session, claims, request_id(request))
-        unit.accepted.check(unit.caller)
-        await recall(request, unit)
+        unit.policy.require_role(unit.caller)
+        await replay_response(request, unit)
     return unit.caller
 
 
-async def session(request: Request, caller: Annotated[Caller, Depends(caller)]) -> Session:
+async def get_session(request: Request, caller: Annotated[Caller, Depends(get_caller)]) -> Session:
     opened = request.state.unit.session
     assert opened is not None, f"{caller.tenant}: the caller was found in a session"
     return opened
 
 
-CallerDep = Annotated[Caller, Depends(caller)]
-WorkSession = Annotated[Session, Depends(session)]
+CallerDep = Annotated[Caller, Depends(get_caller)]
+WorkSession = Annotated[Session, Depends(get_session)]
 DocumentsDep = Annotated[DocumentStore, Depends(_documents)]
 
 
-async def look_into(session: Session, caller: Caller, tenant: str | None) -> None:
+async def enter_tenant(session: Session, caller: Caller, tenant: str | None) -> None:
     """Narrows the session to `tenant` (None: the caller's own). Raises Forbidden unless the caller administers it, or is a
     platform_admin."""
     if tenant is None or tenant == caller.tenant:
-        return caller.require("tenant_admin", "platform_admin", whole_tenant=True)
-    if caller.tenant != PLATFORM_TENANT or not caller.throughout("platform_admin"):
+        return caller.require_role("tenant_admin", "platform_admin", whole_tenant=True)
+    if caller.tenant != PLATFORM_TENANT or not caller.has_role_everywhere("platform_admin"):
         raise Forbidden("other-tenant", "Only a platform_admin may look into another tenant.")
-    if not is_tenant(tenant):
+    if not is_valid_tenant_name(tenant):
         raise NotFound("unknown-tenant", f"There is no tenant `{tenant}`.")
-    await session.narrow([tenant])
+    await session.set_tenants([tenant])

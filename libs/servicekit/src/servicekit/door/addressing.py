@@ -3,7 +3,7 @@
 People and org units go by slug or id, whichever is at hand: both are unique within the tenant. What a tenant configures
 goes by the name that it gave. What has happened goes by its id."""
 
-from servicekit.door.word import Word
+from servicekit.door.field_doc import FieldDoc
 
 EITHER = {"person": ("A person", "ada"), "agent": ("A person", "ada"), "org_unit": ("An org unit", "team-a")}
 NAMES = {
@@ -20,9 +20,12 @@ NAMES = {
 }
 IDS = ("assignment", "dead_letter", "delivery", "interaction", "notice", "receipt", "submission")
 
-ADDRESSED: dict[str, Word] = {
-    **{f"?{name}": Word(f"{what}, by slug or id.", example) for name, (what, example) in EITHER.items()},
-    **{f"?{name}": Word(f"The {'KPI' if name == 'kpi' else name}'s name.", example) for name, example in NAMES.items()},
-    **{f"?{name}": Word(f"The {name.replace('_', ' ')}'s id.") for name in IDS},
+ADDRESSED: dict[str, FieldDoc] = {
+    **{f"?{name}": FieldDoc(f"{what}, by slug or id.", example) for name, (what, example) in EITHER.items()},
+    **{
+        f"?{name}": FieldDoc(f"The {'KPI' if name == 'kpi' else name}'s name.", example)
+        for name, example in NAMES.items()
+    },
+    **{f"?{name}": FieldDoc(f"The {name.replace('_', ' ')}'s id.") for name in IDS},
 }
 """What is said of each, as `?` and its name."""

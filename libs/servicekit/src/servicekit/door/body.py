@@ -14,10 +14,10 @@ from starlette.types import Message
 
 from servicekit.errors import FieldProblem, Invalid, TooLarge, TooSlow
 
-DEPTH = 64
+MAX_DEPTH = 64
 """Arrays and objects in one another."""
-PATIENCE_SECONDS = 20.0
-SLOWEST_BYTES_PER_SECOND = 5_000
+BODY_TIMEOUT_SECONDS = 20.0
+MIN_BYTES_PER_SECOND = 5_000
 """A sender may keep us waiting for the patience, and longer by what it has sent at this pace."""
 
 VALUES = 20_000
@@ -26,7 +26,7 @@ MOST_FAULTS = 1_000
 MOST_FIELDS = 50
 _STEP_LENGTH = 100
 
-_HUGE = re.compile(rb"[eE]\+?\d{3}|(?<!\d)\d{300}")
+_HUGE_NUMBER = re.compile(rb"[eE]\+?\d{3}|(?<!\d)\d{300}")
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -44,7 +44,7 @@ class BoundedRequest(Request):
         self._is_parsed = False
         self._values = 0
 
-    def check_announced(self) -> None:
+    def check_content_length(self) -> None:
         """Raises TooLarge when the request says that it is; nothing of it is read."""
         announced = self.headers.get("content-length", "")
         if (
@@ -57,7 +57,7 @@ class BoundedRequest(Request):
     async def _bounded(self) -> Message:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        patience = PATIENCE_SECONDS + self._size / SLOWEST_BYTES_PER_SECOND - self._waited
+        patience = BODY_TIMEOUT_SECONDS + self._size / MIN_BYTES_PER_SECOND - self._waited
         try:
             async with asyncio.timeout(max(patience, 0.001)):
                 message = await self._inner()
@@ -74,7 +74,7 @@ class BoundedRequest(Request):
     def _too_large(self) -> TooLarge:
         return TooLarge("too-large", f"At most {self._most or 0:,} bytes are taken here. Send less at once.")
 
-    async def take_json(self) -> None:
+    async def parse_json_body(self) -> None:
         """Parses the body once. What is no JSON at all is left to the framework, which tells the place. Raises Invalid
         for JSON that nobody should have to read, and TooLarge for one of too many values."""
         body = await self.body()
@@ -102,13 +102,13 @@ class BoundedRequest(Request):
             raise Invalid("unreadable-json", f"The body cannot be read as JSON: {str(error)[:200]}.") from error
         self._is_parsed = True
         _check_depth(self._parsed)
-        if _HUGE.search(body) and any(
+        if _HUGE_NUMBER.search(body) and any(
             isinstance(each, float) and abs(each) == math.inf for each in _flat(self._parsed)
         ):
             raise Invalid("unreadable-json", "The body holds a number that is larger than any computer's.")
         lower = body.lower()
         if b"\\u0000" in lower or b"\\ud" in lower:
-            for place, text in _texts(self._parsed):
+            for place, text in _walk_strings(self._parsed):
                 if UNSTORABLE.search(text):
                     check_text(text, _pointer(place))
 
@@ -200,7 +200,7 @@ def _not_utf8() -> Invalid:
 def _check_depth(value: Any) -> None:
     """Level by level, so that nothing recurses."""
     level = [value]
-    for _ in range(DEPTH + 1):
+    for _ in range(MAX_DEPTH + 1):
         level = [
             child
             for each in level
@@ -214,7 +214,7 @@ def _check_depth(value: Any) -> None:
 
 def _too_deep() -> Invalid:
     found = FieldProblem(
-        pointer="/body", problem=f"more than {DEPTH} arrays and objects in one another", cure="flatten it"
+        pointer="/body", problem=f"more than {MAX_DEPTH} arrays and objects in one another", cure="flatten it"
     )
     return Invalid("too-deep", "The body is nested too deeply.", errors=[found])
 
@@ -223,7 +223,7 @@ _Place = tuple["_Place", str | int] | None
 """Where a value is: where that is which holds it, and under which name or number there."""
 
 
-def _texts(document: Any) -> Iterator[tuple[_Place, str]]:
+def _walk_strings(document: Any) -> Iterator[tuple[_Place, str]]:
     """All texts and names. Their pointers are not made here: together they may be many times as long as the document."""
     waiting: list[tuple[_Place, Any]] = [(None, document)]
     while waiting:

@@ -6,8 +6,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from servicekit.door.query import nearest
-from servicekit.errors import shown
+from servicekit.door.query import suggest_parameter
+from servicekit.errors import format_value
 
 _SENTENCES: dict[str, str] = {
     "missing": "add it",
@@ -74,7 +74,7 @@ def cure_of(error: Mapping[str, Any], model: Any = None) -> str:
     kind, context = str(error["type"]), dict(error.get("ctx") or {})
     if kind == "extra_forbidden":
         loc = [step for step in error["loc"] if step != "body"]
-        return nearest(str(loc[-1]), sorted(_fields(model, loc[:-1])))
+        return suggest_parameter(str(loc[-1]), sorted(_fields(model, loc[:-1])))
     sentence = _SENTENCES.get(kind)
     try:
         told = sentence.format_map(context) if sentence else "change it as said"
@@ -83,7 +83,7 @@ def cure_of(error: Mapping[str, Any], model: Any = None) -> str:
     given = error.get("input")
     if kind == "missing" or isinstance(given, dict | list):
         return told
-    return f"{told}; got {shown(given)!r}"
+    return f"{told}; got {format_value(given)!r}"
 
 
 def _fields(model: Any, loc: Sequence[int | str]) -> set[str]:
@@ -109,7 +109,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(each)
 
 
-def plain(message: str) -> str:
+def strip_validator_prefix(message: str) -> str:
     """The validator's own words, without its label for a check of ours and without names of our code."""
     message = re.sub(r"^(Value error|Assertion failed), ", "", message)
     return re.sub(r"a valid dictionary( or (instance of \w+|object to extract fields from))?", "an object", message)

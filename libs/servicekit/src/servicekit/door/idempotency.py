@@ -8,19 +8,19 @@ from sqlalchemy.dialects.postgresql import insert
 from starlette.responses import StreamingResponse
 from storage.tables import idempotent_response
 
-from servicekit.door.unit import StoredResponse, Unit
+from servicekit.door.unit_of_work import StoredResponse, UnitOfWork
 from servicekit.errors import Invalid, TooLarge
 
-WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-HEADER = "idempotency-key"
+WRITE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+IDEMPOTENCY_HEADER = "idempotency-key"
 KEY_LENGTH = 200
-KEPT = timedelta(hours=24)
+RESPONSE_RETENTION = timedelta(hours=24)
 """How long an answer is kept."""
-ANSWER_BYTES = 4_000_000
-_SWEPT = 100
+MAX_RESPONSE_BYTES = 4_000_000
+_PURGE_LIMIT = 100
 """Who adds one answer takes away so many that are over, so that a tenant's never pile up, and none waits for a sweep."""
 
-PARAMETER = {
+IDEMPOTENCY_PARAMETER = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
@@ -29,15 +29,15 @@ PARAMETER = {
 }
 
 
-async def recall(request: Request, unit: Unit) -> None:
+async def replay_response(request: Request, unit: UnitOfWork) -> None:
     """With an Idempotency-Key: answers with the stored response, or remembers to store this one."""
-    key = request.headers.get(HEADER)
-    if not key or not unit.keeps_answers or unit.session is None or unit.caller is None:
+    key = request.headers.get(IDEMPOTENCY_HEADER)
+    if not key or not unit.stores_response or unit.session is None or unit.caller is None:
         return
     body = await request.body()  # read before, and bounded
     whole = b"\x00".join([request.method.encode(), str(request.url.path).encode(), request.url.query.encode(), body])
-    unit.key, unit.request_hash = key, hashlib.sha256(whole).hexdigest()
-    place = {"tenant": unit.caller.tenant, "caller": str(unit.caller.person_id), "key": unit.key}
+    unit.idempotency_key, unit.request_hash = key, hashlib.sha256(whole).hexdigest()
+    place = {"tenant": unit.caller.tenant, "caller": str(unit.caller.person_id), "key": unit.idempotency_key}
     # A second request with the same key waits here for the first one's commit.
     await unit.session.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))", {"place": "idempotent " + " ".join(place.values())}
@@ -45,7 +45,7 @@ async def recall(request: Request, unit: Unit) -> None:
     stored = await unit.session.row(
         "SELECT request_hash, status, headers, body FROM idempotent_response "
         "WHERE tenant = :tenant AND caller = :caller AND key = :key AND at > :since",
-        {**place, "since": datetime.now(UTC) - KEPT},
+        {**place, "since": datetime.now(UTC) - RESPONSE_RETENTION},
     )
     if stored is None:
         return
@@ -56,23 +56,23 @@ async def recall(request: Request, unit: Unit) -> None:
     )
 
 
-async def remember(unit: Unit, response: Response) -> Response:
+async def store_response(unit: UnitOfWork, response: Response) -> Response:
     """Stores the response; one that streams is read to its end first. Returns what is to be answered."""
     assert unit.session is not None
     assert unit.caller is not None
     if isinstance(response, StreamingResponse):
-        response = await _whole(response)
-    if len(response.body) > ANSWER_BYTES:
+        response = await _read_stream(response)
+    if len(response.body) > MAX_RESPONSE_BYTES:
         raise _too_large()
     headers = {name: value for name, value in response.headers.items() if name in ("content-type", "etag", "location")}
-    await unit.session.narrow([unit.caller.tenant])
+    await unit.session.set_tenants([unit.caller.tenant])
     now = datetime.now(UTC)
     await unit.session.execute(
         "DELETE FROM idempotent_response WHERE ctid IN (SELECT ctid FROM idempotent_response "
         "WHERE tenant = :tenant AND at <= :since ORDER BY at LIMIT :most FOR UPDATE SKIP LOCKED)",
-        {"tenant": unit.caller.tenant, "since": now - KEPT, "most": _SWEPT},
+        {"tenant": unit.caller.tenant, "since": now - RESPONSE_RETENTION, "most": _PURGE_LIMIT},
     )
-    place = {"tenant": unit.caller.tenant, "caller": str(unit.caller.person_id), "key": unit.key}
+    place = {"tenant": unit.caller.tenant, "caller": str(unit.caller.person_id), "key": unit.idempotency_key}
     answer = {
         "request_hash": unit.request_hash,
         "status": response.status_code,
@@ -85,12 +85,12 @@ async def remember(unit: Unit, response: Response) -> Response:
     return response
 
 
-async def _whole(streaming: StreamingResponse) -> Response:
+async def _read_stream(streaming: StreamingResponse) -> Response:
     chunks, size = list[bytes](), 0
     async for chunk in streaming.body_iterator:
         chunks.append(chunk.encode() if isinstance(chunk, str) else bytes(chunk))
         size += len(chunks[-1])
-        if size > ANSWER_BYTES:
+        if size > MAX_RESPONSE_BYTES:
             raise _too_large()
     headers = {name: value for name, value in streaming.headers.items() if name != "content-length"}
     return Response(b"".join(chunks), streaming.status_code, headers, background=streaming.background)

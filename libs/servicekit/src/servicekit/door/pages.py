@@ -12,7 +12,7 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel
 from storage import Session
 
-from servicekit.door.unit import kit_of
+from servicekit.door.unit_of_work import get_context
 from servicekit.errors import FieldProblem, Invalid
 
 Item = TypeVar("Item")
@@ -59,7 +59,7 @@ def page_query(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=2000, description="The `next` of the page before.")] = None,
 ) -> PageQuery:
-    secret = kit_of(request).settings.secret
+    secret = get_context(request).settings.secret
     key = hmac.digest(secret.encode(), f"cursor of {request.url.path}".encode(), hashlib.sha256)
     if after is None:
         return PageQuery(limit, None, key)

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from servicekit.door.cures import cure_of, plain
+from servicekit.door.cures import cure_of, strip_validator_prefix
 from servicekit.errors import MOST_PROBLEMS, FieldProblem, Forbidden, Invalid, Problem, Unauthenticated
 
 
@@ -46,7 +46,7 @@ async def render_validation(request: Request, error: Exception) -> Response:
     problems = [
         FieldProblem(
             pointer="".join("/" + str(part)[:500].replace("~", "~0").replace("/", "~1") for part in each["loc"])[:500],
-            problem=plain(str(each["msg"]))[:500],
+            problem=strip_validator_prefix(str(each["msg"]))[:500],
             cure=cure_of(each, model),
         )
         for each in error.errors()[:MOST_PROBLEMS]

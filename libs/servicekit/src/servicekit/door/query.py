@@ -7,15 +7,15 @@ from typing import Any, get_origin
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 
-from servicekit.door.accepted import whole
 from servicekit.door.body import check_text
+from servicekit.door.policy import walk_dependants
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
 LONGEST = 4_000
 """Characters of one parameter."""
 
 
-def nearest(name: str, known: list[str]) -> str:
+def suggest_parameter(name: str, known: list[str]) -> str:
     """What to write instead of `name`, in words."""
     close = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.6)
     if close:
@@ -25,7 +25,7 @@ def nearest(name: str, known: list[str]) -> str:
 
 def query_names(dependant: Dependant) -> dict[str, bool]:
     """The parameters that a handler knows, and whether it takes several of each."""
-    fields = [field for each in whole(dependant) for field in each.query_params]
+    fields = [field for each in walk_dependants(dependant) for field in each.query_params]
     return {field.alias: get_origin(field.field_info.annotation) in (list, set, tuple) for field in fields}
 
 
@@ -37,7 +37,9 @@ def check_parameters(request: Request, known: Mapping[str, bool]) -> None:
     for name, value in request.query_params.multi_items():
         pointer = "/query/" + name.replace("~", "~0").replace("/", "~1")[:100]
         if name not in known:
-            problems.append(FieldProblem(pointer=pointer, problem="unknown here", cure=nearest(name, list(known))))
+            problems.append(
+                FieldProblem(pointer=pointer, problem="unknown here", cure=suggest_parameter(name, list(known)))
+            )
         elif name in given and not known[name]:
             problems.append(FieldProblem(pointer=pointer, problem="given more than once", cure="give it once"))
         elif len(value) > LONGEST:

@@ -47,10 +47,10 @@ def is_public(address: Address) -> bool:
     return not inside and address.is_global and not address.is_multicast
 
 
-def is_own(address: Address) -> bool:
+def is_private_network(address: Address) -> bool:
     """Whether it is an ordinary address of a network of one's own; a cloud's metadata (link-local) never is."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        return is_own(address.ipv4_mapped)
+        return is_private_network(address.ipv4_mapped)
     never = address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved
     return address.is_loopback or (address.is_private and not never)
 
@@ -64,12 +64,12 @@ class UrlPolicy:
     ports: tuple[int, ...] = (443, 8443)
     allow_private: bool = False
 
-    def problem(self, url: str) -> tuple[str, str] | None:
+    def find_problem(self, url: str) -> tuple[str, str] | None:
         """What is wrong with a URL, before its name is looked up, and the cure."""
         try:
             parts, parsed = urlsplit(url), httpx.URL(url)
-            port, host = parts.port, host_of(parts.hostname or "")
-            same = host == host_of(parsed.raw_host.decode("ascii"))
+            port, host = parts.port, parse_host(parts.hostname or "")
+            same = host == parse_host(parsed.raw_host.decode("ascii"))
         except (ValueError, httpx.InvalidURL):
             return "this is no URL", _EXAMPLE
         unclear = any(character.isspace() or not character.isprintable() or character == "\\" for character in url)
@@ -77,7 +77,7 @@ class UrlPolicy:
             return "this is no URL", _EXAMPLE
         if "@" in parts.netloc or "#" in url:
             return "a URL with a login or a fragment is not taken", "write the address alone"
-        if self._at_home(host):
+        if self._is_allowed_loopback(host):
             return None
         if parts.scheme != "https":
             return "it is not encrypted: addresses are called by HTTPS only", "https://…"
@@ -91,20 +91,20 @@ class UrlPolicy:
             return f"{parts.hostname} is not a public address", "an address that can be reached from the internet"
         return None
 
-    def _at_home(self, host: Address | str) -> bool:
+    def _is_allowed_loopback(self, host: Address | str) -> bool:
         if isinstance(host, str):
             return self.allow_private or (self.allow_loopback and host.rpartition(".")[2] == "localhost")
         return self._allowed_inside(host)
 
     def _allowed_inside(self, address: Address) -> bool:
-        return (self.allow_loopback and address.is_loopback) or (self.allow_private and is_own(address))
+        return (self.allow_loopback and address.is_loopback) or (self.allow_private and is_private_network(address))
 
     def may_connect(self, scheme: str, address: Address) -> bool:
         """Whether an address that a name stands for may be connected to."""
         return self._allowed_inside(address) or (scheme == "https" and is_public(address))
 
 
-def host_of(host: str) -> Address | str:
+def parse_host(host: str) -> Address | str:
     """The address that a URL's host is, in whichever of the forms that resolvers take, or the name it is, in ASCII and
     without a closing dot. Raises ValueError for what is neither."""
     text = host.strip("[]").lower().removesuffix(".")

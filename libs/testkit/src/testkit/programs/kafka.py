@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from testkit.programs.program import Program, cached, free_port, listens, run_tool, tool
+from testkit.programs.program import Program, build_cached, find_tool, free_port, is_listening, run_tool
 
 VERSION = "4.1.1"
 CURE = "install a JDK and Maven (Debian: openjdk-17-jre-headless, maven)"
@@ -57,7 +57,7 @@ class Kafka(Program):
         self.port = port or free_port()
         self._folder = folder
         self._controller = free_port()
-        java = tool("java", CURE)
+        java = find_tool("java", CURE)
         jars = jars_folder()
         self._java = [java, f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         self._java += ["-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{jars}/*"]
@@ -66,7 +66,7 @@ class Kafka(Program):
             "Kafka",
             [*self._java, "kafka.Kafka", str(self._config)],
             log=folder / "kafka.log",
-            ready=lambda: listens(self.port),
+            ready=lambda: is_listening(self.port),
             cwd=folder,
             seconds=90,
         )
@@ -89,10 +89,10 @@ def jars_folder() -> Path:
     """Fetched by Maven at the first call. Raises Missing."""
 
     def fetch(folder: Path) -> None:
-        maven = tool("mvn", CURE)
+        maven = find_tool("mvn", CURE)
         with tempfile.TemporaryDirectory(prefix="uplift-kafka-") as project:
             shutil.copy(PROJECT, Path(project) / "pom.xml")
             target = f"-DoutputDirectory={folder}"
             run_tool([maven, "-B", "-q", "dependency:copy-dependencies", target], cwd=Path(project), seconds=600)
 
-    return cached("kafka", f"{VERSION}-{hashlib.sha256(PROJECT.read_bytes()).hexdigest()[:8]}", fetch)
+    return build_cached("kafka", f"{VERSION}-{hashlib.sha256(PROJECT.read_bytes()).hexdigest()[:8]}", fetch)

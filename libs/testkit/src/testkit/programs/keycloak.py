@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from testkit.programs.program import Missing, Program, cached, free_port, run_tool, tool
+from testkit.programs.program import Program, ProgramMissing, build_cached, find_tool, free_port, run_tool
 
 # It speaks plain HTTP: loading the machine's certificates at each look would take longer than its answer.
 _PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -26,15 +26,15 @@ _JVM = (
 )  # fmt: skip
 
 
-def prepared() -> Path:
+def ensure_keycloak() -> Path:
     """Keycloak, optimised for its file database, with a database that knows the realm `master` and its admin. Raises
     Missing."""
-    return cached("keycloak", VERSION, _build)
+    return build_cached("keycloak", VERSION, _build)
 
 
 def _build(folder: Path) -> None:
-    maven = tool("mvn", "Keycloak comes by Maven 3 from Maven Central; install Debian's `maven`")
-    tool("java", "Keycloak needs Java 17 or newer; install Debian's `openjdk-17-jre-headless`")
+    maven = find_tool("mvn", "Keycloak comes by Maven 3 from Maven Central; install Debian's `maven`")
+    find_tool("java", "Keycloak needs Java 17 or newer; install Debian's `openjdk-17-jre-headless`")
     copied = ["dependency:copy", f"-Dartifact={_ARTIFACT}", f"-DoutputDirectory={folder}"]
     run_tool([maven, "-q", "-B", *copied], cwd=folder)
     archive = folder / f"keycloak-quarkus-dist-{VERSION}.zip"
@@ -51,7 +51,7 @@ def _build(folder: Path) -> None:
     try:
         first.start()
     except RuntimeError as error:
-        raise Missing(str(error)) from error
+        raise ProgramMissing(str(error)) from error
     finally:
         first.stop()
     for left in ("data/transaction-logs", "data/tmp"):
@@ -76,8 +76,8 @@ class Keycloak(Program):
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.hostname = hostname or self.url
-        self._distribution = distribution or prepared()
-        java = tool("java", "Keycloak needs Java 17 or newer; install Debian's `openjdk-17-jre-headless`")
+        self._distribution = distribution or ensure_keycloak()
+        java = find_tool("java", "Keycloak needs Java 17 or newer; install Debian's `openjdk-17-jre-headless`")
         options = [
             "--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={self.port}", "--cache=local",
             f"--hostname={self.hostname}", "--proxy-headers=xforwarded",
@@ -106,10 +106,10 @@ class Keycloak(Program):
 
     def launch(self) -> None:
         if self.folder != self._distribution:
-            self._furnish()
+            self._prepare_folder()
         super().launch()
 
-    def _furnish(self) -> None:
+    def _prepare_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in ("lib", "providers", "themes"):
             if not (self.folder / name).is_symlink():

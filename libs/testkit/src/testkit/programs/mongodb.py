@@ -7,7 +7,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from testkit.programs.program import Program, cached, free_port, listens, run_tool, tool
+from testkit.programs.program import Program, build_cached, find_tool, free_port, is_listening, run_tool
 
 VERSION = "1.24.2"
 CURE = "install MongoDB, or Go 1.24 or later from which FerretDB is built in its place"
@@ -28,7 +28,10 @@ class MongoDB(Program):
             else [ferretdb(), f"127.0.0.1:{self.port}", self._data]
         )
         super().__init__(
-            "MongoDB" if mongod else "FerretDB", command, log=folder / "mongodb.log", ready=lambda: listens(self.port)
+            "MongoDB" if mongod else "FerretDB",
+            command,
+            log=folder / "mongodb.log",
+            ready=lambda: is_listening(self.port),
         )
 
     @property
@@ -42,11 +45,11 @@ class MongoDB(Program):
 
 def ferretdb() -> Path:
     """The program, built by Go at the first call. Raises Missing."""
-    go = tool("go", CURE, "/usr/local/go/bin")
+    go = find_tool("go", CURE, "/usr/local/go/bin")
 
     def build(folder: Path) -> None:
         local = {"GOTOOLCHAIN": "local", "GOTELEMETRY": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
         run_tool([go, "build", "-trimpath", "-ldflags=-s -w", "-o", folder / "ferretdb", "."], cwd=PROJECT, env=local)
 
     sources = b"".join((PROJECT / name).read_bytes() for name in ("main.go", "go.mod", "go.sum"))
-    return cached("ferretdb", f"{VERSION}-{hashlib.sha256(sources).hexdigest()[:8]}", build) / "ferretdb"
+    return build_cached("ferretdb", f"{VERSION}-{hashlib.sha256(sources).hexdigest()[:8]}", build) / "ferretdb"

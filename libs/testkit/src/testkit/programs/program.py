@@ -18,7 +18,7 @@ from typing import Self
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Missing(Exception):
+class ProgramMissing(Exception):
     """One sentence: what this machine lacks for the program, and how to get it."""
 
 
@@ -53,11 +53,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def tool(name: str, cure: str, *also: str) -> str:
+def find_tool(name: str, cure: str, *also: str) -> str:
     """The path of a command, looked for on PATH and in `also`. Raises Missing."""
     places = [found for found in (shutil.which(name), *(shutil.which(name, path=each) for each in also)) if found]
     if not places:
-        raise Missing(f"{name} is missing: {cure}.")
+        raise ProgramMissing(f"{name} is missing: {cure}.")
     return places[0]
 
 
@@ -69,12 +69,12 @@ def run_tool(command: Sequence[str | Path], *, cwd: Path, seconds: float = 900, 
             command, cwd=cwd, env=whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds
         )
     except subprocess.TimeoutExpired as error:
-        raise Missing(f"`{command[0]}` did not end within {seconds:.0f} s.") from error
+        raise ProgramMissing(f"`{command[0]}` did not end within {seconds:.0f} s.") from error
     if done.returncode:
-        raise Missing(f"`{' '.join(map(str, command))}` failed:\n{done.stdout[-2000:]}")
+        raise ProgramMissing(f"`{' '.join(map(str, command))}` failed:\n{done.stdout[-2000:]}")
 
 
-def cached(name: str, version: str, build: Callable[[Path], None]) -> Path:
+def build_cached(name: str, version: str, build: Callable[[Path], None]) -> Path:
     """The folder `name-version` of the cache, built once by `build(folder)`, whoever asks first; others wait for it.
 
     What was built is listed with sizes and checksums; a folder that no longer matches its list is built again.
@@ -197,12 +197,12 @@ class Program:
             return self.process.returncode
 
 
-def listens(port: int, host: str = "127.0.0.1") -> bool:
+def is_listening(port: int, host: str = "127.0.0.1") -> bool:
     with socket.create_connection((host, port), timeout=1):
         return True
 
 
-def answers(url: str) -> bool:
+def is_answering(url: str) -> bool:
     """Whether a GET succeeds. Raises OSError while nobody listens or the answer is an error."""
     with urllib.request.urlopen(url, timeout=5):
         return True

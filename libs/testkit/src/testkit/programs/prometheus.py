@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from testkit.programs.program import Program, free_port, tool
+from testkit.programs.program import Program, find_tool, free_port
 
 CURE = "install it (Debian: prometheus)"
 RULES = Path(__file__).parents[5] / "charts/uplift/observability/alerts.yaml"
@@ -31,13 +31,13 @@ class Prometheus(Program):
         self.port = port or free_port()
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.watch(targets)
+        self.set_targets(targets)
         configuration = folder / "prometheus.yaml"
         configuration.write_text(CONFIGURATION.format(every=every, rules=RULES, targets=folder / "targets.json"))
         super().__init__(
             "Prometheus",
             [
-                tool("prometheus", CURE), f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}",
+                find_tool("prometheus", CURE), f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address=127.0.0.1:{self.port}",
             ],
             log=folder / "prometheus.log",
@@ -54,7 +54,7 @@ class Prometheus(Program):
         except httpx.TransportError:
             return False
 
-    def watch(self, targets: Sequence[str]) -> None:
+    def set_targets(self, targets: Sequence[str]) -> None:
         """Scrapes these from now on, also while it runs."""
         fresh = self._folder / "targets.new"
         fresh.write_text(json.dumps([{"targets": list(targets)}]))

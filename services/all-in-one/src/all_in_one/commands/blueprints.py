@@ -15,12 +15,12 @@ from all_in_one.commands.client import (
     Password,
     Token,
     Url,
-    answering,
-    body_of,
     connect,
+    connection_errors_as_exit,
+    describe_refusal,
     fail,
     json_of,
-    refusal,
+    parse_body,
     segment,
     with_cure,
 )
@@ -50,7 +50,7 @@ def check(
 
     Example: uplift blueprint check acme.yaml
     """
-    with connect(url, token, as_user, password, timeout=120) as client, answering(str(client.base_url)):
+    with connect(url, token, as_user, password, timeout=120) as client, connection_errors_as_exit(str(client.base_url)):
         report = _put(client, file, _tenant_of(client, tenant), dry_run=True, as_json=as_json)
     for service in report["unchecked"]:
         typer.echo(f"{file}: /sections/{service}: was not looked at; set IDENTITY_SERVICES_URL", err=True)
@@ -73,10 +73,10 @@ def publish(
 
     Example: uplift blueprint publish --tenant acme --as platform acme.yaml
     """
-    with connect(url, token, as_user, password, timeout=120) as client, answering(str(client.base_url)):
+    with connect(url, token, as_user, password, timeout=120) as client, connection_errors_as_exit(str(client.base_url)):
         slug = _tenant_of(client, tenant)
         _put(client, file, slug, dry_run=False, as_json=as_json)
-        services = _settled(client, slug)
+        services = _wait_until_applied(client, slug)
     for name, state in services.items():
         for each in state["problems"] if state["status"] == "rejected" else ():
             typer.echo(
@@ -89,7 +89,7 @@ def publish(
 
 
 def _tenant_of(client: httpx.Client, tenant: str | None) -> str:
-    return tenant or str(body_of(client.get("/api/identity/v1/me"))["tenant"]["slug"])
+    return tenant or str(parse_body(client.get("/api/identity/v1/me"))["tenant"]["slug"])
 
 
 def _put(client: httpx.Client, file: Path, tenant: str, *, dry_run: bool, as_json: bool) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _put(client: httpx.Client, file: Path, tenant: str, *, dry_run: bool, as_jso
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False))
     else:
-        for line in _told(report):
+        for line in _format_changes(report):
             typer.echo(line)
     return report
 
@@ -122,10 +122,10 @@ def _problems(file: Path, answer: httpx.Response) -> list[str]:
             for each in found
         ]
     except (ValueError, LookupError, TypeError):
-        return [f"{file}: {refusal(answer)}"]
+        return [f"{file}: {describe_refusal(answer)}"]
 
 
-def _told(report: dict[str, Any]) -> list[str]:
+def _format_changes(report: dict[str, Any]) -> list[str]:
     """A line for each thing: service, part, what becomes of it, name."""
     lines = [
         f"{service}: {part}: {what} {name}"
@@ -143,11 +143,11 @@ def _told(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def _settled(client: httpx.Client, tenant: str) -> dict[str, Any]:
+def _wait_until_applied(client: httpx.Client, tenant: str) -> dict[str, Any]:
     """How far the services are, when none has still to answer, or after a while."""
     until = time.monotonic() + _WAIT_SECONDS
     while True:
-        services: dict[str, Any] = body_of(client.get(f"/api/identity/v1/tenants/{segment(tenant, '--tenant')}"))[
+        services: dict[str, Any] = parse_body(client.get(f"/api/identity/v1/tenants/{segment(tenant, '--tenant')}"))[
             "services"
         ]
         if all(state["status"] != "pending" for state in services.values()) or time.monotonic() > until:

@@ -61,7 +61,7 @@ def segment(text: str, what: str) -> str:
 
 
 @contextmanager
-def answering(base: str) -> Iterator[None]:
+def connection_errors_as_exit(base: str) -> Iterator[None]:
     """One sentence instead of a traceback when nobody answers."""
     try:
         yield
@@ -82,7 +82,7 @@ def connect(url: str | None, token: str | None, user: str, password: str, *, tim
 
 def post_token(base: str, form: dict[str, str]) -> dict[str, Any]:
     """The token endpoint's answer; one sentence and exit status 1 when it refuses."""
-    with answering(base):
+    with connection_errors_as_exit(base):
         answer = httpx.post(_token_endpoint(base), data={"client_id": "uplift-cli", **form}, timeout=10)
     if answer.is_error:
         body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
@@ -106,10 +106,10 @@ def sign_in(base: str, user: str, password: str) -> str:
     return str(post_token(base, form)["access_token"])
 
 
-def body_of(answer: httpx.Response) -> Any:
+def parse_body(answer: httpx.Response) -> Any:
     """The JSON body; one sentence and exit status 1 when the API refuses."""
     if answer.is_error:
-        fail(refusal(answer))
+        fail(describe_refusal(answer))
     return json_of(answer) if answer.content else None
 
 
@@ -127,7 +127,7 @@ def with_cure(problem: str, cure: str | None) -> str:
     return f"{problem} {cure}" if problem.endswith(".") else f"{problem}; {cure}"
 
 
-def refusal(answer: httpx.Response) -> str:
+def describe_refusal(answer: httpx.Response) -> str:
     """What a refusal says, with the fields it names; a server that is being stopped does not always say it in JSON."""
     try:
         problem = answer.json()

@@ -9,7 +9,17 @@ from uuid import UUID
 import httpx
 import typer
 
-from all_in_one.commands.client import DEMO_PASSWORD, As, Password, Token, Url, answering, body_of, connect, fail
+from all_in_one.commands.client import (
+    DEMO_PASSWORD,
+    As,
+    Password,
+    Token,
+    Url,
+    connect,
+    connection_errors_as_exit,
+    fail,
+    parse_body,
+)
 
 
 class ServiceName(StrEnum):
@@ -43,12 +53,12 @@ def list_letters(
     """
     if context.invoked_subcommand:
         return
-    with connect(url, token, as_user, password) as client, answering(str(client.base_url)):
+    with connect(url, token, as_user, password) as client, connection_errors_as_exit(str(client.base_url)):
         for name in service or ServiceName:
             after = None
             while True:
                 params = {key: value for key, value in (("tenant", tenant), ("after", after)) if value}
-                page = body_of(client.get(f"/api/{name}/v1/dead-letters", params=params))
+                page = parse_body(client.get(f"/api/{name}/v1/dead-letters", params=params))
                 for each in page["items"]:
                     typer.echo(json.dumps({"service": name, **each}, ensure_ascii=False))
                 after = page["next"]
@@ -70,11 +80,11 @@ def replay_letter(
 
     Example: uplift dead-letters replay training 0197c0de-0000-7000-8000-000000000001
     """
-    with connect(url, token, as_user, password) as client, answering(str(client.base_url)):
+    with connect(url, token, as_user, password) as client, connection_errors_as_exit(str(client.base_url)):
         answer = client.post(
             f"/api/{service}/v1/dead-letters/{letter}/replay", params={"tenant": tenant} if tenant else {}
         )
-    typer.echo(json.dumps(body_of(answer), ensure_ascii=False))
+    typer.echo(json.dumps(parse_body(answer), ensure_ascii=False))
 
 
 def provision(

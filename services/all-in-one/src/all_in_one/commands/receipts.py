@@ -15,14 +15,14 @@ from all_in_one.commands.client import (
     Password,
     Token,
     Url,
-    answering,
-    body_of,
     connect,
+    connection_errors_as_exit,
+    describe_refusal,
     fail,
     json_of,
-    refusal,
+    parse_body,
 )
-from all_in_one.commands.sending import REFUSED, lines_of
+from all_in_one.commands.ingesting import REFUSED, lines_of
 
 _WAIT_SECONDS = 600
 
@@ -46,7 +46,7 @@ def cancel(
 
     Example: uplift receipts cancel 0197c0de-0000-7000-8000-000000000001
     """
-    with connect(url, token, as_user, password) as client, answering(str(client.base_url)):
+    with connect(url, token, as_user, password) as client, connection_errors_as_exit(str(client.base_url)):
         body = _answered(client.post(f"/api/ingest/v1/receipts/{id}/cancel"))
     typer.echo(json.dumps(body, ensure_ascii=False) if as_json else "\n".join(lines_of("receipt", body)))
 
@@ -67,7 +67,7 @@ def undo(
 
     Example: uplift receipts undo 0197c0de-0000-7000-8000-000000000001 --dry-run
     """
-    with connect(url, token, as_user, password, timeout=600) as client, answering(str(client.base_url)):
+    with connect(url, token, as_user, password, timeout=600) as client, connection_errors_as_exit(str(client.base_url)):
         answer = client.delete(f"/api/ingest/v1/receipts/{id}", params={"dry_run": dry_run})
         body = _answered(answer)
         if answer.status_code == httpx.codes.ACCEPTED:
@@ -80,7 +80,7 @@ def undo(
 def _wait(client: httpx.Client, id: UUID) -> dict[str, Any]:
     """The receipt, once it is taken back: a large one goes on after the answer."""
     deadline = time.monotonic() + _WAIT_SECONDS
-    while (found := body_of(client.get(f"/api/ingest/v1/receipts/{id}")))["status"] != "undone":
+    while (found := parse_body(client.get(f"/api/ingest/v1/receipts/{id}")))["status"] != "undone":
         if time.monotonic() > deadline:
             fail(f"It is still being taken back. See `uplift receipt {id}`.")
         time.sleep(0.5)
@@ -96,6 +96,6 @@ def _told(body: dict[str, Any], *, dry_run: bool) -> str:
 
 def _answered(answer: httpx.Response) -> dict[str, Any]:
     if answer.is_error:
-        typer.echo(refusal(answer), err=True)
+        typer.echo(describe_refusal(answer), err=True)
         raise typer.Exit(REFUSED)
     return json_of(answer)

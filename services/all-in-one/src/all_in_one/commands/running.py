@@ -102,7 +102,7 @@ def reset(
         if not typer.confirm(f"Forget all data in {folder} for good?", err=True):
             fail("Nothing was forgotten.")
     try:
-        EmbeddedPostgres(folder).erase()
+        EmbeddedPostgres(folder).delete_data()
     except EmbeddedPostgresError as error:
         fail(str(error))
     for left in ("secret", "address", "mode", "last-error.txt"):

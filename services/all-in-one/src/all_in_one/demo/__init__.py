@@ -13,8 +13,8 @@ from all_in_one.demo.loader import (
     Account,
     accounts,
     history_start,
-    load,
-    opening,
+    load_blueprint,
+    tenant_start_time,
     token_path,
 )
 
@@ -31,7 +31,7 @@ __all__ = [
     "Account",
     "accounts",
     "history_start",
-    "load",
-    "opening",
+    "load_blueprint",
+    "tenant_start_time",
     "token_path",
 ]

@@ -44,15 +44,15 @@ def history_start(today: date) -> date:
     return today - timedelta(days=today.weekday(), weeks=HISTORY_WEEKS)
 
 
-def opening(start: date) -> datetime:
+def tenant_start_time(start: date) -> datetime:
     """The tenant's clock when it is made: early on the first day of history."""
     return datetime.combine(start, time(4), UTC)
 
 
-def load(start: date) -> dict[str, Any]:
+def load_blueprint(start: date) -> dict[str, Any]:
     """The bundle as plain JSON, as `PUT /tenants/{tenant}/blueprint` takes it: `day(n)` becomes the date `n` days after
     `start`."""
-    return _placed(yaml.safe_load(_text()), start)
+    return _resolve_dates(yaml.safe_load(_read_template()), start)
 
 
 def accounts(bundle: Mapping[str, Any]) -> list[Account]:
@@ -64,16 +64,16 @@ def accounts(bundle: Mapping[str, Any]) -> list[Account]:
     ]
 
 
-def _placed(value: Any, start: date) -> Any:
+def _resolve_dates(value: Any, start: date) -> Any:
     if isinstance(value, dict):
-        return {key: _placed(each, start) for key, each in value.items()}
+        return {key: _resolve_dates(each, start) for key, each in value.items()}
     if isinstance(value, list):
-        return [_placed(each, start) for each in value]
+        return [_resolve_dates(each, start) for each in value]
     if isinstance(value, str) and (found := _DAY.fullmatch(value)):
         return (start + timedelta(days=int(found[1]))).isoformat()
     return value
 
 
 @cache
-def _text() -> str:
+def _read_template() -> str:
     return resources.files("all_in_one.demo").joinpath("blueprint.yaml").read_text(encoding="utf-8")

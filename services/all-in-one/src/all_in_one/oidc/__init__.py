@@ -12,7 +12,7 @@ browser can sign a demo user in, and the one-time token that lets the first plat
 from all_in_one.oidc.accounts import ensure_account, ensure_client, has_password, issue_one_time
 from all_in_one.oidc.app import create_provider, refuse_beyond_loopback
 from all_in_one.oidc.model import CLI_CLIENT, ONE_TIME, SERVICE_CLIENT
-from all_in_one.oidc.store import prepare
+from all_in_one.oidc.store import ensure_schema
 
 __all__ = [
     "CLI_CLIENT",
@@ -21,8 +21,8 @@ __all__ = [
     "create_provider",
     "ensure_account",
     "ensure_client",
+    "ensure_schema",
     "has_password",
     "issue_one_time",
-    "prepare",
     "refuse_beyond_loopback",
 ]

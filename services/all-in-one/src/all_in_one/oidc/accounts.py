@@ -31,7 +31,7 @@ async def ensure_account(
     hashed = None if password is None else await passwords.hashed(password)
     async with engine.begin() as connection:
         await store.add_account(connection, sub=sub or str(new_id()), username=username, password=hashed, **facts)
-        added = await store.account_by_name(connection, username)
+        added = await store.find_account_by_name(connection, username)
     if added is None:
         raise ValueError(f"the sub {sub} already belongs to another account")
     return added.sub
@@ -53,11 +53,11 @@ async def ensure_client(
     After a logout the browser may go to `post_logout_redirect_uris`, by default the redirect URIs. Raises ValueError
     when the grants do not fit the client.
     """
-    if faults := model.client_faults(client_id, confidential=secret is not None, tenant=tenant, grants=grants):
+    if faults := model.find_client_problems(client_id, confidential=secret is not None, tenant=tenant, grants=grants):
         raise ValueError("; ".join(faults))
     hashed = None if secret is None else await passwords.hashed(secret)
     async with engine.begin() as connection:
-        await store.put_client(
+        await store.upsert_client(
             connection,
             client_id=client_id,
             secret=hashed,
@@ -83,5 +83,5 @@ async def issue_one_time(engine: AsyncEngine, username: str) -> str:
 async def has_password(engine: AsyncEngine, username: str) -> bool:
     """Whether the account can sign in by password; False also for an unknown username."""
     async with engine.connect() as connection:
-        found = await store.account_by_name(connection, username)
+        found = await store.find_account_by_name(connection, username)
     return found is not None and found.password is not None

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
 from all_in_one.oidc import model, passwords, store
-from all_in_one.oidc.logout import tell
-from all_in_one.oidc.provider import Provider, profile
+from all_in_one.oidc.logout import notify_clients
+from all_in_one.oidc.provider import Provider, profile_claims
 
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Password = Annotated[str, Field(min_length=model.MIN_PASSWORD, max_length=model.MAX_PASSWORD)]
@@ -103,13 +103,13 @@ def admin_endpoints(provider: Provider) -> APIRouter:
     async def bearer(request: Request) -> dict | None:
         """The claims of the access token."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        return await provider.read(token.strip(), "at+jwt") if scheme.lower() == "bearer" else None
+        return await provider.verify_jwt(token.strip(), "at+jwt") if scheme.lower() == "bearer" else None
 
     async def person(request: Request, claims: Annotated[dict | None, Depends(bearer)]) -> tuple[Row, dict]:
         """The active account behind the access token, and the token's claims."""
         if claims is not None:
             async with provider.engine.connect() as connection:
-                account = await store.active_account(connection, claims["sub"])
+                account = await store.find_active_account(connection, claims["sub"])
             if account is not None:
                 return account, claims
         challenge = 'Bearer error="invalid_token"' if "Authorization" in request.headers else "Bearer"
@@ -134,7 +134,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:
             challenge = {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="openid"'}
             raise HTTPException(403, "The access token lacks the scope openid.", challenge)
         tenants = {name: claims[name] for name in ("tenant", "organization") if name in claims}
-        return {"sub": account.sub, **tenants, **profile(account, claims["scope"])}
+        return {"sub": account.sub, **tenants, **profile_claims(account, claims["scope"])}
 
     @router.post("/accounts", status_code=201, tags=["administration"], dependencies=[Depends(admin)])
     async def create_account(new: NewAccount) -> AccountCreated:
@@ -164,18 +164,18 @@ def admin_endpoints(provider: Provider) -> APIRouter:
             hashed = await passwords.hashed(wanted.temporary_password)
             values |= {"password": hashed, "temporary": True}
         async with provider.engine.begin() as connection:
-            account = await store.keep_account(connection, username, wanted.tenant, str(new_id()), **values)
+            account = await store.upsert_account(connection, username, wanted.tenant, str(new_id()), **values)
             if account is None:
                 raise HTTPException(409, f"The username `{username}` is taken. Choose another.")
-            ended = await store.end_all_of(connection, account.sub) if wanted.temporary_password else []
-        await tell(provider, ended)
+            ended = await store.end_sessions_of_account(connection, account.sub) if wanted.temporary_password else []
+        await notify_clients(provider, ended)
         return AccountOut.model_validate(account, from_attributes=True)
 
     @router.get("/accounts/{username}", tags=["administration"], dependencies=[Depends(admin)])
     async def get_account(username: Username) -> AccountOut:
         """Whosever it is."""
         async with provider.engine.connect() as connection:
-            account = await store.account_by_name(connection, username)
+            account = await store.find_account_by_name(connection, username)
         if account is None:
             raise HTTPException(404, f"There is no account `{username}`.")
         return AccountOut.model_validate(account, from_attributes=True)
@@ -184,7 +184,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:
     async def add_member(username: Username, tenant: TenantPath) -> AccountOut:
         """Let an account of another tenant into this one too."""
         async with provider.engine.begin() as connection:
-            account = await store.account_by_name(connection, username)
+            account = await store.find_account_by_name(connection, username)
             if account is None:
                 raise HTTPException(404, f"There is no account `{username}`.")
             await store.add_member(connection, account.sub, tenant)
@@ -199,28 +199,30 @@ def admin_endpoints(provider: Provider) -> APIRouter:
     async def drop_member(username: Username, tenant: TenantPath) -> None:
         """Undo that, and end the account's sessions: signing in again will tell."""
         async with provider.engine.begin() as connection:
-            account = await store.account_by_name(connection, username)
+            account = await store.find_account_by_name(connection, username)
             if account is None:
                 raise HTTPException(404, f"There is no account `{username}`.")
-            await store.drop_member(connection, account.sub, tenant)
-            ended = await store.end_all_of(connection, account.sub)
-        await tell(provider, ended)
+            await store.remove_member(connection, account.sub, tenant)
+            ended = await store.end_sessions_of_account(connection, account.sub)
+        await notify_clients(provider, ended)
 
     @router.post("/accounts/{username}/active", tags=["administration"], dependencies=[Depends(admin)])
     async def switch_account(username: Username, switch: Switch) -> AccountOut:
         """Switch an account off or on. Off ends its sessions and refresh tokens; its access tokens run out by themselves."""
         async with provider.engine.begin() as connection:
-            account = await store.switch_account(connection, username, active=switch.active, tenant=switch.tenant)
+            account = await store.set_account_active(connection, username, active=switch.active, tenant=switch.tenant)
             if account is None:
                 raise HTTPException(404, f"There is no account {username}.")
-            ended = [] if switch.active else await store.end_all_of(connection, account.sub)
-        await tell(provider, ended)
+            ended = [] if switch.active else await store.end_sessions_of_account(connection, account.sub)
+        await notify_clients(provider, ended)
         return AccountOut.model_validate(account, from_attributes=True)
 
     @router.post("/clients", status_code=201, tags=["administration"], dependencies=[Depends(admin)])
     async def create_client(new: NewClient) -> ClientCreated:
         """Register a client; 409 when the id is taken."""
-        faults = model.client_faults(new.client_id, confidential=not new.public, tenant=new.tenant, grants=new.grants)
+        faults = model.find_client_problems(
+            new.client_id, confidential=not new.public, tenant=new.tenant, grants=new.grants
+        )
         if faults:
             raise HTTPException(422, "; ".join(faults))
         secret = None if new.public else model.new_secret()
@@ -243,7 +245,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:
     async def keep_client(client_id: ClientPath, wanted: KeptClient) -> ClientKept:
         """Register a client of the tenant, or change its registration; 409 when it is somebody else's."""
         secret = None if wanted.public else wanted.secret
-        faults = model.client_faults(
+        faults = model.find_client_problems(
             client_id, confidential=not wanted.public, tenant=wanted.tenant, grants=wanted.grants
         )
         values = wanted.model_dump(exclude={"tenant", "public", "secret"})
@@ -255,7 +257,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:
                 faults.append("it needs a secret; ask for a new one")
             if faults:
                 raise HTTPException(422, "; ".join(faults))
-            if not await store.keep_client(connection, client_id, wanted.tenant, **values):
+            if not await store.upsert_tenant_client(connection, client_id, wanted.tenant, **values):
                 raise HTTPException(409, f"The client id `{client_id}` is taken.")
         return ClientKept(client_id=client_id, sub=model.machine_sub(client_id))
 

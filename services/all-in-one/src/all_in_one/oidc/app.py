@@ -19,10 +19,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from all_in_one.oidc import model
 from all_in_one.oidc.admin import admin_endpoints
-from all_in_one.oidc.login import login_endpoints
-from all_in_one.oidc.logout import Delivery
-from all_in_one.oidc.pages_elsewhere import pages_elsewhere
-from all_in_one.oidc.provider import ALGORITHM, Deliver, Provider
+from all_in_one.oidc.cors import create_cors_middleware
+from all_in_one.oidc.login import create_login_router
+from all_in_one.oidc.logout import LogoutTokenSender
+from all_in_one.oidc.provider import ALGORITHM, Provider, SendLogoutToken
 from all_in_one.oidc.token import token_endpoints
 
 
@@ -34,7 +34,7 @@ def create_provider(
     access_ttl: timedelta = model.ACCESS_TTL,
     demo: bool,
     policy: UrlPolicy | None = None,
-    deliver: Deliver | None = None,
+    deliver: SendLogoutToken | None = None,
 ) -> FastAPI:
     """The provider, to be mounted at the path of its issuer after `await prepare(engine)`.
 
@@ -43,12 +43,12 @@ def create_provider(
     logout token to a client's address.
     """
     issuer = issuer.rstrip("/")
-    provider = Provider(engine, issuer, clock, access_ttl, demo, deliver or Delivery(policy or UrlPolicy()))
+    provider = Provider(engine, issuer, clock, access_ttl, demo, deliver or LogoutTokenSender(policy or UrlPolicy()))
     app = FastAPIOffline(
         title="Uplift sign-in (development)",
         description="OpenID Connect provider for this machine only. Production uses Keycloak.",
     )
-    app.middleware("http")(pages_elsewhere(provider))
+    app.middleware("http")(create_cors_middleware(provider))
     # A foreign name that resolves to loopback would make a stranger's page same-origin with this provider.
     hosts = {urlsplit(issuer).hostname or "", "localhost", "127.0.0.1", "[::1]"}
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts), www_redirect=False)
@@ -64,7 +64,7 @@ def create_provider(
         keys = (await provider.keys()).as_dict(private=False)["keys"]
         return {"keys": [{**key, "use": "sig", "alg": ALGORITHM} for key in keys]}
 
-    app.include_router(login_endpoints(provider))
+    app.include_router(create_login_router(provider))
     app.include_router(token_endpoints(provider))
     app.include_router(admin_endpoints(provider))
 

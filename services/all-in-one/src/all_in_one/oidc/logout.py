@@ -8,25 +8,25 @@ from urllib.parse import urlencode, urljoin
 
 import httpx
 from contracts.ids import new_id
-from servicekit.outbound import AddressRefused, Outbound, Unreachable, UrlPolicy
+from servicekit.outbound import AddressRefused, OutboundClient, Unreachable, UrlPolicy
 
 from all_in_one.oidc.provider import Provider
-from all_in_one.oidc.store import Ended
+from all_in_one.oidc.store import EndedSession
 
 log = logging.getLogger("uplift.oidc")
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
-_GOOD_FOR = timedelta(minutes=2)
+_LOGOUT_TOKEN_TTL = timedelta(minutes=2)
 
 
 _ATTEMPT_SECONDS = 2
 
 
-class Delivery:
+class LogoutTokenSender:
     """Takes a logout token to an address: of this installation's own, or of a tenant's, which the policy must allow."""
 
     def __init__(self, policy: UrlPolicy) -> None:
-        self._outbound = Outbound(policy, timeout_seconds=_ATTEMPT_SECONDS)
+        self._outbound = OutboundClient(policy, timeout_seconds=_ATTEMPT_SECONDS)
 
     async def __call__(self, url: str, logout_token: str, *, tenant: str | None) -> None:
         """Raises httpx.HTTPError, AddressRefused or Unreachable when it was not taken."""
@@ -41,15 +41,15 @@ class Delivery:
             raise Unreachable(f"answered {answer.status_code}")
 
 
-async def tell(provider: Provider, ended: Sequence[Ended]) -> None:
+async def notify_clients(provider: Provider, ended: Sequence[EndedSession]) -> None:
     """All at once, and each once: whoever is away hears of it from expired tokens."""
-    await asyncio.gather(*(_tell(provider, each) for each in ended))
+    await asyncio.gather(*(_notify_client(provider, each) for each in ended))
 
 
-async def _tell(provider: Provider, ended: Ended) -> None:
+async def _notify_client(provider: Provider, ended: EndedSession) -> None:
     claims = {"aud": ended.client_id, "sub": ended.sub, "sid": ended.sid, "jti": str(new_id()), "events": {EVENT: {}}}
-    token = await provider.sign("logout+jwt", claims, _GOOD_FOR)
+    token = await provider.issue_jwt("logout+jwt", claims, _LOGOUT_TOKEN_TTL)
     try:
-        await provider.deliver(urljoin(provider.issuer, ended.uri), token, tenant=ended.tenant)
+        await provider.send_logout_token(urljoin(provider.issuer, ended.uri), token, tenant=ended.tenant)
     except (httpx.HTTPError, AddressRefused, Unreachable) as error:
         log.warning("%s was not told that a session has ended: %s", ended.client_id, error)

@@ -28,7 +28,7 @@ CODE_TTL = timedelta(minutes=1)
 FORM_TTL = timedelta(minutes=30)
 
 DEVICE_TTL = timedelta(days=90)
-FAILURES_KEPT = timedelta(minutes=15)
+FAILURE_RETENTION = timedelta(minutes=15)
 
 MIN_PASSWORD, MAX_PASSWORD = 8, 1000
 USERNAME = r"^[a-z0-9][a-z0-9._@-]{0,99}$"
@@ -42,7 +42,7 @@ _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 
 
 @dataclass(frozen=True)
-class Session:
+class TokenSession:
     """What a code and the refresh tokens grown from it have in common; `sid` is the login session, without a
     browser the family itself."""
 
@@ -55,18 +55,18 @@ class Session:
 
 
 @dataclass(frozen=True)
-class BackOff:
+class ThrottlePolicy:
     """The first `free` failures cost nothing but the last of them a second, each further one twice as long, up to
     `longest`. `forgiven`: a right password makes them forgotten."""
 
-    free: int
-    longest: timedelta
-    forgiven: bool = True
+    free_failures: int
+    max_wait: timedelta
+    reset_on_success: bool = True
 
 
-OF_ACCOUNT = BackOff(free=5, longest=timedelta(minutes=5))
-OF_ACCOUNT_ANYWHERE = BackOff(free=50, longest=timedelta(seconds=30))
-OF_ADDRESS = BackOff(free=30, longest=timedelta(minutes=1), forgiven=False)
+ACCOUNT_THROTTLE = ThrottlePolicy(free_failures=5, max_wait=timedelta(minutes=5))
+ACCOUNT_GLOBAL_THROTTLE = ThrottlePolicy(free_failures=50, max_wait=timedelta(seconds=30))
+ADDRESS_THROTTLE = ThrottlePolicy(free_failures=30, max_wait=timedelta(minutes=1), reset_on_success=False)
 
 
 def new_secret() -> str:
@@ -86,12 +86,12 @@ def hash_password(password: str) -> str:
 
 
 # Compared with when there is no such account, so that the answer takes as long as for one that exists.
-_NOBODY = "scrypt$" + "00" * 16 + "$" + "00" * 64
+_DUMMY_PASSWORD_HASH = "scrypt$" + "00" * 16 + "$" + "00" * 64
 
 
 def verify_password(password: str, stored: str | None) -> bool:
     """Whether the password is the stored one; equally slow when nothing is stored."""
-    _, salt, key = (stored or _NOBODY).split("$")
+    _, salt, key = (stored or _DUMMY_PASSWORD_HASH).split("$")
     found = hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), **_SCRYPT)
     return hmac.compare_digest(found, bytes.fromhex(key)) and stored is not None
 
@@ -115,7 +115,7 @@ def grant_scope(requested: str) -> str:
     return " ".join([*(scope for scope in SCOPES if scope in asked), *choices])
 
 
-def chosen(tenants: Collection[str], scope: str) -> list[str]:
+def select_tenants(tenants: Collection[str], scope: str) -> list[str]:
     """Those of the account's tenants that the scope chooses; all of them where it leaves the choice open."""
     choices = {match[1] for each in scope.split() if (match := _CHOICE.fullmatch(each))}
     return [tenant for tenant in tenants if not choices or choices & {"*", tenant}]
@@ -126,7 +126,7 @@ def tenant_claims(tenants: Sequence[str]) -> dict[str, object]:
     return {"tenant": tenants[0]} if len(tenants) == 1 else {"organization": list(tenants)}
 
 
-def origin(uri: str) -> str:
+def parse_origin(uri: str) -> str:
     """Where a page at this address is at home, as browsers say it."""
     parts = urlsplit(uri)
     return f"{parts.scheme}://{parts.netloc}"
@@ -136,7 +136,9 @@ def machine_sub(client_id: str) -> str:
     return f"client:{client_id}"
 
 
-def client_faults(client_id: str, *, confidential: bool, tenant: str | None, grants: Collection[str]) -> list[str]:
+def find_client_problems(
+    client_id: str, *, confidential: bool, tenant: str | None, grants: Collection[str]
+) -> list[str]:
     """Why a client may not be registered like this, one sentence each; empty when it may."""
     faults = [f"{grant} is not a grant of this provider" for grant in grants if grant not in GRANTS]
     if "password" in grants and client_id != CLI_CLIENT:

@@ -20,7 +20,7 @@ from all_in_one.oidc import model, store
 ALGORITHM = "RS256"
 
 
-class Deliver(Protocol):
+class SendLogoutToken(Protocol):
     async def __call__(self, url: str, logout_token: str, *, tenant: str | None) -> None: ...
 
 
@@ -31,8 +31,8 @@ class Provider:
     clock: Callable[[], datetime]
     access_ttl: timedelta
     demo: bool
-    deliver: Deliver
-    proven: set[str] = field(default_factory=set[str], repr=False)
+    send_logout_token: SendLogoutToken
+    proven_secrets: set[str] = field(default_factory=set[str], repr=False)
     """Digests of client secrets that were right, with the hashes they fit."""
     _keys: KeySet | None = field(default=None, repr=False)
 
@@ -43,7 +43,7 @@ class Provider:
                 self._keys = KeySet([RSAKey.import_key(jwk) for jwk in await store.signing_keys(connection)])
         return self._keys
 
-    async def sign(self, typ: str, claims: Mapping[str, object], ttl: timedelta) -> str:
+    async def issue_jwt(self, typ: str, claims: Mapping[str, object], ttl: timedelta) -> str:
         """A JWT of this issuer, valid from now for `ttl`."""
         key = (await self.keys()).keys[0]
         now = int(self.clock().timestamp())
@@ -51,7 +51,7 @@ class Provider:
         header = {"alg": ALGORITHM, "typ": typ, "kid": key.kid}
         return jwt.encode(header, {"iss": self.issuer, **times, **claims}, key, [ALGORITHM])
 
-    async def read(self, token: str, typ: str, *, expired: bool = False) -> dict | None:
+    async def verify_jwt(self, token: str, typ: str, *, expired: bool = False) -> dict | None:
         """The claims of a JWT that this issuer signed for this use, or None. `expired`: an old one will do."""
         try:
             decoded = jwt.decode(token, await self.keys(), [ALGORITHM])
@@ -66,7 +66,7 @@ class Provider:
             return None
         return decoded.claims
 
-    async def access_token(
+    async def issue_access_token(
         self, client_id: str, sub: str, tenants: Sequence[str], scope: str, *, audience: str, sid: str | None = None
     ) -> str:
         """An access token after RFC 9068."""
@@ -80,10 +80,10 @@ class Provider:
             "scope": scope,
             **model.tenant_claims(tenants),
         }
-        return await self.sign("at+jwt", claims if sid is None else {**claims, "sid": sid}, self.access_ttl)
+        return await self.issue_jwt("at+jwt", claims if sid is None else {**claims, "sid": sid}, self.access_ttl)
 
-    async def id_token(
-        self, session: model.Session, account: Row, tenants: Sequence[str], access_token: str, nonce: str | None
+    async def issue_id_token(
+        self, session: model.TokenSession, account: Row, tenants: Sequence[str], access_token: str, nonce: str | None
     ) -> str:
         """An ID token for the client of the session."""
         claims: dict[str, object] = {
@@ -93,16 +93,16 @@ class Provider:
             "auth_time": int(session.auth_time.timestamp()),
             "at_hash": str(create_half_hash(access_token, ALGORITHM) or b"", "ascii"),
             **model.tenant_claims(tenants),
-            **profile(account, session.scope),
+            **profile_claims(account, session.scope),
         }
         if session.sid is not None:
             claims["sid"] = session.sid
         if nonce is not None:
             claims["nonce"] = nonce
-        return await self.sign("JWT", claims, self.access_ttl)
+        return await self.issue_jwt("JWT", claims, self.access_ttl)
 
 
-def profile(account: Row, scope: str) -> dict[str, str]:
+def profile_claims(account: Row, scope: str) -> dict[str, str]:
     """The claims about a person that a scope opens."""
     claims, opened = {}, scope.split()
     if "profile" in opened:
@@ -112,7 +112,7 @@ def profile(account: Row, scope: str) -> dict[str, str]:
     return claims
 
 
-async def parameters(request: Request) -> dict[str, str]:
+async def read_parameters(request: Request) -> dict[str, str]:
     """The query of a GET or the form of a POST. A parameter may come once only, and empty means absent (RFC 6749 §3.1)."""
     pairs = (request.query_params if request.method == "GET" else await request.form()).multi_items()
     found: dict[str, str] = {}

@@ -20,9 +20,9 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from all_in_one.oidc import model, passwords, store
-from all_in_one.oidc.logout import tell
-from all_in_one.oidc.provider import Provider, parameters
-from all_in_one.oidc.signing_in import authenticate_client, count_failure, let_in, sign_in
+from all_in_one.oidc.authentication import authenticate_client, check_not_blocked, record_failure, sign_in
+from all_in_one.oidc.logout import notify_clients
+from all_in_one.oidc.provider import Provider, read_parameters
 
 NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 DEFAULT_SCOPE = " ".join(model.SCOPES)
@@ -36,7 +36,7 @@ def token_endpoints(provider: Provider) -> APIRouter:
     @router.post("/token")
     async def token(request: Request) -> JSONResponse:
         """A token for a code, a refresh token, a client, a password (uplift-cli only) or a one-time token."""
-        form = await parameters(request)
+        form = await read_parameters(request)
         grant = _GRANTS.get(form.get("grant_type", ""))
         if grant is None:
             raise UnsupportedGrantTypeError(None)
@@ -45,10 +45,10 @@ def token_endpoints(provider: Provider) -> APIRouter:
             raise UnauthorizedClientError("The client is not registered for this grant.")
         # Passwords are compared and hashed before the transaction: it would be held for as long.
         if grant is _password:
-            grant = partial(_signed_in, await _account_of(provider, request, form))
+            grant = partial(_redeem_password, await _account_of(provider, request, form))
         elif grant is _one_time:
-            await let_in(provider, request)
-            grant = partial(_admitted, await _new_password(form))
+            await check_not_blocked(provider, request)
+            grant = partial(_redeem_one_time, await _new_password(form))
         async with provider.engine.begin() as connection:
             # A refusal may have used a code up or revoked a family: that must be committed, so it leaves afterwards.
             try:
@@ -56,9 +56,9 @@ def token_endpoints(provider: Provider) -> APIRouter:
             except OAuth2Error as error:
                 answer = error
         if isinstance(answer, UnknownToken):
-            await count_failure(provider, request)
+            await record_failure(provider, request)
         if isinstance(answer, Replayed):
-            await tell(provider, answer.ended)
+            await notify_clients(provider, answer.ended)
         if isinstance(answer, OAuth2Error):
             raise answer
         return JSONResponse(answer, headers=NOT_STORED)
@@ -66,7 +66,7 @@ def token_endpoints(provider: Provider) -> APIRouter:
     @router.post("/revoke")
     async def revoke(request: Request) -> Response:
         """Revoke a refresh token with all that grew from its login (RFC 7009). Access tokens only expire."""
-        form = await parameters(request)
+        form = await read_parameters(request)
         client = await authenticate_client(provider, request, form)
         async with provider.engine.begin() as connection:
             token = _required(form, "token")
@@ -75,7 +75,7 @@ def token_endpoints(provider: Provider) -> APIRouter:
                 if found.client_id != client.client_id:
                     raise InvalidGrantError("The token was issued to another client.")
                 await store.revoke_family(connection, found.family)
-            elif await provider.read(token, "at+jwt"):
+            elif await provider.verify_jwt(token, "at+jwt"):
                 raise UnsupportedTokenTypeError("An access token cannot be revoked; it expires within minutes.")
         return Response(headers=NOT_STORED)
 
@@ -91,7 +91,7 @@ async def _authorization_code(
         raise InvalidGrantError("The code is not known.")
     if found.used:
         raise await _replayed(connection, found, "The code was used before; what it gave is revoked.")
-    await store.use_code(connection, code, provider.clock() + model.REFRESH_TTL)
+    await store.mark_code_used(connection, code, provider.clock() + model.REFRESH_TTL)
     if found.expires_at <= provider.clock():
         raise InvalidGrantError("The code has expired.")
     if form.get("redirect_uri") != found.redirect_uri:
@@ -101,14 +101,14 @@ async def _authorization_code(
         raise InvalidGrantError("A code_verifier belongs to a code_challenge, and the other way round.")
     if verifier is not None and not model.verifier_matches(verifier, found.code_challenge):
         raise InvalidGrantError("The code_verifier does not fit the code_challenge.")
-    account = await _active(connection, found.sub)
+    account = await _require_active_account(connection, found.sub)
     return await _issue(provider, connection, client, account, _session(found), nonce=found.nonce)
 
 
 class Replayed(InvalidGrantError):
     """Somebody has what is not theirs: the session it came from has ended, and access tokens with it (RFC 6749 §4.1.2)."""
 
-    ended: Sequence[store.Ended] = ()
+    ended: Sequence[store.EndedSession] = ()
 
 
 async def _replayed(connection: AsyncConnection, found: Row, told: str) -> Replayed:
@@ -133,8 +133,8 @@ async def _refresh_token(
     scope = form.get("scope") or str(found.scope)
     if not set(scope.split()) <= set(found.scope.split()):
         raise InvalidScopeError("The scope is wider than the one granted first.")
-    account = await _active(connection, found.sub)
-    await store.use_refresh(connection, token)
+    account = await _require_active_account(connection, found.sub)
+    await store.mark_refresh_used(connection, token)
     return await _issue(provider, connection, client, account, _session(found), scope=scope)
 
 
@@ -143,7 +143,7 @@ async def _client_credentials(
 ) -> dict[str, object]:
     # The scopes of this provider are about a person; what a machine may do is in the directory.
     sub = model.machine_sub(client.client_id)
-    token = await provider.access_token(client.client_id, sub, [client.tenant], "", audience=model.AUDIENCE)
+    token = await provider.issue_access_token(client.client_id, sub, [client.tenant], "", audience=model.AUDIENCE)
     return _answer(provider, token, scope="")
 
 
@@ -162,10 +162,10 @@ async def _account_of(provider: Provider, request: Request, form: dict[str, str]
     return account
 
 
-async def _signed_in(
+async def _redeem_password(
     account: Row, provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
 ) -> dict[str, object]:
-    return await _issue(provider, connection, client, account, _direct(provider, client, account, form))
+    return await _issue(provider, connection, client, account, _create_direct_session(provider, client, account, form))
 
 
 async def _one_time(
@@ -189,16 +189,16 @@ async def _new_password(form: dict[str, str]) -> str | None:
     return await passwords.hashed(password)
 
 
-async def _admitted(
+async def _redeem_one_time(
     chosen: str | None, provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
 ) -> dict[str, object]:
-    account = await store.take_one_time(connection, form["one_time_token"])
+    account = await store.redeem_one_time_token(connection, form["one_time_token"])
     if account is None:
         raise UnknownToken("The one-time token is not known, was used before, or its account is switched off.")
     if chosen is not None:
         await store.change_account(connection, account.username, password=chosen, temporary=False)
-        await store.end_all_of(connection, account.sub)
-    return await _issue(provider, connection, client, account, _direct(provider, client, account, form))
+        await store.end_sessions_of_account(connection, account.sub)
+    return await _issue(provider, connection, client, account, _create_direct_session(provider, client, account, form))
 
 
 _GRANTS: dict[str, Grant] = {
@@ -215,7 +215,7 @@ async def _issue(
     connection: AsyncConnection,
     client: Row,
     account: Row,
-    session: model.Session,
+    session: model.TokenSession,
     *,
     scope: str | None = None,
     nonce: str | None = None,
@@ -223,9 +223,13 @@ async def _issue(
     """The token response. `scope` narrows this access token; the next refresh token keeps the session's scope."""
     scope = session.scope if scope is None else scope
     # A client of a tenant is a subsystem of it: what it gets is for itself, and nothing to act here with.
-    tenants = [client.tenant] if client.tenant else model.chosen(await store.tenants_of(connection, account.sub), scope)
+    tenants = (
+        [client.tenant]
+        if client.tenant
+        else model.select_tenants(await store.tenants_of(connection, account.sub), scope)
+    )
     audience = client.client_id if client.tenant else model.AUDIENCE
-    access_token = await provider.access_token(
+    access_token = await provider.issue_access_token(
         client.client_id, account.sub, tenants, scope, audience=audience, sid=session.sid
     )
     answer = _answer(provider, access_token, scope)
@@ -237,7 +241,7 @@ async def _issue(
         expires_at = now + model.REFRESH_TTL
         await store.add_refresh(connection, answer["refresh_token"], expires_at=expires_at, **asdict(session))
     if "openid" in scope.split():
-        answer["id_token"] = await provider.id_token(session, account, tenants, access_token, nonce)
+        answer["id_token"] = await provider.issue_id_token(session, account, tenants, access_token, nonce)
     return answer
 
 
@@ -246,18 +250,18 @@ def _answer(provider: Provider, access_token: str, scope: str) -> dict[str, obje
     return {"access_token": access_token, "token_type": "Bearer", "expires_in": expires_in, "scope": scope}
 
 
-def _session(row: Row) -> model.Session:
-    return model.Session(row.client_id, row.family, row.sid, row.sub, row.scope, row.auth_time)
+def _session(row: Row) -> model.TokenSession:
+    return model.TokenSession(row.client_id, row.family, row.sid, row.sub, row.scope, row.auth_time)
 
 
-def _direct(provider: Provider, client: Row, account: Row, form: dict[str, str]) -> model.Session:
+def _create_direct_session(provider: Provider, client: Row, account: Row, form: dict[str, str]) -> model.TokenSession:
     scope = model.grant_scope(form.get("scope", DEFAULT_SCOPE))
     family = str(new_id())
-    return model.Session(client.client_id, family, family, account.sub, scope, provider.clock())
+    return model.TokenSession(client.client_id, family, family, account.sub, scope, provider.clock())
 
 
-async def _active(connection: AsyncConnection, sub: str) -> Row:
-    account = await store.active_account(connection, sub)
+async def _require_active_account(connection: AsyncConnection, sub: str) -> Row:
+    account = await store.find_active_account(connection, sub)
     if account is None:
         raise InvalidGrantError("The account is switched off.")
     return account

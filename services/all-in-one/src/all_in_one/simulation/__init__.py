@@ -1,20 +1,20 @@
 """The simulated call centre of the demo tenant: a pure, seeded model of its calls, and a driver that posts them over
 HTTP as a customer would and learns as its agents would. What it shows of training's effect is what it puts in."""
 
-from all_in_one.simulation.centre import Centre, centre_of
-from all_in_one.simulation.driver import Progress, run_history, run_live
+from all_in_one.simulation.centre import Centre, build_centre
+from all_in_one.simulation.driver import HistoryProgress, run_history, run_live
 from all_in_one.simulation.roster import Agent
-from all_in_one.simulation.tenant import OPENED, Access, SimulationFailed, Tenant
+from all_in_one.simulation.tenant import FIRST_DAY_ATTRIBUTE, Access, SimulationFailed, TenantClient
 
 __all__ = [
-    "OPENED",
+    "FIRST_DAY_ATTRIBUTE",
     "Access",
     "Agent",
     "Centre",
-    "Progress",
+    "HistoryProgress",
     "SimulationFailed",
-    "Tenant",
-    "centre_of",
+    "TenantClient",
+    "build_centre",
     "run_history",
     "run_live",
 ]

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from all_in_one import demo
-from all_in_one.simulation.centre import Centre, centre_of
-from all_in_one.simulation.driver import Progress as HistoryProgress
+from all_in_one.simulation.centre import Centre, build_centre
+from all_in_one.simulation.driver import HistoryProgress as HistoryProgress
 from all_in_one.simulation.driver import run_history, run_live
-from all_in_one.simulation.tenant import Access, SimulationFailed, Tenant
+from all_in_one.simulation.tenant import Access, SimulationFailed, TenantClient
 
 log = logging.getLogger("uplift.simulation")
 
@@ -57,11 +57,11 @@ async def _until_stopped(options: argparse.Namespace) -> int:
 
 async def _run(options: argparse.Namespace) -> None:
     # The dates of the bundle do not matter here: who takes calls, and how, does not depend on them.
-    bundle = demo.load(demo.history_start(datetime.now(UTC).date()))
-    centre = centre_of(bundle["sections"]["identity"], featured="agent")
+    bundle = demo.load_blueprint(demo.history_start(datetime.now(UTC).date()))
+    centre = build_centre(bundle["sections"]["identity"], featured="agent")
     async with httpx.AsyncClient(base_url=options.url, timeout=120) as client:
         access = _access(client, options)
-        tenant = Tenant(access)
+        tenant = TenantClient(access)
         await _history(tenant, centre, to_the_present=options.history_only)
         if not options.history_only:
             await run_live(tenant, centre, options.speed, on_present=_say_present)
@@ -86,7 +86,7 @@ def _say_present() -> None:
     print("The simulated shift has reached the present, and goes on in real time.", flush=True)
 
 
-async def _history(tenant: Tenant, centre: Centre, *, to_the_present: bool) -> None:
+async def _history(tenant: TenantClient, centre: Centre, *, to_the_present: bool) -> None:
     """Until the newest shift, which is then seen live, or the present; however often the services go away meanwhile."""
     console = Console()
     columns = [

@@ -16,12 +16,12 @@ SITE_NUMBER = "+493023125000"
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
-def line(record: dict[str, Any]) -> bytes:
+def encode_line(record: dict[str, Any]) -> bytes:
     """One line of NDJSON."""
     return _encode(record).encode() + b"\n"
 
 
-def contact_record(call: Call, updated: int) -> dict[str, Any]:
+def render_contact_record(call: Call, updated: int) -> dict[str, Any]:
     """The contact record as written at `updated`, seconds since 1970."""
     return {
         "AWSAccountId": ACCOUNT,
@@ -49,7 +49,7 @@ def contact_record(call: Call, updated: int) -> dict[str, Any]:
     }
 
 
-def contact_lens(call: Call) -> dict[str, Any]:
+def render_contact_lens(call: Call) -> dict[str, Any]:
     """The analysis of the recording. The vendor counts holds and every silence of more than three seconds as
     non-talk time."""
     spoken = call.conversation * 1000 - call.silent_ms

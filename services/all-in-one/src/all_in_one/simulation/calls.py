@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from all_in_one.simulation.roster import Agent
 
 SHIFT = (time(9, 0), time(17, 30))
-TRANSFERRED = 0.05
-ABANDONED = 0.05
+TRANSFERRED_SHARE = 0.05
+ABANDONED_SHARE = 0.05
 CALL_NOISE = 8.0  # points of silence, one standard deviation between the calls of one agent
 LEAST_SILENCE_MS = 3_001  # what the vendor counts as silence lasts more than three seconds
 LEAST_TALK_MS = 250
@@ -81,7 +81,7 @@ class _Plan:
     silence: float
 
 
-def calls_of(
+def generate_calls(
     day: date, agents: Sequence[Agent], habits: Mapping[str, float], *, zone: ZoneInfo, seed: int
 ) -> list[Call]:
     """All calls of a workday, in order of their beginning. `habits`: percent of silence by slug on that day."""
@@ -91,13 +91,13 @@ def calls_of(
         calls += _agents_calls(Random(f"{seed}/{day}/{agent.slug}"), agent, habits[agent.slug], begin, end)  # noqa: S311
     rng = Random(f"{seed}/{day}/queues")  # noqa: S311
     calls = _transfer(rng, sorted(calls, key=lambda call: (call.initiated, call.contact)))
-    offered = len(calls) / (1 - ABANDONED)
+    offered = len(calls) / (1 - ABANDONED_SHARE)
     queues = sorted({agent.queue for agent in agents})
-    calls += [_abandoned(rng, queues, begin, end) for _ in range(round(rng.gauss(offered * ABANDONED, 4)))]
+    calls += [_abandoned(rng, queues, begin, end) for _ in range(round(rng.gauss(offered * ABANDONED_SHARE, 4)))]
     return sorted(calls, key=lambda call: (call.initiated, call.contact))
 
 
-def split(rng: Random, total: int, parts: int, least: int) -> list[int]:
+def split_randomly(rng: Random, total: int, parts: int, least: int) -> list[int]:
     """`total` in `parts` random whole parts of at least `least` each."""
     spare = total - parts * least
     if spare < 0 or parts < 1:
@@ -119,7 +119,7 @@ def _agents_calls(rng: Random, agent: Agent, habit: float, begin: int, end: int)
             break
         plans.append(_Plan(conversation, acw, silence / 100))
     idle = end - begin - sum(plan.conversation + plan.acw for plan in plans)
-    pauses = split(rng, idle, len(plans) + 1, 5)
+    pauses = split_randomly(rng, idle, len(plans) + 1, 5)
     calls: list[Call] = []
     at = begin
     for plan, pause in zip(plans, pauses, strict=False):
@@ -134,7 +134,7 @@ def _answered(rng: Random, plan: _Plan, agent: Agent, connected: int) -> Call:
     silent_ms = round(plan.conversation * 1000 * plan.silence)
     holds: tuple[int, ...] = ()
     if rng.random() < 0.22 and silent_ms > 20_000:
-        holds = tuple(split(rng, rng.randint(10, max(10, silent_ms // 2500)), rng.choice((1, 1, 2)), 4))
+        holds = tuple(split_randomly(rng, rng.randint(10, max(10, silent_ms // 2500)), rng.choice((1, 1, 2)), 4))
     satisfied = 2.4 - 3.2 * plan.silence
     return Call(
         contact=_contact_id(rng),
@@ -146,14 +146,16 @@ def _answered(rng: Random, plan: _Plan, agent: Agent, connected: int) -> Call:
         connected=connected,
         acw=plan.acw,
         holds=holds,
-        silences=silences_of(rng, plan.conversation * 1000, silent_ms, holds),
+        silences=draw_silences(rng, plan.conversation * 1000, silent_ms, holds),
         interruptions=_interruptions(rng, plan.conversation * 1000),
         agent_share=rng.uniform(0.4, 0.7),
         sentiment=(_sentiment(rng, 1.0), _sentiment(rng, satisfied)),
     )
 
 
-def silences_of(rng: Random, conversation_ms: int, silent_ms: int, holds: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def draw_silences(
+    rng: Random, conversation_ms: int, silent_ms: int, holds: Sequence[int]
+) -> tuple[tuple[int, int], ...]:
     """Stretches that add up to `silent_ms` (less a rest too short to count), the holds (seconds) among them, with talk
     before, between and after."""
     held_ms = sum(holds) * 1000
@@ -162,9 +164,9 @@ def silences_of(rng: Random, conversation_ms: int, silent_ms: int, holds: Sequen
     if quiet >= LEAST_SILENCE_MS:
         most = (conversation_ms - silent_ms) // LEAST_TALK_MS - 1 - len(pieces)
         wanted = round(quiet / rng.uniform(6_000, 14_000))
-        pieces += split(rng, quiet, max(1, min(wanted, quiet // LEAST_SILENCE_MS, most)), LEAST_SILENCE_MS)
+        pieces += split_randomly(rng, quiet, max(1, min(wanted, quiet // LEAST_SILENCE_MS, most)), LEAST_SILENCE_MS)
     rng.shuffle(pieces)
-    talks = split(rng, conversation_ms - sum(pieces), len(pieces) + 1, LEAST_TALK_MS)
+    talks = split_randomly(rng, conversation_ms - sum(pieces), len(pieces) + 1, LEAST_TALK_MS)
     stretches: list[tuple[int, int]] = []
     at = 0
     for talk, piece in zip(talks, pieces, strict=False):
@@ -174,7 +176,7 @@ def silences_of(rng: Random, conversation_ms: int, silent_ms: int, holds: Sequen
     return tuple(stretches)
 
 
-def corrected(call: Call, rng: Random) -> Call:
+def correct_call(call: Call, rng: Random) -> Call:
     """The same call with the figures of a later measurement: more work after it, another split of talk and hold, and
     for every other one a recording that was analysed again."""
     acw = call.acw + rng.randint(8, 90)
@@ -184,7 +186,7 @@ def corrected(call: Call, rng: Random) -> Call:
     share = min(max(call.silent_ms / conversation_ms + rng.choice((-1, 1)) * rng.uniform(0.06, 0.18), 0.05), 0.92)
     holds = tuple(hold + rng.randint(0, 3) for hold in call.holds)
     silent_ms = max(round(conversation_ms * share), sum(holds) * 1000)
-    return replace(call, acw=acw, holds=holds, silences=silences_of(rng, conversation_ms, silent_ms, holds))
+    return replace(call, acw=acw, holds=holds, silences=draw_silences(rng, conversation_ms, silent_ms, holds))
 
 
 def _transfer(rng: Random, calls: list[Call]) -> list[Call]:
@@ -193,7 +195,7 @@ def _transfer(rng: Random, calls: list[Call]) -> list[Call]:
     answered = sorted((call for call in calls if call.agent), key=lambda call: (call.connected or 0, call.contact))
     connected = [call.connected or 0 for call in answered]
     for call in sorted(answered, key=lambda call: (call.disconnected, call.contact)):
-        if rng.random() >= TRANSFERRED:
+        if rng.random() >= TRANSFERRED_SHARE:
             continue
         call = by_contact[call.contact]
         for later in answered[bisect_right(connected, call.disconnected) :]:

@@ -8,16 +8,16 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from all_in_one.simulation.amazon_connect import contact_lens, contact_record, line
-from all_in_one.simulation.calls import SHIFT, Call, calls_of, corrected
-from all_in_one.simulation.roster import Agent, is_workday, next_workday, roster
+from all_in_one.simulation.amazon_connect import encode_line, render_contact_lens, render_contact_record
+from all_in_one.simulation.calls import SHIFT, Call, correct_call, generate_calls
+from all_in_one.simulation.roster import Agent, build_roster, is_workday, next_workday
 
 SEED = 11
 SOURCE = "amazon-connect"
 
-DUPLICATED = 0.05
-HOURS_LATE = 0.02
-CORRECTED = 0.01
+DUPLICATED_SHARE = 0.05
+LATE_SHARE = 0.02
+CORRECTED_SHARE = 0.01
 SLICES = (time(13, 0), time(18, 0))
 LONGEST_DELAY_DAYS = 9
 
@@ -46,8 +46,8 @@ class Centre:
         """Everything that the calls of a workday lead to, in order of delivery, some of it days later. `finished`: the
         days on which an agent, by slug, finished trainings."""
         habits = {agent.slug: agent.habit_on(day, finished.get(agent.slug, ())) for agent in self.agents}
-        calls = calls_of(day, self.agents, habits, zone=self.zone, seed=self.seed)
-        found = _delivered(calls, Random(f"{self.seed}/{day}/delivery"))  # noqa: S311
+        calls = generate_calls(day, self.agents, habits, zone=self.zone, seed=self.seed)
+        found = _deliver_records(calls, Random(f"{self.seed}/{day}/delivery"))  # noqa: S311
         ordered = sorted(enumerate(found), key=lambda item: (item[1][0], item[0]))
         return [Delivery(at, (day, place), record) for place, (_, (at, record)) in enumerate(ordered)]
 
@@ -58,76 +58,76 @@ class Centre:
         day = self.local_day(after)
         while day <= self.local_day(until):
             if is_workday(day):
-                ends += [self.at(day, clock) for clock in SLICES]
+                ends += [self.instant_at(day, clock) for clock in SLICES]
             day += timedelta(days=1)
         return sorted({end for end in ends if after < end <= until})
 
-    def seam(self, clock: datetime) -> datetime:
+    def find_resume_point(self, clock: datetime) -> datetime:
         """The last end of a slice before `clock`: what came after it may not have been delivered yet."""
         return next(before for before in self._ends_backwards(clock) if before < clock)
 
     def on_shift(self, now: datetime) -> bool:
         """Whether records flow: from the shift's begin to half an hour after its end."""
         day = self.local_day(now)
-        return is_workday(day) and self.at(day, SHIFT[0]) <= now < self.at(day, SLICES[-1])
+        return is_workday(day) and self.instant_at(day, SHIFT[0]) <= now < self.instant_at(day, SLICES[-1])
 
     def last_shift(self, now: datetime) -> datetime:
         """When the newest shift began that had begun by `now`."""
         day = self.local_day(now)
-        while not is_workday(day) or self.at(day, SHIFT[0]) > now:
+        while not is_workday(day) or self.instant_at(day, SHIFT[0]) > now:
             day -= timedelta(days=1)
-        return self.at(day, SHIFT[0])
+        return self.instant_at(day, SHIFT[0])
 
     def next_shift(self, now: datetime) -> datetime:
         """When the next shift begins."""
         day = self.local_day(now)
-        if is_workday(day) and now < self.at(day, SHIFT[0]):
-            return self.at(day, SHIFT[0])
-        return self.at(next_workday(day), SHIFT[0])
+        if is_workday(day) and now < self.instant_at(day, SHIFT[0]):
+            return self.instant_at(day, SHIFT[0])
+        return self.instant_at(next_workday(day), SHIFT[0])
 
     def local_day(self, instant: datetime) -> date:
         return instant.astimezone(self.zone).date()
 
-    def at(self, day: date, clock: time) -> datetime:
+    def instant_at(self, day: date, clock: time) -> datetime:
         return datetime.combine(day, clock, self.zone).astimezone(UTC)
 
     def _ends_backwards(self, start: datetime) -> Iterator[datetime]:
         day = self.local_day(start)
         while True:
             if is_workday(day):
-                yield from (self.at(day, clock) for clock in reversed(SLICES))
+                yield from (self.instant_at(day, clock) for clock in reversed(SLICES))
             day -= timedelta(days=1)
 
 
-def centre_of(identity: Mapping[str, Any], *, featured: str, seed: int = SEED) -> Centre:
+def build_centre(identity: Mapping[str, Any], *, featured: str, seed: int = SEED) -> Centre:
     """The call centre of a blueprint's identity section. `featured`: the login of an agent who needs coaching, and
     learns."""
-    agents = roster(identity, source=SOURCE, seed=seed, featured=featured)
+    agents = build_roster(identity, source=SOURCE, seed=seed, featured=featured)
     return Centre(agents, ZoneInfo(identity["time_zone"]), seed)
 
 
-def _delivered(calls: Sequence[Call], rng: Random) -> Iterator[tuple[int, bytes]]:
+def _deliver_records(calls: Sequence[Call], rng: Random) -> Iterator[tuple[int, bytes]]:
     for call in calls:
         written = call.disconnected + call.acw + rng.randint(1, 20)
-        last = yield from _once_or_more(rng, written, line(contact_record(call, written)))
+        last = yield from _once_or_more(rng, written, encode_line(render_contact_record(call, written)))
         if call.agent:
             analysed = call.disconnected + rng.randint(45, 240)
-            last = max(last, (yield from _once_or_more(rng, analysed, line(contact_lens(call)))))
-        if call.agent and rng.random() < CORRECTED:
+            last = max(last, (yield from _once_or_more(rng, analysed, encode_line(render_contact_lens(call)))))
+        if call.agent and rng.random() < CORRECTED_SHARE:
             # Not before everything of the first measurement is there: analyses carry no stamp to order them by.
             again = last + rng.randint(_DAY, 5 * _DAY)
-            later = corrected(call, rng)
-            yield again, line(contact_record(later, again))
+            later = correct_call(call, rng)
+            yield again, encode_line(render_contact_record(later, again))
             if later.silences != call.silences:
-                yield again + 1, line(contact_lens(later))
+                yield again + 1, encode_line(render_contact_lens(later))
 
 
 def _once_or_more(rng: Random, at: int, record: bytes) -> Generator[tuple[int, bytes], None, int]:
     """Yields the delivery or deliveries of a record; returns when the last one comes."""
-    if rng.random() < HOURS_LATE:
+    if rng.random() < LATE_SHARE:
         at += rng.randint(2 * _HOUR, 20 * _HOUR)
     yield at, record
-    if rng.random() < DUPLICATED:
+    if rng.random() < DUPLICATED_SHARE:
         at += rng.randint(20, 1800)
         yield at, record
     return at

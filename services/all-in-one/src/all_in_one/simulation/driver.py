@@ -15,7 +15,7 @@ import httpx
 
 from all_in_one.simulation import learners
 from all_in_one.simulation.centre import LONGEST_DELAY_DAYS, Centre, Delivery, workdays
-from all_in_one.simulation.tenant import SimulationFailed, Tenant
+from all_in_one.simulation.tenant import SimulationFailed, TenantClient
 
 log = logging.getLogger("uplift.simulation")
 
@@ -24,7 +24,7 @@ _LONG_JUMP = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Progress:
+class HistoryProgress:
     """How far history is: `done` of `total` slices, records posted so far, and the tenant's time."""
 
     done: int
@@ -37,60 +37,60 @@ class Progress:
 class Feed:
     """The records of the days so far that are not delivered yet."""
 
-    tenant: Tenant
+    tenant: TenantClient
     centre: Centre
     opened: date
     since: datetime
     _next_day: date | None = None
     _waiting: list[Delivery] = field(default_factory=list)
 
-    async def due(self, until: datetime) -> list[Delivery]:
+    async def collect_due(self, until: datetime) -> list[Delivery]:
         """What is to be delivered up to `until`, in order; `delivered` takes it away."""
         last = self.centre.local_day(until)
         first = self._next_day or self.centre.local_day(self.since) - timedelta(days=LONGEST_DELAY_DAYS)
         days = workdays(max(first, self.opened), last)
         if days:
-            finished = await learners.finished(self.tenant, self.centre)
+            finished = await learners.load_finished_days(self.tenant, self.centre)
             for day in days:
                 found = await asyncio.to_thread(self.centre.deliveries, day, finished)
                 self._waiting += [each for each in found if each.at > self.since.timestamp()]
         self._next_day = last + timedelta(days=1)
         return sorted(each for each in self._waiting if each.at <= until.timestamp())
 
-    def delivered(self, until: datetime) -> None:
+    def drop_delivered(self, until: datetime) -> None:
         self._waiting = [each for each in self._waiting if each.at > until.timestamp()]
 
 
 async def run_history(
-    tenant: Tenant, centre: Centre, until: datetime, on_progress: Callable[[Progress], None] | None = None
-) -> Progress:
+    tenant: TenantClient, centre: Centre, until: datetime, on_progress: Callable[[HistoryProgress], None] | None = None
+) -> HistoryProgress:
     """Lives through the time from the tenant's clock to `until` as fast as the services follow. Run again, it goes on
     where it stopped; when the clock has passed `until`, it does nothing."""
-    clock = await tenant.clock()
-    since = centre.seam(clock)
-    feed = Feed(tenant, centre, await tenant.opened(), since)
+    clock = await tenant.load_clock()
+    since = centre.find_resume_point(clock)
+    feed = Feed(tenant, centre, await tenant.load_first_day(), since)
     # The slice that ends at the clock may have been cut off: it is posted again.
     ends = sorted({max(end, clock) for end in centre.slice_ends(since, until)}) if clock < until else []
-    progress = Progress(0, len(ends), 0, clock)
+    progress = HistoryProgress(0, len(ends), 0, clock)
     for end in ends:
         await tenant.move_clock(end)
         # Services learn the time by an event; before that, records of this slice would lie in the future.
-        records, _ = await asyncio.gather(feed.due(end), tenant.settled())
+        records, _ = await asyncio.gather(feed.collect_due(end), tenant.wait_until_idle())
         if records:
             await tenant.send([each.record for each in records])
-            await tenant.settled()
-        feed.delivered(end)
-        await learners.act(tenant, centre, end)
-        progress = Progress(progress.done + 1, len(ends), progress.records + len(records), end)
+            await tenant.wait_until_idle()
+        feed.drop_delivered(end)
+        await learners.work_on_assignments(tenant, centre, end)
+        progress = HistoryProgress(progress.done + 1, len(ends), progress.records + len(records), end)
         if on_progress:
             on_progress(progress)
     if ends:
-        await tenant.settled()
+        await tenant.wait_until_idle()
     return progress
 
 
 async def run_live(
-    tenant: Tenant,
+    tenant: TenantClient,
     centre: Centre,
     speed: float,
     *,
@@ -108,7 +108,7 @@ async def run_live(
     """
     if speed <= 0:
         raise ValueError("speed must be above 0")
-    shift = _Shift(tenant, centre, wall, leap=speed > 1 if skip_idle is None else skip_idle)
+    shift = _LiveShift(tenant, centre, wall, leap=speed > 1 if skip_idle is None else skip_idle)
     told = False
     while True:
         try:
@@ -116,7 +116,7 @@ async def run_live(
         except (httpx.HTTPError, SimulationFailed) as error:
             # The services may be restarting: it goes on from the clock that they show then.
             log.warning("the simulated shift waits: %s", error)
-            shift = _Shift(tenant, centre, wall, leap=shift.leap)
+            shift = _LiveShift(tenant, centre, wall, leap=shift.leap)
         if shift.at_present and not told:
             on_present()
             told = True
@@ -124,11 +124,11 @@ async def run_live(
         shift.passed = timedelta(seconds=await (pause or _pause)(seconds) * speed)
 
 
-class _Shift:
+class _LiveShift:
     """Where the live shift stands; `passed` is the simulated time since its last step, `at_present` whether that step
     reached the wall clock."""
 
-    def __init__(self, tenant: Tenant, centre: Centre, wall: Callable[[], datetime], *, leap: bool) -> None:
+    def __init__(self, tenant: TenantClient, centre: Centre, wall: Callable[[], datetime], *, leap: bool) -> None:
         self.tenant = tenant
         self.centre = centre
         self.wall = wall
@@ -140,9 +140,11 @@ class _Shift:
         self.learnt: datetime | None = None
 
     async def step(self) -> None:
-        clock = self.now or await self.tenant.clock()
+        clock = self.now or await self.tenant.load_clock()
         if self.feed is None:
-            self.feed = Feed(self.tenant, self.centre, await self.tenant.opened(), self.centre.seam(clock))
+            self.feed = Feed(
+                self.tenant, self.centre, await self.tenant.load_first_day(), self.centre.find_resume_point(clock)
+            )
         now = clock + self.passed
         if self.leap and not self.centre.on_shift(now):
             now = self.centre.next_shift(now)
@@ -152,13 +154,13 @@ class _Shift:
         await self.tenant.move_clock(now)
         if now - clock > _LONG_JUMP:
             # Services learn the time by an event; before that, what comes now would lie in the future.
-            await self.tenant.settled()
-        records = await self.feed.due(now)
+            await self.tenant.wait_until_idle()
+        records = await self.feed.collect_due(now)
         if records:
             await self.tenant.send([each.record for each in records])
-        self.feed.delivered(now)
+        self.feed.drop_delivered(now)
         if self.learnt is None or now - self.learnt >= _LEARN_EVERY:
-            await learners.act(self.tenant, self.centre, now)
+            await learners.work_on_assignments(self.tenant, self.centre, now)
             self.learnt = now
         self.now = now
 

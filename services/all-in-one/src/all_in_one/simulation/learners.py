@@ -6,18 +6,18 @@ from random import Random
 from typing import Any
 
 from all_in_one.simulation.centre import Centre
-from all_in_one.simulation.tenant import Tenant
+from all_in_one.simulation.tenant import TenantClient
 
 KNOWS_THE_ANSWER = 0.88
 TRIES_AGAIN_AFTER = timedelta(hours=20)
 
 
-async def act(tenant: Tenant, centre: Centre, now: datetime) -> int:
+async def work_on_assignments(tenant: TenantClient, centre: Centre, now: datetime) -> int:
     """Starts what has lain long enough and completes what was started before; gives how many steps were taken."""
     steps = 0
     agents = {agent.slug: agent for agent in centre.agents if agent.login}
     # What was started in this round is completed in the next: learning takes time.
-    waiting = [*await tenant.assignments("started"), *await tenant.assignments("assigned")]
+    waiting = [*await tenant.list_assignments("started"), *await tenant.list_assignments("assigned")]
     for assignment in waiting:
         agent = agents.get(assignment["agent"])
         if agent is None or agent.diligence is None:
@@ -26,17 +26,17 @@ async def act(tenant: Tenant, centre: Centre, now: datetime) -> int:
             hours = agent.diligence * _rng(centre.seed, assignment).uniform(0.3, 1.8)
             if now >= datetime.fromisoformat(assignment["assigned_at"]) + timedelta(hours=hours):
                 steps += await tenant.start(agent.login, assignment["id"]) is not None
-        elif now > _ready(assignment):
-            content = await tenant.content(assignment["template"], assignment["template_version"])
+        elif now > _ready_at(assignment):
+            content = await tenant.load_content(assignment["template"], assignment["template_version"])
             answers = answers_to(content, _rng(centre.seed, assignment))
             steps += await tenant.complete(agent.login, assignment["id"], answers) is not None
     return steps
 
 
-async def finished(tenant: Tenant, centre: Centre) -> dict[str, list[date]]:
+async def load_finished_days(tenant: TenantClient, centre: Centre) -> dict[str, list[date]]:
     """The days on which agents, by slug, finished a training: what their habits follow from."""
     days: dict[str, list[date]] = {}
-    for assignment in await tenant.assignments("completed"):
+    for assignment in await tenant.list_assignments("completed"):
         if assignment["passed"] and assignment["agent"]:
             day = centre.local_day(datetime.fromisoformat(assignment["completed_at"]))
             days.setdefault(assignment["agent"], []).append(day)
@@ -54,7 +54,7 @@ def answers_to(content: Mapping[str, Any], rng: Random) -> dict[str, list[str]]:
     return answers
 
 
-def _ready(assignment: Mapping[str, Any]) -> datetime:
+def _ready_at(assignment: Mapping[str, Any]) -> datetime:
     """After each failed attempt another day goes by."""
     return datetime.fromisoformat(assignment["started_at"]) + assignment["attempts"] * TRIES_AGAIN_AFTER
 

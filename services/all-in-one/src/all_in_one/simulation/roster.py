@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
-EACH_TRAINING_CLOSES = 0.6
+TRAINING_EFFECT_SHARE = 0.6
 STILL_TO_COME_PER_WORKDAY = 0.7
 
 # Of every fifteen agents, so many have a habit of silence (percent of a conversation) between these.
@@ -40,7 +40,7 @@ class Agent:
         for done in finished:
             if done < day:
                 practised = workdays_between(done, day)
-                left *= 1 - EACH_TRAINING_CLOSES * (1 - STILL_TO_COME_PER_WORKDAY**practised)
+                left *= 1 - TRAINING_EFFECT_SHARE * (1 - STILL_TO_COME_PER_WORKDAY**practised)
         return self.goal + (self.habit - self.goal) * left
 
 
@@ -58,7 +58,7 @@ def _weekdays_until(day: date) -> int:
     return weeks * 5 + min(rest + 1, 5)
 
 
-def roster(identity: Mapping[str, Any], *, source: str, seed: int, featured: str) -> tuple[Agent, ...]:
+def build_roster(identity: Mapping[str, Any], *, source: str, seed: int, featured: str) -> tuple[Agent, ...]:
     """The agents of a blueprint's identity section that have an id in `source`, with habits drawn from `seed`.
 
     The person with the login `featured` has a habit inside the coaching band and does what is assigned. Two more

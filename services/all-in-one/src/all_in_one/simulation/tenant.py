@@ -14,7 +14,7 @@ import httpx
 log = logging.getLogger("uplift.simulation")
 
 PERSON_CLIENT = "uplift-cli"
-OPENED = "connected_since"  # attribute of the phone system's client: the first day it delivers
+FIRST_DAY_ATTRIBUTE = "connected_since"  # attribute of the phone system's client: the first day it delivers
 _RENEW_BEFORE_SECONDS = 60
 
 
@@ -40,24 +40,24 @@ class Access:
 
 
 @dataclass
-class Tenant:
+class TenantClient:
     """The calls the simulation makes. Tokens are fetched when needed and renewed before they run out. `ask_again`:
     the least seconds between two questions whether everything has settled."""
 
     access: Access
-    ask_again: float = 0.05
+    poll_seconds: float = 0.05
     _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
     _contents: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
 
-    async def opened(self) -> date:
+    async def load_first_day(self) -> date:
         """The first day the phone system delivers. Raises SimulationFailed when its client does not say so."""
         me = await self._json("GET", "/api/identity/v1/me", as_login=None)
         for attribute in me["person"]["attributes"]:
-            if attribute["name"] == OPENED:
+            if attribute["name"] == FIRST_DAY_ATTRIBUTE:
                 return date.fromisoformat(attribute["value"])
-        raise SimulationFailed(f"the client {self.access.client_id} has no attribute {OPENED}")
+        raise SimulationFailed(f"the client {self.access.client_id} has no attribute {FIRST_DAY_ATTRIBUTE}")
 
-    async def clock(self) -> datetime:
+    async def load_clock(self) -> datetime:
         """The tenant's own time. Raises SimulationFailed for a tenant that lives by the wall clock."""
         found = await self._json("GET", self._own_path)
         if not found.get("simulated") or not found.get("clock"):
@@ -81,7 +81,7 @@ class Tenant:
             log.warning("receipt %s: %s simulated records were rejected", receipt.get("id"), receipt["rejected"])
         return receipt
 
-    async def settled(self, timeout: float = 120) -> None:
+    async def wait_until_idle(self, timeout: float = 120) -> None:
         """Returns when nothing is under way between the services, seen twice in a row. Raises SimulationFailed with
         what still waits when that takes longer than `timeout` seconds without any progress."""
         quiet, fewest = 0, None
@@ -97,7 +97,7 @@ class Tenant:
                 raise SimulationFailed(f"the services do not get further: {stuck}")
             if quiet < 2:
                 # Asking costs the services time that they need for what waits.
-                await asyncio.sleep(self.ask_again * min(1 + left / 100, 6))
+                await asyncio.sleep(self.poll_seconds * min(1 + left / 100, 6))
 
     async def _waiting(self) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}
@@ -105,7 +105,7 @@ class Tenant:
             found |= await self._json("GET", url)
         return found
 
-    async def assignments(self, status: str) -> list[dict[str, Any]]:
+    async def list_assignments(self, status: str) -> list[dict[str, Any]]:
         """All assignments of the tenant in a status, newest first."""
         found: list[dict[str, Any]] = []
         after: str | None = None
@@ -117,7 +117,7 @@ class Tenant:
             if after is None:
                 return found
 
-    async def content(self, template: str, version: int) -> dict[str, Any]:
+    async def load_content(self, template: str, version: int) -> dict[str, Any]:
         """What a published version says, with the answers; it never changes."""
         key = (template, version)
         if key not in self._contents:

@@ -9,15 +9,15 @@ from contracts.submissions import SubmissionScored, SubmissionSubmitted
 from pydantic import BaseModel, ConfigDict, Field
 from servicekit import Caller, directory, visibility
 from servicekit.errors import Conflict, FieldProblem, Forbidden, Invalid, NotFound
-from servicekit.workers import in_worker
+from servicekit.workers import run_in_worker
 from storage import DocumentStore, Session
 
 from forms import store
 from forms.actions.definitions import load_version
-from forms.model import Filled, FormDefinition, Result, event_answers, fill, limits, score
+from forms.model import FilledForm, FormDefinition, Result, event_answers, fill_form, limits, score_submission
 
 # Who may fill in a form of this kind about somebody else.
-JUDGES = {
+SUBMITTER_ROLES = {
     "evaluation": ("quality_analyst", "team_lead", "tenant_admin"),
     "note": ("quality_analyst", "team_lead", "tenant_admin", "trainer"),
     "quiz": ("quality_analyst", "team_lead", "tenant_admin", "trainer"),
@@ -53,15 +53,15 @@ async def submit(
     version, form = await load_version(session, documents, slug, body.version)
     if (head := await store.find_form(session, slug)) and head["retired"]:
         raise Conflict("form-retired", f"The form `{slug}` is retired: nobody fills it in any more.")
-    agent_id = await _whom(session, caller, form, await _named(session, body))
+    agent_id = await _resolve_subject(session, caller, form, await _resolve_agent_id(session, body))
     if body.leg is not None and body.interaction_id is None:
         problem = FieldProblem(
             pointer="/leg", problem="a leg of no call", cure="name its `interaction_id`, or leave it out"
         )
         raise Invalid("leg-of-no-call", "`leg` needs `interaction_id`.", errors=[problem])
-    filled, result = await in_worker(_filled, form, body)
+    filled, result = await run_in_worker(_validate_and_score, form, body)
     whose = agent_id or caller.person_id
-    workdays = await directory.workdays(session, [whose])
+    workdays = await directory.load_workdays(session, [whose])
     row = {
         "id": new_id(),
         "form": slug,
@@ -72,34 +72,34 @@ async def submit(
         "leg": body.leg,
         "submitted_by": caller.person_id,
         "submitted_at": session.now,
-        "workday": workdays.of(whose, session.now),
+        "workday": workdays.workday_of(whose, session.now),
         "void": False,
     }
-    return await _keep(session, documents, form, row, filled, result, notes=body.notes, by=caller.person_id)
+    return await _save_version(session, documents, form, row, filled, result, notes=body.notes, by=caller.person_id)
 
 
 async def correct(
     session: Session, documents: DocumentStore, caller: Caller, slug: str, id: UUID, body: Answers
 ) -> dict[str, Any]:
     """A new version of a submission, on the form version and the workday that it has. The same again: nothing."""
-    row = await _to_change(session, caller, slug, id)
+    row = await _lock_for_change(session, caller, slug, id)
     if row["void"]:
         raise Conflict("submission-void", "This submission was taken back. Submit a new one.")
     _, form = await load_version(session, documents, slug, row["form_version"])
-    filled, result = await in_worker(_filled, form, body)
-    before = await content_of(session, documents, row)
+    filled, result = await run_in_worker(_validate_and_score, form, body)
+    before = await load_content(session, documents, row)
     if (before["answers"], before["notes"]) == (filled.answers, body.notes):
         return row
     changed = row | {"version": row["version"] + 1}
     if row["score"] is not None and (result is None or result.score is None):
         # What it scored no longer holds, and nothing takes its place.
-        session.emit(_scored(form, changed | {"void": True}, row["score"], filled, None))
-    return await _keep(session, documents, form, changed, filled, result, notes=body.notes, by=caller.person_id)
+        session.emit(_build_scored_event(form, changed | {"void": True}, row["score"], filled, None))
+    return await _save_version(session, documents, form, changed, filled, result, notes=body.notes, by=caller.person_id)
 
 
-async def take_back(session: Session, documents: DocumentStore, caller: Caller, slug: str, id: UUID) -> None:
+async def void_submission(session: Session, documents: DocumentStore, caller: Caller, slug: str, id: UUID) -> None:
     """Voids a submission; doing it again changes nothing."""
-    row = await _to_change(session, caller, slug, id)
+    row = await _lock_for_change(session, caller, slug, id)
     if row["void"]:
         return
     changed = row | {"version": row["version"] + 1, "void": True, "changed_at": session.now}
@@ -107,14 +107,14 @@ async def take_back(session: Session, documents: DocumentStore, caller: Caller, 
     await store.save_submission(session, changed, by=caller.person_id)
     _, form = await load_version(session, documents, slug, row["form_version"])
     if row["score"] is not None:
-        session.emit(_scored(form, changed, row["score"], None, None))
+        session.emit(_build_scored_event(form, changed, row["score"], None, None))
     else:
-        session.emit(SubmissionSubmitted(**_common(form, changed)))
+        session.emit(SubmissionSubmitted(**_event_fields(form, changed)))
 
 
-async def content_of(session: Session, documents: DocumentStore, row: dict[str, Any]) -> dict[str, Any]:
+async def load_content(session: Session, documents: DocumentStore, row: dict[str, Any]) -> dict[str, Any]:
     """`answers`, `notes`, and `result` (None on a form that is not scored)."""
-    found = await store.get_contents(documents, session.tenant, store.SUBMISSIONS, [row["document"]])
+    found = await store.load_contents(documents, session.tenant, store.SUBMISSIONS, [row["document"]])
     if row["document"] not in found:
         raise NotFound("submission-missing", f"The document {row['document']} is missing from the document store.")
     return json.loads(found[row["document"]])
@@ -125,15 +125,15 @@ async def find_visible(session: Session, caller: Caller, slug: str, id: UUID) ->
     one that is there but not for the caller's eyes."""
     row = await store.find_submission(session, slug, id)
     if row is not None and row["submitted_by"] != caller.person_id:
-        visible = await visibility.visible_to(session, caller)
-        if not await visible.sees(session, row["agent_id"], row["workday"]):
+        visible = await visibility.load_visibility(session, caller)
+        if not await visible.is_visible(session, row["agent_id"], row["workday"]):
             row = None
     if row is None:
         raise NotFound("unknown-submission", f"There is no submission {id} of `{slug}`.")
     return row
 
 
-async def _to_change(session: Session, caller: Caller, slug: str, id: UUID) -> dict[str, Any]:
+async def _lock_for_change(session: Session, caller: Caller, slug: str, id: UUID) -> dict[str, Any]:
     """The submission, locked. Raises Forbidden unless the caller is its author or an administrator."""
     await find_visible(session, caller, slug, id)
     row = await store.find_submission(session, slug, id, lock=True)
@@ -150,13 +150,13 @@ async def _to_change(session: Session, caller: Caller, slug: str, id: UUID) -> d
 
 async def _administers(session: Session, caller: Caller, row: dict[str, Any]) -> bool:
     """Whether the caller is an administrator of whom the submission is about, on its day."""
-    if not caller.has("tenant_admin"):
+    if not caller.has_role("tenant_admin"):
         return False
-    visible = await visibility.visible_to(session, caller.acting_as("tenant_admin"))
-    return visible.everyone or await visible.sees(session, row["agent_id"], row["workday"])
+    visible = await visibility.load_visibility(session, caller.acting_as("tenant_admin"))
+    return visible.everyone or await visible.is_visible(session, row["agent_id"], row["workday"])
 
 
-async def _named(session: Session, body: NewSubmission) -> UUID | None:
+async def _resolve_agent_id(session: Session, body: NewSubmission) -> UUID | None:
     if body.agent is None:
         return body.agent_id
     found = (await directory.find_person(session, body.agent)).id
@@ -166,7 +166,9 @@ async def _named(session: Session, body: NewSubmission) -> UUID | None:
     return found
 
 
-async def _whom(session: Session, caller: Caller, form: FormDefinition, agent_id: UUID | None) -> UUID | None:
+async def _resolve_subject(
+    session: Session, caller: Caller, form: FormDefinition, agent_id: UUID | None
+) -> UUID | None:
     """Whom the submission is about. Raises Forbidden and Invalid."""
     own_matter = form.kind in ("quiz", "survey")
     if form.about == "none":
@@ -177,7 +179,7 @@ async def _whom(session: Session, caller: Caller, form: FormDefinition, agent_id
                 errors=[FieldProblem(pointer="/agent_id", problem="not taken here", cure="leave it out")],
             )
         if not own_matter:
-            caller.require(*JUDGES[form.kind])
+            caller.require_role(*SUBMITTER_ROLES[form.kind])
         return None
     agent_id = agent_id or (caller.person_id if own_matter else None)
     if agent_id is None:
@@ -187,31 +189,31 @@ async def _whom(session: Session, caller: Caller, form: FormDefinition, agent_id
         if not own_matter:
             raise Forbidden("about-oneself", f"Nobody fills in a form of kind {form.kind} about oneself.")
         return agent_id
-    caller.require(*JUDGES[form.kind])
-    await visibility.require_agent(session, caller.acting_as(*JUDGES[form.kind]), agent_id)
-    if not await directory.people(session, [agent_id]):
+    caller.require_role(*SUBMITTER_ROLES[form.kind])
+    await visibility.require_agent(session, caller.acting_as(*SUBMITTER_ROLES[form.kind]), agent_id)
+    if not await directory.load_people(session, [agent_id]):
         problem = FieldProblem(pointer="/agent_id", problem="nobody has this id", cure="the id of a person")
         raise Invalid("unknown-person", f"There is no person {agent_id}.", errors=[problem])
     return agent_id
 
 
-def _filled(form: FormDefinition, body: Answers) -> tuple[Filled, Result | None]:
+def _validate_and_score(form: FormDefinition, body: Answers) -> tuple[FilledForm, Result | None]:
     """In a worker: how long a schema looks at answers is up to those who wrote it, as with `uniqueItems`."""
-    filled = fill(form, body.answers)
+    filled = fill_form(form, body.answers)
     problems = [each.model_copy(update={"pointer": "/answers" + each.pointer}) for each in filled.problems]
-    if problem := limits.shape_problem(body.notes, most_bytes=limits.ANSWERS_BYTES):
+    if problem := limits.shape_problem(body.notes, max_bytes=limits.ANSWERS_BYTES):
         problems.append(FieldProblem(pointer="/notes", problem=problem, cure="take it out"))
     if problems:
         raise Invalid("invalid-answers", "Some answers do not hold; `errors` says which and why.", errors=problems)
-    return filled, score(form, filled.answers, filled.shown)
+    return filled, score_submission(form, filled.answers, filled.shown)
 
 
-async def _keep(
+async def _save_version(
     session: Session,
     documents: DocumentStore,
     form: FormDefinition,
     row: dict[str, Any],
-    filled: Filled,
+    filled: FilledForm,
     result: Result | None,
     *,
     notes: str,
@@ -233,13 +235,13 @@ async def _keep(
     }
     await store.save_submission(session, kept, by=by)
     if reached is None:
-        session.emit(SubmissionSubmitted(**_common(form, kept)))
+        session.emit(SubmissionSubmitted(**_event_fields(form, kept)))
     else:
-        session.emit(_scored(form, kept, reached, filled, result))
+        session.emit(_build_scored_event(form, kept, reached, filled, result))
     return kept
 
 
-def _common(form: FormDefinition, row: dict[str, Any]) -> dict[str, Any]:
+def _event_fields(form: FormDefinition, row: dict[str, Any]) -> dict[str, Any]:
     return {
         # A form about nobody counts for the one who filled it in: the event's readers go by person.
         "agent_id": row["agent_id"] or row["submitted_by"],
@@ -253,11 +255,11 @@ def _common(form: FormDefinition, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _scored(
-    form: FormDefinition, row: dict[str, Any], reached: int, filled: Filled | None, result: Result | None
+def _build_scored_event(
+    form: FormDefinition, row: dict[str, Any], reached: int, filled: FilledForm | None, result: Result | None
 ) -> SubmissionScored:
     return SubmissionScored(
-        **_common(form, row),
+        **_event_fields(form, row),
         workday=row["workday"],
         score=reached,
         automatic_fail=result is not None and result.automatic_fail,

@@ -6,7 +6,17 @@ from uuid import UUID
 
 from fastapi import Body
 from pydantic import BaseModel
-from servicekit import DEFINITION_BYTES, Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, accepts, page_of
+from servicekit import (
+    DEFINITION_BYTES,
+    Caller,
+    CallerDep,
+    DocumentsDep,
+    Page,
+    PageDep,
+    WorkSession,
+    page_of,
+    route_policy,
+)
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
 
@@ -57,38 +67,38 @@ def _summary(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _for(caller: Caller, form: FormDefinition) -> dict[str, Any]:
+def _visible_definition(caller: Caller, form: FormDefinition) -> dict[str, Any]:
     content = form.content()
-    if form.kind == "quiz" and not caller.has(*EDITORS, "trainer"):
+    if form.kind == "quiz" and not caller.has_role(*EDITORS, "trainer"):
         content.pop("scoring", None)  # it holds the right answers
     return content
 
 
 @router.get("/forms")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def list_forms(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[FormSummary]:
     """Forms by name; drafts never published, and what is retired, are listed to quality_analyst and tenant_admin only."""
     after = page.value(str)
-    rows = await store.list_forms(session, drafts=caller.has(*EDITORS), after=after, limit=page.limit + 1)
+    rows = await store.list_forms(session, drafts=caller.has_role(*EDITORS), after=after, limit=page.limit + 1)
     return page_of([FormSummary(**_summary(row)) for row in rows], page, cursor=lambda each: [each.form])
 
 
 @router.get("/forms/{form}")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def get_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> FormView:
     """A form with its draft, for those who may edit it, or its newest version."""
     head = await store.find_form(session, form)
-    if head is None or not (head["version"] or caller.has(*EDITORS)):
-        raise definitions.no_form(form)
-    if caller.has(*EDITORS):
-        definition = await definitions.load(session, documents, head["draft_document"])
+    if head is None or not (head["version"] or caller.has_role(*EDITORS)):
+        raise definitions.unknown_form_error(form)
+    if caller.has_role(*EDITORS):
+        definition = await definitions.load_definition(session, documents, head["draft_document"])
     else:
         _, definition = await definitions.load_version(session, documents, form)
-    return FormView(**_summary(head), definition=_for(caller, definition))
+    return FormView(**_summary(head), definition=_visible_definition(caller, definition))
 
 
 @router.put("/forms/{form}")
-@accepts(DEFINITION_BYTES, roles=EDITORS)
+@route_policy(DEFINITION_BYTES, roles=EDITORS)
 async def put_form(
     form: str,
     body: Annotated[FormDefinition, Body()],
@@ -103,12 +113,12 @@ async def put_form(
     before = await store.find_form(session, form)
     await definitions.save_draft(session, documents, body, by=caller.person_id)
     if before is not None and before["retired"]:
-        await definitions.answer(session, documents, version=None)
+        await definitions.publish_section_applied(session, documents, version=None)
     return await get_form(form, session, caller, documents)
 
 
 @router.delete("/forms/{form}", status_code=204)
-@accepts(roles=EDITORS)
+@route_policy(roles=EDITORS)
 async def retire_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
     """Nobody fills it in any more, and it is no part of a blueprint. It can still be read, as can what was submitted; PUT
     or publishing brings it back. One that was never published is deleted. Needs quality_analyst or tenant_admin."""
@@ -116,30 +126,30 @@ async def retire_form(form: str, session: WorkSession, caller: CallerDep, docume
 
 
 @router.post("/forms/{form}/publish")
-@accepts(roles=EDITORS, thing="/forms/{form}")
+@route_policy(roles=EDITORS, resource_path="/forms/{form}")
 async def publish_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> VersionView:
     """Makes the draft the newest version, which never changes again. The same content again makes no new version."""
     before = await store.find_form(session, form)
     row = await definitions.publish(session, documents, form, by=caller.person_id)
     if before is None or before["retired"] or before["version"] != row["version"]:
-        await definitions.answer(session, documents, version=None)
-    definition = await definitions.load(session, documents, row["document"])
+        await definitions.publish_section_applied(session, documents, version=None)
+    definition = await definitions.load_definition(session, documents, row["document"])
     return VersionView(**row, definition=definition.content())
 
 
 @router.get("/forms/{form}/versions")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def list_form_versions(form: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[VersionSummary]:
     """Published versions, newest first."""
     if await store.find_form(session, form) is None:
-        raise definitions.no_form(form)
+        raise definitions.unknown_form_error(form)
     before = page.value(int)
     rows = await store.list_versions(session, form, before=before, limit=page.limit + 1)
     return page_of([VersionSummary(**row) for row in rows], page, cursor=lambda each: [each.version])
 
 
 @router.get("/forms/{form}/versions/{version}")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def get_form_version(
     form: str, version: int, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> VersionView:
@@ -147,4 +157,4 @@ async def get_form_version(
     _, definition = await definitions.load_version(session, documents, form, version)
     row = await store.find_version(session, form, version)
     assert row is not None
-    return VersionView(**row, definition=_for(caller, definition))
+    return VersionView(**row, definition=_visible_definition(caller, definition))

@@ -5,13 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import CallerDep, DocumentsDep, Page, PageDep, WorkSession, accepts, directory, page_of, visibility
+from servicekit import CallerDep, DocumentsDep, Page, PageDep, WorkSession, directory, page_of, route_policy, visibility
 from servicekit import router as door_router
 from storage import Session
 
 from forms import store
 from forms.actions import submissions
-from forms.actions.definitions import no_form
+from forms.actions.definitions import unknown_form_error
 from forms.actions.submissions import Answers, NewSubmission
 from forms.model import Result
 
@@ -56,16 +56,16 @@ class SubmissionView(SubmissionSummary):
 
 
 async def _view(session: Session, documents: DocumentsDep, row: dict[str, Any]) -> SubmissionView:
-    content = await submissions.content_of(session, documents, row)
-    whose = await directory.people(session, [row["agent_id"]] if row["agent_id"] else [])
+    content = await submissions.load_content(session, documents, row)
+    whose = await directory.load_people(session, [row["agent_id"]] if row["agent_id"] else [])
     person = whose.get(row["agent_id"])
     row |= {"agent": person.slug if person else None, "name": person.display_name if person else None}
-    history = await store.submission_history(session, row["id"])
+    history = await store.load_submission_history(session, row["id"])
     return SubmissionView.model_validate({**row, **content, "history": history})
 
 
 @router.get("/forms/{form}/submissions")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def list_submissions(
     form: str,
     session: WorkSession,
@@ -78,12 +78,12 @@ async def list_submissions(
     """Newest first: those that one submitted, and those about people one may see on the day. `agent` and `team` (its
     people of that day): id or slug."""
     if await store.find_form(session, form) is None:
-        raise no_form(form)
+        raise unknown_form_error(form)
     before = page.value(UUID)
     rows = await store.list_submissions(
         session,
         form,
-        visible=await visibility.visible_to(session, caller, agent=agent, team=team, refuse=False),
+        visible=await visibility.load_visibility(session, caller, agent=agent, team=team, refuse=False),
         interaction=interaction,
         before=before,
         limit=page.limit + 1,
@@ -92,7 +92,7 @@ async def list_submissions(
 
 
 @router.post("/forms/{form}/submissions", status_code=201)
-@accepts(reach="people")
+@route_policy(reach="people")
 async def add_submission(
     form: str, body: NewSubmission, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
@@ -102,7 +102,7 @@ async def add_submission(
 
 
 @router.get("/forms/{form}/submissions/{submission}")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def get_submission(
     form: str, submission: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
@@ -111,7 +111,7 @@ async def get_submission(
 
 
 @router.put("/forms/{form}/submissions/{submission}")
-@accepts(reach="people", alone=True)
+@route_policy(reach="people", lock_resource_only=True)
 async def correct_submission(
     form: str, submission: UUID, body: Answers, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
@@ -122,9 +122,9 @@ async def correct_submission(
 
 
 @router.delete("/forms/{form}/submissions/{submission}", status_code=204)
-@accepts(reach="people", alone=True)
+@route_policy(reach="people", lock_resource_only=True)
 async def take_back_submission(
     form: str, submission: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> None:
     """Voids a submission: it no longer counts anywhere."""
-    await submissions.take_back(session, documents, caller, form, submission)
+    await submissions.void_submission(session, documents, caller, form, submission)

@@ -5,26 +5,26 @@ from forms.model.definition import (
     MAX_SECTION_FORMS,
     FormDefinition,
     FormsSection,
+    check_kind_unchanged,
     check_section,
     content_hash,
-    other_kind,
 )
-from forms.model.filling import Filled, fill
-from forms.model.scoring import QuestionResult, Result, SectionResult, event_answers, score
+from forms.model.filling import FilledForm, fill_form
+from forms.model.scoring import QuestionResult, Result, SectionResult, event_answers, score_submission
 
 __all__ = [
     "MAX_SECTION_FORMS",
-    "Filled",
+    "FilledForm",
     "FormDefinition",
     "FormsSection",
     "QuestionResult",
     "Result",
     "SectionResult",
+    "check_kind_unchanged",
     "check_section",
     "content_hash",
     "event_answers",
-    "fill",
+    "fill_form",
     "limits",
-    "other_kind",
-    "score",
+    "score_submission",
 ]

@@ -6,15 +6,15 @@ from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
 
-from contracts.names import Names
+from contracts.section_names import Names
 from pydantic import Field, PlainSerializer, StringConstraints, ValidationError, model_validator
-from servicekit.blueprints.checking import SectionCheck, changes_between
+from servicekit.blueprints.checking import SectionCheck, diff_sections
 from servicekit.errors import FieldProblem
-from servicekit.shapes import shape_problems
+from servicekit.validation_problems import find_validation_problems
 
 from forms.model import limits
-from forms.model.json_schema import one_of, pointer, schema_problems
-from forms.model.logic import Logic, Strict, asked_of
+from forms.model.json_schema import json_pointer, one_of, schema_problems
+from forms.model.logic import Logic, StrictModel, find_asked_questions
 
 MAX_SECTION_FORMS = 200
 
@@ -32,15 +32,15 @@ Number = Annotated[
 Weight = Annotated[Number, Field(ge=0, le=1_000_000)]
 
 
-class Section(Strict):
+class Section(StrictModel):
     """Questions that belong together. A question is in at most one section."""
 
     section: Name
     title: Title | None = None
-    questions: list[str] = Field(min_length=1, max_length=limits.QUESTIONS)
+    questions: list[str] = Field(min_length=1, max_length=limits.MAX_QUESTIONS)
 
 
-class Scale(Strict):
+class Scale(StrictModel):
     """A number counts from `worst` (nothing) to `best` (everything), in proportion; `best` may be the smaller one."""
 
     worst: Number
@@ -53,7 +53,7 @@ class Scale(Strict):
         return self
 
 
-class QuestionScoring(Strict):
+class QuestionScoring(StrictModel):
     """How the answer to one question counts: by `points` per option, or by a `scale` of numbers.
 
     An option is written as text: `yes`, `true`, `3`. The share of a question is its points by the most there are (of
@@ -82,11 +82,11 @@ class QuestionScoring(Strict):
         return self
 
 
-class SectionScoring(Strict):
+class SectionScoring(StrictModel):
     weight: Weight = Decimal(1)
 
 
-class Scoring(Strict):
+class Scoring(StrictModel):
     """The score is the mean of the sections' scores by their weights, in per cent. Only questions named here count,
     and each must be in a section. A section in which nothing applies leaves the denominator."""
 
@@ -98,7 +98,7 @@ Kind = Literal["evaluation", "quiz", "survey", "note"]
 About = Literal["agent", "none"]
 
 
-class FormDefinition(Strict):
+class FormDefinition(StrictModel):
     """A form. `schema` (JSON Schema 2020-12) holds one property for each question; `ui_schema` says how they look and
     is kept as it is. `about` says whether a submission names an agent."""
 
@@ -116,7 +116,7 @@ class FormDefinition(Strict):
     def questions(self) -> dict[str, Any]:
         return self.answers_schema["properties"]
 
-    def section_of(self) -> dict[str, str]:
+    def sections_by_question(self) -> dict[str, str]:
         """The section of each question that is in one."""
         return {question: each.section for each in self.sections for question in each.questions}
 
@@ -127,8 +127,8 @@ class FormDefinition(Strict):
     def problems(self) -> list[FieldProblem]:
         """All that is wrong with the form, beyond the shape of its fields."""
         free = {"schema": self.answers_schema, "ui_schema": self.ui_schema}
-        problem = limits.shape_problem(free, most_bytes=limits.DEFINITION_BYTES)  # before they are written out
-        problem = problem or limits.shape_problem(self.content(), most_bytes=limits.DEFINITION_BYTES)
+        problem = limits.shape_problem(free, max_bytes=limits.DEFINITION_BYTES)  # before they are written out
+        problem = problem or limits.shape_problem(self.content(), max_bytes=limits.DEFINITION_BYTES)
         if problem:
             return [FieldProblem(problem=f"The form is too large: {problem}.", cure="split it")]
         found = [
@@ -138,13 +138,13 @@ class FormDefinition(Strict):
         if found:
             return found
         found = [*self._name_problems(), *self._section_problems(), *self._scoring_problems()]
-        return found or list(self._circle_problems())
+        return found or list(self._cycle_problems())
 
     def _name_problems(self) -> Iterator[FieldProblem]:
         for name in self.questions:
             if len(name) > 64 or not name.replace("-", "_").isidentifier() or not name.isascii() or name[0] in "_-":
                 yield FieldProblem(
-                    pointer=pointer("schema", "properties", name),
+                    pointer=json_pointer("schema", "properties", name),
                     problem="a question's name has letters, digits, `_` and `-` only, and begins with a letter",
                     cure="e.g. greeting_given",
                 )
@@ -152,12 +152,12 @@ class FormDefinition(Strict):
             for name, condition in getattr(self.logic, kind).items():
                 if name not in known:
                     yield FieldProblem(
-                        pointer=pointer("logic", kind, name), problem="there is none", cure=one_of(known)
+                        pointer=json_pointer("logic", kind, name), problem="there is none", cure=one_of(known)
                     )
-                for asked in asked_of(condition):
+                for asked in find_asked_questions(condition):
                     if asked not in self.questions:
                         yield FieldProblem(
-                            pointer=pointer("logic", kind, name),
+                            pointer=json_pointer("logic", kind, name),
                             problem=f"it asks for an answer to `{asked}`, which is no question",
                             cure=one_of(self.questions),
                         )
@@ -168,11 +168,13 @@ class FormDefinition(Strict):
         for number, each in enumerate(self.sections):
             if each.section in names:
                 yield FieldProblem(
-                    pointer=pointer("sections", number, "section"), problem="twice the same name", cure="another name"
+                    pointer=json_pointer("sections", number, "section"),
+                    problem="twice the same name",
+                    cure="another name",
                 )
             names.add(each.section)
             for place, question in enumerate(each.questions):
-                where = pointer("sections", number, "questions", place)
+                where = json_pointer("sections", number, "questions", place)
                 if question not in self.questions:
                     yield FieldProblem(pointer=where, problem=f"no question `{question}`", cure=one_of(self.questions))
                 if question in placed:
@@ -184,28 +186,32 @@ class FormDefinition(Strict):
     def _scoring_problems(self) -> Iterator[FieldProblem]:
         if self.scoring is None:
             return
-        placed, names = self.section_of(), {each.section for each in self.sections}
+        placed, names = self.sections_by_question(), {each.section for each in self.sections}
         for name in self.scoring.sections:
             if name not in names:
                 yield FieldProblem(
-                    pointer=pointer("scoring", "sections", name), problem="no such section", cure=one_of(names)
+                    pointer=json_pointer("scoring", "sections", name), problem="no such section", cure=one_of(names)
                 )
         for name, how in self.scoring.questions.items():
             where = ("scoring", "questions", name)
             if name not in self.questions:
-                yield FieldProblem(pointer=pointer(*where), problem="no such question", cure=one_of(self.questions))
+                yield FieldProblem(
+                    pointer=json_pointer(*where), problem="no such question", cure=one_of(self.questions)
+                )
                 continue
             if name not in placed:
                 yield FieldProblem(
-                    pointer=pointer(*where), problem="a question that counts must be in a section", cure=one_of(names)
+                    pointer=json_pointer(*where),
+                    problem="a question that counts must be in a section",
+                    cure=one_of(names),
                 )
             if how.scale is not None and not may_be_number(self.questions[name]):
                 yield FieldProblem(
-                    pointer=pointer(*where, "scale"),
+                    pointer=json_pointer(*where, "scale"),
                     problem="a scale counts numbers, and the answer is none",
                     cure="give `points` for each option",
                 )
-            options = options_of(self.questions[name])
+            options = list_options(self.questions[name])
             if options is None:
                 continue
             for part, named in (
@@ -216,12 +222,12 @@ class FormDefinition(Strict):
                 for option in named:
                     if option not in options:
                         yield FieldProblem(
-                            pointer=pointer(*where, part), problem=f"no option `{option}`", cure=one_of(options)
+                            pointer=json_pointer(*where, part), problem=f"no option `{option}`", cure=one_of(options)
                         )
 
-    def _circle_problems(self) -> Iterator[FieldProblem]:
+    def _cycle_problems(self) -> Iterator[FieldProblem]:
         try:
-            self.order()
+            self.sort_questions()
         except CycleError as error:
             yield FieldProblem(
                 pointer="/logic",
@@ -229,21 +235,21 @@ class FormDefinition(Strict):
                 cure="take one of the conditions away",
             )
 
-    def order(self) -> list[str]:
+    def sort_questions(self) -> list[str]:
         """The questions, each after those that decide whether it shows. Raises graphlib.CycleError."""
-        sections = self.section_of()
+        sections = self.sections_by_question()
         asked = {
             name: {
                 each
                 for condition in (self.logic.questions.get(name), self.logic.sections.get(sections.get(name, "")))
-                for each in asked_of(condition)
+                for each in find_asked_questions(condition)
             }
             for name in self.questions
         }
         return list(TopologicalSorter(asked).static_order())
 
 
-def rows_of(question: Any) -> dict[str, Any] | None:
+def matrix_rows(question: Any) -> dict[str, Any] | None:
     """The rows of a matrix by name, each a question; None for any other question."""
     if not isinstance(question, dict) or question.get("type") != "object":
         return None
@@ -253,7 +259,7 @@ def rows_of(question: Any) -> dict[str, Any] | None:
 
 def may_be_number(question: Any) -> bool:
     """Whether an answer can be a number, or in a matrix that to any row; so it is where the schema does not say."""
-    rows = rows_of(question)
+    rows = matrix_rows(question)
     if rows is not None:
         return any(may_be_number(each) for each in rows.values())
     if not isinstance(question, dict) or "type" not in question:
@@ -262,29 +268,29 @@ def may_be_number(question: Any) -> bool:
     return bool({"number", "integer"} & {str(each) for each in kinds})
 
 
-def options_of(question: Any) -> list[str] | None:
+def list_options(question: Any) -> list[str] | None:
     """The options of a question with choices, of a matrix those of all its rows, as text; None where the schema does
     not list them."""
     if not isinstance(question, dict):
         return None
-    rows = rows_of(question)
+    rows = matrix_rows(question)
     if rows is not None:
-        found = [options_of(each) for each in rows.values()]
+        found = [list_options(each) for each in rows.values()]
         return list(dict.fromkeys(option for each in found for option in each or ())) if None not in found else None
     if question.get("type") == "array":
         question = question.get("items")
-        return options_of(question) if isinstance(question, dict) else None
+        return list_options(question) if isinstance(question, dict) else None
     if question.get("type") == "boolean":
         return ["true", "false"]
     if isinstance(question.get("enum"), list):
-        return [option_text(each) for each in question["enum"]]
+        return [render_option(each) for each in question["enum"]]
     choices = question.get("oneOf")
     if isinstance(choices, list) and all(isinstance(each, dict) and "const" in each for each in choices):
-        return [option_text(each["const"]) for each in choices]
+        return [render_option(each["const"]) for each in choices]
     return None
 
 
-def option_text(value: Any) -> str:
+def render_option(value: Any) -> str:
     """An answer as scoring and KPIs name it: `yes`, `true`, `3`, `2.5`."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -295,10 +301,10 @@ def option_text(value: Any) -> str:
 
 def content_hash(content: dict[str, Any]) -> str:
     """The same content always has the same hash."""
-    return hashlib.sha256(limits.canonical(content)).hexdigest()
+    return hashlib.sha256(limits.encode_canonical_json(content)).hexdigest()
 
 
-class FormsSection(Strict):
+class FormsSection(StrictModel):
     """The section `forms` of a blueprint: each form is published at once. Forms it does not name stay as they are."""
 
     forms: list[FormDefinition] = Field(default=[], max_length=MAX_SECTION_FORMS)
@@ -308,23 +314,23 @@ class FormsSection(Strict):
         found: list[FieldProblem] = []
         names: set[str] = set()
         for number, each in enumerate(self.forms):
-            where = pointer("forms", number)
+            where = json_pointer("forms", number)
             if each.form in names:
                 found.append(FieldProblem(pointer=f"{where}/form", problem="twice the same name", cure="another name"))
             names.add(each.form)
             found += [one.model_copy(update={"pointer": where + one.pointer}) for one in each.problems()]
         return found
 
-    def problems_beside(self, published: Mapping[str, tuple[str, str]]) -> list[FieldProblem]:
+    def find_conflicts(self, published: Mapping[str, tuple[str, str]]) -> list[FieldProblem]:
         """What of it does not go with the forms that are published: kind and `about` of each by name."""
         return [
             problem.model_copy(update={"pointer": f"/forms/{number}{problem.pointer}"})
             for number, each in enumerate(self.forms)
-            if each.form in published and (problem := other_kind(each, published[each.form]))
+            if each.form in published and (problem := check_kind_unchanged(each, published[each.form]))
         ]
 
 
-def other_kind(form: FormDefinition, published: tuple[str, str]) -> FieldProblem | None:
+def check_kind_unchanged(form: FormDefinition, published: tuple[str, str]) -> FieldProblem | None:
     """Submissions of a published form count as its kind: a later version cannot be another one."""
     kind, about = published
     if published == (form.kind, form.about):
@@ -337,16 +343,16 @@ def other_kind(form: FormDefinition, published: tuple[str, str]) -> FieldProblem
 
 
 def check_section(content: dict[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
-    """As `servicekit.blueprints.checking.OwnSection` wants it; `present`: the section as it is. Forms name nothing that
+    """As `servicekit.blueprints.checking.SectionChecker` wants it; `present`: the section as it is. Forms name nothing that
     is another service's."""
     if content is None:
         return SectionCheck()
     try:
         section = FormsSection.model_validate(content)
     except ValidationError as error:
-        return SectionCheck(problems=shape_problems(error, content, FormsSection))
+        return SectionCheck(problems=find_validation_problems(error, content, FormsSection))
     before = {each["form"]: each for each in present["forms"]}
     published = {name: (each["kind"], each["about"]) for name, each in before.items()}
-    problems = section.problems() or section.problems_beside(published)
+    problems = section.problems() or section.find_conflicts(published)
     after = before | {each.form: each.content() for each in section.forms if not problems}
-    return SectionCheck(problems=problems, changes=changes_between(present, {"forms": list(after.values())}))
+    return SectionCheck(problems=problems, changes=diff_sections(present, {"forms": list(after.values())}))

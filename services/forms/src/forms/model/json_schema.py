@@ -25,12 +25,12 @@ from forms.model import limits
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_ONE = (
+_SCHEMA_KEYWORDS = (
     "additionalProperties", "unevaluatedProperties", "items", "unevaluatedItems", "contains", "propertyNames", "not",
     "if", "then", "else", "contentSchema",
 )  # fmt: skip
-_LIST = ("allOf", "anyOf", "oneOf", "prefixItems")
-_MAP = ("properties", "$defs", "dependentSchemas")
+_SCHEMA_LIST_KEYWORDS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_SCHEMA_MAP_KEYWORDS = ("properties", "$defs", "dependentSchemas")
 _REFUSED = {
     "$dynamicRef": "write the part out",
     "$dynamicAnchor": "leave it out",
@@ -46,7 +46,7 @@ _ROOT_KEYS = frozenset(
 
 
 @lru_cache(maxsize=1024)
-def _pattern(pattern: str) -> TypeAdapter[str]:
+def _compile_pattern(pattern: str) -> TypeAdapter[str]:
     return TypeAdapter(Annotated[str, StringConstraints(pattern=pattern)])
 
 
@@ -54,7 +54,7 @@ def _check_pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[Schema
     if not isinstance(value, str):
         return
     try:
-        _pattern(pattern).validate_python(value)
+        _compile_pattern(pattern).validate_python(value)
     except PatternMismatch:
         yield SchemaMismatch(f"it does not match {pattern!r}")
 
@@ -87,7 +87,7 @@ _Validator = extend(Draft202012Validator, {"pattern": _check_pattern})
 _metaschema = Draft202012Validator(Draft202012Validator.META_SCHEMA)
 
 
-def pointer(*parts: object) -> str:
+def json_pointer(*parts: object) -> str:
     """A JSON pointer (RFC 6901)."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
@@ -96,27 +96,29 @@ def schema_problems(schema: dict[str, Any]) -> list[FieldProblem]:
     """What is wrong with a form's schema; pointers from its root. Its size and depth were checked before."""
     found = [
         FieldProblem(
-            pointer=pointer(*error.absolute_path),
+            pointer=json_pointer(*error.absolute_path),
             problem=error.message[:300],
             cure=_schema_cure(error),
         )
         for error in _metaschema.iter_errors(schema)
     ]
     if found:
-        return found[: limits.PROBLEMS]
+        return found[: limits.MAX_PROBLEMS]
     found += _root_problems(schema)
-    parts = list(_parts(schema, ()))
-    if len(parts) > limits.SCHEMA_NODES:
-        return [FieldProblem(problem=f"it has more than {limits.SCHEMA_NODES} parts", cure="split the form")]
+    parts = list(_iter_subschemas(schema, ()))
+    if len(parts) > limits.MAX_SCHEMA_NODES:
+        return [FieldProblem(problem=f"it has more than {limits.MAX_SCHEMA_NODES} parts", cure="split the form")]
     patterns = {part["pattern"] for _, part in parts if isinstance(part, dict) and "pattern" in part}
-    if len(patterns) > limits.PATTERNS:
+    if len(patterns) > limits.MAX_PATTERNS:
         return [
-            FieldProblem(problem=f"it has more than {limits.PATTERNS} different patterns", cure="use `enum`, `format`")
+            FieldProblem(
+                problem=f"it has more than {limits.MAX_PATTERNS} different patterns", cure="use `enum`, `format`"
+            )
         ]
     for where, part in parts:
         if isinstance(part, dict):
             found += _part_problems(schema, where, part)
-    return (found or _expansion_problems(schema))[: limits.PROBLEMS]
+    return (found or _expansion_problems(schema))[: limits.MAX_PROBLEMS]
 
 
 def _schema_cure(error: Any) -> str:
@@ -158,55 +160,55 @@ def _root_problems(schema: dict[str, Any]) -> Iterator[FieldProblem]:
     for key in schema:
         if key not in _ROOT_KEYS:
             yield FieldProblem(
-                pointer=pointer(key),
+                pointer=json_pointer(key),
                 problem=f"`{key}` has no place at the root: conditions between questions belong in `logic`",
                 cure=f"at the root there may be: {', '.join(sorted(_ROOT_KEYS))}",
             )
     questions = schema.get("properties")
     if isinstance(questions, dict):
-        if len(questions) > limits.QUESTIONS:
+        if len(questions) > limits.MAX_QUESTIONS:
             yield FieldProblem(
-                pointer="/properties", problem=f"more than {limits.QUESTIONS} questions", cure="split it"
+                pointer="/properties", problem=f"more than {limits.MAX_QUESTIONS} questions", cure="split it"
             )
         for each in schema.get("required", []):
             if each not in questions:
                 yield FieldProblem(pointer="/required", problem=f"no question `{each}`", cure=one_of(questions))
 
 
-def _parts(schema: Any, where: tuple[object, ...]) -> Iterator[tuple[tuple[object, ...], Any]]:
+def _iter_subschemas(schema: Any, where: tuple[object, ...]) -> Iterator[tuple[tuple[object, ...], Any]]:
     """The schema and all schemas inside it, with where they are."""
     yield where, schema
     if not isinstance(schema, dict):
         return
-    for key in _ONE:
+    for key in _SCHEMA_KEYWORDS:
         if key in schema:
-            yield from _parts(schema[key], (*where, key))
-    for key in _LIST:
+            yield from _iter_subschemas(schema[key], (*where, key))
+    for key in _SCHEMA_LIST_KEYWORDS:
         for number, each in enumerate(schema.get(key, ())):
-            yield from _parts(each, (*where, key, number))
-    for key in _MAP:
+            yield from _iter_subschemas(each, (*where, key, number))
+    for key in _SCHEMA_MAP_KEYWORDS:
         for name, each in schema.get(key, {}).items():
-            yield from _parts(each, (*where, key, name))
+            yield from _iter_subschemas(each, (*where, key, name))
 
 
 def _part_problems(root: dict[str, Any], where: tuple[object, ...], part: dict[str, Any]) -> Iterator[FieldProblem]:
     for key, cure in _REFUSED.items():
         if key in part:
-            yield FieldProblem(pointer=pointer(*where, key), problem=f"`{key}` is not taken", cure=cure)
-    if "$ref" in part and _target(root, part["$ref"]) is None:
+            yield FieldProblem(pointer=json_pointer(*where, key), problem=f"`{key}` is not taken", cure=cure)
+    if "$ref" in part and _resolve_ref(root, part["$ref"]) is None:
         yield FieldProblem(
-            pointer=pointer(*where, "$ref"),
+            pointer=json_pointer(*where, "$ref"),
             problem=f"`{part['$ref']}` leads to nothing in this schema",
             cure=f"`#/$defs/` and {one_of(root.get('$defs', {}))}; other documents are never read",
         )
     if "pattern" in part:
-        if len(part["pattern"]) > limits.PATTERN_LENGTH:
-            problem = f"longer than {limits.PATTERN_LENGTH} characters"
+        if len(part["pattern"]) > limits.MAX_PATTERN_CHARS:
+            problem = f"longer than {limits.MAX_PATTERN_CHARS} characters"
         else:
             problem = _pattern_problem(part["pattern"])
         if problem:
             yield FieldProblem(
-                pointer=pointer(*where, "pattern"),
+                pointer=json_pointer(*where, "pattern"),
                 problem=problem,
                 cure="a pattern without look-around and back-references",
             )
@@ -214,13 +216,13 @@ def _part_problems(root: dict[str, Any], where: tuple[object, ...], part: dict[s
 
 def _pattern_problem(pattern: str) -> str | None:
     try:
-        _pattern(pattern)
+        _compile_pattern(pattern)
     except SchemaError as error:
         return "it cannot be used: " + str(error).rpartition("error: ")[2].strip()[:200]
     return None
 
 
-def _target(root: dict[str, Any], ref: str) -> str | None:
+def _resolve_ref(root: dict[str, Any], ref: str) -> str | None:
     """The name in `$defs` that a reference leads to."""
     prefix, _, name = ref.rpartition("/")
     return name if prefix == "#/$defs" and name in root.get("$defs", {}) else None
@@ -234,7 +236,7 @@ def _expansion_problems(root: dict[str, Any]) -> list[FieldProblem]:
     def extent(schema: Any) -> tuple[int, int]:
         """Parts and levels, with all references written out."""
         parts = levels = 0
-        for where, part in _parts(schema, ()):
+        for where, part in _iter_subschemas(schema, ()):
             if where[:1] == ("$defs",):
                 continue
             more, deeper = (
@@ -246,8 +248,8 @@ def _expansion_problems(root: dict[str, Any]) -> list[FieldProblem]:
     def named(name: str) -> tuple[int, int]:
         if name in open_names:
             raise _Unbounded(f"references go in a circle: {' → '.join([*open_names, name])}")
-        if len(open_names) >= limits.DEPTH:
-            raise _Unbounded(f"references lead through more than {limits.DEPTH} others")
+        if len(open_names) >= limits.MAX_DEPTH:
+            raise _Unbounded(f"references lead through more than {limits.MAX_DEPTH} others")
         if name not in known:
             open_names.append(name)
             known[name] = extent(root["$defs"][name])
@@ -256,9 +258,9 @@ def _expansion_problems(root: dict[str, Any]) -> list[FieldProblem]:
 
     try:
         parts, levels = extent(root)
-        if parts > limits.EXPANDED_NODES:
-            raise _Unbounded(f"with its references written out it has more than {limits.EXPANDED_NODES} parts")
-        if levels > limits.EXPANDED_DEPTH:
+        if parts > limits.MAX_EXPANDED_NODES:
+            raise _Unbounded(f"with its references written out it has more than {limits.MAX_EXPANDED_NODES} parts")
+        if levels > limits.MAX_EXPANDED_DEPTH:
             raise _Unbounded("with its references written out it is nested too deep")
     except _Unbounded as error:
         return [FieldProblem(pointer="/$defs", problem=str(error), cure="write a part out, or refer to fewer")]
@@ -281,13 +283,13 @@ def answer_problems(schema: dict[str, Any], shown: set[str], answers: dict[str, 
     checker = _Validator(effective, registry=Registry(), format_checker=_formats)
     found: list[FieldProblem] = []
     for error in checker.iter_errors(answers):
-        found += _explained(error, list(schema["properties"]))
-        if len(found) >= limits.PROBLEMS:
+        found += _to_field_problems(error, list(schema["properties"]))
+        if len(found) >= limits.MAX_PROBLEMS:
             break
     return sorted(found, key=lambda each: each.pointer)
 
 
-def _explained(error: SchemaMismatch, questions: list[str]) -> list[FieldProblem]:
+def _to_field_problems(error: SchemaMismatch, questions: list[str]) -> list[FieldProblem]:
     where = list(error.absolute_path)
     rule: Any = error.validator_value
     schema: Any = error.schema
@@ -295,30 +297,30 @@ def _explained(error: SchemaMismatch, questions: list[str]) -> list[FieldProblem
     match error.validator:
         case "required":
             name = next((each for each in rule if each not in error.instance and repr(each) in error.message), "")
-            return [FieldProblem(pointer=pointer(*where, name), problem="no answer", cure="it must be answered")]
+            return [FieldProblem(pointer=json_pointer(*where, name), problem="no answer", cure="it must be answered")]
         case "additionalProperties" if not where:
             return [
-                FieldProblem(pointer=pointer(name), problem="no such question", cure=one_of(questions))
+                FieldProblem(pointer=json_pointer(name), problem="no such question", cure=one_of(questions))
                 for name in answers
                 if name not in schema["properties"]
             ]
         case "enum":
-            problem, cure = f"{shortened(error.instance)} is not a choice", one_of(rule)
+            problem, cure = f"{shorten(error.instance)} is not a choice", one_of(rule)
         case "const":
-            problem, cure = f"{shortened(error.instance)} is not it", shortened(rule)
+            problem, cure = f"{shorten(error.instance)} is not it", shorten(rule)
         case "type":
             expected = rule if isinstance(rule, str) else " or ".join(rule)
-            problem, cure = f"{shortened(error.instance)} is no {expected}", f"a value of type {expected}"
+            problem, cure = f"{shorten(error.instance)} is no {expected}", f"a value of type {expected}"
         case "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties":
             problem, cure = error.message, f"at least {rule}"
         case "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties":
             problem, cure = error.message, f"at most {rule}"
         case _:
-            problem, cure = error.message, f"{error.validator}: {shortened(rule)}"
-    return [FieldProblem(pointer=pointer(*where), problem=problem[:300], cure=cure)]
+            problem, cure = error.message, f"{error.validator}: {shorten(rule)}"
+    return [FieldProblem(pointer=json_pointer(*where), problem=problem[:300], cure=cure)]
 
 
-def shortened(value: Any) -> str:
+def shorten(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:79] + "…"
 

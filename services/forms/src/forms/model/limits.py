@@ -5,24 +5,24 @@ from typing import Any
 
 DEFINITION_BYTES = 200_000
 ANSWERS_BYTES = 200_000
-DEPTH = 24
-QUESTIONS = 300
-ITEMS = 1_000
-PATTERN_LENGTH = 200
-PATTERNS = 20
+MAX_DEPTH = 24
+MAX_QUESTIONS = 300
+MAX_LIST_ITEMS = 1_000
+MAX_PATTERN_CHARS = 200
+MAX_PATTERNS = 20
 """Of one form: compiling one may take a fifth of a second."""
-SCHEMA_NODES = 5_000
-EXPANDED_NODES = 10_000
-EXPANDED_DEPTH = 60
-PROBLEMS = 100
+MAX_SCHEMA_NODES = 5_000
+MAX_EXPANDED_NODES = 10_000
+MAX_EXPANDED_DEPTH = 60
+MAX_PROBLEMS = 100
 
 
-def canonical(value: Any) -> bytes:
+def encode_canonical_json(value: Any) -> bytes:
     """The one spelling of a JSON value. Raises ValueError for NaN, infinities and lone surrogates."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def shape_problem(value: Any, *, most_bytes: int, depth: int = DEPTH) -> str | None:
+def shape_problem(value: Any, *, max_bytes: int, depth: int = MAX_DEPTH) -> str | None:
     """Why a JSON value is more than we take, or None. Walks without recursion, so that depth cannot hurt."""
     open_values = [(value, 1)]
     while open_values:
@@ -33,15 +33,15 @@ def shape_problem(value: Any, *, most_bytes: int, depth: int = DEPTH) -> str | N
             open_values.extend((part, level + 1) for part in each.values())
             open_values.extend((key, level) for key in each)
         elif isinstance(each, list):
-            if len(each) > ITEMS:
-                return f"a list holds more than {ITEMS} items"
+            if len(each) > MAX_LIST_ITEMS:
+                return f"a list holds more than {MAX_LIST_ITEMS} items"
             open_values.extend((part, level + 1) for part in each)
         elif isinstance(each, str) and "\x00" in each:
             return "a text holds a NUL character"
         elif isinstance(each, int) and abs(each) > 1 << 63:
             return "a number is larger than 2^63"
     try:
-        size = len(canonical(value))
+        size = len(encode_canonical_json(value))
     except ValueError as error:
         return f"it cannot be written as JSON: {error}"
-    return f"it has {size} bytes, more than {most_bytes}" if size > most_bytes else None
+    return f"it has {size} bytes, more than {max_bytes}" if size > max_bytes else None

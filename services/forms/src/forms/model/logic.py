@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 Scalar = str | bool | int | float
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class Test(Strict):
+class Test(StrictModel):
     """A test of one answer. An unanswered or hidden question passes only `unanswered` and `is_not`.
 
     `contains` is for questions with several choices; `at_least` and `at_most` are for numbers.
@@ -39,15 +39,15 @@ class Test(Strict):
         return self
 
 
-class All(Strict):
+class All(StrictModel):
     all: list["Condition"] = Field(min_length=1, max_length=50)
 
 
-class Either(Strict):
+class Either(StrictModel):
     any: list["Condition"] = Field(min_length=1, max_length=50)
 
 
-class Not(Strict):
+class Not(StrictModel):
     not_: "Condition" = Field(alias="not")
 
 
@@ -73,37 +73,37 @@ Condition = Annotated[
 ]
 
 
-class Logic(Strict):
+class Logic(StrictModel):
     """When a question or a whole section shows; without a condition it always does."""
 
     questions: dict[str, Condition] = {}
     sections: dict[str, Condition] = {}
 
 
-def asked_of(condition: Any) -> Iterator[str]:
+def find_asked_questions(condition: Any) -> Iterator[str]:
     """The questions whose answers a condition looks at."""
     match condition:
         case Test():
             yield condition.question
         case Not():
-            yield from asked_of(condition.not_)
+            yield from find_asked_questions(condition.not_)
         case All():
             for each in condition.all:
-                yield from asked_of(each)
+                yield from find_asked_questions(each)
         case Either():
             for each in condition.any:
-                yield from asked_of(each)
+                yield from find_asked_questions(each)
 
 
-def holds(condition: Any, answers: dict[str, Any]) -> bool:
+def evaluate_condition(condition: Any, answers: dict[str, Any]) -> bool:
     """`answers` holds those of shown questions only."""
     match condition:
         case All():
-            return all(holds(each, answers) for each in condition.all)
+            return all(evaluate_condition(each, answers) for each in condition.all)
         case Either():
-            return any(holds(each, answers) for each in condition.any)
+            return any(evaluate_condition(each, answers) for each in condition.any)
         case Not():
-            return not holds(condition.not_, answers)
+            return not evaluate_condition(condition.not_, answers)
     answer, value = answers.get(condition.question), condition.value
     match condition.op:
         case "answered":
@@ -111,13 +111,13 @@ def holds(condition: Any, answers: dict[str, Any]) -> bool:
         case "unanswered":
             return answer is None
         case "is":
-            return same(answer, value)
+            return is_json_equal(answer, value)
         case "is_not":
-            return not same(answer, value)
+            return not is_json_equal(answer, value)
         case "in":
-            return any(same(answer, each) for each in value)
+            return any(is_json_equal(answer, each) for each in value)
         case "contains":
-            return isinstance(answer, list) and any(same(each, value) for each in answer)
+            return isinstance(answer, list) and any(is_json_equal(each, value) for each in answer)
         case "at_least":
             return is_number(answer) and Decimal(str(answer)) >= Decimal(str(value))
         case _:
@@ -128,6 +128,6 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def same(one: Any, other: Any) -> bool:
+def is_json_equal(one: Any, other: Any) -> bool:
     """As JSON means it: 1 is 1.0, and true is not 1."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)

@@ -7,7 +7,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from forms.model.definition import FormDefinition, QuestionScoring, SectionScoring, option_text, options_of, rows_of
+from forms.model.definition import (
+    FormDefinition,
+    QuestionScoring,
+    SectionScoring,
+    list_options,
+    matrix_rows,
+    render_option,
+)
 from forms.model.logic import is_number
 
 
@@ -43,7 +50,7 @@ class Result(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Counted:
+class _QuestionShare:
     """One question, exactly: `share` is None where it leaves the denominator."""
 
     result: QuestionResult
@@ -51,7 +58,7 @@ class _Counted:
     share: Fraction | None
 
 
-def score(form: FormDefinition, answers: dict[str, Any], shown: frozenset[str]) -> Result | None:
+def score_submission(form: FormDefinition, answers: dict[str, Any], shown: frozenset[str]) -> Result | None:
     """None for a form that is not scored. `answers` are those of shown questions."""
     if form.scoring is None:
         return None
@@ -60,7 +67,7 @@ def score(form: FormDefinition, answers: dict[str, Any], shown: frozenset[str]) 
     automatic_fail = False
     for section in form.sections:
         counted = [
-            _question(form, name, answers, shown) for name in section.questions if name in form.scoring.questions
+            _score_question(form, name, answers, shown) for name in section.questions if name in form.scoring.questions
         ]
         if not counted:
             continue
@@ -84,7 +91,7 @@ def score(form: FormDefinition, answers: dict[str, Any], shown: frozenset[str]) 
     return Result(score=None if total is None else _hundredths(total), automatic_fail=automatic_fail, sections=sections)
 
 
-def _mean(counted: list[_Counted]) -> Fraction | None:
+def _mean(counted: list[_QuestionShare]) -> Fraction | None:
     """What a section reached of what it could; None when nothing in it applied."""
     applying = [(each.result.bonus, each.weight, each.share) for each in counted if each.share is not None]
     possible = sum(weight for bonus, weight, _ in applying if not bonus)
@@ -92,12 +99,12 @@ def _mean(counted: list[_Counted]) -> Fraction | None:
     return min(Fraction(1), reached / possible) if possible else None
 
 
-def _question(form: FormDefinition, name: str, answers: dict[str, Any], shown: frozenset[str]) -> _Counted:
+def _score_question(form: FormDefinition, name: str, answers: dict[str, Any], shown: frozenset[str]) -> _QuestionShare:
     assert form.scoring is not None
     how, question = form.scoring.questions[name], form.questions[name]
-    weight = how.weight if how.weight is not None else _weight(how, question)
+    weight = how.weight if how.weight is not None else _default_weight(how, question)
 
-    def counted(state: Any, share: Fraction | None = None, **fields: Any) -> _Counted:
+    def counted(state: Any, share: Fraction | None = None, **fields: Any) -> _QuestionShare:
         result = QuestionResult(
             question=name,
             state=state,
@@ -106,14 +113,14 @@ def _question(form: FormDefinition, name: str, answers: dict[str, Any], shown: f
             bonus=how.bonus,
             **fields,
         )
-        return _Counted(result, Fraction(weight), share)
+        return _QuestionShare(result, Fraction(weight), share)
 
     if name not in shown:
         return counted("hidden")
     if name not in answers:
         return counted("unanswered")
     answer = answers[name]
-    rows = [_Row(how, each) for each in (answer.values() if isinstance(answer, dict) else [answer])]
+    rows = [_RowAnswer(how, each) for each in (answer.values() if isinstance(answer, dict) else [answer])]
     levels = {level for row in rows for level in row.fails}
     applying = [row for row in rows if row.fails or not row.not_applicable]
     if not applying:
@@ -123,12 +130,12 @@ def _question(form: FormDefinition, name: str, answers: dict[str, Any], shown: f
     return counted("counted", share, answer=answer, fails=max(levels, key=_SEVERITY.index, default=None))
 
 
-class _Row:
+class _RowAnswer:
     """The answer to one row of a matrix, or to a question that is none."""
 
     def __init__(self, how: QuestionScoring, answer: Any) -> None:
         self._how, self._answer = how, answer
-        self._chosen = [option_text(each) for each in (answer if isinstance(answer, list) else [answer])]
+        self._chosen = [render_option(each) for each in (answer if isinstance(answer, list) else [answer])]
         self.fails = {how.fail[option] for option in self._chosen if option in how.fail}
         self.not_applicable = any(option in how.not_applicable for option in self._chosen)
 
@@ -141,7 +148,7 @@ class _Row:
             share = (Fraction(str(self._answer)) - worst) / (best - worst)
         elif how.points is not None:
             got = sum(Fraction(how.points.get(option, Decimal(0))) for option in self._chosen)
-            share = got / Fraction(_most(how, several=isinstance(self._answer, list)))
+            share = got / Fraction(_max_points(how, several=isinstance(self._answer, list)))
         else:
             return None
         return min(Fraction(1), max(Fraction(0), share))
@@ -150,15 +157,15 @@ class _Row:
 _SEVERITY = ("section", "form")
 
 
-def _weight(how: QuestionScoring, question: Any) -> Decimal:
+def _default_weight(how: QuestionScoring, question: Any) -> Decimal:
     """The most points there are to get, over all rows of a matrix; 1 a row where points are not what counts."""
-    rows = rows_of(question)
+    rows = matrix_rows(question)
     kinds = [question] if rows is None else list(rows.values())
     several = [isinstance(each, dict) and each.get("type") == "array" for each in kinds]
-    return sum((_most(how, several=each) for each in several), Decimal(0))
+    return sum((_max_points(how, several=each) for each in several), Decimal(0))
 
 
-def _most(how: QuestionScoring, *, several: bool) -> Decimal:
+def _max_points(how: QuestionScoring, *, several: bool) -> Decimal:
     """The most points there are to get; 1 where points are not what counts."""
     if how.points is None:
         return Decimal(1)
@@ -175,13 +182,19 @@ def event_answers(form: FormDefinition, answers: dict[str, Any]) -> dict[str, st
     here."""
     found: dict[str, str] = {}
     for name, value in answers.items():
-        rows = rows_of(form.questions[name])
+        rows = matrix_rows(form.questions[name])
         if rows is not None and isinstance(value, dict):
-            found |= {f"{name}.{row}": option_text(each) for row, each in value.items() if _leaves(rows.get(row), each)}
-        elif _leaves(form.questions[name], value):
-            found[name] = option_text(value)
+            found |= {
+                f"{name}.{row}": render_option(each)
+                for row, each in value.items()
+                if _is_publishable(rows.get(row), each)
+            }
+        elif _is_publishable(form.questions[name], value):
+            found[name] = render_option(value)
     return found
 
 
-def _leaves(question: Any, value: Any) -> bool:
-    return is_number(value) or isinstance(value, bool) or (isinstance(value, str) and options_of(question) is not None)
+def _is_publishable(question: Any, value: Any) -> bool:
+    return (
+        is_number(value) or isinstance(value, bool) or (isinstance(value, str) and list_options(question) is not None)
+    )

@@ -12,10 +12,10 @@ from servicekit import (
     Page,
     PageDep,
     WorkSession,
-    accepts,
     directory,
     page_of,
     page_within,
+    route_policy,
     visibility,
 )
 from servicekit import router as door_router
@@ -23,9 +23,9 @@ from servicekit.errors import FieldProblem, Forbidden, Invalid, NotFound
 from servicekit.times import Day
 from storage import Session
 
-from gamification.actions import days
+from gamification.actions import agent_workdays
 from gamification.actions import rules as actions
-from gamification.model.boards import Leaderboard, shows_name, span
+from gamification.model.boards import Leaderboard, compute_period, shows_name
 from gamification.model.rules import Slug
 from gamification.store import ledger, rules
 
@@ -60,14 +60,14 @@ class Standings(BaseModel):
 
 
 @router.get("/leaderboards")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def list_leaderboards(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Leaderboard]:
     """The boards there are, by name."""
     return page_within(await rules.list_boards(session), page, lambda each: each.leaderboard)
 
 
 @router.put("/leaderboards/{leaderboard}")
-@accepts(roles=("tenant_admin",))
+@route_policy(roles=("tenant_admin",))
 async def put_leaderboard(leaderboard: Slug, body: Leaderboard, session: WorkSession, caller: CallerDep) -> Leaderboard:
     """Adds or changes a board. Needs tenant_admin."""
     if body.leaderboard != leaderboard:
@@ -78,21 +78,21 @@ async def put_leaderboard(leaderboard: Slug, body: Leaderboard, session: WorkSes
 
 
 @router.delete("/leaderboards/{leaderboard}", status_code=204)
-@accepts(roles=("tenant_admin",))
+@route_policy(roles=("tenant_admin",))
 async def delete_leaderboard(leaderboard: str, session: WorkSession, caller: CallerDep) -> None:
     """The points that it counted stay."""
     await actions.remove_board(session, leaderboard)
 
 
 @router.get("/leaderboards/{leaderboard}")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def get_leaderboard(leaderboard: str, session: WorkSession, caller: CallerDep) -> Leaderboard:
     """What the board counts and shows; who stands where on it: `…/standings`."""
-    return await _board(session, leaderboard)
+    return await _require_board(session, leaderboard)
 
 
 @router.get("/leaderboards/{leaderboard}/standings")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def get_standings(
     leaderboard: str,
     session: WorkSession,
@@ -104,19 +104,21 @@ async def get_standings(
 ) -> Standings:
     """The period that `on` lies in (today without it). `team`: only what people earned in that org unit. `around_me`: the top and
     the caller's neighbours, on one page."""
-    board = await _board(session, leaderboard)
-    visible = await visibility.visible_to(session, caller)
+    board = await _require_board(session, leaderboard)
+    visible = await visibility.load_visibility(session, caller)
     units: frozenset[UUID] | None = None
     for unit in (board.org_unit, team):
         if unit is not None:
-            found = await _units(session, caller, unit)
+            found = await _require_units(session, caller, unit)
             units = found if units is None else units & found
-    first, end = span(board.period, on or (await days.of_agents(session, ())).of(None, session.now))
-    rows = await ledger.ranking(
+    first, end = compute_period(
+        board.period, on or (await agent_workdays.load_workdays(session, ())).workday_of(None, session.now)
+    )
+    rows = await ledger.load_ranking(
         session, first=first, end=end, rules=board.rules, units=units, min_entries=board.min_entries
     )
     last = end - timedelta(days=1)
-    seen = await visible.seen_of(session, {(row["agent_id"], first, last) for row in rows})
+    seen = await visible.filter_visible_spans(session, {(row["agent_id"], first, last) for row in rows})
     places: list[Place] = []
     for row in rows:
         named = row if shows_name(board, row["rank"], (row["agent_id"], first, last) in seen) else {}
@@ -133,7 +135,7 @@ async def get_standings(
         )
     mine = next((index for index, place in enumerate(places) if place.me), None)
     if around_me:
-        shown = _around(board, places, mine)
+        shown = _select_around(board, places, mine)
         following = None
     else:
         (start,) = page.values(_position) or (0,)
@@ -154,7 +156,7 @@ async def get_standings(
     )
 
 
-async def _board(session: Session, name: str) -> Leaderboard:
+async def _require_board(session: Session, name: str) -> Leaderboard:
     board = await rules.find_board(session, name)
     if board is None:
         raise NotFound("unknown-leaderboard", f"There is no leaderboard `{name}`.")
@@ -167,16 +169,16 @@ def _position(value: Any) -> int:
     return value
 
 
-def _around(board: Leaderboard, places: list[Place], mine: int | None) -> list[Place]:
+def _select_around(board: Leaderboard, places: list[Place], mine: int | None) -> list[Place]:
     near = range(0) if mine is None else range(mine - board.around, mine + board.around + 1)
     return [place for index, place in enumerate(places) if place.rank <= board.top or index in near]
 
 
-async def _units(session: Session, caller: Caller, unit: str) -> frozenset[UUID]:
+async def _require_units(session: Session, caller: Caller, unit: str) -> frozenset[UUID]:
     """An org unit and those below it, for those who belong to it or may see all of its people."""
-    asked = await visibility.visible_to(session, caller, team=unit)
+    asked = await visibility.load_visibility(session, caller, team=unit)
     assert asked.team is not None
     found = (await directory.find_org_unit(session, unit)).id
-    if not asked.whole and caller.person_id not in await directory.agents_of(session, found):
+    if not asked.is_unrestricted and caller.person_id not in await directory.find_members(session, found):
         raise Forbidden("not-your-team", "You may see the boards of your own teams only.")
     return asked.team

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, directory, page_of, visibility
+from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of, route_policy, visibility
 from servicekit import router as door_router
 from servicekit.reasons import Reason, reason_of
 
@@ -44,7 +44,7 @@ class Balance(BaseModel):
 
 
 @router.get("/ledger")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def list_entries(
     session: WorkSession,
     caller: CallerDep,
@@ -55,9 +55,9 @@ async def list_entries(
 ) -> Page[Entry]:
     """Newest first, of the people the caller may see on the day that an entry was earned on; `agent` and `team` (its
     people of that day) by id or slug."""
-    visible = await visibility.visible_to(session, caller, agent=agent, team=team)
+    visible = await visibility.load_visibility(session, caller, agent=agent, team=team)
     after = page.values(datetime.fromisoformat, UUID)
-    rows = await store.page(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
+    rows = await store.load_page(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
     entries = [Entry.model_validate({**row, "reason": _why(row)}) for row in rows]
     return page_of(entries, page, cursor=lambda entry: [entry.at.isoformat(), str(entry.id)])
 
@@ -69,10 +69,10 @@ def _why(row: dict[str, Any]) -> Reason | None:
 
 
 @router.get("/balance")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def get_balance(session: WorkSession, caller: CallerDep, agent: str | None = None) -> Balance:
     """The sum of an agent's entries; without `agent`, the caller's own."""
     person = caller.person if agent is None else await directory.find_person(session, agent)
-    visible = await visibility.visible_to(session, caller, agent=str(person.id))
-    points, partial = await store.balance(session, person.id, visible)
+    visible = await visibility.load_visibility(session, caller, agent=str(person.id))
+    points, partial = await store.load_balance(session, person.id, visible)
     return Balance(agent_id=person.id, agent=person.slug, name=person.display_name, balance=points, partial=partial)

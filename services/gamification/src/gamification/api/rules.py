@@ -1,17 +1,17 @@
 """The rules of the game, for everyone to read."""
 
-from servicekit import DEFINITION_BYTES, CallerDep, Page, PageDep, WorkSession, accepts, page_within
+from servicekit import DEFINITION_BYTES, CallerDep, Page, PageDep, WorkSession, page_within, route_policy
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
 from gamification.actions import rules as actions
-from gamification.model.rules import ReadRule, Rule, Slug, Strict, read_rule
+from gamification.model.rules import ReadRule, Rule, Slug, StrictModel, read_rule
 from gamification.store import rules as store
 
 router = door_router(tags=["rules"])
 
 
-class Rules(Strict):
+class Rules(StrictModel):
     rules: list[Rule]
 
 
@@ -20,23 +20,23 @@ class RulePage(Page[ReadRule]):
 
 
 @router.get("/rules", response_model=RulePage)
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[ReadRule]:
     """The rules in force, by name."""
-    in_force = [read_rule(each) for each in await store.current_rules(session)]
+    in_force = [read_rule(each) for each in await store.load_current_rules(session)]
     return page_within(in_force, page, lambda each: each.rule)
 
 
 @router.put("/rules")
-@accepts(DEFINITION_BYTES, roles=("tenant_admin",))
+@route_policy(DEFINITION_BYTES, roles=("tenant_admin",))
 async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep) -> Rules:
     """All rules at once: those that are not named are retired; points already given stay."""
     await actions.replace_rules(session, body.rules)
-    return Rules(rules=await store.current_rules(session))
+    return Rules(rules=await store.load_current_rules(session))
 
 
 @router.get("/rules/{rule}")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> ReadRule:
     """A rule in force, or as it last was before it was retired."""
     found = await store.find_rule(session, rule)
@@ -46,7 +46,7 @@ async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> ReadRu
 
 
 @router.put("/rules/{rule}")
-@accepts(roles=("tenant_admin",))
+@route_policy(roles=("tenant_admin",))
 async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep) -> ReadRule:
     """Counts from now on. Brings back one that was retired."""
     if body.rule != rule:
@@ -57,7 +57,7 @@ async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerD
 
 
 @router.delete("/rules/{rule}", status_code=204)
-@accepts(roles=("tenant_admin",))
+@route_policy(roles=("tenant_admin",))
 async def retire_rule(rule: str, session: WorkSession, caller: CallerDep) -> None:
     """Gives no more points; those it gave stay, and it can still be read. PUT brings it back. Refused (409) while a leaderboard counts it."""
     await actions.retire_rule(session, rule)

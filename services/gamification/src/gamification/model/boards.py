@@ -6,10 +6,10 @@ from typing import Literal
 from pydantic import Field
 
 from gamification.model.improvement import monday_of
-from gamification.model.rules import Slug, Strict, Words
+from gamification.model.rules import LocalizedText, Slug, StrictModel
 
 
-class Leaderboard(Strict):
+class Leaderboard(StrictModel):
     """`org_unit`: its people only. `rules`: their points only. `min_entries`: who has fewer is not ranked.
 
     `anonymise` `all_except_top`: below the first `top` ranks a name shows only to those who may see that person
@@ -17,7 +17,7 @@ class Leaderboard(Strict):
     """
 
     leaderboard: Slug
-    title: Words
+    title: LocalizedText
     period: Literal["week", "month", "total"] = "week"
     org_unit: Slug | None = None
     rules: list[Slug] | None = None
@@ -27,7 +27,7 @@ class Leaderboard(Strict):
     around: int = Field(default=2, ge=1, le=50)
 
 
-def span(period: str, day: date) -> tuple[date, date]:
+def compute_period(period: str, day: date) -> tuple[date, date]:
     """First day, and the day after the last one, of the period that `day` lies in."""
     if period == "week":
         return monday_of(day), monday_of(day) + timedelta(days=7)

@@ -12,12 +12,12 @@ from functools import cached_property
 
 from gamification.model.rules import ImprovementRule
 
-REACH = timedelta(days=120)
+BASELINE_REACH = timedelta(days=120)
 """Older days are no baseline: that was another habit. It also bounds what one correction can move."""
 
 
 @dataclass(frozen=True)
-class Day:
+class ScoreDay:
     """One KPI of one agent on one workday. `live`: it may give points; what came as history only is a baseline.
     `edition`: of the rules, by which it is judged; None: it has not been judged."""
 
@@ -62,8 +62,8 @@ class Award:
     improvement: Fraction
 
 
-def awards(
-    days: Sequence[Day], rule_of: Callable[[Day], ImprovementRule | None], *, first: int
+def compute_awards(
+    days: Sequence[ScoreDay], rule_of: Callable[[ScoreDay], ImprovementRule | None], *, first: int
 ) -> Mapping[date, Award]:
     """What each workday from the place `first` on is worth, which begins a week. `days` in order of time and from REACH
     before it; `rule_of` the rule as it was in force for a day, None when none was."""
@@ -72,7 +72,7 @@ def awards(
     for index in range(first, len(days)):
         day = days[index]
         rule = rule_of(day) if day.live else None
-        award = _award(rule, day, days, index) if rule is not None else None
+        award = _compute_award(rule, day, days, index) if rule is not None else None
         if rule is None or award is None:
             continue
         week = day.workday.isocalendar()[:2]
@@ -84,11 +84,11 @@ def awards(
     return given
 
 
-def _award(rule: ImprovementRule, day: Day, days: Sequence[Day], index: int) -> Award | None:
+def _compute_award(rule: ImprovementRule, day: ScoreDay, days: Sequence[ScoreDay], index: int) -> Award | None:
     value = day.exact
     if value is None or day.sample < rule.min_sample:
         return None
-    baseline = _baseline(rule, day, days, index)
+    baseline = _compute_baseline(rule, day, days, index)
     if baseline is None or day.direction not in ("lower_is_better", "higher_is_better"):
         return None
     improvement = baseline - value if day.direction == "lower_is_better" else value - baseline
@@ -102,11 +102,11 @@ def _award(rule: ImprovementRule, day: Day, days: Sequence[Day], index: int) -> 
     return Award(rule.points * steps, value, baseline, improvement)
 
 
-def _baseline(rule: ImprovementRule, day: Day, days: Sequence[Day], index: int) -> Fraction | None:
+def _compute_baseline(rule: ImprovementRule, day: ScoreDay, days: Sequence[ScoreDay], index: int) -> Fraction | None:
     """From the days before the place `index`: the ratio of sums, or the mean where the KPI is no ratio. Days under another
     model are not comparable."""
-    fitting: list[Day] = []
-    oldest = day.workday - REACH
+    fitting: list[ScoreDay] = []
+    oldest = day.workday - BASELINE_REACH
     while len(fitting) < rule.baseline_days and index > 0 and days[index - 1].workday >= oldest:
         index -= 1
         each = days[index]

@@ -24,7 +24,7 @@ def _not_retired(retired: bool) -> bool:
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
-Words = Annotated[dict[Language, Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1)]
+LocalizedText = Annotated[dict[Language, Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1)]
 """A text by language, at least one: `{"en": "Left the coaching band", "zh": "离开辅导区间"}`."""
 
 Amount = Annotated[Decimal, Field(gt=0, le=1_000_000_000, decimal_places=20)]
@@ -37,13 +37,13 @@ NotRetired = Annotated[
 """False and nothing else; a literal would take 0 as well."""
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Rule(Strict):
+class _Rule(StrictModel):
     rule: Slug
-    title: Words
+    title: LocalizedText
     active: StrictBool = True
     retired: NotRetired = Field(False, exclude=True)
     """So that what was read can be put again."""

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contracts.names import Names
+from contracts.section_names import Names
 from pydantic import ValidationError
-from servicekit.blueprints.checking import Reference, SectionCheck, changes_between, unknown_names
-from servicekit.errors import FieldProblem, Invalid, nearest
-from servicekit.shapes import shape_problems
+from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_unknown_names
+from servicekit.errors import FieldProblem, Invalid, suggest_name
+from servicekit.validation_problems import find_validation_problems
 
 from gamification.model.boards import Leaderboard
-from gamification.model.rules import BandLeftRule, Rule, Strict, TrainingCompletedRule
+from gamification.model.rules import BandLeftRule, Rule, StrictModel, TrainingCompletedRule
 
 _CURES = {
     "union_tag_not_found": "add `kind`",
@@ -18,7 +18,7 @@ _CURES = {
 }
 
 
-class Section(Strict):
+class Section(StrictModel):
     """Every rule and every board. What is not in it any more is retired; its points stay."""
 
     rules: list[Rule] = []
@@ -34,18 +34,18 @@ def parse_section(content: Mapping[str, Any]) -> Section:
     try:
         section = Section.model_validate(content)
     except ValidationError as error:
-        problems = shape_problems(error, content, Section, _CURES)
+        problems = find_validation_problems(error, content, Section, _CURES)
         raise Invalid("bad-section", "The section `gamification` is not as it must be.", errors=problems) from error
-    if problems := contradictions(section):
+    if problems := find_contradictions(section):
         raise Invalid("bad-section", "The section `gamification` contradicts itself.", errors=problems)
     return section
 
 
-def contradictions(section: Section) -> list[FieldProblem]:
+def find_contradictions(section: Section) -> list[FieldProblem]:
     names = [rule.rule for rule in section.rules]
     return [
-        *twice("rules", "rule", names),
-        *twice("leaderboards", "leaderboard", [board.leaderboard for board in section.leaderboards]),
+        *find_duplicates("rules", "rule", names),
+        *find_duplicates("leaderboards", "leaderboard", [board.leaderboard for board in section.leaderboards]),
         *(
             problem
             for index, board in enumerate(section.leaderboards)
@@ -55,30 +55,30 @@ def contradictions(section: Section) -> list[FieldProblem]:
 
 
 def check_section(content: Mapping[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
-    """As `servicekit.blueprints.checking.OwnSection` wants it; `present`: the section as it is."""
+    """As `servicekit.blueprints.checking.SectionChecker` wants it; `present`: the section as it is."""
     try:
         section = Section.model_validate(present if content is None else content)
     except ValidationError as error:
-        return SectionCheck(problems=shape_problems(error, content, Section, _CURES))
-    problems = [*contradictions(section), *unknown_names(references_of_section(section), names)]
-    return SectionCheck(problems=problems, changes=changes_between(present, section.content()))
+        return SectionCheck(problems=find_validation_problems(error, content, Section, _CURES))
+    problems = [*find_contradictions(section), *find_unknown_names(references_of_section(section), names)]
+    return SectionCheck(problems=problems, changes=diff_sections(present, section.content()))
 
 
 def references_of_section(section: Section) -> list[Reference]:
     boards = [
         each
         for index, board in enumerate(section.leaderboards)
-        for each in references_of_board(board, f"/leaderboards/{index}")
+        for each in find_board_references(board, f"/leaderboards/{index}")
     ]
-    return [*references(section.rules), *boards]
+    return [*find_references(section.rules), *boards]
 
 
-def references(rules: Sequence[Rule]) -> list[Reference]:
+def find_references(rules: Sequence[Rule]) -> list[Reference]:
     """What the rules of a section name of other services."""
-    return [each for index, rule in enumerate(rules) for each in references_of(rule, f"/rules/{index}")]
+    return [each for index, rule in enumerate(rules) for each in find_rule_references(rule, f"/rules/{index}")]
 
 
-def references_of(rule: Rule, at: str = "") -> list[Reference]:
+def find_rule_references(rule: Rule, at: str = "") -> list[Reference]:
     if isinstance(rule, TrainingCompletedRule):
         return [] if rule.template is None else [Reference(f"{at}/template", "template", rule.template)]
     kpi = Reference(f"{at}/kpi", "KPI", rule.kpi)
@@ -86,11 +86,11 @@ def references_of(rule: Rule, at: str = "") -> list[Reference]:
     return [kpi, *(Reference(f"{at}/from_bands/{i}", "band", band, (rule.kpi,)) for i, band in enumerate(bands))]
 
 
-def references_of_board(board: Leaderboard, at: str = "") -> list[Reference]:
+def find_board_references(board: Leaderboard, at: str = "") -> list[Reference]:
     return [] if board.org_unit is None else [Reference(f"{at}/org_unit", "org unit", board.org_unit)]
 
 
-def twice(list_name: str, key: str, names: Sequence[str]) -> list[FieldProblem]:
+def find_duplicates(list_name: str, key: str, names: Sequence[str]) -> list[FieldProblem]:
     return [
         FieldProblem(pointer=f"/{list_name}/{index}/{key}", problem=f"`{name}` is there twice", cure="rename one")
         for index, name in enumerate(names)
@@ -104,7 +104,7 @@ def check_board(board: Leaderboard, rules: Sequence[str], pointer: str = "") -> 
         FieldProblem(
             pointer=f"{pointer}/rules/{index}",
             problem=f"there is no rule `{name}`",
-            cure=nearest(name, rules) if rules else "add the rule first",
+            cure=suggest_name(name, rules) if rules else "add the rule first",
         )
         for index, name in enumerate(board.rules or [])
         if name not in rules

@@ -6,14 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from servicekit.visibility import Visible
-from storage import Session, insert_rows, or_update, rows_of
+from servicekit.visibility import VisibilityFilter
+from storage import Session, build_insert, build_on_conflict_update, encode_rows_parameter
 
-from gamification.model.books import Booking, Books, Entry
+from gamification.model.ledger_batch import Entry, LedgerBatch, NewEntry
 from gamification.store.tables import heard_stay
 
 
-async def book(session: Session, bookings: Sequence[Booking]) -> set[UUID]:
+async def insert_entries(session: Session, bookings: Sequence[NewEntry]) -> set[UUID]:
     """Returns the ids of those that were not there before: a grant of the same agent, rule, cause and occasion, or a
     reversal of the same entry."""
     rows = [
@@ -45,19 +45,21 @@ async def book(session: Session, bookings: Sequence[Booking]) -> set[UUID]:
     return set(booked.scalars())
 
 
-async def books_of_causes(session: Session, agents: Collection[UUID], causes: Collection[str]) -> Books:
+async def load_batch_by_causes(session: Session, agents: Collection[UUID], causes: Collection[str]) -> LedgerBatch:
     """All grants for these causes."""
-    return await _books(session, "g.cause = ANY(cast(:causes AS text[]))", agents, {"causes": list(causes)})
+    return await _load_batch(session, "g.cause = ANY(cast(:causes AS text[]))", agents, {"causes": list(causes)})
 
 
-async def books_of_days(session: Session, agents: Collection[UUID], *, first: date, last: date) -> Books:
+async def load_batch_by_days(session: Session, agents: Collection[UUID], *, first: date, last: date) -> LedgerBatch:
     """All grants for these workdays."""
     if not agents:
-        return Books((), ())
-    return await _books(session, "g.earned_on BETWEEN :first AND :last", agents, {"first": first, "last": last})
+        return LedgerBatch((), ())
+    return await _load_batch(session, "g.earned_on BETWEEN :first AND :last", agents, {"first": first, "last": last})
 
 
-async def _books(session: Session, condition: str, agents: Collection[UUID], parameters: dict[str, Any]) -> Books:
+async def _load_batch(
+    session: Session, condition: str, agents: Collection[UUID], parameters: dict[str, Any]
+) -> LedgerBatch:
     rows = await session.rows(
         "SELECT g.id, g.agent_id, g.rule, g.cause, g.occasion, g.points, g.title, g.earned_on, EXISTS ("  # noqa: S608
         "SELECT 1 FROM ledger r WHERE r.tenant = g.tenant AND r.reverses = g.id) AS reversed "
@@ -66,10 +68,10 @@ async def _books(session: Session, condition: str, agents: Collection[UUID], par
         {"tenant": session.tenant, "agents": list(agents), **parameters},
     )
     reversed_ = [row["id"] for row in rows if row.pop("reversed")]
-    return Books([Entry(**row) for row in rows], reversed_)
+    return LedgerBatch([Entry(**row) for row in rows], reversed_)
 
 
-async def hear_corrections(session: Session, event_ids: Collection[UUID]) -> set[UUID]:
+async def insert_corrections(session: Session, event_ids: Collection[UUID]) -> set[UUID]:
     """Those that were not heard before."""
     heard = await session.execute(
         "INSERT INTO heard_correction (tenant, event_id) SELECT :tenant, unnest(cast(:ids AS uuid[])) "
@@ -79,7 +81,7 @@ async def hear_corrections(session: Session, event_ids: Collection[UUID]) -> set
     return set(heard.scalars())
 
 
-async def heard_stays(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID, int]:
+async def load_stay_versions(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID, int]:
     """The newest version heard of these stays, of those that were heard of."""
     found = await session.tuples(
         "SELECT band_event_id, version FROM heard_stay WHERE tenant = :tenant "
@@ -89,17 +91,17 @@ async def heard_stays(session: Session, band_event_ids: Collection[UUID]) -> dic
     return dict(found)
 
 
-async def keep_heard(session: Session, versions: Mapping[UUID, int]) -> None:
+async def upsert_stay_versions(session: Session, versions: Mapping[UUID, int]) -> None:
     rows = [{"band_event_id": stay, "version": version} for stay, version in versions.items()]
-    await session.run(_KEEP_HEARD, rows_of(rows, tenant=session.tenant))
+    await session.run(_UPSERT_STAY_VERSIONS, encode_rows_parameter(rows, tenant=session.tenant))
 
 
-_KEEP_HEARD = insert_rows(heard_stay, then=or_update(heard_stay, ["version"]))
+_UPSERT_STAY_VERSIONS = build_insert(heard_stay, suffix_sql=build_on_conflict_update(heard_stay, ["version"]))
 
 
-async def balance(session: Session, agent_id: UUID, visible: Visible) -> tuple[int, bool]:
+async def load_balance(session: Session, agent_id: UUID, visible: VisibilityFilter) -> tuple[int, bool]:
     """The sum of an agent's entries that are seen, and whether there are others."""
-    seen = visible.condition("agent_id", "earned_on")
+    seen = visible.filter_sql("agent_id", "earned_on")
     row = await session.row(
         f"SELECT coalesce(sum(points) FILTER (WHERE {seen}), 0) AS points, "  # noqa: S608
         f"coalesce(bool_or(NOT {seen}), false) AS partial FROM ledger WHERE tenant = :tenant AND agent_id = :agent",
@@ -109,7 +111,7 @@ async def balance(session: Session, agent_id: UUID, visible: Visible) -> tuple[i
     return row["points"], row["partial"]
 
 
-async def balances(session: Session, agents: Collection[UUID]) -> dict[UUID, int]:
+async def load_balances(session: Session, agents: Collection[UUID]) -> dict[UUID, int]:
     """By agent; who has no entries is not in it."""
     rows = await session.rows(
         "SELECT agent_id, sum(points) AS balance FROM ledger "
@@ -119,10 +121,10 @@ async def balances(session: Session, agents: Collection[UUID]) -> dict[UUID, int
     return {row["agent_id"]: row["balance"] for row in rows}
 
 
-async def page(
+async def load_page(
     session: Session,
     *,
-    visible: Visible,
+    visible: VisibilityFilter,
     rule: str | None,
     after: tuple[Any, ...] | None,
     limit: int,
@@ -131,7 +133,7 @@ async def page(
     return await session.rows(
         "SELECT l.*, p.slug AS agent, p.body->>'display_name' AS name FROM ledger l "  # noqa: S608
         "LEFT JOIN directory_person p ON p.tenant = l.tenant AND p.id = l.agent_id WHERE l.tenant = :tenant "
-        f"AND {visible.condition('l.agent_id', 'l.earned_on')} "
+        f"AND {visible.filter_sql('l.agent_id', 'l.earned_on')} "
         "AND (cast(:rule AS text) IS NULL OR l.rule = :rule) "
         "AND (cast(:at AS timestamptz) IS NULL OR (l.at, l.id) < (:at, cast(:id AS uuid))) "
         "ORDER BY l.at DESC, l.id DESC LIMIT :limit",
@@ -146,7 +148,7 @@ async def page(
     )
 
 
-async def ranking(
+async def load_ranking(
     session: Session,
     *,
     first: date,

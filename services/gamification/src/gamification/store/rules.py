@@ -25,9 +25,9 @@ async def lock_rules(session: Session) -> None:
     )
 
 
-async def editions(session: Session) -> Sequence[Edition]:
+async def load_editions(session: Session) -> Sequence[Edition]:
     """All there ever were, oldest first."""
-    return await session.once(("rules",), lambda: _editions(session))
+    return await session.cached(("rules",), lambda: _editions(session))
 
 
 async def _editions(session: Session) -> Sequence[Edition]:
@@ -36,33 +36,33 @@ async def _editions(session: Session) -> Sequence[Edition]:
         "WHERE tenant = :tenant",
         {"tenant": session.tenant},
     )
-    return _read(found or "[]")
+    return _parse_editions(found or "[]")
 
 
 # Every batch asks, and the answer is seldom another one. A rule that cannot be read any more is as one that was retired.
 @lru_cache(maxsize=256)
-def _read(editions: str) -> Sequence[Edition]:
+def _parse_editions(editions: str) -> Sequence[Edition]:
     return tuple(
         Edition(edition, rule, None if body is None else readable(f"the rule {rule}", _rule.validate_python, body))
         for edition, rule, body in from_json(editions)
     )
 
 
-async def current_rules(session: Session) -> list[Rule]:
+async def load_current_rules(session: Session) -> list[Rule]:
     """As they now are, by name."""
-    newest = {each.rule: each.body for each in await editions(session)}
+    newest = {each.rule: each.body for each in await load_editions(session)}
     return [body for _, body in sorted(newest.items()) if body is not None]
 
 
 async def find_rule(session: Session, slug: str) -> tuple[Rule, bool] | None:
     """As it now is, or last was, and whether it is retired."""
-    mine = [each.body for each in await editions(session) if each.rule == slug]
+    mine = [each.body for each in await load_editions(session) if each.rule == slug]
     last = next((body for body in reversed(mine) if body is not None), None)
     return None if last is None else (last, mine[-1] is None)
 
 
 async def add_edition(session: Session, slug: str, body: Rule | None) -> None:
-    session.forget()
+    session.clear_cache()
     edition = await session.scalar(
         "SELECT coalesce(max(edition), 0) + 1 FROM rule_edition WHERE tenant = :tenant", {"tenant": session.tenant}
     )

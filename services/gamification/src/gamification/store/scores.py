@@ -8,19 +8,21 @@ from uuid import UUID
 
 from contracts.scores import ScoreChanged
 from pydantic_core import to_json
-from storage import Session, insert_rows, rows_of
+from storage import Session, build_insert, encode_rows_parameter
 
-from gamification.model.improvement import Day
+from gamification.model.improvement import ScoreDay
 from gamification.store.tables import score_day
 
-Place = tuple[UUID, str, date]
+ScoreDayKey = tuple[UUID, str, date]
 """A day of an agent under a KPI."""
 
 
-async def keep(session: Session, bodies: Iterable[ScoreChanged], settled: Collection[Place], *, edition: int) -> None:
+async def upsert_scores(
+    session: Session, bodies: Iterable[ScoreChanged], settled: Collection[ScoreDayKey], *, edition: int
+) -> None:
     """The newest word on each KPI of a day. A day that was ever live stays live, also when history corrects it. By which
     edition of the rules the `settled` days are judged is fixed, also for those on which there is no word."""
-    rows: dict[Place, dict[str, Any]] = {}
+    rows: dict[ScoreDayKey, dict[str, Any]] = {}
     for body in bodies:
         for kpi, score in body.scores.items():
             place = (body.agent_id, kpi, body.workday)
@@ -43,21 +45,21 @@ async def keep(session: Session, bodies: Iterable[ScoreChanged], settled: Collec
                 "version": body.version,
             }
     if rows:
-        await session.run(_KEEP, rows_of(rows.values(), tenant=session.tenant))
+        await session.run(_UPSERT, encode_rows_parameter(rows.values(), tenant=session.tenant))
     if others := [place for place in settled if place not in rows]:
         settling = [{"agent_id": agent_id, "kpi": kpi, "workday": workday} for agent_id, kpi, workday in others]
-        await session.run(_SETTLE, {"tenant": session.tenant, "edition": edition, **rows_of(settling)})
+        await session.run(_SETTLE, {"tenant": session.tenant, "edition": edition, **encode_rows_parameter(settling)})
 
 
-_SAID = ("value", "numerator", "denominator", "sample", "direction", "model_version", "version")
+_SCORE_COLUMNS = ("value", "numerator", "denominator", "sample", "direction", "model_version", "version")
 _NEWER = ", ".join(
     f"{name} = CASE WHEN score_day.version <= excluded.version THEN excluded.{name} ELSE score_day.{name} END"
-    for name in _SAID
+    for name in _SCORE_COLUMNS
 )
-_KEEP = insert_rows(
+_UPSERT = build_insert(
     score_day,
-    ["tenant", "agent_id", "kpi", "workday", *_SAID, "live", "edition"],
-    then=f"ON CONFLICT (tenant, agent_id, kpi, workday) DO UPDATE SET {_NEWER}, "
+    ["tenant", "agent_id", "kpi", "workday", *_SCORE_COLUMNS, "live", "edition"],
+    suffix_sql=f"ON CONFLICT (tenant, agent_id, kpi, workday) DO UPDATE SET {_NEWER}, "
     "live = score_day.live OR excluded.live, edition = coalesce(excluded.edition, score_day.edition)",
 )
 _SETTLE = """
@@ -67,7 +69,7 @@ WHERE s.tenant = :tenant AND s.agent_id = r.agent_id AND s.kpi = r.kpi AND s.wor
 """
 
 
-async def kpis_of(session: Session, agent_id: UUID, workday: date) -> list[str]:
+async def load_kpis(session: Session, agent_id: UUID, workday: date) -> list[str]:
     found = await session.execute(
         "SELECT kpi FROM score_day WHERE tenant = :tenant AND agent_id = :agent AND workday = :workday ORDER BY kpi",
         {"tenant": session.tenant, "agent": agent_id, "workday": workday},
@@ -76,7 +78,7 @@ async def kpis_of(session: Session, agent_id: UUID, workday: date) -> list[str]:
 
 
 @dataclass
-class Span:
+class ScoreDayRange:
     """Of an agent's days under a KPI: all from `first` to `last`, or, unless `whole`, those of them that have not been
     judged."""
 
@@ -88,16 +90,18 @@ class Span:
         self.first, self.last = min(self.first, first), max(self.last, last)
 
 
-async def days_of(session: Session, spans: Mapping[tuple[UUID, str], Span]) -> dict[tuple[UUID, str], dict[date, Day]]:
+async def load_days(
+    session: Session, spans: Mapping[tuple[UUID, str], ScoreDayRange]
+) -> dict[tuple[UUID, str], dict[date, ScoreDay]]:
     """By agent and KPI, the days of its span; every span is in it."""
     wanted = [
         {"place": place, "agent_id": agent_id, "kpi": kpi, **vars(span)}
         for place, ((agent_id, kpi), span) in enumerate(spans.items())
     ]
     found = await session.tuples(_DAYS, {"tenant": session.tenant, "wanted": to_json(wanted).decode()})
-    days: list[dict[date, Day]] = [{} for _ in spans]
+    days: list[dict[date, ScoreDay]] = [{} for _ in spans]
     for place, workday, *rest in found:
-        days[place][workday] = Day(workday, *rest)
+        days[place][workday] = ScoreDay(workday, *rest)
     return dict(zip(spans, days, strict=True))
 
 

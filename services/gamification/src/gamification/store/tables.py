@@ -18,9 +18,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from storage import metadata
+from storage import create_metadata
 
-tables = metadata()
+tables = create_metadata()
 
 ledger = Table(
     "ledger",

@@ -9,24 +9,24 @@ from contracts import ALL_SERVICES, new_id
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from pydantic import BaseModel
-from servicekit.audit import audit, origin_of
+from servicekit.audit import origin_of, record_change
 from servicekit.blueprints.checking import Changes
 from servicekit.errors import FieldProblem, Invalid, NotFound, TooLarge, Unavailable
-from servicekit.workers import in_worker
+from servicekit.workers import run_in_worker
 from storage import Session
 
 from identity.actions.admins import require_admin
-from identity.actions.checking import check_sections, unknown_sources
-from identity.actions.keeping import keep_people, keep_tenant, keep_units, locked_tenant
-from identity.clients.sections import Sections
-from identity.model.blueprints import AT, SectionPlan, plan_section, read_bundle, rejected
-from identity.model.documents import digest
+from identity.actions.checking import check_sections, find_unknown_sources
+from identity.actions.recording import lock_tenant, record_people_changes, record_tenant_change, record_unit_changes
+from identity.clients.sections import SectionCheckClient
+from identity.model.blueprints import SECTION_POINTER, SectionPlan, bundle_invalid, parse_bundle, plan_section
+from identity.model.documents import compute_digest
 from identity.model.org import OrgTree
 from identity.model.specs import Section, section_of
 from identity.store import blueprints as store
-from identity.store import directory, provisions
+from identity.store import desired_resources, directory
 
-LONGEST = 10_000_000
+MAX_BUNDLE_CHARACTERS = 10_000_000
 READING_SECONDS = 30.0
 
 
@@ -53,20 +53,21 @@ async def publish_blueprint(
     dry_run: bool,
     again: bool,
     issuer: str,
-    services: Sections | None = None,
+    services: SectionCheckClient | None = None,
     token: str = "",
 ) -> BlueprintReport:
     """Checks the bundle, applies its identity section, and hands every service its own. Each of `services` has said
     before, to whoever has `token`, what it would make of its section. The same content again changes nothing; with
     `again` the newest version is applied and sent out once more. Raises Invalid with every problem found, each with
     pointer, line and cure, and Unavailable when a service could not be asked; nothing is applied then."""
-    if len(text) > LONGEST:
+    if len(text) > MAX_BUNDLE_CHARACTERS:
         raise TooLarge(
-            "too-large", f"A blueprint has at most {LONGEST:,} characters. Import people from a file instead."
+            "too-large",
+            f"A blueprint has at most {MAX_BUNDLE_CHARACTERS:,} characters. Import people from a file instead.",
         )
-    bundle, section, problems = await in_worker(read_bundle, text, seconds=READING_SECONDS)
-    fingerprint = await to_thread(digest, {"blueprint": bundle.blueprint, "sections": bundle.sections})
-    newest = await store.newest(session)
+    bundle, section, problems = await run_in_worker(parse_bundle, text, seconds=READING_SECONDS)
+    fingerprint = await to_thread(compute_digest, {"blueprint": bundle.blueprint, "sections": bundle.sections})
+    newest = await store.find_newest_version(session)
     checked = None
     if again or problems or newest is None or newest["digest"] != fingerprint:
         # Before the tenant is locked: others take their time.
@@ -74,11 +75,11 @@ async def publish_blueprint(
         checked = await check_sections(session, known, await directory.load_units(session), services, token)
         problems += checked.problems
         if section is not None:
-            problems += unknown_sources(bundle.sections["identity"], checked.names)
+            problems += find_unknown_sources(bundle.sections["identity"], checked.names)
         if problems and section is None:
-            raise await _refused(problems + checked.unasked, text)
-    tenant = await locked_tenant(session)
-    newest = await store.newest(session)
+            raise await _publish_refused(problems + checked.unreachable, text)
+    tenant = await lock_tenant(session)
+    newest = await store.find_newest_version(session)
     same = newest is not None and newest["digest"] == fingerprint
     version = (newest["version"] if newest else 0) + (0 if same else 1)
     report = BlueprintReport(
@@ -102,22 +103,22 @@ async def publish_blueprint(
             now=session.now,
             issuer=issuer,
             new_id=new_id,
-            kept=await provisions.kept(session, issuer),
+            kept=await desired_resources.load_provider_logins(session, issuer),
         )
         plan.problems.extend(_vanishing_problems(plan, units, section))
         problems += plan.problems
         if problems:
-            raise await _refused(problems + checked.unasked, text)
+            raise await _publish_refused(problems + checked.unreachable, text)
         await require_admin(session, people, plan.people)
         report.org_units_changed = [unit.slug for unit in plan.units]
         report.people_changed = [person.slug for person in plan.people]
         if own := _own_changes(tenant, plan, units, people):
             report.changes = {"identity": own, **report.changes}
-        if not dry_run and not checked.unasked:
+        if not dry_run and not checked.unreachable:
             await _apply(session, plan, tenant, units, people)
-    if checked.unasked:
-        refused = await _refused(checked.unasked, text)
-        told = "; ".join(each.problem for each in checked.unasked)
+    if checked.unreachable:
+        refused = await _publish_refused(checked.unreachable, text)
+        told = "; ".join(each.problem for each in checked.unreachable)
         raise Unavailable("services-not-asked", f"Nothing was applied: {told}.", errors=refused.errors, retry_after=5)
     if dry_run:
         return report
@@ -128,22 +129,22 @@ async def publish_blueprint(
             session, version=version, name=bundle.blueprint, digest=fingerprint, sections=bundle.sections, by=by
         )
     if section is not None:
-        await store.section_applied(session, "identity", version, None)
+        await store.record_section_applied(session, "identity", version, None)
     # What is in it is told thing by thing, by whoever applies it.
-    audit(
+    record_change(
         session,
         "blueprint",
         str(version),
         action="published_again" if same else "published",
-        before=newest and _named(newest["name"], newest["version"], newest["sections"]),
-        after=_named(bundle.blueprint, version, bundle.sections),
+        before=newest and _to_bundle_document(newest["name"], newest["version"], newest["sections"]),
+        after=_to_bundle_document(bundle.blueprint, version, bundle.sections),
     )
     session.emit(BlueprintPublished(version=version, sections=bundle.sections, origin=origin))
     return report
 
 
-async def _refused(problems: list[FieldProblem], text: str) -> Invalid:
-    return await in_worker(rejected, problems, text, seconds=READING_SECONDS)
+async def _publish_refused(problems: list[FieldProblem], text: str) -> Invalid:
+    return await run_in_worker(bundle_invalid, problems, text, seconds=READING_SECONDS)
 
 
 def _own_changes(
@@ -165,7 +166,7 @@ def _own_changes(
     return {part: changes for part, changes in found.items() if changes != Changes()}
 
 
-def _named(blueprint: str, version: int, sections: Mapping[str, Any]) -> dict[str, Any]:
+def _to_bundle_document(blueprint: str, version: int, sections: Mapping[str, Any]) -> dict[str, Any]:
     return {"blueprint": blueprint, "version": version, "sections": sorted(sections)}
 
 
@@ -179,7 +180,7 @@ def _vanishing_problems(plan: SectionPlan, units: list[OrgUnitChanged], section:
         left = [each.slug for each in tree.below(unit.id) if each.active]
         if unit.id in old and old[unit.id].active and not unit.active and left:
             told = f"`{unit.slug}` still has active units below it: {', '.join(left[:5])}"
-            pointer = f"{AT}/org_units/{places[unit.slug]}/active"
+            pointer = f"{SECTION_POINTER}/org_units/{places[unit.slug]}/active"
             problems.append(FieldProblem(pointer=pointer, problem=told, cure="switch them off too, or move them"))
     return problems
 
@@ -191,9 +192,9 @@ async def _apply(
     units: list[OrgUnitChanged],
     people: dict[UUID, PersonChanged],
 ) -> None:
-    await keep_tenant(session, tenant, plan.tenant)
-    await keep_units(session, units, plan.units)
-    await keep_people(session, people, plan.people)
+    await record_tenant_change(session, tenant, plan.tenant)
+    await record_unit_changes(session, units, plan.units)
+    await record_people_changes(session, people, plan.people)
 
 
 async def export_blueprint(session: Session, version: int | None) -> dict[str, Any]:
@@ -206,10 +207,10 @@ async def export_blueprint(session: Session, version: int | None) -> dict[str, A
     tenant = await directory.load_tenant(session)
     if tenant is None:
         raise NotFound("unknown-tenant", f"There is no tenant `{session.tenant}`.")
-    newest = await store.newest(session)
+    newest = await store.find_newest_version(session)
     units = OrgTree(await directory.load_units(session)).parents_first()
     people = sorted((await directory.load_people(session)).values(), key=lambda person: person.slug)
-    answered = await store.sections(session)
+    answered = await store.list_section_answers(session)
     others = {service: row["content"] for service, row in sorted(answered.items()) if row["content"] is not None}
     sections = {"identity": await to_thread(section_of, tenant, units, people), **others}
     return {"blueprint": newest["name"] if newest else session.tenant, "sections": sections}

@@ -9,25 +9,25 @@ from typing import Any
 
 from contracts import ALL_SERVICES
 from contracts.directory import OrgUnitChanged
-from contracts.names import Names, names_after
-from servicekit.blueprints.checking import Changes, Reference, SectionCheck, unknown_names
+from contracts.section_names import Names, merge_names
+from servicekit.blueprints.checking import Changes, Reference, SectionCheck, find_unknown_names
 from servicekit.errors import FieldProblem
 from storage import Session
 
-from identity.clients.sections import NotAsked, Sections, request_of
-from identity.model.blueprints import AT
+from identity.clients.sections import CheckUnavailable, SectionCheckClient, encode_request
+from identity.model.blueprints import SECTION_POINTER
 from identity.store import blueprints as store
 
 
 @dataclass
-class Checked:
+class SectionChecks:
     """`unasked`: why a service that should have been asked did not answer. `unchecked`: sections that nobody looked at,
     since identity was not told where the services are."""
 
     names: Names
     problems: list[FieldProblem] = field(default_factory=list[FieldProblem])
     changes: dict[str, dict[str, Changes]] = field(default_factory=dict[str, dict[str, Changes]])
-    unasked: list[FieldProblem] = field(default_factory=list[FieldProblem])
+    unreachable: list[FieldProblem] = field(default_factory=list[FieldProblem])
     unchecked: list[str] = field(default_factory=list[str])
 
 
@@ -35,31 +35,31 @@ async def check_sections(
     session: Session,
     sections: dict[str, dict[str, Any]],
     units: Sequence[OrgUnitChanged],
-    services: Sections | None,
+    services: SectionCheckClient | None,
     token: str,
-) -> Checked:
+) -> SectionChecks:
     """Asks every service that has a section here, and each whose own things may name what will be gone."""
-    answered = await store.sections(session)
+    answered = await store.list_section_answers(session)
     contents = {service: row["content"] for service, row in answered.items() if row["content"] is not None}
     present = contents | {"identity": {"org_units": [{"slug": unit.slug} for unit in units if unit.active]}}
-    now, after = await to_thread(names_after, present, {}), await to_thread(names_after, present, sections)
-    checked = Checked(after)
+    now, after = await to_thread(merge_names, present, {}), await to_thread(merge_names, present, sections)
+    checked = SectionChecks(after)
     named = [name for name in ALL_SERVICES[1:] if name in sections]
     if services is None:
         checked.unchecked = named
         return checked
     others = [name for name in ALL_SERVICES[1:] if name in contents and name not in sections]
-    asked = [*named, *(others if _takes_away(now, after) else [])]
+    asked = [*named, *(others if _removes_names(now, after) else [])]
 
-    async def ask(service: str) -> SectionCheck | NotAsked:
-        body = await to_thread(request_of, sections.get(service), after, now)
+    async def ask(service: str) -> SectionCheck | CheckUnavailable:
+        body = await to_thread(encode_request, sections.get(service), after, now)
         return await services.check(service, body, tenant=session.tenant, token=token)
 
     for service, answer in zip(asked, await asyncio.gather(*map(ask, asked)), strict=True):
         at = f"/sections/{service}"
-        if isinstance(answer, NotAsked):
+        if isinstance(answer, CheckUnavailable):
             problem = f"{service} could not be asked: {answer.reason}"
-            checked.unasked.append(FieldProblem(pointer=at, problem=problem, cure="try again when it is up"))
+            checked.unreachable.append(FieldProblem(pointer=at, problem=problem, cure="try again when it is up"))
             continue
         in_force = "" if service in sections else "what is in force names something that this takes away: "
         checked.problems += [
@@ -73,7 +73,7 @@ async def check_sections(
     return checked
 
 
-def _takes_away(now: Names, after: Names) -> bool:
+def _removes_names(now: Names, after: Names) -> bool:
     """Whether a name that there is will not be any more, or something inside of it."""
     for kind, names in now.items():
         for name, inside in names.items():
@@ -85,14 +85,16 @@ def _takes_away(now: Names, after: Names) -> bool:
     return False
 
 
-def unknown_sources(section: dict[str, Any], names: Names) -> list[FieldProblem]:
+def find_unknown_sources(section: dict[str, Any], names: Names) -> list[FieldProblem]:
     """External ids of sources that there are none of. Before there is any source, people may come first."""
     sources = names.get("source")
     if not sources:
         return []
-    return unknown_names(
+    return find_unknown_names(
         [
-            Reference(f"{AT}/people/{number}/external_ids/{place}/source", "source", str(each.get("source")))
+            Reference(
+                f"{SECTION_POINTER}/people/{number}/external_ids/{place}/source", "source", str(each.get("source"))
+            )
             for number, person in enumerate(section.get("people") or [])
             for place, each in enumerate(person.get("external_ids") or [])
         ],

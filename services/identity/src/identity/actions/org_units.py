@@ -5,59 +5,59 @@ from datetime import date
 
 from contracts import new_id
 from contracts.directory import OrgUnitChanged
-from contracts.names import Names, names_of
+from contracts.section_names import Names, extract_names
 from servicekit.blueprints import require_unnamed
 from servicekit.errors import Conflict, NotFound
 from storage import Session
 
-from identity.actions.keeping import keep_units, locked_tenant
-from identity.model.fields import refuse
+from identity.actions.recording import lock_tenant, record_unit_changes
+from identity.model.fields import raise_if_problems
 from identity.model.org import OrgTree, apply_units
-from identity.model.people import local_day, person_problems
+from identity.model.people import find_person_problems, local_day
 from identity.model.specs import OrgUnitPatch, OrgUnitSpec
 from identity.store import directory as store
 
 
 async def add_unit(session: Session, spec: OrgUnitSpec) -> OrgUnitChanged:
     """Raises Conflict when the slug is taken, Invalid when the parent is unknown."""
-    await locked_tenant(session)
+    await lock_tenant(session)
     units = await store.load_units(session)
     if any(unit.slug == spec.slug for unit in units):
         raise Conflict("slug-taken", f"There is an org unit `{spec.slug}` already.")
     tree = OrgTree(units)
     changed, problems = apply_units(tree, [("", spec.slug, spec)], new_id)
-    refuse(problems)
-    await keep_units(session, units, changed)
+    raise_if_problems(problems)
+    await record_unit_changes(session, units, changed)
     return tree.by_slug[spec.slug]
 
 
 async def change_unit(session: Session, ref: str, patch: OrgUnitPatch) -> OrgUnitChanged:
     """Moving a unit moves all below it. Raises NotFound; Invalid for an unknown parent or a cycle; Conflict when it
     cannot be switched off yet, or when its new kind would put somebody into two units of that kind."""
-    tenant = await locked_tenant(session)
+    tenant = await lock_tenant(session)
     units = await store.load_units(session)
     tree = OrgTree(units)
     before = tree.find(ref)
     if before is None:
         raise NotFound("unknown-org-unit", f"There is no org unit `{ref}`.")
     changed, problems = apply_units(tree, [("", before.slug, patch)], new_id)
-    refuse(problems)
+    raise_if_problems(problems)
     after = tree.by_id[before.id]
     day = local_day(session.now, tenant)
     if before.active and not after.active:
         await _refuse_to_vanish(session, tree, after, day)
         await require_unnamed(session, _names(units), _names(tree.by_id.values()))
     if before.kind != after.kind:
-        for person in (await store.people_in(session, [after.id])).values():
-            wrong = person_problems(person, tree=tree, tenant=tenant.slug, day=day, at="")
+        for person in (await store.find_members(session, [after.id])).values():
+            wrong = find_person_problems(person, tree=tree, tenant=tenant.slug, day=day, at="")
             if wrong:
                 raise Conflict("kind-in-use", f"Of `{person.slug}`: {wrong[0].problem}; {wrong[0].cure}.")
-    await keep_units(session, units, changed)
+    await record_unit_changes(session, units, changed)
     return after
 
 
 def _names(units: Iterable[OrgUnitChanged]) -> Names:
-    return names_of("identity", {"org_units": [{"slug": unit.slug} for unit in units if unit.active]})
+    return extract_names("identity", {"org_units": [{"slug": unit.slug} for unit in units if unit.active]})
 
 
 async def _refuse_to_vanish(session: Session, tree: OrgTree, unit: OrgUnitChanged, day: date) -> None:
@@ -67,7 +67,7 @@ async def _refuse_to_vanish(session: Session, tree: OrgTree, unit: OrgUnitChange
         raise Conflict(
             "units-below", f"`{unit.slug}` still has units below it: {names}. Move or switch them off first."
         )
-    members = await store.members_from(session, [unit.id], day)
+    members = await store.count_memberships_from(session, [unit.id], day)
     if members:
         raise Conflict(
             "unit-in-use", f"`{unit.slug}` still has {members} members, now or later. End their memberships first."

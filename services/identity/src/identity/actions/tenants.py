@@ -7,9 +7,9 @@ from contracts.directory import PLATFORM_TENANT, Login, PersonChanged, RoleGrant
 from servicekit.errors import Conflict, FieldProblem
 from storage import Session
 
-from identity.actions.keeping import keep_people, keep_tenant, locked_tenant
 from identity.actions.people import add_person
-from identity.model.fields import refuse
+from identity.actions.recording import lock_tenant, record_people_changes, record_tenant_change
+from identity.model.fields import raise_if_problems
 from identity.model.specs import PersonSpec, RoleSpec, TenantPatch, TenantSpec, clock_problem
 from identity.store import directory as store
 
@@ -20,8 +20,8 @@ async def ensure_platform(session: Session, *, login: Login) -> PersonChanged:
     tenant = TenantChanged(slug=PLATFORM_TENANT, name="Platform")
     if await store.insert_tenant(session, tenant):
         await store.add_customer(session, PLATFORM_TENANT)
-        await keep_tenant(session, None, tenant)
-    await locked_tenant(session)
+        await record_tenant_change(session, None, tenant)
+    await lock_tenant(session)
     before = await store.find_person(session, "admin")
     person = before or PersonChanged(id=new_id(), slug="admin", display_name="Platform administrator")
     if login not in person.logins:
@@ -30,7 +30,7 @@ async def ensure_platform(session: Session, *, login: Login) -> PersonChanged:
         person = person.model_copy(update={"roles": [*person.roles, RoleGrant(role="platform_admin")]})
     if person != before:
         known = {before.id: before} if before else {}
-        await keep_people(session, known, [person])
+        await record_people_changes(session, known, [person])
     return person
 
 
@@ -39,12 +39,12 @@ async def add_tenant(session: Session, spec: TenantSpec, *, issuer: str) -> Tena
     new one. Raises Conflict when the slug is taken."""
     if not await store.add_customer(session, spec.slug):
         raise Conflict("slug-taken", f"There is a tenant `{spec.slug}` already.")
-    await session.narrow([spec.slug])
+    await session.set_tenants([spec.slug])
     if spec.clock:
         session.now = spec.clock
     tenant = TenantChanged(**spec.model_dump(exclude={"admin"}))
     await store.insert_tenant(session, tenant)
-    await keep_tenant(session, None, tenant)
+    await record_tenant_change(session, None, tenant)
     if spec.admin:
         admin = PersonSpec(
             slug=spec.admin.slug,
@@ -59,20 +59,20 @@ async def add_tenant(session: Session, spec: TenantSpec, *, issuer: str) -> Tena
 
 async def change_tenant(session: Session, patch: TenantPatch) -> TenantChanged:
     """Raises Conflict when the platform itself would be switched off."""
-    before = await locked_tenant(session)
+    before = await lock_tenant(session)
     if "name" in patch.model_fields_set and not patch.name:
-        refuse([FieldProblem(pointer="/name", problem="it is empty", cure="write a name")])
+        raise_if_problems([FieldProblem(pointer="/name", problem="it is empty", cure="write a name")])
     changes = {name: getattr(patch, name) for name in patch.model_fields_set}
     if before.slug == PLATFORM_TENANT and not changes.get("active", True):
         raise Conflict("platform-stays", "The platform tenant cannot be switched off: nobody could switch it on again.")
     after = before.model_copy(update=changes)
-    await keep_tenant(session, before, after)
+    await record_tenant_change(session, before, after)
     return after
 
 
 async def move_clock(session: Session, now: datetime) -> TenantChanged:
     """Raises Conflict for a tenant that is not simulated, or when the clock would go back."""
-    before = await locked_tenant(session)
+    before = await lock_tenant(session)
     if not before.simulated:
         raise Conflict("real-time", f"`{before.slug}` lives in real time: only a simulated tenant has a clock to move.")
     problem = clock_problem(before.clock, now)
@@ -80,5 +80,5 @@ async def move_clock(session: Session, now: datetime) -> TenantChanged:
         raise Conflict("clock-back", problem)
     session.now = now
     after = before.model_copy(update={"clock": now})
-    await keep_tenant(session, before, after)
+    await record_tenant_change(session, before, after)
     return after

@@ -5,14 +5,14 @@ from typing import Annotated
 
 from contracts.directory import PLATFORM_TENANT
 from fastapi import Path, Query, Request
-from servicekit import Caller, PageQuery, kit_of
+from servicekit import Caller, PageQuery, get_context
 from servicekit.errors import Conflict, FieldProblem, Forbidden, Invalid, NotFound, TooLarge
 from servicekit.outbound import UrlPolicy
 from servicekit.visibility import sees_everyone
 from storage import Session
 
 from identity.clients.provider import Provider
-from identity.clients.sections import Sections
+from identity.clients.sections import SectionCheckClient
 from identity.model.fields import TENANT_SLUG
 from identity.store import directory as store
 
@@ -36,7 +36,7 @@ class State:
     provider: Provider | None
     portal_client_id: str
     policy: UrlPolicy
-    sections: Sections | None = None
+    sections: SectionCheckClient | None = None
 
 
 def state_of(request: Request) -> State:
@@ -56,15 +56,15 @@ def provider_of(request: Request) -> Provider:
 
 
 def is_platform_admin(caller: Caller) -> bool:
-    return caller.tenant == PLATFORM_TENANT and caller.throughout("platform_admin")
+    return caller.tenant == PLATFORM_TENANT and caller.has_role_everywhere("platform_admin")
 
 
-async def enter(session: Session, caller: Caller, tenant: str | None, *roles: str) -> None:
+async def enter_tenant(session: Session, caller: Caller, tenant: str | None, *roles: str) -> None:
     """Narrows the session to `tenant` (None: the caller's own) and sets its time. Raises Forbidden unless the caller
     has one of `roles` throughout it (none given: whoever belongs to it), or is a platform_admin."""
     if is_platform_admin(caller):
         if tenant is not None and tenant != caller.tenant:
-            await session.narrow([tenant])
+            await session.set_tenants([tenant])
             found = await store.load_tenant(session)
             if found is None:
                 raise NotFound("unknown-tenant", f"There is no tenant `{tenant}`.")
@@ -72,7 +72,7 @@ async def enter(session: Session, caller: Caller, tenant: str | None, *roles: st
     elif tenant is not None and tenant != caller.tenant:
         raise Forbidden("other-tenant", "Only a platform_admin may work in another tenant.")
     elif roles:
-        caller.require(*(("platform_admin",) if caller.tenant == PLATFORM_TENANT else roles), whole_tenant=True)
+        caller.require_role(*(("platform_admin",) if caller.tenant == PLATFORM_TENANT else roles), whole_tenant=True)
 
 
 def require_platform_admin(caller: Caller) -> None:
@@ -80,16 +80,16 @@ def require_platform_admin(caller: Caller) -> None:
         raise Forbidden("role-needed", "This needs the role platform_admin.")
 
 
-def sees_all(caller: Caller) -> bool:
+def sees_whole_tenant(caller: Caller) -> bool:
     """Whether the caller sees everybody of the tenant the session is narrowed to."""
     return is_platform_admin(caller) or sees_everyone(caller)
 
 
 def issuer_of(request: Request) -> str:
-    return kit_of(request).settings.login_issuer
+    return get_context(request).settings.login_issuer
 
 
-def last_seen(page: PageQuery) -> str:
+def decode_text_cursor(page: PageQuery) -> str:
     """The text a list's cursor holds; empty on the first page."""
     if page.after is None:
         return ""
@@ -99,7 +99,7 @@ def last_seen(page: PageQuery) -> str:
     return page.after[0]
 
 
-async def body_of(request: Request) -> bytes:
+async def read_upload(request: Request) -> bytes:
     """The request's body, or the first file of a form. Raises TooLarge before it has taken in more than allowed."""
     most = state_of(request).upload_bytes
     too_large = TooLarge("too-large", f"At most {most:,} bytes are taken at once. Split the file.")

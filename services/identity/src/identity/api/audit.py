@@ -9,12 +9,12 @@ from contracts.audit import Actor
 from contracts.topics import ServiceName
 from fastapi import Query
 from pydantic import BaseModel
-from servicekit import CallerDep, DaysDep, Page, PageDep, WorkSession, accepts, page_of
+from servicekit import CallerDep, DaysDep, Page, PageDep, WorkSession, page_of, route_policy
 from servicekit import router as door_router
 from servicekit.door import MOST_DAYS, DayRange
 from storage import Session
 
-from identity.api.access import ADMINS, TenantQuery, enter
+from identity.api.access import ADMINS, TenantQuery, enter_tenant
 from identity.store import audit, directory
 
 router = door_router(tags=["audit"])
@@ -45,7 +45,7 @@ class AuditEntry(BaseModel):
 
 
 @router.get("/audit")
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def list_audit(
     session: WorkSession,
     caller: CallerDep,
@@ -70,10 +70,10 @@ async def list_audit(
     tenant: TenantQuery = None,
 ) -> Page[AuditEntry]:
     """Every change of configuration in every service, newest first. Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     since, until = await _instants(session, days)
     before = page.value(UUID)
-    rows, page = await audit.entries(
+    rows, page = await audit.list_entries(
         session,
         given={
             "service": service,

@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic_core import to_json
-from servicekit import CallerDep, WorkSession, accepts, bearer_token
+from servicekit import CallerDep, WorkSession, bearer_token, route_policy
 from servicekit import router as door_router
 from servicekit.errors import Invalid
-from servicekit.workers import in_worker
+from servicekit.workers import run_in_worker
 
 from identity.actions import blueprints as actions
-from identity.api.access import ADMINS, BLUEPRINT_BYTES, TenantPath, body_of, enter, issuer_of, state_of
-from identity.model.documents import write_yaml
+from identity.api.access import ADMINS, BLUEPRINT_BYTES, TenantPath, enter_tenant, issuer_of, read_upload, state_of
+from identity.model.documents import dump_yaml
 
 router = door_router(tags=["blueprints"])
 
@@ -28,7 +28,7 @@ _BUNDLE = {
 
 
 @router.put("/tenants/{tenant}/blueprint", openapi_extra=_BUNDLE)
-@accepts(BLUEPRINT_BYTES, roles=ADMINS)
+@route_policy(BLUEPRINT_BYTES, roles=ADMINS)
 async def publish_blueprint(
     session: WorkSession,
     caller: CallerDep,
@@ -40,8 +40,8 @@ async def publish_blueprint(
     """Takes `{blueprint: name, sections: {identity: {…}, training: {…}, …}}` in YAML or JSON. A service whose section
     is not there is left as it is. Every service is asked first what it says of its section; when one refuses it (422) or
     cannot be asked (503), nothing is published. Needs tenant_admin or platform_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
-    data = await body_of(request)
+    await enter_tenant(session, caller, tenant, "tenant_admin")
+    data = await read_upload(request)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -62,7 +62,7 @@ async def publish_blueprint(
     response_class=JSONResponse,
     responses={200: {"content": {_YAML: {"schema": {"type": "string"}}}}},
 )
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def export_blueprint(
     session: WorkSession,
     caller: CallerDep,
@@ -72,8 +72,8 @@ async def export_blueprint(
 ) -> Response:
     """The tenant as a bundle as it is now, or a version as it was published; YAML or JSON by `Accept`. Needs
     tenant_admin or platform_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     bundle = await actions.export_blueprint(session, version)
     if "yaml" in request.headers.get("accept", ""):
-        return Response(await in_worker(write_yaml, bundle, seconds=WRITING_SECONDS), media_type=_YAML)
+        return Response(await run_in_worker(dump_yaml, bundle, seconds=WRITING_SECONDS), media_type=_YAML)
     return Response(await to_thread(to_json, bundle), media_type="application/json")

@@ -3,11 +3,11 @@
 from datetime import date, datetime
 
 from pydantic import BaseModel
-from servicekit import CallerDep, WorkSession, accepts
+from servicekit import CallerDep, WorkSession, route_policy
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 
-from identity.api.access import sees_all
+from identity.api.access import sees_whole_tenant
 from identity.api.views import OrgUnitView, TenantView, unit_views
 from identity.model.org import OrgTree, visible_units
 from identity.model.specs import PersonView, RoleSpec, person_spec, person_view
@@ -30,7 +30,7 @@ class Me(BaseModel):
 
 
 @router.get("/me")
-@accepts(reach="own")
+@route_policy(reach="own")
 async def get_me(session: WorkSession, caller: CallerDep) -> Me:
     """The caller, as the directory knows them now."""
     tenant = await store.load_tenant(session)
@@ -42,7 +42,7 @@ async def get_me(session: WorkSession, caller: CallerDep) -> Me:
     in_force = person.model_copy(update={"roles": list(caller.roles)})
     units = visible_units(
         tree,
-        sees_all=sees_all(caller),
+        sees_all=sees_whole_tenant(caller),
         belongs_to=[each.org_unit_id for each in person.memberships if each.holds_on(day)],
         leads=[each.org_unit_id for each in caller.roles if each.org_unit_id and each.role != "agent"],
     )
@@ -53,6 +53,6 @@ async def get_me(session: WorkSession, caller: CallerDep) -> Me:
         now=session.now,
         workday=day,
         roles=person_spec(in_force, slugs).roles,
-        sees_everyone=sees_all(caller),
+        sees_everyone=sees_whole_tenant(caller),
         org_units=unit_views(tree, units),
     )

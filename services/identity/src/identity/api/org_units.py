@@ -1,13 +1,13 @@
 """Org units."""
 
 from contracts.directory import OrgUnitChanged
-from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, accepts, page_of
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of, route_policy
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 from storage import Session
 
 from identity.actions import org_units as actions
-from identity.api.access import ADMINS, TenantQuery, enter, last_seen, sees_all
+from identity.api.access import ADMINS, TenantQuery, decode_text_cursor, enter_tenant, sees_whole_tenant
 from identity.api.views import OrgUnitView, unit_views
 from identity.model.org import OrgTree, visible_units
 from identity.model.specs import OrgUnitPatch, OrgUnitSpec
@@ -17,36 +17,36 @@ router = door_router(tags=["org units"])
 
 
 @router.get("/org-units")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def list_org_units(
     session: WorkSession, caller: CallerDep, page: PageDep, tenant: TenantQuery = None
 ) -> Page[OrgUnitView]:
     """What the caller may see of the org tree, by slug: all of it, or the own units with what is above and below."""
-    await enter(session, caller, tenant)
+    await enter_tenant(session, caller, tenant)
     tree = OrgTree(await store.load_units(session))
-    after = last_seen(page)
+    after = decode_text_cursor(page)
     units = sorted(await _seen(session, caller, tree), key=lambda unit: unit.slug)
     views = unit_views(tree, [unit for unit in units if unit.slug > after][: page.limit + 1])
     return page_of(views, page, lambda each: [each.slug])
 
 
 @router.post("/org-units", status_code=201)
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def add_org_unit(
     session: WorkSession, caller: CallerDep, spec: OrgUnitSpec, tenant: TenantQuery = None
 ) -> OrgUnitView:
     """Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     return await _view(session, await actions.add_unit(session, spec))
 
 
 @router.get("/org-units/{org_unit}")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def get_org_unit(
     session: WorkSession, caller: CallerDep, org_unit: str, tenant: TenantQuery = None
 ) -> OrgUnitView:
     """By id or slug."""
-    await enter(session, caller, tenant)
+    await enter_tenant(session, caller, tenant)
     tree = OrgTree(await store.load_units(session))
     found = tree.find(org_unit)
     if found is None or found not in await _seen(session, caller, tree):
@@ -55,13 +55,13 @@ async def get_org_unit(
 
 
 @router.patch("/org-units/{org_unit}")
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def change_org_unit(
     session: WorkSession, caller: CallerDep, org_unit: str, patch: OrgUnitPatch, tenant: TenantQuery = None
 ) -> OrgUnitView:
     """With another `parent` the unit moves with all below it. `active: false` needs it to be empty, now and later.
     Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     return await _view(session, await actions.change_unit(session, org_unit, patch))
 
 
@@ -70,7 +70,7 @@ async def _view(session: Session, unit: OrgUnitChanged) -> OrgUnitView:
 
 
 async def _seen(session: Session, caller: Caller, tree: OrgTree) -> list[OrgUnitChanged]:
-    if sees_all(caller):
+    if sees_whole_tenant(caller):
         return tree.parents_first()
     return visible_units(
         tree,

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from contracts.directory import PersonChanged, Role
 from fastapi import Query, Request
-from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, accepts, page_of
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of, route_policy
 from servicekit import router as door_router
 from servicekit.errors import Forbidden, NotFound
 from servicekit.turns import by_turns
-from servicekit.visibility import visible_agents
+from servicekit.visibility import load_visible_agents
 from storage import Session
 
 from identity.actions import people as actions
@@ -17,11 +17,11 @@ from identity.api.access import (
     ADMINS,
     UPLOAD_BYTES,
     TenantQuery,
-    body_of,
-    enter,
+    decode_text_cursor,
+    enter_tenant,
     issuer_of,
-    last_seen,
-    sees_all,
+    read_upload,
+    sees_whole_tenant,
 )
 from identity.model.importing import ImportReport
 from identity.model.org import OrgTree
@@ -45,7 +45,7 @@ _SHEET = {
 
 
 @router.get("/people")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def list_people(
     session: WorkSession,
     caller: CallerDep,
@@ -57,7 +57,7 @@ async def list_people(
     tenant: TenantQuery = None,
 ) -> Page[PersonView]:
     """Those the caller may see, by slug: everybody, the people of the own units, or oneself."""
-    await enter(session, caller, tenant)
+    await enter_tenant(session, caller, tenant)
     of_tenant = await store.load_tenant(session)
     tree = OrgTree(await store.load_units(session))
     unit = tree.find(org_unit) if org_unit else None
@@ -67,7 +67,7 @@ async def list_people(
         session,
         visible=await _visible(session, caller),
         day=local_day(session.now, of_tenant),
-        after=last_seen(page),
+        after=decode_text_cursor(page),
         limit=page.limit + 1,
         unit_id=unit.id if unit else None,
         role=role,
@@ -79,18 +79,18 @@ async def list_people(
 
 
 @router.post("/people", status_code=201)
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def add_person(
     session: WorkSession, caller: CallerDep, request: Request, spec: PersonSpec, tenant: TenantQuery = None
 ) -> PersonView:
     """Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     person = await actions.add_person(session, spec, issuer=issuer_of(request))
     return await _view(session, person)
 
 
 @router.post("/people/import", openapi_extra=_SHEET)
-@accepts(UPLOAD_BYTES, roles=ADMINS)
+@route_policy(UPLOAD_BYTES, roles=ADMINS)
 async def import_people(
     session: WorkSession, caller: CallerDep, request: Request, dry_run: bool = False, tenant: TenantQuery = None
 ) -> ImportReport:
@@ -100,16 +100,16 @@ async def import_people(
     `org_path`), `attribute:<name>` (several values: `a|b`), `valid_from` (the first day on which the line holds). A person is
     found again by slug, external id, login or email, in this order. Empty cells change nothing. A line that cannot be
     taken is told with its reason and cure, and sinks no other. The same file again changes nothing."""
-    await enter(session, caller, tenant, "tenant_admin")
-    data = await body_of(request)
+    await enter_tenant(session, caller, tenant, "tenant_admin")
+    data = await read_upload(request)
     return await actions.import_people(session, data, dry_run=dry_run, issuer=issuer_of(request))
 
 
 @router.get("/people/{person}")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def get_person(session: WorkSession, caller: CallerDep, person: str, tenant: TenantQuery = None) -> PersonView:
     """By id or slug; with everything that is known of them, past and planned."""
-    await enter(session, caller, tenant)
+    await enter_tenant(session, caller, tenant)
     visible = await _visible(session, caller)
     found = await store.find_person(session, person)
     if found is None and visible is None:
@@ -121,7 +121,7 @@ async def get_person(session: WorkSession, caller: CallerDep, person: str, tenan
 
 
 @router.patch("/people/{person}")
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def change_person(
     session: WorkSession,
     caller: CallerDep,
@@ -132,7 +132,7 @@ async def change_person(
 ) -> PersonView:
     """Fields that are given replace what was, lists as a whole. `active: false` switches the person off at once,
     everywhere. Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     changed = await actions.change_person(session, person, patch, issuer=issuer_of(request))
     return await _view(session, changed)
 
@@ -142,4 +142,4 @@ async def _view(session: Session, person: PersonChanged) -> PersonView:
 
 
 async def _visible(session: Session, caller: Caller) -> set[UUID] | None:
-    return None if sees_all(caller) else await visible_agents(session, caller)
+    return None if sees_whole_tenant(caller) else await load_visible_agents(session, caller)

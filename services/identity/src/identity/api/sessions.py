@@ -5,7 +5,7 @@ from typing import Annotated
 
 from contracts.directory import PLATFORM_TENANT
 from fastapi import Form, Request, Response
-from servicekit import kit_of
+from servicekit import get_context
 from servicekit import router as door_router
 from servicekit.errors import Unauthenticated
 
@@ -27,7 +27,7 @@ async def receive_logout(
 ) -> Response:
     """OpenID Connect Back-Channel Logout 1.0: the issuer says, signed, that a login session has ended. Every service
     refuses its tokens from then on."""
-    kit = kit_of(request)
+    kit = get_context(request)
     try:
         logout = await kit.verifier.verify_logout(logout_token, state_of(request).portal_client_id)
     except Unauthenticated as refused:

@@ -6,17 +6,17 @@ from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
 from pydantic import BaseModel, TypeAdapter
-from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, kit_of, page_within
+from servicekit import CallerDep, Page, PageDep, WorkSession, get_context, page_within, route_policy
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 
 from identity.actions import sign_on as actions
-from identity.actions.wanting import ACCOUNT, APPLICATION, BROKER
+from identity.actions.desired_state import ACCOUNT, APPLICATION, BROKER
 from identity.api.access import (
     ADMINS,
     TenantPath,
     TenantQuery,
-    enter,
+    enter_tenant,
     is_platform_admin,
     issuer_of,
     provider_of,
@@ -33,7 +33,7 @@ from identity.model.applications import (
     application_id,
 )
 from identity.model.fields import SLUG
-from identity.store import directory, provisions
+from identity.store import desired_resources, directory
 
 router = door_router(tags=["sign-on"])
 
@@ -92,28 +92,28 @@ class SignOnState(Progress):
 
 
 @router.get("/tenants/{tenant}/sign-on")
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def list_sign_on(session: WorkSession, caller: CallerDep, page: PageDep, tenant: TenantPath) -> Page[SignOnState]:
     """Everything the login provider shall hold of the tenant, and how far it is. Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
-    rows = await provisions.every(session)
+    await enter_tenant(session, caller, tenant, "tenant_admin")
+    rows = await desired_resources.list_all(session)
     states = [SignOnState(kind=row["kind"], slug=row["slug"], **_progress(row)) for row in rows]
     return page_within(states, page, lambda each: f"{each.kind}/{each.slug}")
 
 
 @router.get("/tenants/{tenant}/applications")
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def list_applications(
     session: WorkSession, caller: CallerDep, request: Request, page: PageDep, tenant: TenantPath
 ) -> Page[ApplicationView]:
     """By slug. Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
-    found = [_application(request, tenant, row) for row in await provisions.every(session, APPLICATION)]
+    await enter_tenant(session, caller, tenant, "tenant_admin")
+    found = [_application(request, tenant, row) for row in await desired_resources.list_all(session, APPLICATION)]
     return page_within(found, page, lambda each: each.slug)
 
 
 @router.put("/tenants/{tenant}/applications/{application}")
-@accepts(roles=ADMINS, idempotency_key=False)
+@route_policy(roles=ADMINS, idempotency_key=False)
 async def put_application(
     session: WorkSession,
     caller: CallerDep,
@@ -125,7 +125,7 @@ async def put_application(
 ) -> ApplicationView:
     """Registers a subsystem as a client for single sign-on (`oidc`, `saml`), or a program that calls the API
     (`machine`). Only people of this tenant get into its applications. Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     provider = provider_of(request)
     asked = await actions.put_application(
         session, provider, application, spec, policy=state_of(request).policy, new_secret=new_secret
@@ -134,66 +134,66 @@ async def put_application(
 
 
 @router.get("/tenants/{tenant}/applications/{application}")
-@accepts(roles=ADMINS, changing=PROGRESS)
+@route_policy(roles=ADMINS, volatile_fields=PROGRESS)
 async def get_application(
     session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath, application: ApplicationPath
 ) -> ApplicationView:
     """Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
-    row = await provisions.find(session, APPLICATION, application)
+    await enter_tenant(session, caller, tenant, "tenant_admin")
+    row = await desired_resources.find(session, APPLICATION, application)
     if row is None:
         raise NotFound("unknown-application", f"There is no application `{application}`.")
     return _application(request, tenant, row)
 
 
 @router.delete("/tenants/{tenant}/applications/{application}", status_code=202)
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def remove_application(
     session: WorkSession, caller: CallerDep, tenant: TenantPath, application: ApplicationPath
 ) -> Response:
     """It is `leaving` until the login provider has forgotten it. Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     await actions.remove(session, APPLICATION, application)
     return Response(status_code=202)
 
 
 @router.put("/tenants/{tenant}/identity-provider")
-@accepts(roles=ADMINS, idempotency_key=False)
+@route_policy(roles=ADMINS, idempotency_key=False)
 async def put_identity_provider(
     session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath, spec: IdentityProviderSpec
 ) -> IdentityProviderView:
     """The tenant's people sign in at its own provider from now on. Only people with an account of this tenant, and of no
     other, get in; the first login links the two. The client secret is handed on and never shown; left out, it stays. Needs
     tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     asked = await actions.put_identity_provider(session, provider_of(request), spec, policy=state_of(request).policy)
     return _identity_provider(request, tenant, asked.row)
 
 
 @router.get("/tenants/{tenant}/identity-provider")
-@accepts(roles=ADMINS, changing=PROGRESS)
+@route_policy(roles=ADMINS, volatile_fields=PROGRESS)
 async def get_identity_provider(
     session: WorkSession, caller: CallerDep, request: Request, tenant: TenantPath
 ) -> IdentityProviderView:
     """Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
-    row = await provisions.find(session, BROKER, actions.OWN_PROVIDER)
+    await enter_tenant(session, caller, tenant, "tenant_admin")
+    row = await desired_resources.find(session, BROKER, actions.OWN_PROVIDER)
     if row is None:
         raise NotFound("unknown-identity-provider", f"`{tenant}` has no identity provider of its own.")
     return _identity_provider(request, tenant, row)
 
 
 @router.delete("/tenants/{tenant}/identity-provider", status_code=202)
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def remove_identity_provider(session: WorkSession, caller: CallerDep, tenant: TenantPath) -> Response:
     """Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     await actions.remove(session, BROKER, actions.OWN_PROVIDER)
     return Response(status_code=202)
 
 
 @router.post("/people/{person}/account", status_code=201)
-@accepts(roles=ADMINS, idempotency_key=False)
+@route_policy(roles=ADMINS, idempotency_key=False)
 async def open_account(
     session: WorkSession,
     caller: CallerDep,
@@ -205,7 +205,7 @@ async def open_account(
 ) -> AccountView:
     """Makes the person's login account, or opens it again. Switching the person off or renaming them goes there by
     itself. Needs tenant_admin; `existing` needs platform_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     if spec.existing:
         require_platform_admin(caller)
     if await directory.find_person(session, person) is None:
@@ -222,24 +222,24 @@ async def open_account(
 
 
 @router.get("/people/{person}/account")
-@accepts(roles=ADMINS, changing=PROGRESS)
+@route_policy(roles=ADMINS, volatile_fields=PROGRESS)
 async def get_account(session: WorkSession, caller: CallerDep, person: str, tenant: TenantQuery = None) -> AccountView:
     """Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     found = await directory.find_person(session, person)
-    row = await provisions.find(session, ACCOUNT, str(found.id)) if found else None
+    row = await desired_resources.find(session, ACCOUNT, str(found.id)) if found else None
     if row is None:
         raise NotFound("unknown-account", f"There is no account of a person `{person}`.")
     return _account(row)
 
 
 @router.delete("/people/{person}/account")
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def close_account(
     session: WorkSession, caller: CallerDep, person: str, tenant: TenantQuery = None
 ) -> AccountView:
     """Disables the account and ends its sessions. The person stays in the directory. Needs tenant_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     return _account(await actions.close_account(session, person, by_platform=is_platform_admin(caller)))
 
 
@@ -248,7 +248,7 @@ def _progress(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _application(request: Request, tenant: str, row: dict[str, Any], secret: str | None = None) -> ApplicationView:
-    issuer, slug = kit_of(request).settings.issuer.rstrip("/"), row["slug"]
+    issuer, slug = get_context(request).settings.issuer.rstrip("/"), row["slug"]
     spec: Application = _stored.validate_python(row["wanted"])
     if isinstance(spec, SamlApplication):
         addresses = {
@@ -273,7 +273,7 @@ def _identity_provider(request: Request, tenant: str, row: dict[str, Any]) -> Id
     alias = broker_alias(tenant)
     return IdentityProviderView(
         identity_provider=row["wanted"],
-        redirect_uri=f"{kit_of(request).settings.issuer.rstrip('/')}/broker/{alias}/endpoint",
+        redirect_uri=f"{get_context(request).settings.issuer.rstrip('/')}/broker/{alias}/endpoint",
         login_hint=f"kc_idp_hint={alias}",
         **_progress(row),
     )

@@ -1,7 +1,7 @@
 """Tenants."""
 
 from fastapi import Request
-from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, page_of
+from servicekit import CallerDep, Page, PageDep, WorkSession, page_of, route_policy
 from servicekit import router as door_router
 from servicekit.errors import Forbidden, NotFound
 from storage import Session
@@ -10,10 +10,10 @@ from identity.actions import tenants as actions
 from identity.api.access import (
     ADMINS,
     TenantPath,
-    enter,
+    decode_text_cursor,
+    enter_tenant,
     is_platform_admin,
     issuer_of,
-    last_seen,
     require_platform_admin,
 )
 from identity.api.views import BlueprintView, TenantState, TenantView
@@ -26,19 +26,19 @@ router = door_router(tags=["tenants"])
 
 
 @router.get("/tenants")
-@accepts(roles=("platform_admin",))
+@route_policy(roles=("platform_admin",))
 async def list_tenants(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[TenantView]:
     """All tenants of this installation, by slug. Needs platform_admin."""
     require_platform_admin(caller)
-    slugs = await store.customer_slugs(session, last_seen(page), page.limit + 1)
-    await session.narrow(slugs or [caller.tenant])
+    slugs = await store.list_customer_slugs(session, decode_text_cursor(page), page.limit + 1)
+    await session.set_tenants(slugs or [caller.tenant])
     found = await store.load_tenants(session, slugs)
     views = [TenantView.model_validate(each.model_dump()) for each in found]
     return page_of(views, page, lambda each: [each.slug])
 
 
 @router.post("/tenants", status_code=201)
-@accepts(roles=("platform_admin",))
+@route_policy(roles=("platform_admin",))
 async def add_tenant(session: WorkSession, caller: CallerDep, request: Request, spec: TenantSpec) -> TenantState:
     """Makes a tenant, live at once, with its first tenant_admin. Needs platform_admin."""
     require_platform_admin(caller)
@@ -47,18 +47,18 @@ async def add_tenant(session: WorkSession, caller: CallerDep, request: Request, 
 
 
 @router.get("/tenants/{tenant}")
-@accepts(roles=(*ADMINS, "integration"), changing=("blueprint", "services", "clock"))
+@route_policy(roles=(*ADMINS, "integration"), volatile_fields=("blueprint", "services", "clock"))
 async def get_tenant(session: WorkSession, caller: CallerDep, tenant: TenantPath) -> TenantState:
     """With how far each service is with its section of the blueprint. Needs tenant_admin or platform_admin."""
-    await enter(session, caller, tenant, "tenant_admin", "integration")
+    await enter_tenant(session, caller, tenant, "tenant_admin", "integration")
     return await _state(session)
 
 
 @router.patch("/tenants/{tenant}")
-@accepts(roles=ADMINS)
+@route_policy(roles=ADMINS)
 async def change_tenant(session: WorkSession, caller: CallerDep, tenant: TenantPath, patch: TenantPatch) -> TenantState:
     """Needs tenant_admin or platform_admin; switching on and off needs platform_admin."""
-    await enter(session, caller, tenant, "tenant_admin")
+    await enter_tenant(session, caller, tenant, "tenant_admin")
     if "active" in patch.model_fields_set and not is_platform_admin(caller):
         raise Forbidden("role-needed", "Switching a tenant on or off needs the role platform_admin.")
     await actions.change_tenant(session, patch)
@@ -66,10 +66,10 @@ async def change_tenant(session: WorkSession, caller: CallerDep, tenant: TenantP
 
 
 @router.post("/tenants/{tenant}/clock")
-@accepts(roles=(*ADMINS, "integration"))
+@route_policy(roles=(*ADMINS, "integration"))
 async def move_clock(session: WorkSession, caller: CallerDep, tenant: TenantPath, move: ClockMove) -> TenantView:
     """Moves a simulated tenant's clock on, never back. Needs platform_admin, tenant_admin or integration."""
-    await enter(session, caller, tenant, "tenant_admin", "integration")
+    await enter_tenant(session, caller, tenant, "tenant_admin", "integration")
     moved = await actions.move_clock(session, move.now)
     return TenantView.model_validate(moved.model_dump())
 
@@ -78,13 +78,13 @@ async def _state(session: Session) -> TenantState:
     tenant = await store.load_tenant(session)
     if tenant is None:
         raise NotFound("unknown-tenant", f"There is no tenant `{session.tenant}`.")
-    newest = await blueprints.newest(session)
+    newest = await blueprints.find_newest_version(session)
     return TenantState(
         **tenant.model_dump(),
         blueprint=BlueprintView.model_validate(newest) if newest else None,
         services=section_states(
             newest["version"] if newest else None,
             set(newest["sections"]) if newest else set(),
-            await blueprints.sections(session),
+            await blueprints.list_section_answers(session),
         ),
     )

@@ -8,7 +8,7 @@ import httpx
 from pydantic import BaseModel
 from servicekit.errors import Conflict, Unavailable
 
-from identity.clients.provider import Holder, Provider, Refused
+from identity.clients.provider import ExistingAccount, Provider, ProviderRefused
 from identity.model.applications import (
     Account,
     Application,
@@ -25,7 +25,7 @@ _TIMEOUT_SECONDS = 10
 class EmbeddedProvider(Provider):
     """`url` is its issuer. It signs in by OpenID Connect, with accounts of its own."""
 
-    def require(self, wanted: Application | IdentityProvider) -> None:
+    def require_supported(self, wanted: Application | IdentityProvider) -> None:
         if not isinstance(wanted, OidcApplication | Machine):
             what = "SAML 2.0" if isinstance(wanted, SamlApplication) else "Signing in at a tenant's own provider"
             raise Conflict(
@@ -34,13 +34,13 @@ class EmbeddedProvider(Provider):
                 "this machine; for the other run the real stack: `make stack` in the project's folder.",
             )
 
-    async def keep_organization(self, tenant: str, *, name: str, enabled: bool) -> None:
+    async def ensure_organization(self, tenant: str, *, name: str, enabled: bool) -> None:
         """A tenant is no more there than a mark on accounts and clients."""
 
-    async def keep_application(
+    async def ensure_application(
         self, tenant: str, slug: str, application: Application, *, secret: str | None
     ) -> str | None:
-        self.require(application)
+        self.require_supported(application)
         client_id = application_id(tenant, slug, application)
         wanted: dict[str, Any] = {"tenant": tenant, "secret": secret, "grants": ["client_credentials"]}
         if isinstance(application, OidcApplication):
@@ -51,31 +51,31 @@ class EmbeddedProvider(Provider):
                 "post_logout_redirect_uris": application.post_logout_redirect_uris,
                 "backchannel_logout_uri": application.back_channel_logout_uri,
             }
-        async with self._connected() as http:
-            sub = str(_checked(await http.put(f"clients/{client_id}", json=wanted))["sub"])
+        async with self._connect() as http:
+            sub = str(_parse_response(await http.put(f"clients/{client_id}", json=wanted))["sub"])
         return sub if isinstance(application, Machine) else None
 
     async def remove_application(self, tenant: str, slug: str, application: Application) -> None:
         client_id = application_id(tenant, slug, application)
-        async with self._connected() as http:
-            _gone(await http.delete(f"clients/{client_id}", params={"tenant": tenant}))
+        async with self._connect() as http:
+            _check_deleted(await http.delete(f"clients/{client_id}", params={"tenant": tenant}))
 
-    async def keep_broker(self, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None:
-        self.require(provider)
+    async def ensure_broker(self, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None:
+        self.require_supported(provider)
 
     async def remove_broker(self, tenant: str) -> None:
         """There is none."""
 
-    async def find_account(self, username: str) -> Holder | None:
-        async with self._connected() as http:
+    async def find_account(self, username: str) -> ExistingAccount | None:
+        async with self._connect() as http:
             answer = await http.get(f"accounts/{username}")
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return None
-            found = _checked(answer)
-            return Holder(str(found["sub"]), str(found["tenant"]))
+            found = _parse_response(answer)
+            return ExistingAccount(str(found["sub"]), str(found["tenant"]))
 
-    async def keep_account(self, tenant: str, account: Account, *, password: str | None) -> str:
-        async with self._connected() as http:
+    async def ensure_account(self, tenant: str, account: Account, *, password: str | None) -> str:
+        async with self._connect() as http:
             if account.linked:
                 kept = await http.put(f"accounts/{account.username}/tenants/{tenant}")
             else:
@@ -86,24 +86,24 @@ class EmbeddedProvider(Provider):
                     "temporary_password": password,
                 }
                 kept = await http.put(f"accounts/{account.username}", json=wanted)
-            return str(_checked(kept)["sub"])
+            return str(_parse_response(kept)["sub"])
 
     async def close_account(self, tenant: str, account: Account) -> None:
-        async with self._connected() as http:
+        async with self._connect() as http:
             if account.linked:
-                _gone(await http.delete(f"accounts/{account.username}/tenants/{tenant}"))
+                _check_deleted(await http.delete(f"accounts/{account.username}/tenants/{tenant}"))
             else:
                 off = {"active": False, "tenant": tenant}
-                _gone(await http.post(f"accounts/{account.username}/active", json=off))
+                _check_deleted(await http.post(f"accounts/{account.username}/active", json=off))
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncGenerator[httpx.AsyncClient]:
+    async def _connect(self) -> AsyncGenerator[httpx.AsyncClient]:
         form = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self.client_secret}
         # Loading the machine's certificates takes longer than a call, and plain HTTP has no use for them.
         secure = self.url.startswith("https:")
         async with httpx.AsyncClient(base_url=self.url, timeout=_TIMEOUT_SECONDS, verify=secure) as http:
             try:
-                token = _checked(await http.post("token", data=form))["access_token"]
+                token = _parse_response(await http.post("token", data=form))["access_token"]
                 http.headers["authorization"] = f"Bearer {token}"
                 yield http
             except httpx.HTTPError as error:
@@ -126,16 +126,16 @@ class _Problem(BaseModel):
         return " ".join([self.detail, *(f"{'.'.join(map(str, each.loc))}: {each.msg}." for each in self.errors)])
 
 
-def _gone(answer: httpx.Response) -> None:
+def _check_deleted(answer: httpx.Response) -> None:
     """It is not there any more, or was not."""
     if answer.status_code != httpx.codes.NOT_FOUND:
-        _checked(answer)
+        _parse_response(answer)
 
 
-def _checked(answer: httpx.Response) -> dict[str, Any]:
+def _parse_response(answer: httpx.Response) -> dict[str, Any]:
     """What it says. Raises Refused, Unavailable when it ails, ValueError where it makes no sense."""
     if answer.status_code >= 500 or answer.status_code in (401, 403, 429):
         raise Unavailable("provider-ails", f"The embedded provider answered {answer.status_code}.", retry_after=5)
     if answer.is_error:
-        raise Refused("provider-refused", str(_Problem.model_validate_json(answer.content)))
+        raise ProviderRefused("provider-refused", str(_Problem.model_validate_json(answer.content)))
     return answer.json() if answer.content else {}

@@ -11,12 +11,12 @@ from servicekit.errors import Conflict
 from identity.model.applications import Account, Application, IdentityProvider
 
 
-class Refused(Conflict):
+class ProviderRefused(Conflict):
     """The provider does not take it as it is; asking again will not help."""
 
 
 @dataclass(frozen=True)
-class Holder:
+class ExistingAccount:
     """An account that is there: by what its tokens know it, and the tenant whose it is."""
 
     sub: str
@@ -32,14 +32,14 @@ class Provider(ABC):
     client_id: str
     client_secret: str = field(repr=False)
 
-    def require(self, wanted: Application | IdentityProvider) -> None:  # noqa: B027
+    def require_supported(self, wanted: Application | IdentityProvider) -> None:  # noqa: B027
         """Raises Conflict for what this kind of provider can never do."""
 
     @abstractmethod
-    async def keep_organization(self, tenant: str, *, name: str, enabled: bool) -> None: ...
+    async def ensure_organization(self, tenant: str, *, name: str, enabled: bool) -> None: ...
 
     @abstractmethod
-    async def keep_application(
+    async def ensure_application(
         self, tenant: str, slug: str, application: Application, *, secret: str | None
     ) -> str | None:
         """Returns the `sub` of a machine's tokens."""
@@ -48,17 +48,17 @@ class Provider(ABC):
     async def remove_application(self, tenant: str, slug: str, application: Application) -> None: ...
 
     @abstractmethod
-    async def keep_broker(self, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None: ...
+    async def ensure_broker(self, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None: ...
 
     @abstractmethod
     async def remove_broker(self, tenant: str) -> None: ...
 
     @abstractmethod
-    async def find_account(self, username: str) -> Holder | None:
+    async def find_account(self, username: str) -> ExistingAccount | None:
         """The account of this username, whosever it is."""
 
     @abstractmethod
-    async def keep_account(self, tenant: str, account: Account, *, password: str | None) -> str:
+    async def ensure_account(self, tenant: str, account: Account, *, password: str | None) -> str:
         """The account is open. Returns its `sub`; `password` must be changed at the first login."""
 
     @abstractmethod

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from identity.model.fields import Email, Line, Slug, wrong
+from identity.model.fields import Email, Line, Slug, field_error
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -19,11 +19,11 @@ def _address(value: str) -> str:
     except ValueError:
         parts, host = None, None
     if parts is None or not host or parts.scheme not in ("http", "https"):
-        raise wrong(f"`{value[:200]}` is not an address", "write it as https://crm.example.org/callback")
+        raise field_error(f"`{value[:200]}` is not an address", "write it as https://crm.example.org/callback")
     if parts.scheme == "http" and host not in _LOOPBACK:
-        raise wrong(f"`{value[:200]}` is not encrypted", "use https")
+        raise field_error(f"`{value[:200]}` is not encrypted", "use https")
     if "*" in value or parts.fragment or parts.username is not None or "#" in value:
-        raise wrong(f"`{value[:200]}` has a wildcard, a fragment or credentials", "write the exact address")
+        raise field_error(f"`{value[:200]}` has a wildcard, a fragment or credentials", "write the exact address")
     return value
 
 
@@ -31,13 +31,13 @@ def _certificate(value: str) -> str:
     lines = [line.strip() for line in value.strip().splitlines()]
     whole = "".join(line for line in lines if not line.startswith("-----"))
     if not whole or not whole.isascii() or not all(c.isalnum() or c in "+/=" for c in whole):
-        raise wrong("it is no certificate in PEM", "paste it as it is in the metadata, base64")
+        raise field_error("it is no certificate in PEM", "paste it as it is in the metadata, base64")
     return whole
 
 
 Address = Annotated[Line, AfterValidator(_address)]
 """Where browsers go."""
-Called = Line
+ProviderAddress = Line
 """Where programs of this installation go, and so a matter of its address policy: see `called`."""
 LongLine = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Certificate = Annotated[str, Field(max_length=10_000), AfterValidator(_certificate)]
@@ -57,7 +57,7 @@ class OidcApplication(_Spec):
     public: bool = False
     redirect_uris: Annotated[list[Address], Field(min_length=1, max_length=20)]
     post_logout_redirect_uris: Annotated[list[Address], Field(max_length=20)] = []
-    back_channel_logout_uri: Called | None = None
+    back_channel_logout_uri: ProviderAddress | None = None
 
     def origins(self) -> list[str]:
         """From where a browser may ask for tokens."""
@@ -73,9 +73,9 @@ class SamlAttribute(_Spec):
     value: LongLine | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> "SamlAttribute":
+    def _require_one_source(self) -> "SamlAttribute":
         if (self.source is None) == (self.value is None):
-            raise wrong("it needs either a source or a value", "give one of them")
+            raise field_error("it needs either a source or a value", "give one of them")
         return self
 
 
@@ -88,7 +88,7 @@ class SamlApplication(_Spec):
     name: Line | None = None
     entity_id: Annotated[str, Field(pattern=r"^[^\s\x00]{5,255}$")]
     acs_url: Address
-    slo_url: Called | None = None
+    slo_url: ProviderAddress | None = None
     name_id_format: Literal["persistent", "email", "username", "transient"] = "persistent"
     audiences: Annotated[list[LongLine], Field(max_length=5)] = []
     attributes: Annotated[list[SamlAttribute], Field(max_length=20)] = []
@@ -99,9 +99,9 @@ class SamlApplication(_Spec):
     def _names_once(self) -> "SamlApplication":
         names = [each.name for each in self.attributes]
         if len(names) != len(set(names)):
-            raise wrong("an attribute is there twice", "keep one of them")
+            raise field_error("an attribute is there twice", "keep one of them")
         if not any(mark in self.entity_id for mark in ":/."):
-            raise wrong(f"`{self.entity_id}` is not an entity id", "write a URI, such as urn:example:crm")
+            raise field_error(f"`{self.entity_id}` is not an entity id", "write a URI, such as urn:example:crm")
         return self
 
 
@@ -128,10 +128,10 @@ class OidcProvider(_Spec):
 
     protocol: Literal["oidc"]
     name: Line | None = None
-    issuer: Called
-    authorization_url: Called
-    token_url: Called
-    jwks_url: Called
+    issuer: ProviderAddress
+    authorization_url: ProviderAddress
+    token_url: ProviderAddress
+    jwks_url: ProviderAddress
     client_id: Line
     client_secret: Annotated[LongLine | None, Field(exclude=True, repr=False)] = None
 
@@ -142,7 +142,7 @@ class SamlProvider(_Spec):
     protocol: Literal["saml"]
     name: Line | None = None
     entity_id: Annotated[str, Field(pattern=r"^[^\s\x00]{5,255}$")]
-    sso_url: Called
+    sso_url: ProviderAddress
     certificate: Certificate
 
 
@@ -150,7 +150,7 @@ IdentityProvider = OidcProvider | SamlProvider
 IdentityProviderSpec = Annotated[IdentityProvider, Field(discriminator="protocol")]
 
 
-def called(wanted: Application | IdentityProvider) -> dict[str, str]:
+def provider_addresses(wanted: Application | IdentityProvider) -> dict[str, str]:
     """By field, the addresses that a login provider may call, or that name one: they never lead inside."""
     names = ("back_channel_logout_uri", "slo_url", "issuer", "authorization_url", "token_url", "jwks_url", "sso_url")
     found = {name: getattr(wanted, name, None) for name in names}

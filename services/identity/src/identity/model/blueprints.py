@@ -11,13 +11,13 @@ from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from pydantic import BaseModel, ConfigDict, ValidationError
 from servicekit.errors import FieldProblem, Invalid
 
-from identity.model.documents import read_document, with_lines
-from identity.model.fields import Line, problems_of
+from identity.model.documents import add_line_numbers, parse_yaml
+from identity.model.fields import Line, to_field_problems
 from identity.model.org import OrgTree, apply_units, unit_specs
-from identity.model.people import NOTHING_KEPT, Kept, apply_people, local_day
+from identity.model.people import NO_PROVIDER_LOGINS, ProviderLogins, apply_people, local_day
 from identity.model.specs import Section
 
-AT = "/sections/identity"
+SECTION_POINTER = "/sections/identity"
 
 
 class Bundle(BaseModel):
@@ -29,28 +29,30 @@ class Bundle(BaseModel):
     sections: dict[str, dict[str, Any]]
 
 
-def read_bundle(text: str) -> tuple[Bundle, Section | None, list[FieldProblem]]:
+def parse_bundle(text: str) -> tuple[Bundle, Section | None, list[FieldProblem]]:
     """The bundle, its identity section, and what is wrong with either, of YAML or JSON. Raises Invalid, with the lines, for
     what is no bundle."""
-    bundle, section, problems = bundle_of(read_document(text))
+    bundle, section, problems = validate_bundle(parse_yaml(text))
     if bundle is None:
-        raise rejected(problems, text)
+        raise bundle_invalid(problems, text)
     return bundle, section, problems
 
 
-def rejected(problems: list[FieldProblem], text: str) -> Invalid:
+def bundle_invalid(problems: list[FieldProblem], text: str) -> Invalid:
     """Says what is wrong, with the lines."""
     told = "; ".join(f"{each.pointer or '/'}: {each.problem}" for each in problems[:3])
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-    return Invalid("blueprint-rejected", f"Nothing was applied. {told}{more}.", errors=with_lines(problems[:200], text))
+    return Invalid(
+        "blueprint-rejected", f"Nothing was applied. {told}{more}.", errors=add_line_numbers(problems[:200], text)
+    )
 
 
-def bundle_of(document: Any) -> tuple[Bundle | None, Section | None, list[FieldProblem]]:
+def validate_bundle(document: Any) -> tuple[Bundle | None, Section | None, list[FieldProblem]]:
     """The bundle and its identity section, checked as far as it can be without knowing the tenant."""
     try:
         bundle = Bundle.model_validate(document)
     except ValidationError as error:
-        return None, None, problems_of(error)
+        return None, None, to_field_problems(error)
     problems: list[FieldProblem] = []
     for name in bundle.sections:
         if name not in ALL_SERVICES:
@@ -61,7 +63,7 @@ def bundle_of(document: Any) -> tuple[Bundle | None, Section | None, list[FieldP
         try:
             section = Section.model_validate(bundle.sections["identity"])
         except ValidationError as error:
-            problems.extend(problems_of(error, AT))
+            problems.extend(to_field_problems(error, SECTION_POINTER))
     return bundle, section, problems
 
 
@@ -84,18 +86,18 @@ def plan_section(
     now: datetime,
     issuer: str,
     new_id: Callable[[], UUID],
-    kept: Kept = NOTHING_KEPT,
+    kept: ProviderLogins = NO_PROVIDER_LOGINS,
 ) -> SectionPlan:
     given = section.model_fields_set & {"time_zone", "day_start_minutes", "default_language"}
     tenant = tenant.model_copy(update={name: getattr(section, name) for name in given})
     tree = OrgTree(units)
-    changed_units, problems = apply_units(tree, unit_specs(section.org_units, f"{AT}/org_units"), new_id)
+    changed_units, problems = apply_units(tree, unit_specs(section.org_units, f"{SECTION_POINTER}/org_units"), new_id)
     if problems:
         return SectionPlan(tenant, [], [], problems)
-    touched = touched_people(changed_units, units, people.values())
+    touched = find_affected_people(changed_units, units, people.values())
     changed_people, problems = apply_people(
         people,
-        [(f"{AT}/people/{index}", spec) for index, spec in enumerate(section.people)],
+        [(f"{SECTION_POINTER}/people/{index}", spec) for index, spec in enumerate(section.people)],
         tree=tree,
         tenant=tenant.slug,
         day=local_day(now, tenant),
@@ -107,7 +109,7 @@ def plan_section(
     return SectionPlan(tenant, changed_units, changed_people, problems)
 
 
-def touched_people(changed: Sequence[OrgUnitChanged], before: Sequence[OrgUnitChanged], people: Any) -> set[UUID]:
+def find_affected_people(changed: Sequence[OrgUnitChanged], before: Sequence[OrgUnitChanged], people: Any) -> set[UUID]:
     """Members of units whose kind changed or that were switched off: what held for them may hold no longer."""
     old = {unit.id: unit for unit in before}
     critical = {

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
-from servicekit.door.cures import cure_of, plain
+from servicekit.door.cures import cure_of, strip_validator_prefix
 from servicekit.errors import MOST_PROBLEMS, FieldProblem, Invalid
 from servicekit.times import WrittenInstant
 
@@ -20,7 +20,7 @@ _LANGUAGE = r"^[a-zA-Z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-def wrong(problem: str, cure: str) -> PydanticCustomError:
+def field_error(problem: str, cure: str) -> PydanticCustomError:
     """A validation error that carries its cure."""
     return PydanticCustomError("wrong", "{problem}", {"problem": problem, "cure": cure})
 
@@ -35,21 +35,21 @@ def is_uuid(text: str) -> bool:
 
 def _slug(value: str) -> str:
     if not re.match(SLUG, value):
-        raise wrong(f"`{value[:80]}` is not a slug", _SLUG_CURE)
+        raise field_error(f"`{value[:80]}` is not a slug", _SLUG_CURE)
     if is_uuid(value):
-        raise wrong("a slug may not look like a UUID", "choose a readable one")
+        raise field_error("a slug may not look like a UUID", "choose a readable one")
     return value
 
 
 def _tenant_slug(value: str) -> str:
     if not re.match(TENANT_SLUG, value) or is_uuid(value):
-        raise wrong(f"`{value[:80]}` is not a tenant's slug", "use 1 to 63 of a-z 0-9 - and begin with a letter")
+        raise field_error(f"`{value[:80]}` is not a tenant's slug", "use 1 to 63 of a-z 0-9 - and begin with a letter")
     return value
 
 
 def _printable(value: str) -> str:
     if _UNPRINTABLE.search(value):
-        raise wrong("it holds control characters", "take them out")
+        raise field_error("it holds control characters", "take them out")
     return value
 
 
@@ -60,13 +60,13 @@ def _text(value: Any) -> Any:
 
 def _email(value: str) -> str:
     if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+|[^@\s]+@localhost", value):
-        raise wrong(f"`{value}` is not an email address", "write it as name@example.org")
+        raise field_error(f"`{value}` is not an email address", "write it as name@example.org")
     return value
 
 
 def _language(value: str) -> str:
     if not re.fullmatch(_LANGUAGE, value):
-        raise wrong(f"`{value}` is not a language tag", "write it as en, zh or pt-BR")
+        raise field_error(f"`{value}` is not a language tag", "write it as en, zh or pt-BR")
     return value
 
 
@@ -78,12 +78,12 @@ def _day(value: Any) -> Any:
             return date.fromisoformat(value)
     except ValueError:
         pass
-    raise wrong(f"`{value}` is not a date", "write it as 2026-03-31")
+    raise field_error(f"`{value}` is not a date", "write it as 2026-03-31")
 
 
 def _instant(value: datetime) -> datetime:
     if not 1990 <= value.year <= 2200:
-        raise wrong(f"{value.year} is no year a clock can show", "choose one between 1990 and 2200")
+        raise field_error(f"{value.year} is no year a clock can show", "choose one between 1990 and 2200")
     return value
 
 
@@ -95,7 +95,7 @@ def _zones() -> frozenset[str]:
 def _zone(value: str) -> str:
     if value not in _zones():
         near = [zone for zone in sorted(_zones()) if value.strip().casefold() in zone.casefold()][:3]
-        raise wrong(
+        raise field_error(
             f"there is no time zone `{value[:80]}`",
             f"perhaps {' or '.join(near)}" if near else "use a name of the IANA database, such as Europe/Berlin",
         )
@@ -128,23 +128,25 @@ Instant = Annotated[WrittenInstant, AfterValidator(_instant)]
 Day = Annotated[date, BeforeValidator(_day)]
 
 
-def problems_of(error: ValidationError, prefix: str = "") -> list[FieldProblem]:
+def to_field_problems(error: ValidationError, prefix: str = "") -> list[FieldProblem]:
     """The problems of a pydantic error; pointers begin with `prefix`."""
     found: list[FieldProblem] = []
     for each in error.errors(include_url=False)[:MOST_PROBLEMS]:
-        pointer = prefix + "".join("/" + escaped(part) for part in each["loc"])
+        pointer = prefix + "".join("/" + escape_pointer_step(part) for part in each["loc"])
         cure = str(each.get("ctx", {}).get("cure", "")) or _CURES.get(each["type"]) or cure_of(each)
-        problem = "this field is not known" if each["type"] == "extra_forbidden" else plain(each["msg"])
+        problem = (
+            "this field is not known" if each["type"] == "extra_forbidden" else strip_validator_prefix(each["msg"])
+        )
         found.append(FieldProblem(pointer=pointer, problem=problem, cure=cure))
     return found
 
 
-def escaped(part: object) -> str:
+def escape_pointer_step(part: object) -> str:
     """One step of a JSON pointer."""
     return str(part).replace("~", "~0").replace("/", "~1")
 
 
-def refuse(problems: list[FieldProblem]) -> None:
+def raise_if_problems(problems: list[FieldProblem]) -> None:
     """Raises Invalid when there are problems."""
     if problems:
         told = "; ".join(f"{each.pointer or '/'}: {each.problem}" for each in problems[:3])

@@ -18,16 +18,16 @@ class OrgTree:
         self.by_slug: dict[str, OrgUnitChanged] = {}
         self._by_name: dict[tuple[UUID | None, str], OrgUnitChanged] = {}
         for unit in units:
-            self.put(unit)
+            self.add(unit)
 
-    def put(self, unit: OrgUnitChanged) -> None:
+    def add(self, unit: OrgUnitChanged) -> None:
         before = self.by_id.get(unit.id)
         if before and self.child(before.parent_id, before.name) == before:
             del self._by_name[before.parent_id, before.name.casefold()]
         self.by_id[unit.id] = self.by_slug[unit.slug] = unit
         self._by_name[unit.parent_id, unit.name.casefold()] = unit
 
-    def drop(self, unit: OrgUnitChanged) -> None:
+    def remove(self, unit: OrgUnitChanged) -> None:
         """Takes back a `put` of a unit that has nothing below it."""
         del self.by_id[unit.id], self.by_slug[unit.slug], self._by_name[unit.parent_id, unit.name.casefold()]
 
@@ -80,9 +80,9 @@ def apply_units(
         if "name" in given and not spec.name:
             problems.append(_problem(f"{pointer}/name", "it is empty", "write a name"))
         changes = {name: getattr(spec, name) for name in ("name", "kind", "time_zone", "active") if name in given}
-        tree.put(unit.model_copy(update={**changes, "parent_id": parent_id}))
+        tree.add(unit.model_copy(update={**changes, "parent_id": parent_id}))
 
-    problems.extend(_lay_paths(tree, {ids[slug]: pointer for slug, (pointer, _) in named.items()}))
+    problems.extend(_compute_paths(tree, {ids[slug]: pointer for slug, (pointer, _) in named.items()}))
     changed = [unit for unit in tree.parents_first() if before.get(unit.id) != unit]
     return changed, problems
 
@@ -94,7 +94,7 @@ def _parent_id(tree: OrgTree, ids: dict[str, UUID], ref: str | None) -> UUID | N
     return unit.id if unit else ids.get(ref)
 
 
-def _lay_paths(tree: OrgTree, pointers: dict[UUID, str]) -> list[FieldProblem]:
+def _compute_paths(tree: OrgTree, pointers: dict[UUID, str]) -> list[FieldProblem]:
     """Sets every unit's path by its parents. A unit in a cycle is told at its own pointer."""
     paths: dict[UUID, list[UUID]] = {}
     problems: list[FieldProblem] = []
@@ -117,7 +117,7 @@ def _lay_paths(tree: OrgTree, pointers: dict[UUID, str]) -> list[FieldProblem]:
             path = paths[unit_id] = [*path, unit_id]
     for unit in list(tree.by_id.values()):
         if unit.path != paths[unit.id]:
-            tree.put(unit.model_copy(update={"path": paths[unit.id]}))
+            tree.add(unit.model_copy(update={"path": paths[unit.id]}))
     return problems
 
 

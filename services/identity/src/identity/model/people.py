@@ -37,14 +37,14 @@ def local_day(now: datetime, tenant: TenantChanged) -> date:
     return (now.astimezone(ZoneInfo(tenant.time_zone)) - timedelta(minutes=tenant.day_start_minutes)).date()
 
 
-def overlap(one: Dated, other: Dated) -> bool:
+def overlaps(one: Dated, other: Dated) -> bool:
     """Whether both hold on some day."""
     return (one.valid_from or date.min) < (other.valid_until or date.max) and (other.valid_from or date.min) < (
         one.valid_until or date.max
     )
 
 
-def covered_until(people: Iterable[PersonChanged], role: str, day: date) -> date:
+def role_covered_until(people: Iterable[PersonChanged], role: str, day: date) -> date:
     """The first day from `day` on, on which none of the active people, machines apart, has the role."""
     grants = [
         grant
@@ -63,7 +63,7 @@ def covered_until(people: Iterable[PersonChanged], role: str, day: date) -> date
     return until
 
 
-def merged(
+def merge_person(
     spec: PersonPatch, before: PersonChanged | None, *, slug: str, person_id: UUID, tree: OrgTree, issuer: str, at: str
 ) -> tuple[PersonChanged, list[FieldProblem]]:
     """The person as they are with what `spec` says: fields it gives replace what was, the rest stays."""
@@ -117,7 +117,9 @@ def login_of(spec: LoginSpec, issuer: str) -> Login:
     return Login(iss=spec.iss or issuer, sub=spec.sub)
 
 
-def person_problems(person: PersonChanged, *, tree: OrgTree, tenant: str, day: date, at: str) -> list[FieldProblem]:
+def find_person_problems(
+    person: PersonChanged, *, tree: OrgTree, tenant: str, day: date, at: str
+) -> list[FieldProblem]:
     """What is wrong with the person in themselves: `day` is the tenant's today."""
     problems: list[FieldProblem] = []
     for index, each in enumerate(person.memberships):
@@ -129,7 +131,7 @@ def person_problems(person: PersonChanged, *, tree: OrgTree, tenant: str, day: d
             problems.append(_problem(where, f"org unit `{unit.slug}` is switched off", "end it, or choose another"))
         for other in person.memberships[:index]:
             elsewhere = tree.by_id.get(other.org_unit_id)
-            if elsewhere and elsewhere.kind == unit.kind and overlap(each, other):
+            if elsewhere and elsewhere.kind == unit.kind and overlaps(each, other):
                 told = f"it overlaps with the membership in `{elsewhere.slug}`, also of kind {unit.kind}"
                 problems.append(
                     _problem(where, told, "set valid_until of the earlier one to the day the later one begins")
@@ -139,7 +141,7 @@ def person_problems(person: PersonChanged, *, tree: OrgTree, tenant: str, day: d
         same = [
             other
             for other in person.external_ids[:index]
-            if (other.source, other.external_id) == (each.source, each.external_id) and overlap(each, other)
+            if (other.source, other.external_id) == (each.source, each.external_id) and overlaps(each, other)
         ]
         if same:
             told = f"`{each.external_id}` of source `{each.source}` is there twice at the same time"
@@ -158,7 +160,7 @@ def person_problems(person: PersonChanged, *, tree: OrgTree, tenant: str, day: d
 
 
 @dataclass(frozen=True)
-class KeptAccount:
+class ProviderAccount:
     """`own_email`: the account's own; None: its `email` is the person's."""
 
     username: str
@@ -167,13 +169,13 @@ class KeptAccount:
 
 
 @dataclass(frozen=True)
-class Kept:
+class ProviderLogins:
     """What the login provider keeps: whose the logins of accounts and machines are, and the account of each person."""
 
     logins: Mapping[Login, UUID] = field(default_factory=dict[Login, UUID])
-    accounts: Mapping[UUID, KeptAccount] = field(default_factory=dict[UUID, KeptAccount])
+    accounts: Mapping[UUID, ProviderAccount] = field(default_factory=dict[UUID, ProviderAccount])
 
-    def names(self, text: str | None, but: UUID) -> bool:
+    def is_taken(self, text: str | None, but: UUID) -> bool:
         """Whether another's account goes by this username or e-mail address."""
         return text is not None and any(
             text.casefold() in (each.username, (each.email or "").casefold())
@@ -181,7 +183,7 @@ class Kept:
             if person_id != but
         )
 
-    def problems(self, person: PersonChanged, at: str) -> list[FieldProblem]:
+    def find_problems(self, person: PersonChanged, at: str) -> list[FieldProblem]:
         """Where the person claims what was made for somebody else."""
         problems = [
             _problem(f"{at}/logins/{index}", f"the login `{login.sub}` is the account of somebody else", "leave it out")
@@ -189,32 +191,32 @@ class Kept:
             if self.logins.get(login, person.id) != person.id
         ]
         mine = self.accounts.get(person.id)
-        if mine and not mine.own_email and person.email != mine.email and self.names(person.email, person.id):
+        if mine and not mine.own_email and person.email != mine.email and self.is_taken(person.email, person.id):
             told = f"`{person.email}` is what somebody else's account goes by"
             problems.append(_problem(f"{at}/email", told, "use an address of this person's own"))
         return problems
 
 
-NOTHING_KEPT = Kept()
+NO_PROVIDER_LOGINS = ProviderLogins()
 
 
-class Holdings:
+class OwnershipIndex:
     """Which external ids and logins are whose, of the people it was told of, and of what is `kept` for them."""
 
-    def __init__(self, people: Iterable[PersonChanged], kept: Kept = NOTHING_KEPT) -> None:
+    def __init__(self, people: Iterable[PersonChanged], kept: ProviderLogins = NO_PROVIDER_LOGINS) -> None:
         self._kept = kept
         self._external: dict[tuple[str, str], list[tuple[PersonChanged, ExternalId]]] = {}
         self._logins: dict[Login, PersonChanged] = {}
         for person in people:
-            self.put(person)
+            self.add(person)
 
-    def put(self, person: PersonChanged) -> None:
+    def add(self, person: PersonChanged) -> None:
         for each in person.external_ids:
             self._external.setdefault((each.source, each.external_id), []).append((person, each))
         for login in person.logins:
             self._logins[login] = person
 
-    def forget(self, person: PersonChanged) -> None:
+    def remove(self, person: PersonChanged) -> None:
         for each in person.external_ids:
             holders = self._external.get((each.source, each.external_id), [])
             self._external[each.source, each.external_id] = [held for held in holders if held[0].id != person.id]
@@ -234,12 +236,12 @@ class Holdings:
             return on_day[0]
         return max(holders, key=lambda each: each[1].valid_until or date.max)[0] if holders else None
 
-    def problems(self, person: PersonChanged, at: str) -> list[FieldProblem]:
+    def find_problems(self, person: PersonChanged, at: str) -> list[FieldProblem]:
         """Where somebody else holds what this person claims."""
-        problems = self._kept.problems(person, at)
+        problems = self._kept.find_problems(person, at)
         for index, each in enumerate(person.external_ids):
             for other, held in self._external.get((each.source, each.external_id), []):
-                if other.id != person.id and overlap(each, held):
+                if other.id != person.id and overlaps(each, held):
                     told = f"`{each.external_id}` of source `{each.source}` is held by `{other.slug}` at the same time"
                     cure = f"end it at `{other.slug}` first (valid_until), and let this one begin on that day"
                     problems.append(_problem(f"{at}/external_ids/{index}", told, cure))
@@ -262,7 +264,7 @@ def apply_people(
     issuer: str,
     new_id: Callable[[], UUID],
     rechecked: Collection[UUID] = (),
-    kept: Kept = NOTHING_KEPT,
+    kept: ProviderLogins = NO_PROVIDER_LOGINS,
 ) -> tuple[list[PersonChanged], list[FieldProblem]]:
     """The people that change when `specs` (pointer, person) are applied to `people`. `rechecked` are people the specs
     may not name who are to be looked at again all the same, because their org units changed."""
@@ -277,17 +279,19 @@ def apply_people(
         seen.add(spec.slug)
         before = by_slug.get(spec.slug)
         person_id = before.id if before else new_id()
-        person, wrong = merged(spec, before, slug=spec.slug, person_id=person_id, tree=tree, issuer=issuer, at=pointer)
+        person, wrong = merge_person(
+            spec, before, slug=spec.slug, person_id=person_id, tree=tree, issuer=issuer, at=pointer
+        )
         problems.extend(wrong)
         wanted[person.id] = (pointer, person)
     for person_id in set(rechecked) - wanted.keys():
         wanted[person_id] = (f"/org_units (of person `{people[person_id].slug}`)", people[person_id])
 
     everyone = {**people, **{person_id: person for person_id, (_, person) in wanted.items()}}
-    holdings = Holdings(everyone.values(), kept)
+    holdings = OwnershipIndex(everyone.values(), kept)
     for pointer, person in wanted.values():
-        problems.extend(person_problems(person, tree=tree, tenant=tenant, day=day, at=pointer))
-        problems.extend(holdings.problems(person, pointer))
+        problems.extend(find_person_problems(person, tree=tree, tenant=tenant, day=day, at=pointer))
+        problems.extend(holdings.find_problems(person, pointer))
     changed = [person for _, person in wanted.values() if people.get(person.id) != person]
     return changed, problems
 

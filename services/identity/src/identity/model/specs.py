@@ -11,7 +11,7 @@ from uuid import UUID
 from contracts.directory import OrgUnitChanged, PersonChanged, Role, TenantChanged
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from identity.model.fields import Day, Email, Instant, Language, Line, Slug, TenantSlug, Value, Zone, wrong
+from identity.model.fields import Day, Email, Instant, Language, Line, Slug, TenantSlug, Value, Zone, field_error
 
 
 class _Spec(BaseModel):
@@ -26,7 +26,7 @@ class _Dated(_Spec):
     @model_validator(mode="after")
     def _in_order(self) -> "_Dated":
         if self.valid_from and self.valid_until and self.valid_until <= self.valid_from:
-            raise wrong("it ends before it begins", "valid_until is the first day on which it no longer holds")
+            raise field_error("it ends before it begins", "valid_until is the first day on which it no longer holds")
         return self
 
 
@@ -158,7 +158,7 @@ class TenantSpec(TenantTime):
     @model_validator(mode="after")
     def _clock_is_simulated(self) -> "TenantSpec":
         if self.clock and not self.simulated:
-            raise wrong("only a simulated tenant has a clock", "set simulated: true or leave clock out")
+            raise field_error("only a simulated tenant has a clock", "set simulated: true or leave clock out")
         return self
 
 

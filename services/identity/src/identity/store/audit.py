@@ -7,16 +7,16 @@ from typing import Any
 from contracts import Attributes
 from contracts.audit import ConfigurationChanged
 from servicekit import PageQuery, bounded_page
-from storage import Session, insert_rows, rows_of
+from storage import Session, build_insert, encode_rows_parameter
 
 from identity.model.fields import is_uuid
 from identity.store.tables import audit
 
-_KEEP = insert_rows(audit, then="ON CONFLICT DO NOTHING")  # the same event again
+_KEEP = build_insert(audit, suffix_sql="ON CONFLICT DO NOTHING")  # the same event again
 
 
-async def keep(session: Session, told: Iterable[tuple[Attributes, ConfigurationChanged]]) -> None:
-    await session.run(_KEEP, rows_of(_row(attributes, body) for attributes, body in told))
+async def insert_entries(session: Session, told: Iterable[tuple[Attributes, ConfigurationChanged]]) -> None:
+    await session.run(_KEEP, encode_rows_parameter(_row(attributes, body) for attributes, body in told))
 
 
 def _row(attributes: Attributes, body: ConfigurationChanged) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def _row(attributes: Attributes, body: ConfigurationChanged) -> dict[str, Any]:
     }
 
 
-async def entries(
+async def list_entries(
     session: Session,
     *,
     given: Mapping[str, Any],

@@ -11,7 +11,7 @@ from storage import Session
 from identity.store.tables import blueprint, section
 
 
-async def newest(session: Session) -> dict[str, Any] | None:
+async def find_newest_version(session: Session) -> dict[str, Any] | None:
     return await session.row(
         select(blueprint).where(blueprint.c.tenant == session.tenant).order_by(blueprint.c.version.desc()).limit(1)
     )
@@ -39,13 +39,13 @@ async def add_version(
     )
 
 
-async def sections(session: Session) -> dict[str, dict[str, Any]]:
+async def list_section_answers(session: Session) -> dict[str, dict[str, Any]]:
     """What each service answered last, by service."""
     rows = await session.rows(select(section).where(section.c.tenant == session.tenant))
     return {row["service"]: row for row in rows}
 
 
-async def section_applied(
+async def record_section_applied(
     session: Session,
     service: str,
     version: int | None,
@@ -75,7 +75,7 @@ async def section_applied(
     await session.execute(statement.on_conflict_do_update(index_elements=["tenant", "service"], set_=changes))
 
 
-async def section_rejected(session: Session, service: str, version: int, problems: list[dict[str, Any]]) -> None:
+async def record_section_rejected(session: Session, service: str, version: int, problems: list[dict[str, Any]]) -> None:
     statement = insert(section).values(
         tenant=session.tenant, service=service, rejected_version=version, problems=problems
     )

@@ -13,7 +13,7 @@ from storage import Session
 from identity.model.fields import is_uuid
 
 # Logins and the like are unfolded from the state itself, so that they cannot say anything else.
-_UNFOLD = {
+_INSERT_PARTS = {
     "login": """
         INSERT INTO login (tenant, person_id, iss, sub)
         SELECT p.tenant, p.id, e->>'iss', e->>'sub' FROM person p, jsonb_array_elements(p.state->'logins') e
@@ -71,7 +71,7 @@ async def add_customer(session: Session, slug: str) -> bool:
     return done.rowcount == 1
 
 
-async def customer_slugs(session: Session, after: str, limit: int) -> list[str]:
+async def list_customer_slugs(session: Session, after: str, limit: int) -> list[str]:
     """Run as the platform tenant."""
     rows = await session.rows(
         "SELECT slug FROM customer WHERE tenant = :tenant AND slug > :after ORDER BY slug LIMIT :limit",
@@ -109,7 +109,7 @@ async def save_units(session: Session, units: Sequence[OrgUnitChanged]) -> list[
     return [unit.model_copy(update={"version": versions[unit.id]}) for unit in units]
 
 
-async def members_from(session: Session, unit_ids: Collection[UUID], day: date) -> int:
+async def count_memberships_from(session: Session, unit_ids: Collection[UUID], day: date) -> int:
     """How many memberships in these units hold on that day or later."""
     return int(
         await session.scalar(
@@ -139,7 +139,7 @@ async def find_person(session: Session, ref: str) -> PersonChanged | None:
     return next(iter((await _by_id(rows)).values()), None)
 
 
-async def admins(session: Session, role: str) -> dict[UUID, PersonChanged]:
+async def load_admins(session: Session, role: str) -> dict[UUID, PersonChanged]:
     """Everybody to whom the role was ever granted."""
     rows = await session.rows(
         "SELECT state FROM person WHERE tenant = :tenant AND state->'roles' @> cast(:grants AS jsonb)",
@@ -148,7 +148,7 @@ async def admins(session: Session, role: str) -> dict[UUID, PersonChanged]:
     return await _by_id(rows)
 
 
-async def people_related(
+async def find_related_people(
     session: Session, *, logins: Iterable[tuple[str, str]], external_ids: Iterable[tuple[str, str]], slug: str
 ) -> dict[UUID, PersonChanged]:
     """The people who have one of these logins or external ids, at whatever time, or this slug."""
@@ -171,7 +171,7 @@ async def people_related(
     return await _by_id(rows)
 
 
-async def people_in(session: Session, unit_ids: Collection[UUID]) -> dict[UUID, PersonChanged]:
+async def find_members(session: Session, unit_ids: Collection[UUID]) -> dict[UUID, PersonChanged]:
     """The people who are, were or will be members of these units."""
     rows = await session.rows(
         "SELECT state FROM person WHERE tenant = :tenant AND id IN (SELECT person_id FROM membership "
@@ -197,12 +197,12 @@ async def save_people(session: Session, people: Sequence[PersonChanged]) -> list
     )
     versions = {row.id: row.version for row in written}
     given["ids"] = [person.id for person in people]
-    for table in _UNFOLD:
+    for table in _INSERT_PARTS:
         await session.execute(
             f"DELETE FROM {table} WHERE tenant = :tenant AND person_id = ANY(cast(:ids AS uuid[]))",  # noqa: S608
             given,
         )
-    for insert in _UNFOLD.values():
+    for insert in _INSERT_PARTS.values():
         await session.execute(insert, given)
     return [person.model_copy(update={"version": versions[person.id]}) for person in people]
 

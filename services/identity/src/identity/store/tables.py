@@ -3,9 +3,9 @@ written; the columns beside it are what is looked up or unique."""
 
 from sqlalchemy import DDL, JSON, Boolean, Column, Date, DateTime, Index, Integer, Table, Text, Uuid, event
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from storage import metadata
+from storage import create_metadata
 
-tables = metadata()
+tables = create_metadata()
 
 tenant = Table(
     "tenant",
@@ -148,7 +148,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
 # What the login provider shall hold of a tenant: its organization, applications, accounts, own identity provider.
 # `leaving`: to be taken away. `sealed` are secrets on their way, gone once the provider has them. `sub`: by what an
 # account's or a machine's tokens know it.
-provision = Table(
+desired_resource = Table(
     "provision",
     tables,
     Column("tenant", Text, primary_key=True),

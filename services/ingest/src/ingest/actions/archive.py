@@ -7,13 +7,13 @@ from uuid import UUID
 
 import msgspec
 from storage import Document
-from storage.documents import DOCUMENT_BYTES
+from storage.documents import MAX_DOCUMENT_BYTES
 
-from ingest.model.payload import Cells, Limits, Payload, Record
+from ingest.model.payload import CsvCells, Limits, Payload, Record
 from ingest.model.refusal import Refusal
 
-_BODY = 1000  # more than what lies beside the packed lines in a document
-_BEGINNING = 1000
+_DOCUMENT_OVERHEAD_BYTES = 1000  # more than what lies beside the packed lines in a document
+_TRUNCATED_CHARS = 1000
 RAW = "raw"
 SPOOL = "spool"
 
@@ -37,20 +37,20 @@ def document_id(receipt_id: UUID, number: int) -> str:
     return f"{receipt_id}-{number:09d}"
 
 
-def document_of(receipt_id: UUID, records: Sequence[Record]) -> Document:
+def pack_records(receipt_id: UUID, records: Sequence[Record]) -> Document:
     lines = b"\n".join(_encode(_line(record)) for record in records)
     body: dict[str, Any] = {"receipt": str(receipt_id), "records": len(records)}
     return Document(document_id(receipt_id, records[0].number), body, gzip.compress(lines, 1, mtime=0))
 
 
-def kept_whole(record: Record) -> Record:
+def truncate_oversized(record: Record) -> Record:
     """The record if a document can hold it, else its beginning with the refusal that says so."""
     size = len(gzip.compress(_encode(_line(record)), 1))
-    if size <= DOCUMENT_BYTES - _BODY:
+    if size <= MAX_DOCUMENT_BYTES - _DOCUMENT_OVERHEAD_BYTES:
         return record
-    reason = f"Packed with gzip, the record has {size:,} bytes; at most {DOCUMENT_BYTES - _BODY:,} can be kept of one."
+    reason = f"Packed with gzip, the record has {size:,} bytes; at most {MAX_DOCUMENT_BYTES - _DOCUMENT_OVERHEAD_BYTES:,} can be kept of one."
     refusal = Refusal("", reason, "Send it without what is not about the call's course, such as recordings or texts.")
-    return Record(record.number, record.line, record.raw[:_BEGINNING], refusal=refusal)
+    return Record(record.number, record.line, record.raw[:_TRUNCATED_CHARS], refusal=refusal)
 
 
 def _line(record: Record) -> _Line:
@@ -59,12 +59,12 @@ def _line(record: Record) -> _Line:
     return _Line(record.number, record.line, record.raw, row, refusal)
 
 
-def records_of(document: Document) -> list[Record]:
+def unpack_records(document: Document) -> list[Record]:
     """The records as they were read when they came in."""
     return [_record(_decode(line)) for line in gzip.decompress(document.blob or b"").split(b"\n")]
 
 
-def raw_of(document: Document, position: int) -> str:
+def unpack_raw_text(document: Document, position: int) -> str:
     """The text of one record."""
     return _decode(gzip.decompress(document.blob or b"").split(b"\n")[position]).raw
 
@@ -72,8 +72,8 @@ def raw_of(document: Document, position: int) -> str:
 def _record(line: _Line) -> Record:
     refusal = Refusal(*line.refusal) if line.refusal else None
     if line.row is not None or refusal is not None:
-        return Record(line.number, line.line, line.raw, line.row and Cells(line.row), refusal)
+        return Record(line.number, line.line, line.raw, line.row and CsvCells(line.row), refusal)
     data = line.raw.encode()
-    payload = Payload(Limits(record=len(data)))  # whatever the limit is now: it was taken when it came
+    payload = Payload(Limits(record_bytes=len(data)))  # whatever the limit is now: it was taken when it came
     (record,) = [*payload.feed(data), *payload.close()]
     return Record(line.number, line.line, line.raw, record.value, record.refusal)

@@ -12,20 +12,20 @@ from servicekit import metrics
 from storage import Document, DocumentStore, Session
 
 from ingest.actions import archive
-from ingest.actions.merging import Arrival, Merged, merge_parts
-from ingest.actions.states import States, agent_key, take_notices
-from ingest.actions.versions import Versions
+from ingest.actions.merging import Arrival, MergeResult, merge_parts
+from ingest.actions.states import StateChanges, agent_key, record_notices
+from ingest.actions.versions import LegVersionCollector
 from ingest.model.canonical import EPOCH, Held
-from ingest.model.fields import Reading, show
+from ingest.model.field_readers import ReadContext, quote_value
 from ingest.model.parts import StateNotice
 from ingest.model.payload import Record
 from ingest.model.refusal import Refusal
 from ingest.model.sources import Source
 from ingest.store import receipts
-from ingest.store.bulk import Batch
+from ingest.store.bulk import MultiInsert
 
 Outcome = Arrival | StateNotice | Refusal
-_WHOLE = {"kind": receipts.WHOLE}
+_BODY_RECORD = {"kind": receipts.BODY_KIND}
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Chunk:
     receipt_id: UUID
     mode: Mode
     source: Source
-    reading: Reading
+    reading: ReadContext
     document: str = ""
     size: int = 0
     not_kept: int = 0
@@ -54,17 +54,17 @@ class Chunk:
         self.size += len(record.raw)
         return self.outcomes[-1]
 
-    def drop(self) -> None:
+    def drop_last(self) -> None:
         """Forgets the last record but for its number."""
         self.size -= len(self.records.pop().raw)
         self.outcomes.pop()
         self.not_kept += 1
 
-    def keep_first(self, count: int) -> int:
+    def truncate(self, count: int) -> int:
         """Forgets all records but the first. Returns how many."""
         before = self.not_kept
         while len(self.records) > count:
-            self.drop()
+            self.drop_last()
         return self.not_kept - before
 
     def __len__(self) -> int:
@@ -82,21 +82,21 @@ class Chunk:
         return Arrival(found, self.mode, self.document, len(self.records))
 
 
-def chunk_of(receipt_id: UUID, mode: Mode, source: Source, *, now: datetime, secret: bytes) -> Chunk:
+def new_chunk(receipt_id: UUID, mode: Mode, source: Source, *, now: datetime, secret: bytes) -> Chunk:
     """An empty chunk, to which records are added. `secret`: the key of the tenant's customer hashes."""
     now_ms = round((now - EPOCH).total_seconds() * 1000)
     return Chunk(receipt_id, mode, source, source.reading(now_ms, secret))
 
 
-async def take_chunk(
+async def judge_chunk(
     session: Session,
     documents: DocumentStore,
     chunk: Chunk,
-    batch: Batch,
+    batch: MultiInsert,
     *,
     raw: Sequence[Document] = (),
-    replacing: Sequence[UUID] = (),
-    around: Sequence[str] = (),
+    replaced_parts: Sequence[UUID] = (),
+    rederive: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Judges the records of a chunk, puts what is new and the verdicts into `batch`, and returns the verdicts.
 
@@ -106,38 +106,45 @@ async def take_chunk(
     source, outcomes = chunk.source, chunk.outcomes
     arrivals = [outcome for outcome in outcomes if isinstance(outcome, Arrival)]
     notices = [outcome for outcome in outcomes if isinstance(outcome, StateNotice)]
-    merged, told = Merged(Versions(session, documents, source), {}), States()
-    if arrivals or replacing:
+    merged, told = MergeResult(LegVersionCollector(session, documents, source), {}), StateChanges()
+    if arrivals or replaced_parts:
         merged = await merge_parts(
-            session, documents, source, adding=arrivals, removing=replacing, around=around, beside=raw, batch=batch
+            session,
+            documents,
+            source,
+            adding=arrivals,
+            removing=replaced_parts,
+            rederive=rederive,
+            extra_documents=raw,
+            inserts=batch,
         )
     elif raw:
-        session.first(documents.put(session.tenant, archive.RAW, raw))
+        session.write_before_commit(documents.put(session.tenant, archive.RAW, raw))
     if notices:
-        told = await take_notices(session, source.slug, notices, mode=chunk.mode, receipt_id=chunk.receipt_id)
+        told = await record_notices(session, source.slug, notices, mode=chunk.mode, receipt_id=chunk.receipt_id)
     verdicts = [
         {
             "number": record.number,
             "line": record.line,
             "position": position,
             **_verdict(outcome, merged, told, source),
-            **(_WHOLE if record.whole else {}),
+            **(_BODY_RECORD if record.is_whole_body else {}),
         }
         for position, (record, outcome) in enumerate(zip(chunk.records, outcomes, strict=True))
     ]
     batch.add(receipts.RECORDS, verdicts)
-    session.after_commit.append(partial(metrics.judged, [row["verdict"] for row in verdicts]))
+    session.after_commit.append(partial(metrics.count_verdicts, [row["verdict"] for row in verdicts]))
     return verdicts
 
 
-async def write_chunk(session: Session, chunk: Chunk, batch: Batch) -> list[dict[str, Any]]:
-    """Writes what `take_chunk` put into the batch, and returns what its last INSERT returns."""
+async def write_chunk(session: Session, chunk: Chunk, batch: MultiInsert) -> list[dict[str, Any]]:
+    """Writes what `judge_chunk` put into the batch, and returns what its last INSERT returns."""
     return await batch.write(session, source=chunk.source.slug, receipt_id=chunk.receipt_id, document=chunk.document)
 
 
-def _verdict(outcome: Outcome, merged: Merged, told: States, source: Source) -> dict[str, Any]:
-    if isinstance(outcome, Arrival) and outcome.standing == "another":
-        outcome = _another_part(outcome.part.contact, source.unstamped or "")
+def _verdict(outcome: Outcome, merged: MergeResult, told: StateChanges, source: Source) -> dict[str, Any]:
+    if isinstance(outcome, Arrival) and outcome.classification == "another":
+        outcome = _other_part_refusal(outcome.part.contact, source.unstamped_id_column or "")
     if isinstance(outcome, Refusal):
         why = {"field": outcome.field[:500] or None, "reason": outcome.reason[:1000], "cure": outcome.cure or None}
         return {"verdict": "rejected", **why}
@@ -149,20 +156,20 @@ def _verdict(outcome: Outcome, merged: Merged, told: States, source: Source) -> 
         return {**row, "verdict": "accepted" if agent in told.changed else "unchanged"}
     part = outcome.part
     row = {"contact": part.contact, "kind": part.kind, "part_id": outcome.id}
-    if outcome.standing == "repeated":
+    if outcome.classification == "repeated":
         return {**row, "verdict": "unchanged"}
-    if outcome.standing == "older":
+    if outcome.classification == "older":
         return {**row, "verdict": "unchanged", "reason": "A newer version of this record is here already."}
     if held := merged.held.get(part.contact):
         return {**row, **_held_row(held, source.slug)}
-    if outcome.standing == "first":
+    if outcome.classification == "first":
         return {**row, "verdict": "accepted"}
     changed = merged.root_of[part.contact] in merged.versions.changed
     return {**row, "verdict": "corrected" if changed else "unchanged"}
 
 
-def _another_part(contact: str, column: str) -> Refusal:
-    reason = f"Another row of the call {show(contact)} has another agent or another start: it would be replaced."
+def _other_part_refusal(contact: str, column: str) -> Refusal:
+    reason = f"Another row of the call {quote_value(contact)} has another agent or another start: it would be replaced."
     cure = (
         f"If a call has several rows, give each an id of its own in the mapping: `contact: {{from: [{column}, SEGMENT]}}` "
         f"and `initial: {{from: {column}}}`. If the row corrects the other one, map `updated`."

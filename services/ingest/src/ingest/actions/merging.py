@@ -9,19 +9,19 @@ import msgspec
 from contracts import Mode, new_id
 from storage import Document, DocumentStore, Session
 
-from ingest.actions.versions import Versions, encode, hash_of
+from ingest.actions.versions import LegVersionCollector, encode, hash_content
 from ingest.model.canonical import Held, merge, root_of
-from ingest.model.canonical import newest as newest_parts
-from ingest.model.parts import Analysis, Contact, Moment, Part
+from ingest.model.canonical import select_newest_parts as newest_parts
+from ingest.model.parts import Analysis, Contact, ContactEvent, Part
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts, roster
-from ingest.store.bulk import Batch
-from ingest.store.interactions import Head, HeldRow, PartRow
+from ingest.store.bulk import MultiInsert
+from ingest.store.interactions import HeldRow, LegHead, PartRow
 
 _FACTS = {"contact": msgspec.json.Decoder(Contact), "analysis": msgspec.json.Decoder(Analysis)}
-_MOMENT = msgspec.json.Decoder(Moment)
+_MOMENT = msgspec.json.Decoder(ContactEvent)
 
-Standing = Literal["first", "newer", "older", "repeated", "another"]
+Classification = Literal["first", "newer", "older", "repeated", "another"]
 """`another`: it seems to tell of another part of the call than what is there, and not to correct it."""
 
 
@@ -36,11 +36,11 @@ class Arrival:
     position: int
     id: UUID = field(default_factory=new_id)
     hash: UUID = field(init=False)
-    standing: Standing = "first"
-    fresh: bool = True
+    classification: Classification = "first"
+    is_new: bool = True
 
     def __post_init__(self) -> None:
-        self.hash = hash_of(encode(self.part))
+        self.hash = hash_content(encode(self.part))
 
     @property
     def receipt(self) -> str:
@@ -59,10 +59,10 @@ class _Stored:
 
 
 @dataclass
-class Merged:
+class MergeResult:
     """What came of it: by contact, what is held and the interaction that it belongs to; what was recorded."""
 
-    versions: Versions
+    versions: LegVersionCollector
     root_of: dict[str, str]
     held: dict[str, Held] = field(default_factory=dict[str, Held])
 
@@ -74,18 +74,18 @@ async def merge_parts(
     *,
     adding: Sequence[Arrival] = (),
     removing: Iterable[UUID] = (),
-    around: Iterable[str] = (),
-    beside: Sequence[Document] = (),
-    batch: Batch,
+    rederive: Iterable[str] = (),
+    extra_documents: Sequence[Document] = (),
+    inserts: MultiInsert,
     dry_run: bool = False,
-) -> Merged:
+) -> MergeResult:
     """Adds and removes parts, and brings the interactions concerned up to date.
 
     `around`: contacts or roots whose interactions are derived again though their parts stay as they are; those of the
     parts in `removing` must be among them. What is new is put into `batch`, which the caller writes; `beside` are
     documents that are written with those of the new versions. With `dry_run` nothing is written.
     """
-    wanted = set(around)
+    wanted = set(rederive)
     for arrival in adding:
         wanted.add(arrival.part.contact)
         if arrival.part.initial:
@@ -93,11 +93,11 @@ async def merge_parts(
     locked: set[str] = set()
     while True:
         leaving = set(removing)
-        await interactions.lock(session, source.slug, wanted - locked)
+        await interactions.lock_contacts(session, source.slug, wanted - locked)
         locked |= wanted
-        there = await interactions.around(session, source.slug, list(wanted))
-        stored = {row.id: _stored(row) for row in there.parts}
-        arrived = _stand(adding, stored, leaving, unstamped=source.unstamped is not None)
+        there = await interactions.load_related(session, source.slug, list(wanted))
+        stored = {row.id: _decode_stored_part(row) for row in there.parts}
+        arrived = _classify_arrivals(adding, stored, leaving, has_no_stamps=source.unstamped_id_column is not None)
         kept = [each for each in stored.values() if each.id not in leaving]
         by_contact: dict[str, list[_Stored]] = {}
         for each in [*kept, *arrived]:
@@ -110,7 +110,7 @@ async def merge_parts(
         if not missing:
             break
         wanted |= missing
-    affected = set(roots.values()) | {each.root for each in stored.values()} | {r for r in around if r in wanted}
+    affected = set(roots.values()) | {each.root for each in stored.values()} | {r for r in rederive if r in wanted}
     groups: dict[str, list[_Stored]] = {root: [] for root in sorted(affected)}
     for contact, found in by_contact.items():
         groups[roots[contact]].extend(found)
@@ -119,20 +119,20 @@ async def merge_parts(
         for each in [*kept, *arrived]
         for name in (each.part.facts.agents if isinstance(each.part.facts, Contact) else ())
     }
-    people = await roster.load(session, source.slug, names)
-    versions = Versions(session, documents, source)
-    result = Merged(versions, roots)
-    heads: dict[str, dict[int, Head]] = {}
+    people = await roster.load_roster(session, source.slug, names)
+    versions = LegVersionCollector(session, documents, source)
+    result = MergeResult(versions, roots)
+    heads: dict[str, dict[int, LegHead]] = {}
     for head in there.heads:
         heads.setdefault(head.root, {})[head.leg] = head
     for root, found in groups.items():
         merged = merge(
             (each.part for each in found), people.agent_of, people.day_of, open_without_end=source.open_without_end
         )
-        versions.record(root, merged, _modes(found), heads.get(root, {}))
+        versions.collect_changed(root, merged, _modes(found), heads.get(root, {}))
         for held in merged.held:
             result.held[held.contact] = held
-    await versions.void()
+    await versions.void_vanished()
     if dry_run:
         return result
     moved = {each.part.contact: roots[each.part.contact] for each in kept if each.root != roots[each.part.contact]}
@@ -141,11 +141,11 @@ async def merge_parts(
     begun = [
         {"id": versions.id_of(root), "root": root} for root, found in groups.items() if found and root not in heads
     ]
-    batch.add(interactions.INTERACTIONS, begun)
-    batch.add(interactions.PARTS, [_row(roots, each) for each in adding if each.fresh])
-    versions.put(batch, beside)
+    inserts.add(interactions.INTERACTIONS, begun)
+    inserts.add(interactions.PARTS, [_part_row(roots, each) for each in adding if each.is_new])
+    versions.write_to(inserts, extra_documents)
     before = {row.contact: row for row in there.held if row.root in affected}
-    await _hold(session, source.slug, batch, before, roots, result.held)
+    await _reconcile_held(session, source.slug, inserts, before, roots, result.held)
     return result
 
 
@@ -159,55 +159,55 @@ def _modes(found: list[_Stored]) -> dict[str, str]:
     }
 
 
-def _stored(row: PartRow) -> _Stored:
+def _decode_stored_part(row: PartRow) -> _Stored:
     facts = _FACTS.get(row.kind, _MOMENT).decode(row.facts)
     part = Part(kind=row.kind, contact=row.contact, facts=facts, initial=row.initial, stamp=row.stamp)
     return _Stored(part, row.root, row.mode, row.hash, row.id, str(row.receipt_id))
 
 
-def _stand(
-    adding: Sequence[Arrival], stored: dict[UUID, _Stored], leaving: set[UUID], *, unstamped: bool
+def _classify_arrivals(
+    adding: Sequence[Arrival], stored: dict[UUID, _Stored], removed_ids: set[UUID], *, has_no_stamps: bool
 ) -> list[_Stored]:
     """Decides on the standing of each arrival, and returns those that are new, in order. A part that would be removed
     and arrives again stays."""
     same = {(each.part.contact, each.part.kind, each.hash): each.id for each in stored.values()}
     stamps: dict[tuple[str, str], int] = {}
     for each in stored.values():
-        if each.id not in leaving:
+        if each.id not in removed_ids:
             place = (each.part.contact, each.part.kind)
             stamps[place] = max(stamps.get(place, 0), each.part.stamp or 0)
     there_now: dict[str, list[_Stored]] = {}
-    for each in stored.values() if unstamped else ():
-        if each.id not in leaving:
+    for each in stored.values() if has_no_stamps else ():
+        if each.id not in removed_ids:
             there_now.setdefault(each.part.contact, []).append(each)
     new: list[_Stored] = []
     for arrival in adding:
         part = arrival.part
         place = (part.contact, part.kind)
         there = same.get((*place, arrival.hash))
-        arrival.fresh = there is None
+        arrival.is_new = there is None
         if there is not None:
-            arrival.standing = "first" if there in leaving else "repeated"
+            arrival.classification = "first" if there in removed_ids else "repeated"
             arrival.id = there
-            leaving.discard(there)
+            removed_ids.discard(there)
             stamps[place] = max(stamps.get(place, 0), part.stamp or 0)
             continue
-        if unstamped and any(_another(arrival, each) for each in there_now.get(part.contact, ())):
-            arrival.standing, arrival.fresh = "another", False
+        if has_no_stamps and any(_is_other_part(arrival, each) for each in there_now.get(part.contact, ())):
+            arrival.classification, arrival.is_new = "another", False
             continue
         if place not in stamps:
-            arrival.standing = "first"
+            arrival.classification = "first"
         else:
-            arrival.standing = "newer" if (part.stamp or 0) >= stamps[place] else "older"
+            arrival.classification = "newer" if (part.stamp or 0) >= stamps[place] else "older"
         stamps[place] = max(stamps.get(place, 0), part.stamp or 0)
         same[(*place, arrival.hash)] = arrival.id
         new.append(_Stored(part, part.contact, arrival.mode, arrival.hash, arrival.id, arrival.receipt))
-        if unstamped:
+        if has_no_stamps:
             there_now.setdefault(part.contact, []).append(new[-1])
     return new
 
 
-def _another(arrival: Arrival, there: _Stored) -> bool:
+def _is_other_part(arrival: Arrival, there: _Stored) -> bool:
     """Whether a record tells of another part of a call than the one that is there: with another start and another agent,
     in the same body with either. A correction keeps one of them, and a body does not correct itself."""
     one, two = arrival.part.facts, there.part.facts
@@ -218,7 +218,7 @@ def _another(arrival: Arrival, there: _Stored) -> bool:
     return begins or somebody_else if arrival.receipt == there.receipt else begins and somebody_else
 
 
-def _row(roots: dict[str, str], arrival: Arrival) -> dict[str, Any]:
+def _part_row(roots: dict[str, str], arrival: Arrival) -> dict[str, Any]:
     part = arrival.part
     return {
         "id": arrival.id,
@@ -235,17 +235,17 @@ def _row(roots: dict[str, str], arrival: Arrival) -> dict[str, Any]:
     }
 
 
-async def _hold(
+async def _reconcile_held(
     session: Session,
     source: str,
-    batch: Batch,
+    batch: MultiInsert,
     before: dict[str, HeldRow],
     roots: dict[str, str],
     held: dict[str, Held],
 ) -> None:
     gone = [contact for contact in before if contact not in held]
-    await interactions.release(session, source, gone)
-    await receipts.free(session, source, [contact for contact in gone if contact in roots])
+    await interactions.delete_held(session, source, gone)
+    await receipts.accept_held(session, source, [contact for contact in gone if contact in roots])
     new = []
     for contact, each in held.items():
         row = before.get(contact)

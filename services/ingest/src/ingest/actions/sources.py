@@ -4,14 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 from contracts.blueprints import BlueprintPublished
-from servicekit.audit import audit
+from servicekit.audit import record_change
 from servicekit.blueprints import reject_section, tell_section
 from servicekit.errors import Conflict, FieldProblem, Invalid
 from servicekit.stored import readable, require_readable
 from storage import Session
 
 from ingest.model.refusal import Refusal
-from ingest.model.sources import Source, SourceSpec, read_section, source_of
+from ingest.model.sources import Source, SourceSpec, build_source, parse_section
 from ingest.store import receipts, sources
 
 SERVICE = "ingest"
@@ -34,18 +34,18 @@ def _source(row: dict[str, Any]) -> Source:
     values = {name: row[name] for name in SourceSpec.model_fields}
     try:
         if row["status"] != RETIRED:
-            return source_of(row["slug"], SourceSpec.model_validate(values))
+            return build_source(row["slug"], SourceSpec.model_validate(values))
         # What came of it can still be read again and undone.
         spec = SourceSpec.model_validate({**values, "status": "paused"})
-        return replace(source_of(row["slug"], spec), status=RETIRED)
+        return replace(build_source(row["slug"], spec), status=RETIRED)
     except Refusal as refusal:
         raise ValueError(str(refusal)) from refusal
 
 
-async def put_source(session: Session, slug: str, spec: SourceSpec) -> bool:
+async def upsert_source(session: Session, slug: str, spec: SourceSpec) -> bool:
     """Creates or changes a source. Returns whether anything changed. Raises Invalid, Conflict."""
     try:
-        source_of(slug, spec)
+        build_source(slug, spec)
     except Refusal as refusal:
         problem = FieldProblem(pointer=refusal.field, problem=refusal.reason, cure=refusal.cure)
         raise Invalid("bad-source", f"The source `{slug}` cannot be used: {refusal}", errors=[problem]) from None
@@ -56,22 +56,22 @@ async def put_source(session: Session, slug: str, spec: SourceSpec) -> bool:
     old = before and {name: before[name] for name in values}
     if old == values:
         return False
-    audit(session, "source", slug, before=old, after=values)
-    await sources.keep(session, {"slug": slug, **values})
+    record_change(session, "source", slug, before=old, after=values)
+    await sources.upsert(session, {"slug": slug, **values})
     return True
 
 
-async def section(session: Session) -> dict[str, Any]:
+async def export_section(session: Session) -> dict[str, Any]:
     """The section `ingest` of a blueprint, as it now is."""
-    rows = [row for row in await sources.every(session) if row["status"] != RETIRED]
+    rows = [row for row in await sources.load_all(session) if row["status"] != RETIRED]
     return {
         "sources": [{"source": row["slug"], **{name: row[name] for name in SourceSpec.model_fields}} for row in rows]
     }
 
 
 async def edit_source(session: Session, slug: str, spec: SourceSpec) -> None:
-    if await put_source(session, slug, spec):
-        await tell_section(session, SERVICE, None, await section(session))
+    if await upsert_source(session, slug, spec):
+        await tell_section(session, SERVICE, None, await export_section(session))
 
 
 async def retire_source(session: Session, slug: str) -> bool:
@@ -79,26 +79,26 @@ async def retire_source(session: Session, slug: str) -> bool:
     before = await sources.find(session, slug)
     if before is None:
         return False
-    if busy := await receipts.open_of(session, slug):
+    if busy := await receipts.find_open(session, slug):
         told = ", ".join(map(str, busy))
         raise Conflict(
             "source-busy", f"Receipts of `{slug}` are not done: {told}. Wait until they are, or cancel them."
         )
     if before["status"] != RETIRED:
         old = {name: before[name] for name in SourceSpec.model_fields}
-        audit(session, "source", slug, action="retired", before=old)
-        await sources.keep(session, {**before, "status": RETIRED, "updated_at": session.now})
-        await tell_section(session, SERVICE, None, await section(session))
+        record_change(session, "source", slug, action="retired", before=old)
+        await sources.upsert(session, {**before, "status": RETIRED, "updated_at": session.now})
+        await tell_section(session, SERVICE, None, await export_section(session))
     return True
 
 
 async def apply_blueprint(session: Session, blueprint: BlueprintPublished) -> None:
     """All sources of the section or none; sources that it does not name stay as they are."""
-    present = {row["slug"]: row["vendor"] for row in await sources.every(session)}
-    wanted, problems = read_section(blueprint.sections[SERVICE], present)
+    present = {row["slug"]: row["vendor"] for row in await sources.load_all(session)}
+    wanted, problems = parse_section(blueprint.sections[SERVICE], present)
     if problems:
         reject_section(session, blueprint.version, problems)
         return
     for named in wanted.sources:
-        await put_source(session, named.source, SourceSpec.model_validate(named.model_dump(exclude={"source"})))
-    await tell_section(session, SERVICE, blueprint.version, await section(session))
+        await upsert_source(session, named.source, SourceSpec.model_validate(named.model_dump(exclude={"source"})))
+    await tell_section(session, SERVICE, blueprint.version, await export_section(session))

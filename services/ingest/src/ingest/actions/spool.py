@@ -14,12 +14,12 @@ class Spool:
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
 
-    async def keep(self, tenant: str, receipt_id: UUID, number: int, data: bytes) -> None:
+    async def write_piece(self, tenant: str, receipt_id: UUID, number: int, data: bytes) -> None:
         """Keeps the piece `number` of a body, counted from 0."""
         document = Document(_name(receipt_id, number), {"receipt": str(receipt_id)}, data)
         await self._documents.put(tenant, archive.SPOOL, [document])
 
-    async def read(self, tenant: str, receipt_id: UUID) -> AsyncIterator[bytes]:
+    async def read_body(self, tenant: str, receipt_id: UUID) -> AsyncIterator[bytes]:
         number = 0
         while True:
             name = _name(receipt_id, number)
@@ -29,7 +29,7 @@ class Spool:
             yield found[name].blob or b""
             number += 1
 
-    async def forget(self, tenant: str, receipt_id: UUID) -> None:
+    async def delete_body(self, tenant: str, receipt_id: UUID) -> None:
         while found := await self._documents.find(tenant, archive.SPOOL, {"receipt": str(receipt_id)}, limit=20):
             await self._documents.delete(tenant, archive.SPOOL, [each.id for each in found])
 

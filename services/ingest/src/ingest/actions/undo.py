@@ -16,10 +16,10 @@ from storage import DocumentStore, Session
 
 from ingest.actions.merging import merge_parts
 from ingest.actions.sources import load_source
-from ingest.actions.states import derive
+from ingest.actions.states import derive_states
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts, states
-from ingest.store.bulk import Batch
+from ingest.store.bulk import MultiInsert
 
 UNDO = "undo"
 RECORDS = 1000
@@ -28,7 +28,7 @@ LOOKED_AT = 5
 """Steps of a dry run."""
 
 
-class Undone(BaseModel):
+class UndoResult(BaseModel):
     """What taking a receipt back has done so far: records that nothing else backs, interactions and legs that changed, how
     many of these legs are void now, stretches of agents' states, and the agents concerned. `after`: the number of the last
     record that was looked at; `after_agent`: then, the last of the agents of whose states the receipt speaks."""
@@ -44,28 +44,30 @@ class Undone(BaseModel):
     done: bool = False
 
 
-async def look(session: Session, documents: DocumentStore, row: dict[str, Any]) -> Undone:
+async def look(session: Session, documents: DocumentStore, row: dict[str, Any]) -> UndoResult:
     """What an undo would do, as far as its first steps tell. Writes nothing."""
-    found, source = Undone(), await _source(session, row)
+    found, source = UndoResult(), await _source(session, row)
     for _ in range(LOOKED_AT):
         if not found.done:
             await _step(session, documents, row["id"], source, found, dry_run=True)
     return found
 
 
-async def begin(session: Session, documents: DocumentStore, receipt_id: UUID) -> tuple[dict[str, Any], Undone]:
+async def begin(session: Session, documents: DocumentStore, receipt_id: UUID) -> tuple[dict[str, Any], UndoResult]:
     """The first step of an undo, or how far one is that was begun before. Returns the receipt as it was. Raises Conflict
     while it is read, and NotFound."""
-    await interactions.alone(session)  # before the receipt is locked, as a reader of a cancelled one does
+    await interactions.lock_tenant_exclusive(
+        session
+    )  # before the receipt is locked, as a reader of a cancelled one does
     row = await receipts.require(session, receipt_id, lock=True)
     if row["status"] in receipts.BUSY:
         raise Conflict("receipt-busy", f"The receipt is {row['status']}; wait until it is done, or cancel it.")
     if row["status"] == "undone":
-        return row, Undone(done=True)
+        return row, UndoResult(done=True)
     if row["status"] == "undoing":
-        return row, Undone.model_validate(row["work"])
+        return row, UndoResult.model_validate(row["work"])
     await receipts.mark(session, receipt_id, "undoing")
-    found = Undone()
+    found = UndoResult()
     await _go_on(session, documents, row, found)
     if not found.done:
         await session.schedule(UNDO, str(receipt_id), session.now)
@@ -77,16 +79,16 @@ async def go_on(lease: Lease, documents: DocumentStore, item: DueItem) -> None:
     done = False
     while not done:
         async with lease.begin() as session:
-            await interactions.alone(session)
+            await interactions.lock_tenant_exclusive(session)
             row = await receipts.find(session, UUID(item.ref), lock=True)
             if row is None or row["status"] != "undoing":
                 return
-            found = Undone.model_validate(row["work"])
+            found = UndoResult.model_validate(row["work"])
             await _go_on(session, documents, row, found)
             done = found.done
 
 
-async def _go_on(session: Session, documents: DocumentStore, row: dict[str, Any], found: Undone) -> None:
+async def _go_on(session: Session, documents: DocumentStore, row: dict[str, Any], found: UndoResult) -> None:
     await _step(session, documents, row["id"], await _source(session, row), found, dry_run=False)
     status = "undone" if found.done else "undoing"
     await receipts.mark(session, row["id"], status, None if found.done else found.model_dump(mode="json"))
@@ -99,7 +101,7 @@ async def _source(session: Session, row: dict[str, Any]) -> Source:
 
 
 async def _step(
-    session: Session, documents: DocumentStore, receipt_id: UUID, source: Source, found: Undone, *, dry_run: bool
+    session: Session, documents: DocumentStore, receipt_id: UUID, source: Source, found: UndoResult, *, dry_run: bool
 ) -> None:
     """Some records; when there are no more of them, some agents whose states it tells of."""
     if found.after_agent is None:
@@ -112,10 +114,10 @@ async def _step(
     agents = await states.agents_of(session, receipt_id, found.after_agent or "", AGENTS)
     if agents:
         if dry_run:
-            told = await derive(session, source.slug, dict.fromkeys(agents, 0), without=receipt_id)
+            told = await derive_states(session, source.slug, dict.fromkeys(agents, 0), excluded_receipt_id=receipt_id)
         else:
-            told = await derive(session, source.slug, await states.forget_points(session, receipt_id, agents))
-        found.states_changed += told.recorded
+            told = await derive_states(session, source.slug, await states.delete_points(session, receipt_id, agents))
+        found.states_changed += told.recorded_count
         found.agents |= told.agents
         found.after_agent = agents[-1]
     found.done = len(agents) < AGENTS
@@ -127,17 +129,19 @@ async def _remove(
     source: Source,
     receipt_id: UUID,
     parts: Sequence[UUID],
-    found: Undone,
+    found: UndoResult,
     *,
     dry_run: bool,
 ) -> None:
-    rows = await interactions.parts_by_id(session, parts)
+    rows = await interactions.load_parts(session, parts)
     found.records += len(rows)
     around = {row["contact"] for row in rows} | {row["root"] for row in rows}
-    batch = Batch()
-    merged = await merge_parts(session, documents, source, removing=parts, around=around, batch=batch, dry_run=dry_run)
+    batch = MultiInsert()
+    merged = await merge_parts(
+        session, documents, source, removing=parts, rederive=around, inserts=batch, dry_run=dry_run
+    )
     await batch.write(session, source=source.slug, receipt_id=receipt_id)
     found.interactions += len(merged.versions.changed)
-    found.legs_changed += merged.versions.recorded
-    found.legs_voided += merged.versions.voided
+    found.legs_changed += merged.versions.recorded_count
+    found.legs_voided += merged.versions.voided_count
     found.agents |= merged.versions.agents

@@ -9,16 +9,16 @@ from uuid import UUID
 
 import msgspec
 from contracts import derived_id
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from storage import Document, DocumentStore, Session
 
-from ingest.actions import contents
+from ingest.actions import leg_contents
 from ingest.actions.archive import RAW
 from ingest.model.canonical import EPOCH, Interaction, Leg
 from ingest.model.sources import Source
 from ingest.store import interactions
-from ingest.store.bulk import Batch
-from ingest.store.interactions import Head
+from ingest.store.bulk import MultiInsert
+from ingest.store.interactions import LegHead
 
 encode = msgspec.json.Encoder(order="sorted").encode
 _encode_event = msgspec.json.Encoder().encode
@@ -34,8 +34,8 @@ _LegRecorded: Any = msgspec.defstruct(
     namespace={
         "type": LegRecorded.type,
         "key": LegRecorded.key,
-        "to_topic": LegRecorded.to_topic,
-        "encoded": lambda self: _encode_event(self),
+        "target_topic": LegRecorded.target_topic,
+        "encode": lambda self: _encode_event(self),
     },
 )
 
@@ -44,18 +44,18 @@ def interaction_id(tenant: str, source: str, root: str) -> UUID:
     return derived_id("interaction", tenant, source, root)
 
 
-def hash_of(content: bytes) -> UUID:
+def hash_content(content: bytes) -> UUID:
     return UUID(bytes=blake2b(content, digest_size=16).digest())
 
 
-class Versions:
+class LegVersionCollector:
     """Collects the new versions of legs of a source. `changed`: the interactions (by root) whose content changes;
     `recorded` counts the legs, `voided` those of them that are void; `agents` are those concerned."""
 
     def __init__(self, session: Session, documents: DocumentStore, source: Source) -> None:
         self.changed: set[str] = set()
-        self.recorded = 0
-        self.voided = 0
+        self.recorded_count = 0
+        self.voided_count = 0
         self.agents: set[UUID] = set()
         self._session = session
         self._documents = documents
@@ -65,19 +65,19 @@ class Versions:
         self._contents: list[bytes] = []
         self._events: list[Any] = []
         self._ids: dict[str, UUID] = {}
-        self._vanished: list[tuple[str, int, Head]] = []
+        self._vanished_legs: list[tuple[str, int, LegHead]] = []
 
     def id_of(self, root: str) -> UUID:
         if root not in self._ids:
             self._ids[root] = interaction_id(self._session.tenant, self._source.slug, root)
         return self._ids[root]
 
-    def record(self, root: str, merged: Interaction, modes: dict[str, str], heads: dict[int, Head]) -> None:
+    def collect_changed(self, root: str, merged: Interaction, modes: dict[str, str], heads: dict[int, LegHead]) -> None:
         """Compares the legs with the versions that are current, and raises those that differ by one."""
         for number, leg in enumerate(merged.legs, 1):
             head = heads.get(number)
             content = encode(leg)
-            hash_ = hash_of(content)
+            hash_ = hash_content(content)
             if head is None or head.void or head.hash != hash_:
                 version = head.version + 1 if head else 1
                 self._add(root, number, version, leg, content, hash_, modes[leg.external_id], void=False)
@@ -87,30 +87,30 @@ class Versions:
             if number > len(merged.legs):
                 self._void(root, number, head)
 
-    def _void(self, root: str, number: int, head: Head | None) -> None:
+    def _void(self, root: str, number: int, head: LegHead | None) -> None:
         if head is not None and not head.void:
-            self._vanished.append((root, number, head))
+            self._vanished_legs.append((root, number, head))
             self.changed.add(root)
 
-    async def void(self) -> None:
+    async def void_vanished(self) -> None:
         """The legs that vanished get a version that says so, with the content that they had."""
-        places = [(self.id_of(root), leg, head.version) for root, leg, head in self._vanished]
-        rows = await interactions.versions_at(self._session, places)
+        places = [(self.id_of(root), leg, head.version) for root, leg, head in self._vanished_legs]
+        rows = await interactions.load_version_locations(self._session, places)
         if rows:
-            await self._session.settle()  # an earlier part of this unit of work may have written them just now
-        await contents.fill(self._documents, self._session.tenant, rows)
+            await self._session.await_writes()  # an earlier part of this unit of work may have written them just now
+        await leg_contents.load_contents(self._documents, self._session.tenant, rows)
         found = {(row["interaction_id"], row["leg"]): row["content"] for row in rows}
-        for (root, number, head), (identifier, _, version) in zip(self._vanished, places, strict=True):
+        for (root, number, head), (identifier, _, version) in zip(self._vanished_legs, places, strict=True):
             content = found[identifier, number]
             leg = _LEG.decode(content)
             self._add(root, number, version + 1, leg, content, head.hash, head.mode, void=True)
-            self.voided += 1
+            self.voided_count += 1
 
     def _add(
         self, root: str, number: int, version: int, leg: Leg, content: bytes, hash_: UUID, mode: str, *, void: bool
     ) -> None:
         place = {"interaction_id": self.id_of(root), "leg": number, "version": version, "void": void, "mode": mode}
-        said = _said(leg)
+        said = _event_fields(leg)
         self._heads.append(
             {
                 **place,
@@ -125,35 +125,37 @@ class Versions:
         self._versions.append(place)
         self._contents.append(content)
         self._events.append(_LegRecorded(**place, **said, source=self._source.slug, vendor=self._source.vendor))
-        self.recorded += 1
+        self.recorded_count += 1
         self.changed.add(root)
         if leg.agent_id:
             self.agents.add(leg.agent_id)
 
-    def put(self, batch: Batch, beside: Sequence[Document]) -> None:
+    def write_to(self, batch: MultiInsert, extra_documents: Sequence[Document]) -> None:
         """Puts the rows into the batch and the events into the session's out-tray, and begins to write the contents, with
         the documents `beside` them."""
-        documents, places = contents.packed(self._contents)
-        if documents or beside:
-            self._session.first(self._documents.put(self._session.tenant, RAW, [*beside, *documents]))
+        documents, places = leg_contents.pack_contents(self._contents)
+        if documents or extra_documents:
+            self._session.write_before_commit(
+                self._documents.put(self._session.tenant, RAW, [*extra_documents, *documents])
+            )
         batch.add(interactions.LEGS, self._heads)
         batch.add(interactions.VERSIONS, [{**row, **place} for row, place in zip(self._versions, places, strict=True)])
         for event in self._events:
             self._session.emit(event)
 
 
-def leg_event(content: Leg, /, **place: Any) -> LegRecorded:
+def build_leg_event(content: Leg, /, **identity: Any) -> LegRecorded:
     """The event of a leg's version; `place` are interaction_id, leg, version, void, mode, source, vendor."""
-    return LegRecorded(**place, **_said(content))
+    return LegRecorded(**identity, **_event_fields(content))
 
 
-_SAME = tuple(name for name in Leg.__struct_fields__ if name not in ("started", "ended"))
-_same = attrgetter(*_SAME)
+_SHARED_FIELDS = tuple(name for name in Leg.__struct_fields__ if name not in ("started", "ended"))
+_get_shared_fields = attrgetter(*_SHARED_FIELDS)
 
 
-def _said(leg: Leg) -> dict[str, Any]:
+def _event_fields(leg: Leg) -> dict[str, Any]:
     """What an event says of the content of a leg."""
-    said = dict(zip(_SAME, _same(leg), strict=True))
+    said = dict(zip(_SHARED_FIELDS, _get_shared_fields(leg), strict=True))
     said["started_at"] = _instant(leg.started)
     said["ended_at"] = None if leg.ended is None else _instant(leg.ended)
     return said

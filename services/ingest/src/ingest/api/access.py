@@ -7,11 +7,11 @@ of others.
 
 from servicekit import Caller
 
-SENDERS = ("integration", "tenant_admin")
+SENDER_ROLES = ("integration", "tenant_admin")
 """Machine clients and tenant administrators send records and configure sources."""
-READERS = (*SENDERS, "quality_analyst", "platform_admin")
+READER_ROLES = (*SENDER_ROLES, "quality_analyst", "platform_admin")
 """Receipts, sources and what is held show customers' raw records to those who answer for them."""
 
 
-def sees_raw(caller: Caller) -> bool:
-    return caller.throughout("integration", "tenant_admin", "quality_analyst")
+def may_read_raw(caller: Caller) -> bool:
+    return caller.has_role_everywhere("integration", "tenant_admin", "quality_analyst")

@@ -7,17 +7,17 @@ from uuid import UUID
 
 import msgspec
 from contracts import Mode
-from contracts.calls import LegRecorded
+from contracts.legs import LegRecorded
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, accepts, page_within
+from servicekit import Caller, CallerDep, DocumentsDep, Page, PageDep, WorkSession, page_within, route_policy
 from servicekit import router as door_router
 from servicekit.errors import NotFound
-from servicekit.visibility import visible_to
+from servicekit.visibility import load_visibility
 from storage import DocumentStore, Session
 
-from ingest.actions import archive, contents
-from ingest.actions.versions import interaction_id, leg_event
-from ingest.api.access import sees_raw
+from ingest.actions import archive, leg_contents
+from ingest.actions.versions import build_leg_event, interaction_id
+from ingest.api.access import may_read_raw
 from ingest.api.sources import HeldView
 from ingest.model.canonical import EPOCH, Leg
 from ingest.model.kinds import RecordKind
@@ -64,7 +64,7 @@ class WholeInteraction(InteractionView):
 
 
 @router.get("/interactions")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def list_interactions(
     external_id: str,
     session: WorkSession,
@@ -80,13 +80,13 @@ async def list_interactions(
 
 
 @router.get("/interactions/{interaction}")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def get_interaction(
     interaction: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> WholeInteraction:
     """An interaction with its legs, their versions and the records that they came from."""
-    place = await interactions.place_of(session, interaction)
-    versions = await interactions.versions_of(session, interaction) if place else []
+    place = await interactions.find_source_and_root(session, interaction)
+    versions = await interactions.load_versions(session, interaction) if place else []
     views = await _views(session, caller, documents, [place], versions) if place else []
     if place is None or not views:
         raise NotFound("unknown-interaction", f"There is no interaction `{interaction}`.")
@@ -97,10 +97,10 @@ async def get_interaction(
         )
         for row in versions
     ]
-    visible = await visible_to(session, caller)
+    visible = await load_visibility(session, caller)
     of_days = {(each.content.agent_id, each.content.workday, each.content.workday) for each in shown}
-    seen = of_days if sees_raw(caller) else await visible.seen_of(session, of_days)
-    parts = await interactions.parts_of(session, source, place["root"]) if sees_raw(caller) else []
+    seen = of_days if may_read_raw(caller) else await visible.filter_visible_spans(session, of_days)
+    parts = await interactions.load_interaction_parts(session, source, place["root"]) if may_read_raw(caller) else []
     return WholeInteraction(
         **dict(views[0]),
         # A call that was moved to somebody else had an agent before, whom the caller may not see.
@@ -119,18 +119,20 @@ async def _views(
     """Those of the interactions of which the caller may see something. `versions` get their content too, with the same
     visit to the documents."""
     of_place = {interaction_id(session.tenant, each["source"], each["root"]): each for each in places}
-    visible = await visible_to(session, caller)
-    rows = await interactions.legs_of(session, list(of_place))
-    of_days = await visible.seen_of(session, {(row["agent_id"], row["workday"], row["workday"]) for row in rows})
+    visible = await load_visibility(session, caller)
+    rows = await interactions.load_legs(session, list(of_place))
+    of_days = await visible.filter_visible_spans(
+        session, {(row["agent_id"], row["workday"], row["workday"]) for row in rows}
+    )
     seen = [row for row in rows if (row["agent_id"], row["workday"], row["workday"]) in of_days]
     if not visible.everyone:
         of_place = {id: place for id, place in of_place.items() if any(row["interaction_id"] == id for row in seen)}
-    await contents.fill(documents, session.tenant, [*seen, *versions])
+    await leg_contents.load_contents(documents, session.tenant, [*seen, *versions])
     views = []
     for id, place in of_place.items():
         source, root = place["source"], place["root"]
         vendor = await _vendor(session, source)
-        held = await interactions.held_of(session, source, [root]) if visible.everyone else []
+        held = await interactions.load_held(session, source, [root]) if visible.everyone else []
         views.append(
             InteractionView(
                 id=id,
@@ -150,7 +152,7 @@ async def _vendor(session: Session, source: str) -> str:
 
 
 def _event(row: dict[str, Any], identifier: UUID, source: str, vendor: str) -> LegRecorded:
-    return leg_event(
+    return build_leg_event(
         _leg.decode(row["content"]), interaction_id=identifier, leg=row["leg"], version=row["version"], void=row["void"],
         mode=row["mode"], source=source, vendor=vendor,
     )  # fmt: skip
@@ -171,7 +173,7 @@ async def _parts(documents: DocumentStore, tenant: str, rows: list[dict[str, Any
                 document=row["document"],
                 position=row["position"],
                 sha256=document.sha256 if document else None,
-                raw=archive.raw_of(document, row["position"]) if document else None,
+                raw=archive.unpack_raw_text(document, row["position"]) if document else None,
             )
         )
     return views

@@ -13,18 +13,18 @@ from servicekit import (
     Page,
     PageDep,
     WorkSession,
-    accepts,
     page_of,
+    route_policy,
 )
 from servicekit import router as door_router
-from servicekit.audit import audit
+from servicekit.audit import record_change
 from servicekit.errors import Conflict
 from storage import Session
 
 from ingest.actions import undo
-from ingest.actions.orders import cancel
-from ingest.actions.reception import Reception
-from ingest.api.access import READERS, SENDERS
+from ingest.actions.upload_service import UploadService
+from ingest.actions.uploads import cancel
+from ingest.api.access import READER_ROLES, SENDER_ROLES
 from ingest.model.kinds import RecordKind
 from ingest.store import receipts
 
@@ -88,86 +88,86 @@ class UndoView(BaseModel):
     agents: list[UUID]
 
 
-async def view_of(session: Session, receipt_id: UUID) -> ReceiptView:
+async def load_receipt_view(session: Session, receipt_id: UUID) -> ReceiptView:
     row = await receipts.require(session, receipt_id)
-    return shown(row, await receipts.problems(session, row))
+    return receipt_view(row, await receipts.load_problems(session, row))
 
 
-def shown(row: dict[str, Any], problems: list[dict[str, Any]]) -> ReceiptView:
+def receipt_view(row: dict[str, Any], problems: list[dict[str, Any]]) -> ReceiptView:
     return ReceiptView(**row, problems=[RecordView.model_validate(each) for each in problems])
 
 
-def _kept(row: dict[str, Any]) -> dict[str, Any]:
+def _audit_fields(row: dict[str, Any]) -> dict[str, Any]:
     """What the audit log keeps of a receipt."""
     return {name: row[name] for name in ("source", "mode", "status", "received_at", "received", "accepted", "rejected")}
 
 
 @router.get("/receipts")
-@accepts(roles=READERS)
+@route_policy(roles=READER_ROLES)
 async def list_receipts(
     session: WorkSession, caller: CallerDep, page: PageDep, source: str | None = None
 ) -> Page[ReceiptView]:
     """The newest first, without their problems."""
-    rows = await receipts.page(session, source, page.limit + 1, page.values(datetime.fromisoformat, UUID))
+    rows = await receipts.load_page(session, source, page.limit + 1, page.values(datetime.fromisoformat, UUID))
     return page_of([ReceiptView(**row) for row in rows], page, lambda row: [row.received_at.isoformat(), str(row.id)])
 
 
 @router.get("/receipts/{receipt}")
-@accepts(roles=READERS)
+@route_policy(roles=READER_ROLES)
 async def get_receipt(receipt: UUID, session: WorkSession, caller: CallerDep) -> ReceiptView:
     """A receipt with its first problems."""
-    return await view_of(session, receipt)
+    return await load_receipt_view(session, receipt)
 
 
 @router.get("/receipts/{receipt}/records")
-@accepts(roles=READERS)
+@route_policy(roles=READER_ROLES)
 async def list_records(
     receipt: UUID, session: WorkSession, caller: CallerDep, page: PageDep, verdict: Verdict | None = None
 ) -> Page[RecordView]:
     """The records in the order in which they came, with their verdicts."""
     await receipts.require(session, receipt)
     after = page.value(int)
-    rows = await receipts.records(session, receipt, verdict, page.limit + 1, after)
+    rows = await receipts.load_records(session, receipt, verdict, page.limit + 1, after)
     return page_of([RecordView.model_validate(row) for row in rows], page, lambda row: [row.number])
 
 
 @router.post("/receipts/{receipt}/replay", responses={202: {"model": ReceiptView, "description": _GOES_ON}})
-@accepts(roles=SENDERS, alone=True)
+@route_policy(roles=SENDER_ROLES, lock_resource_only=True)
 async def replay_receipt(
     receipt: UUID, request: Request, response: Response, session: WorkSession, caller: CallerDep
 ) -> ReceiptView:
     """Reads the receipt's raw records again under the source's present configuration. A large receipt is `replaying`
     until that is done."""
-    reception: Reception = request.app.state.service
+    reception: UploadService = request.app.state.service
     documents = await reception.replay(session, receipt)
     if documents is not None:
-        audit(session, "receipt", str(receipt), action="replayed", after={"documents": documents})
-    view = await view_of(session, receipt)
+        record_change(session, "receipt", str(receipt), action="replayed", after={"documents": documents})
+    view = await load_receipt_view(session, receipt)
     if view.status == "replaying":
         response.status_code = 202
     return view
 
 
 @router.post("/receipts/{receipt}/cancel")
-@accepts(roles=SENDERS)
+@route_policy(roles=SENDER_ROLES)
 async def cancel_receipt(receipt: UUID, session: WorkSession, caller: CallerDep) -> ReceiptView:
     """Nothing more of the body is read. What was judged stands, and can be undone."""
     row = await receipts.require(session, receipt)
     if not await cancel(session, receipt):
         raise Conflict("receipt-finished", f"The receipt is {row['status']}: there is nothing left to cancel.")
-    audit(
+    record_change(
         session,
         "receipt",
         str(receipt),
         action="cancelled",
-        before=_kept(row),
-        after=_kept(await receipts.require(session, receipt)),
+        before=_audit_fields(row),
+        after=_audit_fields(await receipts.require(session, receipt)),
     )
-    return await view_of(session, receipt)
+    return await load_receipt_view(session, receipt)
 
 
 @router.delete("/receipts/{receipt}", responses={202: {"model": UndoView, "description": _GOES_ON}})
-@accepts(roles=SENDERS, dry_run_roles=("quality_analyst", "platform_admin"), alone=True)
+@route_policy(roles=SENDER_ROLES, dry_run_roles=("quality_analyst", "platform_admin"), lock_resource_only=True)
 async def undo_receipt(
     receipt: UUID,
     response: Response,
@@ -181,17 +181,19 @@ async def undo_receipt(
     if dry_run:
         row = await receipts.require(session, receipt)
         return _undone(row, await undo.look(session, documents, row), dry_run=True)
-    caller.require(*SENDERS, whole_tenant=True)
+    caller.require_role(*SENDER_ROLES, whole_tenant=True)
     before, found = await undo.begin(session, documents, receipt)
     row = await receipts.require(session, receipt)
     if before["status"] not in ("undoing", "undone"):
-        audit(session, "receipt", str(receipt), action="undone", before=_kept(before), after=_kept(row))
+        record_change(
+            session, "receipt", str(receipt), action="undone", before=_audit_fields(before), after=_audit_fields(row)
+        )
     if not found.done:
         response.status_code = 202
     return _undone(row, found, dry_run=False)
 
 
-def _undone(row: dict[str, Any], found: undo.Undone, *, dry_run: bool) -> UndoView:
+def _undone(row: dict[str, Any], found: undo.UndoResult, *, dry_run: bool) -> UndoView:
     return UndoView(
         receipt=row["id"],
         dry_run=dry_run,

@@ -9,20 +9,20 @@ from typing import Annotated, Any
 
 from contracts import Mode, new_id
 from fastapi import Header, Query, Request, Response
-from servicekit import accepts, authenticate, bearer_token, check_roles, kit_of
+from servicekit import authenticate, bearer_token, check_roles, get_context, route_policy
 from servicekit import router as door_router
 from servicekit.errors import Conflict, Invalid, NotFound
 from starlette.types import Message
 
-from ingest.actions.orders import Digest, Order, SenderLeft
-from ingest.actions.reception import Reception
 from ingest.actions.sources import RETIRED, load_source
-from ingest.api.access import SENDERS
-from ingest.api.receipts import ReceiptView, shown
+from ingest.actions.upload_service import UploadService
+from ingest.actions.uploads import ClientDisconnected, Digest, Upload
+from ingest.api.access import SENDER_ROLES
+from ingest.api.receipts import ReceiptView, receipt_view
 from ingest.store import receipts
 
 router = door_router(tags=["records"])
-AHEAD = 1 << 20
+READ_AHEAD_BYTES = 1 << 20
 """Bytes of a body that are taken in while what came before is worked on."""
 
 _BODY = {
@@ -43,7 +43,7 @@ _BODY = {
     responses={202: {"model": ReceiptView, "description": "Kept; `Location` is the receipt."}},
     openapi_extra=_BODY,
 )
-@accepts(roles=SENDERS, body_bytes=None, signed_in=True)
+@route_policy(roles=SENDER_ROLES, body_bytes=None, verifies_token_itself=True)
 async def send_records(
     source: str,
     request: Request,
@@ -52,8 +52,8 @@ async def send_records(
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Response:
     """A payload: JSON object, array, NDJSON or CSV, plain or gzip. Sending the same again changes nothing."""
-    kit = kit_of(request)
-    reception: Reception = request.app.state.service
+    kit = get_context(request)
+    reception: UploadService = request.app.state.service
     claims = await kit.verifier.verify(bearer_token(request))
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
@@ -61,7 +61,7 @@ async def send_records(
     reception.check_size(int(length) if (length := request.headers.get("content-length", "")).isdigit() else 0)
     later = "respond-async" in [word.strip().lower() for word in prefer.split(",")]
     # The place comes first: in an overload most are refused, and must not have cost a look into the database before.
-    with reception.place(claims.tenant):
+    with reception.reserve_slot(claims.tenant):
         async with kit.sessions.begin([claims.tenant], now=datetime.now(UTC)) as session:
             caller = await authenticate(session, claims)
             check_roles(request, caller)
@@ -73,58 +73,58 @@ async def send_records(
                     raise Conflict("source-retired", f"The source `{source}` is retired. PUT it to bring it back.")
                 raise Conflict("source-paused", f"The source `{source}` is paused. Set its status to active.")
             key = idempotency_key[:200] if idempotency_key else None
-            known = await receipts.by_key(session, caller.person_id, key) if key else None
-            problems = await receipts.problems(session, known) if known else []
-            digest = _digest(request) if key else None
-            order = Order(caller.tenant, new_id(), found, mode, caller.person_id, session.now, key, digest)
-        body = Body(request)
+            known = await receipts.find_by_idempotency_key(session, caller.person_id, key) if key else None
+            problems = await receipts.load_problems(session, known) if known else []
+            digest = _begin_digest(request) if key else None
+            order = Upload(caller.tenant, new_id(), found, mode, caller.person_id, session.now, key, digest)
+        body = RequestBody(request)
         try:
             if known:
-                await reception.compare(order, aiter(body), known["digest"])
-                return _answer(known, problems, request, 202 if known["status"] == "queued" else 200)
-            order.left = body.left
-            told = await (reception.spool(order, aiter(body)) if later else reception.read(order, aiter(body)))
-        except SenderLeft:
+                await reception.verify_same_body(order, aiter(body), known["digest"])
+                return _receipt_response(known, problems, request, 202 if known["status"] == "queued" else 200)
+            order.is_disconnected = body.is_disconnected
+            told = await (reception.spool(order, aiter(body)) if later else reception.judge_upload(order, aiter(body)))
+        except ClientDisconnected:
             return Response(status_code=499)  # which nobody reads
         finally:
             await body.close()
-    return _answer(*told, request, 202 if later else 200)
+    return _receipt_response(*told, request, 202 if later else 200)
 
 
-def _digest(request: Request) -> Digest:
+def _begin_digest(request: Request) -> Digest:
     """Begins the hash of a request; its body follows."""
     return hashlib.sha256(f"{request.url.path}?{request.url.query}\n".encode())
 
 
-class Body:
+class RequestBody:
     """A request's body. While what came of it is worked on, it is asked whether the sender is still there: then it takes
     in what comes meanwhile, a little of it."""
 
     def __init__(self, request: Request) -> None:
         self._receive = request.receive
         self._next: asyncio.Future[Message] | None = None
-        self._came: deque[bytes] = deque()
+        self._read_ahead: deque[bytes] = deque()
         self._ended = False
 
     async def __aiter__(self) -> AsyncGenerator[bytes]:
-        while self._came or not self._ended:
-            if self._came:
-                data = self._came.popleft()
+        while self._read_ahead or not self._ended:
+            if self._read_ahead:
+                data = self._read_ahead.popleft()
             else:
                 message = await (self._next or self._receive())
                 self._next = None
-                data = self._take(message)
+                data = self._accept_message(message)
             if data:
                 yield data
 
-    def _take(self, message: Message) -> bytes:
+    def _accept_message(self, message: Message) -> bytes:
         if message["type"] == "http.disconnect":
-            raise SenderLeft
+            raise ClientDisconnected
         self._ended = not message.get("more_body", False)
         return message.get("body", b"")
 
-    async def left(self) -> bool:
-        while sum(map(len, self._came)) < AHEAD:
+    async def is_disconnected(self) -> bool:
+        while sum(map(len, self._read_ahead)) < READ_AHEAD_BYTES:
             if self._next is None:
                 self._next = asyncio.ensure_future(self._receive())
                 await asyncio.sleep(0)
@@ -133,7 +133,7 @@ class Body:
             message, self._next = self._next.result(), None
             if message["type"] == "http.disconnect":
                 return True
-            self._came.append(self._take(message))
+            self._read_ahead.append(self._accept_message(message))
         return False
 
     async def close(self) -> None:
@@ -142,8 +142,8 @@ class Body:
             await asyncio.gather(self._next, return_exceptions=True)
 
 
-def _answer(row: dict[str, Any], problems: list[dict[str, Any]], request: Request, status: int) -> Response:
-    view = shown(row, problems)
+def _receipt_response(row: dict[str, Any], problems: list[dict[str, Any]], request: Request, status: int) -> Response:
+    view = receipt_view(row, problems)
     path = request.url.path.partition("/sources/")[0] + f"/receipts/{view.id}"
     headers = {"location": path} | ({"preference-applied": "respond-async"} if status == 202 else {})
     return Response(view.model_dump_json(), status, headers, "application/json")

@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Path
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, page_of, page_within
+from servicekit import CallerDep, Page, PageDep, WorkSession, page_of, page_within, route_policy
 from servicekit import router as door_router
 from servicekit.errors import NotFound
 from storage import Session
 
 from ingest.actions import sources as actions
-from ingest.api.access import READERS, SENDERS
+from ingest.api.access import READER_ROLES, SENDER_ROLES
 from ingest.model.canonical import HoldReason
 from ingest.model.sources import SLUG, SourceSpec
 from ingest.store import interactions, sources
@@ -60,19 +60,19 @@ class HeldPage(Page[HeldView]):
     people: list[Awaited]
 
 
-async def _row(session: Session, slug: str) -> dict[str, Any]:
+async def _load_source_row(session: Session, slug: str) -> dict[str, Any]:
     row = await sources.find(session, slug)
     if row is None:
-        raise _unknown(slug)
+        raise _unknown_source(slug)
     return row
 
 
-def _unknown(slug: str) -> NotFound:
+def _unknown_source(slug: str) -> NotFound:
     return NotFound("unknown-source", f"There is no source `{slug}`. PUT /sources/{slug} makes one.")
 
 
 async def _views(session: Session, rows: list[dict[str, Any]]) -> list[SourceView]:
-    health, held = await sources.health(session), await sources.held_counts(session)
+    health, held = await sources.load_health(session), await sources.count_held(session)
     return [_view(row, health.get(row["slug"], {}), held.get(row["slug"], {})) for row in rows]
 
 
@@ -97,47 +97,47 @@ def _view(row: dict[str, Any], health: dict[str, Any], held: dict[str, int]) -> 
 
 
 @router.get("/sources")
-@accepts(roles=READERS)
+@route_policy(roles=READER_ROLES)
 async def list_sources(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[SourceView]:
     """All sources with their health, by name."""
-    return page_within(await _views(session, await sources.every(session)), page, lambda each: each.source)
+    return page_within(await _views(session, await sources.load_all(session)), page, lambda each: each.source)
 
 
 @router.get("/sources/{source}")
-@accepts(roles=READERS, changing=("health",))
+@route_policy(roles=READER_ROLES, volatile_fields=("health",))
 async def get_source(source: str, session: WorkSession, caller: CallerDep) -> SourceView:
     """A source with its health."""
-    return (await _views(session, [await _row(session, source)]))[0]
+    return (await _views(session, [await _load_source_row(session, source)]))[0]
 
 
 @router.put("/sources/{source}")
-@accepts(roles=SENDERS)
+@route_policy(roles=SENDER_ROLES)
 async def put_source(
     source: Annotated[str, Path(pattern=SLUG)], spec: SourceSpec, session: WorkSession, caller: CallerDep
 ) -> SourceView:
     """Creates or changes a source. Records that came before keep what was read out of them until they are replayed."""
     await actions.edit_source(session, source, spec)
-    return (await _views(session, [await _row(session, source)]))[0]
+    return (await _views(session, [await _load_source_row(session, source)]))[0]
 
 
 @router.delete("/sources/{source}", status_code=204)
-@accepts(roles=SENDERS)
+@route_policy(roles=SENDER_ROLES)
 async def retire_source(source: str, session: WorkSession, caller: CallerDep) -> None:
     """It takes nothing more. What came of it stays, can still be read, replayed and undone; PUT brings it back. Refused
     (409) while something is being received."""
     if not await actions.retire_source(session, source):
-        raise _unknown(source)
+        raise _unknown_source(source)
 
 
 @router.get("/sources/{source}/held")
-@accepts(roles=READERS)
+@route_policy(roles=READER_ROLES)
 async def list_held(
     source: str, session: WorkSession, caller: CallerDep, page: PageDep, reason: HoldReason | None = None
 ) -> HeldPage:
     """What has no effect yet, and the people and parts that it waits for."""
-    await _row(session, source)
+    await _load_source_row(session, source)
     after = page.value(str)
-    rows = await interactions.held_page(session, source, reason, page.limit + 1, after)
+    rows = await interactions.load_held_page(session, source, reason, page.limit + 1, after)
     found = page_of([HeldView(interaction=row.pop("root"), **row) for row in rows], page, lambda row: [row.contact])
-    people = [Awaited.model_validate(row) for row in await interactions.people_awaited(session, source, 100)]
+    people = [Awaited.model_validate(row) for row in await interactions.load_unknown_agents(session, source, 100)]
     return HeldPage(items=found.items, next=found.next, people=people)

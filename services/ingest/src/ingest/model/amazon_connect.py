@@ -9,9 +9,18 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from ingest.model import contact_lens, fields
-from ingest.model.fields import Reading, agree, fits, in_order, required, section, text, whole
-from ingest.model.parts import Contact, Moment, Part, StateNotice
+from ingest.model import contact_lens, field_readers
+from ingest.model.field_readers import (
+    ReadContext,
+    check_durations_agree,
+    check_order,
+    check_talk_fits,
+    read_object,
+    read_required_text,
+    read_text,
+    read_whole_number,
+)
+from ingest.model.parts import Contact, ContactEvent, Part, StateNotice
 from ingest.model.refusal import Refusal
 
 CHANNELS = {"VOICE": "voice", "CHAT": "chat", "TASK": "task", "EMAIL": "email"}
@@ -61,31 +70,31 @@ class Options(Struct, forbid_unknown_fields=True, frozen=True):
     disconnect_reasons: dict[str, Literal["customer", "other"]] = {}
 
 
-def read(record: dict[str, Any], reading: Reading, options: Options) -> Part | StateNotice:
+def read(record: dict[str, Any], reading: ReadContext, options: Options) -> Part | StateNotice:
     """The part that a record is. Raises Refusal."""
     if "detail-type" in record and "detail" in record:
         if record["detail-type"] != "Amazon Connect Contact Event":
-            what = fields.show(record["detail-type"])
+            what = field_readers.quote_value(record["detail-type"])
             raise Refusal("detail-type", f"{what} is not a contact event.", "Route only contact events to this source.")
-        return _moment(section(record, "detail") or {}, reading, options, "detail.")
+        return _contact_event(read_object(record, "detail") or {}, reading, options, "detail.")
     if "eventType" in record and "contactId" in record:
-        return _moment(record, reading, options, "")
+        return _contact_event(record, reading, options, "")
     if "AgentARN" in record and "EventType" in record:
         return _agent_event(record, reading)
     if "ConversationCharacteristics" in record and "JobName" not in record:
         return contact_lens.read(record)
     if (shape := next((name for name in _NOT_A_RECORD if name in record), None)) is not None:
-        raise _described(shape)
+        raise _api_answer_refusal(shape)
     if "ContactId" in record and ("InitiationTimestamp" in record or "AWSContactTraceRecordFormatVersion" in record):
         return _contact(record, reading, options)
-    raise unsupported(record)
+    raise unsupported_refusal(record)
 
 
 # Names of DescribeContact, SearchContacts and contact events, none of which a contact record has.
 _NOT_A_RECORD = ("AgentInfo", "QueueInfo", "agentInfo", "queueInfo", "Contact", "Contacts")
 
 
-def _described(field: str) -> Refusal:
+def _api_answer_refusal(field: str) -> Refusal:
     reason = (
         "This is an answer of the API (DescribeContact, SearchContacts), which lacks the talk time; no contact record."
     )
@@ -93,7 +102,7 @@ def _described(field: str) -> Refusal:
     return Refusal(field, reason, cure)
 
 
-def unsupported(record: dict[str, Any]) -> Refusal:
+def unsupported_refusal(record: dict[str, Any]) -> Refusal:
     """The refusal for a record of no kind that is taken, by name where it is a known one."""
     if "JobName" in record and "ConversationCharacteristics" in record:
         reason = "This is an Amazon Transcribe call analytics job: it names neither a contact nor the time of the call."
@@ -126,30 +135,30 @@ def _enum(value: str, known: dict[str, Any], more: dict[str, Any], field: str, o
     if upper in known:
         return known[upper]
     cure = f"Say what it means in the source's options under `{option}`, then replay."
-    raise Refusal(field, f"{fields.show(value)} is not a value that is known here.", cure)
+    raise Refusal(field, f"{field_readers.quote_value(value)} is not a value that is known here.", cure)
 
 
 # Contact records
 
 
-def _contact(record: dict[str, Any], reading: Reading, options: Options) -> Part:
-    contact = required(record, "ContactId")
-    method = required(record, "InitiationMethod")
+def _contact(record: dict[str, Any], reading: ReadContext, options: Options) -> Part:
+    contact = read_required_text(record, "ContactId")
+    method = read_required_text(record, "InitiationMethod")
     direction = _enum(method, DIRECTIONS, options.initiation_methods, "InitiationMethod", "initiation_methods")
     by_transfer = direction == "transfer" or method.upper() in TRANSFERS
-    started = reading.instant(required(record, "InitiationTimestamp"), "InitiationTimestamp")
-    ended = reading.instant_or_none(record, "DisconnectTimestamp")
-    in_order(started, ended, "DisconnectTimestamp", "InitiationTimestamp")
-    updated = reading.instant_or_none(record, "LastUpdateTimestamp")
-    agent = section(record, "Agent")
-    queue = _filled(section(record, "Queue"))
+    started = reading.parse_instant(read_required_text(record, "InitiationTimestamp"), "InitiationTimestamp")
+    ended = reading.read_instant(record, "DisconnectTimestamp")
+    check_order(started, ended, "DisconnectTimestamp", "InitiationTimestamp")
+    updated = reading.read_instant(record, "LastUpdateTimestamp")
+    agent = read_object(record, "Agent")
+    queue = _none_if_empty(read_object(record, "Queue"))
     facts = Contact(
         started=started,
         ended=ended,
-        channel=_enum(required(record, "Channel"), CHANNELS, options.channels, "Channel", "channels"),
+        channel=_enum(read_required_text(record, "Channel"), CHANNELS, options.channels, "Channel", "channels"),
         direction=None if by_transfer else direction,
-        previous=text(record, "PreviousContactId"),
-        next=text(record, "NextContactId"),
+        previous=read_text(record, "PreviousContactId"),
+        next=read_text(record, "NextContactId"),
         by_transfer=by_transfer or method.upper() == "EXTERNAL_OUTBOUND",
         following=method.upper() == "CALLBACK",
         outside=method.upper() == "EXTERNAL_OUTBOUND" and not agent,
@@ -161,39 +170,41 @@ def _contact(record: dict[str, Any], reading: Reading, options: Options) -> Part
     if method.upper() == "API" and facts.channel == "chat":
         facts.direction = "inbound"  # a customer's chat is started by the web page, a call by API rings the customer
     facts.answered = bool(facts.agents)
-    transfer_completed = reading.instant_or_none(record, "TransferCompletedTimestamp")
+    transfer_completed = reading.read_instant(record, "TransferCompletedTimestamp")
     facts.transferred = transfer_completed is not None
     facts.transfers = int(facts.transferred)
     waited = bool(queue) and not facts.agents and not facts.transferred and not record.get("TransferredToEndpoint")
-    facts.abandoned = waited and _given_up(record, method.upper(), facts, options)
-    if outside := section(record, "ExternalThirdParty"):
-        facts.outside_ms = whole(outside, "ExternalThirdPartyInteractionDuration", "ExternalThirdParty.", times=1000)
-    endpoint = section(record, "CustomerEndpoint")
-    if endpoint and (address := text(endpoint, "Address", "CustomerEndpoint.")):
+    facts.abandoned = waited and _was_abandoned(record, method.upper(), facts, options)
+    if outside := read_object(record, "ExternalThirdParty"):
+        facts.outside_ms = read_whole_number(
+            outside, "ExternalThirdPartyInteractionDuration", "ExternalThirdParty.", multiplier=1000
+        )
+    endpoint = read_object(record, "CustomerEndpoint")
+    if endpoint and (address := read_text(endpoint, "Address", "CustomerEndpoint.")):
         facts.customer_key = reading.customer_key(address)
-    attributes = section(record, "Attributes") or {}
+    attributes = read_object(record, "Attributes") or {}
     facts.attributes = _attributes_of(attributes, options.keep_attributes)
     if options.reason_attribute:
         facts.attributes.pop(options.reason_attribute, None)
         facts.reason = _attributes_of(attributes, None).get(options.reason_attribute)
-    initial = text(record, "InitialContactId")
+    initial = read_text(record, "InitialContactId")
     return Part(
         kind="contact", contact=contact, initial=initial, stamp=updated if updated is not None else ended, facts=facts
     )
 
 
-def _filled(found: dict[str, Any] | None) -> dict[str, Any] | None:
+def _none_if_empty(found: dict[str, Any] | None) -> dict[str, Any] | None:
     """Nothing, for an object that has names and no values."""
     return found if found and any(value is not None for value in found.values()) else None
 
 
-def _given_up(record: dict[str, Any], method: str, facts: Contact, options: Options) -> bool | None:
+def _was_abandoned(record: dict[str, Any], method: str, facts: Contact, options: Options) -> bool | None:
     """Whether a contact that was queued and that no agent took was given up: ended by the customer while waiting. The
     record says so by its DisconnectReason; older ones have none, and then it is so by the vendor's own rule. None: the
     reason is not known here. What followed on the contact is judged when they are merged."""
     if method in NOBODY_WAITS or facts.channel in ("task", "email"):
         return False
-    reason = text(record, "DisconnectReason")
+    reason = read_text(record, "DisconnectReason")
     if reason is None:
         return True
     if reason in options.disconnect_reasons:
@@ -202,45 +213,47 @@ def _given_up(record: dict[str, Any], method: str, facts: Contact, options: Opti
     return customer and (reason.upper() != "TELECOM_ORIGINATOR_CANCEL" or facts.direction != "outbound")
 
 
-def _agent(facts: Contact, agent: dict[str, Any], reading: Reading) -> None:
-    facts.agents = _names(text(agent, "Username", "Agent."), text(agent, "ARN", "Agent."))
+def _agent(facts: Contact, agent: dict[str, Any], reading: ReadContext) -> None:
+    facts.agents = _names(read_text(agent, "Username", "Agent."), read_text(agent, "ARN", "Agent."))
     if not facts.agents:
         raise Refusal("Agent.Username", "The agent has neither Username nor ARN.", _AS_WRITTEN)
-    connected = reading.instant_or_none(agent, "ConnectedToAgentTimestamp", "Agent.")
-    in_order(facts.started, connected, "Agent.ConnectedToAgentTimestamp", "InitiationTimestamp")
-    in_order(connected, facts.ended, "DisconnectTimestamp", "Agent.ConnectedToAgentTimestamp")
-    facts.talk_ms = whole(agent, "AgentInteractionDuration", "Agent.", times=1000)
-    facts.hold_ms = whole(agent, "CustomerHoldDuration", "Agent.", times=1000)
-    longest = whole(agent, "LongestHoldDuration", "Agent.", times=1000)
-    holds = whole(agent, "NumberOfHolds", "Agent.")
+    connected = reading.read_instant(agent, "ConnectedToAgentTimestamp", "Agent.")
+    check_order(facts.started, connected, "Agent.ConnectedToAgentTimestamp", "InitiationTimestamp")
+    check_order(connected, facts.ended, "DisconnectTimestamp", "Agent.ConnectedToAgentTimestamp")
+    facts.talk_ms = read_whole_number(agent, "AgentInteractionDuration", "Agent.", multiplier=1000)
+    facts.hold_ms = read_whole_number(agent, "CustomerHoldDuration", "Agent.", multiplier=1000)
+    longest = read_whole_number(agent, "LongestHoldDuration", "Agent.", multiplier=1000)
+    holds = read_whole_number(agent, "NumberOfHolds", "Agent.")
     if facts.hold_ms is None and holds == 0:
         facts.hold_ms = 0
     if longest is not None and facts.hold_ms is not None and longest > facts.hold_ms:
         raise Refusal("Agent.LongestHoldDuration", "It is longer than CustomerHoldDuration.", _AS_WRITTEN)
-    facts.acw_ms = whole(agent, "AfterContactWorkDuration", "Agent.", times=1000)
-    acw_start = reading.instant_or_none(agent, "AfterContactWorkStartTimestamp", "Agent.")
-    in_order(connected, acw_start, "Agent.AfterContactWorkStartTimestamp", "Agent.ConnectedToAgentTimestamp")
+    facts.acw_ms = read_whole_number(agent, "AfterContactWorkDuration", "Agent.", multiplier=1000)
+    acw_start = reading.read_instant(agent, "AfterContactWorkStartTimestamp", "Agent.")
+    check_order(connected, acw_start, "Agent.AfterContactWorkStartTimestamp", "Agent.ConnectedToAgentTimestamp")
     facts.left_at = acw_start
     # DisconnectTimestamp is the customer's: an agent may stay with whom was called in. The agent's part lasts until
     # after-contact work begins; where the record does not say when that was, nothing bounds it.
     if acw_start is not None and facts.ended is not None:
         begin = connected if connected is not None else facts.started
         available = max(acw_start, facts.ended) - begin
-        fits(facts.talk_ms, facts.hold_ms, available, "Agent.AgentInteractionDuration")
-    acw_end = reading.instant_or_none(agent, "AfterContactWorkEndTimestamp", "Agent.")
+        check_talk_fits(facts.talk_ms, facts.hold_ms, available, "Agent.AgentInteractionDuration")
+    acw_end = reading.read_instant(agent, "AfterContactWorkEndTimestamp", "Agent.")
     if acw_start is not None and acw_end is not None:
-        agree(facts.acw_ms, acw_end - acw_start, "Agent.AfterContactWorkDuration", "Agent.AfterContactWorkEndTimestamp")
+        check_durations_agree(
+            facts.acw_ms, acw_end - acw_start, "Agent.AfterContactWorkDuration", "Agent.AfterContactWorkEndTimestamp"
+        )
 
 
-def _queue(facts: Contact, queue: dict[str, Any], reading: Reading) -> None:
-    facts.queue = text(queue, "Name", "Queue.") or text(queue, "ARN", "Queue.")
+def _queue(facts: Contact, queue: dict[str, Any], reading: ReadContext) -> None:
+    facts.queue = read_text(queue, "Name", "Queue.") or read_text(queue, "ARN", "Queue.")
     if facts.queue is None:
         raise Refusal("Queue.Name", "The queue has neither Name nor ARN.", _AS_WRITTEN)
-    facts.queue_ms = whole(queue, "Duration", "Queue.", times=1000)
-    entered = reading.instant_or_none(queue, "EnqueueTimestamp", "Queue.")
-    left = reading.instant_or_none(queue, "DequeueTimestamp", "Queue.")
+    facts.queue_ms = read_whole_number(queue, "Duration", "Queue.", multiplier=1000)
+    entered = reading.read_instant(queue, "EnqueueTimestamp", "Queue.")
+    left = reading.read_instant(queue, "DequeueTimestamp", "Queue.")
     if entered is not None and left is not None:
-        agree(facts.queue_ms, left - entered, "Queue.Duration", "Queue.DequeueTimestamp")
+        check_durations_agree(facts.queue_ms, left - entered, "Queue.Duration", "Queue.DequeueTimestamp")
 
 
 def _names(username: str | None, arn: str | None) -> list[str]:
@@ -253,66 +266,69 @@ def _attributes_of(found: dict[str, Any], keep: list[str] | None) -> dict[str, s
     return {
         name[:100]: value[:200]
         for name, value in found.items()
-        if isinstance(value, str) and value and (not fields.personal(value) if keep is None else name in keep)
+        if isinstance(value, str) and value and (not field_readers.is_personal(value) if keep is None else name in keep)
     }
 
 
 # Events
 
 
-def _either(record: dict[str, Any], name: str) -> Any:
+def _get_any_case(record: dict[str, Any], name: str) -> Any:
     """Contact events write the same name in lower and in upper camel case."""
     return record.get(name, record.get(name[0].upper() + name[1:]))
 
 
-def _moment(record: dict[str, Any], reading: Reading, options: Options, at: str) -> Part:
-    event = required(record, "eventType", at)
+def _contact_event(record: dict[str, Any], reading: ReadContext, options: Options, at: str) -> Part:
+    event = read_required_text(record, "eventType", at)
     if event not in EVENTS:
         cure = "Route only the event types that Amazon Connect documents."
-        raise Refusal(f"{at}eventType", f"{fields.show(event)} is not a value that is known here.", cure)
-    channel = text(record, "channel", at)
-    method = (text(record, "initiationMethod", at) or "").upper()
-    agent = _either(record, "agentInfo")
-    arn = _either(agent, "agentArn") if isinstance(agent, dict) else None
-    facts = Moment(
+        raise Refusal(f"{at}eventType", f"{field_readers.quote_value(event)} is not a value that is known here.", cure)
+    channel = read_text(record, "channel", at)
+    method = (read_text(record, "initiationMethod", at) or "").upper()
+    agent = _get_any_case(record, "agentInfo")
+    arn = _get_any_case(agent, "agentArn") if isinstance(agent, dict) else None
+    facts = ContactEvent(
         event=event,
-        started=reading.instant_or_none(record, "initiationTimestamp", at),
-        ended=reading.instant_or_none(record, "disconnectTimestamp", at),
+        started=reading.read_instant(record, "initiationTimestamp", at),
+        ended=reading.read_instant(record, "disconnectTimestamp", at),
         channel=_enum(channel, CHANNELS, options.channels, f"{at}channel", "channels") if channel else None,
         direction=None if method == "API" else DIRECTIONS.get(method),
         agents=_names(None, arn if isinstance(arn, str) else None),
     )
-    in_order(facts.started, facts.ended, f"{at}disconnectTimestamp", "initiationTimestamp")
+    check_order(facts.started, facts.ended, f"{at}disconnectTimestamp", "initiationTimestamp")
     return Part(
         kind=f"event/{event}",
-        contact=required(record, "contactId", at),
-        initial=text(record, "initialContactId", at),
+        contact=read_required_text(record, "contactId", at),
+        initial=read_text(record, "initialContactId", at),
         stamp=facts.ended,
         facts=facts,
     )
 
 
-def _agent_event(record: dict[str, Any], reading: Reading) -> StateNotice:
-    event = required(record, "EventType")
+def _agent_event(record: dict[str, Any], reading: ReadContext) -> StateNotice:
+    event = read_required_text(record, "EventType")
     if event not in AGENT_EVENTS:
-        raise Refusal("EventType", f"{fields.show(event)} is not a value that is known here.", _AS_WRITTEN)
-    stamp = reading.instant(required(record, "EventTimestamp"), "EventTimestamp")
-    arn = required(record, "AgentARN")
+        raise Refusal(
+            "EventType", f"{field_readers.quote_value(event)} is not a value that is known here.", _AS_WRITTEN
+        )
+    stamp = reading.parse_instant(read_required_text(record, "EventTimestamp"), "EventTimestamp")
+    arn = read_required_text(record, "AgentARN")
     points: dict[int, str | None] = {}
     username = None
     # The current snapshot is read last: where both begin at the same instant, the previous state had no length.
     for name in ("PreviousAgentSnapshot", "CurrentAgentSnapshot"):
-        snapshot = section(record, name)
-        status = section(snapshot, "AgentStatus", f"{name}.") if snapshot else None
+        snapshot = read_object(record, name)
+        status = read_object(snapshot, "AgentStatus", f"{name}.") if snapshot else None
         if snapshot is None or status is None:
             continue
         username = (
-            text(section(snapshot, "Configuration", f"{name}.") or {}, "Username", f"{name}.Configuration.") or username
+            read_text(read_object(snapshot, "Configuration", f"{name}.") or {}, "Username", f"{name}.Configuration.")
+            or username
         )
-        start = reading.instant_or_none(status, "StartTimestamp", f"{name}.AgentStatus.")
-        state = text(status, "Name", f"{name}.AgentStatus.")
+        start = reading.read_instant(status, "StartTimestamp", f"{name}.AgentStatus.")
+        state = read_text(status, "Name", f"{name}.AgentStatus.")
         if start is not None and state:
-            in_order(start, stamp, "EventTimestamp", f"{name}.AgentStatus.StartTimestamp")
+            check_order(start, stamp, "EventTimestamp", f"{name}.AgentStatus.StartTimestamp")
             points[start] = state
     if event == "LOGOUT":
         points = {at: state for at, state in points.items() if at < stamp} | {stamp: None}

@@ -7,11 +7,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ingest.model.parts import Analysis, Contact, Moment, Part
+from ingest.model.parts import Analysis, Contact, ContactEvent, Part
 
 HoldReason = Literal["unknown_agent", "open_interaction", "waiting_for_part", "ambiguous_time"]
 Relation = Literal["transfer", "consult", "conference"]
-SPOKEN_MS = 2_000  # who was in the talk for less than this was not part of it: the vendors' figures are whole seconds
+MIN_SPOKEN_MS = (
+    2_000  # who was in the talk for less than this was not part of it: the vendors' figures are whole seconds
+)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -78,12 +80,12 @@ class Interaction(Struct):
     held: list[Held]
 
 
-Directory = Callable[[list[str], int], Agent | None]
-DayOf = Callable[[int], date]
+FindAgent = Callable[[list[str], int], Agent | None]
+FindWorkday = Callable[[int], date]
 """The tenant's workday of an instant, for legs without agent."""
 
 
-def newest(parts: Iterable[Part]) -> dict[str, dict[str, Part]]:
+def select_newest_parts(parts: Iterable[Part]) -> dict[str, dict[str, Part]]:
     """Contact → kind → the part that counts: the greatest stamp, and of equal ones the one that came last."""
     found: dict[str, dict[str, Part]] = {}
     for part in parts:
@@ -103,7 +105,7 @@ def root_of(contact: str, kinds: dict[str, Part]) -> str:
     return contact
 
 
-def merge(parts: Iterable[Part], agent_of: Directory, day_of: DayOf, *, open_without_end: bool) -> Interaction:
+def merge(parts: Iterable[Part], agent_of: FindAgent, day_of: FindWorkday, *, open_without_end: bool) -> Interaction:
     """The canonical legs of one interaction from all its parts, in order of arrival.
 
     A leg is a contact whose record is final; they are numbered by initiation. `open_without_end`: a record without end
@@ -113,7 +115,7 @@ def merge(parts: Iterable[Part], agent_of: Directory, day_of: DayOf, *, open_wit
     and those after it have the direction that a record or event of the first contact says, if there is one; else it is
     unknown. Both are corrected when the first contact is final.
     """
-    contacts = newest(parts)
+    contacts = select_newest_parts(parts)
     legs: list[tuple[int, str, Contact, Analysis | None]] = []
     held: list[Held] = []
     known: dict[str, Contact] = {}
@@ -152,7 +154,7 @@ def merge(parts: Iterable[Part], agent_of: Directory, day_of: DayOf, *, open_wit
         leg.direction = facts.direction or direction
         if chained or facts.next:
             unseen = facts.next is not None and facts.next not in known
-            _relate(leg, facts, known.get(before.get(contact, "")), after.get(contact, ()), unseen=unseen)
+            _set_relations(leg, facts, known.get(before.get(contact, "")), after.get(contact, ()), unseen=unseen)
         result.append(leg)
     return Interaction(result, held)
 
@@ -164,26 +166,26 @@ def _direction(contacts: dict[str, dict[str, Part]], known: dict[str, Contact]) 
         return first.direction
     for contact, kinds in contacts.items():
         for part in kinds.values():
-            if isinstance(part.facts, Moment) and part.facts.direction and part.initial in (None, contact):
+            if isinstance(part.facts, ContactEvent) and part.facts.direction and part.initial in (None, contact):
                 return part.facts.direction
     return None
 
 
-def _relate(leg: Leg, facts: Contact, before: Contact | None, after: Sequence[Contact], *, unseen: bool) -> None:
+def _set_relations(leg: Leg, facts: Contact, before: Contact | None, after: Sequence[Contact], *, unseen: bool) -> None:
     """Says of a leg how the contact went on (`after`; `unseen`: in one that is not here yet), and how it came from the one
     `before`."""
-    taken = sum(each.by_transfer and relation(facts, each) == "transfer" for each in after)
+    taken = sum(each.by_transfer and find_relation(facts, each) == "transfer" for each in after)
     if taken:
         leg.transferred, leg.transfers = True, max(leg.transfers or 0, taken)
     if before is not None and facts.by_transfer:
-        leg.relation = relation(before, facts)
+        leg.relation = find_relation(before, facts)
     if leg.abandoned:
         went_on = any(each.by_transfer or each.following for each in after)
         # Who was asked for help and did not come was not waited for by the customer, whom the asker still had.
         leg.abandoned = not (went_on or unseen or leg.relation in ("consult", "conference"))
 
 
-def relation(giver: Contact, taker: Contact) -> Relation:
+def find_relation(giver: Contact, taker: Contact) -> Relation:
     """How the agent of one contact had to do with whom a later contact called in.
 
     Amazon Connect's rule, of "Identify conferences and transfers by using contact records": it is a transfer where the
@@ -196,19 +198,19 @@ def relation(giver: Contact, taker: Contact) -> Relation:
     if not giver.agents or left is None or until is None or left < until:
         return "transfer"
     spoken = taker.outside_ms if taker.outside else taker.talk_ms
-    if spoken is None or spoken < SPOKEN_MS or spoken <= (giver.hold_ms or 0):
+    if spoken is None or spoken < MIN_SPOKEN_MS or spoken <= (giver.hold_ms or 0):
         return "consult"
     return "conference"
 
 
 def _without_record(contact: str, kinds: dict[str, Part]) -> Held:
-    moments = [part.facts for part in kinds.values() if isinstance(part.facts, Moment)]
+    moments = [part.facts for part in kinds.values() if isinstance(part.facts, ContactEvent)]
     if moments and not any(moment.ended is not None or moment.event == "DISCONNECTED" for moment in moments):
         return Held(contact, "open_interaction", ["contact"])
     return Held(contact, "waiting_for_part", ["contact"])
 
 
-def _leg(contact: str, facts: Contact, analysis: Analysis | None, agent: Agent | None, day_of: DayOf) -> Leg:
+def _leg(contact: str, facts: Contact, analysis: Analysis | None, agent: Agent | None, day_of: FindWorkday) -> Leg:
     leg = Leg(
         external_id=contact,
         started=facts.started,

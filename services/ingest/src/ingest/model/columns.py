@@ -3,33 +3,35 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from ingest.model.generic import Mapping
+from ingest.model.generic import FieldMapping
 from ingest.model.refusal import Refusal
 
 _REQUIRED = ("contact", "started", "channel")
-_SHOWN = 20
-_COMPARED = 200
-_NEAREST = 5
+_MAX_SHOWN = 20
+_MAX_COMPARED = 200
+_MAX_SUGGESTIONS = 5
 _SEPARATORS = ",;\t|:^~"
 _NAMES_OF = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def wanted(mapping: Mapping) -> list[str]:
+def required_columns(mapping: FieldMapping) -> list[str]:
     """The columns without which a row is refused; first what every record must have."""
     names = sorted(mapping.fields, key=lambda name: _REQUIRED.index(name) if name in _REQUIRED else len(_REQUIRED))
     entries = [*(mapping.fields[name] for name in names), *mapping.attributes.values()]
     return list(dict.fromkeys(column for entry in entries for column in entry.columns))
 
 
-def check(mapping: Mapping, columns: Sequence[str], separator: str) -> None:
+def check_columns(mapping: FieldMapping, columns: Sequence[str], separator: str) -> None:
     """Raises Refusal when a column that the mapping wants is missing; of a file without header that is not asked."""
     if mapping.numbered or mapping.columns:
         return
     there = set(columns)
-    missing = [name for name in wanted(mapping) if name not in there]
+    missing = [name for name in required_columns(mapping) if name not in there]
     if not missing:
         return
-    nearest = [f"`{name}` is perhaps `{near}`" for name in missing[:_NEAREST] if (near := _nearest(name, columns))]
+    nearest = [
+        f"`{name}` is perhaps `{near}`" for name in missing[:_MAX_SUGGESTIONS] if (near := _nearest(name, columns))
+    ]
     reason = (
         f"The mapping wants {_listed(missing)}, which the file does not have. "
         f"Its columns, separated by {_NAMES_OF.get(separator, repr(separator))}: {_listed(columns)}."
@@ -42,7 +44,7 @@ def check(mapping: Mapping, columns: Sequence[str], separator: str) -> None:
     raise Refusal(missing[0][:100], reason, cure)
 
 
-def refuse(vendor: str, columns: Sequence[str]) -> None:
+def refuse_csv(vendor: str, columns: Sequence[str]) -> None:
     """Of a vendor that does not write CSV. Raises Refusal."""
     reason = f"The source is of vendor {vendor}, whose records are JSON; this is CSV with {_listed(columns)}."
     cure = "Send the vendor's records as they are, or send the file to a source of vendor generic with a mapping."
@@ -50,17 +52,17 @@ def refuse(vendor: str, columns: Sequence[str]) -> None:
 
 
 def _listed(columns: Sequence[str]) -> str:
-    shown = ", ".join(f"`{name[:40]}`" for name in columns[:_SHOWN])
-    return shown if len(columns) <= _SHOWN else f"{shown} and {len(columns) - _SHOWN} more"
+    shown = ", ".join(f"`{name[:40]}`" for name in columns[:_MAX_SHOWN])
+    return shown if len(columns) <= _MAX_SHOWN else f"{shown} and {len(columns) - _MAX_SHOWN} more"
 
 
 def _nearest(name: str, columns: Sequence[str]) -> str | None:
-    plain = {_plain(column[:100]): column for column in reversed(columns[:_COMPARED])}
-    found = get_close_matches(_plain(name[:100]), plain, n=1, cutoff=0.6)
+    plain = {_normalize(column[:100]): column for column in reversed(columns[:_MAX_COMPARED])}
+    found = get_close_matches(_normalize(name[:100]), plain, n=1, cutoff=0.6)
     return plain[found[0]][:60] if found else None
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     return "".join(char for char in name.lower() if char.isalnum())
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ingest.model import fields
-from ingest.model.fields import in_order, section, text, whole
+from ingest.model import field_readers
+from ingest.model.field_readers import check_order, read_object, read_text, read_whole_number
 from ingest.model.parts import Analysis, Part
 from ingest.model.refusal import Refusal
 
@@ -12,29 +12,31 @@ AS_WRITTEN = "Send it as Amazon Connect writes it."
 
 def read(record: dict[str, Any]) -> Part:
     """The part that an analysis is. Raises Refusal."""
-    metadata = section(record, "CustomerMetadata") or {}
-    contact = text(metadata, "ContactId", "CustomerMetadata.")
+    metadata = read_object(record, "CustomerMetadata") or {}
+    contact = read_text(metadata, "ContactId", "CustomerMetadata.")
     if contact is None:
         reason = "The analysis does not name the contact that it belongs to."
         raise Refusal("CustomerMetadata.ContactId", reason, "Send the file as Contact Lens wrote it to your bucket.")
-    status = text(record, "JobStatus")
+    status = read_text(record, "JobStatus")
     if status not in (None, "COMPLETED"):
         raise Refusal(
-            "JobStatus", f"The analysis is {fields.show(status)}, not COMPLETED.", "Send it when it is complete."
+            "JobStatus",
+            f"The analysis is {field_readers.quote_value(status)}, not COMPLETED.",
+            "Send it when it is complete.",
         )
     at = "ConversationCharacteristics."
-    found = section(record, "ConversationCharacteristics") or {}
-    facts = Analysis(conversation_ms=whole(found, "TotalConversationDurationMillis", at))
-    if silence := section(found, "NonTalkTime", at):
-        facts.silence_vendor_ms = whole(silence, "TotalTimeMillis", f"{at}NonTalkTime.")
+    found = read_object(record, "ConversationCharacteristics") or {}
+    facts = Analysis(conversation_ms=read_whole_number(found, "TotalConversationDurationMillis", at))
+    if silence := read_object(found, "NonTalkTime", at):
+        facts.silence_vendor_ms = read_whole_number(silence, "TotalTimeMillis", f"{at}NonTalkTime.")
         if facts.silence_vendor_ms is not None and facts.silence_vendor_ms > (
-            facts.conversation_ms or fields.LONGEST_MS
+            facts.conversation_ms or field_readers.MAX_DURATION_MS
         ):
             raise Refusal(f"{at}NonTalkTime.TotalTimeMillis", "It is longer than the conversation.", AS_WRITTEN)
         if silence.get("Instances") is not None:
             facts.gaps = _stretches(silence["Instances"], f"{at}NonTalkTime.Instances", facts.conversation_ms)
-    if interruptions := section(found, "Interruptions", at):
-        facts.overtalk_ms = whole(interruptions, "TotalTimeMillis", f"{at}Interruptions.")
+    if interruptions := read_object(found, "Interruptions", at):
+        facts.overtalk_ms = read_whole_number(interruptions, "TotalTimeMillis", f"{at}Interruptions.")
         facts.interruptions = _by_agents(record, interruptions, f"{at}Interruptions.")
     facts.sentiment = _sentiment(record, found)
     return Part(kind="analysis", contact=contact, facts=facts)
@@ -42,18 +44,18 @@ def read(record: dict[str, Any]) -> Part:
 
 def _stretches(found: Any, field: str, conversation: int | None) -> list[tuple[int, int]]:
     if not isinstance(found, list):
-        raise Refusal(field, f"{fields.show(found)} is not a list.", AS_WRITTEN)
+        raise Refusal(field, f"{field_readers.quote_value(found)} is not a list.", AS_WRITTEN)
     stretches = []
     for index, item in enumerate(found):
         at = f"{field}[{index}]"
         if not isinstance(item, dict):
-            raise Refusal(at, f"{fields.show(item)} is not an object.", AS_WRITTEN)
-        begin = whole(item, "BeginOffsetMillis", f"{at}.")
-        end = whole(item, "EndOffsetMillis", f"{at}.")
+            raise Refusal(at, f"{field_readers.quote_value(item)} is not an object.", AS_WRITTEN)
+        begin = read_whole_number(item, "BeginOffsetMillis", f"{at}.")
+        end = read_whole_number(item, "EndOffsetMillis", f"{at}.")
         if begin is None or end is None:
             raise Refusal(at, "It lacks BeginOffsetMillis or EndOffsetMillis.", AS_WRITTEN)
-        in_order(begin, end, f"{at}.EndOffsetMillis", "BeginOffsetMillis")
-        if conversation is not None and end > conversation + fields.ROUNDING_MS:
+        check_order(begin, end, f"{at}.EndOffsetMillis", "BeginOffsetMillis")
+        if conversation is not None and end > conversation + field_readers.ROUNDING_TOLERANCE_MS:
             raise Refusal(f"{at}.EndOffsetMillis", "It lies after the end of the conversation.", AS_WRITTEN)
         stretches.append((begin, end))
     return sorted(stretches)
@@ -74,7 +76,7 @@ def _participants(record: dict[str, Any], role: str) -> set[str]:
 
 
 def _by_agents(record: dict[str, Any], interruptions: dict[str, Any], at: str) -> int | None:
-    by = section(interruptions, "InterruptionsByInterrupter", at)
+    by = read_object(interruptions, "InterruptionsByInterrupter", at)
     if by is None:
         return None
     by, _ = _by_participant(by, f"{at}InterruptionsByInterrupter.")
@@ -85,7 +87,7 @@ def _by_agents(record: dict[str, Any], interruptions: dict[str, Any], at: str) -
 def _sentiment(record: dict[str, Any], found: dict[str, Any]) -> int | None:
     """The customer's overall sentiment, in hundredths."""
     at = "ConversationCharacteristics.Sentiment."
-    overall = section(section(found, "Sentiment", "ConversationCharacteristics.") or {}, "OverallSentiment", at)
+    overall = read_object(read_object(found, "Sentiment", "ConversationCharacteristics.") or {}, "OverallSentiment", at)
     if overall is None:
         return None
     at += "OverallSentiment."
@@ -95,7 +97,7 @@ def _sentiment(record: dict[str, Any], found: dict[str, Any]) -> int | None:
         if score is None:
             continue
         if isinstance(score, bool) or not isinstance(score, int | float) or not -5 <= score <= 5:
-            raise Refusal(f"{at}{who}", f"{fields.show(score)} is not from -5 to 5.", AS_WRITTEN)
+            raise Refusal(f"{at}{who}", f"{field_readers.quote_value(score)} is not from -5 to 5.", AS_WRITTEN)
         return round(score * 100)
     return None
 
@@ -103,6 +105,6 @@ def _sentiment(record: dict[str, Any], found: dict[str, Any]) -> int | None:
 def _by_participant(found: dict[str, Any], at: str) -> tuple[dict[str, Any], str]:
     """By participant, and where that stands: the analysis of a chat has it one level deeper than that of a call."""
     for name in ("DetailsByParticipantRole", "DetailsByParticipant"):
-        if (deeper := section(found, name, at)) is not None:
+        if (deeper := read_object(found, name, at)) is not None:
             return deeper, f"{at}{name}."
     return found, at

@@ -67,7 +67,7 @@ class Analysis(Struct, omit_defaults=True, kw_only=True):
     sentiment: int | None = None
 
 
-class Moment(Struct, omit_defaults=True, kw_only=True):
+class ContactEvent(Struct, omit_defaults=True, kw_only=True):
     """A contact event: that something happened. It opens an interaction; its figures are the contact record's."""
 
     event: str
@@ -84,7 +84,7 @@ class Part(Struct, kw_only=True):
 
     kind: str
     contact: str
-    facts: Contact | Analysis | Moment
+    facts: Contact | Analysis | ContactEvent
     initial: str | None = None
     stamp: int | None = None
 

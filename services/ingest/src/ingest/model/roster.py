@@ -8,7 +8,7 @@ from servicekit.workdays import Workdays
 
 from ingest.model.canonical import Agent
 
-Dated = tuple[UUID, date, date]
+DatedPerson = tuple[UUID, date, date]
 
 
 class Roster:
@@ -18,25 +18,25 @@ class Roster:
     as all dates of the directory are. The first name that means anybody decides.
     """
 
-    def __init__(self, workdays: Workdays, names: Mapping[str, Sequence[Dated]]) -> None:
+    def __init__(self, workdays: Workdays, names: Mapping[str, Sequence[DatedPerson]]) -> None:
         self.workdays = workdays
         self._names = names
 
     def day_of(self, at: int) -> date:
         """The tenant's own workday, for what nobody took."""
-        return self.workdays.of(None, at)
+        return self.workdays.workday_of(None, at)
 
-    def day_after(self, agent: Agent | None, at: int) -> int:
+    def workday_end_ms(self, agent: Agent | None, at: int) -> int:
         """When the workday ends that `at` belongs to for the agent, or for nobody: in milliseconds since 1970, after `at`."""
         person, day = (agent.id, agent.workday) if agent else (None, self.day_of(at))
-        begins = self.workdays.begins(person, day + timedelta(days=1))
+        begins = self.workdays.start_of_workday(person, day + timedelta(days=1))
         return max(int(begins.timestamp() * 1000), at + 1)
 
     def agent_of(self, names: list[str], at: int) -> Agent | None:
         """`at`: milliseconds since 1970."""
         for name in names:
             for person, since, until in self._names.get(name, ()):
-                day = self.workdays.of(person, at)
+                day = self.workdays.workday_of(person, at)
                 if since <= day < until:
                     return Agent(person, day)
         return None

@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from contracts.names import Names
+from contracts.section_names import Names
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from servicekit.blueprints.checking import SectionCheck, changes_between
+from servicekit.blueprints.checking import SectionCheck, diff_sections
 from servicekit.errors import FieldProblem
-from servicekit.shapes import shape_problems
+from servicekit.validation_problems import find_validation_problems
 
 from ingest.model import amazon_connect, columns, generic
-from ingest.model.fields import Reading
+from ingest.model.config_errors import convert_config
+from ingest.model.field_readers import ReadContext
 from ingest.model.parts import Part, StateNotice
-from ingest.model.payload.layout import AS_IT_IS, Layout
+from ingest.model.payload.layout import DEFAULT_LAYOUT, Layout
 from ingest.model.refusal import Refusal
-from ingest.model.shapes import converted
 
 SLUG = r"^[a-z0-9][a-z0-9-]{0,62}$"
 Vendor = Literal["amazon-connect", "generic"]
@@ -67,13 +67,13 @@ class Section(BaseModel):
                 reason = f"The source is of vendor {present[named.source]}."
                 found.append(FieldProblem(pointer=f"{at}/vendor", problem=reason, cure="Use another name."))
             try:
-                source_of(named.source, named)
+                build_source(named.source, named)
             except Refusal as refusal:
                 found.append(FieldProblem(pointer=f"{at}{refusal.field}", problem=refusal.reason, cure=refusal.cure))
         return found
 
 
-Reader = Callable[[dict[str, Any], Reading], Part | StateNotice]
+Reader = Callable[[dict[str, Any], ReadContext], Part | StateNotice]
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,14 @@ class Source:
     zone: str | None
     open_without_end: bool
     check_columns: Callable[[Sequence[str], str], None]
-    unstamped: str | None = None
-    layout: Layout = AS_IT_IS
+    unstamped_id_column: str | None = None
+    layout: Layout = DEFAULT_LAYOUT
 
-    def reading(self, now_ms: int, secret: bytes) -> Reading:
-        return Reading(now_ms, secret, generic.zone_of(self.zone, "/time_zone"))
+    def reading(self, now_ms: int, secret: bytes) -> ReadContext:
+        return ReadContext(now_ms, secret, generic.parse_zone(self.zone, "/time_zone"))
 
 
-def source_of(slug: str, spec: SourceSpec) -> Source:
+def build_source(slug: str, spec: SourceSpec) -> Source:
     """Raises Refusal, whose field is a JSON pointer, for options or a mapping that cannot be used."""
     if spec.vendor == "generic":
         if spec.options:
@@ -105,7 +105,7 @@ def source_of(slug: str, spec: SourceSpec) -> Source:
         if spec.mapping is None:
             raise Refusal("/mapping", "It is missing.", "A generic source needs a mapping of its columns.")
         try:
-            mapping = generic.mapping_of(spec.mapping)
+            mapping = generic.parse_mapping(spec.mapping)
         except Refusal as refusal:
             refusal.field = f"/mapping{refusal.field}".rstrip("/")
             raise
@@ -116,18 +116,18 @@ def source_of(slug: str, spec: SourceSpec) -> Source:
             lambda row, reading: generic.read(row, reading, mapping),
             mapping.zone,
             False,
-            lambda names, separator: columns.check(mapping, names, separator),
+            lambda names, separator: columns.check_columns(mapping, names, separator),
             None if "updated" in mapping.fields else mapping.fields["contact"].column or "contact",
-            generic.layout_of(mapping),
+            generic.build_layout(mapping),
         )
     if spec.mapping is not None:
         raise Refusal("/mapping", "Only a generic source has a mapping.", "Leave it out.")
     try:
-        options = converted(spec.options, amazon_connect.Options)
+        options = convert_config(spec.options, amazon_connect.Options)
     except Refusal as refusal:
         refusal.field = f"/options{refusal.field}".rstrip("/")
         raise
-    generic.zone_of(options.time_zone, "/options/time_zone")
+    generic.parse_zone(options.time_zone, "/options/time_zone")
     return Source(
         slug,
         spec.vendor,
@@ -135,25 +135,25 @@ def source_of(slug: str, spec: SourceSpec) -> Source:
         lambda row, reading: amazon_connect.read(row, reading, options),
         options.time_zone,
         True,
-        lambda names, separator: columns.refuse(spec.vendor, names),
+        lambda names, separator: columns.refuse_csv(spec.vendor, names),
     )
 
 
-def read_section(content: dict[str, Any], present: Mapping[str, str]) -> tuple[Section, list[FieldProblem]]:
+def parse_section(content: dict[str, Any], present: Mapping[str, str]) -> tuple[Section, list[FieldProblem]]:
     """The section and all that is wrong with it, beside the sources that are there: the vendor of each by name."""
     try:
         section = Section.model_validate(content)
     except ValidationError as error:
-        return Section(), shape_problems(error, content, Section)
+        return Section(), find_validation_problems(error, content, Section)
     return section, section.problems(present)
 
 
 def check_section(content: dict[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
-    """As `servicekit.blueprints.checking.OwnSection` wants it; `present`: the section as it is. Sources name nothing that
+    """As `servicekit.blueprints.checking.SectionChecker` wants it; `present`: the section as it is. Sources name nothing that
     is another service's."""
     if content is None:
         return SectionCheck()
     before = {each["source"]: each for each in present["sources"]}
-    section, problems = read_section(content, {name: each["vendor"] for name, each in before.items()})
+    section, problems = parse_section(content, {name: each["vendor"] for name, each in before.items()})
     after = before | {each.source: each.values() for each in section.sources}
-    return SectionCheck(problems=problems, changes=changes_between(present, {"sources": list(after.values())}))
+    return SectionCheck(problems=problems, changes=diff_sections(present, {"sources": list(after.values())}))

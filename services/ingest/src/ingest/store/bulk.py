@@ -16,14 +16,14 @@ _encode = msgspec.json.encode
 
 
 @dataclass(frozen=True)
-class Into:
+class InsertSpec:
     """An INSERT of rows, in their order. `shared`: columns that are the same in all rows, parameters of the statement.
     `then`: an ON CONFLICT or RETURNING clause."""
 
     table: Table
     columns: tuple[str, ...]
     shared: tuple[str, ...] = ()
-    then: str = ""
+    suffix_sql: str = ""
 
     def sql(self) -> str:
         name, columns = self.table.name, ", ".join(self.columns)
@@ -32,7 +32,7 @@ class Into:
         return (
             f"INSERT INTO {name} ({', '.join((*self.shared, *self.columns))}) SELECT {given}{columns} FROM "  # noqa: S608  names of our own tables only
             f"rows from (json_to_recordset(cast(:rows_of_{name} AS json)) AS ({record})) "
-            f"WITH ORDINALITY AS r({columns}, ordinality) ORDER BY ordinality {self.then}"
+            f"WITH ORDINALITY AS r({columns}, ordinality) ORDER BY ordinality {self.suffix_sql}"
         )
 
     def _type(self, column: str) -> str:
@@ -40,14 +40,14 @@ class Into:
 
 
 @dataclass
-class Batch:
+class MultiInsert:
     """Rows for several tables, each named once, that one statement writes together."""
 
-    rows: dict[Into, Sequence[dict[str, Any]]] = field(default_factory=dict[Into, Sequence[dict[str, Any]]])
+    rows: dict[InsertSpec, Sequence[dict[str, Any]]] = field(default_factory=dict[InsertSpec, Sequence[dict[str, Any]]])
 
-    def add(self, into: Into, rows: Sequence[dict[str, Any]]) -> None:
+    def add(self, spec: InsertSpec, rows: Sequence[dict[str, Any]]) -> None:
         if rows:
-            self.rows[into] = rows
+            self.rows[spec] = rows
 
     async def write(self, session: Session, **shared: Any) -> list[dict[str, Any]]:
         """Writes the rows, and returns what the INSERT that was added last returns. The session's tenant and time are
@@ -61,19 +61,19 @@ class Batch:
 
 
 @lru_cache(maxsize=256)
-def _statement(tables: tuple[Into, ...]) -> str:
+def _statement(tables: tuple[InsertSpec, ...]) -> str:
     *others, last = tables
     beside = ", ".join(f"into_{each.table.name} AS ({each.sql()})" for each in others)
     return (f"WITH {beside} " if beside else "") + last.sql()
 
 
-async def insert_rows(session: Session, into: Into, rows: Sequence[dict[str, Any]], **shared: Any) -> None:
-    batch = Batch()
-    batch.add(into, rows)
+async def insert_rows(session: Session, spec: InsertSpec, rows: Sequence[dict[str, Any]], **shared: Any) -> None:
+    batch = MultiInsert()
+    batch.add(spec, rows)
     await batch.write(session, **shared)
 
 
-def array(values: Iterable[str | int]) -> str:
+def to_pg_array(values: Iterable[str | int]) -> str:
     """An array as PostgreSQL reads it: the driver takes a microsecond for each element of a list."""
     return "{" + ",".join([_element(value) for value in values]) + "}"
 

@@ -9,13 +9,13 @@ from uuid import UUID
 import msgspec
 from storage import Session
 
-from ingest.store.bulk import Into, array, insert_rows
+from ingest.store.bulk import InsertSpec, insert_rows, to_pg_array
 from ingest.store.tables import held, interaction, leg, leg_version, part
 
-BUCKETS = 128
-FEW = 64
+LOCK_BUCKETS = 128
+MAX_SINGLE_LOCKS = 64
 
-PARTS = Into(
+PARTS = InsertSpec(
     part,
     ("id", "root", "contact", "kind", "hash", "stamp", "initial", "facts", "mode", "document", "position"),
     ("tenant", "source", "receipt_id"),
@@ -24,26 +24,26 @@ _HEAD = (
     "interaction_id", "leg", "root", "external_id", "version", "void", "mode", "hash", "agent_id", "started_at",
     "workday",
 )  # fmt: skip
-LEGS = Into(
+LEGS = InsertSpec(
     leg,
     _HEAD,
     ("tenant", "source"),
     "ON CONFLICT (tenant, interaction_id, leg) DO UPDATE SET source = excluded.source, "
     + ", ".join(f"{name} = excluded.{name}" for name in _HEAD if name not in ("interaction_id", "leg")),
 )
-VERSIONS = Into(
+VERSIONS = InsertSpec(
     leg_version,
     ("interaction_id", "leg", "version", "void", "mode", "document", "position", "content"),
     ("tenant", "known_at", "receipt_id"),
 )
-HELD = Into(
+HELD = InsertSpec(
     held,
     ("contact", "root", "reason", "waits_for"),
     ("tenant", "source", "since"),
     "ON CONFLICT (tenant, source, contact) DO UPDATE SET root = excluded.root, reason = excluded.reason, "
     "waits_for = excluded.waits_for",
 )
-INTERACTIONS = Into(interaction, ("id", "root"), ("tenant", "source"), "ON CONFLICT DO NOTHING")
+INTERACTIONS = InsertSpec(interaction, ("id", "root"), ("tenant", "source"), "ON CONFLICT DO NOTHING")
 
 _LOCK = """
 SELECT pg_advisory_xact_lock_shared(hashtext('ingest'), hashtext(:t))
@@ -52,7 +52,7 @@ UNION ALL SELECT pg_advisory_xact_lock(hashtext(:place), n) FROM unnest(cast(:ow
 """
 
 
-async def lock(session: Session, source: str, names: Iterable[str]) -> None:
+async def lock_contacts(session: Session, source: str, names: Iterable[str]) -> None:
     """Until the end of the transaction nobody else merges the interactions of these names, and nobody has the tenant's
     interactions alone.
 
@@ -61,14 +61,14 @@ async def lock(session: Session, source: str, names: Iterable[str]) -> None:
     one order.
     """
     marks = {zlib.crc32(name.encode()) for name in names}
-    buckets = sorted({mark % BUCKETS for mark in marks})
-    few = len(marks) <= FEW
-    own = sorted({BUCKETS + (mark >> 2) for mark in marks}) if few else buckets
+    buckets = sorted({mark % LOCK_BUCKETS for mark in marks})
+    few = len(marks) <= MAX_SINGLE_LOCKS
+    own = sorted({LOCK_BUCKETS + (mark >> 2) for mark in marks}) if few else buckets
     place = {"t": session.tenant, "place": f"ingest {session.tenant} {source}"}
-    await session.run(_LOCK, {**place, "shared": array(buckets if few else ()), "own": array(own)})
+    await session.run(_LOCK, {**place, "shared": to_pg_array(buckets if few else ()), "own": to_pg_array(own)})
 
 
-async def alone(session: Session) -> None:
+async def lock_tenant_exclusive(session: Session) -> None:
     """Waits for every merge of the tenant under way, and keeps new ones out until the end of the transaction."""
     await session.run("SELECT pg_advisory_xact_lock(hashtext('ingest'), hashtext(:t))", {"t": session.tenant})
 
@@ -88,7 +88,7 @@ class PartRow(msgspec.Struct):
     receipt_id: UUID
 
 
-class Head(msgspec.Struct):
+class LegHead(msgspec.Struct):
     """The current version of a leg."""
 
     root: str
@@ -108,19 +108,19 @@ class HeldRow(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Around:
+class RelatedParts:
     """What is known of some interactions; the parts in order of arrival."""
 
     parts: list[PartRow]
-    heads: list[Head]
+    heads: list[LegHead]
     held: list[HeldRow]
 
 
 _PARTS_OF = msgspec.json.Decoder(list[PartRow]).decode
-_HEADS_OF = msgspec.json.Decoder(list[Head]).decode
+_HEADS_OF = msgspec.json.Decoder(list[LegHead]).decode
 _HELD_OF = msgspec.json.Decoder(list[HeldRow]).decode
 # One index look-up a contact and a root: without statistics (a young table) a join would read all of the tenant's rows.
-_AROUND = """
+_LOAD_RELATED = """
 WITH roots AS MATERIALIZED (
     SELECT p.root FROM unnest(cast(:contacts AS text[])) AS c(contact) CROSS JOIN LATERAL (
         SELECT root FROM part WHERE tenant = :tenant AND source = :source AND contact = c.contact OFFSET 0) AS p
@@ -138,14 +138,14 @@ SELECT
 """
 
 
-async def around(session: Session, source: str, contacts: Sequence[str]) -> Around:
+async def load_related(session: Session, source: str, contacts: Sequence[str]) -> RelatedParts:
     """The parts, legs and held contacts of the interactions that these contacts belong to or begin, or did."""
-    place = {"tenant": session.tenant, "source": source, "contacts": array(contacts)}
-    (found,) = await session.rows(_AROUND, place)
-    return Around(_PARTS_OF(found["parts"]), _HEADS_OF(found["heads"]), _HELD_OF(found["held"]))
+    place = {"tenant": session.tenant, "source": source, "contacts": to_pg_array(contacts)}
+    (found,) = await session.rows(_LOAD_RELATED, place)
+    return RelatedParts(_PARTS_OF(found["parts"]), _HEADS_OF(found["heads"]), _HELD_OF(found["held"]))
 
 
-async def place_of(session: Session, interaction_id: UUID) -> dict[str, Any] | None:
+async def find_source_and_root(session: Session, interaction_id: UUID) -> dict[str, Any] | None:
     """Source and root of an interaction."""
     return await session.row(
         "SELECT source, root FROM interaction WHERE tenant = :tenant AND id = :id",
@@ -153,7 +153,7 @@ async def place_of(session: Session, interaction_id: UUID) -> dict[str, Any] | N
     )
 
 
-async def parts_by_id(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]:
+async def load_parts(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     return await session.rows(
         "SELECT id, source, root, contact, initial FROM part WHERE tenant = :tenant AND id = ANY(cast(:ids AS uuid[]))",
         {"tenant": session.tenant, "ids": list(ids)},
@@ -178,11 +178,13 @@ async def move_parts(session: Session, source: str, roots: dict[str, str]) -> No
         )
 
 
-async def versions_at(session: Session, places: Sequence[tuple[UUID, int, int]]) -> list[dict[str, Any]]:
+async def load_version_locations(
+    session: Session, version_keys: Sequence[tuple[UUID, int, int]]
+) -> list[dict[str, Any]]:
     """Where the content of these versions lies, in no order; `places`: (interaction, leg, version)."""
-    if not places:
+    if not version_keys:
         return []
-    ids, numbers, versions = zip(*places, strict=True)
+    ids, numbers, versions = zip(*version_keys, strict=True)
     return await session.rows(
         "SELECT v.interaction_id, v.leg, v.document, v.position, v.content::text AS content FROM leg_version v "
         "JOIN unnest(cast(:ids AS uuid[]), cast(:legs AS int[]), cast(:versions AS int[])) AS p(id, leg, version) "
@@ -191,7 +193,7 @@ async def versions_at(session: Session, places: Sequence[tuple[UUID, int, int]])
     )
 
 
-async def unused_documents(session: Session, ids: Sequence[str]) -> list[str]:
+async def find_unused_documents(session: Session, ids: Sequence[str]) -> list[str]:
     """Documents of versions that were written before a transaction that then failed."""
     return await session.scalars(
         "SELECT d FROM unnest(cast(:ids AS text[])) AS o(d) WHERE NOT EXISTS (SELECT FROM leg_version "
@@ -208,7 +210,7 @@ async def refresh_statistics(session: Session) -> None:
     )
 
 
-async def held_of(session: Session, source: str, roots: Sequence[str]) -> list[dict[str, Any]]:
+async def load_held(session: Session, source: str, roots: Sequence[str]) -> list[dict[str, Any]]:
     return await session.rows(
         "SELECT contact, root, reason, waits_for FROM held "
         "WHERE tenant = :tenant AND source = :source AND root = ANY(cast(:roots AS text[]))",
@@ -216,11 +218,11 @@ async def held_of(session: Session, source: str, roots: Sequence[str]) -> list[d
     )
 
 
-async def hold(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:
+async def upsert_held(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:
     await insert_rows(session, HELD, rows, source=source)
 
 
-async def release(session: Session, source: str, contacts: Sequence[str]) -> None:
+async def delete_held(session: Session, source: str, contacts: Sequence[str]) -> None:
     if contacts:
         await session.run(
             "DELETE FROM held WHERE tenant = :tenant AND source = :source AND contact = ANY(cast(:contacts AS text[]))",
@@ -228,7 +230,7 @@ async def release(session: Session, source: str, contacts: Sequence[str]) -> Non
         )
 
 
-async def waiting_for(
+async def load_contacts_waiting_for(
     session: Session, person_id: UUID, after: tuple[Any, ...] | None, limit: int
 ) -> list[dict[str, Any]]:
     """Contacts that wait for an agent by one of the person's names, in order of source and contact. Agents' states wait
@@ -245,7 +247,7 @@ async def waiting_for(
     )
 
 
-async def legs_of_agent(
+async def load_agent_legs(
     session: Session, agent_id: UUID | None, after: tuple[Any, ...] | None, limit: int
 ) -> list[dict[str, Any]]:
     """Legs that hold, in order of time; None: those without agent."""
@@ -279,7 +281,7 @@ async def find(session: Session, external_id: str, source: str | None) -> list[d
     )
 
 
-async def legs_of(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]:
+async def load_legs(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     return await session.rows(
         "SELECT interaction_id, l.leg, version, l.void, l.mode, agent_id, workday, document, position, v.content::text AS content FROM leg l "
         "JOIN leg_version v USING (tenant, interaction_id, leg, version) "
@@ -288,7 +290,7 @@ async def legs_of(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]
     )
 
 
-async def versions_of(session: Session, interaction_id: UUID) -> list[dict[str, Any]]:
+async def load_versions(session: Session, interaction_id: UUID) -> list[dict[str, Any]]:
     return await session.rows(
         "SELECT leg, version, void, mode, known_at, receipt_id, document, position, content::text AS content FROM leg_version "
         "WHERE tenant = :tenant AND interaction_id = :id ORDER BY leg, version",
@@ -296,7 +298,7 @@ async def versions_of(session: Session, interaction_id: UUID) -> list[dict[str, 
     )
 
 
-async def parts_of(session: Session, source: str, root: str) -> list[dict[str, Any]]:
+async def load_interaction_parts(session: Session, source: str, root: str) -> list[dict[str, Any]]:
     return await session.rows(
         "SELECT id, contact, kind, stamp, mode, receipt_id, document, position FROM part "
         "WHERE tenant = :tenant AND source = :source AND root = :root ORDER BY seq",
@@ -304,7 +306,7 @@ async def parts_of(session: Session, source: str, root: str) -> list[dict[str, A
     )
 
 
-async def held_page(
+async def load_held_page(
     session: Session, source: str, reason: str | None, limit: int, after: str | None
 ) -> list[dict[str, Any]]:
     return await session.rows(
@@ -314,7 +316,7 @@ async def held_page(
     )
 
 
-async def people_awaited(session: Session, source: str, limit: int) -> list[dict[str, Any]]:
+async def load_unknown_agents(session: Session, source: str, limit: int) -> list[dict[str, Any]]:
     """Agents' names that the directory does not know, with how much waits for each, the most first."""
     return await session.rows(
         "SELECT waits_for[1] AS external_id, waits_for AS names, count(*) AS waiting, min(since) AS held_at FROM held "

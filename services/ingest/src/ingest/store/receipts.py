@@ -9,14 +9,14 @@ from pydantic_core import to_json
 from servicekit.errors import NotFound
 from storage import Session
 
-from ingest.store.bulk import Into
+from ingest.store.bulk import InsertSpec
 from ingest.store.tables import receipt, record
 
-PROBLEMS = 100
-OPEN = ("receiving", "queued", "reading")
-BUSY = (*OPEN, "replaying")
+MAX_PROBLEMS = 100
+OPEN_STATUSES = ("receiving", "queued", "reading")
+BUSY = (*OPEN_STATUSES, "replaying")
 VERDICTS = ("accepted", "unchanged", "corrected", "held", "rejected")
-RECORDS = Into(
+RECORDS = InsertSpec(
     record,
     ("number", "line", "verdict", "field", "reason", "cure", "contact", "kind", "part_id", "position"),
     ("tenant", "receipt_id", "document"),
@@ -24,10 +24,10 @@ RECORDS = Into(
 _FILED = ("id", "source", "mode", "sent_by", "received_at", "idempotency_key")
 _TOLD = ("finished_at", "notes", "bytes")
 _COUNTED = ("received", "not_kept", *VERDICTS)
-WHOLE = "body"
+BODY_KIND = "body"
 """The kind of the record that stands for a whole body, of which nothing more was read."""
 # What a chunk brought is added to what the chunks before it did; a receipt that is queued is so until it is done.
-RECEIPTS = Into(
+RECEIPTS = InsertSpec(
     receipt,
     (*_FILED, "status", "digest", *_TOLD, *_COUNTED),
     ("tenant",),
@@ -48,16 +48,16 @@ async def find(session: Session, receipt_id: UUID, *, lock: bool = False) -> dic
     )
 
 
-async def open_of(session: Session, source: str, most: int = 5) -> list[UUID]:
+async def find_open(session: Session, source: str, most: int = 5) -> list[UUID]:
     """Those that are still received or read."""
     return await session.scalars(
         "SELECT id FROM receipt WHERE tenant = :tenant AND source = :source AND status = ANY(cast(:open AS text[])) "
         "ORDER BY received_at LIMIT :most",
-        {"tenant": session.tenant, "source": source, "open": list(OPEN), "most": most},
+        {"tenant": session.tenant, "source": source, "open": list(OPEN_STATUSES), "most": most},
     )
 
 
-async def by_key(session: Session, person: UUID, key: str) -> dict[str, Any] | None:
+async def find_by_idempotency_key(session: Session, person: UUID, key: str) -> dict[str, Any] | None:
     return await session.row(
         "SELECT * FROM receipt WHERE tenant = :tenant AND sent_by = :person AND idempotency_key = :key "
         "AND status IN ('done', 'queued', 'replaying', 'undoing', 'undone') ORDER BY received_at DESC LIMIT 1",
@@ -65,7 +65,9 @@ async def by_key(session: Session, person: UUID, key: str) -> dict[str, Any] | N
     )
 
 
-async def page(session: Session, source: str | None, limit: int, after: tuple[Any, ...] | None) -> list[dict[str, Any]]:
+async def load_page(
+    session: Session, source: str | None, limit: int, after: tuple[Any, ...] | None
+) -> list[dict[str, Any]]:
     """The newest first."""
     return await session.rows(
         "SELECT * FROM receipt WHERE tenant = :tenant AND (cast(:source AS text) IS NULL OR source = :source) "
@@ -109,7 +111,7 @@ async def mark(session: Session, receipt_id: UUID, status: str, work: dict[str, 
     )
 
 
-async def interrupt(session: Session, receipt_id: UUID) -> None:
+async def mark_interrupted(session: Session, receipt_id: UUID) -> None:
     """Marks a receipt whose body broke off."""
     await session.run(
         "UPDATE receipt SET status = 'interrupted', finished_at = :now, touched_at = clock_timestamp() "
@@ -123,10 +125,10 @@ async def is_open(session: Session, receipt_id: UUID) -> bool:
     status = await session.scalar(
         "SELECT status FROM receipt WHERE tenant = :tenant AND id = :id", {"tenant": session.tenant, "id": receipt_id}
     )
-    return status in OPEN
+    return status in OPEN_STATUSES
 
 
-async def queue(session: Session, receipt_id: UUID, size: int, digest: str | None) -> None:
+async def mark_queued(session: Session, receipt_id: UUID, size: int, digest: str | None) -> None:
     """The body is kept whole, and waits to be read, unless it was cancelled meanwhile."""
     await session.run(
         "UPDATE receipt SET bytes = :size, digest = :digest, touched_at = clock_timestamp(), "
@@ -135,12 +137,12 @@ async def queue(session: Session, receipt_id: UUID, size: int, digest: str | Non
     )
 
 
-async def cancel(session: Session, receipt_id: UUID) -> bool:
+async def mark_cancelled(session: Session, receipt_id: UUID) -> bool:
     return bool(
         await session.run(
             "UPDATE receipt SET status = 'cancelled', finished_at = :now, touched_at = clock_timestamp() "
             "WHERE tenant = :tenant AND id = :id AND status = ANY(cast(:open AS text[]))",
-            {"tenant": session.tenant, "id": receipt_id, "now": session.now, "open": list(OPEN)},
+            {"tenant": session.tenant, "id": receipt_id, "now": session.now, "open": list(OPEN_STATUSES)},
         )
     )
 
@@ -158,7 +160,9 @@ async def recount(session: Session, receipt_id: UUID) -> None:
     )
 
 
-async def keep_verdicts(session: Session, receipt_id: UUID, document: str, before: dict[int, dict[str, Any]]) -> None:
+async def restore_verdicts(
+    session: Session, receipt_id: UUID, document: str, before: dict[int, dict[str, Any]]
+) -> None:
     """A record that is judged again and says the same as before keeps the verdict that it had when it came."""
     had = [row for row in before.values() if row["part_id"] and row["verdict"] in ("corrected", "unchanged")]
     if had:
@@ -178,7 +182,7 @@ async def keep_verdicts(session: Session, receipt_id: UUID, document: str, befor
         )
 
 
-async def records(
+async def load_records(
     session: Session, receipt_id: UUID, verdict: str | None, limit: int, after: int | None
 ) -> list[dict[str, Any]]:
     return await session.rows(
@@ -189,11 +193,11 @@ async def records(
     )
 
 
-async def problems(session: Session, row: dict[str, Any]) -> list[dict[str, Any]]:
+async def load_problems(session: Session, row: dict[str, Any]) -> list[dict[str, Any]]:
     """The first records of a receipt that were rejected or are held; before them what was refused of the whole body."""
     if not row["rejected"] and not row["held"]:
         return []
-    place = {"tenant": session.tenant, "id": row["id"], "limit": PROBLEMS}
+    place = {"tenant": session.tenant, "id": row["id"], "limit": MAX_PROBLEMS}
     return await session.rows(_PROBLEMS, place)
 
 
@@ -203,12 +207,12 @@ WHERE tenant = :tenant AND receipt_id = :id AND verdict IN ('rejected', 'held') 
 """
 # Whatever ends a body is the last of its records.
 _PROBLEMS = f"""
-SELECT * FROM (SELECT * FROM (({_PROBLEM} DESC LIMIT 1)) AS last WHERE kind = '{WHOLE}') AS whole UNION ALL
-SELECT * FROM (SELECT * FROM ({_PROBLEM} LIMIT :limit) AS first WHERE kind IS DISTINCT FROM '{WHOLE}') AS others
+SELECT * FROM (SELECT * FROM (({_PROBLEM} DESC LIMIT 1)) AS last WHERE kind = '{BODY_KIND}') AS whole UNION ALL
+SELECT * FROM (SELECT * FROM ({_PROBLEM} LIMIT :limit) AS first WHERE kind IS DISTINCT FROM '{BODY_KIND}') AS others
 """  # noqa: S608
 
 
-async def documents(session: Session, receipt_id: UUID) -> list[str]:
+async def load_document_ids(session: Session, receipt_id: UUID) -> list[str]:
     """The raw documents of a receipt, in order."""
     return await session.scalars(
         "SELECT DISTINCT document FROM record WHERE tenant = :tenant AND receipt_id = :id ORDER BY document",
@@ -230,24 +234,24 @@ _UNUSED_RAW = f"""
 """
 
 
-async def unused_spool(session: Session, ids: Sequence[str]) -> list[str]:
+async def find_unused_spool(session: Session, ids: Sequence[str]) -> list[str]:
     """Pieces of bodies that nobody is going to read."""
     return await session.scalars(_UNUSED_SPOOL, {"tenant": session.tenant, "ids": list(ids)})
 
 
-async def unused_raw(session: Session, ids: Sequence[str]) -> list[str]:
+async def find_unused_raw(session: Session, ids: Sequence[str]) -> list[str]:
     """Raw documents that were written before a transaction that then failed."""
     return await session.scalars(_UNUSED_RAW, {"tenant": session.tenant, "ids": list(ids)})
 
 
-async def records_of_document(session: Session, receipt_id: UUID, document: str) -> list[dict[str, Any]]:
+async def load_document_records(session: Session, receipt_id: UUID, document: str) -> list[dict[str, Any]]:
     return await session.rows(
         "SELECT * FROM record WHERE tenant = :tenant AND receipt_id = :id AND document = :document ORDER BY number",
         {"tenant": session.tenant, "id": receipt_id, "document": document},
     )
 
 
-async def forget_records(session: Session, receipt_id: UUID, document: str) -> None:
+async def delete_records(session: Session, receipt_id: UUID, document: str) -> None:
     await session.run(
         "DELETE FROM record WHERE tenant = :tenant AND receipt_id = :id AND document = :document",
         {"tenant": session.tenant, "id": receipt_id, "document": document},
@@ -266,7 +270,7 @@ ORDER BY r.part_id
 """
 
 
-async def parts_only_here(session: Session, receipt_id: UUID, document: str) -> list[UUID]:
+async def find_exclusive_parts(session: Session, receipt_id: UUID, document: str) -> list[UUID]:
     """Parts that only this document of the receipt brought, in the order in which they came."""
     return await session.scalars(_ONLY_HERE, {"tenant": session.tenant, "id": receipt_id, "document": document})
 
@@ -301,7 +305,7 @@ async def page_only_here(session: Session, receipt_id: UUID, after: int, limit: 
     return PageOnlyHere(row["records"], row["last"], row["parts"])
 
 
-_FREE = """
+_ACCEPT_HELD = """
 WITH freed AS (
     UPDATE record r SET verdict = 'accepted', field = NULL, reason = NULL, cure = NULL FROM part p
     WHERE p.tenant = :tenant AND p.source = :source AND p.contact = ANY(cast(:contacts AS text[]))
@@ -312,13 +316,13 @@ WHERE receipt.tenant = :tenant AND receipt.id = counted.receipt_id
 """
 
 
-async def free(session: Session, source: str, contacts: Sequence[str]) -> None:
+async def accept_held(session: Session, source: str, contacts: Sequence[str]) -> None:
     """What was held of these contacts has taken effect."""
     if contacts:
-        await session.run(_FREE, {"tenant": session.tenant, "source": source, "contacts": list(contacts)})
+        await session.run(_ACCEPT_HELD, {"tenant": session.tenant, "source": source, "contacts": list(contacts)})
 
 
-_FREE_AGENTS = """
+_ACCEPT_HELD_AGENTS = """
 WITH freed AS (
     UPDATE record SET verdict = 'accepted', field = NULL, reason = NULL, cure = NULL
     WHERE tenant = :tenant AND kind = 'agent_event' AND contact = ANY(cast(:agents AS text[])) AND verdict = 'held'
@@ -329,7 +333,7 @@ WHERE receipt.tenant = :tenant AND receipt.id = counted.receipt_id
 """
 
 
-async def free_agents(session: Session, source: str, agents: Sequence[str]) -> None:
+async def accept_held_agents(session: Session, source: str, agents: Sequence[str]) -> None:
     """What was held of these agents' states has taken effect."""
     if agents:
-        await session.run(_FREE_AGENTS, {"tenant": session.tenant, "source": source, "agents": list(agents)})
+        await session.run(_ACCEPT_HELD_AGENTS, {"tenant": session.tenant, "source": source, "agents": list(agents)})

@@ -6,12 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from servicekit.directory import read_workdays, workdays_sql
+from servicekit.directory import build_workdays_sql, parse_workdays
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
-from ingest.model.roster import Dated, Roster
-from ingest.store.bulk import array
+from ingest.model.roster import DatedPerson, Roster
+from ingest.store.bulk import to_pg_array
 from ingest.store.tables import known_person
 
 
@@ -23,30 +23,30 @@ class _Name(msgspec.Struct):
 
 
 _NAMES_OF = msgspec.json.Decoder(list[_Name]).decode
-_ROSTER = f"""
+_LOAD_ROSTER = f"""
 WITH named AS MATERIALIZED (
     SELECT external_id, person_id, valid_from, valid_to FROM directory_external_id
     WHERE tenant = :tenant AND source = :source AND external_id = ANY(cast(:names AS text[])))
 SELECT
-    {workdays_sql("SELECT person_id FROM named")} AS workdays,
+    {build_workdays_sql("SELECT person_id FROM named")} AS workdays,
     (SELECT coalesce(json_agg(n ORDER BY external_id, valid_from DESC, person_id), '[]')::text FROM named AS n) AS names
 """  # noqa: S608
 
 
-async def load(session: Session, source: str, names: Iterable[str]) -> Roster:
-    wanted = {"tenant": session.tenant, "source": source, "names": array(set(names))}
-    (found,) = await session.rows(_ROSTER, wanted)
-    by_name: dict[str, list[Dated]] = {}
+async def load_roster(session: Session, source: str, names: Iterable[str]) -> Roster:
+    wanted = {"tenant": session.tenant, "source": source, "names": to_pg_array(set(names))}
+    (found,) = await session.rows(_LOAD_ROSTER, wanted)
+    by_name: dict[str, list[DatedPerson]] = {}
     for name in _NAMES_OF(found["names"]):
         by_name.setdefault(name.external_id, []).append((name.person_id, name.valid_from, name.valid_to))
-    return Roster(read_workdays(found["workdays"]), by_name)
+    return Roster(parse_workdays(found["workdays"]), by_name)
 
 
-Known = tuple[list[dict[str, Any]], list[Any] | None]
+KnownPerson = tuple[list[dict[str, Any]], list[Any] | None]
 """A person's external ids, and what the person's days depend on (None: written by a version that did not keep it)."""
 
 
-async def known(session: Session, people: Iterable[UUID]) -> dict[UUID, Known]:
+async def load_known_people(session: Session, people: Iterable[UUID]) -> dict[UUID, KnownPerson]:
     """What the legs here were made by; the nil id stands for nobody."""
     rows = await session.rows(
         "SELECT person_id, external_ids, days FROM known_person "
@@ -56,7 +56,7 @@ async def known(session: Session, people: Iterable[UUID]) -> dict[UUID, Known]:
     return {row["person_id"]: (row["external_ids"], row["days"]) for row in rows}
 
 
-async def remember(session: Session, people: Mapping[UUID, Known]) -> None:
+async def upsert_known_people(session: Session, people: Mapping[UUID, KnownPerson]) -> None:
     if people:
         statement = insert(known_person)
         await session.execute(
@@ -71,7 +71,7 @@ async def remember(session: Session, people: Mapping[UUID, Known]) -> None:
         )
 
 
-async def sharing_names(session: Session, people: Iterable[UUID]) -> list[UUID]:
+async def find_people_sharing_names(session: Session, people: Iterable[UUID]) -> list[UUID]:
     """Other people who ever bear a name that one of these bears."""
     return await session.scalars(
         "SELECT DISTINCT o.person_id FROM directory_external_id n JOIN directory_external_id o "
@@ -82,7 +82,7 @@ async def sharing_names(session: Session, people: Iterable[UUID]) -> list[UUID]:
     )
 
 
-async def people_known(session: Session, unit_id: UUID | None, after: UUID | None, limit: int) -> list[UUID]:
+async def load_people_page(session: Session, unit_id: UUID | None, after: UUID | None, limit: int) -> list[UUID]:
     """People in order of id; of those who ever belong to the org unit or to one below it, where one is given."""
     place = {"tenant": session.tenant, "after": after or UUID(int=0), "limit": limit}
     if unit_id is None:

@@ -14,11 +14,11 @@ async def find(session: Session, slug: str) -> dict[str, Any] | None:
     )
 
 
-async def every(session: Session) -> list[dict[str, Any]]:
+async def load_all(session: Session) -> list[dict[str, Any]]:
     return await session.rows("SELECT * FROM source WHERE tenant = :tenant ORDER BY slug", {"tenant": session.tenant})
 
 
-async def keep(session: Session, values: dict[str, Any]) -> None:
+async def upsert(session: Session, values: dict[str, Any]) -> None:
     values = {"tenant": session.tenant, "updated_at": session.now, **values}
     statement = insert(source).values(values)
     changed = {name: statement.excluded[name] for name in values if name not in ("tenant", "slug")}
@@ -32,13 +32,13 @@ FROM receipt WHERE tenant = :tenant AND received_at > cast(:now AS timestamptz) 
 """
 
 
-async def health(session: Session) -> dict[str, dict[str, Any]]:
+async def load_health(session: Session) -> dict[str, dict[str, Any]]:
     """By source, of the last seven days: when records last came, how many, and what came of them."""
     found = await session.rows(_HEALTH, {"tenant": session.tenant, "now": session.now})
     return {row.pop("source"): row for row in found}
 
 
-async def held_counts(session: Session) -> dict[str, dict[str, int]]:
+async def count_held(session: Session) -> dict[str, dict[str, int]]:
     """By source and reason, what waits now."""
     rows = await session.rows(
         "SELECT source, reason, count(*) AS n FROM held WHERE tenant = :tenant GROUP BY source, reason",

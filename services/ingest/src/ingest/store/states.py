@@ -6,23 +6,23 @@ from uuid import UUID
 
 from storage import Session
 
-from ingest.store.bulk import Batch, Into, insert_rows
+from ingest.store.bulk import InsertSpec, MultiInsert, insert_rows
 from ingest.store.tables import agent_name, agent_point, agent_state
 
-_POINTS = Into(
+_POINTS = InsertSpec(
     agent_point,
     ("agent", "at", "state", "stamp"),
     ("tenant", "source", "receipt_id", "mode"),
     "ON CONFLICT (tenant, source, agent, at, receipt_id) DO UPDATE SET state = excluded.state, stamp = excluded.stamp "
     "WHERE excluded.stamp >= agent_point.stamp",
 )
-_NAMES = Into(
+_NAMES = InsertSpec(
     agent_name,
     ("agent", "names"),
     ("tenant", "source"),
     "ON CONFLICT (tenant, source, agent) DO UPDATE SET names = excluded.names WHERE agent_name.names <> excluded.names",
 )
-_STATES = Into(
+_STATES = InsertSpec(
     agent_state,
     ("agent", "started", "ended", "state", "state_id", "version", "void", "mode", "agent_id", "workday"),
     ("tenant", "source"),
@@ -33,7 +33,7 @@ _STATES = Into(
 _FROM = "unnest(cast(:agents AS text[]), cast(:from AS bigint[])) AS f(agent, low)"
 
 
-async def add_notices(
+async def upsert_points(
     session: Session,
     source: str,
     names: Sequence[dict[str, Any]],
@@ -43,17 +43,17 @@ async def add_notices(
     mode: str,
 ) -> None:
     """Agents with their names, and what a receipt says of their states."""
-    batch = Batch()
+    batch = MultiInsert()
     batch.add(_NAMES, names)
     batch.add(_POINTS, points)
     await batch.write(session, source=source, receipt_id=receipt_id, mode=mode)
 
 
-async def add_states(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:
+async def upsert_states(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:
     await insert_rows(session, _STATES, rows, source=source)
 
 
-async def names_of(session: Session, source: str, agents: Sequence[str]) -> dict[str, list[str]]:
+async def load_names(session: Session, source: str, agents: Sequence[str]) -> dict[str, list[str]]:
     rows = await session.rows(
         "SELECT agent, names FROM agent_name WHERE tenant = :tenant AND source = :source "
         "AND agent = ANY(cast(:agents AS text[]))",
@@ -62,7 +62,7 @@ async def names_of(session: Session, source: str, agents: Sequence[str]) -> dict
     return {row["agent"]: row["names"] for row in rows}
 
 
-async def points_since(session: Session, source: str, since: Mapping[str, int]) -> list[dict[str, Any]]:
+async def load_points_since(session: Session, source: str, since: Mapping[str, int]) -> list[dict[str, Any]]:
     """By agent, the points from the last one before the given instant on; of one instant the newest notice first."""
     return await session.rows(
         f"SELECT p.agent, p.at, p.state, p.stamp, p.receipt_id, p.mode FROM {_FROM} "  # noqa: S608
@@ -73,7 +73,7 @@ async def points_since(session: Session, source: str, since: Mapping[str, int]) 
     )
 
 
-async def states_since(session: Session, source: str, since: Mapping[str, int]) -> list[dict[str, Any]]:
+async def load_states_since(session: Session, source: str, since: Mapping[str, int]) -> list[dict[str, Any]]:
     return await session.rows(
         f"SELECT s.* FROM {_FROM} JOIN agent_state s ON s.agent = f.agent AND s.started >= f.low "  # noqa: S608
         "WHERE s.tenant = :tenant AND s.source = :source",
@@ -81,7 +81,7 @@ async def states_since(session: Session, source: str, since: Mapping[str, int]) 
     )
 
 
-async def forget_points(session: Session, receipt_id: UUID, agents: Sequence[str]) -> dict[str, int]:
+async def delete_points(session: Session, receipt_id: UUID, agents: Sequence[str]) -> dict[str, int]:
     """Removes what only this receipt said of these agents. Returns by agent the earliest instant concerned."""
     rows = await session.rows(
         "WITH gone AS (DELETE FROM agent_point WHERE tenant = :tenant AND receipt_id = :id "
@@ -101,7 +101,7 @@ async def agents_of(session: Session, receipt_id: UUID, after: str, limit: int) 
     )
 
 
-async def agents_around(session: Session, person_id: UUID) -> list[dict[str, Any]]:
+async def find_agents_of_person(session: Session, person_id: UUID) -> list[dict[str, Any]]:
     """Source and agent of the agents who bear one of the person's names, or whose states were the person's."""
     return await session.rows(
         "SELECT a.source, a.agent FROM directory_external_id n "

@@ -17,9 +17,9 @@ from sqlalchemy import (
 )
 from sqlalchemy import func as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from storage import metadata
+from storage import create_metadata
 
-tables = metadata()
+tables = create_metadata()
 
 source = Table(
     "source",

@@ -10,7 +10,7 @@ from contracts.directory import OrgUnitChanged, PersonChanged
 from servicekit import directory
 from storage import Session
 
-from kpi_engine.model.targets import Asked, PersonOnDay
+from kpi_engine.model.targets import PersonAttributes, PersonOnDay
 
 
 class People:
@@ -22,16 +22,16 @@ class People:
 
     @classmethod
     async def load(cls, session: Session, ids: Iterable[UUID]) -> "People":
-        return cls(await directory.people(session, ids), await directory.org_units(session))
+        return cls(await directory.load_people(session, ids), await directory.load_org_units(session))
 
-    def on(self, person_id: UUID, day: date) -> Asked:
+    def on_day(self, person_id: UUID, day: date) -> PersonAttributes:
         """A person the directory does not know has no attributes, and so falls under the model's own edges."""
         person = self._people.get(person_id)
-        return PersonOnDay(day=day) if person is None else _Known(person, self._units, day)
+        return PersonOnDay(day=day) if person is None else _DirectoryPerson(person, self._units, day)
 
 
 @dataclass(frozen=True)
-class _Known:
+class _DirectoryPerson:
     """Looks up only what is asked: a batch judges thousands of windows, and few targets ask for all."""
 
     person: PersonChanged
@@ -40,14 +40,14 @@ class _Known:
 
     @property
     def tenure_days(self) -> int | None:
-        for text in reversed(self._held("hire_date")):
+        for text in reversed(self._attribute_values("hire_date")):
             with suppress(ValueError):
                 return (self.day - date.fromisoformat(text)).days
         return None
 
     @property
     def skills(self) -> frozenset[str]:
-        return frozenset(self._held("skill"))
+        return frozenset(self._attribute_values("skill"))
 
     @property
     def org_units(self) -> frozenset[str]:
@@ -61,9 +61,9 @@ class _Known:
 
     @property
     def employment(self) -> str | None:
-        return next(iter(reversed(self._held("employment"))), None)
+        return next(iter(reversed(self._attribute_values("employment"))), None)
 
-    def _held(self, name: str) -> list[str]:
+    def _attribute_values(self, name: str) -> list[str]:
         return [each.value for each in self.person.attributes if each.name == name and each.holds_on(self.day)]
 
 

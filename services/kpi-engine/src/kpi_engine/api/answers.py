@@ -17,7 +17,7 @@ class Answer(BaseModel):
     parts: dict[str, str | None] = {}
 
 
-def answer_of(value: Value) -> Answer:
+def render_answer(value: Value) -> Answer:
     return Answer(
         value=value.text,
         reason=value.reason,

@@ -5,7 +5,7 @@ from uuid import UUID
 from contracts.windows import WindowName, window_days
 from fastapi import APIRouter
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, directory, page_of, visibility
+from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of, route_policy, visibility
 from servicekit import router as door_router
 from servicekit.turns import by_turns
 
@@ -65,7 +65,7 @@ class BandNow(BaseModel):
 
 
 @router.get("/bands")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def list_bands(
     session: WorkSession,
     caller: CallerDep,
@@ -76,18 +76,18 @@ async def list_bands(
 ) -> Page[BandNow]:
     """The band each agent is in now, of those the caller may see on a day of the stay, and in `team` today. Agents who
     are in none are not listed."""
-    visible = await visibility.visible_to(session, caller, agent=agent, team=team)
+    visible = await visibility.load_visibility(session, caller, agent=agent, team=team)
     after = page.values(str, UUID)
-    catalogue = await models.catalogue(session)
+    catalogue = await models.load_catalogue(session)
     banded = {each.kpi: each.model.bands for each in catalogue.models.values() if each.model.bands}
     documents = {each.kpi: each.model.document for each in catalogue.models.values()}
     kpis = [name for name in banded if kpi in (None, name)]
-    rows = await stays.stays_page(session, kpis=kpis, visible=visible, after=after, limit=page.limit + 1)
+    rows = await stays.load_stays_page(session, kpis=kpis, visible=visible, after=after, limit=page.limit + 1)
     found = page_of(rows, page, cursor=lambda row: [row["kpi"], str(row["agent_id"])])
     ids = {row["agent_id"] for row in found.items}
-    known = await directory.people(session, ids)
-    people = People(known, await directory.org_units(session))
-    seen = await visible.windows_of(
+    known = await directory.load_people(session, ids)
+    people = People(known, await directory.load_org_units(session))
+    seen = await visible.filter_visible_windows(
         session, {(row["agent_id"], each["window"]) for row in found.items for each in row["entry"]}
     )
     items = []
@@ -109,17 +109,17 @@ async def list_bands(
                 band_event_id=row["id"],
                 evidence=[JudgedWindow.model_validate(window) for window in shown],
                 partial=len(shown) < len(row["entry"]),
-                target=_target(bands, row["agent_id"], people, row["entered"]),
+                target=_applied_target(bands, row["agent_id"], people, row["entered"]),
             )
         )
     return Page[BandNow](items=items, next=found.next)
 
 
-def _target(bands: Bands, agent_id: UUID, people: People, window: str) -> AppliedTarget:
+def _applied_target(bands: Bands, agent_id: UUID, people: People, window: str) -> AppliedTarget:
     days = window_days(window)
     assert days is not None, window
     day = days[0]
-    edges, target = bands.edges_for(people.on(agent_id, day))
+    edges, target = bands.edges_for(people.on_day(agent_id, day))
     if target is None:
         why = f"no target fits this person on {day}" if bands.targets else "the model has no targets"
     else:

@@ -7,21 +7,21 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, bounded_page, page_of, page_within
+from servicekit import CallerDep, Page, PageDep, WorkSession, bounded_page, page_of, page_within, route_policy
 from servicekit import router as door_router
 from servicekit.errors import Invalid, NotFound
 from storage import Session
 
 from kpi_engine.actions import publishing
-from kpi_engine.api.answers import Answer, answer_of
+from kpi_engine.api.answers import Answer, render_answer
 from kpi_engine.model.document import Model
 from kpi_engine.model.functions import text_of
 from kpi_engine.store import models, values
-from kpi_engine.store.models import Published
+from kpi_engine.store.models import PublishedModel
 
 router: APIRouter = door_router(tags=["models"])
-PUBLISHERS = ("tenant_admin", "integration")
-_SAMPLED = 5000
+PUBLISHER_ROLES = ("tenant_admin", "integration")
+_MAX_SAMPLED_FACTS = 5000
 _BODY = {
     "requestBody": {
         "required": True,
@@ -81,15 +81,15 @@ class KpiVersion(BaseModel):
 
 
 @router.get("/kpis")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def list_kpis(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[KpiModel]:
     """The models in force, by name."""
-    found = page_within((await models.catalogue(session)).models.values(), page, lambda each: each.kpi)
-    return Page[KpiModel](items=[_shown(each) for each in found.items], next=found.next)
+    found = page_within((await models.load_catalogue(session)).models.values(), page, lambda each: each.kpi)
+    return Page[KpiModel](items=[_kpi_view(each) for each in found.items], next=found.next)
 
 
 @router.get("/standard-kpis")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def list_standard_kpis(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[StandardKpi]:
     """Models to begin with: publish one, or a changed copy of it."""
     known = [StandardKpi(kpi=name, document=text) for name, text in standard_models()]
@@ -103,22 +103,22 @@ def standard_models() -> list[tuple[str, str]]:
 
 
 @router.get("/kpis/{kpi}", response_model=KpiModel)
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def get_kpi(kpi: str, request: Request, session: WorkSession, caller: CallerDep) -> Any:
     """As JSON; with `Accept: application/yaml` the document as it was written."""
     waiting = await models.find_waiting(session, kpi)
     retired = await models.find_retired(session, kpi)
-    if waiting and not retired and kpi not in (await models.catalogue(session)).models:
+    if waiting and not retired and kpi not in (await models.load_catalogue(session)).models:
         published = await _to_be(session, await publishing.read_model(session, kpi, waiting), waiting)
     else:
-        published = retired or await published_of(session, kpi)
+        published = retired or await require_published(session, kpi)
     if "yaml" in request.headers.get("accept", ""):
         return Response(published.document, media_type="application/yaml")
-    return _shown(published).model_copy(update={"retired": retired is not None, "publishing": waiting is not None})
+    return _kpi_view(published).model_copy(update={"retired": retired is not None, "publishing": waiting is not None})
 
 
 @router.delete("/kpis/{kpi}", status_code=204)
-@accepts(roles=PUBLISHERS)
+@route_policy(roles=PUBLISHER_ROLES)
 async def retire_kpi(kpi: str, session: WorkSession, caller: CallerDep) -> None:
     """It is counted no more, and is no part of a blueprint. Its versions can still be read, and the bands that were told
     stay; PUT brings it back, counted from the facts. Refused (409) while another service's rules name it."""
@@ -126,7 +126,7 @@ async def retire_kpi(kpi: str, session: WorkSession, caller: CallerDep) -> None:
 
 
 @router.get("/kpis/{kpi}/versions")
-@accepts(reach="tenant")
+@route_policy(reach="tenant")
 async def list_kpi_versions(kpi: str, session: WorkSession, caller: CallerDep, page: PageDep) -> Page[KpiVersion]:
     """Every version that was ever published, newest first."""
     before = page.value(int)
@@ -150,7 +150,7 @@ _LATER: dict[int | str, dict[str, Any]] = {
 
 
 @router.put("/kpis/{kpi}", openapi_extra=_BODY, responses=_LATER)
-@accepts(roles=PUBLISHERS, dry_run_roles=("quality_analyst", "trainer"))
+@route_policy(roles=PUBLISHER_ROLES, dry_run_roles=("quality_analyst", "trainer"))
 async def put_kpi(
     kpi: str, request: Request, response: Response, session: WorkSession, caller: CallerDep, dry_run: bool = False
 ) -> KpiReport:
@@ -158,7 +158,7 @@ async def put_kpi(
     is 202: until they are counted the version before is in force, and GET says `publishing`. Needs tenant_admin or integration;
     for a `dry_run`, which says what it would compute, quality_analyst or trainer will do."""
     if not dry_run:
-        caller.require(*PUBLISHERS, whole_tenant=True)
+        caller.require_role(*PUBLISHER_ROLES, whole_tenant=True)
     text = await _text(request)
     if not dry_run:
         published = await publishing.save_or_schedule(session, kpi, text, caller.person_id)
@@ -166,23 +166,23 @@ async def put_kpi(
         if published is None:
             published = await _to_be(session, await publishing.read_model(session, kpi, text), text)
             response.status_code = 202
-        shown = _shown(published).model_copy(update={"publishing": later})
-        return KpiReport(**dict(shown), dry_run=False, plan=plan_of(published.model))
+        shown = _kpi_view(published).model_copy(update={"publishing": later})
+        return KpiReport(**dict(shown), dry_run=False, plan=render_plan(published.model))
     model = await publishing.read_model(session, kpi, text)
-    row = await values.sampled(session, model.plan, model.source, _SAMPLED)
-    answer = model.plan.answer(row["components"], row["sample"], parts=True)
+    row = await values.compute_sample(session, model.plan, model.source, _MAX_SAMPLED_FACTS)
+    answer = model.plan.compute_value(row["components"], row["sample"], parts=True)
     return KpiReport(
-        **dict(_shown(await _to_be(session, model, text))),
+        **dict(_kpi_view(await _to_be(session, model, text))),
         dry_run=True,
-        plan=plan_of(model),
-        sample=answer_of(answer),
+        plan=render_plan(model),
+        sample=render_answer(answer),
         examined=row["examined"],
     )
 
 
-async def _to_be(session: Session, model: Model, text: str) -> Published:
+async def _to_be(session: Session, model: Model, text: str) -> PublishedModel:
     """The model as the version that it will be."""
-    return Published(model, await models.next_version(session, model), text)
+    return PublishedModel(model, await models.next_version(session, model), text)
 
 
 async def _text(request: Request) -> str:
@@ -192,16 +192,16 @@ async def _text(request: Request) -> str:
         raise Invalid("not-text", f"The document is not UTF-8: {error.reason} at byte {error.start}.") from error
 
 
-async def published_of(session: Session, kpi: str) -> Published:
+async def require_published(session: Session, kpi: str) -> PublishedModel:
     """The model in force. Raises NotFound."""
-    catalogue = await models.catalogue(session)
+    catalogue = await models.load_catalogue(session)
     if kpi not in catalogue.models:
         known = ", ".join(f"`{name}`" for name in catalogue.models) or "none yet"
         raise NotFound("unknown-kpi", f"There is no KPI `{kpi}`. There are: {known}.")
     return catalogue.models[kpi]
 
 
-def plan_of(model: Model) -> ModelPlan:
+def render_plan(model: Model) -> ModelPlan:
     numerator, denominator = model.plan.fraction
     return ModelPlan(
         where=text_of(model.plan.where) if model.plan.where else None,
@@ -209,15 +209,15 @@ def plan_of(model: Model) -> ModelPlan:
         aggregates=[component.name for component in model.plan.components],
         numerator=text_of(numerator) if denominator else None,
         denominator=text_of(denominator) if denominator else None,
-        silence=[silence.words() for silence in model.plan.silences],
+        silence=[silence.describe() for silence in model.plan.silences],
     )
 
 
-def _shown(published: Published) -> KpiModel:
+def _kpi_view(published: PublishedModel) -> KpiModel:
     return KpiModel(
         kpi=published.kpi,
         version=published.version,
         model=published.model.content,
         document=published.document,
-        silence=[silence.words() for silence in published.model.plan.silences],
+        silence=[silence.describe() for silence in published.model.plan.silences],
     )

@@ -9,27 +9,27 @@ from uuid import UUID
 from contracts.windows import WindowName, window_end, window_name
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
-from servicekit import CallerDep, DaysDep, PageDep, WorkSession, accepts, directory, page_of, visibility
+from servicekit import CallerDep, DaysDep, PageDep, WorkSession, directory, page_of, route_policy, visibility
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
 from servicekit.times import DaySpan
 from servicekit.turns import by_turns
-from servicekit.visibility import Visible
+from servicekit.visibility import VisibilityFilter
 from storage import Session
 
-from kpi_engine.api.answers import Answer, answer_of
-from kpi_engine.api.models import ModelPlan, plan_of, published_of
-from kpi_engine.model.columns import SOURCES, WITH_ATTRIBUTES
+from kpi_engine.api.answers import Answer, render_answer
+from kpi_engine.api.models import ModelPlan, render_plan, require_published
+from kpi_engine.model.columns import SOURCE_COLUMNS, WITH_ATTRIBUTES
 from kpi_engine.model.document import Direction, Unit
 from kpi_engine.model.functions import text_of
-from kpi_engine.model.numbers import decimal_text, exact
-from kpi_engine.store import days, models, partials, values
-from kpi_engine.store.models import Published
-from kpi_engine.store.values import Cut, Grain
+from kpi_engine.model.numbers import decimal_text, to_exact
+from kpi_engine.store import models, partials, values, workday_checks
+from kpi_engine.store.models import PublishedModel
+from kpi_engine.store.values import Grain, ValueQuery
 
 router: APIRouter = door_router(tags=["values"])
 
-_DAYS = 28
+_DEFAULT_DAYS = 28
 _MOST_SHOWN = 1000
 
 
@@ -66,7 +66,7 @@ class Values(DaySpan):
 
 
 @router.get("/kpis/{kpi}/values")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def list_values(
     kpi: str,
     session: WorkSession,
@@ -85,24 +85,29 @@ async def list_values(
 ) -> Values:
     """Values of the days on which the caller may see somebody, or of those of them in `agent` and `team` (its people of
     the day), each by id or slug. `window` is the ISO 8601 name of each: of the workday, week, month or range."""
-    published = await published_of(session, kpi)
+    published = await require_published(session, kpi)
     _check_cut(published, by)
-    visible = await visibility.visible_to(session, caller, agent=agent, team=team)
+    visible = await visibility.load_visibility(session, caller, agent=agent, team=team)
     today = caller.today if visible.agent is None else await directory.today_of(session, visible.agent)
-    first, last = days.within(today, days=_DAYS)
+    first, last = days.within(today, days=_DEFAULT_DAYS)
     asked = agent is not None or team is not None
-    if not asked and by not in values.PEOPLE and published.model.counts_without_agent and visibility.leads(caller):
-        visible = Visible(caller.person_id, everyone=True)
-    only_site = await values.only_site(session) if by == "site" else None
-    cut = Cut(by, grain, first, last, visible, only_site)
+    if (
+        not asked
+        and by not in values.PEOPLE_DIMENSIONS
+        and published.model.counts_without_agent
+        and visibility.can_see_others(caller)
+    ):
+        visible = VisibilityFilter(caller.person_id, everyone=True)
+    only_site = await values.find_only_site(session) if by == "site" else None
+    cut = ValueQuery(by, grain, first, last, visible, only_site)
     after = page.values(str, date.fromisoformat)
-    rows = await values.values(session, published, cut, after=after, limit=page.limit + 1)
+    rows = await values.load_values(session, published, cut, after=after, limit=page.limit + 1)
     found = page_of(rows, page, cursor=lambda row: [row["key"] or "", row["window"].isoformat()])
     keys = {row["key"] for row in found.items if row["key"]}
-    named = await values.named(session, by, keys) if by in values.PEOPLE else {}
-    partial = await _partial(session, published, cut, found.items)
+    named = await values.load_names(session, by, keys) if by in values.PEOPLE_DIMENSIONS else {}
+    partial = await _partial_predicate(session, published, cut, found.items)
     model = published.model
-    document, answer = model.document, model.answer_of_agents if cut.of_people else model.plan.answer
+    document, answer = model.document, model.compute_agent_value if cut.of_people else model.plan.compute_value
     return Values(
         kpi=kpi,
         model_version=published.version,
@@ -113,16 +118,16 @@ async def list_values(
         first=first,
         last=last,
         whose="asked" if asked else "everyone" if visible.everyone else "visible",
-        **await values.left_out(session, published, cut),
+        **await values.count_left_out(session, published, cut),
         items=[
             CutValue(
                 key=row["key"],
-                **_whose(by, row["key"], named),
+                **_name_fields(by, row["key"], named),
                 window=window_name(grain, row["window"], last),
                 first=max(row["window"], first),
                 last=min(window_end(grain, row["window"], last), last),
                 partial=partial(row),
-                **answer_of(answer(row["components"], row["sample"], parts=True)).model_dump(),
+                **render_answer(answer(row["components"], row["sample"], parts=True)).model_dump(),
             )
             async for row in by_turns(found.items)
         ],
@@ -130,25 +135,27 @@ async def list_values(
     )
 
 
-async def _partial(
-    session: Session, published: Published, cut: Cut, rows: Sequence[dict[str, Any]]
+async def _partial_predicate(
+    session: Session, published: PublishedModel, cut: ValueQuery, rows: Sequence[dict[str, Any]]
 ) -> Callable[[dict[str, Any]], bool]:
     """Whether whoever sees everyone would get more in a row."""
     visible = cut.visible
-    if visible.whole:
+    if visible.is_unrestricted:
         return lambda row: False
     if cut.by in ("team", "org_unit", "site") and visible.agent is None:
         return lambda row: row["key"] is None or UUID(row["key"]) not in visible.units
     if cut.by != "agent" and visible.agent is None:
         return lambda row: True
     agents = [visible.agent] if visible.agent else [UUID(row["key"]) for row in rows]
-    hidden = await values.hidden(session, published, cut, agents)
+    hidden = await values.find_hidden_windows(session, published, cut, agents)
     return lambda row: (visible.agent or UUID(row["key"]), row["window"]) in hidden
 
 
-def _check_cut(published: Published, by: str) -> None:
+def _check_cut(published: PublishedModel, by: str) -> None:
     cure = "agent, team, org_unit, site, queue, hour, attributes.X, or nothing"
-    if by not in ("", *values.PEOPLE, "queue", "hour") and not re.fullmatch(r"attributes\.[^\x00]{1,200}", by):
+    if by not in ("", *values.PEOPLE_DIMENSIONS, "queue", "hour") and not re.fullmatch(
+        r"attributes\.[^\x00]{1,200}", by
+    ):
         raise Invalid(
             "unknown-cut",
             f"Values cannot be cut by `{by}`.",
@@ -159,7 +166,7 @@ def _check_cut(published: Published, by: str) -> None:
         raise Invalid("unknown-cut", f"Facts of the source `{source}` have no `{by}`.")
 
 
-def _whose(by: str, key: str | None, named: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _name_fields(by: str, key: str | None, named: dict[str, dict[str, str]]) -> dict[str, Any]:
     if key is None:
         return {"name": None}
     known = named.get(key, {"name": key, "slug": None})
@@ -201,7 +208,7 @@ class Explanation(DaySpan):
 
 
 @router.get("/kpis/{kpi}/explain")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def explain_value(
     kpi: str,
     session: WorkSession,
@@ -211,38 +218,38 @@ async def explain_value(
     days: DaysDep,
 ) -> Explanation:
     """Why an agent's number is so: every fact that counts with what it gives, every other one with the reason."""
-    published = await published_of(session, kpi)
+    published = await require_published(session, kpi)
     person = await directory.find_person(session, agent)
-    first, last = days.within(await directory.today_of(session, person.id), days=_DAYS)
+    first, last = days.within(await directory.today_of(session, person.id), days=_DEFAULT_DAYS)
     plan = published.model.plan
-    cut = Cut("agent", "total", first, last, await visibility.visible_to(session, caller, agent=agent))
-    whole = await values.values(session, published, cut, after=None, limit=1)
+    cut = ValueQuery("agent", "total", first, last, await visibility.load_visibility(session, caller, agent=agent))
+    whole = await values.load_values(session, published, cut, after=None, limit=1)
     answer = (
-        published.model.answer_of_agents(whole[0]["components"], whole[0]["sample"], parts=True)
+        published.model.compute_agent_value(whole[0]["components"], whole[0]["sample"], parts=True)
         if whole
-        else plan.answer([], 0)
+        else plan.compute_value([], 0)
     )
     after = page.values(datetime.fromisoformat, UUID, int)
-    rows = await values.explained(session, published, cut, after=after, limit=page.limit + 1)
+    rows = await values.load_explained_facts(session, published, cut, after=after, limit=page.limit + 1)
     found = page_of(rows, page, cursor=lambda row: [row["started_at"].isoformat(), str(row["id"]), row["leg"]])
     return Explanation(
         kpi=kpi,
         model_version=published.version,
-        formula=plan_of(published.model),
+        formula=render_plan(published.model),
         unit=published.model.document.unit,
         agent_id=person.id,
         agent=person.slug,
         name=person.display_name,
         first=first,
         last=last,
-        partial=bool(await values.hidden(session, published, cut, [person.id])),
-        answer=answer_of(answer),
+        partial=bool(await values.find_hidden_windows(session, published, cut, [person.id])),
+        answer=render_answer(answer),
         items=[_explained(published, row) async for row in by_turns(found.items)],
         next=found.next,
     )
 
 
-def _explained(published: Published, row: dict[str, Any]) -> ExplainedFact:
+def _explained(published: PublishedModel, row: dict[str, Any]) -> ExplainedFact:
     plan = published.model.plan
     counts = row["counts"] and not row["void"] and not row["held"]
     why_not = ["it was taken back"] if row["void"] else ["its call is not known yet"] if row["held"] else []
@@ -251,7 +258,7 @@ def _explained(published: Published, row: dict[str, Any]) -> ExplainedFact:
             said = "does not hold" if row[f"c{number}"] is False else "is unknown"
             why_not.append(f"`{text_of(condition)}` {said}")
     contribution = {
-        component.name: None if row[f"k{number}"] is None else decimal_text(exact(row[f"k{number}"]))
+        component.name: None if row[f"k{number}"] is None else decimal_text(to_exact(row[f"k{number}"]))
         for number, component in enumerate(plan.components)
     }
     fields = {
@@ -301,28 +308,32 @@ class Reconciliation(BaseModel):
 
 
 @router.get("/reconciliation")
-@accepts(roles=("tenant_admin", "quality_analyst", "integration"))
+@route_policy(roles=("tenant_admin", "quality_analyst", "integration"))
 async def reconcile_values(session: WorkSession, caller: CallerDep, kpi: str | None = None) -> Reconciliation:
     """Compares what the stream counted with a recomputation from the facts, for one KPI or all, and the workdays of these
     facts with those that the directory gives now."""
-    chosen = [await published_of(session, kpi)] if kpi else list((await models.catalogue(session)).models.values())
+    chosen = (
+        [await require_published(session, kpi)] if kpi else list((await models.load_catalogue(session)).models.values())
+    )
     shown: list[dict[str, Any]] = []
     of_all = 0
     for published in chosen:
-        rows = await partials.differences(session, published, most=_MOST_SHOWN)
+        rows = await partials.find_differences(session, published, most=_MOST_SHOWN)
         of_all += rows[0]["of_all"] if rows else 0
         async for row in by_turns(rows[: _MOST_SHOWN - len(shown)]):
-            stored, facts = (_side(published, row, side) for side in ("stored", "facts"))
+            stored, facts = (_answer_of_side(published, row, side) for side in ("stored", "facts"))
             place = {name: row[name] for name in ("agent_id", "workday", "stored_sample", "facts_sample")}
             shown.append({"kpi": published.kpi, **place, "stored": stored, "facts": facts})
-    named = await values.named(session, "agent", {str(each["agent_id"]) for each in shown})
+    named = await values.load_names(session, "agent", {str(each["agent_id"]) for each in shown})
     unknown = {"slug": None, "name": None}
     differences = [
         Difference(**each, agent=whose["slug"], name=whose["name"])
         async for each in by_turns(shown)
         for whose in [named.get(str(each["agent_id"]), unknown)]
     ]
-    misplaced = await days.misplaced(session, {each.model.source for each in chosen} if kpi else SOURCES, _MOST_SHOWN)
+    misplaced = await workday_checks.find_misplaced_facts(
+        session, {each.model.source for each in chosen} if kpi else SOURCE_COLUMNS, _MOST_SHOWN
+    )
     return Reconciliation(
         compared=[each.kpi for each in chosen],
         found=of_all + (misplaced[0]["of_all"] if misplaced else 0),
@@ -331,10 +342,10 @@ async def reconcile_values(session: WorkSession, caller: CallerDep, kpi: str | N
     )
 
 
-def _side(published: Published, row: dict[str, Any], side: str) -> Answer | None:
+def _answer_of_side(published: PublishedModel, row: dict[str, Any], side: str) -> Answer | None:
     if row[f"{side}_sample"] is None:
         return None
     components = row[f"{side}_components"]
     if len(components) != len(published.model.plan.components):
         return None
-    return answer_of(published.model.plan.answer(components, row[f"{side}_sample"]))
+    return render_answer(published.model.plan.compute_value(components, row[f"{side}_sample"]))

@@ -15,7 +15,7 @@ from contracts.windows import window_name
 
 from kpi_engine.model.numbers import Exact
 from kpi_engine.model.plan import Value
-from kpi_engine.model.targets import Asked, Band, Target, choose
+from kpi_engine.model.targets import Band, PersonAttributes, Target, select_target
 from kpi_engine.model.titles import band_title
 
 
@@ -69,22 +69,22 @@ class Bands:
         """By language."""
         return band_title(name, next((band.title for band in self.edges if band.name == name), None))
 
-    def edges_for(self, person: Asked) -> tuple[tuple[Band, ...], Target | None]:
+    def edges_for(self, person: PersonAttributes) -> tuple[tuple[Band, ...], Target | None]:
         """The edges that hold for a person on a day, and the target that set them."""
-        target = choose(self.targets, person) if self.targets else None
+        target = select_target(self.targets, person) if self.targets else None
         return (target.edges if target else self.edges), target
 
-    def verdict(self, value: Value, person: Asked) -> tuple[bool, str | None]:
+    def verdict(self, value: Value, person: PersonAttributes) -> tuple[bool, str | None]:
         """Whether a window of this value speaks, and which band it falls into."""
         if value.value is None or value.sample < self.min_sample:
             return False, None
         edges, _ = self.edges_for(person)
-        return True, band_of(value.value, edges)
+        return True, find_band(value.value, edges)
 
-    def judge(self, day: date, value: Value, person: Asked) -> "Judged":
+    def evaluate_window(self, day: date, value: Value, person: PersonAttributes) -> "EvaluatedWindow":
         """The window of `day`, with its value and the band in which it lies for this person."""
         speaks, band = self.verdict(value, person)
-        return Judged(self.label(day), value.text, value.sample, band, speaks)
+        return EvaluatedWindow(self.label(day), value.text, value.sample, band, speaks)
 
     def label(self, day: date) -> str:
         """The window's name: the workday, or the ISO week. Names sort by time."""
@@ -92,7 +92,7 @@ class Bands:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedWindow:
     """A window: `band` None when it says nothing (`speaks` false) or lies below the first band."""
 
     window: str
@@ -111,12 +111,12 @@ class Stay:
     left: str | None = None
     from_band: str | None = None
     to_band: str | None = None
-    entry: tuple[Judged, ...] = ()
-    exit: tuple[Judged, ...] = ()
-    held: tuple[Judged, ...] = field(default=(), compare=False)
+    entry: tuple[EvaluatedWindow, ...] = ()
+    exit: tuple[EvaluatedWindow, ...] = ()
+    stayed_windows: tuple[EvaluatedWindow, ...] = field(default=(), compare=False)
 
 
-def band_of(value: Exact, edges: Sequence[Band]) -> str | None:
+def find_band(value: Exact, edges: Sequence[Band]) -> str | None:
     """The band whose half-open range holds `value`; None below the first one."""
     found = None
     for band in edges:
@@ -126,14 +126,16 @@ def band_of(value: Exact, edges: Sequence[Band]) -> str | None:
     return found
 
 
-def derive(rules: BandRules, windows: Iterable[Judged], *, begin: str = "", current: Stay | None = None) -> list[Stay]:
+def derive_stays(
+    rules: BandRules, windows: Iterable[EvaluatedWindow], *, begin: str = "", current: Stay | None = None
+) -> list[Stay]:
     """The stays that last until the window `begin` or longer, oldest first. `windows` in order of time.
 
     Those before `begin` are only looked back at: what they brought about is known, and `current` is the stay that
     began before `begin` and has not ended before it. `rules.lookback` speaking ones of them are enough.
     """
-    speaking: list[Judged] = []
-    held: list[Judged] = []
+    speaking: list[EvaluatedWindow] = []
+    held: list[EvaluatedWindow] = []
     stays: list[Stay] = [current] if current else []
     since = 0
     for window in windows:
@@ -151,8 +153,8 @@ def derive(rules: BandRules, windows: Iterable[Judged], *, begin: str = "", curr
             if elsewhere < rules.leave_x:
                 held.append(window)
                 continue
-            current = replace(current, held=tuple(held))
-            stays[-1] = left_here = _left(current, window.window, tuple(recent))
+            current = replace(current, stayed_windows=tuple(held))
+            stays[-1] = left_here = _end_stay(current, window.window, tuple(recent))
             current = None
         recent = speaking[-rules.enter_of :]
         if window.band and sum(other.band == window.band for other in recent) >= rules.enter_x:
@@ -161,19 +163,19 @@ def derive(rules: BandRules, windows: Iterable[Judged], *, begin: str = "", curr
             )
             since, held = len(speaking), []
             if left_here:
-                stays[-1] = _left(left_here, window.window, left_here.exit, window.band)
+                stays[-1] = _end_stay(left_here, window.window, left_here.exit, window.band)
             stays.append(current)
     if current:
-        stays[-1] = replace(current, held=tuple(held))
+        stays[-1] = replace(current, stayed_windows=tuple(held))
     return stays
 
 
-def _left(stay: Stay, window: str, evidence: tuple[Judged, ...], to_band: str | None = None) -> Stay:
+def _end_stay(stay: Stay, window: str, evidence: tuple[EvaluatedWindow, ...], to_band: str | None = None) -> Stay:
     return replace(stay, left=window, to_band=to_band, exit=evidence)
 
 
 @dataclass(frozen=True)
-class Announced:
+class AnnouncedStay:
     """A stay as others were told of it; `held`: the windows in which it was said to go on."""
 
     id: UUID
@@ -181,7 +183,7 @@ class Announced:
     entered: str
     left: str | None = None
     to_band: str | None = None
-    held: tuple[str, ...] = ()
+    stayed_windows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,15 +194,15 @@ class Transition:
     kind: Literal["entered", "stayed", "left", "retract_entered", "retract_left"]
     id: UUID
     band: str
-    at: str
+    at_window: str
     stay: Stay | None = None
-    windows: tuple[Judged, ...] = ()
+    windows: tuple[EvaluatedWindow, ...] = ()
     withdrawn: tuple[str, ...] = ()
-    held: tuple[str, ...] = ()
+    stayed_windows: tuple[str, ...] = ()
 
 
-def transitions(
-    announced: Iterable[Announced], derived: Sequence[Stay], fresh_id: Callable[[Stay], UUID], *, begin: str = ""
+def diff_stays(
+    announced: Iterable[AnnouncedStay], derived: Sequence[Stay], fresh_id: Callable[[Stay], UUID], *, begin: str = ""
 ) -> list[Transition]:
     """`begin` as for `derive`. What separates the derived stays from the announced ones: what no longer holds (newest first), then what is new
     (oldest first). `fresh_id` names a stay that was not announced."""
@@ -219,17 +221,17 @@ def transitions(
         stay_id = before.id if before else fresh_id(stay)
         if before is None:
             new.append(Transition("entered", stay_id, stay.band, stay.entered, stay))
-        if stayed := _stayed(stay_id, stay, before.held if before else (), begin):
+        if stayed := _build_stayed_transition(stay_id, stay, before.stayed_windows if before else (), begin):
             new.append(stayed)
         if stay.left is not None and (before is None or (before.left, before.to_band) != (stay.left, stay.to_band)):
             new.append(Transition("left", stay_id, stay.band, stay.left, stay))
     return gone + new
 
 
-def _stayed(stay_id: UUID, stay: Stay, told: Sequence[str], begin: str) -> Transition | None:
+def _build_stayed_transition(stay_id: UUID, stay: Stay, told: Sequence[str], begin: str) -> Transition | None:
     """What is to be said of the windows of a stay from `begin` on; None: nothing that was not said."""
-    now = {window.window for window in stay.held}
-    fresh = tuple(window for window in stay.held if window.window not in told)
+    now = {window.window for window in stay.stayed_windows}
+    fresh = tuple(window for window in stay.stayed_windows if window.window not in told)
     withdrawn = tuple(window for window in told if window >= begin and window not in now)
     if not fresh and not withdrawn:
         return None

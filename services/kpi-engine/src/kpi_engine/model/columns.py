@@ -15,7 +15,7 @@ class Column:
     name: str
     kind: Kind
     unit: str = ""
-    many: bool = False
+    multi_valued: bool = False
 
 
 def _columns(*, text: str = "", date: str = "", flag: str = "", **units: str) -> dict[str, Column]:
@@ -27,7 +27,7 @@ def _columns(*, text: str = "", date: str = "", flag: str = "", **units: str) ->
     return {column.name: column for column in columns}
 
 
-SOURCES: dict[str, dict[str, Column]] = {
+SOURCE_COLUMNS: dict[str, dict[str, Column]] = {
     "legs": _columns(
         text="source vendor external_id channel direction queue reason customer_key relation",
         date="workday",
@@ -45,13 +45,13 @@ WITH_ATTRIBUTES = frozenset({"legs", "submissions"})
 WITH_GAPS = frozenset({"legs"})
 
 # What a target may ask of a person. `many`: a person has several, and `=` means "has it".
-PERSON: dict[str, Column] = {
+PERSON_COLUMNS: dict[str, Column] = {
     column.name: column
     for column in (
         Column("tenure_days", "number"),
-        Column("skill", "text", many=True),
-        Column("org_unit", "text", many=True),
-        Column("role", "text", many=True),
+        Column("skill", "text", multi_valued=True),
+        Column("org_unit", "text", multi_valued=True),
+        Column("role", "text", multi_valued=True),
         Column("employment", "text"),
     )
 }

@@ -9,23 +9,23 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
-from servicekit.door.cures import cure_of, plain
-from servicekit.nesting import deeper_than
+from servicekit.door.cures import cure_of, strip_validator_prefix
+from servicekit.nesting import is_deeper_than
 
 from kpi_engine.model import targets, without_agent
 from kpi_engine.model.bands import BandRules, Bands, LastLegs
-from kpi_engine.model.columns import SOURCES, WITH_ATTRIBUTES, WITH_GAPS
+from kpi_engine.model.columns import SOURCE_COLUMNS, WITH_ATTRIBUTES, WITH_GAPS
+from kpi_engine.model.document_text import MAX_DEPTH, DocumentText, ModelInvalid, Problem
 from kpi_engine.model.expression import parse
 from kpi_engine.model.functions import Scope, aggregates_in, text_of
-from kpi_engine.model.places import DEEPEST, ModelInvalid, Problem, Source
 from kpi_engine.model.plan import Plan, Value
 from kpi_engine.model.problem import ExpressionProblem, nearest
 from kpi_engine.model.targets import Band, Target
 from kpi_engine.model.tree import Node
 
-LONGEST = 65536
-LONGEST_TARGETS = 16_000
-MOST_PROBLEMS = 100
+MAX_DOCUMENT_CHARS = 65536
+MAX_TARGET_CHARS = 16_000
+MAX_PROBLEMS = 100
 Direction = Literal["higher_is_better", "lower_is_better", "target_area"]
 Unit = Literal["percent", "ratio", "count", "ms", "seconds", "minutes", "hours", "score"]
 _TIME = ("ms", "seconds", "minutes", "hours")
@@ -121,13 +121,15 @@ class Model:
         """Whether only facts without an agent make the value, so that it has none for an agent or a team."""
         return self.source == "legs" and without_agent.only_without_agent(self.plan)
 
-    def answer_of_agents(
+    def compute_agent_value(
         self, components: Sequence[Decimal | int | None], sample: int, *, parts: bool = False
     ) -> Value:
         """As `plan.answer`, over facts of agents only."""
-        answer = self.plan.answer(components, sample, parts=parts)
+        answer = self.plan.compute_value(components, sample, parts=parts)
         return (
-            replace(answer, value=None, reason=without_agent.REASON) if self.only_without_agent and sample else answer
+            replace(answer, value=None, reason=without_agent.NO_VALUE_REASON)
+            if self.only_without_agent and sample
+            else answer
         )
 
     @cached_property
@@ -136,60 +138,62 @@ class Model:
         return self.document.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def load(text: str) -> Model:
+def parse_model(text: str) -> Model:
     """Reads YAML or JSON. Raises ModelInvalid with every problem found."""
-    if len(text) > LONGEST:
-        raise ModelInvalid([Problem("", f"The document is longer than {LONGEST} characters.", line=1, column=1)])
-    source = Source.read(text)
-    if unstorable := list(_unstorable(source.data, ())):
+    if len(text) > MAX_DOCUMENT_CHARS:
         raise ModelInvalid(
-            [source.problem(path, "A character here cannot be stored.", "Remove it.") for path in unstorable]
+            [Problem("", f"The document is longer than {MAX_DOCUMENT_CHARS} characters.", line=1, column=1)]
+        )
+    source = DocumentText.parse(text)
+    if unstorable := list(_find_unstorable(source.data, ())):
+        raise ModelInvalid(
+            [source.build_problem(path, "A character here cannot be stored.", "Remove it.") for path in unstorable]
         )
     try:
         document = KpiDocument.model_validate(source.data)
     except ValidationError as error:
-        raise ModelInvalid([_structure_problem(source, found) for found in error.errors()[:MOST_PROBLEMS]]) from None
+        raise ModelInvalid([_structure_problem(source, found) for found in error.errors()[:MAX_PROBLEMS]]) from None
     except RecursionError:
         raise ModelInvalid([Problem("", "The document is nested too deeply.", line=1, column=1)]) from None
     checker = _Checker(source, document)
-    model = checker.model()
+    model = checker.build_model()
     if checker.problems:
         raise ModelInvalid(checker.problems)
     return model
 
 
-def _unstorable(data: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+def _find_unstorable(data: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
     """Where a text holds NUL or half a surrogate pair: escapes can write both, and no database keeps them."""
     if isinstance(data, str) and re.search("[\x00\ud800-\udfff]", data):
         yield path
     elif isinstance(data, dict):
         for name, value in data.items():
-            yield from _unstorable(name, path)
-            yield from _unstorable(value, (*path, name))
+            yield from _find_unstorable(name, path)
+            yield from _find_unstorable(value, (*path, name))
     elif isinstance(data, list):
         for number, value in enumerate(data):
-            yield from _unstorable(value, (*path, number))
+            yield from _find_unstorable(value, (*path, number))
 
 
-def load_content(content: Any) -> Model:
+def parse_model_content(content: Any) -> Model:
     """As `load`, for a document that is already plain JSON (part of a blueprint)."""
-    if deeper_than(content, DEEPEST):
+    if is_deeper_than(content, MAX_DEPTH):
         raise ModelInvalid([Problem("", "The document is nested too deeply.", "Write it flatter.")])
-    return load(json.dumps(content, indent=2, ensure_ascii=False))
+    return parse_model(json.dumps(content, indent=2, ensure_ascii=False))
 
 
-def _structure_problem(source: Source, found: Any) -> Problem:
+def _structure_problem(source: DocumentText, found: Any) -> Problem:
     path = tuple(step for step in found["loc"] if step != "[key]")
     if found["type"] == "extra_forbidden":
         part = _part_at(path[:-1])
         valid = [field.alias or name for name, field in part.model_fields.items()]
-        return source.problem(path, f"There is no `{path[-1]}` here.", nearest(str(path[-1]), valid), key=True)
+        return source.build_problem(path, f"There is no `{path[-1]}` here.", nearest(str(path[-1]), valid), key=True)
     if found["type"] == "missing":
-        return source.problem(path, f"`{path[-1]}` is missing.")
+        return source.build_problem(path, f"`{path[-1]}` is missing.")
     if found["type"] == "literal_error":
         cure = f"One of: {found['ctx']['expected']}."
-        return source.problem(path, f"`{found['input']}` is not valid for `{path[-1]}`.", cure)
-    return source.problem(path, f"{plain(found['msg'])}.", cure_of(found))
+        return source.build_problem(path, f"`{found['input']}` is not valid for `{path[-1]}`.", cure)
+    return source.build_problem(path, f"{strip_validator_prefix(found['msg'])}.", cure_of(found))
 
 
 def _part_at(path: tuple[str | int, ...]) -> type[_Part]:
@@ -202,50 +206,54 @@ def _part_at(path: tuple[str | int, ...]) -> type[_Part]:
 
 
 class _Checker:
-    def __init__(self, source: Source, document: KpiDocument) -> None:
+    def __init__(self, source: DocumentText, document: KpiDocument) -> None:
         self.source = source
         self.document = document
         self.problems: list[Problem] = []
 
-    def wrong(self, path: tuple[str | int, ...], problem: str, cure: str = "", at: int | None = None) -> None:
-        if len(self.problems) >= MOST_PROBLEMS:
+    def add_problem(self, path: tuple[str | int, ...], problem: str, cure: str = "", at: int | None = None) -> None:
+        if len(self.problems) >= MAX_PROBLEMS:
             return
-        self.problems.append(self.source.problem(path, problem, cure, at=at))
+        self.problems.append(self.source.build_problem(path, problem, cure, at=at))
 
-    def expression(self, path: tuple[str | int, ...], text: str, scope: Scope) -> tuple[Node, bool]:
+    def parse_expression(self, path: tuple[str | int, ...], text: str, scope: Scope) -> tuple[Node, bool]:
         node, problems = parse(text, scope)
         for found in problems:
-            self.found(path, found)
+            self.add_expression_problem(path, found)
         return node, not problems
 
-    def found(self, path: tuple[str | int, ...], found: ExpressionProblem) -> None:
-        self.wrong(path, found.problem, found.cure, found.at)
+    def add_expression_problem(self, path: tuple[str | int, ...], found: ExpressionProblem) -> None:
+        self.add_problem(path, found.problem, found.cure, found.at)
 
-    def model(self) -> Model:
+    def build_model(self) -> Model:
         document = self.document
-        if sum(len(target.when) for target in document.targets) > LONGEST_TARGETS:
-            self.wrong(("targets",), f"The conditions are longer than {LONGEST_TARGETS} characters together.")
+        if sum(len(target.when) for target in document.targets) > MAX_TARGET_CHARS:
+            self.add_problem(("targets",), f"The conditions are longer than {MAX_TARGET_CHARS} characters together.")
             return Model(document, Plan(None, Node("null")), None)
-        columns = SOURCES[document.source]
+        columns = SOURCE_COLUMNS[document.source]
         with_attributes, with_gaps = document.source in WITH_ATTRIBUTES, document.source in WITH_GAPS
         where = None
         if document.where is not None:
-            where, fine = self.expression(("where",), document.where, Scope(columns, False, with_attributes, with_gaps))
+            where, fine = self.parse_expression(
+                ("where",), document.where, Scope(columns, False, with_attributes, with_gaps)
+            )
             if fine and where.type.kind != "flag":
-                self.wrong(("where",), f"`where` wants a condition, this is a {where.type.kind}.")
-        value, fine = self.expression(("value",), document.value, Scope(columns, True, with_attributes, with_gaps))
+                self.add_problem(("where",), f"`where` wants a condition, this is a {where.type.kind}.")
+        value, fine = self.parse_expression(
+            ("value",), document.value, Scope(columns, True, with_attributes, with_gaps)
+        )
         if fine:
             self.check_value(value)
         if document.targets and document.bands is None:
-            self.wrong(("targets",), "Targets override the edges of bands, and there are none.", "Add `bands`.")
-        return Model(document, Plan(where, value), self.bands() if document.bands else None)
+            self.add_problem(("targets",), "Targets override the edges of bands, and there are none.", "Add `bands`.")
+        return Model(document, Plan(where, value), self.build_bands() if document.bands else None)
 
     def check_value(self, value: Node) -> None:
         if value.type.kind != "number":
-            self.wrong(("value",), f"`value` wants a number, this is a {value.type.kind}.")
+            self.add_problem(("value",), f"`value` wants a number, this is a {value.type.kind}.")
             return
         if not aggregates_in(value):
-            self.wrong(("value",), "`value` has no aggregate.", "E.g. `sum(talk_ms) / count(*)`.")
+            self.add_problem(("value",), "`value` has no aggregate.", "E.g. `sum(talk_ms) / count(*)`.")
             return
         unit, declared = value.type.unit or (), self.document.unit
         if declared in _TIME:
@@ -256,37 +264,37 @@ class _Checker:
             fits = unit == ()
         if not fits:
             said = " · ".join(f"{name}^{power}" if power != 1 else name for name, power in unit) or "a plain number"
-            self.wrong(("unit",), f"`{declared}` does not fit: `{text_of(value)}` gives {said}.")
+            self.add_problem(("unit",), f"`{declared}` does not fit: `{text_of(value)}` gives {said}.")
 
-    def bands(self) -> Bands | None:
+    def build_bands(self) -> Bands | None:
         part = self.document.bands
         assert part is not None
         for name in ("enter", "leave"):
             times: TimesPart = getattr(part, name)
             if times.x > times.of:
-                self.wrong(("bands", name), f"{times.x} of {times.of} can never be.", "`x` is at most `of`.")
+                self.add_problem(("bands", name), f"{times.x} of {times.of} can never be.", "`x` is at most `of`.")
         legs = re.fullmatch(r"last ([1-9]\d{0,3}) legs", part.window)
         if not legs and part.window not in ("workday", "week"):
-            self.wrong(
+            self.add_problem(
                 ("bands", "window"), f"There is no window `{part.window}`.", "`workday`, `week` or `last N legs`."
             )
         if legs and self.document.source != "legs":
-            self.wrong(("bands", "window"), "Only the source `legs` has legs.", "`workday` or `week`.")
+            self.add_problem(("bands", "window"), "Only the source `legs` has legs.", "`workday` or `week`.")
         if legs and int(legs[1]) < self.document.min_sample:
-            self.wrong(("bands", "window"), "The window holds fewer legs than `min_sample` wants.")
-        own = self.edges(("bands", "edges"), part.edges)
+            self.add_problem(("bands", "window"), "The window holds fewer legs than `min_sample` wants.")
+        own = self.build_edges(("bands", "edges"), part.edges)
         ranks = {band.name: band.rank for band in own}
         found = []
         for index, target in enumerate(self.document.targets):
             path: tuple[str | int, ...] = ("targets", index)
-            edges = self.edges((*path, "edges"), target.edges, ranks)
+            edges = self.build_edges((*path, "edges"), target.edges, ranks)
             selector, problems = targets.parse_selector(target.when)
             for problem in problems:
-                self.found((*path, "when"), problem)
+                self.add_expression_problem((*path, "when"), problem)
             if not problems:
                 found.append(Target(index, target.when, selector, target.priority, edges))
-        for first, second in targets.ties(found):
-            self.wrong(
+        for first, second in targets.find_ties(found):
+            self.add_problem(
                 ("targets", second.index, "when"),
                 f"`{second.when}` and `{first.when}` are equally specific, and one person may fit both.",
                 "Give one of them a `priority`.",
@@ -295,7 +303,7 @@ class _Checker:
         rules = BandRules(part.enter.x, part.enter.of, part.leave.x, part.leave.of)
         return Bands(window, rules, self.document.min_sample, own, tuple(found))
 
-    def edges(
+    def build_edges(
         self, path: tuple[str | int, ...], edges: list[EdgePart], ranks: dict[str, int] | None = None
     ) -> tuple[Band, ...]:
         """Bands in ascending order. With `ranks` (a target's) the names must be among them."""
@@ -304,34 +312,36 @@ class _Checker:
         for index, edge in enumerate(edges):
             place = (*path, index)
             if edge.from_ is None and index:
-                self.wrong(place, "Only the first band may leave out `from`.")
+                self.add_problem(place, "Only the first band may leave out `from`.")
             if (
                 index
                 and edge.from_ is not None
                 and (before := edges[index - 1].from_) is not None
                 and edge.from_ <= before
             ):
-                self.wrong((*place, "from"), f"`from` must grow: {edge.from_} does not come after {before}.")
+                self.add_problem((*place, "from"), f"`from` must grow: {edge.from_} does not come after {before}.")
             if ranks is not None:
                 if edge.name not in ranks:
-                    self.wrong(
+                    self.add_problem(
                         (*place, "name"), f"The model has no band `{edge.name}`.", nearest(edge.name, list(ranks))
                     )
                 if edge.rank is not None:
-                    self.wrong((*place, "rank"), "A target takes the ranks of the model's bands.")
+                    self.add_problem((*place, "rank"), "A target takes the ranks of the model's bands.")
                 if edge.title is not None:
-                    self.wrong((*place, "title"), "A target takes the titles of the model's bands.", "Leave it out.")
+                    self.add_problem(
+                        (*place, "title"), "A target takes the titles of the model's bands.", "Leave it out."
+                    )
                 rank = ranks.get(edge.name, 0)
             elif direction == "target_area":
                 if edge.rank is None:
-                    self.wrong(place, "With `target_area` every band needs a `rank`.", "0 is the best.")
+                    self.add_problem(place, "With `target_area` every band needs a `rank`.", "0 is the best.")
                 rank = edge.rank or 0
             else:
                 if edge.rank is not None:
-                    self.wrong((*place, "rank"), f"With `{direction}` the order of the bands is their rank.")
+                    self.add_problem((*place, "rank"), f"With `{direction}` the order of the bands is their rank.")
                 rank = index if direction == "lower_is_better" else len(edges) - 1 - index
             bands.append(Band(edge.name, edge.from_, rank, edge.title))
         for index, edge in enumerate(edges):
             if edge.name in [other.name for other in edges[:index]]:
-                self.wrong((*path, index, "name"), f"The band `{edge.name}` is there twice.")
+                self.add_problem((*path, index, "name"), f"The band `{edge.name}` is there twice.")
         return tuple(bands)

@@ -19,10 +19,10 @@ from kpi_engine.model.tree import FLAG, NULL, UNKNOWN, Node, Type, Unit
 
 __all__ = ["ExpressionProblem", "Scope", "parse"]
 
-DEEPEST = 60
-MOST_NODES = 2000
+MAX_DEPTH = 60
+MAX_NODES = 2000
 """Operations of an expression with each part counted as often as it is computed."""
-MOST_AGGREGATES = 50
+MAX_AGGREGATES = 50
 
 
 def parse(text: str, scope: Scope) -> tuple[Node, list[ExpressionProblem]]:
@@ -44,8 +44,8 @@ def _checked(clean: str, text: str, scope: Scope) -> tuple[Node, list[Expression
         return Node("null"), [ExpressionProblem(0, "One expression is wanted.", "E.g. `avg(talk_ms)`.")]
     checker = _Checker(scope, text, trees[0])
     tree = checker.check(trees[0])
-    if not checker.problems and len(functions.aggregates_in(tree)) > MOST_AGGREGATES:
-        checker.wrong(0, f"There are more than {MOST_AGGREGATES} aggregates.", "Split it into several KPIs.")
+    if not checker.problems and len(functions.aggregates_in(tree)) > MAX_AGGREGATES:
+        checker.add_problem(0, f"There are more than {MAX_AGGREGATES} aggregates.", "Split it into several KPIs.")
     return tree, sorted(checker.problems, key=lambda problem: problem.at)
 
 
@@ -77,13 +77,13 @@ class _Checker:
     def __init__(self, scope: Scope, text: str, tree: Any) -> None:
         self.scope = scope
         self.text = text.lower()
-        self.starts = _starts(tree)
+        self.starts = _find_start_offsets(tree)
         self.sizes: dict[int, tuple[int, Node]] = {}  # by identity; the node is kept so that it stays its own
         self.problems: list[ExpressionProblem] = []
-        self.inside: str | None = None  # the aggregate we are in
+        self.current_aggregate: str | None = None  # the aggregate we are in
         self.depth = 0
 
-    def wrong(self, at: int, problem: str, cure: str = "") -> Node:
+    def add_problem(self, at: int, problem: str, cure: str = "") -> Node:
         """Notes a problem at a place in the text. Gives a node that fits anywhere."""
         self.problems.append(ExpressionProblem(at, problem, cure))
         return Node("null", type=UNKNOWN, at=at)
@@ -92,12 +92,12 @@ class _Checker:
         """Our tree of one of sqlglot's."""
         self.depth += 1
         try:
-            if self.depth > DEEPEST:
-                return self.wrong(self.start(tree), "The expression is nested too deeply.", "Split it.")
+            if self.depth > MAX_DEPTH:
+                return self.add_problem(self.start(tree), "The expression is nested too deeply.", "Split it.")
             checked = self._check(tree)
-            if self.size(checked) > MOST_NODES:
+            if self.size(checked) > MAX_NODES:
                 cure = "Split it; `between` and `case … when` compute what they compare once for each comparison."
-                return self.wrong(checked.at, f"The expression comes to more than {MOST_NODES} operations.", cure)
+                return self.add_problem(checked.at, f"The expression comes to more than {MAX_NODES} operations.", cure)
             return checked
         finally:
             self.depth -= 1
@@ -114,12 +114,12 @@ class _Checker:
 
     def _check(self, tree: Any) -> Node:
         if tree is None:
-            return self.wrong(0, "Something is missing between the parentheses.")
+            return self.add_problem(0, "Something is missing between the parentheses.")
         at = self.start(tree)
         kind, entry = type(tree), functions.syntax_of(tree)
         allowed = _LEAF_ARGS.get(kind, frozenset()) if entry is None else {*entry.operands, *entry.ignored}
         if any(value for name, value in tree.args.items() if name not in allowed):
-            return self.refused(tree, at)
+            return self.add_refusal(tree, at)
         if entry is not None:
             return self.entry(entry, tree, at)
         if kind is exp.Paren:
@@ -132,7 +132,7 @@ class _Checker:
             return Node("null", type=NULL, at=at)
         if kind is exp.Column:
             return self.column(tree, at)
-        return self.refused(tree, at)
+        return self.add_refusal(tree, at)
 
     def entry(self, entry: Syntax, tree: Any, at: int) -> Node:
         """What the table knows."""
@@ -141,19 +141,21 @@ class _Checker:
         assert isinstance(entry, Operation)
         given = [tree.args.get(name) for name in entry.operands]
         operands = [each for one in given if one is not None for each in (one if isinstance(one, list) else [one])]
-        return entry.node([self.check(each) for each in operands], at, self.wrong)
+        return entry.node([self.check(each) for each in operands], at, self.add_problem)
 
-    def refused(self, tree: Any, at: int) -> Node:
+    def add_refusal(self, tree: Any, at: int) -> Node:
         """Says what of sqlglot's tree is none of ours."""
         if any(isinstance(below, exp.Query) for below in tree.walk()):
-            return self.wrong(at, "Sub-queries are not allowed.")
+            return self.add_problem(at, "Sub-queries are not allowed.")
         if isinstance(tree, exp.Func) and not isinstance(functions.syntax_of(tree), Aggregate):
             name = str(tree.this) if type(tree) is exp.Anonymous else tree.sql_name()
-            return self.wrong(
+            return self.add_problem(
                 at, f"The function `{name.lower()}` is not allowed.", nearest(name, functions.function_names())
             )
         cure = f"There are columns, numbers, texts, operators, `case`, and {', '.join(functions.function_names())}."
-        return self.wrong(at, f"What begins with `{self.text[at : at + 40]}` is not allowed in a KPI model.", cure)
+        return self.add_problem(
+            at, f"What begins with `{self.text[at : at + 40]}` is not allowed in a KPI model.", cure
+        )
 
     # Names and literals
 
@@ -162,7 +164,9 @@ class _Checker:
         if tree.is_string:
             return Node("text", value=tree.this, type=Type("text"), at=at)
         if not re.fullmatch(r"\d{1,18}(\.\d{1,9})?|\.\d{1,9}", tree.this):
-            return self.wrong(at, f"`{tree.this}` is not a number that can be used.", "Up to 18 digits and 9 decimals.")
+            return self.add_problem(
+                at, f"`{tree.this}` is not a number that can be used.", "Up to 18 digits and 9 decimals."
+            )
         return Node("number", value=Fraction(tree.this), type=Type("number", None), at=at)
 
     def column(self, tree: Any, at: int) -> Node:
@@ -170,13 +174,13 @@ class _Checker:
         parts = [part.name for part in tree.parts]
         if len(parts) == 2 and parts[0].lower() == "attributes":
             if not self.scope.attributes:
-                return self.wrong(at, "Facts of this source have no attributes.", self._columns_cure(parts[1]))
+                return self.add_problem(at, "Facts of this source have no attributes.", self._columns_cure(parts[1]))
             self.only_inside("attributes." + parts[1], at)
             return Node("attribute", value=parts[1], type=Type("text"), at=at)
         name = ".".join(parts)
         column = self.scope.columns.get(name.lower()) if len(parts) == 1 else None
         if column is None:
-            return self.wrong(at, f"There is no column `{name}`.", self._columns_cure(name))
+            return self.add_problem(at, f"There is no column `{name}`.", self._columns_cure(name))
         self.only_inside(column.name, at)
         unit: Unit = ((column.unit, 1),) if column.unit else ()
         return Node("column", value=column.name, type=Type(column.kind, unit), at=at)
@@ -186,11 +190,13 @@ class _Checker:
 
     def only_inside(self, name: str, at: int) -> None:
         """Reports what stands outside of an aggregate, where it must not."""
-        if self.scope.aggregates and self.inside is None:
-            self.wrong(at, f"`{name}` stands outside of an aggregate.", f"Write `sum({name})`, or another aggregate.")
+        if self.scope.aggregates and self.current_aggregate is None:
+            self.add_problem(
+                at, f"`{name}` stands outside of an aggregate.", f"Write `sum({name})`, or another aggregate."
+            )
 
 
-def _starts(tree: Any) -> dict[int, int]:
+def _find_start_offsets(tree: Any) -> dict[int, int]:
     """By identity of each node: where its leftmost part stands."""
     found: dict[int, int] = {}
     for node in reversed(list(tree.walk(bfs=False))):  # each after all that is below it

@@ -6,7 +6,7 @@ from fractions import Fraction
 Exact = int | Fraction
 
 
-def exact(value: Decimal | int) -> Exact:
+def to_exact(value: Decimal | int) -> Exact:
     """A number of PostgreSQL's, without loss."""
     if isinstance(value, int):
         return value

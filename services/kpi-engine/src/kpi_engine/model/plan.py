@@ -18,7 +18,7 @@ from kpi_engine.model.functions import (
     to_sql,
 )
 from kpi_engine.model.functions.evaluation import ratio
-from kpi_engine.model.numbers import Exact, decimal_text, exact
+from kpi_engine.model.numbers import Exact, decimal_text, to_exact
 from kpi_engine.model.tree import Node, Silence
 
 Totals = Sequence[Exact | None]
@@ -115,17 +115,17 @@ class Plan:
         """Numerator and denominator of the root; no denominator when the root is no division."""
         return fraction_of(self.value)
 
-    def answer(self, components: Sequence[Decimal | int | None], sample: int, *, parts: bool = False) -> Value:
+    def compute_value(self, components: Sequence[Decimal | int | None], sample: int, *, parts: bool = False) -> Value:
         """The value of summed components, given in the order of `components`."""
-        return self._answers(tuple(components), sample, parts)
+        return self._cached_compute_value(tuple(components), sample, parts)
 
     @cached_property
-    def _answers(self) -> "Callable[[tuple[Decimal | int | None, ...], int, bool], Value]":
+    def _cached_compute_value(self) -> "Callable[[tuple[Decimal | int | None, ...], int, bool], Value]":
         # Every batch judges an agent's past windows again, and they seldom change.
-        return lru_cache(maxsize=20_000)(self._answer)
+        return lru_cache(maxsize=20_000)(self._compute_value)
 
-    def _answer(self, components: tuple[Decimal | int | None, ...], sample: int, parts: bool) -> Value:
-        numbers = [None if number is None else exact(number) for number in components]
+    def _compute_value(self, components: tuple[Decimal | int | None, ...], sample: int, parts: bool) -> Value:
+        numbers = [None if number is None else to_exact(number) for number in components]
         shown = tuple((name, part(numbers)) for name, part in self._parts) if parts else ()
         if sample == 0:
             return Value(None, 0, "no facts in this population", parts=shown)
@@ -136,21 +136,21 @@ class Plan:
         except Undefined as nothing:
             return Value(None, sample, str(nothing), parts=shown)
         if denominator is None:
-            return Value(above, sample, self._unknown(numbers) if above is None else None, parts=shown)
+            return Value(above, sample, self._unknown_reason(numbers) if above is None else None, parts=shown)
         if above is None or below is None:
-            return Value(None, sample, self._unknown(numbers), above, below, shown)
+            return Value(None, sample, self._unknown_reason(numbers), above, below, shown)
         if below == 0:
             return Value(None, sample, f"division by zero: {self._denominator_name} is 0", above, below, shown)
         return Value(ratio(above, below), sample, None, above, below, shown)
 
-    def merge(self, partials: Sequence[Sequence[Decimal | int | None]]) -> list[Decimal | int | None]:
+    def merge_components(self, partials: Sequence[Sequence[Decimal | int | None]]) -> list[Decimal | int | None]:
         """The components of several partials together. Wants at least one."""
         columns = zip(*partials, strict=True)
         return [each.partial.merge(column) for each, column in zip(self.components, columns, strict=True)]
 
     # Inside
 
-    def _unknown(self, numbers: Totals) -> str:
+    def _unknown_reason(self, numbers: Totals) -> str:
         unknown = [name for name, part in self._parts if part(numbers) is None]
         return f"{', '.join(unknown) or 'the value'} has no known value"
 
@@ -165,9 +165,9 @@ class Plan:
 
     @cached_property
     def _parts(self) -> tuple[tuple[str, Evaluator], ...]:
-        return tuple((text_of(node), self._lenient(node)) for node in dict.fromkeys(aggregates_in(self.value)))
+        return tuple((text_of(node), self._compile_lenient(node)) for node in dict.fromkeys(aggregates_in(self.value)))
 
-    def _lenient(self, node: Node) -> Evaluator:
+    def _compile_lenient(self, node: Node) -> Evaluator:
         read = compile(node, self._total)
 
         def part(numbers: Totals) -> Exact | None:

@@ -12,7 +12,7 @@ _KINDS = {"source": "source", "form": "form", "org_unit": "org unit", "role": "r
 _INSIDE = {"legs": "attribute", "submissions": "question"}
 
 
-def references_of(model: Model, at: str = "") -> list[Reference]:
+def find_references(model: Model, at: str = "") -> list[Reference]:
     """Pointers begin with `at`. What people are skilled in is not declared anywhere, nor how queues are called."""
     trees = [
         (f"{at}/{part}", tree) for part, tree in (("where", model.plan.where), ("value", model.plan.value)) if tree

@@ -3,18 +3,18 @@
 from typing import Any
 
 import yaml
-from contracts.names import Names
-from servicekit.blueprints.checking import SectionCheck, changes_between, unknown_names
+from contracts.section_names import Names
+from servicekit.blueprints.checking import SectionCheck, diff_sections, find_unknown_names
 from servicekit.errors import FieldProblem
 
-from kpi_engine.model.document import Model, load_content
-from kpi_engine.model.places import ModelInvalid
-from kpi_engine.model.references import references_of
+from kpi_engine.model.document import Model, parse_model_content
+from kpi_engine.model.document_text import ModelInvalid
+from kpi_engine.model.references import find_references
 
-MOST_MODELS = 200
+MAX_MODELS = 200
 
 
-def read_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], list[FieldProblem]]:
+def parse_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], list[FieldProblem]]:
     """The models of a section, each with its text as YAML, and all that is wrong with it."""
     found: list[tuple[Model, str]] = []
     problems = [
@@ -24,13 +24,13 @@ def read_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], list
     kpis = content.get("kpis", [])
     if not isinstance(kpis, list):
         return [], [*problems, FieldProblem(pointer="/kpis", problem="`kpis` is a list of KPI models.")]
-    if len(kpis) > MOST_MODELS:
-        problem = FieldProblem(pointer="/kpis", problem=f"More than {MOST_MODELS} models.", cure="Leave some out.")
+    if len(kpis) > MAX_MODELS:
+        problem = FieldProblem(pointer="/kpis", problem=f"More than {MAX_MODELS} models.", cure="Leave some out.")
         return [], [*problems, problem]
     names: set[str] = set()
     for index, document in enumerate(kpis):
         try:
-            model = load_content(document)
+            model = parse_model_content(document)
         except ModelInvalid as invalid:
             problems += [
                 FieldProblem(pointer=f"/kpis/{index}{each.pointer}", problem=each.problem, cure=each.cure)
@@ -45,15 +45,18 @@ def read_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], list
 
 
 def check_section(content: dict[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
-    """As `servicekit.blueprints.checking.OwnSection` wants it; `present`: the section as it is."""
+    """As `servicekit.blueprints.checking.SectionChecker` wants it; `present`: the section as it is."""
     given = present if content is None else content
-    found, problems = read_section(given)
+    found, problems = parse_section(given)
     models = {model.kpi: model for model, _ in found}
     kpis = enumerate(given["kpis"] if found else [])
     places = [(f"/kpis/{index}", each.get("kpi")) for index, each in kpis if isinstance(each, dict)]
     named = [
-        each for at, kpi in places if isinstance(kpi, str) and kpi in models for each in references_of(models[kpi], at)
+        each
+        for at, kpi in places
+        if isinstance(kpi, str) and kpi in models
+        for each in find_references(models[kpi], at)
     ]
     after = {"kpis": [model.content for model in models.values()]}
-    told = [*([] if content is None else problems), *unknown_names(named, names)]
-    return SectionCheck(problems=told, changes=changes_between(present, after))
+    told = [*([] if content is None else problems), *find_unknown_names(named, names)]
+    return SectionCheck(problems=told, changes=diff_sections(present, after))

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any, Protocol
 
-from kpi_engine.model.columns import PERSON
+from kpi_engine.model.columns import PERSON_COLUMNS
 from kpi_engine.model.expression import parse
 from kpi_engine.model.functions import Evaluator, Operator, Scope, comparison, compile, evaluate, operation, text_of
 from kpi_engine.model.problem import ExpressionProblem
@@ -41,7 +41,7 @@ class Target:
         """The number of conditions, then the priority."""
         return sum(comparison(node.op) for node in self.selector.walk()), self.priority
 
-    def fits(self, person: "Asked") -> bool:
+    def fits(self, person: "PersonAttributes") -> bool:
         """Whether the selector surely holds for the person on the day."""
         return self._holds(person) == 1
 
@@ -49,12 +49,12 @@ class Target:
     def _holds(self) -> Evaluator:
         return compile(self.selector, _of_person)
 
-    def asks(self, column: str) -> bool:
+    def uses_column(self, column: str) -> bool:
         """Whether the selector names the column."""
         return any(node.op == "column" and node.value == column for node in self.selector.walk())
 
 
-class Asked(Protocol):
+class PersonAttributes(Protocol):
     """What selectors ask of a person on a day. `org_units` are slugs, with all units above the own ones."""
 
     @property
@@ -88,7 +88,7 @@ class PersonOnDay:
 
 def parse_selector(text: str) -> tuple[Node, list[ExpressionProblem]]:
     """The checked condition on people, and what is wrong with it: it compares columns of `PERSON` with values."""
-    node, problems = parse(text, Scope(PERSON))
+    node, problems = parse(text, Scope(PERSON_COLUMNS))
     if not problems and node.type.kind != "flag":
         problems = [ExpressionProblem(0, f"`when` wants a condition, this is a {node.type.kind}.")]
     if not problems:
@@ -100,18 +100,18 @@ def parse_selector(text: str) -> tuple[Node, list[ExpressionProblem]]:
     return node, problems
 
 
-def choose(targets: Iterable[Target], person: Asked) -> Target | None:
+def select_target(targets: Iterable[Target], person: PersonAttributes) -> Target | None:
     """The most specific target that fits; None: the model's own edges apply."""
     fitting = [target for target in targets if target.fits(person)]
     return max(fitting, key=lambda target: target.specificity, default=None)
 
 
-def ties(targets: list[Target]) -> list[tuple[Target, Target]]:
+def find_ties(targets: list[Target]) -> list[tuple[Target, Target]]:
     """Pairs of which neither wins, and that are not plainly exclusive."""
     return [
         (first, second)
         for first, second in combinations(targets, 2)
-        if first.specificity == second.specificity and not _exclusive(first.selector, second.selector)
+        if first.specificity == second.specificity and not _are_exclusive(first.selector, second.selector)
     ]
 
 
@@ -136,7 +136,7 @@ def _of_person(node: Node) -> Evaluator | None:
         name = node.value
         return lambda person: getattr(person, name)
     column = node.args[0] if comparison(node.op) else None
-    if column is None or not PERSON[column.value].many:
+    if column is None or not PERSON_COLUMNS[column.value].multi_valued:
         return None
     several, wanted, unwanted = f"{column.value}s", frozenset(map(_value, node.args[1:])), node.op == "<>"
     if node.op == "is null":
@@ -144,16 +144,16 @@ def _of_person(node: Node) -> Evaluator | None:
     return lambda person: int(wanted.isdisjoint(getattr(person, several)) == unwanted)
 
 
-def _exclusive(first: Node, second: Node) -> bool:
+def _are_exclusive(first: Node, second: Node) -> bool:
     """Whether one person can surely not fit both: other employment, or no common length of service."""
     both = [*_conjuncts(first), *_conjuncts(second)]
-    employments = [{_value(v) for v in part.args[1:]} for part in both if _is(part, "employment", "=", "in")]
+    employments = [{_value(v) for v in part.args[1:]} for part in both if _is_comparison(part, "employment", "=", "in")]
     if len(employments) > 1 and not set.intersection(*employments):
         return True
     # Tenure is counted in whole days.
     low, high = Fraction(-(10**9)), Fraction(10**9)
     for part in both:
-        if _is(part, "tenure_days", "<", "<=", "=", ">=", ">"):
+        if _is_comparison(part, "tenure_days", "<", "<=", "=", ">=", ">"):
             bound = _value(part.args[1])
             if part.op in (">", ">=", "="):
                 low = max(low, bound if part.op != ">" else bound // 1 + 1)
@@ -166,5 +166,5 @@ def _conjuncts(node: Node) -> list[Node]:
     return [part for arg in node.args for part in _conjuncts(arg)] if node.op == "and" else [node]
 
 
-def _is(node: Node, column: str, *ops: str) -> bool:
+def _is_comparison(node: Node, column: str, *ops: str) -> bool:
     return node.op in ops and node.args[0].value == column

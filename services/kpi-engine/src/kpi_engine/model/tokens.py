@@ -13,13 +13,13 @@ from sqlglot.dialects.postgres import Postgres
 from kpi_engine.model.functions import Operator, entries, function_names
 from kpi_engine.model.problem import ExpressionProblem, nearest
 
-LONGEST = 4000
-MOST_TOKENS = 1000
-DEEPEST = 30
+MAX_EXPRESSION_CHARS = 4000
+MAX_TOKENS = 1000
+MAX_DEPTH = 30
 """Levels of parentheses and `case` together, and signs or `not` in a row."""
 
 _FUNCTIONS = function_names()
-_WORDS = frozenset({"true", "false", "null", *(word for each in entries() for word in each.words)})
+_KEYWORDS = frozenset({"true", "false", "null", *(word for each in entries() for word in each.words)})
 _OPERATORS = [each for each in entries() if isinstance(each, Operator) and each.parsed_from]
 _SIGNS = " ".join(dict.fromkeys(each.shown for each in _OPERATORS if not each.words))
 _PREFIXES = frozenset({"not", "-", "+"})
@@ -55,15 +55,17 @@ class _Token:
 def scan(text: str, columns: Collection[str]) -> tuple[str, list[ExpressionProblem]]:
     """The expression with spaces for its comments, and why a parser must not see it: nothing when it may. Takes time in
     proportion to the length."""
-    if len(text) > LONGEST:
-        return "", [ExpressionProblem(0, f"The expression is longer than {LONGEST} characters.", "Split it.")]
+    if len(text) > MAX_EXPRESSION_CHARS:
+        return "", [
+            ExpressionProblem(0, f"The expression is longer than {MAX_EXPRESSION_CHARS} characters.", "Split it.")
+        ]
     if "\x00" in text:
         return "", [ExpressionProblem(text.index("\x00"), "The expression contains a NUL character.", "Remove it.")]
     found = [_Token(str(match.lastgroup), match[0], match.start()) for match in _TOKEN.finditer(text)]
     tokens = [token for token in found if token.kind != "space"]
-    if len(tokens) > MOST_TOKENS:
-        problem = f"The expression has more than {MOST_TOKENS} words and signs."
-        return "", [ExpressionProblem(tokens[MOST_TOKENS].at, problem, "Split it.")]
+    if len(tokens) > MAX_TOKENS:
+        problem = f"The expression has more than {MAX_TOKENS} words and signs."
+        return "", [ExpressionProblem(tokens[MAX_TOKENS].at, problem, "Split it.")]
     clean = "".join(_NO_LINE_END.sub(" ", token.text) if token.kind == "space" else token.text for token in found)
     return clean, _depth_problem(tokens) or _query_problem(tokens) or _word_problems(tokens, columns)
 
@@ -74,8 +76,8 @@ def _depth_problem(tokens: list[_Token]) -> list[ExpressionProblem]:
         sign = token.text if token.kind == "sign" else token.word if token.kind == "word" else ""
         prefixes = prefixes + 1 if sign in _PREFIXES else 0
         depth += (sign in ("(", "case")) - (sign in (")", "end"))
-        if max(depth, prefixes) > DEEPEST:
-            return [ExpressionProblem(token.at, "The expression is nested too deeply.", f"At most {DEEPEST} levels.")]
+        if max(depth, prefixes) > MAX_DEPTH:
+            return [ExpressionProblem(token.at, "The expression is nested too deeply.", f"At most {MAX_DEPTH} levels.")]
     return []
 
 
@@ -118,7 +120,7 @@ def _no_function(token: _Token) -> ExpressionProblem:
 
 def _word_problem(token: _Token, after: str, columns: Collection[str]) -> ExpressionProblem | None:
     word = token.word
-    if token.kind == "word" and word in _WORDS:
+    if token.kind == "word" and word in _KEYWORDS:
         return None
     if after == "(":
         return None if token.kind == "word" and word in _FUNCTIONS else _no_function(token)

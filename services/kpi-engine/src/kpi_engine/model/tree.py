@@ -46,7 +46,7 @@ class Silence:
     min_gap_ms: int | None = None
     hold: bool = False
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """As it is printed beside a value."""
         if self.min_gap_ms is None:
             base = "the vendor's own figure of silence"

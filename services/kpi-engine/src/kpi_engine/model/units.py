@@ -3,7 +3,7 @@
 from kpi_engine.model.tree import Unit
 
 
-def times(left: Unit, right: Unit, sign: int) -> Unit:
+def multiply_units(left: Unit, right: Unit, sign: int) -> Unit:
     """The unit of `left * right` for the sign 1, of `left / right` for -1."""
     powers = dict(left)
     for name, power in right:
@@ -11,6 +11,6 @@ def times(left: Unit, right: Unit, sign: int) -> Unit:
     return tuple(sorted((name, power) for name, power in powers.items() if power))
 
 
-def unit_words(unit: Unit | None) -> str:
+def render_unit(unit: Unit | None) -> str:
     """E.g. `ms`, `ms^2 · score^-1`, `plain numbers`."""
     return " · ".join(name if power == 1 else f"{name}^{power}" for name, power in unit or ()) or "plain numbers"

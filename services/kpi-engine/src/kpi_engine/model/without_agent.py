@@ -11,47 +11,51 @@ from kpi_engine.model.functions.possible import ANY, CONDITION, NUMBER, UNKNOWN,
 from kpi_engine.model.plan import Component, Plan, components_of
 from kpi_engine.model.tree import Node
 
-_UNTAKEN: Mapping[str, Possible] = {
+_AGENTLESS_VALUES: Mapping[str, Possible] = {
     **dict.fromkeys(
         ("ring_ms", "talk_ms", "hold_ms", "acw_ms", "handle_ms", "conversation_ms", "silence_vendor_ms", "overtalk_ms",
          "interruptions", "csat", "nps", "qa_score", "sentiment"), UNKNOWN),
     "answered": frozenset({None, False}),
     "silence": UNKNOWN,
 }  # fmt: skip
-_TAKEN: Mapping[str, Possible] = {"abandoned": frozenset({None, False})}
+_AGENT_VALUES: Mapping[str, Possible] = {"abandoned": frozenset({None, False})}
 
-REASON = "it measures what happens to calls that no agent has taken: it has no value for an agent or a team"
+NO_VALUE_REASON = "it measures what happens to calls that no agent has taken: it has no value for an agent or a team"
 
 
 def counts_without_agent(plan: Plan) -> bool:
     """Whether a leg that nobody took may give something to the value."""
-    return True in _passes(plan, _UNTAKEN) and any(_gives(each, _UNTAKEN) for each in plan.components)
+    return True in _possible_where_results(plan, _AGENTLESS_VALUES) and any(
+        _can_contribute(each, _AGENTLESS_VALUES) for each in plan.components
+    )
 
 
 def only_without_agent(plan: Plan) -> bool:
     """Whether the value is a ratio whose upper part only legs that nobody took can make: of agents it would always read
     0, which is not what is so."""
     above, below = plan.fraction
-    if below is None or True not in _passes(plan, _UNTAKEN):
+    if below is None or True not in _possible_where_results(plan, _AGENTLESS_VALUES):
         return False
-    return _total(above, _UNTAKEN) - {None, ZERO} != frozenset() and not _total(above, _TAKEN) - {None, ZERO}
+    return _possible_totals(above, _AGENTLESS_VALUES) - {None, ZERO} != frozenset() and not _possible_totals(
+        above, _AGENT_VALUES
+    ) - {None, ZERO}
 
 
-def _passes(plan: Plan, known: Mapping[str, Possible]) -> Possible:
+def _possible_where_results(plan: Plan, known: Mapping[str, Possible]) -> Possible:
     return frozenset({True}) if plan.where is None else _of_fact(plan.where, known)
 
 
-def _gives(component: Component, known: Mapping[str, Possible]) -> bool:
+def _can_contribute(component: Component, known: Mapping[str, Possible]) -> bool:
     return component.arg is None or bool(_of_fact(component.arg, known) - component.partial.nothing)
 
 
-def _total(node: Node, known: Mapping[str, Possible]) -> Possible:
+def _possible_totals(node: Node, known: Mapping[str, Possible]) -> Possible:
     """What an expression over aggregates may be, when all legs are of the `known` kind."""
 
     def leaf(node: Node) -> Possible | None:
         if aggregate(node.op) is None:
             return None
-        return NUMBER if _gives(components_of(node)[0], known) else frozenset({None, ZERO})
+        return NUMBER if _can_contribute(components_of(node)[0], known) else frozenset({None, ZERO})
 
     return possible_values(node, leaf)
 

@@ -7,14 +7,14 @@ from uuid import UUID
 
 import msgspec
 from contracts import Event
-from contracts.calls import AgentStateChanged, LegRecorded
+from contracts.legs import AgentStateChanged, LegRecorded
 from contracts.submissions import SubmissionScored
 from storage import Session
 
 from kpi_engine.store.tables import FACT_COLUMNS
 
-NOBODY = UUID(int=0)
-FEW = 5000
+NO_AGENT_ID = UUID(int=0)
+MAX_QUICK_FACTS = 5000
 """So many facts are counted anew in a moment."""
 
 
@@ -44,7 +44,7 @@ class FactReader:
         shape = msgspec.defstruct(f"{event.__name__}Row", fields, kw_only=True)
         self._decoder = msgspec.json.Decoder(shape)
 
-    def row(self, tenant: str, raw: bytes) -> tuple[Any, ...]:
+    def decode_row(self, tenant: str, raw: bytes) -> tuple[Any, ...]:
         """Raises msgspec.ValidationError when the event is not what its type promises."""
         values = msgspec.structs.astuple(self._decoder.decode(raw))
         if self._fix:
@@ -70,7 +70,7 @@ def _wire_type(annotation: Any) -> Any:
     return base | None if type(None) in kinds else base
 
 
-READERS: dict[str, FactReader] = {
+FACT_READERS: dict[str, FactReader] = {
     LegRecorded.type: FactReader(LegRecorded, "legs", {"interaction_id": "id"}),
     AgentStateChanged.type: FactReader(AgentStateChanged, "agent_states", {"state_id": "id"}),
     SubmissionScored.type: FactReader(
@@ -87,7 +87,7 @@ READERS: dict[str, FactReader] = {
     ),
 }
 
-SUBMISSIONS = READERS[SubmissionScored.type]
+SUBMISSION_READER = FACT_READERS[SubmissionScored.type]
 
 _COLUMNS = ", ".join(FACT_COLUMNS)
 _KEY = ("tenant", "kind", "id", "leg")
@@ -95,7 +95,7 @@ _KEY = ("tenant", "kind", "id", "leg")
 _LOCKING = "ON CONFLICT (tenant, agent_id) DO UPDATE SET agent_id = excluded.agent_id WHERE false"
 # A batch shares the models of its tenants, as far as nobody changes them, and their calls; one of submissions, which looks
 # for calls while batches of calls look for submissions about them, has the calls alone. All is asked in one statement.
-_OPEN = """
+_PREPARE_BATCH = """
 SELECT t AS tenant, pg_try_advisory_xact_lock_shared(hashtextextended('kpi models ' || t, 0)) AS shared,
     to_regclass('pg_temp.change_fact') IS NOT NULL AS staged, {lock}(hashtextextended('kpi calls ' || t, 0)) AS calls
 FROM unnest(cast(:tenants AS text[])) AS t
@@ -153,7 +153,7 @@ SELECT s.tenant, s.kind, s.id, s.leg, s.version, coalesce(c.agent_id, s.named_ag
        coalesce(c.workday, s.named_workday) AS workday, CASE WHEN c.agent_id IS NULL THEN 'unknown_call' END AS held
 FROM {{facts}} s LEFT JOIN LATERAL ({_CALL}) AS c ON true
 """  # noqa: S608
-_NAME = """
+_SET_NAMED_AGENT = """
 UPDATE stage_fact SET named_agent_id = agent_id, named_workday = workday
 WHERE call_id IS NOT NULL AND named_agent_id IS NULL  -- an earlier part of the transaction may have staged some
 """
@@ -180,21 +180,21 @@ WITH judged AS (
 )
 SELECT DISTINCT tenant FROM changed WHERE NOT void ORDER BY tenant
 """  # noqa: S608
-_KEEP_SUPERSEDED = f"""
+_INSERT_SUPERSEDED = f"""
 INSERT INTO fact_version ({_COLUMNS}) SELECT {_COLUMNS} FROM change_fact WHERE sign = -1 ON CONFLICT DO NOTHING
 """  # noqa: S608
-_KEEP_LATE = f"""
+_INSERT_LATE = f"""
 INSERT INTO fact_version ({_COLUMNS})
 SELECT {", ".join(f"s.{name}" for name in FACT_COLUMNS)} FROM stage_fact s JOIN fact f USING ({", ".join(_KEY)}) WHERE s.version < f.version ON CONFLICT DO NOTHING
 """  # noqa: S608
 
 
 _OPEN_SHARED, _OPEN_ALONE = (
-    _OPEN.format(lock=lock) for lock in ("pg_advisory_xact_lock_shared", "pg_advisory_xact_lock")
+    _PREPARE_BATCH.format(lock=lock) for lock in ("pg_advisory_xact_lock_shared", "pg_advisory_xact_lock")
 )
 
 
-async def open_stage(session: Session, tenants: Iterable[str], *, submissions: bool = False) -> set[str]:
+async def prepare_batch(session: Session, tenants: Iterable[str], *, submissions: bool = False) -> set[str]:
     """Shares the models of these tenants until the end of the transaction, and makes room for a batch of their facts.
     Returns the tenants whose models are being changed just now: those are not shared, and nobody waits for them.
     `submissions`: there are some in the batch."""
@@ -208,7 +208,7 @@ async def open_stage(session: Session, tenants: Iterable[str], *, submissions: b
 async def apply_facts(
     session: Session, rows: Iterable[tuple[FactReader, tuple[Any, ...]]], *, known_at: Mapping[str, datetime]
 ) -> list[tuple[str, str]]:
-    """Brings the facts up to date; needs `open_stage`. `known_at`: by tenant, the instant of the batch. Returns of which tenants and kinds some changed. What changed
+    """Brings the facts up to date; needs `prepare_batch`. `known_at`: by tenant, the instant of the batch. Returns of which tenants and kinds some changed. What changed
     stands in the temporary table `change_fact` until the commit: `sign` -1 what held before, 1 what holds now. Locks the
     changed facts, then their agents, each in sorted order."""
     by_reader: dict[int, tuple[FactReader, list[tuple[Any, ...]]]] = {}
@@ -218,14 +218,14 @@ async def apply_facts(
     for reader, found in by_reader.values():
         await session.copy_in("stage_fact", [*reader.columns, "known_at"], found)
         staged += len(found)
-    if id(SUBMISSIONS) in by_reader:
-        await session.run(_NAME)
+    if id(SUBMISSION_READER) in by_reader:
+        await session.run(_SET_NAMED_AGENT)
         await session.run(_FIND_CALLS)
-    found = await session.rows(_APPLY, {"nobody": NOBODY})
+    found = await session.rows(_APPLY, {"nobody": NO_AGENT_ID})
     if any(row["superseded"] for row in found):
-        await session.run(_KEEP_SUPERSEDED)
+        await session.run(_INSERT_SUPERSEDED)
     if sum(row["current"] for row in found) < staged:
-        await session.run(_KEEP_LATE)
+        await session.run(_INSERT_LATE)
     touched = [(row["tenant"], row["kind"]) for row in found if row["touched"]]
     if any(row["judged"] for row in found):
         followed = [(tenant, "submissions") for tenant in await session.scalars(_FOLLOW_CALLS)]
@@ -250,8 +250,8 @@ SELECT t, a FROM unnest(cast(:tenants AS text[]), cast(:agents AS uuid[])) AS w 
 """  # noqa: S608
 
 
-async def share_models(session: Session) -> bool:
-    """As `open_stage` does for the session's tenant. False when its models are being changed."""
+async def try_lock_models_shared(session: Session) -> bool:
+    """As `prepare_batch` does for the session's tenant. False when its models are being changed."""
     return bool(
         await session.scalar(
             "SELECT pg_try_advisory_xact_lock_shared(hashtextextended('kpi models ' || :tenant, 0))",
@@ -260,14 +260,14 @@ async def share_models(session: Session) -> bool:
     )
 
 
-async def quickly_changed(session: Session) -> bool:
+async def try_lock_models_if_small(session: Session) -> bool:
     """Locks the models of the session's tenant for a change, if nobody uses them and the facts to be counted anew are not
     many. False: it would take long."""
     return bool(
         await session.scalar(
             "SELECT count(*) <= :few AND pg_try_advisory_xact_lock(hashtextextended('kpi models ' || :tenant, 0)) "
             "FROM (SELECT FROM fact WHERE tenant = :tenant LIMIT :few + 1) AS found",
-            {"tenant": session.tenant, "few": FEW},
+            {"tenant": session.tenant, "few": MAX_QUICK_FACTS},
         )
     )
 
@@ -276,9 +276,9 @@ async def are_few(session: Session) -> bool:
     """Whether the facts of the session's tenant are counted anew within a request."""
     found = await session.scalar(
         "SELECT count(*) FROM (SELECT FROM fact WHERE tenant = :tenant LIMIT :few + 1) AS found",
-        {"tenant": session.tenant, "few": FEW},
+        {"tenant": session.tenant, "few": MAX_QUICK_FACTS},
     )
-    return int(found) <= FEW
+    return int(found) <= MAX_QUICK_FACTS
 
 
 async def lock_models(session: Session, *, for_change: bool) -> None:

@@ -11,15 +11,15 @@ from uuid import UUID
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
-from kpi_engine.model.document import Model, load
-from kpi_engine.model.places import ModelInvalid
+from kpi_engine.model.document import Model, parse_model
+from kpi_engine.model.document_text import ModelInvalid
 from kpi_engine.store.tables import kpi_head, kpi_model
 
 log = logging.getLogger("uplift.kpi-engine")
 
 
 @dataclass(frozen=True, eq=False)
-class Published:
+class PublishedModel:
     """A model as published: its version and its text as it was written."""
 
     model: Model
@@ -35,18 +35,18 @@ class Published:
 class Catalogue:
     """The models of one tenant that are in force, by name."""
 
-    models: Mapping[str, Published]
+    models: Mapping[str, PublishedModel]
 
-    def of_kind(self, kind: str) -> list[Published]:
+    def models_of_kind(self, kind: str) -> list[PublishedModel]:
         return [each for each in self.models.values() if each.model.source == kind]
 
     @cached_property
-    def statements(self) -> dict[str, Any]:
+    def statement_cache(self) -> dict[str, Any]:
         """Room for what the store compiles from these models, so that it is written once."""
         return {}
 
 
-async def catalogues(session: Session, tenants: Iterable[str]) -> dict[str, Catalogue]:
+async def load_catalogues(session: Session, tenants: Iterable[str]) -> dict[str, Catalogue]:
     rows = await session.rows(
         "SELECT h.tenant, h.kpi, h.version, m.document FROM kpi_head h "
         "JOIN kpi_model m ON m.tenant = h.tenant AND m.kpi = h.kpi AND m.version = h.version "
@@ -56,45 +56,45 @@ async def catalogues(session: Session, tenants: Iterable[str]) -> dict[str, Cata
     found: dict[str, list[tuple[str, int]]] = {}
     for row in rows:
         found.setdefault(row["tenant"], []).append((row["document"], row["version"]))
-    return {tenant: await _catalogue_of(tuple(documents)) for tenant, documents in found.items()}
+    return {tenant: await _parse_catalogue_cached(tuple(documents)) for tenant, documents in found.items()}
 
 
-async def catalogue(session: Session) -> Catalogue:
+async def load_catalogue(session: Session) -> Catalogue:
     """That of the session's one tenant."""
-    return (await catalogues(session, [session.tenant])).get(session.tenant, Catalogue({}))
+    return (await load_catalogues(session, [session.tenant])).get(session.tenant, Catalogue({}))
 
 
-async def _catalogue_of(documents: tuple[tuple[str, int], ...]) -> Catalogue:
+async def _parse_catalogue_cached(documents: tuple[tuple[str, int], ...]) -> Catalogue:
     """Documents that were not read before are read beside the loop."""
-    made = _catalogues.pop(documents, None) or await asyncio.to_thread(_catalogue, documents)
-    while len(_catalogues) >= _MOST_CATALOGUES:
+    made = _catalogues.pop(documents, None) or await asyncio.to_thread(_parse_catalogue, documents)
+    while len(_catalogues) >= _MAX_CATALOGUES:
         del _catalogues[next(iter(_catalogues))]
     _catalogues[documents] = made  # the last one used is the last to go
     return made
 
 
-_MOST_CATALOGUES = 256
+_MAX_CATALOGUES = 256
 _catalogues: dict[tuple[tuple[str, int], ...], Catalogue] = {}
 
 
 @lru_cache(maxsize=1024)
-def _model(document: str) -> Model | None:
+def _parse_model_or_none(document: str) -> Model | None:
     """None for a document that an earlier version of this program took and this one does not: it must not keep its
     tenant's other models, and everybody else's, from being counted."""
     try:
-        return load(document)
+        return parse_model(document)
     except ModelInvalid as invalid:
         log.error("a published model cannot be used any more, publish it anew: %s", str(invalid)[:500])
         return None
 
 
-def _catalogue(documents: tuple[tuple[str, int], ...]) -> Catalogue:
-    read = [(_model(document), version, document) for document, version in documents]
-    published = [Published(model, version, document) for model, version, document in read if model is not None]
+def _parse_catalogue(documents: tuple[tuple[str, int], ...]) -> Catalogue:
+    read = [(_parse_model_or_none(document), version, document) for document, version in documents]
+    published = [PublishedModel(model, version, document) for model, version, document in read if model is not None]
     return Catalogue({each.kpi: each for each in published})
 
 
-async def _newest(session: Session, kpi: str) -> int:
+async def _find_newest_version(session: Session, kpi: str) -> int:
     return int(
         await session.scalar(
             "SELECT coalesce(max(version), 0) FROM kpi_model WHERE tenant = :tenant AND kpi = :kpi",
@@ -105,8 +105,12 @@ async def _newest(session: Session, kpi: str) -> int:
 
 async def next_version(session: Session, model: Model) -> int:
     """The version that `model` would be published as: what is in force already makes no new one."""
-    now = (await catalogue(session)).models.get(model.kpi)
-    return now.version if now and now.model.content == model.content else 1 + await _newest(session, model.kpi)
+    now = (await load_catalogue(session)).models.get(model.kpi)
+    return (
+        now.version
+        if now and now.model.content == model.content
+        else 1 + await _find_newest_version(session, model.kpi)
+    )
 
 
 async def find_waiting(session: Session, kpi: str) -> str | None:
@@ -119,7 +123,7 @@ async def find_waiting(session: Session, kpi: str) -> str | None:
 
 async def insert_version(session: Session, model: Model, document: str, by: UUID | None) -> int:
     """Makes `model` the one in force, as a new version. Returns its number."""
-    version = 1 + await _newest(session, model.kpi)
+    version = 1 + await _find_newest_version(session, model.kpi)
     key = {"tenant": session.tenant, "kpi": model.kpi, "version": version}
     await session.execute(
         insert(kpi_model).values(
@@ -133,7 +137,7 @@ async def insert_version(session: Session, model: Model, document: str, by: UUID
     return version
 
 
-async def find_retired(session: Session, kpi: str) -> Published | None:
+async def find_retired(session: Session, kpi: str) -> PublishedModel | None:
     """As it last was, one that is in force no more."""
     rows = await session.rows(
         "SELECT m.document, h.version FROM kpi_head h JOIN kpi_model m ON m.tenant = h.tenant AND m.kpi = h.kpi "
@@ -141,10 +145,10 @@ async def find_retired(session: Session, kpi: str) -> Published | None:
         {"tenant": session.tenant, "kpi": kpi},
     )
     documents = tuple((row["document"], row["version"]) for row in rows)
-    return (await _catalogue_of(documents)).models.get(kpi) if documents else None
+    return (await _parse_catalogue_cached(documents)).models.get(kpi) if documents else None
 
 
-async def retire(session: Session, kpi: str) -> None:
+async def retire_model(session: Session, kpi: str) -> None:
     """The model is in force no more; its versions and what was said of bands stay."""
     key = {"tenant": session.tenant, "kpi": kpi}
     await session.execute("UPDATE kpi_head SET retired = true WHERE tenant = :tenant AND kpi = :kpi", key)

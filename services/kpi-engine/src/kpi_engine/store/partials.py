@@ -9,25 +9,27 @@ from uuid import UUID
 
 from storage import Session
 
-from kpi_engine.model.functions import literal
+from kpi_engine.model.functions import render_literal
 from kpi_engine.model.plan import Plan
-from kpi_engine.store.facts import NOBODY
-from kpi_engine.store.models import Catalogue, Published
+from kpi_engine.store.facts import NO_AGENT_ID
+from kpi_engine.store.models import Catalogue, PublishedModel
 
 Components = Sequence[Decimal | None]
 
 
 # Facts `f` of a kind that count somewhere. A submission about a call that is not known yet waits; a leg whose agent is not
 # known yet counts wherever no agent is needed.
-COUNTS = "f.tenant = :tenant AND f.kind = :kind AND NOT f.void AND (f.held IS NULL OR f.kind <> 'submissions')"
+COUNTING_FACTS_SQL = (
+    "f.tenant = :tenant AND f.kind = :kind AND NOT f.void AND (f.held IS NULL OR f.kind <> 'submissions')"
+)
 
 
-Contents = tuple[int, Components]
+PartialContents = tuple[int, Components]
 """Of a partial: its sample and its components."""
 
 
 @dataclass(frozen=True)
-class Change:
+class PartialChange:
     """A partial as it now is; `before`: as it was, None when there was none; `changed`: it has another sample or other
     components."""
 
@@ -36,36 +38,38 @@ class Change:
     workday: date
     sample: int
     components: Components
-    before: Contents | None = None
+    before: PartialContents | None = None
     changed: bool = True
 
 
-async def apply_changes(session: Session, tenant: str, kind: str, catalogue: Catalogue) -> list[Change]:
+async def apply_changes(session: Session, tenant: str, kind: str, catalogue: Catalogue) -> list[PartialChange]:
     """Retracts and adds what stands in `change_fact`, for all models of one kind of facts, in one statement. Returns
     the partials that facts came to or left, also those that read as before."""
-    published = catalogue.of_kind(kind)
+    published = catalogue.models_of_kind(kind)
     if not published:
         return []
     name = f"apply {kind}"
-    if name not in catalogue.statements:
-        catalogue.statements[name] = _apply_statement(published)
-    found = await session.tuples(catalogue.statements[name], {"tenant": tenant, "kind": kind, "nobody": NOBODY})
+    if name not in catalogue.statement_cache:
+        catalogue.statement_cache[name] = _apply_statement(published)
+    found = await session.tuples(
+        catalogue.statement_cache[name], {"tenant": tenant, "kind": kind, "nobody": NO_AGENT_ID}
+    )
     # The greatest and the least of what is left cannot be told from what was taken back.
     extremes = {each.kpi: each for each in published if not each.model.plan.retractable}
-    changes: list[Change] = []
-    again: dict[tuple[str, bool], dict[tuple[UUID, date], Contents | None]] = {}
+    changes: list[PartialChange] = []
+    again: dict[tuple[str, bool], dict[tuple[UUID, date], PartialContents | None]] = {}
     for kpi, agent_id, workday, sample, components, sample_before, components_before, changed, retracted in found:
         before = None if sample_before is None else (sample_before, components_before)
         if retracted and kpi in extremes:
-            again.setdefault((kpi, agent_id == NOBODY), {})[agent_id, workday] = before
+            again.setdefault((kpi, agent_id == NO_AGENT_ID), {})[agent_id, workday] = before
         else:
-            changes.append(Change(kpi, agent_id, workday, sample, components, before, changed))
+            changes.append(PartialChange(kpi, agent_id, workday, sample, components, before, changed))
     for (kpi, nobody), buckets in again.items():
         changes += await _recompute_buckets(session, tenant, extremes[kpi], buckets, nobody=nobody)
     return changes
 
 
-async def recompute(session: Session, published: Published) -> list[Change]:
+async def recompute_partials(session: Session, published: PublishedModel) -> list[PartialChange]:
     """Makes a model's partials anew from the facts of the session's tenant. Returns those that have changed."""
     key = {"tenant": session.tenant, "kpi": published.kpi}
     before = {
@@ -75,11 +79,11 @@ async def recompute(session: Session, published: Published) -> list[Change]:
     rows = await session.rows(
         "INSERT INTO partial (tenant, kpi, agent_id, workday, version, sample, components) "  # noqa: S608
         "SELECT :tenant, :kpi, agent_id, workday, :version, sample, components "
-        f"FROM ({from_facts(published.model.plan)}) AS made RETURNING *",
-        {**key, "version": published.version, "kind": published.model.source, "nobody": NOBODY},
+        f"FROM ({partials_from_facts_sql(published.model.plan)}) AS made RETURNING *",
+        {**key, "version": published.version, "kind": published.model.source, "nobody": NO_AGENT_ID},
     )
     now = {
-        (row["agent_id"], row["workday"]): Change(
+        (row["agent_id"], row["workday"]): PartialChange(
             row["kpi"], row["agent_id"], row["workday"], row["sample"], row["components"],
             before.get((row["agent_id"], row["workday"])),
         )
@@ -87,12 +91,14 @@ async def recompute(session: Session, published: Published) -> list[Change]:
     }  # fmt: skip
     nothing = [Decimal(0) if each.retractable else None for each in published.model.plan.components]
     gone = [
-        Change(published.kpi, *place, 0, nothing, old) for place, old in before.items() if place not in now and old[0]
+        PartialChange(published.kpi, *place, 0, nothing, old)
+        for place, old in before.items()
+        if place not in now and old[0]
     ]
     return gone + [each for each in now.values() if each.before != (each.sample, each.components)]
 
 
-async def differences(session: Session, published: Published, *, most: int = 1000) -> list[dict[str, Any]]:
+async def find_differences(session: Session, published: PublishedModel, *, most: int = 1000) -> list[dict[str, Any]]:
     """Partials that are not what the facts give: `stored_…` against `facts_…`; none are expected. At most so many, each with
     how many there are, `of_all`."""
     return await session.rows(
@@ -100,7 +106,7 @@ async def differences(session: Session, published: Published, *, most: int = 100
         "p.sample AS stored_sample, p.components AS stored_components, "
         "made.sample AS facts_sample, made.components AS facts_components, count(*) OVER () AS of_all "
         "FROM (SELECT * FROM partial WHERE tenant = :tenant AND kpi = :kpi) AS p "
-        f"FULL JOIN ({from_facts(published.model.plan)}) AS made "
+        f"FULL JOIN ({partials_from_facts_sql(published.model.plan)}) AS made "
         "ON p.agent_id = made.agent_id AND p.workday = made.workday "
         "WHERE p.sample IS DISTINCT FROM made.sample AND coalesce(p.sample, 0) + coalesce(made.sample, 0) <> 0 "
         "OR p.components IS DISTINCT FROM made.components AND made.sample IS NOT NULL "
@@ -111,28 +117,28 @@ async def differences(session: Session, published: Published, *, most: int = 100
             "kpi": published.kpi,
             "kind": published.model.source,
             "version": published.version,
-            "nobody": NOBODY,
+            "nobody": NO_AGENT_ID,
             "most": most,
         },
     )
 
 
 @dataclass(frozen=True)
-class Stretch:
+class SeriesQuery:
     """A KPI of an agent from the day `first` on, with the `back` days before it that have a sample. `weekly`: whole
     weeks of them."""
 
     kpi: str
     agent_id: UUID
     first: date
-    back: int
+    days_before: int
     weekly: bool = False
 
 
-Series = tuple[list[tuple[date, int, Components]], bool]
+DailySeries = tuple[list[tuple[date, int, Components]], bool]
 """Day, sample and components in order of workday, and whether there is nothing before them."""
 
-_STRETCHES = """
+_LOAD_SERIES = """
 SELECT w.kpi, w.agent_id, p.workday, p.sample, p.components, b.whole
 FROM unnest(cast(:kpis AS text[]), cast(:agents AS uuid[]), cast(:firsts AS date[]), cast(:backs AS int[]),
             cast(:weekly AS bool[])) AS w (kpi, agent_id, first, back, weekly)
@@ -148,61 +154,63 @@ ORDER BY w.kpi, w.agent_id, p.workday
 """
 
 
-async def stretches(session: Session, tenant: str, wanted: Sequence[Stretch]) -> dict[tuple[str, UUID], Series]:
+async def load_series(
+    session: Session, tenant: str, wanted: Sequence[SeriesQuery]
+) -> dict[tuple[str, UUID], DailySeries]:
     """By KPI and agent; those without partials are left out."""
     if not wanted:
         return {}
     found = await session.tuples(
-        _STRETCHES,
+        _LOAD_SERIES,
         {
             "tenant": tenant,
             "kpis": [each.kpi for each in wanted],
             "agents": [each.agent_id for each in wanted],
             "firsts": [each.first for each in wanted],
-            "backs": [each.back for each in wanted],
+            "backs": [each.days_before for each in wanted],
             "weekly": [each.weekly for each in wanted],
         },
     )
-    series: dict[tuple[str, UUID], Series] = {}
+    series: dict[tuple[str, UUID], DailySeries] = {}
     for kpi, agent_id, workday, sample, components, whole in found:
         series.setdefault((kpi, agent_id), ([], whole))[0].append((workday, sample, components))
     return series
 
 
-def from_facts(plan: Plan) -> str:
+def partials_from_facts_sql(plan: Plan) -> str:
     """SELECT of agent_id, workday, sample, components over the tenant's facts of `:kind`; `:nobody` for no agent."""
     return (
         f"SELECT coalesce(f.agent_id, :nobody) AS agent_id, f.workday, count(*) AS sample, "  # noqa: S608
-        f"{total(plan)} AS components FROM fact f "
-        f"WHERE {COUNTS} AND {plan.where_sql} GROUP BY 1, 2"
+        f"{components_sql(plan)} AS components FROM fact f "
+        f"WHERE {COUNTING_FACTS_SQL} AND {plan.where_sql} GROUP BY 1, 2"
     )
 
 
-def total(plan: Plan) -> str:
+def components_sql(plan: Plan) -> str:
     """The components over facts `f`, as an array."""
-    return _array(each.partial.total_sql(each.contribution_sql) for each in plan.components)
+    return _array_sql(each.partial.total_sql(each.contribution_sql) for each in plan.components)
 
 
-def contributions(plan: Plan) -> str:
+def contributions_sql(plan: Plan) -> str:
     """What each fact `f` gives to each component, as columns `k0`, `k1`, …"""
     return ", ".join(f"({each.contribution_sql})::numeric AS k{n}" for n, each in enumerate(plan.components))
 
 
-def total_of_contributions(plan: Plan, window: str) -> str:
+def windowed_components_sql(plan: Plan, window: str) -> str:
     """The components over rows of `contributions`, as window functions."""
-    return _array(each.partial.total_sql(f"k{n}", window) for n, each in enumerate(plan.components))
+    return _array_sql(each.partial.total_sql(f"k{n}", window) for n, each in enumerate(plan.components))
 
 
-def merged(plan: Plan, array: str) -> str:
+def merged_components_sql(plan: Plan, array: str) -> str:
     """The components of several partials together."""
-    return _array(f"{each.partial.sql}({array}[{place}])" for place, each in enumerate(plan.components, 1))
+    return _array_sql(f"{each.partial.sql}({array}[{place}])" for place, each in enumerate(plan.components, 1))
 
 
-def _array(columns: Iterable[str]) -> str:
+def _array_sql(columns: Iterable[str]) -> str:
     return f"ARRAY[{', '.join(columns)}]::numeric[]"
 
 
-def _apply_statement(published: list[Published]) -> str:
+def _apply_statement(published: list[PublishedModel]) -> str:
     """One pass over the changed facts for all models: each has a flag (counts or not) and its signed components."""
     flags, sums, values = [], [], []
     for number, each in enumerate(published):
@@ -222,7 +230,7 @@ def _apply_statement(published: list[Published]) -> str:
             sums.append(f"{component.partial.total_sql(value, which)} AS {column}")
             columns.append(column)
         row = [
-            literal(each.kpi),
+            render_literal(each.kpi),
             str(each.version),
             f"{counts}_n",
             f"{counts}_t",
@@ -230,11 +238,11 @@ def _apply_statement(published: list[Published]) -> str:
         ]
         values.append(f"({', '.join(row)})")
     longest = max(len(each.model.plan.components) for each in published)
-    together = ", ".join(_together(published, place) for place in range(longest))
+    together = ", ".join(_combine_sql(published, place) for place in range(longest))
     return f"""
     WITH delta AS (
         SELECT coalesce(f.agent_id, :nobody) AS agent_id, f.workday, {", ".join(sums)}
-        FROM (SELECT f.*, {", ".join(flags)} FROM change_fact f WHERE {COUNTS}) AS f
+        FROM (SELECT f.*, {", ".join(flags)} FROM change_fact f WHERE {COUNTING_FACTS_SQL}) AS f
         GROUP BY 1, 2
     ), added AS (
         INSERT INTO partial AS p (tenant, kpi, agent_id, workday, version, sample, components)
@@ -256,7 +264,7 @@ def _apply_statement(published: list[Published]) -> str:
     """  # noqa: S608
 
 
-def _together(published: list[Published], place: int) -> str:
+def _combine_sql(published: list[PublishedModel], place: int) -> str:
     """What a partial had and what is added to it, at one place of the components of all models."""
     had, added = f"p.components[{place + 1}]", f"excluded.components[{place + 1}]"
     total = f"{had} + {added}"
@@ -265,7 +273,7 @@ def _together(published: list[Published], place: int) -> str:
         if place < len(each.model.plan.components):
             together = each.model.plan.components[place].partial.combined_sql(had, added)
             if together != total:
-                others.setdefault(together, []).append(literal(each.kpi))
+                others.setdefault(together, []).append(render_literal(each.kpi))
     cases = [f"WHEN p.kpi IN ({', '.join(kpis)}) THEN {together}" for together, kpis in others.items()]
     return f"CASE {' '.join(cases)} ELSE {total} END" if cases else total
 
@@ -273,19 +281,19 @@ def _together(published: list[Published], place: int) -> str:
 async def _recompute_buckets(
     session: Session,
     tenant: str,
-    published: Published,
-    before: dict[tuple[UUID, date], Contents | None],
+    published: PublishedModel,
+    before: dict[tuple[UUID, date], PartialContents | None],
     *,
     nobody: bool,
-) -> list[Change]:
+) -> list[PartialChange]:
     """`nobody`: all of these buckets are of facts without agent; else none."""
     plan = published.model.plan
     of_agent = "f.agent_id IS NULL" if nobody else "f.agent_id = b.agent_id"
     found = await session.execute(
         "UPDATE partial p SET sample = made.sample, components = made.components "  # noqa: S608
         "FROM unnest(cast(:agents AS uuid[]), cast(:days AS date[])) AS b (agent_id, workday) "
-        f"CROSS JOIN LATERAL (SELECT count(*) AS sample, {total(plan)} AS components FROM fact f "
-        f"WHERE {COUNTS} AND f.workday = b.workday AND {of_agent} AND {plan.where_sql}) AS made "
+        f"CROSS JOIN LATERAL (SELECT count(*) AS sample, {components_sql(plan)} AS components FROM fact f "
+        f"WHERE {COUNTING_FACTS_SQL} AND f.workday = b.workday AND {of_agent} AND {plan.where_sql}) AS made "
         "WHERE p.tenant = :tenant AND p.kpi = :kpi AND p.agent_id = b.agent_id AND p.workday = b.workday "
         "RETURNING p.agent_id, p.workday, p.sample, p.components",
         {
@@ -300,5 +308,5 @@ async def _recompute_buckets(
     for agent_id, workday, sample, components in found:
         old = before[agent_id, workday]
         changed = (sample, components) != (old or (0, None))
-        changes.append(Change(published.kpi, agent_id, workday, sample, components, old, changed))
+        changes.append(PartialChange(published.kpi, agent_id, workday, sample, components, old, changed))
     return changes

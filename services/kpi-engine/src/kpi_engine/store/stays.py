@@ -8,16 +8,16 @@ from uuid import UUID
 
 import msgspec
 from servicekit.directory import workday
-from servicekit.visibility import Visible
+from servicekit.visibility import VisibilityFilter
 from sqlalchemy import insert
 from storage import Session
 
-from kpi_engine.model.bands import Announced, LastLegs, Stay, Transition
-from kpi_engine.store.models import Published
-from kpi_engine.store.partials import Series, contributions, total_of_contributions
+from kpi_engine.model.bands import AnnouncedStay, LastLegs, Stay, Transition
+from kpi_engine.store.models import PublishedModel
+from kpi_engine.store.partials import DailySeries, contributions_sql, windowed_components_sql
 from kpi_engine.store.tables import band_stay
 
-Key = tuple[str, UUID]
+KpiAgent = tuple[str, UUID]
 
 
 # Looked up place by place: a planner that knows little of the table reads all of the tenant's stays instead.
@@ -33,9 +33,9 @@ ORDER BY b.entered COLLATE "C"
 """
 
 
-async def announced(
-    session: Session, tenant: str, begins: Mapping[Key, str]
-) -> tuple[dict[Key, list[Announced]], dict[tuple[str, UUID, str, str], int]]:
+async def load_announced(
+    session: Session, tenant: str, begins: Mapping[KpiAgent, str]
+) -> tuple[dict[KpiAgent, list[AnnouncedStay]], dict[tuple[str, UUID, str, str], int]]:
     """Stays that stand, by KPI and agent, but for those that ended before the window `begins[KPI, agent]`; and how
     often a stay at a place (KPI, agent, band, window) from there on was taken back."""
     found = await session.tuples(
@@ -47,7 +47,7 @@ async def announced(
             "begins": list(begins.values()),
         },
     )
-    standing: dict[Key, list[Announced]] = {}
+    standing: dict[KpiAgent, list[AnnouncedStay]] = {}
     taken_back: dict[tuple[str, UUID, str, str], int] = {}
     for stay_id, kpi, agent_id, band, entered, left, to_band, held, retracted in found:
         if retracted:
@@ -55,12 +55,12 @@ async def announced(
             taken_back[place] = taken_back.get(place, 0) + 1
         else:
             standing.setdefault((kpi, agent_id), []).append(
-                Announced(stay_id, band, entered, left, to_band, tuple(held))
+                AnnouncedStay(stay_id, band, entered, left, to_band, tuple(held))
             )
     return standing, taken_back
 
 
-Told = tuple[Published, UUID, Transition]
+PublishedTransition = tuple[PublishedModel, UUID, Transition]
 
 
 _CHANGE = """
@@ -77,12 +77,12 @@ WHERE b.tenant = :tenant AND b.id = c.id AND b.id = ANY(cast(:ids AS uuid[]))
 """
 
 
-async def save(session: Session, tenant: str, told: Sequence[Told]) -> None:
+async def save_transitions(session: Session, tenant: str, transitions: Sequence[PublishedTransition]) -> None:
     """Keeps what is being told: transitions of agents under models, in order."""
     entered: list[dict[str, Any]] = []
     changed: dict[UUID, dict[str, Any]] = {}
     held: dict[UUID, tuple[str, ...]] = {}
-    for published, agent_id, change in told:
+    for published, agent_id, change in transitions:
         if change.kind == "entered" and change.stay:
             stay = change.stay
             entered.append(
@@ -92,21 +92,21 @@ async def save(session: Session, tenant: str, told: Sequence[Told]) -> None:
                     "kpi": published.kpi,
                     "agent_id": agent_id,
                     "band": change.band,
-                    "entered": change.at,
+                    "entered": change.at_window,
                     "from_band": stay.from_band,
                     "model_version": published.version,
                     "entry": [asdict(window) for window in stay.entry],
                     "announced_at": session.now,
-                    **_exit(stay),
+                    **_exit_columns(stay),
                 }
             )
         elif change.kind == "stayed":
-            held[change.id] = change.held
+            held[change.id] = change.stayed_windows
         elif change.kind == "left" and change.stay:
-            changed[change.id] = {"id": change.id, "retracted_at": None, **_exit(change.stay)}
+            changed[change.id] = {"id": change.id, "retracted_at": None, **_exit_columns(change.stay)}
         else:
             taken_back = session.now if change.kind == "retract_entered" else None
-            changed[change.id] = {"id": change.id, "retracted_at": taken_back, **_exit(None)}
+            changed[change.id] = {"id": change.id, "retracted_at": taken_back, **_exit_columns(None)}
     made = {row["id"] for row in entered}
     for row in entered:
         row["held"] = list(held.pop(row["id"], ()))
@@ -122,7 +122,7 @@ async def save(session: Session, tenant: str, told: Sequence[Told]) -> None:
         await session.execute(insert(band_stay), entered)
 
 
-def _exit(stay: Stay | None) -> dict[str, Any]:
+def _exit_columns(stay: Stay | None) -> dict[str, Any]:
     """How a stay ended; None: it has not, or never was."""
     if stay is None:
         return {"left": None, "to_band": None, "exit": []}
@@ -136,7 +136,7 @@ async def next_versions(session: Session, count: int) -> list[int]:
     return await session.scalars("SELECT nextval('told_version') FROM generate_series(1, :count)", {"count": count})
 
 
-async def agents_with_bands(session: Session, kpi: str) -> set[UUID]:
+async def find_agents_with_bands(session: Session, kpi: str) -> set[UUID]:
     """Agents of the session's tenant of whom a stay stands, or who have values of the KPI."""
     found = await session.execute(
         "SELECT agent_id FROM band_stay WHERE tenant = :tenant AND kpi = :kpi AND retracted_at IS NULL "
@@ -146,7 +146,7 @@ async def agents_with_bands(session: Session, kpi: str) -> set[UUID]:
     return set(found.scalars())
 
 
-async def members_with_bands(session: Session, unit_id: UUID) -> set[UUID]:
+async def find_members_with_bands(session: Session, unit_id: UUID) -> set[UUID]:
     """People who at any time belong to the org unit or to one below it, and of whom a stay stands."""
     found = await session.execute(
         "SELECT DISTINCT m.person_id FROM directory_membership m "
@@ -158,9 +158,14 @@ async def members_with_bands(session: Session, unit_id: UUID) -> set[UUID]:
     return set(found.scalars())
 
 
-async def last_legs(
-    session: Session, tenant: str, published: Published, window: LastLegs, firsts: Mapping[UUID, date], back: int
-) -> dict[UUID, Series]:
+async def load_last_legs(
+    session: Session,
+    tenant: str,
+    published: PublishedModel,
+    window: LastLegs,
+    firsts: Mapping[UUID, date],
+    days_before: int,
+) -> dict[UUID, DailySeries]:
     """For each workday on which an agent has legs that count, from `firsts[agent]` on and the `back` such days before
     it: the newest legs up to its end, together."""
     plan, over = published.model.plan, " OVER latest"
@@ -178,12 +183,12 @@ async def last_legs(
         "AND workday < w.first AND sample <> 0 ORDER BY workday DESC LIMIT :most) AS d "
         "WINDOW newest AS (ORDER BY workday DESC)) AS d) AS d) AS s), "
         "counted AS MATERIALIZED (SELECT s.shown, s.whole, c.* FROM spans s CROSS JOIN LATERAL ("
-        f"SELECT f.agent_id, f.workday, f.started_at, f.id, f.leg, {contributions(plan)} "
+        f"SELECT f.agent_id, f.workday, f.started_at, f.id, f.leg, {contributions_sql(plan)} "
         "FROM fact f WHERE f.tenant = :tenant AND f.kind = 'legs' AND NOT f.void "
         f"AND f.agent_id = s.agent_id AND f.workday >= s.since AND {plan.where_sql} OFFSET 0) AS c) "
         "SELECT agent_id, workday, sample, components, whole FROM ("
         f"SELECT agent_id, workday, shown, whole, count(*){over} AS sample, "
-        f"{total_of_contributions(plan, over)} AS components, lead(workday) OVER in_order AS following FROM counted "
+        f"{windowed_components_sql(plan, over)} AS components, lead(workday) OVER in_order AS following FROM counted "
         "WINDOW in_order AS (PARTITION BY agent_id ORDER BY workday, started_at, id, leg), "
         f"latest AS (in_order ROWS {window.legs - 1} PRECEDING)) AS legs "
         "WHERE following IS DISTINCT FROM workday AND workday >= shown ORDER BY agent_id, workday",
@@ -192,12 +197,12 @@ async def last_legs(
             "kpi": published.kpi,
             "agents": list(firsts),
             "firsts": list(firsts.values()),
-            "back": back,
+            "back": days_before,
             "legs": window.legs,
-            "most": back + window.legs,
+            "most": days_before + window.legs,
         },
     )
-    series: dict[UUID, Series] = {}
+    series: dict[UUID, DailySeries] = {}
     for agent_id, day, sample, components, whole in found:
         series.setdefault(agent_id, ([], whole))[0].append((day, sample, components))
     return series
@@ -211,18 +216,18 @@ _FIRST_DAY = (
 _TODAY = workday("agent_id", "cast(:now AS timestamptz)")
 
 
-async def stays_page(
-    session: Session, *, kpis: Iterable[str], visible: Visible, after: tuple[Any, ...] | None, limit: int
+async def load_stays_page(
+    session: Session, *, kpis: Iterable[str], visible: VisibilityFilter, after: tuple[Any, ...] | None, limit: int
 ) -> list[dict[str, Any]]:
     """Stays in bands of these KPIs that stand and are not left, of the session's tenant: those that were asked for (of a
     team, its people of today), of whom the caller sees one of their days."""
     conditions = ["tenant = :tenant", "kpi = ANY(cast(:kpis AS text[]))", "retracted_at IS NULL", '"left" IS NULL']
     parameters: dict[str, Any] = {"tenant": session.tenant, "kpis": list(kpis), "limit": limit}
-    if visible.among is not None:
+    if visible.candidates is not None:
         conditions.append("agent_id = ANY(cast(:among AS uuid[]))")
     conditions += [
-        visible.asked("agent_id", _TODAY),
-        visible.seen("agent_id", f"least({_FIRST_DAY}, {_TODAY})", _TODAY),
+        visible.requested_sql("agent_id", _TODAY),
+        visible.visible_sql("agent_id", f"least({_FIRST_DAY}, {_TODAY})", _TODAY),
     ]
     parameters |= {"now": session.now, **visible.parameters}
     if after is not None:

@@ -19,9 +19,9 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from storage import metadata
+from storage import create_metadata
 
-tables = metadata()
+tables = create_metadata()
 
 # Every version that was ever published; never changed.
 kpi_model = Table(

@@ -4,16 +4,16 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
-from servicekit.audit import audit, audit_each
-from servicekit.blueprints import require_known, tell_section
+from servicekit.audit import record_change, record_changes
+from servicekit.blueprints import require_known_names, tell_section
 from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
 from servicekit.outbound import UrlPolicy
-from servicekit.workers import TookTooLong, in_worker
+from servicekit.workers import TookTooLong, run_in_worker
 from storage import Session
 
 from notification.model.rules import (
-    MOST_RULES,
-    MOST_TEXTS,
+    MAX_RULES,
+    MAX_TEXTS,
     Language,
     NotificationSection,
     Rule,
@@ -21,11 +21,11 @@ from notification.model.rules import (
     Texts,
     Webhook,
 )
-from notification.model.section import check_whole, references
+from notification.model.section import check_section_content, find_references
 from notification.model.texts import DEFAULT_TEXTS
 from notification.store import configuration, deliveries
 
-BOTH_SECRETS = timedelta(hours=24)
+SECRET_OVERLAP = timedelta(hours=24)
 """How long the secret before a rotation is still signed with."""
 
 REMOVED = "the endpoint was removed"
@@ -34,11 +34,11 @@ SWITCHED_OFF = "the endpoint is switched off"
 
 async def section_problems(session: Session, section: NotificationSection, policy: UrlPolicy) -> list[FieldProblem]:
     """All that is wrong with it; pointers from the section's root."""
-    present = await present_section(session)
+    present = await load_section(session)
     if not section.texts:
-        return check_whole(section, present, policy)
+        return check_section_content(section, present, policy)
     try:
-        return await in_worker(check_whole, section, present, policy)
+        return await run_in_worker(check_section_content, section, present, policy)
     except TookTooLong as error:
         return [FieldProblem(pointer="/texts", problem=error.detail, cure="write fewer and shorter texts")]
 
@@ -49,108 +49,108 @@ async def apply_section(session: Session, section: NotificationSection, policy: 
     if problems:
         return problems
     if section.rules is not None:
-        _audit_rules(session, await configuration.rules(session), section.rules)
+        _audit_rules(session, await configuration.load_rules(session), section.rules)
         await configuration.replace_rules(session, section.rules)
     if section.texts is not None:
-        audit_each(session, "text", await configuration.texts(session), section.texts)
+        record_changes(session, "text", await configuration.load_texts(session), section.texts)
         await configuration.replace_texts(session, section.texts)
     if section.webhooks is not None:
         wanted = {each.webhook for each in section.webhooks}
-        for row in await configuration.webhooks(session):
+        for row in await configuration.load_webhooks(session):
             if row["webhook"] not in wanted:
                 await remove_webhook(session, row["webhook"])
         for each in section.webhooks:
-            await save_webhook(session, each, revive=False)
+            await save_webhook(session, each, reactivate=False)
     return []
 
 
 def _audit_rules(session: Session, before: list[Rule], after: list[Rule]) -> None:
     """Rule by rule, and their order where those that stay changed places."""
-    audit_each(session, "rule", {each.rule: each for each in before}, {each.rule: each for each in after})
+    record_changes(session, "rule", {each.rule: each for each in before}, {each.rule: each for each in after})
     stay = {each.rule for each in before} & {each.rule for each in after}
     orders = [[each.rule for each in rules if each.rule in stay] for rules in (before, after)]
-    audit(session, "rules", "order", before=orders[0], after=orders[1])
+    record_change(session, "rules", "order", before=orders[0], after=orders[1])
 
 
-async def edit(session: Session, section: NotificationSection, policy: UrlPolicy) -> None:
+async def edit_section(session: Session, section: NotificationSection, policy: UrlPolicy) -> None:
     """A direct edit. Raises Invalid with every problem; answers with the whole section as it now is."""
-    await require_known(session, references(section.rules or []))
+    await require_known_names(session, find_references(section.rules or []))
     if problems := await apply_section(session, section, policy):
         raise Invalid("invalid-notification", "This cannot be used as it is; `errors` says why.", errors=problems)
-    await answer(session, version=None)
+    await publish_section_applied(session, version=None)
 
 
 async def put_rule(session: Session, rule: Rule, policy: UrlPolicy) -> None:
     """In the place that it has; a new one comes last. Raises Invalid."""
-    rules = await configuration.rules(session)
+    rules = await configuration.load_rules(session)
     place = next((number for number, each in enumerate(rules) if each.rule == rule.rule), len(rules))
-    if place == MOST_RULES:
-        raise Invalid("too-many-rules", f"There are {MOST_RULES} rules at most. Delete one first.")
+    if place == MAX_RULES:
+        raise Invalid("too-many-rules", f"There are {MAX_RULES} rules at most. Delete one first.")
     rules[place : place + 1] = [rule]
     await _edit_one(session, NotificationSection(rules=rules), policy, f"/rules/{place}")
 
 
 async def remove_rule(session: Session, name: str) -> None:
     """What it has told stays. Raises NotFound."""
-    rules = await configuration.rules(session)
+    rules = await configuration.load_rules(session)
     left = [each for each in rules if each.rule != name]
     if len(left) == len(rules):
-        raise no_rule(name)
+        raise unknown_rule_error(name)
     _audit_rules(session, rules, left)
     await configuration.replace_rules(session, left)
-    await answer(session, version=None)
+    await publish_section_applied(session, version=None)
 
 
 async def put_text(session: Session, key: str, text: dict[Language, Text], policy: UrlPolicy) -> None:
     """In all its languages. Raises Invalid."""
-    texts: Texts = {**await configuration.texts(session), key: text}  # pyright: ignore[reportAssignmentType]
-    if len(texts) > MOST_TEXTS:
-        raise Invalid("too-many-texts", f"There are {MOST_TEXTS} texts at most. Delete one first.")
+    texts: Texts = {**await configuration.load_texts(session), key: text}  # pyright: ignore[reportAssignmentType]
+    if len(texts) > MAX_TEXTS:
+        raise Invalid("too-many-texts", f"There are {MAX_TEXTS} texts at most. Delete one first.")
     await _edit_one(session, NotificationSection(texts=texts), policy, f"/texts/{key}")
 
 
 async def remove_text(session: Session, key: str) -> None:
     """The product's own text takes its place, where there is one. Raises NotFound, and Conflict while a rule needs it."""
-    texts = await configuration.texts(session)
+    texts = await configuration.load_texts(session)
     before = texts.pop(key, None)
     if before is None:
-        raise no_text(key)
-    users = [f"`{each.rule}`" for each in await configuration.rules(session) if each.text_key == key]
+        raise unknown_text_error(key)
+    users = [f"`{each.rule}`" for each in await configuration.load_rules(session) if each.text_key == key]
     if users and key not in DEFAULT_TEXTS:
         raise Conflict("text-in-use", f"Rules tell `{key}`: {', '.join(users[:5])}. Change or delete them first.")
-    audit(session, "text", key, before=before)
+    record_change(session, "text", key, before=before)
     await configuration.replace_texts(session, texts)
-    await answer(session, version=None)
+    await publish_section_applied(session, version=None)
 
 
 async def _edit_one(session: Session, section: NotificationSection, policy: UrlPolicy, at: str) -> None:
     """As `edit`; problems are told by their place in the one thing at `at`."""
     try:
-        await edit(session, section, policy)
+        await edit_section(session, section, policy)
     except Invalid as invalid:
         own = [each.model_copy(update={"pointer": each.pointer.removeprefix(at)}) for each in invalid.errors]
         raise Invalid(invalid.slug, invalid.detail, errors=own) from None
 
 
-async def answer(session: Session, *, version: int | None) -> None:
-    section = await present_section(session)
-    await tell_section(session, "notification", version, section.content(), references(section.rules or []))
+async def publish_section_applied(session: Session, *, version: int | None) -> None:
+    section = await load_section(session)
+    await tell_section(session, "notification", version, section.content(), find_references(section.rules or []))
 
 
-async def present_section(session: Session) -> NotificationSection:
+async def load_section(session: Session) -> NotificationSection:
     """Everything that is in force."""
     return NotificationSection(
-        rules=await configuration.rules(session),
-        texts=await configuration.texts(session),  # pyright: ignore[reportArgumentType]
-        webhooks=[_plain(row) for row in await configuration.webhooks(session)],
+        rules=await configuration.load_rules(session),
+        texts=await configuration.load_texts(session),  # pyright: ignore[reportArgumentType]
+        webhooks=[_row_to_webhook(row) for row in await configuration.load_webhooks(session)],
     )
 
 
-def _plain(row: dict[str, Any]) -> Webhook:
+def _row_to_webhook(row: dict[str, Any]) -> Webhook:
     return Webhook(**{name: row[name] for name in Webhook.model_fields})
 
 
-async def save_webhook(session: Session, wanted: Webhook, *, rotate: bool = False, revive: bool = True) -> bool:
+async def save_webhook(session: Session, wanted: Webhook, *, rotate: bool = False, reactivate: bool = True) -> bool:
     """True when the endpoint now has a new secret. Without `revive`, one that asked for no more events (410) stays
     off while its URL is the same."""
     before = await configuration.find_webhook(session, wanted.webhook)
@@ -161,18 +161,18 @@ async def save_webhook(session: Session, wanted: Webhook, *, rotate: bool = Fals
     if before is not None:
         fields["created_at"] = before["created_at"]
         if rotate:
-            fields |= {"previous_salt": before["salt"], "previous_until": session.now + BOTH_SECRETS}
+            fields |= {"previous_salt": before["salt"], "previous_until": session.now + SECRET_OVERLAP}
         else:
             fields |= {name: before[name] for name in ("salt", "previous_salt", "previous_until")}
-        if before["disabled_reason"] and before["url"] == wanted.url and not revive:
+        if before["disabled_reason"] and before["url"] == wanted.url and not reactivate:
             wanted = wanted.model_copy(update={"enabled": False})
             fields["disabled_reason"] = before["disabled_reason"]
     await configuration.save_webhook(session, wanted, **fields)
-    audit(session, "webhook", wanted.webhook, before=before and _plain(before), after=wanted)
+    record_change(session, "webhook", wanted.webhook, before=before and _row_to_webhook(before), after=wanted)
     if rotate and before is not None:
-        audit(session, "webhook", wanted.webhook, action="secret_renewed")
+        record_change(session, "webhook", wanted.webhook, action="secret_renewed")
     if not wanted.enabled:
-        await deliveries.cancel_of_webhook(session, wanted.webhook, SWITCHED_OFF)
+        await deliveries.cancel_pending(session, wanted.webhook, SWITCHED_OFF)
     return fresh
 
 
@@ -180,19 +180,19 @@ async def remove_webhook(session: Session, name: str) -> None:
     """Raises NotFound."""
     before = await configuration.find_webhook(session, name)
     if before is None or not await configuration.delete_webhook(session, name):
-        raise no_webhook(name)
-    audit(session, "webhook", name, before=_plain(before))
-    await deliveries.cancel_of_webhook(session, name, REMOVED)
+        raise unknown_webhook_error(name)
+    record_change(session, "webhook", name, before=_row_to_webhook(before))
+    await deliveries.cancel_pending(session, name, REMOVED)
 
 
-def no_rule(name: str) -> NotFound:
+def unknown_rule_error(name: str) -> NotFound:
     return NotFound("unknown-rule", f"There is no rule `{name}`.")
 
 
-def no_text(key: str) -> NotFound:
+def unknown_text_error(key: str) -> NotFound:
     own = " The product's own is told." if key in DEFAULT_TEXTS else ""
     return NotFound("unknown-text", f"The tenant has no text of its own `{key}`.{own}")
 
 
-def no_webhook(name: str) -> NotFound:
+def unknown_webhook_error(name: str) -> NotFound:
     return NotFound("unknown-webhook", f"There is no webhook `{name}`.")

@@ -5,67 +5,69 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from servicekit import directory
-from servicekit.audit import audit
+from servicekit.audit import record_change
 from storage import Session
 
 from notification.clients.mail import Mail
-from notification.clients.webhooks import Post
-from notification.model.retries import Outcome, delay_after, signing_secret
+from notification.clients.webhooks import WebhookRequest
+from notification.model.retries import AttemptOutcome, compute_delay_seconds, signing_secret
 from notification.store import configuration, deliveries, notices
 
 
 @dataclass(frozen=True)
-class Job:
+class DeliveryJob:
     """Attempt `number` of a delivery: either a mail or a post, or `refused` with the reason why there is neither."""
 
     id: UUID
-    number: int
+    attempt_number: int
     webhook: str | None = None
-    send: Mail | Post | None = None
+    send: Mail | WebhookRequest | None = None
     refused: str = ""
 
 
 async def claim(
     session: Session, id: UUID, *, lease_seconds: float, platform_secret: str, wall: datetime
-) -> Job | None:
+) -> DeliveryJob | None:
     """Takes a delivery, for as long as the lease lasts. None when there is nothing to do or another worker does it."""
     row = await deliveries.claim(session, id, lease_seconds=lease_seconds, started_at=wall)
     if row is None:
         return None
     if row["channel"] == "webhook":
-        return await _post_of(session, row, platform_secret)
-    return await _mail_of(session, row)
+        return await _build_webhook_request(session, row, platform_secret)
+    return await _build_mail(session, row)
 
 
-async def _post_of(session: Session, row: dict, platform_secret: str) -> Job:
+async def _build_webhook_request(session: Session, row: dict, platform_secret: str) -> DeliveryJob:
     id, number, name = row["id"], row["attempts"], row["webhook"]
     endpoint = await configuration.find_webhook(session, name)
     if endpoint is None or not endpoint["enabled"]:
-        return Job(id, number, name, refused="the endpoint was removed or is switched off")
+        return DeliveryJob(id, number, name, refused="the endpoint was removed or is switched off")
     salts = [endpoint["salt"]]
     if endpoint["previous_salt"] and endpoint["previous_until"] > session.now:
         salts.append(endpoint["previous_salt"])
     signing = tuple(signing_secret(platform_secret, session.tenant, name, salt) for salt in salts)
-    return Job(id, number, name, Post(endpoint["url"], f"msg_{row['event_id']}", row["payload"], signing))
+    return DeliveryJob(
+        id, number, name, WebhookRequest(endpoint["url"], f"msg_{row['event_id']}", row["payload"], signing)
+    )
 
 
-async def _mail_of(session: Session, row: dict) -> Job:
+async def _build_mail(session: Session, row: dict) -> DeliveryJob:
     id, number = row["id"], row["attempts"]
     notice = await notices.find(session, row["notice_id"])
     assert notice is not None, "a delivery is added together with its notice"
-    person = (await directory.people(session, [notice["person_id"]])).get(notice["person_id"])
+    person = (await directory.load_people(session, [notice["person_id"]])).get(notice["person_id"])
     if person is None or not person.active or not person.email:
-        return Job(id, number, refused="the person is switched off or has no mail address any more")
+        return DeliveryJob(id, number, refused="the person is switched off or has no mail address any more")
     texts = {name: notice[name] for name in ("subject", "body", "language")}
-    return Job(id, number, send=Mail(str(id), person.email, person.display_name, **texts))
+    return DeliveryJob(id, number, send=Mail(str(id), person.email, person.display_name, **texts))
 
 
-async def record(session: Session, job: Job, outcome: Outcome | None, *, wall: datetime) -> None:
+async def record_attempt(session: Session, job: DeliveryJob, outcome: AttemptOutcome | None, *, wall: datetime) -> None:
     """Writes down how the attempt went and what comes next. `outcome` None: it was refused before it began."""
     await deliveries.finish_attempt(
         session,
         job.id,
-        job.number,
+        job.attempt_number,
         outcome=outcome.state if outcome else "cancelled",
         status=outcome.status if outcome else None,
         detail=outcome.detail if outcome else job.refused,
@@ -77,12 +79,14 @@ async def record(session: Session, job: Job, outcome: Outcome | None, *, wall: d
         if outcome.state == "gone":
             state = "failed"
         elif outcome.state == "retry":
-            delay = delay_after(job.number, delivery=job.id, retry_after=outcome.retry_after)
+            delay = compute_delay_seconds(job.attempt_number, delivery=job.id, retry_after=outcome.retry_after_seconds)
             if delay is None:
-                state, detail = "failed", f"given up after {job.number} attempts: {outcome.detail}"
+                state, detail = "failed", f"given up after {job.attempt_number} attempts: {outcome.detail}"
             else:
                 state, next_at = "pending", session.now + timedelta(seconds=delay)
-    if not await deliveries.settle(session, job.id, job.number, state=state, detail=detail, next_at=next_at):
+    if not await deliveries.finish_delivery(
+        session, job.id, job.attempt_number, state=state, detail=detail, next_at=next_at
+    ):
         return
     if next_at is not None:
         await session.schedule("deliver", str(job.id), next_at)
@@ -92,6 +96,6 @@ async def record(session: Session, job: Job, outcome: Outcome | None, *, wall: d
         before = await configuration.find_webhook(session, job.webhook)
         if before is not None and before["enabled"]:
             paused = {"enabled": False, "disabled_reason": outcome.detail}
-            audit(session, "webhook", job.webhook, action="paused", before={"enabled": True}, after=paused)
+            record_change(session, "webhook", job.webhook, action="paused", before={"enabled": True}, after=paused)
         await configuration.disable_webhook(session, job.webhook, outcome.detail)
-        await deliveries.cancel_of_webhook(session, job.webhook, outcome.detail)
+        await deliveries.cancel_pending(session, job.webhook, outcome.detail)

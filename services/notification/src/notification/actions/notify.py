@@ -7,19 +7,19 @@ from typing import Any
 from uuid import UUID
 
 from contracts import new_id
-from servicekit import Received, directory, metrics
+from servicekit import ReceivedEvent, directory, metrics
 from storage import Session
 
-from notification.model.audience import Audience, role_of
-from notification.model.events import is_history, order_of
-from notification.model.news import Delivery, Newsroom, Notice, posts
+from notification.model.audience import Audience, find_role
+from notification.model.events import find_subject_version, is_history
+from notification.model.notice_composer import Delivery, Notice, NoticeComposer, build_webhook_deliveries
 from notification.model.rules import Rule, Text
 from notification.store import configuration, deliveries, notices, people
 
 log = logging.getLogger("uplift.notification")
 
 
-async def tell(session: Session, events: Sequence[Received[Any]], *, mail: bool) -> None:
+async def create_notices(session: Session, events: Sequence[ReceivedEvent[Any]], *, mail: bool) -> None:
     """Once per rule, event and person; once per endpoint and event. History tells nobody, and nobody is told of what is
     no longer so: what is older than what was heard of the same thing goes to endpoints only, whose programs can tell. `mail`: whether there is a
     mail server. The events are of the session's one tenant."""
@@ -29,30 +29,32 @@ async def tell(session: Session, events: Sequence[Received[Any]], *, mail: bool)
     told, wanted = await _compose(session, live, mail=mail)
     new: set[UUID | None] = {None}
     if told:
-        new |= await notices.add(session, told)
+        new |= await notices.insert_notices(session, told)
         session.after_commit.append(partial(metrics.NOTICES.inc, len(new) - 1))
     if wanted := [each for each in wanted if each.notice_id in new]:
-        await deliveries.add(session, wanted)
+        await deliveries.insert_deliveries(session, wanted)
 
 
-async def send_to_webhook(session: Session, webhook: str, event_type: str, event_id: UUID, payload: str) -> UUID | None:
+async def queue_webhook_delivery(
+    session: Session, webhook: str, event_type: str, event_id: UUID, payload: str
+) -> UUID | None:
     """Queues a delivery. None when this event was queued for this endpoint before."""
     delivery = Delivery(
         session.tenant, new_id(), "webhook", event_id, event_type, session.now, webhook=webhook, payload=payload
     )
-    return delivery.id if await deliveries.add(session, [delivery]) else None
+    return delivery.id if await deliveries.insert_deliveries(session, [delivery]) else None
 
 
 async def _compose(
-    session: Session, events: Sequence[Received[Any]], *, mail: bool
+    session: Session, events: Sequence[ReceivedEvent[Any]], *, mail: bool
 ) -> tuple[list[Notice], list[Delivery]]:
     told: list[Notice] = []
     wanted: list[Delivery] = []
-    house = await configuration.in_force(session)
+    house = await configuration.load_configuration(session)
     rules_of: dict[str, list[Rule]] = {}
     for rule in house.rules:
         rules_of.setdefault(rule.on, []).append(rule)
-    late = await _late(session, events) if rules_of else set[UUID]()
+    late = await _find_outdated(session, events) if rules_of else set[UUID]()
     matched = [
         (e, [rule for rule in rules_of.get(e.body.type, ()) if e.attributes.id not in late and rule.matches(e.body)])
         for e in events
@@ -61,39 +63,41 @@ async def _compose(
     newsroom = None
     if in_force:
         heard = [event for event, found in matched if found]
-        newsroom = await _newsroom(session, heard, list(in_force.values()), house.texts, mail=mail)
+        newsroom = await _load_composer(session, heard, list(in_force.values()), house.texts, mail=mail)
     for event, found in matched:
         if newsroom is not None and found:
-            for notice, of_notice in newsroom.notices(event.body, event.attributes, found):
+            for notice, of_notice in newsroom.compose_notices(event.body, event.attributes, found):
                 told.append(notice)
                 wanted += of_notice
         wanting = [name for name, events in house.endpoints.items() if {"*", event.body.type} & events]
-        wanted += posts(event.body, event.attributes, wanting)
+        wanted += build_webhook_deliveries(event.body, event.attributes, wanting)
     return told, wanted
 
 
-async def _late(session: Session, events: Sequence[Received[Any]]) -> set[UUID]:
+async def _find_outdated(session: Session, events: Sequence[ReceivedEvent[Any]]) -> set[UUID]:
     """Events that come after newer ones about the same thing."""
-    ordered = [(event.attributes.id, place) for event in events if (place := order_of(event.body)) is not None]
+    ordered = [
+        (event.attributes.id, place) for event in events if (place := find_subject_version(event.body)) is not None
+    ]
     if not ordered:
         return set()
-    news = await notices.news_among(session, [place for _, place in ordered])
+    news = await notices.record_versions(session, [place for _, place in ordered])
     return {id for (id, _), is_news in zip(ordered, news, strict=True) if not is_news}
 
 
-async def _newsroom(
+async def _load_composer(
     session: Session,
-    events: Sequence[Received[Any]],
+    events: Sequence[ReceivedEvent[Any]],
     rules: Sequence[Rule],
     texts: Mapping[str, Mapping[str, Text]],
     *,
     mail: bool,
-) -> Newsroom:
+) -> NoticeComposer:
     agents = {event.body.agent_id for event in events if hasattr(event.body, "agent_id")}
-    roles = {role for role in map(role_of, rules) if role is not None}
-    known = await people.people(session, agents, roles) if agents or roles else {}
-    places = await people.places(session, agents) if agents and roles else {}
+    roles = {role for role in map(find_role, rules) if role is not None}
+    known = await people.load_people(session, agents, roles) if agents or roles else {}
+    places = await people.load_memberships(session, agents) if agents and roles else {}
     for agent_id in agents - known.keys():
         log.warning("%s has news about %s, whom the directory does not know", session.tenant, agent_id)
-    workdays = await directory.workdays(session, agents if roles else ())
-    return Newsroom(await directory.tenant(session), Audience(known, places), workdays, texts, mail)
+    workdays = await directory.load_workdays(session, agents if roles else ())
+    return NoticeComposer(await directory.load_tenant(session), Audience(known, places), workdays, texts, mail)

@@ -5,10 +5,10 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
-from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, accepts, page_of, page_within
+from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of, page_within, route_policy
 from servicekit import router as door_router
 from servicekit.errors import NotFound
-from servicekit.visibility import visible_to
+from servicekit.visibility import load_visibility
 from storage import Session
 
 from notification.model.events import EventType
@@ -49,7 +49,7 @@ class AttemptView(BaseModel):
     number: int
     started_at: datetime
     finished_at: datetime | None
-    outcome: Literal["sending", "delivered", "retry", "failed", "gone", "cancelled"]
+    outcome: Literal["sending", "delivered", "retry", "failed", "gone", "cancelled", "interrupted"]
     status: int | None
     detail: str
 
@@ -70,59 +70,59 @@ class DeliveryView(BaseModel):
 
 
 @router.get("/inbox")
-@accepts(reach="own")
+@route_policy(reach="own")
 async def list_notices(
     session: WorkSession, caller: CallerDep, page: PageDep, unread: bool | None = None
 ) -> Page[NoticeView]:
     """Newest first. `unread=true`: what has not been read yet."""
     before = page.value(int)
-    rows = await notices.inbox(session, caller.person_id, unread=unread, before=before, limit=page.limit + 1)
+    rows = await notices.load_inbox(session, caller.person_id, unread=unread, before=before, limit=page.limit + 1)
     return page_of([NoticeView(**row) for row in rows], page, cursor=lambda each: [each.seq])
 
 
 @router.get("/inbox/count")
-@accepts(reach="own")
+@route_policy(reach="own")
 async def count_notices(session: WorkSession, caller: CallerDep) -> Counts:
     """How many notices are unread, and which is the newest."""
-    return Counts(**await notices.counts(session, caller.person_id))
+    return Counts(**await notices.count_notices(session, caller.person_id))
 
 
 @router.post("/inbox/read-all")
-@accepts(reach="own")
+@route_policy(reach="own")
 async def read_all_notices(session: WorkSession, caller: CallerDep) -> ReadCount:
     """How many were unread."""
     return ReadCount(read=await notices.mark_read(session, caller.person_id, id=None))
 
 
 @router.post("/inbox/{notice}/read")
-@accepts(reach="own")
+@route_policy(reach="own")
 async def read_notice(notice: UUID, session: WorkSession, caller: CallerDep) -> NoticeView:
     """Marks a notice as read; again changes nothing."""
-    await _own(session, caller, notice)
+    await _require_own_notice(session, caller, notice)
     await notices.mark_read(session, caller.person_id, id=notice)
-    return NoticeView(**await _own(session, caller, notice))
+    return NoticeView(**await _require_own_notice(session, caller, notice))
 
 
 @router.get("/inbox/{notice}/deliveries")
-@accepts(reach="own")
+@route_policy(reach="own")
 async def list_notice_deliveries(
     notice: UUID, session: WorkSession, caller: CallerDep, page: PageDep
 ) -> Page[DeliveryView]:
     """By which channels a notice went out, and each attempt. One's own; a tenant_admin may see those of everybody whom the role is over."""
-    await _own(session, caller, notice, or_admin=True)
-    found = [DeliveryView(**row) for row in await deliveries.of_notice(session, notice)]
+    await _require_own_notice(session, caller, notice, or_admin=True)
+    found = [DeliveryView(**row) for row in await deliveries.load_by_notice(session, notice)]
     return page_within(found, page, lambda each: str(each.id))
 
 
 async def _administers(session: Session, caller: Caller, person_id: UUID) -> bool:
     """Whether the caller is an administrator of this person today."""
-    if not caller.has("tenant_admin"):
+    if not caller.has_role("tenant_admin"):
         return False
-    visible = await visible_to(session, caller.acting_as("tenant_admin"))
-    return await visible.sees(session, person_id, caller.today)
+    visible = await load_visibility(session, caller.acting_as("tenant_admin"))
+    return await visible.is_visible(session, person_id, caller.today)
 
 
-async def _own(session: Session, caller: Caller, id: UUID, *, or_admin: bool = False) -> dict[str, Any]:
+async def _require_own_notice(session: Session, caller: Caller, id: UUID, *, or_admin: bool = False) -> dict[str, Any]:
     row = await notices.find(session, id)
     own = row is not None and row["in_app"] and row["person_id"] == caller.person_id
     if row is None or not (own or (or_admin and await _administers(session, caller, row["person_id"]))):

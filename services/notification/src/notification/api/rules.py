@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import Body
 from pydantic import BaseModel, Field
-from servicekit import DEFINITION_BYTES, CallerDep, Page, PageDep, WorkSession, accepts, page_within
+from servicekit import DEFINITION_BYTES, CallerDep, Page, PageDep, WorkSession, page_within, route_policy
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
 
 from notification.actions import configure
-from notification.api.parts import PartsDep
-from notification.model.rules import Key, Language, NotificationSection, Rule, Slug, Strict, Text, Texts
+from notification.api.dependencies import PartsDep
+from notification.model.rules import Key, Language, NotificationSection, Rule, Slug, StrictModel, Text, Texts
 from notification.model.texts import DEFAULT_TEXTS
 from notification.store import configuration
 
@@ -19,11 +19,11 @@ router = door_router(tags=["rules"])
 ADMIN = "tenant_admin"
 
 
-class Rules(Strict):
+class Rules(StrictModel):
     rules: list[Rule]
 
 
-class OwnTexts(Strict):
+class OwnTexts(StrictModel):
     texts: Texts
 
 
@@ -35,32 +35,32 @@ class TextsView(BaseModel):
 
 
 @router.get("/rules")
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Rule]:
     """The rules in force, by name. Needs tenant_admin."""
-    return page_within(await configuration.rules(session), page, lambda each: each.rule)
+    return page_within(await configuration.load_rules(session), page, lambda each: each.rule)
 
 
 @router.put("/rules")
-@accepts(DEFINITION_BYTES, roles=(ADMIN,))
+@route_policy(DEFINITION_BYTES, roles=(ADMIN,))
 async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, parts: PartsDep) -> Rules:
     """All rules of the tenant: what is not named is removed. Needs tenant_admin."""
-    await configure.edit(session, NotificationSection(rules=body.rules), parts.policy)
-    return Rules(rules=await configuration.rules(session))
+    await configure.edit_section(session, NotificationSection(rules=body.rules), parts.policy)
+    return Rules(rules=await configuration.load_rules(session))
 
 
 @router.get("/rules/{rule}")
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
     """One rule of the tenant. Needs tenant_admin."""
-    found = next((each for each in await configuration.rules(session) if each.rule == rule), None)
+    found = next((each for each in await configuration.load_rules(session) if each.rule == rule), None)
     if found is None:
-        raise configure.no_rule(rule)
+        raise configure.unknown_rule_error(rule)
     return found
 
 
 @router.put("/rules/{rule}")
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep, parts: PartsDep) -> Rule:
     """Adds or changes one rule; the others stay. Needs tenant_admin."""
     if body.rule != rule:
@@ -71,24 +71,24 @@ async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerD
 
 
 @router.delete("/rules/{rule}", status_code=204)
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def delete_rule(rule: str, session: WorkSession, caller: CallerDep) -> None:
     """Nothing more is told by it. Needs tenant_admin."""
     await configure.remove_rule(session, rule)
 
 
 @router.get("/texts")
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def get_texts(session: WorkSession, caller: CallerDep) -> TextsView:
     """The texts that notices are written from. Needs tenant_admin."""
-    return TextsView(texts=await configuration.texts(session), defaults=DEFAULT_TEXTS)
+    return TextsView(texts=await configuration.load_texts(session), defaults=DEFAULT_TEXTS)
 
 
 @router.put("/texts")
-@accepts(DEFINITION_BYTES, roles=(ADMIN,))
+@route_policy(DEFINITION_BYTES, roles=(ADMIN,))
 async def replace_texts(body: OwnTexts, session: WorkSession, caller: CallerDep, parts: PartsDep) -> TextsView:
     """All texts of the tenant's own: what is not named falls back to the product's. Needs tenant_admin."""
-    await configure.edit(session, NotificationSection(texts=body.texts), parts.policy)
+    await configure.edit_section(session, NotificationSection(texts=body.texts), parts.policy)
     return await get_texts(session, caller)
 
 
@@ -96,27 +96,27 @@ OneText = Annotated[dict[Language, Text], Body(), Field(min_length=1)]
 
 
 @router.get("/texts/{text}")
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def get_text(text: str, session: WorkSession, caller: CallerDep) -> dict[str, Text]:
     """One of the tenant's own, by language."""
-    found = (await configuration.texts(session)).get(text)
+    found = (await configuration.load_texts(session)).get(text)
     if found is None:
-        raise configure.no_text(text)
+        raise configure.unknown_text_error(text)
     return found
 
 
 @router.put("/texts/{text}")
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def put_text(
     text: Key, body: OneText, session: WorkSession, caller: CallerDep, parts: PartsDep
 ) -> dict[str, Text]:
     """Adds or changes one text, in all its languages; the others stay. Needs tenant_admin."""
     await configure.put_text(session, text, body, parts.policy)
-    return (await configuration.texts(session))[text]
+    return (await configuration.load_texts(session))[text]
 
 
 @router.delete("/texts/{text}", status_code=204)
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def delete_text(text: str, session: WorkSession, caller: CallerDep) -> None:
     """The product's own text takes its place. Refused (409) while a rule names it and the product has none. Needs
     tenant_admin."""

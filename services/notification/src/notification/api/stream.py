@@ -8,16 +8,25 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Header, Query, Request
-from servicekit import Caller, CallerDep, Kit, WorkSession, accepts, authenticate, bearer_token, kit_of
+from servicekit import (
+    Caller,
+    CallerDep,
+    ServiceContext,
+    WorkSession,
+    authenticate,
+    bearer_token,
+    get_context,
+    route_policy,
+)
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, Problem
 from servicekit.tokens import Claims
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from storage import Session
 
+from notification.api.dependencies import Dependencies, PartsDep
 from notification.api.inbox import NoticeView
-from notification.api.parts import Parts, PartsDep
-from notification.api.places import PlacedStream, placed
+from notification.api.stream_slots import LimitedStream, with_slot
 from notification.store import notices
 
 _PAGE = 100
@@ -27,7 +36,7 @@ router = door_router(tags=["inbox"])
 
 
 @router.get("/stream", response_class=EventSourceResponse)
-@accepts(reach="own")
+@route_policy(reach="own")
 async def stream_notices(
     request: Request,
     session: WorkSession,
@@ -39,7 +48,7 @@ async def stream_notices(
     """Events `notice` with the notice's sequence as id. Goes on behind `Last-Event-ID` (the header, or the parameter
     where a browser cannot set it); without one, begins with what comes next. Ends when the access token does: when it
     expires, its login session is over, the person or the tenant is switched off, or their roles change."""
-    last = (await notices.counts(session, caller.person_id))["last"]
+    last = (await notices.count_notices(session, caller.person_id))["last"]
     given = last_event_id_header or last_event_id
     if given:
         if not given.isascii() or not given.isdigit() or len(given) > 18:
@@ -50,32 +59,34 @@ async def stream_notices(
                 "invalid-last-event-id", "Last-Event-ID is the id of an event of this stream.", errors=[problem]
             )
         last = min(int(given), last)  # an id from another database must not keep all that follows away
-    claims = await kit_of(request).verifier.verify(bearer_token(request))
-    events = _events(kit_of(request), parts, claims, caller, last)
-    stream = PlacedStream(events, ping=parts.heartbeat_seconds)
-    return placed(stream, parts.places, caller.tenant, caller.person_id)
+    claims = await get_context(request).verifier.verify(bearer_token(request))
+    events = _events(get_context(request), parts, claims, caller, last)
+    stream = LimitedStream(events, ping=parts.heartbeat_seconds)
+    return with_slot(stream, parts.stream_slots, caller.tenant, caller.person_id)
 
 
-async def _events(kit: Kit, parts: Parts, claims: Claims, began: Caller, seq: int) -> AsyncIterator[ServerSentEvent]:
+async def _events(
+    kit: ServiceContext, parts: Dependencies, claims: Claims, began: Caller, seq: int
+) -> AsyncIterator[ServerSentEvent]:
     """Looks in short transactions; between them it holds nothing of the database."""
     tenant, person_id = began.tenant, began.person_id
     yield ServerSentEvent(retry=_RETRY_MS, comment="listening")
     others = f"{tenant}/", f"sid:{claims.sid}", f"sub:{claims.sub}"
-    async with parts.wakes.of(tenant, person_id, *others) as wake:
+    async with parts.listener.subscribe(tenant, person_id, *others) as wake:
         while not kit.stopping.is_set() and (left := claims.expires_at - time.time()) > 0:
             wake.clear()
             async with kit.sessions.begin([tenant], now=datetime.now(UTC)) as session:
-                if not await _may_go_on(session, claims, began):
+                if not await _is_still_allowed(session, claims, began):
                     return
-                rows = await notices.after(session, person_id, seq, limit=_PAGE)
+                rows = await notices.load_after(session, person_id, seq, limit=_PAGE)
             for row in rows:
                 seq = row["seq"]
                 yield ServerSentEvent(id=str(seq), event="notice", data=NoticeView(**row).model_dump_json())
             if len(rows) < _PAGE:
-                await _first_of(wake, kit.stopping, seconds=min(parts.poll_seconds, left))
+                await _wait_for_first(wake, kit.stopping, seconds=min(parts.poll_seconds, left))
 
 
-async def _may_go_on(session: Session, claims: Claims, began: Caller) -> bool:
+async def _is_still_allowed(session: Session, claims: Claims, began: Caller) -> bool:
     """Whether a request with the same token would still be let in, as the same person with the same roles."""
     try:
         now = await authenticate(session, claims)
@@ -84,7 +95,7 @@ async def _may_go_on(session: Session, claims: Claims, began: Caller) -> bool:
     return (now.person_id, now.roles) == (began.person_id, began.roles)
 
 
-async def _first_of(*events: asyncio.Event, seconds: float) -> None:
+async def _wait_for_first(*events: asyncio.Event, seconds: float) -> None:
     waiting = [asyncio.ensure_future(each.wait()) for each in events]
     try:
         await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -8,25 +8,25 @@ from uuid import UUID
 from contracts import new_id
 from fastapi import Request
 from pydantic import BaseModel, Field, StrictBool
-from servicekit import CallerDep, Page, PageDep, WorkSession, accepts, kit_of, page_of, page_within
+from servicekit import CallerDep, Page, PageDep, WorkSession, get_context, page_of, page_within, route_policy
 from servicekit import router as door_router
-from servicekit.audit import audit
+from servicekit.audit import record_change
 from servicekit.errors import Conflict, Invalid, NotFound
 from storage import Session
 
 from notification.actions import configure, notify
+from notification.api.dependencies import PartsDep
 from notification.api.inbox import DeliveryView
-from notification.api.parts import PartsDep
 from notification.api.rules import ADMIN
 from notification.model.events import TEST_EVENT
 from notification.model.retries import signing_secret
-from notification.model.rules import Strict, Webhook, webhook_problems
+from notification.model.rules import StrictModel, Webhook, webhook_problems
 from notification.store import configuration, deliveries
 
 router = door_router(tags=["webhooks"])
 
 
-class WebhookBody(Strict):
+class WebhookBody(StrictModel):
     """`rotate_secret`: a new secret; for a day, events are signed with the one before as well."""
 
     url: str = Field(max_length=2_000)
@@ -55,83 +55,85 @@ class Queued(BaseModel):
 
 
 @router.get("/webhooks")
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def list_webhooks(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[WebhookView]:
     """The tenant's endpoints, by name. Needs tenant_admin."""
-    found = [WebhookView(**row) for row in await configuration.webhooks(session)]
+    found = [WebhookView(**row) for row in await configuration.load_webhooks(session)]
     return page_within(found, page, lambda each: each.webhook)
 
 
 @router.get("/webhooks/{webhook}")
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def get_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> WebhookView:
     """An endpoint, without its secret. Needs tenant_admin."""
-    return WebhookView(**await _found(session, webhook))
+    return WebhookView(**await _require_webhook(session, webhook))
 
 
 @router.put("/webhooks/{webhook}")
-@accepts(roles=(ADMIN,), idempotency_key=False)
+@route_policy(roles=(ADMIN,), idempotency_key=False)
 async def put_webhook(
     webhook: str, body: WebhookBody, request: Request, session: WorkSession, caller: CallerDep, parts: PartsDep
 ) -> WebhookWithSecret:
     """Adds or changes an endpoint. Needs tenant_admin."""
-    wanted = _named(webhook, body)
+    wanted = _parse_webhook(webhook, body)
     if problems := list(webhook_problems([wanted], parts.policy)):
         told = [each.model_copy(update={"pointer": each.pointer.removeprefix("/webhooks/0")}) for each in problems]
         raise Invalid("invalid-webhook", "This endpoint cannot be used; `errors` says why.", errors=told)
     fresh = await configure.save_webhook(session, wanted, rotate=body.rotate_secret)
-    await configure.answer(session, version=None)
-    row = await _found(session, webhook)
-    secret = signing_secret(kit_of(request).settings.secret, session.tenant, webhook, row["salt"]) if fresh else None
+    await configure.publish_section_applied(session, version=None)
+    row = await _require_webhook(session, webhook)
+    secret = (
+        signing_secret(get_context(request).settings.secret, session.tenant, webhook, row["salt"]) if fresh else None
+    )
     return WebhookWithSecret(**row, secret=secret)
 
 
 @router.delete("/webhooks/{webhook}", status_code=204)
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def delete_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> None:
     """Removes an endpoint: nothing more is sent to it. Needs tenant_admin."""
     await configure.remove_webhook(session, webhook)
-    await configure.answer(session, version=None)
+    await configure.publish_section_applied(session, version=None)
 
 
 @router.post("/webhooks/{webhook}/test", status_code=202)
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def test_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> Queued:
     """Sends an event `webhook.test`; how it went is among the endpoint's deliveries."""
-    if not (await _found(session, webhook))["enabled"]:
+    if not (await _require_webhook(session, webhook))["enabled"]:
         raise Conflict("webhook-off", f"The endpoint `{webhook}` is switched off.")
     event_id = new_id()
     payload = {"type": TEST_EVENT, "timestamp": session.now.isoformat(), "tenant": session.tenant, "data": {}}
-    delivery = await notify.send_to_webhook(session, webhook, TEST_EVENT, event_id, json.dumps(payload))
+    delivery = await notify.queue_webhook_delivery(session, webhook, TEST_EVENT, event_id, json.dumps(payload))
     assert delivery is not None, "a new event id has no delivery yet"
     return Queued(delivery=delivery)
 
 
 @router.get("/webhooks/{webhook}/deliveries")
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def list_webhook_deliveries(
     webhook: str, session: WorkSession, caller: CallerDep, page: PageDep
 ) -> Page[DeliveryView]:
     """Newest first, each with all its attempts."""
-    await _found(session, webhook)
+    await _require_webhook(session, webhook)
     before = page.value(UUID)
-    rows = await deliveries.of_webhook(session, webhook, before=before, limit=page.limit + 1)
+    rows = await deliveries.load_by_webhook(session, webhook, before=before, limit=page.limit + 1)
     return page_of([DeliveryView(**row) for row in rows], page, cursor=lambda each: [str(each.id)])
 
 
 @router.post("/webhooks/{webhook}/deliveries/{delivery}/retry", status_code=202)
-@accepts(roles=(ADMIN,))
+@route_policy(roles=(ADMIN,))
 async def retry_delivery(webhook: str, delivery: UUID, session: WorkSession, caller: CallerDep) -> Queued:
     """Sends once more what failed or was cancelled."""
-    await _found(session, webhook)
-    if not await deliveries.revive(session, webhook, delivery):
+    await _require_webhook(session, webhook)
+    if not await deliveries.requeue(session, webhook, delivery):
         raise NotFound("nothing-to-retry", f"`{webhook}` has no failed or cancelled delivery {delivery}.")
-    audit(session, "delivery", str(delivery), action="retried", after={"webhook": webhook})
+    record_change(session, "delivery", str(delivery), action="retried", after={"webhook": webhook})
     await session.schedule("deliver", str(delivery), session.now)
     return Queued(delivery=delivery)
 
 
-def _named(webhook: str, body: WebhookBody) -> Webhook:
+def _parse_webhook(webhook: str, body: WebhookBody) -> Webhook:
     values = body.model_dump(exclude={"rotate_secret"})
     try:
         return Webhook(webhook=webhook, **values)
@@ -141,8 +143,8 @@ def _named(webhook: str, body: WebhookBody) -> Webhook:
         ) from error
 
 
-async def _found(session: Session, webhook: str) -> dict[str, Any]:
+async def _require_webhook(session: Session, webhook: str) -> dict[str, Any]:
     row = await configuration.find_webhook(session, webhook)
     if row is None:
-        raise configure.no_webhook(webhook)
+        raise configure.unknown_webhook_error(webhook)
     return row

@@ -9,11 +9,11 @@ from email.utils import format_datetime
 
 import aiosmtplib
 
-from notification.model.retries import Outcome
+from notification.model.retries import AttemptOutcome
 from notification.model.templates import html_mail
 
 # What no later attempt will change; the server's other refusals (a full mailbox, greylisting, a login) may pass.
-_FOR_EVER = frozenset({550, 551, 553, 554})
+_PERMANENT_CODES = frozenset({550, 551, 553, 554})
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class MailServer:
     timeout_seconds: float
 
 
-def message_of(mail: Mail, server: MailServer, now: datetime) -> EmailMessage:
+def build_message(mail: Mail, server: MailServer, now: datetime) -> EmailMessage:
     """Raises ValueError when an address is none."""
     name, _, address = server.sender.rpartition("<")
     sender = address.strip("> ")
@@ -63,13 +63,13 @@ class MailSender:
     def __init__(self, server: MailServer) -> None:
         self._server = server
 
-    async def send(self, mail: Mail, *, now: datetime) -> Outcome:
+    async def send(self, mail: Mail, *, now: datetime) -> AttemptOutcome:
         """One attempt. `now` is the real time."""
         server = self._server
         try:
-            message = message_of(mail, server, now)
+            message = build_message(mail, server, now)
         except ValueError as error:
-            return Outcome("failed", str(error)[:300])
+            return AttemptOutcome("failed", str(error)[:300])
         try:
             await aiosmtplib.send(
                 message,
@@ -82,13 +82,13 @@ class MailSender:
                 timeout=server.timeout_seconds,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
-            return _refused(error.recipients[0].code, error.recipients[0].message)
+            return _classify_refusal(error.recipients[0].code, error.recipients[0].message)
         except aiosmtplib.SMTPResponseException as error:
-            return _refused(error.code, error.message)
+            return _classify_refusal(error.code, error.message)
         except (aiosmtplib.SMTPException, OSError) as error:
-            return Outcome("retry", f"{type(error).__name__}: {error}"[:300])
-        return Outcome("delivered", status=250)
+            return AttemptOutcome("retry", f"{type(error).__name__}: {error}"[:300])
+        return AttemptOutcome("delivered", status=250)
 
 
-def _refused(code: int, message: str) -> Outcome:
-    return Outcome("failed" if code in _FOR_EVER else "retry", f"{code} {message}"[:300], code)
+def _classify_refusal(code: int, message: str) -> AttemptOutcome:
+    return AttemptOutcome("failed" if code in _PERMANENT_CODES else "retry", f"{code} {message}"[:300], code)

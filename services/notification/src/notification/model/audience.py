@@ -11,7 +11,7 @@ from notification.model.rules import Rule
 
 
 @dataclass(frozen=True)
-class Place:
+class Membership:
     """A membership: from `first` until before `end`, in the last unit of `path` and so in all above it."""
 
     first: date
@@ -19,7 +19,7 @@ class Place:
     path: Sequence[UUID]
 
 
-def role_of(rule: Rule) -> str | None:
+def find_role(rule: Rule) -> str | None:
     """The role whose holders a rule means; None: it means the agent."""
     if rule.to == "agent":
         return None
@@ -29,7 +29,7 @@ def role_of(rule: Rule) -> str | None:
 class Audience:
     """`people`: the agents, and the active holders of every role the rules name, by id; `places`: the agents'."""
 
-    def __init__(self, people: Mapping[UUID, PersonChanged], places: Mapping[UUID, Sequence[Place]]) -> None:
+    def __init__(self, people: Mapping[UUID, PersonChanged], places: Mapping[UUID, Sequence[Membership]]) -> None:
         self._people = people
         self._places = places
         self._granted: dict[str, list[PersonChanged]] = {}
@@ -38,28 +38,32 @@ class Audience:
                 self._granted.setdefault(role, []).append(person)
         self._found: dict[tuple[str, UUID | None, date], list[PersonChanged]] = {}
 
-    def person(self, id: UUID | None) -> PersonChanged | None:
+    def find_person(self, id: UUID | None) -> PersonChanged | None:
         return None if id is None else self._people.get(id)
 
-    def of(self, rule: Rule, agent: PersonChanged | None, today: date) -> list[PersonChanged]:
+    def find_recipients(self, rule: Rule, agent: PersonChanged | None, today: date) -> list[PersonChanged]:
         """Active people, each once, in one order always."""
         key = (rule.to, agent.id if agent else None, today)
         if key not in self._found:
-            means = (each for each in self._meant(rule, agent, today) if each.active and each.kind == "person")
+            means = (
+                each for each in self._find_role_holders(rule, agent, today) if each.active and each.kind == "person"
+            )
             self._found[key] = sorted(means, key=lambda each: each.id)
         return self._found[key]
 
-    def _meant(self, rule: Rule, agent: PersonChanged | None, today: date) -> list[PersonChanged]:
-        role = role_of(rule)
+    def _find_role_holders(self, rule: Rule, agent: PersonChanged | None, today: date) -> list[PersonChanged]:
+        role = find_role(rule)
         if role is None:
             return [agent] if agent else []
         granted = self._granted.get(role, [])
         units = self._units_above(agent.id, today) if agent else None
         if rule.to != "leads":
-            return [each for each in granted if _holds(each, role, today, units, everywhere=True)]
+            return [each for each in granted if _has_role(each, role, today, units, everywhere=True)]
         if agent is None or units is None:
             return []
-        return [each for each in granted if each.id != agent.id and _holds(each, role, today, units, everywhere=False)]
+        return [
+            each for each in granted if each.id != agent.id and _has_role(each, role, today, units, everywhere=False)
+        ]
 
     def _units_above(self, person_id: UUID, day: date) -> set[UUID]:
         """The org units a person belongs to on that day, and all above them."""
@@ -67,7 +71,7 @@ class Audience:
         return {unit for each in places if each.first <= day < each.end for unit in each.path}
 
 
-def _holds(person: PersonChanged, role: str, day: date, units: set[UUID] | None, *, everywhere: bool) -> bool:
+def _has_role(person: PersonChanged, role: str, day: date, units: set[UUID] | None, *, everywhere: bool) -> bool:
     """Whether the role is granted over one of the units (None: any), or, with `everywhere`, over no unit in
     particular."""
     return any(

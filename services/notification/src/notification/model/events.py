@@ -5,19 +5,19 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from contracts import Event
-from contracts.awards import PointsGranted, PointsReversed
-from contracts.envelope import known
-from contracts.learning import (
+from contracts.assignments import (
     AssignmentAssigned,
     AssignmentCompleted,
     AssignmentOverdue,
     AssignmentStarted,
     AssignmentWithdrawn,
 )
+from contracts.awards import PointsGranted, PointsReversed
+from contracts.envelope import known
 from contracts.scores import BandCorrected, BandEntered, BandLeft
 from contracts.submissions import FormPublished, SubmissionScored, SubmissionSubmitted
-from servicekit.languages import day_text, instant_text, title_of, value_text, window_text
-from servicekit.reasons import reason_text
+from servicekit.languages import format_day, format_instant, format_value, format_window, select_title
+from servicekit.reasons import format_reason
 
 _TYPES: tuple[type[Event], ...] = (
     BandEntered, BandLeft, BandCorrected, AssignmentAssigned, AssignmentStarted, AssignmentCompleted, AssignmentOverdue,
@@ -36,7 +36,7 @@ def is_history(body: Event) -> bool:
     return getattr(body, "mode", "live") == "history"
 
 
-def order_of(body: Event) -> tuple[str, int] | None:
+def find_subject_version(body: Event) -> tuple[str, int] | None:
     """Of what thing the event tells, and its place in the order of what is told of it; None where there is no order, as
     in events from before there were versions."""
     match body:
@@ -66,7 +66,7 @@ def order_of(body: Event) -> tuple[str, int] | None:
 _SLUGS = ("template", "form", "rule", "kpi", "band", "from_band", "to_band")
 
 
-def fields_of(body: Event, *, language: str, time_zone: str) -> dict[str, Any]:
+def render_fields(body: Event, *, language: str, time_zone: str) -> dict[str, Any]:
     """The event's fields as texts use them. Slugs and ids stay what they are, to be compared with; what is to be read
     is in the reader's language: `title` and the titles beside slugs (`kpi_title`), days, windows and instants (by the
     tenant's clock), `value` with its unit, the `reason`, and `score_percent` beside a score in hundredths of a percent."""
@@ -74,32 +74,32 @@ def fields_of(body: Event, *, language: str, time_zone: str) -> dict[str, Any]:
     for name in type(body).model_fields:
         value = getattr(body, name)
         if isinstance(value, datetime):
-            fields[name] = instant_text(value, language, time_zone)
+            fields[name] = format_instant(value, language, time_zone)
         elif isinstance(value, date):
-            fields[name] = day_text(value, language)
+            fields[name] = format_day(value, language)
         elif name.endswith("title"):
-            fields[name] = title_of(value, _named(body, name), language)
+            fields[name] = select_title(value, _find_titled_slug(body, name), language)
         elif value is None or isinstance(value, bool | int | str):
             fields[name] = value
         elif not isinstance(value, list | dict):
             fields[name] = str(value)
     if "at_window" in fields:
-        fields["at_window"] = window_text(fields["at_window"], language)
-        fields["value"] = value_text(fields["value"], fields["unit"], language)
+        fields["at_window"] = format_window(fields["at_window"], language)
+        fields["value"] = format_value(fields["value"], fields["unit"], language)
     if isinstance(body, BandCorrected | AssignmentWithdrawn | PointsReversed):
-        fields["reason"] = reason_text(fields["reason_code"], body.reason_values, language)
+        fields["reason"] = format_reason(fields["reason_code"], body.reason_values, language)
     if isinstance(body, SubmissionScored):
         fields["score_percent"] = f"{(Decimal(body.score) / 100).normalize():f}"
     return fields
 
 
-def _named(body: Event, title: str) -> str | None:
+def _find_titled_slug(body: Event, title: str) -> str | None:
     """The slug that a title is of: `kpi_title` of `kpi`, `title` of the training or the form."""
     own = title.removesuffix("title").removesuffix("_")
     return next((getattr(body, name) for name in ([own] if own else _SLUGS) if getattr(body, name, None)), None)
 
 
-def references_of(body: Event) -> dict[str, Any]:
+def find_reference_fields(body: Event) -> dict[str, Any]:
     """What a reader's program needs to lead to the thing itself."""
     whole = body.model_dump(mode="json")
     kept = {"kpi", "band", "template", "form", "rule", "due_at", "at_window"}

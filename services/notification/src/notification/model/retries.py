@@ -11,28 +11,28 @@ from uuid import UUID
 
 SCHEDULE_SECONDS = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Before the first attempt, the second, …: ten in three days, as Standard Webhooks advises."""
-JITTER = 0.1
-LONGEST_SECONDS = 86_400.0
+JITTER_RATIO = 0.1
+MAX_DELAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttemptOutcome:
     """How one attempt went. `gone`: the other side wants no more of these. `status`: its HTTP or SMTP code."""
 
     state: Literal["delivered", "retry", "failed", "gone"]
     detail: str = ""
     status: int | None = None
-    retry_after: float | None = None
+    retry_after_seconds: float | None = None
 
 
-def delay_after(attempts: int, *, delivery: UUID, retry_after: float | None = None) -> float | None:
+def compute_delay_seconds(attempts: int, *, delivery: UUID, retry_after: float | None = None) -> float | None:
     """Seconds from attempt number `attempts` to the next; None when there is none left. Up to a tenth is added, so
     that deliveries which failed together do not come back together."""
     if attempts >= len(SCHEDULE_SECONDS):
         return None
     spread = int.from_bytes(hashlib.sha256(delivery.bytes + bytes([attempts])).digest()[:4]) / 0xFFFFFFFF
-    delay = SCHEDULE_SECONDS[attempts] * (1 + JITTER * spread)
-    return max(delay, min(retry_after or 0.0, LONGEST_SECONDS))
+    delay = SCHEDULE_SECONDS[attempts] * (1 + JITTER_RATIO * spread)
+    return max(delay, min(retry_after or 0.0, MAX_DELAY_SECONDS))
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:

@@ -9,21 +9,21 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 from servicekit.errors import FieldProblem
 from servicekit.outbound import UrlPolicy
 
-from notification.model.events import EVENTS, EventName, fields_of
+from notification.model.events import EVENTS, EventName, render_fields
 from notification.model.templates import BadText, render, render_subject
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=80)]
-MOST_RULES = MOST_TEXTS = 200
+MAX_RULES = MAX_TEXTS = 200
 Scalar = str | bool | int
 Language = Literal["en", "zh"]
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Rule(Strict):
+class Rule(StrictModel):
     """On event `on`, tell `to` by `channels` what the text `text` says; left out, the text bears the event's name.
 
     `to`: `agent` (the one the event is about), `leads` (the team leads over the agent's org units, now), or
@@ -43,18 +43,18 @@ class Rule(Strict):
         return self.text or self.on
 
     def matches(self, body: Event) -> bool:
-        return all(_is(getattr(body, name, None), wanted) for name, wanted in self.when.items())
+        return all(_value_matches(getattr(body, name, None), wanted) for name, wanted in self.when.items())
 
 
-def _is(value: Any, wanted: Any) -> bool:
+def _value_matches(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, list):
-        return any(_is(value, each) for each in wanted)
+        return any(_value_matches(value, each) for each in wanted)
     if isinstance(value, bool) or isinstance(wanted, bool) or value is None or wanted is None:
         return value is wanted
     return str(value) == str(wanted)
 
 
-class Text(Strict):
+class Text(StrictModel):
     """Liquid templates of plain text. They know the event's fields, `agent.name`, `person.name` (the reader),
     `to_self` and `tenant.name`."""
 
@@ -65,7 +65,7 @@ class Text(Strict):
 Texts = dict[Key, Annotated[dict[Language, Text], Field(min_length=1)]]
 
 
-class Webhook(Strict):
+class Webhook(StrictModel):
     """An endpoint of the tenant. `events`: types, or `*` for all. The secret is no part of it."""
 
     webhook: Slug
@@ -74,12 +74,12 @@ class Webhook(Strict):
     enabled: StrictBool = True
 
 
-class NotificationSection(Strict):
+class NotificationSection(StrictModel):
     """The section `notification` of a blueprint. A part that is left out stays as it is; a part that is given is the
     whole of it: what it does not name is removed."""
 
-    rules: list[Rule] | None = Field(default=None, max_length=MOST_RULES)
-    texts: Texts | None = Field(default=None, max_length=MOST_TEXTS)
+    rules: list[Rule] | None = Field(default=None, max_length=MAX_RULES)
+    texts: Texts | None = Field(default=None, max_length=MAX_TEXTS)
     webhooks: list[Webhook] | None = Field(default=None, max_length=50)
 
     def content(self) -> dict[str, Any]:
@@ -125,22 +125,26 @@ def text_problems(texts: dict[str, dict[Any, Text]]) -> list[FieldProblem]:
         for key, languages in texts.items()
         for language, text in languages.items()
         for part, source in (("subject", text.subject), ("body", text.body))
-        if (problem := _problem_of(source, [EVENTS[key]] if key in EVENTS else list(EVENTS.values()), language, part))
+        if (
+            problem := _find_template_problem(
+                source, [EVENTS[key]] if key in EVENTS else list(EVENTS.values()), language, part
+            )
+        )
     ]
 
 
-def _problem_of(source: str, tried: list[type[Event]], language: Language, part: str) -> str | None:
+def _find_template_problem(source: str, tried: list[type[Event]], language: Language, part: str) -> str | None:
     try:
         for each in tried:
             body = each.model_validate(each.example)
-            context = fields_of(body, language=language, time_zone="UTC") | context_of_example
+            context = render_fields(body, language=language, time_zone="UTC") | EXAMPLE_CONTEXT
             (render_subject if part == "subject" else render)(source, context)
     except BadText as error:
         return str(error)
     return None
 
 
-context_of_example = {
+EXAMPLE_CONTEXT = {
     "agent": {"name": "Ada"}, "person": {"name": "Ada"}, "tenant": {"name": "Demo"}, "to_self": True,
 }  # fmt: skip
 
@@ -153,7 +157,7 @@ def webhook_problems(webhooks: list[Webhook], policy: UrlPolicy) -> Iterator[Fie
                 pointer=f"/webhooks/{number}/webhook", problem="twice the same name", cure="another name"
             )
         seen.add(each.webhook)
-        if problem := policy.problem(each.url):
+        if problem := policy.find_problem(each.url):
             yield FieldProblem(pointer=f"/webhooks/{number}/url", problem=problem[0], cure=problem[1])
         for place, event in enumerate(each.events):
             if event != "*" and event not in EVENTS:

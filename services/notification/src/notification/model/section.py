@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from contracts.names import Names
+from contracts.section_names import Names
 from pydantic import ValidationError
-from servicekit.blueprints.checking import Reference, SectionCheck, changes_between, unknown_names
+from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_unknown_names
 from servicekit.errors import FieldProblem
 from servicekit.outbound import UrlPolicy
-from servicekit.shapes import shape_problems
+from servicekit.validation_problems import find_validation_problems
 
 from notification.model.rules import NotificationSection, Rule, rule_problems, text_problems, webhook_problems
 from notification.model.texts import DEFAULT_TEXTS
@@ -19,7 +19,9 @@ _BANDS = ("band", "from_band", "to_band")
 _RULES = {"assignment": "training rule", "points": "points rule"}
 
 
-def check_whole(section: NotificationSection, present: NotificationSection, policy: UrlPolicy) -> list[FieldProblem]:
+def check_section_content(
+    section: NotificationSection, present: NotificationSection, policy: UrlPolicy
+) -> list[FieldProblem]:
     """All that is wrong with it beside what there is; pointers from the section's root."""
     texts = section.texts if section.texts is not None else present.texts or {}
     rules = section.rules if section.rules is not None else present.rules or []
@@ -30,8 +32,10 @@ def check_whole(section: NotificationSection, present: NotificationSection, poli
     ]
 
 
-def checker(policy: UrlPolicy) -> Callable[[dict[str, Any] | None, NotificationSection, Names], SectionCheck]:
-    """As `servicekit.blueprints.checking.OwnSection` wants it."""
+def build_section_check(
+    policy: UrlPolicy,
+) -> Callable[[dict[str, Any] | None, NotificationSection, Names], SectionCheck]:
+    """As `servicekit.blueprints.checking.SectionChecker` wants it."""
     return partial(check_section, policy)
 
 
@@ -40,22 +44,25 @@ def check_section(
 ) -> SectionCheck:
     """`present`: the section as it is."""
     if content is None:
-        return SectionCheck(problems=unknown_names(references(present.rules or []), names))
+        return SectionCheck(problems=find_unknown_names(find_references(present.rules or []), names))
     try:
         section = NotificationSection.model_validate(content)
     except ValidationError as error:
-        return SectionCheck(problems=shape_problems(error, content, NotificationSection))
-    problems = [*check_whole(section, present, policy), *unknown_names(references(section.rules or []), names)]
+        return SectionCheck(problems=find_validation_problems(error, content, NotificationSection))
+    problems = [
+        *check_section_content(section, present, policy),
+        *find_unknown_names(find_references(section.rules or []), names),
+    ]
     before = present.content()
-    return SectionCheck(problems=problems, changes=changes_between(before, before | section.content()))
+    return SectionCheck(problems=problems, changes=diff_sections(before, before | section.content()))
 
 
-def references(rules: Sequence[Rule]) -> list[Reference]:
+def find_references(rules: Sequence[Rule]) -> list[Reference]:
     """What rules name of other services: the values that fields of their events must have."""
-    return [each for number, rule in enumerate(rules) for each in _references_of(rule, f"/rules/{number}/when")]
+    return [each for number, rule in enumerate(rules) for each in _find_rule_references(rule, f"/rules/{number}/when")]
 
 
-def _references_of(rule: Rule, at: str) -> list[Reference]:
+def _find_rule_references(rule: Rule, at: str) -> list[Reference]:
     kpis = tuple(name for _, name in _texts(rule.when.get("kpi"), ""))
     found: list[Reference] = []
     for field, wanted in rule.when.items():

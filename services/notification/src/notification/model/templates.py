@@ -10,10 +10,10 @@ from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.exceptions import LiquidError
 from liquid.expression import Expression
 
-SOURCE_LENGTH = 4_000
-SUBJECT_LENGTH = 200
-MOST_EXPRESSIONS = 200
-MOST_FILTERS = 40
+MAX_SOURCE_CHARS = 4_000
+MAX_SUBJECT_CHARS = 200
+MAX_EXPRESSIONS = 200
+MAX_FILTERS = 40
 """Of a whole text: each may give several times of what it was given."""
 
 # `replace` and the like are left out: in a chain they multiply what they are given.
@@ -53,39 +53,39 @@ class BadText(Exception):
     """A template that cannot be used; the message is one sentence."""
 
 
-def _parsed(source: str) -> Any:
-    found = _read(source)
+def _parse_template_or_raise(source: str) -> Any:
+    found = _parse_template_cached(source)
     if isinstance(found, str):
         raise BadText(found)
     return found
 
 
 @lru_cache(maxsize=512)
-def _read(source: str) -> Any:
+def _parse_template_cached(source: str) -> Any:
     """The template, or a sentence that says why it cannot be used."""
     try:
-        return _checked(source)
+        return _parse_template(source)
     except BadText as bad:
         return str(bad)
 
 
-def _checked(source: str) -> Any:
-    if len(source) > SOURCE_LENGTH:
-        raise BadText(f"it is longer than {SOURCE_LENGTH} characters")
+def _parse_template(source: str) -> Any:
+    if len(source) > MAX_SOURCE_CHARS:
+        raise BadText(f"it is longer than {MAX_SOURCE_CHARS} characters")
     try:
         template = _plain.from_string(source)
     except (LiquidError, RecursionError) as error:
         raise BadText(_sentence(error)) from error
-    _refuse_what_takes_long(list(_expressions(template)))
+    _check_complexity(list(_expressions(template)))
     return template
 
 
-def _refuse_what_takes_long(expressions: list[Expression]) -> None:
+def _check_complexity(expressions: list[Expression]) -> None:
     filters = sum(len(each.filters or ()) for each in expressions if isinstance(each, FilteredExpression))
-    if filters > MOST_FILTERS:
-        raise BadText(f"it has more than {MOST_FILTERS} filters")
-    if len(expressions) > MOST_EXPRESSIONS:
-        raise BadText(f"it has more than {MOST_EXPRESSIONS} expressions")
+    if filters > MAX_FILTERS:
+        raise BadText(f"it has more than {MAX_FILTERS} filters")
+    if len(expressions) > MAX_EXPRESSIONS:
+        raise BadText(f"it has more than {MAX_EXPRESSIONS} expressions")
     if any(isinstance(each, RangeLiteral) for each in expressions):
         raise BadText("a range such as (1..3) is not allowed")
 
@@ -109,7 +109,7 @@ def _expressions(template: Any) -> Iterator[Expression]:
 def render(source: str, context: dict[str, Any]) -> str:
     """The text as plain text. Unknown names are empty. Raises BadText."""
     try:
-        return _parsed(source).render(**context).strip()
+        return _parse_template_or_raise(source).render(**context).strip()
     except (
         LiquidError,
         ArithmeticError,
@@ -122,7 +122,7 @@ def render(source: str, context: dict[str, Any]) -> str:
 
 def render_subject(source: str, context: dict[str, Any]) -> str:
     """One line: a line break in a subject would be another header of a mail."""
-    return " ".join(render(source, context).split())[:SUBJECT_LENGTH]
+    return " ".join(render(source, context).split())[:MAX_SUBJECT_CHARS]
 
 
 def html_mail(subject: str, body: str, language: str) -> str:

@@ -34,13 +34,13 @@ SELECT (SELECT json_agg(body ORDER BY position)::text FROM rule WHERE tenant = :
 """
 
 
-async def in_force(session: Session) -> Configuration:
-    return _configuration(*(await session.tuples(_CONFIGURATION, {"tenant": session.tenant}))[0])
+async def load_configuration(session: Session) -> Configuration:
+    return _parse_configuration(*(await session.tuples(_CONFIGURATION, {"tenant": session.tenant}))[0])
 
 
 # Every batch asks, and the answer is seldom another one.
 @lru_cache(maxsize=256)
-def _configuration(rules: str | None, texts: str | None, endpoints: str | None) -> Configuration:
+def _parse_configuration(rules: str | None, texts: str | None, endpoints: str | None) -> Configuration:
     own: dict[str, dict[str, Text]] = {}
     for key, language, subject, body in from_json(texts or "[]"):
         own.setdefault(key, {})[language] = Text(subject=subject, body=body)
@@ -51,7 +51,7 @@ def _configuration(rules: str | None, texts: str | None, endpoints: str | None) 
     )
 
 
-async def rules(session: Session) -> list[Rule]:
+async def load_rules(session: Session) -> list[Rule]:
     """In the tenant's order."""
     rows = await session.rows(
         "SELECT body FROM rule WHERE tenant = :tenant ORDER BY position", {"tenant": session.tenant}
@@ -79,7 +79,7 @@ async def replace_rules(session: Session, wanted: list[Rule]) -> None:
         await session.execute(insert(tables.rule), rows)
 
 
-async def texts(session: Session) -> dict[str, dict[str, Text]]:
+async def load_texts(session: Session) -> dict[str, dict[str, Text]]:
     """The tenant's own, by key and language."""
     rows = await session.rows(
         "SELECT key, language, subject, body FROM text WHERE tenant = :tenant ORDER BY key, language",
@@ -102,7 +102,7 @@ async def replace_texts(session: Session, wanted: dict[str, dict[Any, Text]]) ->
         await session.execute(insert(tables.text), rows)
 
 
-async def webhooks(session: Session) -> list[dict[str, Any]]:
+async def load_webhooks(session: Session) -> list[dict[str, Any]]:
     return await session.rows(
         "SELECT * FROM webhook WHERE tenant = :tenant ORDER BY webhook", {"tenant": session.tenant}
     )

@@ -6,26 +6,26 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert
-from storage import Session, insert_rows, rows_of
+from storage import Session, build_insert, encode_rows_parameter
 
-from notification.model.news import Delivery
+from notification.model.notice_composer import Delivery
 from notification.store.tables import attempt, delivery
 
 
-async def add(session: Session, wanted: Iterable[Delivery]) -> set[UUID]:
+async def insert_deliveries(session: Session, wanted: Iterable[Delivery]) -> set[UUID]:
     """Queues those that are pending. Returns the ids of those that are new: there is one for a notice and channel, and
     one for a webhook and event."""
     rows = list(wanted)
-    ids = set(await session.scalars(_ADD, rows_of(map(_row, rows))))
+    ids = set(await session.scalars(_ADD, encode_rows_parameter(map(_row, rows))))
     if pending := [each for each in rows if each.id in ids and each.state == "pending"]:
-        await _queue(session, pending)
+        await _schedule_due(session, pending)
     return ids
 
 
-_ADD = insert_rows(
+_ADD = build_insert(
     delivery,
     [column.name for column in delivery.columns if column.name != "leased_until"],
-    then="ON CONFLICT DO NOTHING RETURNING id",
+    suffix_sql="ON CONFLICT DO NOTHING RETURNING id",
 )
 
 
@@ -34,7 +34,7 @@ def _row(each: Delivery) -> dict[str, Any]:
     return {**vars(each), "attempts": 0, "created_at": each.at, "next_at": next_at}
 
 
-async def _queue(session: Session, pending: Iterable[Delivery]) -> None:
+async def _schedule_due(session: Session, pending: Iterable[Delivery]) -> None:
     """New deliveries fall due at once."""
     due = [{"tenant": each.tenant, "ref": each.id, "at": each.at, "body": {}} for each in pending]
     await session.schedule_all("deliver", due)
@@ -80,7 +80,7 @@ async def finish_attempt(
     )
 
 
-async def settle(
+async def finish_delivery(
     session: Session, id: UUID, number: int, *, state: str, detail: str, next_at: datetime | None = None
 ) -> bool:
     """Ends attempt `number`. False when the lease ran out meanwhile and another attempt has begun."""
@@ -99,7 +99,7 @@ async def settle(
     return settled.rowcount == 1
 
 
-async def cancel_of_webhook(session: Session, webhook: str, detail: str) -> None:
+async def cancel_pending(session: Session, webhook: str, detail: str) -> None:
     """What waits for this endpoint is not sent any more."""
     await session.execute(
         "UPDATE delivery SET state = 'cancelled', detail = :detail, next_at = NULL "
@@ -108,7 +108,7 @@ async def cancel_of_webhook(session: Session, webhook: str, detail: str) -> None
     )
 
 
-async def revive(session: Session, webhook: str, id: UUID) -> bool:
+async def requeue(session: Session, webhook: str, id: UUID) -> bool:
     """A delivery that failed or was cancelled starts over. False when there is none such."""
     revived = await session.execute(
         "UPDATE delivery SET state = 'pending', detail = '', next_at = :now "
@@ -118,31 +118,31 @@ async def revive(session: Session, webhook: str, id: UUID) -> bool:
     return revived.rowcount == 1
 
 
-async def state_of(session: Session, id: UUID) -> str | None:
+async def find_state(session: Session, id: UUID) -> str | None:
     return await session.scalar(
         "SELECT state FROM delivery WHERE tenant = :tenant AND id = :id", {"tenant": session.tenant, "id": id}
     )
 
 
-async def of_notice(session: Session, notice_id: UUID) -> list[dict[str, Any]]:
+async def load_by_notice(session: Session, notice_id: UUID) -> list[dict[str, Any]]:
     rows = await session.rows(
         "SELECT * FROM delivery WHERE tenant = :tenant AND notice_id = :notice ORDER BY id",
         {"tenant": session.tenant, "notice": notice_id},
     )
-    return await _with_attempts(session, rows)
+    return await _load_attempts(session, rows)
 
 
-async def of_webhook(session: Session, webhook: str, *, before: UUID | None, limit: int) -> list[dict[str, Any]]:
+async def load_by_webhook(session: Session, webhook: str, *, before: UUID | None, limit: int) -> list[dict[str, Any]]:
     """Newest first."""
     rows = await session.rows(
         "SELECT * FROM delivery WHERE tenant = :tenant AND webhook = :webhook "
         "AND (cast(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit",
         {"tenant": session.tenant, "webhook": webhook, "before": before, "limit": limit},
     )
-    return await _with_attempts(session, rows)
+    return await _load_attempts(session, rows)
 
 
-async def _with_attempts(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+async def _load_attempts(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     attempts = await session.rows(
         "SELECT * FROM attempt WHERE tenant = :tenant AND delivery_id = ANY(cast(:ids AS uuid[])) ORDER BY number",
         {"tenant": session.tenant, "ids": [row["id"] for row in rows]},

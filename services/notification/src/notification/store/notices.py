@@ -4,26 +4,26 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from storage import Session, insert_rows, rows_of
+from storage import Session, build_insert, encode_rows_parameter
 
-from notification.model.news import Notice
+from notification.model.notice_composer import Notice
 from notification.store.tables import heard, notice
 
 CHANNEL = "uplift_notice"
 
 
-async def add(session: Session, notices: Iterable[Notice]) -> set[UUID]:
+async def insert_notices(session: Session, notices: Iterable[Notice]) -> set[UUID]:
     """Returns the ids of those that are new: a rule tells a person of an event once. After the commit, the streams of
     those who are told in the app look for what is new."""
-    return set(await session.scalars(_ADD, {**rows_of(map(vars, notices)), "channel": CHANNEL}))
+    return set(await session.scalars(_ADD, {**encode_rows_parameter(map(vars, notices)), "channel": CHANNEL}))
 
 
 # The turn is held until the commit: the sequence then rises in the order of commits, so that a reader who has seen number
 # n has seen all before it. One lock for all tenants cannot lock anybody in with a second one.
-_INSERT = insert_rows(
+_INSERT = build_insert(
     notice,
     [column.name for column in notice.columns if column.name not in ("seq", "read_at")],
-    then="WHERE EXISTS (SELECT FROM turn) "
+    suffix_sql="WHERE EXISTS (SELECT FROM turn) "
     "ON CONFLICT (tenant, rule, event_id, person_id) DO NOTHING RETURNING tenant, id, person_id, in_app",
 )
 _ADD = f"""
@@ -34,14 +34,14 @@ SELECT id, CASE WHEN in_app THEN pg_notify(:channel, tenant || '/' || person_id)
 """  # noqa: S608
 
 
-async def news_among(session: Session, told: Sequence[tuple[str, int]]) -> list[bool]:
+async def record_versions(session: Session, told: Sequence[tuple[str, int]]) -> list[bool]:
     """Of what is told in this order (subject and version), whether it is as new as what was heard of the subject before;
     remembers it."""
     last: dict[str, int] = {}
     for subject, version in told:
         last[subject] = max(version, last.get(subject, version))
     rows = [{"subject": subject, "version": version} for subject, version in last.items()]
-    newest = dict(await session.tuples(_HEARD, rows_of(rows, tenant=session.tenant)))
+    newest = dict(await session.tuples(_UPSERT_VERSIONS, encode_rows_parameter(rows, tenant=session.tenant)))
     news: list[bool] = []
     for subject, version in told:
         newest[subject] = max(version, newest[subject] or 0)
@@ -49,19 +49,19 @@ async def news_among(session: Session, told: Sequence[tuple[str, int]]) -> list[
     return news
 
 
-_HEARD = insert_rows(
+_UPSERT_VERSIONS = build_insert(
     heard,
-    then="ON CONFLICT (tenant, subject) DO UPDATE SET version = greatest(heard.version, excluded.version) "
+    suffix_sql="ON CONFLICT (tenant, subject) DO UPDATE SET version = greatest(heard.version, excluded.version) "
     "RETURNING heard.subject, old.version",
 )
 
 
-async def wake(session: Session, people: Iterable[tuple[str, UUID]]) -> None:
+async def notify_people_streams(session: Session, people: Iterable[tuple[str, UUID]]) -> None:
     """After the commit, the streams of these people, by tenant and id, look for what is new."""
-    await wake_all(session, [f"{tenant}/{person_id}" for tenant, person_id in people])
+    await notify_streams(session, [f"{tenant}/{person_id}" for tenant, person_id in people])
 
 
-async def wake_all(session: Session, who: Iterable[str]) -> None:
+async def notify_streams(session: Session, who: Iterable[str]) -> None:
     """The same for people (`tenant/id`), whole tenants (`tenant/`) and login sessions (as `SessionEnded.id_in_key`)."""
     await session.execute(
         "SELECT pg_notify(:channel, left(who, 2000)) FROM unnest(cast(:who AS text[])) AS who",
@@ -69,7 +69,7 @@ async def wake_all(session: Session, who: Iterable[str]) -> None:
     )
 
 
-async def inbox(
+async def load_inbox(
     session: Session, person_id: UUID, *, unread: bool | None, before: int | None, limit: int
 ) -> list[dict[str, Any]]:
     """Newest first."""
@@ -81,7 +81,7 @@ async def inbox(
     )
 
 
-async def after(session: Session, person_id: UUID, seq: int, *, limit: int) -> list[dict[str, Any]]:
+async def load_after(session: Session, person_id: UUID, seq: int, *, limit: int) -> list[dict[str, Any]]:
     """Oldest first."""
     return await session.rows(
         "SELECT * FROM notice WHERE tenant = :tenant AND person_id = :person AND in_app AND seq > :seq "
@@ -90,7 +90,7 @@ async def after(session: Session, person_id: UUID, seq: int, *, limit: int) -> l
     )
 
 
-async def counts(session: Session, person_id: UUID) -> dict[str, int]:
+async def count_notices(session: Session, person_id: UUID) -> dict[str, int]:
     """`unread`, and `last`: the sequence of the newest notice, 0 when there is none."""
     row = await session.row(
         "SELECT count(*) FILTER (WHERE read_at IS NULL) AS unread, coalesce(max(seq), 0) AS last FROM notice "

@@ -7,10 +7,10 @@ from uuid import UUID
 from contracts.directory import PersonChanged
 from storage import Session
 
-from notification.model.audience import Place
+from notification.model.audience import Membership
 
 
-async def people(session: Session, ids: Collection[UUID], roles: Collection[str]) -> dict[UUID, PersonChanged]:
+async def load_people(session: Session, ids: Collection[UUID], roles: Collection[str]) -> dict[UUID, PersonChanged]:
     """By id: these people, and active ones to whom one of the roles was ever granted; whether it holds is for the
     caller to see."""
     granted = [json.dumps({"roles": [{"role": role}]}) for role in sorted(roles)]
@@ -22,14 +22,14 @@ async def people(session: Session, ids: Collection[UUID], roles: Collection[str]
     return {row["id"]: PersonChanged.model_validate(row["body"]) for row in rows}
 
 
-async def places(session: Session, ids: Collection[UUID]) -> dict[UUID, list[Place]]:
+async def load_memberships(session: Session, ids: Collection[UUID]) -> dict[UUID, list[Membership]]:
     """Memberships by person."""
-    found: dict[UUID, list[Place]] = {}
+    found: dict[UUID, list[Membership]] = {}
     for person_id, *place in await session.execute(
         "SELECT m.person_id, m.valid_from, m.valid_to, u.path FROM directory_membership m "
         "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
         "WHERE m.tenant = :tenant AND m.person_id = ANY(cast(:ids AS uuid[]))",
         {"tenant": session.tenant, "ids": list(ids)},
     ):
-        found.setdefault(person_id, []).append(Place(*place))
+        found.setdefault(person_id, []).append(Membership(*place))
     return found

@@ -14,9 +14,9 @@ from sqlalchemy import (
     Uuid,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from storage import metadata
+from storage import create_metadata
 
-tables = metadata()
+tables = create_metadata()
 
 rule = Table(
     "rule",

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts import new_id
-from contracts.learning import (
+from contracts.assignments import (
     AssignmentAssigned,
     AssignmentCompleted,
     AssignmentOverdue,
@@ -15,15 +15,15 @@ from contracts.learning import (
 from servicekit.errors import Conflict, NotFound
 from storage import DocumentStore, Session
 
-from training.actions.following import follow_up
-from training.actions.giving import facts_of
-from training.actions.templates import content_of, require_head, require_version
-from training.model.content import Answers, score
-from training.model.rules import DONE, OPEN
+from training.actions.follow_ups import apply_follow_up_rules
+from training.actions.rule_assignments import event_fields
+from training.actions.templates import load_content, require_head, require_version
+from training.model.content import Answers, score_attempt
+from training.model.rules import DONE_STATUSES, OPEN_STATUSES
 from training.store import assignments as store
 
 
-async def require(session: Session, assignment_id: UUID, *, lock: bool = False) -> dict[str, Any]:
+async def require_assignment(session: Session, assignment_id: UUID, *, lock: bool = False) -> dict[str, Any]:
     row = await store.find(session, assignment_id, lock=lock)
     if row is None:
         raise NotFound("unknown-assignment", f"There is no assignment {assignment_id}.")
@@ -38,8 +38,8 @@ async def assign_by_hand(
     if head["version"] is None or head["archived"]:
         raise Conflict("template-not-published", f"Template `{template}` has no published version.")
     await store.lock_agent(session, agent_id)
-    earlier = (await store.earlier_of(session, [agent_id]))[agent_id]
-    if any(each.template == template and each.status in OPEN for each in earlier.values()):
+    earlier = (await store.load_earlier(session, [agent_id]))[agent_id]
+    if any(each.template == template and each.status in OPEN_STATUSES for each in earlier.values()):
         raise Conflict("already-open", f"`{template}` is assigned to this person and not completed yet.")
     assignment_id = new_id()
     given = {
@@ -56,9 +56,9 @@ async def assign_by_hand(
         "attempts": 0,
         "version": 1,
     }
-    await store.add(session, [given])
-    row = await require(session, assignment_id)
-    session.emit(AssignmentAssigned(**facts_of(row)))
+    await store.insert_assignments(session, [given])
+    row = await require_assignment(session, assignment_id)
+    session.emit(AssignmentAssigned(**event_fields(row)))
     if due_at is not None:
         await session.schedule("overdue", str(assignment_id), due_at)
     return row
@@ -69,16 +69,16 @@ async def start(session: Session, assignment_id: UUID) -> dict[str, Any]:
 
     Raises Conflict when it has been withdrawn.
     """
-    row = await require(session, assignment_id, lock=True)
+    row = await require_assignment(session, assignment_id, lock=True)
     _refuse_withdrawn(row)
     if row["status"] != "assigned":
         return row
     head = await require_head(session, row["template"])
-    await store.change(
+    await store.update_assignment(
         session, assignment_id, status="started", started_at=session.now, template_version=head["version"]
     )
-    row = await require(session, assignment_id)
-    session.emit(AssignmentStarted(**facts_of(row)))
+    row = await require_assignment(session, assignment_id)
+    session.emit(AssignmentStarted(**event_fields(row)))
     return row
 
 
@@ -88,19 +88,19 @@ async def complete(session: Session, documents: DocumentStore, assignment_id: UU
 
     Raises Conflict when it is withdrawn or not started, Invalid for answers the quiz does not know.
     """
-    await store.lock_agent(session, (await require(session, assignment_id))["agent_id"])
-    row = await require(session, assignment_id, lock=True)
+    await store.lock_agent(session, (await require_assignment(session, assignment_id))["agent_id"])
+    row = await require_assignment(session, assignment_id, lock=True)
     _refuse_withdrawn(row)
-    if row["status"] in DONE:
+    if row["status"] in DONE_STATUSES:
         return row
     if row["status"] == "assigned":
         raise Conflict("not-started", "Start the assignment first.")
     version = await require_version(session, row["template"], row["template_version"])
-    content = await content_of(documents, session.tenant, version["document"])
+    content = await load_content(documents, session.tenant, version["document"])
     if content.quiz is None:
         changes: dict[str, Any] = {"status": "completed", "passed": True}
     else:
-        result = score(content.quiz, answers)
+        result = score_attempt(content.quiz, answers)
         number = row["attempts"] + 1
         changes = {"attempts": number, "score_percent": result.percent, "passed": result.passed}
         await store.add_attempt(
@@ -117,25 +117,25 @@ async def complete(session: Session, documents: DocumentStore, assignment_id: UU
             changes["status"] = "failed"
     if "status" in changes:
         changes["completed_at"] = session.now
-    await store.change(session, assignment_id, **changes)
+    await store.update_assignment(session, assignment_id, **changes)
     row |= {**changes, "version": row["version"] + 1}
-    if row["status"] in DONE:
-        session.emit(AssignmentCompleted(score_percent=row["score_percent"], passed=row["passed"], **facts_of(row)))
+    if row["status"] in DONE_STATUSES:
+        session.emit(AssignmentCompleted(score_percent=row["score_percent"], passed=row["passed"], **event_fields(row)))
     if row["status"] == "failed":
-        await follow_up(session, row, "failed")
+        await apply_follow_up_rules(session, row, "failed")
     return row
 
 
 async def withdraw_by_hand(session: Session, assignment_id: UUID) -> None:
     """Withdrawn before: as it is. Raises Conflict when it is over."""
-    row = await require(session, assignment_id, lock=True)
-    if row["status"] in DONE:
+    row = await require_assignment(session, assignment_id, lock=True)
+    if row["status"] in DONE_STATUSES:
         raise Conflict("assignment-over", f"This assignment is {row['status']}: it is part of the record, and stays.")
-    if row["status"] not in OPEN:
+    if row["status"] not in OPEN_STATUSES:
         return
     # Corrected: when its band turns out not to have been left, it is not given again.
     reason = "it was taken back by hand"
-    await store.change(
+    await store.update_assignment(
         session,
         assignment_id,
         status="withdrawn",
@@ -146,7 +146,7 @@ async def withdraw_by_hand(session: Session, assignment_id: UUID) -> None:
         corrected=True,
     )
     session.emit(
-        AssignmentWithdrawn(reason=reason, reason_code="by_hand", **facts_of(row | {"version": row["version"] + 1}))
+        AssignmentWithdrawn(reason=reason, reason_code="by_hand", **event_fields(row | {"version": row["version"] + 1}))
     )
 
 
@@ -156,13 +156,13 @@ async def mark_overdue(session: Session, assignment_id: UUID) -> bool:
     if found is not None:
         await store.lock_agent(session, found["agent_id"])
     row = await store.find(session, assignment_id, lock=True)
-    if row is None or row["status"] not in OPEN or row["overdue_at"] is not None:
+    if row is None or row["status"] not in OPEN_STATUSES or row["overdue_at"] is not None:
         return False
     if row["due_at"] is None or row["due_at"] > session.now:
         return False
-    await store.change(session, assignment_id, overdue_at=session.now)
-    session.emit(AssignmentOverdue(**facts_of(row | {"version": row["version"] + 1})))
-    await follow_up(session, row, "overdue")
+    await store.update_assignment(session, assignment_id, overdue_at=session.now)
+    session.emit(AssignmentOverdue(**event_fields(row | {"version": row["version"] + 1})))
+    await apply_follow_up_rules(session, row, "overdue")
     return True
 
 

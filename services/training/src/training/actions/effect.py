@@ -7,15 +7,15 @@ from uuid import UUID
 from pydantic import BaseModel
 from servicekit import PageQuery, directory, page_of
 from servicekit.door import DayRange
-from servicekit.visibility import Visible
-from servicekit.workers import in_worker
+from servicekit.visibility import VisibilityFilter
+from servicekit.workers import run_in_worker
 from storage import Session
 
 from training.actions.templates import require_head
 from training.model import effect as model
 from training.store import assignments, stays
 
-_WEEKS = 12
+_DEFAULT_WEEKS = 12
 _SECONDS = 20.0
 
 
@@ -42,36 +42,36 @@ class TemplateEffect(model.Effect):
     next: str | None = None
 
 
-async def effect_of(
+async def compute_template_effect(
     session: Session,
     slug: str,
     *,
-    visible: Visible,
+    visible: VisibilityFilter,
     days: DayRange,
     page: PageQuery,
 ) -> TemplateEffect:
     """Of whom the caller sees. Without dates: the last twelve weeks. Raises NotFound."""
     await require_head(session, slug)
-    tenant = await directory.tenant(session)
-    completions = await assignments.completions(session, slug, visible)
-    workdays = await directory.workdays(session, {agent for agent, _ in completions})
-    today = workdays.of(None, session.now)
-    first, last = days.within(today, days=_WEEKS * 7 + 1)
-    bands = await assignments.bands_given_for(session, slug)
-    completed = {agent: workdays.of(agent, at) for agent, at in completions}
+    tenant = await directory.load_tenant(session)
+    completions = await assignments.load_completions(session, slug, visible)
+    workdays = await directory.load_workdays(session, {agent for agent, _ in completions})
+    today = workdays.workday_of(None, session.now)
+    first, last = days.within(today, days=_DEFAULT_WEEKS * 7 + 1)
+    bands = await assignments.find_bands_given_for(session, slug)
+    completed = {agent: workdays.workday_of(agent, at) for agent, at in completions}
     reckoned = partial(
-        model.effect,
+        model.compute_effect,
         first=first,
         last=last,
         today=today,
-        todays={agent: workdays.of(agent, session.now) for agent in completed},
+        todays={agent: workdays.workday_of(agent, session.now) for agent in completed},
     )
-    held = await stays.stays_of(session, {kpi for kpi, _ in bands}, visible)
-    found = await in_worker(reckoned, held, bands, completed, seconds=_SECONDS)
+    held = await stays.load_visible_stays(session, {kpi for kpi, _ in bands}, visible)
+    found = await run_in_worker(reckoned, held, bands, completed, seconds=_SECONDS)
     place = page.values(date.fromisoformat, UUID)
     left = [each for each in found.agents if place is None or (each.completed_on, each.agent_id) > place]
     shown = page_of(left[: page.limit + 1], page, lambda each: [each.completed_on.isoformat(), str(each.agent_id)])
-    people = await directory.people(session, [each.agent_id for each in shown.items])
+    people = await directory.load_people(session, [each.agent_id for each in shown.items])
     trained = [
         TrainedPerson(
             **each.model_dump(),

@@ -3,25 +3,32 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from servicekit.audit import audit, audit_each
-from servicekit.blueprints import reject_section, require_known, tell_section
+from servicekit.audit import record_change, record_changes
+from servicekit.blueprints import reject_section, require_known_names, tell_section
 from servicekit.errors import Invalid, NotFound
 from storage import DocumentStore, Session
 
-from training.actions.templates import answer_edit, archive, publish_content, section_content
+from training.actions.templates import archive, export_section, publish_content, publish_section_applied
 from training.model.rules import Rule
-from training.model.section import Section, check_rules, check_unique, parse_section, references, references_of
+from training.model.section import (
+    Section,
+    check_rules,
+    check_unique,
+    find_references,
+    find_rule_references,
+    parse_section,
+)
 from training.store import templates as store
 
 
 async def put_rule(session: Session, documents: DocumentStore, rule: Rule) -> None:
     """Raises Invalid when its template, KPI or band does not exist."""
     await _check(session, [rule])
-    await require_known(session, references_of(rule))
+    await require_known_names(session, find_rule_references(rule))
     before = {each.rule: each for each in await store.list_rules(session)}
-    audit(session, "rule", rule.rule, before=before.get(rule.rule), after=rule)
+    record_change(session, "rule", rule.rule, before=before.get(rule.rule), after=rule)
     await store.put_rule(session, rule)
-    await answer_edit(session, documents)
+    await publish_section_applied(session, documents)
 
 
 async def remove_rule(session: Session, documents: DocumentStore, rule: str) -> None:
@@ -29,17 +36,17 @@ async def remove_rule(session: Session, documents: DocumentStore, rule: str) -> 
     before = {each.rule: each for each in await store.list_rules(session)}
     if rule not in before:
         raise NotFound("unknown-rule", f"There is no rule `{rule}`.")
-    audit(session, "rule", rule, before=before[rule])
+    record_change(session, "rule", rule, before=before[rule])
     await store.delete_rule(session, rule)
-    await answer_edit(session, documents)
+    await publish_section_applied(session, documents)
 
 
 async def replace_rules(session: Session, documents: DocumentStore, rules: Sequence[Rule]) -> None:
     """All rules at once; those not named are removed. Raises Invalid and changes nothing when one is wrong."""
     await _check(session, rules)
-    await require_known(session, references(rules))
+    await require_known_names(session, find_references(rules))
     await _replace(session, rules)
-    await answer_edit(session, documents)
+    await publish_section_applied(session, documents)
 
 
 async def apply_blueprint(session: Session, documents: DocumentStore, version: int, content: Mapping[str, Any]) -> None:
@@ -50,26 +57,26 @@ async def apply_blueprint(session: Session, documents: DocumentStore, version: i
         reject_section(session, version, invalid.errors)
         return
     await _apply(session, documents, section)
-    applied = await section_content(session, documents)
-    await tell_section(session, "training", version, applied, references(section.rules))
+    applied = await export_section(session, documents)
+    await tell_section(session, "training", version, applied, find_references(section.rules))
 
 
 async def _apply(session: Session, documents: DocumentStore, section: Section) -> None:
     wanted = {template.template: template.content() for template in section.templates}
     for slug, content in sorted(wanted.items()):
         await publish_content(session, documents, slug, content)
-    for slug in sorted(await store.slugs(session) - set(wanted)):
+    for slug in sorted(await store.load_active_slugs(session) - set(wanted)):
         await archive(session, documents, slug)
     await _replace(session, section.rules)
 
 
 async def _replace(session: Session, rules: Sequence[Rule]) -> None:
     before = {each.rule: each for each in await store.list_rules(session)}
-    audit_each(session, "rule", before, {each.rule: each for each in rules})
+    record_changes(session, "rule", before, {each.rule: each for each in rules})
     await store.replace_rules(session, list(rules))
 
 
 async def _check(session: Session, rules: Sequence[Rule]) -> None:
-    problems = check_unique(rules) + check_rules(rules, sorted(await store.slugs(session)))
+    problems = check_unique(rules) + check_rules(rules, sorted(await store.load_active_slugs(session)))
     if problems:
         raise Invalid("bad-rules", "; ".join(each.problem for each in problems), errors=problems)

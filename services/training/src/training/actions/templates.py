@@ -5,14 +5,14 @@ from typing import Any
 
 from contracts import new_id
 from servicekit import lock_edits
-from servicekit.audit import audit, origin_of
+from servicekit.audit import origin_of, record_change
 from servicekit.blueprints import tell_section
 from servicekit.errors import Conflict, NotFound
 from servicekit.stored import readable, require_readable
-from storage import Document, DocumentStore, Session, discard
+from storage import Document, DocumentStore, Session, schedule_discard
 
 from training.model.content import Content
-from training.model.section import references
+from training.model.section import find_references
 from training.store import templates as store
 
 
@@ -20,18 +20,18 @@ async def save_draft(session: Session, documents: DocumentStore, slug: str, cont
     """What was not changed is not saved again. A draft of an archived template brings it back."""
     await store.lock_template(session, slug)
     head = await store.find_head(session, slug)
-    if head and (head["draft_hash"] or head["published_hash"]) == store.hash_of(content):
+    if head and (head["draft_hash"] or head["published_hash"]) == store.hash_content(content):
         if head["archived"]:
             await store.put_template(session, slug, archived=False)
-            audit(session, "template", slug, action="restored", after=_shown(content))
+            record_change(session, "template", slug, action="restored", after=_audit_fields(content))
         return
     before = None
     if head:
         before = await _before(documents, session.tenant, head["draft"] or head["document"] or head["scheduled"])
-    audit(session, "template", slug, before=before, after=_shown(content))
-    document = await _write(session, documents, slug, content)
+    record_change(session, "template", slug, before=before, after=_audit_fields(content))
+    document = await _write_content(session, documents, slug, content)
     await store.put_template(session, slug, draft=document, archived=False)
-    await _let_go(session, head["draft"] if head else None)
+    await _discard_document(session, head["draft"] if head else None)
 
 
 async def publish(session: Session, documents: DocumentStore, slug: str, at: datetime | None) -> None:
@@ -45,13 +45,13 @@ async def publish(session: Session, documents: DocumentStore, slug: str, at: dat
         raise Conflict("no-draft", f"Template `{slug}` has no draft to publish.")
     if at is not None and at > session.now:
         await store.put_template(session, slug, scheduled=head["draft"], scheduled_at=at)
-        after = {"scheduled_at": at, **_shown(await content_of(documents, session.tenant, head["draft"]))}
-        audit(session, "template", slug, action="scheduled", before=_scheduled(head), after=after)
-        await _let_go(session, head["scheduled"])
+        after = {"scheduled_at": at, **_audit_fields(await load_content(documents, session.tenant, head["draft"]))}
+        record_change(session, "template", slug, action="scheduled", before=_scheduled_audit_fields(head), after=after)
+        await _discard_document(session, head["scheduled"])
         await session.schedule("publish", slug, at, {"origin": origin_of(session).model_dump(mode="json")})
         return
     await _make_version(session, documents, head, head["draft"])
-    await answer_edit(session, documents)
+    await publish_section_applied(session, documents)
 
 
 async def publish_scheduled(session: Session, documents: DocumentStore, slug: str) -> None:
@@ -62,7 +62,7 @@ async def publish_scheduled(session: Session, documents: DocumentStore, slug: st
     if head is None or head["scheduled"] is None or head["scheduled_at"] > session.now:
         return
     await _make_version(session, documents, head, head["scheduled"])
-    await answer_edit(session, documents)
+    await publish_section_applied(session, documents)
 
 
 async def unschedule(session: Session, slug: str) -> None:
@@ -70,8 +70,8 @@ async def unschedule(session: Session, slug: str) -> None:
     head = await require_head(session, slug)
     await store.put_template(session, slug, scheduled=None, scheduled_at=None)
     if head["scheduled"]:
-        audit(session, "template", slug, action="unscheduled", before=_scheduled(head))
-    await _let_go(session, head["scheduled"])
+        record_change(session, "template", slug, action="unscheduled", before=_scheduled_audit_fields(head))
+    await _discard_document(session, head["scheduled"])
 
 
 async def retire(session: Session, documents: DocumentStore, slug: str) -> None:
@@ -87,16 +87,16 @@ async def retire(session: Session, documents: DocumentStore, slug: str) -> None:
         named = ", ".join(f"`{each}`" for each in users[:5])
         raise Conflict("template-in-use", f"Rules give `{slug}`: {named}. Change or delete them first.")
     if head["version"] is None:
-        draft = await content_of(documents, session.tenant, head["draft"] or head["scheduled"])
-        audit(session, "template", slug, before=_shown(draft))
+        draft = await load_content(documents, session.tenant, head["draft"] or head["scheduled"])
+        record_change(session, "template", slug, before=_audit_fields(draft))
         await store.delete_template(session, slug)
-        await _let_go(session, head["draft"])
+        await _discard_document(session, head["draft"])
     elif not head["archived"]:
         await store.put_template(session, slug, scheduled=None, scheduled_at=None)
         await archive(session, documents, slug)
     if head["scheduled"] != head["draft"]:
-        await _let_go(session, head["scheduled"])
-    await answer_edit(session, documents)
+        await _discard_document(session, head["scheduled"])
+    await publish_section_applied(session, documents)
 
 
 async def publish_content(session: Session, documents: DocumentStore, slug: str, content: Content) -> None:
@@ -109,9 +109,9 @@ async def publish_content(session: Session, documents: DocumentStore, slug: str,
 
 async def archive(session: Session, documents: DocumentStore, slug: str) -> None:
     """It is given to nobody any more; its versions stay."""
-    before = await _published(session, documents, await require_head(session, slug))
+    before = await _published_audit_fields(session, documents, await require_head(session, slug))
     await store.put_template(session, slug, archived=True)
-    audit(session, "template", slug, action="retired", before=before)
+    record_change(session, "template", slug, action="retired", before=before)
 
 
 async def require_head(session: Session, slug: str) -> dict[str, Any]:
@@ -128,7 +128,7 @@ async def require_version(session: Session, slug: str, version: int) -> dict[str
     return found
 
 
-async def content_of(documents: DocumentStore, tenant: str, document: str) -> Content:
+async def load_content(documents: DocumentStore, tenant: str, document: str) -> Content:
     """Raises Conflict when a version of this program from before wrote what this one cannot read any more."""
     found = await documents.get(tenant, store.COLLECTION, [document])
     return require_readable(f"the training content {document}", Content.model_validate, found[document].body)
@@ -138,18 +138,18 @@ async def _before(documents: DocumentStore, tenant: str, document: str) -> dict[
     """For the audit log: what is no longer readable must not keep anybody from saving it anew."""
     body = (await documents.get(tenant, store.COLLECTION, [document]))[document].body
     content = readable(f"the training content {document}", Content.model_validate, body)
-    return dict(body) if content is None else _shown(content)
+    return dict(body) if content is None else _audit_fields(content)
 
 
-async def answer_edit(session: Session, documents: DocumentStore) -> None:
+async def publish_section_applied(session: Session, documents: DocumentStore) -> None:
     """Says what the whole section is after a direct edit."""
-    content = await section_content(session, documents)
-    await tell_section(session, "training", None, content, references(await store.list_rules(session)))
+    content = await export_section(session, documents)
+    await tell_section(session, "training", None, content, find_references(await store.list_rules(session)))
 
 
-async def section_content(session: Session, documents: DocumentStore) -> dict[str, Any]:
+async def export_section(session: Session, documents: DocumentStore) -> dict[str, Any]:
     """Everything published and every rule, in the form in which a blueprint holds it."""
-    heads = await store.published_heads(session)
+    heads = await store.load_published_heads(session)
     found = await documents.get(session.tenant, store.COLLECTION, [head["document"] for head in heads])
     rules = await store.list_rules(session)
     return {
@@ -158,42 +158,51 @@ async def section_content(session: Session, documents: DocumentStore) -> dict[st
     }
 
 
-async def _published(session: Session, documents: DocumentStore, head: dict[str, Any]) -> dict[str, Any] | None:
+async def _published_audit_fields(
+    session: Session, documents: DocumentStore, head: dict[str, Any]
+) -> dict[str, Any] | None:
     if head["document"] is None:
         return None
     return {"version": head["version"], **await _before(documents, session.tenant, head["document"])}
 
 
-def _scheduled(head: dict[str, Any]) -> dict[str, Any] | None:
+def _scheduled_audit_fields(head: dict[str, Any]) -> dict[str, Any] | None:
     return {"scheduled_at": head["scheduled_at"]} if head["scheduled"] else None
 
 
-def _shown(content: Content) -> dict[str, Any]:
+def _audit_fields(content: Content) -> dict[str, Any]:
     return content.model_dump(mode="json", exclude_none=True)
 
 
-async def _let_go(session: Session, document: str | None) -> None:
+async def _discard_document(session: Session, document: str | None) -> None:
     """What a draft or a scheduled publication no longer is; it may be the other one, or a version, all the same."""
     if document is not None:
-        await discard(session, store.COLLECTION, document)
+        await schedule_discard(session, store.COLLECTION, document)
 
 
-async def _write(session: Session, documents: DocumentStore, slug: str, content: Content) -> str:
+async def _write_content(session: Session, documents: DocumentStore, slug: str, content: Content) -> str:
     document = f"{slug}/{new_id()}"
     await documents.put(
         session.tenant, store.COLLECTION, [Document(document, content.model_dump(mode="json", exclude_none=True))]
     )
-    await store.put_content(session, slug, document, content)
+    await store.insert_content(session, slug, document, content)
     return document
 
 
 async def _make_version(session: Session, documents: DocumentStore, head: dict[str, Any], document: str) -> None:
     slug, version = head["slug"], (head["version"] or 0) + 1
-    after = {"version": version, **_shown(await content_of(documents, session.tenant, document))}
-    audit(session, "template", slug, action="published", before=await _published(session, documents, head), after=after)
+    after = {"version": version, **_audit_fields(await load_content(documents, session.tenant, document))}
+    record_change(
+        session,
+        "template",
+        slug,
+        action="published",
+        before=await _published_audit_fields(session, documents, head),
+        after=after,
+    )
     await store.add_version(session, slug, version, document)
     draft = None if head["draft"] == document else head["draft"]
     await store.put_template(
         session, slug, version=version, draft=draft, scheduled=None, scheduled_at=None, archived=False
     )
-    await _let_go(session, head["scheduled"])
+    await _discard_document(session, head["scheduled"])

@@ -13,9 +13,9 @@ from servicekit import (
     Page,
     PageDep,
     WorkSession,
-    accepts,
     directory,
     page_of,
+    route_policy,
     visibility,
 )
 from servicekit import router as door_router
@@ -25,10 +25,10 @@ from servicekit.times import Instant
 from storage import Session
 
 from training.actions import assignments as actions
-from training.actions.giving import origin_of, titles_of
-from training.actions.templates import content_of, require_version
-from training.model.content import Kind, Slug, Strict, for_learner
-from training.model.rules import OPEN, Trigger, due
+from training.actions.rule_assignments import find_origin, find_titles
+from training.actions.templates import load_content, require_version
+from training.model.content import Kind, Slug, StrictModel, render_for_learner
+from training.model.rules import OPEN_STATUSES, Trigger, compute_due_at
 from training.store import assignments as store
 
 router = door_router(tags=["assignments"])
@@ -94,7 +94,7 @@ class AssignmentDetail(Assignment):
     results: list[Attempt]
 
 
-class NewAssignment(Strict):
+class NewAssignment(StrictModel):
     """`agent`: id or slug. Due at an instant, or in so many days, or never."""
 
     agent: str
@@ -109,14 +109,14 @@ class NewAssignment(Strict):
         return self
 
 
-class Completion(Strict):
+class Completion(StrictModel):
     """`answers`: the chosen choices by question id; not needed for a reading."""
 
     answers: dict[str, list[str]] = {}
 
 
 @router.get("/assignments")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def list_assignments(
     session: WorkSession,
     caller: CallerDep,
@@ -129,9 +129,9 @@ async def list_assignments(
 ) -> Page[Assignment]:
     """Newest first, of the people the caller may see on one of the days from assigned to closed. `team`: those who were
     its people then."""
-    rows = await store.page(
+    rows = await store.load_page(
         session,
-        visible=await visibility.visible_to(session, caller, agent=agent, team=team),
+        visible=await visibility.load_visibility(session, caller, agent=agent, team=team),
         status=status,
         template=template,
         overdue=overdue,
@@ -143,7 +143,7 @@ async def list_assignments(
 
 
 @router.post("/assignments", status_code=201)
-@accepts(roles=GIVERS, reach="people")
+@route_policy(roles=GIVERS, reach="people")
 async def add_assignment(body: NewAssignment, session: WorkSession, caller: CallerDep) -> Assignment:
     """Gives a training by hand to somebody the caller may see."""
     person = await directory.find_person(session, body.agent)
@@ -152,43 +152,43 @@ async def add_assignment(body: NewAssignment, session: WorkSession, caller: Call
         session,
         agent_id=person.id,
         template=body.template,
-        due_at=body.due_at or due(body.due_days, session.now),
+        due_at=body.due_at or compute_due_at(body.due_days, session.now),
         by=caller.person_id,
     )
     return _assignment(row)
 
 
 @router.get("/assignments/{assignment}")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def get_assignment(
     assignment: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> AssignmentDetail:
     """An assignment with what is to be learned and why it was given."""
-    row = await actions.require(session, assignment)
-    visible = await visibility.visible_to(session, caller)
+    row = await actions.require_assignment(session, assignment)
+    visible = await visibility.load_visibility(session, caller)
     if not await store.is_visible(session, assignment, visible):
-        raise visibility.not_yours()
+        raise visibility.agent_forbidden()
     version = await require_version(session, row["template"], row["template_version"])
-    content = await content_of(documents, session.tenant, version["document"])
+    content = await load_content(documents, session.tenant, version["document"])
     return AssignmentDetail(
         **_assignment(row).model_dump(),
         **await _evidence(session, visible, row),
-        content=for_learner(content, await _languages(session, caller)),
-        results=[Attempt(**each) for each in await store.attempts_of(session, assignment)],
+        content=render_for_learner(content, await _languages(session, caller)),
+        results=[Attempt(**each) for each in await store.load_attempts(session, assignment)],
     )
 
 
 @router.delete("/assignments/{assignment}", status_code=204)
-@accepts(roles=GIVERS, reach="people", alone=True)
+@route_policy(roles=GIVERS, reach="people", lock_resource_only=True)
 async def withdraw_assignment(assignment: UUID, session: WorkSession, caller: CallerDep) -> None:
     """Takes back what is not finished, given by hand or by a rule. It can still be read, as withdrawn."""
-    row = await actions.require(session, assignment)
+    row = await actions.require_assignment(session, assignment)
     await visibility.require_agent(session, caller.acting_as(*GIVERS), row["agent_id"])
     await actions.withdraw_by_hand(session, assignment)
 
 
 @router.post("/assignments/{assignment}/start")
-@accepts(reach="own")
+@route_policy(reach="own")
 async def start_assignment(assignment: UUID, session: WorkSession, caller: CallerDep) -> Assignment:
     """The learner opens it. Doing so again changes nothing."""
     await _require_own(session, caller, assignment)
@@ -196,7 +196,7 @@ async def start_assignment(assignment: UUID, session: WorkSession, caller: Calle
 
 
 @router.post("/assignments/{assignment}/complete")
-@accepts(reach="own")
+@route_policy(reach="own")
 async def complete_assignment(
     assignment: UUID,
     session: WorkSession,
@@ -211,28 +211,28 @@ async def complete_assignment(
 
 
 async def _require_own(session: Session, caller: Caller, assignment: UUID) -> None:
-    row = await actions.require(session, assignment)
+    row = await actions.require_assignment(session, assignment)
     if row["agent_id"] != caller.person_id:
         raise Forbidden("not-your-assignment", "Only the person who was given it can do this.")
 
 
-async def _evidence(session: Session, visible: visibility.Visible, row: dict[str, Any]) -> dict[str, Any]:
+async def _evidence(session: Session, visible: visibility.VisibilityFilter, row: dict[str, Any]) -> dict[str, Any]:
     if row["evidence"] is None:
         return {"evidence": None}
     windows = row["evidence"].get("windows", [])
-    seen = await visible.windows_of(session, {(row["agent_id"], each["window"]) for each in windows})
+    seen = await visible.filter_visible_windows(session, {(row["agent_id"], each["window"]) for each in windows})
     shown = [each for each in windows if (row["agent_id"], each["window"]) in seen]
     return {"evidence": row["evidence"] | {"windows": shown}, "partial": len(shown) < len(windows)}
 
 
 async def _languages(session: Session, caller: Caller) -> list[str]:
-    tenant = await directory.tenant(session)
+    tenant = await directory.load_tenant(session)
     return [each for each in (caller.person.language, tenant.default_language) if each]
 
 
 def _assignment(row: dict[str, Any]) -> Assignment:
-    overdue = row["overdue_at"] is not None and row["status"] in OPEN
+    overdue = row["overdue_at"] is not None and row["status"] in OPEN_STATUSES
     why = reason_of(row["withdrawn_code"], row["withdrawn_values"])
     return Assignment.model_validate(
-        {**row, **titles_of(row), **origin_of(row), "overdue": overdue, "withdrawn_reason": why}
+        {**row, **find_titles(row), **find_origin(row), "overdue": overdue, "withdrawn_reason": why}
     )

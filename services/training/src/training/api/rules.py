@@ -11,9 +11,9 @@ from servicekit import (
     Page,
     PageDep,
     WorkSession,
-    accepts,
     page_of,
     page_within,
+    route_policy,
     visibility,
 )
 from servicekit import router as door_router
@@ -21,14 +21,14 @@ from servicekit.errors import FieldProblem, Invalid, NotFound
 
 from training.actions import rules as actions
 from training.api.templates import EDITORS, READERS
-from training.model.content import Slug, Strict
+from training.model.content import Slug, StrictModel
 from training.model.rules import Rule, SkipReason
 from training.store import assignments, templates
 
 router = door_router(tags=["rules"])
 
 
-class Rules(Strict):
+class Rules(StrictModel):
     rules: list[Rule]
 
 
@@ -49,14 +49,14 @@ class Skipped(BaseModel):
 
 
 @router.get("/rules")
-@accepts(roles=READERS, whole_tenant=False)
+@route_policy(roles=READERS, whole_tenant=False)
 async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[Rule]:
     """The rules in force, by name."""
     return page_within(await templates.list_rules(session), page, lambda each: each.rule)
 
 
 @router.put("/rules")
-@accepts(DEFINITION_BYTES, roles=EDITORS)
+@route_policy(DEFINITION_BYTES, roles=EDITORS)
 async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> Rules:
     """All rules at once: those that are not named are removed."""
     await actions.replace_rules(session, documents, body.rules)
@@ -64,7 +64,7 @@ async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, do
 
 
 @router.get("/rules/{rule}")
-@accepts(roles=READERS, whole_tenant=False)
+@route_policy(roles=READERS, whole_tenant=False)
 async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
     """A rule in force."""
     found = next((each for each in await templates.list_rules(session) if each.rule == rule), None)
@@ -74,7 +74,7 @@ async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
 
 
 @router.put("/rules/{rule}")
-@accepts(roles=EDITORS)
+@route_policy(roles=EDITORS)
 async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> Rule:
     """Adds or changes one rule."""
     if body.rule != rule:
@@ -87,14 +87,14 @@ async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerD
 
 
 @router.delete("/rules/{rule}", status_code=204)
-@accepts(roles=EDITORS)
+@route_policy(roles=EDITORS)
 async def delete_rule(rule: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
     """It gives nothing more; what it has given stays."""
     await actions.remove_rule(session, documents, rule)
 
 
 @router.get("/skipped")
-@accepts(reach="people")
+@route_policy(reach="people")
 async def list_skipped(
     session: WorkSession,
     caller: CallerDep,
@@ -104,9 +104,9 @@ async def list_skipped(
     rule: str | None = None,
 ) -> Page[Skipped]:
     """What rules did not give, and why; newest first."""
-    visible = await visibility.visible_to(session, caller, agent=agent, team=team)
+    visible = await visibility.load_visibility(session, caller, agent=agent, team=team)
     after = page.values(datetime.fromisoformat, str, str)
-    rows = await assignments.page_skipped(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
+    rows = await assignments.load_skipped_page(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
     return page_of(
         [Skipped(**row) for row in rows],
         page,

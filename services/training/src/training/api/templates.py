@@ -14,8 +14,8 @@ from servicekit import (
     Page,
     PageDep,
     WorkSession,
-    accepts,
     page_of,
+    route_policy,
     visibility,
 )
 from servicekit import router as door_router
@@ -23,8 +23,8 @@ from servicekit.times import Instant
 from storage import Session
 
 from training.actions import templates as actions
-from training.actions.effect import TemplateEffect, effect_of
-from training.model.content import Content, Kind, Slug, Strict, without_answers
+from training.actions.effect import TemplateEffect, compute_template_effect
+from training.model.content import Content, Kind, Slug, StrictModel, render_without_answers
 from training.store import templates as store
 
 router = door_router(tags=["templates"])
@@ -63,14 +63,14 @@ class VersionDetail(Version):
     content: dict[str, Any]
 
 
-class Publication(Strict):
+class Publication(StrictModel):
     """`at` None or past: now."""
 
     at: Instant | None = None
 
 
 @router.get("/templates")
-@accepts(roles=READERS, whole_tenant=False)
+@route_policy(roles=READERS, whole_tenant=False)
 async def list_templates(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[TemplateHead]:
     """All templates by name."""
     after = page.value(str)
@@ -79,7 +79,7 @@ async def list_templates(session: WorkSession, caller: CallerDep, page: PageDep)
 
 
 @router.get("/templates/{template}")
-@accepts(roles=READERS, whole_tenant=False)
+@route_policy(roles=READERS, whole_tenant=False)
 async def get_template(
     template: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
@@ -88,7 +88,7 @@ async def get_template(
 
 
 @router.put("/templates/{template}")
-@accepts(DEFINITION_BYTES, roles=EDITORS)
+@route_policy(DEFINITION_BYTES, roles=EDITORS)
 async def put_template(
     template: Slug, content: Content, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
@@ -96,12 +96,12 @@ async def put_template(
     before = await store.find_head(session, template)
     await actions.save_draft(session, documents, template, content)
     if before is not None and before["archived"]:
-        await actions.answer_edit(session, documents)
+        await actions.publish_section_applied(session, documents)
     return await _detail(session, caller, documents, template)
 
 
 @router.delete("/templates/{template}", status_code=204)
-@accepts(roles=EDITORS)
+@route_policy(roles=EDITORS)
 async def retire_template(template: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> None:
     """Retires it: it is given to nobody any more, can still be read, and whoever has it may finish. PUT brings it back. A
     draft that was never published is deleted. Refused (409) while a rule gives it."""
@@ -109,7 +109,7 @@ async def retire_template(template: str, session: WorkSession, caller: CallerDep
 
 
 @router.post("/templates/{template}/publish")
-@accepts(roles=EDITORS, thing="/templates/{template}")
+@route_policy(roles=EDITORS, resource_path="/templates/{template}")
 async def publish_template(
     template: str,
     session: WorkSession,
@@ -123,7 +123,7 @@ async def publish_template(
 
 
 @router.delete("/templates/{template}/publish")
-@accepts(roles=EDITORS, thing="/templates/{template}")
+@route_policy(roles=EDITORS, resource_path="/templates/{template}")
 async def unschedule_template(
     template: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> TemplateDetail:
@@ -133,18 +133,18 @@ async def unschedule_template(
 
 
 @router.get("/templates/{template}/versions/{version}")
-@accepts(roles=READERS, whole_tenant=False)
+@route_policy(roles=READERS, whole_tenant=False)
 async def get_template_version(
     template: str, version: int, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> VersionDetail:
     """A published version; it never changes."""
     row = await actions.require_version(session, template, version)
-    content = await actions.content_of(documents, session.tenant, row["document"])
+    content = await actions.load_content(documents, session.tenant, row["document"])
     return VersionDetail(version=version, published_at=row["published_at"], content=_shown(caller, content))
 
 
 @router.get("/templates/{template}/effect")
-@accepts(roles=READERS, reach="people")
+@route_policy(roles=READERS, reach="people")
 async def get_template_effect(
     template: str,
     session: WorkSession,
@@ -154,19 +154,19 @@ async def get_template_effect(
 ) -> TemplateEffect:
     """Share of agents in the template's bands by ISO week, trained and not trained, and before and after, of the
     people the caller may see on the days of their stays. Without dates: the last twelve weeks."""
-    visible = await visibility.visible_to(session, caller)
-    return await effect_of(session, template, visible=visible, days=days, page=page)
+    visible = await visibility.load_visibility(session, caller)
+    return await compute_template_effect(session, template, visible=visible, days=days, page=page)
 
 
 async def _detail(session: Session, caller: Caller, documents: DocumentsDep, template: str) -> TemplateDetail:
     row = await actions.require_head(session, template)
-    content = await actions.content_of(documents, session.tenant, row["draft"] or row["document"] or row["scheduled"])
+    content = await actions.load_content(documents, session.tenant, row["draft"] or row["document"] or row["scheduled"])
     versions = [Version(**each) for each in await store.list_versions(session, template)]
     return TemplateDetail(**_head(row).model_dump(), content=_shown(caller, content), versions=versions)
 
 
 def _shown(caller: Caller, content: Content) -> dict[str, Any]:
-    return content.model_dump(mode="json") if caller.has(*EDITORS) else without_answers(content)
+    return content.model_dump(mode="json") if caller.has_role(*EDITORS) else render_without_answers(content)
 
 
 def _head(row: dict[str, Any]) -> TemplateHead:

@@ -9,34 +9,34 @@ from servicekit.errors import FieldProblem, Invalid
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
-Words = Annotated[dict[Language, Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1)]
+LocalizedText = Annotated[dict[Language, Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1)]
 """A text by language, at least one: `{"en": "Fewer silences", "zh": "减少静默"}`."""
 
 Answers = Mapping[str, Sequence[str]]
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Choice(Strict):
+class Choice(StrictModel):
     id: Slug
-    text: Words
+    text: LocalizedText
     correct: bool = False
 
 
-class Question(Strict):
+class Question(StrictModel):
     """`single` has exactly one correct choice; `multi` at least one, and counts only when all and no other are named."""
 
     id: Slug
     kind: Literal["single", "multi"]
-    text: Words
+    text: LocalizedText
     points: int = Field(default=1, ge=1, le=1000)
     choices: list[Choice] = Field(min_length=2)
 
     @model_validator(mode="after")
     def _answerable(self) -> Self:
-        _unique("choice", [choice.id for choice in self.choices])
+        _require_unique("choice", [choice.id for choice in self.choices])
         correct = len(self.correct)
         if self.kind == "single" and correct != 1:
             raise ValueError(f"a question with a single answer needs exactly one correct choice, this has {correct}")
@@ -49,7 +49,7 @@ class Question(Strict):
         return frozenset(choice.id for choice in self.choices if choice.correct)
 
 
-class Quiz(Strict):
+class Quiz(StrictModel):
     """Passed from `pass_percent` of all points on; `max_attempts` None: as often as one likes."""
 
     pass_percent: int = Field(default=80, ge=1, le=100)
@@ -58,20 +58,20 @@ class Quiz(Strict):
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:
-        _unique("question", [question.id for question in self.questions])
+        _require_unique("question", [question.id for question in self.questions])
         return self
 
 
 Kind = Literal["reading", "quiz", "task"]
 
 
-class Content(Strict):
+class Content(StrictModel):
     """One immutable state of a template. `body` is Markdown by language; `minutes` is how long it takes. A `task` is
     something to do, and is completed by saying so, as a reading is."""
 
     kind: Kind
-    title: Words
-    body: Words
+    title: LocalizedText
+    body: LocalizedText
     minutes: int | None = Field(default=None, ge=1, le=1000)
     quiz: Quiz | None = None
 
@@ -92,14 +92,14 @@ class Template(Content):
 
 
 @dataclass(frozen=True)
-class Result:
+class AttemptResult:
     """What an attempt was worth. `percent` is rounded down, so that 79.9 % never shows as a passed 80."""
 
     percent: int
     passed: bool
 
 
-def score(quiz: Quiz, answers: Answers) -> Result:
+def score_attempt(quiz: Quiz, answers: Answers) -> AttemptResult:
     """Scores an attempt: a question that is left out earns nothing. Raises Invalid for unknown questions or choices."""
     questions = {question.id: question for question in quiz.questions}
     if problems := _problems(questions, answers):
@@ -108,7 +108,7 @@ def score(quiz: Quiz, answers: Answers) -> Result:
     earned = sum(
         question.points for name, question in questions.items() if frozenset(answers.get(name, ())) == question.correct
     )
-    return Result(percent=100 * earned // total, passed=100 * earned >= quiz.pass_percent * total)
+    return AttemptResult(percent=100 * earned // total, passed=100 * earned >= quiz.pass_percent * total)
 
 
 def _problems(questions: Mapping[str, Question], answers: Answers) -> list[FieldProblem]:
@@ -132,17 +132,17 @@ def _problems(questions: Mapping[str, Question], answers: Answers) -> list[Field
     return found
 
 
-def in_language(words: Mapping[str, str], languages: Sequence[str]) -> str:
+def select_language(words: Mapping[str, str], languages: Sequence[str]) -> str:
     """The text in the first of these languages that it has, else in whatever language it has."""
     return next((words[language] for language in languages if language in words), next(iter(words.values())))
 
 
-def for_learner(content: Content, languages: Sequence[str]) -> dict[str, Any]:
+def render_for_learner(content: Content, languages: Sequence[str]) -> dict[str, Any]:
     """The content in one language, and without what would give the answers away."""
     shown: dict[str, Any] = {
         "kind": content.kind,
-        "title": in_language(content.title, languages),
-        "body": in_language(content.body, languages),
+        "title": select_language(content.title, languages),
+        "body": select_language(content.body, languages),
         "minutes": content.minutes,
     }
     if content.quiz:
@@ -153,10 +153,11 @@ def for_learner(content: Content, languages: Sequence[str]) -> dict[str, Any]:
                 {
                     "id": question.id,
                     "kind": question.kind,
-                    "text": in_language(question.text, languages),
+                    "text": select_language(question.text, languages),
                     "points": question.points,
                     "choices": [
-                        {"id": choice.id, "text": in_language(choice.text, languages)} for choice in question.choices
+                        {"id": choice.id, "text": select_language(choice.text, languages)}
+                        for choice in question.choices
                     ],
                 }
                 for question in content.quiz.questions
@@ -165,13 +166,13 @@ def for_learner(content: Content, languages: Sequence[str]) -> dict[str, Any]:
     return shown
 
 
-def without_answers(content: Content) -> dict[str, Any]:
+def render_without_answers(content: Content) -> dict[str, Any]:
     """The content in all languages, for those who may read it but not edit it."""
     hidden = {"quiz": {"questions": {"__all__": {"choices": {"__all__": {"correct"}}}}}} if content.quiz else None
     return content.model_dump(mode="json", exclude=hidden)  # pyright: ignore[reportArgumentType]
 
 
-def _unique(noun: str, names: Sequence[str]) -> None:
+def _require_unique(noun: str, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{noun} named twice: {', '.join(twice)}")

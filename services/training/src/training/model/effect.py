@@ -10,7 +10,7 @@ from contracts.windows import WindowName, window_days, window_name
 from pydantic import BaseModel
 from servicekit.times import DaySpan
 
-BEFORE, AFTER = -4, 8
+WEEKS_BEFORE, WEEKS_AFTER = -4, 8
 """Weeks before and after a completion that are looked at."""
 
 NOTE = (
@@ -71,13 +71,13 @@ class Effect(BaseModel):
     agents: list[TrainedAgent]
 
 
-def window_day(at_window: str, fallback: date) -> date:
+def window_end_day(at_window: str, fallback: date) -> date:
     """The last day of a window; `fallback` for one that is called by no day."""
     days = window_days(at_window)
     return fallback if days is None else days[1]
 
 
-def effect(
+def compute_effect(
     stays: Sequence[Stay],
     bands: Collection[tuple[str, str]],
     completions: Mapping[UUID, date],
@@ -102,18 +102,20 @@ def effect(
                 window=window_name("week", monday, day),
                 first=monday,
                 last=day,
-                trained=_share([state(agent, day) for agent in trained]),
-                untrained=_share([state(agent, day) for agent in agents - trained]),
+                trained=_compute_share([state(agent, day) for agent in trained]),
+                untrained=_compute_share([state(agent, day) for agent in agents - trained]),
             )
         )
         monday += timedelta(days=7)
     persons = [
-        TrainedAgent(agent_id=agent, completed_on=on, in_band=_around(agent, on, todays.get(agent, today), state))
+        TrainedAgent(
+            agent_id=agent, completed_on=on, in_band=_in_band_by_week(agent, on, todays.get(agent, today), state)
+        )
         for agent, on in sorted(completions.items(), key=lambda item: (item[1], item[0]))
     ]
     around = [
-        Offset(weeks=offset, **_share([person.in_band.get(offset) for person in persons]).model_dump())
-        for offset in range(BEFORE, AFTER + 1)
+        Offset(weeks=offset, **_compute_share([person.in_band.get(offset) for person in persons]).model_dump())
+        for offset in range(WEEKS_BEFORE, WEEKS_AFTER + 1)
     ]
     return Effect(weeks=weeks, around_completion=around, agents=persons)
 
@@ -131,15 +133,15 @@ def _states(stays: Sequence[Stay], bands: Collection[tuple[str, str]]) -> Callab
     return state
 
 
-def _around(
+def _in_band_by_week(
     agent: UUID, completed_on: date, today: date, state: Callable[[UUID, date], bool | None]
 ) -> dict[int, bool]:
-    days = {offset: completed_on + timedelta(weeks=offset) for offset in range(BEFORE, AFTER + 1)}
+    days = {offset: completed_on + timedelta(weeks=offset) for offset in range(WEEKS_BEFORE, WEEKS_AFTER + 1)}
     found = {offset: state(agent, day) for offset, day in days.items() if day <= today}
     return {offset: inside for offset, inside in found.items() if inside is not None}
 
 
-def _share(states: Sequence[bool | None]) -> Share:
+def _compute_share(states: Sequence[bool | None]) -> Share:
     known = [inside for inside in states if inside is not None]
     share = round(sum(known) / len(known), 4) if known else None
     return Share(agents=len(known), in_band=sum(known), share=share)

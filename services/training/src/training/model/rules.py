@@ -7,11 +7,11 @@ from typing import Literal, Self
 
 from pydantic import Field, StrictBool, model_validator
 
-from training.model.content import Slug, Strict, Words
+from training.model.content import LocalizedText, Slug, StrictModel
 
-OPEN = ("assigned", "started")
-DONE = ("completed", "failed")
-STATUSES = (*OPEN, *DONE, "withdrawn")
+OPEN_STATUSES = ("assigned", "started")
+DONE_STATUSES = ("completed", "failed")
+STATUSES = (*OPEN_STATUSES, *DONE_STATUSES, "withdrawn")
 STAYED_NO_LONGER = "there are no longer as many windows in the band"
 LEFT_BAND = "the band was left before the training was started"
 
@@ -19,7 +19,7 @@ LEFT_BAND = "the band was left before the training was started"
 Trigger = Literal["entered", "stayed", "failed", "overdue"]
 
 
-class Rule(Strict):
+class Rule(StrictModel):
     """Who enters `band` of `kpi` is given `template`; or by another `trigger`:
 
     `stayed`: who is still in the band after `windows` windows with a value, counted from the entering, or from when the last training
@@ -33,7 +33,7 @@ class Rule(Strict):
     """
 
     rule: Slug
-    title: Words | None = None
+    title: LocalizedText | None = None
     trigger: Trigger = Field(default="entered", description="What makes the rule give its training.")
     kpi: Slug | None = None
     band: Slug | None = None
@@ -75,7 +75,7 @@ class Rule(Strict):
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierAssignment:
     """An assignment the person already has or had. `corrected`: withdrawn because its band never was."""
 
     template: str
@@ -95,16 +95,18 @@ class Skip:
     detail: str
 
 
-def in_order(rules: Sequence[Rule]) -> list[Rule]:
+def sort_by_priority(rules: Sequence[Rule]) -> list[Rule]:
     return sorted(rules, key=lambda rule: (-rule.priority, rule.rule))
 
 
-def why_not(rule: Rule, earlier: Sequence[Earlier], *, published: bool, now: datetime) -> Skip | None:
+def find_skip_reason(
+    rule: Rule, earlier: Sequence[EarlierAssignment], *, published: bool, now: datetime
+) -> Skip | None:
     """What keeps the rule from giving its training now; None: nothing does."""
     if not published:
         return Skip("template-not-published", f"Template `{rule.template}` has no published version.")
     same = [each for each in earlier if each.template == rule.template and not each.corrected]
-    if any(each.status in OPEN for each in same):
+    if any(each.status in OPEN_STATUSES for each in same):
         return Skip("already-open", f"`{rule.template}` is assigned to this person and not completed yet.")
     last = max((each.assigned_at for each in same), default=None)
     if last is not None and now < last + timedelta(days=rule.cooldown_days):
@@ -112,11 +114,11 @@ def why_not(rule: Rule, earlier: Sequence[Earlier], *, published: bool, now: dat
         return Skip(
             "cooldown", f"`{rule.template}` was assigned at {last:%Y-%m-%d %H:%M}; again from {until:%Y-%m-%d}."
         )
-    open_ones = sum(each.status in OPEN for each in earlier)
+    open_ones = sum(each.status in OPEN_STATUSES for each in earlier)
     if rule.max_open is not None and open_ones >= rule.max_open:
         return Skip("max-open", f"This person has {open_ones} open assignments; the rule allows {rule.max_open}.")
     return None
 
 
-def due(days: int | None, now: datetime) -> datetime | None:
+def compute_due_at(days: int | None, now: datetime) -> datetime | None:
     return None if days is None else now + timedelta(days=days)

@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contracts.names import Names
+from contracts.section_names import Names
 from pydantic import ValidationError
-from servicekit.blueprints.checking import Reference, SectionCheck, changes_between, unknown_names
-from servicekit.errors import FieldProblem, Invalid, nearest
-from servicekit.shapes import shape_problems
+from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_unknown_names
+from servicekit.errors import FieldProblem, Invalid, suggest_name
+from servicekit.validation_problems import find_validation_problems
 
-from training.model.content import Strict, Template
+from training.model.content import StrictModel, Template
 from training.model.rules import Rule
 
 
-class Section(Strict):
+class Section(StrictModel):
     """Every template, published at once, and every rule. What is not in it is archived or removed."""
 
     templates: list[Template] = []
@@ -33,38 +33,38 @@ def parse_section(content: Mapping[str, Any]) -> Section:
     try:
         section = Section.model_validate(content)
     except ValidationError as error:
-        problems = shape_problems(error, content, Section)
+        problems = find_validation_problems(error, content, Section)
         raise Invalid("bad-section", "The section `training` is not as it must be.", errors=problems) from error
-    if problems := contradictions(section):
+    if problems := find_contradictions(section):
         raise Invalid("bad-section", "The section `training` contradicts itself.", errors=problems)
     return section
 
 
-def contradictions(section: Section) -> list[FieldProblem]:
+def find_contradictions(section: Section) -> list[FieldProblem]:
     templates = [template.template for template in section.templates]
     return [
-        *_twice("templates", "template", templates),
-        *_twice("rules", "rule", [rule.rule for rule in section.rules]),
+        *_find_duplicates("templates", "template", templates),
+        *_find_duplicates("rules", "rule", [rule.rule for rule in section.rules]),
         *check_rules(section.rules, templates),
     ]
 
 
 def check_section(content: Mapping[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
-    """As `servicekit.blueprints.checking.OwnSection` wants it; `present`: the section as it is."""
+    """As `servicekit.blueprints.checking.SectionChecker` wants it; `present`: the section as it is."""
     try:
         section = Section.model_validate(present if content is None else content)
     except ValidationError as error:
-        return SectionCheck(problems=shape_problems(error, content, Section))
-    problems = [*contradictions(section), *unknown_names(references(section.rules), names)]
-    return SectionCheck(problems=problems, changes=changes_between(present, section.content()))
+        return SectionCheck(problems=find_validation_problems(error, content, Section))
+    problems = [*find_contradictions(section), *find_unknown_names(find_references(section.rules), names)]
+    return SectionCheck(problems=problems, changes=diff_sections(present, section.content()))
 
 
-def references(rules: Sequence[Rule]) -> list[Reference]:
+def find_references(rules: Sequence[Rule]) -> list[Reference]:
     """What the rules of a section name of other services."""
-    return [each for index, rule in enumerate(rules) for each in references_of(rule, f"/rules/{index}")]
+    return [each for index, rule in enumerate(rules) for each in find_rule_references(rule, f"/rules/{index}")]
 
 
-def references_of(rule: Rule, at: str = "") -> list[Reference]:
+def find_rule_references(rule: Rule, at: str = "") -> list[Reference]:
     if rule.kpi is None or rule.band is None:
         return []
     return [
@@ -79,7 +79,7 @@ def check_rules(rules: Sequence[Rule], templates: Sequence[str]) -> list[FieldPr
         FieldProblem(
             pointer=f"/rules/{index}/{field}",
             problem=f"there is no template `{name}`",
-            cure=nearest(name, templates) if templates else "add the template first",
+            cure=suggest_name(name, templates) if templates else "add the template first",
         )
         for index, rule in enumerate(rules)
         for field, name in (("template", rule.template), ("of", rule.of))
@@ -88,10 +88,10 @@ def check_rules(rules: Sequence[Rule], templates: Sequence[str]) -> list[FieldPr
 
 
 def check_unique(rules: Sequence[Rule]) -> list[FieldProblem]:
-    return _twice("rules", "rule", [rule.rule for rule in rules])
+    return _find_duplicates("rules", "rule", [rule.rule for rule in rules])
 
 
-def _twice(list_name: str, key: str, names: Sequence[str]) -> list[FieldProblem]:
+def _find_duplicates(list_name: str, key: str, names: Sequence[str]) -> list[FieldProblem]:
     return [
         FieldProblem(pointer=f"/{list_name}/{index}/{key}", problem=f"`{name}` is there twice", cure="rename one")
         for index, name in enumerate(names)

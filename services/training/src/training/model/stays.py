@@ -7,15 +7,15 @@ from uuid import UUID
 from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed, Window
 from contracts.windows import window_days
 
-from training.model.effect import window_day
+from training.model.effect import window_end_day
 
 BandEvent = BandEntered | BandStayed | BandLeft | BandCorrected
-Heard = list[int | str | None]
+WindowReport = list[int | str | None]
 """Of a window: the version with which it was told, then value, sample and band; only the version: it says nothing."""
 
 
 @dataclass
-class HeardStay:
+class BandStay:
     """A stay as it was told; `heard`: the ids of the events that told it, `version`: the newest of theirs. `windows`:
     those in which it goes on, each with a version of its own, so that it matters not in which order they are heard."""
 
@@ -29,26 +29,26 @@ class HeardStay:
     retracted: bool = False
     heard: list[UUID] = field(default_factory=list[UUID])
     version: int = 0
-    windows: dict[str, Heard] = field(default_factory=dict[str, Heard])
+    windows: dict[str, WindowReport] = field(default_factory=dict[str, WindowReport])
 
     @classmethod
-    def of(cls, body: BandEvent) -> "HeardStay":
+    def from_event(cls, body: BandEvent) -> "BandStay":
         return cls(body.band_event_id, body.agent_id, body.kpi, body.band, body.model_version)
 
     def is_ahead_of(self, body: BandEvent) -> bool:
         """Whether something newer was heard of this stay: then nothing follows from the event any more."""
         return 0 < body.version < self.version
 
-    def hear(self, event_id: UUID, body: BandEvent, today: date) -> bool:
+    def apply(self, event_id: UUID, body: BandEvent, today: date) -> bool:
         """False when the event was heard before, so that one that comes again has no second effect, even after later
         ones."""
         if isinstance(body, BandStayed):
-            return self._hear_windows(body)
+            return self._apply_windows(body)
         if event_id in self.heard:
             return False
         self.heard.append(event_id)
         if isinstance(body, BandEntered):
-            self.entered_on = window_day(body.at_window, today)
+            self.entered_on = window_end_day(body.at_window, today)
         if self.is_ahead_of(body):
             return True
         self.version = max(self.version, body.version)
@@ -56,15 +56,15 @@ class HeardStay:
             case BandEntered():
                 pass
             case BandLeft():
-                self.left_on = window_day(body.at_window, today)
+                self.left_on = window_end_day(body.at_window, today)
             case BandCorrected(retracts="entered"):
                 self.retracted = True
             case BandCorrected():
                 self.left_on = None
         return True
 
-    def _hear_windows(self, body: BandStayed) -> bool:
-        told: dict[str, Heard] = {
+    def _apply_windows(self, body: BandStayed) -> bool:
+        told: dict[str, WindowReport] = {
             each.window: [body.version, each.value, each.sample, each.band] for each in body.evidence
         }
         told |= {window: [body.version] for window in body.withdrawn}
@@ -77,7 +77,7 @@ class HeardStay:
         return bool(news)
 
     @property
-    def goes_on(self) -> bool:
+    def is_ongoing(self) -> bool:
         return not self.retracted and self.entered_on is not None and self.left_on is None
 
     def windows_after(self, day: date | None) -> list[Window]:
@@ -91,7 +91,7 @@ class HeardStay:
         return found
 
 
-def _version(heard: Heard) -> int:
+def _version(heard: WindowReport) -> int:
     version = heard[0]
     assert isinstance(version, int)
     return version

@@ -7,18 +7,18 @@ from typing import Any
 from uuid import UUID
 
 from servicekit.turns import by_turns
-from servicekit.visibility import Visible
-from storage import Session, insert_rows, or_update, rows_of
+from servicekit.visibility import VisibilityFilter
+from storage import Session, build_insert, build_on_conflict_update, encode_rows_parameter
 
 from training.model.effect import Stay
-from training.model.stays import HeardStay
+from training.model.stays import BandStay
 from training.store.tables import band_stay
 
-Entered = tuple[date, int]
+LastEntered = tuple[date, int]
 """The day of entering, and the version of what was last heard of the stay."""
 
 
-async def heard(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID, HeardStay]:
+async def load_stays(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID, BandStay]:
     """Those of these stays that were heard of. Nobody else may hear of their agents meanwhile."""
     found = await session.execute(
         "SELECT band_event_id, agent_id, kpi, band, model_version, entered_on, left_on, retracted, heard, version, windows "
@@ -26,10 +26,12 @@ async def heard(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID
         "WHERE tenant = :tenant AND band_event_id = ANY(cast(:ids AS uuid[]))",
         {"tenant": session.tenant, "ids": list(band_event_ids)},
     )
-    return {row[0]: HeardStay(*row) for row in found}
+    return {row[0]: BandStay(*row) for row in found}
 
 
-async def newest_entered(session: Session, places: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Entered]:
+async def load_newest_entered(
+    session: Session, places: Collection[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], LastEntered]:
     """By agent and KPI: when the last of the stays that stand was entered, and with which version it was told."""
     found = await session.tuples(
         "SELECT DISTINCT ON (agent_id, kpi) agent_id, kpi, entered_on, version FROM band_stay "
@@ -40,24 +42,27 @@ async def newest_entered(session: Session, places: Collection[tuple[UUID, str]])
     return {(agent_id, kpi): (entered_on, version) for agent_id, kpi, entered_on, version in found}
 
 
-async def keep(session: Session, told: Iterable[HeardStay]) -> None:
-    await session.run(_KEEP, rows_of(map(asdict, told), tenant=session.tenant))
+async def upsert_stays(session: Session, told: Iterable[BandStay]) -> None:
+    await session.run(_UPSERT, encode_rows_parameter(map(asdict, told), tenant=session.tenant))
 
 
-_KEEP = insert_rows(
-    band_stay, then=or_update(band_stay, ["entered_on", "left_on", "retracted", "heard", "version", "windows"])
+_UPSERT = build_insert(
+    band_stay,
+    suffix_sql=build_on_conflict_update(
+        band_stay, ["entered_on", "left_on", "retracted", "heard", "version", "windows"]
+    ),
 )
 
 
 _END = "coalesce(b.left_on, 'infinity')"
 
 
-async def stays_of(session: Session, kpis: Collection[str], visible: Visible) -> list[Stay]:
+async def load_visible_stays(session: Session, kpis: Collection[str], visible: VisibilityFilter) -> list[Stay]:
     """Every stay that holds, in whatever band of these KPIs: as much of it as the caller sees."""
     part, seen = "b.entered_on, b.left_on", ""
     if not visible.everyone:
         part = "greatest(b.entered_on, v.first) AS entered_on, least(b.left_on, v.until) AS left_on"
-        seen = f"JOIN {visible.spans()} ON v.agent_id = b.agent_id AND v.first < {_END} AND b.entered_on < v.until"
+        seen = f"JOIN {visible.visible_days_sql()} ON v.agent_id = b.agent_id AND v.first < {_END} AND b.entered_on < v.until"
     rows = await session.tuples(
         f"SELECT b.agent_id, b.kpi, b.band, {part} FROM band_stay b {seen} WHERE b.tenant = :tenant "  # noqa: S608
         "AND b.kpi = ANY(:kpis) AND NOT b.retracted AND b.entered_on IS NOT NULL",

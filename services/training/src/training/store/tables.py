@@ -14,9 +14,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from storage import metadata
+from storage import create_metadata
 
-tables = metadata()
+tables = create_metadata()
 
 content = Table(
     "content",

@@ -27,7 +27,7 @@ WHERE t.tenant = :tenant
 """
 
 
-def hash_of(body: Content) -> str:
+def hash_content(body: Content) -> str:
     canonical = json.dumps(body.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -61,14 +61,14 @@ async def list_heads(session: Session, *, after: str | None, limit: int) -> list
     )
 
 
-async def published_heads(session: Session) -> list[dict[str, Any]]:
+async def load_published_heads(session: Session) -> list[dict[str, Any]]:
     """Those with a version and not archived, by slug: what a blueprint would hold."""
     return await session.rows(
         f"{_HEAD} AND NOT t.archived AND t.version IS NOT NULL ORDER BY t.slug", {"tenant": session.tenant}
     )
 
 
-async def slugs(session: Session) -> set[str]:
+async def load_active_slugs(session: Session) -> set[str]:
     """Of templates that are not archived."""
     found = await session.execute(
         "SELECT slug FROM template WHERE tenant = :tenant AND NOT archived", {"tenant": session.tenant}
@@ -76,14 +76,14 @@ async def slugs(session: Session) -> set[str]:
     return set(found.scalars())
 
 
-async def put_content(session: Session, slug: str, document: str, body: Content) -> None:
+async def insert_content(session: Session, slug: str, document: str, body: Content) -> None:
     """Notes what a document holds. The document itself has been written before."""
     await session.execute(
         insert(content).values(
             tenant=session.tenant,
             document=document,
             template=slug,
-            hash=hash_of(body),
+            hash=hash_content(body),
             kind=body.kind,
             title=body.title,
             saved_at=session.now,
@@ -130,7 +130,7 @@ async def list_versions(session: Session, slug: str) -> list[dict[str, Any]]:
     )
 
 
-async def forget_unused(session: Session, documents: Sequence[str]) -> list[str]:
+async def delete_unused(session: Session, documents: Sequence[str]) -> list[str]:
     """Which of these documents nothing points to; what is noted of them is forgotten."""
     found = await session.execute(
         "SELECT d FROM unnest(cast(:documents AS text[])) AS o(d) WHERE NOT EXISTS ("

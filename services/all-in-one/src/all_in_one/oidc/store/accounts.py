@@ -10,15 +10,15 @@ from all_in_one.oidc import model
 from all_in_one.oidc.store.tables import account, membership
 
 
-async def account_by_name(connection: AsyncConnection, username: str) -> Row | None:
+async def find_account_by_name(connection: AsyncConnection, username: str) -> Row | None:
     return (await connection.execute(select(account).where(account.c.username == username))).one_or_none()
 
 
-async def active_account(connection: AsyncConnection, sub: str) -> Row | None:
+async def find_active_account(connection: AsyncConnection, sub: str) -> Row | None:
     return (await connection.execute(select(account).where(account.c.sub == sub, account.c.active))).one_or_none()
 
 
-async def listed_accounts(connection: AsyncConnection) -> Sequence[Row]:
+async def list_listed_accounts(connection: AsyncConnection) -> Sequence[Row]:
     query = select(account.c.username, account.c.display_name).where(account.c.listed, account.c.active)
     return (await connection.execute(query.order_by(account.c.username))).all()
 
@@ -34,7 +34,7 @@ async def change_account(connection: AsyncConnection, username: str, **values: o
     return (await connection.execute(changed)).one_or_none()
 
 
-async def keep_account(
+async def upsert_account(
     connection: AsyncConnection, username: str, tenant: str, sub: str, **values: object
 ) -> Row | None:
     """The account with these values, made with `sub` where there is none; None when it is another tenant's."""
@@ -48,7 +48,9 @@ async def keep_account(
     return (await connection.execute(kept)).one_or_none()
 
 
-async def switch_account(connection: AsyncConnection, username: str, *, active: bool, tenant: str | None) -> Row | None:
+async def set_account_active(
+    connection: AsyncConnection, username: str, *, active: bool, tenant: str | None
+) -> Row | None:
     """The account, switched; None where there is none, or none of this tenant."""
     which = [account.c.username == username, *([account.c.tenant == tenant] if tenant else [])]
     switched = update(account).where(*which).values(active=active).returning(account)
@@ -57,7 +59,7 @@ async def switch_account(connection: AsyncConnection, username: str, *, active: 
 
 async def replace_temporary(connection: AsyncConnection, sub: str, proof: str, password: str) -> Row | None:
     """The active account, whose password was the temporary one of this digest and is now `password`, hashed."""
-    found = await active_account(connection, sub)
+    found = await find_active_account(connection, sub)
     if found is None or not found.temporary or model.digest(found.password) != proof:
         return None
     which = account.c.sub == sub, account.c.password == found.password
@@ -76,11 +78,11 @@ async def add_member(connection: AsyncConnection, sub: str, tenant: str) -> None
     await connection.execute(upsert(membership).values(sub=sub, tenant=tenant).on_conflict_do_nothing())
 
 
-async def drop_member(connection: AsyncConnection, sub: str, tenant: str) -> None:
+async def remove_member(connection: AsyncConnection, sub: str, tenant: str) -> None:
     await connection.execute(delete(membership).where(membership.c.sub == sub, membership.c.tenant == tenant))
 
 
-async def take_one_time(connection: AsyncConnection, token: str) -> Row | None:
+async def redeem_one_time_token(connection: AsyncConnection, token: str) -> Row | None:
     """The active account that the one-time token admits; the token is gone afterwards."""
     taken = (
         update(account)

@@ -18,21 +18,23 @@ _FAILED = text(
 )
 
 
-async def blocked_until(connection: AsyncConnection, keys: Mapping[str, model.BackOff]) -> datetime | None:
+async def load_blocked_until(connection: AsyncConnection, keys: Mapping[str, model.ThrottlePolicy]) -> datetime | None:
     query = select(func.max(attempt.c.blocked_until)).where(attempt.c.key.in_([model.digest(key) for key in keys]))
     return await connection.scalar(query)
 
 
-async def failed(connection: AsyncConnection, keys: Mapping[str, model.BackOff], now: datetime) -> None:
+async def record_failures(connection: AsyncConnection, keys: Mapping[str, model.ThrottlePolicy], now: datetime) -> None:
     """Counts for each of the keys, in one order everywhere."""
-    await connection.execute(delete(attempt).where(attempt.c.last_at < now - model.FAILURES_KEPT))
+    await connection.execute(delete(attempt).where(attempt.c.last_at < now - model.FAILURE_RETENTION))
     for key in sorted(keys):
         back_off = keys[key]
-        given = {"key": model.digest(key), "now": now, "forgotten": now - model.FAILURES_KEPT}
-        await connection.execute(_FAILED, given | {"free": back_off.free, "longest": back_off.longest.total_seconds()})
+        given = {"key": model.digest(key), "now": now, "forgotten": now - model.FAILURE_RETENTION}
+        await connection.execute(
+            _FAILED, given | {"free": back_off.free_failures, "longest": back_off.max_wait.total_seconds()}
+        )
 
 
-async def succeeded(connection: AsyncConnection, keys: Mapping[str, model.BackOff]) -> None:
+async def clear_failures(connection: AsyncConnection, keys: Mapping[str, model.ThrottlePolicy]) -> None:
     """Those keys are forgotten that a right password speaks for."""
-    done = [model.digest(key) for key, back_off in keys.items() if back_off.forgiven]
+    done = [model.digest(key) for key, back_off in keys.items() if back_off.reset_on_success]
     await connection.execute(delete(attempt).where(attempt.c.key.in_(done)))

@@ -17,13 +17,13 @@ async def add_client(connection: AsyncConnection, **values: object) -> bool:
     return await connection.scalar(added) is not None
 
 
-async def put_client(connection: AsyncConnection, **values: object) -> None:
+async def upsert_client(connection: AsyncConnection, **values: object) -> None:
     """Register the client, or replace its registration."""
     statement = upsert(client).values(**values)
     await connection.execute(statement.on_conflict_do_update(index_elements=["client_id"], set_=values))
 
 
-async def keep_client(connection: AsyncConnection, client_id: str, tenant: str, **values: object) -> bool:
+async def upsert_tenant_client(connection: AsyncConnection, client_id: str, tenant: str, **values: object) -> bool:
     """Whether the client is now registered so; not when it is another tenant's."""
     kept = (
         upsert(client)

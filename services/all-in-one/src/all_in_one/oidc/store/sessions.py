@@ -42,7 +42,7 @@ async def find_login(connection: AsyncConnection, cookie: str, now: datetime) ->
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedSession:
     """A session that is over, and a client that wants to be told at `uri`; `tenant`: who registered the client, None: this
     installation itself."""
 
@@ -53,22 +53,22 @@ class Ended:
     tenant: str | None
 
 
-async def take_part(connection: AsyncConnection, sid: str, client_id: str) -> None:
+async def record_session_client(connection: AsyncConnection, sid: str, client_id: str) -> None:
     """The client has got a code from this session."""
     await connection.execute(upsert(session_client).values(sid=sid, client_id=client_id).on_conflict_do_nothing())
 
 
-async def end_login(connection: AsyncConnection, sid: str) -> list[Ended]:
+async def end_login(connection: AsyncConnection, sid: str) -> list[EndedSession]:
     """Forget a session with every code and refresh token that came from it. Gives whom to tell."""
     return await _end(connection, "sid", sid)
 
 
-async def end_all_of(connection: AsyncConnection, sub: str) -> list[Ended]:
+async def end_sessions_of_account(connection: AsyncConnection, sub: str) -> list[EndedSession]:
     """Forget every session, code and refresh token of an account. Gives whom to tell."""
     return await _end(connection, "sub", sub)
 
 
-async def _end(connection: AsyncConnection, name: str, value: str) -> list[Ended]:
+async def _end(connection: AsyncConnection, name: str, value: str) -> list[EndedSession]:
     """Also of what signed in without a browser, and is known by refresh tokens alone."""
     live = union(
         *(
@@ -83,7 +83,7 @@ async def _end(connection: AsyncConnection, name: str, value: str) -> list[Ended
         .select_from(live.join(client, or_(client.c.tenant.is_(None), taking_part)))
         .where(client.c.backchannel_logout_uri.is_not(None))
     )
-    ended = [Ended(*row) for row in await connection.execute(query)]
+    ended = [EndedSession(*row) for row in await connection.execute(query)]
     await connection.execute(delete(session_client).where(session_client.c.sid.in_(select(live.c.sid))))
     for table in (login_session, authorization_code, refresh_token):
         await connection.execute(delete(table).where(table.c[name] == value))
@@ -99,7 +99,7 @@ async def find_code(connection: AsyncConnection, code: str) -> Row | None:
     return await _find_in_family(connection, authorization_code, authorization_code.c.code == model.digest(code))
 
 
-async def use_code(connection: AsyncConnection, code: str, remember_until: datetime) -> None:
+async def mark_code_used(connection: AsyncConnection, code: str, remember_until: datetime) -> None:
     """A used one is remembered as long as what it gave may live: should it come again, that ends."""
     query = update(authorization_code).where(authorization_code.c.code == model.digest(code))
     await connection.execute(query.values(used=True, expires_at=remember_until))
@@ -114,7 +114,7 @@ async def find_refresh(connection: AsyncConnection, token: str) -> Row | None:
     return await _find_in_family(connection, refresh_token, refresh_token.c.token == model.digest(token))
 
 
-async def use_refresh(connection: AsyncConnection, token: str) -> None:
+async def mark_refresh_used(connection: AsyncConnection, token: str) -> None:
     query = update(refresh_token).where(refresh_token.c.token == model.digest(token))
     await connection.execute(query.values(used=True))
 

@@ -1,14 +1,21 @@
 """Applications of a tenant as clients: subsystems that sign people in by OpenID Connect or SAML, and machines."""
 
-from identity.clients.keycloak.clients import API_SCOPE, NAME, OWNER, keep_application_scopes, keep_client, tenant_claim
+from identity.clients.keycloak.clients import (
+    API_SCOPE,
+    APPLICATION_ATTRIBUTE,
+    TENANT_ATTRIBUTE,
+    build_tenant_mapper,
+    ensure_application_scopes,
+    ensure_client,
+)
 from identity.clients.keycloak.connection import Json, Keycloak
-from identity.clients.keycloak.flows import drop_flows, keep_gate
+from identity.clients.keycloak.flows import delete_flows, ensure_browser_flow
 from identity.model.applications import Application, Machine, OidcApplication, SamlApplication, application_id
 
 _NAME_FORMAT = "Basic"
 
 
-async def keep_application(
+async def ensure_application(
     keycloak: Keycloak, tenant: str, slug: str, application: Application, *, secret: str | None = None
 ) -> str | None:
     """Brings the application's client about. Returns the `sub` of a machine's tokens. Raises Refused when its id is
@@ -20,16 +27,16 @@ async def keep_application(
     else:
         wanted = _saml(application, f"{tenant}.{slug}")
     wanted |= {"clientId": application_id(tenant, slug, application), "name": application.name or slug, "enabled": True}
-    wanted["attributes"] = {**wanted.get("attributes", {}), OWNER: tenant, NAME: slug}
-    gate = None if isinstance(application, Machine) else await keep_gate(keycloak, tenant)
+    wanted["attributes"] = {**wanted.get("attributes", {}), TENANT_ATTRIBUTE: tenant, APPLICATION_ATTRIBUTE: slug}
+    gate = None if isinstance(application, Machine) else await ensure_browser_flow(keycloak, tenant)
     if gate is not None:
         wanted["authenticationFlowBindingOverrides"] = {"browser": gate}
-        wanted["defaultClientScopes"].append((await keep_application_scopes(keycloak, tenant))[wanted["protocol"]])
+        wanted["defaultClientScopes"].append((await ensure_application_scopes(keycloak, tenant))[wanted["protocol"]])
     if secret is not None:
         wanted["secret"] = secret
-    identifier, _ = await keep_client(keycloak, wanted)
+    identifier, _ = await ensure_client(keycloak, wanted)
     if gate is not None:
-        await drop_flows(keycloak, tenant, "gate", but=gate)
+        await delete_flows(keycloak, tenant, "gate", except_flow=gate)
         return None
     return str((await keycloak.admin.a_get_client_service_account_user(identifier))["id"])
 
@@ -37,7 +44,7 @@ async def keep_application(
 async def remove_application(keycloak: Keycloak, tenant: str, slug: str, application: Application) -> None:
     found = await keycloak.find_client(application_id(tenant, slug, application))
     marks = found.get("attributes", {}) if found else {}
-    if found and (marks.get(OWNER), marks.get(NAME)) == (tenant, slug):
+    if found and (marks.get(TENANT_ATTRIBUTE), marks.get(APPLICATION_ATTRIBUTE)) == (tenant, slug):
         await keycloak.admin.a_delete_client(found["id"])
 
 
@@ -46,7 +53,7 @@ def _machine(tenant: str) -> Json:
         "protocol": "openid-connect", "publicClient": False, "standardFlowEnabled": False,
         "implicitFlowEnabled": False, "directAccessGrantsEnabled": False, "serviceAccountsEnabled": True,
         "fullScopeAllowed": False, "redirectUris": [], "defaultClientScopes": ["basic", "service_account", API_SCOPE],
-        "optionalClientScopes": [], "protocolMappers": [tenant_claim(tenant)],
+        "optionalClientScopes": [], "protocolMappers": [build_tenant_mapper(tenant)],
     }  # fmt: skip
 
 

@@ -1,16 +1,16 @@
 """A tenant's own identity provider, brokered: its people sign in there."""
 
 from identity.clients.keycloak.connection import Json, Keycloak
-from identity.clients.keycloak.drift import merged
-from identity.clients.keycloak.flows import drop_flows, keep_arrival, keep_linking
-from identity.clients.keycloak.organizations import broker_alias, find_organization, keep_organization
+from identity.clients.keycloak.drift import merge
+from identity.clients.keycloak.flows import delete_flows, ensure_first_login_flow, ensure_post_login_flow
+from identity.clients.keycloak.organizations import broker_alias, ensure_organization, find_organization
 from identity.model.applications import IdentityProvider, OidcProvider
 
 
-async def keep_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None:
+async def ensure_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None:
     """Brings it about, linked to the tenant's organization: it is switched off with it."""
     alias, admin = broker_alias(tenant), keycloak.admin
-    linking, arrival = await keep_linking(keycloak, tenant), await keep_arrival(keycloak, tenant)
+    linking, arrival = await ensure_first_login_flow(keycloak, tenant), await ensure_post_login_flow(keycloak, tenant)
     flows = {"firstBrokerLoginFlowAlias": linking, "postBrokerLoginFlowAlias": arrival}
     wanted = {**_representation(alias, provider), **flows}
     if secret is not None:
@@ -22,15 +22,15 @@ async def keep_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvide
     if found is None:
         await admin.a_create_idp(wanted)
     else:
-        await admin.a_update_idp(alias, merged(found, wanted))
+        await admin.a_update_idp(alias, merge(found, wanted))
         await _drop_member_mapper(keycloak, alias)
-    await drop_flows(keycloak, tenant, "linking", but=linking)
-    await drop_flows(keycloak, tenant, "arrival", but=arrival)
+    await delete_flows(keycloak, tenant, "linking", except_flow=linking)
+    await delete_flows(keycloak, tenant, "arrival", except_flow=arrival)
     organization = await find_organization(keycloak, tenant)
     identifier = (
         str(organization["id"])
         if organization
-        else await keep_organization(keycloak, tenant, name=tenant.title(), enabled=True)
+        else await ensure_organization(keycloak, tenant, name=tenant.title(), enabled=True)
     )
     linked: list[Json] = await admin.a_get_organization_idps(identifier)
     if all(each["alias"] != alias for each in linked):
@@ -40,8 +40,8 @@ async def keep_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvide
 async def remove_broker(keycloak: Keycloak, tenant: str) -> None:
     if await keycloak.get(f"identity-provider/instances/{broker_alias(tenant)}") is not None:
         await keycloak.admin.a_delete_idp(broker_alias(tenant))
-    await drop_flows(keycloak, tenant, "linking")
-    await drop_flows(keycloak, tenant, "arrival")
+    await delete_flows(keycloak, tenant, "linking")
+    await delete_flows(keycloak, tenant, "arrival")
 
 
 async def _drop_member_mapper(keycloak: Keycloak, alias: str) -> None:

@@ -1,17 +1,17 @@
 """Clients of the realm: made, compared, brought back to what they shall be."""
 
 from identity.clients.keycloak.connection import Json, Keycloak
-from identity.clients.keycloak.drift import differences, merged
-from identity.clients.provider import Refused
+from identity.clients.keycloak.drift import find_drift, merge
+from identity.clients.provider import ProviderRefused
 
 API_SCOPE = "uplift-api"
 """With it an access token has our audience. Only our own portal and machines have it: a subsystem that signs people in
 must not get tokens with which it could act for them here."""
-OWNER, NAME = "uplift.tenant", "uplift.application"
+TENANT_ATTRIBUTE, APPLICATION_ATTRIBUTE = "uplift.tenant", "uplift.application"
 _SCOPES = {"defaultClientScopes": "default", "optionalClientScopes": "optional"}
 
 
-async def keep_application_scopes(keycloak: Keycloak, tenant: str) -> dict[str, str]:
+async def ensure_application_scopes(keycloak: Keycloak, tenant: str) -> dict[str, str]:
     """By protocol, the scope that marks the tenant's applications: of a client, flows can only ask for its scopes, and a
     scope is of one protocol. They open nothing, and are not told in tokens. Both are there whenever one is: Keycloak
     takes a condition on a scope that is not there for not met, even where it is negated."""
@@ -24,7 +24,7 @@ async def keep_application_scopes(keycloak: Keycloak, tenant: str) -> dict[str, 
     return scopes
 
 
-def tenant_claim(tenant: str) -> Json:
+def build_tenant_mapper(tenant: str) -> Json:
     """The mapper that gives a machine's tokens their tenant."""
     return {
         "name": "tenant",
@@ -37,31 +37,31 @@ def tenant_claim(tenant: str) -> Json:
     }  # fmt: skip
 
 
-async def keep_client(keycloak: Keycloak, wanted: Json, *, repair: bool = True) -> tuple[str, list[str]]:
+async def ensure_client(keycloak: Keycloak, wanted: Json, *, repair: bool = True) -> tuple[str, list[str]]:
     """Makes the client or brings it to what is wanted. Returns its internal id and what differed; without `repair` only
     what is missing is made. Raises Refused for a client of somebody else."""
     found = await keycloak.find_client(wanted["clientId"])
     if found is None:
         return await keycloak.admin.a_create_client(wanted), ["was missing"]
-    ours = {name: wanted.get("attributes", {}).get(name) for name in (OWNER, NAME)}
+    ours = {name: wanted.get("attributes", {}).get(name) for name in (TENANT_ATTRIBUTE, APPLICATION_ATTRIBUTE)}
     if any(found.get("attributes", {}).get(name) != value for name, value in ours.items()):
-        raise Refused("client-id-taken", f"The client id `{wanted['clientId']}` is taken.")
+        raise ProviderRefused("client-id-taken", f"The client id `{wanted['clientId']}` is taken.")
     same_secret = "secret" not in wanted or found.get("secret") == wanted["secret"]
     compared = {name: value for name, value in wanted.items() if name not in ("secret", "protocolMappers")}
-    told = ([] if same_secret else ["secret is another"]) + differences(compared, found)
+    told = ([] if same_secret else ["secret is another"]) + find_drift(compared, found)
     told += [
         f"protocolMappers.{mapper['name']}: {each}"
         for mapper in wanted.get("protocolMappers", [])
-        for each in differences(mapper, _named(found.get("protocolMappers", []), mapper["name"]))
+        for each in find_drift(mapper, _named(found.get("protocolMappers", []), mapper["name"]))
     ]
     extra = {each["name"] for each in found.get("protocolMappers", [])} - {
         each["name"] for each in wanted.get("protocolMappers", [])
     }
     told += [f"protocolMappers.{name} is there" for name in sorted(extra)]
     if told and repair:
-        await keycloak.admin.a_update_client(found["id"], merged(found, {**compared, **_secret(wanted)}))
-        await _keep_mappers(keycloak, found, wanted.get("protocolMappers", []))
-        await _keep_scopes(keycloak, found, wanted)
+        await keycloak.admin.a_update_client(found["id"], merge(found, {**compared, **_secret(wanted)}))
+        await _ensure_mappers(keycloak, found, wanted.get("protocolMappers", []))
+        await _ensure_scopes(keycloak, found, wanted)
     return found["id"], told
 
 
@@ -73,19 +73,19 @@ def _named(many: list[Json], name: str) -> Json | None:
     return next((each for each in many if each["name"] == name), None)
 
 
-async def _keep_mappers(keycloak: Keycloak, found: Json, wanted: list[Json]) -> None:
+async def _ensure_mappers(keycloak: Keycloak, found: Json, wanted: list[Json]) -> None:
     old = {each["name"]: each for each in found.get("protocolMappers", [])}
     for each in wanted:
         before = old.pop(each["name"], None)
         if before is None:
             await keycloak.admin.a_add_mapper_to_client(found["id"], each)
-        elif differences(each, before):
-            await keycloak.admin.a_update_client_mapper(found["id"], before["id"], merged(before, each))
+        elif find_drift(each, before):
+            await keycloak.admin.a_update_client_mapper(found["id"], before["id"], merge(before, each))
     for left in old.values():
         await keycloak.admin.a_remove_client_mapper(found["id"], left["id"])
 
 
-async def _keep_scopes(keycloak: Keycloak, found: Json, wanted: Json) -> None:
+async def _ensure_scopes(keycloak: Keycloak, found: Json, wanted: Json) -> None:
     """An update of a client leaves its scopes as they are: each is given and taken by a call of its own."""
     known: list[Json] | None = None
     for field, kind in _SCOPES.items():

@@ -9,7 +9,7 @@ from keycloak import KeycloakAdmin
 from keycloak.exceptions import KeycloakConnectionError, KeycloakError
 from servicekit.errors import Unavailable
 
-from identity.clients.provider import Refused
+from identity.clients.provider import ProviderRefused
 
 Json = dict[str, Any]
 
@@ -68,7 +68,7 @@ async def connect(
         status = error.response_code or 503
         if status >= 500 or status in (401, 403, 429):
             raise Unavailable("keycloak-ails", f"Keycloak answered {status}: {_said(error)}", retry_after=5) from error
-        raise Refused("keycloak-refused", f"Keycloak refuses it: {_said(error)}") from error
+        raise ProviderRefused("keycloak-refused", f"Keycloak refuses it: {_said(error)}") from error
     finally:
         await admin.connection.aclose()
         await admin.connection.keycloak_openid.connection.aclose()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def differences(wanted: Any, found: Any, at: str = "") -> list[str]:
+def find_drift(wanted: Any, found: Any, at: str = "") -> list[str]:
     """One sentence a difference, by the keys of `wanted` only: Keycloak fills in much of its own. Lists are compared
     without regard to order, booleans and numbers also by their text, which is how Keycloak keeps attributes."""
     if isinstance(wanted, Mapping):
@@ -12,7 +12,7 @@ def differences(wanted: Any, found: Any, at: str = "") -> list[str]:
         return [
             each
             for key, value in wanted.items()
-            for each in differences(value, there.get(key), f"{at}.{key}".strip("."))
+            for each in find_drift(value, there.get(key), f"{at}.{key}".strip("."))
         ]
     if wanted is None or wanted == "":
         same = found in (None, "", [])
@@ -27,10 +27,10 @@ def _plain(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int) else value
 
 
-def merged(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def merge(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """`found` with what is wanted laid over it, key by key."""
     whole = dict(found)
     for key, value in wanted.items():
         old = whole.get(key)
-        whole[key] = merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
+        whole[key] = merge(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
     return whole

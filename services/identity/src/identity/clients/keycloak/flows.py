@@ -5,96 +5,98 @@ from typing import Any, Literal
 
 from keycloak.exceptions import KeycloakError
 
-from identity.clients.keycloak.clients import API_SCOPE, keep_application_scopes
+from identity.clients.keycloak.clients import API_SCOPE, ensure_application_scopes
 from identity.clients.keycloak.connection import Json, Keycloak
-from identity.clients.keycloak.organizations import GUEST, HOME, keep_member_role, member_role
-from identity.model.documents import digest
+from identity.clients.keycloak.organizations import GUEST_ROLE, HOME_TENANT_ATTRIBUTE, ensure_member_role, member_role
+from identity.model.documents import compute_digest
 
 ALTERNATIVE, REQUIRED, CONDITIONAL = "ALTERNATIVE", "REQUIRED", "CONDITIONAL"
 FlowKind = Literal["gate", "linking", "arrival"]
-_DONE = "Members of the organization only"
+_MEMBERS_ONLY = "Members of the organization only"
 _ELSEWHERE = "This application belongs to another organization."
 _OF_SEVERAL = "This account belongs to several organizations: sign in with its password here."
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Execution:
     """One execution of a flow, or with `steps` a flow in it."""
 
     requirement: str
     provider: str = ""
     name: str = ""
-    steps: tuple["_Step", ...] = ()
+    steps: tuple["_Execution", ...] = ()
     config: tuple[tuple[str, str], ...] = ()
 
 
-async def keep_gate(keycloak: Keycloak, tenant: str) -> str:
+async def ensure_browser_flow(keycloak: Keycloak, tenant: str) -> str:
     """The id of the browser flow of the tenant's applications. First signed in as ever, by session or by form; then only
     members pass. Were the second part not apart from the first, a session from elsewhere would jump it."""
-    sign_in = _Step(
+    sign_in = _Execution(
         REQUIRED,
         name="sign in",
         steps=(
-            _Step(ALTERNATIVE, "auth-cookie"),
-            _Step(ALTERNATIVE, "identity-provider-redirector"),
-            _Step(
+            _Execution(ALTERNATIVE, "auth-cookie"),
+            _Execution(ALTERNATIVE, "identity-provider-redirector"),
+            _Execution(
                 ALTERNATIVE,
                 name="form",
-                steps=(_Step(REQUIRED, "auth-username-password-form"), _second_factor()),
+                steps=(_Execution(REQUIRED, "auth-username-password-form"), _second_factor()),
             ),
         ),
     )
-    gate = await _keep_flow(keycloak, tenant, "gate", (sign_in, _members_only(tenant)))
+    gate = await _ensure_flow(keycloak, tenant, "gate", (sign_in, _members_only(tenant)))
     return str(gate["id"])
 
 
-async def keep_linking(keycloak: Keycloak, tenant: str) -> str:
+async def ensure_first_login_flow(keycloak: Keycloak, tenant: str) -> str:
     """The alias of the flow for somebody who comes from the tenant's own provider for the first time. Accounts are made
     here alone: one that the provider made would be nobody's, and take the name or address of somebody to come."""
-    linking = await _keep_flow(
+    linking = await _ensure_flow(
         keycloak,
         tenant,
         "linking",
         (
-            _Step(REQUIRED, "idp-detect-existing-broker-user"),
-            _Step(REQUIRED, "idp-confirm-link"),
-            _Step(REQUIRED, name="proof", steps=(_Step(REQUIRED, "idp-username-password-form"), _second_factor())),
+            _Execution(REQUIRED, "idp-detect-existing-broker-user"),
+            _Execution(REQUIRED, "idp-confirm-link"),
+            _Execution(
+                REQUIRED, name="proof", steps=(_Execution(REQUIRED, "idp-username-password-form"), _second_factor())
+            ),
             *_own_people_only(tenant),
         ),
     )
     return str(linking["alias"])
 
 
-async def keep_arrival(keycloak: Keycloak, tenant: str) -> str:
+async def ensure_post_login_flow(keycloak: Keycloak, tenant: str) -> str:
     """The alias of the flow for everybody who comes from the tenant's own provider. Keycloak does not go on with the flow
     that sent them there, so the gate of an application is not passed: with the tenant's people nothing opens but the
     portal and the tenant's applications. Who they are is asked each time too: a link outlives what it was made for."""
-    scopes = (API_SCOPE, *(await keep_application_scopes(keycloak, tenant)).values())
+    scopes = (API_SCOPE, *(await ensure_application_scopes(keycloak, tenant)).values())
     elsewhere = tuple(
-        _Step(REQUIRED, "conditional-client-scope", config=(("client_scope", scope), ("negate", "true")))
+        _Execution(REQUIRED, "conditional-client-scope", config=(("client_scope", scope), ("negate", "true")))
         for scope in scopes
     )
-    arrival = await _keep_flow(
+    arrival = await _ensure_flow(
         keycloak,
         tenant,
         "arrival",
         (
-            _Step(REQUIRED, "allow-access-authenticator"),
-            _refused("applications only", *elsewhere),
+            _Execution(REQUIRED, "allow-access-authenticator"),
+            _deny_step("applications only", *elsewhere),
             *_own_people_only(tenant),
         ),
     )
     return str(arrival["alias"])
 
 
-async def drop_flows(keycloak: Keycloak, tenant: str, kind: FlowKind, *, but: str | None = None) -> None:
+async def delete_flows(keycloak: Keycloak, tenant: str, kind: FlowKind, *, except_flow: str | None = None) -> None:
     """Takes away the tenant's flows of a kind, except the one of this id or alias and those that something is bound to
     still."""
     without_digest = f"tenant-{tenant}" if kind == "gate" else f"tenant-{tenant}-{kind}"
     flows: list[Json] = await keycloak.get("authentication/flows")
     for flow in flows:
         ours = flow["alias"] == without_digest or flow["alias"].startswith(f"tenant {tenant} {kind} ")
-        if not ours or but in (flow["id"], flow["alias"]):
+        if not ours or except_flow in (flow["id"], flow["alias"]):
             continue
         try:
             await keycloak.delete(f"authentication/flows/{flow['id']}")
@@ -104,35 +106,37 @@ async def drop_flows(keycloak: Keycloak, tenant: str, kind: FlowKind, *, but: st
                 raise
 
 
-def _members_only(tenant: str) -> _Step:
+def _members_only(tenant: str) -> _Execution:
     no_member = (("condUserRole", member_role(tenant)), ("negate", "true"))
-    return _refused("members only", _Step(REQUIRED, "conditional-user-role", config=no_member))
+    return _deny_step("members only", _Execution(REQUIRED, "conditional-user-role", config=no_member))
 
 
-def _own_people_only(tenant: str) -> tuple[_Step, ...]:
+def _own_people_only(tenant: str) -> tuple[_Execution, ...]:
     """Of whom a tenant's own provider is believed: members whose account is this tenant's alone. Else whoever runs it
     could sign in as somebody of another tenant, and open that one."""
-    of_another = (("attribute_name", HOME), ("attribute_expected_value", tenant), ("not", "true"))
-    a_guest = (("condUserRole", GUEST),)
+    of_another = (("attribute_name", HOME_TENANT_ATTRIBUTE), ("attribute_expected_value", tenant), ("not", "true"))
+    a_guest = (("condUserRole", GUEST_ROLE),)
     return (
-        _refused("guests by password", _Step(REQUIRED, "conditional-user-role", config=a_guest), told=_OF_SEVERAL),
-        _refused("own accounts only", _Step(REQUIRED, "conditional-user-attribute", config=of_another)),
+        _deny_step(
+            "guests by password", _Execution(REQUIRED, "conditional-user-role", config=a_guest), told=_OF_SEVERAL
+        ),
+        _deny_step("own accounts only", _Execution(REQUIRED, "conditional-user-attribute", config=of_another)),
         _members_only(tenant),
     )
 
 
-def _second_factor() -> _Step:
-    return _Step(
+def _second_factor() -> _Execution:
+    return _Execution(
         CONDITIONAL,
         name="one-time password",
-        steps=(_Step(REQUIRED, "conditional-user-configured"), _Step(REQUIRED, "auth-otp-form")),
+        steps=(_Execution(REQUIRED, "conditional-user-configured"), _Execution(REQUIRED, "auth-otp-form")),
     )
 
 
-def _refused(name: str, *conditions: _Step, told: str = _ELSEWHERE) -> _Step:
+def _deny_step(name: str, *conditions: _Execution, told: str = _ELSEWHERE) -> _Execution:
     """Who meets all the conditions does not get through."""
-    denied = _Step(REQUIRED, "deny-access-authenticator", config=(("denyErrorMessage", told),))
-    return _Step(CONDITIONAL, name=name, steps=(*conditions, denied))
+    denied = _Execution(REQUIRED, "deny-access-authenticator", config=(("denyErrorMessage", told),))
+    return _Execution(CONDITIONAL, name=name, steps=(*conditions, denied))
 
 
 async def _find(keycloak: Keycloak, alias: str) -> Json | None:
@@ -140,15 +144,15 @@ async def _find(keycloak: Keycloak, alias: str) -> Json | None:
     return next((each for each in flows if each["alias"] == alias), None)
 
 
-async def _keep_flow(keycloak: Keycloak, tenant: str, kind: FlowKind, steps: tuple[_Step, ...]) -> Json:
+async def _ensure_flow(keycloak: Keycloak, tenant: str, kind: FlowKind, steps: tuple[_Execution, ...]) -> Json:
     """It is called by a digest of its steps: with others it is another, which is whole before anything moves to it from
     the old one. One that was made halfway is made anew: nothing is bound to it yet."""
-    alias = f"tenant {tenant} {kind} {digest([asdict(each) for each in steps])[:12]}"
+    alias = f"tenant {tenant} {kind} {compute_digest([asdict(each) for each in steps])[:12]}"
     found = await _find(keycloak, alias)
-    if found is not None and found.get("description") == _DONE:
+    if found is not None and found.get("description") == _MEMBERS_ONLY:
         return found
     # Keycloak takes a condition on a role that is not there for not met, even where it is negated: all would pass.
-    await keep_member_role(keycloak, tenant)
+    await ensure_member_role(keycloak, tenant)
     if found is not None:
         await keycloak.admin.a_delete_authentication_flow(found["id"])
     body = {"alias": alias, "providerId": "basic-flow", "topLevel": True, "builtIn": False, "description": "unfinished"}
@@ -156,11 +160,11 @@ async def _keep_flow(keycloak: Keycloak, tenant: str, kind: FlowKind, steps: tup
     await _add_steps(keycloak, alias, steps)
     made = await _find(keycloak, alias)
     assert made is not None
-    await keycloak.put(f"authentication/flows/{made['id']}", {**made, "description": _DONE})
+    await keycloak.put(f"authentication/flows/{made['id']}", {**made, "description": _MEMBERS_ONLY})
     return made
 
 
-async def _add_steps(keycloak: Keycloak, flow: str, steps: tuple[_Step, ...]) -> None:
+async def _add_steps(keycloak: Keycloak, flow: str, steps: tuple[_Execution, ...]) -> None:
     for number, step in enumerate(steps, start=1):
         inner = f"{flow} {step.name}"
         if step.steps:

@@ -2,9 +2,9 @@
 
 from identity.clients.keycloak.connection import Json, Keycloak
 
-HOME = "uplift_tenant"
+HOME_TENANT_ATTRIBUTE = "uplift_tenant"
 """The attribute of an account that says whose it is."""
-GUEST = "guest"
+GUEST_ROLE = "guest"
 """The role of every account that is let into another tenant than its own."""
 
 
@@ -21,7 +21,7 @@ def broker_alias(tenant: str) -> str:
     return f"{tenant}-idp"
 
 
-async def keep_organization(keycloak: Keycloak, tenant: str, *, name: str, enabled: bool) -> str:
+async def ensure_organization(keycloak: Keycloak, tenant: str, *, name: str, enabled: bool) -> str:
     """Its id. Its alias is the tenant's slug, and never changes."""
     found = await find_organization(keycloak, tenant)
     wanted = {"name": f"{name} ({tenant})", "alias": tenant, "enabled": enabled}
@@ -34,11 +34,11 @@ async def keep_organization(keycloak: Keycloak, tenant: str, *, name: str, enabl
         if any(found.get(key) != value for key, value in wanted.items()):
             whole = await keycloak.admin.a_get_organization(identifier)
             await keycloak.admin.a_update_organization(identifier, {**whole, **wanted})
-    await keep_member_role(keycloak, tenant)
+    await ensure_member_role(keycloak, tenant)
     return identifier
 
 
-async def keep_member_role(keycloak: Keycloak, tenant: str) -> None:
+async def ensure_member_role(keycloak: Keycloak, tenant: str) -> None:
     if await keycloak.get(f"roles/{member_role(tenant)}") is None:
         await keycloak.admin.a_create_realm_role({"name": member_role(tenant), "description": f"Belongs to {tenant}"})
 
@@ -54,12 +54,12 @@ async def find_organization(keycloak: Keycloak, tenant: str) -> Json | None:
         first += size
 
 
-async def keep_member(keycloak: Keycloak, tenant: str, user_id: str, *, guest: bool = False) -> None:
+async def ensure_member(keycloak: Keycloak, tenant: str, user_id: str, *, guest: bool = False) -> None:
     """`guest`: the account is another tenant's. The sessions of one that was no guest here yet end: they may come from the
     provider of its own tenant, which is believed about that one only."""
     organization = await find_organization(keycloak, tenant)
     if organization is None:
-        organization = {"id": await keep_organization(keycloak, tenant, name=tenant.title(), enabled=True)}
+        organization = {"id": await ensure_organization(keycloak, tenant, name=tenant.title(), enabled=True)}
     belongs = await keycloak.get(f"organizations/{organization['id']}/members/{user_id}")
     if belongs is None:
         await keycloak.admin.a_organization_user_add(user_id, organization["id"])
@@ -67,22 +67,22 @@ async def keep_member(keycloak: Keycloak, tenant: str, user_id: str, *, guest: b
     if any(each["name"] == name for each in await keycloak.admin.a_get_realm_roles_of_user(user_id)):
         return
     if guest:
-        await _keep_guest_role(keycloak, tenant)
+        await _ensure_guest_role(keycloak, tenant)
     await keycloak.admin.a_assign_realm_roles(user_id, [await keycloak.admin.a_get_realm_role(name)])
     if guest:
         await keycloak.admin.a_user_logout(user_id)
 
 
-async def _keep_guest_role(keycloak: Keycloak, tenant: str) -> None:
+async def _ensure_guest_role(keycloak: Keycloak, tenant: str) -> None:
     """Who holds it is a member here, and a guest wherever that is asked."""
     admin = keycloak.admin
-    for name in (GUEST, guest_role(tenant)):
+    for name in (GUEST_ROLE, guest_role(tenant)):
         await admin.a_create_realm_role({"name": name}, skip_exists=True)
-    parts = [await admin.a_get_realm_role(name) for name in (GUEST, member_role(tenant))]
+    parts = [await admin.a_get_realm_role(name) for name in (GUEST_ROLE, member_role(tenant))]
     await admin.a_add_composite_realm_roles_to_role(guest_role(tenant), parts)
 
 
-async def drop_member(keycloak: Keycloak, tenant: str, user_id: str) -> bool:
+async def remove_member(keycloak: Keycloak, tenant: str, user_id: str) -> bool:
     """Returns whether it was one."""
     organization = await find_organization(keycloak, tenant)
     if organization and await keycloak.get(f"organizations/{organization['id']}/members/{user_id}") is not None:

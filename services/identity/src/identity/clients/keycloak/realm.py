@@ -5,11 +5,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from contracts import ALL_SERVICES
-from servicekit.door.browsing import CLIENT_ID as DOCS_CLIENT
+from servicekit.door.docs_page import CLIENT_ID as DOCS_CLIENT
 
-from identity.clients.keycloak.clients import API_SCOPE, keep_client
+from identity.clients.keycloak.clients import API_SCOPE, ensure_client
 from identity.clients.keycloak.connection import Json, Keycloak
-from identity.clients.keycloak.drift import differences, merged
+from identity.clients.keycloak.drift import find_drift, merge
 
 _MANAGED_BY_ADMIN = {"view": ["admin", "user"], "edit": ["admin"]}
 _RIGHTS = (
@@ -36,15 +36,15 @@ class RealmSpec:
 class RealmReport:
     """What was made, and what differs from what it shall be, one line each; `repaired`: it does not any more."""
 
-    made: list[str] = field(default_factory=list[str])
-    differs: list[str] = field(default_factory=list[str])
+    created: list[str] = field(default_factory=list[str])
+    drift: list[str] = field(default_factory=list[str])
     repaired: bool = False
 
     def note(self, part: str, told: list[str]) -> None:
         if told == ["was missing"]:
-            self.made.append(part)
+            self.created.append(part)
         else:
-            self.differs += [f"{part}: {each}" for each in told]
+            self.drift += [f"{part}: {each}" for each in told]
 
 
 def _settings(spec: RealmSpec) -> Json:
@@ -144,7 +144,7 @@ def _service(spec: RealmSpec) -> Json:
     }  # fmt: skip
 
 
-async def keep_realm(keycloak: Keycloak, spec: RealmSpec, *, repair: bool) -> RealmReport:
+async def ensure_realm(keycloak: Keycloak, spec: RealmSpec, *, repair: bool) -> RealmReport:
     """Makes what is missing of the realm, and says what differs; with `repair` it is brought back. The connection is an
     administrator's of the whole Keycloak."""
     report = RealmReport(repaired=repair)
@@ -158,23 +158,23 @@ async def keep_realm(keycloak: Keycloak, spec: RealmSpec, *, repair: bool) -> Re
         await keycloak.put("users/profile", _profile())
     else:
         found = await admin.a_get_realm(spec.name)
-        told = differences(_settings(spec), found)
+        told = find_drift(_settings(spec), found)
         report.note("realm", told)
         if told and repair:
             await admin.a_update_realm(spec.name, _settings(spec))
-        await _keep_profile(keycloak, report, repair=repair)
-    await _keep_api_scope(keycloak, spec, report, repair=repair)
+        await _ensure_profile(keycloak, report, repair=repair)
+    await _ensure_api_scope(keycloak, spec, report, repair=repair)
     for wanted in (_portal(spec), _api_pages(spec), _service(spec)):
-        _, told = await keep_client(keycloak, wanted, repair=repair)
+        _, told = await ensure_client(keycloak, wanted, repair=repair)
         report.note(f"client {wanted['clientId']}", told)
-    await _keep_rights(keycloak, spec, report, repair=repair)
+    await _ensure_service_roles(keycloak, spec, report, repair=repair)
     return report
 
 
-async def _keep_profile(keycloak: Keycloak, report: RealmReport, *, repair: bool) -> None:
+async def _ensure_profile(keycloak: Keycloak, report: RealmReport, *, repair: bool) -> None:
     found = await keycloak.get("users/profile")
     wanted = _by_name(_profile())
-    told = differences(wanted, _by_name(found))
+    told = find_drift(wanted, _by_name(found))
     told += [f"{name} is there" for name in sorted(_by_name(found).keys() - wanted.keys())]
     told += [f"{each['name']}.required is there" for each in found["attributes"] if each.get("required") is not None]
     report.note("user profile", told)
@@ -187,7 +187,7 @@ def _by_name(profile: Json) -> Json:
     return policy | {each["name"]: each for each in profile["attributes"]}
 
 
-async def _keep_api_scope(keycloak: Keycloak, spec: RealmSpec, report: RealmReport, *, repair: bool) -> None:
+async def _ensure_api_scope(keycloak: Keycloak, spec: RealmSpec, report: RealmReport, *, repair: bool) -> None:
     admin, wanted, mapper = keycloak.admin, _api_scope(spec), _audience_mapper(spec)
     found = await admin.a_get_client_scope_by_name(API_SCOPE)
     if found is None:
@@ -195,17 +195,17 @@ async def _keep_api_scope(keycloak: Keycloak, spec: RealmSpec, report: RealmRepo
         report.note(f"client scope {API_SCOPE}", ["was missing"])
         return
     there: Any = next((each for each in found.get("protocolMappers", []) if each["name"] == mapper["name"]), None)
-    told = differences(wanted, found) + [f"audience: {each}" for each in differences(mapper, there)]
+    told = find_drift(wanted, found) + [f"audience: {each}" for each in find_drift(mapper, there)]
     report.note(f"client scope {API_SCOPE}", told)
     if told and repair:
-        await admin.a_update_client_scope(found["id"], merged(found, wanted))
+        await admin.a_update_client_scope(found["id"], merge(found, wanted))
         if there is None:
             await admin.a_add_mapper_to_client_scope(found["id"], mapper)
         else:
-            await admin.a_update_mapper_in_client_scope(found["id"], there["id"], merged(there, mapper))
+            await admin.a_update_mapper_in_client_scope(found["id"], there["id"], merge(there, mapper))
 
 
-async def _keep_rights(keycloak: Keycloak, spec: RealmSpec, report: RealmReport, *, repair: bool) -> None:
+async def _ensure_service_roles(keycloak: Keycloak, spec: RealmSpec, report: RealmReport, *, repair: bool) -> None:
     """What identity may do in the realm at run time: all but change who may do what in it."""
     admin = keycloak.admin
     service = await keycloak.find_client(spec.service_client)
@@ -218,7 +218,7 @@ async def _keep_rights(keycloak: Keycloak, spec: RealmSpec, report: RealmReport,
     missing = [roles[name] for name in _RIGHTS if name not in held]
     if missing:
         part = f"rights of {spec.service_client}"
-        fresh = f"client {spec.service_client}" in report.made
+        fresh = f"client {spec.service_client}" in report.created
         report.note(part, ["was missing"] if fresh else [f"{each['name']} is missing" for each in missing])
         if fresh or repair:
             await admin.a_assign_client_role(account["id"], management["id"], missing)

@@ -6,7 +6,7 @@ import yaml
 from servicekit.errors import FieldProblem, Invalid
 
 from identity.model.documents.events import events
-from identity.model.fields import escaped
+from identity.model.fields import escape_pointer_step
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class _Passing:
     mark: yaml.Mark | None = None
 
 
-def with_lines(problems: list[FieldProblem], text: str) -> list[FieldProblem]:
+def add_line_numbers(problems: list[FieldProblem], text: str) -> list[FieldProblem]:
     """The same problems, with line and column of what their pointers point to, as far as it is there."""
     root = _Wanted()
     for problem in problems:
@@ -56,7 +56,7 @@ def _locate(root: _Wanted, text: str) -> None:
             outer.step = 0 if outer.step is None else int(outer.step) + 1
             here = _found(outer, event.start_mark)
         elif outer.step is None:
-            outer.step, outer.mark = escaped(getattr(event, "value", "")), event.start_mark
+            outer.step, outer.mark = escape_pointer_step(getattr(event, "value", "")), event.start_mark
             continue
         else:
             here = _found(outer, outer.mark)

@@ -22,7 +22,7 @@ _PLAIN = [
 ]
 
 
-def read_document(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
     """Raises Invalid with line and column when it is neither YAML nor JSON, or holds what JSON cannot."""
     if text.lstrip("\ufeff \t\r\n").startswith("{"):
         # What begins with a brace is nearly always JSON, which is read many times faster.

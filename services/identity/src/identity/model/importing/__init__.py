@@ -13,13 +13,20 @@ from uuid import UUID
 from contracts import derived_id, new_id
 from contracts.directory import Login, OrgUnitChanged, PersonChanged
 
-from identity.model.importing.cells import Reject, checked, day_in, rejection, slugified
-from identity.model.importing.changes import Moment, placed, with_attributes, with_external_ids, with_login, with_roles
-from identity.model.importing.places import org_path, unit_at
+from identity.model.importing.cells import LineRejected, parse_day, parse_person_cells, slugify, to_line_rejected
+from identity.model.importing.changes import (
+    EffectiveDate,
+    with_attributes,
+    with_external_ids,
+    with_login,
+    with_membership,
+    with_roles,
+)
+from identity.model.importing.org_paths import org_path, resolve_unit_path
 from identity.model.importing.report import ImportedLine, ImportReport
 from identity.model.importing.sheet import RejectedLine, Sheet, SheetLine, read_sheet
 from identity.model.org import OrgTree
-from identity.model.people import NOTHING_KEPT, Holdings, Kept, merged, person_problems
+from identity.model.people import NO_PROVIDER_LOGINS, OwnershipIndex, ProviderLogins, find_person_problems, merge_person
 
 __all__ = ["ImportPlan", "ImportReport", "plan_import", "read_and_plan", "read_sheet"]
 
@@ -38,7 +45,7 @@ def read_and_plan(
     tenant: str,
     day: date,
     issuer: str,
-    kept: Kept,
+    kept: ProviderLogins,
 ) -> ImportPlan:
     """In a worker: how long it takes is up to the file. Raises Invalid for one that cannot be read at all."""
     tree, sheet = OrgTree(units), read_sheet(data)
@@ -54,7 +61,7 @@ def plan_import(
     day: date,
     issuer: str,
     new_id: Callable[[], UUID],
-    kept: Kept = NOTHING_KEPT,
+    kept: ProviderLogins = NO_PROVIDER_LOGINS,
 ) -> ImportPlan:
     """`tree` is changed: it gets the units that are made."""
     report = ImportReport(
@@ -65,11 +72,13 @@ def plan_import(
         if person.email:
             by_email.setdefault(person.email.casefold(), person)
     by_slug = {person.slug: person for person in people}
-    run = _Import(tree, tenant, day, issuer, new_id, by_slug, by_email, Holdings(people, kept), ImportPlan(report))
+    run = _Import(
+        tree, tenant, day, issuer, new_id, by_slug, by_email, OwnershipIndex(people, kept), ImportPlan(report)
+    )
     for line in sheet.lines:
         try:
-            run.take(line)
-        except Reject as reject:
+            run.import_line(line)
+        except LineRejected as reject:
             report.rejected.append(RejectedLine(line=line.number, **reject.rejection))
     report.rejected.sort(key=lambda each: each.line)
     return run.plan
@@ -84,21 +93,21 @@ class _Import:
     new_id: Callable[[], UUID]
     by_slug: dict[str, PersonChanged]
     by_email: dict[str, PersonChanged]
-    holdings: Holdings
+    holdings: OwnershipIndex
     plan: ImportPlan
-    taken: dict[UUID, int] = field(default_factory=dict)
+    line_by_person: dict[UUID, int] = field(default_factory=dict)
     """By person, the line that is about them."""
     numbered: dict[str, int] = field(default_factory=dict)
     """By the beginning of a slug, the last number that was tried, so that namesakes are not counted through again."""
 
-    def take(self, line: SheetLine) -> None:
+    def import_line(self, line: SheetLine) -> None:
         cells = line.cells
-        before = self._whose(cells)
+        before = self._find_person(cells)
         slug = before.slug if before else self._new_slug(cells)
-        spec = checked(cells, slug)
+        spec = parse_person_cells(cells, slug)
         if before is None and not spec.display_name:
-            raise Reject("display_name", "", "a new person needs a name", "fill the column display_name")
-        person, _ = merged(
+            raise LineRejected("display_name", "", "a new person needs a name", "fill the column display_name")
+        person, _ = merge_person(
             spec,
             before,
             slug=slug,
@@ -107,39 +116,41 @@ class _Import:
             issuer=self.issuer,
             at="",
         )
-        moment = Moment(self.day, day_in(cells, "valid_from"))
-        new_units, unit = unit_at(self.tree, cells["org_path"], self.new_id) if "org_path" in cells else ([], None)
+        moment = EffectiveDate(self.day, parse_day(cells, "valid_from"))
+        new_units, unit = (
+            resolve_unit_path(self.tree, cells["org_path"], self.new_id) if "org_path" in cells else ([], None)
+        )
         if "login" in cells:
             person = with_login(person, cells["login"], self.issuer)
         if unit:
-            person = placed(person, unit, self.tree, moment)
+            person = with_membership(person, unit, self.tree, moment)
         if "roles" in cells:
             person = with_roles(person, cells["roles"], unit, moment)
         person = with_external_ids(person, cells, moment)
         person = with_attributes(person, cells, moment)
         for each in new_units:
-            self.tree.put(each)
-        wrong = person_problems(person, tree=self.tree, tenant=self.tenant, day=self.day, at="")
-        wrong += self.holdings.problems(person, "")
+            self.tree.add(each)
+        wrong = find_person_problems(person, tree=self.tree, tenant=self.tenant, day=self.day, at="")
+        wrong += self.holdings.find_problems(person, "")
         if wrong:
             for each in reversed(new_units):
-                self.tree.drop(each)
-            raise rejection(wrong[0], person, cells)
-        self._keep(line, before, person, new_units)
+                self.tree.remove(each)
+            raise to_line_rejected(wrong[0], person, cells)
+        self._add_to_plan(line, before, person, new_units)
 
-    def _keep(
+    def _add_to_plan(
         self, line: SheetLine, before: PersonChanged | None, person: PersonChanged, new_units: list[OrgUnitChanged]
     ) -> None:
         report = self.plan.report
         self.plan.units.extend(new_units)
         report.org_units_created.extend(org_path(self.tree, each) for each in new_units)
-        self.taken[person.id] = line.number
+        self.line_by_person[person.id] = line.number
         if before == person:
             report.unchanged += 1
             return
         if before:
-            self.holdings.forget(before)
-        self.holdings.put(person)
+            self.holdings.remove(before)
+        self.holdings.add(person)
         self.by_slug[person.slug] = person
         if person.email:
             self.by_email[person.email.casefold()] = person
@@ -154,7 +165,7 @@ class _Import:
 
     # Who a line is about
 
-    def _whose(self, cells: dict[str, str]) -> PersonChanged | None:
+    def _find_person(self, cells: dict[str, str]) -> PersonChanged | None:
         """The person there is already. What names a person most surely decides: slug, external id, login, email."""
         found: PersonChanged | None = None
         if "slug" in cells:
@@ -174,12 +185,12 @@ class _Import:
                 name in ("login", "email") or name.startswith("external_id:") for name in cells
             ):
                 cure = "fill at least one of slug, email, login, external_id"
-                raise Reject("slug", "", "nothing says who this line is about", cure)
-        if found and found.id in self.taken:
-            raise Reject(
+                raise LineRejected("slug", "", "nothing says who this line is about", cure)
+        if found and found.id in self.line_by_person:
+            raise LineRejected(
                 "slug",
                 found.slug,
-                f"line {self.taken[found.id]} is already about `{found.slug}`",
+                f"line {self.line_by_person[found.id]} is already about `{found.slug}`",
                 "keep one line a person",
             )
         return found
@@ -188,7 +199,7 @@ class _Import:
         if "slug" in cells:
             return cells["slug"]
         named = cells.get("login") or cells.get("email", "").partition("@")[0] or cells.get("display_name", "")
-        base = slugified(named) or f"person-{derived_id(*sorted(cells.values())).hex[:8]}"
+        base = slugify(named) or f"person-{derived_id(*sorted(cells.values())).hex[:8]}"
         slug, count = base, self.numbered.get(base, 1)
         while slug in self.by_slug:
             count += 1

@@ -9,20 +9,20 @@ from contracts.directory import PersonChanged
 from pydantic import ValidationError
 from servicekit.errors import FieldProblem
 
-from identity.model.fields import is_uuid, problems_of
+from identity.model.fields import is_uuid, to_field_problems
 from identity.model.specs import AttributeSpec, ExternalIdSpec, LoginSpec, PersonSpec
 
 _YES, _NO = {"true", "yes", "1", "y"}, {"false", "no", "0", "n"}
 
 
-class Reject(Exception):
+class LineRejected(Exception):
     """The line is not taken: `field` is the column, `value` what it holds."""
 
     def __init__(self, field: str, value: str, reason: str, cure: str) -> None:
         self.rejection = {"field": field, "value": value[:200], "reason": reason, "cure": cure}
 
 
-def checked(cells: dict[str, str], slug: str) -> PersonSpec:
+def parse_person_cells(cells: dict[str, str], slug: str) -> PersonSpec:
     """The plain fields of a line. Raises Reject at the first that does not hold."""
     plain: dict[str, Any] = {}
     for column, value in {"slug": slug, **cells}.items():
@@ -34,25 +34,25 @@ def checked(cells: dict[str, str], slug: str) -> PersonSpec:
             elif column == "login":
                 LoginSpec(sub=value)
             elif column == "active":
-                plain[column] = _yes(value)
+                plain[column] = _parse_bool(value)
             elif kind == "external_id":
                 ExternalIdSpec(source=detail, external_id=value)
             elif kind == "attribute":
                 for each in value.split("|"):
                     AttributeSpec(name=detail, value=each)
         except ValidationError as error:
-            first = problems_of(error)[0]
-            raise Reject(column, value, first.problem, first.cure) from error
+            first = to_field_problems(error)[0]
+            raise LineRejected(column, value, first.problem, first.cure) from error
     return PersonSpec(**plain)
 
 
-def _yes(value: str) -> bool:
+def _parse_bool(value: str) -> bool:
     if value.casefold() not in _YES | _NO:
-        raise Reject("active", value, "it is neither yes nor no", "write true or false")
+        raise LineRejected("active", value, "it is neither yes nor no", "write true or false")
     return value.casefold() in _YES
 
 
-def day_in(cells: dict[str, str], name: str) -> date | None:
+def parse_day(cells: dict[str, str], name: str) -> date | None:
     value = cells.get(name)
     if value is None:
         return None
@@ -64,18 +64,18 @@ def day_in(cells: dict[str, str], name: str) -> date | None:
                 return date(*(parts[place] for place in order))
             except ValueError:
                 break
-    raise Reject(name, value, "it is not a date", "write it as 2026-03-31 (or 31.03.2026)")
+    raise LineRejected(name, value, "it is not a date", "write it as 2026-03-31 (or 31.03.2026)")
 
 
-def rejection(problem: FieldProblem, person: PersonChanged, cells: dict[str, str]) -> Reject:
+def to_line_rejected(problem: FieldProblem, person: PersonChanged, cells: dict[str, str]) -> LineRejected:
     steps = problem.pointer.strip("/").split("/")
     column = {"memberships": "org_path", "roles": "roles", "logins": "login"}.get(steps[0], steps[0])
     if steps[0] == "external_ids":
         column = f"external_id:{person.external_ids[int(steps[1])].source}"
-    return Reject(column, cells.get(column, ""), problem.problem, problem.cure)
+    return LineRejected(column, cells.get(column, ""), problem.problem, problem.cure)
 
 
-def slugified(text: str) -> str:
+def slugify(text: str) -> str:
     """A slug of Latin text; empty when nothing is left of it."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9._]+", "-", plain).strip("-._")[:60]

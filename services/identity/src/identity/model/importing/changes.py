@@ -18,8 +18,8 @@ from contracts.directory import (
     RoleGrant,
 )
 
-from identity.model.importing.cells import Reject, day_in
-from identity.model.importing.places import BRANCH_KIND, LEAF_KIND
+from identity.model.importing.cells import LineRejected, parse_day
+from identity.model.importing.org_paths import BRANCH_KIND, LEAF_KIND
 from identity.model.org import OrgTree
 from identity.model.people import WHOLE_TENANT_ROLES
 
@@ -28,7 +28,7 @@ _ROLES: tuple[str, ...] = get_args(Role)
 
 
 @dataclass(frozen=True)
-class Moment:
+class EffectiveDate:
     """`since`: what the line says of when it holds; `today` is used when it says nothing."""
 
     today: date
@@ -48,7 +48,7 @@ def with_login(person: PersonChanged, name: str, issuer: str) -> PersonChanged:
     return person.model_copy(update={"logins": [*others, login]})
 
 
-def placed(person: PersonChanged, unit: OrgUnitChanged, tree: OrgTree, moment: Moment) -> PersonChanged:
+def with_membership(person: PersonChanged, unit: OrgUnitChanged, tree: OrgTree, moment: EffectiveDate) -> PersonChanged:
     """A member of `unit`, and of no other of its kind or of the kinds that an import makes."""
     kinds = {unit.kind, LEAF_KIND, BRANCH_KIND}
 
@@ -58,11 +58,11 @@ def placed(person: PersonChanged, unit: OrgUnitChanged, tree: OrgTree, moment: M
 
     mine = [each for each in person.memberships if replaceable(each)]
     rest = [each for each in person.memberships if not replaceable(each)]
-    moved = _from_then_on(mine, {unit.id: Membership(org_unit_id=unit.id)}, lambda e: e.org_unit_id, moment)
+    moved = _replace_from(mine, {unit.id: Membership(org_unit_id=unit.id)}, lambda e: e.org_unit_id, moment)
     return person if moved == mine else person.model_copy(update={"memberships": [*rest, *moved]})
 
 
-def with_roles(person: PersonChanged, cell: str, unit: OrgUnitChanged | None, moment: Moment) -> PersonChanged:
+def with_roles(person: PersonChanged, cell: str, unit: OrgUnitChanged | None, moment: EffectiveDate) -> PersonChanged:
     """These roles and no others; those that are not for the whole tenant hold over the unit the person is in."""
     current = [each.org_unit_id for each in person.memberships if each.holds_on(moment.day)]
     place = unit.id if unit else next(reversed(current), None)
@@ -70,17 +70,17 @@ def with_roles(person: PersonChanged, cell: str, unit: OrgUnitChanged | None, mo
     for raw in filter(None, re.split(r"[|;,\s]+", cell)):
         role = raw.casefold()
         if role not in _ROLES:
-            raise Reject("roles", raw, f"there is no role `{raw}`", f"one of: {', '.join(_ROLES)}")
+            raise LineRejected("roles", raw, f"there is no role `{raw}`", f"one of: {', '.join(_ROLES)}")
         whole = role in WHOLE_TENANT_ROLES or role in ("trainer", "quality_analyst")
         if role == "team_lead" and place is None:
-            raise Reject("roles", raw, "team_lead needs the org unit that is led", "fill the column org_path")
+            raise LineRejected("roles", raw, "team_lead needs the org unit that is led", "fill the column org_path")
         where = None if whole else place
         wanted[role, where] = RoleGrant(role=role, org_unit_id=where)  # type: ignore[arg-type]
-    roles = _from_then_on(person.roles, wanted, lambda e: (e.role, e.org_unit_id), moment)
+    roles = _replace_from(person.roles, wanted, lambda e: (e.role, e.org_unit_id), moment)
     return person.model_copy(update={"roles": roles})
 
 
-def with_external_ids(person: PersonChanged, cells: dict[str, str], moment: Moment) -> PersonChanged:
+def with_external_ids(person: PersonChanged, cells: dict[str, str], moment: EffectiveDate) -> PersonChanged:
     for name, value in cells.items():
         if not name.startswith("external_id:"):
             continue
@@ -88,14 +88,14 @@ def with_external_ids(person: PersonChanged, cells: dict[str, str], moment: Mome
         mine = [each for each in person.external_ids if each.source == source]
         rest = [each for each in person.external_ids if each.source != source]
         wanted = {value: ExternalId(source=source, external_id=value)}
-        held = _from_then_on(mine, wanted, lambda e: e.external_id, moment, always=moment.since is None)
+        held = _replace_from(mine, wanted, lambda e: e.external_id, moment, always=moment.since is None)
         if held != mine:
             person = person.model_copy(update={"external_ids": [*rest, *held]})
     return person
 
 
-def with_attributes(person: PersonChanged, cells: dict[str, str], moment: Moment) -> PersonChanged:
-    hired = day_in(cells, "hire_date")
+def with_attributes(person: PersonChanged, cells: dict[str, str], moment: EffectiveDate) -> PersonChanged:
+    hired = parse_day(cells, "hire_date")
     if hired:
         rest = [each for each in person.attributes if each.name != "hire_date"]
         wanted = PersonAttribute(name="hire_date", value=hired.isoformat())
@@ -108,7 +108,7 @@ def with_attributes(person: PersonChanged, cells: dict[str, str], moment: Moment
         values = [value.strip() for value in cell.split("|") if value.strip()]
         mine = [each for each in person.attributes if each.name == name]
         rest = [each for each in person.attributes if each.name != name]
-        held = _from_then_on(
+        held = _replace_from(
             mine, {value: PersonAttribute(name=name, value=value) for value in values}, lambda e: e.value, moment
         )
         if held != mine:
@@ -116,11 +116,11 @@ def with_attributes(person: PersonChanged, cells: dict[str, str], moment: Moment
     return person
 
 
-def _from_then_on(
+def _replace_from(
     entries: list[_Entry],
     wanted: Mapping[Any, _Entry],
     key: Callable[[_Entry], Any],
-    moment: Moment,
+    moment: EffectiveDate,
     *,
     always: bool = False,
 ) -> list[_Entry]:

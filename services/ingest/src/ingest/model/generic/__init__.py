@@ -19,7 +19,7 @@ A call that has several rows becomes the legs of one interaction when each has a
 `contact: {from: [CallID, Segment]}`, `initial: {from: CallID}`.
 """
 
-from ingest.model.generic.mapping import Mapping, layout_of, mapping_of, zone_of
+from ingest.model.generic.mapping import FieldMapping, build_layout, parse_mapping, parse_zone
 from ingest.model.generic.reading import read
 
-__all__ = ["Mapping", "layout_of", "mapping_of", "read", "zone_of"]
+__all__ = ["FieldMapping", "build_layout", "parse_mapping", "parse_zone", "read"]

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from ingest.model.fields import LONGEST_MS, show
+from ingest.model.field_readers import MAX_DURATION_MS, quote_value
 from ingest.model.refusal import Refusal
 
 _FACTORS = {"ms": 1, "s": 1000, "min": 60_000}
@@ -24,34 +24,34 @@ _CLOCK = re.compile(
 )
 
 
-def number(value: Any, column: str, *, decimal_comma: bool = False) -> Decimal:
+def parse_number(value: Any, column: str, *, decimal_comma: bool = False) -> Decimal:
     """`1234`, `1234.5`, `1,234.5`, `1 234.5`, `1'234.5`; with `decimal_comma` `1234,5`, `1.234,5`, `1 234,5`. Numbers of
     JSON are as they are. Raises Refusal."""
     if isinstance(value, str):
-        found = _of_text(value, column, decimal_comma=decimal_comma)
+        found = _parse_decimal(value, column, decimal_comma=decimal_comma)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         found = Decimal(str(value))
     else:
         found = None
     if found is None or not found.is_finite() or found.adjusted() > 15:
-        raise Refusal(column, f"{show(value)} is not a number.", _UNKNOWN)
+        raise Refusal(column, f"{quote_value(value)} is not a number.", _UNKNOWN)
     return found
 
 
-def _of_text(text: str, column: str, *, decimal_comma: bool) -> Decimal | None:
+def _parse_decimal(text: str, column: str, *, decimal_comma: bool) -> Decimal | None:
     if text.isascii() and text.isdigit():
         return Decimal(text)
     plain = text.strip().translate(_MINUS)
     mark = "," if decimal_comma else "."
     if _GROUPED[mark].fullmatch(plain):
         if not decimal_comma and plain.count(",") == 1 and "." not in plain:
-            reason = f"{show(text)} may be a thousand and more, or a decimal comma."
+            reason = f"{quote_value(text)} may be a thousand and more, or a decimal comma."
             cure = "Write it without the comma, or set `decimal_comma` in the mapping."
             raise Refusal(column, reason, cure)
         for gap in f"{_GAPS}{'.' if decimal_comma else ','}":
             plain = plain.replace(gap, "")
     elif decimal_comma and "." in plain:
-        reason = f"{show(text)} is not a number with a decimal comma."
+        reason = f"{quote_value(text)} is not a number with a decimal comma."
         raise Refusal(column, reason, "With `decimal_comma` a point stands between thousands; check the mapping.")
     if decimal_comma:
         plain = plain.replace(",", ".")
@@ -59,39 +59,37 @@ def _of_text(text: str, column: str, *, decimal_comma: bool) -> Decimal | None:
         return Decimal(plain)
     if "," in plain:
         raise Refusal(
-            column, f"{show(text)} is not a number.", "For a decimal comma set `decimal_comma` in the mapping."
+            column, f"{quote_value(text)} is not a number.", "For a decimal comma set `decimal_comma` in the mapping."
         )
     return None
 
 
-def milliseconds(value: Any, column: str, unit: str, *, decimal_comma: bool = False) -> int:
+def parse_milliseconds(value: Any, column: str, unit: str, *, decimal_comma: bool = False) -> int:
     """A duration in a unit of the mapping. Raises Refusal."""
     if unit == "HH:MM:SS":
-        amount = _of_clock(value, column)
+        amount = _parse_clock(value, column)
     else:
-        amount = number(value, column, decimal_comma=decimal_comma) * _FACTORS[unit]
+        amount = parse_number(value, column, decimal_comma=decimal_comma) * _FACTORS[unit]
     if amount < 0:
         raise _negative(value, column)
-    if amount > LONGEST_MS:
-        raise Refusal(column, f"{show(value)} is longer than 400 days.", "Check the unit in the mapping.")
+    if amount > MAX_DURATION_MS:
+        raise Refusal(column, f"{quote_value(value)} is longer than 400 days.", "Check the unit in the mapping.")
     return int(amount.to_integral_value())
 
 
-def _of_clock(value: Any, column: str) -> Decimal:
+def _parse_clock(value: Any, column: str) -> Decimal:
     """`MM:SS`, `HH:MM:SS` with any number of hours, `1.02:03:04` and `1 day 02:03:04` with days, each with a fraction."""
     found = _CLOCK.fullmatch(value.strip().translate(_MINUS)) if isinstance(value, str) else None
     if found is None:
-        raise Refusal(column, f"{show(value)} is not HH:MM:SS.", "Mend the file or the unit in the mapping.")
+        raise Refusal(column, f"{quote_value(value)} is not HH:MM:SS.", "Mend the file or the unit in the mapping.")
     if found["minus"]:
         raise _negative(value, column)
     pieces = [int(found[name]) for name in ("first", "second", "third") if found[name] is not None]
     days = found["days"]
     if days is not None and len(pieces) < 3:
-        raise Refusal(column, f"{show(value)} has days and no seconds.", "Write it as 1.02:03:04.")
+        raise Refusal(column, f"{quote_value(value)} has days and no seconds.", "Write it as 1.02:03:04.")
     if any(piece > 59 for piece in pieces[1:]) or (days is not None and pieces[0] > 23):
-        reason = (
-            f"{show(value)} has a piece that is out of range: minutes and seconds go to 59, beside days hours to 23."
-        )
+        reason = f"{quote_value(value)} has a piece that is out of range: minutes and seconds go to 59, beside days hours to 23."
         raise Refusal(column, reason, "Mend the file or the unit in the mapping.")
     amount = Decimal(0)
     for piece in pieces:
@@ -101,4 +99,4 @@ def _of_clock(value: Any, column: str) -> Decimal:
 
 
 def _negative(value: Any, column: str) -> Refusal:
-    return Refusal(column, f"{show(value)} is negative.", _UNKNOWN)
+    return Refusal(column, f"{quote_value(value)} is negative.", _UNKNOWN)

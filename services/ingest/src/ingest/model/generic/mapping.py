@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
-from ingest.model.fields import show
-from ingest.model.generic.paths import MISSING, exploded, look_up
+from ingest.model.config_errors import convert_config
+from ingest.model.field_readers import quote_value
+from ingest.model.generic.paths import MISSING, explode_record, look_up
 from ingest.model.payload.layout import Layout
 from ingest.model.refusal import Refusal
-from ingest.model.shapes import converted
 
 TEXTS = ("contact", "initial", "previous", "agent", "channel", "direction", "queue", "reason", "customer")
 INSTANTS = ("started", "ended", "updated")
@@ -30,7 +30,7 @@ ENUMS = {
 UNITS = ("ms", "s", "min", "HH:MM:SS", "percent")
 
 
-class From(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
+class FieldSource(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     """Where a field comes from: a column or JSON path (`from`; several are joined with a space), a constant (`value`),
     or, for a duration, the instants between which it lies (`start`, `end`); with both, they must agree.
 
@@ -67,33 +67,33 @@ class Zone(Struct, forbid_unknown_fields=True, frozen=True):
     values: dict[str, str] = {}
 
 
-class Skip(Struct, forbid_unknown_fields=True, frozen=True):
+class SkipRule(Struct, forbid_unknown_fields=True, frozen=True):
     """Records that are no calls: those where the column or path has one of these values; "" is for what is empty or
     absent."""
 
     source: str = field(name="from")
     values: list[str] = field(name="is")
 
-    def tells(self, record: dict[str, Any]) -> bool:
+    def matches(self, record: dict[str, Any]) -> bool:
         value = record.get(self.source, MISSING)
         if value is MISSING:
             value = look_up(record, self.source)
         return ("" if value is None or value is MISSING else str(value).strip()) in self.values
 
 
-class Mapping(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
+class FieldMapping(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     """`columns` name the columns of a CSV file that has no header. `each` is the JSON path of a list in which one record
     holds several legs: each element that the path chooses becomes a record of its own, with the rest of the record."""
 
-    fields: dict[str, From]
-    attributes: dict[str, From] = {}
+    fields: dict[str, FieldSource]
+    attributes: dict[str, FieldSource] = {}
     time_zone: str | Zone | None = None
     time_format: str | None = None
     decimal_comma: bool = False
     nulls: tuple[str, ...] = ("", "-", "null", "NULL", "N/A", "n/a")
     keep_attributes: list[str] | None = None
     columns: list[str] = []
-    skip: list[Skip] = []
+    skip: list[SkipRule] = []
     each: str | None = None
 
     @property
@@ -114,9 +114,9 @@ class Mapping(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
         return bool(named) and all(name.isascii() and name.isdigit() for name in named)
 
 
-def mapping_of(config: Any) -> Mapping:
+def parse_mapping(config: Any) -> FieldMapping:
     """A checked mapping. Raises Refusal whose field is a JSON pointer."""
-    mapping = converted(config, Mapping)
+    mapping = convert_config(config, FieldMapping)
     for name, entry in mapping.fields.items():
         _check(name, entry, mapping)
     for name in ("contact", "started", "channel"):
@@ -125,30 +125,30 @@ def mapping_of(config: Any) -> Mapping:
     for name, entry in mapping.attributes.items():
         if entry.source is None and entry.value is None:
             raise Refusal(f"/attributes/{name}", "It says neither `from` nor `value`.", "Name a column.")
-    zone_of(mapping.zone, "/time_zone")
+    parse_zone(mapping.zone, "/time_zone")
     if isinstance(mapping.time_zone, Zone):
         for given, zone in mapping.time_zone.values.items():
-            zone_of(zone, f"/time_zone/values/{given}")
-    if (twice := _twice(mapping.columns)) is not None:
-        raise Refusal("/columns", f"{show(twice)} stands there twice.", "Name every column once.")
+            parse_zone(zone, f"/time_zone/values/{given}")
+    if (twice := _find_duplicate(mapping.columns)) is not None:
+        raise Refusal("/columns", f"{quote_value(twice)} stands there twice.", "Name every column once.")
     return mapping
 
 
-def layout_of(mapping: Mapping) -> Layout:
+def build_layout(mapping: FieldMapping) -> Layout:
     """The form of the files that a mapping is for."""
     each = mapping.each
     headless = bool(mapping.columns) or mapping.numbered
     known_by = [] if headless else [*mapping.fields["contact"].columns, *mapping.fields["started"].columns]
     return Layout(
         columns=tuple(mapping.columns),
-        numbered=mapping.numbered and not mapping.columns,
-        known_by=frozenset(known_by),
-        skip=(lambda record: any(skip.tells(record) for skip in mapping.skip)) if mapping.skip else None,
-        split=None if each is None else lambda record: exploded(record, each),
+        has_numbered_columns=mapping.numbered and not mapping.columns,
+        header_columns=frozenset(known_by),
+        skip=(lambda record: any(skip.matches(record) for skip in mapping.skip)) if mapping.skip else None,
+        split=None if each is None else lambda record: explode_record(record, each),
     )
 
 
-def _check(name: str, entry: From, mapping: Mapping) -> None:
+def _check(name: str, entry: FieldSource, mapping: FieldMapping) -> None:
     at = f"/fields/{name}"
     if name not in NAMES:
         raise Refusal(at, "There is no such field.", f"One of {', '.join(NAMES)}.")
@@ -163,32 +163,34 @@ def _check(name: str, entry: From, mapping: Mapping) -> None:
     for other in entry.less:
         if name not in DURATIONS or other not in DURATIONS or other not in mapping.fields or other == name:
             cure = f"Name other durations of the mapping: {', '.join(each for each in DURATIONS if each != name)}."
-            raise Refusal(f"{at}/less", f"{show(other)} cannot be taken from {name}.", cure)
+            raise Refusal(f"{at}/less", f"{quote_value(other)} cannot be taken from {name}.", cure)
         if mapping.fields[other].less:
             raise Refusal(
-                f"{at}/less", f"{show(other)} has a `less` itself.", "Name durations that stand for themselves."
+                f"{at}/less", f"{quote_value(other)} has a `less` itself.", "Name durations that stand for themselves."
             )
     for given, canonical in entry.values.items():
         if name in ENUMS and canonical not in ENUMS[name]:
-            raise Refusal(f"{at}/values/{given}", f"{show(canonical)} is unknown.", one_of(name))
+            raise Refusal(f"{at}/values/{given}", f"{quote_value(canonical)} is unknown.", allowed_values_cure(name))
     if entry.value is not None and name in ENUMS and entry.value not in ENUMS[name]:
-        raise Refusal(f"{at}/value", f"{show(entry.value)} is unknown.", one_of(name))
+        raise Refusal(f"{at}/value", f"{quote_value(entry.value)} is unknown.", allowed_values_cure(name))
 
 
-def zone_of(name: str | None, field: str) -> ZoneInfo | None:
+def parse_zone(name: str | None, field: str) -> ZoneInfo | None:
     """Raises Refusal for a zone that the IANA database does not have."""
     if name is None:
         return None
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise Refusal(field, f"{show(name)} is not a time zone.", "Use an IANA name, as Europe/Berlin.") from None
+        raise Refusal(
+            field, f"{quote_value(name)} is not a time zone.", "Use an IANA name, as Europe/Berlin."
+        ) from None
 
 
-def one_of(name: str) -> str:
+def allowed_values_cure(name: str) -> str:
     return f"One of {', '.join(sorted(ENUMS[name]))}."
 
 
-def _twice(names: Iterable[str]) -> str | None:
+def _find_duplicate(names: Iterable[str]) -> str | None:
     seen: set[str] = set()
     return next((name for name in names if name in seen or seen.add(name)), None)

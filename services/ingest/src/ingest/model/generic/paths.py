@@ -7,7 +7,7 @@ from typing import Any
 
 from ingest.model.refusal import Refusal
 
-MOST_LEGS = 100
+MAX_LEGS = 100
 _STEP = re.compile(r"([^.\[\]]+)((?:\[[^\[\]=]+=[^\[\]]*\])*)(?:\.|$)")
 _FILTER = re.compile(r"\[([^\[\]=]+)=([^\[\]]*)\]")
 
@@ -17,7 +17,7 @@ Step = tuple[str, tuple[Filter, ...]]
 
 
 @lru_cache(maxsize=4096)
-def steps_of(path: str) -> tuple[Step, ...]:
+def parse_path(path: str) -> tuple[Step, ...]:
     """Each step is a name and what the element of a list that it leads to must be."""
     found, at = [], 0
     while at < len(path):
@@ -32,7 +32,7 @@ def steps_of(path: str) -> tuple[Step, ...]:
 def look_up(record: Any, path: str) -> Any:
     """What the path leads to, the first element where a list has several; MISSING where it leads nowhere."""
     value = record
-    for name, filters in steps_of(path):
+    for name, filters in parse_path(path):
         if isinstance(value, dict) and name in value:
             value = value[name]
         elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
@@ -40,11 +40,11 @@ def look_up(record: Any, path: str) -> Any:
         else:
             return MISSING
         if filters:
-            value = next(_chosen(value, filters), MISSING)
+            value = next(_filter_elements(value, filters), MISSING)
     return value
 
 
-def _chosen(value: Any, filters: tuple[Filter, ...]) -> Iterator[Any]:
+def _filter_elements(value: Any, filters: tuple[Filter, ...]) -> Iterator[Any]:
     for element in value if isinstance(value, list) else [value]:
         if isinstance(element, dict) and all(_text(element.get(name)) == wanted for name, wanted in filters):
             yield element
@@ -56,10 +56,10 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def exploded(record: dict[str, Any], path: str) -> list[dict[str, Any]]:
+def explode_record(record: dict[str, Any], path: str) -> list[dict[str, Any]]:
     """The record once for each element that the path chooses of its list: without the other ones that it chooses, and
     with all else. A record in which it chooses at most one stays as it is. Raises Refusal for too many."""
-    *above, (name, filters) = steps_of(path)
+    *above, (name, filters) = parse_path(path)
     if any(filters for _, filters in above):
         return [record]
     holder: Any = record
@@ -68,11 +68,11 @@ def exploded(record: dict[str, Any], path: str) -> list[dict[str, Any]]:
     elements = holder.get(name) if isinstance(holder, dict) else None
     if not isinstance(elements, list):
         return [record]
-    chosen = [at for at, each in enumerate(elements) if not filters or any(_chosen(each, filters))]
+    chosen = [at for at, each in enumerate(elements) if not filters or any(_filter_elements(each, filters))]
     if len(chosen) < 2:
         return [record]
-    if len(chosen) > MOST_LEGS:
-        reason = f"The list has {len(chosen):,} elements of this kind; a record has at most {MOST_LEGS} legs."
+    if len(chosen) > MAX_LEGS:
+        reason = f"The list has {len(chosen):,} elements of this kind; a record has at most {MAX_LEGS} legs."
         raise Refusal(path, reason, "Check `each` in the mapping.")
     taken = set(chosen)
     made = []

@@ -3,38 +3,38 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ingest.model import fields as checks
-from ingest.model.fields import Reading, agree, fits, in_order
-from ingest.model.generic.mapping import Mapping
-from ingest.model.generic.row import Ambiguous, Row
+from ingest.model import field_readers as checks
+from ingest.model.field_readers import ReadContext, check_durations_agree, check_order, check_talk_fits
+from ingest.model.generic.mapping import FieldMapping
+from ingest.model.generic.row import AmbiguousTime, Row
 from ingest.model.parts import Contact, Part
 from ingest.model.refusal import Refusal
 
-_TRIES = 64
+_MAX_TRIES = 64
 
 
-def read(record: dict[str, Any], reading: Reading, mapping: Mapping) -> Part:
+def read(record: dict[str, Any], reading: ReadContext, mapping: FieldMapping) -> Part:
     """The part that a record is. Raises Refusal with the name of the column."""
     row = Row(record, mapping, reading)
     try:
         facts = _facts(row, reading, mapping)
-    except Ambiguous as ambiguous:
-        facts = _decided(row, reading, mapping, ambiguous)
+    except AmbiguousTime as ambiguous:
+        facts = _resolve_ambiguous(row, reading, mapping, ambiguous)
     try:
         updated = row.instant("updated")
-    except Ambiguous as ambiguous:
+    except AmbiguousTime as ambiguous:
         updated = max(ambiguous.instants)
     return Part(
         kind="contact", contact=row.required("contact"), initial=row.text("initial"), stamp=updated, facts=facts
     )
 
 
-def _facts(row: Row, reading: Reading, mapping: Mapping) -> Contact:
+def _facts(row: Row, reading: ReadContext, mapping: FieldMapping) -> Contact:
     started = row.instant("started")
     if started is None:
         raise Refusal(_column(mapping, "started"), "It is missing.", "Send it with every record.")
     ended = row.instant("ended")
-    in_order(started, ended, _column(mapping, "ended"), _column(mapping, "started"))
+    check_order(started, ended, _column(mapping, "ended"), _column(mapping, "started"))
     agent, previous, customer = row.text("agent"), row.text("previous"), row.text("customer")
     amounts: dict[str, Any] = {
         **{name: row.duration(name) for name in mapping.amounts["duration"]},
@@ -57,21 +57,21 @@ def _facts(row: Row, reading: Reading, mapping: Mapping) -> Contact:
         gaps=row.gaps(),
         **amounts,
     )
-    _complete(facts, mapping)
+    _check_durations(facts, mapping)
     return facts
 
 
-def _column(mapping: Mapping, name: str) -> str:
+def _column(mapping: FieldMapping, name: str) -> str:
     entry = mapping.fields.get(name)
     return (entry and entry.column) or name
 
 
-def _complete(facts: Contact, mapping: Mapping) -> None:
+def _check_durations(facts: Contact, mapping: FieldMapping) -> None:
     """Check the durations against each other, and add those that follow from the rest."""
     talk, hold, acw = facts.talk_ms, facts.hold_ms, facts.acw_ms
     available = None if facts.ended is None else facts.ended - facts.started
     try:
-        fits(talk, hold, available, _column(mapping, "talk_ms"))
+        check_talk_fits(talk, hold, available, _column(mapping, "talk_ms"))
     except Refusal as refusal:
         refusal.cure = (
             "Check the durations. If the talk time holds the hold time, say `less: [hold_ms]` in the mapping."
@@ -80,17 +80,19 @@ def _complete(facts: Contact, mapping: Mapping) -> None:
     silence, conversation = facts.silence_vendor_ms, facts.conversation_ms
     if silence is not None and conversation is not None and silence > conversation:
         raise Refusal(_column(mapping, "silence_vendor_ms"), "It is longer than the conversation.", "Check the units.")
-    if facts.gaps and conversation is not None and facts.gaps[-1][1] > conversation + checks.ROUNDING_MS:
+    if facts.gaps and conversation is not None and facts.gaps[-1][1] > conversation + checks.ROUNDING_TOLERANCE_MS:
         raise Refusal(_column(mapping, "gaps"), "A stretch ends after the conversation.", "Check the units.")
     if talk is not None and hold is not None and acw is not None and facts.handle_ms is not None:
-        agree(facts.handle_ms, talk + hold + acw, _column(mapping, "handle_ms"), "talk + hold + after-call work")
+        check_durations_agree(
+            facts.handle_ms, talk + hold + acw, _column(mapping, "handle_ms"), "talk + hold + after-call work"
+        )
     if facts.answered is None:
         facts.answered = _answered(facts, mapping)
     if facts.answered and facts.abandoned:
         raise Refusal(_column(mapping, "abandoned"), "The call is both answered and abandoned.", "Check the mapping.")
 
 
-def _answered(facts: Contact, mapping: Mapping) -> bool | None:
+def _answered(facts: Contact, mapping: FieldMapping) -> bool | None:
     """Where no column says it: an agent who had the customer in talk or on hold answered. An agent's name alone says so
     only where the mapping has none of these figures; a figure of 0 is a call that rang and was not picked up."""
     if facts.abandoned:
@@ -107,20 +109,20 @@ def _answered(facts: Contact, mapping: Mapping) -> bool | None:
 # The hour that a zone has twice in autumn
 
 
-def _decided(row: Row, reading: Reading, mapping: Mapping, first: Ambiguous) -> Contact:
+def _resolve_ambiguous(row: Row, reading: ReadContext, mapping: FieldMapping, first: AmbiguousTime) -> Contact:
     """What the row says when each time that may be either of two instants is one of them: the order of the times and the
     durations decide. Where they do not, the contact says so in `unsure`. Raises Refusal where nothing is possible."""
     possible: list[Contact] = []
     refusals: list[Refusal] = []
     open_choices: list[dict[str, int]] = [{}]
     tries = 0
-    while open_choices and tries < _TRIES:
+    while open_choices and tries < _MAX_TRIES:
         tries += 1
-        row.chosen = open_choices.pop()
+        row.chosen_instants = open_choices.pop()
         try:
             facts = _facts(row, reading, mapping)
-        except Ambiguous as ambiguous:
-            open_choices += [{**row.chosen, ambiguous.column: at} for at in reversed(ambiguous.instants)]
+        except AmbiguousTime as ambiguous:
+            open_choices += [{**row.chosen_instants, ambiguous.column: at} for at in reversed(ambiguous.instants)]
         except Refusal as refusal:
             refusals.append(refusal)
         else:
@@ -128,7 +130,7 @@ def _decided(row: Row, reading: Reading, mapping: Mapping, first: Ambiguous) -> 
                 possible.append(facts)
     if not possible:
         raise refusals[0]
-    explained = [facts for facts in possible if _explained(facts)]
+    explained = [facts for facts in possible if _durations_add_up(facts)]
     if len(explained) == 1:
         return explained[0]
     facts = possible[0]
@@ -137,11 +139,11 @@ def _decided(row: Row, reading: Reading, mapping: Mapping, first: Ambiguous) -> 
     return facts
 
 
-def _explained(facts: Contact) -> bool:
+def _durations_add_up(facts: Contact) -> bool:
     """Whether the durations of the row make up the time from its start to its end."""
     if facts.ended is None:
         return False
-    return any(abs(facts.ended - facts.started - total) <= checks.ROUNDING_MS for total in _totals(facts))
+    return any(abs(facts.ended - facts.started - total) <= checks.ROUNDING_TOLERANCE_MS for total in _totals(facts))
 
 
 def _totals(facts: Contact) -> Iterator[int]:

@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ingest.model import fields as checks
-from ingest.model.fields import Reading, agree, show
-from ingest.model.generic.amounts import milliseconds, number
-from ingest.model.generic.mapping import ENUMS, SCORES, From, Mapping, Zone, one_of
+from ingest.model import field_readers as checks
+from ingest.model.field_readers import ReadContext, check_durations_agree, quote_value
+from ingest.model.generic.amounts import parse_milliseconds, parse_number
+from ingest.model.generic.mapping import ENUMS, SCORES, FieldMapping, FieldSource, Zone, allowed_values_cure
 from ingest.model.generic.paths import MISSING, look_up
-from ingest.model.payload.record import Cells
+from ingest.model.payload.record import CsvCells
 from ingest.model.refusal import Refusal
 
 _TRUE = {"true", "1", "yes", "y", "t"}
@@ -22,7 +22,7 @@ _FALSE = {"false", "0", "no", "n", "f"}
 _OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2}):?(\d{2})?", re.ASCII | re.IGNORECASE)
 
 
-class Ambiguous(Exception):
+class AmbiguousTime(Exception):
     """The time in a column may be either of these instants."""
 
     def __init__(self, column: str, instants: list[int]) -> None:
@@ -35,8 +35,8 @@ class Row:
     """`chosen`: by column, which instant a time is that may be either of two. Without a choice such a time raises
     Ambiguous."""
 
-    def __init__(self, record: dict[str, Any], mapping: Mapping, reading: Reading) -> None:
-        self.chosen: ReadOnly[str, int] = {}
+    def __init__(self, record: dict[str, Any], mapping: FieldMapping, reading: ReadContext) -> None:
+        self.chosen_instants: ReadOnly[str, int] = {}
         self._record = record
         self._mapping = mapping
         self._fields = mapping.fields
@@ -50,7 +50,7 @@ class Row:
         if value is MISSING:
             value = look_up(self._record, column)
             if value is MISSING:
-                if isinstance(self._record, Cells):
+                if isinstance(self._record, CsvCells):
                     raise Refusal(column, "There is no such column.", "Mend the mapping or the file, then replay.")
                 return None
         if isinstance(value, str):
@@ -59,7 +59,7 @@ class Row:
                 return None
         return None if nulls and str(value) in nulls else value
 
-    def value(self, entry: From) -> Any:
+    def value(self, entry: FieldSource) -> Any:
         """Of what the entry comes from; of several columns all must be known."""
         if isinstance(entry.source, str):
             return self.raw(entry.source, entry.nulls)
@@ -70,7 +70,7 @@ class Row:
             return None
         return " ".join(str(piece) for piece in pieces)
 
-    def entry(self, name: str) -> tuple[From, str, Any] | None:
+    def look_up(self, name: str) -> tuple[FieldSource, str, Any] | None:
         """The mapping of a field, the vendor's name of it, and its value (None: unknown)."""
         entry = self._fields.get(name)
         if entry is None:
@@ -81,22 +81,22 @@ class Row:
     def text(self, name: str) -> str | None:
         if name not in self._fields:
             return None
-        found = self.entry(name)
+        found = self.look_up(name)
         if found is None or found[2] is None:
             return None
         entry, column, value = found
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):
-            raise Refusal(column, f"{show(value)} is not text.", "Map a column that holds text.")
-        if len(value) > checks.MAX_NAME:
-            raise Refusal(column, f"The text is longer than {checks.MAX_NAME} characters.", "Shorten it.")
+            raise Refusal(column, f"{quote_value(value)} is not text.", "Map a column that holds text.")
+        if len(value) > checks.MAX_TEXT_CHARS:
+            raise Refusal(column, f"The text is longer than {checks.MAX_TEXT_CHARS} characters.", "Shorten it.")
         value = entry.values.get(value, value)
         if name in ENUMS:
             value = value if value in ENUMS[name] else value.lower()
             if value not in ENUMS[name]:
-                cure = f"Translate it in the mapping: `{name}: {{values: {{…}}}}`. {one_of(name)}"
-                raise Refusal(column, f"{show(value)} is not a value that is known here.", cure)
+                cure = f"Translate it in the mapping: `{name}: {{values: {{…}}}}`. {allowed_values_cure(name)}"
+                raise Refusal(column, f"{quote_value(value)} is not a value that is known here.", cure)
         return value
 
     def required(self, name: str) -> str:
@@ -109,15 +109,15 @@ class Row:
     # Times
 
     def instant(self, name: str) -> int | None:
-        found = self.entry(name)
+        found = self.look_up(name)
         return None if found is None or found[2] is None else self._instant(found[2], found[1])
 
     def _instant(self, value: Any, column: str) -> int:
-        if self.chosen and column in self.chosen:
-            return self.chosen[column]
+        if self.chosen_instants and column in self.chosen_instants:
+            return self.chosen_instants[column]
         form = self._mapping.time_format
         if form is None:
-            instants = self._reading.instants(value, column, self._own_zone())
+            instants = self._reading.parse_instants(value, column, self._own_zone())
         else:
             try:
                 if form in ("epoch_s", "epoch_ms"):
@@ -126,11 +126,11 @@ class Row:
                     at = datetime.strptime(value, form)  # noqa: DTZ007  the zone is put on, or missed, in the next step
             except (TypeError, ValueError, OverflowError, OSError):
                 raise Refusal(
-                    column, f"{show(value)} is not a time as {form}.", "Mend the file or `time_format`."
+                    column, f"{quote_value(value)} is not a time as {form}.", "Mend the file or `time_format`."
                 ) from None
-            instants = self._reading.placed(at, column, self._own_zone())
+            instants = self._reading.resolve_instants(at, column, self._own_zone())
         if len(instants) > 1:
-            raise Ambiguous(column, instants)
+            raise AmbiguousTime(column, instants)
         return instants[0]
 
     def _own_zone(self) -> tzinfo | None:
@@ -142,13 +142,13 @@ class Row:
                 self._zone = _zone(declared.values.get(str(name), str(name)))
                 if self._zone is None:
                     cure = "Write an IANA name, as Europe/Berlin, or an offset; or translate it with `values`."
-                    raise Refusal(declared.source, f"{show(name)} is not a time zone.", cure)
+                    raise Refusal(declared.source, f"{quote_value(name)} is not a time zone.", cure)
         return self._zone
 
     # Amounts
 
     def duration(self, name: str) -> int | None:
-        found = self.entry(name)
+        found = self.look_up(name)
         if found is None:
             return None
         entry, column, value = found
@@ -157,35 +157,35 @@ class Row:
             start, end = self.raw(entry.start, entry.nulls), self.raw(entry.end, entry.nulls)
             if start is not None and end is not None:
                 measured = self._instant(end, entry.end) - self._instant(start, entry.start)
-                agree(given, measured, column, entry.end)
+                check_durations_agree(given, measured, column, entry.end)
                 given = measured if given is None else given
-        return self._without(given, entry, column) if entry.less and given is not None else given
+        return self._subtract_included(given, entry, column) if entry.less and given is not None else given
 
-    def _without(self, given: int, entry: From, column: str) -> int | None:
+    def _subtract_included(self, given: int, entry: FieldSource, column: str) -> int | None:
         held = [self.duration(other) for other in entry.less]
         if any(each is None for each in held):
             return None
         rest = given - sum(each or 0 for each in held)
-        if rest < -checks.ROUNDING_MS:
+        if rest < -checks.ROUNDING_TOLERANCE_MS:
             reason = f"{given} ms is less than {' + '.join(entry.less)}, which it is said to hold."
             raise Refusal(column, reason, "Check the units, and `less` in the mapping.")
         return max(rest, 0)
 
     def _milliseconds(self, value: Any, column: str, unit: str) -> int | None:
         if unit != "percent":
-            return milliseconds(value, column, unit, decimal_comma=self._mapping.decimal_comma)
+            return parse_milliseconds(value, column, unit, decimal_comma=self._mapping.decimal_comma)
         share = self._number(value, column)
         if not 0 <= share <= 100:
-            raise Refusal(column, f"{show(value)} is not from 0 to 100.", "Leave it empty if it is unknown.")
+            raise Refusal(column, f"{quote_value(value)} is not from 0 to 100.", "Leave it empty if it is unknown.")
         whole = self.duration("conversation_ms")
         return None if whole is None else int((share * whole / 100).to_integral_value())
 
     def _number(self, value: Any, column: str) -> Any:
-        return number(value, column, decimal_comma=self._mapping.decimal_comma)
+        return parse_number(value, column, decimal_comma=self._mapping.decimal_comma)
 
     def gaps(self) -> list[tuple[int, int]] | None:
         """Silent stretches: a list of [begin, end] from the start of the conversation, of a file of rows as JSON."""
-        found = self.entry("gaps")
+        found = self.look_up("gaps")
         if found is None or found[2] is None:
             return None
         entry, column, value = found
@@ -200,24 +200,24 @@ class Row:
         stretches = []
         for each in value:
             if not isinstance(each, list) or len(each) != 2:
-                raise Refusal(column, f"{show(each)} is not a stretch.", cure)
-            begin, end = (milliseconds(one, column, entry.unit) for one in each)
+                raise Refusal(column, f"{quote_value(each)} is not a stretch.", cure)
+            begin, end = (parse_milliseconds(one, column, entry.unit) for one in each)
             if end < begin:
-                raise Refusal(column, f"{show(each)} ends before it begins.", cure)
+                raise Refusal(column, f"{quote_value(each)} ends before it begins.", cure)
             stretches.append((begin, end))
         return sorted(stretches)
 
     def count(self, name: str) -> int | None:
-        found = self.entry(name)
+        found = self.look_up(name)
         if found is None or found[2] is None:
             return None
         amount = self._number(found[2], found[1])
         if amount < 0 or amount != amount.to_integral_value() or amount > 1_000_000:
-            raise Refusal(found[1], f"{show(found[2])} is not a count.", "Leave it empty if it is unknown.")
+            raise Refusal(found[1], f"{quote_value(found[2])} is not a count.", "Leave it empty if it is unknown.")
         return int(amount)
 
     def flag(self, name: str) -> bool | None:
-        found = self.entry(name)
+        found = self.look_up(name)
         if found is None or found[2] is None:
             return None
         entry, column, value = found
@@ -229,18 +229,18 @@ class Row:
         if word in entry.false or (not entry.false and word.lower() in _FALSE):
             return False
         cure = f"Say it in the mapping: `{name}: {{true: [...], false: [...]}}`."
-        raise Refusal(column, f"{show(word)} is neither true nor false.", cure)
+        raise Refusal(column, f"{quote_value(word)} is neither true nor false.", cure)
 
     def score(self, name: str) -> int | None:
         """In hundredths of the scale."""
-        found = self.entry(name)
+        found = self.look_up(name)
         if found is None or found[2] is None:
             return None
         amount = self._number(found[2], found[1])
         low, high = SCORES[name]
         if not low <= amount <= high:
             raise Refusal(
-                found[1], f"{show(found[2])} is not from {low} to {high}.", "Leave it empty if it is unknown."
+                found[1], f"{quote_value(found[2])} is not from {low} to {high}.", "Leave it empty if it is unknown."
             )
         return int((amount * 100).to_integral_value())
 
@@ -253,7 +253,7 @@ class Row:
             if value is None or isinstance(value, dict | list):
                 continue
             text = entry.values.get(str(value), str(value))[:200]
-            if not checks.personal(text) if keep is None else name in keep:
+            if not checks.is_personal(text) if keep is None else name in keep:
                 found[name] = text
         return found
 

@@ -6,6 +6,6 @@ read before it stands.
 
 from ingest.model.payload.body import Payload
 from ingest.model.payload.layout import Layout
-from ingest.model.payload.record import Cells, Limits, Record
+from ingest.model.payload.record import CsvCells, Limits, Record
 
-__all__ = ["Cells", "Layout", "Limits", "Payload", "Record"]
+__all__ = ["CsvCells", "Layout", "Limits", "Payload", "Record"]

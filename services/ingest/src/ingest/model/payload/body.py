@@ -3,11 +3,11 @@
 import codecs
 from collections.abc import Iterator
 
-from ingest.model.payload.csv_text import ColumnCheck, Rows
-from ingest.model.payload.inflating import Inflate
-from ingest.model.payload.json_text import Lines, Values, starts_with_value
-from ingest.model.payload.layout import AS_IT_IS, Layout, Sieve
-from ingest.model.payload.record import WHOLE, Limits, Record
+from ingest.model.payload.csv_text import ColumnCheck, CsvReader
+from ingest.model.payload.gzip_stream import GzipInflater
+from ingest.model.payload.json_text import JsonReader, NdjsonReader, starts_with_value
+from ingest.model.payload.layout import DEFAULT_LAYOUT, Layout, RecordFilter
+from ingest.model.payload.record import RESEND_CURE, Limits, Record
 from ingest.model.refusal import Refusal
 
 _KNOWN_BINARY = {b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"\x89PNG": "an image", b"\xd0\xcf\x11\xe0": "an old Excel workbook", b"PAR1": "a Parquet file"}  # fmt: skip
@@ -26,35 +26,35 @@ class Payload:
     is asked of a CSV file's columns, and raises Refusal when no row of it could be taken."""
 
     def __init__(
-        self, limits: Limits | None = None, layout: Layout = AS_IT_IS, check: ColumnCheck | None = None
+        self, limits: Limits | None = None, layout: Layout = DEFAULT_LAYOUT, check: ColumnCheck | None = None
     ) -> None:
         self.limits = limits or Limits()
         self._layout = layout
         self._check = check
-        self._sieve = Sieve(layout)
+        self._sieve = RecordFilter(layout)
         self.notes: list[str] = []
-        self.broken = False
+        self.is_broken = False
         self._number = 0
         self._start = b""
-        self._inflate: Inflate | None = None
+        self._inflate: GzipInflater | None = None
         self._transcode: codecs.IncrementalDecoder | None = None
-        self._marked = False
+        self._bom_checked = False
         self._sniffed = bytearray()
         self._line = 1
         self._searched = 0
-        self._reader: Lines | Values | Rows | None = None
+        self._reader: NdjsonReader | JsonReader | CsvReader | None = None
 
     @property
-    def heavy(self) -> bool:
+    def is_heavy(self) -> bool:
         """Whether the next step may take long, since much has to be read at once."""
-        return (self._reader.held if self._reader else len(self._sniffed)) > _HEAVY
+        return (self._reader.pending if self._reader else len(self._sniffed)) > _HEAVY
 
     def feed(self, data: bytes) -> Iterator[Record]:
-        return (record for record in self.steps(data) if record is not None)
+        return (record for record in self.feed_in_steps(data) if record is not None)
 
-    def steps(self, data: bytes) -> Iterator[Record | None]:
+    def feed_in_steps(self, data: bytes) -> Iterator[Record | None]:
         """As `feed`, with None after each piece of the body, where others may have a turn."""
-        if self.broken or not data:
+        if self.is_broken or not data:
             return
         if self._inflate is None:
             self._start += data
@@ -64,7 +64,7 @@ class Payload:
         yield from self._guard(self._feed(data))
 
     def close(self) -> Iterator[Record]:
-        if not self.broken:
+        if not self.is_broken:
             yield from (record for record in self._guard(self._close()) if record is not None)
             self.notes += self._sieve.notes()
 
@@ -74,7 +74,7 @@ class Payload:
                 if record is None:
                     yield None
                     continue
-                for each in self._sieve.of(record):
+                for each in self._sieve.filter(record):
                     if self._number >= self.limits.records:
                         reason = f"The body holds more than {self.limits.records:,} records. The others were not read."
                         raise Refusal("", reason, "Send it in parts.")
@@ -83,9 +83,9 @@ class Payload:
             yield from self._give_up(refusal)
 
     def _give_up(self, refusal: Refusal) -> Iterator[Record]:
-        self.broken = True
+        self.is_broken = True
         line = self._reader.line if self._reader else self._line
-        yield self._numbered(Record(0, line, "", refusal=refusal, whole=True))
+        yield self._numbered(Record(0, line, "", refusal=refusal, is_whole_body=True))
 
     def _numbered(self, record: Record) -> Record:
         self._number += 1
@@ -94,7 +94,7 @@ class Payload:
 
     def _feed(self, data: bytes) -> Iterator[Record | None]:
         if self._inflate is None:
-            self._inflate = Inflate(self.limits, data[:2] == b"\x1f\x8b")
+            self._inflate = GzipInflater(self.limits, data[:2] == b"\x1f\x8b")
         for piece in self._inflate.feed(data):
             yield from self._read(piece)
             yield None
@@ -103,11 +103,11 @@ class Payload:
         if self._inflate is None:
             yield from self._feed(self._start)
         if self._inflate and self._inflate.unfinished:
-            raise Refusal("", "The gzip data ends before its end.", WHOLE)
+            raise Refusal("", "The gzip data ends before its end.", RESEND_CURE)
         if self._reader is None:
             if not self._sniffed.strip(_SPACE):
                 raise Refusal("", "The body is empty.", "Send at least one record.")
-            yield from self._choose(final=True)
+            yield from self._choose_reader(final=True)
         if self._reader:
             yield from self._reader.close()
 
@@ -118,12 +118,12 @@ class Payload:
             yield from self._reader.feed(data)
             return
         self._sniffed += data
-        yield from self._choose(final=False)
+        yield from self._choose_reader(final=False)
 
-    def _strip_mark(self, data: bytes) -> bytes:
+    def _strip_bom(self, data: bytes) -> bytes:
         if data.startswith(codecs.BOM_UTF8):
             return data[3:]
-        if encoding := _wide(data):
+        if encoding := _detect_wide_encoding(data):
             self.notes.append(f"The text is {encoding[:6].upper()}.")
             self._transcode = codecs.getincrementaldecoder(encoding)(errors="replace")
             return self._transcode.decode(data).encode()
@@ -132,12 +132,12 @@ class Payload:
                 raise Refusal("", f"This is {what}.", "Send JSON, NDJSON or CSV, plain or gzip.")
         return data
 
-    def _choose(self, *, final: bool) -> Iterator[Record]:
+    def _choose_reader(self, *, final: bool) -> Iterator[Record]:
         """Decide on the form of the text once its first line is known, and hand over what was held back."""
-        if not self._marked:
+        if not self._bom_checked:
             if len(self._sniffed) < 4 and not final:
                 return
-            self._marked, self._sniffed = True, bytearray(self._strip_mark(bytes(self._sniffed)))
+            self._bom_checked, self._sniffed = True, bytearray(self._strip_bom(bytes(self._sniffed)))
         self._pass_space()
         first = bytes(self._sniffed[:1])
         if not first:
@@ -146,7 +146,7 @@ class Payload:
         if first != b"[":
             end = self._sniffed.find(b"\n", self._searched)
             self._searched = len(self._sniffed)
-            if end < 0 and not final and len(self._sniffed) <= self.limits.record:
+            if end < 0 and not final and len(self._sniffed) <= self.limits.record_bytes:
                 return
         self._reader = self._reader_of(first, end, final=final)
         held, self._sniffed = bytes(self._sniffed), bytearray()
@@ -158,27 +158,27 @@ class Payload:
             space = len(self._sniffed) - len(self._sniffed.lstrip(_SPACE))
             self._line += self._sniffed.count(b"\n", 0, space)
             del self._sniffed[:space]
-            if self._line > self.limits.blank:
-                reason = f"The body begins with more than {self.limits.blank:,} blank lines. Nothing was read."
+            if self._line > self.limits.blank_lines:
+                reason = f"The body begins with more than {self.limits.blank_lines:,} blank lines. Nothing was read."
                 raise Refusal("", reason, "Check what wrote the file; send it without them.")
 
-    def _reader_of(self, first: bytes, end: int, *, final: bool) -> Lines | Values | Rows:
+    def _reader_of(self, first: bytes, end: int, *, final: bool) -> NdjsonReader | JsonReader | CsvReader:
         """`end`: of the first line, -1 before it is known."""
         if first == b"[":
-            return Values(self.limits, self.notes, array=True, line=self._line)
+            return JsonReader(self.limits, self.notes, array=True, line=self._line)
         if first == b"<":
             raise Refusal("", "This is XML or HTML.", "Send JSON, NDJSON or CSV.")
         if first != b"{":
-            return Rows(self.limits, self.notes, line=self._line, layout=self._layout, check=self._check)
+            return CsvReader(self.limits, self.notes, line=self._line, layout=self._layout, check=self._check)
         line = bytes(self._sniffed[:end] if end >= 0 else self._sniffed)
         spread = end >= 0 and line.rstrip()[-1:] in b"{[,:" and not starts_with_value(line)
         endless = end < 0 and not final and starts_with_value(line)
         if spread or endless:
-            return Values(self.limits, self.notes, array=False, line=self._line)
-        return Lines(self.limits, self.notes, line=self._line)
+            return JsonReader(self.limits, self.notes, array=False, line=self._line)
+        return NdjsonReader(self.limits, self.notes, line=self._line)
 
 
-def _wide(data: bytes) -> str | None:
+def _detect_wide_encoding(data: bytes) -> str | None:
     """The encoding of text whose characters take two or four bytes, by its mark or by the zeros of its first ones."""
     if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"

@@ -5,16 +5,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from ingest.model.payload.layout import AS_IT_IS, LONGEST_ABOVE, MOST_ABOVE, Layout
+from ingest.model.payload.layout import DEFAULT_LAYOUT, MAX_CHARS_ABOVE_HEADER, MAX_LINES_ABOVE_HEADER, Layout
 from ingest.model.payload.lines import LineReader
-from ingest.model.payload.record import Cells, Limits, Record
+from ingest.model.payload.record import CsvCells, Limits, Record
 from ingest.model.refusal import Refusal
 
 ColumnCheck = Callable[[Sequence[str], str], None]
 """Given the columns and what separates them."""
 
 
-class Rows(LineReader):
+class CsvReader(LineReader):
     """CSV with a header, or with the columns that the layout names; values are text, never guessed at. Quoted cells may
     hold line breaks. Lines above the header, such as the titles of a report, are passed over."""
 
@@ -24,31 +24,33 @@ class Rows(LineReader):
         notes: list[str],
         *,
         line: int = 1,
-        layout: Layout = AS_IT_IS,
+        layout: Layout = DEFAULT_LAYOUT,
         check: ColumnCheck | None = None,
     ) -> None:
         super().__init__(limits, notes, line=line)
         self._check = check
         self._layout = layout
-        self._known_by = layout.known_by
+        self._known_by = layout.header_columns
         self._above: list[tuple[int, str]] = []
         self._declared = False
         self._delimiter = ""
         self._names: list[str] = []
         self._rows = False
-        self._begun = 0
+        self._row_start_line = 0
         self._open: list[str] = []
         self._size = 0
         self._quoted = False
 
     @property
-    def held(self) -> int:
-        return super().held + self._size
+    def pending(self) -> int:
+        return super().pending + self._size
 
     def _on_line(self, number: int, line: bytes | None) -> Iterator[Record]:
         if line is None:
             if not self._names:
-                reason = f"The first line, which names the columns, is longer than {self._limits.record >> 20} MB."
+                reason = (
+                    f"The first line, which names the columns, is longer than {self._limits.record_bytes >> 20} MB."
+                )
                 raise Refusal("", reason, "Send JSON, NDJSON or CSV, a record a line.")
             self._begin_row()
             yield self._too_long(number)
@@ -57,23 +59,23 @@ class Rows(LineReader):
 
     def _begin_row(self) -> None:
         self._open, self._size = [], 0
-        self._quoted = self._splitter.keep = False
+        self._quoted = self._splitter.emit_empty = False
 
     def _add(self, number: int, text: str) -> Iterator[Record]:
         """A line more of a row, which is read once it is whole."""
         if not self._open:
-            self._begun = number
-        if not self._delimiter and (not text.strip() or self._declares(text)):
+            self._row_start_line = number
+        if not self._delimiter and (not text.strip() or self._detect_separator(text)):
             return
-        self._quoted = self._splitter.keep = self._goes_on(text)
+        self._quoted = self._splitter.emit_empty = self._is_quote_open(text)
         self._open.append(text)
         self._size += len(text)
         if not self._quoted:
             yield from self._read_row()
-        elif len(self._open) >= self._limits.lines_of_a_row or self._size > self._limits.row:
+        elif len(self._open) >= self._limits.lines_of_a_row or self._size > self._limits.row_chars:
             yield from self._unclosed()
 
-    def _goes_on(self, text: str) -> bool:
+    def _is_quote_open(self, text: str) -> bool:
         """Whether a quotation is open at the end of this line. Each character is looked at once, however many lines the
         quotation spans."""
         at, quoted = 0, self._quoted
@@ -104,7 +106,7 @@ class Rows(LineReader):
         else:
             self._count_blank(1)
 
-    def _declares(self, text: str) -> bool:
+    def _detect_separator(self, text: str) -> bool:
         """Whether the line only says what separates the cells; else it is found out."""
         if text.lower().startswith("sep=") and len(text.strip()) == 5:
             self._delimiter, self._declared = text.strip()[-1], True
@@ -119,7 +121,7 @@ class Rows(LineReader):
 
     def _row(self, text: str, cells: list[str]) -> Iterator[Record]:
         if not self._names:
-            names = self._layout.headless(cells)
+            names = self._layout.headerless_columns(cells)
             if names is None and not self._known_by <= {cell.strip() for cell in cells}:
                 yield from self._pass_over(text)
                 return
@@ -133,12 +135,14 @@ class Rows(LineReader):
             cells = cells[: len(self._names)]  # a separator at the end of the line
         if len(cells) != len(self._names):
             reason = f"The row has {len(cells)} cells, the header has {len(self._names)}."
-            yield Record(0, self._begun, text, refusal=Refusal("", reason, "Quote cells that hold the separator."))
+            yield Record(
+                0, self._row_start_line, text, refusal=Refusal("", reason, "Quote cells that hold the separator.")
+            )
         elif "\0" in text:
             refusal = Refusal("", "The text holds NUL characters.", "Remove them from the row.")
-            yield Record(0, self._begun, text.replace("\0", "␀"), refusal=refusal)
+            yield Record(0, self._row_start_line, text.replace("\0", "␀"), refusal=refusal)
         else:
-            yield Record(0, self._begun, text, Cells(zip(self._names, cells, strict=True)))
+            yield Record(0, self._row_start_line, text, CsvCells(zip(self._names, cells, strict=True)))
 
     def _begin(self, names: list[str]) -> None:
         self._names = names
@@ -150,18 +154,21 @@ class Rows(LineReader):
 
     def _pass_over(self, text: str) -> Iterator[Record]:
         """A line that may stand above the header."""
-        self._above.append((self._begun, text))
+        self._above.append((self._row_start_line, text))
         if not self._declared:
             self._delimiter = ""  # that of a title says nothing of the rows
-        if len(self._above) >= MOST_ABOVE or sum(len(line) for _, line in self._above) > LONGEST_ABOVE:
+        if (
+            len(self._above) >= MAX_LINES_ABOVE_HEADER
+            or sum(len(line) for _, line in self._above) > MAX_CHARS_ABOVE_HEADER
+        ):
             yield from self._read_above()
 
     def _read_above(self) -> Iterator[Record]:
         """There is no header with the columns looked for: then the first line is taken for it, and says what it has."""
         self._known_by, above, self._above = frozenset[str](), self._above, []
-        for self._begun, text in above:
+        for self._row_start_line, text in above:
             if not self._delimiter:
-                self._declares(text)
+                self._detect_separator(text)
             try:
                 cells = self._cells(text)
             except csv.Error as error:
@@ -193,13 +200,13 @@ class Rows(LineReader):
         refusal = Refusal("", f"This is not CSV: {error}.", "Mend the row.")
         if not self._names:
             raise _neither() if _is_binary(text) else refusal
-        return Record(0, self._begun, text, refusal=refusal)
+        return Record(0, self._row_start_line, text, refusal=refusal)
 
     def _unclosed(self) -> Iterator[Record]:
         """The line that opens the quotation is refused; those that it swallowed are read again on their own. A quotation
         that these leave open again has swallowed fewer, so that this ends."""
         first, *others = self._open
-        number = self._begun
+        number = self._row_start_line
         self._begin_row()
         refusal = Refusal("", "A quotation mark is opened and never closed.", 'Write a quotation mark in a cell as "".')
         if not self._names:

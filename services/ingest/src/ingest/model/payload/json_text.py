@@ -11,11 +11,11 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from ingest.model.payload.lines import LineReader, western
-from ingest.model.payload.record import WHOLE, Limits, Record
+from ingest.model.payload.lines import LineReader, decode_western
+from ingest.model.payload.record import RESEND_CURE, Limits, Record
 from ingest.model.refusal import Refusal
 
-_SPLIT = "Send NDJSON, one record a line: then one bad record does not hide the others."
+_NDJSON_CURE = "Send NDJSON, one record a line: then one bad record does not hide the others."
 _SPACE = re.compile(r"\s*")
 _SEPARATORS = re.compile(r"[\s,]*")
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -29,7 +29,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _constant(text: str) -> NoReturn:
+def _reject_constant(text: str) -> NoReturn:
     raise Refusal("", f"{text} is not JSON.", "Send null for what is unknown.")
 
 
@@ -40,11 +40,11 @@ def _finite(text: str) -> float:
     return value
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_reject_constant, parse_float=_finite)
 _LENIENT = json.JSONDecoder()
 
 
-def _plain(text: str) -> dict[str, Any] | None:
+def _decode_plain_object(text: str) -> dict[str, Any] | None:
     """A single plain object, read ten times as fast; None for whatever needs a closer look.
 
     A name that occurs twice is lost in decoding, and its colon with it: then the two forms differ in colons.
@@ -96,7 +96,7 @@ def starts_with_value(line: bytes) -> bool:
     return True
 
 
-class Lines(LineReader):
+class NdjsonReader(LineReader):
     """NDJSON; several values in one line, as delivery streams write them, are taken apart."""
 
     def _on_line(self, number: int, line: bytes | None) -> Iterator[Record]:
@@ -104,7 +104,7 @@ class Lines(LineReader):
             yield self._too_long(number)
             return
         text = self._decode(line).strip()
-        if (value := _plain(text)) is not None:
+        if (value := _decode_plain_object(text)) is not None:
             yield Record(0, number, text, value)
             return
         if not text:
@@ -124,16 +124,16 @@ class Lines(LineReader):
             begin = _SPACE.match(text, end).end()  # type: ignore[union-attr]
 
 
-class Values:
+class JsonReader:
     """A JSON array, or JSON values spread over several lines. What follows a broken one cannot be found again."""
 
     def __init__(self, limits: Limits, notes: list[str], *, array: bool, line: int = 1) -> None:
         self.line = line
         self._notes = notes
-        self._limit = limits.record
+        self._limit = limits.record_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = StringIO()
-        self.held = 0  # characters that wait for the end of their value
+        self.pending = 0  # characters that wait for the end of their value
         self._wanted = 0
         self._array = array
         self._opened = self._closed = False
@@ -141,14 +141,14 @@ class Values:
     def feed(self, data: bytes) -> Iterator[Record]:
         text = self._decode(data)
         self._text.write(text)
-        self.held += len(text)
-        if self.held >= self._wanted:
+        self.pending += len(text)
+        if self.pending >= self._wanted:
             yield from self._take(final=False)
 
     def close(self) -> Iterator[Record]:
         yield from self._take(final=True)
         if self._array and not self._closed:
-            raise Refusal("", "The JSON array is not closed: the payload ends too early.", WHOLE)
+            raise Refusal("", "The JSON array is not closed: the payload ends too early.", RESEND_CURE)
 
     def _decode(self, data: bytes) -> str:
         try:
@@ -157,7 +157,7 @@ class Values:
             held = self._decoder.getstate()[0]
             self._notes.append(f"From line {self.line} on the text is not UTF-8 and was read as Windows-1252.")
             self._decoder = codecs.getincrementaldecoder("latin-1")()
-            return western(held + data)
+            return decode_western(held + data)
 
     def _take(self, *, final: bool) -> Iterator[Record]:
         text, at = self._text.getvalue(), 0
@@ -180,16 +180,21 @@ class Values:
                 try:
                     record, end = self._value(text, at)
                 except (ValueError, RecursionError) as error:
-                    if isinstance(error, json.JSONDecodeError) and self._wait(len(text) - at, final=final):
+                    if isinstance(error, json.JSONDecodeError) and self._wait_for_more(len(text) - at, final=final):
                         return
-                    raise self._lost(error, len(text) - at, final=final) from None
-                if end == len(text) and not final and text[end - 1] not in "}]" and self._wait(end - at, final=final):
+                    raise self._broken_value_refusal(error, len(text) - at, final=final) from None
+                if (
+                    end == len(text)
+                    and not final
+                    and text[end - 1] not in "}]"
+                    and self._wait_for_more(end - at, final=final)
+                ):
                     return  # a number may go on
                 yield record
                 self.line += text.count("\n", at, end)
                 at, self._wanted = end, 0
         finally:
-            self._text, self.held = StringIO(), len(text) - at
+            self._text, self.pending = StringIO(), len(text) - at
             self._text.write(text[at:])
 
     def _value(self, text: str, at: int) -> tuple[Record, int]:
@@ -200,21 +205,21 @@ class Values:
             return Record(0, self.line, text[at:end], refusal=refusal), end
         return _as_record(self.line, text[at:end], value), end
 
-    def _wait(self, size: int, *, final: bool) -> bool:
+    def _wait_for_more(self, size: int, *, final: bool) -> bool:
         """Whether more text may complete a value that cannot be read yet. Doubling keeps the work linear."""
         if final or size > self._limit:
             return False
         self._wanted = min(2 * size, self._limit + 1)
         return True
 
-    def _lost(self, error: ValueError | RecursionError, size: int, *, final: bool) -> Refusal:
+    def _broken_value_refusal(self, error: ValueError | RecursionError, size: int, *, final: bool) -> Refusal:
         if not isinstance(error, json.JSONDecodeError):
             refusal = _json_error(error)
         elif not final:
             refusal = Refusal("", f"The record is broken or larger than {self._limit >> 20} MB.")
         elif error.pos >= len(error.doc.rstrip()) or "Unterminated" in error.msg:
-            return Refusal("", "The payload ends in the middle of a record.", WHOLE)
+            return Refusal("", "The payload ends in the middle of a record.", RESEND_CURE)
         else:
             line = self.line + error.doc.count("\n", len(error.doc) - size, error.pos)
             refusal = Refusal("", f"This is not JSON: {error.msg.lower()} at line {line}.")
-        return Refusal("", refusal.reason, f"{refusal.cure} Nothing after it was read. {_SPLIT}".strip())
+        return Refusal("", refusal.reason, f"{refusal.cure} Nothing after it was read. {_NDJSON_CURE}".strip())

@@ -9,12 +9,12 @@ import msgspec
 from ingest.model.payload.record import Record
 from ingest.model.refusal import Refusal
 
-MOST_ABOVE = 20
-LONGEST_ABOVE = 1 << 16
+MAX_LINES_ABOVE_HEADER = 20
+MAX_CHARS_ABOVE_HEADER = 1 << 16
 """Lines of a report, at most, above the header of its rows, and the characters in them."""
 
-Judge = Callable[[dict[str, Any]], bool]
-Splitter = Callable[[dict[str, Any]], Sequence[dict[str, Any]]]
+SkipPredicate = Callable[[dict[str, Any]], bool]
+RecordSplitter = Callable[[dict[str, Any]], Sequence[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -24,23 +24,23 @@ class Layout:
     objects that are no calls. `split` makes several records of one JSON object; it may raise Refusal."""
 
     columns: tuple[str, ...] = ()
-    numbered: bool = False
-    known_by: frozenset[str] = frozenset()
-    skip: Judge | None = None
-    split: Splitter | None = None
+    has_numbered_columns: bool = False
+    header_columns: frozenset[str] = frozenset()
+    skip: SkipPredicate | None = None
+    split: RecordSplitter | None = None
 
-    def headless(self, cells: Sequence[str]) -> list[str] | None:
+    def headerless_columns(self, cells: Sequence[str]) -> list[str] | None:
         """The names of the columns of a file that has no header, by its first row."""
         if self.columns:
             return list(self.columns)
-        return [str(number) for number in range(len(cells))] if self.numbered else None
+        return [str(number) for number in range(len(cells))] if self.has_numbered_columns else None
 
 
-AS_IT_IS = Layout()
+DEFAULT_LAYOUT = Layout()
 
 
 @dataclass
-class Sieve:
+class RecordFilter:
     """Hands on the records of a body that are calls, and counts the others."""
 
     layout: Layout
@@ -50,7 +50,7 @@ class Sieve:
     def __post_init__(self) -> None:
         self._plain = self.layout.skip is None and self.layout.split is None
 
-    def of(self, record: Record) -> Iterator[Record]:
+    def filter(self, record: Record) -> Iterator[Record]:
         if self._plain or record.value is None:
             yield record
         elif self.layout.skip is not None and self.layout.skip(record.value):
@@ -60,7 +60,7 @@ class Sieve:
         else:
             yield from self._parts(record, record.value, self.layout.split)
 
-    def _parts(self, record: Record, value: dict[str, Any], split: Splitter) -> Iterator[Record]:
+    def _parts(self, record: Record, value: dict[str, Any], split: RecordSplitter) -> Iterator[Record]:
         try:
             parts = split(value)
         except Refusal as refusal:

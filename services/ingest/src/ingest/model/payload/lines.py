@@ -9,14 +9,14 @@ from ingest.model.refusal import Refusal
 _RUNS = re.compile(rb"\n+|[^\n]+")
 
 
-class Splitter:
+class LineSplitter:
     """Splits bytes into lines. A line beyond the limit is skipped and given as None. Empty lines are only counted, unless
     the reader is to `keep` them."""
 
     def __init__(self, limit: int, line: int = 1) -> None:
         self.line = line
         self.empty = 0
-        self.keep = False
+        self.emit_empty = False
         self.size = 0
         self._limit = limit
         self._held = bytearray()
@@ -50,7 +50,7 @@ class Splitter:
             yield self._take()
 
     def _pass(self, lines: int) -> Iterator[tuple[int, bytes]]:
-        while lines and self.keep:
+        while lines and self.emit_empty:
             self.line += 1
             lines -= 1
             yield self.line - 1, b""
@@ -79,7 +79,7 @@ class LineReader:
     def __init__(self, limits: Limits, notes: list[str], *, line: int = 1) -> None:
         self._limits = limits
         self._notes = notes
-        self._splitter = Splitter(limits.record, line)
+        self._splitter = LineSplitter(limits.record_bytes, line)
         self._foreign = 0
         self._blank = 0
 
@@ -88,7 +88,7 @@ class LineReader:
         return self._splitter.line
 
     @property
-    def held(self) -> int:
+    def pending(self) -> int:
         """Bytes that wait for the end of their line."""
         return self._splitter.size
 
@@ -100,8 +100,8 @@ class LineReader:
     def _count_blank(self, lines: int) -> None:
         """Lines that look like something and hold nothing, beside those that are empty. Raises Refusal for too many."""
         self._blank += lines
-        if self._blank + self._splitter.empty > self._limits.blank:
-            reason = f"More than {self._limits.blank:,} lines are blank. Nothing after them was read."
+        if self._blank + self._splitter.empty > self._limits.blank_lines:
+            reason = f"More than {self._limits.blank_lines:,} lines are blank. Nothing after them was read."
             raise Refusal("", reason, "Check what wrote the file; send it without them.")
 
     def close(self) -> Iterator[Record]:
@@ -122,14 +122,14 @@ class LineReader:
             return line.decode()
         except UnicodeDecodeError:
             self._foreign += 1
-            return western(line)
+            return decode_western(line)
 
     def _too_long(self, number: int) -> Record:
-        reason = f"The line is longer than {self._limits.record >> 20} MB."
+        reason = f"The line is longer than {self._limits.record_bytes >> 20} MB."
         return Record(0, number, "", refusal=Refusal("", reason, "Send one record a line."))
 
 
-def western(data: bytes) -> str:
+def decode_western(data: bytes) -> str:
     try:
         return data.decode("cp1252")
     except UnicodeDecodeError:

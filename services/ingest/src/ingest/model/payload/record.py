@@ -5,28 +5,28 @@ from typing import Any
 
 from ingest.model.refusal import Refusal
 
-WHOLE = "Make sure that the file was written to its end, and send it again."
+RESEND_CURE = "Make sure that the file was written to its end, and send it again."
 
 
-class Cells(dict[str, Any]):
+class CsvCells(dict[str, Any]):
     """The cells of a CSV row by column: unlike an object of JSON, it has all the columns of its file."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`ratio` (inflated to sent) is judged once `ratio_after` bytes came out; all sizes in bytes. `blank`: lines without
+    """`ratio` (inflated to sent) is judged once `ratio_after_bytes` bytes came out; all sizes in bytes. `blank`: lines without
     anything in them, `members`: gzip files one after the other."""
 
-    record: int = 8 << 20
-    inflated: int = 8 << 30
+    record_bytes: int = 8 << 20
+    inflated_bytes: int = 8 << 30
     ratio: int = 300
-    ratio_after: int = 64 << 20
-    row: int = 1 << 20
+    ratio_after_bytes: int = 64 << 20
+    row_chars: int = 1 << 20
     lines_of_a_row: int = 200
     columns: int = 2000
     records: int = 5_000_000
-    blank: int = 1_000_000
-    members: int = 100_000
+    blank_lines: int = 1_000_000
+    gzip_members: int = 100_000
 
 
 @dataclass(slots=True)
@@ -39,4 +39,4 @@ class Record:
     raw: str
     value: dict[str, Any] | None = None
     refusal: Refusal | None = None
-    whole: bool = False
+    is_whole_body: bool = False

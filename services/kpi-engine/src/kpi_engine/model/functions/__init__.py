@@ -9,7 +9,7 @@ from kpi_engine.model.functions.evaluation import Undefined, compile, evaluate
 from kpi_engine.model.functions.fractions import fraction_of
 from kpi_engine.model.functions.partials import PARTIALS, Partial
 from kpi_engine.model.functions.possible import possible_values
-from kpi_engine.model.functions.sql import literal, to_sql
+from kpi_engine.model.functions.sql import render_literal, to_sql
 from kpi_engine.model.functions.table import (
     Aggregate,
     Evaluator,
@@ -53,11 +53,11 @@ __all__ = [
     "evaluate",
     "fraction_of",
     "function_names",
-    "literal",
     "operation",
     "operators",
     "possible_values",
     "register",
+    "render_literal",
     "scalars",
     "syntax_of",
     "text_of",

@@ -23,17 +23,21 @@ def _read(checker: Checker, tree: Any, at: int) -> Node:
     assert isinstance(entry, Aggregate)
     name = entry.name
     if not checker.scope.aggregates:
-        return checker.wrong(at, f"`{name}` is an aggregate; here every fact is judged by itself.", "Name columns.")
-    if checker.inside:
-        return checker.wrong(at, f"`{name}` stands inside of `{checker.inside}`: aggregates do not nest.")
+        return checker.add_problem(
+            at, f"`{name}` is an aggregate; here every fact is judged by itself.", "Name columns."
+        )
+    if checker.current_aggregate:
+        return checker.add_problem(
+            at, f"`{name}` stands inside of `{checker.current_aggregate}`: aggregates do not nest."
+        )
     if type(tree.this) is exp.Star and entry.arity[0] == 0:
-        return entry.node([], at, checker.wrong)
-    checker.inside = name
+        return entry.node([], at, checker.add_problem)
+    checker.current_aggregate = name
     arg = checker.check(tree.this)
-    checker.inside = None
+    checker.current_aggregate = None
     if arg.type.kind == "flag" and entry.of_conditions:
-        arg = TO_NUMBER.node([arg], arg.at, checker.wrong)
-    return entry.node([arg], at, checker.wrong)
+        arg = TO_NUMBER.node([arg], arg.at, checker.add_problem)
+    return entry.node([arg], at, checker.add_problem)
 
 
 def _when_known(total: int, known: int) -> Evaluator:

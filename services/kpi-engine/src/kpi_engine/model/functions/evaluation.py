@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from kpi_engine.model.functions.table import Evaluator, scalar
+from kpi_engine.model.functions.table import Evaluator, render_scalar
 from kpi_engine.model.functions.text import text_of
 from kpi_engine.model.numbers import Exact
 from kpi_engine.model.tree import Node
@@ -35,7 +35,7 @@ def compile(node: Node, leaf: Leaf) -> Evaluator:
         case "text" | "date" | "null":
             constant = node.value
             return lambda _: constant
-    return scalar(node.op).compile(node, [compile(arg, leaf) for arg in node.args])
+    return render_scalar(node.op).compile(node, [compile(arg, leaf) for arg in node.args])
 
 
 def evaluate(node: Node, values: Any, leaf: Leaf) -> Any:

@@ -85,9 +85,9 @@ AT_LEAST = _comparison(">=", exp.GTE, "the first is not less", "talk_ms >= hold_
 
 def _read_is(checker: Checker, tree: Any, at: int) -> Node:
     if type(tree.expression) is not exp.Null:
-        return checker.wrong(at, "`is` is only for `is null` and `is not null`.", "Use `=`, or the flag itself.")
-    found = IS_NULL.node([checker.check(tree.this)], at, checker.wrong)
-    return NOT.node([found], at, checker.wrong) if tree.args.get("negate") else found
+        return checker.add_problem(at, "`is` is only for `is null` and `is not null`.", "Use `=`, or the flag itself.")
+    found = IS_NULL.node([checker.check(tree.this)], at, checker.add_problem)
+    return NOT.node([found], at, checker.add_problem) if tree.args.get("negate") else found
 
 
 IS_NULL = register(
@@ -103,15 +103,15 @@ IS_NULL = register(
 
 def _read_in(checker: Checker, tree: Any, at: int) -> Node:
     if not tree.expressions:
-        return checker.wrong(at, "`in` wants a list of values.", "E.g. `channel in ('voice', 'chat')`.")
+        return checker.add_problem(at, "`in` wants a list of values.", "E.g. `channel in ('voice', 'chat')`.")
     subject = checker.check(tree.this)
     options = []
     for option in [checker.check(option) for option in tree.expressions]:
-        compared = EQUAL.node([subject, option], option.at, checker.wrong).args[1]
+        compared = EQUAL.node([subject, option], option.at, checker.add_problem).args[1]
         if compared.op not in LITERALS:
-            checker.wrong(option.at, "`in` wants values, not expressions.")
+            checker.add_problem(option.at, "`in` wants values, not expressions.")
         options.append(compared)
-    return IN.node([subject, *options], at, checker.wrong)
+    return IN.node([subject, *options], at, checker.add_problem)
 
 
 IN = register(
@@ -127,8 +127,11 @@ IN = register(
 
 def _read_between(checker: Checker, tree: Any, at: int) -> Node:
     subject, low, high = (checker.check(tree.args[name]) for name in ("this", "low", "high"))
-    ends = (AT_LEAST.node([subject, low], at, checker.wrong), AT_MOST.node([subject, high], at, checker.wrong))
-    return AND.node(ends, at, checker.wrong)
+    ends = (
+        AT_LEAST.node([subject, low], at, checker.add_problem),
+        AT_MOST.node([subject, high], at, checker.add_problem),
+    )
+    return AND.node(ends, at, checker.add_problem)
 
 
 register(
@@ -181,13 +184,13 @@ def _read_case(checker: Checker, tree: Any, at: int) -> Node:
     for when in tree.args["ifs"]:
         condition = checker.check(when.this)
         if subject is None:
-            rules.want_conditions([condition], "when", checker.wrong)
+            rules.want_conditions([condition], "when", checker.add_problem)
         else:
-            condition = EQUAL.node([subject, condition], at, checker.wrong)
+            condition = EQUAL.node([subject, condition], at, checker.add_problem)
         args += [condition, checker.check(when.args["true"])]
     otherwise = tree.args.get("default")
     args.append(Node("null", type=NULL) if otherwise is None else checker.check(otherwise))
-    return CASE.node(args, at, checker.wrong)
+    return CASE.node(args, at, checker.add_problem)
 
 
 def _case_text(node: Node) -> str:

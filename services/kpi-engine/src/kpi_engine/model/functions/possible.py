@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
-from kpi_engine.model.functions.table import Possible, scalar
+from kpi_engine.model.functions.table import Possible, render_scalar
 from kpi_engine.model.tree import Node
 
 ANY, ZERO = "any", "zero"  # not 0, which Python holds to be False
@@ -27,7 +27,7 @@ def possible_values(node: Node, leaf: Callable[[Node], Possible | None]) -> Poss
             return frozenset({bool(node.value)})
         case "null":
             return UNKNOWN
-    return scalar(node.op).possible([possible_values(arg, leaf) for arg in node.args])
+    return render_scalar(node.op).possible([possible_values(arg, leaf) for arg in node.args])
 
 
 # How entries work it out

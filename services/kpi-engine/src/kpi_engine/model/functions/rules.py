@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from kpi_engine.model.functions.table import Call, Wrong
 from kpi_engine.model.functions.text import shown_text
 from kpi_engine.model.tree import FLAG, NULL, UNKNOWN, Node, Type, Unit
-from kpi_engine.model.units import times, unit_words
+from kpi_engine.model.units import multiply_units, render_unit
 
 # Types
 
@@ -142,8 +142,8 @@ def same_unit(call: Call, args: Sequence[Node], shown: str = "") -> Unit | None:
     known = [arg for arg in args if arg.type.unit is not None]
     for arg in known[1:]:
         if arg.type.unit != known[0].type.unit:
-            one = f"`{shown_text(known[0])}` is in {unit_words(known[0].type.unit)}"
-            other = f"`{shown_text(arg)}` in {unit_words(arg.type.unit)}"
+            one = f"`{shown_text(known[0])}` is in {render_unit(known[0].type.unit)}"
+            other = f"`{shown_text(arg)}` in {render_unit(arg.type.unit)}"
             call.wrong(arg.at, f"`{shown or call.operation.shown}` mixes units: {one}, {other}.")
     return known[0].type.unit if known else None
 
@@ -160,7 +160,7 @@ def quotient_unit(call: Call, args: Sequence[Node]) -> Unit | None:
 
 def _multiplied(args: Sequence[Node], sign: int) -> Unit | None:
     left, right = (arg.type.unit for arg in args)
-    return None if left is None and right is None else times(left or (), right or (), sign)
+    return None if left is None and right is None else multiply_units(left or (), right or (), sign)
 
 
 def own_unit(call: Call, args: Sequence[Node]) -> Unit | None:

@@ -109,25 +109,27 @@ _GAPS = (
 
 def _read_silence(checker: Checker, tree: Any, at: int) -> Node:
     if not checker.scope.gaps:
-        return checker.wrong(at, "Facts of this source know no silence.")
+        return checker.add_problem(at, "Facts of this source know no silence.")
     checker.only_inside("silence()", at)
     given: dict[str, Any] = {}
     for argument in tree.expressions:
         where = checker.start(argument)
         if type(argument) is not exp.Kwarg:
-            return checker.wrong(where, "Arguments of `silence` are named.", "E.g. `silence(min_gap_ms => 3000)`.")
+            return checker.add_problem(
+                where, "Arguments of `silence` are named.", "E.g. `silence(min_gap_ms => 3000)`."
+            )
         name, value = argument.this.name.lower(), argument.expression
         where = max(checker.text.rfind(name, 0, where), 0)  # sqlglot knows the place of the value only
         if name not in ("min_gap_ms", "hold") or name in given:
             problem = f"`{name}` is given twice." if name in given else f"`silence` has no argument `{name}`."
-            return checker.wrong(where, problem, nearest(name, ("min_gap_ms", "hold")))
+            return checker.add_problem(where, problem, nearest(name, ("min_gap_ms", "hold")))
         if name == "hold" and type(value) is exp.Boolean:
             given[name] = bool(value.this)
         elif name == "min_gap_ms" and type(value) is exp.Literal and re.fullmatch(r"\d{1,9}", value.this):
             given[name] = int(value.this)
         else:
             cure = "true or false" if name == "hold" else "whole milliseconds"
-            return checker.wrong(where, f"`{name}` has a value that cannot be used.", f"It wants {cure}.")
+            return checker.add_problem(where, f"`{name}` has a value that cannot be used.", f"It wants {cure}.")
     return Node(SILENCE.name, value=Silence(**given), type=Type("number", (("ms", 1),)), at=at)
 
 

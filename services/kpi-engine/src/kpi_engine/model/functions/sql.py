@@ -6,7 +6,7 @@ Written from the checked tree alone: names come from our own list of columns, te
 
 import re
 
-from kpi_engine.model.functions.table import Writer, scalar
+from kpi_engine.model.functions.table import Writer, render_scalar
 from kpi_engine.model.numbers import decimal_text
 from kpi_engine.model.tree import Node
 
@@ -17,7 +17,7 @@ def to_sql(node: Node) -> str:
         case "number":
             return decimal_text(node.value, 9)
         case "text":
-            return literal(node.value)
+            return render_literal(node.value)
         case "date":
             return f"DATE '{node.value.isoformat()}'"
         case "flag":
@@ -27,11 +27,11 @@ def to_sql(node: Node) -> str:
         case "column":
             return f"f.{node.value}"
         case "attribute":
-            return f"(f.attributes ->> {literal(node.value)})"
-    return scalar(node.op).to_sql(node)
+            return f"(f.attributes ->> {render_literal(node.value)})"
+    return render_scalar(node.op).to_sql(node)
 
 
-def literal(text: str) -> str:
+def render_literal(text: str) -> str:
     """A text constant. Anything but plain words travels as hex, so that no layer in between can read a meaning into
     a quote, a colon or a per cent sign."""
     if re.fullmatch(r"[\w .-]*", text):

@@ -34,7 +34,7 @@ class Checker(Protocol):
 
     scope: Scope
     text: str
-    inside: str | None
+    current_aggregate: str | None
 
     def check(self, tree: Any) -> Node:
         """Our tree of one of sqlglot's."""
@@ -48,7 +48,7 @@ class Checker(Protocol):
         """Reports a name that stands outside of an aggregate, where it must not."""
         ...
 
-    def wrong(self, at: int, problem: str, cure: str = "") -> Node:
+    def add_problem(self, at: int, problem: str, cure: str = "") -> Node:
         """Notes a problem; gives a node for its place."""
         ...
 
@@ -210,7 +210,7 @@ def operation(op: str) -> Operation | None:
     return found if isinstance(found, Operation) else None
 
 
-def scalar(op: str) -> Scalar:
+def render_scalar(op: str) -> Scalar:
     """The entry of an operation on single values. Raises KeyError for anything else, an aggregate for instance."""
     found = _ENTRIES.get(op)
     if not isinstance(found, Scalar):

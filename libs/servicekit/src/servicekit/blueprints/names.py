@@ -1,0 +1,136 @@
+"""What the other services' things are called and what they name, kept here, so that an edit that names something unknown, or that
+takes something away which is named elsewhere, is refused at once."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from contracts import new_id
+from contracts.blueprints import Named, SectionApplied
+from contracts.directory import Role
+from contracts.section_names import Names, extract_names
+from sqlalchemy.dialects.postgresql import insert
+from storage import Session
+from storage.tables import section_names
+
+from servicekit.blueprints.checking import Reference, find_unknown_names
+from servicekit.errors import Conflict, FieldProblem, Invalid
+from servicekit.service_definition import ReceivedEvent, Subscription
+
+WAIT_SECONDS = 2.0
+"""For a name that was published a moment ago, of which the news is on its way."""
+_LOOK_SECONDS = 0.1
+
+
+def subscribe_to_names(*services: str) -> list[Subscription]:
+    """Reads what these services say of their sections."""
+    return [Subscription(f"{service}.sections", {SectionApplied: hear_names}) for service in services]
+
+
+async def hear_names(session: Session, event: ReceivedEvent[SectionApplied]) -> None:
+    """Keeps what a service says that it has, and names, unless something newer was heard."""
+    body = event.body
+    statement = insert(section_names).values(
+        tenant=session.tenant,
+        service=body.service,
+        names=extract_names(body.service, body.content),
+        named=None if body.named is None else [each.model_dump(mode="json") for each in body.named],
+        event_id=event.attributes.id,
+    )
+    new = statement.excluded
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant", "service"],
+            set_={"names": new.names, "named": new.named, "event_id": new.event_id},
+            where=section_names.c.event_id < new.event_id,
+        )
+    )
+
+
+async def load_known_names(session: Session) -> Names:
+    """The names this service has heard of, with those of the directory. Of a service that never said what it has, none of
+    its kinds is there."""
+    found: Names = {"role": dict.fromkeys(get_args(Role))}
+    for names in await session.scalars(
+        "SELECT names FROM section_names WHERE tenant = :tenant", {"tenant": session.tenant}
+    ):
+        found |= names
+    units: list[Any] = await session.scalars(
+        "SELECT slug FROM directory_org_unit WHERE tenant = :tenant", {"tenant": session.tenant}
+    )
+    if units:
+        found["org unit"] = dict.fromkeys(units)
+    return found
+
+
+async def require_known_names(session: Session, references: Iterable[Reference], *, wait: float = WAIT_SECONDS) -> None:
+    """Raises Invalid where one leads to nothing that this service has heard of, also after a moment's wait."""
+    asked = list(references)
+    until = asyncio.get_running_loop().time() + wait
+    while asked and (problems := find_unknown_names(asked, await load_known_names(session))):
+        if asyncio.get_running_loop().time() >= until:
+            told = "; ".join(each.problem for each in problems[:3])
+            raise Invalid("unknown-names", f"It names what is not there: {told}.", errors=problems)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def tell_section(
+    session: Session, service: str, version: int | None, content: dict[str, Any], references: Iterable[Reference] = ()
+) -> None:
+    """Tells everybody what the service's whole section now is, and what it names. After an edit (`version` None) raises
+    Conflict, as `require_unnamed` does."""
+    names = extract_names(service, content)
+    before = await session.scalar(
+        "SELECT names FROM section_names WHERE tenant = :tenant AND service = :service",
+        {"tenant": session.tenant, "service": service},
+    )
+    if version is None and before is not None:
+        await require_unnamed(session, before, names)
+    values = {"tenant": session.tenant, "service": service, "names": names, "event_id": new_id()}
+    statement = insert(section_names).values(values)
+    await session.execute(
+        statement.on_conflict_do_update(index_elements=["tenant", "service"], set_={"names": statement.excluded.names})
+    )
+    named = [
+        Named(pointer=each.pointer, kind=each.kind, name=each.name, inside_of=list(each.parents)) for each in references
+    ]
+    session.emit(SectionApplied(service=service, version=version, content=content, named=named))
+
+
+async def require_unnamed(session: Session, before: Names, after: Names, *, wait: float = WAIT_SECONDS) -> None:
+    """Raises Conflict where another service names what there is `before` and not `after`, as far as this one has heard, also
+    after a moment's wait: the news that it does so no longer may be on its way. Problems are told by where it is named:
+    the service and the place in its section."""
+    if before == after:
+        return
+    until = asyncio.get_running_loop().time() + wait
+    while problems := await _newly_missed(session, before, after):
+        if asyncio.get_running_loop().time() >= until:
+            places = ", ".join(f"`{each.pointer}`" for each in problems[:5])
+            raise Conflict(
+                "named-elsewhere",
+                f"What this takes away is named by others: {places}. Change these first, or publish all as a blueprint.",
+                errors=problems,
+            )
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _newly_missed(session: Session, before: Names, after: Names) -> list[FieldProblem]:
+    missed = await _misses(session, before)
+    return [each for each in await _misses(session, after) if each not in missed]
+
+
+async def _misses(session: Session, names: Names) -> list[FieldProblem]:
+    """What others name that would not be there, were these all the names of their kinds."""
+    rows = await session.tuples(
+        "SELECT service, named FROM section_names WHERE tenant = :tenant AND named IS NOT NULL ORDER BY service",
+        {"tenant": session.tenant},
+    )
+    found = [
+        Reference(f"/{service}{each['pointer']}", each["kind"], each["name"], tuple(each["inside_of"]))
+        for service, named in rows
+        for each in named
+    ]
+    return [
+        each.model_copy(update={"cure": "name another one there, or none"}) for each in find_unknown_names(found, names)
+    ]

@@ -1,0 +1,46 @@
+"""What the fields and parameters of this service mean that no other has."""
+
+from servicekit import FieldDoc
+
+FIELD_DOCS: dict[str, FieldDoc] = {
+    "about": FieldDoc("Whom a submission is about.", "agent"),
+    "all": FieldDoc("Conditions that must all hold.", [{"question": "greeting", "op": "answered"}]),
+    "QuestionResult.answer": FieldDoc("What was answered."),
+    "answers": FieldDoc("By the question's name.", {"greeting": "yes"}),
+    "any": FieldDoc("Conditions of which one must hold.", [{"question": "greeting", "op": "answered"}]),
+    "automatic_fail": FieldDoc("Whether an answer failed the whole form."),
+    "best": FieldDoc("The answer that is worth most."),
+    "bonus": FieldDoc("Points on top of what can be reached."),
+    "SubmissionVersion.by": FieldDoc("Who made this version."),
+    "changed": FieldDoc("Whether the draft differs from the newest version."),
+    "changed_at": FieldDoc("When it was changed last."),
+    "definition": FieldDoc("The form as it is filled in."),
+    "fail": FieldDoc("The answers that fail the whole form."),
+    "failed": FieldDoc("Whether the section failed."),
+    "fails": FieldDoc("Whether this answer fails the whole form."),
+    "form": FieldDoc("The form's name.", "call-review"),
+    "form_version": FieldDoc("The version that was filled in."),
+    "history": FieldDoc("Who made which version, and when."),
+    "logic": FieldDoc("Conditions under which questions and sections are shown."),
+    "not": FieldDoc("A condition that must not hold.", {"question": "greeting", "op": "answered"}),
+    "not_applicable": FieldDoc("The answers that say that it does not apply."),
+    "notes": FieldDoc("Remarks in words.", "well done"),
+    "op": FieldDoc("How it is compared."),
+    "question": FieldDoc("The question's name.", "greeting"),
+    "questions": FieldDoc("The questions."),
+    "result": FieldDoc("How the score came about; null: the form is not scored."),
+    "scale": FieldDoc("The answers and what they are worth."),
+    "schema": FieldDoc("JSON Schema of the answers.", {"type": "object"}),
+    "score": FieldDoc("In hundredths of a percent; null: nothing that counts was answered."),
+    "section": FieldDoc("The section's name.", "opening"),
+    "QuestionResult.share": FieldDoc("Share of the points that were reached, 0 to 1; null: it does not count."),
+    "submitted_at": FieldDoc("When it was submitted."),
+    "submitted_by": FieldDoc("Who submitted it."),
+    "ui_schema": FieldDoc("How the form is shown.", {}),
+    "weight": FieldDoc("What it weighs among the others, a decimal as text or a number."),
+    "worst": FieldDoc("The answer that is worth least."),
+    "FormDefinition.scoring": FieldDoc("How answers are counted; null: not at all.", None),
+    "Scoring.questions": FieldDoc(
+        "How each question counts, by its name.", {"greeting": {"points": {"yes": 1, "no": 0}}}
+    ),
+}

@@ -1,0 +1,183 @@
+"""Reading single values out of a record, each with a refusal that names the field when it is not what it must be."""
+
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from functools import lru_cache
+from typing import Any
+
+from ingest.model.refusal import Refusal
+
+EARLIEST_MS = 946_684_800_000  # 2000-01-01: no call record is older, an unset clock is
+MAX_FUTURE_MS = 86_400_000
+MAX_DURATION_MS = 400 * 86_400_000
+ROUNDING_TOLERANCE_MS = 2_000  # two figures of whole seconds may differ by one each
+MAX_TEXT_CHARS = 512
+_PHONE = re.compile(r"[+(]?\d[\d\s().\-/]{5,}\d")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_NUMBER = re.compile(r"[^\d+]")
+
+
+@dataclass(frozen=True)
+class ReadContext:
+    """What a reader needs besides the record: `now` and `zone` (of time stamps that carry none) and the secret."""
+
+    now_ms: int
+    secret: bytes
+    zone: tzinfo | None = None
+
+    def customer_key(self, address: str) -> str:
+        """A keyed hash of a telephone number or address: 32 hexadecimal digits, the same for the same customer."""
+        plain = address.strip().lower()
+        if _PHONE.fullmatch(plain):
+            plain = _NUMBER.sub("", plain)
+        return hmac.digest(self.secret, plain.encode(), "sha256")[:16].hex()
+
+    def parse_instant(self, value: Any, field: str) -> int:
+        """Milliseconds since 1970 of an ISO 8601 text with an offset (or in the source's declared zone)."""
+        first, *others = self.parse_instants(value, field)
+        if others:
+            reason = f"{quote_value(value)} may be either of two instants: the clocks went back in that hour."
+            raise Refusal(field, reason, "Send it with its offset, as 2026-10-25T02:30:00+02:00.")
+        return first
+
+    def parse_instants(self, value: Any, field: str, zone: tzinfo | None = None) -> list[int]:
+        """What an ISO 8601 text may mean. `zone`: of times without an offset, before the source's own."""
+        try:
+            ms = _milliseconds(value)
+            if ms is not None and EARLIEST_MS <= ms <= self.now_ms + MAX_FUTURE_MS:
+                return [ms]
+            return self.resolve_instants(datetime.fromisoformat(value), field, zone)
+        except (ValueError, TypeError):
+            cure = "Send ISO 8601 with an offset, as 2026-03-02T08:00:00Z."
+            raise Refusal(field, f"{quote_value(value)} is not a time.", cure) from None
+
+    def resolve_instants(self, at: datetime, field: str, zone: tzinfo | None = None) -> list[int]:
+        """The instant that a time is; both, in order, in the hour that a zone has twice when its clocks go back. Raises
+        Refusal for the hour that it has not when they go forward."""
+        if at.tzinfo is not None:
+            return [self._within(at, field)]
+        zone = zone or self.zone
+        if zone is None:
+            cure = "Send an offset (…Z, …+01:00), or set the source's `time_zone`."
+            raise Refusal(field, f"{at.isoformat()} has no time zone.", cure)
+        at = at.replace(tzinfo=zone)
+        again = at.replace(fold=1)
+        first = self._within(at, field)
+        if again.utcoffset() == at.utcoffset():
+            return [first]
+        then = self._within(again, field)
+        if then < first:
+            reason = f"{at:%Y-%m-%dT%H:%M:%S} does not exist in {zone}: the clocks went forward over that hour."
+            raise Refusal(field, reason, "Send it with its offset, or name the zone of the clock that wrote it.")
+        return [first, then]
+
+    def _within(self, at: datetime, field: str) -> int:
+        try:
+            ms = round(at.timestamp() * 1000)
+        except (OverflowError, ValueError):
+            ms = -1
+        if ms < EARLIEST_MS:
+            raise Refusal(field, f"{at.isoformat()} is before the year 2000.", "Check the clock that wrote it.")
+        if ms > self.now_ms + MAX_FUTURE_MS:
+            raise Refusal(field, f"{at.isoformat()} is in the future.", "Check the clock and the zone that wrote it.")
+        return ms
+
+    def read_instant(self, record: Mapping[str, Any], name: str, prefix: str = "") -> int | None:
+        value = record.get(name)
+        return None if value is None or value == "" else self.parse_instant(value, prefix + name)
+
+
+@lru_cache(maxsize=10_000)
+def _milliseconds(text: str) -> int | None:
+    """Of a time with an offset: many are said twice, since where one stretch ends the next begins. None for what needs a
+    closer look. Raises ValueError, TypeError."""
+    at = datetime.fromisoformat(text)
+    try:
+        return None if at.tzinfo is None else round(at.timestamp() * 1000)
+    except OverflowError:
+        return None
+
+
+def quote_value(value: Any) -> str:
+    """A value as it may stand in a message."""
+    text = value if isinstance(value, str) else repr(value)
+    return f"`{text[:60]}…`" if len(text) > 60 else f"`{text}`"
+
+
+def read_text(record: Mapping[str, Any], name: str, prefix: str = "") -> str | None:
+    """The text of a field; None when it is missing, null or empty."""
+    value = record.get(name)
+    if value is None or value == "":
+        return None
+    if type(value) is str and len(value) <= MAX_TEXT_CHARS:
+        return value
+    if not isinstance(value, str):
+        raise Refusal(prefix + name, f"{quote_value(value)} is not text.", "Send it in quotation marks.")
+    if len(value) > MAX_TEXT_CHARS:
+        raise Refusal(prefix + name, f"The text is longer than {MAX_TEXT_CHARS} characters.", "Shorten it.")
+    return value
+
+
+def read_required_text(record: Mapping[str, Any], name: str, prefix: str = "") -> str:
+    value = read_text(record, name, prefix)
+    if value is None:
+        raise Refusal(prefix + name, "It is missing.", "Send the record with this field.")
+    return value
+
+
+def read_object(record: Mapping[str, Any], name: str, prefix: str = "") -> dict[str, Any] | None:
+    """An object within the record; None when it is missing or null."""
+    value = record.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise Refusal(prefix + name, f"{quote_value(value)} is not an object.", "Send the vendor's record unchanged.")
+    return value
+
+
+def read_whole_number(record: Mapping[str, Any], name: str, prefix: str = "", *, multiplier: int = 1) -> int | None:
+    """A whole number from 0 on, multiplied by `times` (1000 makes seconds milliseconds)."""
+    value = record.get(name)
+    if value is None or value == "":
+        return None
+    if type(value) is int and 0 <= value * multiplier <= MAX_DURATION_MS:
+        return value * multiplier
+    field = prefix + name
+    if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and value % 1):
+        raise Refusal(
+            field, f"{quote_value(value)} is not a whole number.", "Send a whole number, or null if it is unknown."
+        )
+    if value < 0:
+        raise Refusal(field, f"{quote_value(value)} is negative.", "Send null if it is unknown.")
+    if value * multiplier > MAX_DURATION_MS:
+        raise Refusal(field, f"{quote_value(value)} is longer than 400 days.", "Check the unit.")
+    return int(value) * multiplier
+
+
+def check_durations_agree(given: int | None, measured: int | None, field: str, other: str) -> None:
+    """Refuse a duration that contradicts the instants it is said to lie between."""
+    if measured is not None and measured < 0:
+        raise Refusal(other, "The end lies before the start.", "Check which of the two is wrong.")
+    if given is not None and measured is not None and abs(given - measured) > ROUNDING_TOLERANCE_MS:
+        raise Refusal(field, f"{given} ms contradicts {other}, which makes {measured} ms.", "Send one of the two.")
+
+
+def check_order(first: int | None, then: int | None, field: str, before: str) -> None:
+    if first is not None and then is not None and then < first:
+        raise Refusal(field, f"It lies before {before}.", "Check which of the two is wrong.")
+
+
+def check_talk_fits(talk: int | None, hold: int | None, available: int | None, field: str) -> None:
+    """Refuse talk and hold that last longer than the contact by more than rounding."""
+    spent = (talk or 0) + (hold or 0)
+    if available is not None and spent > available + ROUNDING_TOLERANCE_MS:
+        raise Refusal(field, f"Talk and hold last {spent} ms, the contact only {available} ms.", "Check the durations.")
+
+
+def is_personal(value: str) -> bool:
+    """Whether a text looks like a telephone number or an e-mail address."""
+    plain = value.strip()
+    return bool(_EMAIL.fullmatch(plain) or _PHONE.fullmatch(plain))

@@ -1,0 +1,101 @@
+"""Facts come in: retract, add, tell what changed."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from uuid import UUID
+
+from contracts import Attributes, Mode
+from contracts.scores import Score, ScoreChanged
+from storage import Session
+
+from kpi_engine.actions.bands import Causes, agents_to_rederive, derive_bands, load_people_with_targets
+from kpi_engine.model.numbers import decimal_text
+from kpi_engine.store import facts, models, partials, stays, waiting_facts
+from kpi_engine.store.facts import FACT_READERS, NO_AGENT_ID, SUBMISSION_READER
+from kpi_engine.store.models import Catalogue, PublishedModel
+from kpi_engine.store.partials import PartialChange
+from kpi_engine.store.waiting_facts import FactEvent
+
+
+async def apply_fact_events(session: Session, events: Iterable[FactEvent], *, mode: Mode) -> None:
+    """Applies fact events of several tenants. `history` counts, and tells it as history. Those of tenants whose models
+    are being changed are set aside and counted afterwards, so that nobody else waits for it."""
+    events = list(events)
+    tenants = {attributes.tenant for attributes, _, _ in events}
+    submissions = any(FACT_READERS[attributes.type] is SUBMISSION_READER for attributes, _, _ in events)
+    if busy := await facts.prepare_batch(session, tenants, submissions=submissions):
+        await waiting_facts.defer_facts(session, [each for each in events if each[0].tenant in busy], mode=mode)
+        events = [each for each in events if each[0].tenant not in busy]
+    rows = []
+    causes: dict[str, Attributes] = {}
+    latest: dict[str, datetime] = {}  # each tenant has a time of its own
+    for attributes, key, raw in events:
+        reader, tenant = FACT_READERS[attributes.type], attributes.tenant
+        latest[tenant] = max(latest.get(tenant, attributes.time), attributes.time)
+        rows.append((reader, reader.decode_row(tenant, raw)))
+        causes[key] = attributes
+    if not rows:
+        return
+    touched = await facts.apply_facts(session, rows, known_at=latest)
+    catalogues = await models.load_catalogues(session, {tenant for tenant, _ in touched})
+    for tenant, catalogue in catalogues.items():
+        session.now = latest[tenant]
+        if session.tenants != (tenant,):
+            await session.set_tenants([tenant])
+        kinds = [kind for each, kind in touched if each == tenant]
+        changes = [
+            change for kind in kinds for change in await partials.apply_changes(session, tenant, kind, catalogue)
+        ]
+        await publish_scores(session, catalogue, changes, mode=mode, causes=causes)
+        people = await load_people_with_targets(
+            session, [(catalogue.models[each.kpi], each.agent_id) for each in changes]
+        )
+        await derive_bands(
+            session, agents_to_rederive(catalogue, changes, people), mode=mode, causes=causes, people=people
+        )
+    if len(latest) > 1:
+        await session.set_tenants(latest)
+
+
+async def apply_waiting_facts(session: Session, mode: Mode) -> bool | None:
+    """Counts a page of what was set aside of the session's tenant. Returns whether there was any; None when its models are
+    still being changed."""
+    if not await facts.try_lock_models_shared(session):
+        return None
+    found = await waiting_facts.pop_page(session, mode)
+    await apply_fact_events(session, found, mode=mode)
+    return bool(found)
+
+
+async def publish_scores(
+    session: Session,
+    catalogue: Catalogue,
+    changes: Iterable[PartialChange],
+    *,
+    mode: Mode,
+    causes: Causes | None = None,
+) -> None:
+    """One event per agent and workday, with all KPIs that changed."""
+    scores: dict[tuple[UUID, date], dict[str, Score]] = {}
+    for change in changes:
+        if change.changed and change.agent_id != NO_AGENT_ID:
+            scores.setdefault((change.agent_id, change.workday), {})[change.kpi] = build_score(
+                catalogue.models[change.kpi], change
+            )
+    version = next(iter(await stays.next_versions(session, min(1, len(scores)))), 0)
+    for (agent_id, workday), found in sorted(scores.items()):
+        event = ScoreChanged(agent_id=agent_id, workday=workday, mode=mode, version=version, scores=found)
+        session.emit(event, cause=(causes or {}).get(event.key(session.tenant)))
+
+
+def build_score(published: PublishedModel, change: PartialChange) -> Score:
+    answer = published.model.compute_agent_value(change.components, change.sample)
+    return Score(
+        value=answer.text,
+        numerator=None if answer.numerator is None else decimal_text(answer.numerator),
+        denominator=None if answer.denominator is None else decimal_text(answer.denominator),
+        sample=answer.sample,
+        reason=answer.reason,
+        model_version=published.version,
+        direction=published.model.document.direction,
+    )

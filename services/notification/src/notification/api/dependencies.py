@@ -1,0 +1,26 @@
+"""What the routes are given by the composition root."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+from servicekit.outbound import UrlPolicy
+
+from notification.api.stream_slots import StreamSlots
+from notification.store.notification_listener import NotificationListener
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    listener: NotificationListener
+    policy: UrlPolicy
+    heartbeat_seconds: float
+    poll_seconds: float
+    stream_slots: StreamSlots = field(default_factory=StreamSlots)
+
+
+def get_dependencies(request: Request) -> Dependencies:
+    return request.app.state.service
+
+
+PartsDep = Annotated[Dependencies, Depends(get_dependencies)]
