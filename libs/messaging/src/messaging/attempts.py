@@ -1,9 +1,9 @@
-"""What ends its process is not tried for ever: what a reader begins with after a start is counted, durably.
+"""Attempt counts in the database: a message that crashes the process is not retried for ever.
 
-In the steady course of things nothing is counted. Only what a process begins with in each partition is: if that ends the
-process, by a crash or because the process hung and was killed, the count stands there when the next one begins at the same
-place. From then on it goes message by message, one reader of the process at a time, so that none is blamed for another's;
-and a message that was begun `MAX_ATTEMPTS` times without an end is buried untried.
+Only the first message of each partition after a start of the process is counted. If it ends the process (by a crash, or
+because the process hung and was killed), the next process finds the count at the same offset. It then handles messages
+one by one, and one consumer of the process at a time, so that no message is blamed for another's crash. A message with
+`MAX_ATTEMPTS` unfinished attempts is buried without another try.
 """
 
 import asyncio
@@ -15,24 +15,26 @@ MAX_ATTEMPTS = 3
 
 
 class ProcessCrashed(Exception):
-    """The process that handled this message was gone before it had come to an end, every time."""
+    """Every process that handled this message ended before it had finished."""
 
     transient = False
-    of_content = True
+    caused_by_content = True
 
 
 class Attempts(Protocol):
-    """Counts of what stands at the stored offsets of one group. They are 0 again as soon as an offset moves."""
+    """Attempts at the messages at one group's stored offsets. A count is 0 again as soon as its offset moves."""
 
     suspect_lock: asyncio.Lock
-    """Of all readers of the process: held by the one that handles what may have ended the process before."""
+    """Shared by all consumers of the process. Held while handling a message that may have crashed the previous one."""
 
-    async def count_attempts(self, source: TopicPartition) -> int: ...
+    async def count_attempts(self, source: TopicPartition) -> int:
+        """Unfinished attempts at the stored offset."""
+        ...
 
     async def begin_attempt(self, source: TopicPartition) -> None:
-        """One more, committed at once."""
+        """Adds one, committed at once."""
         ...
 
     async def end_attempt(self, source: TopicPartition) -> None:
-        """It has come to an end, though it did not take effect: none."""
+        """Sets the count to 0: the attempt finished, though it did not take effect."""
         ...

@@ -1,4 +1,4 @@
-"""What the consumer loop asks of whoever handles messages: effects and offsets in one transaction."""
+"""The consumer loop's handler protocol: effects and offsets in one transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from messaging.broker import Message, TopicPartition
 
 
 class Fenced(Exception):
-    """A stored offset is not where its step begins: somebody else has moved it. Nothing has been stored."""
+    """A stored offset is not its step's `expected`: another member has moved it. Nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +22,18 @@ class OffsetStep:
 
 
 class TransactionalHandler(Protocol):
+    """Handles messages and stores the group's offsets, both in one transaction."""
+
     async def load_next_offset(self, group: str, source: TopicPartition) -> int:
-        """The stored offset: where the group goes on. 0 when it has never read the partition."""
+        """The stored offset, the next one to read; 0 when the group has never read the partition."""
         ...
 
     async def apply(self, messages: Sequence[Message], steps: Sequence[OffsetStep]) -> None:
-        """Handles all messages and makes all steps, one a partition, in one transaction. Raises Fenced when a stored
-        offset is not its step's `expected`. A step may stand still (`expected == next`) and is checked all the same."""
+        """Handles all messages and makes all steps, one per partition, in one transaction. Raises Fenced when a stored
+        offset is not its step's `expected`, also for a step that does not move (`expected == next`)."""
         ...
 
     async def bury(self, message: Message, error: Exception, step: OffsetStep) -> None:
-        """Writes the message whole, with its error, to the dead letters and makes the step, in one transaction. Raises
+        """Writes the complete message and its error to the dead letters and makes the step, in one transaction. Raises
         Fenced like `apply`."""
         ...

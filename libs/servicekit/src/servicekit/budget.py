@@ -41,7 +41,7 @@ class OverBudget(Exception):
     """Handling this took longer than it may. Trying it again would take as long."""
 
     transient = False
-    of_content = True
+    caused_by_content = True
 
 
 class _EndStep(BaseException):
