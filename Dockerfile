@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1.7
 # One image a service: docker build --build-arg SERVICE=ingest . Also `gateway`, which renders Envoy's configuration,
-# and `all-in-one`: the `uplift` command, all services' migrations and the simulated call centre.
+# and `all-in-one`: the `uplift` command, all services' migrations and the simulator.
 # The image workflow gives PYTHON with a digest.
 ARG PYTHON=python:3.11.14-slim-bookworm
 

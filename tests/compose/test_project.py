@@ -128,14 +128,14 @@ def _gateway(arguments: list[str], _: pytest.MonkeyPatch) -> None:
 
 
 def _simulation(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("all_in_one.simulation.__main__")
+    module = importlib.import_module("simulator.__main__")
 
     async def parsed(options: Any) -> int:
         assert options.url
         return 0
 
     monkeypatch.setattr(module, "_until_stopped", parsed)
-    monkeypatch.setattr(sys, "argv", ["simulation", *arguments])
+    monkeypatch.setattr(sys, "argv", ["simulator", *arguments])
     with pytest.raises(SystemExit, match="0"):
         module.main()
 
@@ -143,7 +143,7 @@ def _simulation(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 PARSERS = {
     "servicekit": _runner,
     "all_in_one.main": _uplift,
-    "all_in_one.simulation": _simulation,
+    "simulator": _simulation,
     "gateway": _gateway,
 }
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from all_in_one import demo
-from all_in_one.simulation.centre import build_centre
-from all_in_one.simulation.driver import run_history
-from all_in_one.simulation.tenant import Access, TenantClient
+from simulator import demo
+from simulator.centre import build_centre
+from simulator.driver import run_history
+from simulator.tenant import Access, TenantClient
 
 from tests.flow.suite import Embedded
 from tests.guides.pages import MODES, Block, blocks, commands, difference, mode_of, pages, requests

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import dev_idp
 import httpx
-from all_in_one import oidc
-from all_in_one.oidc import store
+from dev_idp import store
 from fastapi import FastAPI
 from identity.clients import keycloak as kc
 from identity.model.applications import Account
@@ -75,14 +75,14 @@ async def embedded(cluster: Cluster) -> AsyncIterator[Issuer]:
         engine = create_engine(settings.admin_database_url or "", schema="oidc", pool_size=2)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
-            await oidc.ensure_schema(engine)
-            await oidc.ensure_account(engine, USER, SECRET, TENANT)
+            await dev_idp.ensure_schema(engine)
+            await dev_idp.ensure_account(engine, USER, SECRET, TENANT)
             async with engine.connect() as connection:
                 key = RSAKey.import_key((await store.signing_keys(connection))[0])
             app = FastAPI()
-            app.mount("/oidc", oidc.create_provider(engine, iss, demo=False))
+            app.mount("/oidc", dev_idp.create_provider(engine, iss, demo=False))
             http = await stack.enter_async_context(httpx.AsyncClient(transport=httpx.ASGITransport(app)))
-            form = {"grant_type": "password", "client_id": oidc.CLI_CLIENT, "username": USER, "password": SECRET}
+            form = {"grant_type": "password", "client_id": dev_idp.CLI_CLIENT, "username": USER, "password": SECRET}
             tokens = (await http.post(f"{iss}/token", data=form)).raise_for_status().json()
             yield Issuer(iss, key, tokens, TokenVerifier(http, issuer=iss, audience=AUDIENCE))
 

@@ -248,7 +248,7 @@ class Stack:
         lag = [f"--lag-url=http://127.0.0.1:{self.ports[f'{each}.work']}/lag" for each in ALL_SERVICES]
         self._say("  demo tenant")
         self.run_command("all_in_one.main", "demo", "--url", self.url, *lag)
-        simulate = ["-m", "all_in_one.simulation", "--url", self.url, "--keycloak", "uplift", "--speed", "60", *lag]
+        simulate = ["-m", "simulator", "--url", self.url, "--keycloak", "uplift", "--speed", "60", *lag]
         self.parts["simulation"] = Program(
             "simulation",
             [sys.executable, *simulate],

@@ -12,8 +12,8 @@ from identity.clients import keycloak as kc
 from identity.model.applications import Account, Machine, application_id
 from identity.settings import IdentitySettings
 from servicekit.settings import PlatformSettings
+from simulator import demo
 
-from all_in_one import demo
 from all_in_one.demo_set_up import WAIT_SECONDS, prepare_tenant
 from all_in_one.provision import ensure_platform_admin
 

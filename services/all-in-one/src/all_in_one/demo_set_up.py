@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import dev_idp
 import httpx
+from simulator import demo
 from sqlalchemy.ext.asyncio import AsyncEngine
-
-from all_in_one import demo, oidc
 
 PLATFORM_ADMIN = "platform"
 WAIT_SECONDS = 60
@@ -19,13 +19,13 @@ Accounts = Callable[[Sequence[demo.Account]], Awaitable[Mapping[str, str]]]
 
 async def prepare_embedded(engine: AsyncEngine, url: str) -> None:
     """The demo with the loopback provider. Cheap when it is there."""
-    await oidc.ensure_client(
+    await dev_idp.ensure_client(
         engine, demo.PHONE_SYSTEM, demo.PHONE_SYSTEM_SECRET, [], demo.TENANT, ["client_credentials"]
     )
 
     async def accounts(wanted: Sequence[demo.Account]) -> Mapping[str, str]:
         for each in wanted:
-            await oidc.ensure_account(
+            await dev_idp.ensure_account(
                 engine,
                 each.username,
                 demo.PASSWORD,
@@ -38,7 +38,7 @@ async def prepare_embedded(engine: AsyncEngine, url: str) -> None:
 
     form = {
         "grant_type": "password",
-        "client_id": oidc.CLI_CLIENT,
+        "client_id": dev_idp.CLI_CLIENT,
         "username": PLATFORM_ADMIN,
         "password": demo.PASSWORD,
     }

@@ -19,6 +19,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+import dev_idp
 import psycopg
 from contracts.directory import PLATFORM_TENANT, Login
 from fastapi import FastAPI
@@ -36,13 +37,12 @@ from servicekit.run import Process, build_broker_dsn, root_app, run_services
 from servicekit.server import Server
 from servicekit.settings import PlatformSettings
 from servicekit.wiring import migrate_all
+from simulator.demo import LOGINS, PASSWORD
 from sqlalchemy.ext.asyncio import AsyncEngine
 from storage import create_engine, ensure_schema
 from storage.embedded import EmbeddedPostgres
 
-from all_in_one import oidc
 from all_in_one.commands.client import DATA_FOLDERS
-from all_in_one.demo import LOGINS, PASSWORD
 from all_in_one.demo_set_up import PLATFORM_ADMIN, prepare_embedded
 from all_in_one.front_page import PAGE_HEADERS, front_page
 from all_in_one.suite import SERVICES
@@ -150,7 +150,7 @@ def _identity_settings(settings: PlatformSettings) -> IdentitySettings:
     return IdentitySettings(
         embedded_url=settings.issuer,
         services_url=settings.issuer.removesuffix("/oidc"),
-        embedded_client_id=oidc.SERVICE_CLIENT,
+        embedded_client_id=dev_idp.SERVICE_CLIENT,
         embedded_client_secret=SecretStr(secret),
     )
 
@@ -164,32 +164,32 @@ def _configure_services(settings: PlatformSettings) -> list[Service]:
 async def _run_provider(settings: PlatformSettings, options: Options) -> AsyncIterator[tuple[FastAPI, AsyncEngine]]:
     engine = create_engine(settings.database_url.replace("{role}", "oidc"), schema="oidc", pool_size=1)
     try:
-        await oidc.ensure_schema(engine)
+        await dev_idp.ensure_schema(engine)
         own = _identity_settings(settings)
         secret = own.embedded_client_secret.get_secret_value()
-        await oidc.ensure_client(engine, own.embedded_client_id, secret, [], PLATFORM_TENANT, ["client_credentials"])
+        await dev_idp.ensure_client(engine, own.embedded_client_id, secret, [], PLATFORM_TENANT, ["client_credentials"])
         policy = UrlPolicy(allow_private=settings.allow_private_addresses)
-        yield oidc.create_provider(engine, settings.issuer, demo=options.demo, policy=policy), engine
+        yield dev_idp.create_provider(engine, settings.issuer, demo=options.demo, policy=policy), engine
     finally:
         await engine.dispose()
 
 
 async def _ensure_platform_admin(process: Process, engine: AsyncEngine, *, demo: bool) -> str | None:
     """Makes sure of the platform tenant and its first admin. Returns a one-time token while that one has no password."""
-    await oidc.ensure_account(
+    await dev_idp.ensure_account(
         engine, PLATFORM_ADMIN, PASSWORD if demo else None, PLATFORM_TENANT, sub=PLATFORM_ADMIN, admin=True, listed=demo
     )
     identity = next(each for each in process.services if each.service.name == "identity")
     async with identity.context.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
         await ensure_platform(session, login=Login(iss=ISSUER_NAME, sub=PLATFORM_ADMIN))
-    if demo or await oidc.has_password(engine, PLATFORM_ADMIN):
+    if demo or await dev_idp.has_password(engine, PLATFORM_ADMIN):
         return None
-    return await oidc.issue_one_time(engine, PLATFORM_ADMIN)
+    return await dev_idp.issue_one_time(engine, PLATFORM_ADMIN)
 
 
 async def up(options: Options) -> None:
     """Runs until told to stop."""
-    oidc.refuse_beyond_loopback(options.host)
+    dev_idp.refuse_beyond_loopback(options.host)
     check_port(options.host, options.port)
     postgres = EmbeddedPostgres(options.data)
     say("  PostgreSQL")
@@ -286,7 +286,7 @@ async def _wait_for_platform(process: Process) -> None:
 
 async def _simulate(process: Process, options: Options) -> None:
     """The simulated call centre is a customer like any other: a process of its own that only speaks HTTP."""
-    command = [sys.executable, "-m", "all_in_one.simulation", "--url", options.url, "--speed", str(options.speed)]
+    command = [sys.executable, "-m", "simulator", "--url", options.url, "--speed", str(options.speed)]
     child = await asyncio.create_subprocess_exec(*command)
     stopping = asyncio.create_task(process.stopping.wait())
     ended = asyncio.create_task(child.wait())

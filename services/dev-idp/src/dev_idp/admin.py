@@ -1,0 +1,271 @@
+"""Accounts and clients over HTTP, for accounts with the admin flag and for identity, and what a person may read of the own
+account."""
+
+from typing import Annotated
+
+from contracts.ids import new_id
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from pydantic import BaseModel, Field
+from sqlalchemy import Row
+
+from dev_idp import model, passwords, store
+from dev_idp.logout import notify_clients
+from dev_idp.provider import Provider, profile_claims
+
+Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+Password = Annotated[str, Field(min_length=model.MIN_PASSWORD, max_length=model.MAX_PASSWORD)]
+Tenant = Annotated[str, Field(pattern=model.TENANT)]
+Uri = Annotated[str, Field(pattern=r"^https?://[^\s#\x00]+$")]
+Username = Annotated[str, Path(pattern=model.USERNAME)]
+ClientPath = Annotated[str, Path(pattern=model.CLIENT_ID)]
+TenantPath = Annotated[str, Path(pattern=model.TENANT)]
+
+
+class NewAccount(BaseModel):
+    """Without a password the answer holds a one-time token instead. `sub`: by what the directory will know the login;
+    a new id where it is not given."""
+
+    username: Annotated[str, Field(pattern=model.USERNAME)]
+    tenant: Tenant
+    password: Password | None = None
+    display_name: Line | None = None
+    sub: Line | None = None
+    admin: bool = False
+
+
+class AccountOut(BaseModel):
+    sub: str
+    username: str
+    tenant: str
+    display_name: str
+    active: bool
+    admin: bool
+
+
+class AccountCreated(AccountOut):
+    one_time_token: str | None = None
+
+
+class KeptAccount(BaseModel):
+    """`temporary_password` None: the password stays."""
+
+    tenant: Tenant
+    display_name: Line
+    email: Line | None = None
+    temporary_password: Password | None = None
+
+
+class Switch(BaseModel):
+    """With a tenant, only an account of that one."""
+
+    active: bool
+    tenant: Tenant | None = None
+
+
+class NewClient(BaseModel):
+    """A public client has no secret and must use PKCE."""
+
+    client_id: Annotated[str, Field(pattern=model.CLIENT_ID)]
+    public: bool = False
+    redirect_uris: list[Uri] = []
+    tenant: Tenant | None = None
+    grants: Annotated[list[str], Field(min_length=1)]
+    backchannel_logout_uri: Uri | None = None
+
+
+class KeptClient(BaseModel):
+    """A client of the tenant. `secret` None: it stays."""
+
+    tenant: Tenant
+    public: bool = False
+    secret: Annotated[str, Field(min_length=16, max_length=200)] | None = None
+    grants: Annotated[list[str], Field(min_length=1)]
+    redirect_uris: list[Uri] = []
+    post_logout_redirect_uris: list[Uri] = []
+    backchannel_logout_uri: Uri | None = None
+
+
+class ClientKept(BaseModel):
+    """`sub` is that of the tokens it gets for itself."""
+
+    client_id: str
+    sub: str
+
+
+class ClientCreated(BaseModel):
+    """`client_secret` is shown this once; the provider keeps its hash only."""
+
+    client_id: str
+    client_secret: str | None
+
+
+def admin_endpoints(provider: Provider) -> APIRouter:
+    async def bearer(request: Request) -> dict | None:
+        """The claims of the access token."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        return await provider.verify_jwt(token.strip(), "at+jwt") if scheme.lower() == "bearer" else None
+
+    async def person(request: Request, claims: Annotated[dict | None, Depends(bearer)]) -> tuple[Row, dict]:
+        """The active account behind the access token, and the token's claims."""
+        if claims is not None:
+            async with provider.engine.connect() as connection:
+                account = await store.find_active_account(connection, claims["sub"])
+            if account is not None:
+                return account, claims
+        challenge = 'Bearer error="invalid_token"' if "Authorization" in request.headers else "Bearer"
+        raise HTTPException(401, "Send a valid access token of an active account.", {"WWW-Authenticate": challenge})
+
+    async def admin(request: Request, claims: Annotated[dict | None, Depends(bearer)]) -> None:
+        if claims is not None and claims["sub"] == model.machine_sub(model.SERVICE_CLIENT):
+            return
+        account, claims = await person(request, claims)
+        if not account.admin or claims["aud"] != model.AUDIENCE:
+            raise HTTPException(403, "Only an account with the admin flag may do this.")
+
+    router = APIRouter()
+
+    # Two routes, so that each has an id of its own in the API's document.
+    @router.get("/userinfo", tags=["tokens"])
+    @router.post("/userinfo", operation_id="userinfo_by_post", tags=["tokens"])
+    async def userinfo(found: Annotated[tuple[Row, dict], Depends(person)]) -> dict[str, object]:
+        """The claims about the account that the token's scope opens."""
+        account, claims = found
+        if "openid" not in claims["scope"].split():
+            challenge = {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="openid"'}
+            raise HTTPException(403, "The access token lacks the scope openid.", challenge)
+        tenants = {name: claims[name] for name in ("tenant", "organization") if name in claims}
+        return {"sub": account.sub, **tenants, **profile_claims(account, claims["scope"])}
+
+    @router.post("/accounts", status_code=201, tags=["administration"], dependencies=[Depends(admin)])
+    async def create_account(new: NewAccount) -> AccountCreated:
+        """Create an account; 409 when the username is taken."""
+        one_time = model.new_secret() if new.password is None else None
+        values = {
+            "sub": new.sub or str(new_id()),
+            "username": new.username,
+            "tenant": new.tenant,
+            "display_name": new.display_name or new.username,
+            "admin": new.admin,
+            "listed": False,
+            "password": await passwords.hashed(new.password) if new.password else None,
+            "one_time": model.digest(one_time) if one_time else None,
+        }
+        async with provider.engine.begin() as connection:
+            if not await store.add_account(connection, **values):
+                raise HTTPException(409, f"The username {new.username} is taken.")
+        return AccountCreated(**values, active=True, one_time_token=one_time)
+
+    @router.put("/accounts/{username}", tags=["administration"], dependencies=[Depends(admin)])
+    async def keep_account(username: Username, wanted: KeptAccount) -> AccountOut:
+        """Create the account, or bring the tenant's own up to date and switch it on; 409 when it is another tenant's. A
+        temporary password ends what the old one opened."""
+        values: dict[str, object] = {"display_name": wanted.display_name, "email": wanted.email, "active": True}
+        if wanted.temporary_password is not None:
+            hashed = await passwords.hashed(wanted.temporary_password)
+            values |= {"password": hashed, "temporary": True}
+        async with provider.engine.begin() as connection:
+            account = await store.upsert_account(connection, username, wanted.tenant, str(new_id()), **values)
+            if account is None:
+                raise HTTPException(409, f"The username `{username}` is taken. Choose another.")
+            ended = await store.end_sessions_of_account(connection, account.sub) if wanted.temporary_password else []
+        await notify_clients(provider, ended)
+        return AccountOut.model_validate(account, from_attributes=True)
+
+    @router.get("/accounts/{username}", tags=["administration"], dependencies=[Depends(admin)])
+    async def get_account(username: Username) -> AccountOut:
+        """Whosever it is."""
+        async with provider.engine.connect() as connection:
+            account = await store.find_account_by_name(connection, username)
+        if account is None:
+            raise HTTPException(404, f"There is no account `{username}`.")
+        return AccountOut.model_validate(account, from_attributes=True)
+
+    @router.put("/accounts/{username}/tenants/{tenant}", tags=["administration"], dependencies=[Depends(admin)])
+    async def add_member(username: Username, tenant: TenantPath) -> AccountOut:
+        """Let an account of another tenant into this one too."""
+        async with provider.engine.begin() as connection:
+            account = await store.find_account_by_name(connection, username)
+            if account is None:
+                raise HTTPException(404, f"There is no account `{username}`.")
+            await store.add_member(connection, account.sub, tenant)
+        return AccountOut.model_validate(account, from_attributes=True)
+
+    @router.delete(
+        "/accounts/{username}/tenants/{tenant}",
+        status_code=204,
+        tags=["administration"],
+        dependencies=[Depends(admin)],
+    )
+    async def drop_member(username: Username, tenant: TenantPath) -> None:
+        """Undo that, and end the account's sessions: signing in again will tell."""
+        async with provider.engine.begin() as connection:
+            account = await store.find_account_by_name(connection, username)
+            if account is None:
+                raise HTTPException(404, f"There is no account `{username}`.")
+            await store.remove_member(connection, account.sub, tenant)
+            ended = await store.end_sessions_of_account(connection, account.sub)
+        await notify_clients(provider, ended)
+
+    @router.post("/accounts/{username}/active", tags=["administration"], dependencies=[Depends(admin)])
+    async def switch_account(username: Username, switch: Switch) -> AccountOut:
+        """Switch an account off or on. Off ends its sessions and refresh tokens; its access tokens run out by themselves."""
+        async with provider.engine.begin() as connection:
+            account = await store.set_account_active(connection, username, active=switch.active, tenant=switch.tenant)
+            if account is None:
+                raise HTTPException(404, f"There is no account {username}.")
+            ended = [] if switch.active else await store.end_sessions_of_account(connection, account.sub)
+        await notify_clients(provider, ended)
+        return AccountOut.model_validate(account, from_attributes=True)
+
+    @router.post("/clients", status_code=201, tags=["administration"], dependencies=[Depends(admin)])
+    async def create_client(new: NewClient) -> ClientCreated:
+        """Register a client; 409 when the id is taken."""
+        faults = model.find_client_problems(
+            new.client_id, confidential=not new.public, tenant=new.tenant, grants=new.grants
+        )
+        if faults:
+            raise HTTPException(422, "; ".join(faults))
+        secret = None if new.public else model.new_secret()
+        async with provider.engine.begin() as connection:
+            added = await store.add_client(
+                connection,
+                client_id=new.client_id,
+                secret=await passwords.hashed(secret) if secret else None,
+                redirect_uris=new.redirect_uris,
+                post_logout_redirect_uris=new.redirect_uris,
+                tenant=new.tenant,
+                grants=new.grants,
+                backchannel_logout_uri=new.backchannel_logout_uri,
+            )
+        if not added:
+            raise HTTPException(409, f"The client {new.client_id} is already registered.")
+        return ClientCreated(client_id=new.client_id, client_secret=secret)
+
+    @router.put("/clients/{client_id}", tags=["administration"], dependencies=[Depends(admin)])
+    async def keep_client(client_id: ClientPath, wanted: KeptClient) -> ClientKept:
+        """Register a client of the tenant, or change its registration; 409 when it is somebody else's."""
+        secret = None if wanted.public else wanted.secret
+        faults = model.find_client_problems(
+            client_id, confidential=not wanted.public, tenant=wanted.tenant, grants=wanted.grants
+        )
+        values = wanted.model_dump(exclude={"tenant", "public", "secret"})
+        if secret is not None or wanted.public:
+            values["secret"] = await passwords.hashed(secret) if secret else None
+        async with provider.engine.begin() as connection:
+            known = await store.find_client(connection, client_id)
+            if "secret" not in values and (known is None or known.secret is None):
+                faults.append("it needs a secret; ask for a new one")
+            if faults:
+                raise HTTPException(422, "; ".join(faults))
+            if not await store.upsert_tenant_client(connection, client_id, wanted.tenant, **values):
+                raise HTTPException(409, f"The client id `{client_id}` is taken.")
+        return ClientKept(client_id=client_id, sub=model.machine_sub(client_id))
+
+    @router.delete("/clients/{client_id}", status_code=204, tags=["administration"], dependencies=[Depends(admin)])
+    async def remove_client(client_id: ClientPath, tenant: Annotated[str, Query(pattern=model.TENANT)]) -> None:
+        """Forget a client of the tenant, and what it was given."""
+        async with provider.engine.begin() as connection:
+            if not await store.remove_client(connection, client_id, tenant):
+                raise HTTPException(404, f"{tenant} has no client {client_id}.")
+
+    return router

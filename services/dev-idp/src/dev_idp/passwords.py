@@ -1,0 +1,49 @@
+"""Passwords and secrets, hashed and compared in a few threads of their own: a flood of wrong ones holds up neither the
+event loop nor what else runs in threads, and no more of it waits than can be told soon."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from authlib.oauth2.rfc6749.errors import OAuth2Error
+
+from dev_idp import model
+
+T = TypeVar("T")
+
+_THREADS, _MOST_WAITING = 2, 40
+_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
+_waiting = 0
+
+
+class Busy(OAuth2Error):
+    """Too many sign in at this moment."""
+
+    error = "temporarily_unavailable"
+    status_code = 503
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        return [*super().get_headers(), ("Retry-After", "1")]
+
+
+async def hashed(password: str) -> str:
+    return await _run(lambda: model.hash_password(password), most=10 * _MOST_WAITING)
+
+
+async def matches(password: str, stored: str | None) -> bool:
+    """Whether the password is the stored one; as slow when nothing is stored. Raises Busy."""
+    fits = len(password) <= model.MAX_PASSWORD
+    right = await _run(lambda: model.verify_password(password if fits else "", stored), most=_MOST_WAITING)
+    return right and fits
+
+
+async def _run(job: Callable[[], T], *, most: int) -> T:
+    global _waiting
+    if _waiting >= most:
+        raise Busy("Too many people sign in at this moment. Try again.")
+    _waiting += 1
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_threads, job)
+    finally:
+        _waiting -= 1

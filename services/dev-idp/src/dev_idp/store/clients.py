@@ -1,0 +1,50 @@
+"""Registered clients."""
+
+from sqlalchemy import Row, delete, func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dev_idp.store.tables import authorization_code, client, refresh_token, session_client
+
+
+async def find_client(connection: AsyncConnection, client_id: str) -> Row | None:
+    return (await connection.execute(select(client).where(client.c.client_id == client_id))).one_or_none()
+
+
+async def add_client(connection: AsyncConnection, **values: object) -> bool:
+    """Whether the client is new; an existing one is left as it is."""
+    added = upsert(client).values(**values).on_conflict_do_nothing().returning(client.c.client_id)
+    return await connection.scalar(added) is not None
+
+
+async def upsert_client(connection: AsyncConnection, **values: object) -> None:
+    """Register the client, or replace its registration."""
+    statement = upsert(client).values(**values)
+    await connection.execute(statement.on_conflict_do_update(index_elements=["client_id"], set_=values))
+
+
+async def upsert_tenant_client(connection: AsyncConnection, client_id: str, tenant: str, **values: object) -> bool:
+    """Whether the client is now registered so; not when it is another tenant's."""
+    kept = (
+        upsert(client)
+        .values(client_id=client_id, tenant=tenant, **values)
+        .on_conflict_do_update(index_elements=["client_id"], set_=values, where=client.c.tenant == tenant)
+        .returning(client.c.client_id)
+    )
+    return await connection.scalar(kept) is not None
+
+
+async def public_redirect_uris(connection: AsyncConnection) -> list[str]:
+    """Of all clients without a secret."""
+    uris = select(func.unnest(client.c.redirect_uris)).where(client.c.secret.is_(None))
+    return list((await connection.execute(uris)).scalars())
+
+
+async def remove_client(connection: AsyncConnection, client_id: str, tenant: str) -> bool:
+    """Whether the tenant had it. Its codes and refresh tokens go with it."""
+    removed = delete(client).where(client.c.client_id == client_id, client.c.tenant == tenant)
+    if await connection.scalar(removed.returning(client.c.client_id)) is None:
+        return False
+    for table in (session_client, authorization_code, refresh_token):
+        await connection.execute(delete(table).where(table.c.client_id == client_id))
+    return True

@@ -1,0 +1,145 @@
+"""A call as Amazon Connect writes it: the contact record (CTR) and the Contact Lens analysis after the call."""
+
+import json
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from simulator.calls import Call
+
+ACCOUNT = "000000000000"
+INSTANCE = str(uuid5(NAMESPACE_URL, "uplift/simulated-instance"))
+INSTANCE_ARN = f"arn:aws:connect:eu-central-1:{ACCOUNT}:instance/{INSTANCE}"
+SITE_NUMBER = "+493023125000"
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def encode_line(record: dict[str, Any]) -> bytes:
+    """One line of NDJSON."""
+    return _encode(record).encode() + b"\n"
+
+
+def render_contact_record(call: Call, updated: int) -> dict[str, Any]:
+    """The contact record as written at `updated`, seconds since 1970."""
+    return {
+        "AWSAccountId": ACCOUNT,
+        "AWSContactTraceRecordFormatVersion": "2017-03-10",
+        "Agent": _agent(call),
+        "AgentConnectionAttempts": 1 if call.agent else 0,
+        "Attributes": {"language": call.language, "reason": call.reason},
+        "Channel": "VOICE",
+        "ConnectedToSystemTimestamp": _at(call.initiated),
+        "ContactId": call.contact,
+        "CustomerEndpoint": {"Address": call.customer, "Type": "TELEPHONE_NUMBER"},
+        "DisconnectReason": "AGENT_DISCONNECT" if call.following else "CUSTOMER_DISCONNECT",
+        "DisconnectTimestamp": _at(call.disconnected),
+        "InitialContactId": call.initial,
+        "InitiationMethod": "TRANSFER" if call.previous else "INBOUND",
+        "InitiationTimestamp": _at(call.initiated),
+        "InstanceARN": INSTANCE_ARN,
+        "LastUpdateTimestamp": _at(updated),
+        "NextContactId": call.following,
+        "PreviousContactId": call.previous,
+        "Queue": _queue(call),
+        "SystemEndpoint": {"Address": SITE_NUMBER, "Type": "TELEPHONE_NUMBER"},
+        "TransferCompletedTimestamp": _at(call.disconnected) if call.following else None,
+        "TransferredToEndpoint": None,
+    }
+
+
+def render_contact_lens(call: Call) -> dict[str, Any]:
+    """The analysis of the recording. The vendor counts holds and every silence of more than three seconds as
+    non-talk time."""
+    spoken = call.conversation * 1000 - call.silent_ms
+    talk = round(spoken * 0.96)
+    by_agent = round(talk * call.agent_share)
+    interruptions = [_stretch(begin, end) for begin, end in call.interruptions]
+    agent_mood, customer_mood = call.sentiment
+    return {
+        "Version": "1.1.0",
+        "AccountId": ACCOUNT,
+        "Channel": "VOICE",
+        "ContentMetadata": {"Output": "Raw"},
+        "JobStatus": "COMPLETED",
+        "LanguageCode": {"en": "en-US", "de": "de-DE", "zh": "zh-CN"}[call.language],
+        "CustomerMetadata": {"ContactId": call.contact, "InstanceId": INSTANCE},
+        "Participants": [
+            {"ParticipantId": "CUSTOMER", "ParticipantRole": "CUSTOMER"},
+            {"ParticipantId": "AGENT", "ParticipantRole": "AGENT"},
+        ],
+        "Categories": {"MatchedCategories": [], "MatchedDetails": {}},
+        "ConversationCharacteristics": {
+            "TotalConversationDurationMillis": call.conversation * 1000,
+            "Sentiment": {"OverallSentiment": {"AGENT": agent_mood, "CUSTOMER": customer_mood}},
+            "Interruptions": {
+                "InterruptionsByInterrupter": {"AGENT": interruptions} if interruptions else {},
+                "TotalCount": len(interruptions),
+                "TotalTimeMillis": sum(each["DurationMillis"] for each in interruptions),
+            },
+            "NonTalkTime": {
+                "TotalTimeMillis": call.silent_ms,
+                "Instances": [_stretch(begin, end) for begin, end in call.silences],
+            },
+            "TalkTime": {
+                "TotalTimeMillis": talk,
+                "DetailsByParticipant": {
+                    "AGENT": {"TotalTimeMillis": by_agent},
+                    "CUSTOMER": {"TotalTimeMillis": talk - by_agent},
+                },
+            },
+        },
+        "CustomModels": [],
+        "Transcript": [],
+    }
+
+
+def _agent(call: Call) -> dict[str, Any] | None:
+    if call.agent is None or call.connected is None:
+        return None
+    held = sum(call.holds)
+    return {
+        "ARN": _arn("agent", call.agent.username),
+        "AfterContactWorkDuration": call.acw,
+        "AfterContactWorkEndTimestamp": _at(call.disconnected + call.acw),
+        "AfterContactWorkStartTimestamp": _at(call.disconnected),
+        "AgentInteractionDuration": call.conversation - held,
+        "ConnectedToAgentTimestamp": _at(call.connected),
+        "CustomerHoldDuration": held,
+        "HierarchyGroups": {"Level1": {"GroupName": call.agent.team}} if call.agent.team else None,
+        "LongestHoldDuration": max(call.holds, default=0),
+        "NumberOfHolds": len(call.holds),
+        "RoutingProfile": {"Name": call.queue},
+        "Username": call.agent.username,
+    }
+
+
+def _queue(call: Call) -> dict[str, Any]:
+    left = call.disconnected if call.connected is None else call.connected
+    return {
+        "ARN": _arn("queue", call.queue),
+        "DequeueTimestamp": _at(left),
+        "Duration": left - call.enqueued,
+        "EnqueueTimestamp": _at(call.enqueued),
+        "Name": call.queue,
+    }
+
+
+def _stretch(begin: int, end: int) -> dict[str, int]:
+    return {"BeginOffsetMillis": begin, "DurationMillis": end - begin, "EndOffsetMillis": end}
+
+
+@lru_cache
+def _arn(kind: str, name: str) -> str:
+    return f"{INSTANCE_ARN}/{kind}/{uuid5(NAMESPACE_URL, name)}"
+
+
+def _at(seconds: int) -> str:
+    days, rest = divmod(seconds, 86_400)
+    return f"{_day(days)}T{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}Z"
+
+
+@lru_cache
+def _day(days: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=days)

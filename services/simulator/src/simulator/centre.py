@@ -1,0 +1,139 @@
+"""The simulated call centre: what its phone system delivers, day by day. Pure: the same seed, days and finished
+trainings give the same bytes, so that nothing of it has to be kept."""
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from simulator.amazon_connect import encode_line, render_contact_lens, render_contact_record
+from simulator.calls import SHIFT, Call, correct_call, generate_calls
+from simulator.roster import Agent, build_roster, is_workday, next_workday
+
+SEED = 11
+SOURCE = "amazon-connect"
+
+DUPLICATED_SHARE = 0.05
+LATE_SHARE = 0.02
+CORRECTED_SHARE = 0.01
+SLICES = (time(13, 0), time(18, 0))
+LONGEST_DELAY_DAYS = 9
+
+_HOUR, _DAY = 3600, 86_400
+
+
+@dataclass(frozen=True, order=True)
+class Delivery:
+    """A record (a line of NDJSON) and when the phone system delivers it, seconds since 1970 UTC. `place` keeps records
+    of one instant in order."""
+
+    at: int
+    place: tuple[date, int]
+    record: bytes
+
+
+@dataclass(frozen=True)
+class Centre:
+    """`zone` is the site's; `agents` those of `roster`."""
+
+    agents: Sequence[Agent]
+    zone: ZoneInfo
+    seed: int
+
+    def deliveries(self, day: date, finished: Mapping[str, Iterable[date]]) -> list[Delivery]:
+        """Everything that the calls of a workday lead to, in order of delivery, some of it days later. `finished`: the
+        days on which an agent, by slug, finished trainings."""
+        habits = {agent.slug: agent.habit_on(day, finished.get(agent.slug, ())) for agent in self.agents}
+        calls = generate_calls(day, self.agents, habits, zone=self.zone, seed=self.seed)
+        found = _deliver_records(calls, Random(f"{self.seed}/{day}/delivery"))  # noqa: S311
+        ordered = sorted(enumerate(found), key=lambda item: (item[1][0], item[0]))
+        return [Delivery(at, (day, place), record) for place, (_, (at, record)) in enumerate(ordered)]
+
+    def slice_ends(self, after: datetime, until: datetime) -> list[datetime]:
+        """The instants after `after` and up to `until` at which history delivers what has gathered; the last is
+        `until` itself."""
+        ends = [until]
+        day = self.local_day(after)
+        while day <= self.local_day(until):
+            if is_workday(day):
+                ends += [self.instant_at(day, clock) for clock in SLICES]
+            day += timedelta(days=1)
+        return sorted({end for end in ends if after < end <= until})
+
+    def find_resume_point(self, clock: datetime) -> datetime:
+        """The last end of a slice before `clock`: what came after it may not have been delivered yet."""
+        return next(before for before in self._ends_backwards(clock) if before < clock)
+
+    def on_shift(self, now: datetime) -> bool:
+        """Whether records flow: from the shift's begin to half an hour after its end."""
+        day = self.local_day(now)
+        return is_workday(day) and self.instant_at(day, SHIFT[0]) <= now < self.instant_at(day, SLICES[-1])
+
+    def last_shift(self, now: datetime) -> datetime:
+        """When the newest shift began that had begun by `now`."""
+        day = self.local_day(now)
+        while not is_workday(day) or self.instant_at(day, SHIFT[0]) > now:
+            day -= timedelta(days=1)
+        return self.instant_at(day, SHIFT[0])
+
+    def next_shift(self, now: datetime) -> datetime:
+        """When the next shift begins."""
+        day = self.local_day(now)
+        if is_workday(day) and now < self.instant_at(day, SHIFT[0]):
+            return self.instant_at(day, SHIFT[0])
+        return self.instant_at(next_workday(day), SHIFT[0])
+
+    def local_day(self, instant: datetime) -> date:
+        return instant.astimezone(self.zone).date()
+
+    def instant_at(self, day: date, clock: time) -> datetime:
+        return datetime.combine(day, clock, self.zone).astimezone(UTC)
+
+    def _ends_backwards(self, start: datetime) -> Iterator[datetime]:
+        day = self.local_day(start)
+        while True:
+            if is_workday(day):
+                yield from (self.instant_at(day, clock) for clock in reversed(SLICES))
+            day -= timedelta(days=1)
+
+
+def build_centre(identity: Mapping[str, Any], *, featured: str, seed: int = SEED) -> Centre:
+    """The call centre of a blueprint's identity section. `featured`: the login of an agent who needs coaching, and
+    learns."""
+    agents = build_roster(identity, source=SOURCE, seed=seed, featured=featured)
+    return Centre(agents, ZoneInfo(identity["time_zone"]), seed)
+
+
+def _deliver_records(calls: Sequence[Call], rng: Random) -> Iterator[tuple[int, bytes]]:
+    for call in calls:
+        written = call.disconnected + call.acw + rng.randint(1, 20)
+        last = yield from _once_or_more(rng, written, encode_line(render_contact_record(call, written)))
+        if call.agent:
+            analysed = call.disconnected + rng.randint(45, 240)
+            last = max(last, (yield from _once_or_more(rng, analysed, encode_line(render_contact_lens(call)))))
+        if call.agent and rng.random() < CORRECTED_SHARE:
+            # Not before everything of the first measurement is there: analyses carry no stamp to order them by.
+            again = last + rng.randint(_DAY, 5 * _DAY)
+            later = correct_call(call, rng)
+            yield again, encode_line(render_contact_record(later, again))
+            if later.silences != call.silences:
+                yield again + 1, encode_line(render_contact_lens(later))
+
+
+def _once_or_more(rng: Random, at: int, record: bytes) -> Generator[tuple[int, bytes], None, int]:
+    """Yields the delivery or deliveries of a record; returns when the last one comes."""
+    if rng.random() < LATE_SHARE:
+        at += rng.randint(2 * _HOUR, 20 * _HOUR)
+    yield at, record
+    if rng.random() < DUPLICATED_SHARE:
+        at += rng.randint(20, 1800)
+        yield at, record
+    return at
+
+
+def workdays(first: date, last: date) -> list[date]:
+    """Mondays to Fridays from `first` to `last`, both included."""
+    count = (last - first).days + 1
+    return [day for day in (first + timedelta(days=offset) for offset in range(count)) if is_workday(day)]
