@@ -1,19 +1,37 @@
 """Uploads that are made to be slow: every byte is looked at a bounded number of times, and between two of its turns a reader
 keeps the loop for a moment only."""
 
+import gc
 import gzip
 import json
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from contracts import new_id
+from ingest.actions.intake import new_chunk
 from ingest.model.payload import Payload
 from ingest.model.payload.record import Limits
+from ingest.model.sources import SourceSpec, build_source
 
 MOMENT_S = 0.05
 MOST_GROWTH = 3.2
 """Twice the input takes twice the time; a quadratic reader takes four times."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collected_as_in_a_server() -> Iterator[None]:
+    """The garbage collector runs as seldom as in a process that serves (`servicekit.run`)."""
+    known = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    yield
+    gc.set_threshold(*known)
+    gc.unfreeze()
 
 
 def packed(plain: bytes, *, level: int = 9) -> bytes:
@@ -46,6 +64,10 @@ BODIES: dict[str, Callable[[int], bytes]] = {
     "one endless line of CSV": lambda n: b"a,b\n" + b"x" * (n << 16),
     "one endless first line of CSV": lambda n: b"x" * (n << 16),
     "an array": lambda n: b"[" + rows(n << 9).replace(b"\n", b",") + b"{}]",
+    "NDJSON, a record of many lists": lambda n: b'{"x": [' + b",".join([b"[[[[]]]]"] * (n << 10)) + b"]}\n",
+    "NDJSON, a record of many objects": lambda n: b'{"x": [' + b",".join([b"{}"] * (n << 12)) + b"]}\n",
+    "an array with a record of many lists": lambda n: b'[{"x": [' + b",".join([b"[[[[]]]]"] * (n << 10)) + b"]}]",
+    "an object of many lists over many lines": lambda n: b'{"x": [\n' + b",\n".join([b"[[[[]]]]"] * (n << 10)) + b"]}",
     "separators of an array": lambda n: b"[{}" + b", \n" * (n << 14) + b"]",
     "an array that never ends a value": lambda n: b'[{"a": "' + b"x" * (n << 16),
     "an array of nothing but opening brackets": lambda n: b"[" * (n << 14),
@@ -126,6 +148,61 @@ def test_a_megabyte_of_packed_newlines_ends_early() -> None:
         assert time.thread_time() - begun < 2
         assert found[-1].refusal
         assert "blank" in found[-1].refusal.reason
+
+
+@pytest.mark.parametrize("start", [b'{"x": [', b'{"x":\n[', b'[{"x": ['])
+@pytest.mark.parametrize("piece", [b"[[[[]]]],", b"{},", b'{"a":1},', b"1,"])
+def test_a_record_of_very_many_values_is_refused_before_it_is_parsed(start: bytes, piece: bytes) -> None:
+    body = start + piece * ((7 << 20) // len(piece))
+    payload = Payload()
+    begun = time.thread_time()
+    found = [*payload.feed(body), *payload.close()]
+    assert time.thread_time() - begun < 0.5
+    assert [each.refusal and each.refusal.reason for each in found] == ["The record holds more than 250,000 values."]
+
+
+def test_the_records_around_one_of_too_many_values_are_read() -> None:
+    payload = Payload(Limits(record_values=8))
+    found = [*payload.feed(b'{"a": 1}\n{"a": [1, 2, 3, 4, 5, 6]}\n{"a": 2}\n'), *payload.close()]
+    assert [each.refusal and each.refusal.reason for each in found] == [
+        None, "The record holds more than 8 values.", None,
+    ]  # fmt: skip
+
+
+def test_commas_and_brackets_in_texts_are_no_values() -> None:
+    body = b'{"x": "' + b"[{,:" * (1 << 19) + b'"}'
+    payload = Payload()
+    (record,) = [*payload.feed(body), *payload.close()]
+    assert record.value is not None
+
+
+LARGE_RECORDS: dict[str, dict[str, Any]] = {
+    "silent stretches": {
+        "CustomerMetadata": {"ContactId": "c"},
+        "ConversationCharacteristics": {
+            "NonTalkTime": {"Instances": [{"BeginOffsetMillis": 1, "EndOffsetMillis": 2}] * 49_000}
+        },
+    },
+    "an attribute that is nearly an address": {
+        "ContactId": "c",
+        "InitiationMethod": "INBOUND",
+        "Channel": "VOICE",
+        "InitiationTimestamp": "2026-03-02T08:00:00Z",
+        "Attributes": {"a": f"b@{'.' * 1_000_000} c"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", LARGE_RECORDS)
+def test_a_large_record_is_judged_in_a_moment(name: str) -> None:
+    source = build_source("calls", SourceSpec(vendor="amazon-connect"))
+    now = datetime(2026, 3, 3, tzinfo=UTC)
+    payload = Payload()
+    (record,) = [*payload.feed(json.dumps(LARGE_RECORDS[name]).encode()), *payload.close()]
+    chunk = new_chunk(new_id(), "live", source, now=now, secret=b"secret")
+    begun = time.thread_time()
+    chunk.add(record)
+    assert time.thread_time() - begun < MOMENT_S
 
 
 def test_limits_of_what_a_body_may_hold() -> None:

@@ -45,6 +45,7 @@ def read(record: dict[str, Any]) -> Part:
 def _stretches(found: Any, field: str, conversation: int | None) -> list[tuple[int, int]]:
     if not isinstance(found, list):
         raise Refusal(field, f"{field_readers.quote_value(found)} is not a list.", AS_WRITTEN)
+    field_readers.check_stretch_count(found, field)
     stretches = []
     for index, item in enumerate(found):
         at = f"{field}[{index}]"

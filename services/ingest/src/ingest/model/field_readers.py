@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import lru_cache
@@ -15,6 +15,9 @@ MAX_FUTURE_MS = 86_400_000
 MAX_DURATION_MS = 400 * 86_400_000
 ROUNDING_TOLERANCE_MS = 2_000  # two figures of whole seconds may differ by one each
 MAX_TEXT_CHARS = 512
+MAX_STRETCHES = 5_000
+"""Silent stretches of one conversation: at three seconds each, four hours of silence."""
+_MAX_ADDRESS_CHARS = 320  # of an e-mail address, RFC 3696
 _PHONE = re.compile(r"[+(]?\d[\d\s().\-/]{5,}\d")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _NUMBER = re.compile(r"[^\d+]")
@@ -177,7 +180,16 @@ def check_talk_fits(talk: int | None, hold: int | None, available: int | None, f
         raise Refusal(field, f"Talk and hold last {spent} ms, the contact only {available} ms.", "Check the durations.")
 
 
+def check_stretch_count(stretches: Sequence[Any], field: str) -> None:
+    """Raises Refusal for a list of more silent stretches than one conversation can have."""
+    if len(stretches) > MAX_STRETCHES:
+        reason = f"It lists {len(stretches):,} silent stretches; at most {MAX_STRETCHES:,} are read."
+        raise Refusal(field, reason, "Send the stretches of one conversation only.")
+
+
 def is_personal(value: str) -> bool:
     """Whether a text looks like a telephone number or an e-mail address."""
+    if len(value) > _MAX_ADDRESS_CHARS:
+        return False
     plain = value.strip()
     return bool(_EMAIL.fullmatch(plain) or _PHONE.fullmatch(plain))

@@ -197,6 +197,7 @@ class Row:
                 value = None
         if not isinstance(value, list):
             raise Refusal(column, "It is not a list of silent stretches.", cure)
+        checks.check_stretch_count(value, column)
         stretches = []
         for each in value:
             if not isinstance(each, list) or len(each) != 2:

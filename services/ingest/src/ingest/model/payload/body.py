@@ -17,7 +17,7 @@ _ZEROS: dict[tuple[bool, ...], str] = {
     (False, True, True, True): "utf-32-le",
     (True, True, True, False): "utf-32-be",
 }
-_HEAVY = 1 << 18
+_HEAVY_BYTES = 1 << 16
 _SPACE = b" \t\r\n\v\f"
 
 
@@ -47,7 +47,7 @@ class Payload:
     @property
     def is_heavy(self) -> bool:
         """Whether the next step may take long, since much has to be read at once."""
-        return (self._reader.pending if self._reader else len(self._sniffed)) > _HEAVY
+        return (self._reader.pending if self._reader else len(self._sniffed)) > _HEAVY_BYTES
 
     def feed(self, data: bytes) -> Iterator[Record]:
         return (record for record in self.feed_in_steps(data) if record is not None)
@@ -171,8 +171,8 @@ class Payload:
         if first != b"{":
             return CsvReader(self.limits, self.notes, line=self._line, layout=self._layout, check=self._check)
         line = bytes(self._sniffed[:end] if end >= 0 else self._sniffed)
-        spread = end >= 0 and line.rstrip()[-1:] in b"{[,:" and not starts_with_value(line)
-        endless = end < 0 and not final and starts_with_value(line)
+        spread = end >= 0 and line.rstrip()[-1:] in b"{[,:" and not starts_with_value(line, self.limits)
+        endless = end < 0 and not final and starts_with_value(line, self.limits)
         if spread or endless:
             return JsonReader(self.limits, self.notes, array=False, line=self._line)
         return NdjsonReader(self.limits, self.notes, line=self._line)

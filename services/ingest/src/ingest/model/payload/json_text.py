@@ -10,6 +10,7 @@ from io import StringIO
 from typing import Any, NoReturn
 
 import msgspec
+from servicekit.door.body import values_of
 
 from ingest.model.payload.lines import LineReader, decode_western
 from ingest.model.payload.record import RESEND_CURE, Limits, Record
@@ -86,7 +87,20 @@ def _unstorable(raw: str, value: Any) -> Refusal | None:
     return None
 
 
-def starts_with_value(line: bytes) -> bool:
+def has_too_many_values(line: bytes, limits: Limits) -> bool:
+    """Whether a record holds more values and names than the limit. Counts bytes, and parses nothing."""
+    return len(line) > limits.record_values and values_of(line) > limits.record_values
+
+
+def _too_many_values_refusal(limits: Limits) -> Refusal:
+    reason = f"The record holds more than {limits.record_values:,} values."
+    return Refusal("", reason, "Send it without what is not about the call's course.")
+
+
+def starts_with_value(line: bytes, limits: Limits) -> bool:
+    """Whether the line begins with a whole JSON value; also true of a line that holds too many values to be parsed."""
+    if has_too_many_values(line, limits):
+        return True
     try:
         _DECODER.raw_decode(line.decode(errors="replace"))
     except Refusal:
@@ -102,6 +116,9 @@ class NdjsonReader(LineReader):
     def _on_line(self, number: int, line: bytes | None) -> Iterator[Record]:
         if line is None:
             yield self._too_long(number)
+            return
+        if has_too_many_values(line, self._limits):
+            yield Record(0, number, self._decode(line).strip(), refusal=_too_many_values_refusal(self._limits))
             return
         text = self._decode(line).strip()
         if (value := _decode_plain_object(text)) is not None:
@@ -130,7 +147,7 @@ class JsonReader:
     def __init__(self, limits: Limits, notes: list[str], *, array: bool, line: int = 1) -> None:
         self.line = line
         self._notes = notes
-        self._limit = limits.record_bytes
+        self._limits = limits
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = StringIO()
         self.pending = 0  # characters that wait for the end of their value
@@ -180,14 +197,14 @@ class JsonReader:
                 try:
                     record, end = self._value(text, at)
                 except (ValueError, RecursionError) as error:
-                    if isinstance(error, json.JSONDecodeError) and self._wait_for_more(len(text) - at, final=final):
+                    if isinstance(error, json.JSONDecodeError) and self._wait_for_more(text, at, final=final):
                         return
                     raise self._broken_value_refusal(error, len(text) - at, final=final) from None
                 if (
                     end == len(text)
                     and not final
                     and text[end - 1] not in "}]"
-                    and self._wait_for_more(end - at, final=final)
+                    and self._wait_for_more(text, at, final=final)
                 ):
                     return  # a number may go on
                 yield record
@@ -205,18 +222,23 @@ class JsonReader:
             return Record(0, self.line, text[at:end], refusal=refusal), end
         return _as_record(self.line, text[at:end], value), end
 
-    def _wait_for_more(self, size: int, *, final: bool) -> bool:
-        """Whether more text may complete a value that cannot be read yet. Doubling keeps the work linear."""
-        if final or size > self._limit:
+    def _wait_for_more(self, text: str, at: int, *, final: bool) -> bool:
+        """Whether more text may complete the value that begins at `at`. Doubling the awaited size keeps the work linear.
+        Raises Refusal when the value holds too many values already."""
+        size, most = len(text) - at, self._limits.record_bytes
+        if final or size > most:
             return False
-        self._wanted = min(2 * size, self._limit + 1)
+        if has_too_many_values(text[at:].encode(), self._limits):
+            refusal = _too_many_values_refusal(self._limits)
+            raise Refusal("", refusal.reason, f"{refusal.cure} Nothing after it was read. {_NDJSON_CURE}")
+        self._wanted = min(2 * size, most + 1)
         return True
 
     def _broken_value_refusal(self, error: ValueError | RecursionError, size: int, *, final: bool) -> Refusal:
         if not isinstance(error, json.JSONDecodeError):
             refusal = _json_error(error)
         elif not final:
-            refusal = Refusal("", f"The record is broken or larger than {self._limit >> 20} MB.")
+            refusal = Refusal("", f"The record is broken or larger than {self._limits.record_bytes >> 20} MB.")
         elif error.pos >= len(error.doc.rstrip()) or "Unterminated" in error.msg:
             return Refusal("", "The payload ends in the middle of a record.", RESEND_CURE)
         else:

@@ -14,10 +14,12 @@ class CsvCells(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Limits:
-    """`ratio` (inflated to sent) is judged once `ratio_after_bytes` bytes came out; all sizes in bytes. `blank`: lines without
-    anything in them, `members`: gzip files one after the other."""
+    """Bounds of one body; sizes in bytes. `ratio` (inflated to sent) is checked after `ratio_after_bytes` inflated bytes.
+    `record_values` counts the values and names of one JSON record: the analysis of a call of three hours has about 100,000.
+    `gzip_members` are gzip files one after the other."""
 
     record_bytes: int = 8 << 20
+    record_values: int = 250_000
     inflated_bytes: int = 8 << 30
     ratio: int = 300
     ratio_after_bytes: int = 64 << 20
