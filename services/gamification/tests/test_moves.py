@@ -28,6 +28,7 @@ async def test_entries_and_balances_are_of_the_days_that_are_seen(transferred) -
         assert len(await transferred.ledger(who)) == entries, who
         shown = await transferred.get(who, "/balance", agent="ada")
         assert (shown["balance"], shown["partial"]) == (entries * 100, partial), who
+        assert (shown["provisional"] is None) == (who == "lea"), who  # today she is in team-b
     assert len(await transferred.ledger("ann", team="team-a")) == 1
     await transferred.get("leb", "/balance", agent="ben", status=403)
 

@@ -205,6 +205,43 @@ async def test_a_running_day_is_judged_when_it_is_over(game):
     assert await game.ledger() == [("ada", "better", 10)]
 
 
+async def test_points_of_the_running_day_are_shown_as_provisional(game):
+    await game.blueprint({**game.BETTER, "week_cap": 15, "step": 10})
+    for day in ("2026-03-12", "2026-03-13"):
+        await game.score("ada", day, 60)
+
+    async def shown(who="ada", agent="ada"):
+        found = await game.get(who, "/balance", agent=agent)
+        return found["balance"], found["provisional"]
+
+    assert await shown() == (0, {"workday": "2026-03-18", "points": 0})
+    for numerator, points in ((50, 10), (60, 0), (20, 15)):  # the week's cap is 15
+        await game.score("ada", "2026-03-18", numerator, settled=False)
+        assert await shown() == (0, {"workday": "2026-03-18", "points": points})
+    assert await shown("lea") == await shown("ann") == await shown()
+    assert await shown("ann", "ben") == (0, {"workday": "2026-03-18", "points": 0})
+    assert await game.ledger() == []
+    await game.score("ada", "2026-03-17", 50)  # 10 of the week's 15 points
+    assert await shown() == (10, {"workday": "2026-03-18", "points": 5})
+    over = parse_instant("2026-03-19T00:00Z")
+    await game.people("acme", simulated=True, clock=over)
+    await game.h.tick(over)
+    assert await shown() == (15, {"workday": "2026-03-19", "points": 0})
+
+
+async def test_provisional_points_need_a_live_day_and_a_rule_in_force(game):
+    await game.blueprint(game.BETTER)
+    for day in ("2026-03-12", "2026-03-13"):
+        await game.score("ada", day, 60)
+        await game.score("ben", day, 60)
+    await game.score("ada", "2026-03-18", 20, settled=False)
+    await game.score("ben", "2026-03-18", 20, settled=False, mode="history")
+    for who, points in (("ada", 10), ("ben", 0)):
+        assert (await game.get(who, "/balance"))["provisional"]["points"] == points
+    await game.blueprint()
+    assert (await game.get("ada", "/balance"))["provisional"]["points"] == 0
+
+
 async def test_a_running_day_is_over_when_it_is_at_the_agents_site(game):
     await game.people("acme", time_zone="Europe/Berlin")
     sites = [org_unit("team-a", time_zone="America/New_York")]

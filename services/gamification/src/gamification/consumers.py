@@ -1,4 +1,4 @@
-"""The event door: bands, scores and finished trainings give points, as `actions` say; blueprints bring rules."""
+"""The event door for blueprints. Bands, scores and trainings go from `service` to `actions` directly."""
 
 from contracts.blueprints import BlueprintPublished
 from servicekit import ReceivedEvent
@@ -9,6 +9,7 @@ from gamification.actions.rules import apply_blueprint
 
 
 async def on_blueprint_published(session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
+    """Applies the section `gamification` of a published blueprint, unless this service has handled that version."""
     content = event.body.sections.get("gamification")
     if content is not None and await claim_section(session, event):
         await apply_blueprint(session, event.body.version, content)

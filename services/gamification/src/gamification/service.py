@@ -1,4 +1,4 @@
-"""Gamification: what is recognised, by which rule, and taken back when it no longer holds."""
+"""Gamification: rules grant points for improvement, bands and trainings; corrections reverse them."""
 
 from contracts import Event
 from contracts.assignments import AssignmentCompleted
@@ -18,6 +18,7 @@ from gamification.model.section import check_section
 
 
 def wire(kit: ServiceContext) -> ServiceParts:
+    """The parts of the service: routes, subscriptions, due handlers and the blueprint section."""
     return ServiceParts(
         field_docs=FIELD_DOCS,
         router=api.router,
@@ -33,9 +34,9 @@ def wire(kit: ServiceContext) -> ServiceParts:
     )
 
 
-def _agent_subscription(topic: str, hear: BatchHandler, *types: type[Event]) -> Subscription:
-    """Whatever is heard of an agent moves the same ledger."""
-    return Subscription(topic, batch=hear, types=types, by_tenant=True, lock_by_key=True)
+def _agent_subscription(topic: str, handle_batch: BatchHandler, *types: type[Event]) -> Subscription:
+    """A subscription that locks the agents of a batch: every event about an agent writes the same ledger."""
+    return Subscription(topic, batch=handle_batch, types=types, by_tenant=True, lock_by_key=True)
 
 
 service = Service(

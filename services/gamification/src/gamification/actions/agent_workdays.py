@@ -1,4 +1,4 @@
-"""Days as they are counted where the agents work."""
+"""Workdays of agents, by the time zone of their site."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -11,7 +11,7 @@ from storage import Session
 
 
 async def require_tenant(session: Session) -> TenantChanged:
-    """Raises Unavailable while the copy of the directory lies behind the event at hand."""
+    """The session's tenant. Raises Unavailable while the directory copy does not have it yet."""
     try:
         return await directory.load_tenant(session)
     except NotFound as error:
@@ -19,6 +19,6 @@ async def require_tenant(session: Session) -> TenantChanged:
 
 
 async def load_workdays(session: Session, agents: Iterable[UUID]) -> Workdays:
-    """Raises Unavailable as `tenant` does."""
+    """The workdays of these agents. Raises Unavailable, as `require_tenant` does."""
     await require_tenant(session)
     return await directory.load_workdays(session, set(agents))

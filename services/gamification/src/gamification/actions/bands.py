@@ -17,52 +17,51 @@ from gamification.store import ledger, rules
 
 
 async def apply_band_events(session: Session, events: Sequence[ReceivedEvent[BandLeft | BandCorrected]]) -> None:
-    """Points for bands that were left, and back for those that were corrected, in the order in which it is said;
-    what is older than what was heard of the stay has no effect. History has no consequences. The agents must have been locked."""
-    known = [rule for rule in await rules.load_current_rules(session) if isinstance(rule, BandLeftRule)]
-    heard = [(event.body, event.attributes, _find_rewarding_rules(known, event.body)) for event in events]
-    heard = [each for each in heard if each[0].mode == "live" and (each[2] or isinstance(each[0], BandCorrected))]
-    if not heard:
+    """Grants points for bands that were left and reverses them for corrected ones, in the order of the events. An event
+    older than the newest one about its stay has no effect, and neither has history. The agents must be locked."""
+    band_rules = [rule for rule in await rules.load_current_rules(session) if isinstance(rule, BandLeftRule)]
+    relevant = [(event.body, event.attributes, _find_rewarding_rules(band_rules, event.body)) for event in events]
+    relevant = [each for each in relevant if each[0].mode == "live" and (each[2] or isinstance(each[0], BandCorrected))]
+    if not relevant:
         return
-    books = await ledger.load_batch_by_causes(
-        session, {body.agent_id for body, _, _ in heard}, {str(body.band_event_id) for body, _, _ in heard}
-    )
-    workdays = await agent_workdays.load_workdays(session, {body.agent_id for body, _, _ in heard})
-    corrections = [attributes.id for body, attributes, _ in heard if isinstance(body, BandCorrected)]
-    unheard = await ledger.insert_corrections(session, corrections) if corrections else set[UUID]()
-    known_stays = await ledger.load_stay_versions(session, {body.band_event_id for body, _, _ in heard if body.version})
+    agents, stays = {body.agent_id for body, _, _ in relevant}, {body.band_event_id for body, _, _ in relevant}
+    batch = await ledger.load_batch_by_causes(session, agents, {str(each) for each in stays})
+    workdays = await agent_workdays.load_workdays(session, agents)
+    corrections = [attributes.id for body, attributes, _ in relevant if isinstance(body, BandCorrected)]
+    new_corrections = await ledger.insert_corrections(session, corrections) if corrections else set[UUID]()
+    known = await ledger.load_stay_versions(session, {body.band_event_id for body, _, _ in relevant if body.version})
     newer: dict[UUID, int] = {}
-    for body, attributes, rewards in heard:
-        newest = newer.get(body.band_event_id, known_stays.get(body.band_event_id, 0))
+    for body, attributes, rewarding in relevant:
+        newest = newer.get(body.band_event_id, known.get(body.band_event_id, 0))
         if 0 < body.version < newest:
             continue
         if body.version > newest:
             newer[body.band_event_id] = body.version
         if isinstance(body, BandLeft):
-            _grant_for_leaving(books, body, attributes, rewards, workdays.workday_of(body.agent_id, attributes.time))
-        elif attributes.id in unheard:
-            unheard.remove(attributes.id)
-            _reverse_for_correction(books, body, attributes)
+            _grant_for_leaving(batch, body, attributes, rewarding, workdays.workday_of(body.agent_id, attributes.time))
+        elif attributes.id in new_corrections:
+            new_corrections.remove(attributes.id)
+            _reverse_for_correction(batch, body, attributes)
     if newer:
         await ledger.upsert_stay_versions(session, newer)
-    await ledger_events.write_entries(session, books)
+    await ledger_events.write_entries(session, batch)
 
 
-def _find_rewarding_rules(known: Sequence[BandLeftRule], body: BandLeft | BandCorrected) -> list[BandLeftRule]:
+def _find_rewarding_rules(band_rules: Sequence[BandLeftRule], body: BandLeft | BandCorrected) -> list[BandLeftRule]:
     if isinstance(body, BandCorrected):
         return []
-    return [rule for rule in known if rule.rewards(body.kpi, body.band, body.rank, body.to_rank)]
+    return [rule for rule in band_rules if rule.rewards(body.kpi, body.band, body.rank, body.to_rank)]
 
 
 def _grant_for_leaving(
-    books: LedgerBatch, body: BandLeft, attributes: Attributes, rewards: Sequence[BandLeftRule], today: date
+    batch: LedgerBatch, body: BandLeft, attributes: Attributes, rewarding: Sequence[BandLeftRule], today: date
 ) -> None:
-    """A stay gives each rule's points at most once at a time. The event's id tells a second leaving, after the first
-    was taken back, from the first one coming again."""
+    """Grants each rule's points, unless a grant of the rule for this stay stands. The event's id as occasion
+    distinguishes a second leaving, after a reversal, from a redelivery of the first."""
     cause = str(body.band_event_id)
-    for rule in rewards:
-        if not books.find_standing_grants(body.agent_id, cause, rule=rule.rule):
-            books.grant(
+    for rule in rewarding:
+        if not batch.find_standing_grants(body.agent_id, cause, rule=rule.rule):
+            batch.grant(
                 rule,
                 body.agent_id,
                 cause=cause,
@@ -83,10 +82,10 @@ def _grant_for_leaving(
             )
 
 
-def _reverse_for_correction(books: LedgerBatch, body: BandCorrected, attributes: Attributes) -> None:
-    """Whether the stay never was or was never left: what was given for leaving it is taken back."""
-    for entry in books.find_standing_grants(body.agent_id, str(body.band_event_id)):
-        books.reverse(
+def _reverse_for_correction(batch: LedgerBatch, body: BandCorrected, attributes: Attributes) -> None:
+    """Reverses every grant for leaving the stay, both when the stay is retracted and when only its end is."""
+    for entry in batch.find_standing_grants(body.agent_id, str(body.band_event_id)):
+        batch.reverse(
             entry,
             body.reason or "the band was corrected",
             body.reason_code or "band_corrected",
@@ -97,22 +96,24 @@ def _reverse_for_correction(books: LedgerBatch, body: BandCorrected, attributes:
 
 
 async def grant_for_trainings(session: Session, events: Sequence[ReceivedEvent[AssignmentCompleted]]) -> None:
-    """Each assignment gives each rule's points once. The agents must have been locked."""
-    known = [rule for rule in await rules.load_current_rules(session) if isinstance(rule, TrainingCompletedRule)]
-    heard = [
-        (event, rule) for event in events for rule in known if rule.rewards(event.body.template, event.body.passed)
+    """Grants each rule's points once for each completed assignment. The agents must be locked."""
+    training_rules = [
+        each for each in await rules.load_current_rules(session) if isinstance(each, TrainingCompletedRule)
     ]
-    if not heard:
+    relevant = [
+        (event, rule)
+        for event in events
+        for rule in training_rules
+        if rule.rewards(event.body.template, event.body.passed)
+    ]
+    if not relevant:
         return
-    books = await ledger.load_batch_by_causes(
-        session,
-        {event.body.agent_id for event, _ in heard},
-        {str(event.body.assignment_id) for event, _ in heard},
-    )
-    workdays = await agent_workdays.load_workdays(session, {event.body.agent_id for event, _ in heard})
-    for event, rule in heard:
+    agents = {event.body.agent_id for event, _ in relevant}
+    batch = await ledger.load_batch_by_causes(session, agents, {str(event.body.assignment_id) for event, _ in relevant})
+    workdays = await agent_workdays.load_workdays(session, agents)
+    for event, rule in relevant:
         body = event.body
-        books.grant(
+        batch.grant(
             rule,
             body.agent_id,
             cause=str(body.assignment_id),
@@ -123,4 +124,4 @@ async def grant_for_trainings(session: Session, events: Sequence[ReceivedEvent[A
             at=event.attributes.time,
             by=event.attributes,
         )
-    await ledger_events.write_entries(session, books)
+    await ledger_events.write_entries(session, batch)

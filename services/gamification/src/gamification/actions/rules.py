@@ -1,4 +1,4 @@
-"""Rules and boards, edited one by one or brought by a blueprint."""
+"""Rules and boards: edited one by one, or replaced by a blueprint."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,14 +17,15 @@ from gamification.model.section import (
     find_duplicates,
     find_references,
     find_rule_references,
+    find_section_references,
     parse_section,
-    references_of_section,
 )
 from gamification.store import rules as store
 
 
 async def put_rule(session: Session, rule: Rule) -> None:
-    """Counts from now on; what past days were worth stays as it was. Raises Invalid when it names what does not exist."""
+    """Adds or changes a rule from now on; past days keep the rule they were evaluated by. Raises Invalid for an unknown
+    name in it."""
     await require_known_names(session, find_rule_references(rule))
     await store.lock_rules(session)
     current = {each.rule: each for each in await store.load_current_rules(session)}
@@ -35,7 +36,7 @@ async def put_rule(session: Session, rule: Rule) -> None:
 
 
 async def retire_rule(session: Session, name: str) -> None:
-    """Gives no more points; those it gave stay. Raises NotFound, and Conflict while a board counts it."""
+    """Retires a rule; the points that it granted stay. Raises NotFound, and Conflict while a board counts it."""
     await store.lock_rules(session)
     current = {each.rule: each for each in await store.load_current_rules(session)}
     if name not in current:
@@ -50,7 +51,7 @@ async def retire_rule(session: Session, name: str) -> None:
 
 
 async def replace_rules(session: Session, rules: Sequence[Rule]) -> None:
-    """All rules at once; those not named are retired. Raises Invalid and changes nothing when one is wrong."""
+    """Replaces all rules; those not in `rules` are retired. Raises Invalid, and then changes nothing."""
     names = [rule.rule for rule in rules]
     problems = find_duplicates("rules", "rule", names)
     for board in await store.list_boards(session):
@@ -58,12 +59,12 @@ async def replace_rules(session: Session, rules: Sequence[Rule]) -> None:
     if problems:
         raise Invalid("bad-rules", "; ".join(each.problem for each in problems), errors=problems)
     await require_known_names(session, find_references(rules))
-    await _replace(session, rules)
+    await _replace_rules(session, rules)
     await _publish_section_applied(session)
 
 
 async def put_board(session: Session, board: Leaderboard) -> None:
-    """Raises Invalid when it counts a rule, or is of an org unit, that does not exist."""
+    """Adds or changes a board. Raises Invalid for an unknown rule or org unit."""
     problems = check_board(board, [rule.rule for rule in await store.load_current_rules(session)])
     if problems:
         raise Invalid("bad-leaderboard", "; ".join(each.problem for each in problems), errors=problems)
@@ -75,12 +76,12 @@ async def put_board(session: Session, board: Leaderboard) -> None:
         before=await store.find_board(session, board.leaderboard),
         after=board,
     )
-    await store.put_board(session, board)
+    await store.upsert_board(session, board)
     await _publish_section_applied(session)
 
 
 async def remove_board(session: Session, name: str) -> None:
-    """Raises NotFound."""
+    """Deletes a board. Raises NotFound."""
     before = await store.find_board(session, name)
     if before is None or not await store.delete_board(session, name):
         raise NotFound("unknown-leaderboard", f"There is no leaderboard `{name}`.")
@@ -89,41 +90,41 @@ async def remove_board(session: Session, name: str) -> None:
 
 
 async def apply_blueprint(session: Session, version: int, content: Mapping[str, Any]) -> None:
-    """Applies the section whole or not at all, and answers."""
+    """Applies the section, or nothing of it, and publishes `SectionApplied` or `SectionRejected`."""
     try:
         section = parse_section(content)
     except Invalid as invalid:
         reject_section(session, version, invalid.errors)
         return
-    await _replace(session, section.rules)
+    await _replace_rules(session, section.rules)
     boards = {each.leaderboard: each for each in await store.list_boards(session)}
     record_changes(session, "leaderboard", boards, {each.leaderboard: each for each in section.leaderboards})
     await store.replace_boards(session, section.leaderboards)
     await _publish_section_applied(session, version)
 
 
-async def _replace(session: Session, rules: Sequence[Rule]) -> None:
+async def _replace_rules(session: Session, rules: Sequence[Rule]) -> None:
     await store.lock_rules(session)
-    current = {each.rule: each for each in await store.load_current_rules(session)}
-    wanted = {each.rule: each for each in rules}
-    record_changes(session, "rule", current, wanted)
-    for name, rule in sorted(wanted.items()):
-        if current.get(name) != rule:
+    before = {each.rule: each for each in await store.load_current_rules(session)}
+    after = {each.rule: each for each in rules}
+    record_changes(session, "rule", before, after)
+    for name, rule in sorted(after.items()):
+        if before.get(name) != rule:
             await store.add_edition(session, name, rule)
-    for name in sorted(set(current) - set(wanted)):
+    for name in sorted(set(before) - set(after)):
         await store.add_edition(session, name, None)
 
 
 async def export_section(session: Session) -> dict[str, Any]:
-    """Everything that is in force, in the form in which a blueprint holds it."""
-    return (await _section(session)).content()
+    """The rules and boards in force, as a section of a blueprint."""
+    return (await _load_section(session)).content()
 
 
-async def _section(session: Session) -> Section:
+async def _load_section(session: Session) -> Section:
     rules, boards = await store.load_current_rules(session), await store.list_boards(session)
     return Section(rules=list(rules), leaderboards=list(boards))
 
 
 async def _publish_section_applied(session: Session, version: int | None = None) -> None:
-    section = await _section(session)
-    await tell_section(session, "gamification", version, section.content(), references_of_section(section))
+    section = await _load_section(session)
+    await tell_section(session, "gamification", version, section.content(), find_section_references(section))

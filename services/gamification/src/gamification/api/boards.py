@@ -118,19 +118,19 @@ async def get_standings(
         session, first=first, end=end, rules=board.rules, units=units, min_entries=board.min_entries
     )
     last = end - timedelta(days=1)
-    seen = await visible.filter_visible_spans(session, {(row["agent_id"], first, last) for row in rows})
+    seen = await visible.filter_visible_spans(session, {(row.agent_id, first, last) for row in rows})
     places: list[Place] = []
     for row in rows:
-        named = row if shows_name(board, row["rank"], (row["agent_id"], first, last) in seen) else {}
+        named = shows_name(board, row.rank, (row.agent_id, first, last) in seen)
         places.append(
             Place(
-                rank=row["rank"],
-                points=row["points"],
-                entries=row["entries"],
-                me=row["agent_id"] == caller.person_id,
-                agent_id=named.get("agent_id"),
-                agent=named.get("agent"),
-                name=named.get("name"),
+                rank=row.rank,
+                points=row.points,
+                entries=row.entries,
+                me=row.agent_id == caller.person_id,
+                agent_id=row.agent_id if named else None,
+                agent=row.agent if named else None,
+                name=row.name if named else None,
             )
         )
     mine = next((index for index, place in enumerate(places) if place.me), None)
@@ -138,7 +138,7 @@ async def get_standings(
         shown = _select_around(board, places, mine)
         following = None
     else:
-        (start,) = page.values(_position) or (0,)
+        (start,) = page.values(_parse_position) or (0,)
         shown = places[start : start + page.limit]
         following = page_of(places[start : start + page.limit + 1], page, lambda _: [start + page.limit]).next
     bounded = board.period != "total"
@@ -163,19 +163,19 @@ async def _require_board(session: Session, name: str) -> Leaderboard:
     return board
 
 
-def _position(value: Any) -> int:
+def _parse_position(value: Any) -> int:
     if not isinstance(value, int) or value < 0:
         raise ValueError(value)
     return value
 
 
 def _select_around(board: Leaderboard, places: list[Place], mine: int | None) -> list[Place]:
-    near = range(0) if mine is None else range(mine - board.around, mine + board.around + 1)
-    return [place for index, place in enumerate(places) if place.rank <= board.top or index in near]
+    neighbours = range(0) if mine is None else range(mine - board.around, mine + board.around + 1)
+    return [place for index, place in enumerate(places) if place.rank <= board.top or index in neighbours]
 
 
 async def _require_units(session: Session, caller: Caller, unit: str) -> frozenset[UUID]:
-    """An org unit and those below it, for those who belong to it or may see all of its people."""
+    """Ids of an org unit and those below it. Raises Forbidden unless the caller is a member or may see all its people."""
     asked = await visibility.load_visibility(session, caller, team=unit)
     assert asked.team is not None
     found = (await directory.find_org_unit(session, unit)).id

@@ -25,6 +25,10 @@ FIELD_DOCS: dict[str, FieldDoc] = {
     "min_sample": FieldDoc("The least sample that says something."),
     "passed_only": FieldDoc("Whether only a passed one is rewarded."),
     "period": FieldDoc("The time that is counted together."),
+    "provisional": FieldDoc(
+        "Points for improvement that the running workday would give if it ended now; not part of the balance.",
+        {"workday": "2026-03-18", "points": 10},
+    ),
     "Entry.reason": FieldDoc("Why it takes points back; null: it gives some.", None),
     "rank": FieldDoc("The place: 1 is the first, equals share it."),
     "ranked": FieldDoc("How many people are on the board."),

@@ -1,4 +1,4 @@
-"""The ledger: who was given what for what, and what was taken back."""
+"""The ledger: points that were given and taken back, balances, and the running day's provisional points."""
 
 from datetime import date, datetime
 from typing import Any
@@ -9,6 +9,7 @@ from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of
 from servicekit import router as door_router
 from servicekit.reasons import Reason, reason_of
 
+from gamification.actions.improvement import load_provisional_points
 from gamification.store import ledger as store
 
 router = door_router(tags=["ledger"])
@@ -33,14 +34,24 @@ class Entry(BaseModel):
     detail: dict[str, Any] | None
 
 
+class Provisional(BaseModel):
+    """Points for improvement that the running workday would give if it ended now. They are not in the ledger and not in
+    `balance`: they rise and fall with every call until the day has settled."""
+
+    workday: date
+    points: int
+
+
 class Balance(BaseModel):
-    """`partial`: only of the days on which the caller may see this agent; there are entries of other days."""
+    """`partial`: only of the days on which the caller may see this agent; there are entries of other days.
+    `provisional`: of the agent's running workday; null where the caller may not see the agent on it."""
 
     agent_id: UUID
     agent: str
     name: str
     balance: int
     partial: bool = False
+    provisional: Provisional | None = None
 
 
 @router.get("/ledger")
@@ -58,21 +69,32 @@ async def list_entries(
     visible = await visibility.load_visibility(session, caller, agent=agent, team=team)
     after = page.values(datetime.fromisoformat, UUID)
     rows = await store.load_page(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
-    entries = [Entry.model_validate({**row, "reason": _why(row)}) for row in rows]
+    entries = [Entry.model_validate({**vars(row), "reason": _reason_of_row(row)}) for row in rows]
     return page_of(entries, page, cursor=lambda entry: [entry.at.isoformat(), str(entry.id)])
 
 
-def _why(row: dict[str, Any]) -> Reason | None:
-    """Entries from before there were codes have their sentence only."""
-    before = "band_corrected" if row["reason"] == "the band was corrected" else "score_corrected"
-    return reason_of(row["reason_code"] or (before if row["reason"] else None), row["reason_values"])
+def _reason_of_row(row: store.LedgerRow) -> Reason | None:
+    """Why a reversal was made. Old entries have a sentence and no code."""
+    code_of_sentence = "band_corrected" if row.reason == "the band was corrected" else "score_corrected"
+    return reason_of(row.reason_code or (code_of_sentence if row.reason else None), row.reason_values)
 
 
 @router.get("/balance")
 @route_policy(reach="people")
 async def get_balance(session: WorkSession, caller: CallerDep, agent: str | None = None) -> Balance:
-    """The sum of an agent's entries; without `agent`, the caller's own."""
+    """The sum of an agent's entries, and the provisional points of the running workday; without `agent`, the caller's own."""
     person = caller.person if agent is None else await directory.find_person(session, agent)
     visible = await visibility.load_visibility(session, caller, agent=str(person.id))
-    points, partial = await store.load_balance(session, person.id, visible)
-    return Balance(agent_id=person.id, agent=person.slug, name=person.display_name, balance=points, partial=partial)
+    found = await store.load_balance(session, person.id, visible)
+    today = await directory.today_of(session, person.id)
+    provisional = None
+    if await visible.is_visible(session, person.id, today):
+        provisional = Provisional(workday=today, points=await load_provisional_points(session, person.id, today))
+    return Balance(
+        agent_id=person.id,
+        agent=person.slug,
+        name=person.display_name,
+        balance=found.points,
+        partial=found.partial,
+        provisional=provisional,
+    )

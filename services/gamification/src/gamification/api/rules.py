@@ -1,4 +1,4 @@
-"""The rules of the game, for everyone to read."""
+"""The rules that give points: everybody reads them, administrators edit them."""
 
 from servicekit import DEFINITION_BYTES, CallerDep, Page, PageDep, WorkSession, page_within, route_policy
 from servicekit import router as door_router
@@ -12,11 +12,13 @@ router = door_router(tags=["rules"])
 
 
 class Rules(StrictModel):
+    """All rules that are in force."""
+
     rules: list[Rule]
 
 
 class RulePage(Page[ReadRule]):
-    pass
+    """A page of rules in force, by name."""
 
 
 @router.get("/rules", response_model=RulePage)

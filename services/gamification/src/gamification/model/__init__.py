@@ -1,1 +1,1 @@
-"""The pure rules of gamification: what gives points, boards, the blueprint section."""
+"""The pure rules of gamification: rules for points, leaderboards, the blueprint section. No I/O."""

@@ -1,4 +1,4 @@
-"""Leaderboards: over what time and whom, and whose names they show."""
+"""Leaderboards: their period, their people, and whose names they show."""
 
 from datetime import date, timedelta
 from typing import Literal
@@ -28,7 +28,7 @@ class Leaderboard(StrictModel):
 
 
 def compute_period(period: str, day: date) -> tuple[date, date]:
-    """First day, and the day after the last one, of the period that `day` lies in."""
+    """First day (included) and end day (excluded) of the period (`week`, `month` or `total`) that contains `day`."""
     if period == "week":
         return monday_of(day), monday_of(day) + timedelta(days=7)
     if period == "month":
@@ -38,5 +38,6 @@ def compute_period(period: str, day: date) -> tuple[date, date]:
 
 
 def shows_name(board: Leaderboard, rank: int, seen: bool) -> bool:
-    """`seen`: whether the caller may see this person on a day of the period."""
+    """Whether the board shows the name at `rank` (from 1). `seen`: the caller may see this person on a day of the
+    period."""
     return board.anonymise == "none" or rank <= board.top or seen

@@ -1,6 +1,6 @@
-"""Improvement on the own baseline: which points an agent's days are worth, from the scores as they now are.
+"""Improvement on an agent's own baseline: the points that workdays are worth, from the current scores.
 
-A pure function of the days, so that the outcome is the same in whatever order they came or were corrected.
+A pure function of the days: the result does not depend on the order in which scores arrived or were corrected.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +13,14 @@ from functools import cached_property
 from gamification.model.rules import ImprovementRule
 
 BASELINE_REACH = timedelta(days=120)
-"""Older days are no baseline: that was another habit. It also bounds what one correction can move."""
+"""Days older than this do not count as baseline. It also bounds how many days one correction can affect."""
 
 
 @dataclass(frozen=True)
 class ScoreDay:
-    """One KPI of one agent on one workday. `live`: it may give points; what came as history only is a baseline.
-    `edition`: of the rules, by which it is judged; None: it has not been judged."""
+    """One KPI of one agent on one workday. `value` is in the KPI's unit, `sample` a count of facts. `live`: the day may
+    earn points; a day known from history only serves as baseline. `edition`: the edition of the rules that applies to
+    the day; None: it has not been evaluated."""
 
     workday: date
     value: Decimal | None
@@ -33,14 +34,14 @@ class ScoreDay:
 
     @cached_property
     def parts(self) -> tuple[int | Fraction, int | Fraction] | None:
-        """Numerator and denominator, where the value is a ratio."""
+        """Numerator and denominator; None where the value is no ratio."""
         if self.numerator is None or self.denominator is None:
             return None
         return _rational(self.numerator), _rational(self.denominator)
 
     @cached_property
     def exact(self) -> Fraction | None:
-        """The value before it was rounded, where its parts are known."""
+        """The value; unrounded where its parts are known. None: unknown."""
         if self.value is None:
             return None
         if self.parts and self.parts[1]:
@@ -49,13 +50,15 @@ class ScoreDay:
 
 
 def _rational(number: Decimal) -> int | Fraction:
-    """Most parts are whole, and whole numbers add up many times faster."""
+    """The same number as an int where it is one: most are, and ints add many times faster than fractions."""
     whole = int(number)
     return whole if whole == number else Fraction(number)
 
 
 @dataclass(frozen=True)
 class Award:
+    """Points for one workday, with the day's value, its baseline and the improvement, in percent or the KPI's unit."""
+
     points: int
     value: Fraction
     baseline: Fraction
@@ -65,9 +68,10 @@ class Award:
 def compute_awards(
     days: Sequence[ScoreDay], rule_of: Callable[[ScoreDay], ImprovementRule | None], *, first: int
 ) -> Mapping[date, Award]:
-    """What each workday from the place `first` on is worth, which begins a week. `days` in order of time and from REACH
-    before it; `rule_of` the rule as it was in force for a day, None when none was."""
-    given: dict[date, Award] = {}
+    """Awards by workday, for the days from index `first` on; a day without points is absent. `days`: in order of time,
+    from `BASELINE_REACH` before the day at `first`, which must be the first of its week. `rule_of`: the rule in force
+    on a day, or None."""
+    awards: dict[date, Award] = {}
     by_week: dict[tuple[int, int], int] = {}
     for index in range(first, len(days)):
         day = days[index]
@@ -79,9 +83,9 @@ def compute_awards(
         left = award.points if rule.week_cap is None else rule.week_cap - by_week.get(week, 0)
         points = min(award.points, left)
         if points > 0:
-            given[day.workday] = Award(points, award.value, award.baseline, award.improvement)
+            awards[day.workday] = Award(points, award.value, award.baseline, award.improvement)
             by_week[week] = by_week.get(week, 0) + points
-    return given
+    return awards
 
 
 def _compute_award(rule: ImprovementRule, day: ScoreDay, days: Sequence[ScoreDay], index: int) -> Award | None:
@@ -103,8 +107,8 @@ def _compute_award(rule: ImprovementRule, day: ScoreDay, days: Sequence[ScoreDay
 
 
 def _compute_baseline(rule: ImprovementRule, day: ScoreDay, days: Sequence[ScoreDay], index: int) -> Fraction | None:
-    """From the days before the place `index`: the ratio of sums, or the mean where the KPI is no ratio. Days under another
-    model are not comparable."""
+    """The baseline from the days before `index`: the ratio of sums, or the mean where the KPI is no ratio. None with too
+    few days. Days under another version of the KPI model are not comparable and do not count."""
     fitting: list[ScoreDay] = []
     oldest = day.workday - BASELINE_REACH
     while len(fitting) < rule.baseline_days and index > 0 and days[index - 1].workday >= oldest:
@@ -121,4 +125,5 @@ def _compute_baseline(rule: ImprovementRule, day: ScoreDay, days: Sequence[Score
 
 
 def monday_of(day: date) -> date:
+    """First day of the ISO week of `day`."""
     return day - timedelta(days=day.weekday())

@@ -1,4 +1,4 @@
-"""The ledger as one unit of work sees it: what it says of the causes at hand, and what is to be added."""
+"""The part of the ledger that one transaction works on: existing grants, and entries to add."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from gamification.model.rules import BandLeftRule, ImprovementRule, TrainingComp
 
 @dataclass(frozen=True)
 class Entry:
-    """A grant, or the reversal of the grant `reverses`."""
+    """A grant of points, or the reversal of the grant `reverses`, with negative points."""
 
     id: UUID
     agent_id: UUID
@@ -33,7 +33,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class NewEntry:
-    """An entry to be written: when it is booked, and by which event, if by one."""
+    """An entry to insert: `at` is its time, `by` the event that caused it, if any."""
 
     entry: Entry
     at: datetime
@@ -41,9 +41,9 @@ class NewEntry:
 
 
 class LedgerBatch:
-    """`grants`: all there are for the causes at hand, oldest first; `reversed_`: those of them that were taken back.
+    """`grants`: all grants for the causes in question, oldest first. `reversed_`: ids of those that were reversed.
 
-    Their agents must be locked from before the grants were read until `new` is written."""
+    The agents must be locked from before the grants are read until `new` is written."""
 
     def __init__(self, grants: Iterable[Entry], reversed_: Iterable[UUID]) -> None:
         self.new: list[NewEntry] = []
@@ -53,7 +53,7 @@ class LedgerBatch:
             self._grants.setdefault((each.agent_id, each.cause), []).append(each)
 
     def find_standing_grants(self, agent_id: UUID, cause: str, *, rule: str | None = None) -> list[Entry]:
-        """Grants for this cause that have not been taken back."""
+        """Grants for this cause that have not been reversed, oldest first."""
         return [
             each
             for each in self._grants.get((agent_id, cause), ())
@@ -61,7 +61,7 @@ class LedgerBatch:
         ]
 
     def count_grants(self, agent_id: UUID, rule: str, cause: str) -> int:
-        """How often the rule has given something for the cause, taken back or not."""
+        """How many grants the rule has made for the cause, reversed or not."""
         return sum(each.rule == rule for each in self._grants.get((agent_id, cause), ()))
 
     def grant(
@@ -77,7 +77,7 @@ class LedgerBatch:
         at: datetime,
         by: Attributes | None,
     ) -> None:
-        """Books points once for each agent, rule, cause and occasion."""
+        """Adds a grant, unless one for the same agent, rule, cause and occasion exists."""
         before = self._grants.setdefault((agent_id, cause), [])
         if any(each.rule == rule.rule and each.occasion == occasion for each in before):
             return
@@ -97,8 +97,8 @@ class LedgerBatch:
         at: datetime,
         by: Attributes | None,
     ) -> None:
-        """Takes a standing grant back, in the period in which it had been earned. `code` and `values`: the reason as it is
-        told to people."""
+        """Adds the reversal of a standing grant, with the same `earned_on`. `code` and `values`: the reason in a form that
+        can be translated."""
         self._reversed.add(entry.id)
         reversal = Entry(
             new_id(), entry.agent_id, entry.rule, entry.cause, entry.occasion, -entry.points, entry.title,

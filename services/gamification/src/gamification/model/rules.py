@@ -1,4 +1,4 @@
-"""What gives points."""
+"""Rules that grant points: for leaving a band, for a finished training, for improvement."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -28,16 +28,18 @@ LocalizedText = Annotated[dict[Language, Annotated[str, StringConstraints(min_le
 """A text by language, at least one: `{"en": "Left the coaching band", "zh": "离开辅导区间"}`."""
 
 Amount = Annotated[Decimal, Field(gt=0, le=1_000_000_000, decimal_places=20)]
-"""Of bounded length, since it is reckoned with exactly: 1e-999999 is a fraction of a million digits."""
+"""Bounded in digits because arithmetic is exact: 1e-999999 would be a fraction with a million digits."""
 Points = Annotated[int, Field(ge=1, le=1_000_000)]
 
 NotRetired = Annotated[
     StrictBool, AfterValidator(_not_retired), WithJsonSchema({"type": "boolean", "const": False, "title": "Retired"})
 ]
-"""False and nothing else; a literal would take 0 as well."""
+"""Only false is valid; `Literal[False]` would accept 0 as well."""
 
 
 class StrictModel(BaseModel):
+    """A frozen model that refuses unknown fields."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -46,7 +48,7 @@ class _Rule(StrictModel):
     title: LocalizedText
     active: StrictBool = True
     retired: NotRetired = Field(False, exclude=True)
-    """So that what was read can be put again."""
+    """Accepted so that a client can PUT what it read."""
 
 
 class BandLeftRule(_Rule):
@@ -59,7 +61,7 @@ class BandLeftRule(_Rule):
     points: Points
 
     def rewards(self, kpi: str, band: str, rank: int, to_rank: int | None) -> bool:
-        """Whether leaving this band for the one of `to_rank` (None: for none) is what it rewards."""
+        """Whether the rule rewards leaving `band` for the band of `to_rank` (None: for no band)."""
         if not self.active or kpi != self.kpi or band not in self.from_bands:
             return False
         return not self.to_better or (to_rank is not None and to_rank < rank)
@@ -74,6 +76,7 @@ class TrainingCompletedRule(_Rule):
     passed_only: StrictBool = True
 
     def rewards(self, template: str, passed: bool) -> bool:
+        """Whether the rule rewards finishing a training of this template."""
         return self.active and self.template in (None, template) and (passed or not self.passed_only)
 
 
@@ -107,15 +110,15 @@ class _Read(BaseModel):
 
 
 class ReadBandLeftRule(_Read, BandLeftRule):  # pyright: ignore[reportIncompatibleVariableOverride]
-    pass
+    """A rule for leaving a band, and whether it is retired."""
 
 
 class ReadTrainingCompletedRule(_Read, TrainingCompletedRule):  # pyright: ignore[reportIncompatibleVariableOverride]
-    pass
+    """A rule for finished trainings, and whether it is retired."""
 
 
 class ReadImprovementRule(_Read, ImprovementRule):  # pyright: ignore[reportIncompatibleVariableOverride]
-    pass
+    """A rule for improvement, and whether it is retired."""
 
 
 ReadRule = Annotated[ReadBandLeftRule | ReadTrainingCompletedRule | ReadImprovementRule, Field(discriminator="kind")]
@@ -123,13 +126,13 @@ _read: TypeAdapter[ReadRule] = TypeAdapter(ReadRule)
 
 
 def read_rule(rule: Rule, *, retired: bool = False) -> ReadRule:
-    """As it is shown."""
+    """The rule as the API shows it."""
     return _read.validate_python({**rule.model_dump(), "retired": retired})
 
 
 @dataclass(frozen=True)
 class Edition:
-    """A rule as it was from this edition on; `body` None: retired."""
+    """A rule from this edition on, until the next edition of the same rule. `body` None: retired."""
 
     edition: int
     rule: str

@@ -1,4 +1,4 @@
-"""The blueprint section `gamification`: `{rules: [Rule …], leaderboards: [Leaderboard …]}`, and what is wrong with one."""
+"""The blueprint section `gamification`: `{rules: [Rule …], leaderboards: [Leaderboard …]}`, and its validation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,6 +42,7 @@ def parse_section(content: Mapping[str, Any]) -> Section:
 
 
 def find_contradictions(section: Section) -> list[FieldProblem]:
+    """Names that occur twice, and rules that a board counts and the section lacks."""
     names = [rule.rule for rule in section.rules]
     return [
         *find_duplicates("rules", "rule", names),
@@ -55,16 +56,18 @@ def find_contradictions(section: Section) -> list[FieldProblem]:
 
 
 def check_section(content: Mapping[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
-    """As `servicekit.blueprints.checking.SectionChecker` wants it; `present`: the section as it is."""
+    """The check for `servicekit.blueprints.checking.SectionChecker`. `content` None: checks the current section,
+    `present`, again."""
     try:
         section = Section.model_validate(present if content is None else content)
     except ValidationError as error:
         return SectionCheck(problems=find_validation_problems(error, content, Section, _CURES))
-    problems = [*find_contradictions(section), *find_unknown_names(references_of_section(section), names)]
+    problems = [*find_contradictions(section), *find_unknown_names(find_section_references(section), names)]
     return SectionCheck(problems=problems, changes=diff_sections(present, section.content()))
 
 
-def references_of_section(section: Section) -> list[Reference]:
+def find_section_references(section: Section) -> list[Reference]:
+    """Names of other services' resources in the section."""
     boards = [
         each
         for index, board in enumerate(section.leaderboards)
@@ -74,11 +77,12 @@ def references_of_section(section: Section) -> list[Reference]:
 
 
 def find_references(rules: Sequence[Rule]) -> list[Reference]:
-    """What the rules of a section name of other services."""
+    """Names of other services' resources in a section's rules."""
     return [each for index, rule in enumerate(rules) for each in find_rule_references(rule, f"/rules/{index}")]
 
 
 def find_rule_references(rule: Rule, at: str = "") -> list[Reference]:
+    """Names of KPIs, bands and templates in a rule. `at`: JSON pointer of the rule."""
     if isinstance(rule, TrainingCompletedRule):
         return [] if rule.template is None else [Reference(f"{at}/template", "template", rule.template)]
     kpi = Reference(f"{at}/kpi", "KPI", rule.kpi)
@@ -87,10 +91,12 @@ def find_rule_references(rule: Rule, at: str = "") -> list[Reference]:
 
 
 def find_board_references(board: Leaderboard, at: str = "") -> list[Reference]:
+    """The org unit of a board, if it has one. `at`: JSON pointer of the board."""
     return [] if board.org_unit is None else [Reference(f"{at}/org_unit", "org unit", board.org_unit)]
 
 
 def find_duplicates(list_name: str, key: str, names: Sequence[str]) -> list[FieldProblem]:
+    """A problem for each name that occurred before it in the list `list_name`, whose items are named by `key`."""
     return [
         FieldProblem(pointer=f"/{list_name}/{index}/{key}", problem=f"`{name}` is there twice", cure="rename one")
         for index, name in enumerate(names)
@@ -99,7 +105,7 @@ def find_duplicates(list_name: str, key: str, names: Sequence[str]) -> list[Fiel
 
 
 def check_board(board: Leaderboard, rules: Sequence[str], pointer: str = "") -> list[FieldProblem]:
-    """Rules a board counts that do not exist."""
+    """A problem for each rule that the board counts and `rules` lacks. `pointer`: JSON pointer of the board."""
     return [
         FieldProblem(
             pointer=f"{pointer}/rules/{index}",

@@ -1,4 +1,4 @@
-"""When workdays are over and their scores have settled."""
+"""Due items for workdays that are over and settled."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -9,9 +9,9 @@ from storage import Session
 
 
 async def schedule_evaluations(session: Session, settled: Mapping[tuple[UUID, date], datetime]) -> None:
-    """Lets the clock judge these agents' workdays at these instants, in the agent's turn; what was to be judged sooner is
-    moved. The turns must have been taken: a
-    day that is not among the due items any more has been judged without what was just heard."""
+    """Schedules the evaluation of each (agent, workday) at an instant, or moves it there if it is scheduled. It runs
+    under the agent's lock. The caller must hold that lock too: otherwise an item that just ran would have missed the
+    scores at hand."""
     rows = [
         {
             "tenant": session.tenant,

@@ -1,10 +1,12 @@
-"""The ledger: booked, taken back, summed up; never changed."""
+"""The ledger: entries are inserted and summed, never changed."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
-from typing import Any
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from contracts.envelope import ReasonValues
 from pydantic_core import to_json
 from servicekit.visibility import VisibilityFilter
 from storage import Session, build_insert, build_on_conflict_update, encode_rows_parameter
@@ -13,9 +15,49 @@ from gamification.model.ledger_batch import Entry, LedgerBatch, NewEntry
 from gamification.store.tables import heard_stay
 
 
-async def insert_entries(session: Session, bookings: Sequence[NewEntry]) -> set[UUID]:
-    """Returns the ids of those that were not there before: a grant of the same agent, rule, cause and occasion, or a
-    reversal of the same entry."""
+@dataclass(frozen=True)
+class LedgerRow:
+    """An entry as it is stored, with its agent's slug and display name; both None where the directory copy lacks them."""
+
+    id: UUID
+    agent_id: UUID
+    rule: str
+    cause: str
+    points: int
+    title: dict[str, str]
+    at: datetime
+    earned_on: date
+    reverses: UUID | None
+    reason: str | None
+    reason_code: str | None
+    reason_values: ReasonValues | None
+    detail: dict[str, Any] | None
+    agent: str | None
+    name: str | None
+
+
+@dataclass(frozen=True)
+class RankingRow:
+    """An agent's place in a ranking: `rank` from 1, equal points share one; `entries`: how many grants stand."""
+
+    rank: int
+    agent_id: UUID
+    points: int
+    entries: int
+    agent: str
+    name: str
+
+
+class VisibleBalance(NamedTuple):
+    """The sum of an agent's visible entries; `partial`: whether other entries are hidden from the caller."""
+
+    points: int
+    partial: bool
+
+
+async def insert_entries(session: Session, new_entries: Sequence[NewEntry]) -> set[UUID]:
+    """Inserts entries, except a second grant of the same agent, rule, cause and occasion, and a second reversal of the
+    same entry. Returns the ids of the inserted ones."""
     rows = [
         {
             "id": each.entry.id,
@@ -33,25 +75,25 @@ async def insert_entries(session: Session, bookings: Sequence[NewEntry]) -> set[
             "reason_values": each.entry.reason_values if each.entry.reason_code else None,
             "detail": each.entry.detail,
         }
-        for each in bookings
+        for each in new_entries
     ]
-    booked = await session.execute(
+    inserted = await session.execute(
         "INSERT INTO ledger (tenant, id, agent_id, rule, cause, occasion, points, title, at, earned_on, reverses, reason, "
         "reason_code, reason_values, detail) SELECT :tenant, r.* FROM json_to_recordset(cast(:rows AS json)) AS r(id uuid, agent_id uuid, rule text, "
         "cause text, occasion text, points integer, title jsonb, at timestamptz, earned_on date, reverses uuid, "
         "reason text, reason_code text, reason_values jsonb, detail jsonb) ON CONFLICT DO NOTHING RETURNING id",
         {"tenant": session.tenant, "rows": to_json(rows).decode()},
     )
-    return set(booked.scalars())
+    return set(inserted.scalars())
 
 
 async def load_batch_by_causes(session: Session, agents: Collection[UUID], causes: Collection[str]) -> LedgerBatch:
-    """All grants for these causes."""
+    """All grants of these agents for these causes."""
     return await _load_batch(session, "g.cause = ANY(cast(:causes AS text[]))", agents, {"causes": list(causes)})
 
 
 async def load_batch_by_days(session: Session, agents: Collection[UUID], *, first: date, last: date) -> LedgerBatch:
-    """All grants for these workdays."""
+    """All grants of these agents that were earned from `first` to `last`, both included."""
     if not agents:
         return LedgerBatch((), ())
     return await _load_batch(session, "g.earned_on BETWEEN :first AND :last", agents, {"first": first, "last": last})
@@ -72,17 +114,17 @@ async def _load_batch(
 
 
 async def insert_corrections(session: Session, event_ids: Collection[UUID]) -> set[UUID]:
-    """Those that were not heard before."""
-    heard = await session.execute(
+    """Records corrections of bands as handled. Returns the ids of those that were not recorded before."""
+    inserted = await session.execute(
         "INSERT INTO heard_correction (tenant, event_id) SELECT :tenant, unnest(cast(:ids AS uuid[])) "
         "ON CONFLICT DO NOTHING RETURNING event_id",
         {"tenant": session.tenant, "ids": list(event_ids)},
     )
-    return set(heard.scalars())
+    return set(inserted.scalars())
 
 
 async def load_stay_versions(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID, int]:
-    """The newest version heard of these stays, of those that were heard of."""
+    """The newest handled version of each of these stays in a band; an unknown stay is absent."""
     found = await session.tuples(
         "SELECT band_event_id, version FROM heard_stay WHERE tenant = :tenant "
         "AND band_event_id = ANY(cast(:ids AS uuid[]))",
@@ -92,6 +134,7 @@ async def load_stay_versions(session: Session, band_event_ids: Collection[UUID])
 
 
 async def upsert_stay_versions(session: Session, versions: Mapping[UUID, int]) -> None:
+    """Records the newest handled version of each stay in a band, by its id."""
     rows = [{"band_event_id": stay, "version": version} for stay, version in versions.items()]
     await session.run(_UPSERT_STAY_VERSIONS, encode_rows_parameter(rows, tenant=session.tenant))
 
@@ -99,8 +142,8 @@ async def upsert_stay_versions(session: Session, versions: Mapping[UUID, int]) -
 _UPSERT_STAY_VERSIONS = build_insert(heard_stay, suffix_sql=build_on_conflict_update(heard_stay, ["version"]))
 
 
-async def load_balance(session: Session, agent_id: UUID, visible: VisibilityFilter) -> tuple[int, bool]:
-    """The sum of an agent's entries that are seen, and whether there are others."""
+async def load_balance(session: Session, agent_id: UUID, visible: VisibilityFilter) -> VisibleBalance:
+    """The sum of an agent's entries of the days on which the caller may see the agent."""
     seen = visible.filter_sql("agent_id", "earned_on")
     row = await session.row(
         f"SELECT coalesce(sum(points) FILTER (WHERE {seen}), 0) AS points, "  # noqa: S608
@@ -108,11 +151,11 @@ async def load_balance(session: Session, agent_id: UUID, visible: VisibilityFilt
         {"tenant": session.tenant, "agent": agent_id, **visible.parameters},
     )
     assert row is not None
-    return row["points"], row["partial"]
+    return VisibleBalance(row["points"], row["partial"])
 
 
 async def load_balances(session: Session, agents: Collection[UUID]) -> dict[UUID, int]:
-    """By agent; who has no entries is not in it."""
+    """The sum of all entries by agent; an agent without entries is absent."""
     rows = await session.rows(
         "SELECT agent_id, sum(points) AS balance FROM ledger "
         "WHERE tenant = :tenant AND agent_id = ANY(cast(:agents AS uuid[])) GROUP BY agent_id",
@@ -128,10 +171,12 @@ async def load_page(
     rule: str | None,
     after: tuple[Any, ...] | None,
     limit: int,
-) -> list[dict[str, Any]]:
-    """Newest first. An entry is of the day for which it was earned."""
-    return await session.rows(
-        "SELECT l.*, p.slug AS agent, p.body->>'display_name' AS name FROM ledger l "  # noqa: S608
+) -> list[LedgerRow]:
+    """Visible entries, newest first. Visibility is that of the day on which the entry was earned. `after`: time and id
+    of the last entry of the page before."""
+    rows = await session.rows(
+        "SELECT l.id, l.agent_id, l.rule, l.cause, l.points, l.title, l.at, l.earned_on, l.reverses, l.reason, "  # noqa: S608
+        "l.reason_code, l.reason_values, l.detail, p.slug AS agent, p.body->>'display_name' AS name FROM ledger l "
         "LEFT JOIN directory_person p ON p.tenant = l.tenant AND p.id = l.agent_id WHERE l.tenant = :tenant "
         f"AND {visible.filter_sql('l.agent_id', 'l.earned_on')} "
         "AND (cast(:rule AS text) IS NULL OR l.rule = :rule) "
@@ -146,6 +191,7 @@ async def load_page(
             "limit": limit,
         },
     )
+    return [LedgerRow(**row) for row in rows]
 
 
 async def load_ranking(
@@ -156,10 +202,10 @@ async def load_ranking(
     rules: Sequence[str] | None,
     units: Collection[UUID] | None,
     min_entries: int,
-) -> list[dict[str, Any]]:
-    """Agents by points earned from `first` up to but not including `end`: rank (equal points share one), agent,
-    points, and how many grants stand. `units`: only what people earned while they were members of one of them. People who were switched off are left out."""
-    return await session.rows(
+) -> list[RankingRow]:
+    """Active people by points earned from `first` (included) to `end` (excluded), most first. `units`: only points
+    earned while a member of one of them. `min_entries`: people with fewer standing grants are absent."""
+    rows = await session.rows(
         "WITH sums AS (SELECT agent_id, sum(points) AS points, sum(CASE WHEN reverses IS NULL THEN 1 ELSE -1 END) "
         "AS entries FROM ledger WHERE tenant = :tenant AND earned_on >= :first AND earned_on < :end "
         "AND (cast(:rules AS text[]) IS NULL OR rule = ANY(cast(:rules AS text[]))) "
@@ -179,3 +225,4 @@ async def load_ranking(
             "min_entries": min_entries,
         },
     )
+    return [RankingRow(**row) for row in rows]

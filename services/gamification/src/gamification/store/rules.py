@@ -1,8 +1,7 @@
-"""Rules in editions, and boards."""
+"""Editions of rules, and boards."""
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json
@@ -18,7 +17,7 @@ _rule: TypeAdapter[Rule] = TypeAdapter(Rule)
 
 
 async def lock_rules(session: Session) -> None:
-    """One at a time changes the tenant's rules."""
+    """Serialises changes of the tenant's rules until the transaction ends."""
     await session.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended('rules ' || cast(:tenant AS text), 0))",
         {"tenant": session.tenant},
@@ -26,11 +25,11 @@ async def lock_rules(session: Session) -> None:
 
 
 async def load_editions(session: Session) -> Sequence[Edition]:
-    """All there ever were, oldest first."""
-    return await session.cached(("rules",), lambda: _editions(session))
+    """Every edition of every rule, oldest first."""
+    return await session.cached(("rules",), lambda: _load_editions(session))
 
 
-async def _editions(session: Session) -> Sequence[Edition]:
+async def _load_editions(session: Session) -> Sequence[Edition]:
     found = await session.scalar(
         "SELECT json_agg(json_build_array(edition, rule, body) ORDER BY edition)::text FROM rule_edition "
         "WHERE tenant = :tenant",
@@ -39,7 +38,7 @@ async def _editions(session: Session) -> Sequence[Edition]:
     return _parse_editions(found or "[]")
 
 
-# Every batch asks, and the answer is seldom another one. A rule that cannot be read any more is as one that was retired.
+# Every batch loads the editions, and they seldom change. A rule that no longer validates counts as retired.
 @lru_cache(maxsize=256)
 def _parse_editions(editions: str) -> Sequence[Edition]:
     return tuple(
@@ -49,19 +48,20 @@ def _parse_editions(editions: str) -> Sequence[Edition]:
 
 
 async def load_current_rules(session: Session) -> list[Rule]:
-    """As they now are, by name."""
+    """The rules in force, sorted by name."""
     newest = {each.rule: each.body for each in await load_editions(session)}
     return [body for _, body in sorted(newest.items()) if body is not None]
 
 
 async def find_rule(session: Session, slug: str) -> tuple[Rule, bool] | None:
-    """As it now is, or last was, and whether it is retired."""
-    mine = [each.body for each in await load_editions(session) if each.rule == slug]
-    last = next((body for body in reversed(mine) if body is not None), None)
-    return None if last is None else (last, mine[-1] is None)
+    """The rule's newest body, and whether the rule is retired. None: there never was one."""
+    bodies = [each.body for each in await load_editions(session) if each.rule == slug]
+    last = next((body for body in reversed(bodies) if body is not None), None)
+    return None if last is None else (last, bodies[-1] is None)
 
 
 async def add_edition(session: Session, slug: str, body: Rule | None) -> None:
+    """Adds the next edition: of the rule `slug`, with `body`, or retired (None). The rules must be locked."""
     session.clear_cache()
     edition = await session.scalar(
         "SELECT coalesce(max(edition), 0) + 1 FROM rule_edition WHERE tenant = :tenant", {"tenant": session.tenant}
@@ -78,6 +78,7 @@ async def add_edition(session: Session, slug: str, body: Rule | None) -> None:
 
 
 async def list_boards(session: Session) -> list[Leaderboard]:
+    """All boards, by name."""
     rows = await session.rows(
         "SELECT body FROM leaderboard WHERE tenant = :tenant ORDER BY slug", {"tenant": session.tenant}
     )
@@ -85,14 +86,16 @@ async def list_boards(session: Session) -> list[Leaderboard]:
 
 
 async def find_board(session: Session, slug: str) -> Leaderboard | None:
-    row: dict[str, Any] | None = await session.row(
+    """The board, or None; also None where the stored one no longer validates."""
+    row = await session.row(
         "SELECT body FROM leaderboard WHERE tenant = :tenant AND slug = :slug",
         {"tenant": session.tenant, "slug": slug},
     )
     return None if row is None else readable(f"the leaderboard {slug}", Leaderboard.model_validate, row["body"])
 
 
-async def put_board(session: Session, board: Leaderboard) -> None:
+async def upsert_board(session: Session, board: Leaderboard) -> None:
+    """Inserts or replaces one board."""
     values = {"body": board.model_dump(mode="json")}
     await session.execute(
         insert(leaderboard)
@@ -102,12 +105,13 @@ async def put_board(session: Session, board: Leaderboard) -> None:
 
 
 async def delete_board(session: Session, slug: str) -> bool:
-    """Whether there was one."""
-    gone = leaderboard.delete().where(leaderboard.c.tenant == session.tenant, leaderboard.c.slug == slug)
-    return (await session.execute(gone)).rowcount == 1
+    """Deletes a board; returns whether there was one."""
+    statement = leaderboard.delete().where(leaderboard.c.tenant == session.tenant, leaderboard.c.slug == slug)
+    return (await session.execute(statement)).rowcount == 1
 
 
 async def replace_boards(session: Session, boards: list[Leaderboard]) -> None:
+    """Deletes all boards and inserts `boards`."""
     await session.execute(leaderboard.delete().where(leaderboard.c.tenant == session.tenant))
     for board in boards:
-        await put_board(session, board)
+        await upsert_board(session, board)

@@ -1,4 +1,4 @@
-"""Agents' scores by workday, as last heard."""
+"""Agents' newest scores by workday."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from gamification.model.improvement import ScoreDay
 from gamification.store.tables import score_day
 
 ScoreDayKey = tuple[UUID, str, date]
-"""A day of an agent under a KPI."""
+"""Agent, KPI and workday."""
 
 
 async def upsert_scores(
     session: Session, bodies: Iterable[ScoreChanged], settled: Collection[ScoreDayKey], *, edition: int
 ) -> None:
-    """The newest word on each KPI of a day. A day that was ever live stays live, also when history corrects it. By which
-    edition of the rules the `settled` days are judged is fixed, also for those on which there is no word."""
+    """Stores the newest version of each score. A day that was ever live stays live, even when history corrects it.
+    Assigns `edition` to the `settled` days that have none, whether or not `bodies` contains them."""
     rows: dict[ScoreDayKey, dict[str, Any]] = {}
     for body in bodies:
         for kpi, score in body.scores.items():
-            place = (body.agent_id, kpi, body.workday)
-            before = rows.get(place)
+            key = (body.agent_id, kpi, body.workday)
+            before = rows.get(key)
             if before is not None and body.version < before["version"]:
                 before["live"] |= body.mode == "live"
                 continue
-            rows[place] = {
+            rows[key] = {
                 "agent_id": body.agent_id,
                 "kpi": kpi,
                 "workday": body.workday,
@@ -41,12 +41,12 @@ async def upsert_scores(
                 "direction": score.direction,
                 "model_version": score.model_version,
                 "live": body.mode == "live" or (before is not None and before["live"]),
-                "edition": edition if place in settled else None,
+                "edition": edition if key in settled else None,
                 "version": body.version,
             }
     if rows:
         await session.run(_UPSERT, encode_rows_parameter(rows.values(), tenant=session.tenant))
-    if others := [place for place in settled if place not in rows]:
+    if others := [key for key in settled if key not in rows]:
         settling = [{"agent_id": agent_id, "kpi": kpi, "workday": workday} for agent_id, kpi, workday in others]
         await session.run(_SETTLE, {"tenant": session.tenant, "edition": edition, **encode_rows_parameter(settling)})
 
@@ -70,6 +70,7 @@ WHERE s.tenant = :tenant AND s.agent_id = r.agent_id AND s.kpi = r.kpi AND s.wor
 
 
 async def load_kpis(session: Session, agent_id: UUID, workday: date) -> list[str]:
+    """KPIs with a score of this agent on this workday, by name."""
     found = await session.execute(
         "SELECT kpi FROM score_day WHERE tenant = :tenant AND agent_id = :agent AND workday = :workday ORDER BY kpi",
         {"tenant": session.tenant, "agent": agent_id, "workday": workday},
@@ -79,36 +80,37 @@ async def load_kpis(session: Session, agent_id: UUID, workday: date) -> list[str
 
 @dataclass
 class ScoreDayRange:
-    """Of an agent's days under a KPI: all from `first` to `last`, or, unless `whole`, those of them that have not been
-    judged."""
+    """Days of one agent and KPI, from `first` to `last`, both included; unless `whole`, only those without an edition of
+    the rules."""
 
     first: date
     last: date
     whole: bool
 
     def widen(self, first: date, last: date) -> None:
+        """Extends the range to include `first` and `last`."""
         self.first, self.last = min(self.first, first), max(self.last, last)
 
 
 async def load_days(
     session: Session, spans: Mapping[tuple[UUID, str], ScoreDayRange]
 ) -> dict[tuple[UUID, str], dict[date, ScoreDay]]:
-    """By agent and KPI, the days of its span; every span is in it."""
-    wanted = [
-        {"place": place, "agent_id": agent_id, "kpi": kpi, **vars(span)}
-        for place, ((agent_id, kpi), span) in enumerate(spans.items())
+    """Score days by agent and KPI, one mapping for each range, possibly empty."""
+    ranges = [
+        {"position": position, "agent_id": agent_id, "kpi": kpi, **vars(span)}
+        for position, ((agent_id, kpi), span) in enumerate(spans.items())
     ]
-    found = await session.tuples(_DAYS, {"tenant": session.tenant, "wanted": to_json(wanted).decode()})
+    found = await session.tuples(_DAYS, {"tenant": session.tenant, "ranges": to_json(ranges).decode()})
     days: list[dict[date, ScoreDay]] = [{} for _ in spans]
-    for place, workday, *rest in found:
-        days[place][workday] = ScoreDay(workday, *rest)
+    for position, workday, *rest in found:
+        days[position][workday] = ScoreDay(workday, *rest)
     return dict(zip(spans, days, strict=True))
 
 
 _DAYS = """
-SELECT r.place, s.workday, s.value, s.numerator, s.denominator, s.sample, s.direction, s.model_version, s.live, s.edition
-FROM json_to_recordset(cast(:wanted AS json))
-    AS r(place integer, agent_id uuid, kpi text, first date, last date, whole boolean)
+SELECT r.position, s.workday, s.value, s.numerator, s.denominator, s.sample, s.direction, s.model_version, s.live, s.edition
+FROM json_to_recordset(cast(:ranges AS json))
+    AS r(position integer, agent_id uuid, kpi text, first date, last date, whole boolean)
 JOIN score_day s ON s.tenant = :tenant AND s.agent_id = r.agent_id AND s.kpi = r.kpi
     AND s.workday BETWEEN r.first AND r.last AND (r.whole OR s.edition IS NULL)
 """

@@ -1,4 +1,5 @@
-"""The tables. A balance is always a sum over the ledger, never a number that is kept."""
+# pyright: reportUnknownArgumentType=false
+"""The tables of gamification. A balance is always a sum over the ledger and is never stored."""
 
 from sqlalchemy import (
     DDL,
@@ -65,7 +66,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
     ),
 )
 
-# Corrections of bands that have had their effect: one that comes again must not meet what was granted after it.
+# Corrections of bands that were applied: a redelivered one must not reverse a grant that was made after it.
 heard_correction = Table(
     "heard_correction",
     tables,
@@ -73,7 +74,7 @@ heard_correction = Table(
     Column("event_id", Uuid, primary_key=True),
 )
 
-# Of which version what was last heard of a stay in a band is: what is older has no effect any more.
+# The newest version of each stay in a band that was handled: older events have no effect.
 heard_stay = Table(
     "heard_stay",
     tables,
