@@ -75,7 +75,7 @@ def test_every_event_is_sent_by_its_owner(event_type: str) -> None:
     writers = {topic.writer for topic in TOPICS.values() if carries(topic.name, event_type)}
     # Functions of servicekit that send it.
     sent_by = {
-        "SectionApplied": "tell_section",
+        "SectionApplied": "publish_section",
         "SectionRejected": "reject_section",
         "ConfigurationChanged": "servicekit.audit",
     }.get(cls.__name__, "")
@@ -90,7 +90,7 @@ def test_every_event_is_sent_by_its_owner(event_type: str) -> None:
 def test_what_is_scheduled_has_a_handler(wired: dict[str, RunningService]) -> None:
     for name, running in wired.items():
         kinds = set(re.findall(r"\.schedule\(\s*\"([\w-]+)\"", source(name)))
-        assert kinds <= set(running.wired.due_handlers), f"{name} schedules what nobody handles"
+        assert kinds <= set(running.parts.due_handlers), f"{name} schedules what nobody handles"
 
 
 def test_routes_are_units_of_work(wired: dict[str, RunningService]) -> None:
@@ -105,4 +105,4 @@ def test_routes_are_units_of_work(wired: dict[str, RunningService]) -> None:
             found += plain(included.routes) if included else [getattr(route, "path", str(route))]
         return found
 
-    assert plain([route for running in wired.values() for route in running.wired.router.routes]) == []
+    assert plain([route for running in wired.values() for route in running.parts.router.routes]) == []

@@ -193,7 +193,7 @@ def secrets_in(answer: bytes) -> set[str]:
 
 async def furnish(suite: HostileSuite) -> None:
     """A login provider that is away, and a letter in every service that can be replayed."""
-    state = suite.harnesses["identity"].running.wired.state
+    state = suite.harnesses["identity"].running.parts.state
     state.provider = KeycloakProvider("http://127.0.0.1:1", "x", "x", "uplift")
     for service in ALL_SERVICES:
         harness = suite.harnesses[service]

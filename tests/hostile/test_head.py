@@ -57,8 +57,8 @@ async def test_head_of_what_get_does_not_answer_is_refused_alike(suite: HostileS
 async def test_head_of_a_stream_ends(suite: HostileSuite) -> None:
     """Each leaves its place to the next one: there are a few for each person."""
     client = suite.client("notification")
-    places = suite.harnesses["notification"].running.wired.state.places
-    for _ in range(places.of_person + 2):
+    places = suite.harnesses["notification"].running.parts.state.stream_slots
+    for _ in range(places.max_per_person + 2):
         async with asyncio.timeout(10):
             answer = await client.head("/stream")
         assert answer.status_code == 200

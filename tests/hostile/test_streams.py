@@ -29,8 +29,8 @@ async def address(suite: HostileSuite) -> AsyncIterator[str]:
 
 
 async def test_streams_of_a_person_and_of_a_tenant_are_limited(suite: HostileSuite, address: str) -> None:
-    places = suite.harnesses["notification"].running.wired.state.places
-    places.of_person, places.of_tenant = 3, 4
+    places = suite.harnesses["notification"].running.parts.state.stream_slots
+    places.max_per_person, places.max_per_tenant = 3, 4
 
     async def opened(who: str) -> tuple[int, httpx.Response]:
         headers = {"authorization": f"Bearer {suite.issuer.token(who, 'acme')}"}

@@ -10,7 +10,7 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
-from servicekit import metrics
+from all_in_one.docs import list_all_metrics
 from testkit.dashboards import DASHBOARDS as MADE
 from testkit.dashboards import find_stale_dashboards
 from testkit.fixtures import started_or_skipped
@@ -66,7 +66,7 @@ def test_every_question_is_promql() -> None:
 
 
 def test_every_metric_asked_for_is_declared() -> None:
-    declared = {each.describe()[0].name: each.describe()[0].type for each in metrics.list_metrics()}
+    declared = {each.describe()[0].name: each.describe()[0].type for each in list_all_metrics()}
     known = {f"{name}_total" if kind == "counter" else name for name, kind in declared.items()}
     known |= {
         f"{name}_{part}"
@@ -99,7 +99,7 @@ def test_every_alert_has_its_page() -> None:
 
 
 def test_pages_lead_somewhere_and_ask_for_metrics_that_exist() -> None:
-    known = {each.describe()[0].name for each in metrics.list_metrics()}
+    known = {each.describe()[0].name for each in list_all_metrics()}
     for page in (ROOT / "docs/runbooks").glob("*.md"):
         text = page.read_text()
         for part in text.split("](")[1:]:

@@ -93,7 +93,7 @@ async def test_what_fails_waits_longer_each_time_and_is_never_dropped(notes: Har
     assert pauses[:5] == [1, 2, 4, 8, 16]
     assert pauses[-1] == 3600
     assert await done(notes) == set(), "what a failed attempt did is taken back"
-    notes.running.wired.state.fail_due = False
+    notes.running.parts.state.fail_due = False
     assert await notes.tick(now) == 1
     assert await done(notes) == {"f"}
 
@@ -111,11 +111,11 @@ async def test_what_fails_and_what_nobody_handles_keeps_nothing_else_waiting(not
 async def test_two_workers_handle_everything_once(notes: Harness) -> None:
     for number in range(20):
         await schedule(notes, "remind", str(number), slow=0.01)
-    other = ClockDoor(notes.context.sessions, notes.running.wired.due_handlers)
+    other = ClockDoor(notes.context.sessions, notes.running.parts.due_handlers)
     counts = await asyncio.gather(notes.tick(DUE), other.tick(DUE))
     assert sum(counts) == 20
     assert min(counts) > 0, "they share the work"
-    assert sorted(notes.running.wired.state.handled, key=int) == [str(number) for number in range(20)]
+    assert sorted(notes.running.parts.state.handled, key=int) == [str(number) for number in range(20)]
     rows = await notes.rows("acme", "SELECT times FROM effect")
     assert {row["times"] for row in rows} == {1}
 

@@ -214,7 +214,7 @@ async def letter_id(notes: Harness) -> str:
 
 async def test_replay_reaches_this_reader_once_the_cause_is_mended(notes: Harness) -> None:
     await bury_poison(notes)
-    notes.running.wired.state.poison = False
+    notes.running.parts.state.poison = False
     path = f"/dead-letters/{await letter_id(notes)}/replay"
     root = notes.client_as("root", "acme")
     answer = await root.post(path)
@@ -279,7 +279,7 @@ async def test_another_tenants_letters_need_an_admin_of_the_platform_itself(own_
 async def test_a_platform_admin_may_name_the_tenant(own_notes: Harness) -> None:
     await own_notes.apply_directory("platform", people=[person("ops", roles=["platform_admin"])])
     await bury_poison(own_notes)
-    own_notes.running.wired.state.poison = False
+    own_notes.running.parts.state.poison = False
     ops = own_notes.client_as("ops", "platform")
     assert (await ops.get("/dead-letters")).json()["items"] == []
     assert len((await ops.get("/dead-letters?tenant=acme")).json()["items"]) == 1

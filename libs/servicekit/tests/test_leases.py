@@ -64,7 +64,7 @@ async def test_one_tenants_long_job_keeps_nobodys_due_items_waiting(notes: Harne
     clock = door(notes, gate)
     ticking = asyncio.create_task(clock.tick(DUE + timedelta(hours=1)))
     await wait_until_true(lambda: _is(gate.order == ["job 0"]))
-    other, passing = ClockDoor(notes.context.sessions, notes.running.wired.due_handlers), asyncio.Event()
+    other, passing = ClockDoor(notes.context.sessions, notes.running.parts.due_handlers), asyncio.Event()
     await schedule(notes, "remind", "mine", minutes=1)
     await schedule(notes, "remind", "theirs", "zeta", minutes=1)
     running = asyncio.create_task(other.run(passing, every_seconds=0.01))

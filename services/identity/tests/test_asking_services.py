@@ -73,7 +73,7 @@ async def test_a_service_that_does_not_answer_in_time_is_given_up(monkeypatch: p
 
 @pytest.mark.parametrize("dry_run", [True, False])
 async def test_a_service_that_cannot_be_reached_keeps_all_of_it_from_being_published(identity, dry_run) -> None:
-    identity.harness.running.wired.state.sections = SectionCheckClient(identity.harness.context.http, NOWHERE)
+    identity.harness.running.parts.state.sections = SectionCheckClient(identity.harness.context.http, NOWHERE)
     await identity.tenant("demo")
     path = f"/tenants/demo/blueprint?dry_run={dry_run}"
     told = await identity.call("boss@demo", "PUT", path, 503, json=BUNDLE)

@@ -157,7 +157,7 @@ async def test_five_thousand_people_in_seconds(centre):
 
 
 async def test_a_file_that_is_too_large_is_refused(centre):
-    settings = centre.harness.running.wired.state
+    settings = centre.harness.running.parts.state
     settings.upload_bytes = 1000
     await send(centre, "slug,display_name\n" + "x" * 2000, expect=413)
     await send(centre, "slug,display_name\n" + "x" * 200_000, expect=413)

@@ -17,7 +17,7 @@ async def ingest(harness_for: Callable[..., Awaitable[Harness]], mongodb_url: st
     from ingest_records import PEOPLE, configure_source
 
     harness = await harness_for(service, mongodb_url=mongodb_url)
-    harness.running.wired.state.quota.chunk_records = 50
+    harness.running.parts.state.quota.chunk_records = 50
     await harness.apply_directory(
         "t1", people=PEOPLE, org_units=[org_unit("team-a")], of_tenant=tenant("t1", time_zone="Europe/Berlin")
     )

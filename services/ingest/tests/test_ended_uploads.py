@@ -57,7 +57,7 @@ async def test_seven_million_packed_rejects_are_told_once_and_soon(ingest: Harne
 
 
 async def test_a_body_that_is_bad_from_its_beginning_has_a_few_examples(ingest: Harness) -> None:
-    ingest.running.wired.state.quota.chunk_records = 1000
+    ingest.running.parts.state.quota.chunk_records = 1000
     body = b"".join(b'{"nonsense": %d}\n' % number for number in range(20_000))
     receipt = (await ingest.client_as("robot", "t1").post(RECORDS, content=body)).json()
     assert (receipt["received"], receipt["rejected"], receipt["not_kept"]) == (101, 101, 90)
@@ -98,7 +98,7 @@ def test_when_a_body_is_not_worth_reading_on(verdicts: str, ended: int | None, s
 
 async def test_a_tenant_that_brings_too_much_is_told_when_to_come_again(ingest: Harness) -> None:
     now = 1000.0
-    reception = ingest.running.wired.state
+    reception = ingest.running.parts.state
     reception._hourly_records = HourlyCounter(50, lambda: now)
     client = ingest.client_as("robot", "t1")
     assert (await client.post(RECORDS, content=calls(60))).status_code == 200
@@ -249,7 +249,7 @@ async def test_a_queued_receipt_is_cancelled(ingest: Harness, tick_first: bool) 
 async def test_a_queued_receipt_is_cancelled_while_the_clock_reads_it(
     ingest: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, reception = ingest.client_as("robot", "t1"), ingest.running.wired.state
+    client, reception = ingest.client_as("robot", "t1"), ingest.running.parts.state
     receipt = (await client.post(RECORDS, content=calls(160), headers=LATER)).json()
     judge = reception._judge_chunk
 
@@ -364,7 +364,7 @@ async def test_one_tenants_queued_bodies_keep_no_other_tenants_waiting(ingest: H
 
     await ingest.apply_directory("t2", people=PEOPLE, org_units=[org_unit("team-a")], of_tenant=tenant("t2"))
     await configure_source(ingest, "t2")
-    reception, judge, first = ingest.running.wired.state, ingest.running.wired.state._judge_chunk, asyncio.Event()
+    reception, judge, first = ingest.running.parts.state, ingest.running.parts.state._judge_chunk, asyncio.Event()
 
     async def slow(order: Any, *args: Any) -> Any:
         if order.tenant == "t1":

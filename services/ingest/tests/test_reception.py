@@ -38,7 +38,7 @@ def lines(*records: dict[str, Any]) -> bytes:
 
 async def test_nine_thousand_rejected_lines_among_others(ingest: Harness) -> None:
     ten = [b'{"nonsense": %d}' % n for n in range(9)] + [lines(contact())]
-    quota = ingest.running.wired.state.quota
+    quota = ingest.running.parts.state.quota
     quota.chunk_records, quota.rejects_kept = 1_000, 2_500
     client = ingest.client_as("robot", "t1")
     receipt = (await client.post(RECORDS, content=b"\n".join(ten * 1_000), timeout=60)).json()
@@ -150,7 +150,7 @@ def _order(harness: Harness, **changes: Any) -> Upload:
 
 
 async def test_a_sender_who_breaks_off_leaves_what_was_judged(ingest: Harness) -> None:
-    reception = ingest.running.wired.state
+    reception = ingest.running.parts.state
     body = lines(*(contact(f"c-{n}") for n in range(75)))
 
     async def broken() -> AsyncIterator[bytes]:
@@ -170,7 +170,7 @@ async def test_a_sender_who_breaks_off_leaves_what_was_judged(ingest: Harness) -
 
 @both_stores
 async def test_a_process_that_dies_while_it_reads_a_kept_body_goes_on_where_it_was(ingest: Harness) -> None:
-    reception = ingest.running.wired.state
+    reception = ingest.running.parts.state
     body = lines(*(contact(f"c-{n}") for n in range(125)))
     client = ingest.client_as("robot", "t1")
     answer = (await client.post(RECORDS, content=body, headers={"prefer": "respond-async"})).json()
@@ -196,7 +196,7 @@ async def test_an_abandoned_receipt_is_marked_and_its_leftovers_are_swept(
     ingest: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping, "GRACE_PERIOD", timedelta(hours=-1))
-    reception = ingest.running.wired.state
+    reception = ingest.running.parts.state
     order = _order(ingest)
     async with ingest.context.sessions.begin(["t1"], now=order.now) as session:
         await reception.insert_receipt(session, order, "reading")
@@ -281,7 +281,7 @@ async def test_refusals_of_the_door(ingest: Harness) -> None:
     assert (await client.post("/sources/none/records", content=b"{}")).status_code == 404
     assert (await client.post(RECORDS, content=b"{}", headers={"content-encoding": "br"})).status_code == 422
     assert (await client.post(RECORDS, content=b"{}", headers={"content-length": str(2 << 30)})).status_code == 413
-    reception = ingest.running.wired.state
+    reception = ingest.running.parts.state
     reception._active_uploads["t1"] = 4
     busy = await client.post(RECORDS, content=b"{}")
     assert (busy.status_code, busy.headers["retry-after"]) == (429, "2")

@@ -210,7 +210,7 @@ async def test_a_chunk_that_cannot_be_compressed_still_is_a_document(ingest: Har
 async def test_a_record_that_no_document_can_hold_is_refused_by_its_line_and_the_others_are_taken(
     ingest: Harness,
 ) -> None:
-    ingest.running.wired.state.quota.record_mb = 64
+    ingest.running.parts.state.quota.record_mb = 64
     chance = random.Random(7)
     large = contact("c-2", Attributes={"language": "en"}, Notes=noise(chance, 3_000_000))
     larger = contact("c-3", Notes=noise(chance, 6_000_000))

@@ -124,7 +124,7 @@ async def notification(harness_for, settings):
 @asynccontextmanager
 async def working(h):
     """The service's workers, as the role `work` runs them."""
-    (run,) = h.running.wired.background
+    (run,) = h.running.parts.background
     h.context.stopping.clear()
     task = asyncio.create_task(run(h.context))
     try:

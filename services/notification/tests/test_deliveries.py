@@ -142,7 +142,7 @@ async def test_a_worker_that_dies_in_the_middle_leads_to_one_more_try(
 ):
     receiver.answers = [(200, {}, 100), (200, {}, 0)]
     await notification.deliver(assigned(), tenant="t1")
-    (run,) = notification.running.wired.background
+    (run,) = notification.running.parts.background
     task = asyncio.create_task(run(notification.context))
     await tick()
     await wait_until_true(lambda: _seen(receiver, 1), seconds=60)
@@ -175,7 +175,7 @@ async def _idle(outbound):
 async def test_two_workers_never_send_the_same_delivery(notification, receiver, hooked, work, tick):
     receiver.answers = [(200, {}, 0.5)]
     await notification.deliver(assigned(), tenant="t1")
-    outbound = notification.running.wired.background[0].__self__
+    outbound = notification.running.parts.background[0].__self__
     (row,) = await notification.rows("t1", "SELECT id FROM delivery WHERE channel = 'webhook'")
     await asyncio.gather(*(outbound._deliver(notification.context, "t1", row["id"]) for _ in range(4)))
     assert len(receiver.seen) == 1

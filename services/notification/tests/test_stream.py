@@ -71,7 +71,7 @@ async def listening(notification, *, streams=1):
     only long after the test has given up."""
 
     async def look():
-        parts = notification.running.wired.state
+        parts = notification.running.parts.state
         async with notification.context.sessions.system_transaction() as connection:
             rows = await connection.exec_driver_sql(
                 "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
@@ -135,11 +135,11 @@ async def _one_listens_and_the_rest_rest(notification):
 
 
 async def _silent(notification):
-    return not notification.running.wired.state.listener._person_events
+    return not notification.running.parts.state.listener._person_events
 
 
 async def test_it_finds_notices_also_when_it_is_not_woken(notification, settings, address):
-    wakes = notification.running.wired.state.listener
+    wakes = notification.running.parts.state.listener
     async with streaming(notification, address) as ada:
         await listening(notification)
         wakes._listener.cancel()

@@ -1,5 +1,7 @@
 """The Service value, its runner, and the three doors."""
 
+from messaging.retry import wait_for_any
+
 from servicekit.caller import Caller
 from servicekit.door import (
     DEFINITION_BYTES,
@@ -66,4 +68,5 @@ __all__ = [
     "request_id",
     "route_policy",
     "router",
+    "wait_for_any",
 ]

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from messaging.retry import is_transient
+from messaging.retry import is_transient, wait_for_any
 from sqlalchemy import text
 from storage import Sessions
 
@@ -83,6 +83,7 @@ class ClockDoor:
         self._lanes = [Lane(6, 3), *([Lane(3, 1, long=True)] if self._jobs else [])]
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._running: dict[asyncio.Task[int], LeasedItem] = {}
+        self._slot_freed = asyncio.Event()
         self.tracing: Tracing | None = None
         for kind in handlers:
             for outcome in ("handled", "failed"):
@@ -104,20 +105,18 @@ class ClockDoor:
             return float(await connection.scalar(text(_SELECT_LATE_SECONDS)) or 0)
 
     async def run(self, stopping: asyncio.Event, *, every_seconds: float = 1.0) -> None:
-        stopped = asyncio.create_task(stopping.wait())
+        """Handles due items until `stopping` is set. Looks for them every `every_seconds`, and whenever a slot is free again.
+        On a stop, short items finish; jobs are cancelled and their leases released."""
         try:
             while not stopping.is_set():
+                self._slot_freed.clear()
                 try:
                     await self._start_due_items(datetime.now(UTC))
                 except Exception as error:
                     # Without a database every service's clock says so every second: one line each is enough.
                     log.warning("the clock could not look for due items: %s", error, exc_info=not is_transient(error))
-                await asyncio.wait(
-                    [stopped, *self._running], timeout=every_seconds, return_when=asyncio.FIRST_COMPLETED
-                )
+                await wait_for_any(every_seconds, stopping, self._slot_freed)
         finally:
-            stopped.cancel()
-            # Short items come to their end; jobs are given back, and another process goes on where they were.
             for task, held in self._running.items():
                 if held.item.kind in self._jobs:
                     task.cancel()
@@ -137,9 +136,13 @@ class ClockDoor:
                 lane.acquire_slot(held.item.tenant)
                 task = asyncio.create_task(self._handle(held, lane))
                 self._running[task] = held
-                task.add_done_callback(self._running.pop)
+                task.add_done_callback(self._forget)
                 begun.add(task)
         return begun
+
+    def _forget(self, task: asyncio.Task[int]) -> None:
+        del self._running[task]
+        self._slot_freed.set()
 
     async def _handle(self, held: LeasedItem, lane: Lane) -> int:
         service, item = self._sessions.service, held.item

@@ -26,8 +26,8 @@ from storage.tables import (
     tenant_clock,
 )
 
+from servicekit.cooperative import iterate_cooperatively
 from servicekit.errors import NotFound
-from servicekit.turns import by_turns
 from servicekit.workdays import FIRST_DAY, LAST_DAY, Membership, Workdays, build_zone_periods, zone_of, zones_of
 
 
@@ -174,7 +174,7 @@ async def load_people(session: Session, ids: Iterable[UUID] | None = None) -> di
         f"SELECT id, body FROM directory_person WHERE tenant = :tenant {condition}",  # noqa: S608
         {"tenant": session.tenant} | ({} if ids is None else {"ids": list(ids)}),
     )
-    return {row["id"]: PersonChanged.model_validate(row["body"]) async for row in by_turns(rows)}
+    return {row["id"]: PersonChanged.model_validate(row["body"]) async for row in iterate_cooperatively(rows)}
 
 
 async def load_org_units(session: Session) -> dict[UUID, OrgUnitChanged]:

@@ -1,27 +1,26 @@
-"""Every metric of the platform, declared once. docs/metrics.md is made from this page.
+"""The metrics that every service has, each declared once. A service declares its own in its `metrics.py`. docs/metrics.md
+is generated from both.
 
-A tenant, a person or anything else that grows with the customers is never a label: figures of one customer are asked of
-the database. What may be absent for long begins at 0, so that a rate or an alert never waits for a first event.
+No label grows with the number of customers: no tenant and no person is a label, apart from the ten tenants of
+`uplift_tenant_behind_seconds`. Series that may see no event for long start at 0, so that a rate or an alert does not wait
+for the first event.
 """
 
-import re
 import time
 from collections import Counter as Tally
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
-from contracts import type_registry
+from contracts import Event, type_registry
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_fastapi_instrumentator.metrics import Info
-from pydantic_core import from_json
 from storage import DocumentStore
 
 disable_created_metrics()
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-VERDICTS = ("accepted", "corrected", "unchanged", "held", "rejected")
 OTHER = "other"
 
 # The HTTP door
@@ -100,7 +99,7 @@ LOOP_LAG: Final = Histogram(
 DATABASE_CONNECTIONS: Final = Gauge(
     "uplift_database_connections", "Connections of the pool, in_use and idle", ["service", "state"]
 )
-DATABASE_CONNECTIONS_MOST: Final = Gauge(
+DATABASE_CONNECTIONS_MAX: Final = Gauge(
     "uplift_database_connections_most", "Connections that the pool may open", ["service"]
 )
 DOCUMENT_SECONDS: Final = Histogram(
@@ -108,45 +107,19 @@ DOCUMENT_SECONDS: Final = Histogram(
     ["service", "operation"], buckets=_SECONDS,
 )  # fmt: skip
 
-# What Uplift is for
-
-RECORDS: Final = Counter("uplift_records", "Records judged, by verdict; one that was held counts again", ["verdict"])
-CALL_SECONDS: Final = Counter(
-    "uplift_call_seconds",
-    "Conversation, and silence in it, of live legs whose silence is known; a leg that is corrected counts again",
-    ["part"],
-)
-BANDS: Final = Counter("uplift_bands", "Bands entered, left and corrected", ["change"])
-ASSIGNMENTS: Final = Counter(
-    "uplift_assignments", "Assignments: assigned, started, completed, overdue, withdrawn", ["change"]
-)
-POINTS: Final = Counter("uplift_points", "Points granted and reversed", ["change"])
-NOTICES: Final = Counter("uplift_notices", "Notices written to people's inboxes")
-
-_counters_by_type = {
-    **{f"band.{each}": BANDS.labels(each) for each in ("entered", "left", "corrected")},
-    **{
-        f"assignment.{each}": ASSIGNMENTS.labels(each)
-        for each in ("assigned", "started", "completed", "overdue", "withdrawn")
-    },
-}
-_points = {f"points.{each}": POINTS.labels(each) for each in ("granted", "reversed")}
-_conversation, _silence = CALL_SECONDS.labels("conversation"), CALL_SECONDS.labels("silence")
-for _verdict in VERDICTS:
-    RECORDS.labels(_verdict)
-
 
 def list_metrics() -> list[MetricWrapperBase]:
-    """All metrics of this page, in its order."""
+    """The metrics of this module, in its order."""
     return [each for name, each in globals().items() if isinstance(each, MetricWrapperBase) and name.isupper()]
 
 
 def labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
+    """The names of its labels, in the order in which they are declared."""
     return cast(tuple[str, ...], metric._labelnames)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
 
 
 def observe_request(service: str) -> Callable[[Info], None]:
-    """For prometheus-fastapi-instrumentator: counts and times what `service` answers."""
+    """An instrumentation for prometheus-fastapi-instrumentator: counts and times the requests that `service` answers."""
 
     def observe(info: Info) -> None:
         method = info.method if info.method in _METHODS else OTHER
@@ -157,66 +130,65 @@ def observe_request(service: str) -> Callable[[Info], None]:
 
 
 class ReaderMetrics:
-    """The figures of one reader: a service and a topic."""
+    """The metrics of one reader: a service and a topic."""
 
     def __init__(self, service: str, topic: str) -> None:
-        self._place = (service, topic)
+        self._labels = (service, topic)
         self._events = BATCH_EVENTS.labels(service, topic)
         self._seconds = BATCH_SECONDS.labels(service, topic)
         self.retried = EVENTS_RETRIED.labels(service, topic)
         self.buried = EVENTS_BURIED.labels(service, topic)
 
     def observe_batch(self, types: Sequence[str], began: float) -> None:
-        """`began`: by time.perf_counter."""
+        """Counts a committed batch by its events' `types`. `began`: its start, by time.perf_counter."""
         self._seconds.observe(time.perf_counter() - began)
         self._events.observe(len(types))
         for name, count in Tally(types).items():
-            EVENTS_HANDLED.labels(*self._place, _type_label(name)).inc(count)
+            EVENTS_HANDLED.labels(*self._labels, _type_label(name)).inc(count)
 
 
-def count_verdicts(verdicts: Sequence[str]) -> None:
-    for verdict, count in Tally(verdicts).items():
-        RECORDS.labels(verdict).inc(count)
+class PublishedEvent(NamedTuple):
+    """An event of the outbox that the broker has. `value`: its JSON; None for a tombstone."""
+
+    topic: str
+    type: str
+    value: bytes | None
 
 
-def count_published(service: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Counts rows of an outbox that were delivered, and what they say was done."""
-    for (topic, name), count in Tally((row["topic"], row["headers"]["ce_type"]) for row in rows).items():
+CountPublished = Callable[[Sequence[PublishedEvent]], None]
+
+
+def count_by_type(counters: Mapping[type[Event], Counter]) -> CountPublished:
+    """A function that counts published events of these types, each with its counter."""
+    by_type = {event_type.type: counter for event_type, counter in counters.items()}
+
+    def count_published(events: Sequence[PublishedEvent]) -> None:
+        for name, count in Tally(each.type for each in events).items():
+            if counter := by_type.get(name):
+                counter.inc(count)
+
+    return count_published
+
+
+def observe_published(service: str, events: Sequence[PublishedEvent]) -> None:
+    """Counts events that the relay of `service` has delivered to the broker."""
+    for (topic, name), count in Tally((each.topic, each.type) for each in events).items():
         EVENTS_PUBLISHED.labels(service, topic, _type_label(name)).inc(count)
-        if counter := _counters_by_type.get(name):
-            counter.inc(count)
-    for row in rows:
-        name = row["headers"]["ce_type"]
-        if name in _points and row["value"]:
-            _points[name].inc(abs(from_json(row["value"])["points"]))
-        elif row["topic"] == "legs" and row["value"]:
-            _count_silence(row["value"])
-
-
-# Two numbers of forty fields, of every leg there is: decoding it all would take ten times as long. Neither a text within
-# the leg nor an attribute, which is a text too, can look like this.
-_silence_of = re.compile(rb'"silence_vendor_ms":(\d+)').search
-_conversation_of = re.compile(rb'"conversation_ms":(\d+)').search
-
-
-def _count_silence(leg: bytes) -> None:
-    silence, conversation = _silence_of(leg), _conversation_of(leg)
-    if silence and conversation and b'"void":true' not in leg:
-        _conversation.inc(int(conversation[1]) / 1000)
-        _silence.inc(int(silence[1]) / 1000)
 
 
 def _type_label(name: str) -> str:
-    """A type of event as a label: what others make up must not become time series."""
+    """The label of an event type. Unknown types share one, since a client could otherwise create any number of series."""
     return name if name in type_registry else OTHER
 
 
 def with_metrics(documents: DocumentStore, service: str) -> DocumentStore:
-    """The same store; how long its operations take is told."""
-    return cast(DocumentStore, _Measured(documents, service))
+    """The same store, with the duration of its operations observed."""
+    return cast(DocumentStore, _TimedDocumentStore(documents, service))
 
 
-class _Measured:
+class _TimedDocumentStore:
+    """Observes the duration of every operation of a document store."""
+
     def __init__(self, documents: DocumentStore, service: str) -> None:
         self._documents = documents
         self._service = service

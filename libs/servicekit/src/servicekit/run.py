@@ -10,7 +10,6 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
     nullcontext,
-    suppress,
 )
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from messaging.retry import is_transient, wait_for_any
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 from sqlalchemy import text
-from storage import Outbox, listen
+from storage import listen
 from storage.engine import DATABASE_OVERFLOW
 
 from servicekit import logs, metrics
@@ -44,11 +43,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("uplift.run")
 
 ALL_ROLES = frozenset({"api", "work"})
-_TIDY_SECONDS = 600
-_TENANTS_SHOWN = 10
+_RETENTION_SECONDS = 600
+_RESTART_SECONDS = 5
+_MAX_TENANTS_SHOWN = 10
 _UNKNOWN = float("nan")
 
-_LOOP_SECONDS = 0.25
+_LOOP_PROBE_SECONDS = 0.25
 
 
 @dataclass
@@ -107,11 +107,11 @@ class Process:
             pool: Any = each.context.sessions.engine.pool
             metrics.DATABASE_CONNECTIONS.labels(name, "in_use").set(pool.checkedout())
             metrics.DATABASE_CONNECTIONS.labels(name, "idle").set(pool.checkedin())
-            metrics.DATABASE_CONNECTIONS_MOST.labels(name).set(pool.size() + DATABASE_OVERFLOW)
+            metrics.DATABASE_CONNECTIONS_MAX.labels(name).set(pool.size() + DATABASE_OVERFLOW)
             try:
                 waiting, age = await each.outbox.count_waiting(), await each.outbox.oldest_written_at()
                 late = await each.clock.late_seconds()
-                for tenant, seconds in (await each.outbox.find_slowest_tenants(_TENANTS_SHOWN)).items():
+                for tenant, seconds in (await each.outbox.find_slowest_tenants(_MAX_TENANTS_SHOWN)).items():
                     metrics.TENANT_BEHIND.labels(name, tenant).set(seconds)
             except Exception:  # the database is away, and `ready` says so
                 waiting, age, late = _UNKNOWN, None, _UNKNOWN
@@ -268,10 +268,10 @@ def _create_worker_tasks(process: Process) -> list[Coroutine[Any, Any, None]]:
     alone = asyncio.Lock()
     for running in process.services:
         name = running.service.name
-        relay = Relay(process.broker, _RelayOutbox(running.outbox, name, process.tracings.get(name)), name)
+        relay = Relay(process.broker, _RelayOutbox(running, process.tracings.get(name)), name)
         running.context.sessions.wake = relay.wake
         jobs += [relay.run(stopping), running.clock.run(stopping)]
-        jobs += [_restart_on_failure(loop, running.context) for loop in running.wired.background]
+        jobs += [_restart_on_failure(loop, running.context) for loop in running.parts.background]
         for topic, door in running.doors.items():
             status = process.consumers[name, topic] = ConsumerStatus()
             door.suspect_lock = alone
@@ -308,44 +308,43 @@ async def _run_log_retention(broker: LogTableBroker, stopping: asyncio.Event) ->
             await broker.apply_retention(datetime.now(UTC))
         except Exception:
             log.exception("the broker could not be tidied")
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _TIDY_SECONDS)
+        await wait_for_any(_RETENTION_SECONDS, stopping)
 
 
-async def _restart_on_failure(loop: Callable[[ServiceContext], Awaitable[None]], kit: ServiceContext) -> None:
-    """A background loop that fails is started again; it never takes the process down."""
-    while not kit.stopping.is_set():
+async def _restart_on_failure(loop: Callable[[ServiceContext], Awaitable[None]], context: ServiceContext) -> None:
+    """Runs a background loop. A loop that fails is logged and started again; it never stops the process."""
+    while not context.stopping.is_set():
         try:
-            await run_with_budget(loop(kit), seconds=None)
+            await run_with_budget(loop(context), seconds=None)
             return
         except Exception:
-            log.exception("a background loop of %s failed", kit.sessions.service)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(kit.stopping.wait(), 5)
+            log.exception("a background loop of %s failed", context.sessions.service)
+            await wait_for_any(_RESTART_SECONDS, context.stopping)
 
 
 async def _measure_loop_lag(stopping: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     while not stopping.is_set():
-        due = loop.time() + _LOOP_SECONDS
-        await wait_for_any(_LOOP_SECONDS, stopping)
+        due = loop.time() + _LOOP_PROBE_SECONDS
+        await wait_for_any(_LOOP_PROBE_SECONDS, stopping)
         if not stopping.is_set():
             metrics.LOOP_LAG.observe(max(loop.time() - due, 0.0))
 
 
 class _RelayOutbox:
-    """The outbox in the broker's terms."""
+    """A service's outbox as the relay needs it: rows become messages, and what is delivered is counted."""
 
-    def __init__(self, outbox: Outbox, service: str, tracing: "Tracing | None") -> None:
-        self._outbox = outbox
-        self._service = service
+    def __init__(self, running: RunningService, tracing: "Tracing | None") -> None:
+        self._outbox = running.outbox
+        self._service = running.service
         self._tracing = tracing
-        self._failures = metrics.RELAY_FAILURES.labels(service)
+        self._failures = metrics.RELAY_FAILURES.labels(running.service.name)
 
     async def publish_pending(
         self, publish: Callable[[list[Outgoing]], Awaitable[None]], capacity: Mapping[str, int]
     ) -> int:
-        handed: list[dict[str, Any]] = []
+        """Publishes waiting rows, of each topic at most `capacity`. Returns their number."""
+        delivered: list[metrics.PublishedEvent] = []
 
         async def forward(rows: list[dict[str, Any]]) -> None:
             messages = [
@@ -353,15 +352,20 @@ class _RelayOutbox:
             ]
             with self._tracing.start_publish_span(row["headers"] for row in rows) if self._tracing else nullcontext():
                 await publish(messages)
-            handed.extend(rows)
+            delivered.extend(
+                metrics.PublishedEvent(row["topic"], row["headers"]["ce_type"], row["value"]) for row in rows
+            )
 
         try:
             count = await self._outbox.publish_pending(forward, capacity)
         except Exception:
             self._failures.inc()
             raise
-        metrics.count_published(self._service, handed)
+        metrics.observe_published(self._service.name, delivered)
+        if self._service.count_published is not None:
+            self._service.count_published(delivered)
         return count
 
     async def oldest_written_at(self) -> datetime | None:
+        """When the oldest waiting row was written; None when there is none."""
         return await self._outbox.oldest_written_at()

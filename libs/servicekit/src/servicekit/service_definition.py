@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import httpx
 from contracts import Attributes, Event, type_registry
 from fastapi import APIRouter
+from prometheus_client.metrics import MetricWrapperBase
 from storage import DocumentStore, Migrations, Session, Sessions
 
 from servicekit.budget import MAX_HANDLING_SECONDS
 from servicekit.door.field_docs import FieldDoc
+from servicekit.metrics import CountPublished
 from servicekit.settings import PlatformSettings
 from servicekit.tokens import TokenVerifier
 
@@ -137,7 +139,12 @@ class Service:
     title: str
     migrations: Migrations
     wire: Callable[[ServiceContext], ServiceParts]
+    metrics: Sequence[MetricWrapperBase] = ()
+    """Metrics that only this service has."""
+    count_published: CountPublished | None = None
+    """Called with each batch of events that the relay has delivered, to count them in `metrics`."""
 
     @property
     def prefix(self) -> str:
+        """The path below which its HTTP API is mounted."""
         return f"/api/{self.name}/v1"

@@ -1,7 +1,7 @@
-"""What was stored once and cannot be read any more, since a later version of the program asks for another shape.
+"""Parsing of stored rows and documents that a later version of the program may no longer understand.
 
-It must not keep a reader from what comes next, nor its tenant from everything else that is stored: it is passed over,
-and the log says so until it is saved anew.
+One unreadable row must not stop a reader, nor hide the tenant's other rows. It is skipped and logged until somebody
+saves it again.
 """
 
 import logging
@@ -11,29 +11,29 @@ from typing import Any, TypeVar
 from servicekit.errors import Conflict
 
 Raw = TypeVar("Raw")
-Read = TypeVar("Read")
+Parsed = TypeVar("Parsed")
 
 log = logging.getLogger("uplift.stored")
 
 
-def readable(what: str, read: Callable[[Raw], Read], raw: Raw) -> Read | None:
-    """`read(raw)`; None, and an error in the log, when that raises ValueError, as pydantic's ValidationError is.
-    `what` names the thing in the log."""
+def parse_stored(name: str, parse: Callable[[Raw], Parsed], raw: Raw) -> Parsed | None:
+    """`parse(raw)`; None, and an error in the log under `name`, when that raises ValueError (pydantic's ValidationError is
+    one)."""
     try:
-        return read(raw)
+        return parse(raw)
     except ValueError as error:
-        log.error("%s cannot be read any more and is passed over, save it anew: %s", what, str(error)[:500])
+        log.error("%s cannot be read any more and is passed over, save it anew: %s", name, str(error)[:500])
         return None
 
 
-def require_readable(what: str, read: Callable[[Raw], Read], raw: Raw) -> Read:
-    """For whoever asks for just this one. Raises Conflict where `readable` is None."""
-    found = readable(what, read, raw)
+def require_stored(name: str, parse: Callable[[Raw], Parsed], raw: Raw) -> Parsed:
+    """As `parse_stored`, for a request for this one row. Raises Conflict instead of returning None."""
+    found = parse_stored(name, parse, raw)
     if found is None:
-        raise Conflict("stored-unreadable", f"What is stored as {what} cannot be read any more. Save it anew.")
+        raise Conflict("stored-unreadable", f"What is stored as {name} cannot be read any more. Save it anew.")
     return found
 
 
-def all_readable(what: str, read: Callable[[Any], Read], raws: Iterable[Any]) -> list[Read]:
-    """Those that can be read, in order."""
-    return [each for raw in raws if (each := readable(what, read, raw)) is not None]
+def parse_all_stored(name: str, parse: Callable[[Any], Parsed], raws: Iterable[Any]) -> list[Parsed]:
+    """The rows that can be parsed, in order; the others are logged under `name`."""
+    return [each for raw in raws if (each := parse_stored(name, parse, raw)) is not None]

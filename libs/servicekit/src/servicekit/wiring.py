@@ -1,4 +1,4 @@
-"""Builds the parts of one service: its sessions, its doors, its HTTP application."""
+"""Builds one service: its sessions, its doors and its HTTP application."""
 
 import asyncio
 from collections.abc import Sequence
@@ -39,12 +39,13 @@ from servicekit.tokens import TokenVerifier
 
 
 def build_role_url(settings: PlatformSettings, service: str) -> str:
-    """The service's own database URL: its own role, which owns its own schema and nothing else."""
+    """The service's database URL, with its own role, which owns its own schema and nothing else."""
     return settings.database_url.replace("{role}", schema_name(service))
 
 
 def migrate_all(services: Sequence[Service], settings: PlatformSettings) -> None:
-    """Creates missing roles and schemas where an administrator's URL is given, and brings every schema up to date."""
+    """Migrates every service's schema to its newest revision. With an administrator's URL in the settings it also creates
+    missing roles and schemas."""
     for service in services:
         if settings.admin_database_url:
             ensure_schema(
@@ -58,11 +59,11 @@ def migrate_all(services: Sequence[Service], settings: PlatformSettings) -> None
 
 @dataclass
 class RunningService:
-    """One service, wired and ready."""
+    """A service with its doors, built for one process."""
 
     service: Service
     context: ServiceContext
-    wired: ServiceParts
+    parts: ServiceParts
     doors: dict[str, EventDoor]
     clock: ClockDoor
     outbox: Outbox
@@ -76,12 +77,12 @@ def build_service(
     verifier: TokenVerifier,
     stopping: asyncio.Event,
 ) -> RunningService:
-    """Builds one service's parts. The copy of the directory is read by every service, asked for or not."""
+    """Builds one service. Every service reads the `directory` topic, whether it subscribes to it or not."""
     engine = create_engine(
         build_role_url(settings, service.name), schema=schema_name(service.name), pool_size=settings.database_pool
     )
     sessions = Sessions(engine, service.name, partitions=settings.partitions)
-    kit = ServiceContext(
+    context = ServiceContext(
         settings,
         sessions,
         with_metrics(create_document_store(sessions, settings.mongodb_url), service.name),
@@ -89,16 +90,16 @@ def build_service(
         verifier,
         stopping,
     )
-    wired = service.wire(kit)
-    subscriptions = {each.topic: each for each in wired.subscriptions}
+    parts = service.wire(context)
+    subscriptions = {each.topic: each for each in parts.subscriptions}
     subscriptions.setdefault("directory", Subscription("directory"))
     doors = {topic: EventDoor(sessions, each) for topic, each in subscriptions.items()}
-    return RunningService(service, kit, wired, doors, ClockDoor(sessions, wired.due_handlers), Outbox(sessions))
+    return RunningService(service, context, parts, doors, ClockDoor(sessions, parts.due_handlers), Outbox(sessions))
 
 
 def bare_app() -> FastAPI:
-    """What services are mounted on: every answer is one of theirs or a problem document, says how it may be used, and HEAD
-    is answered where GET is."""
+    """The application that services are mounted on. Errors of its own are problem documents, every answer has the security
+    headers, and HEAD works wherever GET does."""
     app = FastAPI(
         title="Uplift",
         docs_url=None,
@@ -112,7 +113,7 @@ def bare_app() -> FastAPI:
 
 
 def create_service_app(running: RunningService) -> FastAPI:
-    """The HTTP door of one service, to be mounted at its prefix."""
+    """The HTTP application of one service, to be mounted at its prefix."""
     app = FastAPIOffline(
         docs_url=None,
         title=f"Uplift {running.service.title}",
@@ -129,14 +130,14 @@ def create_service_app(running: RunningService) -> FastAPI:
     )
     app.state.context = running.context
     add_docs(app, running.context.settings.issuer)
-    app.state.service = running.wired.state
-    routers = [running.wired.router, dead_letter_router(running.doors), behind_router()]
-    if running.wired.section is not None:
-        routers.append(section_router(running.wired.section))
+    app.state.service = running.parts.state
+    routers = [running.parts.router, dead_letter_router(running.doors), behind_router()]
+    if running.parts.section is not None:
+        routers.append(section_router(running.parts.section))
     for each in routers:
         app.include_router(each)
     link_resource_routes(iter_unit_routes(app.routes))
     customize_openapi(
-        app, words=running.wired.field_docs, security=build_security_schemes(running.context.settings.issuer)
+        app, words=running.parts.field_docs, security=build_security_schemes(running.context.settings.issuer)
     )
     return app

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
 from contracts import ALL_SERVICES, TOPICS, Attributes, Event, Topic, type_registry
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 from servicekit import metrics
@@ -22,6 +23,7 @@ from servicekit.problems import PROBLEM_TYPES
 
 from all_in_one.kpi_functions import render_kpi_functions
 from all_in_one.roles import render_roles
+from all_in_one.suite import SERVICES
 
 FOLDER = Path(__file__).parents[4] / "docs"
 
@@ -254,7 +256,7 @@ def render_asyncapi() -> str:
 _METRICS = """\
 # Metrics
 
-<!-- Generated from libs/servicekit/src/servicekit/metrics.py: `uplift docs --write`. -->
+<!-- Generated from `metrics.py` of servicekit and of each service: `uplift docs --write`. -->
 
 Every process answers them on `/metrics`. No label grows with customers: there is no tenant and no person among them. What
 they are good for: [guides/observe.md](guides/observe.md). Beside them stand `process_*` and `python_*` of the client
@@ -270,8 +272,13 @@ def render_metrics() -> str:
     return _METRICS + "\n".join(_metric_rows()) + "\n"
 
 
+def list_all_metrics() -> list[MetricWrapperBase]:
+    """The metrics of every service, then those of one service only."""
+    return [*metrics.list_metrics(), *(each for service in SERVICES for each in service.metrics)]
+
+
 def _metric_rows() -> Iterator[str]:
-    for each in metrics.list_metrics():
+    for each in list_all_metrics():
         (described,) = each.describe()
         name = f"{described.name}_total" if described.type == "counter" else described.name
         labels = ", ".join(f"`{label}`" for label in metrics.labels_of(each))

@@ -10,7 +10,7 @@ from servicekit.blueprints.checking import SectionChecker
 from servicekit.service_definition import BatchHandler
 from storage import Migrations
 
-from gamification import api, clock, consumers
+from gamification import api, clock, consumers, metrics
 from gamification.actions import bands, improvement
 from gamification.actions.rules import export_section
 from gamification.api.field_docs import FIELD_DOCS
@@ -44,4 +44,6 @@ service = Service(
     title="Gamification",
     migrations=Migrations("gamification", "gamification.migrations"),
     wire=wire,
+    metrics=metrics.METRICS,
+    count_published=metrics.count_published,
 )

@@ -3,7 +3,7 @@
 from contracts.audit import ConfigurationChanged
 from contracts.blueprints import SectionApplied, SectionRejected
 from servicekit import ReceivedEvent
-from servicekit.blueprints import hear_names
+from servicekit.blueprints import store_section_names
 from storage import Session
 
 from identity.store import audit, blueprints
@@ -11,7 +11,7 @@ from identity.store import audit, blueprints
 
 async def on_section_applied(session: Session, event: ReceivedEvent[SectionApplied]) -> None:
     body = event.body
-    await hear_names(session, event)
+    await store_section_names(session, event)
     await blueprints.record_section_applied(session, body.service, body.version, body.content, event.attributes.id)
 
 

@@ -9,7 +9,7 @@ from servicekit.blueprints import subscribe_to_names
 from servicekit.blueprints.checking import SectionChecker
 from storage import Migrations
 
-from ingest import api, clock, consumers
+from ingest import api, clock, consumers, metrics
 from ingest.actions.sources import export_section
 from ingest.actions.upload_service import UploadService
 from ingest.actions.uploads import Quota
@@ -46,4 +46,11 @@ def wire(kit: ServiceContext) -> ServiceParts:
     )
 
 
-service = Service(name="ingest", title="Ingest", migrations=Migrations("ingest", "ingest.migrations"), wire=wire)
+service = Service(
+    name="ingest",
+    title="Ingest",
+    migrations=Migrations("ingest", "ingest.migrations"),
+    wire=wire,
+    metrics=metrics.METRICS,
+    count_published=metrics.count_published,
+)

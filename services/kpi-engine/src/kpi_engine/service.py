@@ -11,7 +11,7 @@ from servicekit.blueprints.checking import SectionChecker
 from servicekit.service_definition import BatchHandler
 from storage import Migrations
 
-from kpi_engine import clock, consumers
+from kpi_engine import clock, consumers, metrics
 from kpi_engine.actions.publishing import export_section
 from kpi_engine.api import router
 from kpi_engine.api.field_docs import FIELD_DOCS
@@ -53,4 +53,6 @@ service = Service(
     title="KPI engine",
     migrations=Migrations("kpi-engine", "kpi_engine.migrations"),
     wire=wire,
+    metrics=metrics.METRICS,
+    count_published=metrics.count_published,
 )

@@ -13,7 +13,7 @@ from servicekit.blueprints.checking import SectionChecker
 from servicekit.outbound import UrlPolicy
 from storage import Migrations
 
-from notification import api
+from notification import api, metrics
 from notification.actions.configure import load_section
 from notification.api.dependencies import Dependencies
 from notification.api.field_docs import FIELD_DOCS
@@ -89,4 +89,5 @@ service = Service(
     title="Notification",
     migrations=Migrations("notification", "notification.migrations"),
     wire=wire,
+    metrics=metrics.METRICS,
 )

@@ -9,7 +9,7 @@ from servicekit.blueprints import subscribe_to_names
 from servicekit.blueprints.checking import SectionChecker
 from storage import Migrations
 
-from training import api, clock, consumers
+from training import api, clock, consumers, metrics
 from training.actions import bands
 from training.actions.templates import export_section
 from training.api.field_docs import FIELD_DOCS
@@ -37,5 +37,10 @@ def wire(kit: ServiceContext) -> ServiceParts:
 
 
 service = Service(
-    name="training", title="Training", migrations=Migrations("training", "training.migrations"), wire=wire
+    name="training",
+    title="Training",
+    migrations=Migrations("training", "training.migrations"),
+    wire=wire,
+    metrics=metrics.METRICS,
+    count_published=metrics.count_published,
 )

@@ -24,10 +24,10 @@ _LOOK_SECONDS = 0.1
 
 def subscribe_to_names(*services: str) -> list[Subscription]:
     """Reads what these services say of their sections."""
-    return [Subscription(f"{service}.sections", {SectionApplied: hear_names}) for service in services]
+    return [Subscription(f"{service}.sections", {SectionApplied: store_section_names}) for service in services]
 
 
-async def hear_names(session: Session, event: ReceivedEvent[SectionApplied]) -> None:
+async def store_section_names(session: Session, event: ReceivedEvent[SectionApplied]) -> None:
     """Keeps what a service says that it has, and names, unless something newer was heard."""
     body = event.body
     statement = insert(section_names).values(
@@ -74,7 +74,7 @@ async def require_known_names(session: Session, references: Iterable[Reference],
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def tell_section(
+async def publish_section(
     session: Session, service: str, version: int | None, content: dict[str, Any], references: Iterable[Reference] = ()
 ) -> None:
     """Tells everybody what the service's whole section now is, and what it names. After an edit (`version` None) raises
@@ -104,7 +104,7 @@ async def require_unnamed(session: Session, before: Names, after: Names, *, wait
     if before == after:
         return
     until = asyncio.get_running_loop().time() + wait
-    while problems := await _newly_missed(session, before, after):
+    while problems := await _find_new_dangling_names(session, before, after):
         if asyncio.get_running_loop().time() >= until:
             places = ", ".join(f"`{each.pointer}`" for each in problems[:5])
             raise Conflict(
@@ -115,12 +115,12 @@ async def require_unnamed(session: Session, before: Names, after: Names, *, wait
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _newly_missed(session: Session, before: Names, after: Names) -> list[FieldProblem]:
-    missed = await _misses(session, before)
-    return [each for each in await _misses(session, after) if each not in missed]
+async def _find_new_dangling_names(session: Session, before: Names, after: Names) -> list[FieldProblem]:
+    missed = await _find_dangling_names(session, before)
+    return [each for each in await _find_dangling_names(session, after) if each not in missed]
 
 
-async def _misses(session: Session, names: Names) -> list[FieldProblem]:
+async def _find_dangling_names(session: Session, names: Names) -> list[FieldProblem]:
     """What others name that would not be there, were these all the names of their kinds."""
     rows = await session.tuples(
         "SELECT service, named FROM section_names WHERE tenant = :tenant AND named IS NOT NULL ORDER BY service",

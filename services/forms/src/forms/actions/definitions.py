@@ -6,9 +6,9 @@ from uuid import UUID
 from contracts import new_id
 from contracts.submissions import FormPublished
 from servicekit.audit import record_change
-from servicekit.blueprints import tell_section
+from servicekit.blueprints import publish_section
 from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
-from servicekit.stored import all_readable, require_readable
+from servicekit.stored import parse_all_stored, require_stored
 from servicekit.workers import run_in_worker
 from storage import DocumentStore, Session, schedule_discard
 
@@ -126,7 +126,7 @@ async def apply_section(session: Session, documents: DocumentStore, section: For
 async def publish_section_applied(session: Session, documents: DocumentStore, *, version: int | None) -> None:
     """Tells what the tenant's section now is."""
     content = await export_section(session, documents)
-    await tell_section(session, "forms", version, content)
+    await publish_section(session, "forms", version, content)
 
 
 async def export_section(session: Session, documents: DocumentStore) -> dict[str, Any]:
@@ -138,7 +138,7 @@ async def export_section(session: Session, documents: DocumentStore) -> dict[str
     found = [contents[each["document"]] for each in heads]
     return {
         "forms": [
-            form.content() for form in all_readable("a published form", FormDefinition.model_validate_json, found)
+            form.content() for form in parse_all_stored("a published form", FormDefinition.model_validate_json, found)
         ]
     }
 
@@ -149,7 +149,7 @@ async def load_definition(session: Session, documents: DocumentStore, document: 
         raise NotFound(
             "definition-missing", f"The document {document} of this form is missing from the document store."
         )
-    return require_readable(f"the form definition {document}", FormDefinition.model_validate_json, found[document])
+    return require_stored(f"the form definition {document}", FormDefinition.model_validate_json, found[document])
 
 
 async def load_version(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from servicekit.audit import record_change, record_changes
-from servicekit.blueprints import reject_section, require_known_names, tell_section
+from servicekit.blueprints import publish_section, reject_section, require_known_names
 from servicekit.errors import Conflict, Invalid, NotFound
 from storage import Session
 
@@ -127,4 +127,4 @@ async def _load_section(session: Session) -> Section:
 
 async def _publish_section_applied(session: Session, version: int | None = None) -> None:
     section = await _load_section(session)
-    await tell_section(session, "gamification", version, section.content(), find_section_references(section))
+    await publish_section(session, "gamification", version, section.content(), find_section_references(section))

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json
-from servicekit.stored import all_readable, readable
+from servicekit.stored import parse_all_stored, parse_stored
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
@@ -42,7 +42,7 @@ async def _load_editions(session: Session) -> Sequence[Edition]:
 @lru_cache(maxsize=256)
 def _parse_editions(editions: str) -> Sequence[Edition]:
     return tuple(
-        Edition(edition, rule, None if body is None else readable(f"the rule {rule}", _rule.validate_python, body))
+        Edition(edition, rule, None if body is None else parse_stored(f"the rule {rule}", _rule.validate_python, body))
         for edition, rule, body in from_json(editions)
     )
 
@@ -82,7 +82,7 @@ async def list_boards(session: Session) -> list[Leaderboard]:
     rows = await session.rows(
         "SELECT body FROM leaderboard WHERE tenant = :tenant ORDER BY slug", {"tenant": session.tenant}
     )
-    return all_readable("a leaderboard", Leaderboard.model_validate, [row["body"] for row in rows])
+    return parse_all_stored("a leaderboard", Leaderboard.model_validate, [row["body"] for row in rows])
 
 
 async def find_board(session: Session, slug: str) -> Leaderboard | None:
@@ -91,7 +91,7 @@ async def find_board(session: Session, slug: str) -> Leaderboard | None:
         "SELECT body FROM leaderboard WHERE tenant = :tenant AND slug = :slug",
         {"tenant": session.tenant, "slug": slug},
     )
-    return None if row is None else readable(f"the leaderboard {slug}", Leaderboard.model_validate, row["body"])
+    return None if row is None else parse_stored(f"the leaderboard {slug}", Leaderboard.model_validate, row["body"])
 
 
 async def upsert_board(session: Session, board: Leaderboard) -> None:

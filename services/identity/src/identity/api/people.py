@@ -7,8 +7,8 @@ from contracts.directory import PersonChanged, Role
 from fastapi import Query, Request
 from servicekit import Caller, CallerDep, Page, PageDep, WorkSession, page_of, route_policy
 from servicekit import router as door_router
+from servicekit.cooperative import iterate_cooperatively
 from servicekit.errors import Forbidden, NotFound
-from servicekit.turns import by_turns
 from servicekit.visibility import load_visible_agents
 from storage import Session
 
@@ -75,7 +75,9 @@ async def list_people(
         text=text.replace("\x00", "") if text else None,
     )
     slugs = tree.slugs()
-    return page_of([person_view(each, slugs) async for each in by_turns(found)], page, lambda each: [each.slug])
+    return page_of(
+        [person_view(each, slugs) async for each in iterate_cooperatively(found)], page, lambda each: [each.slug]
+    )
 
 
 @router.post("/people", status_code=201)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.directory import PLATFORM_TENANT, OrgUnitChanged, PersonChanged, TenantChanged
-from servicekit.turns import by_turns
+from servicekit.cooperative import iterate_cooperatively
 from storage import Session
 
 from identity.model.fields import is_uuid
@@ -254,9 +254,9 @@ async def list_people(
         f"SELECT p.state FROM person p WHERE {' AND '.join(conditions)} ORDER BY p.slug LIMIT :limit",  # noqa: S608
         given,
     )
-    return [PersonChanged.model_validate(row["state"]) async for row in by_turns(rows)]
+    return [PersonChanged.model_validate(row["state"]) async for row in iterate_cooperatively(rows)]
 
 
 async def _by_id(rows: list[dict[str, Any]]) -> dict[UUID, PersonChanged]:
-    people = [PersonChanged.model_validate(row["state"]) async for row in by_turns(rows)]
+    people = [PersonChanged.model_validate(row["state"]) async for row in iterate_cooperatively(rows)]
     return {person.id: person for person in people}

@@ -8,13 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from contracts import Mode
-from servicekit import metrics
 from storage import Document, DocumentStore, Session
 
 from ingest.actions import archive
 from ingest.actions.merging import Arrival, MergeResult, merge_parts
 from ingest.actions.states import StateChanges, agent_key, record_notices
 from ingest.actions.versions import LegVersionCollector
+from ingest.metrics import count_verdicts
 from ingest.model.canonical import EPOCH, Held
 from ingest.model.field_readers import ReadContext, quote_value
 from ingest.model.parts import StateNotice
@@ -133,7 +133,7 @@ async def judge_chunk(
         for position, (record, outcome) in enumerate(zip(chunk.records, outcomes, strict=True))
     ]
     batch.add(receipts.RECORDS, verdicts)
-    session.after_commit.append(partial(metrics.count_verdicts, [row["verdict"] for row in verdicts]))
+    session.after_commit.append(partial(count_verdicts, [row["verdict"] for row in verdicts]))
     return verdicts
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from contracts.blueprints import BlueprintPublished
 from servicekit.audit import record_change
-from servicekit.blueprints import reject_section, tell_section
+from servicekit.blueprints import publish_section, reject_section
 from servicekit.errors import Conflict, FieldProblem, Invalid
-from servicekit.stored import readable, require_readable
+from servicekit.stored import parse_stored, require_stored
 from storage import Session
 
 from ingest.model.refusal import Refusal
@@ -21,13 +21,13 @@ RETIRED = "retired"
 async def load_source(session: Session, slug: str) -> Source | None:
     """None when there is none. Raises Conflict when what is stored of it cannot be used any more."""
     row = await sources.find(session, slug)
-    return None if row is None else require_readable(f"the source {slug}", _source, row)
+    return None if row is None else require_stored(f"the source {slug}", _source, row)
 
 
 async def find_source(session: Session, slug: str) -> Source | None:
     """For whoever goes through several: also None, with an error in the log, where `load_source` raises."""
     row = await sources.find(session, slug)
-    return None if row is None else readable(f"the source {slug}", _source, row)
+    return None if row is None else parse_stored(f"the source {slug}", _source, row)
 
 
 def _source(row: dict[str, Any]) -> Source:
@@ -71,7 +71,7 @@ async def export_section(session: Session) -> dict[str, Any]:
 
 async def edit_source(session: Session, slug: str, spec: SourceSpec) -> None:
     if await upsert_source(session, slug, spec):
-        await tell_section(session, SERVICE, None, await export_section(session))
+        await publish_section(session, SERVICE, None, await export_section(session))
 
 
 async def retire_source(session: Session, slug: str) -> bool:
@@ -88,7 +88,7 @@ async def retire_source(session: Session, slug: str) -> bool:
         old = {name: before[name] for name in SourceSpec.model_fields}
         record_change(session, "source", slug, action="retired", before=old)
         await sources.upsert(session, {**before, "status": RETIRED, "updated_at": session.now})
-        await tell_section(session, SERVICE, None, await export_section(session))
+        await publish_section(session, SERVICE, None, await export_section(session))
     return True
 
 
@@ -101,4 +101,4 @@ async def apply_blueprint(session: Session, blueprint: BlueprintPublished) -> No
         return
     for named in wanted.sources:
         await upsert_source(session, named.source, SourceSpec.model_validate(named.model_dump(exclude={"source"})))
-    await tell_section(session, SERVICE, blueprint.version, await export_section(session))
+    await publish_section(session, SERVICE, blueprint.version, await export_section(session))

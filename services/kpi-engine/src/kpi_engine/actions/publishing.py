@@ -7,7 +7,7 @@ from uuid import UUID
 
 from servicekit import lock_edits
 from servicekit.audit import origin_of, record_change
-from servicekit.blueprints import reject_section, require_known_names, tell_section
+from servicekit.blueprints import publish_section, reject_section, require_known_names
 from servicekit.errors import FieldProblem, Invalid, NotFound
 from servicekit.workers import TookTooLong, run_in_worker
 from storage import Session
@@ -136,7 +136,7 @@ async def _tell(session: Session, catalogue: Catalogue, version: int | None = No
     section = render_section(catalogue)
     places = {document["kpi"]: f"/kpis/{index}" for index, document in enumerate(section["kpis"])}
     named = [each for kpi, at in places.items() for each in find_references(catalogue.models[kpi].model, at)]
-    await tell_section(session, SERVICE, version, section, named)
+    await publish_section(session, SERVICE, version, section, named)
 
 
 async def export_section(session: Session) -> dict[str, Any]:

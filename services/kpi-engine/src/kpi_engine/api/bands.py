@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of, route_policy, visibility
 from servicekit import router as door_router
-from servicekit.turns import by_turns
+from servicekit.cooperative import iterate_cooperatively
 
 from kpi_engine.actions.people import People
 from kpi_engine.model.bands import Bands
@@ -91,7 +91,7 @@ async def list_bands(
         session, {(row["agent_id"], each["window"]) for row in found.items for each in row["entry"]}
     )
     items = []
-    async for row in by_turns(found.items):
+    async for row in iterate_cooperatively(found.items):
         bands = banded[row["kpi"]]
         person = known.get(row["agent_id"])
         shown = [window for window in row["entry"] if (row["agent_id"], window["window"]) in seen]

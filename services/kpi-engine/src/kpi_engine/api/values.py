@@ -11,9 +11,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from servicekit import CallerDep, DaysDep, PageDep, WorkSession, directory, page_of, route_policy, visibility
 from servicekit import router as door_router
+from servicekit.cooperative import iterate_cooperatively
 from servicekit.errors import FieldProblem, Invalid
 from servicekit.times import DaySpan
-from servicekit.turns import by_turns
 from servicekit.visibility import VisibilityFilter
 from storage import Session
 
@@ -129,7 +129,7 @@ async def list_values(
                 partial=partial(row),
                 **render_answer(answer(row["components"], row["sample"], parts=True)).model_dump(),
             )
-            async for row in by_turns(found.items)
+            async for row in iterate_cooperatively(found.items)
         ],
         next=found.next,
     )
@@ -244,7 +244,7 @@ async def explain_value(
         last=last,
         partial=bool(await values.find_hidden_windows(session, published, cut, [person.id])),
         answer=render_answer(answer),
-        items=[_explained(published, row) async for row in by_turns(found.items)],
+        items=[_explained(published, row) async for row in iterate_cooperatively(found.items)],
         next=found.next,
     )
 
@@ -320,7 +320,7 @@ async def reconcile_values(session: WorkSession, caller: CallerDep, kpi: str | N
     for published in chosen:
         rows = await partials.find_differences(session, published, most=_MOST_SHOWN)
         of_all += rows[0]["of_all"] if rows else 0
-        async for row in by_turns(rows[: _MOST_SHOWN - len(shown)]):
+        async for row in iterate_cooperatively(rows[: _MOST_SHOWN - len(shown)]):
             stored, facts = (_answer_of_side(published, row, side) for side in ("stored", "facts"))
             place = {name: row[name] for name in ("agent_id", "workday", "stored_sample", "facts_sample")}
             shown.append({"kpi": published.kpi, **place, "stored": stored, "facts": facts})
@@ -328,7 +328,7 @@ async def reconcile_values(session: WorkSession, caller: CallerDep, kpi: str | N
     unknown = {"slug": None, "name": None}
     differences = [
         Difference(**each, agent=whose["slug"], name=whose["name"])
-        async for each in by_turns(shown)
+        async for each in iterate_cooperatively(shown)
         for whose in [named.get(str(each["agent_id"]), unknown)]
     ]
     misplaced = await workday_checks.find_misplaced_facts(

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from servicekit.audit import record_change, record_changes
-from servicekit.blueprints import require_known_names, tell_section
+from servicekit.blueprints import publish_section, require_known_names
 from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
 from servicekit.outbound import UrlPolicy
 from servicekit.workers import TookTooLong, run_in_worker
@@ -134,7 +134,7 @@ async def _edit_one(session: Session, section: NotificationSection, policy: UrlP
 
 async def publish_section_applied(session: Session, *, version: int | None) -> None:
     section = await load_section(session)
-    await tell_section(session, "notification", version, section.content(), find_references(section.rules or []))
+    await publish_section(session, "notification", version, section.content(), find_references(section.rules or []))
 
 
 async def load_section(session: Session) -> NotificationSection:

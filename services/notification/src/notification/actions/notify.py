@@ -7,9 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from contracts import new_id
-from servicekit import ReceivedEvent, directory, metrics
+from servicekit import ReceivedEvent, directory
 from storage import Session
 
+from notification.metrics import NOTICES
 from notification.model.audience import Audience, find_role
 from notification.model.events import find_subject_version, is_history
 from notification.model.notice_composer import Delivery, Notice, NoticeComposer, build_webhook_deliveries
@@ -30,7 +31,7 @@ async def create_notices(session: Session, events: Sequence[ReceivedEvent[Any]],
     new: set[UUID | None] = {None}
     if told:
         new |= await notices.insert_notices(session, told)
-        session.after_commit.append(partial(metrics.NOTICES.inc, len(new) - 1))
+        session.after_commit.append(partial(NOTICES.inc, len(new) - 1))
     if wanted := [each for each in wanted if each.notice_id in new]:
         await deliveries.insert_deliveries(session, wanted)
 

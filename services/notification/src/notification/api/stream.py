@@ -1,9 +1,7 @@
 """The inbox as it happens: server-sent events."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -17,6 +15,7 @@ from servicekit import (
     bearer_token,
     get_context,
     route_policy,
+    wait_for_any,
 )
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, Problem
@@ -83,7 +82,7 @@ async def _events(
                 seq = row["seq"]
                 yield ServerSentEvent(id=str(seq), event="notice", data=NoticeView(**row).model_dump_json())
             if len(rows) < _PAGE:
-                await _wait_for_first(wake, kit.stopping, seconds=min(parts.poll_seconds, left))
+                await wait_for_any(min(parts.poll_seconds, left), wake, kit.stopping)
 
 
 async def _is_still_allowed(session: Session, claims: Claims, began: Caller) -> bool:
@@ -93,14 +92,3 @@ async def _is_still_allowed(session: Session, claims: Claims, began: Caller) -> 
     except Problem:
         return False
     return (now.person_id, now.roles) == (began.person_id, began.roles)
-
-
-async def _wait_for_first(*events: asyncio.Event, seconds: float) -> None:
-    waiting = [asyncio.ensure_future(each.wait()) for each in events]
-    try:
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in waiting:
-            each.cancel()
-            with suppress(asyncio.CancelledError):
-                await each

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json
-from servicekit.stored import all_readable
+from servicekit.stored import parse_all_stored
 from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
@@ -60,7 +60,7 @@ async def load_rules(session: Session) -> list[Rule]:
 
 
 def _read(bodies: list[Any]) -> list[Rule]:
-    return all_readable("a notification rule", Rule.model_validate, bodies)
+    return parse_all_stored("a notification rule", Rule.model_validate, bodies)
 
 
 async def replace_rules(session: Session, wanted: list[Rule]) -> None:

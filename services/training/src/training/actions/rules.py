@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from servicekit.audit import record_change, record_changes
-from servicekit.blueprints import reject_section, require_known_names, tell_section
+from servicekit.blueprints import publish_section, reject_section, require_known_names
 from servicekit.errors import Invalid, NotFound
 from storage import DocumentStore, Session
 
@@ -58,7 +58,7 @@ async def apply_blueprint(session: Session, documents: DocumentStore, version: i
         return
     await _apply(session, documents, section)
     applied = await export_section(session, documents)
-    await tell_section(session, "training", version, applied, find_references(section.rules))
+    await publish_section(session, "training", version, applied, find_references(section.rules))
 
 
 async def _apply(session: Session, documents: DocumentStore, section: Section) -> None:

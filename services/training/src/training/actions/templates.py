@@ -6,9 +6,9 @@ from typing import Any
 from contracts import new_id
 from servicekit import lock_edits
 from servicekit.audit import origin_of, record_change
-from servicekit.blueprints import tell_section
+from servicekit.blueprints import publish_section
 from servicekit.errors import Conflict, NotFound
-from servicekit.stored import readable, require_readable
+from servicekit.stored import parse_stored, require_stored
 from storage import Document, DocumentStore, Session, schedule_discard
 
 from training.model.content import Content
@@ -131,20 +131,20 @@ async def require_version(session: Session, slug: str, version: int) -> dict[str
 async def load_content(documents: DocumentStore, tenant: str, document: str) -> Content:
     """Raises Conflict when a version of this program from before wrote what this one cannot read any more."""
     found = await documents.get(tenant, store.COLLECTION, [document])
-    return require_readable(f"the training content {document}", Content.model_validate, found[document].body)
+    return require_stored(f"the training content {document}", Content.model_validate, found[document].body)
 
 
 async def _before(documents: DocumentStore, tenant: str, document: str) -> dict[str, Any]:
     """For the audit log: what is no longer readable must not keep anybody from saving it anew."""
     body = (await documents.get(tenant, store.COLLECTION, [document]))[document].body
-    content = readable(f"the training content {document}", Content.model_validate, body)
+    content = parse_stored(f"the training content {document}", Content.model_validate, body)
     return dict(body) if content is None else _audit_fields(content)
 
 
 async def publish_section_applied(session: Session, documents: DocumentStore) -> None:
     """Says what the whole section is after a direct edit."""
     content = await export_section(session, documents)
-    await tell_section(session, "training", None, content, find_references(await store.list_rules(session)))
+    await publish_section(session, "training", None, content, find_references(await store.list_rules(session)))
 
 
 async def export_section(session: Session, documents: DocumentStore) -> dict[str, Any]:

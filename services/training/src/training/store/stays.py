@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from servicekit.turns import by_turns
+from servicekit.cooperative import iterate_cooperatively
 from servicekit.visibility import VisibilityFilter
 from storage import Session, build_insert, build_on_conflict_update, encode_rows_parameter
 
@@ -68,7 +68,10 @@ async def load_visible_stays(session: Session, kpis: Collection[str], visible: V
         "AND b.kpi = ANY(:kpis) AND NOT b.retracted AND b.entered_on IS NOT NULL",
         {"tenant": session.tenant, "kpis": list(kpis), **visible.parameters},
     )
-    return [Stay(agent, kpi, band, _day(entered), left) async for agent, kpi, band, entered, left in by_turns(rows)]
+    return [
+        Stay(agent, kpi, band, _day(entered), left)
+        async for agent, kpi, band, entered, left in iterate_cooperatively(rows)
+    ]
 
 
 def _day(value: Any) -> date:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from servicekit.stored import all_readable
+from servicekit.stored import parse_all_stored
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
@@ -145,7 +145,7 @@ async def delete_unused(session: Session, documents: Sequence[str]) -> list[str]
 
 async def list_rules(session: Session) -> list[Rule]:
     rows = await session.rows("SELECT body FROM rule WHERE tenant = :tenant ORDER BY slug", {"tenant": session.tenant})
-    return all_readable("a training rule", Rule.model_validate, [row["body"] for row in rows])
+    return parse_all_stored("a training rule", Rule.model_validate, [row["body"] for row in rows])
 
 
 async def replace_rules(session: Session, rules: list[Rule]) -> None:
