@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.architecture.files import PACKAGES, ROOT, files, format_location, lines_with, sources
 
 VOCABULARY = {
-    "__init__", "service", "settings", "api", "consumers", "clock", "actions", "store", "clients", "model",
+    "__init__", "service", "settings", "api", "consumers", "clock", "actions", "store", "clients", "metrics", "model",
     "migrations", "py.typed",
 }  # fmt: skip
 # Files that a service ships beside its code, as data.
