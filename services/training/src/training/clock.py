@@ -1,4 +1,4 @@
-"""The time door: publications, due dates, and documents that nothing points to."""
+"""The clock: scheduled publications, due dates, and the deletion of documents that nothing points to."""
 
 from uuid import UUID
 
@@ -13,10 +13,11 @@ from training.store import templates as store
 
 
 def handlers(documents: DocumentStore) -> dict[str, DueHandler]:
+    """The handlers by kind of due item."""
     sweeper = Sweeper(documents, {store.COLLECTION: store.delete_unused})
 
     async def on_publish(session: Session, item: DueItem) -> None:
-        if item.body.get("origin"):  # none in items from before there was one
+        if item.body.get("origin"):  # items of older releases have none
             session.origin = Origin.model_validate(item.body["origin"])
         await publish_scheduled(session, documents, item.ref)
 

@@ -1,4 +1,4 @@
-"""Training: what is to be learned, who is given it by which rule, and what came of it."""
+"""Training: templates, the rules that assign them, assignments and their effect."""
 
 from functools import partial
 
@@ -17,6 +17,7 @@ from training.model.section import check_section
 
 
 def wire(kit: ServiceContext) -> ServiceParts:
+    """Router, subscriptions and clock of the service."""
     return ServiceParts(
         field_docs=FIELD_DOCS,
         router=api.router,

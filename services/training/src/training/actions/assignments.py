@@ -1,5 +1,6 @@
-"""An assignment's life: given by hand, started, completed, overdue."""
+"""Assigns by hand, starts, completes, withdraws and marks overdue."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,13 +19,15 @@ from storage import DocumentStore, Session
 from training.actions.follow_ups import apply_follow_up_rules
 from training.actions.rule_assignments import event_fields
 from training.actions.templates import load_content, require_head, require_version
+from training.model.assignment import AssignmentRow
 from training.model.content import Answers, score_attempt
 from training.model.rules import DONE_STATUSES, OPEN_STATUSES
 from training.store import assignments as store
 
 
-async def require_assignment(session: Session, assignment_id: UUID, *, lock: bool = False) -> dict[str, Any]:
-    row = await store.find(session, assignment_id, lock=lock)
+async def require_assignment(session: Session, assignment_id: UUID, *, lock: bool = False) -> AssignmentRow:
+    """The assignment of this id; with `lock` its row is locked. Raises NotFound."""
+    row = await store.find_assignment(session, assignment_id, lock=lock)
     if row is None:
         raise NotFound("unknown-assignment", f"There is no assignment {assignment_id}.")
     return row
@@ -32,31 +35,28 @@ async def require_assignment(session: Session, assignment_id: UUID, *, lock: boo
 
 async def assign_by_hand(
     session: Session, *, agent_id: UUID, template: str, due_at: datetime | None, by: UUID
-) -> dict[str, Any]:
-    """Raises NotFound for an unknown template, Conflict when it is not published or already open for this person."""
+) -> AssignmentRow:
+    """Assigns a training without a rule. Raises NotFound for an unknown template, Conflict when it is not published or is
+    open for this person already."""
     head = await require_head(session, template)
-    if head["version"] is None or head["archived"]:
+    if head.version is None or head.archived:
         raise Conflict("template-not-published", f"Template `{template}` has no published version.")
     await store.lock_agent(session, agent_id)
     earlier = (await store.load_earlier(session, [agent_id]))[agent_id]
     if any(each.template == template and each.status in OPEN_STATUSES for each in earlier.values()):
         raise Conflict("already-open", f"`{template}` is assigned to this person and not completed yet.")
     assignment_id = new_id()
-    given = {
-        "id": assignment_id,
-        "agent_id": agent_id,
-        "template": template,
-        "template_version": head["version"],
-        "status": "assigned",
-        "assigned_by": by,
-        "assigned_at": session.now,
-        "due_at": due_at,
-        "withdraw_when_left": False,
-        "corrected": False,
-        "attempts": 0,
-        "version": 1,
-    }
-    await store.insert_assignments(session, [given])
+    new = AssignmentRow(
+        id=assignment_id,
+        agent_id=agent_id,
+        template=template,
+        template_version=head.version,
+        title=head.title,
+        assigned_by=by,
+        assigned_at=session.now,
+        due_at=due_at,
+    )
+    await store.insert_assignments(session, [new])
     row = await require_assignment(session, assignment_id)
     session.emit(AssignmentAssigned(**event_fields(row)))
     if due_at is not None:
@@ -64,48 +64,48 @@ async def assign_by_hand(
     return row
 
 
-async def start(session: Session, assignment_id: UUID) -> dict[str, Any]:
-    """From here on the learner stays on the version that is the newest now. Started before: as it is.
+async def start(session: Session, assignment_id: UUID) -> AssignmentRow:
+    """Starts an assignment and fixes it to the template's newest version. A second start changes nothing.
 
     Raises Conflict when it has been withdrawn.
     """
     row = await require_assignment(session, assignment_id, lock=True)
     _refuse_withdrawn(row)
-    if row["status"] != "assigned":
+    if row.status != "assigned":
         return row
-    head = await require_head(session, row["template"])
+    head = await require_head(session, row.template)
     await store.update_assignment(
-        session, assignment_id, status="started", started_at=session.now, template_version=head["version"]
+        session, assignment_id, status="started", started_at=session.now, template_version=head.version
     )
     row = await require_assignment(session, assignment_id)
     session.emit(AssignmentStarted(**event_fields(row)))
     return row
 
 
-async def complete(session: Session, documents: DocumentStore, assignment_id: UUID, answers: Answers) -> dict[str, Any]:
-    """A reading is completed as it is; a quiz by answers that pass, or fails with its last attempt. Completed or
-    failed before: as it is, and no attempt is counted.
+async def complete(session: Session, documents: DocumentStore, assignment_id: UUID, answers: Answers) -> AssignmentRow:
+    """Completes a reading or a task, or scores an attempt at a quiz: passing completes it, failing the last attempt fails
+    it. An assignment that is completed or failed already stays as it is, and no attempt is counted.
 
     Raises Conflict when it is withdrawn or not started, Invalid for answers the quiz does not know.
     """
-    await store.lock_agent(session, (await require_assignment(session, assignment_id))["agent_id"])
+    await store.lock_agent(session, (await require_assignment(session, assignment_id)).agent_id)
     row = await require_assignment(session, assignment_id, lock=True)
     _refuse_withdrawn(row)
-    if row["status"] in DONE_STATUSES:
+    if row.status in DONE_STATUSES:
         return row
-    if row["status"] == "assigned":
+    if row.status == "assigned":
         raise Conflict("not-started", "Start the assignment first.")
-    version = await require_version(session, row["template"], row["template_version"])
-    content = await load_content(documents, session.tenant, version["document"])
+    version = await require_version(session, row.template, row.template_version)
+    content = await load_content(documents, session.tenant, version.document)
     if content.quiz is None:
         changes: dict[str, Any] = {"status": "completed", "passed": True}
     else:
         result = score_attempt(content.quiz, answers)
-        number = row["attempts"] + 1
+        number = row.attempts + 1
         changes = {"attempts": number, "score_percent": result.percent, "passed": result.passed}
-        await store.add_attempt(
+        await store.insert_attempt(
             session,
-            assignment_id=assignment_id,
+            assignment_id,
             number=number,
             answers={name: sorted(set(chosen)) for name, chosen in answers.items()},
             score_percent=result.percent,
@@ -118,22 +118,22 @@ async def complete(session: Session, documents: DocumentStore, assignment_id: UU
     if "status" in changes:
         changes["completed_at"] = session.now
     await store.update_assignment(session, assignment_id, **changes)
-    row |= {**changes, "version": row["version"] + 1}
-    if row["status"] in DONE_STATUSES:
-        session.emit(AssignmentCompleted(score_percent=row["score_percent"], passed=row["passed"], **event_fields(row)))
-    if row["status"] == "failed":
+    row = replace(row, **changes, version=row.version + 1)
+    if row.status in DONE_STATUSES:
+        session.emit(AssignmentCompleted(score_percent=row.score_percent, passed=bool(row.passed), **event_fields(row)))
+    if row.status == "failed":
         await apply_follow_up_rules(session, row, "failed")
     return row
 
 
 async def withdraw_by_hand(session: Session, assignment_id: UUID) -> None:
-    """Withdrawn before: as it is. Raises Conflict when it is over."""
+    """Withdraws an open assignment; one withdrawn already stays as it is. Raises Conflict when it is completed or failed."""
     row = await require_assignment(session, assignment_id, lock=True)
-    if row["status"] in DONE_STATUSES:
-        raise Conflict("assignment-over", f"This assignment is {row['status']}: it is part of the record, and stays.")
-    if row["status"] not in OPEN_STATUSES:
+    if row.status in DONE_STATUSES:
+        raise Conflict("assignment-over", f"This assignment is {row.status}: it is part of the record, and stays.")
+    if row.status not in OPEN_STATUSES:
         return
-    # Corrected: when its band turns out not to have been left, it is not given again.
+    # `corrected` keeps a later correction of the band from assigning it again.
     reason = "it was taken back by hand"
     await store.update_assignment(
         session,
@@ -146,26 +146,26 @@ async def withdraw_by_hand(session: Session, assignment_id: UUID) -> None:
         corrected=True,
     )
     session.emit(
-        AssignmentWithdrawn(reason=reason, reason_code="by_hand", **event_fields(row | {"version": row["version"] + 1}))
+        AssignmentWithdrawn(reason=reason, reason_code="by_hand", **event_fields(replace(row, version=row.version + 1)))
     )
 
 
 async def mark_overdue(session: Session, assignment_id: UUID) -> bool:
-    """Only what is open, due and not marked before. One that was completed is left alone, whatever the clock says."""
-    found = await store.find(session, assignment_id)
+    """Marks an assignment that is open and past its due date, once. Returns whether it did."""
+    found = await store.find_assignment(session, assignment_id)
     if found is not None:
-        await store.lock_agent(session, found["agent_id"])
-    row = await store.find(session, assignment_id, lock=True)
-    if row is None or row["status"] not in OPEN_STATUSES or row["overdue_at"] is not None:
+        await store.lock_agent(session, found.agent_id)
+    row = await store.find_assignment(session, assignment_id, lock=True)
+    if row is None or row.status not in OPEN_STATUSES or row.overdue_at is not None:
         return False
-    if row["due_at"] is None or row["due_at"] > session.now:
+    if row.due_at is None or row.due_at > session.now:
         return False
     await store.update_assignment(session, assignment_id, overdue_at=session.now)
-    session.emit(AssignmentOverdue(**event_fields(row | {"version": row["version"] + 1})))
+    session.emit(AssignmentOverdue(**event_fields(replace(row, version=row.version + 1))))
     await apply_follow_up_rules(session, row, "overdue")
     return True
 
 
-def _refuse_withdrawn(row: dict[str, Any]) -> None:
-    if row["status"] == "withdrawn":
-        raise Conflict("withdrawn", f"This assignment was withdrawn: {row['withdrawn_reason']}.")
+def _refuse_withdrawn(row: AssignmentRow) -> None:
+    if row.status == "withdrawn":
+        raise Conflict("withdrawn", f"This assignment was withdrawn: {row.withdrawn_reason}.")

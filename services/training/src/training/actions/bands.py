@@ -1,4 +1,4 @@
-"""What agents' bands bring about: assignments, and their withdrawal."""
+"""Applies assignment rules to band events: assigns, withdraws and assigns again."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +14,8 @@ from servicekit import ReceivedEvent, directory
 from storage import Session
 
 from training.actions.rule_assignments import TemplateHeads, assign_by_rule, event_fields
-from training.model.assignment_changes import AssignmentChanges, Row
+from training.model.assignment import AssignmentRow
+from training.model.assignment_changes import AssignmentChanges
 from training.model.effect import window_end_day
 from training.model.rules import (
     DONE_STATUSES,
@@ -29,42 +30,42 @@ from training.model.stays import BandEvent, BandStay
 from training.store import assignments, stays, templates
 
 _CURRENT_EVENTS = (BandEntered, BandStayed)
-"""What is news only while the stay lasts."""
+"""Events that have effects only while the stay lasts."""
+
 FindWorkday = Callable[[UUID, datetime], date]
 
 
 async def apply_band_events(session: Session, events: Sequence[ReceivedEvent[BandEvent]]) -> None:
-    """What follows from each event, in the order in which it is said; what is older than what
-    is known of its stay adds to what is known. History only adds to what is known: one who loads
-    the past must not give or take anything. The agents must have been locked."""
+    """Updates the stays and applies the rules, event by event. An event that is older than its stay's version, and one of
+    mode `history`, updates the stay and has no other effect. The caller has locked the agents."""
     known = await stays.load_stays(session, {event.body.band_event_id for event in events})
     entered = {(each.body.agent_id, each.body.kpi) for each in events if isinstance(each.body, _CURRENT_EVENTS)}
     newest = await stays.load_newest_entered(session, entered) if entered else {}
     undated = {event.body.agent_id for event in events if window_days(event.body.at_window) is None}
     workdays = await directory.load_workdays(session, undated) if undated else None
-    told: dict[UUID, BandStay] = {}
+    changed: dict[UUID, BandStay] = {}
     live: list[tuple[ReceivedEvent[BandEvent], BandStay]] = []
     for event in events:
         body, attributes = event.body, event.attributes
         stay = known.setdefault(body.band_event_id, BandStay.from_event(body))
-        # Of a window without days of its own, the agent's day on which it was told.
+        # A window of the last legs has no days of its own: it counts for the agent's day of the event.
         today = workdays.workday_of(body.agent_id, attributes.time) if workdays else attributes.time.date()
         ahead = stay.is_ahead_of(body) and not isinstance(body, BandStayed)
         late = ahead or _is_superseded(body, today, newest)
         if not stay.apply(attributes.id, body, today):
             continue
-        told[body.band_event_id] = stay
-        corrected_before = isinstance(body, _CURRENT_EVENTS) and stay.retracted
-        if body.mode == "live" and not corrected_before and not late:
+        changed[body.band_event_id] = stay
+        retracted_before = isinstance(body, _CURRENT_EVENTS) and stay.retracted
+        if body.mode == "live" and not retracted_before and not late:
             live.append((event, replace(stay)))
-    if told:
-        await stays.upsert_stays(session, told.values())
+    if changed:
+        await stays.upsert_stays(session, changed.values())
     if live:
         await _apply_rules(session, live)
 
 
 def _is_superseded(body: BandEvent, today: date, newest: Mapping[tuple[UUID, str], stays.LastEntered]) -> bool:
-    """Whether a later stay was heard of before this one was: an agent is in one band of a KPI at a time."""
+    """Whether a later stay is known already: an agent is in one band of a KPI at a time."""
     if not isinstance(body, _CURRENT_EVENTS) or not body.version or (body.agent_id, body.kpi) not in newest:
         return False
     entered_on, version = newest[body.agent_id, body.kpi]
@@ -72,7 +73,7 @@ def _is_superseded(body: BandEvent, today: date, newest: Mapping[tuple[UUID, str
 
 
 async def _apply_rules(session: Session, live: Sequence[tuple[ReceivedEvent[BandEvent], BandStay]]) -> None:
-    """`live`: each event with its stay, as it was known when the event had been heard."""
+    """`live`: each event with a copy of its stay as it was after that event."""
     rules = await _load_rules_by_band(session, [event.body for event, _ in live])
     live = [
         each for each in live if not isinstance(each[0].body, BandStayed) or _find_stayed_rules(each[0].body, rules)
@@ -80,16 +81,16 @@ async def _apply_rules(session: Session, live: Sequence[tuple[ReceivedEvent[Band
     if not live:
         return
     events = [event for event, _ in live]
-    waiting = {body.agent_id for body in (event.body for event in events) if _may_assign(body, rules)}
-    given = AssignmentChanges(
+    assignable = {event.body.agent_id for event in events if _may_assign(event.body, rules)}
+    changes = AssignmentChanges(
         await assignments.load_by_stays(session, {event.body.band_event_id for event in events}),
-        await assignments.load_earlier(session, waiting),
+        await assignments.load_earlier(session, assignable),
     )
     heads = await templates.find_heads(session, {rule.template for found in rules.values() for rule in found})
-    staying = {event.body.agent_id for event in events if _find_stayed_rules(event.body, rules)}
-    workdays = await directory.load_workdays(session, staying) if staying else None
+    with_stayed_rules = {event.body.agent_id for event in events if _find_stayed_rules(event.body, rules)}
+    workdays = await directory.load_workdays(session, with_stayed_rules) if with_stayed_rules else None
 
-    def day_of(agent_id: UUID, at: datetime) -> date:
+    def find_workday(agent_id: UUID, at: datetime) -> date:
         assert workdays is not None
         return workdays.workday_of(agent_id, at)
 
@@ -100,32 +101,33 @@ async def _apply_rules(session: Session, live: Sequence[tuple[ReceivedEvent[Band
             case BandEntered():
                 for rule in rules.get((body.kpi, body.band), ()):
                     if rule.trigger == "entered":
-                        _assign_on_entered(session, given, rule, body, heads)
+                        _assign_on_entered(session, changes, rule, body, heads)
             case BandStayed():
                 pass
             case BandLeft():
-                _withdraw_on_left(session, given, body)
+                _withdraw_on_left(session, changes, body)
             case BandCorrected():
-                _apply_correction(session, given, body)
+                _apply_correction(session, changes, body)
         for rule in _find_stayed_rules(body, rules):
-            _reconcile_stayed(session, given, rule, stay, body, heads, day_of)
+            _reconcile_stayed(session, changes, rule, stay, body, heads, find_workday)
     session.cause = None
-    await assignments.write_changes(session, given)
+    await assignments.write_changes(session, changes)
 
 
 async def _load_rules_by_band(session: Session, bodies: Sequence[BandEvent]) -> dict[tuple[str, str], list[Rule]]:
-    """Active rules by the KPI and band that somebody has entered or is in, in their order."""
-    places = {(body.kpi, body.band) for body in bodies if not isinstance(body, BandLeft)}
-    known = await templates.list_rules(session) if places else []
+    """Active rules with the triggers `entered` and `stayed` for the bands of these events, by KPI and band, in the order in
+    which they apply."""
+    bands = {(body.kpi, body.band) for body in bodies if not isinstance(body, BandLeft)}
+    known = await templates.list_rules(session) if bands else []
     found: dict[tuple[str, str], list[Rule]] = {}
     for rule in sort_by_priority([rule for rule in known if rule.active and rule.trigger in ("entered", "stayed")]):
-        if rule.kpi is not None and rule.band is not None and (rule.kpi, rule.band) in places:
+        if rule.kpi is not None and rule.band is not None and (rule.kpi, rule.band) in bands:
             found.setdefault((rule.kpi, rule.band), []).append(rule)
     return found
 
 
 def _find_stayed_rules(body: BandEvent, rules: Mapping[tuple[str, str], list[Rule]]) -> list[Rule]:
-    """The rules that ask how long the stay has lasted, where the event may be news to them."""
+    """The rules with the trigger `stayed` that the event may make due or no longer due."""
     if isinstance(body, BandLeft) or (isinstance(body, BandCorrected) and body.retracts == "entered"):
         return []
     return [rule for rule in rules.get((body.kpi, body.band), ()) if rule.trigger == "stayed"]
@@ -170,20 +172,23 @@ def _reconcile_stayed(
     stay: BandStay,
     body: BandEvent,
     heads: TemplateHeads,
-    day_of: FindWorkday,
+    find_workday: FindWorkday,
 ) -> None:
-    """Whoever has been in the band for so many windows since the entering, or since the last training was done, is given
-    the rule's training, once in each such round. It goes by what is known of the stay, whatever came in which order; where
-    corrections take the windows away again, what was not started is withdrawn."""
+    """Assigns the rule's training once the stay has gone on for `rule.windows` windows since it began or since the last
+    training was done; each such round has one assignment. The result depends only on the known windows, not on the order of
+    their events. When corrections remove windows, an assignment that is not started is withdrawn."""
     rows = changes.rows_of_stay(body.band_event_id)
-    mine = [row for row in rows if row["rule"] == rule.rule]
-    done = [row for row in mine if row["status"] in DONE_STATUSES]
-    learnt = [row for row in rows if row["template"] == rule.of and row["status"] in DONE_STATUSES]
-    since = max((day_of(body.agent_id, row["completed_at"]) for row in (*done, *learnt)), default=None)
-    windows = stay.windows_after(since) if rule.of is None or learnt else []
+    own = [row for row in rows if row.rule == rule.rule]
+    done = [row for row in own if row.status in DONE_STATUSES]
+    prerequisites = [row for row in rows if row.template == rule.of and row.status in DONE_STATUSES]
+    since = max(
+        (find_workday(body.agent_id, row.completed_at) for row in (*done, *prerequisites) if row.completed_at),
+        default=None,
+    )
+    windows = stay.windows_after(since) if rule.of is None or prerequisites else []
     is_due = stay.is_ongoing and len(windows) >= (rule.windows or 0)
-    given_now = next((row for row in mine if row["status"] not in DONE_STATUSES), None)
-    if given_now is None:
+    current = next((row for row in own if row.status not in DONE_STATUSES), None)
+    if current is None:
         if is_due:
             assign_by_rule(
                 session,
@@ -197,70 +202,52 @@ def _reconcile_stayed(
                 band=body.band,
                 evidence={**_evidence(body), "windows": [window.model_dump(mode="json") for window in windows]},
             )
-    elif is_due and given_now["status"] == "withdrawn":
-        _reassign(session, changes, given_now)
-    elif stay.is_ongoing and not is_due and given_now["status"] == "assigned":
-        _withdraw(session, changes, given_now, STAYED_NO_LONGER, "stayed_no_longer", {}, corrected=True)
+    elif is_due and current.status == "withdrawn":
+        _reassign(session, changes, current)
+    elif stay.is_ongoing and not is_due and current.status == "assigned":
+        _withdraw(session, changes, current, STAYED_NO_LONGER, "stayed_no_longer", {}, corrected=True)
 
 
 def _withdraw_on_left(session: Session, changes: AssignmentChanges, body: BandLeft) -> None:
-    """Takes back what was given for this stay and is not started, where its rule says so."""
+    """Withdraws assignments of this stay that are not started, where the rule has `withdraw_when_left`."""
     for row in changes.rows_of_stay(body.band_event_id):
-        if row["status"] == "assigned" and row["withdraw_when_left"]:
+        if row.status == "assigned" and row.withdraw_when_left:
             _withdraw(session, changes, row, LEFT_BAND, "band_left", {}, corrected=False)
 
 
 def _apply_correction(session: Session, changes: AssignmentChanges, body: BandCorrected) -> None:
-    """A stay that never was: what it brought is withdrawn unless started. A leaving that never was: what it had
-    withdrawn is given again. What was started or completed is left alone in both cases."""
-    entering = body.retracts == "entered"
+    """Entering retracted: withdraws the stay's assignments. Leaving retracted: assigns again what the leaving had withdrawn.
+    An assignment that is started or done stays as it is in both cases."""
+    retracts_entered = body.retracts == "entered"
     for row in changes.rows_of_stay(body.band_event_id):
-        if entering and row["status"] == "assigned":
+        if retracts_entered and row.status == "assigned":
             why = body.reason or "the band was corrected"
             _withdraw(
                 session, changes, row, why, body.reason_code or "band_corrected", body.reason_values, corrected=True
             )
-        elif not entering and row["status"] == "withdrawn" and not row["corrected"]:
+        elif not retracts_entered and row.status == "withdrawn" and not row.corrected:
             _reassign(session, changes, row)
 
 
-def _reassign(session: Session, changes: AssignmentChanges, row: Row) -> None:
-    if any(
-        each.template == row["template"] and each.status in OPEN_STATUSES
-        for each in changes.earlier_of(row["agent_id"])
-    ):
+def _reassign(session: Session, changes: AssignmentChanges, row: AssignmentRow) -> None:
+    """Undoes the withdrawal, unless the training is open for this person already."""
+    if any(each.template == row.template and each.status in OPEN_STATUSES for each in changes.earlier_of(row.agent_id)):
         return
-    changes.change(
-        row,
-        status="assigned",
-        withdrawn_at=None,
-        withdrawn_reason=None,
-        withdrawn_code=None,
-        withdrawn_values=None,
-        corrected=False,
-        overdue_at=None,
-        due_at=compute_due_at(row["due_days"], session.now),
-    )
+    row.assign_again(compute_due_at(row.due_days, session.now))
+    changes.mark_changed(row)
     session.emit(AssignmentAssigned(**event_fields(row)))
 
 
 def _withdraw(
     session: Session,
     changes: AssignmentChanges,
-    row: Row,
+    row: AssignmentRow,
     reason: str,
     code: str,
     values: ReasonValues,
     *,
     corrected: bool,
 ) -> None:
-    changes.change(
-        row,
-        status="withdrawn",
-        withdrawn_at=session.now,
-        withdrawn_reason=reason,
-        withdrawn_code=code,
-        withdrawn_values=values,
-        corrected=corrected,
-    )
+    row.withdraw(session.now, reason, code, dict(values), corrected=corrected)
+    changes.mark_changed(row)
     session.emit(AssignmentWithdrawn(reason=reason, reason_code=code, reason_values=values, **event_fields(row)))

@@ -1,4 +1,4 @@
-"""A template's effect, from the stays in bands this service has heard of."""
+"""Computes a template's effect from the stays in bands that this service knows."""
 
 from datetime import date
 from functools import partial
@@ -16,7 +16,7 @@ from training.model import effect as model
 from training.store import assignments, stays
 
 _DEFAULT_WEEKS = 12
-_SECONDS = 20.0
+_TIMEOUT_SECONDS = 20.0
 
 
 class Band(BaseModel):
@@ -50,7 +50,7 @@ async def compute_template_effect(
     days: DayRange,
     page: PageQuery,
 ) -> TemplateEffect:
-    """Of whom the caller sees. Without dates: the last twelve weeks. Raises NotFound."""
+    """The effect over the people whom the caller sees. Without dates: the last twelve weeks. Raises NotFound."""
     await require_head(session, slug)
     tenant = await directory.load_tenant(session)
     completions = await assignments.load_completions(session, slug, visible)
@@ -59,18 +59,18 @@ async def compute_template_effect(
     first, last = days.within(today, days=_DEFAULT_WEEKS * 7 + 1)
     bands = await assignments.find_bands_given_for(session, slug)
     completed = {agent: workdays.workday_of(agent, at) for agent, at in completions}
-    reckoned = partial(
+    compute = partial(
         model.compute_effect,
         first=first,
         last=last,
         today=today,
-        todays={agent: workdays.workday_of(agent, session.now) for agent in completed},
+        today_by_agent={agent: workdays.workday_of(agent, session.now) for agent in completed},
     )
-    held = await stays.load_visible_stays(session, {kpi for kpi, _ in bands}, visible)
-    found = await run_in_worker(reckoned, held, bands, completed, seconds=_SECONDS)
-    place = page.values(date.fromisoformat, UUID)
-    left = [each for each in found.agents if place is None or (each.completed_on, each.agent_id) > place]
-    shown = page_of(left[: page.limit + 1], page, lambda each: [each.completed_on.isoformat(), str(each.agent_id)])
+    known_stays = await stays.load_visible_stays(session, {kpi for kpi, _ in bands}, visible)
+    found = await run_in_worker(compute, known_stays, bands, completed, seconds=_TIMEOUT_SECONDS)
+    after = page.values(date.fromisoformat, UUID)
+    rest = [each for each in found.agents if after is None or (each.completed_on, each.agent_id) > after]
+    shown = page_of(rest[: page.limit + 1], page, lambda each: [each.completed_on.isoformat(), str(each.agent_id)])
     people = await directory.load_people(session, [each.agent_id for each in shown.items])
     trained = [
         TrainedPerson(

@@ -1,4 +1,4 @@
-"""A rule gives its training, or says why not; what every event about an assignment says."""
+"""Applies one rule to one person: assigns its training or records why not. Also the fields of every assignment event."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,43 +8,52 @@ from contracts import new_id
 from contracts.assignments import AssignmentAssigned
 from storage import Session
 
-from training.model.assignment_changes import AssignmentChanges, Row
+from training.model.assignment import AssignmentRow, SkippedRow
+from training.model.assignment_changes import AssignmentChanges
 from training.model.rules import Rule, compute_due_at, find_skip_reason
+from training.store.templates import TemplateRow
 
-TemplateHeads = Mapping[str, Mapping[str, Any]]
-"""Templates that there are, by slug."""
+TemplateHeads = Mapping[str, TemplateRow]
+"""Existing templates by slug."""
 
-
-def event_fields(row: dict[str, Any]) -> dict[str, Any]:
-    """What every event about an assignment says. `row` as the store gives it, with `title`."""
-    names = (
-        "agent_id",
-        "template",
-        "template_version",
-        "title",
-        "rule",
-        "kpi",
-        "band",
-        "band_event_id",
-        "due_at",
-        "version",
-    )
-    titles = {name: given for name, given in find_titles(row).items() if given}
-    return {"assignment_id": row["id"], **titles, **find_origin(row)} | {name: row.get(name) for name in names}
+_EVENT_FIELDS = (
+    "agent_id",
+    "template",
+    "template_version",
+    "title",
+    "rule",
+    "kpi",
+    "band",
+    "band_event_id",
+    "due_at",
+    "version",
+)
 
 
-def find_titles(row: dict[str, Any]) -> dict[str, dict[str, str] | None]:
-    """What the rule, the KPI and the band were called when the training was given; None where nobody said it."""
-    evidence = row.get("evidence") or {}
-    rule_title = (evidence.get("rule") or {}).get("title")
-    return {"rule_title": rule_title, **{name: evidence.get(name) for name in ("kpi_title", "band_title")}}
+def event_fields(row: AssignmentRow) -> dict[str, Any]:
+    """The fields that all events about an assignment share, by name."""
+    titles = {name: title for name, title in find_titles(row).items() if title}
+    return {"assignment_id": row.id, **titles, **find_origin(row)} | {
+        name: getattr(row, name) for name in _EVENT_FIELDS
+    }
 
 
-def find_origin(row: dict[str, Any]) -> dict[str, str | None]:
-    """What made a rule give it, and the assignment that it follows on; None on one given by hand."""
-    evidence = row.get("evidence") or {}
-    before = "entered" if row.get("rule") else None
-    return {"trigger": evidence.get("trigger", before), "follows": evidence.get("follows")}
+def find_titles(row: AssignmentRow) -> dict[str, dict[str, str] | None]:
+    """The titles of rule, KPI and band, by language, when the training was given; None where there was none."""
+    evidence = row.evidence or {}
+    rule: dict[str, Any] = evidence.get("rule") or {}
+    return {
+        "rule_title": rule.get("title"),
+        "kpi_title": evidence.get("kpi_title"),
+        "band_title": evidence.get("band_title"),
+    }
+
+
+def find_origin(row: AssignmentRow) -> dict[str, str | None]:
+    """The `trigger` of the rule and the id of the assignment it `follows`; both None when it was given by hand."""
+    evidence = row.evidence or {}
+    default = "entered" if row.rule else None  # rows from before rules had triggers
+    return {"trigger": evidence.get("trigger", default), "follows": evidence.get("follows")}
 
 
 def assign_by_rule(
@@ -60,39 +69,43 @@ def assign_by_rule(
     band: str | None,
     evidence: dict[str, Any],
 ) -> None:
-    """The rule's training, once for an occasion, or why not."""
+    """Assigns the rule's training, at most once for an occasion, or records why it is skipped."""
     head = heads.get(rule.template)
-    published = head is not None and head["version"] is not None and not head["archived"]
-    skip = find_skip_reason(rule, changes.earlier_of(agent_id), published=published, now=session.now)
-    place: Row = {
-        "rule": rule.rule,
-        "occasion": occasion,
-        "band_event_id": band_event_id,
-        "agent_id": agent_id,
-        "template": rule.template,
-    }
-    if skip is not None or head is None:
+    version = None if head is None or head.archived else head.version
+    skip = find_skip_reason(rule, changes.earlier_of(agent_id), published=version is not None, now=session.now)
+    if skip is not None or head is None or version is None:
         assert skip is not None
-        changes.skipped.append({**place, "reason": skip.reason, "detail": skip.detail, "at": session.now})
+        changes.skipped.append(
+            SkippedRow(
+                rule=rule.rule,
+                occasion=occasion,
+                band_event_id=band_event_id,
+                agent_id=agent_id,
+                template=rule.template,
+                reason=skip.reason,
+                detail=skip.detail,
+                at=session.now,
+            )
+        )
         return
     if changes.has_occasion(rule.rule, occasion):
         return
-    row: Row = {
-        **place,
-        "id": new_id(),
-        "template_version": head["version"],
-        "title": head["title"],
-        "status": "assigned",
-        "kpi": kpi,
-        "band": band,
-        "evidence": {**evidence, "trigger": rule.trigger, "rule": rule.model_dump(mode="json")},
-        "withdraw_when_left": rule.withdraw_when_left,
-        "due_days": rule.due_days,
-        "assigned_at": session.now,
-        "due_at": compute_due_at(rule.due_days, session.now),
-        "corrected": False,
-        "attempts": 0,
-        "version": 1,
-    }
+    row = AssignmentRow(
+        id=new_id(),
+        rule=rule.rule,
+        occasion=occasion,
+        band_event_id=band_event_id,
+        agent_id=agent_id,
+        template=rule.template,
+        template_version=version,
+        title=head.title,
+        kpi=kpi,
+        band=band,
+        evidence={**evidence, "trigger": rule.trigger, "rule": rule.model_dump(mode="json")},
+        withdraw_when_left=rule.withdraw_when_left,
+        due_days=rule.due_days,
+        assigned_at=session.now,
+        due_at=compute_due_at(rule.due_days, session.now),
+    )
     changes.add(row)
     session.emit(AssignmentAssigned(**event_fields(row)))

@@ -1,4 +1,4 @@
-"""Assignment rules, and the whole section as a blueprint brings it."""
+"""Changes assignment rules, and applies the blueprint section."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,17 +22,17 @@ from training.store import templates as store
 
 
 async def put_rule(session: Session, documents: DocumentStore, rule: Rule) -> None:
-    """Raises Invalid when its template, KPI or band does not exist."""
+    """Adds or replaces a rule. Raises Invalid when its template, KPI or band does not exist."""
     await _check(session, [rule])
     await require_known_names(session, find_rule_references(rule))
     before = {each.rule: each for each in await store.list_rules(session)}
     record_change(session, "rule", rule.rule, before=before.get(rule.rule), after=rule)
-    await store.put_rule(session, rule)
+    await store.upsert_rule(session, rule)
     await publish_section_applied(session, documents)
 
 
 async def remove_rule(session: Session, documents: DocumentStore, rule: str) -> None:
-    """What it has given stays. Raises NotFound."""
+    """Deletes a rule; its assignments stay. Raises NotFound."""
     before = {each.rule: each for each in await store.list_rules(session)}
     if rule not in before:
         raise NotFound("unknown-rule", f"There is no rule `{rule}`.")
@@ -42,7 +42,7 @@ async def remove_rule(session: Session, documents: DocumentStore, rule: str) -> 
 
 
 async def replace_rules(session: Session, documents: DocumentStore, rules: Sequence[Rule]) -> None:
-    """All rules at once; those not named are removed. Raises Invalid and changes nothing when one is wrong."""
+    """Replaces all rules. Raises Invalid and changes nothing when one of them is wrong."""
     await _check(session, rules)
     await require_known_names(session, find_references(rules))
     await _replace(session, rules)
@@ -50,7 +50,7 @@ async def replace_rules(session: Session, documents: DocumentStore, rules: Seque
 
 
 async def apply_blueprint(session: Session, documents: DocumentStore, version: int, content: Mapping[str, Any]) -> None:
-    """Applies the section whole or not at all, and answers."""
+    """Applies the section and publishes the result; a section with problems is rejected and changes nothing."""
     try:
         section = parse_section(content)
     except Invalid as invalid:
@@ -62,10 +62,10 @@ async def apply_blueprint(session: Session, documents: DocumentStore, version: i
 
 
 async def _apply(session: Session, documents: DocumentStore, section: Section) -> None:
-    wanted = {template.template: template.content() for template in section.templates}
-    for slug, content in sorted(wanted.items()):
+    contents = {template.template: template.content() for template in section.templates}
+    for slug, content in sorted(contents.items()):
         await publish_content(session, documents, slug, content)
-    for slug in sorted(await store.load_active_slugs(session) - set(wanted)):
+    for slug in sorted(await store.load_active_slugs(session) - set(contents)):
         await archive(session, documents, slug)
     await _replace(session, section.rules)
 

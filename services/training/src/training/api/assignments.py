@@ -1,7 +1,7 @@
 """Assignments: who has what to learn, and learning it."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import Body
@@ -27,6 +27,7 @@ from storage import Session
 from training.actions import assignments as actions
 from training.actions.rule_assignments import find_origin, find_titles
 from training.actions.templates import load_content, require_version
+from training.model.assignment import AssignmentRow, Status
 from training.model.content import Kind, Slug, StrictModel, render_for_learner
 from training.model.rules import OPEN_STATUSES, Trigger, compute_due_at
 from training.store import assignments as store
@@ -35,8 +36,6 @@ router = door_router(tags=["assignments"])
 
 GIVERS = ("trainer", "team_lead", "tenant_admin")
 """They give trainings by hand, and take them back, to and from those whom they have the role over."""
-
-Status = Literal["assigned", "started", "completed", "failed", "withdrawn"]
 
 
 class Assignment(BaseModel):
@@ -168,13 +167,13 @@ async def get_assignment(
     visible = await visibility.load_visibility(session, caller)
     if not await store.is_visible(session, assignment, visible):
         raise visibility.agent_forbidden()
-    version = await require_version(session, row["template"], row["template_version"])
-    content = await load_content(documents, session.tenant, version["document"])
+    version = await require_version(session, row.template, row.template_version)
+    content = await load_content(documents, session.tenant, version.document)
     return AssignmentDetail(
         **_assignment(row).model_dump(),
         **await _evidence(session, visible, row),
         content=render_for_learner(content, await _languages(session, caller)),
-        results=[Attempt(**each) for each in await store.load_attempts(session, assignment)],
+        results=[Attempt(**each._asdict()) for each in await store.load_attempts(session, assignment)],
     )
 
 
@@ -183,7 +182,7 @@ async def get_assignment(
 async def withdraw_assignment(assignment: UUID, session: WorkSession, caller: CallerDep) -> None:
     """Takes back what is not finished, given by hand or by a rule. It can still be read, as withdrawn."""
     row = await actions.require_assignment(session, assignment)
-    await visibility.require_agent(session, caller.acting_as(*GIVERS), row["agent_id"])
+    await visibility.require_agent(session, caller.acting_as(*GIVERS), row.agent_id)
     await actions.withdraw_by_hand(session, assignment)
 
 
@@ -212,17 +211,17 @@ async def complete_assignment(
 
 async def _require_own(session: Session, caller: Caller, assignment: UUID) -> None:
     row = await actions.require_assignment(session, assignment)
-    if row["agent_id"] != caller.person_id:
+    if row.agent_id != caller.person_id:
         raise Forbidden("not-your-assignment", "Only the person who was given it can do this.")
 
 
-async def _evidence(session: Session, visible: visibility.VisibilityFilter, row: dict[str, Any]) -> dict[str, Any]:
-    if row["evidence"] is None:
+async def _evidence(session: Session, visible: visibility.VisibilityFilter, row: AssignmentRow) -> dict[str, Any]:
+    if row.evidence is None:
         return {"evidence": None}
-    windows = row["evidence"].get("windows", [])
-    seen = await visible.filter_visible_windows(session, {(row["agent_id"], each["window"]) for each in windows})
-    shown = [each for each in windows if (row["agent_id"], each["window"]) in seen]
-    return {"evidence": row["evidence"] | {"windows": shown}, "partial": len(shown) < len(windows)}
+    windows: list[dict[str, Any]] = row.evidence.get("windows", [])
+    seen = await visible.filter_visible_windows(session, {(row.agent_id, each["window"]) for each in windows})
+    shown = [each for each in windows if (row.agent_id, each["window"]) in seen]
+    return {"evidence": row.evidence | {"windows": shown}, "partial": len(shown) < len(windows)}
 
 
 async def _languages(session: Session, caller: Caller) -> list[str]:
@@ -230,9 +229,9 @@ async def _languages(session: Session, caller: Caller) -> list[str]:
     return [each for each in (caller.person.language, tenant.default_language) if each]
 
 
-def _assignment(row: dict[str, Any]) -> Assignment:
-    overdue = row["overdue_at"] is not None and row["status"] in OPEN_STATUSES
-    why = reason_of(row["withdrawn_code"], row["withdrawn_values"])
+def _assignment(row: AssignmentRow) -> Assignment:
+    overdue = row.overdue_at is not None and row.status in OPEN_STATUSES
+    why = reason_of(row.withdrawn_code, row.withdrawn_values)
     return Assignment.model_validate(
-        {**row, **find_titles(row), **find_origin(row), "overdue": overdue, "withdrawn_reason": why}
+        {**vars(row), **find_titles(row), **find_origin(row), "overdue": overdue, "withdrawn_reason": why}
     )

@@ -1,4 +1,4 @@
-"""Assignment rules, and what they held back."""
+"""Routes of assignment rules and of skipped trainings."""
 
 from datetime import datetime
 from uuid import UUID
@@ -108,7 +108,7 @@ async def list_skipped(
     after = page.values(datetime.fromisoformat, str, str)
     rows = await assignments.load_skipped_page(session, visible=visible, rule=rule, after=after, limit=page.limit + 1)
     return page_of(
-        [Skipped(**row) for row in rows],
+        [Skipped(**vars(row)) for row in rows],
         page,
         cursor=lambda each: [each.at.isoformat(), each.occasion, each.rule],
     )

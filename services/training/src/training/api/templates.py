@@ -26,6 +26,7 @@ from training.actions import templates as actions
 from training.actions.effect import TemplateEffect, compute_template_effect
 from training.model.content import Content, Kind, Slug, StrictModel, render_without_answers
 from training.store import templates as store
+from training.store.templates import TemplateRow
 
 router = door_router(tags=["templates"])
 
@@ -95,7 +96,7 @@ async def put_template(
     """Saves the draft. Nobody learns from it before it is published."""
     before = await store.find_head(session, template)
     await actions.save_draft(session, documents, template, content)
-    if before is not None and before["archived"]:
+    if before is not None and before.archived:
         await actions.publish_section_applied(session, documents)
     return await _detail(session, caller, documents, template)
 
@@ -139,8 +140,8 @@ async def get_template_version(
 ) -> VersionDetail:
     """A published version; it never changes."""
     row = await actions.require_version(session, template, version)
-    content = await actions.load_content(documents, session.tenant, row["document"])
-    return VersionDetail(version=version, published_at=row["published_at"], content=_shown(caller, content))
+    content = await actions.load_content(documents, session.tenant, row.document)
+    return VersionDetail(version=version, published_at=row.published_at, content=_shown(caller, content))
 
 
 @router.get("/templates/{template}/effect")
@@ -160,8 +161,11 @@ async def get_template_effect(
 
 async def _detail(session: Session, caller: Caller, documents: DocumentsDep, template: str) -> TemplateDetail:
     row = await actions.require_head(session, template)
-    content = await actions.load_content(documents, session.tenant, row["draft"] or row["document"] or row["scheduled"])
-    versions = [Version(**each) for each in await store.list_versions(session, template)]
+    content = await actions.load_content(documents, session.tenant, row.shown_document)
+    versions = [
+        Version(version=each.version, published_at=each.published_at)
+        for each in await store.list_versions(session, template)
+    ]
     return TemplateDetail(**_head(row).model_dump(), content=_shown(caller, content), versions=versions)
 
 
@@ -169,15 +173,22 @@ def _shown(caller: Caller, content: Content) -> dict[str, Any]:
     return content.model_dump(mode="json") if caller.has_role(*EDITORS) else render_without_answers(content)
 
 
-def _head(row: dict[str, Any]) -> TemplateHead:
-    states = {"retired": row["archived"], "scheduled": row["scheduled"], "published": row["version"]}
+def _head(row: TemplateRow) -> TemplateHead:
     return TemplateHead(
-        template=row["slug"],
-        kind=row["kind"],
-        title=row["title"],
-        status=next((name for name, holds in states.items() if holds), "draft"),  # pyright: ignore[reportArgumentType]
-        version=row["version"],
-        published_at=row["published_at"],
-        draft=row["draft"] is not None,
-        scheduled_at=row["scheduled_at"],
+        template=row.slug,
+        kind=row.kind,
+        title=row.title,
+        status=_status(row),
+        version=row.version,
+        published_at=row.published_at,
+        draft=row.draft is not None,
+        scheduled_at=row.scheduled_at,
     )
+
+
+def _status(row: TemplateRow) -> Literal["retired", "scheduled", "published", "draft"]:
+    if row.archived:
+        return "retired"
+    if row.scheduled:
+        return "scheduled"
+    return "published" if row.version else "draft"

@@ -1,1 +1,1 @@
-"""The pure rules of training: content and quizzes, assignment rules, effect, the blueprint section."""
+"""The pure rules of training: content and quizzes, assignment rules, stays, effect, the blueprint section."""

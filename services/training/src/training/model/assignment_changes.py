@@ -1,59 +1,63 @@
-"""What people are given and what is taken back, as a batch of events sees it and changes it."""
+"""New, changed and skipped assignments of one batch of events, before they are written."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
+from training.model.assignment import AssignmentRow, SkippedRow
 from training.model.rules import EarlierAssignment
-
-Row = dict[str, Any]
-"""An assignment, by column, with the `title` of its training."""
 
 
 class AssignmentChanges:
-    """`rows`: what there is for the stays at hand, oldest first; `earlier`: all that people who may be given something
-    have or had, by person and assignment.
+    """`rows`: the existing assignments of the stays at hand, oldest first. `earlier`: all assignments, past and open, of
+    the people who may be given one, by person and assignment.
 
-    The people must be locked from before both were read until `new`, `changed`, `skipped` and `due` are written."""
+    The caller locks these people before it loads `rows` and `earlier`, and until it has written `new`, `changed`,
+    `skipped` and `due_dates`."""
 
-    def __init__(self, rows: Iterable[Row], earlier: Mapping[UUID, dict[UUID, EarlierAssignment]]) -> None:
-        self.new: dict[UUID, Row] = {}
-        self.changed: dict[UUID, Row] = {}
-        self.skipped: list[Row] = []
+    def __init__(self, rows: Iterable[AssignmentRow], earlier: Mapping[UUID, dict[UUID, EarlierAssignment]]) -> None:
+        self.new: dict[UUID, AssignmentRow] = {}
+        self.changed: dict[UUID, AssignmentRow] = {}
+        self.skipped: list[SkippedRow] = []
         self.due_dates: dict[UUID, datetime] = {}
-        self._of_stay: dict[UUID | None, list[Row]] = {}
+        self._by_stay: dict[UUID | None, list[AssignmentRow]] = {}
         self._earlier = earlier
         self._occasions: set[tuple[str | None, str | None]] = set()
         for row in rows:
-            self._occasions.add((row["rule"], row["occasion"]))
-            self._of_stay.setdefault(row["band_event_id"], []).append(row)
+            self._index(row)
 
     def has_occasion(self, rule: str, occasion: str) -> bool:
+        """Whether the rule has given its training for this occasion already."""
         return (rule, occasion) in self._occasions
 
-    def rows_of_stay(self, band_event_id: UUID) -> list[Row]:
-        return self._of_stay.get(band_event_id, [])
+    def rows_of_stay(self, band_event_id: UUID) -> list[AssignmentRow]:
+        """The assignments of a stay, oldest first."""
+        return self._by_stay.get(band_event_id, [])
 
     def earlier_of(self, agent_id: UUID) -> list[EarlierAssignment]:
+        """All assignments of a person, with those of this batch."""
         return list(self._earlier.get(agent_id, {}).values())
 
-    def add(self, row: Row) -> None:
-        self.new[row["id"]] = row
-        self._occasions.add((row["rule"], row["occasion"]))
-        self._of_stay.setdefault(row["band_event_id"], []).append(row)
+    def add(self, row: AssignmentRow) -> None:
+        """Adds a new assignment."""
+        self.new[row.id] = row
+        self._index(row)
         self._track(row)
 
-    def change(self, row: Row, **changes: Any) -> None:
-        row |= {**changes, "version": row["version"] + 1}
-        if row["id"] not in self.new:
-            self.changed[row["id"]] = row
+    def mark_changed(self, row: AssignmentRow) -> None:
+        """Call after each change of a row."""
+        if row.id not in self.new:
+            self.changed[row.id] = row
         self._track(row)
 
-    def _track(self, row: Row) -> None:
-        if row["due_at"] is not None and row["status"] == "assigned":
-            self.due_dates[row["id"]] = row["due_at"]
-        if row["agent_id"] in self._earlier:
-            self._earlier[row["agent_id"]][row["id"]] = EarlierAssignment(
-                row["template"], row["status"], row["assigned_at"], row["corrected"]
+    def _index(self, row: AssignmentRow) -> None:
+        self._occasions.add((row.rule, row.occasion))
+        self._by_stay.setdefault(row.band_event_id, []).append(row)
+
+    def _track(self, row: AssignmentRow) -> None:
+        if row.due_at is not None and row.status == "assigned":
+            self.due_dates[row.id] = row.due_at
+        if row.agent_id in self._earlier:
+            self._earlier[row.agent_id][row.id] = EarlierAssignment(
+                row.template, row.status, row.assigned_at, row.corrected
             )

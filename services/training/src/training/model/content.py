@@ -1,4 +1,4 @@
-"""What a template says: a reading, or a quiz that the server scores."""
+"""The content of a template: a reading, a task, or a quiz that the server scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,8 @@ Answers = Mapping[str, Sequence[str]]
 
 
 class StrictModel(BaseModel):
+    """Immutable; unknown fields are an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -46,6 +48,7 @@ class Question(StrictModel):
 
     @property
     def correct(self) -> frozenset[str]:
+        """The ids of the correct choices."""
         return frozenset(choice.id for choice in self.choices if choice.correct)
 
 
@@ -88,19 +91,20 @@ class Template(Content):
     template: Slug
 
     def content(self) -> Content:
+        """The content without the name."""
         return Content.model_validate(self.model_dump(exclude={"template"}))
 
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """What an attempt was worth. `percent` is rounded down, so that 79.9 % never shows as a passed 80."""
+    """The result of an attempt. `percent` of the points is rounded down, so that 79.9 % never shows as a passed 80."""
 
     percent: int
     passed: bool
 
 
 def score_attempt(quiz: Quiz, answers: Answers) -> AttemptResult:
-    """Scores an attempt: a question that is left out earns nothing. Raises Invalid for unknown questions or choices."""
+    """Scores an attempt: a question earns all of its points or none, and none when it is left out. Raises Invalid for unknown questions or choices."""
     questions = {question.id: question for question in quiz.questions}
     if problems := _problems(questions, answers):
         raise Invalid("unknown-answer", "Some answers do not belong to this quiz.", errors=problems)
@@ -133,12 +137,12 @@ def _problems(questions: Mapping[str, Question], answers: Answers) -> list[Field
 
 
 def select_language(words: Mapping[str, str], languages: Sequence[str]) -> str:
-    """The text in the first of these languages that it has, else in whatever language it has."""
+    """The text in the first of `languages` that there is, else in any language. `words`: the text by language, not empty."""
     return next((words[language] for language in languages if language in words), next(iter(words.values())))
 
 
 def render_for_learner(content: Content, languages: Sequence[str]) -> dict[str, Any]:
-    """The content in one language, and without what would give the answers away."""
+    """The content as JSON, in one language and without the correct choices."""
     shown: dict[str, Any] = {
         "kind": content.kind,
         "title": select_language(content.title, languages),
@@ -167,7 +171,7 @@ def render_for_learner(content: Content, languages: Sequence[str]) -> dict[str, 
 
 
 def render_without_answers(content: Content) -> dict[str, Any]:
-    """The content in all languages, for those who may read it but not edit it."""
+    """The content as JSON, in all languages and without the correct choices: for readers who may not edit it."""
     hidden = {"quiz": {"questions": {"__all__": {"choices": {"__all__": {"correct"}}}}}} if content.quiz else None
     return content.model_dump(mode="json", exclude=hidden)  # pyright: ignore[reportArgumentType]
 

@@ -1,4 +1,4 @@
-"""What training did, told plainly: who was in the band in which week, trained and not trained, before and after."""
+"""The effect of a training, described: the share of agents in the band by week, trained and untrained, before and after."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from servicekit.times import DaySpan
 
 WEEKS_BEFORE, WEEKS_AFTER = -4, 8
-"""Weeks before and after a completion that are looked at."""
+"""The weeks around a completion that are compared."""
 
 NOTE = (
     "This is a description, not a proof. Agents are trained because they were in the band: people picked for an extreme "
@@ -32,6 +32,7 @@ class Stay:
     left_on: date | None
 
     def holds_on(self, day: date) -> bool:
+        """Whether the agent was in the band on this day."""
         return self.entered_on <= day and (self.left_on is None or day < self.left_on)
 
 
@@ -72,7 +73,7 @@ class Effect(BaseModel):
 
 
 def window_end_day(at_window: str, fallback: date) -> date:
-    """The last day of a window; `fallback` for one that is called by no day."""
+    """The last day of a window; `fallback` for a window of the last legs, whose name holds no day."""
     days = window_days(at_window)
     return fallback if days is None else days[1]
 
@@ -85,12 +86,15 @@ def compute_effect(
     first: date,
     last: date,
     today: date,
-    todays: Mapping[UUID, date] = MappingProxyType({}),
+    today_by_agent: Mapping[UUID, date] = MappingProxyType({}),
 ) -> Effect:
-    """`stays` in any band of the KPIs concerned; `bands` the (kpi, band) that the template is given for;
-    `completions` the day each agent first completed it. Weeks run from `first`'s to `last`'s. `today` is the tenant's,
-    `todays` those of agents for whom it may be another day."""
-    state = _states(stays, bands)
+    """The shares by ISO week from that of `first` to that of `last`, and by weeks around each completion.
+
+    `stays`: in any band of the KPIs concerned. `bands`: the (kpi, band) that the template is given for. `completions`: the
+    day on which each agent first completed it. `today`: the tenant's day; `today_by_agent`: the days of agents for whom
+    it may be another one.
+    """
+    is_in_band = _build_is_in_band(stays, bands)
     agents = {stay.agent for stay in stays}
     weeks: list[WeekShares] = []
     monday = first - timedelta(days=first.weekday())
@@ -102,42 +106,44 @@ def compute_effect(
                 window=window_name("week", monday, day),
                 first=monday,
                 last=day,
-                trained=_compute_share([state(agent, day) for agent in trained]),
-                untrained=_compute_share([state(agent, day) for agent in agents - trained]),
+                trained=_compute_share([is_in_band(agent, day) for agent in trained]),
+                untrained=_compute_share([is_in_band(agent, day) for agent in agents - trained]),
             )
         )
         monday += timedelta(days=7)
-    persons = [
+    trained_agents = [
         TrainedAgent(
-            agent_id=agent, completed_on=on, in_band=_in_band_by_week(agent, on, todays.get(agent, today), state)
+            agent_id=agent,
+            completed_on=on,
+            in_band=_in_band_by_week(agent, on, today_by_agent.get(agent, today), is_in_band),
         )
         for agent, on in sorted(completions.items(), key=lambda item: (item[1], item[0]))
     ]
     around = [
-        Offset(weeks=offset, **_compute_share([person.in_band.get(offset) for person in persons]).model_dump())
+        Offset(weeks=offset, **_compute_share([person.in_band.get(offset) for person in trained_agents]).model_dump())
         for offset in range(WEEKS_BEFORE, WEEKS_AFTER + 1)
     ]
-    return Effect(weeks=weeks, around_completion=around, agents=persons)
+    return Effect(weeks=weeks, around_completion=around, agents=trained_agents)
 
 
-def _states(stays: Sequence[Stay], bands: Collection[tuple[str, str]]) -> Callable[[UUID, date], bool | None]:
+def _build_is_in_band(stays: Sequence[Stay], bands: Collection[tuple[str, str]]) -> Callable[[UUID, date], bool | None]:
     by_agent: dict[UUID, list[Stay]] = {}
     for stay in stays:
         by_agent.setdefault(stay.agent, []).append(stay)
 
-    def state(agent: UUID, day: date) -> bool | None:
-        """In one of the bands, in another one, or None: in none that is known."""
-        here = [stay for stay in by_agent.get(agent, []) if stay.holds_on(day)]
-        return any((stay.kpi, stay.band) in bands for stay in here) if here else None
+    def is_in_band(agent: UUID, day: date) -> bool | None:
+        """Whether the agent was in one of `bands`; None when no band of the day is known."""
+        current = [stay for stay in by_agent.get(agent, []) if stay.holds_on(day)]
+        return any((stay.kpi, stay.band) in bands for stay in current) if current else None
 
-    return state
+    return is_in_band
 
 
 def _in_band_by_week(
-    agent: UUID, completed_on: date, today: date, state: Callable[[UUID, date], bool | None]
+    agent: UUID, completed_on: date, today: date, is_in_band: Callable[[UUID, date], bool | None]
 ) -> dict[int, bool]:
     days = {offset: completed_on + timedelta(weeks=offset) for offset in range(WEEKS_BEFORE, WEEKS_AFTER + 1)}
-    found = {offset: state(agent, day) for offset, day in days.items() if day <= today}
+    found = {offset: is_in_band(agent, day) for offset, day in days.items() if day <= today}
     return {offset: inside for offset, inside in found.items() if inside is not None}
 
 

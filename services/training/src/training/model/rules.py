@@ -1,4 +1,4 @@
-"""From a band to a training: what an assignment rule says, and when it holds back."""
+"""Assignment rules, and the reasons for which one skips its training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,15 +68,15 @@ class Rule(StrictModel):
         return self
 
     def follows(self, trigger: Trigger, *, rule: str | None, template: str, kpi: str | None, band: str | None) -> bool:
-        """Whether this rule answers an assignment of `template`, given by `rule` for the band, that was failed or is
-        overdue. Not one of its own: that would go on for ever."""
+        """Whether this rule follows on an assignment that was failed or is overdue: of `template`, given by `rule` for the
+        band. Never on one of its own, which would repeat for ever."""
         fits = self.kpi is None or (self.kpi, self.band) == (kpi, band)
         return self.active and self.trigger == trigger and self.rule != rule and fits and self.of in (None, template)
 
 
 @dataclass(frozen=True)
 class EarlierAssignment:
-    """An assignment the person already has or had. `corrected`: withdrawn because its band never was."""
+    """An assignment that the person has or had. `corrected`: withdrawn because its band was corrected; it does not count."""
 
     template: str
     status: str
@@ -89,20 +89,21 @@ SkipReason = Literal["template-not-published", "already-open", "cooldown", "max-
 
 @dataclass(frozen=True)
 class Skip:
-    """Why a rule gave nothing: a stable slug, and a sentence."""
+    """Why a rule skipped its training: a stable slug, and a sentence."""
 
     reason: SkipReason
     detail: str
 
 
 def sort_by_priority(rules: Sequence[Rule]) -> list[Rule]:
+    """The highest priority first, rules of one priority by name."""
     return sorted(rules, key=lambda rule: (-rule.priority, rule.rule))
 
 
 def find_skip_reason(
     rule: Rule, earlier: Sequence[EarlierAssignment], *, published: bool, now: datetime
 ) -> Skip | None:
-    """What keeps the rule from giving its training now; None: nothing does."""
+    """Why the rule must skip its training now; None: it gives it. `earlier`: all assignments of the person, past and open."""
     if not published:
         return Skip("template-not-published", f"Template `{rule.template}` has no published version.")
     same = [each for each in earlier if each.template == rule.template and not each.corrected]
@@ -114,11 +115,12 @@ def find_skip_reason(
         return Skip(
             "cooldown", f"`{rule.template}` was assigned at {last:%Y-%m-%d %H:%M}; again from {until:%Y-%m-%d}."
         )
-    open_ones = sum(each.status in OPEN_STATUSES for each in earlier)
-    if rule.max_open is not None and open_ones >= rule.max_open:
-        return Skip("max-open", f"This person has {open_ones} open assignments; the rule allows {rule.max_open}.")
+    open_count = sum(each.status in OPEN_STATUSES for each in earlier)
+    if rule.max_open is not None and open_count >= rule.max_open:
+        return Skip("max-open", f"This person has {open_count} open assignments; the rule allows {rule.max_open}.")
     return None
 
 
 def compute_due_at(days: int | None, now: datetime) -> datetime | None:
+    """So many days from now; None without days: never due."""
     return None if days is None else now + timedelta(days=days)

@@ -1,4 +1,4 @@
-"""The blueprint section `training`: `{templates: [Template …], rules: [Rule …]}`, and what is wrong with one."""
+"""The blueprint section `training`: `{templates: [Template …], rules: [Rule …]}`, and its validation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from training.model.rules import Rule
 
 
 class Section(StrictModel):
-    """Every template, published at once, and every rule. What is not in it is archived or removed."""
+    """All templates and all rules. Applying it publishes its templates, archives other templates and deletes other rules."""
 
     templates: list[Template] = []
     rules: list[Rule] = []
@@ -41,6 +41,7 @@ def parse_section(content: Mapping[str, Any]) -> Section:
 
 
 def find_contradictions(section: Section) -> list[FieldProblem]:
+    """Duplicate names, and rules that name a template which the section does not have."""
     templates = [template.template for template in section.templates]
     return [
         *_find_duplicates("templates", "template", templates),
@@ -50,7 +51,7 @@ def find_contradictions(section: Section) -> list[FieldProblem]:
 
 
 def check_section(content: Mapping[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
-    """As `servicekit.blueprints.checking.SectionChecker` wants it; `present`: the section as it is."""
+    """Checks `content`, by default `present`, the section in force. A `servicekit.blueprints.checking.SectionChecker`."""
     try:
         section = Section.model_validate(present if content is None else content)
     except ValidationError as error:
@@ -60,11 +61,12 @@ def check_section(content: Mapping[str, Any] | None, present: dict[str, Any], na
 
 
 def find_references(rules: Sequence[Rule]) -> list[Reference]:
-    """What the rules of a section name of other services."""
+    """The KPIs and bands that these rules name, with pointers into the section."""
     return [each for index, rule in enumerate(rules) for each in find_rule_references(rule, f"/rules/{index}")]
 
 
 def find_rule_references(rule: Rule, at: str = "") -> list[Reference]:
+    """The KPI and band that a rule names; `at` is the JSON pointer of the rule."""
     if rule.kpi is None or rule.band is None:
         return []
     return [
@@ -74,7 +76,7 @@ def find_rule_references(rule: Rule, at: str = "") -> list[Reference]:
 
 
 def check_rules(rules: Sequence[Rule], templates: Sequence[str]) -> list[FieldProblem]:
-    """Rules that name a template that does not exist."""
+    """A problem for each template that a rule names and that does not exist. `templates`: the names of the existing ones."""
     return [
         FieldProblem(
             pointer=f"/rules/{index}/{field}",
@@ -88,6 +90,7 @@ def check_rules(rules: Sequence[Rule], templates: Sequence[str]) -> list[FieldPr
 
 
 def check_unique(rules: Sequence[Rule]) -> list[FieldProblem]:
+    """A problem for each rule whose name another rule before it has."""
     return _find_duplicates("rules", "rule", [rule.rule for rule in rules])
 
 

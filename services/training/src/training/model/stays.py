@@ -1,4 +1,4 @@
-"""What is said of a stay in a band, event by event."""
+"""A stay in a band, built from its events in any order."""
 
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,13 +11,14 @@ from training.model.effect import window_end_day
 
 BandEvent = BandEntered | BandStayed | BandLeft | BandCorrected
 WindowReport = list[int | str | None]
-"""Of a window: the version with which it was told, then value, sample and band; only the version: it says nothing."""
+"""Of a window: the version of its event, then value, sample and band; the version alone when the window was withdrawn."""
 
 
 @dataclass
 class BandStay:
-    """A stay as it was told; `heard`: the ids of the events that told it, `version`: the newest of theirs. `windows`:
-    those in which it goes on, each with a version of its own, so that it matters not in which order they are heard."""
+    """A row of the table `band_stay`. `heard`: the ids of its events that were applied; `version`: the newest of theirs.
+    `windows`: those in which the stay went on, each with a version of its own, so that their events may come in any order.
+    """
 
     band_event_id: UUID
     agent_id: UUID
@@ -33,15 +34,16 @@ class BandStay:
 
     @classmethod
     def from_event(cls, body: BandEvent) -> "BandStay":
+        """A stay of which nothing is known but its place. `apply` adds the event."""
         return cls(body.band_event_id, body.agent_id, body.kpi, body.band, body.model_version)
 
     def is_ahead_of(self, body: BandEvent) -> bool:
-        """Whether something newer was heard of this stay: then nothing follows from the event any more."""
+        """Whether a newer event of this stay was applied already: then this one has no effect on assignments."""
         return 0 < body.version < self.version
 
     def apply(self, event_id: UUID, body: BandEvent, today: date) -> bool:
-        """False when the event was heard before, so that one that comes again has no second effect, even after later
-        ones."""
+        """Updates the stay. Returns False, and changes nothing, when the event was applied before. `today`: the day of a
+        window whose name holds none."""
         if isinstance(body, BandStayed):
             return self._apply_windows(body)
         if event_id in self.heard:
@@ -64,34 +66,35 @@ class BandStay:
         return True
 
     def _apply_windows(self, body: BandStayed) -> bool:
-        told: dict[str, WindowReport] = {
+        reports: dict[str, WindowReport] = {
             each.window: [body.version, each.value, each.sample, each.band] for each in body.evidence
         }
-        told |= {window: [body.version] for window in body.withdrawn}
-        news = {
-            window: said
-            for window, said in told.items()
+        reports |= {window: [body.version] for window in body.withdrawn}
+        updates = {
+            window: report
+            for window, report in reports.items()
             if window not in self.windows or _version(self.windows[window]) < body.version
         }
-        self.windows = {**self.windows, **news}
-        return bool(news)
+        self.windows = {**self.windows, **updates}
+        return bool(updates)
 
     @property
     def is_ongoing(self) -> bool:
+        """Whether the stay was entered, not left and not retracted."""
         return not self.retracted and self.entered_on is not None and self.left_on is None
 
     def windows_after(self, day: date | None) -> list[Window]:
-        """Those in which the stay went on that began after the day (None: all), oldest first."""
+        """The windows in which the stay went on and that began after `day` (None: all), oldest first."""
         found: list[Window] = []
-        for window, (_, *said) in sorted(self.windows.items()):
+        for window, (_, *report) in sorted(self.windows.items()):
             days = window_days(window)
-            if said and (day is None or days is None or days[0] > day):
-                value, sample, band = said
+            if report and (day is None or days is None or days[0] > day):
+                value, sample, band = report
                 found.append(Window.model_validate({"window": window, "value": value, "sample": sample, "band": band}))
         return found
 
 
-def _version(heard: WindowReport) -> int:
-    version = heard[0]
+def _version(report: WindowReport) -> int:
+    version = report[0]
     assert isinstance(version, int)
     return version

@@ -1,4 +1,5 @@
-"""The tables. What templates say lies in the document store; here are its heads and everything with a state."""
+# pyright: reportUnknownArgumentType=false
+"""The tables. Contents of templates are documents; the tables hold their ids and everything that changes."""
 
 from sqlalchemy import (
     BigInteger,
@@ -109,7 +110,7 @@ assignment = Table(
     Column("score_percent", Integer, nullable=True),
     Column("passed", Boolean, nullable=True),
     Column("version", Integer, nullable=False, server_default="1"),
-    # What a rule gives a training for, once: a stay, a round in a stay, or an assignment that was failed or overdue.
+    # A rule gives its training once for each: a stay, a round in a stay, or an assignment that was failed or overdue.
     Column("occasion", Text, nullable=True),
     Index("uq_assignment_occasion", "tenant", "rule", "occasion", unique=True),
     Index("ix_assignment_agent", "tenant", "agent_id", "assigned_at"),

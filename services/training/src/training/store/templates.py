@@ -1,19 +1,57 @@
-"""Heads of templates, their versions, and the rules that give them."""
+"""Queries of templates, their versions, and rules."""
 
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from servicekit.stored import parse_all_stored
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
-from training.model.content import Content
+from training.model.content import Content, Kind
 from training.model.rules import Rule
 from training.store.tables import content, rule, template, template_version
 
 COLLECTION = "templates"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateRow:
+    """A template. `draft`, `scheduled` and `document` (of the newest version) are ids of documents, each None where there
+    is none; the hashes are of the contents of `draft` and `document`. Kind and title are those of the draft, else of the
+    newest version."""
+
+    slug: str
+    draft: str | None
+    scheduled: str | None
+    scheduled_at: datetime | None
+    version: int | None
+    archived: bool
+    document: str | None
+    published_at: datetime | None
+    draft_hash: str | None
+    published_hash: str | None
+    kind: Kind
+    title: dict[str, str]
+
+    @property
+    def shown_document(self) -> str:
+        """The document that readers of the template see: the draft, else the newest version, else the scheduled one."""
+        document = self.draft or self.document or self.scheduled
+        assert document is not None, "a template has at least one document"
+        return document
+
+
+class VersionRow(NamedTuple):
+    """A published version. `document` is the id of its content."""
+
+    version: int
+    document: str
+    published_at: datetime
+
 
 _HEAD = """
 SELECT t.slug, t.draft, t.scheduled, t.scheduled_at, t.version, t.archived, v.document, v.published_at,
@@ -28,48 +66,57 @@ WHERE t.tenant = :tenant
 
 
 def hash_content(body: Content) -> str:
+    """SHA-256, in hex, of the content as JSON with sorted keys: equal for equal contents."""
     canonical = json.dumps(body.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 async def lock_template(session: Session, slug: str) -> None:
-    """One at a time saves or publishes a template, also before it exists."""
+    """Locks a template, which need not exist yet, until the end of the transaction."""
     await session.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended('template ' || cast(:tenant AS text) || ' ' || cast(:slug AS text), 0))",
         {"tenant": session.tenant, "slug": slug},
     )
 
 
-async def find_head(session: Session, slug: str) -> dict[str, Any] | None:
-    return await session.row(f"{_HEAD} AND t.slug = :slug", {"tenant": session.tenant, "slug": slug})
+async def find_head(session: Session, slug: str) -> TemplateRow | None:
+    """The template of this name, or None."""
+    row = await session.row(f"{_HEAD} AND t.slug = :slug", {"tenant": session.tenant, "slug": slug})
+    return None if row is None else TemplateRow(**row)
 
 
-async def find_heads(session: Session, slugs: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Those that there are, by slug."""
+async def find_heads(session: Session, slugs: Collection[str]) -> dict[str, TemplateRow]:
+    """The existing ones of these templates, by slug."""
     if not slugs:
         return {}
     rows = await session.rows(
         f"{_HEAD} AND t.slug = ANY(cast(:slugs AS text[]))", {"tenant": session.tenant, "slugs": list(slugs)}
     )
-    return {row["slug"]: row for row in rows}
+    return {row["slug"]: TemplateRow(**row) for row in rows}
 
 
-async def list_heads(session: Session, *, after: str | None, limit: int) -> list[dict[str, Any]]:
-    return await session.rows(
+async def list_heads(session: Session, *, after: str | None, limit: int) -> list[TemplateRow]:
+    """A page of all templates by slug, from the one that follows `after`."""
+    rows = await session.rows(
         f"{_HEAD} AND (cast(:after AS text) IS NULL OR t.slug > :after) ORDER BY t.slug LIMIT :limit",
         {"tenant": session.tenant, "after": after, "limit": limit},
     )
+    return [TemplateRow(**row) for row in rows]
 
 
-async def load_published_heads(session: Session) -> list[dict[str, Any]]:
-    """Those with a version and not archived, by slug: what a blueprint would hold."""
-    return await session.rows(
-        f"{_HEAD} AND NOT t.archived AND t.version IS NOT NULL ORDER BY t.slug", {"tenant": session.tenant}
+async def load_published_documents(session: Session) -> list[tuple[str, str]]:
+    """(slug, document) of the newest versions of templates that are not archived, by slug: a blueprint's templates."""
+    rows = await session.tuples(
+        "SELECT t.slug, v.document FROM template t "
+        "JOIN template_version v ON v.tenant = t.tenant AND v.template = t.slug AND v.version = t.version "
+        "WHERE t.tenant = :tenant AND NOT t.archived ORDER BY t.slug",
+        {"tenant": session.tenant},
     )
+    return [(slug, document) for slug, document in rows]
 
 
 async def load_active_slugs(session: Session) -> set[str]:
-    """Of templates that are not archived."""
+    """The names of templates that are not archived."""
     found = await session.execute(
         "SELECT slug FROM template WHERE tenant = :tenant AND NOT archived", {"tenant": session.tenant}
     )
@@ -77,7 +124,7 @@ async def load_active_slugs(session: Session) -> set[str]:
 
 
 async def insert_content(session: Session, slug: str, document: str, body: Content) -> None:
-    """Notes what a document holds. The document itself has been written before."""
+    """Inserts hash, kind and title of a document that has been written already."""
     await session.execute(
         insert(content).values(
             tenant=session.tenant,
@@ -91,7 +138,8 @@ async def insert_content(session: Session, slug: str, document: str, body: Conte
     )
 
 
-async def put_template(session: Session, slug: str, **changes: Any) -> None:
+async def upsert_template(session: Session, slug: str, **changes: Any) -> None:
+    """Inserts the template, or sets these columns of an existing one."""
     await session.execute(
         insert(template)
         .values(tenant=session.tenant, slug=slug, **changes)
@@ -100,11 +148,12 @@ async def put_template(session: Session, slug: str, **changes: Any) -> None:
 
 
 async def delete_template(session: Session, slug: str) -> None:
-    """Of one that was never published; what it was to hold is let go by whoever calls."""
+    """Deletes a template that was never published. The caller discards its documents."""
     await session.run("DELETE FROM template WHERE tenant = :t AND slug = :slug", {"t": session.tenant, "slug": slug})
 
 
-async def add_version(session: Session, slug: str, version: int, document: str) -> None:
+async def insert_version(session: Session, slug: str, version: int, document: str) -> None:
+    """Inserts a version, published now."""
     await session.execute(
         insert(template_version).values(
             tenant=session.tenant, template=slug, version=version, document=document, published_at=session.now
@@ -112,26 +161,25 @@ async def add_version(session: Session, slug: str, version: int, document: str) 
     )
 
 
-async def find_version(session: Session, slug: str, version: int) -> dict[str, Any] | None:
-    """With `document`, `kind`, `title`."""
-    return await session.row(
-        "SELECT v.version, v.document, v.published_at, c.kind, c.title FROM template_version v "
-        "JOIN content c ON c.tenant = v.tenant AND c.document = v.document "
-        "WHERE v.tenant = :tenant AND v.template = :slug AND v.version = :version",
-        {"tenant": session.tenant, "slug": slug, "version": version},
+async def find_version(session: Session, slug: str, version: int) -> VersionRow | None:
+    """The version of this number, or None."""
+    rows = await session.tuples(
+        f"{_VERSIONS} AND version = :version", {"tenant": session.tenant, "slug": slug, "version": version}
     )
+    return VersionRow(*rows[0]) if rows else None
 
 
-async def list_versions(session: Session, slug: str) -> list[dict[str, Any]]:
-    return await session.rows(
-        "SELECT version, published_at FROM template_version WHERE tenant = :tenant AND template = :slug "
-        "ORDER BY version",
-        {"tenant": session.tenant, "slug": slug},
-    )
+async def list_versions(session: Session, slug: str) -> list[VersionRow]:
+    """All versions of a template, oldest first."""
+    rows = await session.tuples(f"{_VERSIONS} ORDER BY version", {"tenant": session.tenant, "slug": slug})
+    return [VersionRow(*row) for row in rows]
+
+
+_VERSIONS = "SELECT version, document, published_at FROM template_version WHERE tenant = :tenant AND template = :slug"
 
 
 async def delete_unused(session: Session, documents: Sequence[str]) -> list[str]:
-    """Which of these documents nothing points to; what is noted of them is forgotten."""
+    """Deletes the rows of those documents that no template and no version points to, and returns their ids."""
     found = await session.execute(
         "SELECT d FROM unnest(cast(:documents AS text[])) AS o(d) WHERE NOT EXISTS ("
         "SELECT 1 FROM template t WHERE t.tenant = :tenant AND d IN (t.draft, t.scheduled)) AND NOT EXISTS ("
@@ -144,21 +192,25 @@ async def delete_unused(session: Session, documents: Sequence[str]) -> list[str]
 
 
 async def list_rules(session: Session) -> list[Rule]:
+    """All rules by name. A stored rule that this program cannot read is logged and left out."""
     rows = await session.rows("SELECT body FROM rule WHERE tenant = :tenant ORDER BY slug", {"tenant": session.tenant})
     return parse_all_stored("a training rule", Rule.model_validate, [row["body"] for row in rows])
 
 
 async def replace_rules(session: Session, rules: list[Rule]) -> None:
+    """Deletes all rules and inserts these."""
     await session.execute(rule.delete().where(rule.c.tenant == session.tenant))
     for each in rules:
-        await put_rule(session, each)
+        await upsert_rule(session, each)
 
 
 async def delete_rule(session: Session, slug: str) -> None:
+    """Deletes the rule of this name, if there is one."""
     await session.run("DELETE FROM rule WHERE tenant = :t AND slug = :slug", {"t": session.tenant, "slug": slug})
 
 
-async def put_rule(session: Session, body: Rule) -> None:
+async def upsert_rule(session: Session, body: Rule) -> None:
+    """Inserts the rule, or replaces the one of its name."""
     values = {"body": body.model_dump(mode="json")}
     await session.execute(
         insert(rule)
