@@ -12,7 +12,7 @@ import pytest
 from fake_tenant import QUIZ, FakeTenant
 from simulator import Agent, Centre, HistoryProgress, SimulationFailed, run_history, run_live
 from simulator.centre import workdays
-from simulator.learners import answers_to
+from simulator.learners import draw_answers
 
 OPENED = date(2026, 3, 2)
 OPENING = datetime(2026, 3, 2, 4, tzinfo=UTC)
@@ -168,12 +168,12 @@ async def test_a_quiz_that_is_failed_is_tried_again_another_day_and_a_withdrawn_
 
 
 def _right(seed: int, attempt: int) -> int:
-    answers = answers_to(QUIZ, Random(f"{seed}/ada/quiz/{OPENING.date()}/{attempt}"))
+    answers = draw_answers(QUIZ, Random(f"{seed}/ada/quiz/{OPENING.date()}/{attempt}"))
     return sum(chosen == ["right"] for chosen in answers.values())
 
 
 def test_answers_are_mostly_right():
-    rights = [sum(chosen == ["right"] for chosen in answers_to(QUIZ, Random(n)).values()) for n in range(400)]
+    rights = [sum(chosen == ["right"] for chosen in draw_answers(QUIZ, Random(n)).values()) for n in range(400)]
     assert 0.85 < sum(rights) / (5 * len(rights)) < 0.91
 
 

@@ -1,12 +1,13 @@
-"""The loopback OpenID Connect provider of the embedded shape. Development only; Keycloak takes its place later.
+"""The loopback OpenID Connect provider of the embedded shape. Development only; the real stack uses Keycloak.
 
-It speaks discovery, JWKS, authorization code with PKCE, rotating refresh tokens, client credentials, RFC 9068 access
-tokens, userinfo, revocation, RP-initiated and back-channel logout; and it keeps what identity wants kept of a tenant's
-accounts and clients, of whom only the tenant's people get into them. Authlib's server core is synchronous and reads the wall clock, so
-the endpoints are written here; Authlib gives the protocol's errors and hashes, joserfc the signatures.
+It implements discovery, JWKS, authorization code with PKCE, rotating refresh tokens, client credentials, RFC 9068 access
+tokens, userinfo, revocation, RP-initiated and back-channel logout. Identity manages tenants' accounts and clients in it
+over HTTP; only members of a tenant can sign in to that tenant's clients. Authlib's server core is synchronous and reads
+the wall clock, so the endpoints are written here. Authlib provides the protocol's errors and hashes, joserfc the
+signatures.
 
-Two grants exist for development alone: `password`, for the client `uplift-cli` only, so that a command without a
-browser can sign a demo user in, and the one-time token that lets the first platform admin in.
+Two grants exist for development only: `password`, for the client `uplift-cli`, so that a command without a browser can
+sign in as a demo user; and the one-time token with which the first platform admin signs in.
 """
 
 from dev_idp.accounts import ensure_account, ensure_client, has_password, issue_one_time

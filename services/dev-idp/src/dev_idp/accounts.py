@@ -1,4 +1,4 @@
-"""What a composition root or a command does with accounts and clients, without HTTP. Each call is one transaction."""
+"""Accounts and clients for the composition root and commands, without HTTP. Each call is one transaction."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,11 @@ async def ensure_account(
     display_name: str | None = None,
     listed: bool = False,
 ) -> str:
-    """Create the account, or bring tenant, name and flags of an existing one up to date; gives its `sub`.
+    """Create the account, or update tenant, name and flags of an existing one. Returns its `sub`.
 
-    Password, `sub` and the active switch of an existing account stay: a restart must not undo what people changed.
-    `listed` accounts are shown on the login page of a provider started with `demo=True`.
+    Password, `sub` and `active` of an existing account stay: a restart must not undo what people changed. Raises
+    ValueError when another account has the `sub`.
+    `listed` accounts appear on the login page of a provider created with `demo=True`.
     """
     facts = {"tenant": tenant, "admin": admin, "display_name": display_name or username, "listed": listed}
     async with engine.begin() as connection:

@@ -1,5 +1,4 @@
-"""Accounts and clients over HTTP, for accounts with the admin flag and for identity, and what a person may read of the own
-account."""
+"""Administration of accounts and clients over HTTP, for accounts with the admin flag and for identity; and userinfo."""
 
 from typing import Annotated
 
@@ -34,6 +33,8 @@ class NewAccount(BaseModel):
 
 
 class AccountOut(BaseModel):
+    """An account as administrators see it."""
+
     sub: str
     username: str
     tenant: str
@@ -43,6 +44,8 @@ class AccountOut(BaseModel):
 
 
 class AccountCreated(AccountOut):
+    """The new account. `one_time_token` is null when a password was sent; it is shown this once."""
+
     one_time_token: str | None = None
 
 
@@ -100,6 +103,8 @@ class ClientCreated(BaseModel):
 
 
 def admin_endpoints(provider: Provider) -> APIRouter:
+    """The router for accounts, clients and userinfo. Administration needs an account with the admin flag, or identity's client."""
+
     async def bearer(request: Request) -> dict | None:
         """The claims of the access token."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")

@@ -1,4 +1,4 @@
-"""The provider as an ASGI application, its metadata, and the refusal to listen where others can reach it."""
+"""The provider as an ASGI application, its metadata, and the refusal to listen beyond loopback."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -36,11 +36,11 @@ def create_provider(
     policy: UrlPolicy | None = None,
     deliver: SendLogoutToken | None = None,
 ) -> FastAPI:
-    """The provider, to be mounted at the path of its issuer after `await prepare(engine)`.
+    """The provider, to be mounted at the path of its issuer after `await ensure_schema(engine)`.
 
     `issuer` is the full address without a closing slash, e.g. `http://127.0.0.1:8080/oidc`. With `demo` the login page
-    lists the accounts that were made to be `listed`. `policy`: where tenants' addresses may lead. `deliver` takes a
-    logout token to a client's address.
+    lists the accounts that are `listed`. `policy`: which addresses of tenants may be called. `deliver` posts a logout
+    token to a client's address.
     """
     issuer = issuer.rstrip("/")
     provider = Provider(engine, issuer, clock, access_ttl, demo, deliver or LogoutTokenSender(policy or UrlPolicy()))
@@ -49,7 +49,7 @@ def create_provider(
         description="OpenID Connect provider for this machine only. Production uses Keycloak.",
     )
     app.middleware("http")(create_cors_middleware(provider))
-    # A foreign name that resolves to loopback would make a stranger's page same-origin with this provider.
+    # Against DNS rebinding: a foreign name that resolves to loopback would be same-origin with this provider.
     hosts = {urlsplit(issuer).hostname or "", "localhost", "127.0.0.1", "[::1]"}
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts), www_redirect=False)
 
@@ -79,7 +79,7 @@ def create_provider(
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        # The input itself stays out of the answer: it may be a password.
+        # The response must not repeat the input: it may be a password.
         faults = [{"loc": fault["loc"], "msg": fault["msg"]} for fault in error.errors()]
         return _problem(422, {"detail": "The request is not valid.", "errors": jsonable_encoder(faults)})
 

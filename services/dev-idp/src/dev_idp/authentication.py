@@ -1,9 +1,9 @@
-"""Who signs in by a password or a secret, with a back-off for those who guess.
+"""Authenticates people by password and clients by secret, with a back-off against guessing.
 
-Failures are counted for the account at the caller's address, for the account wherever they come from, and for the address.
-The one for the account alone is short: a stranger makes its person wait for seconds, and not even that in a browser in
-which they have signed in before (a device cookie, as OWASP has it). An attempt within a back-off is not looked at and
-does not lengthen it.
+Failures are counted per account and address, per account, and per address. The block per account alone is short: a
+stranger can lock its owner out for seconds only, and not at all from a browser with a device cookie, i.e. one in which
+the owner has signed in before (see OWASP on device cookies). An attempt during a block is not checked and does not extend
+it.
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,8 @@ DEVICE_TYP = "device+jwt"
 
 
 class TooManyAttempts(OAuth2Error):
+    """429: the caller is blocked after failed attempts. `Retry-After` holds the seconds left."""
+
     error = "temporarily_unavailable"
     status_code = 429
 
@@ -30,6 +32,7 @@ class TooManyAttempts(OAuth2Error):
         super().__init__(f"Too many failed attempts. Try again in {self.seconds} s.")
 
     def get_headers(self) -> list[tuple[str, str]]:
+        """The headers of the refusal, with `Retry-After` in seconds."""
         return [*super().get_headers(), ("Retry-After", str(self.seconds))]
 
 
@@ -50,7 +53,7 @@ async def sign_in(provider: Provider, request: Request, username: str, password:
 
 
 async def authenticate_client(provider: Provider, request: Request, form: dict[str, str]) -> Row:
-    """The client by Basic header, by form, or, being public, by its id alone. Raises OAuth2Error."""
+    """The client, authenticated by Basic header or form; a public client by its id alone. Raises OAuth2Error."""
     try:
         client_id, secret = extract_basic_authorization({"Authorization": request.headers.get("Authorization", "")})
     except ValueError:
@@ -64,7 +67,7 @@ async def authenticate_client(provider: Provider, request: Request, form: dict[s
     if found is not None and found.secret is None and not secret:
         return found
     stored = found.secret if found is not None else None
-    # A secret that was right is so until another takes its place: nobody's guesses keep its owner out.
+    # A secret that was right stays right until it is replaced: other people's guesses do not lock its owner out.
     proof = stored and secret and model.digest(f"{stored} {secret}")
     if found is None or not proof or proof not in provider.proven_secrets:
         keys = _client_keys(client_id, _address(request))
@@ -77,11 +80,12 @@ async def authenticate_client(provider: Provider, request: Request, form: dict[s
 
 
 async def record_failure(provider: Provider, request: Request) -> None:
-    """Something that only its owner can have was made up."""
+    """Counts a wrong one-time token against the caller's address."""
     await _record_failures(provider, _client_keys("one-time", _address(request)))
 
 
 async def check_not_blocked(provider: Provider, request: Request) -> None:
+    """Raises TooManyAttempts while the caller's address is blocked from trying one-time tokens."""
     await _check_not_blocked(provider, _client_keys("one-time", _address(request)))
 
 

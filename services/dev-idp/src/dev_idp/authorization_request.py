@@ -1,4 +1,4 @@
-"""Authorization requests, as far as they can be trusted before anybody has signed in."""
+"""Parses and validates authorization requests, before anybody has signed in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class AuthorizationRequest:
 
 
 async def parse_authorization_request(provider: Provider, query: dict[str, str]) -> AuthorizationRequest:
-    """Raises OAuth2Error; with `redirect_uri` set once it is safe to tell the client."""
+    """The request in `query`. Raises OAuth2Error; its `redirect_uri` is set once it is safe to redirect to the client."""
     async with provider.engine.connect() as connection:
         client_id = query.get("client_id", "")
         client = None if "\0" in client_id else await store.find_client(connection, client_id)
@@ -85,4 +85,5 @@ async def parse_authorization_request(provider: Provider, query: dict[str, str])
 
 
 def resolve_uris(provider: Provider, uris: Sequence[str]) -> list[str]:
+    """The registered URIs as absolute addresses: relative ones belong to the issuer's origin."""
     return [urljoin(provider.issuer, uri) for uri in uris]

@@ -1,5 +1,4 @@
-"""Pages of other origins that may read this provider's answers: those of public clients, which redeem their code in the
-browser."""
+"""CORS for public clients: their pages redeem codes in the browser, so their origins may read the provider's responses."""
 
 from collections.abc import Awaitable, Callable
 
@@ -19,7 +18,7 @@ _PREFLIGHT = {
 def create_cors_middleware(
     provider: Provider,
 ) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
-    """The middleware. Cookies are let through to nobody."""
+    """The middleware. It never allows credentials (cookies)."""
 
     async def answer(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         origin = request.headers.get("origin")

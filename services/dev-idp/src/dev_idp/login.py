@@ -1,4 +1,4 @@
-"""Where the browser comes: authorization, sign-in with a session for all clients, sign-out."""
+"""The browser's endpoints: authorization, sign-in with one session for all clients, sign-out."""
 
 import hmac
 from collections.abc import Callable
@@ -30,6 +30,7 @@ FORM_TYP = "form+jwt"
 
 
 def create_login_router(provider: Provider) -> APIRouter:
+    """The router for the browser: authorization, sign-in, a new password, sign-out."""
     router = APIRouter(tags=["browser"])
 
     @router.get("/authorize")
@@ -136,7 +137,7 @@ def _respond_refused(provider: Provider, error: OAuth2Error) -> Response:
 
 
 async def _start_session(provider: Provider, request: Request, ask: AuthorizationRequest, account: Row) -> Response:
-    """Opens a session, and goes on with the authorization request."""
+    """Opens a session and continues the authorization request."""
     async with provider.engine.begin() as connection:
         opened, cookie, ended = await _open_session(provider, connection, request, account)
     await notify_clients(provider, ended)
@@ -149,7 +150,7 @@ async def _start_session(provider: Provider, request: Request, ask: Authorizatio
 
 
 async def _send_code(provider: Provider, ask: AuthorizationRequest, login: Row) -> Response:
-    """Back to the client; into a tenant's application with its members only."""
+    """Redirects to the client with a code; only members get into a tenant's application."""
     code = model.new_secret()
     async with provider.engine.begin() as connection:
         if ask.client.tenant and ask.client.tenant not in await store.tenants_of(connection, login.sub):
@@ -177,7 +178,8 @@ async def _send_code(provider: Provider, ask: AuthorizationRequest, login: Row) 
 async def _open_session(
     provider: Provider, connection: AsyncConnection, request: Request, account: Row
 ) -> tuple[Row, str, list[store.EndedSession]]:
-    """A session and its cookie, and whom to tell that another one has ended for it. The cookie is always new, so that one planted before the login is worth nothing."""
+    """The session, its cookie, and the clients to notify of a session that it replaces. The cookie is always new: against
+    session fixation."""
     now, cookie = provider.clock(), model.new_secret()
     times = {"auth_time": now, "expires_at": now + model.LOGIN_TTL}
     old = await store.find_login(connection, request.cookies.get(SESSION_COOKIE, ""), now)
@@ -204,7 +206,7 @@ async def _login_form(provider: Provider, request: Request, username: str = "", 
 
 
 async def _password_form(provider: Provider, request: Request, sub: str, proof: str, error: str = "") -> Response:
-    """Its seal says who has typed which temporary password, by its digest: another one may have been made since."""
+    """The seal holds the account and the digest of the temporary password: it may have been replaced since."""
     query = request.url.query
     return await _with_form_cookie(
         provider, request, lambda seal: pages.password_page(query, seal, error), sub=sub, proof=proof
@@ -214,7 +216,7 @@ async def _password_form(provider: Provider, request: Request, sub: str, proof: 
 async def _with_form_cookie(
     provider: Provider, request: Request, draw: Callable[[str], HTMLResponse], **sealed: str
 ) -> HTMLResponse:
-    """A page whose form carries a seal that fits this browser's cookie alone: another site cannot have either."""
+    """A page with a form whose seal is bound to this browser's cookie, against CSRF: another site has neither."""
     cookie = request.cookies.get(FORM_COOKIE) or model.new_secret()
     response = draw(await provider.issue_jwt(FORM_TYP, {"cookie": model.digest(cookie), **sealed}, model.FORM_TTL))
     _set_cookie(provider, response, FORM_COOKIE, cookie)
@@ -222,7 +224,7 @@ async def _with_form_cookie(
 
 
 async def _verify_form(provider: Provider, request: Request, form: dict[str, str]) -> dict | None:
-    """What is sealed in a form that was drawn by this provider for this browser, and sent from its page; else None."""
+    """The sealed claims of a form that this provider rendered for this browser and that was sent from its page; else None."""
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
         return None
@@ -233,7 +235,7 @@ async def _verify_form(provider: Provider, request: Request, form: dict[str, str
 
 
 async def _logout_target(provider: Provider, asked: dict[str, str]) -> tuple[dict | None, str | None]:
-    """The claims of the ID token that was sent as a hint, and where to go afterwards."""
+    """The claims of the ID token sent as a hint, and the address to redirect to afterwards. Raises OAuth2Error."""
     hint = None
     if "id_token_hint" in asked:
         hint = await provider.verify_jwt(asked["id_token_hint"], "JWT", expired=True)

@@ -1,4 +1,4 @@
-"""Telling clients that a session has ended (OpenID Connect Back-Channel Logout 1.0)."""
+"""Notifies clients of ended sessions (OpenID Connect Back-Channel Logout 1.0)."""
 
 import asyncio
 import logging
@@ -17,19 +17,17 @@ log = logging.getLogger("uplift.oidc")
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 _LOGOUT_TOKEN_TTL = timedelta(minutes=2)
-
-
 _ATTEMPT_SECONDS = 2
 
 
 class LogoutTokenSender:
-    """Takes a logout token to an address: of this installation's own, or of a tenant's, which the policy must allow."""
+    """Posts a logout token to a client of this installation, or of a tenant if the policy allows its address."""
 
     def __init__(self, policy: UrlPolicy) -> None:
         self._outbound = OutboundClient(policy, timeout_seconds=_ATTEMPT_SECONDS)
 
     async def __call__(self, url: str, logout_token: str, *, tenant: str | None) -> None:
-        """Raises httpx.HTTPError, AddressRefused or Unreachable when it was not taken."""
+        """Raises httpx.HTTPError, AddressRefused or Unreachable when the client did not accept it."""
         form = {"logout_token": logout_token}
         if tenant is None:
             async with httpx.AsyncClient(timeout=_ATTEMPT_SECONDS) as http:
@@ -42,7 +40,7 @@ class LogoutTokenSender:
 
 
 async def notify_clients(provider: Provider, ended: Sequence[EndedSession]) -> None:
-    """All at once, and each once: whoever is away hears of it from expired tokens."""
+    """Notifies all clients concurrently, without retries: a client that is down notices when its tokens expire."""
     await asyncio.gather(*(_notify_client(provider, each) for each in ended))
 
 

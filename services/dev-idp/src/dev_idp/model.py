@@ -17,7 +17,7 @@ CLI_CLIENT = "uplift-cli"
 PORTAL_CLIENT = "portal"
 DOCS_CLIENT = "swagger"
 SERVICE_CLIENT = "uplift-identity"
-"""By which identity keeps accounts and clients here, as an admin does."""
+"""Identity's client: it administers accounts and clients, as an admin does."""
 AUDIENCE = "uplift"
 SCOPES = ("openid", "profile", "email")
 
@@ -43,8 +43,8 @@ _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 
 @dataclass(frozen=True)
 class TokenSession:
-    """What a code and the refresh tokens grown from it have in common; `sid` is the login session, without a
-    browser the family itself."""
+    """What a code and the refresh tokens that came from it have in common. `family` groups them for revocation. `sid` is the
+    login session; for a grant without a browser it equals `family`."""
 
     client_id: str
     family: str
@@ -56,8 +56,8 @@ class TokenSession:
 
 @dataclass(frozen=True)
 class ThrottlePolicy:
-    """The first `free` failures cost nothing but the last of them a second, each further one twice as long, up to
-    `longest`. `forgiven`: a right password makes them forgotten."""
+    """Exponential back-off after failed attempts. Failure number `free_failures` blocks for a second, each further one twice
+    as long, up to `max_wait`. `reset_on_success`: a correct password deletes the failures."""
 
     free_failures: int
     max_wait: timedelta
@@ -70,27 +70,27 @@ ADDRESS_THROTTLE = ThrottlePolicy(free_failures=30, max_wait=timedelta(minutes=1
 
 
 def new_secret() -> str:
-    """A random value of 256 bits, safe in URLs: codes, refresh tokens, cookies, client secrets."""
+    """A random value of 256 bits in base64url: for codes, refresh tokens, cookies, client secrets."""
     return secrets.token_urlsafe(32)
 
 
 def digest(secret: str) -> str:
-    """What the database keeps of a random secret: hex SHA-256. Not for passwords."""
+    """Hex SHA-256 of a random secret, which is what the database stores. Not for passwords."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def hash_password(password: str) -> str:
-    """`scrypt$salt$key` in hex. Takes some 50 ms on purpose: call it in a thread."""
+    """`scrypt$salt$key` in hex. Takes about 50 ms by design: call it in a thread."""
     salt = secrets.token_bytes(16)
     return f"scrypt${salt.hex()}${hashlib.scrypt(password.encode(), salt=salt, **_SCRYPT).hex()}"
 
 
-# Compared with when there is no such account, so that the answer takes as long as for one that exists.
+# Verified when there is no such account, so that the response takes as long as for an existing one.
 _DUMMY_PASSWORD_HASH = "scrypt$" + "00" * 16 + "$" + "00" * 64
 
 
 def verify_password(password: str, stored: str | None) -> bool:
-    """Whether the password is the stored one; equally slow when nothing is stored."""
+    """Whether the password matches the stored hash. Takes as long when `stored` is None, and returns False."""
     _, salt, key = (stored or _DUMMY_PASSWORD_HASH).split("$")
     found = hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), **_SCRYPT)
     return hmac.compare_digest(found, bytes.fromhex(key)) and stored is not None
@@ -109,37 +109,39 @@ def verifier_matches(verifier: str, challenge: str) -> bool:
 
 
 def grant_scope(requested: str) -> str:
-    """The part of a requested scope that this provider knows, in its own order; at the end the tenants it chooses."""
+    """The supported part of a requested scope, in canonical order, followed by its `organization:…` choices."""
     asked = requested.split()
     choices = sorted({scope for scope in asked if _CHOICE.fullmatch(scope)})
     return " ".join([*(scope for scope in SCOPES if scope in asked), *choices])
 
 
 def select_tenants(tenants: Collection[str], scope: str) -> list[str]:
-    """Those of the account's tenants that the scope chooses; all of them where it leaves the choice open."""
+    """The account's tenants that the scope chooses with `organization:…`; all of them when it chooses none."""
     choices = {match[1] for each in scope.split() if (match := _CHOICE.fullmatch(each))}
     return [tenant for tenant in tenants if not choices or choices & {"*", tenant}]
 
 
 def tenant_claims(tenants: Sequence[str]) -> dict[str, object]:
-    """As Keycloak tells them: the services take a token of exactly one."""
+    """The tenant claims, as in Keycloak's tokens: `tenant` for one, else `organization`. Services accept tokens of exactly one
+    tenant."""
     return {"tenant": tenants[0]} if len(tenants) == 1 else {"organization": list(tenants)}
 
 
 def parse_origin(uri: str) -> str:
-    """Where a page at this address is at home, as browsers say it."""
+    """The origin of an address, as browsers send it."""
     parts = urlsplit(uri)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def machine_sub(client_id: str) -> str:
+    """The `sub` in tokens that a client gets for itself."""
     return f"client:{client_id}"
 
 
 def find_client_problems(
     client_id: str, *, confidential: bool, tenant: str | None, grants: Collection[str]
 ) -> list[str]:
-    """Why a client may not be registered like this, one sentence each; empty when it may."""
+    """What is wrong with a client's registration, one sentence each; empty when nothing is."""
     faults = [f"{grant} is not a grant of this provider" for grant in grants if grant not in GRANTS]
     if "password" in grants and client_id != CLI_CLIENT:
         faults.append(f"the password grant belongs to {CLI_CLIENT} alone; use authorization_code with PKCE")

@@ -27,7 +27,7 @@ _HEADERS = {
 
 
 def login_page(query: str, seal: str, listed: Sequence[Row], username: str = "", error: str = "") -> HTMLResponse:
-    """The sign-in form; `query` is the authorization request it answers, `seal` proves that this provider drew it."""
+    """The sign-in form. `query` is the authorization request that it continues; `seal` proves that this provider rendered it."""
     people = "".join(f"<li><code>{escape(row.username)}</code> {escape(row.display_name)}</li>" for row in listed)
     body = f"""<form method="post" action="login?{escape(query)}">
 <input type="hidden" name="seal" value="{escape(seal)}">
@@ -44,7 +44,7 @@ def login_page(query: str, seal: str, listed: Sequence[Row], username: str = "",
 
 
 def password_page(query: str, seal: str, error: str = "") -> HTMLResponse:
-    """Asks for a password of one's own; `seal` says whose."""
+    """Asks for a new password in place of a temporary one; `seal` names the account."""
     body = f"""<p>Your password was temporary. Choose one that only you know.</p>
 <form method="post" action="new-password?{escape(query)}">
 <input type="hidden" name="seal" value="{escape(seal)}">
@@ -58,7 +58,7 @@ def password_page(query: str, seal: str, error: str = "") -> HTMLResponse:
 
 
 def logout_page(query: str, seal: str) -> HTMLResponse:
-    """Asks before signing out, because anybody can link to the logout address."""
+    """Asks for confirmation before signing out, because any site can link to the logout address."""
     body = f"""<p>Do you want to sign out of Uplift and of everything you opened with it?</p>
 <form method="post" action="logout?{escape(query)}">
 <input type="hidden" name="seal" value="{escape(seal)}">
@@ -68,11 +68,12 @@ def logout_page(query: str, seal: str) -> HTMLResponse:
 
 
 def signed_out_page() -> HTMLResponse:
+    """Confirms that the session has ended."""
     return _page("Signed out", "<p>You are signed out. You may close this window.</p>")
 
 
 def refusal_page(error: str, *, status: int = 400) -> HTMLResponse:
-    """For what must not travel back to the client: a fault that leaves the client itself in doubt, or who one is."""
+    """For errors that must not redirect to the client: the client itself is not verified, or the person may not use it."""
     return _page("This request was refused", "", error=error, status=status)
 
 

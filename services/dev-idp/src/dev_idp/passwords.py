@@ -1,5 +1,5 @@
-"""Passwords and secrets, hashed and compared in a few threads of their own: a flood of wrong ones holds up neither the
-event loop nor what else runs in threads, and no more of it waits than can be told soon."""
+"""Hashes and verifies passwords and secrets in a small thread pool, so that a flood of wrong ones blocks neither the event
+loop nor other threads. The queue is bounded: beyond it a caller gets Busy at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,21 +18,23 @@ _waiting = 0
 
 
 class Busy(OAuth2Error):
-    """Too many sign in at this moment."""
+    """503: the queue of passwords to verify is full."""
 
     error = "temporarily_unavailable"
     status_code = 503
 
     def get_headers(self) -> list[tuple[str, str]]:
+        """The headers of the refusal, with `Retry-After` in seconds."""
         return [*super().get_headers(), ("Retry-After", "1")]
 
 
 async def hashed(password: str) -> str:
+    """The salted hash of a password, computed in a thread. Raises Busy."""
     return await _run(lambda: model.hash_password(password), most=10 * _MOST_WAITING)
 
 
 async def matches(password: str, stored: str | None) -> bool:
-    """Whether the password is the stored one; as slow when nothing is stored. Raises Busy."""
+    """Whether the password matches the stored hash; as slow when nothing is stored. Raises Busy."""
     fits = len(password) <= model.MAX_PASSWORD
     right = await _run(lambda: model.verify_password(password if fits else "", stored), most=_MOST_WAITING)
     return right and fits

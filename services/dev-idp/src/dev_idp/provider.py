@@ -1,4 +1,4 @@
-"""What the endpoints share: the engine, the clock, the signing key, and the tokens made and read with it."""
+"""What the endpoints share: engine, clock, signing keys; issuing and verifying JWTs; reading parameters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +21,16 @@ ALGORITHM = "RS256"
 
 
 class SendLogoutToken(Protocol):
-    async def __call__(self, url: str, logout_token: str, *, tenant: str | None) -> None: ...
+    """Posts a logout token to a client; replaced in tests."""
+
+    async def __call__(self, url: str, logout_token: str, *, tenant: str | None) -> None:
+        """Posts `logout_token` to `url`. `tenant` None: a client of this installation."""
 
 
 @dataclass
 class Provider:
+    """What all endpoints share. `issuer` has no closing slash; `demo` lists demo accounts on the login page."""
+
     engine: AsyncEngine
     issuer: str
     clock: Callable[[], datetime]
@@ -33,7 +38,7 @@ class Provider:
     demo: bool
     send_logout_token: SendLogoutToken
     proven_secrets: set[str] = field(default_factory=set[str], repr=False)
-    """Digests of client secrets that were right, with the hashes they fit."""
+    """Digests of client secrets that were verified, together with the hashes they match."""
     _keys: KeySet | None = field(default=None, repr=False)
 
     async def keys(self) -> KeySet:
@@ -52,14 +57,14 @@ class Provider:
         return jwt.encode(header, {"iss": self.issuer, **times, **claims}, key, [ALGORITHM])
 
     async def verify_jwt(self, token: str, typ: str, *, expired: bool = False) -> dict | None:
-        """The claims of a JWT that this issuer signed for this use, or None. `expired`: an old one will do."""
+        """The claims of a JWT that this issuer signed with header `typ`, or None. `expired`: accepts an expired one."""
         try:
             decoded = jwt.decode(token, await self.keys(), [ALGORITHM])
             if decoded.header.get("typ") != typ:
                 return None
             now = 0 if expired else int(self.clock().timestamp())
             rules = {"iss": {"essential": True, "value": self.issuer}, "exp": {"essential": True}}
-            if expired:  # at moment 0 everything was issued in the future
+            if expired:  # at time 0 every `iat` lies in the future
                 decoded.claims.pop("iat", None)
             jwt.JWTClaimsRegistry(now=now, **rules).validate(decoded.claims)
         except (JoseError, ValueError):
@@ -113,7 +118,8 @@ def profile_claims(account: Row, scope: str) -> dict[str, str]:
 
 
 async def read_parameters(request: Request) -> dict[str, str]:
-    """The query of a GET or the form of a POST. A parameter may come once only, and empty means absent (RFC 6749 §3.1)."""
+    """The query of a GET or the form of a POST. A parameter occurs at most once; empty means absent (RFC 6749 §3.1).
+    Raises InvalidRequestError."""
     pairs = (request.query_params if request.method == "GET" else await request.form()).multi_items()
     found: dict[str, str] = {}
     for name, value in pairs:

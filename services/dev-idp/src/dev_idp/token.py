@@ -1,4 +1,4 @@
-"""The token and revocation endpoints: one function a grant, each inside the transaction of its request."""
+"""The token and revocation endpoints. One function per grant, inside the transaction of its request."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
@@ -31,6 +31,7 @@ Grant = Callable[[Provider, AsyncConnection, Row, dict[str, str]], Awaitable[dic
 
 
 def token_endpoints(provider: Provider) -> APIRouter:
+    """The router of the token and revocation endpoints."""
     router = APIRouter(tags=["tokens"])
 
     @router.post("/token")
@@ -43,14 +44,14 @@ def token_endpoints(provider: Provider) -> APIRouter:
         client = await authenticate_client(provider, request, form)
         if form["grant_type"] not in client.grants:
             raise UnauthorizedClientError("The client is not registered for this grant.")
-        # Passwords are compared and hashed before the transaction: it would be held for as long.
+        # Passwords are verified and hashed before the transaction, which would stay open as long.
         if grant is _password:
             grant = partial(_redeem_password, await _account_of(provider, request, form))
         elif grant is _one_time:
             await check_not_blocked(provider, request)
             grant = partial(_redeem_one_time, await _new_password(form))
         async with provider.engine.begin() as connection:
-            # A refusal may have used a code up or revoked a family: that must be committed, so it leaves afterwards.
+            # A refusal may have marked a code as used or revoked a family. That must be committed, so it is raised afterwards.
             try:
                 answer = await grant(provider, connection, client, form)
             except OAuth2Error as error:
@@ -106,7 +107,7 @@ async def _authorization_code(
 
 
 class Replayed(InvalidGrantError):
-    """Somebody has what is not theirs: the session it came from has ended, and access tokens with it (RFC 6749 §4.1.2)."""
+    """A code was used twice, so it was stolen: its family is revoked and its session has ended (RFC 6749 §4.1.2)."""
 
     ended: Sequence[store.EndedSession] = ()
 
@@ -141,7 +142,7 @@ async def _refresh_token(
 async def _client_credentials(
     provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
 ) -> dict[str, object]:
-    # The scopes of this provider are about a person; what a machine may do is in the directory.
+    # This provider's scopes concern people; the directory says what a machine may do.
     sub = model.machine_sub(client.client_id)
     token = await provider.issue_access_token(client.client_id, sub, [client.tenant], "", audience=model.AUDIENCE)
     return _answer(provider, token, scope="")
@@ -175,11 +176,11 @@ async def _one_time(
 
 
 class UnknownToken(InvalidGrantError):
-    """Perhaps a guess."""
+    """The one-time token is unknown: counted as a guess."""
 
 
 async def _new_password(form: dict[str, str]) -> str | None:
-    """The hash of the one that is chosen with a one-time token."""
+    """The hash of the password chosen with a one-time token; None when none is chosen. Raises OAuth2Error."""
     _required(form, "one_time_token")
     password = form.get("new_password")
     if password is None:
@@ -222,7 +223,7 @@ async def _issue(
 ) -> dict[str, object]:
     """The token response. `scope` narrows this access token; the next refresh token keeps the session's scope."""
     scope = session.scope if scope is None else scope
-    # A client of a tenant is a subsystem of it: what it gets is for itself, and nothing to act here with.
+    # A tenant's client is a subsystem of that tenant: its tokens have itself as audience, so services refuse them.
     tenants = (
         [client.tenant]
         if client.tenant

@@ -1,5 +1,5 @@
-"""The simulated call centre of the demo tenant: a pure, seeded model of its calls, and a driver that posts them over
-HTTP as a customer would and learns as its agents would. What it shows of training's effect is what it puts in."""
+"""The demo tenant and its simulated call centre: a pure, seeded model of calls, and a driver that posts them over HTTP as a
+customer would and completes trainings as agents would. The effect of training that it shows is the one it simulates."""
 
 from simulator.centre import Centre, build_centre
 from simulator.driver import HistoryProgress, run_history, run_live

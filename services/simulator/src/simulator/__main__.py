@@ -1,5 +1,5 @@
 """The simulated call centre of the demo tenant as a process of its own: its history behind a progress bar, then shift
-after shift until it is told to stop, or until whoever started it is gone."""
+after shift until it is stopped, or until its parent process exits."""
 
 import argparse
 import asyncio
@@ -17,19 +17,19 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from simulator import demo
 from simulator.centre import Centre, build_centre
-from simulator.driver import HistoryProgress as HistoryProgress
-from simulator.driver import run_history, run_live
+from simulator.driver import HistoryProgress, run_history, run_live
 from simulator.tenant import Access, SimulationFailed, TenantClient
 
 log = logging.getLogger("uplift.simulation")
 
-_TRY_AGAIN_SECONDS = 3
-_LOOK_SECONDS = 2
-_TELL_SECONDS = 10
-"""Between lines on how far it is, where there is no terminal for a bar."""
+_RETRY_SECONDS = 3
+_PARENT_CHECK_SECONDS = 2
+_PROGRESS_SECONDS = 10
+"""Between progress lines when there is no terminal for a bar."""
 
 
 def main() -> None:
+    """Parses the command line and runs until history is done, SIGTERM, Ctrl-C, or the parent process exits."""
     parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="where Uplift answers")
     parser.add_argument("--keycloak", metavar="REALM", help="people and the phone system sign in there")
@@ -45,7 +45,7 @@ def main() -> None:
 async def _until_stopped(options: argparse.Namespace) -> int:
     work = asyncio.create_task(_run(options))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
-    watch = asyncio.create_task(_leave_with_parent(work))
+    watch = asyncio.create_task(_cancel_without_parent(work))
     try:
         await work
     except asyncio.CancelledError:
@@ -56,7 +56,7 @@ async def _until_stopped(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> None:
-    # The dates of the bundle do not matter here: who takes calls, and how, does not depend on them.
+    # Any start date will do: agents and their calls do not depend on the bundle's dates.
     bundle = demo.load_blueprint(demo.history_start(datetime.now(UTC).date()))
     centre = build_centre(bundle["sections"]["identity"], featured="agent")
     async with httpx.AsyncClient(base_url=options.url, timeout=120) as client:
@@ -64,7 +64,7 @@ async def _run(options: argparse.Namespace) -> None:
         tenant = TenantClient(access)
         await _history(tenant, centre, to_the_present=options.history_only)
         if not options.history_only:
-            await run_live(tenant, centre, options.speed, on_present=_say_present)
+            await run_live(tenant, centre, options.speed, on_present=_print_caught_up)
 
 
 def _access(client: httpx.AsyncClient, options: argparse.Namespace) -> Access:
@@ -82,12 +82,12 @@ def _access(client: httpx.AsyncClient, options: argparse.Namespace) -> Access:
     )
 
 
-def _say_present() -> None:
+def _print_caught_up() -> None:
     print("The simulated shift has reached the present, and goes on in real time.", flush=True)
 
 
 async def _history(tenant: TenantClient, centre: Centre, *, to_the_present: bool) -> None:
-    """Until the newest shift, which is then seen live, or the present; however often the services go away meanwhile."""
+    """Runs history up to the newest shift, or to now with `to_the_present`. Retries while services are away."""
     console = Console()
     columns = [
         TextColumn("{task.description}"),
@@ -99,14 +99,14 @@ async def _history(tenant: TenantClient, centre: Centre, *, to_the_present: bool
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         shown = bar.add_task("Simulated history", total=None, day="")
 
-        told = time.monotonic()
+        printed_at = time.monotonic()
 
         def show(progress: HistoryProgress) -> None:
-            nonlocal told
+            nonlocal printed_at
             day = centre.local_day(progress.now).isoformat()
             bar.update(shown, total=progress.total, completed=progress.done, day=day)
-            if not console.is_terminal and time.monotonic() - told >= _TELL_SECONDS:
-                told = time.monotonic()
+            if not console.is_terminal and time.monotonic() - printed_at >= _PROGRESS_SECONDS:
+                printed_at = time.monotonic()
                 print(f"Simulated history: {progress.done} of {progress.total} slices, at {day}", flush=True)
 
         while True:
@@ -117,16 +117,16 @@ async def _history(tenant: TenantClient, centre: Centre, *, to_the_present: bool
                 break
             except (httpx.HTTPError, SimulationFailed) as error:
                 log.warning("the simulated history waits: %s", error)
-                await asyncio.sleep(_TRY_AGAIN_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
     if reached.records:
         seconds = (datetime.now(UTC) - began).total_seconds()
         print(f"Simulated history: {reached.records:,} records in {seconds:.0f} s.", flush=True)
 
 
-async def _leave_with_parent(work: "asyncio.Task[None]") -> None:
+async def _cancel_without_parent(work: "asyncio.Task[None]") -> None:
     parent = os.getppid()
     while os.getppid() == parent:
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_PARENT_CHECK_SECONDS)
     work.cancel()
 
 

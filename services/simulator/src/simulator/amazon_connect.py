@@ -1,4 +1,4 @@
-"""A call as Amazon Connect writes it: the contact record (CTR) and the Contact Lens analysis after the call."""
+"""Renders a call as Amazon Connect does: the contact record (CTR) and the post-call Contact Lens analysis."""
 
 import json
 from datetime import date, timedelta
@@ -50,12 +50,12 @@ def render_contact_record(call: Call, updated: int) -> dict[str, Any]:
 
 
 def render_contact_lens(call: Call) -> dict[str, Any]:
-    """The analysis of the recording. The vendor counts holds and every silence of more than three seconds as
-    non-talk time."""
+    """The Contact Lens analysis of the recording. Its non-talk time includes holds and every silence of more than three
+    seconds."""
     spoken = call.conversation * 1000 - call.silent_ms
     talk = round(spoken * 0.96)
     by_agent = round(talk * call.agent_share)
-    interruptions = [_stretch(begin, end) for begin, end in call.interruptions]
+    interruptions = [_interval(begin, end) for begin, end in call.interruptions]
     agent_mood, customer_mood = call.sentiment
     return {
         "Version": "1.1.0",
@@ -80,7 +80,7 @@ def render_contact_lens(call: Call) -> dict[str, Any]:
             },
             "NonTalkTime": {
                 "TotalTimeMillis": call.silent_ms,
-                "Instances": [_stretch(begin, end) for begin, end in call.silences],
+                "Instances": [_interval(begin, end) for begin, end in call.silences],
             },
             "TalkTime": {
                 "TotalTimeMillis": talk,
@@ -126,7 +126,7 @@ def _queue(call: Call) -> dict[str, Any]:
     }
 
 
-def _stretch(begin: int, end: int) -> dict[str, int]:
+def _interval(begin: int, end: int) -> dict[str, int]:
     return {"BeginOffsetMillis": begin, "DurationMillis": end - begin, "EndOffsetMillis": end}
 
 

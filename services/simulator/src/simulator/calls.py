@@ -15,7 +15,7 @@ SHIFT = (time(9, 0), time(17, 30))
 TRANSFERRED_SHARE = 0.05
 ABANDONED_SHARE = 0.05
 CALL_NOISE = 8.0  # points of silence, one standard deviation between the calls of one agent
-LEAST_SILENCE_MS = 3_001  # what the vendor counts as silence lasts more than three seconds
+LEAST_SILENCE_MS = 3_001  # Contact Lens counts silences of more than three seconds
 LEAST_TALK_MS = 250
 
 REASONS = {
@@ -26,7 +26,7 @@ REASONS = {
 OTHER_REASONS = ("question", "complaint", "order")
 LANGUAGES = (("en", 0.6), ("de", 0.9), ("zh", 1.0))
 
-# Blocks of numbers that the German regulator keeps for films: nobody can be reached there.
+# Blocks of fictitious numbers, reserved by the German regulator (Bundesnetzagentur) for films.
 NUMBERS = ("+493023125", "+494066969", "+496990009", "+498999998", "+492214710")
 
 
@@ -69,12 +69,13 @@ class Call:
 
     @property
     def silent_ms(self) -> int:
+        """The sum of all silences, in ms."""
         return sum(end - begin for begin, end in self.silences)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A call before it has a place in the day."""
+    """A call before it is placed in the day: seconds, and the share of silence from 0 to 1."""
 
     conversation: int
     acw: int
@@ -88,7 +89,7 @@ def generate_calls(
     begin, end = (int(datetime.combine(day, at, zone).timestamp()) for at in SHIFT)
     calls: list[Call] = []
     for agent in agents:
-        calls += _agents_calls(Random(f"{seed}/{day}/{agent.slug}"), agent, habits[agent.slug], begin, end)  # noqa: S311
+        calls += _generate_agent_calls(Random(f"{seed}/{day}/{agent.slug}"), agent, habits[agent.slug], begin, end)  # noqa: S311
     rng = Random(f"{seed}/{day}/queues")  # noqa: S311
     calls = _transfer(rng, sorted(calls, key=lambda call: (call.initiated, call.contact)))
     offered = len(calls) / (1 - ABANDONED_SHARE)
@@ -98,7 +99,7 @@ def generate_calls(
 
 
 def split_randomly(rng: Random, total: int, parts: int, least: int) -> list[int]:
-    """`total` in `parts` random whole parts of at least `least` each."""
+    """Splits `total` into `parts` random integers of at least `least` each. Raises ValueError when that is impossible."""
     spare = total - parts * least
     if spare < 0 or parts < 1:
         raise ValueError(f"{total} does not make {parts} parts of at least {least}")
@@ -106,12 +107,12 @@ def split_randomly(rng: Random, total: int, parts: int, least: int) -> list[int]
     return [upper - lower + least for lower, upper in zip([0, *cuts], [*cuts, spare], strict=True)]
 
 
-def _agents_calls(rng: Random, agent: Agent, habit: float, begin: int, end: int) -> list[Call]:
+def _generate_agent_calls(rng: Random, agent: Agent, habit: float, begin: int, end: int) -> list[Call]:
     plans: list[_Plan] = []
     room = (end - begin) * 0.9
     for _ in range(max(2, round(rng.gauss(agent.calls_a_day, agent.calls_a_day / 10)))):
         silence = min(max(rng.gauss(habit, CALL_NOISE), 5.0), 92.0)
-        # Silence costs time: the same concern takes longer with it.
+        # Silence makes the same conversation longer.
         conversation = int(min(max(rng.lognormvariate(5.4, 0.42) * (0.6 + silence / 125), 60), 1500))
         acw = int(min(max(rng.gauss(48 * agent.pace, 18), 5), 240))
         room -= conversation + acw
@@ -156,8 +157,8 @@ def _answered(rng: Random, plan: _Plan, agent: Agent, connected: int) -> Call:
 def draw_silences(
     rng: Random, conversation_ms: int, silent_ms: int, holds: Sequence[int]
 ) -> tuple[tuple[int, int], ...]:
-    """Stretches that add up to `silent_ms` (less a rest too short to count), the holds (seconds) among them, with talk
-    before, between and after."""
+    """Intervals [begin, end) in ms that add up to `silent_ms`, less a remainder too short to count. They include the holds
+    (seconds); talk comes before, between and after them."""
     held_ms = sum(holds) * 1000
     quiet = silent_ms - held_ms
     pieces = [hold * 1000 for hold in holds]
@@ -167,18 +168,18 @@ def draw_silences(
         pieces += split_randomly(rng, quiet, max(1, min(wanted, quiet // LEAST_SILENCE_MS, most)), LEAST_SILENCE_MS)
     rng.shuffle(pieces)
     talks = split_randomly(rng, conversation_ms - sum(pieces), len(pieces) + 1, LEAST_TALK_MS)
-    stretches: list[tuple[int, int]] = []
+    intervals: list[tuple[int, int]] = []
     at = 0
     for talk, piece in zip(talks, pieces, strict=False):
         at += talk
-        stretches.append((at, at + piece))
+        intervals.append((at, at + piece))
         at += piece
-    return tuple(stretches)
+    return tuple(intervals)
 
 
 def correct_call(call: Call, rng: Random) -> Call:
-    """The same call with the figures of a later measurement: more work after it, another split of talk and hold, and
-    for every other one a recording that was analysed again."""
+    """The call with corrected figures: more after-call work and, for half of the calls, other holds and silences, as if the
+    recording was analysed again."""
     acw = call.acw + rng.randint(8, 90)
     if rng.random() < 0.5:
         return replace(call, acw=acw)
@@ -190,7 +191,7 @@ def correct_call(call: Call, rng: Random) -> Call:
 
 
 def _transfer(rng: Random, calls: list[Call]) -> list[Call]:
-    """Makes one call in twenty go on with an agent of another queue, in a call which that agent takes soon after."""
+    """Turns `TRANSFERRED_SHARE` of the calls into transfers: a later call of another queue becomes their continuation."""
     by_contact = {call.contact: call for call in calls}
     answered = sorted((call for call in calls if call.agent), key=lambda call: (call.connected or 0, call.contact))
     connected = [call.connected or 0 for call in answered]

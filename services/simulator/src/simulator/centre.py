@@ -1,5 +1,5 @@
-"""The simulated call centre: what its phone system delivers, day by day. Pure: the same seed, days and finished
-trainings give the same bytes, so that nothing of it has to be kept."""
+"""The simulated call centre: the records that its phone system delivers, day by day. Pure: the same seed, days and finished
+trainings give the same bytes, so no state is stored."""
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,34 +26,33 @@ _HOUR, _DAY = 3600, 86_400
 
 @dataclass(frozen=True, order=True)
 class Delivery:
-    """A record (a line of NDJSON) and when the phone system delivers it, seconds since 1970 UTC. `place` keeps records
-    of one instant in order."""
+    """A record (a line of NDJSON), delivered at `at`, seconds since 1970 UTC. `order` breaks ties between records of one
+    instant."""
 
     at: int
-    place: tuple[date, int]
+    order: tuple[date, int]
     record: bytes
 
 
 @dataclass(frozen=True)
 class Centre:
-    """`zone` is the site's; `agents` those of `roster`."""
+    """The centre at a site in `zone`, with the agents of `build_roster`."""
 
     agents: Sequence[Agent]
     zone: ZoneInfo
     seed: int
 
     def deliveries(self, day: date, finished: Mapping[str, Iterable[date]]) -> list[Delivery]:
-        """Everything that the calls of a workday lead to, in order of delivery, some of it days later. `finished`: the
-        days on which an agent, by slug, finished trainings."""
+        """All records of a workday's calls in order of delivery; some are delivered days later. `finished`: by agent's slug, the
+        days on which trainings were finished."""
         habits = {agent.slug: agent.habit_on(day, finished.get(agent.slug, ())) for agent in self.agents}
         calls = generate_calls(day, self.agents, habits, zone=self.zone, seed=self.seed)
         found = _deliver_records(calls, Random(f"{self.seed}/{day}/delivery"))  # noqa: S311
         ordered = sorted(enumerate(found), key=lambda item: (item[1][0], item[0]))
-        return [Delivery(at, (day, place), record) for place, (_, (at, record)) in enumerate(ordered)]
+        return [Delivery(at, (day, index), record) for index, (_, (at, record)) in enumerate(ordered)]
 
     def slice_ends(self, after: datetime, until: datetime) -> list[datetime]:
-        """The instants after `after` and up to `until` at which history delivers what has gathered; the last is
-        `until` itself."""
+        """The instants after `after` and up to `until` at which history posts the records due; the last is `until` itself."""
         ends = [until]
         day = self.local_day(after)
         while day <= self.local_day(until):
@@ -63,32 +62,34 @@ class Centre:
         return sorted({end for end in ends if after < end <= until})
 
     def find_resume_point(self, clock: datetime) -> datetime:
-        """The last end of a slice before `clock`: what came after it may not have been delivered yet."""
+        """The last end of a slice before `clock`: later records may not have been delivered yet."""
         return next(before for before in self._ends_backwards(clock) if before < clock)
 
     def on_shift(self, now: datetime) -> bool:
-        """Whether records flow: from the shift's begin to half an hour after its end."""
+        """Whether records are delivered: from the start of a shift to half an hour after its end."""
         day = self.local_day(now)
         return is_workday(day) and self.instant_at(day, SHIFT[0]) <= now < self.instant_at(day, SLICES[-1])
 
     def last_shift(self, now: datetime) -> datetime:
-        """When the newest shift began that had begun by `now`."""
+        """The start of the latest shift that had started by `now`."""
         day = self.local_day(now)
         while not is_workday(day) or self.instant_at(day, SHIFT[0]) > now:
             day -= timedelta(days=1)
         return self.instant_at(day, SHIFT[0])
 
     def next_shift(self, now: datetime) -> datetime:
-        """When the next shift begins."""
+        """The start of the next shift after `now`."""
         day = self.local_day(now)
         if is_workday(day) and now < self.instant_at(day, SHIFT[0]):
             return self.instant_at(day, SHIFT[0])
         return self.instant_at(next_workday(day), SHIFT[0])
 
     def local_day(self, instant: datetime) -> date:
+        """The date of an instant at the site."""
         return instant.astimezone(self.zone).date()
 
     def instant_at(self, day: date, clock: time) -> datetime:
+        """The instant, in UTC, of a local time on a day at the site."""
         return datetime.combine(day, clock, self.zone).astimezone(UTC)
 
     def _ends_backwards(self, start: datetime) -> Iterator[datetime]:
@@ -100,8 +101,8 @@ class Centre:
 
 
 def build_centre(identity: Mapping[str, Any], *, featured: str, seed: int = SEED) -> Centre:
-    """The call centre of a blueprint's identity section. `featured`: the login of an agent who needs coaching, and
-    learns."""
+    """The call centre of a blueprint's identity section. `featured`: the login of an agent who is in the coaching band and
+    completes trainings."""
     agents = build_roster(identity, source=SOURCE, seed=seed, featured=featured)
     return Centre(agents, ZoneInfo(identity["time_zone"]), seed)
 
@@ -114,7 +115,7 @@ def _deliver_records(calls: Sequence[Call], rng: Random) -> Iterator[tuple[int, 
             analysed = call.disconnected + rng.randint(45, 240)
             last = max(last, (yield from _once_or_more(rng, analysed, encode_line(render_contact_lens(call)))))
         if call.agent and rng.random() < CORRECTED_SHARE:
-            # Not before everything of the first measurement is there: analyses carry no stamp to order them by.
+            # After all records of the first version: analyses have no timestamp that would order them.
             again = last + rng.randint(_DAY, 5 * _DAY)
             later = correct_call(call, rng)
             yield again, encode_line(render_contact_record(later, again))
@@ -123,7 +124,7 @@ def _deliver_records(calls: Sequence[Call], rng: Random) -> Iterator[tuple[int, 
 
 
 def _once_or_more(rng: Random, at: int, record: bytes) -> Generator[tuple[int, bytes], None, int]:
-    """Yields the delivery or deliveries of a record; returns when the last one comes."""
+    """Yields the delivery of a record, some late, some twice. Returns the time of the last one."""
     if rng.random() < LATE_SHARE:
         at += rng.randint(2 * _HOUR, 20 * _HOUR)
     yield at, record

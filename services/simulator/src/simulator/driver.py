@@ -1,7 +1,7 @@
 """Runs the simulated centre against a tenant, as an HTTP client like any customer: first its history, then its shifts.
 
-Nothing is kept between runs. Where it stands is the tenant's clock; what people are like follows from the trainings
-they have finished. After a restart the records at the seam are posted once more, which changes nothing.
+No state is stored between runs. The tenant's clock is the position; agents' habits follow from the trainings they have
+finished. After a restart the records around the clock are posted again, which changes nothing.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from simulator.tenant import SimulationFailed, TenantClient
 
 log = logging.getLogger("uplift.simulation")
 
-_LEARN_EVERY = timedelta(minutes=20)
+_ASSIGNMENT_INTERVAL = timedelta(minutes=20)
 _LONG_JUMP = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class HistoryProgress:
-    """How far history is: `done` of `total` slices, records posted so far, and the tenant's time."""
+    """`done` of `total` slices, records posted so far, and the tenant's clock."""
 
     done: int
     total: int
@@ -35,20 +35,21 @@ class HistoryProgress:
 
 @dataclass
 class Feed:
-    """The records of the days so far that are not delivered yet."""
+    """Generates records day by day and holds those that are not delivered yet. `first_day`: the centre's first day;
+    `since`: records up to this instant were delivered before."""
 
     tenant: TenantClient
     centre: Centre
-    opened: date
+    first_day: date
     since: datetime
     _next_day: date | None = None
     _waiting: list[Delivery] = field(default_factory=list)
 
     async def collect_due(self, until: datetime) -> list[Delivery]:
-        """What is to be delivered up to `until`, in order; `delivered` takes it away."""
+        """The records due up to `until`, in order. They stay until `drop_delivered`."""
         last = self.centre.local_day(until)
         first = self._next_day or self.centre.local_day(self.since) - timedelta(days=LONGEST_DELAY_DAYS)
-        days = workdays(max(first, self.opened), last)
+        days = workdays(max(first, self.first_day), last)
         if days:
             finished = await learners.load_finished_days(self.tenant, self.centre)
             for day in days:
@@ -58,23 +59,24 @@ class Feed:
         return sorted(each for each in self._waiting if each.at <= until.timestamp())
 
     def drop_delivered(self, until: datetime) -> None:
+        """Removes the records that were delivered up to `until`."""
         self._waiting = [each for each in self._waiting if each.at > until.timestamp()]
 
 
 async def run_history(
     tenant: TenantClient, centre: Centre, until: datetime, on_progress: Callable[[HistoryProgress], None] | None = None
 ) -> HistoryProgress:
-    """Lives through the time from the tenant's clock to `until` as fast as the services follow. Run again, it goes on
-    where it stopped; when the clock has passed `until`, it does nothing."""
+    """Simulates the time from the tenant's clock to `until`, as fast as the services process it. Run again, it resumes where it
+    stopped; when the clock has passed `until`, it does nothing. Raises SimulationFailed, httpx.HTTPError."""
     clock = await tenant.load_clock()
     since = centre.find_resume_point(clock)
     feed = Feed(tenant, centre, await tenant.load_first_day(), since)
-    # The slice that ends at the clock may have been cut off: it is posted again.
+    # The slice that ends at the clock may have been interrupted: it is posted again.
     ends = sorted({max(end, clock) for end in centre.slice_ends(since, until)}) if clock < until else []
     progress = HistoryProgress(0, len(ends), 0, clock)
     for end in ends:
         await tenant.move_clock(end)
-        # Services learn the time by an event; before that, records of this slice would lie in the future.
+        # Services get the new time by an event; before it arrives, this slice's records would lie in the future.
         records, _ = await asyncio.gather(feed.collect_due(end), tenant.wait_until_idle())
         if records:
             await tenant.send([each.record for each in records])
@@ -99,69 +101,69 @@ async def run_live(
     pause: Callable[[float], Awaitable[float]] | None = None,
     on_present: Callable[[], None] = lambda: None,
 ) -> None:
-    """Goes on from the tenant's clock, shift after shift, until it is cancelled. The clock never passes the wall clock:
-    where it has caught up with it, `on_present` is called once, and it goes on in real time.
+    """Simulates shift after shift from the tenant's clock on, until cancelled. The tenant's clock never passes the wall clock:
+    once it has caught up, `on_present` is called, and the simulation runs in real time.
 
-    `speed`: 1 is real time, 60 makes a workday of some ten minutes. `skip_idle`: whether the time between shifts is
-    leapt over, which it is at any speed above 1 unless said otherwise. `pause` waits some seconds and gives the seconds
-    that passed.
+    `speed`: 1 is real time; at 60 a workday takes about ten minutes. `skip_idle`: skip the time between shifts; default:
+    at any speed above 1. `pause` sleeps some seconds and returns the seconds that passed. Raises ValueError for a speed
+    of 0 or less.
     """
     if speed <= 0:
         raise ValueError("speed must be above 0")
-    shift = _LiveShift(tenant, centre, wall, leap=speed > 1 if skip_idle is None else skip_idle)
-    told = False
+    shift = _LiveShift(tenant, centre, wall, skip_idle=speed > 1 if skip_idle is None else skip_idle)
+    notified = False
     while True:
         try:
             await shift.step()
         except (httpx.HTTPError, SimulationFailed) as error:
-            # The services may be restarting: it goes on from the clock that they show then.
+            # The services may be restarting: continue from the clock that they report then.
             log.warning("the simulated shift waits: %s", error)
-            shift = _LiveShift(tenant, centre, wall, leap=shift.leap)
-        if shift.at_present and not told:
+            shift = _LiveShift(tenant, centre, wall, skip_idle=shift.skip_idle)
+        if shift.at_present and not notified:
             on_present()
-            told = True
+            notified = True
         seconds = 2 if speed >= 10 and not shift.at_present else 10
         shift.passed = timedelta(seconds=await (pause or _pause)(seconds) * speed)
 
 
 class _LiveShift:
-    """Where the live shift stands; `passed` is the simulated time since its last step, `at_present` whether that step
-    reached the wall clock."""
+    """The state of the live shift. `passed`: simulated time since the last step; `at_present`: that step reached the wall clock."""
 
-    def __init__(self, tenant: TenantClient, centre: Centre, wall: Callable[[], datetime], *, leap: bool) -> None:
+    def __init__(self, tenant: TenantClient, centre: Centre, wall: Callable[[], datetime], *, skip_idle: bool) -> None:
         self.tenant = tenant
         self.centre = centre
         self.wall = wall
-        self.leap = leap
+        self.skip_idle = skip_idle
         self.at_present = False
         self.passed = timedelta()
         self.feed: Feed | None = None
         self.now: datetime | None = None
-        self.learnt: datetime | None = None
+        self.worked_at: datetime | None = None
 
     async def step(self) -> None:
+        """Moves the clock by `passed`, posts what is due, and works on assignments every `_ASSIGNMENT_INTERVAL`."""
         clock = self.now or await self.tenant.load_clock()
         if self.feed is None:
             self.feed = Feed(
                 self.tenant, self.centre, await self.tenant.load_first_day(), self.centre.find_resume_point(clock)
             )
         now = clock + self.passed
-        if self.leap and not self.centre.on_shift(now):
+        if self.skip_idle and not self.centre.on_shift(now):
             now = self.centre.next_shift(now)
         present = self.wall()
         self.at_present = now >= present
         now = max(clock, min(now, present))
         await self.tenant.move_clock(now)
         if now - clock > _LONG_JUMP:
-            # Services learn the time by an event; before that, what comes now would lie in the future.
+            # Services get the new time by an event; before it arrives, new records would lie in the future.
             await self.tenant.wait_until_idle()
         records = await self.feed.collect_due(now)
         if records:
             await self.tenant.send([each.record for each in records])
         self.feed.drop_delivered(now)
-        if self.learnt is None or now - self.learnt >= _LEARN_EVERY:
+        if self.worked_at is None or now - self.worked_at >= _ASSIGNMENT_INTERVAL:
             await learners.work_on_assignments(self.tenant, self.centre, now)
-            self.learnt = now
+            self.worked_at = now
         self.now = now
 
 

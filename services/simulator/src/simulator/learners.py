@@ -1,4 +1,4 @@
-"""What agents do with their assignments: some at once, some late, some never; answers are mostly right."""
+"""How agents work on their assignments: at once, late, or never; their answers are mostly right."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -8,15 +8,15 @@ from typing import Any
 from simulator.centre import Centre
 from simulator.tenant import TenantClient
 
-KNOWS_THE_ANSWER = 0.88
-TRIES_AGAIN_AFTER = timedelta(hours=20)
+CORRECT_ANSWER_SHARE = 0.88
+RETRY_DELAY = timedelta(hours=20)
 
 
 async def work_on_assignments(tenant: TenantClient, centre: Centre, now: datetime) -> int:
-    """Starts what has lain long enough and completes what was started before; gives how many steps were taken."""
+    """Starts assignments that have waited long enough and completes those started before. Returns the number of both."""
     steps = 0
     agents = {agent.slug: agent for agent in centre.agents if agent.login}
-    # What was started in this round is completed in the next: learning takes time.
+    # An assignment started in this round is completed in a later one.
     waiting = [*await tenant.list_assignments("started"), *await tenant.list_assignments("assigned")]
     for assignment in waiting:
         agent = agents.get(assignment["agent"])
@@ -28,13 +28,13 @@ async def work_on_assignments(tenant: TenantClient, centre: Centre, now: datetim
                 steps += await tenant.start(agent.login, assignment["id"]) is not None
         elif now > _ready_at(assignment):
             content = await tenant.load_content(assignment["template"], assignment["template_version"])
-            answers = answers_to(content, _rng(centre.seed, assignment))
+            answers = draw_answers(content, _rng(centre.seed, assignment))
             steps += await tenant.complete(agent.login, assignment["id"], answers) is not None
     return steps
 
 
 async def load_finished_days(tenant: TenantClient, centre: Centre) -> dict[str, list[date]]:
-    """The days on which agents, by slug, finished a training: what their habits follow from."""
+    """By agent's slug, the days on which trainings were passed. Habits follow from them."""
     days: dict[str, list[date]] = {}
     for assignment in await tenant.list_assignments("completed"):
         if assignment["passed"] and assignment["agent"]:
@@ -43,23 +43,23 @@ async def load_finished_days(tenant: TenantClient, centre: Centre) -> dict[str, 
     return days
 
 
-def answers_to(content: Mapping[str, Any], rng: Random) -> dict[str, list[str]]:
-    """Answers to a template's quiz by somebody who learned; empty for a reading."""
+def draw_answers(content: Mapping[str, Any], rng: Random) -> dict[str, list[str]]:
+    """Choice ids by question id, for somebody who has learned the content; empty when it has no quiz."""
     answers: dict[str, list[str]] = {}
     for question in (content.get("quiz") or {}).get("questions", []):
         right = [choice["id"] for choice in question["choices"] if choice["correct"]]
         wrong = [choice["id"] for choice in question["choices"] if not choice["correct"]]
-        knows = not wrong or rng.random() < KNOWS_THE_ANSWER
+        knows = not wrong or rng.random() < CORRECT_ANSWER_SHARE
         answers[question["id"]] = right if knows else [rng.choice(wrong)]
     return answers
 
 
 def _ready_at(assignment: Mapping[str, Any]) -> datetime:
-    """After each failed attempt another day goes by."""
-    return datetime.fromisoformat(assignment["started_at"]) + assignment["attempts"] * TRIES_AGAIN_AFTER
+    """The earliest time of the next attempt: `RETRY_DELAY` passes after each failed one."""
+    return datetime.fromisoformat(assignment["started_at"]) + assignment["attempts"] * RETRY_DELAY
 
 
 def _rng(seed: int, assignment: Mapping[str, Any]) -> Random:
-    # Not by the assignment's id, which is another one in every run.
+    # Not seeded by the assignment's id, which differs in every run.
     day = assignment["assigned_at"][:10]
     return Random(f"{seed}/{assignment['agent']}/{assignment['template']}/{day}/{assignment['attempts']}")  # noqa: S311

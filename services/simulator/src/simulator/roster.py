@@ -1,4 +1,4 @@
-"""Who takes the calls: the agents of a blueprint, and what the simulation makes each of them like."""
+"""The agents of a blueprint, with habits drawn at random from a seed."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,18 +8,18 @@ from random import Random
 from typing import Any
 
 TRAINING_EFFECT_SHARE = 0.6
-STILL_TO_COME_PER_WORKDAY = 0.7
+REMAINING_SHARE_PER_WORKDAY = 0.7
 
-# Of every fifteen agents, so many have a habit of silence (percent of a conversation) between these.
+# (agents of every fifteen, lowest habit, highest habit): percent of silence in a conversation.
 HABITS = ((8, 25.0, 55.0), (5, 62.0, 68.5), (2, 71.5, 77.0))
 IN_COACHING_BAND = 1
 
 
 @dataclass(frozen=True)
 class Agent:
-    """`username` is the name in the phone system, `login` the account; `habit` and `goal` are percent of silence:
-    before any training, and what training can bring the person to. `diligence` None never opens a training; otherwise
-    it is how many hours pass on average before the person does. `known` False: the directory has no such agent."""
+    """`username` is the name in the phone system, `login` the account. `habit` and `goal` are percent of silence: before any
+    training, and the lowest that training can reach. `diligence`: hours until the person opens a training, on average;
+    None: never. `pace` scales after-call work. `known` False: the directory has no such agent."""
 
     slug: str
     username: str
@@ -34,13 +34,14 @@ class Agent:
     known: bool = True
 
     def habit_on(self, day: date, finished: Iterable[date]) -> float:
-        """Each training finished on an earlier day closes a share of what is left to the goal, most of it within the
-        following week of workdays."""
+        """Percent of silence on `day`, after trainings on the days `finished`. Each earlier training closes
+        `TRAINING_EFFECT_SHARE` of the rest of the way to the goal, with exponential decay: after `n` workdays,
+        `1 - REMAINING_SHARE_PER_WORKDAY ** n` of that share has taken effect."""
         left = 1.0
         for done in finished:
             if done < day:
                 practised = workdays_between(done, day)
-                left *= 1 - TRAINING_EFFECT_SHARE * (1 - STILL_TO_COME_PER_WORKDAY**practised)
+                left *= 1 - TRAINING_EFFECT_SHARE * (1 - REMAINING_SHARE_PER_WORKDAY**practised)
         return self.goal + (self.habit - self.goal) * left
 
 
@@ -50,6 +51,7 @@ def workdays_between(first: date, last: date) -> int:
 
 
 def is_workday(day: date) -> bool:
+    """Whether the day is a Monday to Friday; there are no holidays."""
     return day.weekday() < 5
 
 
@@ -61,16 +63,16 @@ def _weekdays_until(day: date) -> int:
 def build_roster(identity: Mapping[str, Any], *, source: str, seed: int, featured: str) -> tuple[Agent, ...]:
     """The agents of a blueprint's identity section that have an id in `source`, with habits drawn from `seed`.
 
-    The person with the login `featured` has a habit inside the coaching band and does what is assigned. Two more
-    agents, of whom the directory knows nothing, take a few calls a day.
+    The person with the login `featured` has a habit inside the coaching band and completes what is assigned. Two more
+    agents, who are not in the directory, take a few calls a day.
     """
     people = [person for person in identity["people"] if _external_id(person, source) and _team(person)]
     rng = Random(f"{seed}/roster")  # noqa: S311
     groups = _groups(len(people), rng)
-    for place, person in enumerate(people):
-        if _login(person) == featured and groups[place] != IN_COACHING_BAND:
+    for index, person in enumerate(people):
+        if _login(person) == featured and groups[index] != IN_COACHING_BAND:
             other = groups.index(IN_COACHING_BAND)
-            groups[place], groups[other] = groups[other], groups[place]
+            groups[index], groups[other] = groups[other], groups[index]
     known = [
         _agent(person, HABITS[group][1:], source=source, seed=seed, willing=_login(person) == featured)
         for person, group in zip(people, groups, strict=True)
@@ -94,7 +96,7 @@ def build_roster(identity: Mapping[str, Any], *, source: str, seed: int, feature
 
 
 def _groups(count: int, rng: Random) -> list[int]:
-    """Which line of HABITS each of `count` agents falls into."""
+    """The index into HABITS for each of `count` agents."""
     of = sum(share for share, _, _ in HABITS)
     bounds: list[float] = []
     for share, _, _ in HABITS:
@@ -137,7 +139,7 @@ def _login(person: Mapping[str, Any]) -> str:
 
 
 def _queue(person: Mapping[str, Any]) -> str:
-    """The queue of the person's first skill: `technical-support` waits in `Technical Support`."""
+    """The queue of the person's first skill: `technical-support` becomes `Technical Support`."""
     skill = next((each["value"] for each in person.get("attributes", []) if each["name"] == "skill"), "general")
     return skill.replace("-", " ").title()
 

@@ -1,4 +1,4 @@
-"""The tenant as its phone system and its people see it: the API over HTTP, each call with the caller's own token."""
+"""The API over HTTP, as the tenant's phone system and people use it: each call with the caller's own token."""
 
 import asyncio
 import gzip
@@ -19,13 +19,13 @@ _RENEW_BEFORE_SECONDS = 60
 
 
 class SimulationFailed(Exception):
-    """The simulation cannot go on; the message says at what and why."""
+    """The API refused a call, or nothing progresses; the message says which call and why."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """How to get in. `client` has the base URL of the installation; `administrator` is the login that moves the clock
-    and reads what everybody learns; `password` is that of every simulated account."""
+    """Addresses and credentials. `client` has the base URL of the installation; `administrator` is the login that moves the
+    clock and lists everybody's assignments; `password` is that of every simulated account."""
 
     client: httpx.AsyncClient
     tenant: str
@@ -35,14 +35,14 @@ class Access:
     administrator: str = "admin"
     token_path: str = "/oidc/token"  # noqa: S105
     lag_urls: Sequence[str] = ("/lag",)
-    """Where the processes that work say what is under way."""
+    """Of the processes that consume events: how much waits."""
     source: str = "amazon-connect"
 
 
 @dataclass
 class TenantClient:
-    """The calls the simulation makes. Tokens are fetched when needed and renewed before they run out. `ask_again`:
-    the least seconds between two questions whether everything has settled."""
+    """The calls that the simulation makes. Tokens are fetched when needed and renewed before they expire. `poll_seconds`: the
+    shortest time between two requests of `wait_until_idle`."""
 
     access: Access
     poll_seconds: float = 0.05
@@ -50,7 +50,8 @@ class TenantClient:
     _contents: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
 
     async def load_first_day(self) -> date:
-        """The first day the phone system delivers. Raises SimulationFailed when its client does not say so."""
+        """The first day the phone system delivers. Raises SimulationFailed when its client has no such
+        attribute."""
         me = await self._json("GET", "/api/identity/v1/me", as_login=None)
         for attribute in me["person"]["attributes"]:
             if attribute["name"] == FIRST_DAY_ATTRIBUTE:
@@ -58,17 +59,18 @@ class TenantClient:
         raise SimulationFailed(f"the client {self.access.client_id} has no attribute {FIRST_DAY_ATTRIBUTE}")
 
     async def load_clock(self) -> datetime:
-        """The tenant's own time. Raises SimulationFailed for a tenant that lives by the wall clock."""
+        """The tenant's own time. Raises SimulationFailed when the tenant is not simulated."""
         found = await self._json("GET", self._own_path)
         if not found.get("simulated") or not found.get("clock"):
             raise SimulationFailed(f"the tenant {self.access.tenant} is not simulated")
         return datetime.fromisoformat(found["clock"])
 
     async def move_clock(self, now: datetime) -> None:
+        """Sets the tenant's clock. Raises SimulationFailed when the API refuses."""
         await self._json("POST", f"{self._own_path}/clock", json={"now": now.isoformat()})
 
     async def send(self, records: Sequence[bytes]) -> dict[str, Any]:
-        """Posts lines of NDJSON as one file; gives the receipt."""
+        """Posts lines of NDJSON as one file. Returns the receipt."""
         body = await asyncio.to_thread(gzip.compress, b"".join(records), 1, mtime=0)
         receipt = await self._json(
             "POST",
@@ -82,8 +84,8 @@ class TenantClient:
         return receipt
 
     async def wait_until_idle(self, timeout: float = 120) -> None:
-        """Returns when nothing is under way between the services, seen twice in a row. Raises SimulationFailed with
-        what still waits when that takes longer than `timeout` seconds without any progress."""
+        """Returns when no message waits in any service, twice in a row. Raises SimulationFailed with what still waits after
+        `timeout` seconds without progress."""
         quiet, fewest = 0, None
         since = time.monotonic()
         while quiet < 2:
@@ -96,7 +98,7 @@ class TenantClient:
                 stuck = {service: counts for service, counts in waiting.items() if any(counts.values())}
                 raise SimulationFailed(f"the services do not get further: {stuck}")
             if quiet < 2:
-                # Asking costs the services time that they need for what waits.
+                # Polling takes CPU time from the services: poll less while much waits.
                 await asyncio.sleep(self.poll_seconds * min(1 + left / 100, 6))
 
     async def _waiting(self) -> dict[str, dict[str, int]]:
@@ -118,7 +120,7 @@ class TenantClient:
                 return found
 
     async def load_content(self, template: str, version: int) -> dict[str, Any]:
-        """What a published version says, with the answers; it never changes."""
+        """The content of a published version, with the correct answers; cached, since it never changes."""
         key = (template, version)
         if key not in self._contents:
             path = f"/api/training/v1/templates/{template}/versions/{version}"
@@ -126,14 +128,14 @@ class TenantClient:
         return self._contents[key]
 
     async def start(self, login: str, assignment: str) -> dict[str, Any] | None:
-        """Opened by the person; None when it was withdrawn meanwhile."""
-        return await self._learn(login, f"/api/training/v1/assignments/{assignment}/start", {})
+        """Starts the assignment as the person; None when it was withdrawn meanwhile."""
+        return await self._post_as(login, f"/api/training/v1/assignments/{assignment}/start", {})
 
     async def complete(self, login: str, assignment: str, answers: Mapping[str, list[str]]) -> dict[str, Any] | None:
-        """Handed in by the person; None when it was withdrawn meanwhile."""
-        return await self._learn(login, f"/api/training/v1/assignments/{assignment}/complete", {"answers": answers})
+        """Submits the person's answers; None when the assignment was withdrawn meanwhile."""
+        return await self._post_as(login, f"/api/training/v1/assignments/{assignment}/complete", {"answers": answers})
 
-    async def _learn(self, login: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    async def _post_as(self, login: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         response = await self._request("POST", path, login, json=body)
         if response.status_code in (404, 409):
             return None

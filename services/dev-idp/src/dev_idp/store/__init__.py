@@ -1,4 +1,4 @@
-"""Tables of the schema `oidc` and their queries. Secrets are kept as hashes only."""
+"""Tables of the schema `oidc` and their queries. Secrets are stored as hashes only."""
 
 from dev_idp.store.accounts import (
     add_account,

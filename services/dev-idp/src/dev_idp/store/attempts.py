@@ -1,4 +1,4 @@
-"""Failed attempts to sign in, and how long whoever made them waits."""
+"""Failed attempts to sign in, and until when they block."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,12 +19,13 @@ _FAILED = text(
 
 
 async def load_blocked_until(connection: AsyncConnection, keys: Mapping[str, model.ThrottlePolicy]) -> datetime | None:
+    """The latest end of a block among the keys; None when none of them has failed."""
     query = select(func.max(attempt.c.blocked_until)).where(attempt.c.key.in_([model.digest(key) for key in keys]))
     return await connection.scalar(query)
 
 
 async def record_failures(connection: AsyncConnection, keys: Mapping[str, model.ThrottlePolicy], now: datetime) -> None:
-    """Counts for each of the keys, in one order everywhere."""
+    """Counts a failure for each key, in sorted order (against deadlocks), and deletes expired rows."""
     await connection.execute(delete(attempt).where(attempt.c.last_at < now - model.FAILURE_RETENTION))
     for key in sorted(keys):
         back_off = keys[key]
@@ -35,6 +36,6 @@ async def record_failures(connection: AsyncConnection, keys: Mapping[str, model.
 
 
 async def clear_failures(connection: AsyncConnection, keys: Mapping[str, model.ThrottlePolicy]) -> None:
-    """Those keys are forgotten that a right password speaks for."""
+    """Deletes the failures of the keys whose policy resets on success."""
     done = [model.digest(key) for key, back_off in keys.items() if back_off.reset_on_success]
     await connection.execute(delete(attempt).where(attempt.c.key.in_(done)))

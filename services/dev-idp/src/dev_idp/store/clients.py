@@ -8,6 +8,7 @@ from dev_idp.store.tables import authorization_code, client, refresh_token, sess
 
 
 async def find_client(connection: AsyncConnection, client_id: str) -> Row | None:
+    """The registration of a client; None when it is not registered."""
     return (await connection.execute(select(client).where(client.c.client_id == client_id))).one_or_none()
 
 
@@ -24,24 +25,24 @@ async def upsert_client(connection: AsyncConnection, **values: object) -> None:
 
 
 async def upsert_tenant_client(connection: AsyncConnection, client_id: str, tenant: str, **values: object) -> bool:
-    """Whether the client is now registered so; not when it is another tenant's."""
-    kept = (
+    """Registers or updates a client of the tenant. False when the client id is another tenant's."""
+    upserted = (
         upsert(client)
         .values(client_id=client_id, tenant=tenant, **values)
         .on_conflict_do_update(index_elements=["client_id"], set_=values, where=client.c.tenant == tenant)
         .returning(client.c.client_id)
     )
-    return await connection.scalar(kept) is not None
+    return await connection.scalar(upserted) is not None
 
 
 async def public_redirect_uris(connection: AsyncConnection) -> list[str]:
-    """Of all clients without a secret."""
+    """The redirect URIs of all public clients."""
     uris = select(func.unnest(client.c.redirect_uris)).where(client.c.secret.is_(None))
     return list((await connection.execute(uris)).scalars())
 
 
 async def remove_client(connection: AsyncConnection, client_id: str, tenant: str) -> bool:
-    """Whether the tenant had it. Its codes and refresh tokens go with it."""
+    """Deletes a tenant's client with its codes and refresh tokens. False when the tenant has no such client."""
     removed = delete(client).where(client.c.client_id == client_id, client.c.tenant == tenant)
     if await connection.scalar(removed.returning(client.c.client_id)) is None:
         return False

@@ -1,4 +1,4 @@
-"""The schema brought up to date at every start."""
+"""Creates and updates the schema at every start."""
 
 from contracts import ALL_SERVICES
 from joserfc.jwk import RSAKey
@@ -18,13 +18,13 @@ _ADDED_COLUMNS = (
 
 
 async def ensure_schema(engine: AsyncEngine) -> None:
-    """Create what is missing: schema, tables, signing key, the client of the command line. Safe to call at every start."""
+    """Creates what is missing: schema, tables, signing key, built-in clients. Idempotent; called at every start."""
     async with engine.begin() as connection:
-        # Two processes that start at once would both find nothing and both create.
+        # Serialises two processes that start at once.
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('oidc.prepare'))"))
         await connection.execute(CreateSchema("oidc", if_not_exists=True))
         await connection.run_sync(metadata.create_all)
-        # A database from before these columns.
+        # For databases created before these columns.
         for table, column in _ADDED_COLUMNS:
             await connection.execute(text(f"ALTER TABLE oidc.{table} ADD COLUMN IF NOT EXISTS {column}"))
         if not await signing_keys(connection):
@@ -39,8 +39,8 @@ async def ensure_schema(engine: AsyncEngine) -> None:
             tenant=None,
             grants=["password", "refresh_token", model.ONE_TIME],
         )
-        # Addresses of our own are kept relative to the issuer's: it may be another at the next start.
-        # A registration that somebody changed stays.
+        # Own addresses are stored relative to the issuer, which may differ at the next start.
+        # An existing registration stays as it is.
         await add_client(
             connection,
             client_id=model.PORTAL_CLIENT,
@@ -63,5 +63,5 @@ async def ensure_schema(engine: AsyncEngine) -> None:
 
 
 async def signing_keys(connection: AsyncConnection) -> list[dict]:
-    """Private JWKs, the newest, which signs, first."""
+    """Private JWKs, the newest first: that one signs."""
     return list(await connection.scalars(select(signing_key.c.jwk).order_by(signing_key.c.created_at.desc())))

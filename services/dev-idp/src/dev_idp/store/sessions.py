@@ -19,6 +19,7 @@ from dev_idp.store.tables import (
 
 
 async def add_login(connection: AsyncConnection, cookie: str, **values: object) -> Row:
+    """Opens a session. Only the digest of its cookie is stored."""
     added = insert(login_session).values(cookie=model.digest(cookie), **values).returning(login_session)
     return (await connection.execute(added)).one()
 
@@ -43,8 +44,7 @@ async def find_login(connection: AsyncConnection, cookie: str, now: datetime) ->
 
 @dataclass(frozen=True)
 class EndedSession:
-    """A session that is over, and a client that wants to be told at `uri`; `tenant`: who registered the client, None: this
-    installation itself."""
+    """An ended session and a client to notify at `uri`. `tenant` registered the client; None: this installation."""
 
     sid: str
     sub: str
@@ -54,29 +54,29 @@ class EndedSession:
 
 
 async def record_session_client(connection: AsyncConnection, sid: str, client_id: str) -> None:
-    """The client has got a code from this session."""
+    """Records that the client got a code from this session."""
     await connection.execute(upsert(session_client).values(sid=sid, client_id=client_id).on_conflict_do_nothing())
 
 
 async def end_login(connection: AsyncConnection, sid: str) -> list[EndedSession]:
-    """Forget a session with every code and refresh token that came from it. Gives whom to tell."""
+    """Deletes a session with its codes and refresh tokens. Returns the clients to notify."""
     return await _end(connection, "sid", sid)
 
 
 async def end_sessions_of_account(connection: AsyncConnection, sub: str) -> list[EndedSession]:
-    """Forget every session, code and refresh token of an account. Gives whom to tell."""
+    """Deletes all sessions, codes and refresh tokens of an account. Returns the clients to notify."""
     return await _end(connection, "sub", sub)
 
 
 async def _end(connection: AsyncConnection, name: str, value: str) -> list[EndedSession]:
-    """Also of what signed in without a browser, and is known by refresh tokens alone."""
+    """Includes sign-ins without a browser, which exist as refresh tokens only."""
     live = union(
         *(
             select(table.c.sid, table.c.sub).where(table.c[name] == value, table.c.sid.is_not(None))
             for table in (login_session, refresh_token)
         )
     ).subquery()
-    # Applications of a tenant are told of sessions they took part in, this installation of all.
+    # Tenants' applications are notified of sessions they took part in; this installation's clients of all.
     taking_part = exists().where(session_client.c.sid == live.c.sid, session_client.c.client_id == client.c.client_id)
     query = (
         select(live.c.sid, live.c.sub, client.c.client_id, client.c.backchannel_logout_uri, client.c.tenant)
@@ -91,36 +91,40 @@ async def _end(connection: AsyncConnection, name: str, value: str) -> list[Ended
 
 
 async def add_code(connection: AsyncConnection, code: str, **values: object) -> None:
+    """Stores an authorization code by its digest."""
     await connection.execute(insert(authorization_code).values(code=model.digest(code), **values))
 
 
 async def find_code(connection: AsyncConnection, code: str) -> Row | None:
-    """The code, with its family locked until the transaction ends: of two redeemers the second sees it used."""
+    """The code's row, with its family locked until the transaction ends: of two concurrent redeemers, the second sees it used."""
     return await _find_in_family(connection, authorization_code, authorization_code.c.code == model.digest(code))
 
 
 async def mark_code_used(connection: AsyncConnection, code: str, remember_until: datetime) -> None:
-    """A used one is remembered as long as what it gave may live: should it come again, that ends."""
+    """Marks a code as used and stores it until `remember_until`, the last expiry of its tokens: using it again revokes them."""
     query = update(authorization_code).where(authorization_code.c.code == model.digest(code))
     await connection.execute(query.values(used=True, expires_at=remember_until))
 
 
 async def add_refresh(connection: AsyncConnection, token: str, **values: object) -> None:
+    """Stores a refresh token by its digest."""
     await connection.execute(insert(refresh_token).values(token=model.digest(token), **values))
 
 
 async def find_refresh(connection: AsyncConnection, token: str) -> Row | None:
-    """The refresh token, with its family locked until the transaction ends: of two users the second sees it used."""
+    """The refresh token's row, with its family locked until the transaction ends: of two concurrent users, the second sees it
+    used."""
     return await _find_in_family(connection, refresh_token, refresh_token.c.token == model.digest(token))
 
 
 async def mark_refresh_used(connection: AsyncConnection, token: str) -> None:
+    """Marks a refresh token as used: using it again revokes its family."""
     query = update(refresh_token).where(refresh_token.c.token == model.digest(token))
     await connection.execute(query.values(used=True))
 
 
 async def _find_in_family(connection: AsyncConnection, table: Table, matches: ColumnElement[bool]) -> Row | None:
-    # Locking the row alone would let a successor, not yet committed, outlive the revocation of its family.
+    # A row lock is not enough: an uncommitted successor would survive the revocation of its family.
     family = await connection.scalar(select(table.c.family).where(matches))
     if family is None:
         return None
@@ -129,11 +133,12 @@ async def _find_in_family(connection: AsyncConnection, table: Table, matches: Co
 
 
 async def revoke_family(connection: AsyncConnection, family: str) -> None:
+    """Deletes all refresh tokens that came from one code or one direct grant."""
     await connection.execute(delete(refresh_token).where(refresh_token.c.family == family))
 
 
 async def purge(connection: AsyncConnection, now: datetime) -> None:
-    """Forget what has expired."""
+    """Deletes expired sessions, codes and refresh tokens."""
     expired = select(login_session.c.sid).where(login_session.c.expires_at <= now)
     await connection.execute(delete(session_client).where(session_client.c.sid.in_(expired)))
     for table in (login_session, authorization_code, refresh_token):

@@ -1,4 +1,4 @@
-"""Tables of the schema `oidc`. Secrets are kept as hashes only."""
+"""Tables of the schema `oidc`. Secrets are stored as hashes only."""
 
 from sqlalchemy import Boolean, Column, DateTime, Index, Integer, MetaData, Table, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -26,10 +26,10 @@ account = Table(
     Column("admin", Boolean, nullable=False),
     Column("listed", Boolean, nullable=False),
     Column("email", Text),
-    # The password was made by somebody else, and is good for choosing another.
+    # Set by an administrator; usable only to choose another password.
     Column("temporary", Boolean, nullable=False, server_default=text("false")),
 )
-# Tenants that an account gets into beside its own.
+# Further tenants of an account.
 membership = Table(
     "membership",
     metadata,
@@ -47,7 +47,7 @@ client = Table(
     Column("grants", ARRAY(Text), nullable=False),
     Column("backchannel_logout_uri", Text),
 )
-# Failed attempts to sign in, by the digest of who made them.
+# Failed attempts to sign in, by the digest of a throttle key.
 attempt = Table(
     "attempt",
     metadata,
@@ -65,14 +65,14 @@ login_session = Table(
     Column("auth_time", _MOMENT, nullable=False),
     Column("expires_at", _MOMENT, nullable=False),
 )
-# Whom to tell when the session ends.
+# Clients to notify when the session ends.
 session_client = Table(
     "session_client",
     metadata,
     Column("sid", Text, primary_key=True),
     Column("client_id", Text, primary_key=True),
 )
-# A family is all that grew out of one code or one direct grant; it is revoked as a whole.
+# A family is all tokens from one code or one direct grant; they are revoked together.
 authorization_code = Table(
     "authorization_code",
     metadata,

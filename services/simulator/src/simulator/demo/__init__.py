@@ -1,4 +1,4 @@
-"""The demo tenant: a blueprint of invented people, whose calls are simulated."""
+"""The demo tenant: a blueprint of invented people whose calls are simulated."""
 
 from simulator.demo.loader import (
     HISTORY_WEEKS,

@@ -1,4 +1,4 @@
-"""The demo tenant's blueprint, with its dates placed around the first day of the simulated history."""
+"""The demo tenant's blueprint, with dates relative to the first day of the simulated history; its accounts and passwords."""
 
 import re
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ HISTORY_WEEKS = 8
 TENANT = "demo"
 TENANT_NAME = "Demo contact centre (simulated)"
 PHONE_SYSTEM = "phone-system"
-PASSWORD = "demo"  # noqa: S105  a published one: the demo's provider is for loopback only
-LONG_PASSWORD = "demo-demo-demo"  # noqa: S105  as long as Keycloak's realm wants one
+PASSWORD = "demo"  # noqa: S105  public: the demo's provider listens on loopback only
+LONG_PASSWORD = "demo-demo-demo"  # noqa: S105  of the length that Keycloak's realm requires
 PHONE_SYSTEM_CLIENT = f"{TENANT}.{PHONE_SYSTEM}"
-"""Its name in Keycloak."""
+"""The phone system's client id in Keycloak."""
 PHONE_SYSTEM_SECRET = "demo-phone-system"  # noqa: S105
 LOGINS = ("agent", "lead", "trainer", "analyst", "admin")
-"""The logins a visitor is told of; everybody else of the demo has an account too."""
+"""The logins shown to visitors; everybody else in the demo has an account too."""
 
 _DAY = re.compile(r"day\(([+-]?\d+)\)")
 
@@ -35,17 +35,17 @@ class Account:
 
 
 def token_path(realm: str) -> str:
-    """Where a realm of Keycloak gives tokens."""
+    """The path of the token endpoint of a Keycloak realm."""
     return f"/realms/{realm}/protocol/openid-connect/token"
 
 
 def history_start(today: date) -> date:
-    """The Monday that lies eight whole weeks before the week of `today`."""
+    """The Monday `HISTORY_WEEKS` weeks before the week of `today`."""
     return today - timedelta(days=today.weekday(), weeks=HISTORY_WEEKS)
 
 
 def tenant_start_time(start: date) -> datetime:
-    """The tenant's clock when it is made: early on the first day of history."""
+    """The tenant's clock at its creation: 04:00 UTC on the first day of history."""
     return datetime.combine(start, time(4), UTC)
 
 
@@ -56,7 +56,7 @@ def load_blueprint(start: date) -> dict[str, Any]:
 
 
 def accounts(bundle: Mapping[str, Any]) -> list[Account]:
-    """The accounts of all people of a bundle who sign in themselves."""
+    """The accounts of all people of a bundle who have a login."""
     return [
         Account(person["login"], person["display_name"], person["login"] in LOGINS)
         for person in bundle["sections"]["identity"]["people"]
