@@ -1,5 +1,5 @@
-"""`uplift demo`: the demo tenant on the real stack, its people and its phone system in Keycloak. Development only: their
-password is published, and a client lets the simulation sign them in without a browser."""
+"""`uplift demo`: the demo tenant on the real stack, with its people and its phone system in Keycloak. Development only: the
+password is public, and a client allows the simulator the password grant."""
 
 import asyncio
 import secrets
@@ -26,8 +26,8 @@ DIRECT_GRANT = {
 
 
 async def prepare(url: str, lag_urls: Sequence[str]) -> None:
-    """Needs identity's settings, for its database and its Keycloak. Repeating it changes nothing. Raises ValueError
-    when no Keycloak is named."""
+    """Sets up the demo. Reads identity's settings for its database and Keycloak. Idempotent. Raises ValueError when no Keycloak
+    is configured; else as `prepare_tenant`."""
     platform, own = PlatformSettings(), IdentitySettings()
     if own.keycloak_url is None:
         raise ValueError("Set IDENTITY_KEYCLOAK_URL to where Keycloak answers.")

@@ -1,4 +1,4 @@
-"""Puts the demo tenant in place, the way a customer is: through the API. The shapes differ in where accounts are made."""
+"""Sets up the demo tenant through the API, like a customer's. The shapes differ in how they create accounts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,11 +14,11 @@ PLATFORM_ADMIN = "platform"
 WAIT_SECONDS = 60
 
 Accounts = Callable[[Sequence[demo.Account]], Awaitable[Mapping[str, str]]]
-"""Makes these accounts and the phone system's client. Returns the `sub` of each by its login in the bundle."""
+"""Creates these accounts and the phone system's client. Returns the `sub` of each by its login in the bundle."""
 
 
 async def prepare_embedded(engine: AsyncEngine, url: str) -> None:
-    """The demo with the loopback provider. Cheap when it is there."""
+    """Sets up the demo with the embedded provider. Quick when it exists. Raises as `prepare_tenant`."""
     await dev_idp.ensure_client(
         engine, demo.PHONE_SYSTEM, demo.PHONE_SYSTEM_SECRET, [], demo.TENANT, ["client_credentials"]
     )
@@ -34,7 +34,7 @@ async def prepare_embedded(engine: AsyncEngine, url: str) -> None:
                 display_name=each.display_name,
                 listed=each.listed,
             )
-        return {}  # a `sub` here is the login itself
+        return {}  # here the `sub` is the login
 
     form = {
         "grant_type": "password",
@@ -48,8 +48,9 @@ async def prepare_embedded(engine: AsyncEngine, url: str) -> None:
 async def prepare_tenant(
     url: str, token_url: str, form: Mapping[str, str], accounts: Accounts, lag_urls: Sequence[str]
 ) -> None:
-    """Creates tenant `demo`, its accounts and its blueprint when they are not there, and waits until every service has
-    applied its section and nothing is under way. `form` gets a platform admin's token at `token_url`."""
+    """Creates tenant `demo`, its accounts and its blueprint unless they exist, and waits until every service has applied its
+    section and no message waits. `form` gets a platform admin's token at `token_url`. Raises httpx.HTTPError,
+    RuntimeError when something is refused, TimeoutError."""
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         answer = (await client.post(token_url, data=dict(form))).raise_for_status()
         client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
@@ -84,7 +85,7 @@ async def _publish(client: httpx.AsyncClient, bundle: dict[str, Any], start: Any
 
 
 async def _has_settled(client: httpx.AsyncClient, lag_urls: Sequence[str]) -> bool:
-    """Whether every service has heard of everybody: nothing is under way any more."""
+    """Whether every service has read the directory: no message waits."""
     for url in lag_urls:
         lag: dict[str, dict[str, int]] = (await client.get(url)).raise_for_status().json()
         if any(count for topics in lag.values() for count in topics.values()):

@@ -1,5 +1,5 @@
-"""docs/events.md and docs/asyncapi.json, made from `contracts`; docs/metrics.md; docs/problems.md; docs/roles.md;
-docs/kpi-functions.md. `--check` says what is out of date, `--write` mends it."""
+"""Generates pages from the code: docs/events.md and docs/asyncapi.json (from `contracts`), docs/metrics.md,
+docs/problems.md, docs/roles.md, docs/kpi-functions.md. `--check` lists stale pages, `--write` writes them."""
 
 import argparse
 import inspect
@@ -79,7 +79,7 @@ def _carries(topic: Topic, event: type[Event]) -> bool:
 
 
 def render_events() -> str:
-    """The whole of docs/events.md."""
+    """The text of docs/events.md."""
     return _PREFACE + "\n".join(_topic_rows()) + "\n" + "".join(_chapters())
 
 
@@ -115,7 +115,7 @@ def _event(event: type[Event]) -> Iterator[str]:
 
 
 def description(model: type[BaseModel]) -> str:
-    """What the docstrings of an event and of those that it shares fields with say."""
+    """The docstrings of an event and of the base events it inherits fields from."""
     lineage = [each for each in model.__mro__ if issubclass(each, Event) and each.__module__ != Event.__module__]
     return "\n\n".join(words for each in lineage if (words := _own_docstring(each)))
 
@@ -125,7 +125,7 @@ def _own_docstring(model: type[BaseModel]) -> str:
 
 
 def key_pattern(example: Event) -> str:
-    """The key, with the names of fields in the place of their values."""
+    """The event's key, with names of fields instead of values."""
     names = {name: f"<{name}>" for name, value in example if isinstance(value, str | UUID)}
     return example.model_copy(update=names).key("<tenant>")
 
@@ -142,7 +142,7 @@ def _field_rows(model: type[BaseModel]) -> Iterator[str]:
 
 
 def describe_type(annotation: Any) -> str:
-    """A type in words, e.g. `list of UUID`, `text or null`."""
+    """A type in words, e.g. `list of UUID`, `text or null`. Raises KeyError for a type without words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return " or ".join(describe_type(each) for each in arguments)
@@ -181,7 +181,7 @@ def _models_in(model: type[BaseModel]) -> list[type[BaseModel]]:
 
 
 def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI 3 document: channels are topics, operations what each service sends and receives."""
+    """The AsyncAPI 3 document. Channels are topics; operations are what each service sends and receives."""
     _, whole = models_json_schema(
         [(each, "validation") for each in type_registry.values()],
         ref_template="#/components/schemas/{model}",
@@ -247,7 +247,7 @@ def _message(event: type[Event]) -> dict[str, Any]:
 
 
 def render_asyncapi() -> str:
-    """The whole of docs/asyncapi.json."""
+    """The text of docs/asyncapi.json."""
     return json.dumps(asyncapi(), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -268,7 +268,7 @@ library. A histogram has the series `_bucket`, `_sum` and `_count`.
 
 
 def render_metrics() -> str:
-    """The whole of docs/metrics.md."""
+    """The text of docs/metrics.md."""
     return _METRICS + "\n".join(_metric_rows()) + "\n"
 
 
@@ -304,7 +304,7 @@ not take, has the type `about:blank`.
 
 
 def render_problems() -> str:
-    """The whole of docs/problems.md."""
+    """The text of docs/problems.md."""
     rows = [
         f"| `{slug}` | {', '.join(map(str, each.statuses))} | {each.cure} |" for slug, each in PROBLEM_TYPES.items()
     ]
@@ -324,7 +324,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def find_stale_pages(folder: Path = FOLDER) -> list[str]:
-    """The names of the pages that are not what they would be if they were made now."""
+    """The names of the pages that differ from what the code generates."""
     return [name for name, render in PAGES.items() if not _is(folder / name, render())]
 
 
@@ -333,7 +333,7 @@ def _is(path: Path, content: str) -> bool:
 
 
 def write_pages(folder: Path = FOLDER) -> list[str]:
-    """Makes the pages that are stale. Returns their names."""
+    """Writes the stale pages. Returns their names."""
     changed = find_stale_pages(folder)
     for name in changed:
         (folder / name).write_text(PAGES[name](), encoding="utf-8")
@@ -341,6 +341,7 @@ def write_pages(folder: Path = FOLDER) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Checks (`--check`) or writes (`--write`) the pages. Returns the exit status: 1 when a page is stale."""
     parser = argparse.ArgumentParser(prog="python -m all_in_one.docs", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="fail when a page is out of date")

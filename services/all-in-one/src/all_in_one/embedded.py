@@ -1,4 +1,4 @@
-"""The embedded shape: PostgreSQL, the loopback identity provider and all services in one process tree on one port."""
+"""The embedded shape: PostgreSQL, the identity provider of development and all services in one process tree on one port."""
 
 import asyncio
 import errno
@@ -50,15 +50,17 @@ from all_in_one.suite import SERVICES
 DATABASE = "uplift"
 ISSUER_NAME = "embedded"
 _WIDTH = 76
-"""Of the text in the box: with its frame it fits 80 columns."""
+"""Columns of text in the start message: with its frame it fits 80."""
 
 
 class CannotStart(Exception):
-    """One sentence that says why, and the cure."""
+    """The message says why, and the cure, in one sentence."""
 
 
 @dataclass(frozen=True)
 class Options:
+    """How to run the embedded shape. `speed` is the simulator's; `began` is the start of the command, on the monotonic clock."""
+
     data: Path
     host: str = "127.0.0.1"
     port: int = 8080
@@ -69,15 +71,17 @@ class Options:
 
     @property
     def url(self) -> str:
+        """The address that browsers and the command use."""
         return f"http://{self.host}:{self.port}"
 
 
 def say(text: str) -> None:
+    """Prints a line at once, for whoever waits at the terminal."""
     print(text, flush=True)
 
 
 def check_port(host: str, port: int, option: str = "make up PORT=") -> None:
-    """Raises CannotStart when something listens there, with how to name another port."""
+    """Raises CannotStart when the port is in use or not permitted; the message shows how to set another with `option`."""
     how = option if option.endswith("=") else f"{option} "
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -96,20 +100,21 @@ def check_port(host: str, port: int, option: str = "make up PORT=") -> None:
 
 
 def check_mode(data: Path, *, demo: bool) -> None:
-    """A folder belongs to the mode that made it: the demo's people have published passwords, and an empty installation
-    must not. Raises CannotStart for the other one's folder."""
+    """Raises CannotStart when the folder was created in the other mode: the demo has accounts with public passwords, which an
+    empty installation must not have."""
     file, mode = data / "mode", "demo" if demo else "empty"
     try:
-        kept = file.read_text().strip()
+        stored = file.read_text().strip()
     except FileNotFoundError:
         file.write_text(mode)
         return
-    if kept != mode:
-        other, cure = ("the demo", "`make up`") if kept == "demo" else ("an empty start", "`make up DEMO=0`")
+    if stored != mode:
+        other, cure = ("the demo", "`make up`") if stored == "demo" else ("an empty start", "`make up DEMO=0`")
         raise CannotStart(f"The data in {data} is that of {other}. Start it with {cure}, or give another --data.")
 
 
 def settings_for(postgres: EmbeddedPostgres, options: Options) -> PlatformSettings:
+    """The platform's settings for services on the embedded PostgreSQL."""
     return PlatformSettings(
         database_url=postgres.url("ROLE", DATABASE).replace("ROLE", "{role}"),
         admin_database_url=postgres.url(database=DATABASE),
@@ -122,7 +127,7 @@ def settings_for(postgres: EmbeddedPostgres, options: Options) -> PlatformSettin
 
 
 def _secret(data: Path) -> str:
-    """The key of keyed hashes: made once, kept with the data."""
+    """The key of keyed hashes: generated once and stored with the data."""
     file = data / "secret"
     with suppress(FileExistsError):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -132,7 +137,7 @@ def _secret(data: Path) -> str:
 
 
 def prepare_database(postgres: EmbeddedPostgres, settings: PlatformSettings) -> None:
-    """Database, roles, schemas and tables, all brought up to date. Cheap when they are."""
+    """Creates or migrates database, roles, schemas and tables. Quick when they are up to date."""
     assert settings.admin_database_url
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
@@ -145,7 +150,7 @@ def prepare_database(postgres: EmbeddedPostgres, settings: PlatformSettings) -> 
 
 
 def _identity_settings(settings: PlatformSettings) -> IdentitySettings:
-    """Identity keeps accounts and applications at the provider beside it, and asks the services beside it."""
+    """Identity's settings: it administers accounts and applications at the embedded provider, and calls services at the same address."""
     secret = hmac.digest(settings.secret.encode(), b"identity at the embedded provider", "sha256").hex()
     return IdentitySettings(
         embedded_url=settings.issuer,
@@ -175,7 +180,7 @@ async def _run_provider(settings: PlatformSettings, options: Options) -> AsyncIt
 
 
 async def _ensure_platform_admin(process: Process, engine: AsyncEngine, *, demo: bool) -> str | None:
-    """Makes sure of the platform tenant and its first admin. Returns a one-time token while that one has no password."""
+    """Creates the platform tenant and its first admin. Returns a one-time token while that admin has no password."""
     await dev_idp.ensure_account(
         engine, PLATFORM_ADMIN, PASSWORD if demo else None, PLATFORM_TENANT, sub=PLATFORM_ADMIN, admin=True, listed=demo
     )
@@ -188,7 +193,7 @@ async def _ensure_platform_admin(process: Process, engine: AsyncEngine, *, demo:
 
 
 async def up(options: Options) -> None:
-    """Runs until told to stop."""
+    """Runs until SIGINT or SIGTERM. Raises CannotStart, EmbeddedPostgresError, ValueError for a host beyond loopback."""
     dev_idp.refuse_beyond_loopback(options.host)
     check_port(options.host, options.port)
     postgres = EmbeddedPostgres(options.data)
@@ -234,12 +239,12 @@ async def _serve(settings: PlatformSettings, options: Options) -> None:
 
 
 def _is_reportable(stopping: asyncio.Event, record: logging.LogRecord) -> bool:
-    """A request that a stop has cut off is no failure of the program: its traceback says nothing."""
+    """Whether to log a record: tracebacks of requests cancelled by a stop are dropped."""
     return not (record.exc_info and (stopping.is_set() or isinstance(record.exc_info[1], asyncio.CancelledError)))
 
 
 async def _unless_stopped(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Work that a stop ends; how it fails then says nothing either."""
+    """Awaits `work`; a stop cancels it, and its failure is then ignored."""
     working, stopped = asyncio.create_task(work), asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -273,7 +278,7 @@ async def _after_start(process: Process, engine: AsyncEngine, options: Options) 
 
 
 async def _wait_for_platform(process: Process) -> None:
-    """Waits until every service's copy of the directory knows the platform tenant."""
+    """Waits until every service's copy of the directory contains the first platform admin."""
     for running in process.services:
         while True:
             async with running.context.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
@@ -285,7 +290,7 @@ async def _wait_for_platform(process: Process) -> None:
 
 
 async def _simulate(process: Process, options: Options) -> None:
-    """The simulated call centre is a customer like any other: a process of its own that only speaks HTTP."""
+    """Runs the simulator: a process of its own that only uses the HTTP API. SIGTERM ends it when the suite stops."""
     command = [sys.executable, "-m", "simulator", "--url", options.url, "--speed", str(options.speed)]
     child = await asyncio.create_subprocess_exec(*command)
     stopping = asyncio.create_task(process.stopping.wait())
@@ -298,7 +303,7 @@ async def _simulate(process: Process, options: Options) -> None:
 
 
 def uplift_command() -> str:
-    """How the command is called from where the user stands."""
+    """The command's path, relative to the working directory if it is below it."""
     command = Path(sys.executable).parent / "uplift"
     with suppress(ValueError):
         return str(command.relative_to(Path.cwd()))
@@ -306,7 +311,7 @@ def uplift_command() -> str:
 
 
 def _render_start_message(options: Options, one_time: str | None) -> str:
-    """What to do next, on a terminal of 80 columns."""
+    """The start message with the next steps, for a terminal of 80 columns."""
     uplift = uplift_command()
     own = options.data in (folder.resolve() for folder in DATA_FOLDERS.values())
     where = "" if own else f" --url {options.url}"

@@ -1,4 +1,4 @@
-"""The page at `/`: what runs here, who one is, and how to send a file. The portal takes its place."""
+"""The page at `/`: the services, sign-in, and how to send a file. A placeholder until there is a portal."""
 
 import base64
 import hashlib
@@ -57,7 +57,7 @@ _PAGE = """<!doctype html>
 """
 
 PAGE_HEADERS = {"content-security-policy": "frame-ancestors 'none'"}
-"""Beside the policy in the page itself, which cannot say this."""
+"""`frame-ancestors` works as a header only; the rest of the policy is in the page."""
 
 _SIMULATED = (
     '<p class="note">Tenant <code>demo</code> is <strong>simulated</strong>: its calls are made up, and what it shows of '
@@ -99,7 +99,7 @@ def front_page(
     issuer: str | None = None,
     client_id: str = "portal",
 ) -> str:
-    """`issuer` None: the loopback provider at `url`/oidc."""
+    """The page as HTML. `uplift` is how the command is called; `issuer` None: the embedded provider at `url`/oidc."""
     signs_in = (issuer or f"{url}/oidc").rstrip("/")
     config = {"issuer": signs_in, "client_id": client_id, "scope": "openid profile organization"}
     script = "\n" + files("all_in_one").joinpath("front_page.js").read_text(encoding="utf-8")

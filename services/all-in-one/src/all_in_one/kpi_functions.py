@@ -1,4 +1,4 @@
-"""docs/kpi-functions.md, made from the table of what expressions may be made of (`kpi_engine.model.functions`)."""
+"""Generates docs/kpi-functions.md from the table of functions, aggregates and operators (`kpi_engine.model.functions`)."""
 
 from kpi_engine.model.functions import Aggregate, Function, Operator, Syntax, entries
 
@@ -21,7 +21,7 @@ _CHAPTERS = {
 
 
 def render_kpi_functions() -> str:
-    """The whole of docs/kpi-functions.md."""
+    """The text of docs/kpi-functions.md."""
     written = [each for each in entries() if each.parsed_from]
     chapters = [
         f"\n## {title}\n\n| | | example |\n|---|---|---|\n" + "".join(_row(each) for each in written if belongs(each))

@@ -15,7 +15,7 @@ from all_in_one.commands import api_access, blueprints, client, ingesting, opera
 
 
 class _Sentences(TyperGroup):
-    """What no command foresees is one sentence as well: a traceback is for developers, who ask for it."""
+    """Turns unforeseen errors into one sentence. `--traceback` shows the traceback, for developers."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -23,7 +23,7 @@ class _Sentences(TyperGroup):
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            # A usage error, which knows how to show itself.
+            # Usage errors are formatted by Typer.
             if hasattr(error, "exit_code") or ctx.params["_traceback"]:
                 raise
             if isinstance(error, OSError):
@@ -35,14 +35,14 @@ class _Sentences(TyperGroup):
 
 
 def _no_more_output() -> None:
-    """What could not be written would be tried, and complained about, once more at the end."""
+    """Redirects standard output to nowhere: otherwise the interpreter would flush it at exit and fail again."""
     if sys.stdout is sys.__stdout__:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 1)
 
 
 def _help(function: Callable[..., Any]) -> str:
-    """A docstring with a line for each paragraph, since a terminal has a width of its own."""
+    """A docstring with one line per paragraph: the terminal wraps them."""
     return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
 
 

@@ -1,4 +1,4 @@
-"""`uplift provision`: Keycloak's realm and the first platform admin, as often as one likes."""
+"""`uplift provision`: sets up Keycloak's realm and the first platform admin. Idempotent."""
 
 import asyncio
 import secrets
@@ -45,8 +45,8 @@ class CannotProvision(Exception):
 
 @dataclass
 class ProvisionReport:
-    """What a run did and found. `password` is the first platform admin's, told when the account is made and good for one
-    login; `service_secret` identity's, told when Keycloak made it up."""
+    """What a run created and found. `password` is the first platform admin's one-time password, set when the account was
+    created; `service_secret` is identity's, set when Keycloak generated it."""
 
     made: list[str] = field(default_factory=list[str])
     differs: list[str] = field(default_factory=list[str])
@@ -57,18 +57,20 @@ class ProvisionReport:
 
     @property
     def in_order(self) -> bool:
+        """Whether the realm is as it should be: nothing differs, or it was repaired."""
         return self.repaired or not self.differs
 
     def lines(self) -> list[str]:
-        told = [f"made: {each}" for each in self.made]
-        told += [f"{'repaired' if self.repaired else 'DIFFERS'}: {each}" for each in self.differs]
+        """The report as lines for a terminal."""
+        lines = [f"made: {each}" for each in self.made]
+        lines += [f"{'repaired' if self.repaired else 'DIFFERS'}: {each}" for each in self.differs]
         if self.service_secret:
-            told.append(f"IDENTITY_KEYCLOAK_CLIENT_SECRET={self.service_secret}")
+            lines.append(f"IDENTITY_KEYCLOAK_CLIENT_SECRET={self.service_secret}")
         if self.password:
-            told.append(f"First platform admin: {self.username}, one-time password {self.password}")
+            lines.append(f"First platform admin: {self.username}, one-time password {self.password}")
         if not self.in_order:
-            told.append("Nothing of it was changed. `uplift provision --repair` brings it back.")
-        return told or ["Everything is as it shall be."]
+            lines.append("Nothing of it was changed. `uplift provision --repair` brings it back.")
+        return lines or ["Everything is as it shall be."]
 
 
 async def provision(
@@ -78,7 +80,7 @@ async def provision(
     platform: PlatformSettings | None = None,
     keycloak: IdentitySettings | None = None,
 ) -> ProvisionReport:
-    """Makes what is missing. What differs is told, and with `repair` brought back. Raises CannotProvision."""
+    """Creates what is missing. Reports what differs, and with `repair` restores it. Raises CannotProvision."""
     settings = settings or ProvisionSettings()
     platform, keycloak = platform or PlatformSettings(), keycloak or IdentitySettings()
     if keycloak.keycloak_url is None:
@@ -101,7 +103,7 @@ async def provision(
     }
     outcome = ProvisionReport(repaired=repair, username=settings.platform_admin)
     try:
-        # A realm takes Keycloak some seconds to make.
+        # Keycloak takes some seconds to create a realm.
         async with kc.connect(
             keycloak.keycloak_url, spec.name, credentials, admin_realm="master", timeout_seconds=120
         ) as connection:
@@ -138,7 +140,7 @@ async def _ensure_realm(connection: kc.Keycloak, spec: kc.RealmSpec, outcome: Pr
 
 
 async def _ensure_admin_account(connection: kc.Keycloak, outcome: ProvisionReport) -> str:
-    """The `sub` of the first platform admin. An account that is there keeps its password."""
+    """Creates the first platform admin's account, or leaves its password. Returns its `sub`."""
     if await kc.find_account(connection, outcome.username) is None:
         outcome.password = secrets.token_urlsafe(15)
         outcome.made.append(f"account {outcome.username}")
@@ -147,7 +149,7 @@ async def _ensure_admin_account(connection: kc.Keycloak, outcome: ProvisionRepor
 
 
 async def ensure_platform_admin(platform: PlatformSettings, sub: str) -> None:
-    """Whoever signs in with this `sub` is the platform admin."""
+    """Makes the login with this `sub` the platform admin in the directory."""
     schema = schema_name(identity.name)
     engine = create_engine(build_role_url(platform, identity.name), schema=schema, pool_size=1)
     try:

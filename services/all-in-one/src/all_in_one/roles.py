@@ -1,4 +1,4 @@
-"""docs/roles.md, made from what the routes declare (`servicekit.accepts`)."""
+"""Generates docs/roles.md from what the routes declare with `servicekit.accepts`."""
 
 import asyncio
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def load_openapi_documents() -> dict[str, dict[str, Any]]:
 
 
 def render_roles() -> str:
-    """The whole of docs/roles.md."""
+    """The text of docs/roles.md."""
     tables = {name: dict(_rows(document)) for name, document in load_openapi_documents().items()}
     first = next(iter(tables.values()))
     everywhere = {route: row for route, row in first.items() if all(rows.get(route) == row for rows in tables.values())}

@@ -1,4 +1,4 @@
-"""The seven services, as values."""
+"""The seven services."""
 
 from collections.abc import Sequence
 

@@ -1,1 +1,1 @@
-"""What the `uplift` command can do, a file for each group of its help."""
+"""The commands of `uplift`, a module for each group of its help."""

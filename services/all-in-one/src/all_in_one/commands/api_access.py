@@ -1,4 +1,4 @@
-"""Who one is, how Uplift is doing, and any question to the API."""
+"""Signing in, the state of Uplift, and any request to the API."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A tenant as a file: checked, and published."""
+"""`uplift blueprint`: checks and publishes a tenant's blueprint."""
 
 import json
 import time
@@ -93,7 +93,7 @@ def _tenant_of(client: httpx.Client, tenant: str | None) -> str:
 
 
 def _put(client: httpx.Client, file: Path, tenant: str, *, dry_run: bool, as_json: bool) -> dict[str, Any]:
-    """The report, shown; the problems and exit status 2 when it is refused."""
+    """Sends the blueprint and prints the report, which it returns. Refused: prints the problems, exit status 2."""
     answer = client.put(
         f"/api/identity/v1/tenants/{segment(tenant, '--tenant')}/blueprint",
         params={"dry_run": dry_run},
@@ -126,7 +126,7 @@ def _problems(file: Path, answer: httpx.Response) -> list[str]:
 
 
 def _format_changes(report: dict[str, Any]) -> list[str]:
-    """A line for each thing: service, part, what becomes of it, name."""
+    """A line for each change: service, part, kind of change, name."""
     lines = [
         f"{service}: {part}: {what} {name}"
         for service, parts in report["changes"].items()
@@ -144,7 +144,7 @@ def _format_changes(report: dict[str, Any]) -> list[str]:
 
 
 def _wait_until_applied(client: httpx.Client, tenant: str) -> dict[str, Any]:
-    """How far the services are, when none has still to answer, or after a while."""
+    """The state of each service's section, once none is pending or after `_WAIT_SECONDS`."""
     until = time.monotonic() + _WAIT_SECONDS
     while True:
         services: dict[str, Any] = parse_body(client.get(f"/api/identity/v1/tenants/{segment(tenant, '--tenant')}"))[

@@ -1,4 +1,4 @@
-"""How the commands reach Uplift: where it answers, in whose name, and what a refusal says."""
+"""How the commands call the API: address, sign-in, parsing of responses and refusals; options that commands share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ import typer
 
 DEMO_PASSWORD = "demo"  # noqa: S105
 DATA_FOLDERS = {True: Path(".uplift/demo"), False: Path(".uplift/data")}
-"""Where data lies unless said otherwise: of the demo (True), and of an installation that started empty (False)."""
+"""The default data folders: of the demo (True), and of an installation that started empty (False)."""
 
 Url = Annotated[str | None, typer.Option("--url", envvar="UPLIFT_URL", help="Where Uplift answers.")]
 Token = Annotated[str | None, typer.Option("--token", envvar="UPLIFT_TOKEN", help="An access token.")]
@@ -21,13 +21,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as it
 
 
 def fail(text: str) -> NoReturn:
-    """Says why on standard error; exit status 1."""
+    """Prints the text on standard error and exits with status 1."""
     typer.echo(text, err=True)
     raise typer.Exit(1)
 
 
 def address(url: str | None) -> str:
-    """Where Uplift answers: as told, else where it was last started from this folder."""
+    """The base URL: `url`, else where Uplift was last started from this folder, else port 8080."""
     if url:
         return _checked(url)
     files = [folder / "address" for folder in DATA_FOLDERS.values()]
@@ -47,14 +47,14 @@ def _checked(url: str) -> str:
 
 
 def header(value: str, option: str) -> str:
-    """What may stand in a header, which is plain ASCII on one line; one sentence and exit status 1 for anything else."""
+    """Validates a value for an HTTP header: printable ASCII. Prints a sentence and exits with status 1 for anything else."""
     if not (value.isascii() and value.isprintable()):
         fail(f"{option} has characters that cannot be sent. Give it as it was printed, on one line.")
     return value
 
 
 def segment(text: str, what: str) -> str:
-    """One step of a path, whatever characters it has. Fails when it is empty, which would be another address."""
+    """Quotes one segment of a path. Exits with status 1 for an empty one or dots, which would address another resource."""
     if not text.strip() or text in (".", ".."):
         fail(f"{what} is missing: got `{text}`.")
     return quote(text, safe="")
@@ -62,7 +62,7 @@ def segment(text: str, what: str) -> str:
 
 @contextmanager
 def connection_errors_as_exit(base: str) -> Iterator[None]:
-    """One sentence instead of a traceback when nobody answers."""
+    """Turns connection errors into one sentence and exit status 1."""
     try:
         yield
     except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
@@ -74,14 +74,14 @@ def connection_errors_as_exit(base: str) -> Iterator[None]:
 
 
 def connect(url: str | None, token: str | None, user: str, password: str, *, timeout: float = 60) -> httpx.Client:
-    """A client of the API in the name of whom the token says, else of `user`."""
+    """A client of the API with this token, else with one of `user`. Times out after `timeout` seconds."""
     base = address(url)
     access = header(token, "--token (or UPLIFT_TOKEN)") if token else sign_in(base, user, password)
     return httpx.Client(base_url=base, headers={"authorization": f"Bearer {access}"}, timeout=timeout)
 
 
 def post_token(base: str, form: dict[str, str]) -> dict[str, Any]:
-    """The token endpoint's answer; one sentence and exit status 1 when it refuses."""
+    """The token endpoint's response; prints a sentence and exits with status 1 when it refuses."""
     with connection_errors_as_exit(base):
         answer = httpx.post(_token_endpoint(base), data={"client_id": "uplift-cli", **form}, timeout=10)
     if answer.is_error:
@@ -91,30 +91,30 @@ def post_token(base: str, form: dict[str, str]) -> dict[str, Any]:
 
 
 def _token_endpoint(base: str) -> str:
-    """Of the identity provider behind this address: the loopback one, or Keycloak with the demo's client."""
+    """The token endpoint of the identity provider at this address: the embedded one, or Keycloak with the demo's client."""
     for issuer in (f"{base}/oidc", f"{base}/realms/uplift"):
         answer = httpx.get(f"{issuer}/.well-known/openid-configuration", timeout=10)
         if answer.is_success and "json" in answer.headers.get("content-type", ""):
-            # Reached as its discovery document was, whatever address it gives itself.
+            # At the host that served the discovery document: its own address may not be reachable from here.
             return base + urlsplit(json_of(answer)["token_endpoint"]).path
     fail(f"No identity provider answers at {base}. Give --token.")
 
 
 def sign_in(base: str, user: str, password: str) -> str:
-    """An access token by the password grant that is for development."""
+    """An access token by the password grant, which exists for development only."""
     form = {"grant_type": "password", "scope": "organization", "username": user, "password": password}
     return str(post_token(base, form)["access_token"])
 
 
 def parse_body(answer: httpx.Response) -> Any:
-    """The JSON body; one sentence and exit status 1 when the API refuses."""
+    """The JSON body, or None when it is empty. Prints a sentence and exits with status 1 when the API refuses."""
     if answer.is_error:
         fail(describe_refusal(answer))
     return json_of(answer) if answer.content else None
 
 
 def json_of(answer: httpx.Response) -> Any:
-    """The JSON body, whatever the status; one sentence and exit status 1 where it is none."""
+    """The JSON body, whatever the status. Prints a sentence and exits with status 1 when it is not JSON."""
     try:
         return answer.json()
     except ValueError:
@@ -122,13 +122,15 @@ def json_of(answer: httpx.Response) -> Any:
 
 
 def with_cure(problem: str, cure: str | None) -> str:
+    """The problem and its cure as one text."""
     if not cure:
         return problem
     return f"{problem} {cure}" if problem.endswith(".") else f"{problem}; {cure}"
 
 
 def describe_refusal(answer: httpx.Response) -> str:
-    """What a refusal says, with the fields it names; a server that is being stopped does not always say it in JSON."""
+    """The problem document as text, a line for each error. Also handles responses that are not JSON, e.g. of a server that
+    is stopping."""
     try:
         problem = answer.json()
         lines = [f"{problem['title']}: {problem['detail']}"]

@@ -1,4 +1,4 @@
-"""Files in, receipts out."""
+"""`uplift ingest` and `uplift receipt`: sends files, prints receipts."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from all_in_one.commands.client import (
 )
 
 REFUSED, HELD = 2, 3
-"""Exit statuses: something was refused; nothing was, but some records wait."""
+"""Exit statuses: something was refused; nothing was refused but some records are held."""
 
 _SHOWN = 10
 _PENDING_STATES = ("receiving", "queued", "reading", "replaying", "undoing")
@@ -84,6 +84,7 @@ def _send(client: httpx.Client, file: Path, source: str, mode: str, *, as_json: 
 
 
 def content_type(file: Path) -> str:
+    """The media type of a file of records, by its name without `.gz`; JSON by default."""
     name = file.name.removesuffix(".gz")
     kinds = {".csv": "text/csv", ".ndjson": "application/x-ndjson", ".jsonl": "application/x-ndjson"}
     return kinds.get(Path(name).suffix, "application/json")
@@ -110,7 +111,7 @@ def receipt(
 
 
 def print_receipt(name: str, body: dict[str, Any], *, as_json: bool) -> int:
-    """Prints a receipt. Returns the exit status that it stands for."""
+    """Prints a receipt. Returns its exit status: 0, REFUSED or HELD."""
     if as_json:
         typer.echo(json.dumps(body, ensure_ascii=False))
     else:
@@ -121,7 +122,7 @@ def print_receipt(name: str, body: dict[str, Any], *, as_json: bool) -> int:
 
 
 def lines_of(name: str, body: dict[str, Any]) -> list[str]:
-    """A receipt in words."""
+    """A receipt as lines of text."""
     counted = {each: body[each] for each in ("accepted", "corrected", "unchanged", "held", "rejected")}
     parts = [f"{count:,} {verdict}" for verdict, count in counted.items() if count] or ["no records"]
     mode = ", history" if body["mode"] == "history" else ""

@@ -1,4 +1,4 @@
-"""For who runs Uplift for others: dead letters, and the parts of the real stack."""
+"""Commands for operators: dead letters, and set-up of the real stack."""
 
 import asyncio
 import json
@@ -23,6 +23,8 @@ from all_in_one.commands.client import (
 
 
 class ServiceName(StrEnum):
+    """A service by the name in its address."""
+
     IDENTITY = "identity"
     INGEST = "ingest"
     KPI_ENGINE = "kpi-engine"

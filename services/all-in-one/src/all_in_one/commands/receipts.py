@@ -1,4 +1,4 @@
-"""What was sent, ended or taken back."""
+"""`uplift receipts`: cancels and undoes uploads."""
 
 import json
 import time
@@ -78,7 +78,7 @@ def undo(
 
 
 def _wait(client: httpx.Client, id: UUID) -> dict[str, Any]:
-    """The receipt, once it is taken back: a large one goes on after the answer."""
+    """Polls the receipt until it is undone: large ones continue after the response."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while (found := parse_body(client.get(f"/api/ingest/v1/receipts/{id}")))["status"] != "undone":
         if time.monotonic() > deadline:

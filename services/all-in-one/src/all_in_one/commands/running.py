@@ -1,4 +1,4 @@
-"""Starting the embedded shape, and forgetting its data."""
+"""`uplift up` and `uplift reset`: runs the embedded shape, deletes its data."""
 
 import asyncio
 import sys
@@ -58,7 +58,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _written(folder: Path, error: BaseException) -> str:
-    """Puts the traceback where a developer finds it, and says where; a user is not shown it."""
+    """Writes the traceback to a file in the data folder. Returns the sentence that names it."""
     file = folder / "last-error.txt"
     text = "".join(traceback.format_exception(error))
     try:
@@ -69,8 +69,8 @@ def _written(folder: Path, error: BaseException) -> str:
 
 
 def _refuse_another_program(folder: Path) -> None:
-    """Starting makes a folder the database's own, for nobody else to enter; forgetting empties it. Neither is done to a
-    folder that holds something else, such as a home."""
+    """Exits with status 1 for a folder with other files, such as a home: starting restricts its permissions, and reset
+    empties it."""
     if folder.exists() and not folder.is_dir():
         fail(f"{folder} is a file. Give a folder as --data.")
     names = {each.name for each in folder.iterdir()} if folder.exists() else set[str]()

@@ -1,4 +1,4 @@
-"""Answers of the API as lines, for whoever reads them on a terminal."""
+"""Formats responses of the API as lines for a terminal."""
 
 import json
 from typing import Any
@@ -9,13 +9,13 @@ from all_in_one.commands.client import fail
 
 
 def lines_of(body: Any, fields: list[str]) -> list[str]:
-    """These fields of each item, a line each, in columns; of a body that is no list, of itself. A field inside another
-    is `title.en`; null is `-`. Fails with the names there are where one does not exist."""
+    """A line for each item with these fields in columns; one line when the body is not a list. `title.en` is a nested
+    field; null is `-`. Exits with status 1 and the existing names for an unknown field."""
     items = body["items"] if isinstance(body, dict) and isinstance(body.get("items"), list) else body
     rows = [
         [_text(_value(each, field)) for field in fields] for each in (items if isinstance(items, list) else [items])
     ]
-    widths = [max((cell_len(row[place]) for row in rows), default=0) for place in range(len(fields))]
+    widths = [max((cell_len(row[column]) for row in rows), default=0) for column in range(len(fields))]
     padded = ([text + " " * (width - cell_len(text)) for text, width in zip(row, widths, strict=True)] for row in rows)
     return ["  ".join(row).rstrip() for row in padded]
 
@@ -26,8 +26,8 @@ def _value(item: Any, field: str) -> Any:
         if found is None:
             return None
         if not isinstance(found, dict) or step not in found:
-            there = ", ".join(found) if isinstance(found, dict) else "none below it"
-            fail(f"There is no field `{field}`. Fields: {there}.")
+            names = ", ".join(found) if isinstance(found, dict) else "none below it"
+            fail(f"There is no field `{field}`. Fields: {names}.")
         found = found[step]
     return found
 
