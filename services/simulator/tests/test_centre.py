@@ -264,14 +264,14 @@ def test_the_habit_falls_over_workdays_toward_the_goal():
     assert twice == pytest.approx(46 + 20 * 0.16, abs=0.1)
 
 
-def test_slices_and_seams(centre):
+def test_slices_and_where_history_resumes(centre):
     friday, monday = date(2026, 3, 6), date(2026, 3, 9)
-    ends = [centre.at(day, clock) for day in (friday, monday) for clock in SLICES]
+    ends = [centre.instant_at(day, clock) for day in (friday, monday) for clock in SLICES]
     until = datetime(2026, 3, 9, 20, tzinfo=UTC)
-    assert centre.slice_ends(centre.at(friday, SLICES[0]) - timedelta(hours=1), until) == [*ends, until]
+    assert centre.slice_ends(centre.instant_at(friday, SLICES[0]) - timedelta(hours=1), until) == [*ends, until]
     assert centre.slice_ends(ends[0], ends[1]) == [ends[1]]
-    assert centre.seam(ends[2]) == ends[1]
-    assert centre.seam(ends[2] + timedelta(seconds=1)) == ends[2]
+    assert centre.find_resume_point(ends[2]) == ends[1]
+    assert centre.find_resume_point(ends[2] + timedelta(seconds=1)) == ends[2]
     assert centre.next_shift(ends[1]).astimezone(centre.zone) == datetime(2026, 3, 9, 9, tzinfo=centre.zone)
     assert centre.next_shift(datetime(2026, 3, 9, 3, tzinfo=UTC)) == centre.next_shift(ends[1])
     assert not centre.on_shift(ends[1])
