@@ -16,11 +16,13 @@ SECTION_TIMEOUT_SECONDS = 20.0
 
 
 class BlueprintConsumer:
+    """Applies the section `forms` of published blueprints."""
+
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
 
     async def on_published(self, session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
-        """Applies the section `forms`, all of it or nothing, and answers."""
+        """Applies the section, or nothing of it, and publishes `SectionApplied` or `SectionRejected`."""
         content = event.body.sections.get("forms")
         if content is None or not await claim_section(session, event):
             return

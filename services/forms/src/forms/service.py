@@ -1,5 +1,5 @@
-"""Forms: evaluations, quizzes, surveys and notes. Definitions with logic and scoring in immutable versions,
-submissions pinned to theirs, scores that become KPI facts."""
+"""Forms: evaluations, quizzes, surveys and notes. Definitions have logic, scoring and immutable versions; a submission
+is pinned to a version; its score becomes a fact for KPIs."""
 
 from functools import partial
 
@@ -17,6 +17,7 @@ from forms.model import check_section
 
 
 def wire(kit: ServiceContext) -> ServiceParts:
+    """The parts of the service: routes, subscriptions, due handlers and the blueprint section."""
     return ServiceParts(
         field_docs=FIELD_DOCS,
         router=api.router,

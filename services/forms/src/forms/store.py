@@ -1,6 +1,8 @@
-"""Tables: heads and status. What people wrote lies in the document store, in documents that never change."""
+# pyright: reportUnknownArgumentType=false
+"""Tables and queries of forms. Definitions and answers are in the document store, in documents that never change."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from storage import Document, DocumentStore, Session, create_metadata
 
 from forms.model import limits
+from forms.model.records import Draft, FormRecord, FormVersion, ListedSubmission, Submission, SubmissionChange
 
 DEFINITIONS = "form-definition"
 SUBMISSIONS = "form-submission"
@@ -81,14 +84,22 @@ submission_version = Table(
 )
 
 
-async def find_form(session: Session, slug: str) -> dict[str, Any] | None:
-    return await session.row(
-        "SELECT * FROM form WHERE tenant = :tenant AND form = :form", {"tenant": session.tenant, "form": slug}
+_FORM_COLUMNS = ", ".join(each.name for each in fields(FormRecord))
+_VERSION_COLUMNS = ", ".join(each.name for each in fields(FormVersion))
+_SUBMISSION_COLUMNS = [submission.c[each.name] for each in fields(Submission)]
+
+
+async def find_form(session: Session, slug: str) -> FormRecord | None:
+    """The form, or None."""
+    row = await session.row(
+        f"SELECT {_FORM_COLUMNS} FROM form WHERE tenant = :tenant AND form = :form",  # noqa: S608
+        {"tenant": session.tenant, "form": slug},
     )
+    return None if row is None else FormRecord(**row)
 
 
-async def lock_form(session: Session, slug: str) -> dict[str, Any] | None:
-    """Two editors of one form take turns, also when neither finds it there yet."""
+async def lock_form(session: Session, slug: str) -> FormRecord | None:
+    """The form, or None; its name is locked until the transaction ends, whether or not the form exists."""
     await session.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'form', cast(:tenant AS text), cast(:form AS text)), 0))",
         {"tenant": session.tenant, "form": slug},
@@ -96,85 +107,99 @@ async def lock_form(session: Session, slug: str) -> dict[str, Any] | None:
     return await find_form(session, slug)
 
 
-async def list_forms(session: Session, *, drafts: bool, after: str | None, limit: int) -> list[dict[str, Any]]:
-    return await session.rows(
-        "SELECT * FROM form WHERE tenant = :tenant AND form > :after AND (:drafts OR (version IS NOT NULL AND NOT retired)) "
-        "ORDER BY form LIMIT :limit",
+async def list_forms(session: Session, *, drafts: bool, after: str | None, limit: int) -> list[FormRecord]:
+    """Forms by name. `drafts`: also those never published and the retired ones. `after`: the last name of the page
+    before."""
+    rows = await session.rows(
+        f"SELECT {_FORM_COLUMNS} FROM form WHERE tenant = :tenant AND form > :after "  # noqa: S608
+        "AND (:drafts OR (version IS NOT NULL AND NOT retired)) ORDER BY form LIMIT :limit",
         {"tenant": session.tenant, "after": after or "", "drafts": drafts, "limit": limit},
     )
+    return [FormRecord(**row) for row in rows]
 
 
-async def load_published_heads(session: Session) -> list[dict[str, Any]]:
-    """Form and document of the newest version of each published form."""
-    return await session.rows(
-        "SELECT v.form, v.document FROM form f JOIN form_version v USING (tenant, form, version) "
+async def list_published_documents(session: Session) -> list[UUID]:
+    """The document of the newest version of each published form, by the form's name; retired forms are left out."""
+    return await session.scalars(
+        "SELECT v.document FROM form f JOIN form_version v USING (tenant, form, version) "
         "WHERE f.tenant = :tenant AND NOT f.retired ORDER BY v.form",
         {"tenant": session.tenant},
     )
 
 
-async def save_form(session: Session, values: dict[str, Any]) -> None:
+async def upsert_draft(session: Session, draft: Draft) -> None:
+    """Inserts a form with this draft, or replaces the form's draft."""
+    values = draft._asdict()
     statement = insert(form).values(tenant=session.tenant, **values)
     changed = {name: statement.excluded[name] for name in values if name != "form"}
     await session.execute(statement.on_conflict_do_update(index_elements=["tenant", "form"], set_=changed))
 
 
 async def retire_form(session: Session, slug: str, *, retired: bool) -> None:
+    """Marks a form as retired, or as not retired."""
     key = {"tenant": session.tenant, "form": slug, "retired": retired}
     await session.run("UPDATE form SET retired = :retired WHERE tenant = :tenant AND form = :form", key)
 
 
 async def delete_form(session: Session, slug: str) -> None:
-    """Of one that was never published; its draft is let go by whoever calls."""
+    """Deletes a form that was never published. The caller discards the draft's document."""
     key = {"tenant": session.tenant, "form": slug}
     await session.run("DELETE FROM form WHERE tenant = :tenant AND form = :form", key)
 
 
-async def add_version(session: Session, slug: str, values: dict[str, Any], content_hash: str) -> None:
-    """A new version, which from now on is the form's newest."""
-    await session.execute(insert(form_version).values(tenant=session.tenant, form=slug, **values))
+async def add_version(session: Session, added: FormVersion, content_hash: str) -> None:
+    """Inserts a version and makes it the form's newest."""
+    await session.execute(insert(form_version).values(tenant=session.tenant, **vars(added)))
     await session.execute(
         update(form)
-        .where(form.c.tenant == session.tenant, form.c.form == slug)
-        .values(version=values["version"], published_hash=content_hash)
+        .where(form.c.tenant == session.tenant, form.c.form == added.form)
+        .values(version=added.version, published_hash=content_hash)
     )
 
 
-async def find_version(session: Session, slug: str, version: int) -> dict[str, Any] | None:
-    return await session.row(
-        "SELECT * FROM form_version WHERE tenant = :tenant AND form = :form AND version = :version",
+async def find_version(session: Session, slug: str, version: int) -> FormVersion | None:
+    """A published version, or None."""
+    row = await session.row(
+        f"SELECT {_VERSION_COLUMNS} FROM form_version "  # noqa: S608
+        "WHERE tenant = :tenant AND form = :form AND version = :version",
         {"tenant": session.tenant, "form": slug, "version": version},
     )
+    return None if row is None else FormVersion(**row)
 
 
-async def list_versions(session: Session, slug: str, *, before: int | None, limit: int) -> list[dict[str, Any]]:
-    return await session.rows(
-        "SELECT form, version, published_at, published_by FROM form_version WHERE tenant = :tenant AND form = :form "
+async def list_versions(session: Session, slug: str, *, before: int | None, limit: int) -> list[FormVersion]:
+    """Published versions, newest first; only those below `before`."""
+    rows = await session.rows(
+        f"SELECT {_VERSION_COLUMNS} FROM form_version WHERE tenant = :tenant AND form = :form "  # noqa: S608
         "AND (cast(:before AS int) IS NULL OR version < :before) ORDER BY version DESC LIMIT :limit",
         {"tenant": session.tenant, "form": slug, "before": before, "limit": limit},
     )
+    return [FormVersion(**row) for row in rows]
 
 
-async def find_submission(session: Session, slug: str, id: UUID, *, lock: bool = False) -> dict[str, Any] | None:
-    found = select(submission).where(
+async def find_submission(session: Session, slug: str, id: UUID, *, lock: bool = False) -> Submission | None:
+    """The submission, or None. `lock`: its row is locked until the transaction ends."""
+    statement = select(*_SUBMISSION_COLUMNS).where(
         submission.c.tenant == session.tenant, submission.c.form == slug, submission.c.id == id
     )
-    return await session.row(found.with_for_update() if lock else found)
+    row = await session.row(statement.with_for_update() if lock else statement)
+    return None if row is None else Submission(**row)
 
 
-async def save_submission(session: Session, values: dict[str, Any], *, by: UUID) -> None:
-    """The submission as it now is, and this version of it beside the earlier ones."""
+async def upsert_submission(session: Session, saved: Submission, *, by: UUID) -> None:
+    """Inserts or replaces a submission, and adds its version to the history."""
+    values = {each.name: getattr(saved, each.name) for each in fields(Submission)}
     statement = insert(submission).values(tenant=session.tenant, **values)
     changed = {name: statement.excluded[name] for name in values if name != "id"}
     await session.execute(statement.on_conflict_do_update(index_elements=["tenant", "id"], set_=changed))
     await session.execute(
         insert(submission_version).values(
             tenant=session.tenant,
-            submission_id=values["id"],
-            version=values["version"],
-            document=values["document"],
-            void=values["void"],
-            at=values["changed_at"],
+            submission_id=saved.id,
+            version=saved.version,
+            document=saved.document,
+            void=saved.void,
+            at=saved.changed_at,
             by=by,
         )
     )
@@ -188,10 +213,12 @@ async def list_submissions(
     interaction: UUID | None,
     before: UUID | None,
     limit: int,
-) -> list[dict[str, Any]]:
-    """Newest first: those that the caller submitted, and those about people whom the caller may see on the day."""
-    return await session.rows(
-        "SELECT s.*, p.slug AS agent, p.body->>'display_name' AS name FROM submission s "  # noqa: S608
+) -> list[ListedSubmission]:
+    """Submissions that are not void, newest first: the caller's own, and those about people whom the caller may see on
+    the submission's workday. `before`: the last id of the page before."""
+    columns = ", ".join(f"s.{each.name}" for each in fields(Submission))
+    rows = await session.rows(
+        f"SELECT {columns}, p.slug AS agent, p.body->>'display_name' AS name FROM submission s "  # noqa: S608
         "LEFT JOIN directory_person p ON p.tenant = s.tenant AND p.id = s.agent_id "
         "WHERE s.tenant = :tenant AND s.form = :form AND NOT s.void "
         f"AND {visible.requested_sql('s.agent_id', 's.workday')} "
@@ -207,37 +234,42 @@ async def list_submissions(
             "limit": limit,
         },
     )
+    return [ListedSubmission(**row) for row in rows]
 
 
-async def load_submission_history(session: Session, id: UUID) -> list[dict[str, Any]]:
-    return await session.rows(
+async def load_submission_history(session: Session, id: UUID) -> list[SubmissionChange]:
+    """All versions of a submission, oldest first."""
+    rows = await session.tuples(
         'SELECT version, void, at, "by" FROM submission_version WHERE tenant = :tenant AND submission_id = :id '
         "ORDER BY version",
         {"tenant": session.tenant, "id": id},
     )
+    return [SubmissionChange(*row) for row in rows]
 
 
-# Documents. Their content goes as bytes: JSON Schema's own keys begin with `$`, which no document's key may.
+# Documents hold their content as bytes: keys of JSON Schema begin with `$`, which document keys may not.
 
 
 async def put_content(documents: DocumentStore, tenant: str, collection: str, id: UUID, content: Any) -> None:
+    """Stores a JSON value as a new document."""
     await documents.put(tenant, collection, [Document(str(id), {}, limits.encode_canonical_json(content))])
 
 
 async def load_contents(
     documents: DocumentStore, tenant: str, collection: str, ids: Iterable[UUID]
 ) -> dict[UUID, bytes]:
+    """JSON texts of documents by id; a missing document is absent."""
     found = await documents.get(tenant, collection, [str(each) for each in ids])
     return {UUID(id): document.blob or b"null" for id, document in found.items()}
 
 
 async def find_unused_documents(session: Session, ids: Sequence[str], *, collection: str) -> set[str]:
-    """Those documents that no row points to."""
+    """Ids of those documents that no row refers to."""
     statement = {
         DEFINITIONS: "SELECT draft_document FROM form WHERE tenant = :tenant AND draft_document = ANY(cast(:ids AS uuid[])) "
         "UNION SELECT document FROM form_version WHERE tenant = :tenant AND document = ANY(cast(:ids AS uuid[]))",
         SUBMISSIONS: "SELECT document FROM submission_version WHERE tenant = :tenant "
         "AND document = ANY(cast(:ids AS uuid[]))",
     }[collection]
-    named = (await session.execute(statement, {"tenant": session.tenant, "ids": list(ids)})).scalars()
-    return set(ids) - {str(each) for each in named}
+    used = (await session.execute(statement, {"tenant": session.tenant, "ids": list(ids)})).scalars()
+    return set(ids) - {str(each) for each in used}

@@ -1,6 +1,7 @@
-"""Filling in forms: each submission is pinned to its form's version; a correction is a new version of it."""
+"""Filling in forms: a submission is pinned to a version of its form; a correction is a new version of the submission."""
 
 import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +16,9 @@ from storage import DocumentStore, Session
 from forms import store
 from forms.actions.definitions import load_version
 from forms.model import FilledForm, FormDefinition, Result, event_answers, fill_form, limits, score_submission
+from forms.model.records import Submission, SubmissionContent
 
-# Who may fill in a form of this kind about somebody else.
+# Roles that may fill in a form of a kind about somebody else.
 SUBMITTER_ROLES = {
     "evaluation": ("quality_analyst", "team_lead", "tenant_admin"),
     "note": ("quality_analyst", "team_lead", "tenant_admin", "trainer"),
@@ -48,10 +50,11 @@ class NewSubmission(Answers):
 
 async def submit(
     session: Session, documents: DocumentStore, caller: Caller, slug: str, body: NewSubmission
-) -> dict[str, Any]:
-    """Keeps a submission, scores it, says so. Raises Invalid with a pointer for each answer that does not hold."""
+) -> Submission:
+    """Stores and scores a new submission, and publishes it. Raises Invalid with a pointer for each wrong answer,
+    NotFound, Forbidden, and Conflict for a form that is retired or was never published."""
     version, form = await load_version(session, documents, slug, body.version)
-    if (head := await store.find_form(session, slug)) and head["retired"]:
+    if (head := await store.find_form(session, slug)) and head.retired:
         raise Conflict("form-retired", f"The form `{slug}` is retired: nobody fills it in any more.")
     agent_id = await _resolve_subject(session, caller, form, await _resolve_agent_id(session, body))
     if body.leg is not None and body.interaction_id is None:
@@ -60,100 +63,106 @@ async def submit(
         )
         raise Invalid("leg-of-no-call", "`leg` needs `interaction_id`.", errors=[problem])
     filled, result = await run_in_worker(_validate_and_score, form, body)
-    whose = agent_id or caller.person_id
-    workdays = await directory.load_workdays(session, [whose])
-    row = {
-        "id": new_id(),
-        "form": slug,
-        "form_version": version,
-        "version": 1,
-        "agent_id": agent_id,
-        "interaction_id": body.interaction_id,
-        "leg": body.leg,
-        "submitted_by": caller.person_id,
-        "submitted_at": session.now,
-        "workday": workdays.workday_of(whose, session.now),
-        "void": False,
-    }
-    return await _save_version(session, documents, form, row, filled, result, notes=body.notes, by=caller.person_id)
+    person_id = agent_id or caller.person_id
+    workdays = await directory.load_workdays(session, [person_id])
+    submission = Submission(
+        id=new_id(),
+        form=slug,
+        form_version=version,
+        version=1,
+        document=new_id(),
+        agent_id=agent_id,
+        interaction_id=body.interaction_id,
+        leg=body.leg,
+        submitted_by=caller.person_id,
+        submitted_at=session.now,
+        workday=workdays.workday_of(person_id, session.now),
+        changed_at=session.now,
+        score=None,
+        automatic_fail=False,
+        void=False,
+    )
+    return await _save_version(
+        session, documents, form, submission, filled, result, notes=body.notes, by=caller.person_id
+    )
 
 
 async def correct(
     session: Session, documents: DocumentStore, caller: Caller, slug: str, id: UUID, body: Answers
-) -> dict[str, Any]:
-    """A new version of a submission, on the form version and the workday that it has. The same again: nothing."""
-    row = await _lock_for_change(session, caller, slug, id)
-    if row["void"]:
+) -> Submission:
+    """Stores a new version of a submission, with its form version and workday unchanged; equal content makes none.
+    Raises NotFound, Forbidden, Invalid, and Conflict when the submission is void."""
+    submission = await _lock_for_change(session, caller, slug, id)
+    if submission.void:
         raise Conflict("submission-void", "This submission was taken back. Submit a new one.")
-    _, form = await load_version(session, documents, slug, row["form_version"])
+    _, form = await load_version(session, documents, slug, submission.form_version)
     filled, result = await run_in_worker(_validate_and_score, form, body)
-    before = await load_content(session, documents, row)
+    before = await load_content(session, documents, submission)
     if (before["answers"], before["notes"]) == (filled.answers, body.notes):
-        return row
-    changed = row | {"version": row["version"] + 1}
-    if row["score"] is not None and (result is None or result.score is None):
-        # What it scored no longer holds, and nothing takes its place.
-        session.emit(_build_scored_event(form, changed | {"void": True}, row["score"], filled, None))
+        return submission
+    changed = replace(submission, version=submission.version + 1)
+    if submission.score is not None and (result is None or result.score is None):
+        # The new version has no score: readers must void the old one.
+        session.emit(_build_scored_event(form, replace(changed, void=True), submission.score, filled, None))
     return await _save_version(session, documents, form, changed, filled, result, notes=body.notes, by=caller.person_id)
 
 
 async def void_submission(session: Session, documents: DocumentStore, caller: Caller, slug: str, id: UUID) -> None:
-    """Voids a submission; doing it again changes nothing."""
-    row = await _lock_for_change(session, caller, slug, id)
-    if row["void"]:
+    """Voids a submission; doing it again changes nothing. Raises NotFound and Forbidden."""
+    submission = await _lock_for_change(session, caller, slug, id)
+    if submission.void:
         return
-    changed = row | {"version": row["version"] + 1, "void": True, "changed_at": session.now}
-    changed.pop("tenant")
-    await store.save_submission(session, changed, by=caller.person_id)
-    _, form = await load_version(session, documents, slug, row["form_version"])
-    if row["score"] is not None:
-        session.emit(_build_scored_event(form, changed, row["score"], None, None))
+    changed = replace(submission, version=submission.version + 1, void=True, changed_at=session.now)
+    await store.upsert_submission(session, changed, by=caller.person_id)
+    _, form = await load_version(session, documents, slug, submission.form_version)
+    if submission.score is not None:
+        session.emit(_build_scored_event(form, changed, submission.score, None, None))
     else:
         session.emit(SubmissionSubmitted(**_event_fields(form, changed)))
 
 
-async def load_content(session: Session, documents: DocumentStore, row: dict[str, Any]) -> dict[str, Any]:
-    """`answers`, `notes`, and `result` (None on a form that is not scored)."""
-    found = await store.load_contents(documents, session.tenant, store.SUBMISSIONS, [row["document"]])
-    if row["document"] not in found:
-        raise NotFound("submission-missing", f"The document {row['document']} is missing from the document store.")
-    return json.loads(found[row["document"]])
+async def load_content(session: Session, documents: DocumentStore, submission: Submission) -> SubmissionContent:
+    """Answers, notes and result of a submission. Raises NotFound when its document is missing."""
+    found = await store.load_contents(documents, session.tenant, store.SUBMISSIONS, [submission.document])
+    if submission.document not in found:
+        raise NotFound("submission-missing", f"The document {submission.document} is missing from the document store.")
+    return json.loads(found[submission.document])
 
 
-async def find_visible(session: Session, caller: Caller, slug: str, id: UUID) -> dict[str, Any]:
-    """A submission that the caller made, or that is about somebody whom the caller may see on its workday. Raises NotFound, also for
-    one that is there but not for the caller's eyes."""
-    row = await store.find_submission(session, slug, id)
-    if row is not None and row["submitted_by"] != caller.person_id:
+async def find_visible(session: Session, caller: Caller, slug: str, id: UUID) -> Submission:
+    """A submission that the caller made, or that is about somebody whom the caller may see on its workday. Raises
+    NotFound, also where the submission exists and the caller may not see it."""
+    found = await store.find_submission(session, slug, id)
+    if found is not None and found.submitted_by != caller.person_id:
         visible = await visibility.load_visibility(session, caller)
-        if not await visible.is_visible(session, row["agent_id"], row["workday"]):
-            row = None
-    if row is None:
+        if not await visible.is_visible(session, found.agent_id, found.workday):
+            found = None
+    if found is None:
         raise NotFound("unknown-submission", f"There is no submission {id} of `{slug}`.")
-    return row
+    return found
 
 
-async def _lock_for_change(session: Session, caller: Caller, slug: str, id: UUID) -> dict[str, Any]:
+async def _lock_for_change(session: Session, caller: Caller, slug: str, id: UUID) -> Submission:
     """The submission, locked. Raises Forbidden unless the caller is its author or an administrator."""
     await find_visible(session, caller, slug, id)
-    row = await store.find_submission(session, slug, id, lock=True)
+    found = await store.find_submission(session, slug, id, lock=True)
     head = await store.find_form(session, slug)
-    assert row is not None
+    assert found is not None
     assert head is not None
-    own = row["submitted_by"] == caller.person_id and head["kind"] != "quiz"
-    if not own and not await _administers(session, caller, row):
+    own = found.submitted_by == caller.person_id and head.kind != "quiz"
+    if not own and not await _is_administrator_of(session, caller, found):
         raise Forbidden(
             "not-your-submission", "Its author or a tenant_admin may change a submission; a quiz only the latter."
         )
-    return row
+    return found
 
 
-async def _administers(session: Session, caller: Caller, row: dict[str, Any]) -> bool:
-    """Whether the caller is an administrator of whom the submission is about, on its day."""
+async def _is_administrator_of(session: Session, caller: Caller, submission: Submission) -> bool:
+    """Whether the caller is an administrator of the submission's agent on its workday."""
     if not caller.has_role("tenant_admin"):
         return False
     visible = await visibility.load_visibility(session, caller.acting_as("tenant_admin"))
-    return visible.everyone or await visible.is_visible(session, row["agent_id"], row["workday"])
+    return visible.everyone or await visible.is_visible(session, submission.agent_id, submission.workday)
 
 
 async def _resolve_agent_id(session: Session, body: NewSubmission) -> UUID | None:
@@ -169,7 +178,7 @@ async def _resolve_agent_id(session: Session, body: NewSubmission) -> UUID | Non
 async def _resolve_subject(
     session: Session, caller: Caller, form: FormDefinition, agent_id: UUID | None
 ) -> UUID | None:
-    """Whom the submission is about. Raises Forbidden and Invalid."""
+    """The id of the person that the submission is about; None: nobody. Raises Forbidden and Invalid."""
     own_matter = form.kind in ("quiz", "survey")
     if form.about == "none":
         if agent_id is not None:
@@ -198,7 +207,7 @@ async def _resolve_subject(
 
 
 def _validate_and_score(form: FormDefinition, body: Answers) -> tuple[FilledForm, Result | None]:
-    """In a worker: how long a schema looks at answers is up to those who wrote it, as with `uniqueItems`."""
+    """Runs in a worker process: how long validation takes depends on the tenant's schema, as with `uniqueItems`."""
     filled = fill_form(form, body.answers)
     problems = [each.model_copy(update={"pointer": "/answers" + each.pointer}) for each in filled.problems]
     if problem := limits.shape_problem(body.notes, max_bytes=limits.ANSWERS_BYTES):
@@ -212,56 +221,62 @@ async def _save_version(
     session: Session,
     documents: DocumentStore,
     form: FormDefinition,
-    row: dict[str, Any],
+    submission: Submission,
     filled: FilledForm,
     result: Result | None,
     *,
     notes: str,
     by: UUID,
-) -> dict[str, Any]:
-    content = {
+) -> Submission:
+    """Stores content and score as the version that `submission` names, and publishes it. Its `document`, `changed_at`,
+    `score` and `automatic_fail` are replaced."""
+    content: SubmissionContent = {
         "answers": filled.answers,
         "notes": notes,
         "result": None if result is None else result.model_dump(mode="json"),
     }
     document = new_id()
     await store.put_content(documents, session.tenant, store.SUBMISSIONS, document, content)
-    reached = None if result is None else result.score
-    kept = {name: value for name, value in row.items() if name != "tenant"} | {
-        "document": document,
-        "changed_at": session.now,
-        "score": reached,
-        "automatic_fail": result is not None and result.automatic_fail,
-    }
-    await store.save_submission(session, kept, by=by)
-    if reached is None:
-        session.emit(SubmissionSubmitted(**_event_fields(form, kept)))
+    score = None if result is None else result.score
+    saved = replace(
+        submission,
+        document=document,
+        changed_at=session.now,
+        score=score,
+        automatic_fail=result is not None and result.automatic_fail,
+    )
+    await store.upsert_submission(session, saved, by=by)
+    if score is None:
+        session.emit(SubmissionSubmitted(**_event_fields(form, saved)))
     else:
-        session.emit(_build_scored_event(form, kept, reached, filled, result))
-    return kept
+        session.emit(_build_scored_event(form, saved, score, filled, result))
+    return saved
 
 
-def _event_fields(form: FormDefinition, row: dict[str, Any]) -> dict[str, Any]:
+def _event_fields(form: FormDefinition, submission: Submission) -> dict[str, Any]:
     return {
-        # A form about nobody counts for the one who filled it in: the event's readers go by person.
-        "agent_id": row["agent_id"] or row["submitted_by"],
-        "submission_id": row["id"],
+        # A form about nobody counts for its submitter: the event's key is a person.
+        "agent_id": submission.agent_id or submission.submitted_by,
+        "submission_id": submission.id,
         "form": form.form,
         "title": form.title,
-        **{
-            name: row[name]
-            for name in ("form_version", "version", "void", "submitted_by", "submitted_at", "interaction_id", "leg")
-        },
+        "form_version": submission.form_version,
+        "version": submission.version,
+        "void": submission.void,
+        "submitted_by": submission.submitted_by,
+        "submitted_at": submission.submitted_at,
+        "interaction_id": submission.interaction_id,
+        "leg": submission.leg,
     }
 
 
 def _build_scored_event(
-    form: FormDefinition, row: dict[str, Any], reached: int, filled: FilledForm | None, result: Result | None
+    form: FormDefinition, submission: Submission, score: int, filled: FilledForm | None, result: Result | None
 ) -> SubmissionScored:
     return SubmissionScored(
-        **_event_fields(form, row),
-        workday=row["workday"],
-        score=reached,
+        **_event_fields(form, submission),
+        workday=submission.workday,
+        score=score,
         automatic_fail=result is not None and result.automatic_fail,
         sections={each.section: each.score for each in result.sections if each.score is not None} if result else {},
         answers=event_answers(form, filled.answers) if filled else {},

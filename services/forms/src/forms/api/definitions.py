@@ -24,6 +24,7 @@ from forms import store
 from forms.actions import definitions
 from forms.model import FormDefinition
 from forms.model.definition import About, Kind
+from forms.model.records import FormRecord
 
 EDITORS = ("quality_analyst", "tenant_admin")
 
@@ -50,6 +51,8 @@ class FormView(FormSummary):
 
 
 class VersionSummary(BaseModel):
+    """A published version of a form."""
+
     form: str
     version: int
     published_at: datetime
@@ -57,20 +60,19 @@ class VersionSummary(BaseModel):
 
 
 class VersionView(VersionSummary):
+    """A published version of a form with its definition."""
+
     definition: dict[str, Any]
 
 
-def _summary(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {
-        "status": "retired" if row["retired"] else "published" if row["version"] else "draft",
-        "changed": row["draft_hash"] != row["published_hash"],
-    }
+def _render_summary(head: FormRecord) -> FormSummary:
+    return FormSummary.model_validate(head, from_attributes=True)
 
 
 def _visible_definition(caller: Caller, form: FormDefinition) -> dict[str, Any]:
     content = form.content()
     if form.kind == "quiz" and not caller.has_role(*EDITORS, "trainer"):
-        content.pop("scoring", None)  # it holds the right answers
+        content.pop("scoring", None)  # it contains the correct answers
     return content
 
 
@@ -80,7 +82,7 @@ async def list_forms(session: WorkSession, caller: CallerDep, page: PageDep) -> 
     """Forms by name; drafts never published, and what is retired, are listed to quality_analyst and tenant_admin only."""
     after = page.value(str)
     rows = await store.list_forms(session, drafts=caller.has_role(*EDITORS), after=after, limit=page.limit + 1)
-    return page_of([FormSummary(**_summary(row)) for row in rows], page, cursor=lambda each: [each.form])
+    return page_of([_render_summary(row) for row in rows], page, cursor=lambda each: [each.form])
 
 
 @router.get("/forms/{form}")
@@ -88,13 +90,13 @@ async def list_forms(session: WorkSession, caller: CallerDep, page: PageDep) -> 
 async def get_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> FormView:
     """A form with its draft, for those who may edit it, or its newest version."""
     head = await store.find_form(session, form)
-    if head is None or not (head["version"] or caller.has_role(*EDITORS)):
+    if head is None or not (head.version or caller.has_role(*EDITORS)):
         raise definitions.unknown_form_error(form)
     if caller.has_role(*EDITORS):
-        definition = await definitions.load_definition(session, documents, head["draft_document"])
+        definition = await definitions.load_definition(session, documents, head.draft_document)
     else:
         _, definition = await definitions.load_version(session, documents, form)
-    return FormView(**_summary(head), definition=_visible_definition(caller, definition))
+    return FormView(**_render_summary(head).model_dump(), definition=_visible_definition(caller, definition))
 
 
 @router.put("/forms/{form}")
@@ -112,7 +114,7 @@ async def put_form(
         raise Invalid("form-named-otherwise", "The form's name differs from the address.", errors=[problem])
     before = await store.find_form(session, form)
     await definitions.save_draft(session, documents, body, by=caller.person_id)
-    if before is not None and before["retired"]:
+    if before is not None and before.retired:
         await definitions.publish_section_applied(session, documents, version=None)
     return await get_form(form, session, caller, documents)
 
@@ -130,11 +132,11 @@ async def retire_form(form: str, session: WorkSession, caller: CallerDep, docume
 async def publish_form(form: str, session: WorkSession, caller: CallerDep, documents: DocumentsDep) -> VersionView:
     """Makes the draft the newest version, which never changes again. The same content again makes no new version."""
     before = await store.find_form(session, form)
-    row = await definitions.publish(session, documents, form, by=caller.person_id)
-    if before is None or before["retired"] or before["version"] != row["version"]:
+    published = await definitions.publish(session, documents, form, by=caller.person_id)
+    if before is None or before.retired or before.version != published.version:
         await definitions.publish_section_applied(session, documents, version=None)
-    definition = await definitions.load_definition(session, documents, row["document"])
-    return VersionView(**row, definition=definition.content())
+    definition = await definitions.load_definition(session, documents, published.document)
+    return VersionView.model_validate({**vars(published), "definition": definition.content()})
 
 
 @router.get("/forms/{form}/versions")
@@ -145,7 +147,11 @@ async def list_form_versions(form: str, session: WorkSession, caller: CallerDep,
         raise definitions.unknown_form_error(form)
     before = page.value(int)
     rows = await store.list_versions(session, form, before=before, limit=page.limit + 1)
-    return page_of([VersionSummary(**row) for row in rows], page, cursor=lambda each: [each.version])
+    return page_of(
+        [VersionSummary.model_validate(row, from_attributes=True) for row in rows],
+        page,
+        cursor=lambda each: [each.version],
+    )
 
 
 @router.get("/forms/{form}/versions/{version}")
@@ -155,6 +161,6 @@ async def get_form_version(
 ) -> VersionView:
     """A published version; it never changes."""
     _, definition = await definitions.load_version(session, documents, form, version)
-    row = await store.find_version(session, form, version)
-    assert row is not None
-    return VersionView(**row, definition=_visible_definition(caller, definition))
+    found = await store.find_version(session, form, version)
+    assert found is not None
+    return VersionView.model_validate({**vars(found), "definition": _visible_definition(caller, definition)})

@@ -14,6 +14,7 @@ from forms.actions import submissions
 from forms.actions.definitions import unknown_form_error
 from forms.actions.submissions import Answers, NewSubmission
 from forms.model import Result
+from forms.model.records import Submission
 
 router = door_router(tags=["submissions"])
 
@@ -40,6 +41,8 @@ class SubmissionSummary(BaseModel):
 
 
 class SubmissionVersion(BaseModel):
+    """A version of a submission: who made it, and when."""
+
     version: int
     void: bool
     at: datetime
@@ -55,13 +58,20 @@ class SubmissionView(SubmissionSummary):
     history: list[SubmissionVersion]
 
 
-async def _view(session: Session, documents: DocumentsDep, row: dict[str, Any]) -> SubmissionView:
-    content = await submissions.load_content(session, documents, row)
-    whose = await directory.load_people(session, [row["agent_id"]] if row["agent_id"] else [])
-    person = whose.get(row["agent_id"])
-    row |= {"agent": person.slug if person else None, "name": person.display_name if person else None}
-    history = await store.load_submission_history(session, row["id"])
-    return SubmissionView.model_validate({**row, **content, "history": history})
+async def _render_view(session: Session, documents: DocumentsDep, submission: Submission) -> SubmissionView:
+    content = await submissions.load_content(session, documents, submission)
+    agent_id = submission.agent_id
+    person = None if agent_id is None else (await directory.load_people(session, [agent_id])).get(agent_id)
+    history = await store.load_submission_history(session, submission.id)
+    return SubmissionView.model_validate(
+        {
+            **vars(submission),
+            **content,
+            "agent": person.slug if person else None,
+            "name": person.display_name if person else None,
+            "history": [each._asdict() for each in history],
+        }
+    )
 
 
 @router.get("/forms/{form}/submissions")
@@ -88,7 +98,11 @@ async def list_submissions(
         before=before,
         limit=page.limit + 1,
     )
-    return page_of([SubmissionSummary(**row) for row in rows], page, cursor=lambda each: [str(each.id)])
+    return page_of(
+        [SubmissionSummary.model_validate(row, from_attributes=True) for row in rows],
+        page,
+        cursor=lambda each: [str(each.id)],
+    )
 
 
 @router.post("/forms/{form}/submissions", status_code=201)
@@ -98,7 +112,7 @@ async def add_submission(
 ) -> SubmissionView:
     """Fills in a published version. Evaluations need quality_analyst, team_lead or tenant_admin and an agent they may
     see; quizzes and surveys are anybody's. Answers to hidden questions are left out."""
-    return await _view(session, documents, await submissions.submit(session, documents, caller, form, body))
+    return await _render_view(session, documents, await submissions.submit(session, documents, caller, form, body))
 
 
 @router.get("/forms/{form}/submissions/{submission}")
@@ -107,7 +121,7 @@ async def get_submission(
     form: str, submission: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
     """A submission with its answers and its result."""
-    return await _view(session, documents, await submissions.find_visible(session, caller, form, submission))
+    return await _render_view(session, documents, await submissions.find_visible(session, caller, form, submission))
 
 
 @router.put("/forms/{form}/submissions/{submission}")
@@ -116,7 +130,7 @@ async def correct_submission(
     form: str, submission: UUID, body: Answers, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> SubmissionView:
     """Corrects a submission, by its author or a tenant_admin (a quiz: only the latter)."""
-    return await _view(
+    return await _render_view(
         session, documents, await submissions.correct(session, documents, caller, form, submission, body)
     )
 

@@ -1,4 +1,4 @@
-"""The rules of forms: what a definition is, which questions show, what a submission scores. No I/O."""
+"""The pure rules of forms: definitions, which questions show, scoring. No I/O."""
 
 from forms.model import limits
 from forms.model.definition import (

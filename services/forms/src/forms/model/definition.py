@@ -1,4 +1,4 @@
-"""What a form is, as its author writes it."""
+"""The definition of a form, as its author writes it."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -14,6 +14,7 @@ from servicekit.validation_problems import find_validation_problems
 
 from forms.model import limits
 from forms.model.json_schema import json_pointer, one_of, schema_problems
+from forms.model.json_types import is_array, is_object
 from forms.model.logic import Logic, StrictModel, find_asked_questions
 
 MAX_SECTION_FORMS = 200
@@ -83,6 +84,8 @@ class QuestionScoring(StrictModel):
 
 
 class SectionScoring(StrictModel):
+    """How much the score of a section weighs in the form's score."""
+
     weight: Weight = Decimal(1)
 
 
@@ -114,6 +117,7 @@ class FormDefinition(StrictModel):
 
     @property
     def questions(self) -> dict[str, Any]:
+        """The JSON Schema of each question, by its name."""
         return self.answers_schema["properties"]
 
     def sections_by_question(self) -> dict[str, str]:
@@ -121,11 +125,11 @@ class FormDefinition(StrictModel):
         return {question: each.section for each in self.sections for question in each.questions}
 
     def content(self) -> dict[str, Any]:
-        """The form as plain JSON, without what was left at its default."""
+        """The form as plain JSON, without fields that have their default; `about` is always there."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"about": self.about}
 
     def problems(self) -> list[FieldProblem]:
-        """All that is wrong with the form, beyond the shape of its fields."""
+        """All problems of the form that the validation of its fields does not find."""
         free = {"schema": self.answers_schema, "ui_schema": self.ui_schema}
         problem = limits.shape_problem(free, max_bytes=limits.DEFINITION_BYTES)  # before they are written out
         problem = problem or limits.shape_problem(self.content(), max_bytes=limits.DEFINITION_BYTES)
@@ -250,42 +254,42 @@ class FormDefinition(StrictModel):
 
 
 def matrix_rows(question: Any) -> dict[str, Any] | None:
-    """The rows of a matrix by name, each a question; None for any other question."""
-    if not isinstance(question, dict) or question.get("type") != "object":
+    """The rows of a matrix by name, each the schema of a question; None for any other question."""
+    if not is_object(question) or question.get("type") != "object":
         return None
     rows = question.get("properties")
-    return rows if isinstance(rows, dict) and rows else None
+    return rows if is_object(rows) and rows else None
 
 
 def may_be_number(question: Any) -> bool:
-    """Whether an answer can be a number, or in a matrix that to any row; so it is where the schema does not say."""
+    """Whether an answer, or that to some row of a matrix, can be a number. True where the schema gives no type."""
     rows = matrix_rows(question)
     if rows is not None:
         return any(may_be_number(each) for each in rows.values())
-    if not isinstance(question, dict) or "type" not in question:
+    if not is_object(question) or "type" not in question:
         return True
-    kinds = question["type"] if isinstance(question["type"], list) else [question["type"]]
+    kinds = question["type"] if is_array(question["type"]) else [question["type"]]
     return bool({"number", "integer"} & {str(each) for each in kinds})
 
 
 def list_options(question: Any) -> list[str] | None:
-    """The options of a question with choices, of a matrix those of all its rows, as text; None where the schema does
-    not list them."""
-    if not isinstance(question, dict):
+    """The options of a question, as text; of a matrix, those of all its rows. None where the schema does not list
+    them."""
+    if not is_object(question):
         return None
     rows = matrix_rows(question)
     if rows is not None:
         found = [list_options(each) for each in rows.values()]
         return list(dict.fromkeys(option for each in found for option in each or ())) if None not in found else None
     if question.get("type") == "array":
-        question = question.get("items")
-        return list_options(question) if isinstance(question, dict) else None
+        return list_options(question.get("items"))
     if question.get("type") == "boolean":
         return ["true", "false"]
-    if isinstance(question.get("enum"), list):
-        return [render_option(each) for each in question["enum"]]
+    values = question.get("enum")
+    if is_array(values):
+        return [render_option(each) for each in values]
     choices = question.get("oneOf")
-    if isinstance(choices, list) and all(isinstance(each, dict) and "const" in each for each in choices):
+    if is_array(choices) and all(is_object(each) and "const" in each for each in choices):
         return [render_option(each["const"]) for each in choices]
     return None
 
@@ -300,7 +304,7 @@ def render_option(value: Any) -> str:
 
 
 def content_hash(content: dict[str, Any]) -> str:
-    """The same content always has the same hash."""
+    """SHA-256 of the canonical JSON, in hex: equal content has an equal hash."""
     return hashlib.sha256(limits.encode_canonical_json(content)).hexdigest()
 
 
@@ -310,7 +314,7 @@ class FormsSection(StrictModel):
     forms: list[FormDefinition] = Field(default=[], max_length=MAX_SECTION_FORMS)
 
     def problems(self) -> list[FieldProblem]:
-        """All that is wrong with it by itself."""
+        """All problems of the section that show without knowing the published forms."""
         found: list[FieldProblem] = []
         names: set[str] = set()
         for number, each in enumerate(self.forms):
@@ -322,7 +326,7 @@ class FormsSection(StrictModel):
         return found
 
     def find_conflicts(self, published: Mapping[str, tuple[str, str]]) -> list[FieldProblem]:
-        """What of it does not go with the forms that are published: kind and `about` of each by name."""
+        """Forms whose kind or `about` differs from a published version. `published`: both, by the form's name."""
         return [
             problem.model_copy(update={"pointer": f"/forms/{number}{problem.pointer}"})
             for number, each in enumerate(self.forms)
@@ -331,7 +335,7 @@ class FormsSection(StrictModel):
 
 
 def check_kind_unchanged(form: FormDefinition, published: tuple[str, str]) -> FieldProblem | None:
-    """Submissions of a published form count as its kind: a later version cannot be another one."""
+    """A problem if the form's kind or `about` differs from the `published` ones; they may never change."""
     kind, about = published
     if published == (form.kind, form.about):
         return None
@@ -343,8 +347,8 @@ def check_kind_unchanged(form: FormDefinition, published: tuple[str, str]) -> Fi
 
 
 def check_section(content: dict[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
-    """As `servicekit.blueprints.checking.SectionChecker` wants it; `present`: the section as it is. Forms name nothing that
-    is another service's."""
+    """The check for `servicekit.blueprints.checking.SectionChecker`. `present`: the current section. Forms refer to no
+    names of other services."""
     if content is None:
         return SectionCheck()
     try:

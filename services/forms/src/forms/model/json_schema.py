@@ -1,9 +1,9 @@
-"""JSON Schema 2020-12, hardened: whatever a tenant writes, checking answers against it takes bounded time and reads
-nothing from outside.
+"""JSON Schema 2020-12, restricted: for any accepted schema, validating answers takes bounded time and reads no other
+document.
 
-- `$ref` leads to `#/$defs/<name>` only, never in a circle; the schema with all references written out stays small.
-- `pattern` runs on an engine that needs linear time (pydantic's, written in Rust) and so knows neither look-around nor
-  back-references; `patternProperties`, which jsonschema hands to Python's own engine, is refused.
+- `$ref` may only name `#/$defs/<name>`, without cycles; the schema with all references expanded is bounded.
+- `pattern` runs on an engine with linear time (pydantic's, in Rust), which has neither look-around nor back-references.
+  `patternProperties` is refused, because jsonschema runs it on Python's own engine.
 """
 
 import re
@@ -65,12 +65,14 @@ _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}\Z")
 
 @_formats.checks("date", raises=ValueError)
 def _is_date(value: object) -> bool:
-    return not isinstance(value, str) or (len(value) == 10 and date.fromisoformat(value) is not None)
+    return not isinstance(value, str) or (len(value) == 10 and bool(date.fromisoformat(value)))
 
 
 @_formats.checks("time", raises=ValueError)
 def _is_time(value: object) -> bool:
-    return not isinstance(value, str) or time.fromisoformat(value) is not None
+    if isinstance(value, str):
+        time.fromisoformat(value)
+    return True
 
 
 @_formats.checks("date-time", raises=ValueError)
@@ -93,7 +95,7 @@ def json_pointer(*parts: object) -> str:
 
 
 def schema_problems(schema: dict[str, Any]) -> list[FieldProblem]:
-    """What is wrong with a form's schema; pointers from its root. Its size and depth were checked before."""
+    """All problems of a form's schema, with pointers from its root. The caller has checked its size and depth."""
     found = [
         FieldProblem(
             pointer=json_pointer(*error.absolute_path),
@@ -122,25 +124,25 @@ def schema_problems(schema: dict[str, Any]) -> list[FieldProblem]:
 
 
 def _schema_cure(error: Any) -> str:
-    """What to write in the place of a part that JSON Schema does not know."""
+    """What to write instead of a part that violates the metaschema."""
     while error.context:
         error = error.context[0]
-    wanted = error.validator_value
+    expected = error.validator_value
     match error.validator:
         case "type":
-            return f"write {one_of(wanted) if isinstance(wanted, list) else f'a value of type {wanted}'}"
+            return f"write {one_of(expected) if isinstance(expected, list) else f'a value of type {expected}'}"
         case "enum":
-            return one_of(wanted)
+            return one_of(expected)
         case "minimum":
-            return f"write {wanted} or more"
+            return f"write {expected} or more"
         case "exclusiveMinimum":
-            return f"write more than {wanted}"
+            return f"write more than {expected}"
         case "uniqueItems":
             return "name each only once"
         case "minItems":
-            return f"name at least {wanted}"
+            return f"name at least {expected}"
         case "pattern":
-            return f"write what matches {wanted}"
+            return f"write what matches {expected}"
         case _:
             return "change it as said, or leave it out"
 
@@ -176,7 +178,7 @@ def _root_problems(schema: dict[str, Any]) -> Iterator[FieldProblem]:
 
 
 def _iter_subschemas(schema: Any, where: tuple[object, ...]) -> Iterator[tuple[tuple[object, ...], Any]]:
-    """The schema and all schemas inside it, with where they are."""
+    """The schema and every schema nested in it, each with its path."""
     yield where, schema
     if not isinstance(schema, dict):
         return
@@ -223,18 +225,18 @@ def _pattern_problem(pattern: str) -> str | None:
 
 
 def _resolve_ref(root: dict[str, Any], ref: str) -> str | None:
-    """The name in `$defs` that a reference leads to."""
+    """The name in `$defs` that a reference leads to, or None."""
     prefix, _, name = ref.rpartition("/")
     return name if prefix == "#/$defs" and name in root.get("$defs", {}) else None
 
 
 def _expansion_problems(root: dict[str, Any]) -> list[FieldProblem]:
-    """References that go in a circle, or multiply, or lead too deep."""
+    """Problems of references: cycles, and an expansion that is too large or too deep."""
     known: dict[str, tuple[int, int]] = {}
     open_names: list[str] = []
 
     def extent(schema: Any) -> tuple[int, int]:
-        """Parts and levels, with all references written out."""
+        """Number of parts and levels, with all references expanded."""
         parts = levels = 0
         for where, part in _iter_subschemas(schema, ()):
             if where[:1] == ("$defs",):
@@ -268,11 +270,11 @@ def _expansion_problems(root: dict[str, Any]) -> list[FieldProblem]:
 
 
 class _Unbounded(Exception):
-    """Checking answers against this schema could take too long."""
+    """Validating answers against this schema could take too long."""
 
 
 def answer_problems(schema: dict[str, Any], shown: set[str], answers: dict[str, Any]) -> list[FieldProblem]:
-    """Every way in which answers to the shown questions miss the schema; pointers from the answers' root."""
+    """All problems of the answers to the shown questions, sorted by pointer, which starts at the answers' root."""
     questions = {name: part for name, part in schema["properties"].items() if name in shown}
     effective = {
         **schema,
@@ -321,10 +323,12 @@ def _to_field_problems(error: SchemaMismatch, questions: list[str]) -> list[Fiel
 
 
 def shorten(value: Any) -> str:
+    """The value's `repr`, cut to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else text[:79] + "…"
 
 
 def one_of(names: Any) -> str:
+    """A cure that lists up to 20 names."""
     listed = [str(each) for each in names]
     return ("one of: " + ", ".join(listed[:20]) + (", …" if len(listed) > 20 else "")) if listed else "there are none"

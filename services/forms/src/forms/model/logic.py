@@ -1,4 +1,4 @@
-"""Which questions show: nested and/or/not over answers, the same in the browser and here."""
+"""Which questions show: nested and/or/not conditions over answers, with the same meaning as in the browser."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -6,10 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from forms.model.json_types import is_array
+
 Scalar = str | bool | int | float
 
 
 class StrictModel(BaseModel):
+    """A frozen model that refuses unknown fields."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
@@ -27,27 +31,33 @@ class Test(StrictModel):
     def _value_fits(self) -> "Test":
         match self.op:
             case "answered" | "unanswered":
-                fits, wanted = self.value is None, "no value"
+                fits, expected = self.value is None, "no value"
             case "in":
-                fits, wanted = isinstance(self.value, list), "a list of values"
+                fits, expected = isinstance(self.value, list), "a list of values"
             case "at_least" | "at_most":
-                fits, wanted = isinstance(self.value, int | float) and not isinstance(self.value, bool), "a number"
+                fits, expected = isinstance(self.value, int | float) and not isinstance(self.value, bool), "a number"
             case _:
-                fits, wanted = self.value is not None and not isinstance(self.value, list), "one value"
+                fits, expected = self.value is not None and not isinstance(self.value, list), "one value"
         if not fits:
-            raise ValueError(f"`{self.op}` takes {wanted}")
+            raise ValueError(f"`{self.op}` takes {expected}")
         return self
 
 
 class All(StrictModel):
+    """Holds when all conditions hold."""
+
     all: list["Condition"] = Field(min_length=1, max_length=50)
 
 
 class Either(StrictModel):
+    """Holds when at least one of the conditions holds."""
+
     any: list["Condition"] = Field(min_length=1, max_length=50)
 
 
 class Not(StrictModel):
+    """Holds when the condition does not."""
+
     not_: "Condition" = Field(alias="not")
 
 
@@ -81,7 +91,7 @@ class Logic(StrictModel):
 
 
 def find_asked_questions(condition: Any) -> Iterator[str]:
-    """The questions whose answers a condition looks at."""
+    """Names of the questions whose answers a condition tests."""
     match condition:
         case Test():
             yield condition.question
@@ -93,10 +103,12 @@ def find_asked_questions(condition: Any) -> Iterator[str]:
         case Either():
             for each in condition.any:
                 yield from find_asked_questions(each)
+        case _:
+            pass
 
 
 def evaluate_condition(condition: Any, answers: dict[str, Any]) -> bool:
-    """`answers` holds those of shown questions only."""
+    """Whether a condition holds. `answers`: those of shown questions, by name."""
     match condition:
         case All():
             return all(evaluate_condition(each, answers) for each in condition.all)
@@ -104,6 +116,8 @@ def evaluate_condition(condition: Any, answers: dict[str, Any]) -> bool:
             return any(evaluate_condition(each, answers) for each in condition.any)
         case Not():
             return not evaluate_condition(condition.not_, answers)
+        case _:
+            pass
     answer, value = answers.get(condition.question), condition.value
     match condition.op:
         case "answered":
@@ -117,7 +131,7 @@ def evaluate_condition(condition: Any, answers: dict[str, Any]) -> bool:
         case "in":
             return any(is_json_equal(answer, each) for each in value)
         case "contains":
-            return isinstance(answer, list) and any(is_json_equal(each, value) for each in answer)
+            return is_array(answer) and any(is_json_equal(each, value) for each in answer)
         case "at_least":
             return is_number(answer) and Decimal(str(answer)) >= Decimal(str(value))
         case _:
@@ -125,9 +139,10 @@ def evaluate_condition(condition: Any, answers: dict[str, Any]) -> bool:
 
 
 def is_number(value: Any) -> bool:
+    """Whether a JSON value is a number; a boolean is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_json_equal(one: Any, other: Any) -> bool:
-    """As JSON means it: 1 is 1.0, and true is not 1."""
+    """Whether two scalars are the same JSON value: 1 equals 1.0, and true does not equal 1."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)

@@ -1,4 +1,4 @@
-"""What a submission scores, and how it came about."""
+"""The score of a submission, with the share of each question in it."""
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -15,6 +15,7 @@ from forms.model.definition import (
     matrix_rows,
     render_option,
 )
+from forms.model.json_types import is_array, is_object
 from forms.model.logic import is_number
 
 
@@ -51,7 +52,7 @@ class Result(BaseModel):
 
 @dataclass(frozen=True)
 class _QuestionShare:
-    """One question, exactly: `share` is None where it leaves the denominator."""
+    """Result, weight and share of one question, unrounded. `share` None: the question leaves the denominator."""
 
     result: QuestionResult
     weight: Fraction
@@ -59,7 +60,8 @@ class _QuestionShare:
 
 
 def score_submission(form: FormDefinition, answers: dict[str, Any], shown: frozenset[str]) -> Result | None:
-    """None for a form that is not scored. `answers` are those of shown questions."""
+    """The result of a submission; None for a form that is not scored. `answers`: those of shown questions. The formula is in
+    `Scoring` and `QuestionScoring`."""
     if form.scoring is None:
         return None
     sections: list[SectionResult] = []
@@ -92,7 +94,7 @@ def score_submission(form: FormDefinition, answers: dict[str, Any], shown: froze
 
 
 def _mean(counted: list[_QuestionShare]) -> Fraction | None:
-    """What a section reached of what it could; None when nothing in it applied."""
+    """Share that a section reached, at most 1; None when nothing in it applied."""
     applying = [(each.result.bonus, each.weight, each.share) for each in counted if each.share is not None]
     possible = sum(weight for bonus, weight, _ in applying if not bonus)
     reached = sum((weight * share for _, weight, share in applying), Fraction(0))
@@ -120,7 +122,7 @@ def _score_question(form: FormDefinition, name: str, answers: dict[str, Any], sh
     if name not in answers:
         return counted("unanswered")
     answer = answers[name]
-    rows = [_RowAnswer(how, each) for each in (answer.values() if isinstance(answer, dict) else [answer])]
+    rows = [_RowAnswer(how, each) for each in (answer.values() if is_object(answer) else [answer])]
     levels = {level for row in rows for level in row.fails}
     applying = [row for row in rows if row.fails or not row.not_applicable]
     if not applying:
@@ -131,17 +133,17 @@ def _score_question(form: FormDefinition, name: str, answers: dict[str, Any], sh
 
 
 class _RowAnswer:
-    """The answer to one row of a matrix, or to a question that is none."""
+    """The answer to one row of a matrix, or to a question that is no matrix."""
 
     def __init__(self, how: QuestionScoring, answer: Any) -> None:
         self._how, self._answer = how, answer
-        self._chosen = [render_option(each) for each in (answer if isinstance(answer, list) else [answer])]
+        self._chosen = [render_option(each) for each in (answer if is_array(answer) else [answer])]
         self.fails = {how.fail[option] for option in self._chosen if option in how.fail}
         self.not_applicable = any(option in how.not_applicable for option in self._chosen)
 
     @property
     def share(self) -> Fraction | None:
-        """None for a question that can only fail something."""
+        """From 0 to 1; None for a question that has neither points nor a scale and can only fail something."""
         how = self._how
         if how.scale is not None and is_number(self._answer):
             worst, best = Fraction(how.scale.worst), Fraction(how.scale.best)
@@ -158,15 +160,15 @@ _SEVERITY = ("section", "form")
 
 
 def _default_weight(how: QuestionScoring, question: Any) -> Decimal:
-    """The most points there are to get, over all rows of a matrix; 1 a row where points are not what counts."""
+    """The maximum of points, summed over the rows of a matrix; 1 for each row without points."""
     rows = matrix_rows(question)
     kinds = [question] if rows is None else list(rows.values())
-    several = [isinstance(each, dict) and each.get("type") == "array" for each in kinds]
+    several = [is_object(each) and each.get("type") == "array" for each in kinds]
     return sum((_max_points(how, several=each) for each in several), Decimal(0))
 
 
 def _max_points(how: QuestionScoring, *, several: bool) -> Decimal:
-    """The most points there are to get; 1 where points are not what counts."""
+    """The maximum of points; 1 where the question has none. `several`: several choices add up."""
     if how.points is None:
         return Decimal(1)
     positive = [value for value in how.points.values() if value > 0]
@@ -178,12 +180,12 @@ def _hundredths(share: Fraction) -> int:
 
 
 def event_answers(form: FormDefinition, answers: dict[str, Any]) -> dict[str, str]:
-    """Numbers and choices by question, as text: what KPIs may use; a row of a matrix as `question.row`. Free text stays
-    here."""
+    """Numbers and choices by question, as text, for KPIs; a row of a matrix is named `question.row`. Free text is never
+    published."""
     found: dict[str, str] = {}
     for name, value in answers.items():
         rows = matrix_rows(form.questions[name])
-        if rows is not None and isinstance(value, dict):
+        if rows is not None and is_object(value):
             found |= {
                 f"{name}.{row}": render_option(each)
                 for row, each in value.items()
