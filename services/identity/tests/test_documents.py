@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from identity.model.blueprints import bundle_invalid, parse_bundle
+from identity.model.blueprints import parse_bundle, to_invalid_bundle
 from servicekit.errors import FieldProblem, Invalid
 
 SECONDS = 8.0
@@ -44,7 +44,7 @@ def test_a_large_bundle_is_refused_soon(name: str) -> None:
     seconds, refused = seconds_of(parse_bundle, HOSTILE[name])
     if not isinstance(refused, Invalid):
         _, _, problems = refused
-        seconds, refused = seconds_of(bundle_invalid, problems, HOSTILE[name])
+        seconds, refused = seconds_of(to_invalid_bundle, problems, HOSTILE[name])
     assert isinstance(refused, Invalid)
     assert 0 < len(refused.errors) <= 200
     assert seconds < SECONDS
@@ -52,7 +52,7 @@ def test_a_large_bundle_is_refused_soon(name: str) -> None:
 
 def test_lines_are_found_in_one_pass() -> None:
     wanted = [FieldProblem(pointer=f"/sections/identity/k{MANY - 1 - number}", problem="x") for number in range(100)]
-    seconds, refused = seconds_of(bundle_invalid, wanted, HOSTILE["keys that nobody knows"])
+    seconds, refused = seconds_of(to_invalid_bundle, wanted, HOSTILE["keys that nobody knows"])
     assert [each.line for each in refused.errors] == [MANY + 3 - number for number in range(100)]
     assert {each.column for each in refused.errors} == {5}
     assert seconds < SECONDS
@@ -69,5 +69,5 @@ def test_lines_are_those_of_the_deepest_place_that_is_there() -> None:
         "/sections/identity/people/7": (4, 5),
         "/nowhere": (1, 1),
     }
-    refused = bundle_invalid([FieldProblem(pointer=pointer, problem="x") for pointer in found], text)
+    refused = to_invalid_bundle([FieldProblem(pointer=pointer, problem="x") for pointer in found], text)
     assert {each.pointer: (each.line, each.column) for each in refused.errors} == found

@@ -1,4 +1,4 @@
-"""What the other services say of their sections of a blueprint, and all of them of changes of their configuration."""
+"""The event door: answers of services about their sections of a blueprint, and changes of configuration for the audit log."""
 
 from contracts.audit import ConfigurationChanged
 from contracts.blueprints import SectionApplied, SectionRejected
@@ -10,16 +10,19 @@ from identity.store import audit, blueprints
 
 
 async def on_section_applied(session: Session, event: ReceivedEvent[SectionApplied]) -> None:
+    """Stores that a service has applied its section, and the names in it."""
     body = event.body
     await store_section_names(session, event)
     await blueprints.record_section_applied(session, body.service, body.version, body.content, event.attributes.id)
 
 
 async def on_section_rejected(session: Session, event: ReceivedEvent[SectionRejected]) -> None:
+    """Stores that a service has rejected its section, with the problems."""
     body = event.body
     problems = [problem.model_dump() for problem in body.problems]
     await blueprints.record_section_rejected(session, body.service, body.version, problems)
 
 
 async def on_configuration_changed(session: Session, events: list[ReceivedEvent[ConfigurationChanged]]) -> None:
+    """Adds the changes to the audit log."""
     await audit.insert_entries(session, [(each.attributes, each.body) for each in events])

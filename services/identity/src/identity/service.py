@@ -1,4 +1,4 @@
-"""Identity: tenants, people, the org tree, roles, blueprints, and what signs on."""
+"""Identity: tenants, people, the org tree, roles, blueprints, single sign-on, and the audit log."""
 
 from contracts.audit import ConfigurationChanged
 from contracts.blueprints import SectionApplied, SectionRejected
@@ -18,12 +18,13 @@ from identity.clients.provider import Provider
 from identity.clients.sections import SectionCheckClient
 from identity.settings import IdentitySettings
 
-_LOOK_UP_SECONDS = 5
+_LOOKUP_SECONDS = 5
 _SECTION_TOPICS = [name for name in TOPICS if name.endswith(".sections")]
 _AUDIT_TOPICS = [name for name in TOPICS if name.endswith(".audit")]
 
 
-def provider_of(settings: IdentitySettings) -> Provider | None:
+def create_provider(settings: IdentitySettings) -> Provider | None:
+    """The login provider that the settings name; None: accounts and applications are managed elsewhere."""
     if settings.embedded_url is not None:
         return EmbeddedProvider(
             settings.embedded_url, settings.embedded_client_id, settings.embedded_client_secret.get_secret_value()
@@ -35,10 +36,11 @@ def provider_of(settings: IdentitySettings) -> Provider | None:
 
 
 def wire(kit: ServiceContext, settings: IdentitySettings | None = None) -> ServiceParts:
+    """The parts of the service. `settings` None: those of the environment."""
     settings = settings or IdentitySettings()
-    provider = provider_of(settings)
+    provider = create_provider(settings)
     policy = UrlPolicy(allow_private=kit.settings.allow_private_addresses)
-    outbound = None if policy.allow_private else OutboundClient(policy, timeout_seconds=_LOOK_UP_SECONDS)
+    outbound = None if policy.allow_private else OutboundClient(policy, timeout_seconds=_LOOKUP_SECONDS)
     sections = SectionCheckClient(kit.http, settings.services_url) if settings.services_url else None
     return ServiceParts(
         field_docs=FIELD_DOCS,

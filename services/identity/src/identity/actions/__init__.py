@@ -1,4 +1,4 @@
-"""The use cases of identity. None commits: the doors do."""
+"""The use cases of identity. None of them commits: the doors do."""
 
 from identity.actions.tenants import ensure_platform
 

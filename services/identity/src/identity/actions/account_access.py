@@ -1,4 +1,4 @@
-"""Whose an account at the login provider is."""
+"""Whether a person may sign in by an account that exists at the login provider."""
 
 from contracts.directory import PersonChanged
 from storage import Session
@@ -10,7 +10,7 @@ from identity.store import directory
 async def may_use_account(
     session: Session, person: PersonChanged, holder: ExistingAccount, issuer: str, *, linked: bool
 ) -> bool:
-    """Whether the account may be this person's: it is of this tenant, or with `linked` of another, and nobody else in
-    the directory signs in by it."""
+    """Whether the person may use the account: it belongs to this tenant (with `linked`: to any), and nobody else in the directory
+    signs in by it. `issuer`: the `iss` of the provider's logins."""
     known = await directory.find_related_people(session, slug="", logins=[(issuer, holder.sub)], external_ids=[])
     return (linked or holder.tenant == session.tenant) and not known.keys() - {person.id}

@@ -1,4 +1,4 @@
-"""A tenant is never left without somebody who runs it: nobody in it could let anyone in again."""
+"""A tenant always keeps an administrator: without one, nobody in it could restore access."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
@@ -14,21 +14,22 @@ from identity.store import desired_resources, directory
 async def require_admin(
     session: Session, before: Mapping[UUID, PersonChanged], changed: Sequence[PersonChanged]
 ) -> None:
-    """Raises Conflict when the change would take away a tenant's last administrator, or the last who can sign in, today
-    or by an end date. A tenant that has none yet may stay so."""
+    """Raises Conflict when the changed people would leave the tenant without an administrator, or without one who can sign in,
+    now or from a later day on. A tenant that has no administrator yet may stay without. `before`: the stored people by id, at
+    least those that change."""
     role = _admin_role(session)
     if not any(_has_role(before[each.id], role) for each in changed if each.id in before):
         return
-    there = await directory.load_admins(session, role)
-    await _require_coverage(session, there, {**there, **{each.id: each for each in changed}}, role)
+    stored = await directory.load_admins(session, role)
+    await _require_coverage(session, stored, {**stored, **{each.id: each for each in changed}}, role)
 
 
 async def require_admin_without_account(session: Session, person: PersonChanged) -> None:
-    """Raises Conflict when this person's account is the last by which an administrator gets in."""
+    """Raises Conflict when closing this person's account would leave no administrator who can sign in."""
     role = _admin_role(session)
     if _has_role(person, role):
-        there = await directory.load_admins(session, role)
-        await _require_coverage(session, there, there, role, closed=person.id)
+        stored = await directory.load_admins(session, role)
+        await _require_coverage(session, stored, stored, role, closing=person.id)
 
 
 async def _require_coverage(
@@ -36,17 +37,17 @@ async def _require_coverage(
     before: Mapping[UUID, PersonChanged],
     after: Mapping[UUID, PersonChanged],
     role: str,
-    closed: UUID | None = None,
+    closing: UUID | None = None,
 ) -> None:
     tenant = await directory.load_tenant(session)
     assert tenant is not None
     day = local_day(session.now, tenant)
-    shut = await desired_resources.list_closed_accounts(session)
-    able = (
-        _with_open_account(before.values(), shut),
-        _with_open_account(after.values(), shut | ({closed} if closed else set())),
+    closed = await desired_resources.list_closed_accounts(session)
+    able_to_sign_in = (
+        _with_open_account(before.values(), closed),
+        _with_open_account(after.values(), closed | ({closing} if closing else set())),
     )
-    for old, new, who in ((before.values(), after.values(), ""), (*able, " who can sign in")):
+    for old, new, who in ((before.values(), after.values(), ""), (*able_to_sign_in, " who can sign in")):
         if role_covered_until(new, role, day) < role_covered_until(old, role, day):
             raise Conflict(
                 "last-admin",
@@ -55,8 +56,8 @@ async def _require_coverage(
             )
 
 
-def _with_open_account(people: Iterable[PersonChanged], shut: set[UUID]) -> list[PersonChanged]:
-    return [each for each in people if each.logins and each.id not in shut]
+def _with_open_account(people: Iterable[PersonChanged], closed: set[UUID]) -> list[PersonChanged]:
+    return [each for each in people if each.logins and each.id not in closed]
 
 
 def _admin_role(session: Session) -> str:

@@ -1,4 +1,4 @@
-"""Blueprints: a tenant set up as a whole, exported as it is now, and what the services say of their sections."""
+"""Blueprints: publishing a tenant's configuration, and exporting it."""
 
 from asyncio import to_thread
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ from identity.actions.admins import require_admin
 from identity.actions.checking import check_sections, find_unknown_sources
 from identity.actions.recording import lock_tenant, record_people_changes, record_tenant_change, record_unit_changes
 from identity.clients.sections import SectionCheckClient
-from identity.model.blueprints import SECTION_POINTER, SectionPlan, bundle_invalid, parse_bundle, plan_section
+from identity.model.blueprints import SECTION_POINTER, SectionPlan, parse_bundle, plan_section, to_invalid_bundle
 from identity.model.documents import compute_digest
 from identity.model.org import OrgTree
-from identity.model.specs import Section, section_of
+from identity.model.specs import Section, to_section
 from identity.store import blueprints as store
 from identity.store import desired_resources, directory
 
@@ -56,10 +56,11 @@ async def publish_blueprint(
     services: SectionCheckClient | None = None,
     token: str = "",
 ) -> BlueprintReport:
-    """Checks the bundle, applies its identity section, and hands every service its own. Each of `services` has said
-    before, to whoever has `token`, what it would make of its section. The same content again changes nothing; with
-    `again` the newest version is applied and sent out once more. Raises Invalid with every problem found, each with
-    pointer, line and cure, and Unavailable when a service could not be asked; nothing is applied then."""
+    """Checks the bundle, applies its identity section, and publishes the sections of the other services. Content that equals
+    the newest version changes nothing; with `again` the newest version is applied and published once more. `services` checks
+    the other sections first, on behalf of the caller with the access token `token`; None: they are not checked. Raises
+    TooLarge, Invalid with every problem (pointer, line, cure), and Unavailable when a service could not be asked; nothing is
+    applied then."""
     if len(text) > MAX_BUNDLE_CHARACTERS:
         raise TooLarge(
             "too-large",
@@ -69,8 +70,8 @@ async def publish_blueprint(
     fingerprint = await to_thread(compute_digest, {"blueprint": bundle.blueprint, "sections": bundle.sections})
     newest = await store.find_newest_version(session)
     checked = None
-    if again or problems or newest is None or newest["digest"] != fingerprint:
-        # Before the tenant is locked: others take their time.
+    if again or problems or newest is None or newest.digest != fingerprint:
+        # Before the tenant is locked: other services may take seconds.
         known = {name: content for name, content in bundle.sections.items() if name in ALL_SERVICES}
         checked = await check_sections(session, known, await directory.load_units(session), services, token)
         problems += checked.problems
@@ -80,8 +81,8 @@ async def publish_blueprint(
             raise await _publish_refused(problems + checked.unreachable, text)
     tenant = await lock_tenant(session)
     newest = await store.find_newest_version(session)
-    same = newest is not None and newest["digest"] == fingerprint
-    version = (newest["version"] if newest else 0) + (0 if same else 1)
+    same = newest is not None and newest.digest == fingerprint
+    version = (newest.version if newest else 0) + (0 if same else 1)
     report = BlueprintReport(
         blueprint=bundle.blueprint,
         version=version,
@@ -103,9 +104,9 @@ async def publish_blueprint(
             now=session.now,
             issuer=issuer,
             new_id=new_id,
-            kept=await desired_resources.load_provider_logins(session, issuer),
+            provider_logins=await desired_resources.load_provider_logins(session, issuer),
         )
-        plan.problems.extend(_vanishing_problems(plan, units, section))
+        plan.problems.extend(_find_deactivation_problems(plan, units, section))
         problems += plan.problems
         if problems:
             raise await _publish_refused(problems + checked.unreachable, text)
@@ -118,8 +119,10 @@ async def publish_blueprint(
             await _apply(session, plan, tenant, units, people)
     if checked.unreachable:
         refused = await _publish_refused(checked.unreachable, text)
-        told = "; ".join(each.problem for each in checked.unreachable)
-        raise Unavailable("services-not-asked", f"Nothing was applied: {told}.", errors=refused.errors, retry_after=5)
+        reasons = "; ".join(each.problem for each in checked.unreachable)
+        raise Unavailable(
+            "services-not-asked", f"Nothing was applied: {reasons}.", errors=refused.errors, retry_after=5
+        )
     if dry_run:
         return report
     origin = origin_of(session)
@@ -130,13 +133,13 @@ async def publish_blueprint(
         )
     if section is not None:
         await store.record_section_applied(session, "identity", version, None)
-    # What is in it is told thing by thing, by whoever applies it.
+    # Each service records the changes of its own resources when it applies its section.
     record_change(
         session,
         "blueprint",
         str(version),
         action="published_again" if same else "published",
-        before=newest and _to_bundle_document(newest["name"], newest["version"], newest["sections"]),
+        before=newest and _to_bundle_document(newest.name, newest.version, newest.sections),
         after=_to_bundle_document(bundle.blueprint, version, bundle.sections),
     )
     session.emit(BlueprintPublished(version=version, sections=bundle.sections, origin=origin))
@@ -144,19 +147,19 @@ async def publish_blueprint(
 
 
 async def _publish_refused(problems: list[FieldProblem], text: str) -> Invalid:
-    return await run_in_worker(bundle_invalid, problems, text, seconds=READING_SECONDS)
+    return await run_in_worker(to_invalid_bundle, problems, text, seconds=READING_SECONDS)
 
 
 def _own_changes(
     tenant: TenantChanged, plan: SectionPlan, units: list[OrgUnitChanged], people: dict[UUID, PersonChanged]
 ) -> dict[str, Changes]:
     before, after = tenant.model_dump(), plan.tenant.model_dump()
-    here = {unit.id for unit in units}
+    existing = {unit.id for unit in units}
     found = {
         "tenant": Changes(changed=sorted(name for name in after if after[name] != before[name])),
         "org_units": Changes(
-            created=sorted(unit.slug for unit in plan.units if unit.id not in here),
-            changed=sorted(unit.slug for unit in plan.units if unit.id in here),
+            created=sorted(unit.slug for unit in plan.units if unit.id not in existing),
+            changed=sorted(unit.slug for unit in plan.units if unit.id in existing),
         ),
         "people": Changes(
             created=sorted(person.slug for person in plan.people if person.id not in people),
@@ -170,8 +173,8 @@ def _to_bundle_document(blueprint: str, version: int, sections: Mapping[str, Any
     return {"blueprint": blueprint, "version": version, "sections": sorted(sections)}
 
 
-def _vanishing_problems(plan: SectionPlan, units: list[OrgUnitChanged], section: Section) -> list[FieldProblem]:
-    """Members of a unit that vanishes are told by the rules about people; what is left below it is told here."""
+def _find_deactivation_problems(plan: SectionPlan, units: list[OrgUnitChanged], section: Section) -> list[FieldProblem]:
+    """Active units below a unit that is switched off. Its members are a matter of the rules about people."""
     old = {unit.id: unit for unit in units}
     places = {spec.slug: index for index, spec in enumerate(section.org_units)}
     tree = OrgTree([*units, *plan.units])
@@ -179,9 +182,9 @@ def _vanishing_problems(plan: SectionPlan, units: list[OrgUnitChanged], section:
     for unit in plan.units:
         left = [each.slug for each in tree.below(unit.id) if each.active]
         if unit.id in old and old[unit.id].active and not unit.active and left:
-            told = f"`{unit.slug}` still has active units below it: {', '.join(left[:5])}"
+            problem = f"`{unit.slug}` still has active units below it: {', '.join(left[:5])}"
             pointer = f"{SECTION_POINTER}/org_units/{places[unit.slug]}/active"
-            problems.append(FieldProblem(pointer=pointer, problem=told, cure="switch them off too, or move them"))
+            problems.append(FieldProblem(pointer=pointer, problem=problem, cure="switch them off too, or move them"))
     return problems
 
 
@@ -198,19 +201,20 @@ async def _apply(
 
 
 async def export_blueprint(session: Session, version: int | None) -> dict[str, Any]:
-    """A bundle that makes this tenant again: as it is now, or as version `version` was published. Raises NotFound."""
+    """The bundle that would recreate this tenant, as it is now or as `version` was published. Raises NotFound for an unknown
+    tenant or version."""
     if version is not None:
         stored = await store.find_version(session, version)
         if stored is None:
             raise NotFound("unknown-version", f"`{session.tenant}` has no blueprint version {version}.")
-        return {"blueprint": stored["name"], "sections": stored["sections"]}
+        return {"blueprint": stored.name, "sections": stored.sections}
     tenant = await directory.load_tenant(session)
     if tenant is None:
         raise NotFound("unknown-tenant", f"There is no tenant `{session.tenant}`.")
     newest = await store.find_newest_version(session)
     units = OrgTree(await directory.load_units(session)).parents_first()
     people = sorted((await directory.load_people(session)).values(), key=lambda person: person.slug)
-    answered = await store.list_section_answers(session)
-    others = {service: row["content"] for service, row in sorted(answered.items()) if row["content"] is not None}
-    sections = {"identity": await to_thread(section_of, tenant, units, people), **others}
-    return {"blueprint": newest["name"] if newest else session.tenant, "sections": sections}
+    answers = await store.list_section_answers(session)
+    others = {service: each.content for service, each in sorted(answers.items()) if each.content is not None}
+    sections = {"identity": await to_thread(to_section, tenant, units, people), **others}
+    return {"blueprint": newest.name if newest else session.tenant, "sections": sections}

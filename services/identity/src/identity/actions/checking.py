@@ -1,5 +1,5 @@
-"""What the other services say of a blueprint before anything of it is applied: each checks its own section, with the names
-that all things will have."""
+"""The check of a blueprint before anything of it is applied: every other service checks its section against the names that
+will exist afterwards."""
 
 import asyncio
 from asyncio import to_thread
@@ -21,8 +21,9 @@ from identity.store import blueprints as store
 
 @dataclass
 class SectionChecks:
-    """`unasked`: why a service that should have been asked did not answer. `unchecked`: sections that nobody looked at,
-    since identity was not told where the services are."""
+    """The result. `names`: those that exist once the blueprint is applied; `changes` by service and part of its section;
+    `unreachable`: a problem for each service that did not answer; `unchecked`: sections that were not checked, since identity
+    has no address of the services."""
 
     names: Names
     problems: list[FieldProblem] = field(default_factory=list[FieldProblem])
@@ -38,24 +39,25 @@ async def check_sections(
     services: SectionCheckClient | None,
     token: str,
 ) -> SectionChecks:
-    """Asks every service that has a section here, and each whose own things may name what will be gone."""
-    answered = await store.list_section_answers(session)
-    contents = {service: row["content"] for service, row in answered.items() if row["content"] is not None}
+    """Asks every service that has one of `sections`, and, when names disappear, each that may refer to them. `units`: those that
+    exist now; `services` None: nobody is asked; `token`: the caller's access token."""
+    answers = await store.list_section_answers(session)
+    contents = {service: each.content for service, each in answers.items() if each.content is not None}
     present = contents | {"identity": {"org_units": [{"slug": unit.slug} for unit in units if unit.active]}}
     now, after = await to_thread(merge_names, present, {}), await to_thread(merge_names, present, sections)
     checked = SectionChecks(after)
-    named = [name for name in ALL_SERVICES[1:] if name in sections]
+    with_section = [name for name in ALL_SERVICES[1:] if name in sections]
     if services is None:
-        checked.unchecked = named
+        checked.unchecked = with_section
         return checked
     others = [name for name in ALL_SERVICES[1:] if name in contents and name not in sections]
-    asked = [*named, *(others if _removes_names(now, after) else [])]
+    asked = [*with_section, *(others if _removes_names(now, after) else [])]
 
-    async def ask(service: str) -> SectionCheck | CheckUnavailable:
+    async def check(service: str) -> SectionCheck | CheckUnavailable:
         body = await to_thread(encode_request, sections.get(service), after, now)
         return await services.check(service, body, tenant=session.tenant, token=token)
 
-    for service, answer in zip(asked, await asyncio.gather(*map(ask, asked)), strict=True):
+    for service, answer in zip(asked, await asyncio.gather(*map(check, asked)), strict=True):
         at = f"/sections/{service}"
         if isinstance(answer, CheckUnavailable):
             problem = f"{service} could not be asked: {answer.reason}"
@@ -74,19 +76,20 @@ async def check_sections(
 
 
 def _removes_names(now: Names, after: Names) -> bool:
-    """Whether a name that there is will not be any more, or something inside of it."""
+    """Whether a name of `now`, or one inside of it, is missing from `after`."""
     for kind, names in now.items():
         for name, inside in names.items():
             if name not in after[kind]:
                 return True
-            left = after[kind][name]
-            if left is not None and (inside is None or not set(inside) <= set(left)):
+            remaining = after[kind][name]
+            if remaining is not None and (inside is None or not set(inside) <= set(remaining)):
                 return True
     return False
 
 
 def find_unknown_sources(section: dict[str, Any], names: Names) -> list[FieldProblem]:
-    """External ids of sources that there are none of. Before there is any source, people may come first."""
+    """Problems of external ids in an identity section whose source does not exist. None while the tenant has no source at all:
+    people may be set up first."""
     sources = names.get("source")
     if not sources:
         return []

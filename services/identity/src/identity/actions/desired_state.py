@@ -1,5 +1,5 @@
-"""What the login provider shall hold, stored with the change that wants it. The clock brings it about: no request waits
-for the provider."""
+"""The desired state of the login provider. It is stored in the transaction of the change that causes it, and reconciled by the
+clock: no request waits for the provider."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from storage import Session
 from identity.store import desired_resources
 
 ALREADY_DUE = datetime(2000, 1, 1, tzinfo=UTC)
-"""Due by every clock: a simulated tenant's now may be ahead of the platform's."""
+"""Due by every clock: the now of a simulated tenant may be ahead of the platform's."""
 RECONCILE_KIND = "provision"
 ORGANIZATION, APPLICATION, ACCOUNT, BROKER = "organization", "application", "account", "identity_provider"
 
@@ -26,13 +26,14 @@ async def set_desired(
     deleting: bool = False,
     sealed: str | None = None,
 ) -> None:
-    """The provider shall hold this from now on, or with `leaving` not any more."""
+    """Stores what the provider shall hold, with `deleting` that it shall be removed, and schedules its reconciliation. `sealed`:
+    a new secret, encrypted."""
     await desired_resources.upsert(session, kind, slug, desired, deleting=deleting, sealed=sealed, at=session.now)
     await schedule_reconcile(session, session.tenant, kind, slug, ALREADY_DUE)
 
 
 async def sync_organization(session: Session, before: TenantChanged | None, after: TenantChanged) -> None:
-    """The tenant's organization is called and switched as the tenant is."""
+    """Makes the organization follow the tenant's name and its being active."""
     if before is None or (before.name, before.active) != (after.name, after.active):
         await set_desired(session, ORGANIZATION, after.slug, {"name": after.name, "enabled": after.active})
 
@@ -40,27 +41,27 @@ async def sync_organization(session: Session, before: TenantChanged | None, afte
 async def sync_accounts(
     session: Session, before: Mapping[UUID, PersonChanged], changed: Sequence[PersonChanged]
 ) -> None:
-    """Accounts of people are named and switched as the people are."""
+    """Makes accounts follow the name, the address and the being active of their people."""
     moved = [
         str(each.id)
         for each in changed
-        if each.id in before and _account_fields(before[each.id]) != _account_fields(each)
+        if each.id in before and _provider_account_fields(before[each.id]) != _provider_account_fields(each)
     ]
     if moved:
         for slug in await desired_resources.mark_waiting(session, ACCOUNT, moved, at=session.now):
             await schedule_reconcile(session, session.tenant, ACCOUNT, slug, ALREADY_DUE)
 
 
-def _account_fields(person: PersonChanged) -> tuple[Any, ...]:
+def _provider_account_fields(person: PersonChanged) -> tuple[Any, ...]:
     return person.active, person.display_name, person.email
 
 
 async def schedule_reconcile(session: Session, tenant: str, kind: str, slug: str, at: datetime) -> None:
-    """As the platform's, whose time is everybody's: a simulated tenant's may stand still. One thing of a tenant is brought
-    about after the other: they have parts in common, which each looks for before it makes them."""
-    seen = session.tenants
+    """Schedules a resource as an item of the platform tenant, since the clock of a simulated tenant may stand still. The
+    resources of one tenant are reconciled one after the other: they share parts, which each creates when they are missing."""
+    tenants = session.tenants
     await session.set_tenants([PLATFORM_TENANT])
-    # Something new in it each time: what is wanted while the provider is being told is told afterwards.
+    # The body differs each time, so that a change during a reconciliation leads to another one.
     item = {"tenant": tenant, "kind": kind, "slug": slug, "asked": str(uuid4())}
     await session.schedule(RECONCILE_KIND, f"{tenant}/{kind}/{slug}", at, item, lock_key=f"provider {tenant}")
-    await session.set_tenants(seen)
+    await session.set_tenants(tenants)

@@ -1,4 +1,4 @@
-"""Org units: added, renamed, moved with all below them, switched off."""
+"""Org units: adding, renaming, moving with everything below them, switching off."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -19,7 +19,7 @@ from identity.store import directory as store
 
 
 async def add_unit(session: Session, spec: OrgUnitSpec) -> OrgUnitChanged:
-    """Raises Conflict when the slug is taken, Invalid when the parent is unknown."""
+    """Adds a unit. Raises Conflict when the slug is taken, Invalid when the parent is unknown."""
     await lock_tenant(session)
     units = await store.load_units(session)
     if any(unit.slug == spec.slug for unit in units):
@@ -32,8 +32,9 @@ async def add_unit(session: Session, spec: OrgUnitSpec) -> OrgUnitChanged:
 
 
 async def change_unit(session: Session, ref: str, patch: OrgUnitPatch) -> OrgUnitChanged:
-    """Moving a unit moves all below it. Raises NotFound; Invalid for an unknown parent or a cycle; Conflict when it
-    cannot be switched off yet, or when its new kind would put somebody into two units of that kind."""
+    """Changes the unit with this id or slug; a moved unit takes everything below it along. Raises NotFound; Invalid for an
+    unknown parent or a cycle; Conflict when it is still in use and cannot be switched off, or when its new kind would make
+    somebody a member of two units of that kind."""
     tenant = await lock_tenant(session)
     units = await store.load_units(session)
     tree = OrgTree(units)
@@ -45,13 +46,13 @@ async def change_unit(session: Session, ref: str, patch: OrgUnitPatch) -> OrgUni
     after = tree.by_id[before.id]
     day = local_day(session.now, tenant)
     if before.active and not after.active:
-        await _refuse_to_vanish(session, tree, after, day)
+        await _require_unused(session, tree, after, day)
         await require_unnamed(session, _names(units), _names(tree.by_id.values()))
     if before.kind != after.kind:
         for person in (await store.find_members(session, [after.id])).values():
-            wrong = find_person_problems(person, tree=tree, tenant=tenant.slug, day=day, at="")
-            if wrong:
-                raise Conflict("kind-in-use", f"Of `{person.slug}`: {wrong[0].problem}; {wrong[0].cure}.")
+            found = find_person_problems(person, tree=tree, tenant=tenant.slug, day=day, at="")
+            if found:
+                raise Conflict("kind-in-use", f"Of `{person.slug}`: {found[0].problem}; {found[0].cure}.")
     await record_unit_changes(session, units, changed)
     return after
 
@@ -60,7 +61,7 @@ def _names(units: Iterable[OrgUnitChanged]) -> Names:
     return extract_names("identity", {"org_units": [{"slug": unit.slug} for unit in units if unit.active]})
 
 
-async def _refuse_to_vanish(session: Session, tree: OrgTree, unit: OrgUnitChanged, day: date) -> None:
+async def _require_unused(session: Session, tree: OrgTree, unit: OrgUnitChanged, day: date) -> None:
     below = [each for each in tree.below(unit.id) if each.active]
     if below:
         names = ", ".join(each.slug for each in below[:5])

@@ -1,4 +1,4 @@
-"""People: added and changed one by one, or imported by the thousand."""
+"""People: added and changed one by one, or imported from a file."""
 
 from contracts import new_id
 from contracts.directory import PersonChanged
@@ -11,7 +11,7 @@ from identity.actions.recording import lock_tenant, record_people_changes, recor
 from identity.model.fields import raise_if_problems
 from identity.model.importing import ImportReport, read_and_plan
 from identity.model.org import OrgTree
-from identity.model.people import apply_people, local_day, login_of
+from identity.model.people import apply_people, local_day, resolve_login
 from identity.model.specs import PersonPatch, PersonSpec
 from identity.store import desired_resources
 from identity.store import directory as store
@@ -20,7 +20,8 @@ IMPORT_SECONDS = 30.0
 
 
 async def add_person(session: Session, spec: PersonSpec, *, issuer: str) -> PersonChanged:
-    """Raises Conflict when the slug is taken, Invalid when a rule is broken."""
+    """Adds a person. `issuer`: the `iss` of logins that name none. Raises Conflict when the slug is taken or the tenant would lose
+    its last administrator, Invalid when a rule is broken."""
     await lock_tenant(session)
     if await store.find_person(session, spec.slug):
         raise Conflict("slug-taken", f"There is a person `{spec.slug}` already.")
@@ -28,19 +29,20 @@ async def add_person(session: Session, spec: PersonSpec, *, issuer: str) -> Pers
 
 
 async def change_person(session: Session, ref: str, patch: PersonPatch, *, issuer: str) -> PersonChanged:
-    """Fields that are given replace what was; raises NotFound, or Invalid when a rule is broken."""
+    """Replaces the fields that `patch` sets, of the person with this id or slug. Raises NotFound, Invalid when a rule is broken,
+    Conflict when the tenant would lose its last administrator."""
     await lock_tenant(session)
     before = await store.find_person(session, ref)
     if before is None:
         raise NotFound("unknown-person", f"There is no person `{ref}`.")
-    given = {name: getattr(patch, name) for name in patch.model_fields_set}
-    spec = PersonSpec.model_construct(_fields_set={*given, "slug"}, slug=before.slug, **given)
+    changes = {name: getattr(patch, name) for name in patch.model_fields_set}
+    spec = PersonSpec.model_construct(_fields_set={*changes, "slug"}, slug=before.slug, **changes)
     return await _apply(session, spec, issuer=issuer)
 
 
 async def _apply(session: Session, spec: PersonSpec, *, issuer: str) -> PersonChanged:
     tenant = await lock_tenant(session)
-    logins = [login_of(each, issuer) for each in [*spec.logins, *([spec.login] if spec.login else [])]]
+    logins = [resolve_login(each, issuer) for each in [*spec.logins, *([spec.login] if spec.login else [])]]
     related = await store.find_related_people(
         session,
         slug=spec.slug,
@@ -55,7 +57,7 @@ async def _apply(session: Session, spec: PersonSpec, *, issuer: str) -> PersonCh
         day=local_day(session.now, tenant),
         issuer=issuer,
         new_id=new_id,
-        kept=await desired_resources.load_provider_logins(session, issuer),
+        provider_logins=await desired_resources.load_provider_logins(session, issuer),
     )
     raise_if_problems(problems)
     await record_people_changes(session, related, changed)
@@ -63,12 +65,21 @@ async def _apply(session: Session, spec: PersonSpec, *, issuer: str) -> PersonCh
 
 
 async def import_people(session: Session, data: bytes, *, dry_run: bool, issuer: str) -> ImportReport:
-    """Reads a sheet of people and keeps every line that holds; with `dry_run` only says what it would do."""
+    """Reads a sheet of people and applies every valid line; with `dry_run` it only reports. Raises Invalid for a file that cannot
+    be read at all, Conflict when the tenant would lose its last administrator."""
     tenant = await lock_tenant(session)
     units, people = await store.load_units(session), await store.load_people(session)
-    day, kept = local_day(session.now, tenant), await desired_resources.load_provider_logins(session, issuer)
+    day, provider_logins = local_day(session.now, tenant), await desired_resources.load_provider_logins(session, issuer)
     plan = await run_in_worker(
-        read_and_plan, data, list(people.values()), units, tenant.slug, day, issuer, kept, seconds=IMPORT_SECONDS
+        read_and_plan,
+        data,
+        list(people.values()),
+        units,
+        tenant.slug,
+        day,
+        issuer,
+        provider_logins,
+        seconds=IMPORT_SECONDS,
     )
     await require_admin(session, people, list(plan.people.values()))
     if not dry_run:

@@ -1,4 +1,4 @@
-"""Bringing about, at the login provider, what is wanted of it, as often as it takes."""
+"""Reconciliation: applying desired resources at the login provider, with retries."""
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -25,9 +25,10 @@ from identity.model.applications import (
     ApplicationSpec,
     IdentityProvider,
     IdentityProviderSpec,
-    provider_addresses,
+    list_provider_addresses,
 )
 from identity.store import desired_resources, directory
+from identity.store.desired_resources import DesiredResource
 
 log = logging.getLogger("uplift.identity")
 
@@ -37,8 +38,8 @@ _identity_provider: TypeAdapter[IdentityProvider] = TypeAdapter(IdentityProvider
 
 
 async def schedule_waiting(session: Session) -> None:
-    """Everything that waits is looked at now: for a process that starts, perhaps with a provider for the first time.
-    `session` is the platform tenant's."""
+    """Schedules every waiting resource of every tenant: a process that starts may be the first with a provider. `session` is the
+    platform tenant's."""
     after = ""
     while slugs := await directory.list_customer_slugs(session, after, 500):
         after = slugs[-1]
@@ -55,7 +56,8 @@ Begin = Callable[[], AbstractAsyncContextManager[Session]]
 
 @dataclass(frozen=True)
 class _ReconcileContext:
-    """One thing to bring about, and with what. `work` opens a unit of work of the tenant."""
+    """One reconciliation. `work` opens a unit of work of the tenant; `issuer` is the `iss` of the provider's logins; `secret` is
+    in clear text."""
 
     work: Begin
     provider: Provider
@@ -78,10 +80,10 @@ async def reconcile(
     kind: str,
     slug: str,
 ) -> None:
-    """Tells the provider, in no transaction: what is wanted is read before, and what became of it recorded after, unless
-    something else is wanted by then. What the provider refuses stays to be seen, and is tried again when it is asked for
-    again; when it is away, it is tried again with growing pauses. Without a provider it waits for one. `outbound` looks up
-    where a tenant's addresses lead before the provider is told of them; None: they may lead anywhere."""
+    """Applies one resource at the provider, outside a transaction: the desired state is read before, and the outcome stored
+    afterwards, unless the desired state has changed meanwhile. What the provider refuses is stored as failed, until it is set
+    again; while the provider is unavailable, attempts follow with growing pauses. Without a provider nothing happens.
+    `outbound` checks where a tenant's addresses lead before the provider gets them; None: they may lead anywhere."""
     if provider is None:
         return
 
@@ -92,45 +94,49 @@ async def reconcile(
             yield session
 
     async with work() as session:
-        asked = await desired_resources.find(session, kind, slug)
-    if asked is None:
+        resource = await desired_resources.find(session, kind, slug)
+    if resource is None:
         return
     try:
-        secret = provider.unseal(asked["sealed"]) if asked["sealed"] else None
-        step = _ReconcileContext(
-            work, provider, issuer, outbound, tenant, slug, asked["wanted"], asked["leaving"], secret
+        secret = provider.unseal(resource.sealed) if resource.sealed else None
+        context = _ReconcileContext(
+            work, provider, issuer, outbound, tenant, slug, resource.desired, resource.deleting, secret
         )
-        kept = await _RECONCILERS[kind](step)
+        outcome = await _RECONCILERS[kind](context)
         async with work() as session:
-            if await _still_asked(session, kind, slug, asked):
-                await _record(session, step, kind, kept)
+            if await _is_current(session, resource):
+                await _record(session, context, kind, outcome)
     except (Problem, JoseError) as problem:
         async with work() as session:
-            if await _still_asked(session, kind, slug, asked):
+            if await _is_current(session, resource):
                 await _record_failure(session, tenant, kind, slug, problem)
 
 
-async def _still_asked(session: Session, kind: str, slug: str, asked: dict[str, Any]) -> bool:
-    """Whether nothing else was asked for meanwhile: what is recorded is of what was asked."""
-    now = await desired_resources.find(session, kind, slug, lock=True)
-    return now is not None and all(now[name] == asked[name] for name in ("wanted", "leaving", "sealed", "asked_at"))
+async def _is_current(session: Session, resource: DesiredResource) -> bool:
+    """Whether the desired state has not changed since it was read. Locks the row."""
+    now = await desired_resources.find(session, resource.kind, resource.slug, lock=True)
+    return now is not None and _request(now) == _request(resource)
 
 
-async def _record(session: Session, step: _ReconcileContext, kind: str, kept: "_Reconciled | None") -> None:
+def _request(resource: DesiredResource) -> tuple[object, ...]:
+    return resource.desired, resource.deleting, resource.sealed, resource.requested_at
+
+
+async def _record(session: Session, context: _ReconcileContext, kind: str, outcome: "_Reconciled | None") -> None:
     at = session.now
-    if kept is None:
-        await desired_resources.delete(session, kind, step.slug)
+    if outcome is None:
+        await desired_resources.delete(session, kind, context.slug)
         return
-    if kept.holder is not None and kept.sub is not None:
-        await _link(session, step.issuer, kept.holder, kept.sub, moves=kept.moves)
-    await desired_resources.mark_applied(session, kind, step.slug, at=at, sub=kept.sub)
+    if outcome.person is not None and outcome.sub is not None:
+        await _link(session, context.issuer, outcome.person, outcome.sub, exclusive=outcome.exclusive)
+    await desired_resources.mark_applied(session, kind, context.slug, at=at, sub=outcome.sub)
 
 
 async def _record_failure(session: Session, tenant: str, kind: str, slug: str, problem: Problem | JoseError) -> None:
-    told = problem.detail if isinstance(problem, Problem) else "Its secret cannot be read any more: ask for a new one."
+    error = problem.detail if isinstance(problem, Problem) else "Its secret cannot be read any more: ask for a new one."
     final = not isinstance(problem, Unavailable)
-    attempts = await desired_resources.mark_failed(session, kind, slug, error=told, final=final)
-    log.warning("%s %s of %s was not brought about: %s", kind, slug, tenant, told)
+    attempts = await desired_resources.mark_failed(session, kind, slug, error=error, final=final)
+    log.warning("%s %s of %s was not applied at the login provider: %s", kind, slug, tenant, error)
     if not final:
         pause = min(timedelta(seconds=2 ** min(attempts, 10)), _MAX_RETRY_PAUSE)
         await schedule_reconcile(session, tenant, kind, slug, session.now + pause)
@@ -138,59 +144,59 @@ async def _record_failure(session: Session, tenant: str, kind: str, slug: str, p
 
 @dataclass(frozen=True)
 class _Reconciled:
-    """It is there; `sub`: by what its tokens know it. `holder`: the person who signs in by it from now on; with `moves`
-    whoever else did does not any more."""
+    """The provider holds the resource. `sub`: the subject of its tokens; `person`: the id or slug of the person who signs in by it
+    from now on; `exclusive`: the login is taken from whoever else has it."""
 
     sub: str | None = None
-    holder: str | None = None
-    moves: bool = False
+    person: str | None = None
+    exclusive: bool = False
 
 
-async def _reconcile_organization(step: _ReconcileContext) -> _Reconciled | None:
-    await step.provider.ensure_organization(step.tenant, **step.desired)
+async def _reconcile_organization(context: _ReconcileContext) -> _Reconciled | None:
+    await context.provider.ensure_organization(context.tenant, **context.desired)
     return _Reconciled()
 
 
-async def _reconcile_application(step: _ReconcileContext) -> _Reconciled | None:
-    application = _application.validate_python(step.desired)
-    if step.deleting:
-        await step.provider.remove_application(step.tenant, step.slug, application)
+async def _reconcile_application(context: _ReconcileContext) -> _Reconciled | None:
+    application = _application.validate_python(context.desired)
+    if context.deleting:
+        await context.provider.remove_application(context.tenant, context.slug, application)
         return None
-    await _require_public(step, application)
-    sub = await step.provider.ensure_application(step.tenant, step.slug, application, secret=step.secret)
+    await _require_public(context, application)
+    sub = await context.provider.ensure_application(context.tenant, context.slug, application, secret=context.secret)
     if sub is not None and application.protocol == "machine":
-        return _Reconciled(sub, application.person, moves=True)
+        return _Reconciled(sub, application.person, exclusive=True)
     return _Reconciled(sub)
 
 
-async def _require_public(step: _ReconcileContext, wanted: Application | IdentityProvider) -> None:
-    """The provider looks its addresses up by itself: here is seen to it that they lead outside when it is told. Raises
-    Refused, or Unavailable while a name leads to nothing that may be called."""
-    if step.outbound is None:
+async def _require_public(context: _ReconcileContext, spec: Application | IdentityProvider) -> None:
+    """Checks that the addresses lead outside at the moment when the provider, which resolves them itself, gets them. Raises
+    ProviderRefused, or Unavailable while a name does not resolve."""
+    if context.outbound is None:
         return
-    for name, address in provider_addresses(wanted).items():
+    for name, address in list_provider_addresses(spec).items():
         try:
-            await step.outbound.require_allowed(address)
+            await context.outbound.require_allowed(address)
         except AddressRefused as refused:
             raise ProviderRefused("address-refused", f"{name}: {refused}.") from refused
         except Unreachable as unreachable:
             raise Unavailable("address-unknown", f"{name}: {unreachable}.", retry_after=60) from unreachable
 
 
-async def _reconcile_broker(step: _ReconcileContext) -> _Reconciled | None:
-    if step.deleting:
-        await step.provider.remove_broker(step.tenant)
+async def _reconcile_broker(context: _ReconcileContext) -> _Reconciled | None:
+    if context.deleting:
+        await context.provider.remove_broker(context.tenant)
         return None
-    provider = _identity_provider.validate_python(step.desired)
-    await _require_public(step, provider)
-    await step.provider.ensure_broker(step.tenant, provider, secret=step.secret)
+    provider = _identity_provider.validate_python(context.desired)
+    await _require_public(context, provider)
+    await context.provider.ensure_broker(context.tenant, provider, secret=context.secret)
     return _Reconciled()
 
 
-async def _reconcile_account(step: _ReconcileContext) -> _Reconciled | None:
-    async with step.work() as session:
-        person = await directory.find_person(session, step.slug)
-    state = AccountState.model_validate(step.desired)
+async def _reconcile_account(context: _ReconcileContext) -> _Reconciled | None:
+    async with context.work() as session:
+        person = await directory.find_person(session, context.slug)
+    state = AccountState.model_validate(context.desired)
     account = Account(
         username=state.username,
         display_name=person.display_name if person else state.username,
@@ -198,30 +204,31 @@ async def _reconcile_account(step: _ReconcileContext) -> _Reconciled | None:
         linked=state.existing,
     )
     if person is None or not person.active or not state.open:
-        await step.provider.close_account(step.tenant, account)
+        await context.provider.close_account(context.tenant, account)
         return _Reconciled() if person else None
-    holder = await step.provider.find_account(state.username)
-    if holder:
-        async with step.work() as session:
-            free = await may_use_account(session, person, holder, step.issuer, linked=state.existing)
+    existing = await context.provider.find_account(state.username)
+    if existing:
+        async with context.work() as session:
+            free = await may_use_account(session, person, existing, context.issuer, linked=state.existing)
         if not free:
             raise _username_taken(state.username)
-    sub = await step.provider.ensure_account(step.tenant, account, password=step.secret)
-    return _Reconciled(sub, step.slug)
+    sub = await context.provider.ensure_account(context.tenant, account, password=context.secret)
+    return _Reconciled(sub, context.slug)
 
 
 def _username_taken(username: str) -> ProviderRefused:
     return ProviderRefused("username-taken", f"The username `{username}` is taken. Choose another.")
 
 
-async def _link(session: Session, issuer: str, person: str, sub: str, *, moves: bool) -> None:
-    """This login is this person's from now on. `moves`: whoever else had it loses it. Raises Refused."""
+async def _link(session: Session, issuer: str, person: str, sub: str, *, exclusive: bool) -> None:
+    """Gives the login to the person, by id or slug. `exclusive`: it is taken from everybody else; otherwise raises
+    ProviderRefused when somebody else has it."""
     login = Login(iss=issuer, sub=sub)
     tenant = await lock_tenant(session)
     session.now = tenant.clock or session.now
     found = await directory.find_person(session, person)
     known = await directory.find_related_people(session, slug="", logins=[(login.iss, login.sub)], external_ids=[])
-    if not moves and any(found is None or each.id != found.id for each in known.values()):
+    if not exclusive and any(found is None or each.id != found.id for each in known.values()):
         raise ProviderRefused("login-taken", "Somebody else in the directory signs in by this account.")
     changed = [
         each.model_copy(update={"logins": [old for old in each.logins if old != login]})

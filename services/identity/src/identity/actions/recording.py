@@ -1,5 +1,5 @@
-"""How a change is kept: stored, told to everyone as whole state with a version that rises, and noted in the audit log. Nothing that is as it was
-is written again."""
+"""Recording of changes: the new state is stored with a higher version, published as an event, and entered in the audit log.
+Unchanged state is not written again."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,8 @@ from identity.store import directory as store
 
 
 async def lock_tenant(session: Session) -> TenantChanged:
-    """The session's tenant, locked: from here on this is the only transaction that changes its directory."""
+    """Locks the session's tenant until the transaction ends, and returns it: no other transaction changes its directory
+    meanwhile. Raises NotFound."""
     await lock_edits(session)
     tenant = await store.load_tenant(session, lock=True)
     if tenant is None:
@@ -27,6 +28,7 @@ async def lock_tenant(session: Session) -> TenantChanged:
 
 
 async def record_tenant_change(session: Session, before: TenantChanged | None, after: TenantChanged) -> None:
+    """Records a tenant; `before` None: it is new. Its organization at the login provider follows."""
     if before == after:
         return
     first = after.model_copy(update={"version": 1})
@@ -38,6 +40,7 @@ async def record_tenant_change(session: Session, before: TenantChanged | None, a
 async def record_unit_changes(
     session: Session, before: Iterable[OrgUnitChanged], changed: Sequence[OrgUnitChanged]
 ) -> None:
+    """Records the `changed` units; `before`: the stored ones, at least those that change."""
     for unit in await store.save_units(session, changed):
         session.emit(unit)
     old = {unit.id: unit for unit in before}
@@ -50,7 +53,8 @@ async def record_unit_changes(
 async def record_people_changes(
     session: Session, before: Mapping[UUID, PersonChanged], changed: Sequence[PersonChanged]
 ) -> None:
-    """Raises Conflict when the tenant would lose its last administrator."""
+    """Records the `changed` people; `before`: the stored ones by id, at least those that change. Their accounts at the login
+    provider follow. Raises Conflict when the tenant would lose its last administrator."""
     await require_admin(session, before, changed)
     for person in await store.save_people(session, changed):
         session.emit(person)
@@ -62,5 +66,5 @@ async def record_people_changes(
 
 
 def _audited_state(state: Event | None) -> dict[str, Any] | None:
-    """What is configured of it: a simulated tenant's clock only runs."""
+    """The state as JSON for the audit log, without the version and the clock of a simulated tenant."""
     return None if state is None else state.model_dump(mode="json", exclude={"version", "clock"})

@@ -1,4 +1,4 @@
-"""The end of login sessions, told to everybody."""
+"""The end of login sessions: published, so that every service refuses their tokens."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,13 +15,15 @@ _MAX_LOGOUT_TOKEN_AGE = timedelta(minutes=5)
 
 
 class LogoutRefused(Problem):
+    """A logout token that is too old, was used before, or cannot be verified: status 400."""
+
     status = 400
     title = "The logout token cannot be taken"
 
 
 async def end_session(session: Session, logout: LogoutClaims) -> None:
-    """Tells everybody that the session's tokens are good no more. `session` is the platform tenant's. Raises
-    LogoutRefused for a logout token that is old, or was heard before."""
+    """Publishes that the login session has ended; its tokens are refused from then on. `session` is the platform tenant's. Raises
+    LogoutRefused for a logout token that is older than five minutes or was used before."""
     if session.now - datetime.fromtimestamp(logout.issued_at, UTC) > _MAX_LOGOUT_TOKEN_AGE:
         raise LogoutRefused("logout-token-old", "The logout token was refused: it was issued too long ago (iat).")
     if not await desired_resources.record_logout_token(
@@ -36,5 +38,5 @@ async def end_session(session: Session, logout: LogoutClaims) -> None:
 
 
 async def forget_session(session: Session, ended: SessionEnded) -> None:
-    """No token of it is alive any more."""
+    """Publishes the tombstone of an ended session, whose last token has expired."""
     session.emit_tombstone(ended)

@@ -1,4 +1,4 @@
-"""Tenants: made live in one step, renamed, switched off, moved on in time."""
+"""Tenants: creating, renaming, switching off, and moving the clock of a simulated one."""
 
 from datetime import datetime
 
@@ -10,13 +10,13 @@ from storage import Session
 from identity.actions.people import add_person
 from identity.actions.recording import lock_tenant, record_people_changes, record_tenant_change
 from identity.model.fields import raise_if_problems
-from identity.model.specs import PersonSpec, RoleSpec, TenantPatch, TenantSpec, clock_problem
+from identity.model.specs import PersonSpec, RoleSpec, TenantPatch, TenantSpec, find_clock_problem
 from identity.store import directory as store
 
 
 async def ensure_platform(session: Session, *, login: Login) -> PersonChanged:
-    """Sees to it that tenant `platform` and in it the person `admin`, a platform_admin with this login, are there.
-    `session` is opened for tenant `platform`. Repeating it changes nothing."""
+    """Creates tenant `platform` and in it the person `admin`, a platform_admin with this login, unless they exist. `session` is
+    the platform tenant's. Idempotent."""
     tenant = TenantChanged(slug=PLATFORM_TENANT, name="Platform")
     if await store.insert_tenant(session, tenant):
         await store.add_customer(session, PLATFORM_TENANT)
@@ -35,8 +35,8 @@ async def ensure_platform(session: Session, *, login: Login) -> PersonChanged:
 
 
 async def add_tenant(session: Session, spec: TenantSpec, *, issuer: str) -> TenantChanged:
-    """Makes a tenant and its first administrator. `session` is the platform tenant's; afterwards it is narrowed to the
-    new one. Raises Conflict when the slug is taken."""
+    """Creates a tenant with its first administrator. `session` is the platform tenant's, and is narrowed to the new tenant.
+    `issuer`: the `iss` of logins that name none. Raises Conflict when the slug is taken, Invalid when a rule is broken."""
     if not await store.add_customer(session, spec.slug):
         raise Conflict("slug-taken", f"There is a tenant `{spec.slug}` already.")
     await session.set_tenants([spec.slug])
@@ -58,7 +58,8 @@ async def add_tenant(session: Session, spec: TenantSpec, *, issuer: str) -> Tena
 
 
 async def change_tenant(session: Session, patch: TenantPatch) -> TenantChanged:
-    """Raises Conflict when the platform itself would be switched off."""
+    """Replaces the fields that `patch` sets, of the session's tenant. Raises Invalid for an empty name, Conflict when the
+    platform tenant would be switched off."""
     before = await lock_tenant(session)
     if "name" in patch.model_fields_set and not patch.name:
         raise_if_problems([FieldProblem(pointer="/name", problem="it is empty", cure="write a name")])
@@ -71,11 +72,12 @@ async def change_tenant(session: Session, patch: TenantPatch) -> TenantChanged:
 
 
 async def move_clock(session: Session, now: datetime) -> TenantChanged:
-    """Raises Conflict for a tenant that is not simulated, or when the clock would go back."""
+    """Moves the clock of the session's tenant to `now`. Raises Conflict when the tenant is not simulated, or when the clock would
+    go back."""
     before = await lock_tenant(session)
     if not before.simulated:
         raise Conflict("real-time", f"`{before.slug}` lives in real time: only a simulated tenant has a clock to move.")
-    problem = clock_problem(before.clock, now)
+    problem = find_clock_problem(before.clock, now)
     if problem:
         raise Conflict("clock-back", problem)
     session.now = now

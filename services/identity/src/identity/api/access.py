@@ -1,4 +1,4 @@
-"""Who may do what, and in which tenant: one's own, or with platform_admin any."""
+"""Access checks of the HTTP door, and what its routes share. A caller works in the own tenant, a platform_admin in any."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -28,9 +28,9 @@ TenantPath = Annotated[str, Path(pattern=TENANT_SLUG)]
 
 @dataclass
 class State:
-    """What the door needs of the settings. `upload_bytes`: the largest file that is taken in; `provider` None: accounts
-    and applications are kept elsewhere; `portal_client_id`: the client that logout tokens are sent to; `policy`: where
-    addresses that tenants give may lead; `sections`: how the other services are asked, where identity was told."""
+    """What the door needs of the settings. `upload_bytes`: the largest accepted file; `provider` None: accounts and applications
+    are managed elsewhere; `portal_client_id`: the audience of logout tokens; `policy`: where addresses given by tenants may
+    lead; `sections` None: identity has no address of the other services."""
 
     upload_bytes: int
     provider: Provider | None
@@ -39,13 +39,14 @@ class State:
     sections: SectionCheckClient | None = None
 
 
-def state_of(request: Request) -> State:
+def get_state(request: Request) -> State:
+    """The service's state of this app."""
     return request.app.state.service
 
 
-def provider_of(request: Request) -> Provider:
-    """Raises Conflict where there is none."""
-    provider = state_of(request).provider
+def require_provider(request: Request) -> Provider:
+    """The login provider. Raises Conflict when none is configured."""
+    provider = get_state(request).provider
     if provider is None:
         raise Conflict(
             "needs-keycloak",
@@ -56,12 +57,14 @@ def provider_of(request: Request) -> Provider:
 
 
 def is_platform_admin(caller: Caller) -> bool:
+    """Whether the caller has the role platform_admin in the platform tenant."""
     return caller.tenant == PLATFORM_TENANT and caller.has_role_everywhere("platform_admin")
 
 
 async def enter_tenant(session: Session, caller: Caller, tenant: str | None, *roles: str) -> None:
-    """Narrows the session to `tenant` (None: the caller's own) and sets its time. Raises Forbidden unless the caller
-    has one of `roles` throughout it (none given: whoever belongs to it), or is a platform_admin."""
+    """Narrows the session to `tenant` (None: the caller's own) and sets its now. Raises Forbidden unless the caller is a
+    platform_admin, or belongs to the tenant and has one of `roles` over all of it (no roles: everybody may), and NotFound when
+    a platform_admin names an unknown tenant."""
     if is_platform_admin(caller):
         if tenant is not None and tenant != caller.tenant:
             await session.set_tenants([tenant])
@@ -76,21 +79,23 @@ async def enter_tenant(session: Session, caller: Caller, tenant: str | None, *ro
 
 
 def require_platform_admin(caller: Caller) -> None:
+    """Raises Forbidden unless the caller is a platform_admin."""
     if not is_platform_admin(caller):
         raise Forbidden("role-needed", "This needs the role platform_admin.")
 
 
 def sees_whole_tenant(caller: Caller) -> bool:
-    """Whether the caller sees everybody of the tenant the session is narrowed to."""
+    """Whether the caller may see everybody in the session's tenant."""
     return is_platform_admin(caller) or sees_everyone(caller)
 
 
-def issuer_of(request: Request) -> str:
+def get_issuer(request: Request) -> str:
+    """The `iss` of logins that name none."""
     return get_context(request).settings.login_issuer
 
 
 def decode_text_cursor(page: PageQuery) -> str:
-    """The text a list's cursor holds; empty on the first page."""
+    """The text in a list's cursor; empty on the first page. Raises Invalid for anything else."""
     if page.after is None:
         return ""
     if len(page.after) != 1 or not isinstance(page.after[0], str) or "\x00" in page.after[0]:
@@ -100,26 +105,28 @@ def decode_text_cursor(page: PageQuery) -> str:
 
 
 async def read_upload(request: Request) -> bytes:
-    """The request's body, or the first file of a form. Raises TooLarge before it has taken in more than allowed."""
-    most = state_of(request).upload_bytes
-    too_large = TooLarge("too-large", f"At most {most:,} bytes are taken at once. Split the file.")
+    """The request's body, or the first file of a form. Raises TooLarge before more than `State.upload_bytes` are in memory, and
+    Invalid for a form without a file."""
+    max_bytes = get_state(request).upload_bytes
+    too_large = TooLarge("too-large", f"At most {max_bytes:,} bytes are taken at once. Split the file.")
     announced = request.headers.get("content-length") or "0"
-    if announced.isascii() and announced.isdigit() and (len(announced) > 15 or int(announced) > most + 100_000):
+    if announced.isascii() and announced.isdigit() and (len(announced) > 15 or int(announced) > max_bytes + 100_000):
         raise too_large
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         async with request.form(max_files=1) as form:
             upload = next((each for each in form.values() if not isinstance(each, str)), None)
             if upload is None:
                 raise Invalid("no-file", "The form holds no file.")
-            data = await upload.read(most + 1)
+            data = await upload.read(max_bytes + 1)
     else:
-        chunks, size = [], 0
+        chunks: list[bytes] = []
+        size = 0
         async for chunk in request.stream():
             size += len(chunk)
-            if size > most:
+            if size > max_bytes:
                 raise too_large
             chunks.append(chunk)
         data = b"".join(chunks)
-    if len(data) > most:
+    if len(data) > max_bytes:
         raise too_large
     return data

@@ -75,24 +75,26 @@ async def list_audit(
     before = page.value(UUID)
     rows, page = await audit.list_entries(
         session,
-        given={
+        equals={
             "service": service,
             "action": action,
             "blueprint_version": blueprint_version,
             "request_id": request_id,
         },
-        thing=thing,
+        target=thing,
         by=by,
         since=since,
         until=until,
         before=str(before) if before else None,
         page=page,
     )
-    return page_of([AuditEntry.model_validate(row) for row in rows], page, lambda each: [str(each.id)])
+    return page_of(
+        [AuditEntry.model_validate(row, from_attributes=True) for row in rows], page, lambda each: [str(each.id)]
+    )
 
 
 async def _instants(session: Session, days: DayRange) -> tuple[datetime | None, datetime | None]:
-    """When the days begin and end where the tenant is; None and None where no day was given."""
+    """The first instant of the first day and the end of the last, in the tenant's time zone; None and None without days."""
     if days.first is None and days.last is None:
         return None, None
     tenant = await directory.load_tenant(session)

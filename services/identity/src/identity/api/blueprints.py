@@ -12,7 +12,7 @@ from servicekit.errors import Invalid
 from servicekit.workers import run_in_worker
 
 from identity.actions import blueprints as actions
-from identity.api.access import ADMINS, BLUEPRINT_BYTES, TenantPath, enter_tenant, issuer_of, read_upload, state_of
+from identity.api.access import ADMINS, BLUEPRINT_BYTES, TenantPath, enter_tenant, get_issuer, get_state, read_upload
 from identity.model.documents import dump_yaml
 
 router = door_router(tags=["blueprints"])
@@ -51,8 +51,8 @@ async def publish_blueprint(
         text,
         dry_run=dry_run,
         again=again,
-        issuer=issuer_of(request),
-        services=state_of(request).sections,
+        issuer=get_issuer(request),
+        services=get_state(request).sections,
         token=bearer_token(request),
     )
 

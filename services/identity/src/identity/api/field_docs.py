@@ -1,4 +1,4 @@
-"""What the fields and parameters of this service mean that no other has."""
+"""Descriptions and examples of the fields and parameters that only this service has, for its OpenAPI document."""
 
 from servicekit import FieldDoc
 

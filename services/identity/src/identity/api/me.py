@@ -1,4 +1,4 @@
-"""Who am I, what may I see."""
+"""The caller: who they are, and what they may see."""
 
 from datetime import date, datetime
 
@@ -8,9 +8,9 @@ from servicekit import router as door_router
 from servicekit.errors import NotFound
 
 from identity.api.access import sees_whole_tenant
-from identity.api.views import OrgUnitView, TenantView, unit_views
-from identity.model.org import OrgTree, visible_units
-from identity.model.specs import PersonView, RoleSpec, person_spec, person_view
+from identity.api.views import OrgUnitView, TenantView, to_unit_views
+from identity.model.org import OrgTree, find_visible_units
+from identity.model.specs import PersonView, RoleSpec, to_person_spec, to_person_view
 from identity.store import directory as store
 
 router = door_router(tags=["me"])
@@ -40,7 +40,7 @@ async def get_me(session: WorkSession, caller: CallerDep) -> Me:
     tree = OrgTree(await store.load_units(session))
     day = caller.today
     in_force = person.model_copy(update={"roles": list(caller.roles)})
-    units = visible_units(
+    units = find_visible_units(
         tree,
         sees_all=sees_whole_tenant(caller),
         belongs_to=[each.org_unit_id for each in person.memberships if each.holds_on(day)],
@@ -48,11 +48,11 @@ async def get_me(session: WorkSession, caller: CallerDep) -> Me:
     )
     slugs = tree.slugs()
     return Me(
-        person=person_view(person, slugs),
+        person=to_person_view(person, slugs),
         tenant=TenantView.model_validate(tenant.model_dump()),
         now=session.now,
         workday=day,
-        roles=person_spec(in_force, slugs).roles,
+        roles=to_person_spec(in_force, slugs).roles,
         sees_everyone=sees_whole_tenant(caller),
-        org_units=unit_views(tree, units),
+        org_units=to_unit_views(tree, units),
     )

@@ -8,8 +8,8 @@ from storage import Session
 
 from identity.actions import org_units as actions
 from identity.api.access import ADMINS, TenantQuery, decode_text_cursor, enter_tenant, sees_whole_tenant
-from identity.api.views import OrgUnitView, unit_views
-from identity.model.org import OrgTree, visible_units
+from identity.api.views import OrgUnitView, to_unit_views
+from identity.model.org import OrgTree, find_visible_units
 from identity.model.specs import OrgUnitPatch, OrgUnitSpec
 from identity.store import directory as store
 
@@ -25,8 +25,8 @@ async def list_org_units(
     await enter_tenant(session, caller, tenant)
     tree = OrgTree(await store.load_units(session))
     after = decode_text_cursor(page)
-    units = sorted(await _seen(session, caller, tree), key=lambda unit: unit.slug)
-    views = unit_views(tree, [unit for unit in units if unit.slug > after][: page.limit + 1])
+    units = sorted(await _list_visible(session, caller, tree), key=lambda unit: unit.slug)
+    views = to_unit_views(tree, [unit for unit in units if unit.slug > after][: page.limit + 1])
     return page_of(views, page, lambda each: [each.slug])
 
 
@@ -49,9 +49,9 @@ async def get_org_unit(
     await enter_tenant(session, caller, tenant)
     tree = OrgTree(await store.load_units(session))
     found = tree.find(org_unit)
-    if found is None or found not in await _seen(session, caller, tree):
+    if found is None or found not in await _list_visible(session, caller, tree):
         raise NotFound("unknown-org-unit", f"There is no org unit `{org_unit}` that you may see.")
-    return unit_views(tree, [found])[0]
+    return to_unit_views(tree, [found])[0]
 
 
 @router.patch("/org-units/{org_unit}")
@@ -66,13 +66,13 @@ async def change_org_unit(
 
 
 async def _view(session: Session, unit: OrgUnitChanged) -> OrgUnitView:
-    return unit_views(OrgTree(await store.load_units(session)), [unit])[0]
+    return to_unit_views(OrgTree(await store.load_units(session)), [unit])[0]
 
 
-async def _seen(session: Session, caller: Caller, tree: OrgTree) -> list[OrgUnitChanged]:
+async def _list_visible(session: Session, caller: Caller, tree: OrgTree) -> list[OrgUnitChanged]:
     if sees_whole_tenant(caller):
         return tree.parents_first()
-    return visible_units(
+    return find_visible_units(
         tree,
         sees_all=False,
         belongs_to=[each.org_unit_id for each in caller.person.memberships if each.holds_on(caller.today)],

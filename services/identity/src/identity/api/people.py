@@ -19,14 +19,14 @@ from identity.api.access import (
     TenantQuery,
     decode_text_cursor,
     enter_tenant,
-    issuer_of,
+    get_issuer,
     read_upload,
     sees_whole_tenant,
 )
 from identity.model.importing import ImportReport
 from identity.model.org import OrgTree
 from identity.model.people import local_day
-from identity.model.specs import PersonPatch, PersonSpec, PersonView, person_view
+from identity.model.specs import PersonPatch, PersonSpec, PersonView, to_person_view
 from identity.store import directory as store
 
 router = door_router(tags=["people"])
@@ -76,7 +76,7 @@ async def list_people(
     )
     slugs = tree.slugs()
     return page_of(
-        [person_view(each, slugs) async for each in iterate_cooperatively(found)], page, lambda each: [each.slug]
+        [to_person_view(each, slugs) async for each in iterate_cooperatively(found)], page, lambda each: [each.slug]
     )
 
 
@@ -87,7 +87,7 @@ async def add_person(
 ) -> PersonView:
     """Needs tenant_admin."""
     await enter_tenant(session, caller, tenant, "tenant_admin")
-    person = await actions.add_person(session, spec, issuer=issuer_of(request))
+    person = await actions.add_person(session, spec, issuer=get_issuer(request))
     return await _view(session, person)
 
 
@@ -104,7 +104,7 @@ async def import_people(
     taken is told with its reason and cure, and sinks no other. The same file again changes nothing."""
     await enter_tenant(session, caller, tenant, "tenant_admin")
     data = await read_upload(request)
-    return await actions.import_people(session, data, dry_run=dry_run, issuer=issuer_of(request))
+    return await actions.import_people(session, data, dry_run=dry_run, issuer=get_issuer(request))
 
 
 @router.get("/people/{person}")
@@ -117,7 +117,7 @@ async def get_person(session: WorkSession, caller: CallerDep, person: str, tenan
     if found is None and visible is None:
         raise NotFound("unknown-person", f"There is no person `{person}`.")
     if found is None or (visible is not None and found.id not in visible):
-        # The same answer for both, so that nobody can find out who there is.
+        # The same answer for both, so that it does not reveal who exists.
         raise Forbidden("not-your-person", "You may see yourself and the people of your own units only.")
     return await _view(session, found)
 
@@ -135,12 +135,12 @@ async def change_person(
     """Fields that are given replace what was, lists as a whole. `active: false` switches the person off at once,
     everywhere. Needs tenant_admin."""
     await enter_tenant(session, caller, tenant, "tenant_admin")
-    changed = await actions.change_person(session, person, patch, issuer=issuer_of(request))
+    changed = await actions.change_person(session, person, patch, issuer=get_issuer(request))
     return await _view(session, changed)
 
 
 async def _view(session: Session, person: PersonChanged) -> PersonView:
-    return person_view(person, OrgTree(await store.load_units(session)).slugs())
+    return to_person_view(person, OrgTree(await store.load_units(session)).slugs())
 
 
 async def _visible(session: Session, caller: Caller) -> set[UUID] | None:

@@ -1,4 +1,4 @@
-"""The end of login sessions, as the issuer tells of it."""
+"""Back-channel logout: the issuer reports the end of a login session."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -10,7 +10,7 @@ from servicekit import router as door_router
 from servicekit.errors import Unauthenticated
 
 from identity.actions.sessions import LogoutRefused, end_session
-from identity.api.access import state_of
+from identity.api.access import get_state
 
 router = door_router(tags=["sign-on"])
 
@@ -29,7 +29,7 @@ async def receive_logout(
     refuses its tokens from then on."""
     kit = get_context(request)
     try:
-        logout = await kit.verifier.verify_logout(logout_token, state_of(request).portal_client_id)
+        logout = await kit.verifier.verify_logout(logout_token, get_state(request).portal_client_id)
     except Unauthenticated as refused:
         raise LogoutRefused(refused.slug, refused.detail) from refused
     async with kit.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:

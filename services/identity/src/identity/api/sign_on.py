@@ -1,4 +1,4 @@
-"""What signs on: applications and machines, the tenant's own identity provider, people's accounts."""
+"""Single sign-on: applications and machines, the tenant's own identity provider, people's accounts."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -17,27 +17,31 @@ from identity.api.access import (
     TenantPath,
     TenantQuery,
     enter_tenant,
+    get_issuer,
+    get_state,
     is_platform_admin,
-    issuer_of,
-    provider_of,
     require_platform_admin,
-    state_of,
+    require_provider,
 )
 from identity.clients.keycloak import broker_alias
 from identity.model.applications import (
     AccountSpec,
+    AccountState,
     Application,
     ApplicationSpec,
+    IdentityProvider,
     IdentityProviderSpec,
     SamlApplication,
     application_id,
 )
 from identity.model.fields import SLUG
 from identity.store import desired_resources, directory
+from identity.store.desired_resources import DesiredResource
 
 router = door_router(tags=["sign-on"])
 
 _stored: TypeAdapter[Application] = TypeAdapter(ApplicationSpec)
+_stored_provider: TypeAdapter[IdentityProvider] = TypeAdapter(IdentityProviderSpec)
 ApplicationPath = Annotated[str, Path(pattern=SLUG)]
 
 
@@ -87,6 +91,8 @@ class AccountView(Progress):
 
 
 class SignOnState(Progress):
+    """A resource of the tenant at the login provider, with its progress."""
+
     kind: Literal["organization", "application", "account", "identity_provider"]
     slug: str
 
@@ -96,8 +102,8 @@ class SignOnState(Progress):
 async def list_sign_on(session: WorkSession, caller: CallerDep, page: PageDep, tenant: TenantPath) -> Page[SignOnState]:
     """Everything the login provider shall hold of the tenant, and how far it is. Needs tenant_admin."""
     await enter_tenant(session, caller, tenant, "tenant_admin")
-    rows = await desired_resources.list_all(session)
-    states = [SignOnState(kind=row["kind"], slug=row["slug"], **_progress(row)) for row in rows]
+    resources = await desired_resources.list_all(session)
+    states = [SignOnState(kind=each.kind, slug=each.slug, **_progress(each)) for each in resources]
     return page_within(states, page, lambda each: f"{each.kind}/{each.slug}")
 
 
@@ -108,8 +114,8 @@ async def list_applications(
 ) -> Page[ApplicationView]:
     """By slug. Needs tenant_admin."""
     await enter_tenant(session, caller, tenant, "tenant_admin")
-    found = [_application(request, tenant, row) for row in await desired_resources.list_all(session, APPLICATION)]
-    return page_within(found, page, lambda each: each.slug)
+    resources = await desired_resources.list_all(session, APPLICATION)
+    return page_within([_application(request, tenant, each) for each in resources], page, lambda each: each.slug)
 
 
 @router.put("/tenants/{tenant}/applications/{application}")
@@ -126,11 +132,11 @@ async def put_application(
     """Registers a subsystem as a client for single sign-on (`oidc`, `saml`), or a program that calls the API
     (`machine`). Only people of this tenant get into its applications. Needs tenant_admin."""
     await enter_tenant(session, caller, tenant, "tenant_admin")
-    provider = provider_of(request)
-    asked = await actions.put_application(
-        session, provider, application, spec, policy=state_of(request).policy, new_secret=new_secret
+    provider = require_provider(request)
+    registered = await actions.put_application(
+        session, provider, application, spec, policy=get_state(request).policy, new_secret=new_secret
     )
-    return _application(request, tenant, asked.row, asked.secret)
+    return _application(request, tenant, registered.resource, registered.secret)
 
 
 @router.get("/tenants/{tenant}/applications/{application}")
@@ -140,10 +146,10 @@ async def get_application(
 ) -> ApplicationView:
     """Needs tenant_admin."""
     await enter_tenant(session, caller, tenant, "tenant_admin")
-    row = await desired_resources.find(session, APPLICATION, application)
-    if row is None:
+    resource = await desired_resources.find(session, APPLICATION, application)
+    if resource is None:
         raise NotFound("unknown-application", f"There is no application `{application}`.")
-    return _application(request, tenant, row)
+    return _application(request, tenant, resource)
 
 
 @router.delete("/tenants/{tenant}/applications/{application}", status_code=202)
@@ -166,8 +172,10 @@ async def put_identity_provider(
     other, get in; the first login links the two. The client secret is handed on and never shown; left out, it stays. Needs
     tenant_admin."""
     await enter_tenant(session, caller, tenant, "tenant_admin")
-    asked = await actions.put_identity_provider(session, provider_of(request), spec, policy=state_of(request).policy)
-    return _identity_provider(request, tenant, asked.row)
+    registered = await actions.put_identity_provider(
+        session, require_provider(request), spec, policy=get_state(request).policy
+    )
+    return _identity_provider(request, tenant, registered.resource)
 
 
 @router.get("/tenants/{tenant}/identity-provider")
@@ -177,10 +185,10 @@ async def get_identity_provider(
 ) -> IdentityProviderView:
     """Needs tenant_admin."""
     await enter_tenant(session, caller, tenant, "tenant_admin")
-    row = await desired_resources.find(session, BROKER, actions.OWN_PROVIDER)
-    if row is None:
+    resource = await desired_resources.find(session, BROKER, actions.OWN_PROVIDER)
+    if resource is None:
         raise NotFound("unknown-identity-provider", f"`{tenant}` has no identity provider of its own.")
-    return _identity_provider(request, tenant, row)
+    return _identity_provider(request, tenant, resource)
 
 
 @router.delete("/tenants/{tenant}/identity-provider", status_code=202)
@@ -210,15 +218,15 @@ async def open_account(
         require_platform_admin(caller)
     if await directory.find_person(session, person) is None:
         raise NotFound("unknown-person", f"There is no person `{person}`.")
-    asked = await actions.open_account(
+    registered = await actions.open_account(
         session,
-        provider_of(request),
+        require_provider(request),
         person,
         spec,
         new_password=new_password,
-        issuer=issuer_of(request),
+        issuer=get_issuer(request),
     )
-    return _account(asked.row, asked.secret)
+    return _account(registered.resource, registered.secret)
 
 
 @router.get("/people/{person}/account")
@@ -227,10 +235,10 @@ async def get_account(session: WorkSession, caller: CallerDep, person: str, tena
     """Needs tenant_admin."""
     await enter_tenant(session, caller, tenant, "tenant_admin")
     found = await directory.find_person(session, person)
-    row = await desired_resources.find(session, ACCOUNT, str(found.id)) if found else None
-    if row is None:
+    account = await desired_resources.find(session, ACCOUNT, str(found.id)) if found else None
+    if account is None:
         raise NotFound("unknown-account", f"There is no account of a person `{person}`.")
-    return _account(row)
+    return _account(account)
 
 
 @router.delete("/people/{person}/account")
@@ -243,13 +251,22 @@ async def close_account(
     return _account(await actions.close_account(session, person, by_platform=is_platform_admin(caller)))
 
 
-def _progress(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("state", "error", "asked_at", "applied_at", "leaving")}
+def _progress(resource: DesiredResource) -> dict[str, Any]:
+    """The fields of `Progress`."""
+    return {
+        "state": resource.state,
+        "error": resource.error,
+        "asked_at": resource.requested_at,
+        "applied_at": resource.applied_at,
+        "leaving": resource.deleting,
+    }
 
 
-def _application(request: Request, tenant: str, row: dict[str, Any], secret: str | None = None) -> ApplicationView:
-    issuer, slug = get_context(request).settings.issuer.rstrip("/"), row["slug"]
-    spec: Application = _stored.validate_python(row["wanted"])
+def _application(
+    request: Request, tenant: str, resource: DesiredResource, secret: str | None = None
+) -> ApplicationView:
+    issuer, slug = get_context(request).settings.issuer.rstrip("/"), resource.slug
+    spec: Application = _stored.validate_python(resource.desired)
     if isinstance(spec, SamlApplication):
         addresses = {
             "metadata": f"{issuer}/protocol/saml/descriptor",
@@ -265,19 +282,28 @@ def _application(request: Request, tenant: str, row: dict[str, Any], secret: str
         client_id=client_id,
         client_secret=secret,
         addresses=addresses,
-        **_progress(row),
+        **_progress(resource),
     )
 
 
-def _identity_provider(request: Request, tenant: str, row: dict[str, Any]) -> IdentityProviderView:
+def _identity_provider(request: Request, tenant: str, resource: DesiredResource) -> IdentityProviderView:
     alias = broker_alias(tenant)
     return IdentityProviderView(
-        identity_provider=row["wanted"],
+        identity_provider=_stored_provider.validate_python(resource.desired),
         redirect_uri=f"{get_context(request).settings.issuer.rstrip('/')}/broker/{alias}/endpoint",
         login_hint=f"kc_idp_hint={alias}",
-        **_progress(row),
+        **_progress(resource),
     )
 
 
-def _account(row: dict[str, Any], password: str | None = None) -> AccountView:
-    return AccountView(person_id=UUID(row["slug"]), temporary_password=password, **row["wanted"], **_progress(row))
+def _account(resource: DesiredResource, password: str | None = None) -> AccountView:
+    state = AccountState.model_validate(resource.desired)
+    return AccountView(
+        person_id=UUID(resource.slug),
+        username=state.username,
+        email=state.email,
+        existing=state.existing,
+        open=state.open,
+        temporary_password=password,
+        **_progress(resource),
+    )

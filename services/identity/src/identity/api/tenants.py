@@ -12,15 +12,16 @@ from identity.api.access import (
     TenantPath,
     decode_text_cursor,
     enter_tenant,
+    get_issuer,
     is_platform_admin,
-    issuer_of,
     require_platform_admin,
 )
 from identity.api.views import BlueprintView, TenantState, TenantView
-from identity.model.blueprints import section_states
+from identity.model.blueprints import build_section_states
 from identity.model.specs import ClockMove, TenantPatch, TenantSpec
 from identity.store import blueprints
 from identity.store import directory as store
+from identity.store.blueprints import BlueprintVersion
 
 router = door_router(tags=["tenants"])
 
@@ -42,7 +43,7 @@ async def list_tenants(session: WorkSession, caller: CallerDep, page: PageDep) -
 async def add_tenant(session: WorkSession, caller: CallerDep, request: Request, spec: TenantSpec) -> TenantState:
     """Makes a tenant, live at once, with its first tenant_admin. Needs platform_admin."""
     require_platform_admin(caller)
-    await actions.add_tenant(session, spec, issuer=issuer_of(request))
+    await actions.add_tenant(session, spec, issuer=get_issuer(request))
     return await _state(session)
 
 
@@ -74,6 +75,15 @@ async def move_clock(session: WorkSession, caller: CallerDep, tenant: TenantPath
     return TenantView.model_validate(moved.model_dump())
 
 
+def _blueprint_view(version: BlueprintVersion) -> BlueprintView:
+    return BlueprintView(
+        name=version.name,
+        version=version.version,
+        published_at=version.published_at,
+        published_by=version.published_by,
+    )
+
+
 async def _state(session: Session) -> TenantState:
     tenant = await store.load_tenant(session)
     if tenant is None:
@@ -81,10 +91,10 @@ async def _state(session: Session) -> TenantState:
     newest = await blueprints.find_newest_version(session)
     return TenantState(
         **tenant.model_dump(),
-        blueprint=BlueprintView.model_validate(newest) if newest else None,
-        services=section_states(
-            newest["version"] if newest else None,
-            set(newest["sections"]) if newest else set(),
+        blueprint=_blueprint_view(newest) if newest else None,
+        services=build_section_states(
+            newest.version if newest else None,
+            set(newest.sections) if newest else set(),
             await blueprints.list_section_answers(session),
         ),
     )

@@ -1,4 +1,4 @@
-"""What goes out of org units and tenants."""
+"""Responses about org units and tenants."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,7 +25,8 @@ class OrgUnitView(BaseModel):
     active: bool
 
 
-def unit_views(tree: OrgTree, units: Sequence[OrgUnitChanged]) -> list[OrgUnitView]:
+def to_unit_views(tree: OrgTree, units: Sequence[OrgUnitChanged]) -> list[OrgUnitView]:
+    """The views of `units`, which belong to `tree`."""
     return [
         OrgUnitView(
             **unit.model_dump(exclude={"parent_id"}),
@@ -50,6 +51,8 @@ class TenantView(BaseModel):
 
 
 class BlueprintView(BaseModel):
+    """A published version of the blueprint."""
+
     name: str
     version: int
     published_at: datetime

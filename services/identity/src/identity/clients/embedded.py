@@ -1,4 +1,4 @@
-"""The embedded shape's own provider as identity's login provider, by its admin API."""
+"""The embedded OpenID Connect provider as login provider, by its admin API."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -23,11 +23,12 @@ _TIMEOUT_SECONDS = 10
 
 
 class EmbeddedProvider(Provider):
-    """`url` is its issuer. It signs in by OpenID Connect, with accounts of its own."""
+    """`url` is its issuer. It supports OpenID Connect with accounts of its own; neither SAML nor brokered providers."""
 
-    def require_supported(self, wanted: Application | IdentityProvider) -> None:
-        if not isinstance(wanted, OidcApplication | Machine):
-            what = "SAML 2.0" if isinstance(wanted, SamlApplication) else "Signing in at a tenant's own provider"
+    def require_supported(self, spec: Application | IdentityProvider) -> None:
+        """Raises Conflict for SAML applications and for identity providers."""
+        if not isinstance(spec, OidcApplication | Machine):
+            what = "SAML 2.0" if isinstance(spec, SamlApplication) else "Signing in at a tenant's own provider"
             raise Conflict(
                 "needs-keycloak",
                 f"{what} needs Keycloak. This installation has the embedded provider, which speaks OpenID Connect to "
@@ -35,11 +36,12 @@ class EmbeddedProvider(Provider):
             )
 
     async def ensure_organization(self, tenant: str, *, name: str, enabled: bool) -> None:
-        """A tenant is no more there than a mark on accounts and clients."""
+        """Does nothing: the provider has no organizations, only a tenant on each account and client."""
 
     async def ensure_application(
         self, tenant: str, slug: str, application: Application, *, secret: str | None
     ) -> str | None:
+        """Creates or updates the client. Raises Conflict for SAML."""
         self.require_supported(application)
         client_id = application_id(tenant, slug, application)
         wanted: dict[str, Any] = {"tenant": tenant, "secret": secret, "grants": ["client_credentials"]}
@@ -56,17 +58,20 @@ class EmbeddedProvider(Provider):
         return sub if isinstance(application, Machine) else None
 
     async def remove_application(self, tenant: str, slug: str, application: Application) -> None:
+        """Removes the client, if it exists."""
         client_id = application_id(tenant, slug, application)
         async with self._connect() as http:
             _check_deleted(await http.delete(f"clients/{client_id}", params={"tenant": tenant}))
 
     async def ensure_broker(self, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None:
+        """Raises Conflict: it has no brokered providers."""
         self.require_supported(provider)
 
     async def remove_broker(self, tenant: str) -> None:
-        """There is none."""
+        """Does nothing: it has no brokered providers."""
 
     async def find_account(self, username: str) -> ExistingAccount | None:
+        """The account of this username; None when there is none."""
         async with self._connect() as http:
             answer = await http.get(f"accounts/{username}")
             if answer.status_code == httpx.codes.NOT_FOUND:
@@ -75,6 +80,7 @@ class EmbeddedProvider(Provider):
             return ExistingAccount(str(found["sub"]), str(found["tenant"]))
 
     async def ensure_account(self, tenant: str, account: Account, *, password: str | None) -> str:
+        """Creates, updates and enables the account; a linked one is let into the tenant. Returns its `sub`."""
         async with self._connect() as http:
             if account.linked:
                 kept = await http.put(f"accounts/{account.username}/tenants/{tenant}")
@@ -89,6 +95,7 @@ class EmbeddedProvider(Provider):
             return str(_parse_response(kept)["sub"])
 
     async def close_account(self, tenant: str, account: Account) -> None:
+        """Disables the account; a linked one loses access to the tenant."""
         async with self._connect() as http:
             if account.linked:
                 _check_deleted(await http.delete(f"accounts/{account.username}/tenants/{tenant}"))
@@ -99,7 +106,7 @@ class EmbeddedProvider(Provider):
     @asynccontextmanager
     async def _connect(self) -> AsyncGenerator[httpx.AsyncClient]:
         form = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self.client_secret}
-        # Loading the machine's certificates takes longer than a call, and plain HTTP has no use for them.
+        # Loading the certificates takes longer than a call, and plain HTTP does not need them.
         secure = self.url.startswith("https:")
         async with httpx.AsyncClient(base_url=self.url, timeout=_TIMEOUT_SECONDS, verify=secure) as http:
             try:
@@ -127,13 +134,13 @@ class _Problem(BaseModel):
 
 
 def _check_deleted(answer: httpx.Response) -> None:
-    """It is not there any more, or was not."""
+    """Raises as `_parse_response` does, except when there was nothing to delete."""
     if answer.status_code != httpx.codes.NOT_FOUND:
         _parse_response(answer)
 
 
 def _parse_response(answer: httpx.Response) -> dict[str, Any]:
-    """What it says. Raises Refused, Unavailable when it ails, ValueError where it makes no sense."""
+    """The response's JSON. Raises ProviderRefused; Unavailable when the provider fails; ValueError when it is not JSON."""
     if answer.status_code >= 500 or answer.status_code in (401, 403, 429):
         raise Unavailable("provider-ails", f"The embedded provider answered {answer.status_code}.", retry_after=5)
     if answer.is_error:

@@ -1,4 +1,4 @@
-"""Asks the other services what they say of their sections of a blueprint."""
+"""The HTTP client that has the other services check their sections of a blueprint."""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from servicekit.blueprints.checking import SectionCheck
 from servicekit.errors import FieldProblem, ProblemDocument
 
 CHECK_SECONDS = 25.0
-"""For all of it: what reaches identity by the gateway is given up there after 30."""
-_KNOWN_SECONDS = 10.0
-_AGAIN_SECONDS = 0.2
+"""For one service, retries included. The gateway cuts the request to identity after 30 s."""
+_UNKNOWN_CALLER_SECONDS = 10.0
+_RETRY_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class CheckUnavailable:
-    """Why a service gave no answer."""
+    """The service gave no answer: `reason` says why."""
 
     reason: str
 
 
 class SectionCheckClient:
-    """`url`: where the services are, with `{service}` for the name of one."""
+    """`url`: the base address of a service, with `{service}` for its name. `seconds`: the longest that one check may take."""
 
     def __init__(self, http: httpx.AsyncClient, url: str, *, seconds: float = CHECK_SECONDS) -> None:
         self._http = http
@@ -32,7 +32,8 @@ class SectionCheckClient:
         self._seconds = seconds
 
     async def check(self, service: str, body: bytes, *, tenant: str, token: str) -> SectionCheck | CheckUnavailable:
-        """In the name of whoever has `token`."""
+        """Has the service check its section of `tenant`, on behalf of the owner of the access token. `body`: see `encode_request`.
+        Does not raise: a service that does not answer is CheckUnavailable."""
         try:
             async with asyncio.timeout(self._seconds):
                 answer = await self._post(service, body, tenant=tenant, token=token)
@@ -51,8 +52,8 @@ class SectionCheckClient:
         return CheckUnavailable(f"it refused to answer: {problem.detail}")
 
     async def _post(self, service: str, body: bytes, *, tenant: str, token: str) -> httpx.Response:
-        """A service may not have heard yet of somebody who was made known a moment ago."""
-        until = asyncio.get_running_loop().time() + min(_KNOWN_SECONDS, self._seconds)
+        """Posts again on 403 for some seconds: the service may not have received the event about a new caller yet."""
+        deadline = asyncio.get_running_loop().time() + min(_UNKNOWN_CALLER_SECONDS, self._seconds)
         while True:
             answer = await self._http.post(
                 f"{self._url.format(service=service)}/api/{service}/v1/blueprint-section/check",
@@ -61,11 +62,12 @@ class SectionCheckClient:
                 headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
                 timeout=self._seconds,
             )
-            if answer.status_code != httpx.codes.FORBIDDEN or asyncio.get_running_loop().time() > until:
+            if answer.status_code != httpx.codes.FORBIDDEN or asyncio.get_running_loop().time() > deadline:
                 return answer
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(_RETRY_PAUSE_SECONDS)
 
 
 def encode_request(content: dict[str, object] | None, names: Names, names_now: Names) -> bytes:
-    """The body of the question; `content` None: what is in force is looked at again."""
+    """The body of a check. `content` None: the section in force is checked against the new names. `names` are those that exist
+    afterwards, `names_now` those of today."""
     return to_json({"content": content, "names": names, "names_now": names_now if content is None else {}})

@@ -1,2 +1,2 @@
-"""The rules of the directory, without I/O. People, org units and tenants are held as the bodies of their own events
+"""The rules of the directory, without I/O. People, org units and tenants are represented by the bodies of their events
 (`contracts.directory`): what is stored is what is published."""

@@ -1,4 +1,4 @@
-"""What signs on here beside the portal: a tenant's applications and machines, and its own identity provider."""
+"""A tenant's applications, machines, accounts and own identity provider, as the API takes them."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def _address(value: str) -> str:
-    """An address without wildcard, fragment or credentials; in clear text on the own machine only."""
+    """Accepts an exact address: https, or http on loopback; without wildcard, fragment or credentials."""
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
@@ -29,16 +29,17 @@ def _address(value: str) -> str:
 
 def _certificate(value: str) -> str:
     lines = [line.strip() for line in value.strip().splitlines()]
-    whole = "".join(line for line in lines if not line.startswith("-----"))
-    if not whole or not whole.isascii() or not all(c.isalnum() or c in "+/=" for c in whole):
+    encoded = "".join(line for line in lines if not line.startswith("-----"))
+    if not encoded or not encoded.isascii() or not all(c.isalnum() or c in "+/=" for c in encoded):
         raise field_error("it is no certificate in PEM", "paste it as it is in the metadata, base64")
-    return whole
+    return encoded
 
 
 Address = Annotated[Line, AfterValidator(_address)]
-"""Where browsers go."""
+"""An address that browsers are sent to."""
 ProviderAddress = Line
-"""Where programs of this installation go, and so a matter of its address policy: see `called`."""
+"""An address that programs of this installation call, and so subject to its address policy: see
+`list_provider_addresses`."""
 LongLine = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Certificate = Annotated[str, Field(max_length=10_000), AfterValidator(_certificate)]
 Username = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._@-]{2,99}$")]
@@ -60,7 +61,7 @@ class OidcApplication(_Spec):
     back_channel_logout_uri: ProviderAddress | None = None
 
     def origins(self) -> list[str]:
-        """From where a browser may ask for tokens."""
+        """The origins of its redirect URIs, from which a browser may request tokens."""
         parts = [urlsplit(each) for each in self.redirect_uris]
         return sorted({f"{each.scheme}://{each.netloc}" for each in parts})
 
@@ -119,7 +120,7 @@ ApplicationSpec = Annotated[Application, Field(discriminator="protocol")]
 
 
 def application_id(tenant: str, slug: str, application: Application) -> str:
-    """The client id, which a SAML service provider calls its entity id."""
+    """The client id; of a SAML service provider its entity id."""
     return application.entity_id if isinstance(application, SamlApplication) else f"{tenant}.{slug}"
 
 
@@ -150,10 +151,11 @@ IdentityProvider = OidcProvider | SamlProvider
 IdentityProviderSpec = Annotated[IdentityProvider, Field(discriminator="protocol")]
 
 
-def provider_addresses(wanted: Application | IdentityProvider) -> dict[str, str]:
-    """By field, the addresses that a login provider may call, or that name one: they never lead inside."""
+def list_provider_addresses(spec: Application | IdentityProvider) -> dict[str, str]:
+    """The addresses that a login provider may call, or that name one, by field. They must not lead into the installation's
+    network."""
     names = ("back_channel_logout_uri", "slo_url", "issuer", "authorization_url", "token_url", "jwks_url", "sso_url")
-    found = {name: getattr(wanted, name, None) for name in names}
+    found = {name: getattr(spec, name, None) for name in names}
     return {name: address for name, address in found.items() if address is not None}
 
 
@@ -168,8 +170,7 @@ class AccountSpec(_Spec):
 
 @dataclass(frozen=True)
 class Account:
-    """What a login provider shall hold of an account. `linked`: it is another tenant's, and only becomes a member here
-    too."""
+    """What a login provider shall hold of an account. `linked`: it belongs to another tenant, and becomes a member here as well."""
 
     username: str
     display_name: str
@@ -178,7 +179,7 @@ class Account:
 
 
 class AccountState(_Spec):
-    """What is kept of an account. `open` False: it was closed by hand."""
+    """The desired state of an account as it is stored. `open` False: it was closed by hand."""
 
     username: str
     email: str | None

@@ -1,6 +1,6 @@
-"""A bundle of sections, and what its identity section means for the tenant there is."""
+"""A bundle of sections, and the changes that its identity section makes to an existing tenant."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from servicekit.errors import FieldProblem, Invalid
 
 from identity.model.documents import add_line_numbers, parse_yaml
 from identity.model.fields import Line, to_field_problems
-from identity.model.org import OrgTree, apply_units, unit_specs
+from identity.model.org import OrgTree, apply_units, list_unit_changes
 from identity.model.people import NO_PROVIDER_LOGINS, ProviderLogins, apply_people, local_day
 from identity.model.specs import Section
 
@@ -21,7 +21,7 @@ SECTION_POINTER = "/sections/identity"
 
 
 class Bundle(BaseModel):
-    """A whole tenant: a name, and one section for each service that has something to set up."""
+    """A tenant's configuration: a name, and a section for each service that is configured."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,25 +30,26 @@ class Bundle(BaseModel):
 
 
 def parse_bundle(text: str) -> tuple[Bundle, Section | None, list[FieldProblem]]:
-    """The bundle, its identity section, and what is wrong with either, of YAML or JSON. Raises Invalid, with the lines, for
-    what is no bundle."""
+    """Parses YAML or JSON. Returns the bundle, its identity section (None: absent or broken) and the problems of both. Raises
+    Invalid, with line numbers, when the text is not a bundle."""
     bundle, section, problems = validate_bundle(parse_yaml(text))
     if bundle is None:
-        raise bundle_invalid(problems, text)
+        raise to_invalid_bundle(problems, text)
     return bundle, section, problems
 
 
-def bundle_invalid(problems: list[FieldProblem], text: str) -> Invalid:
-    """Says what is wrong, with the lines."""
-    told = "; ".join(f"{each.pointer or '/'}: {each.problem}" for each in problems[:3])
+def to_invalid_bundle(problems: list[FieldProblem], text: str) -> Invalid:
+    """The error for these problems, with line numbers for the first 200."""
+    summary = "; ".join(f"{each.pointer or '/'}: {each.problem}" for each in problems[:3])
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
     return Invalid(
-        "blueprint-rejected", f"Nothing was applied. {told}{more}.", errors=add_line_numbers(problems[:200], text)
+        "blueprint-rejected", f"Nothing was applied. {summary}{more}.", errors=add_line_numbers(problems[:200], text)
     )
 
 
 def validate_bundle(document: Any) -> tuple[Bundle | None, Section | None, list[FieldProblem]]:
-    """The bundle and its identity section, checked as far as it can be without knowing the tenant."""
+    """Checks a parsed document without knowing the tenant. Returns the bundle (None: it is not one), its identity section
+    (None: absent or broken) and the problems."""
     try:
         bundle = Bundle.model_validate(document)
     except ValidationError as error:
@@ -69,7 +70,7 @@ def validate_bundle(document: Any) -> tuple[Bundle | None, Section | None, list[
 
 @dataclass
 class SectionPlan:
-    """What applying the section changes."""
+    """The changes that applying the section makes. With `problems` nothing may be applied."""
 
     tenant: TenantChanged
     units: list[OrgUnitChanged]
@@ -86,12 +87,16 @@ def plan_section(
     now: datetime,
     issuer: str,
     new_id: Callable[[], UUID],
-    kept: ProviderLogins = NO_PROVIDER_LOGINS,
+    provider_logins: ProviderLogins = NO_PROVIDER_LOGINS,
 ) -> SectionPlan:
+    """The changes that the identity section makes to the tenant, its org units (`units`) and `people`. What the section does
+    not name stays as it is. `issuer`: the issuer of logins that name none; `provider_logins`: those of the login provider."""
     given = section.model_fields_set & {"time_zone", "day_start_minutes", "default_language"}
     tenant = tenant.model_copy(update={name: getattr(section, name) for name in given})
     tree = OrgTree(units)
-    changed_units, problems = apply_units(tree, unit_specs(section.org_units, f"{SECTION_POINTER}/org_units"), new_id)
+    changed_units, problems = apply_units(
+        tree, list_unit_changes(section.org_units, f"{SECTION_POINTER}/org_units"), new_id
+    )
     if problems:
         return SectionPlan(tenant, [], [], problems)
     touched = find_affected_people(changed_units, units, people.values())
@@ -104,13 +109,16 @@ def plan_section(
         issuer=issuer,
         new_id=new_id,
         rechecked=touched,
-        kept=kept,
+        provider_logins=provider_logins,
     )
     return SectionPlan(tenant, changed_units, changed_people, problems)
 
 
-def find_affected_people(changed: Sequence[OrgUnitChanged], before: Sequence[OrgUnitChanged], people: Any) -> set[UUID]:
-    """Members of units whose kind changed or that were switched off: what held for them may hold no longer."""
+def find_affected_people(
+    changed: Sequence[OrgUnitChanged], before: Sequence[OrgUnitChanged], people: Iterable[PersonChanged]
+) -> set[UUID]:
+    """The ids of members of units that changed their kind or were switched off. The rules about memberships have to be
+    checked again for them."""
     old = {unit.id: unit for unit in before}
     critical = {
         unit.id
@@ -120,6 +128,18 @@ def find_affected_people(changed: Sequence[OrgUnitChanged], before: Sequence[Org
     if not critical:
         return set()
     return {person.id for person in people if any(each.org_unit_id in critical for each in person.memberships)}
+
+
+@dataclass(frozen=True, slots=True)
+class SectionAnswer:
+    """What a service answered last about its section. `applied_version` None: none yet, or edited through the API only;
+    `rejected_version`: the newest version that it refused, with the `problems`; `content`: its section as it is now."""
+
+    service: str
+    applied_version: int | None
+    rejected_version: int | None
+    problems: list[dict[str, Any]]
+    content: dict[str, Any] | None
 
 
 class SectionState(BaseModel):
@@ -132,13 +152,16 @@ class SectionState(BaseModel):
     problems: list[dict[str, Any]] = []
 
 
-def section_states(version: int | None, named: set[str], rows: dict[str, dict[str, Any]]) -> dict[str, SectionState]:
-    """By service; `version` is the newest blueprint's, `named` the services it has a section for."""
-    return {service: _state(service in named, version, rows.get(service, {})) for service in ALL_SERVICES}
+def build_section_states(
+    version: int | None, named: set[str], answers: Mapping[str, SectionAnswer]
+) -> dict[str, SectionState]:
+    """The state of every service by its name. `version` is the newest blueprint's (None: there is none), `named` the
+    services it has a section for, `answers` the last ones by service."""
+    return {service: _state(service in named, version, answers.get(service)) for service in ALL_SERVICES}
 
 
-def _state(named: bool, version: int | None, row: dict[str, Any]) -> SectionState:
-    applied, rejected = row.get("applied_version"), row.get("rejected_version")
+def _state(named: bool, version: int | None, answer: SectionAnswer | None) -> SectionState:
+    applied, rejected = (answer.applied_version, answer.rejected_version) if answer else (None, None)
     status = "pending"
     if not named:
         status = "not_in_blueprint"
@@ -146,5 +169,5 @@ def _state(named: bool, version: int | None, row: dict[str, Any]) -> SectionStat
         status = "applied"
     elif rejected == version:
         status = "rejected"
-    problems = list(row.get("problems") or []) if rejected is not None else []
+    problems = answer.problems if answer and rejected is not None else []
     return SectionState(status=status, applied_version=applied, rejected_version=rejected, problems=problems)

@@ -1,4 +1,4 @@
-"""What a single field may hold, and how a broken one is told: a problem with its pointer and its cure."""
+"""The types of single fields, and the translation of validation errors into problems with pointer and cure."""
 
 import re
 from datetime import date, datetime
@@ -21,11 +21,12 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def field_error(problem: str, cure: str) -> PydanticCustomError:
-    """A validation error that carries its cure."""
+    """A validation error with a cure, for validators to raise."""
     return PydanticCustomError("wrong", "{problem}", {"problem": problem, "cure": cure})
 
 
 def is_uuid(text: str) -> bool:
+    """Whether the text is a UUID in any of its notations."""
     try:
         UUID(text)
     except ValueError:
@@ -54,7 +55,7 @@ def _printable(value: str) -> str:
 
 
 def _text(value: Any) -> Any:
-    # Numbers without quotes are what people write for ids: 4711 means "4711".
+    # People write ids without quotes: 4711 means "4711".
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -103,33 +104,33 @@ def _zone(value: str) -> str:
     return value
 
 
-def _told(**schema: Any) -> WithJsonSchema:
-    """What the API's description says of a text: what the validator beside it wants, as far as JSON Schema can say it."""
+def _string_schema(**schema: Any) -> WithJsonSchema:
+    """The JSON Schema of a text: what its validator demands, as far as JSON Schema can express it."""
     return WithJsonSchema({"type": "string", **schema})
 
 
 _LINE = {"minLength": 1, "maxLength": 200, "pattern": r"^[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s][^\x00-\x1f\x7f]*$"}
 
-Slug = Annotated[str, AfterValidator(_slug), _told(pattern=SLUG)]
-TenantSlug = Annotated[str, AfterValidator(_tenant_slug), _told(pattern=TENANT_SLUG)]
+Slug = Annotated[str, AfterValidator(_slug), _string_schema(pattern=SLUG)]
+TenantSlug = Annotated[str, AfterValidator(_tenant_slug), _string_schema(pattern=TENANT_SLUG)]
 Line = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(_printable),
-    _told(**_LINE),
+    _string_schema(**_LINE),
 ]
 Value = Annotated[
     Line, BeforeValidator(_text), WithJsonSchema({"anyOf": [{"type": "string", **_LINE}, {"type": "number"}]})
 ]
-Email = Annotated[Line, AfterValidator(_email), _told(format="email", maxLength=200)]
-Language = Annotated[Line, AfterValidator(_language), _told(pattern=_LANGUAGE)]
-Zone = Annotated[str, AfterValidator(_zone), _told(format="time-zone")]
+Email = Annotated[Line, AfterValidator(_email), _string_schema(format="email", maxLength=200)]
+Language = Annotated[Line, AfterValidator(_language), _string_schema(pattern=_LANGUAGE)]
+Zone = Annotated[str, AfterValidator(_zone), _string_schema(format="time-zone")]
 Instant = Annotated[WrittenInstant, AfterValidator(_instant)]
 Day = Annotated[date, BeforeValidator(_day)]
 
 
 def to_field_problems(error: ValidationError, prefix: str = "") -> list[FieldProblem]:
-    """The problems of a pydantic error; pointers begin with `prefix`."""
+    """The problems of a pydantic error, at most MOST_PROBLEMS; pointers begin with `prefix`."""
     found: list[FieldProblem] = []
     for each in error.errors(include_url=False)[:MOST_PROBLEMS]:
         pointer = prefix + "".join("/" + escape_pointer_step(part) for part in each["loc"])
@@ -142,16 +143,16 @@ def to_field_problems(error: ValidationError, prefix: str = "") -> list[FieldPro
 
 
 def escape_pointer_step(part: object) -> str:
-    """One step of a JSON pointer."""
+    """A key or index as one step of a JSON pointer (RFC 6901, section 3)."""
     return str(part).replace("~", "~0").replace("/", "~1")
 
 
 def raise_if_problems(problems: list[FieldProblem]) -> None:
-    """Raises Invalid when there are problems."""
+    """Raises Invalid with the problems, unless there are none."""
     if problems:
-        told = "; ".join(f"{each.pointer or '/'}: {each.problem}" for each in problems[:3])
+        summary = "; ".join(f"{each.pointer or '/'}: {each.problem}" for each in problems[:3])
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise Invalid("invalid-fields", f"{told}{more}.", errors=problems)
+        raise Invalid("invalid-fields", f"{summary}{more}.", errors=problems)
 
 
 _CURES = {

@@ -11,7 +11,7 @@ from identity.model.specs import OrgUnitPatch, OrgUnitSpec
 
 
 class OrgTree:
-    """The org units of a tenant."""
+    """The org units of a tenant, by id, slug and name. Units are values: a changed one replaces the one with its id."""
 
     def __init__(self, units: Iterable[OrgUnitChanged]) -> None:
         self.by_id: dict[UUID, OrgUnitChanged] = {}
@@ -21,40 +21,43 @@ class OrgTree:
             self.add(unit)
 
     def add(self, unit: OrgUnitChanged) -> None:
+        """Adds the unit, or replaces the one with its id."""
         before = self.by_id.get(unit.id)
-        if before and self.child(before.parent_id, before.name) == before:
+        if before and self.find_child(before.parent_id, before.name) == before:
             del self._by_name[before.parent_id, before.name.casefold()]
         self.by_id[unit.id] = self.by_slug[unit.slug] = unit
         self._by_name[unit.parent_id, unit.name.casefold()] = unit
 
     def remove(self, unit: OrgUnitChanged) -> None:
-        """Takes back a `put` of a unit that has nothing below it."""
+        """Removes a unit that has none below it."""
         del self.by_id[unit.id], self.by_slug[unit.slug], self._by_name[unit.parent_id, unit.name.casefold()]
 
     def find(self, ref: str) -> OrgUnitChanged | None:
-        """By slug or id."""
+        """The unit of this slug or id; None when there is none."""
         return self.by_id.get(UUID(ref)) if is_uuid(ref) else self.by_slug.get(ref)
 
-    def child(self, parent_id: UUID | None, name: str) -> OrgUnitChanged | None:
-        """By name, whatever its case, below `parent_id` (None: among the roots)."""
+    def find_child(self, parent_id: UUID | None, name: str) -> OrgUnitChanged | None:
+        """The unit of this name, in any case, directly below `parent_id` (None: among the roots)."""
         return self._by_name.get((parent_id, name.casefold()))
 
     def slugs(self) -> dict[UUID, str]:
+        """The slug of each unit by its id."""
         return {unit.id: unit.slug for unit in self.by_id.values()}
 
     def below(self, unit_id: UUID) -> list[OrgUnitChanged]:
-        """The unit and all below it, parents first."""
+        """The unit and all units below it, parents first."""
         return [unit for unit in self.parents_first() if unit_id in unit.path]
 
     def parents_first(self) -> list[OrgUnitChanged]:
+        """All units, each after its parent."""
         return sorted(self.by_id.values(), key=lambda unit: (len(unit.path), unit.slug))
 
 
 def apply_units(
     tree: OrgTree, specs: Sequence[tuple[str, str, OrgUnitPatch]], new_id: Callable[[], UUID]
 ) -> tuple[list[OrgUnitChanged], list[FieldProblem]]:
-    """Puts org units into the tree as `specs` (pointer, slug, what is said of it) want them. Returns the units that
-    changed, among them those below a moved one, parents first. With problems nothing may be kept, not even the tree."""
+    """Applies `specs` (pointer, slug, patch) to the tree. Returns the units that changed, those below a moved one included, parents
+    first; and the problems. With problems neither the changes nor the tree may be used."""
     problems: list[FieldProblem] = []
     named: dict[str, tuple[str, OrgUnitPatch]] = {}
     for pointer, slug, spec in specs:
@@ -65,10 +68,10 @@ def apply_units(
     before = dict(tree.by_id)
 
     for slug, (pointer, spec) in named.items():
-        given = spec.model_fields_set
+        set_fields = spec.model_fields_set
         unit = tree.by_slug.get(slug)
         parent_id = unit.parent_id if unit else None
-        if "parent" in given:
+        if "parent" in set_fields:
             parent_id = _parent_id(tree, ids, spec.parent)
             if spec.parent is not None and parent_id is None:
                 known = ", ".join(sorted({*named, *tree.by_slug} - {slug})[:8]) or "none yet"
@@ -77,9 +80,9 @@ def apply_units(
                 )
         if unit is None:
             unit = OrgUnitChanged(id=ids[slug], slug=slug, name=spec.name or slug, path=[ids[slug]])
-        if "name" in given and not spec.name:
+        if "name" in set_fields and not spec.name:
             problems.append(_problem(f"{pointer}/name", "it is empty", "write a name"))
-        changes = {name: getattr(spec, name) for name in ("name", "kind", "time_zone", "active") if name in given}
+        changes = {name: getattr(spec, name) for name in ("name", "kind", "time_zone", "active") if name in set_fields}
         tree.add(unit.model_copy(update={**changes, "parent_id": parent_id}))
 
     problems.extend(_compute_paths(tree, {ids[slug]: pointer for slug, (pointer, _) in named.items()}))
@@ -95,7 +98,7 @@ def _parent_id(tree: OrgTree, ids: dict[str, UUID], ref: str | None) -> UUID | N
 
 
 def _compute_paths(tree: OrgTree, pointers: dict[UUID, str]) -> list[FieldProblem]:
-    """Sets every unit's path by its parents. A unit in a cycle is told at its own pointer."""
+    """Sets the path of every unit. Returns a problem for the first cycle, at the pointer of a unit in it."""
     paths: dict[UUID, list[UUID]] = {}
     problems: list[FieldProblem] = []
     for start in list(tree.by_id.values()):
@@ -121,7 +124,8 @@ def _compute_paths(tree: OrgTree, pointers: dict[UUID, str]) -> list[FieldProble
     return problems
 
 
-def unit_specs(specs: Sequence[OrgUnitSpec], pointer: str) -> list[tuple[str, str, OrgUnitPatch]]:
+def list_unit_changes(specs: Sequence[OrgUnitSpec], pointer: str) -> list[tuple[str, str, OrgUnitPatch]]:
+    """The units of a section as `apply_units` takes them; `pointer` is that of their list."""
     return [(f"{pointer}/{index}", spec.slug, spec) for index, spec in enumerate(specs)]
 
 
@@ -129,14 +133,14 @@ def _problem(pointer: str, problem: str, cure: str) -> FieldProblem:
     return FieldProblem(pointer=pointer, problem=problem, cure=cure)
 
 
-def visible_units(
+def find_visible_units(
     tree: OrgTree, *, sees_all: bool, belongs_to: Iterable[UUID], leads: Iterable[UUID]
 ) -> list[OrgUnitChanged]:
-    """What somebody sees of the tree, parents first: all; or the units they belong to and those they lead with all
-    below them, each with what is above it."""
+    """The units that somebody may see, parents first. With `sees_all` every unit; otherwise the units they belong to and those they
+    lead with all units below, each with the units above it. `belongs_to` and `leads` are ids of units."""
     if sees_all:
         return tree.parents_first()
     led = set(leads)
-    mine = [unit for unit in tree.by_id.values() if unit.id in set(belongs_to) or not led.isdisjoint(unit.path)]
-    ids = {each for unit in mine for each in unit.path}
+    own = [unit for unit in tree.by_id.values() if unit.id in set(belongs_to) or not led.isdisjoint(unit.path)]
+    ids = {each for unit in own for each in unit.path}
     return [unit for unit in tree.parents_first() if unit.id in ids]

@@ -1,4 +1,4 @@
-"""The rules about people: who may be what, where, when, and which external id and login is whose."""
+"""The rules about people: memberships, roles and their dates, and the ownership of external ids and logins."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,26 +26,34 @@ WHOLE_TENANT_ROLES = ("tenant_admin", "platform_admin", "integration")
 
 
 class Dated(Protocol):
+    """Something that holds from one day until another, either of which may be open (None)."""
+
     @property
-    def valid_from(self) -> date | None: ...
+    def valid_from(self) -> date | None:
+        """The first day on which it holds."""
+        ...
+
     @property
-    def valid_until(self) -> date | None: ...
+    def valid_until(self) -> date | None:
+        """The first day on which it no longer holds."""
+        ...
 
 
 def local_day(now: datetime, tenant: TenantChanged) -> date:
-    """The tenant's workday at `now`."""
+    """The tenant's workday at `now`: its date, `day_start_minutes` after midnight in its time zone."""
     return (now.astimezone(ZoneInfo(tenant.time_zone)) - timedelta(minutes=tenant.day_start_minutes)).date()
 
 
 def overlaps(one: Dated, other: Dated) -> bool:
-    """Whether both hold on some day."""
+    """Whether there is a day on which both hold."""
     return (one.valid_from or date.min) < (other.valid_until or date.max) and (other.valid_from or date.min) < (
         one.valid_until or date.max
     )
 
 
 def role_covered_until(people: Iterable[PersonChanged], role: str, day: date) -> date:
-    """The first day from `day` on, on which none of the active people, machines apart, has the role."""
+    """The first day from `day` on, on which no active person (machines excluded) has the role over the entire tenant; date.max:
+    never."""
     grants = [
         grant
         for person in people
@@ -66,10 +74,11 @@ def role_covered_until(people: Iterable[PersonChanged], role: str, day: date) ->
 def merge_person(
     spec: PersonPatch, before: PersonChanged | None, *, slug: str, person_id: UUID, tree: OrgTree, issuer: str, at: str
 ) -> tuple[PersonChanged, list[FieldProblem]]:
-    """The person as they are with what `spec` says: fields it gives replace what was, the rest stays."""
-    given = spec.model_fields_set
+    """The person with the fields that `spec` sets, and the problems. `before` None: a new person with `slug` and `person_id`.
+    `issuer`: the `iss` of logins that name none; `at`: the pointer of the spec."""
+    set_fields = spec.model_fields_set
     problems: list[FieldProblem] = []
-    if not spec.display_name and (before is None or "display_name" in given):
+    if not spec.display_name and (before is None or "display_name" in set_fields):
         problems.append(_problem(f"{at}/display_name", "a person needs a name", "add display_name"))
 
     def unit_id(ref: str, where: str) -> UUID:
@@ -81,16 +90,18 @@ def merge_person(
         return unit.id
 
     changes: dict[str, Any] = {
-        name: getattr(spec, name) for name in ("display_name", "email", "language", "kind", "active") if name in given
+        name: getattr(spec, name)
+        for name in ("display_name", "email", "language", "kind", "active")
+        if name in set_fields
     }
-    if spec.login or "logins" in given:
-        wanted = [*spec.logins, *([spec.login] if spec.login else [])]
-        changes["logins"] = list(dict.fromkeys(login_of(each, issuer) for each in wanted))
-    if "external_ids" in given:
+    if spec.login or "logins" in set_fields:
+        logins = [*spec.logins, *([spec.login] if spec.login else [])]
+        changes["logins"] = list(dict.fromkeys(resolve_login(each, issuer) for each in logins))
+    if "external_ids" in set_fields:
         changes["external_ids"] = [ExternalId.model_construct(**each.model_dump()) for each in spec.external_ids]
-    if "attributes" in given:
+    if "attributes" in set_fields:
         changes["attributes"] = [PersonAttribute.model_construct(**each.model_dump()) for each in spec.attributes]
-    if "memberships" in given:
+    if "memberships" in set_fields:
         changes["memberships"] = [
             Membership.model_construct(
                 org_unit_id=unit_id(each.org_unit, f"/memberships/{index}/org_unit"),
@@ -99,7 +110,7 @@ def merge_person(
             )
             for index, each in enumerate(spec.memberships)
         ]
-    if "roles" in given:
+    if "roles" in set_fields:
         changes["roles"] = [
             RoleGrant.model_construct(
                 role=each.role,
@@ -113,14 +124,16 @@ def merge_person(
     return start.model_copy(update=changes), problems
 
 
-def login_of(spec: LoginSpec, issuer: str) -> Login:
+def resolve_login(spec: LoginSpec, issuer: str) -> Login:
+    """The login; `issuer` stands in for a missing `iss`."""
     return Login(iss=spec.iss or issuer, sub=spec.sub)
 
 
 def find_person_problems(
     person: PersonChanged, *, tree: OrgTree, tenant: str, day: date, at: str
 ) -> list[FieldProblem]:
-    """What is wrong with the person in themselves: `day` is the tenant's today."""
+    """The problems of the person that need no other person to be seen. `day` is the tenant's today, `at` the pointer of the
+    person."""
     problems: list[FieldProblem] = []
     for index, each in enumerate(person.memberships):
         unit = tree.by_id.get(each.org_unit_id)
@@ -161,7 +174,7 @@ def find_person_problems(
 
 @dataclass(frozen=True)
 class ProviderAccount:
-    """`own_email`: the account's own; None: its `email` is the person's."""
+    """An account at the login provider. `email` is its effective address; `own_email` None: it follows the person's."""
 
     username: str
     own_email: str | None
@@ -170,21 +183,21 @@ class ProviderAccount:
 
 @dataclass(frozen=True)
 class ProviderLogins:
-    """What the login provider keeps: whose the logins of accounts and machines are, and the account of each person."""
+    """What the login provider holds: the person of each login of an account or a machine, and the account of each person."""
 
     logins: Mapping[Login, UUID] = field(default_factory=dict[Login, UUID])
     accounts: Mapping[UUID, ProviderAccount] = field(default_factory=dict[UUID, ProviderAccount])
 
-    def is_taken(self, text: str | None, but: UUID) -> bool:
-        """Whether another's account goes by this username or e-mail address."""
+    def is_taken(self, text: str | None, except_person: UUID) -> bool:
+        """Whether the account of anybody else has this username or e-mail address."""
         return text is not None and any(
             text.casefold() in (each.username, (each.email or "").casefold())
             for person_id, each in self.accounts.items()
-            if person_id != but
+            if person_id != except_person
         )
 
     def find_problems(self, person: PersonChanged, at: str) -> list[FieldProblem]:
-        """Where the person claims what was made for somebody else."""
+        """Problems where the person claims a login or an address of somebody else's account."""
         problems = [
             _problem(f"{at}/logins/{index}", f"the login `{login.sub}` is the account of somebody else", "leave it out")
             for index, login in enumerate(person.logins)
@@ -201,22 +214,24 @@ NO_PROVIDER_LOGINS = ProviderLogins()
 
 
 class OwnershipIndex:
-    """Which external ids and logins are whose, of the people it was told of, and of what is `kept` for them."""
+    """The owners of external ids and logins among `people`, and at the login provider."""
 
-    def __init__(self, people: Iterable[PersonChanged], kept: ProviderLogins = NO_PROVIDER_LOGINS) -> None:
-        self._kept = kept
+    def __init__(self, people: Iterable[PersonChanged], provider_logins: ProviderLogins = NO_PROVIDER_LOGINS) -> None:
+        self._provider_logins = provider_logins
         self._external: dict[tuple[str, str], list[tuple[PersonChanged, ExternalId]]] = {}
         self._logins: dict[Login, PersonChanged] = {}
         for person in people:
             self.add(person)
 
     def add(self, person: PersonChanged) -> None:
+        """Adds what the person holds."""
         for each in person.external_ids:
             self._external.setdefault((each.source, each.external_id), []).append((person, each))
         for login in person.logins:
             self._logins[login] = person
 
     def remove(self, person: PersonChanged) -> None:
+        """Removes what the person holds."""
         for each in person.external_ids:
             holders = self._external.get((each.source, each.external_id), [])
             self._external[each.source, each.external_id] = [held for held in holders if held[0].id != person.id]
@@ -225,11 +240,12 @@ class OwnershipIndex:
             if holder and holder.id == person.id:
                 del self._logins[login]
 
-    def by_login(self, login: Login) -> PersonChanged | None:
+    def find_by_login(self, login: Login) -> PersonChanged | None:
+        """Who signs in by this login; None: nobody."""
         return self._logins.get(login)
 
-    def by_external_id(self, source: str, external_id: str, day: date) -> PersonChanged | None:
-        """Who holds it on that day, or else who held it last."""
+    def find_by_external_id(self, source: str, external_id: str, day: date) -> PersonChanged | None:
+        """Who holds the external id on `day`, or else who held it last; None: nobody ever."""
         holders = self._external.get((source, external_id), [])
         on_day = [person for person, held in holders if held.holds_on(day)]
         if on_day:
@@ -237,8 +253,8 @@ class OwnershipIndex:
         return max(holders, key=lambda each: each[1].valid_until or date.max)[0] if holders else None
 
     def find_problems(self, person: PersonChanged, at: str) -> list[FieldProblem]:
-        """Where somebody else holds what this person claims."""
-        problems = self._kept.find_problems(person, at)
+        """Problems where somebody else holds what this person claims. `at`: the pointer of the person."""
+        problems = self._provider_logins.find_problems(person, at)
         for index, each in enumerate(person.external_ids):
             for other, held in self._external.get((each.source, each.external_id), []):
                 if other.id != person.id and overlaps(each, held):
@@ -264,13 +280,13 @@ def apply_people(
     issuer: str,
     new_id: Callable[[], UUID],
     rechecked: Collection[UUID] = (),
-    kept: ProviderLogins = NO_PROVIDER_LOGINS,
+    provider_logins: ProviderLogins = NO_PROVIDER_LOGINS,
 ) -> tuple[list[PersonChanged], list[FieldProblem]]:
-    """The people that change when `specs` (pointer, person) are applied to `people`. `rechecked` are people the specs
-    may not name who are to be looked at again all the same, because their org units changed."""
+    """The people that change when `specs` (pointer, person) are applied to `people`, and the problems. `day` is the tenant's today;
+    `rechecked` are people whose rules are checked although no spec names them, because their org units changed."""
     by_slug = {person.slug: person for person in people.values()}
     problems: list[FieldProblem] = []
-    wanted: dict[UUID, tuple[str, PersonChanged]] = {}
+    result: dict[UUID, tuple[str, PersonChanged]] = {}
     seen: set[str] = set()
     for pointer, spec in specs:
         if spec.slug in seen:
@@ -279,20 +295,20 @@ def apply_people(
         seen.add(spec.slug)
         before = by_slug.get(spec.slug)
         person_id = before.id if before else new_id()
-        person, wrong = merge_person(
+        person, found = merge_person(
             spec, before, slug=spec.slug, person_id=person_id, tree=tree, issuer=issuer, at=pointer
         )
-        problems.extend(wrong)
-        wanted[person.id] = (pointer, person)
-    for person_id in set(rechecked) - wanted.keys():
-        wanted[person_id] = (f"/org_units (of person `{people[person_id].slug}`)", people[person_id])
+        problems.extend(found)
+        result[person.id] = (pointer, person)
+    for person_id in set(rechecked) - result.keys():
+        result[person_id] = (f"/org_units (of person `{people[person_id].slug}`)", people[person_id])
 
-    everyone = {**people, **{person_id: person for person_id, (_, person) in wanted.items()}}
-    holdings = OwnershipIndex(everyone.values(), kept)
-    for pointer, person in wanted.values():
+    everyone = {**people, **{person_id: person for person_id, (_, person) in result.items()}}
+    ownership = OwnershipIndex(everyone.values(), provider_logins)
+    for pointer, person in result.values():
         problems.extend(find_person_problems(person, tree=tree, tenant=tenant, day=day, at=pointer))
-        problems.extend(holdings.find_problems(person, pointer))
-    changed = [person for _, person in wanted.values() if people.get(person.id) != person]
+        problems.extend(ownership.find_problems(person, pointer))
+    changed = [person for _, person in result.values() if people.get(person.id) != person]
     return changed, problems
 
 

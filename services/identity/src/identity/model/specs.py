@@ -1,6 +1,6 @@
-"""How people, org units and tenants are written, in requests and in the identity section of a blueprint alike.
+"""The notation of people, org units and tenants, in requests and in the identity section of a blueprint.
 
-A field that is left out keeps what it was; a list replaces the list that was. Org units are named by slug or id. Dates
+A field that is left out stays unchanged; a list replaces the old one. Org units are named by slug or id. Dates
 hold from `valid_from` up to but not including `valid_until`; left out, they are open.
 """
 
@@ -21,7 +21,7 @@ class _Spec(BaseModel):
 class _Dated(_Spec):
     valid_from: Day | None = None
     valid_until: Day | None = Field(default=None, validation_alias=AliasChoices("valid_until", "valid_to"))
-    """`valid_to` in blueprints from before."""
+    """Older blueprints write `valid_to`."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "_Dated":
@@ -42,15 +42,21 @@ def _login(value: Any) -> Any:
 
 
 class ExternalIdSpec(_Dated):
+    """The id that a source uses for the person."""
+
     source: Slug
     external_id: Value
 
 
 class MembershipSpec(_Dated):
+    """A membership in an org unit, by slug or id."""
+
     org_unit: str
 
 
 class AttributeSpec(_Dated):
+    """An attribute of the person; several values of a name are several attributes."""
+
     name: Slug
     value: Value
 
@@ -62,8 +68,8 @@ class RoleSpec(_Dated):
     org_unit: str | None = None
 
 
-MOST_ENTRIES = 500
-"""In each list of a person's: what may not overlap is compared with each other."""
+MAX_ENTRIES = 500
+"""The most entries in each list of a person: checks for overlaps compare every pair."""
 
 
 class PersonPatch(_Spec):
@@ -75,14 +81,16 @@ class PersonPatch(_Spec):
     kind: Literal["person", "machine"] = "person"
     active: bool = True
     login: Annotated[LoginSpec | None, BeforeValidator(_login)] = Field(default=None, exclude=True)
-    logins: list[Annotated[LoginSpec, BeforeValidator(_login)]] = Field(default=[], max_length=MOST_ENTRIES)
-    external_ids: list[ExternalIdSpec] = Field(default=[], max_length=MOST_ENTRIES)
-    memberships: list[MembershipSpec] = Field(default=[], max_length=MOST_ENTRIES)
-    attributes: list[AttributeSpec] = Field(default=[], max_length=MOST_ENTRIES)
-    roles: list[RoleSpec] = Field(default=[], max_length=MOST_ENTRIES)
+    logins: list[Annotated[LoginSpec, BeforeValidator(_login)]] = Field(default=[], max_length=MAX_ENTRIES)
+    external_ids: list[ExternalIdSpec] = Field(default=[], max_length=MAX_ENTRIES)
+    memberships: list[MembershipSpec] = Field(default=[], max_length=MAX_ENTRIES)
+    attributes: list[AttributeSpec] = Field(default=[], max_length=MAX_ENTRIES)
+    roles: list[RoleSpec] = Field(default=[], max_length=MAX_ENTRIES)
 
 
 class PersonSpec(PersonPatch):
+    """A person, named by `slug`."""
+
     slug: Slug
 
 
@@ -114,6 +122,8 @@ class OrgUnitPatch(_Spec):
 
 
 class OrgUnitSpec(OrgUnitPatch):
+    """An org unit, named by `slug`."""
+
     slug: Slug
 
 
@@ -133,6 +143,8 @@ class Section(TenantTime):
 
 
 class TenantPatch(TenantTime):
+    """What may change of a tenant."""
+
     name: Line = ""
     active: bool = True
 
@@ -162,12 +174,14 @@ class TenantSpec(TenantTime):
         return self
 
 
-def person_view(person: PersonChanged, unit_slugs: dict[UUID, str]) -> PersonView:
-    return PersonView(id=person.id, **person_spec(person, unit_slugs).model_dump())
+def to_person_view(person: PersonChanged, unit_slugs: dict[UUID, str]) -> PersonView:
+    """The person as a response. `unit_slugs`: the slug of every org unit by id."""
+    return PersonView(id=person.id, **to_person_spec(person, unit_slugs).model_dump())
 
 
-def person_spec(person: PersonChanged, unit_slugs: dict[UUID, str]) -> PersonSpec:
-    """The person as a blueprint would write them. It was checked when it came in, so it is not checked again."""
+def to_person_spec(person: PersonChanged, unit_slugs: dict[UUID, str]) -> PersonSpec:
+    """The person as a blueprint would write them. `unit_slugs`: the slug of every org unit by id. Stored values are not validated
+    again."""
     plain: dict[str, Any] = {
         name: getattr(person, name) for name in ("slug", "kind", "display_name", "email", "language", "active")
     }
@@ -199,9 +213,9 @@ def _dates(dated: Any) -> dict[str, Any]:
     return {"valid_from": dated.valid_from, "valid_until": dated.valid_until}
 
 
-def section_of(tenant: TenantChanged, units: list[OrgUnitChanged], people: list[PersonChanged]) -> dict[str, Any]:
-    """The identity section that would make this tenant again, as plain JSON without what is left to defaults. `units`
-    come parents first."""
+def to_section(tenant: TenantChanged, units: list[OrgUnitChanged], people: list[PersonChanged]) -> dict[str, Any]:
+    """The identity section that would recreate this tenant, as JSON without values that equal the defaults. `units` must come
+    parents first."""
     slugs = {unit.id: unit.slug for unit in units}
     specs = [
         OrgUnitSpec.model_construct(
@@ -219,7 +233,7 @@ def section_of(tenant: TenantChanged, units: list[OrgUnitChanged], people: list[
         "day_start_minutes": tenant.day_start_minutes,
         "default_language": tenant.default_language,
         "org_units": [_plain(each) | {"kind": each.kind} for each in specs],
-        "people": [_plain(person_spec(each, slugs)) for each in people],
+        "people": [_plain(to_person_spec(each, slugs)) for each in people],
     }
 
 
@@ -233,8 +247,8 @@ class ClockMove(_Spec):
     now: Instant
 
 
-def clock_problem(before: datetime | None, now: datetime) -> str | None:
-    """Why a clock cannot move there."""
+def find_clock_problem(before: datetime | None, now: datetime) -> str | None:
+    """Why a clock that shows `before` cannot move to `now`; None: it can."""
     if before is not None and now < before:
         return f"The clock shows {before.isoformat()} and never goes back."
     return None

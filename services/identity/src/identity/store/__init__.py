@@ -1,1 +1,1 @@
-"""The tables of identity and the queries on them. State columns hold the bodies of directory events."""
+"""The tables of identity and the queries on them. Columns named `state` hold the bodies of directory events."""

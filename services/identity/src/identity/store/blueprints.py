@@ -1,5 +1,7 @@
-"""Blueprint versions, which never change, and what each service answered."""
+"""Blueprint versions, which never change, and the last answer of each service about its section."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,24 +10,45 @@ from sqlalchemy import func as sql
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
+from identity.model.blueprints import SectionAnswer
 from identity.store.tables import blueprint, section
 
 
-async def find_newest_version(session: Session) -> dict[str, Any] | None:
-    return await session.row(
-        select(blueprint).where(blueprint.c.tenant == session.tenant).order_by(blueprint.c.version.desc()).limit(1)
-    )
+@dataclass(frozen=True, slots=True)
+class BlueprintVersion:
+    """A published version. `digest` is that of name and sections; `sections` are documents by service; `published_by` is
+    `tenant/slug` of a person."""
+
+    version: int
+    name: str
+    digest: str
+    sections: dict[str, Any]
+    published_at: datetime
+    published_by: str
 
 
-async def find_version(session: Session, version: int) -> dict[str, Any] | None:
-    return await session.row(
-        select(blueprint).where(blueprint.c.tenant == session.tenant, blueprint.c.version == version)
+_VERSIONS = select(*(blueprint.c[name] for name in BlueprintVersion.__dataclass_fields__))
+_ANSWERS = select(*(section.c[name] for name in SectionAnswer.__dataclass_fields__))
+
+
+async def find_newest_version(session: Session) -> BlueprintVersion | None:
+    """The tenant's newest version; None before the first."""
+    row = await session.row(
+        _VERSIONS.where(blueprint.c.tenant == session.tenant).order_by(blueprint.c.version.desc()).limit(1)
     )
+    return BlueprintVersion(**row) if row else None
+
+
+async def find_version(session: Session, version: int) -> BlueprintVersion | None:
+    """The tenant's version of that number; None when there is none."""
+    row = await session.row(_VERSIONS.where(blueprint.c.tenant == session.tenant, blueprint.c.version == version))
+    return BlueprintVersion(**row) if row else None
 
 
 async def add_version(
     session: Session, *, version: int, name: str, digest: str, sections: dict[str, Any], by: str
 ) -> None:
+    """Inserts a version, published at the session's now by `by` (`tenant/slug`)."""
     await session.execute(
         insert(blueprint).values(
             tenant=session.tenant,
@@ -39,10 +62,10 @@ async def add_version(
     )
 
 
-async def list_section_answers(session: Session) -> dict[str, dict[str, Any]]:
-    """What each service answered last, by service."""
-    rows = await session.rows(select(section).where(section.c.tenant == session.tenant))
-    return {row["service"]: row for row in rows}
+async def list_section_answers(session: Session) -> dict[str, SectionAnswer]:
+    """The last answer of each service that has answered, by service."""
+    rows = await session.rows(_ANSWERS.where(section.c.tenant == session.tenant))
+    return {row["service"]: SectionAnswer(**row) for row in rows}
 
 
 async def record_section_applied(
@@ -52,7 +75,8 @@ async def record_section_applied(
     content: dict[str, Any] | None,
     event_id: UUID | None = None,
 ) -> None:
-    """`version` None: edited since. The newest content is kept, and the newest version; an answer may come late."""
+    """Stores that the service has applied its section. `version` None: the section was edited through the API since the
+    last blueprint. Answers may arrive out of order: content of an older event and a lower version change nothing."""
     statement = insert(section).values(
         tenant=session.tenant,
         service=service,
@@ -76,6 +100,8 @@ async def record_section_applied(
 
 
 async def record_section_rejected(session: Session, service: str, version: int, problems: list[dict[str, Any]]) -> None:
+    """Stores that the service has rejected its section of `version`, unless it has answered to a later one. `problems` are
+    `SectionProblem`s as JSON."""
     statement = insert(section).values(
         tenant=session.tenant, service=service, rejected_version=version, problems=problems
     )

@@ -12,7 +12,7 @@ from storage import Session
 
 from identity.model.fields import is_uuid
 
-# Logins and the like are unfolded from the state itself, so that they cannot say anything else.
+# Logins, external ids and memberships are derived from the state in SQL, so that they cannot differ from it.
 _INSERT_PARTS = {
     "login": """
         INSERT INTO login (tenant, person_id, iss, sub)
@@ -36,14 +36,14 @@ _TENANT_LOCKED = "SELECT state FROM tenant WHERE tenant = :tenant FOR UPDATE"
 
 
 async def load_tenant(session: Session, *, lock: bool = False) -> TenantChanged | None:
-    """The session's tenant. With `lock` nobody else changes anything of the tenant's directory until the commit, so
-    that no edit is lost and what must be unique across people stays so."""
+    """The session's tenant; None when it does not exist. With `lock` its row stays locked until the transaction ends: changes of
+    a tenant's directory are serialised, so that no edit is lost and what is unique across people stays unique."""
     state = await session.scalar(_TENANT_LOCKED if lock else _TENANT, {"tenant": session.tenant})
     return None if state is None else TenantChanged.model_validate(state)
 
 
 async def insert_tenant(session: Session, tenant: TenantChanged) -> bool:
-    """False when there is one of that slug already."""
+    """Inserts the tenant as version 1. Returns False when the slug exists already."""
     done = await session.execute(
         "INSERT INTO tenant (tenant, state, version, created_at) VALUES (:tenant, cast(:state AS jsonb), 1, :now) "
         "ON CONFLICT DO NOTHING",
@@ -53,7 +53,7 @@ async def insert_tenant(session: Session, tenant: TenantChanged) -> bool:
 
 
 async def update_tenant(session: Session, tenant: TenantChanged) -> TenantChanged:
-    """Returns it with its new version."""
+    """Replaces the tenant's state. Returns it with its new version."""
     version = await session.scalar(
         "UPDATE tenant SET state = cast(:state AS jsonb), version = version + 1 WHERE tenant = :tenant "
         "RETURNING version",
@@ -63,7 +63,8 @@ async def update_tenant(session: Session, tenant: TenantChanged) -> TenantChange
 
 
 async def add_customer(session: Session, slug: str) -> bool:
-    """Run as the platform tenant. False when it is there already."""
+    """Adds the slug to the installation's list of tenants. Returns False when it is there already. The session is the platform
+    tenant's."""
     done = await session.execute(
         "INSERT INTO customer (tenant, slug, created_at) VALUES (:tenant, :slug, :now) ON CONFLICT DO NOTHING",
         {"tenant": PLATFORM_TENANT, "slug": slug, "now": session.now},
@@ -72,7 +73,7 @@ async def add_customer(session: Session, slug: str) -> bool:
 
 
 async def list_customer_slugs(session: Session, after: str, limit: int) -> list[str]:
-    """Run as the platform tenant."""
+    """Up to `limit` slugs of tenants in order, those greater than `after`. The session is the platform tenant's."""
     rows = await session.rows(
         "SELECT slug FROM customer WHERE tenant = :tenant AND slug > :after ORDER BY slug LIMIT :limit",
         {"tenant": PLATFORM_TENANT, "after": after, "limit": limit},
@@ -81,7 +82,7 @@ async def list_customer_slugs(session: Session, after: str, limit: int) -> list[
 
 
 async def load_tenants(session: Session, slugs: Sequence[str]) -> list[TenantChanged]:
-    """By slug; the session is narrowed to them."""
+    """The tenants of these slugs, by slug; the session must be narrowed to them."""
     rows = await session.rows(
         "SELECT state FROM tenant WHERE tenant = ANY(cast(:slugs AS text[])) ORDER BY tenant", {"slugs": list(slugs)}
     )
@@ -89,12 +90,13 @@ async def load_tenants(session: Session, slugs: Sequence[str]) -> list[TenantCha
 
 
 async def load_units(session: Session) -> list[OrgUnitChanged]:
+    """All org units of the session's tenant, in no order."""
     rows = await session.rows("SELECT state FROM org_unit WHERE tenant = :tenant", {"tenant": session.tenant})
     return [OrgUnitChanged.model_validate(row["state"]) for row in rows]
 
 
 async def save_units(session: Session, units: Sequence[OrgUnitChanged]) -> list[OrgUnitChanged]:
-    """Returns them with their new versions."""
+    """Inserts or replaces the units. Returns them with their new versions."""
     if not units:
         return []
     written = await session.execute(
@@ -110,7 +112,7 @@ async def save_units(session: Session, units: Sequence[OrgUnitChanged]) -> list[
 
 
 async def count_memberships_from(session: Session, unit_ids: Collection[UUID], day: date) -> int:
-    """How many memberships in these units hold on that day or later."""
+    """The number of memberships in these units that hold on `day` or later."""
     return int(
         await session.scalar(
             "SELECT count(*) FROM membership WHERE tenant = :tenant AND org_unit_id = ANY(cast(:units AS uuid[])) "
@@ -121,14 +123,14 @@ async def count_memberships_from(session: Session, unit_ids: Collection[UUID], d
 
 
 async def load_people(session: Session) -> dict[UUID, PersonChanged]:
-    """Everybody of the session's tenant."""
+    """All people of the session's tenant, by id."""
     return await _by_id(
         await session.rows("SELECT state FROM person WHERE tenant = :tenant", {"tenant": session.tenant})
     )
 
 
 async def find_person(session: Session, ref: str) -> PersonChanged | None:
-    """By id or slug."""
+    """The person of this id or slug; None when there is none."""
     if "\x00" in ref:
         return None
     by_id, by_slug = "id = cast(:ref AS uuid)", "slug = :ref"
@@ -140,7 +142,7 @@ async def find_person(session: Session, ref: str) -> PersonChanged | None:
 
 
 async def load_admins(session: Session, role: str) -> dict[UUID, PersonChanged]:
-    """Everybody to whom the role was ever granted."""
+    """Everybody to whom the role is, was or will be granted, by id."""
     rows = await session.rows(
         "SELECT state FROM person WHERE tenant = :tenant AND state->'roles' @> cast(:grants AS jsonb)",
         {"tenant": session.tenant, "grants": json.dumps([{"role": role}])},
@@ -151,7 +153,7 @@ async def load_admins(session: Session, role: str) -> dict[UUID, PersonChanged]:
 async def find_related_people(
     session: Session, *, logins: Iterable[tuple[str, str]], external_ids: Iterable[tuple[str, str]], slug: str
 ) -> dict[UUID, PersonChanged]:
-    """The people who have one of these logins or external ids, at whatever time, or this slug."""
+    """The people who have one of these logins (iss, sub) or external ids (source, id), at any time, or this slug; by id."""
     logins, external_ids = list(logins), list(external_ids)
     rows = await session.rows(
         "SELECT state FROM person WHERE tenant = :tenant AND (slug = :slug OR id IN ("
@@ -172,7 +174,7 @@ async def find_related_people(
 
 
 async def find_members(session: Session, unit_ids: Collection[UUID]) -> dict[UUID, PersonChanged]:
-    """The people who are, were or will be members of these units."""
+    """The people who are, were or will be members of these units, by id."""
     rows = await session.rows(
         "SELECT state FROM person WHERE tenant = :tenant AND id IN (SELECT person_id FROM membership "
         "WHERE tenant = :tenant AND org_unit_id = ANY(cast(:units AS uuid[])))",
@@ -182,8 +184,7 @@ async def find_members(session: Session, unit_ids: Collection[UUID]) -> dict[UUI
 
 
 async def save_people(session: Session, people: Sequence[PersonChanged]) -> list[PersonChanged]:
-    """Inserts or replaces them, in a handful of statements however many they are. Returns them with their new
-    versions."""
+    """Inserts or replaces the people, in a fixed number of statements. Returns them with their new versions."""
     if not people:
         return []
     given: dict[str, Any] = {"tenant": session.tenant}
@@ -219,8 +220,9 @@ async def list_people(
     active: bool | None = None,
     text: str | None = None,
 ) -> list[PersonChanged]:
-    """By slug, from the one after `after`. `visible` None: everybody. `unit_id` takes in the units below it; it and
-    `role` are looked at on `day`; `text` is part of a name, slug, email or external id."""
+    """Up to `limit` people by slug, those with a slug greater than `after`. Filters that are None do not apply: `visible` are ids;
+    `unit_id` includes the units below it; membership and `role` are those of `day`; `text` is part of a name, slug or email, or
+    an entire external id."""
     conditions = ["p.tenant = :tenant", "p.slug > :after"]
     given: dict[str, Any] = {"tenant": session.tenant, "after": after, "limit": limit, "day": day}
     if visible is not None:

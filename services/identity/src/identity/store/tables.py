@@ -1,5 +1,5 @@
-"""What is kept. `state` is the body of the thing's own event but for its `version`, which rises whenever the state is
-written; the columns beside it are what is looked up or unique."""
+"""The tables of identity. `state` is the body of the row's directory event without `version`, which has its own column and rises
+with each write; the other columns are what is searched by or unique."""
 
 from sqlalchemy import DDL, JSON, Boolean, Column, Date, DateTime, Index, Integer, Table, Text, Uuid, event
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -16,7 +16,7 @@ tenant = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
 
-# Belongs to the platform tenant: it alone knows which tenants there are.
+# The list of all tenants. Its rows belong to the platform tenant.
 customer = Table(
     "customer",
     tables,
@@ -89,7 +89,7 @@ blueprint = Table(
     Column("version", Integer, primary_key=True),
     Column("name", Text, nullable=False),
     Column("digest", Text, nullable=False),
-    Column("sections", JSON, nullable=False),  # keeps the order of keys, for people who read the export
+    Column("sections", JSON, nullable=False),  # JSON and not JSONB keeps the order of keys for readers of the export
     Column("published_at", DateTime(timezone=True), nullable=False),
     Column("published_by", Text, nullable=False),
 )
@@ -103,10 +103,10 @@ section = Table(
     Column("rejected_version", Integer, nullable=True),
     Column("problems", JSONB, nullable=False),
     Column("content", JSON(none_as_null=True), nullable=True),
-    Column("event_id", Uuid, nullable=True),  # the answer that `content` comes from; ids sort by time
+    Column("event_id", Uuid, nullable=True),  # of the answer with `content`; ids sort by time
 )
 
-# What every service said of changes of its configuration. `id` is the event's; rows are added and never changed.
+# The audit log: changes of configuration in every service. `id` is that of the event; rows are never changed.
 audit = Table(
     "audit",
     tables,
@@ -146,8 +146,8 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
 )
 
 # What the login provider shall hold of a tenant: its organization, applications, accounts, own identity provider.
-# `leaving`: to be taken away. `sealed` are secrets on their way, gone once the provider has them. `sub`: by what an
-# account's or a machine's tokens know it.
+# `leaving`: it shall be removed. `sealed`: an encrypted secret, until the provider has it. `sub`: the subject of the tokens of
+# an account or a machine.
 desired_resource = Table(
     "provision",
     tables,
@@ -165,7 +165,7 @@ desired_resource = Table(
     Column("applied_at", DateTime(timezone=True), nullable=True),
 )
 
-# Belongs to the platform tenant: a logout token names none.
+# Used logout tokens. The rows belong to the platform tenant: a logout token names no tenant.
 logout_token = Table(
     "logout_token",
     tables,

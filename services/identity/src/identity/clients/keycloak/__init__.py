@@ -1,7 +1,7 @@
-"""Keycloak, by its admin API: one realm for all tenants, each of which is an Organization in it.
+"""Keycloak, by its admin API: one realm for all tenants; each tenant is an Organization in it.
 
-Everything here is brought about, never just created: asked for again it changes nothing, and what was made halfway is
-finished. What is in Keycloak is found again by names that follow from ours, and touched only where it is marked as ours.
+Every operation is idempotent, and completes what an interrupted one left behind. Resources are found by names derived from
+ours, and changed only where an attribute marks them as ours.
 """
 
 from identity.clients.keycloak.accounts import ensure_account, find_account

@@ -1,4 +1,4 @@
-"""Applications of a tenant as clients: subsystems that sign people in by OpenID Connect or SAML, and machines."""
+"""Applications of a tenant as clients of the realm: subsystems that sign people in by OpenID Connect or SAML, and machines."""
 
 from identity.clients.keycloak.clients import (
     API_SCOPE,
@@ -18,8 +18,8 @@ _NAME_FORMAT = "Basic"
 async def ensure_application(
     keycloak: Keycloak, tenant: str, slug: str, application: Application, *, secret: str | None = None
 ) -> str | None:
-    """Brings the application's client about. Returns the `sub` of a machine's tokens. Raises Refused when its id is
-    taken."""
+    """Creates or updates the application's client. `secret` None: it stays. Returns the `sub` of a machine's tokens, else None.
+    Raises ProviderRefused when a client that is not ours has the client id."""
     if isinstance(application, Machine):
         wanted = _machine(tenant)
     elif isinstance(application, OidcApplication):
@@ -42,6 +42,7 @@ async def ensure_application(
 
 
 async def remove_application(keycloak: Keycloak, tenant: str, slug: str, application: Application) -> None:
+    """Removes the application's client, if it exists and is marked as ours."""
     found = await keycloak.find_client(application_id(tenant, slug, application))
     marks = found.get("attributes", {}) if found else {}
     if found and (marks.get(TENANT_ATTRIBUTE), marks.get(APPLICATION_ATTRIBUTE)) == (tenant, slug):

@@ -1,4 +1,4 @@
-"""A tenant's own identity provider, brokered: its people sign in there."""
+"""A tenant's own identity provider, to which Keycloak brokers the logins of its people."""
 
 from identity.clients.keycloak.connection import Json, Keycloak
 from identity.clients.keycloak.drift import merge
@@ -8,7 +8,8 @@ from identity.model.applications import IdentityProvider, OidcProvider
 
 
 async def ensure_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvider, *, secret: str | None) -> None:
-    """Brings it about, linked to the tenant's organization: it is switched off with it."""
+    """Creates or updates the identity provider and its flows, linked to the tenant's organization, which disables it when it is
+    disabled itself. `secret` None: the client secret stays."""
     alias, admin = broker_alias(tenant), keycloak.admin
     linking, arrival = await ensure_first_login_flow(keycloak, tenant), await ensure_post_login_flow(keycloak, tenant)
     flows = {"firstBrokerLoginFlowAlias": linking, "postBrokerLoginFlowAlias": arrival}
@@ -23,7 +24,7 @@ async def ensure_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvi
         await admin.a_create_idp(wanted)
     else:
         await admin.a_update_idp(alias, merge(found, wanted))
-        await _drop_member_mapper(keycloak, alias)
+        await _remove_member_mapper(keycloak, alias)
     await delete_flows(keycloak, tenant, "linking", except_flow=linking)
     await delete_flows(keycloak, tenant, "arrival", except_flow=arrival)
     organization = await find_organization(keycloak, tenant)
@@ -38,14 +39,15 @@ async def ensure_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvi
 
 
 async def remove_broker(keycloak: Keycloak, tenant: str) -> None:
+    """Removes the identity provider and its flows, if they exist."""
     if await keycloak.get(f"identity-provider/instances/{broker_alias(tenant)}") is not None:
         await keycloak.admin.a_delete_idp(broker_alias(tenant))
     await delete_flows(keycloak, tenant, "linking")
     await delete_flows(keycloak, tenant, "arrival")
 
 
-async def _drop_member_mapper(keycloak: Keycloak, alias: str) -> None:
-    """Providers that were put before ADR 14 made everybody who came a member."""
+async def _remove_member_mapper(keycloak: Keycloak, alias: str) -> None:
+    """Removes the mapper that made everybody who signed in a member: providers from before ADR 14 have it."""
     for mapper in await keycloak.admin.a_get_idp_mappers(alias):
         if mapper["name"] == "member":
             await keycloak.delete(f"identity-provider/instances/{alias}/mappers/{mapper['id']}")

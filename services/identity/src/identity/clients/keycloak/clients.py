@@ -1,31 +1,31 @@
-"""Clients of the realm: made, compared, brought back to what they shall be."""
+"""Clients of the realm: creating them, and repairing their drift."""
 
 from identity.clients.keycloak.connection import Json, Keycloak
 from identity.clients.keycloak.drift import find_drift, merge
 from identity.clients.provider import ProviderRefused
 
 API_SCOPE = "uplift-api"
-"""With it an access token has our audience. Only our own portal and machines have it: a subsystem that signs people in
-must not get tokens with which it could act for them here."""
+"""The scope that gives an access token our audience. Only our portal, the API pages and machines have it: a subsystem that
+signs people in must not get tokens with which it could call our API in their name."""
 TENANT_ATTRIBUTE, APPLICATION_ATTRIBUTE = "uplift.tenant", "uplift.application"
 _SCOPES = {"defaultClientScopes": "default", "optionalClientScopes": "optional"}
 
 
 async def ensure_application_scopes(keycloak: Keycloak, tenant: str) -> dict[str, str]:
-    """By protocol, the scope that marks the tenant's applications: of a client, flows can only ask for its scopes, and a
-    scope is of one protocol. They open nothing, and are not told in tokens. Both are there whenever one is: Keycloak
-    takes a condition on a scope that is not there for not met, even where it is negated."""
+    """Creates the scopes that mark the tenant's applications, and returns them by protocol. A flow can check a client only by its
+    scopes, and a scope belongs to one protocol. They grant nothing and do not appear in tokens. Both always exist together:
+    Keycloak treats a condition on a missing scope as not met, even when it is negated."""
     scopes = {"openid-connect": f"application-of-{tenant}", "saml": f"saml-application-of-{tenant}"}
-    there = {each["name"] for each in await keycloak.admin.a_get_client_scopes()}
+    existing = {each["name"] for each in await keycloak.admin.a_get_client_scopes()}
     hidden = {"include.in.token.scope": "false", "display.on.consent.screen": "false"}
     for protocol, name in scopes.items():
-        if name not in there:
+        if name not in existing:
             await keycloak.admin.a_create_client_scope({"name": name, "protocol": protocol, "attributes": hidden})
     return scopes
 
 
 def build_tenant_mapper(tenant: str) -> Json:
-    """The mapper that gives a machine's tokens their tenant."""
+    """The mapper that puts the claim `tenant` into a machine's tokens."""
     return {
         "name": "tenant",
         "protocol": "openid-connect",
@@ -38,8 +38,8 @@ def build_tenant_mapper(tenant: str) -> Json:
 
 
 async def ensure_client(keycloak: Keycloak, wanted: Json, *, repair: bool = True) -> tuple[str, list[str]]:
-    """Makes the client or brings it to what is wanted. Returns its internal id and what differed; without `repair` only
-    what is missing is made. Raises Refused for a client of somebody else."""
+    """Creates the client, or with `repair` brings it to the representation `wanted`. Returns its internal id and its drift, one
+    line each. Raises ProviderRefused when a client that is not ours has the client id."""
     found = await keycloak.find_client(wanted["clientId"])
     if found is None:
         return await keycloak.admin.a_create_client(wanted), ["was missing"]
@@ -48,28 +48,28 @@ async def ensure_client(keycloak: Keycloak, wanted: Json, *, repair: bool = True
         raise ProviderRefused("client-id-taken", f"The client id `{wanted['clientId']}` is taken.")
     same_secret = "secret" not in wanted or found.get("secret") == wanted["secret"]
     compared = {name: value for name, value in wanted.items() if name not in ("secret", "protocolMappers")}
-    told = ([] if same_secret else ["secret is another"]) + find_drift(compared, found)
-    told += [
+    drift = ([] if same_secret else ["secret is another"]) + find_drift(compared, found)
+    drift += [
         f"protocolMappers.{mapper['name']}: {each}"
         for mapper in wanted.get("protocolMappers", [])
-        for each in find_drift(mapper, _named(found.get("protocolMappers", []), mapper["name"]))
+        for each in find_drift(mapper, _find_by_name(found.get("protocolMappers", []), mapper["name"]))
     ]
     extra = {each["name"] for each in found.get("protocolMappers", [])} - {
         each["name"] for each in wanted.get("protocolMappers", [])
     }
-    told += [f"protocolMappers.{name} is there" for name in sorted(extra)]
-    if told and repair:
+    drift += [f"protocolMappers.{name} is there" for name in sorted(extra)]
+    if drift and repair:
         await keycloak.admin.a_update_client(found["id"], merge(found, {**compared, **_secret(wanted)}))
         await _ensure_mappers(keycloak, found, wanted.get("protocolMappers", []))
         await _ensure_scopes(keycloak, found, wanted)
-    return found["id"], told
+    return found["id"], drift
 
 
 def _secret(wanted: Json) -> Json:
     return {"secret": wanted["secret"]} if "secret" in wanted else {}
 
 
-def _named(many: list[Json], name: str) -> Json | None:
+def _find_by_name(many: list[Json], name: str) -> Json | None:
     return next((each for each in many if each["name"] == name), None)
 
 
@@ -86,7 +86,7 @@ async def _ensure_mappers(keycloak: Keycloak, found: Json, wanted: list[Json]) -
 
 
 async def _ensure_scopes(keycloak: Keycloak, found: Json, wanted: Json) -> None:
-    """An update of a client leaves its scopes as they are: each is given and taken by a call of its own."""
+    """Adds and removes scopes one by one: an update of a client ignores them."""
     known: list[Json] | None = None
     for field, kind in _SCOPES.items():
         if field not in wanted or sorted(found.get(field, [])) == sorted(wanted[field]):
@@ -94,8 +94,8 @@ async def _ensure_scopes(keycloak: Keycloak, found: Json, wanted: Json) -> None:
         known = known or await keycloak.admin.a_get_client_scopes()
         ids = {each["name"]: each["id"] for each in known}
         add = getattr(keycloak.admin, f"a_add_client_{kind}_client_scope")
-        drop = getattr(keycloak.admin, f"a_delete_client_{kind}_client_scope")
+        remove = getattr(keycloak.admin, f"a_delete_client_{kind}_client_scope")
         for name in set(found.get(field, [])) - set(wanted[field]):
-            await drop(found["id"], ids[name])
+            await remove(found["id"], ids[name])
         for name in set(wanted[field]) - set(found.get(field, [])):
             await add(found["id"], ids[name], {})

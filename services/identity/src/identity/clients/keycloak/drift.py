@@ -1,18 +1,18 @@
-"""What is wanted against what is there."""
+"""The comparison of a desired representation with the one in Keycloak."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def find_drift(wanted: Any, found: Any, at: str = "") -> list[str]:
-    """One sentence a difference, by the keys of `wanted` only: Keycloak fills in much of its own. Lists are compared
-    without regard to order, booleans and numbers also by their text, which is how Keycloak keeps attributes."""
+    """One line for each difference, `at` being the path so far. Only the keys of `wanted` are compared: Keycloak adds many of its
+    own. Lists are compared without order; booleans and integers as text, since Keycloak stores attributes as text."""
     if isinstance(wanted, Mapping):
-        there: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        present: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
         return [
             each
             for key, value in wanted.items()
-            for each in find_drift(value, there.get(key), f"{at}.{key}".strip("."))
+            for each in find_drift(value, present.get(key), f"{at}.{key}".strip("."))
         ]
     if wanted is None or wanted == "":
         same = found in (None, "", [])
@@ -28,9 +28,9 @@ def _plain(value: Any) -> Any:
 
 
 def merge(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """`found` with what is wanted laid over it, key by key."""
-    whole = dict(found)
+    """`found` updated with `wanted`, mapping by mapping."""
+    merged = dict(found)
     for key, value in wanted.items():
-        old = whole.get(key)
-        whole[key] = merge(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
-    return whole
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
+    return merged

@@ -1,4 +1,4 @@
-"""A tenant's own ways to sign in: what a browser goes through, and who does not get through."""
+"""The authentication flows of a tenant: the steps of a login, and who is refused."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -13,13 +13,13 @@ from identity.model.documents import compute_digest
 ALTERNATIVE, REQUIRED, CONDITIONAL = "ALTERNATIVE", "REQUIRED", "CONDITIONAL"
 FlowKind = Literal["gate", "linking", "arrival"]
 _MEMBERS_ONLY = "Members of the organization only"
-_ELSEWHERE = "This application belongs to another organization."
-_OF_SEVERAL = "This account belongs to several organizations: sign in with its password here."
+_NOT_A_MEMBER = "This application belongs to another organization."
+_GUEST_ELSEWHERE = "This account belongs to several organizations: sign in with its password here."
 
 
 @dataclass(frozen=True)
 class _Execution:
-    """One execution of a flow, or with `steps` a flow in it."""
+    """One execution of a flow, or with `steps` a subflow. `config` are keys and values."""
 
     requirement: str
     provider: str = ""
@@ -29,8 +29,8 @@ class _Execution:
 
 
 async def ensure_browser_flow(keycloak: Keycloak, tenant: str) -> str:
-    """The id of the browser flow of the tenant's applications. First signed in as ever, by session or by form; then only
-    members pass. Were the second part not apart from the first, a session from elsewhere would jump it."""
+    """The id of the browser flow of the tenant's applications: first the usual login, by session or by form, then a check of the
+    membership. The check is a subflow of its own, since an existing session would skip it within the login."""
     sign_in = _Execution(
         REQUIRED,
         name="sign in",
@@ -49,8 +49,8 @@ async def ensure_browser_flow(keycloak: Keycloak, tenant: str) -> str:
 
 
 async def ensure_first_login_flow(keycloak: Keycloak, tenant: str) -> str:
-    """The alias of the flow for somebody who comes from the tenant's own provider for the first time. Accounts are made
-    here alone: one that the provider made would be nobody's, and take the name or address of somebody to come."""
+    """The alias of the flow for the first login from the tenant's own provider, which links it to an existing account. Only
+    identity creates accounts: one created by a login would belong to nobody, and take a username or address."""
     linking = await _ensure_flow(
         keycloak,
         tenant,
@@ -68,11 +68,11 @@ async def ensure_first_login_flow(keycloak: Keycloak, tenant: str) -> str:
 
 
 async def ensure_post_login_flow(keycloak: Keycloak, tenant: str) -> str:
-    """The alias of the flow for everybody who comes from the tenant's own provider. Keycloak does not go on with the flow
-    that sent them there, so the gate of an application is not passed: with the tenant's people nothing opens but the
-    portal and the tenant's applications. Who they are is asked each time too: a link outlives what it was made for."""
+    """The alias of the flow after each login from the tenant's own provider. Keycloak does not resume the browser flow that sent
+    the browser there, so its membership check is skipped; this flow admits to the portal and the tenant's applications only.
+    It checks the account each time, since a link stays when the account is no longer the tenant's alone."""
     scopes = (API_SCOPE, *(await ensure_application_scopes(keycloak, tenant)).values())
-    elsewhere = tuple(
+    not_an_application = tuple(
         _Execution(REQUIRED, "conditional-client-scope", config=(("client_scope", scope), ("negate", "true")))
         for scope in scopes
     )
@@ -82,7 +82,7 @@ async def ensure_post_login_flow(keycloak: Keycloak, tenant: str) -> str:
         "arrival",
         (
             _Execution(REQUIRED, "allow-access-authenticator"),
-            _deny_step("applications only", *elsewhere),
+            _deny_step("applications only", *not_an_application),
             *_own_people_only(tenant),
         ),
     )
@@ -90,8 +90,7 @@ async def ensure_post_login_flow(keycloak: Keycloak, tenant: str) -> str:
 
 
 async def delete_flows(keycloak: Keycloak, tenant: str, kind: FlowKind, *, except_flow: str | None = None) -> None:
-    """Takes away the tenant's flows of a kind, except the one of this id or alias and those that something is bound to
-    still."""
+    """Deletes the tenant's flows of a kind, except the one of this id or alias and those that are still in use."""
     without_digest = f"tenant-{tenant}" if kind == "gate" else f"tenant-{tenant}-{kind}"
     flows: list[Json] = await keycloak.get("authentication/flows")
     for flow in flows:
@@ -101,7 +100,7 @@ async def delete_flows(keycloak: Keycloak, tenant: str, kind: FlowKind, *, excep
         try:
             await keycloak.delete(f"authentication/flows/{flow['id']}")
         except KeycloakError as error:
-            # That something is bound to it, Keycloak says by no better word.
+            # Keycloak answers 500 when the flow is still in use.
             if error.response_code != 500:
                 raise
 
@@ -112,13 +111,15 @@ def _members_only(tenant: str) -> _Execution:
 
 
 def _own_people_only(tenant: str) -> tuple[_Execution, ...]:
-    """Of whom a tenant's own provider is believed: members whose account is this tenant's alone. Else whoever runs it
-    could sign in as somebody of another tenant, and open that one."""
+    """Admits members whose account is this tenant's alone: the tenant's own provider is trusted for no others. Whoever runs it
+    could otherwise sign in as somebody of another tenant."""
     of_another = (("attribute_name", HOME_TENANT_ATTRIBUTE), ("attribute_expected_value", tenant), ("not", "true"))
     a_guest = (("condUserRole", GUEST_ROLE),)
     return (
         _deny_step(
-            "guests by password", _Execution(REQUIRED, "conditional-user-role", config=a_guest), told=_OF_SEVERAL
+            "guests by password",
+            _Execution(REQUIRED, "conditional-user-role", config=a_guest),
+            message=_GUEST_ELSEWHERE,
         ),
         _deny_step("own accounts only", _Execution(REQUIRED, "conditional-user-attribute", config=of_another)),
         _members_only(tenant),
@@ -133,9 +134,9 @@ def _second_factor() -> _Execution:
     )
 
 
-def _deny_step(name: str, *conditions: _Execution, told: str = _ELSEWHERE) -> _Execution:
-    """Who meets all the conditions does not get through."""
-    denied = _Execution(REQUIRED, "deny-access-authenticator", config=(("denyErrorMessage", told),))
+def _deny_step(name: str, *conditions: _Execution, message: str = _NOT_A_MEMBER) -> _Execution:
+    """Refuses whoever meets all the conditions, with this message."""
+    denied = _Execution(REQUIRED, "deny-access-authenticator", config=(("denyErrorMessage", message),))
     return _Execution(CONDITIONAL, name=name, steps=(*conditions, denied))
 
 
@@ -145,13 +146,13 @@ async def _find(keycloak: Keycloak, alias: str) -> Json | None:
 
 
 async def _ensure_flow(keycloak: Keycloak, tenant: str, kind: FlowKind, steps: tuple[_Execution, ...]) -> Json:
-    """It is called by a digest of its steps: with others it is another, which is whole before anything moves to it from
-    the old one. One that was made halfway is made anew: nothing is bound to it yet."""
+    """Creates the flow, unless it is complete. Its alias has a digest of its steps, so that changed steps make a new flow, which is
+    complete before anything uses it. An incomplete one is created anew: nothing uses it yet."""
     alias = f"tenant {tenant} {kind} {compute_digest([asdict(each) for each in steps])[:12]}"
     found = await _find(keycloak, alias)
     if found is not None and found.get("description") == _MEMBERS_ONLY:
         return found
-    # Keycloak takes a condition on a role that is not there for not met, even where it is negated: all would pass.
+    # Keycloak treats a condition on a missing role as not met, even when it is negated: everybody would pass.
     await ensure_member_role(keycloak, tenant)
     if found is not None:
         await keycloak.admin.a_delete_authentication_flow(found["id"])

@@ -1,4 +1,4 @@
-"""The realm itself: made once, compared ever after."""
+"""The realm: created once, compared and repaired from then on."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from identity.clients.keycloak.connection import Json, Keycloak
 from identity.clients.keycloak.drift import find_drift, merge
 
 _MANAGED_BY_ADMIN = {"view": ["admin", "user"], "edit": ["admin"]}
-_RIGHTS = (
+_REALM_MANAGEMENT_ROLES = (
     "manage-clients", "manage-identity-providers", "manage-organizations", "manage-realm", "manage-users",
     "view-clients", "view-identity-providers", "view-organizations", "view-realm", "view-users",
 )  # fmt: skip
@@ -20,8 +20,9 @@ _RIGHTS = (
 
 @dataclass(frozen=True)
 class RealmSpec:
-    """`portal_url`: where browsers find Uplift, without a closing slash. `back_channel_url`: where Keycloak reaches
-    identity to say that a session has ended. `service_secret` None: Keycloak makes one up."""
+    """What the realm shall be. `portal_url`: the public address, without a trailing slash. `back_channel_url`: where Keycloak
+    reaches identity's back-channel logout. `service_client`: identity's service account; `service_secret` None: Keycloak
+    generates its secret."""
 
     name: str
     audience: str
@@ -34,21 +35,22 @@ class RealmSpec:
 
 @dataclass
 class RealmReport:
-    """What was made, and what differs from what it shall be, one line each; `repaired`: it does not any more."""
+    """The parts that were created, and the drift of the others, one line each; `repaired`: the drift is gone."""
 
     created: list[str] = field(default_factory=list[str])
     drift: list[str] = field(default_factory=list[str])
     repaired: bool = False
 
-    def note(self, part: str, told: list[str]) -> None:
-        if told == ["was missing"]:
+    def record(self, part: str, drift: list[str]) -> None:
+        """Adds a part with its drift, or as created when the drift is `was missing`."""
+        if drift == ["was missing"]:
             self.created.append(part)
         else:
-            self.drift += [f"{part}: {each}" for each in told]
+            self.drift += [f"{part}: {each}" for each in drift]
 
 
 def _settings(spec: RealmSpec) -> Json:
-    # At a loopback address nobody comes from outside, but a gateway's own address in X-Forwarded-For may look like it.
+    # At a loopback address every caller is local, but a gateway's address in X-Forwarded-For may look external.
     address = urlsplit(spec.portal_url)
     tls = (
         "all" if address.scheme == "https" else "none" if address.hostname in ("127.0.0.1", "localhost") else "external"
@@ -67,7 +69,7 @@ def _settings(spec: RealmSpec) -> Json:
 
 
 def _profile() -> Json:
-    """People's names and addresses come from the directory: nobody edits their own, for by them they are found."""
+    """The user profile. Names and addresses come from the directory, which finds people by them: nobody edits their own."""
     return {
         "unmanagedAttributePolicy": "ADMIN_EDIT",
         "attributes": [
@@ -121,7 +123,7 @@ def _portal(spec: RealmSpec) -> Json:
 
 
 def _api_pages(spec: RealmSpec) -> Json:
-    """The services' own pages of their APIs, where one signs in and tries an operation."""
+    """The client of the services' API pages, on which a reader signs in and tries operations."""
     pages = [f"{spec.portal_url}/api/{service}/v1/docs/oauth2-redirect" for service in ALL_SERVICES]
     return {
         "clientId": DOCS_CLIENT, "name": "Uplift API", "protocol": "openid-connect", "enabled": True,
@@ -145,28 +147,28 @@ def _service(spec: RealmSpec) -> Json:
 
 
 async def ensure_realm(keycloak: Keycloak, spec: RealmSpec, *, repair: bool) -> RealmReport:
-    """Makes what is missing of the realm, and says what differs; with `repair` it is brought back. The connection is an
-    administrator's of the whole Keycloak."""
+    """Creates what is missing of the realm, and reports the drift; with `repair` it is repaired. The connection must be that of an
+    administrator of the Keycloak."""
     report = RealmReport(repaired=repair)
     admin = keycloak.admin
     realms = [each["realm"] for each in await admin.a_get_realms()]
     if spec.name not in realms:
         await admin.a_create_realm(_settings(spec))
-        report.note("realm", ["was missing"])
-        # A token knows the realms that there were when it was given.
+        report.record("realm", ["was missing"])
+        # The old token does not include the new realm.
         await admin.connection.a_get_token()
         await keycloak.put("users/profile", _profile())
     else:
         found = await admin.a_get_realm(spec.name)
-        told = find_drift(_settings(spec), found)
-        report.note("realm", told)
-        if told and repair:
+        drift = find_drift(_settings(spec), found)
+        report.record("realm", drift)
+        if drift and repair:
             await admin.a_update_realm(spec.name, _settings(spec))
         await _ensure_profile(keycloak, report, repair=repair)
     await _ensure_api_scope(keycloak, spec, report, repair=repair)
     for wanted in (_portal(spec), _api_pages(spec), _service(spec)):
-        _, told = await ensure_client(keycloak, wanted, repair=repair)
-        report.note(f"client {wanted['clientId']}", told)
+        _, drift = await ensure_client(keycloak, wanted, repair=repair)
+        report.record(f"client {wanted['clientId']}", drift)
     await _ensure_service_roles(keycloak, spec, report, repair=repair)
     return report
 
@@ -174,11 +176,11 @@ async def ensure_realm(keycloak: Keycloak, spec: RealmSpec, *, repair: bool) -> 
 async def _ensure_profile(keycloak: Keycloak, report: RealmReport, *, repair: bool) -> None:
     found = await keycloak.get("users/profile")
     wanted = _by_name(_profile())
-    told = find_drift(wanted, _by_name(found))
-    told += [f"{name} is there" for name in sorted(_by_name(found).keys() - wanted.keys())]
-    told += [f"{each['name']}.required is there" for each in found["attributes"] if each.get("required") is not None]
-    report.note("user profile", told)
-    if told and repair:
+    drift = find_drift(wanted, _by_name(found))
+    drift += [f"{name} is there" for name in sorted(_by_name(found).keys() - wanted.keys())]
+    drift += [f"{each['name']}.required is there" for each in found["attributes"] if each.get("required") is not None]
+    report.record("user profile", drift)
+    if drift and repair:
         await keycloak.put("users/profile", _profile())
 
 
@@ -192,21 +194,21 @@ async def _ensure_api_scope(keycloak: Keycloak, spec: RealmSpec, report: RealmRe
     found = await admin.a_get_client_scope_by_name(API_SCOPE)
     if found is None:
         await admin.a_create_client_scope({**wanted, "protocolMappers": [mapper]})
-        report.note(f"client scope {API_SCOPE}", ["was missing"])
+        report.record(f"client scope {API_SCOPE}", ["was missing"])
         return
-    there: Any = next((each for each in found.get("protocolMappers", []) if each["name"] == mapper["name"]), None)
-    told = find_drift(wanted, found) + [f"audience: {each}" for each in find_drift(mapper, there)]
-    report.note(f"client scope {API_SCOPE}", told)
-    if told and repair:
+    present: Any = next((each for each in found.get("protocolMappers", []) if each["name"] == mapper["name"]), None)
+    drift = find_drift(wanted, found) + [f"audience: {each}" for each in find_drift(mapper, present)]
+    report.record(f"client scope {API_SCOPE}", drift)
+    if drift and repair:
         await admin.a_update_client_scope(found["id"], merge(found, wanted))
-        if there is None:
+        if present is None:
             await admin.a_add_mapper_to_client_scope(found["id"], mapper)
         else:
-            await admin.a_update_mapper_in_client_scope(found["id"], there["id"], merge(there, mapper))
+            await admin.a_update_mapper_in_client_scope(found["id"], present["id"], merge(present, mapper))
 
 
 async def _ensure_service_roles(keycloak: Keycloak, spec: RealmSpec, report: RealmReport, *, repair: bool) -> None:
-    """What identity may do in the realm at run time: all but change who may do what in it."""
+    """Gives identity's service account its roles in the realm: managing everything but roles and permissions."""
     admin = keycloak.admin
     service = await keycloak.find_client(spec.service_client)
     management = await keycloak.find_client("realm-management")
@@ -215,10 +217,10 @@ async def _ensure_service_roles(keycloak: Keycloak, spec: RealmSpec, report: Rea
     account = await admin.a_get_client_service_account_user(service["id"])
     roles = {each["name"]: each for each in await admin.a_get_client_roles(management["id"])}
     held = {each["name"] for each in await admin.a_get_client_roles_of_user(account["id"], management["id"])}
-    missing = [roles[name] for name in _RIGHTS if name not in held]
+    missing = [roles[name] for name in _REALM_MANAGEMENT_ROLES if name not in held]
     if missing:
         part = f"rights of {spec.service_client}"
         fresh = f"client {spec.service_client}" in report.created
-        report.note(part, ["was missing"] if fresh else [f"{each['name']} is missing" for each in missing])
+        report.record(part, ["was missing"] if fresh else [f"{each['name']} is missing" for each in missing])
         if fresh or repair:
             await admin.a_assign_client_role(account["id"], management["id"], missing)

@@ -1,4 +1,4 @@
-"""Bundles as text: YAML as its version 1.2 understands it (a time is not a number, `no` is a language) or JSON."""
+"""Bundles as text: JSON, or YAML by the rules of version 1.2 (`12:30` and `no` are text)."""
 
 from identity.model.documents.lines import add_line_numbers
 from identity.model.documents.reading import parse_yaml

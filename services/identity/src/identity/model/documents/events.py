@@ -1,29 +1,30 @@
-"""What the parser finds in YAML, bounded in depth and number."""
+"""The events of the YAML parser, with a limit on depth and number."""
 
 from collections.abc import Iterator
 
 import yaml
 from servicekit.errors import FieldProblem, Invalid
 
-MOST_VALUES = 400_000
-"""Keys among them: of the two megabytes that are taken, nothing is as dense as that but what is made to be."""
-DEEPEST = 60
+MAX_VALUES = 400_000
+"""Keys and values of a document. No genuine document of two megabytes, the most that is accepted, has as many."""
+MAX_DEPTH = 60
 
 
-def events(text: str) -> Iterator[yaml.Event]:
-    """What the parser finds of one document, key by key and value by value. It does not recurse, other than the composer
-    above it, which some 50,000 opening brackets would end together with the process."""
+def parse_events(text: str) -> Iterator[yaml.Event]:
+    """The events of the one document in `text`. Raises Invalid, with line and column, for broken YAML, several documents, and more
+    than MAX_DEPTH levels or MAX_VALUES keys and values. PyYAML's composer is not used: it recurses, and some 50,000 opening
+    brackets crash the process."""
     depth = count = documents = 0
     try:
         for event in yaml.parse(text.lstrip("\ufeff"), Loader=yaml.CSafeLoader):
             if isinstance(event, yaml.NodeEvent):
                 count += 1
-                if count > MOST_VALUES:
-                    raise too_many(event)
+                if count > MAX_VALUES:
+                    raise too_many_values(event)
                 if isinstance(event, yaml.CollectionStartEvent):
                     depth += 1
-                    if depth > DEEPEST:
-                        raise at(event, "it is nested too deeply")
+                    if depth > MAX_DEPTH:
+                        raise unreadable_at(event, "it is nested too deeply")
                 yield event
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
@@ -31,17 +32,18 @@ def events(text: str) -> Iterator[yaml.Event]:
             elif isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise at(event, "it holds more than one document")
+                    raise unreadable_at(event, "it holds more than one document")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        raise broken(
+        raise unreadable(
             error.problem or "it is not YAML", mark.line + 1 if mark else None, mark.column + 1 if mark else None
         ) from error
     except yaml.YAMLError as error:
-        raise broken(str(error).splitlines()[0], None, None) from error
+        raise unreadable(str(error).splitlines()[0], None, None) from error
 
 
-def broken(problem: str, line: int | None, column: int | None, *, cure: str = "") -> Invalid:
+def unreadable(problem: str, line: int | None, column: int | None, *, cure: str = "") -> Invalid:
+    """The error for a document that cannot be read. `line` and `column` count from 1."""
     where = f" in line {line}" if line else ""
     cure = cure or ("check the indentation and quotes there" if line else "send YAML or JSON")
     return Invalid(
@@ -51,14 +53,16 @@ def broken(problem: str, line: int | None, column: int | None, *, cure: str = ""
     )
 
 
-def at(event: yaml.Event, problem: str) -> Invalid:
-    return broken(problem, event.start_mark.line + 1, event.start_mark.column + 1)
+def unreadable_at(event: yaml.Event, problem: str) -> Invalid:
+    """The error for a document that cannot be read, with the position of the event."""
+    return unreadable(problem, event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-def too_many(event: yaml.Event | None = None) -> Invalid:
+def too_many_values(event: yaml.Event | None = None) -> Invalid:
+    """The error for a document with more than MAX_VALUES keys and values."""
     mark = event.start_mark if event else None
-    return broken(
-        f"it holds too many keys and values, more than {MOST_VALUES:,}",
+    return unreadable(
+        f"it holds too many keys and values, more than {MAX_VALUES:,}",
         mark.line + 1 if mark else None,
         mark.column + 1 if mark else None,
         cure="publish it in parts, and import people from a file",

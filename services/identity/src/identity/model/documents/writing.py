@@ -1,4 +1,4 @@
-"""Writing bundles, and telling them apart."""
+"""Bundles as YAML, and digests to compare them by."""
 
 import hashlib
 import json
@@ -8,10 +8,11 @@ import yaml
 
 
 def dump_yaml(document: Any) -> str:
+    """JSON values as YAML, keys in their order."""
     return yaml.dump(document, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False, width=120)
 
 
 def compute_digest(document: Any) -> str:
-    """Equal for equal content, however it was written."""
+    """The SHA-256 of a document, in hexadecimal; independent of the order of keys."""
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()

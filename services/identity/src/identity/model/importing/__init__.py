@@ -1,8 +1,8 @@
-"""What a sheet of people means for the people there are: line by line, so that a bad one sinks no other.
+"""The import of people from a sheet, line by line: a rejected line does not affect the others.
 
 A line states how a person is from `valid_from` on (left out: from today, or always when nothing is known yet). An empty
-cell leaves things as they are. `org_path` (`Site A/Team 1`) is the person's place: the membership in another unit of
-the same kind, or of the kinds that an import makes, ends there. Units that are missing are made.
+cell changes nothing. `org_path` (`Site A/Team 1`) is the person's unit: memberships in other units of the same kind, or of
+the kinds that an import creates, end. Missing units are created.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from identity.model.importing.changes import (
     with_membership,
     with_roles,
 )
-from identity.model.importing.org_paths import org_path, resolve_unit_path
+from identity.model.importing.org_paths import format_org_path, resolve_unit_path
 from identity.model.importing.report import ImportedLine, ImportReport
 from identity.model.importing.sheet import RejectedLine, Sheet, SheetLine, read_sheet
 from identity.model.org import OrgTree
@@ -33,6 +33,8 @@ __all__ = ["ImportPlan", "ImportReport", "plan_import", "read_and_plan", "read_s
 
 @dataclass
 class ImportPlan:
+    """The report, and what is to be stored: new units, parents first, and changed people by id."""
+
     report: ImportReport
     units: list[OrgUnitChanged] = field(default_factory=list)
     people: dict[UUID, PersonChanged] = field(default_factory=dict)
@@ -45,11 +47,21 @@ def read_and_plan(
     tenant: str,
     day: date,
     issuer: str,
-    kept: ProviderLogins,
+    provider_logins: ProviderLogins,
 ) -> ImportPlan:
-    """In a worker: how long it takes is up to the file. Raises Invalid for one that cannot be read at all."""
+    """Reads the file and plans its import; for a worker process, since the time depends on the file. `day` is the tenant's today.
+    Raises Invalid for a file that cannot be read at all."""
     tree, sheet = OrgTree(units), read_sheet(data)
-    return plan_import(sheet, people=people, tree=tree, tenant=tenant, day=day, issuer=issuer, new_id=new_id, kept=kept)
+    return plan_import(
+        sheet,
+        people=people,
+        tree=tree,
+        tenant=tenant,
+        day=day,
+        issuer=issuer,
+        new_id=new_id,
+        provider_logins=provider_logins,
+    )
 
 
 def plan_import(
@@ -61,9 +73,9 @@ def plan_import(
     day: date,
     issuer: str,
     new_id: Callable[[], UUID],
-    kept: ProviderLogins = NO_PROVIDER_LOGINS,
+    provider_logins: ProviderLogins = NO_PROVIDER_LOGINS,
 ) -> ImportPlan:
-    """`tree` is changed: it gets the units that are made."""
+    """Plans the import of the sheet. New units are added to `tree`. `issuer`: the `iss` of the column `login`."""
     report = ImportReport(
         lines=len(sheet.lines) + len(sheet.rejected), rejected=list(sheet.rejected), ignored_columns=sheet.ignored
     )
@@ -73,7 +85,15 @@ def plan_import(
             by_email.setdefault(person.email.casefold(), person)
     by_slug = {person.slug: person for person in people}
     run = _Import(
-        tree, tenant, day, issuer, new_id, by_slug, by_email, OwnershipIndex(people, kept), ImportPlan(report)
+        tree,
+        tenant,
+        day,
+        issuer,
+        new_id,
+        by_slug,
+        by_email,
+        OwnershipIndex(people, provider_logins),
+        ImportPlan(report),
     )
     for line in sheet.lines:
         try:
@@ -93,12 +113,12 @@ class _Import:
     new_id: Callable[[], UUID]
     by_slug: dict[str, PersonChanged]
     by_email: dict[str, PersonChanged]
-    holdings: OwnershipIndex
+    ownership: OwnershipIndex
     plan: ImportPlan
     line_by_person: dict[UUID, int] = field(default_factory=dict)
-    """By person, the line that is about them."""
+    """The line about each person, by id."""
     numbered: dict[str, int] = field(default_factory=dict)
-    """By the beginning of a slug, the last number that was tried, so that namesakes are not counted through again."""
+    """The last number tried for each slug that was taken, so that many namesakes are not quadratic."""
 
     def import_line(self, line: SheetLine) -> None:
         cells = line.cells
@@ -130,12 +150,12 @@ class _Import:
         person = with_attributes(person, cells, moment)
         for each in new_units:
             self.tree.add(each)
-        wrong = find_person_problems(person, tree=self.tree, tenant=self.tenant, day=self.day, at="")
-        wrong += self.holdings.find_problems(person, "")
-        if wrong:
+        problems = find_person_problems(person, tree=self.tree, tenant=self.tenant, day=self.day, at="")
+        problems += self.ownership.find_problems(person, "")
+        if problems:
             for each in reversed(new_units):
                 self.tree.remove(each)
-            raise to_line_rejected(wrong[0], person, cells)
+            raise to_line_rejected(problems[0], person, cells)
         self._add_to_plan(line, before, person, new_units)
 
     def _add_to_plan(
@@ -143,14 +163,14 @@ class _Import:
     ) -> None:
         report = self.plan.report
         self.plan.units.extend(new_units)
-        report.org_units_created.extend(org_path(self.tree, each) for each in new_units)
+        report.org_units_created.extend(format_org_path(self.tree, each) for each in new_units)
         self.line_by_person[person.id] = line.number
         if before == person:
             report.unchanged += 1
             return
         if before:
-            self.holdings.remove(before)
-        self.holdings.add(person)
+            self.ownership.remove(before)
+        self.ownership.add(person)
         self.by_slug[person.slug] = person
         if person.email:
             self.by_email[person.email.casefold()] = person
@@ -163,21 +183,20 @@ class _Import:
             entry.fields.extend(sorted(name for name in new if new[name] != old[name]))
             report.changed.append(entry)
 
-    # Who a line is about
-
     def _find_person(self, cells: dict[str, str]) -> PersonChanged | None:
-        """The person there is already. What names a person most surely decides: slug, external id, login, email."""
+        """The existing person that the line is about; None: a new one. The most specific column decides: slug, external id, login,
+        email. Raises LineRejected."""
         found: PersonChanged | None = None
         if "slug" in cells:
             found = self.by_slug.get(cells["slug"])
         else:
             claims = [
                 *(
-                    self.holdings.by_external_id(name.partition(":")[2], value, self.day)
+                    self.ownership.find_by_external_id(name.partition(":")[2], value, self.day)
                     for name, value in cells.items()
                     if name.startswith("external_id:")
                 ),
-                self.holdings.by_login(Login(iss=self.issuer, sub=cells["login"])) if "login" in cells else None,
+                self.ownership.find_by_login(Login(iss=self.issuer, sub=cells["login"])) if "login" in cells else None,
                 self.by_email.get(cells["email"].casefold()) if "email" in cells else None,
             ]
             found = next((claim for claim in claims if claim), None)
@@ -198,8 +217,8 @@ class _Import:
     def _new_slug(self, cells: dict[str, str]) -> str:
         if "slug" in cells:
             return cells["slug"]
-        named = cells.get("login") or cells.get("email", "").partition("@")[0] or cells.get("display_name", "")
-        base = slugify(named) or f"person-{derived_id(*sorted(cells.values())).hex[:8]}"
+        base_text = cells.get("login") or cells.get("email", "").partition("@")[0] or cells.get("display_name", "")
+        base = slugify(base_text) or f"person-{derived_id(*sorted(cells.values())).hex[:8]}"
         slug, count = base, self.numbered.get(base, 1)
         while slug in self.by_slug:
             count += 1

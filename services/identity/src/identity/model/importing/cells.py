@@ -1,4 +1,4 @@
-"""The cells of one line: what they hold, or why the line is rejected."""
+"""Parsing the cells of one line."""
 
 import re
 import unicodedata
@@ -16,14 +16,15 @@ _YES, _NO = {"true", "yes", "1", "y"}, {"false", "no", "0", "n"}
 
 
 class LineRejected(Exception):
-    """The line is not taken: `field` is the column, `value` what it holds."""
+    """The line is rejected because of the value in column `field`."""
 
     def __init__(self, field: str, value: str, reason: str, cure: str) -> None:
         self.rejection = {"field": field, "value": value[:200], "reason": reason, "cure": cure}
 
 
 def parse_person_cells(cells: dict[str, str], slug: str) -> PersonSpec:
-    """The plain fields of a line. Raises Reject at the first that does not hold."""
+    """Validates the cells, and returns the fields without dates of the person. Raises LineRejected for the first that is not
+    valid."""
     plain: dict[str, Any] = {}
     for column, value in {"slug": slug, **cells}.items():
         kind, _, detail = column.partition(":")
@@ -53,6 +54,7 @@ def _parse_bool(value: str) -> bool:
 
 
 def parse_day(cells: dict[str, str], name: str) -> date | None:
+    """The date in column `name`, as 2026-03-31 or 31.03.2026; None when the cell is empty. Raises LineRejected."""
     value = cells.get(name)
     if value is None:
         return None
@@ -68,6 +70,7 @@ def parse_day(cells: dict[str, str], name: str) -> date | None:
 
 
 def to_line_rejected(problem: FieldProblem, person: PersonChanged, cells: dict[str, str]) -> LineRejected:
+    """The rejection for a problem of the person, with the column that caused it."""
     steps = problem.pointer.strip("/").split("/")
     column = {"memberships": "org_path", "roles": "roles", "logins": "login"}.get(steps[0], steps[0])
     if steps[0] == "external_ids":
@@ -76,7 +79,7 @@ def to_line_rejected(problem: FieldProblem, person: PersonChanged, cells: dict[s
 
 
 def slugify(text: str) -> str:
-    """A slug of Latin text; empty when nothing is left of it."""
+    """A slug of the Latin letters and digits in the text; empty when there are none."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9._]+", "-", plain).strip("-._")[:60]
     return "" if is_uuid(slug) else slug

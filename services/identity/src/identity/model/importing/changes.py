@@ -1,4 +1,4 @@
-"""How a line changes what is dated of a person: what no longer holds is ended, not forgotten."""
+"""Applying a line to a person's dated entries: those that no longer hold get an end date, and stay."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -29,18 +29,19 @@ _ROLES: tuple[str, ...] = get_args(Role)
 
 @dataclass(frozen=True)
 class EffectiveDate:
-    """`since`: what the line says of when it holds; `today` is used when it says nothing."""
+    """When a line takes effect. `since`: its column `valid_from`; None: `today`."""
 
     today: date
     since: date | None
 
     @property
     def day(self) -> date:
+        """The first day on which the line holds."""
         return self.since or self.today
 
 
 def with_login(person: PersonChanged, name: str, issuer: str) -> PersonChanged:
-    """One login with our issuer; those of other issuers stay."""
+    """The person with this login as the only one of `issuer`; those of other issuers stay."""
     login = Login(iss=issuer, sub=name)
     if login in person.logins:
         return person
@@ -49,7 +50,7 @@ def with_login(person: PersonChanged, name: str, issuer: str) -> PersonChanged:
 
 
 def with_membership(person: PersonChanged, unit: OrgUnitChanged, tree: OrgTree, moment: EffectiveDate) -> PersonChanged:
-    """A member of `unit`, and of no other of its kind or of the kinds that an import makes."""
+    """The person as a member of `unit`, and of no other unit of its kind or of the kinds that an import creates."""
     kinds = {unit.kind, LEAF_KIND, BRANCH_KIND}
 
     def replaceable(each: Membership) -> bool:
@@ -63,7 +64,8 @@ def with_membership(person: PersonChanged, unit: OrgUnitChanged, tree: OrgTree, 
 
 
 def with_roles(person: PersonChanged, cell: str, unit: OrgUnitChanged | None, moment: EffectiveDate) -> PersonChanged:
-    """These roles and no others; those that are not for the whole tenant hold over the unit the person is in."""
+    """The person with the roles in `cell` and no others. Roles that do not apply to the entire tenant apply to `unit`, or to the
+    person's present unit. Raises LineRejected for an unknown role, and for team_lead without a unit."""
     current = [each.org_unit_id for each in person.memberships if each.holds_on(moment.day)]
     place = unit.id if unit else next(reversed(current), None)
     wanted: dict[tuple[str, UUID | None], RoleGrant] = {}
@@ -81,6 +83,7 @@ def with_roles(person: PersonChanged, cell: str, unit: OrgUnitChanged | None, mo
 
 
 def with_external_ids(person: PersonChanged, cells: dict[str, str], moment: EffectiveDate) -> PersonChanged:
+    """The person with the external ids in columns `external_id:<source>`."""
     for name, value in cells.items():
         if not name.startswith("external_id:"):
             continue
@@ -95,6 +98,7 @@ def with_external_ids(person: PersonChanged, cells: dict[str, str], moment: Effe
 
 
 def with_attributes(person: PersonChanged, cells: dict[str, str], moment: EffectiveDate) -> PersonChanged:
+    """The person with the attributes in columns `hire_date` and `attribute:<name>`. Raises LineRejected for a bad date."""
     hired = parse_day(cells, "hire_date")
     if hired:
         rest = [each for each in person.attributes if each.name != "hire_date"]
@@ -124,8 +128,8 @@ def _replace_from(
     *,
     always: bool = False,
 ) -> list[_Entry]:
-    """The dated entries, so that from `since` or today on exactly `wanted` holds until what is planned later. The
-    first entry ever holds always, unless `since` says otherwise; with `always` every new one does."""
+    """The entries, changed so that from the effective day on exactly `wanted` (by `key`) hold, until the next planned entry. An entry
+    that is the first ever has no start date unless the line names one; with `always` that goes for every new key."""
     day = moment.day
     kept: list[_Entry] = []
     holding: set[Any] = set()

@@ -1,4 +1,4 @@
-"""The org units that paths such as `Site A/Team 1` name, and those that have to be made for them."""
+"""Paths of org units, such as `Site A/Team 1`, and the units to create for them."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -12,24 +12,25 @@ from identity.model.importing.cells import LineRejected, slugify
 from identity.model.org import OrgTree
 from identity.model.specs import OrgUnitSpec
 
-DEEPEST = 60
+MAX_DEPTH = 60
 LEAF_KIND, BRANCH_KIND = "team", "unit"
 
 
 def resolve_unit_path(
     tree: OrgTree, path: str, new_id: Callable[[], UUID]
 ) -> tuple[list[OrgUnitChanged], OrgUnitChanged]:
-    """The unit at the end of the path, and before it those that are not in the tree yet, parents first."""
+    """The units to create for the path, parents first, and the unit at its end. The tree is not changed. Raises LineRejected for an
+    empty path, one that is too deep, and for bad names."""
     names = [" ".join(name.split()) for name in path.split("/") if name.strip()]
-    if len(names) > DEEPEST:
-        raise LineRejected("org_path", path, f"it names {len(names):,} units", f"write {DEEPEST} at most")
+    if len(names) > MAX_DEPTH:
+        raise LineRejected("org_path", path, f"it names {len(names):,} units", f"write {MAX_DEPTH} at most")
     if not names:
         raise LineRejected("org_path", path, "it names no unit", "write it as Site A/Team 1")
     made: list[OrgUnitChanged] = []
     parent: OrgUnitChanged | None = None
     for depth, name in enumerate(names):
-        unit = tree.child(parent.id if parent else None, name) if not made else None
-        # A path of one name may also be a slug, wherever the unit hangs.
+        unit = tree.find_child(parent.id if parent else None, name) if not made else None
+        # A path of one name may also be the slug of a unit anywhere in the tree.
         if unit is None and len(names) == 1:
             unit = tree.by_slug.get(name)
         if unit is None:
@@ -66,5 +67,6 @@ def _new_unit(
     )
 
 
-def org_path(tree: OrgTree, unit: OrgUnitChanged) -> str:
+def format_org_path(tree: OrgTree, unit: OrgUnitChanged) -> str:
+    """The names from the root down to the unit, separated by slashes."""
     return "/".join(tree.by_id[each].name for each in unit.path)

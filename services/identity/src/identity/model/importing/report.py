@@ -1,4 +1,4 @@
-"""What an import tells."""
+"""The report of an import."""
 
 from pydantic import BaseModel
 

@@ -1,4 +1,4 @@
-"""A file of people as it comes from a spreadsheet: encodings, separators, columns, lines."""
+"""Reading a file of people as spreadsheets export it: encoding, separator, columns, lines."""
 
 import csv
 import io
@@ -23,14 +23,14 @@ PLAIN_COLUMNS = {
     "roles": "roles",
     "role": "roles",
     "valid_from": "valid_from",
-    "since": "valid_from",  # as it was called at first
+    "since": "valid_from",  # the name in older files
 }
 PREFIXES = ("external_id:", "attribute:")
-MOST_COLUMNS = 200
-MOST_CHARACTERS = 5_000
-"""Of a cell."""
-MOST_LINES = 200_000
-"""Empty ones among them."""
+MAX_COLUMNS = 200
+MAX_CELL_CHARACTERS = 5_000
+"""The most characters in a cell."""
+MAX_LINES = 200_000
+"""The most lines in a file, empty ones included."""
 _IDENTIFYING = ("slug", "email", "login")
 
 
@@ -45,29 +45,35 @@ class RejectedLine(BaseModel):
 
 
 class IgnoredColumn(BaseModel):
+    """A column whose name is not known, with the names that are."""
+
     column: str
     cure: str
 
 
 @dataclass(frozen=True)
 class SheetLine:
+    """A line. `number` counts from 1, the header included."""
+
     number: int
     cells: dict[str, str]
-    """Only cells that are not empty, stripped."""
+    """The stripped text of each cell that is not empty, by column."""
 
 
 @dataclass
 class Sheet:
+    """A file as read: the known columns, the readable lines, and what was left out."""
+
     columns: list[str]
-    lines: list[SheetLine] = field(default_factory=list)
-    rejected: list[RejectedLine] = field(default_factory=list)
-    ignored: list[IgnoredColumn] = field(default_factory=list)
+    lines: list[SheetLine] = field(default_factory=list[SheetLine])
+    rejected: list[RejectedLine] = field(default_factory=list[RejectedLine])
+    ignored: list[IgnoredColumn] = field(default_factory=list[IgnoredColumn])
 
 
 def read_sheet(data: bytes) -> Sheet:
-    """Reads CSV separated by comma, semicolon or tab, in UTF-8 with or without BOM, UTF-16 with BOM, or Windows-1252.
-    A line that cannot be read is rejected by itself. Raises Invalid when there is no usable header, and for too many lines."""
-    # NUL would make the reader give the whole file up; as another control character it costs one line.
+    """Reads CSV separated by comma, semicolon or tab, in UTF-8 with or without BOM, UTF-16 with BOM, or Windows-1252. Lines that
+    cannot be read are rejected one by one. Raises Invalid without a usable header, and for more than MAX_LINES lines."""
+    # NUL makes the csv module reject the file; another control character makes us reject one line.
     text = _decode(data).replace("\x00", "\x01")
     start = text.partition("\n")[0]
     separator = max(",;\t", key=start.count)
@@ -76,17 +82,17 @@ def read_sheet(data: bytes) -> Sheet:
         header = next(reader, [])
     except csv.Error as error:
         raise _no_header(f"the header cannot be read: {error}") from error
-    if len(header) > MOST_COLUMNS:
-        raise _no_header(f"the header has {len(header):,} columns; at most {MOST_COLUMNS} are taken")
+    if len(header) > MAX_COLUMNS:
+        raise _no_header(f"the header has {len(header):,} columns; at most {MAX_COLUMNS} are taken")
     sheet = Sheet([])
     names = [_column(name, sheet) for name in header]
     sheet.columns = [name for name in names if name]
     _check_header(sheet)
     while True:
         first = reader.line_num + 1
-        if first > MOST_LINES:
+        if first > MAX_LINES:
             cure = "split the file"
-            problem = FieldProblem(problem=f"it has more than {MOST_LINES:,} lines", cure=cure)
+            problem = FieldProblem(problem=f"it has more than {MAX_LINES:,} lines", cure=cure)
             raise Invalid("too-many-lines", f"The file was not imported: {problem.problem}.", errors=[problem])
         try:
             row = next(reader)
@@ -96,10 +102,10 @@ def read_sheet(data: bytes) -> Sheet:
             cure = "put text with quotes or line breaks into double quotes, and double the quotes within"
             sheet.rejected.append(RejectedLine(line=first, field="", reason=f"cannot be read: {error}", cure=cure))
             continue
-        _take(sheet, names, row, first)
+        _add_line(sheet, names, row, first)
 
 
-def _take(sheet: Sheet, names: list[str], row: list[str], number: int) -> None:
+def _add_line(sheet: Sheet, names: list[str], row: list[str], number: int) -> None:
     if not any(cell.strip() for cell in row):
         return
     if len(row) > len(names) and any(cell.strip() for cell in row[len(names) :]):
@@ -107,9 +113,11 @@ def _take(sheet: Sheet, names: list[str], row: list[str], number: int) -> None:
         cure = "put text that holds the separator into double quotes"
         sheet.rejected.append(RejectedLine(line=number, field="", reason=reason, cure=cure))
         return
-    long = next((name for name, cell in zip(names, row, strict=False) if name and len(cell) > MOST_CHARACTERS), None)
+    long = next(
+        (name for name, cell in zip(names, row, strict=False) if name and len(cell) > MAX_CELL_CHARACTERS), None
+    )
     if long:
-        reason = f"it has more than {MOST_CHARACTERS:,} characters"
+        reason = f"it has more than {MAX_CELL_CHARACTERS:,} characters"
         sheet.rejected.append(RejectedLine(line=number, field=long, reason=reason, cure="write it shorter"))
         return
     cells = {name: cell.strip() for name, cell in zip(names, row, strict=False) if name and cell.strip()}
@@ -126,7 +134,8 @@ def _decode(data: bytes) -> str:
 
 
 def _column(raw: str, sheet: Sheet) -> str:
-    """The column's name as we know it; empty when it is ignored."""
+    """The column's canonical name; empty when it is ignored. Adds it to the sheet. Raises Invalid for a column that occurs
+    twice."""
     name = raw.strip()
     folded = name.casefold()
     known = PLAIN_COLUMNS.get(folded.replace(" ", "_"), "")
