@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts import ALL_SERVICES
+
 from tests.hostile.set_up import BOARD, CALL, FORM, GAME, KPI, MAPPING, NOTICE, PEOPLE, READING, RULE, TEXT, WEBHOOK
 
 PERSON = {"slug": "new", "display_name": "New"}
@@ -84,11 +86,8 @@ NEEDS_MORE = {
     "POST notification/webhooks/{webhook}/deliveries/{delivery}/retry": "a delivery that failed",
     **{
         f"POST {service}/blueprint-section/check": "it changes nothing: tests/flow/test_dry_run.py"
-        for service in ("ingest", "kpi-engine", "training", "gamification", "forms", "notification")
+        for service in ALL_SERVICES[1:]
     },
-    **{
-        f"POST {service}/dead-letters/{{dead_letter}}/replay": "a dead letter"
-        for service in ("identity", "ingest", "kpi-engine", "training", "gamification", "forms", "notification")
-    },
+    **{f"POST {service}/dead-letters/{{dead_letter}}/replay": "a dead letter" for service in ALL_SERVICES},
 }
 """Writes that find nothing to do here, and why."""

@@ -6,12 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from contracts import ALL_SERVICES
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from testkit import TestIssuer, wait_until_true
 from testkit.programs.envoy import Envoy
 
-SERVICES = ("identity", "ingest", "kpi-engine", "training", "gamification", "forms", "notification")
 API = "/api/training/v1"
 
 
@@ -27,7 +27,7 @@ def problem(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", ALL_SERVICES)
 async def test_each_service_is_below_its_prefix(client: httpx.AsyncClient, service: str) -> None:
     answer = await client.get(f"/api/{service}/v1/people?limit=3")
     assert answer.status_code == 200

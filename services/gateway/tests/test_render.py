@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from all_in_one.suite import SERVICES as INSTALLED
 from fastapi_offline import FastAPIOffline
 from gateway.__main__ import main
 from gateway.bootstrap import render
 from gateway.routes import PUBLIC_SUFFIXES
-from gateway.settings import SERVICES, GatewaySettings, parse_addresses
+from gateway.settings import GatewaySettings, parse_addresses
 from testkit.programs.envoy import validate_config
 
 Settings = Callable[..., GatewaySettings]
@@ -53,11 +52,6 @@ def test_envoy_is_really_asked(tmp_path: Path, envoy_binary: str) -> None:
 def test_the_same_settings_give_the_same_text() -> None:
     assert render(GatewaySettings()) == render(GatewaySettings())
     assert "&id" not in render(GatewaySettings())
-
-
-def test_its_services_are_those_that_there_are() -> None:
-    assert {each.name for each in INSTALLED} == set(SERVICES)
-    assert {each.prefix for each in INSTALLED} == {f"/api/{name}/v1" for name in SERVICES}
 
 
 def test_every_page_of_a_description_is_public() -> None:

@@ -1,1 +1,1 @@
-"""The API gateway: one static Envoy configuration, rendered from the list of services."""
+"""The API gateway: a static Envoy configuration, rendered from the list of services and the settings."""

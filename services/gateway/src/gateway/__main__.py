@@ -19,19 +19,20 @@ from gateway.settings import GatewaySettings
 
 
 class UsageError(Exception):
-    """Something that whoever called can put right."""
+    """An error that the caller of the command can correct."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command. `arguments` None: those of the process. Returns the exit status; 2 for wrong settings or arguments."""
     options = _parser().parse_args(arguments)
     try:
         return _run_command(options)
     except ValidationError as error:
-        complaints = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        errors = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
     except (UsageError, ValueError, OSError) as error:
-        complaints = [str(error)]
-    for complaint in complaints:
-        print(f"gateway: {complaint}", file=sys.stderr)
+        errors = [str(error)]
+    for error in errors:
+        print(f"gateway: {error}", file=sys.stderr)
     return 2
 
 
@@ -53,20 +54,20 @@ def _run_command(options: argparse.Namespace) -> int:
 
 
 def validate(text: str, envoy: str) -> int:
-    """Envoy's own word on the configuration: 0 when it would start with it. Its complaints go to stderr."""
+    """Has Envoy check the configuration. Returns its exit status: 0 when it would start with it. Its messages go to stderr."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(text)
         file.flush()
         command = [envoy, "--mode", "validate", "--log-level", "warning", "--config-path", file.name]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-    # The issuer's keys cannot be fetched while only checking, which is worth no complaint.
+    # Validation mode does not fetch the issuer's keys, and Envoy warns about that.
     lines = [line for line in (done.stdout + done.stderr).splitlines() if "jwks" not in line]
     print("\n".join(lines), file=sys.stderr)
     return done.returncode
 
 
 def run(text: str, envoy: str, settings: GatewaySettings) -> NoReturn:
-    """Becomes Envoy: signals go to it directly."""
+    """Replaces this process by Envoy, so that Envoy receives the signals."""
     file = Path(tempfile.gettempdir()) / f"gateway-{settings.port}.yaml"
     file.write_text(text)
     command = [envoy, "--config-path", str(file), "--concurrency", str(settings.threads), "--log-level", "warning"]
@@ -74,8 +75,8 @@ def run(text: str, envoy: str, settings: GatewaySettings) -> NoReturn:
 
 
 def drain(settings: GatewaySettings) -> None:
-    """To be called before SIGTERM: /readyz says 503, answers ask callers to leave, and everything is still served for
-    `drain_seconds`. Raises OSError when no gateway runs here."""
+    """Drains the gateway of this machine, before it gets SIGTERM: /readyz answers 503, responses ask callers to close their
+    connections, and requests are still served for `drain_seconds`. Raises OSError when no gateway runs here."""
     address = f"http://127.0.0.1:{settings.admin_port}/healthcheck/fail"
     with urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=5):  # nosec
         time.sleep(settings.drain_seconds)

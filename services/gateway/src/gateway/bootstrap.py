@@ -1,4 +1,4 @@
-"""The whole configuration."""
+"""Envoy's bootstrap configuration."""
 
 import yaml
 
@@ -9,7 +9,7 @@ from gateway.settings import GatewaySettings
 
 
 def bootstrap(settings: GatewaySettings) -> Message:
-    """Envoy's static bootstrap configuration as plain data. Raises ValueError for addresses that are none."""
+    """The static bootstrap configuration as plain data. Raises ValueError for malformed addresses."""
     return {
         "node": {"id": "gateway", "cluster": "uplift"},
         "admin": {"address": address("127.0.0.1", settings.admin_port)},
@@ -19,12 +19,12 @@ def bootstrap(settings: GatewaySettings) -> Message:
 
 
 def render(settings: GatewaySettings) -> str:
-    """The same settings give the same text."""
+    """The configuration as YAML; the same settings render the same text. Raises ValueError for malformed addresses."""
     return yaml.dump(bootstrap(settings), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
 
 
 class _Plain(yaml.SafeDumper):
-    """Without anchors: what is used twice is written twice."""
+    """A dumper without anchors: a value that is used twice is written twice."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Who stands behind the gateway: each service with its replicas, the identity provider, its keys, the collector."""
+"""The clusters: each service with its replicas, the front page, the identity provider, its keys, the trace collector."""
 
 from urllib.parse import urlsplit
 
@@ -9,6 +9,7 @@ _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def clusters(settings: GatewaySettings) -> list[Message]:
+    """All clusters. Raises ValueError for malformed addresses."""
     found = [_service_cluster(settings, name, settings.addresses(name), "/readyz") for name in settings.services]
     found.append(_service_cluster(settings, "page", parse_addresses(settings.page), None))
     if settings.provider_paths:
@@ -31,8 +32,8 @@ def _service_cluster(
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
         "ignore_health_on_host_removal": True,
-        # A replica that is not ready gets nothing, even when none is; and what health checks find counts at once,
-        # where Envoy would by itself collect it for a second.
+        # No panic mode: a replica that is not ready gets no requests, even when none is ready. No merge window: results of
+        # health checks apply at once and not after Envoy's default of one second.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
         "circuit_breakers": _circuit_breakers(settings),
         "outlier_detection": _outlier_detection(),
@@ -59,7 +60,7 @@ def _health(settings: GatewaySettings, path: str) -> Message:
 
 
 def _outlier_detection() -> Message:
-    """Only replicas that cannot be reached are put aside: a 503 of a service tells of what stands behind all of them."""
+    """Ejects only replicas that cannot be reached: a 503 of a service is usually about what all replicas depend on."""
     return {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": 3,
@@ -98,7 +99,7 @@ def _circuit_breakers(settings: GatewaySettings) -> Message:
 
 
 def _url_cluster(name: str, url: str) -> Message:
-    """One address by URL, with TLS where it says https."""
+    """A cluster of one address, with TLS for https. Raises ValueError for anything but an http or https URL."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{url!r} is not an http or https URL")
@@ -116,10 +117,10 @@ def _url_cluster(name: str, url: str) -> Message:
 
 
 def _strip_forwarded_for() -> Message:
-    """Envoy names its own address in the X-Forwarded-For of the requests that it makes itself. An identity provider that
-    asks people from outside for TLS would take it for one of them."""
+    """Removes X-Forwarded-For, which Envoy sets to its own address on requests of its own. An identity provider that demands TLS
+    from external clients would take it for one."""
     mutations = {"request_mutations": [{"remove": "x-forwarded-for"}]}
-    strip = extension(
+    remove = extension(
         "envoy.filters.http.header_mutation", "extensions.filters.http.header_mutation.v3.HeaderMutation",
         mutations=mutations,
     )  # fmt: skip
@@ -128,7 +129,7 @@ def _strip_forwarded_for() -> Message:
         _HTTP: typed(
             "extensions.upstreams.http.v3.HttpProtocolOptions",
             explicit_http_config={"http_protocol_options": {}},
-            http_filters=[strip, send],
+            http_filters=[remove, send],
         )
     }
 

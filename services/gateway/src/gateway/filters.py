@@ -1,4 +1,4 @@
-"""The HTTP filters, in the order in which a request meets them."""
+"""The HTTP filters, in the order in which they see a request."""
 
 from gateway.headers import response_header_mutation
 from gateway.proto import Message, extension, percent, seconds
@@ -19,7 +19,7 @@ _TEXT = (
 
 
 def http_filters(settings: GatewaySettings) -> list[Message]:
-    """Refusals come first and cost least: a body is looked at only after its sender is known and within the limit."""
+    """All filters. Cheap refusals come first: a body is buffered only after authentication and rate limits."""
     return [
         response_header_mutation(settings),
         _readiness(),
@@ -37,7 +37,7 @@ def http_filters(settings: GatewaySettings) -> list[Message]:
 
 
 def _readiness() -> Message:
-    """/readyz is the gateway's own: 503 as soon as it is told to drain."""
+    """Answers /readyz for the gateway itself: 503 as soon as it drains."""
     return extension(
         "envoy.filters.http.health_check",
         "extensions.filters.http.health_check.v3.HealthCheck",
@@ -47,7 +47,7 @@ def _readiness() -> Message:
 
 
 def _compression() -> Message:
-    """Text only, and never an event stream: its events would wait for a full block."""
+    """Compresses text, but no event streams: their events would wait for a full block."""
     return extension(
         "envoy.filters.http.compressor",
         "extensions.filters.http.compressor.v3.Compressor",
@@ -64,7 +64,7 @@ def _compression() -> Message:
 
 
 def _jwt_authentication(settings: GatewaySettings) -> Message:
-    """The first wall: issuer, audience, signature and times. Services look again, and know the person besides."""
+    """Checks issuer, audience, signature and times of tokens. Services check again, and also whether the person is active."""
     provider = {
         "issuer": settings.token_issuer,
         "audiences": [settings.audience],
@@ -100,10 +100,10 @@ def _match_methods(*methods: str) -> list[Message]:
 
 
 def _rate_limits(settings: GatewaySettings) -> Message:
-    """A bucket for each tenant, and one for each client address where no token is asked for.
+    """A token bucket for each tenant, and one for each client address on paths without a token.
 
-    The tenant is that of the verified token, never of a header. A descriptor's entry without a value matches any, and
-    each value has a bucket of its own. A token without a tenant, which services refuse, falls into the common bucket.
+    The tenant is that of the verified token, never of a header. A descriptor entry without a value matches every value, and
+    gives each a bucket of its own. A token without a tenant, which services refuse, uses the default bucket.
     """
     every_tenant = _bucket(settings.tenant_rate, settings.tenant_burst)
     every_address = _bucket(settings.address_rate, settings.address_burst)
@@ -130,8 +130,8 @@ def _rate_limits(settings: GatewaySettings) -> Message:
 
 
 def _tenant_of_token() -> list[Message]:
-    """A machine's token names it by a word, a person's by a list of one; or by an object, where Keycloak tells more
-    about it, which expressions cannot look into: there the whole claim stands for the tenant."""
+    """The descriptors for the tenant: claim `tenant` of a machine's token, or the one entry of `organization` in a person's. Where
+    Keycloak sends `organization` as an object, which expressions cannot read, the entire claim stands for the tenant."""
     kind = "extensions.rate_limit_descriptors.expr.v3.Descriptor"
     expressions = [
         {
@@ -141,8 +141,8 @@ def _tenant_of_token() -> list[Message]:
         }
         for text in (f"{_CLAIMS}['tenant']", f"{_CLAIMS}['organization'][0]")
     ]
-    whole = {"header_name": ORGANIZATION_HEADER, "descriptor_key": "tenant", "skip_if_absent": True}
-    return [*expressions, {"request_headers": whole}]
+    entire_claim = {"header_name": ORGANIZATION_HEADER, "descriptor_key": "tenant", "skip_if_absent": True}
+    return [*expressions, {"request_headers": entire_claim}]
 
 
 def _public_path_action(path: Message) -> Message:

@@ -1,4 +1,4 @@
-"""Headers: what from outside is believed, and what browsers are told."""
+"""Headers: removing untrusted ones from requests, and adding security headers to responses."""
 
 from gateway.proto import Message, extension, typed
 from gateway.settings import GatewaySettings
@@ -11,7 +11,7 @@ INTERNAL_HEADERS = (
     "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-path", "x-forwarded-user", "x-remote-user",
     "remote-user", "x-http-method-override", "x-http-method", "x-method-override", "proxy",
 )  # fmt: skip
-"""Nobody outside may say these: behind the gateway somebody may believe them."""
+"""Request headers that clients must not set: programs behind the gateway may trust them."""
 
 _CHECKED = "x-uplift-checked-request-id"
 _CALLER_REQUEST_ID = "request.headers['x-request-id']"
@@ -19,7 +19,7 @@ _REQUEST_ID = f"{_CALLER_REQUEST_ID}.matches('^[A-Za-z0-9._-]+$') && size({_CALL
 
 
 def request_header_mutation(settings: GatewaySettings) -> Message:
-    """Before anything of the request is read. A caller's request id stays only if it can be logged and sent on."""
+    """The mutations before any filter sees the request. A caller's x-request-id stays only if it is 8 to 128 harmless characters."""
     unknown = () if settings.trusted_proxies else ("x-forwarded-for", "x-forwarded-proto")
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
@@ -39,8 +39,8 @@ def request_header_mutation(settings: GatewaySettings) -> Message:
 
 
 def response_header_mutation(settings: GatewaySettings) -> Message:
-    """On every answer, Envoy's own refusals included. What a service says itself stays."""
-    told = {
+    """Adds security headers to every response, Envoy's own included, unless the service has set them."""
+    added = {
         "x-content-type-options": "nosniff",
         "referrer-policy": "strict-origin-when-cross-origin",
         "content-security-policy": "frame-ancestors 'none'",
@@ -48,7 +48,7 @@ def response_header_mutation(settings: GatewaySettings) -> Message:
         "permissions-policy": "camera=(), geolocation=(), microphone=()",
     }
     if settings.secure or settings.tls:
-        told["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+        added["strict-transport-security"] = "max-age=31536000; includeSubDomains"
     return extension(
         "envoy.filters.http.header_mutation",
         _MUTATION,
@@ -56,14 +56,15 @@ def response_header_mutation(settings: GatewaySettings) -> Message:
             "response_mutations": [
                 *({"remove": each} for each in ("server", "x-powered-by", "via")),
                 {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-", "ignore_case": True}}},
-                *(_set(name, value, "ADD_IF_ABSENT") for name, value in told.items()),
+                *(_set(name, value, "ADD_IF_ABSENT") for name, value in added.items()),
             ]
         },
     )
 
 
 def cors_policy(settings: GatewaySettings) -> dict[str, Message]:
-    """`typed_per_filter_config` of routes that the portal's pages may call. No cookies: the token is in a header."""
+    """The `typed_per_filter_config` of routes that pages of the allowed origins may call. No credentials: the token is in a
+    header, not in a cookie."""
     policy = typed(
         "extensions.filters.http.cors.v3.CorsPolicy",
         allow_origin_string_match=[{"exact": each} for each in settings.allowed_origins],

@@ -1,4 +1,4 @@
-"""The public door, and the one for metrics."""
+"""The listeners: the public one, and the one for metrics."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ _MANAGER = "extensions.filters.network.http_connection_manager.v3.HttpConnection
 
 
 def listeners(settings: GatewaySettings) -> list[Message]:
+    """The public listener, and that for metrics when a port is set."""
     return [_public(settings), *([_metrics(settings)] if settings.metrics_port is not None else [])]
 
 
@@ -54,7 +55,7 @@ def _manager(settings: GatewaySettings) -> dict[str, Any]:
 
 
 def _forwarding_trust(settings: GatewaySettings) -> dict[str, Any]:
-    """What of the outside's own word counts: nothing but what our own proxies add."""
+    """Trusts X-Forwarded-* only from our own proxies, and normalises paths."""
     return {
         "use_remote_address": True,
         "xff_num_trusted_hops": settings.trusted_proxies,
@@ -67,7 +68,7 @@ def _forwarding_trust(settings: GatewaySettings) -> dict[str, Any]:
 
 
 def _timeouts(settings: GatewaySettings) -> dict[str, Any]:
-    """The longest that any route allows; routes have shorter ones."""
+    """The upper bounds for all routes; routes set shorter ones."""
     return {
         "request_headers_timeout": seconds(settings.header_seconds),
         "request_timeout": seconds(settings.upload_seconds),
@@ -96,7 +97,7 @@ def _limits(settings: GatewaySettings) -> dict[str, Any]:
 
 
 def _access_log() -> Message:
-    """No query, no address, no token: nothing in it is about a person."""
+    """JSON lines without query, client address or token, so that they hold no personal data."""
     fields = {
         "time": "%START_TIME%",
         "method": "%REQ(:METHOD)%",

@@ -1,4 +1,4 @@
-"""How Envoy wants values written."""
+"""Helpers for messages of Envoy's API in their JSON form."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ Message = dict[str, Any]
 
 
 def typed(name: str, **fields: Any) -> Message:
-    """A message that says its own type, e.g. `extensions.filters.http.router.v3.Router`."""
+    """A message with its type, e.g. `extensions.filters.http.router.v3.Router`, for a field of type Any."""
     package = "" if name.startswith(("envoy.", "google.")) else "envoy."
     return {"@type": f"type.googleapis.com/{package}{name}", **fields}
 
@@ -18,12 +18,15 @@ def extension(name: str, kind: str, **fields: Any) -> Message:
 
 
 def seconds(value: float) -> str:
+    """A Duration, e.g. `1.5s`, to the millisecond."""
     return f"{value:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def percent(value: float) -> Message:
+    """A FractionalPercent; `value` from 0 to 100."""
     return {"numerator": round(value * 10_000), "denominator": "MILLION"}
 
 
 def address(host: str, port: int) -> Message:
+    """A TCP socket address."""
     return {"socket_address": {"address": host, "port_value": port}}

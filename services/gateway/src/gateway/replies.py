@@ -1,4 +1,4 @@
-"""Answers that Envoy gives itself: RFC 9457 problem documents, like those of the services."""
+"""Envoy's own error responses as RFC 9457 problem documents, like those of the services."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,8 @@ _PROBLEM = "application/problem+json"
 
 @dataclass(frozen=True)
 class Refusal:
-    """`status` is what Envoy meant to answer, `instead` what is answered for it."""
+    """A problem document for an error of Envoy's. `status` is Envoy's, `replacement_status` the one sent instead; `retry_after`
+    in seconds."""
 
     status: int
     slug: str
@@ -19,7 +20,7 @@ class Refusal:
     replacement_status: int | None = None
     retry_after: int | None = None
     filter_expression: str | None = None
-    """A CEL expression that must hold as well."""
+    """A CEL expression that must be true as well."""
 
 
 _KEYS_AWAY = "response.code_details == 'jwt_authn_access_denied{Jwks_remote_fetch_is_failed}'"
@@ -54,7 +55,7 @@ REFUSALS = (
 
 
 def local_replies() -> Message:
-    """`local_reply_config` of the connection manager."""
+    """The `local_reply_config` of the connection manager."""
     return {"mappers": [*map(_mapper, REFUSALS), _fallback_mapper()]}
 
 

@@ -1,4 +1,4 @@
-"""What is public, where it goes, and with which patience."""
+"""The routes: public paths, their clusters, timeouts and retries."""
 
 import re
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from gateway.proto import Message, extension, seconds, typed
 from gateway.settings import GatewaySettings
 
 PUBLIC_SUFFIXES = (r"/openapi\.json", "/docs(/oauth2-redirect)?", "/redoc", "/static-offline-docs/[^/]+")
-"""Below a service's prefix: its description, readable without a token."""
+"""Regular expressions of paths below a service's prefix that need no token: its API description."""
 SIGN_OUT_PATH = "/api/identity/v1/back-channel-logout"
-"""The identity provider calls it, with a signed logout token in the body."""
+"""The identity provider posts a signed logout token here; no access token is needed."""
 
 ORGANIZATION_HEADER = "x-uplift-organization"
-"""A claim of the verified token on its way from one filter to another. It goes no further, and comes from nowhere else."""
+"""Carries a claim of the verified token from one filter to another. It is removed from what clients send and services get."""
 
 _UPLOADS: Mapping[str, str] = {"ingest": "/sources/[^/]+/records"}
 _STREAMS: Mapping[str, str] = {"notification": "/stream"}
@@ -22,6 +22,7 @@ _READ_METHOD_MATCHES = [{"name": ":method", "string_match": {"exact": method}} f
 
 
 def virtual_host(settings: GatewaySettings) -> Message:
+    """The one virtual host, with all routes in the order in which they match."""
     return {
         "name": "uplift",
         "domains": ["*"],
@@ -41,7 +42,7 @@ def virtual_host(settings: GatewaySettings) -> Message:
 
 
 def _service(settings: GatewaySettings, name: str) -> list[Message]:
-    """The narrow ones first. Only what is listed here ever buffers nothing, and only for what it names."""
+    """The routes of a service, narrow ones first. Bodies are buffered except on its upload and stream routes."""
     prefix = f"/api/{name}/v1"
     public = {"safe_regex": {"regex": f"{prefix}({'|'.join(PUBLIC_SUFFIXES)})"}, "headers": [_method("GET", "HEAD")]}
     routes = [_ordinary(settings, name, public)]
@@ -58,7 +59,7 @@ def _service(settings: GatewaySettings, name: str) -> list[Message]:
 
 
 def _size_limited_routes(settings: GatewaySettings, name: str, match: Message) -> list[Message]:
-    """A body that says it is too large is refused before it is sent; one that does not say is counted."""
+    """An ordinary route that refuses a Content-Length above `body_bytes` at once; the buffer filter counts bodies without one."""
     return [_too_large(match, settings.body_bytes), _ordinary(settings, name, match)]
 
 
@@ -90,7 +91,8 @@ def _upload(settings: GatewaySettings, name: str, match: Message) -> Message:
 
 
 def _stream(settings: GatewaySettings, name: str, match: Message) -> Message:
-    """Server-sent events and WebSockets, in a pool of their own, so that they take no connection from requests."""
+    """A route for server-sent events and WebSockets. Priority HIGH has connections of its own, so that streams do not use up those
+    of requests."""
     return _route(
         match,
         {
@@ -106,7 +108,7 @@ def _stream(settings: GatewaySettings, name: str, match: Message) -> Message:
 
 
 def _provider(settings: GatewaySettings, path: str) -> Message:
-    """Not traced: its addresses carry codes and hints of sign-ins."""
+    """A route to the identity provider, not traced: its URLs carry codes and login hints."""
     off = {"numerator": 0}
     untraced = {"client_sampling": off, "random_sampling": off, "overall_sampling": off}
     action = {
@@ -127,14 +129,14 @@ def _route(match: Message, action: Message, per_filter: Message) -> Message:
 
 
 def _too_large(match: Message, limit: int) -> Message:
-    """Takes what announces more than `limit` bytes."""
+    """Answers 413 to requests whose Content-Length is above `limit` bytes."""
     announced = {"name": "content-length", "range_match": {"start": limit + 1, "end": (1 << 63) - 1}}
     headers: list[Any] = [*match.get("headers", []), announced]
     return {"match": {**match, "headers": headers}, "direct_response": {"status": 413}}
 
 
 def _retries() -> Message:
-    """Reads only: no other request is ever sent twice. The next try goes to another replica, if there is one."""
+    """Retries GET and HEAD only; no other request is sent twice. A retry goes to another replica, if there is one."""
     return {
         "retry_on": "connect-failure,refused-stream,reset-before-request,reset,retriable-status-codes",
         "retriable_status_codes": [503],
@@ -160,12 +162,12 @@ def _method(*names: str) -> Message:
 
 
 def _liveness_route() -> Message:
-    kind = {
+    content_type = {
         "header": {"key": "content-type", "value": "application/json"},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
     }
     return {
         "match": {"path": "/healthz"},
         "direct_response": {"status": 200, "body": {"inline_string": '{"status":"alive"}'}},
-        "response_headers_to_add": [kind],
+        "response_headers_to_add": [content_type],
     }

@@ -1,0 +1,155 @@
+"""The list of services is `contracts.ALL_SERVICES`. Python derives its lists from it; files that cannot, such as
+docker-compose.yml, are compared with it here. A service that is added in one place only fails each test of a place that lacks it.
+"""
+
+import ast
+import re
+import tomllib
+from collections.abc import Callable, Collection
+from typing import Any
+
+import pytest
+import yaml
+from all_in_one.commands.operating import ServiceName
+from all_in_one.suite import SERVICES
+from contracts import ALL_SERVICES
+from gateway.bootstrap import bootstrap
+from gateway.settings import GatewaySettings
+from storage import schema_name
+
+from tests.architecture.files import ROOT, files, format_location
+
+PACKAGE_NAMES = {schema_name(each) for each in ALL_SERVICES}
+WORKERS = {f"{each}-work" for each in ALL_SERVICES}
+
+
+def _toml(path: str = "pyproject.toml") -> dict[str, Any]:
+    return tomllib.loads((ROOT / path).read_text())
+
+
+def _compose() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+
+
+def _containers(role: str) -> set[str]:
+    return {name for name, each in _compose().items() if each.get("command") == ["servicekit", role]}
+
+
+def _needed_by(container: str) -> set[str]:
+    return set(_compose()[container]["depends_on"])
+
+
+def _lag_urls(container: str) -> list[str]:
+    return [
+        match[1] for each in _compose()[container]["command"] if (match := re.match(r"--lag-url=http://(.+?):", each))
+    ]
+
+
+def _scrape_targets() -> set[str]:
+    config = yaml.safe_load((ROOT / "charts/uplift/observability/prometheus.yaml").read_text())
+    (job,) = [each for each in config["scrape_configs"] if each["job_name"] == "uplift"]
+    return {target.removesuffix(":8000") for group in job["static_configs"] for target in group["targets"]}
+
+
+def _entry_points() -> set[str]:
+    found: set[str] = set()
+    for path in ROOT.glob("services/*/pyproject.toml"):
+        points = tomllib.loads(path.read_text())["project"].get("entry-points", {}).get("uplift.services", {})
+        assert set(points) <= {path.parent.name}
+        found |= set(points)
+    return found
+
+
+def _all_in_one_dependencies() -> set[str]:
+    dependencies = _toml("services/all-in-one/pyproject.toml")["project"]["dependencies"]
+    return {each.removeprefix("uplift-") for each in dependencies if each.startswith("uplift-")} & _entry_points()
+
+
+def _routes_of_gateway() -> set[str]:
+    (listener,) = bootstrap(GatewaySettings())["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    prefixes = [each["match"].get("path_separated_prefix", "") for each in routes]
+    return {match[1] for each in prefixes if (match := re.fullmatch(r"/api/([^/]+)/v1", each))}
+
+
+def _import_layer() -> set[str]:
+    (contract,) = [each for each in _toml()["tool"]["importlinter"]["contracts"] if each["id"] == "packages"]
+    return set(contract["layers"][1].split(" | "))
+
+
+def _import_containers() -> set[str]:
+    (contract,) = [each for each in _toml()["tool"]["importlinter"]["contracts"] if each["id"] == "inside"]
+    return set(contract["containers"])
+
+
+def _diagram() -> list[str]:
+    """The services to which the HTTP door leads in docs/architecture.md."""
+    (line,) = re.findall(r"^ *door --> ([^\n]*&[^\n]*)$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    return [{"kpi": "kpi-engine"}.get(each, each) for each in line.split(" & ")]
+
+
+def _runbook() -> list[str]:
+    """The order of services in docs/runbooks/README.md."""
+    (found,) = re.findall(r"^order (identity, [^.]+)\.", (ROOT / "docs/runbooks/README.md").read_text(), re.MULTILINE)
+    return found.split(", ")
+
+
+PLACES: dict[str, tuple[Callable[[], Collection[str]], Collection[str]]] = {
+    "entry points of members": (_entry_points, ALL_SERVICES),
+    "dependencies of all-in-one": (_all_in_one_dependencies, ALL_SERVICES),
+    "all_in_one.suite": (lambda: [each.name for each in SERVICES], ALL_SERVICES),
+    "uplift --service": (lambda: [each.value for each in ServiceName], ALL_SERVICES),
+    "prefixes of the API": (lambda: [each.prefix for each in SERVICES], [f"/api/{each}/v1" for each in ALL_SERVICES]),
+    "routes of the gateway": (_routes_of_gateway, ALL_SERVICES),
+    "docker-compose.yml: api": (lambda: _containers("api"), ALL_SERVICES),
+    "docker-compose.yml: work": (lambda: _containers("work"), WORKERS),
+    "docker-compose.yml: before envoy": (
+        lambda: _needed_by("envoy") - {"gateway", "keycloak", "page"},
+        ALL_SERVICES,
+    ),
+    "docker-compose.yml: before demo": (lambda: _needed_by("demo") - {"reader", "envoy"}, WORKERS),
+    "docker-compose.yml: lag for demo": (lambda: _lag_urls("demo"), WORKERS),
+    "docker-compose.yml: lag for simulation": (lambda: _lag_urls("simulation"), WORKERS),
+    "prometheus.yaml": (_scrape_targets, {*ALL_SERVICES, *WORKERS}),
+    "pyproject.toml: layer of services": (_import_layer, PACKAGE_NAMES),
+    "pyproject.toml: containers": (_import_containers, PACKAGE_NAMES),
+    "docs/architecture.md": (_diagram, ALL_SERVICES),
+    "docs/runbooks/README.md": (_runbook, ALL_SERVICES),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_place_lists_every_service_once(place: str) -> None:
+    read, expected = PLACES[place]
+    assert sorted(read()) == sorted(expected)
+
+
+def test_import_rules_name_every_package() -> None:
+    settings = _toml()["tool"]["importlinter"]
+    lists = {"root_packages": settings["root_packages"]}
+    lists |= {each["id"]: each["source_modules"] for each in settings["contracts"] if "source_modules" in each}
+    for name, modules in lists.items():
+        if PACKAGE_NAMES & set(modules):
+            assert set(modules) >= PACKAGE_NAMES, name
+
+
+def test_workspace_knows_every_member() -> None:
+    members = {path.parent.name for path in ROOT.glob("services/*/pyproject.toml")}
+    assert set(ALL_SERVICES) <= members
+    assert {f"uplift-{each}" for each in members} <= set(_toml()["tool"]["uv"]["sources"])
+
+
+def test_no_python_file_lists_the_services_again() -> None:
+    declared = ROOT / "libs/contracts/src/contracts/topics.py"
+    found: list[str] = []
+    for path in files(ending=".py"):
+        text = path.read_text()
+        if path == declared or not all(f'"{each}"' in text for each in ALL_SERVICES[1:]):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Tuple | ast.List | ast.Set):
+                names = {each.value for each in node.elts if isinstance(each, ast.Constant)}
+                if names >= set(ALL_SERVICES[1:]):
+                    found.append(format_location(path, node.lineno))
+    assert found == [], "derive it from contracts.ALL_SERVICES"
