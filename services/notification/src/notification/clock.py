@@ -36,6 +36,7 @@ class DeliveryWorkers:
         self._queued: set[tuple[str, UUID]] = set()
 
     async def on_due(self, session: Session, item: DueItem) -> None:
+        """Queues a due delivery for the workers and moves its due item to the end of the lease."""
         place = (session.tenant, UUID(item.ref))
         if await deliveries.find_state(session, place[1]) not in UNFINISHED_STATES:
             return

@@ -17,11 +17,14 @@ from notification.store import notices
 
 
 class Consumers:
+    """Handlers of events. `mail`: whether a mail server is configured."""
+
     def __init__(self, policy: UrlPolicy, *, mail: bool) -> None:
         self._policy = policy
         self._mail = mail
 
     async def on_events(self, session: Session, events: list[ReceivedEvent[Any]]) -> None:
+        """Creates notices and deliveries for a batch of one tenant's events."""
         await notify.create_notices(session, events, mail=self._mail)
 
     async def on_blueprint(self, session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
@@ -44,8 +47,10 @@ class Consumers:
         await notices.notify_people_streams(session, [(session.tenant, event.body.id)])
 
     async def on_tenant(self, session: Session, event: ReceivedEvent[TenantChanged]) -> None:
+        """Open streams of a tenant that was switched off end."""
         if not event.body.active:
             await notices.notify_streams(session, [f"{event.body.slug}/"])
 
     async def on_session_ended(self, session: Session, event: ReceivedEvent[SessionEnded]) -> None:
+        """Open streams of a login session that ended end too."""
         await notices.notify_streams(session, [event.body.id_in_key()])

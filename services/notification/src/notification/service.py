@@ -30,6 +30,7 @@ NEWS_TOPICS = (BandEntered.topic, AssignmentAssigned.topic, PointsGranted.topic,
 
 
 def wire(kit: ServiceContext, settings: NotificationSettings | None = None) -> ServiceParts:
+    """The parts of the service. `settings`: by default from the environment."""
     settings = settings or NotificationSettings()
     policy = UrlPolicy(settings.webhook_allow_loopback, settings.webhook_ports, kit.settings.allow_private_addresses)
     mails = MailSender(_mail_server(settings)) if settings.smtp_host else None

@@ -7,6 +7,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class NotificationSettings(BaseSettings):
+    """Mail, webhooks, workers and streams. Durations in seconds."""
+
     model_config = SettingsConfigDict(env_prefix="NOTIFICATION_", extra="ignore")
 
     smtp_host: str | None = None

@@ -133,6 +133,7 @@ async def _edit_one(session: Session, section: NotificationSection, policy: UrlP
 
 
 async def publish_section_applied(session: Session, *, version: int | None) -> None:
+    """Publishes the tenant's current section `notification`. `version`: of the blueprint; None after an edit."""
     section = await load_section(session)
     await publish_section(session, "notification", version, section.content(), find_references(section.rules or []))
 
@@ -186,13 +187,16 @@ async def remove_webhook(session: Session, name: str) -> None:
 
 
 def unknown_rule_error(name: str) -> NotFound:
+    """The problem for a rule that does not exist."""
     return NotFound("unknown-rule", f"There is no rule `{name}`.")
 
 
 def unknown_text_error(key: str) -> NotFound:
+    """The problem for a text that the tenant does not have."""
     own = " The product's own is told." if key in DEFAULT_TEXTS else ""
     return NotFound("unknown-text", f"The tenant has no text of its own `{key}`.{own}")
 
 
 def unknown_webhook_error(name: str) -> NotFound:
+    """The problem for a webhook that does not exist."""
     return NotFound("unknown-webhook", f"There is no webhook `{name}`.")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from servicekit import directory
@@ -37,7 +38,7 @@ async def claim(
     return await _build_mail(session, row)
 
 
-async def _build_webhook_request(session: Session, row: dict, platform_secret: str) -> DeliveryJob:
+async def _build_webhook_request(session: Session, row: dict[str, Any], platform_secret: str) -> DeliveryJob:
     id, number, name = row["id"], row["attempts"], row["webhook"]
     endpoint = await configuration.find_webhook(session, name)
     if endpoint is None or not endpoint["enabled"]:
@@ -51,7 +52,7 @@ async def _build_webhook_request(session: Session, row: dict, platform_secret: s
     )
 
 
-async def _build_mail(session: Session, row: dict) -> DeliveryJob:
+async def _build_mail(session: Session, row: dict[str, Any]) -> DeliveryJob:
     id, number = row["id"], row["attempts"]
     notice = await notices.find(session, row["notice_id"])
     assert notice is not None, "a delivery is added together with its notice"

@@ -12,6 +12,8 @@ from notification.store.notification_listener import NotificationListener
 
 @dataclass(frozen=True)
 class Dependencies:
+    """Objects that the routes need; intervals in seconds."""
+
     listener: NotificationListener
     policy: UrlPolicy
     heartbeat_seconds: float
@@ -20,6 +22,7 @@ class Dependencies:
 
 
 def get_dependencies(request: Request) -> Dependencies:
+    """The dependencies of the running service."""
     return request.app.state.service
 
 

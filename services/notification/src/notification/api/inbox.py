@@ -40,6 +40,8 @@ class Counts(BaseModel):
 
 
 class ReadCount(BaseModel):
+    """How many notices were unread before they were marked as read."""
+
     read: int
 
 

@@ -20,10 +20,14 @@ ADMIN = "tenant_admin"
 
 
 class Rules(StrictModel):
+    """All rules of the tenant."""
+
     rules: list[Rule]
 
 
 class OwnTexts(StrictModel):
+    """All texts of the tenant's own, by name and language."""
+
     texts: Texts
 
 

@@ -44,10 +44,12 @@ class LimitedStream(EventSourceResponse):
     whose: tuple[str, UUID]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers while it holds a slot of the person's."""
         with self.places.reserve(*self.whose):
             await super().__call__(scope, receive, send)
 
 
 def with_slot(stream: LimitedStream, places: StreamSlots, tenant: str, person_id: UUID) -> LimitedStream:
+    """Attaches the slots, tenant and person to a stream that has not begun."""
     stream.places, stream.whose = places, (tenant, person_id)
     return stream

@@ -36,6 +36,8 @@ class WebhookBody(StrictModel):
 
 
 class WebhookView(BaseModel):
+    """A webhook endpoint, without its secret."""
+
     webhook: str
     url: str
     events: list[str]
@@ -51,6 +53,8 @@ class WebhookWithSecret(WebhookView):
 
 
 class Queued(BaseModel):
+    """The id of the delivery that was queued."""
+
     delivery: UUID
 
 

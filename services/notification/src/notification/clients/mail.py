@@ -30,6 +30,8 @@ class Mail:
 
 @dataclass(frozen=True)
 class MailServer:
+    """Address, login and sender for SMTP. `security`: `starttls`, `tls` or `none`."""
+
     host: str
     port: int
     security: str
@@ -60,6 +62,8 @@ def build_message(mail: Mail, server: MailServer, now: datetime) -> EmailMessage
 
 
 class MailSender:
+    """Sends mails by one SMTP server."""
+
     def __init__(self, server: MailServer) -> None:
         self._server = server
 

@@ -21,6 +21,8 @@ class WebhookRequest:
 
 
 class WebhookSender:
+    """Posts signed requests, to addresses that the policy allows only."""
+
     def __init__(self, policy: UrlPolicy, *, timeout_seconds: float, resolve: Resolve = resolve) -> None:
         self._outbound = OutboundClient(policy, timeout_seconds=timeout_seconds, resolve=resolve)
 

@@ -39,6 +39,7 @@ class Audience:
         self._found: dict[tuple[str, UUID | None, date], list[PersonChanged]] = {}
 
     def find_person(self, id: UUID | None) -> PersonChanged | None:
+        """The person with this id, or None."""
         return None if id is None else self._people.get(id)
 
     def find_recipients(self, rule: Rule, agent: PersonChanged | None, today: date) -> list[PersonChanged]:

@@ -33,6 +33,7 @@ EventType = Annotated[str, known(*EVENTS, TEST_EVENT)]
 
 
 def is_history(body: Event) -> bool:
+    """Whether the event comes from imported history, which has no consequences."""
     return getattr(body, "mode", "live") == "history"
 
 

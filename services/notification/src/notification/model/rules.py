@@ -20,6 +20,8 @@ Language = Literal["en", "zh"]
 
 
 class StrictModel(BaseModel):
+    """A frozen model that refuses unknown fields."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -40,9 +42,11 @@ class Rule(StrictModel):
 
     @property
     def text_key(self) -> str:
+        """The name of the text; by default the event's type."""
         return self.text or self.on
 
     def matches(self, body: Event) -> bool:
+        """Whether the event has every value that `when` asks for."""
         return all(_value_matches(getattr(body, name, None), wanted) for name, wanted in self.when.items())
 
 
@@ -150,6 +154,7 @@ EXAMPLE_CONTEXT = {
 
 
 def webhook_problems(webhooks: list[Webhook], policy: UrlPolicy) -> Iterator[FieldProblem]:
+    """Names that occur twice, addresses that the policy refuses, and unknown events."""
     seen: set[str] = set()
     for number, each in enumerate(webhooks):
         if each.webhook in seen:
@@ -169,4 +174,5 @@ def webhook_problems(webhooks: list[Webhook], policy: UrlPolicy) -> Iterator[Fie
 
 
 def one_of(names: Any) -> str:
+    """A cure that lists all names."""
     return "one of: " + ", ".join(sorted(names))

@@ -35,6 +35,7 @@ SELECT (SELECT json_agg(body ORDER BY position)::text FROM rule WHERE tenant = :
 
 
 async def load_configuration(session: Session) -> Configuration:
+    """Rules, texts and enabled endpoints of the tenant."""
     return _parse_configuration(*(await session.tuples(_CONFIGURATION, {"tenant": session.tenant}))[0])
 
 
@@ -64,6 +65,7 @@ def _read(bodies: list[Any]) -> list[Rule]:
 
 
 async def replace_rules(session: Session, wanted: list[Rule]) -> None:
+    """Replaces all rules, in this order."""
     await session.execute(delete(tables.rule).where(tables.rule.c.tenant == session.tenant))
     if wanted:
         rows = [
@@ -92,6 +94,7 @@ async def load_texts(session: Session) -> dict[str, dict[str, Text]]:
 
 
 async def replace_texts(session: Session, wanted: dict[str, dict[Any, Text]]) -> None:
+    """Replaces all of the tenant's own texts."""
     await session.execute(delete(tables.text).where(tables.text.c.tenant == session.tenant))
     rows = [
         {"tenant": session.tenant, "key": key, "language": language, "subject": each.subject, "body": each.body}
@@ -103,12 +106,14 @@ async def replace_texts(session: Session, wanted: dict[str, dict[Any, Text]]) ->
 
 
 async def load_webhooks(session: Session) -> list[dict[str, Any]]:
+    """All webhooks, by name."""
     return await session.rows(
         "SELECT * FROM webhook WHERE tenant = :tenant ORDER BY webhook", {"tenant": session.tenant}
     )
 
 
 async def find_webhook(session: Session, name: str) -> dict[str, Any] | None:
+    """The webhook, or None."""
     return await session.row(
         "SELECT * FROM webhook WHERE tenant = :tenant AND webhook = :webhook",
         {"tenant": session.tenant, "webhook": name},
@@ -126,6 +131,7 @@ async def save_webhook(session: Session, wanted: Webhook, **fields: Any) -> None
 
 
 async def delete_webhook(session: Session, name: str) -> bool:
+    """Deletes a webhook; returns whether there was one."""
     gone = await session.execute(
         delete(tables.webhook).where(tables.webhook.c.tenant == session.tenant, tables.webhook.c.webhook == name)
     )
@@ -133,6 +139,7 @@ async def delete_webhook(session: Session, name: str) -> bool:
 
 
 async def disable_webhook(session: Session, name: str, reason: str) -> None:
+    """Switches a webhook off, with the reason."""
     await session.execute(
         "UPDATE webhook SET enabled = false, disabled_reason = :reason WHERE tenant = :tenant AND webhook = :webhook",
         {"tenant": session.tenant, "webhook": name, "reason": reason},

@@ -65,6 +65,7 @@ async def claim(session: Session, id: UUID, *, lease_seconds: float, started_at:
 async def finish_attempt(
     session: Session, id: UUID, number: int, *, outcome: str, status: int | None, detail: str, finished_at: datetime
 ) -> None:
+    """Records the outcome of an attempt. `status`: the HTTP or SMTP code; None without an answer."""
     await session.execute(
         "UPDATE attempt SET outcome = :outcome, status = :status, detail = :detail, finished_at = :at "
         "WHERE tenant = :tenant AND delivery_id = :id AND number = :number",
@@ -119,12 +120,14 @@ async def requeue(session: Session, webhook: str, id: UUID) -> bool:
 
 
 async def find_state(session: Session, id: UUID) -> str | None:
+    """The delivery's state; None: there is no such delivery."""
     return await session.scalar(
         "SELECT state FROM delivery WHERE tenant = :tenant AND id = :id", {"tenant": session.tenant, "id": id}
     )
 
 
 async def load_by_notice(session: Session, notice_id: UUID) -> list[dict[str, Any]]:
+    """Deliveries of a notice with their attempts, oldest first."""
     rows = await session.rows(
         "SELECT * FROM delivery WHERE tenant = :tenant AND notice_id = :notice ORDER BY id",
         {"tenant": session.tenant, "notice": notice_id},

@@ -101,6 +101,7 @@ async def count_notices(session: Session, person_id: UUID) -> dict[str, int]:
 
 
 async def find(session: Session, id: UUID) -> dict[str, Any] | None:
+    """The notice, or None."""
     return await session.row(
         "SELECT * FROM notice WHERE tenant = :tenant AND id = :id", {"tenant": session.tenant, "id": id}
     )
