@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from all_in_one.commands import api_access, blueprints, client, ingesting, operating, receipts, running
+from all_in_one.commands import api_access, blueprints, client, ingesting, operating, receipts, running, trace
 
 
 class _Sentences(TyperGroup):
@@ -59,6 +59,7 @@ _GROUPS = {
         api_access.api,
         ingesting.ingest,
         ingesting.receipt,
+        trace.trace,
     ),
     "Operate it for others": (operating.provision, operating.page, operating.demo),
 }
