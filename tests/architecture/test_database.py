@@ -40,7 +40,7 @@ class Catalogue:
 def catalogue(cluster: Cluster, services: Sequence[Service]) -> Iterator[Catalogue]:
     with cluster.database(services) as database:
         dsn = cluster.server.url(database=database).replace("+psycopg", "")
-        with psycopg.connect(dsn, row_factory=dict_row) as connection:
+        with psycopg.Connection[Row].connect(dsn, row_factory=dict_row) as connection:
             yield Catalogue(connection, [schema_name(service.name) for service in services])
 
 

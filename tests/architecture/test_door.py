@@ -121,7 +121,7 @@ def test_what_a_tenant_has_as_a_whole_takes_the_role_on_the_whole(apps: dict[str
         f"{method} {name}{route.path_format}"
         for name, app in apps.items()
         for route in iter_unit_routes(app.routes)
-        for method in (route.methods or ()) - {"GET"}
+        for method in (route.methods or set()) - {"GET"}
         if route.requires_token and route.policy.reach == "tenant" and not route.policy.whole_tenant
     }
     assert over_units == set()

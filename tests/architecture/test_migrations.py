@@ -58,7 +58,9 @@ class Place:
     @contextmanager
     def tenant(self, tenants: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
         """As the service's role, for these tenants."""
-        with psycopg.connect(self.url.replace("+psycopg", ""), row_factory=dict_row) as connection:
+        with psycopg.Connection[dict[str, Any]].connect(
+            self.url.replace("+psycopg", ""), row_factory=dict_row
+        ) as connection:
             connection.execute("SELECT set_config('search_path', %s, false)", [self.schema])
             connection.execute("SELECT set_config('uplift.tenants', %s, false)", [tenants])
             yield connection

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from tests.chaos.crowd import DAYS, Crowd, compute_expected
 from tests.flow.scenario import workday
@@ -68,6 +69,8 @@ def count_dead_letters(suite: StackSuite) -> int:
                 "SELECT table_schema FROM information_schema.tables WHERE table_name = 'dead_letter'"
             )
         ]
-        return sum(
-            connection.execute(f'SELECT count(*) FROM "{schema}".dead_letter').fetchone()[0] for schema in schemas
-        )
+        counts = [
+            connection.execute(sql.SQL("SELECT count(*) FROM {}.dead_letter").format(sql.Identifier(schema))).fetchall()
+            for schema in schemas
+        ]
+        return sum(count for ((count,),) in counts)

@@ -222,7 +222,7 @@ def test_what_asks_for_health_tells_good_from_bad(project: Project, name: str, s
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None: ...
+        def log_message(self, format: str, *args: object) -> None: ...
 
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

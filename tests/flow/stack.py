@@ -29,7 +29,6 @@ class StackSuite(Suite):
     def __init__(self, stack: Stack) -> None:
         """A stack that has been started."""
         self.stack = stack
-        self.url = stack.url
         self._tokens: dict[str, tuple[str, float]] = {}
         # Keycloak takes two logins of a person at the same moment for an attack.
         self._signing_in = threading.Lock()
@@ -39,6 +38,10 @@ class StackSuite(Suite):
         self._admin = self._loop.run(self._entered.__aenter__())
         self._at_keycloak(lambda at: at.admin.a_create_client(DIRECT_GRANT, skip_exists=True))
         self._set_password(PLATFORM_ADMIN)
+
+    @property
+    def url(self) -> str:
+        return self.stack.url
 
     def _at_keycloak(self, work: Callable[[keycloak.Keycloak], Awaitable[Any]]) -> Any:
         async def run() -> Any:

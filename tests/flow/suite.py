@@ -29,7 +29,10 @@ def free_port() -> int:
 class Suite(ABC):
     """A running Uplift of either shape: one address, and an HTTP client for its users."""
 
-    url: str
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The address that users know."""
 
     @abstractmethod
     def token(self, username: str) -> str: ...

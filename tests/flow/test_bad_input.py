@@ -16,7 +16,7 @@ import pytest
 
 from tests.flow.scenario import SOURCE, TEAMS, analysis, contact, ndjson, records_of, workday
 from tests.flow.steps import set_up_tenant, user
-from tests.flow.suite import PLAIN, Suite
+from tests.flow.suite import PLAIN, Embedded
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
@@ -41,7 +41,7 @@ CSV_MAPPING = {
 
 
 @pytest.fixture(scope="module")
-def suite(started: Suite) -> Suite:
+def suite(started: Embedded) -> Embedded:
     """A tenant with a second source, of CSV, that knows ada as Jürgen."""
     set_up_tenant(started, TENANT)
     ids = [{"source": SOURCE, "external_id": "ada"}, {"source": "calls", "external_id": "Jürgen"}]
@@ -51,7 +51,7 @@ def suite(started: Suite) -> Suite:
     return started
 
 
-def post(suite: Suite, body: bytes | Iterable[bytes], source: str = SOURCE, **headers: str) -> dict[str, Any]:
+def post(suite: Embedded, body: bytes | Iterable[bytes], source: str = SOURCE, **headers: str) -> dict[str, Any]:
     """The receipt, which is the same when it is asked for again, and says of every problem where, why and the cure."""
     path = f"/api/ingest/v1/sources/{source}/records"
     receipt = suite.call(BOSS, "POST", path, content=body, headers=headers)
@@ -78,7 +78,7 @@ def calls_of(day: int, count: int) -> list[dict[str, Any]]:
 # Memory, and the others
 
 
-def memory(suite: Suite, what: str) -> int:
+def memory(suite: Embedded, what: str) -> int:
     """Bytes of the server's process: VmRSS now, VmHWM at most since the mark was reset."""
     assert suite.process is not None
     for line in Path(f"/proc/{suite.process.pid}/status").read_text().splitlines():
@@ -88,7 +88,7 @@ def memory(suite: Suite, what: str) -> int:
 
 
 @contextmanager
-def in_bounded_memory(suite: Suite) -> Iterator[None]:
+def in_bounded_memory(suite: Embedded) -> Iterator[None]:
     assert suite.process is not None
     Path(f"/proc/{suite.process.pid}/clear_refs").write_text("5")
     before = memory(suite, "VmRSS")
@@ -98,7 +98,7 @@ def in_bounded_memory(suite: Suite) -> Iterator[None]:
 
 
 @contextmanager
-def others_are_answered(suite: Suite) -> Iterator[None]:
+def others_are_answered(suite: Embedded) -> Iterator[None]:
     """While the block runs, somebody else keeps asking, and is answered in time."""
     done, waits, statuses = threading.Event(), list[float](), set[int]()
     headers = {"authorization": f"Bearer {suite.token(user('lea', TENANT))}"}
@@ -123,7 +123,7 @@ def others_are_answered(suite: Suite) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def grown(suite: Suite) -> Iterator[None]:
+def grown(suite: Embedded) -> Iterator[None]:
     """Over all of these bodies together, too, the server does not grow."""
     post(suite, ndjson(calls_of(20, 2000)))  # what it needs for ordinary work
     suite.wait_until_idle()
@@ -141,7 +141,7 @@ pytest_linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), re
 @pytest_linux
 @pytest.mark.usefixtures("grown")
 class TestLargeAndBroken:
-    def test_a_line_of_200_mb(self, suite: Suite) -> None:
+    def test_a_line_of_200_mb(self, suite: Embedded) -> None:
         first, last = calls_of(0, 2)
 
         def body() -> Iterator[bytes]:
@@ -157,7 +157,7 @@ class TestLargeAndBroken:
         assert receipt["bytes"] > 200 * MB
 
     @pytest.mark.parametrize("fill", [b"\0" * MB, b'{"x": "' + b"x" * MB + b'"}\n'], ids=["zeros", "records"])
-    def test_a_gzip_bomb(self, suite: Suite, fill: bytes) -> None:
+    def test_a_gzip_bomb(self, suite: Embedded, fill: bytes) -> None:
         """A few MB that would be gigabytes: refused as soon as it shows; what came before it stands."""
         members = [gzip.compress(ndjson(calls_of(1, 1))), *[gzip.compress(fill * 16, 9)] * 128]
         with in_bounded_memory(suite), others_are_answered(suite):
@@ -169,7 +169,7 @@ class TestLargeAndBroken:
             assert receipt["rejected"] <= 1_001
         assert receipt["bytes"] < sum(map(len, members))
 
-    def test_thousands_of_rejected_lines(self, suite: Suite) -> None:
+    def test_thousands_of_rejected_lines(self, suite: Embedded) -> None:
         """Among good ones: each of the first thousand is told, a page at a time, the others are counted."""
         wrong = [
             b"{not json}",
@@ -188,7 +188,7 @@ class TestLargeAndBroken:
         assert all(each["reason"] and each["cure"] for each in told)
         assert {each["field"] for each in told} >= {"Channel", "InitiationTimestamp"}
 
-    def test_broken_gzip(self, suite: Suite) -> None:
+    def test_broken_gzip(self, suite: Embedded) -> None:
         records = [{**each, "CustomerEndpoint": {"Address": f"+49{n:09}"}} for n, each in enumerate(calls_of(3, 3000))]
         whole = gzip.compress(ndjson(records))
         damaged = bytearray(whole)
@@ -207,7 +207,7 @@ class TestLargeAndBroken:
                 assert reason in suite.all_items(BOSS, path, verdict="rejected")[-1]["reason"]
 
 
-def test_truncated_json(suite: Suite) -> None:
+def test_truncated_json(suite: Embedded) -> None:
     whole = json.dumps(calls_of(4, 3), indent=1).encode()
     receipt = post(suite, whole[: whole.rindex(b"DisconnectReason")])
     assert (receipt["accepted"], receipt["rejected"]) == (2, 1)
@@ -235,7 +235,7 @@ SHEET = (
     "encoding,note",
     [("utf-8-sig", "';'"), ("latin-1", "Windows-1252"), ("utf-16", "UTF-16")],
 )
-def test_csv_with_mark_semicolons_and_other_encodings(suite: Suite, encoding: str, note: str) -> None:
+def test_csv_with_mark_semicolons_and_other_encodings(suite: Embedded, encoding: str, note: str) -> None:
     """120 s and 30 s of talk stand; a wrong hour, a negative duration and a short row are told with their lines."""
     receipt = post(suite, SHEET.format(encoding).encode(encoding), "calls", **{"content-type": "text/csv"})
     assert (receipt["accepted"], receipt["rejected"]) == (2, 3), receipt
@@ -259,7 +259,7 @@ def zipped() -> bytes:
     [b"", b" \n\n", b"<html></html>", zipped(), b"[1, 2, 3]", b"[" * 50_000, b'{"a":' * 50_000],
     ids=["empty", "blank", "HTML", "zip", "numbers", "deep lists", "deep objects"],
 )
-def test_what_is_no_records_at_all(suite: Suite, body: bytes) -> None:
+def test_what_is_no_records_at_all(suite: Embedded, body: bytes) -> None:
     receipt = post(suite, body)
     assert receipt["rejected"] == receipt["received"] >= 1
 
@@ -267,14 +267,14 @@ def test_what_is_no_records_at_all(suite: Suite, body: bytes) -> None:
 @pytest.mark.parametrize(
     "body", [b"null", b"hello", b"\xff" * 100, b"a;b;c\r\n"], ids=["null", "a word", "bytes", "header"]
 )
-def test_a_header_without_rows_is_not_passed_over_in_silence(suite: Suite, body: bytes) -> None:
+def test_a_header_without_rows_is_not_passed_over_in_silence(suite: Embedded, body: bytes) -> None:
     """Any line may be the header of a CSV file; that nothing follows it is said."""
     receipt = post(suite, body)
     assert receipt["accepted"] == 0
     assert receipt["rejected"] or any("header" in note for note in receipt["notes"]), receipt
 
 
-def test_what_a_record_may_get_wrong(suite: Suite) -> None:
+def test_what_a_record_may_get_wrong(suite: Embedded) -> None:
     """Times without zone or impossible, negative durations, unknown values, nulls: a verdict for each, never a zero."""
 
     def wrong(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -317,7 +317,9 @@ with_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="The vendors' sam
         ("twilio__taskrouter_reservations.json", "rejected", "account_sid"),
     ],
 )
-def test_vendors_payloads_get_a_verdict_that_says_why(suite: Suite, name: str, verdict: str, field: str | None) -> None:
+def test_vendors_payloads_get_a_verdict_that_says_why(
+    suite: Embedded, name: str, verdict: str, field: str | None
+) -> None:
     receipt = post(suite, (SAMPLES / name).read_bytes())
     assert receipt[verdict] == receipt["received"] >= 1, receipt
     assert {each["field"] for each in receipt["problems"]} == {field}
@@ -325,7 +327,7 @@ def test_vendors_payloads_get_a_verdict_that_says_why(suite: Suite, name: str, v
 
 @with_samples
 @pytest.mark.parametrize("name", ["contact_lens_post_call", "contact_lens_post_call_redacted"])
-def test_contact_lens_with_its_contact_gives_its_own_figures(suite: Suite, name: str) -> None:
+def test_contact_lens_with_its_contact_gives_its_own_figures(suite: Embedded, name: str) -> None:
     sample = json.loads((SAMPLES / f"amazon_connect__{name}.json").read_bytes())
     record = {**contact("ada", 6, 0), "ContactId": name}
     lens = {**sample, "CustomerMetadata": {**sample.get("CustomerMetadata", {}), "ContactId": name}}
@@ -339,7 +341,7 @@ def test_contact_lens_with_its_contact_gives_its_own_figures(suite: Suite, name:
     assert leg["overtalk_ms"] == own["Interruptions"]["TotalTimeMillis"]
 
 
-def test_after_all_that_a_good_file_is_taken_as_ever(suite: Suite) -> None:
+def test_after_all_that_a_good_file_is_taken_as_ever(suite: Embedded) -> None:
     receipt = post(suite, ndjson(records_of(8)))
     assert receipt["rejected"] == receipt["held"] == 0
     suite.wait_until_idle()

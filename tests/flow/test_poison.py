@@ -17,7 +17,7 @@ from testkit import parse_instant
 
 from tests.flow.scenario import CALLS_A_DAY, TEAMS, records_of, workday
 from tests.flow.steps import post_records, publish, set_up_tenant, user
-from tests.flow.suite import PLAIN, UPLIFT, Suite
+from tests.flow.suite import PLAIN, UPLIFT, Embedded
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]
 
@@ -26,17 +26,17 @@ BOSS = user("boss", TENANT)
 
 
 @pytest.fixture(scope="module")
-def suite(started: Suite) -> Suite:
+def suite(started: Embedded) -> Embedded:
     set_up_tenant(started, TENANT)
     return started
 
 
-def uplift(suite: Suite, who: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def uplift(suite: Embedded, who: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [UPLIFT, "dead-letters", *arguments, "--url", suite.url, "--token", suite.token(who)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def letters(suite: Suite, who: str = BOSS, *options: str) -> list[dict[str, Any]]:
+def letters(suite: Embedded, who: str = BOSS, *options: str) -> list[dict[str, Any]]:
     """As the command lists them."""
     done = uplift(suite, who, *options)
     assert done.returncode == 0, done.stderr
@@ -48,7 +48,7 @@ def event(topic: str, type_: str, value: bytes | None, **headers: str) -> Outgoi
     return Outgoing(topic, 0, f"{TENANT}|poison", value, attributes.to_headers() | headers)
 
 
-def samples(suite: Suite, day: int) -> list[int]:
+def samples(suite: Embedded, day: int) -> list[int]:
     """How many calls count for each agent on that day."""
     params = {"by": "agent", "from": workday(day).isoformat(), "to": workday(day).isoformat()}
     found = suite.call(BOSS, "GET", "/api/kpi-engine/v1/kpis/aht/values", params=params)["items"]
@@ -68,7 +68,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("kind", POISON)
-def test_poison_is_put_aside_whole_and_its_reader_goes_on(suite: Suite, kind: str) -> None:
+def test_poison_is_put_aside_whole_and_its_reader_goes_on(suite: Embedded, kind: str) -> None:
     message, reader = POISON[kind]
     day = 10 + list(POISON).index(kind)
     known = {letter["id"] for letter in letters(suite)}
@@ -93,7 +93,7 @@ def test_poison_is_put_aside_whole_and_its_reader_goes_on(suite: Suite, kind: st
     assert letter["id"] in {each["id"] for each in letters(suite)}
 
 
-def test_what_is_no_event_at_all_goes_to_the_platform(suite: Suite) -> None:
+def test_what_is_no_event_at_all_goes_to_the_platform(suite: Embedded) -> None:
     publish(suite, [Outgoing("awards", 0, "nobody's", b"what is this", {"a": "header"})])
     suite.wait_until_idle()
     assert not [letter for letter in letters(suite) if letter["key"] == "nobody's"]
@@ -103,7 +103,7 @@ def test_what_is_no_event_at_all_goes_to_the_platform(suite: Suite) -> None:
 
 
 @contextmanager
-def broken(suite: Suite, *tables: tuple[str, str]) -> Iterator[None]:
+def broken(suite: Embedded, *tables: tuple[str, str]) -> Iterator[None]:
     """As long as it lasts, these tables refuse rows for which the condition holds, as a mistake in a service might."""
     dsn = EmbeddedPostgres(suite.data).url(database="uplift").replace("postgresql+psycopg:", "postgresql:", 1)
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -116,7 +116,7 @@ def broken(suite: Suite, *tables: tuple[str, str]) -> Iterator[None]:
                 connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT broken")  # pyright: ignore
 
 
-def test_mended_and_replayed_it_reaches_that_reader_only(suite: Suite) -> None:
+def test_mended_and_replayed_it_reaches_that_reader_only(suite: Embedded) -> None:
     """Two readers of the same event cannot handle it. Each is mended; each hears it again when it is asked to."""
     people = {each["slug"]: each["id"] for each in suite.all_items(BOSS, "/api/identity/v1/people")}
     finn, leo = people["finn"], people["leo"]
@@ -170,7 +170,7 @@ def test_mended_and_replayed_it_reaches_that_reader_only(suite: Suite) -> None:
     assert not left & {letter["id"] for letter in about_finn.values()}
 
 
-def test_dead_letters_are_for_those_who_answer_for_the_tenant(suite: Suite) -> None:
+def test_dead_letters_are_for_those_who_answer_for_the_tenant(suite: Embedded) -> None:
     for who in ("ada", "lea", "quinn"):
         refused = uplift(suite, user(who, TENANT))
         assert refused.returncode == 1

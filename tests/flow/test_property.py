@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -193,7 +193,7 @@ class Oracle:
                     "first": name == names[0],
                     "transferred": name in transferred,
                     "talk": None if talk is None else talk * 1000,
-                    "handle": None if None in times else sum(times) * 1000,
+                    "handle": None if None in times else sum(filter(None, times)) * 1000,
                     "conversation": analysis["TotalConversationDurationMillis"] if analysis else conversation,
                     "silence": analysis["NonTalkTime"]["TotalTimeMillis"] if analysis else None,
                     "gaps": [each["DurationMillis"] for each in analysis["NonTalkTime"]["Instances"]]
@@ -322,12 +322,16 @@ def expected_values(oracle: Oracle) -> dict[Place, tuple[Fraction | None, int]]:
     return {place: (KPIS[place[0]][2](mine), len(mine)) for place, mine in found.items()}
 
 
+def _band_of(value: Fraction) -> str:
+    return max(EDGES, key=lambda edge: (value >= edge[1], edge[1]))[0]
+
+
 def expected_stays(values: dict[Place, tuple[Fraction | None, int]]) -> set[tuple[str, str, str, str | None]]:
     """(agent, band, entered, left) of every stay."""
     stays = set()
     for agent in (*KNOWN, LATE):
         windows = [
-            (day, max(EDGES, key=lambda edge: (value >= edge[1], edge[1]))[0])
+            (day, _band_of(value))
             for (kpi, who, day), (value, sample) in sorted(values.items(), key=lambda item: item[0][2])
             if (kpi, who) == (BANDED, agent) and value is not None and sample >= MIN_SAMPLE
         ]
@@ -546,7 +550,7 @@ def test_stream_recomputation_and_oracle_agree_after_every_prefix(cluster: Clust
             max_examples=EXAMPLES,
             deadline=None,
             print_blob=True,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=cast("list[HealthCheck]", list(HealthCheck)),
         )
         @given(stories())
         def holds(story: Story) -> None:

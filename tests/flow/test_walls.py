@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import httpx
@@ -30,7 +31,7 @@ from testkit import tenant as tenant_of
 from tests.flow.routes import Answer, Route, Values, request_all_routes, routes
 from tests.flow.scenario import SOURCE, TEAMS, blueprint, contact, records_of
 from tests.flow.steps import post_records, publish, set_up_tenant, user
-from tests.flow.suite import PLAIN, Suite
+from tests.flow.suite import PLAIN, Embedded
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
@@ -119,7 +120,7 @@ def poison(tenant: str, brand: str) -> Outgoing:
 class World:
     """`values`: by tenant, what routes of it can be filled with. `seen`: by tenant, the ids that its own people see."""
 
-    suite: Suite
+    suite: Embedded
     people: dict[str, dict[str, str]]
     things: dict[str, dict[str, set[str]]]
     values: dict[str, Values]
@@ -127,7 +128,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(started: Suite) -> World:
+def world(started: Embedded) -> World:
     for tenant, brand in BRANDS.items():
         set_up_tenant(started, tenant, branded(brand))
         fill(started, tenant, brand)
@@ -146,7 +147,7 @@ def world(started: Suite) -> World:
     return found
 
 
-def fill(suite: Suite, tenant: str, brand: str) -> None:
+def fill(suite: Embedded, tenant: str, brand: str) -> None:
     """Calls of three days, so three agents are to learn, one has learned, and points were given; a stranger's call and
     a broken one; two reviews; a webhook with a delivery; a dead letter in every service."""
     boss = user("boss", tenant)
@@ -259,7 +260,9 @@ def platform_ids(world: World) -> set[str]:
 
 
 def test_a_forged_tenant_changes_nothing(world: World) -> None:
-    forged = dict.fromkeys(("x-tenant", "x-tenant-id", "tenant", "ce_tenant", "x-forwarded-tenant"), NORTH)
+    forged: dict[str, str] = dict.fromkeys(
+        ("x-tenant", "x-tenant-id", "tenant", "ce_tenant", "x-forwarded-tenant"), NORTH
+    )
     plain = {
         answer.asked: answer for answer in request_all_routes(world.suite, user("boss", SOUTH), world.values[SOUTH])
     }
@@ -394,7 +397,8 @@ def bad_tokens(world: World) -> dict[str, str | None]:
     header, claims = [json.loads(base64.urlsafe_b64decode(part + "==")) for part in good.split(".")[:2]]
     dsn = EmbeddedPostgres(world.suite.data).url("oidc", "uplift").replace("postgresql+psycopg:", "postgresql:", 1)
     with psycopg.connect(dsn) as connection:
-        (jwk,) = connection.execute("SELECT jwk FROM oidc.signing_key WHERE kid = %s", [header["kid"]]).fetchone() or ()
+        found = connection.execute("SELECT jwk FROM oidc.signing_key WHERE kid = %s", [header["kid"]]).fetchall()
+    ((jwk,),) = found
     key, other = RSAKey.import_key(jwk), RSAKey.generate_key(2048, {"kid": header["kid"]}, auto_kid=False)
 
     def signed(key: RSAKey = key, **changes: Any) -> str:
@@ -464,7 +468,7 @@ def leg(talk: int, **fields: Any) -> LegRecorded:
     """The same leg of the same interaction and agent, with this talk time."""
     return LegRecorded(
         interaction_id=person_id("an interaction"), leg=1, source=SOURCE, vendor="amazon-connect", external_id="c",
-        agent_id=person_id("ada"), channel="voice", started_at=parse_instant("2026-03-02T08:00Z"), workday="2026-03-02",
+        agent_id=person_id("ada"), channel="voice", started_at=parse_instant("2026-03-02T08:00Z"), workday=date(2026, 3, 2),
         talk_ms=talk, hold_ms=0, acw_ms=0, handle_ms=talk, answered=True, **{"version": 1, **fields},
     )  # fmt: skip
 

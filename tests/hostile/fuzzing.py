@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 from zoneinfo import available_timezones
 
 import requests  # noqa: TID251 (what schemathesis makes its requests for)
@@ -94,7 +94,7 @@ class Fuzzer:
         try:
             case.validate_response(answer, checks=CHECKS)
         except* Failure as group:
-            for each in group.exceptions:
+            for each in leaves(group):
                 if (label, type(each).__name__) not in TELLS_IN_A_RECEIPT and not _left_out(case, each):
                     self._note(sent, f"{each} {answer.text}", label, type(each).__name__, str(answer.status_code))
         if slug in ("invalid-fields", "bad-parameters") and case.meta and case.meta.generation.mode.is_positive:
@@ -121,6 +121,12 @@ class Fuzzer:
         text = f"{sent.method} {sent.url} {dict(sent.headers)} {body!r}\n  {str(told)[:1500]}"
         if kind not in self.wrong or len(text) < len(self.wrong[kind]):
             self.wrong[kind] = text
+
+
+def leaves(group: BaseExceptionGroup[Failure]) -> Iterator[Failure]:
+    """The failures of a group, however deep it is nested."""
+    for each in group.exceptions:
+        yield from leaves(each) if isinstance(each, BaseExceptionGroup) else (each,)
 
 
 def _left_out(case: Case[Any], failure: Failure) -> bool:
@@ -166,7 +172,7 @@ def generated(fuzzer: Fuzzer, operation: Any, examples: int, *, derandomize: boo
         database=None,
         deadline=None,
         phases=[Phase.generate],  # nothing fails in here, so that there is nothing to shrink
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=cast("list[HealthCheck]", list(HealthCheck)),
     )
     @given(case=one_of([operation.as_strategy(generation_mode=mode) for mode in BOTH]), known=booleans())
     def send(case: Case[Any], known: bool) -> None:

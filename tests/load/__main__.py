@@ -22,7 +22,7 @@ import psycopg
 from storage.embedded import EmbeddedPostgres
 
 from tests.flow.scenario import SOURCE, blueprint, ndjson
-from tests.flow.suite import Embedded, Suite
+from tests.flow.suite import Embedded
 from tests.load.traffic import AGENTS, call, load_blueprint
 
 FILE_RECORDS = 2000
@@ -81,7 +81,7 @@ def post(client: httpx.Client, token: str, body: bytes) -> dict[str, Any]:
     return answer.json()
 
 
-def measure_throughput(suite: Suite, client: httpx.Client, calls: int) -> tuple[float, float, list[bytes]]:
+def measure_throughput(suite: Embedded, client: httpx.Client, calls: int) -> tuple[float, float, list[bytes]]:
     """Records a second through the door, and from the door to the value."""
     # Two weeks of the same agents; the group of a batch is as many agents and days as real traffic would touch.
     records = [record for number in range(calls) for record in call(number)]
@@ -99,7 +99,7 @@ def measure_throughput(suite: Suite, client: httpx.Client, calls: int) -> tuple[
     return len(records) / door, len(records) / value, lines
 
 
-def count_counted_calls(suite: Suite) -> int:
+def count_counted_calls(suite: Embedded) -> int:
     found = suite.call(
         "boss",
         "GET",
@@ -109,7 +109,7 @@ def count_counted_calls(suite: Suite) -> int:
     return sum(each["sample"] for each in found)
 
 
-def measure_latency(suite: Suite, *, per_second: float, seconds: float) -> list[float]:
+def measure_latency(suite: Embedded, *, per_second: float, seconds: float) -> list[float]:
     """Milliseconds from the moment a call's records are sent until the assignment they cause can be read."""
     total = int(per_second * seconds)
     sent: dict[str, float] = {}
@@ -168,7 +168,7 @@ def main() -> None:
             suite.stop()
 
 
-def run(suite: Suite, chosen: argparse.Namespace) -> None:
+def run(suite: Embedded, chosen: argparse.Namespace) -> None:
     suite.set_platform_password()
     suite.create_account("boss", "load")
     suite.call("platform", "POST", "/api/identity/v1/tenants", json={"slug": "load", "name": "Load"})

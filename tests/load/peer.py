@@ -53,7 +53,7 @@ class Analysis(BaseModel):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    settings = PeerSettings()
+    settings = PeerSettings.model_validate({})  # fields come from the environment
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True)
     async with AsyncConnectionPool(settings.dsn, min_size=8, max_size=8, open=False) as pool:
         async with pool.connection() as connection:

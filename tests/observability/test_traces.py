@@ -1,7 +1,7 @@
 """One trace from a request through outbox and broker to what other services do about it."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -69,7 +69,7 @@ async def _prepare_the_log_table(settings: PlatformSettings, database: str) -> N
 
 
 @pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Collector:
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     with run_collector() as found:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", found.url)
         yield found

@@ -31,7 +31,7 @@ class RelyingParty:
         found = httpx.get(f"{self.issuer}/.well-known/openid-configuration", verify=PLAIN, timeout=20)
         self.metadata: dict[str, Any] = found.raise_for_status().json()
 
-    def _client(self) -> OAuth2Session:
+    def _client(self) -> Any:  # Authlib does not type what it inherits from requests
         return OAuth2Session(
             self.client_id,
             self.client_secret,

@@ -57,7 +57,8 @@ class ServiceProvider:
             relay_state="r-1", binding=BINDING_HTTP_REDIRECT, response_binding=BINDING_HTTP_POST
         )
         self._asked[request_id] = "/"
-        url = httpx.URL(dict(info["headers"])["Location"]).copy_merge_params(asks)
+        location: str = dict(info["headers"])["Location"]  # pyright: ignore
+        url = httpx.URL(location).copy_merge_params(asks)
         return self._take(browser, str(url), typed)
 
     def start_at(self, browser: Browser, url: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from contracts import Topic, new_id
-from messaging.broker import Broker, Message, TopicPartition
+from messaging.broker import Broker, Message, Outgoing, TopicPartition
 from messaging.consumer import ConsumerStatus, FailureLimits, Fenced, OffsetStep, consume
 from messaging.kafka import KafkaBroker
 from messaging.log_table import LogTableBroker
@@ -445,7 +445,7 @@ async def test_an_ordinary_failure_counts_for_nothing_and_the_steady_course_is_n
     assert ledger.buried == []
 
 
-def of_tenants(topic: str, tenants: Sequence[str]) -> list[Message]:
+def of_tenants(topic: str, tenants: Sequence[str]) -> list[Outgoing]:
     numbers = make_messages(topic, len(tenants))
     return [replace(each, headers={"ce_tenant": tenant}) for each, tenant in zip(numbers, tenants, strict=True)]
 

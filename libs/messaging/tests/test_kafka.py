@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
 import aiokafka
 import psycopg
@@ -59,7 +59,7 @@ def effects(postgres: EmbeddedPostgres) -> Iterator[psycopg.Connection[Any]]:
 
 
 async def declared(broker: KafkaBroker, **kept: Any) -> str:
-    topic = Topic(f"test.{new_id()}", "test", (), **({"partitions": 1} | kept))
+    topic = Topic(f"test.{new_id()}", "test", (), **{"partitions": 1, **kept})
     await broker.declare([topic])
     return topic.name
 
@@ -211,7 +211,8 @@ async def test_a_batch_may_take_longer_than_a_session(
 
     async def members() -> list[str]:
         (answer,) = await admin.describe_consumer_groups([f"{GROUP}:{topic}"])
-        return [member[0] for group in answer.groups for member in group[5]]
+        groups: list[Any] = answer.groups  # pyright: ignore[reportAttributeAccessIssue]
+        return [member[0] for group in groups for member in group[5]]
 
     await broker.publish(make_messages(topic, 1))
     async with consuming(broker, topic, slow) as status:
@@ -340,7 +341,7 @@ async def test_relays_are_killed_and_nothing_is_lost_or_out_of_order(
     relays = [await asyncio.create_subprocess_exec(*start) for _ in range(4)]
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as database:
 
-        async def number(query: str) -> int:
+        async def number(query: LiteralString) -> int:
             row = database.execute(query).fetchone()
             assert row
             return int(row[0])

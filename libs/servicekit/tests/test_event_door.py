@@ -202,6 +202,7 @@ async def test_dead_letters_are_listed_to_admins_of_their_tenant(notes: Harness)
     message = await bury_poison(notes)
     found = (await notes.client_as("root", "acme").get("/dead-letters")).json()
     (item,) = found["items"]
+    assert message.value is not None
     assert (item["key"], item["value"], item["headers"]) == (message.key, message.value.decode(), message.headers)
     assert (await notes.client_as("zoe", "zeta").get("/dead-letters")).json()["items"] == []
     assert (await notes.client_as("zoe", "zeta").get("/dead-letters?tenant=acme")).status_code == 403

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import MutableMapping
 from typing import Any
 
 import httpx
@@ -31,7 +32,7 @@ def unraised(notes: Harness, who: str = "ada") -> httpx.AsyncClient:
 async def test_row_and_event_are_committed_before_the_first_byte_of_the_answer(notes: Harness) -> None:
     seen: list[tuple[str, list[str], int]] = []
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         seen.append((message["type"], await texts(notes), await emitted(notes)))
 
     body = json.dumps({"text": "first"}).encode()

@@ -43,7 +43,7 @@ async def test_sql_counts_days_as_python_does(own_notes: Harness) -> None:
                 Membership(
                     org_unit_id=unit_id(unit),
                     valid_from=drawn.choice([None, day(since)]),
-                    valid_to=None if until is None else day(until),
+                    valid_until=None if until is None else day(until),
                 )
             )
         people.append(person(f"mover-{number}").model_copy(update={"memberships": held}))
@@ -64,7 +64,7 @@ async def test_sql_counts_days_as_python_does(own_notes: Harness) -> None:
 
 async def test_it_is_still_yesterday_for_an_agent_in_new_york(own_notes: Harness) -> None:
     """A role that ends, and a membership that begins, on the fifth: for her it is the fourth, for him it is the fifth."""
-    ending = [RoleGrant(role="trainer", valid_to=date(2026, 11, 5))]
+    ending = [RoleGrant(role="trainer", valid_until=date(2026, 11, 5))]
     new = Membership(org_unit_id=unit_id("night"), valid_from=date(2026, 11, 5))
     amy = person("amy", team="new-york").model_copy(update={"roles": ending})
     max_ = person("max", team="berlin").model_copy(update={"roles": ending})
@@ -92,7 +92,7 @@ async def test_it_is_still_yesterday_for_an_agent_in_new_york(own_notes: Harness
 async def test_a_caller_has_the_roles_of_the_callers_own_day(
     own_notes: Harness, clock: str, who: str, today: str, roles: list[str]
 ) -> None:
-    ending = [RoleGrant(role="trainer", valid_to=date(2026, 11, 5))]
+    ending = [RoleGrant(role="trainer", valid_until=date(2026, 11, 5))]
     people = [
         person(slug, team=team).model_copy(update={"roles": ending})
         for slug, team in (("amy", "new-york"), ("max", "berlin"))

@@ -47,7 +47,9 @@ def by_hand(claims: Any, sign: Callable[[bytes], bytes], **header: Any) -> str:
 
 
 def rsa(key: RSAKey) -> Callable[[bytes], bytes]:
-    return lambda signed: key.private_key.sign(signed, PKCS1v15(), SHA256())
+    private = key.private_key
+    assert private is not None
+    return lambda signed: private.sign(signed, PKCS1v15(), SHA256())
 
 
 def confused(issuer: TestIssuer) -> str:
@@ -61,6 +63,9 @@ def tampered(issuer: TestIssuer) -> str:
     head, _, signature = issuer.token("ada", "acme").split(".")
     return f"{head}.{part(issuer.claims('root', 'acme'))}.{signature}"
 
+
+MISSING: Any = None
+SEVERAL: Any = ["acme", "zeta"]
 
 BAD: dict[str, tuple[Callable[[TestIssuer], str], str]] = {
     "empty": (lambda _: "", "not a JWT"),
@@ -109,10 +114,10 @@ BAD: dict[str, tuple[Callable[[TestIssuer], str], str]] = {
     "id token": (lambda i: i.token("ada", "acme", header={"typ": "JWT"}), "typ"),
     "id token of Keycloak": (lambda i: i.token("ada", "acme", header={"typ": "JWT"}, typ="ID"), "typ"),
     "refresh token": (lambda i: i.token("ada", "acme", header={"typ": "JWT"}, typ="Refresh"), "typ"),
-    "subject missing": (lambda i: i.token(None, "acme"), "sub"),
-    "tenant missing": (lambda i: i.token("ada", None), "tenant"),
+    "subject missing": (lambda i: i.token(MISSING, "acme"), "sub"),
+    "tenant missing": (lambda i: i.token("ada", MISSING), "tenant"),
     "tenant empty": (lambda i: i.token("ada", ""), "tenant"),
-    "several tenants": (lambda i: i.token("ada", ["acme", "zeta"]), "tenant"),
+    "several tenants": (lambda i: i.token("ada", SEVERAL), "tenant"),
     "two tenants in one": (lambda i: i.token("ada", "acme,zeta"), "tenant"),
 }
 
@@ -127,14 +132,15 @@ async def test_bad_tokens_are_refused_with_the_reason(issuer: TestIssuer, name: 
 
 async def test_good_tokens_are_accepted(issuer: TestIssuer) -> None:
     """Clocks that differ by some seconds among them."""
-    for claims in (
+    accepted: list[dict[str, Any]] = [
         {},
         {"aud": ["account", AUDIENCE]},
         {"exp": soon(-10)},
         {"nbf": soon(10)},
         {"nbf": None},
         {"iss": ISSUER + "/"},
-    ):
+    ]
+    for claims in accepted:
         found = await issuer.verifier().verify(issuer.token("ada", "acme", **claims))
         assert (found.sub, found.tenant, found.client_id) == ("ada", "acme", "test")
 

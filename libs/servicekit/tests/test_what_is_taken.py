@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from servicekit import CallerDep, route_policy, router
+from servicekit.door.policy import Reach
 from testkit import Harness
 
 PROBLEM = "application/problem+json"
@@ -241,7 +242,12 @@ def test_a_route_that_does_not_say_who_may_call_it_is_not_made() -> None:
 
     with pytest.raises(TypeError, match="may call"):
         route_policy(idempotency_key=False)
-    for roles, reach, whole in ((("trainer",), None, True), (("trainer",), "people", False), ((), "tenant", False)):
+    known: list[tuple[tuple[str, ...], Reach | None, bool]] = [
+        (("trainer",), None, True),
+        (("trainer",), "people", False),
+        ((), "tenant", False),
+    ]
+    for roles, reach, whole in known:
 
         @route_policy(roles=roles, reach=reach)
         def said() -> None: ...

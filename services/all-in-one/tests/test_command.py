@@ -164,7 +164,7 @@ def test_what_no_command_foresees_is_a_sentence_and_a_traceback_where_that_is_as
     def fails(url: str | None) -> str:
         raise KeyError("surprise")
 
-    monkeypatch.setattr(api_access, "build_url", fails)
+    monkeypatch.setattr(api_access, "address", fails)
     told = CliRunner().invoke(app, ["url"])
     assert (told.exit_code, told.stderr.count("\n")) == (1, 1)
     assert told.stderr.startswith("This failed: KeyError: 'surprise'. `uplift --traceback`")
@@ -240,7 +240,7 @@ class _Undoing(_Stopping):
     left: ClassVar[list[str]] = []
     seen: ClassVar[list[str]] = []
 
-    def _answer(self, status: int, body: dict[str, Any]) -> None:
+    def _send(self, status: int, body: dict[str, Any]) -> None:
         self.seen.append(f"{self.command} {self.path}")
         data = json.dumps(body).encode()
         self.send_response(status)
@@ -250,14 +250,14 @@ class _Undoing(_Stopping):
         self.wfile.write(data)
 
     def do_GET(self) -> None:
-        self._answer(200, {**RECEIPT, "status": self.left.pop(0)})
+        self._send(200, {**RECEIPT, "status": self.left.pop(0)})
 
     def do_POST(self) -> None:
-        self._answer(200, {**RECEIPT, "status": "cancelled"})
+        self._send(200, {**RECEIPT, "status": "cancelled"})
 
     def do_DELETE(self) -> None:
         undone = {"records": 1204, "interactions": 600, "legs_changed": 3, "legs_voided": 597, "agents": ["a", "b"]}
-        self._answer(202 if self.left else 200, undone)
+        self._send(202 if self.left else 200, undone)
 
 
 @pytest.mark.parametrize("served", [_Undoing], indirect=True)

@@ -40,6 +40,7 @@ class Postgres:
         self._server.start()
 
     def kill(self) -> None:
+        assert self._server.pid is not None
         os.kill(self._server.pid, signal.SIGKILL)
         while self._server.pid is not None:
             time.sleep(0.01)
@@ -67,7 +68,7 @@ class Browser(httpx.AsyncClient):
     def __init__(self, app: FastAPI) -> None:
         super().__init__(transport=httpx.ASGITransport(app), base_url=ORIGIN)
 
-    async def authorize(self, client_id: str = "portal", **changes: str | None) -> httpx.Response:
+    async def authorize(self, client_id: str | None = "portal", **changes: str | None) -> httpx.Response:
         asked = {
             "response_type": "code",
             "client_id": client_id,
@@ -85,7 +86,9 @@ class Browser(httpx.AsyncClient):
         self, page: httpx.Response, headers: dict[str, str] | None = None, **fields: str
     ) -> httpx.Response:
         """Send the only form of a page, hidden fields included."""
-        action = html.unescape(re.search(r'action="([^"]+)"', page.text)[1])
+        found = re.search(r'action="([^"]+)"', page.text)
+        assert found, page.text
+        action = html.unescape(found[1])
         hidden = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]+)"', page.text))
         return await self.post(page.url.join(action), data=hidden | fields, headers=headers)
 
@@ -98,11 +101,14 @@ class Browser(httpx.AsyncClient):
         return returned(await self.submit(page, username=username, password=password))
 
     async def token(self, grant_type: str, auth: tuple[str, str] | None = None, **form: str) -> httpx.Response:
-        return await self.post("/oidc/token", data={"grant_type": grant_type, **form}, auth=auth)
+        return await self._redeem({"grant_type": grant_type, **form}, auth)
+
+    async def _redeem(self, form: dict[str, str], auth: tuple[str, str] | None = None) -> httpx.Response:
+        return await self.post("/oidc/token", data=form, auth=auth or httpx.USE_CLIENT_DEFAULT)
 
     async def redeem(self, code: str, client_id: str = "portal", **changes: str) -> httpx.Response:
         form = {"client_id": client_id, "redirect_uri": CALLBACK, "code_verifier": VERIFIER, "code": code} | changes
-        return await self.token("authorization_code", **form)
+        return await self._redeem({"grant_type": "authorization_code", **form})
 
     async def tokens(self, **changes: str) -> dict:
         """Log in as the team lead and redeem the code."""
@@ -111,12 +117,12 @@ class Browser(httpx.AsyncClient):
         return answer.json()
 
     async def refresh(self, refresh_token: str, client_id: str = "portal", **changes: str) -> httpx.Response:
-        return await self.token("refresh_token", client_id=client_id, refresh_token=refresh_token, **changes)
+        form = {"grant_type": "refresh_token", "client_id": client_id, "refresh_token": refresh_token}
+        return await self._redeem(form | changes)
 
     async def password(self, username: str = "lead", password: str = "lead-secret", **changes: str) -> httpx.Response:
-        return await self.token(
-            "password", **({"client_id": "uplift-cli", "username": username, "password": password} | changes)
-        )
+        form = {"grant_type": "password", "client_id": "uplift-cli", "username": username, "password": password}
+        return await self._redeem(form | changes)
 
     async def decode(self, token: str) -> jwt.Token:
         """What a service sees that trusts the published keys only."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import warnings
+from typing import Any
 
 import httpx
 import pytest
@@ -54,6 +55,8 @@ async def test_code_flow_gives_tokens_as_the_standards_write_them(browser, clock
         "scope": "openid profile",
     }
     identity = await browser.decode(tokens["id_token"])
+    at_hash = create_half_hash(tokens["access_token"], "RS256")
+    assert at_hash is not None
     assert identity.header["typ"] == "JWT"
     assert identity.claims == {
         "iss": ISSUER,
@@ -65,7 +68,7 @@ async def test_code_flow_gives_tokens_as_the_standards_write_them(browser, clock
         "auth_time": now,
         "nonce": "n-1",
         "sid": sid,
-        "at_hash": create_half_hash(tokens["access_token"], "RS256").decode(),
+        "at_hash": at_hash.decode(),
         "tenant": "demo",
         "preferred_username": "lead",
         "name": "Lena <Lead>",
@@ -76,7 +79,7 @@ async def test_authlibs_own_client_runs_code_and_pkce(app):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Authlib announces that it will move from httpx to httpx2
         from authlib.integrations.httpx_client import AsyncOAuth2Client
-    client = AsyncOAuth2Client(
+    client: Any = AsyncOAuth2Client(  # Authlib has no types for what it inherits from httpx
         "portal",
         scope="openid profile",
         redirect_uri=CALLBACK,

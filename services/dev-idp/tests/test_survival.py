@@ -32,7 +32,9 @@ async def test_two_starts_at_once_make_one_key(engine):
     await dev_idp.ensure_schema(engine)
     async with engine.connect() as connection:
         assert len(await store.signing_keys(connection)) == 1
-        assert (await store.find_client(connection, "uplift-cli")).secret is None
+        client = await store.find_client(connection, "uplift-cli")
+        assert client is not None
+        assert client.secret is None
 
 
 async def test_no_secret_is_stored_in_clear(browser, engine):

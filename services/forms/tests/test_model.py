@@ -13,7 +13,9 @@ FULL = {"greeting": "partly", "complaint": True, "apology": "yes", "solution": 4
 def scored(form, answers):
     filled = fill_form(form, answers)
     assert filled.problems == []
-    return score_submission(form, filled.answers, filled.shown)
+    result = score_submission(form, filled.answers, filled.shown)
+    assert result is not None
+    return result
 
 
 @pytest.fixture
@@ -285,6 +287,7 @@ def test_each_row_of_a_matrix_counts(row, how, answer, share, total):
     filled = fill_form(form, {"q": answer, "plain": "no"})
     assert filled.problems == []
     result = score_submission(form, filled.answers, filled.shown)
+    assert result is not None
     assert result.sections[0].questions[0].share == share
     assert result.score == round(total * 10000)
 
@@ -293,6 +296,7 @@ def test_a_row_of_a_matrix_can_fail_the_form():
     form = matrix(CHOICES, **POINTS, fail={"never": "form"})
     filled = fill_form(form, {"q": {"a": "always", "b": "never"}, "plain": "yes"})
     result = score_submission(form, filled.answers, filled.shown)
+    assert result is not None
     assert (result.score, result.automatic_fail, result.sections[0].questions[0].fails) == (0, True, "form")
 
 

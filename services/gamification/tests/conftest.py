@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
@@ -71,7 +71,13 @@ class Game:
         return body
 
     async def correct(
-        self, stay: BandLeft, retracts: str, *, tenant: str = "acme", ids: Any = None, **fields: Any
+        self,
+        stay: BandLeft,
+        retracts: Literal["entered", "left"],
+        *,
+        tenant: str = "acme",
+        ids: Any = None,
+        **fields: Any,
     ) -> None:
         values = stay.model_dump(exclude={"to_band", "to_rank"}) | fields
         body = BandCorrected(**values, retracts=retracts, reason="a corrected call")
@@ -100,7 +106,10 @@ class Game:
         value = None if not denominator else f"{100 * numerator / denominator:.4f}"
         score = Score(value=value, numerator=str(100 * numerator), denominator=str(denominator), **over)
         agent = who if isinstance(who, UUID) else person_id(who)
-        body = ScoreChanged(agent_id=agent, workday=day, mode=fields.pop("mode", "live"), scores={"silence_pct": score})
+        workday = date.fromisoformat(day) if isinstance(day, str) else day
+        body = ScoreChanged(
+            agent_id=agent, workday=workday, mode=fields.pop("mode", "live"), scores={"silence_pct": score}
+        )
         when = fields.pop("at", self.now)
         await self.h.deliver(body, tenant=tenant, at=when, twice=fields.pop("twice", True))
         if fields.pop("settled", True):

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -69,7 +70,7 @@ class Play:
 
     def message(self, number, line):
         kind, (slug, agent), *rest = line
-        common = {"agent_id": self.id("agent", slug, agent)}
+        common: dict[str, Any] = {"agent_id": self.id("agent", slug, agent)}
         at, event_id = LATE + timedelta(seconds=number), self.id(kind, number)
         if kind == "score":
             workday, numerator, mode, over = rest
@@ -80,8 +81,8 @@ class Play:
         elif kind in ("completed", "assigned"):
             assignment, passed = rest
             common |= {"assignment_id": self.id("assignment", assignment), "template": "t", "template_version": 1}
-            made = AssignmentCompleted if kind == "completed" else AssignmentAssigned
-            body = made(**common, title={"en": "T"}, passed=passed)
+            common |= {"title": {"en": "T"}}
+            body = AssignmentCompleted(**common, passed=passed) if kind == "completed" else AssignmentAssigned(**common)
         else:
             stay, band, mode, again = rest
             common |= {
@@ -121,8 +122,8 @@ class Play:
             seen += sorted(entries, key=lambda entry: repr(self.named(entry)))
             days = "SELECT * FROM score_day WHERE agent_id = ANY(:a) ORDER BY agent_id = :first, kpi, workday"
             seen += await self.h.rows(slug, days, a=agents, first=self.id("agent", slug, 0))
-            due = "SELECT kind, ref, at, body, turn FROM due_item WHERE tenant = :slug AND split_part(ref, ' ', 1) = ANY(:a)"
-            due = await self.h.rows(slug, due, slug=slug, a=[str(each) for each in agents])
+            query = "SELECT kind, ref, at, body, turn FROM due_item WHERE tenant = :slug AND split_part(ref, ' ', 1) = ANY(:a)"
+            due = await self.h.rows(slug, query, slug=slug, a=[str(each) for each in agents])
             seen += sorted(due, key=lambda row: self.named(row["ref"]))
             awards = []
             for attributes, body in await self.h.read_outbox():
@@ -134,7 +135,7 @@ class Play:
         await self.h.clear_outbox()
         return [self.named(each) for each in seen]
 
-    def named(self, value):
+    def named(self, value: Any) -> Any:
         if isinstance(value, dict):
             return {name: self.named(each) for name, each in value.items()}
         if isinstance(value, UUID | str):

@@ -1,5 +1,6 @@
 """Gamification's readers: twice, late, out of order."""
 
+from datetime import date
 from typing import Any
 
 from contracts import derived_id
@@ -23,7 +24,9 @@ def stay(who: str, version: int, **fields: Any) -> dict[str, Any]:
 
 def score(day: str, version: int, **fields: Any) -> ScoreChanged:
     said = Score(value=str(version), sample=10, model_version=1)
-    return ScoreChanged(agent_id=person_id("ada"), workday=day, version=version, scores={"k": said}, **fields)
+    return ScoreChanged(
+        agent_id=person_id("ada"), workday=date.fromisoformat(day), version=version, scores={"k": said}, **fields
+    )
 
 
 class TestLate(LateConformance):
@@ -79,7 +82,7 @@ async def test_an_older_score_does_not_judge_a_day_again(game) -> None:
         what = {"numerator": str(100 * value), "denominator": "100", "sample": 10, "model_version": 1}
         body = ScoreChanged(
             agent_id=person_id("ada"),
-            workday=day,
+            workday=date.fromisoformat(day),
             version=version,
             scores={"silence_pct": Score(value=str(value), **what)},
         )

@@ -267,8 +267,9 @@ async def test_a_day_that_is_over_is_booked_once_it_has_settled(game):
     for day in ("2026-03-09", "2026-03-10"):
         await game.score("ada", day, 60, tenant="other")
     for second, numerator in enumerate((20, 70, 30, 80, 25)):
-        last = game.now + timedelta(seconds=second)
-        await game.score("ada", "2026-03-11", numerator, tenant="other", at=last, settled=False)
+        at = game.now + timedelta(seconds=second)
+        await game.score("ada", "2026-03-11", numerator, tenant="other", at=at, settled=False)
+    last = game.now + timedelta(seconds=4)
     await game.h.tick(last + SETTLE_DELAY - timedelta(seconds=1))
     assert await game.ledger(tenant="other") == []
     await game.h.tick(last + SETTLE_DELAY)

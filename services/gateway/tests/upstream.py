@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,22 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         released.set()
         await answer(send, {})
     elif last == "unavailable":
-        await answer(send, {"type": "urn:uplift:problem:own"}, 503, "application/problem+json", **{"retry-after": "7"})
+        await answer(
+            send,
+            {"type": "urn:uplift:problem:own"},
+            503,
+            {"content-type": "application/problem+json", "retry-after": "7"},
+        )
     elif last == "die":
         os._exit(9)
     elif last == "hang":
         await asyncio.sleep(3600)
     elif last == "page":
-        await answer(send, {"text": "call " * 2000}, kind="text/html; charset=utf-8")
+        await answer(send, {"text": "call " * 2000}, headers={"content-type": "text/html; charset=utf-8"})
     elif last == "large":
-        await answer(send, {"text": "call " * 2000}, server="secret/1.0", **{"x-envoy-told": "1"})
+        await answer(send, {"text": "call " * 2000}, headers={"server": "secret/1.0", "x-envoy-told": "1"})
     elif last == "framed":
-        await answer(send, {}, **{"content-security-policy": "frame-ancestors 'self'"})
+        await answer(send, {}, headers={"content-security-policy": "frame-ancestors 'self'"})
     else:
         size = await body(receive)
         told = {"path": path, "query": scope["query_string"].decode(), "headers": headers, "bytes": size}
@@ -79,9 +85,9 @@ async def stream(send: Any) -> None:
     await send({"type": "http.response.body", "body": b"data: second\n\n"})
 
 
-async def answer(send: Any, content: Any, status: int = 200, kind: str = "application/json", **headers: str) -> None:
+async def answer(send: Any, content: Any, status: int = 200, headers: Mapping[str, str] = {}) -> None:
     whole = json.dumps(content).encode()
-    told = {"content-type": kind, "content-length": str(len(whole)), **headers}
+    told = {"content-type": "application/json", "content-length": str(len(whole)), **headers}
     pairs = [(name.encode(), value.encode()) for name, value in told.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": whole})

@@ -138,7 +138,7 @@ def test_nobody_gave_up_where_nobody_waited_or_the_call_went_on(changes: dict[st
 @pytest.mark.parametrize("method,abandoned", [("QUEUE_TRANSFER", False), ("CALLBACK", False), ("DISCONNECT", True)])
 def test_what_followed_says_whether_the_caller_gave_up(method: str, abandoned: bool) -> None:
     """A queue transfer and a callback go on with the customer; a disconnect flow runs after the customer is gone."""
-    after = called_in("q-1", method) | {"NextContactId": None}
+    after: dict[str, Any] = called_in("q-1", method) | {"NextContactId": None}
     second = spoke("q-2", "ada", "08:01:00", "08:06:00", talk=300, **after)
     first, other = merged(waiting(NextContactId="q-2"), second).legs
     assert merged(waiting(), second | {"PreviousContactId": None}).legs[0].abandoned is abandoned

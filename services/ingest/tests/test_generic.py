@@ -8,6 +8,7 @@ import pytest
 from ingest.model import generic
 from ingest.model.canonical import merge
 from ingest.model.field_readers import ReadContext
+from ingest.model.parts import Contact
 from ingest.model.payload import CsvCells
 from ingest.model.refusal import Refusal
 
@@ -43,7 +44,7 @@ ROW: dict[str, Any] = {
 
 def read(config: dict[str, Any] = CONFIG, **changes: Any) -> Any:
     mapping = generic.parse_mapping(config)
-    zone = ZoneInfo(mapping.time_zone) if mapping.time_zone else None
+    zone = ZoneInfo(mapping.time_zone) if isinstance(mapping.time_zone, str) else None
     return generic.read(ROW | changes, ReadContext(NOW, b"s", zone), mapping)
 
 
@@ -114,6 +115,7 @@ def test_forms_of_time(form: str | None, value: Any) -> None:
     part = generic.read(
         {"contact": "1", "started": value, "channel": "VOICE"}, ReadContext(NOW, b"s"), generic.parse_mapping(config)
     )
+    assert isinstance(part.facts, Contact)
     assert part.facts.started == 1_772_438_400_000
 
 

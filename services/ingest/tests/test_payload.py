@@ -129,9 +129,9 @@ def test_gzip_damaged_in_the_middle() -> None:
     packed = bytearray(gzip.compress(lines, mtime=0))
     packed[len(packed) // 2 : len(packed) // 2 + 20] = b"\xff" * 20
     records, payload = read(bytes(packed), piece=4096)
-    good = [record for record in records if record.value is not None]
+    good = [record.value for record in records if record.value is not None]
     assert len(good) > 20_000
-    assert [record.value["n"] for record in good[:20_000]] == list(range(20_000))
+    assert [value["n"] for value in good[:20_000]] == list(range(20_000))
     assert payload.is_broken
     assert records[-1].refusal
     assert "damaged" in records[-1].refusal.reason or "not JSON" in records[-1].refusal.reason

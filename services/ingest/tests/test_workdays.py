@@ -4,7 +4,7 @@ move what follows from them, in whatever order things come."""
 import asyncio
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -190,7 +190,7 @@ def histories(draw: st.DrawFn) -> list[Any]:
 
 def expected(history: list[Any]) -> dict[str, tuple[UUID, date] | date]:
     """From the directory as it is in the end, the plainest way: the agent and workday, or the workday of nobody."""
-    last: dict[str, Event] = {each.key("t1"): each for each in history if isinstance(each, Event)}
+    last: dict[str, Any] = {each.key("t1"): each for each in history if isinstance(each, Event)}
     of_tenant = next(each for each in last.values() if isinstance(each, TenantChanged))
     zones = {}
     for unit in SITES:
@@ -232,7 +232,7 @@ def test_the_order_in_which_directory_and_calls_come_never_matters(cluster, issu
         context = harness(service, cluster, issuer)
         h = runner.run(context.__aenter__())
 
-        @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=20, deadline=None, suppress_health_check=cast("list[HealthCheck]", list(HealthCheck)))
         @given(histories())
         def check(history: list[Any]) -> None:
             runner.run(play(history))

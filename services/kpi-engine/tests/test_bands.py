@@ -117,6 +117,7 @@ def test_telling_the_differences_one_after_another_tells_the_truth(histories):
                     used.add(change.id)
                     told[change.id] = AnnouncedStay(change.id, change.band, change.at_window)
                 case "left":
+                    assert change.stay is not None
                     told[change.id] = replace(told[change.id], left=change.at_window, to_band=change.stay.to_band)
                 case "stayed":
                     now = {*told[change.id].stayed_windows, *(window.window for window in change.windows)} - {

@@ -36,6 +36,7 @@ def problems_of(text: str):
 def test_yaml_and_json_give_the_same_model():
     model = parse_model(MODEL)
     assert parse_model_content(model.content).content == model.content
+    assert model.bands is not None
     assert [band.rank for band in model.bands.edges] == [0, 1, 2]
     assert model.bands.targets[0].edges[1].rank == 2
 
@@ -113,7 +114,7 @@ def components(model, rows: list[dict[str, int | None]]):
     found = []
     for component in model.plan.components:
         name = component.name.partition("(")[2].removesuffix(")")
-        known = [row[name] for row in rows if name != "*" and row[name] is not None]
+        known = [value for row in rows if name != "*" and (value := row[name]) is not None]
         found.append(len(rows) if name == "*" else sum(known) if component.kind == "sum" else len(known))
     return found
 
@@ -137,6 +138,7 @@ def test_a_standard_model_on_the_worked_example(kpi: str, value: str, numerator:
     for number, row in enumerate(rows):
         row |= {"transferred": int(number == 0), "abandoned": 0, "first_leg": 1}
     if kpi == "abandonment":
-        rows += [{"abandoned": 1, "first_leg": 1}, {"abandoned": 1, "first_leg": 0}]
+        rows.append({"abandoned": 1, "first_leg": 1})
+        rows.append({"abandoned": 1, "first_leg": 0})
     answer = model.plan.compute_value(components(model, rows), len(rows))
     assert (answer.text, answer.numerator, answer.denominator) == (value, numerator, denominator)

@@ -21,7 +21,7 @@ def judgement(
     return SubmissionScored(
         submission_id=person_id(name), agent_id=person_id(agent), form="review", form_version=1, title={"en": "R"},
         version=version, submitted_at=parse_instant("2026-03-20T15:00Z"), workday=date(2026, 3, 20), score=score,
-        interaction_id=call and person_id(call), **fields,
+        interaction_id=person_id(call) if call else None, **fields,
     )  # fmt: skip
 
 

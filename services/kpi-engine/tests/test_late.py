@@ -1,5 +1,6 @@
 """kpi-engine's readers: twice, late, out of order."""
 
+from datetime import date
 from typing import Any
 
 import yaml
@@ -33,14 +34,14 @@ def leg(name: str, version: int, **fields: Any) -> LegRecorded:
 def state(version: int, **fields: Any) -> AgentStateChanged:
     return AgentStateChanged(
         agent_id=person_id("ada"), state_id=derived_id("state"), version=version, source="connect", state="Available",
-        started_at=parse_instant("2026-03-02T08:00Z"), workday="2026-03-02", duration_ms=1000 * version, **fields,
+        started_at=parse_instant("2026-03-02T08:00Z"), workday=date(2026, 3, 2), duration_ms=1000 * version, **fields,
     )  # fmt: skip
 
 
 def scored(version: int, **fields: Any) -> SubmissionScored:
     return SubmissionScored(
         agent_id=person_id("ada"), submission_id=derived_id("submission"), form="f", form_version=1, title={"en": "F"},
-        version=version, submitted_at=parse_instant("2026-03-02T08:00Z"), workday="2026-03-02", score=100 * version, **fields,
+        version=version, submitted_at=parse_instant("2026-03-02T08:00Z"), workday=date(2026, 3, 2), score=100 * version, **fields,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ async def many(kpi: Harness, leg: Callable[..., LegRecorded], monkeypatch: pytes
     legs = [leg(f"c-{number}", "ada", "2026-03-02") for number in range(4)]
     await kpi.deliver(*legs, tenant="t1", at=EVENING)
     await kpi.clear_outbox()
-    monkeypatch.setattr(facts, "FEW", 3)
+    monkeypatch.setattr(facts, "MAX_QUICK_FACTS", 3)
     return kpi
 
 

@@ -5,7 +5,8 @@ import asyncio
 from collections import defaultdict
 from datetime import date
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from contracts.legs import LegRecorded
@@ -163,7 +164,7 @@ def test_the_stream_equals_a_recomputation_after_every_prefix(cluster, issuer):
         h = runner.run(context.__aenter__())
         tenants = iter(range(10**6))
 
-        @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=30, deadline=None, suppress_health_check=cast("list[HealthCheck]", list(HealthCheck)))
         @given(deliveries(), st.sampled_from([0, 0, bands._EXTRA_WINDOWS]))
         def check(batches, margin):
             with pytest.MonkeyPatch.context() as patch:
@@ -206,7 +207,7 @@ def test_the_stream_equals_a_recomputation_after_every_prefix(cluster, issuer):
             interaction, number, version = key
             measures = {name: value for name, value in body.items() if name not in ("agent", "day")}
             return LegRecorded(
-                interaction_id=f"00000000-0000-7000-8000-{interaction:012}", leg=number, version=version, source="s",
+                interaction_id=UUID(f"00000000-0000-7000-8000-{interaction:012}"), leg=number, version=version, source="s",
                 vendor="v", external_id=str(key), channel="voice", started_at=parse_instant(f"{body['day']}T08:00Z"),
                 workday=body["day"], agent_id=body["agent"] and person_id(body["agent"]), **measures,
             )  # fmt: skip

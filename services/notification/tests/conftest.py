@@ -68,6 +68,7 @@ class Mailbox(Message):
         super().__init__()
         self.mails = []
         self.refuse = []
+        self.port = 0
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if self.refuse:

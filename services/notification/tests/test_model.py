@@ -155,6 +155,8 @@ def test_rules_and_texts_are_checked():
             "texts": {"other": {"en": {"subject": "{{ x | nope }}", "body": "ok"}}},
         }
     )
+    assert section.rules is not None
+    assert section.texts is not None
     found = [*rule_problems(section.rules, {*DEFAULT_TEXTS, "other"}), *text_problems(section.texts)]
     assert [each.pointer for each in found] == [
         "/rules/0/on", "/rules/1/rule", "/rules/1/to", "/rules/2/text", "/rules/2/when/weather",
@@ -207,6 +209,7 @@ def test_the_schedule_of_retries():
     delays = [compute_delay_seconds(attempts, delivery=id) for attempts in range(1, 11)]
     assert delays[-1] is None
     for delay, planned in zip(delays[:-1], SCHEDULE_SECONDS[1:], strict=True):
+        assert delay is not None
         assert planned <= delay <= planned * 1.1
     assert compute_delay_seconds(1, delivery=id, retry_after=600) == 600
     assert compute_delay_seconds(1, delivery=id, retry_after=1e9) == 86_400

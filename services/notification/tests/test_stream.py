@@ -5,6 +5,7 @@ import json
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -40,7 +41,7 @@ class Stream:
     def __init__(self, lines):
         self._lines = lines
 
-    async def next(self):
+    async def next(self) -> Any:
         """The next event as (id, data); None when the stream has ended."""
         async with asyncio.timeout(60):
             found = {}
@@ -97,7 +98,9 @@ async def test_it_resumes_behind_the_last_event(notification, address, how):
         await notification.deliver(assigned(), tenant="t1")
     seqs = sorted(each["seq"] for each in (await notification.client_as("ada", "t1").get("/inbox")).json()["items"])
     last = str(seqs[0])
-    kwargs = {"headers": {"last-event-id": last}} if how == "header" else {"params": {"last_event_id": last}}
+    kwargs: dict[str, Any] = (
+        {"headers": {"last-event-id": last}} if how == "header" else {"params": {"last_event_id": last}}
+    )
     async with streaming(notification, address, **kwargs) as ada:
         assert [(await ada.next())[0] for _ in range(2)] == seqs[1:]
     async with streaming(notification, address, params={"last_event_id": "999999"}) as ada:

@@ -43,6 +43,8 @@ def attribute(person, name):
 def test_every_service_has_a_section_and_identity_takes_the_bundle(bundle):
     found, section, problems = validate_bundle(bundle)
     assert problems == []
+    assert found is not None
+    assert section is not None
     assert set(found.sections) == set(ALL_SERVICES)
     plan = plan_section(
         section,
@@ -92,6 +94,7 @@ def test_training_takes_its_section_and_its_rules_lead_from_bands_that_exist(sec
 
 def test_the_quiz_is_passed_with_four_of_five_right(sections):
     quiz = parse_training(sections["training"]).templates[1].quiz
+    assert quiz is not None
     right = {question.id: sorted(question.correct) for question in quiz.questions}
     assert score_attempt(quiz, right).percent == 100
     assert score_attempt(quiz, right | {"hold": ["never"]}).passed
@@ -111,6 +114,7 @@ def test_forms_takes_its_section(sections):
 
 def test_notification_takes_its_section(sections):
     section = NotificationSection.model_validate(sections["notification"])
+    assert section.rules is not None
     assert list(rule_problems(section.rules, set(DEFAULT_TEXTS))) == []
 
 
@@ -173,6 +177,7 @@ def test_the_example_in_the_documentation_is_taken_by_every_service():
     example = page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
     found, _, problems = validate_bundle(parse_yaml(example))
     assert problems == []
+    assert found is not None
     assert set(found.sections) == set(ALL_SERVICES)
     for each in sources.Section.model_validate(found.sections["ingest"]).sources:
         sources.build_source(each.source, each)
@@ -182,4 +187,5 @@ def test_the_example_in_the_documentation_is_taken_by_every_service():
     parse_gamification(found.sections["gamification"])
     assert FormsSection.model_validate(found.sections["forms"]).problems() == []
     rules = NotificationSection.model_validate(found.sections["notification"]).rules
+    assert rules is not None
     assert list(rule_problems(rules, set(DEFAULT_TEXTS))) == []

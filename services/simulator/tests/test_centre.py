@@ -11,7 +11,7 @@ from statistics import mean
 import pytest
 from ingest.model import amazon_connect
 from ingest.model.field_readers import ReadContext
-from ingest.model.parts import Part
+from ingest.model.parts import Contact, Part
 from simulator import Agent, Centre
 from simulator.centre import SLICES, workdays
 
@@ -171,7 +171,7 @@ def test_ingest_takes_every_record(delivered):
     for each in delivered[:3000]:
         part = amazon_connect.read(json.loads(each.record), reading, options)
         assert isinstance(part, Part)
-        if part.kind == "contact" and part.facts.agents:
+        if isinstance(part.facts, Contact) and part.facts.agents:
             assert part.facts.reason
             assert part.facts.customer_key
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
@@ -122,10 +122,13 @@ class Training:
         await self.h.deliver(body, tenant="acme", at=self.now)
 
     async def leave(self, stay: BandEntered, day: str = "2026-03-18", *, tenant: str = "acme", **fields: Any) -> None:
-        values = stay.model_dump(exclude={"from_band", "from_rank"}) | {"at_window": day, "to_band": "watch"}
+        values: dict[str, Any] = stay.model_dump(exclude={"from_band", "from_rank"})
+        values |= {"at_window": day, "to_band": "watch"}
         await self.h.deliver(BandLeft(**values | fields), tenant=tenant, at=self.now)
 
-    async def correct(self, stay: BandEntered, retracts: str, *, tenant: str = "acme", **fields: Any) -> None:
+    async def correct(
+        self, stay: BandEntered, retracts: Literal["entered", "left"], *, tenant: str = "acme", **fields: Any
+    ) -> None:
         values = stay.model_dump(exclude={"from_band", "from_rank"}) | fields
         body = BandCorrected(**values, retracts=retracts, reason="a corrected call")
         await self.h.deliver(body, tenant=tenant, at=self.now)

@@ -94,7 +94,7 @@ def test_content_that_is_incomplete_is_refused(fields):
         Content.model_validate({"title": {"en": "T"}, "body": {"en": "B"}} | fields)
 
 
-RULE = Rule(rule="r", kpi="k", band="coach", template="t", cooldown_days=14, max_open=2)
+RULE = Rule(rule="r", kpi="k", band="coach", template="t", of=None, cooldown_days=14, max_open=2)
 
 
 def earlier(template="t", status="completed", days=1, corrected=False):
