@@ -86,7 +86,7 @@ def _import_containers() -> set[str]:
 def _diagram() -> list[str]:
     """The services to which the HTTP door leads in docs/architecture.md."""
     (line,) = re.findall(r"^ *door --> ([^\n]*&[^\n]*)$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
-    return [{"kpi": "kpi-engine"}.get(each, each) for each in line.split(" & ")]
+    return ["kpi-engine" if each == "kpi" else each for each in line.split(" & ")]
 
 
 def _runbook() -> list[str]:
