@@ -106,7 +106,7 @@ async def publish_blueprint(
             new_id=new_id,
             provider_logins=await desired_resources.load_provider_logins(session, issuer),
         )
-        plan.problems.extend(_find_deactivation_problems(plan, units, section))
+        plan.problems.extend(await to_thread(_find_deactivation_problems, plan, units, section))
         problems += plan.problems
         if problems:
             raise await _publish_refused(problems + checked.unreachable, text)
@@ -177,12 +177,16 @@ def _find_deactivation_problems(plan: SectionPlan, units: list[OrgUnitChanged], 
     """Active units below a unit that is switched off. Its members are a matter of the rules about people."""
     old = {unit.id: unit for unit in units}
     places = {spec.slug: index for index, spec in enumerate(section.org_units)}
-    tree = OrgTree([*units, *plan.units])
+    closed = [unit for unit in plan.units if not unit.active and unit.id in old and old[unit.id].active]
+    left: dict[UUID, list[str]] = {unit.id: [] for unit in closed}
+    for below in OrgTree([*units, *plan.units]).parents_first():
+        for ancestor in below.path:
+            if below.active and ancestor in left:
+                left[ancestor].append(below.slug)
     problems: list[FieldProblem] = []
-    for unit in plan.units:
-        left = [each.slug for each in tree.below(unit.id) if each.active]
-        if unit.id in old and old[unit.id].active and not unit.active and left:
-            problem = f"`{unit.slug}` still has active units below it: {', '.join(left[:5])}"
+    for unit in closed:
+        if left[unit.id]:
+            problem = f"`{unit.slug}` still has active units below it: {', '.join(left[unit.id][:5])}"
             pointer = f"{SECTION_POINTER}/org_units/{places[unit.slug]}/active"
             problems.append(FieldProblem(pointer=pointer, problem=problem, cure="switch them off too, or move them"))
     return problems

@@ -9,6 +9,7 @@ from contracts import Event
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from servicekit import lock_edits
 from servicekit.audit import record_change
+from servicekit.cooperative import iterate_cooperatively
 from servicekit.errors import NotFound
 from storage import Session
 
@@ -41,10 +42,10 @@ async def record_unit_changes(
     session: Session, before: Iterable[OrgUnitChanged], changed: Sequence[OrgUnitChanged]
 ) -> None:
     """Records the `changed` units; `before`: the stored ones, at least those that change."""
-    for unit in await store.save_units(session, changed):
+    async for unit in iterate_cooperatively(await store.save_units(session, changed)):
         session.emit(unit)
     old = {unit.id: unit for unit in before}
-    for unit in changed:
+    async for unit in iterate_cooperatively(changed):
         record_change(
             session, "org_unit", unit.slug, before=_audited_state(old.get(unit.id)), after=_audited_state(unit)
         )
@@ -56,10 +57,10 @@ async def record_people_changes(
     """Records the `changed` people; `before`: the stored ones by id, at least those that change. Their accounts at the login
     provider follow. Raises Conflict when the tenant would lose its last administrator."""
     await require_admin(session, before, changed)
-    for person in await store.save_people(session, changed):
+    async for person in iterate_cooperatively(await store.save_people(session, changed)):
         session.emit(person)
     await sync_accounts(session, before, changed)
-    for person in changed:
+    async for person in iterate_cooperatively(changed):
         record_change(
             session, "person", person.slug, before=_audited_state(before.get(person.id)), after=_audited_state(person)
         )

@@ -10,7 +10,18 @@ from servicekit.errors import FieldProblem, Invalid
 
 from notification.actions import configure
 from notification.api.dependencies import PartsDep
-from notification.model.rules import Key, Language, NotificationSection, Rule, Slug, StrictModel, Text, Texts
+from notification.model.rules import (
+    MAX_RULES,
+    MAX_TEXTS,
+    Key,
+    Language,
+    NotificationSection,
+    Rule,
+    Slug,
+    StrictModel,
+    Text,
+    Texts,
+)
 from notification.model.texts import DEFAULT_TEXTS
 from notification.store import configuration
 
@@ -22,13 +33,13 @@ ADMIN = "tenant_admin"
 class Rules(StrictModel):
     """All rules of the tenant."""
 
-    rules: list[Rule]
+    rules: list[Rule] = Field(max_length=MAX_RULES)
 
 
 class OwnTexts(StrictModel):
     """All texts of the tenant's own, by name and language."""
 
-    texts: Texts
+    texts: Texts = Field(max_length=MAX_TEXTS)
 
 
 class TextsView(BaseModel):
