@@ -74,7 +74,7 @@ class Chunk:
         if record.value is None:
             return record.refusal or Refusal("", "The record cannot be read.")
         try:
-            found = self.source.read(record.value, self.reading)
+            found = self.source.format.read(record.value, self.reading)
         except Refusal as refusal:
             return refusal
         if isinstance(found, StateNotice):
@@ -144,7 +144,7 @@ async def write_chunk(session: Session, chunk: Chunk, batch: MultiInsert) -> lis
 
 def _verdict(outcome: Outcome, merged: MergeResult, told: StateChanges, source: Source) -> dict[str, Any]:
     if isinstance(outcome, Arrival) and outcome.classification == "another":
-        outcome = _other_part_refusal(outcome.part.contact, source.unstamped_id_column or "")
+        outcome = _other_part_refusal(outcome.part.contact, source.format.unstamped_id_column or "")
     if isinstance(outcome, Refusal):
         why = {"field": outcome.field[:500] or None, "reason": outcome.reason[:1000], "cure": outcome.cure or None}
         return {"verdict": "rejected", **why}

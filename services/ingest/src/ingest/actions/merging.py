@@ -97,7 +97,9 @@ async def merge_parts(
         locked |= wanted
         there = await interactions.load_related(session, source.slug, list(wanted))
         stored = {row.id: _decode_stored_part(row) for row in there.parts}
-        arrived = _classify_arrivals(adding, stored, leaving, has_no_stamps=source.unstamped_id_column is not None)
+        arrived = _classify_arrivals(
+            adding, stored, leaving, has_no_stamps=source.format.unstamped_id_column is not None
+        )
         kept = [each for each in stored.values() if each.id not in leaving]
         by_contact: dict[str, list[_Stored]] = {}
         for each in [*kept, *arrived]:
@@ -127,7 +129,10 @@ async def merge_parts(
         heads.setdefault(head.root, {})[head.leg] = head
     for root, found in groups.items():
         merged = merge(
-            (each.part for each in found), people.agent_of, people.day_of, open_without_end=source.open_without_end
+            (each.part for each in found),
+            people.agent_of,
+            people.day_of,
+            open_without_end=source.format.open_without_end,
         )
         versions.collect_changed(root, merged, _modes(found), heads.get(root, {}))
         for held in merged.held:

@@ -141,7 +141,7 @@ class UploadService:
         self, order: Upload, body: AsyncIterator[bytes]
     ) -> AsyncGenerator[tuple[Chunk, list[str] | None]]:
         """Full chunks, read, and in the end the last one with the notes on the whole body."""
-        payload = Payload(self.limits, order.source.layout, order.source.check_columns)
+        payload = Payload(self.limits, order.source.format.layout, order.source.check_columns)
         secret, tally = self._secret(order.tenant), order.tally
 
         def fresh() -> Chunk:

@@ -2,6 +2,8 @@
 
 from servicekit import FieldDoc
 
+from ingest.model.registry import CONNECTORS
+
 FIELD_DOCS: dict[str, FieldDoc] = {
     "?external_id": FieldDoc("The vendor's id of a contact.", "c-1042"),
     "?idempotency-key": FieldDoc(
@@ -77,7 +79,7 @@ FIELD_DOCS: dict[str, FieldDoc] = {
     "SourceView.title": FieldDoc("What people read.", "Amazon Connect"),
     "transferred": FieldDoc("Whether the customer was handed on; null: unknown."),
     "transfers": FieldDoc("How often the customer was handed on; null: unknown."),
-    "vendor": FieldDoc("Whose records these are.", "amazon-connect"),
+    "vendor": FieldDoc("Whose records these are.", next(iter(CONNECTORS))),
     "verdict": FieldDoc("What became of the record."),
     "waiting": FieldDoc("How many contacts wait for it."),
     "waits_for": FieldDoc("What it waits for.", ["agent-eve"]),

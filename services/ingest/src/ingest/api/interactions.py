@@ -20,7 +20,7 @@ from ingest.actions.versions import build_leg_event, interaction_id
 from ingest.api.access import may_read_raw
 from ingest.api.sources import HeldView
 from ingest.model.canonical import EPOCH, Leg
-from ingest.model.kinds import RecordKind
+from ingest.model.registry import RecordKind
 from ingest.store import interactions, sources
 
 router = door_router(tags=["interactions"])

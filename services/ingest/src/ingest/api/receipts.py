@@ -25,7 +25,7 @@ from ingest.actions import undo
 from ingest.actions.upload_service import UploadService
 from ingest.actions.uploads import cancel
 from ingest.api.access import READER_ROLES, SENDER_ROLES
-from ingest.model.kinds import RecordKind
+from ingest.model.registry import RecordKind
 from ingest.store import receipts
 
 router = door_router(tags=["receipts"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from ingest.model.refusal import Refusal
 
@@ -102,6 +103,18 @@ def _milliseconds(text: str) -> int | None:
         return None if at.tzinfo is None else round(at.timestamp() * 1000)
     except OverflowError:
         return None
+
+
+def parse_zone(name: str | None, field: str) -> ZoneInfo | None:
+    """Raises Refusal for a zone that the IANA database does not have."""
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise Refusal(
+            field, f"{quote_value(name)} is not a time zone.", "Use an IANA name, as Europe/Berlin."
+        ) from None
 
 
 def quote_value(value: Any) -> str:

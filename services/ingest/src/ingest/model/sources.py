@@ -1,6 +1,6 @@
 """The configuration of a source, checked when it is saved. This is also the format of the blueprint's section."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,19 +10,23 @@ from servicekit.blueprints.checking import SectionCheck, diff_sections
 from servicekit.errors import FieldProblem
 from servicekit.validation_problems import find_validation_problems
 
-from ingest.model import amazon_connect, columns, generic
-from ingest.model.config_errors import convert_config
+from ingest.model.connector import RecordFormat, Setting, list_columns
 from ingest.model.field_readers import ReadContext
-from ingest.model.parts import Part, StateNotice
-from ingest.model.payload.layout import DEFAULT_LAYOUT, Layout
 from ingest.model.refusal import Refusal
+from ingest.model.registry import CONNECTORS, Vendor
 
 SLUG = r"^[a-z0-9][a-z0-9-]{0,62}$"
-Vendor = Literal["amazon-connect", "generic"]
+
+
+def _vendors_with(setting: Setting, conjunction: str = "and") -> str:
+    return f" {conjunction} ".join(each.vendor for each in CONNECTORS.values() if each.setting == setting)
 
 
 class SourceSpec(BaseModel):
-    """A configured instance of a vendor. `options` are of amazon-connect, `mapping` is of generic."""
+    __doc__ = (
+        f"A configured instance of a vendor. `options` are of {_vendors_with('options')}, "
+        f"`mapping` is of {_vendors_with('mapping')}."
+    )
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,7 +41,7 @@ class NamedSource(SourceSpec):
     source: str = Field(pattern=SLUG)
 
     def values(self) -> dict[str, Any]:
-        """As it is kept and exported; without a title it bears its name."""
+        """As it is stored and exported; without a title its name is the title."""
         return self.model_dump() | {"title": self.title or self.source}
 
 
@@ -49,7 +53,7 @@ class Section(BaseModel):
     sources: list[NamedSource] = []
 
     def problems(self, present: Mapping[str, str]) -> list[FieldProblem]:
-        """All that is wrong with it beside the sources that are there: the vendor of each by name."""
+        """Every problem of the section. `present`: the vendor of each existing source, by the source's name."""
         found: list[FieldProblem] = []
         seen: set[str] = set()
         for index, named in enumerate(self.sources):
@@ -73,74 +77,50 @@ class Section(BaseModel):
         return found
 
 
-Reader = Callable[[dict[str, Any], ReadContext], Part | StateNotice]
-
-
 @dataclass(frozen=True)
 class Source:
-    """A source ready to read. `open_without_end`: a record without end is of a call that goes on. `check_columns` raises
-    Refusal for the columns of a CSV file, and what separates them, of which no row could be taken. `unstamped`: the
-    column of the contact's id, where records do not say when they were written: then a record may not only correct the one
-    before it, but tell of another part of the call. `layout`: the form of its files."""
+    """A source ready to read, with the format of its records."""
 
     slug: str
     vendor: str
     status: str
-    read: Reader
-    zone: str | None
-    open_without_end: bool
-    check_columns: Callable[[Sequence[str], str], None]
-    unstamped_id_column: str | None = None
-    layout: Layout = DEFAULT_LAYOUT
+    format: RecordFormat
 
     def reading(self, now_ms: int, secret: bytes) -> ReadContext:
-        return ReadContext(now_ms, secret, generic.parse_zone(self.zone, "/time_zone"))
+        """What its records are read with. `now_ms`: since 1970 UTC; `secret`: the key of the tenant's customer hashes."""
+        return ReadContext(now_ms, secret, self.format.zone)
+
+    def check_columns(self, columns: Sequence[str], separator: str) -> None:
+        """Raises Refusal for the columns of a CSV file of which no row could be taken."""
+        if self.format.check_columns is None:
+            reason = f"The source is of vendor {self.vendor}, whose records are JSON; this is CSV with {list_columns(columns)}."
+            other = f"send the file to a source of vendor {_vendors_with('mapping', 'or')} with a mapping."
+            raise Refusal("", reason, f"Send the vendor's records as they are, or {other}")
+        self.format.check_columns(columns, separator)
 
 
 def build_source(slug: str, spec: SourceSpec) -> Source:
     """Raises Refusal, whose field is a JSON pointer, for options or a mapping that cannot be used."""
-    if spec.vendor == "generic":
+    connector = CONNECTORS[spec.vendor]
+    if connector.setting == "mapping":
         if spec.options:
-            raise Refusal("/options", "A generic source has no options.", "Say it in `mapping`.")
+            raise Refusal("/options", f"A {spec.vendor} source has no options.", "Say it in `mapping`.")
         if spec.mapping is None:
-            raise Refusal("/mapping", "It is missing.", "A generic source needs a mapping of its columns.")
-        try:
-            mapping = generic.parse_mapping(spec.mapping)
-        except Refusal as refusal:
-            refusal.field = f"/mapping{refusal.field}".rstrip("/")
-            raise
-        return Source(
-            slug,
-            spec.vendor,
-            spec.status,
-            lambda row, reading: generic.read(row, reading, mapping),
-            mapping.zone,
-            False,
-            lambda names, separator: columns.check_columns(mapping, names, separator),
-            None if "updated" in mapping.fields else mapping.fields["contact"].column or "contact",
-            generic.build_layout(mapping),
-        )
-    if spec.mapping is not None:
-        raise Refusal("/mapping", "Only a generic source has a mapping.", "Leave it out.")
+            raise Refusal("/mapping", "It is missing.", f"A {spec.vendor} source needs a mapping of its columns.")
+        config = spec.mapping
+    else:
+        if spec.mapping is not None:
+            raise Refusal("/mapping", f"Only a {_vendors_with('mapping', 'or')} source has a mapping.", "Leave it out.")
+        config = spec.options
     try:
-        options = convert_config(spec.options, amazon_connect.Options)
+        return Source(slug, spec.vendor, spec.status, connector.configure(config))
     except Refusal as refusal:
-        refusal.field = f"/options{refusal.field}".rstrip("/")
+        refusal.field = f"/{connector.setting}{refusal.field}".rstrip("/")
         raise
-    generic.parse_zone(options.time_zone, "/options/time_zone")
-    return Source(
-        slug,
-        spec.vendor,
-        spec.status,
-        lambda row, reading: amazon_connect.read(row, reading, options),
-        options.time_zone,
-        True,
-        lambda names, separator: columns.refuse_csv(spec.vendor, names),
-    )
 
 
 def parse_section(content: dict[str, Any], present: Mapping[str, str]) -> tuple[Section, list[FieldProblem]]:
-    """The section and all that is wrong with it, beside the sources that are there: the vendor of each by name."""
+    """The section and its problems. `present`: the vendor of each existing source, by the source's name."""
     try:
         section = Section.model_validate(content)
     except ValidationError as error:
@@ -149,8 +129,8 @@ def parse_section(content: dict[str, Any], present: Mapping[str, str]) -> tuple[
 
 
 def check_section(content: dict[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
-    """As `servicekit.blueprints.checking.SectionChecker` wants it; `present`: the section as it is. Sources name nothing that
-    is another service's."""
+    """What a section would change, or its problems (`servicekit.blueprints.checking.SectionChecker`). `present` is the
+    section as it is now. Sources name nothing of another service, so `names` is not read."""
     if content is None:
         return SectionCheck()
     before = {each["source"]: each for each in present["sources"]}

@@ -19,7 +19,33 @@ A call that has several rows becomes the legs of one interaction when each has a
 `contact: {from: [CallID, Segment]}`, `initial: {from: CallID}`.
 """
 
-from ingest.model.generic.mapping import FieldMapping, build_layout, parse_mapping, parse_zone
+from functools import partial
+from typing import Any
+
+from ingest.model.connector import Connector, RecordFormat
+from ingest.model.field_readers import parse_zone
+from ingest.model.generic.columns import check_columns
+from ingest.model.generic.mapping import FieldMapping, build_layout, parse_mapping
 from ingest.model.generic.reading import read
 
-__all__ = ["FieldMapping", "build_layout", "parse_mapping", "parse_zone", "read"]
+__all__ = ["CONNECTOR", "FieldMapping", "build_layout", "parse_mapping", "read"]
+
+
+def _configure(config: dict[str, Any]) -> RecordFormat:
+    mapping = parse_mapping(config)
+    return RecordFormat(
+        read=partial(read, mapping=mapping),
+        zone=parse_zone(mapping.zone, "/time_zone"),
+        check_columns=partial(check_columns, mapping),
+        unstamped_id_column=None if "updated" in mapping.fields else mapping.fields["contact"].column or "contact",
+        layout=build_layout(mapping),
+    )
+
+
+CONNECTOR = Connector(
+    vendor="generic",
+    summary="Any system that writes CSV, NDJSON or JSON, by a mapping of its columns or fields.",
+    config=FieldMapping,
+    configure=_configure,
+    setting="mapping",
+)

@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
 from ingest.model.config_errors import convert_config
-from ingest.model.field_readers import quote_value
+from ingest.model.field_readers import parse_zone, quote_value
 from ingest.model.generic.paths import MISSING, explode_record, look_up
 from ingest.model.payload.layout import Layout
 from ingest.model.refusal import Refusal
@@ -173,18 +172,6 @@ def _check(name: str, entry: FieldSource, mapping: FieldMapping) -> None:
             raise Refusal(f"{at}/values/{given}", f"{quote_value(canonical)} is unknown.", allowed_values_cure(name))
     if entry.value is not None and name in ENUMS and entry.value not in ENUMS[name]:
         raise Refusal(f"{at}/value", f"{quote_value(entry.value)} is unknown.", allowed_values_cure(name))
-
-
-def parse_zone(name: str | None, field: str) -> ZoneInfo | None:
-    """Raises Refusal for a zone that the IANA database does not have."""
-    if name is None:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise Refusal(
-            field, f"{quote_value(name)} is not a time zone.", "Use an IANA name, as Europe/Berlin."
-        ) from None
 
 
 def allowed_values_cure(name: str) -> str:

@@ -1,13 +1,13 @@
-"""Whether a CSV file can be of a source at all: told once for the file, and not again for each of its rows."""
+"""Whether a CSV file has the columns of a mapping: checked once for the file, not for each row."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from ingest.model.generic import FieldMapping
+from ingest.model.connector import list_columns
+from ingest.model.generic.mapping import FieldMapping
 from ingest.model.refusal import Refusal
 
 _REQUIRED = ("contact", "started", "channel")
-_MAX_SHOWN = 20
 _MAX_COMPARED = 200
 _MAX_SUGGESTIONS = 5
 _SEPARATORS = ",;\t|:^~"
@@ -33,8 +33,8 @@ def check_columns(mapping: FieldMapping, columns: Sequence[str], separator: str)
         f"`{name}` is perhaps `{near}`" for name in missing[:_MAX_SUGGESTIONS] if (near := _nearest(name, columns))
     ]
     reason = (
-        f"The mapping wants {_listed(missing)}, which the file does not have. "
-        f"Its columns, separated by {_NAMES_OF.get(separator, repr(separator))}: {_listed(columns)}."
+        f"The mapping wants {list_columns(missing)}, which the file does not have. "
+        f"Its columns, separated by {_NAMES_OF.get(separator, repr(separator))}: {list_columns(columns)}."
     )
     cure = "Mend the mapping of the source or the first line of the file, then send the file again."
     if other := _other_separator(columns, separator):
@@ -42,18 +42,6 @@ def check_columns(mapping: FieldMapping, columns: Sequence[str], separator: str)
     elif nearest:
         cure = f"{', '.join(nearest)}. {cure}"
     raise Refusal(missing[0][:100], reason, cure)
-
-
-def refuse_csv(vendor: str, columns: Sequence[str]) -> None:
-    """Of a vendor that does not write CSV. Raises Refusal."""
-    reason = f"The source is of vendor {vendor}, whose records are JSON; this is CSV with {_listed(columns)}."
-    cure = "Send the vendor's records as they are, or send the file to a source of vendor generic with a mapping."
-    raise Refusal("", reason, cure)
-
-
-def _listed(columns: Sequence[str]) -> str:
-    shown = ", ".join(f"`{name[:40]}`" for name in columns[:_MAX_SHOWN])
-    return shown if len(columns) <= _MAX_SHOWN else f"{shown} and {len(columns) - _MAX_SHOWN} more"
 
 
 def _nearest(name: str, columns: Sequence[str]) -> str | None:

@@ -1,6 +1,6 @@
-"""Amazon Connect: contact records, Contact Lens analyses, contact events, agent events, told apart by their fields.
+"""Amazon Connect's contact records, contact events and agent events.
 
-What a field means is said in the vendor's administrator guide: "Contact records data model" (initiation methods,
+The meaning of each field follows the vendor's administrator guide: "Contact records data model" (initiation methods,
 disconnect reasons, agent, queue, abandoned contacts), "Identify conferences and transfers by using contact records",
 "Example Contact Lens output files" (for calls and for chats), "Contact events", "Agent event streams data model".
 """
@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from ingest.model import contact_lens, field_readers
+from ingest.model import field_readers
+from ingest.model.amazon_connect import contact_lens
+from ingest.model.amazon_connect.foreign_records import api_answer_refusal, find_api_answer, unsupported_refusal
 from ingest.model.field_readers import (
     ReadContext,
     check_durations_agree,
@@ -83,49 +85,11 @@ def read(record: dict[str, Any], reading: ReadContext, options: Options) -> Part
         return _agent_event(record, reading)
     if "ConversationCharacteristics" in record and "JobName" not in record:
         return contact_lens.read(record)
-    if (shape := next((name for name in _NOT_A_RECORD if name in record), None)) is not None:
-        raise _api_answer_refusal(shape)
+    if (field := find_api_answer(record)) is not None:
+        raise api_answer_refusal(field)
     if "ContactId" in record and ("InitiationTimestamp" in record or "AWSContactTraceRecordFormatVersion" in record):
         return _contact(record, reading, options)
     raise unsupported_refusal(record)
-
-
-# Names of DescribeContact, SearchContacts and contact events, none of which a contact record has.
-_NOT_A_RECORD = ("AgentInfo", "QueueInfo", "agentInfo", "queueInfo", "Contact", "Contacts")
-
-
-def _api_answer_refusal(field: str) -> Refusal:
-    reason = (
-        "This is an answer of the API (DescribeContact, SearchContacts), which lacks the talk time; no contact record."
-    )
-    cure = "Send the contact records that the instance streams to Kinesis: they have `Agent` and `Queue`."
-    return Refusal(field, reason, cure)
-
-
-def unsupported_refusal(record: dict[str, Any]) -> Refusal:
-    """The refusal for a record of no kind that is taken, by name where it is a known one."""
-    if "JobName" in record and "ConversationCharacteristics" in record:
-        reason = "This is an Amazon Transcribe call analytics job: it names neither a contact nor the time of the call."
-        return Refusal("JobName", reason, "Send the Contact Lens analysis, whose CustomerMetadata names the contact.")
-    if "evaluationId" in record and "schemaVersion" in record:
-        reason = "This is an Amazon Connect evaluation export: the score of a form, not a call."
-        return Refusal("evaluationId", reason, "Score calls with a form of the forms service.")
-    if ("conversationId" in record and "participants" in record) or "conversations" in record:
-        reason = "This is a Genesys Cloud conversation detail, another vendor's format."
-        return Refusal("conversationId", reason, "Map it to CSV or NDJSON and send it to a source of vendor generic.")
-    nested = [record, *(value for value in record.values() if isinstance(value, dict))]
-    if any("workspace_sid" in value or "account_sid" in value for value in nested):
-        reason = "This is Twilio TaskRouter, another vendor's format, and no finished call."
-        return Refusal("account_sid", reason, "Map calls to CSV or NDJSON and send them to a source of vendor generic.")
-    if "ContactId" in record and "Segments" in record:
-        reason = "This is a real-time Contact Lens segment; the figures of the whole call come after it."
-        return Refusal("Segments", reason, "Send the post-call analysis.")
-    if "ContactId" in record:
-        return Refusal("InitiationTimestamp", "It is missing.", "Send the whole contact record.")
-    names = ", ".join(list(record)[:5])
-    found = f"With the fields {names[:200]}" if names else "Without any field"
-    reason = f"{found} this is no Amazon Connect record that is known here."
-    return Refusal("", reason, "Send contact records, Contact Lens analyses, contact events or agent events.")
 
 
 def _enum(value: str, known: dict[str, Any], more: dict[str, Any], field: str, option: str) -> Any:
