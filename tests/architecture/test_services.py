@@ -112,7 +112,7 @@ PLACES: dict[str, tuple[Callable[[], Collection[str]], Collection[str]]] = {
     "docker-compose.yml: lag for demo": (lambda: _lag_urls("demo"), WORKERS),
     "docker-compose.yml: lag for simulation": (lambda: _lag_urls("simulation"), WORKERS),
     "prometheus.yaml": (_scrape_targets, {*ALL_SERVICES, *WORKERS}),
-    "pyproject.toml: layer of services": (_import_layer, PACKAGE_NAMES),
+    "pyproject.toml: layer of services": (_import_layer, {*PACKAGE_NAMES, "dev_idp", "simulator"}),
     "pyproject.toml: containers": (_import_containers, PACKAGE_NAMES),
     "docs/architecture.md": (_diagram, ALL_SERVICES),
     "docs/runbooks/README.md": (_runbook, ALL_SERVICES),

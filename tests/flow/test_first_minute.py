@@ -86,7 +86,9 @@ def test_ctrl_c_while_it_starts_is_no_failure(moment: str, tmp_path: Path) -> No
     command = [UPLIFT, "up", "--demo", "--no-simulate", "--port", str(free_port()), "--data", str(tmp_path / "data")]
     log = tmp_path / "uplift.log"
     with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=heed_interrupts
+        )
     try:
         deadline = time.monotonic() + 90
         while not (has_fork_server(process.pid) if moment == "a fork server" else moment in log.read_text()):
@@ -97,9 +99,15 @@ def test_ctrl_c_while_it_starts_is_no_failure(moment: str, tmp_path: Path) -> No
         assert process.wait(60) == 0, log.read_text()
     finally:
         process.kill()
+        process.wait()
     said = log.read_text()
     assert "Traceback" not in said
     assert said.endswith("\nStopped. The data stays.\n")
+
+
+def heed_interrupts() -> None:
+    """As from a terminal: tests that run in the background inherit that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def has_fork_server(group: int) -> bool:

@@ -1,6 +1,7 @@
 """Tenants, org units and people."""
 
 import json
+from asyncio import to_thread
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from typing import Any
@@ -105,7 +106,7 @@ async def save_units(session: Session, units: Sequence[OrgUnitChanged]) -> list[
         "FROM (SELECT unnest(cast(:states AS text[]))::jsonb AS s) AS given "
         "ON CONFLICT (tenant, id) DO UPDATE SET slug = excluded.slug, path = excluded.path, state = excluded.state, "
         "version = u.version + 1 RETURNING id, version",
-        {"tenant": session.tenant, "states": [unit.model_dump_json() for unit in units]},
+        {"tenant": session.tenant, "states": await to_thread(lambda: [unit.model_dump_json() for unit in units])},
     )
     versions = {row.id: row.version for row in written}
     return [unit.model_copy(update={"version": versions[unit.id]}) for unit in units]
