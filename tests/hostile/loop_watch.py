@@ -1,9 +1,12 @@
 """A look at what holds the event loop."""
 
+import gc
 import time
 from asyncio import events
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from servicekit.run import reduce_garbage_collection
 
 MAX_BLOCK_SECONDS = 0.05
 
@@ -29,3 +32,15 @@ def record_loop_blockers() -> Iterator[list[tuple[float, str]]]:
         yield held
     finally:
         events.Handle._run = original
+
+
+@contextmanager
+def collected_as_in_a_server() -> Iterator[None]:
+    """The garbage collector runs as seldom as in a process that serves."""
+    known = gc.get_threshold()
+    reduce_garbage_collection()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*known)
+        gc.unfreeze()

@@ -2,7 +2,6 @@
 long as a body may be, with entries that are all alike and all different."""
 
 import copy
-import gc
 import json
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from servicekit.door.policy import DEFINITION_BYTES
 
 from tests.hostile.bodies import WRITES, Write
 from tests.hostile.conftest import HostileSuite
-from tests.hostile.loop_watch import record_loop_blockers
+from tests.hostile.loop_watch import collected_as_in_a_server, record_loop_blockers
 from tests.hostile.routes import routes
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]
@@ -77,14 +76,8 @@ def bodies(write: Write) -> Iterator[tuple[str, bytes]]:
 
 @pytest.fixture
 def steady_memory() -> Iterator[None]:
-    """As in a process that serves: what is there from the start is not gone through again and again."""
-    known = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    yield
-    gc.set_threshold(*known)
-    gc.unfreeze()
+    with collected_as_in_a_server():
+        yield
 
 
 @pytest.mark.usefixtures("steady_memory")

@@ -1,7 +1,6 @@
 """Nothing holds the event loop for longer than 50 ms: every route of every service, with the largest that it takes."""
 
 import asyncio
-import gc
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +16,7 @@ from testkit import Cluster
 from tests.hostile.bodies import WRITES
 from tests.hostile.conftest import HostileSuite, thorough
 from tests.hostile.filling import fill
-from tests.hostile.loop_watch import MAX_BLOCK_SECONDS, record_loop_blockers
+from tests.hostile.loop_watch import MAX_BLOCK_SECONDS, collected_as_in_a_server, record_loop_blockers
 from tests.hostile.routes import Route, routes
 
 pytestmark = [pytest.mark.timeout(7200), pytest.mark.slow]
@@ -32,13 +31,8 @@ async def full_suite(own_suite: HostileSuite, cluster: Cluster) -> AsyncIterator
     url = cluster.server.url(database=own_suite.database).replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as admin:
         fill(admin)
-    known = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)  # as in a process that serves
-    yield own_suite
-    gc.set_threshold(*known)
-    gc.unfreeze()
+    with collected_as_in_a_server():
+        yield own_suite
 
 
 def questions(suite: HostileSuite) -> list[tuple[Route, dict[str, str]]]:

@@ -1,4 +1,4 @@
-"""Who may do what, tried: every route as everybody, against what the route declares (`accepts`), in two tenants.
+"""Who may do what, tried: every route as everybody, against what the route declares (`route_policy`), in two tenants.
 
 What is refused, and whatever somebody of another tenant tries with ids of this one, changes nothing and shows nothing."""
 

@@ -1,7 +1,6 @@
 """Uploads that are made to be slow: every byte is looked at a bounded number of times, and between two of its turns a reader
 keeps the loop for a moment only."""
 
-import gc
 import gzip
 import json
 import time
@@ -17,6 +16,8 @@ from ingest.model.payload import Payload
 from ingest.model.payload.record import Limits
 from ingest.model.sources import SourceSpec, build_source
 
+from tests.hostile import loop_watch
+
 MOMENT_S = 0.05
 MOST_GROWTH = 3.2
 """Twice the input takes twice the time; a quadratic reader takes four times."""
@@ -24,14 +25,8 @@ MOST_GROWTH = 3.2
 
 @pytest.fixture(autouse=True, scope="module")
 def collected_as_in_a_server() -> Iterator[None]:
-    """The garbage collector runs as seldom as in a process that serves (`servicekit.run`)."""
-    known = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    yield
-    gc.set_threshold(*known)
-    gc.unfreeze()
+    with loop_watch.collected_as_in_a_server():
+        yield
 
 
 def packed(plain: bytes, *, level: int = 9) -> bytes:

@@ -1,6 +1,6 @@
-"""Every change of configuration is told as an event, in the transaction that makes it; identity keeps them all.
+"""Each change of configuration is published as an event by the transaction that makes it; identity stores them all.
 
-See docs/audit.md for what is a change of configuration, and what is not."""
+docs/audit.md says what a change of configuration is."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +10,16 @@ from contracts.directory import PersonChanged
 from pydantic_core import to_jsonable_python
 from storage import Session
 
+from servicekit.cooperative import iterate_cooperatively
 from servicekit.masking import StateMasker, find_changed_pointers
 
 
 def record_change(
     session: Session, kind: str, ref: str, *, action: str | None = None, before: Any = None, after: Any = None
 ) -> None:
-    """Tells that the thing `kind`/`ref` of this service is not what it was. `before` and `after` are its whole states, as
-    models or as JSON; None where there is none. Without an `action` it was created, updated or deleted, as they say, and
-    nothing is told where they are equal; with one it is told in any case."""
+    """Publishes that the configuration `kind`/`ref` of this service changed. `before` and `after` are its complete states,
+    as models or as JSON; None where there is none. Without an `action` it is created, updated or deleted, as the states
+    say, and nothing is published when they are equal; with an `action` the event is always published."""
     old, new = to_jsonable_python(before), to_jsonable_python(after)
     if action is None:
         if old == new:
@@ -39,9 +40,9 @@ def record_change(
     session.emit(event)
 
 
-def record_changes(session: Session, kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """As `audit`, of all things of a kind, by their refs, when they are replaced as a whole."""
-    for ref in sorted({*before, *after}):
+async def record_changes(session: Session, kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """As `record_change`, for all states of a kind by their refs, when they are replaced as a whole."""
+    async for ref in iterate_cooperatively(sorted({*before, *after})):
         record_change(session, kind, ref, before=before.get(ref), after=after.get(ref))
 
 

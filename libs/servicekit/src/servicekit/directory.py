@@ -171,17 +171,17 @@ async def load_people(session: Session, ids: Iterable[UUID] | None = None) -> di
     """People of the session's tenant by id; all, or those of `ids` that exist."""
     condition = "" if ids is None else "AND id = ANY(cast(:ids AS uuid[]))"
     rows = await session.rows(
-        f"SELECT id, body FROM directory_person WHERE tenant = :tenant {condition}",  # noqa: S608
+        f"SELECT id, body::text FROM directory_person WHERE tenant = :tenant {condition}",  # noqa: S608
         {"tenant": session.tenant} | ({} if ids is None else {"ids": list(ids)}),
     )
-    return {row["id"]: PersonChanged.model_validate(row["body"]) async for row in iterate_cooperatively(rows)}
+    return {row["id"]: PersonChanged.model_validate_json(row["body"]) async for row in iterate_cooperatively(rows)}
 
 
 async def load_org_units(session: Session) -> dict[UUID, OrgUnitChanged]:
     rows = await session.rows(
-        "SELECT id, body FROM directory_org_unit WHERE tenant = :tenant", {"tenant": session.tenant}
+        "SELECT id, body::text FROM directory_org_unit WHERE tenant = :tenant", {"tenant": session.tenant}
     )
-    return {row["id"]: OrgUnitChanged.model_validate(row["body"]) for row in rows}
+    return {row["id"]: OrgUnitChanged.model_validate_json(row["body"]) async for row in iterate_cooperatively(rows)}
 
 
 async def find_person(session: Session, ref: str) -> PersonChanged:
@@ -234,11 +234,11 @@ async def find_team_leads(session: Session, person_id: UUID, day: date) -> set[U
     )
     above = set(units.scalars())
     rows = await session.rows(
-        "SELECT id, body FROM directory_person WHERE tenant = :tenant AND active "
+        "SELECT id, body::text FROM directory_person WHERE tenant = :tenant AND active "
         """AND body @> '{"roles": [{"role": "team_lead"}]}'""",
         {"tenant": session.tenant},
     )
-    leads = [PersonChanged.model_validate(row["body"]) for row in rows]
+    leads = [PersonChanged.model_validate_json(row["body"]) for row in rows]
     return {
         lead.id
         for lead in leads

@@ -1,4 +1,4 @@
-"""Generates docs/roles.md from what the routes declare with `servicekit.accepts`."""
+"""Generates docs/roles.md from what the routes declare with `servicekit.route_policy`."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SEES_PEOPLE = ("team_lead", "trainer", "quality_analyst", "tenant_admin", "integ
 _PREFACE = """\
 # Who may do what
 
-<!-- Generated from what the routes declare with `accepts`: `uplift docs --write`. -->
+<!-- Generated from what the routes declare with `route_policy`: `uplift docs --write`. -->
 
 Roles come from the directory, not from the token, and hold over the whole tenant or over an org unit and all below it. Whoever
 has several may do what any of them may, each where it is held. A role over an org unit lets one read, and act for the people of

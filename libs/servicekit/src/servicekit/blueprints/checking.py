@@ -51,6 +51,18 @@ class SectionChecker:
     check: Callable[[dict[str, Any] | None, Any, Names], SectionCheck]
 
 
+def find_duplicates(list_name: str, key: str, names: Iterable[str]) -> list[FieldProblem]:
+    """A problem for each name that occurred before it in the list `list_name`, whose items are named by `key`."""
+    known: set[str] = set()
+    problems: list[FieldProblem] = []
+    for index, name in enumerate(names):
+        if name in known:
+            pointer = f"/{list_name}/{index}/{key}"
+            problems.append(FieldProblem(pointer=pointer, problem=f"`{name}` is there twice", cure="rename one"))
+        known.add(name)
+    return problems
+
+
 def find_unknown_names(references: Iterable[Reference], names: Names) -> list[FieldProblem]:
     """Those that lead to nothing. A kind of which nobody knows the names is not judged."""
     found: list[FieldProblem] = []

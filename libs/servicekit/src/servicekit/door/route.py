@@ -3,9 +3,11 @@
 The order is: the token, the parameters' names, the person and the role, and only then the body; so what is refused has
 cost little."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, wraps
+from inspect import iscoroutinefunction
 from typing import Any, cast
 
 from contracts.directory import PLATFORM_TENANT
@@ -45,10 +47,10 @@ class UnitOfWorkRoute(APIRoute):
     original_handler: RouteHandler | None = None
     """The framework's handler, which works in the unit of work that the request has."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
+        super().__init__(path, _yield_after(endpoint), **kwargs)
         if get_route_policy(self.endpoint) is None and depends_on(self.dependant, get_caller):
-            raise TypeError(f"{self.name}: say with `accepts` who may call it.")
+            raise TypeError(f"{self.name}: say with `@route_policy` who may call it.")
         told = {**(self.policy.openapi_extensions() if self.requires_token else {}), **(self.openapi_extra or {})}
         self.openapi_extra = told
         if self.stores_responses and IDEMPOTENCY_PARAMETER not in told.get("parameters", []):
@@ -150,6 +152,21 @@ class UnitOfWorkRoute(APIRoute):
         if response.status_code in (200, 201) and (tag := await compute_current_etag(self.read_route, request)):
             response.headers["etag"] = tag
         return response
+
+
+def _yield_after(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """The endpoint, which lets other tasks run before its answer is serialized: a large answer takes as long to
+    serialize as to build, and both at once would hold the loop."""
+    if not iscoroutinefunction(endpoint):
+        return endpoint
+
+    @wraps(endpoint)
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        answer = await endpoint(*args, **kwargs)
+        await asyncio.sleep(0)
+        return answer
+
+    return run
 
 
 async def _require_role(request: Request, unit: UnitOfWork) -> None:

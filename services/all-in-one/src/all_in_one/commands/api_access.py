@@ -24,6 +24,7 @@ from all_in_one.commands.client import (
     json_of,
     parse_body,
     post_token,
+    print_json,
     sign_in,
 )
 from all_in_one.commands.table import lines_of
@@ -73,10 +74,10 @@ def whoami(
 
     Example: uplift whoami --as lead
     """
-    with connect(url, token, as_user, password) as client, connection_errors_as_exit(str(client.base_url)):
+    with connect(url, token, as_user, password) as client:
         me = parse_body(client.get("/api/identity/v1/me"))
     if as_json:
-        typer.echo(json.dumps(me, ensure_ascii=False))
+        print_json(me)
         return
     roles = [each["role"] + (f" of {each['org_unit']}" if each.get("org_unit") else "") for each in me["roles"]]
     typer.echo(f"{me['person']['display_name']} ({me['person']['slug']}) of tenant {me['tenant']['slug']}")
@@ -93,7 +94,7 @@ def status(url: Url = None, as_json: Json = False) -> None:
     with connection_errors_as_exit(base), httpx.Client(base_url=base, timeout=30) as client:
         ready, lag = json_of(client.get("/readyz")), json_of(client.get("/lag"))
     if as_json:
-        typer.echo(json.dumps({"url": base, **ready, "lag": lag}, ensure_ascii=False))
+        print_json({"url": base, **ready, "lag": lag})
     else:
         typer.echo(f"Uplift {version('uplift-all-in-one')} at {base}: {'ready' if ready['ready'] else 'NOT ready'}")
         for problem in ready["problems"]:
@@ -138,7 +139,7 @@ def api(
         if body.startswith("@") and not file.is_file():
             fail(f"There is no file {file}.")
         sent = file.read_bytes() if body.startswith("@") else body.encode(errors="surrogateescape")
-    with connect(url, token, as_user, password) as client, connection_errors_as_exit(str(client.base_url)):
+    with connect(url, token, as_user, password) as client:
         answer = client.request(
             method or ("GET" if sent is None else "POST"),
             f"/api/{path.removeprefix('/').removeprefix('api/')}",

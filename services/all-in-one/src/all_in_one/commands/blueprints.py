@@ -1,6 +1,5 @@
 """`uplift blueprint`: checks and publishes a tenant's blueprint."""
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,22 +9,22 @@ import typer
 
 from all_in_one.commands.client import (
     DEMO_PASSWORD,
+    REFUSED,
     As,
     Json,
     Password,
     Token,
     Url,
     connect,
-    connection_errors_as_exit,
     describe_refusal,
     fail,
     json_of,
     parse_body,
+    print_json,
     segment,
     with_cure,
 )
 
-REFUSED = 2
 _WAIT_SECONDS = 120
 
 commands = typer.Typer(no_args_is_help=True, help="A tenant as a file of YAML or JSON: check it, publish it.")
@@ -50,7 +49,7 @@ def check(
 
     Example: uplift blueprint check acme.yaml
     """
-    with connect(url, token, as_user, password, timeout=120) as client, connection_errors_as_exit(str(client.base_url)):
+    with connect(url, token, as_user, password, timeout=120) as client:
         report = _put(client, file, _tenant_of(client, tenant), dry_run=True, as_json=as_json)
     for service in report["unchecked"]:
         typer.echo(f"{file}: /sections/{service}: was not looked at; set IDENTITY_SERVICES_URL", err=True)
@@ -73,7 +72,7 @@ def publish(
 
     Example: uplift blueprint publish --tenant acme --as platform acme.yaml
     """
-    with connect(url, token, as_user, password, timeout=120) as client, connection_errors_as_exit(str(client.base_url)):
+    with connect(url, token, as_user, password, timeout=120) as client:
         slug = _tenant_of(client, tenant)
         _put(client, file, slug, dry_run=False, as_json=as_json)
         services = _wait_until_applied(client, slug)
@@ -106,7 +105,7 @@ def _put(client: httpx.Client, file: Path, tenant: str, *, dry_run: bool, as_jso
         raise typer.Exit(REFUSED)
     report: dict[str, Any] = json_of(answer)
     if as_json:
-        typer.echo(json.dumps(report, ensure_ascii=False))
+        print_json(report)
     else:
         for line in _format_changes(report):
             typer.echo(line)

@@ -1,5 +1,6 @@
 """How the commands call the API: address, sign-in, parsing of responses and refusals; options that commands share."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ Url = Annotated[str | None, typer.Option("--url", envvar="UPLIFT_URL", help="Whe
 Token = Annotated[str | None, typer.Option("--token", envvar="UPLIFT_TOKEN", help="An access token.")]
 As = Annotated[str, typer.Option("--as", help="A user of the loopback provider, where no token is given.")]
 Password = Annotated[str, typer.Option("--password", envvar="UPLIFT_PASSWORD", help="That user's password.")]
+REFUSED = 2
+"""Exit status: something was refused."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as it is.")]
 
 
@@ -73,11 +77,19 @@ def connection_errors_as_exit(base: str) -> Iterator[None]:
         )
 
 
-def connect(url: str | None, token: str | None, user: str, password: str, *, timeout: float = 60) -> httpx.Client:
-    """A client of the API with this token, else with one of `user`. Times out after `timeout` seconds."""
+@contextmanager
+def connect(
+    url: str | None, token: str | None, user: str, password: str, *, timeout: float = 60
+) -> Iterator[httpx.Client]:
+    """A client of the API with this token, else with one of `user`. Times out after `timeout` seconds. Connection errors
+    become one sentence and exit status 1."""
     base = address(url)
     access = header(token, "--token (or UPLIFT_TOKEN)") if token else sign_in(base, user, password)
-    return httpx.Client(base_url=base, headers={"authorization": f"Bearer {access}"}, timeout=timeout)
+    with (
+        httpx.Client(base_url=base, headers={"authorization": f"Bearer {access}"}, timeout=timeout) as client,
+        connection_errors_as_exit(base),
+    ):
+        yield client
 
 
 def post_token(base: str, form: dict[str, str]) -> dict[str, Any]:
@@ -111,6 +123,19 @@ def parse_body(answer: httpx.Response) -> Any:
     if answer.is_error:
         fail(describe_refusal(answer))
     return json_of(answer) if answer.content else None
+
+
+def parse_or_refuse(answer: httpx.Response) -> Any:
+    """The JSON body. Prints the problem and exits with status REFUSED when the API refuses."""
+    if answer.is_error:
+        typer.echo(describe_refusal(answer), err=True)
+        raise typer.Exit(REFUSED)
+    return json_of(answer)
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as one line of JSON."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
 
 
 def json_of(answer: httpx.Response) -> Any:

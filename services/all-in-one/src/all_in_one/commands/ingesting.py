@@ -1,6 +1,5 @@
 """`uplift ingest` and `uplift receipt`: sends files, prints receipts."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,21 +10,23 @@ import typer
 
 from all_in_one.commands.client import (
     DEMO_PASSWORD,
+    REFUSED,
     As,
     Json,
     Password,
     Token,
     Url,
     connect,
-    connection_errors_as_exit,
     describe_refusal,
     json_of,
+    parse_or_refuse,
+    print_json,
     segment,
     with_cure,
 )
 
-REFUSED, HELD = 2, 3
-"""Exit statuses: something was refused; nothing was refused but some records are held."""
+HELD = 3
+"""Exit status: nothing was refused but some records are held."""
 
 _SHOWN = 10
 _PENDING_STATES = ("receiving", "queued", "reading", "replaying", "undoing")
@@ -70,13 +71,12 @@ def _send(client: httpx.Client, file: Path, source: str, mode: str, *, as_json: 
                     yield chunk
                     progress.advance(bar, len(chunk))
 
-        with connection_errors_as_exit(str(client.base_url)):
-            answer = client.post(
-                f"/api/ingest/v1/sources/{segment(source, '--source')}/records",
-                params={"mode": mode},
-                content=chunks(),
-                headers={"content-type": content_type(file)},
-            )
+        answer = client.post(
+            f"/api/ingest/v1/sources/{segment(source, '--source')}/records",
+            params={"mode": mode},
+            content=chunks(),
+            headers={"content-type": content_type(file)},
+        )
     if answer.is_error:
         typer.echo(f"{file}: {describe_refusal(answer)}", err=True)
         return REFUSED
@@ -102,18 +102,15 @@ def receipt(
 
     Example: uplift receipt 0197c0de-0000-7000-8000-000000000001
     """
-    with connect(url, token, as_user, password) as client, connection_errors_as_exit(str(client.base_url)):
-        answer = client.get(f"/api/ingest/v1/receipts/{id}")
-    if answer.is_error:
-        typer.echo(describe_refusal(answer), err=True)
-        raise typer.Exit(REFUSED)
-    raise typer.Exit(print_receipt("receipt", json_of(answer), as_json=as_json))
+    with connect(url, token, as_user, password) as client:
+        body = parse_or_refuse(client.get(f"/api/ingest/v1/receipts/{id}"))
+    raise typer.Exit(print_receipt("receipt", body, as_json=as_json))
 
 
 def print_receipt(name: str, body: dict[str, Any], *, as_json: bool) -> int:
     """Prints a receipt. Returns its exit status: 0, REFUSED or HELD."""
     if as_json:
-        typer.echo(json.dumps(body, ensure_ascii=False))
+        print_json(body)
     else:
         typer.echo("\n".join(lines_of(name, body)))
     if body["rejected"] or body["status"] in ("interrupted", "cancelled"):

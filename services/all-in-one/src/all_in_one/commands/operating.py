@@ -1,7 +1,6 @@
 """Commands for operators: dead letters, and set-up of the real stack."""
 
 import asyncio
-import json
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -16,9 +15,9 @@ from all_in_one.commands.client import (
     Token,
     Url,
     connect,
-    connection_errors_as_exit,
     fail,
     parse_body,
+    print_json,
 )
 
 
@@ -55,14 +54,14 @@ def list_letters(
     """
     if context.invoked_subcommand:
         return
-    with connect(url, token, as_user, password) as client, connection_errors_as_exit(str(client.base_url)):
+    with connect(url, token, as_user, password) as client:
         for name in service or ServiceName:
             after = None
             while True:
                 params = {key: value for key, value in (("tenant", tenant), ("after", after)) if value}
                 page = parse_body(client.get(f"/api/{name}/v1/dead-letters", params=params))
                 for each in page["items"]:
-                    typer.echo(json.dumps({"service": name, **each}, ensure_ascii=False))
+                    print_json({"service": name, **each})
                 after = page["next"]
                 if after is None:
                     break
@@ -82,11 +81,11 @@ def replay_letter(
 
     Example: uplift dead-letters replay training 0197c0de-0000-7000-8000-000000000001
     """
-    with connect(url, token, as_user, password) as client, connection_errors_as_exit(str(client.base_url)):
+    with connect(url, token, as_user, password) as client:
         answer = client.post(
             f"/api/{service}/v1/dead-letters/{letter}/replay", params={"tenant": tenant} if tenant else {}
         )
-    typer.echo(json.dumps(parse_body(answer), ensure_ascii=False))
+    print_json(parse_body(answer))
 
 
 def provision(

@@ -1,6 +1,5 @@
 """`uplift receipts`: cancels and undoes uploads."""
 
-import json
 import time
 from typing import Annotated, Any
 from uuid import UUID
@@ -16,13 +15,12 @@ from all_in_one.commands.client import (
     Token,
     Url,
     connect,
-    connection_errors_as_exit,
-    describe_refusal,
     fail,
-    json_of,
     parse_body,
+    parse_or_refuse,
+    print_json,
 )
-from all_in_one.commands.ingesting import REFUSED, lines_of
+from all_in_one.commands.ingesting import print_receipt
 
 _WAIT_SECONDS = 600
 
@@ -46,9 +44,9 @@ def cancel(
 
     Example: uplift receipts cancel 0197c0de-0000-7000-8000-000000000001
     """
-    with connect(url, token, as_user, password) as client, connection_errors_as_exit(str(client.base_url)):
-        body = _answered(client.post(f"/api/ingest/v1/receipts/{id}/cancel"))
-    typer.echo(json.dumps(body, ensure_ascii=False) if as_json else "\n".join(lines_of("receipt", body)))
+    with connect(url, token, as_user, password) as client:
+        body = parse_or_refuse(client.post(f"/api/ingest/v1/receipts/{id}/cancel"))
+    print_receipt("receipt", body, as_json=as_json)
 
 
 @commands.command()
@@ -67,14 +65,16 @@ def undo(
 
     Example: uplift receipts undo 0197c0de-0000-7000-8000-000000000001 --dry-run
     """
-    with connect(url, token, as_user, password, timeout=600) as client, connection_errors_as_exit(str(client.base_url)):
+    with connect(url, token, as_user, password, timeout=600) as client:
         answer = client.delete(f"/api/ingest/v1/receipts/{id}", params={"dry_run": dry_run})
-        body = _answered(answer)
+        body = parse_or_refuse(answer)
         if answer.status_code == httpx.codes.ACCEPTED:
-            receipt = _wait(client, id)
-            typer.echo(json.dumps(receipt, ensure_ascii=False) if as_json else "\n".join(lines_of("receipt", receipt)))
+            print_receipt("receipt", _wait(client, id), as_json=as_json)
             return
-    typer.echo(json.dumps(body, ensure_ascii=False) if as_json else _told(body, dry_run=dry_run))
+    if as_json:
+        print_json(body)
+    else:
+        typer.echo(_told(body, dry_run=dry_run))
 
 
 def _wait(client: httpx.Client, id: UUID) -> dict[str, Any]:
@@ -92,10 +92,3 @@ def _told(body: dict[str, Any], *, dry_run: bool) -> str:
     figures = f"the figures of {len(body['agents']):,} people"
     begins = "would take back" if dry_run else "took back"
     return f"{begins} {body['records']:,} records of {body['interactions']:,} interactions: {legs}; {figures} follow"
-
-
-def _answered(answer: httpx.Response) -> dict[str, Any]:
-    if answer.is_error:
-        typer.echo(describe_refusal(answer), err=True)
-        raise typer.Exit(REFUSED)
-    return json_of(answer)

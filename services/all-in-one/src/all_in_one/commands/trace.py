@@ -1,6 +1,5 @@
 """`uplift trace`: follows one contact through all services."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -12,8 +11,8 @@ from all_in_one.commands.client import (
     Token,
     Url,
     connect,
-    connection_errors_as_exit,
     fail,
+    print_json,
 )
 from all_in_one.commands.tracing import format_trace, trace_contact
 
@@ -36,11 +35,14 @@ def trace(
 
     Example: uplift trace 4c2b4c3e-0b3f-4a53-9a34-0d5f3a0d8f11
     """
-    with connect(url, token, as_user, password) as client, connection_errors_as_exit(str(client.base_url)):
+    with connect(url, token, as_user, password) as client:
         found = trace_contact(client, identifier)
     if found is None:
         fail(
             f"Nothing is known of `{identifier}`. Give the contact id as its source sent it, an interaction's id, or "
             "INTERACTION/NUMBER for a leg. A rejected record is in its receipt only: `uplift receipt RECEIPT`."
         )
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(format_trace(found)))
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(format_trace(found)))

@@ -5,6 +5,7 @@ from typing import Any
 
 from servicekit.audit import record_change, record_changes
 from servicekit.blueprints import publish_section, reject_section, require_known_names
+from servicekit.blueprints.checking import find_duplicates
 from servicekit.errors import Conflict, Invalid, NotFound
 from storage import Session
 
@@ -14,7 +15,6 @@ from gamification.model.section import (
     Section,
     check_board,
     find_board_references,
-    find_duplicates,
     find_references,
     find_rule_references,
     find_section_references,
@@ -98,7 +98,7 @@ async def apply_blueprint(session: Session, version: int, content: Mapping[str, 
         return
     await _replace_rules(session, section.rules)
     boards = {each.leaderboard: each for each in await store.list_boards(session)}
-    record_changes(session, "leaderboard", boards, {each.leaderboard: each for each in section.leaderboards})
+    await record_changes(session, "leaderboard", boards, {each.leaderboard: each for each in section.leaderboards})
     await store.replace_boards(session, section.leaderboards)
     await _publish_section_applied(session, version)
 
@@ -107,7 +107,7 @@ async def _replace_rules(session: Session, rules: Sequence[Rule]) -> None:
     await store.lock_rules(session)
     before = {each.rule: each for each in await store.load_current_rules(session)}
     after = {each.rule: each for each in rules}
-    record_changes(session, "rule", before, after)
+    await record_changes(session, "rule", before, after)
     for name, rule in sorted(after.items()):
         if before.get(name) != rule:
             await store.add_edition(session, name, rule)

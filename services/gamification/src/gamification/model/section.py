@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.section_names import Names
 from pydantic import ValidationError
-from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_unknown_names
+from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_duplicates, find_unknown_names
 from servicekit.errors import FieldProblem, Invalid, suggest_name
 from servicekit.validation_problems import find_validation_problems
 
@@ -93,15 +93,6 @@ def find_rule_references(rule: Rule, at: str = "") -> list[Reference]:
 def find_board_references(board: Leaderboard, at: str = "") -> list[Reference]:
     """The org unit of a board, if it has one. `at`: JSON pointer of the board."""
     return [] if board.org_unit is None else [Reference(f"{at}/org_unit", "org unit", board.org_unit)]
-
-
-def find_duplicates(list_name: str, key: str, names: Sequence[str]) -> list[FieldProblem]:
-    """A problem for each name that occurred before it in the list `list_name`, whose items are named by `key`."""
-    return [
-        FieldProblem(pointer=f"/{list_name}/{index}/{key}", problem=f"`{name}` is there twice", cure="rename one")
-        for index, name in enumerate(names)
-        if name in names[:index]
-    ]
 
 
 def check_board(board: Leaderboard, rules: Sequence[str], pointer: str = "") -> list[FieldProblem]:

@@ -49,10 +49,10 @@ async def apply_section(session: Session, section: NotificationSection, policy: 
     if problems:
         return problems
     if section.rules is not None:
-        _audit_rules(session, await configuration.load_rules(session), section.rules)
+        await _audit_rules(session, await configuration.load_rules(session), section.rules)
         await configuration.replace_rules(session, section.rules)
     if section.texts is not None:
-        record_changes(session, "text", await configuration.load_texts(session), section.texts)
+        await record_changes(session, "text", await configuration.load_texts(session), section.texts)
         await configuration.replace_texts(session, section.texts)
     if section.webhooks is not None:
         wanted = {each.webhook for each in section.webhooks}
@@ -64,9 +64,9 @@ async def apply_section(session: Session, section: NotificationSection, policy: 
     return []
 
 
-def _audit_rules(session: Session, before: list[Rule], after: list[Rule]) -> None:
+async def _audit_rules(session: Session, before: list[Rule], after: list[Rule]) -> None:
     """Rule by rule, and their order where those that stay changed places."""
-    record_changes(session, "rule", {each.rule: each for each in before}, {each.rule: each for each in after})
+    await record_changes(session, "rule", {each.rule: each for each in before}, {each.rule: each for each in after})
     stay = {each.rule for each in before} & {each.rule for each in after}
     orders = [[each.rule for each in rules if each.rule in stay] for rules in (before, after)]
     record_change(session, "rules", "order", before=orders[0], after=orders[1])
@@ -96,7 +96,7 @@ async def remove_rule(session: Session, name: str) -> None:
     left = [each for each in rules if each.rule != name]
     if len(left) == len(rules):
         raise unknown_rule_error(name)
-    _audit_rules(session, rules, left)
+    await _audit_rules(session, rules, left)
     await configuration.replace_rules(session, left)
     await publish_section_applied(session, version=None)
 

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from contracts.directory import PersonChanged
+from servicekit.cooperative import iterate_cooperatively
 from storage import Session
 
 from notification.model.audience import Membership
@@ -15,11 +16,11 @@ async def load_people(session: Session, ids: Collection[UUID], roles: Collection
     caller to see."""
     granted = [json.dumps({"roles": [{"role": role}]}) for role in sorted(roles)]
     rows = await session.rows(
-        "SELECT id, body FROM directory_person WHERE tenant = :tenant "
+        "SELECT id, body::text FROM directory_person WHERE tenant = :tenant "
         "AND (id = ANY(cast(:ids AS uuid[])) OR (active AND body @> ANY(cast(:granted AS jsonb[])))) ORDER BY id",
         {"tenant": session.tenant, "ids": list(ids), "granted": granted},
     )
-    return {row["id"]: PersonChanged.model_validate(row["body"]) for row in rows}
+    return {row["id"]: PersonChanged.model_validate_json(row["body"]) async for row in iterate_cooperatively(rows)}
 
 
 async def load_memberships(session: Session, ids: Collection[UUID]) -> dict[UUID, list[Membership]]:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 from servicekit import PageQuery, directory, page_of
+from servicekit.cooperative import iterate_cooperatively
 from servicekit.door import DayRange
 from servicekit.visibility import VisibilityFilter
 from servicekit.workers import run_in_worker
@@ -78,7 +79,7 @@ async def compute_template_effect(
             agent=people[each.agent_id].slug if each.agent_id in people else None,
             name=people[each.agent_id].display_name if each.agent_id in people else None,
         )
-        for each in shown.items
+        async for each in iterate_cooperatively(shown.items)
     ]
     return TemplateEffect(
         **found.model_dump(exclude={"agents"}),

@@ -72,7 +72,7 @@ async def _apply(session: Session, documents: DocumentStore, section: Section) -
 
 async def _replace(session: Session, rules: Sequence[Rule]) -> None:
     before = {each.rule: each for each in await store.list_rules(session)}
-    record_changes(session, "rule", before, {each.rule: each for each in rules})
+    await record_changes(session, "rule", before, {each.rule: each for each in rules})
     await store.replace_rules(session, list(rules))
 
 

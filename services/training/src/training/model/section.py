@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.section_names import Names
 from pydantic import ValidationError
-from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_unknown_names
+from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_duplicates, find_unknown_names
 from servicekit.errors import FieldProblem, Invalid, suggest_name
 from servicekit.validation_problems import find_validation_problems
 
@@ -44,8 +44,8 @@ def find_contradictions(section: Section) -> list[FieldProblem]:
     """Duplicate names, and rules that name a template which the section does not have."""
     templates = [template.template for template in section.templates]
     return [
-        *_find_duplicates("templates", "template", templates),
-        *_find_duplicates("rules", "rule", [rule.rule for rule in section.rules]),
+        *find_duplicates("templates", "template", templates),
+        *find_duplicates("rules", "rule", [rule.rule for rule in section.rules]),
         *check_rules(section.rules, templates),
     ]
 
@@ -91,12 +91,4 @@ def check_rules(rules: Sequence[Rule], templates: Sequence[str]) -> list[FieldPr
 
 def check_unique(rules: Sequence[Rule]) -> list[FieldProblem]:
     """A problem for each rule whose name another rule before it has."""
-    return _find_duplicates("rules", "rule", [rule.rule for rule in rules])
-
-
-def _find_duplicates(list_name: str, key: str, names: Sequence[str]) -> list[FieldProblem]:
-    return [
-        FieldProblem(pointer=f"/{list_name}/{index}/{key}", problem=f"`{name}` is there twice", cure="rename one")
-        for index, name in enumerate(names)
-        if name in names[:index]
-    ]
+    return find_duplicates("rules", "rule", [rule.rule for rule in rules])
