@@ -191,7 +191,7 @@ class ClockDoor:
         try:
             async with AsyncExitStack() as stack:
                 if held.lock_key is not None:
-                    await stack.enter_async_context(self._sessions.in_turn(held.lock_key))
+                    await stack.enter_async_context(self._sessions.hold_lock(held.lock_key))
                 mine = replace(held, lock_key=None)  # it is taken already, and not by a transaction
                 await run_with_budget(job.run(mine, held.item), seconds=None if job.long else MAX_HANDLING_SECONDS)
         finally:

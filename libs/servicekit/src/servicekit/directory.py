@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from contracts.directory import OrgUnitChanged, PersonChanged, SessionEnded, TenantChanged
 from pydantic_core import from_json
 from sqlalchemy import Table
-from storage import Session, build_insert, build_on_conflict_update, encode_rows_parameter
+from storage import InsertSpec, Session, on_conflict_update
 from storage.tables import (
     directory_external_id,
     directory_login,
@@ -76,13 +76,13 @@ async def apply_person(session: Session, body: PersonChanged) -> None:
         {"source": each.source, "external_id": each.external_id, **_dates(each.valid_from, each.valid_until)}
         for each in body.external_ids
     ]
-    for statement, rows in (
-        (_UPSERT[directory_login], logins),
+    for spec, rows in (
+        (_UPSERT_LOGINS, logins),
         (_ADD_MEMBERSHIPS, memberships),
         (_ADD_EXTERNAL_IDS, external_ids),
     ):
         if rows:
-            await session.run(statement, encode_rows_parameter(rows, tenant=tenant, person_id=body.id))
+            await session.insert_rows(spec, rows, tenant=tenant, person_id=body.id)
 
 
 async def apply_session_ended(session: Session, body: SessionEnded) -> None:
@@ -121,22 +121,23 @@ _DELETE_OLD_VERSIONS = (
 )
 
 
-def _upsert_statement(table: Table) -> str:
-    return build_insert(
-        table, suffix_sql=build_on_conflict_update(table, [each.name for each in table.columns if not each.primary_key])
-    )
+def _upsert_spec(table: Table, constant_columns: tuple[str, ...] = ()) -> InsertSpec:
+    columns = [each.name for each in table.columns if not each.primary_key]
+    return InsertSpec(table, None, constant_columns, on_conflict_update(table, columns))
 
 
 _UPSERT = {
-    table: _upsert_statement(table)
-    for table in (directory_tenant, directory_org_unit, directory_person, directory_login, tenant_clock, ended_session)
+    table: _upsert_spec(table)
+    for table in (directory_tenant, directory_org_unit, directory_person, tenant_clock, ended_session)
 }
-_ADD_MEMBERSHIPS = build_insert(directory_membership, suffix_sql="ON CONFLICT DO NOTHING")
-_ADD_EXTERNAL_IDS = build_insert(directory_external_id, suffix_sql="ON CONFLICT DO NOTHING")
+_OF_PERSON = ("tenant", "person_id")
+_UPSERT_LOGINS = _upsert_spec(directory_login, _OF_PERSON)
+_ADD_MEMBERSHIPS = InsertSpec(directory_membership, None, _OF_PERSON, "ON CONFLICT DO NOTHING")
+_ADD_EXTERNAL_IDS = InsertSpec(directory_external_id, None, _OF_PERSON, "ON CONFLICT DO NOTHING")
 
 
 async def _upsert(session: Session, table: Table, values: dict[str, Any]) -> None:
-    await session.run(_UPSERT[table], encode_rows_parameter([values]))
+    await session.insert_rows(_UPSERT[table], [values])
 
 
 async def _delete_person_parts(session: Session, person_id: UUID) -> None:

@@ -29,6 +29,7 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from sqlalchemy import text
 from storage import listen
 from storage.engine import DATABASE_OVERFLOW
+from storage.outbox import OutboxRow
 
 from servicekit import logs, metrics
 from servicekit.budget import run_with_budget
@@ -350,7 +351,7 @@ class _RelayOutbox:
         """Publishes waiting rows, of each topic at most `capacity`. Returns their number."""
         delivered: list[metrics.PublishedEvent] = []
 
-        async def forward(rows: list[dict[str, Any]]) -> None:
+        async def forward(rows: list[OutboxRow]) -> None:
             messages = [
                 Outgoing(row["topic"], row["partition"], row["key"], row["value"], row["headers"]) for row in rows
             ]

@@ -1,8 +1,9 @@
 """Sessions under row-level security, the outbox, offsets, migrations, documents."""
 
-from storage.bulk import build_insert, build_on_conflict_update, encode_rows_parameter
 from storage.documents import Document, DocumentCorrupted, DocumentStore, JsonbDocumentStore
 from storage.engine import create_engine, create_metadata, schema_name
+from storage.inserts import InsertSpec, MultiInsert, encode_rows, on_conflict_update
+from storage.locks import lock_async_connection, lock_connection, lock_sql
 from storage.migrate import PLATFORM, Migrations, UnknownRevision, ensure_schema, migrate
 from storage.mongo import MongoDocumentStore
 from storage.notifications import listen
@@ -24,9 +25,11 @@ __all__ = [
     "Document",
     "DocumentCorrupted",
     "DocumentStore",
+    "InsertSpec",
     "JsonbDocumentStore",
     "Migrations",
     "MongoDocumentStore",
+    "MultiInsert",
     "OffsetConflict",
     "OffsetUpdate",
     "Outbox",
@@ -36,20 +39,22 @@ __all__ = [
     "Timeouts",
     "UnknownRevision",
     "begin_attempt",
-    "build_insert",
-    "build_on_conflict_update",
     "count_attempts",
     "create_document_store",
     "create_engine",
     "create_metadata",
-    "encode_rows_parameter",
+    "encode_rows",
     "end_attempt",
     "ensure_schema",
     "is_valid_tenant_name",
     "listen",
     "load_next_offset",
+    "lock_async_connection",
+    "lock_connection",
+    "lock_sql",
     "migrate",
     "move_offsets",
+    "on_conflict_update",
     "schedule_discard",
     "schema_name",
 ]

@@ -1,4 +1,4 @@
-"""Documents: what is large, nested and shaped by others. Immutable, addressed by id, written before the SQL commit."""
+"""Documents: large, nested JSON whose shape others decide. Immutable, addressed by id, written before the SQL commit."""
 
 import hashlib
 import re
@@ -15,17 +15,17 @@ from storage.session import Session, Sessions
 from storage.tables import document
 
 MAX_DOCUMENT_BYTES = 16_000_000
-"""The most that a document's body and blob may have together: MongoDB takes 16 MiB, and some of it is the frame."""
+"""Limit of a document's body and blob together: MongoDB's is 16 MiB, a part of which its own fields take."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class DocumentCorrupted(Exception):
-    """The bytes of a document are not those that were written: their sum differs."""
+    """The blob of a document is not the one that was written: its SHA-256 differs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`body` is JSON, without what `check` refuses; `blob` are raw bytes beside it."""
+    """`body` is JSON within the limits of `validate_document`; `blob` are raw bytes stored with it."""
 
     id: str
     body: Mapping[str, Any]
@@ -33,26 +33,32 @@ class Document:
 
     @property
     def sha256(self) -> str | None:
+        """Hex SHA-256 of the blob; None without one."""
         return None if self.blob is None else hashlib.sha256(self.blob).hexdigest()
 
 
 class DocumentStore(Protocol):
+    """Documents by tenant and collection. Raises ConnectionError when the store cannot be reached."""
+
     async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
-        """Durable on return. An id that exists keeps what it has: documents never change. Raises ValueError for what
-        not every implementation can keep, and then nothing of it is written."""
+        """Writes documents; they are durable on return. An id that exists keeps its document. Raises ValueError as
+        `validate_document` does, and then writes none."""
         ...
 
     async def get(self, tenant: str, collection: str, ids: Sequence[str]) -> dict[str, Document]:
-        """Those that exist, by id. Raises DocumentDamaged."""
+        """The documents that exist, by id. Raises DocumentCorrupted."""
         ...
 
     async def find(
         self, tenant: str, collection: str, where: Mapping[str, str], *, after: str | None = None, limit: int = 100
     ) -> list[Document]:
-        """Documents whose top-level fields equal `where`, by id, from the one after `after`."""
+        """Documents whose top-level text fields equal `where`, ordered by id, beginning after the id `after`. Raises
+        DocumentCorrupted."""
         ...
 
-    async def delete(self, tenant: str, collection: str, ids: Sequence[str]) -> None: ...
+    async def delete(self, tenant: str, collection: str, ids: Sequence[str]) -> None:
+        """Removes the documents that exist."""
+        ...
 
     async def ids_before(
         self,
@@ -64,18 +70,17 @@ class DocumentStore(Protocol):
         after: str | None = None,
         limit: int = 1000,
     ) -> list[str]:
-        """Ids of documents written before that instant and not before `since`, in order, from the one after `after`:
-        for the sweeper that removes what nothing points to."""
+        """Ids of documents written in [`since`, `before`), in order, beginning after the id `after`. For the sweeper."""
         ...
 
     async def close(self) -> None:
-        """Lets go of its connections. It is of no use afterwards."""
+        """Closes the connections; the store cannot be used afterwards."""
         ...
 
 
 def validate_document(document: Document) -> None:
-    """Raises ValueError for what not every implementation can keep: dotted or `$` keys, a list directly in a list, NaN
-    and infinities, integers beyond 64 bits, NUL and half surrogate pairs in text, more than `MAX_DOCUMENT_BYTES`."""
+    """Raises ValueError for a document that not every implementation can store: dotted or `$` keys, a list directly in a
+    list, NaN and infinities, integers beyond 64 bits, NUL and lone surrogates in text, more than `MAX_DOCUMENT_BYTES`."""
     validate_body(document.body)
     size = len(bson.encode(document.body)) + len(document.blob or b"")
     if size > MAX_DOCUMENT_BYTES:
@@ -83,7 +88,7 @@ def validate_document(document: Document) -> None:
 
 
 def restore_document(id: str, body: Mapping[str, Any], blob: bytes | None, sha256: str | None) -> Document:
-    """A document as it was found. Raises DocumentDamaged."""
+    """A document from its stored parts. Raises DocumentCorrupted when the blob does not match `sha256`."""
     found = Document(id, body, blob)
     if found.sha256 != sha256:
         raise DocumentCorrupted(f"the bytes of document {id} have the sum {found.sha256}, and were written as {sha256}")
@@ -91,7 +96,7 @@ def restore_document(id: str, body: Mapping[str, Any], blob: bytes | None, sha25
 
 
 def validate_body(body: Mapping[str, Any], where: str = "") -> None:
-    """`check` for a body's values; `where` is the path to it."""
+    """`validate_document` for the keys and values of a body; `where` is the path to it, for the error."""
     for key, value in body.items():
         if "." in key or key.startswith("$"):
             raise ValueError(f"a document's key may not hold a dot or begin with $: {where}{key!r}")
@@ -116,8 +121,8 @@ def _check_value(value: Any, where: str) -> None:
 
 
 class JsonbDocumentStore:
-    """The embedded implementation: a table in the service's own schema, walled off by tenant like any other. It has
-    its own transactions, so that a document behaves the same here as in another database."""
+    """The embedded implementation: a table in the service's own schema, under row-level security. It has transactions of
+    its own, so that documents behave as in a database of their own."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -136,6 +141,7 @@ class JsonbDocumentStore:
             for each in documents
         ]  # fmt: skip
         async with self._begin(tenant) as session:
+            # Blobs are binary, so not `insert_rows`, which sends JSON.
             await session.execute(insert(document).on_conflict_do_nothing(), rows)
 
     async def get(self, tenant: str, collection: str, ids: Sequence[str]) -> dict[str, Document]:
@@ -197,4 +203,4 @@ class JsonbDocumentStore:
             return list((await session.execute(statement)).scalars())
 
     async def close(self) -> None:
-        """The engine is its owner's."""
+        """Does nothing: whoever created the engine disposes of it."""

@@ -1,4 +1,4 @@
-"""One engine a service: its own role, its own schema first on the search path."""
+"""One database engine per service, with its own role and its own schema first on the search path."""
 
 import select
 from typing import Any
@@ -18,17 +18,18 @@ NAMING = {
 
 
 def create_metadata() -> MetaData:
-    """The tables of one service. They carry no schema: the role's search path says where they live."""
+    """Metadata for the tables of one service. They name no schema: the search path does."""
     return MetaData(naming_convention=NAMING)
 
 
 DATABASE_EXTRA_POOL_SIZE = 3
-"""Connections beyond its size that a pool keeps once it was busy: a new one costs PostgreSQL a process each time."""
+"""Connections beyond `pool_size` that a pool keeps open once it needed them: each new one costs PostgreSQL a process."""
 DATABASE_OVERFLOW = 3
-"""Connections that a very busy pool opens beyond those, and closes again."""
+"""Connections that a pool opens beyond those when it is very busy, and closes again."""
 
 
 def schema_name(service: str) -> str:
+    """The schema of a service."""
     return service.replace("-", "_")
 
 
@@ -47,19 +48,19 @@ def create_engine(
         max_overflow=max_overflow,
         pool_use_lifo=True,
         pool_recycle=1800,
-        hide_parameters=True,  # an error's text is logged; what customers have sent must not stand in it
+        hide_parameters=True,  # errors are logged, and must not show customers' data
         connect_args={"options": f"-c search_path={schema} -c timezone=UTC", "prepare_threshold": 3},
     )
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def forget_broken_connections(context: Any) -> None:  # pyright: ignore[reportUnusedFunction]
-        # After PostgreSQL was restarted every pooled connection is dead, not only the one that noticed.
+        # After a restart of PostgreSQL every pooled connection is dead, not only the one that failed.
         if context.is_disconnect:
             context.invalidate_pool_on_disconnect = True
 
     @event.listens_for(engine.sync_engine, "checkout")
     def leave_broken_connections(connection: Any, *_: Any) -> None:  # pyright: ignore[reportUnusedFunction]
-        # Its socket tells that a server has gone, without the round trip of asking each time.
+        # A readable socket shows that the server may have gone, without a round trip at each checkout.
         if socket_is_readable(connection.fileno()):
             try:
                 engine.dialect.do_ping(connection)
@@ -70,7 +71,7 @@ def create_engine(
 
 
 def socket_is_readable(socket: int) -> bool:
-    """Whether something came in at an idle connection: its end, or what makes it worth asking."""
+    """Whether an idle connection has received something, such as its end, so that it must be pinged before use."""
     poll = select.poll()
     poll.register(socket, select.POLLIN)
     return bool(poll.poll(0))

@@ -1,7 +1,7 @@
 """Alembic without an env.py per service: each service has a folder of revisions, and this runs them in its schema.
 
-The tables that every service has are a folder of revisions of their own, with a version of their own in each schema. A
-revision is frozen once it has landed (CONTRIBUTING.md): it holds its SQL, and imports nothing that changes.
+The tables that every service has are a folder of revisions of their own, with their own version table in each schema. A
+revision is frozen once it is on the main branch (CONTRIBUTING.md): it holds its SQL and imports nothing that changes.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 
 from storage.engine import schema_name
+from storage.locks import lock_connection
 
 
 class UnknownRevision(RuntimeError):
-    """A schema is at a revision that this version of Uplift does not have: a newer one has made it."""
+    """A schema is at a revision that this version of Uplift does not know: a newer version has migrated it."""
 
 
 @dataclass(frozen=True)
 class Migrations:
-    """The revisions of one service: `package` holds a folder `versions`. `table` says which one a schema is at."""
+    """The revisions of one service: those in the folder `versions` of `package`. `table` is the version table."""
 
     service: str
     package: str
@@ -32,9 +33,11 @@ class Migrations:
 
     @property
     def folder(self) -> Path:
+        """Where the revision files are."""
         return Path(str(files(self.package))) / "versions"
 
     def script(self) -> ScriptDirectory:
+        """Alembic's view of the revisions."""
         config = Config()
         config.set_main_option("script_location", str(self.folder.parent))
         config.set_main_option("version_locations", str(self.folder))
@@ -42,24 +45,24 @@ class Migrations:
         return ScriptDirectory.from_config(config)
 
     def revisions(self) -> list[str]:
-        """From the oldest, read from the file names alone: `YYYY_MM_DD_HHMM_slug.py` sort by time."""
+        """Revision ids, the oldest first. They are the file names, `YYYY_MM_DD_HHMM_slug`, which sort by time."""
         return sorted(path.stem for path in self.folder.glob("2*.py"))
 
     def head(self) -> str | None:
-        """The newest revision."""
+        """The newest revision; None if there is none."""
         return max(self.revisions(), default=None)
 
 
 PLATFORM = Migrations("every service", "storage.migrations", "storage_version")
-"""The revisions of the tables that every service has, `storage.tables.own`."""
+"""The revisions of the tables that every service has, `storage.tables.PLATFORM_TABLES`."""
 
 
 def ensure_schema(admin_url: str, service: str, *, role: str, password: str | None = None) -> None:
-    """Creates the service's role and schema when they are missing. Runs as the database's administrator."""
+    """Creates the service's role and schema if they are missing, as the database's administrator."""
     schema = schema_name(service)
     engine = create_engine(admin_url)
     with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('prepare schemas'))"))
+        lock_connection(connection, "ensure schemas")
         if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}):
             connection.execute(text(f'CREATE ROLE "{role}" LOGIN NOSUPERUSER NOBYPASSRLS'))
         if password:
@@ -70,53 +73,51 @@ def ensure_schema(admin_url: str, service: str, *, role: str, password: str | No
 
 
 def load_current_revision(connection: Connection, table: str = Migrations.table) -> str | None:
-    """The revision a schema is at; None when it was never migrated."""
+    """The revision of the connection's schema; None if it was never migrated."""
     if not connection.scalar(text("SELECT to_regclass(:table)"), {"table": table}):
         return None
     return connection.scalar(text(f"SELECT version_num FROM {table}"))  # noqa: S608
 
 
 def migrate(url: str, migrations: Migrations, *, to: str | None = None, platform: str | None = None) -> str | None:
-    """Brings a service's schema to its newest revision, as the service's own role. Returns the revision.
+    """Upgrades a service's schema to its newest revision, as the service's own role. Returns the revision.
 
-    `to` and `platform` name another one than the newest, of the service's and of the shared tables. Revision ids are the
-    file names, so that being up to date is seen without loading a single script. Raises UnknownRevision.
+    `to` and `platform` name a revision other than the newest, of the service's and of the shared tables. No script is
+    loaded when the schema is up to date. Raises UnknownRevision.
     """
     engine = create_engine(
         url, connect_args={"options": f"-c search_path={schema_name(migrations.service)} -c timezone=UTC"}
     )
     try:
         with engine.begin() as connection:
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(hashtext('migrate ' || :s))"), {"s": migrations.service}
-            )
-            _adopt(connection)
-            _bring(connection, PLATFORM, platform)
-            return _bring(connection, migrations, to)
+            lock_connection(connection, f"{migrations.service} migrations")
+            _stamp_unversioned(connection)
+            _ensure_revision(connection, PLATFORM, platform)
+            return _ensure_revision(connection, migrations, to)
     finally:
         engine.dispose()
 
 
-def _adopt(connection: Connection) -> None:
-    """Before the shared tables had revisions, the first one of each service made them, and they grew by themselves."""
+def _stamp_unversioned(connection: Connection) -> None:
+    """Marks shared tables from before they had revisions (each service's first one created them) as at the first."""
     if load_current_revision(connection, PLATFORM.table) or not connection.scalar(text("SELECT to_regclass('outbox')")):
         return
     context = MigrationContext.configure(connection, opts={"version_table": PLATFORM.table})
     context.stamp(PLATFORM.script(), PLATFORM.revisions()[0])
 
 
-def _bring(connection: Connection, migrations: Migrations, to: str | None) -> str | None:
-    wanted, there = to or migrations.head(), load_current_revision(connection, migrations.table)
-    if there != wanted:
-        _check_known(there, migrations.revisions(), migrations.service)
-        _upgrade(connection, migrations, wanted or "head")
+def _ensure_revision(connection: Connection, migrations: Migrations, to: str | None) -> str | None:
+    target, current = to or migrations.head(), load_current_revision(connection, migrations.table)
+    if current != target:
+        _check_known(current, migrations.revisions(), migrations.service)
+        _upgrade(connection, migrations, target or "head")
     return load_current_revision(connection, migrations.table)
 
 
-def _check_known(there: str | None, known: list[str], service: str) -> None:
-    if there is not None and there not in known:
+def _check_known(current: str | None, known: list[str], service: str) -> None:
+    if current is not None and current not in known:
         raise UnknownRevision(
-            f"The schema of {service} is at revision {there}, which this version of Uplift does not know: a newer one "
+            f"The schema of {service} is at revision {current}, which this version of Uplift does not know: a newer one "
             "has made it. Run that version, or restore a backup from before."
         )
 

@@ -1,4 +1,4 @@
-"""Documents in MongoDB: a database for each service, a collection for each of ours, the tenant first in every key."""
+"""Documents in MongoDB: one database per service, the tenant first in every key."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, 
 from storage.documents import Document, restore_document, validate_document
 from storage.engine import schema_name
 
-# A request that finds the store away holds a database connection meanwhile, so it is told soon.
+# A request holds a database connection while it waits for an unreachable store, so it must fail soon.
 _CONNECT_TIMEOUT_MS = 3_000
 _SOCKET_TIMEOUT_MS = 30_000
 _ID_CHUNK_SIZE = 10_000
@@ -24,7 +24,7 @@ Collection = AsyncIOMotorCollection[Row]
 
 
 class _PlainInteger(TypeDecoder):
-    """64-bit integers come back as `int`, as they were given."""
+    """Decodes 64-bit integers as `int`, as they were encoded."""
 
     @property
     def bson_type(self) -> Any:
@@ -38,11 +38,12 @@ _OPTIONS: CodecOptions[Row] = CodecOptions(tz_aware=True, type_registry=TypeRegi
 
 
 class MongoDocumentStore:
-    """The implementation of the cluster. It belongs to the event loop that first uses it.
+    """The implementation for a cluster. It belongs to the event loop that first uses it.
 
-    `url` is a MongoDB URL; the database it names, else `uplift`, is the first part of this one's name:
-    `uplift_<service>`. A row is `_id` (tenant, comma, id: no tenant's name holds a comma), `tenant`, `at`, `body`,
-    `blob`, `sha256`. Writes are acknowledged by the majority's journals. Uses no transactions, TTL or partial indexes.
+    `url` is a MongoDB URL. The database's name is `<database>_<service>`, with the database of the URL or else `uplift`. A
+    row is `_id` (tenant, comma, id: no tenant's name holds a comma), `tenant`, `at`, `body`,
+    `blob`, `sha256`. Writes are acknowledged by a majority's journals. Transactions, TTL and partial indexes are not used.
+    The methods are those of `DocumentStore`.
     """
 
     def __init__(self, url: str, service: str) -> None:
@@ -63,12 +64,13 @@ class MongoDocumentStore:
         return self._client[self.database].get_collection(name, codec_options=_OPTIONS)
 
     async def _ensure_index(self, collection: str, *fields: str) -> None:
-        """Makes sure of an index once a process; one that exists costs a round trip."""
+        """Creates an index if it is missing, once per process: asking costs a round trip."""
         if (collection, *fields) not in self._indexed:
             await self._collection(collection).create_index([(field, 1) for field in fields])
             self._indexed.add((collection, *fields))
 
     async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
+        """See `DocumentStore.put`. Of documents with the same id the first is written."""
         for each in documents:
             validate_document(each)
         at = datetime.now(UTC)
@@ -88,6 +90,7 @@ class MongoDocumentStore:
                 _raise_unless_duplicates(collection, error)
 
     async def get(self, tenant: str, collection: str, ids: Sequence[str]) -> dict[str, Document]:
+        """See `DocumentStore.get`."""
         found: dict[str, Document] = {}
         with _unreachable_as_connection_error():
             for keys in _id_chunks(tenant, ids):
@@ -99,7 +102,7 @@ class MongoDocumentStore:
     async def find(
         self, tenant: str, collection: str, where: Mapping[str, str], *, after: str | None = None, limit: int = 100
     ) -> list[Document]:
-        """The fields that are asked for are indexed from the first time on."""
+        """See `DocumentStore.find`. Creates an index on the fields of `where`."""
         condition: Row = {"tenant": tenant, **{f"body.{name}": value for name, value in where.items()}}
         if after is not None:
             condition["_id"] = {"$gt": _key(tenant, after)}
@@ -110,6 +113,7 @@ class MongoDocumentStore:
             return [_document(tenant, row) async for row in cursor]
 
     async def delete(self, tenant: str, collection: str, ids: Sequence[str]) -> None:
+        """See `DocumentStore.delete`."""
         with _unreachable_as_connection_error():
             for keys in _id_chunks(tenant, ids):
                 await self._collection(collection).delete_many({"_id": keys})
@@ -124,6 +128,7 @@ class MongoDocumentStore:
         after: str | None = None,
         limit: int = 1000,
     ) -> list[str]:
+        """See `DocumentStore.ids_before`."""
         condition: Row = {"tenant": tenant, "at": {"$lt": before} | ({"$gte": since} if since else {})}
         if after is not None:
             condition["_id"] = {"$gt": _key(tenant, after)}
@@ -132,6 +137,7 @@ class MongoDocumentStore:
             return [_id(tenant, row) async for row in cursor]
 
     async def close(self) -> None:
+        """Closes the client."""
         self._client.close()
 
 
@@ -144,10 +150,10 @@ def _id(tenant: str, row: Row) -> str:
 
 
 def _id_chunks(tenant: str, ids: Sequence[str]) -> Iterator[Any]:
-    """Conditions on `_id`, each of a size that a command can have."""
+    """Conditions on `_id`, each small enough for one command."""
     keys = [_key(tenant, each) for each in ids]
     if len(keys) == 1:
-        yield keys[0]  # FerretDB looks this one up in its index, and goes through everything for an $in
+        yield keys[0]  # FerretDB uses its index for this one, and scans the collection for an $in
         return
     for begin in range(0, len(keys), _ID_CHUNK_SIZE):
         yield {"$in": keys[begin : begin + _ID_CHUNK_SIZE]}
@@ -158,7 +164,7 @@ def _document(tenant: str, row: Row) -> Document:
 
 
 def _raise_unless_duplicates(collection: str, error: BulkWriteError) -> None:
-    """Raises unless what was refused was there already. The driver's own error would show the documents."""
+    """Raises RuntimeError unless all refused documents exist already. The driver's own error would show documents."""
     errors: list[Row] = error.details.get("writeErrors", [])
     codes = sorted({int(each["code"]) for each in errors} - {_DUPLICATE})
     if codes:
@@ -169,7 +175,7 @@ def _raise_unless_duplicates(collection: str, error: BulkWriteError) -> None:
 
 @contextmanager
 def _unreachable_as_connection_error() -> Generator[None]:
-    """A store that cannot be reached is a ConnectionError: doors and readers try again."""
+    """Raises ConnectionError when the store cannot be reached, so that doors and consumers retry."""
     try:
         yield
     except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:

@@ -1,4 +1,4 @@
-"""LISTEN: being woken by another process's NOTIFY. It is a hint only: whoever waits also looks from time to time."""
+"""LISTEN and NOTIFY between processes. A notification is a hint and may be lost: listeners also poll."""
 
 import asyncio
 import logging
@@ -12,8 +12,8 @@ RETRY_SECONDS = 1.0
 
 
 async def listen(engine: AsyncEngine, channel: str, on_notify: Callable[[str | None], None]) -> None:
-    """Calls `heard` with the payload of each notification, until cancelled; with None after each new connection, for
-    what came while nobody listened. A lost connection is made anew."""
+    """Calls `on_notify` with the payload of each notification, until cancelled. Reconnects after a lost connection, and
+    calls `on_notify` with None after each connect, because notifications may have been missed."""
     while True:
         try:
             async with engine.connect() as connection:
@@ -26,7 +26,7 @@ async def listen(engine: AsyncEngine, channel: str, on_notify: Callable[[str | N
                     async for note in raw.notifies():
                         on_notify(note.payload)
                 finally:
-                    await connection.invalidate()  # it must not go back to the pool with its LISTEN
+                    await connection.invalidate()  # must not return to the pool with its LISTEN
         except Exception as error:
             log.warning("lost the connection that listens on %s: %s", channel, error)
         await asyncio.sleep(RETRY_SECONDS)

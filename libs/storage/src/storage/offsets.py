@@ -1,4 +1,4 @@
-"""A reader's place in every partition, moved in the transaction of the effect by compare-and-set."""
+"""A consumer's offset in every partition, moved by compare-and-set in the transaction of the effect."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,13 +9,13 @@ from storage.session import Session, Sessions
 
 
 class OffsetConflict(Exception):
-    """A stored offset is not the expected one: somebody else has handled this batch."""
+    """A stored offset is not the expected one: another consumer has handled this batch."""
 
     fenced = True
 
 
 class OffsetUpdate(NamedTuple):
-    """Of one partition's offset."""
+    """A compare-and-set of one partition's offset, from `expected` to `new`."""
 
     topic: str
     partition: int
@@ -23,7 +23,7 @@ class OffsetUpdate(NamedTuple):
     new: int
 
 
-_PLACE = text(
+_INSERT = text(
     "INSERT INTO consumer_offset (topic, partition, next) VALUES (:topic, :partition, 0) ON CONFLICT DO NOTHING"
 )
 _NEXT = text("SELECT next FROM consumer_offset WHERE topic = :topic AND partition = :partition")
@@ -35,7 +35,7 @@ _BEGIN = text(
     "WHERE topic = :topic AND partition = :partition"
 )
 _END = text("UPDATE consumer_offset SET begun = NULL, attempts = 0 WHERE topic = :topic AND partition = :partition")
-# Locked in one order, so that two members who both believe in their partitions do not wait for each other in a circle.
+# Locked in one order, so that two members that both think they own the partitions do not deadlock.
 _MOVE = """
 WITH held AS MATERIALIZED (
     SELECT o.topic, o.partition, m.next FROM consumer_offset o
@@ -49,37 +49,38 @@ UPDATE consumer_offset o SET next = held.next FROM held WHERE o.topic = held.top
 
 
 async def load_next_offset(sessions: Sessions, topic: str, partition: int) -> int:
-    """Where reading goes on; 0 when never read. From then on the place is there to be moved."""
+    """The next offset to read; 0 when the partition was never read. Creates the row that `move_offsets` updates."""
     place = {"topic": topic, "partition": partition}
     async with sessions.system_transaction() as connection:
         found = await connection.scalar(_NEXT, place)
         if found is None:
-            await connection.execute(_PLACE, place)
+            await connection.execute(_INSERT, place)
             found = await connection.scalar(_NEXT, place)
         return int(found or 0)
 
 
 async def count_attempts(sessions: Sessions, topic: str, partition: int) -> int:
-    """How often what stands at the stored offset was begun (`begin_attempt`) without an end."""
+    """How often the message at the stored offset was begun (`begin_attempt`) and not finished."""
     async with sessions.system_transaction() as connection:
         return int(await connection.scalar(_ATTEMPTS, {"topic": topic, "partition": partition}) or 0)
 
 
 async def begin_attempt(sessions: Sessions, topic: str, partition: int) -> None:
-    """Counts, in a transaction of its own: what comes next may end the process. A moved offset begins anew at 0."""
+    """Adds an attempt, in a transaction of its own, because handling the message may end the process. Moving the offset
+    resets the count to 0."""
     async with sessions.system_transaction() as connection:
         await connection.execute(_BEGIN, {"topic": topic, "partition": partition})
 
 
 async def end_attempt(sessions: Sessions, topic: str, partition: int) -> None:
-    """What stands at the stored offset has ended, though it did not take effect."""
+    """Resets the count: the attempt finished, though it did not take effect."""
     async with sessions.system_transaction() as connection:
         await connection.execute(_END, {"topic": topic, "partition": partition})
 
 
 async def move_offsets(session: Session, moves: Iterable[OffsetUpdate]) -> None:
-    """All or none: raises OffsetConflict when one of the stored offsets is not its `expected`; the transaction is then to
-    be rolled back."""
+    """Moves all offsets or none. Raises OffsetConflict when a stored offset is not its `expected`; the caller must then
+    roll the transaction back."""
     topics, partitions, expected, to = zip(*moves, strict=True)
     moved = await session.run(
         _MOVE, {"topics": list(topics), "partitions": list(partitions), "expected": list(expected), "next": list(to)}

@@ -1,4 +1,4 @@
-"""One session per unit of work: one transaction, under row-level security, with an out-tray of events.
+"""One session per unit of work: one transaction under row-level security, with the events it emits.
 
 Only the doors open and commit sessions. Actions use them and never commit.
 """
@@ -13,52 +13,71 @@ from uuid import UUID
 
 from contracts import TOPICS, Attributes, partition_of
 from contracts.audit import Origin
+from psycopg.types.json import Jsonb
 from pydantic_core import to_json
 from sqlalchemy import Connection, CursorResult, Executable, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.bulk import build_insert, build_on_conflict_update, encode_rows_parameter
-from storage.driver_connection import DriverConnection, encode_copy_row
+from storage.driver_connection import DriverConnection
 from storage.engine import create_engine, schema_name
+from storage.inserts import InsertSpec, MultiInsert, on_conflict_update
+from storage.locks import lock_sql
 from storage.tables import due_item
 
 
 def is_valid_tenant_name(name: str) -> bool:
-    """Whether this can name one tenant. A comma would name two under row-level security."""
+    """Whether the text can name one tenant. With a comma, row-level security would read it as two."""
     return bool(name) and "," not in name and name.isprintable()
 
 
 T = TypeVar("T")
 InjectTraceContext = Callable[[Attributes, Attributes | None], Attributes]
-"""Adds to a new event's attributes where in a trace it was made; the second are those of its cause."""
-
-_JSONB = b"\1"  # the version of its binary format
+"""Adds the trace context to a new event's attributes; the second argument is the attributes of its cause."""
 
 
 class EmittableEvent(Protocol):
-    """An event, or what stands for one where thousands are made."""
+    """An event of `contracts`, or a lighter class with the same methods where thousands are created."""
 
     type: ClassVar[str]
 
-    def key(self, tenant: str) -> str: ...
-    def target_topic(self) -> str: ...
-    def encode(self) -> bytes: ...
+    def key(self, tenant: str) -> str:
+        """The message key, which decides the partition."""
+        ...
+
+    def target_topic(self) -> str:
+        """The topic to publish to."""
+        ...
+
+    def encode(self) -> bytes:
+        """The event's data as JSON."""
+        ...
 
 
 class VersionedState(EmittableEvent, Protocol):
-    """Whole state, of which a later version replaces an earlier one."""
+    """An event that carries complete state; a higher version replaces a lower one."""
 
-    def state_version(self) -> int: ...
+    def state_version(self) -> int:
+        """The version of the state."""
+        ...
 
 
-_SCHEDULE = build_insert(
+_SCHEDULE = InsertSpec(
     due_item,
-    suffix_sql=build_on_conflict_update(due_item, ["at", "body", "attempts", "turn", "lease", "leased_until"])
+    constant_columns=("kind", "attempts"),
+    suffix_sql=on_conflict_update(due_item, ["at", "body", "attempts", "turn", "lease", "leased_until"])
     + " WHERE (due_item.at, due_item.body, due_item.attempts, due_item.turn)"
     " IS DISTINCT FROM (excluded.at, excluded.body, excluded.attempts, excluded.turn)",
 )
 
 
+_OUTBOX_COLUMNS = ("tenant", "topic", "partition", "key", "headers", "value")
+_OUTBOX_TYPES = ("text", "text", "int4", "text", "jsonb", "bytea")
+_NAME = "cast(:name AS text)"
+_LOCK, _LOCK_SHARED, _TRY_LOCK, _TRY_LOCK_SHARED = (
+    f"SELECT {lock_sql(_NAME, shared=shared, wait=wait)}" for wait in (True, False) for shared in (False, True)
+)
+_LOCK_SESSION = f"SELECT {lock_sql(_NAME, session_level=True)}"
+_LOCK_ALL = f"SELECT {lock_sql('name')} FROM unnest(cast(:names AS text[])) AS name"  # noqa: S608
 _SET_TENANTS = "SELECT set_config('uplift.tenants', :tenants, true)"
 _SET_TENANTS_AND_TIMEOUTS = (
     _SET_TENANTS
@@ -68,13 +87,14 @@ _SET_TENANTS_AND_TIMEOUTS = (
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long the database waits for a lock, and works at a statement, in one transaction. Both end in an
-    `OperationalError`, after which the work may be tried again."""
+    """How long one transaction may wait for a lock, and one statement may run. Exceeding either raises an
+    `OperationalError`, after which the work may be retried."""
 
     lock_seconds: float
     statement_seconds: float
 
     def settings(self) -> dict[str, str]:
+        """PostgreSQL's settings, in milliseconds."""
         found = {"lock_timeout": self.lock_seconds, "statement_timeout": self.statement_seconds}
         return {name: f"{max(int(seconds * 1000), 1)}ms" for name, seconds in found.items()}
 
@@ -83,9 +103,14 @@ class Timeouts:
 class Session:
     """A unit of work in one transaction.
 
-    `now` is the door's time: the wall clock for HTTP, the event's time for events, the simulated tenant's own clock
-    where it has one. `tenants` are those whose rows can be seen. `cause` is the event that is being handled, if any.
-    `origin`: on whose behalf, where it is not the service's own.
+    `now` is the door's time: the wall clock for HTTP, the event's time for events, a simulated tenant's own clock.
+    `tenants` are those whose rows are visible. `cause` is the event being handled, if any. `origin` says on whose behalf
+    the work is done; None: on the service's own.
+
+    To run a statement, choose by what it returns: `rows`, `row`, `tuples`, `scalars`, `scalar` for a query, `run` for how
+    many rows changed, `insert_rows` and `insert_multi` for INSERTs of many rows. SQL text takes the driver's path, a fifth
+    of the engine's cost. `execute` is the engine's: for Core statements that are built at run time, and for a
+    `CursorResult`.
     """
 
     connection: AsyncConnection
@@ -99,10 +124,10 @@ class Session:
     inject_trace_context: InjectTraceContext | None = None
     emitted_count: int = 0
     after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
-    """Called in order when the transaction is committed, and never otherwise. For figures; nothing may fail there."""
+    """Called in order once the transaction is committed, never otherwise. For metrics; they must not raise."""
     _driver: DriverConnection = field(init=False)
     _pending_writes: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
-    _outgoing: list[bytes] = field(default_factory=list[bytes])
+    _outgoing: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     _cache: dict[tuple[Any, ...], Any] = field(default_factory=dict[tuple[Any, ...], Any])
 
     def __post_init__(self) -> None:
@@ -115,21 +140,22 @@ class Session:
         return tenant
 
     async def execute(self, statement: Executable | str, parameters: Any = None) -> CursorResult[Any]:
-        """Runs a Core statement or SQL text with `:name` parameters by way of the engine."""
+        """Runs a Core statement, or SQL text with `:name` parameters, through the engine."""
         return await self.connection.execute(text(statement) if isinstance(statement, str) else statement, parameters)
 
     async def run(self, statement: str, parameters: Mapping[str, Any] | None = None) -> int:
-        """Runs SQL text. Returns how many rows it touched."""
+        """Runs SQL text. Returns how many rows it changed."""
         return (await self._driver.run(statement, parameters))[2]
 
     async def rows(self, statement: Executable | str, parameters: Any = None) -> list[dict[str, Any]]:
+        """All rows, by column name."""
         if isinstance(statement, str):
             columns, found, _ = await self._driver.run(statement, parameters)
             return [dict(zip(columns, row, strict=True)) for row in found]
         return [dict(row) for row in (await self.execute(statement, parameters)).mappings()]
 
     async def row(self, statement: Executable | str, parameters: Any = None) -> dict[str, Any] | None:
-        """The first row, or None."""
+        """The first row by column name, or None."""
         if isinstance(statement, str):
             columns, found, _ = await self._driver.run(statement, parameters)
             return dict(zip(columns, found[0], strict=True)) if found else None
@@ -137,21 +163,21 @@ class Session:
         return None if row is None else dict(row)
 
     async def tuples(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """The rows, their columns by place."""
+        """All rows, as tuples in the order of the columns."""
         return (await self._driver.run(statement, parameters))[1]
 
     async def scalars(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
-        """The first column."""
+        """The first column of all rows."""
         return [row[0] for row in await self.tuples(statement, parameters)]
 
     async def scalar(self, statement: Executable | str, parameters: Any = None) -> Any:
-        """The first column of the first row; None without a row."""
+        """The first column of the first row; None if there is no row."""
         if isinstance(statement, str):
             return next(iter(await self.scalars(statement, parameters)), None)
         return (await self.execute(statement, parameters)).scalar()
 
     async def set_tenants(self, tenants: Iterable[str], timeouts: "Timeouts | None" = None) -> None:
-        """Sees these tenants' rows only, from here on. Raises ValueError for what cannot name a tenant."""
+        """From here on only these tenants' rows are visible. Raises ValueError for a text that cannot name a tenant."""
         self.tenants = tuple(sorted(set(tenants)))
         if not all(map(is_valid_tenant_name, self.tenants)):
             raise ValueError(f"not names of tenants: {self.tenants}")
@@ -161,39 +187,54 @@ class Session:
         else:
             await self.run(_SET_TENANTS_AND_TIMEOUTS, settings | timeouts.settings())
 
+    async def insert_rows(
+        self, spec: InsertSpec, rows: Iterable[Mapping[str, Any]], **constants: Any
+    ) -> list[dict[str, Any]]:
+        """Inserts rows by one statement and returns what its RETURNING clause does; without rows, does nothing.
+        `constants` are the values of the spec's constant columns; `tenant` is the session's unless it is among them.
+        Raises KeyError when one is missing."""
+        batch = MultiInsert()
+        batch.add(spec, list(rows))
+        return await self.insert_multi(batch, **constants)
+
+    async def insert_multi(self, batch: MultiInsert, **constants: Any) -> list[dict[str, Any]]:
+        """As `insert_rows`, for several tables. Returns the rows of the spec that was added last."""
+        if not batch.rows:
+            return []
+        if "tenant" not in constants and "tenant" in batch.constant_columns():
+            constants["tenant"] = self.tenant
+        return await self.rows(batch.sql, batch.parameters(constants))
+
     async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """COPY into a temporary stage table (PostgreSQL refuses COPY into a table under row-level security)."""
-        raw = (await self.connection.get_raw_connection()).driver_connection
-        assert raw is not None
-        async with raw.cursor() as cursor:
-            async with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
-                for row in rows:
-                    await copy.write_row(row)
+        """COPY into a temporary stage table (PostgreSQL refuses COPY into a table under row-level security). Values may be
+        the texts that PostgreSQL parses."""
+        await self._driver.copy_rows(table, columns, rows)
 
     def write_before_commit(self, work: Awaitable[None]) -> None:
-        """Begins to write something elsewhere, such as a document that rows of this unit of work will name. The commit
-        waits for it, and does not come when it fails."""
+        """Starts a write elsewhere, such as a document that rows of this unit of work name. Commit waits for it; if it
+        fails, the transaction rolls back."""
         self._pending_writes.append(asyncio.ensure_future(work))
 
     async def await_writes(self) -> None:
-        """Waits for what was begun by `first`; the doors do so before they commit. Raises what it raised."""
+        """Waits for the writes of `write_before_commit`, before the commit. Raises what they raised."""
         await asyncio.gather(*self._pending_writes)
 
     async def cancel_writes(self) -> None:
-        """Ends what was begun by `first` and nobody waits for any more."""
+        """Cancels the writes of `write_before_commit` that still run, and waits for their end."""
         for work in self._pending_writes:
             work.cancel()
         await asyncio.gather(*self._pending_writes, return_exceptions=True)
 
     def emit(self, body: EmittableEvent, *, tenant: str | None = None, cause: Attributes | None = None) -> UUID:
-        """Puts an event into the out-tray. It is published after the commit, until delivered. Returns its id."""
+        """Records an event for the outbox; the relay publishes it after the commit. `cause` defaults to the event being
+        handled. Returns the event's id. Raises ValueError when this service is not the topic's writer."""
         tenant = tenant or self.tenant
         attributes = self._create_attributes(body.type, tenant, cause or self.cause)
         self._append_to_outbox(tenant, body.target_topic(), body.key(tenant), attributes, body.encode())
         return attributes.id
 
     def emit_tombstone(self, body: VersionedState, *, tenant: str | None = None) -> None:
-        """Forgets the key of `body`, the newest state, in its compacted topic."""
+        """Records a tombstone for the key of `body`, the newest state, in its compacted topic."""
         tenant = tenant or self.tenant
         attributes = replace(self._create_attributes(body.type, tenant, self.cause), version=body.state_version())
         self._append_to_outbox(tenant, body.target_topic(), body.key(tenant), attributes, None)
@@ -208,48 +249,46 @@ class Session:
             raise ValueError(f"{self.service} may not write to {topic}: its one writer is {declared.writer}")
         partitions = min(self.partitions or declared.partitions, declared.partitions)
         self._outgoing.append(
-            encode_copy_row(
-                tenant.encode(),
-                topic.encode(),
-                partition_of(key, partitions).to_bytes(4, "big"),
-                key.encode(),
-                _JSONB + to_json(attributes.to_headers()),
-                value,
-            )
+            (tenant, topic, partition_of(key, partitions), key, Jsonb(attributes.to_headers(), to_json), value)
         )
 
     async def flush(self) -> None:
-        """Writes the out-tray to the outbox. The doors call it as the last thing before the commit, so that the
-        outbox's order follows the order in which transactions got their locks."""
+        """Writes the recorded events to the outbox. Called last before the commit, so that the outbox's order follows the
+        order in which transactions got their locks."""
         if not self._outgoing:
             return
-        # COPY takes a fifth of the time of an INSERT with arrays. The outbox is exempt from row-level security.
-        await self._driver.copy_rows("outbox (tenant, topic, partition, key, headers, value)", self._outgoing)
+        # COPY takes a fifth of the time of an INSERT. The outbox is exempt from row-level security.
+        await self._driver.copy_rows("outbox", _OUTBOX_COLUMNS, self._outgoing, _OUTBOX_TYPES)
         self.emitted_count += len(self._outgoing)
         self._outgoing.clear()
         if self.notify:
             await self.run("SELECT pg_notify('uplift_outbox', :service)", {"service": self.service})
 
     async def cached(self, key: tuple[Any, ...], load: Callable[[], Awaitable[T]]) -> T:
-        """What `load` gives, loaded once in this unit of work for these tenants: for what every event of a batch asks
-        for again, such as rules. Whoever changes such things calls `forget`."""
-        place = (self.tenants, *key)
-        if place not in self._cache:
-            self._cache[place] = await load()
-        return self._cache[place]
+        """The result of `load`, called once per key and tenants in this unit of work: for what every event of a batch
+        needs, such as rules. Whoever changes such rows calls `clear_cache`."""
+        cache_key = (self.tenants, *key)
+        if cache_key not in self._cache:
+            self._cache[cache_key] = await load()
+        return self._cache[cache_key]
 
     def clear_cache(self) -> None:
-        """Everything known by `once` is loaded anew."""
+        """Forgets the results of `cached`."""
         self._cache.clear()
 
+    async def lock_key(self, key: str, *, shared: bool = False) -> None:
+        """Waits for this key of the service's, and holds it until the end of the transaction. Shared holders exclude
+        exclusive ones only."""
+        await self.run(_LOCK_SHARED if shared else _LOCK, {"name": f"{self.service} {key}"})
+
+    async def try_lock(self, key: str, *, shared: bool = False) -> bool:
+        """As `lock_key`, without waiting: False when somebody else holds the key."""
+        return bool(await self.scalar(_TRY_LOCK_SHARED if shared else _TRY_LOCK, {"name": f"{self.service} {key}"}))
+
     async def lock_keys(self, keys: Iterable[str]) -> None:
-        """Waits until no other unit of work of this service holds one of these keys, and holds them to its end. All are
-        taken in one order, so that nobody waits in a circle: call it once, before anything else is locked."""
-        await self.run(
-            "SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT hashtextextended('turn ' || k, 0) AS key "
-            "FROM unnest(cast(:keys AS text[])) AS k ORDER BY 1) AS keys",
-            {"keys": [f"{self.service} {key}" for key in keys]},
-        )
+        """As `lock_key`, for several keys in sorted order, so that two callers do not deadlock. Call it once per
+        transaction, before anything else is locked."""
+        await self.run(_LOCK_ALL, {"names": sorted({f"{self.service} {key}" for key in keys})})
 
     async def schedule(
         self,
@@ -260,17 +299,18 @@ class Session:
         *,
         lock_key: str | None = None,
     ) -> None:
-        """The clock calls the service's handler of `kind` at `at`, after it has taken `turn`, if any. The same kind and
-        ref again: moved."""
+        """Has the clock door call the service's handler of `kind` at `at`, holding the lock `lock_key`, if any. Scheduling
+        the same kind and ref again replaces the item."""
         await self.schedule_all(
             kind, [{"tenant": self.tenant, "ref": ref, "at": at, "body": body or {}, "turn": lock_key}]
         )
 
     async def schedule_all(self, kind: str, items: Iterable[Mapping[str, Any]]) -> None:
-        """As `schedule`, many at once: `tenant`, `ref`, `at`, `body` and, where there is one, `turn` of each."""
-        await self.run(_SCHEDULE, encode_rows_parameter(items, kind=kind, attempts=0))
+        """As `schedule`, for many items: each has `tenant`, `ref`, `at`, `body` and, optionally, the lock key `turn`."""
+        await self.insert_rows(_SCHEDULE, items, kind=kind, attempts=0)
 
     async def unschedule(self, kind: str, ref: str) -> None:
+        """Removes a scheduled item of the session's tenant, if there is one."""
         await self.execute(
             due_item.delete().where(due_item.c.tenant == self.tenant, due_item.c.kind == kind, due_item.c.ref == ref)
         )
@@ -279,8 +319,8 @@ class Session:
 class Sessions:
     """Opens units of work of one service.
 
-    With a `wake`, a relay in this process is told of new events by it; without, other processes' relays by NOTIFY,
-    which makes commits wait for one another.
+    `wake` is the event that wakes a relay in this process after a commit with events. Without it NOTIFY wakes the relays
+    of other processes, which makes commits wait for one another.
     """
 
     def __init__(self, engine: AsyncEngine, service: str, *, partitions: int | None = None) -> None:
@@ -299,7 +339,7 @@ class Sessions:
         cause: Attributes | None = None,
         timeouts: "Timeouts | None" = None,
     ) -> AsyncGenerator[Session]:
-        """One transaction that sees `tenants`: committed on a clean exit, rolled back on an exception."""
+        """One transaction that sees the rows of `tenants`: committed on a clean exit, rolled back on an exception."""
         async with self._transaction() as connection:
             session = Session(
                 connection,
@@ -320,12 +360,12 @@ class Sessions:
                 await session.cancel_writes()
         if session.emitted_count and self.wake is not None:
             self.wake.set()
-        for tell in session.after_commit:
-            tell()
+        for callback in session.after_commit:
+            callback()
 
     def with_own_pool(self) -> "Sessions":
-        """Units of work by connections of their own: for what is written while another unit of work is open, which must
-        not wait for a connection that another one like it holds."""
+        """Units of work on a pool of their own: for writes while another unit of work is open. On one pool, many such pairs
+        would wait for each other's connections."""
         schema = schema_name(self.service)
         return Sessions(
             create_engine(self.engine.url, schema=schema, pool_size=2, extra_pool_size=0, max_overflow=0), self.service
@@ -333,7 +373,7 @@ class Sessions:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[AsyncConnection]:
-        """As `engine.begin()`, whose five steps take turns with the loop where two do."""
+        """As `engine.begin()`, with two switches to the driver's greenlet instead of five."""
         connection = await self.engine.connect()
         try:
             assert connection.sync_connection is not None
@@ -345,22 +385,22 @@ class Sessions:
                 await asyncio.shield(asyncio.ensure_future(connection.close()))
 
     @asynccontextmanager
-    async def in_turn(self, key: str) -> AsyncGenerator[None]:
-        """As `Session.lock_keys`, for work of several units and of what lies between them. Holds a connection, and no
-        transaction."""
-        key = f"turn {self.service} {key}"
+    async def hold_lock(self, key: str) -> AsyncGenerator[None]:
+        """Holds the lock of `Session.lock_key` at session level, for work that spans several transactions. It occupies a
+        connection, without a transaction."""
         async with self.engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(text("SELECT pg_advisory_lock(hashtextextended(:key, 0))"), {"key": key})
+            await connection.execute(text(_LOCK_SESSION), {"name": f"{self.service} {key}"})
             try:
                 yield
             finally:
-                # With a connection that is not used again it is let go of in any case, also when this is cancelled.
+                # Closing the connection releases the lock in any case, also when this is cancelled.
                 await asyncio.shield(connection.invalidate())
 
     @asynccontextmanager
     async def system_transaction(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction that sees no tenant's rows, only the tables that are exempt: outbox, offsets, due items."""
+        """A transaction that sees no tenant's rows, only the tables without row-level security: outbox, offsets, due
+        items."""
         async with self.engine.begin() as connection:
             yield connection
 

@@ -1,9 +1,9 @@
-"""Removing documents that nothing points to.
+"""Garbage collection of documents that no row references.
 
-A document is written before the transaction that points to it, and that transaction may never come to its end. So the
-clock is told durably, before a process writes its first document into a tenant's collection, to sweep it: once a day it
-goes through what was written since the last time, and removes what the service's rows do not name. What the service
-itself lets go of later, such as a draft that was replaced, it discards.
+A document is written before the transaction that references it, and that transaction may fail. So before a process
+writes its first document into a tenant's collection, it schedules a daily sweep as a due item. A sweep checks the
+documents written since the last one and removes those that no row references. A document that a service stops
+referencing later, such as a replaced draft, is discarded by an item of its own.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from storage.session import Session, Sessions
 
 SWEEP_INTERVAL = timedelta(days=1)
 GRACE_PERIOD = timedelta(days=1)
-"""How old a document must be, by the wall clock: far older than the transaction that it was written for can be."""
+"""How old a document must be by the wall clock to be removed: far older than any transaction that would reference it."""
 
 _SCHEDULE_SWEEP = """
 INSERT INTO due_item (tenant, kind, ref, at, body)
@@ -27,26 +27,33 @@ ON CONFLICT DO NOTHING
 """
 
 FindUnreferenced = Callable[[Session, Sequence[str]], Awaitable[Collection[str]]]
-"""Which of these documents no row names. Called in the transaction that then has them removed."""
+"""Returns which of these documents no row references. Called in the transaction in which they are then removed."""
 
 
 class DueItemLike(Protocol):
+    """The part of the clock door's due item that the sweeper reads."""
+
     @property
-    def ref(self) -> str: ...
+    def ref(self) -> str:
+        """A collection, or a document to discard."""
+        ...
+
     @property
-    def body(self) -> dict[str, Any]: ...
+    def body(self) -> dict[str, Any]:
+        """How far a sweep has come, or the collection of a document to discard."""
+        ...
 
 
 def create_document_store(sessions: Sessions, mongodb_url: str | None) -> DocumentStore:
-    """A service's documents: in MongoDB where a URL names one, else `jsonb` in its own schema."""
-    apart = sessions.with_own_pool()
-    store = MongoDocumentStore(mongodb_url, sessions.service) if mongodb_url else JsonbDocumentStore(apart)
-    return SweptDocumentStore(store, apart)
+    """A service's document store: in MongoDB if there is a URL, else `jsonb` in the service's own schema."""
+    own_sessions = sessions.with_own_pool()
+    store = MongoDocumentStore(mongodb_url, sessions.service) if mongodb_url else JsonbDocumentStore(own_sessions)
+    return SweptDocumentStore(store, own_sessions)
 
 
 class SweptDocumentStore:
-    """A store, and the promise that what is written into it and not named is removed again. `sessions` are its own:
-    documents are written while units of work are open."""
+    """A `DocumentStore` that schedules the sweep of a collection before its first write. `sessions` have a pool of their
+    own, because documents are written while units of work are open."""
 
     def __init__(self, store: DocumentStore, sessions: Sessions) -> None:
         self._store = store
@@ -59,12 +66,14 @@ class SweptDocumentStore:
         self.ids_before = store.ids_before
 
     async def close(self) -> None:
+        """Closes the store and the pool."""
         await self._store.close()
         await self._sessions.engine.dispose()
 
     async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
+        """See `DocumentStore.put`."""
         if documents and (tenant, collection) not in self._scheduled_sweeps:
-            # One at a time: it waits for a sweep under way, which must find a connection beside the one that waits.
+            # One at a time: the INSERT may wait for a running sweep, which itself needs a connection of this pool.
             async with self._schedule_lock:
                 await self._ensure_sweep_scheduled(tenant, collection)
         await self._store.put(tenant, collection, documents)
@@ -80,33 +89,34 @@ class SweptDocumentStore:
 
 
 async def schedule_discard(session: Session, collection: str, document: str) -> None:
-    """Has a document removed that the service no longer needs, unless something still names it then."""
+    """Schedules the removal of a document that the service no longer needs, unless a row references it by then."""
     await session.schedule("discard", document, session.now + GRACE_PERIOD, {"collection": collection})
 
 
 class Sweeper:
-    """The clock's handlers of `sweep` and `discard`. `unused` is asked by collection."""
+    """The handlers of the due items `sweep` and `discard`. `unused` finds unreferenced documents, by collection."""
 
     def __init__(self, documents: DocumentStore, unused: Mapping[str, FindUnreferenced]) -> None:
         self._documents = documents
         self._unused = unused
 
     async def on_sweep(self, session: Session, item: DueItemLike) -> None:
-        """Goes through a collection's documents from where the last sweep ended, a page at a time, each a due item of its
-        own, and comes again tomorrow."""
-        # The wall clock, whatever the tenant's: a simulated tenant's days pass while a request is under way.
+        """Removes unreferenced documents of a collection that were written since the last sweep: one page per call, then
+        the next page at once, or after the last one the next sweep in a day."""
+        # The wall clock also for a simulated tenant, whose days may pass while a request is running.
         known = {name: datetime.fromisoformat(item.body[name]) for name in ("since", "before") if item.body.get(name)}
         before, since = known.get("before") or datetime.now(UTC) - GRACE_PERIOD, known.get("since")
         after: str | None = item.body.get("after")
         ids = await self._documents.ids_before(session.tenant, item.ref, before, since=since, after=after)
         if ids:
             await self._delete_unreferenced(session, item.ref, ids)
-            going_on = {**item.body, "before": before.isoformat(), "after": ids[-1]}
-            await session.schedule("sweep", item.ref, session.now, going_on)
+            next_page = {**item.body, "before": before.isoformat(), "after": ids[-1]}
+            await session.schedule("sweep", item.ref, session.now, next_page)
         else:
             await session.schedule("sweep", item.ref, session.now + SWEEP_INTERVAL, {"since": before.isoformat()})
 
     async def on_discard(self, session: Session, item: DueItemLike) -> None:
+        """Removes one document unless a row references it."""
         await self._delete_unreferenced(session, item.body["collection"], [item.ref])
 
     async def _delete_unreferenced(self, session: Session, collection: str, ids: Sequence[str]) -> None:

@@ -1,5 +1,5 @@
 # pyright: reportUnknownArgumentType=false
-"""The tables every service has beside its own, and what a migration needs to make a tenant's table safe."""
+"""The tables that every service has besides its own, and the row-level security policy of tables with tenants' rows."""
 
 from sqlalchemy import (
     BigInteger,
@@ -19,8 +19,7 @@ from sqlalchemy import (
 from sqlalchemy import func as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-# Read across tenants by the relay, the consumer loop, the clock and the check of tokens, and so without row-level
-# security.
+# Tables without row-level security: the relay, the consumer loop, the clock and the token check read them across tenants.
 RLS_EXEMPT = frozenset(
     {
         "outbox",
@@ -60,7 +59,7 @@ consumer_offset = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("next", BigInteger, nullable=False),
-    # How often the message at `begun` was begun by a reader that had just started, without an end that anybody saw.
+    # How often a consumer that had just started began the message at offset `begun` without finishing it.
     Column("begun", BigInteger, nullable=True),
     Column("attempts", Integer, nullable=False, server_default="0"),
 )
@@ -106,7 +105,7 @@ due_item = Table(
     Column("body", JSONB, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("turn", Text, nullable=True),
-    # Who handles it now, and until when by the database's clock, whatever the tenant's.
+    # Which worker handles it now, and until when by the database's clock.
     Column("lease", Uuid, nullable=True),
     Column("leased_until", DateTime(timezone=True), nullable=True),
     Index("ix_due_item_at", "at"),
@@ -142,7 +141,7 @@ document = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=sql.clock_timestamp()),
 )
 
-# The newest version of the tenant's blueprint whose section this service has looked at, and the event that brought it.
+# The newest version of the tenant's blueprint whose section this service has processed, and its event.
 blueprint_section = Table(
     "blueprint_section",
     PLATFORM_TABLES,
@@ -151,8 +150,9 @@ blueprint_section = Table(
     Column("event_id", Uuid, nullable=False),
 )
 
-# What another service's things are called, and what it names of others, as its newest answer told, so that an edit here may
-# name none that is not there and takes none away that is named there. The service's own names are here too, as it told them last.
+# By service, the names in its section (`names`) and the names of other services that it refers to (`named`), from its newest
+# `blueprint.section_applied`. An edit may not refer to a missing name, nor remove one that is referred to. The service's own
+# section is here too, as last published.
 section_names = Table(
     "section_names",
     PLATFORM_TABLES,
@@ -163,8 +163,8 @@ section_names = Table(
     Column("event_id", Uuid, nullable=False),
 )
 
-# Which version of each of the directory's states is the newest, by key (type/tenant/id). It outlives what was erased, so
-# that an older state that comes late brings nobody back.
+# The newest version of each directory state by key (type/tenant/id). Rows outlive an erasure, so that an older state that
+# arrives late does not restore it.
 directory_version = Table(
     "directory_version",
     PLATFORM_TABLES,

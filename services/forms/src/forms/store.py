@@ -100,10 +100,7 @@ async def find_form(session: Session, slug: str) -> FormRecord | None:
 
 async def lock_form(session: Session, slug: str) -> FormRecord | None:
     """The form, or None; its name is locked until the transaction ends, whether or not the form exists."""
-    await session.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'form', cast(:tenant AS text), cast(:form AS text)), 0))",
-        {"tenant": session.tenant, "form": slug},
-    )
+    await session.lock_key(f"form {session.tenant} {slug}")
     return await find_form(session, slug)
 
 

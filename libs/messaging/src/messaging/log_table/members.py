@@ -11,7 +11,6 @@ import secrets
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from hashlib import blake2b
 from typing import Any, LiteralString
 
 import psycopg
@@ -20,6 +19,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from messaging.broker import TopicPartition
+from messaging.log_table.locks import lock_number
 from messaging.log_table.reader import LogTableReader
 from messaging.retry import Backoff, wait_for_any
 
@@ -250,13 +250,8 @@ class _PartitionLocks:
                 first = partition_of(topic, len(members))
                 for source in partitions[topic]:
                     if members[(first + source.partition) % len(members)] == member:
-                        wanted[_lock_number(reader.group, source)] = reader, source
+                        wanted[lock_number(reader.group, source.topic, source.partition)] = reader, source
         return wanted
 
     async def _rows(self, query: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
         return await (await self._connection.execute(query, parameters)).fetchall()
-
-
-def _lock_number(group: str, source: TopicPartition) -> int:
-    name = f"broker\x1f{group}\x1f{source.topic}\x1f{source.partition}"
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)

@@ -5,6 +5,9 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from messaging.log_table.locks import lock_number
+
+_LOCK = lock_number("retention")
 TOMBSTONE_RETENTION = timedelta(days=1)
 DELETE_CHUNK_ROWS = 10_000  # rows a transaction, so that no lock and no transaction lasts long
 
@@ -37,10 +40,9 @@ WHERE topic = %(topic)s AND partition = %(partition)s AND value IS NULL AND at <
 
 
 async def apply_retention(connection: AsyncConnection, now: datetime) -> int:
-    """Goes through all partitions. Returns how many messages went; 0 when another process is at it."""
-    lock = await (
-        await connection.execute("SELECT pg_try_advisory_lock(hashtextextended('broker.tidy', 0))")
-    ).fetchone()
+    """Deletes the messages that retention and compaction no longer keep, in all partitions. Returns how many; 0 when
+    another process is doing it."""
+    lock = await (await connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))).fetchone()
     if lock is None or not lock[0]:
         return 0
     try:
@@ -63,7 +65,7 @@ async def apply_retention(connection: AsyncConnection, now: datetime) -> int:
         return gone
     finally:
         if not connection.broken:
-            await connection.execute("SELECT pg_advisory_unlock(hashtextextended('broker.tidy', 0))")
+            await connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
 
 
 async def _expire(connection: AsyncConnection, place: dict[str, Any], cutoff: datetime) -> int:

@@ -2,6 +2,8 @@
 
 from psycopg import AsyncConnection
 
+from messaging.log_table.locks import lock_number
+
 TABLES = """
 -- IF NOT EXISTS would ask for the right to create schemas, even where somebody has already made this one for us.
 DO $$ BEGIN
@@ -64,7 +66,7 @@ WHERE EXISTS (
 
 
 async def create_tables(connection: AsyncConnection) -> None:
-    """Creates what is missing; several processes may do it at once."""
+    """Creates the tables that are missing. Several processes may call it at the same time."""
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('broker.tables', 0))")
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_number("tables"),))
         await connection.execute(TABLES)

@@ -47,10 +47,7 @@ async def lock_edits(session: Session, tenant: str | None = None, resource: str 
     """Waits until nobody else edits what this service holds for the tenant (None: the session's), or this `thing` of it,
     and keeps others waiting until the commit. Whoever changes what has an ETag calls it before anything else is locked;
     the door does so for the changes that it knows of."""
-    await session.run(
-        "SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))",
-        {"place": f"edits {session.service} {tenant or session.tenant} {resource}"},
-    )
+    await session.lock_key(f"edits {tenant or session.tenant} {resource}")
 
 
 def link_resource_routes(doors: Iterable["UnitOfWorkRoute"]) -> None:

@@ -39,9 +39,7 @@ async def replay_response(request: Request, unit: UnitOfWork) -> None:
     unit.idempotency_key, unit.request_hash = key, hashlib.sha256(whole).hexdigest()
     place = {"tenant": unit.caller.tenant, "caller": str(unit.caller.person_id), "key": unit.idempotency_key}
     # A second request with the same key waits here for the first one's commit.
-    await unit.session.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))", {"place": "idempotent " + " ".join(place.values())}
-    )
+    await unit.session.lock_key("idempotent " + " ".join(place.values()))
     stored = await unit.session.row(
         "SELECT request_hash, status, headers, body FROM idempotent_response "
         "WHERE tenant = :tenant AND caller = :caller AND key = :key AND at > :since",

@@ -5,6 +5,7 @@ from joserfc.jwk import RSAKey
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.schema import CreateSchema
+from storage import lock_async_connection
 
 from dev_idp import model
 from dev_idp.store.clients import add_client, upsert_client
@@ -21,7 +22,7 @@ async def ensure_schema(engine: AsyncEngine) -> None:
     """Creates what is missing: schema, tables, signing key, built-in clients. Idempotent; called at every start."""
     async with engine.begin() as connection:
         # Serialises two processes that start at once.
-        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('oidc.prepare'))"))
+        await lock_async_connection(connection, "dev-idp schema")
         await connection.execute(CreateSchema("oidc", if_not_exists=True))
         await connection.run_sync(metadata.create_all)
         # For databases created before these columns.

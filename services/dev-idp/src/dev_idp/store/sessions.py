@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Row, Table, delete, exists, func, insert, or_, select, union, update
+from sqlalchemy import ColumnElement, Row, Table, delete, exists, insert, or_, select, union, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from storage import lock_async_connection
 
 from dev_idp import model
 from dev_idp.store.tables import (
@@ -128,7 +129,7 @@ async def _find_in_family(connection: AsyncConnection, table: Table, matches: Co
     family = await connection.scalar(select(table.c.family).where(matches))
     if family is None:
         return None
-    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(family))))
+    await lock_async_connection(connection, f"dev-idp family {family}")
     return (await connection.execute(select(table).where(matches))).one_or_none()
 
 

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from contracts.envelope import ReasonValues
-from pydantic_core import to_json
 from servicekit.visibility import VisibilityFilter
-from storage import Session, build_insert, build_on_conflict_update, encode_rows_parameter
+from storage import InsertSpec, Session, on_conflict_update
 
 from gamification.model.ledger_batch import Entry, LedgerBatch, NewEntry
-from gamification.store.tables import heard_stay
+from gamification.store.tables import heard_correction, heard_stay, ledger
 
 
 @dataclass(frozen=True)
@@ -77,14 +76,10 @@ async def insert_entries(session: Session, new_entries: Sequence[NewEntry]) -> s
         }
         for each in new_entries
     ]
-    inserted = await session.execute(
-        "INSERT INTO ledger (tenant, id, agent_id, rule, cause, occasion, points, title, at, earned_on, reverses, reason, "
-        "reason_code, reason_values, detail) SELECT :tenant, r.* FROM json_to_recordset(cast(:rows AS json)) AS r(id uuid, agent_id uuid, rule text, "
-        "cause text, occasion text, points integer, title jsonb, at timestamptz, earned_on date, reverses uuid, "
-        "reason text, reason_code text, reason_values jsonb, detail jsonb) ON CONFLICT DO NOTHING RETURNING id",
-        {"tenant": session.tenant, "rows": to_json(rows).decode()},
-    )
-    return set(inserted.scalars())
+    return {row["id"] for row in await session.insert_rows(_INSERT_ENTRIES, rows)}
+
+
+_INSERT_ENTRIES = InsertSpec(ledger, None, ("tenant",), "ON CONFLICT DO NOTHING RETURNING id")
 
 
 async def load_batch_by_causes(session: Session, agents: Collection[UUID], causes: Collection[str]) -> LedgerBatch:
@@ -115,12 +110,11 @@ async def _load_batch(
 
 async def insert_corrections(session: Session, event_ids: Collection[UUID]) -> set[UUID]:
     """Records corrections of bands as handled. Returns the ids of those that were not recorded before."""
-    inserted = await session.execute(
-        "INSERT INTO heard_correction (tenant, event_id) SELECT :tenant, unnest(cast(:ids AS uuid[])) "
-        "ON CONFLICT DO NOTHING RETURNING event_id",
-        {"tenant": session.tenant, "ids": list(event_ids)},
-    )
-    return set(inserted.scalars())
+    inserted = await session.insert_rows(_INSERT_CORRECTIONS, [{"event_id": event_id} for event_id in event_ids])
+    return {row["event_id"] for row in inserted}
+
+
+_INSERT_CORRECTIONS = InsertSpec(heard_correction, None, ("tenant",), "ON CONFLICT DO NOTHING RETURNING event_id")
 
 
 async def load_stay_versions(session: Session, band_event_ids: Collection[UUID]) -> dict[UUID, int]:
@@ -136,10 +130,10 @@ async def load_stay_versions(session: Session, band_event_ids: Collection[UUID])
 async def upsert_stay_versions(session: Session, versions: Mapping[UUID, int]) -> None:
     """Records the newest handled version of each stay in a band, by its id."""
     rows = [{"band_event_id": stay, "version": version} for stay, version in versions.items()]
-    await session.run(_UPSERT_STAY_VERSIONS, encode_rows_parameter(rows, tenant=session.tenant))
+    await session.insert_rows(_UPSERT_STAY_VERSIONS, rows)
 
 
-_UPSERT_STAY_VERSIONS = build_insert(heard_stay, suffix_sql=build_on_conflict_update(heard_stay, ["version"]))
+_UPSERT_STAY_VERSIONS = InsertSpec(heard_stay, None, ("tenant",), on_conflict_update(heard_stay, ["version"]))
 
 
 async def load_balance(session: Session, agent_id: UUID, visible: VisibilityFilter) -> VisibleBalance:

@@ -18,10 +18,7 @@ _rule: TypeAdapter[Rule] = TypeAdapter(Rule)
 
 async def lock_rules(session: Session) -> None:
     """Serialises changes of the tenant's rules until the transaction ends."""
-    await session.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('rules ' || cast(:tenant AS text), 0))",
-        {"tenant": session.tenant},
-    )
+    await session.lock_key(f"rules {session.tenant}")
 
 
 async def load_editions(session: Session) -> Sequence[Edition]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from contracts.scores import ScoreChanged
 from pydantic_core import to_json
-from storage import Session, build_insert, encode_rows_parameter
+from storage import InsertSpec, Session, encode_rows
 
 from gamification.model.improvement import ScoreDay
 from gamification.store.tables import score_day
@@ -45,10 +45,10 @@ async def upsert_scores(
                 "version": body.version,
             }
     if rows:
-        await session.run(_UPSERT, encode_rows_parameter(rows.values(), tenant=session.tenant))
+        await session.insert_rows(_UPSERT, rows.values())
     if others := [key for key in settled if key not in rows]:
         settling = [{"agent_id": agent_id, "kpi": kpi, "workday": workday} for agent_id, kpi, workday in others]
-        await session.run(_SETTLE, {"tenant": session.tenant, "edition": edition, **encode_rows_parameter(settling)})
+        await session.run(_SETTLE, {"tenant": session.tenant, "edition": edition, "rows": encode_rows(settling)})
 
 
 _SCORE_COLUMNS = ("value", "numerator", "denominator", "sample", "direction", "model_version", "version")
@@ -56,9 +56,10 @@ _NEWER = ", ".join(
     f"{name} = CASE WHEN score_day.version <= excluded.version THEN excluded.{name} ELSE score_day.{name} END"
     for name in _SCORE_COLUMNS
 )
-_UPSERT = build_insert(
+_UPSERT = InsertSpec(
     score_day,
-    ["tenant", "agent_id", "kpi", "workday", *_SCORE_COLUMNS, "live", "edition"],
+    ("agent_id", "kpi", "workday", *_SCORE_COLUMNS, "live", "edition"),
+    ("tenant",),
     suffix_sql=f"ON CONFLICT (tenant, agent_id, kpi, workday) DO UPDATE SET {_NEWER}, "
     "live = score_day.live OR excluded.live, edition = coalesce(excluded.edition, score_day.edition)",
 )

@@ -9,12 +9,12 @@ from uuid import UUID
 from contracts import Attributes
 from contracts.audit import ConfigurationChanged
 from servicekit import PageQuery, bounded_page
-from storage import Session, build_insert, encode_rows_parameter
+from storage import InsertSpec, Session
 
 from identity.model.fields import is_uuid
 from identity.store.tables import audit
 
-_INSERT = build_insert(audit, suffix_sql="ON CONFLICT DO NOTHING")  # an event may be delivered twice
+_INSERT = InsertSpec(audit, suffix_sql="ON CONFLICT DO NOTHING")  # an event may be delivered twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ _COLUMNS = tuple(AuditRow.__dataclass_fields__)
 
 async def insert_entries(session: Session, events: Iterable[tuple[Attributes, ConfigurationChanged]]) -> None:
     """Adds an entry for each event, with the event's id; an entry that exists already stays as it is."""
-    await session.run(_INSERT, encode_rows_parameter(_to_columns(attributes, body) for attributes, body in events))
+    await session.insert_rows(_INSERT, (_to_columns(attributes, body) for attributes, body in events))
 
 
 def _to_columns(attributes: Attributes, body: ConfigurationChanged) -> dict[str, Any]:

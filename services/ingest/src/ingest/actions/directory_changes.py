@@ -13,13 +13,12 @@ from uuid import UUID
 from contracts.directory import PersonChanged
 from servicekit import DueItem, directory
 from servicekit.workdays import Workdays
-from storage import DocumentStore, Session
+from storage import DocumentStore, MultiInsert, Session
 
 from ingest.actions.merging import merge_parts
 from ingest.actions.sources import find_source
 from ingest.actions.states import derive_states
 from ingest.store import interactions, roster, states
-from ingest.store.bulk import MultiInsert
 
 LEGS_PER_STEP = 1000
 PEOPLE_PER_STEP = 200
@@ -213,4 +212,4 @@ async def _merge_interactions(
         if source is not None:
             batch = MultiInsert()
             await merge_parts(session, documents, source, rederive=sorted(names), inserts=batch)
-            await batch.write(session, source=slug, receipt_id=None)
+            await session.insert_multi(batch, source=slug, receipt_id=None, known_at=session.now, since=session.now)

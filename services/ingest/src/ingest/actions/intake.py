@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts import Mode
-from storage import Document, DocumentStore, Session
+from storage import Document, DocumentStore, MultiInsert, Session
 
 from ingest.actions import archive
 from ingest.actions.merging import Arrival, MergeResult, merge_parts
@@ -22,7 +22,6 @@ from ingest.model.payload import Record
 from ingest.model.refusal import Refusal
 from ingest.model.sources import Source
 from ingest.store import receipts
-from ingest.store.bulk import MultiInsert
 
 Outcome = Arrival | StateNotice | Refusal
 _BODY_RECORD = {"kind": receipts.BODY_KIND}
@@ -139,7 +138,14 @@ async def judge_chunk(
 
 async def write_chunk(session: Session, chunk: Chunk, batch: MultiInsert) -> list[dict[str, Any]]:
     """Writes what `judge_chunk` put into the batch, and returns what its last INSERT returns."""
-    return await batch.write(session, source=chunk.source.slug, receipt_id=chunk.receipt_id, document=chunk.document)
+    return await session.insert_multi(
+        batch,
+        source=chunk.source.slug,
+        receipt_id=chunk.receipt_id,
+        document=chunk.document,
+        known_at=session.now,
+        since=session.now,
+    )
 
 
 def _verdict(outcome: Outcome, merged: MergeResult, told: StateChanges, source: Source) -> dict[str, Any]:

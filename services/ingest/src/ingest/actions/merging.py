@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from contracts import Mode, new_id
-from storage import Document, DocumentStore, Session
+from storage import Document, DocumentStore, MultiInsert, Session
 
 from ingest.actions.versions import LegVersionCollector, encode, hash_content
 from ingest.model.canonical import Held, merge, root_of
@@ -15,7 +15,6 @@ from ingest.model.canonical import select_newest_parts as newest_parts
 from ingest.model.parts import Analysis, Contact, ContactEvent, Part
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts, roster
-from ingest.store.bulk import MultiInsert
 from ingest.store.interactions import HeldRow, LegHead, PartRow
 
 _FACTS = {"contact": msgspec.json.Decoder(Contact), "analysis": msgspec.json.Decoder(Analysis)}

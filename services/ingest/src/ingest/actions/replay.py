@@ -7,13 +7,12 @@ from uuid import UUID
 
 from servicekit import DueItem, Lease
 from servicekit.errors import Conflict
-from storage import Document, DocumentStore, Session
+from storage import Document, DocumentStore, MultiInsert, Session
 
 from ingest.actions import archive
 from ingest.actions.intake import judge_chunk, new_chunk, write_chunk
 from ingest.actions.sources import load_source
 from ingest.store import interactions, receipts
-from ingest.store.bulk import MultiInsert
 
 REPLAY = "replay"
 

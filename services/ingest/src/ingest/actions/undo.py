@@ -12,14 +12,13 @@ from uuid import UUID
 from pydantic import BaseModel
 from servicekit import DueItem, Lease
 from servicekit.errors import Conflict
-from storage import DocumentStore, Session
+from storage import DocumentStore, MultiInsert, Session
 
 from ingest.actions.merging import merge_parts
 from ingest.actions.sources import load_source
 from ingest.actions.states import derive_states
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts, states
-from ingest.store.bulk import MultiInsert
 
 UNDO = "undo"
 RECORDS = 1000
@@ -140,7 +139,9 @@ async def _remove(
     merged = await merge_parts(
         session, documents, source, removing=parts, rederive=around, inserts=batch, dry_run=dry_run
     )
-    await batch.write(session, source=source.slug, receipt_id=receipt_id)
+    await session.insert_multi(
+        batch, source=source.slug, receipt_id=receipt_id, known_at=session.now, since=session.now
+    )
     found.interactions += len(merged.versions.changed)
     found.legs_changed += merged.versions.recorded_count
     found.legs_voided += merged.versions.voided_count

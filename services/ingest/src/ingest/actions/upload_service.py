@@ -16,7 +16,7 @@ from uuid import UUID
 
 from servicekit import DueItem, Lease
 from servicekit.errors import Invalid, TooLarge, TooMany
-from storage import Document, DocumentStore, Session
+from storage import Document, DocumentStore, MultiInsert, Session
 
 from ingest.actions import archive, replay
 from ingest.actions.intake import Chunk, judge_chunk, new_chunk, write_chunk
@@ -45,7 +45,7 @@ from ingest.actions.uploads import (
 from ingest.model.payload import Limits, Payload, Record
 from ingest.model.refusal import Refusal
 from ingest.store import interactions, receipts
-from ingest.store.bulk import MultiInsert, insert_rows, is_deadlock
+from ingest.store.sql import is_deadlock
 
 CHUNK_CHARS = (
     2 << 20
@@ -261,7 +261,7 @@ class UploadService:
         return row, await receipts.load_problems(session, row) if notes is not None else []
 
     async def insert_receipt(self, session: Session, order: Upload, status: str) -> None:
-        await insert_rows(session, receipts.RECEIPTS, [new_receipt(order, status)])
+        await session.insert_rows(receipts.RECEIPTS, [new_receipt(order, status)])
 
     async def verify_same_body(self, order: Upload, body: AsyncIterator[bytes], digest: str | None) -> None:
         """Reads a body that came with a known idempotency key. Raises Invalid when it is not the one of then."""

@@ -10,14 +10,13 @@ from uuid import UUID
 import msgspec
 from contracts import derived_id
 from contracts.legs import LegRecorded
-from storage import Document, DocumentStore, Session
+from storage import Document, DocumentStore, MultiInsert, Session
 
 from ingest.actions import leg_contents
 from ingest.actions.archive import RAW
 from ingest.model.canonical import EPOCH, Interaction, Leg
 from ingest.model.sources import Source
 from ingest.store import interactions
-from ingest.store.bulk import MultiInsert
 from ingest.store.interactions import LegHead
 
 encode = msgspec.json.Encoder(order="sorted").encode

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from storage import Session
+from storage import InsertSpec, Session, lock_sql
 
-from ingest.store.bulk import InsertSpec, insert_rows, to_pg_array
+from ingest.store.sql import to_pg_array
 from ingest.store.tables import held, interaction, leg, leg_version, part
 
 LOCK_BUCKETS = 128
@@ -45,11 +45,12 @@ HELD = InsertSpec(
 )
 INTERACTIONS = InsertSpec(interaction, ("id", "root"), ("tenant", "source"), "ON CONFLICT DO NOTHING")
 
-_LOCK = """
-SELECT pg_advisory_xact_lock_shared(hashtext('ingest'), hashtext(:t))
-UNION ALL SELECT pg_advisory_xact_lock_shared(hashtext(:place), n) FROM unnest(cast(:shared AS int[])) AS s(n)
-UNION ALL SELECT pg_advisory_xact_lock(hashtext(:place), n) FROM unnest(cast(:own AS int[])) AS o(n)
-"""
+_BUCKET = "concat_ws(' ', cast(:place AS text), n)"
+_LOCK = f"""
+SELECT {lock_sql("cast(:tenant AS text)", shared=True)}
+UNION ALL SELECT {lock_sql(_BUCKET, shared=True)} FROM unnest(cast(:shared AS int[])) AS s(n)
+UNION ALL SELECT {lock_sql(_BUCKET)} FROM unnest(cast(:own AS int[])) AS o(n)
+"""  # noqa: S608
 
 
 async def lock_contacts(session: Session, source: str, names: Iterable[str]) -> None:
@@ -64,13 +65,20 @@ async def lock_contacts(session: Session, source: str, names: Iterable[str]) -> 
     buckets = sorted({mark % LOCK_BUCKETS for mark in marks})
     few = len(marks) <= MAX_SINGLE_LOCKS
     own = sorted({LOCK_BUCKETS + (mark >> 2) for mark in marks}) if few else buckets
-    place = {"t": session.tenant, "place": f"ingest {session.tenant} {source}"}
+    place = {
+        "tenant": f"{session.service} {_tenant_key(session)}",
+        "place": f"{session.service} contacts {session.tenant} {source}",
+    }
     await session.run(_LOCK, {**place, "shared": to_pg_array(buckets if few else ()), "own": to_pg_array(own)})
 
 
 async def lock_tenant_exclusive(session: Session) -> None:
     """Waits for every merge of the tenant under way, and keeps new ones out until the end of the transaction."""
-    await session.run("SELECT pg_advisory_xact_lock(hashtext('ingest'), hashtext(:t))", {"t": session.tenant})
+    await session.lock_key(_tenant_key(session))
+
+
+def _tenant_key(session: Session) -> str:
+    return f"interactions {session.tenant}"
 
 
 class PartRow(msgspec.Struct):
@@ -219,7 +227,7 @@ async def load_held(session: Session, source: str, roots: Sequence[str]) -> list
 
 
 async def upsert_held(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:
-    await insert_rows(session, HELD, rows, source=source)
+    await session.insert_rows(HELD, rows, source=source, since=session.now)
 
 
 async def delete_held(session: Session, source: str, contacts: Sequence[str]) -> None:

@@ -7,9 +7,8 @@ from uuid import UUID
 
 from pydantic_core import to_json
 from servicekit.errors import NotFound
-from storage import Session
+from storage import InsertSpec, Session
 
-from ingest.store.bulk import InsertSpec
 from ingest.store.tables import receipt, record
 
 MAX_PROBLEMS = 100

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
 from ingest.model.roster import DatedPerson, Roster
-from ingest.store.bulk import to_pg_array
+from ingest.store.sql import to_pg_array
 from ingest.store.tables import known_person
 
 

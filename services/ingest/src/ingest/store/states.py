@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from storage import Session
+from storage import InsertSpec, MultiInsert, Session
 
-from ingest.store.bulk import InsertSpec, MultiInsert, insert_rows
 from ingest.store.tables import agent_name, agent_point, agent_state
 
 _POINTS = InsertSpec(
@@ -46,11 +45,11 @@ async def upsert_points(
     batch = MultiInsert()
     batch.add(_NAMES, names)
     batch.add(_POINTS, points)
-    await batch.write(session, source=source, receipt_id=receipt_id, mode=mode)
+    await session.insert_multi(batch, source=source, receipt_id=receipt_id, mode=mode)
 
 
 async def upsert_states(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:
-    await insert_rows(session, _STATES, rows, source=source)
+    await session.insert_rows(_STATES, rows, source=source)
 
 
 async def load_names(session: Session, source: str, agents: Sequence[str]) -> dict[str, list[str]]:

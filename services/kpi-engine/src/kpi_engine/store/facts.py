@@ -9,7 +9,7 @@ import msgspec
 from contracts import Event
 from contracts.legs import AgentStateChanged, LegRecorded
 from contracts.submissions import SubmissionScored
-from storage import Session
+from storage import Session, lock_sql
 
 from kpi_engine.store.tables import FACT_COLUMNS
 
@@ -96,10 +96,16 @@ _LOCKING = "ON CONFLICT (tenant, agent_id) DO UPDATE SET agent_id = excluded.age
 # A batch shares the models of its tenants, as far as nobody changes them, and their calls; one of submissions, which looks
 # for calls while batches of calls look for submissions about them, has the calls alone. All is asked in one statement.
 _PREPARE_BATCH = """
-SELECT t AS tenant, pg_try_advisory_xact_lock_shared(hashtextextended('kpi models ' || t, 0)) AS shared,
-    to_regclass('pg_temp.change_fact') IS NOT NULL AS staged, {lock}(hashtextextended('kpi calls ' || t, 0)) AS calls
+SELECT t AS tenant, {models} AS shared, to_regclass('pg_temp.change_fact') IS NOT NULL AS staged, {calls} AS calls
 FROM unnest(cast(:tenants AS text[])) AS t
 """
+_PREPARE_SHARED, _PREPARE_ALONE = (
+    _PREPARE_BATCH.format(
+        models=lock_sql("'kpi-engine models ' || t", shared=True, wait=False),
+        calls=lock_sql("'kpi-engine calls ' || t", shared=shared),
+    )
+    for shared in (True, False)
+)
 # They last as long as the connection, their rows until the commit.
 _STAGE = """
 DO $$ BEGIN
@@ -189,16 +195,11 @@ SELECT {", ".join(f"s.{name}" for name in FACT_COLUMNS)} FROM stage_fact s JOIN 
 """  # noqa: S608
 
 
-_OPEN_SHARED, _OPEN_ALONE = (
-    _PREPARE_BATCH.format(lock=lock) for lock in ("pg_advisory_xact_lock_shared", "pg_advisory_xact_lock")
-)
-
-
 async def prepare_batch(session: Session, tenants: Iterable[str], *, submissions: bool = False) -> set[str]:
     """Shares the models of these tenants until the end of the transaction, and makes room for a batch of their facts.
     Returns the tenants whose models are being changed just now: those are not shared, and nobody waits for them.
     `submissions`: there are some in the batch."""
-    statement = _OPEN_ALONE if submissions else _OPEN_SHARED
+    statement = _PREPARE_ALONE if submissions else _PREPARE_SHARED
     found = await session.rows(statement, {"tenants": sorted(set(tenants))})
     if found and not found[0]["staged"]:
         await session.run(_STAGE)
@@ -252,24 +253,13 @@ SELECT t, a FROM unnest(cast(:tenants AS text[]), cast(:agents AS uuid[])) AS w 
 
 async def try_lock_models_shared(session: Session) -> bool:
     """As `prepare_batch` does for the session's tenant. False when its models are being changed."""
-    return bool(
-        await session.scalar(
-            "SELECT pg_try_advisory_xact_lock_shared(hashtextextended('kpi models ' || :tenant, 0))",
-            {"tenant": session.tenant},
-        )
-    )
+    return await session.try_lock(_models_key(session), shared=True)
 
 
 async def try_lock_models_if_small(session: Session) -> bool:
     """Locks the models of the session's tenant for a change, if nobody uses them and the facts to be counted anew are not
     many. False: it would take long."""
-    return bool(
-        await session.scalar(
-            "SELECT count(*) <= :few AND pg_try_advisory_xact_lock(hashtextextended('kpi models ' || :tenant, 0)) "
-            "FROM (SELECT FROM fact WHERE tenant = :tenant LIMIT :few + 1) AS found",
-            {"tenant": session.tenant, "few": MAX_QUICK_FACTS},
-        )
-    )
+    return await are_few(session) and await session.try_lock(_models_key(session))
 
 
 async def are_few(session: Session) -> bool:
@@ -283,7 +273,8 @@ async def are_few(session: Session) -> bool:
 
 async def lock_models(session: Session, *, for_change: bool) -> None:
     """Batches share the models of a tenant; a change of them waits for the batches under way, and they for it."""
-    function = "pg_advisory_xact_lock" if for_change else "pg_advisory_xact_lock_shared"
-    await session.execute(
-        f"SELECT {function}(hashtextextended('kpi models ' || :tenant, 0))", {"tenant": session.tenant}
-    )
+    await session.lock_key(_models_key(session), shared=not for_change)
+
+
+def _models_key(session: Session) -> str:
+    return f"models {session.tenant}"

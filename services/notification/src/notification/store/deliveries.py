@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert
-from storage import Session, build_insert, encode_rows_parameter
+from storage import InsertSpec, Session
 
 from notification.model.notice_composer import Delivery
 from notification.store.tables import attempt, delivery
@@ -16,15 +16,15 @@ async def insert_deliveries(session: Session, wanted: Iterable[Delivery]) -> set
     """Queues those that are pending. Returns the ids of those that are new: there is one for a notice and channel, and
     one for a webhook and event."""
     rows = list(wanted)
-    ids = set(await session.scalars(_ADD, encode_rows_parameter(map(_row, rows))))
+    ids = {row["id"] for row in await session.insert_rows(_ADD, map(_row, rows))}
     if pending := [each for each in rows if each.id in ids and each.state == "pending"]:
         await _schedule_due(session, pending)
     return ids
 
 
-_ADD = build_insert(
+_ADD = InsertSpec(
     delivery,
-    [column.name for column in delivery.columns if column.name != "leased_until"],
+    tuple(column.name for column in delivery.columns if column.name != "leased_until"),
     suffix_sql="ON CONFLICT DO NOTHING RETURNING id",
 )
 

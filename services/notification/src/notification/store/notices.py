@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from storage import Session, build_insert, encode_rows_parameter
+from storage import InsertSpec, Session, lock_sql
 
 from notification.model.notice_composer import Notice
 from notification.store.tables import heard, notice
@@ -15,21 +15,22 @@ CHANNEL = "uplift_notice"
 async def insert_notices(session: Session, notices: Iterable[Notice]) -> set[UUID]:
     """Returns the ids of those that are new: a rule tells a person of an event once. After the commit, the streams of
     those who are told in the app look for what is new."""
-    return set(await session.scalars(_ADD, {**encode_rows_parameter(map(vars, notices)), "channel": CHANNEL}))
+    parameters = {**_INSERT.parameters(map(vars, notices), {}), "channel": CHANNEL}
+    return set(await session.scalars(_ADD, parameters))
 
 
 # The turn is held until the commit: the sequence then rises in the order of commits, so that a reader who has seen number
 # n has seen all before it. One lock for all tenants cannot lock anybody in with a second one.
-_INSERT = build_insert(
+_INSERT = InsertSpec(
     notice,
-    [column.name for column in notice.columns if column.name not in ("seq", "read_at")],
-    suffix_sql="WHERE EXISTS (SELECT FROM turn) "
-    "ON CONFLICT (tenant, rule, event_id, person_id) DO NOTHING RETURNING tenant, id, person_id, in_app",
+    tuple(column.name for column in notice.columns if column.name not in ("seq", "read_at")),
+    where_sql="WHERE EXISTS (SELECT FROM turn)",
+    suffix_sql="ON CONFLICT (tenant, rule, event_id, person_id) DO NOTHING RETURNING tenant, id, person_id, in_app",
 )
 _ADD = f"""
 WITH turn AS MATERIALIZED (
-    SELECT pg_advisory_xact_lock(hashtextextended('notification notices', 0))
-), added AS ({_INSERT})
+    SELECT {lock_sql("'notification notices'")}
+), added AS ({_INSERT.sql})
 SELECT id, CASE WHEN in_app THEN pg_notify(:channel, tenant || '/' || person_id) END FROM added
 """  # noqa: S608
 
@@ -41,7 +42,7 @@ async def record_versions(session: Session, told: Sequence[tuple[str, int]]) -> 
     for subject, version in told:
         last[subject] = max(version, last.get(subject, version))
     rows = [{"subject": subject, "version": version} for subject, version in last.items()]
-    newest = dict(await session.tuples(_UPSERT_VERSIONS, encode_rows_parameter(rows, tenant=session.tenant)))
+    newest = {row["subject"]: row["version"] for row in await session.insert_rows(_UPSERT_VERSIONS, rows)}
     news: list[bool] = []
     for subject, version in told:
         newest[subject] = max(version, newest[subject] or 0)
@@ -49,8 +50,9 @@ async def record_versions(session: Session, told: Sequence[tuple[str, int]]) -> 
     return news
 
 
-_UPSERT_VERSIONS = build_insert(
+_UPSERT_VERSIONS = InsertSpec(
     heard,
+    constant_columns=("tenant",),
     suffix_sql="ON CONFLICT (tenant, subject) DO UPDATE SET version = greatest(heard.version, excluded.version) "
     "RETURNING heard.subject, old.version",
 )

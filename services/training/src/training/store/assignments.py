@@ -10,7 +10,7 @@ from contracts.envelope import AgentEvent
 from servicekit.directory import workday
 from servicekit.visibility import VisibilityFilter
 from sqlalchemy import insert, update
-from storage import Session, build_insert, encode_rows_parameter
+from storage import InsertSpec, Session, encode_rows
 
 from training.model.assignment import AssignmentRow, SkippedRow
 from training.model.assignment_changes import AssignmentChanges
@@ -53,7 +53,7 @@ async def load_earlier(session: Session, agents: Collection[UUID]) -> dict[UUID,
 
 async def insert_assignments(session: Session, rows: Iterable[AssignmentRow]) -> None:
     """Inserts new assignments."""
-    await session.run(_INSERT, encode_rows_parameter(map(vars, rows), tenant=session.tenant))
+    await session.insert_rows(_INSERT, map(vars, rows))
 
 
 async def write_changes(session: Session, changes: AssignmentChanges) -> None:
@@ -61,18 +61,18 @@ async def write_changes(session: Session, changes: AssignmentChanges) -> None:
     if changes.new:
         await insert_assignments(session, changes.new.values())
     if changes.changed:
-        changed = encode_rows_parameter(map(vars, changes.changed.values()))
-        await session.run(_UPDATE, {"tenant": session.tenant, "ids": list(changes.changed), **changed})
+        rows = encode_rows(map(vars, changes.changed.values()))
+        await session.run(_UPDATE, {"tenant": session.tenant, "ids": list(changes.changed), "rows": rows})
     if changes.skipped:
-        await session.run(_INSERT_SKIPPED, encode_rows_parameter(map(vars, changes.skipped), tenant=session.tenant))
+        await session.insert_rows(_INSERT_SKIPPED, map(vars, changes.skipped))
     if changes.due_dates:
         constant: dict[str, Any] = {"tenant": session.tenant, "body": {}}
         items = [{"ref": id, "at": at, **constant} for id, at in changes.due_dates.items()]
         await session.schedule_all("overdue", items)
 
 
-_INSERT = build_insert(assignment)
-_INSERT_SKIPPED = build_insert(skipped, suffix_sql="ON CONFLICT DO NOTHING")
+_INSERT = InsertSpec(assignment, constant_columns=("tenant",))
+_INSERT_SKIPPED = InsertSpec(skipped, None, ("tenant",), "ON CONFLICT DO NOTHING")
 _UPDATE = """
 UPDATE assignment AS a SET status = c.status, due_at = c.due_at, overdue_at = c.overdue_at, corrected = c.corrected,
     withdrawn_at = c.withdrawn_at, withdrawn_reason = c.withdrawn_reason,

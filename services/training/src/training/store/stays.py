@@ -8,7 +8,7 @@ from uuid import UUID
 
 from servicekit.cooperative import iterate_cooperatively
 from servicekit.visibility import VisibilityFilter
-from storage import Session, build_insert, build_on_conflict_update, encode_rows_parameter
+from storage import InsertSpec, Session, on_conflict_update
 
 from training.model.effect import Stay
 from training.model.stays import BandStay
@@ -48,14 +48,13 @@ async def load_newest_entered(
 
 async def upsert_stays(session: Session, known: Iterable[BandStay]) -> None:
     """Inserts new stays and updates those that are there."""
-    await session.run(_UPSERT, encode_rows_parameter(map(asdict, known), tenant=session.tenant))
+    await session.insert_rows(_UPSERT, map(asdict, known))
 
 
-_UPSERT = build_insert(
+_UPSERT = InsertSpec(
     band_stay,
-    suffix_sql=build_on_conflict_update(
-        band_stay, ["entered_on", "left_on", "retracted", "heard", "version", "windows"]
-    ),
+    constant_columns=("tenant",),
+    suffix_sql=on_conflict_update(band_stay, ["entered_on", "left_on", "retracted", "heard", "version", "windows"]),
 )
 
 

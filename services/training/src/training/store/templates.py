@@ -73,10 +73,7 @@ def hash_content(body: Content) -> str:
 
 async def lock_template(session: Session, slug: str) -> None:
     """Locks a template, which need not exist yet, until the end of the transaction."""
-    await session.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('template ' || cast(:tenant AS text) || ' ' || cast(:slug AS text), 0))",
-        {"tenant": session.tenant, "slug": slug},
-    )
+    await session.lock_key(f"template {session.tenant} {slug}")
 
 
 async def find_head(session: Session, slug: str) -> TemplateRow | None:
