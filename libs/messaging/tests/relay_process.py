@@ -4,12 +4,12 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
 
 from messaging.broker import Outgoing
 from messaging.kafka import KafkaBroker
 from messaging.relay import Relay
 from storage import Outbox, Sessions, create_engine
+from storage.outbox import OutboxRow
 
 
 class RelayOutbox:
@@ -19,9 +19,10 @@ class RelayOutbox:
     async def publish_pending(
         self, publish: Callable[[list[Outgoing]], Awaitable[None]], capacity: Mapping[str, int]
     ) -> int:
-        async def forward(rows: list[dict[str, Any]]) -> None:
-            names = ("topic", "partition", "key", "value", "headers")
-            await publish([Outgoing(*(row[name] for name in names)) for row in rows])
+        async def forward(rows: list[OutboxRow]) -> None:
+            await publish(
+                [Outgoing(row["topic"], row["partition"], row["key"], row["value"], row["headers"]) for row in rows]
+            )
 
         return await self.outbox.publish_pending(forward, capacity)
 

@@ -5,13 +5,12 @@ import json
 import random
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from contracts import derived_id
 from contracts.assignments import AssignmentAssigned
 from storage import Outbox, Sessions
-from storage.outbox import SMALL_BACKLOG_RESERVE, SMALL_BACKLOG_ROWS, measure_backlog
+from storage.outbox import SMALL_BACKLOG_RESERVE, SMALL_BACKLOG_ROWS, OutboxRow, measure_backlog
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -26,9 +25,9 @@ class Published:
     """Stands for a broker: keeps what it gets, slowly enough for others to get in the way."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[OutboxRow] = []
 
-    async def __call__(self, rows: list[dict[str, Any]]) -> None:
+    async def __call__(self, rows: list[OutboxRow]) -> None:
         for row in rows:
             await asyncio.sleep(random.random() * 0.0005)
             self.rows.append(row)
@@ -37,7 +36,7 @@ class Published:
         """By key, in the order of arrival."""
         found: dict[str, list[int]] = {}
         for row in self.rows:
-            found.setdefault(row["key"], []).append(json.loads(row["value"])["template_version"])
+            found.setdefault(row["key"], []).append(json.loads(row["value"] or b"{}")["template_version"])
         return found
 
 
@@ -100,7 +99,7 @@ async def test_what_could_not_be_published_stays_for_the_next_time(sessions: Ses
     await count_up(sessions, "ada", 3)
     outbox = Outbox(sessions)
 
-    async def fail(rows: list[dict[str, Any]]) -> None:
+    async def fail(rows: list[OutboxRow]) -> None:
         raise ConnectionError("the broker is away")
 
     with pytest.raises(ConnectionError):
@@ -116,7 +115,7 @@ async def test_a_partition_that_is_being_published_is_passed_over(sessions: Sess
         await count_up(sessions, agent, 1)
     entered, leave = asyncio.Event(), asyncio.Event()
 
-    async def hold(rows: list[dict[str, Any]]) -> None:
+    async def hold(rows: list[OutboxRow]) -> None:
         entered.set()
         await leave.wait()
 
@@ -188,7 +187,7 @@ async def test_a_round_of_a_large_outbox_looks_at_few_of_its_rows(sessions: Sess
         await emit(sessions, f"large-{tenant}", 3000)
     published: list[int] = []
 
-    async def count(rows: list[dict[str, Any]]) -> None:
+    async def count(rows: list[OutboxRow]) -> None:
         published.append(len(rows))
 
     outbox = Outbox(sessions)

@@ -155,13 +155,16 @@ async def test_statements_hand_back_plain_rows(sessions: Sessions) -> None:
         assert await session.scalar("SELECT id FROM note") is None
 
 
-@pytest.mark.parametrize("watched", [False, True])
-async def test_a_statement_says_the_same_whether_anybody_watches_the_engine_or_not(
-    sessions: Sessions, watched: bool
-) -> None:
-    told: list[str] = []
-    if watched:
-        listen(sessions.engine.sync_engine, "before_cursor_execute", lambda *each: told.append(each[2]))
+@pytest.mark.parametrize("traced", [False, True])
+async def test_statements_give_the_same_results_with_and_without_listeners(sessions: Sessions, traced: bool) -> None:
+    started: list[str] = []
+    finished: list[str] = []
+    failed: list[str | None] = []
+    if traced:
+        engine = sessions.engine.sync_engine
+        listen(engine, "before_cursor_execute", lambda *each: started.append(each[2]))
+        listen(engine, "after_cursor_execute", lambda *each: finished.append(each[2]))
+        listen(engine, "handle_error", lambda context: failed.append(context.statement))
     id = derived_id("x")
     given = {"id": id, "names": ["a", "b"], "at": NOW, "none": None}
     async with sessions.begin(["acme"], now=NOW) as session:
@@ -183,7 +186,23 @@ async def test_a_statement_says_the_same_whether_anybody_watches_the_engine_or_n
         async with sessions.begin(["acme"], now=NOW) as session:
             await session.run("INSERT INTO note VALUES ('acme', '1', :text)", {"text": "a secret"})
     assert "a secret" not in str(caught.value)
-    assert bool(told) == watched
+    refused = "INSERT INTO note VALUES ('acme', '1', :text)"
+    assert failed == ([refused] if traced else [])
+    assert started == ([*finished, refused] if traced else [])
+    assert ("UPDATE note SET text = 'y'" in finished) == traced, "the driver's path: the text is not compiled"
+
+
+async def test_locks_exclude_by_key_and_are_shared_on_request(sessions: Sessions) -> None:
+    async with sessions.begin(["acme"], now=NOW) as first, sessions.begin(["acme"], now=NOW) as second:
+        await first.lock_key("a", shared=True)
+        assert await second.try_lock("a", shared=True)
+        assert not await second.try_lock("a")
+        await first.lock_keys(["b", "c", "b"])
+        assert not await second.try_lock("c", shared=True)
+        assert await second.try_lock("d")
+        async with sessions.hold_lock("e"):
+            assert not await first.try_lock("e")
+        assert await first.try_lock("e")
 
 
 async def test_connections_that_the_server_closed_are_left_in_silence(sessions: Sessions, admin: Admin) -> None:

@@ -17,7 +17,8 @@ from storage.offsets import (
     move_offsets,
 )
 from storage.outbox import Outbox
-from storage.session import Session, Sessions, Timeouts, is_valid_tenant_name
+from storage.session import Session, Timeouts, is_valid_tenant_name
+from storage.sessions import Sessions
 from storage.sweeping import Sweeper, create_document_store, schedule_discard
 
 __all__ = [

@@ -11,7 +11,8 @@ import bson
 from sqlalchemy import ARRAY, Text, and_, any_, cast, delete, select, true
 from sqlalchemy.dialects.postgresql import insert
 
-from storage.session import Session, Sessions
+from storage.session import Session
+from storage.sessions import Sessions
 from storage.tables import document
 
 MAX_DOCUMENT_BYTES = 16_000_000

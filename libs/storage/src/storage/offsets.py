@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
-from storage.session import Session, Sessions
+from storage.session import Session
+from storage.sessions import Sessions
 
 
 class OffsetConflict(Exception):

@@ -7,7 +7,8 @@ from typing import NamedTuple, TypedDict, cast
 from sqlalchemy import text
 
 from storage.locks import lock_sql
-from storage.session import Session, Sessions
+from storage.session import Session
+from storage.sessions import Sessions
 
 SMALL_BACKLOG_ROWS = 5
 """A tenant with at most this many waiting rows in a topic may exceed the topic's capacity,"""

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from storage.documents import Document, DocumentStore, JsonbDocumentStore
 from storage.mongo import MongoDocumentStore
-from storage.session import Session, Sessions
+from storage.session import Session
+from storage.sessions import Sessions
 
 SWEEP_INTERVAL = timedelta(days=1)
 GRACE_PERIOD = timedelta(days=1)
