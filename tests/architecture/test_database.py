@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 from servicekit import Service
-from storage import schema_name
+from storage import report_views, schema_name
 from storage.tables import PLATFORM_TABLES, RLS_EXEMPT
 from testkit import Cluster
 
@@ -99,11 +99,9 @@ def test_no_key_reaches_over_the_wall(catalogue: Catalogue) -> None:
 
 
 def test_nothing_looks_at_rows_from_outside_the_wall(catalogue: Catalogue) -> None:
-    """A view runs as its owner and a SECURITY DEFINER function as its author, so that neither would ask the wall."""
-    views = catalogue.ask(
-        "SELECT schemaname AS schema, viewname AS name FROM pg_views WHERE schemaname = ANY(%s) "
-        "UNION ALL SELECT schemaname, matviewname FROM pg_matviews WHERE schemaname = ANY(%s)",
-        catalogue.services,
+    """A materialized view has rows of its own, and a SECURITY DEFINER function runs as its author, past the caller's rights."""
+    copies = catalogue.ask(
+        "SELECT schemaname AS schema, matviewname AS name FROM pg_matviews WHERE schemaname = ANY(%s)",
         catalogue.services,
     )
     functions = catalogue.ask(
@@ -111,7 +109,30 @@ def test_nothing_looks_at_rows_from_outside_the_wall(catalogue: Catalogue) -> No
         "WHERE n.nspname = ANY(%s) AND p.prosecdef",
         catalogue.services,
     )
-    assert named(views + functions) == []
+    assert named(copies + functions) == []
+
+
+def test_views_are_report_views_behind_both_walls(catalogue: Catalogue) -> None:
+    """A view reads its table as its owner, a service's role, on which row-level security is forced. Readers set
+    `uplift.tenants` as they like, so the view compares the tenant with the role that has logged in as well."""
+    views = catalogue.ask(
+        "SELECT n.nspname AS schema, c.relname AS name, pg_get_userbyid(c.relowner) AS owner, c.reloptions AS options, "
+        "pg_get_viewdef(c.oid) AS query, ARRAY(SELECT DISTINCT t.relname::text FROM pg_rewrite r "
+        "JOIN pg_depend d ON d.objid = r.oid AND d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass "
+        "JOIN pg_class t ON t.oid = d.refobjid WHERE r.ev_class = c.oid AND t.oid <> c.oid) AS tables "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'v' AND n.nspname = ANY(%s)",
+        catalogue.services,
+    )
+    assert named([row for row in views if not row["name"].startswith(report_views.PREFIX)]) == []
+    assert {row["schema"] for row in views} == {"kpi_engine", "training", "gamification"}
+    for row in views:
+        assert row["owner"] == row["schema"], named([row])
+        assert row["options"] == ["security_barrier=true"], named([row])
+        assert len(row["tables"]) == 1, f"{named([row])}: each table needs its own comparison with the reader's tenant"
+        assert not RLS_EXEMPT & set(row["tables"]), named([row])
+        wall = "WHERE (tenant = \"substring\"((SESSION_USER)::text, '^reader_(.+)$'::text))"
+        assert wall in row["query"].replace("((tenant", "(tenant"), row["query"]
+        assert " OR " not in row["query"], named([row])
 
 
 def test_roles_cannot_climb_over_the_wall(catalogue: Catalogue) -> None:

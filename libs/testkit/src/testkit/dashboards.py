@@ -145,7 +145,7 @@ def operations() -> Dashboard:
         made = made.with_panel(panel)
     made = made.with_row(build.Row("One customer"))
     days = "BETWEEN $__timeFrom()::date AND $__timeTo()::date"
-    legs = f"FROM kpi_engine.fact WHERE kind = 'legs' AND NOT void AND workday {days}"
+    legs = f"FROM kpi_engine.report_leg WHERE workday {days}"
     for panel in (
         _days("Calls", f"SELECT workday::timestamptz AS time, count(*) AS calls {legs} GROUP BY 1 ORDER BY 1"),
         _days(
@@ -156,17 +156,17 @@ def operations() -> Dashboard:
         ),
         _rows(
             "People in bands now",
-            'SELECT kpi, band, count(*) AS people FROM kpi_engine.band_stay WHERE "left" IS NULL AND retracted_at IS NULL '
+            "SELECT kpi, band, count(*) AS people FROM kpi_engine.report_band_stay WHERE left_window IS NULL "
             "GROUP BY 1, 2 ORDER BY 1, 2",
         ),
         _rows(
             "Trainings",
-            "SELECT template, status, count(*) AS trainings FROM training.assignment "
+            "SELECT template, status, count(*) AS trainings FROM training.report_assignment "
             "WHERE assigned_at BETWEEN $__timeFrom() AND $__timeTo() GROUP BY 1, 2 ORDER BY 1, 2",
         ),
         _days(
             "Points",
-            "SELECT earned_on::timestamptz AS time, sum(points) AS points FROM gamification.ledger "
+            "SELECT earned_on::timestamptz AS time, sum(points) AS points FROM gamification.report_ledger_entry "
             f"WHERE earned_on {days} GROUP BY 1 ORDER BY 1",
         ),
     ):

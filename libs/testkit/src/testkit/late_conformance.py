@@ -248,7 +248,8 @@ async def _tables(reader: Harness, tenant: str, course: EventScript) -> dict[str
         found = await connection.execute(
             text(
                 "SELECT table_name, array_agg(column_name::text) FROM information_schema.columns "
-                "WHERE table_schema = current_schema() GROUP BY table_name HAVING 'tenant' = ANY(array_agg(column_name::text))"
+                "JOIN information_schema.tables USING (table_schema, table_name) "
+                "WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' GROUP BY table_name HAVING 'tenant' = ANY(array_agg(column_name::text))"
             )
         )
         columns: dict[str, list[str]] = {row[0]: row[1] for row in found}

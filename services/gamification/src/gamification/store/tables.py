@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from storage import create_metadata
+from storage import add_report_view, create_metadata
 
 tables = create_metadata()
 
@@ -117,4 +117,11 @@ score_day = Table(
     Column("live", Boolean, nullable=False),
     Column("edition", Integer, nullable=True),
     Column("version", BigInteger, nullable=False, server_default="0"),
+)
+
+# What readers of a tenant see. A column or table that a view names is changed together with it.
+add_report_view(
+    ledger,
+    "report_ledger_entry",
+    "tenant, id, agent_id, rule, points, at AS booked_at, earned_on",
 )

@@ -19,7 +19,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from storage import create_metadata
+from storage import add_report_view, create_metadata
 
 tables = create_metadata()
 
@@ -158,4 +158,19 @@ band_stay = Table(
     Column("announced_at", DateTime(timezone=True), nullable=False),
     Column("retracted_at", DateTime(timezone=True), nullable=True),
     Index("ix_band_stay_agent", "tenant", "agent_id", "kpi"),
+)
+
+# What readers of a tenant see. A column or table that a view names is changed together with it.
+add_report_view(
+    fact,
+    "report_leg",
+    "tenant, id AS interaction_id, leg, agent_id, workday, started_at, ended_at, channel, "
+    "direction, talk_ms, hold_ms, acw_ms, handle_ms, conversation_ms, silence_vendor_ms",
+    "kind = 'legs' AND NOT void",
+)
+add_report_view(
+    band_stay,
+    "report_band_stay",
+    'tenant, id, kpi, agent_id, band, entered AS entered_window, "left" AS left_window',
+    "retracted_at IS NULL",
 )

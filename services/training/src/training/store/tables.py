@@ -15,7 +15,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from storage import create_metadata
+from storage import add_report_view, create_metadata
 
 tables = create_metadata()
 
@@ -144,4 +144,11 @@ skipped = Table(
     Column("detail", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
     Index("ix_skipped_newest", "tenant", "at", "occasion", "rule"),
+)
+
+# What readers of a tenant see. A column or table that a view names is changed together with it.
+add_report_view(
+    assignment,
+    "report_assignment",
+    "tenant, id, agent_id, template, status, kpi, band, assigned_at, due_at, completed_at, passed",
 )
