@@ -8,7 +8,7 @@ from typing import Any
 from contracts.legs import AgentStateChanged
 from contracts.scores import BandCorrected, BandEntered, BandLeft, ScoreChanged
 from contracts.submissions import SubmissionScored
-from kpi_engine.actions.fact_events import apply_fact_events
+from kpi_engine.consumers import apply_facts
 from kpi_engine.store import models, partials
 from servicekit.event_door import parse_message
 from sqlalchemy import event as engine_event
@@ -258,7 +258,7 @@ async def test_two_writers_on_the_same_legs_and_agents_lose_nothing(kpi, leg):
         for start in range(0, len(mine), 15):
             events = [parse_message(kpi.message(body, tenant="t1")) for body in mine[start : start + 15]]
             async with kpi.context.sessions.begin(["t1"], now=kpi.now) as session:
-                await apply_fact_events(
+                await apply_facts(
                     session, [(e.attributes, e.key, e.raw) for e in events if e.raw is not None], mode="live"
                 )
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from contracts.legs import LegRecorded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kpi_engine.actions.fact_events import apply_fact_events
+from kpi_engine.consumers import apply_facts
 from kpi_engine.model.columns import SOURCE_COLUMNS
 from kpi_engine.model.expression import Scope, parse
 from kpi_engine.model.functions import text_of
@@ -169,7 +169,7 @@ def test_sql_and_plain_python_agree(cluster, issuer):
             ]  # fmt: skip
             received = [parse_message(message) for message in messages]
             async with h.context.sessions.begin([tenant], now=h.now) as session:
-                await apply_fact_events(
+                await apply_facts(
                     session,
                     [(each.attributes, each.key, each.raw) for each in received if each.raw is not None],
                     mode="live",

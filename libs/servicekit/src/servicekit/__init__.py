@@ -25,6 +25,7 @@ from servicekit.door import (
     router,
 )
 from servicekit.door.field_docs import FieldDoc
+from servicekit.event_door import iterate_tenants
 from servicekit.service_definition import (
     DueItem,
     Job,
@@ -62,6 +63,7 @@ __all__ = [
     "bounded_page",
     "check_roles",
     "get_context",
+    "iterate_tenants",
     "lock_edits",
     "page_of",
     "page_within",

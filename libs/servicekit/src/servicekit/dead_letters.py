@@ -79,7 +79,6 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
             if is_transient(error):
                 raise
             raise Invalid("still-poison", f"It failed again: {type(error).__name__}: {error}") from error
-        await session.set_tenants([row["tenant"]])
         record_change(session, "dead_letter", str(dead_letter), action="replayed", after=_named(row))
         replayed_at = datetime.now(UTC)
         await session.execute(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -141,10 +141,13 @@ class EventDoor:
             await session.lock_keys({each.key for each in events})
         if batch is None:
             return await self._handle_each(session, events)
-        for group in _by_tenant(events) if self.subscription.by_tenant else [events]:
-            await _set_tenants(session, group)
-            session.now = _latest(group)
-            await batch(session, group)
+        if not self.subscription.by_tenant:
+            await _set_tenants(session, events)
+            session.now = _latest(events)
+            return await batch(session, events)
+        groups = {group[0].tenant: group for group in _by_tenant(events)}
+        async for tenant in iterate_tenants(session, {tenant: _latest(group) for tenant, group in groups.items()}):
+            await batch(session, groups[tenant])
 
     def _is_for_batch(self, each: ReceivedEvent[Any]) -> bool:
         event_type = type_registry.get(each.attributes.type)
@@ -152,10 +155,10 @@ class EventDoor:
         return each.raw is not None and event_type is not None and (not types or event_type in types)
 
     async def _handle_each(self, session: Session, events: Sequence[ReceivedEvent[Any]]) -> None:
-        origin = session.origin  # of whoever replays them; what follows from an event is not theirs
-        for group in _by_tenant(events):
-            await _set_tenants(session, group)
-            for each in group:
+        origin = session.origin  # of the person who replays a dead letter: the events' effects have another origin
+        groups = {group[0].tenant: group for group in _by_tenant(events)}
+        async for tenant in iterate_tenants(session, {tenant: _latest(group) for tenant, group in groups.items()}):
+            for each in groups[tenant]:
                 session.now, session.cause, session.origin = each.attributes.time, each.attributes, None
                 log_context.set(LogContext(session.service, each.tenant, each.attributes.id))
                 with self.tracing.start_message_span(each.attributes) if self.tracing else _UNTRACED:
@@ -201,6 +204,20 @@ async def _copy_directory(session: Session, each: ReceivedEvent[Any]) -> bool:
     elif each.attributes.type == SessionEnded.type:
         await directory.apply_session_ended(session, each.body)
     return True
+
+
+async def iterate_tenants(session: Session, times: Mapping[str, datetime]) -> AsyncGenerator[str]:
+    """Yields each tenant of `times` with the session narrowed to it and set to its time. Afterwards the session sees all
+    its tenants again, at the time that it had. For doors: an action never changes the tenant or the time of its session."""
+    tenants, now = session.tenants, session.now
+    for tenant, at in times.items():
+        if session.tenants != (tenant,):
+            await session.set_tenants([tenant])
+        session.now = at
+        yield tenant
+    session.now = now
+    if session.tenants != tenants:
+        await session.set_tenants(tenants)
 
 
 async def _set_tenants(session: Session, received: Sequence[ReceivedEvent[Any]]) -> None:

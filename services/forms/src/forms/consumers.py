@@ -2,8 +2,8 @@
 
 from contracts.blueprints import BlueprintPublished
 from pydantic import ValidationError
-from servicekit import ReceivedEvent
-from servicekit.blueprints import claim_section, reject_section
+from servicekit import ReceivedEvent, Subscription
+from servicekit.blueprints import claim_section, reject_section, subscribe_to_names
 from servicekit.errors import FieldProblem
 from servicekit.validation_problems import find_validation_problems
 from servicekit.workers import TookTooLong, run_in_worker
@@ -13,6 +13,14 @@ from forms.actions import definitions
 from forms.model import FormsSection
 
 SECTION_TIMEOUT_SECONDS = 20.0
+
+
+def subscriptions(documents: DocumentStore) -> list[Subscription]:
+    """All topics that forms reads."""
+    return [
+        *subscribe_to_names("kpi-engine", "notification"),
+        Subscription("blueprints", {BlueprintPublished: BlueprintConsumer(documents).on_published}),
+    ]
 
 
 class BlueprintConsumer:

@@ -3,16 +3,13 @@ is pinned to a version; its score becomes a fact for KPIs."""
 
 from functools import partial
 
-from contracts.blueprints import BlueprintPublished
-from servicekit import Service, ServiceContext, ServiceParts, Subscription
-from servicekit.blueprints import subscribe_to_names
+from servicekit import Service, ServiceContext, ServiceParts
 from servicekit.blueprints.checking import SectionChecker
 from storage import Migrations
 
-from forms import api, clock
+from forms import api, clock, consumers
 from forms.actions.definitions import export_section
 from forms.api.field_docs import FIELD_DOCS
-from forms.consumers import BlueprintConsumer
 from forms.model import check_section
 
 
@@ -21,10 +18,7 @@ def wire(kit: ServiceContext) -> ServiceParts:
     return ServiceParts(
         field_docs=FIELD_DOCS,
         router=api.router,
-        subscriptions=[
-            *subscribe_to_names("kpi-engine", "notification"),
-            Subscription("blueprints", {BlueprintPublished: BlueprintConsumer(kit.documents).on_published}),
-        ],
+        subscriptions=consumers.subscriptions(kit.documents),
         due_handlers=clock.handlers(kit.documents),
         section=SectionChecker(partial(export_section, documents=kit.documents), check_section),
     )

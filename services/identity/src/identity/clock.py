@@ -1,5 +1,7 @@
 """The time door: applying desired state at the login provider, and forgetting ended sessions whose tokens have expired."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from contracts.directory import PLATFORM_TENANT, SessionEnded
@@ -10,7 +12,10 @@ from storage import Session
 from identity.actions.reconciling import reconcile, schedule_waiting
 from identity.actions.sessions import forget_session
 from identity.clients.provider import Provider
+from identity.store import directory
 from identity.store.desired_resources import ResourceKey
+
+_TENANTS_AT_ONCE = 500
 
 
 def make_reconcile_handler(provider: Provider | None, issuer: str, outbound: OutboundClient | None) -> Job:
@@ -19,7 +24,17 @@ def make_reconcile_handler(provider: Provider | None, issuer: str, outbound: Out
 
     async def reconcile_item(lease: Lease, item: DueItem) -> None:
         key = ResourceKey(**{name: item.body[name] for name in ResourceKey._fields})
-        await reconcile(lease.begin, provider, issuer=issuer, outbound=outbound, **key._asdict())
+
+        @asynccontextmanager
+        async def begin() -> AsyncGenerator[Session]:
+            async with lease.begin() as session:
+                await session.set_tenants([key.tenant])
+                found = await directory.load_tenant(session)
+                if found is not None and found.clock is not None:
+                    session.now = found.clock
+                yield session
+
+        await reconcile(begin, provider, now=lease.now, issuer=issuer, outbound=outbound, **key._asdict())
 
     return Job(reconcile_item, long=False)
 
@@ -32,4 +47,9 @@ async def on_session_expired(session: Session, item: DueItem) -> None:
 async def resume_reconciling(kit: ServiceContext) -> None:
     """Schedules every resource that waits. Runs when a process starts."""
     async with kit.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
-        await schedule_waiting(session)
+        after = ""
+        while slugs := await directory.list_customer_slugs(session, after, _TENANTS_AT_ONCE):
+            after = slugs[-1]
+            await session.set_tenants([PLATFORM_TENANT, *slugs])
+            await schedule_waiting(session)
+            await session.set_tenants([PLATFORM_TENANT])

@@ -2,11 +2,27 @@
 
 from contracts.audit import ConfigurationChanged
 from contracts.blueprints import SectionApplied, SectionRejected
-from servicekit import ReceivedEvent
+from contracts.topics import TOPICS
+from servicekit import ReceivedEvent, Subscription
 from servicekit.blueprints import store_section_names
 from storage import Session
 
 from identity.store import audit, blueprints
+
+_SECTION_TOPICS = [name for name in TOPICS if name.endswith(".sections")]
+_AUDIT_TOPICS = [name for name in TOPICS if name.endswith(".audit")]
+
+
+def subscriptions() -> list[Subscription]:
+    """All topics that identity reads."""
+    answers = {SectionApplied: on_section_applied, SectionRejected: on_section_rejected}
+    return [
+        *(Subscription(topic, answers) for topic in _SECTION_TOPICS),
+        *(
+            Subscription(topic, batch=on_configuration_changed, types=(ConfigurationChanged,), by_tenant=True)
+            for topic in _AUDIT_TOPICS
+        ),
+    ]
 
 
 async def on_section_applied(session: Session, event: ReceivedEvent[SectionApplied]) -> None:

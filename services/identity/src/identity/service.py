@@ -1,9 +1,6 @@
 """Identity: tenants, people, the org tree, roles, blueprints, single sign-on, and the audit log."""
 
-from contracts.audit import ConfigurationChanged
-from contracts.blueprints import SectionApplied, SectionRejected
-from contracts.topics import TOPICS
-from servicekit import Service, ServiceContext, ServiceParts, Subscription
+from servicekit import Service, ServiceContext, ServiceParts
 from servicekit.outbound import OutboundClient, UrlPolicy
 from storage import Migrations
 
@@ -19,8 +16,6 @@ from identity.clients.sections import SectionCheckClient
 from identity.settings import IdentitySettings
 
 _LOOKUP_SECONDS = 5
-_SECTION_TOPICS = [name for name in TOPICS if name.endswith(".sections")]
-_AUDIT_TOPICS = [name for name in TOPICS if name.endswith(".audit")]
 
 
 def create_provider(settings: IdentitySettings) -> Provider | None:
@@ -45,17 +40,7 @@ def wire(kit: ServiceContext, settings: IdentitySettings | None = None) -> Servi
     return ServiceParts(
         field_docs=FIELD_DOCS,
         router=api.router,
-        subscriptions=[
-            Subscription(
-                topic,
-                {SectionApplied: consumers.on_section_applied, SectionRejected: consumers.on_section_rejected},
-            )
-            for topic in _SECTION_TOPICS
-        ]
-        + [
-            Subscription(topic, batch=consumers.on_configuration_changed, types=(ConfigurationChanged,), by_tenant=True)
-            for topic in _AUDIT_TOPICS
-        ],
+        subscriptions=consumers.subscriptions(),
         due_handlers={
             RECONCILE_KIND: clock.make_reconcile_handler(provider, kit.settings.login_issuer, outbound),
             FORGET_SESSION_KIND: clock.on_session_expired,

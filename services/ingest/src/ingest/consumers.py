@@ -1,12 +1,30 @@
-"""The event door."""
+"""The event door: people, org units and tenants that change, and blueprints."""
+
+from functools import partial
 
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
-from servicekit import ReceivedEvent
-from servicekit.blueprints import claim_section
+from servicekit import ReceivedEvent, Subscription
+from servicekit.blueprints import claim_section, subscribe_to_names
 from storage import DocumentStore, Session
 
 from ingest.actions import directory_changes, sources
+
+
+def subscriptions(documents: DocumentStore) -> list[Subscription]:
+    """All topics that ingest reads."""
+    return [
+        Subscription(
+            "directory",
+            {
+                PersonChanged: partial(on_person_changed, documents),
+                OrgUnitChanged: partial(on_org_unit_changed, documents),
+                TenantChanged: partial(on_tenant_changed, documents),
+            },
+        ),
+        *subscribe_to_names("kpi-engine"),
+        Subscription("blueprints", {BlueprintPublished: on_blueprint_published}),
+    ]
 
 
 async def on_person_changed(documents: DocumentStore, session: Session, event: ReceivedEvent[PersonChanged]) -> None:

@@ -1,11 +1,6 @@
 """Ingest: vendor payloads in, canonical legs out."""
 
-from functools import partial
-
-from contracts.blueprints import BlueprintPublished
-from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
-from servicekit import Service, ServiceContext, ServiceParts, Subscription
-from servicekit.blueprints import subscribe_to_names
+from servicekit import Service, ServiceContext, ServiceParts
 from servicekit.blueprints.checking import SectionChecker
 from storage import Migrations
 
@@ -28,18 +23,7 @@ def wire(kit: ServiceContext) -> ServiceParts:
     return ServiceParts(
         field_docs=FIELD_DOCS,
         router=api.router(),
-        subscriptions=[
-            Subscription(
-                "directory",
-                {
-                    PersonChanged: partial(consumers.on_person_changed, kit.documents),
-                    OrgUnitChanged: partial(consumers.on_org_unit_changed, kit.documents),
-                    TenantChanged: partial(consumers.on_tenant_changed, kit.documents),
-                },
-            ),
-            *subscribe_to_names("kpi-engine"),
-            Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint_published}),
-        ],
+        subscriptions=consumers.subscriptions(kit.documents),
         due_handlers=clock.handlers(reception),
         state=reception,
         section=SectionChecker(export_section, check_section),

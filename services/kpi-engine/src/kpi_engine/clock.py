@@ -6,10 +6,10 @@ from uuid import UUID
 
 from contracts import Mode
 from contracts.audit import Origin
-from servicekit import DueItem, Job, Lease
+from servicekit import DueItem, Job, Lease, iterate_tenants
 
 from kpi_engine.actions import publishing
-from kpi_engine.actions.fact_events import apply_waiting_facts
+from kpi_engine.actions.fact_events import apply_waiting_facts, publish_changes
 
 _RETRY_SECONDS = 0.25
 
@@ -18,10 +18,13 @@ async def on_waiting_facts(lease: Lease, item: DueItem) -> None:
     """Facts that were set aside. Nothing is held while it waits: a reader that sets more aside must not wait too."""
     while True:
         async with lease.begin() as session:
-            found = await apply_waiting_facts(session, cast(Mode, item.ref))
-        if found is None:
+            applied = await apply_waiting_facts(session, cast(Mode, item.ref))
+            if applied is not None:
+                async for _ in iterate_tenants(session, applied.times):
+                    await publish_changes(session, applied)
+        if applied is None:
             await asyncio.sleep(_RETRY_SECONDS)
-        elif not found:
+        elif not applied.count:
             return
 
 

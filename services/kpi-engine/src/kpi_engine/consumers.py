@@ -1,31 +1,61 @@
-"""The event door."""
+"""The event door: facts, blueprints, and people and org units that change."""
 
 from typing import Any
 
-from contracts import Mode
+from contracts import Mode, type_registry
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged
-from servicekit import ReceivedEvent
-from servicekit.blueprints import claim_section
+from servicekit import ReceivedEvent, Subscription, iterate_tenants
+from servicekit.blueprints import claim_section, subscribe_to_names
+from servicekit.service_definition import BatchHandler
 from storage import Session
 
 from kpi_engine.actions import publishing
-from kpi_engine.actions.fact_events import apply_fact_events
+from kpi_engine.actions.fact_events import apply_fact_events, publish_changes
+from kpi_engine.store.facts import FACT_READERS
+from kpi_engine.store.waiting_facts import FactEvent
+
+_BLUEPRINT_SECONDS = 3600
+
+
+def subscriptions(*, max_messages: int) -> list[Subscription]:
+    """All topics that kpi-engine reads. `max_messages`: the largest batch of facts."""
+
+    def facts(topic: str, handler: BatchHandler) -> Subscription:
+        types = [type_registry[name] for name in FACT_READERS]
+        return Subscription(topic, batch=handler, types=types, max_messages=max_messages)
+
+    return [
+        facts("legs", on_facts),
+        facts("legs.history", on_history),
+        facts("agent-states", on_facts),
+        facts("submissions", on_facts),
+        # A new model counts every fact that there is.
+        Subscription("blueprints", {BlueprintPublished: on_blueprint_published}, max_seconds=_BLUEPRINT_SECONDS),
+        *subscribe_to_names("ingest", "forms", "training", "gamification", "notification"),
+        Subscription("directory", {PersonChanged: on_person_changed, OrgUnitChanged: on_org_unit_changed}),
+    ]
 
 
 async def on_facts(session: Session, events: list[ReceivedEvent[Any]]) -> None:
     """Legs as they happen, agents' states, scored submissions."""
-    await _apply_facts(session, events, "live")
+    await apply_facts(session, _fact_events(events), mode="live")
 
 
 async def on_history(session: Session, events: list[ReceivedEvent[Any]]) -> None:
     """A customer's past: it counts, and nothing follows from it."""
-    await _apply_facts(session, events, "history")
+    await apply_facts(session, _fact_events(events), mode="history")
 
 
-async def _apply_facts(session: Session, events: list[ReceivedEvent[Any]], mode: Mode) -> None:
-    facts = [(event.attributes, event.key, event.raw) for event in events if event.raw is not None]
-    await apply_fact_events(session, facts, mode=mode)
+def _fact_events(events: list[ReceivedEvent[Any]]) -> list[FactEvent]:
+    return [(event.attributes, event.key, event.raw) for event in events if event.raw is not None]
+
+
+async def apply_facts(session: Session, facts: list[FactEvent], *, mode: Mode) -> None:
+    """Stores the facts of all tenants of the batch at once, then publishes what changed tenant by tenant."""
+    applied = await apply_fact_events(session, facts, mode=mode)
+    async for _ in iterate_tenants(session, applied.times):
+        await publish_changes(session, applied)
 
 
 async def on_blueprint_published(session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:

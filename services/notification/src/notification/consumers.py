@@ -2,18 +2,25 @@
 
 from typing import Any
 
+from contracts.assignments import AssignmentAssigned
+from contracts.awards import PointsGranted
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import PersonChanged, SessionEnded, TenantChanged
+from contracts.scores import BandEntered
+from contracts.submissions import FormPublished
 from pydantic import ValidationError
-from servicekit import ReceivedEvent
-from servicekit.blueprints import claim_section, reject_section
+from servicekit import ReceivedEvent, Subscription
+from servicekit.blueprints import claim_section, reject_section, subscribe_to_names
 from servicekit.outbound import UrlPolicy
 from servicekit.validation_problems import find_validation_problems
 from storage import Session
 
 from notification.actions import configure, notify
+from notification.model.events import EVENTS
 from notification.model.rules import NotificationSection
 from notification.store import notices
+
+NEWS_TOPICS = (BandEntered.topic, AssignmentAssigned.topic, PointsGranted.topic, FormPublished.topic)
 
 
 class Consumers:
@@ -22,6 +29,25 @@ class Consumers:
     def __init__(self, policy: UrlPolicy, *, mail: bool) -> None:
         self._policy = policy
         self._mail = mail
+
+    def subscriptions(self) -> list[Subscription]:
+        """All topics that notification reads."""
+        return [
+            *(
+                Subscription(topic, batch=self.on_events, types=EVENTS.values(), by_tenant=True)
+                for topic in NEWS_TOPICS
+            ),
+            Subscription("blueprints", {BlueprintPublished: self.on_blueprint}),
+            *subscribe_to_names("kpi-engine", "training", "gamification", "forms"),
+            Subscription(
+                "directory",
+                {
+                    PersonChanged: self.on_person,
+                    TenantChanged: self.on_tenant,
+                    SessionEnded: self.on_session_ended,
+                },
+            ),
+        ]
 
     async def on_events(self, session: Session, events: list[ReceivedEvent[Any]]) -> None:
         """Creates notices and deliveries for a batch of one tenant's events."""

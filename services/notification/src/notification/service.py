@@ -1,14 +1,7 @@
 """Notification: rules from events to people, in-app with a live stream, by mail and by signed webhooks, in the
 reader's language, with retries and a timeline of every delivery."""
 
-from contracts.assignments import AssignmentAssigned
-from contracts.awards import PointsGranted
-from contracts.blueprints import BlueprintPublished
-from contracts.directory import PersonChanged, SessionEnded, TenantChanged
-from contracts.scores import BandEntered
-from contracts.submissions import FormPublished
-from servicekit import Service, ServiceContext, ServiceParts, Subscription
-from servicekit.blueprints import subscribe_to_names
+from servicekit import Service, ServiceContext, ServiceParts
 from servicekit.blueprints.checking import SectionChecker
 from servicekit.outbound import UrlPolicy
 from storage import Migrations
@@ -21,12 +14,9 @@ from notification.clients.mail import MailSender, MailServer
 from notification.clients.webhooks import WebhookSender
 from notification.clock import DeliveryWorkers
 from notification.consumers import Consumers
-from notification.model.events import EVENTS
 from notification.model.section import build_section_check
 from notification.settings import NotificationSettings
 from notification.store.notification_listener import NotificationListener
-
-NEWS_TOPICS = (BandEntered.topic, AssignmentAssigned.topic, PointsGranted.topic, FormPublished.topic)
 
 
 def wire(kit: ServiceContext, settings: NotificationSettings | None = None) -> ServiceParts:
@@ -44,22 +34,7 @@ def wire(kit: ServiceContext, settings: NotificationSettings | None = None) -> S
     return ServiceParts(
         field_docs=FIELD_DOCS,
         router=api.router,
-        subscriptions=[
-            *(
-                Subscription(topic, batch=consumers.on_events, types=EVENTS.values(), by_tenant=True)
-                for topic in NEWS_TOPICS
-            ),
-            Subscription("blueprints", {BlueprintPublished: consumers.on_blueprint}),
-            *subscribe_to_names("kpi-engine", "training", "gamification", "forms"),
-            Subscription(
-                "directory",
-                {
-                    PersonChanged: consumers.on_person,
-                    TenantChanged: consumers.on_tenant,
-                    SessionEnded: consumers.on_session_ended,
-                },
-            ),
-        ],
+        subscriptions=consumers.subscriptions(),
         due_handlers={"deliver": outbound.on_due},
         background=[outbound.run],
         section=SectionChecker(load_section, build_section_check(policy)),

@@ -2,15 +2,11 @@
 
 from functools import partial
 
-from contracts.blueprints import BlueprintPublished
-from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed
-from servicekit import Service, ServiceContext, ServiceParts, Subscription
-from servicekit.blueprints import subscribe_to_names
+from servicekit import Service, ServiceContext, ServiceParts
 from servicekit.blueprints.checking import SectionChecker
 from storage import Migrations
 
 from training import api, clock, consumers, metrics
-from training.actions import bands
 from training.actions.templates import export_section
 from training.api.field_docs import FIELD_DOCS
 from training.model.section import check_section
@@ -21,17 +17,7 @@ def wire(kit: ServiceContext) -> ServiceParts:
     return ServiceParts(
         field_docs=FIELD_DOCS,
         router=api.router,
-        subscriptions=[
-            Subscription(
-                "bands",
-                batch=bands.apply_band_events,
-                types=(BandEntered, BandStayed, BandLeft, BandCorrected),
-                by_tenant=True,
-                lock_by_key=True,
-            ),
-            Subscription("blueprints", {BlueprintPublished: partial(consumers.on_blueprint_published, kit.documents)}),
-            *subscribe_to_names("kpi-engine", "gamification", "notification"),
-        ],
+        subscriptions=consumers.subscriptions(kit.documents),
         due_handlers=clock.handlers(kit.documents),
         section=SectionChecker(partial(export_section, documents=kit.documents), check_section),
     )

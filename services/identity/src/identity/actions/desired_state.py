@@ -59,9 +59,8 @@ def _provider_account_fields(person: PersonChanged) -> tuple[Any, ...]:
 async def schedule_reconcile(session: Session, tenant: str, kind: str, slug: str, at: datetime) -> None:
     """Schedules a resource as an item of the platform tenant, since the clock of a simulated tenant may stand still. The
     resources of one tenant are reconciled one after the other: they share parts, which each creates when they are missing."""
-    tenants = session.tenants
-    await session.set_tenants([PLATFORM_TENANT])
     # The body differs each time, so that a change during a reconciliation leads to another one.
-    item = {"tenant": tenant, "kind": kind, "slug": slug, "asked": str(uuid4())}
-    await session.schedule(RECONCILE_KIND, f"{tenant}/{kind}/{slug}", at, item, lock_key=f"provider {tenant}")
-    await session.set_tenants(tenants)
+    body = {"tenant": tenant, "kind": kind, "slug": slug, "asked": str(uuid4())}
+    ref, lock_key = f"{tenant}/{kind}/{slug}", f"provider {tenant}"
+    item = {"tenant": PLATFORM_TENANT, "ref": ref, "at": at, "body": body, "turn": lock_key}
+    await session.schedule_all(RECONCILE_KIND, [item])

@@ -1,13 +1,13 @@
 """Reconciliation: applying desired resources at the login provider, with retries."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from contracts.directory import PLATFORM_TENANT, Login
+from contracts.directory import Login
 from joserfc.errors import JoseError
 from pydantic import TypeAdapter
 from servicekit.errors import Problem, Unavailable
@@ -38,28 +38,23 @@ _identity_provider: TypeAdapter[IdentityProvider] = TypeAdapter(IdentityProvider
 
 
 async def schedule_waiting(session: Session) -> None:
-    """Schedules every waiting resource of every tenant: a process that starts may be the first with a provider. `session` is the
-    platform tenant's."""
-    after = ""
-    while slugs := await directory.list_customer_slugs(session, after, 500):
-        after = slugs[-1]
-        await session.set_tenants([PLATFORM_TENANT, *slugs])
-        waiting = await desired_resources.list_waiting(session)
-        await session.set_tenants([PLATFORM_TENANT])
-        for tenant, kind, slug in waiting:
-            await schedule_reconcile(session, tenant, kind, slug, ALREADY_DUE)
+    """Schedules every waiting resource of the session's tenants."""
+    for tenant, kind, slug in await desired_resources.list_waiting(session):
+        await schedule_reconcile(session, tenant, kind, slug, ALREADY_DUE)
 
 
 Begin = Callable[[], AbstractAsyncContextManager[Session]]
-"""Opens a unit of work of the platform tenant."""
+"""Opens a unit of work of the resource's tenant, at that tenant's time."""
 
 
 @dataclass(frozen=True)
 class _ReconcileContext:
-    """One reconciliation. `work` opens a unit of work of the tenant; `issuer` is the `iss` of the provider's logins; `secret` is
+    """One reconciliation. `begin` opens a unit of work of the tenant; `now` is the
+    time by the wall clock; `issuer` is the `iss` of the provider's logins; `secret` is
     in clear text."""
 
-    work: Begin
+    begin: Begin
+    now: datetime
     provider: Provider
     issuer: str
     outbound: OutboundClient | None
@@ -74,6 +69,7 @@ async def reconcile(
     begin: Begin,
     provider: Provider | None,
     *,
+    now: datetime,
     issuer: str,
     outbound: OutboundClient | None,
     tenant: str,
@@ -86,30 +82,23 @@ async def reconcile(
     `outbound` checks where a tenant's addresses lead before the provider gets them; None: they may lead anywhere."""
     if provider is None:
         return
-
-    @asynccontextmanager
-    async def work() -> AsyncGenerator[Session]:
-        async with begin() as session:
-            await session.set_tenants([tenant])
-            yield session
-
-    async with work() as session:
+    async with begin() as session:
         resource = await desired_resources.find(session, kind, slug)
     if resource is None:
         return
     try:
         secret = provider.unseal(resource.sealed) if resource.sealed else None
         context = _ReconcileContext(
-            work, provider, issuer, outbound, tenant, slug, resource.desired, resource.deleting, secret
+            begin, now, provider, issuer, outbound, tenant, slug, resource.desired, resource.deleting, secret
         )
         outcome = await _RECONCILERS[kind](context)
-        async with work() as session:
+        async with begin() as session:
             if await _is_current(session, resource):
                 await _record(session, context, kind, outcome)
     except (Problem, JoseError) as problem:
-        async with work() as session:
+        async with begin() as session:
             if await _is_current(session, resource):
-                await _record_failure(session, tenant, kind, slug, problem)
+                await _record_failure(session, tenant, kind, slug, problem, now)
 
 
 async def _is_current(session: Session, resource: DesiredResource) -> bool:
@@ -123,23 +112,24 @@ def _request(resource: DesiredResource) -> tuple[object, ...]:
 
 
 async def _record(session: Session, context: _ReconcileContext, kind: str, outcome: "_Reconciled | None") -> None:
-    at = session.now
     if outcome is None:
         await desired_resources.delete(session, kind, context.slug)
         return
     if outcome.person is not None and outcome.sub is not None:
         await _link(session, context.issuer, outcome.person, outcome.sub, exclusive=outcome.exclusive)
-    await desired_resources.mark_applied(session, kind, context.slug, at=at, sub=outcome.sub)
+    await desired_resources.mark_applied(session, kind, context.slug, at=context.now, sub=outcome.sub)
 
 
-async def _record_failure(session: Session, tenant: str, kind: str, slug: str, problem: Problem | JoseError) -> None:
+async def _record_failure(
+    session: Session, tenant: str, kind: str, slug: str, problem: Problem | JoseError, now: datetime
+) -> None:
     error = problem.detail if isinstance(problem, Problem) else "Its secret cannot be read any more: ask for a new one."
     final = not isinstance(problem, Unavailable)
     attempts = await desired_resources.mark_failed(session, kind, slug, error=error, final=final)
     log.warning("%s %s of %s was not applied at the login provider: %s", kind, slug, tenant, error)
     if not final:
         pause = min(timedelta(seconds=2 ** min(attempts, 10)), _MAX_RETRY_PAUSE)
-        await schedule_reconcile(session, tenant, kind, slug, session.now + pause)
+        await schedule_reconcile(session, tenant, kind, slug, now + pause)
 
 
 @dataclass(frozen=True)
@@ -194,7 +184,7 @@ async def _reconcile_broker(context: _ReconcileContext) -> _Reconciled | None:
 
 
 async def _reconcile_account(context: _ReconcileContext) -> _Reconciled | None:
-    async with context.work() as session:
+    async with context.begin() as session:
         person = await directory.find_person(session, context.slug)
     state = AccountState.model_validate(context.desired)
     account = Account(
@@ -208,7 +198,7 @@ async def _reconcile_account(context: _ReconcileContext) -> _Reconciled | None:
         return _Reconciled() if person else None
     existing = await context.provider.find_account(state.username)
     if existing:
-        async with context.work() as session:
+        async with context.begin() as session:
             free = await may_use_account(session, person, existing, context.issuer, linked=state.existing)
         if not free:
             raise _username_taken(state.username)
@@ -224,8 +214,7 @@ async def _link(session: Session, issuer: str, person: str, sub: str, *, exclusi
     """Gives the login to the person, by id or slug. `exclusive`: it is taken from everybody else; otherwise raises
     ProviderRefused when somebody else has it."""
     login = Login(iss=issuer, sub=sub)
-    tenant = await lock_tenant(session)
-    session.now = tenant.clock or session.now
+    await lock_tenant(session)
     found = await directory.find_person(session, person)
     known = await directory.find_related_people(session, slug="", logins=[(login.iss, login.sub)], external_ids=[])
     if not exclusive and any(found is None or each.id != found.id for each in known.values()):

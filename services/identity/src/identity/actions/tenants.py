@@ -1,7 +1,5 @@
 """Tenants: creating, renaming, switching off, and moving the clock of a simulated one."""
 
-from datetime import datetime
-
 from contracts import new_id
 from contracts.directory import PLATFORM_TENANT, Login, PersonChanged, RoleGrant, TenantChanged
 from servicekit.errors import Conflict, FieldProblem
@@ -34,14 +32,16 @@ async def ensure_platform(session: Session, *, login: Login) -> PersonChanged:
     return person
 
 
+async def reserve_slug(session: Session, slug: str) -> None:
+    """Adds a tenant's slug to the list of customers. `session` is the platform tenant's. Raises Conflict when the slug is
+    taken."""
+    if not await store.add_customer(session, slug):
+        raise Conflict("slug-taken", f"There is a tenant `{slug}` already.")
+
+
 async def add_tenant(session: Session, spec: TenantSpec, *, issuer: str) -> TenantChanged:
-    """Creates a tenant with its first administrator. `session` is the platform tenant's, and is narrowed to the new tenant.
-    `issuer`: the `iss` of logins that name none. Raises Conflict when the slug is taken, Invalid when a rule is broken."""
-    if not await store.add_customer(session, spec.slug):
-        raise Conflict("slug-taken", f"There is a tenant `{spec.slug}` already.")
-    await session.set_tenants([spec.slug])
-    if spec.clock:
-        session.now = spec.clock
+    """Creates a tenant, whose slug is reserved, with its first administrator. `session` is the new tenant's. `issuer`: the
+    `iss` of logins that name none. Raises Invalid when a rule is broken."""
     tenant = TenantChanged(**spec.model_dump(exclude={"admin"}))
     await store.insert_tenant(session, tenant)
     await record_tenant_change(session, None, tenant)
@@ -71,16 +71,16 @@ async def change_tenant(session: Session, patch: TenantPatch) -> TenantChanged:
     return after
 
 
-async def move_clock(session: Session, now: datetime) -> TenantChanged:
-    """Moves the clock of the session's tenant to `now`. Raises Conflict when the tenant is not simulated, or when the clock would
-    go back."""
+async def move_clock(session: Session) -> TenantChanged:
+    """Moves the clock of the session's tenant to the session's time. Raises Conflict when the tenant is not simulated, or
+    when the clock would go back."""
+    now = session.now
     before = await lock_tenant(session)
     if not before.simulated:
         raise Conflict("real-time", f"`{before.slug}` lives in real time: only a simulated tenant has a clock to move.")
     problem = find_clock_problem(before.clock, now)
     if problem:
         raise Conflict("clock-back", problem)
-    session.now = now
     after = before.model_copy(update={"clock": now})
     await record_tenant_change(session, before, after)
     return after

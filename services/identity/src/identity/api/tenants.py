@@ -43,6 +43,9 @@ async def list_tenants(session: WorkSession, caller: CallerDep, page: PageDep) -
 async def add_tenant(session: WorkSession, caller: CallerDep, request: Request, spec: TenantSpec) -> TenantState:
     """Makes a tenant, live at once, with its first tenant_admin. Needs platform_admin."""
     require_platform_admin(caller)
+    await actions.reserve_slug(session, spec.slug)
+    await session.set_tenants([spec.slug])
+    session.now = spec.clock or session.now
     await actions.add_tenant(session, spec, issuer=get_issuer(request))
     return await _state(session)
 
@@ -71,7 +74,8 @@ async def change_tenant(session: WorkSession, caller: CallerDep, tenant: TenantP
 async def move_clock(session: WorkSession, caller: CallerDep, tenant: TenantPath, move: ClockMove) -> TenantView:
     """Moves a simulated tenant's clock on, never back. Needs platform_admin, tenant_admin or integration."""
     await enter_tenant(session, caller, tenant, "tenant_admin", "integration")
-    moved = await actions.move_clock(session, move.now)
+    session.now = move.now
+    moved = await actions.move_clock(session)
     return TenantView.model_validate(moved.model_dump())
 
 

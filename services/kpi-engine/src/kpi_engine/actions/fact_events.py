@@ -1,6 +1,7 @@
 """Facts come in: retract, add, tell what changed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
 
@@ -17,10 +18,30 @@ from kpi_engine.store.partials import PartialChange
 from kpi_engine.store.waiting_facts import FactEvent
 
 
-async def apply_fact_events(session: Session, events: Iterable[FactEvent], *, mode: Mode) -> None:
-    """Applies fact events of several tenants. `history` counts, and tells it as history. Those of tenants whose models
-    are being changed are set aside and counted afterwards, so that nobody else waits for it."""
+@dataclass(frozen=True)
+class AppliedFacts:
+    """Facts that were stored, and are not yet part of the sums. `touched`: tenants and kinds of fact; `latest`: by tenant
+    the time of its newest event; `causes`: the newest event by key; `count`: how many events were read."""
+
+    mode: Mode
+    touched: Iterable[tuple[str, str]] = ()
+    catalogues: Mapping[str, Catalogue] = field(default_factory=dict[str, Catalogue])
+    latest: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
+    causes: Mapping[str, Attributes] = field(default_factory=dict[str, Attributes])
+    count: int = 0
+
+    @property
+    def times(self) -> dict[str, datetime]:
+        """The tenants whose sums change, each with the time of its newest event."""
+        return {tenant: self.latest[tenant] for tenant in self.catalogues}
+
+
+async def apply_fact_events(session: Session, events: Iterable[FactEvent], *, mode: Mode) -> AppliedFacts:
+    """Stores the facts of events of one or several tenants. The door then calls `publish_changes` for each tenant of
+    `times`. Events of tenants whose models are being changed are set aside and counted later, so that no other tenant
+    waits for them."""
     events = list(events)
+    count = len(events)
     tenants = {attributes.tenant for attributes, _, _ in events}
     submissions = any(FACT_READERS[attributes.type] is SUBMISSION_READER for attributes, _, _ in events)
     if busy := await facts.prepare_batch(session, tenants, submissions=submissions):
@@ -35,36 +56,30 @@ async def apply_fact_events(session: Session, events: Iterable[FactEvent], *, mo
         rows.append((reader, reader.decode_row(tenant, raw)))
         causes[key] = attributes
     if not rows:
-        return
+        return AppliedFacts(mode, count=count)
     touched = await facts.apply_facts(session, rows, known_at=latest)
     catalogues = await models.load_catalogues(session, {tenant for tenant, _ in touched})
-    for tenant, catalogue in catalogues.items():
-        session.now = latest[tenant]
-        if session.tenants != (tenant,):
-            await session.set_tenants([tenant])
-        kinds = [kind for each, kind in touched if each == tenant]
-        changes = [
-            change for kind in kinds for change in await partials.apply_changes(session, tenant, kind, catalogue)
-        ]
-        await publish_scores(session, catalogue, changes, mode=mode, causes=causes)
-        people = await load_people_with_targets(
-            session, [(catalogue.models[each.kpi], each.agent_id) for each in changes]
-        )
-        await derive_bands(
-            session, agents_to_rederive(catalogue, changes, people), mode=mode, causes=causes, people=people
-        )
-    if len(latest) > 1:
-        await session.set_tenants(latest)
+    return AppliedFacts(mode, touched, catalogues, latest, causes, count)
 
 
-async def apply_waiting_facts(session: Session, mode: Mode) -> bool | None:
-    """Counts a page of what was set aside of the session's tenant. Returns whether there was any; None when its models are
-    still being changed."""
+async def publish_changes(session: Session, applied: AppliedFacts) -> None:
+    """Adds the applied facts of the session's one tenant to its sums, and publishes the scores and bands that change."""
+    tenant, mode, causes = session.tenant, applied.mode, applied.causes
+    catalogue = applied.catalogues[tenant]
+    kinds = [kind for each, kind in applied.touched if each == tenant]
+    changes = [change for kind in kinds for change in await partials.apply_changes(session, tenant, kind, catalogue)]
+    await publish_scores(session, catalogue, changes, mode=mode, causes=causes)
+    people = await load_people_with_targets(session, [(catalogue.models[each.kpi], each.agent_id) for each in changes])
+    await derive_bands(session, agents_to_rederive(catalogue, changes, people), mode=mode, causes=causes, people=people)
+
+
+async def apply_waiting_facts(session: Session, mode: Mode) -> AppliedFacts | None:
+    """Stores a page of the events that were set aside for the session's tenant. Returns None while its models are still
+    being changed."""
     if not await facts.try_lock_models_shared(session):
         return None
     found = await waiting_facts.pop_page(session, mode)
-    await apply_fact_events(session, found, mode=mode)
-    return bool(found)
+    return await apply_fact_events(session, found, mode=mode)
 
 
 async def publish_scores(
