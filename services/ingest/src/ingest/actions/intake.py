@@ -11,10 +11,11 @@ from contracts import Mode
 from storage import Document, DocumentStore, MultiInsert, Session
 
 from ingest.actions import archive
-from ingest.actions.merging import Arrival, MergeResult, merge_parts
+from ingest.actions.merging import MergeResult, merge_parts
 from ingest.actions.states import StateChanges, agent_key, record_notices
 from ingest.actions.versions import LegVersionCollector
 from ingest.metrics import count_verdicts
+from ingest.model.arrivals import Arrival
 from ingest.model.canonical import EPOCH, Held
 from ingest.model.field_readers import ReadContext, quote_value
 from ingest.model.parts import StateNotice

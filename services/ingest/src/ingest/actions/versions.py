@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -14,12 +13,12 @@ from storage import Document, DocumentStore, MultiInsert, Session
 
 from ingest.actions import leg_contents
 from ingest.actions.archive import RAW
+from ingest.model.arrivals import encode_sorted, hash_content
 from ingest.model.canonical import EPOCH, Interaction, Leg
 from ingest.model.sources import Source
 from ingest.store import interactions
 from ingest.store.interactions import LegHead
 
-encode = msgspec.json.Encoder(order="sorted").encode
 _encode_event = msgspec.json.Encoder().encode
 _LEG = msgspec.json.Decoder(Leg)
 # Thousands of events are made here: this one is not checked again, and costs a fifth.
@@ -41,10 +40,6 @@ _LegRecorded: Any = msgspec.defstruct(
 
 def interaction_id(tenant: str, source: str, root: str) -> UUID:
     return derived_id("interaction", tenant, source, root)
-
-
-def hash_content(content: bytes) -> UUID:
-    return UUID(bytes=blake2b(content, digest_size=16).digest())
 
 
 class LegVersionCollector:
@@ -75,7 +70,7 @@ class LegVersionCollector:
         """Compares the legs with the versions that are current, and raises those that differ by one."""
         for number, leg in enumerate(merged.legs, 1):
             head = heads.get(number)
-            content = encode(leg)
+            content = encode_sorted(leg)
             hash_ = hash_content(content)
             if head is None or head.void or head.hash != hash_:
                 version = head.version + 1 if head else 1

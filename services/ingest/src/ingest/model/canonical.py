@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from ingest.model.leg_fields import SPEECH_FIELDS, LegFields, get_optional_leg_fields
 from ingest.model.parts import Analysis, Contact, ContactEvent, Part
 
 HoldReason = Literal["unknown_agent", "open_interaction", "waiting_for_part", "ambiguous_time"]
@@ -24,42 +25,15 @@ class Agent(Struct, frozen=True):
     workday: date
 
 
-class Leg(Struct, omit_defaults=True, kw_only=True):
+class Leg(LegFields, omit_defaults=True, kw_only=True):
     """The canonical content of a leg: everything that an event says of it but version, void and mode."""
 
     external_id: str
-    started: int
-    ended: int | None = None
     workday: date
-    channel: str
-    direction: str | None = None
     agent_id: UUID | None = None
     agent_external_id: str | None = None
-    queue: str | None = None
-    reason: str | None = None
-    attributes: dict[str, str] = {}
     first_leg: bool = True
     last_leg: bool = True
-    ring_ms: int | None = None
-    queue_ms: int | None = None
-    talk_ms: int | None = None
-    hold_ms: int | None = None
-    acw_ms: int | None = None
-    handle_ms: int | None = None
-    conversation_ms: int | None = None
-    silence_vendor_ms: int | None = None
-    overtalk_ms: int | None = None
-    gaps: list[tuple[int, int]] | None = None
-    interruptions: int | None = None
-    transfers: int | None = None
-    answered: bool | None = None
-    abandoned: bool | None = None
-    transferred: bool | None = None
-    csat: int | None = None
-    nps: int | None = None
-    qa_score: int | None = None
-    sentiment: int | None = None
-    customer_key: str | None = None
     relation: Relation | None = None
     held: HoldReason | None = None
 
@@ -212,43 +186,20 @@ def _without_record(contact: str, kinds: dict[str, Part]) -> Held:
 
 def _leg(contact: str, facts: Contact, analysis: Analysis | None, agent: Agent | None, day_of: FindWorkday) -> Leg:
     leg = Leg(
-        external_id=contact,
+        *get_optional_leg_fields(facts),
         started=facts.started,
-        ended=facts.ended,
-        workday=agent.workday if agent else day_of(facts.started),
         channel=facts.channel,
+        external_id=contact,
+        workday=agent.workday if agent else day_of(facts.started),
         agent_id=agent.id if agent else None,
         agent_external_id=facts.agents[0] if facts.agents else None,
-        queue=facts.queue,
-        reason=facts.reason,
-        attributes=facts.attributes,
-        ring_ms=facts.ring_ms,
-        queue_ms=facts.queue_ms,
-        talk_ms=facts.talk_ms,
-        hold_ms=facts.hold_ms,
-        acw_ms=facts.acw_ms,
-        handle_ms=facts.handle_ms,
-        conversation_ms=facts.conversation_ms,
-        silence_vendor_ms=facts.silence_vendor_ms,
-        overtalk_ms=facts.overtalk_ms,
-        gaps=facts.gaps,
-        interruptions=facts.interruptions,
-        transfers=facts.transfers,
-        answered=facts.answered,
-        abandoned=facts.abandoned,
-        transferred=facts.transferred,
-        csat=facts.csat,
-        nps=facts.nps,
-        qa_score=facts.qa_score,
-        sentiment=facts.sentiment,
-        customer_key=facts.customer_key,
     )
     if leg.conversation_ms is None and leg.answered and leg.talk_ms is not None and leg.hold_ms is not None:
         leg.conversation_ms = leg.talk_ms + leg.hold_ms
     if leg.talk_ms is not None and leg.hold_ms is not None and leg.acw_ms is not None:
         leg.handle_ms = leg.talk_ms + leg.hold_ms + leg.acw_ms
     if analysis:
-        for name in ("gaps", "conversation_ms", "silence_vendor_ms", "overtalk_ms", "interruptions", "sentiment"):
+        for name in SPEECH_FIELDS:
             value = getattr(analysis, name)
             if value is not None:
                 setattr(leg, name, value)

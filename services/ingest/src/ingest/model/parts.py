@@ -6,8 +6,10 @@ numbers are keyed hashes here already.
 
 from msgspec import Struct
 
+from ingest.model.leg_fields import LegFields, SpeechFields
 
-class Contact(Struct, omit_defaults=True, kw_only=True):
+
+class Contact(LegFields, omit_defaults=True, kw_only=True):
     """A contact record: one agent's part of an interaction. `agents` are all the names the vendor gives the agent, the
     one to show first. `direction` None means that of the interaction's first contact.
 
@@ -18,10 +20,6 @@ class Contact(Struct, omit_defaults=True, kw_only=True):
     of two, which nothing else in the record decides.
     """
 
-    started: int
-    channel: str
-    direction: str | None = None
-    ended: int | None = None
     previous: str | None = None
     next: str | None = None
     by_transfer: bool = False
@@ -31,40 +29,10 @@ class Contact(Struct, omit_defaults=True, kw_only=True):
     outside_ms: int | None = None
     unsure: str | None = None
     agents: list[str] = []
-    queue: str | None = None
-    reason: str | None = None
-    attributes: dict[str, str] = {}
-    ring_ms: int | None = None
-    queue_ms: int | None = None
-    talk_ms: int | None = None
-    hold_ms: int | None = None
-    acw_ms: int | None = None
-    handle_ms: int | None = None
-    conversation_ms: int | None = None
-    silence_vendor_ms: int | None = None
-    overtalk_ms: int | None = None
-    gaps: list[tuple[int, int]] | None = None
-    interruptions: int | None = None
-    transfers: int | None = None
-    answered: bool | None = None
-    abandoned: bool | None = None
-    transferred: bool | None = None
-    csat: int | None = None
-    nps: int | None = None
-    qa_score: int | None = None
-    sentiment: int | None = None
-    customer_key: str | None = None
 
 
-class Analysis(Struct, omit_defaults=True, kw_only=True):
+class Analysis(SpeechFields, omit_defaults=True, kw_only=True):
     """What speech analysis found in the conversation of one contact."""
-
-    conversation_ms: int | None = None
-    silence_vendor_ms: int | None = None
-    gaps: list[tuple[int, int]] | None = None
-    overtalk_ms: int | None = None
-    interruptions: int | None = None
-    sentiment: int | None = None
 
 
 class ContactEvent(Struct, omit_defaults=True, kw_only=True):

@@ -20,10 +20,7 @@ PARTS = InsertSpec(
     ("id", "root", "contact", "kind", "hash", "stamp", "initial", "facts", "mode", "document", "position"),
     ("tenant", "source", "receipt_id"),
 )
-_HEAD = (
-    "interaction_id", "leg", "root", "external_id", "version", "void", "mode", "hash", "agent_id", "started_at",
-    "workday",
-)  # fmt: skip
+_HEAD = tuple(column.name for column in leg.columns if column.name not in ("tenant", "source"))
 LEGS = InsertSpec(
     leg,
     _HEAD,

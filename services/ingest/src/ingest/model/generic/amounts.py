@@ -65,7 +65,12 @@ def _parse_decimal(text: str, column: str, *, decimal_comma: bool) -> Decimal | 
 
 
 def parse_milliseconds(value: Any, column: str, unit: str, *, decimal_comma: bool = False) -> int:
-    """A duration in a unit of the mapping. Raises Refusal."""
+    """A duration in a unit of the mapping, in milliseconds. Raises Refusal."""
+    factor = _FACTORS.get(unit)
+    if factor is not None and type(value) is str and value.isascii() and value.isdigit() and len(value) < 9:
+        plain = int(value) * factor  # most files hold plain digits, which need no Decimal
+        if plain <= MAX_DURATION_MS:
+            return plain
     if unit == "HH:MM:SS":
         amount = _parse_clock(value, column)
     else:

@@ -9,18 +9,13 @@ from msgspec import Struct, field
 from ingest.model.config_errors import convert_config
 from ingest.model.field_readers import parse_zone, quote_value
 from ingest.model.generic.paths import MISSING, explode_record, look_up
+from ingest.model.leg_fields import COUNTS, DURATIONS, FLAGS, SCORES
 from ingest.model.payload.layout import Layout
 from ingest.model.refusal import Refusal
 
 TEXTS = ("contact", "initial", "previous", "agent", "channel", "direction", "queue", "reason", "customer")
 INSTANTS = ("started", "ended", "updated")
-DURATIONS = (
-    "ring_ms", "queue_ms", "talk_ms", "hold_ms", "acw_ms", "handle_ms", "conversation_ms", "silence_vendor_ms", "overtalk_ms",
-)  # fmt: skip
 SHARES = ("silence_vendor_ms", "overtalk_ms")
-COUNTS = ("interruptions", "transfers")
-FLAGS = ("answered", "abandoned", "transferred")
-SCORES = {"csat": (0, 10), "nps": (0, 10), "qa_score": (0, 100), "sentiment": (-5, 5)}
 NAMES = (*TEXTS, *INSTANTS, *DURATIONS, "gaps", *COUNTS, *FLAGS, *SCORES)
 ENUMS = {
     "channel": {"voice", "chat", "task", "email", "sms", "social", "video", "other"},

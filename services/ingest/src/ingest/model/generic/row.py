@@ -12,8 +12,9 @@ import msgspec
 from ingest.model import field_readers as checks
 from ingest.model.field_readers import ReadContext, check_durations_agree, quote_value
 from ingest.model.generic.amounts import parse_milliseconds, parse_number
-from ingest.model.generic.mapping import ENUMS, SCORES, FieldMapping, FieldSource, Zone, allowed_values_cure
+from ingest.model.generic.mapping import ENUMS, FieldMapping, FieldSource, Zone, allowed_values_cure
 from ingest.model.generic.paths import MISSING, look_up
+from ingest.model.leg_fields import SCORES
 from ingest.model.payload.record import CsvCells
 from ingest.model.refusal import Refusal
 
