@@ -74,7 +74,7 @@ class EmbeddedProvider(Provider):
         """The account of this username; None when there is none."""
         async with self._connect() as http:
             answer = await http.get(f"accounts/{username}")
-            if answer.status_code == httpx.codes.NOT_FOUND:
+            if answer.status_code == 404:
                 return None
             found = _parse_response(answer)
             return ExistingAccount(str(found["sub"]), str(found["tenant"]))
@@ -135,7 +135,7 @@ class _Problem(BaseModel):
 
 def _check_deleted(answer: httpx.Response) -> None:
     """Raises as `_parse_response` does, except when there was nothing to delete."""
-    if answer.status_code != httpx.codes.NOT_FOUND:
+    if answer.status_code != 404:
         _parse_response(answer)
 
 

@@ -62,7 +62,7 @@ class SectionCheckClient:
                 headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
                 timeout=self._seconds,
             )
-            if answer.status_code != httpx.codes.FORBIDDEN or asyncio.get_running_loop().time() > deadline:
+            if answer.status_code != 403 or asyncio.get_running_loop().time() > deadline:
                 return answer
             await asyncio.sleep(_RETRY_PAUSE_SECONDS)
 

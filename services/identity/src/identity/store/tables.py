@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false
 """The tables of identity. `state` is the body of the row's directory event without `version`, which has its own column and rises
 with each write; the other columns are what is searched by or unique."""
 

@@ -1,6 +1,7 @@
 """The events of the YAML parser, with a limit on depth and number."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import cast
 
 import yaml
 from servicekit.errors import FieldProblem, Invalid
@@ -16,7 +17,9 @@ def parse_events(text: str) -> Iterator[yaml.Event]:
     brackets crash the process."""
     depth = count = documents = 0
     try:
-        for event in yaml.parse(text.lstrip("\ufeff"), Loader=yaml.CSafeLoader):
+        parse = cast(Callable[..., Iterator[yaml.Event]], yaml.parse)  # pyright: ignore[reportUnknownMemberType]
+        found = parse(text.lstrip("\ufeff"), Loader=yaml.CSafeLoader)
+        for event in found:
             if isinstance(event, yaml.NodeEvent):
                 count += 1
                 if count > MAX_VALUES:

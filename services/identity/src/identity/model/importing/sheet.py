@@ -79,12 +79,12 @@ def read_sheet(data: bytes) -> Sheet:
     separator = max(",;\t", key=start.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        header = next(reader, [])
+        header = next(reader, list[str]())
     except csv.Error as error:
         raise _no_header(f"the header cannot be read: {error}") from error
     if len(header) > MAX_COLUMNS:
         raise _no_header(f"the header has {len(header):,} columns; at most {MAX_COLUMNS} are taken")
-    sheet = Sheet([])
+    sheet = Sheet(columns=[])
     names = [_column(name, sheet) for name in header]
     sheet.columns = [name for name in names if name]
     _check_header(sheet)
