@@ -1,10 +1,12 @@
 """The event door: answers of services about their sections of a blueprint, and changes of configuration for the audit log."""
 
+from contracts import Event
 from contracts.audit import ConfigurationChanged
 from contracts.blueprints import SectionApplied, SectionRejected
 from contracts.topics import TOPICS
 from servicekit import ReceivedEvent, Subscription
 from servicekit.blueprints import store_section_names
+from servicekit.service_definition import EventHandler
 from storage import Session
 
 from identity.store import audit, blueprints
@@ -15,7 +17,7 @@ _AUDIT_TOPICS = [name for name in TOPICS if name.endswith(".audit")]
 
 def subscriptions() -> list[Subscription]:
     """All topics that identity reads."""
-    answers = {SectionApplied: on_section_applied, SectionRejected: on_section_rejected}
+    answers: dict[type[Event], EventHandler] = {SectionApplied: on_section_applied, SectionRejected: on_section_rejected}
     return [
         *(Subscription(topic, answers) for topic in _SECTION_TOPICS),
         *(
