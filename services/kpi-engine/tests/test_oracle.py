@@ -151,10 +151,10 @@ def test_sql_and_plain_python_agree(cluster, issuer):
             counted = [leg for leg in facts if read(condition, leg) is True]
             argument = tree.args[0].args[0]
             known = [v for leg in counted if (v := read(argument, leg)) is not None]
-            assert row["sample"] == len(counted), where
-            assert [Fraction(c) for c in row["components"]] == [sum(known), len(known), len(counted)], text_of(tree)
+            assert row.sample == len(counted), where
+            assert [Fraction(c) for c in row.components] == [sum(known), len(known), len(counted)], text_of(tree)
             expected = Fraction(sum(known)) / len(counted) if known else None
-            assert plan.compute_value(row["components"], row["sample"]).value == expected
+            assert plan.compute_value(row.components, row.sample).value == expected
 
         async def components(tenant: str, plan: Plan, facts: list[dict[str, Any]]) -> dict[str, Any]:
             messages = [
@@ -195,6 +195,6 @@ def test_numbers_beyond_64_bits_neither_wrap_nor_fail(cluster, issuer):
             )  # fmt: skip
             await h.deliver(leg, tenant="t1")
             async with h.context.sessions.begin(["t1"], now=h.now) as session:
-                return (await compute_sample(session, plan, "legs", 10))["components"][0]
+                return (await compute_sample(session, plan, "legs", 10)).components[0]
 
     assert asyncio.run(run()) == huge**3

@@ -1,4 +1,4 @@
-"""The time door: what had to wait until a tenant's models were changed."""
+"""The clock: work that waits until a tenant's models are changed, and publications that take long."""
 
 import asyncio
 from typing import cast
@@ -15,7 +15,8 @@ _RETRY_SECONDS = 0.25
 
 
 async def on_waiting_facts(lease: Lease, item: DueItem) -> None:
-    """Facts that were set aside. Nothing is held while it waits: a reader that sets more aside must not wait too."""
+    """Applies deferred facts. Each page has a transaction of its own, and none is open while it waits: a consumer that
+    defers more facts must not wait too."""
     while True:
         async with lease.begin() as session:
             applied = await apply_waiting_facts(session, cast(Mode, item.ref))
@@ -29,7 +30,7 @@ async def on_waiting_facts(lease: Lease, item: DueItem) -> None:
 
 
 async def on_targets(lease: Lease, item: DueItem) -> None:
-    """Another target may apply to a person."""
+    """Derives the bands of a person to whom another target may apply now."""
     while True:
         async with lease.begin() as session:
             if await publishing.rederive_agents(session, [UUID(item.ref)]):
@@ -38,19 +39,19 @@ async def on_targets(lease: Lease, item: DueItem) -> None:
 
 
 async def on_section(lease: Lease, item: DueItem) -> None:
-    """A blueprint's section whose models take long to count. In one transaction: it holds as a whole or not at all."""
+    """Applies a blueprint's section whose models take long to compute, in one transaction: all of it or nothing."""
     async with lease.begin() as session:
-        if item.body.get("origin"):  # none in items from before there was one
+        if item.body.get("origin"):  # items of older releases have none
             session.origin = Origin.model_validate(item.body["origin"])
         await publishing.apply_section(session, item.body["content"], item.body["version"])
 
 
 async def on_publish(lease: Lease, item: DueItem) -> None:
-    """A model published by hand that takes long to count; as a section does, in one transaction."""
+    """Publishes a model that takes long to compute, in one transaction."""
     async with lease.begin() as session:
         session.origin = Origin.model_validate(item.body["origin"])
         by = item.body["by"]
-        await publishing.publish_waiting(session, item.ref, item.body["document"], by and UUID(by))
+        await publishing.publish_scheduled(session, item.ref, item.body["document"], by and UUID(by))
 
 
 handlers = {

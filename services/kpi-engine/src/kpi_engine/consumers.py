@@ -38,12 +38,12 @@ def subscriptions(*, max_messages: int) -> list[Subscription]:
 
 
 async def on_facts(session: Session, events: list[ReceivedEvent[Any]]) -> None:
-    """Legs as they happen, agents' states, scored submissions."""
+    """Applies live legs, agent states and scored submissions."""
     await apply_facts(session, _fact_events(events), mode="live")
 
 
 async def on_history(session: Session, events: list[ReceivedEvent[Any]]) -> None:
-    """A customer's past: it counts, and nothing follows from it."""
+    """Applies legs of a back-fill: they count in values and bands, and their events have the mode `history`."""
     await apply_facts(session, _fact_events(events), mode="history")
 
 
@@ -59,14 +59,17 @@ async def apply_facts(session: Session, facts: list[FactEvent], *, mode: Mode) -
 
 
 async def on_blueprint_published(session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
+    """Applies this service's section, where the blueprint has one that was not applied yet."""
     content = event.body.sections.get("kpi-engine")
     if content is not None and await claim_section(session, event):
         await publishing.apply_or_schedule_section(session, content, event.body.version)
 
 
 async def on_person_changed(session: Session, event: ReceivedEvent[PersonChanged]) -> None:
+    """Derives the person's bands: another target may apply."""
     await publishing.rederive_person(session, event.body.id)
 
 
 async def on_org_unit_changed(session: Session, event: ReceivedEvent[OrgUnitChanged]) -> None:
+    """Derives the bands of the unit's members: another target may apply."""
     await publishing.rederive_org_unit(session, event.body.id)

@@ -1,4 +1,4 @@
-"""kpi-engine: facts in; values, bands and their reasons out."""
+"""kpi-engine: turns facts into values and bands, and explains them."""
 
 from servicekit import Service, ServiceContext, ServiceParts
 from servicekit.blueprints.checking import SectionChecker
@@ -13,6 +13,7 @@ from kpi_engine.settings import KpiEngineSettings
 
 
 def wire(kit: ServiceContext) -> ServiceParts:
+    """Router, subscriptions and clock of the service."""
     return ServiceParts(
         router=router,
         field_docs=FIELD_DOCS,

@@ -1,1 +1,1 @@
-"""Use cases. They are given a session and never commit."""
+"""Use cases. They take a session and never commit."""

@@ -1,4 +1,4 @@
-"""Bands: derived again for whom something changed, and told as a difference to what was told before."""
+"""Derives the bands of agents whose values changed, and publishes the difference to the published stays."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -33,7 +33,7 @@ REASON_TEXTS: Mapping[ChangeReason, str] = {
     "new_kpi_version": "a new version of the KPI",
     "other_target": "another target applies",
 }
-"""Why something that was told no longer holds: the code, and how logs say it. People read it in their own language."""
+"""Why a published stay no longer holds: by code, the text for logs. People read the code in their own language."""
 
 
 FROM_THE_START = date.min
@@ -50,70 +50,72 @@ async def derive_bands(
     past_is_history: bool = False,
     people: People | None = None,
 ) -> None:
-    """Derives the bands of these models for these agents (whom the caller has locked), of the session's one tenant,
-    each from the day on which something changed: what was told of windows before it holds.
+    """Derives the bands of these models for agents of the session's one tenant, whom the caller has locked. `touched`: by
+    model, the agents with the first day that changed. Transitions published for earlier windows are unchanged.
 
-    `past_is_history`: stays that have ended already are told as history, so that nobody acts on them. `people`: the
-    `load_people_with_targets` among them, where they have been loaded.
+    `past_is_history`: transitions of stays that have ended are published with the mode `history`, so that nobody acts on
+    them. `people`: the result of `load_people_with_targets`, where the caller has it already.
     """
-    wanted = {
+    starts = {
         (each.kpi, agent_id): (each, monday_of(first) if each.model.bands.weekly else first)
         for each, firsts in touched
         if each.model.bands
         for agent_id, first in firsts.items()
         if agent_id != NO_AGENT_ID
     }
-    if not wanted:
+    if not starts:
         return
     if people is None:
         people = await load_people_with_targets(
-            session, [(each, agent_id) for (_, agent_id), (each, _) in wanted.items()]
+            session, [(each, agent_id) for (_, agent_id), (each, _) in starts.items()]
         )
-    begins = {key: _require_bands(published).label(first) for key, (published, first) in wanted.items()}
-    known, taken_back = await stays.load_announced(session, session.tenant, begins)
-    windows = await _load_windows(session, wanted, begins, people)
-    told: list[stays.PublishedTransition] = []
+    begins = {key: _require_bands(published).label(first) for key, (published, first) in starts.items()}
+    known, retraction_counts = await stays.load_announced(session, session.tenant, begins)
+    windows = await _load_windows(session, starts, begins, people)
+    transitions: list[stays.PublishedTransition] = []
     events: list[BandEntered | BandStayed | BandLeft | BandCorrected] = []
-    for (kpi, agent_id), (published, _) in sorted(wanted.items(), key=lambda item: item[0]):
-        bands, begin, judged = _require_bands(published), begins[kpi, agent_id], windows.get((kpi, agent_id), [])
+    for (kpi, agent_id), (published, _) in sorted(starts.items(), key=lambda item: item[0]):
+        bands, begin, evaluated = _require_bands(published), begins[kpi, agent_id], windows.get((kpi, agent_id), [])
         announced = known.get((kpi, agent_id), [])
-        lasting = next((Stay(stay.band, stay.entered) for stay in announced if stay.entered < begin), None)
-        derived = derive_stays(bands.rules, judged, begin=begin, current=lasting)
+        current = next((Stay(stay.band, stay.entered) for stay in announced if stay.entered < begin), None)
+        derived = derive_stays(bands.rules, evaluated, begin=begin, current=current)
 
         def fresh_id(stay: Stay, kpi: str = kpi, agent_id: UUID = agent_id) -> UUID:
-            times = taken_back.get((kpi, agent_id, stay.band, stay.entered), 0)
+            times = retraction_counts.get((kpi, agent_id, stay.band, stay.entered), 0)
             return derived_id("band", session.tenant, kpi, agent_id, stay.band, stay.entered, times)
 
         for change in diff_stays(announced, derived, fresh_id, begin=begin):
-            told.append((published, agent_id, change))
+            transitions.append((published, agent_id, change))
             over = past_is_history and change.stay is not None and change.stay.left is not None
-            events.append(_build_event(published, bands, agent_id, change, "history" if over else mode, judged, reason))
+            events.append(
+                _build_event(published, bands, agent_id, change, "history" if over else mode, evaluated, reason)
+            )
     for event, version in zip(events, await stays.next_versions(session, len(events)), strict=True):
         numbered = event.model_copy(update={"version": version})
         session.emit(numbered, cause=(causes or {}).get(event.key(session.tenant)))
-    await stays.save_transitions(session, session.tenant, told)
+    await stays.save_transitions(session, session.tenant, transitions)
 
 
 DerivationStarts = Mapping[tuple[str, UUID], tuple[PublishedModel, date]]
-"""By KPI and agent: the model, and the first day that counts."""
+"""By KPI and agent: the model, and the first day that changed."""
 
 
 def _require_bands(published: PublishedModel) -> Bands:
-    assert published.model.bands is not None, "only models with bands are derived"
+    assert published.model.bands is not None, "a model without bands has no stays"
     return published.model.bands
 
 
 async def load_people_with_targets(session: Session, agents: Iterable[tuple[PublishedModel, UUID]]) -> People:
-    """Those of the agents of whom a model asks who they are."""
-    asked = {agent_id for each, agent_id in agents if each.model.bands and each.model.bands.targets} - {NO_AGENT_ID}
-    return await People.load(session, asked) if asked else NO_PEOPLE
+    """Loads those of the agents for whom a model has targets."""
+    ids = {agent_id for each, agent_id in agents if each.model.bands and each.model.bands.targets} - {NO_AGENT_ID}
+    return await People.load(session, ids) if ids else NO_PEOPLE
 
 
 def agents_to_rederive(
     catalogue: Catalogue, changes: Iterable[PartialChange], people: People
 ) -> list[tuple[PublishedModel, dict[UUID, date]]]:
-    """By model with bands: the agents of whom a window may have another verdict now, and the first day of it. As long as
-    all verdicts are the same, so are the stays that follow from them."""
+    """By model with bands: the agents with a window that may be in another band now, and its first day. Stays depend on
+    nothing else."""
     firsts: dict[str, dict[UUID, date]] = {}
     for change in changes:
         if _may_change_band(catalogue.models[change.kpi], change, people):
@@ -127,7 +129,7 @@ def _may_change_band(published: PublishedModel, change: PartialChange, people: P
     if bands is None or change.agent_id == NO_AGENT_ID:
         return False
     if isinstance(bands.window, LastLegs):
-        # The newest legs of a window may be other ones though their day reads as before.
+        # The window may hold other legs although the day's components are the same.
         return True
     if bands.weekly or not change.changed:
         return change.changed
@@ -138,52 +140,52 @@ def _may_change_band(published: PublishedModel, change: PartialChange, people: P
 
 
 async def _load_windows(
-    session: Session, wanted: DerivationStarts, begins: Mapping[tuple[str, UUID], str], people: People
+    session: Session, starts: DerivationStarts, begins: Mapping[tuple[str, UUID], str], people: People
 ) -> dict[tuple[str, UUID], list[EvaluatedWindow]]:
-    """The windows from the wanted days on, in order of time, and before them at least as many speaking ones as decide
-    on them (or all there are)."""
-    judged, whole = await _evaluate_windows(session, wanted, people)
+    """The windows from the start days on, in order of time, and before them at least `rules.lookback` windows with a verdict
+    (or all there are)."""
+    evaluated, complete = await _evaluate_windows(session, starts, people)
     short = {
         key: (each, FROM_THE_START)
-        for key, (each, _) in wanted.items()
-        if not whole.get(key, True)
-        and sum(window.speaks and window.window < begins[key] for window in judged[key])
+        for key, (each, _) in starts.items()
+        if not complete.get(key, True)
+        and sum(window.speaks and window.window < begins[key] for window in evaluated[key])
         < _require_bands(each).rules.lookback
     }
-    return judged if not short else judged | (await _evaluate_windows(session, short, people))[0]
+    return evaluated if not short else evaluated | (await _evaluate_windows(session, short, people))[0]
 
 
 async def _evaluate_windows(
-    session: Session, wanted: DerivationStarts, people: People
+    session: Session, starts: DerivationStarts, people: People
 ) -> tuple[dict[tuple[str, UUID], list[EvaluatedWindow]], dict[tuple[str, UUID], bool]]:
-    """The windows, and whether there are none before them."""
-    stretches: list[partials.SeriesQuery] = []
+    """The windows, and by KPI and agent whether there are none before them."""
+    queries: list[partials.SeriesQuery] = []
     by_legs: dict[str, tuple[PublishedModel, dict[UUID, date]]] = {}
-    for (kpi, agent_id), (published, first) in wanted.items():
+    for (kpi, agent_id), (published, first) in starts.items():
         bands = _require_bands(published)
         if isinstance(bands.window, LastLegs):
             by_legs.setdefault(kpi, (published, {}))[1][agent_id] = first
         else:
-            back = bands.rules.lookback + _EXTRA_WINDOWS
-            stretches.append(
-                partials.SeriesQuery(kpi, agent_id, first, 7 * back if bands.weekly else back, weekly=bands.weekly)
+            count = bands.rules.lookback + _EXTRA_WINDOWS
+            queries.append(
+                partials.SeriesQuery(kpi, agent_id, first, 7 * count if bands.weekly else count, weekly=bands.weekly)
             )
-    series = await partials.load_series(session, session.tenant, stretches)
+    series = await partials.load_series(session, session.tenant, queries)
     for kpi, (published, firsts) in by_legs.items():
         bands = _require_bands(published)
         assert isinstance(bands.window, LastLegs)
-        back = bands.rules.lookback + _EXTRA_WINDOWS
-        legs = await stays.load_last_legs(session, session.tenant, published, bands.window, firsts, back)
+        days_before = bands.rules.lookback + _EXTRA_WINDOWS
+        legs = await stays.load_last_legs(session, session.tenant, published, bands.window, firsts, days_before)
         series |= {(kpi, agent_id): found for agent_id, found in legs.items()}
-    judged: dict[tuple[str, UUID], list[EvaluatedWindow]] = {}
+    evaluated: dict[tuple[str, UUID], list[EvaluatedWindow]] = {}
     for (kpi, agent_id), (rows, _) in series.items():
-        published = wanted[kpi, agent_id][0]
+        published = starts[kpi, agent_id][0]
         bands, answer = _require_bands(published), published.model.compute_agent_value
-        judged[kpi, agent_id] = [
+        evaluated[kpi, agent_id] = [
             bands.evaluate_window(day, answer(components, sample), people.on_day(agent_id, day))
             for day, sample, components in (_merge_by_week(published, rows) if bands.weekly else rows)
         ]
-    return judged, {key: whole for key, (_, whole) in series.items()}
+    return evaluated, {key: complete for key, (_, complete) in series.items()}
 
 
 def _merge_by_week(published: PublishedModel, rows: Sequence[tuple[date, int, Any]]) -> list[tuple[date, int, Any]]:
@@ -203,10 +205,10 @@ def _build_event(
     agent_id: UUID,
     change: Transition,
     mode: Mode,
-    judged: list[EvaluatedWindow],
+    evaluated: list[EvaluatedWindow],
     reason: ChangeReason,
 ) -> BandEntered | BandStayed | BandLeft | BandCorrected:
-    what: dict[str, Any] = {
+    common: dict[str, Any] = {
         "agent_id": agent_id,
         "band_event_id": change.id,
         "kpi": published.kpi,
@@ -224,7 +226,7 @@ def _build_event(
         evidence = [_evidence(window) for window in change.stay.entry]
         from_rank = bands.rank(before) if before else None
         return BandEntered(
-            **what,
+            **common,
             evidence=evidence,
             value=_last_value(evidence),
             from_band=before,
@@ -233,19 +235,19 @@ def _build_event(
         )
     if change.kind == "stayed":
         evidence = [_evidence(window) for window in change.windows]
-        return BandStayed(**what, evidence=evidence, value=_last_value(evidence), withdrawn=list(change.withdrawn))
+        return BandStayed(**common, evidence=evidence, value=_last_value(evidence), withdrawn=list(change.withdrawn))
     if change.kind == "left" and change.stay:
         after = change.stay.to_band
         evidence = [_evidence(window) for window in change.stay.exit]
         return BandLeft(
-            **what,
+            **common,
             evidence=evidence,
             value=_last_value(evidence),
             to_band=after,
             to_rank=bands.rank(after) if after else None,
             to_band_title=bands.title(after) if after else {},
         )
-    now = next((window for window in judged if window.window == change.at_window), None)
+    now = next((window for window in evaluated if window.window == change.at_window), None)
     reads = (
         f"{change.at_window} now reads {now.value} ({now.band or 'no band'})"
         if now
@@ -254,11 +256,11 @@ def _build_event(
     value = now.value if now else None
     retracts = "entered" if change.kind == "retract_entered" else "left"
     evidence = [_evidence(now)] if now else []
-    values: ReasonValues = {"window": change.at_window, "value": value, "unit": what["unit"]}
+    values: ReasonValues = {"window": change.at_window, "value": value, "unit": common["unit"]}
     if now and now.band:
         values["band_title"] = bands.title(now.band)
     return BandCorrected(
-        **what,
+        **common,
         retracts=retracts,
         reason=f"{REASON_TEXTS[reason]}: {reads}",
         reason_code=reason,

@@ -1,8 +1,9 @@
-"""Facts come in: retract, add, tell what changed."""
+"""Applies fact events: updates partials, publishes changed scores and bands."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from contracts import Attributes, Mode
@@ -38,8 +39,8 @@ class AppliedFacts:
 
 async def apply_fact_events(session: Session, events: Iterable[FactEvent], *, mode: Mode) -> AppliedFacts:
     """Stores the facts of events of one or several tenants. The door then calls `publish_changes` for each tenant of
-    `times`. Events of tenants whose models are being changed are set aside and counted later, so that no other tenant
-    waits for them."""
+    `times`. `mode` goes into the events that follow. Facts of tenants whose models are being changed are deferred, so that
+    other tenants do not wait. Raises msgspec.ValidationError for JSON that is no such event."""
     events = list(events)
     count = len(events)
     tenants = {attributes.tenant for attributes, _, _ in events}
@@ -47,9 +48,9 @@ async def apply_fact_events(session: Session, events: Iterable[FactEvent], *, mo
     if busy := await facts.prepare_batch(session, tenants, submissions=submissions):
         await waiting_facts.defer_facts(session, [each for each in events if each[0].tenant in busy], mode=mode)
         events = [each for each in events if each[0].tenant not in busy]
-    rows = []
+    rows: list[tuple[facts.FactReader, tuple[Any, ...]]] = []
     causes: dict[str, Attributes] = {}
-    latest: dict[str, datetime] = {}  # each tenant has a time of its own
+    latest: dict[str, datetime] = {}  # a simulated tenant has a clock of its own
     for attributes, key, raw in events:
         reader, tenant = FACT_READERS[attributes.type], attributes.tenant
         latest[tenant] = max(latest.get(tenant, attributes.time), attributes.time)
@@ -74,8 +75,7 @@ async def publish_changes(session: Session, applied: AppliedFacts) -> None:
 
 
 async def apply_waiting_facts(session: Session, mode: Mode) -> AppliedFacts | None:
-    """Stores a page of the events that were set aside for the session's tenant. Returns None while its models are still
-    being changed."""
+    """Stores a page of the deferred facts of the session's tenant. Returns None while its models are being changed."""
     if not await facts.try_lock_models_shared(session):
         return None
     found = await waiting_facts.pop_page(session, mode)
@@ -90,7 +90,7 @@ async def publish_scores(
     mode: Mode,
     causes: Causes | None = None,
 ) -> None:
-    """One event per agent and workday, with all KPIs that changed."""
+    """Publishes one event per agent and workday, with all KPIs that changed."""
     scores: dict[tuple[UUID, date], dict[str, Score]] = {}
     for change in changes:
         if change.changed and change.agent_id != NO_AGENT_ID:
@@ -104,6 +104,7 @@ async def publish_scores(
 
 
 def build_score(published: PublishedModel, change: PartialChange) -> Score:
+    """The agent's value of the day after the change."""
     answer = published.model.compute_agent_value(change.components, change.sample)
     return Score(
         value=answer.text,

@@ -1,4 +1,4 @@
-"""What targets may ask of a person, from the copy of the directory."""
+"""The attributes of people that targets use, from the copy of the directory."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -14,7 +14,7 @@ from kpi_engine.model.targets import PersonAttributes, PersonOnDay
 
 
 class People:
-    """Some people of one tenant, as they were on any day."""
+    """Some people of one tenant, with their attributes on any day."""
 
     def __init__(self, people: Mapping[UUID, PersonChanged], units: Mapping[UUID, OrgUnitChanged]) -> None:
         self._people = people
@@ -22,17 +22,18 @@ class People:
 
     @classmethod
     async def load(cls, session: Session, ids: Iterable[UUID]) -> "People":
+        """Loads these people and the tenant's org units."""
         return cls(await directory.load_people(session, ids), await directory.load_org_units(session))
 
     def on_day(self, person_id: UUID, day: date) -> PersonAttributes:
-        """A person the directory does not know has no attributes, and so falls under the model's own edges."""
+        """The person's attributes on a day. A person the directory does not know has none; the model's own edges apply."""
         person = self._people.get(person_id)
         return PersonOnDay(day=day) if person is None else _DirectoryPerson(person, self._units, day)
 
 
 @dataclass(frozen=True)
 class _DirectoryPerson:
-    """Looks up only what is asked: a batch judges thousands of windows, and few targets ask for all."""
+    """Computes each attribute on use: a batch evaluates thousands of windows, and few targets use all attributes."""
 
     person: PersonChanged
     units: Mapping[UUID, OrgUnitChanged]

@@ -1,4 +1,4 @@
-"""KPI models: saved by hand or by a blueprint, counted again from the facts."""
+"""Publishes and retires KPI models, by hand or by a blueprint, and recomputes values and bands."""
 
 import logging
 from collections.abc import Collection
@@ -30,24 +30,24 @@ log = logging.getLogger("uplift.kpi-engine")
 
 
 async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> tuple[PublishedModel, bool]:
-    """Publishes a model written as YAML or JSON, and whether that made a new version. Raises Invalid."""
+    """Publishes a model written as YAML or JSON. Returns it and whether it is a new version. Raises Invalid."""
     model = await read_model(session, kpi, text)
     await facts.lock_models(session, for_change=True)
     changed = await _publish(session, [(model, text)], by)
     catalogue = await models.load_catalogue(session)
     if changed:
-        await _tell(session, catalogue)
+        await _publish_section(session, catalogue)
     return catalogue.models[kpi], changed
 
 
 async def save_or_schedule(session: Session, kpi: str, text: str, by: UUID | None) -> PublishedModel | None:
-    """As `save_model`; None where counting it takes long, and the clock does. Raises Invalid."""
+    """As `save_model`; None when the tenant has many facts: then the clock publishes it. Raises Invalid."""
     model = await read_model(session, kpi, text)
     now = (await models.load_catalogue(session)).models.get(kpi)
     if now is not None and now.model.content == model.content:
-        await session.unschedule(PUBLISH, kpi)  # what is in force is wanted again
+        await session.unschedule(PUBLISH, kpi)  # the version in force is published again
         return now
-    if await facts.are_few(session):
+    if await facts.has_few_facts(session):
         await session.unschedule(PUBLISH, kpi)
         return (await save_model(session, kpi, text, by))[0]
     origin = origin_of(session).model_dump(mode="json")
@@ -56,8 +56,8 @@ async def save_or_schedule(session: Session, kpi: str, text: str, by: UUID | Non
     return None
 
 
-async def publish_waiting(session: Session, kpi: str, text: str, by: UUID | None) -> None:
-    """What `save_or_schedule` put off. What it names may be gone by now: then it is not published, and the log says why."""
+async def publish_scheduled(session: Session, kpi: str, text: str, by: UUID | None) -> None:
+    """Publishes what `save_or_schedule` scheduled. When it names something that is gone by now, it is logged and dropped."""
     await lock_edits(session)
     try:
         await save_model(session, kpi, text, by)
@@ -66,7 +66,8 @@ async def publish_waiting(session: Session, kpi: str, text: str, by: UUID | None
 
 
 async def retire_model(session: Session, kpi: str) -> None:
-    """It is counted no more; its versions and the bands that were told stay. Retired before: as it is. Raises NotFound."""
+    """Retires a model: it is computed no more; its versions and published bands stay. A retired one stays so. Raises
+    NotFound."""
     await session.unschedule(PUBLISH, kpi)
     await facts.lock_models(session, for_change=True)
     before = (await models.load_catalogue(session)).models.get(kpi)
@@ -76,12 +77,12 @@ async def retire_model(session: Session, kpi: str) -> None:
         return
     await models.retire_model(session, kpi)
     record_change(session, "kpi", kpi, action="retired", before=_audit_state(before))
-    await _tell(session, await models.load_catalogue(session))
+    await _publish_section(session, await models.load_catalogue(session))
 
 
 async def read_model(session: Session, kpi: str, text: str) -> Model:
-    """The checked model of that name. Raises Invalid with line, column and cure of every problem, and for what it names
-    and is not there."""
+    """Parses and checks the model of this name. Raises Invalid with line, column and cure of each problem, and for names
+    of other services that do not exist."""
     try:
         model = await run_in_worker(parse_model, text)
     except ModelInvalid as invalid:
@@ -102,7 +103,7 @@ def _to_field_problem(problem: Problem) -> FieldProblem:
 
 
 async def apply_or_schedule_section(session: Session, content: dict[str, Any], version: int) -> None:
-    """A blueprint's section takes effect at once, or, where that takes long, by the clock: the reader does not wait."""
+    """Applies a blueprint's section at once; where that takes long the clock does it, and the consumer does not wait."""
     if await facts.try_lock_models_if_small(session):
         await apply_section(session, content, version)
     else:
@@ -111,7 +112,8 @@ async def apply_or_schedule_section(session: Session, content: dict[str, Any], v
 
 
 async def apply_section(session: Session, content: dict[str, Any], version: int) -> None:
-    """A blueprint's section becomes the tenant's whole set of models, or nothing of it does. Answers either way."""
+    """Replaces the tenant's models by those of the section and publishes the result; a section with problems is rejected and
+    changes nothing."""
     try:
         found, problems = await run_in_worker(parse_section, content, seconds=SECTION_TIMEOUT_SECONDS)
     except TookTooLong as error:
@@ -123,23 +125,24 @@ async def apply_section(session: Session, content: dict[str, Any], version: int)
     await facts.lock_models(session, for_change=True)
     await session.run(
         "DELETE FROM due_item WHERE tenant = :tenant AND kind = :kind", {"tenant": session.tenant, "kind": PUBLISH}
-    )  # the section is the newer word
+    )  # the section is newer than scheduled models
     before = await models.load_catalogue(session)
     for kpi in sorted(set(before.models) - {model.kpi for model, _ in found}):
         await models.retire_model(session, kpi)
         record_change(session, "kpi", kpi, action="retired", before=_audit_state(before.models[kpi]))
     await _publish(session, found, None)
-    await _tell(session, await models.load_catalogue(session), version)
+    await _publish_section(session, await models.load_catalogue(session), version)
 
 
-async def _tell(session: Session, catalogue: Catalogue, version: int | None = None) -> None:
+async def _publish_section(session: Session, catalogue: Catalogue, version: int | None = None) -> None:
     section = render_section(catalogue)
-    places = {document["kpi"]: f"/kpis/{index}" for index, document in enumerate(section["kpis"])}
-    named = [each for kpi, at in places.items() for each in find_references(catalogue.models[kpi].model, at)]
+    pointers = {document["kpi"]: f"/kpis/{index}" for index, document in enumerate(section["kpis"])}
+    named = [each for kpi, at in pointers.items() for each in find_references(catalogue.models[kpi].model, at)]
     await publish_section(session, SERVICE, version, section, named)
 
 
 async def export_section(session: Session) -> dict[str, Any]:
+    """The models in force as a blueprint section."""
     return render_section(await models.load_catalogue(session))
 
 
@@ -153,9 +156,9 @@ def render_section(catalogue: Catalogue) -> dict[str, Any]:
 
 
 async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | None) -> bool:
-    """Publishes what differs from the version in force. The caller holds the lock on the models."""
+    """Publishes the models that differ from the version in force. The caller holds the exclusive lock on the models."""
     before = await models.load_catalogue(session)
-    new = []
+    new: list[str] = []
     for model, document in found:
         old = before.models.get(model.kpi)
         if old is None or old.model.content != model.content:
@@ -164,7 +167,7 @@ async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | 
     if not new:
         return False
     catalogue = await models.load_catalogue(session)
-    changes = []
+    changes: list[partials.PartialChange] = []
     for kpi in new:
         old, now = before.models.get(kpi), catalogue.models[kpi]
         record_change(
@@ -172,7 +175,7 @@ async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | 
         )
         published = catalogue.models[kpi]
         changes += await partials.recompute_partials(session, published)
-    # Values of the past that are counted anew are no news to anybody: told as history.
+    # Recomputed values of the past are published as history: nobody acts on them.
     await publish_scores(session, catalogue, changes, mode="history")
     touched = [
         (catalogue.models[kpi], dict.fromkeys(await stays.find_agents_with_bands(session, kpi), FROM_THE_START))
@@ -183,12 +186,12 @@ async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | 
 
 
 async def rederive_person(session: Session, person_id: UUID) -> None:
-    """Another target may apply to this person now."""
+    """Derives the bands of a person to whom another target may apply now."""
     await _derive_or_schedule(session, [person_id])
 
 
 async def rederive_org_unit(session: Session, unit_id: UUID) -> None:
-    """Targets that ask for org units may apply to other people now, of those who are or were in this one."""
+    """Derives the bands of those who are or were in this org unit, where a target uses org units."""
     catalogue = await models.load_catalogue(session)
     if any(target.uses_column("org_unit") for each in catalogue.models.values() for target in _targets(each)):
         await _derive_or_schedule(session, await stays.find_members_with_bands(session, unit_id))
@@ -199,8 +202,7 @@ def _targets(published: PublishedModel) -> tuple[Target, ...]:
 
 
 async def _derive_or_schedule(session: Session, agents: Collection[UUID]) -> None:
-    """While the tenant's models are being changed, the readers do not wait for that; nor for the many people of an org
-    unit, of whom each is an item of the clock."""
+    """Schedules one due item per agent when there are many, or when the models are being changed: consumers do not wait."""
     if len(agents) > AGENTS_AT_ONCE or not await rederive_agents(session, agents):
         items = [
             {"tenant": session.tenant, "ref": str(agent), "at": session.now, "body": {}, "turn": None}
@@ -210,8 +212,8 @@ async def _derive_or_schedule(session: Session, agents: Collection[UUID]) -> Non
 
 
 async def rederive_agents(session: Session, agents: Collection[UUID]) -> bool:
-    """Stays that another target changes and that are long over are no news. False, and nothing done, while the models
-    are being changed."""
+    """Derives the bands of these agents from the start, for models with targets. Stays that have ended are published as
+    history. Returns False, and does nothing, while the models are being changed."""
     if not agents:
         return True
     if not await facts.try_lock_models_shared(session):

@@ -1,4 +1,4 @@
-"""How a value is shown."""
+"""Values in responses."""
 
 from pydantic import BaseModel
 
@@ -18,6 +18,7 @@ class Answer(BaseModel):
 
 
 def render_answer(value: Value) -> Answer:
+    """The value with its decimals as text."""
     return Answer(
         value=value.text,
         reason=value.reason,

@@ -83,33 +83,37 @@ async def list_bands(
     documents = {each.kpi: each.model.document for each in catalogue.models.values()}
     kpis = [name for name in banded if kpi in (None, name)]
     rows = await stays.load_stays_page(session, kpis=kpis, visible=visible, after=after, limit=page.limit + 1)
-    found = page_of(rows, page, cursor=lambda row: [row["kpi"], str(row["agent_id"])])
-    ids = {row["agent_id"] for row in found.items}
+    found = page_of(rows, page, cursor=lambda row: [row.kpi, str(row.agent_id)])
+    ids = {row.agent_id for row in found.items}
     known = await directory.load_people(session, ids)
     people = People(known, await directory.load_org_units(session))
     seen = await visible.filter_visible_windows(
-        session, {(row["agent_id"], each["window"]) for row in found.items for each in row["entry"]}
+        session, {(row.agent_id, each["window"]) for row in found.items for each in row.entry}
     )
-    items = []
+    items: list[BandNow] = []
     async for row in iterate_cooperatively(found.items):
-        bands = banded[row["kpi"]]
-        person = known.get(row["agent_id"])
-        shown = [window for window in row["entry"] if (row["agent_id"], window["window"]) in seen]
+        bands = banded[row.kpi]
+        person = known.get(row.agent_id)
+        shown = [window for window in row.entry if (row.agent_id, window["window"]) in seen]
         items.append(
             BandNow(
-                **{name: row[name] for name in ("agent_id", "kpi", "model_version", "band", "from_band")},
-                kpi_title=documents[row["kpi"]].title,
-                unit=documents[row["kpi"]].unit,
-                band_title=bands.title(row["band"]),
-                from_band_title=bands.title(row["from_band"]) if row["from_band"] else None,
+                agent_id=row.agent_id,
+                kpi=row.kpi,
+                model_version=row.model_version,
+                band=row.band,
+                from_band=row.from_band,
+                kpi_title=documents[row.kpi].title,
+                unit=documents[row.kpi].unit,
+                band_title=bands.title(row.band),
+                from_band_title=bands.title(row.from_band) if row.from_band else None,
                 agent=person.slug if person else None,
                 name=person.display_name if person else None,
-                rank=bands.rank(row["band"]),
-                at_window=row["entered"],
-                band_event_id=row["id"],
+                rank=bands.rank(row.band),
+                at_window=row.entered,
+                band_event_id=row.id,
                 evidence=[JudgedWindow.model_validate(window) for window in shown],
-                partial=len(shown) < len(row["entry"]),
-                target=_applied_target(bands, row["agent_id"], people, row["entered"]),
+                partial=len(shown) < len(row.entry),
+                target=_applied_target(bands, row.agent_id, people, row.entered),
             )
         )
     return Page[BandNow](items=items, next=found.next)

@@ -109,7 +109,7 @@ async def get_kpi(kpi: str, request: Request, session: WorkSession, caller: Call
     waiting = await models.find_waiting(session, kpi)
     retired = await models.find_retired(session, kpi)
     if waiting and not retired and kpi not in (await models.load_catalogue(session)).models:
-        published = await _to_be(session, await publishing.read_model(session, kpi, waiting), waiting)
+        published = await _preview_version(session, await publishing.read_model(session, kpi, waiting), waiting)
     else:
         published = retired or await require_published(session, kpi)
     if "yaml" in request.headers.get("accept", ""):
@@ -144,12 +144,12 @@ async def list_kpi_versions(kpi: str, session: WorkSession, caller: CallerDep, p
     return page_of([KpiVersion.model_validate(row) for row in rows], page, lambda each: [each.version])
 
 
-_LATER: dict[int | str, dict[str, Any]] = {
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"model": KpiReport, "description": "Accepted: it is counted, and then in force. GET tells when."}
 }
 
 
-@router.put("/kpis/{kpi}", openapi_extra=_BODY, responses=_LATER)
+@router.put("/kpis/{kpi}", openapi_extra=_BODY, responses=_ACCEPTED)
 @route_policy(roles=PUBLISHER_ROLES, dry_run_roles=("quality_analyst", "trainer"))
 async def put_kpi(
     kpi: str, request: Request, response: Response, session: WorkSession, caller: CallerDep, dry_run: bool = False
@@ -162,26 +162,26 @@ async def put_kpi(
     text = await _text(request)
     if not dry_run:
         published = await publishing.save_or_schedule(session, kpi, text, caller.person_id)
-        later = published is None
+        scheduled = published is None
         if published is None:
-            published = await _to_be(session, await publishing.read_model(session, kpi, text), text)
+            published = await _preview_version(session, await publishing.read_model(session, kpi, text), text)
             response.status_code = 202
-        shown = _kpi_view(published).model_copy(update={"publishing": later})
+        shown = _kpi_view(published).model_copy(update={"publishing": scheduled})
         return KpiReport(**dict(shown), dry_run=False, plan=render_plan(published.model))
     model = await publishing.read_model(session, kpi, text)
     row = await values.compute_sample(session, model.plan, model.source, _MAX_SAMPLED_FACTS)
-    answer = model.plan.compute_value(row["components"], row["sample"], parts=True)
+    answer = model.plan.compute_value(row.components, row.sample, parts=True)
     return KpiReport(
-        **dict(_kpi_view(await _to_be(session, model, text))),
+        **dict(_kpi_view(await _preview_version(session, model, text))),
         dry_run=True,
         plan=render_plan(model),
         sample=render_answer(answer),
-        examined=row["examined"],
+        examined=row.examined,
     )
 
 
-async def _to_be(session: Session, model: Model, text: str) -> PublishedModel:
-    """The model as the version that it will be."""
+async def _preview_version(session: Session, model: Model, text: str) -> PublishedModel:
+    """The model with the version number that publishing would give it."""
     return PublishedModel(model, await models.next_version(session, model), text)
 
 
@@ -202,6 +202,7 @@ async def require_published(session: Session, kpi: str) -> PublishedModel:
 
 
 def render_plan(model: Model) -> ModelPlan:
+    """The plan of a model as text."""
     numerator, denominator = model.plan.fraction
     return ModelPlan(
         where=text_of(model.plan.where) if model.plan.where else None,

@@ -25,12 +25,12 @@ from kpi_engine.model.functions import text_of
 from kpi_engine.model.numbers import decimal_text, to_exact
 from kpi_engine.store import models, partials, values, workday_checks
 from kpi_engine.store.models import PublishedModel
-from kpi_engine.store.values import Grain, ValueQuery
+from kpi_engine.store.values import ExplainedFactRow, Grain, ValueQuery, ValueRow
 
 router: APIRouter = door_router(tags=["values"])
 
 _DEFAULT_DAYS = 28
-_MOST_SHOWN = 1000
+_MAX_SHOWN = 1000
 
 
 class CutValue(Answer, DaySpan):
@@ -102,8 +102,8 @@ async def list_values(
     cut = ValueQuery(by, grain, first, last, visible, only_site)
     after = page.values(str, date.fromisoformat)
     rows = await values.load_values(session, published, cut, after=after, limit=page.limit + 1)
-    found = page_of(rows, page, cursor=lambda row: [row["key"] or "", row["window"].isoformat()])
-    keys = {row["key"] for row in found.items if row["key"]}
+    found = page_of(rows, page, cursor=lambda row: [row.key or "", row.window.isoformat()])
+    keys = {row.key for row in found.items if row.key}
     named = await values.load_names(session, by, keys) if by in values.PEOPLE_DIMENSIONS else {}
     partial = await _partial_predicate(session, published, cut, found.items)
     model = published.model
@@ -118,16 +118,16 @@ async def list_values(
         first=first,
         last=last,
         whose="asked" if asked else "everyone" if visible.everyone else "visible",
-        **await values.count_left_out(session, published, cut),
+        **(await values.count_left_out(session, published, cut))._asdict(),
         items=[
             CutValue(
-                key=row["key"],
-                **_name_fields(by, row["key"], named),
-                window=window_name(grain, row["window"], last),
-                first=max(row["window"], first),
-                last=min(window_end(grain, row["window"], last), last),
+                key=row.key,
+                **_name_fields(by, row.key, named),
+                window=window_name(grain, row.window, last),
+                first=max(row.window, first),
+                last=min(window_end(grain, row.window, last), last),
                 partial=partial(row),
-                **render_answer(answer(row["components"], row["sample"], parts=True)).model_dump(),
+                **render_answer(answer(row.components, row.sample, parts=True)).model_dump(),
             )
             async for row in iterate_cooperatively(found.items)
         ],
@@ -136,19 +136,19 @@ async def list_values(
 
 
 async def _partial_predicate(
-    session: Session, published: PublishedModel, cut: ValueQuery, rows: Sequence[dict[str, Any]]
-) -> Callable[[dict[str, Any]], bool]:
-    """Whether whoever sees everyone would get more in a row."""
+    session: Session, published: PublishedModel, cut: ValueQuery, rows: Sequence[ValueRow]
+) -> Callable[[ValueRow], bool]:
+    """A test of whether a row leaves out people whom the caller may not see."""
     visible = cut.visible
     if visible.is_unrestricted:
         return lambda row: False
     if cut.by in ("team", "org_unit", "site") and visible.agent is None:
-        return lambda row: row["key"] is None or UUID(row["key"]) not in visible.units
+        return lambda row: row.key is None or UUID(row.key) not in visible.units
     if cut.by != "agent" and visible.agent is None:
         return lambda row: True
-    agents = [visible.agent] if visible.agent else [UUID(row["key"]) for row in rows]
+    agents = [visible.agent] if visible.agent else [UUID(row.key) for row in rows if row.key]
     hidden = await values.find_hidden_windows(session, published, cut, agents)
-    return lambda row: (visible.agent or UUID(row["key"]), row["window"]) in hidden
+    return lambda row: (visible.agent or UUID(row.key or ""), row.window) in hidden
 
 
 def _check_cut(published: PublishedModel, by: str) -> None:
@@ -225,13 +225,13 @@ async def explain_value(
     cut = ValueQuery("agent", "total", first, last, await visibility.load_visibility(session, caller, agent=agent))
     whole = await values.load_values(session, published, cut, after=None, limit=1)
     answer = (
-        published.model.compute_agent_value(whole[0]["components"], whole[0]["sample"], parts=True)
+        published.model.compute_agent_value(whole[0].components, whole[0].sample, parts=True)
         if whole
         else plan.compute_value([], 0)
     )
     after = page.values(datetime.fromisoformat, UUID, int)
     rows = await values.load_explained_facts(session, published, cut, after=after, limit=page.limit + 1)
-    found = page_of(rows, page, cursor=lambda row: [row["started_at"].isoformat(), str(row["id"]), row["leg"]])
+    found = page_of(rows, page, cursor=lambda row: [row.started_at.isoformat(), str(row.id), row.leg])
     return Explanation(
         kpi=kpi,
         model_version=published.version,
@@ -249,22 +249,30 @@ async def explain_value(
     )
 
 
-def _explained(published: PublishedModel, row: dict[str, Any]) -> ExplainedFact:
+def _explained(published: PublishedModel, row: ExplainedFactRow) -> ExplainedFact:
     plan = published.model.plan
-    counts = row["counts"] and not row["void"] and not row["held"]
-    why_not = ["it was taken back"] if row["void"] else ["its call is not known yet"] if row["held"] else []
-    for number, condition in enumerate(plan.conditions):
-        if row[f"c{number}"] is not True:
-            said = "does not hold" if row[f"c{number}"] is False else "is unknown"
-            why_not.append(f"`{text_of(condition)}` {said}")
+    counts = row.counts and not row.void and not row.held
+    why_not = ["it was taken back"] if row.void else ["its call is not known yet"] if row.held else []
+    for condition, holds in zip(plan.conditions, row.conditions, strict=True):
+        if holds is not True:
+            why_not.append(f"`{text_of(condition)}` {'does not hold' if holds is False else 'is unknown'}")
     contribution = {
-        component.name: None if row[f"k{number}"] is None else decimal_text(to_exact(row[f"k{number}"]))
-        for number, component in enumerate(plan.components)
+        component.name: None if amount is None else decimal_text(to_exact(amount))
+        for component, amount in zip(plan.components, row.contributions, strict=True)
     }
-    fields = {
-        name: row[name] for name in ("id", "leg", "version", "source", "external_id", "queue", "workday", "started_at")
-    }
-    return ExplainedFact(**fields, counts=counts, why_not=why_not, contribution=contribution if counts else {})
+    return ExplainedFact(
+        id=row.id,
+        leg=row.leg,
+        version=row.version,
+        source=row.source,
+        external_id=row.external_id,
+        queue=row.queue,
+        workday=row.workday,
+        started_at=row.started_at,
+        counts=counts,
+        why_not=why_not,
+        contribution=contribution if counts else {},
+    )
 
 
 class Difference(BaseModel):
@@ -315,37 +323,46 @@ async def reconcile_values(session: WorkSession, caller: CallerDep, kpi: str | N
     chosen = (
         [await require_published(session, kpi)] if kpi else list((await models.load_catalogue(session)).models.values())
     )
-    shown: list[dict[str, Any]] = []
+    shown: list[tuple[PublishedModel, partials.DifferenceRow]] = []
     of_all = 0
     for published in chosen:
-        rows = await partials.find_differences(session, published, most=_MOST_SHOWN)
-        of_all += rows[0]["of_all"] if rows else 0
-        async for row in iterate_cooperatively(rows[: _MOST_SHOWN - len(shown)]):
-            stored, facts = (_answer_of_side(published, row, side) for side in ("stored", "facts"))
-            place = {name: row[name] for name in ("agent_id", "workday", "stored_sample", "facts_sample")}
-            shown.append({"kpi": published.kpi, **place, "stored": stored, "facts": facts})
-    named = await values.load_names(session, "agent", {str(each["agent_id"]) for each in shown})
-    unknown = {"slug": None, "name": None}
+        rows = await partials.find_differences(session, published, limit=_MAX_SHOWN)
+        of_all += rows[0].of_all if rows else 0
+        shown += [(published, row) for row in rows[: _MAX_SHOWN - len(shown)]]
+    named = await values.load_names(session, "agent", {str(row.agent_id) for _, row in shown})
     differences = [
-        Difference(**each, agent=whose["slug"], name=whose["name"])
-        async for each in iterate_cooperatively(shown)
-        for whose in [named.get(str(each["agent_id"]), unknown)]
+        _difference(published, row, named.get(str(row.agent_id)))
+        async for published, row in iterate_cooperatively(shown)
     ]
     misplaced = await workday_checks.find_misplaced_facts(
-        session, {each.model.source for each in chosen} if kpi else SOURCE_COLUMNS, _MOST_SHOWN
+        session, {each.model.source for each in chosen} if kpi else SOURCE_COLUMNS, _MAX_SHOWN
     )
     return Reconciliation(
         compared=[each.kpi for each in chosen],
-        found=of_all + (misplaced[0]["of_all"] if misplaced else 0),
+        found=of_all + (misplaced[0].of_all if misplaced else 0),
         differences=differences,
-        misplaced=[Misplaced.model_validate(each) for each in misplaced],
+        misplaced=[Misplaced.model_validate(each, from_attributes=True) for each in misplaced],
     )
 
 
-def _answer_of_side(published: PublishedModel, row: dict[str, Any], side: str) -> Answer | None:
-    if row[f"{side}_sample"] is None:
+def _difference(published: PublishedModel, row: partials.DifferenceRow, person: dict[str, str] | None) -> Difference:
+    return Difference(
+        kpi=published.kpi,
+        agent_id=row.agent_id,
+        agent=person["slug"] if person else None,
+        name=person["name"] if person else None,
+        workday=row.workday,
+        stored_sample=row.stored_sample,
+        facts_sample=row.facts_sample,
+        stored=_answer_or_none(published, row.stored_sample, row.stored_components),
+        facts=_answer_or_none(published, row.facts_sample, row.facts_components),
+    )
+
+
+def _answer_or_none(
+    published: PublishedModel, sample: int | None, components: partials.Components | None
+) -> Answer | None:
+    """None without a partial, and for one of another version of the model, which has other components."""
+    if sample is None or components is None or len(components) != len(published.model.plan.components):
         return None
-    components = row[f"{side}_components"]
-    if len(components) != len(published.model.plan.components):
-        return None
-    return render_answer(published.model.plan.compute_value(components, row[f"{side}_sample"]))
+    return render_answer(published.model.plan.compute_value(components, sample))

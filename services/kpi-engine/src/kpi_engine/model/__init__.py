@@ -1,1 +1,1 @@
-"""Pure rules: what a KPI model says, what it needs of the facts, which band a person is in."""
+"""Pure rules: parsing of KPI models, computation of values, derivation of bands."""

@@ -1,8 +1,8 @@
-"""Bands: a pure function of the windows as corrected now, and the difference to what was announced before.
+"""Bands: derived from the windows as they are now, and compared with the published stays.
 
 An agent is in at most one band of a KPI. A band is entered at a window that lies in it, when `enter.x` of the last
 `enter.of` windows do. It is left when `leave.x` of the last `leave.of` windows since then lie elsewhere. Windows with
-too small a sample, or without a value, say nothing and are passed over.
+too small a sample, or without a value, have no verdict and are skipped.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,20 +35,20 @@ class BandRules:
 
     @property
     def lookback(self) -> int:
-        """How many speaking windows before one decide on it together with it."""
+        """How many windows with a verdict are needed before a window to decide on it."""
         return max(self.enter_of, self.leave_of) - 1
 
 
 @dataclass(frozen=True)
 class LastLegs:
-    """At the end of each workday with legs: the newest `legs` of them, of whichever day."""
+    """A window at the end of each workday with legs: the newest `legs` of them, of any day."""
 
     legs: int
 
 
 @dataclass(frozen=True)
 class Bands:
-    """`edges` ascend; `targets` override them for some people."""
+    """The bands of a model. `edges` ascend; `targets` override them for some people."""
 
     window: "Literal['workday', 'week'] | LastLegs | str"
     rules: BandRules
@@ -62,11 +62,11 @@ class Bands:
         return self.window == "week"
 
     def rank(self, name: str) -> int | None:
-        """Of the band of this name, 0 the best; None when there is none."""
+        """The rank of the band of this name, 0 the best; None when there is no such band."""
         return next((band.rank for band in self.edges if band.name == name), None)
 
     def title(self, name: str) -> dict[str, str]:
-        """By language."""
+        """The title of the band of this name, by language."""
         return band_title(name, next((band.title for band in self.edges if band.name == name), None))
 
     def edges_for(self, person: PersonAttributes) -> tuple[tuple[Band, ...], Target | None]:
@@ -75,7 +75,7 @@ class Bands:
         return (target.edges if target else self.edges), target
 
     def verdict(self, value: Value, person: PersonAttributes) -> tuple[bool, str | None]:
-        """Whether a window of this value speaks, and which band it falls into."""
+        """Whether a window of this value has a verdict, and the band that it is in."""
         if value.value is None or value.sample < self.min_sample:
             return False, None
         edges, _ = self.edges_for(person)
@@ -93,7 +93,7 @@ class Bands:
 
 @dataclass(frozen=True)
 class EvaluatedWindow:
-    """A window: `band` None when it says nothing (`speaks` false) or lies below the first band."""
+    """A window with its value. `speaks`: whether it has a verdict. `band` is None without a verdict and below the first band."""
 
     window: str
     value: str | None
@@ -104,7 +104,8 @@ class EvaluatedWindow:
 
 @dataclass(frozen=True)
 class Stay:
-    """A stretch in one band, with the windows that made it begin and end, and those between, in which it went on."""
+    """A stay in one band. `entered` and `left` are windows; `entry` and `exit` those that decided on entering and leaving;
+    `stayed_windows` those between, in which the stay went on."""
 
     band: str
     entered: str
@@ -129,13 +130,13 @@ def find_band(value: Exact, edges: Sequence[Band]) -> str | None:
 def derive_stays(
     rules: BandRules, windows: Iterable[EvaluatedWindow], *, begin: str = "", current: Stay | None = None
 ) -> list[Stay]:
-    """The stays that last until the window `begin` or longer, oldest first. `windows` in order of time.
+    """The stays that end in or after the window `begin`, oldest first. `windows`: in order of time.
 
-    Those before `begin` are only looked back at: what they brought about is known, and `current` is the stay that
-    began before `begin` and has not ended before it. `rules.lookback` speaking ones of them are enough.
+    Windows before `begin` are read only to decide on later ones; `rules.lookback` with a verdict are enough. `current`: the
+    stay that began before `begin` and has not ended before it.
     """
     speaking: list[EvaluatedWindow] = []
-    held: list[EvaluatedWindow] = []
+    stayed: list[EvaluatedWindow] = []
     stays: list[Stay] = [current] if current else []
     since = 0
     for window in windows:
@@ -146,27 +147,27 @@ def derive_stays(
             if current and window.window <= current.entered:
                 since = len(speaking)
             continue
-        left_here = None
+        left_stay = None
         if current:
             recent = speaking[since:][-rules.leave_of :]
             elsewhere = 0 if window.band == current.band else sum(other.band != current.band for other in recent)
             if elsewhere < rules.leave_x:
-                held.append(window)
+                stayed.append(window)
                 continue
-            current = replace(current, stayed_windows=tuple(held))
-            stays[-1] = left_here = _end_stay(current, window.window, tuple(recent))
+            current = replace(current, stayed_windows=tuple(stayed))
+            stays[-1] = left_stay = _end_stay(current, window.window, tuple(recent))
             current = None
         recent = speaking[-rules.enter_of :]
         if window.band and sum(other.band == window.band for other in recent) >= rules.enter_x:
             current = Stay(
-                window.band, window.window, from_band=left_here.band if left_here else None, entry=tuple(recent)
+                window.band, window.window, from_band=left_stay.band if left_stay else None, entry=tuple(recent)
             )
-            since, held = len(speaking), []
-            if left_here:
-                stays[-1] = _end_stay(left_here, window.window, left_here.exit, window.band)
+            since, stayed = len(speaking), []
+            if left_stay:
+                stays[-1] = _end_stay(left_stay, window.window, left_stay.exit, window.band)
             stays.append(current)
     if current:
-        stays[-1] = replace(current, stayed_windows=tuple(held))
+        stays[-1] = replace(current, stayed_windows=tuple(stayed))
     return stays
 
 
@@ -176,7 +177,7 @@ def _end_stay(stay: Stay, window: str, evidence: tuple[EvaluatedWindow, ...], to
 
 @dataclass(frozen=True)
 class AnnouncedStay:
-    """A stay as others were told of it; `held`: the windows in which it was said to go on."""
+    """A published stay. `stayed_windows`: the windows that were published as those in which it went on."""
 
     id: UUID
     band: str
@@ -188,8 +189,8 @@ class AnnouncedStay:
 
 @dataclass(frozen=True)
 class Transition:
-    """What has to be told: a stay entered, left, or that one of these no longer holds (`retract_…`); or that it went on
-    (`stayed`) in `windows`, and that `withdrawn` ones say so no longer. `held`: all the windows of it, from then on."""
+    """A change to publish: a stay entered or left, the retraction of either (`retract_…`), or `stayed`: it went on in
+    `windows`, and no longer in `withdrawn` ones; `stayed_windows` are then all of its windows."""
 
     kind: Literal["entered", "stayed", "left", "retract_entered", "retract_left"]
     id: UUID
@@ -204,13 +205,13 @@ class Transition:
 def diff_stays(
     announced: Iterable[AnnouncedStay], derived: Sequence[Stay], fresh_id: Callable[[Stay], UUID], *, begin: str = ""
 ) -> list[Transition]:
-    """`begin` as for `derive`. What separates the derived stays from the announced ones: what no longer holds (newest first), then what is new
-    (oldest first). `fresh_id` names a stay that was not announced."""
+    """The transitions from the published stays to the derived ones: retractions (newest first), then the others (oldest
+    first). `fresh_id` makes the id of a stay that was not published. `begin`: as for `derive_stays`."""
     known = {(stay.band, stay.entered): stay for stay in announced}
-    still = {(stay.band, stay.entered): stay for stay in derived}
+    current = {(stay.band, stay.entered): stay for stay in derived}
     gone: list[Transition] = []
     for place, stay in sorted(known.items(), key=lambda item: item[0][1], reverse=True):
-        now = still.get(place)
+        now = current.get(place)
         if now is None:
             gone.append(Transition("retract_entered", stay.id, stay.band, stay.entered))
         elif stay.left is not None and (stay.left, stay.to_band) != (now.left, now.to_band):
@@ -228,13 +229,13 @@ def diff_stays(
     return gone + new
 
 
-def _build_stayed_transition(stay_id: UUID, stay: Stay, told: Sequence[str], begin: str) -> Transition | None:
-    """What is to be said of the windows of a stay from `begin` on; None: nothing that was not said."""
+def _build_stayed_transition(stay_id: UUID, stay: Stay, published: Sequence[str], begin: str) -> Transition | None:
+    """The windows of a stay from `begin` on that are not published yet or no longer hold; None when there are none."""
     now = {window.window for window in stay.stayed_windows}
-    fresh = tuple(window for window in stay.stayed_windows if window.window not in told)
-    withdrawn = tuple(window for window in told if window >= begin and window not in now)
+    fresh = tuple(window for window in stay.stayed_windows if window.window not in published)
+    withdrawn = tuple(window for window in published if window >= begin and window not in now)
     if not fresh and not withdrawn:
         return None
-    held = tuple(sorted((set(told) - set(withdrawn)) | now))
+    all_windows = tuple(sorted((set(published) - set(withdrawn)) | now))
     at = fresh[-1].window if fresh else withdrawn[-1]
-    return Transition("stayed", stay_id, stay.band, at, stay, fresh, withdrawn, held)
+    return Transition("stayed", stay_id, stay.band, at, stay, fresh, withdrawn, all_windows)

@@ -1,4 +1,4 @@
-"""What a KPI model may name: the columns of each source of facts, with kind and unit."""
+"""The columns of each source of facts that a KPI model may use, with kind and unit."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ MS, SCORE, COUNT = "ms", "score", ""
 
 @dataclass(frozen=True)
 class Column:
-    """`unit` of a number: ms, score (hundredths of the vendor's scale), or "" for a plain count."""
+    """A column. `unit` of a number: ms, score (hundredths of the vendor's scale), or "" for a plain count."""
 
     name: str
     kind: Kind
@@ -44,7 +44,7 @@ SOURCE_COLUMNS: dict[str, dict[str, Column]] = {
 WITH_ATTRIBUTES = frozenset({"legs", "submissions"})
 WITH_GAPS = frozenset({"legs"})
 
-# What a target may ask of a person. `many`: a person has several, and `=` means "has it".
+# The attributes of a person that a target may use. `multi_valued`: a person has several, and `=` means "has it".
 PERSON_COLUMNS: dict[str, Column] = {
     column.name: column
     for column in (

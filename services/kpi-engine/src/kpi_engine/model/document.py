@@ -1,4 +1,4 @@
-"""The document of a KPI model: YAML or JSON in, a checked model out, or problems with line and column."""
+"""Parses the document of a KPI model, YAML or JSON, into a checked model, or into problems with line and column."""
 
 import json
 import re
@@ -105,26 +105,28 @@ class Model:
 
     @property
     def kpi(self) -> str:
+        """The KPI's slug."""
         return self.document.kpi
 
     @property
     def source(self) -> str:
+        """The kind of facts: legs, agent_states or submissions."""
         return self.document.source
 
     @cached_property
     def counts_without_agent(self) -> bool:
-        """Whether facts without an agent may give something to the value."""
+        """Whether facts without an agent may contribute to the value."""
         return self.source == "legs" and without_agent.counts_without_agent(self.plan)
 
     @cached_property
     def only_without_agent(self) -> bool:
-        """Whether only facts without an agent make the value, so that it has none for an agent or a team."""
+        """Whether only facts without an agent contribute to the value, so that agents and teams have none."""
         return self.source == "legs" and without_agent.only_without_agent(self.plan)
 
     def compute_agent_value(
         self, components: Sequence[Decimal | int | None], sample: int, *, parts: bool = False
     ) -> Value:
-        """As `plan.answer`, over facts of agents only."""
+        """As `Plan.compute_value`, over facts of agents only."""
         answer = self.plan.compute_value(components, sample, parts=parts)
         return (
             replace(answer, value=None, reason=without_agent.NO_VALUE_REASON)
@@ -134,12 +136,12 @@ class Model:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """The document as plain JSON, the same for the same model however it was written."""
+        """The document as plain JSON: equal for equal models, however they were written."""
         return self.document.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def parse_model(text: str) -> Model:
-    """Reads YAML or JSON. Raises ModelInvalid with every problem found."""
+    """Parses YAML or JSON. Raises ModelInvalid with every problem found."""
     if len(text) > MAX_DOCUMENT_CHARS:
         raise ModelInvalid(
             [Problem("", f"The document is longer than {MAX_DOCUMENT_CHARS} characters.", line=1, column=1)]
@@ -163,7 +165,7 @@ def parse_model(text: str) -> Model:
 
 
 def _find_unstorable(data: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
-    """Where a text holds NUL or half a surrogate pair: escapes can write both, and no database keeps them."""
+    """The paths of texts with NUL or half a surrogate pair: escapes can write both, and PostgreSQL stores neither."""
     if isinstance(data, str) and re.search("[\x00\ud800-\udfff]", data):
         yield path
     elif isinstance(data, dict):
@@ -176,7 +178,7 @@ def _find_unstorable(data: Any, path: tuple[str | int, ...]) -> Iterator[tuple[s
 
 
 def parse_model_content(content: Any) -> Model:
-    """As `load`, for a document that is already plain JSON (part of a blueprint)."""
+    """As `parse_model`, for a document that is plain JSON already (part of a blueprint)."""
     if is_deeper_than(content, MAX_DEPTH):
         raise ModelInvalid([Problem("", "The document is nested too deeply.", "Write it flatter.")])
     return parse_model(json.dumps(content, indent=2, ensure_ascii=False))
@@ -284,7 +286,7 @@ class _Checker:
             self.add_problem(("bands", "window"), "The window holds fewer legs than `min_sample` wants.")
         own = self.build_edges(("bands", "edges"), part.edges)
         ranks = {band.name: band.rank for band in own}
-        found = []
+        found: list[Target] = []
         for index, target in enumerate(self.document.targets):
             path: tuple[str | int, ...] = ("targets", index)
             edges = self.build_edges((*path, "edges"), target.edges, ranks)
@@ -308,7 +310,7 @@ class _Checker:
     ) -> tuple[Band, ...]:
         """Bands in ascending order. With `ranks` (a target's) the names must be among them."""
         direction = self.document.direction
-        bands = []
+        bands: list[Band] = []
         for index, edge in enumerate(edges):
             place = (*path, index)
             if edge.from_ is None and index:

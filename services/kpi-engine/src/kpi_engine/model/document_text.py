@@ -1,4 +1,4 @@
-"""The text of a document, and where in it things stand."""
+"""The text of a document, and the line and column of each part."""
 
 import json
 import re
@@ -22,7 +22,7 @@ class Problem:
 
 
 class ModelInvalid(Exception):
-    """The document is no KPI model; `problems` say where and why."""
+    """The document is no KPI model; `problems` say where and why not."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(f"{problem.pointer}: {problem.problem}" for problem in problems[:20]))
@@ -38,14 +38,14 @@ MAX_DEPTH = 12
 
 @dataclass(frozen=True)
 class DocumentText:
-    """A document as text and as plain data, which knows where each part stands."""
+    """A document as text and as plain data, with the positions of its parts."""
 
     text: str
     data: Any
 
     @classmethod
     def parse(cls, text: str) -> "DocumentText":
-        """Of YAML or JSON. Raises ModelInvalid."""
+        """Parses YAML or JSON. Raises ModelInvalid."""
         data = _json(text) if is_json(text) else _yaml(text)
         if is_deeper_than(data, MAX_DEPTH):
             raise ModelInvalid([Problem("", "The document is nested too deeply.", "Write it flatter.", 1, 1)])
@@ -55,7 +55,7 @@ class DocumentText:
 
     @cached_property
     def root(self) -> Any:
-        """The tree of YAML nodes, which know their places: made only when one is asked for."""
+        """The tree of YAML nodes with their positions, composed on first use; None when YAML cannot read the text."""
         # JSON may be indented by tabs, which YAML refuses; places stay the same.
         text = self.text.replace("\t", " ") if is_json(self.text) else self.text
         try:
@@ -64,7 +64,7 @@ class DocumentText:
             return None
 
     def find_node(self, path: tuple[str | int, ...]) -> Any:
-        """The node at `path`, or the nearest one above it that exists."""
+        """The node at `path`, or the nearest existing one above it."""
         node = self.root
         for step in path:
             if isinstance(node, yaml.MappingNode):
@@ -81,7 +81,7 @@ class DocumentText:
     def build_problem(
         self, path: tuple[str | int, ...], problem: str, cure: str = "", *, at: int | None = None, key: bool = False
     ) -> Problem:
-        """A problem at `path`; `at` counts characters inside of the text that stands there."""
+        """A problem at `path`. `at`: the offset in characters inside the text there; `key`: at the key and not at the value."""
         pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
         node = self.find_node(path)
         if node is None:
@@ -100,7 +100,7 @@ class DocumentText:
 
 
 def is_json(text: str) -> bool:
-    """Else it is YAML, which may begin with a brace too."""
+    """Whether the text is JSON. YAML may begin with a brace too."""
     return bool(re.match(r'\s*(\{\s*["}]|\[)', text))
 
 
@@ -129,7 +129,8 @@ def _yaml(text: str) -> Any:
 
 
 def _refuse_aliases_and_depth(text: str) -> None:
-    """The composer recurses in C without a limit; the parser below it does not recurse."""
+    """Raises yaml.MarkedYAMLError for aliases and deep nesting. The composer of YAML recurses in C without a limit; its
+    parser, which gives these events, does not recurse."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         if isinstance(event, yaml.AliasEvent):
@@ -140,7 +141,7 @@ def _refuse_aliases_and_depth(text: str) -> None:
 
 
 def _source_offset(node: Any, text: str, at: int) -> int:
-    """Where character `at` of a scalar stands: its nth visible character is the nth visible one of the source."""
+    """The index in the source of character `at` of a scalar: the nth visible character of one is the nth of the other."""
     raw = text[node.start_mark.index : node.end_mark.index]
     skip = 1 if node.style in ("'", '"') else 0
     if node.style in ("|", ">"):

@@ -1,6 +1,6 @@
-"""Expressions of KPI models: parsed by sqlglot, checked against the columns, kept as a small tree of our own.
+"""Expressions of KPI models: parsed by sqlglot, checked against the columns, stored as a small tree of our own.
 
-Nothing of what a tenant writes reaches the database as text: SQL is written from this tree.
+No text of a tenant reaches the database: SQL is rendered from this tree.
 """
 
 import re
@@ -21,12 +21,12 @@ __all__ = ["ExpressionProblem", "Scope", "parse"]
 
 MAX_DEPTH = 60
 MAX_NODES = 2000
-"""Operations of an expression with each part counted as often as it is computed."""
+"""Operations of an expression; a part that is computed twice counts twice."""
 MAX_AGGREGATES = 50
 
 
 def parse(text: str, scope: Scope) -> tuple[Node, list[ExpressionProblem]]:
-    """The checked tree, and what is wrong with it; the tree is only good for use when nothing is."""
+    """Parses and checks an expression. Returns the tree and the problems; the tree is valid only without problems."""
     clean, found = scan(text, scope.columns)
     if found:
         return Node("null"), found
@@ -62,7 +62,7 @@ def _syntax_problem(text: str, error: SqlglotError) -> ExpressionProblem:
     return ExpressionProblem(at, f"The expression cannot be read{near}.", "Something is missing or too much there.")
 
 
-# What sqlglot may hang on what is no entry of the table; anything else (a query, for instance) is not ours.
+# The arguments of sqlglot's nodes that are no entries of the table; any other argument (of a query, for instance) is refused.
 _LEAF_ARGS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Paren: frozenset({"this"}),
     exp.Literal: frozenset({"this", "is_string"}),
@@ -72,24 +72,24 @@ _LEAF_ARGS: dict[type[exp.Expr], frozenset[str]] = {
 
 
 class _Checker:
-    """Turns sqlglot's tree into ours and collects every problem on the way."""
+    """Converts sqlglot's tree into ours and collects every problem."""
 
     def __init__(self, scope: Scope, text: str, tree: Any) -> None:
         self.scope = scope
         self.text = text.lower()
         self.starts = _find_start_offsets(tree)
-        self.sizes: dict[int, tuple[int, Node]] = {}  # by identity; the node is kept so that it stays its own
+        self.sizes: dict[int, tuple[int, Node]] = {}  # by id(); holding the node keeps its id from reuse
         self.problems: list[ExpressionProblem] = []
-        self.current_aggregate: str | None = None  # the aggregate we are in
+        self.current_aggregate: str | None = None  # the name of the one around the node
         self.depth = 0
 
     def add_problem(self, at: int, problem: str, cure: str = "") -> Node:
-        """Notes a problem at a place in the text. Gives a node that fits anywhere."""
+        """Adds a problem at an offset in the text. Returns a node of unknown type, which fits anywhere."""
         self.problems.append(ExpressionProblem(at, problem, cure))
         return Node("null", type=UNKNOWN, at=at)
 
     def check(self, tree: Any) -> Node:
-        """Our tree of one of sqlglot's."""
+        """Converts a tree of sqlglot's."""
         self.depth += 1
         try:
             if self.depth > MAX_DEPTH:
@@ -103,11 +103,11 @@ class _Checker:
             self.depth -= 1
 
     def start(self, tree: Any) -> int:
-        """Where the leftmost part of a tree stands in its text."""
+        """The offset of a tree's leftmost part in the text."""
         return self.starts.get(id(tree), 0)
 
     def size(self, node: Node) -> int:
-        """Operations in a tree, parts that stand in it twice counted twice."""
+        """The number of operations of a tree; a part that occurs twice counts twice."""
         if id(node) not in self.sizes:
             self.sizes[id(node)] = (1 + sum(map(self.size, node.args)), node)
         return self.sizes[id(node)][0]
@@ -135,7 +135,7 @@ class _Checker:
         return self.add_refusal(tree, at)
 
     def entry(self, entry: Syntax, tree: Any, at: int) -> Node:
-        """What the table knows."""
+        """Converts what the table has an entry for."""
         if entry.read is not None:
             return entry.read(self, tree, at)
         assert isinstance(entry, Operation)
@@ -144,7 +144,7 @@ class _Checker:
         return entry.node([self.check(each) for each in operands], at, self.add_problem)
 
     def add_refusal(self, tree: Any, at: int) -> Node:
-        """Says what of sqlglot's tree is none of ours."""
+        """Adds the problem for something that expressions may not use."""
         if any(isinstance(below, exp.Query) for below in tree.walk()):
             return self.add_problem(at, "Sub-queries are not allowed.")
         if isinstance(tree, exp.Func) and not isinstance(functions.syntax_of(tree), Aggregate):
@@ -160,7 +160,7 @@ class _Checker:
     # Names and literals
 
     def literal(self, tree: Any, at: int) -> Node:
-        """A text, or a number of a size that can be reckoned with."""
+        """Converts a text or a number of up to 18 digits and 9 decimals."""
         if tree.is_string:
             return Node("text", value=tree.this, type=Type("text"), at=at)
         if not re.fullmatch(r"\d{1,18}(\.\d{1,9})?|\.\d{1,9}", tree.this):
@@ -170,7 +170,7 @@ class _Checker:
         return Node("number", value=Fraction(tree.this), type=Type("number", None), at=at)
 
     def column(self, tree: Any, at: int) -> Node:
-        """A column of the source, with its unit, or an attribute."""
+        """Converts a column of the source or an attribute."""
         parts = [part.name for part in tree.parts]
         if len(parts) == 2 and parts[0].lower() == "attributes":
             if not self.scope.attributes:
@@ -189,7 +189,7 @@ class _Checker:
         return nearest(name, list(self.scope.columns))
 
     def only_inside(self, name: str, at: int) -> None:
-        """Reports what stands outside of an aggregate, where it must not."""
+        """Adds a problem for a column outside an aggregate, where columns must be inside one."""
         if self.scope.aggregates and self.current_aggregate is None:
             self.add_problem(
                 at, f"`{name}` stands outside of an aggregate.", f"Write `sum({name})`, or another aggregate."
@@ -197,7 +197,7 @@ class _Checker:
 
 
 def _find_start_offsets(tree: Any) -> dict[int, int]:
-    """By identity of each node: where its leftmost part stands."""
+    """The offset of each node's leftmost part, by id() of the node."""
     found: dict[int, int] = {}
     for node in reversed(list(tree.walk(bfs=False))):  # each after all that is below it
         own = node.meta.get("start") if node.meta else None

@@ -1,4 +1,4 @@
-"""Exact numbers in, decimal texts out."""
+"""Exact numbers, and their rendering as decimal texts."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -7,7 +7,7 @@ Exact = int | Fraction
 
 
 def to_exact(value: Decimal | int) -> Exact:
-    """A number of PostgreSQL's, without loss."""
+    """Converts a number of PostgreSQL without loss."""
     if isinstance(value, int):
         return value
     whole = int(value)

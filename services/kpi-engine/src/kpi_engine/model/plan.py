@@ -1,4 +1,4 @@
-"""What a model needs of the facts, and how a value comes of it: sums first, one exact division last."""
+"""The components that a model sums over facts, and the value computed from them by one exact division at the end."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,24 +27,24 @@ Totals = Sequence[Exact | None]
 
 @dataclass(frozen=True)
 class Component:
-    """One number that is kept of the facts that count: a `kind` of `PARTIALS` over `arg`; `arg` None counts them all."""
+    """One number that is stored per partial: a `kind` of `PARTIALS` over `arg`; without `arg` the count of all facts."""
 
     kind: str
     arg: Node | None = None
 
     @property
     def partial(self) -> Partial:
-        """How it is made and merged."""
+        """How it is computed and merged."""
         return PARTIALS[self.kind]
 
     @property
     def retractable(self) -> bool:
-        """Whether a fact's part can be taken back without looking at the other facts."""
+        """Whether a fact's contribution can be retracted without reading other facts."""
         return self.partial.retractable
 
     @property
     def contribution_sql(self) -> str:
-        """What one fact `f` that counts gives to it."""
+        """The contribution of one fact `f` that counts."""
         return "1" if self.arg is None else self.partial.contribution_sql(to_sql(self.arg))
 
     @property
@@ -55,7 +55,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Value:
-    """`value` None comes with a `reason`. `parts` are the aggregates as the model wrote them."""
+    """A computed value. None comes with a `reason`. `parts`: the aggregates by their text in the model."""
 
     value: Exact | None
     sample: int
@@ -79,7 +79,7 @@ class Plan:
 
     @cached_property
     def components(self) -> tuple[Component, ...]:
-        """What is kept of all aggregates, in stable order."""
+        """The components of all aggregates, in a stable order."""
         found: dict[Component, None] = {}
         for node in aggregates_in(self.value):
             found |= dict.fromkeys(components_of(node))
@@ -87,7 +87,7 @@ class Plan:
 
     @property
     def retractable(self) -> bool:
-        """Whether all components are."""
+        """Whether all components are retractable."""
         return all(component.retractable for component in self.components)
 
     @property
@@ -116,12 +116,12 @@ class Plan:
         return fraction_of(self.value)
 
     def compute_value(self, components: Sequence[Decimal | int | None], sample: int, *, parts: bool = False) -> Value:
-        """The value of summed components, given in the order of `components`."""
+        """The value of the summed components, which are in the order of `self.components`. `parts`: with the aggregates."""
         return self._cached_compute_value(tuple(components), sample, parts)
 
     @cached_property
     def _cached_compute_value(self) -> "Callable[[tuple[Decimal | int | None, ...], int, bool], Value]":
-        # Every batch judges an agent's past windows again, and they seldom change.
+        # Every batch evaluates the past windows of its agents again, and these seldom change.
         return lru_cache(maxsize=20_000)(self._compute_value)
 
     def _compute_value(self, components: tuple[Decimal | int | None, ...], sample: int, parts: bool) -> Value:
@@ -144,7 +144,7 @@ class Plan:
         return Value(ratio(above, below), sample, None, above, below, shown)
 
     def merge_components(self, partials: Sequence[Sequence[Decimal | int | None]]) -> list[Decimal | int | None]:
-        """The components of several partials together. Wants at least one."""
+        """The merged components of several partials, at least one."""
         columns = zip(*partials, strict=True)
         return [each.partial.merge(column) for each, column in zip(self.components, columns, strict=True)]
 
@@ -179,13 +179,13 @@ class Plan:
         return part
 
     def _total(self, node: Node) -> Evaluator | None:
-        """Aggregates are given: each is finished from the places of its components."""
+        """The evaluator of an aggregate from its components; None for anything else."""
         entry = aggregate(node.op)
         return entry.finish(*map(self.components.index, components_of(node))) if entry else None
 
 
 def components_of(node: Node) -> list[Component]:
-    """What is kept of an aggregate, in the order of its `partials`. Raises KeyError when `node` is none."""
+    """The components of an aggregate, in the order of its `partials`. Raises KeyError for another node."""
     entry = aggregate(node.op)
     if entry is None:
         raise KeyError(node.op)

@@ -1,4 +1,4 @@
-"""What a KPI model names that is another service's: sources and forms, what is in them, and org units and roles."""
+"""Names of other services in a KPI model: sources, forms, their attributes and questions, org units and roles."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,7 +13,7 @@ _INSIDE = {"legs": "attribute", "submissions": "question"}
 
 
 def find_references(model: Model, at: str = "") -> list[Reference]:
-    """Pointers begin with `at`. What people are skilled in is not declared anywhere, nor how queues are called."""
+    """The references of a model; their JSON pointers begin with `at`. Skills and queues are declared nowhere and left out."""
     trees = [
         (f"{at}/{part}", tree) for part, tree in (("where", model.plan.where), ("value", model.plan.value)) if tree
     ]
@@ -35,7 +35,7 @@ def find_references(model: Model, at: str = "") -> list[Reference]:
 
 
 def _compared(tree: Node, pointer: str) -> Iterator[Reference]:
-    """The texts that columns of names are compared with."""
+    """The texts that columns in `_KINDS` are compared with."""
     for node in tree.walk():
         if comparison(node.op):
             columns = [arg.value for arg in node.args if arg.op == "column" and arg.value in _KINDS]

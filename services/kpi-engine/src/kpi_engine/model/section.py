@@ -1,4 +1,4 @@
-"""The section `kpi-engine` of a blueprint."""
+"""The blueprint section `kpi-engine`, and its validation."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ MAX_MODELS = 200
 
 
 def parse_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], list[FieldProblem]]:
-    """The models of a section, each with its text as YAML, and all that is wrong with it."""
+    """The models of a section, each with its text as YAML, and the problems."""
     found: list[tuple[Model, str]] = []
     problems = [
         FieldProblem(pointer=f"/{name}", problem=f"There is no `{name}` in this section.", cure="It holds `kpis`.")
@@ -45,7 +45,7 @@ def parse_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], lis
 
 
 def check_section(content: dict[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
-    """As `servicekit.blueprints.checking.SectionChecker` wants it; `present`: the section as it is."""
+    """Checks `content`, by default `present`, the section in force. A `servicekit.blueprints.checking.SectionChecker`."""
     given = present if content is None else content
     found, problems = parse_section(given)
     models = {model.kpi: model for model, _ in found}
@@ -58,5 +58,5 @@ def check_section(content: dict[str, Any] | None, present: dict[str, Any], names
         for each in find_references(models[kpi], at)
     ]
     after = {"kpis": [model.content for model in models.values()]}
-    told = [*([] if content is None else problems), *find_unknown_names(named, names)]
-    return SectionCheck(problems=told, changes=diff_sections(present, after))
+    shown = [*([] if content is None else problems), *find_unknown_names(named, names)]
+    return SectionCheck(problems=shown, changes=diff_sections(present, after))

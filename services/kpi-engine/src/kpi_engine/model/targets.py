@@ -1,4 +1,4 @@
-"""Who is judged by what: selectors over people, the most specific one wins."""
+"""Targets: edges of bands for some people; the most specific target applies."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from kpi_engine.model.tree import Node
 
 @dataclass(frozen=True)
 class Band:
-    """From `start` (None: no lower end) up to but not including the next band's. `rank` 0 is the best."""
+    """A band from `start` (None: no lower end) up to, not including, the next band's. `rank` 0 is the best."""
 
     name: str
     start: Decimal | None
@@ -28,7 +28,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Target:
-    """Edges for the people whom `selector` fits."""
+    """Edges for the people for whom `selector` holds. `when` is its text."""
 
     index: int
     when: str
@@ -42,36 +42,50 @@ class Target:
         return sum(comparison(node.op) for node in self.selector.walk()), self.priority
 
     def fits(self, person: "PersonAttributes") -> bool:
-        """Whether the selector surely holds for the person on the day."""
+        """Whether the selector holds for the person on the day; unknown counts as no."""
         return self._holds(person) == 1
 
     @cached_property
     def _holds(self) -> Evaluator:
-        return compile(self.selector, _of_person)
+        return compile(self.selector, _person_leaf)
 
     def uses_column(self, column: str) -> bool:
-        """Whether the selector names the column."""
+        """Whether the selector uses the column."""
         return any(node.op == "column" and node.value == column for node in self.selector.walk())
 
 
 class PersonAttributes(Protocol):
-    """What selectors ask of a person on a day. `org_units` are slugs, with all units above the own ones."""
+    """The attributes of a person on a day that selectors use."""
 
     @property
-    def tenure_days(self) -> int | None: ...
+    def tenure_days(self) -> int | None:
+        """Whole days since the person was hired; None when that is not known."""
+        ...
+
     @property
-    def skills(self) -> frozenset[str]: ...
+    def skills(self) -> frozenset[str]:
+        """The person's skills, as the directory names them."""
+        ...
+
     @property
-    def org_units(self) -> frozenset[str]: ...
+    def org_units(self) -> frozenset[str]:
+        """Slugs of the person's org units and of all units above them."""
+        ...
+
     @property
-    def roles(self) -> frozenset[str]: ...
+    def roles(self) -> frozenset[str]:
+        """The person's roles."""
+        ...
+
     @property
-    def employment(self) -> str | None: ...
+    def employment(self) -> str | None:
+        """The kind of employment; None when it is not known."""
+        ...
 
 
 @dataclass(frozen=True)
 class PersonOnDay:
-    """A person on a day, described in full."""
+    """A person's attributes on a day, given in full."""
 
     hire_date: date | None = None
     skills: frozenset[str] = frozenset()
@@ -87,7 +101,8 @@ class PersonOnDay:
 
 
 def parse_selector(text: str) -> tuple[Node, list[ExpressionProblem]]:
-    """The checked condition on people, and what is wrong with it: it compares columns of `PERSON` with values."""
+    """Parses and checks a condition on people, which compares columns of `PERSON_COLUMNS` with values. Returns the tree and
+    the problems."""
     node, problems = parse(text, Scope(PERSON_COLUMNS))
     if not problems and node.type.kind != "flag":
         problems = [ExpressionProblem(0, f"`when` wants a condition, this is a {node.type.kind}.")]
@@ -95,19 +110,19 @@ def parse_selector(text: str) -> tuple[Node, list[ExpressionProblem]]:
         problems = [
             ExpressionProblem(below.at, f"`{text_of(below)}` cannot be asked of a person.", "Compare with a value.")
             for below in node.walk()
-            if not _askable(below)
+            if not _is_allowed_in_selector(below)
         ][:1]
     return node, problems
 
 
 def select_target(targets: Iterable[Target], person: PersonAttributes) -> Target | None:
-    """The most specific target that fits; None: the model's own edges apply."""
+    """The most specific target that fits the person; None: the model's own edges apply."""
     fitting = [target for target in targets if target.fits(person)]
     return max(fitting, key=lambda target: target.specificity, default=None)
 
 
 def find_ties(targets: list[Target]) -> list[tuple[Target, Target]]:
-    """Pairs of which neither wins, and that are not plainly exclusive."""
+    """Pairs of equally specific targets that one person may fit both."""
     return [
         (first, second)
         for first, second in combinations(targets, 2)
@@ -115,7 +130,7 @@ def find_ties(targets: list[Target]) -> list[tuple[Target, Target]]:
     ]
 
 
-def _askable(node: Node) -> bool:
+def _is_allowed_in_selector(node: Node) -> bool:
     entry = operation(node.op)
     if comparison(node.op):
         return node.args[0].op == "column" and all(map(_is_value, node.args[1:]))
@@ -130,22 +145,22 @@ def _value(node: Node) -> Any:
     return evaluate(node, None, lambda _: None)
 
 
-def _of_person(node: Node) -> Evaluator | None:
-    """Columns, and comparisons of what a person has several of: `=` and `in` mean "has it", `<>` "has it not"."""
+def _person_leaf(node: Node) -> Evaluator | None:
+    """Evaluators of columns and of comparisons with multi-valued columns: `=` and `in` mean "has it", `<>` "has it not"."""
     if node.op == "column":
         name = node.value
         return lambda person: getattr(person, name)
     column = node.args[0] if comparison(node.op) else None
     if column is None or not PERSON_COLUMNS[column.value].multi_valued:
         return None
-    several, wanted, unwanted = f"{column.value}s", frozenset(map(_value, node.args[1:])), node.op == "<>"
+    attribute, options, negated = f"{column.value}s", frozenset(map(_value, node.args[1:])), node.op == "<>"
     if node.op == "is null":
-        return lambda person: int(not getattr(person, several))
-    return lambda person: int(wanted.isdisjoint(getattr(person, several)) == unwanted)
+        return lambda person: int(not getattr(person, attribute))
+    return lambda person: int(options.isdisjoint(getattr(person, attribute)) == negated)
 
 
 def _are_exclusive(first: Node, second: Node) -> bool:
-    """Whether one person can surely not fit both: other employment, or no common length of service."""
+    """Whether no person can fit both: different employment, or disjoint ranges of tenure."""
     both = [*_conjuncts(first), *_conjuncts(second)]
     employments = [{_value(v) for v in part.args[1:]} for part in both if _is_comparison(part, "employment", "=", "in")]
     if len(employments) > 1 and not set.intersection(*employments):

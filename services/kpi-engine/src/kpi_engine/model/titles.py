@@ -1,4 +1,4 @@
-"""What bands are called where a model does not say it."""
+"""Default titles of bands."""
 
 from collections.abc import Mapping
 
@@ -11,5 +11,5 @@ BAND_TITLES: Mapping[str, Mapping[str, str]] = {
 
 
 def band_title(name: str, own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """By language: the model's own, else the usual one of this name, else the name as words."""
+    """By language: the model's own title, else the default of this name, else the name as words."""
     return dict(own or BAND_TITLES.get(name) or {"en": name.replace("_", " ").capitalize()})

@@ -1,7 +1,7 @@
-"""What an expression may be made of, looked at before any parser sees it: in one pass over its characters.
+"""Scans an expression before sqlglot parses it, in one pass over its characters.
 
-A parser of all of SQL tries several readings of a word that may be a type or a clause, each inside of the one before,
-which takes twice the time for every level. So it is given only words of our own list, and only so many, so deep.
+A parser of all of SQL tries several readings of a word that may be a type or a clause, each nested in the one before, which
+doubles the time with every level. So it gets only words of our own list, with limits on length, tokens and depth.
 """
 
 import re
@@ -48,13 +48,12 @@ class _Token:
 
     @property
     def word(self) -> str:
-        """The word in lower case; empty for what is none."""
+        """The word in lower case; empty for other tokens."""
         return self.text.lower() if self.kind == "word" else self.text[1:-1] if self.kind == "quoted" else ""
 
 
 def scan(text: str, columns: Collection[str]) -> tuple[str, list[ExpressionProblem]]:
-    """The expression with spaces for its comments, and why a parser must not see it: nothing when it may. Takes time in
-    proportion to the length."""
+    """The expression with spaces in place of comments, and the problems for which it must not be parsed. Linear time."""
     if len(text) > MAX_EXPRESSION_CHARS:
         return "", [
             ExpressionProblem(0, f"The expression is longer than {MAX_EXPRESSION_CHARS} characters.", "Split it.")

@@ -13,7 +13,8 @@ Unit = tuple[tuple[str, int], ...]  # (("ms", 1),): milliseconds; (): a plain nu
 
 @dataclass(frozen=True)
 class Type:
-    """`unit` None is a constant, which takes the unit of what it meets. `quotient`: a division gave it."""
+    """The type of an expression. `unit` None: a constant, which takes the unit of the other side. `quotient`: the result of a
+    division."""
 
     kind: Kind
     unit: Unit | None = ()
@@ -25,8 +26,8 @@ UNKNOWN, FLAG, NULL = Type("unknown"), Type("flag"), Type("null", None)
 
 @dataclass(frozen=True)
 class Node:
-    """`op` is a literal or name, which stands in `value` (`LITERALS`, `NAMES`), or the name of an operation in the table
-    `kpi_engine.model.functions`, which works on `args`. `at` is where it stands in the text, in characters."""
+    """A node. `op` is one of `LITERALS` or `NAMES`, with its `value`, or the name of an operation in the table of
+    `kpi_engine.model.functions`, with its `args`. `at`: the offset in the text, in characters."""
 
     op: str
     args: tuple["Node", ...] = ()
@@ -35,19 +36,19 @@ class Node:
     at: int = field(default=0, compare=False)
 
     def walk(self) -> "list[Node]":
-        """This node and all below it, from the left; a part that stands in it twice comes twice."""
+        """This node and all below it, from the left; a part that occurs twice comes twice."""
         return [self, *(below for arg in self.args for below in arg.walk())]
 
 
 @dataclass(frozen=True)
 class Silence:
-    """Which silence counts: the vendor's own figure, or gaps of at least `min_gap_ms`; plus the leg's hold time."""
+    """How silence is measured: the vendor's figure, or gaps of at least `min_gap_ms`; with `hold` plus the hold time."""
 
     min_gap_ms: int | None = None
     hold: bool = False
 
     def describe(self) -> str:
-        """As it is printed beside a value."""
+        """In words, as shown beside a value."""
         if self.min_gap_ms is None:
             base = "the vendor's own figure of silence"
         else:

@@ -1,4 +1,4 @@
-"""Units of numbers: what a product has, and how they are said."""
+"""Units of numbers: products, and their rendering."""
 
 from kpi_engine.model.tree import Unit
 

@@ -1,6 +1,6 @@
-"""What facts without an agent do to a KPI: whether they count in it at all, and whether only they do.
+"""Whether facts without an agent contribute to a KPI, and whether only they do.
 
-Found from the expression alone, by working through it with what a column may hold. A leg that nobody took has no
+Derived from the expression alone, by evaluating it over the sets of values that each column may have. A leg that nobody took has no
 talk, hold, or conversation and was not answered; a leg that somebody took was not abandoned.
 """
 
@@ -24,15 +24,15 @@ NO_VALUE_REASON = "it measures what happens to calls that no agent has taken: it
 
 
 def counts_without_agent(plan: Plan) -> bool:
-    """Whether a leg that nobody took may give something to the value."""
+    """Whether a leg without an agent may contribute to the value."""
     return True in _possible_where_results(plan, _AGENTLESS_VALUES) and any(
         _can_contribute(each, _AGENTLESS_VALUES) for each in plan.components
     )
 
 
 def only_without_agent(plan: Plan) -> bool:
-    """Whether the value is a ratio whose upper part only legs that nobody took can make: of agents it would always read
-    0, which is not what is so."""
+    """Whether the value is a ratio to whose numerator only legs without an agent contribute: for agents it would always be 0,
+    which would be misleading."""
     above, below = plan.fraction
     if below is None or True not in _possible_where_results(plan, _AGENTLESS_VALUES):
         return False
@@ -42,15 +42,15 @@ def only_without_agent(plan: Plan) -> bool:
 
 
 def _possible_where_results(plan: Plan, known: Mapping[str, Possible]) -> Possible:
-    return frozenset({True}) if plan.where is None else _of_fact(plan.where, known)
+    return frozenset({True}) if plan.where is None else _possible_fact_values(plan.where, known)
 
 
 def _can_contribute(component: Component, known: Mapping[str, Possible]) -> bool:
-    return component.arg is None or bool(_of_fact(component.arg, known) - component.partial.nothing)
+    return component.arg is None or bool(_possible_fact_values(component.arg, known) - component.partial.nothing)
 
 
 def _possible_totals(node: Node, known: Mapping[str, Possible]) -> Possible:
-    """What an expression over aggregates may be, when all legs are of the `known` kind."""
+    """The possible values of an expression over aggregates, when columns have the `known` values."""
 
     def leaf(node: Node) -> Possible | None:
         if aggregate(node.op) is None:
@@ -60,8 +60,8 @@ def _possible_totals(node: Node, known: Mapping[str, Possible]) -> Possible:
     return possible_values(node, leaf)
 
 
-def _of_fact(node: Node, known: Mapping[str, Possible]) -> Possible:
-    """What an expression over one leg of the `known` kind may be."""
+def _possible_fact_values(node: Node, known: Mapping[str, Possible]) -> Possible:
+    """The possible values of an expression over one leg, when columns have the `known` values."""
 
     def leaf(node: Node) -> Possible | None:
         if node.op not in ("column", "attribute", "silence"):

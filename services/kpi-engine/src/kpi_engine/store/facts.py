@@ -1,4 +1,4 @@
-"""Facts: staged by COPY, judged by version and applied in a few statements a batch."""
+"""Applies facts: staged by COPY, compared by version and written in a few statements per batch."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ from kpi_engine.store.tables import FACT_COLUMNS
 
 NO_AGENT_ID = UUID(int=0)
 MAX_QUICK_FACTS = 5000
-"""So many facts are counted anew in a moment."""
+"""Up to so many facts a model is computed within a request."""
 
 
 class FactReader:
@@ -29,29 +29,29 @@ class FactReader:
         known = {name: column for name, column in names.items() if column in FACT_COLUMNS}
         self.columns = ("tenant", "kind", *known.values())
         self._prefix = (kind,)
-        self._fix: list[tuple[int, Callable[[str], str | None]]] = []
+        self._converters: list[tuple[int, Callable[[str], str | None]]] = []
         fields = []
         for place, (name, column) in enumerate(known.items()):
             field = event.model_fields[name]
             if column in ("gaps", "attributes"):
-                self._fix.append((place, _array if column == "gaps" else _json))
+                self._converters.append((place, _array if column == "gaps" else _json))
                 fields.append((name, msgspec.Raw, msgspec.Raw(b"null")))
             elif field.is_required():
                 fields.append((name, _wire_type(field.annotation)))
             else:
                 fields.append((name, _wire_type(field.annotation), field.default))
-        # Reading by position: fields without default need not come first.
+        # Keyword-only fields may stand in any order; astuple() gives them in this one.
         shape = msgspec.defstruct(f"{event.__name__}Row", fields, kw_only=True)
         self._decoder = msgspec.json.Decoder(shape)
 
     def decode_row(self, tenant: str, raw: bytes) -> tuple[Any, ...]:
-        """Raises msgspec.ValidationError when the event is not what its type promises."""
+        """The row of an event. Raises msgspec.ValidationError for JSON that does not fit the event type."""
         values = msgspec.structs.astuple(self._decoder.decode(raw))
-        if self._fix:
-            mended = list(values)
-            for place, mend in self._fix:
-                mended[place] = mend(bytes(mended[place]).decode())
-            values = tuple(mended)
+        if self._converters:
+            converted = list(values)
+            for place, convert in self._converters:
+                converted[place] = convert(bytes(converted[place]).decode())
+            values = tuple(converted)
         return (tenant, *self._prefix, *values)
 
 
@@ -91,30 +91,30 @@ SUBMISSION_READER = FACT_READERS[SubmissionScored.type]
 
 _COLUMNS = ", ".join(FACT_COLUMNS)
 _KEY = ("tenant", "kind", "id", "leg")
-# A row that is there is locked by the conflict and stays as it is.
+# An existing row is locked by the conflict and not changed.
 _LOCKING = "ON CONFLICT (tenant, agent_id) DO UPDATE SET agent_id = excluded.agent_id WHERE false"
-# A batch shares the models of its tenants, as far as nobody changes them, and their calls; one of submissions, which looks
-# for calls while batches of calls look for submissions about them, has the calls alone. All is asked in one statement.
+# A batch takes shared locks on its tenants' models, unless they are being changed, and on their calls. A batch of
+# submissions takes the calls exclusively: it looks up calls while batches of calls look up submissions. One statement.
 _PREPARE_BATCH = """
 SELECT t AS tenant, {models} AS shared, to_regclass('pg_temp.change_fact') IS NOT NULL AS staged, {calls} AS calls
 FROM unnest(cast(:tenants AS text[])) AS t
 """
-_PREPARE_SHARED, _PREPARE_ALONE = (
+_PREPARE_SHARED, _PREPARE_EXCLUSIVE = (
     _PREPARE_BATCH.format(
         models=lock_sql("'kpi-engine models ' || t", shared=True, wait=False),
         calls=lock_sql("'kpi-engine calls ' || t", shared=shared),
     )
     for shared in (True, False)
 )
-# They last as long as the connection, their rows until the commit.
+# The temporary tables live as long as the connection, their rows until the commit.
 _STAGE = """
 DO $$ BEGIN
     CREATE TEMP TABLE stage_fact (LIKE fact INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE change_fact (sign integer, LIKE fact) ON COMMIT DELETE ROWS;
 END $$
 """
-# Facts are locked before agents, each in sorted order: both sort what they are given. What an earlier part of the
-# transaction has staged is applied already, and of no effect; what it has changed is counted already, and goes.
+# Facts are locked before agents, both in sorted order. Rows that an earlier part of the transaction staged are applied
+# already and change nothing; the changes it made are in the partials already and are deleted.
 _APPLY = f"""
 WITH newest AS (
     SELECT DISTINCT ON (tenant, kind, id, leg) * FROM stage_fact ORDER BY tenant, kind, id, leg, version DESC
@@ -135,7 +135,7 @@ WITH newest AS (
     RETURNING sign, tenant, kind, agent_id, void
 ), locked AS (
     INSERT INTO agent_lock (tenant, agent_id)
-    SELECT DISTINCT tenant, coalesce(agent_id, :nobody) FROM changed WHERE NOT void ORDER BY 1, 2
+    SELECT DISTINCT tenant, coalesce(agent_id, :no_agent) FROM changed WHERE NOT void ORDER BY 1, 2
     {_LOCKING}
 )
 SELECT tenant, kind, count(*) FILTER (WHERE sign = -1) AS superseded, count(*) FILTER (WHERE sign = 1) AS current,
@@ -143,9 +143,9 @@ SELECT tenant, kind, count(*) FILTER (WHERE sign = -1) AS superseded, count(*) F
            SELECT FROM fact s WHERE s.tenant = changed.tenant AND s.call_id IS NOT NULL) AS judged
 FROM changed GROUP BY tenant, kind ORDER BY tenant, kind
 """  # noqa: S608
-# The call that a submission `s` is about: the leg it names; else the first one that its agent took, or that anybody did
-# where all were one person's. A pure function of the submission and of the legs as they are.
-_CALL = """
+# The leg that a submission `s` evaluates: the one it names; else the first of its agent, or the first of anybody where all
+# legs of the call are one person's. It depends only on the submission and the current legs.
+_EVALUATED_LEG = """
 SELECT l.agent_id, l.workday FROM fact l
 WHERE l.tenant = s.tenant AND l.kind = 'legs' AND l.id = s.call_id AND NOT l.void AND l.agent_id IS NOT NULL AND CASE
     WHEN s.call_leg IS NOT NULL THEN l.leg = s.call_leg
@@ -154,10 +154,10 @@ WHERE l.tenant = s.tenant AND l.kind = 'legs' AND l.id = s.call_id AND NOT l.voi
         AND o.agent_id <> l.agent_id) END
 ORDER BY (l.agent_id = s.named_agent_id) DESC, l.leg LIMIT 1
 """
-_JUDGED = f"""
+_RESOLVED_SUBMISSIONS = f"""
 SELECT s.tenant, s.kind, s.id, s.leg, s.version, coalesce(c.agent_id, s.named_agent_id) AS agent_id,
        coalesce(c.workday, s.named_workday) AS workday, CASE WHEN c.agent_id IS NULL THEN 'unknown_call' END AS held
-FROM {{facts}} s LEFT JOIN LATERAL ({_CALL}) AS c ON true
+FROM {{facts}} s LEFT JOIN LATERAL ({_EVALUATED_LEG}) AS c ON true
 """  # noqa: S608
 _SET_NAMED_AGENT = """
 UPDATE stage_fact SET named_agent_id = agent_id, named_workday = workday
@@ -165,12 +165,12 @@ WHERE call_id IS NOT NULL AND named_agent_id IS NULL  -- an earlier part of the 
 """
 _FIND_CALLS = f"""
 UPDATE stage_fact f SET agent_id = j.agent_id, workday = j.workday, held = j.held
-FROM ({_JUDGED.format(facts="stage_fact")} WHERE s.call_id IS NOT NULL) AS j
+FROM ({_RESOLVED_SUBMISSIONS.format(facts="stage_fact")} WHERE s.call_id IS NOT NULL) AS j
 WHERE f.tenant = j.tenant AND f.kind = j.kind AND f.id = j.id AND f.leg = j.leg AND f.version = j.version
 """  # noqa: S608
 _FOLLOW_CALLS = f"""
 WITH judged AS (
-    {_JUDGED.format(facts="fact")}
+    {_RESOLVED_SUBMISSIONS.format(facts="fact")}
     WHERE s.kind = 'submissions' AND (s.tenant, s.call_id) IN (SELECT tenant, id FROM change_fact WHERE kind = 'legs')
 ), applied AS (
     UPDATE fact f SET agent_id = j.agent_id, workday = j.workday, held = j.held FROM judged j
@@ -196,10 +196,10 @@ SELECT {", ".join(f"s.{name}" for name in FACT_COLUMNS)} FROM stage_fact s JOIN 
 
 
 async def prepare_batch(session: Session, tenants: Iterable[str], *, submissions: bool = False) -> set[str]:
-    """Shares the models of these tenants until the end of the transaction, and makes room for a batch of their facts.
-    Returns the tenants whose models are being changed just now: those are not shared, and nobody waits for them.
-    `submissions`: there are some in the batch."""
-    statement = _PREPARE_ALONE if submissions else _PREPARE_SHARED
+    """Takes shared locks on the models of these tenants until the end of the transaction and creates the staging tables.
+    Returns the tenants whose models are being changed: these are not locked, and the call does not wait for them.
+    `submissions`: whether the batch has any."""
+    statement = _PREPARE_EXCLUSIVE if submissions else _PREPARE_SHARED
     found = await session.rows(statement, {"tenants": sorted(set(tenants))})
     if found and not found[0]["staged"]:
         await session.run(_STAGE)
@@ -209,9 +209,11 @@ async def prepare_batch(session: Session, tenants: Iterable[str], *, submissions
 async def apply_facts(
     session: Session, rows: Iterable[tuple[FactReader, tuple[Any, ...]]], *, known_at: Mapping[str, datetime]
 ) -> list[tuple[str, str]]:
-    """Brings the facts up to date; needs `prepare_batch`. `known_at`: by tenant, the instant of the batch. Returns of which tenants and kinds some changed. What changed
-    stands in the temporary table `change_fact` until the commit: `sign` -1 what held before, 1 what holds now. Locks the
-    changed facts, then their agents, each in sorted order."""
+    """Inserts and updates facts; call `prepare_batch` before. `known_at`: the instant of the batch, by tenant.
+
+    Returns the (tenant, kind) of facts that changed. The changes are in the temporary table `change_fact` until the commit:
+    `sign` -1 for the version before, 1 for the version now. Locks the changed facts, then their agents, in sorted order.
+    """
     by_reader: dict[int, tuple[FactReader, list[tuple[Any, ...]]]] = {}
     for reader, row in rows:
         by_reader.setdefault(id(reader), (reader, []))[1].append((*row, known_at[row[0]]))
@@ -222,7 +224,7 @@ async def apply_facts(
     if id(SUBMISSION_READER) in by_reader:
         await session.run(_SET_NAMED_AGENT)
         await session.run(_FIND_CALLS)
-    found = await session.rows(_APPLY, {"nobody": NO_AGENT_ID})
+    found = await session.rows(_APPLY, {"no_agent": NO_AGENT_ID})
     if any(row["superseded"] for row in found):
         await session.run(_INSERT_SUPERSEDED)
     if sum(row["current"] for row in found) < staged:
@@ -235,12 +237,12 @@ async def apply_facts(
 
 
 async def lock_agents(session: Session, agents: Iterable[tuple[str, UUID]]) -> None:
-    """Until the end of the transaction nobody else changes these agents' values and bands."""
-    wanted = sorted(set(agents))
-    if not wanted:
+    """Locks the values and bands of these agents, by (tenant, agent), until the end of the transaction."""
+    ordered = sorted(set(agents))
+    if not ordered:
         return
     await session.run(
-        _LOCK_AGENTS, {"tenants": [tenant for tenant, _ in wanted], "agents": [agent for _, agent in wanted]}
+        _LOCK_AGENTS, {"tenants": [tenant for tenant, _ in ordered], "agents": [agent for _, agent in ordered]}
     )
 
 
@@ -252,18 +254,18 @@ SELECT t, a FROM unnest(cast(:tenants AS text[]), cast(:agents AS uuid[])) AS w 
 
 
 async def try_lock_models_shared(session: Session) -> bool:
-    """As `prepare_batch` does for the session's tenant. False when its models are being changed."""
+    """Takes the shared lock on the models of the session's tenant. False when they are being changed."""
     return await session.try_lock(_models_key(session), shared=True)
 
 
 async def try_lock_models_if_small(session: Session) -> bool:
-    """Locks the models of the session's tenant for a change, if nobody uses them and the facts to be counted anew are not
-    many. False: it would take long."""
-    return await are_few(session) and await session.try_lock(_models_key(session))
+    """Takes the exclusive lock on the models of the session's tenant, if nobody holds it and the tenant has at most
+    `MAX_QUICK_FACTS` facts. Returns whether it did."""
+    return await has_few_facts(session) and await session.try_lock(_models_key(session))
 
 
-async def are_few(session: Session) -> bool:
-    """Whether the facts of the session's tenant are counted anew within a request."""
+async def has_few_facts(session: Session) -> bool:
+    """Whether the session's tenant has at most `MAX_QUICK_FACTS` facts."""
     found = await session.scalar(
         "SELECT count(*) FROM (SELECT FROM fact WHERE tenant = :tenant LIMIT :few + 1) AS found",
         {"tenant": session.tenant, "few": MAX_QUICK_FACTS},
@@ -272,7 +274,7 @@ async def are_few(session: Session) -> bool:
 
 
 async def lock_models(session: Session, *, for_change: bool) -> None:
-    """Batches share the models of a tenant; a change of them waits for the batches under way, and they for it."""
+    """Takes the lock on the models of the session's tenant, and waits for it: shared for a batch, exclusive for a change."""
     await session.lock_key(_models_key(session), shared=not for_change)
 
 

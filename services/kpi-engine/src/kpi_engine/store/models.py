@@ -20,7 +20,7 @@ log = logging.getLogger("uplift.kpi-engine")
 
 @dataclass(frozen=True, eq=False)
 class PublishedModel:
-    """A model as published: its version and its text as it was written."""
+    """A published model with its version and its text."""
 
     model: Model
     version: int
@@ -28,6 +28,7 @@ class PublishedModel:
 
     @property
     def kpi(self) -> str:
+        """The KPI's slug."""
         return self.model.kpi
 
 
@@ -38,15 +39,17 @@ class Catalogue:
     models: Mapping[str, PublishedModel]
 
     def models_of_kind(self, kind: str) -> list[PublishedModel]:
+        """The models over facts of this kind."""
         return [each for each in self.models.values() if each.model.source == kind]
 
     @cached_property
     def statement_cache(self) -> dict[str, Any]:
-        """Room for what the store compiles from these models, so that it is written once."""
+        """SQL that the store compiles from these models, by name."""
         return {}
 
 
 async def load_catalogues(session: Session, tenants: Iterable[str]) -> dict[str, Catalogue]:
+    """The catalogues by tenant; tenants without models are left out."""
     rows = await session.rows(
         "SELECT h.tenant, h.kpi, h.version, m.document FROM kpi_head h "
         "JOIN kpi_model m ON m.tenant = h.tenant AND m.kpi = h.kpi AND m.version = h.version "
@@ -60,17 +63,17 @@ async def load_catalogues(session: Session, tenants: Iterable[str]) -> dict[str,
 
 
 async def load_catalogue(session: Session) -> Catalogue:
-    """That of the session's one tenant."""
+    """The catalogue of the session's one tenant."""
     return (await load_catalogues(session, [session.tenant])).get(session.tenant, Catalogue({}))
 
 
 async def _parse_catalogue_cached(documents: tuple[tuple[str, int], ...]) -> Catalogue:
-    """Documents that were not read before are read beside the loop."""
-    made = _catalogues.pop(documents, None) or await asyncio.to_thread(_parse_catalogue, documents)
+    """Parses documents that are not cached in a thread, off the event loop."""
+    catalogue = _catalogues.pop(documents, None) or await asyncio.to_thread(_parse_catalogue, documents)
     while len(_catalogues) >= _MAX_CATALOGUES:
         del _catalogues[next(iter(_catalogues))]
-    _catalogues[documents] = made  # the last one used is the last to go
-    return made
+    _catalogues[documents] = catalogue  # least recently used first
+    return catalogue
 
 
 _MAX_CATALOGUES = 256
@@ -79,8 +82,8 @@ _catalogues: dict[tuple[tuple[str, int], ...], Catalogue] = {}
 
 @lru_cache(maxsize=1024)
 def _parse_model_or_none(document: str) -> Model | None:
-    """None for a document that an earlier version of this program took and this one does not: it must not keep its
-    tenant's other models, and everybody else's, from being counted."""
+    """None, and a log record, for a document that an older release accepted and this one does not: the other models still
+    count."""
     try:
         return parse_model(document)
     except ModelInvalid as invalid:
@@ -104,7 +107,7 @@ async def _find_newest_version(session: Session, kpi: str) -> int:
 
 
 async def next_version(session: Session, model: Model) -> int:
-    """The version that `model` would be published as: what is in force already makes no new one."""
+    """The version that publishing `model` would give: that in force when the content is the same, else the next one."""
     now = (await load_catalogue(session)).models.get(model.kpi)
     return (
         now.version
@@ -114,7 +117,7 @@ async def next_version(session: Session, model: Model) -> int:
 
 
 async def find_waiting(session: Session, kpi: str) -> str | None:
-    """The document of a new version that the clock is to count, or counts, before it is in force."""
+    """The document of a version that is scheduled or being computed, and not in force yet; else None."""
     return await session.scalar(
         "SELECT body ->> 'document' FROM due_item WHERE tenant = :tenant AND kind = 'publish' AND ref = :kpi",
         {"tenant": session.tenant, "kpi": kpi},
@@ -122,7 +125,7 @@ async def find_waiting(session: Session, kpi: str) -> str | None:
 
 
 async def insert_version(session: Session, model: Model, document: str, by: UUID | None) -> int:
-    """Makes `model` the one in force, as a new version. Returns its number."""
+    """Inserts `model` as a new version and puts it in force. Returns the version."""
     version = 1 + await _find_newest_version(session, model.kpi)
     key = {"tenant": session.tenant, "kpi": model.kpi, "version": version}
     await session.execute(
@@ -138,7 +141,7 @@ async def insert_version(session: Session, model: Model, document: str, by: UUID
 
 
 async def find_retired(session: Session, kpi: str) -> PublishedModel | None:
-    """As it last was, one that is in force no more."""
+    """The last version of a retired model; None when it is in force or unknown."""
     rows = await session.rows(
         "SELECT m.document, h.version FROM kpi_head h JOIN kpi_model m ON m.tenant = h.tenant AND m.kpi = h.kpi "
         "AND m.version = h.version WHERE h.tenant = :tenant AND h.kpi = :kpi AND h.retired",
@@ -149,7 +152,7 @@ async def find_retired(session: Session, kpi: str) -> PublishedModel | None:
 
 
 async def retire_model(session: Session, kpi: str) -> None:
-    """The model is in force no more; its versions and what was said of bands stay."""
+    """Retires the model and deletes its partials; its versions and published bands stay."""
     key = {"tenant": session.tenant, "kpi": kpi}
     await session.execute("UPDATE kpi_head SET retired = true WHERE tenant = :tenant AND kpi = :kpi", key)
     await session.execute("DELETE FROM partial WHERE tenant = :tenant AND kpi = :kpi", key)

@@ -1,10 +1,10 @@
-"""Partials: the components of every KPI per agent and workday, kept up by retract and add, or recomputed from facts."""
+"""Partials: the components of each KPI per agent and workday, updated by retracting and adding, or recomputed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from storage import Session
@@ -17,21 +17,21 @@ from kpi_engine.store.models import Catalogue, PublishedModel
 Components = Sequence[Decimal | None]
 
 
-# Facts `f` of a kind that count somewhere. A submission about a call that is not known yet waits; a leg whose agent is not
-# known yet counts wherever no agent is needed.
+# Facts `f` of a kind that count. A submission whose call is not known yet does not; a leg whose agent is not known yet does
+# where no agent is needed.
 COUNTING_FACTS_SQL = (
     "f.tenant = :tenant AND f.kind = :kind AND NOT f.void AND (f.held IS NULL OR f.kind <> 'submissions')"
 )
 
 
 PartialContents = tuple[int, Components]
-"""Of a partial: its sample and its components."""
+"""Sample and components of a partial."""
 
 
 @dataclass(frozen=True)
 class PartialChange:
-    """A partial as it now is; `before`: as it was, None when there was none; `changed`: it has another sample or other
-    components."""
+    """A partial after a batch. `before`: its contents before it, None when there was no partial. `changed`: whether sample or
+    components differ."""
 
     kpi: str
     agent_id: UUID
@@ -43,8 +43,8 @@ class PartialChange:
 
 
 async def apply_changes(session: Session, tenant: str, kind: str, catalogue: Catalogue) -> list[PartialChange]:
-    """Retracts and adds what stands in `change_fact`, for all models of one kind of facts, in one statement. Returns
-    the partials that facts came to or left, also those that read as before."""
+    """Retracts and adds the facts in `change_fact`, for all models of one kind of facts, in one statement. Returns the
+    partials that facts were added to or retracted from, also those whose contents did not change."""
     published = catalogue.models_of_kind(kind)
     if not published:
         return []
@@ -52,25 +52,25 @@ async def apply_changes(session: Session, tenant: str, kind: str, catalogue: Cat
     if name not in catalogue.statement_cache:
         catalogue.statement_cache[name] = _apply_statement(published)
     found = await session.tuples(
-        catalogue.statement_cache[name], {"tenant": tenant, "kind": kind, "nobody": NO_AGENT_ID}
+        catalogue.statement_cache[name], {"tenant": tenant, "kind": kind, "no_agent": NO_AGENT_ID}
     )
-    # The greatest and the least of what is left cannot be told from what was taken back.
+    # Minimum and maximum cannot be updated by a retraction: they are recomputed from the facts.
     extremes = {each.kpi: each for each in published if not each.model.plan.retractable}
     changes: list[PartialChange] = []
-    again: dict[tuple[str, bool], dict[tuple[UUID, date], PartialContents | None]] = {}
+    to_recompute: dict[tuple[str, bool], dict[tuple[UUID, date], PartialContents | None]] = {}
     for kpi, agent_id, workday, sample, components, sample_before, components_before, changed, retracted in found:
         before = None if sample_before is None else (sample_before, components_before)
         if retracted and kpi in extremes:
-            again.setdefault((kpi, agent_id == NO_AGENT_ID), {})[agent_id, workday] = before
+            to_recompute.setdefault((kpi, agent_id == NO_AGENT_ID), {})[agent_id, workday] = before
         else:
             changes.append(PartialChange(kpi, agent_id, workday, sample, components, before, changed))
-    for (kpi, nobody), buckets in again.items():
-        changes += await _recompute_buckets(session, tenant, extremes[kpi], buckets, nobody=nobody)
+    for (kpi, no_agent), buckets in to_recompute.items():
+        changes += await _recompute_buckets(session, tenant, extremes[kpi], buckets, no_agent=no_agent)
     return changes
 
 
 async def recompute_partials(session: Session, published: PublishedModel) -> list[PartialChange]:
-    """Makes a model's partials anew from the facts of the session's tenant. Returns those that have changed."""
+    """Recomputes all partials of a model for the session's tenant. Returns those that changed."""
     key = {"tenant": session.tenant, "kpi": published.kpi}
     before = {
         (row["agent_id"], row["workday"]): (row["sample"], row["components"])
@@ -80,7 +80,7 @@ async def recompute_partials(session: Session, published: PublishedModel) -> lis
         "INSERT INTO partial (tenant, kpi, agent_id, workday, version, sample, components) "  # noqa: S608
         "SELECT :tenant, :kpi, agent_id, workday, :version, sample, components "
         f"FROM ({partials_from_facts_sql(published.model.plan)}) AS made RETURNING *",
-        {**key, "version": published.version, "kind": published.model.source, "nobody": NO_AGENT_ID},
+        {**key, "version": published.version, "kind": published.model.source, "no_agent": NO_AGENT_ID},
     )
     now = {
         (row["agent_id"], row["workday"]): PartialChange(
@@ -98,10 +98,21 @@ async def recompute_partials(session: Session, published: PublishedModel) -> lis
     return gone + [each for each in now.values() if each.before != (each.sample, each.components)]
 
 
-async def find_differences(session: Session, published: PublishedModel, *, most: int = 1000) -> list[dict[str, Any]]:
-    """Partials that are not what the facts give: `stored_…` against `facts_…`; none are expected. At most so many, each with
-    how many there are, `of_all`."""
-    return await session.rows(
+class DifferenceRow(NamedTuple):
+    """A stored partial beside the same one recomputed; None where there is none. `of_all`: how many differ in all."""
+
+    agent_id: UUID
+    workday: date
+    stored_sample: int | None
+    stored_components: Components | None
+    facts_sample: int | None
+    facts_components: Components | None
+    of_all: int
+
+
+async def find_differences(session: Session, published: PublishedModel, *, limit: int = 1000) -> list[DifferenceRow]:
+    """Partials that differ from a recomputation, by workday and agent; none are expected."""
+    rows = await session.tuples(
         "SELECT coalesce(p.agent_id, made.agent_id) AS agent_id, coalesce(p.workday, made.workday) AS workday, "  # noqa: S608
         "p.sample AS stored_sample, p.components AS stored_components, "
         "made.sample AS facts_sample, made.components AS facts_components, count(*) OVER () AS of_all "
@@ -111,22 +122,23 @@ async def find_differences(session: Session, published: PublishedModel, *, most:
         "WHERE p.sample IS DISTINCT FROM made.sample AND coalesce(p.sample, 0) + coalesce(made.sample, 0) <> 0 "
         "OR p.components IS DISTINCT FROM made.components AND made.sample IS NOT NULL "
         "OR made.sample IS NULL AND NOT (0 = ALL(array_remove(p.components, NULL))) "
-        "OR p.version <> :version ORDER BY 2, 1 LIMIT :most",
+        "OR p.version <> :version ORDER BY 2, 1 LIMIT :limit",
         {
             "tenant": session.tenant,
             "kpi": published.kpi,
             "kind": published.model.source,
             "version": published.version,
-            "nobody": NO_AGENT_ID,
-            "most": most,
+            "no_agent": NO_AGENT_ID,
+            "limit": limit,
         },
     )
+    return [DifferenceRow(*row) for row in rows]
 
 
 @dataclass(frozen=True)
 class SeriesQuery:
-    """A KPI of an agent from the day `first` on, with the `back` days before it that have a sample. `weekly`: whole
-    weeks of them."""
+    """A KPI of an agent from the day `first` on, and before it as many days with a sample as `days_before` says. `weekly`:
+    extended to whole weeks."""
 
     kpi: str
     agent_id: UUID
@@ -136,7 +148,7 @@ class SeriesQuery:
 
 
 DailySeries = tuple[list[tuple[date, int, Components]], bool]
-"""Day, sample and components in order of workday, and whether there is nothing before them."""
+"""(workday, sample, components) in order of time, and whether there are none before them."""
 
 _LOAD_SERIES = """
 SELECT w.kpi, w.agent_id, p.workday, p.sample, p.components, b.whole
@@ -155,20 +167,20 @@ ORDER BY w.kpi, w.agent_id, p.workday
 
 
 async def load_series(
-    session: Session, tenant: str, wanted: Sequence[SeriesQuery]
+    session: Session, tenant: str, queries: Sequence[SeriesQuery]
 ) -> dict[tuple[str, UUID], DailySeries]:
-    """By KPI and agent; those without partials are left out."""
-    if not wanted:
+    """The series by KPI and agent; those without partials are left out."""
+    if not queries:
         return {}
     found = await session.tuples(
         _LOAD_SERIES,
         {
             "tenant": tenant,
-            "kpis": [each.kpi for each in wanted],
-            "agents": [each.agent_id for each in wanted],
-            "firsts": [each.first for each in wanted],
-            "backs": [each.days_before for each in wanted],
-            "weekly": [each.weekly for each in wanted],
+            "kpis": [each.kpi for each in queries],
+            "agents": [each.agent_id for each in queries],
+            "firsts": [each.first for each in queries],
+            "backs": [each.days_before for each in queries],
+            "weekly": [each.weekly for each in queries],
         },
     )
     series: dict[tuple[str, UUID], DailySeries] = {}
@@ -178,9 +190,9 @@ async def load_series(
 
 
 def partials_from_facts_sql(plan: Plan) -> str:
-    """SELECT of agent_id, workday, sample, components over the tenant's facts of `:kind`; `:nobody` for no agent."""
+    """SELECT of agent_id, workday, sample and components over the tenant's facts of `:kind`; agent_id is `:no_agent` for none."""
     return (
-        f"SELECT coalesce(f.agent_id, :nobody) AS agent_id, f.workday, count(*) AS sample, "  # noqa: S608
+        f"SELECT coalesce(f.agent_id, :no_agent) AS agent_id, f.workday, count(*) AS sample, "  # noqa: S608
         f"{components_sql(plan)} AS components FROM fact f "
         f"WHERE {COUNTING_FACTS_SQL} AND {plan.where_sql} GROUP BY 1, 2"
     )
@@ -192,17 +204,17 @@ def components_sql(plan: Plan) -> str:
 
 
 def contributions_sql(plan: Plan) -> str:
-    """What each fact `f` gives to each component, as columns `k0`, `k1`, …"""
+    """The contributions of each fact `f` to the components, as columns `k0`, `k1`, …"""
     return ", ".join(f"({each.contribution_sql})::numeric AS k{n}" for n, each in enumerate(plan.components))
 
 
 def windowed_components_sql(plan: Plan, window: str) -> str:
-    """The components over rows of `contributions`, as window functions."""
+    """The components over rows of `contributions_sql`, as window functions."""
     return _array_sql(each.partial.total_sql(f"k{n}", window) for n, each in enumerate(plan.components))
 
 
 def merged_components_sql(plan: Plan, array: str) -> str:
-    """The components of several partials together."""
+    """The merged components of several partials."""
     return _array_sql(f"{each.partial.sql}({array}[{place}])" for place, each in enumerate(plan.components, 1))
 
 
@@ -211,7 +223,7 @@ def _array_sql(columns: Iterable[str]) -> str:
 
 
 def _apply_statement(published: list[PublishedModel]) -> str:
-    """One pass over the changed facts for all models: each has a flag (counts or not) and its signed components."""
+    """One pass over the changed facts for all models; each model has a flag (counts or not) and signed components."""
     flags, sums, values = [], [], []
     for number, each in enumerate(published):
         plan = each.model.plan
@@ -238,10 +250,10 @@ def _apply_statement(published: list[PublishedModel]) -> str:
         ]
         values.append(f"({', '.join(row)})")
     longest = max(len(each.model.plan.components) for each in published)
-    together = ", ".join(_combine_sql(published, place) for place in range(longest))
+    combined = ", ".join(_combine_sql(published, place) for place in range(longest))
     return f"""
     WITH delta AS (
-        SELECT coalesce(f.agent_id, :nobody) AS agent_id, f.workday, {", ".join(sums)}
+        SELECT coalesce(f.agent_id, :no_agent) AS agent_id, f.workday, {", ".join(sums)}
         FROM (SELECT f.*, {", ".join(flags)} FROM change_fact f WHERE {COUNTING_FACTS_SQL}) AS f
         GROUP BY 1, 2
     ), added AS (
@@ -251,30 +263,30 @@ def _apply_statement(published: list[PublishedModel]) -> str:
         WHERE m.touched > 0 ORDER BY 2, 3, 4
         ON CONFLICT (tenant, kpi, agent_id, workday) DO UPDATE SET
             sample = p.sample + excluded.sample,
-            components = (ARRAY[{together}])[1:cardinality(p.components)]
+            components = (ARRAY[{combined}])[1:cardinality(p.components)]
         RETURNING p.kpi, p.agent_id, p.workday, new.sample, new.components,
                   old.sample AS sample_before, old.components AS components_before
     )
     SELECT kpi, agent_id, workday, sample, components, sample_before, components_before,
            (sample, components) IS DISTINCT FROM (coalesce(sample_before, 0), components_before) AS changed,
            (agent_id, workday) IN (
-               SELECT coalesce(agent_id, :nobody), workday FROM change_fact
+               SELECT coalesce(agent_id, :no_agent), workday FROM change_fact
                WHERE tenant = :tenant AND kind = :kind AND sign = -1 AND NOT void) AS retracted
     FROM added
     """  # noqa: S608
 
 
 def _combine_sql(published: list[PublishedModel], place: int) -> str:
-    """What a partial had and what is added to it, at one place of the components of all models."""
-    had, added = f"p.components[{place + 1}]", f"excluded.components[{place + 1}]"
-    total = f"{had} + {added}"
+    """The new component at one place, from that of the partial and that of the change, for all models."""
+    current, added = f"p.components[{place + 1}]", f"excluded.components[{place + 1}]"
+    total = f"{current} + {added}"
     others: dict[str, list[str]] = {}
     for each in published:
         if place < len(each.model.plan.components):
-            together = each.model.plan.components[place].partial.combined_sql(had, added)
-            if together != total:
-                others.setdefault(together, []).append(render_literal(each.kpi))
-    cases = [f"WHEN p.kpi IN ({', '.join(kpis)}) THEN {together}" for together, kpis in others.items()]
+            combined = each.model.plan.components[place].partial.combined_sql(current, added)
+            if combined != total:
+                others.setdefault(combined, []).append(render_literal(each.kpi))
+    cases = [f"WHEN p.kpi IN ({', '.join(kpis)}) THEN {combined}" for combined, kpis in others.items()]
     return f"CASE {' '.join(cases)} ELSE {total} END" if cases else total
 
 
@@ -284,11 +296,11 @@ async def _recompute_buckets(
     published: PublishedModel,
     before: dict[tuple[UUID, date], PartialContents | None],
     *,
-    nobody: bool,
+    no_agent: bool,
 ) -> list[PartialChange]:
-    """`nobody`: all of these buckets are of facts without agent; else none."""
+    """Recomputes partials from the facts. `no_agent`: all of them are of facts without an agent; else none is."""
     plan = published.model.plan
-    of_agent = "f.agent_id IS NULL" if nobody else "f.agent_id = b.agent_id"
+    of_agent = "f.agent_id IS NULL" if no_agent else "f.agent_id = b.agent_id"
     found = await session.execute(
         "UPDATE partial p SET sample = made.sample, components = made.components "  # noqa: S608
         "FROM unnest(cast(:agents AS uuid[]), cast(:days AS date[])) AS b (agent_id, workday) "

@@ -1,9 +1,9 @@
-"""Stays in bands as they were announced, and the windows that cannot be had from partials."""
+"""Published stays in bands, and the windows that partials do not hold: those of the last legs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -20,7 +20,7 @@ from kpi_engine.store.tables import band_stay
 KpiAgent = tuple[str, UUID]
 
 
-# Looked up place by place: a planner that knows little of the table reads all of the tenant's stays instead.
+# OFFSET 0 makes it one look-up per agent and KPI: without statistics the planner reads all of the tenant's stays.
 _ANNOUNCED = """
 SELECT b.id, w.kpi, w.agent_id, b.band, b.entered, b."left", b.to_band, b.held,
     b.retracted_at IS NOT NULL
@@ -36,8 +36,8 @@ ORDER BY b.entered COLLATE "C"
 async def load_announced(
     session: Session, tenant: str, begins: Mapping[KpiAgent, str]
 ) -> tuple[dict[KpiAgent, list[AnnouncedStay]], dict[tuple[str, UUID, str, str], int]]:
-    """Stays that stand, by KPI and agent, but for those that ended before the window `begins[KPI, agent]`; and how
-    often a stay at a place (KPI, agent, band, window) from there on was taken back."""
+    """The published stays that are not retracted and have not ended before the window `begins[KPI, agent]`, by KPI and
+    agent; and from that window on how often a stay was retracted, by KPI, agent, band and window of entering."""
     found = await session.tuples(
         _ANNOUNCED,
         {
@@ -48,22 +48,22 @@ async def load_announced(
         },
     )
     standing: dict[KpiAgent, list[AnnouncedStay]] = {}
-    taken_back: dict[tuple[str, UUID, str, str], int] = {}
+    retraction_counts: dict[tuple[str, UUID, str, str], int] = {}
     for stay_id, kpi, agent_id, band, entered, left, to_band, held, retracted in found:
         if retracted:
             place = (kpi, agent_id, band, entered)
-            taken_back[place] = taken_back.get(place, 0) + 1
+            retraction_counts[place] = retraction_counts.get(place, 0) + 1
         else:
             standing.setdefault((kpi, agent_id), []).append(
                 AnnouncedStay(stay_id, band, entered, left, to_band, tuple(held))
             )
-    return standing, taken_back
+    return standing, retraction_counts
 
 
 PublishedTransition = tuple[PublishedModel, UUID, Transition]
 
 
-_CHANGE = """
+_UPDATE_EXIT = """
 UPDATE band_stay b SET "left" = c."left", to_band = c.to_band, exit = c.exit, retracted_at = c.retracted_at
 FROM jsonb_to_recordset(cast(:changes AS jsonb))
     AS c (id uuid, "left" text, to_band text, exit jsonb, retracted_at timestamptz)
@@ -71,17 +71,17 @@ WHERE b.tenant = :tenant AND b.id = c.id AND b.id = ANY(cast(:ids AS uuid[]))
 """
 
 
-_HELD = """
+_UPDATE_WINDOWS = """
 UPDATE band_stay b SET held = c.held FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS c (id uuid, held text[])
 WHERE b.tenant = :tenant AND b.id = c.id AND b.id = ANY(cast(:ids AS uuid[]))
 """
 
 
 async def save_transitions(session: Session, tenant: str, transitions: Sequence[PublishedTransition]) -> None:
-    """Keeps what is being told: transitions of agents under models, in order."""
+    """Writes the transitions that are being published, in order."""
     entered: list[dict[str, Any]] = []
     changed: dict[UUID, dict[str, Any]] = {}
-    held: dict[UUID, tuple[str, ...]] = {}
+    windows: dict[UUID, tuple[str, ...]] = {}
     for published, agent_id, change in transitions:
         if change.kind == "entered" and change.stay:
             stay = change.stay
@@ -101,43 +101,43 @@ async def save_transitions(session: Session, tenant: str, transitions: Sequence[
                 }
             )
         elif change.kind == "stayed":
-            held[change.id] = change.stayed_windows
+            windows[change.id] = change.stayed_windows
         elif change.kind == "left" and change.stay:
             changed[change.id] = {"id": change.id, "retracted_at": None, **_exit_columns(change.stay)}
         else:
-            taken_back = session.now if change.kind == "retract_entered" else None
-            changed[change.id] = {"id": change.id, "retracted_at": taken_back, **_exit_columns(None)}
-    made = {row["id"] for row in entered}
+            retracted_at = session.now if change.kind == "retract_entered" else None
+            changed[change.id] = {"id": change.id, "retracted_at": retracted_at, **_exit_columns(None)}
+    inserted = {row["id"] for row in entered}
     for row in entered:
-        row["held"] = list(held.pop(row["id"], ()))
-    changes = [row for stay_id, row in changed.items() if stay_id not in made]
+        row["held"] = list(windows.pop(row["id"], ()))
+    changes = [row for stay_id, row in changed.items() if stay_id not in inserted]
     if changes:
-        told_again = {"ids": [row["id"] for row in changes], "changes": msgspec.json.encode(changes).decode()}
-        await session.run(_CHANGE, {"tenant": tenant, **told_again})
-    if held:
-        rows = [{"id": stay_id, "held": windows} for stay_id, windows in held.items()]
-        went_on = {"ids": list(held), "rows": msgspec.json.encode(rows).decode()}
-        await session.run(_HELD, {"tenant": tenant, **went_on})
+        exits = {"ids": [row["id"] for row in changes], "changes": msgspec.json.encode(changes).decode()}
+        await session.run(_UPDATE_EXIT, {"tenant": tenant, **exits})
+    if windows:
+        rows = [{"id": stay_id, "held": names} for stay_id, names in windows.items()]
+        stayed = {"ids": list(windows), "rows": msgspec.json.encode(rows).decode()}
+        await session.run(_UPDATE_WINDOWS, {"tenant": tenant, **stayed})
     if entered:
         await session.execute(insert(band_stay), entered)
 
 
 def _exit_columns(stay: Stay | None) -> dict[str, Any]:
-    """How a stay ended; None: it has not, or never was."""
+    """The columns that say how a stay ended; None: it has not ended or was retracted."""
     if stay is None:
         return {"left": None, "to_band": None, "exit": []}
     return {"left": stay.left, "to_band": stay.to_band, "exit": [asdict(window) for window in stay.exit]}
 
 
 async def next_versions(session: Session, count: int) -> list[int]:
-    """Rising numbers for what is told of agents, whom the caller has locked."""
+    """Rising version numbers for events about agents whom the caller has locked."""
     if not count:
         return []
     return await session.scalars("SELECT nextval('told_version') FROM generate_series(1, :count)", {"count": count})
 
 
 async def find_agents_with_bands(session: Session, kpi: str) -> set[UUID]:
-    """Agents of the session's tenant of whom a stay stands, or who have values of the KPI."""
+    """Agents of the session's tenant who have a stay that is not retracted, or values of the KPI."""
     found = await session.execute(
         "SELECT agent_id FROM band_stay WHERE tenant = :tenant AND kpi = :kpi AND retracted_at IS NULL "
         "UNION SELECT agent_id FROM partial WHERE tenant = :tenant AND kpi = :kpi",
@@ -147,7 +147,7 @@ async def find_agents_with_bands(session: Session, kpi: str) -> set[UUID]:
 
 
 async def find_members_with_bands(session: Session, unit_id: UUID) -> set[UUID]:
-    """People who at any time belong to the org unit or to one below it, and of whom a stay stands."""
+    """People with a stay that is not retracted who belong, at any time, to the org unit or to one below it."""
     found = await session.execute(
         "SELECT DISTINCT m.person_id FROM directory_membership m "
         "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
@@ -166,11 +166,11 @@ async def load_last_legs(
     firsts: Mapping[UUID, date],
     days_before: int,
 ) -> dict[UUID, DailySeries]:
-    """For each workday on which an agent has legs that count, from `firsts[agent]` on and the `back` such days before
-    it: the newest legs up to its end, together."""
+    """For each workday with legs that count, from `firsts[agent]` on and `days_before` such days before it: sample and
+    components of the newest `window.legs` legs up to its end."""
     plan, over = published.model.plan, " OVER latest"
-    # How far back the legs of the first of these days reach is read from the samples, so that old facts are left alone.
-    # What a leg gives is found once: inside of the window it would be reckoned again for each of its `legs` frames.
+    # The samples of the partials tell how far back these legs reach, so that older facts are not read. Contributions are
+    # computed once per leg: inside the window function they would be computed again for each of its frames.
     found = await session.execute(
         "WITH spans AS MATERIALIZED (SELECT w.agent_id, coalesce(s.shown, w.first) AS shown, "  # noqa: S608
         "coalesce(s.since, w.first) AS since, s.whole "
@@ -216,11 +216,24 @@ _FIRST_DAY = (
 _TODAY = workday("agent_id", "cast(:now AS timestamptz)")
 
 
+class StayRow(NamedTuple):
+    """A current stay. `entry`: the windows by which it was entered, each with `window`, `value`, `sample` and `band`."""
+
+    id: UUID
+    kpi: str
+    agent_id: UUID
+    band: str
+    entered: str
+    from_band: str | None
+    model_version: int
+    entry: list[dict[str, Any]]
+
+
 async def load_stays_page(
     session: Session, *, kpis: Iterable[str], visible: VisibilityFilter, after: tuple[Any, ...] | None, limit: int
-) -> list[dict[str, Any]]:
-    """Stays in bands of these KPIs that stand and are not left, of the session's tenant: those that were asked for (of a
-    team, its people of today), of whom the caller sees one of their days."""
+) -> list[StayRow]:
+    """Current stays in bands of these KPIs, by KPI and agent: of the agent or team asked for (its people of today), where
+    the caller may see the person on a day of the stay. `after`: KPI and agent of the last row of the page before."""
     conditions = ["tenant = :tenant", "kpi = ANY(cast(:kpis AS text[]))", "retracted_at IS NULL", '"left" IS NULL']
     parameters: dict[str, Any] = {"tenant": session.tenant, "kpis": list(kpis), "limit": limit}
     if visible.candidates is not None:
@@ -233,7 +246,9 @@ async def load_stays_page(
     if after is not None:
         conditions.append("(kpi, agent_id) > (:after_kpi, cast(:after_agent AS uuid))")
         parameters |= {"after_kpi": after[0], "after_agent": after[1]}
-    return await session.rows(
-        f"SELECT * FROM band_stay WHERE {' AND '.join(conditions)} ORDER BY kpi, agent_id LIMIT :limit",  # noqa: S608
+    rows = await session.tuples(
+        "SELECT id, kpi, agent_id, band, entered, from_band, model_version, entry "  # noqa: S608
+        f"FROM band_stay WHERE {' AND '.join(conditions)} ORDER BY kpi, agent_id LIMIT :limit",
         parameters,
     )
+    return [StayRow(*row) for row in rows]

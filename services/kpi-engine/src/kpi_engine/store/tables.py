@@ -1,4 +1,7 @@
+# pyright: reportUnknownArgumentType=false
 """The tables of kpi-engine."""
+
+from typing import Any
 
 from sqlalchemy import (
     DDL,
@@ -23,7 +26,7 @@ from storage import add_report_view, create_metadata
 
 tables = create_metadata()
 
-# Every version that was ever published; never changed.
+# Every published version; rows never change.
 kpi_model = Table(
     "kpi_model",
     tables,
@@ -57,7 +60,7 @@ TEXTS = (
 FLAGS = ("first_leg", "last_leg", "answered", "abandoned", "transferred", "automatic_fail")
 
 
-def _fact_columns(*, version_in_key: bool) -> list[Column]:
+def _fact_columns(*, version_in_key: bool) -> list[Column[Any]]:
     return [
         Column("tenant", Text, primary_key=True),
         Column("kind", Text, primary_key=True),
@@ -75,9 +78,9 @@ def _fact_columns(*, version_in_key: bool) -> list[Column]:
         Column("form_version", Integer, nullable=True),
         Column("gaps", ARRAY(BigInteger, dimensions=2), nullable=True),
         Column("attributes", JSONB, nullable=True),
-        # Why it waits: of a leg `unknown_agent`, of a submission `unknown_call`.
+        # Why it is held: a leg `unknown_agent`, a submission `unknown_call`.
         Column("held", Text, nullable=True),
-        # Of a submission: the call that it judges, and whom and which day it named itself.
+        # Of a submission: the call that it evaluates, and the agent and day that it names itself.
         Column("call_id", Uuid, nullable=True),
         Column("call_leg", SmallInteger, nullable=True),
         Column("named_agent_id", Uuid, nullable=True),
@@ -95,12 +98,12 @@ fact = Table(
     Index("ix_fact_call", "tenant", "call_id", postgresql_where="call_id IS NOT NULL"),
 )
 
-# Versions that were superseded, and those that came too late to be current.
+# Superseded versions, and those that came after a newer one.
 fact_version = Table("fact_version", tables, *_fact_columns(version_in_key=True))
 
 FACT_COLUMNS = tuple(column.name for column in fact.columns)
 
-# Events that came while the tenant's models were being changed: counted when that is done.
+# Events that came while the tenant's models were being changed; they are applied afterwards.
 waiting_fact = Table(
     "waiting_fact",
     tables,
@@ -112,7 +115,7 @@ waiting_fact = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
-# Components of the current version of each model, per agent and workday. Facts without agent stand under NOBODY.
+# Components of the current version of each model, per agent and workday. Facts without an agent have NO_AGENT_ID.
 partial = Table(
     "partial",
     tables,
@@ -124,13 +127,13 @@ partial = Table(
     Column("sample", BigInteger, nullable=False),
     Column("components", ARRAY(Numeric), nullable=False),
 )
-# Rewritten in place by every batch: room in the page keeps that off the index.
+# Every batch updates rows in place: free space in the page allows updates that leave the index alone (HOT).
 event.listen(partial, "after_create", DDL("ALTER TABLE partial SET (fillfactor = 70)"))
 
-# Numbers what is told of agents, so that readers know new from old. Taken while the agent is locked.
+# Versions of events about agents, by which readers order them. Taken while the agent is locked.
 told_version = Sequence("told_version", metadata=tables)
 
-# Rows to lock: whoever changes an agent's facts, values or bands holds the agent's row until the end.
+# Rows to lock: a transaction that changes an agent's facts, values or bands holds the agent's row.
 agent_lock = Table(
     "agent_lock",
     tables,
@@ -138,7 +141,7 @@ agent_lock = Table(
     Column("agent_id", Uuid, primary_key=True),
 )
 
-# Stays in bands as others were told of them. `left` is the window of leaving, `held` are those between.
+# Published stays in bands. `left` is the window of leaving, `held` are the windows between.
 band_stay = Table(
     "band_stay",
     tables,

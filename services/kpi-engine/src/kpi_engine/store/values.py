@@ -1,9 +1,9 @@
-"""Values over any cut: rolled up from partials where their grain allows, else from the facts."""
+"""Queries of values by any dimension: from partials where these have the dimension, else from the facts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
-from typing import Any, Literal
+from datetime import date, datetime
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from servicekit.visibility import VisibilityFilter
@@ -13,21 +13,27 @@ from kpi_engine.model.functions import render_literal, to_sql
 from kpi_engine.model.plan import Plan
 from kpi_engine.store.facts import NO_AGENT_ID
 from kpi_engine.store.models import PublishedModel
-from kpi_engine.store.partials import COUNTING_FACTS_SQL, components_sql, contributions_sql, merged_components_sql
+from kpi_engine.store.partials import (
+    COUNTING_FACTS_SQL,
+    Components,
+    components_sql,
+    contributions_sql,
+    merged_components_sql,
+)
 
 Grain = Literal["workday", "week", "month", "total"]
 _WINDOW = {"workday": "{day}", "week": "date_trunc('week', {day})::date", "month": "date_trunc('month', {day})::date"}
 
 
 PEOPLE_DIMENSIONS = ("agent", "team", "org_unit", "site")
-"""Cuts that tell people apart."""
+"""Dimensions by which people are grouped."""
 
 
 @dataclass(frozen=True)
 class ValueQuery:
-    """`by`: agent, team, org_unit, site, queue, hour, attributes.X or "" for all together. Facts that no agent took are
-    there for those who see everyone, unless an agent or a team was asked for: under the key null where people are told
-    apart, or under `only_site`, the tenant's only one. Days are inclusive."""
+    """`by`: agent, team, org_unit, site, queue, hour, attributes.X or "" for one total. Facts without an agent count for
+    callers who see everyone and ask for no agent or team: under the key null where people are grouped, or under `only_site`,
+    the tenant's only one. `first` and `last` are inclusive."""
 
     by: str
     grain: Grain
@@ -38,7 +44,7 @@ class ValueQuery:
 
     @property
     def of_people(self) -> bool:
-        """Whether facts without an agent have no place in it."""
+        """Whether facts without an agent are left out."""
         asked = self.visible.agent is not None or self.visible.team is not None
         return (
             not self.visible.everyone
@@ -47,10 +53,19 @@ class ValueQuery:
         )
 
 
+class ValueRow(NamedTuple):
+    """The components of a KPI over one group and window. `window`: its first day."""
+
+    key: str | None
+    window: date
+    sample: int
+    components: Components
+
+
 async def load_values(
     session: Session, published: PublishedModel, query: ValueQuery, *, after: tuple[Any, ...] | None, limit: int
-) -> list[dict[str, Any]]:
-    """Rows of key, window, sample, components, ordered by key and window; key null where there is none."""
+) -> list[ValueRow]:
+    """Ordered by key, null first, and window. `after`: key and window of the last row of the page before."""
     from_facts = query.by in ("queue", "hour") or query.by.startswith("attributes.")
     inner = _facts_query(published.model.plan, query) if from_facts else _partials_query(published.model.plan, query)
     parameters: dict[str, Any] = {
@@ -59,7 +74,7 @@ async def load_values(
         "kind": published.model.source,
         "first": query.first,
         "last": query.last,
-        "nobody": NO_AGENT_ID,
+        "no_agent": NO_AGENT_ID,
         "only_site": None if query.only_site is None else str(query.only_site),
         "limit": limit,
         **query.visible.parameters,
@@ -68,9 +83,9 @@ async def load_values(
     if after is not None:
         position = "WHERE (coalesce(key, ''), \"window\") > (:after_key, cast(:after_window AS date))"
         parameters |= {"after_key": after[0], "after_window": after[1]}
-    statement = f"SELECT * FROM ({inner}) AS cut {position} ORDER BY coalesce(key, ''), \"window\" LIMIT :limit"  # noqa: S608
+    statement = f'SELECT key, "window", sample, components FROM ({inner}) AS cut {position} ORDER BY coalesce(key, \'\'), "window" LIMIT :limit'  # noqa: S608
     used = {name: value for name, value in parameters.items() if f":{name}" in statement}
-    return await session.rows(statement, used)
+    return [ValueRow(*row) for row in await session.tuples(statement, used)]
 
 
 def _window(cut: ValueQuery, day: str) -> str:
@@ -87,12 +102,12 @@ _UNITS = {
 def _partials_query(plan: Plan, cut: ValueQuery) -> str:
     join, key = "", "NULL::text"
     if cut.by == "agent":
-        key = "nullif(p.agent_id, :nobody)::text"
+        key = "nullif(p.agent_id, :no_agent)::text"
     elif cut.by in _UNITS:
-        # Whoever is in no unit on the day, and what nobody took, stands under no key: the groups make up the total.
+        # People without a unit on the day, and facts without an agent, have the key null: the groups add up to the total.
         key = "unit.id::text"
         if cut.by == "site":
-            key = "CASE WHEN p.agent_id = :nobody THEN cast(:only_site AS text) ELSE unit.id::text END"
+            key = "CASE WHEN p.agent_id = :no_agent THEN cast(:only_site AS text) ELSE unit.id::text END"
         join = (
             "LEFT JOIN LATERAL (SELECT unit.id FROM directory_membership m "  # noqa: S608
             "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
@@ -139,27 +154,33 @@ async def find_only_site(session: Session) -> UUID | None:
     return found[0] if len(found) == 1 else None
 
 
-async def count_left_out(session: Session, published: PublishedModel, query: ValueQuery) -> dict[str, int]:
-    """Facts of these days that would count and have no place in the cut: `held`, whose agent or call is not known yet, and
-    `without_agent`, which nobody took."""
+class LeftOutCounts(NamedTuple):
+    """Facts that would count and belong to no group: those whose agent or call is not known yet, and those that no agent
+    took."""
+
+    held: int
+    without_agent: int
+
+
+async def count_left_out(session: Session, published: PublishedModel, query: ValueQuery) -> LeftOutCounts:
+    """Counts the facts of these days that the query leaves out."""
     place = {"tenant": session.tenant, "kind": published.model.source, "first": query.first, "last": query.last}
     waiting = "f.agent_id IS NULL" if published.model.source == "legs" else "f.held IS NOT NULL"
-    row = await session.row(
+    ((held, without_agent),) = await session.tuples(
         "SELECT count(f.held) AS held, count(*) FILTER (WHERE f.held IS NULL) AS without_agent FROM fact f "  # noqa: S608
         f"WHERE f.tenant = :tenant AND f.kind = :kind AND NOT f.void AND {published.model.plan.where_sql} "
         f"AND {waiting} AND f.workday BETWEEN :first AND :last",
         place,
     )
-    assert row is not None
     if query.of_people:
-        return row
-    return {"held": row["held"] if published.model.source == "submissions" else 0, "without_agent": 0}
+        return LeftOutCounts(held, without_agent)
+    return LeftOutCounts(held if published.model.source == "submissions" else 0, 0)
 
 
 async def find_hidden_windows(
     session: Session, published: PublishedModel, query: ValueQuery, agents: Iterable[UUID]
 ) -> set[tuple[UUID, date]]:
-    """Of these agents, which windows have days that were asked for and that the caller may not see."""
+    """(agent, first day) of the windows with days that the caller may not see."""
     if query.visible.is_unrestricted:
         return set()
     found = await session.tuples(
@@ -179,6 +200,26 @@ async def find_hidden_windows(
     return {(agent_id, window) for agent_id, window in found}
 
 
+@dataclass(frozen=True)
+class ExplainedFactRow:
+    """A fact with the result of each condition of the model's `where`, in order (None: unknown), whether it `counts`, and
+    what it contributes to each component."""
+
+    id: UUID
+    leg: int
+    version: int
+    void: bool
+    held: str | None
+    source: str | None
+    external_id: str | None
+    queue: str | None
+    workday: date
+    started_at: datetime
+    conditions: tuple[bool | None, ...]
+    counts: bool
+    contributions: Components
+
+
 async def load_explained_facts(
     session: Session,
     published: PublishedModel,
@@ -186,8 +227,9 @@ async def load_explained_facts(
     *,
     after: tuple[Any, ...] | None,
     limit: int,
-) -> list[dict[str, Any]]:
-    """The facts of the agent asked for, of the days that the caller sees: whether each counts, which conditions hold (`c0`…), and what it gives to each component."""
+) -> list[ExplainedFactRow]:
+    """The facts of the query's agent on the days that the caller may see, by start. `after`: start, id and leg of the last
+    row of the page before."""
     plan = published.model.plan
     columns = [f"({to_sql(condition)}) AS c{n}" for n, condition in enumerate(plan.conditions)]
     columns.append(f"coalesce({plan.where_sql}, false) AS counts")
@@ -204,24 +246,40 @@ async def load_explained_facts(
     if after is not None:
         position = "AND (f.started_at, f.id, f.leg) > (cast(:at AS timestamptz), cast(:id AS uuid), cast(:leg AS int))"
         parameters |= {"at": after[0], "id": after[1], "leg": after[2]}
-    return await session.rows(
+    rows = await session.tuples(
         "SELECT f.id, f.leg, f.version, f.void, f.held, f.source, f.external_id, f.queue, f.workday, f.started_at, "  # noqa: S608
         f"{', '.join(columns)} FROM fact f WHERE f.tenant = :tenant AND f.kind = :kind "
         f"AND {query.visible.filter_sql('f.agent_id', 'f.workday')} AND f.workday BETWEEN :first AND :last {position} ORDER BY f.started_at, f.id, f.leg LIMIT :limit",
         parameters,
     )
+    end = _FACT_COLUMNS + len(plan.conditions)
+    return [
+        ExplainedFactRow(*row[:_FACT_COLUMNS], row[_FACT_COLUMNS:end], row[end], row[end + 1 :])  # pyright: ignore
+        for row in rows
+    ]
 
 
-async def compute_sample(session: Session, plan: Plan, kind: str, most: int) -> dict[str, Any]:
-    """The components over the newest `most` facts of a kind, for a model that is not published."""
-    row = await session.row(
+_FACT_COLUMNS = 10
+"""Columns of an explained fact before those of the conditions."""
+
+
+class SampleRow(NamedTuple):
+    """The components over some facts: `sample` of the `examined` ones count."""
+
+    sample: int
+    examined: int
+    components: Components
+
+
+async def compute_sample(session: Session, plan: Plan, kind: str, most: int) -> SampleRow:
+    """Computes a plan that is not published over the newest `most` facts of a kind."""
+    (row,) = await session.tuples(
         f"SELECT count(*) FILTER (WHERE counts) AS sample, count(*) AS examined, {_filtered(plan)} AS components "  # noqa: S608
         f"FROM (SELECT f.*, coalesce({plan.where_sql}, false) AS counts FROM (SELECT * FROM fact "
         "WHERE tenant = :tenant AND kind = :kind AND NOT void ORDER BY workday DESC LIMIT :most) AS f) AS f",
         {"tenant": session.tenant, "kind": kind, "most": most},
     )
-    assert row is not None
-    return row
+    return SampleRow(*row)
 
 
 def _filtered(plan: Plan) -> str:
@@ -231,7 +289,7 @@ def _filtered(plan: Plan) -> str:
 
 
 async def load_names(session: Session, by: str, keys: Iterable[str]) -> dict[str, dict[str, str]]:
-    """`name` and `slug` of agents or org units by id."""
+    """`name` and `slug` of agents or org units, by id as text."""
     table, field = ("directory_person", "display_name") if by == "agent" else ("directory_org_unit", "name")
     rows = await session.rows(
         f"SELECT id, slug, body ->> '{field}' AS name FROM {table} "  # noqa: S608

@@ -1,7 +1,7 @@
-"""What expressions may be made of: one table of operators, functions and aggregates, and what is done by it.
+"""The table of operators, functions and aggregates of expressions, and what is computed from it.
 
-`table` says what an entry is; `operators`, `scalars` and `aggregates` hold the entries. `rules`, `sql`, `text`,
-`evaluation`, `possible`, `fractions` and `partials` hold the ways in which entries work, and nothing about a name.
+`table` defines an entry; `operators`, `scalars` and `aggregates` hold the entries. `rules`, `sql`, `text`, `evaluation`,
+`possible`, `fractions` and `partials` hold the behaviour that entries refer to, and name no entry.
 """
 
 from kpi_engine.model.functions import aggregates, operators, scalars
@@ -66,5 +66,5 @@ __all__ = [
 
 
 def aggregates_in(node: Node) -> list[Node]:
-    """The aggregates of an expression, from the left; one that stands in it twice comes twice."""
+    """The aggregates of an expression, from the left; one that occurs twice comes twice."""
     return [each for each in node.walk() if aggregate(each.op)]

@@ -1,4 +1,4 @@
-"""The aggregates of the table. What is kept of one over many facts are the partials it names, which can be merged."""
+"""The aggregates of the table. Each is stored as the partials that it names, which can be merged."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ Totals = Sequence[Exact | None]
 
 
 def _read(checker: Checker, tree: Any, at: int) -> Node:
-    """One argument without an aggregate, or `*` where none is wanted. A condition is added up as 0 or 1."""
+    """Reads one argument without an aggregate, or `*` where none is needed. A condition counts as 0 or 1."""
     entry = syntax_of(tree)
     assert isinstance(entry, Aggregate)
     name = entry.name

@@ -1,27 +1,27 @@
-"""Values of expressions from what their names stand for. A tree is compiled once to plain functions; null is None."""
+"""Evaluates expressions: a tree is compiled once into Python functions; null is None."""
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from kpi_engine.model.functions.table import Evaluator, render_scalar
+from kpi_engine.model.functions.table import Evaluator, require_scalar
 from kpi_engine.model.functions.text import text_of
 from kpi_engine.model.numbers import Exact
 from kpi_engine.model.tree import Node
 
 Leaf = Callable[[Node], Evaluator | None]
-"""The evaluator of what an expression is given: a column or an aggregate; None for what is worked out of its parts."""
+"""The evaluator of an input, a column or an aggregate; None for a node that is computed from its arguments."""
 
 
 class Undefined(Exception):
-    """There is no value; the text says why."""
+    """The value is undefined; the text says why."""
 
 
 def compile(node: Node, leaf: Leaf) -> Evaluator:
-    """A function of what `leaf` reads that gives the value of `node`: an int or Fraction in the unit of its type, 0 or 1
-    of a condition, None when it is unknown. That raises Undefined for a division by zero. Raises KeyError for a name or
-    aggregate of which `leaf` knows nothing."""
+    """Compiles `node` into a function of the inputs that `leaf` reads. It returns an int or Fraction in the unit of the
+    node's type, 0 or 1 for a condition, None for unknown, and raises Undefined for a division by zero. Raises KeyError for
+    a name or aggregate that `leaf` does not know."""
     given = leaf(node)
     if given is not None:
         return given
@@ -35,11 +35,11 @@ def compile(node: Node, leaf: Leaf) -> Evaluator:
         case "text" | "date" | "null":
             constant = node.value
             return lambda _: constant
-    return render_scalar(node.op).compile(node, [compile(arg, leaf) for arg in node.args])
+    return require_scalar(node.op).compile(node, [compile(arg, leaf) for arg in node.args])
 
 
 def evaluate(node: Node, values: Any, leaf: Leaf) -> Any:
-    """The value for once of `node`, for what `leaf` reads from `values`. See `compile`."""
+    """Compiles and evaluates `node` once. See `compile`."""
     return compile(node, leaf)(values)
 
 
@@ -47,7 +47,7 @@ def evaluate(node: Node, values: Any, leaf: Leaf) -> Any:
 
 
 def strict(work: Callable[..., Any]) -> Callable[[Node, Sequence[Evaluator]], Evaluator]:
-    """`work` on the values of the arguments; unknown when one of them is."""
+    """Applies `work` to the arguments; unknown when one of them is."""
 
     def compiled(node: Node, args: Sequence[Evaluator]) -> Evaluator:
         if len(args) == 1:
@@ -67,7 +67,7 @@ def strict(work: Callable[..., Any]) -> Callable[[Node, Sequence[Evaluator]], Ev
 
 
 def compared(work: Callable[[Any, Any], bool]) -> Callable[[Node, Sequence[Evaluator]], Evaluator]:
-    """Of two arguments, 1 or 0; unknown when one of them is."""
+    """Compares two arguments: 1 or 0; unknown when one of them is."""
 
     def compiled(node: Node, args: Sequence[Evaluator]) -> Evaluator:
         first, second = args
@@ -98,12 +98,12 @@ def divided(node: Node, args: Sequence[Evaluator]) -> Evaluator:
 
 
 def all_hold(node: Node, args: Sequence[Evaluator]) -> Evaluator:
-    """0 when an argument is, unknown when one is, else 1. Arguments after a 0 are not worked out."""
+    """0 when an argument is, unknown when one is, else 1. Arguments after a 0 are not evaluated."""
     return lambda values: _all(arg(values) for arg in args)
 
 
 def any_holds(node: Node, args: Sequence[Evaluator]) -> Evaluator:
-    """1 when an argument is, unknown when one is, else 0. Arguments after a 1 are not worked out."""
+    """1 when an argument is, unknown when one is, else 0. Arguments after a 1 are not evaluated."""
     return lambda values: _not(_all(_not(arg(values)) for arg in args))
 
 
@@ -127,7 +127,7 @@ def is_one_of(node: Node, args: Sequence[Evaluator]) -> Evaluator:
 
 
 def chosen(node: Node, args: Sequence[Evaluator]) -> Evaluator:
-    """The result beside the first condition that holds, else the last argument."""
+    """The result of the first condition that holds, else the last argument."""
     pairs, otherwise = list(zip(args[:-1:2], args[1::2], strict=True)), args[-1]
 
     def choose(values: Any) -> Any:
@@ -140,7 +140,7 @@ def chosen(node: Node, args: Sequence[Evaluator]) -> Evaluator:
 
 
 def first_known(node: Node, args: Sequence[Evaluator]) -> Evaluator:
-    """The first argument that is known. Those after it are not worked out."""
+    """The first argument that is known. Those after it are not evaluated."""
     return lambda values: next((value for arg in args if (value := arg(values)) is not None), None)
 
 

@@ -1,4 +1,4 @@
-"""Expressions as one fraction: the root's numerator and denominator, constant factors and averages drawn in."""
+"""Splits an expression into one numerator and denominator, with constant factors and averages included."""
 
 from fractions import Fraction
 
@@ -39,7 +39,7 @@ def multiplied(node: Node) -> Parts:
 
 def divided(node: Node) -> Parts:
     """The divisor joins the denominator."""
-    # A fraction below the line stays as it is: turning it over would lose that its own denominator may be 0.
+    # A fraction in the divisor stays as it is: inverting it would hide that its own denominator may be 0.
     above, below = fraction_of(node.args[0])
     return above, _product([below, node.args[1]]) if below else node.args[1]
 

@@ -1,4 +1,4 @@
-"""What is kept of aggregates: numbers over facts that can be kept up by retracting and adding, and merged."""
+"""The numbers that aggregates are stored as: they can be updated by retracting and adding facts, and merged."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from kpi_engine.model.functions.table import Possible
 
 @dataclass(frozen=True)
 class Partial:
-    """One kind of number. `retractable`: it is a sum, so a fact's part can be taken back without looking at the others.
+    """One kind of number. `retractable`: it is a sum, so a fact's contribution can be retracted without reading other facts.
 
-    `contribution_sql` is what a fact gives to it, of the fact's value; `sql` the aggregate of PostgreSQL that makes one
-    number of contributions, or of several numbers; `combined_sql` makes one of two. `merge` is the same in Python: None is
-    a number that no known value has gone into. `nothing` are the values that leave it as it is."""
+    `contribution_sql`: the contribution of a fact, from its value. `sql`: the aggregate of PostgreSQL over contributions or
+    over several numbers; `combined_sql`: of two numbers. `merge`: the same in Python; None is a number without any known
+    value. `nothing`: values that do not change the number."""
 
     kind: str
     retractable: bool

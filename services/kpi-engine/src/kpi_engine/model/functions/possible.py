@@ -1,10 +1,10 @@
-"""What an expression may be when little is known of the facts: worked out with sets of what each part may be."""
+"""Abstract evaluation: the possible values of an expression, from the sets of possible values of its parts."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
-from kpi_engine.model.functions.table import Possible, render_scalar
+from kpi_engine.model.functions.table import Possible, require_scalar
 from kpi_engine.model.tree import Node
 
 ANY, ZERO = "any", "zero"  # not 0, which Python holds to be False
@@ -14,7 +14,7 @@ NUMBER: Possible = frozenset({None, ZERO, ANY})
 
 
 def possible_values(node: Node, leaf: Callable[[Node], Possible | None]) -> Possible:
-    """What `node` may be. `leaf` tells it of columns and aggregates, and gives None for what is worked out of its parts."""
+    """The possible values of `node`. `leaf`: those of columns and aggregates, and None for other nodes."""
     given = leaf(node)
     if given is not None:
         return given
@@ -27,29 +27,29 @@ def possible_values(node: Node, leaf: Callable[[Node], Possible | None]) -> Poss
             return frozenset({bool(node.value)})
         case "null":
             return UNKNOWN
-    return render_scalar(node.op).possible([possible_values(arg, leaf) for arg in node.args])
+    return require_scalar(node.op).possible([possible_values(arg, leaf) for arg in node.args])
 
 
-# How entries work it out
+# The rules of entries
 
 
 def any_number(args: Sequence[Possible]) -> Possible:
-    """For a function of numbers of which no more is known: right for all, though it may say too much."""
+    """Any number: a safe over-estimate for every function of numbers."""
     return NUMBER
 
 
 def number_of_condition(args: Sequence[Possible]) -> Possible:
-    """0 of what does not hold."""
+    """0 for a condition that does not hold."""
     return frozenset({True: ANY, False: ZERO}.get(each, each) for each in args[0])
 
 
 def same(args: Sequence[Possible]) -> Possible:
-    """0 only of 0, and unknown only of what is unknown."""
+    """As the argument: 0 only for 0, unknown only for unknown."""
     return args[0]
 
 
 def total(args: Sequence[Possible]) -> Possible:
-    """0 for certain only of zeros. What adds up to 0 by chance counts as ANY."""
+    """0 only when all are 0. A sum that happens to be 0 counts as ANY."""
     return frozenset({None if None in each else ZERO if set(each) == {ZERO} else ANY for each in product(*args)})
 
 

@@ -1,4 +1,4 @@
-"""Rules for types and units: what an operation gives for its arguments, and which do not fit."""
+"""Type and unit rules: the result of an operation for its arguments, and problems of arguments that do not fit."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def numbers(call: Call) -> Type:
 
 
 def quotient(call: Call) -> Type:
-    """As `numbers`, marked as given by a division."""
+    """As `numbers`, marked as the result of a division."""
     found = numbers(call)
     return found if found.kind == "unknown" else Type("number", found.unit, True)
 
@@ -33,7 +33,7 @@ def conditions(call: Call) -> Type:
 
 
 def want_conditions(args: Sequence[Node], shown: str, wrong: Wrong) -> None:
-    """Reports what is no condition."""
+    """Reports arguments that are no conditions."""
     for arg in args:
         if arg.type.kind not in ("flag", "unknown"):
             wrong(arg.at, f"`{shown}` wants conditions, `{shown_text(arg)}` is a {arg.type.kind}.")
@@ -98,7 +98,7 @@ def case_results(call: Call) -> Type:
 
 
 def common_type(call: Call, args: Sequence[Node]) -> Type:
-    """The type that all `args` have; null and what is unknown have any."""
+    """The type that all `args` have; null and unknown fit any type."""
     known = [arg for arg in args if arg.type.kind not in ("null", "unknown")]
     if not known:
         return UNKNOWN if any(arg.type.kind == "unknown" for arg in args) else NULL
@@ -111,7 +111,7 @@ def common_type(call: Call, args: Sequence[Node]) -> Type:
 
 
 def aggregated(call: Call) -> Type:
-    """A number of one number, which no division gave."""
+    """A number over one number that is not the result of a division."""
     (arg,) = call.args
     name = call.operation.name
     if arg.type.kind not in ("number", "unknown"):
@@ -124,7 +124,7 @@ def aggregated(call: Call) -> Type:
 
 
 def averaged(call: Call) -> Type:
-    """As `aggregated`, marked as given by a division."""
+    """As `aggregated`, marked as the result of a division."""
     found = aggregated(call)
     return found if found.kind == "unknown" else Type("number", found.unit, True)
 
@@ -133,7 +133,7 @@ def averaged(call: Call) -> Type:
 
 
 def no_unit(call: Call, args: Sequence[Node]) -> Unit | None:
-    """None."""
+    """A plain number."""
     return ()
 
 

@@ -1,5 +1,5 @@
-"""The functions of the table that work on single values. One more is one more entry here and a line in
-tests/test_functions.py, which tries every entry's example against PostgreSQL."""
+"""The functions of the table that work on single values. A new one needs an entry here and a line in
+tests/test_functions.py, which runs every entry's example against PostgreSQL."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -60,8 +60,8 @@ register(
 )
 
 
-# The greatest and the least: unknown as soon as one value is, where PostgreSQL's own pass over it. Each argument is written
-# once: nested ones would grow without end.
+# Greatest and least: unknown when one value is, where PostgreSQL's own functions skip it. Each argument is rendered once: when
+# rendered twice, nested ones would grow exponentially.
 
 
 def _extreme_possible(args: Sequence[Possible]) -> Possible:

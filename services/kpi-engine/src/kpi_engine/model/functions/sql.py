@@ -1,18 +1,18 @@
-"""PostgreSQL text for expressions over one fact, which the statement around it calls `f`.
+"""Renders expressions over one fact, with the alias `f`, as SQL of PostgreSQL.
 
-Written from the checked tree alone: names come from our own list of columns, texts are quoted here. Arithmetic is in
+It uses the checked tree alone: names come from our own list of columns, texts are quoted here. Arithmetic is in
 `numeric`, so it neither rounds nor overflows; a division by zero is null.
 """
 
 import re
 
-from kpi_engine.model.functions.table import Writer, render_scalar
+from kpi_engine.model.functions.table import Writer, require_scalar
 from kpi_engine.model.numbers import decimal_text
 from kpi_engine.model.tree import Node
 
 
 def to_sql(node: Node) -> str:
-    """One value per fact. Raises KeyError for an aggregate, which is no value of one fact."""
+    """The expression, with one value per fact. Raises KeyError for an aggregate."""
     match node.op:
         case "number":
             return decimal_text(node.value, 9)
@@ -28,12 +28,12 @@ def to_sql(node: Node) -> str:
             return f"f.{node.value}"
         case "attribute":
             return f"(f.attributes ->> {render_literal(node.value)})"
-    return render_scalar(node.op).to_sql(node)
+    return require_scalar(node.op).to_sql(node)
 
 
 def render_literal(text: str) -> str:
-    """A text constant. Anything but plain words travels as hex, so that no layer in between can read a meaning into
-    a quote, a colon or a per cent sign."""
+    """A text constant. Anything but plain words is rendered as hex, so that no layer in between can interpret a quote, a
+    colon or a per cent sign."""
     if re.fullmatch(r"[\w .-]*", text):
         return f"'{text}'"
     return f"convert_from(decode('{text.encode().hex()}', 'hex'), 'UTF8')"

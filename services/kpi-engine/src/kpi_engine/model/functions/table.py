@@ -1,4 +1,4 @@
-"""The table of what an expression may be made of, and what an entry says. `register` adds one; all else looks it up."""
+"""The table of operators, functions and aggregates, and the types of its entries. `register` adds one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from kpi_engine.model.columns import Column
 from kpi_engine.model.tree import Node, Type, Unit
 
 Evaluator = Callable[[Any], Any]
-"""Gives the value of an expression from what its names stand for: an int or Fraction, 0 or 1 of a condition, a text or
-date; None is unknown, as null in SQL."""
+"""Computes the value of an expression from its inputs: an int or Fraction, 0 or 1 for a condition, a text or date; None is
+unknown, as null in SQL."""
 Possible = frozenset[Any]
-"""What a value may be: None, True, False, ZERO, or ANY other (`functions.possible`)."""
+"""The values that are possible: None, True, False, ZERO, or ANY other (`functions.possible`)."""
 Wrong = Callable[..., Node]
-"""`(at, problem, cure)`: notes a problem. Gives a node in the place of what is wrong."""
+"""`(at, problem, cure)`: adds a problem. Returns a node to use in place of the wrong one."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What an expression may use. `aggregates`: columns may stand only inside one."""
+    """What an expression may use. `aggregates`: columns are allowed only inside one."""
 
     columns: Mapping[str, Column]
     aggregates: bool = False
@@ -30,32 +30,32 @@ class Scope:
 
 
 class Checker(Protocol):
-    """Reads sqlglot's trees for entries with a syntax of their own. `inside` is the aggregate that is being read."""
+    """Converts sqlglot's trees, for entries with a syntax of their own. `current_aggregate`: the one that is being read."""
 
     scope: Scope
     text: str
     current_aggregate: str | None
 
     def check(self, tree: Any) -> Node:
-        """Our tree of one of sqlglot's."""
+        """Converts a tree of sqlglot's."""
         ...
 
     def start(self, tree: Any) -> int:
-        """Where it begins in the text, in characters."""
+        """The offset of a tree in the text, in characters."""
         ...
 
     def only_inside(self, name: str, at: int) -> None:
-        """Reports a name that stands outside of an aggregate, where it must not."""
+        """Adds a problem for a column outside an aggregate, where columns must be inside one."""
         ...
 
     def add_problem(self, at: int, problem: str, cure: str = "") -> Node:
-        """Notes a problem; gives a node for its place."""
+        """Adds a problem; returns a node to use in its place."""
         ...
 
 
 @dataclass(frozen=True)
 class Call:
-    """An operation with its checked arguments, as the rules for types and units see it."""
+    """An operation with its checked arguments, as type and unit rules receive it."""
 
     operation: "Operation"
     args: tuple[Node, ...]
@@ -70,9 +70,9 @@ Writer = Callable[[Node], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Syntax:
-    """How something is written. sqlglot reads it as `parsed_from` (None: it comes of other entries alone), whose arguments
-    `operands` hold the operands, in order; anything else but `ignored` is refused. `read` is for what is no plain list of
-    operands. `words` are those that it is written with. `example` is one over the columns of a leg."""
+    """The syntax of an entry. `parsed_from`: the class that sqlglot parses it into (None: only other entries produce it).
+    `operands`: that class's arguments with the operands, in order; other arguments but `ignored` are refused. `read`:
+    converts an entry whose operands are no plain list. `words`: its keywords. `example`: one over the columns of a leg."""
 
     name: str
     description: str
@@ -86,16 +86,16 @@ class Syntax:
 
 @dataclass(frozen=True, kw_only=True)
 class Shorthand(Syntax):
-    """Is read as other operations."""
+    """An entry that is converted into other operations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation(Syntax):
-    """Something that is worked out of `arity` (least, most) arguments.
+    """An operation on `arity` (least, most) arguments.
 
-    `type_rule` gives the type of the whole and reports arguments that do not fit; it asks `unit_rule` for the unit of a
-    number. `dates`: a text beside a date is read as a date. `text` writes it as a person would. `fraction` gives numerator
-    and denominator (None: it has none), for what is a fraction or may hold one."""
+    `type_rule`: the type of the result, which also reports arguments that do not fit and uses `unit_rule` for the unit of a
+    number. `dates`: a text beside a date is read as a date. `text`: renders it as a person would write it. `fraction`:
+    numerator and denominator, for an operation that is a fraction or may contain one."""
 
     arity: tuple[int, int | None]
     type_rule: TypeRule
@@ -107,11 +107,11 @@ class Operation(Syntax):
 
     @property
     def shown(self) -> str:
-        """What its author has written."""
+        """The symbol or name that its author wrote."""
         return self.symbol or self.name
 
     def node(self, args: Sequence[Node], at: int, wrong: Wrong) -> Node:
-        """The checked operation on checked arguments. Reports what does not fit."""
+        """Builds the node of this operation on checked arguments. Reports arguments that do not fit."""
         least, most = self.arity
         if len(args) < least or (most is not None and len(args) > most):
             count = f"{least} or more" if most is None else f"{least}" if least == most else f"{least} to {most}"
@@ -138,8 +138,8 @@ def _as_date(node: Node, wrong: Wrong) -> Node:
 class Scalar(Operation):
     """An operation on the values of one fact, or on those of aggregates.
 
-    `compile` makes the evaluator of the whole from those of the arguments, `to_sql` writes it for PostgreSQL, and
-    `possible` says what it may be when each argument may be so much."""
+    `compile`: the evaluator of the result from those of the arguments. `to_sql`: renders it for PostgreSQL. `possible`: the
+    possible values of the result from those of the arguments."""
 
     compile: Callable[[Node, Sequence[Evaluator]], Evaluator]
     to_sql: Writer
@@ -148,7 +148,7 @@ class Scalar(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class Operator(Scalar):
-    """Written between or around its operands. A comparison may be asked of a person by a target."""
+    """Written between or around its operands. Targets may use comparisons."""
 
     group: Literal["arithmetic", "comparison", "logic", "choice"]
 
@@ -160,9 +160,9 @@ class Function(Scalar):
 
 @dataclass(frozen=True, kw_only=True)
 class Aggregate(Operation):
-    """Works over all facts that count. `partials` are the numbers that are kept of it, in order (`functions.partials`);
-    `finish` makes its evaluator from their places among the components of the plan. `of_conditions`: a condition may be
-    added up, as 0 or 1."""
+    """Works over all facts that count. `partials`: the numbers that it is stored as, in order (`functions.partials`).
+    `finish`: its evaluator, from their indexes among the components of the plan. `of_conditions`: a condition is allowed and
+    counts as 0 or 1."""
 
     partials: tuple[str, ...]
     finish: Callable[..., Evaluator]
@@ -191,13 +191,13 @@ def entries() -> tuple[Syntax, ...]:
 
 
 def function_names() -> tuple[str, ...]:
-    """What may be written before a parenthesis, aggregates first."""
+    """The names of aggregates and functions, aggregates first."""
     found = [each for each in entries() if isinstance(each, Function | Aggregate)]
     return tuple(each.name for each in sorted(found, key=lambda each: not isinstance(each, Aggregate)))
 
 
 def syntax_of(tree: Any) -> Syntax | None:
-    """The entry that a node of sqlglot's is read by."""
+    """The entry for a node of sqlglot's; None when there is none."""
     if type(tree) is not exp.Anonymous:
         return _PARSED.get(type(tree))
     found = _ENTRIES.get(str(tree.this).lower())
@@ -210,8 +210,8 @@ def operation(op: str) -> Operation | None:
     return found if isinstance(found, Operation) else None
 
 
-def render_scalar(op: str) -> Scalar:
-    """The entry of an operation on single values. Raises KeyError for anything else, an aggregate for instance."""
+def require_scalar(op: str) -> Scalar:
+    """The entry of an operation on single values. Raises KeyError for anything else, such as an aggregate."""
     found = _ENTRIES.get(op)
     if not isinstance(found, Scalar):
         raise KeyError(op)
@@ -219,7 +219,7 @@ def render_scalar(op: str) -> Scalar:
 
 
 def aggregate(op: str) -> Aggregate | None:
-    """The entry of an aggregate; None when `op` is none."""
+    """The entry of an aggregate; None for anything else."""
     found = _ENTRIES.get(op)
     return found if isinstance(found, Aggregate) else None
 

@@ -1,4 +1,4 @@
-"""Expressions as a person would write them."""
+"""Renders expressions as a person would write them."""
 
 from kpi_engine.model.functions.table import Operator, operation
 from kpi_engine.model.numbers import decimal_text
@@ -8,7 +8,7 @@ _SHOWN = 80
 
 
 def text_of(node: Node) -> str:
-    """The expression; reads back as the same tree."""
+    """The text of an expression, which parses into the same tree."""
     entry = operation(node.op)
     if entry is not None:
         return entry.text(node)
@@ -29,13 +29,13 @@ def text_of(node: Node) -> str:
 
 
 def shown_text(node: Node) -> str:
-    """The expression as its author knows it, cut short."""
+    """The text of an expression, cut to 80 characters."""
     text = text_of(node)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def wrapped(node: Node) -> str:
-    """The expression as an operand: operators stand in parentheses."""
+    """The text of an operand, with operators in parentheses."""
     return f"({text_of(node)})" if isinstance(operation(node.op), Operator) else text_of(node)
 
 
