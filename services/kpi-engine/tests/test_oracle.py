@@ -16,7 +16,7 @@ from kpi_engine.model.functions import text_of
 from kpi_engine.model.plan import Plan
 from kpi_engine.model.tree import Node
 from kpi_engine.service import service
-from kpi_engine.store.values import compute_sample
+from kpi_engine.store.values import SampleRow, compute_sample
 from servicekit.event_door import parse_message
 from testkit import parse_instant, person_id
 from testkit.harness import harness
@@ -156,7 +156,7 @@ def test_sql_and_plain_python_agree(cluster, issuer):
             expected = Fraction(sum(known)) / len(counted) if known else None
             assert plan.compute_value(row.components, row.sample).value == expected
 
-        async def components(tenant: str, plan: Plan, facts: list[dict[str, Any]]) -> dict[str, Any]:
+        async def components(tenant: str, plan: Plan, facts: list[dict[str, Any]]) -> SampleRow:
             messages = [
                 h.message(
                     LegRecorded(
@@ -187,7 +187,7 @@ def test_numbers_beyond_64_bits_neither_wrap_nor_fail(cluster, issuer):
     plan = Plan(None, tree)
     huge = 2**62
 
-    async def run() -> Decimal:
+    async def run() -> Decimal | None:
         async with harness(service, cluster, issuer) as h:
             leg = LegRecorded(
                 interaction_id=person_id("x"), leg=1, version=1, source="s", vendor="v", external_id="1", channel="voice",

@@ -17,7 +17,10 @@ _AUDIT_TOPICS = [name for name in TOPICS if name.endswith(".audit")]
 
 def subscriptions() -> list[Subscription]:
     """All topics that identity reads."""
-    answers: dict[type[Event], EventHandler] = {SectionApplied: on_section_applied, SectionRejected: on_section_rejected}
+    answers: dict[type[Event], EventHandler] = {
+        SectionApplied: on_section_applied,
+        SectionRejected: on_section_rejected,
+    }
     return [
         *(Subscription(topic, answers) for topic in _SECTION_TOPICS),
         *(
