@@ -152,7 +152,11 @@ def test_sql_and_plain_python_agree(cluster, issuer):
             argument = tree.args[0].args[0]
             known = [v for leg in counted if (v := read(argument, leg)) is not None]
             assert row.sample == len(counted), where
-            assert [Fraction(c) for c in row.components] == [sum(known), len(known), len(counted)], text_of(tree)
+            assert [c if c is None else Fraction(c) for c in row.components] == [
+                sum(known),
+                len(known),
+                len(counted),
+            ], text_of(tree)
             expected = Fraction(sum(known)) / len(counted) if known else None
             assert plan.compute_value(row.components, row.sample).value == expected
 
