@@ -91,6 +91,15 @@ fmt: setup ## Put the code into shape
 	@$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
+new: setup ## Scaffold a service: S=shift-plans
+	@$(BIN)/python -m testkit.scaffold new "$(S)"
+	$(MAKE) services
+
+services: setup ## Generate what follows from the list of services, contracts.ALL_SERVICES: lists and pages
+	@$(BIN)/python -m testkit.scaffold lists --write
+	$(MAKE) setup
+	$(BIN)/uplift docs --write
+
 revision: setup ## Draft the revision that is missing: SERVICE=ingest (or platform) NAME=told_twice
 	@$(BIN)/python -m testkit.revisions add "$(SERVICE)" "$(NAME)"
 
@@ -114,7 +123,7 @@ help: ## This page
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: up stack reset setup test test-fast programs test-parts test-stack check fuzz load load-fairness load-stack chaos fmt revision freeze lock clean help
+.PHONY: up stack reset setup test test-fast programs test-parts test-stack check fuzz load load-fairness load-stack chaos fmt new services revision freeze lock clean help
 
 # Installing
 

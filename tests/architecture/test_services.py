@@ -1,5 +1,5 @@
-"""The list of services is `contracts.ALL_SERVICES`. Python derives its lists from it; files that cannot, such as
-docker-compose.yml, are compared with it here. A service that is added in one place only fails each test of a place that lacks it.
+"""The list of services is `contracts.ALL_SERVICES`. Python derives its lists from it; in files that cannot, such as
+docker-compose.yml, `testkit.scaffold.service_lists` generates them. These tests read the result, however it came about.
 """
 
 import ast
@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from all_in_one.commands.operating import ServiceName
 from all_in_one.suite import SERVICES
 from contracts import ALL_SERVICES
 from gateway.bootstrap import bootstrap
 from gateway.settings import GatewaySettings
 from storage import schema_name
+from testkit.scaffold.service_lists import find_stale_files
 
 from tests.architecture.files import ROOT, files, format_location
 
@@ -86,20 +86,13 @@ def _import_containers() -> set[str]:
 def _diagram() -> list[str]:
     """The services to which the HTTP door leads in docs/architecture.md."""
     (line,) = re.findall(r"^ *door --> ([^\n]*&[^\n]*)$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
-    return ["kpi-engine" if each == "kpi" else each for each in line.split(" & ")]
-
-
-def _runbook() -> list[str]:
-    """The order of services in docs/runbooks/README.md."""
-    (found,) = re.findall(r"^order (identity, [^.]+)\.", (ROOT / "docs/runbooks/README.md").read_text(), re.MULTILINE)
-    return found.split(", ")
+    return line.split(" & ")
 
 
 PLACES: dict[str, tuple[Callable[[], Collection[str]], Collection[str]]] = {
     "entry points of members": (_entry_points, ALL_SERVICES),
     "dependencies of all-in-one": (_all_in_one_dependencies, ALL_SERVICES),
     "all_in_one.suite": (lambda: [each.name for each in SERVICES], ALL_SERVICES),
-    "uplift --service": (lambda: [each.value for each in ServiceName], ALL_SERVICES),
     "prefixes of the API": (lambda: [each.prefix for each in SERVICES], [f"/api/{each}/v1" for each in ALL_SERVICES]),
     "routes of the gateway": (_routes_of_gateway, ALL_SERVICES),
     "docker-compose.yml: api": (lambda: _containers("api"), ALL_SERVICES),
@@ -114,8 +107,7 @@ PLACES: dict[str, tuple[Callable[[], Collection[str]], Collection[str]]] = {
     "prometheus.yaml": (_scrape_targets, {*ALL_SERVICES, *WORKERS}),
     "pyproject.toml: layer of services": (_import_layer, {*PACKAGE_NAMES, "dev_idp", "simulator"}),
     "pyproject.toml: containers": (_import_containers, PACKAGE_NAMES),
-    "docs/architecture.md": (_diagram, ALL_SERVICES),
-    "docs/runbooks/README.md": (_runbook, ALL_SERVICES),
+    "docs/architecture.md": (_diagram, PACKAGE_NAMES),
 }
 
 
@@ -123,6 +115,10 @@ PLACES: dict[str, tuple[Callable[[], Collection[str]], Collection[str]]] = {
 def test_a_place_lists_every_service_once(place: str) -> None:
     read, expected = PLACES[place]
     assert sorted(read()) == sorted(expected)
+
+
+def test_generated_lists_are_up_to_date() -> None:
+    assert [format_location(path) for path, _ in find_stale_files()] == [], "run `make services`"
 
 
 def test_import_rules_name_every_package() -> None:

@@ -1,4 +1,4 @@
-"""One API, one manner: what the OpenAPI documents of all seven services hold together."""
+"""One API, one manner: what the OpenAPI documents of all services hold together."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from contracts import ALL_SERVICES
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
-from servicekit import Service
+from servicekit import FieldDoc, Service
 from servicekit.door.addressing import ADDRESSED, EITHER, IDS, NAMES
 from servicekit.door.field_docs import SHARED_FIELD_DOCS
 from storage import schema_name
@@ -64,6 +65,11 @@ def operations(documents: dict[str, dict[str, Any]]) -> list[Operation]:
     ]
 
 
+def field_docs(service: str) -> Mapping[str, FieldDoc]:
+    """What the service itself says of its fields and parameters."""
+    return import_module(f"{schema_name(service)}.api.field_docs").FIELD_DOCS
+
+
 def schemas(documents: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for service, document in documents.items():
         for name, schema in document["components"]["schemas"].items():
@@ -72,7 +78,7 @@ def schemas(documents: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, 
 
 def test_every_service_is_there(operations: list[Operation]) -> None:
     assert len(operations) > 100
-    assert len({each.service for each in operations}) == 7
+    assert {each.service for each in operations} == set(ALL_SERVICES)
     assert {each.method for each in operations} <= set(METHODS)
 
 
@@ -102,10 +108,15 @@ def test_what_can_be_tried_is_a_dry_run(operations: list[Operation]) -> None:
 def test_an_id_in_an_address_has_one_name(operations: list[Operation]) -> None:
     for each in operations:
         named = re.findall(r"{(\w+)}", each.path)
-        assert set(named) <= PATH_IDS, f"{each.name}: is there a name for it already? Otherwise say so here."
+        # What a tenant configures in one service only, by the name that it gave.
+        own = {f"?{name}": doc for name in named if (doc := field_docs(each.service).get(f"?{name}"))}
+        assert all(doc.text == f"The {name[1:].replace('_', ' ')}'s name." for name, doc in own.items()), each.name
+        assert {f"?{name}" for name in named} <= {f"?{name}" for name in PATH_IDS} | own.keys(), (
+            f"{each.name}: is there a name for it already? Otherwise describe it in the service's api.field_docs."
+        )
         assert [parameter["name"] for parameter in each.parameters("path")] == named
         for parameter in each.parameters("path"):
-            told = ADDRESSED.get(f"?{parameter['name']}", SHARED_FIELD_DOCS["?version"]).text
+            told = {"?version": SHARED_FIELD_DOCS["?version"], **ADDRESSED, **own}[f"?{parameter['name']}"].text
             assert parameter["description"] == told, f"{each.name}: is it found in the way that it is everywhere?"
             assert (parameter["schema"].get("format") == "uuid") == (parameter["name"] in IDS), each.name
 
@@ -223,7 +234,7 @@ def test_examples_are_what_the_schema_says(documents: dict[str, dict[str, Any]])
 def test_no_word_is_for_a_field_that_is_not_there(
     documents: dict[str, dict[str, Any]], services: Sequence[Service]
 ) -> None:
-    own = {name: import_module(f"{schema_name(name)}.api.field_docs").FIELD_DOCS for name in documents}
+    own = {name: field_docs(name) for name in documents}
     everywhere: set[str] = set()
     for service, document in documents.items():
         fields = {

@@ -68,10 +68,13 @@ def merge_names(now: Mapping[str, Mapping[str, Any]], sections: Mapping[str, Map
 
 
 def iterate_named_items(content: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each part of a section that holds named things, and these by name."""
+    """Each part of a section that holds named things, and these by name. The field of a part that `NAME_FIELD` lacks is the
+    part's singular: `item` of `items`."""
     for part, value in content.items():
-        if part in NAME_FIELD:
-            yield part, {str(each.get(NAME_FIELD[part])): each for each in map(_dict, _list(value))}
+        field = NAME_FIELD.get(part, part.removesuffix("s"))
+        things = [_dict(each) for each in _list(value)]
+        if part in NAME_FIELD or (things and all(field in each for each in things)):
+            yield part, {str(each.get(field)): each for each in things}
         elif isinstance(value, dict):
             yield part, _dict(cast(Any, value))
 

@@ -1,14 +1,11 @@
-"""The seven services."""
+"""Every service of `contracts.ALL_SERVICES`, in that order, found by its entry point."""
 
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 
-from forms.service import service as forms
-from gamification.service import service as gamification
-from identity.service import service as identity
-from ingest.service import service as ingest
-from kpi_engine.service import service as kpi_engine
-from notification.service import service as notification
+from contracts import ALL_SERVICES
 from servicekit import Service
-from training.service import service as training
 
-SERVICES: Sequence[Service] = (identity, ingest, kpi_engine, training, gamification, forms, notification)
+_INSTALLED = {each.name: each for each in entry_points(group="uplift.services")}
+
+SERVICES: Sequence[Service] = tuple(_INSTALLED[name].load() for name in ALL_SERVICES)

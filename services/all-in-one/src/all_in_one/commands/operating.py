@@ -2,11 +2,12 @@
 
 import asyncio
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import httpx
 import typer
+from contracts import ALL_SERVICES
 
 from all_in_one.commands.client import (
     DEMO_PASSWORD,
@@ -20,18 +21,11 @@ from all_in_one.commands.client import (
     print_json,
 )
 
-
-class ServiceName(StrEnum):
-    """A service by the name in its address."""
-
-    IDENTITY = "identity"
-    INGEST = "ingest"
-    KPI_ENGINE = "kpi-engine"
-    TRAINING = "training"
-    GAMIFICATION = "gamification"
-    FORMS = "forms"
-    NOTIFICATION = "notification"
-
+if TYPE_CHECKING:
+    ServiceName = str
+else:
+    # Typer reads the choices of an option from an enumeration.
+    ServiceName = StrEnum("ServiceName", {each.upper().replace("-", "_"): each for each in ALL_SERVICES})
 
 Tenant = Annotated[str | None, typer.Option(help="Another tenant, for a platform admin.")]
 
@@ -55,7 +49,7 @@ def list_letters(
     if context.invoked_subcommand:
         return
     with connect(url, token, as_user, password) as client:
-        for name in service or ServiceName:
+        for name in service or ALL_SERVICES:
             after = None
             while True:
                 params = {key: value for key, value in (("tenant", tenant), ("after", after)) if value}
