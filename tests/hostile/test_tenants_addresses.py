@@ -11,7 +11,7 @@ from contracts.directory import Login
 from identity.actions import ensure_platform
 from identity.actions.desired_state import APPLICATION, BROKER, set_desired
 from identity.actions.reconciling import reconcile
-from identity.actions.tenants import add_tenant
+from identity.actions.tenants import add_tenant, reserve_slug
 from identity.clients.keycloak import KeycloakProvider
 from identity.model.specs import TenantSpec
 from identity.service import service as identity
@@ -49,6 +49,8 @@ async def centre(harness_for: Callable[..., Awaitable[Harness]]) -> Harness:
     harness = await harness_for(replace(identity, wire=partial(wire, settings=settings)))
     async with harness.context.sessions.begin(["platform"], now=NOW) as session:
         await ensure_platform(session, login=Login(iss=ISSUER, sub="root"))
+        await reserve_slug(session, "acme")
+    async with harness.context.sessions.begin(["acme"], now=NOW) as session:
         await add_tenant(session, TenantSpec(slug="acme", name="Acme"), issuer=ISSUER)
     await harness.deliver(tenant("acme"), tenant="acme")
     await harness.deliver(person("boss", roles=["tenant_admin"]), tenant="acme")

@@ -15,7 +15,7 @@ import pytest
 from contracts.directory import Login, SessionEnded
 from identity.actions import ensure_platform
 from identity.actions.recording import record_people_changes
-from identity.actions.tenants import add_tenant
+from identity.actions.tenants import add_tenant, reserve_slug
 from identity.clients import keycloak as kc
 from identity.model.specs import TenantSpec
 from identity.service import service as identity
@@ -701,6 +701,8 @@ async def refuses_every_bad_token(cluster: Cluster, opening: AbstractAsyncContex
         ]
         async with made.context.sessions.begin(["platform"], now=made.now) as session:
             await ensure_platform(session, login=Login(iss=issuer.iss, sub="root"))
+            await reserve_slug(session, TENANT)
+        async with made.context.sessions.begin([TENANT], now=made.now) as session:
             await add_tenant(session, TenantSpec(slug=TENANT, name="Acme"), issuer=issuer.iss)
             await record_people_changes(session, {}, people)
         await made.apply_directory(TENANT, people=people)
