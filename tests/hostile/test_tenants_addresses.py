@@ -99,7 +99,7 @@ async def test_a_name_that_leads_inside_by_now_is_not_told_to_the_provider(
     for resolve, told in ((inside, "login.acme.example leads to no address that is public"), (outside, "Keycloak")):
         async with centre.context.sessions.begin(["acme"], now=NOW) as session:
             await set_desired(session, kind, slug, wanted)
-        begin = partial(centre.context.sessions.begin, ["platform"], now=NOW)
+        begin = partial(centre.context.sessions.begin, ["acme"], now=NOW)
         outbound = OutboundClient(UrlPolicy(), timeout_seconds=5, resolve=resolve)
         await reconcile(begin, provider, issuer=ISSUER, outbound=outbound, tenant="acme", kind=kind, slug=slug, now=NOW)
         (row,) = await centre.rows("acme", f"SELECT state, error FROM provision WHERE slug = '{slug}'")
