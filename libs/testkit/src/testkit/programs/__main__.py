@@ -10,6 +10,7 @@ import time
 from testkit.programs import ProgramMissing
 from testkit.programs.envoy import envoy_binary
 from testkit.programs.kafka import jars_folder
+from testkit.programs.keda_cron import keda_cron
 from testkit.programs.keycloak import ensure_keycloak
 from testkit.programs.mongodb import ferretdb
 from testkit.programs.program import find_tool, on_ci
@@ -20,6 +21,7 @@ PROGRAMS = {
     "MongoDB": lambda: shutil.which("mongod") or ferretdb(),
     "Keycloak": ensure_keycloak,
     "Envoy": envoy_binary,
+    "KEDA's cron": keda_cron,
     "Prometheus": lambda: find_tool("prometheus", CURE),
 }
 

@@ -3,13 +3,11 @@
 FerretDB has no transactions, TTL or partial indexes, Decimal128, NaN, and no list directly in a list.
 """
 
-import hashlib
 import shutil
 from pathlib import Path
 
-from testkit.programs.program import Program, build_cached, find_tool, free_port, is_listening, run_tool
+from testkit.programs.program import Program, build_go_project, free_port, is_listening
 
-VERSION = "1.24.2"
 CURE = "install MongoDB, or Go 1.24 or later from which FerretDB is built in its place"
 PROJECT = Path(__file__).with_name("ferretdb")
 
@@ -44,12 +42,5 @@ class MongoDB(Program):
 
 
 def ferretdb() -> Path:
-    """The program, built by Go at the first call. Raises Missing."""
-    go = find_tool("go", CURE, "/usr/local/go/bin")
-
-    def build(folder: Path) -> None:
-        local = {"GOTOOLCHAIN": "local", "GOTELEMETRY": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
-        run_tool([go, "build", "-trimpath", "-ldflags=-s -w", "-o", folder / "ferretdb", "."], cwd=PROJECT, env=local)
-
-    sources = b"".join((PROJECT / name).read_bytes() for name in ("main.go", "go.mod", "go.sum"))
-    return build_cached("ferretdb", f"{VERSION}-{hashlib.sha256(sources).hexdigest()[:8]}", build) / "ferretdb"
+    """The program, built by Go at the first call. Raises ProgramMissing."""
+    return build_go_project("ferretdb", PROJECT, CURE)

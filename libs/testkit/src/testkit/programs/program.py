@@ -96,6 +96,18 @@ def build_cached(name: str, version: str, build: Callable[[Path], None]) -> Path
     return folder
 
 
+def build_go_project(name: str, project: Path, cure: str) -> Path:
+    """The program that the Go module in `project` is the source of, built once. Raises ProgramMissing."""
+    go = find_tool("go", cure, "/usr/local/go/bin")
+
+    def build(folder: Path) -> None:
+        local = {"GOTOOLCHAIN": "local", "GOTELEMETRY": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
+        run_tool([go, "build", "-trimpath", "-ldflags=-s -w", "-o", folder / name, "."], cwd=project, env=local)
+
+    sources = b"".join(path.read_bytes() for path in sorted(project.iterdir()))
+    return build_cached(name, hashlib.sha256(sources).hexdigest()[:12], build) / name
+
+
 def _sums(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -1,0 +1,28 @@
+"""How many replicas a schedule asks for at an instant: what the triggers amount to, computed from the calendar."""
+
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from scaling.schedule import RoleSchedule, ShiftWindow
+
+
+def floor_at(schedule: RoleSchedule, at: datetime) -> int:
+    """The replicas that are at least running at `at` (aware): those of the open window with the most, else `min`. Pods
+    start `lead_minutes` before a window begins."""
+    return max([schedule.min, *(each.replicas for each in schedule.windows if is_open(schedule, each, at))])
+
+
+def is_open(schedule: RoleSchedule, window: ShiftWindow, at: datetime) -> bool:
+    """Whether the window, with its lead, is open at `at` (aware)."""
+    zone = ZoneInfo(window.time_zone)
+    today = at.astimezone(zone).date()
+    return any(
+        schedule.runs_on(window, day) and _at(day, window.start_offset, zone) <= at < _at(day, window.end_offset, zone)
+        for day in (today + timedelta(days=number) for number in (-2, -1, 0, 1))
+    )
+
+
+def _at(day: date, offset: int, zone: ZoneInfo) -> datetime:
+    """The instant of a wall-clock time. Comparisons of aware datetimes with one zone object ignore the zone, hence UTC."""
+    local = datetime(day.year, day.month, day.day) + timedelta(minutes=offset)  # noqa: DTZ001
+    return local.replace(tzinfo=zone).astimezone(ZoneInfo("UTC"))
