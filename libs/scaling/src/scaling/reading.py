@@ -35,7 +35,7 @@ def read_schedule(text: str, *, partitions: Mapping[str, int], years_from: date)
     more replicas of its role `work` have anything to do. Edges are checked against the clock changes of the ten years from
     `years_from`. Raises ScheduleError with all problems."""
     try:
-        document = yaml.load(text, _Loader)  # noqa: S506
+        document = _Loader(text).get_single_data()
     except yaml.YAMLError as error:
         raise ScheduleError([f"This is not YAML: {error}".replace("\n", " ")]) from error
     try:
