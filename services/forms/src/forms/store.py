@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false
 """Tables and queries of forms. Definitions and answers are in the document store, in documents that never change."""
 
 from collections.abc import Iterable, Sequence
@@ -27,13 +26,13 @@ form = Table(
     Column("title", JSONB, nullable=False),
     Column("kind", Text, nullable=False),
     Column("about", Text, nullable=False),
-    Column("draft_document", Uuid, nullable=False),
+    Column("draft_document", Uuid(), nullable=False),
     Column("draft_hash", Text, nullable=False),
     Column("version", Integer, nullable=True),
     Column("published_hash", Text, nullable=True),
     Column("retired", Boolean, nullable=False, server_default="false"),
     Column("updated_at", DateTime(timezone=True), nullable=False),
-    Column("updated_by", Uuid, nullable=True),
+    Column("updated_by", Uuid(), nullable=True),
 )
 
 form_version = Table(
@@ -42,24 +41,24 @@ form_version = Table(
     Column("tenant", Text, primary_key=True),
     Column("form", Text, primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("document", Uuid, nullable=False),
+    Column("document", Uuid(), nullable=False),
     Column("published_at", DateTime(timezone=True), nullable=False),
-    Column("published_by", Uuid, nullable=True),
+    Column("published_by", Uuid(), nullable=True),
 )
 
 submission = Table(
     "submission",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("form", Text, nullable=False),
     Column("form_version", Integer, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("document", Uuid, nullable=False),
-    Column("agent_id", Uuid, nullable=True),
-    Column("interaction_id", Uuid, nullable=True),
+    Column("document", Uuid(), nullable=False),
+    Column("agent_id", Uuid(), nullable=True),
+    Column("interaction_id", Uuid(), nullable=True),
     Column("leg", Integer, nullable=True),
-    Column("submitted_by", Uuid, nullable=False),
+    Column("submitted_by", Uuid(), nullable=False),
     Column("submitted_at", DateTime(timezone=True), nullable=False),
     Column("workday", Date, nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
@@ -74,12 +73,12 @@ submission_version = Table(
     "submission_version",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("submission_id", Uuid, primary_key=True),
+    Column("submission_id", Uuid(), primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("document", Uuid, nullable=False),
+    Column("document", Uuid(), nullable=False),
     Column("void", Boolean, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
-    Column("by", Uuid, nullable=False),
+    Column("by", Uuid(), nullable=False),
     Index("ix_submission_version_document", "tenant", "document"),
 )
 

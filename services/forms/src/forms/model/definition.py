@@ -10,11 +10,11 @@ from contracts.section_names import Names
 from pydantic import Field, PlainSerializer, StringConstraints, ValidationError, model_validator
 from servicekit.blueprints.checking import SectionCheck, diff_sections
 from servicekit.errors import FieldProblem
+from servicekit.json_types import is_array, is_object
 from servicekit.validation_problems import find_validation_problems
 
 from forms.model import limits
 from forms.model.json_schema import json_pointer, one_of, schema_problems
-from forms.model.json_types import is_array, is_object
 from forms.model.logic import Logic, StrictModel, find_asked_questions
 
 MAX_SECTION_FORMS = 200

@@ -7,19 +7,21 @@ document.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema import ValidationError as SchemaMismatch
-from jsonschema.validators import extend
+from jsonschema.protocols import Validator
+from jsonschema.validators import extend  # pyright: ignore[reportUnknownVariableType]  # its decorator is untyped
 from pydantic import StringConstraints, TypeAdapter
 from pydantic import ValidationError as PatternMismatch
 from pydantic_core import SchemaError
 from referencing import Registry
 from servicekit.errors import FieldProblem
+from servicekit.json_types import is_array, is_object
 
 from forms.model import limits
 
@@ -85,8 +87,13 @@ def _is_email(value: object) -> bool:
     return not isinstance(value, str) or _EMAIL.match(value) is not None
 
 
-_Validator = extend(Draft202012Validator, {"pattern": _check_pattern})
-_metaschema = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+_Validator = cast(type[Validator], extend(Draft202012Validator, {"pattern": _check_pattern}))
+_metaschema: Validator = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+
+
+def _mismatches(validator: Validator, instance: object) -> Iterator[SchemaMismatch]:
+    iter_errors = cast(Callable[[object], Iterator[SchemaMismatch]], validator.iter_errors)  # pyright: ignore[reportUnknownMemberType]  # its overloads are half typed
+    return iter_errors(instance)
 
 
 def json_pointer(*parts: object) -> str:
@@ -102,7 +109,7 @@ def schema_problems(schema: dict[str, Any]) -> list[FieldProblem]:
             problem=error.message[:300],
             cure=_schema_cure(error),
         )
-        for error in _metaschema.iter_errors(schema)
+        for error in _mismatches(_metaschema, schema)
     ]
     if found:
         return found[: limits.MAX_PROBLEMS]
@@ -110,7 +117,7 @@ def schema_problems(schema: dict[str, Any]) -> list[FieldProblem]:
     parts = list(_iter_subschemas(schema, ()))
     if len(parts) > limits.MAX_SCHEMA_NODES:
         return [FieldProblem(problem=f"it has more than {limits.MAX_SCHEMA_NODES} parts", cure="split the form")]
-    patterns = {part["pattern"] for _, part in parts if isinstance(part, dict) and "pattern" in part}
+    patterns = {part["pattern"] for _, part in parts if is_object(part) and "pattern" in part}
     if len(patterns) > limits.MAX_PATTERNS:
         return [
             FieldProblem(
@@ -118,7 +125,7 @@ def schema_problems(schema: dict[str, Any]) -> list[FieldProblem]:
             )
         ]
     for where, part in parts:
-        if isinstance(part, dict):
+        if is_object(part):
             found += _part_problems(schema, where, part)
     return (found or _expansion_problems(schema))[: limits.MAX_PROBLEMS]
 
@@ -130,7 +137,7 @@ def _schema_cure(error: Any) -> str:
     expected = error.validator_value
     match error.validator:
         case "type":
-            return f"write {one_of(expected) if isinstance(expected, list) else f'a value of type {expected}'}"
+            return f"write {one_of(expected) if is_array(expected) else f'a value of type {expected}'}"
         case "enum":
             return one_of(expected)
         case "minimum":
@@ -148,7 +155,7 @@ def _schema_cure(error: Any) -> str:
 
 
 def _root_problems(schema: dict[str, Any]) -> Iterator[FieldProblem]:
-    if schema.get("type") != "object" or not isinstance(schema.get("properties"), dict) or not schema["properties"]:
+    if schema.get("type") != "object" or not is_object(schema.get("properties")) or not schema["properties"]:
         yield FieldProblem(
             problem="its root must be an object whose `properties` are the questions",
             cure='{"type": "object", "properties": {"greeting": {"type": "string", "enum": ["yes", "no"]}}}',
@@ -167,7 +174,7 @@ def _root_problems(schema: dict[str, Any]) -> Iterator[FieldProblem]:
                 cure=f"at the root there may be: {', '.join(sorted(_ROOT_KEYS))}",
             )
     questions = schema.get("properties")
-    if isinstance(questions, dict):
+    if is_object(questions):
         if len(questions) > limits.MAX_QUESTIONS:
             yield FieldProblem(
                 pointer="/properties", problem=f"more than {limits.MAX_QUESTIONS} questions", cure="split it"
@@ -180,7 +187,7 @@ def _root_problems(schema: dict[str, Any]) -> Iterator[FieldProblem]:
 def _iter_subschemas(schema: Any, where: tuple[object, ...]) -> Iterator[tuple[tuple[object, ...], Any]]:
     """The schema and every schema nested in it, each with its path."""
     yield where, schema
-    if not isinstance(schema, dict):
+    if not is_object(schema):
         return
     for key in _SCHEMA_KEYWORDS:
         if key in schema:
@@ -241,9 +248,7 @@ def _expansion_problems(root: dict[str, Any]) -> list[FieldProblem]:
         for where, part in _iter_subschemas(schema, ()):
             if where[:1] == ("$defs",):
                 continue
-            more, deeper = (
-                named(part["$ref"].rpartition("/")[2]) if isinstance(part, dict) and "$ref" in part else (0, 0)
-            )
+            more, deeper = named(part["$ref"].rpartition("/")[2]) if is_object(part) and "$ref" in part else (0, 0)
             parts, levels = parts + 1 + more, max(levels, len(where) + deeper)
         return parts, levels
 
@@ -284,7 +289,7 @@ def answer_problems(schema: dict[str, Any], shown: set[str], answers: dict[str, 
     }
     checker = _Validator(effective, registry=Registry(), format_checker=_formats)
     found: list[FieldProblem] = []
-    for error in checker.iter_errors(answers):
+    for error in _mismatches(checker, answers):
         found += _to_field_problems(error, list(schema["properties"]))
         if len(found) >= limits.MAX_PROBLEMS:
             break

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from forms.model.json_types import is_array, is_object
+from servicekit.json_types import is_array, is_object
 
 DEFINITION_BYTES = 200_000
 ANSWERS_BYTES = 200_000

@@ -5,8 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
-
-from forms.model.json_types import is_array
+from servicekit.json_types import is_array
 
 Scalar = str | bool | int | float
 

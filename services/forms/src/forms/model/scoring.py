@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from pydantic import BaseModel
+from servicekit.json_types import is_array, is_object
 
 from forms.model.definition import (
     FormDefinition,
@@ -15,7 +16,6 @@ from forms.model.definition import (
     matrix_rows,
     render_option,
 )
-from forms.model.json_types import is_array, is_object
 from forms.model.logic import is_number
 
 

@@ -204,7 +204,7 @@ def _targets(published: PublishedModel) -> tuple[Target, ...]:
 async def _derive_or_schedule(session: Session, agents: Collection[UUID]) -> None:
     """Schedules one due item per agent when there are many, or when the models are being changed: consumers do not wait."""
     if len(agents) > AGENTS_AT_ONCE or not await rederive_agents(session, agents):
-        items = [
+        items: list[dict[str, Any]] = [
             {"tenant": session.tenant, "ref": str(agent), "at": session.now, "body": {}, "turn": None}
             for agent in agents
         ]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 from servicekit.door.cures import cure_of, strip_validator_prefix
+from servicekit.json_types import is_array, is_object
 from servicekit.nesting import is_deeper_than
 
 from kpi_engine.model import targets, without_agent
@@ -168,11 +169,11 @@ def _find_unstorable(data: Any, path: tuple[str | int, ...]) -> Iterator[tuple[s
     """The paths of texts with NUL or half a surrogate pair: escapes can write both, and PostgreSQL stores neither."""
     if isinstance(data, str) and re.search("[\x00\ud800-\udfff]", data):
         yield path
-    elif isinstance(data, dict):
+    elif is_object(data):
         for name, value in data.items():
             yield from _find_unstorable(name, path)
             yield from _find_unstorable(value, (*path, name))
-    elif isinstance(data, list):
+    elif is_array(data):
         for number, value in enumerate(data):
             yield from _find_unstorable(value, (*path, number))
 

@@ -2,9 +2,10 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from servicekit.nesting import is_deeper_than
@@ -59,7 +60,8 @@ class DocumentText:
         # JSON may be indented by tabs, which YAML refuses; places stay the same.
         text = self.text.replace("\t", " ") if is_json(self.text) else self.text
         try:
-            return yaml.compose(text, Loader=yaml.SafeLoader)
+            compose = cast(Callable[..., yaml.Node | None], yaml.compose)  # pyright: ignore[reportUnknownMemberType]  # its loader is untyped
+            return compose(text, Loader=yaml.SafeLoader)
         except (yaml.YAMLError, ValueError, RecursionError):  # JSON may hold what YAML does not know
             return None
 
@@ -132,7 +134,8 @@ def _refuse_aliases_and_depth(text: str) -> None:
     """Raises yaml.MarkedYAMLError for aliases and deep nesting. The composer of YAML recurses in C without a limit; its
     parser, which gives these events, does not recurse."""
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+    parse = cast(Callable[..., Iterator[yaml.Event]], yaml.parse)  # pyright: ignore[reportUnknownMemberType]  # its loader is untyped
+    for event in parse(text, Loader=yaml.CSafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=event.start_mark)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

@@ -5,9 +5,10 @@ No text of a tenant reaches the database: SQL is rendered from this tree.
 
 import re
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import sqlglot
+from servicekit.json_types import is_array
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
@@ -116,7 +117,8 @@ class _Checker:
         if tree is None:
             return self.add_problem(0, "Something is missing between the parentheses.")
         at = self.start(tree)
-        kind, entry = type(tree), functions.syntax_of(tree)
+        kind = cast(type[Any], type(tree))
+        entry = functions.syntax_of(tree)
         allowed = _LEAF_ARGS.get(kind, frozenset()) if entry is None else {*entry.operands, *entry.ignored}
         if any(value for name, value in tree.args.items() if name not in allowed):
             return self.add_refusal(tree, at)
@@ -140,7 +142,7 @@ class _Checker:
             return entry.read(self, tree, at)
         assert isinstance(entry, Operation)
         given = [tree.args.get(name) for name in entry.operands]
-        operands = [each for one in given if one is not None for each in (one if isinstance(one, list) else [one])]
+        operands = [each for one in given if one is not None for each in (one if is_array(one) else [one])]
         return entry.node([self.check(each) for each in operands], at, self.add_problem)
 
     def add_refusal(self, tree: Any, at: int) -> Node:

@@ -6,6 +6,7 @@ import yaml
 from contracts.section_names import Names
 from servicekit.blueprints.checking import SectionCheck, diff_sections, find_unknown_names
 from servicekit.errors import FieldProblem
+from servicekit.json_types import is_array, is_object
 
 from kpi_engine.model.document import Model, parse_model_content
 from kpi_engine.model.document_text import ModelInvalid
@@ -21,8 +22,8 @@ def parse_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], lis
         FieldProblem(pointer=f"/{name}", problem=f"There is no `{name}` in this section.", cure="It holds `kpis`.")
         for name in sorted(set(content) - {"kpis"})
     ]
-    kpis = content.get("kpis", [])
-    if not isinstance(kpis, list):
+    kpis: Any = content.get("kpis", [])
+    if not is_array(kpis):
         return [], [*problems, FieldProblem(pointer="/kpis", problem="`kpis` is a list of KPI models.")]
     if len(kpis) > MAX_MODELS:
         problem = FieldProblem(pointer="/kpis", problem=f"More than {MAX_MODELS} models.", cure="Leave some out.")
@@ -49,8 +50,8 @@ def check_section(content: dict[str, Any] | None, present: dict[str, Any], names
     given = present if content is None else content
     found, problems = parse_section(given)
     models = {model.kpi: model for model, _ in found}
-    kpis = enumerate(given["kpis"] if found else [])
-    places = [(f"/kpis/{index}", each.get("kpi")) for index, each in kpis if isinstance(each, dict)]
+    kpis: list[Any] = given["kpis"] if found else []
+    places = [(f"/kpis/{index}", each.get("kpi")) for index, each in enumerate(kpis) if is_object(each)]
     named = [
         each
         for at, kpi in places

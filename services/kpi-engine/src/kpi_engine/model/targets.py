@@ -163,7 +163,7 @@ def _are_exclusive(first: Node, second: Node) -> bool:
     """Whether no person can fit both: different employment, or disjoint ranges of tenure."""
     both = [*_conjuncts(first), *_conjuncts(second)]
     employments = [{_value(v) for v in part.args[1:]} for part in both if _is_comparison(part, "employment", "=", "in")]
-    if len(employments) > 1 and not set.intersection(*employments):
+    if len(employments) > 1 and not employments[0].intersection(*employments[1:]):
         return True
     # Tenure is counted in whole days.
     low, high = Fraction(-(10**9)), Fraction(10**9)

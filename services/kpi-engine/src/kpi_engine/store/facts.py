@@ -30,7 +30,7 @@ class FactReader:
         self.columns = ("tenant", "kind", *known.values())
         self._prefix = (kind,)
         self._converters: list[tuple[int, Callable[[str], str | None]]] = []
-        fields = []
+        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
         for place, (name, column) in enumerate(known.items()):
             field = event.model_fields[name]
             if column in ("gaps", "attributes"):

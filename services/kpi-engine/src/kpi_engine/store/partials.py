@@ -224,7 +224,9 @@ def _array_sql(columns: Iterable[str]) -> str:
 
 def _apply_statement(published: list[PublishedModel]) -> str:
     """One pass over the changed facts for all models; each model has a flag (counts or not) and signed components."""
-    flags, sums, values = [], [], []
+    flags: list[str] = []
+    sums: list[str] = []
+    values: list[str] = []
     for number, each in enumerate(published):
         plan = each.model.plan
         counts = f"w{number}"
@@ -233,7 +235,7 @@ def _apply_statement(published: list[PublishedModel]) -> str:
             f"coalesce(sum(f.sign) FILTER (WHERE {counts}), 0) AS {counts}_n",
             f"count(*) FILTER (WHERE {counts}) AS {counts}_t",
         ]
-        columns = []
+        columns: list[str] = []
         for place, component in enumerate(plan.components):
             column = f"{counts}_{place}"
             value, which = component.contribution_sql, f" FILTER (WHERE {counts} AND f.sign = 1)"
@@ -316,7 +318,7 @@ async def _recompute_buckets(
             "days": [day for _, day in before],
         },
     )
-    changes = []
+    changes: list[PartialChange] = []
     for agent_id, workday, sample, components in found:
         old = before[agent_id, workday]
         changed = (sample, components) != (old or (0, None))

@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false
 """The tables of kpi-engine."""
 
 from typing import Any
@@ -36,7 +35,7 @@ kpi_model = Table(
     Column("document", Text, nullable=False),
     Column("content", JSONB, nullable=False),
     Column("published_at", DateTime(timezone=True), nullable=False),
-    Column("published_by", Uuid, nullable=True),
+    Column("published_by", Uuid(), nullable=True),
 )
 
 # The version in force.
@@ -64,11 +63,11 @@ def _fact_columns(*, version_in_key: bool) -> list[Column[Any]]:
     return [
         Column("tenant", Text, primary_key=True),
         Column("kind", Text, primary_key=True),
-        Column("id", Uuid, primary_key=True),
+        Column("id", Uuid(), primary_key=True),
         Column("leg", SmallInteger, primary_key=True, server_default="0", autoincrement=False),
         Column("version", Integer, primary_key=version_in_key, nullable=False, autoincrement=False),
         Column("void", Boolean, nullable=False),
-        Column("agent_id", Uuid, nullable=True),
+        Column("agent_id", Uuid(), nullable=True),
         Column("workday", Date, nullable=False),
         Column("started_at", DateTime(timezone=True), nullable=False),
         Column("ended_at", DateTime(timezone=True), nullable=True),
@@ -81,9 +80,9 @@ def _fact_columns(*, version_in_key: bool) -> list[Column[Any]]:
         # Why it is held: a leg `unknown_agent`, a submission `unknown_call`.
         Column("held", Text, nullable=True),
         # Of a submission: the call that it evaluates, and the agent and day that it names itself.
-        Column("call_id", Uuid, nullable=True),
+        Column("call_id", Uuid(), nullable=True),
         Column("call_leg", SmallInteger, nullable=True),
-        Column("named_agent_id", Uuid, nullable=True),
+        Column("named_agent_id", Uuid(), nullable=True),
         Column("named_workday", Date, nullable=True),
         Column("known_at", DateTime(timezone=True), nullable=False, server_default="epoch"),
     ]
@@ -108,7 +107,7 @@ waiting_fact = Table(
     "waiting_fact",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("mode", Text, nullable=False),
     Column("headers", JSONB, nullable=False),
     Column("key", Text, nullable=False),
@@ -121,11 +120,11 @@ partial = Table(
     tables,
     Column("tenant", Text, primary_key=True),
     Column("kpi", Text, primary_key=True),
-    Column("agent_id", Uuid, primary_key=True),
+    Column("agent_id", Uuid(), primary_key=True),
     Column("workday", Date, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("sample", BigInteger, nullable=False),
-    Column("components", ARRAY(Numeric), nullable=False),
+    Column("components", ARRAY(Numeric()), nullable=False),
 )
 # Every batch updates rows in place: free space in the page allows updates that leave the index alone (HOT).
 event.listen(partial, "after_create", DDL("ALTER TABLE partial SET (fillfactor = 70)"))
@@ -138,7 +137,7 @@ agent_lock = Table(
     "agent_lock",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("agent_id", Uuid, primary_key=True),
+    Column("agent_id", Uuid(), primary_key=True),
 )
 
 # Published stays in bands. `left` is the window of leaving, `held` are the windows between.
@@ -146,9 +145,9 @@ band_stay = Table(
     "band_stay",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("kpi", Text, nullable=False),
-    Column("agent_id", Uuid, nullable=False),
+    Column("agent_id", Uuid(), nullable=False),
     Column("band", Text, nullable=False),
     Column("entered", Text, nullable=False),
     Column("left", Text, nullable=True),

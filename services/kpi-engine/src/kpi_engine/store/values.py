@@ -254,7 +254,9 @@ async def load_explained_facts(
     )
     end = _FACT_COLUMNS + len(plan.conditions)
     return [
-        ExplainedFactRow(*row[:_FACT_COLUMNS], row[_FACT_COLUMNS:end], row[end], row[end + 1 :])  # pyright: ignore
+        ExplainedFactRow(
+            *row[:_FACT_COLUMNS], conditions=row[_FACT_COLUMNS:end], counts=row[end], contributions=row[end + 1 :]
+        )
         for row in rows
     ]
 

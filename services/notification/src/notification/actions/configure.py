@@ -1,8 +1,7 @@
-"""Rules, texts and webhooks of a tenant, edited one by one or by a blueprint."""
+"""Changes a tenant's rules, texts and webhooks, one by one or by a blueprint's section."""
 
 import secrets
 from datetime import timedelta
-from typing import Any
 
 from servicekit.audit import record_change, record_changes
 from servicekit.blueprints import publish_section, require_known_names
@@ -18,22 +17,22 @@ from notification.model.rules import (
     NotificationSection,
     Rule,
     Text,
-    Texts,
     Webhook,
 )
 from notification.model.section import check_section_content, find_references
 from notification.model.texts import DEFAULT_TEXTS
 from notification.store import configuration, deliveries
+from notification.store.configuration import WebhookRow
 
 SECRET_OVERLAP = timedelta(hours=24)
-"""How long the secret before a rotation is still signed with."""
+"""How long the secret before a rotation still signs requests."""
 
 REMOVED = "the endpoint was removed"
 SWITCHED_OFF = "the endpoint is switched off"
 
 
 async def section_problems(session: Session, section: NotificationSection, policy: UrlPolicy) -> list[FieldProblem]:
-    """All that is wrong with it; pointers from the section's root."""
+    """All problems of the section, with pointers from its root."""
     present = await load_section(session)
     if not section.texts:
         return check_section_content(section, present, policy)
@@ -44,7 +43,7 @@ async def section_problems(session: Session, section: NotificationSection, polic
 
 
 async def apply_section(session: Session, section: NotificationSection, policy: UrlPolicy) -> list[FieldProblem]:
-    """Puts the section in force, or returns what stands in the way and changes nothing."""
+    """Applies the section. When it has problems, returns them and changes nothing."""
     problems = await section_problems(session, section, policy)
     if problems:
         return problems
@@ -55,25 +54,25 @@ async def apply_section(session: Session, section: NotificationSection, policy: 
         await record_changes(session, "text", await configuration.load_texts(session), section.texts)
         await configuration.replace_texts(session, section.texts)
     if section.webhooks is not None:
-        wanted = {each.webhook for each in section.webhooks}
+        names = {each.webhook for each in section.webhooks}
         for row in await configuration.load_webhooks(session):
-            if row["webhook"] not in wanted:
-                await remove_webhook(session, row["webhook"])
+            if row.webhook not in names:
+                await remove_webhook(session, row.webhook)
         for each in section.webhooks:
             await save_webhook(session, each, reactivate=False)
     return []
 
 
 async def _audit_rules(session: Session, before: list[Rule], after: list[Rule]) -> None:
-    """Rule by rule, and their order where those that stay changed places."""
+    """Records the change of each rule, and of the order of rules that exist before and after."""
     await record_changes(session, "rule", {each.rule: each for each in before}, {each.rule: each for each in after})
-    stay = {each.rule for each in before} & {each.rule for each in after}
-    orders = [[each.rule for each in rules if each.rule in stay] for rules in (before, after)]
+    common = {each.rule for each in before} & {each.rule for each in after}
+    orders = [[each.rule for each in rules if each.rule in common] for rules in (before, after)]
     record_change(session, "rules", "order", before=orders[0], after=orders[1])
 
 
 async def edit_section(session: Session, section: NotificationSection, policy: UrlPolicy) -> None:
-    """A direct edit. Raises Invalid with every problem; answers with the whole section as it now is."""
+    """Applies a section that the API received, and publishes the result. Raises Invalid with all problems."""
     await require_known_names(session, find_references(section.rules or []))
     if problems := await apply_section(session, section, policy):
         raise Invalid("invalid-notification", "This cannot be used as it is; `errors` says why.", errors=problems)
@@ -81,36 +80,37 @@ async def edit_section(session: Session, section: NotificationSection, policy: U
 
 
 async def put_rule(session: Session, rule: Rule, policy: UrlPolicy) -> None:
-    """In the place that it has; a new one comes last. Raises Invalid."""
+    """Replaces the rule of this name where it stands, or adds it as the last. Raises Invalid."""
     rules = await configuration.load_rules(session)
-    place = next((number for number, each in enumerate(rules) if each.rule == rule.rule), len(rules))
-    if place == MAX_RULES:
+    index = next((number for number, each in enumerate(rules) if each.rule == rule.rule), len(rules))
+    if index == MAX_RULES:
         raise Invalid("too-many-rules", f"There are {MAX_RULES} rules at most. Delete one first.")
-    rules[place : place + 1] = [rule]
-    await _edit_one(session, NotificationSection(rules=rules), policy, f"/rules/{place}")
+    rules[index : index + 1] = [rule]
+    await _edit_one(session, NotificationSection(rules=rules), policy, f"/rules/{index}")
 
 
 async def remove_rule(session: Session, name: str) -> None:
-    """What it has told stays. Raises NotFound."""
+    """Removes a rule; its notices stay. Raises NotFound."""
     rules = await configuration.load_rules(session)
-    left = [each for each in rules if each.rule != name]
-    if len(left) == len(rules):
+    remaining = [each for each in rules if each.rule != name]
+    if len(remaining) == len(rules):
         raise unknown_rule_error(name)
-    await _audit_rules(session, rules, left)
-    await configuration.replace_rules(session, left)
+    await _audit_rules(session, rules, remaining)
+    await configuration.replace_rules(session, remaining)
     await publish_section_applied(session, version=None)
 
 
 async def put_text(session: Session, key: str, text: dict[Language, Text], policy: UrlPolicy) -> None:
-    """In all its languages. Raises Invalid."""
-    texts: Texts = {**await configuration.load_texts(session), key: text}  # pyright: ignore[reportAssignmentType]
+    """Adds or replaces the tenant's own text `key`, in all its languages. Raises Invalid."""
+    texts = {**await configuration.load_texts(session), key: text}
     if len(texts) > MAX_TEXTS:
         raise Invalid("too-many-texts", f"There are {MAX_TEXTS} texts at most. Delete one first.")
-    await _edit_one(session, NotificationSection(texts=texts), policy, f"/texts/{key}")
+    await _edit_one(session, NotificationSection.model_validate({"texts": texts}), policy, f"/texts/{key}")
 
 
 async def remove_text(session: Session, key: str) -> None:
-    """The product's own text takes its place, where there is one. Raises NotFound, and Conflict while a rule needs it."""
+    """Removes the tenant's own text `key`; the product's text, if there is one, applies again. Raises NotFound, and Conflict
+    while a rule needs the text."""
     texts = await configuration.load_texts(session)
     before = texts.pop(key, None)
     if before is None:
@@ -124,7 +124,7 @@ async def remove_text(session: Session, key: str) -> None:
 
 
 async def _edit_one(session: Session, section: NotificationSection, policy: UrlPolicy, at: str) -> None:
-    """As `edit`; problems are told by their place in the one thing at `at`."""
+    """As `edit_section`, for one item at the pointer `at`: pointers of problems start at the item."""
     try:
         await edit_section(session, section, policy)
     except Invalid as invalid:
@@ -139,46 +139,57 @@ async def publish_section_applied(session: Session, *, version: int | None) -> N
 
 
 async def load_section(session: Session) -> NotificationSection:
-    """Everything that is in force."""
-    return NotificationSection(
-        rules=await configuration.load_rules(session),
-        texts=await configuration.load_texts(session),  # pyright: ignore[reportArgumentType]
-        webhooks=[_row_to_webhook(row) for row in await configuration.load_webhooks(session)],
+    """The tenant's current section."""
+    return NotificationSection.model_validate(
+        {
+            "rules": await configuration.load_rules(session),
+            "texts": await configuration.load_texts(session),
+            "webhooks": [_row_to_webhook(row) for row in await configuration.load_webhooks(session)],
+        }
     )
 
 
-def _row_to_webhook(row: dict[str, Any]) -> Webhook:
-    return Webhook(**{name: row[name] for name in Webhook.model_fields})
+def _row_to_webhook(row: WebhookRow) -> Webhook:
+    return Webhook(webhook=row.webhook, url=row.url, events=row.events, enabled=row.enabled)
 
 
-async def save_webhook(session: Session, wanted: Webhook, *, rotate: bool = False, reactivate: bool = True) -> bool:
-    """True when the endpoint now has a new secret. Without `revive`, one that asked for no more events (410) stays
-    off while its URL is the same."""
-    before = await configuration.find_webhook(session, wanted.webhook)
-    fields = {"disabled_reason": None, "previous_salt": None, "previous_until": None, "created_at": session.now}
-    fresh = before is None or rotate
-    if fresh:
-        fields["salt"] = secrets.token_urlsafe(24)
-    if before is not None:
-        fields["created_at"] = before["created_at"]
-        if rotate:
-            fields |= {"previous_salt": before["salt"], "previous_until": session.now + SECRET_OVERLAP}
-        else:
-            fields |= {name: before[name] for name in ("salt", "previous_salt", "previous_until")}
-        if before["disabled_reason"] and before["url"] == wanted.url and not reactivate:
-            wanted = wanted.model_copy(update={"enabled": False})
-            fields["disabled_reason"] = before["disabled_reason"]
-    await configuration.save_webhook(session, wanted, **fields)
-    record_change(session, "webhook", wanted.webhook, before=before and _row_to_webhook(before), after=wanted)
+async def save_webhook(session: Session, webhook: Webhook, *, rotate: bool = False, reactivate: bool = True) -> bool:
+    """Adds or replaces a webhook. `rotate`: with a new secret. `reactivate` False: a webhook that the service disabled, since
+    its endpoint answered 410, stays disabled while its URL is the same. Returns whether the secret is new."""
+    before = await configuration.find_webhook(session, webhook.webhook)
+    if before is not None and before.disabled_reason and before.url == webhook.url and not reactivate:
+        webhook = webhook.model_copy(update={"enabled": False})
+        disabled_reason = before.disabled_reason
+    else:
+        disabled_reason = None
+    if before is None or rotate:
+        salt = secrets.token_urlsafe(24)
+        previous_salt = before and before.salt
+        previous_until = before and session.now + SECRET_OVERLAP
+    else:
+        salt, previous_salt, previous_until = before.salt, before.previous_salt, before.previous_until
+    row = WebhookRow(
+        webhook.webhook,
+        webhook.url,
+        webhook.events,
+        webhook.enabled,
+        disabled_reason=disabled_reason,
+        salt=salt,
+        previous_salt=previous_salt,
+        previous_until=previous_until,
+        created_at=before.created_at if before else session.now,
+    )
+    await configuration.upsert_webhook(session, row)
+    record_change(session, "webhook", webhook.webhook, before=before and _row_to_webhook(before), after=webhook)
     if rotate and before is not None:
-        record_change(session, "webhook", wanted.webhook, action="secret_renewed")
-    if not wanted.enabled:
-        await deliveries.cancel_pending(session, wanted.webhook, SWITCHED_OFF)
-    return fresh
+        record_change(session, "webhook", webhook.webhook, action="secret_renewed")
+    if not webhook.enabled:
+        await deliveries.cancel_pending(session, webhook.webhook, SWITCHED_OFF)
+    return before is None or rotate
 
 
 async def remove_webhook(session: Session, name: str) -> None:
-    """Raises NotFound."""
+    """Removes a webhook and cancels its pending deliveries. Raises NotFound."""
     before = await configuration.find_webhook(session, name)
     if before is None or not await configuration.delete_webhook(session, name):
         raise unknown_webhook_error(name)

@@ -1,8 +1,7 @@
-"""One delivery, from claim to record. What happens on the network in between belongs to no transaction."""
+"""Attempts of a delivery: claiming it, and recording the outcome. Sending happens in between, outside of transactions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from servicekit import directory
@@ -13,11 +12,12 @@ from notification.clients.mail import Mail
 from notification.clients.webhooks import WebhookRequest
 from notification.model.retries import AttemptOutcome, compute_delay_seconds, signing_secret
 from notification.store import configuration, deliveries, notices
+from notification.store.deliveries import ClaimedDelivery
 
 
 @dataclass(frozen=True)
 class DeliveryJob:
-    """Attempt `number` of a delivery: either a mail or a post, or `refused` with the reason why there is neither."""
+    """An attempt of a delivery. `send`: the mail or request to send; None when `refused` gives the reason why there is none."""
 
     id: UUID
     attempt_number: int
@@ -29,42 +29,45 @@ class DeliveryJob:
 async def claim(
     session: Session, id: UUID, *, lease_seconds: float, platform_secret: str, wall: datetime
 ) -> DeliveryJob | None:
-    """Takes a delivery, for as long as the lease lasts. None when there is nothing to do or another worker does it."""
-    row = await deliveries.claim(session, id, lease_seconds=lease_seconds, started_at=wall)
-    if row is None:
+    """Claims a delivery for `lease_seconds` and prepares what to send. None when it is finished or another worker holds it.
+    `wall`: the wall clock's time."""
+    claimed = await deliveries.claim(session, id, lease_seconds=lease_seconds, started_at=wall)
+    if claimed is None:
         return None
-    if row["channel"] == "webhook":
-        return await _build_webhook_request(session, row, platform_secret)
-    return await _build_mail(session, row)
+    if claimed.channel == "webhook":
+        return await _build_webhook_request(session, claimed, platform_secret)
+    return await _build_mail(session, claimed)
 
 
-async def _build_webhook_request(session: Session, row: dict[str, Any], platform_secret: str) -> DeliveryJob:
-    id, number, name = row["id"], row["attempts"], row["webhook"]
-    endpoint = await configuration.find_webhook(session, name)
-    if endpoint is None or not endpoint["enabled"]:
-        return DeliveryJob(id, number, name, refused="the endpoint was removed or is switched off")
-    salts = [endpoint["salt"]]
-    if endpoint["previous_salt"] and endpoint["previous_until"] > session.now:
-        salts.append(endpoint["previous_salt"])
-    signing = tuple(signing_secret(platform_secret, session.tenant, name, salt) for salt in salts)
-    return DeliveryJob(
-        id, number, name, WebhookRequest(endpoint["url"], f"msg_{row['event_id']}", row["payload"], signing)
-    )
+async def _build_webhook_request(session: Session, claimed: ClaimedDelivery, platform_secret: str) -> DeliveryJob:
+    assert claimed.webhook is not None, "a webhook delivery has a webhook"
+    assert claimed.payload is not None, "a webhook delivery has a payload"
+    job = DeliveryJob(claimed.id, claimed.attempt_number, claimed.webhook)
+    webhook = await configuration.find_webhook(session, claimed.webhook)
+    if webhook is None or not webhook.enabled:
+        return replace(job, refused="the endpoint was removed or is switched off")
+    salts = [webhook.salt]
+    if webhook.previous_salt and webhook.previous_until and webhook.previous_until > session.now:
+        salts.append(webhook.previous_salt)
+    secrets = tuple(signing_secret(platform_secret, session.tenant, webhook.webhook, salt) for salt in salts)
+    return replace(job, send=WebhookRequest(webhook.url, f"msg_{claimed.event_id}", claimed.payload, secrets))
 
 
-async def _build_mail(session: Session, row: dict[str, Any]) -> DeliveryJob:
-    id, number = row["id"], row["attempts"]
-    notice = await notices.find(session, row["notice_id"])
-    assert notice is not None, "a delivery is added together with its notice"
-    person = (await directory.load_people(session, [notice["person_id"]])).get(notice["person_id"])
+async def _build_mail(session: Session, claimed: ClaimedDelivery) -> DeliveryJob:
+    job = DeliveryJob(claimed.id, claimed.attempt_number)
+    assert claimed.notice_id is not None, "only webhook deliveries have no notice"
+    notice = await notices.find(session, claimed.notice_id)
+    assert notice is not None, "a delivery is inserted together with its notice"
+    person = (await directory.load_people(session, [notice.person_id])).get(notice.person_id)
     if person is None or not person.active or not person.email:
-        return DeliveryJob(id, number, refused="the person is switched off or has no mail address any more")
-    texts = {name: notice[name] for name in ("subject", "body", "language")}
-    return DeliveryJob(id, number, send=Mail(str(id), person.email, person.display_name, **texts))
+        return replace(job, refused="the person is switched off or has no mail address any more")
+    mail = Mail(str(claimed.id), person.email, person.display_name, notice.subject, notice.body, notice.language)
+    return replace(job, send=mail)
 
 
 async def record_attempt(session: Session, job: DeliveryJob, outcome: AttemptOutcome | None, *, wall: datetime) -> None:
-    """Writes down how the attempt went and what comes next. `outcome` None: it was refused before it began."""
+    """Records the outcome of an attempt and schedules the next one, if any. `outcome` None: the attempt was refused before
+    sending. `wall`: the wall clock's time."""
     await deliveries.finish_attempt(
         session,
         job.id,
@@ -95,7 +98,7 @@ async def record_attempt(session: Session, job: DeliveryJob, outcome: AttemptOut
         await session.unschedule("deliver", str(job.id))
     if outcome is not None and outcome.state == "gone" and job.webhook:
         before = await configuration.find_webhook(session, job.webhook)
-        if before is not None and before["enabled"]:
+        if before is not None and before.enabled:
             paused = {"enabled": False, "disabled_reason": outcome.detail}
             record_change(session, "webhook", job.webhook, action="paused", before={"enabled": True}, after=paused)
         await configuration.disable_webhook(session, job.webhook, outcome.detail)

@@ -51,9 +51,9 @@ async def _compose(
 ) -> tuple[list[Notice], list[Delivery]]:
     told: list[Notice] = []
     wanted: list[Delivery] = []
-    house = await configuration.load_configuration(session)
+    configured = await configuration.load_configuration(session)
     rules_of: dict[str, list[Rule]] = {}
-    for rule in house.rules:
+    for rule in configured.rules:
         rules_of.setdefault(rule.on, []).append(rule)
     late = await _find_outdated(session, events) if rules_of else set[UUID]()
     matched = [
@@ -64,13 +64,13 @@ async def _compose(
     newsroom = None
     if in_force:
         heard = [event for event, found in matched if found]
-        newsroom = await _load_composer(session, heard, list(in_force.values()), house.texts, mail=mail)
+        newsroom = await _load_composer(session, heard, list(in_force.values()), configured.texts, mail=mail)
     for event, found in matched:
         if newsroom is not None and found:
             for notice, of_notice in newsroom.compose_notices(event.body, event.attributes, found):
                 told.append(notice)
                 wanted += of_notice
-        wanting = [name for name, events in house.endpoints.items() if {"*", event.body.type} & events]
+        wanting = [name for name, events in configured.webhook_events.items() if {"*", event.body.type} & events]
         wanted += build_webhook_deliveries(event.body, event.attributes, wanting)
     return told, wanted
 

@@ -1,7 +1,7 @@
 """One's own inbox."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -13,6 +13,8 @@ from storage import Session
 
 from notification.model.events import EventType
 from notification.store import deliveries, notices
+from notification.store.deliveries import DeliveryRow
+from notification.store.notices import NoticeRow
 
 router = door_router(tags=["inbox"])
 
@@ -30,6 +32,11 @@ class NoticeView(BaseModel):
     body: str
     refs: dict[str, Any]
     read_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: NoticeRow) -> Self:
+        """The notice as its reader sees it."""
+        return cls.model_validate(row, from_attributes=True)
 
 
 class Counts(BaseModel):
@@ -70,6 +77,11 @@ class DeliveryView(BaseModel):
     next_at: datetime | None
     timeline: list[AttemptView]
 
+    @classmethod
+    def from_row(cls, row: DeliveryRow) -> Self:
+        """The delivery with its attempts."""
+        return cls.model_validate(row, from_attributes=True)
+
 
 @router.get("/inbox")
 @route_policy(reach="own")
@@ -79,14 +91,15 @@ async def list_notices(
     """Newest first. `unread=true`: what has not been read yet."""
     before = page.value(int)
     rows = await notices.load_inbox(session, caller.person_id, unread=unread, before=before, limit=page.limit + 1)
-    return page_of([NoticeView(**row) for row in rows], page, cursor=lambda each: [each.seq])
+    return page_of([NoticeView.from_row(row) for row in rows], page, cursor=lambda each: [each.seq])
 
 
 @router.get("/inbox/count")
 @route_policy(reach="own")
 async def count_notices(session: WorkSession, caller: CallerDep) -> Counts:
     """How many notices are unread, and which is the newest."""
-    return Counts(**await notices.count_notices(session, caller.person_id))
+    counts = await notices.count_notices(session, caller.person_id)
+    return Counts(unread=counts.unread, last=counts.last)
 
 
 @router.post("/inbox/read-all")
@@ -102,7 +115,7 @@ async def read_notice(notice: UUID, session: WorkSession, caller: CallerDep) -> 
     """Marks a notice as read; again changes nothing."""
     await _require_own_notice(session, caller, notice)
     await notices.mark_read(session, caller.person_id, id=notice)
-    return NoticeView(**await _require_own_notice(session, caller, notice))
+    return NoticeView.from_row(await _require_own_notice(session, caller, notice))
 
 
 @router.get("/inbox/{notice}/deliveries")
@@ -112,21 +125,21 @@ async def list_notice_deliveries(
 ) -> Page[DeliveryView]:
     """By which channels a notice went out, and each attempt. One's own; a tenant_admin may see those of everybody whom the role is over."""
     await _require_own_notice(session, caller, notice, or_admin=True)
-    found = [DeliveryView(**row) for row in await deliveries.load_by_notice(session, notice)]
+    found = [DeliveryView.from_row(row) for row in await deliveries.load_by_notice(session, notice)]
     return page_within(found, page, lambda each: str(each.id))
 
 
 async def _administers(session: Session, caller: Caller, person_id: UUID) -> bool:
-    """Whether the caller is an administrator of this person today."""
+    """Whether the caller is tenant_admin over this person today."""
     if not caller.has_role("tenant_admin"):
         return False
     visible = await load_visibility(session, caller.acting_as("tenant_admin"))
     return await visible.is_visible(session, person_id, caller.today)
 
 
-async def _require_own_notice(session: Session, caller: Caller, id: UUID, *, or_admin: bool = False) -> dict[str, Any]:
+async def _require_own_notice(session: Session, caller: Caller, id: UUID, *, or_admin: bool = False) -> NoticeRow:
     row = await notices.find(session, id)
-    own = row is not None and row["in_app"] and row["person_id"] == caller.person_id
-    if row is None or not (own or (or_admin and await _administers(session, caller, row["person_id"]))):
+    own = row is not None and row.in_app and row.person_id == caller.person_id
+    if row is None or not (own or (or_admin and await _administers(session, caller, row.person_id))):
         raise NotFound("unknown-notice", f"There is no notice {id} in your inbox.")
     return row

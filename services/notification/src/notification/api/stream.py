@@ -47,7 +47,7 @@ async def stream_notices(
     """Events `notice` with the notice's sequence as id. Goes on behind `Last-Event-ID` (the header, or the parameter
     where a browser cannot set it); without one, begins with what comes next. Ends when the access token does: when it
     expires, its login session is over, the person or the tenant is switched off, or their roles change."""
-    last = (await notices.count_notices(session, caller.person_id))["last"]
+    last = (await notices.count_notices(session, caller.person_id)).last
     given = last_event_id_header or last_event_id
     if given:
         if not given.isascii() or not given.isdigit() or len(given) > 18:
@@ -79,8 +79,8 @@ async def _events(
                     return
                 rows = await notices.load_after(session, person_id, seq, limit=_PAGE)
             for row in rows:
-                seq = row["seq"]
-                yield ServerSentEvent(id=str(seq), event="notice", data=NoticeView(**row).model_dump_json())
+                seq = row.seq
+                yield ServerSentEvent(id=str(seq), event="notice", data=NoticeView.from_row(row).model_dump_json())
             if len(rows) < _PAGE:
                 await wait_for_any(min(parts.poll_seconds, left), wake, kit.stopping)
 

@@ -1,7 +1,7 @@
 """How many streams are open: each holds memory and a turn at every heartbeat for as long as its reader stays."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -19,7 +19,7 @@ class StreamSlots:
         self._taken: Counter[tuple[str, UUID | None]] = Counter()
 
     @contextmanager
-    def reserve(self, tenant: str, person_id: UUID) -> Iterator[None]:
+    def reserve(self, tenant: str, person_id: UUID) -> Generator[None]:
         """A place until the end of the block. Raises TooMany."""
         for whose, most, who in ((person_id, self.max_per_person, "a person"), (None, self.max_per_tenant, "a tenant")):
             if self._taken[tenant, whose] >= most:

@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from contracts import new_id
@@ -22,6 +22,7 @@ from notification.model.events import TEST_EVENT
 from notification.model.retries import signing_secret
 from notification.model.rules import StrictModel, Webhook, webhook_problems
 from notification.store import configuration, deliveries
+from notification.store.configuration import WebhookRow
 
 router = door_router(tags=["webhooks"])
 
@@ -45,6 +46,11 @@ class WebhookView(BaseModel):
     disabled_reason: str | None
     created_at: datetime
 
+    @classmethod
+    def from_row(cls, row: WebhookRow) -> Self:
+        """The webhook as administrators see it."""
+        return cls.model_validate(row, from_attributes=True)
+
 
 class WebhookWithSecret(WebhookView):
     """`secret` is shown when it is new, and never again."""
@@ -62,7 +68,7 @@ class Queued(BaseModel):
 @route_policy(roles=(ADMIN,))
 async def list_webhooks(session: WorkSession, caller: CallerDep, page: PageDep) -> Page[WebhookView]:
     """The tenant's endpoints, by name. Needs tenant_admin."""
-    found = [WebhookView(**row) for row in await configuration.load_webhooks(session)]
+    found = [WebhookView.from_row(row) for row in await configuration.load_webhooks(session)]
     return page_within(found, page, lambda each: each.webhook)
 
 
@@ -70,7 +76,7 @@ async def list_webhooks(session: WorkSession, caller: CallerDep, page: PageDep) 
 @route_policy(roles=(ADMIN,))
 async def get_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> WebhookView:
     """An endpoint, without its secret. Needs tenant_admin."""
-    return WebhookView(**await _require_webhook(session, webhook))
+    return WebhookView.from_row(await _require_webhook(session, webhook))
 
 
 @router.put("/webhooks/{webhook}")
@@ -79,17 +85,17 @@ async def put_webhook(
     webhook: str, body: WebhookBody, request: Request, session: WorkSession, caller: CallerDep, parts: PartsDep
 ) -> WebhookWithSecret:
     """Adds or changes an endpoint. Needs tenant_admin."""
-    wanted = _parse_webhook(webhook, body)
-    if problems := list(webhook_problems([wanted], parts.policy)):
-        told = [each.model_copy(update={"pointer": each.pointer.removeprefix("/webhooks/0")}) for each in problems]
-        raise Invalid("invalid-webhook", "This endpoint cannot be used; `errors` says why.", errors=told)
-    fresh = await configure.save_webhook(session, wanted, rotate=body.rotate_secret)
+    parsed = _parse_webhook(webhook, body)
+    if problems := list(webhook_problems([parsed], parts.policy)):
+        own = [each.model_copy(update={"pointer": each.pointer.removeprefix("/webhooks/0")}) for each in problems]
+        raise Invalid("invalid-webhook", "This endpoint cannot be used; `errors` says why.", errors=own)
+    is_secret_new = await configure.save_webhook(session, parsed, rotate=body.rotate_secret)
     await configure.publish_section_applied(session, version=None)
     row = await _require_webhook(session, webhook)
-    secret = (
-        signing_secret(get_context(request).settings.secret, session.tenant, webhook, row["salt"]) if fresh else None
-    )
-    return WebhookWithSecret(**row, secret=secret)
+    view = WebhookWithSecret.from_row(row)
+    if is_secret_new:
+        view.secret = signing_secret(get_context(request).settings.secret, session.tenant, webhook, row.salt)
+    return view
 
 
 @router.delete("/webhooks/{webhook}", status_code=204)
@@ -104,10 +110,15 @@ async def delete_webhook(webhook: str, session: WorkSession, caller: CallerDep) 
 @route_policy(roles=(ADMIN,))
 async def test_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> Queued:
     """Sends an event `webhook.test`; how it went is among the endpoint's deliveries."""
-    if not (await _require_webhook(session, webhook))["enabled"]:
+    if not (await _require_webhook(session, webhook)).enabled:
         raise Conflict("webhook-off", f"The endpoint `{webhook}` is switched off.")
     event_id = new_id()
-    payload = {"type": TEST_EVENT, "timestamp": session.now.isoformat(), "tenant": session.tenant, "data": {}}
+    payload: dict[str, Any] = {
+        "type": TEST_EVENT,
+        "timestamp": session.now.isoformat(),
+        "tenant": session.tenant,
+        "data": {},
+    }
     delivery = await notify.queue_webhook_delivery(session, webhook, TEST_EVENT, event_id, json.dumps(payload))
     assert delivery is not None, "a new event id has no delivery yet"
     return Queued(delivery=delivery)
@@ -122,7 +133,7 @@ async def list_webhook_deliveries(
     await _require_webhook(session, webhook)
     before = page.value(UUID)
     rows = await deliveries.load_by_webhook(session, webhook, before=before, limit=page.limit + 1)
-    return page_of([DeliveryView(**row) for row in rows], page, cursor=lambda each: [str(each.id)])
+    return page_of([DeliveryView.from_row(row) for row in rows], page, cursor=lambda each: [str(each.id)])
 
 
 @router.post("/webhooks/{webhook}/deliveries/{delivery}/retry", status_code=202)
@@ -147,7 +158,7 @@ def _parse_webhook(webhook: str, body: WebhookBody) -> Webhook:
         ) from error
 
 
-async def _require_webhook(session: Session, webhook: str) -> dict[str, Any]:
+async def _require_webhook(session: Session, webhook: str) -> WebhookRow:
     row = await configuration.find_webhook(session, webhook)
     if row is None:
         raise configure.unknown_webhook_error(webhook)

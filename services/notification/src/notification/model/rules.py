@@ -7,6 +7,7 @@ from contracts import Event
 from contracts.directory import Role
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 from servicekit.errors import FieldProblem
+from servicekit.json_types import is_array
 from servicekit.outbound import UrlPolicy
 
 from notification.model.events import EVENTS, EventName, render_fields
@@ -51,7 +52,7 @@ class Rule(StrictModel):
 
 
 def _value_matches(value: Any, wanted: Any) -> bool:
-    if isinstance(wanted, list):
+    if is_array(wanted):
         return any(_value_matches(value, each) for each in wanted)
     if isinstance(value, bool) or isinstance(wanted, bool) or value is None or wanted is None:
         return value is wanted

@@ -8,6 +8,7 @@ from contracts.section_names import Names
 from pydantic import ValidationError
 from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_unknown_names
 from servicekit.errors import FieldProblem
+from servicekit.json_types import is_array
 from servicekit.outbound import UrlPolicy
 from servicekit.validation_problems import find_validation_problems
 
@@ -77,6 +78,6 @@ def _find_rule_references(rule: Rule, at: str) -> list[Reference]:
 
 def _texts(wanted: Any, pointer: str) -> list[tuple[str, str]]:
     """A value, or each of a list of them, with its place."""
-    if isinstance(wanted, list):
+    if is_array(wanted):
         return [(f"{pointer}/{index}", each) for index, each in enumerate(wanted) if isinstance(each, str)]
     return [(pointer, wanted)] if isinstance(wanted, str) else []

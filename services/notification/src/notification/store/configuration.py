@@ -1,9 +1,10 @@
-"""Rules, texts, webhooks."""
+"""Rules, texts and webhooks of a tenant."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 from servicekit.stored import parse_all_stored
@@ -11,18 +12,36 @@ from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
 
-from notification.model.rules import Rule, Text, Webhook
+from notification.model.rules import Rule, Text
 from notification.store import tables
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What news are made by: rules in the tenant's order, its own texts by key and language, and the endpoints that are
-    switched on, by name, with the events they want."""
+    """A tenant's configuration: `rules` in its order, its own `texts` by key and language, and the event types of each
+    enabled webhook, by name."""
 
     rules: tuple[Rule, ...]
     texts: Mapping[str, Mapping[str, Text]]
-    endpoints: Mapping[str, frozenset[str]]
+    webhook_events: Mapping[str, frozenset[str]]
+
+
+class WebhookRow(NamedTuple):
+    """A stored webhook. `disabled_reason`: why the service disabled it; None when it did not. `previous_salt`: that of the
+    secret before the last rotation, which signs too until `previous_until`."""
+
+    webhook: str
+    url: str
+    events: list[str]
+    enabled: bool
+    disabled_reason: str | None
+    salt: str
+    previous_salt: str | None
+    previous_until: datetime | None
+    created_at: datetime
+
+
+_WEBHOOK_COLUMNS = ", ".join(WebhookRow._fields)
 
 
 _CONFIGURATION = """
@@ -35,39 +54,37 @@ SELECT (SELECT json_agg(body ORDER BY position)::text FROM rule WHERE tenant = :
 
 
 async def load_configuration(session: Session) -> Configuration:
-    """Rules, texts and enabled endpoints of the tenant."""
+    """The configuration of the session's tenant."""
     return _parse_configuration(*(await session.tuples(_CONFIGURATION, {"tenant": session.tenant}))[0])
 
 
-# Every batch asks, and the answer is seldom another one.
+# Every batch loads the configuration, and it seldom changes.
 @lru_cache(maxsize=256)
-def _parse_configuration(rules: str | None, texts: str | None, endpoints: str | None) -> Configuration:
-    own: dict[str, dict[str, Text]] = {}
-    for key, language, subject, body in from_json(texts or "[]"):
-        own.setdefault(key, {})[language] = Text(subject=subject, body=body)
+def _parse_configuration(rules: str | None, texts: str | None, webhooks: str | None) -> Configuration:
     return Configuration(
-        tuple(_read(from_json(rules or "[]"))),
-        own,
-        {name: frozenset(events) for name, events in from_json(endpoints or "[]")},
+        tuple(_parse_rules(from_json(rules or "[]"))),
+        _group_texts(from_json(texts or "[]")),
+        {name: frozenset(events) for name, events in from_json(webhooks or "[]")},
     )
 
 
 async def load_rules(session: Session) -> list[Rule]:
-    """In the tenant's order."""
-    rows = await session.rows(
-        "SELECT body FROM rule WHERE tenant = :tenant ORDER BY position", {"tenant": session.tenant}
+    """All rules, in the tenant's order."""
+    return _parse_rules(
+        await session.scalars(
+            "SELECT body FROM rule WHERE tenant = :tenant ORDER BY position", {"tenant": session.tenant}
+        )
     )
-    return _read([row["body"] for row in rows])
 
 
-def _read(bodies: list[Any]) -> list[Rule]:
+def _parse_rules(bodies: list[Any]) -> list[Rule]:
     return parse_all_stored("a notification rule", Rule.model_validate, bodies)
 
 
-async def replace_rules(session: Session, wanted: list[Rule]) -> None:
-    """Replaces all rules, in this order."""
+async def replace_rules(session: Session, rules: list[Rule]) -> None:
+    """Replaces all rules of the tenant by these, in this order."""
     await session.execute(delete(tables.rule).where(tables.rule.c.tenant == session.tenant))
-    if wanted:
+    if rules:
         rows = [
             {
                 "tenant": session.tenant,
@@ -76,53 +93,61 @@ async def replace_rules(session: Session, wanted: list[Rule]) -> None:
                 "position": position,
                 "body": each.model_dump(mode="json"),
             }
-            for position, each in enumerate(wanted)
+            for position, each in enumerate(rules)
         ]
         await session.execute(insert(tables.rule), rows)
 
 
 async def load_texts(session: Session) -> dict[str, dict[str, Text]]:
-    """The tenant's own, by key and language."""
-    rows = await session.rows(
+    """The tenant's own texts, by key and language."""
+    rows = await session.tuples(
         "SELECT key, language, subject, body FROM text WHERE tenant = :tenant ORDER BY key, language",
         {"tenant": session.tenant},
     )
+    return _group_texts(rows)
+
+
+def _group_texts(rows: Iterable[Sequence[str]]) -> dict[str, dict[str, Text]]:
+    """Texts by key and language, from rows of (key, language, subject, body)."""
     found: dict[str, dict[str, Text]] = {}
-    for row in rows:
-        found.setdefault(row["key"], {})[row["language"]] = Text(subject=row["subject"], body=row["body"])
+    for key, language, subject, body in rows:
+        found.setdefault(key, {})[language] = Text(subject=subject, body=body)
     return found
 
 
-async def replace_texts(session: Session, wanted: dict[str, dict[Any, Text]]) -> None:
-    """Replaces all of the tenant's own texts."""
+async def replace_texts(session: Session, texts: Mapping[str, Mapping[Any, Text]]) -> None:
+    """Replaces all of the tenant's own texts, given by key and language."""
     await session.execute(delete(tables.text).where(tables.text.c.tenant == session.tenant))
     rows = [
         {"tenant": session.tenant, "key": key, "language": language, "subject": each.subject, "body": each.body}
-        for key, languages in wanted.items()
+        for key, languages in texts.items()
         for language, each in languages.items()
     ]
     if rows:
         await session.execute(insert(tables.text), rows)
 
 
-async def load_webhooks(session: Session) -> list[dict[str, Any]]:
+async def load_webhooks(session: Session) -> list[WebhookRow]:
     """All webhooks, by name."""
-    return await session.rows(
-        "SELECT * FROM webhook WHERE tenant = :tenant ORDER BY webhook", {"tenant": session.tenant}
+    rows = await session.tuples(
+        f"SELECT {_WEBHOOK_COLUMNS} FROM webhook WHERE tenant = :tenant ORDER BY webhook",  # noqa: S608
+        {"tenant": session.tenant},
     )
+    return [WebhookRow(*row) for row in rows]
 
 
-async def find_webhook(session: Session, name: str) -> dict[str, Any] | None:
+async def find_webhook(session: Session, name: str) -> WebhookRow | None:
     """The webhook, or None."""
-    return await session.row(
-        "SELECT * FROM webhook WHERE tenant = :tenant AND webhook = :webhook",
+    rows = await session.tuples(
+        f"SELECT {_WEBHOOK_COLUMNS} FROM webhook WHERE tenant = :tenant AND webhook = :webhook",  # noqa: S608
         {"tenant": session.tenant, "webhook": name},
     )
+    return WebhookRow(*rows[0]) if rows else None
 
 
-async def save_webhook(session: Session, wanted: Webhook, **fields: Any) -> None:
-    """`fields`: columns beside what the tenant writes."""
-    values = {**wanted.model_dump(), **fields}
+async def upsert_webhook(session: Session, webhook: WebhookRow) -> None:
+    """Inserts or replaces a webhook."""
+    values = webhook._asdict()
     await session.execute(
         insert(tables.webhook)
         .values(tenant=session.tenant, **values)
@@ -131,15 +156,15 @@ async def save_webhook(session: Session, wanted: Webhook, **fields: Any) -> None
 
 
 async def delete_webhook(session: Session, name: str) -> bool:
-    """Deletes a webhook; returns whether there was one."""
-    gone = await session.execute(
+    """Deletes a webhook. Returns whether there was one."""
+    deleted = await session.execute(
         delete(tables.webhook).where(tables.webhook.c.tenant == session.tenant, tables.webhook.c.webhook == name)
     )
-    return gone.rowcount == 1
+    return deleted.rowcount == 1
 
 
 async def disable_webhook(session: Session, name: str, reason: str) -> None:
-    """Switches a webhook off, with the reason."""
+    """Disables a webhook, with the reason."""
     await session.execute(
         "UPDATE webhook SET enabled = false, disabled_reason = :reason WHERE tenant = :tenant AND webhook = :webhook",
         {"tenant": session.tenant, "webhook": name, "reason": reason},

@@ -1,8 +1,8 @@
-"""Deliveries by channel, their attempts, and the lease that keeps two workers from sending the same one."""
+"""Deliveries by channel, their attempts, and the lease that stops two workers from sending the same delivery."""
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import insert
@@ -12,60 +12,104 @@ from notification.model.notice_composer import Delivery
 from notification.store.tables import attempt, delivery
 
 
-async def insert_deliveries(session: Session, wanted: Iterable[Delivery]) -> set[UUID]:
-    """Queues those that are pending. Returns the ids of those that are new: there is one for a notice and channel, and
-    one for a webhook and event."""
-    rows = list(wanted)
-    ids = {row["id"] for row in await session.insert_rows(_ADD, map(_row, rows))}
-    if pending := [each for each in rows if each.id in ids and each.state == "pending"]:
+class ClaimedDelivery(NamedTuple):
+    """A delivery claimed for attempt `attempt_number`. Either `webhook` and `payload` are set, or `notice_id`."""
+
+    id: UUID
+    channel: str
+    notice_id: UUID | None
+    webhook: str | None
+    event_id: UUID
+    payload: str | None
+    attempt_number: int
+
+
+class AttemptRow(NamedTuple):
+    """An attempt, with times of the wall clock. `status`: the HTTP or SMTP code; None without a response."""
+
+    number: int
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str
+    status: int | None
+    detail: str
+
+
+class DeliveryRow(NamedTuple):
+    """A delivery with its attempts, oldest first. `next_at`: when the next attempt falls due; None when there is none."""
+
+    id: UUID
+    channel: str
+    event_type: str
+    event_id: UUID
+    state: str
+    detail: str
+    attempts: int
+    created_at: datetime
+    next_at: datetime | None
+    timeline: list[AttemptRow]
+
+
+_ATTEMPT_COLUMNS = ", ".join(AttemptRow._fields)
+_DELIVERY_COLUMNS = ", ".join(DeliveryRow._fields[:-1])
+
+
+async def insert_deliveries(session: Session, deliveries: Iterable[Delivery]) -> set[UUID]:
+    """Inserts the deliveries and schedules the pending ones. Returns the ids of the new ones: a delivery is unique by
+    notice and channel, or by webhook and event."""
+    given = list(deliveries)
+    ids = {row["id"] for row in await session.insert_rows(_INSERT, map(_to_columns, given))}
+    if pending := [each for each in given if each.id in ids and each.state == "pending"]:
         await _schedule_due(session, pending)
     return ids
 
 
-_ADD = InsertSpec(
+_INSERT = InsertSpec(
     delivery,
     tuple(column.name for column in delivery.columns if column.name != "leased_until"),
     suffix_sql="ON CONFLICT DO NOTHING RETURNING id",
 )
 
 
-def _row(each: Delivery) -> dict[str, Any]:
+def _to_columns(each: Delivery) -> dict[str, Any]:
     next_at = each.at if each.state == "pending" else None
     return {**vars(each), "attempts": 0, "created_at": each.at, "next_at": next_at}
 
 
 async def _schedule_due(session: Session, pending: Iterable[Delivery]) -> None:
     """New deliveries fall due at once."""
-    due = [{"tenant": each.tenant, "ref": each.id, "at": each.at, "body": {}} for each in pending]
+    due: list[dict[str, Any]] = [{"tenant": each.tenant, "ref": each.id, "at": each.at, "body": {}} for each in pending]
     await session.schedule_all("deliver", due)
 
 
-async def claim(session: Session, id: UUID, *, lease_seconds: float, started_at: datetime) -> dict[str, Any] | None:
-    """Takes the delivery for one attempt, `attempts` being its number. None when it is finished or another worker
-    holds it. An attempt whose lease ran out was interrupted, and says so in the timeline."""
-    row = await session.row(
+async def claim(session: Session, id: UUID, *, lease_seconds: float, started_at: datetime) -> ClaimedDelivery | None:
+    """Claims the delivery for its next attempt. None when it is finished or another worker holds the lease. An earlier
+    attempt whose lease expired gets the outcome `interrupted`."""
+    rows = await session.tuples(
         "UPDATE delivery SET state = 'sending', attempts = attempts + 1, next_at = NULL, "
         "leased_until = clock_timestamp() + make_interval(secs => :lease) "
         "WHERE tenant = :tenant AND id = :id "
-        "AND (state = 'pending' OR (state = 'sending' AND leased_until < clock_timestamp())) RETURNING *",
+        "AND (state = 'pending' OR (state = 'sending' AND leased_until < clock_timestamp())) "
+        "RETURNING id, channel, notice_id, webhook, event_id, payload, attempts",
         {"tenant": session.tenant, "id": id, "lease": lease_seconds},
     )
-    if row is None:
+    if not rows:
         return None
+    claimed = ClaimedDelivery(*rows[0])
     await session.execute(
         "UPDATE attempt SET outcome = 'interrupted', finished_at = :now "
         "WHERE tenant = :tenant AND delivery_id = :id AND outcome = 'sending'",
         {"tenant": session.tenant, "id": id, "now": started_at},
     )
-    values = {"number": row["attempts"], "started_at": started_at, "outcome": "sending", "detail": ""}
+    values = {"number": claimed.attempt_number, "started_at": started_at, "outcome": "sending", "detail": ""}
     await session.execute(insert(attempt).values(tenant=session.tenant, delivery_id=id, **values))
-    return row
+    return claimed
 
 
 async def finish_attempt(
     session: Session, id: UUID, number: int, *, outcome: str, status: int | None, detail: str, finished_at: datetime
 ) -> None:
-    """Records the outcome of an attempt. `status`: the HTTP or SMTP code; None without an answer."""
+    """Records the outcome of an attempt. `status`: the HTTP or SMTP code; None without a response."""
     await session.execute(
         "UPDATE attempt SET outcome = :outcome, status = :status, detail = :detail, finished_at = :at "
         "WHERE tenant = :tenant AND delivery_id = :id AND number = :number",
@@ -84,8 +128,8 @@ async def finish_attempt(
 async def finish_delivery(
     session: Session, id: UUID, number: int, *, state: str, detail: str, next_at: datetime | None = None
 ) -> bool:
-    """Ends attempt `number`. False when the lease ran out meanwhile and another attempt has begun."""
-    settled = await session.execute(
+    """Ends attempt `number`. False when its lease expired and another attempt has started."""
+    updated = await session.execute(
         "UPDATE delivery SET state = :state, detail = :detail, next_at = :next_at, leased_until = NULL "
         "WHERE tenant = :tenant AND id = :id AND state = 'sending' AND attempts = :number",
         {
@@ -97,11 +141,11 @@ async def finish_delivery(
             "next_at": next_at,
         },
     )
-    return settled.rowcount == 1
+    return updated.rowcount == 1
 
 
 async def cancel_pending(session: Session, webhook: str, detail: str) -> None:
-    """What waits for this endpoint is not sent any more."""
+    """Cancels the pending deliveries to a webhook."""
     await session.execute(
         "UPDATE delivery SET state = 'cancelled', detail = :detail, next_at = NULL "
         "WHERE tenant = :tenant AND webhook = :webhook AND state = 'pending'",
@@ -110,44 +154,50 @@ async def cancel_pending(session: Session, webhook: str, detail: str) -> None:
 
 
 async def requeue(session: Session, webhook: str, id: UUID) -> bool:
-    """A delivery that failed or was cancelled starts over. False when there is none such."""
-    revived = await session.execute(
+    """Makes a failed or cancelled delivery pending again. False when there is no such delivery."""
+    updated = await session.execute(
         "UPDATE delivery SET state = 'pending', detail = '', next_at = :now "
         "WHERE tenant = :tenant AND webhook = :webhook AND id = :id AND state IN ('failed', 'cancelled')",
         {"tenant": session.tenant, "webhook": webhook, "id": id, "now": session.now},
     )
-    return revived.rowcount == 1
+    return updated.rowcount == 1
 
 
 async def find_state(session: Session, id: UUID) -> str | None:
-    """The delivery's state; None: there is no such delivery."""
+    """The delivery's state, or None."""
     return await session.scalar(
         "SELECT state FROM delivery WHERE tenant = :tenant AND id = :id", {"tenant": session.tenant, "id": id}
     )
 
 
-async def load_by_notice(session: Session, notice_id: UUID) -> list[dict[str, Any]]:
-    """Deliveries of a notice with their attempts, oldest first."""
-    rows = await session.rows(
-        "SELECT * FROM delivery WHERE tenant = :tenant AND notice_id = :notice ORDER BY id",
+async def load_by_notice(session: Session, notice_id: UUID) -> list[DeliveryRow]:
+    """Deliveries of a notice, oldest first."""
+    rows = await session.tuples(
+        f"SELECT {_DELIVERY_COLUMNS} FROM delivery WHERE tenant = :tenant AND notice_id = :notice ORDER BY id",  # noqa: S608
         {"tenant": session.tenant, "notice": notice_id},
     )
     return await _load_attempts(session, rows)
 
 
-async def load_by_webhook(session: Session, webhook: str, *, before: UUID | None, limit: int) -> list[dict[str, Any]]:
-    """Newest first."""
-    rows = await session.rows(
-        "SELECT * FROM delivery WHERE tenant = :tenant AND webhook = :webhook "
+async def load_by_webhook(session: Session, webhook: str, *, before: UUID | None, limit: int) -> list[DeliveryRow]:
+    """Deliveries to a webhook, newest first. `before`: the last id of the page before."""
+    rows = await session.tuples(
+        f"SELECT {_DELIVERY_COLUMNS} FROM delivery WHERE tenant = :tenant AND webhook = :webhook "  # noqa: S608
         "AND (cast(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit",
         {"tenant": session.tenant, "webhook": webhook, "before": before, "limit": limit},
     )
     return await _load_attempts(session, rows)
 
 
-async def _load_attempts(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    attempts = await session.rows(
-        "SELECT * FROM attempt WHERE tenant = :tenant AND delivery_id = ANY(cast(:ids AS uuid[])) ORDER BY number",
-        {"tenant": session.tenant, "ids": [row["id"] for row in rows]},
+async def _load_attempts(session: Session, rows: list[tuple[Any, ...]]) -> list[DeliveryRow]:
+    """The deliveries, given by the values of `_DELIVERY_COLUMNS`, with their attempts."""
+    deliveries = [DeliveryRow(*row, timeline=[]) for row in rows]
+    timelines = {each.id: each.timeline for each in deliveries}
+    found = await session.tuples(
+        f"SELECT delivery_id, {_ATTEMPT_COLUMNS} FROM attempt "  # noqa: S608
+        "WHERE tenant = :tenant AND delivery_id = ANY(cast(:ids AS uuid[])) ORDER BY number",
+        {"tenant": session.tenant, "ids": list(timelines)},
     )
-    return [row | {"timeline": [each for each in attempts if each["delivery_id"] == row["id"]]} for row in rows]
+    for delivery_id, *attempt_values in found:
+        timelines[delivery_id].append(AttemptRow(*attempt_values))
+    return deliveries

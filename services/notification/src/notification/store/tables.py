@@ -54,8 +54,8 @@ webhook = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
 
-# The newest version of what was heard of a thing: people are not told of what is older.
-heard = Table(
+# The newest version of each subject that an event has carried: older versions create no notices.
+newest_version = Table(
     "heard",
     tables,
     Column("tenant", Text, primary_key=True),
@@ -67,12 +67,12 @@ notice = Table(
     "notice",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
-    # Rises in the order of commits, because whoever adds notices takes turns: see notices.add.
+    Column("id", Uuid(), primary_key=True),
+    # Rises in the order of commits: see `notices.insert_notices`.
     Column("seq", BigInteger, Identity(always=True), nullable=False),
-    Column("person_id", Uuid, nullable=False),
+    Column("person_id", Uuid(), nullable=False),
     Column("rule", Text, nullable=False),
-    Column("event_id", Uuid, nullable=False),
+    Column("event_id", Uuid(), nullable=False),
     Column("event_type", Text, nullable=False),
     Column("in_app", Boolean, nullable=False),
     Column("language", Text, nullable=False),
@@ -89,11 +89,11 @@ delivery = Table(
     "delivery",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("channel", Text, nullable=False),
-    Column("notice_id", Uuid, nullable=True),
+    Column("notice_id", Uuid(), nullable=True),
     Column("webhook", Text, nullable=True),
-    Column("event_id", Uuid, nullable=False),
+    Column("event_id", Uuid(), nullable=False),
     Column("event_type", Text, nullable=False),
     Column("payload", Text, nullable=True),
     Column("state", Text, nullable=False),
@@ -101,7 +101,7 @@ delivery = Table(
     Column("attempts", Integer, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("next_at", DateTime(timezone=True), nullable=True),
-    # By the database's clock, not the tenant's: it guards against another worker, and workers live in real time.
+    # By the database's clock, not the tenant's: workers run in real time.
     Column("leased_until", DateTime(timezone=True), nullable=True),
     UniqueConstraint("tenant", "notice_id", "channel"),
     Index("uq_delivery_webhook_event", "tenant", "webhook", "event_id", unique=True),
@@ -112,7 +112,7 @@ attempt = Table(
     "attempt",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("delivery_id", Uuid, primary_key=True),
+    Column("delivery_id", Uuid(), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("started_at", DateTime(timezone=True), nullable=False),
     Column("finished_at", DateTime(timezone=True), nullable=True),

@@ -35,7 +35,8 @@ def compile(node: Node, leaf: Leaf) -> Evaluator:
         case "text" | "date" | "null":
             constant = node.value
             return lambda _: constant
-    return require_scalar(node.op).compile(node, [compile(arg, leaf) for arg in node.args])
+        case _:
+            return require_scalar(node.op).compile(node, [compile(arg, leaf) for arg in node.args])
 
 
 def evaluate(node: Node, values: Any, leaf: Leaf) -> Any:

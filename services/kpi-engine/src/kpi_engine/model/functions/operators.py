@@ -6,17 +6,46 @@ from typing import Any
 from sqlglot import exp
 
 from kpi_engine.model.functions import evaluation, fractions, possible, rules, sql
-from kpi_engine.model.functions.table import Checker, Operator, Shorthand, register
+from kpi_engine.model.functions.table import (
+    Checker,
+    Compiler,
+    FractionRule,
+    Operator,
+    PossibleRule,
+    Shorthand,
+    TypeRule,
+    UnitRule,
+    Writer,
+    register,
+)
 from kpi_engine.model.functions.text import infix, text_of, wrapped
 from kpi_engine.model.tree import LITERALS, NULL, Node
 
 # Arithmetic
 
 
-def _arithmetic(symbol: str, parsed_from: type[exp.Expr], description: str, example: str, **rest: Any) -> Operator:
-    defaults: dict[str, Any] = {"type_rule": rules.numbers, "to_sql": sql.numeric_infix(symbol), "text": infix}
-    given = {"name": symbol, "parsed_from": parsed_from, "description": description, "example": example}
-    return register(Operator(**(defaults | given | rest), arity=(2, 2), group="arithmetic"))
+def _arithmetic(
+    symbol: str,
+    parsed_from: type[exp.Expr],
+    description: str,
+    example: str,
+    *,
+    unit_rule: UnitRule,
+    compile: Compiler,
+    possible: PossibleRule,
+    type_rule: TypeRule = rules.numbers,
+    to_sql: Writer | None = None,
+    ignored: frozenset[str] = frozenset(),
+    fraction: FractionRule | None = None,
+) -> Operator:
+    """`to_sql`: by default the symbol between the operands."""
+    return register(
+        Operator(
+            name=symbol, parsed_from=parsed_from, ignored=ignored, group="arithmetic", arity=(2, 2),
+            description=description, example=example, type_rule=type_rule, unit_rule=unit_rule, compile=compile,
+            possible=possible, fraction=fraction, to_sql=to_sql or sql.numeric_infix(symbol), text=infix,
+        )
+    )  # fmt: skip
 
 
 _arithmetic(
@@ -105,7 +134,7 @@ def _read_in(checker: Checker, tree: Any, at: int) -> Node:
     if not tree.expressions:
         return checker.add_problem(at, "`in` wants a list of values.", "E.g. `channel in ('voice', 'chat')`.")
     subject = checker.check(tree.this)
-    options = []
+    options: list[Node] = []
     for option in [checker.check(option) for option in tree.expressions]:
         compared = EQUAL.node([subject, option], option.at, checker.add_problem).args[1]
         if compared.op not in LITERALS:
@@ -146,11 +175,26 @@ register(
 # Logic
 
 
-def _logical(name: str, parsed_from: type[exp.Expr], description: str, example: str, **rest: Any) -> Operator:
-    defaults: dict[str, Any] = {"arity": (2, 2), "to_sql": sql.infix(name.upper()), "text": infix}
-    given = {"name": name, "parsed_from": parsed_from, "description": description, "example": example, "words": (name,)}
-    fixed = {"group": "logic", "type_rule": rules.conditions, "unit_rule": rules.no_unit}
-    return register(Operator(**(defaults | given | fixed | rest)))
+def _logical(
+    name: str,
+    parsed_from: type[exp.Expr],
+    description: str,
+    example: str,
+    *,
+    compile: Compiler,
+    possible: PossibleRule,
+    arity: tuple[int, int | None] = (2, 2),
+    to_sql: Writer | None = None,
+    text: Writer = infix,
+) -> Operator:
+    """`to_sql`: by default the name between the operands."""
+    return register(
+        Operator(
+            name=name, parsed_from=parsed_from, words=(name,), group="logic", arity=arity,
+            description=description, example=example, type_rule=rules.conditions, unit_rule=rules.no_unit,
+            compile=compile, possible=possible, to_sql=to_sql or sql.infix(name.upper()), text=text,
+        )
+    )  # fmt: skip
 
 
 AND = _logical(

@@ -30,8 +30,8 @@ class Partial:
         return f"coalesce({total}, 0)" if self.retractable else total
 
 
-def _sum(kind: str, **rest: Any) -> Partial:
-    return Partial(kind, True, "sum", lambda one, other: f"{one} + {other}", sum, **rest)
+def _sum(kind: str, nothing: Possible, contribution_sql: Callable[[str], str] = lambda value: value) -> Partial:
+    return Partial(kind, True, "sum", lambda one, other: f"{one} + {other}", sum, nothing, contribution_sql)
 
 
 def _extreme(kind: str, of_two: str, choose: Callable[..., Any]) -> Partial:

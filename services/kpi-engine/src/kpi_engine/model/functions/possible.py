@@ -27,7 +27,8 @@ def possible_values(node: Node, leaf: Callable[[Node], Possible | None]) -> Poss
             return frozenset({bool(node.value)})
         case "null":
             return UNKNOWN
-    return require_scalar(node.op).possible([possible_values(arg, leaf) for arg in node.args])
+        case _:
+            return require_scalar(node.op).possible([possible_values(arg, leaf) for arg in node.args])
 
 
 # The rules of entries
@@ -89,7 +90,7 @@ def chosen(args: Sequence[Possible]) -> Possible:
     for when, then in zip(args[:-1:2], args[1::2], strict=True):
         if True in when:
             found |= then
-        if when == {True}:
+        if when == frozenset({True}):
             return found
     return found | args[-1]
 

@@ -28,7 +28,8 @@ def to_sql(node: Node) -> str:
             return f"f.{node.value}"
         case "attribute":
             return f"(f.attributes ->> {render_literal(node.value)})"
-    return require_scalar(node.op).to_sql(node)
+        case _:
+            return require_scalar(node.op).to_sql(node)
 
 
 def render_literal(text: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 from sqlglot import exp
 
@@ -66,6 +66,12 @@ class Call:
 TypeRule = Callable[[Call], Type]
 UnitRule = Callable[[Call, Sequence[Node]], Unit | None]
 Writer = Callable[[Node], str]
+Compiler = Callable[[Node, Sequence[Evaluator]], Evaluator]
+"""The evaluator of a node, from those of its arguments."""
+PossibleRule = Callable[[Sequence[Possible]], Possible]
+"""The possible values of a result, from those of the arguments."""
+FractionRule = Callable[[Node], tuple[Node, Node | None]]
+"""Numerator and denominator of a node; no denominator when it is no fraction."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +108,7 @@ class Operation(Syntax):
     unit_rule: UnitRule
     text: Writer
     dates: bool = False
-    fraction: Callable[[Node], tuple[Node, Node | None]] | None = None
+    fraction: FractionRule | None = None
     symbol: str = ""
 
     @property
@@ -141,9 +147,9 @@ class Scalar(Operation):
     `compile`: the evaluator of the result from those of the arguments. `to_sql`: renders it for PostgreSQL. `possible`: the
     possible values of the result from those of the arguments."""
 
-    compile: Callable[[Node, Sequence[Evaluator]], Evaluator]
+    compile: Compiler
     to_sql: Writer
-    possible: Callable[[Sequence[Possible]], Possible]
+    possible: PossibleRule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +204,9 @@ def function_names() -> tuple[str, ...]:
 
 def syntax_of(tree: Any) -> Syntax | None:
     """The entry for a node of sqlglot's; None when there is none."""
-    if type(tree) is not exp.Anonymous:
-        return _PARSED.get(type(tree))
+    kind = cast(type[Any], type(tree))
+    if kind is not exp.Anonymous:
+        return _PARSED.get(kind)
     found = _ENTRIES.get(str(tree.this).lower())
     return found if found is not None and found.parsed_from is exp.Anonymous else None
 

@@ -25,7 +25,8 @@ def text_of(node: Node) -> str:
             return node.value
         case "attribute":
             return f"attributes.{node.value}"
-    raise KeyError(node.op)
+        case _:
+            raise KeyError(node.op)
 
 
 def shown_text(node: Node) -> str:
