@@ -100,7 +100,7 @@ services: setup ## Generate what follows from the list of services, contracts.AL
 	$(MAKE) setup
 	$(BIN)/uplift docs --write
 
-revision: setup ## Draft the revision that is missing: SERVICE=ingest (or platform) NAME=told_twice
+revision: setup ## Draft the revision that is missing: SERVICE=ingest (or platform, broker, oidc) NAME=told_twice
 	@$(BIN)/python -m testkit.revisions add "$(SERVICE)" "$(NAME)"
 
 freeze: setup ## Record new revisions; those that are recorded never change

@@ -16,6 +16,7 @@ AND attnum > 0 AND NOT attisdropped AND attidentity = '' AND attgenerated = '' O
 
 def fill(connection: psycopg.Connection[Any], schema: str, tenants: Sequence[str]) -> None:
     """Two rows of each tenant in every table, or one where that is all it can have; a value in every column."""
+    connection.execute("SET session_replication_role = replica")  # references need not lead anywhere
     tables: dict[str, dict[str, str]] = {}
     for table, column, type_ in connection.execute(_COLUMNS, [schema]).fetchall():
         tables.setdefault(table, {})[column] = type_

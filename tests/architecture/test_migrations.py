@@ -4,7 +4,7 @@ as they have landed."""
 import ast
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +14,20 @@ import psycopg
 import pytest
 from contracts import ALL_SERVICES
 from psycopg.rows import dict_row
-from servicekit import Service
 from servicekit.wiring import build_role_url
 from sqlalchemy import Column, MetaData, Text, create_engine
 from storage import PLATFORM, ensure_schema, migrate, schema_name
-from storage.tables import PLATFORM_TABLES, RLS_EXEMPT
+from storage.tables import RLS_EXEMPT
 from testkit import Cluster
 from testkit.revisions import added, drift, freeze, pending
-from testkit.schemas import catalogue, create_tables, differences, tables_of
+from testkit.schemas import EMBEDDED_SCHEMAS, DescribedSchema, catalogue, create_tables, describe_schema, differences
 
-from tests.architecture.files import PACKAGES, format_location
+from tests.architecture.files import format_location
 from tests.architecture.rows import fill, rows_of
 
-FOLDERS = [PLATFORM.folder, *(package / "migrations" / "versions" for package in PACKAGES.values())]
+NAMES = [*sorted(ALL_SERVICES), *EMBEDDED_SCHEMAS]
+SCHEMAS = {name: describe_schema(name) for name in NAMES}
+FOLDERS = [PLATFORM.folder, *(schema.migrations.folder for schema in SCHEMAS.values())]
 REVISIONS = [path for folder in FOLDERS for path in sorted(folder.glob("2*.py"))]
 
 # What a revision has changed on purpose in rows that were there: "service.table.column".
@@ -35,19 +36,23 @@ REWRITTEN: set[str] = set()
 
 @dataclass
 class Place:
-    """A service's schema in a database of its own."""
+    """A schema in a database of its own."""
 
-    service: Service
+    name: str
     cluster: Cluster
     database: str
 
     @property
+    def described(self) -> DescribedSchema:
+        return SCHEMAS[self.name]
+
+    @property
     def schema(self) -> str:
-        return schema_name(self.service.name)
+        return schema_name(self.name)
 
     @property
     def url(self) -> str:
-        return build_role_url(self.cluster.settings(self.database), self.service.name)
+        return build_role_url(self.cluster.settings(self.database), self.name)
 
     @contextmanager
     def admin(self) -> Iterator[psycopg.Connection[Any]]:
@@ -72,25 +77,24 @@ class Place:
     def create(self, *tables: MetaData) -> None:
         engine = create_engine(self.url, connect_args={"options": f"-c search_path={self.schema} -c timezone=UTC"})
         with engine.begin() as connection:
-            create_tables(connection, *tables)
+            create_tables(connection, *tables, walled=self.described.migrations.has_platform_tables)
         engine.dispose()
 
     def migrate(self, **to: str) -> None:
-        migrate(self.url, self.service.migrations, **to)
+        migrate(self.url, self.described.migrations, **to)
 
 
 @pytest.fixture
-def place_of(cluster: Cluster, services: Sequence[Service]) -> Iterator[Callable[[str], Place]]:
-    """An empty schema of the service that is named so."""
+def place_of(cluster: Cluster) -> Iterator[Callable[[str], Place]]:
+    """An empty schema of that name."""
     made: list[str] = []
 
     def make(name: str) -> Place:
-        (service,) = [each for each in services if each.name == name]
         database = cluster.create()
         made.append(database)
         url = cast(str, cluster.settings(database).admin_database_url)
         ensure_schema(url, name, role=schema_name(name))
-        return Place(service, cluster, database)
+        return Place(name, cluster, database)
 
     yield make
     for database in made:
@@ -98,17 +102,18 @@ def place_of(cluster: Cluster, services: Sequence[Service]) -> Iterator[Callable
 
 
 @pytest.fixture(scope="module")
-def wanted(cluster: Cluster, services: Sequence[Service]) -> Callable[[str], dict[str, str]]:
-    """The schema of a service as its tables of today describe it."""
+def wanted(cluster: Cluster) -> Callable[[str], dict[str, str]]:
+    """A schema as its tables of today describe it; where its revisions are all there is, as these build it."""
     known: dict[str, dict[str, str]] = {}
 
     def of(name: str) -> dict[str, str]:
         if name not in known:
-            (service,) = [each for each in services if each.name == name]
             with cluster.database() as database:
                 ensure_schema(cast(str, cluster.settings(database).admin_database_url), name, role=schema_name(name))
-                place = Place(service, cluster, database)
-                place.create(PLATFORM_TABLES, tables_of(service))
+                place = Place(name, cluster, database)
+                if place.described.tables is None:
+                    place.migrate()
+                place.create(*place.described.all_tables)
                 known[name] = place.catalogue()
         return known[name]
 
@@ -118,15 +123,16 @@ def wanted(cluster: Cluster, services: Sequence[Service]) -> Callable[[str], dic
 CURE = "the tables and the revisions differ: `make revision SERVICE=… NAME=…` adds the one that is missing"
 
 
-@pytest.mark.parametrize("name", sorted(ALL_SERVICES))
+@pytest.mark.parametrize("name", NAMES)
 def test_the_revisions_build_what_the_tables_describe(
     name: str, place_of: Callable[[str], Place], wanted: Callable[[str], dict[str, str]]
 ) -> None:
     place = place_of(name)
     place.migrate()
     assert differences(place.catalogue(), wanted(name)) == [], CURE
-    assert pending(place.url, place.service) == [], CURE
-    assert pending(place.url, place.service, platform=True) == [], CURE
+    assert pending(place.url, place.described) == [], CURE
+    if place.described.migrations.has_platform_tables:
+        assert pending(place.url, place.described, platform=True) == [], CURE
 
 
 @pytest.mark.parametrize("platform", [False, True])
@@ -134,12 +140,12 @@ def test_a_column_without_a_revision_is_found(platform: bool, place_of: Callable
     place = place_of("training")
     place.migrate()
     copies = [MetaData(), MetaData()]
-    for tables, copy in zip((PLATFORM_TABLES, tables_of(place.service)), copies, strict=True):
+    for tables, copy in zip(place.described.all_tables, copies, strict=True):
         for table in tables.sorted_tables:
             table.to_metadata(copy)
     table = copies[0].tables["outbox"] if platform else copies[1].tables["assignment"]
     table.append_column(Column("forgotten", Text))
-    (operation,) = pending(place.url, place.service, platform=platform, tables=copies[0 if platform else 1])
+    (operation,) = pending(place.url, place.described, platform=platform, tables=copies[0 if platform else 1])
     assert operation == f"op.add_column('{table.name}', sa.Column('forgotten', sa.Text(), nullable=True))"
     other = place_of("training")
     other.create(*copies)
@@ -188,9 +194,8 @@ def test_what_is_not_as_described_is_found(
 
 
 STEPS = [
-    *((name, {"to": path.stem}) for name, package in PACKAGES.items() for path in sorted(
-        (package / "migrations" / "versions").glob("2*.py"))),
-    *(("training", {"platform": path.stem}) for path in sorted(PLATFORM.folder.glob("2*.py"))),
+    *((name, {"to": revision}) for name, schema in SCHEMAS.items() for revision in schema.migrations.revisions()),
+    *(("training", {"platform": revision}) for revision in PLATFORM.revisions()),
 ]  # fmt: skip
 
 
@@ -224,6 +229,8 @@ def test_data_of_every_revision_comes_along_and_stays_walled_off(
             and f"{name}.{table}.{column}" not in REWRITTEN
         }
         assert of(kept, found[table]) == of(kept, rows), table
+    if not place.described.migrations.has_platform_tables:
+        return
     walled = [table for table in there if table not in RLS_EXEMPT]
     assert len(walled) > 10
     for tenant in tenants:
@@ -234,6 +241,28 @@ def test_data_of_every_revision_comes_along_and_stays_walled_off(
     with place.tenant("") as connection:
         for table in walled:
             assert connection.execute(f'SELECT FROM "{table}"').fetchall() == [], table  # pyright: ignore
+
+
+@pytest.mark.parametrize("name", EMBEDDED_SCHEMAS)
+@pytest.mark.parametrize("grown", [False, True])
+def test_a_schema_from_before_it_had_revisions_is_taken_over(
+    name: str, grown: bool, place_of: Callable[[str], Place], wanted: Callable[[str], dict[str, str]]
+) -> None:
+    """It was created, and later extended, by every start."""
+    place = place_of(name)
+    revisions = place.described.migrations.revisions()
+    place.migrate(to=revisions[-1 if grown else 0])
+    with place.admin() as connection:
+        connection.execute(f"DROP TABLE {place.schema}.alembic_version")  # pyright: ignore
+        fill(connection, place.schema, ["acme"])
+        there = rows_of(connection, place.schema)
+    place.migrate()
+    assert differences(place.catalogue(), wanted(name)) == []
+    with place.admin() as connection:
+        found = rows_of(connection, place.schema)
+    for table, rows in there.items():
+        assert rows
+        assert of(set(rows[0]), found[table]) == of(set(rows[0]), rows), table
 
 
 def of(columns: set[str], rows: list[dict[str, Any]]) -> list[str]:
@@ -280,8 +309,8 @@ def test_revisions_depend_on_nothing_that_changes() -> None:
     assert found == []
 
 
-def test_revisions_follow_one_another_by_their_names(services: Sequence[Service]) -> None:
-    for migrations in (PLATFORM, *(service.migrations for service in services)):
+def test_revisions_follow_one_another_by_their_names() -> None:
+    for migrations in (PLATFORM, *(schema.migrations for schema in SCHEMAS.values())):
         chain = [script.revision for script in migrations.script().walk_revisions()]
         assert chain[::-1] == migrations.revisions(), migrations.package
 
@@ -291,10 +320,11 @@ def test_the_first_draft_of_a_revision_is_what_is_missing(place_of: Callable[[st
     place = place_of("forms")
     place.migrate()
     copy = MetaData()
-    for table in tables_of(place.service).sorted_tables:
+    assert place.described.tables
+    for table in place.described.tables.sorted_tables:
         table.to_metadata(copy)
     copy.tables["form"].to_metadata(copy, name="form_again")
-    path = added(pending(place.url, place.service, tables=copy), tmp_path, after="x", slug="again")
+    path = added(pending(place.url, place.described, tables=copy), tmp_path, after="x", slug="again")
     text = path.read_text(encoding="utf-8")
     assert "op.create_table('form_again'" in text
     assert "CREATE POLICY tenant_wall" in text

@@ -13,13 +13,11 @@ from threading import Thread
 from typing import Any
 
 import httpx
-import psycopg
 from all_in_one.suite import SERVICES
 from contracts.directory import PLATFORM_TENANT, Login
 from identity.actions import ensure_platform
-from messaging.log_table import LogTableBroker
-from servicekit.run import build_broker_dsn
-from storage import Sessions, create_engine, ensure_schema
+from servicekit.wiring import LOG_TABLE_MIGRATIONS, migrate_schema
+from storage import Sessions, create_engine
 from testkit import ISSUER, Cluster, TestIssuer
 from testkit.programs import Program, free_port
 
@@ -63,13 +61,7 @@ class InProcessSuite(Suite):
 
     async def prepare(self) -> None:
         """The broker's tables, and the first admin of the platform."""
-        with psycopg.connect(self.database.replace("+psycopg", ""), autocommit=True) as admin:
-            ensure_schema(self.database, "broker", role="broker")
-            admin.execute(
-                "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO broker', current_database()); END $$"
-            )
-        async with LogTableBroker(build_broker_dsn(self._settings), partitions=1) as broker:
-            await broker.prepare()
+        migrate_schema(LOG_TABLE_MIGRATIONS, self._settings)
         engine = create_engine(self._settings.database_url.replace("{role}", "identity"), schema="identity")
         async with Sessions(engine, "identity", partitions=1).begin(
             [PLATFORM_TENANT], now=datetime.now(UTC)

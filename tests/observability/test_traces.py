@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
-import psycopg
 import pytest
 from contracts import TOPICS, Attributes
 from contracts.directory import PLATFORM_TENANT, Login
@@ -17,17 +16,16 @@ from identity.service import service as identity
 from kpi_engine.service import service as kpi_engine
 from messaging.broker import Message, TopicPartition
 from messaging.consumer import OffsetStep
-from messaging.log_table import LogTableBroker
 from opentelemetry.instrumentation.pymongo import PymongoInstrumentor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from servicekit import ReceivedEvent, Subscription
 from servicekit.event_door import EventDoor
-from servicekit.run import Process, build_broker_dsn, create_broker, instrument_service, root_app, run_services
-from servicekit.settings import PlatformSettings
+from servicekit.run import Process, create_broker, instrument_service, root_app, run_services
 from servicekit.telemetry import Tracing, export_traces
-from storage import Document, Session, ensure_schema
+from servicekit.wiring import LOG_TABLE_MIGRATIONS, migrate_schema
+from storage import Document, Session
 from storage.mongo import MongoDocumentStore
 from testkit import ISSUER, Cluster, Harness, TestIssuer, wait_until_true
 from training.service import service as training
@@ -43,7 +41,7 @@ async def running(
     with cluster.database([identity, training]) as database:
         settings = cluster.settings(database, kafka_bootstrap_servers=kafka, kafka_replication_factor=1)
         if kafka is None:
-            await _prepare_the_log_table(settings, database)
+            migrate_schema(LOG_TABLE_MIGRATIONS, settings)
         else:
             async with create_broker(settings) as broker:
                 await broker.declare(list(TOPICS.values()))
@@ -57,15 +55,6 @@ async def running(
             transport = httpx.ASGITransport(root_app(process))
             async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
                 yield process, client
-
-
-async def _prepare_the_log_table(settings: PlatformSettings, database: str) -> None:
-    assert settings.admin_database_url
-    ensure_schema(settings.admin_database_url, "broker", role="broker")
-    with psycopg.connect(settings.admin_database_url.replace("+psycopg", ""), autocommit=True) as admin:
-        admin.execute(f'GRANT CREATE ON DATABASE "{database}" TO broker')  # type: ignore[arg-type]
-    async with LogTableBroker(build_broker_dsn(settings)) as broker:
-        await broker.prepare()
 
 
 @pytest.fixture

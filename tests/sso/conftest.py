@@ -1,21 +1,14 @@
 """Both providers, each started once for the session and only where a test asks."""
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import psycopg
 import pytest
 from forms.service import service as forms
 from identity.service import service as identity
-from messaging.log_table import LogTableBroker
-from psycopg import sql
 from servicekit import Service
-from servicekit.run import build_broker_dsn
-from servicekit.settings import PlatformSettings
-from servicekit.wiring import migrate_all
-from storage import ensure_schema
+from servicekit.wiring import LOG_TABLE_MIGRATIONS, migrate_all, migrate_schema
 from testkit import Cluster
 from testkit.fixtures.keycloak import RunningKeycloak
 
@@ -23,19 +16,6 @@ from tests.sso.browser import Browser
 from tests.sso.environments import PASSWORD, EmbeddedEnvironment, KeycloakEnvironment, SsoEnvironment
 
 SERVICES: Sequence[Service] = (identity, forms)
-
-
-def prepare_broker(settings: PlatformSettings, database: str) -> None:
-    admin_url = settings.admin_database_url or ""
-    ensure_schema(admin_url, "broker", role="broker")
-    with psycopg.connect(admin_url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO broker").format(sql.Identifier(database)))
-
-    async def prepare() -> None:
-        async with LogTableBroker(build_broker_dsn(settings), partitions=settings.partitions) as broker:
-            await broker.prepare()
-
-    asyncio.run(prepare())
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +27,7 @@ def keycloak_world(
     with cluster.database(SERVICES) as database, ExitStack() as stack:
         settings = cluster.settings(database)
         migrate_all(SERVICES, settings)
-        prepare_broker(settings, database)
+        migrate_schema(LOG_TABLE_MIGRATIONS, settings)
         world = KeycloakEnvironment(keycloak, settings, Path(tmp_path_factory.mktemp("sso")))
         stack.callback(world.server.stop)
         world.prepare()

@@ -17,7 +17,8 @@ from identity.model.applications import Account
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 from servicekit.tokens import TokenVerifier
-from storage import create_engine, ensure_schema
+from servicekit.wiring import migrate_schema
+from storage import create_engine
 from testkit import AUDIENCE, ISSUER, Cluster, TestIssuer
 from testkit.fixtures.keycloak import RunningKeycloak
 
@@ -71,11 +72,11 @@ async def embedded(cluster: Cluster) -> AsyncIterator[Issuer]:
     iss = "http://127.0.0.1:8080/oidc"
     with cluster.database() as name:
         settings = cluster.settings(name)
-        ensure_schema(settings.admin_database_url or "", "oidc", role="oidc")
+        migrate_schema(dev_idp.MIGRATIONS, settings)
         engine = create_engine(settings.admin_database_url or "", schema="oidc", pool_size=2)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
-            await dev_idp.ensure_schema(engine)
+            await dev_idp.ensure_seed_rows(engine)
             await dev_idp.ensure_account(engine, USER, SECRET, TENANT)
             async with engine.connect() as connection:
                 key = RSAKey.import_key((await store.signing_keys(connection))[0])

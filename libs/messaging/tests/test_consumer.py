@@ -64,7 +64,6 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
             yield broker
     else:
         async with LogTableBroker(request.getfixturevalue("postgres").dsn) as broker:
-            await broker.prepare()
             yield broker
 
 

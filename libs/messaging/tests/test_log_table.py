@@ -11,6 +11,8 @@ import pytest
 from contracts import Topic, new_id
 from messaging.broker import Outgoing, TopicPartition
 from messaging.log_table import LogTableBroker
+from servicekit.wiring import LOG_TABLE_MIGRATIONS
+from storage import ensure_schema, migrate
 from storage.embedded import EmbeddedPostgres
 from testkit.broker_conformance import make_messages, read_messages, wait_until
 
@@ -31,7 +33,6 @@ async def backends(postgres: EmbeddedPostgres, query: str) -> list[int]:
 
 async def test_a_given_number_of_partitions_overrides_the_declared_one(postgres: EmbeddedPostgres) -> None:
     async with LogTableBroker(postgres.dsn, partitions=1) as broker:
-        await broker.prepare()
         topic = await fresh_topic(broker, partitions=6)
         assert broker.count_partitions(topic) == 1
         with pytest.raises(ValueError, match="partition 3"):
@@ -183,13 +184,10 @@ async def test_what_was_committed_last_is_stored_on_leaving(postgres: EmbeddedPo
 
 async def test_a_role_that_only_owns_the_schema_is_enough(postgres: EmbeddedPostgres) -> None:
     async with await psycopg.AsyncConnection.connect(postgres.dsn, autocommit=True) as connection:
-        await connection.execute("CREATE ROLE broker LOGIN")
         await connection.execute("CREATE DATABASE small")
-    dsn = postgres.dsn.replace("dbname=postgres", "dbname=small")
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await connection.execute("CREATE SCHEMA broker AUTHORIZATION broker")
-    async with LogTableBroker(dsn.replace("user=postgres", "user=broker")) as broker:
-        await asyncio.gather(broker.prepare(), broker.prepare())
+    ensure_schema(postgres.url(database="small"), "broker", role="broker")
+    migrate(postgres.url("broker", "small"), LOG_TABLE_MIGRATIONS)
+    async with LogTableBroker(postgres.url("broker", "small").replace("+psycopg", "")) as broker:
         topic = await fresh_topic(broker)
         async with broker.join("readers", [topic]) as reader:
             await broker.publish(make_messages(topic, 2))

@@ -12,10 +12,8 @@ class TestLogTable(PacingConformance):
     member_factory = "messaging.log_table:LogTableBroker"
 
     @pytest.fixture(autouse=True)
-    async def prepared(self, postgres: EmbeddedPostgres) -> None:
+    def prepared(self, postgres: EmbeddedPostgres) -> None:
         self.postgres = postgres
-        async with LogTableBroker(postgres.dsn) as broker:
-            await broker.prepare()
 
     def address(self) -> str:
         return self.postgres.dsn

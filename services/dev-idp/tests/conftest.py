@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import create_async_engine
+from storage import create_engine, ensure_schema, migrate
 from storage.embedded import EmbeddedPostgres
 
 ORIGIN = "http://127.0.0.1:8080"
@@ -142,14 +142,16 @@ def returned(response: httpx.Response) -> dict[str, str]:
 def oidc_postgres():
     with tempfile.TemporaryDirectory(prefix="uplift-oidc-", ignore_cleanup_errors=True) as folder:
         server = Postgres(Path(folder))
+        ensure_schema(server.url, "oidc", role="oidc")
+        migrate(server.url, dev_idp.MIGRATIONS)
         yield server
         server.close()
 
 
 @pytest.fixture
 async def engine(oidc_postgres):
-    engine = create_async_engine(oidc_postgres.url)
-    await dev_idp.ensure_schema(engine)
+    engine = create_engine(oidc_postgres.url, schema="oidc")
+    await dev_idp.ensure_seed_rows(engine)
     yield engine
     async with engine.begin() as connection:
         for table in store.metadata.sorted_tables:

@@ -4,7 +4,7 @@ import asyncio
 
 import dev_idp
 from dev_idp import store
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 
 async def test_tokens_session_and_key_survive_killing_the_database(browser, engine, oidc_postgres, app, clock):
@@ -14,7 +14,7 @@ async def test_tokens_session_and_key_survive_killing_the_database(browser, engi
     oidc_postgres.kill()
     await engine.dispose()
     oidc_postgres.start()
-    await dev_idp.ensure_schema(engine)
+    await dev_idp.ensure_seed_rows(engine)
     app.router.routes.clear()
     app.mount("/oidc", dev_idp.create_provider(engine, "http://127.0.0.1:8080/oidc", clock=clock, demo=True))
 
@@ -27,9 +27,9 @@ async def test_tokens_session_and_key_survive_killing_the_database(browser, engi
 
 async def test_two_starts_at_once_make_one_key(engine):
     async with engine.begin() as connection:
-        await connection.exec_driver_sql("DROP SCHEMA oidc CASCADE")
-    await asyncio.gather(*(dev_idp.ensure_schema(engine) for _ in range(3)))
-    await dev_idp.ensure_schema(engine)
+        await connection.execute(delete(store.signing_key))
+    await asyncio.gather(*(dev_idp.ensure_seed_rows(engine) for _ in range(3)))
+    await dev_idp.ensure_seed_rows(engine)
     async with engine.connect() as connection:
         assert len(await store.signing_keys(connection)) == 1
         client = await store.find_client(connection, "uplift-cli")

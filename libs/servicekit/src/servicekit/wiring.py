@@ -11,7 +11,16 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from storage import Outbox, Sessions, create_document_store, create_engine, ensure_schema, migrate, schema_name
+from storage import (
+    Migrations,
+    Outbox,
+    Sessions,
+    create_document_store,
+    create_engine,
+    ensure_schema,
+    migrate,
+    schema_name,
+)
 
 from servicekit.behind import behind_router
 from servicekit.blueprints.door import section_router
@@ -43,18 +52,31 @@ def build_role_url(settings: PlatformSettings, service: str) -> str:
     return settings.database_url.replace("{role}", schema_name(service))
 
 
+LOG_TABLE_MIGRATIONS = Migrations(
+    "broker", "messaging.log_table.migrations", has_platform_tables=False, first_table="topics"
+)
+"""The revisions of the broker that is a log table in PostgreSQL."""
+
+
+def migrate_schema(migrations: Migrations, settings: PlatformSettings) -> None:
+    """Migrates one schema to its newest revision, as its own role. With an administrator's URL in the settings it also
+    creates role and schema if they are missing. Raises UnknownRevision."""
+    name = migrations.service
+    if settings.admin_database_url:
+        ensure_schema(
+            settings.admin_database_url,
+            name,
+            role=schema_name(name),
+            password=urlsplit(settings.database_url.replace("{role}", "role")).password,
+        )
+    migrate(build_role_url(settings, name), migrations)
+
+
 def migrate_all(services: Sequence[Service], settings: PlatformSettings) -> None:
     """Migrates every service's schema to its newest revision. With an administrator's URL in the settings it also creates
     missing roles and schemas."""
     for service in services:
-        if settings.admin_database_url:
-            ensure_schema(
-                settings.admin_database_url,
-                service.name,
-                role=schema_name(service.name),
-                password=urlsplit(settings.database_url.replace("{role}", "role")).password,
-            )
-        migrate(build_role_url(settings, service.name), service.migrations)
+        migrate_schema(service.migrations, settings)
 
 
 @dataclass

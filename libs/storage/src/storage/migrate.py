@@ -1,4 +1,4 @@
-"""Alembic without an env.py per service: each service has a folder of revisions, and this runs them in its schema.
+"""Alembic without an env.py per schema: each has a folder of revisions, and this runs them in its schema.
 
 The tables that every service has are a folder of revisions of their own, with their own version table in each schema. A
 revision is frozen once it is on the main branch (CONTRIBUTING.md): it holds its SQL and imports nothing that changes.
@@ -25,11 +25,18 @@ class UnknownRevision(RuntimeError):
 
 @dataclass(frozen=True)
 class Migrations:
-    """The revisions of one service: those in the folder `versions` of `package`. `table` is the version table."""
+    """The revisions of one schema: those in the folder `versions` of `package`. `table` is the version table.
+
+    `service` names the schema: it is a service, or the broker or provider of the embedded shape, which have no
+    `has_platform_tables`: the tables that every service has. `first_table`: a schema that has it, and no version table, is from
+    before the revisions.
+    """
 
     service: str
     package: str
     table: str = "alembic_version"
+    has_platform_tables: bool = True
+    first_table: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -53,7 +60,7 @@ class Migrations:
         return max(self.revisions(), default=None)
 
 
-PLATFORM = Migrations("every service", "storage.migrations", "storage_version")
+PLATFORM = Migrations("every service", "storage.migrations", "storage_version", first_table="outbox")
 """The revisions of the tables that every service has, `storage.tables.PLATFORM_TABLES`."""
 
 
@@ -80,9 +87,9 @@ def load_current_revision(connection: Connection, table: str = Migrations.table)
 
 
 def migrate(url: str, migrations: Migrations, *, to: str | None = None, platform: str | None = None) -> str | None:
-    """Upgrades a service's schema to its newest revision, as the service's own role. Returns the revision.
+    """Upgrades a schema to its newest revision, as its own role. Returns the revision.
 
-    `to` and `platform` name a revision other than the newest, of the service's and of the shared tables. No script is
+    `to` and `platform` name a revision other than the newest, of the schema's own and of the shared tables. No script is
     loaded when the schema is up to date. Raises UnknownRevision.
     """
     engine = create_engine(
@@ -91,22 +98,26 @@ def migrate(url: str, migrations: Migrations, *, to: str | None = None, platform
     try:
         with engine.begin() as connection:
             lock_connection(connection, f"{migrations.service} migrations")
-            _stamp_unversioned(connection)
-            _ensure_revision(connection, PLATFORM, platform)
+            if migrations.has_platform_tables:
+                _ensure_revision(connection, PLATFORM, platform)
             return _ensure_revision(connection, migrations, to)
     finally:
         engine.dispose()
 
 
-def _stamp_unversioned(connection: Connection) -> None:
-    """Marks shared tables from before they had revisions (each service's first one created them) as at the first."""
-    if load_current_revision(connection, PLATFORM.table) or not connection.scalar(text("SELECT to_regclass('outbox')")):
+def _stamp_unversioned(connection: Connection, migrations: Migrations) -> None:
+    """Marks a schema from before it had revisions as at the first one. The second adds what is missing."""
+    if load_current_revision(connection, migrations.table) or not connection.scalar(
+        text("SELECT to_regclass(:table)"), {"table": migrations.first_table}
+    ):
         return
-    context = MigrationContext.configure(connection, opts={"version_table": PLATFORM.table})
-    context.stamp(PLATFORM.script(), PLATFORM.revisions()[0])
+    context = MigrationContext.configure(connection, opts={"version_table": migrations.table})
+    context.stamp(migrations.script(), migrations.revisions()[0])
 
 
 def _ensure_revision(connection: Connection, migrations: Migrations, to: str | None) -> str | None:
+    if migrations.first_table:
+        _stamp_unversioned(connection, migrations)
     target, current = to or migrations.head(), load_current_revision(connection, migrations.table)
     if current != target:
         _check_known(current, migrations.revisions(), migrations.service)

@@ -3,8 +3,8 @@
     python -m testkit.revisions add ingest told_twice
     python -m testkit.revisions freeze
 
-`add` compares the tables of a service, or of `platform` (those that every service has), with what the revisions build,
-and writes a revision with the difference, to be read and completed. `freeze` records the sum of each new revision in
+`add` compares the tables of a service, of `platform` (those that every service has), or of `oidc`, with what the revisions build,
+and writes a revision with the difference, to be read and completed; one of `broker` is empty. `freeze` records the sum of each new revision in
 `SHA256SUMS` beside it, which `sha256sum -c` understands.
 """
 
@@ -14,22 +14,20 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from alembic.autogenerate import api, produce_migrations
 from alembic.migration import MigrationContext
 from alembic.operations import ops
 from contracts import ALL_SERVICES
-from servicekit import Service
-from servicekit.wiring import build_role_url
+from servicekit.wiring import build_role_url, migrate_schema
 from sqlalchemy import MetaData, create_engine
-from storage import PLATFORM, Migrations, ensure_schema, migrate, schema_name
+from storage import PLATFORM, Migrations, schema_name
 from storage.tables import PLATFORM_TABLES
 
 from testkit.postgres import started_cluster
-from testkit.schemas import tables_of, wall
+from testkit.schemas import EMBEDDED_SCHEMAS, DescribedSchema, describe_schema, wall
 
 SUMS = "SHA256SUMS"
 
@@ -48,19 +46,19 @@ def upgrade() -> None:
 '''
 
 
-def service_named(name: str) -> Service:
-    return import_module(f"{schema_name(name)}.service").service
-
-
-def pending(url: str, service: Service, *, platform: bool = False, tables: MetaData | None = None) -> list[str]:
+def pending(url: str, schema: DescribedSchema, *, platform: bool = False, tables: MetaData | None = None) -> list[str]:
     """What Alembic would do, as Python, to bring the schema at `url` to the tables as they are in the code.
 
-    `tables` instead of the service's own, or of those that every service has (`platform`).
+    `tables` instead of the schema's own, or of those that every service has (`platform`). Nothing for a schema whose tables
+    only its revisions describe.
     """
-    tables = tables or (PLATFORM_TABLES if platform else tables_of(service))
+    tables = tables or (PLATFORM_TABLES if platform else schema.tables)
+    if tables is None:
+        return []
     strange = {*PLATFORM_TABLES.tables, PLATFORM.table, Migrations.table}
-    schema = schema_name(service.name)
-    engine = create_engine(url, connect_args={"options": f"-c search_path={schema} -c timezone=UTC"})
+    walled = schema.migrations.has_platform_tables
+    options = f"-c search_path={schema_name(schema.migrations.service)} -c timezone=UTC"
+    engine = create_engine(url, connect_args={"options": options})
 
     def ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
         return kind != "table" or ((name in PLATFORM_TABLES.tables) if platform else (name not in strange))
@@ -70,17 +68,17 @@ def pending(url: str, service: Service, *, platform: bool = False, tables: MetaD
         with engine.connect() as connection:
             context = MigrationContext.configure(connection, opts=options)
             found = produce_migrations(context, tables).upgrade_ops
-            return [line for each in (found.ops if found else []) for line in _rendered(each, context)]
+            return [line for each in (found.ops if found else []) for line in _rendered(each, context, walled)]
     finally:
         engine.dispose()
 
 
-def _rendered(operation: ops.MigrateOperation, context: MigrationContext) -> list[str]:
+def _rendered(operation: ops.MigrateOperation, context: MigrationContext, walled: bool) -> list[str]:
     if isinstance(operation, ops.ModifyTableOps):
-        return [line for each in operation.ops for line in _rendered(each, context)]
+        return [line for each in operation.ops for line in _rendered(each, context, walled)]
     code = api.render_python_code(ops.UpgradeOps([operation]), migration_context=context)
     lines = [line for line in textwrap.dedent("    " + code).splitlines() if not line.lstrip().startswith("#")]
-    statements = wall(operation.table_name) if isinstance(operation, ops.CreateTableOp) else []
+    statements = wall(operation.table_name) if walled and isinstance(operation, ops.CreateTableOp) else []
     return ["\n".join(lines), *(f"op.execute({statement!r})" for statement in statements)]
 
 
@@ -129,14 +127,12 @@ def _sums(folder: Path) -> dict[str, str]:
 
 def _add(name: str, slug: str) -> None:
     platform = name == "platform"
-    service = service_named("training" if platform else name)
-    migrations = PLATFORM if platform else service.migrations
+    schema = describe_schema("training" if platform else name)
+    migrations = PLATFORM if platform else schema.migrations
     with started_cluster() as cluster, cluster.database() as database:
         settings = cluster.settings(database)
-        ensure_schema(cast(str, settings.admin_database_url), service.name, role=schema_name(service.name))
-        url = build_role_url(settings, service.name)
-        migrate(url, service.migrations)
-        operations = pending(url, service, platform=platform)
+        migrate_schema(schema.migrations, settings)
+        operations = pending(build_role_url(settings, schema.migrations.service), schema, platform=platform)
     path = added(operations, migrations.folder, after=migrations.head(), slug=slug)
     print(f"Written: {path}\nRead and complete it, then `make fmt`, `make freeze`.")
 
@@ -145,14 +141,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m testkit.revisions", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="write a revision with what is missing")
-    add.add_argument("service", choices=[*sorted(ALL_SERVICES), "platform"])
+    add.add_argument("service", choices=[*sorted(ALL_SERVICES), *EMBEDDED_SCHEMAS, "platform"])
     add.add_argument("slug", help="what is there now, in a word or two: told_twice")
     commands.add_parser("freeze", help="record the revisions that are new")
     asked = parser.parse_args(arguments)
     if asked.command == "add":
         _add(asked.service, asked.slug)
         return
-    for migrations in (PLATFORM, *(service_named(name).migrations for name in sorted(ALL_SERVICES))):
+    for migrations in (
+        PLATFORM,
+        *(describe_schema(name).migrations for name in (*sorted(ALL_SERVICES), *EMBEDDED_SCHEMAS)),
+    ):
         for name in freeze(migrations.folder):
             print(f"Recorded: {migrations.package} {name}")
 

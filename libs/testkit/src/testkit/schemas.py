@@ -1,14 +1,44 @@
 """Schemas as the code of today has them, without any revision; and what there is in one, to be compared."""
 
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import psycopg
 from servicekit import Service
+from servicekit.wiring import LOG_TABLE_MIGRATIONS
 from sqlalchemy import Connection, MetaData, text
-from storage import schema_name
-from storage.tables import RLS_EXEMPT, TENANT_POLICY
+from storage import Migrations, schema_name
+from storage.tables import PLATFORM_TABLES, RLS_EXEMPT, TENANT_POLICY
+
+EMBEDDED_SCHEMAS = ("broker", "oidc")
+"""The schemas of the embedded shape that are no service's: the log table's and the identity provider's."""
+
+
+@dataclass(frozen=True)
+class DescribedSchema:
+    """A schema's revisions, and its own tables as the code of today has them: None where the revisions are all there is."""
+
+    migrations: Migrations
+    tables: MetaData | None
+
+    @property
+    def all_tables(self) -> list[MetaData]:
+        """With the tables that every service has, where the schema has them; these come first."""
+        own = [self.tables] if self.tables else []
+        return [PLATFORM_TABLES, *own] if self.migrations.has_platform_tables else own
+
+
+def describe_schema(name: str) -> DescribedSchema:
+    """The schema of a service, or one of EMBEDDED_SCHEMAS, by its name."""
+    if name == "broker":
+        return DescribedSchema(LOG_TABLE_MIGRATIONS, None)
+    if name == "oidc":
+        provider = import_module("dev_idp")
+        return DescribedSchema(provider.MIGRATIONS, import_module("dev_idp.store").metadata)
+    service: Service = import_module(f"{schema_name(name)}.service").service
+    return DescribedSchema(service.migrations, tables_of(service))
 
 
 def tables_of(service: Service) -> MetaData:
@@ -28,12 +58,12 @@ def wall(table: str) -> list[str]:
     ]
 
 
-def create_tables(connection: Connection, *tables: MetaData) -> None:
-    """Creates the tables, walled off, in the connection's schema."""
+def create_tables(connection: Connection, *tables: MetaData, walled: bool = True) -> None:
+    """Creates the tables in the connection's schema, behind row-level security if `walled`."""
     for metadata in tables:
         metadata.create_all(connection, checkfirst=False)
         for table in metadata.tables:
-            for statement in wall(table):
+            for statement in wall(table) if walled else ():
                 connection.execute(text(statement))
 
 

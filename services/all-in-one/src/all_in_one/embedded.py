@@ -28,18 +28,17 @@ from identity.actions import ensure_platform
 from identity.service import service as identity
 from identity.service import wire as wire_identity
 from identity.settings import IdentitySettings
-from messaging.log_table import LogTableBroker
 from pydantic import SecretStr
 from servicekit import Service
 from servicekit.budget import exit_when_hung
 from servicekit.outbound import UrlPolicy
-from servicekit.run import Process, build_broker_dsn, root_app, run_services
+from servicekit.run import Process, root_app, run_services
 from servicekit.server import Server
 from servicekit.settings import PlatformSettings
-from servicekit.wiring import migrate_all
+from servicekit.wiring import LOG_TABLE_MIGRATIONS, migrate_all, migrate_schema
 from simulator.demo import LOGINS, PASSWORD
 from sqlalchemy.ext.asyncio import AsyncEngine
-from storage import create_engine, ensure_schema
+from storage import create_engine
 from storage.embedded import EmbeddedPostgres
 
 from all_in_one.commands.client import DATA_FOLDERS
@@ -142,10 +141,11 @@ def prepare_database(postgres: EmbeddedPostgres, settings: PlatformSettings) -> 
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
             connection.execute(f'CREATE DATABASE "{DATABASE}"')  # pyright: ignore[reportArgumentType, reportCallIssue]
-    for name in ("broker", "oidc"):
-        ensure_schema(settings.admin_database_url, name, role=name)
+    for migrations in (LOG_TABLE_MIGRATIONS, dev_idp.MIGRATIONS):
+        migrate_schema(migrations, settings)
     with psycopg.connect(settings.admin_database_url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(f'GRANT CREATE ON DATABASE "{DATABASE}" TO broker, oidc')  # pyright: ignore[reportArgumentType, reportCallIssue]
+        # Older versions granted it, so that these roles could create their tables' schemas themselves.
+        connection.execute(f'REVOKE CREATE ON DATABASE "{DATABASE}" FROM broker, oidc')  # pyright: ignore[reportArgumentType, reportCallIssue]
     migrate_all(SERVICES, settings)
 
 
@@ -169,7 +169,7 @@ def _configure_services(settings: PlatformSettings) -> list[Service]:
 async def _run_provider(settings: PlatformSettings, options: Options) -> AsyncIterator[tuple[FastAPI, AsyncEngine]]:
     engine = create_engine(settings.database_url.replace("{role}", "oidc"), schema="oidc", pool_size=1)
     try:
-        await dev_idp.ensure_schema(engine)
+        await dev_idp.ensure_seed_rows(engine)
         own = _identity_settings(settings)
         secret = own.embedded_client_secret.get_secret_value()
         await dev_idp.ensure_client(engine, own.embedded_client_id, secret, [], PLATFORM_TENANT, ["client_credentials"])
@@ -215,8 +215,6 @@ async def up(options: Options) -> None:
 
 
 async def _serve(settings: PlatformSettings, options: Options) -> None:
-    async with LogTableBroker(build_broker_dsn(settings), partitions=settings.partitions) as broker:
-        await broker.prepare()
     async with _run_provider(settings, options) as (provider, engine):
         exit_when_hung()
         async with run_services(_configure_services(settings), settings) as process:

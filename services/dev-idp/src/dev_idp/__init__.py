@@ -10,20 +10,26 @@ Two grants exist for development only: `password`, for the client `uplift-cli`, 
 sign in as a demo user; and the one-time token with which the first platform admin signs in.
 """
 
+from storage import Migrations
+
 from dev_idp.accounts import ensure_account, ensure_client, has_password, issue_one_time
 from dev_idp.app import create_provider, refuse_beyond_loopback
 from dev_idp.model import CLI_CLIENT, ONE_TIME, SERVICE_CLIENT
-from dev_idp.store import ensure_schema
+from dev_idp.store import ensure_seed_rows
 
 __all__ = [
     "CLI_CLIENT",
+    "MIGRATIONS",
     "ONE_TIME",
     "SERVICE_CLIENT",
     "create_provider",
     "ensure_account",
     "ensure_client",
-    "ensure_schema",
+    "ensure_seed_rows",
     "has_password",
     "issue_one_time",
     "refuse_beyond_loopback",
 ]
+
+MIGRATIONS = Migrations("oidc", "dev_idp.migrations", has_platform_tables=False, first_table="account")
+"""The revisions of the schema `oidc`, in which the provider's engine has to look for its tables."""

@@ -36,7 +36,7 @@ def create_provider(
     policy: UrlPolicy | None = None,
     deliver: SendLogoutToken | None = None,
 ) -> FastAPI:
-    """The provider, to be mounted at the path of its issuer after `await ensure_schema(engine)`.
+    """The provider, to be mounted at the path of its issuer after `MIGRATIONS` and `await ensure_seed_rows(engine)`.
 
     `issuer` is the full address without a closing slash, e.g. `http://127.0.0.1:8080/oidc`. With `demo` the login page
     lists the accounts that are `listed`. `policy`: which addresses of tenants may be called. `deliver` posts a logout

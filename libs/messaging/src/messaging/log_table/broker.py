@@ -17,7 +17,6 @@ from messaging.broker import GroupProgress, Message, Outgoing, TopicPartition
 from messaging.log_table import retention
 from messaging.log_table.members import Members
 from messaging.log_table.reader import LogTableReader, read_page
-from messaging.log_table.schema import create_tables
 
 POOL_SIZE = 4
 POOL_WAIT_SECONDS = 10.0
@@ -59,8 +58,8 @@ GROUP BY group_name
 
 
 class LogTableBroker:
-    """A `Broker` on PostgreSQL. Use it as `async with LogTableBroker(dsn) as broker`, after `prepare` has been called
-    once for the database.
+    """A `Broker` on PostgreSQL. Use it as `async with LogTableBroker(dsn) as broker`, after the revisions in
+    `messaging.log_table.migrations` have been run.
 
     `partitions` overrides what topics declare; so writers ask the method `partitions`. At most six connections: a pool
     of four for publishing and reading, and, once somebody joins, one that listens and one that holds the locks.
@@ -94,12 +93,6 @@ class LogTableBroker:
             async with self._pool.connection(timeout=CLOSE_SECONDS) as connection:
                 await self._members.store_committed(connection)
         await self._pool.close()
-
-    async def prepare(self) -> None:
-        """Creates schema and tables where they are missing; several processes may do it at once. Needs the right to create
-        a schema, or a schema `broker` that belongs to this role."""
-        async with self._connection() as connection:
-            await create_tables(connection)
 
     async def declare(self, topics: Sequence[Topic]) -> None:
         async with self._connection() as connection, connection.transaction():

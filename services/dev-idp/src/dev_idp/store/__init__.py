@@ -23,10 +23,7 @@ from dev_idp.store.clients import (
     upsert_client,
     upsert_tenant_client,
 )
-from dev_idp.store.schema import (
-    ensure_schema,
-    signing_keys,
-)
+from dev_idp.store.seed import ensure_seed_rows, signing_keys
 from dev_idp.store.sessions import (
     EndedSession,
     add_code,
@@ -69,7 +66,7 @@ __all__ = [
     "client",
     "end_login",
     "end_sessions_of_account",
-    "ensure_schema",
+    "ensure_seed_rows",
     "find_account_by_name",
     "find_active_account",
     "find_client",

@@ -10,7 +10,7 @@ from dev_idp import model
 from dev_idp.store.tables import attempt
 
 _FAILED = text(
-    "INSERT INTO oidc.attempt AS known (key, failures, blocked_until, last_at) VALUES (:key, 1, :now, :now) "
+    "INSERT INTO attempt AS known (key, failures, blocked_until, last_at) VALUES (:key, 1, :now, :now) "
     "ON CONFLICT (key) DO UPDATE SET last_at = :now, "
     "failures = CASE WHEN known.last_at < :forgotten THEN 1 ELSE least(known.failures + 1, 1000000) END, "
     "blocked_until = CASE WHEN known.last_at < :forgotten OR known.failures + 1 < :free THEN :now ELSE "

@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, Column, DateTime, Index, Integer, MetaData, Table, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-metadata = MetaData(schema="oidc")
+metadata = MetaData()
 _MOMENT = DateTime(timezone=True)
 
 signing_key = Table(
@@ -54,7 +54,8 @@ attempt = Table(
     Column("key", Text, primary_key=True),
     Column("failures", Integer, nullable=False),
     Column("blocked_until", _MOMENT, nullable=False),
-    Column("last_at", _MOMENT, nullable=False, index=True),
+    Column("last_at", _MOMENT, nullable=False),
+    Index("ix_oidc_attempt_last_at", "last_at"),
 )
 login_session = Table(
     "login_session",
@@ -94,13 +95,14 @@ refresh_token = Table(
     metadata,
     Column("token", Text, primary_key=True),
     Column("client_id", Text, nullable=False),
-    Column("family", Text, nullable=False, index=True),
+    Column("family", Text, nullable=False),
     Column("sid", Text),
     Column("sub", Text, nullable=False),
     Column("scope", Text, nullable=False),
     Column("auth_time", _MOMENT, nullable=False),
     Column("expires_at", _MOMENT, nullable=False),
     Column("used", Boolean, nullable=False, server_default=text("false")),
+    Index("ix_oidc_refresh_token_family", "family"),
 )
 for _expiring in (login_session, authorization_code, refresh_token):
     Index(f"{_expiring.name}_expires_at", _expiring.c.expires_at)

@@ -1,16 +1,12 @@
-"""The tables of the log."""
+"""The first tables."""
 
-from psycopg import AsyncConnection
+from alembic import op
 
-from messaging.log_table.locks import lock_number
+revision = "2026_11_23_0900_first"
+down_revision = None
 
-TABLES = """
--- IF NOT EXISTS would ask for the right to create schemas, even where somebody has already made this one for us.
-DO $$ BEGIN
-    IF to_regnamespace('broker') IS NULL THEN CREATE SCHEMA broker; END IF;
-END $$;
-
-CREATE TABLE IF NOT EXISTS broker.topics (
+_TABLES = """
+CREATE TABLE topics (
     name text PRIMARY KEY,
     partitions int NOT NULL,
     compacted boolean NOT NULL,
@@ -19,15 +15,15 @@ CREATE TABLE IF NOT EXISTS broker.topics (
 
 -- One row a partition, locked by whoever publishes to it until commit: offsets have no gaps and become visible in order.
 -- The empty space in each page lets updates stay in it, without a new index entry.
-CREATE TABLE IF NOT EXISTS broker.heads (
-    topic text NOT NULL REFERENCES broker.topics (name) ON DELETE CASCADE,
+CREATE TABLE heads (
+    topic text NOT NULL REFERENCES topics (name) ON DELETE CASCADE,
     partition int NOT NULL,
     next bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (topic, partition)
 ) WITH (fillfactor = 20);
 
 -- json, not jsonb: it gives back what it was given, NUL characters too, and is quicker to write and read.
-CREATE TABLE IF NOT EXISTS broker.log (
+CREATE TABLE log (
     topic text NOT NULL,
     partition int NOT NULL,
     "offset" bigint NOT NULL,
@@ -38,7 +34,7 @@ CREATE TABLE IF NOT EXISTS broker.log (
     PRIMARY KEY (topic, partition, "offset")
 );
 
-CREATE TABLE IF NOT EXISTS broker.group_offsets (
+CREATE TABLE group_offsets (
     group_name text NOT NULL,
     topic text NOT NULL,
     partition int NOT NULL,
@@ -47,15 +43,15 @@ CREATE TABLE IF NOT EXISTS broker.group_offsets (
 ) WITH (fillfactor = 20);
 
 -- A member is alive while a session holds the advisory lock of its number.
-CREATE TABLE IF NOT EXISTS broker.members (
+CREATE TABLE members (
     group_name text NOT NULL,
     topic text NOT NULL,
     member bigint NOT NULL,
     PRIMARY KEY (group_name, topic, member)
 );
 
-CREATE OR REPLACE VIEW broker.living_members AS
-SELECT group_name, topic, member FROM broker.members
+CREATE VIEW living_members AS
+SELECT group_name, topic, member FROM members
 WHERE EXISTS (
     SELECT FROM pg_locks
     WHERE locktype = 'advisory' AND objsubid = 1 AND granted
@@ -65,8 +61,5 @@ WHERE EXISTS (
 """
 
 
-async def create_tables(connection: AsyncConnection) -> None:
-    """Creates the tables that are missing. Several processes may call it at the same time."""
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_number("tables"),))
-        await connection.execute(TABLES)
+def upgrade() -> None:
+    op.execute(_TABLES)

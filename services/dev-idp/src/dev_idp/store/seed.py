@@ -1,33 +1,21 @@
-"""Creates and updates the schema at every start."""
+"""The rows that the provider needs at every start."""
 
 from contracts import ALL_SERVICES
 from joserfc.jwk import RSAKey
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.schema import CreateSchema
 from storage import lock_async_connection
 
 from dev_idp import model
 from dev_idp.store.clients import add_client, upsert_client
-from dev_idp.store.tables import metadata, signing_key
-
-_ADDED_COLUMNS = (
-    ("client", "backchannel_logout_uri text"),
-    ("account", "email text"),
-    ("account", "temporary boolean NOT NULL DEFAULT false"),
-)
+from dev_idp.store.tables import signing_key
 
 
-async def ensure_schema(engine: AsyncEngine) -> None:
-    """Creates what is missing: schema, tables, signing key, built-in clients. Idempotent; called at every start."""
+async def ensure_seed_rows(engine: AsyncEngine) -> None:
+    """Creates what is missing: signing key, built-in clients. Idempotent; called at every start."""
     async with engine.begin() as connection:
         # Serialises two processes that start at once.
-        await lock_async_connection(connection, "dev-idp schema")
-        await connection.execute(CreateSchema("oidc", if_not_exists=True))
-        await connection.run_sync(metadata.create_all)
-        # For databases created before these columns.
-        for table, column in _ADDED_COLUMNS:
-            await connection.execute(text(f"ALTER TABLE oidc.{table} ADD COLUMN IF NOT EXISTS {column}"))
+        await lock_async_connection(connection, "dev-idp seed rows")
         if not await signing_keys(connection):
             key = RSAKey.generate_key(2048, auto_kid=True)
             await connection.execute(insert(signing_key).values(kid=key.kid, jwk=key.as_dict(private=True)))
