@@ -7,8 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from scaling import CronTrigger, RoleSchedule, Schedule, ScheduleError, build_triggers, floor_at, read_schedule
 from scaling.zones import list_clock_changes, list_misread_days
-
-from .wall_clock import a_set, count_differences, evaluated_minutes, expected_minutes
+from wall_clock import a_set, count_differences, evaluated_minutes, expected_minutes
 
 ZONES = (
     "America/New_York", "America/Sao_Paulo", "Europe/London", "Europe/Berlin", "Africa/Cairo", "Africa/Casablanca",

@@ -5,8 +5,7 @@ from datetime import date, timedelta
 import yaml
 from scaling import Schedule, read_schedule
 from scaling.values import MAX_AGE_DAYS, find_staleness, render_values
-
-from .test_refusals import GOOD
+from shift_file import GOOD
 
 TODAY = date(2026, 11, 28)
 
