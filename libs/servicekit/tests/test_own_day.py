@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from contracts.directory import Membership, RoleGrant
 from servicekit import directory
+from servicekit.workdays import workday_in_periods_sql, workday_sql
 from testkit import Harness, org_unit, parse_instant, person, person_id, unit_id
 from testkit import tenant as tenant_of
 
@@ -60,6 +61,29 @@ async def test_sql_counts_days_as_python_does(own_notes: Harness) -> None:
         )
         assert len(rows) >= 40 * 30
         assert [row for row in rows if row[2] != workdays.workday_of(row[0], row[1])] == []
+        periods = workdays.list_periods()
+        start = f"make_interval(mins => {workdays.day_start_minutes})"
+        of_person = "(SELECT first, following, zone FROM known WHERE known.id = d.id) AS period"
+        rows = await session.tuples(
+            "WITH known AS (SELECT * FROM unnest(cast(:people AS uuid[]), cast(:firsts AS date[]), "
+            "cast(:next_firsts AS date[]), cast(:zones AS text[])) AS k (id, first, following, zone)) "
+            f"SELECT d.id, i.at, {workday_in_periods_sql('i.at', of_person, start)} FROM (SELECT DISTINCT id FROM known) d, "
+            "unnest(cast(:instants AS timestamptz[])) AS i (at)",
+            {
+                "people": [each[0] for each in periods],
+                "firsts": [each[1] for each in periods],
+                "next_firsts": [each[2] for each in periods],
+                "zones": [each[3] for each in periods],
+                "instants": instants,
+            },
+        )
+        assert len(rows) > 10 * 30
+        assert [row for row in rows if row[2] != workdays.workday_of(row[0], row[1])] == []
+        rows = await session.tuples(
+            f"SELECT i.at, {workday_sql('i.at', ':zone', start)} FROM unnest(cast(:instants AS timestamptz[])) AS i (at)",
+            {"zone": str(workdays.zone), "instants": instants},
+        )
+        assert [row for row in rows if row[1] != workdays.workday_of(None, row[0])] == []
 
 
 async def test_it_is_still_yesterday_for_an_agent_in_new_york(own_notes: Harness) -> None:

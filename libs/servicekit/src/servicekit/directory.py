@@ -28,7 +28,17 @@ from storage.tables import (
 
 from servicekit.cooperative import iterate_cooperatively
 from servicekit.errors import NotFound
-from servicekit.workdays import FIRST_DAY, LAST_DAY, Membership, Workdays, build_zone_periods, zone_of, zones_of
+from servicekit.workdays import (
+    FIRST_DAY,
+    LAST_DAY,
+    Membership,
+    Workdays,
+    build_zone_periods,
+    workday_in_periods_sql,
+    workday_sql,
+    zone_of,
+    zones_of,
+)
 
 
 async def record_version(session: Session, key: str, version: int | None, *, erased: bool) -> bool:
@@ -277,7 +287,8 @@ async def today_of(session: Session, person_id: UUID | None) -> date:
 def workday(person: str, instant: str) -> str:
     """SQL, the workday that an instant lies in for a person, as `Workdays.workday_of` says it; null for no instant. Both are
     expressions of the query around it; needs the parameter `tenant`."""
-    day = f"({instant} AT TIME ZONE coalesce({{zone}}, wt.body->>'time_zone', 'UTC') - wt.start)::date"
+    of_tenant = "coalesce(wt.body->>'time_zone', 'UTC')"
+    of_person = f"(SELECT first, following, coalesce(zone, {of_tenant}) AS zone FROM stretches) AS period"  # noqa: S608
     return f"""(
     SELECT CASE WHEN EXISTS (SELECT FROM directory_org_unit wz WHERE wz.tenant = :tenant AND wz.body->>'time_zone' IS NOT NULL)
     THEN (
@@ -296,9 +307,8 @@ def workday(person: str, instant: str) -> str:
                 SELECT zone FROM placed WHERE valid_from <= first AND first < valid_to
                 ORDER BY valid_from DESC, org_unit_id LIMIT 1) AS zone
             FROM bounds)
-        SELECT least({day.format(zone="zone")}, following - 1) FROM stretches WHERE {day.format(zone="zone")} >= first
-        ORDER BY first DESC LIMIT 1)
-    ELSE {day.format(zone="NULL")} END
+        SELECT {workday_in_periods_sql(instant, of_person, "wt.start")})
+    ELSE {workday_sql(instant, of_tenant, "wt.start")} END
     FROM (SELECT body, make_interval(mins => coalesce((body->>'day_start_minutes')::integer, 0)) AS start
         FROM directory_tenant WHERE tenant = :tenant) AS wt)"""  # noqa: S608
 

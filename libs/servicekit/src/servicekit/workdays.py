@@ -29,6 +29,21 @@ def compute_workday(at: int | datetime, zone: tzinfo, day_start_minutes: int = 0
     return (local - timedelta(minutes=day_start_minutes) if day_start_minutes else local).date()
 
 
+def workday_sql(instant: str, zone: str, day_start: str) -> str:
+    """SQL of `compute_workday`. All three are SQL expressions; `day_start` is an interval."""
+    return f"({instant} AT TIME ZONE {zone} - {day_start})::date"
+
+
+def workday_in_periods_sql(instant: str, periods: str, day_start: str) -> str:
+    """SQL of `Workdays.workday_of` for somebody with periods. `periods`: a FROM item with the columns `first`, `following` (the
+    first day of the next period, null for the last) and `zone`; `day_start`: an interval."""
+    return (
+        f"(SELECT least(computed.day, following - 1) FROM {periods} "  # noqa: S608
+        f"CROSS JOIN LATERAL (SELECT {workday_sql(instant, 'zone', day_start)} AS day) AS computed "
+        "WHERE computed.day >= first ORDER BY first DESC LIMIT 1)"
+    )
+
+
 def workday_start(day: date, zone: tzinfo, day_start_minutes: int = 0) -> datetime:
     """The instant at which a workday begins in a zone."""
     midnight = datetime.combine(day, time(), tzinfo=zone)
@@ -98,3 +113,11 @@ class Workdays:
             if first <= day:
                 zone = each
         return workday_start(day, zone, self.day_start_minutes)
+
+    def list_periods(self) -> list[tuple[UUID, date, date | None, str]]:
+        """All zone periods: the person, the first day, the first day of the next period (None: the last), the zone's name."""
+        return [
+            (person_id, first, following, str(zone))
+            for person_id, periods in self.zone_periods.items()
+            for (first, zone), following in zip(periods, [*(day for day, _ in periods[1:]), None], strict=True)
+        ]

@@ -103,7 +103,7 @@ async def _history(tenant: TenantClient, centre: Centre, *, to_the_present: bool
 
         def show(progress: HistoryProgress) -> None:
             nonlocal printed_at
-            day = centre.local_day(progress.now).isoformat()
+            day = centre.calendar_day(progress.now).isoformat()
             bar.update(shown, total=progress.total, completed=progress.done, day=day)
             if not console.is_terminal and time.monotonic() - printed_at >= _PROGRESS_SECONDS:
                 printed_at = time.monotonic()

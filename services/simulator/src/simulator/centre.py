@@ -54,8 +54,8 @@ class Centre:
     def slice_ends(self, after: datetime, until: datetime) -> list[datetime]:
         """The instants after `after` and up to `until` at which history posts the records due; the last is `until` itself."""
         ends = [until]
-        day = self.local_day(after)
-        while day <= self.local_day(until):
+        day = self.calendar_day(after)
+        while day <= self.calendar_day(until):
             if is_workday(day):
                 ends += [self.instant_at(day, clock) for clock in SLICES]
             day += timedelta(days=1)
@@ -67,25 +67,26 @@ class Centre:
 
     def on_shift(self, now: datetime) -> bool:
         """Whether records are delivered: from the start of a shift to half an hour after its end."""
-        day = self.local_day(now)
+        day = self.calendar_day(now)
         return is_workday(day) and self.instant_at(day, SHIFT[0]) <= now < self.instant_at(day, SLICES[-1])
 
     def last_shift(self, now: datetime) -> datetime:
         """The start of the latest shift that had started by `now`."""
-        day = self.local_day(now)
+        day = self.calendar_day(now)
         while not is_workday(day) or self.instant_at(day, SHIFT[0]) > now:
             day -= timedelta(days=1)
         return self.instant_at(day, SHIFT[0])
 
     def next_shift(self, now: datetime) -> datetime:
         """The start of the next shift after `now`."""
-        day = self.local_day(now)
+        day = self.calendar_day(now)
         if is_workday(day) and now < self.instant_at(day, SHIFT[0]):
             return self.instant_at(day, SHIFT[0])
         return self.instant_at(next_workday(day), SHIFT[0])
 
-    def local_day(self, instant: datetime) -> date:
-        """The date of an instant at the site."""
+    def calendar_day(self, instant: datetime) -> date:
+        """The date of an instant at the site, from midnight to midnight: shifts are by the calendar, Monday to Friday. Which
+        workday a call counts for, Uplift says; the simulator, as a customer, does not know it."""
         return instant.astimezone(self.zone).date()
 
     def instant_at(self, day: date, clock: time) -> datetime:
@@ -93,7 +94,7 @@ class Centre:
         return datetime.combine(day, clock, self.zone).astimezone(UTC)
 
     def _ends_backwards(self, start: datetime) -> Iterator[datetime]:
-        day = self.local_day(start)
+        day = self.calendar_day(start)
         while True:
             if is_workday(day):
                 yield from (self.instant_at(day, clock) for clock in reversed(SLICES))

@@ -47,8 +47,8 @@ class Feed:
 
     async def collect_due(self, until: datetime) -> list[Delivery]:
         """The records due up to `until`, in order. They stay until `drop_delivered`."""
-        last = self.centre.local_day(until)
-        first = self._next_day or self.centre.local_day(self.since) - timedelta(days=LONGEST_DELAY_DAYS)
+        last = self.centre.calendar_day(until)
+        first = self._next_day or self.centre.calendar_day(self.since) - timedelta(days=LONGEST_DELAY_DAYS)
         days = workdays(max(first, self.first_day), last)
         if days:
             finished = await learners.load_finished_days(self.tenant, self.centre)

@@ -38,7 +38,7 @@ async def load_finished_days(tenant: TenantClient, centre: Centre) -> dict[str, 
     days: dict[str, list[date]] = {}
     for assignment in await tenant.list_assignments("completed"):
         if assignment["passed"] and assignment["agent"]:
-            day = centre.local_day(datetime.fromisoformat(assignment["completed_at"]))
+            day = centre.calendar_day(datetime.fromisoformat(assignment["completed_at"]))
             days.setdefault(assignment["agent"], []).append(day)
     return days
 

@@ -7,7 +7,7 @@ from contracts.directory import PLATFORM_TENANT, PersonChanged
 from servicekit.errors import Conflict
 from storage import Session
 
-from identity.model.people import local_day, role_covered_until
+from identity.model.people import role_covered_until, tenant_workday
 from identity.store import desired_resources, directory
 
 
@@ -41,7 +41,7 @@ async def _require_coverage(
 ) -> None:
     tenant = await directory.load_tenant(session)
     assert tenant is not None
-    day = local_day(session.now, tenant)
+    day = tenant_workday(session.now, tenant)
     closed = await desired_resources.list_closed_accounts(session)
     able_to_sign_in = (
         _with_open_account(before.values(), closed),

@@ -13,7 +13,7 @@ from storage import Session
 from identity.actions.recording import lock_tenant, record_unit_changes
 from identity.model.fields import raise_if_problems
 from identity.model.org import OrgTree, apply_units
-from identity.model.people import find_person_problems, local_day
+from identity.model.people import find_person_problems, tenant_workday
 from identity.model.specs import OrgUnitPatch, OrgUnitSpec
 from identity.store import directory as store
 
@@ -44,7 +44,7 @@ async def change_unit(session: Session, ref: str, patch: OrgUnitPatch) -> OrgUni
     changed, problems = apply_units(tree, [("", before.slug, patch)], new_id)
     raise_if_problems(problems)
     after = tree.by_id[before.id]
-    day = local_day(session.now, tenant)
+    day = tenant_workday(session.now, tenant)
     if before.active and not after.active:
         await _require_unused(session, tree, after, day)
         await require_unnamed(session, _names(units), _names(tree.by_id.values()))

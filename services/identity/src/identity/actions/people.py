@@ -11,7 +11,7 @@ from identity.actions.recording import lock_tenant, record_people_changes, recor
 from identity.model.fields import raise_if_problems
 from identity.model.importing import ImportReport, read_and_plan
 from identity.model.org import OrgTree
-from identity.model.people import apply_people, local_day, resolve_login
+from identity.model.people import apply_people, resolve_login, tenant_workday
 from identity.model.specs import PersonPatch, PersonSpec
 from identity.store import desired_resources
 from identity.store import directory as store
@@ -54,7 +54,7 @@ async def _apply(session: Session, spec: PersonSpec, *, issuer: str) -> PersonCh
         [("", spec)],
         tree=OrgTree(await store.load_units(session)),
         tenant=tenant.slug,
-        day=local_day(session.now, tenant),
+        day=tenant_workday(session.now, tenant),
         issuer=issuer,
         new_id=new_id,
         provider_logins=await desired_resources.load_provider_logins(session, issuer),
@@ -69,7 +69,10 @@ async def import_people(session: Session, data: bytes, *, dry_run: bool, issuer:
     be read at all, Conflict when the tenant would lose its last administrator."""
     tenant = await lock_tenant(session)
     units, people = await store.load_units(session), await store.load_people(session)
-    day, provider_logins = local_day(session.now, tenant), await desired_resources.load_provider_logins(session, issuer)
+    day, provider_logins = (
+        tenant_workday(session.now, tenant),
+        await desired_resources.load_provider_logins(session, issuer),
+    )
     plan = await run_in_worker(
         read_and_plan,
         data,

@@ -94,12 +94,16 @@ async def list_audit(
 
 
 async def _instants(session: Session, days: DayRange) -> tuple[datetime | None, datetime | None]:
-    """The first instant of the first day and the end of the last, in the tenant's time zone; None and None without days."""
+    """The first instant of the first day and the end of the last, in the tenant's time zone; None and None without days.
+
+    These are calendar days, not workdays: the log says who changed what, in the office as well as on a shift, and who asks
+    names a date, which begins at midnight."""
     if days.first is None and days.last is None:
         return None, None
     tenant = await directory.load_tenant(session)
     zone = ZoneInfo(tenant.time_zone if tenant else "UTC")
-    first, last = days.within(session.now.astimezone(zone).date(), days=MOST_DAYS)
+    calendar_day = session.now.astimezone(zone).date()
+    first, last = days.within(calendar_day, days=MOST_DAYS)
 
     def midnight(day: date) -> datetime:
         return datetime.combine(day, time(), zone)

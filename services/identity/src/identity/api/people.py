@@ -25,7 +25,7 @@ from identity.api.access import (
 )
 from identity.model.importing import ImportReport
 from identity.model.org import OrgTree
-from identity.model.people import local_day
+from identity.model.people import tenant_workday
 from identity.model.specs import PersonPatch, PersonSpec, PersonView, to_person_view
 from identity.store import directory as store
 
@@ -66,7 +66,7 @@ async def list_people(
     found = await store.list_people(
         session,
         visible=await _visible(session, caller),
-        day=local_day(session.now, of_tenant),
+        day=tenant_workday(session.now, of_tenant),
         after=decode_text_cursor(page),
         limit=page.limit + 1,
         unit_id=unit.id if unit else None,

@@ -14,7 +14,7 @@ from servicekit.errors import FieldProblem, Invalid
 from identity.model.documents import add_line_numbers, parse_yaml
 from identity.model.fields import Line, to_field_problems
 from identity.model.org import OrgTree, apply_units, list_unit_changes
-from identity.model.people import NO_PROVIDER_LOGINS, ProviderLogins, apply_people, local_day
+from identity.model.people import NO_PROVIDER_LOGINS, ProviderLogins, apply_people, tenant_workday
 from identity.model.specs import Section
 
 SECTION_POINTER = "/sections/identity"
@@ -105,7 +105,7 @@ def plan_section(
         [(f"{SECTION_POINTER}/people/{index}", spec) for index, spec in enumerate(section.people)],
         tree=tree,
         tenant=tenant.slug,
-        day=local_day(now, tenant),
+        day=tenant_workday(now, tenant),
         issuer=issuer,
         new_id=new_id,
         rechecked=touched,

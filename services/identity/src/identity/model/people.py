@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from contracts.directory import (
     TenantChanged,
 )
 from servicekit.errors import FieldProblem
+from servicekit.workdays import compute_workday
 
 from identity.model.org import OrgTree
 from identity.model.specs import LoginSpec, PersonPatch, PersonSpec
@@ -39,9 +40,9 @@ class Dated(Protocol):
         ...
 
 
-def local_day(now: datetime, tenant: TenantChanged) -> date:
-    """The tenant's workday at `now`: its date, `day_start_minutes` after midnight in its time zone."""
-    return (now.astimezone(ZoneInfo(tenant.time_zone)) - timedelta(minutes=tenant.day_start_minutes)).date()
+def tenant_workday(now: datetime, tenant: TenantChanged) -> date:
+    """The tenant's workday at `now`, as for nobody in particular: changes of the directory take effect on it."""
+    return compute_workday(now, ZoneInfo(tenant.time_zone), tenant.day_start_minutes)
 
 
 def overlaps(one: Dated, other: Dated) -> bool:

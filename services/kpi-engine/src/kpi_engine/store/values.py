@@ -127,6 +127,7 @@ def _partials_query(plan: Plan, cut: ValueQuery) -> str:
     )
 
 
+# The hour on the tenant's wall, for all agents alike; `f.workday` alone follows the agent's site and the start of the day.
 _HOUR = (
     "to_char(f.started_at AT TIME ZONE coalesce((SELECT body ->> 'time_zone' FROM directory_tenant "
     "WHERE tenant = :tenant), 'UTC'), 'HH24')"
