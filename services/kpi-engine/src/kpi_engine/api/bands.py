@@ -18,6 +18,8 @@ router: APIRouter = door_router(tags=["bands"])
 
 
 class JudgedWindow(BaseModel):
+    """The value and band of a KPI in one window."""
+
     window: WindowName
     value: str | None
     sample: int

@@ -74,6 +74,8 @@ class KpiReport(KpiModel):
 
 
 class KpiVersion(BaseModel):
+    """A published version of a model."""
+
     version: int
     published_at: datetime
     published_by: UUID | None

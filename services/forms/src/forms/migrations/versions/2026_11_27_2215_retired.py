@@ -1,4 +1,4 @@
-"""Forms that nobody fills in any more."""
+"""Forms can be retired."""
 
 from alembic import op
 
@@ -7,5 +7,6 @@ down_revision = "2026_11_27_2125_leg"
 
 
 def upgrade() -> None:
+    """Adds the column `form.retired`."""
     # A schema that was made before the first revision was frozen may have it already.
     op.execute("ALTER TABLE form ADD COLUMN IF NOT EXISTS retired boolean NOT NULL DEFAULT false")
