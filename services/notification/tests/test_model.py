@@ -11,9 +11,9 @@ from contracts.assignments import AssignmentAssigned
 from contracts.scores import BandEntered
 from contracts.submissions import SubmissionScored
 from notification.model.events import EVENTS, render_fields
-from notification.model.retries import SCHEDULE_SECONDS, compute_delay_seconds, retry_after_seconds, signing_secret
+from notification.model.retries import SCHEDULE_SECONDS, compute_delay_seconds, derive_signing_secret, parse_retry_after
 from notification.model.rules import EXAMPLE_CONTEXT, NotificationSection, Rule, rule_problems, text_problems
-from notification.model.templates import BadText, html_mail, render, render_subject
+from notification.model.templates import BadText, render, render_html_mail, render_subject
 from notification.model.texts import DEFAULT_TEXTS
 from servicekit.languages import format_value, format_window, select_language
 from servicekit.outbound import UrlPolicy, is_public
@@ -119,7 +119,7 @@ def test_the_sandbox_refuses(source):
 
 def test_python_cannot_be_reached_and_markup_stays_text():
     assert render("[{{ x.__class__ }}{{ y.z }}]", {"x": "y"}) == "[]"
-    assert "<script>" not in html_mail("<script>", "a\n<script>", "en")
+    assert "<script>" not in render_html_mail("<script>", "a\n<script>", "en")
     assert render_subject("a\n{{ x }}", {"x": "b\r\nBcc: c"}) == "a b Bcc: c"
 
 
@@ -218,16 +218,17 @@ def test_the_schedule_of_retries():
 
 def test_retry_after_is_seconds_or_a_date():
     now = datetime(2026, 3, 2, 8, tzinfo=UTC)
-    assert retry_after_seconds("120", now) == 120
-    assert retry_after_seconds("Mon, 02 Mar 2026 08:01:00 GMT", now) == 60
-    assert retry_after_seconds("Mon, 02 Mar 2026 07:00:00 GMT", now) == 0
-    assert retry_after_seconds("soon", now) is None
-    assert retry_after_seconds(None, now) is None
+    assert parse_retry_after("120", now) == 120
+    assert parse_retry_after("Mon, 02 Mar 2026 08:01:00 GMT", now) == 60
+    assert parse_retry_after("Mon, 02 Mar 2026 07:00:00 GMT", now) == 0
+    assert parse_retry_after("soon", now) is None
+    assert parse_retry_after(None, now) is None
 
 
 def test_every_endpoint_has_a_secret_of_its_own():
     made = {
-        signing_secret("k", *each) for each in (("t1", "a", "s"), ("t2", "a", "s"), ("t1", "b", "s"), ("t1", "a", "z"))
+        derive_signing_secret("k", *each)
+        for each in (("t1", "a", "s"), ("t2", "a", "s"), ("t1", "b", "s"), ("t1", "a", "z"))
     }
     assert len(made) == 4
     assert all(each.startswith("whsec_") and len(each) > 40 for each in made)

@@ -1,1 +1,1 @@
-"""Notification: who is told what, in which language, by which channel, and whether it arrived."""
+"""Notification: rules turn events into notices, mails and webhook requests, each delivery with its attempts."""

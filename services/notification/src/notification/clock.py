@@ -1,4 +1,4 @@
-"""The time door: deliveries that fall due, and the workers that send them."""
+"""The clock door: due deliveries, and the workers that send them."""
 
 import asyncio
 import logging
@@ -21,9 +21,9 @@ STOP_TIMEOUT_SECONDS = 5.0
 
 
 class DeliveryWorkers:
-    """What is due goes into a queue in the clock's transaction; workers claim it in one of their own, send without
-    any, and record in a third. The due item stays, moved to the end of the lease, until the record replaces it: so a
-    process that dies anywhere in between leads to one more attempt."""
+    """Workers that send due deliveries. The clock's transaction queues a delivery; a worker claims it in a second
+    transaction, sends it outside of any, and records the outcome in a third. Until then the due item remains, moved to the
+    end of the lease: when the process dies in between, there is one more attempt."""
 
     def __init__(
         self, webhooks: WebhookSender, mails: MailSender | None, *, lease_seconds: float, workers: int
@@ -37,16 +37,16 @@ class DeliveryWorkers:
 
     async def on_due(self, session: Session, item: DueItem) -> None:
         """Queues a due delivery for the workers and moves its due item to the end of the lease."""
-        place = (session.tenant, UUID(item.ref))
-        if await deliveries.find_state(session, place[1]) not in UNFINISHED_STATES:
+        key = (session.tenant, UUID(item.ref))
+        if await deliveries.find_state(session, key[1]) not in UNFINISHED_STATES:
             return
         await session.schedule("deliver", item.ref, session.now + timedelta(seconds=self._lease_seconds))
-        if place not in self._queued:
-            self._queued.add(place)
-            self._queue.put_nowait(place)
+        if key not in self._queued:
+            self._queued.add(key)
+            self._queue.put_nowait(key)
 
     async def run(self, kit: ServiceContext) -> None:
-        """The workers, until the process stops. What they have begun they may finish within seconds."""
+        """Runs the workers until the process stops; then attempts in progress have STOP_TIMEOUT_SECONDS to finish."""
         workers = [asyncio.create_task(self._work(kit)) for _ in range(self._workers)]
         try:
             await kit.stopping.wait()
@@ -59,29 +59,29 @@ class DeliveryWorkers:
             await asyncio.gather(*workers, return_exceptions=True)
 
     async def _work(self, kit: ServiceContext) -> None:
-        while (place := await self._queue.get()) is not None and not kit.stopping.is_set():
+        while (key := await self._queue.get()) is not None and not kit.stopping.is_set():
             try:
-                await self._deliver(kit, *place)
+                await self._deliver(kit, *key)
             except Exception:
-                # The due item is still there and brings it back when the lease has run out.
-                log.exception("delivery %s of %s was not finished", place[1], place[0])
+                # The due item queues the delivery again when the lease has expired.
+                log.exception("delivery %s of %s was not finished", key[1], key[0])
             finally:
-                self._queued.discard(place)
+                self._queued.discard(key)
 
     async def _deliver(self, kit: ServiceContext, tenant: str, id: UUID) -> None:
-        begun = datetime.now(UTC)
-        async with kit.sessions.begin([tenant], now=begun) as session:
-            session.now = await directory.load_now(session, begun)
+        started_at = datetime.now(UTC)
+        async with kit.sessions.begin([tenant], now=started_at) as session:
+            session.now = await directory.load_now(session, started_at)
             job = await deliver.claim(
-                session, id, lease_seconds=self._lease_seconds, platform_secret=kit.settings.secret, wall=begun
+                session, id, lease_seconds=self._lease_seconds, platform_secret=kit.settings.secret, wall=started_at
             )
         if job is None:
             return
         outcome = await self._send(job)
-        ended = datetime.now(UTC)
-        async with kit.sessions.begin([tenant], now=ended) as session:
-            session.now = await directory.load_now(session, ended)
-            await deliver.record_attempt(session, job, outcome, wall=ended)
+        finished_at = datetime.now(UTC)
+        async with kit.sessions.begin([tenant], now=finished_at) as session:
+            session.now = await directory.load_now(session, finished_at)
+            await deliver.record_attempt(session, job, outcome, wall=finished_at)
 
     async def _send(self, job: deliver.DeliveryJob) -> AttemptOutcome | None:
         now = datetime.now(UTC)

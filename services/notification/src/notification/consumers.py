@@ -1,4 +1,4 @@
-"""The event door: news for people and endpoints, blueprints, whoever loses an open stream."""
+"""The event door: events that rules match, blueprints, and changes that end open streams."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from notification.model.events import EVENTS
 from notification.model.rules import NotificationSection
 from notification.store import notices
 
-NEWS_TOPICS = (BandEntered.topic, AssignmentAssigned.topic, PointsGranted.topic, FormPublished.topic)
+NOTIFICATION_TOPICS = (BandEntered.topic, AssignmentAssigned.topic, PointsGranted.topic, FormPublished.topic)
 
 
 class Consumers:
@@ -35,7 +35,7 @@ class Consumers:
         return [
             *(
                 Subscription(topic, batch=self.on_events, types=EVENTS.values(), by_tenant=True)
-                for topic in NEWS_TOPICS
+                for topic in NOTIFICATION_TOPICS
             ),
             Subscription("blueprints", {BlueprintPublished: self.on_blueprint}),
             *subscribe_to_names("kpi-engine", "training", "gamification", "forms"),
@@ -54,7 +54,7 @@ class Consumers:
         await notify.create_notices(session, events, mail=self._mail)
 
     async def on_blueprint(self, session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
-        """Applies the section `notification`, all of it or nothing, and answers."""
+        """Applies the section `notification`, or nothing of it, and publishes `SectionApplied` or `SectionRejected`."""
         content = event.body.sections.get("notification")
         if content is None or not await claim_section(session, event):
             return
@@ -69,14 +69,14 @@ class Consumers:
             await configure.publish_section_applied(session, version=event.body.version)
 
     async def on_person(self, session: Session, event: ReceivedEvent[PersonChanged]) -> None:
-        """Open streams look at once whether the person may still have them."""
+        """Wakes the person's streams, which check whether the person may still read them."""
         await notices.notify_people_streams(session, [(session.tenant, event.body.id)])
 
     async def on_tenant(self, session: Session, event: ReceivedEvent[TenantChanged]) -> None:
-        """Open streams of a tenant that was switched off end."""
+        """Wakes the streams of a tenant that was deactivated, which then end."""
         if not event.body.active:
             await notices.notify_streams(session, [f"{event.body.slug}/"])
 
     async def on_session_ended(self, session: Session, event: ReceivedEvent[SessionEnded]) -> None:
-        """Open streams of a login session that ended end too."""
+        """Wakes the streams of a login session that ended, which then end."""
         await notices.notify_streams(session, [event.body.id_in_key()])

@@ -1,5 +1,5 @@
-"""Notification: rules from events to people, in-app with a live stream, by mail and by signed webhooks, in the
-reader's language, with retries and a timeline of every delivery."""
+"""Notification: rules turn events into notices in the reader's language, delivered in the app with a live stream, by
+mail and by signed webhooks, with retries and a timeline of every delivery."""
 
 from servicekit import Service, ServiceContext, ServiceParts
 from servicekit.blueprints.checking import SectionChecker

@@ -12,7 +12,7 @@ class NotificationSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="NOTIFICATION_", extra="ignore")
 
     smtp_host: str | None = None
-    """None: no mail is sent, and the delivery timeline says so."""
+    """None: no mail is sent, and deliveries by mail are skipped."""
     smtp_port: int = 587
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     smtp_username: str | None = None
@@ -21,14 +21,14 @@ class NotificationSettings(BaseSettings):
     smtp_timeout_seconds: float = Field(default=20, gt=0)
 
     webhook_allow_loopback: bool = False
-    """Lets webhooks lead to this very machine, also by plain HTTP. For development."""
+    """Allows webhooks to loopback addresses, also by plain HTTP. For development."""
     webhook_ports: tuple[int, ...] = (443, 8443)
     webhook_timeout_seconds: float = Field(default=20, gt=0)
 
     lease_seconds: float = Field(default=90, gt=0)
-    """How long a worker has for one attempt; longer than the time-outs, or a delivery is sent twice."""
+    """The lease of an attempt. It must be longer than the time-outs, or a delivery is sent twice."""
     workers: int = Field(default=8, ge=1)
 
     stream_heartbeat_seconds: float = Field(default=15, gt=0)
     stream_poll_seconds: float = Field(default=15, gt=0)
-    """How often a stream looks for itself, should it not be woken."""
+    """How often a stream polls when no notification wakes it."""

@@ -1,1 +1,1 @@
-"""What notification does. Nothing here commits."""
+"""The use cases of notification. Nothing here commits."""

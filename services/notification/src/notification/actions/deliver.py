@@ -10,7 +10,7 @@ from storage import Session
 
 from notification.clients.mail import Mail
 from notification.clients.webhooks import WebhookRequest
-from notification.model.retries import AttemptOutcome, compute_delay_seconds, signing_secret
+from notification.model.retries import AttemptOutcome, compute_delay_seconds, derive_signing_secret
 from notification.store import configuration, deliveries, notices
 from notification.store.deliveries import ClaimedDelivery
 
@@ -49,7 +49,7 @@ async def _build_webhook_request(session: Session, claimed: ClaimedDelivery, pla
     salts = [webhook.salt]
     if webhook.previous_salt and webhook.previous_until and webhook.previous_until > session.now:
         salts.append(webhook.previous_salt)
-    secrets = tuple(signing_secret(platform_secret, session.tenant, webhook.webhook, salt) for salt in salts)
+    secrets = tuple(derive_signing_secret(platform_secret, session.tenant, webhook.webhook, salt) for salt in salts)
     return replace(job, send=WebhookRequest(webhook.url, f"msg_{claimed.event_id}", claimed.payload, secrets))
 
 

@@ -1,4 +1,4 @@
-"""What the routes are given by the composition root."""
+"""Objects that the composition root passes to the routes."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -26,4 +26,4 @@ def get_dependencies(request: Request) -> Dependencies:
     return request.app.state.service
 
 
-PartsDep = Annotated[Dependencies, Depends(get_dependencies)]
+DependenciesDep = Annotated[Dependencies, Depends(get_dependencies)]

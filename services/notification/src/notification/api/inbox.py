@@ -1,4 +1,4 @@
-"""One's own inbox."""
+"""The caller's inbox."""
 
 from datetime import datetime
 from typing import Any, Literal, Self

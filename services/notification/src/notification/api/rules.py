@@ -1,4 +1,4 @@
-"""Rules and texts, each as a whole."""
+"""Rules and texts."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
 
 from notification.actions import configure
-from notification.api.dependencies import PartsDep
+from notification.api.dependencies import DependenciesDep
 from notification.model.rules import (
     MAX_RULES,
     MAX_TEXTS,
@@ -58,9 +58,9 @@ async def list_rules(session: WorkSession, caller: CallerDep, page: PageDep) -> 
 
 @router.put("/rules")
 @route_policy(DEFINITION_BYTES, roles=(ADMIN,))
-async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, parts: PartsDep) -> Rules:
+async def replace_rules(body: Rules, session: WorkSession, caller: CallerDep, dependencies: DependenciesDep) -> Rules:
     """All rules of the tenant: what is not named is removed. Needs tenant_admin."""
-    await configure.edit_section(session, NotificationSection(rules=body.rules), parts.policy)
+    await configure.edit_section(session, NotificationSection(rules=body.rules), dependencies.policy)
     return Rules(rules=await configuration.load_rules(session))
 
 
@@ -76,12 +76,14 @@ async def get_rule(rule: str, session: WorkSession, caller: CallerDep) -> Rule:
 
 @router.put("/rules/{rule}")
 @route_policy(roles=(ADMIN,))
-async def put_rule(rule: Slug, body: Rule, session: WorkSession, caller: CallerDep, parts: PartsDep) -> Rule:
+async def put_rule(
+    rule: Slug, body: Rule, session: WorkSession, caller: CallerDep, dependencies: DependenciesDep
+) -> Rule:
     """Adds or changes one rule; the others stay. Needs tenant_admin."""
     if body.rule != rule:
         problem = FieldProblem(pointer="/rule", problem=f"it is `{body.rule}`", cure=f"`{rule}`, as in the address")
         raise Invalid("other-rule", "The body names another rule than the address.", errors=[problem])
-    await configure.put_rule(session, body, parts.policy)
+    await configure.put_rule(session, body, dependencies.policy)
     return body
 
 
@@ -101,9 +103,11 @@ async def get_texts(session: WorkSession, caller: CallerDep) -> TextsView:
 
 @router.put("/texts")
 @route_policy(DEFINITION_BYTES, roles=(ADMIN,))
-async def replace_texts(body: OwnTexts, session: WorkSession, caller: CallerDep, parts: PartsDep) -> TextsView:
+async def replace_texts(
+    body: OwnTexts, session: WorkSession, caller: CallerDep, dependencies: DependenciesDep
+) -> TextsView:
     """All texts of the tenant's own: what is not named falls back to the product's. Needs tenant_admin."""
-    await configure.edit_section(session, NotificationSection(texts=body.texts), parts.policy)
+    await configure.edit_section(session, NotificationSection(texts=body.texts), dependencies.policy)
     return await get_texts(session, caller)
 
 
@@ -123,10 +127,10 @@ async def get_text(text: str, session: WorkSession, caller: CallerDep) -> dict[s
 @router.put("/texts/{text}")
 @route_policy(roles=(ADMIN,))
 async def put_text(
-    text: Key, body: OneText, session: WorkSession, caller: CallerDep, parts: PartsDep
+    text: Key, body: OneText, session: WorkSession, caller: CallerDep, dependencies: DependenciesDep
 ) -> dict[str, Text]:
     """Adds or changes one text, in all its languages; the others stay. Needs tenant_admin."""
-    await configure.put_text(session, text, body, parts.policy)
+    await configure.put_text(session, text, body, dependencies.policy)
     return (await configuration.load_texts(session))[text]
 
 

@@ -1,4 +1,4 @@
-"""The inbox as it happens: server-sent events."""
+"""The live stream of the inbox: server-sent events."""
 
 import time
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ from servicekit.tokens import Claims
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from storage import Session
 
-from notification.api.dependencies import Dependencies, PartsDep
+from notification.api.dependencies import Dependencies, DependenciesDep
 from notification.api.inbox import NoticeView
 from notification.api.stream_slots import LimitedStream, with_slot
 from notification.store import notices
@@ -40,7 +40,7 @@ async def stream_notices(
     request: Request,
     session: WorkSession,
     caller: CallerDep,
-    parts: PartsDep,
+    dependencies: DependenciesDep,
     last_event_id: Annotated[str | None, Query()] = None,
     last_event_id_header: Annotated[str | None, Header(alias="last-event-id")] = None,
 ) -> EventSourceResponse:
@@ -57,38 +57,38 @@ async def stream_notices(
             raise Invalid(
                 "invalid-last-event-id", "Last-Event-ID is the id of an event of this stream.", errors=[problem]
             )
-        last = min(int(given), last)  # an id from another database must not keep all that follows away
+        last = min(int(given), last)  # an id from another database must not hide later notices
     claims = await get_context(request).verifier.verify(bearer_token(request))
-    events = _events(get_context(request), parts, claims, caller, last)
-    stream = LimitedStream(events, ping=parts.heartbeat_seconds)
-    return with_slot(stream, parts.stream_slots, caller.tenant, caller.person_id)
+    events = _events(get_context(request), dependencies, claims, caller, last)
+    stream = LimitedStream(events, ping=dependencies.heartbeat_seconds)
+    return with_slot(stream, dependencies.stream_slots, caller.tenant, caller.person_id)
 
 
 async def _events(
-    kit: ServiceContext, parts: Dependencies, claims: Claims, began: Caller, seq: int
+    kit: ServiceContext, dependencies: Dependencies, claims: Claims, caller: Caller, seq: int
 ) -> AsyncIterator[ServerSentEvent]:
-    """Looks in short transactions; between them it holds nothing of the database."""
-    tenant, person_id = began.tenant, began.person_id
+    """Reads new notices in short transactions, and holds no connection in between."""
+    tenant, person_id = caller.tenant, caller.person_id
     yield ServerSentEvent(retry=_RETRY_MS, comment="listening")
     others = f"{tenant}/", f"sid:{claims.sid}", f"sub:{claims.sub}"
-    async with parts.listener.subscribe(tenant, person_id, *others) as wake:
-        while not kit.stopping.is_set() and (left := claims.expires_at - time.time()) > 0:
+    async with dependencies.listener.subscribe(tenant, person_id, *others) as wake:
+        while not kit.stopping.is_set() and (remaining := claims.expires_at - time.time()) > 0:
             wake.clear()
             async with kit.sessions.begin([tenant], now=datetime.now(UTC)) as session:
-                if not await _is_still_allowed(session, claims, began):
+                if not await _is_still_allowed(session, claims, caller):
                     return
                 rows = await notices.load_after(session, person_id, seq, limit=_PAGE)
             for row in rows:
                 seq = row.seq
                 yield ServerSentEvent(id=str(seq), event="notice", data=NoticeView.from_row(row).model_dump_json())
             if len(rows) < _PAGE:
-                await wait_for_any(min(parts.poll_seconds, left), wake, kit.stopping)
+                await wait_for_any(min(dependencies.poll_seconds, remaining), wake, kit.stopping)
 
 
-async def _is_still_allowed(session: Session, claims: Claims, began: Caller) -> bool:
-    """Whether a request with the same token would still be let in, as the same person with the same roles."""
+async def _is_still_allowed(session: Session, claims: Claims, caller: Caller) -> bool:
+    """Whether the token still authenticates the same person with the same roles."""
     try:
         now = await authenticate(session, claims)
     except Problem:
         return False
-    return (now.person_id, now.roles) == (began.person_id, began.roles)
+    return (now.person_id, now.roles) == (caller.person_id, caller.roles)

@@ -1,4 +1,4 @@
-"""The tenant's webhook endpoints and what was sent to them."""
+"""The tenant's webhooks and their deliveries."""
 
 import json
 from datetime import datetime
@@ -15,11 +15,11 @@ from servicekit.errors import Conflict, Invalid, NotFound
 from storage import Session
 
 from notification.actions import configure, notify
-from notification.api.dependencies import PartsDep
+from notification.api.dependencies import DependenciesDep
 from notification.api.inbox import DeliveryView
 from notification.api.rules import ADMIN
 from notification.model.events import TEST_EVENT
-from notification.model.retries import signing_secret
+from notification.model.retries import derive_signing_secret
 from notification.model.rules import StrictModel, Webhook, webhook_problems
 from notification.store import configuration, deliveries
 from notification.store.configuration import WebhookRow
@@ -82,11 +82,16 @@ async def get_webhook(webhook: str, session: WorkSession, caller: CallerDep) -> 
 @router.put("/webhooks/{webhook}")
 @route_policy(roles=(ADMIN,), idempotency_key=False)
 async def put_webhook(
-    webhook: str, body: WebhookBody, request: Request, session: WorkSession, caller: CallerDep, parts: PartsDep
+    webhook: str,
+    body: WebhookBody,
+    request: Request,
+    session: WorkSession,
+    caller: CallerDep,
+    dependencies: DependenciesDep,
 ) -> WebhookWithSecret:
     """Adds or changes an endpoint. Needs tenant_admin."""
     parsed = _parse_webhook(webhook, body)
-    if problems := list(webhook_problems([parsed], parts.policy)):
+    if problems := list(webhook_problems([parsed], dependencies.policy)):
         own = [each.model_copy(update={"pointer": each.pointer.removeprefix("/webhooks/0")}) for each in problems]
         raise Invalid("invalid-webhook", "This endpoint cannot be used; `errors` says why.", errors=own)
     is_secret_new = await configure.save_webhook(session, parsed, rotate=body.rotate_secret)
@@ -94,7 +99,7 @@ async def put_webhook(
     row = await _require_webhook(session, webhook)
     view = WebhookWithSecret.from_row(row)
     if is_secret_new:
-        view.secret = signing_secret(get_context(request).settings.secret, session.tenant, webhook, row.salt)
+        view.secret = derive_signing_secret(get_context(request).settings.secret, session.tenant, webhook, row.salt)
     return view
 
 

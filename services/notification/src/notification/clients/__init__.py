@@ -1,1 +1,1 @@
-"""The outside world: a tenant's webhook endpoints and the mail server."""
+"""Clients of a tenant's webhook endpoints and of the mail server."""

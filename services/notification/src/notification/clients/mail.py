@@ -1,4 +1,4 @@
-"""Handing a mail to the SMTP server."""
+"""Sends mails by SMTP."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,15 +10,15 @@ from email.utils import format_datetime
 import aiosmtplib
 
 from notification.model.retries import AttemptOutcome
-from notification.model.templates import html_mail
+from notification.model.templates import render_html_mail
 
-# What no later attempt will change; the server's other refusals (a full mailbox, greylisting, a login) may pass.
+# Refusals that no later attempt changes; others may pass (a full mailbox, greylisting, a login).
 _PERMANENT_CODES = frozenset({550, 551, 553, 554})
 
 
 @dataclass(frozen=True)
 class Mail:
-    """`id` makes the Message-ID, the same at every attempt."""
+    """A mail. `id` is the local part of its Message-ID, the same at every attempt."""
 
     id: str
     to: str
@@ -42,7 +42,7 @@ class MailServer:
 
 
 def build_message(mail: Mail, server: MailServer, now: datetime) -> EmailMessage:
-    """Raises ValueError when an address is none."""
+    """The message with a plain and an HTML part. Raises ValueError for an invalid address."""
     name, _, address = server.sender.rpartition("<")
     sender = address.strip("> ")
     message = EmailMessage()
@@ -57,7 +57,7 @@ def build_message(mail: Mail, server: MailServer, now: datetime) -> EmailMessage
     message["Auto-Submitted"] = "auto-generated"
     message["Content-Language"] = mail.language
     message.set_content(mail.body)
-    message.add_alternative(html_mail(mail.subject, mail.body, mail.language), subtype="html")
+    message.add_alternative(render_html_mail(mail.subject, mail.body, mail.language), subtype="html")
     return message
 
 
@@ -68,7 +68,7 @@ class MailSender:
         self._server = server
 
     async def send(self, mail: Mail, *, now: datetime) -> AttemptOutcome:
-        """One attempt. `now` is the real time."""
+        """Attempts to send a mail once. `now` is the wall clock's time. Does not raise for what the server answers."""
         server = self._server
         try:
             message = build_message(mail, server, now)

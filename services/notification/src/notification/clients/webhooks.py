@@ -1,4 +1,4 @@
-"""Posting events to a tenant's endpoint, signed."""
+"""Sends signed requests to a tenant's webhook endpoints (Standard Webhooks)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,12 +7,12 @@ import httpx
 from servicekit.outbound import AddressRefused, OutboundClient, Resolve, Unreachable, UrlPolicy, resolve
 from standardwebhooks import Webhook as Signer
 
-from notification.model.retries import AttemptOutcome, retry_after_seconds
+from notification.model.retries import AttemptOutcome, parse_retry_after
 
 
 @dataclass(frozen=True)
 class WebhookRequest:
-    """`message_id` is the same at every attempt; `secrets` are those in force, the newest first."""
+    """A request to send. `message_id` is the same at every attempt; `secrets`: the valid ones, newest first."""
 
     url: str
     message_id: str
@@ -21,13 +21,13 @@ class WebhookRequest:
 
 
 class WebhookSender:
-    """Posts signed requests, to addresses that the policy allows only."""
+    """Sends signed requests, only to addresses that the policy allows."""
 
     def __init__(self, policy: UrlPolicy, *, timeout_seconds: float, resolve: Resolve = resolve) -> None:
         self._outbound = OutboundClient(policy, timeout_seconds=timeout_seconds, resolve=resolve)
 
     async def send(self, post: WebhookRequest, *, now: datetime) -> AttemptOutcome:
-        """One attempt. `now` is the real time: receivers refuse signatures that are not fresh."""
+        """Attempts to send a request once. `now` is the wall clock's time: receivers refuse old signatures."""
         signatures = [Signer(secret).sign(post.message_id, now, post.payload) for secret in post.secrets]
         headers = {
             "content-type": "application/json",
@@ -37,21 +37,21 @@ class WebhookSender:
             "webhook-signature": " ".join(signatures),
         }
         try:
-            answer = await self._outbound.post(post.url, content=post.payload.encode(), headers=headers)
+            response = await self._outbound.post(post.url, content=post.payload.encode(), headers=headers)
         except AddressRefused as refused:
             return AttemptOutcome("failed", str(refused))
         except Unreachable as unreachable:
             return AttemptOutcome("retry", str(unreachable))
-        return classify_response(answer, now)
+        return classify_response(response, now)
 
 
 def classify_response(response: httpx.Response, now: datetime) -> AttemptOutcome:
-    """2xx is delivered, 410 is the end, all else, redirects too, is tried again."""
+    """The outcome for a response: 2xx is delivered, 410 is gone, everything else, redirects too, is retried."""
     status = response.status_code
     if 200 <= status < 300:
         return AttemptOutcome("delivered", status=status)
     if status == 410:
         return AttemptOutcome("gone", "410 Gone: the endpoint wants no more events", status)
-    wait = retry_after_seconds(response.headers.get("retry-after"), now)
+    wait = parse_retry_after(response.headers.get("retry-after"), now)
     detail = f"{status}: redirects are not followed" if 300 <= status < 400 else f"answered {status}"
     return AttemptOutcome("retry", detail, status, wait)

@@ -1,1 +1,1 @@
-"""The rules of telling people: who, what, when again. No I/O."""
+"""The pure rules of notification: recipients, notices, texts, retries. No I/O."""

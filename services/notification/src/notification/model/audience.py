@@ -1,4 +1,4 @@
-"""Whom a rule means, from what the directory says."""
+"""Resolves the recipients of a rule, from people and memberships of the directory."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,26 +12,27 @@ from notification.model.rules import Rule
 
 @dataclass(frozen=True)
 class Membership:
-    """A membership: from `first` until before `end`, in the last unit of `path` and so in all above it."""
+    """A person's membership on the days `valid_from` <= day < `valid_to`. `path`: the org unit, last, and all units above it."""
 
-    first: date
-    end: date
+    valid_from: date
+    valid_to: date
     path: Sequence[UUID]
 
 
 def find_role(rule: Rule) -> str | None:
-    """The role whose holders a rule means; None: it means the agent."""
+    """The role whose holders receive a rule's notices; None: the agent receives them."""
     if rule.to == "agent":
         return None
     return "team_lead" if rule.to == "leads" else rule.to.partition(":")[2]
 
 
 class Audience:
-    """`people`: the agents, and the active holders of every role the rules name, by id; `places`: the agents'."""
+    """Finds recipients. `people`: the agents, and the active holders of every role that the rules name, by id;
+    `memberships`: those of the agents."""
 
-    def __init__(self, people: Mapping[UUID, PersonChanged], places: Mapping[UUID, Sequence[Membership]]) -> None:
+    def __init__(self, people: Mapping[UUID, PersonChanged], memberships: Mapping[UUID, Sequence[Membership]]) -> None:
         self._people = people
-        self._places = places
+        self._memberships = memberships
         self._granted: dict[str, list[PersonChanged]] = {}
         for person in people.values():
             for role in {each.role for each in person.roles}:
@@ -43,13 +44,12 @@ class Audience:
         return None if id is None else self._people.get(id)
 
     def find_recipients(self, rule: Rule, agent: PersonChanged | None, today: date) -> list[PersonChanged]:
-        """Active people, each once, in one order always."""
+        """The active people who receive the rule's notices about an agent, by id; service accounts are left out."""
         key = (rule.to, agent.id if agent else None, today)
         if key not in self._found:
-            means = (
-                each for each in self._find_role_holders(rule, agent, today) if each.active and each.kind == "person"
-            )
-            self._found[key] = sorted(means, key=lambda each: each.id)
+            holders = self._find_role_holders(rule, agent, today)
+            active = (each for each in holders if each.active and each.kind == "person")
+            self._found[key] = sorted(active, key=lambda each: each.id)
         return self._found[key]
 
     def _find_role_holders(self, rule: Rule, agent: PersonChanged | None, today: date) -> list[PersonChanged]:
@@ -67,14 +67,14 @@ class Audience:
         ]
 
     def _units_above(self, person_id: UUID, day: date) -> set[UUID]:
-        """The org units a person belongs to on that day, and all above them."""
-        places = self._places.get(person_id, ())
-        return {unit for each in places if each.first <= day < each.end for unit in each.path}
+        """The org units that a person belongs to on a day, and all units above them."""
+        memberships = self._memberships.get(person_id, ())
+        return {unit for each in memberships if each.valid_from <= day < each.valid_to for unit in each.path}
 
 
 def _has_role(person: PersonChanged, role: str, day: date, units: set[UUID] | None, *, everywhere: bool) -> bool:
-    """Whether the role is granted over one of the units (None: any), or, with `everywhere`, over no unit in
-    particular."""
+    """Whether the person holds the role on the day over one of `units` (None: over any unit). `everywhere`: a grant without
+    an org unit counts too."""
     return any(
         each.role == role
         and each.holds_on(day)

@@ -1,4 +1,4 @@
-"""The events that people can be told of, and what texts may say about them."""
+"""The events that rules can match, and their fields as texts use them."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -28,29 +28,29 @@ EVENTS: dict[str, type[Event]] = {each.type: each for each in _TYPES}
 TEST_EVENT = "webhook.test"
 
 EventName = Annotated[str, known(*EVENTS)]
-"""What a rule may be on."""
+"""The type of an event that a rule can match."""
 EventType = Annotated[str, known(*EVENTS, TEST_EVENT)]
 
 
 def is_history(body: Event) -> bool:
-    """Whether the event comes from imported history, which has no consequences."""
+    """Whether the event comes from imported history, which creates no notices."""
     return getattr(body, "mode", "live") == "history"
 
 
 def find_subject_version(body: Event) -> tuple[str, int] | None:
-    """Of what thing the event tells, and its place in the order of what is told of it; None where there is no order, as
-    in events from before there were versions."""
+    """The subject of the event and the subject's version; None where events are not ordered, as events from before
+    versions existed."""
     match body:
         case BandEntered() | BandLeft() | BandCorrected():
-            place = (f"band {body.agent_id} {body.kpi}", body.version)
+            found = (f"band {body.agent_id} {body.kpi}", body.version)
         case PointsGranted():
-            place = (f"points {body.entry_id}", 1)
+            found = (f"points {body.entry_id}", 1)
         case PointsReversed():
-            place = (f"points {body.reverses}", 2)
+            found = (f"points {body.reverses}", 2)
         case SubmissionSubmitted() | SubmissionScored():
-            place = (f"submission {body.submission_id}", body.version)
+            found = (f"submission {body.submission_id}", body.version)
         case FormPublished():
-            place = (f"form {body.form}", body.version)
+            found = (f"form {body.form}", body.version)
         case (
             AssignmentAssigned()
             | AssignmentStarted()
@@ -58,19 +58,19 @@ def find_subject_version(body: Event) -> tuple[str, int] | None:
             | AssignmentOverdue()
             | AssignmentWithdrawn()
         ):
-            place = (f"assignment {body.assignment_id}", body.version)
+            found = (f"assignment {body.assignment_id}", body.version)
         case _:
             return None
-    return place if place[1] else None
+    return found if found[1] else None
 
 
 _SLUGS = ("template", "form", "rule", "kpi", "band", "from_band", "to_band")
 
 
 def render_fields(body: Event, *, language: str, time_zone: str) -> dict[str, Any]:
-    """The event's fields as texts use them. Slugs and ids stay what they are, to be compared with; what is to be read
-    is in the reader's language: `title` and the titles beside slugs (`kpi_title`), days, windows and instants (by the
-    tenant's clock), `value` with its unit, the `reason`, and `score_percent` beside a score in hundredths of a percent."""
+    """The event's fields as texts use them. Slugs and ids are unchanged, so that texts can compare them. In the reader's
+    language are `title` and the titles of slugs (`kpi_title`), days, windows and instants (in the tenant's time zone),
+    `value` with its unit, and the `reason`. `score_percent` comes from a score in hundredths of a percent."""
     fields: dict[str, Any] = {}
     for name in type(body).model_fields:
         value = getattr(body, name)
@@ -95,15 +95,15 @@ def render_fields(body: Event, *, language: str, time_zone: str) -> dict[str, An
 
 
 def _find_titled_slug(body: Event, title: str) -> str | None:
-    """The slug that a title is of: `kpi_title` of `kpi`, `title` of the training or the form."""
+    """The slug that a title belongs to: `kpi` for `kpi_title`; for `title` that of the training or the form."""
     own = title.removesuffix("title").removesuffix("_")
     return next((getattr(body, name) for name in ([own] if own else _SLUGS) if getattr(body, name, None)), None)
 
 
 def find_reference_fields(body: Event) -> dict[str, Any]:
-    """What a reader's program needs to lead to the thing itself."""
-    whole = body.model_dump(mode="json")
-    kept = {"kpi", "band", "template", "form", "rule", "due_at", "at_window"}
+    """Ids and names by which a client links to what the event is about."""
+    fields = body.model_dump(mode="json")
+    names = {"kpi", "band", "template", "form", "rule", "due_at", "at_window"}
     return {
-        name: value for name, value in whole.items() if (name.endswith("_id") or name in kept) and value is not None
+        name: value for name, value in fields.items() if (name.endswith("_id") or name in names) and value is not None
     }

@@ -1,4 +1,4 @@
-"""What people and endpoints are told: composed from an event, the rules, the texts and the directory."""
+"""Composes notices and deliveries from an event, the rules, the texts and the directory."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from notification.model.texts import DEFAULT_TEXTS
 
 @dataclass(frozen=True)
 class Notice:
-    """What rule `rule` tells a person of an event, at the time `at`."""
+    """A notice to a person about an event, by one rule. `at`: the event's time; `refs`: ids and names of what it is about."""
 
     tenant: str
     id: UUID
@@ -39,7 +39,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Of a notice by a channel, or of an event to a webhook. Only what is `pending` is still to be sent."""
+    """A delivery of a notice by a channel, or of an event to a webhook. Only `pending` ones are sent."""
 
     tenant: str
     id: UUID
@@ -56,8 +56,8 @@ class Delivery:
 
 @dataclass(frozen=True)
 class NoticeComposer:
-    """What one tenant's news are made from. `workdays`: of the people whom they are about; `texts`: the tenant's own, by
-    key and language; `mail`: whether there is a mail server."""
+    """Composes one tenant's notices. `workdays`: of the agents; `texts`: the tenant's own, by key and language; `mail`:
+    whether a mail server is configured."""
 
     tenant: TenantChanged
     audience: Audience
@@ -68,7 +68,7 @@ class NoticeComposer:
     def compose_notices(
         self, body: Event, attributes: Attributes, rules: Sequence[Rule]
     ) -> Iterator[tuple[Notice, list[Delivery]]]:
-        """Each notice with its deliveries, one a channel."""
+        """The notices of an event by these rules, each with one delivery per channel."""
         agent = self.audience.find_person(getattr(body, "agent_id", None))
         today = self.workdays.workday_of(agent.id if agent else None, attributes.time)
         refs = find_reference_fields(body) | ({"agent": agent.slug, "name": agent.display_name} if agent else {})
@@ -93,8 +93,9 @@ class NoticeComposer:
                 yield notice, [self._delivery(notice, channel, person) for channel in rule.channels]
 
     def _language(self, person: PersonChanged, texts: Mapping[str, Text]) -> str:
-        wanted = select_language(person.language, self.tenant.default_language)
-        return next((each for each in (wanted, self.tenant.default_language, "en", *texts) if each in texts), wanted)
+        preferred = select_language(person.language, self.tenant.default_language)
+        fallbacks = (preferred, self.tenant.default_language, "en", *texts)
+        return next((each for each in fallbacks if each in texts), preferred)
 
     def _delivery(self, notice: Notice, channel: str, person: PersonChanged) -> Delivery:
         state, detail = "pending", ""
@@ -110,10 +111,10 @@ class NoticeComposer:
 
 
 def build_webhook_deliveries(body: Event, attributes: Attributes, webhooks: Sequence[str]) -> list[Delivery]:
-    """The event to each of these endpoints."""
+    """The deliveries of an event to these webhooks, given by name."""
     if not webhooks:
         return []
-    payload = webhook_payload(body, attributes)
+    payload = render_webhook_payload(body, attributes)
     return [
         Delivery(
             attributes.tenant, new_id(), "webhook", attributes.id, body.type, attributes.time,
@@ -123,19 +124,19 @@ def build_webhook_deliveries(body: Event, attributes: Attributes, webhooks: Sequ
     ]  # fmt: skip
 
 
-def webhook_payload(body: Event, attributes: Attributes) -> str:
-    """As Standard Webhooks lays it out: type, timestamp, data."""
-    whole = {
+def render_webhook_payload(body: Event, attributes: Attributes) -> str:
+    """The JSON payload in the form of Standard Webhooks (`type`, `timestamp`, `data`), with the tenant."""
+    payload = {
         "type": body.type,
         "timestamp": attributes.time.isoformat(),
         "tenant": attributes.tenant,
         "data": body.model_dump(mode="json"),
     }
-    return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
 
 
 def _render_with_fallback(body: Event, text: Text | None, context: dict[str, Any], language: str) -> tuple[str, str]:
-    """A text that fails on this very event must not keep the news away: then the product's own takes its place."""
+    """Subject and body. A text that fails for this event must not prevent the notice: then the product's own is used."""
     for each in (text, DEFAULT_TEXTS.get(body.type, {}).get(language)):
         if each is not None:
             try:

@@ -1,4 +1,4 @@
-"""When a delivery is tried again, and how a webhook is signed."""
+"""When a delivery is retried, and the secrets that sign webhook requests."""
 
 import base64
 import hashlib
@@ -10,14 +10,15 @@ from typing import Literal
 from uuid import UUID
 
 SCHEDULE_SECONDS = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""Before the first attempt, the second, …: ten in three days, as Standard Webhooks advises."""
+"""Before the first attempt, the second, …: ten in three days, as the Standard Webhooks specification recommends."""
 JITTER_RATIO = 0.1
 MAX_DELAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """How one attempt went. `gone`: the other side wants no more of these. `status`: its HTTP or SMTP code."""
+    """The outcome of an attempt. `gone`: the endpoint refuses all further events. `status`: the HTTP or SMTP code; None
+    without a response."""
 
     state: Literal["delivered", "retry", "failed", "gone"]
     detail: str = ""
@@ -26,17 +27,17 @@ class AttemptOutcome:
 
 
 def compute_delay_seconds(attempts: int, *, delivery: UUID, retry_after: float | None = None) -> float | None:
-    """Seconds from attempt number `attempts` to the next; None when there is none left. Up to a tenth is added, so
-    that deliveries which failed together do not come back together."""
+    """Seconds from attempt number `attempts` to the next; None after the last. At least `retry_after` seconds, up to
+    MAX_DELAY_SECONDS. Jitter of up to JITTER_RATIO spreads deliveries that failed together."""
     if attempts >= len(SCHEDULE_SECONDS):
         return None
-    spread = int.from_bytes(hashlib.sha256(delivery.bytes + bytes([attempts])).digest()[:4]) / 0xFFFFFFFF
-    delay = SCHEDULE_SECONDS[attempts] * (1 + JITTER_RATIO * spread)
+    jitter = int.from_bytes(hashlib.sha256(delivery.bytes + bytes([attempts])).digest()[:4]) / 0xFFFFFFFF
+    delay = SCHEDULE_SECONDS[attempts] * (1 + JITTER_RATIO * jitter)
     return max(delay, min(retry_after or 0.0, MAX_DELAY_SECONDS))
 
 
-def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """`Retry-After` as seconds: it comes as a number or as a date."""
+def parse_retry_after(header: str | None, now: datetime) -> float | None:
+    """Seconds of the header `Retry-After`, a number or a date (RFC 9110, 10.2.3); None when it is missing or invalid."""
     if not header:
         return None
     if header.strip().isdigit():
@@ -48,8 +49,9 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
     return max(0.0, (at.astimezone(UTC) - now).total_seconds())
 
 
-def signing_secret(platform_secret: str, tenant: str, webhook: str, salt: str) -> str:
-    """The endpoint's secret, `whsec_…` with 32 bytes. It is derived and so never stored: only the salt is."""
-    whole = "\x1f".join(("webhook", tenant, webhook, salt))
-    digest = hmac.new(platform_secret.encode(), whole.encode(), hashlib.sha256).digest()
+def derive_signing_secret(platform_secret: str, tenant: str, webhook: str, salt: str) -> str:
+    """A webhook's secret, `whsec_` and 32 bytes in Base64 (Standard Webhooks): HMAC-SHA-256 of tenant, name and salt under
+    the platform's secret. Only the salt is stored."""
+    message = "\x1f".join(("webhook", tenant, webhook, salt))
+    digest = hmac.new(platform_secret.encode(), message.encode(), hashlib.sha256).digest()
     return "whsec_" + base64.b64encode(digest).decode()

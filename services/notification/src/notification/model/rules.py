@@ -1,6 +1,6 @@
-"""What a tenant configures: rules, texts, webhooks; and the blueprint's section that holds them."""
+"""A tenant's rules, texts and webhooks, and the blueprint section that holds them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, get_args
 
 from contracts import Event
@@ -47,16 +47,16 @@ class Rule(StrictModel):
         return self.text or self.on
 
     def matches(self, body: Event) -> bool:
-        """Whether the event has every value that `when` asks for."""
-        return all(_value_matches(getattr(body, name, None), wanted) for name, wanted in self.when.items())
+        """Whether the event has every value that `when` requires."""
+        return all(_value_matches(getattr(body, name, None), required) for name, required in self.when.items())
 
 
-def _value_matches(value: Any, wanted: Any) -> bool:
-    if is_array(wanted):
-        return any(_value_matches(value, each) for each in wanted)
-    if isinstance(value, bool) or isinstance(wanted, bool) or value is None or wanted is None:
-        return value is wanted
-    return str(value) == str(wanted)
+def _value_matches(value: Any, required: Any) -> bool:
+    if is_array(required):
+        return any(_value_matches(value, each) for each in required)
+    if isinstance(value, bool) or isinstance(required, bool) or value is None or required is None:
+        return value is required
+    return str(value) == str(required)
 
 
 class Text(StrictModel):
@@ -93,7 +93,7 @@ class NotificationSection(StrictModel):
 
 
 def rule_problems(rules: list[Rule], known_texts: set[str]) -> Iterator[FieldProblem]:
-    """`known_texts`: the tenant's own and those that come with the product."""
+    """All problems of the rules. `known_texts`: keys of the tenant's own texts and of the product's."""
     seen: set[str] = set()
     for number, rule in enumerate(rules):
         if rule.rule in seen:
@@ -124,7 +124,7 @@ def rule_problems(rules: list[Rule], known_texts: set[str]) -> Iterator[FieldPro
 
 
 def text_problems(texts: dict[str, dict[Any, Text]]) -> list[FieldProblem]:
-    """Each text is tried on the example of the event it is named after, or on all."""
+    """All problems of the texts. Each is rendered with the example of the event that its key names, or of every event."""
     return [
         FieldProblem(pointer=f"/texts/{key}/{language}/{part}", problem=problem, cure="mend the Liquid template")
         for key, languages in texts.items()
@@ -138,9 +138,9 @@ def text_problems(texts: dict[str, dict[Any, Text]]) -> list[FieldProblem]:
     ]
 
 
-def _find_template_problem(source: str, tried: list[type[Event]], language: Language, part: str) -> str | None:
+def _find_template_problem(source: str, events: list[type[Event]], language: Language, part: str) -> str | None:
     try:
-        for each in tried:
+        for each in events:
             body = each.model_validate(each.example)
             context = render_fields(body, language=language, time_zone="UTC") | EXAMPLE_CONTEXT
             (render_subject if part == "subject" else render)(source, context)
@@ -155,7 +155,7 @@ EXAMPLE_CONTEXT = {
 
 
 def webhook_problems(webhooks: list[Webhook], policy: UrlPolicy) -> Iterator[FieldProblem]:
-    """Names that occur twice, addresses that the policy refuses, and unknown events."""
+    """All problems of the webhooks: duplicate names, URLs that the policy refuses, and unknown events."""
     seen: set[str] = set()
     for number, each in enumerate(webhooks):
         if each.webhook in seen:
@@ -165,15 +165,15 @@ def webhook_problems(webhooks: list[Webhook], policy: UrlPolicy) -> Iterator[Fie
         seen.add(each.webhook)
         if problem := policy.find_problem(each.url):
             yield FieldProblem(pointer=f"/webhooks/{number}/url", problem=problem[0], cure=problem[1])
-        for place, event in enumerate(each.events):
+        for index, event in enumerate(each.events):
             if event != "*" and event not in EVENTS:
                 yield FieldProblem(
-                    pointer=f"/webhooks/{number}/events/{place}",
+                    pointer=f"/webhooks/{number}/events/{index}",
                     problem=f"no event `{event}`",
                     cure="* or " + one_of(EVENTS),
                 )
 
 
-def one_of(names: Any) -> str:
-    """A cure that lists all names."""
+def one_of(names: Iterable[str]) -> str:
+    """The cure that lists all names."""
     return "one of: " + ", ".join(sorted(names))

@@ -1,4 +1,4 @@
-"""What is wrong with the section `notification`, and what it would change."""
+"""Validation of the blueprint section `notification`, and the changes that it would make."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,7 +23,7 @@ _RULES = {"assignment": "training rule", "points": "points rule"}
 def check_section_content(
     section: NotificationSection, present: NotificationSection, policy: UrlPolicy
 ) -> list[FieldProblem]:
-    """All that is wrong with it beside what there is; pointers from the section's root."""
+    """All problems of `section` together with `present`, the current one; pointers start at the section's root."""
     texts = section.texts if section.texts is not None else present.texts or {}
     rules = section.rules if section.rules is not None else present.rules or []
     return [
@@ -36,14 +36,14 @@ def check_section_content(
 def build_section_check(
     policy: UrlPolicy,
 ) -> Callable[[dict[str, Any] | None, NotificationSection, Names], SectionCheck]:
-    """As `servicekit.blueprints.checking.SectionChecker` wants it."""
+    """The check for `servicekit.blueprints.checking.SectionChecker`."""
     return partial(check_section, policy)
 
 
 def check_section(
     policy: UrlPolicy, content: dict[str, Any] | None, present: NotificationSection, names: Names
 ) -> SectionCheck:
-    """`present`: the section as it is."""
+    """Problems and changes of `content`; None: names in `present`, the current section, that no longer exist."""
     if content is None:
         return SectionCheck(problems=find_unknown_names(find_references(present.rules or []), names))
     try:
@@ -59,16 +59,16 @@ def check_section(
 
 
 def find_references(rules: Sequence[Rule]) -> list[Reference]:
-    """What rules name of other services: the values that fields of their events must have."""
+    """Names that belong to other services: the values that `when` requires of fields such as `kpi`."""
     return [each for number, rule in enumerate(rules) for each in _find_rule_references(rule, f"/rules/{number}/when")]
 
 
 def _find_rule_references(rule: Rule, at: str) -> list[Reference]:
-    kpis = tuple(name for _, name in _texts(rule.when.get("kpi"), ""))
+    kpis = tuple(name for _, name in _find_texts(rule.when.get("kpi"), ""))
     found: list[Reference] = []
-    for field, wanted in rule.when.items():
+    for field, required in rule.when.items():
         kind = _KINDS.get(field) or (_RULES.get(rule.on.partition(".")[0]) if field == "rule" else None)
-        for pointer, text in _texts(wanted, f"{at}/{field}"):
+        for pointer, text in _find_texts(required, f"{at}/{field}"):
             if kind is not None:
                 found.append(Reference(pointer, kind, text))
             elif field in _BANDS:
@@ -76,8 +76,8 @@ def _find_rule_references(rule: Rule, at: str) -> list[Reference]:
     return found
 
 
-def _texts(wanted: Any, pointer: str) -> list[tuple[str, str]]:
-    """A value, or each of a list of them, with its place."""
-    if is_array(wanted):
-        return [(f"{pointer}/{index}", each) for index, each in enumerate(wanted) if isinstance(each, str)]
-    return [(pointer, wanted)] if isinstance(wanted, str) else []
+def _find_texts(required: Any, pointer: str) -> list[tuple[str, str]]:
+    """A text, or each text of a list, with its pointer."""
+    if is_array(required):
+        return [(f"{pointer}/{index}", each) for index, each in enumerate(required) if isinstance(each, str)]
+    return [(pointer, required)] if isinstance(required, str) else []

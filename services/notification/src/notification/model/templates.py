@@ -1,4 +1,4 @@
-"""Texts as Liquid templates, in a sandbox: no files, no assignment, few filters, bounded output."""
+"""Renders texts, which are Liquid templates, in a sandbox: no files, no assignment, few filters, bounded output."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -14,9 +14,9 @@ MAX_SOURCE_CHARS = 4_000
 MAX_SUBJECT_CHARS = 200
 MAX_EXPRESSIONS = 200
 MAX_FILTERS = 40
-"""Of a whole text: each may give several times of what it was given."""
+"""In one text: each filter may multiply the length of its input."""
 
-# `replace` and the like are left out: in a chain they multiply what they are given.
+# `replace` and the like are left out: in a chain they multiply the length of their input.
 _TAGS = frozenset({
     "content", "output", "illegal", "if", "unless", "case", "for", "break", "continue", "comment", "#",
 })  # fmt: skip
@@ -35,10 +35,10 @@ class _Sandbox(Environment):
 
 
 def _sandbox(*, html: bool) -> Environment:
-    made = _Sandbox(tolerance=Mode.STRICT, autoescape=html)
-    made.tags = {name: tag for name, tag in made.tags.items() if name in _TAGS}
-    made.filters = {name: each for name, each in made.filters.items() if name in _FILTERS}
-    return made
+    sandbox = _Sandbox(tolerance=Mode.STRICT, autoescape=html)
+    sandbox.tags = {name: tag for name, tag in sandbox.tags.items() if name in _TAGS}
+    sandbox.filters = {name: each for name, each in sandbox.filters.items() if name in _FILTERS}
+    return sandbox
 
 
 _plain, _html = _sandbox(html=False), _sandbox(html=True)
@@ -50,7 +50,7 @@ _LAYOUT = _html.from_string(
 
 
 class BadText(Exception):
-    """A template that cannot be used; the message is one sentence."""
+    """A template that is invalid or cannot be rendered; the message is one sentence."""
 
 
 def _parse_template_or_raise(source: str) -> Any:
@@ -62,7 +62,7 @@ def _parse_template_or_raise(source: str) -> Any:
 
 @lru_cache(maxsize=512)
 def _parse_template_cached(source: str) -> Any:
-    """The template, or a sentence that says why it cannot be used."""
+    """The template, or the message of BadText."""
     try:
         return _parse_template(source)
     except BadText as bad:
@@ -91,23 +91,23 @@ def _check_complexity(expressions: list[Expression]) -> None:
 
 
 def _expressions(template: Any) -> Iterator[Expression]:
-    """All of a template, however deep, one after the other."""
+    """All expressions of a template. Iterative, so that nesting cannot exhaust the stack."""
     context = RenderContext(template)
     nodes: list[Any] = list(template.nodes)
-    waiting: list[Expression] = []
-    while nodes or waiting:
-        if waiting:
-            each = waiting.pop()
+    pending: list[Expression] = []
+    while nodes or pending:
+        if pending:
+            each = pending.pop()
             yield each
-            waiting += each.children()
+            pending += each.children()
         else:
             node = nodes.pop()
-            waiting += node.expressions()
+            pending += node.expressions()
             nodes += node.children(context)
 
 
 def render(source: str, context: dict[str, Any]) -> str:
-    """The text as plain text. Unknown names are empty. Raises BadText."""
+    """Renders a template as plain text; unknown names are empty. Raises BadText."""
     try:
         return _parse_template_or_raise(source).render(**context).strip()
     except (
@@ -121,12 +121,12 @@ def render(source: str, context: dict[str, Any]) -> str:
 
 
 def render_subject(source: str, context: dict[str, Any]) -> str:
-    """One line: a line break in a subject would be another header of a mail."""
+    """As `render`, on one line of up to MAX_SUBJECT_CHARS: a line break would start another header of the mail."""
     return " ".join(render(source, context).split())[:MAX_SUBJECT_CHARS]
 
 
-def html_mail(subject: str, body: str, language: str) -> str:
-    """The mail's HTML part. Whatever the texts and their values hold is shown, never understood, as markup."""
+def render_html_mail(subject: str, body: str, language: str) -> str:
+    """Renders the HTML part of a mail. Markup in the texts and their values is escaped."""
     return _LAYOUT.render(subject=subject, body=body, language=language)
 
 

@@ -1,6 +1,6 @@
-"""The texts that come with the product. A tenant may put its own in their place, key by key.
+"""The product's own texts, by key and language. A tenant may replace each by a text of its own.
 
-Each speaks to the agent (`to_self`) or about the agent (`agent.name`) to somebody else.
+Each addresses the agent (`to_self`), or another reader about the agent (`agent.name`).
 """
 
 from notification.model.rules import Text
