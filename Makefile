@@ -93,11 +93,11 @@ fmt: setup ## Put the code into shape
 
 new: setup ## Scaffold a service: S=shift-plans
 	@$(BIN)/python -m testkit.scaffold new "$(S)"
+	$(BIN)/python -m testkit.scaffold lists --write
 	$(MAKE) services
 
 services: setup ## Generate what follows from the list of services, contracts.ALL_SERVICES: lists and pages
 	@$(BIN)/python -m testkit.scaffold lists --write
-	$(MAKE) setup
 	$(BIN)/uplift docs --write
 
 revision: setup ## Draft the revision that is missing: SERVICE=ingest (or platform, broker, oidc) NAME=told_twice

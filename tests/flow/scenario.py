@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from tests.examples import SECTIONS
+
 FIRST_DAY = date(2026, 3, 2)
 CALLS_A_DAY = 4
 TEAMS = {"ada": "team-a", "ben": "team-a", "cleo": "team-a", "dan": "team-b", "eva": "team-b", "finn": "team-b"}
@@ -251,5 +253,6 @@ def blueprint(source: str = SOURCE, teams: Mapping[str, str] | None = None) -> d
                     {"rule": "points", "on": "points.granted", "to": "agent", "channels": ["in_app"]},
                 ]
             },
+            **SECTIONS,
         },
     }

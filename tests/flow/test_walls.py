@@ -28,6 +28,7 @@ from storage.embedded import EmbeddedPostgres
 from testkit import Harness, org_unit, parse_instant, person, person_id
 from testkit import tenant as tenant_of
 
+from tests.examples import NAMES, SECTIONS
 from tests.flow.routes import Answer, Route, Values, request_all_routes, routes
 from tests.flow.scenario import SOURCE, TEAMS, blueprint, contact, records_of
 from tests.flow.steps import post_records, publish, set_up_tenant, user
@@ -75,6 +76,7 @@ def branded(brand: str) -> dict[str, Any]:
         ("training", "templates"),
         ("gamification", "rules"),
         ("gamification", "leaderboards"),
+        *((service, things) for service, section in SECTIONS.items() for things in section),
     ):
         for each in sections[section][things]:
             each["title"] = {"en": f"{each['title']['en']} {brand}"}
@@ -205,6 +207,7 @@ def values_of(world: World, tenant: str) -> dict[str, list[str]]:
         "webhook": ["crm"], "delivery": [each["id"] for each in deliveries],
         "kpi-engine/by": ["agent", "team", "org_unit", "queue", "attributes.language"], "identity/by": [f"{tenant}/boss"],
         "application": ["crm"], "identity/text": ["finn"],
+        **{name: [value] for name, value in NAMES.items()},
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from contracts import ALL_SERVICES
 
+from tests.examples import EXAMPLES, qualify
 from tests.hostile.set_up import BOARD, CALL, FORM, GAME, KPI, MAPPING, NOTICE, PEOPLE, READING, RULE, TEXT, WEBHOOK
 
 PERSON = {"slug": "new", "display_name": "New"}
@@ -69,6 +70,7 @@ WRITES = [
     Write("DELETE training/templates/{template}"),
     Write("DELETE gamification/leaderboards/{leaderboard}"),
     Write("DELETE gamification/rules/{rule}"),
+    *(Write(qualify(service, write["route"]), write.get("body")) for service, each in EXAMPLES.items() for write in each.writes),
 ]  # fmt: skip
 
 NEEDS_MORE = {

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from contracts import ALL_SERVICES
 
+from tests.examples import NAMES
 from tests.hostile.conftest import HostileSuite
 
 PROBLEM = "application/problem+json"
@@ -16,6 +17,7 @@ FILLED = {
     "tenant": "acme", "person": "ada", "org_unit": "team-a", "application": "crm", "dead_letter": NOBODY, "source": "calls",
     "kpi": "aht", "template": "intro", "version": "1", "leaderboard": "all", "form": "review", "delivery": NOBODY,
     "training/rule": "r1", "gamification/rule": "g1", "notification/rule": "n1", "text": "own", "notice": NOBODY, "webhook": "crm",
+    **NAMES,
 }  # fmt: skip
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from tests.examples import EXAMPLES
+
 ALL_ROLES = ["tenant_admin", "quality_analyst", "trainer", "integration", "agent"]
 PEOPLE: dict[str, Any] = {
     "time_zone": "Europe/Berlin",
@@ -95,6 +97,9 @@ async def set_up(client: Client) -> dict[str, str]:
     await call("notification", "PUT", "/rules", json={"rules": [NOTICE]})
     await call("notification", "PUT", "/webhooks/crm", json=WEBHOOK)
     await call("notification", "PUT", "/texts/own", json=TEXT)
+    for service, examples in EXAMPLES.items():
+        for each in examples.set_up:
+            await call(service, each["method"], each["path"], json=each["body"])
     return {
         "receipt": receipt["id"],
         "interaction": found["items"][0]["id"],

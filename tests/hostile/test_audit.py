@@ -16,6 +16,7 @@ from messaging.consumer import OffsetStep
 from sqlalchemy import text
 from testkit import parse_instant
 
+from tests import examples
 from tests.hostile.bodies import WRITES, Write
 from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import Route, routes
@@ -232,6 +233,7 @@ SECTIONS: dict[str, Any] = {
     "gamification": {"rules": [{**GAME, "points": 5}], "leaderboards": []},
     "forms": {"forms": [{**FORM, "title": {"en": "Review 3"}}]},
     "notification": {"rules": [NOTICE], "webhooks": [{"webhook": "dwh", **WEBHOOK}]},
+    **examples.SECTIONS,
 }  # fmt: skip
 EXPECTED = {
     "identity": {("person", "ben", "updated"), ("blueprint", "2", "published")},
@@ -241,6 +243,10 @@ EXPECTED = {
     "gamification": {("rule", "g1", "updated"), ("leaderboard", "all", "deleted")},
     "forms": {("form", "review", "updated"), ("form", "review", "published")},
     "notification": {("webhook", "crm", "deleted"), ("webhook", "dwh", "created")},
+    **{
+        service: {(kind, ref, action) for kind, ref, action in each.changes}
+        for service, each in examples.EXAMPLES.items()
+    },
 }
 
 

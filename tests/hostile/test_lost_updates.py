@@ -8,6 +8,7 @@ import pytest
 from servicekit.door import iter_unit_routes
 from testkit import Cluster
 
+from tests.examples import EXAMPLES, qualify
 from tests.hostile.bodies import WRITES, Write
 from tests.hostile.conftest import HostileSuite
 from tests.hostile.routes import Route, routes
@@ -105,6 +106,7 @@ TWICE: dict[str, list[Any]] = {
     "PUT forms/forms/{form}/submissions/{submission}": [{"answers": {"comment": "1"}}, {"answers": {"comment": "2"}}],
     "PATCH identity/people/{person}": [{"display_name": "1"}, {"display_name": "2"}],
     "PATCH identity/org-units/{org_unit}": [{"name": "1"}, {"name": "2"}],
+    **{qualify(service, route): bodies for service, each in EXAMPLES.items() for route, bodies in each.twice.items()},
 }
 
 

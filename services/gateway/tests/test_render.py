@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from contracts import ALL_SERVICES
 from fastapi_offline import FastAPIOffline
 from gateway.__main__ import main
 from gateway.bootstrap import render
@@ -128,6 +129,8 @@ def test_the_guide_lists_every_setting_with_its_default() -> None:
 
 
 def shown(default: Any) -> str:
+    if default == ALL_SERVICES:
+        return "all of them"
     if isinstance(default, tuple):
         return ",".join(default)
     return "none" if default in (None, {}) else str(default)

@@ -18,6 +18,8 @@ from testkit.revisions import freeze
 
 TEMPLATES = Path(__file__).parent / "templates"
 TOPICS = Path("libs/contracts/src/contracts/topics.py")
+DEMO_BLUEPRINT = Path("services/simulator/src/simulator/demo/blueprint.yaml")
+BLUEPRINT_PAGE = Path("docs/blueprint.md")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LIST = re.compile(r"(?<=^ALL_SERVICES = \(\n)(?: {4}\"[a-z0-9-]+\",\n)+(?=\)$)", re.MULTILINE)
 
@@ -38,11 +40,12 @@ def check_name(root: Path, name: str) -> None:
 
 
 def add_service(root: Path, name: str) -> Path:
-    """Writes `services/<name>` and the line in `contracts.ALL_SERVICES`. Returns the folder. Raises CannotScaffold."""
+    """Writes `services/<name>`, the line in `contracts.ALL_SERVICES` and the example sections. Returns the folder. Raises CannotScaffold."""
     check_name(root, name)
     folder = root / "services" / name
     render_templates(folder, name)
     _add_to_list(root / TOPICS, name)
+    _add_sections(root, name)
     return folder
 
 
@@ -68,3 +71,19 @@ def _add_to_list(topics: Path, name: str) -> None:
     if found is None:
         raise CannotScaffold(f"{topics} has no list ALL_SERVICES with a line for each service.")
     topics.write_text(f'{text[: found.end()]}    "{name}",\n{text[found.end() :]}', encoding="utf-8")
+
+
+def _add_sections(root: Path, name: str) -> None:
+    """Adds an example section to the two blueprints that have one of every service, and a chapter to the page on blueprints."""
+    demo, page = root / DEMO_BLUEPRINT, root / BLUEPRINT_PAGE
+    section = f"  {name}:\n    items:\n      - {{item: first, title: {{en: The first}}}}\n"
+    demo.write_text(f"{demo.read_text(encoding='utf-8').rstrip()}\n\n{section}", encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    chapter = f"## {name}\n\n`items`: `{{item, title}}`. Items that are not named are deleted.\n\n"
+    before, found, example = text.partition(
+        "A part that is left out stays as it is; a part that is given is the whole of it.\n"
+    )
+    body, fence, after = example.partition("\n```\n")
+    if not found or not fence:
+        raise CannotScaffold(f"{page} has no longer the example that a section is added to.")
+    page.write_text(f"{before}{found}\n{chapter.rstrip()}\n{body}\n{section.rstrip()}{fence}{after}", encoding="utf-8")
