@@ -71,14 +71,14 @@ def branded(brand: str) -> dict[str, Any]:
         each["email"] = f"{each['slug']}@{brand}.example.org"
     for each in sections["identity"]["org_units"]:
         each["name"] += f" {brand}"
-    for section, things in (
+    for name, things in (
         ("kpi-engine", "kpis"),
         ("training", "templates"),
         ("gamification", "rules"),
         ("gamification", "leaderboards"),
-        *((service, things) for service, section in SECTIONS.items() for things in section),
+        *((service, things) for service, example in SECTIONS.items() for things in example),
     ):
-        for each in sections[section][things]:
+        for each in sections[name][things]:
             each["title"] = {"en": f"{each['title']['en']} {brand}"}
     sections["training"]["templates"][0]["body"] = {"en": f"Say what you are doing, {brand}."}
     sections["ingest"]["sources"][0]["options"] = {"reason_attribute": brand}
