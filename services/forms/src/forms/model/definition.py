@@ -11,11 +11,12 @@ from pydantic import Field, PlainSerializer, StringConstraints, ValidationError,
 from servicekit.blueprints.checking import SectionCheck, diff_sections
 from servicekit.errors import FieldProblem
 from servicekit.json_types import is_array, is_object
+from servicekit.strict_models import StrictAliasedModel
 from servicekit.validation_problems import find_validation_problems
 
 from forms.model import limits
 from forms.model.json_schema import json_pointer, one_of, schema_problems
-from forms.model.logic import Logic, StrictModel, find_asked_questions
+from forms.model.logic import Logic, find_asked_questions
 
 MAX_SECTION_FORMS = 200
 
@@ -33,7 +34,7 @@ Number = Annotated[
 Weight = Annotated[Number, Field(ge=0, le=1_000_000)]
 
 
-class Section(StrictModel):
+class Section(StrictAliasedModel):
     """Questions that belong together. A question is in at most one section."""
 
     section: Name
@@ -41,7 +42,7 @@ class Section(StrictModel):
     questions: list[str] = Field(min_length=1, max_length=limits.MAX_QUESTIONS)
 
 
-class Scale(StrictModel):
+class Scale(StrictAliasedModel):
     """A number counts from `worst` (nothing) to `best` (everything), in proportion; `best` may be the smaller one."""
 
     worst: Number
@@ -54,7 +55,7 @@ class Scale(StrictModel):
         return self
 
 
-class QuestionScoring(StrictModel):
+class QuestionScoring(StrictAliasedModel):
     """How the answer to one question counts: by `points` per option, or by a `scale` of numbers.
 
     An option is written as text: `yes`, `true`, `3`. The share of a question is its points by the most there are (of
@@ -83,13 +84,13 @@ class QuestionScoring(StrictModel):
         return self
 
 
-class SectionScoring(StrictModel):
+class SectionScoring(StrictAliasedModel):
     """How much the score of a section weighs in the form's score."""
 
     weight: Weight = Decimal(1)
 
 
-class Scoring(StrictModel):
+class Scoring(StrictAliasedModel):
     """The score is the mean of the sections' scores by their weights, in per cent. Only questions named here count,
     and each must be in a section. A section in which nothing applies leaves the denominator."""
 
@@ -101,7 +102,7 @@ Kind = Literal["evaluation", "quiz", "survey", "note"]
 About = Literal["agent", "none"]
 
 
-class FormDefinition(StrictModel):
+class FormDefinition(StrictAliasedModel):
     """A form. `schema` (JSON Schema 2020-12) holds one property for each question; `ui_schema` says how they look and
     is kept as it is. `about` says whether a submission names an agent."""
 
@@ -308,7 +309,7 @@ def content_hash(content: dict[str, Any]) -> str:
     return hashlib.sha256(limits.encode_canonical_json(content)).hexdigest()
 
 
-class FormsSection(StrictModel):
+class FormsSection(StrictAliasedModel):
     """The section `forms` of a blueprint: each form is published at once. Forms it does not name stay as they are."""
 
     forms: list[FormDefinition] = Field(default=[], max_length=MAX_SECTION_FORMS)

@@ -4,19 +4,14 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 from servicekit.json_types import is_array
+from servicekit.strict_models import StrictAliasedModel
 
 Scalar = str | bool | int | float
 
 
-class StrictModel(BaseModel):
-    """A frozen model that refuses unknown fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class Test(StrictModel):
+class Test(StrictAliasedModel):
     """A test of one answer. An unanswered or hidden question passes only `unanswered` and `is_not`.
 
     `contains` is for questions with several choices; `at_least` and `at_most` are for numbers.
@@ -42,19 +37,19 @@ class Test(StrictModel):
         return self
 
 
-class All(StrictModel):
+class All(StrictAliasedModel):
     """Holds when all conditions hold."""
 
     all: list["Condition"] = Field(min_length=1, max_length=50)
 
 
-class Either(StrictModel):
+class Either(StrictAliasedModel):
     """Holds when at least one of the conditions holds."""
 
     any: list["Condition"] = Field(min_length=1, max_length=50)
 
 
-class Not(StrictModel):
+class Not(StrictAliasedModel):
     """Holds when the condition does not."""
 
     not_: "Condition" = Field(alias="not")
@@ -82,7 +77,7 @@ Condition = Annotated[
 ]
 
 
-class Logic(StrictModel):
+class Logic(StrictAliasedModel):
     """When a question or a whole section shows; without a condition it always does."""
 
     questions: dict[str, Condition] = {}

@@ -3,9 +3,10 @@
 from servicekit import DEFINITION_BYTES, CallerDep, Page, PageDep, WorkSession, page_within, route_policy
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, NotFound
+from servicekit.strict_models import StrictModel
 
 from gamification.actions import rules as actions
-from gamification.model.rules import ReadRule, Rule, Slug, StrictModel, read_rule
+from gamification.model.rules import ReadRule, Rule, Slug, read_rule
 from gamification.store import rules as store
 
 router = door_router(tags=["rules"])

@@ -4,9 +4,10 @@ from datetime import date, timedelta
 from typing import Literal
 
 from pydantic import Field
+from servicekit.strict_models import StrictModel
 
 from gamification.model.improvement import monday_of
-from gamification.model.rules import LocalizedText, Slug, StrictModel
+from gamification.model.rules import LocalizedText, Slug
 
 
 class Leaderboard(StrictModel):

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     StrictBool,
     StringConstraints,
     TypeAdapter,
     WithJsonSchema,
 )
+from servicekit.strict_models import StrictModel
 
 
 def _not_retired(retired: bool) -> bool:
@@ -35,12 +35,6 @@ NotRetired = Annotated[
     StrictBool, AfterValidator(_not_retired), WithJsonSchema({"type": "boolean", "const": False, "title": "Retired"})
 ]
 """Only false is valid; `Literal[False]` would accept 0 as well."""
-
-
-class StrictModel(BaseModel):
-    """A frozen model that refuses unknown fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _Rule(StrictModel):

@@ -7,10 +7,11 @@ from contracts.section_names import Names
 from pydantic import ValidationError
 from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_duplicates, find_unknown_names
 from servicekit.errors import FieldProblem, Invalid, suggest_name
+from servicekit.strict_models import StrictModel
 from servicekit.validation_problems import find_validation_problems
 
 from gamification.model.boards import Leaderboard
-from gamification.model.rules import BandLeftRule, Rule, StrictModel, TrainingCompletedRule
+from gamification.model.rules import BandLeftRule, Rule, TrainingCompletedRule
 
 _CURES = {
     "union_tag_not_found": "add `kind`",

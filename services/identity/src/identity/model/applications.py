@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from servicekit.strict_models import StrictModel
 
 from identity.model.fields import Email, Line, Slug, field_error
 
@@ -45,11 +46,7 @@ Certificate = Annotated[str, Field(max_length=10_000), AfterValidator(_certifica
 Username = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._@-]{2,99}$")]
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OidcApplication(_Spec):
+class OidcApplication(StrictModel):
     """A subsystem that signs people in by OpenID Connect, authorization code. `public`: without a secret, with PKCE.
     Addresses are exact. `back_channel_logout_uri` is told when a session ends."""
 
@@ -66,7 +63,7 @@ class OidcApplication(_Spec):
         return sorted({f"{each.scheme}://{each.netloc}" for each in parts})
 
 
-class SamlAttribute(_Spec):
+class SamlAttribute(StrictModel):
     """An attribute of the assertion: what `source` says of the person, or the fixed `value`."""
 
     name: LongLine
@@ -80,7 +77,7 @@ class SamlAttribute(_Spec):
         return self
 
 
-class SamlApplication(_Spec):
+class SamlApplication(StrictModel):
     """A subsystem that is a SAML 2.0 service provider, such as Amazon Connect. `entity_id` is unique in this
     installation; `audiences` are named in the assertion beside it. `certificate`: its requests are signed, and only such
     are taken."""
@@ -106,7 +103,7 @@ class SamlApplication(_Spec):
         return self
 
 
-class Machine(_Spec):
+class Machine(StrictModel):
     """A program that calls the API by client credentials. `person` is who it is in the directory: roles come from
     there."""
 
@@ -124,7 +121,7 @@ def application_id(tenant: str, slug: str, application: Application) -> str:
     return application.entity_id if isinstance(application, SamlApplication) else f"{tenant}.{slug}"
 
 
-class OidcProvider(_Spec):
+class OidcProvider(StrictModel):
     """The tenant's own provider, by OpenID Connect; as its discovery document says."""
 
     protocol: Literal["oidc"]
@@ -137,7 +134,7 @@ class OidcProvider(_Spec):
     client_secret: Annotated[LongLine | None, Field(exclude=True, repr=False)] = None
 
 
-class SamlProvider(_Spec):
+class SamlProvider(StrictModel):
     """The tenant's own provider, by SAML 2.0; as its metadata say."""
 
     protocol: Literal["saml"]
@@ -159,7 +156,7 @@ def list_provider_addresses(spec: Application | IdentityProvider) -> dict[str, s
     return {name: address for name, address in found.items() if address is not None}
 
 
-class AccountSpec(_Spec):
+class AccountSpec(StrictModel):
     """A login account. `email` None: the person's. `existing`: an account of another tenant gets in here too; only a
     platform_admin may say so."""
 
@@ -178,7 +175,7 @@ class Account:
     linked: bool = False
 
 
-class AccountState(_Spec):
+class AccountState(StrictModel):
     """The desired state of an account as it is stored. `open` False: it was closed by hand."""
 
     username: str

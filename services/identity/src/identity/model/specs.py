@@ -9,16 +9,13 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from contracts.directory import OrgUnitChanged, PersonChanged, Role, TenantChanged
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, model_validator
+from servicekit.strict_models import StrictModel
 
 from identity.model.fields import Day, Email, Instant, Language, Line, Slug, TenantSlug, Value, Zone, field_error
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Dated(_Spec):
+class _Dated(StrictModel):
     valid_from: Day | None = None
     valid_until: Day | None = Field(default=None, validation_alias=AliasChoices("valid_until", "valid_to"))
     """Older blueprints write `valid_to`."""
@@ -30,7 +27,7 @@ class _Dated(_Spec):
         return self
 
 
-class LoginSpec(_Spec):
+class LoginSpec(StrictModel):
     """Without `iss`: the issuer this installation trusts."""
 
     iss: Line | None = None
@@ -72,7 +69,7 @@ MAX_ENTRIES = 500
 """The most entries in each list of a person: checks for overlaps compare every pair."""
 
 
-class PersonPatch(_Spec):
+class PersonPatch(StrictModel):
     """What may change of a person. `login: name` is short for `logins: [{sub: name}]`."""
 
     display_name: Line = ""
@@ -111,7 +108,7 @@ class PersonView(BaseModel):
     roles: list[RoleSpec]
 
 
-class OrgUnitPatch(_Spec):
+class OrgUnitPatch(StrictModel):
     """`parent` is a slug or an id; null makes it a root. Without `time_zone`: the tenant's."""
 
     name: Line = ""
@@ -127,7 +124,7 @@ class OrgUnitSpec(OrgUnitPatch):
     slug: Slug
 
 
-class TenantTime(_Spec):
+class TenantTime(StrictModel):
     """`day_start_minutes` after midnight a workday begins."""
 
     time_zone: Zone = "UTC"
@@ -149,7 +146,7 @@ class TenantPatch(TenantTime):
     active: bool = True
 
 
-class AdminSpec(_Spec):
+class AdminSpec(StrictModel):
     """The first person of a new tenant, who gets the role tenant_admin."""
 
     slug: Slug
@@ -241,7 +238,7 @@ def _plain(spec: OrgUnitSpec | PersonSpec) -> dict[str, Any]:
     return {"slug": spec.slug, **spec.model_dump(mode="json", exclude_defaults=True)}
 
 
-class ClockMove(_Spec):
+class ClockMove(StrictModel):
     """The instant the simulated tenant's clock moves on to."""
 
     now: Instant

@@ -8,10 +8,11 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError
 from servicekit.door.cures import cure_of, strip_validator_prefix
 from servicekit.json_types import is_array, is_object
 from servicekit.nesting import is_deeper_than
+from servicekit.strict_models import StrictAliasedModel
 
 from kpi_engine.model import targets, without_agent
 from kpi_engine.model.bands import BandRules, Bands, LastLegs
@@ -40,11 +41,7 @@ Number = Annotated[
 ]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class EdgePart(_Part):
+class EdgePart(StrictAliasedModel):
     """A band begins at `from` and ends where the next begins; without `from` the first one has no lower end."""
 
     name: Slug
@@ -57,14 +54,14 @@ class EdgePart(_Part):
     )
 
 
-class TimesPart(_Part):
+class TimesPart(StrictAliasedModel):
     """`x` of the last `of` windows."""
 
     x: int = Field(ge=1, le=366)
     of: int = Field(ge=1, le=366)
 
 
-class BandsPart(_Part):
+class BandsPart(StrictAliasedModel):
     """Over which windows bands are told, and when one is entered and left."""
 
     window: str = Field(default="workday", description="`workday`, `week`, or `last N legs`")
@@ -73,7 +70,7 @@ class BandsPart(_Part):
     edges: list[EdgePart] = Field(min_length=1, max_length=20)
 
 
-class TargetPart(_Part):
+class TargetPart(StrictAliasedModel):
     """Other edges for the people of whom the condition `when` holds. The highest `priority` of equally specific ones wins."""
 
     when: str
@@ -81,7 +78,7 @@ class TargetPart(_Part):
     priority: int = 0
 
 
-class KpiDocument(_Part):
+class KpiDocument(StrictAliasedModel):
     """A KPI model as a tenant writes it."""
 
     kpi: Slug
@@ -199,7 +196,7 @@ def _structure_problem(source: DocumentText, found: Any) -> Problem:
     return source.build_problem(path, f"{strip_validator_prefix(found['msg'])}.", cure_of(found))
 
 
-def _part_at(path: tuple[str | int, ...]) -> type[_Part]:
+def _part_at(path: tuple[str | int, ...]) -> type[StrictAliasedModel]:
     names = [step for step in path if isinstance(step, str)]
     if names and names[-1] == "edges":
         return EdgePart

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from servicekit import DEFINITION_BYTES, CallerDep, Page, PageDep, WorkSession, page_within, route_policy
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid
+from servicekit.strict_models import StrictModel
 
 from notification.actions import configure
 from notification.api.dependencies import DependenciesDep
@@ -18,7 +19,6 @@ from notification.model.rules import (
     NotificationSection,
     Rule,
     Slug,
-    StrictModel,
     Text,
     Texts,
 )

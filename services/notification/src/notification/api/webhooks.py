@@ -12,6 +12,7 @@ from servicekit import CallerDep, Page, PageDep, WorkSession, get_context, page_
 from servicekit import router as door_router
 from servicekit.audit import record_change
 from servicekit.errors import Conflict, Invalid, NotFound
+from servicekit.strict_models import StrictModel
 from storage import Session
 
 from notification.actions import configure, notify
@@ -20,7 +21,7 @@ from notification.api.inbox import DeliveryView
 from notification.api.rules import ADMIN
 from notification.model.events import TEST_EVENT
 from notification.model.retries import derive_signing_secret
-from notification.model.rules import StrictModel, Webhook, webhook_problems
+from notification.model.rules import Webhook, webhook_problems
 from notification.store import configuration, deliveries
 from notification.store.configuration import WebhookRow
 

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from contracts import Event
 from contracts.directory import Role
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import Field, StrictBool, StringConstraints
 from servicekit.errors import FieldProblem
 from servicekit.json_types import is_array
 from servicekit.outbound import UrlPolicy
+from servicekit.strict_models import StrictModel
 
 from notification.model.events import EVENTS, EventName, render_fields
 from notification.model.templates import BadText, render, render_subject
@@ -18,12 +19,6 @@ Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", 
 MAX_RULES = MAX_TEXTS = 200
 Scalar = str | bool | int
 Language = Literal["en", "zh"]
-
-
-class StrictModel(BaseModel):
-    """A frozen model that refuses unknown fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Rule(StrictModel):

@@ -21,6 +21,7 @@ from servicekit import (
 from servicekit import router as door_router
 from servicekit.errors import Forbidden
 from servicekit.reasons import Reason, reason_of
+from servicekit.strict_models import StrictModel
 from servicekit.times import Instant
 from storage import Session
 
@@ -28,7 +29,7 @@ from training.actions import assignments as actions
 from training.actions.rule_assignments import find_origin, find_titles
 from training.actions.templates import load_content, require_version
 from training.model.assignment import AssignmentRow, Status
-from training.model.content import Kind, Slug, StrictModel, render_for_learner
+from training.model.content import Kind, Slug, render_for_learner
 from training.model.rules import OPEN_STATUSES, Trigger, compute_due_at
 from training.store import assignments as store
 

@@ -18,10 +18,11 @@ from servicekit import (
 )
 from servicekit import router as door_router
 from servicekit.errors import FieldProblem, Invalid, NotFound
+from servicekit.strict_models import StrictModel
 
 from training.actions import rules as actions
 from training.api.templates import EDITORS, READERS
-from training.model.content import Slug, StrictModel
+from training.model.content import Slug
 from training.model.rules import Rule, SkipReason
 from training.store import assignments, templates
 

@@ -19,12 +19,13 @@ from servicekit import (
     visibility,
 )
 from servicekit import router as door_router
+from servicekit.strict_models import StrictModel
 from servicekit.times import Instant
 from storage import Session
 
 from training.actions import templates as actions
 from training.actions.effect import TemplateEffect, compute_template_effect
-from training.model.content import Content, Kind, Slug, StrictModel, render_without_answers
+from training.model.content import Content, Kind, Slug, render_without_answers
 from training.store import templates as store
 from training.store.templates import TemplateRow
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from servicekit.errors import FieldProblem, Invalid
+from servicekit.strict_models import StrictModel
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
@@ -13,12 +14,6 @@ LocalizedText = Annotated[dict[Language, Annotated[str, StringConstraints(min_le
 """A text by language, at least one: `{"en": "Fewer silences", "zh": "减少静默"}`."""
 
 Answers = Mapping[str, Sequence[str]]
-
-
-class StrictModel(BaseModel):
-    """Immutable; unknown fields are an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Choice(StrictModel):

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from pydantic import Field, StrictBool, model_validator
+from servicekit.strict_models import StrictModel
 
-from training.model.content import LocalizedText, Slug, StrictModel
+from training.model.content import LocalizedText, Slug
 
 OPEN_STATUSES = ("assigned", "started")
 DONE_STATUSES = ("completed", "failed")

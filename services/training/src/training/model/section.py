@@ -7,9 +7,10 @@ from contracts.section_names import Names
 from pydantic import ValidationError
 from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_duplicates, find_unknown_names
 from servicekit.errors import FieldProblem, Invalid, suggest_name
+from servicekit.strict_models import StrictModel
 from servicekit.validation_problems import find_validation_problems
 
-from training.model.content import StrictModel, Template
+from training.model.content import Template
 from training.model.rules import Rule
 
 
