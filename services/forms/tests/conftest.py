@@ -1,4 +1,4 @@
-"""A tenant with two teams, and one form that uses everything."""
+"""Two tenants with two teams each, and a form with sections, logic and scoring."""
 
 import pytest
 from forms.service import service

@@ -1,4 +1,4 @@
-"""The service at its doors, on a real PostgreSQL."""
+"""The service through its API and its consumers, on a real PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -19,7 +19,7 @@ def about(slug, answers=FULL, **fields):
 
 
 @both_stores
-async def test_a_form_is_drafted_and_published_once(forms, call_review):
+async def test_a_draft_is_published_once(forms, call_review):
     quinn, ada = forms.client_as("quinn", "t1"), forms.client_as("ada", "t1")
     drafted = (await quinn.put("/forms/call-review", json=call_review)).json()
     assert (drafted["status"], drafted["version"], drafted["changed"]) == ("draft", None, True)
@@ -49,7 +49,7 @@ async def test_a_form_is_drafted_and_published_once(forms, call_review):
     ]
 
 
-async def test_a_form_that_cannot_be_used_is_refused_with_pointers(forms, call_review):
+async def test_an_invalid_form_is_refused_with_pointers(forms, call_review):
     quinn = forms.client_as("quinn", "t1")
     call_review["schema"]["properties"]["greeting"]["pattern"] = r"(?=x)"
     answer = await quinn.put("/forms/call-review", json=call_review)
@@ -60,7 +60,7 @@ async def test_a_form_that_cannot_be_used_is_refused_with_pointers(forms, call_r
 
 
 @both_stores
-async def test_a_scored_submission_says_how_it_came_about(published):
+async def test_a_scored_submission_has_a_result_by_section(published):
     lea = published.client_as("lea", "t1")
     made = await lea.post(PATH, json=about("ada", notes="well done", interaction_id=str(uuid4())))
     assert made.status_code == 201
@@ -75,7 +75,7 @@ async def test_a_scored_submission_says_how_it_came_about(published):
     assert (await lea.get(f"{PATH}/{body['id']}")).json() == body
 
 
-async def test_a_submission_names_the_leg_that_it_judges(published):
+async def test_a_submission_names_the_leg_that_it_evaluates(published):
     lea, call = published.client_as("lea", "t1"), uuid4()
     body = (await lea.post(PATH, json=about("ada", interaction_id=str(call), leg=2))).json()
     assert (body["interaction_id"], body["leg"]) == (str(call), 2)
@@ -101,7 +101,7 @@ async def test_the_agent_is_named_by_slug_or_id(published):
         assert [each["agent"] for each in items] == found
 
 
-async def test_a_correction_is_a_new_version_and_a_withdrawal_voids(published):
+async def test_a_correction_is_a_new_version_and_deleting_voids(published):
     lea, quinn, adam = (published.client_as(who, "t1") for who in ("lea", "quinn", "adam"))
     one = (await lea.post(PATH, json=about("ada"))).json()
     address = f"{PATH}/{one['id']}"
@@ -124,7 +124,7 @@ async def test_a_correction_is_a_new_version_and_a_withdrawal_voids(published):
     assert len({each.workday for each in found}) == 1
 
 
-async def test_wrong_answers_are_refused_with_pointers_and_cures(published):
+async def test_invalid_answers_are_refused_with_pointers_and_cures(published):
     lea = published.client_as("lea", "t1")
     answer = await lea.post(PATH, json=about("ada", {"greeting": "perhaps", "solution": 9, "weather": "fine"}))
     assert answer.status_code == 422
@@ -135,7 +135,7 @@ async def test_wrong_answers_are_refused_with_pointers_and_cures(published):
     assert await published.read_events(SubmissionScored) == []
 
 
-async def test_submissions_are_pinned_to_their_version(published, call_review):
+async def test_submissions_are_pinned_to_their_form_version(published, call_review):
     quinn = published.client_as("quinn", "t1")
     one = (await quinn.post(PATH, json=about("ada"))).json()
     call_review["scoring"]["questions"]["greeting"]["points"]["partly"] = 10
@@ -148,7 +148,7 @@ async def test_submissions_are_pinned_to_their_version(published, call_review):
     assert (corrected["form_version"], corrected["score"]) == (1, 7969)
 
 
-async def test_who_may_see_and_submit_what(published):
+async def test_rights_to_read_and_submit(published):
     clients = {who: published.client_as(who, "t1") for who in ("ada", "ben", "lea", "quinn")}
     assert (await clients["lea"].post(PATH, json=about("ben"))).status_code == 403
     assert (await clients["ada"].post(PATH, json=about("ada"))).status_code == 403
@@ -167,7 +167,7 @@ async def test_who_may_see_and_submit_what(published):
     assert len((await clients["quinn"].get(PATH, params={"agent": "ben"})).json()["items"]) == 1
 
 
-async def test_a_quiz_is_ones_own_and_hides_its_answers(forms):
+async def test_agents_fill_in_their_own_quiz_and_do_not_see_the_scoring(forms):
     quiz = {
         "form": "quiz", "title": {"en": "Quiz"}, "kind": "quiz",
         "schema": {"type": "object", "required": ["q"], "properties": {"q": {"type": "string", "enum": ["a", "b"]}}},
@@ -186,7 +186,7 @@ async def test_a_quiz_is_ones_own_and_hides_its_answers(forms):
     assert second_thoughts.status_code == 403
 
 
-async def test_an_unscored_form_and_a_score_that_goes_away(forms):
+async def test_events_of_an_unscored_form_and_of_a_score_that_is_lost(forms):
     survey = {
         "form": "mood", "title": {"en": "Mood"}, "kind": "survey", "about": "none",
         "schema": {"type": "object", "properties": {"mood": {"type": "integer", "minimum": 1, "maximum": 5}}},
@@ -217,7 +217,7 @@ async def test_an_unscored_form_and_a_score_that_goes_away(forms):
     assert [each.version for each in await forms.read_events(SubmissionSubmitted)][1:] == [2]
 
 
-async def test_the_workday_follows_the_tenants_clock_and_day(published):
+async def test_the_workday_is_by_the_tenants_clock_and_time_zone(published):
     clock = tenant(
         "t1", time_zone="Europe/Berlin", day_start_minutes=360, simulated=True, clock=parse_instant("2026-03-02T04:30Z")
     )
@@ -229,7 +229,7 @@ async def test_the_workday_follows_the_tenants_clock_and_day(published):
     assert there["workday"] == "2026-03-02", "12:30 at the site of the agent whom it is about"
 
 
-async def test_two_tenants_never_meet(published, call_review):
+async def test_tenants_are_isolated(published, call_review):
     other = published.client_as("quinn", "t2")
     one = (await published.client_as("quinn", "t1").post(PATH, json=about("ada"))).json()
     assert (await other.get("/forms")).json()["items"] == []
@@ -241,7 +241,7 @@ async def test_two_tenants_never_meet(published, call_review):
     assert (await other.delete(f"{PATH}/{one['id']}")).status_code == 404
 
 
-async def test_a_blueprint_is_applied_once_and_answered(forms, call_review):
+async def test_a_blueprint_is_applied_once_and_confirmed(forms, call_review):
     section = {"forms": {"forms": [call_review]}, "training": {}}
     await forms.deliver(BlueprintPublished(version=1, sections=section), tenant="t1")
     await forms.deliver(BlueprintPublished(version=2, sections=section), tenant="t1")
@@ -265,7 +265,7 @@ async def test_a_blueprint_is_applied_once_and_answered(forms, call_review):
          "/forms/1/logic/questions/apology/all/0/op"),
     ],
 )  # fmt: skip
-async def test_a_broken_blueprint_changes_nothing(forms, call_review, change, pointer):
+async def test_an_invalid_blueprint_is_rejected_and_changes_nothing(forms, call_review, change, pointer):
     broken = call_review | {"form": "broken"} | change
     sections = {"forms": {"forms": [call_review, broken]}}
     await forms.deliver(BlueprintPublished(version=1, sections=sections), tenant="t1")
@@ -275,7 +275,7 @@ async def test_a_broken_blueprint_changes_nothing(forms, call_review, change, po
     assert (await forms.client_as("quinn", "t1").get("/forms")).json()["items"] == []
 
 
-async def test_a_published_form_keeps_its_kind(published, call_review):
+async def test_the_kind_of_a_published_form_cannot_change(published, call_review):
     other = call_review | {"kind": "note"}
     assert (await published.client_as("quinn", "t1").put("/forms/call-review", json=other)).status_code == 409
     new = call_review | {"form": "new"}
@@ -287,7 +287,7 @@ async def test_a_published_form_keeps_its_kind(published, call_review):
 
 
 @both_stores
-async def test_documents_that_nothing_points_to_are_swept_away(published, call_review, monkeypatch):
+async def test_unused_documents_are_swept(published, call_review, monkeypatch):
     quinn = published.client_as("quinn", "t1")
     store = published.context.documents
     await quinn.post(PATH, json=about("ada"))
@@ -320,7 +320,7 @@ async def test_the_same_idempotency_key_submits_once(published):
     assert len(await published.read_events(SubmissionScored)) == 1
 
 
-async def test_lists_page_by_cursor(published):
+async def test_lists_are_paged_by_cursor(published):
     quinn = published.client_as("quinn", "t1")
     ids = [(await quinn.post(PATH, json=about("ada"))).json()["id"] for _ in range(5)]
     seen, after = [], None

@@ -1,4 +1,4 @@
-"""Forms' readers: twice, late, out of order."""
+"""Consumers of forms with events that come twice, late, or out of order."""
 
 from contracts.blueprints import BlueprintPublished
 from forms.service import service
@@ -34,7 +34,7 @@ class TestLate(LateConformance):
         )
 
 
-async def test_a_blueprint_that_comes_late_publishes_no_older_form(forms) -> None:
+async def test_a_late_blueprint_publishes_no_older_form(forms) -> None:
     for version, title in ((2, "New"), (1, "Old")):
         section = {"forms": [{**FORM, "title": {"en": title}}]}
         await forms.deliver(BlueprintPublished(version=version, sections={"forms": section}), tenant="t1")

@@ -1,4 +1,4 @@
-"""A lead sees what was submitted about an agent on the days on which the agent was in the lead's team."""
+"""A lead sees submissions about an agent from the days on which the agent was in the lead's team."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,7 @@ from testkit import person, person_after_move, tenant
 ANSWERS = {"greeting": "yes", "complaint": False, "solution": 5, "empathy": "yes"}
 
 
-async def test_submissions_follow_the_membership_of_their_day(published) -> None:
+async def test_submissions_are_visible_by_the_membership_on_their_workday(published) -> None:
     today = datetime.now(UTC).replace(hour=9, minute=0)
 
     async def submitted(day: datetime) -> str:

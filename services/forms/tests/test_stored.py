@@ -1,10 +1,12 @@
-"""A form that a version before stored, and this one cannot read: it stops neither the reader nor the other forms."""
+"""A form stored by an older version that no longer validates stops neither the consumer nor other forms."""
 
 from contracts.blueprints import BlueprintPublished, SectionApplied
 from forms.model import FormDefinition
 
 
-async def test_a_form_that_cannot_be_read_is_passed_over_and_saved_anew(published, call_review, caplog, monkeypatch):
+async def test_a_stored_form_that_no_longer_validates_is_skipped_and_can_be_saved_again(
+    published, call_review, caplog, monkeypatch
+):
     read = FormDefinition.model_validate_json
 
     def stricter(content):

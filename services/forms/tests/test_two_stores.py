@@ -1,4 +1,4 @@
-"""A process that dies between a document and its row, with the documents in MongoDB."""
+"""A process that dies after writing a document and before its row, with the documents in MongoDB."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ ANSWERS = {"greeting": "yes", "complaint": False, "solution": 5, "empathy": "yes
 
 
 @pytest.mark.parametrize("mongodb_url", ["mongodb"], indirect=True)
-async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(published, call_review, monkeypatch):
+async def test_orphaned_documents_of_a_killed_process_are_swept(published, call_review, monkeypatch):
     documents = published.context.documents
     changed = call_review | {"title": {"en": "Changed"}}
     filled = {"agent_id": str(person_id("ada")), "answers": ANSWERS}
@@ -38,7 +38,7 @@ async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(pub
     assert (await quinn.get("/forms/call-review/versions/1")).json()["definition"]["title"]["en"] == "Call review"
 
 
-async def test_without_its_document_store_a_service_says_when_to_come_back(harness_for, call_review):
+async def test_without_the_document_store_writes_answer_503_with_retry_after(harness_for, call_review):
     forms = await harness_for(service, mongodb_url=f"mongodb://127.0.0.1:{free_port()}")
     await forms.apply_directory("t1", people=[person("quinn", roles=["quality_analyst"])])
     quinn = forms.client_as("quinn", "t1")

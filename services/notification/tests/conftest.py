@@ -1,4 +1,4 @@
-"""A tenant with two teams; a real SMTP server; a real HTTP receiver that can misbehave."""
+"""Tenants with two teams, a real SMTP server, and a real HTTP receiver that can answer with errors."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ RULES = [
 
 @dataclass
 class Receiver:
-    """Answers each request with the next of `answers` (status, headers, seconds to wait), the last one for ever."""
+    """Answers each request with the next of `answers` (status, headers, delay in seconds); the last one repeats."""
 
     answers: list = field(default_factory=lambda: [(200, {}, 0)])
     seen: list = field(default_factory=list)
@@ -62,7 +62,7 @@ async def receiver():
 
 
 class Mailbox(Message):
-    """`refuse`: what the next recipients are answered."""
+    """An SMTP server. `refuse`: responses to the next recipients, in order."""
 
     def __init__(self):
         super().__init__()
@@ -91,7 +91,7 @@ async def mailbox():
 
 @pytest.fixture
 def settings():
-    """A test may change them before it asks for the harness. They are long, so that a slow machine changes nothing."""
+    """Settings that a test may change before the harness starts. Time limits are long enough for a slow machine."""
     return {"webhook_allow_loopback": True, "webhook_timeout_seconds": 60, "lease_seconds": 600}
 
 
@@ -124,7 +124,7 @@ async def notification(harness_for, settings):
 
 @asynccontextmanager
 async def working(h):
-    """The service's workers, as the role `work` runs them."""
+    """Runs the service's workers, as the role `work` does."""
     (run,) = h.running.parts.background
     h.context.stopping.clear()
     task = asyncio.create_task(run(h.context))

@@ -1,4 +1,4 @@
-"""A batch tells what its messages one by one tell: the same people, in the same words and order."""
+"""A batch creates the same notices and deliveries as its messages one by one, in the same order."""
 
 import asyncio
 from contextlib import AsyncExitStack, contextmanager
@@ -52,7 +52,7 @@ lines = st.tuples(
     st.sampled_from(["coach", "watch"]),
     st.sampled_from(["live", "live", "live", "history"]),
     st.integers(0, 30),  # hours: another day in one of the tenants
-    st.integers(0, 9),  # some come again as the very same event
+    st.integers(0, 9),  # equal lines are the same event, delivered again
 )
 
 EVERY_RULE = [
@@ -60,8 +60,8 @@ EVERY_RULE = [
 ]
 
 
-class Telling:
-    """The events of one story, under ids of their own."""
+class StoryRun:
+    """Delivers a story, a list of `lines`, as events with ids of their own."""
 
     def __init__(self, h):
         self.h = h
@@ -75,9 +75,9 @@ class Telling:
         body = kind.model_validate(kind.example | {"agent_id": person_id(who), "band": band, "mode": mode})
         return self.h.message(body, tenant=slug, at=NOW + timedelta(hours=hours), event_id=event_id)
 
-    async def tell(self, story, *, size):
+    async def deliver_story(self, story, *, size):
         by_topic: dict[str, list] = {}
-        for slug in TENANTS:  # each telling is of things that nobody has heard of
+        for slug in TENANTS:  # so that no event of a story is outdated by the run before
             await self.h.rows(slug, "DELETE FROM heard RETURNING subject")
         for line in story:
             by_topic.setdefault(line[0].topic, []).append(self.message(line))
@@ -88,7 +88,7 @@ class Telling:
         return await self.found()
 
     async def found(self):
-        """What is stored, with names for ids, tenant by tenant."""
+        """The stored notices and deliveries by tenant, with names in place of ids."""
         seen = []
         for slug in TENANTS:
             ids = {"ids": list(self.names)}
@@ -130,7 +130,7 @@ def with_mail(kit):
 MAILING = replace(service, wire=with_mail)
 
 
-def test_a_batch_tells_what_its_messages_one_by_one_tell(cluster, issuer):
+def test_a_batch_creates_the_same_notices_as_its_messages_one_by_one(cluster, issuer):
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         h = runner.run(stack.enter_async_context(harness(MAILING, cluster, issuer)))
@@ -142,8 +142,8 @@ def test_a_batch_tells_what_its_messages_one_by_one_tell(cluster, issuer):
             @given(st.lists(lines, min_size=6, max_size=20))
             @example(EVERY_RULE)
             def check(story):
-                singly = runner.run(Telling(h).tell(story, size=1))
-                assert runner.run(Telling(h).tell(story, size=100)) == singly
+                singly = runner.run(StoryRun(h).deliver_story(story, size=1))
+                assert runner.run(StoryRun(h).deliver_story(story, size=100)) == singly
                 told.update(each.get("rule") or each["webhook"] for each in singly)
 
             check()
@@ -156,12 +156,14 @@ async def test_the_number_of_statements_does_not_grow_with_the_batch(harness_for
     h = await harness_for(MAILING)
     await prepare(h)
     for topic, door in h.running.doors.items():
-        await door.load_next_offset("test", TopicPartition(topic, 0))  # what makes the place is no part of a batch
+        await door.load_next_offset(
+            "test", TopicPartition(topic, 0)
+        )  # the offset row is created here, outside of the batch
     counts = []
     for size in (5, 50):
-        telling = Telling(h)
+        run = StoryRun(h)
         whole = [
-            telling.message((AssignmentOverdue, "zeta", WHO[number % 2], "coach", "live", number % 30, number))
+            run.message((AssignmentOverdue, "zeta", WHO[number % 2], "coach", "live", number % 30, number))
             for number in range(size)
         ]
         with counted(h) as statements:
@@ -170,19 +172,19 @@ async def test_the_number_of_statements_does_not_grow_with_the_batch(harness_for
     assert counts[0] == counts[1] <= 18
 
 
-async def test_what_no_rule_asks_for_costs_nothing_of_the_database(harness_for):
+async def test_events_without_a_matching_rule_need_no_further_statements(harness_for):
     h = await harness_for(MAILING)
     await prepare(h)
-    telling = Telling(h)
+    run = StoryRun(h)
     with counted(h) as statements:
-        await apply(h, [telling.message((BandLeft, "acme", "ada", "coach", "live", 0, n)) for n in range(20)])
+        await apply(h, [run.message((BandLeft, "acme", "ada", "coach", "live", 0, n)) for n in range(20)])
     assert not [each for each in statements if "INSERT INTO notice" in each or "directory_person" in each]
     assert len(statements) <= 8
 
 
 @contextmanager
 def counted(h):
-    """The statements that are sent inside."""
+    """Collects the statements that are executed inside the block."""
     engine, statements = h.context.sessions.engine.sync_engine, []
 
     def note(_connection, _cursor, statement, *_):
@@ -193,12 +195,12 @@ def counted(h):
     engine_event.remove(engine, "before_cursor_execute", note)
 
 
-async def test_a_batch_with_a_message_that_is_not_what_it_says_tells_nothing(harness_for):
+async def test_a_batch_with_an_invalid_message_creates_nothing(harness_for):
     h = await harness_for(MAILING)
     await prepare(h)
-    telling = Telling(h)
-    good = telling.message((AssignmentAssigned, "acme", "ada", "coach", "live", 0, 0))
-    bad = replace(telling.message((AssignmentWithdrawn, "acme", "ada", "coach", "live", 0, 1)), value=b"{}")
+    run = StoryRun(h)
+    good = run.message((AssignmentAssigned, "acme", "ada", "coach", "live", 0, 0))
+    bad = replace(run.message((AssignmentWithdrawn, "acme", "ada", "coach", "live", 0, 1)), value=b"{}")
     with pytest.raises(ValidationError):
         await apply(h, [good, bad])
     assert await h.rows("acme", "SELECT 1 FROM notice") == []

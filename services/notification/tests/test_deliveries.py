@@ -18,7 +18,7 @@ def assigned(slug="ada"):
 
 
 @pytest.fixture
-async def hooked(notification, receiver):
+async def webhook_secret(notification, receiver):
     """The receiver's secret."""
     body = {"url": receiver.url, "events": ["assignment.assigned"]}
     return (await notification.client_as("adam", "t1").put(HOOK, json=body)).json()["secret"]
@@ -29,8 +29,8 @@ async def timeline(h):
     return one
 
 
-async def settled(h, state):
-    """The delivery in that state, its last attempt over: a running attempt is `pending` too."""
+async def wait_for_state(h, state):
+    """Waits for the delivery to be in this state with its last attempt finished."""
 
     async def look():
         one = await timeline(h)
@@ -40,15 +40,15 @@ async def settled(h, state):
     return await wait_until_true(look, seconds=60)
 
 
-async def test_a_webhook_is_signed_and_sent_once(notification, receiver, hooked, work, tick):
+async def test_a_webhook_is_signed_and_sent_once(notification, receiver, webhook_secret, work, tick):
     await notification.deliver(assigned(), tenant="t1")
     async with work(notification):
         await tick()
-        one = await settled(notification, "delivered")
+        one = await wait_for_state(notification, "delivered")
         await tick(datetime.now(UTC) + timedelta(days=5))
     ((line, headers, body),) = receiver.seen
     assert line == "POST /hook HTTP/1.1"
-    data = Webhook(hooked).verify(body, headers)
+    data = Webhook(webhook_secret).verify(body, headers)
     assert (data["type"], data["data"]["template"]) == ("assignment.assigned", "silence-basics")
     assert headers["webhook-id"] == f"msg_{one['event_id']}"
     assert [(each["number"], each["outcome"], each["status"]) for each in one["timeline"]] == [(1, "delivered", 200)]
@@ -60,20 +60,20 @@ async def test_a_webhook_is_signed_and_sent_once(notification, receiver, hooked,
     )
 
 
-async def test_a_failing_endpoint_is_tried_again_on_schedule(notification, receiver, hooked, work, tick):
+async def test_a_failed_webhook_is_retried_on_schedule(notification, receiver, webhook_secret, work, tick):
     receiver.answers = [(500, {}, 0), (302, {"location": receiver.url}, 0), (200, {}, 0)]
     await notification.deliver(assigned(), tenant="t1")
     async with work(notification):
         await tick()
-        one = await settled(notification, "pending")
+        one = await wait_for_state(notification, "pending")
         wait = datetime.fromisoformat(one["next_at"]) - datetime.fromisoformat(one["timeline"][0]["finished_at"])
         assert timedelta(seconds=5) <= wait <= timedelta(seconds=6)
         assert await tick(datetime.fromisoformat(one["next_at"]) - timedelta(seconds=1)) == 0
         await tick(datetime.now(UTC) + timedelta(seconds=6))
         await wait_until_true(lambda: _attempts(notification, 2), seconds=60)
-        await settled(notification, "pending")
+        await wait_for_state(notification, "pending")
         await tick(datetime.now(UTC) + timedelta(seconds=340))
-        one = await settled(notification, "delivered")
+        one = await wait_for_state(notification, "delivered")
     assert [(each["outcome"], each["status"]) for each in one["timeline"]] == [
         ("retry", 500), ("retry", 302), ("delivered", 200),
     ]  # fmt: skip
@@ -86,23 +86,23 @@ async def _attempts(h, count):
     return len(one["timeline"]) == count and one["timeline"][-1]["finished_at"]
 
 
-async def test_retry_after_is_respected(notification, receiver, hooked, work, tick):
+async def test_retry_after_is_respected(notification, receiver, webhook_secret, work, tick):
     receiver.answers = [(429, {"retry-after": "1800"}, 0), (200, {}, 0)]
     await notification.deliver(assigned(), tenant="t1")
     async with work(notification):
         await tick()
-        one = await settled(notification, "pending")
+        one = await wait_for_state(notification, "pending")
     wait = datetime.fromisoformat(one["next_at"]) - datetime.fromisoformat(one["timeline"][0]["finished_at"])
     assert timedelta(seconds=1799) < wait < timedelta(seconds=1860)
 
 
-async def test_gone_switches_the_endpoint_off(notification, receiver, hooked, work, tick):
+async def test_status_410_disables_the_webhook(notification, receiver, webhook_secret, work, tick):
     receiver.answers = [(410, {}, 0)]
     await notification.deliver(assigned(), tenant="t1")
     admin = notification.client_as("adam", "t1")
     async with work(notification):
         await tick()
-        await settled(notification, "failed")
+        await wait_for_state(notification, "failed")
     (endpoint,) = (await admin.get("/webhooks")).json()["items"]
     assert (endpoint["enabled"], endpoint["disabled_reason"][:3]) == (False, "410")
     await notification.deliver(assigned(), tenant="t1")
@@ -119,26 +119,26 @@ def impatient(settings):
 
 
 async def test_a_slow_endpoint_is_given_up_on_and_a_failed_delivery_can_be_sent_again(
-    impatient, notification, receiver, hooked, work, tick
+    impatient, notification, receiver, webhook_secret, work, tick
 ):
     receiver.answers = [(200, {}, 30), (200, {}, 0)]
     await notification.deliver(assigned(), tenant="t1")
     admin = notification.client_as("adam", "t1")
     async with work(notification):
         await tick()
-        one = await settled(notification, "pending")
+        one = await wait_for_state(notification, "pending")
         assert one["timeline"][0]["detail"] == "no answer within 2 s"
         await admin.put(HOOK, json={"url": receiver.url, "events": ["*"], "enabled": False})
-        one = await settled(notification, "cancelled")
+        one = await wait_for_state(notification, "cancelled")
         await admin.put(HOOK, json={"url": receiver.url, "events": ["*"]})
         assert (await admin.post(f"{HOOK}/deliveries/{one['id']}/retry")).status_code == 202
         await tick()
-        await settled(notification, "delivered")
+        await wait_for_state(notification, "delivered")
         assert (await admin.post(f"{HOOK}/deliveries/{one['id']}/retry")).status_code == 404
 
 
-async def test_a_worker_that_dies_in_the_middle_leads_to_one_more_try(
-    notification, receiver, hooked, settings, work, tick
+async def test_a_worker_that_dies_during_an_attempt_leads_to_one_more_attempt(
+    notification, receiver, webhook_secret, settings, work, tick
 ):
     receiver.answers = [(200, {}, 100), (200, {}, 0)]
     await notification.deliver(assigned(), tenant="t1")
@@ -152,13 +152,13 @@ async def test_a_worker_that_dies_in_the_middle_leads_to_one_more_try(
     lease = timedelta(seconds=settings["lease_seconds"] + 1)
     later = datetime.now(UTC) + lease
     async with work(notification):
-        assert await tick(later) == 1  # the clock says so, but the lease, which counts in real time, still holds
+        assert await tick(later) == 1  # due by the tenant's clock, but the lease, in real time, has not expired
         await wait_until_true(lambda: _idle(run.__self__), seconds=60)
         assert len(receiver.seen) == 1
         async with notification.context.sessions.begin(["t1"], now=later) as session:
             await session.execute("UPDATE delivery SET leased_until = clock_timestamp() - interval '1 second'")
         assert await tick(later + lease) == 1
-        one = await settled(notification, "delivered")
+        one = await wait_for_state(notification, "delivered")
     assert [each["outcome"] for each in one["timeline"]] == ["interrupted", "delivered"]
     assert receiver.seen[0][1]["webhook-id"] == receiver.seen[1][1]["webhook-id"]
     assert len(receiver.seen) == 2
@@ -172,7 +172,7 @@ async def _idle(outbound):
     return not outbound._queued
 
 
-async def test_two_workers_never_send_the_same_delivery(notification, receiver, hooked, work, tick):
+async def test_two_workers_never_send_the_same_delivery(notification, receiver, webhook_secret, work, tick):
     receiver.answers = [(200, {}, 0.5)]
     await notification.deliver(assigned(), tenant="t1")
     outbound = notification.running.parts.background[0].__self__
@@ -182,21 +182,23 @@ async def test_two_workers_never_send_the_same_delivery(notification, receiver, 
     assert (await timeline(notification))["attempts"] == 1
 
 
-async def test_a_test_event_and_a_new_secret(notification, receiver, hooked, work, tick):
+async def test_a_test_event_is_signed_with_the_new_and_the_previous_secret(
+    notification, receiver, webhook_secret, work, tick
+):
     admin = notification.client_as("adam", "t1")
     body = {"url": receiver.url, "events": ["assignment.assigned"], "rotate_secret": True}
     new = (await admin.put(HOOK, json=body)).json()["secret"]
-    assert new != hooked
+    assert new != webhook_secret
     assert (await admin.post(f"{HOOK}/test")).status_code == 202
     async with work(notification):
         await tick()
-        await settled(notification, "delivered")
+        await wait_for_state(notification, "delivered")
     ((_, headers, sent),) = receiver.seen
-    for secret in (new, hooked):
+    for secret in (new, webhook_secret):
         assert Webhook(secret).verify(sent, headers)["type"] == "webhook.test"
 
 
-async def test_a_name_that_leads_inside_is_never_connected_to(receiver):
+async def test_a_name_that_resolves_to_a_private_address_is_refused(receiver):
     asked = []
 
     async def rebinding(host, port):
@@ -211,7 +213,7 @@ async def test_a_name_that_leads_inside_is_never_connected_to(receiver):
     assert receiver.seen == []
 
 
-async def test_the_name_stays_in_the_host_header(receiver):
+async def test_the_host_header_holds_the_name(receiver):
     async def here(host, port):
         return ["127.0.0.1"]
 
@@ -235,7 +237,7 @@ async def mail_delivery(h):
     return next(each for each in found if each["channel"] == "email")
 
 
-async def mailed(h, state):
+async def wait_for_mail_state(h, state):
     async def look():
         one = await mail_delivery(h)
         over = one["timeline"] and one["timeline"][-1]["finished_at"]
@@ -244,7 +246,7 @@ async def mailed(h, state):
     return await wait_until_true(look, seconds=60)
 
 
-async def test_a_mail_in_both_parts(mailing, notification, work, tick):
+async def test_a_mail_has_a_plain_and_an_html_part(mailing, notification, work, tick):
     await notification.client_as("adam", "t1").put(
         "/texts",
         json={
@@ -257,7 +259,7 @@ async def test_a_mail_in_both_parts(mailing, notification, work, tick):
     await notification.deliver(assigned(), tenant="t1")
     async with work(notification):
         await tick()
-        one = await mailed(notification, "delivered")
+        one = await wait_for_mail_state(notification, "delivered")
         await tick(datetime.now(UTC) + timedelta(days=5))
     (mail,) = mailing.mails
     assert mail["to"] == '"Ada <i>" <ada@example.org>'
@@ -269,19 +271,19 @@ async def test_a_mail_in_both_parts(mailing, notification, work, tick):
     assert "&lt;b&gt;Fewer silences&lt;/b&gt;<br />" in html
 
 
-async def test_a_mail_is_tried_again_or_given_up(mailing, notification, work, tick):
+async def test_a_refused_mail_is_retried_or_fails(mailing, notification, work, tick):
     mailing.refuse = ["450 later", "550 nobody here"]
     await notification.deliver(assigned(), tenant="t1")
     async with work(notification):
         await tick()
-        await mailed(notification, "pending")
+        await wait_for_mail_state(notification, "pending")
         await tick(datetime.now(UTC) + timedelta(seconds=6))
-        one = await mailed(notification, "failed")
+        one = await wait_for_mail_state(notification, "failed")
     assert [(each["outcome"], each["status"]) for each in one["timeline"]] == [("retry", 450), ("failed", 550)]
     assert mailing.mails == []
 
 
-async def test_nobody_who_was_switched_off_gets_mail(mailing, notification, work, tick):
+async def test_deactivated_people_get_no_mail(mailing, notification, work, tick):
     await notification.deliver(assigned(), tenant="t1")
     await notification.deliver(person("ada", team="a", email="ada@example.org", active=False), tenant="t1")
     async with work(notification):

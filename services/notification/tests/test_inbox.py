@@ -1,4 +1,4 @@
-"""From an event to the inboxes of the right people, at the doors, on a real PostgreSQL."""
+"""Notices from events, through the API and the consumers, on a real PostgreSQL."""
 
 from datetime import date
 
@@ -23,7 +23,7 @@ async def subjects(h, *whom, tenant="t1"):
     return {who: [each["subject"] for each in await inbox(h, who, tenant)] for who in whom}
 
 
-async def test_an_assignment_is_told_to_the_agent_and_the_leads_above_once(notification):
+async def test_an_assignment_notifies_the_agent_and_each_lead_above_once(notification):
     await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
     lead = ["Ada has a new training: Fewer silences"]
     assert await subjects(notification, "ada", "lea", "sam", "leo", "wei", "adam") == {
@@ -31,7 +31,7 @@ async def test_an_assignment_is_told_to_the_agent_and_the_leads_above_once(notif
     }  # fmt: skip
 
 
-async def test_the_same_event_published_twice_tells_once(notification):
+async def test_an_event_that_is_published_twice_creates_one_notice(notification):
     ids = stable_ids("one")
     for _ in range(2):
         await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1", ids=ids)
@@ -40,7 +40,7 @@ async def test_the_same_event_published_twice_tells_once(notification):
     assert len(await inbox(notification, "ada")) == 2
 
 
-async def test_everybody_reads_their_own_language(notification):
+async def test_notices_are_in_the_readers_language(notification):
     await notification.deliver(about(AssignmentAssigned, "wei"), tenant="t1")
     told = await subjects(notification, "wei", "leo")
     assert told == {"wei": ["新培训：减少静默"], "leo": ["Wei has a new training: Fewer silences"]}
@@ -49,7 +49,7 @@ async def test_everybody_reads_their_own_language(notification):
     assert (await subjects(notification, "lea"))["lea"] == ["Ada 有新培训：减少静默"]
 
 
-async def test_conditions_roles_and_their_org_units(notification):
+async def test_rules_match_by_condition_and_notify_by_role_and_org_unit(notification):
     await notification.deliver(about(BandEntered, "ada", band="watch"), tenant="t1")
     await notification.deliver(about(BandEntered, "ada", band="coach"), tenant="t1")
     await notification.deliver(about(AssignmentOverdue, "ada"), tenant="t1")
@@ -58,13 +58,13 @@ async def test_conditions_roles_and_their_org_units(notification):
     assert told == {"lea": 1, "tea": 1, "tom": 0, "quinn": 1, "ada": 0}
 
 
-async def test_a_notice_names_the_agent_it_is_about(notification):
+async def test_a_notice_names_the_agent(notification):
     await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
     refs = (await inbox(notification, "lea"))[0]["refs"]
     assert (refs["agent_id"], refs["agent"], refs["name"]) == (str(person_id("ada")), "ada", "Ada")
 
 
-async def test_who_leads_is_asked_of_the_tenants_day(notification):
+async def test_leads_are_resolved_on_the_tenants_workday(notification):
     new_lead = person("noa")
     grant = RoleGrant(role="team_lead", org_unit_id=unit_id("a"), valid_from=date(2026, 3, 5))
     await notification.apply_directory(
@@ -75,7 +75,7 @@ async def test_who_leads_is_asked_of_the_tenants_day(notification):
     assert len(await inbox(notification, "noa")) == 1
 
 
-async def test_history_tells_nobody(notification):
+async def test_history_creates_no_notices_and_no_deliveries(notification):
     admin = notification.client_as("adam", "t1")
     await admin.put("/webhooks/all", json={"url": "http://127.0.0.1:1/", "events": ["*"]})
     await notification.deliver(about(BandEntered, "ada", band="coach", mode="history"), tenant="t1")
@@ -83,7 +83,7 @@ async def test_history_tells_nobody(notification):
     assert (await admin.get("/webhooks/all/deliveries")).json()["items"] == []
 
 
-async def test_an_inbox_is_read_counted_and_paged(notification):
+async def test_an_inbox_is_paged_counted_and_marked_as_read(notification):
     for _ in range(3):
         await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
     ada, lea = notification.client_as("ada", "t1"), notification.client_as("lea", "t1")
@@ -102,7 +102,7 @@ async def test_an_inbox_is_read_counted_and_paged(notification):
     assert (await ada.get("/inbox/count")).json()["unread"] == 0
 
 
-async def test_the_timeline_names_every_channel(notification):
+async def test_deliveries_of_a_notice_cover_every_channel(notification):
     await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
     (notice,) = await inbox(notification, "ada")
     path = f"/inbox/{notice['id']}/deliveries"
@@ -113,7 +113,7 @@ async def test_the_timeline_names_every_channel(notification):
     assert (await notification.client_as("lea", "t1").get(path)).status_code == 404
 
 
-async def test_two_tenants_never_meet(notification):
+async def test_tenants_are_isolated(notification):
     ids = stable_ids("same")
     await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1", ids=ids)
     (notice,) = await inbox(notification, "ada")
@@ -132,21 +132,21 @@ async def test_two_tenants_never_meet(notification):
     assert (await admin.delete("/webhooks/hook")).status_code == 404
 
 
-async def test_a_tenants_own_text_comes_first_and_a_failing_one_gives_way(notification):
+async def test_a_tenants_own_text_is_preferred_and_the_default_is_used_when_it_fails(notification):
     admin = notification.client_as("adam", "t1")
     texts = {"assignment.assigned": {"en": {"subject": "Hello {{ person.name }}", "body": "{{ title | upcase }}"}}}
     assert (await admin.put("/texts", json={"texts": texts})).status_code == 200
     await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
     (notice,) = await inbox(notification, "ada")
     assert (notice["subject"], notice["body"]) == ("Hello Ada", "FEWER SILENCES")
-    # It works on the example, whose template_version is 1, and fails on an event with version 0.
+    # Valid for the example, whose template_version is 1; fails for an event with version 0.
     texts["assignment.assigned"]["en"]["body"] = "{{ 1 | divided_by: template_version }}"
     assert (await admin.put("/texts", json={"texts": texts})).status_code == 200
     await notification.deliver(about(AssignmentAssigned, "ada", template_version=0), tenant="t1")
     assert (await inbox(notification, "ada"))[0]["subject"] == "New training: Fewer silences"
 
 
-async def test_configuration_is_the_admins_and_is_checked(notification):
+async def test_configuration_needs_tenant_admin_and_is_validated(notification):
     admin, ada = notification.client_as("adam", "t1"), notification.client_as("ada", "t1")
     for method, path in (
         ("GET", "/rules"), ("PUT", "/rules"), ("GET", "/texts"), ("PUT", "/texts"), ("GET", "/webhooks"),
@@ -203,7 +203,7 @@ async def test_a_blueprint_is_applied_and_exported_without_secrets(notification)
         ({"colours": []}, "/colours"),
     ],
 )
-async def test_a_broken_blueprint_changes_nothing(notification, change, pointer):
+async def test_an_invalid_blueprint_is_rejected_and_changes_nothing(notification, change, pointer):
     before = (await notification.client_as("adam", "t1").get("/rules")).json()
     sections = {"notification": SECTION | change}
     await notification.deliver(BlueprintPublished(version=1, sections=sections), tenant="t1")

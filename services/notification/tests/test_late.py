@@ -1,4 +1,4 @@
-"""Notification's readers: twice, late, out of order."""
+"""Consumers of notification with events that come twice, late, or out of order."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ RULES = [{"rule": f"on-{name.replace('.', '-')}", "on": name, "to": "role:traine
 SECTION = {"notification": {"rules": RULES, "texts": PLAIN}}
 
 
-def said_of_ada(kind: type[Event], **fields: Any) -> Event:
-    """An event like its example, about ada, and of a thing of its own."""
+def event_about_ada(kind: type[Event], **fields: Any) -> Event:
+    """An event like its example, about ada, with a subject of its own."""
     own = derived_id("thing", kind.type)
     things = {"band_event_id": own, "kpi": kind.type, "assignment_id": own, "entry_id": own, "submission_id": own}
     told: dict[str, Any] = {"agent_id": person_id("ada"), **things, **fields}
@@ -34,7 +34,7 @@ class TestLate(LateConformance):
 
     def event_script(self) -> EventScript:
         blueprints = [ScriptedEvent(BlueprintPublished(version=version, sections=SECTION)) for version in (1, 2)]
-        events = [ScriptedEvent(said_of_ada(kind)) for kind in EVENTS.values()]
+        events = [ScriptedEvent(event_about_ada(kind)) for kind in EVENTS.values()]
         people = [person("ada", team="team-a"), person("tom", roles=["trainer"])]
         return EventScript(
             [
@@ -47,8 +47,8 @@ class TestLate(LateConformance):
         )
 
 
-async def _told(harness_for: Any, *events: Event) -> list[str]:
-    """The types of what the trainer is told, in the order in which events come."""
+async def _notified_types(harness_for: Any, *events: Event) -> list[str]:
+    """The event types of the trainer's notices, in the order of the events."""
     h = await harness_for(service)
     await h.apply_directory("t1", people=[person("ada"), person("tom", roles=["trainer"])])
     await h.deliver(BlueprintPublished(version=1, sections=SECTION), tenant="t1")
@@ -57,16 +57,16 @@ async def _told(harness_for: Any, *events: Event) -> list[str]:
     return [row["event_type"] for row in await h.rows("t1", "SELECT event_type FROM notice ORDER BY seq")]
 
 
-async def test_nobody_is_told_of_what_is_no_longer_so(harness_for) -> None:
-    entered, left = said_of_ada(BandEntered, kpi="k", version=4), said_of_ada(BandLeft, kpi="k", version=5)
-    given = said_of_ada(AssignmentAssigned, assignment_id=derived_id("a"), version=1)
-    withdrawn = said_of_ada(AssignmentWithdrawn, assignment_id=derived_id("a"), version=2)
-    points = said_of_ada(PointsGranted, entry_id=derived_id("e"))
-    back = said_of_ada(PointsReversed, reverses=derived_id("e"))
-    told = await _told(harness_for, left, entered, withdrawn, given, back, points)
+async def test_outdated_events_create_no_notices(harness_for) -> None:
+    entered, left = event_about_ada(BandEntered, kpi="k", version=4), event_about_ada(BandLeft, kpi="k", version=5)
+    given = event_about_ada(AssignmentAssigned, assignment_id=derived_id("a"), version=1)
+    withdrawn = event_about_ada(AssignmentWithdrawn, assignment_id=derived_id("a"), version=2)
+    points = event_about_ada(PointsGranted, entry_id=derived_id("e"))
+    back = event_about_ada(PointsReversed, reverses=derived_id("e"))
+    told = await _notified_types(harness_for, left, entered, withdrawn, given, back, points)
     assert told == ["band.left", "assignment.withdrawn", "points.reversed"]
 
 
-async def test_events_of_before_there_were_versions_are_told(harness_for) -> None:
-    entered, left = said_of_ada(BandEntered, kpi="k", version=0), said_of_ada(BandLeft, kpi="k", version=0)
-    assert await _told(harness_for, left, entered) == ["band.left", "band.entered"]
+async def test_events_without_versions_create_notices(harness_for) -> None:
+    entered, left = event_about_ada(BandEntered, kpi="k", version=0), event_about_ada(BandLeft, kpi="k", version=0)
+    assert await _notified_types(harness_for, left, entered) == ["band.left", "band.entered"]

@@ -1,4 +1,4 @@
-"""Who, what, when again; worked by hand."""
+"""Texts, rules, URLs and retries, with expected values calculated by hand."""
 
 import re
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from servicekit.reasons import REASONS
 @pytest.mark.parametrize("key", sorted(DEFAULT_TEXTS))
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("to_self", [True, False])
-def test_the_products_own_texts_say_something_of_each_event(key, language, to_self):
+def test_default_texts_render_for_each_event(key, language, to_self):
     body = EVENTS[key].model_validate(EVENTS[key].example)
     context = render_fields(body, language=language, time_zone="Europe/Berlin") | EXAMPLE_CONTEXT | {"to_self": to_self}
     text = DEFAULT_TEXTS[key][language]
@@ -37,7 +37,7 @@ def test_the_products_own_texts_say_something_of_each_event(key, language, to_se
 
 
 def _speaks_to_people(text: str, body: Event, language: str) -> None:
-    """No slug, no code, no id, no time for machines, and no word of the other language."""
+    """Asserts that a text has no slug, code, id, ISO time, or word of the other language."""
     told = text.replace("Ada", "")
     slugs = [
         str(value)
@@ -55,7 +55,7 @@ def _speaks_to_people(text: str, body: Event, language: str) -> None:
 )
 @pytest.mark.parametrize("code", sorted(REASONS))
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_every_reason_is_told_in_the_readers_language(key, code, language):
+def test_every_reason_is_in_the_readers_language(key, code, language):
     values = {"window": "2026-W10", "value": None, "unit": "ms", "band_title": {"en": "Watch", "zh": "关注"}}
     body = EVENTS[key].model_validate({**EVENTS[key].example, "reason_code": code, "reason_values": values})
     context = render_fields(body, language=language, time_zone="UTC") | EXAMPLE_CONTEXT
@@ -63,8 +63,8 @@ def test_every_reason_is_told_in_the_readers_language(key, code, language):
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_events_from_before_there_were_titles_are_told_in_words(language):
-    """What a service's log says of the reason is in English, and no text for people."""
+def test_events_without_titles_render_without_slugs(language):
+    """Their reason is an English log text, which must not be shown."""
     for kind in EVENTS.values():
         old = {name: value for name, value in kind.example.items() if name != "title" and not name.endswith("_title")}
         old = {name: value for name, value in old.items() if not name.startswith("reason_")} | {
@@ -88,7 +88,7 @@ def test_windows_are_days_and_weeks():
     assert [format_window("2026-W10", each) for each in ("en", "zh")] == ["week 10 of 2026", "2026年第10周"]
 
 
-def test_a_text_worked_by_hand():
+def test_text_of_a_worked_example():
     body = AssignmentAssigned.model_validate(AssignmentAssigned.example)
     context = render_fields(body, language="zh", time_zone="Asia/Shanghai") | EXAMPLE_CONTEXT
     assert render(DEFAULT_TEXTS["assignment.assigned"]["zh"].body, context) == (
@@ -96,7 +96,7 @@ def test_a_text_worked_by_hand():
     )
 
 
-def test_a_score_is_told_in_per_cent():
+def test_a_score_is_rendered_in_per_cent():
     body = SubmissionScored.model_validate(SubmissionScored.example)
     assert render_fields(body, language="en", time_zone="UTC")["score_percent"] == "87.5"
     assert (
@@ -117,13 +117,13 @@ def test_the_sandbox_refuses(source):
         render(source, {"x": "y"})
 
 
-def test_python_cannot_be_reached_and_markup_stays_text():
+def test_templates_cannot_reach_python_and_markup_is_escaped():
     assert render("[{{ x.__class__ }}{{ y.z }}]", {"x": "y"}) == "[]"
     assert "<script>" not in render_html_mail("<script>", "a\n<script>", "en")
     assert render_subject("a\n{{ x }}", {"x": "b\r\nBcc: c"}) == "a b Bcc: c"
 
 
-def test_the_language_is_the_persons_the_tenants_or_english():
+def test_the_language_is_that_of_the_person_or_the_tenant_or_english():
     assert [select_language(*each) for each in (("zh-CN", "en"), (None, "zh"), ("fr", "de"), ("en", "zh"))] == [
         "zh", "zh", "en", "en",
     ]  # fmt: skip
@@ -173,12 +173,12 @@ def test_rules_and_texts_are_checked():
         "2001:0:4136:e378:8000:63bf:3fff:fdd2",
     ],
 )  # fmt: skip
-def test_nothing_inside_is_public(address):
+def test_private_addresses_are_not_public(address):
     assert not is_public(ip_address(address))
     assert not UrlPolicy().may_connect("https", ip_address(address))
 
 
-def test_the_internet_is_public():
+def test_internet_addresses_are_public():
     assert is_public(ip_address("93.184.216.34"))
     assert is_public(ip_address("2606:2800:220:1:248:1893:25c8:1946"))
     assert not UrlPolicy().may_connect("http", ip_address("93.184.216.34"))
@@ -192,7 +192,7 @@ def test_the_internet_is_public():
         "https://example.org:99999/", "https://example.org/#x",
     ],
 )  # fmt: skip
-def test_urls_that_are_refused(url):
+def test_unsafe_urls_are_refused(url):
     problem = UrlPolicy().find_problem(url)
     assert problem is not None
     assert all(problem)
@@ -225,7 +225,7 @@ def test_retry_after_is_seconds_or_a_date():
     assert parse_retry_after(None, now) is None
 
 
-def test_every_endpoint_has_a_secret_of_its_own():
+def test_secrets_differ_by_tenant_webhook_and_salt():
     made = {
         derive_signing_secret("k", *each)
         for each in (("t1", "a", "s"), ("t2", "a", "s"), ("t1", "b", "s"), ("t1", "a", "z"))

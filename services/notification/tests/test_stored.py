@@ -1,10 +1,10 @@
-"""A rule that a version before stored, and this one cannot read: it stops neither the reader nor the other rules."""
+"""A rule stored by an older version that no longer validates stops neither the consumer nor other rules."""
 
 from contracts.assignments import AssignmentAssigned
 from testkit import person_id
 
 
-async def test_a_rule_that_cannot_be_read_is_passed_over_with_an_error(notification, caplog):
+async def test_a_stored_rule_that_no_longer_validates_is_skipped_with_an_error(notification, caplog):
     h = notification
     async with h.context.sessions.begin(["t1"], now=h.now) as session:
         await session.execute("""UPDATE rule SET body = '{"of": "old"}' WHERE tenant = 't1' AND rule = 'lead-told'""")

@@ -1,4 +1,4 @@
-"""The live stream, over a real socket."""
+"""The live stream over a real socket."""
 
 import asyncio
 import json
@@ -67,9 +67,9 @@ async def streaming(notification, address, who="ada", claims=None, **kwargs):
             yield Stream(lines)
 
 
-async def listening(notification, *, streams=1):
-    """Until the process listens for so many streams: what follows shows being woken, for by themselves they would look
-    only long after the test has given up."""
+async def wait_for_listeners(notification, *, streams=1):
+    """Waits until the process listens for so many streams. Polling is slower than the test's time limit, so events that
+    follow arrive by wake-up."""
 
     async def look():
         parts = notification.running.parts.state
@@ -82,9 +82,9 @@ async def listening(notification, *, streams=1):
     await wait_until_true(look, seconds=60)
 
 
-async def test_a_notice_arrives_at_once_and_only_at_its_person(notification, address):
+async def test_a_notice_is_streamed_at_once_to_its_person_only(notification, address):
     async with streaming(notification, address) as ada, streaming(notification, address, "wei") as wei:
-        await listening(notification, streams=2)
+        await wait_for_listeners(notification, streams=2)
         await notification.deliver(assigned(), tenant="t1")
         id, data = await ada.next()
         assert (data["subject"], data["seq"]) == ("New training: Fewer silences", id)
@@ -93,7 +93,7 @@ async def test_a_notice_arrives_at_once_and_only_at_its_person(notification, add
 
 
 @pytest.mark.parametrize("how", ["header", "parameter"])
-async def test_it_resumes_behind_the_last_event(notification, address, how):
+async def test_a_stream_resumes_after_the_last_event_id(notification, address, how):
     for _ in range(3):
         await notification.deliver(assigned(), tenant="t1")
     seqs = sorted(each["seq"] for each in (await notification.client_as("ada", "t1").get("/inbox")).json()["items"])
@@ -104,28 +104,28 @@ async def test_it_resumes_behind_the_last_event(notification, address, how):
     async with streaming(notification, address, **kwargs) as ada:
         assert [(await ada.next())[0] for _ in range(2)] == seqs[1:]
     async with streaming(notification, address, params={"last_event_id": "999999"}) as ada:
-        await listening(notification)
+        await wait_for_listeners(notification)
         await notification.deliver(assigned(), tenant="t1")
         assert (await ada.next())[0] > seqs[-1]
 
 
-async def test_an_id_that_is_none_is_refused(notification):
+async def test_an_invalid_last_event_id_is_refused(notification):
     answer = await notification.client_as("ada", "t1").get("/stream", params={"last_event_id": "x"})
     assert answer.status_code == 422
 
 
-async def test_one_connection_listens_and_nobody_holds_a_transaction(notification, address):
+async def test_streams_share_one_listening_connection_and_hold_no_transaction(notification, address):
     async with (
         streaming(notification, address),
         streaming(notification, address),
         streaming(notification, address, "wei"),
     ):
-        await listening(notification, streams=3)
-        await wait_until_true(lambda: _one_listens_and_the_rest_rest(notification), seconds=60)
+        await wait_for_listeners(notification, streams=3)
+        await wait_until_true(lambda: _only_one_listens_and_all_are_idle(notification), seconds=60)
     await wait_until_true(lambda: _silent(notification), seconds=60)
 
 
-async def _one_listens_and_the_rest_rest(notification):
+async def _only_one_listens_and_all_are_idle(notification):
     async with notification.context.sessions.system_transaction() as connection:
         rows = (
             await connection.exec_driver_sql(
@@ -141,10 +141,10 @@ async def _silent(notification):
     return not notification.running.parts.state.listener._person_events
 
 
-async def test_it_finds_notices_also_when_it_is_not_woken(notification, settings, address):
+async def test_a_stream_polls_when_it_is_not_woken(notification, settings, address):
     wakes = notification.running.parts.state.listener
     async with streaming(notification, address) as ada:
-        await listening(notification)
+        await wait_for_listeners(notification)
         wakes._listener.cancel()
         await asyncio.wait([wakes._listener])
         await notification.deliver(assigned(), tenant="t1")
@@ -153,14 +153,14 @@ async def test_it_finds_notices_also_when_it_is_not_woken(notification, settings
 
 @pytest.fixture
 def settings(request):
-    """Looks often where a test is about looking, and never by itself where it is about being woken."""
-    often = request.node.name.startswith("test_it_finds")
+    """Polls often in the test of polling, and in effect never in the others."""
+    often = request.node.name.startswith("test_a_stream_polls")
     return {"stream_poll_seconds": 0.2 if often else 600, "stream_heartbeat_seconds": 1}
 
 
-async def test_it_beats_and_ends_when_the_person_is_switched_off(notification, address):
+async def test_a_stream_sends_heartbeats_and_ends_when_the_person_is_deactivated(notification, address):
     async with streaming(notification, address) as ada:
-        await listening(notification)
+        await wait_for_listeners(notification)
         seen = []
         async with asyncio.timeout(60):
             async for line in ada._lines:
@@ -184,12 +184,12 @@ ENDS = {
 
 
 @pytest.mark.parametrize("event", ENDS.values(), ids=ENDS)
-async def test_it_ends_at_once_when_a_request_would_not_be_let_in_any_more(notification, address, event):
+async def test_a_stream_ends_at_once_when_access_is_lost(notification, address, event):
     async with (
         streaming(notification, address, claims={"sid": "s-1"}) as ada,
         streaming(notification, address, "wei", claims={"sid": "s-2"}) as wei,
     ):
-        await listening(notification, streams=2)
+        await wait_for_listeners(notification, streams=2)
         await notification.deliver(event, tenant="platform" if isinstance(event, SessionEnded) else "t1")
         assert await ada.next() is None
         if not isinstance(event, TenantChanged):
@@ -197,17 +197,17 @@ async def test_it_ends_at_once_when_a_request_would_not_be_let_in_any_more(notif
             assert await wei.next() is not None
 
 
-async def test_it_ends_when_the_token_expires(notification, address):
+async def test_a_stream_ends_when_the_token_expires(notification, address):
     began = time.time()
     claims = {"iat": int(began) - 10, "exp": int(began) + 3}
     async with streaming(notification, address, claims=claims) as ada:
-        await listening(notification)
+        await wait_for_listeners(notification)
         assert await ada.next() is None
     assert int(began) + 3 <= time.time() < began + 30
 
 
-async def test_it_ends_when_the_process_stops(notification, address):
+async def test_a_stream_ends_when_the_process_stops(notification, address):
     async with streaming(notification, address) as ada:
-        await listening(notification)
+        await wait_for_listeners(notification)
         notification.context.stopping.set()
         assert await ada.next() is None

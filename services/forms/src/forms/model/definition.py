@@ -74,7 +74,7 @@ class QuestionScoring(StrictAliasedModel):
     bonus: bool = False
 
     @model_validator(mode="after")
-    def _counts_somehow(self) -> "QuestionScoring":
+    def _has_scoring(self) -> "QuestionScoring":
         if self.points is not None and self.scale is not None:
             raise ValueError("either `points` or `scale`, not both")
         if self.points is not None and not any(value > 0 for value in self.points.values()):
@@ -132,7 +132,7 @@ class FormDefinition(StrictAliasedModel):
     def problems(self) -> list[FieldProblem]:
         """All problems of the form that the validation of its fields does not find."""
         free = {"schema": self.answers_schema, "ui_schema": self.ui_schema}
-        problem = limits.shape_problem(free, max_bytes=limits.DEFINITION_BYTES)  # before they are written out
+        problem = limits.shape_problem(free, max_bytes=limits.DEFINITION_BYTES)  # before `content` serializes them
         problem = problem or limits.shape_problem(self.content(), max_bytes=limits.DEFINITION_BYTES)
         if problem:
             return [FieldProblem(problem=f"The form is too large: {problem}.", cure="split it")]
@@ -169,7 +169,7 @@ class FormDefinition(StrictAliasedModel):
 
     def _section_problems(self) -> Iterator[FieldProblem]:
         names: set[str] = set()
-        placed: set[str] = set()
+        assigned: set[str] = set()
         for number, each in enumerate(self.sections):
             if each.section in names:
                 yield FieldProblem(
@@ -178,39 +178,39 @@ class FormDefinition(StrictAliasedModel):
                     cure="another name",
                 )
             names.add(each.section)
-            for place, question in enumerate(each.questions):
-                where = json_pointer("sections", number, "questions", place)
+            for index, question in enumerate(each.questions):
+                where = json_pointer("sections", number, "questions", index)
                 if question not in self.questions:
                     yield FieldProblem(pointer=where, problem=f"no question `{question}`", cure=one_of(self.questions))
-                if question in placed:
+                if question in assigned:
                     yield FieldProblem(
                         pointer=where, problem=f"`{question}` is in two sections", cure="leave it in one"
                     )
-                placed.add(question)
+                assigned.add(question)
 
     def _scoring_problems(self) -> Iterator[FieldProblem]:
         if self.scoring is None:
             return
-        placed, names = self.sections_by_question(), {each.section for each in self.sections}
+        assigned, names = self.sections_by_question(), {each.section for each in self.sections}
         for name in self.scoring.sections:
             if name not in names:
                 yield FieldProblem(
                     pointer=json_pointer("scoring", "sections", name), problem="no such section", cure=one_of(names)
                 )
-        for name, how in self.scoring.questions.items():
+        for name, scoring in self.scoring.questions.items():
             where = ("scoring", "questions", name)
             if name not in self.questions:
                 yield FieldProblem(
                     pointer=json_pointer(*where), problem="no such question", cure=one_of(self.questions)
                 )
                 continue
-            if name not in placed:
+            if name not in assigned:
                 yield FieldProblem(
                     pointer=json_pointer(*where),
                     problem="a question that counts must be in a section",
                     cure=one_of(names),
                 )
-            if how.scale is not None and not may_be_number(self.questions[name]):
+            if scoring.scale is not None and not may_be_number(self.questions[name]):
                 yield FieldProblem(
                     pointer=json_pointer(*where, "scale"),
                     problem="a scale counts numbers, and the answer is none",
@@ -220,9 +220,9 @@ class FormDefinition(StrictAliasedModel):
             if options is None:
                 continue
             for part, named in (
-                ("points", how.points or {}),
-                ("not_applicable", how.not_applicable),
-                ("fail", how.fail),
+                ("points", scoring.points or {}),
+                ("not_applicable", scoring.not_applicable),
+                ("fail", scoring.fail),
             ):
                 for option in named:
                     if option not in options:

@@ -103,8 +103,8 @@ def _mean(counted: list[_QuestionShare]) -> Fraction | None:
 
 def _score_question(form: FormDefinition, name: str, answers: dict[str, Any], shown: frozenset[str]) -> _QuestionShare:
     assert form.scoring is not None
-    how, question = form.scoring.questions[name], form.questions[name]
-    weight = how.weight if how.weight is not None else _default_weight(how, question)
+    scoring, question = form.scoring.questions[name], form.questions[name]
+    weight = scoring.weight if scoring.weight is not None else _default_weight(scoring, question)
 
     def counted(state: Any, share: Fraction | None = None, **fields: Any) -> _QuestionShare:
         result = QuestionResult(
@@ -112,7 +112,7 @@ def _score_question(form: FormDefinition, name: str, answers: dict[str, Any], sh
             state=state,
             share=None if share is None else _hundredths(share),
             weight=float(weight),
-            bonus=how.bonus,
+            bonus=scoring.bonus,
             **fields,
         )
         return _QuestionShare(result, Fraction(weight), share)
@@ -122,7 +122,7 @@ def _score_question(form: FormDefinition, name: str, answers: dict[str, Any], sh
     if name not in answers:
         return counted("unanswered")
     answer = answers[name]
-    rows = [_RowAnswer(how, each) for each in (answer.values() if is_object(answer) else [answer])]
+    rows = [_RowAnswer(scoring, each) for each in (answer.values() if is_object(answer) else [answer])]
     levels = {level for row in rows for level in row.fails}
     applying = [row for row in rows if row.fails or not row.not_applicable]
     if not applying:
@@ -135,22 +135,22 @@ def _score_question(form: FormDefinition, name: str, answers: dict[str, Any], sh
 class _RowAnswer:
     """The answer to one row of a matrix, or to a question that is no matrix."""
 
-    def __init__(self, how: QuestionScoring, answer: Any) -> None:
-        self._how, self._answer = how, answer
+    def __init__(self, scoring: QuestionScoring, answer: Any) -> None:
+        self._scoring, self._answer = scoring, answer
         self._chosen = [render_option(each) for each in (answer if is_array(answer) else [answer])]
-        self.fails = {how.fail[option] for option in self._chosen if option in how.fail}
-        self.not_applicable = any(option in how.not_applicable for option in self._chosen)
+        self.fails = {scoring.fail[option] for option in self._chosen if option in scoring.fail}
+        self.not_applicable = any(option in scoring.not_applicable for option in self._chosen)
 
     @property
     def share(self) -> Fraction | None:
         """From 0 to 1; None for a question that has neither points nor a scale and can only fail something."""
-        how = self._how
-        if how.scale is not None and is_number(self._answer):
-            worst, best = Fraction(how.scale.worst), Fraction(how.scale.best)
+        scoring = self._scoring
+        if scoring.scale is not None and is_number(self._answer):
+            worst, best = Fraction(scoring.scale.worst), Fraction(scoring.scale.best)
             share = (Fraction(str(self._answer)) - worst) / (best - worst)
-        elif how.points is not None:
-            got = sum(Fraction(how.points.get(option, Decimal(0))) for option in self._chosen)
-            share = got / Fraction(_max_points(how, several=isinstance(self._answer, list)))
+        elif scoring.points is not None:
+            points = sum(Fraction(scoring.points.get(option, Decimal(0))) for option in self._chosen)
+            share = points / Fraction(_max_points(scoring, several=isinstance(self._answer, list)))
         else:
             return None
         return min(Fraction(1), max(Fraction(0), share))
@@ -159,19 +159,19 @@ class _RowAnswer:
 _SEVERITY = ("section", "form")
 
 
-def _default_weight(how: QuestionScoring, question: Any) -> Decimal:
+def _default_weight(scoring: QuestionScoring, question: Any) -> Decimal:
     """The maximum of points, summed over the rows of a matrix; 1 for each row without points."""
     rows = matrix_rows(question)
     kinds = [question] if rows is None else list(rows.values())
     several = [is_object(each) and each.get("type") == "array" for each in kinds]
-    return sum((_max_points(how, several=each) for each in several), Decimal(0))
+    return sum((_max_points(scoring, several=each) for each in several), Decimal(0))
 
 
-def _max_points(how: QuestionScoring, *, several: bool) -> Decimal:
+def _max_points(scoring: QuestionScoring, *, several: bool) -> Decimal:
     """The maximum of points; 1 where the question has none. `several`: several choices add up."""
-    if how.points is None:
+    if scoring.points is None:
         return Decimal(1)
-    positive = [value for value in how.points.values() if value > 0]
+    positive = [value for value in scoring.points.values() if value > 0]
     return sum(positive, Decimal(0)) if several else max(positive)
 
 
