@@ -5,23 +5,31 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from copy import deepcopy
+from itertools import count
 from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import available_timezones
 
+import httpx
 import requests  # noqa: TID251 (what schemathesis makes its requests for)
 import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Flaky
+from hypothesis.stateful import run_state_machine_as_test
 from hypothesis.strategies import booleans, one_of, sampled_from
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.core.transport import Response
 from schemathesis.generation.drivers import CoverageGenerator
 from schemathesis.generation.feedback import NO_FEEDBACK
 from schemathesis.generation.overrides import Override
+from schemathesis.generation.stateful.state_machine import StepInput, StepOutput
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     missing_required_header,
@@ -73,14 +81,15 @@ class Fuzzer:
         self.wrong: dict[tuple[str, ...], str] = {}
         self.answers: dict[str, Counter[str]] = {}
 
-    def send(self, case: Case[Any], *, known: bool) -> None:
-        """With `known`, what is in the address is there, and what the body names is what the address names."""
+    def send(self, case: Case[Any], *, known: bool) -> httpx.Response | None:
+        """With `known`, what is in the address is there, and what the body names is what the address names. None: the case
+        cannot be written down as a request, or nothing was answered."""
         if known:
             self._fill(case)
         try:
             sent = requests.Request(**case.as_transport_kwargs(base_url=self.base)).prepare()
         except (UnicodeError, ValueError, requests.RequestException):
-            return  # what cannot be written down as a request
+            return None
         headers = {name: value for name, value in sent.headers.items() if name.lower() != "content-length"}
         label, content = case.operation.label, sent.body
         try:
@@ -88,19 +97,29 @@ class Fuzzer:
             answer = self.run(asked)
         except Exception as error:  # whatever the service raised: the client hands it on
             self._note(sent, error, label, type(error).__name__)
-            return
+            return None
         slug = answer.json()["type"].rpartition(":")[2] if answer.status_code >= 400 else ""
         self.answers.setdefault(label, Counter())[f"{answer.status_code} {slug}".strip()] += 1
         try:
             case.validate_response(answer, checks=CHECKS)
         except* Failure as group:
             for each in leaves(group):
-                if (label, type(each).__name__) not in TELLS_IN_A_RECEIPT and not _left_out(case, each):
+                if (label, type(each).__name__) not in TELLS_IN_A_RECEIPT and not _left_out(case, str(sent.url), each):
                     self._note(sent, f"{each} {answer.text}", label, type(each).__name__, str(answer.status_code))
         if slug in ("invalid-fields", "bad-parameters") and case.meta and case.meta.generation.mode.is_positive:
             for each in answer.json().get("errors", []):
                 if SHAPE.match(each["problem"]):
                     self._note(sent, each, label, "refused", each["problem"][:60])
+        return answer
+
+    @property
+    def requests(self) -> int:
+        """That were answered."""
+        return sum(each.total() for each in self.answers.values())
+
+    def assert_nothing_wrong(self) -> None:
+        told = "\n".join(f"{' '.join(kind)}: {example}" for kind, example in sorted(self.wrong.items()))
+        assert not self.wrong, f"{self.requests} requests, {len(self.wrong)} kinds of wrong answers\n{told}"
 
     def _fill(self, case: Case[Any]) -> None:
         for name in CONDITIONS:
@@ -129,9 +148,11 @@ def leaves(group: BaseExceptionGroup[Failure]) -> Iterator[Failure]:
         yield from leaves(each) if isinstance(each, BaseExceptionGroup) else (each,)
 
 
-def _left_out(case: Case[Any], failure: Failure) -> bool:
-    """Whether what ought to be refused is not in the request at all: an empty list in a query is written as nothing."""
-    return isinstance(failure, AcceptedNegativeData) and any(each in (None, [], {}) for each in case.query.values())
+def _left_out(case: Case[Any], url: str, failure: Failure) -> bool:
+    """Whether what ought to be refused is not in the request at all: an empty list in a query is written as nothing, and so
+    is a list of one."""
+    written = parse_qs(urlsplit(url).query, keep_blank_values=True)
+    return isinstance(failure, AcceptedNegativeData) and any(name not in written for name in case.query)
 
 
 def schema_of(app: FastAPI) -> Any:
@@ -179,3 +200,41 @@ def generated(fuzzer: Fuzzer, operation: Any, examples: int, *, derandomize: boo
         fuzzer.send(case, known=known)
 
     send()
+
+
+def chained(fuzzer: Fuzzer, schema: Any, requests: int, steps: int) -> Counter[str]:
+    """Sends at least so many requests, in chains of at most so many. A link fills a request with what an earlier answer or
+    request named; schemathesis infers them from the names and schemas of the document. Returns how often each link was
+    answered with what."""
+    answers: Counter[str] = Counter()
+    sent = 0
+
+    class Chain(schema.as_state_machine()):  # pyright: ignore[reportUntypedBaseClass]
+        def step(self, input: StepInput) -> StepOutput | None:
+            nonlocal sent
+            sent += 1
+            answer = fuzzer.send(input.case, known=not input.is_applied)
+            if answer is None:
+                return None
+            if input.transition and input.is_applied:
+                answers[f"{input.transition.id} {answer.status_code}"] += 1
+            response = Response.from_any(answer)
+            self.after_call(response, input.case)
+            return StepOutput(response, input.case)
+
+    options = settings(
+        max_examples=requests // steps,
+        stateful_step_count=steps,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=cast("list[HealthCheck]", list(HealthCheck)),
+    )
+    for number in count():
+        before, Chain.rule_order_seed = sent, number
+        # What one chain changed may lead the next one elsewhere, which hypothesis ends a run for.
+        with suppress(Flaky):
+            run_state_machine_as_test(seed(number)(Chain), settings=options, _min_steps=2)
+        if sent >= requests or sent == before:
+            return answers
+    raise AssertionError

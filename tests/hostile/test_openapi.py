@@ -12,10 +12,12 @@ from servicekit import Service
 from testkit import Cluster, TestIssuer
 
 from tests.hostile.conftest import HostileSuite, thorough
-from tests.hostile.fuzzing import Fuzzer, covering, generated, operations, schema_of
+from tests.hostile.fuzzing import Fuzzer, chained, covering, generated, operations, schema_of
 
 MADE, COVERING, GENERATED = 400, 40, 4
 """Of each operation, where not everything is tried: of the first that cover it, so many, evenly; and made up as a whole."""
+CHAINED, STEPS = 1500, 12
+"""Requests to each service that follow from each other, and how many of them at most."""
 AT_LEAST = 300
 """Requests to each service."""
 
@@ -57,8 +59,21 @@ def test_answers_are_as_their_document_says(runner: asyncio.Runner, door: Hostil
             fuzzer.send(case, known=number % 4 != 0)
         examples = settings().max_examples if thorough() else GENERATED
         generated(fuzzer, operation, examples, derandomize=not thorough())
-    told = "\n".join(f"{' '.join(kind)}: {example}" for kind, example in sorted(fuzzer.wrong.items()))
-    assert not fuzzer.wrong, f"{len(fuzzer.wrong)} kinds of wrong answers\n{told}"
-    assert sum(each.total() for each in fuzzer.answers.values()) >= AT_LEAST
+    fuzzer.assert_nothing_wrong()
+    print(f"{fuzzer.requests} requests")
+    assert fuzzer.requests >= AT_LEAST
     for label, answers in fuzzer.answers.items():
         assert any(not each.startswith(("404", "405")) for each in answers), f"{label}: {answers}"
+
+
+@pytest.mark.parametrize("service", ALL_SERVICES)
+def test_chains_of_requests_are_answered_as_their_document_says(
+    runner: asyncio.Runner, door: HostileSuite, service: str
+) -> None:
+    """What an answer names is asked for, changed, deleted and asked for again."""
+    if not thorough():
+        pytest.skip("Chains of requests are sent by `make fuzz`.")
+    fuzzer = Fuzzer(runner, door, service)
+    answers = chained(fuzzer, schema_of(door.app(service)), CHAINED, STEPS)
+    fuzzer.assert_nothing_wrong()
+    assert any(each.rpartition(" ")[2].startswith("2") for each in answers), answers
