@@ -149,10 +149,12 @@ def leaves(group: BaseExceptionGroup[Failure]) -> Iterator[Failure]:
 
 
 def _left_out(case: Case[Any], url: str, failure: Failure) -> bool:
-    """Whether what ought to be refused is not in the request at all: an empty list in a query is written as nothing, and so
-    is a list of one."""
+    """Whether what ought to be refused is not in the request at all: in a query an empty list, and a list of one, is written
+    as nothing, and an object as the text of its names."""
     written = parse_qs(urlsplit(url).query, keep_blank_values=True)
-    return isinstance(failure, AcceptedNegativeData) and any(name not in written for name in case.query)
+    return isinstance(failure, AcceptedNegativeData) and any(
+        name not in written or isinstance(value, dict) for name, value in case.query.items()
+    )
 
 
 def schema_of(app: FastAPI) -> Any:

@@ -190,10 +190,11 @@ def create_broker(settings: PlatformSettings) -> AbstractAsyncContextManager[Bro
 
 
 def reduce_garbage_collection() -> None:
-    """What is there now stays to the end: the collector need not walk it again and again (a fifth of a busy loop)."""
+    """What is there now stays to the end: the collector need not walk it again and again (a fifth of a busy loop). While it
+    walks nothing else runs, some 0.3 µs an object: 20,000 new ones, and 100,000 that survived that, are walked at once."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(20_000, 5, 200)
 
 
 @asynccontextmanager

@@ -254,10 +254,12 @@ class Session:
         order in which transactions got their locks."""
         if not self._outgoing:
             return
-        # COPY takes a fifth of the time of an INSERT. The outbox is exempt from row-level security.
-        await self._driver.copy_rows("outbox", _OUTBOX_COLUMNS, self._outgoing, _OUTBOX_TYPES)
         self.emitted_count += len(self._outgoing)
-        self._outgoing.clear()
+        # COPY takes a fifth of the time of an INSERT. The outbox is exempt from row-level security. Each row is freed once
+        # it is copied: to free many at once takes long.
+        self._outgoing.reverse()
+        rows = (self._outgoing.pop() for _ in range(len(self._outgoing)))
+        await self._driver.copy_rows("outbox", _OUTBOX_COLUMNS, rows, _OUTBOX_TYPES)
         if self.notify:
             await self.run("SELECT pg_notify('uplift_outbox', :service)", {"service": self.service})
 

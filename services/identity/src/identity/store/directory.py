@@ -99,7 +99,7 @@ async def save_units(session: Session, units: Sequence[OrgUnitChanged]) -> list[
     """Inserts or replaces the units. Returns them with their new versions."""
     if not units:
         return []
-    written = await session.execute(
+    written = await session.tuples(
         "INSERT INTO org_unit AS u (tenant, id, slug, path, state, version) SELECT :tenant, (s->>'id')::uuid, s->>'slug', "
         "ARRAY(SELECT jsonb_array_elements_text(s->'path'))::uuid[], s, 1 "
         "FROM (SELECT jsonb_array_elements(cast(:states AS jsonb)) AS s) AS given "
@@ -107,7 +107,7 @@ async def save_units(session: Session, units: Sequence[OrgUnitChanged]) -> list[
         "version = u.version + 1 RETURNING id, version",
         {"tenant": session.tenant, "states": await _dump_states(units)},
     )
-    versions = {row.id: row.version for row in written}
+    versions = {unit_id: version async for unit_id, version in iterate_cooperatively(written)}
     return [unit.model_copy(update={"version": versions[unit.id]}) async for unit in iterate_cooperatively(units)]
 
 
@@ -188,16 +188,18 @@ async def save_people(session: Session, people: Sequence[PersonChanged]) -> list
     if not people:
         return []
     given: dict[str, Any] = {"tenant": session.tenant}
-    written = await session.execute(
+    states = await _dump_states(people)
+    written = await session.tuples(
         "INSERT INTO person AS p (tenant, id, slug, active, state, version) "
         "SELECT :tenant, (s->>'id')::uuid, s->>'slug', (s->>'active')::boolean, s, 1 "
         "FROM (SELECT jsonb_array_elements(cast(:states AS jsonb)) AS s) AS given "
         "ON CONFLICT (tenant, id) DO UPDATE SET slug = excluded.slug, active = excluded.active, state = excluded.state, "
         "version = p.version + 1 RETURNING id, version",
-        given | {"states": await _dump_states(people)},
+        given | {"states": states},
     )
-    versions = {row.id: row.version for row in written}
-    given["ids"] = [person.id for person in people]
+    versions = {person_id: version async for person_id, version in iterate_cooperatively(written)}
+    # One text: the driver dumps an array item by item, while the loop waits.
+    given["ids"] = "{" + ",".join([str(person.id) async for person in iterate_cooperatively(people)]) + "}"
     for table in _INSERT_PARTS:
         await session.execute(
             f"DELETE FROM {table} WHERE tenant = :tenant AND person_id = ANY(cast(:ids AS uuid[]))",  # noqa: S608
