@@ -76,7 +76,7 @@ def test_every_event_is_sent_by_its_owner(event_type: str) -> None:
     # Functions of servicekit that send it.
     sent_by = {
         "SectionApplied": "publish_section",
-        "SectionRejected": "reject_section",
+        "SectionRejected": "reject_section|handle_section",
         "ConfigurationChanged": "servicekit.audit",
     }.get(cls.__name__, "")
     missing = [

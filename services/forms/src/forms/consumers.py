@@ -1,11 +1,11 @@
 """The event door: blueprints."""
 
+from functools import partial
+
 from contracts.blueprints import BlueprintPublished
-from pydantic import ValidationError
 from servicekit import ReceivedEvent, Subscription
-from servicekit.blueprints import claim_section, reject_section, subscribe_to_names
+from servicekit.blueprints import handle_section, subscribe_to_names
 from servicekit.errors import FieldProblem
-from servicekit.validation_problems import find_validation_problems
 from servicekit.workers import TookTooLong, run_in_worker
 from storage import DocumentStore, Session
 
@@ -31,18 +31,17 @@ class BlueprintConsumer:
 
     async def on_published(self, session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
         """Applies the section, or nothing of it, and publishes `SectionApplied` or `SectionRejected`."""
-        content = event.body.sections.get("forms")
-        if content is None or not await claim_section(session, event):
-            return
+        await handle_section(
+            session,
+            event,
+            FormsSection,
+            partial(self._apply, session),
+            lambda version: definitions.publish_section_applied(session, self._documents, version=version),
+        )
+
+    async def _apply(self, session: Session, section: FormsSection) -> list[FieldProblem]:
         try:
-            section = FormsSection.model_validate(content)
             problems = await run_in_worker(section.problems, seconds=SECTION_TIMEOUT_SECONDS)
-            problems = problems or await definitions.apply_section(session, self._documents, section)
-        except ValidationError as error:
-            problems = find_validation_problems(error, content, FormsSection)
         except TookTooLong as error:
-            problems = [FieldProblem(pointer="/forms", problem=error.detail, cure="publish fewer forms at once")]
-        if problems:
-            reject_section(session, event.body.version, problems)
-        else:
-            await definitions.publish_section_applied(session, self._documents, version=event.body.version)
+            return [FieldProblem(pointer="/forms", problem=error.detail, cure="publish fewer forms at once")]
+        return problems or await definitions.apply_section(session, self._documents, section)

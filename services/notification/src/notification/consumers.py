@@ -8,11 +8,9 @@ from contracts.blueprints import BlueprintPublished
 from contracts.directory import PersonChanged, SessionEnded, TenantChanged
 from contracts.scores import BandEntered
 from contracts.submissions import FormPublished
-from pydantic import ValidationError
 from servicekit import ReceivedEvent, Subscription
-from servicekit.blueprints import claim_section, reject_section, subscribe_to_names
+from servicekit.blueprints import handle_section, subscribe_to_names
 from servicekit.outbound import UrlPolicy
-from servicekit.validation_problems import find_validation_problems
 from storage import Session
 
 from notification.actions import configure, notify
@@ -55,18 +53,13 @@ class Consumers:
 
     async def on_blueprint(self, session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
         """Applies the section `notification`, or nothing of it, and publishes `SectionApplied` or `SectionRejected`."""
-        content = event.body.sections.get("notification")
-        if content is None or not await claim_section(session, event):
-            return
-        try:
-            section = NotificationSection.model_validate(content)
-            problems = await configure.apply_section(session, section, self._policy)
-        except ValidationError as error:
-            problems = find_validation_problems(error, content, NotificationSection)
-        if problems:
-            reject_section(session, event.body.version, problems)
-        else:
-            await configure.publish_section_applied(session, version=event.body.version)
+        await handle_section(
+            session,
+            event,
+            NotificationSection,
+            lambda section: configure.apply_section(session, section, self._policy),
+            lambda version: configure.publish_section_applied(session, version=version),
+        )
 
     async def on_person(self, session: Session, event: ReceivedEvent[PersonChanged]) -> None:
         """Wakes the person's streams, which check whether the person may still read them."""

@@ -8,10 +8,11 @@ from servicekit.blueprints.names import (
     store_section_names,
     subscribe_to_names,
 )
-from servicekit.blueprints.sections import claim_section, reject_section
+from servicekit.blueprints.sections import claim_section, handle_section, reject_section
 
 __all__ = [
     "claim_section",
+    "handle_section",
     "load_known_names",
     "publish_section",
     "reject_section",

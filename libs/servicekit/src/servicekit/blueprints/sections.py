@@ -1,8 +1,10 @@
 """A section that was published: looked at once, and answered either way."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from contracts.blueprints import BlueprintPublished, SectionProblem, SectionRejected
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import tuple_
 from sqlalchemy.dialects.postgresql import insert
 from storage import Session
@@ -12,9 +14,39 @@ from servicekit.door import lock_edits
 from servicekit.errors import MOST_PROBLEMS, FieldProblem
 from servicekit.nesting import find_depth_problems
 from servicekit.service_definition import ReceivedEvent
+from servicekit.validation_problems import find_validation_problems
 
 MAX_DEPTH = 60
 """Levels of a section. Whatever walks over one may recurse."""
+
+
+SectionModel = TypeVar("SectionModel", bound=BaseModel)
+
+
+async def handle_section(
+    session: Session,
+    event: ReceivedEvent[BlueprintPublished],
+    model: type[SectionModel],
+    apply: Callable[[SectionModel], Awaitable[Sequence[FieldProblem]]],
+    publish: Callable[[int], Awaitable[None]],
+) -> None:
+    """Applies the service's section of a published blueprint, unless the service has handled that version, and answers.
+
+    `apply` applies the section, or returns its problems and changes nothing; the section is then rejected, as it is when it is
+    not a `model`. `publish` publishes what is in force after version so-and-so of the blueprint.
+    """
+    content, version = event.body.sections.get(session.service), event.body.version
+    if content is None or not await claim_section(session, event):
+        return
+    try:
+        section = model.model_validate(content)
+    except ValidationError as error:
+        reject_section(session, version, find_validation_problems(error, content, model))
+        return
+    if problems := await apply(section):
+        reject_section(session, version, problems)
+    else:
+        await publish(version)
 
 
 async def claim_section(session: Session, event: ReceivedEvent[BlueprintPublished]) -> bool:
