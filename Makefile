@@ -49,13 +49,16 @@ setup: $(DEV) ## Install what is locked into this folder, for tests and checks t
 test: test-parts test-stack ## The whole suite
 
 test-fast: setup ## What takes no more than a few seconds and no program beside PostgreSQL
-	@$(BIN)/pytest -n auto --dist loadfile -m "not slow and not stack" $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile -m "not slow and not stack and not cluster" $(ARGS)
 
 programs: setup ## Fetch and build the programs that tests start: Kafka, MongoDB's wire, Keycloak
 	@$(BIN)/python -m testkit.programs
 
 test-parts: programs ## Everything but what needs the whole real stack
-	@$(BIN)/pytest -n auto --dist loadfile -m "not stack" $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile -m "not stack and not cluster" $(ARGS)
+
+cluster-test: programs ## The Helm charts: lint, schemas, policies, values; no cluster is needed
+	@$(BIN)/pytest -m cluster $(ARGS)
 
 test-stack: programs ## The flow, faults and figures on the real stack
 	@$(BIN)/pytest -m stack $(ARGS)
@@ -69,6 +72,7 @@ check: setup ## Style, types, import rules, spelling, generated pages
 	echo "codespell";     $(BIN)/codespell
 	echo "generated docs"; $(DOCS_CHECK)
 	echo "dashboards";   $(BIN)/python -m testkit.dashboards --check
+	echo "charts";       $(BIN)/python -m testkit.charts --check
 
 fuzz: setup ## Thousands of made-up requests to every service, an hour and more; ARGS='-k ingest' for one
 	@$(BIN)/pytest tests/hostile --hypothesis-profile fuzz --timeout 7200 $(ARGS)
@@ -123,7 +127,7 @@ help: ## This page
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: up stack reset setup test test-fast programs test-parts test-stack check fuzz load load-fairness load-stack chaos fmt new services revision freeze lock clean help
+.PHONY: up stack reset setup test test-fast programs test-parts cluster-test test-stack check fuzz load load-fairness load-stack chaos fmt new services revision freeze lock clean help
 
 # Installing
 

@@ -16,8 +16,8 @@ SIGN_OUT_PATH = "/api/identity/v1/back-channel-logout"
 ORGANIZATION_HEADER = "x-uplift-organization"
 """Carries a claim of the verified token from one filter to another. It is removed from what clients send and services get."""
 
-_UPLOADS: Mapping[str, str] = {"ingest": "/sources/[^/]+/records"}
-_STREAMS: Mapping[str, str] = {"notification": "/stream"}
+UPLOADS: Mapping[str, str] = {"ingest": "/sources/[^/]+/records"}
+STREAMS: Mapping[str, str] = {"notification": "/stream"}
 _READ_METHOD_MATCHES = [{"name": ":method", "string_match": {"exact": method}} for method in ("GET", "HEAD")]
 
 
@@ -48,11 +48,11 @@ def _service(settings: GatewaySettings, name: str) -> list[Message]:
     routes = [_ordinary(settings, name, public)]
     if SIGN_OUT_PATH.startswith(f"{prefix}/"):
         routes += _size_limited_routes(settings, name, {"path": SIGN_OUT_PATH})
-    if name in _UPLOADS:
-        match = {"safe_regex": {"regex": prefix + _UPLOADS[name]}, "headers": [_method("POST")]}
+    if name in UPLOADS:
+        match = {"safe_regex": {"regex": prefix + UPLOADS[name]}, "headers": [_method("POST")]}
         routes += [_too_large(match, settings.upload_bytes), _upload(settings, name, match)]
-    if name in _STREAMS:
-        routes.append(_stream(settings, name, {"path": prefix + _STREAMS[name], "headers": [_method("GET")]}))
+    if name in STREAMS:
+        routes.append(_stream(settings, name, {"path": prefix + STREAMS[name], "headers": [_method("GET")]}))
     upgrade = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
     routes.append(_stream(settings, name, {"path_separated_prefix": prefix, "headers": [_method("GET"), upgrade]}))
     return routes + _size_limited_routes(settings, name, {"path_separated_prefix": prefix})

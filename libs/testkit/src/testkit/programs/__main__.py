@@ -8,7 +8,9 @@ import sys
 import time
 
 from testkit.programs import ProgramMissing
+from testkit.programs.custom_resources import crd_folder
 from testkit.programs.envoy import envoy_binary
+from testkit.programs.helm import helm
 from testkit.programs.kafka import jars_folder
 from testkit.programs.keda_cron import keda_cron
 from testkit.programs.keycloak import ensure_keycloak
@@ -22,6 +24,8 @@ PROGRAMS = {
     "Keycloak": ensure_keycloak,
     "Envoy": envoy_binary,
     "KEDA's cron": keda_cron,
+    "Helm": helm,
+    "CRDs": crd_folder,
     "Prometheus": lambda: find_tool("prometheus", CURE),
 }
 

@@ -96,15 +96,17 @@ def build_cached(name: str, version: str, build: Callable[[Path], None]) -> Path
     return folder
 
 
-def build_go_project(name: str, project: Path, cure: str) -> Path:
-    """The program that the Go module in `project` is the source of, built once. Raises ProgramMissing."""
+def build_go_project(name: str, project: Path, cure: str, *, package: str = ".", link: str = "") -> Path:
+    """A program, built once in the Go module in `project`: from the module itself, or from a `package` that it requires.
+    `link` is added to the linker's flags. Raises ProgramMissing."""
     go = find_tool("go", cure, "/usr/local/go/bin")
 
     def build(folder: Path) -> None:
         local = {"GOTOOLCHAIN": "local", "GOTELEMETRY": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
-        run_tool([go, "build", "-trimpath", "-ldflags=-s -w", "-o", folder / name, "."], cwd=project, env=local)
+        flags = ["-trimpath", f"-ldflags=-s -w {link}".rstrip()]
+        run_tool([go, "build", *flags, "-o", folder / name, package], cwd=project, env=local)
 
-    sources = b"".join(path.read_bytes() for path in sorted(project.iterdir()))
+    sources = b"".join(path.read_bytes() for path in sorted(project.iterdir())) + link.encode()
     return build_cached(name, hashlib.sha256(sources).hexdigest()[:12], build) / name
 
 

@@ -1,0 +1,124 @@
+"""Writes charts/uplift/generated/: what the Helm chart takes from the code. `--check` fails when a file is out of date.
+
+    python -m testkit.charts --check
+    python -m testkit.charts --write
+
+`services.yaml` lists each service with the topics it reads and the variables of its settings; `gateway.yaml` holds the
+routes and policies of the gateway.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from contracts import ALL_SERVICES, TOPICS
+from gateway.kubernetes import render_values
+from gateway.settings import GatewaySettings
+from pydantic import AliasChoices
+from pydantic_settings import BaseSettings
+from storage import schema_name
+
+FOLDER = Path(__file__).parents[4] / "charts/uplift/generated"
+
+PLATFORM_MODULE = "servicekit.settings"
+SECRET_TEXTS = {"UPLIFT_ADMIN_DATABASE_URL", "UPLIFT_DATABASE_URL", "UPLIFT_MONGODB_URL", "UPLIFT_SECRET"}
+"""Variables that hold a password and are plain text in their Settings class."""
+
+_HEADER = "# Generated from the code: `python -m testkit.charts --write`.\n"
+
+
+def find_settings(module: str) -> Iterator[type[BaseSettings]]:
+    """The Settings classes that a module defines; none where there is no such module."""
+    if importlib.util.find_spec(module):
+        for _, kind in inspect.getmembers(importlib.import_module(module), inspect.isclass):
+            if issubclass(kind, BaseSettings) and kind.__module__ == module:
+                yield kind
+
+
+def list_variables(module: str) -> dict[str, bool]:
+    """The environment variables that the Settings classes of a module read, and whether each is a secret."""
+    found: dict[str, bool] = {}
+    for kind in find_settings(module):
+        for field, info in kind.model_fields.items():
+            alias = info.validation_alias
+            name = alias if isinstance(alias, str) else f"{kind.model_config.get('env_prefix', '')}{field}"
+            names = [str(each) for each in alias.choices] if isinstance(alias, AliasChoices) else [name.upper()]
+            secret = "SecretStr" in str(info.annotation)
+            found |= {each: secret or each in SECRET_TEXTS for each in names}
+    return found
+
+
+def list_topics(service: str) -> list[str]:
+    """The topics with several partitions that a service reads. KEDA never asks for more replicas than a topic has
+    partitions, so that a topic with one cannot ask for more than the one there always is."""
+    return [each.name for each in TOPICS.values() if service in each.readers and each.partitions > 1]
+
+
+def render_services() -> str:
+    """Each service with its topics, and the settings and secrets of its own; `platform` for what all processes have."""
+    services = {
+        name: {"topics": list_topics(name), **_split(list_variables(f"{schema_name(name)}.settings"))}
+        for name in ALL_SERVICES
+    }
+    return _dump({"platform": _split(list_variables(PLATFORM_MODULE)), "services": services})
+
+
+def render_gateway() -> str:
+    """The routes and policies, with the defaults of the gateway's settings."""
+    return _dump(render_values(GatewaySettings.model_construct()))
+
+
+def _split(variables: Mapping[str, bool]) -> dict[str, list[str]]:
+    return {
+        "settings": sorted(name for name, secret in variables.items() if not secret),
+        "secrets": sorted(name for name, secret in variables.items() if secret),
+    }
+
+
+class _Plain(yaml.SafeDumper):
+    """A dumper without anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _dump(data: Any) -> str:
+    return _HEADER + yaml.dump(data, Dumper=_Plain, sort_keys=False, width=120)
+
+
+FILES: Mapping[str, Callable[[], str]] = {"services.yaml": render_services, "gateway.yaml": render_gateway}
+
+
+def find_stale_files(folder: Path = FOLDER) -> list[tuple[Path, str]]:
+    """Each file that differs from what the code generates, with the text that it should have."""
+    found = [(folder / name, render()) for name, render in FILES.items()]
+    return [(path, text) for path, text in found if not path.exists() or path.read_text(encoding="utf-8") != text]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 1 where `--check` finds a file that is out of date."""
+    parser = argparse.ArgumentParser(
+        prog="python -m testkit.charts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--check", action="store_true", help="fail when a file is out of date")
+    what.add_argument("--write", action="store_true", help="write the files that are out of date")
+    asked = parser.parse_args(arguments)
+    stale = find_stale_files()
+    for path, text in stale:
+        if asked.write:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        else:
+            print(f"{path.name} is out of date: `python -m testkit.charts --write`.", file=sys.stderr)
+    return 1 if stale and asked.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
