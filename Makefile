@@ -69,6 +69,7 @@ check: setup ## Style, types, import rules, spelling, generated pages
 	echo "bandit";       $(BIN)/bandit --quiet --recursive --configfile pyproject.toml libs services
 	echo "basedpyright";  $(BIN)/basedpyright
 	echo "lint-imports";  $(BIN)/lint-imports
+	echo "service lists"; $(BIN)/python -m testkit.scaffold lists --check
 	echo "codespell";     $(BIN)/codespell
 	echo "generated docs"; $(DOCS_CHECK)
 	echo "dashboards";   $(BIN)/python -m testkit.dashboards --check

@@ -42,7 +42,7 @@ async def test_head_tells_what_get_tells(suite: HostileSuite, service: str, who:
             if tag := get.headers.get("etag"):
                 same = await client.head(address, headers={"if-none-match": tag})
                 assert (same.status_code, same.headers["etag"]) == (304, tag), f"{route.name} {address}"
-    assert tried > 5
+    assert tried >= 4, "/behind, /dead-letters, and a list and a thing of its own"
 
 
 async def test_head_of_what_get_does_not_answer_is_refused_alike(suite: HostileSuite) -> None:

@@ -16,7 +16,7 @@ _PREFACE = """\
 <!-- Generated from services/ingest/src/ingest/model/registry.py: `uplift docs --write`. -->
 
 A source has one `vendor`, which says how its records are read, and that vendor's configuration in `options` or `mapping`. A new one is a
-module, a line in the registry and a test ([CONTRIBUTING.md](../CONTRIBUTING.md#a-connector)).
+module, a line in the registry and a test ([the recipe](recipes/add-a-connector.md)).
 
 | vendor | reads | configured in |
 |---|---|---|
