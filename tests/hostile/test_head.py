@@ -64,7 +64,7 @@ async def test_head_of_a_stream_ends(suite: HostileSuite) -> None:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.content == b""
-    assert not places._taken
+    assert not places._open
     assert (await suite.client("notification", None).head("/stream")).status_code == 401
 
 
