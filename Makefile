@@ -103,6 +103,7 @@ new: setup ## Scaffold a service: S=shift-plans
 
 services: setup ## Generate what follows from the list of services, contracts.ALL_SERVICES: lists and pages
 	@$(BIN)/python -m testkit.scaffold lists --write
+	$(BIN)/python -m testkit.charts --write
 	$(BIN)/uplift docs --write
 
 revision: setup ## Draft the revision that is missing: SERVICE=ingest (or platform, broker, oidc) NAME=told_twice
