@@ -105,6 +105,7 @@ services: setup ## Generate what follows from the list of services, contracts.AL
 	@$(BIN)/python -m testkit.scaffold lists --write
 	$(BIN)/python -m testkit.charts --write
 	$(BIN)/uplift docs --write
+	$(BIN)/python -m testkit.charts --write
 
 revision: setup ## Draft the revision that is missing: SERVICE=ingest (or platform, broker, oidc) NAME=told_twice
 	@$(BIN)/python -m testkit.revisions add "$(SERVICE)" "$(NAME)"
