@@ -234,7 +234,7 @@ async def fill(matrix: Matrix) -> None:
         admin.execute("UPDATE notification.delivery SET state = 'failed' WHERE id = %s", [ids["delivery"]])
 
 
-async def test_everybody_may_what_is_declared_and_nothing_else(matrix: Matrix) -> None:
+async def test_everybody_may_what_is_declared_and_nothing_else(matrix: Matrix) -> None:  # noqa: C901, PLR0912 - the matrix of roles, tenants and routes
     wrong: list[str] = []
     ada = matrix.ids["id of ada"]
     before = matrix.state()

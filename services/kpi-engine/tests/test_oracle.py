@@ -68,7 +68,7 @@ legs = st.fixed_dictionaries(
 )
 
 
-def read(node: Node, leg: dict[str, Any]) -> Any:
+def read(node: Node, leg: dict[str, Any]) -> Any:  # noqa: C901, PLR0912 - a case for each node of the language
     """The expression over one leg; None is unknown."""
     if node.op == "case":
         return read(node.args[1] if read(node.args[0], leg) is True else node.args[2], leg)

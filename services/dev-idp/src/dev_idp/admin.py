@@ -102,7 +102,7 @@ class ClientCreated(BaseModel):
     client_secret: str | None
 
 
-def admin_endpoints(provider: Provider) -> APIRouter:
+def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915 - a router: many small handlers
     """The router for accounts, clients and userinfo. Administration needs an account with the admin flag, or identity's client."""
 
     async def bearer(request: Request) -> dict | None:

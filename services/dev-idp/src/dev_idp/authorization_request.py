@@ -36,7 +36,7 @@ class AuthorizationRequest:
         return self.max_age is None or now_seconds - login.auth_time.timestamp() <= self.max_age
 
 
-async def parse_authorization_request(provider: Provider, query: dict[str, str]) -> AuthorizationRequest:
+async def parse_authorization_request(provider: Provider, query: dict[str, str]) -> AuthorizationRequest:  # noqa: C901 - a list of faults, in the order in which they are answered
     """The request in `query`. Raises OAuth2Error; its `redirect_uri` is set once it is safe to redirect to the client."""
     async with provider.engine.connect() as connection:
         client_id = query.get("client_id", "")

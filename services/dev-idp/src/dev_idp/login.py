@@ -29,7 +29,7 @@ FORM_COOKIE = "uplift_oidc_form"
 FORM_TYP = "form+jwt"
 
 
-def create_login_router(provider: Provider) -> APIRouter:
+def create_login_router(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915 - a router: many small handlers
     """The router for the browser: authorization, sign-in, a new password, sign-out."""
     router = APIRouter(tags=["browser"])
 

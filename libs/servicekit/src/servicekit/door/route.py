@@ -83,14 +83,16 @@ class UnitOfWorkRoute(APIRoute):
         """Whether it takes an Idempotency-Key, in the door's way or in the handler's own."""
         return self.stores_responses or IDEMPOTENCY_HEADER in header_names(self.dependant)
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(  # noqa: C901 - one clause for each kind of fault that becomes a problem document
+        self,
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         original = self.original_handler = super().get_route_handler()
         accepted, known, signed_in = self.policy, query_names(self.dependant), depends_on(self.dependant, get_caller)
         writes = bool(WRITE_METHODS & set(self.methods or ()))
         keyless = writes and not self.accepts_idempotency_key
         reads = accepted.body_bytes is not None and (self.body_field is not None or (writes and signed_in))
 
-        async def handle(whole: Request) -> Response:
+        async def handle(whole: Request) -> Response:  # noqa: C901, PLR0912 - as above
             unit = whole.state.unit = UnitOfWork(accepted, stores_response=self.stores_responses)
             request = BoundedRequest(whole, accepted.body_bytes)
             try:

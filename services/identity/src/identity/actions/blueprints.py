@@ -19,12 +19,20 @@ from identity.actions.admins import require_admin
 from identity.actions.checking import check_sections, find_unknown_sources
 from identity.actions.recording import lock_tenant, record_people_changes, record_tenant_change, record_unit_changes
 from identity.clients.sections import SectionCheckClient
-from identity.model.blueprints import SECTION_POINTER, SectionPlan, parse_bundle, plan_section, to_invalid_bundle
+from identity.model.blueprints import (
+    SECTION_POINTER,
+    Bundle,
+    SectionPlan,
+    parse_bundle,
+    plan_section,
+    to_invalid_bundle,
+)
 from identity.model.documents import compute_digest
 from identity.model.org import OrgTree
 from identity.model.specs import Section, to_section
 from identity.store import blueprints as store
 from identity.store import desired_resources, directory
+from identity.store.blueprints import BlueprintVersion
 
 MAX_BUNDLE_CHARACTERS = 10_000_000
 READING_SECONDS = 30.0
@@ -95,18 +103,7 @@ async def publish_blueprint(
     report.changes, report.unchecked = checked.changes, checked.unchecked
     if section is not None:
         units, people = await directory.load_units(session), await directory.load_people(session)
-        plan = await to_thread(
-            plan_section,
-            section,
-            tenant=tenant,
-            units=units,
-            people=people,
-            now=session.now,
-            issuer=issuer,
-            new_id=new_id,
-            provider_logins=await desired_resources.load_provider_logins(session, issuer),
-        )
-        plan.problems.extend(await to_thread(_find_deactivation_problems, plan, units, section))
+        plan = await _plan(session, section, tenant, units, people, issuer)
         problems += plan.problems
         if problems:
             raise await _publish_refused(problems + checked.unreachable, text)
@@ -118,20 +115,31 @@ async def publish_blueprint(
         if not dry_run and not checked.unreachable:
             await _apply(session, plan, tenant, units, people)
     if checked.unreachable:
-        refused = await _publish_refused(checked.unreachable, text)
-        reasons = "; ".join(each.problem for each in checked.unreachable)
-        raise Unavailable(
-            "services-not-asked", f"Nothing was applied: {reasons}.", errors=refused.errors, retry_after=5
-        )
+        raise await _services_unavailable(checked.unreachable, text)
     if dry_run:
         return report
+    await _publish(session, bundle, version, fingerprint, newest, with_identity=section is not None)
+    return report
+
+
+async def _publish(
+    session: Session,
+    bundle: Bundle,
+    version: int,
+    digest: str,
+    newest: BlueprintVersion | None,
+    *,
+    with_identity: bool,
+) -> None:
+    """Stores the version unless it is the newest already, and publishes it."""
     origin = origin_of(session)
+    same = newest is not None and newest.version == version
     if not same:
         by = f"{origin.actor.tenant}/{origin.actor.slug}"
         await store.add_version(
-            session, version=version, name=bundle.blueprint, digest=fingerprint, sections=bundle.sections, by=by
+            session, version=version, name=bundle.blueprint, digest=digest, sections=bundle.sections, by=by
         )
-    if section is not None:
+    if with_identity:
         await store.record_section_applied(session, "identity", version, None)
     # Each service records the changes of its own resources when it applies its section.
     record_change(
@@ -143,7 +151,36 @@ async def publish_blueprint(
         after=_to_bundle_document(bundle.blueprint, version, bundle.sections),
     )
     session.emit(BlueprintPublished(version=version, sections=bundle.sections, origin=origin))
-    return report
+
+
+async def _plan(
+    session: Session,
+    section: Section,
+    tenant: TenantChanged,
+    units: list[OrgUnitChanged],
+    people: dict[UUID, PersonChanged],
+    issuer: str,
+) -> SectionPlan:
+    """What the identity section would change, and all of its problems."""
+    plan = await to_thread(
+        plan_section,
+        section,
+        tenant=tenant,
+        units=units,
+        people=people,
+        now=session.now,
+        issuer=issuer,
+        new_id=new_id,
+        provider_logins=await desired_resources.load_provider_logins(session, issuer),
+    )
+    plan.problems.extend(await to_thread(_find_deactivation_problems, plan, units, section))
+    return plan
+
+
+async def _services_unavailable(unreachable: list[FieldProblem], text: str) -> Unavailable:
+    refused = await _publish_refused(unreachable, text)
+    reasons = "; ".join(each.problem for each in unreachable)
+    return Unavailable("services-not-asked", f"Nothing was applied: {reasons}.", errors=refused.errors, retry_after=5)
 
 
 async def _publish_refused(problems: list[FieldProblem], text: str) -> Invalid:

@@ -303,7 +303,7 @@ class _Checker:
         rules = BandRules(part.enter.x, part.enter.of, part.leave.x, part.leave.of)
         return Bands(window, rules, self.document.min_sample, own, tuple(found))
 
-    def build_edges(
+    def build_edges(  # noqa: C901, PLR0912 - a list of rules about one edge
         self, path: tuple[str | int, ...], edges: list[EdgePart], ranks: dict[str, int] | None = None
     ) -> tuple[Band, ...]:
         """Bands in ascending order. With `ranks` (a target's) the names must be among them."""

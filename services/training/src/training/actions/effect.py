@@ -21,11 +21,15 @@ _TIMEOUT_SECONDS = 20.0
 
 
 class Band(BaseModel):
+    """A band of a KPI, by their names."""
+
     kpi: str
     band: str
 
 
 class TrainedPerson(model.TrainedAgent):
+    """A trained agent with slug and name; None where the directory no longer knows the agent."""
+
     agent: str | None
     name: str | None
 

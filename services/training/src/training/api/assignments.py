@@ -77,6 +77,8 @@ class Assignment(BaseModel):
 
 
 class Attempt(BaseModel):
+    """An attempt at the test of a training. `number` counts from 1."""
+
     number: int
     at: datetime
     score_percent: int

@@ -30,6 +30,8 @@ router = door_router(tags=["rules"])
 
 
 class Rules(StrictModel):
+    """All rules, in any order; they replace the existing ones."""
+
     rules: list[Rule]
 
 

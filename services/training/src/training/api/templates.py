@@ -49,6 +49,8 @@ class TemplateHead(BaseModel):
 
 
 class Version(BaseModel):
+    """A published version of a template. `version` counts from 1."""
+
     version: int
     published_at: datetime
 
@@ -62,6 +64,8 @@ class TemplateDetail(TemplateHead):
 
 
 class VersionDetail(Version):
+    """A version with its content."""
+
     content: dict[str, Any]
 
 

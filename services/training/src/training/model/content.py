@@ -17,6 +17,8 @@ Answers = Mapping[str, Sequence[str]]
 
 
 class Choice(StrictModel):
+    """A choice of a question, and whether it is correct."""
+
     id: Slug
     text: LocalizedText
     correct: bool = False

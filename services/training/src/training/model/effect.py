@@ -67,6 +67,8 @@ class TrainedAgent(BaseModel):
 
 
 class Effect(BaseModel):
+    """Shares of agents in the bands by ISO week, and of trained agents by weeks around their completion."""
+
     weeks: list[WeekShares]
     around_completion: list[Offset]
     agents: list[TrainedAgent]

@@ -7,6 +7,5 @@ down_revision = "2026_11_23_0900_first"
 
 
 def upgrade() -> None:
-    """Adds the column `submission.leg`."""
     # A schema that was made before the first revision was frozen may have it already.
     op.execute("ALTER TABLE submission ADD COLUMN IF NOT EXISTS leg integer")

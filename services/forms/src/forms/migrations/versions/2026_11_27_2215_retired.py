@@ -1,4 +1,4 @@
-"""Forms can be retired."""
+"""Forms that nobody fills in any more."""
 
 from alembic import op
 
@@ -7,6 +7,5 @@ down_revision = "2026_11_27_2125_leg"
 
 
 def upgrade() -> None:
-    """Adds the column `form.retired`."""
     # A schema that was made before the first revision was frozen may have it already.
     op.execute("ALTER TABLE form ADD COLUMN IF NOT EXISTS retired boolean NOT NULL DEFAULT false")

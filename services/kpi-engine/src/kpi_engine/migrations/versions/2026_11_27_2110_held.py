@@ -1,4 +1,4 @@
-"""Facts are held until their agent or their call is known."""
+"""Facts that wait for their agent or their call."""
 
 from alembic import op
 
@@ -7,7 +7,6 @@ down_revision = "2026_11_23_0900_first"
 
 
 def upgrade() -> None:
-    """Adds the column `held` to the tables of facts."""
     # A schema that was made before the first revision was frozen may have it already.
     for table in ("fact", "fact_version"):
         op.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS held text")

@@ -1,4 +1,4 @@
-"""Facts are deferred while the tenant's models are being changed."""
+"""Facts that wait until the tenant's models were changed."""
 
 from alembic import op
 
@@ -23,7 +23,6 @@ _WALL = "tenant = ANY((SELECT string_to_array(current_setting('uplift.tenants', 
 
 
 def upgrade() -> None:
-    """Creates the table `waiting_fact` under row-level security."""
     op.execute(_TABLES)
     for table in _WALLED:
         op.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY')

@@ -1,4 +1,4 @@
-"""Submissions name the call that they evaluate."""
+"""Submissions know the call that they judge."""
 
 from alembic import op
 
@@ -7,7 +7,6 @@ down_revision = "2026_11_27_2130_waiting"
 
 
 def upgrade() -> None:
-    """Adds the columns of the call to the tables of facts, and an index by call."""
     # A schema that was made before the first revision was frozen may have it already.
     for table in ("fact", "fact_version"):
         op.execute(

@@ -1,4 +1,4 @@
-"""Events about agents are numbered."""
+"""What is told of agents is numbered."""
 
 from alembic import op
 
@@ -7,5 +7,4 @@ down_revision = "2026_11_27_2135_calls_judged"
 
 
 def upgrade() -> None:
-    """Creates the sequence `told_version`."""
     op.execute("CREATE SEQUENCE IF NOT EXISTS told_version")

@@ -1,4 +1,4 @@
-"""A stay in a band holds the windows for which it was confirmed."""
+"""Of a stay in a band it is known in which windows it was said to go on."""
 
 from alembic import op
 
@@ -7,5 +7,4 @@ down_revision = "2026_11_27_2150_relation"
 
 
 def upgrade() -> None:
-    """Adds the column `band_stay.held`."""
     op.execute("ALTER TABLE band_stay ADD COLUMN IF NOT EXISTS held text[] NOT NULL DEFAULT '{}'")

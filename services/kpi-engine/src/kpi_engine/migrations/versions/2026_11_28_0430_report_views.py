@@ -7,7 +7,6 @@ down_revision = "2026_11_27_2210_stayed"
 
 
 def upgrade() -> None:
-    """Creates the views `report_leg` and `report_band_stay`."""
     op.execute("""
 CREATE VIEW report_leg WITH (security_barrier = true) AS
 SELECT tenant, id AS interaction_id, leg, agent_id, workday, started_at, ended_at, channel,

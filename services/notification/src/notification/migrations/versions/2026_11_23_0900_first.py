@@ -99,7 +99,6 @@ _WALL = "tenant = ANY((SELECT string_to_array(current_setting('uplift.tenants', 
 
 
 def upgrade() -> None:
-    """Creates the tables under row-level security."""
     op.execute(_TABLES)
     for table in _WALLED:
         op.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY')

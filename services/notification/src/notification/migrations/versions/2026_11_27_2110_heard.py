@@ -1,4 +1,4 @@
-"""The newest version of each subject that an event has carried."""
+"""Of each thing that people are told of, the newest version that was heard."""
 
 from alembic import op
 
@@ -9,7 +9,6 @@ _WALL = "tenant = ANY((SELECT string_to_array(current_setting('uplift.tenants', 
 
 
 def upgrade() -> None:
-    """Creates the table `heard` under row-level security."""
     # A schema that was made before the first revision was frozen may have it already.
     op.execute(
         "CREATE TABLE IF NOT EXISTS heard (tenant text, subject text, version bigint NOT NULL, "
