@@ -51,7 +51,10 @@ def test_what_is_typed_is_there(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     wrong: list[str] = []
     for line in typed(page):
-        wrong += [problem for found in _UPLIFT.findall(line) if (problem := uplift_problem(found))]
+        if not line.lstrip().startswith(
+            ("helm ", "kubectl ", "envoy=$(kubectl ")
+        ):  # there `uplift` is a namespace or a release
+            wrong += [problem for found in _UPLIFT.findall(line) if (problem := uplift_problem(found))]
         wrong += [f"make has no target {found!r}" for found in _MAKE.findall(line) if found not in targets]
         wrong += [f"there is no module {found}" for found in _MODULE.findall(line) if not module_is_there(found)]
         wrong += [f"there is no file {found}" for found in _FILE.findall(line) if not there(found)]
