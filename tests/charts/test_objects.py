@@ -1,5 +1,6 @@
 """What the chart renders is what an API server would take: lint, schemas of Kubernetes, schemas of custom resources."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,16 @@ def test_names_are_unique_and_no_longer_than_a_label(objects: Objects) -> None:
     names = [(each["kind"], each["metadata"]["name"]) for each in objects]
     assert len(names) == len(set(names))
     assert [name for _, name in names if len(name) > 63] == []
+
+
+@pytest.mark.cluster
+def test_a_new_service_needs_no_value(chart: Path, tmp_path: Path, render: Render) -> None:
+    shutil.copytree(chart, tmp_path, dirs_exist_ok=True)
+    facts = tmp_path / "generated/services.yaml"
+    facts.write_text(f"{facts.read_text()}  shift-plans: {{topics: [legs], settings: [], secrets: []}}\n")
+    text = run_helm("template", "uplift", tmp_path, "--namespace", "uplift", "--kube-version", KUBE_VERSION)
+    kinds = {each["kind"] for each in yaml.safe_load_all(text) if each and "shift-plans" in each["metadata"]["name"]}
+    assert kinds == {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"}
 
 
 @pytest.mark.cluster

@@ -6,7 +6,11 @@
 {{- end }}
 
 {{- define "uplift.egressToDns" -}}
-- to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}, podSelector: {matchLabels: {k8s-app: kube-dns}}}]
+- to:
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}
+      podSelector: {matchLabels: {k8s-app: kube-dns}}
+    # NodeLocal DNSCache, where there is one.
+    - ipBlock: {cidr: 169.254.20.10/32}
   ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]
 {{- end }}
 

@@ -59,7 +59,3 @@
 {{- end }}
 {{- toYaml $workload }}
 {{- end }}
-
-{{/* To be filled: a CronJob that moves minReplicas of a plain HPA by the clock. Takes root and workload. */}}
-{{- define "uplift.floorCronJob" -}}
-{{- end }}
