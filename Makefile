@@ -63,7 +63,7 @@ cluster-test: setup ## The Helm charts: lint, schemas, policies, values; no clus
 test-stack: programs ## The flow, faults and figures on the real stack
 	@$(BIN)/pytest -m stack $(ARGS)
 
-check: setup ## Style, types, import rules, spelling, generated pages
+check: setup ## Style, types, import rules, unused code and dependencies, spelling, generated pages
 	@echo "ruff";         $(BIN)/ruff check --quiet .
 	echo "ruff format";   $(BIN)/ruff format --check --quiet . || { echo "Run \`make fmt\`."; exit 1; }
 	echo "bandit";       $(BIN)/bandit --quiet --recursive --configfile pyproject.toml libs services
@@ -71,6 +71,8 @@ check: setup ## Style, types, import rules, spelling, generated pages
 	echo "lint-imports";  $(BIN)/lint-imports
 	echo "service lists"; $(BIN)/python -m testkit.scaffold lists --check
 	echo "codespell";     $(BIN)/codespell
+	echo "vulture";       $(BIN)/python -m testkit.dead_code
+	echo "deptry";        $(BIN)/python -m testkit.dependencies
 	echo "generated docs"; $(DOCS_CHECK)
 	echo "dashboards";   $(BIN)/python -m testkit.dashboards --check
 	echo "charts";       $(BIN)/python -m testkit.charts --check

@@ -62,6 +62,8 @@ def test_a_scaffolded_service_passes_checks_and_its_own_tests(tmp_path: Path) ->
     run(".venv/bin/ruff", "format", "--check", ".")
     run(".venv/bin/basedpyright", f"services/{NAME}")
     run(".venv/bin/lint-imports")
+    run(".venv/bin/python", "-m", "testkit.dead_code")
+    run(".venv/bin/python", "-m", "testkit.dependencies")
     run(".venv/bin/uplift", "docs", "--check")
     run(".venv/bin/python", "-m", "testkit.charts", "--check")
     run(".venv/bin/pytest", "-q", f"services/{NAME}", "tests/architecture/test_services.py")

@@ -5,12 +5,10 @@ from typing import Any
 
 import pytest
 from contracts import ALL_SERVICES, TOPICS, Event, Topic, type_registry
-from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from servicekit import Service
 from testkit import Harness, parse_instant
 
 TENANT = "demo"
-WHO_THERE_IS = (TenantChanged, OrgUnitChanged, PersonChanged)
 
 
 def examples(topic: Topic) -> Iterator[Event]:

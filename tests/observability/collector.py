@@ -38,15 +38,6 @@ class Collector:
     def children(self, parent: SpanRecord) -> list[SpanRecord]:
         return [each for each in self.spans if each.parent == parent.id]
 
-    def ancestors(self, span: SpanRecord) -> list[SpanRecord]:
-        """From its parent to the root, as far as they are known."""
-        by_id = {each.id: each for each in self.spans}
-        found: list[SpanRecord] = []
-        while span.parent in by_id:
-            span = by_id[span.parent]
-            found.append(span)
-        return found
-
 
 @contextmanager
 def run_collector() -> Iterator[Collector]:

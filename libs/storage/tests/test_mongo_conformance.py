@@ -100,7 +100,8 @@ async def test_without_a_named_database_it_is_uplift() -> None:
     await opened.close()
 
 
-async def test_a_store_that_is_away_may_come_back(tmp_path: Path, mongodb_program: MongoDB) -> None:
+@pytest.mark.usefixtures("mongodb_program")
+async def test_a_store_that_is_away_may_come_back(tmp_path: Path) -> None:
     """`mongodb_program` is not the one killed: it says that one can be started here."""
     server = MongoDB(tmp_path)
     server.start()

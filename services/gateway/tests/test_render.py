@@ -1,7 +1,6 @@
 """The configuration itself, before anything runs, and the command that writes it."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ from gateway.bootstrap import render
 from gateway.routes import PUBLIC_SUFFIXES
 from gateway.settings import GatewaySettings, parse_addresses
 from testkit.programs.envoy import validate_config
-
-Settings = Callable[..., GatewaySettings]
 
 
 @pytest.fixture(autouse=True)

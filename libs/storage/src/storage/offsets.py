@@ -12,8 +12,6 @@ from storage.sessions import Sessions
 class OffsetConflict(Exception):
     """A stored offset is not the expected one: another consumer has handled this batch."""
 
-    fenced = True
-
 
 class OffsetUpdate(NamedTuple):
     """A compare-and-set of one partition's offset, from `expected` to `new`."""

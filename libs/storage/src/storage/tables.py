@@ -53,7 +53,7 @@ outbox = Table(
     Index("ix_outbox_tenant_topic_seq", "tenant", "topic", "seq"),
 )
 
-consumer_offset = Table(
+Table(
     "consumer_offset",
     PLATFORM_TABLES,
     Column("topic", Text, primary_key=True),
@@ -165,7 +165,7 @@ section_names = Table(
 
 # The newest version of each directory state by key (type/tenant/id). Rows outlive an erasure, so that an older state that
 # arrives late does not restore it.
-directory_version = Table(
+Table(
     "directory_version",
     PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),

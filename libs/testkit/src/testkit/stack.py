@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -303,9 +302,6 @@ class Stack:
             answer = httpx.get(f"http://127.0.0.1:{self.ports[f'{service}.work']}/lag", timeout=30)
             found |= answer.raise_for_status().json()
         return found
-
-    def erase(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def main() -> None:

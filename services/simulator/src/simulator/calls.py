@@ -229,7 +229,7 @@ def _abandoned(rng: Random, queues: Sequence[str], begin: int, end: int) -> Call
     )
 
 
-def _concern(rng: Random, queue: str) -> "_Concern":
+def _concern(rng: Random, queue: str) -> _Concern:
     drawn = rng.random()
     return {
         "queue": queue,

@@ -317,7 +317,6 @@ class _Consumer:
 
     def _advance(self, step: OffsetStep, at: datetime | None) -> None:
         self.offsets[step.source] = step.next
-        self.status.last_progress_at = datetime.now(UTC)
         if at:
             self.status.waiting_since[step.source] = at
 

@@ -18,7 +18,6 @@ class ConsumerStatus:
     """The error that the consumer is retrying after; None when it is not retrying."""
     handled: int = 0
     buried: int = 0
-    last_progress_at: datetime | None = None
     last_poll_at: datetime | None = None
     """Start of the last poll, with or without messages, also while the broker or the database is unreachable. For a
     watchdog: if it is long past, a batch hangs or the loop does."""

@@ -5,8 +5,6 @@ from typing import Literal
 
 Kind = Literal["number", "flag", "text", "date", "null", "unknown"]
 
-MS, SCORE, COUNT = "ms", "score", ""
-
 
 @dataclass(frozen=True)
 class Column:

@@ -98,7 +98,7 @@ fact = Table(
 )
 
 # Superseded versions, and those that came after a newer one.
-fact_version = Table("fact_version", tables, *_fact_columns(version_in_key=True))
+Table("fact_version", tables, *_fact_columns(version_in_key=True))
 
 FACT_COLUMNS = tuple(column.name for column in fact.columns)
 
@@ -130,10 +130,10 @@ partial = Table(
 event.listen(partial, "after_create", DDL("ALTER TABLE partial SET (fillfactor = 70)"))
 
 # Versions of events about agents, by which readers order them. Taken while the agent is locked.
-told_version = Sequence("told_version", metadata=tables)
+Sequence("told_version", metadata=tables)
 
 # Rows to lock: a transaction that changes an agent's facts, values or bands holds the agent's row.
-agent_lock = Table(
+Table(
     "agent_lock",
     tables,
     Column("tenant", Text, primary_key=True),
