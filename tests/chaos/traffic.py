@@ -106,8 +106,6 @@ def run_rolling_restart(suite: StackSuite, tenant: str, *, requests: int, client
     with ThreadPoolExecutor(clients) as pool:
         running = [pool.submit(client) for _ in range(clients)]
         while replaced < len(REPLICAS) or not all(each.done() for each in running):
-            if replaced >= len(REPLICAS) and all(each.done() for each in running):
-                break
             name = REPLICAS[replaced % len(REPLICAS)]
             suite.stack.parts[name].stop()
             suite.stack.start_part(name)

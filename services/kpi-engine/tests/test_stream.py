@@ -158,7 +158,7 @@ async def told(h, tenant: str) -> tuple[dict[Any, Any], set[Any]]:
     return scores, {tuple(stay) for stay in standing.values() if stay}
 
 
-def test_the_stream_equals_a_recomputation_after_every_prefix(cluster, issuer):
+def test_the_stream_equals_a_recomputation_after_every_prefix(cluster, issuer):  # noqa: C901 - functions within a property
     with asyncio.Runner() as runner:
         context = harness(service, cluster, issuer)
         h = runner.run(context.__aenter__())

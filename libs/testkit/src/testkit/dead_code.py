@@ -9,11 +9,11 @@ What else frameworks call by name is listed in `[tool.vulture]` in pyproject.tom
 import ast
 import os
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vulture import Vulture  # pyright: ignore[reportMissingTypeStubs]
-from vulture.config import make_config  # pyright: ignore
 
 ROOT = Path(__file__).parents[4]
 
@@ -24,7 +24,7 @@ def find_dead_code(
     """`file:line: unused function 'name'` for each function, class, variable and import below `paths` that nothing uses."""
     searched = [path for each in paths for path in ([each] if each.is_file() else sorted(each.rglob("*.py")))]
     vulture = Vulture(ignore_names=list(ignore_names), ignore_decorators=list(ignore_decorators))
-    vulture.scavenge([str(path) for path in searched])
+    vulture.scavenge([str(path) for path in searched])  # pyright: ignore[reportUnknownMemberType]
     fields = {name for path in searched for name in _iter_field_names(path)}
     return [
         f"{os.path.relpath(item.filename, ROOT)}:{item.first_lineno}: {item.message}"
@@ -42,12 +42,9 @@ def _iter_field_names(path: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    config = make_config(["--config", str(ROOT / "pyproject.toml")])
-    found = find_dead_code(
-        [path for pattern in config["paths"] for path in sorted(ROOT.glob(pattern))],
-        ignore_names=config["ignore_names"],
-        ignore_decorators=config["ignore_decorators"],
-    )
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["vulture"]
+    paths = [path for pattern in config.pop("paths") for path in sorted(ROOT.glob(pattern))]
+    found = find_dead_code(paths, **config)
     if found:
         sys.exit("\n".join(found))
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from storage import schema_name
@@ -38,13 +39,10 @@ def find_dependency_problems(member: Path, modules: Mapping[str, str]) -> list[s
 
 def main() -> None:
     members = find_members()
-    modules = map_modules(members)
     with ThreadPoolExecutor() as pool:
-        found = [
-            line for lines in pool.map(lambda each: find_dependency_problems(each, modules), members) for line in lines
-        ]
-    if found:
-        sys.exit("\n".join(found))
+        found = list(pool.map(find_dependency_problems, members, repeat(map_modules(members))))
+    if any(found):
+        sys.exit("\n".join(line for lines in found for line in lines))
 
 
 if __name__ == "__main__":

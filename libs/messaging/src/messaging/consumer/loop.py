@@ -185,7 +185,7 @@ class _Consumer:
 
     # Handling
 
-    async def _handle(self, reader: Reader, batches: Sequence[Batch]) -> None:
+    async def _handle(self, reader: Reader, batches: Sequence[Batch]) -> None:  # noqa: C901 - a decision for each kind of partition: first, together, alone
         """Handles all partitions in one transaction, which costs a fraction of one transaction each. After a failure a
         partition has a transaction of its own until it has succeeded, so that no partition waits for another's fault."""
         if self.attempts is not None:

@@ -74,7 +74,7 @@ class BoundedRequest(Request):
     def _too_large(self) -> TooLarge:
         return TooLarge("too-large", f"At most {self._most or 0:,} bytes are taken here. Send less at once.")
 
-    async def parse_json_body(self) -> None:
+    async def parse_json_body(self) -> None:  # noqa: C901 - a list of refusals, cheapest first
         """Parses the body once. What is no JSON at all is left to the framework, which tells the place. Raises Invalid
         for JSON that nobody should have to read, and TooLarge for one of too many values."""
         body = await self.body()

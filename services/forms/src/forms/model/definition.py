@@ -188,7 +188,7 @@ class FormDefinition(StrictAliasedModel):
                     )
                 assigned.add(question)
 
-    def _scoring_problems(self) -> Iterator[FieldProblem]:
+    def _scoring_problems(self) -> Iterator[FieldProblem]:  # noqa: C901 - a list of rules about one question
         if self.scoring is None:
             return
         assigned, names = self.sections_by_question(), {each.section for each in self.sections}

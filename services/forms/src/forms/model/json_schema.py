@@ -237,7 +237,7 @@ def _resolve_ref(root: dict[str, Any], ref: str) -> str | None:
     return name if prefix == "#/$defs" and name in root.get("$defs", {}) else None
 
 
-def _expansion_problems(root: dict[str, Any]) -> list[FieldProblem]:
+def _expansion_problems(root: dict[str, Any]) -> list[FieldProblem]:  # noqa: C901 - two functions that call one another
     """Problems of references: cycles, and an expansion that is too large or too deep."""
     known: dict[str, tuple[int, int]] = {}
     open_names: list[str] = []

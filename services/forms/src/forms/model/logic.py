@@ -101,7 +101,7 @@ def find_asked_questions(condition: Any) -> Iterator[str]:
             pass
 
 
-def evaluate_condition(condition: Any, answers: dict[str, Any]) -> bool:
+def evaluate_condition(condition: Any, answers: dict[str, Any]) -> bool:  # noqa: C901 - a case for each operator
     """Whether a condition holds. `answers`: those of shown questions, by name."""
     match condition:
         case All():

@@ -102,24 +102,49 @@ async def publish_blueprint(
         return report
     report.changes, report.unchecked = checked.changes, checked.unchecked
     if section is not None:
-        units, people = await directory.load_units(session), await directory.load_people(session)
-        plan = await _plan(session, section, tenant, units, people, issuer)
-        problems += plan.problems
+        problems = await _apply_identity(
+            session,
+            section,
+            tenant,
+            issuer=issuer,
+            report=report,
+            problems=problems,
+            change=not (dry_run or checked.unreachable),
+        )
         if problems:
             raise await _publish_refused(problems + checked.unreachable, text)
-        await require_admin(session, people, plan.people)
-        report.org_units_changed = [unit.slug for unit in plan.units]
-        report.people_changed = [person.slug for person in plan.people]
-        if own := _own_changes(tenant, plan, units, people):
-            report.changes = {"identity": own, **report.changes}
-        if not dry_run and not checked.unreachable:
-            await _apply(session, plan, tenant, units, people)
     if checked.unreachable:
         raise await _services_unavailable(checked.unreachable, text)
     if dry_run:
         return report
     await _publish(session, bundle, version, fingerprint, newest, with_identity=section is not None)
     return report
+
+
+async def _apply_identity(
+    session: Session,
+    section: Section,
+    tenant: TenantChanged,
+    *,
+    issuer: str,
+    report: BlueprintReport,
+    problems: list[FieldProblem],
+    change: bool,
+) -> list[FieldProblem]:
+    """Writes what the identity section changes into the report and, if `change`, into the directory. Returns `problems` and
+    those of the section; with any of them nothing is reported or changed."""
+    units, people = await directory.load_units(session), await directory.load_people(session)
+    plan = await _plan(session, section, tenant, units, people, issuer)
+    if problems or plan.problems:
+        return problems + plan.problems
+    await require_admin(session, people, plan.people)
+    report.org_units_changed = [unit.slug for unit in plan.units]
+    report.people_changed = [person.slug for person in plan.people]
+    if own := _own_changes(tenant, plan, units, people):
+        report.changes = {"identity": own, **report.changes}
+    if change:
+        await _apply(session, plan, tenant, units, people)
+    return []
 
 
 async def _publish(

@@ -1,6 +1,6 @@
 """The rules about people: memberships, roles and their dates, and the ownership of external ids and logins."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -135,22 +135,30 @@ def find_person_problems(
 ) -> list[FieldProblem]:
     """The problems of the person that need no other person to be seen. `day` is the tenant's today, `at` the pointer of the
     person."""
-    problems: list[FieldProblem] = []
+    return [
+        *_membership_problems(person, tree, day, at),
+        *_external_id_problems(person, at),
+        *_role_problems(person, tenant, at),
+    ]
+
+
+def _membership_problems(person: PersonChanged, tree: OrgTree, day: date, at: str) -> Iterator[FieldProblem]:
     for index, each in enumerate(person.memberships):
         unit = tree.by_id.get(each.org_unit_id)
         where = f"{at}/memberships/{index}"
         if unit is None:
             continue
         if not unit.active and (each.valid_until is None or each.valid_until > day):
-            problems.append(_problem(where, f"org unit `{unit.slug}` is switched off", "end it, or choose another"))
+            yield _problem(where, f"org unit `{unit.slug}` is switched off", "end it, or choose another")
         for other in person.memberships[:index]:
             elsewhere = tree.by_id.get(other.org_unit_id)
             if elsewhere and elsewhere.kind == unit.kind and overlaps(each, other):
                 told = f"it overlaps with the membership in `{elsewhere.slug}`, also of kind {unit.kind}"
-                problems.append(
-                    _problem(where, told, "set valid_until of the earlier one to the day the later one begins")
-                )
+                yield _problem(where, told, "set valid_until of the earlier one to the day the later one begins")
                 break
+
+
+def _external_id_problems(person: PersonChanged, at: str) -> Iterator[FieldProblem]:
     for index, each in enumerate(person.external_ids):
         same = [
             other
@@ -159,18 +167,20 @@ def find_person_problems(
         ]
         if same:
             told = f"`{each.external_id}` of source `{each.source}` is there twice at the same time"
-            problems.append(_problem(f"{at}/external_ids/{index}", told, "keep one of them"))
+            yield _problem(f"{at}/external_ids/{index}", told, "keep one of them")
+
+
+def _role_problems(person: PersonChanged, tenant: str, at: str) -> Iterator[FieldProblem]:
     for index, each in enumerate(person.roles):
         if each.role in WHOLE_TENANT_ROLES and each.org_unit_id is not None:
             told = f"{each.role} always holds for the whole tenant"
-            problems.append(_problem(f"{at}/roles/{index}/org_unit", told, "leave org_unit out"))
+            yield _problem(f"{at}/roles/{index}/org_unit", told, "leave org_unit out")
         if each.role == "team_lead" and each.org_unit_id is None:
             told = "team_lead needs the org unit that is led"
-            problems.append(_problem(f"{at}/roles/{index}/org_unit", told, "add org_unit"))
+            yield _problem(f"{at}/roles/{index}/org_unit", told, "add org_unit")
         if each.role == "platform_admin" and tenant != PLATFORM_TENANT:
             told = f"platform_admin exists in tenant `{PLATFORM_TENANT}` only"
-            problems.append(_problem(f"{at}/roles/{index}/role", told, "use tenant_admin"))
-    return problems
+            yield _problem(f"{at}/roles/{index}/role", told, "use tenant_admin")
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class UploadService:
         assert at_hand is not None, "the last chunk comes even when it is empty"
         return at_hand.result()
 
-    async def _read_chunks(
+    async def _read_chunks(  # noqa: C901 - a state machine: the chunk, the tally, the end
         self, order: Upload, body: AsyncIterator[bytes]
     ) -> AsyncGenerator[tuple[Chunk, list[str] | None]]:
         """Full chunks, read, and in the end the last one with the notes on the whole body."""

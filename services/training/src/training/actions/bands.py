@@ -97,17 +97,14 @@ async def _apply_rules(session: Session, live: Sequence[tuple[ReceivedEvent[Band
     for event, stay in live:
         body = event.body
         session.now, session.cause = event.attributes.time, event.attributes
-        match body:
-            case BandEntered():
-                for rule in rules.get((body.kpi, body.band), ()):
-                    if rule.trigger == "entered":
-                        _assign_on_entered(session, changes, rule, body, heads)
-            case BandStayed():
-                pass
-            case BandLeft():
-                _withdraw_on_left(session, changes, body)
-            case BandCorrected():
-                _apply_correction(session, changes, body)
+        if isinstance(body, BandEntered):
+            for rule in rules.get((body.kpi, body.band), ()):
+                if rule.trigger == "entered":
+                    _assign_on_entered(session, changes, rule, body, heads)
+        elif isinstance(body, BandLeft):
+            _withdraw_on_left(session, changes, body)
+        elif isinstance(body, BandCorrected):
+            _apply_correction(session, changes, body)
         for rule in _find_stayed_rules(body, rules):
             _reconcile_stayed(session, changes, rule, stay, body, heads, find_workday)
     session.cause = None

@@ -15,27 +15,9 @@ def parse_events(text: str) -> Iterator[yaml.Event]:
     """The events of the one document in `text`. Raises Invalid, with line and column, for broken YAML, several documents, and more
     than MAX_DEPTH levels or MAX_VALUES keys and values. PyYAML's composer is not used: it recurses, and some 50,000 opening
     brackets crash the process."""
-    depth = count = documents = 0
     try:
         parse = cast(Callable[..., Iterator[yaml.Event]], yaml.parse)  # pyright: ignore[reportUnknownMemberType]
-        found = parse(text.lstrip("\ufeff"), Loader=yaml.CSafeLoader)
-        for event in found:
-            if isinstance(event, yaml.NodeEvent):
-                count += 1
-                if count > MAX_VALUES:
-                    raise too_many_values(event)
-                if isinstance(event, yaml.CollectionStartEvent):
-                    depth += 1
-                    if depth > MAX_DEPTH:
-                        raise unreadable_at(event, "it is nested too deeply")
-                yield event
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-                yield event
-            elif isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    raise unreadable_at(event, "it holds more than one document")
+        yield from _check_limits(parse(text.lstrip("\ufeff"), Loader=yaml.CSafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise unreadable(
@@ -43,6 +25,28 @@ def parse_events(text: str) -> Iterator[yaml.Event]:
         ) from error
     except yaml.YAMLError as error:
         raise unreadable(str(error).splitlines()[0], None, None) from error
+
+
+def _check_limits(found: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
+    """The events of nodes, and the ends of collections."""
+    depth = count = documents = 0
+    for event in found:
+        if isinstance(event, yaml.NodeEvent):
+            count += 1
+            if count > MAX_VALUES:
+                raise too_many_values(event)
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise unreadable_at(event, "it is nested too deeply")
+            yield event
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+            yield event
+        elif isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise unreadable_at(event, "it holds more than one document")
 
 
 def unreadable(problem: str, line: int | None, column: int | None, *, cure: str = "") -> Invalid:

@@ -142,7 +142,7 @@ def build_layout(mapping: FieldMapping) -> Layout:
     )
 
 
-def _check(name: str, entry: FieldSource, mapping: FieldMapping) -> None:
+def _check(name: str, entry: FieldSource, mapping: FieldMapping) -> None:  # noqa: C901 - a list of rules about one field
     at = f"/fields/{name}"
     if name not in NAMES:
         raise Refusal(at, "There is no such field.", f"One of {', '.join(NAMES)}.")
