@@ -1,12 +1,16 @@
 """What every route of every service keeps: strict bodies, bounded days, and the key that it documents."""
 
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, get_args, get_origin
 
 from annotated_types import Ge, Le
 from fastapi import FastAPI, params
-from pydantic import BaseModel
+from fastapi._compat import ModelField
+from fastapi.dependencies.models import Dependant
+from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
+from servicekit import CallerDep, route_policy, router
 from servicekit.door import UnitOfWorkRoute, iter_unit_routes
 from servicekit.door.days import DayRange
 from servicekit.door.policy import walk_dependants
@@ -44,15 +48,19 @@ def test_every_service_has_routes(apps: dict[str, FastAPI]) -> None:
     assert all(len(list(iter_unit_routes(app.routes))) > 5 for app in apps.values())
 
 
-def test_a_field_that_no_body_has_is_refused(apps: dict[str, FastAPI]) -> None:
-    """What is passed over in silence does something else than was asked for."""
-    loose = {
+def find_loose_models(apps: Mapping[str, FastAPI]) -> set[str]:
+    """Models of request bodies that pass over unknown fields."""
+    return {
         f"{name}: {model.__module__}.{model.__name__}"
         for name, app in apps.items()
         for model in request_models(app)
         if model.model_config.get("extra") != "forbid"
     }
-    assert loose == set()
+
+
+def test_a_field_that_no_body_has_is_refused(apps: dict[str, FastAPI]) -> None:
+    """What is passed over in silence does something else than was asked for."""
+    assert find_loose_models(apps) == set()
 
 
 def bounded(field: FieldInfo) -> bool:
@@ -68,60 +76,122 @@ def is_time(annotation: Any) -> bool:
     return annotation in (date, datetime) or any(is_time(each) for each in get_args(annotation))
 
 
-def test_days_and_instants_of_callers_have_bounds(apps: dict[str, FastAPI]) -> None:
-    """`servicekit.times`: what is stored in the year 10000 cannot be read again."""
-    endless = {
+def find_endless_times(apps: Mapping[str, FastAPI]) -> set[str]:
+    """Days and instants, in bodies and queries, without bounds."""
+    in_bodies = {
         f"{name}: {model.__name__}.{field}"
         for name, app in apps.items()
         for model in request_models(app)
         for field, info in model.model_fields.items()
         if is_time(info.annotation) and not bounded(info)
     }
-    endless |= {
+    return in_bodies | {
         f"{name}: {route.path}?{param.alias}"
-        for name, app in apps.items()
-        for route in iter_unit_routes(app.routes)
-        for each in walk_dependants(route.dependant)
-        for param in each.query_params
+        for name, route, _, param in iter_query_params(apps)
         if is_time(param.field_info.annotation) and not bounded(param.field_info)
     }
-    assert endless == set()
+
+
+def iter_query_params(apps: Mapping[str, FastAPI]) -> Iterator[tuple[str, UnitOfWorkRoute, Dependant, ModelField]]:
+    for name, app in apps.items():
+        for route in iter_unit_routes(app.routes):
+            for each in walk_dependants(route.dependant):
+                for param in each.query_params:
+                    yield name, route, each, param
+
+
+def test_days_and_instants_of_callers_have_bounds(apps: dict[str, FastAPI]) -> None:
+    """`servicekit.times`: what is stored in the year 10000 cannot be read again."""
+    assert find_endless_times(apps) == set()
+
+
+def find_own_ranges(apps: Mapping[str, FastAPI]) -> set[str]:
+    """Parameters of a range of days that are not those of `DaysDep`."""
+    return {
+        f"{name}: {route.path}?{param.alias}"
+        for name, route, each, param in iter_query_params(apps)
+        if param.alias in ("from", "to", "since", "until", "first", "last", "days")
+        and getattr(each.call, "__annotations__", {}).get("return") not in (DayRange, "DayRange")
+    }
 
 
 def test_ranges_of_days_are_the_doors(apps: dict[str, FastAPI]) -> None:
     """`DaysDep`, which says how long a range may be."""
-    own = {
-        f"{name}: {route.path}?{param.alias}"
-        for name, app in apps.items()
-        for route in iter_unit_routes(app.routes)
-        for each in walk_dependants(route.dependant)
-        for param in each.query_params
-        if param.alias in ("from", "to", "since", "until", "first", "last", "days")
-        and getattr(each.call, "__annotations__", {}).get("return") not in (DayRange, "DayRange")
-    }
-    assert own == set()
+    assert find_own_ranges(apps) == set()
 
 
-def test_the_key_that_is_documented_is_taken_and_no_other(apps: dict[str, FastAPI]) -> None:
-    """That a key is honoured is tried on every write in tests/hostile/test_keys.py."""
+def find_wrong_key_docs(apps: Mapping[str, FastAPI]) -> list[str]:
+    """Operations that document an idempotency key and take none, or the other way round."""
+    found: list[str] = []
     for name, app in apps.items():
         paths = app.openapi()["paths"]
         for route in iter_unit_routes(app.routes):
             for method in route.methods or ():
-                told = paths[route.path_format][method.lower()].get("parameters", [])
-                documented = [
-                    each for each in told if each["in"] == "header" and each["name"].lower() == "idempotency-key"
+                headers = [
+                    each["name"].lower()
+                    for each in paths[route.path_format][method.lower()].get("parameters", [])
+                    if each["in"] == "header"
                 ]
-                assert len(documented) == int(route.accepts_idempotency_key), f"{name}: {method} {route.path}"
+                if headers.count("idempotency-key") != int(route.accepts_idempotency_key):
+                    found.append(f"{method} {name}{route.path_format}")
+    return found
 
 
-def test_what_a_tenant_has_as_a_whole_takes_the_role_on_the_whole(apps: dict[str, FastAPI]) -> None:
-    """Whoever has a role over an org unit works with its people, and configures nothing."""
-    over_units = {
+def test_the_key_that_is_documented_is_taken_and_no_other(apps: dict[str, FastAPI]) -> None:
+    """That a key is honoured is tried on every write in tests/hostile/test_keys.py."""
+    assert find_wrong_key_docs(apps) == []
+
+
+def find_tenant_writes_of_unit_roles(apps: Mapping[str, FastAPI]) -> set[str]:
+    """Writes on the tenant as a whole that a role over an org unit allows."""
+    return {
         f"{method} {name}{route.path_format}"
         for name, app in apps.items()
         for route in iter_unit_routes(app.routes)
         for method in (route.methods or set()) - {"GET"}
         if route.requires_token and route.policy.reach == "tenant" and not route.policy.whole_tenant
     }
-    assert over_units == set()
+
+
+def test_what_a_tenant_has_as_a_whole_takes_the_role_on_the_whole(apps: dict[str, FastAPI]) -> None:
+    """Whoever has a role over an org unit works with its people, and configures nothing."""
+    assert find_tenant_writes_of_unit_roles(apps) == set()
+
+
+class Part(BaseModel):
+    """Takes any field, and any day."""
+
+    day: date
+
+
+class Whole(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    parts: list[Part] | None = None
+
+
+def test_a_wrong_route_is_found() -> None:
+    routes = router()
+
+    @routes.put("/things")
+    @route_policy(reach="tenant", whole_tenant=False)
+    async def put_thing(caller: CallerDep, thing: Whole) -> None: ...  # pyright: ignore[reportUnusedFunction]
+
+    @routes.get("/things")
+    @route_policy(reach="tenant")
+    async def list_things(caller: CallerDep, since: date) -> None: ...  # pyright: ignore[reportUnusedFunction]
+
+    app = FastAPI()
+    app.include_router(routes)
+    apps = {"x": app}
+    assert find_loose_models(apps) == {f"x: {Part.__module__}.Part"}
+    assert find_endless_times(apps) == {"x: Part.day", "x: /things?since"}
+    assert find_own_ranges(apps) == {"x: /things?since"}
+    assert find_tenant_writes_of_unit_roles(apps) == {"PUT x/things"}
+    right = find_wrong_key_docs(apps)
+    for operation in app.openapi()["paths"]["/things"].values():
+        operation["parameters"] = [
+            *(each for each in operation.get("parameters", []) if each["in"] != "header"),
+            {"in": "header", "name": "Idempotency-Key"},
+        ]
+    assert (right, find_wrong_key_docs(apps)) == ([], ["GET x/things"])
