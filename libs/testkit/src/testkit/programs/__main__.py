@@ -1,4 +1,5 @@
-"""`python -m testkit.programs`: fetches and builds the programs that tests and the stack start, so that no test waits for it.
+"""`python -m testkit.programs`: fetches and builds the programs that tests and the stack start, so that no test waits for it;
+with `cluster` those that tests of the Helm charts start.
 
 What this machine lacks is said in one sentence, and is an error only where the environment says `CI=true`.
 """
@@ -14,6 +15,7 @@ from testkit.programs.helm import helm
 from testkit.programs.kafka import jars_folder
 from testkit.programs.keda_cron import keda_cron
 from testkit.programs.keycloak import ensure_keycloak
+from testkit.programs.kubernetes import etcd, kube_apiserver
 from testkit.programs.mongodb import ferretdb
 from testkit.programs.program import find_tool, on_ci
 from testkit.programs.prometheus import CURE
@@ -24,17 +26,18 @@ PROGRAMS = {
     "Keycloak": ensure_keycloak,
     "Envoy": envoy_binary,
     "KEDA's cron": keda_cron,
-    "Helm": helm,
-    "CRDs": crd_folder,
     "Prometheus": lambda: find_tool("prometheus", CURE),
 }
+
+CLUSTER_PROGRAMS = {"Helm": helm, "CRDs": crd_folder, "etcd": etcd, "kube-apiserver": kube_apiserver}
+"""What tests of the Helm charts start: `python -m testkit.programs cluster`."""
 
 
 def main() -> int:
     missing = 0
-    for name, get in PROGRAMS.items():
+    for name, get in (CLUSTER_PROGRAMS if sys.argv[1:] == ["cluster"] else PROGRAMS).items():
         began = time.monotonic()
-        print(f"{name:11}", end="", flush=True)
+        print(f"{name:15}", end="", flush=True)
         try:
             get()
             print(f"ready after {time.monotonic() - began:.0f} s", flush=True)

@@ -1,0 +1,115 @@
+"""A real kube-apiserver on an etcd, both built by Go: it says what a cluster would say of an object. Nothing runs in it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from testkit.programs.program import Program, build_go_project, free_port, is_listening
+
+VERSION = "1.34.4"
+CURE = "install Go 1.24 or later, with which Kubernetes' API server is built"
+PROJECT = Path(__file__).with_name("kubernetes")
+TOKEN = "only-for-tests"
+
+
+def kube_apiserver() -> Path:
+    """The program, built at the first call, in three minutes. Raises ProgramMissing."""
+    # With one without a version it refuses to start.
+    stamp = f"-X k8s.io/component-base/version.gitVersion=v{VERSION}"
+    return build_go_project("kube-apiserver", PROJECT, CURE, package="k8s.io/kubernetes/cmd/kube-apiserver", link=stamp)
+
+
+def etcd() -> Path:
+    """The program, built at the first call. Raises ProgramMissing."""
+    return build_go_project("etcd", PROJECT, CURE, package="go.etcd.io/etcd/server/v3")
+
+
+class ApiServer(Program):
+    """`with ApiServer(folder) as server:`. Whoever has its token may do anything; admission is as in a cluster."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is kept; clean it or take a new one for an empty cluster."""
+        folder.mkdir(parents=True, exist_ok=True)
+        client, peer, port = free_port(), free_port(), free_port()
+        store, peers = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
+        self._etcd = Program(
+            "etcd",
+            [
+                etcd(), "--data-dir", folder / "etcd", "--listen-client-urls", store, "--advertise-client-urls", store,
+                "--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers,
+                "--initial-cluster", f"default={peers}", "--unsafe-no-fsync",
+            ],
+            log=folder / "etcd.log",
+            ready=lambda: is_listening(client),
+        )  # fmt: skip
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        (folder / "accounts.pem").write_bytes(pem)
+        (folder / "tokens.csv").write_text(f"{TOKEN},tests,tests,system:masters\n")
+        super().__init__(
+            "kube-apiserver",
+            [
+                kube_apiserver(), "--etcd-servers", store, "--secure-port", str(port), "--bind-address", "127.0.0.1",
+                "--cert-dir", folder / "certificates", "--service-account-issuer", "https://kubernetes.default.svc",
+                "--service-account-key-file", folder / "accounts.pem",
+                "--service-account-signing-key-file", folder / "accounts.pem",
+                "--token-auth-file", folder / "tokens.csv", "--authorization-mode", "AlwaysAllow",
+                "--service-cluster-ip-range", "10.96.0.0/16",
+            ],
+            log=folder / "kube-apiserver.log",
+            ready=self._is_ready,
+            seconds=120,
+        )  # fmt: skip
+        # Its certificate is made at the first start, by itself.
+        self.http = httpx.Client(
+            base_url=f"https://127.0.0.1:{port}", headers={"authorization": f"Bearer {TOKEN}"}, verify=False, timeout=60
+        )  # nosec
+        self._paths: dict[tuple[str, str], str] = {}
+
+    def launch(self) -> None:
+        self._etcd.start()
+        super().launch()
+
+    def start(self) -> None:
+        try:
+            super().start()
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        super().kill()
+        self.http.close()
+        self._etcd.kill()
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.http.get("/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+    def wait_for_kinds(self, versions: Sequence[str], seconds: float = 30) -> None:
+        """Returns when it serves these `group/version`, a moment after their definitions were created. Raises TimeoutError."""
+        deadline = time.monotonic() + seconds
+        while not all(self.http.get(f"/apis/{each}").is_success for each in versions):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Not all of {', '.join(versions)} are served.")
+            time.sleep(0.2)
+
+    def create(self, body: Mapping[str, Any], *, namespace: str | None = None, dry_run: bool = False) -> httpx.Response:
+        """Creates an object, in the namespace that it names or else in `namespace`. Unknown fields are refused. Raises
+        KeyError for a kind that there is not."""
+        base = "/api/v1" if body["apiVersion"] == "v1" else f"/apis/{body['apiVersion']}"
+        kind = (base, body["kind"])
+        if kind not in self._paths:
+            resources = self.http.get(base).raise_for_status().json()["resources"]
+            self._paths |= {(base, each["kind"]): each["name"] for each in resources if "/" not in each["name"]}
+        within = body["metadata"].get("namespace") or namespace
+        path = f"{base}/namespaces/{within}/{self._paths[kind]}" if within else f"{base}/{self._paths[kind]}"
+        parameters = {"fieldValidation": "Strict", **({"dryRun": "All"} if dry_run else {})}
+        return self.http.post(path, json=dict(body), params=parameters)

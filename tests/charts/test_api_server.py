@@ -1,0 +1,85 @@
+"""A real API server takes every object: rules in CEL, defaults and Pod Security, which schemas do not know."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from testkit.fixtures import started_or_skipped
+from testkit.programs.custom_resources import crd_folder
+from testkit.programs.helm import KUBE_VERSION
+from testkit.programs.kubernetes import VERSION, ApiServer
+
+from tests.charts.conftest import ENVIRONMENTS, SCALING, Render
+from tests.charts.objects import Object
+
+pytestmark = pytest.mark.cluster
+
+AUTOSCALERS = ("keda", "hpa")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """With the custom resources, and a namespace for each environment that takes restricted pods only."""
+    with started_or_skipped(lambda: ApiServer(tmp_path_factory.mktemp("kubernetes"))) as started:
+        for file in started_or_skipped(crd_folder).iterdir():
+            for each in yaml.safe_load_all(file.read_text()):
+                started.create(each).raise_for_status()
+        for name in ("keycloak", "prod", *(f"{each}-{kind}" for each in ENVIRONMENTS for kind in AUTOSCALERS)):
+            labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+            started.create(namespace).raise_for_status()
+        started.wait_for_kinds(["keda.sh/v1alpha1", "gateway.envoyproxy.io/v1alpha1", "external-secrets.io/v1"])
+        yield started
+
+
+def _pod(name: str, template: Object) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, **template["metadata"]},
+        "spec": template["spec"],
+    }
+
+
+@pytest.mark.parametrize("autoscaling", AUTOSCALERS)
+def test_every_object_is_taken_without_a_warning(
+    server: ApiServer, render: Render, environment: str, autoscaling: str
+) -> None:
+    objects = render(environment, {**SCALING, "autoscaling": autoscaling})
+    namespace = f"{environment}-{autoscaling}"
+    answers: list[tuple[str, Any]] = [
+        (f"{each['kind']} {each['metadata']['name']}", server.create(each, namespace=namespace, dry_run=True))
+        for each in objects
+    ]
+    for account in objects.of_kind("ServiceAccount").values():
+        server.create(account, namespace=namespace).raise_for_status()
+    for number, (name, template) in enumerate(objects.pods()):
+        answers.append(
+            (f"pod of {name}", server.create(_pod(f"pod-{number}", template), namespace=namespace, dry_run=True))
+        )
+    assert {name: answer.text for name, answer in answers if not answer.is_success} == {}
+    assert {name: answer.headers["warning"] for name, answer in answers if "warning" in answer.headers} == {}
+    assert len(answers) > 120
+
+
+def test_it_refuses_what_is_not_right(server: ApiServer, render: Render) -> None:
+    objects = render("prod")
+
+    def refusal(body: Object) -> str:
+        return server.create(body, namespace="prod", dry_run=True).json()["message"]
+
+    server.create(objects.of_kind("ServiceAccount")["uplift-page"], namespace="prod").raise_for_status()
+    pod = _pod("pod", next(template for _, template in objects.pods()))
+    pod["spec"]["securityContext"]["runAsNonRoot"] = False
+    assert 'violates PodSecurity "restricted:latest"' in refusal(pod)
+    policy = objects.of_kind("SecurityPolicy")["uplift-read"]
+    del policy["spec"]["jwt"]["providers"][0]["remoteJWKS"]
+    assert "either remoteJWKS or localJWKS must be specified." in refusal(policy)
+    route = objects.of_kind("HTTPRoute")["uplift-page"]
+    route["spec"]["rules"][0]["matches"][0]["way"] = "/"
+    assert "unknown field" in refusal(route)
+
+
+def test_the_chart_is_rendered_for_its_version() -> None:
+    assert VERSION.rpartition(".")[0] == KUBE_VERSION.rpartition(".")[0]
