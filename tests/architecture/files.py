@@ -36,7 +36,9 @@ def sources() -> Iterator[Path]:
 
 
 def format_location(path: Path, line: int | None = None) -> str:
-    return f"{path.relative_to(ROOT)}{'' if line is None else f':{line}'}"
+    """`file:line`, the file as it is called in this repository; one that is elsewhere by its name."""
+    name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
+    return f"{name}{'' if line is None else f':{line}'}"
 
 
 def lines_with(path: Path, pattern: str) -> Iterator[str]:

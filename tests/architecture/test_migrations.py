@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 from contracts import ALL_SERVICES
 from psycopg.rows import dict_row
 from servicekit.wiring import build_role_url
@@ -295,24 +296,47 @@ def test_what_happens_to_a_landed_revision_is_found(tmp_path: Path) -> None:
     assert len((folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()) == len(names) + 1
 
 
-def test_revisions_depend_on_nothing_that_changes() -> None:
+def find_imports_of_ours(text: str) -> list[str]:
     """What a revision imports from today's code would change what it did."""
     allowed = sys.stdlib_module_names | {"alembic", "sqlalchemy"}
-    found = [
-        f"{format_location(path, node.lineno)}: {module}"
-        for path in REVISIONS
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [
+        module
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for module in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
         if module.partition(".")[0] not in allowed
     ]
-    assert found == []
+
+
+def test_revisions_depend_on_nothing_that_changes() -> None:
+    imports = {format_location(path): find_imports_of_ours(path.read_text(encoding="utf-8")) for path in REVISIONS}
+    assert {name: modules for name, modules in imports.items() if modules} == {}
+
+
+def test_an_import_of_what_changes_is_found() -> None:
+    text = "import json\nimport storage.tables\nfrom alembic import op\ndef upgrade():\n    from forms.store import x\n    from . import y"
+    assert find_imports_of_ours(text) == ["storage.tables", "forms.store", ""]
+
+
+def is_chain_by_name(script: ScriptDirectory) -> bool:
+    """Whether the revisions follow one another in the order of their names."""
+    chain = [each.revision for each in script.walk_revisions()]
+    return chain[::-1] == sorted(chain)
 
 
 def test_revisions_follow_one_another_by_their_names() -> None:
     for migrations in (PLATFORM, *(schema.migrations for schema in SCHEMAS.values())):
-        chain = [script.revision for script in migrations.script().walk_revisions()]
-        assert chain[::-1] == migrations.revisions(), migrations.package
+        assert is_chain_by_name(migrations.script()), migrations.package
+        assert len([*migrations.script().walk_revisions()]) == len(migrations.revisions())
+
+
+@pytest.mark.parametrize(("second", "expected"), [("2026_02_second", True), ("2025_12_second", False)])
+def test_a_revision_that_is_named_as_if_it_came_earlier_is_found(tmp_path: Path, second: str, expected: bool) -> None:
+    (tmp_path / "versions").mkdir()
+    for name, before in (("2026_01_first", None), (second, "2026_01_first")):
+        text = f"revision = {name!r}\ndown_revision = {before!r}\n"
+        (tmp_path / "versions" / f"{name}.py").write_text(text, encoding="utf-8")
+    assert is_chain_by_name(ScriptDirectory(str(tmp_path))) == expected
 
 
 def test_the_first_draft_of_a_revision_is_what_is_missing(place_of: Callable[[str], Place], tmp_path: Path) -> None:

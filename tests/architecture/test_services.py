@@ -5,7 +5,8 @@ docker-compose.yml, `testkit.scaffold.service_lists` generates them. These tests
 import ast
 import re
 import tomllib
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from contracts import ALL_SERVICES
 from gateway.bootstrap import bootstrap
 from gateway.settings import GatewaySettings
 from storage import schema_name
-from testkit.scaffold.service_lists import find_stale_files
+from testkit.scaffold.service_lists import FILES, find_stale_files
 
 from tests.architecture.files import ROOT, files, format_location
 
@@ -111,23 +112,53 @@ PLACES: dict[str, tuple[Callable[[], Collection[str]], Collection[str]]] = {
 }
 
 
+def find_differences(found: Collection[str], expected: Collection[str]) -> list[str]:
+    """What is missing, what is too much, and what is there twice."""
+    have, want = Counter(found), Counter(expected)
+    return sorted([*(f"-{each}" for each in want - have), *(f"+{each}" for each in have - want)])
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_place_lists_every_service_once(place: str) -> None:
     read, expected = PLACES[place]
-    assert sorted(read()) == sorted(expected)
+    assert find_differences(read(), expected) == []
+
+
+def test_a_service_that_is_missing_or_there_twice_is_found() -> None:
+    assert find_differences(["forms", "ingest", "ingest", "idp"], ["forms", "ingest", "training"]) == [
+        "+idp",
+        "+ingest",
+        "-training",
+    ]
 
 
 def test_generated_lists_are_up_to_date() -> None:
     assert [format_location(path) for path, _ in find_stale_files()] == [], "run `make services`"
 
 
-def test_import_rules_name_every_package() -> None:
-    settings = _toml()["tool"]["importlinter"]
+def test_every_generated_list_of_which_a_service_is_missing_is_found() -> None:
+    stale = [path.relative_to(ROOT).as_posix() for path, _ in find_stale_files(names=ALL_SERVICES[:-1])]
+    assert sorted(stale) == sorted(FILES)
+
+
+def find_incomplete_rules(settings: Mapping[str, Any]) -> list[str]:
+    """The import rules that name some of the services and not all."""
     lists = {"root_packages": settings["root_packages"]}
     lists |= {each["id"]: each["source_modules"] for each in settings["contracts"] if "source_modules" in each}
-    for name, modules in lists.items():
-        if PACKAGE_NAMES & set(modules):
-            assert set(modules) >= PACKAGE_NAMES, name
+    return [name for name, modules in lists.items() if PACKAGE_NAMES & set(modules) and PACKAGE_NAMES - set(modules)]
+
+
+def test_import_rules_name_every_package() -> None:
+    assert find_incomplete_rules(_toml()["tool"]["importlinter"]) == []
+
+
+def test_an_import_rule_without_a_service_is_found() -> None:
+    contracts = [
+        {"id": "whole", "source_modules": ["contracts", *PACKAGE_NAMES]},
+        {"id": "none", "source_modules": ["contracts"]},
+        {"id": "some", "source_modules": sorted(PACKAGE_NAMES)[1:]},
+    ]
+    assert find_incomplete_rules({"root_packages": ["forms"], "contracts": contracts}) == ["root_packages", "some"]
 
 
 def test_workspace_knows_every_member() -> None:
@@ -136,16 +167,31 @@ def test_workspace_knows_every_member() -> None:
     assert {f"uplift-{each}" for each in members} <= set(_toml()["tool"]["uv"]["sources"])
 
 
+def find_lists_of_services(text: str) -> list[int]:
+    """The lines of Python at which a list of all services begins, or of all but the first."""
+    if not all(f'"{each}"' in text for each in ALL_SERVICES[1:]):
+        return []
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Tuple | ast.List | ast.Set)
+        and {each.value for each in node.elts if isinstance(each, ast.Constant)} >= set(ALL_SERVICES[1:])
+    ]
+
+
 def test_no_python_file_lists_the_services_again() -> None:
     declared = ROOT / "libs/contracts/src/contracts/topics.py"
-    found: list[str] = []
-    for path in files(ending=".py"):
-        text = path.read_text()
-        if path == declared or not all(f'"{each}"' in text for each in ALL_SERVICES[1:]):
-            continue
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Tuple | ast.List | ast.Set):
-                names = {each.value for each in node.elts if isinstance(each, ast.Constant)}
-                if names >= set(ALL_SERVICES[1:]):
-                    found.append(format_location(path, node.lineno))
+    found = [
+        format_location(path, line)
+        for path in files(ending=".py")
+        if path != declared
+        for line in find_lists_of_services(path.read_text())
+    ]
     assert found == [], "derive it from contracts.ALL_SERVICES"
+    assert find_lists_of_services(declared.read_text()) != []
+
+
+def test_a_second_list_of_services_is_found() -> None:
+    names = ", ".join(f'"{each}"' for each in ALL_SERVICES[1:])
+    assert find_lists_of_services(f"x = 1\nfor each in ({names}): ...\ny = [{names}, 'more']") == [2, 3]
+    assert find_lists_of_services(f"x = dict.fromkeys([{names[: names.rindex(',')]}])") == []
