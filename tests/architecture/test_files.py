@@ -192,6 +192,16 @@ def test_no_message_points_to_a_page_in_place_of_saying_what_to_do() -> None:
     assert [line for line in found if not any(each in line for each in allowed)] == []
 
 
+SLEEPS = r"\b(asyncio|time)\.sleep\((?!0\))(?!.*# sleep: \w)"
+
+
+def test_tests_wait_for_conditions_and_not_for_a_time() -> None:
+    """By `testkit.wait_for` or `wait_until_true`. A sleep that is the subject, such as a slow handler, or for which there is no
+    condition says so: `# sleep: a slow handler`."""
+    tests = [path for path in files(ending=".py") if "tests" in path.relative_to(ROOT).parts]
+    assert [line for path in tests for line in lines_with(path, SLEEPS)] == []
+
+
 # Wrong examples
 
 
@@ -233,6 +243,8 @@ def test_names_and_lengths_that_are_wrong_are_found() -> None:
         (COMMITS, "await session.commit()"),
         (COMMITS, 'connection.execute("ROLLBACK")'),
         (SESSIONS, "async with sessions.begin([tenant]) as session:"),
+        (SLEEPS, "await asyncio." + "sleep(0.5)"),
+        (SLEEPS, "time." + "sleep(0.5)  # a while"),
         (CLOCKS, "at = datetime.now(UTC)"),
         (CLOCKS, "began = time.monotonic()"),
         (CLOCKS, 'text("SELECT now()")'),

@@ -80,7 +80,7 @@ def _feed_share(
             records = crowd.records(day, agents)
             for start in range(0, len(records), RECORDS_A_REQUEST):
                 due = began + spread * (day + start / len(records)) / DAYS
-                time.sleep(max(0.0, due - time.monotonic()))
+                time.sleep(max(0.0, due - time.monotonic()))  # sleep: a feed at a fixed rate
                 body = gzip.compress(ndjson(records[start : start + RECORDS_A_REQUEST]), 1)
                 _post_until_accepted(client, suite, tenant, body, met)
 
@@ -115,7 +115,7 @@ def _post_until_accepted(client: httpx.Client, suite: StackSuite, tenant: str, b
         finally:
             met.worst_seconds = max(met.worst_seconds, time.monotonic() - began)
         assert time.monotonic() < deadline, f"not taken within {TRIES_SECONDS} s: {met.refused}"
-        time.sleep(wait)
+        time.sleep(wait)  # sleep: as long as the answer asks for
 
 
 @dataclass
@@ -165,7 +165,7 @@ def kill_each(names: list[str], *, every: float) -> Fault:
     def disturb(suite: StackSuite, met: FeedStats) -> dict[str, Any]:
         flowing = 0
         for name in names:
-            time.sleep(every)
+            time.sleep(every)  # sleep: the pause between two kills
             flowing += not met.over.is_set()
             suite.stack.restart(name)
         return {"killed": len(names), "of these while calls flowed": flowing}
@@ -177,9 +177,9 @@ def stop_for(name: str, seconds: float) -> Fault:
     """Stopped for a while, then started again. How long the backlog takes is measured without new calls."""
 
     def disturb(suite: StackSuite, met: FeedStats) -> dict[str, Any]:
-        time.sleep(0.5)
+        time.sleep(0.5)  # sleep: calls flow before the fault
         suite.stack.parts[name].kill()
-        time.sleep(seconds)
+        time.sleep(seconds)  # sleep: how long the part is away
         met.flowing.clear()
         try:
             suite.stack.start_part(name)
@@ -206,7 +206,7 @@ def rebalance_storm(service: str, *, every: float, seconds: float) -> Fault:
             else:
                 extra.pop(0).kill()
                 killed += 1
-            time.sleep(every)
+            time.sleep(every)  # sleep: the pause between two changes
         for each in extra:
             each.kill()
         return {"workers added": number, "killed": killed + len(extra)}

@@ -85,7 +85,7 @@ def run_rolling_restart(suite: StackSuite, tenant: str, *, requests: int, client
         if answer.status_code == 429:  # one replica takes four uploads of a tenant at a time
             with lock:
                 too_many += 1
-            time.sleep(float(answer.headers["retry-after"]))
+            time.sleep(float(answer.headers["retry-after"]))  # sleep: as long as the answer asks for
         return str(answer.status_code)
 
     def client() -> None:
@@ -109,7 +109,7 @@ def run_rolling_restart(suite: StackSuite, tenant: str, *, requests: int, client
             name = REPLICAS[replaced % len(REPLICAS)]
             suite.stack.parts[name].stop()
             suite.stack.start_part(name)
-            time.sleep(2)  # as long as a gateway needs to see it
+            time.sleep(2)  # sleep: as long as a gateway needs to see it
             replaced += 1
         for each in running:
             each.result()
@@ -157,7 +157,7 @@ async def _measure_closed_loop(files: RecordFiles, seconds: float, clients: int)
             what = await sender.post(RECORDS, files.headers(), files.body())
             done += what == "200"
             if what != "200":  # both replicas were not equally busy
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # sleep: a client that was refused
         return done
 
     done = sum(await asyncio.gather(*(ask() for _ in range(clients))))
@@ -184,7 +184,7 @@ async def _measure_open_loop(
     asked: list[asyncio.Task[None]] = []
     for number, body in enumerate(bodies):
         due = began + number / rate
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))  # sleep: an open loop at a fixed rate
         asked.append(asyncio.create_task(ask(body, due)))
     await asyncio.gather(*asked)
     sender.close()

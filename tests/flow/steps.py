@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import httpx
 from messaging.broker import Outgoing
 from messaging.log_table import LogTableBroker
 from storage.embedded import EmbeddedPostgres
+from testkit import wait_for
 
 from tests.flow.scenario import SOURCE, TEAMS, blueprint, ndjson, records_of
 from tests.flow.suite import Embedded, Suite
@@ -28,15 +28,14 @@ def set_up_tenant(suite: Suite, tenant: str, bundle: dict[str, Any] | None = Non
         if "login" in person:
             person["login"] = suite.create_account(user(person["login"], tenant), tenant)
     suite.call("platform", "PUT", f"/api/identity/v1/tenants/{tenant}/blueprint", json=bundle)
-    deadline = time.monotonic() + 30
-    while True:
+
+    def is_applied() -> bool:
         sections = suite.call("platform", "GET", f"/api/identity/v1/tenants/{tenant}")["services"]
-        if all(state["status"] == "applied" for state in sections.values()):
-            suite.wait_until_idle()
-            return
-        assert time.monotonic() < deadline, sections
         assert all(state["status"] != "rejected" for state in sections.values()), sections
-        time.sleep(0.05)
+        return all(state["status"] == "applied" for state in sections.values())
+
+    wait_for(is_applied, seconds=30, every=0.05)
+    suite.wait_until_idle()
 
 
 def post_records(suite: Suite, tenant: str, records: list[dict[str, Any]], **params: Any) -> dict[str, Any]:

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+from testkit import wait_for
 
 UPLIFT = Path(sys.executable).parent / "uplift"
 PASSWORD = "a-test-password"
@@ -69,16 +71,22 @@ class Suite(ABC):
 
     def wait_until_idle(self, *, seconds: float = 120) -> None:
         """Waits until nothing is under way."""
-        deadline = time.monotonic() + seconds
         quiet = 0
-        while quiet < 2:
+        lag: dict[str, dict[str, int]] = {}
+
+        def is_idle() -> bool:
+            nonlocal quiet, lag
             try:
                 lag = self.lag()
             except httpx.HTTPError as error:  # somebody is away: then something is under way
                 lag = {"": {repr(error): 1}}
             quiet = quiet + 1 if not any(count for topics in lag.values() for count in topics.values()) else 0
-            assert time.monotonic() < deadline, f"still under way: {lag}"
-            time.sleep(0.05)
+            return quiet >= 2
+
+        try:
+            wait_for(is_idle, seconds=seconds, every=0.05)
+        except AssertionError:
+            raise AssertionError(f"still under way: {lag}") from None
 
 
 @dataclass
@@ -124,15 +132,16 @@ class Embedded(Suite):
                 },
                 start_new_session=True,
             )
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        process = self.process
+
+        def has_started_or_ended() -> bool:
             self.output = self._log_since(began)
-            if "└" in self.output:
-                return
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise AssertionError(f"it did not start:\n{self.output[-4000:]}")
+            return "└" in self.output or process.poll() is not None
+
+        with suppress(AssertionError):
+            wait_for(has_started_or_ended, seconds=seconds, every=0.05)
+        if "└" not in self.output:
+            raise AssertionError(f"it did not start:\n{self.output[-4000:]}")
 
     def _log_since(self, began: int) -> str:
         with self.log_file.open() as log:

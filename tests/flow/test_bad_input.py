@@ -109,7 +109,7 @@ def others_are_answered(suite: Embedded) -> Iterator[None]:
                 began = time.monotonic()
                 statuses.add(client.get("/api/kpi-engine/v1/bands").status_code)
                 waits.append(time.monotonic() - began)
-                time.sleep(0.02)
+                time.sleep(0.02)  # sleep: somebody who asks now and then
 
     asking = threading.Thread(target=ask)
     asking.start()

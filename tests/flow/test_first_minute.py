@@ -5,12 +5,12 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from testkit import wait_for
 
 from tests.flow.scenario import records_of
 from tests.flow.steps import load_state, post_records, set_up_tenant
@@ -90,11 +90,12 @@ def test_ctrl_c_while_it_starts_is_no_failure(moment: str, tmp_path: Path) -> No
             command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=heed_interrupts
         )
     try:
-        deadline = time.monotonic() + 90
-        while not (has_fork_server(process.pid) if moment == "a fork server" else moment in log.read_text()):
-            assert time.monotonic() < deadline, log.read_text()
+
+        def has_come() -> bool:
             assert process.poll() is None, log.read_text()
-            time.sleep(0.01)
+            return has_fork_server(process.pid) if moment == "a fork server" else moment in log.read_text()
+
+        wait_for(has_come, seconds=90, every=0.01)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(60) == 0, log.read_text()
     finally:
@@ -158,10 +159,7 @@ def test_what_was_sent_survives(new_suite: Callable[[str], Embedded]) -> None:
 
     (server,) = postgres_processes(suite)
     os.kill(server, signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while httpx.get(f"{suite.url}/readyz").status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: httpx.get(f"{suite.url}/readyz").status_code == 200, seconds=30, every=0.1)
     assert load_state(suite, "t1") == expected
     post_records(suite, "t1", records_of(3))
     suite.wait_until_idle()

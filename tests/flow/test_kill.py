@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from testkit import wait_for
 
 from tests.flow.steps import load_state, set_up_tenant, try_send
 from tests.flow.suite import Embedded, Suite
@@ -16,8 +17,7 @@ KILLS = 4
 
 def feed(suite: Suite) -> None:
     for day in range(DAYS):
-        while not try_send(suite, "t1", day):
-            time.sleep(0.1)
+        wait_for(lambda day=day: try_send(suite, "t1", day), seconds=120, every=0.1)
 
 
 @pytest.mark.slow
@@ -44,7 +44,7 @@ def test_killed_and_undisturbed_end_alike(new_suite: Callable[[str], Embedded]) 
     feeding.start()
     chance = random.Random(7)
     for _ in range(KILLS):
-        time.sleep(chance.uniform(0.1, 1.2))
+        time.sleep(chance.uniform(0.1, 1.2))  # sleep: the kill comes at a random moment
         killed.kill()
         killed.start("--no-demo")
     feeding.join(120)

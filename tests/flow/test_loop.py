@@ -176,7 +176,7 @@ def test_somebody_switched_off_is_out_within_a_second(fed: Suite) -> None:
     fed.token("eva")
     assert fed.request("eva", "GET", "/api/identity/v1/me").status_code == 200
     fed.call("boss", "PATCH", "/api/identity/v1/people/eva", json={"active": False})
-    time.sleep(1)
+    time.sleep(1)  # sleep: the second within which it has to hold
     for path in (
         "/api/identity/v1/me",
         "/api/kpi-engine/v1/bands",

@@ -156,7 +156,7 @@ async def dripping(writer: asyncio.StreamWriter) -> None:
     while True:
         writer.write(b"x")
         await writer.drain()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # sleep: a server that drips
 
 
 async def many_headers(writer: asyncio.StreamWriter) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from testkit import wait_for
 
 from tests.flow.scenario import CALLS_A_DAY, blueprint, records_of, workday
 from tests.flow.steps import post_records, set_up_tenant, user
@@ -72,13 +73,6 @@ def counted(suite: Embedded, day: int) -> bool:
     return [each["sample"] for each in found] == [CALLS_A_DAY]
 
 
-def within(seconds: float, what: Any) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("name", SECTIONS)
 def test_it_is_refused_and_others_work_goes_on(suite: Embedded, name: str) -> None:
     service, section = SECTIONS[name]
@@ -89,7 +83,7 @@ def test_it_is_refused_and_others_work_goes_on(suite: Embedded, name: str) -> No
     assert any(each["pointer"].startswith(f"/sections/{service}") for each in refused.json()["errors"])
     began = time.monotonic()
     post_records(suite, OTHER, records_of(day, ["cleo"]))
-    within(USUAL_SECONDS, lambda: counted(suite, day))
+    wait_for(lambda: counted(suite, day), seconds=USUAL_SECONDS)
     assert time.monotonic() - began < USUAL_SECONDS
     assert httpx.get(f"{suite.url}/healthz", timeout=5, verify=PLAIN).is_success
 
@@ -105,9 +99,9 @@ def test_another_customers_blueprint_is_applied_behind_it(suite: Embedded) -> No
     bundle = {"blueprint": "mended", "sections": {"kpi-engine": wanted}}
     version = suite.call(TRAINER, "PUT", f"/api/identity/v1/tenants/{OTHER}/blueprint", json=bundle)["version"]
     path = f"/api/identity/v1/tenants/{OTHER}"
-    within(
-        USUAL_SECONDS,
+    wait_for(
         lambda: suite.call(TRAINER, "GET", path)["services"]["kpi-engine"]["applied_version"] == version,
+        seconds=USUAL_SECONDS,
     )
 
 

@@ -94,7 +94,7 @@ def measure_throughput(suite: Embedded, client: httpx.Client, calls: int) -> tup
         assert receipt["rejected"] == 0, receipt
     door = time.perf_counter() - began
     while count_counted_calls(suite) < calls:
-        time.sleep(0.02)
+        time.sleep(0.02)  # sleep: asking more often would be load of its own
     value = time.perf_counter() - began
     return len(records) / door, len(records) / value, lines
 
@@ -124,7 +124,7 @@ def measure_latency(suite: Embedded, *, per_second: float, seconds: float) -> li
                 now = time.perf_counter()
                 for each in page["items"]:
                     seen.setdefault(each["agent"], now)
-                time.sleep(0.05)  # asking more often would be load of its own
+                time.sleep(0.05)  # sleep: asking more often would be load of its own
 
     watcher = threading.Thread(target=look)
     watcher.start()
@@ -133,14 +133,14 @@ def measure_latency(suite: Embedded, *, per_second: float, seconds: float) -> li
     with httpx.Client(base_url=suite.url, timeout=30) as client:
         for number in range(total):
             due = began + number / per_second
-            time.sleep(max(0.0, due - time.perf_counter()))
+            time.sleep(max(0.0, due - time.perf_counter()))  # sleep: an open loop at a fixed rate
             agent = f"fresh-{number:04d}"
             # An open loop: the clock starts when the call was due to be sent, not when the door was free.
             sent[agent] = due
             post(client, token, gzip.compress(ndjson(list(call(number, agent=agent, silence=65))), 1))
     deadline = time.monotonic() + 30
     while len(seen.keys() & sent.keys()) < total and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(0.05)  # sleep: asking more often would be load of its own
     stop.set()
     watcher.join()
     missing = sent.keys() - seen.keys()

@@ -94,13 +94,13 @@ def live_waits(suite: Suite, calls: int, *, first: int) -> WaitTimes:
         post_records(suite, LIVE, [record])
         before += 1
         while count_counted_calls(suite, LIVE) < before and time.monotonic() < began + GIVE_UP_SECONDS:
-            time.sleep(0.02)
+            time.sleep(0.02)  # sleep: the pace of a measurement, which ends by a limit of its own
         waited = time.monotonic() - began
         found.seconds.append(waited)
         found.unseen += waited >= GIVE_UP_SECONDS
         if found.unseen:
             return found
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(PAUSE_SECONDS)  # sleep: the pause between two calls
     return found
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from testkit import wait_for
 from testkit.stack import Stack
 
 from tests.flow.scenario import SOURCE, blueprint, ndjson
@@ -72,7 +73,7 @@ def wait_for_calm(seconds: float = 120) -> None:
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         before = _ticks()
-        time.sleep(3)
+        time.sleep(3)  # sleep: the interval over which the load is measured
         idle, total = (now - then for now, then in zip(_ticks(), before, strict=True))
         if idle > CALM * total:
             return
@@ -89,8 +90,7 @@ def _ticks() -> tuple[int, int]:
 def wait_for_events(suite: StackSuite) -> None:
     """Until ingest's outbox is empty: Kafka has acknowledged the last event."""
     url = f"http://127.0.0.1:{suite.stack.ports['ingest.work']}/lag"
-    while httpx.get(url, verify=PLAIN).json()["ingest"]["outbox"]:
-        time.sleep(0.02)
+    wait_for(lambda: not httpx.get(url, verify=PLAIN).json()["ingest"]["outbox"], seconds=600)
 
 
 def uplift_rate(suite: StackSuite, bodies: list[bytes], records: int) -> float:
@@ -118,7 +118,7 @@ def peer_rate(stack: Stack, warming: list[bytes], bodies: list[bytes], records: 
                 httpx.get(f"http://127.0.0.1:{port}/docs", verify=PLAIN)
                 break
             except httpx.ConnectError:
-                time.sleep(0.1)
+                time.sleep(0.1)  # sleep: until the port is open
         url = f"http://127.0.0.1:{port}/records"
         post_all(url, warming, dict)
         return records / post_all(url, bodies, dict)
@@ -159,7 +159,7 @@ def latency(suite: StackSuite, *, per_second: int, seconds: int, first: int = 0)
                 now = time.perf_counter()
                 for each in page["items"]:
                     seen.setdefault(each["agent"], now)
-                time.sleep(0.05)
+                time.sleep(0.05)  # sleep: asking more often would be load of its own
 
     def send(number: int, due: float) -> None:
         agent = f"fresh-{first + number:04d}"
@@ -167,7 +167,7 @@ def latency(suite: StackSuite, *, per_second: int, seconds: int, first: int = 0)
         records = [record for each in range(others, others + calls_a_request - 1) for record in call(each)]
         records += call(number, agent=agent, silence=65)
         body = ndjson(records)
-        time.sleep(max(0.0, due - time.perf_counter()))
+        time.sleep(max(0.0, due - time.perf_counter()))  # sleep: an open loop at a fixed rate
         sent[agent] = due
         with clients[number % CLIENTS]:
             answer = https[number % CLIENTS].post(
@@ -189,7 +189,7 @@ def latency(suite: StackSuite, *, per_second: int, seconds: int, first: int = 0)
     rate = requests * calls_a_request / (time.perf_counter() - began)
     deadline = time.monotonic() + 60
     while len(seen.keys() & sent.keys()) < requests and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(0.05)  # sleep: asking more often would be load of its own
     stop.set()
     watcher.join()
     missing = sent.keys() - seen.keys()
@@ -223,7 +223,7 @@ def run(suite: StackSuite, chosen: argparse.Namespace) -> dict[str, Any]:
     bundle = load_blueprint(blueprint(), fresh)
     bundle["sections"]["identity"]["people"][0]["login"] = suite.create_account("boss", TENANT)
     suite.call("platform", "PUT", f"/api/identity/v1/tenants/{TENANT}/blueprint", json=bundle)
-    time.sleep(1)
+    time.sleep(1)  # sleep: the blueprint's events are on their way
     suite.wait_until_idle(seconds=300)
     say("warming up")
     first = 1_000_000

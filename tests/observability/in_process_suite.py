@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from contracts.directory import PLATFORM_TENANT, Login
 from identity.actions import ensure_platform
 from servicekit.wiring import LOG_TABLE_MIGRATIONS, migrate_schema
 from storage import Sessions, create_engine
-from testkit import ISSUER, Cluster, TestIssuer
+from testkit import ISSUER, Cluster, TestIssuer, wait_for
 from testkit.programs import Program, free_port
 
 from tests.flow.suite import Suite
@@ -70,10 +69,7 @@ class InProcessSuite(Suite):
         await engine.dispose()
 
     def wait_until_the_platform_is_known(self) -> None:
-        deadline = time.monotonic() + 60
-        while self.request("platform", "GET", "/api/identity/v1/tenants").status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: self.request("platform", "GET", "/api/identity/v1/tenants").is_success, seconds=60)
         self.wait_until_idle()
 
     def token(self, username: str) -> str:

@@ -2,13 +2,13 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from testkit import wait_for
 from testkit.programs.prometheus import query
 
 FOLDER = Path(__file__).parents[2] / "charts/uplift/observability"
@@ -66,7 +66,13 @@ def find_unanswered(url: str) -> list[str]:
 
 def require_answers(url: str, *, seconds: float = 60) -> None:
     """Raises AssertionError with what has no data after that time: a rate needs two scrapes, a rule an evaluation."""
-    deadline = time.monotonic() + seconds
-    while silent := find_unanswered(url):
-        assert time.monotonic() < deadline, "no data for:\n" + "\n".join(silent)
-        time.sleep(0.5)
+    silent: list[str] = []
+
+    def has_answers() -> bool:
+        silent[:] = find_unanswered(url)
+        return not silent
+
+    try:
+        wait_for(has_answers, seconds=seconds, every=0.5)
+    except AssertionError:
+        raise AssertionError("no data for:\n" + "\n".join(silent)) from None

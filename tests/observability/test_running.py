@@ -7,7 +7,6 @@ import asyncio
 import importlib.util
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from messaging.broker import Outgoing
 from messaging.log_table import LogTableBroker
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
+from testkit import wait_for
 from testkit.programs.prometheus import Prometheus, query
 
 from tests.flow.scenario import blueprint, records_of
@@ -110,10 +110,7 @@ def told(running: InProcessSuite) -> list[dict[str, Any]]:
     assert answer.status_code == 500
     assert NAME not in answer.text
     asyncio.run(_publish_what_nobody_can_read(running))
-    deadline = time.monotonic() + 60
-    while len(_buried(running.read_log())) < len(ALL_SERVICES):
-        assert time.monotonic() < deadline, running.read_log()[-3:]
-        time.sleep(0.1)
+    wait_for(lambda: len(_buried(running.read_log())) >= len(ALL_SERVICES), seconds=60, every=0.1)
     running.wait_until_idle()
     return running.read_log()
 

@@ -9,10 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import testkit
 from all_in_one.provision import ProvisionReport, ProvisionSettings, provision
 from identity.clients import keycloak as kc
 from identity.settings import IdentitySettings
@@ -25,6 +27,8 @@ from tests.flow.suite import Embedded
 from tests.sso.browser import PLAIN, Browser
 from tests.sso.relying_party import RelyingParty
 
+# A provider may be busy.
+wait_for = partial(testkit.wait_for, seconds=60, every=0.05)
 T = TypeVar("T")
 
 TENANT = "acme"
@@ -103,17 +107,6 @@ class SsoEnvironment(ABC):
         spec = {"protocol": "oidc", "redirect_uris": [redirect_uri], "name": "Customer records"}
         made = self.register_application(slug, spec, tenant=tenant, new_secret=True)
         return RelyingParty(self.issuer, made["client_id"], redirect_uri, made["client_secret"])
-
-
-def wait_for(condition: Any, *, seconds: float = 60) -> Any:
-    """The condition's first true value. Raises AssertionError after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {seconds} s; last seen: {value!r}"
-        time.sleep(0.05)
 
 
 def _answers(url: str) -> bool:

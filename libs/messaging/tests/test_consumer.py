@@ -15,6 +15,7 @@ from messaging.consumer import ConsumerStatus, FailureLimits, Fenced, OffsetStep
 from messaging.kafka import KafkaBroker
 from messaging.log_table import LogTableBroker
 from messaging.retry import is_transient
+from testkit import wait_until_true
 from testkit.broker_conformance import make_messages
 
 GROUP = "readers"
@@ -88,9 +89,7 @@ async def consuming(broker: Broker, topic: str, ledger: Ledger, **options: Any) 
 
 
 async def until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
+    await wait_until_true(condition, seconds=seconds, every=0.01)
 
 
 async def test_everything_once_and_in_order_over_restarts(broker: Broker, topic: str) -> None:
@@ -309,9 +308,11 @@ async def test_what_was_handled_but_not_told_is_no_lag_after_a_restart(broker: B
     await broker.publish(make_messages(topic, 10))
     ledger.offsets[TopicPartition(topic, 0)] = 10
     async with consuming(broker, topic, ledger):
-        async with asyncio.timeout(15):
-            while (await broker.lag(GROUP)).get(TopicPartition(topic, 0)) != 0:
-                await asyncio.sleep(0.1)
+
+        async def has_caught_up() -> bool:
+            return (await broker.lag(GROUP)).get(TopicPartition(topic, 0)) == 0
+
+        await wait_until_true(has_caught_up, seconds=15, every=0.1)
     assert ledger.done == []
 
 
@@ -321,7 +322,7 @@ async def test_stopping_finishes_the_batch_at_hand(broker: Broker, topic: str) -
 
         async def apply(self, messages: Sequence[Message], steps: Sequence[OffsetStep]) -> None:
             self.began = True
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # sleep: a slow handler
             await super().apply(messages, steps)
 
     ledger = Slow()
@@ -389,9 +390,7 @@ async def starts_until_it_lives(broker: Broker, topic: str, ledger: Ledger, coun
             consume(broker, GROUP, topic, ledger, stopping=stopping, status=ConsumerStatus(), attempts=counts)
         )
         try:
-            async with asyncio.timeout(15):
-                while len(ledger.done) + len(ledger.buried) < total and not task.done():
-                    await asyncio.sleep(0.01)
+            await until(lambda task=task: len(ledger.done) + len(ledger.buried) >= total or task.done())
             if not task.done():
                 return killed
         finally:

@@ -245,7 +245,7 @@ async def test_kafka_is_killed_and_comes_back(
                 return await broker.publish(make_messages(topic, 5, first=number))
             except ConnectionError:
                 failures += 1
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.2)  # sleep: a publisher that tries again
 
     async with consuming(broker, topic, PostgresHandler(postgres.dsn)) as status:
         for number in range(0, 100, 5):
@@ -281,7 +281,7 @@ async def test_members_come_and_go_and_every_message_takes_effect_once(
             for partition in range(6):
                 await broker.publish(make_messages(topic, 5, first=published, partition=partition))
             published += 5
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # sleep: a steady flow
 
     members = [await member(kafka_program, topic, postgres) for _ in range(2)]
     publishing = asyncio.create_task(publish())

@@ -50,5 +50,5 @@ class TestKafka(PacingConformance):
         (first,) = [message.offset async for message in broker.read_to_end(topic) if message.key == sentinel]
         async with asyncio.timeout(60):
             while first in [message.offset async for message in broker.read_to_end(topic)]:
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.2)  # sleep: the broker compacts when it likes; each try sends a message
                 await broker.publish([Outgoing(topic, 0, f"{SENTINEL} filler" if later else sentinel, b"more")])

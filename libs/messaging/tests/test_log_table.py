@@ -56,9 +56,8 @@ async def test_headers_may_hold_nul(broker: LogTableBroker) -> None:
     assert list(message.headers.items()) == [("z", "a\x00b"), ("a", "\\u0000")]
 
 
-async def test_an_unreachable_server_is_a_connection_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("messaging.log_table.broker.POOL_WAIT_SECONDS", 0.2)
-    async with LogTableBroker("host='/nonexistent' user=nobody") as broker:
+async def test_an_unreachable_server_is_a_connection_error() -> None:
+    async with LogTableBroker("host='/nonexistent' user=nobody", pool_wait_seconds=0.2) as broker:
         with pytest.raises(ConnectionError):
             await broker.publish([Outgoing("any", 0, "key", b"")])
 
@@ -119,7 +118,7 @@ async def test_a_member_that_loses_its_locks_has_to_seek_again(
                 " WHERE locktype = 'advisory' AND application_name = 'broker'"
             )
         # Lost and won back before anybody looked: it must show all the same.
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(2.5)  # sleep: the member looks at its locks every two seconds
         assert reader.assignment() == set()
         assert reader.assignment() == {source}
         await broker.publish(make_messages(topic, 1))
@@ -142,7 +141,7 @@ async def test_many_members_of_one_instance_share_two_connections(
         for number in range(20):
             tasks.create_task(read(f"group {number}"))
         await broker.publish(make_messages(topic, 10))
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # sleep: all twenty readers are woken
         assert len(await backends(postgres, "%")) <= before + 5
 
 
@@ -214,7 +213,7 @@ async def test_speed(broker: LogTableBroker) -> None:
             fetching.append(time.perf_counter() - started)
         for _ in range(20):
             fetch = asyncio.create_task(reader.fetch(max_messages=10, wait_seconds=5))
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # sleep: the fetch has begun to wait
             started = time.perf_counter()
             await broker.publish(messages[:1])
             assert await fetch

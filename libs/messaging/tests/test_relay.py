@@ -6,6 +6,7 @@ from contracts import Topic, new_id
 from messaging.broker import Outgoing
 from messaging.log_table import LogTableBroker
 from messaging.relay import Relay
+from testkit import wait_until_true
 from testkit.broker_conformance import make_messages
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -38,9 +39,7 @@ class Tray:
 
 
 async def until_empty(tray: Tray) -> None:
-    async with asyncio.timeout(10):
-        while tray.pending:
-            await asyncio.sleep(0.01)
+    await wait_until_true(lambda: not tray.pending)
 
 
 async def test_publishes_all_in_order_wakes_at_once_and_loses_nothing(broker: LogTableBroker) -> None:
@@ -50,7 +49,7 @@ async def test_publishes_all_in_order_wakes_at_once_and_loses_nothing(broker: Lo
     relay = Relay(broker, tray, "test", poll_seconds=30)
     stopping = asyncio.Event()
     running = asyncio.create_task(relay.run(stopping))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # sleep: the relay has found nothing and waits to be woken
 
     tray.pending = make_messages(topic, 8)
     assert await relay.age_seconds(NOW + timedelta(seconds=5)) == 5
@@ -67,8 +66,7 @@ async def test_publishes_all_in_order_wakes_at_once_and_loses_nothing(broker: Lo
     tray.pending = make_messages(topic, 4, first=8)
     relay.wake.set()
     await until_empty(tray)
-    while relay.error:
-        await asyncio.sleep(0.01)
+    await wait_until_true(lambda: not relay.error)
 
     values = [int(message.value or b"") async for message in broker.read_to_end(topic)]
     assert values == [*range(8), 8, 9, 10, *range(8, 12)]
@@ -83,10 +81,7 @@ async def test_says_why_it_fails_and_goes_on(broker: LogTableBroker) -> None:
     relay = Relay(broker, tray, "test")
     stopping = asyncio.Event()
     running = asyncio.create_task(relay.run(stopping))
-    async with asyncio.timeout(5):
-        while not relay.error:
-            await asyncio.sleep(0.01)
-    assert "test.nowhere" in relay.error
+    assert "test.nowhere" in await wait_until_true(lambda: relay.error, seconds=5)
     assert tray.pending
     await broker.declare([Topic("test.nowhere", "test", (), partitions=1)])
     await until_empty(tray)

@@ -41,7 +41,7 @@ async def spin() -> None:
 
 
 async def spin_after_a_while() -> None:
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # sleep: the loop takes another turn first
     burn()
 
 
@@ -51,7 +51,7 @@ async def match() -> None:
 
 
 async def sleep_in_the_loop() -> None:
-    time.sleep(60)  # noqa: ASYNC251  what is tested
+    time.sleep(60)  # noqa: ASYNC251  # sleep: what is tested
 
 
 async def catch_all() -> None:
@@ -123,7 +123,7 @@ async def test_it_can_be_cancelled_and_cleans_up() -> None:
             cleaned.set()
 
     task = asyncio.create_task(run_with_budget(work()))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # sleep: the work has begun
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

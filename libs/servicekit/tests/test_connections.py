@@ -36,12 +36,12 @@ async def much() -> Response:
 
 class Few(Connection):
     most = 20
+    head_seconds = 0.5
+    stall_seconds = 0.5
 
 
 @pytest.fixture
-async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[uvicorn.Server]:
-    for name in ("HEAD_SECONDS", "STALL_SECONDS"):
-        monkeypatch.setattr(f"servicekit.connections.{name}", 0.5)
+async def server() -> AsyncIterator[uvicorn.Server]:
     made = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off", http=Few))
     serving = asyncio.create_task(made.serve())
 
@@ -98,7 +98,7 @@ async def test_a_head_that_comes_byte_by_byte_is_cut_off(server: uvicorn.Server)
             for byte in HEAD * 100:
                 writer.write(bytes([byte]))
                 await writer.drain()
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # sleep: a client that drips
 
     dripping = asyncio.create_task(drip())
     async with asyncio.timeout(10):
@@ -128,7 +128,7 @@ async def test_a_body_that_nobody_reads_is_not_taken_for_ever(server: uvicorn.Se
             for _ in range(10_000):
                 writer.write(b"x" * 1000)
                 await writer.drain()
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # sleep: a client that pours
 
     pouring = asyncio.create_task(pour())
     async with asyncio.timeout(10):
@@ -178,7 +178,7 @@ async def test_a_slow_but_honest_client_is_answered(server: uvicorn.Server) -> N
     reader, writer = await connect(server)
     for _ in range(3):
         writer.write(HEAD + b"\r\n01234")
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.7)  # sleep: a slow client
         writer.write(b"56789")
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200")

@@ -122,7 +122,7 @@ async def test_items_of_one_turn_keep_their_order_and_never_meet(notes: Harness)
         nonlocal meeting
         meeting += 1
         assert meeting == 1
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # sleep: a handler during which another might begin
         order.append(item.ref)
         meeting -= 1
 
@@ -142,7 +142,7 @@ async def test_short_jobs_of_one_turn_never_meet_between_their_transactions_eith
             pass
         meeting += 1
         assert meeting == 1
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # sleep: a job during which another might begin
         meeting -= 1
         async with lease.begin() as session:
             await mark(session, item.tenant, item.ref)

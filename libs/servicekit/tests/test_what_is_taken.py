@@ -90,7 +90,7 @@ async def test_who_sends_slowly_holds_no_connection_of_the_database_and_is_cut_o
         yield b'{"text":'
         pool: Any = notes.context.sessions.engine.pool
         held.append(pool.checkedout())
-        await asyncio.sleep(30)
+        await asyncio.sleep(30)  # sleep: a sender that stops
         yield b'"x"}'
 
     answer = await notes.client_as("ada", "acme").post("/notes", content=slow(), headers=JSON)

@@ -10,7 +10,7 @@ import pytest
 from notes import texts
 from servicekit.errors import Invalid
 from servicekit.workers import WORKERS, TookTooLong, run_in_worker
-from testkit import Harness
+from testkit import Harness, wait_until_true
 
 
 def is_gone(pid: int) -> bool:
@@ -22,9 +22,7 @@ def is_gone(pid: int) -> bool:
 
 
 async def until_gone(pid: int) -> None:
-    async with asyncio.timeout(15):
-        while not is_gone(pid):
-            await asyncio.sleep(0.02)
+    await wait_until_true(lambda: is_gone(pid), seconds=15)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +54,7 @@ async def test_the_loop_goes_on_meanwhile() -> None:
     longest = 0.0
     while not slow.done():
         began = time.monotonic()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # sleep: how long the loop is held is measured
         longest = max(longest, time.monotonic() - began)
     assert longest < 0.9  # not for as long as it took; a busy machine may take a moment
     with pytest.raises(TookTooLong):

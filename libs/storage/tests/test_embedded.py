@@ -9,13 +9,14 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from storage import embedded
 from storage.embedded import EmbeddedPostgres, EmbeddedPostgresError, diagnose_startup_failure
+from testkit import wait_for, wait_until_true
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +40,6 @@ def note(server: EmbeddedPostgres) -> str | None:
     with psycopg.connect(server.dsn, connect_timeout=5) as connection:
         row = connection.execute("SELECT text FROM note").fetchone()
     return row[0] if row else None
-
-
-def eventually(true: Callable[[], bool], seconds: float = 10) -> bool:
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def alive(pid: int) -> bool:
@@ -91,7 +83,7 @@ def test_the_log_of_writes_does_not_fill_the_disk(postgres: EmbeddedPostgres) ->
             connection.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 10000000))")
         connection.execute("CHECKPOINT")
     segments = postgres.cluster / "pg_wal"
-    assert eventually(lambda: sum(file.stat().st_size for file in segments.glob("0*")) <= 224 << 20)
+    wait_for(lambda: sum(file.stat().st_size for file in segments.glob("0*")) <= 224 << 20)
 
 
 def test_roles_connect_by_the_url(postgres: EmbeddedPostgres) -> None:
@@ -126,13 +118,9 @@ async def test_a_killed_server_is_started_again(postgres: EmbeddedPostgres) -> N
         assert first
         # A statement in progress keeps its process alive for a while after its parent.
         busy = subprocess.Popen([sys.executable, "-c", BUSY, postgres.dsn], stderr=subprocess.DEVNULL)
-        async with asyncio.timeout(20):
-            while not is_counting(postgres):
-                await asyncio.sleep(0.05)
+        await wait_until_true(lambda: is_counting(postgres), seconds=20)
         os.kill(first, signal.SIGKILL)
-        async with asyncio.timeout(20):
-            while postgres.pid in (None, first) or not answers(postgres):
-                await asyncio.sleep(0.05)
+        await wait_until_true(lambda first=first: postgres.pid not in (None, first) and answers(postgres), seconds=20)
         assert note(postgres) == "kept"
         busy.wait(20)
         watching.cancel()
@@ -156,7 +144,7 @@ def answers(server: EmbeddedPostgres) -> bool:
 
 async def test_watching_ends_with_the_server(postgres: EmbeddedPostgres) -> None:
     watching = asyncio.create_task(postgres.supervise())
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # sleep: the watch has begun
     postgres.stop()
     await asyncio.wait_for(watching, 5)
     assert postgres.pid is None
@@ -170,7 +158,7 @@ def test_a_killed_backend_costs_no_data(postgres: EmbeddedPostgres) -> None:
     with pytest.raises(psycopg.OperationalError):
         connection.execute("SELECT pg_sleep(5)")
     connection.close()
-    assert eventually(lambda: answers(postgres))
+    wait_for(lambda: answers(postgres))
     with psycopg.connect(postgres.dsn) as again:
         assert again.execute("SELECT text FROM note ORDER BY text").fetchall() == [("committed",), ("kept",)]
     assert postgres.pid == first
@@ -192,7 +180,7 @@ PARENT = """
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         connection.execute("CREATE TABLE note AS SELECT 'kept' AS text")
     print(server.pid, flush=True)
-    time.sleep(60)
+    time.sleep(60)  # sleep: a parent that is killed
 """
 
 
@@ -214,9 +202,9 @@ def test_after_its_parent_was_killed(tmp_path: Path, server_with_it: str) -> Non
     parent.wait()
     parent.stdout.close()
     if server_with_it == "dies":
-        assert eventually(lambda: not alive(pid))
+        wait_for(lambda: not alive(pid))
     else:
-        time.sleep(0.3)
+        time.sleep(0.3)  # sleep: a server that dies would be gone by then
         assert alive(pid)
     with EmbeddedPostgres(tmp_path) as server:
         assert not alive(pid)

@@ -29,7 +29,7 @@ class Published:
 
     async def __call__(self, rows: list[OutboxRow]) -> None:
         for row in rows:
-            await asyncio.sleep(random.random() * 0.0005)
+            await asyncio.sleep(random.random() * 0.0005)  # sleep: the order of sending changes
             self.rows.append(row)
 
     def numbers(self) -> dict[str, list[int]]:
@@ -51,7 +51,7 @@ async def count_up(sessions: Sessions, agent: str, times: int) -> None:
                 )
             )
             session.emit(event(agent, number))
-            await asyncio.sleep(random.random() * 0.002)
+            await asyncio.sleep(random.random() * 0.002)  # sleep: transactions overlap
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ async def test_how_far_behind_each_tenant_is_can_be_told(sessions: Sessions) -> 
     outbox = Outbox(sessions)
     assert await outbox.find_slowest_tenants(10) == {}
     await emit(sessions, "large", 300)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # sleep: the first tenant's events are older
     await emit(sessions, "small", 2)
     behind = await outbox.find_slowest_tenants(10)
     assert list(behind) == ["large", "small"]

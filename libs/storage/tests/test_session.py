@@ -235,7 +235,7 @@ async def test_the_commit_waits_for_what_is_written_first(sessions: Sessions, ad
     seen: list[int] = []
 
     async def write() -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # sleep: a slow write
         seen.append(admin.execute("SELECT count(*) FROM note").fetchone()[0])  # pyright: ignore[reportOptionalSubscript]
 
     async with sessions.begin(["acme"], now=NOW) as session:
@@ -255,7 +255,7 @@ async def test_nothing_is_committed_when_that_fails_and_it_ends_with_its_unit_of
 
     async def wait() -> None:
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(60)  # sleep: a write that hangs
         finally:
             ended.set()
 

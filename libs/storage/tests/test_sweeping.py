@@ -33,12 +33,20 @@ async def unnamed(session: Session, ids: Sequence[str]) -> set[str]:
     return set(ids) - {row["id"] for row in named}
 
 
-async def swept(sessions: Sessions, documents: DocumentStore, item: Item, *, now: datetime) -> None:
+async def swept(
+    sessions: Sessions,
+    documents: DocumentStore,
+    item: Item,
+    *,
+    now: datetime,
+    grace_period: timedelta = sweeping.GRACE_PERIOD,
+) -> None:
     """As the clock does it: page by page, each in a transaction, until it is to come again tomorrow."""
     body: dict[str, Any] | None = item.body
     while body is not None:
         async with sessions.begin(["acme"], now=now) as session:
-            await Sweeper(documents, {"things": unnamed}).on_sweep(session, Item(item.ref, body))
+            sweeper = Sweeper(documents, {"things": unnamed}, grace_period=grace_period)
+            await sweeper.on_sweep(session, Item(item.ref, body))
             body = await session.scalar("SELECT body FROM due_item WHERE tenant = 'acme' AND at <= :now", {"now": now})
 
 
@@ -51,9 +59,7 @@ async def all_ids(documents: DocumentStore, tenant: str) -> list[str]:
 
 
 @both_stores
-async def test_what_is_young_or_named_stays(
-    sessions: Sessions, documents: DocumentStore, monkeypatch: pytest.MonkeyPatch, admin: Admin
-) -> None:
+async def test_what_is_young_or_named_stays(sessions: Sessions, documents: DocumentStore, admin: Admin) -> None:
     now = datetime(2000, 1, 1, tzinfo=UTC)  # a simulated tenant's: the wall clock decides
     await documents.put("acme", "things", [Document(name, {}) for name in ("a", "b", "c")])
     await documents.put("zeta", "things", [Document("a", {})])
@@ -61,8 +67,7 @@ async def test_what_is_young_or_named_stays(
         await session.execute("INSERT INTO note VALUES ('acme', 'b', '')")
     await swept(sessions, documents, Item("things"), now=now.replace(year=2999))
     assert await all_ids(documents, "acme") == ["a", "b", "c"], "they are young, whatever the tenant's clock says"
-    monkeypatch.setattr(sweeping, "GRACE_PERIOD", ALL_OLD)
-    await swept(sessions, documents, Item("things"), now=now)
+    await swept(sessions, documents, Item("things"), now=now, grace_period=ALL_OLD)
     assert await all_ids(documents, "acme") == ["b"]
     assert await all_ids(documents, "zeta") == ["a"], "the other tenant's"
     again = next(row for row in due(admin) if row[0] == "acme")
@@ -71,30 +76,24 @@ async def test_what_is_young_or_named_stays(
 
 
 @both_stores
-async def test_a_sweep_goes_on_where_the_last_one_ended(
-    sessions: Sessions, documents: DocumentStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_sweep_goes_on_where_the_last_one_ended(sessions: Sessions, documents: DocumentStore) -> None:
     now = datetime.now(UTC)
     await documents.put("acme", "things", [Document("a", {})])
-    monkeypatch.setattr(sweeping, "GRACE_PERIOD", ALL_OLD)
     since = (now + timedelta(minutes=1)).isoformat()
-    await swept(sessions, documents, Item("things", {"since": since}), now=now)
+    await swept(sessions, documents, Item("things", {"since": since}), now=now, grace_period=ALL_OLD)
     assert await all_ids(documents, "acme") == ["a"]
     since = (now - timedelta(minutes=1)).isoformat()
-    await swept(sessions, documents, Item("things", {"since": since}), now=now)
+    await swept(sessions, documents, Item("things", {"since": since}), now=now, grace_period=ALL_OLD)
     assert await all_ids(documents, "acme") == []
 
 
-async def test_more_than_a_page_is_swept(
-    sessions: Sessions, documents: DocumentStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_more_than_a_page_is_swept(sessions: Sessions, documents: DocumentStore) -> None:
     """The first page is all named, so that a sweep that looked no further would find nothing."""
     names = [f"{number:05}" for number in range(2100)]
     await documents.put("acme", "things", [Document(name, {}) for name in names])
     async with sessions.begin(["acme"], now=datetime.now(UTC)) as session:
         await session.execute("INSERT INTO note SELECT 'acme', unnest(cast(:ids AS text[])), ''", {"ids": names[:2000]})
-    monkeypatch.setattr(sweeping, "GRACE_PERIOD", ALL_OLD)
-    await swept(sessions, documents, Item("things"), now=datetime.now(UTC))
+    await swept(sessions, documents, Item("things"), now=datetime.now(UTC), grace_period=ALL_OLD)
     assert await all_ids(documents, "acme") == names[:100]
     assert await documents.find("acme", "things", {}, after=names[1999]) == []
 

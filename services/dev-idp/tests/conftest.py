@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import tempfile
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -21,6 +20,7 @@ from joserfc.jwk import KeySet
 from sqlalchemy import select
 from storage import create_engine, ensure_schema, migrate
 from storage.embedded import EmbeddedPostgres
+from testkit import wait_for
 
 ORIGIN = "http://127.0.0.1:8080"
 ISSUER = f"{ORIGIN}/oidc"
@@ -42,8 +42,7 @@ class Postgres:
     def kill(self) -> None:
         assert self._server.pid is not None
         os.kill(self._server.pid, signal.SIGKILL)
-        while self._server.pid is not None:
-            time.sleep(0.01)
+        wait_for(lambda: self._server.pid is None)
 
     def close(self) -> None:
         self._server.stop()

@@ -133,7 +133,7 @@ async def test_hashing_holds_neither_the_loop_nor_everybody_and_is_bounded():
     flood = [asyncio.create_task(passwords.matches("guess", None)) for _ in range(100)]
     while not all(each.done() for each in flood):
         before = time.perf_counter()
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # sleep: how long the loop is held is measured
         longest = max(longest, time.perf_counter() - before)
     results = await asyncio.gather(*flood, return_exceptions=True)
     busy = [each for each in results if isinstance(each, passwords.Busy)]

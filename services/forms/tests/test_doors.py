@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from contracts.blueprints import BlueprintPublished, SectionApplied, SectionRejected
 from contracts.submissions import FormPublished, SubmissionScored, SubmissionSubmitted
-from storage import Document, sweeping
+from storage import Document
 from testkit import org_unit, parse_instant, person_id, tenant
 from testkit.fixtures.mongodb import both_stores
 
@@ -287,7 +287,7 @@ async def test_the_kind_of_a_published_form_cannot_change(published, call_review
 
 
 @both_stores
-async def test_unused_documents_are_swept(published, call_review, monkeypatch):
+async def test_unused_documents_are_swept(published, call_review):
     quinn = published.client_as("quinn", "t1")
     store = published.context.documents
     await quinn.post(PATH, json=about("ada"))
@@ -303,7 +303,7 @@ async def test_unused_documents_are_swept(published, call_review, monkeypatch):
     await published.tick(datetime.now(UTC) + timedelta(days=3))
     assert len(await left("form-definition")) == 3, "version 1, the draft C, and the one that is too young to be swept"
     assert len(await left("form-submission")) == 2
-    monkeypatch.setattr(sweeping, "GRACE_PERIOD", timedelta(hours=-1))
+    published.sweep_young_documents()
     await published.tick(datetime.now(UTC) + timedelta(days=6))
     for collection, count in (("form-definition", 2), ("form-submission", 1)):
         assert len(await left(collection)) == count

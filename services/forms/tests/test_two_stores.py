@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from forms.service import service
-from storage import sweeping
 from testkit import person, person_id
 from testkit.kill_before_commit import kill_before_commit
 from testkit.programs import free_port
@@ -14,7 +13,7 @@ ANSWERS = {"greeting": "yes", "complaint": False, "solution": 5, "empathy": "yes
 
 
 @pytest.mark.parametrize("mongodb_url", ["mongodb"], indirect=True)
-async def test_orphaned_documents_of_a_killed_process_are_swept(published, call_review, monkeypatch):
+async def test_orphaned_documents_of_a_killed_process_are_swept(published, call_review):
     documents = published.context.documents
     changed = call_review | {"title": {"en": "Changed"}}
     filled = {"agent_id": str(person_id("ada")), "answers": ANSWERS}
@@ -28,7 +27,7 @@ async def test_orphaned_documents_of_a_killed_process_are_swept(published, call_
 
     assert (await quinn.put("/forms/call-review", json=changed)).status_code == 200
     made = (await lea.post(SUBMISSIONS, json=filled)).json()
-    monkeypatch.setattr(sweeping, "GRACE_PERIOD", timedelta(hours=-1))
+    published.sweep_young_documents()
     await published.tick(datetime.now(UTC) + timedelta(days=2))
     assert len(await documents.find("t1", "form-definition", {})) == 2, "version 1 and the draft"
     (kept,) = await documents.find("t1", "form-submission", {})

@@ -130,7 +130,7 @@ async def cut(port: int, begin: bytes, every: bytes = b"") -> bytes:
             while every:
                 writer.write(every)
                 await writer.drain()
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # sleep: a client that trickles
 
     slow = asyncio.create_task(trickle())
     try:

@@ -50,7 +50,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: 
     elif last == "die":
         os._exit(9)
     elif last == "hang":
-        await asyncio.sleep(3600)
+        await asyncio.sleep(3600)  # sleep: a service that hangs
     elif last == "page":
         await answer(send, {"text": "call " * 2000}, headers={"content-type": "text/html; charset=utf-8"})
     elif last == "large":

@@ -21,7 +21,7 @@ from ingest.store import interactions
 from ingest_records import analysis, configure_source, contact
 from sqlalchemy.event import listen
 from sqlalchemy.exc import OperationalError
-from storage import Document, sweeping
+from storage import Document
 from testkit import Harness, person_id
 from testkit.fixtures.mongodb import both_stores
 
@@ -192,10 +192,8 @@ async def test_a_process_that_dies_while_it_reads_a_kept_body_goes_on_where_it_w
     assert {leg.version for leg in await ingest.read_events(LegRecorded)} == {1}
 
 
-async def test_an_abandoned_receipt_is_marked_and_its_leftovers_are_swept(
-    ingest: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sweeping, "GRACE_PERIOD", timedelta(hours=-1))
+async def test_an_abandoned_receipt_is_marked_and_its_leftovers_are_swept(ingest: Harness) -> None:
+    ingest.sweep_young_documents()
     reception = ingest.running.parts.state
     order = _order(ingest)
     async with ingest.context.sessions.begin(["t1"], now=order.now) as session:

@@ -15,7 +15,7 @@ from ingest.actions import archive, leg_contents, undo
 from ingest.service import service
 from ingest_records import PEOPLE, configure_source, contact
 from servicekit import wiring
-from storage import create_engine, sweeping
+from storage import create_engine
 from testkit import Harness, org_unit
 from testkit.fixtures.mongodb import both_stores
 from testkit.kill_before_commit import kill_before_commit
@@ -36,9 +36,7 @@ async def talks(harness: Harness) -> list[int | None]:
 
 
 @in_mongodb
-async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(
-    ingest: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(ingest: Harness) -> None:
     documents = ingest.context.documents
     client = ingest.client_as("robot", "t1")
     body = "\n".join(json.dumps(contact(f"c-{number}")) for number in range(60))
@@ -51,7 +49,7 @@ async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(
     assert (receipt["status"], receipt["accepted"]) == ("done", 60)
     await ingest.tick(datetime.now(UTC) + timedelta(days=2))
     assert len(await documents.find("t1", archive.RAW, {})) == 6, "the orphans are too young"
-    monkeypatch.setattr(sweeping, "GRACE_PERIOD", timedelta(hours=-1))
+    ingest.sweep_young_documents()
     await ingest.tick(datetime.now(UTC) + timedelta(days=4))
     left = {each.id for each in await documents.find("t1", archive.RAW, {})}
     raw = {each.id for each in await documents.find("t1", archive.RAW, {"receipt": receipt["id"]})}
@@ -157,7 +155,7 @@ async def test_what_an_undo_has_written_its_next_step_can_read(
     put = documents.put
 
     async def slowly(*arguments: Any) -> None:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # sleep: a slow store
         await put(*arguments)
 
     documents.put = slowly

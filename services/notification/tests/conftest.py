@@ -42,7 +42,7 @@ class Receiver:
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             self.seen.append((lines[0], {k.lower(): v for k, v in original.items()}, body))
             status, extra, wait = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            await asyncio.sleep(wait)
+            await asyncio.sleep(wait)  # sleep: a receiver as slow as the test asks for
             more = "".join(f"{name}: {value}\r\n" for name, value in extra.items())
             writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n{more}\r\n".encode())
             await writer.drain()

@@ -3,12 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from storage import sweeping
 from testkit.kill_before_commit import kill_before_commit
 
 
 @pytest.mark.parametrize("mongodb_url", ["mongodb"], indirect=True)
-async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(training, monkeypatch):
+async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(training):
     await training.people("acme", simulated=False)
     documents = training.h.context.documents
     tom = training.h.client_as("tom", "acme")
@@ -21,7 +20,7 @@ async def test_what_a_killed_process_left_behind_is_swept_and_the_rest_stays(tra
     assert (await tom.put("/templates/new", json=training.READING)).status_code == 200
     await training.h.tick(datetime.now(UTC) + timedelta(days=2))
     assert len(await documents.find("acme", "templates", {})) == 3, "the orphan is too young"
-    monkeypatch.setattr(sweeping, "GRACE_PERIOD", timedelta(hours=-1))
+    training.h.sweep_young_documents()
     await training.h.tick(datetime.now(UTC) + timedelta(days=4))
     left = {each.id for each in await documents.find("acme", "templates", {})}
     assert len(left) == 2

@@ -22,6 +22,8 @@ class Connection(HttpToolsProtocol):
     """At most `most` of them in a process; further ones are told to come back."""
 
     most = 4_000
+    head_seconds = HEAD_SECONDS
+    stall_seconds = STALL_SECONDS
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
@@ -61,7 +63,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def pause_writing(self) -> None:
-        self._stall_timer = self._stall_timer or self.loop.call_later(STALL_SECONDS, self.transport.abort)
+        self._stall_timer = self._stall_timer or self.loop.call_later(self.stall_seconds, self.transport.abort)
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -70,7 +72,7 @@ class Connection(HttpToolsProtocol):
 
     def _wait_for_head(self) -> None:
         self._head_bytes = 0
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        self._head_timer = self.loop.call_later(self.head_seconds, self.transport.abort)
 
     def _head_is_there(self) -> None:
         if self._head_timer is not None:

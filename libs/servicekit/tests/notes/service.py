@@ -82,7 +82,7 @@ async def write(session: Session, text: str) -> Note:
 async def write_note(new: NewNote, session: WorkSession, caller: CallerDep, response: Response) -> Note:
     caller.require_role("agent", "tenant_admin")
     made = await write(session, new.text)
-    await asyncio.sleep(new.slow)
+    await asyncio.sleep(new.slow)  # sleep: a slow handler
     if new.then == "conflict":
         raise Conflict("thought-better", "Not after all.")
     if new.then == "invalid":
@@ -230,7 +230,7 @@ def wire(kit: ServiceContext) -> ServiceParts:
 
     async def on_remind(session: Session, item: DueItem) -> None:
         await mark(session, item.tenant, item.ref)
-        await asyncio.sleep(item.body.get("slow", 0))
+        await asyncio.sleep(item.body.get("slow", 0))  # sleep: a slow handler
         mood.handled.append(item.ref)
 
     async def on_fragile(session: Session, item: DueItem) -> None:

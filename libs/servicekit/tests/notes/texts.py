@@ -9,7 +9,7 @@ from servicekit.errors import Invalid
 def deaf(seconds: float) -> None:
     """Does not hear what asks it to end."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(seconds)
+    time.sleep(seconds)  # sleep: a worker that hangs
 
 
 def refuse() -> None:

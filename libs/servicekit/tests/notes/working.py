@@ -17,7 +17,7 @@ async def in_forty_chunks(lease: Lease, item: DueItem) -> None:
             ref = {"ref": str(number), "tenant": item.tenant}
             if not await session.scalar("SELECT 1 FROM effect WHERE ref = :ref", ref):
                 await session.run("INSERT INTO effect (tenant, ref, seen, times) VALUES (:tenant, :ref, 0, 1)", ref)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # sleep: a long job, to be killed on its way
 
 
 if __name__ == "__main__":

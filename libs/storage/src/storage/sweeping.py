@@ -95,18 +95,26 @@ async def schedule_discard(session: Session, collection: str, document: str) -> 
 
 
 class Sweeper:
-    """The handlers of the due items `sweep` and `discard`. `unused` finds unreferenced documents, by collection."""
+    """The handlers of the due items `sweep` and `discard`. `unused` finds unreferenced documents, by collection. A sweep
+    removes documents that are older than `grace_period`."""
 
-    def __init__(self, documents: DocumentStore, unused: Mapping[str, FindUnreferenced]) -> None:
+    def __init__(
+        self,
+        documents: DocumentStore,
+        unused: Mapping[str, FindUnreferenced],
+        *,
+        grace_period: timedelta = GRACE_PERIOD,
+    ) -> None:
         self._documents = documents
         self._unused = unused
+        self.grace_period = grace_period
 
     async def on_sweep(self, session: Session, item: DueItemLike) -> None:
         """Removes unreferenced documents of a collection that were written since the last sweep: one page per call, then
         the next page at once, or after the last one the next sweep in a day."""
         # The wall clock also for a simulated tenant, whose days may pass while a request is running.
         known = {name: datetime.fromisoformat(item.body[name]) for name in ("since", "before") if item.body.get(name)}
-        before, since = known.get("before") or datetime.now(UTC) - GRACE_PERIOD, known.get("since")
+        before, since = known.get("before") or datetime.now(UTC) - self.grace_period, known.get("since")
         after: str | None = item.body.get("after")
         ids = await self._documents.ids_before(session.tenant, item.ref, before, since=since, after=after)
         if ids:

@@ -2,9 +2,9 @@
 
 from testkit.builders import org_unit, parse_instant, person, person_after_move, person_id, tenant, unit_id
 from testkit.harness import Harness, stable_ids
-from testkit.plugin import wait_until_true
 from testkit.postgres import Cluster
 from testkit.tokens import AUDIENCE, ISSUER, TestIssuer
+from testkit.waiting import wait_for, wait_until_true
 
 __all__ = [
     "AUDIENCE",
@@ -20,5 +20,6 @@ __all__ = [
     "stable_ids",
     "tenant",
     "unit_id",
+    "wait_for",
     "wait_until_true",
 ]

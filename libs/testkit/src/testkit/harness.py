@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
@@ -16,6 +16,7 @@ from servicekit.event_door import parse_message
 from servicekit.service_definition import Service, ServiceContext
 from servicekit.wiring import RunningService, bare_app, build_service, create_service_app
 from sqlalchemy import text
+from storage.sweeping import Sweeper
 
 from testkit.postgres import Cluster
 from testkit.tokens import TestIssuer
@@ -39,6 +40,12 @@ class Harness:
         self._root = bare_app()
         self._root.mount(running.service.prefix, create_service_app(running))
         self._clients: list[httpx.AsyncClient] = []
+
+    def sweep_young_documents(self) -> None:
+        """From now on sweeps remove unreferenced documents however young they are."""
+        for handler in self.running.parts.due_handlers.values():
+            if isinstance(sweeper := getattr(handler, "__self__", None), Sweeper):
+                sweeper.grace_period = timedelta(hours=-1)
 
     @property
     def context(self) -> ServiceContext:

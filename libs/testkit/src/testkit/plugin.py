@@ -1,6 +1,5 @@
 """The pytest plugin: real parts for tests."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -44,15 +43,3 @@ async def harness_for(cluster: Cluster, issuer: TestIssuer) -> AsyncIterator[Cal
             return await stack.enter_async_context(harness(service, cluster, issuer, **settings))
 
         yield make
-
-
-async def wait_until_true(condition: Callable[[], Awaitable[Any]], *, seconds: float = 10) -> Any:
-    """The condition's first true value. Raises AssertionError after `seconds` without one."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        value = await condition()
-        if value:
-            return value
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"did not come true within {seconds} s; last seen: {value!r}")
-        await asyncio.sleep(0.02)

@@ -62,10 +62,13 @@ class LogTableBroker:
     `messaging.log_table.migrations` have been run.
 
     `partitions` overrides what topics declare; so writers ask the method `partitions`. At most six connections: a pool
-    of four for publishing and reading, and, once somebody joins, one that listens and one that holds the locks.
+    of four for publishing and reading, and, once somebody joins, one that listens and one that holds the locks. Publishing
+    waits `pool_wait_seconds` for a connection.
     """
 
-    def __init__(self, dsn: str, *, partitions: int | None = None) -> None:
+    def __init__(
+        self, dsn: str, *, partitions: int | None = None, pool_wait_seconds: float = POOL_WAIT_SECONDS
+    ) -> None:
         self._dsn = dsn
         self._override = partitions
         self._declared: dict[str, int] = {}
@@ -74,7 +77,7 @@ class LogTableBroker:
             min_size=1,
             max_size=POOL_SIZE,
             open=False,
-            timeout=POOL_WAIT_SECONDS,
+            timeout=pool_wait_seconds,
             # A connection that a restart of PostgreSQL has killed is replaced before anybody sees it.
             check=AsyncConnectionPool.check_connection,
             kwargs={"autocommit": True, "application_name": "broker"},
