@@ -50,7 +50,7 @@ async def test_streams_of_a_person_and_of_a_tenant_are_limited(suite: HostileSui
             await answer.aclose()
 
         async def free() -> bool:
-            return not places._taken
+            return not +places._open
 
         await wait_until_true(free)
         status, answer = await opened("boss")

@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -65,6 +66,8 @@ class _Pool:
                 context.set_forkserver_preload(["__main__", work.__module__])
                 self._processes = ProcessPool(WORKERS, max_tasks=_TASKS_OF_ONE_PROCESS, context=context)
             # Ctrl-C in a terminal reaches every process: those that are started here end with this one, and not before.
+            # The tracker comes first, because starting it unblocks the signal again.
+            resource_tracker.ensure_running()
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 return self._processes.schedule(work, args=list(args), timeout=seconds)
