@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc.jwk import ECKey
 
 from testkit.programs.program import Program, build_go_project, free_port, is_listening
 
@@ -47,9 +46,9 @@ class ApiServer(Program):
             log=folder / "etcd.log",
             ready=lambda: is_listening(client),
         )  # fmt: skip
-        key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-        (folder / "accounts.pem").write_bytes(pem)
+        key = ECKey.generate_key("P-256")
+        (folder / "signing.pem").write_bytes(key.as_pem(private=True))
+        (folder / "accounts.pem").write_bytes(key.as_pem(private=False))
         (folder / "tokens.csv").write_text(f"{TOKEN},tests,tests,system:masters\n")
         super().__init__(
             "kube-apiserver",
@@ -57,7 +56,7 @@ class ApiServer(Program):
                 kube_apiserver(), "--etcd-servers", store, "--secure-port", str(port), "--bind-address", "127.0.0.1",
                 "--cert-dir", folder / "certificates", "--service-account-issuer", "https://kubernetes.default.svc",
                 "--service-account-key-file", folder / "accounts.pem",
-                "--service-account-signing-key-file", folder / "accounts.pem",
+                "--service-account-signing-key-file", folder / "signing.pem",
                 "--token-auth-file", folder / "tokens.csv", "--authorization-mode", "AlwaysAllow",
                 "--service-cluster-ip-range", "10.96.0.0/16",
             ],
