@@ -31,8 +31,8 @@ def find_problems(spec: ScheduleSpec, *, partitions: Mapping[str, int], years_fr
         problems += _find_number_problems(path, spec.release, service, role, own, partitions)
         schedule = to_role(spec, service, role, own)
         problems += _find_date_problems(path, spec, own)
-        for number, (window, written) in enumerate(zip(schedule.windows, own.windows, strict=True)):
-            if written.length == 0:
+        for number, window in enumerate(schedule.windows):
+            if window.end in (window.begin, window.begin - MINUTES_PER_DAY):
                 problems.append(
                     f"{path}.windows[{number}]: `{window.name}` ends when it begins; a whole day is 00:00 to 24:00."
                 )
@@ -99,7 +99,7 @@ def _find_edge_problems(path: str, window: ShiftWindow, years_from: date) -> Ite
             lead = window.lead_minutes if field == "from" else 0
             safe = min(
                 (part[0] - 1) // _GRID * _GRID, -(-part[1] // _GRID) * _GRID,
-                key=lambda minute: abs(minute - _nearest_in_week(part, midnight + offset)),
+                key=lambda minute: abs(minute - (midnight + offset) % MINUTES_PER_WEEK),
             )  # fmt: skip
             opens = f" less {lead} minutes of lead" if lead else ""
             yield (
@@ -108,13 +108,6 @@ def _find_edge_problems(path: str, window: ShiftWindow, years_from: date) -> Ite
                 f"write {_time(safe + lead)}."
             )
             return
-
-
-def _nearest_in_week(part: tuple[int, int], minute: int) -> int:
-    """The minute as the part counts it, which may lie in the week before or after."""
-    return next(
-        each for each in (minute - MINUTES_PER_WEEK, minute, minute + MINUTES_PER_WEEK) if part[0] <= each < part[1]
-    )
 
 
 def _find_contradictions(path: str, schedule: RoleSchedule) -> Iterator[str]:

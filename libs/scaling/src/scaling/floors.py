@@ -1,9 +1,10 @@
 """How many replicas a schedule asks for at an instant: what the triggers amount to, computed from the calendar."""
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from scaling.schedule import RoleSchedule, ShiftWindow
+from scaling.zones import to_instant
 
 
 def floor_at(schedule: RoleSchedule, at: datetime) -> int:
@@ -17,12 +18,7 @@ def is_open(schedule: RoleSchedule, window: ShiftWindow, at: datetime) -> bool:
     zone = ZoneInfo(window.time_zone)
     today = at.astimezone(zone).date()
     return any(
-        schedule.runs_on(window, day) and _at(day, window.start_offset, zone) <= at < _at(day, window.end_offset, zone)
+        schedule.runs_on(window, day)
+        and to_instant(day, window.start_offset, zone) <= at < to_instant(day, window.end_offset, zone)
         for day in (today + timedelta(days=number) for number in (-2, -1, 0, 1))
     )
-
-
-def _at(day: date, offset: int, zone: ZoneInfo) -> datetime:
-    """The instant of a wall-clock time. Comparisons of aware datetimes with one zone object ignore the zone, hence UTC."""
-    local = datetime(day.year, day.month, day.day) + timedelta(minutes=offset)  # noqa: DTZ001
-    return local.replace(tzinfo=zone).astimezone(ZoneInfo("UTC"))

@@ -42,7 +42,7 @@ def _parse_days(value: Any) -> Any:
     return sorted(set(days), key=WEEKDAYS.index)
 
 
-def _require_once(days: list[Any]) -> list[Any]:
+def _require_some(days: list[Any]) -> list[Any]:
     if not days:
         raise ValueError("name at least one")
     return days
@@ -62,18 +62,12 @@ class Window(_Strict):
     are started; None as the role says."""
 
     name: Name
-    days: Annotated[list[Weekday], BeforeValidator(_parse_days), AfterValidator(_require_once)]
+    days: Annotated[list[Weekday], BeforeValidator(_parse_days), AfterValidator(_require_some)]
     begin: Minutes = Field(alias="from")
     end: Minutes = Field(alias="to")
     replicas: Replicas
     time_zone: str | None = None
     lead_minutes: Annotated[int, Field(ge=0, le=MAX_LEAD_MINUTES)] | None = None
-
-    @property
-    def length(self) -> int:
-        """Minutes of wall-clock time between begin and end; 0 for a window without length."""
-        length = self.end - self.begin
-        return length if length >= 0 else length + MINUTES_PER_DAY
 
 
 class ExtraDay(_Strict):

@@ -7,11 +7,11 @@ clocks skip midnight or move by half an hour: the cron library misreads such day
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from scaling.schedule import MINUTES_PER_DAY, WEEKDAYS, RoleSchedule, ShiftWindow
-from scaling.zones import list_misread_days
+from scaling.zones import list_misread_days, to_instant
 
 HORIZON_DAYS = 60
 """How far ahead holidays and extra days are written."""
@@ -38,14 +38,15 @@ def _build_window_triggers(schedule: RoleSchedule, window: ShiftWindow, today: d
     first, last = today - timedelta(days=2), today + timedelta(days=HORIZON_DAYS)
     misread = list_misread_days(window.time_zone, first.replace(month=1, day=1))
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    by_date = {day.weekday() for day in days if day in schedule.holidays or misread & set(_edge_days(window, day))}
+    in_utc = {day for day in days if not misread.isdisjoint(_edge_days(window, day))}
+    by_date = {day.weekday() for day in days if day in schedule.holidays or day in in_utc}
     for run in _split_into_runs([day for day in range(7) if window.applies_on(day) and day not in by_date], window):
         names = WEEKDAYS[run[0]] if len(run) == 1 else f"{WEEKDAYS[run[0]]}-{WEEKDAYS[run[-1]]}"
         start, end = (_weekly(run, offset) for offset in (window.start_offset, window.end_offset))
         yield CronTrigger(f"{window.name}-{names}", window.time_zone, start, end, window.replicas)
     for day in days:
         if schedule.runs_on(window, day) and (day.weekday() in by_date or not window.applies_on(day.weekday())):
-            zone = "UTC" if misread & set(_edge_days(window, day)) else window.time_zone
+            zone = "UTC" if day in in_utc else window.time_zone
             start, end = (
                 _dated(day, offset, window.time_zone, zone) for offset in (window.start_offset, window.end_offset)
             )
@@ -91,6 +92,5 @@ def _weekly(run: list[int], offset: int) -> str:
 
 
 def _dated(day: date, offset: int, zone: str, written_in: str) -> str:
-    local = datetime(day.year, day.month, day.day) + timedelta(minutes=offset)  # noqa: DTZ001
-    at = local.replace(tzinfo=ZoneInfo(zone)).astimezone(ZoneInfo(written_in))
+    at = to_instant(day, offset, ZoneInfo(zone)).astimezone(ZoneInfo(written_in))
     return f"{at.minute} {at.hour} {at.day} {at.month} *"

@@ -1,6 +1,7 @@
 """The values file that the chart prints into one ScaledObject for each role."""
 
 import re
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
@@ -19,16 +20,7 @@ def render_values(schedule: Schedule, today: date) -> str:
     """YAML: `scaling.<service>.<role>` with `min`, `max` and `triggers`."""
     services: dict[str, dict[str, Any]] = {}
     for each in schedule.roles:
-        triggers = [
-            {
-                "name": trigger.name,
-                "timezone": trigger.timezone,
-                "start": trigger.start,
-                "end": trigger.end,
-                "replicas": trigger.replicas,
-            }
-            for trigger in build_triggers(each, today)
-        ]
+        triggers = [asdict(trigger) for trigger in build_triggers(each, today)]
         services.setdefault(each.service, {})[each.role] = {"min": each.min, "max": each.max, "triggers": triggers}
     return _HEADER.format(today=today) + yaml.safe_dump(
         {"scaling": services}, sort_keys=False, width=120, default_flow_style=None
@@ -43,10 +35,7 @@ def find_staleness(text: str, schedule: Schedule, today: date) -> str | None:
     rendered_on = date.fromisoformat(found[1])
     if render_values(schedule, rendered_on) != text:
         return "The shift file has changed since it was rendered."
-    has_dates = any(
-        each.holidays | each.extra_days.keys() and max(each.holidays | each.extra_days.keys()) >= rendered_on
-        for each in schedule.roles
-    )
+    has_dates = any(day >= rendered_on for each in schedule.roles for day in (*each.holidays, *each.extra_days))
     if has_dates and today - rendered_on > timedelta(days=MAX_AGE_DAYS):
         return f"It is from {rendered_on}, and holidays are written for {HORIZON_DAYS} days only."
     return None

@@ -26,6 +26,13 @@ def is_known_zone(name: str) -> bool:
     return name in available_timezones()
 
 
+def to_instant(day: date, minutes: int, zone: ZoneInfo) -> datetime:
+    """The instant, in UTC, of the wall-clock time that is so many minutes after midnight of the day; they may be negative, or
+    more than a day. (Comparisons of aware datetimes that share a zone object ignore the zone, hence UTC.)"""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    return (midnight + timedelta(minutes=minutes)).astimezone(UTC)
+
+
 @lru_cache(maxsize=256)
 def list_clock_changes(zone: str, first: date, years: int = _YEARS) -> tuple[ClockChange, ...]:
     """The changes of the years from `first`. Rules of a later date are those that the IANA database foresees today."""

@@ -61,13 +61,13 @@ class _Pool:
     def submit(self, work: Callable[..., Any], args: tuple[Any, ...], seconds: float) -> "Future[Any]":
         with self._lock:
             if self._processes is None:
+                # Before the fork server, which would start it: that unblocks the signal that is blocked below.
+                resource_tracker.ensure_running()
                 # Not forked from this process, whose threads and connections must not be in them.
                 context: Any = multiprocessing.get_context("forkserver")
                 context.set_forkserver_preload(["__main__", work.__module__])
                 self._processes = ProcessPool(WORKERS, max_tasks=_TASKS_OF_ONE_PROCESS, context=context)
             # Ctrl-C in a terminal reaches every process: those that are started here end with this one, and not before.
-            # The tracker comes first, because starting it unblocks the signal again.
-            resource_tracker.ensure_running()
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 return self._processes.schedule(work, args=list(args), timeout=seconds)

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 from contracts import ALL_SERVICES, TOPICS
+from gateway.bootstrap import PlainDumper
 from gateway.kubernetes import render_values
 from gateway.settings import GatewaySettings
 from pydantic import AliasChoices
@@ -81,15 +82,8 @@ def _split(variables: Mapping[str, bool]) -> dict[str, list[str]]:
     }
 
 
-class _Plain(yaml.SafeDumper):
-    """A dumper without anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
 def _dump(data: Any) -> str:
-    return _HEADER + yaml.dump(data, Dumper=_Plain, sort_keys=False, width=120)
+    return _HEADER + yaml.dump(data, Dumper=PlainDumper, sort_keys=False, width=120)
 
 
 FILES: Mapping[str, Callable[[], str]] = {"services.yaml": render_services, "gateway.yaml": render_gateway}

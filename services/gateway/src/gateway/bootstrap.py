@@ -20,13 +20,14 @@ def bootstrap(settings: GatewaySettings) -> Message:
 
 def render(settings: GatewaySettings) -> str:
     """The configuration as YAML; the same settings render the same text. Raises ValueError for malformed addresses."""
-    return yaml.dump(bootstrap(settings), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
+    return yaml.dump(bootstrap(settings), Dumper=PlainDumper, sort_keys=False, width=120, allow_unicode=True)
 
 
-class _Plain(yaml.SafeDumper):
+class PlainDumper(yaml.SafeDumper):
     """A dumper without anchors: a value that is used twice is written twice."""
 
     def ignore_aliases(self, data: object) -> bool:
+        """True for every value: none is written as an alias of another."""
         return True
 
 

@@ -165,7 +165,8 @@ def _yield_after(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(endpoint)
     async def run(*args: Any, **kwargs: Any) -> Any:
         answer = await endpoint(*args, **kwargs)
-        await asyncio.sleep(0)
+        if not isinstance(answer, Response):
+            await asyncio.sleep(0)
         return answer
 
     return run

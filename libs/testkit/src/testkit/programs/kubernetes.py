@@ -1,6 +1,5 @@
 """A real kube-apiserver on an etcd, both built by Go: it says what a cluster would say of an object. Nothing runs in it."""
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import httpx
 from joserfc.jwk import ECKey
 
 from testkit.programs.program import Program, build_go_project, free_port, is_listening
+from testkit.waiting import wait_for
 
 VERSION = "1.34.4"
 CURE = "install Go 1.24 or later, with which Kubernetes' API server is built"
@@ -93,12 +93,10 @@ class ApiServer(Program):
             return False
 
     def wait_for_kinds(self, versions: Sequence[str], seconds: float = 30) -> None:
-        """Returns when it serves these `group/version`, a moment after their definitions were created. Raises TimeoutError."""
-        deadline = time.monotonic() + seconds
-        while not all(self.http.get(f"/apis/{each}").is_success for each in versions):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"Not all of {', '.join(versions)} are served.")
-            time.sleep(0.2)
+        """Returns when it serves these `group/version`, a moment after their definitions were created. Raises AssertionError."""
+        wait_for(
+            lambda: all(self.http.get(f"/apis/{each}").is_success for each in versions), seconds=seconds, every=0.2
+        )
 
     def create(self, body: Mapping[str, Any], *, namespace: str | None = None, dry_run: bool = False) -> httpx.Response:
         """Creates an object, in the namespace that it names or else in `namespace`. Unknown fields are refused. Raises
