@@ -2,7 +2,6 @@
 
 import re
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -15,17 +14,12 @@ from typing import Any
 
 import httpx
 from testkit import wait_for
+from testkit.programs import free_port
 
 UPLIFT = Path(sys.executable).parent / "uplift"
 PASSWORD = "a-test-password"
 # It speaks plain HTTP: loading the machine's certificates for each call would take longer than the calls.
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Suite(ABC):

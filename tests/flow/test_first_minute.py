@@ -11,10 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 from testkit import wait_for
+from testkit.programs import free_port
 
 from tests.flow.scenario import records_of
 from tests.flow.steps import load_state, post_records, set_up_tenant
-from tests.flow.suite import UPLIFT, Embedded, free_port
+from tests.flow.suite import UPLIFT, Embedded
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -21,11 +21,12 @@ from typing import Any
 
 import httpx
 from testkit import wait_for
+from testkit.programs import free_port
 from testkit.stack import Stack
 
 from tests.flow.scenario import SOURCE, blueprint, ndjson
 from tests.flow.stack import StackSuite
-from tests.flow.suite import PLAIN, free_port
+from tests.flow.suite import PLAIN
 from tests.load.traffic import AGENTS, call, load_blueprint
 
 CLIENTS = 4  # as many uploads of one tenant as ingest takes at a time

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -47,10 +48,29 @@ class _Environment(BaseSettings):
     ci: bool = False
 
 
+_FREE_PORTS = range(15_000, 32_000)
+"""Below those that Linux gives to outgoing connections: none takes a port between the choice and its use."""
+_claims: list[IO[str]] = []
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 on which nothing listens, and which no call gives again, in this process or another, while this process
+    lives. Raises RuntimeError where there is none."""
+    folder = Path(tempfile.gettempdir()) / f"uplift-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
+        claim = (folder / str(port)).open("w")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return port
+    raise RuntimeError(f"No port from {_FREE_PORTS.start} to {_FREE_PORTS.stop - 1} is free.")
 
 
 def find_tool(name: str, cure: str, *also: str) -> str:
