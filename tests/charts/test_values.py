@@ -159,12 +159,18 @@ def test_what_cannot_be_is_refused_with_its_path(values: dict[str, Any], words: 
 def test_settings_of_all_processes_give_way_to_those_of_a_service(render: Render) -> None:
     values: dict[str, Any] = {
         "settings": {"UPLIFT_CONNECTIONS": "100"},
-        "services": {"ingest": {"settings": {"UPLIFT_CONNECTIONS": "200", "INGEST_UPLOADS": "3"}}},
+        "services": {
+            "ingest": {"settings": {"UPLIFT_CONNECTIONS": "200", "INGEST_UPLOADS": "3", "UPLIFT_DRAIN_SECONDS": "7.5"}},
+            "training": {"settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": ""}},
+        },
     }
     objects = render("prod", deepcopy(values))
     ingest = objects.environment_of("Deployment", "uplift-ingest-api")
     assert (ingest["UPLIFT_CONNECTIONS"], ingest["INGEST_UPLOADS"]) == ("200", "3")
     assert objects.environment_of("Deployment", "uplift-forms-api")["UPLIFT_CONNECTIONS"] == "100"
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in objects.environment_of("Deployment", "uplift-training-api")
+    pod = objects.of_kind("Deployment")["uplift-ingest-work"]["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 8 + 25
 
 
 def test_no_default_is_written_twice() -> None:

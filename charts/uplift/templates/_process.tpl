@@ -6,9 +6,13 @@
 {{- $own := get $values.services .service | default dict }}
 {{- $resources := merge dict (get $own .role | default dict) (get $values.roles .role) }}
 {{- $scope := dict "root" $root "name" .service "component" .role }}
-{{- $settings := merge dict ($own.settings | default dict) (include "uplift.settings" $root | fromYaml) }}
+{{- $settings := include "uplift.settings" $root | fromYaml }}
 {{- if eq .service "identity" }}
 {{- $settings = merge $settings (include "uplift.identitySettings" $root | fromYaml) }}
+{{- end }}
+{{- /* Not by merge, for which an empty text is no text. */}}
+{{- range $name, $value := $own.settings }}
+{{- $_ := set $settings $name $value }}
 {{- end }}
 {{- $secrets := concat (include "uplift.sharedSecrets" $root | fromYamlArray) ($own.secrets | default list) }}
 {{- $ingress := include "uplift.fromNamespace" $values.monitoring.namespace | fromYamlArray }}
@@ -42,7 +46,7 @@
   "memory" $resources.memory
   "readyPath" "/readyz"
   "preStopSeconds" $preStop
-  "graceSeconds" (add $preStop (int $settings.UPLIFT_DRAIN_SECONDS) 25)
+  "graceSeconds" (add $preStop (ceil (float64 $settings.UPLIFT_DRAIN_SECONDS) | int) 25)
   "serviceAccount" (printf "%s-%s" $root.Release.Name .service)
   "ingress" $ingress
   "egress" $egress
