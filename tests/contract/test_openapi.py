@@ -11,7 +11,7 @@ from contracts import ALL_SERVICES
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 from servicekit import FieldDoc, Service
-from servicekit.door.addressing import ADDRESSED, EITHER, IDS, NAMES
+from servicekit.door.addressing import ADDRESSED, IDS, NAMES, SLUG_OR_ID
 from servicekit.door.field_docs import SHARED_FIELD_DOCS
 from storage import schema_name
 
@@ -21,7 +21,7 @@ VERBS = {
     "list", "move", "open", "publish", "put", "read", "receive", "reconcile", "remove", "replace", "replay", "retire", "retry",
     "send", "start", "stream", "take", "test", "undo", "unschedule", "withdraw", "check", "restore",
 }  # fmt: skip
-PATH_IDS = {"version", *EITHER, *NAMES, *IDS} - {"agent"}
+PATH_IDS = {"version", *SLUG_OR_ID, *NAMES, *IDS} - {"agent"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def test_an_id_in_an_address_has_one_name(operations: list[Operation]) -> None:
 def test_what_names_somebody_takes_slug_or_id(operations: list[Operation]) -> None:
     for each in operations:
         for parameter in each.parameters("query"):
-            if parameter["name"] in {"agent", "team", *EITHER}:
+            if parameter["name"] in {"agent", "team", *SLUG_OR_ID}:
                 assert re.search(r"slug or id", parameter["description"], re.IGNORECASE), each.name
 
 

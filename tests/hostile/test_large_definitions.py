@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servicekit.door.body import VALUES
+from servicekit.door.body import MAX_VALUES
 from servicekit.door.policy import DEFINITION_BYTES
 
 from tests.hostile.bodies import WRITES, Write
@@ -52,7 +52,7 @@ def multiplied(body: Any, path: tuple[Any, ...], *, alike: bool) -> bytes | None
     for key in path:
         outer, here = here, here[key]
     entry = here[-1] if isinstance(here, list) else [*here.values()][-1]
-    room = VALUES - 100 - count_values(body)
+    room = MAX_VALUES - 100 - count_values(body)
     size = min(room // (count_values(entry) + 1), (DEFINITION_BYTES - 2_000) // (len(json.dumps(entry)) + 12))
     if isinstance(here, list):
         grown: Any = [*here, *(entry if alike else renamed(entry, number) for number in range(size))]

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from servicekit.door.body import VALUES
+from servicekit.door.body import MAX_VALUES
 from servicekit.door.policy import DEFAULT_BODY_BYTES, DEFINITION_BYTES
 from testkit import Cluster
 
@@ -73,9 +73,9 @@ def large_bodies(most: int, field: str) -> Iterator[bytes]:
     """As many small values as are taken, then as many bytes, then more of either."""
     before = f'{{"{field}": ['
     for piece in ("{}", '{"a":1}', "1", "[[[[]]]]", '"\\u00e9"', '"' + "x" * 900 + '"'):
-        yield filled_to(min(most, VALUES // 4 * (len(piece) + 1)), piece, before)
+        yield filled_to(min(most, MAX_VALUES // 4 * (len(piece) + 1)), piece, before)
         yield filled_to(most, piece, before)
-    for count in (VALUES // 3, most // 12):
+    for count in (MAX_VALUES // 3, most // 12):
         yield json.dumps({f"k{number}": 1 for number in range(count)}).encode()[:most]
     for text in (
         "x" * (most - 100),

@@ -87,7 +87,7 @@ def test_an_error_of_the_machinery_is_told_with_its_words() -> None:
         OperationalError("INSERT", {"name": PHONE}, psycopg.OperationalError("the server closed the connection"))
     )
     found = told("again", error=away)
-    assert found["exception"][0]["words"] == "OperationalError: the server closed the connection"
+    assert found["exception"][0]["message"] == "OperationalError: the server closed the connection"
     assert PHONE not in json.dumps(found)
 
 

@@ -35,7 +35,7 @@ async def much() -> Response:
 
 
 class Few(Connection):
-    most = 20
+    max_connections = 20
     head_seconds = 0.5
     stall_seconds = 0.5
 
@@ -155,10 +155,10 @@ async def test_who_does_not_read_the_answer_is_cut_off(server: uvicorn.Server) -
 
 
 async def test_more_connections_than_there_may_be_are_told_to_come_back(server: uvicorn.Server) -> None:
-    open_ones = [await connect(server) for _ in range(Few.most)]
+    open_ones = [await connect(server) for _ in range(Few.max_connections)]
 
     async def full() -> bool:
-        return len(server.server_state.connections) == Few.most
+        return len(server.server_state.connections) == Few.max_connections
 
     await wait_until_true(full)
     reader, writer = await connect(server)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from servicekit.masking import MAX_STATE_CHARACTERS, MOST_CHANGES, StateMasker, find_changed_pointers
+from servicekit.masking import MAX_CHANGED_POINTERS, MAX_STATE_CHARACTERS, StateMasker, find_changed_pointers
 
 MARK = "hUnTeR2"
 
@@ -87,4 +87,4 @@ def test_differences_are_pointers_also_to_what_is_masked() -> None:
     assert find_changed_pointers(before, after) == ["/b/c~1d/1", "/b/c~1d/3", "/secret", "/new"]
     assert find_changed_pointers({}, {}) == []
     many = find_changed_pointers([0] * 100, [1] * 100)
-    assert (len(many), many[-1]) == (MOST_CHANGES + 1, "…")
+    assert (len(many), many[-1]) == (MAX_CHANGED_POINTERS + 1, "…")

@@ -252,4 +252,4 @@ def test_a_route_that_does_not_say_who_may_call_it_is_not_made() -> None:
         @route_policy(roles=roles, reach=reach)
         def said() -> None: ...
 
-        assert said.__dict__["accepted"].whole_tenant == whole, (roles, reach)
+        assert said.__dict__["route_policy"].whole_tenant == whole, (roles, reach)

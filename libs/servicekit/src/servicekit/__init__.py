@@ -1,4 +1,4 @@
-"""The Service value, its runner, and the three doors."""
+"""The `Service` definition, its runner, and the three doors: HTTP, events and the clock."""
 
 from messaging.retry import wait_for_any
 

@@ -1,7 +1,8 @@
 """One image, several roles: `python -m servicekit ROLE… [--service NAME…]`.
 
-`api` answers HTTP, `work` reads, relays and keeps the clock; both at once is one process. `migrate` brings the
-schemas up to date and ends; `topics` creates Kafka's topics, or with --check says what differs, and ends.
+`api` answers HTTP. `work` consumes events, relays the outbox and runs due items. Given together, both run in one
+process. `migrate` migrates the schemas and exits. `topics` creates Kafka's topics, or with --check reports what
+differs, and exits.
 """
 
 import argparse
@@ -26,7 +27,7 @@ ROLES = ("api", "work", "migrate", "topics")
 
 
 def load_services(names: list[str] | None) -> list[Service]:
-    """The services installed here, all or those named. Raises SystemExit naming the ones that are not."""
+    """Loads the installed services, or those in `names`. Raises SystemExit that names the ones that are not installed."""
     found = {each.name: each for each in entry_points(group="uplift.services")}
     missing = sorted(set(names or ()) - found.keys())
     if missing or not found:
@@ -34,7 +35,8 @@ def load_services(names: list[str] | None) -> list[Service]:
     return [found[name].load() for name in sorted(names or found)]
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
+    """Parses the command line. Raises SystemExit for an unknown role or option."""
     parser = argparse.ArgumentParser(
         prog="python -m servicekit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -47,7 +49,8 @@ def arguments() -> argparse.Namespace:
 
 
 async def ensure_topics(settings: PlatformSettings, *, check: bool) -> None:
-    """Raises ValueError with everything in which Kafka's topics differ from what is declared."""
+    """Creates the declared topics in Kafka, or compares only (`check`). Raises ValueError with every difference between
+    Kafka's topics and the declared ones, SystemExit when the broker is not Kafka."""
     async with create_broker(settings) as broker:
         if not isinstance(broker, KafkaBroker):
             sys.exit("Topics are made for Kafka only: name it with UPLIFT_KAFKA_BOOTSTRAP_SERVERS.")
@@ -58,7 +61,7 @@ async def ensure_topics(settings: PlatformSettings, *, check: bool) -> None:
 async def serve(
     services: list[Service], settings: PlatformSettings, roles: frozenset[str], host: str, port: int
 ) -> None:
-    """Until told to stop."""
+    """Runs the services and their HTTP server until SIGTERM or SIGINT."""
     exit_when_hung()
     async with run_services(services, settings, roles=roles) as process:
         app = root_app(process)
@@ -66,22 +69,23 @@ async def serve(
 
 
 def main() -> None:
-    asked = arguments()
+    """Runs the roles of the command line. Raises SystemExit when a migration or a topic check fails."""
+    options = parse_arguments()
     settings = PlatformSettings()
-    services = load_services(asked.service)
+    services = load_services(options.service)
     names = ", ".join(each.name for each in services)
     logs.configure_logging(settings.log_format, services[0].name if len(services) == 1 else "uplift")
     try:
-        if "migrate" in asked.role:
+        if "migrate" in options.role:
             migrate_all(services, settings)
             print(f"Up to date: the schemas of {names}.")
-        if "topics" in asked.role:
-            asyncio.run(ensure_topics(settings, check=asked.check))
+        if "topics" in options.role:
+            asyncio.run(ensure_topics(settings, check=options.check))
     except (SQLAlchemyError, OSError, ValueError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    if roles := ALL_ROLES & set(asked.role):
+    if roles := ALL_ROLES & set(options.role):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(services, settings, roles, asked.host, asked.port))
+            runner.run(serve(services, settings, roles, options.host, options.port))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How far behind the caller's tenant is: what a service has recorded and nobody else knows of yet."""
+"""How far other services lag behind this one for the caller's tenant: events that still wait in the outbox."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -8,14 +8,15 @@ from servicekit.door import CallerDep, WorkSession, route_policy, router
 
 
 class Behind(BaseModel):
-    """`events` of the tenant wait in this service's outbox, the oldest for `seconds`. At ingest these are the records that
-    no figure knows of yet; both 0: the figures are up to date, but for a moment."""
+    """How many `events` of the tenant wait in this service's outbox, and for how many `seconds` the oldest has waited. At
+    ingest, these are the records that no KPI value includes yet. Both are 0 when other services are up to date."""
 
     events: int
     seconds: float
 
 
 def behind_router() -> APIRouter:
+    """The route `GET /behind`, which every service has."""
     routes = router(tags=["behind"])
 
     @routes.get("/behind")

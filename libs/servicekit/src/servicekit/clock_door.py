@@ -1,8 +1,8 @@
-"""The time door: what falls due, several items beside each other. A simulated tenant lives by its own clock.
+"""The clock door: handles due items, several at the same time. A simulated tenant has its own clock.
 
-An item is leased (see leases.py), so that any number of processes share the work and one that dies leaves nothing behind
-for longer than a lease. Short items are one transaction each. Jobs, which take long, work in many, in slots of their own:
-a customer's long upload keeps neither other customers nor the customer's own due dates waiting.
+An item is leased (leases.py), so that several processes share the work; when a process dies, its items are free again
+after one lease. A short item is one transaction. A job takes long and uses many transactions. Long jobs have their own
+slots, so that a tenant's long upload delays neither other tenants nor the tenant's own short items.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("uplift.clock")
 
-_MAX_SERVED_TENANTS = 1000  # tenants that were served last
+_MAX_SERVED_TENANTS = 1000  # only the most recently served tenants are remembered
 
 _SELECT_LATE_SECONDS = """
 SELECT extract(epoch FROM clock_timestamp() - min(d.at)) FROM due_item d
@@ -41,7 +41,8 @@ AND (d.leased_until IS NULL OR d.leased_until <= clock_timestamp())
 
 @dataclass
 class Lane:
-    """Slots for items that are handled at the same time, at most `per_tenant` of one tenant's."""
+    """A fixed number of slots for items that are handled at the same time, at most `per_tenant` for one tenant. `long`: for
+    long jobs only."""
 
     slots: int
     per_tenant: int
@@ -52,13 +53,16 @@ class Lane:
 
     @property
     def free(self) -> int:
+        """The number of free slots."""
         return self.slots - self.running.total()
 
     @property
     def served(self) -> Mapping[str, int]:
+        """Tenant → sequence number of its last item; the lowest was served longest ago."""
         return self._served
 
     def acquire_slot(self, tenant: str) -> None:
+        """Takes a slot for an item of the tenant. The caller has checked that one is free."""
         self._count += 1
         self.running[tenant] += 1
         self._served[tenant] = self._count
@@ -67,12 +71,15 @@ class Lane:
             self._served.popitem(last=False)
 
     def release_slot(self, tenant: str) -> None:
+        """Frees a slot that was acquired for the tenant."""
         self.running[tenant] -= 1
         if not self.running[tenant]:
             del self.running[tenant]
 
 
 class ClockDoor:
+    """Leases a service's due items and calls their handlers. `handlers`: kind → handler or job."""
+
     def __init__(
         self, sessions: Sessions, handlers: Mapping[str, DueHandler | Job], *, lease_seconds: float = LEASE_SECONDS
     ) -> None:
@@ -90,41 +97,41 @@ class ClockDoor:
                 metrics.DUE_ITEMS.labels(sessions.service, kind, outcome)
 
     async def tick(self, wall: datetime) -> int:
-        """Handles what is due, and returns how many items were when nothing is any more."""
-        mine, handled = await self._start_due_items(wall), 0
-        while mine:
-            done, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
+        """Handles due items until none is due. Returns how many were handled. `wall`: the current time of real tenants."""
+        pending, handled = await self._start_due_items(wall), 0
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             handled += sum(each.result() for each in done)
-            mine |= await self._start_due_items(wall)
+            pending |= await self._start_due_items(wall)
         return handled
 
     async def late_seconds(self) -> float:
-        """How long the oldest due item that nobody handles has been due; 0 when there is none. Simulated tenants, whose
-        clocks leap, not counted."""
+        """Seconds since the oldest due item without a lease fell due; 0 when there is none. Simulated tenants are left out,
+        since their clocks jump."""
         async with self._sessions.system_transaction() as connection:
             return float(await connection.scalar(text(_SELECT_LATE_SECONDS)) or 0)
 
     async def run(self, stopping: asyncio.Event, *, every_seconds: float = 1.0) -> None:
-        """Handles due items until `stopping` is set. Looks for them every `every_seconds`, and whenever a slot is free again.
-        On a stop, short items finish; jobs are cancelled and their leases released."""
+        """Handles due items until `stopping` is set. Looks for new ones every `every_seconds` and whenever a slot becomes
+        free. On stop, short items finish; long jobs are cancelled and their leases released."""
         try:
             while not stopping.is_set():
                 self._slot_freed.clear()
                 try:
                     await self._start_due_items(datetime.now(UTC))
                 except Exception as error:
-                    # Without a database every service's clock says so every second: one line each is enough.
+                    # Without a database, every service logs this every second, so a transient error has no traceback.
                     log.warning("the clock could not look for due items: %s", error, exc_info=not is_transient(error))
                 await wait_for_any(every_seconds, stopping, self._slot_freed)
         finally:
-            for task, held in self._running.items():
-                if held.item.kind in self._jobs:
+            for task, leased in self._running.items():
+                if leased.item.kind in self._jobs:
                     task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _start_due_items(self, wall: datetime) -> set[asyncio.Task[int]]:
-        """Fills the free slots."""
-        begun: set[asyncio.Task[int]] = set()
+        """Leases due items for the free slots and starts a task for each."""
+        started: set[asyncio.Task[int]] = set()
         for lane in self._lanes:
             if lane.free <= 0:
                 continue
@@ -132,78 +139,78 @@ class ClockDoor:
                 self._sessions, wall, free=lane.free, per_tenant=lane.per_tenant, jobs=self._jobs, long=lane.long,
                 running=lane.running, served=lane.served, seconds=self._seconds,
             )  # fmt: skip
-            for held in found:
-                lane.acquire_slot(held.item.tenant)
-                task = asyncio.create_task(self._handle(held, lane))
-                self._running[task] = held
+            for leased in found:
+                lane.acquire_slot(leased.item.tenant)
+                task = asyncio.create_task(self._handle(leased, lane))
+                self._running[task] = leased
                 task.add_done_callback(self._forget)
-                begun.add(task)
-        return begun
+                started.add(task)
+        return started
 
     def _forget(self, task: asyncio.Task[int]) -> None:
         del self._running[task]
         self._slot_freed.set()
 
-    async def _handle(self, held: LeasedItem, lane: Lane) -> int:
-        service, item = self._sessions.service, held.item
+    async def _handle(self, leased: LeasedItem, lane: Lane) -> int:
+        service, item = self._sessions.service, leased.item
         log_context.set(LogContext(service, item.tenant))
         try:
             async with AsyncExitStack() as stack:
-                if held.lock_key is not None:
-                    # In the order in which they fell due, and without a connection for those who wait.
-                    await stack.enter_async_context(self._locks.setdefault(held.lock_key, asyncio.Lock()))
+                if leased.lock_key is not None:
+                    # Items with the same key wait here, in the order in which they fell due, without a connection.
+                    await stack.enter_async_context(self._locks.setdefault(leased.lock_key, asyncio.Lock()))
                 stack.enter_context(self.tracing.start_due_item_span(item.kind) if self.tracing else nullcontext())
-                await self._run_item(held)
+                await self._run_item(leased)
             metrics.DUE_ITEMS.labels(service, item.kind, "handled").inc()
             return 1
         except LeaseLost:
             return 0
         except asyncio.CancelledError:
             with suppress(Exception):
-                await asyncio.shield(held.release())
+                await asyncio.shield(leased.release())
             raise
         except Exception:
-            # It is tried again with growing pauses and never dropped: what fell due stays due.
+            # The item is retried with growing pauses and never dropped.
             log.exception("due item %s %s of %s failed", item.kind, item.ref, item.tenant)
             metrics.DUE_ITEMS.labels(service, item.kind, "failed").inc()
-            await self._postpone(held)
+            await self._postpone(leased)
             return 0
         finally:
             lane.release_slot(item.tenant)
 
-    async def _postpone(self, held: LeasedItem) -> None:
+    async def _postpone(self, leased: LeasedItem) -> None:
         try:
-            await held.postpone()
+            await leased.postpone()
         except Exception as error:
-            # Its lease runs out, and it is tried again then.
-            log.warning("due item %s could not be postponed: %s", held.item.ref, error)
+            # The item is retried when its lease expires.
+            log.warning("due item %s could not be postponed: %s", leased.item.ref, error)
 
-    async def _run_item(self, held: LeasedItem) -> None:
-        handler = self._handlers[held.item.kind]
+    async def _run_item(self, leased: LeasedItem) -> None:
+        handler = self._handlers[leased.item.kind]
         if isinstance(handler, Job):
-            await self._run_job(handler, held)
+            await self._run_job(handler, leased)
             return
-        async with held.finish() as session:
-            await run_with_budget(handler(session, held.item))
+        async with leased.finish() as session:
+            await run_with_budget(handler(session, leased.item))
 
-    async def _run_job(self, job: Job, held: LeasedItem) -> None:
-        renewing = asyncio.create_task(_renew(held))
+    async def _run_job(self, job: Job, leased: LeasedItem) -> None:
+        renewing = asyncio.create_task(_renew(leased))
         try:
             async with AsyncExitStack() as stack:
-                if held.lock_key is not None:
-                    await stack.enter_async_context(self._sessions.hold_lock(held.lock_key))
-                mine = replace(held, lock_key=None)  # it is taken already, and not by a transaction
-                await run_with_budget(job.run(mine, held.item), seconds=None if job.long else MAX_HANDLING_SECONDS)
+                if leased.lock_key is not None:
+                    await stack.enter_async_context(self._sessions.hold_lock(leased.lock_key))
+                lease = replace(leased, lock_key=None)  # the lock is held outside of the job's transactions
+                await run_with_budget(job.run(lease, leased.item), seconds=None if job.long else MAX_HANDLING_SECONDS)
         finally:
             renewing.cancel()
-        async with held.finish():
+        async with leased.finish():
             pass
 
 
-async def _renew(held: LeasedItem) -> None:
+async def _renew(leased: LeasedItem) -> None:
     while True:
-        await asyncio.sleep(held.seconds / 3)
+        await asyncio.sleep(leased.seconds / 3)
         try:
-            await held.renew()
+            await leased.renew()
         except Exception as error:
-            log.warning("the lease of %s could not be renewed: %s", held.item.ref, error)
+            log.warning("the lease of %s could not be renewed: %s", leased.item.ref, error)

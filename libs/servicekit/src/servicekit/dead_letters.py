@@ -1,4 +1,4 @@
-"""Every service's dead letters: listed, looked at, and handed to the same reader again."""
+"""The API of a service's dead letters: list them, and replay one through the same reader."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ ADMINS = ("tenant_admin", "platform_admin")
 
 
 class DeadLetter(BaseModel):
-    """A message that its reader could not handle, whole, with the error."""
+    """A message that its reader could not handle: the complete message with the error."""
 
     id: UUID
     tenant: str
@@ -36,7 +36,7 @@ class DeadLetter(BaseModel):
 
 
 def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
-    """`doors`: this service's readers, by topic."""
+    """The routes below `/dead-letters`, which every service has. `doors`: topic → this service's reader."""
     routes = router(tags=["dead letters"])
 
     @routes.get("/dead-letters")
@@ -56,7 +56,7 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
             order="id",
             size="coalesce(octet_length(value), 0) + octet_length(traceback) + 500",
         )
-        return page_of([_shown(row) for row in rows], page, cursor=lambda each: [str(each.id)])
+        return page_of([_to_dead_letter(row) for row in rows], page, cursor=lambda each: [str(each.id)])
 
     @routes.post("/dead-letters/{dead_letter}/replay")
     @route_policy(roles=ADMINS)
@@ -79,22 +79,22 @@ def dead_letter_router(doors: dict[str, EventDoor]) -> APIRouter:
             if is_transient(error):
                 raise
             raise Invalid("still-poison", f"It failed again: {type(error).__name__}: {error}") from error
-        record_change(session, "dead_letter", str(dead_letter), action="replayed", after=_named(row))
+        record_change(session, "dead_letter", str(dead_letter), action="replayed", after=_summarize(row))
         replayed_at = datetime.now(UTC)
         await session.execute(
             "UPDATE dead_letter SET replayed_at = :at WHERE id = :id", {"at": replayed_at, "id": dead_letter}
         )
-        return _shown({**row, "replayed_at": replayed_at})
+        return _to_dead_letter({**row, "replayed_at": replayed_at})
 
     return routes
 
 
-def _named(row: dict[str, Any]) -> dict[str, Any]:
-    """What it is, without what it holds."""
+def _summarize(row: dict[str, Any]) -> dict[str, Any]:
+    """What identifies the message, without its content."""
     return {"topic": row["topic"], "type": row["headers"].get("ce_type"), "event": row["headers"].get("ce_id")}
 
 
-def _shown(row: dict[str, Any]) -> DeadLetter:
+def _to_dead_letter(row: dict[str, Any]) -> DeadLetter:
     value = row["value"]
     return DeadLetter.model_validate(
         {**row, "value": None if value is None else bytes(value).decode("utf-8", "replace")}

@@ -1,7 +1,7 @@
-"""Every service's own copy of the directory: who there is, where they belong, what they may see.
+"""A service's own copy of the directory: tenants, org units, people, and their memberships and roles.
 
-It is fed by the `directory` topic, which holds whole state with a version: applying an event twice or late changes
-nothing that a newer one has said, and what was erased stays so.
+It is filled from the `directory` topic, whose events hold complete states with a version. An event that comes twice or
+late does not overwrite a newer state, and does not bring back what was erased.
 """
 
 from collections.abc import Iterable
@@ -42,10 +42,16 @@ from servicekit.workdays import (
 
 
 async def record_version(session: Session, key: str, version: int | None, *, erased: bool) -> bool:
-    """Whether the state or the erasure of this key is as new as any that was heard of; remembers it. Without `version`,
-    as of old, an erasure is of whatever there is."""
-    told = {"tenant": session.tenant, "key": key, "version": version or 0, "erased": erased, "newest": version is None}
-    return await session.scalar(_UPSERT_VERSION, told) is not None
+    """Stores the version of a key's state or erasure, unless a newer one was stored before. Returns whether it is to be
+    applied. An erasure without a `version`, as older releases sent, always is."""
+    values = {
+        "tenant": session.tenant,
+        "key": key,
+        "version": version or 0,
+        "erased": erased,
+        "newest": version is None,
+    }
+    return await session.scalar(_UPSERT_VERSION, values) is not None
 
 
 _UPSERT_VERSION = """
@@ -57,6 +63,7 @@ RETURNING version
 
 
 async def apply_tenant(session: Session, body: TenantChanged) -> None:
+    """Stores the tenant's new state, with the clock of a simulated tenant."""
     session.clear_cache()
     await _upsert(session, directory_tenant, {"tenant": session.tenant, "body": body.model_dump(mode="json")})
     if body.simulated and body.clock:
@@ -66,18 +73,20 @@ async def apply_tenant(session: Session, body: TenantChanged) -> None:
 
 
 async def apply_org_unit(session: Session, body: OrgUnitChanged) -> None:
+    """Stores an org unit's new state."""
     session.clear_cache()
     values = {"id": body.id, "slug": body.slug, "path": body.path, "body": body.model_dump(mode="json")}
     await _upsert(session, directory_org_unit, {"tenant": session.tenant, **values})
 
 
 async def apply_person(session: Session, body: PersonChanged) -> None:
+    """Stores a person's new state. Replaces the person's logins, memberships and external ids."""
     session.clear_cache()
     tenant = session.tenant
     values = {"id": body.id, "slug": body.slug, "active": body.active, "body": body.model_dump(mode="json")}
     await _upsert(session, directory_person, {"tenant": tenant, **values})
     await _delete_person_parts(session, body.id)
-    # A login that moves to another person may arrive here before it leaves the one who had it.
+    # When a login moves to another person, the event of its new owner may come before the one of its old owner.
     logins = [login.model_dump() for login in dict.fromkeys(body.logins)]
     memberships = [
         {"org_unit_id": each.org_unit_id, **_dates(each.valid_from, each.valid_until)} for each in body.memberships
@@ -88,20 +97,21 @@ async def apply_person(session: Session, body: PersonChanged) -> None:
     ]
     for spec, rows in (
         (_UPSERT_LOGINS, logins),
-        (_ADD_MEMBERSHIPS, memberships),
-        (_ADD_EXTERNAL_IDS, external_ids),
+        (_INSERT_MEMBERSHIPS, memberships),
+        (_INSERT_EXTERNAL_IDS, external_ids),
     ):
         if rows:
             await session.insert_rows(spec, rows, tenant=tenant, person_id=body.id)
 
 
 async def apply_session_ended(session: Session, body: SessionEnded) -> None:
+    """Stores that a login session has ended, so that its access tokens are refused."""
     values = {"iss": body.iss, "ref": body.id_in_key(), "ended_at": body.ended_at, "until": body.until}
     await _upsert(session, ended_session, values)
 
 
 async def apply_tombstone(session: Session, key: str, version: int | None) -> None:
-    """A tombstone: `type/tenant/id` is erased, whose newest version was `version`."""
+    """Erases the tenant's object that `key` names (`type/tenant/id`). `version`: its last version."""
     session.clear_cache()
     kind, _, identifier = key.split("/", 2)
     if kind == "person":
@@ -119,13 +129,13 @@ async def apply_tombstone(session: Session, key: str, version: int | None) -> No
         )
     elif kind == "session":
         await session.execute(ended_session.delete().where(ended_session.c.ref == identifier))
-        # Sessions come and go by the thousand, and one that ended long ago has no token that is alive.
+        # There are thousands of sessions. Versions of sessions that ended long ago are not needed: their tokens expired.
         await session.run(
-            _DELETE_OLD_VERSIONS, {"tenant": session.tenant, "before": (version or 0) - _MEMORY_MICROSECONDS}
+            _DELETE_OLD_VERSIONS, {"tenant": session.tenant, "before": (version or 0) - _VERSION_RETENTION_MICROSECONDS}
         )
 
 
-_MEMORY_MICROSECONDS = 90 * 86_400_000_000
+_VERSION_RETENTION_MICROSECONDS = 90 * 86_400_000_000
 _DELETE_OLD_VERSIONS = (
     "DELETE FROM directory_version WHERE tenant = :tenant AND key LIKE 'session/%' AND erased AND version < :before"
 )
@@ -142,8 +152,8 @@ _UPSERT = {
 }
 _OF_PERSON = ("tenant", "person_id")
 _UPSERT_LOGINS = _upsert_spec(directory_login, _OF_PERSON)
-_ADD_MEMBERSHIPS = InsertSpec(directory_membership, None, _OF_PERSON, "ON CONFLICT DO NOTHING")
-_ADD_EXTERNAL_IDS = InsertSpec(directory_external_id, None, _OF_PERSON, "ON CONFLICT DO NOTHING")
+_INSERT_MEMBERSHIPS = InsertSpec(directory_membership, None, _OF_PERSON, "ON CONFLICT DO NOTHING")
+_INSERT_EXTERNAL_IDS = InsertSpec(directory_external_id, None, _OF_PERSON, "ON CONFLICT DO NOTHING")
 
 
 async def _upsert(session: Session, table: Table, values: dict[str, Any]) -> None:
@@ -160,7 +170,7 @@ def _dates(valid_from: date | None, valid_to: date | None) -> dict[str, date]:
 
 
 async def load_tenant(session: Session) -> TenantChanged:
-    """The session's tenant. Raises NotFound when the directory does not know it (yet)."""
+    """The session's tenant. Raises NotFound while the directory copy does not have it."""
 
     async def load() -> TenantChanged:
         body = await session.scalar(
@@ -179,7 +189,7 @@ def _parse_tenant(body: str) -> TenantChanged:
 
 
 async def load_people(session: Session, ids: Iterable[UUID] | None = None) -> dict[UUID, PersonChanged]:
-    """People of the session's tenant by id; all, or those of `ids` that exist."""
+    """Id → person of the session's tenant; all people, or those of `ids` that exist."""
     condition = "" if ids is None else "AND id = ANY(cast(:ids AS uuid[]))"
     rows = await session.rows(
         f"SELECT id, body::text FROM directory_person WHERE tenant = :tenant {condition}",  # noqa: S608
@@ -189,6 +199,7 @@ async def load_people(session: Session, ids: Iterable[UUID] | None = None) -> di
 
 
 async def load_org_units(session: Session) -> dict[UUID, OrgUnitChanged]:
+    """Id → org unit of the session's tenant."""
     rows = await session.rows(
         "SELECT id, body::text FROM directory_org_unit WHERE tenant = :tenant", {"tenant": session.tenant}
     )
@@ -196,7 +207,7 @@ async def load_org_units(session: Session) -> dict[UUID, OrgUnitChanged]:
 
 
 async def find_person(session: Session, ref: str) -> PersonChanged:
-    """By id or slug. Raises NotFound."""
+    """The person with this id or slug. Raises NotFound."""
     body = await _find(session, "directory_person", ref)
     if body is None:
         raise NotFound("unknown-person", f"There is no person `{ref}`.")
@@ -204,7 +215,7 @@ async def find_person(session: Session, ref: str) -> PersonChanged:
 
 
 async def find_org_unit(session: Session, ref: str) -> OrgUnitChanged:
-    """By id or slug. Raises NotFound."""
+    """The org unit with this id or slug. Raises NotFound."""
     body = await _find(session, "directory_org_unit", ref)
     if body is None:
         raise NotFound("unknown-org-unit", f"There is no org unit `{ref}`.")
@@ -223,7 +234,8 @@ async def _find(session: Session, table: str, ref: str) -> Any:
 
 
 async def find_members(session: Session, org_unit_id: UUID, day: date | None = None) -> set[UUID]:
-    """People who are members of the org unit or of one below it on that day; None: on the day that it is for each."""
+    """Ids of the people who are members of the org unit, or of a unit below it, on `day`; None: on each person's current
+    workday."""
     on = "cast(:day AS date)" if day else workday("m.person_id", "cast(:now AS timestamptz)")
     found = await session.execute(
         "SELECT person_id FROM (SELECT m.person_id, m.valid_from, m.valid_to, "  # noqa: S608
@@ -236,7 +248,7 @@ async def find_members(session: Session, org_unit_id: UUID, day: date | None = N
 
 
 async def find_team_leads(session: Session, person_id: UUID, day: date) -> set[UUID]:
-    """Active team leads over the org units this person belongs to on that day."""
+    """Ids of the active team leads of the org units, at any level, that this person belongs to on `day`."""
     units = await session.execute(
         "SELECT unnest(u.path) FROM directory_membership m "
         "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
@@ -259,13 +271,13 @@ async def find_team_leads(session: Session, person_id: UUID, day: date) -> set[U
 
 
 async def load_now(session: Session, wall: datetime) -> datetime:
-    """What time it is for the session's tenant."""
+    """The current time of the session's tenant: its own clock if it is simulated, else `wall`."""
     now = await session.scalar("SELECT now FROM tenant_clock WHERE tenant = :tenant", {"tenant": session.tenant})
     return now or wall
 
 
 async def load_workdays(session: Session, people: Iterable[UUID] | None = None) -> Workdays:
-    """How the session's tenant counts the days of these people, or of everybody's."""
+    """The workdays of these people, or of everybody, in the session's tenant."""
     if people is None:
         found = await session.scalar(
             f"SELECT {build_workdays_sql('SELECT id FROM directory_person WHERE tenant = :tenant')}",  # noqa: S608
@@ -280,19 +292,19 @@ async def load_workdays(session: Session, people: Iterable[UUID] | None = None) 
 
 
 async def today_of(session: Session, person_id: UUID | None) -> date:
-    """The workday that it is for a person, by the clock of the site where they work; for nobody, the tenant's."""
+    """The current workday of a person, in the time zone of their site; None: the current workday of the tenant."""
     return (await load_workdays(session, [person_id] if person_id else [])).workday_of(person_id, session.now)
 
 
 def workday(person: str, instant: str) -> str:
-    """SQL, the workday that an instant lies in for a person, as `Workdays.workday_of` says it; null for no instant. Both are
-    expressions of the query around it; needs the parameter `tenant`."""
+    """An SQL expression for the workday of an instant for a person, the same as `Workdays.workday_of`; null for a null
+    instant. `person` and `instant`: SQL expressions of the query around it. Needs the parameter `tenant`."""
     of_tenant = "coalesce(wt.body->>'time_zone', 'UTC')"
-    of_person = f"(SELECT first, following, coalesce(zone, {of_tenant}) AS zone FROM stretches) AS period"  # noqa: S608
+    of_person = f"(SELECT first, following, coalesce(zone, {of_tenant}) AS zone FROM periods) AS period"  # noqa: S608
     return f"""(
     SELECT CASE WHEN EXISTS (SELECT FROM directory_org_unit wz WHERE wz.tenant = :tenant AND wz.body->>'time_zone' IS NOT NULL)
     THEN (
-        WITH placed AS (
+        WITH zoned AS (
             SELECT wm.org_unit_id, wm.valid_from, wm.valid_to, wz.zone FROM directory_membership wm
             JOIN directory_org_unit wu ON wu.tenant = wm.tenant AND wu.id = wm.org_unit_id
             CROSS JOIN LATERAL (
@@ -301,10 +313,10 @@ def workday(person: str, instant: str) -> str:
                 WHERE wa.body->>'time_zone' IS NOT NULL ORDER BY above.depth DESC LIMIT 1) wz
             WHERE wm.tenant = :tenant AND wm.person_id = {person} AND wm.valid_from < wm.valid_to),
         bounds AS (
-            SELECT date '0001-01-01' AS first UNION SELECT valid_from FROM placed UNION SELECT valid_to FROM placed),
-        stretches AS (
+            SELECT date '0001-01-01' AS first UNION SELECT valid_from FROM zoned UNION SELECT valid_to FROM zoned),
+        periods AS (
             SELECT first, lead(first) OVER (ORDER BY first) AS following, (
-                SELECT zone FROM placed WHERE valid_from <= first AND first < valid_to
+                SELECT zone FROM zoned WHERE valid_from <= first AND first < valid_to
                 ORDER BY valid_from DESC, org_unit_id LIMIT 1) AS zone
             FROM bounds)
         SELECT {workday_in_periods_sql(instant, of_person, "wt.start")})
@@ -314,8 +326,9 @@ def workday(person: str, instant: str) -> str:
 
 
 def build_workdays_sql(people: str) -> str:
-    """An SQL expression that `parse_workdays` reads, for statements that ask for more; `people`: a sub-select of their ids.
-    Memberships matter only where some org unit has a zone of its own."""
+    """An SQL expression whose value `parse_workdays` parses, so that a larger statement can include it. `people`: a
+    sub-select of person ids. Memberships are included only if an org unit has its own time zone. Needs the parameter
+    `tenant`."""
     return f"""(
     WITH units AS MATERIALIZED (
         SELECT id, path, body ->> 'time_zone' AS zone FROM directory_org_unit WHERE tenant = :tenant)
@@ -330,18 +343,18 @@ def build_workdays_sql(people: str) -> str:
 
 
 def parse_workdays(found: str) -> Workdays:
-    """A tenant that the directory does not know (yet) lives in UTC."""
+    """Parses the value of `build_workdays_sql`. The time zone is UTC while the directory copy does not have the tenant."""
     of_tenant, units, memberships = from_json(found)
     zone_name, day_start_minutes = of_tenant or (None, 0)
     zone = zone_of(zone_name) or ZoneInfo("UTC")
     zones = _zones(units) if units else {}
     by_person: dict[UUID, list[Membership]] = {}
     for person_id, unit_id, since, until in memberships or ():
-        held = (UUID(unit_id), date.fromisoformat(since), date.fromisoformat(until))
-        by_person.setdefault(UUID(person_id), []).append(held)
-    stretches = {person_id: build_zone_periods(held, zones, zone) for person_id, held in by_person.items()}
-    elsewhere = {person_id: each for person_id, each in stretches.items() if any(other != zone for _, other in each)}
-    return Workdays(zone, day_start_minutes or 0, elsewhere)
+        membership = (UUID(unit_id), date.fromisoformat(since), date.fromisoformat(until))
+        by_person.setdefault(UUID(person_id), []).append(membership)
+    periods = {person_id: build_zone_periods(held, zones, zone) for person_id, held in by_person.items()}
+    in_other_zones = {person_id: each for person_id, each in periods.items() if any(other != zone for _, other in each)}
+    return Workdays(zone, day_start_minutes or 0, in_other_zones)
 
 
 @lru_cache(maxsize=256)

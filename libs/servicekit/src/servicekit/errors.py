@@ -1,5 +1,5 @@
-"""One hierarchy of errors. The HTTP door renders them as RFC 9457 problem documents; the event door retries what is
-transient and files the rest away as dead letters."""
+"""The hierarchy of errors. The HTTP door renders them as problem documents (RFC 9457). The event door retries transient
+ones and stores a dead letter for the others."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -8,11 +8,11 @@ from typing import Any, ClassVar, cast
 from pydantic import BaseModel
 
 MOST_PROBLEMS = 100
-"""Of one answer: whoever has mended so many asks again."""
+"""The most field problems in one response."""
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field: where (JSON pointer, and line and column where there are any), why, and the cure."""
+    """What is wrong with one field: where (a JSON pointer, and line and column for a text), why, and what to do about it."""
 
     pointer: str = ""
     problem: str
@@ -22,7 +22,7 @@ class FieldProblem(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """How a problem is answered (RFC 9457). What its types mean: docs/problems.md."""
+    """A problem document (RFC 9457). docs/problems.md lists its types."""
 
     type: str
     title: str
@@ -33,7 +33,8 @@ class ProblemDocument(BaseModel):
 
 
 class Problem(Exception):
-    """An error that its reader can do something about. `slug` is stable and names it for programs."""
+    """An error that the API's caller can act on. `slug` is stable and identifies the type for programs; `detail` and
+    `errors` are for people; `retry_after` is in seconds."""
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Something went wrong"
@@ -67,78 +68,96 @@ class Problem(Exception):
 def _problem(
     kind: type[Problem], slug: str, detail: str, errors: list[FieldProblem], retry_after: int | None
 ) -> Problem:
-    """As it was before it was pickled."""
+    """Rebuilds a pickled problem."""
     return kind(slug, detail, errors=errors, retry_after=retry_after)
 
 
 class Invalid(Problem):
+    """The request is well-formed but its content is not valid."""
+
     status = 422
     title = "The request cannot be accepted as it is"
 
 
 class Unauthenticated(Problem):
+    """There is no access token, or it is not valid."""
+
     status = 401
     title = "A valid access token is needed"
 
 
 class Forbidden(Problem):
+    """The caller may not do or see this."""
+
     status = 403
     title = "Not allowed"
 
 
 class NotFound(Problem):
+    """What the request names does not exist."""
+
     status = 404
     title = "Not found"
 
 
 class Conflict(Problem):
+    """The request conflicts with the current state."""
+
     status = 409
     title = "It conflicts with what is there"
 
 
 class PreconditionFailed(Problem):
+    """The condition in If-Match or If-None-Match does not hold."""
+
     status = 412
     title = "It is not as the request says"
 
 
 class TooLarge(Problem):
+    """The body, or the number of values in it, is too large."""
+
     status = 413
     title = "Too large"
 
 
 class TooSlow(Problem):
+    """The body did not arrive in time."""
+
     status = 408
     title = "The request took too long to arrive"
 
 
 class TooMany(Problem):
+    """The caller sent too many requests."""
+
     status = 429
     title = "Too many requests"
 
 
 class Unavailable(Problem):
-    """Something this depends on is away for the moment: worth trying again."""
+    """A dependency is unavailable at the moment. A retry may succeed."""
 
     status = 503
     title = "Not available at the moment"
     transient = True
 
 
-_SHOWN_NAMES = 20
-_COMPARED_NAMES = 5000
+_MAX_NAMES_SHOWN = 20
+_MAX_NAMES_COMPARED = 5000
 
 
 def suggest_name(name: str, valid: Sequence[str]) -> str:
-    """The cure for a name that does not exist: the one that was meant, else those that there are."""
-    found = get_close_matches(name[:64].lower(), valid[:_COMPARED_NAMES], n=1, cutoff=0.6)
+    """The cure for a name that does not exist: the most similar name of `valid`, else the valid names."""
+    found = get_close_matches(name[:64].lower(), valid[:_MAX_NAMES_COMPARED], n=1, cutoff=0.6)
     if found:
         return f"did you mean `{found[0]}`?"
-    more = f" and {len(valid) - _SHOWN_NAMES} more" if len(valid) > _SHOWN_NAMES else ""
-    return f"one of: {', '.join(sorted(valid)[:_SHOWN_NAMES])}{more}"
+    more = f" and {len(valid) - _MAX_NAMES_SHOWN} more" if len(valid) > _MAX_NAMES_SHOWN else ""
+    return f"one of: {', '.join(sorted(valid)[:_MAX_NAMES_SHOWN])}{more}"
 
 
 def format_value(value: Any) -> str:
-    """A value in a message: of a list or a mapping only what it is, since it may be of any size and depth."""
+    """A value as a short text for an error message. A list or a mapping is only described, since it may be large."""
     if isinstance(value, dict | list | tuple | set):
         return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(cast('Any', value))}"
     return (value[:60] if isinstance(value, str) else str(value)[:60]).strip()

@@ -1,4 +1,4 @@
-"""The event door: a batch of messages is one transaction, together with the reader's new offsets."""
+"""The event door: handles a batch of messages in one transaction, together with the reader's new offsets."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EventDoor:
-    """One service's reader of one topic. Implements what the consumer loop of `messaging` needs: Effects, Attempts."""
+    """One service's reader of one topic. Implements the protocols Effects and Attempts of the consumer loop."""
 
     def __init__(self, sessions: Sessions, subscription: Subscription) -> None:
         self._sessions = sessions
@@ -54,20 +54,24 @@ class EventDoor:
         self._metrics = ReaderMetrics(sessions.service, subscription.topic)
 
     async def load_next_offset(self, group: str, source: TopicPartition) -> int:
+        """The offset of the next message that this service has not handled in the partition."""
         return await load_next_offset(self._sessions, source.topic, source.partition)
 
     async def count_attempts(self, source: TopicPartition) -> int:
+        """How many attempts at the partition's next batch began and did not end."""
         return await count_attempts(self._sessions, source.topic, source.partition)
 
     async def begin_attempt(self, source: TopicPartition) -> None:
+        """Records, in a transaction of its own, that an attempt at the partition's next batch begins."""
         await begin_attempt(self._sessions, source.topic, source.partition)
 
     async def end_attempt(self, source: TopicPartition) -> None:
+        """Records that an attempt ended without ending the process."""
         await end_attempt(self._sessions, source.topic, source.partition)
 
     async def apply(self, messages: Sequence[Message], steps: Sequence[OffsetStep]) -> None:
-        """Handles the messages and moves the offsets, in one transaction. Raises Fenced when another reader was here
-        first, and OverBudget when handling them took too long."""
+        """Handles the messages and moves the offsets, in one transaction. Raises Fenced when another reader has moved the
+        offsets, OverBudget when handling exceeded the subscription's time limit."""
         began = time.perf_counter()
         log_context.set(LogContext(self._sessions.service))
         try:
@@ -80,7 +84,7 @@ class EventDoor:
                         self._handle_and_await_writes(session, received), seconds=self.subscription.max_seconds
                     )
         except Exception as error:
-            # A single message that fails for good is buried next, not handled again.
+            # A single message with a permanent error becomes a dead letter and is not retried.
             if not isinstance(error, Fenced) and (len(messages) > 1 or is_transient(error)):
                 self._metrics.retried.inc(len(messages))
             raise
@@ -88,8 +92,8 @@ class EventDoor:
 
     @property
     def _timeouts(self) -> Timeouts:
-        """Whoever waits for a lock is not to blame for what it waits for, and tries again; a statement whose process is
-        gone ends a little later than its process would have ended it."""
+        """Database timeouts. A wait for a lock ends early, so that the batch is retried rather than stopped as over budget.
+        The statement timeout is longer than the budget: it ends statements whose process has died."""
         seconds = self.subscription.max_seconds
         return Timeouts(lock_seconds=seconds / 4, statement_seconds=seconds * 1.5)
 
@@ -103,7 +107,8 @@ class EventDoor:
         return self.tracing.start_batch_span(self.subscription.topic, [each.attributes for each in received])
 
     async def bury(self, message: Message, error: Exception, step: OffsetStep) -> None:
-        """Files the message away whole, with its error, and moves the offset, in one transaction."""
+        """Stores the complete message with its error as a dead letter and moves the offset, in one transaction. Raises
+        Fenced when another reader has moved the offset."""
         tenant = message.headers.get("ce_tenant", "")
         if not is_valid_tenant_name(tenant):
             tenant = PLATFORM_TENANT
@@ -132,7 +137,7 @@ class EventDoor:
             raise Fenced(str(moved)) from moved
 
     async def handle(self, session: Session, received: Sequence[ReceivedEvent[Any]]) -> None:
-        """Calls the service's handlers, message by message or with the whole batch."""
+        """Calls the service's handlers: the batch handler if there is one, else one handler per message."""
         batch = self.subscription.batch
         events = list(received) if batch is None else [each for each in received if self._is_for_batch(each)]
         if not events:
@@ -155,7 +160,7 @@ class EventDoor:
         return each.raw is not None and event_type is not None and (not types or event_type in types)
 
     async def _handle_each(self, session: Session, events: Sequence[ReceivedEvent[Any]]) -> None:
-        origin = session.origin  # of the person who replays a dead letter: the events' effects have another origin
+        origin = session.origin  # the person who replays a dead letter; not the origin of what the handlers change
         groups = {group[0].tenant: group for group in _by_tenant(events)}
         async for tenant in iterate_tenants(session, {tenant: _latest(group) for tenant, group in groups.items()}):
             for each in groups[tenant]:
@@ -176,17 +181,20 @@ class EventDoor:
 
 
 def parse_message(message: Message) -> ReceivedEvent[Any]:
-    """Raises pydantic.ValidationError when it lacks a CloudEvents attribute."""
+    """The event of a message; its body is decoded later. Raises pydantic.ValidationError when a CloudEvents attribute is
+    missing."""
     return ReceivedEvent(Attributes.from_headers(message.headers), message.key, message.value)
 
 
 def _strip_unstorable(text: str) -> str:
-    """PostgreSQL keeps neither NUL nor half a surrogate pair: poison of that kind must not keep itself from being buried."""
+    """Replaces NUL and lone surrogates, which PostgreSQL cannot store. Without this, a message with one could not become a
+    dead letter."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 async def _copy_directory(session: Session, each: ReceivedEvent[Any]) -> bool:
-    """False when a newer state was here before: then it is news to nobody."""
+    """Applies a directory event to the service's copy. Returns False when a newer state was applied before; then the
+    service's handlers are not called."""
     erased = each.raw is None
     if not erased and each.attributes.type not in _STATES:
         return True
@@ -207,8 +215,8 @@ async def _copy_directory(session: Session, each: ReceivedEvent[Any]) -> bool:
 
 
 async def iterate_tenants(session: Session, times: Mapping[str, datetime]) -> AsyncGenerator[str]:
-    """Yields each tenant of `times` with the session narrowed to it and set to its time. Afterwards the session sees all
-    its tenants again, at the time that it had. For doors: an action never changes the tenant or the time of its session."""
+    """Yields each tenant of `times` (tenant → current time) with the session narrowed to it and set to its time. Restores
+    the session's tenants and time at the end. For doors only: an action never changes its session's tenant or time."""
     tenants, now = session.tenants, session.now
     for tenant, at in times.items():
         if session.tenants != (tenant,):
@@ -227,7 +235,7 @@ async def _set_tenants(session: Session, received: Sequence[ReceivedEvent[Any]])
 
 
 def _by_tenant(received: Iterable[ReceivedEvent[Any]]) -> list[list[ReceivedEvent[Any]]]:
-    """Only the events of one tenant have an order among them."""
+    """The events grouped by tenant. Order matters only among the events of one tenant."""
     groups: dict[str, list[ReceivedEvent[Any]]] = {}
     for each in received:
         groups.setdefault(each.tenant, []).append(each)

@@ -1,7 +1,7 @@
-"""Due items are leased: who holds one is the only one to handle it, until it is done, given back, or the lease has run
-out because its process has died. A lease is fenced: a holder who lost it changes nothing any more.
+"""Leases of due items. Only the holder of a lease handles the item, until it is finished, postponed or released, or the
+lease expires because the holder's process has died. A lease is fenced: a holder that lost it cannot change anything.
 
-Leases run by the database's clock, never by a simulated tenant's.
+Leases expire by the database's clock, never by a simulated tenant's.
 """
 
 from collections.abc import AsyncGenerator, Collection, Mapping
@@ -19,8 +19,8 @@ from servicekit.service_definition import DueItem
 
 LEASE_SECONDS = 30.0
 
-# Tenants are gone through one by one on an index, so that a tenant's long queue costs the others nothing; and only when
-# anything is due. Whose items run already, and who was served last, comes later.
+# Steps through the tenants by an index, so that one tenant's long queue does not slow the query, and only if anything is
+# due. Tenants with running items, and tenants that were served recently, come later.
 _CLAIM = """
 WITH RECURSIVE tenants AS (
     SELECT (SELECT min(tenant) FROM due_item) AS tenant
@@ -49,7 +49,7 @@ RETURNING i.tenant, i.kind, i.ref, i.at, i.body, i.turn, chosen.now
 """
 _WHERE_LEASED = "WHERE tenant = :tenant AND kind = :kind AND ref = :ref AND at = :at AND lease = :lease"
 _RENEW = f"UPDATE due_item SET leased_until = clock_timestamp() + :seconds * interval '1 second' {_WHERE_LEASED}"  # noqa: S608
-# Whoever has locked the row is its holder at work, in a transaction that renews by itself.
+# A locked row is skipped: its holder is in a transaction that renews the lease itself.
 _RENEW_BESIDE = f"""
 UPDATE due_item SET leased_until = clock_timestamp() + :seconds * interval '1 second' WHERE (tenant, kind, ref) IN (
     SELECT tenant, kind, ref FROM due_item {_WHERE_LEASED} FOR UPDATE SKIP LOCKED)
@@ -63,12 +63,13 @@ _RELEASE = f"UPDATE due_item SET lease = NULL, leased_until = NULL {_WHERE_LEASE
 
 
 class LeaseLost(Exception):
-    """Somebody else has the item now, or it was moved or called off."""
+    """Another process holds the item, or the item was moved or deleted."""
 
 
 @dataclass(frozen=True)
 class LeasedItem:
-    """A due item that this process holds. `now` is its tenant's time when it was taken."""
+    """A due item that this process has leased for `seconds`. `now`: the tenant's time when it was leased. `lock_key`: items
+    with the same key are handled one at a time."""
 
     sessions: Sessions
     item: DueItem
@@ -84,7 +85,7 @@ class LeasedItem:
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[Session]:
-        """A unit of work of the item's tenant, which renews the lease. Raises LeaseLost; then nothing is done."""
+        """A transaction of the item's tenant, which renews the lease. Raises LeaseLost before anything is changed."""
         async with self._begin() as session:
             if not await session.run(_RENEW, self._lease_parameters | {"seconds": self.seconds}):
                 raise LeaseLost(self.item.ref)
@@ -92,7 +93,7 @@ class LeasedItem:
 
     @asynccontextmanager
     async def finish(self) -> AsyncGenerator[Session]:
-        """The unit of work with which the item is done. Raises LeaseLost; then nothing is done."""
+        """The item's last transaction, which deletes it. Raises LeaseLost before anything is changed."""
         async with self._begin() as session:
             if not await session.run(_FINISH, self._lease_parameters):
                 raise LeaseLost(self.item.ref)
@@ -106,15 +107,15 @@ class LeasedItem:
             yield session
 
     async def renew(self) -> None:
-        """Beside the holder's own transactions, for work that takes long between them."""
+        """Renews the lease outside of the holder's transactions, for work that takes long between them."""
         await self._execute_system(_RENEW_BESIDE, seconds=self.seconds)
 
     async def postpone(self) -> None:
-        """After a failure: with growing pauses, an hour at most."""
+        """Releases the item after a failure and makes it due later: after 2^attempts seconds, an hour at most."""
         await self._execute_system(_POSTPONE, now=self.now)
 
     async def release(self) -> None:
-        """Somebody else may take it at once."""
+        """Ends the lease, so that another process can lease the item at once."""
         await self._execute_system(_RELEASE)
 
     async def _execute_system(self, statement: str, **parameters: Any) -> None:
@@ -134,19 +135,20 @@ async def lease_due_items(
     served: Mapping[str, int],
     seconds: float = LEASE_SECONDS,
 ) -> list[LeasedItem]:
-    """Leases up to `free` due items, at most `per_tenant` of a tenant with those that are `running`, the oldest first
-    of each; tenants that were `served` longest ago come first. `long`: only the kinds of `jobs`, else only the others."""
+    """Leases up to `free` due items. A tenant gets at most `per_tenant`, counting its items in `running`, oldest first.
+    Tenants that were `served` longest ago come first (tenant → sequence number). `long`: only the kinds in `jobs`; else
+    only the other kinds."""
     busy = [
         {"tenant": tenant, "running": running.get(tenant, 0), "served": served.get(tenant, 0)}
         for tenant in {**running, **served}
     ]
     lease = uuid4()
-    given = {
+    parameters = {
         "wall": wall, "busy": to_json(busy).decode(), "jobs": list(jobs), "long": long, "per_tenant": per_tenant,
         "free": free, "lease": lease, "seconds": seconds,
     }  # fmt: skip
     async with sessions.system_transaction() as connection:
-        rows = [dict(row) for row in (await connection.execute(text(_CLAIM), given)).mappings()]
+        rows = [dict(row) for row in (await connection.execute(text(_CLAIM), parameters)).mappings()]
     rows.sort(key=lambda row: (row["at"], row["kind"], row["ref"]))
     return [
         LeasedItem(sessions, DueItem(row["tenant"], row["kind"], row["ref"], row["at"], row["body"]), row["now"], row["turn"], lease, seconds)

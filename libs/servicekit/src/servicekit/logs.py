@@ -1,8 +1,8 @@
-"""Logs: one JSON line a record, with trace, tenant and event, and without personal data.
+"""Logs: one JSON line per record, with trace, tenant and event, and without personal data.
 
-What a failure choked on stands in its text: a name in a constraint's detail, a telephone number in a value that is no
-number. So of an error only its type and where it happened are written, and its text only where it is about machinery
-(a database that is away). A message that could not be handled lies whole in the dead letters, behind a login.
+An error's text often quotes the data that caused it: a name in a constraint's detail, a telephone number in a value that
+is not a number. So only an error's type and stack are logged; its text only for transient errors, which are about
+infrastructure. A message that could not be handled is stored complete as a dead letter, which needs a login to read.
 """
 
 import asyncio
@@ -22,52 +22,55 @@ from opentelemetry.trace import SpanContext
 
 
 class LogContext(NamedTuple):
-    """What the code that runs at the moment works for."""
+    """The service, tenant, event and request span that the running code works for."""
 
     service: str
     tenant: str | None = None
     event_id: UUID | None = None
     span: SpanContext | None = None
-    """The request's, for what is told of it after its end."""
+    """The request's span, for records that are logged after the span has ended."""
 
 
-log_context: ContextVar[LogContext | None] = ContextVar("about", default=None)
+log_context: ContextVar[LogContext | None] = ContextVar("log_context", default=None)
 
 
 def configure_logging(form: Literal["text", "json"], service: str) -> None:
-    """Sends all records to standard error. `service` names the process where a record does not say whom it works for."""
+    """Sends all records to standard error. `service`: the service name for records without a log context."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service) if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for noisy in ("httpx", "httpcore", "aiokafka", "pymongo", "alembic"):  # URLs and commands, with what is in them
+    for noisy in ("httpx", "httpcore", "aiokafka", "pymongo", "alembic"):  # they log URLs and commands with their data
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def log_unhandled_task_errors(loop: asyncio.AbstractEventLoop) -> None:
-    """A task's failure that nobody waits for: by default it is printed with the whole text of the error."""
+    """Logs errors of tasks that nobody awaits. asyncio's default handler prints the full text of the error."""
     log = logging.getLogger("uplift.run")
 
-    def tell(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def log_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         log.error("%s", context.get("message"), exc_info=context.get("exception"))
 
-    loop.set_exception_handler(tell)
+    loop.set_exception_handler(log_error)
 
 
 def describe_error(error: BaseException) -> str:
-    """An error in a line without what it may quote."""
-    driver_error = getattr(error, "orig", None)  # an engine adds the statement's parameters
+    """An error as one line without the data that it may quote: its type, and its text if it is transient."""
+    driver_error = getattr(error, "orig", None)  # SQLAlchemy's own text quotes the statement's parameters
     inner = driver_error if isinstance(driver_error, BaseException) else error
     return f"{type(error).__name__}: {inner}" if is_transient(error) else type(error).__name__
 
 
 class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON. `service`: the service name for records without a log context."""
+
     def __init__(self, service: str) -> None:
         super().__init__()
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        subject = log_context.get() or LogContext(self._service)
+        """One line of JSON: time, level, logger, message and service; trace, tenant, event and exception if there are any."""
+        context = log_context.get() or LogContext(self._service)
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC)
             .isoformat(timespec="milliseconds")
@@ -75,21 +78,21 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": _message(record),
-            "service": subject.service,
+            "service": context.service,
         }
         span = trace.get_current_span().get_span_context()
-        span = span if span.is_valid else subject.span
+        span = span if span.is_valid else context.span
         if span is not None and span.is_valid:
             line |= {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
-        if subject.tenant:
-            line["tenant"] = subject.tenant
-        if subject.event_id:
-            line["event_id"] = str(subject.event_id)
+        if context.tenant:
+            line["tenant"] = context.tenant
+        if context.event_id:
+            line["event_id"] = str(context.event_id)
         if error := _error(record):
             line["exception"] = [
                 {
                     "type": type(each).__name__,
-                    "words": describe_error(each),
+                    "message": describe_error(each),
                     "stack": traceback.format_tb(each.__traceback__),
                 }
                 for each in _chain(error)
@@ -98,12 +101,13 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """For people at a terminal. A line break in a message cannot pretend to be another record."""
+    """Formats records for a terminal."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
+        """The record's line, with line breaks in the message escaped, so that a message cannot forge another record."""
         record.message = record.message.replace("\r", "\\r").replace("\n", "\\n")
         return super().formatMessage(record)
 
@@ -122,7 +126,7 @@ def _error(record: logging.LogRecord) -> BaseException | None:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, the members of a group, and what each followed from, each once."""
+    """The error, the members of an exception group, and their causes, each once."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:

@@ -1,9 +1,9 @@
 """The metrics that every service has, each declared once. A service declares its own in its `metrics.py`. docs/metrics.md
 is generated from both.
 
-No label grows with the number of customers: no tenant and no person is a label, apart from the ten tenants of
-`uplift_tenant_behind_seconds`. Series that may see no event for long start at 0, so that a rate or an alert does not wait
-for the first event.
+The number of label values does not grow with the number of tenants: no label names a tenant or a person, except for the
+ten tenants of `uplift_tenant_behind_seconds`. Counters that may stay without events for long start at 0, so that a rate
+or an alert does not wait for the first event.
 """
 
 import time
@@ -81,7 +81,7 @@ TENANT_BEHIND: Final = Gauge(
     ["service", "tenant"],
 )
 
-# The time door
+# The clock door
 
 DUE_ITEMS: Final = Counter(
     "uplift_due_items", "Due items by what became of them: handled, or failed and postponed",
@@ -109,12 +109,12 @@ DOCUMENT_SECONDS: Final = Histogram(
 
 
 def list_metrics() -> list[MetricWrapperBase]:
-    """The metrics of this module, in its order."""
+    """The metrics of this module, in the order of their declaration."""
     return [each for name, each in globals().items() if isinstance(each, MetricWrapperBase) and name.isupper()]
 
 
 def labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
-    """The names of its labels, in the order in which they are declared."""
+    """The names of a metric's labels, in the order of their declaration."""
     return cast(tuple[str, ...], metric._labelnames)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
 
 
@@ -148,7 +148,7 @@ class ReaderMetrics:
 
 
 class PublishedEvent(NamedTuple):
-    """An event of the outbox that the broker has. `value`: its JSON; None for a tombstone."""
+    """An outbox event that the broker has stored. `value`: its JSON; None for a tombstone."""
 
     topic: str
     type: str
@@ -159,7 +159,7 @@ CountPublished = Callable[[Sequence[PublishedEvent]], None]
 
 
 def count_by_type(counters: Mapping[type[Event], Counter]) -> CountPublished:
-    """A function that counts published events of these types, each with its counter."""
+    """A function that counts published events with the counter of their type; other types are not counted."""
     by_type = {event_type.type: counter for event_type, counter in counters.items()}
 
     def count_published(events: Sequence[PublishedEvent]) -> None:
@@ -177,12 +177,12 @@ def observe_published(service: str, events: Sequence[PublishedEvent]) -> None:
 
 
 def _type_label(name: str) -> str:
-    """The label of an event type. Unknown types share one, since a client could otherwise create any number of series."""
+    """The label of an event type. Unknown types share one label; otherwise a client could create any number of series."""
     return name if name in type_registry else OTHER
 
 
 def with_metrics(documents: DocumentStore, service: str) -> DocumentStore:
-    """The same store, with the duration of its operations observed."""
+    """The document store, wrapped so that the duration of its operations is observed."""
     return cast(DocumentStore, _TimedDocumentStore(documents, service))
 
 

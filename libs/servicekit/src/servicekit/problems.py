@@ -1,10 +1,11 @@
-"""Every type of problem that a service or the gateway answers with, and what its reader can do."""
+"""Every problem type that a service or the gateway responds with, and what the caller can do about it."""
 
 from typing import NamedTuple
 
 
 class ProblemType(NamedTuple):
-    """`statuses`: those that it is answered with. Its address is `urn:uplift:problem:` and its slug."""
+    """A problem type: the HTTP statuses that it is sent with, its title, and what the caller can do. Its URI is
+    `urn:uplift:problem:` and its slug."""
 
     statuses: tuple[int, ...]
     title: str

@@ -1,4 +1,4 @@
-"""Why something was taken back, as people are told: a sentence in each language for every code that services give."""
+"""Why something was taken back, as a sentence for people in each language, for every reason code of the services."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,12 +21,13 @@ REASONS: Mapping[str, Mapping[str, str]] = {
 
 
 def format_reason(code: str, values: Mapping[str, Any], language: str) -> str:
-    """Empty for a code that this release does not know: what a service's own log says is no text for people."""
+    """The sentence for a reason code, with the window, value and band of `values` if there are any. Empty for a code that
+    this release does not know."""
     if code not in REASONS:
         return ""
-    told = REASONS[code][language]
+    sentence = REASONS[code][language]
     if not values.get("window"):
-        return told
+        return sentence
     window, value = (
         format_window(values["window"], language),
         format_value(values.get("value"), values.get("unit"), language),
@@ -34,14 +35,14 @@ def format_reason(code: str, values: Mapping[str, Any], language: str) -> str:
     band = select_title(values.get("band_title") or {}, None, language)
     if language == "zh":
         now = f"现为 {value}" if value else "不再有数值"
-        return f"{told}（{window}{now}{f'，处于“{band}”' if band else ''}）"
+        return f"{sentence}（{window}{now}{f'，处于“{band}”' if band else ''}）"
     now = f"now reads {value}" if value else "has no value any more"
-    return f"{told} ({window} {now}{f', “{band}”' if band else ''})"
+    return f"{sentence} ({window} {now}{f', “{band}”' if band else ''})"
 
 
 class Reason(BaseModel):
-    """Why something was taken back: a stable `code`; `values`, what the sentence names, such as the window, its value now
-    with its unit, and the band by its title; and the sentence by language."""
+    """Why something was taken back: a stable `code`; the `values` that the sentence mentions, such as the window, its value
+    now with its unit, and the band's title; and the sentence by language."""
 
     code: ReasonCode
     values: ReasonValues
@@ -49,8 +50,8 @@ class Reason(BaseModel):
 
 
 def reason_of(code: str | None, values: Mapping[str, Any] | None) -> Reason | None:
-    """As an answer gives it; None without a code."""
+    """The reason for an API response, with its sentence in every language; None without a code."""
     if not code:
         return None
-    known = dict(values or {})
-    return Reason(code=code, values=known, text={each: format_reason(code, known, each) for each in LANGUAGES})
+    mentioned = dict(values or {})
+    return Reason(code=code, values=mentioned, text={each: format_reason(code, mentioned, each) for each in LANGUAGES})

@@ -1,4 +1,4 @@
-"""The one runner: any number of services in one process, in the roles api (HTTP) and work (events, relay, clock)."""
+"""Runs any number of services in one process, in the roles `api` (HTTP) and `work` (events, relay, clock)."""
 
 import asyncio
 import gc
@@ -54,7 +54,7 @@ _LOOP_PROBE_SECONDS = 0.25
 
 @dataclass
 class Process:
-    """All services of this process, and what they share."""
+    """The services of this process, and what they share. `consumers`: (service, topic) → status of the reader."""
 
     settings: PlatformSettings
     roles: frozenset[str]
@@ -63,11 +63,11 @@ class Process:
     services: list[RunningService]
     consumers: dict[tuple[str, str], ConsumerStatus] = field(default_factory=dict[tuple[str, str], ConsumerStatus])
     tracings: "dict[str, Tracing]" = field(default_factory=dict[str, Any])
-    """By service; empty when there are no traces."""
+    """Service → its tracing; empty when traces are off."""
 
     async def lag(self) -> dict[str, dict[str, int]]:
-        """By service: events waiting in the outbox, and messages waiting by topic. All zero: nothing is under way. A
-        process without the role `work` knows of the outbox only."""
+        """Service → events that wait in its outbox, and messages that wait in each topic. When all are 0, nothing is in
+        progress. A process without the role `work` reports the outbox only."""
         found: dict[str, dict[str, int]] = {}
         for each in self.services:
             found[each.service.name] = {"outbox": await each.outbox.count_waiting()}
@@ -76,7 +76,7 @@ class Process:
         return found
 
     async def _count_lag_by_topic(self, running: RunningService) -> dict[str, int]:
-        """Messages waiting, by topic."""
+        """Topic → messages that the service has not handled."""
         topics = dict.fromkeys(running.doors, 0)
         for source, count in (await self.broker.lag(running.service.name)).items():
             topics[source.topic] = topics.get(source.topic, 0) + count
@@ -89,7 +89,7 @@ class Process:
             try:
                 async with each.context.sessions.system_transaction() as connection:
                     await connection.execute(text("SELECT 1"))
-            except Exception as error:  # whatever it is, it is the reason
+            except Exception as error:  # any error is a reason not to be ready
                 found.append(f"{each.service.name}: the database does not answer ({type(error).__name__})")
         found.extend(
             f"{service}: the reader of {topic} has stopped: {status.error}"
@@ -99,8 +99,8 @@ class Process:
         return found
 
     async def update_gauges(self) -> None:
-        """Brings the gauges up to date, for /metrics. What cannot be measured is not a number, so that no alert takes an
-        old figure for news."""
+        """Updates the gauges for /metrics. A gauge that cannot be measured is set to NaN, so that no alert evaluates an old
+        value."""
         metrics.READY.set(int(not await self.find_readiness_problems()))
         metrics.TENANT_BEHIND.clear()
         for each in self.services:
@@ -114,7 +114,7 @@ class Process:
                 late = await each.clock.late_seconds()
                 for tenant, seconds in (await each.outbox.find_slowest_tenants(_MAX_TENANTS_SHOWN)).items():
                     metrics.TENANT_BEHIND.labels(name, tenant).set(seconds)
-            except Exception:  # the database is away, and `ready` says so
+            except Exception:  # the database is unavailable, which READY shows
                 waiting, age, late = _UNKNOWN, None, _UNKNOWN
             metrics.OUTBOX_EVENTS.labels(name).set(waiting)
             metrics.OUTBOX_AGE.labels(name).set((datetime.now(UTC) - age).total_seconds() if age else min(waiting, 0))
@@ -126,7 +126,7 @@ class Process:
         name = running.service.name
         try:
             behind: dict[str, float] = {**await self._count_lag_by_topic(running)}
-        except Exception:  # the broker is away
+        except Exception:  # the broker is unavailable
             behind = dict.fromkeys(running.doors, _UNKNOWN)
         for topic, count in behind.items():
             metrics.LAG_MESSAGES.labels(name, topic).set(count)
@@ -168,7 +168,7 @@ def root_app(process: Process) -> FastAPI:
             return JSONResponse({"detail": f"It cannot be told now: {type(error).__name__}."}, 503)
 
     @app.get("/metrics")
-    async def figures() -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def get_metrics() -> Response:  # pyright: ignore[reportUnusedFunction]
         await process.update_gauges()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
@@ -176,9 +176,9 @@ def root_app(process: Process) -> FastAPI:
 
 
 def create_broker(settings: PlatformSettings) -> AbstractAsyncContextManager[Broker]:
-    """Kafka where it is named, else the log table."""
+    """The broker of the settings: Kafka if its servers are configured, else the log table in PostgreSQL."""
     if settings.kafka_bootstrap_servers:
-        from messaging.kafka import KafkaBroker  # only then: its client takes a moment to load
+        from messaging.kafka import KafkaBroker  # imported only if used: its client is slow to load
 
         return KafkaBroker(
             settings.kafka_bootstrap_servers,
@@ -190,8 +190,9 @@ def create_broker(settings: PlatformSettings) -> AbstractAsyncContextManager[Bro
 
 
 def reduce_garbage_collection() -> None:
-    """What is there now stays to the end: the collector need not walk it again and again (a fifth of a busy loop). While it
-    walks nothing else runs, some 0.3 µs an object: 20,000 new ones, and 100,000 that survived that, are walked at once."""
+    """Tunes the garbage collector after start-up. Objects that exist now live as long as the process, so they are frozen:
+    collecting them again and again took a fifth of a busy loop. A collection stops everything for about 0.3 µs per
+    object; the thresholds bound it to 20,000 new objects, and 100,000 that survived one collection."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 5, 200)
@@ -201,8 +202,8 @@ def reduce_garbage_collection() -> None:
 async def run_services(
     services: Sequence[Service], settings: PlatformSettings, *, roles: frozenset[str] = ALL_ROLES
 ) -> AsyncGenerator[Process]:
-    """Wires the services on a migrated database. With the role `work` it also reads, relays and keeps the clock until
-    the end of the block, and finishes what is at hand before it returns."""
+    """Builds the services on a migrated database. With the role `work`, also consumes events, relays the outboxes and runs
+    due items until the block ends, and then finishes what is in progress."""
     stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
         logs.log_unhandled_task_errors(asyncio.get_running_loop())
@@ -247,16 +248,16 @@ async def run_services(
 def _export_traces(
     services: Sequence[Service], http: httpx.AsyncClient
 ) -> "AbstractContextManager[dict[str, Tracing]]":
-    """Tracing by service where a collector is named, else none."""
+    """Service → tracing, if a collector is configured, else empty."""
     if not TelemetrySettings().otel_exporter_otlp_endpoint:
         return nullcontext({})
-    from servicekit.telemetry import export_traces  # only then: its packages take a moment to load
+    from servicekit.telemetry import export_traces  # imported only if used: its packages are slow to load
 
     return export_traces([each.name for each in services], http)
 
 
 def instrument_service(running: RunningService, tracing: "Tracing") -> None:
-    """Every door and the database of a service tell of what they do."""
+    """Creates spans for a service's doors, database statements and outgoing events."""
     tracing.instrument_engine(running.context.sessions.engine)
     running.context.sessions.inject_trace_context = tracing.inject_context
     running.clock.tracing = tracing
@@ -265,13 +266,14 @@ def instrument_service(running: RunningService, tracing: "Tracing") -> None:
 
 
 def build_broker_dsn(settings: PlatformSettings) -> str:
+    """The libpq connection string of the log table, with the role `broker`."""
     return settings.database_url.replace("{role}", "broker").replace("postgresql+psycopg:", "postgresql:", 1)
 
 
 def _create_worker_tasks(process: Process) -> list[Coroutine[Any, Any, None]]:
     jobs: list[Coroutine[Any, Any, None]] = []
     stopping, settings = process.stopping, process.settings
-    alone = asyncio.Lock()
+    suspect_lock = asyncio.Lock()
     for running in process.services:
         name = running.service.name
         relay = Relay(process.broker, _RelayOutbox(running, process.tracings.get(name)), name)
@@ -280,7 +282,7 @@ def _create_worker_tasks(process: Process) -> list[Coroutine[Any, Any, None]]:
         jobs += [_restart_on_failure(loop, running.context) for loop in running.parts.background]
         for topic, door in running.doors.items():
             status = process.consumers[name, topic] = ConsumerStatus()
-            door.suspect_lock = alone
+            door.suspect_lock = suspect_lock
             reader = consume(
                 process.broker,
                 name,
@@ -297,15 +299,15 @@ def _create_worker_tasks(process: Process) -> list[Coroutine[Any, Any, None]]:
 
 
 async def _wake_relays_on_notify(process: Process) -> None:
-    """Processes that only answer HTTP tell of their events by NOTIFY."""
+    """Wakes the relays on NOTIFY, which processes with the role `api` alone send when they write to an outbox."""
     wakes = {each.service.name: each.context.sessions.wake for each in process.services}
 
-    def heard(service: str | None) -> None:
+    def on_notify(service: str | None) -> None:
         for name, wake in wakes.items():
             if wake is not None and service in (None, name):
                 wake.set()
 
-    await listen(process.services[0].context.sessions.engine, "uplift_outbox", heard)
+    await listen(process.services[0].context.sessions.engine, "uplift_outbox", on_notify)
 
 
 async def _run_log_retention(broker: LogTableBroker, stopping: asyncio.Event) -> None:
@@ -313,7 +315,7 @@ async def _run_log_retention(broker: LogTableBroker, stopping: asyncio.Event) ->
         try:
             await broker.apply_retention(datetime.now(UTC))
         except Exception:
-            log.exception("the broker could not be tidied")
+            log.exception("the retention of the log table failed")
         await wait_for_any(_RETENTION_SECONDS, stopping)
 
 
@@ -338,7 +340,7 @@ async def _measure_loop_lag(stopping: asyncio.Event) -> None:
 
 
 class _RelayOutbox:
-    """A service's outbox as the relay needs it: rows become messages, and what is delivered is counted."""
+    """A service's outbox, adapted to the relay: turns rows into messages and counts what was delivered."""
 
     def __init__(self, running: RunningService, tracing: "Tracing | None") -> None:
         self._outbox = running.outbox
@@ -349,7 +351,7 @@ class _RelayOutbox:
     async def publish_pending(
         self, publish: Callable[[list[Outgoing]], Awaitable[None]], capacity: Mapping[str, int]
     ) -> int:
-        """Publishes waiting rows, of each topic at most `capacity`. Returns their number."""
+        """Publishes waiting rows, at most `capacity` (topic → number) per topic. Returns how many."""
         delivered: list[metrics.PublishedEvent] = []
 
         async def forward(rows: list[OutboxRow]) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP server of a process, which leaves in order: first not ready, then no longer listening, then gone."""
+"""The HTTP server of a process. It shuts down in order: first not ready, then no longer listening, then stopped."""
 
 import signal
 import time
@@ -11,14 +11,14 @@ from servicekit.connections import Connection
 from servicekit.run import Process
 
 
-def _connections(most: int) -> type[Connection]:
-    return type("Connection", (Connection,), {"most": most})
+def _connection_class(max_connections: int) -> type[Connection]:
+    return type("Connection", (Connection,), {"max_connections": max_connections})
 
 
 class Server(uvicorn.Server):
-    """On SIGTERM or SIGINT the process says that it is stopping: its streams end and /readyz answers 503, so that a
-    gateway sends new requests elsewhere; those that still come are answered for `drain_seconds`. A second signal does
-    not wait."""
+    """A uvicorn server with a drain period. After SIGTERM, the process's streams end and /readyz answers 503, so that a
+    gateway sends new requests elsewhere; requests are still answered for `drain_seconds`. SIGINT, or a second signal,
+    skips the drain period."""
 
     def __init__(
         self, app: FastAPI, process: Process, *, host: str, port: int, drain_seconds: float = 0, finish_seconds: int = 5
@@ -27,7 +27,7 @@ class Server(uvicorn.Server):
             app,
             host,
             port,
-            http=_connections(process.settings.connections),
+            http=_connection_class(process.settings.connections),
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -37,18 +37,20 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._process = process
         self._drain_seconds = drain_seconds
-        self._leave_at: float | None = None
+        self._drain_until: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The signal handler: starts the drain period, or ends it."""
         self._process.stopping.set()
-        if self._leave_at is not None or self._drain_seconds == 0 or sig == signal.SIGINT:
-            # As uvicorn does, but without raising the signal once more at the end: the process leaves in order.
+        if self._drain_until is not None or self._drain_seconds == 0 or sig == signal.SIGINT:
+            # As uvicorn does, but without raising the signal again at the end, so that the process exits normally.
             self.force_exit |= self.should_exit and sig == signal.SIGINT
             self.should_exit = True
         else:
-            self._leave_at = time.monotonic() + self._drain_seconds
+            self._drain_until = time.monotonic() + self._drain_seconds
 
     async def on_tick(self, counter: int) -> bool:
-        if self._leave_at is not None and time.monotonic() >= self._leave_at:
+        """Whether the server should exit; called by uvicorn several times a second."""
+        if self._drain_until is not None and time.monotonic() >= self._drain_until:
             self.should_exit = True
         return await super().on_tick(counter)

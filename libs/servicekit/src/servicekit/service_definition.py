@@ -1,4 +1,4 @@
-"""What a service is, and what it is given to build its parts from."""
+"""The definition of a service, its parts, and the context that they are built from."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -27,7 +27,7 @@ Body = TypeVar("Body", bound=Event, covariant=True)
 
 @dataclass(slots=True)
 class ReceivedEvent(Generic[Body]):
-    """An event as it came in. `raw` None: a tombstone."""
+    """A received event. `raw`: its JSON; None for a tombstone."""
 
     attributes: Attributes
     key: str
@@ -36,11 +36,12 @@ class ReceivedEvent(Generic[Body]):
 
     @property
     def tenant(self) -> str:
+        """The tenant's slug."""
         return self.attributes.tenant
 
     @property
     def body(self) -> Body:
-        """Decoded on first use. Raises pydantic.ValidationError when it is not what its type promises."""
+        """The event's body, decoded on first use. Raises pydantic.ValidationError when it does not fit its type."""
         if self._body is None:
             self._body = type_registry[self.attributes.type].model_validate_json(self.raw or b"null")
         return self._body
@@ -48,6 +49,8 @@ class ReceivedEvent(Generic[Body]):
 
 @dataclass(frozen=True, slots=True)
 class DueItem:
+    """Work of a tenant that is due at a time. `kind` selects the handler; `ref` is unique within tenant and kind."""
+
     tenant: str
     kind: str
     ref: str
@@ -61,24 +64,26 @@ DueHandler = Callable[[Session, DueItem], Awaitable[None]]
 
 
 class Lease(Protocol):
-    """Of a due item that a job works at. `now`: the tenant's time when the job began."""
+    """The lease of a due item that a job works on."""
 
     @property
-    def now(self) -> datetime: ...
+    def now(self) -> datetime:
+        """The tenant's time when the job began."""
+        ...
 
     def begin(self) -> AbstractAsyncContextManager[Session]:
-        """A transaction of the item's tenant, of which a job opens as many as it needs. Raises LeaseLost when the item is
-        another worker's, or was moved or called off: then nothing is done, and the job ends."""
+        """A transaction of the item's tenant; a job opens as many as it needs. Raises LeaseLost, before anything is changed,
+        when another process holds the item or the item was moved or deleted; then the job must end."""
         ...
 
 
 @dataclass(frozen=True)
 class Job:
-    """A due item's handler that takes long: it works in chunks, each in a transaction of its lease. The item is done when
-    it returns. After a crash it is called again, and goes on where its last transaction left off.
+    """A due item's handler that uses several transactions, each from its lease. The item is finished when `run` returns.
+    After a crash, `run` is called again and must resume after its last committed transaction.
 
-    `long` False: one that takes no longer than other items do, and is a job because it calls somebody outside: between its
-    transactions and not in one. It has its turn for as long as it works."""
+    `long` False: a job that takes no longer than a normal handler, but calls another system between its transactions. It
+    uses a normal slot, and holds the item's lock while it runs."""
 
     run: Callable[[Lease, DueItem], Awaitable[None]]
     long: bool = True
@@ -86,12 +91,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Subscription:
-    """What a service reads: per message by event type, or whole batches. Types without a handler are passed over.
+    """A topic that a service reads, with a handler per event type or one handler for whole batches. Types without a handler
+    are ignored.
 
-    `batch` gets the events of `types` (none named: all that are known) without tombstones, if there are any; `by_tenant`:
-    those of one tenant at a time. `in_turn`: for a service whose readers of several topics change the same rows of an
-    agent. A batch first takes the locks of its events' keys, in order, so that two readers never wait for each other in
-    a circle. A batch that takes longer than `seconds` goes message by message, and a message that does is filed away.
+    `batch` gets the events of `types` (empty: all known types) without tombstones, if there are any; with `by_tenant`, one
+    tenant's events at a time. `lock_by_key`: for a service whose readers of several topics change the same rows of an
+    agent. A batch then first locks its events' keys, in sorted order, so that two readers cannot deadlock. A batch that
+    takes longer than `max_seconds` is handled again message by message; a message that does becomes a dead letter.
     """
 
     topic: str
@@ -106,7 +112,7 @@ class Subscription:
 
 @dataclass
 class ServiceContext:
-    """What the runner gives a service. `stopping` is set when the process is told to stop."""
+    """What the runner provides to a service. `stopping` is set when the process begins to shut down."""
 
     settings: PlatformSettings
     sessions: Sessions
@@ -118,8 +124,9 @@ class ServiceContext:
 
 @dataclass(frozen=True)
 class ServiceParts:
-    """The parts of a service: its doors, and what runs beside them. `words` describe the fields and parameters of its own
-    that its OpenAPI document tells of."""
+    """The parts of a service: its HTTP routes, subscriptions, due item handlers (kind → handler) and background loops.
+    `state` is available to its routes as `app.state.service`. `field_docs` describe the service's own fields and
+    parameters in its OpenAPI document."""
 
     router: APIRouter
     subscriptions: Sequence[Subscription] = ()
@@ -128,12 +135,12 @@ class ServiceParts:
     state: Any = None
     field_docs: Mapping[str, FieldDoc] = field(default_factory=dict[str, FieldDoc])
     section: "SectionChecker | None" = None
-    """How its section of a blueprint is checked, where it has one."""
+    """Checks the service's section of a blueprint; None for a service without one."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """A service as a value: it can run alone or beside the others."""
+    """The definition of a service. It can run in its own process or together with others."""
 
     name: str
     title: str
@@ -142,9 +149,9 @@ class Service:
     metrics: Sequence[MetricWrapperBase] = ()
     """Metrics that only this service has."""
     count_published: CountPublished | None = None
-    """Called with each batch of events that the relay has delivered, to count them in `metrics`."""
+    """Counts, in `metrics`, each batch of events that the relay has delivered."""
 
     @property
     def prefix(self) -> str:
-        """The path below which its HTTP API is mounted."""
+        """The path at which its HTTP API is mounted."""
         return f"/api/{self.name}/v1"

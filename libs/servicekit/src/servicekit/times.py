@@ -1,4 +1,4 @@
-"""Days and instants that callers give: from 1970 to 2999, so that every sum of two stays within every calendar."""
+"""Types of days and instants in requests: from 1970 to 2999, so that date arithmetic never overflows."""
 
 import re
 from datetime import UTC, date, datetime
@@ -15,7 +15,7 @@ _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt_ ]\d{2}:\d{2}.*", re.ASCII)
 
 
 def _written_day(value: Any) -> Any:
-    # The validator takes a number for seconds since 1970, and `0` as a text too; nobody who sends a day means that.
+    # pydantic would read a number, also as a text such as `0`, as seconds since 1970. No caller means that by a day.
     if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
         return value
     raise PydanticKnownError("date_parsing", {"error": "it is not written as one"})
@@ -28,7 +28,7 @@ def _written_instant(value: Any) -> Any:
 
 
 WrittenInstant = Annotated[AwareDatetime, BeforeValidator(_written_instant)]
-"""Of any year."""
+"""An instant of any year."""
 Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY), BeforeValidator(_written_day)]
 Instant = Annotated[
     AwareDatetime,
@@ -38,7 +38,7 @@ Instant = Annotated[
 
 
 class DaySpan(BaseModel):
-    """A range of days in an answer, both ends included: `from` and `to`, as in a query."""
+    """A range of days: from the first day to the last, both included."""
 
     first: date = Field(validation_alias=AliasChoices("from", "first"), serialization_alias="from")
     last: date = Field(validation_alias=AliasChoices("to", "last"), serialization_alias="to")

@@ -1,4 +1,4 @@
-"""Access tokens: JWTs of one issuer, verified by each service itself."""
+"""Verifies access tokens: JWTs of one issuer. Every service verifies them itself."""
 
 import asyncio
 import base64
@@ -17,17 +17,17 @@ from servicekit.errors import Unauthenticated, Unavailable
 
 ALGORITHMS = ["RS256", "ES256", "PS256"]
 MAX_LIFETIME_SECONDS = 24 * 3600
-"""Tokens that live longer are refused: so long, and no longer, an ended session must be remembered."""
+"""Tokens with a longer lifetime are refused, so that an ended session need not be remembered for longer."""
 _LEEWAY_SECONDS = 30
 _REFETCH_SECONDS = 10
-_MOST_TOKENS = 1000
-_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
+_MAX_CACHED_TOKENS = 1000
+_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says; `iss` by the name the directory knows the issuer by. Roles are not among it: they come
-    from the directory. `sid` is the login session, None for a machine; times are seconds since 1970."""
+    """The claims of a verified access token. `iss` is the issuer's name in the directory. `sid` is the login session; None
+    for a machine client. Times are seconds since 1970. Roles come from the directory, not from the token."""
 
     iss: str
     sub: str
@@ -40,7 +40,8 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class LogoutClaims:
-    """What a verified logout token says: the session `sid`, or all of `sub`. `jti` names it; it is good once."""
+    """The claims of a verified logout token. It ends the session `sid`, or all sessions of `sub`. `jti` is the token's id;
+    a token may be used once."""
 
     iss: str
     sid: str | None
@@ -54,12 +55,12 @@ def _refuse(why: str) -> Unauthenticated:
 
 
 class TokenVerifier:
-    """Checks iss, aud, azp, typ, alg, kid, iat, exp, nbf and the signature, with the issuer's published keys; keys that a
-    token brings along or points to are not looked at.
+    """Checks iss, aud, azp, typ, alg, kid, iat, exp, nbf and the signature with the issuer's published keys. Keys that a
+    token contains or points to are ignored.
 
-    Keys are kept for five minutes; an unknown key id makes it look again, but not more than once in ten seconds, so
-    that a flood of made-up ids costs nothing. When the issuer is away, the keys at hand go on serving. That a token is
-    signed is remembered as long as the keys are; everything else is asked each time.
+    Keys are cached for five minutes. An unknown key id causes a new fetch, but at most one in ten seconds, so that a flood
+    of invented ids costs nothing. While the issuer is unavailable, the cached keys are used. A verified signature is cached
+    as long as the keys; the claims are checked each time.
     """
 
     def __init__(
@@ -78,22 +79,22 @@ class TokenVerifier:
         self._jwks_url = jwks_url
         self._keys: KeySet | None = None
         self._fetched = float("-inf")
-        self._looking = asyncio.Lock()
-        self._signed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._fetch_lock = asyncio.Lock()
+        self._decoded: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
     async def verify(self, token: str) -> Claims:
-        """An access token's claims. Raises Unauthenticated with the reason, Unavailable when the issuer's keys were never
-        reachable."""
+        """An access token's claims. Raises Unauthenticated with the reason; Unavailable when the issuer's keys could never
+        be fetched."""
         return self._to_claims(*await self._decode(token))
 
     async def verify_logout(self, token: str, client_id: str) -> LogoutClaims:
-        """A logout token's claims (OpenID Connect Back-Channel Logout 1.0), sent to this client. Raises as `verify`."""
+        """The claims of a logout token for this client (OpenID Connect Back-Channel Logout 1.0). Raises like `verify`."""
         header, claims = await self._decode(token)
         self._require(claims, audience=client_id)
         if _typ(header) != "logout+jwt" and claims.get("typ") != "Logout":
             raise _refuse("it is not a logout token (typ)")
         events = claims.get("events")
-        if not isinstance(events, dict) or not isinstance(events.get(_LOGOUT), dict):  # pyright: ignore[reportUnknownMemberType]
+        if not isinstance(events, dict) or not isinstance(events.get(_LOGOUT_EVENT), dict):  # pyright: ignore[reportUnknownMemberType]
             raise _refuse("it tells of no logout (events)")
         if "nonce" in claims:
             raise _refuse("it has a nonce, and so may be an ID token")
@@ -105,7 +106,7 @@ class TokenVerifier:
         return LogoutClaims(self._name, sid, sub, jti, int(claims["iat"]))
 
     async def _decode(self, token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Header and claims of a token that the issuer signed."""
+        """The header and claims of a token, after its signature was verified."""
         header = _header(token)
         if "crit" in header:
             raise _refuse("it has critical headers, and none is known here (crit)")
@@ -115,18 +116,18 @@ class TokenVerifier:
         if not isinstance(key_id, str):
             raise _refuse("it names no key (kid)")
         keys = await self._keys_with(key_id)
-        if token not in self._signed:
+        if token not in self._decoded:
             try:
                 decoded = jwt.decode(token, keys, algorithms=ALGORITHMS)
             except (JoseError, ValueError) as error:
                 raise _refuse(str(error) or type(error).__name__) from error
-            if len(self._signed) >= _MOST_TOKENS:
-                self._signed.clear()
-            self._signed[token] = decoded.header, decoded.claims
-        return self._signed[token]
+            if len(self._decoded) >= _MAX_CACHED_TOKENS:
+                self._decoded.clear()
+            self._decoded[token] = decoded.header, decoded.claims
+        return self._decoded[token]
 
     def _to_claims(self, header: dict[str, Any], claims: dict[str, Any]) -> Claims:
-        # Keycloak's tokens are all of header typ JWT, and say in the payload what they are.
+        # All of Keycloak's tokens have the header typ JWT; their payload says which kind they are.
         kind = claims.get("typ")
         if not (kind == "Bearer" or (kind is None and _typ(header) == "at+jwt")):
             raise _refuse("it is not an access token (typ)")
@@ -141,11 +142,11 @@ class TokenVerifier:
         return Claims(self._name, subject, _tenant(claims), client, _text(claims.get("sid")), issued, expires)
 
     def _require(self, claims: dict[str, Any], *, audience: str) -> None:
-        """What every token of the issuer must hold."""
+        """Checks the claims that every token of the issuer must have."""
         if str(claims.get("iss", "")).rstrip("/") != self._issuer:
             raise _refuse("it comes from another issuer (iss)")
-        meant_for = claims.get("aud")
-        if audience not in (meant_for if isinstance(meant_for, list) else [meant_for]):
+        audiences = claims.get("aud")
+        if audience not in (audiences if isinstance(audiences, list) else [audiences]):
             raise _refuse("it is meant for another audience (aud)")
         now = time.time()
         expires, issued, begins = (_parse_timestamp(claims.get(name)) for name in ("exp", "iat", "nbf"))
@@ -162,7 +163,7 @@ class TokenVerifier:
         age = time.monotonic() - self._fetched
         if self._keys is not None and age < 300 and _has(self._keys, key_id):
             return self._keys
-        async with self._looking:
+        async with self._fetch_lock:
             if time.monotonic() - self._fetched >= _REFETCH_SECONDS:
                 await self._fetch()
         if self._keys is None:
@@ -179,15 +180,15 @@ class TokenVerifier:
             response = await self._http.get(self._jwks_url)
             self._keys = KeySet.import_key_set(response.raise_for_status().json())
             self._fetched = time.monotonic()
-            self._signed.clear()
+            self._decoded.clear()
         except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError):
-            # Without any key it looks again after a second: requests must not queue up for an issuer that hangs.
+            # Without any key, the next fetch is after a second: requests must not queue for an issuer that hangs.
             self._fetched = time.monotonic() - (0 if self._keys else _REFETCH_SECONDS - 1)
 
 
 def _tenant(claims: dict[str, Any]) -> str:
-    """The one tenant of the token: a machine's by its claim `tenant`, a person's by Keycloak's claim `organization`,
-    which holds those that the person chose when they signed in."""
+    """The token's one tenant. A machine client's is in the claim `tenant`; a person's in Keycloak's claim `organization`,
+    which has the organizations that the person chose at sign-in."""
     chosen = claims.get("organization")
     named: list[Any] = [*chosen] if isinstance(chosen, dict | list) else []  # pyright: ignore[reportUnknownVariableType]
     if "tenant" in claims:
@@ -210,7 +211,7 @@ def _text(value: Any) -> str | None:
 
 
 def _parse_timestamp(value: Any) -> float | None:
-    """Seconds since 1970. Whatever is too large or no number is none."""
+    """Seconds since 1970; None for a value that is too large or not a number."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e11:
         return float(value)
     return None

@@ -1,4 +1,4 @@
-"""What is wrong with a document that is not as its model wants it: of a blueprint, mostly."""
+"""Turns pydantic's validation errors of a document, such as a blueprint, into field problems."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,8 +12,8 @@ from servicekit.errors import MOST_PROBLEMS, FieldProblem
 def find_validation_problems(
     error: ValidationError, content: Any, model: Any = None, cures: Mapping[str, str] | None = None
 ) -> list[FieldProblem]:
-    """Where `content` is not as `model` wants it, and what to do about each; `cures` by pydantic's name of the error go
-    before the usual ones."""
+    """The field problems of a validation error of `content` against `model`, each with its cure. `cures`: pydantic error
+    type → cure, which replaces the usual one."""
     return [
         FieldProblem(
             pointer=_pointer(content, each["loc"], missing=each["type"] == "missing"),
@@ -25,12 +25,12 @@ def find_validation_problems(
 
 
 def _pointer(content: Any, steps: Sequence[int | str], *, missing: bool) -> str:
-    """The place in the content itself: the validator also names the branch of a union that it tried, and that it looked
-    at a key, which are no steps in it."""
-    found, here = "", content
+    """The JSON pointer of an error's location. pydantic's location also has the union branch that it tried, or `[key]`;
+    these are not part of the content and are left out."""
+    found, current = "", content
     for number, step in enumerate(steps):
         try:
-            here = here[step]
+            current = current[step]
         except (LookupError, TypeError):
             if not (missing and number == len(steps) - 1):
                 continue

@@ -48,14 +48,14 @@ from servicekit.tokens import TokenVerifier
 
 
 def build_role_url(settings: PlatformSettings, service: str) -> str:
-    """The service's database URL, with its own role, which owns its own schema and nothing else."""
+    """The service's database URL with its own role, which owns its own schema and nothing else."""
     return settings.database_url.replace("{role}", schema_name(service))
 
 
 LOG_TABLE_MIGRATIONS = Migrations(
     "broker", "messaging.log_table.migrations", has_platform_tables=False, first_table="topics"
 )
-"""The revisions of the broker that is a log table in PostgreSQL."""
+"""The migrations of the log table, the broker in PostgreSQL."""
 
 
 def migrate_schema(migrations: Migrations, settings: PlatformSettings) -> None:
@@ -99,7 +99,7 @@ def build_service(
     verifier: TokenVerifier,
     stopping: asyncio.Event,
 ) -> RunningService:
-    """Builds one service. Every service reads the `directory` topic, whether it subscribes to it or not."""
+    """Builds one service. Every service reads the `directory` topic, also without a subscription of its own."""
     engine = create_engine(
         build_role_url(settings, service.name), schema=schema_name(service.name), pool_size=settings.database_pool
     )
@@ -120,8 +120,8 @@ def build_service(
 
 
 def bare_app() -> FastAPI:
-    """The application that services are mounted on. Errors of its own are problem documents, every answer has the security
-    headers, and HEAD works wherever GET does."""
+    """The application that services are mounted on. Its own errors are problem documents, every response has the security
+    headers, and every GET route also answers HEAD."""
     app = FastAPI(
         title="Uplift",
         docs_url=None,
@@ -160,6 +160,6 @@ def create_service_app(running: RunningService) -> FastAPI:
         app.include_router(each)
     link_resource_routes(iter_unit_routes(app.routes))
     customize_openapi(
-        app, words=running.parts.field_docs, security=build_security_schemes(running.context.settings.issuer)
+        app, field_docs=running.parts.field_docs, security=build_security_schemes(running.context.settings.issuer)
     )
     return app

@@ -1,7 +1,7 @@
 """The workday of an instant for a person: the date at the site where the person works on that day.
 
-Which site that is depends on the day, and the day on the site. What decides is the clock of the site that a person moves
-to: its first day there begins when it begins there, and the last day at the old site lasts until then.
+The site depends on the day, and the day on the site's time zone. When a person moves, the new site's clock decides: the
+first day there begins when it begins at the new site, and the last day at the old site lasts until then.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,28 +15,28 @@ LAST_DAY = date(9999, 12, 31)
 _DAY = timedelta(days=1)
 
 ZonePeriod = tuple[date, tzinfo]
-"""From this day on, in this zone."""
+"""The first day of a period, and the time zone from then on."""
 
 Membership = tuple[UUID, date, date]
-"""Of an org unit, from a day up to another one."""
+"""The org unit, the first day, and the day after the last day."""
 
 
 def compute_workday(at: int | datetime, zone: tzinfo, day_start_minutes: int = 0) -> date:
-    """The date in a zone, where a day begins `day_start_minutes` after midnight by the clock on the wall. `at`: an
-    instant, or milliseconds since 1970."""
+    """The workday of an instant in a time zone, where a day begins `day_start_minutes` after midnight in local time. `at`:
+    an instant, or milliseconds since 1970."""
     local = datetime.fromtimestamp(at // 1000, zone) if isinstance(at, int) else at.astimezone(zone)
-    # Time of a zone minus a duration is by the clock on its wall.
+    # Arithmetic on an aware datetime is in local time.
     return (local - timedelta(minutes=day_start_minutes) if day_start_minutes else local).date()
 
 
 def workday_sql(instant: str, zone: str, day_start: str) -> str:
-    """SQL of `compute_workday`. All three are SQL expressions; `day_start` is an interval."""
+    """`compute_workday` as an SQL expression. All three arguments are SQL expressions; `day_start` is an interval."""
     return f"({instant} AT TIME ZONE {zone} - {day_start})::date"
 
 
 def workday_in_periods_sql(instant: str, periods: str, day_start: str) -> str:
-    """SQL of `Workdays.workday_of` for somebody with periods. `periods`: a FROM item with the columns `first`, `following` (the
-    first day of the next period, null for the last) and `zone`; `day_start`: an interval."""
+    """`Workdays.workday_of` as an SQL expression, for a person with zone periods. `periods`: a FROM item with the columns
+    `first`, `following` (the first day of the next period, null for the last) and `zone`; `day_start`: an interval."""
     return (
         f"(SELECT least(computed.day, following - 1) FROM {periods} "  # noqa: S608
         f"CROSS JOIN LATERAL (SELECT {workday_sql(instant, 'zone', day_start)} AS day) AS computed "
@@ -45,13 +45,13 @@ def workday_in_periods_sql(instant: str, periods: str, day_start: str) -> str:
 
 
 def workday_start(day: date, zone: tzinfo, day_start_minutes: int = 0) -> datetime:
-    """The instant at which a workday begins in a zone."""
+    """The instant, in UTC, at which a workday begins in a time zone."""
     midnight = datetime.combine(day, time(), tzinfo=zone)
     return (midnight + timedelta(minutes=day_start_minutes)).astimezone(UTC)
 
 
 def zone_of(name: str | None) -> ZoneInfo | None:
-    """None also for a name that no zone has: an old event of the directory may bear one."""
+    """The time zone of an IANA name; None for no name or an unknown one, which an old directory event may have."""
     try:
         return ZoneInfo(name) if name else None
     except (KeyError, ValueError, OSError):
@@ -59,7 +59,8 @@ def zone_of(name: str | None) -> ZoneInfo | None:
 
 
 def zones_of(units: Iterable[tuple[UUID, Sequence[UUID], str | None]]) -> dict[UUID, ZoneInfo]:
-    """Org unit → the zone that it or the nearest unit above it declares; `units`: id, path from the root, zone."""
+    """Org unit → the time zone of itself or of the nearest unit above that has one. `units`: id, path from the root, and
+    the name of its own time zone."""
     known = list(units)
     declared = {unit: zone for unit, _, name in known if (zone := zone_of(name))}
     nearest = {unit: next((above for above in reversed(path) if above in declared), None) for unit, path, _ in known}
@@ -69,16 +70,16 @@ def zones_of(units: Iterable[tuple[UUID, Sequence[UUID], str | None]]) -> dict[U
 def build_zone_periods(
     memberships: Sequence[Membership], zones: Mapping[UUID, tzinfo], otherwise: tzinfo
 ) -> tuple[ZonePeriod, ...]:
-    """In which zones somebody works, in order of time and without gaps. Of several memberships on a day in units that
-    have a zone the one that began last decides."""
-    placed = sorted(
+    """The time zones that a person works in, in order and without gaps; `otherwise` where no membership has one. `zones`:
+    org unit → time zone. Of several memberships with a time zone on a day, the one that began last decides."""
+    zoned = sorted(
         (each for each in memberships if each[0] in zones and each[1] < each[2]),
         key=lambda each: (-each[1].toordinal(), each[0]),
     )
-    days = sorted({FIRST_DAY, *(day for _, *dates in placed for day in dates if day < LAST_DAY)})
+    days = sorted({FIRST_DAY, *(day for _, *dates in zoned for day in dates if day < LAST_DAY)})
     found: list[ZonePeriod] = []
     for day in days:
-        zone = next((zones[unit] for unit, since, until in placed if since <= day < until), otherwise)
+        zone = next((zones[unit] for unit, since, until in zoned if since <= day < until), otherwise)
         if not found or found[-1][1] != zone:
             found.append((day, zone))
     return tuple(found)
@@ -86,25 +87,26 @@ def build_zone_periods(
 
 @dataclass(frozen=True)
 class Workdays:
-    """Of one tenant: `zone` is its own, `stretches` those of people who ever work at a site with a zone of its own."""
+    """The workdays of one tenant. `zone`: the tenant's time zone. `zone_periods`: person → periods, for people who work or
+    worked at a site with another time zone."""
 
     zone: tzinfo
     day_start_minutes: int
     zone_periods: Mapping[UUID, Sequence[ZonePeriod]]
 
     def workday_of(self, person_id: UUID | None, at: int | datetime) -> date:
-        """The workday of an instant (or of milliseconds since 1970) for a person; for nobody, and for somebody unknown, the
-        tenant's."""
-        stretches = self.zone_periods.get(person_id, ()) if person_id else ()
-        if not stretches:
+        """The workday of an instant (or of milliseconds since 1970) for a person. For None, or an unknown person, by the
+        tenant's time zone."""
+        periods = self.zone_periods.get(person_id, ()) if person_id else ()
+        if not periods:
             return compute_workday(at, self.zone, self.day_start_minutes)
         following = LAST_DAY
-        for first, zone in reversed(stretches):
+        for first, zone in reversed(periods):
             day = compute_workday(at, zone, self.day_start_minutes)
             if day >= first:
                 return min(day, following - _DAY) if following < LAST_DAY else day
             following = first
-        raise AssertionError("the first stretch begins with the first day")
+        raise AssertionError("the first period begins with the first day")
 
     def start_of_workday(self, person_id: UUID | None, day: date) -> datetime:
         """The instant at which a person's workday begins."""
@@ -115,7 +117,7 @@ class Workdays:
         return workday_start(day, zone, self.day_start_minutes)
 
     def list_periods(self) -> list[tuple[UUID, date, date | None, str]]:
-        """All zone periods: the person, the first day, the first day of the next period (None: the last), the zone's name."""
+        """All zone periods: person, first day, first day of the next period (None for the last period), zone name."""
         return [
             (person_id, first, following, str(zone))
             for person_id, periods in self.zone_periods.items()

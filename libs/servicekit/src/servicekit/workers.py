@@ -1,7 +1,7 @@
-"""Work that a text of a customer decides the length of: done in another process, which is ended at its deadline.
+"""Runs work whose duration depends on a tenant's text in another process, which is killed at a deadline.
 
-The grammars and limits of each text come first and keep such work short. This is for what they do not foresee: no thread
-can be ended from outside, and one that computes keeps its whole process from everything else.
+The grammar and limits of each kind of text normally keep such work short. This covers what they do not foresee: a thread
+cannot be killed, and one that computes blocks its whole process.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ Result = TypeVar("Result")
 
 WORKERS = 2
 DEADLINE_SECONDS = 5.0
-_TASKS_OF_ONE_PROCESS = 500
-"""After which it makes room for a new one, with whatever has gathered in it."""
+_MAX_TASKS_PER_PROCESS = 500
+"""A worker process is replaced after so many tasks, with the memory that it has accumulated."""
 
 
 class TookTooLong(Invalid):
-    """The work did not end in time and was ended, or it ended its process."""
+    """The work exceeded its deadline and was killed, or its process died."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
@@ -41,9 +41,9 @@ class TookTooLong(Invalid):
 
 
 async def run_in_worker(work: Callable[..., Result], *args: Any, seconds: float = DEADLINE_SECONDS) -> Result:
-    """What `work(*args)` returns or raises, all of it pickled. Raises TookTooLong at the deadline, which counts from when
-    a process has begun with it."""
-    # In a thread: the first call starts the processes, which takes a moment.
+    """Calls `work(*args)` in a worker process and returns or raises what it does; everything must be picklable. Raises
+    TookTooLong when it takes longer than `seconds`, not counting the time in the queue."""
+    # In a thread: the first call starts the processes, which is slow.
     future = await asyncio.to_thread(_pool.submit, work, args, seconds)
     try:
         return await asyncio.wrap_future(future)
@@ -52,7 +52,7 @@ async def run_in_worker(work: Callable[..., Result], *args: Any, seconds: float 
 
 
 class _Pool:
-    """The processes, started when they are first needed."""
+    """The worker processes, started at the first call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -61,13 +61,13 @@ class _Pool:
     def submit(self, work: Callable[..., Any], args: tuple[Any, ...], seconds: float) -> "Future[Any]":
         with self._lock:
             if self._processes is None:
-                # Before the fork server, which would start it: that unblocks the signal that is blocked below.
+                # The tracker starts before the fork server, which would start it later and so unblock the signal blocked below.
                 resource_tracker.ensure_running()
-                # Not forked from this process, whose threads and connections must not be in them.
+                # Not forked from this process: workers must not inherit its threads and connections.
                 context: Any = multiprocessing.get_context("forkserver")
                 context.set_forkserver_preload(["__main__", work.__module__])
-                self._processes = ProcessPool(WORKERS, max_tasks=_TASKS_OF_ONE_PROCESS, context=context)
-            # Ctrl-C in a terminal reaches every process: those that are started here end with this one, and not before.
+                self._processes = ProcessPool(WORKERS, max_tasks=_MAX_TASKS_PER_PROCESS, context=context)
+            # Ctrl-C in a terminal reaches every process. Workers ignore it, so that they end with this process, not before.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 return self._processes.schedule(work, args=list(args), timeout=seconds)

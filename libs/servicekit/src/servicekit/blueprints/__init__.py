@@ -1,4 +1,4 @@
-"""A service's own section of a blueprint: checked, applied, told, and what it names that is another service's."""
+"""A service's own section of a blueprint: checks it, applies it, publishes it, and checks its references to other services."""
 
 from servicekit.blueprints.names import (
     load_known_names,

@@ -1,4 +1,4 @@
-"""What applying a section would change, and what stands in its way. Rules only: nothing here reads or writes."""
+"""What applying a section would change, and which problems prevent it. Pure functions: nothing here reads or writes."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MOST_PROBLEMS = 100
 
 
 class Changes(BaseModel):
-    """By name."""
+    """The names that applying a section would create, change and remove."""
 
     created: list[str] = []
     changed: list[str] = []
@@ -22,15 +22,16 @@ class Changes(BaseModel):
 
 
 class SectionCheck(BaseModel):
-    """`changes` by part of the section (`rules`, `templates`); pointers of `problems` begin at the section."""
+    """What applying a section would change, by part of the section (such as `rules`), and the problems that prevent it.
+    Their pointers begin at the section."""
 
     problems: list[FieldProblem] = []
     changes: dict[str, Changes] = {}
 
 
 class Reference(NamedTuple):
-    """A place that names a thing of another service. `inside_of`: where a name only means something inside of others, the
-    names of these, of which one must have it; none: any of all there are."""
+    """A place in a section that names an object of another service. `parents`: for a kind whose names belong to a parent,
+    the parents of which at least one must have the name; empty: any parent."""
 
     pointer: str
     kind: str
@@ -40,11 +41,11 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True)
 class SectionChecker:
-    """How a service looks at its section without applying it: by the same code, without any effect.
+    """How a service checks its section without applying it, by the same rules.
 
-    `present` reads what there is. `check` is given the section (None: what is in force is looked at again), that, and
-    the names that there will be; it runs in another process, so it is a function of a module, and what it gets and gives
-    can be pickled.
+    `load_current` loads the current content. `check` gets the section (None: checks the current content again), the current
+    content, and the names that will exist. It runs in a worker process, so it must be a module-level function whose
+    arguments and result can be pickled.
     """
 
     load_current: Callable[[Session], Awaitable[Any]]
@@ -52,7 +53,7 @@ class SectionChecker:
 
 
 def find_duplicates(list_name: str, key: str, names: Iterable[str]) -> list[FieldProblem]:
-    """A problem for each name that occurred before it in the list `list_name`, whose items are named by `key`."""
+    """A problem for each name that repeats an earlier one in the list `list_name`. `key`: the items' field with the name."""
     known: set[str] = set()
     problems: list[FieldProblem] = []
     for index, name in enumerate(names):
@@ -64,7 +65,8 @@ def find_duplicates(list_name: str, key: str, names: Iterable[str]) -> list[Fiel
 
 
 def find_unknown_names(references: Iterable[Reference], names: Names) -> list[FieldProblem]:
-    """Those that lead to nothing. A kind of which nobody knows the names is not judged."""
+    """A problem for each reference to a name that does not exist, at most MOST_PROBLEMS. `names`: kind → names; references
+    of a kind that is not in it are not checked."""
     found: list[FieldProblem] = []
     for each in references:
         if len(found) >= MOST_PROBLEMS:
@@ -79,36 +81,36 @@ def find_unknown_names(references: Iterable[Reference], names: Names) -> list[Fi
     return found
 
 
-def _check_nested_name(each: Reference, outer: Mapping[str, Sequence[str] | None] | None) -> FieldProblem | None:
-    if outer is None:
+def _check_nested_name(each: Reference, parents: Mapping[str, Sequence[str] | None] | None) -> FieldProblem | None:
+    if parents is None:
         return None
-    asked = [name for name in each.parents if name in outer] if each.parents else list(outer)
-    known = [outer[name] for name in asked]
-    if not asked or any(inner is None or each.name in inner for inner in known):
+    checked = [name for name in each.parents if name in parents] if each.parents else list(parents)
+    known = [parents[name] for name in checked]
+    if not checked or any(names is None or each.name in names for names in known):
         return None
-    if len(asked) == 1:
-        told = f"{PARENT_KIND[each.kind]} `{asked[0]}` has no {each.kind}"
+    if len(checked) == 1:
+        problem = f"{PARENT_KIND[each.kind]} `{checked[0]}` has no {each.kind}"
     else:
-        told = f"no {PARENT_KIND[each.kind]} has the {each.kind}"
-    return _problem(each, told, sorted({name for inner in known for name in inner or ()}))
+        problem = f"no {PARENT_KIND[each.kind]} has the {each.kind}"
+    return _problem(each, problem, sorted({name for names in known for name in names or ()}))
 
 
-def _problem(each: Reference, told: str, known: Iterable[str]) -> FieldProblem:
+def _problem(each: Reference, problem: str, known: Iterable[str]) -> FieldProblem:
     valid = list(known)
     cure = suggest_name(each.name, valid) if valid else f"add the {each.kind} first"
-    return FieldProblem(pointer=each.pointer, problem=f"{told} `{each.name}`", cure=cure)
+    return FieldProblem(pointer=each.pointer, problem=f"{problem} `{each.name}`", cure=cure)
 
 
 def diff_sections(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Changes]:
-    """By part, where there are any; both are whole sections in the same form."""
+    """Part → changes, for parts with changes. `before` and `after`: complete sections in the same form."""
     old, new = dict(iterate_named_items(before)), dict(iterate_named_items(after))
     found: dict[str, Changes] = {}
     for part in [*new, *(part for part in old if part not in new)]:
-        was, becomes = old.get(part, {}), new.get(part, {})
+        old_items, new_items = old.get(part, {}), new.get(part, {})
         changes = Changes(
-            created=sorted(becomes.keys() - was.keys()),
-            changed=sorted(name for name in becomes.keys() & was.keys() if becomes[name] != was[name]),
-            removed=sorted(was.keys() - becomes.keys()),
+            created=sorted(new_items.keys() - old_items.keys()),
+            changed=sorted(name for name in new_items.keys() & old_items.keys() if new_items[name] != old_items[name]),
+            removed=sorted(old_items.keys() - new_items.keys()),
         )
         if changes != Changes():
             found[part] = changes

@@ -1,4 +1,4 @@
-"""The door at which a service's section is checked, and nothing of it applied."""
+"""The route that checks a service's section of a blueprint without applying it."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ CHECK_SECONDS = 20.0
 
 
 class SectionToCheck(BaseModel):
-    """`names`: by kind, what things will be called. `content` None: what is in force is looked at again, for names that
-    there are by `names_now` and will not be any more."""
+    """The section to check. `names`: kind → the names that will exist. Without `content`, the current section is checked for
+    references to names that exist by `names_now` and will not by `names`."""
 
     content: dict[str, Any] | None = None
     names: Names = {}
@@ -33,6 +33,7 @@ _BODY: dict[str, Any] = {
 
 
 def section_router(section: SectionChecker) -> APIRouter:
+    """The route `POST /blueprint-section/check` of a service with a section."""
     routes = router(tags=["blueprint"])
 
     @routes.post("/blueprint-section/check", response_model=SectionCheck, openapi_extra=_BODY)
@@ -56,17 +57,18 @@ def section_router(section: SectionChecker) -> APIRouter:
     return routes
 
 
-def check_section_body(check: Any, body: bytes, present: Any) -> bytes:
-    """In the worker. Raises Invalid for a body that is no section."""
+def check_section_body(check: Any, body: bytes, current: Any) -> bytes:
+    """Parses `body` (a SectionToCheck), checks it, and returns the SectionCheck as JSON. Runs in a worker process. Raises
+    Invalid when the body is not valid."""
     try:
-        asked = SectionToCheck.model_validate_json(body)
+        request = SectionToCheck.model_validate_json(body)
     except ValidationError as error:
         raise Invalid(
             "invalid-fields", "This is no section.", errors=find_validation_problems(error, None, SectionToCheck)
         ) from None
-    found: SectionCheck = check(asked.content, present, asked.names)
-    if asked.content is None:
-        before = {each.pointer for each in check(None, present, asked.names_now).problems}
+    found: SectionCheck = check(request.content, current, request.names)
+    if request.content is None:
+        before = {each.pointer for each in check(None, current, request.names_now).problems}
         found = SectionCheck(problems=[each for each in found.problems if each.pointer not in before])
     return found.model_dump_json().encode()
 

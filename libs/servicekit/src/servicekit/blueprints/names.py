@@ -1,5 +1,5 @@
-"""What the other services' things are called and what they name, kept here, so that an edit that names something unknown, or that
-takes something away which is named elsewhere, is refused at once."""
+"""Stores the names of other services' objects, and what these refer to. So an edit that refers to an unknown name, or that
+removes a name which is referred to, is refused at once."""
 
 import asyncio
 from collections.abc import Iterable
@@ -18,17 +18,17 @@ from servicekit.errors import Conflict, FieldProblem, Invalid
 from servicekit.service_definition import ReceivedEvent, Subscription
 
 WAIT_SECONDS = 2.0
-"""For a name that was published a moment ago, of which the news is on its way."""
-_LOOK_SECONDS = 0.1
+"""How long to wait for a name that was just published: its event may be on its way."""
+_POLL_SECONDS = 0.1
 
 
 def subscribe_to_names(*services: str) -> list[Subscription]:
-    """Reads what these services say of their sections."""
+    """Subscriptions that store the names of these services' sections."""
     return [Subscription(f"{service}.sections", {SectionApplied: store_section_names}) for service in services]
 
 
 async def store_section_names(session: Session, event: ReceivedEvent[SectionApplied]) -> None:
-    """Keeps what a service says that it has, and names, unless something newer was heard."""
+    """Stores the names and references of a service's section, unless a newer event was stored before."""
     body = event.body
     statement = insert(section_names).values(
         tenant=session.tenant,
@@ -48,8 +48,8 @@ async def store_section_names(session: Session, event: ReceivedEvent[SectionAppl
 
 
 async def load_known_names(session: Session) -> Names:
-    """The names this service has heard of, with those of the directory. Of a service that never said what it has, none of
-    its kinds is there."""
+    """Kind → the names that this service knows, including the directory's. Kinds of a service that has not published its
+    section are missing."""
     found: Names = {"role": dict.fromkeys(get_args(Role))}
     for names in await session.scalars(
         "SELECT names FROM section_names WHERE tenant = :tenant", {"tenant": session.tenant}
@@ -64,21 +64,21 @@ async def load_known_names(session: Session) -> Names:
 
 
 async def require_known_names(session: Session, references: Iterable[Reference], *, wait: float = WAIT_SECONDS) -> None:
-    """Raises Invalid where one leads to nothing that this service has heard of, also after a moment's wait."""
-    asked = list(references)
+    """Raises Invalid when a reference is to a name that this service does not know, after waiting up to `wait` seconds."""
+    checked = list(references)
     until = asyncio.get_running_loop().time() + wait
-    while asked and (problems := find_unknown_names(asked, await load_known_names(session))):
+    while checked and (problems := find_unknown_names(checked, await load_known_names(session))):
         if asyncio.get_running_loop().time() >= until:
-            told = "; ".join(each.problem for each in problems[:3])
-            raise Invalid("unknown-names", f"It names what is not there: {told}.", errors=problems)
-        await asyncio.sleep(_LOOK_SECONDS)
+            first = "; ".join(each.problem for each in problems[:3])
+            raise Invalid("unknown-names", f"It names what is not there: {first}.", errors=problems)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def publish_section(
     session: Session, service: str, version: int | None, content: dict[str, Any], references: Iterable[Reference] = ()
 ) -> None:
-    """Tells everybody what the service's whole section now is, and what it names. After an edit (`version` None) raises
-    Conflict, as `require_unnamed` does."""
+    """Publishes the service's complete section and its references. `version`: the blueprint's; None after an edit, which
+    raises Conflict when it removes a name that another service refers to (`require_unnamed`)."""
     names = extract_names(service, content)
     before = await session.scalar(
         "SELECT names FROM section_names WHERE tenant = :tenant AND service = :service",
@@ -98,9 +98,9 @@ async def publish_section(
 
 
 async def require_unnamed(session: Session, before: Names, after: Names, *, wait: float = WAIT_SECONDS) -> None:
-    """Raises Conflict where another service names what there is `before` and not `after`, as far as this one has heard, also
-    after a moment's wait: the news that it does so no longer may be on its way. Problems are told by where it is named:
-    the service and the place in its section."""
+    """Raises Conflict when another service refers to a name that is in `before` and not in `after`. Waits up to `wait`
+    seconds first: the event that removes the reference may be on its way. The problems' pointers name the other service
+    and the place in its section."""
     if before == after:
         return
     until = asyncio.get_running_loop().time() + wait
@@ -112,16 +112,16 @@ async def require_unnamed(session: Session, before: Names, after: Names, *, wait
                 f"What this takes away is named by others: {places}. Change these first, or publish all as a blueprint.",
                 errors=problems,
             )
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _find_new_dangling_names(session: Session, before: Names, after: Names) -> list[FieldProblem]:
-    missed = await _find_dangling_names(session, before)
-    return [each for each in await _find_dangling_names(session, after) if each not in missed]
+    old = await _find_dangling_names(session, before)
+    return [each for each in await _find_dangling_names(session, after) if each not in old]
 
 
 async def _find_dangling_names(session: Session, names: Names) -> list[FieldProblem]:
-    """What others name that would not be there, were these all the names of their kinds."""
+    """A problem for each reference of another service to a name that is not in `names`."""
     rows = await session.tuples(
         "SELECT service, named FROM section_names WHERE tenant = :tenant AND named IS NOT NULL ORDER BY service",
         {"tenant": session.tenant},

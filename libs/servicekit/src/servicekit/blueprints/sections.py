@@ -1,4 +1,4 @@
-"""A section that was published: looked at once, and answered either way."""
+"""Handles a published section: applies or rejects it once, and publishes the result."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -17,7 +17,7 @@ from servicekit.service_definition import ReceivedEvent
 from servicekit.validation_problems import find_validation_problems
 
 MAX_DEPTH = 60
-"""Levels of a section. Whatever walks over one may recurse."""
+"""The most levels of nesting in a section, so that recursive code can walk over it."""
 
 
 SectionModel = TypeVar("SectionModel", bound=BaseModel)
@@ -30,10 +30,11 @@ async def handle_section(
     apply: Callable[[SectionModel], Awaitable[Sequence[FieldProblem]]],
     publish: Callable[[int], Awaitable[None]],
 ) -> None:
-    """Applies the service's section of a published blueprint, unless the service has handled that version, and answers.
+    """Applies the service's section of a published blueprint, unless the service has handled that version, and publishes
+    the result.
 
-    `apply` applies the section, or returns its problems and changes nothing; the section is then rejected, as it is when it is
-    not a `model`. `publish` publishes what is in force after version so-and-so of the blueprint.
+    `apply` applies the section, or returns its problems and changes nothing. The section is rejected when there are
+    problems, or when it does not fit `model`. `publish` publishes the section in force after the given blueprint version.
     """
     content, version = event.body.sections.get(session.service), event.body.version
     if content is None or not await claim_section(session, event):
@@ -50,8 +51,9 @@ async def handle_section(
 
 
 async def claim_section(session: Session, event: ReceivedEvent[BlueprintPublished]) -> bool:
-    """Whether this is news here; then what is done from here on is done for whoever published it. An older version must have no effect, nor the same event when it comes again: the
-    tenant may have been edited since. A section that is nested too deeply is answered here, and is none. A version that was sent out once more on purpose is another, later event."""
+    """Whether the caller must handle this event. An older version, or the same event again, must have no effect, since the
+    tenant may have been edited since; a version that is published again on purpose is a new event. From here on, the
+    session's origin is the person who published the blueprint. A section that is nested too deeply is rejected here."""
     await lock_edits(session)
     statement = insert(blueprint_section).values(
         tenant=session.tenant, version=event.body.version, event_id=event.attributes.id
@@ -74,6 +76,6 @@ async def claim_section(session: Session, event: ReceivedEvent[BlueprintPublishe
 
 
 def reject_section(session: Session, version: int, problems: Sequence[FieldProblem]) -> None:
-    """Answers that nothing of the section was applied."""
-    told = [SectionProblem(pointer=each.pointer, problem=each.problem, cure=each.cure) for each in problems]
-    session.emit(SectionRejected(service=session.service, version=version, problems=told[:MOST_PROBLEMS]))
+    """Publishes that the section was rejected: nothing of it was applied."""
+    reported = [SectionProblem(pointer=each.pointer, problem=each.problem, cure=each.cure) for each in problems]
+    session.emit(SectionRejected(service=session.service, version=version, problems=reported[:MOST_PROBLEMS]))

@@ -1,4 +1,4 @@
-"""The HTTP door: one request, one transaction, committed before the answer goes out."""
+"""The HTTP door: one transaction per request, committed before the response is sent."""
 
 from servicekit.door.access import CallerDep, DocumentsDep, WorkSession, authenticate, bearer_token, request_id
 from servicekit.door.days import MOST_DAYS, DayRange, DaysDep

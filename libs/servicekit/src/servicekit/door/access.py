@@ -1,4 +1,4 @@
-"""Who is calling, and the session that the call works in."""
+"""Authenticates the caller, and opens the request's session."""
 
 import re
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from servicekit.errors import Forbidden, NotFound, Unauthenticated
 from servicekit.logs import LogContext, log_context
 from servicekit.tokens import Claims
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")  # as the gateway takes them
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")  # the same as at the gateway
 _bearer = HTTPBearer(auto_error=False, description="An access token of the issuer, audience `uplift`.")
 
 
@@ -30,6 +30,7 @@ def _documents(request: Request) -> DocumentStore:
 
 
 def bearer_token(request: Request) -> str:
+    """The access token of the request. Raises Unauthenticated when there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("no-token", "Send an access token: `Authorization: Bearer …`.")
@@ -37,9 +38,9 @@ def bearer_token(request: Request) -> str:
 
 
 def request_id(request: Request) -> str:
-    """The one that the gateway or the caller gave it, which is in its logs too; or a new one."""
-    given = request.headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else str(new_id())
+    """The request's id from the gateway or the caller, whose logs have it too; else a new one."""
+    header = request.headers.get("x-request-id", "")
+    return header if _REQUEST_ID.fullmatch(header) else str(new_id())
 
 
 _NOW = """coalesce(CASE WHEN (t.body->>'simulated')::boolean THEN (t.body->>'clock')::timestamptz END,
@@ -55,8 +56,8 @@ LEFT JOIN directory_person p ON p.tenant = l.tenant AND p.id = l.person_id WHERE
 
 
 async def authenticate(session: Session, token_claims: Claims, request_id: str | None = None) -> Caller:
-    """Looks the token's subject up in the session's copy of the directory, in whose name the session works from here
-    on, and sets the session's time to the tenant's. Raises Unauthenticated when the login session is over, Forbidden when the person or the tenant is unknown
+    """Finds the person of a token in the directory copy. Sets the session's origin to the person, and its time to the
+    tenant's. Raises Unauthenticated when the login session has ended, Forbidden when the person or the tenant is unknown
     or switched off."""
     row = await session.row(
         _WHO,
@@ -88,13 +89,17 @@ async def authenticate(session: Session, token_claims: Claims, request_id: str |
 
 
 async def get_caller(request: Request, _: Annotated[Any, Depends(_bearer)] = None) -> Caller:
+    """The caller of the request; the first call opens the unit of work's session. Raises Unauthenticated, Forbidden, and
+    StoredResponse when the request repeats an Idempotency-Key."""
     unit: UnitOfWork = request.state.unit
     if unit.caller is None:
-        kit = get_context(request)
-        claims = unit.claims or await kit.verifier.verify(bearer_token(request))
-        unit.session = await unit.stack.enter_async_context(kit.sessions.begin([claims.tenant], now=datetime.now(UTC)))
+        context = get_context(request)
+        claims = unit.claims or await context.verifier.verify(bearer_token(request))
+        unit.session = await unit.stack.enter_async_context(
+            context.sessions.begin([claims.tenant], now=datetime.now(UTC))
+        )
         span = trace.get_current_span().get_span_context()
-        log_context.set(LogContext(kit.sessions.service, claims.tenant, span=span))
+        log_context.set(LogContext(context.sessions.service, claims.tenant, span=span))
         unit.caller = await authenticate(unit.session, claims, request_id(request))
         unit.policy.require_role(unit.caller)
         await replay_response(request, unit)
@@ -102,6 +107,7 @@ async def get_caller(request: Request, _: Annotated[Any, Depends(_bearer)] = Non
 
 
 async def get_session(request: Request, caller: Annotated[Caller, Depends(get_caller)]) -> Session:
+    """The session of the request's unit of work."""
     opened = request.state.unit.session
     assert opened is not None, f"{caller.tenant}: the caller was found in a session"
     return opened
@@ -113,8 +119,8 @@ DocumentsDep = Annotated[DocumentStore, Depends(_documents)]
 
 
 async def enter_tenant(session: Session, caller: Caller, tenant: str | None) -> None:
-    """Narrows the session to `tenant` (None: the caller's own). Raises Forbidden unless the caller administers it, or is a
-    platform_admin."""
+    """Narrows the session to `tenant` (None: the caller's own). Raises Forbidden unless the caller is its tenant_admin or a
+    platform_admin; NotFound for an invalid name."""
     if tenant is None or tenant == caller.tenant:
         return caller.require_role("tenant_admin", "platform_admin", whole_tenant=True)
     if caller.tenant != PLATFORM_TENANT or not caller.has_role_everywhere("platform_admin"):

@@ -1,11 +1,11 @@
-"""How addresses and parameters name things: by one name each, and by one of three rules.
+"""How paths and parameters refer to objects: one parameter name for each kind, and one of three rules.
 
-People and org units go by slug or id, whichever is at hand: both are unique within the tenant. What a tenant configures
-goes by the name that it gave. What has happened goes by its id."""
+People and org units are referred to by slug or id; both are unique within the tenant. What a tenant configures is referred
+to by its name. What has happened is referred to by its id."""
 
 from servicekit.door.field_doc import FieldDoc
 
-EITHER = {"person": ("A person", "ada"), "agent": ("A person", "ada"), "org_unit": ("An org unit", "team-a")}
+SLUG_OR_ID = {"person": ("A person", "ada"), "agent": ("A person", "ada"), "org_unit": ("An org unit", "team-a")}
 NAMES = {
     "application": "crm",
     "form": "call-review",
@@ -21,11 +21,11 @@ NAMES = {
 IDS = ("assignment", "dead_letter", "delivery", "interaction", "notice", "receipt", "submission")
 
 ADDRESSED: dict[str, FieldDoc] = {
-    **{f"?{name}": FieldDoc(f"{what}, by slug or id.", example) for name, (what, example) in EITHER.items()},
+    **{f"?{name}": FieldDoc(f"{what}, by slug or id.", example) for name, (what, example) in SLUG_OR_ID.items()},
     **{
         f"?{name}": FieldDoc(f"The {'KPI' if name == 'kpi' else name}'s name.", example)
         for name, example in NAMES.items()
     },
     **{f"?{name}": FieldDoc(f"The {name.replace('_', ' ')}'s id.") for name in IDS},
 }
-"""What is said of each, as `?` and its name."""
+"""`?` and the parameter's name → its documentation."""

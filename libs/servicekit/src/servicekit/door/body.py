@@ -1,4 +1,4 @@
-"""A request whose body is bounded in bytes, in values, in time, and in depth."""
+"""A request whose body is limited in bytes, number of values, time to arrive, and nesting depth."""
 
 import asyncio
 import json
@@ -15,29 +15,29 @@ from starlette.types import Message
 from servicekit.errors import FieldProblem, Invalid, TooLarge, TooSlow
 
 MAX_DEPTH = 64
-"""Arrays and objects in one another."""
+"""The most levels of nested arrays and objects."""
 BODY_TIMEOUT_SECONDS = 20.0
 MIN_BYTES_PER_SECOND = 5_000
-"""A sender may keep us waiting for the patience, and longer by what it has sent at this pace."""
+"""A body may take BODY_TIMEOUT_SECONDS, and one more second for each MIN_BYTES_PER_SECOND received."""
 
-VALUES = 20_000
-"""Of one body, names among them: what the loop parses, checks and validates in a moment, whatever they are."""
-MOST_FAULTS = 1_000
-MOST_FIELDS = 50
-_STEP_LENGTH = 100
+MAX_VALUES = 20_000
+"""The most values, counting field names, in one body. So many are parsed and validated without blocking the loop for long."""
+MAX_VALIDATION_ERRORS = 1_000
+MAX_EXCERPT_FIELDS = 50
+_MAX_STEP_CHARACTERS = 100
 
 _HUGE_NUMBER = re.compile(rb"[eE]\+?\d{3}|(?<!\d)\d{300}")
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class BoundedRequest(Request):
-    """Raises TooLarge for more than `most` bytes (None: any number), as soon as their number is announced or counted,
-    and TooSlow when they are waited for too long; only waiting counts, not the time that its reader takes."""
+    """A request whose body raises TooLarge when it has more than `max_bytes` (None: any number), and TooSlow when it arrives
+    too slowly. Only the time spent waiting counts, not the time that the handler takes."""
 
-    def __init__(self, request: Request, most: int | None) -> None:
+    def __init__(self, request: Request, max_bytes: int | None) -> None:
         super().__init__(request.scope, self._bounded)
         self._inner = request.receive
-        self._most = most
+        self._max_bytes = max_bytes
         self._size = 0
         self._waited = 0.0
         self._parsed: Any = None
@@ -45,52 +45,52 @@ class BoundedRequest(Request):
         self._values = 0
 
     def check_content_length(self) -> None:
-        """Raises TooLarge when the request says that it is; nothing of it is read."""
-        announced = self.headers.get("content-length", "")
+        """Raises TooLarge when Content-Length exceeds the limit, without reading the body."""
+        content_length = self.headers.get("content-length", "")
         if (
-            announced.isascii()
-            and announced.isdigit()
-            and (len(announced) > 15 or int(announced) > (self._most or 1e15))
+            content_length.isascii()
+            and content_length.isdigit()
+            and (len(content_length) > 15 or int(content_length) > (self._max_bytes or 1e15))
         ):
             raise self._too_large()
 
     async def _bounded(self) -> Message:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        patience = BODY_TIMEOUT_SECONDS + self._size / MIN_BYTES_PER_SECOND - self._waited
+        timeout = BODY_TIMEOUT_SECONDS + self._size / MIN_BYTES_PER_SECOND - self._waited
         try:
-            async with asyncio.timeout(max(patience, 0.001)):
+            async with asyncio.timeout(max(timeout, 0.001)):
                 message = await self._inner()
         except TimeoutError as error:
             raise TooSlow(
-                "body-too-slow", f"The body did not come: {self._size:,} bytes in {self._waited + patience:.0f} s."
+                "body-too-slow", f"The body did not come: {self._size:,} bytes in {self._waited + timeout:.0f} s."
             ) from error
         self._waited += loop.time() - began
         self._size += len(message.get("body", b""))
-        if self._most is not None and self._size > self._most:
+        if self._max_bytes is not None and self._size > self._max_bytes:
             raise self._too_large()
         return message
 
     def _too_large(self) -> TooLarge:
-        return TooLarge("too-large", f"At most {self._most or 0:,} bytes are taken here. Send less at once.")
+        return TooLarge("too-large", f"At most {self._max_bytes or 0:,} bytes are taken here. Send less at once.")
 
-    async def parse_json_body(self) -> None:  # noqa: C901 - a list of refusals, cheapest first
-        """Parses the body once. What is no JSON at all is left to the framework, which tells the place. Raises Invalid
-        for JSON that nobody should have to read, and TooLarge for one of too many values."""
+    async def parse_json_body(self) -> None:  # noqa: C901 - a list of checks, cheapest first
+        """Parses the body once. A syntax error is left to the framework, which reports its position. Raises Invalid for JSON
+        that is not UTF-8, too deep, or has values that cannot be stored; TooLarge for too many values."""
         body = await self.body()
         if not body or not _is_json(self.headers.get("content-type", "")):
             return
         try:
             if b"\x00" in body:
-                raise _not_utf8()  # the parser would read UTF-16, too, in which nothing below finds its way
+                raise _not_utf8()  # the parser also accepts UTF-16, but the checks below assume UTF-8
             text = body.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise _not_utf8() from error
-        self._values = values_of(body)
-        if self._values > VALUES:
+        self._values = count_values(body)
+        if self._values > MAX_VALUES:
             raise TooLarge(
                 "too-many-values",
-                f"At most {VALUES:,} values are taken at once; this body has about {self._values:,}. Send fewer at once.",
+                f"At most {MAX_VALUES:,} values are taken at once; this body has about {self._values:,}. Send fewer at once.",
             )
         try:
             self._parsed = json.loads(text, parse_constant=_no_number)
@@ -103,51 +103,56 @@ class BoundedRequest(Request):
         self._is_parsed = True
         _check_depth(self._parsed)
         if _HUGE_NUMBER.search(body) and any(
-            isinstance(each, float) and abs(each) == math.inf for each in _flat(self._parsed)
+            isinstance(each, float) and abs(each) == math.inf for each in _walk_values(self._parsed)
         ):
             raise Invalid("unreadable-json", "The body holds a number that is larger than any computer's.")
         lower = body.lower()
         if b"\\u0000" in lower or b"\\ud" in lower:
-            for place, text in _walk_strings(self._parsed):
+            for path, text in _walk_strings(self._parsed):
                 if UNSTORABLE.search(text):
-                    check_text(text, _pointer(place))
+                    check_text(text, _pointer(path))
 
-    def leave_out_faults(self, body: TypeAdapter[Any]) -> None:
-        """Telling what is wrong takes longer than finding it, and nobody reads more than the first hundred: of a body with
-        very many faults only the beginnings of its lists and objects are left, with theirs. Raises Invalid when that is not
-        enough."""
-        if not self._is_parsed or self._values <= MOST_FAULTS or _faults(body, self._parsed) <= MOST_FAULTS:
+    def truncate_invalid_body(self, body: TypeAdapter[Any]) -> None:
+        """Shortens a body with too many validation errors to the beginnings of its lists and objects, since reporting an
+        error takes longer than finding it and only the first hundred are reported. `body`: the type that the body is
+        validated against. Raises Invalid when no excerpt has few enough errors."""
+        if (
+            not self._is_parsed
+            or self._values <= MAX_VALIDATION_ERRORS
+            or _count_errors(body, self._parsed) <= MAX_VALIDATION_ERRORS
+        ):
             return
         for items in (50, 10, 3, 1):
-            beginning = _beginning(self._parsed, items)
-            if 0 < _faults(body, beginning) <= MOST_FAULTS:
-                self._parsed = beginning
+            excerpt = _excerpt(self._parsed, items)
+            if 0 < _count_errors(body, excerpt) <= MAX_VALIDATION_ERRORS:
+                self._parsed = excerpt
                 return
         problem = FieldProblem(
             pointer="/body",
-            problem=f"more than {MOST_FAULTS:,} things in it are not as they must be",
+            problem=f"more than {MAX_VALIDATION_ERRORS:,} things in it are not as they must be",
             cure="send a small part of it first, until that is taken",
         )
         raise Invalid("invalid-fields", "Nearly nothing in the body is as it must be.", errors=[problem])
 
     async def json(self) -> Any:
+        """The parsed body. Raises json.JSONDecodeError when it is not JSON."""
         return self._parsed if self._is_parsed else await super().json()
 
 
-def values_of(body: bytes) -> int:
-    """About how many values and names JSON in UTF-8 holds, never fewer, without parsing it: one begins at its beginning, at
-    each bracket that opens, comma and colon outside of texts."""
-    if (rough := _begun(body)) <= VALUES:
-        return rough
+def count_values(body: bytes) -> int:
+    """An upper estimate of the number of values and field names in JSON, without parsing it: one for the document, and one
+    for each opening bracket, comma and colon outside of strings."""
+    if (estimate := _count_separators(body)) <= MAX_VALUES:
+        return estimate
     outside = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
-    return _begun(b"".join(outside))
+    return _count_separators(b"".join(outside))
 
 
-def _begun(body: bytes) -> int:
+def _count_separators(body: bytes) -> int:
     return 1 + sum(map(body.count, (b",", b"[", b"{", b":")))
 
 
-def _faults(body: TypeAdapter[Any], value: Any) -> int:
+def _count_errors(body: TypeAdapter[Any], value: Any) -> int:
     try:
         body.validate_python(value, from_attributes=True)
     except ValidationError as error:
@@ -155,27 +160,27 @@ def _faults(body: TypeAdapter[Any], value: Any) -> int:
     return 0
 
 
-def _beginning(value: Any, items: int) -> Any:
-    """The first items of each list, and the first fields of each object, of which there are never so many."""
+def _excerpt(value: Any, items: int) -> Any:
+    """The value with only the first items of each list, and the first fields of each object."""
     if isinstance(value, dict):
-        fields = islice(cast("dict[str, Any]", value).items(), MOST_FIELDS)
-        return {name: _beginning(each, items) for name, each in fields}
+        fields = islice(cast("dict[str, Any]", value).items(), MAX_EXCERPT_FIELDS)
+        return {name: _excerpt(each, items) for name, each in fields}
     if isinstance(value, list):
-        return [_beginning(each, items) for each in cast("list[Any]", value)[:items]]
+        return [_excerpt(each, items) for each in cast("list[Any]", value)[:items]]
     return value
 
 
-def _flat(value: Any) -> Iterator[Any]:
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
+def _walk_values(value: Any) -> Iterator[Any]:
+    stack = [value]
+    while stack:
+        each = stack.pop()
         yield each
         if isinstance(each, dict | list):
-            waiting.extend(cast("dict[str, Any]", each).values() if isinstance(each, dict) else cast("list[Any]", each))
+            stack.extend(cast("dict[str, Any]", each).values() if isinstance(each, dict) else cast("list[Any]", each))
 
 
 def check_text(text: str, pointer: str) -> None:
-    """Raises Invalid for what no database column can hold: NUL, and halves of surrogate pairs."""
+    """Raises Invalid for characters that PostgreSQL cannot store: NUL and lone surrogates."""
     if (unstorable := UNSTORABLE.search(text)) is not None:
         problem = "it holds the character NUL" if unstorable[0] == "\x00" else "it holds half of a surrogate pair"
         found = FieldProblem(pointer=pointer, problem=problem, cure="leave that character out")
@@ -198,7 +203,7 @@ def _not_utf8() -> Invalid:
 
 
 def _check_depth(value: Any) -> None:
-    """Level by level, so that nothing recurses."""
+    """Raises Invalid when a value is nested too deeply. Goes level by level, without recursion."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [
@@ -219,28 +224,29 @@ def _too_deep() -> Invalid:
     return Invalid("too-deep", "The body is nested too deeply.", errors=[found])
 
 
-_Place = tuple["_Place", str | int] | None
-"""Where a value is: where that is which holds it, and under which name or number there."""
+_Path = tuple["_Path", str | int] | None
+"""The path to a value: the path of its parent, and its field name or index there; None for the document."""
 
 
-def _walk_strings(document: Any) -> Iterator[tuple[_Place, str]]:
-    """All texts and names. Their pointers are not made here: together they may be many times as long as the document."""
-    waiting: list[tuple[_Place, Any]] = [(None, document)]
-    while waiting:
-        place, value = waiting.pop()
+def _walk_strings(document: Any) -> Iterator[tuple[_Path, str]]:
+    """All strings and field names with their paths. A path is shared with its siblings: JSON pointers for all of them could
+    be many times as long as the document."""
+    stack: list[tuple[_Path, Any]] = [(None, document)]
+    while stack:
+        path, value = stack.pop()
         if isinstance(value, str):
-            yield place, value
+            yield path, value
         elif isinstance(value, dict):
             for key, each in cast("dict[str, Any]", value).items():
-                yield place, key
-                waiting.append(((place, key), each))
+                yield path, key
+                stack.append(((path, key), each))
         elif isinstance(value, list):
-            waiting += [((place, number), each) for number, each in enumerate(cast("list[Any]", value))]
+            stack += [((path, number), each) for number, each in enumerate(cast("list[Any]", value))]
 
 
-def _pointer(place: _Place) -> str:
+def _pointer(path: _Path) -> str:
     steps = list[str]()
-    while place is not None:
-        place, step = place
-        steps.append(str(step)[:_STEP_LENGTH])
+    while path is not None:
+        path, step = path
+        steps.append(str(step)[:_MAX_STEP_CHARACTERS])
     return "/".join(["/body", *reversed(steps)])

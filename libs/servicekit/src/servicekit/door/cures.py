@@ -1,4 +1,4 @@
-"""What to do about a field that is not as it must be: a sentence for each of the validator's errors."""
+"""What to do about an invalid field: a sentence for each of pydantic's error types."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,36 +70,37 @@ _SENTENCES: dict[str, str] = {
 
 
 def cure_of(error: Mapping[str, Any], model: Any = None) -> str:
-    """`error` is one of pydantic's; `model` the type that the body was read as, for the names of its fields."""
+    """What to do about one of pydantic's errors. `model`: the type that the body was validated against, for its fields'
+    names."""
     kind, context = str(error["type"]), dict(error.get("ctx") or {})
     if kind == "extra_forbidden":
         loc = [step for step in error["loc"] if step != "body"]
         return suggest_parameter(str(loc[-1]), sorted(_fields(model, loc[:-1])))
     sentence = _SENTENCES.get(kind)
     try:
-        told = sentence.format_map(context) if sentence else "change it as said"
+        cure = sentence.format_map(context) if sentence else "change it as said"
     except KeyError:
-        told = "change it as said"
-    given = error.get("input")
-    if kind == "missing" or isinstance(given, dict | list):
-        return told
-    return f"{told}; got {format_value(given)!r}"
+        cure = "change it as said"
+    value = error.get("input")
+    if kind == "missing" or isinstance(value, dict | list):
+        return cure
+    return f"{cure}; got {format_value(value)!r}"
 
 
 def _fields(model: Any, loc: Sequence[int | str]) -> set[str]:
-    """Names that the object at this place may have. The validator also names the branch of a union that it tried,
-    which is no step."""
-    here = set(_models(model))
+    """The field names that the object at this location may have. pydantic's location also names the union branch that it
+    tried, which is not a step into the data."""
+    models = set(_models(model))
     for step in loc:
-        inside = {
+        nested = {
             each
-            for owner in here
+            for owner in models
             for name, field in owner.model_fields.items()
             if step in (name, field.alias)
             for each in _models(field.annotation)
         }
-        here = inside or {each for each in here if each.__name__ == step} or here
-    return {field.alias or name for each in here for name, field in each.model_fields.items()}
+        models = nested or {each for each in models if each.__name__ == step} or models
+    return {field.alias or name for each in models for name, field in each.model_fields.items()}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -110,6 +111,6 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def strip_validator_prefix(message: str) -> str:
-    """The validator's own words, without its label for a check of ours and without names of our code."""
+    """A message of pydantic without its prefix for custom validators, and without names of Python types."""
     message = re.sub(r"^(Value error|Assertion failed), ", "", message)
     return re.sub(r"a valid dictionary( or (instance of \w+|object to extract fields from))?", "an object", message)

@@ -10,19 +10,19 @@ from servicekit.errors import FieldProblem, Invalid
 from servicekit.times import FIRST_DAY, Day
 
 MOST_DAYS = 400
-"""In one range: a year and the month before it."""
+"""The most days in one range: a year and the month before it."""
 
 
 @dataclass(frozen=True)
 class DayRange:
-    """What was given of it."""
+    """The query parameters `from` and `to`; None for one that was not sent."""
 
     first: date | None = None
     last: date | None = None
 
     def within(self, today: date, *, days: int) -> tuple[date, date]:
-        """First and last day; what was not given makes it `days` long, ending today. Raises Invalid when there is no day in
-        it, or more than MOST_DAYS."""
+        """The first and the last day. By default, the range ends `today` and is `days` long. Raises Invalid when it is empty
+        or longer than MOST_DAYS."""
         last = self.last or today
         first = self.first or max(last - timedelta(days=days - 1), FIRST_DAY)
         if last < first:

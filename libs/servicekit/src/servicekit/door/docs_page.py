@@ -1,4 +1,4 @@
-"""The page on which a service's API is browsed and tried, signed in."""
+"""The page on which a signed-in person browses and tries a service's API."""
 
 from urllib.parse import urlsplit
 
@@ -10,11 +10,11 @@ from servicekit.door.headers import page_policy
 from servicekit.door.security_schemes import SCOPES
 
 CLIENT_ID = "swagger"
-"""The public client at the issuer that the page signs in at."""
+"""The page's public client at the issuer."""
 
 
 def add_docs(app: FastAPI, issuer: str) -> None:
-    """`/docs`, with Swagger UI's own files beside it, and the page that it is sent back to from the issuer."""
+    """Adds `/docs` with Swagger UI, and the page that the issuer redirects to after the login."""
     parts = urlsplit(issuer)
     headers = {"content-security-policy": page_policy(f"{parts.scheme}://{parts.netloc}")}
     login = {"clientId": CLIENT_ID, "usePkceWithAuthorizationCodeGrant": True, "scopes": " ".join(SCOPES)}
@@ -35,5 +35,5 @@ def add_docs(app: FastAPI, issuer: str) -> None:
         return page
 
     @app.get("/docs/oauth2-redirect", include_in_schema=False)
-    async def signed_in() -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
+    async def oauth2_redirect() -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
         return get_swagger_ui_oauth2_redirect_html()

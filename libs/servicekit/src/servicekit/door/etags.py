@@ -1,7 +1,8 @@
-"""A thing that is edited has an ETag, which whoever changes it may name: then nobody's change is lost unseen.
+"""ETags of resources that can be edited. A caller that sends one in If-Match cannot overwrite another caller's change.
 
-The ETag has two parts, `"definition.answer"`. The first is of what can be edited, the second of the whole answer, with
-what changes by itself, such as a source's health. If-None-Match compares both, If-Match only the first."""
+An ETag has two parts, `"definition.response"`. The first is a hash of what can be edited, the second of the complete
+response, which also has fields that change by themselves, such as a source's health. If-None-Match compares both parts,
+If-Match only the first."""
 
 import hashlib
 import json
@@ -44,72 +45,73 @@ _NONE_MATCH_READ = {
 
 
 async def lock_edits(session: Session, tenant: str | None = None, resource: str = "") -> None:
-    """Waits until nobody else edits what this service holds for the tenant (None: the session's), or this `thing` of it,
-    and keeps others waiting until the commit. Whoever changes what has an ETag calls it before anything else is locked;
-    the door does so for the changes that it knows of."""
+    """Locks edits of the tenant's data in this service (None: the session's tenant), or of one `resource` of it, until the
+    commit; waits for other holders. Code that changes a resource with an ETag calls this before it locks anything else.
+    The HTTP door does so for its routes."""
     await session.lock_key(f"edits {tenant or session.tenant} {resource}")
 
 
-def link_resource_routes(doors: Iterable["UnitOfWorkRoute"]) -> None:
-    """Tells each route that changes a thing how that thing is read, and both what headers they take. Once or more."""
-    every = list(doors)
-    reads = {door.path_format: door for door in every if "GET" in (door.methods or ())}
-    for door in every:
-        methods = door.methods or set()
-        if methods & {"PUT", "PATCH", "DELETE"} or door.policy.resource_path:
-            door.read_route = reads.get(door.policy.resource_path or door.path_format)
-            if door.read_route is not None:
-                door.read_route.has_etag = True
-                _document_headers(door, _MATCH, *([_NONE_MATCH_WRITE] if "PUT" in methods else []))
-                _document_headers(door.read_route, _NONE_MATCH_READ)
+def link_resource_routes(routes: Iterable["UnitOfWorkRoute"]) -> None:
+    """Links each route that changes a resource to the route that reads it, and documents the headers of both. Idempotent."""
+    every = list(routes)
+    reads = {route.path_format: route for route in every if "GET" in (route.methods or ())}
+    for route in every:
+        methods = route.methods or set()
+        if methods & {"PUT", "PATCH", "DELETE"} or route.policy.resource_path:
+            route.read_route = reads.get(route.policy.resource_path or route.path_format)
+            if route.read_route is not None:
+                route.read_route.has_etag = True
+                _document_headers(route, _MATCH, *([_NONE_MATCH_WRITE] if "PUT" in methods else []))
+                _document_headers(route.read_route, _NONE_MATCH_READ)
 
 
-def _document_headers(door: "UnitOfWorkRoute", *parameters: dict[str, Any]) -> None:
-    told = door.openapi_extra or {}
-    known = told.get("parameters", [])
-    door.openapi_extra = {**told, "parameters": [*known, *(each for each in parameters if each not in known)]}
+def _document_headers(route: "UnitOfWorkRoute", *parameters: dict[str, Any]) -> None:
+    extra = route.openapi_extra or {}
+    known = extra.get("parameters", [])
+    route.openapi_extra = {**extra, "parameters": [*known, *(each for each in parameters if each not in known)]}
 
 
-async def respond_with_etag(door: "UnitOfWorkRoute", answer: RouteHandler, request: Request) -> Response:
-    """The answer with its ETag, or 304."""
+async def respond_with_etag(route: "UnitOfWorkRoute", answer: RouteHandler, request: Request) -> Response:
+    """The response of a read with its ETag, or 304 when If-None-Match has the same."""
     response = await answer(request)
-    if not _is_whole(response):
+    if not _is_complete(response):
         return response
     definition = response
-    if not _is_json(response) or request.url.query or "limit" in query_names(door.dependant):
-        definition = await answer(_build_read_request(door, request))
-    tag = _compute_etag(door, definition, response)
+    if not _is_json(response) or request.url.query or "limit" in query_names(route.dependant):
+        definition = await answer(_build_read_request(route, request))
+    tag = _compute_etag(route, definition, response)
     headers = {"etag": tag, "cache-control": "no-store", "vary": "authorization, accept"}
     response.headers.update(headers)
-    asked = request.headers.get("if-none-match")
-    if asked is not None and (asked.strip() == "*" or _strip_etag(tag) in _parse_etags(asked)):
+    known = request.headers.get("if-none-match")
+    if known is not None and (known.strip() == "*" or _strip_etag(tag) in _parse_etags(known)):
         return Response(status_code=304, headers=headers)
     return response
 
 
-async def check_preconditions(door: "UnitOfWorkRoute", request: Request) -> None:
-    """Raises PreconditionFailed when the thing is not as the request says that it must be; its writers are shut out."""
-    wanted, unwanted = request.headers.get("if-match"), request.headers.get("if-none-match")
-    if wanted is None and unwanted is None:
+async def check_preconditions(route: "UnitOfWorkRoute", request: Request) -> None:
+    """Raises PreconditionFailed when If-Match or If-None-Match does not hold; Invalid when the route has no ETag. The caller
+    has locked edits, so that the resource cannot change until the commit."""
+    match, none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
+    if match is None and none_match is None:
         return
-    thing = door.read_route
-    if thing is None:
-        given = "If-Match" if wanted is not None else "If-None-Match"
+    read_route = route.read_route
+    if read_route is None:
+        header = "If-Match" if match is not None else "If-None-Match"
         problem = FieldProblem(
-            pointer=f"/header/{given.lower()}", problem="not taken here", cure="send it without the header"
+            pointer=f"/header/{header.lower()}", problem="not taken here", cure="send it without the header"
         )
-        raise Invalid("no-if-match", f"This request takes no {given}.", errors=[problem])
-    tag = await compute_current_etag(thing, request)
-    if tag is None and wanted is not None:
-        if "PUT" in (door.methods or ()):
+        raise Invalid("no-if-match", f"This request takes no {header}.", errors=[problem])
+    tag = await compute_current_etag(read_route, request)
+    if tag is None and match is not None:
+        if "PUT" in (route.methods or ()):
             raise PreconditionFailed(
                 "gone", "There is nothing at this address, or no more. Send it without If-Match to make it."
             )
-        return  # the handler says that it is not there
+        return  # the handler raises NotFound
     if (
-        wanted is not None
-        and wanted.strip() != "*"
-        and not any(_same_definition(tag, each) for each in _parse_etags(wanted))
+        match is not None
+        and match.strip() != "*"
+        and not any(_same_definition(tag, each) for each in _parse_etags(match))
     ):
         raise PreconditionFailed(
             "changed-since",
@@ -117,9 +119,9 @@ async def check_preconditions(door: "UnitOfWorkRoute", request: Request) -> None
             "you get, and send that with its ETag.",
         )
     if (
-        unwanted is not None
+        none_match is not None
         and tag is not None
-        and (unwanted.strip() == "*" or any(_same_definition(tag, each) for each in _parse_etags(unwanted)))
+        and (none_match.strip() == "*" or any(_same_definition(tag, each) for each in _parse_etags(none_match)))
     ):
         raise PreconditionFailed(
             "there-already",
@@ -129,22 +131,22 @@ async def check_preconditions(door: "UnitOfWorkRoute", request: Request) -> None
 
 
 async def compute_current_etag(read_route: "UnitOfWorkRoute", request: Request) -> str | None:
-    """The ETag that the caller would be told now; None when there is nothing."""
+    """The ETag that the caller would now get from `read_route`; None when there is no such resource."""
     assert read_route.original_handler is not None
     try:
         response = await read_route.original_handler(_build_read_request(read_route, request))
     except NotFound:
         return None
-    return _compute_etag(read_route, response, response) if _is_whole(response) else None
+    return _compute_etag(read_route, response, response) if _is_complete(response) else None
 
 
-def _build_read_request(thing: "UnitOfWorkRoute", request: Request) -> Request:
-    """The request that reads the whole thing as JSON, in the same unit of work."""
-    known = query_names(thing.dependant)
+def _build_read_request(read_route: "UnitOfWorkRoute", request: Request) -> Request:
+    """The request that reads the complete resource as JSON, in the same unit of work."""
+    known = query_names(read_route.dependant)
     kept = [pair for pair in request.scope["query_string"].split(b"&") if pair.startswith(b"tenant=")]
     kept = kept if "tenant" in known else []
     if "limit" in known:
-        kept.append(b"limit=1000")  # of a list, as much as there may be
+        kept.append(b"limit=1000")  # the maximum
     dropped = (b"accept", b"content-length", b"transfer-encoding", b"if-none-match", b"if-match")
     headers = [pair for pair in request.scope["headers"] if pair[0] not in dropped]
     return Request(
@@ -152,21 +154,19 @@ def _build_read_request(thing: "UnitOfWorkRoute", request: Request) -> Request:
     )
 
 
-def _compute_etag(thing: "UnitOfWorkRoute", definition: Response, whole: Response) -> str:
+def _compute_etag(read_route: "UnitOfWorkRoute", definition: Response, response: Response) -> str:
     body = bytes(definition.body)
-    if thing.policy.volatile_fields:
+    if volatile := read_route.policy.volatile_fields:
         content = json.loads(body)
-        body = json.dumps(
-            {name: content[name] for name in content if name not in thing.policy.volatile_fields}
-        ).encode()
-    return f'"{_hash(body)}.{_hash(bytes(whole.body))}"'
+        body = json.dumps({name: content[name] for name in content if name not in volatile}).encode()
+    return f'"{_hash(body)}.{_hash(bytes(response.body))}"'
 
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:20]
 
 
-def _is_whole(response: Response) -> bool:
+def _is_complete(response: Response) -> bool:
     return response.status_code == 200 and not isinstance(response, StreamingResponse)
 
 
@@ -175,7 +175,7 @@ def _is_json(response: Response) -> bool:
 
 
 def _parse_etags(header: str) -> Iterator[str]:
-    """Without quotes, which are easily lost in a shell, and without the W/ of a proxy that compresses."""
+    """The tags of a header without quotes, which a shell easily removes, and without the `W/` that a compressing proxy adds."""
     return (_strip_etag(each) for each in header.split(","))
 
 

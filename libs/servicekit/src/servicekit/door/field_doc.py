@@ -1,11 +1,12 @@
-"""What is said of a field or a parameter."""
+"""The documentation of a field or a parameter."""
 
 from typing import Any, NamedTuple
 
 
 class FieldDoc(NamedTuple):
-    """Of a field by its name, or by its schema's name and its own (`Receipt.status`); of a parameter by `?` and its name.
-    The longer name goes first. `example` left out: one is made up by the type."""
+    """The description of a field or a parameter in the OpenAPI document. Its key in a mapping is the field's name, with its
+    schema (`Receipt.status`) or without (`status`), or `?` and the parameter's name. The key with the schema takes
+    precedence. Without an `example`, one is generated from the type."""
 
     text: str
     example: Any = ...

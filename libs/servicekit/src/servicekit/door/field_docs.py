@@ -1,4 +1,4 @@
-"""What fields and parameters mean that go by the same name everywhere, each with an example."""
+"""Descriptions and examples of fields and parameters that have the same name and meaning in every service."""
 
 from servicekit.door.addressing import ADDRESSED
 from servicekit.door.field_doc import FieldDoc

@@ -1,28 +1,29 @@
-"""HEAD wherever GET is: the same answer without its body."""
+"""Answers HEAD wherever GET is: the same response without its body."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Head:
-    """Asks for what GET would be answered with, and keeps the body back. A stream has ended once its headers are told."""
+    """ASGI middleware that handles HEAD as GET and drops the body. A stream ends once its headers are sent."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one ASGI connection."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
-        begun = False
+        started = False
 
-        async def hear() -> Message:
-            return {"type": "http.disconnect"} if begun else await receive()
+        async def receive_until_start() -> Message:
+            return {"type": "http.disconnect"} if started else await receive()
 
-        async def tell(message: Message) -> None:
-            nonlocal begun
+        async def send_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
-                begun = True
+                started = True
                 await send(message)
                 await send({"type": "http.response.body", "body": b""})
 
-        await self._app({**scope, "method": "GET"}, hear, tell)
+        await self._app({**scope, "method": "GET"}, receive_until_start, send_headers)

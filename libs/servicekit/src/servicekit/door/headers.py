@@ -1,4 +1,4 @@
-"""What browsers are told with every answer. The gateway says the same, and leaves what is there already."""
+"""Security headers of every response. The gateway adds the same ones where they are missing."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,10 +12,10 @@ _ALWAYS = {
 _DATA = "default-src 'none'; frame-ancestors 'none'"
 
 
-# Pages without a policy of their own are those of the API's documentation, which begin with a script in the page.
-def page_policy(*connects: str) -> str:
-    """Of such a page, which may also call the origins `connects`."""
-    allowed = " ".join(("'self'", *connects))
+# HTML pages without a policy of their own are the API's documentation pages, which need inline scripts.
+def page_policy(*origins: str) -> str:
+    """The Content-Security-Policy of a documentation page. `origins`: other origins that its scripts may call."""
+    allowed = " ".join(("'self'", *origins))
     return (
         "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         f"font-src 'self' data:; connect-src {allowed}; worker-src 'self' blob:; "
@@ -27,13 +27,15 @@ _PAGE = page_policy()
 
 
 class SecurityHeaders:
-    """Adds them where an answer does not say otherwise itself."""
+    """ASGI middleware that adds the headers to every response, except for those that the response sets itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def told(message: Message) -> None:
+        """Handles one ASGI connection."""
+
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
@@ -44,4 +46,4 @@ class SecurityHeaders:
                     headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        await self._app(scope, receive, told if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

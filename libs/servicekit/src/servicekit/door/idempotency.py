@@ -1,4 +1,4 @@
-"""A write that is sent again with the same Idempotency-Key has no second effect and gets the first answer."""
+"""Idempotency keys: a write that is repeated with the same Idempotency-Key has no second effect and gets the first response."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -15,10 +15,10 @@ WRITE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 IDEMPOTENCY_HEADER = "idempotency-key"
 KEY_LENGTH = 200
 RESPONSE_RETENTION = timedelta(hours=24)
-"""How long an answer is kept."""
+"""How long a response is stored."""
 MAX_RESPONSE_BYTES = 4_000_000
 _PURGE_LIMIT = 100
-"""Who adds one answer takes away so many that are over, so that a tenant's never pile up, and none waits for a sweep."""
+"""Storing a response deletes up to so many expired ones of the tenant, so that no separate clean-up is needed."""
 
 IDEMPOTENCY_PARAMETER = {
     "name": "Idempotency-Key",
@@ -30,20 +30,21 @@ IDEMPOTENCY_PARAMETER = {
 
 
 async def replay_response(request: Request, unit: UnitOfWork) -> None:
-    """With an Idempotency-Key: answers with the stored response, or remembers to store this one."""
+    """For a request with an Idempotency-Key: raises StoredResponse when there is one, else marks the unit of work so that
+    its response is stored. Raises Invalid when the key was used for another request."""
     key = request.headers.get(IDEMPOTENCY_HEADER)
     if not key or not unit.stores_response or unit.session is None or unit.caller is None:
         return
-    body = await request.body()  # read before, and bounded
-    whole = b"\x00".join([request.method.encode(), str(request.url.path).encode(), request.url.query.encode(), body])
-    unit.idempotency_key, unit.request_hash = key, hashlib.sha256(whole).hexdigest()
-    place = {"tenant": unit.caller.tenant, "caller": str(unit.caller.person_id), "key": unit.idempotency_key}
-    # A second request with the same key waits here for the first one's commit.
-    await unit.session.lock_key("idempotent " + " ".join(place.values()))
+    body = await request.body()  # already read, and within its limit
+    content = b"\x00".join([request.method.encode(), str(request.url.path).encode(), request.url.query.encode(), body])
+    unit.idempotency_key, unit.request_hash = key, hashlib.sha256(content).hexdigest()
+    row_key = {"tenant": unit.caller.tenant, "caller": str(unit.caller.person_id), "key": unit.idempotency_key}
+    # A concurrent request with the same key waits here until the first one commits.
+    await unit.session.lock_key("idempotent " + " ".join(row_key.values()))
     stored = await unit.session.row(
         "SELECT request_hash, status, headers, body FROM idempotent_response "
         "WHERE tenant = :tenant AND caller = :caller AND key = :key AND at > :since",
-        {**place, "since": datetime.now(UTC) - RESPONSE_RETENTION},
+        {**row_key, "since": datetime.now(UTC) - RESPONSE_RETENTION},
     )
     if stored is None:
         return
@@ -55,7 +56,8 @@ async def replay_response(request: Request, unit: UnitOfWork) -> None:
 
 
 async def store_response(unit: UnitOfWork, response: Response) -> Response:
-    """Stores the response; one that streams is read to its end first. Returns what is to be answered."""
+    """Stores the response for its Idempotency-Key, and returns it. A streaming response is read to its end first. Raises
+    TooLarge."""
     assert unit.session is not None
     assert unit.caller is not None
     if isinstance(response, StreamingResponse):
@@ -70,16 +72,16 @@ async def store_response(unit: UnitOfWork, response: Response) -> Response:
         "WHERE tenant = :tenant AND at <= :since ORDER BY at LIMIT :most FOR UPDATE SKIP LOCKED)",
         {"tenant": unit.caller.tenant, "since": now - RESPONSE_RETENTION, "most": _PURGE_LIMIT},
     )
-    place = {"tenant": unit.caller.tenant, "caller": str(unit.caller.person_id), "key": unit.idempotency_key}
-    answer = {
+    row_key = {"tenant": unit.caller.tenant, "caller": str(unit.caller.person_id), "key": unit.idempotency_key}
+    values = {
         "request_hash": unit.request_hash,
         "status": response.status_code,
         "headers": headers,
         "body": bytes(response.body),
         "at": now,
     }
-    statement = insert(idempotent_response).values(**place, **answer)
-    await unit.session.execute(statement.on_conflict_do_update(index_elements=list(place), set_=answer))
+    statement = insert(idempotent_response).values(**row_key, **values)
+    await unit.session.execute(statement.on_conflict_do_update(index_elements=list(row_key), set_=values))
     return response
 
 

@@ -1,6 +1,6 @@
-"""A service's OpenAPI document: what the framework says of the routes, and what the door adds to each of them.
+"""A service's OpenAPI document: FastAPI's description of the routes, and what the HTTP door adds to each operation.
 
-Nothing here is told route by route: which problems an operation may answer with follows from what it uses."""
+Nothing here is configured by route: which problems an operation may respond with follows from what the route uses."""
 
 import json
 import re
@@ -39,26 +39,27 @@ _EXAMPLES = {
     "binary": "",
 }
 _DECIMAL = r"^[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?$"
-_DEEPEST = 6
+_MAX_EXAMPLE_DEPTH = 6
 _NAMES = frozenset({"agent", "team", "org_unit", "tenant", "kpi"})
-"""Query parameters that name something that may not be there."""
+"""Query parameters that refer to an object which may not exist."""
 
 
 def operation_name(route: APIRoute) -> str:
-    """The `operationId`: the handler's name, a verb and a noun."""
+    """The `operationId` of a route: its handler's name, a verb and a noun."""
     return route.name
 
 
-def customize_openapi(app: FastAPI, *, words: Mapping[str, FieldDoc], security: Mapping[str, Any]) -> None:
-    """Makes `app` tell its document as it is described here. `words`: descriptions and examples of the service's own
-    fields and parameters; `security`: OpenAPI's security schemes, any of which will do."""
-    made = app.openapi
+def customize_openapi(app: FastAPI, *, field_docs: Mapping[str, FieldDoc], security: Mapping[str, Any]) -> None:
+    """Replaces `app.openapi` by one that completes FastAPI's document. `field_docs`: descriptions and examples of the
+    service's own fields and parameters; `security`: OpenAPI's security schemes, each of which is sufficient."""
+    build_openapi = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = None
-            document = _rename_schemas(made())
-            _complete_operations(document, list(iter_unit_routes(app.routes)), {**SHARED_FIELD_DOCS, **words}, security)
+            document = _rename_schemas(build_openapi())
+            docs = {**SHARED_FIELD_DOCS, **field_docs}
+            _complete_operations(document, list(iter_unit_routes(app.routes)), docs, security)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -66,7 +67,7 @@ def customize_openapi(app: FastAPI, *, words: Mapping[str, FieldDoc], security: 
 
 
 def _rename_schemas(document: dict[str, Any]) -> dict[str, Any]:
-    """Without the names that the framework makes up: `Page_X_` is an `XPage`, the fields of a form are an `XForm`."""
+    """Replaces schema names that FastAPI generates: `Page_X_` by `XPage`, and `Body_x` (a form's fields) by `XForm`."""
     renamed: dict[str, str] = {}
     for name in document.get("components", {}).get("schemas", {}):
         if found := re.fullmatch(r"Page_(\w+)_", name):
@@ -84,7 +85,7 @@ def _rename_schemas(document: dict[str, Any]) -> dict[str, Any]:
 def _complete_operations(
     document: dict[str, Any],
     routes: Sequence[UnitOfWorkRoute],
-    words: Mapping[str, FieldDoc],
+    field_docs: Mapping[str, FieldDoc],
     security: Mapping[str, Any],
 ) -> None:
     components = document.setdefault("components", {})
@@ -104,16 +105,16 @@ def _complete_operations(
             operation["security"] = [{name: []} for name in security] if route.requires_token else []
             _add_problem_responses(operation, route, method)
             for parameter in operation.get("parameters", []):
-                _add_descriptions(parameter, words, (f"?{parameter['name']}",), schemas)
+                _add_descriptions(parameter, field_docs, (f"?{parameter['name']}",), schemas)
     fields = [(name, each) for name, schema in schemas.items() for each in schema.get("properties", {})]
     for name, each in fields:
-        _add_descriptions(schemas[name]["properties"][each], words, (f"{name}.{each}", each), schemas)
+        _add_descriptions(schemas[name]["properties"][each], field_docs, (f"{name}.{each}", each), schemas)
 
 
 def _close(part: Any) -> None:
-    """Says what the validator refuses and the framework leaves out: a mapping whose keys must match a pattern, or be of an
-    enumeration, has no others; and a decimal in quotes is a number."""
-    inner: list[Any] = []
+    """Adds constraints that pydantic enforces and FastAPI's schema lacks: a mapping whose keys must match a pattern or an
+    enumeration has no other keys, and a decimal as a string must be a number."""
+    children: list[Any] = []
     if isinstance(part, dict):
         schema = cast("dict[str, Any]", part)
         choices: list[dict[str, Any]] = schema.get("anyOf", [])
@@ -121,10 +122,10 @@ def _close(part: Any) -> None:
             choices[1]["pattern"] = _DECIMAL
         if "patternProperties" in schema or "propertyNames" in schema:
             schema.setdefault("additionalProperties", False)
-        inner = list(schema.values())
+        children = list(schema.values())
     elif isinstance(part, list):
-        inner = cast("list[Any]", part)
-    for each in inner:
+        children = cast("list[Any]", part)
+    for each in children:
         _close(each)
 
 
@@ -132,16 +133,16 @@ def _add_problem_responses(operation: dict[str, Any], route: UnitOfWorkRoute, me
     parameters = {(each["in"], each["name"]) for each in operation.get("parameters", [])}
     writes, has_body = method in WRITE_METHODS, "requestBody" in operation
     named = any(place == "path" or name in _NAMES for place, name in parameters)
-    holds = {
+    applies = {
         401: route.requires_token,
         403: route.requires_token,
-        404: named or has_body,  # a body names things too
+        404: named or has_body,  # a body may refer to objects too
         408: has_body,
         409: writes and route.requires_token,
         412: route.read_route is not None,
         413: has_body or ("header", "Idempotency-Key") in parameters,
         422: True,
-        429: True,  # the gateway bounds every caller, and ingest and the streams do so themselves
+        429: True,  # the gateway limits every caller's rate; ingest and the event streams have limits of their own
         500: True,
         503: True,
     }
@@ -149,42 +150,42 @@ def _add_problem_responses(operation: dict[str, Any], route: UnitOfWorkRoute, me
     responses.pop("422", None)
     if method == "GET" and route.has_etag:
         responses["304"] = {"description": "It is still as `If-None-Match` says."}
-    for status, may in holds.items():
-        if may:
+    for status, is_possible in applies.items():
+        if is_possible:
             headers = {"headers": _RETRY_AFTER} if status in (429, 503) else {}
-            told = {"description": _RESPONSE_DESCRIPTIONS[status], **headers, "content": _PROBLEM}
-            responses.setdefault(str(status), told)
+            response = {"description": _RESPONSE_DESCRIPTIONS[status], **headers, "content": _PROBLEM}
+            responses.setdefault(str(status), response)
     for status, response in responses.items():
         if response.get("description") == "Successful Response":
             response["description"] = HTTPStatus(int(status)).phrase
 
 
 def _add_descriptions(
-    described: dict[str, Any], words: Mapping[str, FieldDoc], names: Sequence[str], schemas: Mapping[str, Any]
+    described: dict[str, Any], field_docs: Mapping[str, FieldDoc], names: Sequence[str], schemas: Mapping[str, Any]
 ) -> None:
-    word = next((words[name] for name in names if name in words), None)
-    place = described.get("schema", described)
-    if word is not None:
-        described.setdefault("description", word.text)
-    if "examples" not in place and "example" not in place:
-        place["examples"] = [make_example(place, schemas) if word is None or word.example is ... else word.example]
+    doc = next((field_docs[name] for name in names if name in field_docs), None)
+    schema = described.get("schema", described)
+    if doc is not None:
+        described.setdefault("description", doc.text)
+    if "examples" not in schema and "example" not in schema:
+        schema["examples"] = [make_example(schema, schemas) if doc is None or doc.example is ... else doc.example]
 
 
 def make_example(schema: Mapping[str, Any], schemas: Mapping[str, Any], depth: int = 0) -> Any:
-    """A value that a field may have, made up by its type."""
-    known: dict[str, Any] = {"boolean": True, "null": None, "string": "text", "object": {}}
-    for given in ("example", "const", "default"):
-        if schema.get(given) is not None:
-            return schema[given]
+    """An example value that fits a schema. `schemas`: the document's schemas, for references."""
+    by_type: dict[str, Any] = {"boolean": True, "null": None, "string": "text", "object": {}}
+    for keyword in ("example", "const", "default"):
+        if schema.get(keyword) is not None:
+            return schema[keyword]
     if "examples" in schema or "enum" in schema:
         return (schema.get("examples") or schema["enum"])[0]
     if "$ref" in schema:
         schema = schemas[schema["$ref"].rpartition("/")[2]]
-        fields: dict[str, Any] = schema.get("properties", {}) if depth < _DEEPEST else {}
-        needed: Sequence[str] = schema.get("required", ())
+        fields: dict[str, Any] = schema.get("properties", {}) if depth < _MAX_EXAMPLE_DEPTH else {}
+        required: Sequence[str] = schema.get("required", ())
         if schema.get("type") != "object":
             return make_example(schema, schemas, depth + 1)
-        return {name: make_example(each, schemas, depth + 1) for name, each in fields.items() if name in needed}
+        return {name: make_example(each, schemas, depth + 1) for name, each in fields.items() if name in required}
     for choice in ("anyOf", "oneOf", "allOf"):
         if choice in schema:
             return make_example(schema[choice][0], schemas, depth)
@@ -193,4 +194,4 @@ def make_example(schema: Mapping[str, Any], schemas: Mapping[str, Any], depth: i
         return max(schema.get("minimum", 1), schema.get("exclusiveMinimum", 0) + 1)
     if kind == "array":
         return [make_example(schema["items"], schemas, depth)] if "items" in schema else []
-    return _EXAMPLES.get(schema.get("format", ""), known[kind])
+    return _EXAMPLES.get(schema.get("format", ""), by_type[kind])

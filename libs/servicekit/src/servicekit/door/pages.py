@@ -1,4 +1,4 @@
-"""Lists by pages, and their cursors, which are signed: a list need not guard its query against made-up ones."""
+"""Paginated lists and their cursors. Cursors are signed, so that a list's query need not check for forged ones."""
 
 import base64
 import hashlib
@@ -19,12 +19,12 @@ Item = TypeVar("Item")
 Read = TypeVar("Read")
 _SIGNATURE_BYTES = 16
 PAGE_BYTES = 2_000_000
-"""Of items that may be long, after which a page ends before its limit."""
+"""The approximate maximum size of a page of long items. Such a page may end before its limit."""
 
 
 class Page(BaseModel, Generic[Item]):
-    """`next` is the cursor of the page after this one: pass it as `after`; null on the last page. A page of long items may
-    hold fewer than were asked for."""
+    """One page of a list. `next` is the cursor of the following page: pass it as `after`. It is null on the last page. A
+    page of long items may have fewer items than `limit`."""
 
     items: list[Item]
     next: str | None = None
@@ -32,20 +32,21 @@ class Page(BaseModel, Generic[Item]):
 
 @dataclass(frozen=True)
 class PageQuery:
-    """`after` are the values that the last page's cursor held; `key` signs the cursors of this one list."""
+    """The page that a request asks for: up to `limit` items `after` the values of the previous page's cursor (None: the
+    first page). `key` signs the cursors of this list."""
 
     limit: int
     after: list[Any] | None
     key: bytes = field(default=b"", repr=False)
 
     def value(self, reader: Callable[[Any], Read]) -> Read | None:
-        """The one value that the cursor holds, as `values` reads it."""
+        """The cursor's only value, parsed by `reader`; None on the first page. Raises Invalid like `values`."""
         found = self.values(reader)
         return found[0] if found else None
 
     def values(self, *readers: Callable[[Any], Any]) -> tuple[Any, ...] | None:
-        """What the cursor holds, each part read by its reader; None on the first page. Raises Invalid for the cursor of
-        another list."""
+        """The cursor's values, each parsed by its reader; None on the first page. Raises Invalid when they do not fit the
+        readers."""
         if self.after is None:
             return None
         try:
@@ -59,6 +60,7 @@ def page_query(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=2000, description="The `next` of the page before.")] = None,
 ) -> PageQuery:
+    """The dependency that parses `limit` and `after`. Raises Invalid for a cursor that is not of this list."""
     secret = get_context(request).settings.secret
     key = hmac.digest(secret.encode(), f"cursor of {request.url.path}".encode(), hashlib.sha256)
     if after is None:
@@ -86,7 +88,8 @@ PageDep = Annotated[PageQuery, Depends(page_query)]
 
 
 def page_of(rows: Sequence[Item], page: PageQuery, cursor: Callable[[Item], list[Any]]) -> Page[Item]:
-    """Makes a page of up to `page.limit` of the `page.limit + 1` rows that were fetched."""
+    """The page with up to `page.limit` of the rows, of which the caller has fetched `page.limit + 1`. `cursor`: the values
+    of an item by which the list is ordered."""
     limit = page.limit
     if len(rows) <= limit:
         return Page[Item](items=list(rows))
@@ -98,21 +101,21 @@ def page_of(rows: Sequence[Item], page: PageQuery, cursor: Callable[[Item], list
 async def bounded_page(
     session: Session, select: str, parameters: Mapping[str, Any], page: PageQuery, *, order: str, size: str
 ) -> tuple[list[dict[str, Any]], PageQuery]:
-    """Up to `page.limit + 1` rows of a SELECT, and fewer where they are long: about PAGE_BYTES of them, counted by the SQL
-    expression `size`. With what `page_of` is to be told then, for what was left out to be on the next page."""
+    """Up to `page.limit + 1` rows of a SELECT, but only about PAGE_BYTES of long ones. `size`: an SQL expression for a row's
+    size in bytes. Also returns the PageQuery for `page_of`; its limit is lower if rows were left out."""
     rows = await session.rows(
-        f"SELECT * FROM (SELECT *, sum({size}) OVER before - ({size}) AS bytes_before, row_number() OVER before AS place, "  # noqa: S608
-        f"count(*) OVER () AS of_all FROM ({select} ORDER BY {order} LIMIT :limit) AS whole "
+        f"SELECT * FROM (SELECT *, sum({size}) OVER before - ({size}) AS bytes_before, row_number() OVER before AS row_position, "  # noqa: S608
+        f"count(*) OVER () AS row_count FROM ({select} ORDER BY {order} LIMIT :limit) AS selected "
         f"WINDOW before AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)) AS page "
-        f"WHERE bytes_before < {PAGE_BYTES} OR place <= 2 ORDER BY place",
+        f"WHERE bytes_before < {PAGE_BYTES} OR row_position <= 2 ORDER BY row_position",
         {**parameters, "limit": page.limit + 1},
     )
-    cut = bool(rows) and rows[0]["of_all"] > len(rows)
+    cut = bool(rows) and rows[0]["row_count"] > len(rows)
     return rows, replace(page, limit=len(rows) - 1) if cut else page
 
 
 def page_within(items: Iterable[Item], page: PageQuery, key: Callable[[Item], str]) -> Page[Item]:
-    """A page of a short list that is at hand as a whole, in the order of `key`, of which no two have the same."""
+    """A page of a short list that is completely in memory, ordered by `key`, which must be unique."""
     after = page.value(str)
     left = sorted((each for each in items if after is None or key(each) > after), key=key)
     return page_of(left[: page.limit + 1], page, lambda each: [key(each)])

@@ -1,4 +1,4 @@
-"""What a route takes in: how many bytes, from whom, and whether it may be sent again with the same key."""
+"""The policy of a route: body size, roles, reach, idempotency keys and ETags."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,28 +9,33 @@ from fastapi.dependencies.models import Dependant
 from servicekit.caller import Caller
 
 DEFAULT_BODY_BYTES = 256_000
-"""What a route takes that does not say otherwise."""
+"""The default limit of a body."""
 DEFINITION_BYTES = 1_000_000
-"""For what people write as a whole: forms, templates, KPI models, rules, texts."""
+"""The limit for definitions that people write: forms, templates, KPI models, rules, texts."""
 
 Reach = Literal["tenant", "people", "own"]
-"""What of a tenant a route opens to those who may call it: what the tenant has as a whole; of each person what is theirs,
-to themselves and to those who see them (`visibility`); to everybody only their own."""
+"""Which of a tenant's data a route gives to those who may call it. `tenant`: data of the tenant as a whole. `people`: data of
+each person who is visible to the caller (visibility.py). `own`: only the caller's own data."""
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+_ATTRIBUTE = "route_policy"
 
 
 @dataclass(frozen=True)
 class RoutePolicy:
-    """`body_bytes` None: the handler reads its body as a stream, before it opens a session, and bounds it itself.
-    `roles`: who has none of them is refused before the body is read; none: whoever belongs to the tenant may call.
-    `dry_run_roles`: with these one may try it only, which the handler sees to. `whole_tenant`: a role over an org unit is not
-    enough; so it is with everything of the tenant as a whole, unless a route says otherwise. `idempotency_key` False: an answer is not kept, since it tells a
-    secret or since asking again changes nothing.
+    """The policy of a route.
 
-    Of what has an ETag: `thing` is the path of what the route changes, where that is not its own; `changing`: fields of
-    what it answers that nobody edits and that change by themselves; `alone`: changes wait for those of this thing only,
-    where no other route, blueprint or clock changes it too. `signed_in`: the handler looks at the token itself."""
+    - `body_bytes`: the limit of the body. None: the handler reads the body as a stream, before it opens a session, and
+      limits it itself.
+    - `roles`: callers with none of these are refused before the body is read. Empty: everybody of the tenant may call.
+    - `dry_run_roles`: callers with these may only do a dry run; the handler enforces that.
+    - `whole_tenant`: a role over an org unit is not enough.
+    - `idempotency_key` False: responses are not stored, because they hold a secret or because a repeat changes nothing.
+    - `resource_path`: the path of the resource that the route changes, if it is not the route's own path.
+    - `volatile_fields`: fields of the resource that change by themselves; the ETag's first part leaves them out.
+    - `lock_resource_only`: an edit locks this resource only. For resources that no other route, blueprint or due item
+      changes.
+    - `verifies_token_itself`: the handler verifies the access token."""
 
     body_bytes: int | None = DEFAULT_BODY_BYTES
     roles: tuple[str, ...] = ()
@@ -49,11 +54,11 @@ class RoutePolicy:
             caller.require_role(*self.roles, *self.dry_run_roles, whole_tenant=self.whole_tenant)
 
     def openapi_extensions(self) -> dict[str, Any]:
-        """For the OpenAPI document: `x-roles` (none: every role), `x-roles-dry-run`, `x-roles-over`,
-        `x-reach`."""
+        """The route's extensions in the OpenAPI document: `x-roles` (missing: every role), `x-roles-over`,
+        `x-roles-dry-run`, `x-reach`."""
         roles = {"x-roles": list(self.roles), "x-roles-over": "tenant" if self.whole_tenant else "any"}
-        trying = {"x-roles-dry-run": list(self.dry_run_roles)} if self.dry_run_roles else {}
-        return {**(roles if self.roles else {}), **trying, "x-reach": self.reach}
+        dry_run = {"x-roles-dry-run": list(self.dry_run_roles)} if self.dry_run_roles else {}
+        return {**(roles if self.roles else {}), **dry_run, "x-reach": self.reach}
 
 
 def route_policy(
@@ -69,8 +74,9 @@ def route_policy(
     lock_resource_only: bool = False,
     verifies_token_itself: bool = False,
 ) -> Callable[[Endpoint], Endpoint]:
-    """Says of a handler what `Accepted` tells; stands below the route's decorator. Either roles or a reach must be said, so
-    that nothing is open to everybody because somebody forgot."""
+    """Decorates a handler, below the route's decorator, with its `RoutePolicy`. `whole_tenant` None: True for routes with
+    roles and the reach `tenant`. Raises TypeError without both `roles` and `reach`, so that no route is open to everybody
+    by mistake."""
     if not roles and reach is None:
         raise TypeError("Say who may call it: `roles`, or for everybody of the tenant `reach`.")
     reach = reach or "tenant"
@@ -78,7 +84,7 @@ def route_policy(
         whole_tenant = bool(roles) and reach == "tenant"
 
     def mark(endpoint: Endpoint) -> Endpoint:
-        endpoint.__dict__["accepted"] = RoutePolicy(
+        endpoint.__dict__[_ATTRIBUTE] = RoutePolicy(
             body_bytes=body_bytes,
             roles=roles,
             dry_run_roles=dry_run_roles,
@@ -96,21 +102,22 @@ def route_policy(
 
 
 def get_route_policy(endpoint: Callable[..., Any]) -> RoutePolicy | None:
-    """None: it says nothing."""
-    return getattr(endpoint, "accepted", None)
+    """The policy of a handler; None when it is not decorated."""
+    return getattr(endpoint, _ATTRIBUTE, None)
 
 
 def walk_dependants(dependant: Dependant) -> Iterator[Dependant]:
-    """The handler, and all that it depends on."""
+    """Yields a handler and all its dependencies."""
     yield dependant
     for each in dependant.dependencies:
         yield from walk_dependants(each)
 
 
 def depends_on(dependant: Dependant, call: Callable[..., Any]) -> bool:
+    """Whether a handler depends on `call`, directly or not."""
     return any(each.call is call for each in walk_dependants(dependant))
 
 
 def header_names(dependant: Dependant) -> frozenset[str]:
-    """Lower case: those that the handler reads itself."""
+    """The headers that a handler declares as parameters, in lower case."""
     return frozenset(field.alias.lower() for each in walk_dependants(dependant) for field in each.header_params)

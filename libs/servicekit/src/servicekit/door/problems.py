@@ -1,4 +1,4 @@
-"""Problems as their documents (RFC 9457)."""
+"""Renders errors as problem documents (RFC 9457)."""
 
 from http import HTTPStatus
 
@@ -12,7 +12,7 @@ from servicekit.errors import MOST_PROBLEMS, FieldProblem, Forbidden, Invalid, P
 
 
 async def render_problem(request: Request, error: Exception) -> Response:
-    """An RFC 9457 problem document."""
+    """The problem document of an error. Any error that is not a Problem becomes `unexpected`, without its text."""
     problem = error if isinstance(error, Problem) else Problem("unexpected", "The cause is in the log.")
     headers = {"retry-after": str(problem.retry_after)} if problem.retry_after is not None else {}
     if isinstance(problem, Unauthenticated | Forbidden):
@@ -22,7 +22,7 @@ async def render_problem(request: Request, error: Exception) -> Response:
 
 
 def _challenge(problem: Unauthenticated | Forbidden) -> str:
-    """What RFC 6750 wants told; who sent no token at all is told no error. Header values are plain ASCII."""
+    """The value of WWW-Authenticate (RFC 6750): without an error code when no token was sent. ASCII only."""
     if problem.slug == "no-token":
         return 'Bearer realm="uplift"'
     error = "invalid_token" if isinstance(problem, Unauthenticated) else "insufficient_scope"
@@ -31,7 +31,7 @@ def _challenge(problem: Unauthenticated | Forbidden) -> str:
 
 
 async def render_http(request: Request, error: Exception) -> Response:
-    """What the framework itself refuses: an unknown path, a method that the path does not have."""
+    """The problem document of an error of the framework, such as an unknown path or method."""
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
     document = {"type": "about:blank", "title": title, "status": error.status_code, "detail": str(error.detail)}
@@ -40,6 +40,7 @@ async def render_http(request: Request, error: Exception) -> Response:
 
 
 async def render_validation(request: Request, error: Exception) -> Response:
+    """The problem document of a request that FastAPI could not validate: one field problem for each error."""
     assert isinstance(error, RequestValidationError)
     body = getattr(request.scope.get("route"), "body_field", None)
     model = body.field_info.annotation if body else None
@@ -61,13 +62,13 @@ async def render_validation(request: Request, error: Exception) -> Response:
 
 
 def _broken_json(error: RequestValidationError) -> FieldProblem:
-    """The framework gives the place as a part of the path, and keeps what is wrong there apart."""
+    """The field problem of a JSON syntax error, with its line and column. FastAPI has the offset in the error's location."""
     broken = error.errors()[0]
-    text, place = str(error.body), int(broken["loc"][-1])
+    text, offset = str(error.body), int(broken["loc"][-1])
     return FieldProblem(
         pointer="/body",
         problem=f"not JSON: {broken['ctx']['error']}",
         cure="check commas, quotes and brackets there",
-        line=text.count("\n", 0, place) + 1,
-        column=place - text.rfind("\n", 0, place),
+        line=text.count("\n", 0, offset) + 1,
+        column=offset - text.rfind("\n", 0, offset),
     )

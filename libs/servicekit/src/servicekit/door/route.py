@@ -1,7 +1,7 @@
-"""One request, one transaction, committed before the answer goes out.
+"""Handles a request in one transaction, which is committed before the response is sent.
 
-The order is: the token, the parameters' names, the person and the role, and only then the body; so what is refused has
-cost little."""
+Checks come in this order: token, parameter names, person and role, and only then the body, so that a refused request
+costs little."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -38,76 +38,79 @@ from servicekit.errors import FieldProblem, Invalid, Unavailable
 
 
 class UnitOfWorkRoute(APIRoute):
-    """Commits the request's unit of work when its handler has answered, and before the answer leaves."""
+    """A route that commits its request's unit of work after the handler returns and before the response is sent. Raises
+    TypeError for an endpoint that needs a caller and has no `route_policy`."""
 
     read_route: "UnitOfWorkRoute | None" = None
-    """How that is read which this route changes."""
+    """The route that reads the resource which this route changes."""
     has_etag = False
-    """Whether what it reads has an ETag."""
+    """Whether the resource that this route reads has an ETag."""
     original_handler: RouteHandler | None = None
-    """The framework's handler, which works in the unit of work that the request has."""
+    """FastAPI's handler, which runs in the request's current unit of work."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
         super().__init__(path, _yield_after(endpoint), **kwargs)
         if get_route_policy(self.endpoint) is None and depends_on(self.dependant, get_caller):
             raise TypeError(f"{self.name}: say with `@route_policy` who may call it.")
-        told = {**(self.policy.openapi_extensions() if self.requires_token else {}), **(self.openapi_extra or {})}
-        self.openapi_extra = told
-        if self.stores_responses and IDEMPOTENCY_PARAMETER not in told.get("parameters", []):
-            self.openapi_extra = {**told, "parameters": [*told.get("parameters", []), IDEMPOTENCY_PARAMETER]}
+        extra = {**(self.policy.openapi_extensions() if self.requires_token else {}), **(self.openapi_extra or {})}
+        self.openapi_extra = extra
+        if self.stores_responses and IDEMPOTENCY_PARAMETER not in extra.get("parameters", []):
+            self.openapi_extra = {**extra, "parameters": [*extra.get("parameters", []), IDEMPOTENCY_PARAMETER]}
 
     @cached_property
     def policy(self) -> RoutePolicy:
+        """The route's policy; the default one when the endpoint is not decorated."""
         return get_route_policy(self.endpoint) or RoutePolicy()
 
     @cached_property
     def body_type(self) -> TypeAdapter[Any]:
-        """What its body is read as."""
+        """The type that the body is validated against."""
         assert self.body_field is not None
         return TypeAdapter(cast("Any", self.body_field.field_info.annotation))
 
     @cached_property
     def requires_token(self) -> bool:
-        """Whether it takes an access token, in the door's way or in the handler's own."""
+        """Whether the route needs an access token, which the door or the handler verifies."""
         return depends_on(self.dependant, get_caller) or self.policy.verifies_token_itself
 
     @cached_property
     def stores_responses(self) -> bool:
-        """Whether it takes an Idempotency-Key, in the door's own way."""
+        """Whether the door stores the route's responses by Idempotency-Key."""
         streams = isinstance(self.response_class, type) and issubclass(self.response_class, StreamingResponse)
         writes = bool(WRITE_METHODS & set(self.methods or ()))
         return writes and self.policy.idempotency_key and depends_on(self.dependant, get_caller) and not streams
 
     @cached_property
     def accepts_idempotency_key(self) -> bool:
-        """Whether it takes an Idempotency-Key, in the door's way or in the handler's own."""
+        """Whether the route accepts an Idempotency-Key, which the door or the handler handles."""
         return self.stores_responses or IDEMPOTENCY_HEADER in header_names(self.dependant)
 
-    def get_route_handler(  # noqa: C901 - one clause for each kind of fault that becomes a problem document
+    def get_route_handler(  # noqa: C901 - one clause for each kind of error that becomes a problem document
         self,
     ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler that wraps FastAPI's own: checks the request, runs the unit of work, and translates errors."""
         original = self.original_handler = super().get_route_handler()
-        accepted, known, signed_in = self.policy, query_names(self.dependant), depends_on(self.dependant, get_caller)
+        policy, known, needs_caller = self.policy, query_names(self.dependant), depends_on(self.dependant, get_caller)
         writes = bool(WRITE_METHODS & set(self.methods or ()))
-        keyless = writes and not self.accepts_idempotency_key
-        reads = accepted.body_bytes is not None and (self.body_field is not None or (writes and signed_in))
+        refuses_key = writes and not self.accepts_idempotency_key
+        reads_body = policy.body_bytes is not None and (self.body_field is not None or (writes and needs_caller))
 
-        async def handle(whole: Request) -> Response:  # noqa: C901, PLR0912 - as above
-            unit = whole.state.unit = UnitOfWork(accepted, stores_response=self.stores_responses)
-            request = BoundedRequest(whole, accepted.body_bytes)
+        async def handle(unbounded: Request) -> Response:  # noqa: C901, PLR0912 - as above
+            unit = unbounded.state.unit = UnitOfWork(policy, stores_response=self.stores_responses)
+            request = BoundedRequest(unbounded, policy.body_bytes)
             try:
-                if signed_in:
+                if needs_caller:
                     unit.claims = await get_context(request).verifier.verify(bearer_token(request))
                 check_parameters(request, known)
-                _check_idempotency_key(request, refused=keyless)
+                _check_idempotency_key(request, refused=refuses_key)
                 request.check_content_length()
-                if reads and _has_body(request):
+                if reads_body and _has_body(request):
                     if unit.claims:
                         await _require_role(request, unit)
                     await request.body()
                     if self.body_field is not None:
                         await request.parse_json_body()
-                        request.leave_out_faults(self.body_type)
+                        request.truncate_invalid_body(self.body_type)
                 async with unit.stack:
                     response = await run_with_budget(self._handle_request(original, request, unit), seconds=None)
                     if unit.idempotency_key and unit.session:
@@ -118,7 +121,7 @@ class UnitOfWorkRoute(APIRoute):
             except HTTPException as error:
                 if error.status_code != 400:
                     raise
-                # The framework cannot take the body apart: a form without boundary, or of too many parts.
+                # The framework cannot parse the body: a form without boundary, or with too many parts.
                 problem = FieldProblem(
                     pointer="/body", problem=str(error.detail)[:500], cure="send it as it is described"
                 )
@@ -143,10 +146,10 @@ class UnitOfWorkRoute(APIRoute):
             if WRITE_METHODS & set(self.methods or ()):
                 await check_preconditions(self, request)
             return await answer(request)
-        found = await get_caller(request)
+        caller = await get_caller(request)
         assert unit.session is not None
-        tenant = found.tenant
-        if tenant == PLATFORM_TENANT:  # which works in others, too
+        tenant = caller.tenant
+        if tenant == PLATFORM_TENANT:  # its admins also edit other tenants
             tenant = request.path_params.get("tenant") or request.query_params.get("tenant") or tenant
         await lock_edits(unit.session, tenant, request.url.path if self.policy.lock_resource_only else "")
         await check_preconditions(self, request)
@@ -157,8 +160,8 @@ class UnitOfWorkRoute(APIRoute):
 
 
 def _yield_after(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """The endpoint, which lets other tasks run before its answer is serialized: a large answer takes as long to
-    serialize as to build, and both at once would hold the loop."""
+    """Wraps an endpoint so that other tasks run before its response is serialized. A large response takes as long to
+    serialize as to build; both together would block the event loop for too long."""
     if not iscoroutinefunction(endpoint):
         return endpoint
 
@@ -173,11 +176,12 @@ def _yield_after(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 
 
 async def _require_role(request: Request, unit: UnitOfWork) -> None:
-    """In a transaction of its own, since a body that comes slowly must not hold one."""
+    """Raises Forbidden unless the caller has a role for the route. Uses a transaction of its own, since none must stay open
+    while a slow body arrives."""
     assert unit.claims is not None
     async with get_context(request).sessions.begin([unit.claims.tenant], now=datetime.now(UTC)) as session:
-        found = await authenticate(session, unit.claims)
-    unit.policy.require_role(found)
+        caller = await authenticate(session, unit.claims)
+    unit.policy.require_role(caller)
 
 
 def _has_body(request: Request) -> bool:
@@ -200,7 +204,7 @@ def _check_idempotency_key(request: Request, *, refused: bool) -> None:
 
 
 def iter_unit_routes(routes: Sequence[Any]) -> Iterator[UnitOfWorkRoute]:
-    """All routes of an application, those of the routers that it includes among them."""
+    """Yields the routes of an application and of the routers that it includes."""
     for route in routes:
         if isinstance(route, UnitOfWorkRoute):
             yield route

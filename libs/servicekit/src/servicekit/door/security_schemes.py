@@ -1,4 +1,4 @@
-"""How a caller gets an access token, as OpenAPI's security schemes say it."""
+"""OpenAPI's security schemes: how a caller gets an access token."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ SCOPES = {"openid": "Who signs in.", "profile": "Their name.", "organization": "
 
 
 def build_security_schemes(issuer: str) -> dict[str, Any]:
-    """People by authorization code with PKCE; and any access token, as a program has one."""
+    """The security schemes of an issuer: the authorization code flow with PKCE for people, and a bearer token."""
     base = issuer.rstrip("/")
-    # Keycloak's addresses lie below the realm's; the embedded provider has them at its root.
+    # Keycloak's endpoints are below the realm's URL; the embedded provider's are at its root.
     own = f"{base}/protocol/openid-connect" if "/realms/" in base else base
     authorize = "auth" if "/realms/" in base else "authorize"
     code = {"authorizationUrl": f"{own}/{authorize}", "tokenUrl": f"{own}/token", "refreshUrl": f"{own}/token"}

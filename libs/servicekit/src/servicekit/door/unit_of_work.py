@@ -1,4 +1,4 @@
-"""The unit of work of a request: its session, its caller, and what is kept for a repeated key."""
+"""The unit of work of a request: its session, its caller, and its idempotency key."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -14,7 +14,8 @@ from servicekit.tokens import Claims
 
 @dataclass
 class UnitOfWork:
-    """Opened by the first dependency that needs it, finished by the door. `claims` are verified before anything else."""
+    """A request's unit of work. The first dependency that needs a session opens it; the door commits it. `claims` are
+    verified before anything else."""
 
     policy: RoutePolicy = field(default_factory=RoutePolicy)
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -27,14 +28,17 @@ class UnitOfWork:
 
 
 class StoredResponse(Exception):
+    """Ends a request that repeats an Idempotency-Key, with the response that was stored for it."""
+
     def __init__(self, response: Response) -> None:
         self.response = response
 
 
 def get_context(request: Request) -> ServiceContext:
+    """The context of the service that handles the request."""
     return request.app.state.context
 
 
 def check_roles(request: Request, caller: Caller) -> None:
-    """Raises Forbidden unless the route is open to the caller: for handlers that find their caller themselves."""
+    """Raises Forbidden unless the caller has a role for the route. For handlers that authenticate the caller themselves."""
     request.state.unit.policy.require_role(caller)

@@ -1,4 +1,4 @@
-"""Addresses that tenants give: which may be called, and the calling itself."""
+"""Calls to URLs that tenants configure: which are allowed, and the client."""
 
 from servicekit.outbound.addresses import UrlPolicy, is_public
 from servicekit.outbound.client import AddressRefused, OutboundClient, Resolve, Unreachable, resolve

@@ -1,4 +1,5 @@
-"""Calling an address of a tenant's, which may lie about where it is, answer slowly or without end, or lead elsewhere."""
+"""A client for URLs that tenants configure. Their servers are not trusted: a name may resolve to an internal address, and
+an answer may be slow, endless or a redirect."""
 
 import asyncio
 import socket
@@ -11,30 +12,30 @@ import httpx
 
 from servicekit.outbound.addresses import Address, UrlPolicy, parse_host
 
-_MOST_ANSWER_BYTES = 64_000
-# Names are looked up in threads of their own: a slow name server of somebody's must not hold what all others wait for.
+_MAX_RESPONSE_BYTES = 64_000
+# Own threads for name resolution, so that a tenant's slow name server does not block asyncio's default threads.
 _lookups = ThreadPoolExecutor(8, thread_name_prefix="lookup")
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 class AddressRefused(Exception):
-    """The policy does not let anybody call this address."""
+    """The policy does not allow this URL."""
 
 
 class Unreachable(Exception):
-    """There was no answer, or none that can be read; a later attempt may have one."""
+    """There was no valid response. A later attempt may succeed."""
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a name. Raises OSError."""
+    """All addresses of a host name. Raises OSError."""
     loop = asyncio.get_running_loop()
     found = await loop.run_in_executor(_lookups, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     return [str(each[4][0]) for each in found]
 
 
 class OutboundClient:
-    """Every address is checked when it is called, also if it was when it was saved."""
+    """Sends requests to URLs that the policy allows. Every call checks the URL and its resolved addresses again."""
 
     def __init__(self, policy: UrlPolicy, *, timeout_seconds: float, resolve: Resolve = resolve) -> None:
         self._policy = policy
@@ -43,8 +44,8 @@ class OutboundClient:
         self._tls: ssl.SSLContext | None = None
 
     async def require_allowed(self, url: str) -> None:
-        """For an address that another program will call. Raises AddressRefused, or Unreachable when the name leads to
-        nothing that may be called."""
+        """Checks a URL that another program will call. Raises AddressRefused, or Unreachable when the name does not resolve
+        to allowed addresses."""
         try:
             async with asyncio.timeout(self._timeout):
                 await self._addresses(url)
@@ -52,14 +53,15 @@ class OutboundClient:
             raise Unreachable(f"{httpx.URL(url).host} was not found within {self._timeout:g} s") from error
 
     async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
-        """Status and headers of the answer; redirects are not followed. Raises AddressRefused, Unreachable."""
+        """Posts `content` and returns the response's status and headers; its body is discarded. Does not follow redirects.
+        Raises AddressRefused, Unreachable."""
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._post(url, content, headers)
         except TimeoutError as error:
             raise Unreachable(f"no answer within {self._timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            # What the error says may name addresses, or what answers there.
+            # The error's text is left out: it may reveal internal addresses, or what listens there.
             raise Unreachable(f"it cannot be reached, or does not speak HTTP ({type(error).__name__})") from error
 
     async def _addresses(self, url: str) -> list[Address]:
@@ -72,14 +74,14 @@ class OutboundClient:
             found = [ip_address(each.partition("%")[0]) for each in await self._resolve(host, port)]
         except (OSError, ValueError):
             found = []
-        # One text for all: it must not tell what a name inside stands for, nor that it is one.
+        # One text for all cases: it must not reveal what an internal name resolves to, or that it exists.
         if not found or not all(self._policy.may_connect(parsed.scheme, each) for each in found):
             raise Unreachable(f"{host} leads to no address that is public")
         return found
 
     async def _post(self, url: str, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
-        # The name is looked up once and the connection goes to what was found and checked: looking it up again while
-        # connecting could find another address.
+        # The name is resolved once, and the connection goes to the checked address: a second lookup while connecting could
+        # return another one (DNS rebinding).
         address, *_ = await self._addresses(url)
         parsed = httpx.URL(url)
         if parsed.scheme == "https" and self._tls is None:
@@ -94,9 +96,9 @@ class OutboundClient:
                 headers={"host": parsed.netloc.decode(), **headers},
                 extensions={"sni_hostname": str(parse_host(parsed.raw_host.decode("ascii")))},
             ) as response:
-                taken = 0
+                received = 0
                 async for chunk in response.aiter_raw():
-                    taken += len(chunk)
-                    if taken > _MOST_ANSWER_BYTES:
+                    received += len(chunk)
+                    if received > _MAX_RESPONSE_BYTES:
                         break
         return response

@@ -237,7 +237,7 @@ async def load_stays_page(
     conditions = ["tenant = :tenant", "kpi = ANY(cast(:kpis AS text[]))", "retracted_at IS NULL", '"left" IS NULL']
     parameters: dict[str, Any] = {"tenant": session.tenant, "kpis": list(kpis), "limit": limit}
     if visible.candidates is not None:
-        conditions.append("agent_id = ANY(cast(:among AS uuid[]))")
+        conditions.append("agent_id = ANY(cast(:candidates AS uuid[]))")
     conditions += [
         visible.requested_sql("agent_id", _TODAY),
         visible.visible_sql("agent_id", f"least({_FIRST_DAY}, {_TODAY})", _TODAY),

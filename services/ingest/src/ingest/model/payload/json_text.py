@@ -10,7 +10,7 @@ from io import StringIO
 from typing import Any, NoReturn
 
 import msgspec
-from servicekit.door.body import values_of
+from servicekit.door.body import count_values
 
 from ingest.model.payload.lines import LineReader, decode_western
 from ingest.model.payload.record import RESEND_CURE, Limits, Record
@@ -89,7 +89,7 @@ def _unstorable(raw: str, value: Any) -> Refusal | None:
 
 def has_too_many_values(line: bytes, limits: Limits) -> bool:
     """Whether a record holds more values and names than the limit. Counts bytes, and parses nothing."""
-    return len(line) > limits.record_values and values_of(line) > limits.record_values
+    return len(line) > limits.record_values and count_values(line) > limits.record_values
 
 
 def _too_many_values_refusal(limits: Limits) -> Refusal:
