@@ -1,9 +1,9 @@
-"""Attempt counts in the database: a message that crashes the process is not retried for ever.
+"""Attempt counts in the database, so that a message that crashes the process is not retried forever.
 
-Only the first message of each partition after a start of the process is counted. If it ends the process (by a crash, or
-because the process hung and was killed), the next process finds the count at the same offset. It then handles messages
-one by one, and one consumer of the process at a time, so that no message is blamed for another's crash. A message with
-`MAX_ATTEMPTS` unfinished attempts is buried without another try.
+Only the first message of each partition after the process has started is counted. If the process crashes or is killed
+while handling it, the next process finds the count at the same offset. It then handles messages one by one, and in one
+consumer of the process at a time, so that a crash is attributed to the right message. A message with `MAX_ATTEMPTS`
+unfinished attempts becomes a dead letter without another attempt.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ class Attempts(Protocol):
     """Shared by all consumers of the process. Held while handling a message that may have crashed the previous one."""
 
     async def count_attempts(self, source: TopicPartition) -> int:
-        """Unfinished attempts at the stored offset."""
+        """The number of unfinished attempts at the stored offset."""
         ...
 
     async def begin_attempt(self, source: TopicPartition) -> None:
-        """Adds one, committed at once."""
+        """Adds one to the count, and commits at once."""
         ...
 
     async def end_attempt(self, source: TopicPartition) -> None:
-        """Sets the count to 0: the attempt finished, though it did not take effect."""
+        """Sets the count to 0: the attempt finished without crashing the process, though it may have failed."""
         ...

@@ -1,8 +1,8 @@
-"""The Broker protocol: what every broker promises, whatever it is made of.
+"""The Broker protocol: the guarantees of every broker.
 
-Within one partition messages keep their order and have gap-free, rising offsets. A group reads every message of its
-topics at least once, each partition by one member at a time. Where a member begins is not the broker's business: it
-seeks to the offset that its own store names. A late group finds everything that retention has kept.
+Within a partition, messages keep their order, and their offsets increase without gaps. A group reads every message of its
+topics at least once; only one member at a time reads a partition. The broker does not decide where a member begins: the
+member seeks to the offset in its own store. A new group can read everything within retention.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -16,7 +16,7 @@ from contracts import Topic
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to publish. `value` None is a tombstone: compaction forgets the key."""
+    """A message to publish. `value` None is a tombstone: compaction deletes the key."""
 
     topic: str
     partition: int
@@ -27,7 +27,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as read. `at` is when the broker took it in."""
+    """A message that was read. `at`: when the broker stored it."""
 
     topic: str
     partition: int
@@ -40,14 +40,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class TopicPartition:
+    """One partition of a topic, numbered from 0."""
+
     topic: str
     partition: int
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Consecutive messages of one partition. `next_offset` is where reading goes on afterwards: past the last message
-    and past whatever compaction or retention has taken away behind it."""
+    """Consecutive messages of one partition. `next_offset`: where reading continues, after the last message and after
+    what compaction or retention has deleted behind it."""
 
     source: TopicPartition
     messages: list[Message]
@@ -56,7 +58,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class GroupProgress:
-    """Of a group in all partitions of a topic: the sum of the offsets it has committed, and how many messages wait."""
+    """A group's progress in a topic: the sum of its committed offsets over all partitions, and how many messages wait."""
 
     handled_offset: int
     waiting: int
@@ -66,52 +68,55 @@ class Reader(Protocol):
     """One member of a group."""
 
     def assignment(self) -> set[TopicPartition]:
-        """The partitions this member reads now. A partition that is new in it delivers nothing until `seek`."""
+        """The partitions that this member reads now. A newly assigned partition delivers nothing until `seek`."""
         ...
 
     async def seek(self, source: TopicPartition, offset: int) -> None:
-        """The next message of the partition is the first with this offset or a later one."""
+        """Continues the partition at the first message with this offset or a later one."""
         ...
 
     async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
-        """At most one batch a partition, oldest first; empty after `wait_seconds` without news. Partitions that lie
-        behind are served in turn, so that a busy one does not starve the others."""
+        """At most one batch per partition, oldest first; empty after `wait_seconds` without messages. Partitions with
+        messages take turns, so that a busy one does not starve the others. Raises ConnectionError."""
         ...
 
     async def report_offset(self, source: TopicPartition, next_offset: int) -> None:
-        """Tells the broker how far the group is, for lag figures only."""
+        """Reports the group's progress to the broker. Used only to measure lag."""
         ...
 
 
 class Broker(Protocol):
+    """A message broker with partitioned topics and consumer groups."""
+
     async def declare(self, topics: Sequence[Topic]) -> None:
-        """Creates the topics that are missing. Raises ValueError when one exists with other partitions, or, where the
-        broker can tell, is kept otherwise."""
+        """Creates the missing topics. Raises ValueError when a topic exists with another number of partitions or, if the
+        broker can check it, another configuration."""
         ...
 
     def count_partitions(self, topic: str) -> int:
-        """How many partitions a declared topic has. Raises ValueError when it has not been declared here."""
+        """The number of partitions of a declared topic. Raises ValueError when this process has not declared it."""
         ...
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Returns when all are durable. Messages of one partition keep their order. Raises ConnectionError when the
-        broker cannot be reached; some of the messages may have been taken in all the same."""
+        """Returns when all messages are durable. Messages of one partition keep their order. Raises ConnectionError when the
+        broker cannot be reached; some messages may have been stored nevertheless."""
         ...
 
     def join(self, group: str, topics: Sequence[str]) -> AbstractAsyncContextManager[Reader]:
-        """Enters the group as a member, leaves it on exit. Another member takes over the partitions within seconds,
-        also when this one was killed."""
+        """Joins the group as a member, and leaves it on exit. Another member takes over the partitions within seconds, also
+        when this one is killed."""
         ...
 
     async def lag(self, group: str) -> dict[TopicPartition, int]:
-        """How many messages the group has not committed yet, by partition, of every topic it has ever committed."""
+        """Partition → messages that the group has not committed, for every topic that it has ever committed."""
         ...
 
     async def load_progress(self, topic: str, groups: Sequence[str]) -> dict[str, GroupProgress]:
-        """How far each of these groups is. A group that has never committed anything of the topic is left out. What
-        members report is seen here within a fifth of a second or so."""
+        """Group → its progress in the topic. A group that has never committed the topic is left out. Reported offsets are
+        included after about 0.2 seconds."""
         ...
 
     def read_to_end(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
-        """What a topic holds, partition by partition, for tools and tests; ends at the present end."""
+        """Yields the messages of a topic, partition by partition, up to its end at the time of the call. For tools and
+        tests."""
         ...

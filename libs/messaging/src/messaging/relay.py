@@ -1,4 +1,4 @@
-"""From the outbox to the broker: publishes what transactions have recorded, until it is delivered."""
+"""The relay publishes the events of an outbox to the broker, and retries until they are delivered."""
 
 import asyncio
 import logging
@@ -16,28 +16,30 @@ from messaging.retry import Backoff, is_transient, wait_for_any
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-PACE_SECONDS = 0.05
+MIN_PASS_SECONDS = 0.05
 
 
 class Outbox(Protocol):
+    """The outbox of one service."""
+
     async def publish_pending(
         self, publish: Callable[[list[Outgoing]], Awaitable[None]], capacity: Mapping[str, int]
     ) -> int:
-        """Takes pending messages of the partitions that no other relay is at, one tenant's turn after the other's, each
-        tenant's oldest first; of the topics that `room` names at most so many, and a few more of tenants that have only
-        a few. Hands them to `publish` and marks them
-        delivered when it returns. Returns how many; 0 when none is left for this relay. When it raises, the messages
-        stay pending."""
+        """Calls `publish` with pending messages and marks them delivered when it returns. Returns how many; 0 when there are
+        none for this relay. When `publish` raises, the messages stay pending.
+
+        Takes partitions that no other relay is publishing. Tenants take turns, each with its oldest messages first. For the
+        topics in `capacity`, takes at most so many messages, and a few more of tenants that have only a few."""
         ...
 
     async def oldest_written_at(self) -> datetime | None:
-        """When the oldest pending message was recorded."""
+        """When the oldest pending message was written; None when there is none."""
         ...
 
 
 class Relay:
-    """Publishes one service's outbox. `error` says why the last attempt failed, None after one that succeeded. Set
-    `wake` after a commit that recorded messages; the relay also looks by itself every `poll_seconds`."""
+    """Publishes one service's outbox. `error`: why the last pass failed; None after a success. Set `wake` after a commit that
+    wrote messages; the relay also polls every `poll_seconds`."""
 
     def __init__(self, broker: Broker, outbox: Outbox, service: str, *, poll_seconds: float = POLL_SECONDS) -> None:
         self.wake = asyncio.Event()
@@ -47,25 +49,25 @@ class Relay:
         self._outbox = outbox
         self._service = service
         self._poll_seconds = poll_seconds
-        self._windows = {
+        self._flow_controls = {
             topic.name: FlowControl(broker, topic.name, topic.readers)
             for topic in TOPICS.values()
             if topic.writer == service
         }
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until `stopping` is set. A failure of any kind is tried again, later and later: nothing is dropped."""
+        """Publishes until `stopping` is set. Retries every error with growing delays; no message is dropped."""
         backoff = Backoff()
         while not stopping.is_set():
             began = asyncio.get_running_loop().time()
-            self.wake.clear()  # before looking, so that what is recorded meanwhile wakes us again
+            self.wake.clear()  # before reading, so that messages written meanwhile wake the relay again
             try:
                 count = await self._publish()
             except Exception as error:
                 self.error = f"{type(error).__name__}: {error}"
                 wait = backoff.next_delay_seconds()
                 log.warning(
-                    "Relay of %s: next try in %.1f s after %s",
+                    "Relay of %s: next attempt in %.1f s after %s",
                     self._service,
                     wait,
                     self.error,
@@ -77,25 +79,25 @@ class Relay:
                 self.error = None
                 backoff.reset()
                 if not count:
-                    held = any(window.capacity <= 0 for window in self._windows.values())
-                    await wait_for_any(REFRESH_SECONDS if held else self._poll_seconds, stopping, self.wake)
-                # The first goes at once, those that follow it together.
-                await wait_for_any(began + PACE_SECONDS - asyncio.get_running_loop().time(), stopping)
+                    blocked = any(control.capacity <= 0 for control in self._flow_controls.values())
+                    await wait_for_any(REFRESH_SECONDS if blocked else self._poll_seconds, stopping, self.wake)
+                # A first message is published at once, those that follow within MIN_PASS_SECONDS together.
+                await wait_for_any(began + MIN_PASS_SECONDS - asyncio.get_running_loop().time(), stopping)
 
     async def _publish(self) -> int:
         async def publish(messages: Sequence[Outgoing]) -> None:
             await self._broker.publish(messages)
             for topic, count in Counter(each.topic for each in messages).items():
-                if topic in self._windows:
-                    self._windows[topic].record_published(count)
+                if topic in self._flow_controls:
+                    self._flow_controls[topic].record_published(count)
 
-        for window in self._windows.values():
-            await window.refresh_capacity()
+        for control in self._flow_controls.values():
+            await control.refresh_capacity()
         return await self._outbox.publish_pending(
-            publish, {topic: window.capacity for topic, window in self._windows.items()}
+            publish, {topic: control.capacity for topic, control in self._flow_controls.items()}
         )
 
     async def age_seconds(self, now: datetime) -> float:
-        """How long the oldest message has been waiting; 0 when none is."""
+        """Seconds since the oldest pending message was written; 0 when there is none."""
         oldest = await self._outbox.oldest_written_at()
         return max((now - oldest).total_seconds(), 0.0) if oldest else 0.0

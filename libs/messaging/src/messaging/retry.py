@@ -1,4 +1,4 @@
-"""When to try again, and how long to wait before it."""
+"""Which errors are worth a retry, and the delays between retries."""
 
 import asyncio
 import random
@@ -9,30 +9,31 @@ import psycopg
 
 @dataclass(slots=True)
 class Backoff:
-    """Waits that double from `first` to `cap` seconds, each shortened by chance so that many do not come back at once."""
+    """Delays that double from `initial_seconds` to `max_seconds`, with random jitter so that clients do not retry together."""
 
     initial_seconds: float = 0.1
     max_seconds: float = 15.0
     tries: int = 0
 
     def next_delay_seconds(self) -> float:
-        """Seconds to wait now."""
+        """The seconds to wait before the next retry: 50 to 100 % of the current delay."""
         wait = min(self.max_seconds, self.initial_seconds * 2 ** min(self.tries, 20))
         self.tries += 1
         return wait * random.uniform(0.5, 1.0)  # noqa: S311  no secret
 
     def reset(self) -> None:
+        """Starts again at `initial_seconds`. To be called after a success."""
         self.tries = 0
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same work may succeed later. An attribute `transient` of the error decides, where it has one."""
+    """Whether a retry may succeed. The error's attribute `transient` decides, if it has one."""
     marker = getattr(error, "transient", None)
     if isinstance(marker, bool):
         return marker
     if isinstance(error, OSError | psycopg.OperationalError):  # ConnectionError and TimeoutError are OSErrors
         return True
-    # An engine above psycopg wraps what the driver raised.
+    # SQLAlchemy wraps the driver's error.
     driver_error = getattr(error, "orig", None)
     return isinstance(driver_error, BaseException) and is_transient(driver_error)
 

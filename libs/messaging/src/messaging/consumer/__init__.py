@@ -1,4 +1,4 @@
-"""The consumer loop: every message of a topic takes effect exactly once, or is buried with its error."""
+"""The consumer loop: every message of a topic takes effect exactly once, or becomes a dead letter."""
 
 from messaging.consumer.failures import FailureLimits
 from messaging.consumer.loop import consume

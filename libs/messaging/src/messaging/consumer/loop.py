@@ -1,4 +1,4 @@
-"""The consumer loop: every message of a topic takes effect exactly once, or is buried with its error.
+"""The consumer loop: every message of a topic takes effect exactly once, or becomes a dead letter with its error.
 
 The loop knows brokers and offsets, not storage. A `TransactionalHandler` handles the messages and moves the stored
 offsets in one transaction. It raises `Fenced` when a stored offset is not the one the batch began at.
@@ -51,12 +51,12 @@ async def consume(
     """Reads a topic until `stopping` is set, and finishes the current batch. Returns early only when `limits` are
     exceeded; `status.error` then says why.
 
-    A transient failure is retried with back-off while other partitions go on. After any other failure the messages of
-    the batch are handled one by one, and the one that fails is buried. With `attempts`, a message that crashes the
-    process again and again is buried too. A batch has at most `max_messages` messages of all partitions.
+    A transient failure is retried with back-off while other partitions continue. After any other failure, the messages of
+    the batch are handled one by one, and those that fail are buried. With `attempts`, a message that repeatedly crashes the
+    process is buried too. A batch has at most `max_messages` messages of all partitions together.
 
-    `deliver_twice` is for tests: after a batch has taken effect it is applied again, with offset steps that do not move.
-    An effect without a natural key then happens twice; an effect that refuses to be repeated fails the consumer.
+    `deliver_twice` is for tests: after a batch has taken effect, it is applied again, with offset steps that do not move.
+    A handler that is not idempotent then has its effect twice; one that raises an error stops the consumer.
     """
     status.state, status.error = "running", None
     failures = FailureHistory(limits)
@@ -86,15 +86,15 @@ class _Consumer:
     failures: FailureHistory
     deliver_twice: bool
     attempts: Attempts | None
-    # An assigned partition is in one of the two: `offsets` (its stored offset) or `retry_at` (when to load it again).
+    # An assigned partition is either in `offsets` (its stored offset) or in `retry_at` (when to load the offset again).
     offsets: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
     retry_at: dict[TopicPartition, float] = field(default_factory=dict[TopicPartition, float])
     backoffs: dict[TopicPartition, Backoff] = field(default_factory=dict[TopicPartition, Backoff])
     proven_partitions: set[TopicPartition] = field(default_factory=set[TopicPartition])
-    """Partitions in which this process has finished at least one attempt, so their next message did not crash it."""
+    """Partitions in which this process has finished at least one attempt, so that their first message does not crash it."""
     batch_size: int = 0
-    """Most messages to fetch at once. Adapted so that a poll takes about `TARGET_POLL_SECONDS`: messages that arrive
-    meanwhile wait that long."""
+    """The most messages to fetch at once. Adapted so that a poll takes about `TARGET_POLL_SECONDS`, which is how long
+    messages wait that arrive meanwhile."""
 
     async def run(self) -> None:
         self.batch_size = self.max_messages
@@ -119,21 +119,21 @@ class _Consumer:
         batches = await self._fetch(reader)
         began = _monotonic()
         self._update_lag(batches)
-        placed = [batch for batch in batches if batch.source in self.offsets]
-        if placed:
+        seeked = [batch for batch in batches if batch.source in self.offsets]
+        if seeked:
             count = sum(len(batch.messages) for batch in batches)
             full = count >= self.batch_size
-            await self._handle(reader, placed)
+            await self._handle(reader, seeked)
             self._adapt_batch_size(count, _monotonic() - began)
             if not full:
-                # The first message is handled at once, those that follow it together: a poll costs much, a message little.
+                # The first message is handled at once, those that follow soon together: a poll costs more than a message.
                 await wait_for_any(began + MIN_POLL_SECONDS - _monotonic(), self.stopping)
-        if batches and not placed:
-            # Only partitions in back-off have messages. Reading them is of no use before their retry is due.
+        if batches and not seeked:
+            # Only partitions in back-off have messages. They are not handled before their retry is due.
             await wait_for_any(STALLED_WAIT_SECONDS, self.stopping)
 
     def _adapt_batch_size(self, count: int, seconds: float) -> None:
-        """The next batch is as large as this one's speed allows, and at most twice as large."""
+        """Sets the next batch's size by the speed of this one, to at most twice the current size."""
         fitting = int(count * TARGET_POLL_SECONDS / max(seconds, 0.001))
         if seconds > TARGET_POLL_SECONDS or count >= self.batch_size:
             self.batch_size = max(
@@ -164,8 +164,8 @@ class _Consumer:
         self.status.assigned = frozenset(assigned)
 
     def _back_off(self, sources: Sequence[TopicPartition], error: Exception) -> None:
-        """Drops the known offsets, so that the stored ones are loaded again when the partitions are due: if the
-        connection broke during the commit, only the stored offset shows whether the batch took effect."""
+        """Forgets the partitions' offsets, so that they are loaded again when the retry is due. If the connection broke
+        during the commit, only the stored offset shows whether the batch took effect."""
         self._log_retry(error)
         for source in sources:
             self.offsets.pop(source, None)
@@ -186,8 +186,8 @@ class _Consumer:
     # Handling
 
     async def _handle(self, reader: Reader, batches: Sequence[Batch]) -> None:  # noqa: C901 - a decision for each kind of partition: first, together, alone
-        """Handles all partitions in one transaction, which costs a fraction of one transaction each. After a failure a
-        partition has a transaction of its own until it has succeeded, so that no partition waits for another's fault."""
+        """Handles all partitions in one transaction, which is much cheaper than one each. After a failure, a partition has
+        its own transaction until it succeeds, so that its errors do not delay the others."""
         if self.attempts is not None:
             for batch in [batch for batch in batches if batch.source not in self.proven_partitions]:
                 if not self.stopping.is_set():
@@ -215,8 +215,8 @@ class _Consumer:
                 await self._handle_one(reader, batch)
 
     async def _handle_first(self, reader: Reader, batch: Batch, attempts: Attempts) -> None:
-        """Handles the first batch of a partition since this process started. Its first message may have crashed the
-        previous process: if its attempts say so, the messages are handled one by one."""
+        """Handles the first batch of a partition since this process started. Its first message may have crashed the previous
+        process; if there are unfinished attempts, the messages are handled one by one."""
         at = self.offsets[batch.source]
         try:
             if suspect := await attempts.count_attempts(batch.source) > 0:

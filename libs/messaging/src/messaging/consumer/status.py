@@ -1,4 +1,4 @@
-"""How a consumer is doing."""
+"""The status of a consumer."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,11 +19,11 @@ class ConsumerStatus:
     handled: int = 0
     buried: int = 0
     last_poll_at: datetime | None = None
-    """Start of the last poll, with or without messages, also while the broker or the database is unreachable. For a
-    watchdog: if it is long past, a batch hangs or the loop does."""
+    """When the last poll began, with or without messages, also while the broker or the database is unreachable. If this is
+    long ago, a batch or the event loop hangs."""
     assigned: frozenset[TopicPartition] = frozenset()
     waiting_since: dict[TopicPartition, datetime] = field(default_factory=dict[TopicPartition, datetime])
-    """By partition that lags: when the broker received the next message to handle."""
+    """Partition with waiting messages → when the broker stored the next one to handle."""
 
     def lag_seconds(self, now: datetime) -> float:
         """Age of the oldest message known to wait, in seconds; 0 when none waits."""

@@ -1,5 +1,5 @@
 # pyright: reportMissingTypeStubs=false
-"""The broker itself. Publishing is in `publisher`, reading in `reader`, declaring in `topics`."""
+"""The Kafka broker. Publishing is in `publisher`, reading in `reader`, topic configuration in `topics`."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -23,8 +23,8 @@ PAGE = 500
 class KafkaBroker:
     """A `Broker` on Kafka 3.x and 4.x. Use it as `async with KafkaBroker("host:9092,host:9092") as broker`.
 
-    A group here is one group of Kafka's for each topic, `group:topic`: a member that comes or goes stops the readers of
-    one topic for a moment, not those of the whole service.
+    A group is a separate Kafka group for each topic, `group:topic`. So a member that joins or leaves causes a rebalance of
+    one topic, not of all topics of the service.
     """
 
     def __init__(
@@ -37,16 +37,17 @@ class KafkaBroker:
         publish_seconds: float = 10.0,
         connection: Mapping[str, Any] | None = None,
     ) -> None:
-        """`partitions` is the most that a topic gets, whatever it declares. Another member takes over `session_seconds` after one was killed.
-        `publish` gives up after `publish_seconds`. `connection` holds what the client library needs for TLS and SASL, by its names."""
+        """`partitions`: replaces the declared number of partitions. `session_seconds`: how long until another member replaces
+        one that was killed. `publish_seconds`: the timeout of `publish`. `connection`: the client library's own arguments
+        for TLS and SASL."""
         self._connection: dict[str, Any] = {"bootstrap_servers": bootstrap_servers} | dict(connection or {})
         self._override = partitions
         self._replicas = replication_factor
         self._session_seconds = session_seconds
         self._publisher = Publisher(self._connection, publish_seconds)
         self._declared: dict[str, int] = {}
-        self._watching = asyncio.Lock()
-        self._watch: tuple[AsyncExitStack, AIOKafkaAdminClient, Any] | None = None
+        self._lag_lock = asyncio.Lock()
+        self._lag_clients: tuple[AsyncExitStack, AIOKafkaAdminClient, Any] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,13 +57,13 @@ class KafkaBroker:
         await self._publisher.close()
 
     async def declare(self, topics: Sequence[Topic]) -> None:
-        """As the protocol says; raises ValueError with everything in which an existing topic differs."""
+        """Creates the missing topics. Raises ValueError with every difference of the existing ones."""
         async with self._admin() as admin:
             await create_missing(admin, topics, self._partition_counts(topics), self._replicas)
         await self.validate_topics(topics)
 
     async def validate_topics(self, topics: Sequence[Topic]) -> None:
-        """Raises ValueError with one sentence for each topic that is missing or differs; changes nothing."""
+        """Raises ValueError with one sentence for each topic that is missing or differs. Changes nothing."""
         async with self._admin() as admin:
             wrong = await find_differences(admin, topics, self._partition_counts(topics), self._replicas)
         if wrong:
@@ -70,25 +71,26 @@ class KafkaBroker:
         self._declared |= self._partition_counts(topics)
 
     def count_partitions(self, topic: str) -> int:
-        """How many partitions a topic has that has been declared or checked here. Raises ValueError for others."""
+        """The number of partitions of a topic that this broker has declared or validated. Raises ValueError for others."""
         try:
             return self._declared[topic]
         except KeyError:
             raise ValueError(f"Topic {topic} has not been declared.") from None
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
-        """As the protocol says. Raises ValueError for a topic or partition that does not exist; then nothing is sent."""
+        """Returns when all messages are durable. Raises ConnectionError. Raises ValueError, before anything is sent, for a
+        topic or partition that does not exist or a message that is too large."""
         if messages:
             await self._publisher.publish(messages)
 
     def join(self, group: str, topics: Sequence[str]) -> AbstractAsyncContextManager[KafkaReader]:
-        """As the protocol says; members of a group that name the same topics share them. The first partitions come
-        once the group has shared out, a second or so after this returns."""
+        """Joins the group as a member, and leaves it on exit. Members of a group with the same topics share their partitions.
+        The first partitions are assigned about a second after this returns."""
         return join_group(self._connection, f"{group}:{'+'.join(sorted(topics))}", topics, self._session_seconds)
 
     async def lag(self, group: str) -> dict[TopicPartition, int]:
-        """As the protocol says. It is asked often, so its clients stay for the next time, as long as they answer."""
-        async with self._watching:
+        """Partition → messages that the group has not committed. The clients stay open for the next call, unless one fails."""
+        async with self._lag_lock:
             try:
                 with unreachable_as_connection_error():
                     return await self._lag(group)
@@ -97,74 +99,78 @@ class KafkaBroker:
                 raise
 
     async def _lag(self, group: str) -> dict[TopicPartition, int]:
-        admin, observer = await self._ensure_lag_clients()
+        admin, consumer = await self._ensure_lag_clients()
         groups = [name for name, *_ in await admin.list_consumer_groups() if name.startswith(f"{group}:")]
         committed: dict[Any, int] = {}
         for found in await asyncio.gather(*(admin.list_consumer_group_offsets(each) for each in groups)):
-            committed |= {place: each.offset for place, each in found.items()}
-        places = await _list_topic_partitions(observer, {place.topic for place in committed})
-        ends: dict[Any, int] = await observer.end_offsets(places)
-        begins: dict[Any, int] = await observer.beginning_offsets(places)
+            committed |= {source: each.offset for source, each in found.items()}
+        sources = await _list_topic_partitions(consumer, {source.topic for source in committed})
+        ends: dict[Any, int] = await consumer.end_offsets(sources)
+        begins: dict[Any, int] = await consumer.beginning_offsets(sources)
         return {
-            TopicPartition(place.topic, place.partition): max(end - max(committed.get(place, 0), begins[place]), 0)
-            for place, end in ends.items()
+            TopicPartition(source.topic, source.partition): max(end - max(committed.get(source, 0), begins[source]), 0)
+            for source, end in ends.items()
         }
 
     async def load_progress(self, topic: str, groups: Sequence[str]) -> dict[str, GroupProgress]:
-        async with self._watching:
+        """Group → its progress in the topic. A group that has never committed the topic is left out."""
+        async with self._lag_lock:
             try:
                 with unreachable_as_connection_error():
-                    admin, observer = await self._ensure_lag_clients()
+                    admin, consumer = await self._ensure_lag_clients()
                     names = [f"{group}:{topic}" for group in groups]
                     found = await asyncio.gather(*(admin.list_consumer_group_offsets(name) for name in names))
-                    places = await _list_topic_partitions(observer, {topic})
-                    ends: dict[Any, int] = await observer.end_offsets(places)
-                    begins: dict[Any, int] = await observer.beginning_offsets(places)
+                    sources = await _list_topic_partitions(consumer, {topic})
+                    ends: dict[Any, int] = await consumer.end_offsets(sources)
+                    begins: dict[Any, int] = await consumer.beginning_offsets(sources)
             except BaseException:
                 await self._close_lag_clients()
                 raise
-        told: dict[str, GroupProgress] = {}
+        progress: dict[str, GroupProgress] = {}
         for group, committed in zip(groups, found, strict=True):
-            at = {place: max(each.offset, begins[place]) for place, each in committed.items() if place in begins}
-            if at:
-                here = {place: at.get(place, begin) for place, begin in begins.items()}
-                waiting = sum(max(ends[place] - here[place], 0) for place in ends)
-                told[group] = GroupProgress(sum(here.values()), waiting)
-        return told
+            positions = {
+                source: max(each.offset, begins[source]) for source, each in committed.items() if source in begins
+            }
+            if positions:
+                handled = {source: positions.get(source, begin) for source, begin in begins.items()}
+                waiting = sum(max(ends[source] - handled[source], 0) for source in ends)
+                progress[group] = GroupProgress(sum(handled.values()), waiting)
+        return progress
 
     async def _ensure_lag_clients(self) -> tuple[AIOKafkaAdminClient, Any]:
-        """Clients that look, made once."""
-        if self._watch is None:
+        """The clients that measure lag, created at the first call."""
+        if self._lag_clients is None:
             async with AsyncExitStack() as stack:
                 admin = await stack.enter_async_context(self._admin())
-                observer = await stack.enter_async_context(self._open_groupless_consumer())
-                self._watch = stack.pop_all(), admin, observer
-        _, admin, observer = self._watch
-        return admin, observer
+                consumer = await stack.enter_async_context(self._open_groupless_consumer())
+                self._lag_clients = stack.pop_all(), admin, consumer
+        _, admin, consumer = self._lag_clients
+        return admin, consumer
 
     async def _close_lag_clients(self) -> None:
-        if self._watch is not None:
-            clients, *_ = self._watch
-            self._watch = None
+        if self._lag_clients is not None:
+            clients, *_ = self._lag_clients
+            self._lag_clients = None
             await clients.aclose()
 
     async def read_to_end(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
-        async with self._open_groupless_consumer() as observer:
-            places = await _list_topic_partitions(observer, {topic})
-            ends: dict[Any, int] = await observer.end_offsets(places)
-            begins: dict[Any, int] = await observer.beginning_offsets(places)
-            for place in places:
-                start = max(begins[place], from_offset)
-                if start >= ends[place]:
+        """Yields the messages of a topic, partition by partition, up to its end at the time of the call."""
+        async with self._open_groupless_consumer() as consumer:
+            sources = await _list_topic_partitions(consumer, {topic})
+            ends: dict[Any, int] = await consumer.end_offsets(sources)
+            begins: dict[Any, int] = await consumer.beginning_offsets(sources)
+            for source in sources:
+                start = max(begins[source], from_offset)
+                if start >= ends[source]:
                     continue
-                observer.assign([place])
-                observer.seek(place, start)
-                while await observer.position(place) < ends[place]:
-                    found = await observer.getmany(place, timeout_ms=int(REQUEST_SECONDS * 1000), max_records=PAGE)
-                    if not found and await observer.position(place) < ends[place]:
-                        raise ConnectionError(f"Kafka does not give the rest of {topic}/{place.partition}.")
-                    for record in found.get(place, []):
-                        if record.offset < ends[place]:
+                consumer.assign([source])
+                consumer.seek(source, start)
+                while await consumer.position(source) < ends[source]:
+                    found = await consumer.getmany(source, timeout_ms=int(REQUEST_SECONDS * 1000), max_records=PAGE)
+                    if not found and await consumer.position(source) < ends[source]:
+                        raise ConnectionError(f"Kafka does not give the rest of {topic}/{source.partition}.")
+                    for record in found.get(source, []):
+                        if record.offset < ends[source]:
                             yield to_message(record)
 
     def _partition_counts(self, topics: Sequence[Topic]) -> dict[str, int]:
@@ -182,8 +188,8 @@ class KafkaBroker:
 
     @asynccontextmanager
     async def _open_groupless_consumer(self) -> AsyncGenerator[Any]:
-        """A consumer that is in no group."""
-        observer: Any = aiokafka.AIOKafkaConsumer(
+        """A consumer outside of any group."""
+        consumer: Any = aiokafka.AIOKafkaConsumer(
             **self._connection,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -191,17 +197,17 @@ class KafkaBroker:
         )
         with unreachable_as_connection_error():
             try:
-                await observer.start()
-                yield observer
+                await consumer.start()
+                yield consumer
             finally:
-                await stop_client(observer.stop(), observer._client)
+                await stop_client(consumer.stop(), consumer._client)
 
 
-async def _list_topic_partitions(observer: Any, topics: set[str]) -> list[Any]:
+async def _list_topic_partitions(consumer: Any, topics: set[str]) -> list[Any]:
     """All partitions of the topics that exist."""
     if not topics:
         return []
-    cluster: Any = await observer._client.fetch_all_metadata()
+    cluster: Any = await consumer._client.fetch_all_metadata()
     return [
         aiokafka.TopicPartition(topic, partition)
         for topic in sorted(topics & cluster.topics())

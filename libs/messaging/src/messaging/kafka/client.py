@@ -1,5 +1,5 @@
 # pyright: reportMissingTypeStubs=false
-"""What all parts need of the client library: its errors as ours, and an end that always comes."""
+"""Helpers for the client library aiokafka: translation of its errors, limits on its logs, and a stop that always ends."""
 
 import asyncio
 import logging
@@ -17,19 +17,19 @@ NOISY_LOGGERS = ("client", "conn", "consumer.fetcher", "consumer.group_coordinat
 
 
 class _RateLimitFilter(logging.Filter):
-    """While Kafka is away each reader would report every attempt, several a second."""
+    """Passes each warning once in LOG_INTERVAL_SECONDS. While Kafka is unavailable, every reader logs several a second."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[str, float] = {}
+        self._passed_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
         key = str(record.msg)
-        due = record.created >= self._said.get(key, 0.0) + LOG_INTERVAL_SECONDS
+        due = record.created >= self._passed_at.get(key, 0.0) + LOG_INTERVAL_SECONDS
         if due:
-            self._said[key] = record.created
+            self._passed_at[key] = record.created
         return due
 
 
@@ -39,6 +39,7 @@ for _name in NOISY_LOGGERS:
 
 @contextmanager
 def unreachable_as_connection_error() -> Generator[None]:
+    """Turns timeouts and retriable Kafka errors in the block into ConnectionError."""
     try:
         yield
     except TimeoutError as error:
@@ -50,21 +51,21 @@ def unreachable_as_connection_error() -> Generator[None]:
 
 
 def is_retriable(error: KafkaError) -> bool:
-    """Whether another try may succeed. An error of the bare class is how the client reports lost tasks and nodes; an ended
-    producer is followed by a new one."""
+    """Whether a retry may succeed. The client reports lost tasks and nodes by a plain KafkaError. A closed or fenced producer
+    is replaced by a new one."""
     ended = (ProducerClosed, ProducerFenced, OutOfOrderSequenceNumber)
     return error.retriable or type(error) is KafkaError or isinstance(error, ended)
 
 
 async def stop_client(stop: Coroutine[Any, Any, None], client: Any) -> None:
-    """Runs the client library's own `stop`. It may wait for an answer that does not come, or end halfway in a cancellation
-    of its own; closing the connections then ends the wait and what it has left open."""
+    """Runs the client library's `stop`. It may wait forever for an answer, or be cancelled halfway; closing the connections
+    after STOP_SECONDS ends the wait and frees what is still open."""
     stopping = asyncio.ensure_future(stop)
     await asyncio.wait((stopping,), timeout=STOP_SECONDS)
     await client.close()
     await asyncio.wait((stopping,), timeout=STOP_SECONDS)
     if not stopping.done():
         stopping.cancel()
-        log.warning("A Kafka client did not end")
+        log.warning("A Kafka client did not stop in time")
     elif not stopping.cancelled() and (error := stopping.exception()):
-        log.info("A Kafka client ended with %r", error)
+        log.info("A Kafka client stopped with %r", error)

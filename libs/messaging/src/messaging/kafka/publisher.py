@@ -1,8 +1,8 @@
 # pyright: reportMissingTypeStubs=false
-"""The producer. One that fails is thrown away with all it still holds, and the next call begins a new one.
+"""Publishing to Kafka. A producer that fails is discarded with its undelivered messages; the next call starts a new one.
 
-The client library delivers an idempotent message or tries for ever. A caller that has been told of a failure publishes
-again, so what it gave before must never follow later on its own: it would arrive after newer messages of its key.
+The client library retries an idempotent message forever. But a caller that gets an error publishes its messages again, so
+the failed ones must not be delivered later: they would arrive after newer messages of the same key.
 """
 
 import asyncio
@@ -16,19 +16,23 @@ from messaging.broker import Outgoing
 from messaging.kafka.client import stop_client, unreachable_as_connection_error
 
 BATCH_BYTES = 512 * 1024
-REQUEST_BYTES = 1024 * 1024  # as much as a broker takes unless told otherwise
+REQUEST_BYTES = 1024 * 1024  # Kafka's default limit
 MAX_MESSAGE_BYTES = REQUEST_BYTES - 16 * 1024
 
 
 class Publisher:
+    """Publishes messages by one producer at a time. `seconds`: the timeout of `publish`."""
+
     def __init__(self, connection: Mapping[str, Any], seconds: float) -> None:
         self._connection = connection
         self._seconds = seconds
         self._producer: Any = None
-        self._starting = asyncio.Lock()
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._start_lock = asyncio.Lock()
+        self._stopping: set[asyncio.Task[None]] = set()
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Returns when all messages are durable. Raises ConnectionError when Kafka does not answer in time, ValueError for
+        an unknown topic or partition or a message over MAX_MESSAGE_BYTES."""
         producer: Any = None
         sent: list[asyncio.Future[Any]] = []
         try:
@@ -36,9 +40,9 @@ class Publisher:
                 async with asyncio.timeout(self._seconds):
                     producer = await self._ensure_producer()
                     await _validate_messages(producer, messages)
-                    # The first of them wakes the sender, but it does not run before all are there: no lingering needed.
+                    # The first message wakes the sender task, which runs only after all are queued: no linger time needed.
                     for message in messages:
-                        sent.append(await producer.send(**_to_record_arguments(message)))  # noqa: PERF401  a failure must find them
+                        sent.append(await producer.send(**_to_record_arguments(message)))  # noqa: PERF401  kept if a send fails
                     await asyncio.gather(*sent)
         except (ConnectionError, KafkaError, asyncio.CancelledError):
             for each in sent:
@@ -48,13 +52,14 @@ class Publisher:
             raise
 
     async def close(self) -> None:
+        """Stops the producer, and waits for those that are stopping."""
         if self._producer is not None:
             self._discard_producer(self._producer)
-        if self._retiring:
-            await asyncio.wait(self._retiring)
+        if self._stopping:
+            await asyncio.wait(self._stopping)
 
     async def _ensure_producer(self) -> Any:
-        async with self._starting:
+        async with self._start_lock:
             if self._producer is None:
                 producer: Any = AIOKafkaProducer(
                     **self._connection,
@@ -79,13 +84,14 @@ class Publisher:
             self._stop_in_background(_stop_undelivered(producer), producer)
 
     def _stop_in_background(self, stop: Coroutine[Any, Any, None], producer: Any) -> None:
-        task = asyncio.create_task(stop_client(stop, producer.client), name="ends a Kafka producer")
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        task = asyncio.create_task(stop_client(stop, producer.client), name="stop a Kafka producer")
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
 
 
 async def _stop_undelivered(producer: Any) -> None:
-    """Its own `stop` would first deliver what is left. Who else waits for that runs into a timeout of his own."""
+    """Stops a producer and drops its undelivered messages, which its own `stop` would still deliver. Other callers that
+    wait for these messages get a timeout."""
     sender, accumulator = producer._sender, producer._message_accumulator
     if sender.sender_task is not None:
         sender.sender_task.cancel()
@@ -96,13 +102,13 @@ async def _stop_undelivered(producer: Any) -> None:
 
 
 async def _validate_messages(producer: Any, messages: Sequence[Outgoing]) -> None:
-    """Raises ValueError before anything has been sent, and so without harm to what others publish."""
+    """Raises ValueError for messages that Kafka would refuse, before any is sent, so that the producer stays usable."""
     cluster = producer.client.cluster
     for topic in {message.topic for message in messages}:
         known: set[int] | None = cluster.partitions_for_topic(topic)
         if known is None:
-            everything = await producer.client.fetch_all_metadata()
-            if topic not in everything.topics():
+            metadata = await producer.client.fetch_all_metadata()
+            if topic not in metadata.topics():
                 raise ValueError(f"There is no topic {topic}, so it has no partition.")
             known = await producer.partitions_for(topic)
         for message in messages:

@@ -1,9 +1,9 @@
 # pyright: reportMissingTypeStubs=false
-"""Reading: one member of a group.
+"""Reading from Kafka as one member of a group.
 
-A rebalance takes all partitions from all members, and gives them out anew. It runs beside whatever handles a batch, so
-the reader keeps its places over it: a partition that comes back goes on where it was, one that its user has seen
-gone waits for `seek`. Somebody else may have moved on meanwhile: the stored offset tells.
+A rebalance revokes all partitions of all members and assigns them again, while a batch may still be being handled. So the
+reader keeps its positions: a partition that is assigned again continues at its position, unless the consumer has seen it
+revoked; then it waits for `seek`. If another member has read the partition meanwhile, the stored offset shows it.
 """
 
 import asyncio
@@ -36,7 +36,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 async def join_group(
     connection: Mapping[str, Any], group: str, topics: Sequence[str], session_seconds: float
 ) -> AsyncGenerator["KafkaReader"]:
-    """Returns once Kafka answers; partitions come later."""
+    """Joins a Kafka group, and leaves it at the end of the block. Begins once Kafka answers; partitions are assigned later.
+    Raises ConnectionError."""
     consumer: Any = aiokafka.AIOKafkaConsumer(
         **connection,
         group_id=group,
@@ -47,10 +48,10 @@ async def join_group(
         rebalance_timeout_ms=int(REBALANCE_SECONDS * 1000),
         request_timeout_ms=int(REQUEST_SECONDS * 1000),  # longer than a rebalance: joining is one request
         retry_backoff_ms=int(RETRY_SECONDS * 1000),
-        # A batch may take as long as it likes. Whether a loop hangs is for the watchdog to say, not for the group.
+        # A batch may take any time. The time limits of handlers detect one that hangs.
         max_poll_interval_ms=NEVER_MS,
         fetch_max_wait_ms=int(FETCH_WAIT_SECONDS * 1000),
-        consumer_timeout_ms=1000,  # how often its fetching wakes for nothing
+        consumer_timeout_ms=1000,  # how often the fetcher wakes without messages
     )
     reader = KafkaReader(consumer)
     committing = None
@@ -69,33 +70,38 @@ async def join_group(
 
 
 class KafkaReader:
+    """A `Reader` on one aiokafka consumer."""
+
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
         self._assigned: set[TopicPartition] = set()
-        # Where each partition goes on. The order is whose turn it is.
+        # The next offset of each partition, in the order in which partitions are read next.
         self._positions: dict[TopicPartition, int] = {}
         self._pending_seeks: set[TopicPartition] = set()
         self._uncommitted: dict[TopicPartition, int] = {}
-        self._something_to_commit = asyncio.Event()
-        self._answered = asyncio.get_running_loop().time()
+        self._commit_due = asyncio.Event()
+        self._answered_at = asyncio.get_running_loop().time()
 
     def assignment(self) -> set[TopicPartition]:
-        """Empty while the group shares out anew."""
-        for gone in self._positions.keys() - self._assigned:
-            del self._positions[gone]
+        """The partitions that this member reads now; empty during a rebalance."""
+        for revoked in self._positions.keys() - self._assigned:
+            del self._positions[revoked]
         return set(self._assigned)
 
     async def seek(self, source: TopicPartition, offset: int) -> None:
-        # Also while the group shares out: whoever asked before may only now know the offset.
+        """Continues the partition at this offset from the next `fetch` on. Also works during a rebalance: the caller may
+        have asked for the assignment before it and loaded the offset during it."""
         self._positions[source] = offset
         self._pending_seeks.add(source)
-        await self.report_offset(source, offset)  # where the group stands is known before it has read anything
+        await self.report_offset(source, offset)  # so that the group's lag is known before it has read anything
 
     async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
+        """At most one batch per partition, oldest first; empty after `wait_seconds` without messages. Raises
+        ConnectionError when Kafka has not answered for SILENCE_SECONDS."""
         batches: list[Batch] = []
         with unreachable_as_connection_error():
             self._check_client()
-            # The client's own wait does not end before a rebalance does.
+            # The client's own timeout does not end during a rebalance.
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_seconds + FETCH_WAIT_SECONDS):
                     self._apply_pending_seeks()
@@ -105,18 +111,20 @@ class KafkaReader:
         return sorted(batches, key=lambda batch: batch.messages[0].at)
 
     def _check_client(self) -> None:
-        """The client says nothing while Kafka is away, and tries on. It is left to: as the member that it was it goes on
-        at once when Kafka is back, while a new member would wait until the old one's session ends."""
+        """Raises ConnectionError when the client has stopped, or Kafka has not answered for SILENCE_SECONDS. The client
+        retries silently while Kafka is unavailable, and is not replaced sooner: as the same member it continues at once,
+        while a new member would wait until the old one's session expires."""
         now = asyncio.get_running_loop().time()
         if self._consumer._fetcher.error_future.done():
             raise ConnectionError("The Kafka client has stopped fetching.")
         if self._consumer._coordinator.coordinator_id is not None:
-            self._answered = now
-        elif now > self._answered + SILENCE_SECONDS:
-            raise ConnectionError(f"Kafka has not answered for {now - self._answered:.0f} s.")
+            self._answered_at = now
+        elif now > self._answered_at + SILENCE_SECONDS:
+            raise ConnectionError(f"Kafka has not answered for {now - self._answered_at:.0f} s.")
 
     def _apply_pending_seeks(self) -> None:
-        """All at once: the client asks for what it knows, and for the rest only when that answer is there."""
+        """Applies all seeks before the client fetches: it would fetch a partition that is resumed later only after the next
+        response."""
         for source in self._pending_seeks & self._assigned & self._positions.keys():
             self._consumer.seek(_to_kafka_partition(source), self._positions[source])
             self._consumer.resume(_to_kafka_partition(source))
@@ -125,15 +133,17 @@ class KafkaReader:
     async def _append_batches(
         self, batches: list[Batch], sources: Sequence[TopicPartition], max_messages: int, wait_seconds: float = 0
     ) -> None:
-        """Adds what lies ready of the partitions, asked one after the other; of whichever has news first when none is
-        named."""
-        for asked in [[_to_kafka_partition(source)] for source in sources] or [[]]:
-            found = await self._consumer.getmany(*asked, timeout_ms=int(wait_seconds * 1000), max_records=max_messages)
-            for place, records in found.items():
-                source = TopicPartition(place.topic, place.partition)
+        """Adds the fetched messages of these partitions, one after the other; without `sources`, those of the partition that
+        has messages first."""
+        for partitions in [[_to_kafka_partition(source)] for source in sources] or [[]]:
+            found = await self._consumer.getmany(
+                *partitions, timeout_ms=int(wait_seconds * 1000), max_records=max_messages
+            )
+            for partition, records in found.items():
+                source = TopicPartition(partition.topic, partition.partition)
                 if source not in self._positions:
                     continue
-                next_offset = await self._consumer.position(place)
+                next_offset = await self._consumer.position(partition)
                 del self._positions[source]  # to the end of the queue
                 self._positions[source] = next_offset
                 batches.append(Batch(source, [to_message(record) for record in records], next_offset))
@@ -142,7 +152,7 @@ class KafkaReader:
                 return
 
     def on_partitions_assigned(self, sources: Iterable[TopicPartition]) -> None:
-        """The group has shared out: called by the client, which must not be kept waiting."""
+        """Called by the client after a rebalance; must not block."""
         self._assigned = set(sources)
         for source in self._assigned:
             if source in self._positions:
@@ -151,22 +161,26 @@ class KafkaReader:
                 self._consumer.pause(_to_kafka_partition(source))
 
     def on_partitions_revoked(self) -> None:
+        """Called by the client when a rebalance begins."""
         self._assigned = set()
 
-    # Commits, for figures and for those who pace themselves by them
+    # Commits, which are used to measure lag and for flow control
 
     async def report_offset(self, source: TopicPartition, next_offset: int) -> None:
+        """Records the group's progress, which `run_commit_loop` commits."""
         self._uncommitted[source] = next_offset
-        self._something_to_commit.set()
+        self._commit_due.set()
 
     async def run_commit_loop(self) -> None:
+        """Commits reported offsets, at most every COMMIT_SECONDS, until cancelled."""
         while True:
-            await self._something_to_commit.wait()
-            self._something_to_commit.clear()
+            await self._commit_due.wait()
+            self._commit_due.clear()
             await self.commit()
             await asyncio.sleep(COMMIT_SECONDS)
 
     async def commit(self) -> None:
+        """Commits the reported offsets of assigned partitions. A failure is logged; the next commit includes them."""
         offsets = {source: offset for source, offset in self._uncommitted.items() if source in self._assigned}
         if not offsets:
             return
@@ -174,8 +188,8 @@ class KafkaReader:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 await self._consumer.commit({_to_kafka_partition(source): offset for source, offset in offsets.items()})
         except (KafkaError, TimeoutError, OSError) as error:
-            log.info("Lag figures are late: offsets could not be committed: %r", error)
-            self._something_to_commit.set()
+            log.info("offsets could not be committed, so lag is measured late: %r", error)
+            self._commit_due.set()
         else:
             self._uncommitted = {
                 source: offset for source, offset in self._uncommitted.items() if offsets.get(source) != offset
@@ -183,7 +197,7 @@ class KafkaReader:
 
 
 class _Listener(aiokafka.ConsumerRebalanceListener):
-    """Nothing in it waits, so it cannot wait for what waits for it."""
+    """Passes the client's rebalance events to the reader, without awaiting anything, so that it cannot deadlock."""
 
     def __init__(self, reader: KafkaReader) -> None:
         self._reader = reader
@@ -200,6 +214,7 @@ def _to_kafka_partition(source: TopicPartition) -> Any:
 
 
 def to_message(record: Any) -> Message:
+    """The message of an aiokafka record."""
     return Message(
         record.topic,
         record.partition,

@@ -1,5 +1,5 @@
 # pyright: reportMissingTypeStubs=false
-"""Topics as they are declared, against topics as they are."""
+"""Compares declared topics with the topics in Kafka, and creates missing ones."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ TOPIC_CREATION_SECONDS = 15.0
 
 
 def desired_config(topic: Topic, replicas: int) -> dict[str, str]:
-    """All replicas but one must have a message before it counts as published: one may be away, none may be alone."""
+    """A topic's configuration in Kafka. A message counts as published when all replicas but one have it, so that one replica
+    may be unavailable and no message is on one replica only."""
     policy = "compact" if topic.compacted else "delete"
     if topic.compacted and topic.retention_days is not None:
         policy = "compact,delete"
@@ -24,7 +25,7 @@ def desired_config(topic: Topic, replicas: int) -> dict[str, str]:
         "cleanup.policy": policy,
         "retention.ms": str(-1 if topic.retention_days is None else topic.retention_days * DAY_MS),
         "min.insync.replicas": str(max(replicas - 1, 1)),
-        # `Message.at` is the broker's clock, whatever the writer's says.
+        # `Message.at` is the broker's time, not the producer's.
         "message.timestamp.type": "LogAppendTime",
         "delete.retention.ms": str(TOMBSTONE_RETENTION_MS),
     }
@@ -33,8 +34,9 @@ def desired_config(topic: Topic, replicas: int) -> dict[str, str]:
 async def create_missing(
     admin: AIOKafkaAdminClient, topics: Sequence[Topic], partitions: dict[str, int], replicas: int
 ) -> None:
-    """Several processes may do it at once."""
-    found = await _described(admin, topics)
+    """Creates the topics that do not exist, and waits until they do. Several processes may call it at the same time. Raises
+    KafkaError, or TimeoutError after TOPIC_CREATION_SECONDS."""
+    found = await _describe_topics(admin, topics)
     new = [
         NewTopic(topic.name, partitions[topic.name], replicas, topic_configs=desired_config(topic, replicas))
         for topic in topics
@@ -47,15 +49,15 @@ async def create_missing(
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise for_code(code)(f"Topic {name}: {' '.join(map(str, details))}")
     async with asyncio.timeout(TOPIC_CREATION_SECONDS):
-        while len(await _described(admin, topics)) < len({topic.name for topic in topics}):
+        while len(await _describe_topics(admin, topics)) < len({topic.name for topic in topics}):
             await asyncio.sleep(0.05)
 
 
 async def find_differences(
     admin: AIOKafkaAdminClient, topics: Sequence[Topic], partitions: dict[str, int], replicas: int
 ) -> list[str]:
-    """One sentence for each topic that is not as declared."""
-    found = await _described(admin, topics)
+    """One sentence for each topic that is missing or not as declared."""
+    found = await _describe_topics(admin, topics)
     configs = await _configs(admin, sorted(found))
     sentences: list[str] = []
     for topic in sorted(topics, key=lambda topic: topic.name):
@@ -63,19 +65,19 @@ async def find_differences(
             sentences.append(f"Topic {topic.name} is missing.")
             continue
         count, factor = found[topic.name]
-        is_so = {"partitions": str(count), "replication factor": str(factor)} | configs[topic.name]
-        wanted = {"partitions": str(partitions[topic.name]), "replication factor": str(replicas)}
-        wanted |= desired_config(topic, replicas)
+        actual = {"partitions": str(count), "replication factor": str(factor)} | configs[topic.name]
+        desired = {"partitions": str(partitions[topic.name]), "replication factor": str(replicas)}
+        desired |= desired_config(topic, replicas)
         wrong = [
-            f"{name} is {is_so.get(name)}, not {value}" for name, value in wanted.items() if is_so.get(name) != value
+            f"{name} is {actual.get(name)}, not {value}" for name, value in desired.items() if actual.get(name) != value
         ]
         if wrong:
             sentences.append(f"Topic {topic.name}: {'; '.join(wrong)}.")
     return sentences
 
 
-async def _described(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, tuple[int, int]]:
-    """Partitions and replication factor of those that exist."""
+async def _describe_topics(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, tuple[int, int]]:
+    """Topic → number of partitions and replication factor, for topics that exist."""
     found: dict[str, tuple[int, int]] = {}
     described: list[Any] = await admin.describe_topics([topic.name for topic in topics])
     for topic in described:

@@ -1,4 +1,4 @@
-"""The broker kept in tables of PostgreSQL, for everywhere Kafka would be too much."""
+"""A broker in tables of PostgreSQL, for deployments without Kafka."""
 
 from messaging.log_table.broker import LogTableBroker
 

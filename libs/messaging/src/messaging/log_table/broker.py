@@ -1,4 +1,4 @@
-"""The broker itself: topics, publishing, figures, housekeeping. Reading is in `reader`, groups are in `members`."""
+"""The log table broker: topics, publishing, lag, retention. Reading is in `reader`, group membership in `members`."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
@@ -28,7 +28,7 @@ INSERT INTO broker.topics (name, partitions, compacted, retention_days) VALUES (
 ON CONFLICT (name) DO UPDATE SET compacted = excluded.compacted, retention_days = excluded.retention_days
 RETURNING partitions
 """
-ADD_HEADS = """
+INSERT_HEADS = """
 INSERT INTO broker.heads (topic, partition) SELECT %s, generate_series(0, %s - 1) ON CONFLICT DO NOTHING
 """
 RESERVE_OFFSETS = """
@@ -58,12 +58,12 @@ GROUP BY group_name
 
 
 class LogTableBroker:
-    """A `Broker` on PostgreSQL. Use it as `async with LogTableBroker(dsn) as broker`, after the revisions in
+    """A `Broker` on PostgreSQL. Use it as `async with LogTableBroker(dsn) as broker`, after the migrations in
     `messaging.log_table.migrations` have been run.
 
-    `partitions` overrides what topics declare; so writers ask the method `partitions`. At most six connections: a pool
-    of four for publishing and reading, and, once somebody joins, one that listens and one that holds the locks. Publishing
-    waits `pool_wait_seconds` for a connection.
+    `partitions` overrides the declared number of partitions, so writers must ask `count_partitions`. Uses at most six
+    connections: a pool of four for publishing and reading, and, after the first `join`, one that listens and one that
+    holds the locks. Publishing waits up to `pool_wait_seconds` for a connection of the pool.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class LogTableBroker:
             max_size=POOL_SIZE,
             open=False,
             timeout=pool_wait_seconds,
-            # A connection that a restart of PostgreSQL has killed is replaced before anybody sees it.
+            # Replaces connections that a restart of PostgreSQL has closed before they are used.
             check=AsyncConnectionPool.check_connection,
             kwargs={"autocommit": True, "application_name": "broker"},
             configure=_configure,
@@ -98,68 +98,76 @@ class LogTableBroker:
         await self._pool.close()
 
     async def declare(self, topics: Sequence[Topic]) -> None:
+        """Creates the missing topics and updates the retention of the others. Raises ValueError when a topic exists with
+        another number of partitions."""
         async with self._connection() as connection, connection.transaction():
             for topic in sorted(topics, key=lambda topic: topic.name):
-                wanted = self._override or topic.partitions
+                partition_count = self._override or topic.partitions
                 row = await (
-                    await connection.execute(DECLARE, (topic.name, wanted, topic.compacted, topic.retention_days))
+                    await connection.execute(
+                        DECLARE, (topic.name, partition_count, topic.compacted, topic.retention_days)
+                    )
                 ).fetchone()
-                if row is None or row[0] != wanted:
-                    raise ValueError(f"Topic {topic.name} has {row and row[0]} partitions, not {wanted}.")
-                await connection.execute(ADD_HEADS, (topic.name, wanted))
+                if row is None or row[0] != partition_count:
+                    raise ValueError(f"Topic {topic.name} has {row and row[0]} partitions, not {partition_count}.")
+                await connection.execute(INSERT_HEADS, (topic.name, partition_count))
         self._declared |= {topic.name: self._override or topic.partitions for topic in topics}
 
     def count_partitions(self, topic: str) -> int:
-        """How many partitions a declared topic has here. Raises ValueError when this broker has not declared it."""
+        """The number of partitions of a declared topic. Raises ValueError when this broker has not declared it."""
         try:
             return self._declared[topic]
         except KeyError:
             raise ValueError(f"Topic {topic} has not been declared.") from None
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
-        """As the protocol says, and all or nothing. Raises ValueError for a topic or partition that does not exist."""
+        """Publishes all messages in one transaction. Raises ValueError for a topic or partition that does not exist."""
         if not messages:
             return
         counts = Counter((message.topic, message.partition) for message in messages)
-        # Always in this order, so that two publishers never wait for each other in a circle.
+        # Rows are locked in this order, so that two publishers cannot deadlock.
         sources = sorted(counts)
         async with self._connection() as connection, connection.transaction(), connection.cursor() as cursor:
             await cursor.executemany(RESERVE_OFFSETS, [(counts[source], *source) for source in sources], returning=True)
-            places: dict[tuple[str, int], tuple[Iterator[int], datetime]] = {}
+            reserved: dict[tuple[str, int], tuple[Iterator[int], datetime]] = {}
             notes: list[str] = []
             for topic, partition in sources:
                 row = await cursor.fetchone()
                 if row is None:
                     raise ValueError(f"Topic {topic} has no partition {partition}.")
                 next_offset, at = row
-                places[topic, partition] = iter(range(next_offset - counts[topic, partition], next_offset)), at
+                reserved[topic, partition] = iter(range(next_offset - counts[topic, partition], next_offset)), at
                 notes.append(f"{topic} {partition} {next_offset}")
                 cursor.nextset()
             async with cursor.copy(COPY) as copy:
                 copy.set_types(COPY_TYPES)
                 for each in messages:
-                    offsets, at = places[each.topic, each.partition]
+                    offsets, at = reserved[each.topic, each.partition]
                     await copy.write_row(
                         (each.topic, each.partition, next(offsets), each.key, each.headers, each.value, at)
                     )
             await cursor.execute(NOTIFY, (notes,))
 
     def join(self, group: str, topics: Sequence[str]) -> AbstractAsyncContextManager[LogTableReader]:
+        """Joins the group as a member, and leaves it on exit."""
         return self._members.join(group, topics)
 
     async def lag(self, group: str) -> dict[TopicPartition, int]:
+        """Partition → messages that the group has not committed."""
         async with self._connection() as connection:
             await self._members.store_committed(connection)
             rows = await (await connection.execute(LAG, {"group": group})).fetchall()
         return {TopicPartition(topic, partition): behind for topic, partition, behind in rows}
 
     async def load_progress(self, topic: str, groups: Sequence[str]) -> dict[str, GroupProgress]:
+        """Group → its progress in the topic. A group that has never committed the topic is left out."""
         async with self._connection() as connection:
             await self._members.store_committed(connection)
             found = await connection.execute(PROGRESS, {"topic": topic, "groups": list(groups)})
             return {group: GroupProgress(handled, waiting) for group, handled, waiting in await found.fetchall()}
 
     async def read_to_end(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
+        """Yields the messages of a topic, partition by partition, up to its end at the time of the call."""
         async with self._connection() as connection:
             ends = await (
                 await connection.execute(
@@ -177,8 +185,8 @@ class LogTableBroker:
                 offset = page[-1].offset + 1 if page else end
 
     async def apply_retention(self, now: datetime) -> int:
-        """Forgets what retention and compaction no longer keep; for a background task, now and then. Never takes the
-        newest message of a partition away, so that its readers arrive at the end. Returns how many messages went."""
+        """Deletes the messages that retention and compaction no longer keep. A background task calls it from time to time.
+        Never deletes a partition's newest message, so that readers arrive at its end. Returns how many were deleted."""
         async with self._connection() as connection:
             return await retention.apply_retention(connection, now)
 
@@ -190,13 +198,14 @@ class LogTableBroker:
 
 
 async def _configure(connection: AsyncConnection) -> None:
-    # The standard library's took half the time of publishing and reading.
+    # pydantic's JSON codec: the standard library's took half of the time of publishing and reading.
     set_json_dumps(to_json, connection)
     set_json_loads(from_json, connection)
 
 
 @contextmanager
 def unreachable_as_connection_error() -> Generator[None]:
+    """Turns psycopg's OperationalError in the block into ConnectionError."""
     try:
         yield
     except psycopg.OperationalError as error:

@@ -1,8 +1,9 @@
-"""Groups: which member reads which partition, who is alive, and what is new.
+"""Consumer groups: which members are alive, which member reads which partition, and which partitions have new messages.
 
-A member is alive while its session holds the advisory lock of its number. Every process computes the same fair share
-from the list of the living, gives up what is not its own and tries to lock what is; the lock alone decides, so two that
-see different lists never read the same partition. When a process dies, its session ends and its locks are free.
+A member is alive while its session holds the advisory lock of its number. Every process computes the same fair share from
+the list of living members, releases the partitions that are not its own, and tries to lock those that are. Only the lock
+decides: two processes that see different lists never read the same partition. When a process dies, its session ends and
+its locks are released.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 REBALANCE_SECONDS = 1.0
 OFFSET_STORE_SECONDS = 0.1
 
-# Seconds and probes: both sides must notice within seconds that the other machine has vanished.
+# TCP keepalives: both sides must notice within seconds that the other machine is departed.
 KEEPALIVE_IDLE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES = 3, 1, 3
 SERVER_KEEPALIVES = """
 SELECT set_config('tcp_keepalives_idle', %s, false), set_config('tcp_keepalives_interval', %s, false),
@@ -54,12 +55,13 @@ class Members:
         self._readers: list[LogTableReader] = []
         self._heads: dict[TopicPartition, int] = {}
         self._committed: dict[tuple[str, TopicPartition], int] = {}
-        self._storing = asyncio.Lock()
-        self._due = asyncio.Event()
+        self._store_lock = asyncio.Lock()
+        self._rebalance_due = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def join(self, group: str, topics: Sequence[str]) -> AsyncGenerator[LogTableReader]:
+        """A new member of the group. At the end of the block, waits until its partitions are released."""
         if not self._tasks:
             self._tasks = [
                 asyncio.create_task(self._stay_connected(self._listen, "listens"), name="broker listener"),
@@ -70,32 +72,30 @@ class Members:
             ]
         reader = LogTableReader(group, topics, pool=self._pool, heads=self._heads, committed=self._committed)
         self._readers.append(reader)
-        self._due.set()
+        self._rebalance_due.set()
         try:
             yield reader
         finally:
             self._readers.remove(reader)
-            self._due.set()
-            await wait_for_any(
-                REBALANCE_SECONDS, reader.left_event
-            )  # so that its partitions are free when this returns
+            self._rebalance_due.set()
+            await wait_for_any(REBALANCE_SECONDS, reader.left_event)
 
     async def store_committed(self, connection: AsyncConnection) -> None:
-        """Stores what readers have reported since the last time."""
-        async with self._storing:
+        """Stores the offsets that readers have reported since the last call."""
+        async with self._store_lock:
             committed = dict(self._committed)
             if not committed:
                 return
             rows = sorted((group, source.topic, source.partition, next) for (group, source), next in committed.items())
             async with connection.transaction(), connection.cursor() as cursor:
-                await cursor.execute("SET LOCAL synchronous_commit = off")  # figures only
+                await cursor.execute("SET LOCAL synchronous_commit = off")  # used only to measure lag
                 await cursor.executemany(STORE_COMMITTED, rows)
-            for place, next_offset in committed.items():
-                if self._committed[place] == next_offset:
-                    del self._committed[place]
+            for key, next_offset in committed.items():
+                if self._committed[key] == next_offset:
+                    del self._committed[key]
 
     async def _run_offset_storing(self) -> None:
-        """Relays elsewhere pace themselves by how far readers are, so they must not learn of it late."""
+        """Stores reported offsets often, since relays in other processes use them for flow control."""
         while True:
             await asyncio.sleep(OFFSET_STORE_SECONDS)
             if self._committed:
@@ -104,6 +104,7 @@ class Members:
                         await self.store_committed(connection)
 
     async def close(self) -> None:
+        """Cancels the background tasks and closes their connections."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -140,27 +141,27 @@ class Members:
     async def _listen(self, connection: AsyncConnection, backoff: Backoff) -> None:
         await connection.execute("LISTEN broker")
         backoff.reset()
-        self._due.set()  # for what was published while nobody listened
+        self._rebalance_due.set()  # finds messages that were published before LISTEN
         async for note in connection.notifies():
             if note.payload:
                 topic, partition, next_offset = note.payload.split(" ")
                 self._advance(TopicPartition(topic, int(partition)), int(next_offset))
             else:
-                self._due.set()
+                self._rebalance_due.set()
 
     async def _run_rebalancing(self, connection: AsyncConnection, backoff: Backoff) -> None:
-        turns = _PartitionLocks(connection)
+        locks = _PartitionLocks(connection)
         try:
             while True:
-                self._due.clear()
-                for source, next_offset in await turns.load_heads():
+                self._rebalance_due.clear()
+                for source, next_offset in await locks.load_heads():
                     self._advance(source, next_offset)
-                await turns.rebalance(tuple(self._readers), tuple(self._heads))
+                await locks.rebalance(tuple(self._readers), tuple(self._heads))
                 await self.store_committed(connection)
                 backoff.reset()
-                await wait_for_any(REBALANCE_SECONDS, self._due)
+                await wait_for_any(REBALANCE_SECONDS, self._rebalance_due)
         finally:
-            turns.drop_all_locks()
+            locks.drop_all_locks()
 
     def _advance(self, source: TopicPartition, next_offset: int) -> None:
         if next_offset > self._heads.get(source, -1):
@@ -170,7 +171,7 @@ class Members:
 
 
 class _PartitionLocks:
-    """What one session of the locking connection holds."""
+    """The advisory locks that one session of the locking connection holds."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -178,80 +179,81 @@ class _PartitionLocks:
         self._held: dict[int, tuple[LogTableReader, TopicPartition]] = {}
 
     async def load_heads(self) -> list[tuple[TopicPartition, int]]:
+        """The next offset of every partition."""
         rows = await self._rows("SELECT topic, partition, next FROM broker.heads ORDER BY topic, partition")
         return [(TopicPartition(topic, partition), next_offset) for topic, partition, next_offset in rows]
 
     async def rebalance(self, readers: Sequence[LogTableReader], sources: Iterable[TopicPartition]) -> None:
-        """Moves every reader towards its fair share of partitions, as far as others have let go of them."""
-        gone = self._members.keys() - set(readers)
-        changed = await self._unregister(gone) | await self._register(readers)
-        wanted = await self._fair_share(sources)
-        surplus = [lock for lock, owner in self._held.items() if wanted.get(lock) != owner]
-        for lock in surplus:
+        """Moves every reader towards its fair share of the partitions, as far as other members have released theirs."""
+        departed = self._members.keys() - set(readers)
+        changed = await self._unregister(departed) | await self._register(readers)
+        target = await self._fair_share(sources)
+        excess = [lock for lock, owner in self._held.items() if target.get(lock) != owner]
+        for lock in excess:
             reader, source = self._held.pop(lock)
             reader.revoke_partition(source)
-        if surplus:
-            await self._rows("SELECT pg_advisory_unlock(lock) FROM unnest(%s::bigint[]) AS lock", surplus)
-        for reader in gone:
+        if excess:
+            await self._rows("SELECT pg_advisory_unlock(lock) FROM unnest(%s::bigint[]) AS lock", excess)
+        for reader in departed:
             reader.left_event.set()
-        missing = [lock for lock in wanted if lock not in self._held]
+        missing = [lock for lock in target if lock not in self._held]
         if missing:
             tried = await self._rows(
                 "SELECT lock, pg_try_advisory_lock(lock) FROM unnest(%s::bigint[]) AS lock", missing
             )
             for lock in (lock for lock, won in tried if won):
-                self._held[lock] = wanted[lock]
-                reader, source = wanted[lock]
+                self._held[lock] = target[lock]
+                reader, source = target[lock]
                 reader.assign_partition(source)
-        if changed or surplus:
+        if changed or excess:
             await self._connection.execute("NOTIFY broker")
 
     def drop_all_locks(self) -> None:
-        """The session has ended, and its locks with it."""
+        """Revokes all partitions, after the session has ended and its locks with it."""
         for reader, source in self._held.values():
             reader.revoke_partition(source)
         self._held.clear()
 
-    async def _unregister(self, gone: Iterable[LogTableReader]) -> bool:
-        members = [self._members.pop(reader) for reader in gone]
+    async def _unregister(self, departed: Iterable[LogTableReader]) -> bool:
+        members = [self._members.pop(reader) for reader in departed]
         if members:
             await self._rows("SELECT pg_advisory_unlock(member) FROM unnest(%s::bigint[]) AS member", members)
             await self._connection.execute("DELETE FROM broker.members WHERE member = ANY(%s::bigint[])", (members,))
         return bool(members)
 
     async def _register(self, readers: Sequence[LogTableReader]) -> bool:
-        fresh = [reader for reader in readers if reader not in self._members]
-        for reader in fresh:
-            # A number of its own in each session: an old session may hold its locks a little longer than it lives.
+        new = [reader for reader in readers if reader not in self._members]
+        for reader in new:
+            # A new number for each session: PostgreSQL may release the locks of a broken session late.
             member = secrets.randbits(63)
-            # The lock first: a row without it counts as dead and may be swept away.
+            # The lock comes first: a row without its lock counts as dead and may be deleted.
             await self._connection.execute("SELECT pg_advisory_lock(%s)", (member,))
             await self._connection.execute(REGISTER, (reader.group, list(reader.topics), member))
             self._members[reader] = member
-        if fresh:
+        if new:
             await self._connection.execute(DELETE_DEAD_MEMBERS)
-        return bool(fresh)
+        return bool(new)
 
     async def _fair_share(self, sources: Iterable[TopicPartition]) -> dict[int, tuple[LogTableReader, TopicPartition]]:
-        """By lock: who should hold it, of the readers here."""
+        """Lock number → the reader of this process that should hold it, and the partition."""
         living: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for group, topic, member in await self._rows(SELECT_LIVING_MEMBERS):
             living[group, topic].append(member)
         partitions: defaultdict[str, list[TopicPartition]] = defaultdict(list)
         for source in sources:
             partitions[source.topic].append(source)
-        wanted: dict[int, tuple[LogTableReader, TopicPartition]] = {}
+        target: dict[int, tuple[LogTableReader, TopicPartition]] = {}
         for reader, member in self._members.items():
             for topic in reader.topics:
                 members = living[reader.group, topic]
                 if member not in members:
                     continue
-                # Topics with one partition each should not all go to the first member.
+                # Starts at another member for each topic, so that topics with one partition do not all go to the first.
                 first = partition_of(topic, len(members))
                 for source in partitions[topic]:
                     if members[(first + source.partition) % len(members)] == member:
-                        wanted[lock_number(reader.group, source.topic, source.partition)] = reader, source
-        return wanted
+                        target[lock_number(reader.group, source.topic, source.partition)] = reader, source
+        return target
 
     async def _rows(self, query: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
         return await (await self._connection.execute(query, parameters)).fetchall()

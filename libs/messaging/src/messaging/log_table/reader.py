@@ -1,4 +1,4 @@
-"""One member's reading: where it stands in each partition, and the pages it fetches."""
+"""The reader of one group member: its position in each partition, and how it fetches pages."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from messaging.broker import Batch, Message, TopicPartition
 
 PAGE_BYTES = 8_000_000
 
-# At least one message, then as many as keep the page below its size; octet_length does not unpack a large value.
+# At least one message, and as many as fit into the page size. octet_length does not decompress a large value.
 SELECT_PAGE = """
 SELECT "offset", key, value, headers, at
 FROM (
@@ -36,12 +36,12 @@ async def read_page(
         await cursor.execute(SELECT_PAGE, (source.topic, source.partition, offset, max_messages, max_bytes))
         rows = await cursor.fetchall()
     topic, partition = source.topic, source.partition
-    return [Message(topic, partition, place, key, value, headers, at) for place, key, value, headers, at in rows]
+    return [Message(topic, partition, position, key, value, headers, at) for position, key, value, headers, at in rows]
 
 
 class LogTableReader:
-    """A `Reader`. `Members` gives partitions to it and takes them away; it knows from `heads` which have news, so that
-    waiting costs no query."""
+    """A `Reader`. `Members` assigns and revokes its partitions. `heads` (partition → next offset) shows which partitions have
+    new messages, so that waiting needs no query."""
 
     def __init__(
         self,
@@ -58,29 +58,30 @@ class LogTableReader:
         self._pool = pool
         self._heads = heads
         self._committed = committed
-        self._held: set[TopicPartition] = set()
-        self._lost: set[TopicPartition] = set()
-        # In the order in which they are served next; None waits for `seek`.
+        self._assigned: set[TopicPartition] = set()
+        self._revoked: set[TopicPartition] = set()
+        # In the order in which partitions are read next; None until `seek`.
         self._positions: dict[TopicPartition, int | None] = {}
         self._wake = asyncio.Event()
 
     def assignment(self) -> set[TopicPartition]:
-        """As the protocol says. A partition that was lost and won back is missing from it once, so that whoever looks
-        learns that it has to seek again."""
-        for source in self._held - self._positions.keys() - self._lost:
+        """The partitions that this member reads now. A partition that was revoked and assigned again is missing once, so that
+        the caller notices that it must seek again."""
+        for source in self._assigned - self._positions.keys() - self._revoked:
             self._positions[source] = None
-        self._lost.clear()
+        self._revoked.clear()
         return set(self._positions)
 
     async def seek(self, source: TopicPartition, offset: int) -> None:
         """Does nothing when the partition is no longer assigned."""
         if source in self._positions:
             self._positions[source] = offset
-            await self.report_offset(source, offset)  # a process that was killed may not have told of its last batch
+            await self.report_offset(source, offset)  # a killed process may not have reported its last batch
             self._wake.set()
 
     async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
-        """As the protocol says. Returns early, and empty, when the assignment has changed."""
+        """At most one batch per partition, oldest first. Returns early, and empty, when the assignment has changed. Raises
+        ConnectionError."""
         try:
             async with asyncio.timeout(wait_seconds):
                 await self._wait_for_messages()
@@ -89,30 +90,33 @@ class LogTableReader:
         return await self._read(max_messages)
 
     async def report_offset(self, source: TopicPartition, next_offset: int) -> None:
-        """Kept in memory for up to a second, then stored."""
+        """Records the offset in memory; `Members` stores it soon."""
         self._committed[self.group, source] = next_offset
 
     # For Members
 
     def assign_partition(self, source: TopicPartition) -> None:
-        self._held.add(source)
+        """Adds a partition to the assignment."""
+        self._assigned.add(source)
         self._wake.set()
 
     def revoke_partition(self, source: TopicPartition) -> None:
-        self._held.discard(source)
+        """Removes a partition from the assignment."""
+        self._assigned.discard(source)
         if source in self._positions:
             del self._positions[source]
-            self._lost.add(source)
+            self._revoked.add(source)
         self._wake.set()
 
     def wake(self, source: TopicPartition) -> None:
+        """Ends the wait of `fetch` when the partition is assigned: it has new messages."""
         if source in self._positions:
             self._wake.set()
 
     # Reading
 
     async def _wait_for_messages(self) -> None:
-        while not self._list_partitions_behind() and not self._lost and self._held == self._positions.keys():
+        while not self._list_partitions_behind() and not self._revoked and self._assigned == self._positions.keys():
             self._wake.clear()
             await self._wake.wait()
 
@@ -136,7 +140,7 @@ class LogTableReader:
                     if start is None:
                         continue
                     page = await read_page(connection, source, start, max_messages=max_messages, max_bytes=bytes_left)
-                    # Taken away or sent elsewhere while we were reading.
+                    # The partition was revoked, or its position changed, during the query.
                     if not page or self._positions.get(source) != start:
                         continue
                     batches.append(Batch(source, page, page[-1].offset + 1))

@@ -9,9 +9,9 @@ from messaging.log_table.locks import lock_number
 
 _LOCK = lock_number("retention")
 TOMBSTONE_RETENTION = timedelta(days=1)
-DELETE_CHUNK_ROWS = 10_000  # rows a transaction, so that no lock and no transaction lasts long
+DELETE_CHUNK_ROWS = 10_000  # per transaction, so that locks and transactions are short
 
-# Times rise with offsets, so this looks at expired messages only, and at the first that is not.
+# Times increase with offsets, so this reads the expired messages and the first one that is not expired.
 EXPIRED_BEFORE = """
 SELECT least(
     %(last)s,
@@ -32,7 +32,7 @@ DELETE FROM broker.log USING (
 ) AS keys
 WHERE topic = %(topic)s AND partition = %(partition)s AND log.key = keys.key AND log."offset" < keys.newest
 """
-# Only tombstones that superseded messages can no longer hide behind: this comes after DELETE_SUPERSEDED.
+# Runs after DELETE_SUPERSEDED: a tombstone may be deleted only when the older messages of its key are deleted_count.
 DELETE_TOMBSTONES = """
 DELETE FROM broker.log
 WHERE topic = %(topic)s AND partition = %(partition)s AND value IS NULL AND at < %(cutoff)s AND "offset" < %(last)s
@@ -40,8 +40,8 @@ WHERE topic = %(topic)s AND partition = %(partition)s AND value IS NULL AND at <
 
 
 async def apply_retention(connection: AsyncConnection, now: datetime) -> int:
-    """Deletes the messages that retention and compaction no longer keep, in all partitions. Returns how many; 0 when
-    another process is doing it."""
+    """Deletes the messages that retention and compaction no longer keep, in all partitions. Returns how many; 0 while
+    another process does it."""
     lock = await (await connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))).fetchone()
     if lock is None or not lock[0]:
         return 0
@@ -52,28 +52,33 @@ async def apply_retention(connection: AsyncConnection, now: datetime) -> int:
                 " FROM broker.heads JOIN broker.topics ON topic = name WHERE next > 0"
             )
         ).fetchall()
-        gone = 0
+        deleted_count = 0
         for topic, partition, last, compacted, retention_days in partitions:
-            place: dict[str, Any] = {"topic": topic, "partition": partition, "last": last, "chunk": DELETE_CHUNK_ROWS}
+            parameters: dict[str, Any] = {
+                "topic": topic,
+                "partition": partition,
+                "last": last,
+                "chunk": DELETE_CHUNK_ROWS,
+            }
             if retention_days is not None:
-                gone += await _expire(connection, place, now - timedelta(days=retention_days))
+                deleted_count += await _expire(connection, parameters, now - timedelta(days=retention_days))
             if compacted:
-                gone += (await connection.execute(DELETE_SUPERSEDED, place)).rowcount
-                gone += (
-                    await connection.execute(DELETE_TOMBSTONES, place | {"cutoff": now - TOMBSTONE_RETENTION})
+                deleted_count += (await connection.execute(DELETE_SUPERSEDED, parameters)).rowcount
+                deleted_count += (
+                    await connection.execute(DELETE_TOMBSTONES, parameters | {"cutoff": now - TOMBSTONE_RETENTION})
                 ).rowcount
-        return gone
+        return deleted_count
     finally:
         if not connection.broken:
             await connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
 
 
-async def _expire(connection: AsyncConnection, place: dict[str, Any], cutoff: datetime) -> int:
-    row = await (await connection.execute(EXPIRED_BEFORE, place | {"cutoff": cutoff})).fetchone()
-    gone = 0
+async def _expire(connection: AsyncConnection, parameters: dict[str, Any], cutoff: datetime) -> int:
+    row = await (await connection.execute(EXPIRED_BEFORE, parameters | {"cutoff": cutoff})).fetchone()
+    deleted_count = 0
     while row:
-        deleted = (await connection.execute(DELETE_BEFORE, place | {"before": row[0]})).rowcount
-        gone += deleted
+        deleted = (await connection.execute(DELETE_BEFORE, parameters | {"before": row[0]})).rowcount
+        deleted_count += deleted
         if deleted < DELETE_CHUNK_ROWS:
             break
-    return gone
+    return deleted_count
