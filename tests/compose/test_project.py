@@ -112,7 +112,7 @@ def test_no_command_is_forgotten(ours: dict[str, Any]) -> None:
 
 def _runner(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["servicekit", *arguments])
-    assert runner.arguments().port == PORT
+    assert runner.parse_arguments().port == PORT
 
 
 def _uplift(arguments: list[str], _: pytest.MonkeyPatch) -> None:
