@@ -110,8 +110,10 @@ async def test_what_fails_and_what_nobody_handles_keeps_nothing_else_waiting(not
 
 async def test_two_workers_handle_everything_once(notes: Harness) -> None:
     for number in range(20):
-        await schedule(notes, "remind", str(number), slow=0.01)
+        await schedule(notes, "remind", str(number), slow=0.05)
     other = ClockDoor(notes.context.sessions, notes.running.parts.due_handlers)
+    # Nothing is due yet: both open their connections, which may take longer than all items.
+    assert await asyncio.gather(notes.tick(DUE - MINUTE), other.tick(DUE - MINUTE)) == [0, 0]
     counts = await asyncio.gather(notes.tick(DUE), other.tick(DUE))
     assert sum(counts) == 20
     assert min(counts) > 0, "they share the work"
