@@ -1,4 +1,4 @@
-"""All that the services agree on. Importing the package registers every event type."""
+"""What the services agree on: event types, topics, the envelope, ids. Importing the package registers every event type."""
 
 from contracts import assignments, audit, awards, blueprints, directory, legs, scores, submissions
 from contracts.envelope import AgentEvent, Attributes, Event, Mode, type_registry

@@ -1,4 +1,4 @@
-"""Topic `assignments`: what training says of people's assignments."""
+"""Topic `assignments`: training publishes every change of a person's assignment."""
 
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
@@ -18,10 +18,13 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class _AssignmentEvent(AgentEvent):
-    """`rule`, `kpi`, `band`, `band_event_id` are None on an assignment made by hand. `version` rises with every change of
-    the assignment; 0 in events from before there were versions. Titles are by language.
-    `trigger`: what made the rule give it (entered, stayed, failed, overdue); `follows`: the assignment that was failed
-    or overdue."""
+    """`rule`, `kpi`, `band` and `band_event_id` are None on an assignment made by hand. Titles are by language.
+
+    `version` rises with every change of the assignment. It is 0 in events from before there were versions.
+
+    `trigger` is what made the rule assign the training: the band was entered or stayed in, or an earlier assignment was
+    failed or overdue. `follows` is that earlier assignment.
+    """
 
     topic: ClassVar[str] = "assignments"
 
@@ -43,21 +46,22 @@ class _AssignmentEvent(AgentEvent):
 
 
 class AssignmentAssigned(_AssignmentEvent):
-    """A person has been given a training, by a rule or by hand."""
+    """A training was assigned to a person, by a rule or by hand."""
 
     type: ClassVar[str] = "assignment.assigned"
     example: ClassVar[dict[str, Any]] = _EXAMPLE
 
 
 class AssignmentStarted(_AssignmentEvent):
-    """The person opened it; from here on the training is not withdrawn."""
+    """The person opened the training. From now on it is not withdrawn."""
 
     type: ClassVar[str] = "assignment.started"
     example: ClassVar[dict[str, Any]] = _EXAMPLE
 
 
 class AssignmentCompleted(_AssignmentEvent):
-    """`score_percent` is the quiz's result, None for a reading; `passed` is what counts."""
+    """The person finished the training. `score_percent` is the result of its quiz, 0..100, and None for a reading. `passed`
+    says whether the training counts as done."""
 
     type: ClassVar[str] = "assignment.completed"
     example: ClassVar[dict[str, Any]] = {**_EXAMPLE, "score_percent": 80, "passed": True}
@@ -67,15 +71,16 @@ class AssignmentCompleted(_AssignmentEvent):
 
 
 class AssignmentOverdue(_AssignmentEvent):
-    """It was not completed by its due date."""
+    """The training was not completed by `due_at`."""
 
     type: ClassVar[str] = "assignment.overdue"
     example: ClassVar[dict[str, Any]] = _EXAMPLE
 
 
 class AssignmentWithdrawn(_AssignmentEvent):
-    """What it was assigned for no longer holds, and it had not been started; or somebody took it back by hand. `reason` is
-    for logs; people are told `reason_code` and `reason_values`, in their own language."""
+    """The assignment is taken back: its cause no longer holds and the person had not started it, or somebody withdrew it
+    by hand. `reason` is text for logs. Messages to people are made from `reason_code` and `reason_values`, in each
+    person's language."""
 
     type: ClassVar[str] = "assignment.withdrawn"
     example: ClassVar[dict[str, Any]] = {

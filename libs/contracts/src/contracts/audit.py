@@ -1,4 +1,4 @@
-"""Topic `<service>.audit`: what each service says of every change of its configuration. Identity keeps it."""
+"""Topic `<service>.audit`: each service publishes every change of its configuration, and identity stores them."""
 
 from typing import Any, ClassVar, Literal
 from uuid import UUID
@@ -10,8 +10,8 @@ from contracts.topics import ServiceName
 
 
 class Actor(BaseModel):
-    """Who changes something: a person or a machine client, of this tenant or of `platform`; `system` is a service by
-    itself, whose name is `slug`."""
+    """Who changes something: a person or a machine client, of this tenant or of tenant `platform`. `system` is a service
+    that acts by itself; `slug` is its name then."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -23,8 +23,8 @@ class Actor(BaseModel):
 
 
 class Origin(BaseModel):
-    """On whose behalf something is done, and by which request. `blueprint_version`: the actor published it, and a
-    service applies its section."""
+    """On whose behalf something is done, and by which request. `blueprint_version` is set where a service applies its
+    section of a blueprint; `actor` published that blueprint."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -34,9 +34,13 @@ class Origin(BaseModel):
 
 
 class ConfigurationChanged(Event):
-    """`kind` and `ref` name the thing within its service. `before` None: it was not there; `after` None: it is not any
-    more; both None: something was done with it. Secrets, addresses and numbers of people are masked in both, and what is
-    long is cut, as `notes` say. `changed` are JSON pointers to what differs, also where it is masked or cut."""
+    """Something that a tenant configures was created, changed or deleted, or an action was carried out on it. `kind` and
+    `ref` name it within its service.
+
+    `before` is None when it was created, `after` is None when it was deleted. Both are None for an action that leaves its
+    configuration as it was. Secrets, addresses and numbers of people are masked in both, and long values are cut; `notes`
+    say where. `changed` holds JSON pointers to what differs, also to values that are masked or cut.
+    """
 
     type: ClassVar[str] = "configuration.changed"
     topic: ClassVar[str] = "*.audit"
@@ -64,7 +68,9 @@ class ConfigurationChanged(Event):
     notes: list[str] = []
 
     def target_topic(self) -> str:
+        """The audit topic of the service whose configuration changed."""
         return f"{self.service}.audit"
 
     def key(self, tenant: str) -> str:
+        """`<tenant>|<kind>/<ref>`: the changes of one thing stay in order."""
         return f"{tenant}|{self.kind}/{self.ref}"

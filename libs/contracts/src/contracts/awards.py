@@ -1,4 +1,4 @@
-"""Topic `awards`: what gamification says of points."""
+"""Topic `awards`: gamification publishes each entry of a person's ledger of points."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -13,7 +13,8 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class _LedgerEvent(AgentEvent):
-    """`points` is what the entry adds (negative on a reversal); `cause` names what it was given for."""
+    """`points` is what the entry adds to the ledger, negative on a reversal. `balance` is the person's sum of points
+    after the entry. `cause` identifies what the points were given for."""
 
     topic: ClassVar[str] = "awards"
 
@@ -26,15 +27,15 @@ class _LedgerEvent(AgentEvent):
 
 
 class PointsGranted(_LedgerEvent):
-    """A rule gave points for a cause, once."""
+    """A rule gave points for a cause. It does so at most once for each cause."""
 
     type: ClassVar[str] = "points.granted"
     example: ClassVar[dict[str, Any]] = _EXAMPLE
 
 
 class PointsReversed(_LedgerEvent):
-    """The entry `reverses` is taken back, because what it was given for no longer holds. `reason` is for logs; people are
-    told `reason_code` and `reason_values`, in their own language."""
+    """The entry with the id `reverses` is taken back, because its cause no longer holds. `reason` is text for logs. Messages
+    to people are made from `reason_code` and `reason_values`, in each person's language."""
 
     type: ClassVar[str] = "points.reversed"
     example: ClassVar[dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Topic `blueprints`, and the answers each service gives on its own `<service>.sections` topic."""
+"""Topic `blueprints`: identity publishes a tenant's blueprint. Each service answers on its topic `<service>.sections`."""
 
 from typing import Any, ClassVar
 
@@ -10,8 +10,8 @@ from contracts.topics import ServiceName
 
 
 class BlueprintPublished(Event):
-    """A whole tenant as one versioned bundle. Each service applies the section that bears its name. `origin`: who
-    published it."""
+    """A blueprint, which is a whole tenant as one versioned bundle, was published. Each service applies the section that
+    has its name. `origin` says who published it."""
 
     type: ClassVar[str] = "blueprint.published"
     topic: ClassVar[str] = "blueprints"
@@ -24,11 +24,12 @@ class BlueprintPublished(Event):
     origin: Origin | None = None
 
     def key(self, tenant: str) -> str:
+        """The tenant: its blueprints stay in order."""
         return tenant
 
 
 class SectionProblem(BaseModel):
-    """Where in the section (a JSON pointer), what is wrong, and what would mend it."""
+    """What is wrong at a place of the section (a JSON pointer), and how to correct it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -48,8 +49,8 @@ class _SectionEvent(Event):
 
 
 class Named(BaseModel):
-    """A place of a section that names a thing of another service. `inside_of`: where a name only means something inside
-    of others, as a band's does, the names of these; none: of any."""
+    """A place of a section that names a thing of another service. A band, a question or an attribute has its name within
+    a KPI, a form or a source: `inside_of` names the ones that are meant, and is empty where any of them is."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -60,9 +61,12 @@ class Named(BaseModel):
 
 
 class SectionApplied(_SectionEvent):
-    """Sent when a published blueprint was applied (`version` set) and after any later edit of the same things
-    (`version` None). `content` is the whole section as it now is, so that a tenant can be exported again; `named` is what
-    it names of other services, so that these do not take it away. Null in events from before there was this field."""
+    """A service's section is now `content`. `version` is the blueprint's version where a blueprint was applied, and None
+    after a later edit of the same things.
+
+    `content` is the whole section, so that a tenant can be exported. `named` lists the things of other services that it
+    names, so that those services refuse to delete them. It is null in events from before there was this field.
+    """
 
     type: ClassVar[str] = "blueprint.section_applied"
     topic: ClassVar[str] = "*.sections"
@@ -77,7 +81,7 @@ class SectionApplied(_SectionEvent):
 
 
 class SectionRejected(_SectionEvent):
-    """The section was not applied, nothing of it; the problems say why."""
+    """A service refused its section and applied nothing of it. `problems` say why."""
 
     type: ClassVar[str] = "blueprint.section_rejected"
     topic: ClassVar[str] = "*.sections"

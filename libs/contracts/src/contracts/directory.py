@@ -1,7 +1,8 @@
-"""Topic `directory`: whole state of tenants, org units and people, compacted by key type/tenant/id.
+"""Topic `directory`: the whole state of each tenant, org unit and person, compacted by key type/tenant/id.
 
-A state's `version` rises with every change of the thing; readers keep the newest one, in whatever order states come. It
-is 0 in events from before there were versions. A tombstone bears the version of the state it erases, in its attributes.
+A state's `version` rises with every change of the thing. Readers keep the highest version, in whatever order the states
+arrive. It is 0 in events from before there were versions. The attribute `version` of a tombstone is that of the state
+which it erases.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -21,8 +22,10 @@ _TEAM = "0197c0de-0000-7000-8000-000000000010"
 
 
 class _Dated(BaseModel):
-    """Effective from `valid_from` (None: always has been) up to but not including `valid_until` (None: open). Both names of the
-    latter are written, and either is read: it was `valid_to` at first."""
+    """Holds from day `valid_from` (None: since ever) up to but not including day `valid_until` (None: without end).
+
+    `valid_until` was called `valid_to` at first: both names are written, and either is read.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -32,40 +35,46 @@ class _Dated(BaseModel):
     @computed_field
     @property
     def valid_to(self) -> date | None:
+        """The first name of `valid_until`."""
         return self.valid_until
 
     def holds_on(self, day: date) -> bool:
+        """Whether it holds on this day."""
         return (self.valid_from is None or self.valid_from <= day) and (
             self.valid_until is None or day < self.valid_until
         )
 
 
 class ExternalId(_Dated):
-    """The vendor's id of a person, in one configured source."""
+    """A person's id in one configured source, as the phone system knows it."""
 
     source: str
     external_id: str
 
 
 class Membership(_Dated):
+    """A person belongs to an org unit."""
+
     org_unit_id: UUID
 
 
 class PersonAttribute(_Dated):
-    """E.g. skill=billing, employment=full_time, hire_date=2026-01-05."""
+    """A property of a person, such as skill=billing, employment=full_time, hire_date=2026-01-05."""
 
     name: str
     value: str
 
 
 class RoleGrant(_Dated):
-    """A role over an org unit and all below it; without org unit: over the whole tenant."""
+    """A role over an org unit and everything below it; without an org unit, over the whole tenant."""
 
     role: Role
     org_unit_id: UUID | None = None
 
 
 class Login(BaseModel):
+    """An account of an identity provider that belongs to a person: issuer and subject of its tokens."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     iss: str
@@ -76,17 +85,21 @@ class _DirectoryEvent(Event):
     topic: ClassVar[str] = "directory"
 
     def id_in_key(self) -> str:
+        """What identifies the thing among those of its type and tenant; the last part of the key."""
         raise NotImplementedError
 
     def state_version(self) -> int:
+        """The version of this state: a reader keeps the state with the highest one."""
         raise NotImplementedError
 
     def key(self, tenant: str) -> str:
+        """`<noun of the type>/<tenant>/<id>`: compaction keeps the newest state of each thing."""
         return f"{self.type.partition('.')[0]}/{tenant}/{self.id_in_key()}"
 
 
 class TenantChanged(_DirectoryEvent):
-    """A simulated tenant has a clock of its own; every other one lives in wall-clock time (`clock` None)."""
+    """The whole state of a tenant. A simulated tenant has a clock of its own; for every other tenant `clock` is None and the
+    time is the wall clock's."""
 
     type: ClassVar[str] = "tenant.changed"
     example: ClassVar[dict[str, Any]] = {
@@ -105,14 +118,16 @@ class TenantChanged(_DirectoryEvent):
     version: int = 0
 
     def id_in_key(self) -> str:
+        """The tenant's slug."""
         return self.slug
 
     def state_version(self) -> int:
+        """The field `version`."""
         return self.version
 
 
 class OrgUnitChanged(_DirectoryEvent):
-    """`path` runs from the root down to and including the unit itself."""
+    """The whole state of an org unit. `path` holds the ids from the root down to the unit itself, which is the last one."""
 
     type: ClassVar[str] = "org_unit.changed"
     example: ClassVar[dict[str, Any]] = {
@@ -131,14 +146,16 @@ class OrgUnitChanged(_DirectoryEvent):
     version: int = 0
 
     def id_in_key(self) -> str:
+        """The thing's id."""
         return str(self.id)
 
     def state_version(self) -> int:
+        """The field `version`."""
         return self.version
 
 
 class PersonChanged(_DirectoryEvent):
-    """A person (or a machine client) with everything that is known of them, past and planned."""
+    """The whole state of a person or a machine client, with past, present and planned memberships, roles and ids."""
 
     type: ClassVar[str] = "person.changed"
     example: ClassVar[dict[str, Any]] = {
@@ -165,18 +182,20 @@ class PersonChanged(_DirectoryEvent):
     version: int = 0
 
     def id_in_key(self) -> str:
+        """The thing's id."""
         return str(self.id)
 
     def state_version(self) -> int:
+        """The field `version`."""
         return self.version
 
 
 class SessionEnded(_DirectoryEvent):
-    """A login session is over before its tokens are: whoever holds one of them is refused from now on. It belongs to
-    the tenant `platform`, since a session may have tokens of several tenants.
+    """A login session ended while some of its tokens are still valid: from now on services refuse these tokens. The event
+    belongs to tenant `platform`, since a session may have tokens of several tenants.
 
-    `sid` None: every session of `sub` that began before `ended_at`. No token of it lives beyond `until`, when its key
-    is forgotten.
+    Without `sid`, every session of `sub` that began before `ended_at` ended. At `until` the last of the tokens has expired,
+    and a tombstone removes the event.
     """
 
     type: ClassVar[str] = "session.ended"
@@ -192,8 +211,9 @@ class SessionEnded(_DirectoryEvent):
     until: datetime
 
     def id_in_key(self) -> str:
+        """The session's id, or else the account's."""
         return f"sid:{self.sid}" if self.sid else f"sub:{self.sub}"
 
     def state_version(self) -> int:
-        """Microseconds since 1970: what ended later holds for more sessions."""
+        """Microseconds from 1970 to `ended_at`: an event with a later end covers more sessions."""
         return (self.ended_at - _EPOCH) // timedelta(microseconds=1)

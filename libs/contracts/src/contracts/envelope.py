@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 in binary mode: attributes as `ce_*` headers, the body as JSON."""
+"""CloudEvents 1.0 in binary mode: the attributes are `ce_*` headers, the body is JSON."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,12 +10,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from contracts.ids import new_id
 
 type_registry: dict[str, type["Event"]] = {}
+"""Every event class by its type."""
 
 Mode = Literal["live", "history"]
 
 
 def known(*values: str) -> Any:
-    """Of a text that is one of these: told, and not checked, since a reader takes what a newer writer says."""
+    """A field whose schema lists these values. They are documented and not validated, so that a reader accepts a value
+    which a newer writer has added."""
     return Field(json_schema_extra={"enum": list(values)})
 
 
@@ -26,16 +28,16 @@ ReasonCode = Annotated[
         "band_corrected", "score_corrected",
     ),
 ]  # fmt: skip
-"""Why something was taken back."""
+"""Why something was taken back; a reader has a sentence for each code."""
 
 ReasonValues = dict[str, str | dict[str, str] | None]
-"""What the sentence of a reason names: windows, values with their unit, and titles by language."""
+"""The values for the placeholders of a reason's sentence: windows, values with their unit, titles by language."""
 
 
 class Event(BaseModel):
-    """The body of an event. A subclass names its `type` (noun.past), its `topic`, and its key.
+    """The body of an event. A subclass sets `type` (noun.past), `topic` and an `example`, and defines `key`.
 
-    Readers ignore fields they do not know, so adding an optional field is not a breaking change.
+    Readers ignore fields that they do not know, so an optional field may be added at any time.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -50,31 +52,36 @@ class Event(BaseModel):
             type_registry[cls.type] = cls
 
     def key(self, tenant: str) -> str:
-        """The partition key. Events with the same key stay in order."""
+        """The partition key of the event in this tenant. Events with the same key stay in order."""
         raise NotImplementedError
 
     def target_topic(self) -> str:
+        """The topic that this event is published to; `topic` unless the type is spread over several."""
         return self.topic
 
     def encode(self) -> bytes:
-        """The body of the message."""
+        """The body of the message: JSON in UTF-8."""
         return self.model_dump_json().encode()
 
 
 class AgentEvent(Event):
-    """An event about one agent: keyed so that one agent's events stay in order."""
+    """An event about one agent. Its key is the agent, so that one agent's events stay in order."""
 
     agent_id: UUID
 
     def key(self, tenant: str) -> str:
+        """`<tenant>|<agent_id>`."""
         return f"{tenant}|{self.agent_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The CloudEvents attributes of a message, with our extensions `tenant`, `correlationid`, `causationid`, `version`
-    (on a tombstone: of the state that it erases), and those of CloudEvents' distributed tracing, `traceparent` and
-    `tracestate`: where in a trace the event was made."""
+    """The CloudEvents attributes of a message, with extensions.
+
+    `tenant`, `correlationid`, `causationid` and `version` are our own; `version` is set on a tombstone, and is that of
+    the state which it erases. `traceparent` and `tracestate` are CloudEvents' extension for distributed tracing: the span
+    in which the event was made.
+    """
 
     id: UUID
     type: str
@@ -89,6 +96,8 @@ class Attributes:
 
     @classmethod
     def create(cls, type: str, *, source: str, tenant: str, time: datetime, cause: "Attributes | None" = None) -> Self:
+        """Attributes of a new event of service `source`, with a new id. `time` has a zone and is stored in UTC. With a
+        `cause` the event joins its correlation; without one it begins a new one."""
         event_id = new_id()
         return cls(
             id=event_id,
@@ -101,6 +110,7 @@ class Attributes:
         )
 
     def to_headers(self) -> dict[str, str]:
+        """The message's headers; attributes that are None have none."""
         headers = {
             "content-type": "application/json",
             "ce_specversion": "1.0",
@@ -123,9 +133,9 @@ class Attributes:
 
     @classmethod
     def from_headers(cls, headers: dict[str, str]) -> Self:
-        """Raises pydantic.ValidationError when an attribute is missing or malformed."""
+        """The attributes in a message's headers. Raises pydantic.ValidationError when one is missing or malformed."""
         try:
-            # By hand, because every message of a batch comes through here; pydantic says what is wrong when it fails.
+            # Parsed by hand, because this runs for every message. Where it fails, pydantic makes the error's text.
             cause, version = headers.get("ce_causationid"), headers.get("ce_version")
             time = datetime.fromisoformat(headers["ce_time"])
             if time.tzinfo is None:
@@ -143,8 +153,8 @@ class Attributes:
                 version=int(version) if version else None,
             )
         except (KeyError, ValueError):
-            given = {name[3:]: value for name, value in headers.items() if name.startswith("ce_")}
-            return cls(**_AttributesCheck.model_validate(given).model_dump())
+            attributes = {name[3:]: value for name, value in headers.items() if name.startswith("ce_")}
+            return cls(**_AttributesCheck.model_validate(attributes).model_dump())
 
 
 class _AttributesCheck(BaseModel):

@@ -1,4 +1,4 @@
-"""Ids of ours are UUIDv7: they sort by time. Derived ids are UUIDv5 of the parts that make a thing itself."""
+"""New ids are UUIDv7, which sort by the time they were made. Derived ids are UUIDv5 of what identifies a thing."""
 
 from uuid import UUID, uuid5
 
@@ -8,7 +8,7 @@ _NAMESPACE = UUID("6f0a1c52-3d2b-5e0f-9a60-7570746c6966")
 
 
 def new_id() -> UUID:
-    """A fresh UUIDv7."""
+    """A new UUIDv7."""
     return UUID(bytes=uuid_utils.uuid7().bytes)
 
 

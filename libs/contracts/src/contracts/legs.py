@@ -1,4 +1,4 @@
-"""Topics `legs`, `legs.history`, `agent-states`: what ingest says of calls and of agents' states."""
+"""Topics `legs`, `legs.history`, `agent-states`: ingest publishes calls and agents' states."""
 
 from datetime import date, datetime
 from typing import Annotated, Any, ClassVar
@@ -11,17 +11,19 @@ Direction = Annotated[str, known("inbound", "outbound", "internal")]
 
 
 class LegRecorded(Event):
-    """A new version of one agent's leg of an interaction. Unknown is None, never 0. Durations in milliseconds.
+    """A new version of one agent's leg of an interaction. Unknown is None, never 0. Durations are in milliseconds.
 
-    `gaps` are the silent stretches [begin_ms, end_ms) from the start of the conversation, where the vendor gives them.
+    `gaps` are the silent stretches [begin_ms, end_ms) from the start of the conversation, where the vendor reports them.
     Scores are integers in hundredths of the vendor's own scale: csat and nps of 1.00-10.00, qa_score of 0.00-100.00 %,
     sentiment of -5.00-5.00.
 
-    `relation` is how the leg came from the one before: `transfer` (the customer was handed on), `consult` (somebody was
-    asked, and the first agent went on) or `conference` (so too, and all spoke); null for a call's first leg, and where
-    nothing says so. `held` is `unknown_agent` where somebody took the leg whom the directory does not know yet: it has no `agent_id`,
-    counts wherever no agent is needed (queue, site of the tenant, total), and a later version names the agent, with
-    `held` null. Wherever agents are told apart such legs are held out, and an answer says how many.
+    `relation` is how the leg came from the one before: `transfer` (the customer was handed on), `consult` (the agent asked
+    somebody and went on with the customer) or `conference` (the same, and all of them spoke). It is null for a call's first
+    leg, and where the vendor does not report it.
+
+    `held` is `unknown_agent` where the directory does not know yet who took the leg. Such a leg has no `agent_id`. It
+    counts where no agent is needed: by queue, for the site of the tenant, in total. Values by agent leave it out and say
+    how many legs they left out. A later version names the agent, with `held` null.
     """
 
     type: ClassVar[str] = "leg.recorded"
@@ -83,15 +85,18 @@ class LegRecorded(Event):
     held: Annotated[str, known("unknown_agent")] | None = None
 
     def target_topic(self) -> str:
+        """Legs of `history` have a topic of their own, so that they do not delay live ones."""
         return "legs.history" if self.mode == "history" else "legs"
 
     def key(self, tenant: str) -> str:
+        """`<tenant>|<agent_id>`, or the interaction's id where there is no agent."""
         return f"{tenant}|{self.agent_id or self.interaction_id}"
 
 
 class AgentStateChanged(AgentEvent):
-    """One stretch of an agent's state within one workday of the agent; what lasts longer is told in one piece for each. The
-    same `state_id` with a later `version` replaces it. While a state lasts, `ended_at` and `duration_ms` are null."""
+    """One stretch of an agent's state within one workday of the agent. A state that lasts longer is published as one stretch
+    for each workday. A higher `version` of the same `state_id` replaces a lower one. While the state lasts, `ended_at`
+    and `duration_ms` are null."""
 
     type: ClassVar[str] = "agent_state.changed"
     topic: ClassVar[str] = "agent-states"

@@ -1,4 +1,4 @@
-"""Topics `scores` and `bands`: what kpi-engine says of agents."""
+"""Topics `scores` and `bands`: kpi-engine publishes agents' values and bands."""
 
 from datetime import date
 from typing import Annotated, Any, ClassVar, Literal
@@ -21,7 +21,8 @@ KpiUnit = Annotated[str, known("percent", "ratio", "count", "ms", "seconds", "mi
 
 
 class Score(BaseModel):
-    """A KPI of one agent on one workday. `value` is a decimal in the KPI's unit, None with a `reason`."""
+    """A KPI's value of one agent on one workday. `value` is a decimal in the KPI's unit; it is None where it cannot be
+    computed, and `reason` says why. `sample` is how many facts it rests on."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -35,8 +36,9 @@ class Score(BaseModel):
 
 
 class ScoreChanged(AgentEvent):
-    """At most one per agent and workday per batch, with all KPIs that changed. What is said of a day with a higher
-    `version` replaces what was said with a lower one; 0 in events from before there were versions."""
+    """An agent's values of one workday changed. There is at most one event for each agent and workday in a batch, with all
+    KPIs that changed. For each KPI the event with the highest `version` holds. `version` is 0 in events from before there
+    were versions."""
 
     type: ClassVar[str] = "score.changed"
     topic: ClassVar[str] = "scores"
@@ -53,7 +55,8 @@ class ScoreChanged(AgentEvent):
 
 
 class Window(BaseModel):
-    """One window of the evidence: what it was, and which band its value fell into (None: sample too small)."""
+    """One window of the evidence: its value, and the band that the value fell into. `band` is None where the sample is too
+    small."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -64,12 +67,15 @@ class Window(BaseModel):
 
 
 class _BandEvent(AgentEvent):
-    """`band_event_id` names this stay in the band: the same stay always has the same id, and a stay that is corrected
-    away and comes back has a new one. `rank` counts bands from the best, 0, to the worst. `version` rises with everything that is said of an
-    agent under a KPI: of two events about a stay the one with the higher version holds; 0 in events from before there
-    were versions.
+    """`band_event_id` identifies the stay in the band. The same stay always has the same id; a stay that a correction took
+    away and that comes back has a new one. `rank` counts the bands from the best, 0, to the worst.
 
-    For whoever tells people: titles by language, and `value`, a decimal in `unit`, of the last window that counted."""
+    `version` rises with each event of an agent and KPI: of two events about a stay the one with the higher version holds.
+    It is 0 in events from before there were versions.
+
+    Titles by language, and `value`, a decimal in `unit`, are for messages to people. It is the value of the last window
+    that counted.
+    """
 
     topic: ClassVar[str] = "bands"
 
@@ -89,7 +95,7 @@ class _BandEvent(AgentEvent):
 
 
 class BandEntered(_BandEvent):
-    """The agent is now in `band`; `from_band` None: was in none before."""
+    """The agent is now in `band`. `from_band` is the band before, None where there was none."""
 
     type: ClassVar[str] = "band.entered"
     example: ClassVar[dict[str, Any]] = {
@@ -106,9 +112,9 @@ class BandEntered(_BandEvent):
 
 
 class BandStayed(_BandEvent):
-    """The agent has stayed in `band`: the windows of `evidence`, after that of entering, speak and have not ended the
-    stay `band_event_id`. `withdrawn`: windows of which that was said and which say nothing any more. At most one for a
-    stay whenever its windows change; of what is said of a window the higher `version` holds."""
+    """The agent is still in `band`. `evidence` holds the windows since the band was entered that have a value and did not end
+    the stay `band_event_id`. `withdrawn` names windows of earlier events that no longer have a value. A change of a
+    stay's windows makes at most one event. For each window the event with the highest `version` holds."""
 
     type: ClassVar[str] = "band.stayed"
     example: ClassVar[dict[str, Any]] = {
@@ -122,7 +128,7 @@ class BandStayed(_BandEvent):
 
 
 class BandLeft(_BandEvent):
-    """The stay `band_event_id` ended at window `at_window`; the agent is now in `to_band`."""
+    """The stay `band_event_id` ended with window `at_window`. The agent is now in `to_band`."""
 
     type: ClassVar[str] = "band.left"
     example: ClassVar[dict[str, Any]] = {
@@ -137,9 +143,9 @@ class BandLeft(_BandEvent):
 
 
 class BandCorrected(_BandEvent):
-    """What was said of the stay `band_event_id` no longer holds: `retracts` says whether its entering (and so the
-    whole stay) or only its leaving was taken back. `reason` is for logs; people are told `reason_code` and
-    `reason_values`, in their own language."""
+    """An earlier event about the stay `band_event_id` no longer holds. `retracts` is `entered` where the whole stay is taken
+    back, `left` where only its end is. `reason` is text for logs. Messages to people are made from `reason_code` and
+    `reason_values`, in each person's language."""
 
     type: ClassVar[str] = "band.corrected"
     example: ClassVar[dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""How the sections of a tenant call their things: what other sections may name."""
+"""The names that the things of a section have, and by which other sections may refer to them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast, get_args
@@ -6,11 +6,11 @@ from typing import Any, cast, get_args
 from contracts.directory import Role
 
 Names = dict[str, dict[str, list[str] | None]]
-"""Names by kind (KPI, template, form …), each with the names inside of it (the bands of a KPI, the questions of a form, the
-attributes that a source keeps; None: whatever comes). Of a kind that is not there, nobody knows the names."""
+"""Names by kind (KPI, template, form …). Each name has the names within it: the bands of a KPI, the questions of a form, the
+attributes that a source stores, where None means that it stores all. The names of a kind that is missing are not known."""
 
 PARENT_KIND = {"band": "KPI", "question": "form", "attribute": "source"}
-"""The kinds of names that only mean something inside of another."""
+"""The kinds whose names belong to a thing of another kind, and that kind."""
 
 NAME_FIELD = {
     "kpis": "kpi",
@@ -23,7 +23,7 @@ NAME_FIELD = {
     "org_units": "slug",
     "people": "slug",
 }
-"""The field that holds the name, by the list of a section that holds the things."""
+"""The field that holds a thing's name, by the list of the section that the thing is in."""
 
 _KINDS = {
     ("identity", "org_units"): "org unit",
@@ -35,11 +35,11 @@ _KINDS = {
     ("forms", "forms"): "form",
 }
 _ADDITIVE_SERVICES = frozenset({"identity", "ingest", "forms"})
-"""Services whose sections take nothing away: what one does not name stays as it is."""
+"""Services whose sections delete nothing: a thing that the section does not name stays as it is."""
 
 
 def extract_names(service: str, content: Mapping[str, Any]) -> Names:
-    """The names that a section brings; of a section that is not as it must be, those that can be seen."""
+    """The names of the things in a section. Parts that do not have the expected shape are passed over."""
     found: Names = {}
     for (owner, part), kind in _KINDS.items():
         if owner == service:
@@ -54,22 +54,22 @@ def extract_names(service: str, content: Mapping[str, Any]) -> Names:
 
 
 def merge_names(now: Mapping[str, Mapping[str, Any]], sections: Mapping[str, Mapping[str, Any]]) -> Names:
-    """The names that a tenant has when `sections` are applied to what it has `now`, both by service. What no service ever
-    told of, there is none of."""
-    found: Names = {}
+    """The names that a tenant has once `sections` are applied to its sections of `now`, both by service. A service without a
+    section in either has no names."""
+    merged: Names = {}
     for service in sorted({owner for owner, _ in _KINDS}):
-        kept = extract_names(service, now.get(service, {}))
+        current = extract_names(service, now.get(service, {}))
         if service not in sections:
-            found |= kept
+            merged |= current
             continue
         for kind, names in extract_names(service, sections[service]).items():
-            found[kind] = {**kept[kind], **names} if service in _ADDITIVE_SERVICES else names
-    return found
+            merged[kind] = {**current[kind], **names} if service in _ADDITIVE_SERVICES else names
+    return merged
 
 
 def iterate_named_items(content: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each part of a section that holds named things, and these by name. The field of a part that `NAME_FIELD` lacks is the
-    part's singular: `item` of `items`."""
+    """Each part of a section that holds named things, with its things by name. Where `NAME_FIELD` does not have the part, the
+    name's field is the singular of the part's name: `item` of `items`."""
     for part, value in content.items():
         field = NAME_FIELD.get(part, part.removesuffix("s"))
         things = [_dict(each) for each in _list(value)]

@@ -1,4 +1,4 @@
-"""Topic `submissions`: what forms says of form definitions and of what people submitted."""
+"""Topic `submissions`: forms publishes the versions of forms, and what people submitted."""
 
 from datetime import date, datetime
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class FormPublished(Event):
-    """A version of a form can be filled in from now on; it never changes again."""
+    """A version of a form was published. It can be filled in from now on and never changes."""
 
     type: ClassVar[str] = "form.published"
     topic: ClassVar[str] = "submissions"
@@ -30,12 +30,13 @@ class FormPublished(Event):
     title: dict[str, str]
 
     def key(self, tenant: str) -> str:
+        """`<tenant>|<form>`: the versions of one form stay in order."""
         return f"{tenant}|{self.form}"
 
 
 class _SubmissionEvent(AgentEvent):
-    """`agent_id` is the person the form is about; `interaction_id` the call that it judges, and `leg` which leg of it,
-    where one is named."""
+    """`agent_id` is the person whom the form is about. `interaction_id` is the call that it judges, and `leg` the leg of that
+    call, where the submission names them."""
 
     topic: ClassVar[str] = "submissions"
 
@@ -52,16 +53,19 @@ class _SubmissionEvent(AgentEvent):
 
 
 class SubmissionSubmitted(_SubmissionEvent):
-    """A submission of a form that is not scored."""
+    """Somebody submitted a form that is not scored."""
 
     type: ClassVar[str] = "submission.submitted"
     example: ClassVar[dict[str, Any]] = _EXAMPLE
 
 
 class SubmissionScored(_SubmissionEvent):
-    """`score` in hundredths of a percent, 0..10000; `answers` only what KPIs may use: numbers and choices by question
-    id. kpi-engine makes it a fact of source `submissions`: of the agent and on the workday of the call that it judges, once
-    that is known; without a call, of `agent_id` on `workday`, the day of judging."""
+    """Somebody submitted a form that is scored. `score` is in hundredths of a percent, 0..10000. `answers` holds what KPIs may
+    use: numbers and choices by question id.
+
+    kpi-engine stores it as a fact of source `submissions`. The fact has the agent and the workday of the call that the
+    form judges, as soon as that call is known. Without a call it has `agent_id` and `workday`, the day of the judgement.
+    """
 
     type: ClassVar[str] = "submission.scored"
     example: ClassVar[dict[str, Any]] = {

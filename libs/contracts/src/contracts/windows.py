@@ -1,5 +1,5 @@
-"""What a window of days is called, in events and in answers: by ISO 8601, a workday `2026-03-04`, a week `2026-W10`, a month
-`2026-03`, another stretch `2026-03-04/2026-03-17`. First and last day are both in it."""
+"""Names of windows of days, in events and in answers, by ISO 8601: a workday `2026-03-04`, a week `2026-W10`, a month `2026-03`,
+another stretch `2026-03-04/2026-03-17`. The first and the last day belong to the window."""
 
 import re
 from calendar import monthrange
@@ -11,11 +11,11 @@ from pydantic import Field
 PATTERN = r"^\d{4}-(W\d{2}|\d{2}|\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?)$"
 
 WindowName = Annotated[str, Field(json_schema_extra={"pattern": PATTERN, "examples": ["2026-W10"]})]
-"""Told, and not checked: a reader takes what an older writer called it."""
+"""The pattern is documented and not validated: a reader accepts the names that an older writer used."""
 
 
 def window_name(grain: Literal["workday", "week", "month", "total"], first: date, last: date) -> str:
-    """Of the window that begins on `first`; `last` only says how far a `total` goes."""
+    """The name of the window that begins on `first`. `last` matters only for a `total`."""
     if grain == "week":
         year, week, _ = first.isocalendar()
         return f"{year:04}-W{week:02}"
@@ -25,7 +25,7 @@ def window_name(grain: Literal["workday", "week", "month", "total"], first: date
 
 
 def window_end(grain: Literal["workday", "week", "month", "total"], first: date, last: date) -> date:
-    """The last day of the window that begins on `first`; a `total` goes on until `last`."""
+    """The last day of the window that begins on `first`. `last` matters only for a `total`."""
     if grain == "week":
         return first + timedelta(days=6)
     if grain == "month":
@@ -34,7 +34,7 @@ def window_end(grain: Literal["workday", "week", "month", "total"], first: date,
 
 
 def window_days(name: str) -> tuple[date, date] | None:
-    """First and last day of a window by its name. None for what is no such name."""
+    """The first and the last day of the window with this name, or None where `name` is not a window's name."""
     if not re.match(PATTERN, name):
         return None
     try:
