@@ -18,9 +18,9 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(undo, "RECORDS", 20)
-    monkeypatch.setattr(undo, "AGENTS", 1)
-    monkeypatch.setattr(undo, "LOOKED_AT", 2)
+    monkeypatch.setattr(undo, "RECORDS_PER_STEP", 20)
+    monkeypatch.setattr(undo, "AGENTS_PER_STEP", 1)
+    monkeypatch.setattr(undo, "DRY_RUN_STEPS", 2)
 
 
 def calls(count: int, first: int = 0) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ async def test_an_undo_goes_on_behind_what_was_done_when_its_process_was_killed(
     await ingest.client_as("theo", "t1").delete(f"/receipts/{receipt['id']}")
     assert len(await standing(ingest)) == 80
     with monkeypatch.context() as patched:
-        killed_at(patched, undo, "_go_on", iter([False, True]))
+        killed_at(patched, undo, "_step_and_store", iter([False, True]))
         with pytest.raises(Killed):
             await tick(ingest)
     assert len(await standing(ingest)) == 60

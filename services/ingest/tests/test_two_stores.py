@@ -149,7 +149,7 @@ async def test_what_an_undo_has_written_its_next_step_can_read(
     ingest: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its first step makes a version of the older record, its second one takes that back too."""
-    monkeypatch.setattr(undo, "RECORDS", 1)
+    monkeypatch.setattr(undo, "RECORDS_PER_STEP", 1)
     receipt = await send(ingest, newer(200), contact())
     documents: Any = ingest.context.documents
     put = documents.put

@@ -1,4 +1,4 @@
-"""The event door: people, org units and tenants that change, and blueprints."""
+"""The event door: changes of people, org units and tenants, and blueprints."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ from ingest.actions import directory_changes, sources
 
 
 def subscriptions(documents: DocumentStore) -> list[Subscription]:
-    """All topics that ingest reads."""
+    """The subscriptions of ingest."""
     return [
         Subscription(
             "directory",
@@ -28,17 +28,21 @@ def subscriptions(documents: DocumentStore) -> list[Subscription]:
 
 
 async def on_person_changed(documents: DocumentStore, session: Session, event: ReceivedEvent[PersonChanged]) -> None:
+    """Handles a change of a person."""
     await directory_changes.on_person(session, documents, event.body)
 
 
 async def on_org_unit_changed(documents: DocumentStore, session: Session, event: ReceivedEvent[OrgUnitChanged]) -> None:
+    """Handles a change of an org unit."""
     await directory_changes.on_org_unit(session, documents, event.body.id)
 
 
 async def on_tenant_changed(documents: DocumentStore, session: Session, event: ReceivedEvent[TenantChanged]) -> None:
+    """Handles a change of a tenant."""
     await directory_changes.on_tenant(session, documents)
 
 
 async def on_blueprint_published(session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
+    """Applies ingest's section of a blueprint, unless it was applied already."""
     if sources.SERVICE in event.body.sections and await claim_section(session, event):
         await sources.apply_blueprint(session, event.body)

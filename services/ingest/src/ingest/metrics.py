@@ -1,4 +1,4 @@
-"""Ingest's own metrics: verdicts on records, and how much of the conversations is silence."""
+"""Metrics of ingest: verdicts on records, and seconds of conversation and silence."""
 
 import re
 from collections import Counter as Tally
@@ -22,20 +22,20 @@ _conversation, _silence = CALL_SECONDS.labels("conversation"), CALL_SECONDS.labe
 for _verdict in VERDICTS:
     RECORDS.labels(_verdict)
 
-# Reads two numbers of about forty fields, in every leg: decoding the whole leg takes ten times as long. The quotes in a
-# text are escaped in JSON, so no text in a leg can match.
+# Two of a leg's about forty fields are needed; decoding the whole leg takes ten times as long. JSON escapes quotes within
+# texts, so no text of a leg can match.
 _search_silence_ms = re.compile(rb'"silence_vendor_ms":(\d+)').search
 _search_conversation_ms = re.compile(rb'"conversation_ms":(\d+)').search
 
 
 def count_verdicts(verdicts: Iterable[str]) -> None:
-    """Counts records by their verdict."""
+    """Counts records by verdict."""
     for verdict, count in Tally(verdicts).items():
         RECORDS.labels(verdict).inc(count)
 
 
 def count_published(events: Sequence[PublishedEvent]) -> None:
-    """Adds up conversation and silence of the live legs among these events, in seconds."""
+    """Counts the seconds of conversation and silence of the live legs among these events."""
     for event in events:
         if event.topic == "legs" and event.value:
             _count_silence(event.value)

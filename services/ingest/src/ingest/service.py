@@ -14,7 +14,8 @@ from ingest.settings import IngestSettings
 
 
 def wire(kit: ServiceContext) -> ServiceParts:
-    reception = UploadService(
+    """Builds the parts of the service."""
+    upload_service = UploadService(
         documents=kit.documents,
         begin_session=lambda tenant, now: kit.sessions.begin([tenant], now=now),
         secret=kit.settings.secret.encode(),
@@ -24,8 +25,8 @@ def wire(kit: ServiceContext) -> ServiceParts:
         field_docs=FIELD_DOCS,
         router=api.router(),
         subscriptions=consumers.subscriptions(kit.documents),
-        due_handlers=clock.handlers(reception),
-        state=reception,
+        due_handlers=clock.handlers(upload_service),
+        state=upload_service,
         section=SectionChecker(export_section, check_section),
     )
 

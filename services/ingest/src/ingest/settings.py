@@ -1,9 +1,11 @@
-"""Settings of ingest, `INGEST_*`. Read only by service.py."""
+"""Settings of ingest. Only service.py reads them."""
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class IngestSettings(BaseSettings):
+    """Limits of uploads, from the environment variables `INGEST_*`."""
+
     model_config = SettingsConfigDict(env_prefix="INGEST_", extra="ignore")
 
     body_mb: int = 1024

@@ -1,4 +1,4 @@
-"""Raw payloads, kept as they came: one document a chunk of records, gzip NDJSON, one line a record."""
+"""Raw records as they were received: one document for each chunk, gzip NDJSON, one line a record."""
 
 import gzip
 from collections.abc import Sequence
@@ -12,14 +12,15 @@ from storage.documents import MAX_DOCUMENT_BYTES
 from ingest.model.payload import CsvCells, Limits, Payload, Record
 from ingest.model.refusal import Refusal
 
-_DOCUMENT_OVERHEAD_BYTES = 1000  # more than what lies beside the packed lines in a document
+_DOCUMENT_OVERHEAD_BYTES = 1000  # an upper bound of a document's size without its packed lines
 _TRUNCATED_CHARS = 1000
 RAW = "raw"
 SPOOL = "spool"
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
-    """`row`: the cells of a CSV row by column; `refusal`: field, reason, cure of what could not be read at all."""
+    """A record. `row`: the cells of a CSV row by column. `refusal`: field, reason and cure, for a record that is not JSON or
+    CSV."""
 
     number: int
     line: int
@@ -33,18 +34,19 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 
 def document_id(receipt_id: UUID, number: int) -> str:
-    """Of the document whose first record has this number: sorts by receipt and number."""
+    """The id of the document whose first record has this number; ids sort by receipt and number."""
     return f"{receipt_id}-{number:09d}"
 
 
 def pack_records(receipt_id: UUID, records: Sequence[Record]) -> Document:
+    """The document of these records, of which there is at least one."""
     lines = b"\n".join(_encode(_line(record)) for record in records)
     body: dict[str, Any] = {"receipt": str(receipt_id), "records": len(records)}
     return Document(document_id(receipt_id, records[0].number), body, gzip.compress(lines, 1, mtime=0))
 
 
 def truncate_oversized(record: Record) -> Record:
-    """The record if a document can hold it, else its beginning with the refusal that says so."""
+    """The record if it fits into a document; else its first characters with a refusal."""
     size = len(gzip.compress(_encode(_line(record)), 1))
     if size <= MAX_DOCUMENT_BYTES - _DOCUMENT_OVERHEAD_BYTES:
         return record
@@ -60,12 +62,12 @@ def _line(record: Record) -> _Line:
 
 
 def unpack_records(document: Document) -> list[Record]:
-    """The records as they were read when they came in."""
+    """The records as they were read from the body."""
     return [_record(_decode(line)) for line in gzip.decompress(document.blob or b"").split(b"\n")]
 
 
 def unpack_raw_text(document: Document, position: int) -> str:
-    """The text of one record."""
+    """The text of the record at this line, from 0."""
     return _decode(gzip.decompress(document.blob or b"").split(b"\n")[position]).raw
 
 
@@ -74,6 +76,6 @@ def _record(line: _Line) -> Record:
     if line.row is not None or refusal is not None:
         return Record(line.number, line.line, line.raw, line.row and CsvCells(line.row), refusal)
     data = line.raw.encode()
-    payload = Payload(Limits(record_bytes=len(data)))  # whatever the limit is now: it was taken when it came
+    payload = Payload(Limits(record_bytes=len(data)))  # accepted before, whatever the limit is now
     (record,) = [*payload.feed(data), *payload.close()]
     return Record(line.number, line.line, line.raw, record.value, record.refusal)

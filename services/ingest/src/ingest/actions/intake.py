@@ -1,10 +1,9 @@
-"""Records become verdicts: read, merged, filed."""
+"""Judging the records of a chunk: they are read and merged, and each gets a verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from contracts import Mode
@@ -23,16 +22,16 @@ from ingest.model.payload import Record
 from ingest.model.refusal import Refusal
 from ingest.model.sources import Source
 from ingest.store import receipts
+from ingest.store.receipts import InsertRecord, ReceiptRow, VerdictColumns
 
 Outcome = Arrival | StateNotice | Refusal
-_BODY_RECORD = {"kind": receipts.BODY_KIND}
+"""What a record is read as: a part, a notice of an agent's state, or a refusal."""
 
 
 @dataclass
 class Chunk:
-    """Records that are judged in one transaction, and what each was read as: a part, a notice of an agent's state, or
-    a refusal. Their raw text is the document `document`, in this order. `size`: characters of raw text. `not_kept`:
-    rejected ones beside these, of which only the number stays."""
+    """Records that are judged in one transaction, and what each was read as. `document`: the id of the document of their raw
+    text, in this order. `size`: characters of raw text. `not_kept`: further rejected records, which are only counted."""
 
     receipt_id: UUID
     mode: Mode
@@ -45,23 +44,24 @@ class Chunk:
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
 
     def add(self, record: Record) -> Outcome:
+        """Reads a record and adds it. Returns what it was read as."""
         if not self.records:
             self.document = archive.document_id(self.receipt_id, record.number)
         self.outcomes.append(self._read(record))
         if record.raw.startswith("{"):
-            record.value = None  # the text says it all; let go of at once, its memory serves the next record
+            record.value = None  # The raw text suffices from here on; the memory is free for the next record.
         self.records.append(record)
         self.size += len(record.raw)
         return self.outcomes[-1]
 
     def drop_last(self) -> None:
-        """Forgets the last record but for its number."""
+        """Drops the last record, and counts it in `not_kept`."""
         self.size -= len(self.records.pop().raw)
         self.outcomes.pop()
         self.not_kept += 1
 
     def truncate(self, count: int) -> int:
-        """Forgets all records but the first. Returns how many."""
+        """Drops all records after the first `count`. Returns how many."""
         before = self.not_kept
         while len(self.records) > count:
             self.drop_last()
@@ -83,7 +83,7 @@ class Chunk:
 
 
 def new_chunk(receipt_id: UUID, mode: Mode, source: Source, *, now: datetime, secret: bytes) -> Chunk:
-    """An empty chunk, to which records are added. `secret`: the key of the tenant's customer hashes."""
+    """An empty chunk. `secret`: the key of the tenant's customer hashes."""
     now_ms = round((now - EPOCH).total_seconds() * 1000)
     return Chunk(receipt_id, mode, source, source.reading(now_ms, secret))
 
@@ -97,16 +97,16 @@ async def judge_chunk(
     raw: Sequence[Document] = (),
     replaced_parts: Sequence[UUID] = (),
     rederive: Sequence[str] = (),
-) -> list[dict[str, Any]]:
-    """Judges the records of a chunk, puts what is new and the verdicts into `batch`, and returns the verdicts.
+) -> list[InsertRecord]:
+    """Judges the records of a chunk, adds new rows and the verdicts to `batch`, and returns the verdicts.
 
-    `raw`: the document of the records, if it is not kept yet. `replacing`: parts that these records brought before,
-    under another mapping, of the contacts `around`.
+    `raw`: the document of the records, unless it is stored already. `replaced_parts`: parts that the same records were read
+    as before, under another mapping. `rederive`: contacts and roots of these parts.
     """
     source, outcomes = chunk.source, chunk.outcomes
     arrivals = [outcome for outcome in outcomes if isinstance(outcome, Arrival)]
     notices = [outcome for outcome in outcomes if isinstance(outcome, StateNotice)]
-    merged, told = MergeResult(LegVersionCollector(session, documents, source), {}), StateChanges()
+    merged, state_changes = MergeResult(LegVersionCollector(session, documents, source), {}), StateChanges()
     if arrivals or replaced_parts:
         merged = await merge_parts(
             session,
@@ -121,25 +121,29 @@ async def judge_chunk(
     elif raw:
         session.write_before_commit(documents.put(session.tenant, archive.RAW, raw))
     if notices:
-        told = await record_notices(session, source.slug, notices, mode=chunk.mode, receipt_id=chunk.receipt_id)
-    verdicts = [
+        state_changes = await record_notices(
+            session, source.slug, notices, mode=chunk.mode, receipt_id=chunk.receipt_id
+        )
+    verdicts: list[InsertRecord] = [
         {
             "number": record.number,
             "line": record.line,
             "position": position,
-            **_verdict(outcome, merged, told, source),
-            **(_BODY_RECORD if record.is_whole_body else {}),
+            **_verdict(outcome, merged, state_changes, source),
         }
         for position, (record, outcome) in enumerate(zip(chunk.records, outcomes, strict=True))
     ]
+    for row, record in zip(verdicts, chunk.records, strict=True):
+        if record.is_whole_body:
+            row["kind"] = receipts.BODY_KIND
     batch.add(receipts.RECORDS, verdicts)
     session.after_commit.append(partial(count_verdicts, [row["verdict"] for row in verdicts]))
     return verdicts
 
 
-async def write_chunk(session: Session, chunk: Chunk, batch: MultiInsert) -> list[dict[str, Any]]:
-    """Writes what `judge_chunk` put into the batch, and returns what its last INSERT returns."""
-    return await session.insert_multi(
+async def write_chunk(session: Session, chunk: Chunk, batch: MultiInsert) -> list[ReceiptRow]:
+    """Writes the rows that `judge_chunk` added to the batch. Returns the receipt, if its upsert was added last."""
+    rows = await session.insert_multi(
         batch,
         source=chunk.source.slug,
         receipt_id=chunk.receipt_id,
@@ -147,32 +151,42 @@ async def write_chunk(session: Session, chunk: Chunk, batch: MultiInsert) -> lis
         known_at=session.now,
         since=session.now,
     )
+    return [ReceiptRow(**row) for row in rows]
 
 
-def _verdict(outcome: Outcome, merged: MergeResult, told: StateChanges, source: Source) -> dict[str, Any]:
+def _verdict(outcome: Outcome, merged: MergeResult, state_changes: StateChanges, source: Source) -> VerdictColumns:
     if isinstance(outcome, Arrival) and outcome.classification == "another":
         outcome = _other_part_refusal(outcome.part.contact, source.format.unstamped_id_column or "")
     if isinstance(outcome, Refusal):
-        why = {"field": outcome.field[:500] or None, "reason": outcome.reason[:1000], "cure": outcome.cure or None}
-        return {"verdict": "rejected", **why}
+        return {
+            "verdict": "rejected",
+            "field": outcome.field[:500] or None,
+            "reason": outcome.reason[:1000],
+            "cure": outcome.cure or None,
+        }
     if isinstance(outcome, StateNotice):
         agent = agent_key(outcome)
-        row: dict[str, Any] = {"contact": agent, "kind": "agent_event"}
-        if agent in told.held:
-            return {**row, **_held_row(Held(agent, "unknown_agent", told.held[agent]), source.slug)}
-        return {**row, "verdict": "accepted" if agent in told.changed else "unchanged"}
-    part = outcome.part
-    row = {"contact": part.contact, "kind": part.kind, "part_id": outcome.id}
-    if outcome.classification == "repeated":
-        return {**row, "verdict": "unchanged"}
-    if outcome.classification == "older":
-        return {**row, "verdict": "unchanged", "reason": "A newer version of this record is here already."}
-    if held := merged.held.get(part.contact):
-        return {**row, **_held_row(held, source.slug)}
-    if outcome.classification == "first":
-        return {**row, "verdict": "accepted"}
-    changed = merged.root_of[part.contact] in merged.versions.changed
-    return {**row, "verdict": "corrected" if changed else "unchanged"}
+        if agent in state_changes.held:
+            held = _held_columns(Held(agent, "unknown_agent", state_changes.held[agent]), source.slug)
+            return {**held, "contact": agent, "kind": "agent_event"}
+        verdict = "accepted" if agent in state_changes.changed else "unchanged"
+        return {"verdict": verdict, "contact": agent, "kind": "agent_event"}
+    columns = _part_verdict(outcome, merged, source)
+    columns["contact"], columns["kind"], columns["part_id"] = outcome.part.contact, outcome.part.kind, outcome.id
+    return columns
+
+
+def _part_verdict(arrival: Arrival, merged: MergeResult, source: Source) -> VerdictColumns:
+    if arrival.classification == "repeated":
+        return {"verdict": "unchanged"}
+    if arrival.classification == "older":
+        return {"verdict": "unchanged", "reason": "A newer version of this record is here already."}
+    if held := merged.held.get(arrival.part.contact):
+        return _held_columns(held, source.slug)
+    if arrival.classification == "first":
+        return {"verdict": "accepted"}
+    changed = merged.root_of[arrival.part.contact] in merged.versions.changed
+    return {"verdict": "corrected" if changed else "unchanged"}
 
 
 def _other_part_refusal(contact: str, column: str) -> Refusal:
@@ -184,7 +198,7 @@ def _other_part_refusal(contact: str, column: str) -> Refusal:
     return Refusal(column, reason, cure)
 
 
-def _held_row(held: Held, source: str) -> dict[str, Any]:
+def _held_columns(held: Held, source: str) -> VerdictColumns:
     if held.reason == "unknown_agent":
         cure = (
             f"It counts by queue and in total. Give a person of the directory the external id `{held.waits_for[0]}` for "

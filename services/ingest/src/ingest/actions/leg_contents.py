@@ -1,11 +1,11 @@
-"""What versions of legs say: one document for the new ones of a transaction, gzip NDJSON, one line a version.
+"""The contents of leg versions: one document for the new versions of a transaction, gzip NDJSON, one line a version.
 
-They lie in the collection of the raw records that they came from, so that both are written in one round trip.
+The documents are in the collection of the raw records, so that both are written in one round trip.
 """
 
 import gzip
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -13,48 +13,71 @@ from contracts import new_id
 from storage import Document, DocumentCorrupted, DocumentStore
 
 from ingest.actions.archive import RAW
+from ingest.store.interactions import InsertContent
 
-MAX_DOCUMENT_BYTES = 8 << 20  # bytes of text in a document: whatever they are, gzipped they are less than it may have
+MAX_DOCUMENT_BYTES = 8 << 20  # of text before gzip; whatever the text is, gzip makes it smaller than a document may be
 
 
-def pack_contents(contents: Sequence[bytes]) -> tuple[list[Document], list[dict[str, Any]]]:
-    """Documents, and of each content the columns that say where it lies: in one of them, or in the row if it is larger
-    than a document."""
+class ContentLocation(Protocol):
+    """Where the content of a leg's version lies: line `position` of `document`, or in `content` if `document` is None."""
+
+    @property
+    def document(self) -> UUID | None:
+        """The document's id."""
+        ...
+
+    @property
+    def position(self) -> int | None:
+        """The line in the document, from 0."""
+        ...
+
+    @property
+    def content(self) -> str | None:
+        """The content itself, as JSON."""
+        ...
+
+
+def pack_contents(contents: Sequence[bytes]) -> tuple[list[Document], list[InsertContent]]:
+    """Packs contents into documents. Returns the documents, and where each content lies: in a document, or in its row if it
+    is larger than a document."""
     documents: list[Document] = []
-    places: list[dict[str, Any]] = []
-    held: list[bytes] = []
+    locations: list[InsertContent] = []
+    lines: list[bytes] = []
     id, size = new_id(), 0
     for content in contents:
         if len(content) > MAX_DOCUMENT_BYTES:
-            places.append({"content": msgspec.Raw(content)})
+            locations.append({"content": msgspec.Raw(content)})
             continue
         if size + len(content) > MAX_DOCUMENT_BYTES:
-            documents.append(_document(id, held))
-            id, size, held = new_id(), 0, []
-        places.append({"document": id, "position": len(held)})
-        held.append(content)
+            documents.append(_document(id, lines))
+            id, size, lines = new_id(), 0, []
+        locations.append({"document": id, "position": len(lines)})
+        lines.append(content)
         size += len(content) + 1
-    if held:
-        documents.append(_document(id, held))
-    return documents, places
+    if lines:
+        documents.append(_document(id, lines))
+    return documents, locations
 
 
 def _document(id: UUID, contents: list[bytes]) -> Document:
     return Document(str(id), {"versions": len(contents)}, gzip.compress(b"\n".join(contents), 1, mtime=0))
 
 
-async def load_contents(documents: DocumentStore, tenant: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Puts the content, as bytes of JSON, into rows that say where it lies. Each document is fetched once. Raises
-    DocumentDamaged."""
-    names = {str(row["document"]) for row in rows if row["document"] is not None}
-    found = await documents.get(tenant, RAW, sorted(names)) if names else {}
-    if missing := names - found.keys():
+async def load_contents(documents: DocumentStore, tenant: str, locations: Sequence[ContentLocation]) -> list[bytes]:
+    """The contents at these locations, as bytes of JSON, in the order given. Fetches each document once. Raises
+    DocumentCorrupted when one is missing or damaged."""
+    by_document: dict[str, list[tuple[int, int]]] = {}
+    contents: list[bytes] = []
+    for index, each in enumerate(locations):
+        contents.append((each.content or "").encode())
+        if each.document is not None:
+            assert each.position is not None, "a document has a position"
+            by_document.setdefault(str(each.document), []).append((index, each.position))
+    found = await documents.get(tenant, RAW, sorted(by_document)) if by_document else {}
+    if missing := by_document.keys() - found.keys():
         raise DocumentCorrupted(f"documents of legs that rows name are missing: {', '.join(sorted(missing)[:5])}")
-    for name, document in found.items():  # one after the other: unpacked they are large
+    for name, document in found.items():  # one after another, because unpacked documents are large
         lines = gzip.decompress(document.blob or b"").split(b"\n")
-        for row in rows:
-            if str(row["document"]) == name:
-                row["content"] = lines[row["position"]]
-    for row in rows:
-        if row["document"] is None:
-            row["content"] = row["content"].encode()
+        for index, position in by_document[name]:
+            contents[index] = lines[position]
+    return contents

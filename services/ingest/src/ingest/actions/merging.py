@@ -1,12 +1,11 @@
-"""Parts are added and removed; the legs that follow from them get new versions, and what must wait is held.
+"""Adding and removing parts: legs that change get new versions, and contacts that must wait are held.
 
-In three steps: `load_interactions` locks and loads the interactions concerned, `derive_interactions` merges their parts
-without any I/O, and `write_changes` stores what differs.
+In three steps: `load_interactions` locks and loads the affected interactions, `derive_interactions` merges their parts
+without I/O, and `write_changes` stores what differs.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -19,7 +18,7 @@ from ingest.model.parts import Analysis, Contact, ContactEvent, Part
 from ingest.model.roster import Roster
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts, roster
-from ingest.store.interactions import HeldRow, LegHead, PartRow
+from ingest.store.interactions import HeldRow, InsertPart, LegHead, PartRow
 
 _FACTS = {"contact": msgspec.json.Decoder(Contact), "analysis": msgspec.json.Decoder(Analysis)}
 _EVENT_FACTS = msgspec.json.Decoder(ContactEvent)
@@ -27,7 +26,7 @@ _EVENT_FACTS = msgspec.json.Decoder(ContactEvent)
 
 @dataclass
 class MergeResult:
-    """What came of a merge: the new versions, the interaction of each contact, and by contact what is held."""
+    """The new versions, the root of each contact's interaction, and the held contacts, by contact."""
 
     versions: LegVersionCollector
     root_of: dict[str, str]
@@ -36,16 +35,16 @@ class MergeResult:
 
 @dataclass(frozen=True)
 class LoadedInteractions:
-    """Interactions that are locked, as they are stored and as they will be grouped.
+    """Locked interactions, as they are stored and as they will be grouped.
 
-    `groups`: by root, all parts of an interaction, in order of arrival. `root_of`: by contact, the interaction that it belongs to now.
-    `kept` are the stored parts that stay, `removed_ids` those that go. `heads`: by root and number, the current versions of
-    legs. `held`: by contact, what is held in the store. `people` are those whom the agents' names may mean.
+    `groups`: root → all parts of the interaction, in order of arrival. `root_of`: contact → root of its interaction after
+    the merge. `remaining`: stored parts that stay; `removed_ids`: those to delete. `heads`: root → number → current version
+    of the leg. `held`: contact → what the store holds of it. `people`: whom the agents' names may mean.
     """
 
     groups: dict[str, list[StoredPart]]
     root_of: dict[str, str]
-    kept: list[StoredPart]
+    remaining: list[StoredPart]
     removed_ids: list[UUID]
     heads: dict[str, dict[int, LegHead]]
     held: dict[str, HeldRow]
@@ -54,7 +53,7 @@ class LoadedInteractions:
 
 @dataclass(frozen=True)
 class DerivedInteraction:
-    """The legs that follow from an interaction's parts. `modes`: by contact, the mode in which its contact record came."""
+    """The legs derived from an interaction's parts. `modes`: contact → mode in which its contact record arrived."""
 
     interaction: Interaction
     modes: dict[str, str]
@@ -72,11 +71,11 @@ async def merge_parts(
     inserts: MultiInsert,
     dry_run: bool = False,
 ) -> MergeResult:
-    """Adds and removes parts, and brings the interactions concerned up to date.
+    """Adds and removes parts, and derives the affected interactions again.
 
-    `rederive`: contacts or roots whose interactions are derived again though their parts stay as they are; those of the
-    parts in `removing` must be among them. New rows are put into `inserts`, which the caller writes; `extra_documents` are
-    written together with the contents of the new versions. With `dry_run` nothing is written.
+    `rederive`: contacts and roots whose interactions are derived again even if no part of theirs changes; it must include
+    those of the parts in `removing`. New rows are added to `inserts`, which the caller writes. `extra_documents` are written
+    together with the contents of the new versions. With `dry_run` nothing is written.
     """
     loaded = await load_interactions(session, source, adding, frozenset(removing), frozenset(rederive))
     derived = derive_interactions(loaded, open_without_end=source.format.open_without_end)
@@ -94,10 +93,10 @@ async def merge_parts(
 async def load_interactions(
     session: Session, source: Source, adding: Sequence[Arrival], removing: frozenset[UUID], rederive: frozenset[str]
 ) -> LoadedInteractions:
-    """Locks and loads the interactions that these contacts belong to, and classifies the arrivals.
+    """Locks and loads the interactions of these contacts, and classifies the arrivals.
 
-    A contact may turn out to belong to an interaction that is not locked yet: then that one is locked too, and all are
-    loaded again, until none is missing.
+    If a contact turns out to belong to an interaction that is not locked yet, that one is locked too and all are loaded
+    again, until none is missing.
     """
     wanted = set(rederive)
     for arrival in adding:
@@ -112,8 +111,8 @@ async def load_interactions(
         stored = [_decode_stored_part(row) for row in related.parts]
         has_no_stamps = source.format.unstamped_id_column is not None
         arrived = classify_arrivals(adding, stored, set(removing), has_no_stamps=has_no_stamps)
-        kept = [each for each in stored if each.id not in arrived.removed_ids]
-        by_contact = _group_by_contact([*kept, *arrived.new])
+        remaining = [each for each in stored if each.id not in arrived.removed_ids]
+        by_contact = _group_by_contact([*remaining, *arrived.new])
         root_of_contact = {contact: _find_root(contact, parts) for contact, parts in by_contact.items()}
         touched = {*root_of_contact.values(), *(each.root for each in stored)}
         if touched <= wanted:
@@ -129,16 +128,16 @@ async def load_interactions(
     return LoadedInteractions(
         groups=groups,
         root_of=root_of_contact,
-        kept=kept,
+        remaining=remaining,
         removed_ids=[each for each in arrived.removed_ids if each in stored_ids],
         heads=heads,
         held={row.contact: row for row in related.held if row.root in groups},
-        people=await roster.load_roster(session, source.slug, _agent_names([*kept, *arrived.new])),
+        people=await roster.load_roster(session, source.slug, _agent_names([*remaining, *arrived.new])),
     )
 
 
 def derive_interactions(loaded: LoadedInteractions, *, open_without_end: bool) -> dict[str, DerivedInteraction]:
-    """By root, the legs that follow from all parts of each interaction. `open_without_end`: as of `canonical.merge`."""
+    """Root → the legs derived from all parts of the interaction. `open_without_end`: as in `canonical.merge`."""
     people = loaded.people
     return {
         root: DerivedInteraction(
@@ -158,16 +157,22 @@ async def write_changes(
     extra_documents: Sequence[Document],
     inserts: MultiInsert,
 ) -> None:
-    """Removes and moves parts at once; puts new interactions, parts, versions and held contacts into `inserts`."""
+    """Deletes and moves parts at once; adds new interactions, parts, versions and held contacts to `inserts`."""
     roots, versions = loaded.root_of, result.versions
     moved = {
-        each.part.contact: roots[each.part.contact] for each in loaded.kept if each.root != roots[each.part.contact]
+        each.part.contact: roots[each.part.contact]
+        for each in loaded.remaining
+        if each.root != roots[each.part.contact]
     }
-    await interactions.remove_parts(session, loaded.removed_ids)
+    await interactions.delete_parts(session, loaded.removed_ids)
     await interactions.move_parts(session, source, moved)
-    begun = [root for root, parts in loaded.groups.items() if parts and root not in loaded.heads]
-    inserts.add(interactions.INTERACTIONS, [{"id": versions.id_of(root), "root": root} for root in begun])
-    inserts.add(interactions.PARTS, [_new_part(roots, each) for each in adding if each.is_new])
+    new: list[interactions.InsertInteraction] = [
+        {"id": versions.id_of(root), "root": root}
+        for root, parts in loaded.groups.items()
+        if parts and root not in loaded.heads
+    ]
+    inserts.add(interactions.INTERACTIONS, new)
+    inserts.add(interactions.PARTS, [_insert_part(roots, each) for each in adding if each.is_new])
     versions.write_to(inserts, extra_documents)
     await _reconcile_held(session, source, loaded, result.held, inserts)
 
@@ -194,13 +199,13 @@ def _agent_names(parts: Iterable[StoredPart]) -> set[str]:
 
 
 def _modes(parts: Sequence[StoredPart]) -> dict[str, str]:
-    """By contact, the mode in which the contact record that counts came."""
+    """Contact → mode in which its newest contact record arrived."""
     modes = {id(each.part): each.mode for each in parts}
     newest = select_newest_parts(each.part for each in parts)
     return {contact: modes[id(kinds["contact"])] for contact, kinds in newest.items() if "contact" in kinds}
 
 
-def _new_part(roots: dict[str, str], arrival: Arrival) -> dict[str, Any]:
+def _insert_part(roots: dict[str, str], arrival: Arrival) -> InsertPart:
     part = arrival.part
     return {
         "id": arrival.id,
@@ -220,11 +225,12 @@ def _new_part(roots: dict[str, str], arrival: Arrival) -> dict[str, Any]:
 async def _reconcile_held(
     session: Session, source: str, loaded: LoadedInteractions, held: dict[str, Held], inserts: MultiInsert
 ) -> None:
-    """Forgets what is held no more, whose records are accepted now, and adds what is held anew or for another reason."""
+    """Deletes contacts that are no longer held, and accepts their records; adds contacts that are newly held, or held for
+    another reason."""
     roots = loaded.root_of
     gone = [contact for contact in loaded.held if contact not in held]
     await interactions.delete_held(session, source, gone)
     await receipts.accept_held(session, source, [contact for contact in gone if contact in roots])
     rows = {contact: HeldRow(contact, roots[contact], each.reason, each.waits_for) for contact, each in held.items()}
     new = [row for contact, row in rows.items() if row != loaded.held.get(contact)]
-    inserts.add(interactions.HELD, [msgspec.structs.asdict(row) for row in new])
+    interactions.add_held(inserts, new)

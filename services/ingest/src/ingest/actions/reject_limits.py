@@ -1,4 +1,4 @@
-"""When a body of bad records is not worth reading on, and how many of its rejected records are kept."""
+"""When the reading of a body stops because of its rejected records, and how many of these are stored."""
 
 import time
 from collections import Counter
@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from ingest.model.payload import Record
 from ingest.model.refusal import Refusal
 
-MAX_REASONS = 100  # reasons that are told apart
+MAX_REASONS = 100  # distinct reasons that are counted
 HOUR_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
 class RejectLimits:
-    """`same`: a body whose first records are all rejected for one reason is ended after so many; `first`: for whatever
-    reasons, and later when at least `share` of all are. `most`: rejected records of one body. `kept`: those that a
-    receipt lists, of `examples` when the body is ended at its beginning. `hourly`: of one tenant."""
+    """Limits of rejected records. Reading stops when the first `same_reason` records are all rejected for one reason, when
+    the first `any_reason` are all rejected, when later at least `any_reason_share` of all are, or after `max_rejects`. A
+    receipt lists `max_listed` of them, or `max_examples` when no record was accepted. `max_rejects_per_hour`: of one
+    tenant."""
 
     same_reason: int = 100
     any_reason: int = 1000
@@ -29,18 +30,19 @@ class RejectLimits:
 
 @dataclass
 class HourlyCounter:
-    """What each tenant brought within the hour, as far as this process knows."""
+    """Counts what each tenant sends within an hour, in this process."""
 
     limit: int
     clock: Callable[[], float] = time.monotonic
     _counts: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
 
     def add(self, tenant: str, count: int) -> None:
+        """Adds to the tenant's count."""
         begun, before = self._of(tenant)
         self._counts[tenant] = begun, before + count
 
     def retry_after_seconds(self, tenant: str) -> int:
-        """Seconds until the tenant may bring more; 0: now."""
+        """Seconds until the tenant may send more; 0: now."""
         begun, count = self._of(tenant)
         return max(1, round(begun + HOUR_SECONDS - self.clock())) if count >= self.limit else 0
 
@@ -51,7 +53,7 @@ class HourlyCounter:
 
 @dataclass
 class RejectTally:
-    """Of one body: how many records were read, rejected, and kept of those."""
+    """Counts of one body: records read, records rejected, and how many of these are stored."""
 
     bounds: RejectLimits
     seen: int = 0
@@ -61,13 +63,14 @@ class RejectTally:
     _reasons: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
     def accept(self) -> None:
+        """Counts a record that was not rejected."""
         self.seen += 1
 
     def reject(self, refusal: Refusal) -> bool:
-        """Whether the record is to be kept."""
+        """Counts a rejected record. Returns whether it is to be stored."""
         self.seen += 1
         self.rejected += 1
-        why = (refusal.field, refusal.cure)  # reasons quote what was found, which differs from record to record
+        why = (refusal.field, refusal.cure)  # not the reason, which quotes the value
         if why in self._why or len(self._why) < MAX_REASONS:
             self._why[why] += 1
             self._reasons.setdefault(why, refusal.reason)
@@ -77,7 +80,7 @@ class RejectTally:
         return True
 
     def find_stop_reason(self) -> Refusal | None:
-        """Why nothing more of the body is read, if so."""
+        """Why the reading of the body stops; None: it goes on."""
         bounds, seen, rejected = self.bounds, self.seen, self.rejected
         if seen == rejected == bounds.same_reason and len(self._why) == 1:
             return self._refusal(f"The first {seen:,} records were all rejected for the same reason")
@@ -99,10 +102,11 @@ class RejectTally:
 
 
 def hourly_limit_refusal(tenant_hourly: int) -> Refusal:
+    """The refusal of a body whose tenant exceeds its hourly limit of rejected records."""
     reason = f"More than {tenant_hourly:,} records were rejected within the hour. Nothing more was read."
     return Refusal("", reason, "Mend what is sent, and send it later.")
 
 
 def whole_body_record(number: int, line: int, refusal: Refusal) -> Record:
-    """The record that stands for all that was not read."""
+    """The record that stands for the unread rest of a body."""
     return Record(number, line, "", refusal=refusal, is_whole_body=True)

@@ -1,10 +1,12 @@
-"""A receipt's records are judged again, after a mapping was mended: document by document, each a transaction. The first is
-with the request, so that what is small is done at once; the clock does the others. Meanwhile the receipt is `replaying`.
+"""Judging a receipt's records again, after its mapping was corrected: document by document, each in a transaction.
+
+The request judges the first document, so that a small receipt is done at once; the clock door judges the others. Meanwhile
+the receipt's status is `replaying`.
 """
 
-from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
 from servicekit import DueItem, Lease
 from servicekit.errors import Conflict
 from storage import Document, DocumentStore, MultiInsert, Session
@@ -13,61 +15,72 @@ from ingest.actions import archive
 from ingest.actions.intake import judge_chunk, new_chunk, write_chunk
 from ingest.actions.sources import load_source
 from ingest.store import interactions, receipts
+from ingest.store.receipts import ReceiptRow
 
 REPLAY = "replay"
 
 
+class ReplayProgress(BaseModel):
+    """`was`: the receipt's status before the replay. `after`: the last document that was judged again."""
+
+    was: str
+    after: str
+
+
 async def begin(session: Session, documents: DocumentStore, receipt_id: UUID, secret: bytes) -> int | None:
-    """Judges the first document's records again. Returns how many documents there are; None when a replay is under way.
-    Raises NotFound, and Conflict while the receipt is read or undone. `secret`: the key of the tenant's customer hashes."""
-    await interactions.lock_tenant_exclusive(session)  # before the receipt is locked, as an undo does
+    """Judges the records of the first document again, and schedules the others. Returns the number of documents; None when
+    a replay is under way. `secret`: the key of the tenant's customer hashes. Raises NotFound, and Conflict while the
+    receipt is read or undone."""
+    await interactions.lock_tenant_exclusive(session)  # before the receipt's lock: the same order as an undo
     row = await receipts.require(session, receipt_id, lock=True)
-    if row["status"] == "replaying":
+    if row.status == "replaying":
         return None
-    if row["status"] not in ("done", "interrupted", "cancelled"):
-        raise Conflict("receipt-busy", f"The receipt is {row['status']}; only a finished one can be replayed.")
+    if row.status not in ("done", "interrupted", "cancelled"):
+        raise Conflict("receipt-busy", f"The receipt is {row.status}; only a finished one can be replayed.")
     names = await receipts.load_document_ids(session, receipt_id)
     if names:
         await _replay(session, documents, row, names[0], secret)
     if len(names) > 1:
-        await receipts.mark(session, receipt_id, "replaying", {"was": row["status"], "after": names[0]})
+        progress = ReplayProgress(was=row.status, after=names[0])
+        await receipts.mark(session, receipt_id, "replaying", progress.model_dump())
         await session.schedule(REPLAY, str(receipt_id), session.now)
     return len(names)
 
 
-async def go_on(lease: Lease, documents: DocumentStore, item: DueItem, secret: bytes) -> None:
-    """The other documents. The last one that was read is noted with it, so that whoever takes over goes on behind it."""
+async def resume(lease: Lease, documents: DocumentStore, item: DueItem, secret: bytes) -> None:
+    """Judges the records of the other documents again. Each transaction stores the progress; whoever takes over the lease
+    resumes after it."""
     receipt_id = UUID(item.ref)
     async with lease.begin() as session:
         names = await receipts.load_document_ids(session, receipt_id)
     for name in names:
         async with lease.begin() as session:
             row = await receipts.find(session, receipt_id)
-            if row is None or row["status"] != "replaying":
+            if row is None or row.status != "replaying":
                 return
-            if name > row["work"]["after"]:
+            progress = ReplayProgress.model_validate(row.work)
+            if name > progress.after:
                 await _replay(session, documents, row, name, secret)
-                await receipts.mark(session, receipt_id, "replaying", {**row["work"], "after": name})
+                progress.after = name
+                await receipts.mark(session, receipt_id, "replaying", progress.model_dump())
             if name == names[-1]:
-                await receipts.mark(session, receipt_id, row["work"]["was"])
+                await receipts.mark(session, receipt_id, progress.was)
 
 
-async def _replay(session: Session, documents: DocumentStore, row: dict[str, Any], name: str, secret: bytes) -> None:
-    """Judges the records of one raw document again under the source's present configuration."""
-    receipt_id: UUID = row["id"]
+async def _replay(session: Session, documents: DocumentStore, row: ReceiptRow, name: str, secret: bytes) -> None:
+    """Judges the records of one raw document again, under the source's present configuration."""
     document: Document = (await documents.get(session.tenant, archive.RAW, [name]))[name]
-    source = await load_source(session, row["source"])
+    source = await load_source(session, row.source)
     assert source is not None, "a source is never removed"
-    parts = await receipts.find_exclusive_parts(session, receipt_id, document.id)
-    found = await interactions.load_parts(session, parts)
-    around = {part["contact"] for part in found} | {part["root"] for part in found}
-    before = {each["number"]: each for each in await receipts.load_document_records(session, receipt_id, document.id)}
-    await receipts.delete_records(session, receipt_id, document.id)
-    chunk = new_chunk(receipt_id, row["mode"], source, now=session.now, secret=secret)
+    parts = await receipts.find_exclusive_parts(session, row.id, document.id)
+    rederive = {name for key in await interactions.load_part_keys(session, parts) for name in key}
+    before = await receipts.load_document_verdicts(session, row.id, document.id)
+    await receipts.delete_records(session, row.id, document.id)
+    chunk = new_chunk(row.id, row.mode, source, now=session.now, secret=secret)
     for record in archive.unpack_records(document):
         chunk.add(record)
     batch = MultiInsert()
-    await judge_chunk(session, documents, chunk, batch, replaced_parts=parts, rederive=sorted(around))
+    await judge_chunk(session, documents, chunk, batch, replaced_parts=parts, rederive=sorted(rederive))
     await write_chunk(session, chunk, batch)
-    await receipts.restore_verdicts(session, receipt_id, document.id, before)
-    await receipts.recount(session, receipt_id)
+    await receipts.restore_verdicts(session, row.id, document.id, before)
+    await receipts.recount(session, row.id)

@@ -1,13 +1,13 @@
-"""Agent events make stretches of agents' states: each begins where a notice says so and ends where the next begins, and is
-cut where a workday of the agent begins, so that each day counts what belongs to it."""
+"""Agent events become intervals of agents' states. An interval starts at a point that a notice reports and ends where the
+next one starts. It is split where a workday of the agent begins, so that it counts for each day."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
-from contracts import derived_id
+from contracts import Mode, derived_id
 from contracts.legs import AgentStateChanged
 from storage import Session
 
@@ -15,13 +15,24 @@ from ingest.model.canonical import EPOCH, Agent
 from ingest.model.parts import StateNotice
 from ingest.model.roster import Roster
 from ingest.store import interactions, receipts, roster, states
+from ingest.store.interactions import HeldRow
+from ingest.store.states import AgentNames, InsertPoint, StatePoint, StateRow
 
-_CONTENT = ("ended", "state", "agent_id", "workday")
+
+class _Interval(NamedTuple):
+    """The agent was in `state` from `started` to `ended` (None: it lasts), in milliseconds since 1970."""
+
+    agent: str
+    started: int
+    ended: int | None
+    state: str
+    mode: Mode
 
 
 @dataclass
 class StateChanges:
-    """By agent (the name a notice gives last, which never changes): whether a stretch changed, whether it is held."""
+    """What a derivation changed. `changed`: agents of which an interval changed; `held`: agents whom the directory does not
+    know → their names; `recorded_count`: new versions of intervals; `agents`: the people whose intervals changed."""
 
     changed: set[str] = field(default_factory=set[str])
     held: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
@@ -30,13 +41,14 @@ class StateChanges:
 
 
 def agent_key(notice: StateNotice) -> str:
+    """The name by which an agent is stored: the last one in a notice, which never changes."""
     return notice.agents[-1]
 
 
 async def record_notices(
     session: Session, source: str, notices: Sequence[StateNotice], *, mode: str, receipt_id: UUID
 ) -> StateChanges:
-    """Files the notices' points and derives the stretches that they touch."""
+    """Stores the notices' points, and derives the affected intervals."""
     await interactions.lock_contacts(session, source, [agent_key(notice) for notice in notices])
     points: dict[tuple[str, int], tuple[int, str | None]] = {}
     names: dict[str, list[str]] = {}
@@ -49,119 +61,128 @@ async def record_notices(
             known = points.get((agent, at))
             if known is None or notice.stamp >= known[0]:
                 points[agent, at] = (notice.stamp, state)
-    await states.upsert_points(
-        session,
-        source,
-        [{"agent": agent, "names": given} for agent, given in names.items()],
-        [{"agent": agent, "at": at, "state": state, "stamp": stamp} for (agent, at), (stamp, state) in points.items()],
-        receipt_id=receipt_id,
-        mode=mode,
-    )
+    name_rows: list[AgentNames] = [{"agent": agent, "names": given} for agent, given in names.items()]
+    point_rows: list[InsertPoint] = [
+        {"agent": agent, "at": at, "state": state, "stamp": stamp} for (agent, at), (stamp, state) in points.items()
+    ]
+    await states.upsert_points(session, source, name_rows, point_rows, receipt_id=receipt_id, mode=mode)
     return await derive_states(session, source, since)
 
 
 async def derive_states(
     session: Session, source: str, since: Mapping[str, int], *, excluded_receipt_id: UUID | None = None
 ) -> StateChanges:
-    """Derives the stretches of these agents from the given instants on. `without`: as if that receipt had never come,
-    and nothing is written."""
+    """Derives the intervals of these agents from `since[agent]` on, and writes those that changed. `excluded_receipt_id`:
+    as if this receipt did not exist; then nothing is written."""
     await interactions.lock_contacts(session, source, since)
     names = await states.load_names(session, source, list(since))
     people = await roster.load_roster(session, source, [name for given in names.values() for name in given])
-    stretches = _build_intervals(
-        [p for p in await states.load_points_since(session, source, since) if p["receipt_id"] != excluded_receipt_id]
-    )
-    low = {agent: min([at, *(s["started"] for s in stretches if s["agent"] == agent)]) for agent, at in since.items()}
-    before = {(row["agent"], row["started"]): row for row in await states.load_states_since(session, source, low)}
+    points = await states.load_points_since(session, source, since)
+    intervals = _build_intervals([each for each in points if each.receipt_id != excluded_receipt_id])
+    first = dict(since)  # agent → start of the first interval to compare
+    for each in intervals:
+        first[each.agent] = min(first[each.agent], each.started)
+    before = {(row.agent, row.started): row for row in await states.load_states_since(session, source, first)}
     result = StateChanges()
-    rows: list[dict[str, Any]] = []
-    for stretch, agent in (
-        piece for each in stretches for piece in _split_by_workday(each, names.get(each["agent"], []), people)
-    ):
-        row = before.get((stretch["agent"], stretch["started"]))
-        if agent is None:
-            result.held[stretch["agent"]] = names.get(stretch["agent"], [])
-            continue
-        before.pop((stretch["agent"], stretch["started"]), None)
-        wanted = {**stretch, "agent_id": agent.id, "workday": agent.workday}
-        if row is None or row["void"] or any(row[name] != wanted[name] for name in _CONTENT):
-            rows.append({**wanted, "version": row["version"] + 1 if row else 1, "void": False})
+    rows: list[StateRow] = []
+    for each in intervals:
+        for piece, agent in _split_by_workday(each, names.get(each.agent, []), people):
+            if agent is None:
+                result.held[piece.agent] = names.get(piece.agent, [])
+                continue
+            row = before.pop((piece.agent, piece.started), None)
+            version = row.version + 1 if row else 1
+            derived = StateRow(
+                piece.agent,
+                piece.started,
+                piece.ended,
+                piece.state,
+                version,
+                False,
+                piece.mode,
+                agent.id,
+                agent.workday,
+            )
+            if row is None or row.void or _content(row) != _content(derived):
+                rows.append(derived)
     for row in before.values():
-        if not row["void"]:
-            day = row["workday"] or people.workdays.workday_of(row["agent_id"], row["started"])
-            rows.append({**row, "workday": day, "version": row["version"] + 1, "void": True})
+        if not row.void:
+            day = row.workday or people.workdays.workday_of(row.agent_id, row.started)
+            rows.append(row._replace(workday=day, version=row.version + 1, void=True))
     result.recorded_count = len(rows)
-    result.changed = {row["agent"] for row in rows}
-    result.agents = {row["agent_id"] for row in rows}
+    result.changed = {row.agent for row in rows}
+    result.agents = {row.agent_id for row in rows}
     if excluded_receipt_id is None:
         await _write_states(session, source, rows)
         await _reconcile_held(session, source, list(since), result.held)
     return result
 
 
-def _build_intervals(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each agent in order of time; the newest notice of an instant comes first among `points`."""
-    effective: dict[str, dict[int, dict[str, Any]]] = {}
+def _content(row: StateRow) -> tuple[object, ...]:
+    """What makes a new version when it differs."""
+    return row.ended, row.state, row.agent_id, row.workday
+
+
+def _build_intervals(points: Sequence[StatePoint]) -> list[_Interval]:
+    """The intervals of each agent, by start. Of points of one instant the first in `points` counts."""
+    effective: dict[str, dict[int, StatePoint]] = {}
     for point in points:
-        effective.setdefault(point["agent"], {}).setdefault(point["at"], point)
-    found = []
+        effective.setdefault(point.agent, {}).setdefault(point.at, point)
+    intervals: list[_Interval] = []
     for agent, by_instant in effective.items():
         instants = sorted(by_instant)
-        for at, then in zip(instants, [*instants[1:], None], strict=True):
-            point = by_instant[at]
-            if point["state"] is not None:
-                found.append(
-                    {"agent": agent, "started": at, "ended": then, "state": point["state"], "mode": point["mode"]}
-                )
-    return found
+        for started, ended in zip(instants, [*instants[1:], None], strict=True):
+            point = by_instant[started]
+            if point.state is not None:
+                intervals.append(_Interval(agent, started, ended, point.state, point.mode))
+    return intervals
 
 
 def _split_by_workday(
-    stretch: dict[str, Any], names: list[str], people: Roster
-) -> Iterator[tuple[dict[str, Any], Agent | None]]:
-    """The stretch by workday, each piece with the person whom the names mean then. While a state lasts it is one piece, of
-    the day on which it began."""
-    at, ended = stretch["started"], stretch["ended"]
+    interval: _Interval, names: list[str], people: Roster
+) -> Iterator[tuple[_Interval, Agent | None]]:
+    """The interval split by workday, each piece with the person whom the names mean then. An interval that lasts is one
+    piece, of the workday in which it started."""
+    started, ended = interval.started, interval.ended
     while True:
-        agent = people.agent_of(names, at)
-        until = people.workday_end_ms(agent, at)
-        if ended is None or until >= ended:
-            yield {**stretch, "started": at}, agent
+        agent = people.agent_of(names, started)
+        day_end = people.workday_end_ms(agent, started)
+        if ended is None or day_end >= ended:
+            yield interval._replace(started=started), agent
             return
-        yield {**stretch, "started": at, "ended": until}, agent
-        at = until
+        yield interval._replace(started=started, ended=day_end), agent
+        started = day_end
 
 
-async def _write_states(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:
-    written = []
+async def _write_states(session: Session, source: str, rows: Sequence[StateRow]) -> None:
+    written: list[tuple[UUID, StateRow]] = []
     for row in rows:
-        state_id = derived_id("agent state", session.tenant, source, row["agent"], row["started"])
-        written.append({**row, "state_id": state_id})
+        assert row.workday is not None, "a derived row has a workday"
+        state_id = derived_id("agent state", session.tenant, source, row.agent, row.started)
+        written.append((state_id, row))
         session.emit(
             AgentStateChanged(
-                agent_id=row["agent_id"],
+                agent_id=row.agent_id,
                 state_id=state_id,
-                version=row["version"],
-                void=row["void"],
-                mode=row["mode"],
+                version=row.version,
+                void=row.void,
+                mode=row.mode,
                 source=source,
-                state=row["state"],
-                started_at=EPOCH + timedelta(milliseconds=row["started"]),
-                ended_at=None if row["ended"] is None else EPOCH + timedelta(milliseconds=row["ended"]),
-                workday=row["workday"],
-                duration_ms=None if row["ended"] is None else row["ended"] - row["started"],
+                state=row.state,
+                started_at=EPOCH + timedelta(milliseconds=row.started),
+                ended_at=None if row.ended is None else EPOCH + timedelta(milliseconds=row.ended),
+                workday=row.workday,
+                duration_ms=None if row.ended is None else row.ended - row.started,
             )
         )
     await states.upsert_states(session, source, written)
 
 
 async def _reconcile_held(session: Session, source: str, agents: Sequence[str], held: dict[str, list[str]]) -> None:
-    before = {row["contact"] for row in await interactions.load_held(session, source, agents)}
+    """Deletes agents that are no longer held, and accepts their records; inserts those that are held."""
+    before = {row.contact for row in await interactions.load_held(session, source, agents)}
     gone = [agent for agent in before if agent not in held]
     await interactions.delete_held(session, source, gone)
     await receipts.accept_held_agents(session, source, gone)
-    rows = [
-        {"contact": agent, "root": agent, "reason": "unknown_agent", "waits_for": names}
-        for agent, names in held.items()
-    ]
+    rows = [HeldRow(agent, agent, "unknown_agent", names) for agent, names in held.items()]
     await interactions.upsert_held(session, source, rows)

@@ -1,4 +1,4 @@
-"""A body is read in turns: between its records and pieces others of this process get theirs."""
+"""Time slices: while a body is read, other tasks of the process run between its records and pieces."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
@@ -12,15 +12,17 @@ _END = Record(0, 0, "")
 
 
 class TimeSlice:
-    """Between records and pieces of a body others get their turn, as often as time has passed."""
+    """Measures the time since other tasks ran last."""
 
     def __init__(self) -> None:
         self._until = asyncio.get_running_loop().time() + SLICE_SECONDS
 
     def is_over(self) -> bool:
+        """Whether `SLICE_SECONDS` have passed."""
         return asyncio.get_running_loop().time() > self._until
 
     async def yield_to_loop(self) -> None:
+        """Lets other tasks run, and begins the next slice."""
         await asyncio.sleep(0)
         self._until = asyncio.get_running_loop().time() + SLICE_SECONDS
 
@@ -28,7 +30,7 @@ class TimeSlice:
 async def iterate_in_slices(
     steps: Iterator[Record | None], payload: Payload, time_slice: TimeSlice
 ) -> AsyncGenerator[Record]:
-    """The records of the steps. Where one has much to read at once, it does so in a thread."""
+    """The records of the steps. Steps that read much at once run in a thread."""
     while True:
         if payload.is_heavy:
             some = await asyncio.to_thread(lambda: list(islice(steps, STEPS_PER_THREAD_CALL)))

@@ -1,12 +1,11 @@
-"""Taking a receipt back: what only it contributed is removed, and what follows is derived again.
+"""Undoing a receipt: parts that only it contains are removed, and the legs are derived again.
 
-In steps, each a transaction: the first with the request, so that what is small is done at once, the others by the clock. A
-receipt that is `undoing` backs nothing any more, and nothing of it can be read or replayed; it is `undone` with the last
-step.
+In steps, each in a transaction: the request does the first, so that a small receipt is done at once; the clock door does the
+others. A receipt whose status is `undoing` supports no part any more, and cannot be read or replayed. The last step sets
+the status `undone`.
 """
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -19,18 +18,19 @@ from ingest.actions.sources import load_source
 from ingest.actions.states import derive_states
 from ingest.model.sources import Source
 from ingest.store import interactions, receipts, states
+from ingest.store.receipts import ReceiptRow
 
 UNDO = "undo"
-RECORDS = 1000
-AGENTS = 50
-LOOKED_AT = 5
-"""Steps of a dry run."""
+RECORDS_PER_STEP = 1000
+AGENTS_PER_STEP = 50
+DRY_RUN_STEPS = 5
 
 
 class UndoResult(BaseModel):
-    """What taking a receipt back has done so far: records that nothing else backs, interactions and legs that changed, how
-    many of these legs are void now, stretches of agents' states, and the agents concerned. `after`: the number of the last
-    record that was looked at; `after_agent`: then, the last of the agents of whose states the receipt speaks."""
+    """What an undo has done so far: records that no other receipt contains, interactions and legs that changed, legs of
+    these that are void now, intervals of agents' states that changed, and the agents whose legs or states changed. `after`:
+    number of the last record that a step covered. `after_agent`: after all records, the last agent whose states were
+    covered."""
 
     records: int = 0
     interactions: int = 0
@@ -43,83 +43,83 @@ class UndoResult(BaseModel):
     done: bool = False
 
 
-async def look(session: Session, documents: DocumentStore, row: dict[str, Any]) -> UndoResult:
-    """What an undo would do, as far as its first steps tell. Writes nothing."""
-    found, source = UndoResult(), await _source(session, row)
-    for _ in range(LOOKED_AT):
-        if not found.done:
-            await _step(session, documents, row["id"], source, found, dry_run=True)
-    return found
+async def preview(session: Session, documents: DocumentStore, row: ReceiptRow) -> UndoResult:
+    """What the first `DRY_RUN_STEPS` steps of an undo would do. Writes nothing."""
+    result, source = UndoResult(), await _source(session, row)
+    for _ in range(DRY_RUN_STEPS):
+        if not result.done:
+            await _step(session, documents, row.id, source, result, dry_run=True)
+    return result
 
 
-async def begin(session: Session, documents: DocumentStore, receipt_id: UUID) -> tuple[dict[str, Any], UndoResult]:
-    """The first step of an undo, or how far one is that was begun before. Returns the receipt as it was. Raises Conflict
-    while it is read, and NotFound."""
-    await interactions.lock_tenant_exclusive(
-        session
-    )  # before the receipt is locked, as a reader of a cancelled one does
+async def begin(session: Session, documents: DocumentStore, receipt_id: UUID) -> tuple[ReceiptRow, UndoResult]:
+    """Does the first step of an undo; returns the progress of one that began before. Also returns the receipt as it was.
+    Raises NotFound, and Conflict while the receipt is read or replayed."""
+    await interactions.lock_tenant_exclusive(session)  # before the receipt's lock: the same order as who reads it
     row = await receipts.require(session, receipt_id, lock=True)
-    if row["status"] in receipts.BUSY:
-        raise Conflict("receipt-busy", f"The receipt is {row['status']}; wait until it is done, or cancel it.")
-    if row["status"] == "undone":
+    if row.status in receipts.BUSY_STATUSES:
+        raise Conflict("receipt-busy", f"The receipt is {row.status}; wait until it is done, or cancel it.")
+    if row.status == "undone":
         return row, UndoResult(done=True)
-    if row["status"] == "undoing":
-        return row, UndoResult.model_validate(row["work"])
+    if row.status == "undoing":
+        return row, UndoResult.model_validate(row.work)
     await receipts.mark(session, receipt_id, "undoing")
-    found = UndoResult()
-    await _go_on(session, documents, row, found)
-    if not found.done:
+    result = UndoResult()
+    await _step_and_store(session, documents, row, result)
+    if not result.done:
         await session.schedule(UNDO, str(receipt_id), session.now)
-    return row, found
+    return row, result
 
 
-async def go_on(lease: Lease, documents: DocumentStore, item: DueItem) -> None:
-    """The other steps. What was done is noted with each, so that whoever takes over goes on behind it."""
+async def resume(lease: Lease, documents: DocumentStore, item: DueItem) -> None:
+    """Does the other steps. Each transaction stores the progress; whoever takes over the lease resumes after it."""
     done = False
     while not done:
         async with lease.begin() as session:
             await interactions.lock_tenant_exclusive(session)
             row = await receipts.find(session, UUID(item.ref), lock=True)
-            if row is None or row["status"] != "undoing":
+            if row is None or row.status != "undoing":
                 return
-            found = UndoResult.model_validate(row["work"])
-            await _go_on(session, documents, row, found)
-            done = found.done
+            result = UndoResult.model_validate(row.work)
+            await _step_and_store(session, documents, row, result)
+            done = result.done
 
 
-async def _go_on(session: Session, documents: DocumentStore, row: dict[str, Any], found: UndoResult) -> None:
-    await _step(session, documents, row["id"], await _source(session, row), found, dry_run=False)
-    status = "undone" if found.done else "undoing"
-    await receipts.mark(session, row["id"], status, None if found.done else found.model_dump(mode="json"))
+async def _step_and_store(session: Session, documents: DocumentStore, row: ReceiptRow, result: UndoResult) -> None:
+    await _step(session, documents, row.id, await _source(session, row), result, dry_run=False)
+    status = "undone" if result.done else "undoing"
+    await receipts.mark(session, row.id, status, None if result.done else result.model_dump(mode="json"))
 
 
-async def _source(session: Session, row: dict[str, Any]) -> Source:
-    source = await load_source(session, row["source"])
+async def _source(session: Session, row: ReceiptRow) -> Source:
+    source = await load_source(session, row.source)
     assert source is not None, "a source is never removed"
     return source
 
 
 async def _step(
-    session: Session, documents: DocumentStore, receipt_id: UUID, source: Source, found: UndoResult, *, dry_run: bool
+    session: Session, documents: DocumentStore, receipt_id: UUID, source: Source, result: UndoResult, *, dry_run: bool
 ) -> None:
-    """Some records; when there are no more of them, some agents whose states it tells of."""
-    if found.after_agent is None:
-        page = await receipts.page_only_here(session, receipt_id, found.after, RECORDS)
+    """Undoes some records; after all records, the states of some agents. Adds to `result`."""
+    if result.after_agent is None:
+        page = await receipts.load_exclusive_parts_page(session, receipt_id, result.after, RECORDS_PER_STEP)
         if page.parts:
-            await _remove(session, documents, source, receipt_id, page.parts, found, dry_run=dry_run)
-        found.after = page.last or found.after
-        if page.records == RECORDS:
+            await _remove(session, documents, source, receipt_id, page.parts, result, dry_run=dry_run)
+        result.after = page.last or result.after
+        if page.records == RECORDS_PER_STEP:
             return
-    agents = await states.agents_of(session, receipt_id, found.after_agent or "", AGENTS)
+    agents = await states.load_agents_of_receipt(session, receipt_id, result.after_agent or "", AGENTS_PER_STEP)
     if agents:
         if dry_run:
-            told = await derive_states(session, source.slug, dict.fromkeys(agents, 0), excluded_receipt_id=receipt_id)
+            changes = await derive_states(
+                session, source.slug, dict.fromkeys(agents, 0), excluded_receipt_id=receipt_id
+            )
         else:
-            told = await derive_states(session, source.slug, await states.delete_points(session, receipt_id, agents))
-        found.states_changed += told.recorded_count
-        found.agents |= told.agents
-        found.after_agent = agents[-1]
-    found.done = len(agents) < AGENTS
+            changes = await derive_states(session, source.slug, await states.delete_points(session, receipt_id, agents))
+        result.states_changed += changes.recorded_count
+        result.agents |= changes.agents
+        result.after_agent = agents[-1]
+    result.done = len(agents) < AGENTS_PER_STEP
 
 
 async def _remove(
@@ -128,21 +128,21 @@ async def _remove(
     source: Source,
     receipt_id: UUID,
     parts: Sequence[UUID],
-    found: UndoResult,
+    result: UndoResult,
     *,
     dry_run: bool,
 ) -> None:
-    rows = await interactions.load_parts(session, parts)
-    found.records += len(rows)
-    around = {row["contact"] for row in rows} | {row["root"] for row in rows}
+    keys = await interactions.load_part_keys(session, parts)
+    result.records += len(keys)
+    rederive = {name for key in keys for name in key}
     batch = MultiInsert()
     merged = await merge_parts(
-        session, documents, source, removing=parts, rederive=around, inserts=batch, dry_run=dry_run
+        session, documents, source, removing=parts, rederive=rederive, inserts=batch, dry_run=dry_run
     )
     await session.insert_multi(
         batch, source=source.slug, receipt_id=receipt_id, known_at=session.now, since=session.now
     )
-    found.interactions += len(merged.versions.changed)
-    found.legs_changed += merged.versions.recorded_count
-    found.legs_voided += merged.versions.voided_count
-    found.agents |= merged.versions.agents
+    result.interactions += len(merged.versions.changed)
+    result.legs_changed += merged.versions.recorded_count
+    result.legs_voided += merged.versions.voided_count
+    result.agents |= merged.versions.agents

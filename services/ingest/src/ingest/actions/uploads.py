@@ -1,10 +1,10 @@
-"""A body to take in, and its receipt."""
+"""An upload: the body of a request, and its receipt."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from contracts import Mode
@@ -14,34 +14,40 @@ from storage import Session
 from ingest.actions.reject_limits import RejectLimits, RejectTally
 from ingest.model.sources import Source
 from ingest.store import receipts
+from ingest.store.receipts import ReceiptRow, RecordRow, UpsertReceipt
 
 ABANDONED_AFTER = timedelta(hours=1)
 
 SessionFactory = Callable[[str, datetime], AbstractAsyncContextManager[Session]]
-UploadResult = tuple[dict[str, Any], list[dict[str, Any]]]
-"""A receipt, and the first of its records that were rejected or are held."""
+UploadResult = tuple[ReceiptRow, list[RecordRow]]
+"""A receipt, and its first rejected or held records."""
 
 
 class ClientDisconnected(Exception):
-    """Nobody waits for the answer any more."""
+    """The client closed the connection before the response."""
 
 
 class UploadCancelled(Exception):
-    """The receipt was cancelled while its body was read."""
+    """The receipt was cancelled or undone while its body was read."""
 
 
 class Digest(Protocol):
     """A running hash, such as hashlib makes."""
 
-    def update(self, data: bytes, /) -> None: ...
-    def hexdigest(self) -> str: ...
+    def update(self, data: bytes, /) -> None:
+        """Adds data."""
+        ...
+
+    def hexdigest(self) -> str:
+        """The hash of the data so far, in hexadecimal digits."""
+        ...
 
 
 @dataclass
 class Upload:
-    """A body to take in. `judged`: records of it that were judged before an interruption. `digest`: of the request,
-    where it came with an idempotency key. `lease`: of the due item by which it is read. `left`:
-    whether the sender has gone."""
+    """The body of a request, while it is read. `digest`: of the request, if it has an idempotency key. `judged_records`: how
+    many records were judged before an interruption. `lease`: of the due item, if a spooled body is read. `is_disconnected`:
+    whether the client closed the connection."""
 
     tenant: str
     receipt_id: UUID
@@ -61,7 +67,7 @@ class Upload:
 
 @dataclass
 class Quota:
-    """Sizes in MB; what each means is said in settings.py."""
+    """Limits of uploads, as in `IngestSettings`; sizes in MB."""
 
     body_mb: int
     inflated_mb: int
@@ -77,36 +83,41 @@ class Quota:
     rejects_per_tenant_hour: int
 
 
-def new_receipt(order: Upload, status: str) -> dict[str, Any]:
-    """A receipt of which nothing is judged yet."""
+def new_receipt(upload: Upload, status: str) -> UpsertReceipt:
+    """The receipt of an upload of which nothing is judged yet."""
     return {
-        "id": order.receipt_id,
-        "source": order.source.slug,
-        "mode": order.mode,
+        "id": upload.receipt_id,
+        "source": upload.source.slug,
+        "mode": upload.mode,
         "status": status,
-        "sent_by": order.sent_by,
-        "received_at": order.now,
-        "idempotency_key": order.idempotency_key,
+        "sent_by": upload.sent_by,
+        "received_at": upload.now,
+        "idempotency_key": upload.idempotency_key,
         "notes": [],
         "bytes": 0,
         "received": 0,
+        "accepted": 0,
+        "unchanged": 0,
+        "corrected": 0,
+        "held": 0,
+        "rejected": 0,
         "not_kept": 0,
-        **dict.fromkeys(receipts.VERDICTS, 0),
     }
 
 
-def hexdigest(order: Upload) -> str | None:
-    return None if order.digest is None else order.digest.hexdigest()
+def hexdigest(upload: Upload) -> str | None:
+    """The digest of what was read of the request; None without an idempotency key."""
+    return None if upload.digest is None else upload.digest.hexdigest()
 
 
 async def mark_interrupted(session: Session, receipt_id: UUID) -> None:
-    """Marks a receipt whose body broke off."""
+    """Sets the status `interrupted`, if the body is still received or read."""
     await receipts.mark_interrupted(session, receipt_id)
     await session.unschedule("abandoned", str(receipt_id))
 
 
 async def cancel(session: Session, receipt_id: UUID) -> bool:
-    """Nothing more of the body is read; what was judged stands. Returns whether there was anything to cancel."""
+    """Stops the reading of a body; what was judged stays. False when the body is no longer received or read."""
     if not await receipts.mark_cancelled(session, receipt_id):
         return False
     await session.unschedule("abandoned", str(receipt_id))

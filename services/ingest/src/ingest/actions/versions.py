@@ -17,14 +17,21 @@ from ingest.model.arrivals import encode_sorted, hash_content
 from ingest.model.canonical import EPOCH, Interaction, Leg
 from ingest.model.sources import Source
 from ingest.store import interactions
-from ingest.store.interactions import LegHead
+from ingest.store.interactions import InsertLegVersion, LegHead, LegVersionKey, UpsertLeg
 
 _encode_event = msgspec.json.Encoder().encode
 _LEG = msgspec.json.Decoder(Leg)
-# Thousands of events are made here: this one is not checked again, and costs a fifth.
+
+
+def _encode(self: object) -> bytes:
+    return _encode_event(self)
+
+
+# A struct in place of the pydantic model: thousands of events are created here. It is not validated again, and costs a
+# fifth.
 _LegRecorded: Any = msgspec.defstruct(
     "LegRecorded",
-    # Required ones first, as a struct wants it; a field with a default may be left out here as there.
+    # Required fields first, as a struct demands.
     [
         *(name for name, field in LegRecorded.model_fields.items() if field.is_required()),
         *((name, Any, field.default) for name, field in LegRecorded.model_fields.items() if not field.is_required()),
@@ -33,18 +40,19 @@ _LegRecorded: Any = msgspec.defstruct(
         "type": LegRecorded.type,
         "key": LegRecorded.key,
         "target_topic": LegRecorded.target_topic,
-        "encode": lambda self: _encode_event(self),
+        "encode": _encode,
     },
 )
 
 
 def interaction_id(tenant: str, source: str, root: str) -> UUID:
+    """The id of the interaction that began with contact `root`."""
     return derived_id("interaction", tenant, source, root)
 
 
 class LegVersionCollector:
-    """Collects the new versions of legs of a source. `changed`: the interactions (by root) whose content changes;
-    `recorded` counts the legs, `voided` those of them that are void; `agents` are those concerned."""
+    """Collects the new versions of a source's legs. `changed`: roots of the interactions that change; `recorded_count`: new
+    versions, of which `voided_count` are void; `agents`: whose legs change."""
 
     def __init__(self, session: Session, documents: DocumentStore, source: Source) -> None:
         self.changed: set[str] = set()
@@ -54,20 +62,22 @@ class LegVersionCollector:
         self._session = session
         self._documents = documents
         self._source = source
-        self._heads: list[dict[str, Any]] = []
-        self._versions: list[dict[str, Any]] = []
+        self._heads: list[UpsertLeg] = []
+        self._versions: list[LegVersionKey] = []
         self._contents: list[bytes] = []
         self._events: list[Any] = []
         self._ids: dict[str, UUID] = {}
         self._vanished_legs: list[tuple[str, int, LegHead]] = []
 
     def id_of(self, root: str) -> UUID:
+        """The id of the interaction that began with contact `root`."""
         if root not in self._ids:
             self._ids[root] = interaction_id(self._session.tenant, self._source.slug, root)
         return self._ids[root]
 
     def collect_changed(self, root: str, merged: Interaction, modes: dict[str, str], heads: dict[int, LegHead]) -> None:
-        """Compares the legs with the versions that are current, and raises those that differ by one."""
+        """Adds a new version of each leg that differs from its current version in `heads` (by number), and voids legs that
+        are no longer there. `modes`: contact → mode."""
         for number, leg in enumerate(merged.legs, 1):
             head = heads.get(number)
             content = encode_sorted(leg)
@@ -87,15 +97,15 @@ class LegVersionCollector:
             self.changed.add(root)
 
     async def void_vanished(self) -> None:
-        """The legs that vanished get a version that says so, with the content that they had."""
-        places = [(self.id_of(root), leg, head.version) for root, leg, head in self._vanished_legs]
-        rows = await interactions.load_version_locations(self._session, places)
+        """Adds a void version of each leg that is no longer there, with its last content."""
+        keys = [(self.id_of(root), leg, head.version) for root, leg, head in self._vanished_legs]
+        rows = await interactions.load_version_contents(self._session, keys)
         if rows:
-            await self._session.await_writes()  # an earlier part of this unit of work may have written them just now
-        await leg_contents.load_contents(self._documents, self._session.tenant, rows)
-        found = {(row["interaction_id"], row["leg"]): row["content"] for row in rows}
-        for (root, number, head), (identifier, _, version) in zip(self._vanished_legs, places, strict=True):
-            content = found[identifier, number]
+            await self._session.await_writes()  # this unit of work may just have written them
+        contents = await leg_contents.load_contents(self._documents, self._session.tenant, rows)
+        by_leg = {(row.interaction_id, row.leg): content for row, content in zip(rows, contents, strict=True)}
+        for (root, number, head), (identifier, _, version) in zip(self._vanished_legs, keys, strict=True):
+            content = by_leg[identifier, number]
             leg = _LEG.decode(content)
             self._add(root, number, version + 1, leg, content, head.hash, head.mode, void=True)
             self.voided_count += 1
@@ -103,43 +113,52 @@ class LegVersionCollector:
     def _add(
         self, root: str, number: int, version: int, leg: Leg, content: bytes, hash_: UUID, mode: str, *, void: bool
     ) -> None:
-        place = {"interaction_id": self.id_of(root), "leg": number, "version": version, "void": void, "mode": mode}
-        said = _event_fields(leg)
+        key: LegVersionKey = {
+            "interaction_id": self.id_of(root),
+            "leg": number,
+            "version": version,
+            "void": void,
+            "mode": mode,
+        }
+        fields = _event_fields(leg)
         self._heads.append(
             {
-                **place,
+                **key,
                 "root": root,
                 "external_id": leg.external_id,
                 "hash": hash_,
                 "agent_id": leg.agent_id,
-                "started_at": said["started_at"],
+                "started_at": fields["started_at"],
                 "workday": leg.workday,
             }
         )
-        self._versions.append(place)
+        self._versions.append(key)
         self._contents.append(content)
-        self._events.append(_LegRecorded(**place, **said, source=self._source.slug, vendor=self._source.vendor))
+        self._events.append(_LegRecorded(**key, **fields, source=self._source.slug, vendor=self._source.vendor))
         self.recorded_count += 1
         self.changed.add(root)
         if leg.agent_id:
             self.agents.add(leg.agent_id)
 
     def write_to(self, batch: MultiInsert, extra_documents: Sequence[Document]) -> None:
-        """Puts the rows into the batch and the events into the session's out-tray, and begins to write the contents, with
-        the documents `beside` them."""
-        documents, places = leg_contents.pack_contents(self._contents)
+        """Adds the rows to the batch, emits the events, and starts to write the contents, together with
+        `extra_documents`."""
+        documents, locations = leg_contents.pack_contents(self._contents)
         if documents or extra_documents:
             self._session.write_before_commit(
                 self._documents.put(self._session.tenant, RAW, [*extra_documents, *documents])
             )
         batch.add(interactions.LEGS, self._heads)
-        batch.add(interactions.VERSIONS, [{**row, **place} for row, place in zip(self._versions, places, strict=True)])
+        versions: list[InsertLegVersion] = [
+            {**key, **location} for key, location in zip(self._versions, locations, strict=True)
+        ]
+        batch.add(interactions.VERSIONS, versions)
         for event in self._events:
             self._session.emit(event)
 
 
 def build_leg_event(content: Leg, /, **identity: Any) -> LegRecorded:
-    """The event of a leg's version; `place` are interaction_id, leg, version, void, mode, source, vendor."""
+    """The event of a leg's version. `identity`: interaction_id, leg, version, void, mode, source, vendor."""
     return LegRecorded(**identity, **_event_fields(content))
 
 
@@ -148,11 +167,11 @@ _get_shared_fields = attrgetter(*_SHARED_FIELDS)
 
 
 def _event_fields(leg: Leg) -> dict[str, Any]:
-    """What an event says of the content of a leg."""
-    said = dict(zip(_SHARED_FIELDS, _get_shared_fields(leg), strict=True))
-    said["started_at"] = _instant(leg.started)
-    said["ended_at"] = None if leg.ended is None else _instant(leg.ended)
-    return said
+    """The fields of the event that come from the leg's content."""
+    fields: dict[str, Any] = dict(zip(_SHARED_FIELDS, _get_shared_fields(leg), strict=True))
+    fields["started_at"] = _instant(leg.started)
+    fields["ended_at"] = None if leg.ended is None else _instant(leg.ended)
+    return fields
 
 
 def _instant(ms: int) -> datetime:

@@ -7,7 +7,8 @@ from ingest.api import interactions, receipts, records, sources
 
 
 def router() -> APIRouter:
-    whole = door_router()
+    """All routes of ingest."""
+    combined = door_router()
     for each in (sources.router, records.router, receipts.router, interactions.router):
-        whole.include_router(each)
-    return whole
+        combined.include_router(each)
+    return combined

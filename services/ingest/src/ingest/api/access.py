@@ -1,8 +1,8 @@
-"""Who may do what.
+"""Roles that the API asks for.
 
-Receipts, raw records and what is held are of a whole tenant: a file knows no teams. So they are for those who have their
-role in all of it. A role over an org unit opens the interactions of its people only, without the raw records, which may tell
-of others.
+Receipts, raw records and held contacts belong to the whole tenant, because a file does not separate teams. They need a role
+in the whole tenant. A role in an org unit gives access to the interactions of its people, without the raw records, which may
+mention others.
 """
 
 from servicekit import Caller
@@ -10,8 +10,9 @@ from servicekit import Caller
 SENDER_ROLES = ("integration", "tenant_admin")
 """Machine clients and tenant administrators send records and configure sources."""
 READER_ROLES = (*SENDER_ROLES, "quality_analyst", "platform_admin")
-"""Receipts, sources and what is held show customers' raw records to those who answer for them."""
+"""May read receipts, sources and held contacts, which quote customers' raw records."""
 
 
 def may_read_raw(caller: Caller) -> bool:
+    """Whether the caller may read raw records."""
     return caller.has_role_everywhere("integration", "tenant_admin", "quality_analyst")

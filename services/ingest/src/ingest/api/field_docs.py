@@ -1,4 +1,4 @@
-"""What the fields and parameters of this service mean that no other has."""
+"""Descriptions of the fields and parameters that only this service has."""
 
 from servicekit import FieldDoc
 

@@ -1,8 +1,7 @@
-"""Interactions: canonical legs, their versions, and the raw payloads that they came from."""
+"""The API of interactions: canonical legs, their versions, and the raw records that they came from."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -22,9 +21,10 @@ from ingest.api.sources import HeldView
 from ingest.model.canonical import EPOCH, Leg
 from ingest.model.registry import RecordKind
 from ingest.store import interactions, sources
+from ingest.store.interactions import InteractionKey, LegRow, LegVersionRow, PartLocation
 
 router = door_router(tags=["interactions"])
-_leg = msgspec.json.Decoder(Leg)
+_decode_leg = msgspec.json.Decoder(Leg).decode
 
 
 class InteractionView(BaseModel):
@@ -74,9 +74,10 @@ async def list_interactions(
     source: str | None = None,
 ) -> Page[InteractionView]:
     """The interactions that this vendor's id of a contact belongs to."""
-    places = await interactions.find(session, external_id, source)
-    found = page_within(places, page, lambda each: f"{each['source']}/{each['root']}")
-    return Page[InteractionView](items=await _views(session, caller, documents, found.items), next=found.next)
+    keys = await interactions.find_by_contact(session, external_id, source)
+    found = page_within(keys, page, lambda each: f"{each.source}/{each.root}")
+    views, _ = await _views(session, caller, documents, found.items)
+    return Page[InteractionView](items=views, next=found.next)
 
 
 @router.get("/interactions/{interaction}")
@@ -85,95 +86,118 @@ async def get_interaction(
     interaction: UUID, session: WorkSession, caller: CallerDep, documents: DocumentsDep
 ) -> WholeInteraction:
     """An interaction with its legs, their versions and the records that they came from."""
-    place = await interactions.find_source_and_root(session, interaction)
-    versions = await interactions.load_versions(session, interaction) if place else []
-    views = await _views(session, caller, documents, [place], versions) if place else []
-    if place is None or not views:
-        raise NotFound("unknown-interaction", f"There is no interaction `{interaction}`.")
-    source, vendor = place["source"], await _vendor(session, place["source"])
+    key = await interactions.find_interaction_key(session, interaction)
+    if key is None:
+        raise _unknown(interaction)
+    versions = await interactions.load_versions(session, interaction)
+    views, contents = await _views(session, caller, documents, [key], versions)
+    if not views:
+        raise _unknown(interaction)
+    vendor = await _vendor(session, key.source)
     shown = [
         VersionView(
-            known_at=row["known_at"], receipt=row["receipt_id"], content=_event(row, interaction, source, vendor)
+            known_at=row.known_at,
+            receipt=row.receipt_id,
+            content=_event(row, content, interaction, key.source, vendor),
         )
-        for row in versions
+        for row, content in zip(versions, contents, strict=True)
     ]
     visible = await load_visibility(session, caller)
-    of_days = {(each.content.agent_id, each.content.workday, each.content.workday) for each in shown}
-    seen = of_days if may_read_raw(caller) else await visible.filter_visible_spans(session, of_days)
-    parts = await interactions.load_interaction_parts(session, source, place["root"]) if may_read_raw(caller) else []
+    spans = {(each.content.agent_id, each.content.workday, each.content.workday) for each in shown}
+    visible_spans = spans if may_read_raw(caller) else await visible.filter_visible_spans(session, spans)
+    parts = await interactions.load_interaction_parts(session, key.source, key.root) if may_read_raw(caller) else []
     return WholeInteraction(
         **dict(views[0]),
-        # A call that was moved to somebody else had an agent before, whom the caller may not see.
-        versions=[each for each in shown if (each.content.agent_id, *[each.content.workday] * 2) in seen],
+        # An earlier version may have had another agent, whom the caller may not see.
+        versions=[each for each in shown if (each.content.agent_id, *[each.content.workday] * 2) in visible_spans],
         parts=await _parts(documents, session.tenant, parts),
     )
+
+
+def _unknown(interaction: UUID) -> NotFound:
+    return NotFound("unknown-interaction", f"There is no interaction `{interaction}`.")
 
 
 async def _views(
     session: Session,
     caller: Caller,
     documents: DocumentStore,
-    places: Sequence[dict[str, Any]],
-    versions: Sequence[dict[str, Any]] = (),
-) -> list[InteractionView]:
-    """Those of the interactions of which the caller may see something. `versions` get their content too, with the same
-    visit to the documents."""
-    of_place = {interaction_id(session.tenant, each["source"], each["root"]): each for each in places}
+    keys: Sequence[InteractionKey],
+    versions: Sequence[LegVersionRow] = (),
+) -> tuple[list[InteractionView], list[bytes]]:
+    """Those of the interactions of which the caller may see something; and the contents of `versions`, which are fetched
+    with the same request to the document store."""
+    by_id = {interaction_id(session.tenant, each.source, each.root): each for each in keys}
     visible = await load_visibility(session, caller)
-    rows = await interactions.load_legs(session, list(of_place))
-    of_days = await visible.filter_visible_spans(
-        session, {(row["agent_id"], row["workday"], row["workday"]) for row in rows}
+    rows = await interactions.load_legs(session, list(by_id))
+    visible_spans = await visible.filter_visible_spans(
+        session, {(row.agent_id, row.workday, row.workday) for row in rows}
     )
-    seen = [row for row in rows if (row["agent_id"], row["workday"], row["workday"]) in of_days]
+    visible_rows = [row for row in rows if (row.agent_id, row.workday, row.workday) in visible_spans]
     if not visible.everyone:
-        of_place = {id: place for id, place in of_place.items() if any(row["interaction_id"] == id for row in seen)}
-    await leg_contents.load_contents(documents, session.tenant, [*seen, *versions])
-    views = []
-    for id, place in of_place.items():
-        source, root = place["source"], place["root"]
-        vendor = await _vendor(session, source)
-        held = await interactions.load_held(session, source, [root]) if visible.everyone else []
+        visible_ids = {row.interaction_id for row in visible_rows}
+        by_id = {id: key for id, key in by_id.items() if id in visible_ids}
+    contents = await leg_contents.load_contents(documents, session.tenant, [*visible_rows, *versions])
+    leg_rows = list(zip(visible_rows, contents[: len(visible_rows)], strict=True))
+    partial_ids = {row.interaction_id for row in rows if (row.agent_id, row.workday, row.workday) not in visible_spans}
+    views: list[InteractionView] = []
+    for id, key in by_id.items():
+        vendor = await _vendor(session, key.source)
+        held = await interactions.load_held(session, key.source, [key.root]) if visible.everyone else []
         views.append(
             InteractionView(
                 id=id,
-                source=source,
-                external_id=root,
-                legs=[_event(row, id, source, vendor) for row in seen if row["interaction_id"] == id],
-                held=[HeldView(interaction=row.pop("root"), **row) for row in held],
-                partial=any(row["interaction_id"] == id for row in rows if row not in seen),
+                source=key.source,
+                external_id=key.root,
+                legs=[
+                    _event(row, content, id, key.source, vendor)
+                    for row, content in leg_rows
+                    if row.interaction_id == id
+                ],
+                held=[
+                    HeldView(contact=row.contact, interaction=row.root, reason=row.reason, waits_for=row.waits_for)
+                    for row in held
+                ],
+                partial=id in partial_ids,
             )
         )
-    return views
+    return views, contents[len(visible_rows) :]
 
 
 async def _vendor(session: Session, source: str) -> str:
     row = await sources.find(session, source)
-    return row["vendor"] if row else ""
+    return row.vendor if row else ""
 
 
-def _event(row: dict[str, Any], identifier: UUID, source: str, vendor: str) -> LegRecorded:
+def _event(row: LegRow | LegVersionRow, content: bytes, interaction: UUID, source: str, vendor: str) -> LegRecorded:
     return build_leg_event(
-        _leg.decode(row["content"]), interaction_id=identifier, leg=row["leg"], version=row["version"], void=row["void"],
-        mode=row["mode"], source=source, vendor=vendor,
-    )  # fmt: skip
+        _decode_leg(content),
+        interaction_id=interaction,
+        leg=row.leg,
+        version=row.version,
+        void=row.void,
+        mode=row.mode,
+        source=source,
+        vendor=vendor,
+    )
 
 
-async def _parts(documents: DocumentStore, tenant: str, rows: list[dict[str, Any]]) -> list[PartView]:
-    found = await documents.get(tenant, archive.RAW, sorted({row["document"] for row in rows})) if rows else {}
-    views = []
+async def _parts(documents: DocumentStore, tenant: str, rows: Sequence[PartLocation]) -> list[PartView]:
+    found = await documents.get(tenant, archive.RAW, sorted({row.document for row in rows})) if rows else {}
+    views: list[PartView] = []
     for row in rows:
-        document = found.get(row["document"])
+        document = found.get(row.document)
         views.append(
             PartView(
-                contact=row["contact"],
-                kind=row["kind"],
-                stamped_at=None if row["stamp"] is None else EPOCH + timedelta(milliseconds=row["stamp"]),
-                mode=row["mode"],
-                receipt=row["receipt_id"],
-                document=row["document"],
-                position=row["position"],
+                contact=row.contact,
+                kind=row.kind,
+                stamped_at=None if row.stamp is None else EPOCH + timedelta(milliseconds=row.stamp),
+                mode=row.mode,
+                receipt=row.receipt_id,
+                document=row.document,
+                position=row.position,
                 sha256=document.sha256 if document else None,
-                raw=archive.unpack_raw_text(document, row["position"]) if document else None,
+                raw=archive.unpack_raw_text(document, row.position) if document else None,
             )
         )
     return views

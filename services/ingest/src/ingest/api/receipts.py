@@ -1,4 +1,4 @@
-"""Receipts: verdicts, replay, undo."""
+"""The API of receipts: verdicts, replay, undo."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from ingest.actions.uploads import cancel
 from ingest.api.access import READER_ROLES, SENDER_ROLES
 from ingest.model.registry import RecordKind
 from ingest.store import receipts
+from ingest.store.receipts import ReceiptRow, RecordRow
 
 router = door_router(tags=["receipts"])
 
@@ -89,17 +90,27 @@ class UndoView(BaseModel):
 
 
 async def load_receipt_view(session: Session, receipt_id: UUID) -> ReceiptView:
+    """A receipt with its first problems. Raises NotFound."""
     row = await receipts.require(session, receipt_id)
     return receipt_view(row, await receipts.load_problems(session, row))
 
 
-def receipt_view(row: dict[str, Any], problems: list[dict[str, Any]]) -> ReceiptView:
-    return ReceiptView(**row, problems=[RecordView.model_validate(each) for each in problems])
+def receipt_view(row: ReceiptRow, problems: list[RecordRow]) -> ReceiptView:
+    """The view of a receipt with these problems."""
+    return ReceiptView(**row._asdict(), problems=[RecordView.model_validate(each._asdict()) for each in problems])
 
 
-def _audit_fields(row: dict[str, Any]) -> dict[str, Any]:
-    """What the audit log keeps of a receipt."""
-    return {name: row[name] for name in ("source", "mode", "status", "received_at", "received", "accepted", "rejected")}
+def _audit_fields(row: ReceiptRow) -> dict[str, Any]:
+    """What the audit log records of a receipt."""
+    return {
+        "source": row.source,
+        "mode": row.mode,
+        "status": row.status,
+        "received_at": row.received_at,
+        "received": row.received,
+        "accepted": row.accepted,
+        "rejected": row.rejected,
+    }
 
 
 @router.get("/receipts")
@@ -109,7 +120,9 @@ async def list_receipts(
 ) -> Page[ReceiptView]:
     """The newest first, without their problems."""
     rows = await receipts.load_page(session, source, page.limit + 1, page.values(datetime.fromisoformat, UUID))
-    return page_of([ReceiptView(**row) for row in rows], page, lambda row: [row.received_at.isoformat(), str(row.id)])
+    return page_of(
+        [receipt_view(row, []) for row in rows], page, lambda row: [row.received_at.isoformat(), str(row.id)]
+    )
 
 
 @router.get("/receipts/{receipt}")
@@ -128,7 +141,7 @@ async def list_records(
     await receipts.require(session, receipt)
     after = page.value(int)
     rows = await receipts.load_records(session, receipt, verdict, page.limit + 1, after)
-    return page_of([RecordView.model_validate(row) for row in rows], page, lambda row: [row.number])
+    return page_of([RecordView.model_validate(row._asdict()) for row in rows], page, lambda row: [row.number])
 
 
 @router.post("/receipts/{receipt}/replay", responses={202: {"model": ReceiptView, "description": _GOES_ON}})
@@ -138,8 +151,8 @@ async def replay_receipt(
 ) -> ReceiptView:
     """Reads the receipt's raw records again under the source's present configuration. A large receipt is `replaying`
     until that is done."""
-    reception: UploadService = request.app.state.service
-    documents = await reception.replay(session, receipt)
+    upload_service: UploadService = request.app.state.service
+    documents = await upload_service.replay(session, receipt)
     if documents is not None:
         record_change(session, "receipt", str(receipt), action="replayed", after={"documents": documents})
     view = await load_receipt_view(session, receipt)
@@ -154,7 +167,7 @@ async def cancel_receipt(receipt: UUID, session: WorkSession, caller: CallerDep)
     """Nothing more of the body is read. What was judged stands, and can be undone."""
     row = await receipts.require(session, receipt)
     if not await cancel(session, receipt):
-        raise Conflict("receipt-finished", f"The receipt is {row['status']}: there is nothing left to cancel.")
+        raise Conflict("receipt-finished", f"The receipt is {row.status}: there is nothing left to cancel.")
     record_change(
         session,
         "receipt",
@@ -180,29 +193,29 @@ async def undo_receipt(
     `undoing` until that is done."""
     if dry_run:
         row = await receipts.require(session, receipt)
-        return _undone(row, await undo.look(session, documents, row), dry_run=True)
+        return _undo_view(row, await undo.preview(session, documents, row), dry_run=True)
     caller.require_role(*SENDER_ROLES, whole_tenant=True)
-    before, found = await undo.begin(session, documents, receipt)
+    before, result = await undo.begin(session, documents, receipt)
     row = await receipts.require(session, receipt)
-    if before["status"] not in ("undoing", "undone"):
+    if before.status not in ("undoing", "undone"):
         record_change(
             session, "receipt", str(receipt), action="undone", before=_audit_fields(before), after=_audit_fields(row)
         )
-    if not found.done:
+    if not result.done:
         response.status_code = 202
-    return _undone(row, found, dry_run=False)
+    return _undo_view(row, result, dry_run=False)
 
 
-def _undone(row: dict[str, Any], found: undo.UndoResult, *, dry_run: bool) -> UndoView:
+def _undo_view(row: ReceiptRow, result: undo.UndoResult, *, dry_run: bool) -> UndoView:
     return UndoView(
-        receipt=row["id"],
+        receipt=row.id,
         dry_run=dry_run,
-        status=row["status"],
-        complete=found.done,
-        records=found.records,
-        interactions=found.interactions,
-        legs_changed=found.legs_changed,
-        legs_voided=found.legs_voided,
-        states_changed=found.states_changed,
-        agents=sorted(found.agents),
+        status=row.status,
+        complete=result.done,
+        records=result.records,
+        interactions=result.interactions,
+        legs_changed=result.legs_changed,
+        legs_voided=result.legs_voided,
+        states_changed=result.states_changed,
+        agents=sorted(result.agents),
     )

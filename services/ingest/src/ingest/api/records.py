@@ -1,11 +1,11 @@
-"""Where records come in."""
+"""The API that receives records."""
 
 import asyncio
 import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from contracts import Mode, new_id
 from fastapi import Header, Query, Request, Response
@@ -20,10 +20,11 @@ from ingest.actions.uploads import ClientDisconnected, Digest, Upload
 from ingest.api.access import SENDER_ROLES
 from ingest.api.receipts import ReceiptView, receipt_view
 from ingest.store import receipts
+from ingest.store.receipts import ReceiptRow, RecordRow
 
 router = door_router(tags=["records"])
 READ_AHEAD_BYTES = 1 << 20
-"""Bytes of a body that are taken in while what came before is worked on."""
+"""Bytes of a body that are received while earlier ones are being judged."""
 
 _BODY = {
     "requestBody": {
@@ -53,15 +54,15 @@ async def send_records(
 ) -> Response:
     """A payload: JSON object, array, NDJSON or CSV, plain or gzip. Sending the same again changes nothing."""
     kit = get_context(request)
-    reception: UploadService = request.app.state.service
+    upload_service: UploadService = request.app.state.service
     claims = await kit.verifier.verify(bearer_token(request))
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise Invalid("unknown-encoding", f"Content-Encoding `{encoding}` is not read here. Send plain or gzip.")
-    reception.check_size(int(length) if (length := request.headers.get("content-length", "")).isdigit() else 0)
+    upload_service.check_size(int(length) if (length := request.headers.get("content-length", "")).isdigit() else 0)
     later = "respond-async" in [word.strip().lower() for word in prefer.split(",")]
-    # The place comes first: in an overload most are refused, and must not have cost a look into the database before.
-    with reception.reserve_slot(claims.tenant):
+    # The slot comes first: under overload most requests are refused, and must not cost a database query.
+    with upload_service.reserve_slot(claims.tenant):
         async with kit.sessions.begin([claims.tenant], now=datetime.now(UTC)) as session:
             caller = await authenticate(session, claims)
             check_roles(request, caller)
@@ -76,29 +77,29 @@ async def send_records(
             known = await receipts.find_by_idempotency_key(session, caller.person_id, key) if key else None
             problems = await receipts.load_problems(session, known) if known else []
             digest = _begin_digest(request) if key else None
-            order = Upload(caller.tenant, new_id(), found, mode, caller.person_id, session.now, key, digest)
+            upload = Upload(caller.tenant, new_id(), found, mode, caller.person_id, session.now, key, digest)
         body = RequestBody(request)
         try:
             if known:
-                await reception.verify_same_body(order, aiter(body), known["digest"])
-                return _receipt_response(known, problems, request, 202 if known["status"] == "queued" else 200)
-            order.is_disconnected = body.is_disconnected
-            told = await (reception.spool(order, aiter(body)) if later else reception.judge_upload(order, aiter(body)))
+                await upload_service.verify_same_body(upload, aiter(body), known.digest)
+                return _receipt_response(known, problems, request, 202 if known.status == "queued" else 200)
+            upload.is_disconnected = body.is_disconnected
+            receive = upload_service.spool if later else upload_service.judge_upload
+            row, problems = await receive(upload, aiter(body))
         except ClientDisconnected:
-            return Response(status_code=499)  # which nobody reads
+            return Response(status_code=499)  # nobody reads it
         finally:
             await body.close()
-    return _receipt_response(*told, request, 202 if later else 200)
+    return _receipt_response(row, problems, request, 202 if later else 200)
 
 
 def _begin_digest(request: Request) -> Digest:
-    """Begins the hash of a request; its body follows."""
+    """The hash of a request without its body, which is added as it is read."""
     return hashlib.sha256(f"{request.url.path}?{request.url.query}\n".encode())
 
 
 class RequestBody:
-    """A request's body. While what came of it is worked on, it is asked whether the sender is still there: then it takes
-    in what comes meanwhile, a little of it."""
+    """A request's body. Between chunks the upload asks `is_disconnected`, which reads ahead a little of the body."""
 
     def __init__(self, request: Request) -> None:
         self._receive = request.receive
@@ -124,6 +125,7 @@ class RequestBody:
         return message.get("body", b"")
 
     async def is_disconnected(self) -> bool:
+        """Whether the client closed the connection. Receives up to `READ_AHEAD_BYTES` that have arrived."""
         while sum(map(len, self._read_ahead)) < READ_AHEAD_BYTES:
             if self._next is None:
                 self._next = asyncio.ensure_future(self._receive())
@@ -137,12 +139,13 @@ class RequestBody:
         return False
 
     async def close(self) -> None:
+        """Cancels a pending receive."""
         if self._next is not None:
             self._next.cancel()
             await asyncio.gather(self._next, return_exceptions=True)
 
 
-def _receipt_response(row: dict[str, Any], problems: list[dict[str, Any]], request: Request, status: int) -> Response:
+def _receipt_response(row: ReceiptRow, problems: list[RecordRow], request: Request, status: int) -> Response:
     view = receipt_view(row, problems)
     path = request.url.path.partition("/sources/")[0] + f"/receipts/{view.id}"
     headers = {"location": path} | ({"preference-applied": "respond-async"} if status == 202 else {})

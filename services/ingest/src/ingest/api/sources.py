@@ -1,7 +1,7 @@
-"""Sources: configuration, health, and what is held."""
+"""The API of sources: configuration, health, and held contacts."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import Path
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from ingest.api.access import READER_ROLES, SENDER_ROLES
 from ingest.model.canonical import HoldReason
 from ingest.model.sources import SLUG, SourceSpec
 from ingest.store import interactions, sources
+from ingest.store.sources import SourceHealth, SourceRow
 
 router = door_router(tags=["sources"])
 
@@ -60,7 +61,7 @@ class HeldPage(Page[HeldView]):
     people: list[Awaited]
 
 
-async def _load_source_row(session: Session, slug: str) -> dict[str, Any]:
+async def _load_source_row(session: Session, slug: str) -> SourceRow:
     row = await sources.find(session, slug)
     if row is None:
         raise _unknown_source(slug)
@@ -71,26 +72,25 @@ def _unknown_source(slug: str) -> NotFound:
     return NotFound("unknown-source", f"There is no source `{slug}`. PUT /sources/{slug} makes one.")
 
 
-async def _views(session: Session, rows: list[dict[str, Any]]) -> list[SourceView]:
+async def _views(session: Session, rows: list[SourceRow]) -> list[SourceView]:
     health, held = await sources.load_health(session), await sources.count_held(session)
-    return [_view(row, health.get(row["slug"], {}), held.get(row["slug"], {})) for row in rows]
+    return [_view(row, health.get(row.slug, SourceHealth()), held.get(row.slug, {})) for row in rows]
 
 
-def _view(row: dict[str, Any], health: dict[str, Any], held: dict[str, int]) -> SourceView:
-    received = int(health.get("received") or 0)
-
-    def share(name: str) -> float | None:
-        return round(int(health[name]) / received, 4) if received else None
+def _view(row: SourceRow, health: SourceHealth, held: dict[str, int]) -> SourceView:
+    def share(count: int) -> float | None:
+        return round(count / health.received, 4) if health.received else None
 
     return SourceView(
-        source=row["slug"],
-        **{name: row[name] for name in (*SourceSpec.model_fields, "updated_at")},
+        source=row.slug,
+        **row.spec,
+        updated_at=row.updated_at,
         health=Health(
-            last_received_at=health.get("last_received_at"),
-            receipts=health.get("receipts", 0),
-            received=received,
-            share_rejected=share("rejected"),
-            share_corrected=share("corrected"),
+            last_received_at=health.last_received_at,
+            receipts=health.receipts,
+            received=health.received,
+            share_rejected=share(health.rejected),
+            share_corrected=share(health.corrected),
             held_now=held,
         ),
     )
@@ -138,6 +138,13 @@ async def list_held(
     await _load_source_row(session, source)
     after = page.value(str)
     rows = await interactions.load_held_page(session, source, reason, page.limit + 1, after)
-    found = page_of([HeldView(interaction=row.pop("root"), **row) for row in rows], page, lambda row: [row.contact])
-    people = [Awaited.model_validate(row) for row in await interactions.load_unknown_agents(session, source, 100)]
+    views = [
+        HeldView(
+            contact=row.contact, interaction=row.root, reason=row.reason, waits_for=row.waits_for, held_at=row.held_at
+        )
+        for row in rows
+    ]
+    found = page_of(views, page, lambda view: [view.contact])
+    unknown = await interactions.load_unknown_agents(session, source, 100)
+    people = [Awaited.model_validate(each._asdict()) for each in unknown]
     return HeldPage(items=found.items, next=found.next, people=people)

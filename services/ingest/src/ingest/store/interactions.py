@@ -1,14 +1,17 @@
-"""Parts, legs and what is held."""
+"""Queries of parts, legs and held contacts."""
 
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import date, datetime
+from typing import Any, NamedTuple, NotRequired, TypedDict
 from uuid import UUID
 
 import msgspec
-from storage import InsertSpec, Session, lock_sql
+from contracts import Mode
+from storage import InsertSpec, MultiInsert, Session, lock_sql
 
+from ingest.model.canonical import HoldReason
 from ingest.store.sql import to_pg_array
 from ingest.store.tables import held, interaction, leg, leg_version, part
 
@@ -42,7 +45,67 @@ HELD = InsertSpec(
 )
 INTERACTIONS = InsertSpec(interaction, ("id", "root"), ("tenant", "source"), "ON CONFLICT DO NOTHING")
 
-_BUCKET = "concat_ws(' ', cast(:place AS text), n)"
+
+# Rows to insert. They are dicts, because a bulk insert encodes them as JSON.
+
+
+class InsertInteraction(TypedDict):
+    """A new interaction."""
+
+    id: UUID
+    root: str
+
+
+class InsertPart(TypedDict):
+    """A new part. `document` and `position` locate its raw record."""
+
+    id: UUID
+    root: str
+    contact: str
+    kind: str
+    hash: UUID
+    stamp: int | None
+    initial: str | None
+    facts: msgspec.Struct
+    mode: Mode
+    document: str
+    position: int
+
+
+class LegVersionKey(TypedDict):
+    """A version of a leg, and how it counts."""
+
+    interaction_id: UUID
+    leg: int
+    version: int
+    void: bool
+    mode: str
+
+
+class UpsertLeg(LegVersionKey):
+    """The current version of a leg. `hash` is that of its content."""
+
+    root: str
+    external_id: str
+    hash: UUID
+    agent_id: UUID | None
+    started_at: datetime
+    workday: date
+
+
+class InsertContent(TypedDict):
+    """Where the content of a leg's version lies: `position` in `document`, or `content` in the row itself."""
+
+    document: NotRequired[UUID]
+    position: NotRequired[int]
+    content: NotRequired[msgspec.Raw]
+
+
+class InsertLegVersion(LegVersionKey, InsertContent):
+    """A new version of a leg."""
+
+
+_BUCKET = "concat_ws(' ', cast(:name AS text), n)"
 _LOCK = f"""
 SELECT {lock_sql("cast(:tenant AS text)", shared=True)}
 UNION ALL SELECT {lock_sql(_BUCKET, shared=True)} FROM unnest(cast(:shared AS int[])) AS s(n)
@@ -51,26 +114,28 @@ UNION ALL SELECT {lock_sql(_BUCKET)} FROM unnest(cast(:own AS int[])) AS o(n)
 
 
 async def lock_contacts(session: Session, source: str, names: Iterable[str]) -> None:
-    """Until the end of the transaction nobody else merges the interactions of these names, and nobody has the tenant's
-    interactions alone.
+    """Locks the interactions of these contacts and roots until the end of the transaction: nobody else merges them, and
+    nobody gets `lock_tenant_exclusive`.
 
-    A few names are locked one by one, each below a shared lock of its bucket, so that small bodies seldom wait for one
-    another; many by their whole buckets, because PostgreSQL has room for a bounded number of locks. All are taken in
-    one order.
+    Up to `MAX_SINGLE_LOCKS` names are locked one by one, each below a shared lock of its bucket, so that small bodies
+    seldom wait for one another. More names lock their whole buckets, because PostgreSQL bounds the number of locks. Locks
+    are acquired in sorted order.
     """
-    marks = {zlib.crc32(name.encode()) for name in names}
-    buckets = sorted({mark % LOCK_BUCKETS for mark in marks})
-    few = len(marks) <= MAX_SINGLE_LOCKS
-    own = sorted({LOCK_BUCKETS + (mark >> 2) for mark in marks}) if few else buckets
-    place = {
+    hashes = {zlib.crc32(name.encode()) for name in names}
+    buckets = sorted({each % LOCK_BUCKETS for each in hashes})
+    few = len(hashes) <= MAX_SINGLE_LOCKS
+    own = sorted({LOCK_BUCKETS + (each >> 2) for each in hashes}) if few else buckets
+    parameters = {
         "tenant": f"{session.service} {_tenant_key(session)}",
-        "place": f"{session.service} contacts {session.tenant} {source}",
+        "name": f"{session.service} contacts {session.tenant} {source}",
+        "shared": to_pg_array(buckets if few else ()),
+        "own": to_pg_array(own),
     }
-    await session.run(_LOCK, {**place, "shared": to_pg_array(buckets if few else ()), "own": to_pg_array(own)})
+    await session.run(_LOCK, parameters)
 
 
 async def lock_tenant_exclusive(session: Session) -> None:
-    """Waits for every merge of the tenant under way, and keeps new ones out until the end of the transaction."""
+    """Waits for every merge of the tenant that is under way, and blocks new ones until the end of the transaction."""
     await session.lock_key(_tenant_key(session))
 
 
@@ -79,7 +144,7 @@ def _tenant_key(session: Session) -> str:
 
 
 class PartRow(msgspec.Struct):
-    """A stored part; `facts` is the JSON of what its kind says."""
+    """A stored part. `facts`: JSON of `Contact`, `Analysis` or `ContactEvent`, as its kind says."""
 
     id: UUID
     root: str
@@ -106,25 +171,28 @@ class LegHead(msgspec.Struct):
 
 
 class HeldRow(msgspec.Struct):
+    """A held contact, with the fields of `canonical.Held` and the root of its interaction."""
+
     contact: str
     root: str
-    reason: str
+    reason: HoldReason
     waits_for: list[str]
 
 
 @dataclass(frozen=True)
 class RelatedParts:
-    """What is known of some interactions; the parts in order of arrival."""
+    """The stored rows of some interactions. Parts are in order of arrival."""
 
     parts: list[PartRow]
     heads: list[LegHead]
     held: list[HeldRow]
 
 
-_PARTS_OF = msgspec.json.Decoder(list[PartRow]).decode
-_HEADS_OF = msgspec.json.Decoder(list[LegHead]).decode
-_HELD_OF = msgspec.json.Decoder(list[HeldRow]).decode
-# One index look-up a contact and a root: without statistics (a young table) a join would read all of the tenant's rows.
+_decode_parts = msgspec.json.Decoder(list[PartRow]).decode
+_decode_heads = msgspec.json.Decoder(list[LegHead]).decode
+_decode_held = msgspec.json.Decoder(list[HeldRow]).decode
+# One index look-up for each contact and root: in a young table without statistics, a join would read all rows of the
+# tenant.
 _LOAD_RELATED = """
 WITH roots AS MATERIALIZED (
     SELECT p.root FROM unnest(cast(:contacts AS text[])) AS c(contact) CROSS JOIN LATERAL (
@@ -145,27 +213,45 @@ SELECT
 
 async def load_related(session: Session, source: str, contacts: Sequence[str]) -> RelatedParts:
     """The parts, legs and held contacts of the interactions that these contacts belong to or begin, or did."""
-    place = {"tenant": session.tenant, "source": source, "contacts": to_pg_array(contacts)}
-    (found,) = await session.rows(_LOAD_RELATED, place)
-    return RelatedParts(_PARTS_OF(found["parts"]), _HEADS_OF(found["heads"]), _HELD_OF(found["held"]))
+    parameters = {"tenant": session.tenant, "source": source, "contacts": to_pg_array(contacts)}
+    ((parts, heads, held),) = await session.tuples(_LOAD_RELATED, parameters)
+    return RelatedParts(_decode_parts(parts), _decode_heads(heads), _decode_held(held))
 
 
-async def find_source_and_root(session: Session, interaction_id: UUID) -> dict[str, Any] | None:
-    """Source and root of an interaction."""
-    return await session.row(
+class InteractionKey(NamedTuple):
+    """An interaction by its source and the contact that it began with."""
+
+    source: str
+    root: str
+
+
+async def find_interaction_key(session: Session, interaction_id: UUID) -> InteractionKey | None:
+    """Source and root of an interaction; None when it is unknown."""
+    rows = await session.tuples(
         "SELECT source, root FROM interaction WHERE tenant = :tenant AND id = :id",
         {"tenant": session.tenant, "id": interaction_id},
     )
+    return InteractionKey(*rows[0]) if rows else None
 
 
-async def load_parts(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]:
-    return await session.rows(
-        "SELECT id, source, root, contact, initial FROM part WHERE tenant = :tenant AND id = ANY(cast(:ids AS uuid[]))",
+class PartKey(NamedTuple):
+    """The contact of a part, and the root of its interaction."""
+
+    contact: str
+    root: str
+
+
+async def load_part_keys(session: Session, ids: Sequence[UUID]) -> list[PartKey]:
+    """The keys of these parts, in no order; unknown ids are left out."""
+    rows = await session.tuples(
+        "SELECT contact, root FROM part WHERE tenant = :tenant AND id = ANY(cast(:ids AS uuid[]))",
         {"tenant": session.tenant, "ids": list(ids)},
     )
+    return [PartKey(*row) for row in rows]
 
 
-async def remove_parts(session: Session, ids: Sequence[UUID]) -> None:
+async def delete_parts(session: Session, ids: Sequence[UUID]) -> None:
+    """Deletes parts by id."""
     if ids:
         await session.run(
             "DELETE FROM part WHERE tenant = :tenant AND id = ANY(cast(:ids AS uuid[]))",
@@ -174,7 +260,7 @@ async def remove_parts(session: Session, ids: Sequence[UUID]) -> None:
 
 
 async def move_parts(session: Session, source: str, roots: dict[str, str]) -> None:
-    """`roots`: by contact, the interaction that its parts belong to from now on."""
+    """Moves all parts of some contacts to other interactions. `roots`: contact → the root of the new interaction."""
     if roots:
         await session.run(
             "UPDATE part SET root = m.root FROM unnest(cast(:contacts AS text[]), cast(:roots AS text[])) "
@@ -183,23 +269,34 @@ async def move_parts(session: Session, source: str, roots: dict[str, str]) -> No
         )
 
 
-async def load_version_locations(
+class VersionContentRow(NamedTuple):
+    """Where the content of a leg's version lies; a `leg_contents.ContentLocation`."""
+
+    interaction_id: UUID
+    leg: int
+    document: UUID | None
+    position: int | None
+    content: str | None
+
+
+async def load_version_contents(
     session: Session, version_keys: Sequence[tuple[UUID, int, int]]
-) -> list[dict[str, Any]]:
-    """Where the content of these versions lies, in no order; `places`: (interaction, leg, version)."""
+) -> list[VersionContentRow]:
+    """Where the contents of these versions lie, in no order. `version_keys`: (interaction, leg, version)."""
     if not version_keys:
         return []
     ids, numbers, versions = zip(*version_keys, strict=True)
-    return await session.rows(
-        "SELECT v.interaction_id, v.leg, v.document, v.position, v.content::text AS content FROM leg_version v "
+    rows = await session.tuples(
+        "SELECT v.interaction_id, v.leg, v.document, v.position, v.content::text FROM leg_version v "
         "JOIN unnest(cast(:ids AS uuid[]), cast(:legs AS int[]), cast(:versions AS int[])) AS p(id, leg, version) "
         "ON v.interaction_id = p.id AND v.leg = p.leg AND v.version = p.version WHERE v.tenant = :tenant",
         {"tenant": session.tenant, "ids": list(ids), "legs": list(numbers), "versions": list(versions)},
     )
+    return [VersionContentRow(*row) for row in rows]
 
 
 async def find_unused_documents(session: Session, ids: Sequence[str]) -> list[str]:
-    """Documents of versions that were written before a transaction that then failed."""
+    """Those of these documents that no version names: the transaction that wrote them failed."""
     return await session.scalars(
         "SELECT d FROM unnest(cast(:ids AS text[])) AS o(d) WHERE NOT EXISTS (SELECT FROM leg_version "
         "WHERE tenant = :tenant AND document = cast(d AS uuid) AND position = 0)",
@@ -208,26 +305,35 @@ async def find_unused_documents(session: Session, ids: Sequence[str]) -> list[st
 
 
 async def refresh_statistics(session: Session) -> None:
-    """Tells the planner how the tables grew, long before autovacuum would."""
+    """Analyses the tables, so that the planner knows their size before autovacuum runs."""
     await session.run(
         "ANALYZE part (tenant, id, source, root, contact, kind), leg (tenant, interaction_id, source, root, agent_id), "
         "held (tenant, source, contact, root), record (tenant, receipt_id, number, part_id)"
     )
 
 
-async def load_held(session: Session, source: str, roots: Sequence[str]) -> list[dict[str, Any]]:
-    return await session.rows(
+async def load_held(session: Session, source: str, roots: Sequence[str]) -> list[HeldRow]:
+    """What is held of these interactions."""
+    rows = await session.tuples(
         "SELECT contact, root, reason, waits_for FROM held "
         "WHERE tenant = :tenant AND source = :source AND root = ANY(cast(:roots AS text[]))",
         {"tenant": session.tenant, "source": source, "roots": list(roots)},
     )
+    return [HeldRow(*row) for row in rows]
 
 
-async def upsert_held(session: Session, source: str, rows: Sequence[dict[str, Any]]) -> None:
-    await session.insert_rows(HELD, rows, source=source, since=session.now)
+def add_held(inserts: MultiInsert, rows: Sequence[HeldRow]) -> None:
+    """Adds an upsert of held contacts to `inserts`."""
+    inserts.add(HELD, [msgspec.structs.asdict(row) for row in rows])
+
+
+async def upsert_held(session: Session, source: str, rows: Sequence[HeldRow]) -> None:
+    """Inserts held contacts; one that exists gets the new values."""
+    await session.insert_rows(HELD, map(msgspec.structs.asdict, rows), source=source, since=session.now)
 
 
 async def delete_held(session: Session, source: str, contacts: Sequence[str]) -> None:
+    """Deletes what is held of these contacts."""
     if contacts:
         await session.run(
             "DELETE FROM held WHERE tenant = :tenant AND source = :source AND contact = ANY(cast(:contacts AS text[]))",
@@ -235,13 +341,21 @@ async def delete_held(session: Session, source: str, contacts: Sequence[str]) ->
         )
 
 
+class WaitingContact(NamedTuple):
+    """A contact that waits for an agent."""
+
+    source: str
+    contact: str
+    root: str
+
+
 async def load_contacts_waiting_for(
     session: Session, person_id: UUID, after: tuple[Any, ...] | None, limit: int
-) -> list[dict[str, Any]]:
-    """Contacts that wait for an agent by one of the person's names, in order of source and contact. Agents' states wait
-    under the agent's own name, and are not among them."""
+) -> list[WaitingContact]:
+    """Contacts that wait for an agent by one of the person's names, in order of source and contact. `after`: source and
+    contact of the last row of the page before. Agents' states are left out: they wait under the agent's own name."""
     source, contact = after or ("", "")
-    return await session.rows(
+    rows = await session.tuples(
         "SELECT DISTINCT h.source, h.contact, h.root FROM directory_external_id n "
         "JOIN held h ON h.tenant = n.tenant AND h.source = n.source AND h.waits_for @> ARRAY[n.external_id] "
         "WHERE n.tenant = :tenant AND n.person_id = :person AND h.reason = 'unknown_agent' "
@@ -250,15 +364,29 @@ async def load_contacts_waiting_for(
         "ORDER BY h.source, h.contact LIMIT :limit",
         {"tenant": session.tenant, "person": person_id, "source": source, "contact": contact, "limit": limit},
     )
+    return [WaitingContact(*row) for row in rows]
+
+
+class AgentLeg(NamedTuple):
+    """The current version of a leg, with its agent and workday."""
+
+    source: str
+    root: str
+    interaction_id: UUID
+    leg: int
+    agent_id: UUID | None
+    started_at: datetime
+    workday: date
 
 
 async def load_agent_legs(
     session: Session, agent_id: UUID | None, after: tuple[Any, ...] | None, limit: int
-) -> list[dict[str, Any]]:
-    """Legs that hold, in order of time; None: those without agent."""
+) -> list[AgentLeg]:
+    """An agent's legs that are not void, by start; `agent_id` None: legs without agent. `after`: start, interaction and
+    number of the last leg of the page before."""
     started_at, interaction_id, number = after or ("-infinity", UUID(int=0), 0)
     of_agent = "agent_id IS NULL" if agent_id is None else "agent_id = :agent"
-    return await session.rows(
+    rows = await session.tuples(
         "SELECT source, root, interaction_id, leg, agent_id, started_at, workday FROM leg "  # noqa: S608
         f"WHERE tenant = :tenant AND {of_agent} AND NOT void AND (started_at, interaction_id, leg) > "
         "(cast(:started_at AS timestamptz), cast(:id AS uuid), :leg) "
@@ -266,14 +394,15 @@ async def load_agent_legs(
         {"tenant": session.tenant, "started_at": started_at, "id": interaction_id, "leg": number, "limit": limit}
         | ({} if agent_id is None else {"agent": agent_id}),
     )
+    return [AgentLeg(*row) for row in rows]
 
 
-# Reading, for people
+# Queries of the API
 
 
-async def find(session: Session, external_id: str, source: str | None) -> list[dict[str, Any]]:
-    """Source and root of the interactions that this contact belongs to or begins, or did."""
-    return await session.rows(
+async def find_by_contact(session: Session, external_id: str, source: str | None) -> list[InteractionKey]:
+    """The interactions that this contact belongs to or began, now or before; 100 at most. `source` None: of any source."""
+    rows = await session.tuples(
         "SELECT source, root FROM part WHERE tenant = :tenant AND contact = :id "
         "AND source IN (SELECT slug FROM source WHERE tenant = :tenant) "
         "AND (cast(:source AS text) IS NULL OR source = :source) "
@@ -284,48 +413,120 @@ async def find(session: Session, external_id: str, source: str | None) -> list[d
         "ORDER BY source, root LIMIT 100",
         {"tenant": session.tenant, "id": external_id, "source": source},
     )
+    return [InteractionKey(*row) for row in rows]
 
 
-async def load_legs(session: Session, ids: Sequence[UUID]) -> list[dict[str, Any]]:
-    return await session.rows(
-        "SELECT interaction_id, l.leg, version, l.void, l.mode, agent_id, workday, document, position, v.content::text AS content FROM leg l "
-        "JOIN leg_version v USING (tenant, interaction_id, leg, version) "
+class LegRow(NamedTuple):
+    """The current version of a leg, with the location of its content; a `leg_contents.ContentLocation`."""
+
+    interaction_id: UUID
+    leg: int
+    version: int
+    void: bool
+    mode: Mode
+    agent_id: UUID | None
+    workday: date
+    document: UUID | None
+    position: int | None
+    content: str | None
+
+
+async def load_legs(session: Session, ids: Sequence[UUID]) -> list[LegRow]:
+    """The current versions of all legs of these interactions, by interaction and number."""
+    rows = await session.tuples(
+        "SELECT interaction_id, l.leg, version, l.void, l.mode, agent_id, workday, document, position, v.content::text "
+        "FROM leg l JOIN leg_version v USING (tenant, interaction_id, leg, version) "
         "WHERE tenant = :tenant AND interaction_id = ANY(cast(:ids AS uuid[])) ORDER BY interaction_id, l.leg",
         {"tenant": session.tenant, "ids": list(ids)},
     )
+    return [LegRow(*row) for row in rows]
 
 
-async def load_versions(session: Session, interaction_id: UUID) -> list[dict[str, Any]]:
-    return await session.rows(
-        "SELECT leg, version, void, mode, known_at, receipt_id, document, position, content::text AS content FROM leg_version "
+class LegVersionRow(NamedTuple):
+    """A version of a leg, with the location of its content; a `leg_contents.ContentLocation`. `receipt_id` None: a change
+    of the directory caused it."""
+
+    leg: int
+    version: int
+    void: bool
+    mode: Mode
+    known_at: datetime
+    receipt_id: UUID | None
+    document: UUID | None
+    position: int | None
+    content: str | None
+
+
+async def load_versions(session: Session, interaction_id: UUID) -> list[LegVersionRow]:
+    """All versions of an interaction's legs, by leg and version."""
+    rows = await session.tuples(
+        "SELECT leg, version, void, mode, known_at, receipt_id, document, position, content::text FROM leg_version "
         "WHERE tenant = :tenant AND interaction_id = :id ORDER BY leg, version",
         {"tenant": session.tenant, "id": interaction_id},
     )
+    return [LegVersionRow(*row) for row in rows]
 
 
-async def load_interaction_parts(session: Session, source: str, root: str) -> list[dict[str, Any]]:
-    return await session.rows(
-        "SELECT id, contact, kind, stamp, mode, receipt_id, document, position FROM part "
+class PartLocation(NamedTuple):
+    """A part, with the location of its raw record. `stamp`: milliseconds since 1970."""
+
+    contact: str
+    kind: str
+    stamp: int | None
+    mode: Mode
+    receipt_id: UUID
+    document: str
+    position: int
+
+
+async def load_interaction_parts(session: Session, source: str, root: str) -> list[PartLocation]:
+    """The parts of an interaction, in order of arrival."""
+    rows = await session.tuples(
+        "SELECT contact, kind, stamp, mode, receipt_id, document, position FROM part "
         "WHERE tenant = :tenant AND source = :source AND root = :root ORDER BY seq",
         {"tenant": session.tenant, "source": source, "root": root},
     )
+    return [PartLocation(*row) for row in rows]
+
+
+class HeldContact(NamedTuple):
+    """A held contact, with the time since which it is held."""
+
+    contact: str
+    root: str
+    reason: HoldReason
+    waits_for: list[str]
+    held_at: datetime
 
 
 async def load_held_page(
     session: Session, source: str, reason: str | None, limit: int, after: str | None
-) -> list[dict[str, Any]]:
-    return await session.rows(
-        "SELECT contact, root, reason, waits_for, since AS held_at FROM held WHERE tenant = :tenant AND source = :source "
+) -> list[HeldContact]:
+    """Held contacts of a source, by contact. `reason` None: for any reason; `after`: the last contact of the page before."""
+    rows = await session.tuples(
+        "SELECT contact, root, reason, waits_for, since FROM held WHERE tenant = :tenant AND source = :source "
         "AND (cast(:reason AS text) IS NULL OR reason = :reason) AND contact > :after ORDER BY contact LIMIT :limit",
         {"tenant": session.tenant, "source": source, "reason": reason, "limit": limit, "after": after or ""},
     )
+    return [HeldContact(*row) for row in rows]
 
 
-async def load_unknown_agents(session: Session, source: str, limit: int) -> list[dict[str, Any]]:
-    """Agents' names that the directory does not know, with how much waits for each, the most first."""
-    return await session.rows(
-        "SELECT waits_for[1] AS external_id, waits_for AS names, count(*) AS waiting, min(since) AS held_at FROM held "
+class UnknownAgent(NamedTuple):
+    """An agent whom the directory does not know: the vendor's names, the number of waiting contacts, and since when the
+    oldest of them is held."""
+
+    external_id: str
+    names: list[str]
+    waiting: int
+    held_at: datetime
+
+
+async def load_unknown_agents(session: Session, source: str, limit: int) -> list[UnknownAgent]:
+    """Agents whom the directory does not know; those for whom most contacts wait come first."""
+    rows = await session.tuples(
+        "SELECT waits_for[1] AS external_id, waits_for, count(*) AS waiting, min(since) FROM held "
         "WHERE tenant = :tenant AND source = :source AND reason = 'unknown_agent' GROUP BY waits_for "
         "ORDER BY waiting DESC, external_id LIMIT :limit",
         {"tenant": session.tenant, "source": source, "limit": limit},
     )
+    return [UnknownAgent(*row) for row in rows]

@@ -1,10 +1,12 @@
-"""Receipts and the verdicts on their records."""
+"""Queries of receipts and of the verdicts on their records."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple, NotRequired, TypedDict
 from uuid import UUID
 
+from contracts import Mode
 from pydantic_core import to_json
 from servicekit.errors import NotFound
 from storage import InsertSpec, Session
@@ -13,42 +15,119 @@ from ingest.store.tables import receipt, record
 
 MAX_PROBLEMS = 100
 OPEN_STATUSES = ("receiving", "queued", "reading")
-BUSY = (*OPEN_STATUSES, "replaying")
+BUSY_STATUSES = (*OPEN_STATUSES, "replaying")
 VERDICTS = ("accepted", "unchanged", "corrected", "held", "rejected")
+BODY_KIND = "body"
+"""The kind of the record that stands for a whole body of which nothing more was read."""
+
+
+class ReceiptRow(NamedTuple):
+    """A stored receipt. `work`: progress of a replay or an undo; `digest`: of the request that had the idempotency key;
+    `not_kept`: how many of the rejected records are only counted."""
+
+    id: UUID
+    source: str
+    mode: Mode
+    status: str
+    work: dict[str, Any] | None
+    sent_by: UUID
+    received_at: datetime
+    finished_at: datetime | None
+    touched_at: datetime
+    idempotency_key: str | None
+    digest: str | None
+    notes: list[str]
+    bytes: int
+    received: int
+    accepted: int
+    unchanged: int
+    corrected: int
+    held: int
+    rejected: int
+    not_kept: int
+
+
+_RECEIPT_COLUMNS = ", ".join(f"receipt.{name}" for name in ReceiptRow._fields)
+
+
+# Rows to insert. They are dicts, because a bulk insert encodes them as JSON.
+
+
+class UpsertReceipt(TypedDict):
+    """A new receipt, or what another chunk adds to it: its counters are added to those of the stored receipt."""
+
+    id: UUID
+    source: str
+    mode: Mode
+    status: str
+    sent_by: UUID
+    received_at: datetime
+    finished_at: NotRequired[datetime]
+    idempotency_key: str | None
+    digest: NotRequired[str | None]
+    notes: list[str]
+    bytes: int
+    received: int
+    accepted: int
+    unchanged: int
+    corrected: int
+    held: int
+    rejected: int
+    not_kept: int
+
+
+class VerdictColumns(TypedDict):
+    """The verdict on a record, and the part that it is. `field`, `reason` and `cure` say why it is held or rejected."""
+
+    verdict: str
+    field: NotRequired[str | None]
+    reason: NotRequired[str]
+    cure: NotRequired[str | None]
+    contact: NotRequired[str]
+    kind: NotRequired[str]
+    part_id: NotRequired[UUID]
+
+
+class InsertRecord(VerdictColumns):
+    """A judged record: `number` and `line` count from 1, `position` in its raw document from 0."""
+
+    number: int
+    line: int
+    position: int
+
+
 RECORDS = InsertSpec(
     record,
     ("number", "line", "verdict", "field", "reason", "cure", "contact", "kind", "part_id", "position"),
     ("tenant", "receipt_id", "document"),
 )
-_FILED = ("id", "source", "mode", "sent_by", "received_at", "idempotency_key")
-_TOLD = ("finished_at", "notes", "bytes")
-_COUNTED = ("received", "not_kept", *VERDICTS)
-BODY_KIND = "body"
-"""The kind of the record that stands for a whole body, of which nothing more was read."""
-# What a chunk brought is added to what the chunks before it did; a receipt that is queued is so until it is done.
+_COUNTERS = ("received", "not_kept", *VERDICTS)
+# A chunk adds its counters to those of the chunks before. A queued receipt keeps its status until it is done.
 RECEIPTS = InsertSpec(
     receipt,
-    (*_FILED, "status", "digest", *_TOLD, *_COUNTED),
+    tuple(UpsertReceipt.__annotations__),
     ("tenant",),
     "ON CONFLICT (tenant, id) DO UPDATE SET notes = excluded.notes, bytes = excluded.bytes, "
     "finished_at = coalesce(excluded.finished_at, receipt.finished_at), "
     "status = CASE WHEN excluded.status = 'done' AND receipt.status NOT IN ('cancelled', 'undoing', 'undone') THEN 'done' "
     "ELSE receipt.status END, "
     "digest = coalesce(excluded.digest, receipt.digest), "
-    f"{', '.join(f'{name} = receipt.{name} + excluded.{name}' for name in _COUNTED)}, touched_at = clock_timestamp() "
-    f"RETURNING {', '.join(f'receipt.{each.name}' for each in receipt.columns)}",
+    f"{', '.join(f'{name} = receipt.{name} + excluded.{name}' for name in _COUNTERS)}, touched_at = clock_timestamp() "
+    f"RETURNING {_RECEIPT_COLUMNS}",
 )
 
 
-async def find(session: Session, receipt_id: UUID, *, lock: bool = False) -> dict[str, Any] | None:
-    return await session.row(
-        f"SELECT * FROM receipt WHERE tenant = :tenant AND id = :id {'FOR UPDATE' if lock else ''}",  # noqa: S608
+async def find(session: Session, receipt_id: UUID, *, lock: bool = False) -> ReceiptRow | None:
+    """A receipt; None when it is unknown. `lock`: locks its row until the end of the transaction."""
+    rows = await session.tuples(
+        f"SELECT {_RECEIPT_COLUMNS} FROM receipt WHERE tenant = :tenant AND id = :id {'FOR UPDATE' if lock else ''}",  # noqa: S608
         {"tenant": session.tenant, "id": receipt_id},
     )
+    return ReceiptRow(*rows[0]) if rows else None
 
 
 async def find_open(session: Session, source: str, most: int = 5) -> list[UUID]:
-    """Those that are still received or read."""
+    """Up to `most` receipts of a source whose body is still received or read, the oldest first."""
     return await session.scalars(
         "SELECT id FROM receipt WHERE tenant = :tenant AND source = :source AND status = ANY(cast(:open AS text[])) "
         "ORDER BY received_at LIMIT :most",
@@ -56,20 +135,25 @@ async def find_open(session: Session, source: str, most: int = 5) -> list[UUID]:
     )
 
 
-async def find_by_idempotency_key(session: Session, person: UUID, key: str) -> dict[str, Any] | None:
-    return await session.row(
-        "SELECT * FROM receipt WHERE tenant = :tenant AND sent_by = :person AND idempotency_key = :key "
+async def find_by_idempotency_key(session: Session, person: UUID, key: str) -> ReceiptRow | None:
+    """The newest receipt of this sender and key whose body was received completely."""
+    rows = await session.tuples(
+        f"SELECT {_RECEIPT_COLUMNS} FROM receipt "  # noqa: S608
+        "WHERE tenant = :tenant AND sent_by = :person AND idempotency_key = :key "
         "AND status IN ('done', 'queued', 'replaying', 'undoing', 'undone') ORDER BY received_at DESC LIMIT 1",
         {"tenant": session.tenant, "person": person, "key": key},
     )
+    return ReceiptRow(*rows[0]) if rows else None
 
 
 async def load_page(
     session: Session, source: str | None, limit: int, after: tuple[Any, ...] | None
-) -> list[dict[str, Any]]:
-    """The newest first."""
-    return await session.rows(
-        "SELECT * FROM receipt WHERE tenant = :tenant AND (cast(:source AS text) IS NULL OR source = :source) "
+) -> list[ReceiptRow]:
+    """Receipts, the newest first. `source` None: of all sources; `after`: time of arrival and id of the last receipt of the
+    page before."""
+    rows = await session.tuples(
+        f"SELECT {_RECEIPT_COLUMNS} FROM receipt "  # noqa: S608
+        "WHERE tenant = :tenant AND (cast(:source AS text) IS NULL OR source = :source) "
         "AND (cast(:at AS timestamptz) IS NULL OR (received_at, id) < (cast(:at AS timestamptz), cast(:id AS uuid))) "
         "ORDER BY received_at DESC, id DESC LIMIT :limit",
         {
@@ -80,24 +164,26 @@ async def load_page(
             "limit": limit,
         },
     )
+    return [ReceiptRow(*row) for row in rows]
 
 
 async def count_queued(session: Session) -> int:
+    """How many bodies of the tenant wait to be read."""
     return await session.scalar(
         "SELECT count(*) FROM receipt WHERE tenant = :tenant AND status = 'queued'", {"tenant": session.tenant}
     )
 
 
-async def require(session: Session, receipt_id: UUID, *, lock: bool = False) -> dict[str, Any]:
-    """Raises NotFound."""
+async def require(session: Session, receipt_id: UUID, *, lock: bool = False) -> ReceiptRow:
+    """As `find`. Raises NotFound when the receipt is unknown."""
     row = await find(session, receipt_id, lock=lock)
     if row is None:
         raise NotFound("unknown-receipt", f"There is no receipt `{receipt_id}`.")
     return row
 
 
-async def mark(session: Session, receipt_id: UUID, status: str, work: dict[str, Any] | None = None) -> None:
-    """`work`: how far what is done with it is."""
+async def mark(session: Session, receipt_id: UUID, status: str, work: Mapping[str, Any] | None = None) -> None:
+    """Sets the status, and the progress of a replay or an undo."""
     await session.run(
         "UPDATE receipt SET status = :status, work = cast(:work AS jsonb), touched_at = clock_timestamp() "
         "WHERE tenant = :tenant AND id = :id",
@@ -111,7 +197,7 @@ async def mark(session: Session, receipt_id: UUID, status: str, work: dict[str, 
 
 
 async def mark_interrupted(session: Session, receipt_id: UUID) -> None:
-    """Marks a receipt whose body broke off."""
+    """Sets the status `interrupted` if the body is still received or read."""
     await session.run(
         "UPDATE receipt SET status = 'interrupted', finished_at = :now, touched_at = clock_timestamp() "
         "WHERE tenant = :tenant AND id = :id AND status IN ('reading', 'receiving')",
@@ -120,7 +206,7 @@ async def mark_interrupted(session: Session, receipt_id: UUID) -> None:
 
 
 async def is_open(session: Session, receipt_id: UUID) -> bool:
-    """Whether its body may be read on."""
+    """Whether more of its body may be read: it is not cancelled, interrupted or done."""
     status = await session.scalar(
         "SELECT status FROM receipt WHERE tenant = :tenant AND id = :id", {"tenant": session.tenant, "id": receipt_id}
     )
@@ -128,7 +214,7 @@ async def is_open(session: Session, receipt_id: UUID) -> bool:
 
 
 async def mark_queued(session: Session, receipt_id: UUID, size: int, digest: str | None) -> None:
-    """The body is kept whole, and waits to be read, unless it was cancelled meanwhile."""
+    """Sets the status `queued` for a body of `size` bytes that is completely spooled, unless it was cancelled meanwhile."""
     await session.run(
         "UPDATE receipt SET bytes = :size, digest = :digest, touched_at = clock_timestamp(), "
         "status = CASE status WHEN 'receiving' THEN 'queued' ELSE status END WHERE tenant = :tenant AND id = :id",
@@ -137,6 +223,7 @@ async def mark_queued(session: Session, receipt_id: UUID, size: int, digest: str
 
 
 async def mark_cancelled(session: Session, receipt_id: UUID) -> bool:
+    """Sets the status `cancelled`. False when the body is no longer received or read."""
     return bool(
         await session.run(
             "UPDATE receipt SET status = 'cancelled', finished_at = :now, touched_at = clock_timestamp() "
@@ -147,7 +234,7 @@ async def mark_cancelled(session: Session, receipt_id: UUID) -> bool:
 
 
 async def recount(session: Session, receipt_id: UUID) -> None:
-    """Sets the counters to what the verdicts are now."""
+    """Counts the verdicts anew into the receipt's counters."""
     sums = ", ".join(f"count(*) FILTER (WHERE verdict = '{name}') AS {name}" for name in VERDICTS)
     others = ", ".join(f"{name} = counted.{name}" for name in VERDICTS if name != "rejected")
     await session.run(
@@ -159,12 +246,29 @@ async def recount(session: Session, receipt_id: UUID) -> None:
     )
 
 
-async def restore_verdicts(
-    session: Session, receipt_id: UUID, document: str, before: dict[int, dict[str, Any]]
-) -> None:
-    """A record that is judged again and says the same as before keeps the verdict that it had when it came."""
-    had = [row for row in before.values() if row["part_id"] and row["verdict"] in ("corrected", "unchanged")]
-    if had:
+class JudgedRecord(NamedTuple):
+    """The verdict on a record, and the part that it was read as, if any."""
+
+    number: int
+    verdict: str
+    part_id: UUID | None
+
+
+async def load_document_verdicts(session: Session, receipt_id: UUID, document: str) -> list[JudgedRecord]:
+    """The verdicts on the records of one raw document, by number."""
+    rows = await session.tuples(
+        "SELECT number, verdict, part_id FROM record "
+        "WHERE tenant = :tenant AND receipt_id = :id AND document = :document ORDER BY number",
+        {"tenant": session.tenant, "id": receipt_id, "document": document},
+    )
+    return [JudgedRecord(*row) for row in rows]
+
+
+async def restore_verdicts(session: Session, receipt_id: UUID, document: str, before: Iterable[JudgedRecord]) -> None:
+    """After records were judged again: those that are read as the same part as before get their first verdict back,
+    `corrected` or `unchanged`."""
+    restored = [row for row in before if row.part_id and row.verdict in ("corrected", "unchanged")]
+    if restored:
         await session.run(
             "UPDATE record SET verdict = b.verdict FROM unnest(cast(:numbers AS int[]), cast(:verdicts AS text[]), "
             "cast(:parts AS uuid[])) AS b(number, verdict, part_id) WHERE record.tenant = :tenant "
@@ -174,37 +278,56 @@ async def restore_verdicts(
                 "tenant": session.tenant,
                 "id": receipt_id,
                 "document": document,
-                "numbers": [row["number"] for row in had],
-                "verdicts": [row["verdict"] for row in had],
-                "parts": [row["part_id"] for row in had],
+                "numbers": [row.number for row in restored],
+                "verdicts": [row.verdict for row in restored],
+                "parts": [row.part_id for row in restored],
             },
         )
 
 
+class RecordRow(NamedTuple):
+    """A judged record, as the API shows it."""
+
+    number: int
+    line: int
+    verdict: str
+    field: str | None
+    reason: str | None
+    cure: str | None
+    contact: str | None
+    kind: str | None
+
+
+_RECORD_COLUMNS = ", ".join(RecordRow._fields)
+
+
 async def load_records(
     session: Session, receipt_id: UUID, verdict: str | None, limit: int, after: int | None
-) -> list[dict[str, Any]]:
-    return await session.rows(
-        "SELECT number, line, verdict, field, reason, cure, contact, kind, document, position FROM record "
+) -> list[RecordRow]:
+    """Records of a receipt, by number. `verdict` None: with any verdict; `after`: the last number of the page before."""
+    rows = await session.tuples(
+        f"SELECT {_RECORD_COLUMNS} FROM record "  # noqa: S608
         "WHERE tenant = :tenant AND receipt_id = :id AND number > :after "
         "AND (cast(:verdict AS text) IS NULL OR verdict = :verdict) ORDER BY number LIMIT :limit",
         {"tenant": session.tenant, "id": receipt_id, "verdict": verdict, "limit": limit, "after": after or 0},
     )
+    return [RecordRow(*row) for row in rows]
 
 
-async def load_problems(session: Session, row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The first records of a receipt that were rejected or are held; before them what was refused of the whole body."""
-    if not row["rejected"] and not row["held"]:
+async def load_problems(session: Session, row: ReceiptRow) -> list[RecordRow]:
+    """The first rejected or held records of a receipt, at most `MAX_PROBLEMS`; before them the record of kind `body`, if
+    any."""
+    if not row.rejected and not row.held:
         return []
-    place = {"tenant": session.tenant, "id": row["id"], "limit": MAX_PROBLEMS}
-    return await session.rows(_PROBLEMS, place)
+    rows = await session.tuples(_PROBLEMS, {"tenant": session.tenant, "id": row.id, "limit": MAX_PROBLEMS})
+    return [RecordRow(*each) for each in rows]
 
 
-_PROBLEM = """
-SELECT number, line, verdict, field, reason, cure, contact, kind FROM record
+_PROBLEM = f"""
+SELECT {_RECORD_COLUMNS} FROM record
 WHERE tenant = :tenant AND receipt_id = :id AND verdict IN ('rejected', 'held') ORDER BY number
-"""
-# Whatever ends a body is the last of its records.
+"""  # noqa: S608
+# The record of kind `body` is the last one.
 _PROBLEMS = f"""
 SELECT * FROM (SELECT * FROM (({_PROBLEM} DESC LIMIT 1)) AS last WHERE kind = '{BODY_KIND}') AS whole UNION ALL
 SELECT * FROM (SELECT * FROM ({_PROBLEM} LIMIT :limit) AS first WHERE kind IS DISTINCT FROM '{BODY_KIND}') AS others
@@ -212,15 +335,15 @@ SELECT * FROM (SELECT * FROM ({_PROBLEM} LIMIT :limit) AS first WHERE kind IS DI
 
 
 async def load_document_ids(session: Session, receipt_id: UUID) -> list[str]:
-    """The raw documents of a receipt, in order."""
+    """Ids of the raw documents of a receipt, in order."""
     return await session.scalars(
         "SELECT DISTINCT document FROM record WHERE tenant = :tenant AND receipt_id = :id ORDER BY document",
         {"tenant": session.tenant, "id": receipt_id},
     )
 
 
-# A document's id begins with its receipt's; a raw one's ends with the number of its first record. While a body is being
-# read, what it has written is its own: a reading that failed is begun again, and finds the same ids there.
+# The id of a document begins with that of its receipt; the id of a raw one ends with the number of its first record. While
+# a body is being read, its documents count as used: a retry writes the same ids.
 _BEING_READ = """
 EXISTS (SELECT FROM receipt WHERE tenant = :tenant AND id = cast(left(d, 36) AS uuid)
         AND status IN ('receiving', 'queued', 'reading'))
@@ -234,31 +357,25 @@ _UNUSED_RAW = f"""
 
 
 async def find_unused_spool(session: Session, ids: Sequence[str]) -> list[str]:
-    """Pieces of bodies that nobody is going to read."""
+    """Those of these spooled pieces whose body is no longer being read."""
     return await session.scalars(_UNUSED_SPOOL, {"tenant": session.tenant, "ids": list(ids)})
 
 
 async def find_unused_raw(session: Session, ids: Sequence[str]) -> list[str]:
-    """Raw documents that were written before a transaction that then failed."""
+    """Those of these raw documents that no record names: the transaction that wrote them failed."""
     return await session.scalars(_UNUSED_RAW, {"tenant": session.tenant, "ids": list(ids)})
 
 
-async def load_document_records(session: Session, receipt_id: UUID, document: str) -> list[dict[str, Any]]:
-    return await session.rows(
-        "SELECT * FROM record WHERE tenant = :tenant AND receipt_id = :id AND document = :document ORDER BY number",
-        {"tenant": session.tenant, "id": receipt_id, "document": document},
-    )
-
-
 async def delete_records(session: Session, receipt_id: UUID, document: str) -> None:
+    """Deletes the verdicts on the records of one raw document."""
     await session.run(
         "DELETE FROM record WHERE tenant = :tenant AND receipt_id = :id AND document = :document",
         {"tenant": session.tenant, "id": receipt_id, "document": document},
     )
 
 
-# A part counts as long as one receipt that was not undone, and is not being undone, says so.
-_ONLY_HERE = """
+# A part stays as long as a receipt contains it that is neither undone nor being undone.
+_EXCLUSIVE_PARTS = """
 SELECT DISTINCT r.part_id FROM record r
 WHERE r.tenant = :tenant AND r.receipt_id = :id AND r.part_id IS NOT NULL AND r.document = :document
 AND NOT EXISTS (
@@ -270,11 +387,11 @@ ORDER BY r.part_id
 
 
 async def find_exclusive_parts(session: Session, receipt_id: UUID, document: str) -> list[UUID]:
-    """Parts that only this document of the receipt brought, in the order in which they came."""
-    return await session.scalars(_ONLY_HERE, {"tenant": session.tenant, "id": receipt_id, "document": document})
+    """Parts that only this raw document contains, by id."""
+    return await session.scalars(_EXCLUSIVE_PARTS, {"tenant": session.tenant, "id": receipt_id, "document": document})
 
 
-_PAGE_ONLY_HERE = """
+_EXCLUSIVE_PARTS_PAGE = """
 WITH page AS MATERIALIZED (
     SELECT number, part_id FROM record WHERE tenant = :tenant AND receipt_id = :id AND number > :after
     ORDER BY number LIMIT :limit)
@@ -288,20 +405,20 @@ SELECT (SELECT count(*) FROM page) AS records, (SELECT max(number) FROM page) AS
 
 
 @dataclass(frozen=True)
-class PageOnlyHere:
-    """`records`: how many there are in the page; `last`: the number of the last one."""
+class ExclusivePartsPage:
+    """Parts that only one receipt contains, from a page of its records. `records`: the size of the page; `last`: the number
+    of its last record."""
 
     records: int
     last: int | None
     parts: list[UUID]
 
 
-async def page_only_here(session: Session, receipt_id: UUID, after: int, limit: int) -> PageOnlyHere:
-    """Of the receipt's records behind number `after`: the parts that only this receipt brought."""
-    place = {"tenant": session.tenant, "id": receipt_id, "after": after, "limit": limit}
-    row = await session.row(_PAGE_ONLY_HERE, place)
-    assert row is not None, "it counts, and so gives a row"
-    return PageOnlyHere(row["records"], row["last"], row["parts"])
+async def load_exclusive_parts_page(session: Session, receipt_id: UUID, after: int, limit: int) -> ExclusivePartsPage:
+    """The parts that only this receipt contains, from its records after number `after`."""
+    parameters = {"tenant": session.tenant, "id": receipt_id, "after": after, "limit": limit}
+    ((records, last, parts),) = await session.tuples(_EXCLUSIVE_PARTS_PAGE, parameters)
+    return ExclusivePartsPage(records, last, parts)
 
 
 _ACCEPT_HELD = """
@@ -316,7 +433,7 @@ WHERE receipt.tenant = :tenant AND receipt.id = counted.receipt_id
 
 
 async def accept_held(session: Session, source: str, contacts: Sequence[str]) -> None:
-    """What was held of these contacts has taken effect."""
+    """Sets the verdict `accepted` on the held records of these contacts."""
     if contacts:
         await session.run(_ACCEPT_HELD, {"tenant": session.tenant, "source": source, "contacts": list(contacts)})
 
@@ -333,6 +450,6 @@ WHERE receipt.tenant = :tenant AND receipt.id = counted.receipt_id
 
 
 async def accept_held_agents(session: Session, source: str, agents: Sequence[str]) -> None:
-    """What was held of these agents' states has taken effect."""
+    """Sets the verdict `accepted` on the held notices of these agents' states."""
     if agents:
         await session.run(_ACCEPT_HELD_AGENTS, {"tenant": session.tenant, "source": source, "agents": list(agents)})

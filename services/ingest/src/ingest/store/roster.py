@@ -1,8 +1,8 @@
-"""The part of the directory's copy that a batch needs, and what the directory last said of a person's ids."""
+"""Queries of the directory's copy: whom agents' names mean, and what legs were derived from."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -22,7 +22,7 @@ class _Name(msgspec.Struct):
     valid_to: date
 
 
-_NAMES_OF = msgspec.json.Decoder(list[_Name]).decode
+_decode_names = msgspec.json.Decoder(list[_Name]).decode
 _LOAD_ROSTER = f"""
 WITH named AS MATERIALIZED (
     SELECT external_id, person_id, valid_from, valid_to FROM directory_external_id
@@ -34,29 +34,35 @@ SELECT
 
 
 async def load_roster(session: Session, source: str, names: Iterable[str]) -> Roster:
-    wanted = {"tenant": session.tenant, "source": source, "names": to_pg_array(set(names))}
-    (found,) = await session.rows(_LOAD_ROSTER, wanted)
+    """The people whom these names of agents mean, with their workdays."""
+    parameters = {"tenant": session.tenant, "source": source, "names": to_pg_array(set(names))}
+    ((workdays, dated_names),) = await session.tuples(_LOAD_ROSTER, parameters)
     by_name: dict[str, list[DatedPerson]] = {}
-    for name in _NAMES_OF(found["names"]):
+    for name in _decode_names(dated_names):
         by_name.setdefault(name.external_id, []).append((name.person_id, name.valid_from, name.valid_to))
-    return Roster(parse_workdays(found["workdays"]), by_name)
+    return Roster(parse_workdays(workdays), by_name)
 
 
-KnownPerson = tuple[list[dict[str, Any]], list[Any] | None]
-"""A person's external ids, and what the person's days depend on (None: written by a version that did not keep it)."""
+class KnownPerson(NamedTuple):
+    """What a person's legs were derived from: the person's external ids, and the inputs of the person's workdays
+    (None: an older release wrote the row)."""
+
+    external_ids: list[dict[str, Any]]
+    days: list[Any] | None
 
 
 async def load_known_people(session: Session, people: Iterable[UUID]) -> dict[UUID, KnownPerson]:
-    """What the legs here were made by; the nil id stands for nobody."""
-    rows = await session.rows(
+    """What the legs of these people were derived from; unknown people are left out. The nil id stands for nobody."""
+    rows = await session.tuples(
         "SELECT person_id, external_ids, days FROM known_person "
         "WHERE tenant = :tenant AND person_id = ANY(cast(:people AS uuid[]))",
         {"tenant": session.tenant, "people": list(people)},
     )
-    return {row["person_id"]: (row["external_ids"], row["days"]) for row in rows}
+    return {person_id: KnownPerson(external_ids, days) for person_id, external_ids, days in rows}
 
 
 async def upsert_known_people(session: Session, people: Mapping[UUID, KnownPerson]) -> None:
+    """Records what the legs of these people are derived from."""
     if people:
         statement = insert(known_person)
         await session.execute(
@@ -72,7 +78,7 @@ async def upsert_known_people(session: Session, people: Mapping[UUID, KnownPerso
 
 
 async def find_people_sharing_names(session: Session, people: Iterable[UUID]) -> list[UUID]:
-    """Other people who ever bear a name that one of these bears."""
+    """Other people who have, at any time, a name that one of these people has at any time."""
     return await session.scalars(
         "SELECT DISTINCT o.person_id FROM directory_external_id n JOIN directory_external_id o "
         "ON o.tenant = n.tenant AND o.source = n.source AND o.external_id = n.external_id "
@@ -83,15 +89,16 @@ async def find_people_sharing_names(session: Session, people: Iterable[UUID]) ->
 
 
 async def load_people_page(session: Session, unit_id: UUID | None, after: UUID | None, limit: int) -> list[UUID]:
-    """People in order of id; of those who ever belong to the org unit or to one below it, where one is given."""
-    place = {"tenant": session.tenant, "after": after or UUID(int=0), "limit": limit}
+    """Ids of people, in order. `unit_id`: only members, at any time, of this org unit or one below it."""
+    parameters = {"tenant": session.tenant, "after": after or UUID(int=0), "limit": limit}
     if unit_id is None:
         return await session.scalars(
-            "SELECT id FROM directory_person WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit", place
+            "SELECT id FROM directory_person WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit",
+            parameters,
         )
     return await session.scalars(
         "SELECT DISTINCT m.person_id FROM directory_membership m "
         "JOIN directory_org_unit u ON u.tenant = m.tenant AND u.id = m.org_unit_id "
         "WHERE m.tenant = :tenant AND :unit = ANY(u.path) AND m.person_id > :after ORDER BY 1 LIMIT :limit",
-        place | {"unit": unit_id},
+        parameters | {"unit": unit_id},
     )

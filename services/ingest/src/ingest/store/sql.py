@@ -1,4 +1,4 @@
-"""What the store needs of the driver beyond `storage`: arrays as text, and deadlocks by their code."""
+"""Arrays as PostgreSQL's text, and recognising a deadlock."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from sqlalchemy.exc import OperationalError
 
 
 def to_pg_array(values: Iterable[str | int]) -> str:
-    """An array as PostgreSQL reads it: the driver takes a microsecond for each element of a list."""
+    """PostgreSQL's text of an array. Faster than a list, for which the driver takes a microsecond an element."""
     return "{" + ",".join([_element(value) for value in values]) + "}"
 
 
@@ -15,5 +15,5 @@ def _element(value: str | int) -> str:
 
 
 def is_deadlock(error: Exception) -> bool:
-    """Whether the database gave up this transaction because two waited for each other; it may be tried again."""
+    """Whether PostgreSQL aborted the transaction because of a deadlock; it may be retried."""
     return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) == "40P01"

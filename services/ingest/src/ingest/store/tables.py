@@ -1,4 +1,4 @@
-"""Ingest's tables. Raw payloads are documents; here are what was read out of them, and what came of it."""
+"""The tables of ingest. Raw payloads are documents; the tables hold what was read from them, and what was derived."""
 
 from sqlalchemy import (
     DDL,
@@ -38,18 +38,18 @@ receipt = Table(
     "receipt",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("source", Text, nullable=False),
     Column("mode", Text, nullable=False),
     # receiving | queued | reading | done | interrupted | cancelled | replaying | undoing | undone
     Column("status", Text, nullable=False),
-    Column("work", JSONB),  # of one that is replayed or undone: how far that is
-    Column("sent_by", Uuid, nullable=False),
+    Column("work", JSONB),  # progress of a replay or an undo
+    Column("sent_by", Uuid(), nullable=False),
     Column("received_at", DateTime(timezone=True), nullable=False),
     Column("finished_at", DateTime(timezone=True)),
     Column("touched_at", DateTime(timezone=True), nullable=False, server_default=sql.clock_timestamp()),
     Column("idempotency_key", Text),
-    Column("digest", Text),  # of the request that brought the key
+    Column("digest", Text),  # of the request that had the key
     Column("notes", JSONB, nullable=False, server_default="[]"),
     Column("bytes", BigInteger, nullable=False, server_default="0"),
     Column("received", Integer, nullable=False, server_default="0"),
@@ -58,18 +58,18 @@ receipt = Table(
     Column("corrected", Integer, nullable=False, server_default="0"),
     Column("held", Integer, nullable=False, server_default="0"),
     Column("rejected", Integer, nullable=False, server_default="0"),
-    Column("not_kept", Integer, nullable=False, server_default="0"),  # of the rejected ones: they have no row
+    Column("not_kept", Integer, nullable=False, server_default="0"),  # rejected records without a row
     Index("ix_receipt_received", "tenant", "received_at", "id"),
     Index("ix_receipt_source", "tenant", "source", "received_at"),
     Index("ix_receipt_key", "tenant", "sent_by", "idempotency_key", postgresql_where="idempotency_key IS NOT NULL"),
 )
 
-# One row a record received: the verdict, and where the record lies (`position` in the raw document).
+# A received record: its verdict, and its location (`position` in the raw document).
 record = Table(
     "record",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("receipt_id", Uuid, primary_key=True),
+    Column("receipt_id", Uuid(), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("line", Integer, nullable=False),
     Column("verdict", Text, nullable=False),
@@ -78,30 +78,30 @@ record = Table(
     Column("cure", Text),
     Column("contact", Text),
     Column("kind", Text),
-    Column("part_id", Uuid),
+    Column("part_id", Uuid()),
     Column("document", Text, nullable=False),
     Column("position", Integer, nullable=False),
     Index("ix_record_part", "tenant", "part_id", postgresql_where="part_id IS NOT NULL"),
     Index("ix_record_problem", "tenant", "receipt_id", "number", postgresql_where="verdict IN ('rejected', 'held')"),
 )
 
-# `root` is the contact that the interaction began with; `seq` the order of arrival.
+# `root`: the contact that the interaction began with; `seq`: the order of arrival.
 part = Table(
     "part",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("seq", BigInteger, Identity(always=True), nullable=False),
     Column("source", Text, nullable=False),
     Column("root", Text, nullable=False),
     Column("contact", Text, nullable=False),
     Column("kind", Text, nullable=False),
-    Column("hash", Uuid, nullable=False),
+    Column("hash", Uuid(), nullable=False),
     Column("stamp", BigInteger),
     Column("initial", Text),
     Column("facts", JSONB, nullable=False),
     Column("mode", Text, nullable=False),
-    Column("receipt_id", Uuid, nullable=False),
+    Column("receipt_id", Uuid(), nullable=False),
     Column("document", Text, nullable=False),
     Column("position", Integer, nullable=False),
     Index("uq_part_content", "tenant", "source", "contact", "kind", "hash", unique=True),
@@ -112,7 +112,7 @@ interaction = Table(
     "interaction",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("source", Text, nullable=False),
     Column("root", Text, nullable=False),
 )
@@ -121,7 +121,7 @@ leg = Table(
     "leg",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("interaction_id", Uuid, primary_key=True),
+    Column("interaction_id", Uuid(), primary_key=True),
     Column("leg", Integer, primary_key=True),
     Column("source", Text, nullable=False),
     Column("root", Text, nullable=False),
@@ -129,37 +129,39 @@ leg = Table(
     Column("version", Integer, nullable=False),
     Column("void", Boolean, nullable=False),
     Column("mode", Text, nullable=False),
-    Column("hash", Uuid, nullable=False),
-    Column("agent_id", Uuid),
+    Column("hash", Uuid(), nullable=False),
+    Column("agent_id", Uuid()),
     Column("started_at", DateTime(timezone=True), nullable=False),
     Column("workday", Date, nullable=False),
     Index("ix_leg_root", "tenant", "source", "root"),
     Index("ix_leg_external", "tenant", "external_id"),
     Index("ix_leg_agent", "tenant", "agent_id", "started_at"),
 )
-# Heads are rewritten in place by every correction: room in the page keeps that off the index.
+# Every correction updates the row. Free room in the page allows a heap-only update, which leaves the indexes alone.
 event.listen(leg, "after_create", DDL("ALTER TABLE leg SET (fillfactor = 80)"))
 
-# `content` lies in a document, one line a version; in the row where it is older than that, or larger than a document.
+# The content lies in a document, one line a version. It lies in `content` if an older release wrote it, or if it is larger
+# than a document.
 leg_version = Table(
     "leg_version",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("interaction_id", Uuid, primary_key=True),
+    Column("interaction_id", Uuid(), primary_key=True),
     Column("leg", Integer, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("void", Boolean, nullable=False),
     Column("mode", Text, nullable=False),
     Column("known_at", DateTime(timezone=True), nullable=False),
-    Column("receipt_id", Uuid),
-    Column("document", Uuid),
+    Column("receipt_id", Uuid()),
+    Column("document", Uuid()),
     Column("position", Integer),
     Column("content", JSONB),
-    # So that the sweeper finds whether a document is named: all its versions were written in one transaction.
+    # For the sweeper, which asks whether a document is used. All its versions were written in one transaction.
     Index("ix_leg_version_document", "tenant", "document", postgresql_where="position = 0"),
 )
 
-# What has no effect yet, and what it waits for: agents' names, or kinds of parts. `root` of agents' states is the agent.
+# Contacts and agents' states that have no effect yet. `waits_for`: names of an agent, or kinds of parts. Of an agent's
+# states, `contact` and `root` are the agent.
 held = Table(
     "held",
     tables,
@@ -174,7 +176,7 @@ held = Table(
     Index("ix_held_waits_for", "waits_for", postgresql_using="gin"),
 )
 
-# One row a receipt that says so: from `at` (milliseconds) on the agent was in this state (null: logged out).
+# As a receipt reports: from `at` (milliseconds) on, the agent was in this state (null: logged out).
 agent_point = Table(
     "agent_point",
     tables,
@@ -182,7 +184,7 @@ agent_point = Table(
     Column("source", Text, primary_key=True),
     Column("agent", Text, primary_key=True),
     Column("at", BigInteger, primary_key=True),
-    Column("receipt_id", Uuid, primary_key=True),
+    Column("receipt_id", Uuid(), primary_key=True),
     Column("state", Text),
     Column("stamp", BigInteger, nullable=False),
     Column("mode", Text, nullable=False),
@@ -198,15 +200,15 @@ agent_state = Table(
     Column("started", BigInteger, primary_key=True),
     Column("ended", BigInteger),
     Column("state", Text, nullable=False),
-    Column("state_id", Uuid, nullable=False),
+    Column("state_id", Uuid(), nullable=False),
     Column("version", Integer, nullable=False),
     Column("void", Boolean, nullable=False),
     Column("mode", Text, nullable=False),
-    Column("agent_id", Uuid, nullable=False),
-    Column("workday", Date, nullable=True),  # null: written by a version that did not keep it
+    Column("agent_id", Uuid(), nullable=False),
+    Column("workday", Date, nullable=True),  # null: an older release wrote the row
 )
 
-# Every name that an agent event gave an agent, so that one of them may be found in the directory.
+# All names of an agent in agent events; one of them may be in the directory.
 agent_name = Table(
     "agent_name",
     tables,
@@ -216,13 +218,13 @@ agent_name = Table(
     Column("names", ARRAY(Text), nullable=False),
 )
 
-# What the directory last said of a person's ids here, and what the person's days depend on: a change of either moves legs
-# that were counted already. The nil id stands for nobody, whose days are the tenant's.
+# What a person's legs were derived from: the person's external ids, and the inputs of the person's workdays. When either
+# changes, the legs are derived again. The nil id stands for nobody, whose workdays are the tenant's.
 known_person = Table(
     "known_person",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("person_id", Uuid, primary_key=True),
+    Column("person_id", Uuid(), primary_key=True),
     Column("external_ids", JSONB, nullable=False),
     Column("days", JSONB(none_as_null=True), nullable=True),
 )
