@@ -15,7 +15,7 @@ from ingest.actions import archive
 from ingest.actions.intake import judge_chunk, new_chunk, write_chunk
 from ingest.actions.sources import load_source
 from ingest.store import interactions, receipts
-from ingest.store.receipts import ReceiptRow
+from ingest.store.receipts import ReceiptRow, Status
 
 REPLAY = "replay"
 
@@ -23,7 +23,7 @@ REPLAY = "replay"
 class ReplayProgress(BaseModel):
     """`was`: the receipt's status before the replay. `after`: the last document that was judged again."""
 
-    was: str
+    was: Status
     after: str
 
 

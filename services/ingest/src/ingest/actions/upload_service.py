@@ -46,7 +46,7 @@ from ingest.actions.uploads import (
 from ingest.model.payload import Limits, Payload, Record
 from ingest.model.refusal import Refusal
 from ingest.store import interactions, receipts
-from ingest.store.receipts import UpsertReceipt
+from ingest.store.receipts import Status, UpsertReceipt
 from ingest.store.sql import is_deadlock
 
 CHUNK_CHARS = 2 << 20
@@ -265,7 +265,8 @@ class UploadService:
             "not_kept": chunk.not_kept,
         }
         if notes is not None:
-            receipt |= {"status": "done", "finished_at": upload.now, "notes": notes, "digest": hexdigest(upload)}
+            receipt["status"], receipt["finished_at"] = "done", upload.now
+            receipt["notes"], receipt["digest"] = notes, hexdigest(upload)
             if upload.has_receipt:
                 await session.unschedule("abandoned", str(upload.receipt_id))
         elif not upload.has_receipt:
@@ -276,7 +277,7 @@ class UploadService:
             raise UploadCancelled  # else the chunk would restore what the undo removes
         return row, await receipts.load_problems(session, row) if notes is not None else []
 
-    async def insert_receipt(self, session: Session, upload: Upload, status: str) -> None:
+    async def insert_receipt(self, session: Session, upload: Upload, status: Status) -> None:
         """Inserts the receipt of an upload of which nothing is judged yet."""
         await session.insert_rows(receipts.RECEIPTS, [new_receipt(upload, status)])
 

@@ -14,7 +14,7 @@ from storage import Session
 from ingest.actions.reject_limits import RejectLimits, RejectTally
 from ingest.model.sources import Source
 from ingest.store import receipts
-from ingest.store.receipts import ReceiptRow, RecordRow, UpsertReceipt
+from ingest.store.receipts import ReceiptRow, RecordRow, Status, UpsertReceipt
 
 ABANDONED_AFTER = timedelta(hours=1)
 
@@ -83,7 +83,7 @@ class Quota:
     rejects_per_tenant_hour: int
 
 
-def new_receipt(upload: Upload, status: str) -> UpsertReceipt:
+def new_receipt(upload: Upload, status: Status) -> UpsertReceipt:
     """The receipt of an upload of which nothing is judged yet."""
     return {
         "id": upload.receipt_id,

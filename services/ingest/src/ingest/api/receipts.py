@@ -1,7 +1,7 @@
 """The API of receipts: verdicts, replay, undo."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from contracts import Mode
@@ -27,13 +27,11 @@ from ingest.actions.uploads import cancel
 from ingest.api.access import READER_ROLES, SENDER_ROLES
 from ingest.model.registry import RecordKind
 from ingest.store import receipts
-from ingest.store.receipts import ReceiptRow, RecordRow
+from ingest.store.receipts import ReceiptRow, RecordRow, Status, Verdict
 
 router = door_router(tags=["receipts"])
 
 _GOES_ON = "Begun, and going on: the receipt's `status` tells when it is done."
-Status = Literal["receiving", "queued", "reading", "done", "interrupted", "cancelled", "replaying", "undoing", "undone"]
-Verdict = Literal["accepted", "unchanged", "corrected", "held", "rejected"]
 
 
 class RecordView(BaseModel):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, get_args
 from uuid import UUID
 
 from contracts import Mode
@@ -13,10 +13,12 @@ from storage import InsertSpec, Session
 
 from ingest.store.tables import receipt, record
 
+Status = Literal["receiving", "queued", "reading", "done", "interrupted", "cancelled", "replaying", "undoing", "undone"]
+Verdict = Literal["accepted", "unchanged", "corrected", "held", "rejected"]
 MAX_PROBLEMS = 100
 OPEN_STATUSES = ("receiving", "queued", "reading")
 BUSY_STATUSES = (*OPEN_STATUSES, "replaying")
-VERDICTS = ("accepted", "unchanged", "corrected", "held", "rejected")
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 BODY_KIND = "body"
 """The kind of the record that stands for a whole body of which nothing more was read."""
 
@@ -28,7 +30,7 @@ class ReceiptRow(NamedTuple):
     id: UUID
     source: str
     mode: Mode
-    status: str
+    status: Status
     work: dict[str, Any] | None
     sent_by: UUID
     received_at: datetime
@@ -59,7 +61,7 @@ class UpsertReceipt(TypedDict):
     id: UUID
     source: str
     mode: Mode
-    status: str
+    status: Status
     sent_by: UUID
     received_at: datetime
     finished_at: NotRequired[datetime]
@@ -79,7 +81,7 @@ class UpsertReceipt(TypedDict):
 class VerdictColumns(TypedDict):
     """The verdict on a record, and the part that it is. `field`, `reason` and `cure` say why it is held or rejected."""
 
-    verdict: str
+    verdict: Verdict
     field: NotRequired[str | None]
     reason: NotRequired[str]
     cure: NotRequired[str | None]
@@ -182,7 +184,7 @@ async def require(session: Session, receipt_id: UUID, *, lock: bool = False) -> 
     return row
 
 
-async def mark(session: Session, receipt_id: UUID, status: str, work: Mapping[str, Any] | None = None) -> None:
+async def mark(session: Session, receipt_id: UUID, status: Status, work: Mapping[str, Any] | None = None) -> None:
     """Sets the status, and the progress of a replay or an undo."""
     await session.run(
         "UPDATE receipt SET status = :status, work = cast(:work AS jsonb), touched_at = clock_timestamp() "
@@ -250,7 +252,7 @@ class JudgedRecord(NamedTuple):
     """The verdict on a record, and the part that it was read as, if any."""
 
     number: int
-    verdict: str
+    verdict: Verdict
     part_id: UUID | None
 
 
@@ -290,7 +292,7 @@ class RecordRow(NamedTuple):
 
     number: int
     line: int
-    verdict: str
+    verdict: Verdict
     field: str | None
     reason: str | None
     cure: str | None
@@ -302,7 +304,7 @@ _RECORD_COLUMNS = ", ".join(RecordRow._fields)
 
 
 async def load_records(
-    session: Session, receipt_id: UUID, verdict: str | None, limit: int, after: int | None
+    session: Session, receipt_id: UUID, verdict: Verdict | None, limit: int, after: int | None
 ) -> list[RecordRow]:
     """Records of a receipt, by number. `verdict` None: with any verdict; `after`: the last number of the page before."""
     rows = await session.tuples(
