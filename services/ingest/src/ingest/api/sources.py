@@ -35,6 +35,7 @@ class SourceView(SourceSpec):
     """`retired`: it takes nothing more, and is no part of a blueprint."""
 
     source: str
+    # Wider than in a specification, which cannot retire a source.
     status: Literal["active", "paused", "retired"]  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]
     updated_at: datetime
     health: Health

@@ -100,7 +100,8 @@ def merge(parts: Iterable[Part], agent_of: FindAgent, day_of: FindWorkday, *, op
         if record is None:
             held.append(_without_record(contact, kinds))
             continue
-        facts: Contact = record.facts  # type: ignore[assignment]
+        facts = record.facts
+        assert isinstance(facts, Contact), "the facts of a part are of its kind"
         known[contact] = facts
         came_from = facts.previous or (record.initial if facts.by_transfer or facts.following else None)
         if came_from is not None and came_from != contact:
@@ -111,8 +112,10 @@ def merge(parts: Iterable[Part], agent_of: FindAgent, day_of: FindWorkday, *, op
         elif open_without_end and facts.ended is None:
             held.append(Held(contact, "open_interaction", ["contact"]))
         else:
-            analysis = kinds.get("analysis")
-            legs.append((facts.started, contact, facts, analysis and analysis.facts))  # type: ignore[arg-type]
+            part = kinds.get("analysis")
+            analysis = part.facts if part else None
+            assert analysis is None or isinstance(analysis, Analysis), "the facts of a part are of its kind"
+            legs.append((facts.started, contact, facts, analysis))
     legs.sort(key=lambda leg: leg[:2])
     chained = len(contacts) > 1
     direction = _direction(contacts, known) if chained else None

@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import reduce
-from operator import or_
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -88,7 +86,7 @@ def _is_struct(kind: Any) -> bool:
 
 def _fits(value: Any, kinds: Sequence[Any]) -> bool:
     try:
-        msgspec.convert(value, reduce(or_, kinds))
+        msgspec.convert(value, Union[tuple(kinds)])  # noqa: UP007  the members are known at run time only
     except msgspec.ValidationError:
         return False
     return True

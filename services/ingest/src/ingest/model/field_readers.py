@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pydantic import JsonValue
+
 from ingest.model.refusal import Refusal
 
 EARLIEST_MS = 946_684_800_000  # 2000-01-01: no call record is older, an unset clock is
@@ -144,9 +146,9 @@ def read_required_text(record: Mapping[str, Any], name: str, prefix: str = "") -
     return value
 
 
-def read_object(record: Mapping[str, Any], name: str, prefix: str = "") -> dict[str, Any] | None:
+def read_object(record: Mapping[str, Any], name: str, prefix: str = "") -> dict[str, JsonValue] | None:
     """An object within the record; None when it is missing or null."""
-    value = record.get(name)
+    value: JsonValue = record.get(name)
     if value is None:
         return None
     if not isinstance(value, dict):

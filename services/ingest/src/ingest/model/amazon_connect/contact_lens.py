@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import JsonValue
+
 from ingest.model import field_readers
 from ingest.model.field_readers import check_order, read_object, read_text, read_whole_number
 from ingest.model.parts import Analysis, Part
@@ -42,11 +44,11 @@ def read(record: dict[str, Any]) -> Part:
     return Part(kind="analysis", contact=contact, facts=facts)
 
 
-def _stretches(found: Any, field: str, conversation: int | None) -> list[tuple[int, int]]:
+def _stretches(found: JsonValue, field: str, conversation: int | None) -> list[tuple[int, int]]:
     if not isinstance(found, list):
         raise Refusal(field, f"{field_readers.quote_value(found)} is not a list.", AS_WRITTEN)
     field_readers.check_stretch_count(found, field)
-    stretches = []
+    stretches: list[tuple[int, int]] = []
     for index, item in enumerate(found):
         at = f"{field}[{index}]"
         if not isinstance(item, dict):
@@ -64,15 +66,13 @@ def _stretches(found: Any, field: str, conversation: int | None) -> list[tuple[i
 
 def _participants(record: dict[str, Any], role: str) -> set[str]:
     """The ids of the participants in a role; older analyses use the role itself as id."""
-    found = record.get("Participants")
+    found: JsonValue = record.get("Participants")
     ids = {role}
     for item in found if isinstance(found, list) else []:
-        if (
-            isinstance(item, dict)
-            and item.get("ParticipantRole") == role
-            and isinstance(item.get("ParticipantId"), str)
-        ):
-            ids.add(item["ParticipantId"])
+        if isinstance(item, dict) and item.get("ParticipantRole") == role:
+            id = item.get("ParticipantId")
+            if isinstance(id, str):
+                ids.add(id)
     return ids
 
 
@@ -103,7 +103,7 @@ def _sentiment(record: dict[str, Any], found: dict[str, Any]) -> int | None:
     return None
 
 
-def _by_participant(found: dict[str, Any], at: str) -> tuple[dict[str, Any], str]:
+def _by_participant(found: dict[str, JsonValue], at: str) -> tuple[dict[str, JsonValue], str]:
     """By participant, and where that stands: the analysis of a chat has it one level deeper than that of a call."""
     for name in ("DetailsByParticipantRole", "DetailsByParticipant"):
         if (deeper := read_object(found, name, at)) is not None:

@@ -1,6 +1,6 @@
 """Records that Amazon Connect's connector does not read: it says what each seems to be, and what to send instead."""
 
-from typing import Any
+from pydantic import JsonValue
 
 from ingest.model.refusal import Refusal
 
@@ -8,7 +8,7 @@ from ingest.model.refusal import Refusal
 _NOT_A_RECORD = ("AgentInfo", "QueueInfo", "agentInfo", "queueInfo", "Contact", "Contacts")
 
 
-def find_api_answer(record: dict[str, Any]) -> str | None:
+def find_api_answer(record: dict[str, JsonValue]) -> str | None:
     """The field by which a record is an answer of the API, and no contact record; None for others."""
     return next((name for name in _NOT_A_RECORD if name in record), None)
 
@@ -22,7 +22,7 @@ def api_answer_refusal(field: str) -> Refusal:
     return Refusal(field, reason, cure)
 
 
-def unsupported_refusal(record: dict[str, Any]) -> Refusal:
+def unsupported_refusal(record: dict[str, JsonValue]) -> Refusal:
     """The refusal for a record of a kind that is not read; it names the kind where that is known."""
     if "JobName" in record and "ConversationCharacteristics" in record:
         reason = "This is an Amazon Transcribe call analytics job: it names neither a contact nor the time of the call."

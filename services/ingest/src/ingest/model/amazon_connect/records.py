@@ -8,6 +8,7 @@ disconnect reasons, agent, queue, abandoned contacts), "Identify conferences and
 from typing import Any, Literal
 
 from msgspec import Struct
+from pydantic import JsonValue
 
 from ingest.model import field_readers
 from ingest.model.amazon_connect import contact_lens
@@ -237,7 +238,7 @@ def _attributes_of(found: dict[str, Any], keep: list[str] | None) -> dict[str, s
 # Events
 
 
-def _get_any_case(record: dict[str, Any], name: str) -> Any:
+def _get_any_case(record: dict[str, Any], name: str) -> JsonValue:
     """Contact events write the same name in lower and in upper camel case."""
     return record.get(name, record.get(name[0].upper() + name[1:]))
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from pydantic import JsonValue
+
 from ingest.model.refusal import Refusal
 
 MAX_LEGS = 100
@@ -19,7 +21,8 @@ Step = tuple[str, tuple[Filter, ...]]
 @lru_cache(maxsize=4096)
 def parse_path(path: str) -> tuple[Step, ...]:
     """Each step is a name and what the element of a list that it leads to must be."""
-    found, at = [], 0
+    found: list[Step] = []
+    at = 0
     while at < len(path):
         step = _STEP.match(path, at)
         if step is None:
@@ -29,9 +32,9 @@ def parse_path(path: str) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def look_up(record: Any, path: str) -> Any:
+def look_up(record: dict[str, Any], path: str) -> Any:
     """What the path leads to, the first element where a list has several; MISSING where it leads nowhere."""
-    value = record
+    value: JsonValue = record
     for name, filters in parse_path(path):
         if isinstance(value, dict) and name in value:
             value = value[name]
@@ -40,11 +43,13 @@ def look_up(record: Any, path: str) -> Any:
         else:
             return MISSING
         if filters:
-            value = next(_filter_elements(value, filters), MISSING)
+            value = next(_filter_elements(value, filters), None)
+            if value is None:
+                return MISSING
     return value
 
 
-def _filter_elements(value: Any, filters: tuple[Filter, ...]) -> Iterator[Any]:
+def _filter_elements(value: JsonValue, filters: tuple[Filter, ...]) -> Iterator[dict[str, JsonValue]]:
     for element in value if isinstance(value, list) else [value]:
         if isinstance(element, dict) and all(_text(element.get(name)) == wanted for name, wanted in filters):
             yield element
@@ -62,7 +67,7 @@ def explode_record(record: dict[str, Any], path: str) -> list[dict[str, Any]]:
     *above, (name, filters) = parse_path(path)
     if any(filters for _, filters in above):
         return [record]
-    holder: Any = record
+    holder: JsonValue = record
     for step, _ in above:
         holder = holder.get(step) if isinstance(holder, dict) else None
     elements = holder.get(name) if isinstance(holder, dict) else None
@@ -75,7 +80,7 @@ def explode_record(record: dict[str, Any], path: str) -> list[dict[str, Any]]:
         reason = f"The list has {len(chosen):,} elements of this kind; a record has at most {MAX_LEGS} legs."
         raise Refusal(path, reason, "Check `each` in the mapping.")
     taken = set(chosen)
-    made = []
+    made: list[dict[str, Any]] = []
     for one in chosen:
         copy = dict(record)
         inner = copy

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+from pydantic import JsonValue
 
 from ingest.model import field_readers as checks
 from ingest.model.field_readers import ReadContext, check_durations_agree, quote_value
@@ -196,11 +197,12 @@ class Row:
                 value = msgspec.json.decode(value)
             except msgspec.DecodeError:
                 value = None
-        if not isinstance(value, list):
+        items: JsonValue = value
+        if not isinstance(items, list):
             raise Refusal(column, "It is not a list of silent stretches.", cure)
-        checks.check_stretch_count(value, column)
-        stretches = []
-        for each in value:
+        checks.check_stretch_count(items, column)
+        stretches: list[tuple[int, int]] = []
+        for each in items:
             if not isinstance(each, list) or len(each) != 2:
                 raise Refusal(column, f"{quote_value(each)} is not a stretch.", cure)
             begin, end = (parse_milliseconds(one, column, entry.unit) for one in each)

@@ -10,6 +10,7 @@ from io import StringIO
 from typing import Any, NoReturn
 
 import msgspec
+from pydantic import JsonValue
 from servicekit.door.body import count_values
 
 from ingest.model.payload.lines import LineReader, decode_western
@@ -69,7 +70,7 @@ def _json_error(error: ValueError | RecursionError) -> Refusal:
     return Refusal("", "A number has too many digits.", "Send whole numbers below 2^53.")
 
 
-def _as_record(line: int, raw: str, value: Any) -> Record:
+def _as_record(line: int, raw: str, value: JsonValue) -> Record:
     if not isinstance(value, dict):
         return Record(0, line, raw, refusal=Refusal("", "A record must be a JSON object.", "Send objects."))
     if "\\u" in raw and (refusal := _unstorable(raw, value)):
@@ -138,7 +139,9 @@ class NdjsonReader(LineReader):
                 return
             raw = text if begin == 0 and end == len(text) else text[begin:end]
             yield _as_record(number, raw, value)
-            begin = _SPACE.match(text, end).end()  # type: ignore[union-attr]
+            space = _SPACE.match(text, end)
+            assert space is not None, "it matches the empty text"
+            begin = space.end()
 
 
 class JsonReader:
@@ -184,7 +187,9 @@ class JsonReader:
             self._opened = True
         try:
             while True:
-                begin = _SEPARATORS.match(text, at).end()  # type: ignore[union-attr]
+                separators = _SEPARATORS.match(text, at)
+                assert separators is not None, "it matches the empty text"
+                begin = separators.end()
                 self.line += text.count("\n", at, begin)
                 at = begin
                 if at >= len(text):
