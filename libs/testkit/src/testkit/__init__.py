@@ -1,4 +1,4 @@
-"""Real parts for tests: PostgreSQL, tokens, builders, one service at its doors."""
+"""Real parts for tests: PostgreSQL, tokens, builders, a service with its doors."""
 
 from testkit.builders import org_unit, parse_instant, person, person_after_move, person_id, tenant, unit_id
 from testkit.harness import Harness, stable_ids

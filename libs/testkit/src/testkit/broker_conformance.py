@@ -1,4 +1,4 @@
-"""What every broker has to show. A test module inherits `BrokerConformance` and says how to reach its broker."""
+"""The tests that every implementation of `Broker` has to pass."""
 
 import asyncio
 import json
@@ -19,13 +19,15 @@ MEMBER = str(Path(__file__).with_name("broker_member.py"))  # by path: importing
 
 
 class BrokerConformance:
+    """The suite. A test class inherits it and says how to reach its broker, by `member_factory` and the first four methods."""
+
     member_factory: str
-    """`module:name` of what makes a broker of an address, for members in processes of their own."""
+    """`module:name` of a function that makes a broker from an address, for members in processes of their own."""
     member_options: dict[str, Any] = {}
-    """Further arguments of it."""
+    """Further arguments of that function."""
 
     def address(self) -> str:
-        """Where the broker under test is."""
+        """The address of the broker under test."""
         raise NotImplementedError
 
     def connect(self) -> AbstractAsyncContextManager[Broker]:
@@ -37,13 +39,14 @@ class BrokerConformance:
         raise NotImplementedError
 
     async def compact(self, broker: Broker, topic: str, now: datetime) -> None:
-        """Makes the broker compact the topic as if it were `now`; returns when that is done. May publish messages of
-        its own, with other keys than single letters."""
+        """Makes the broker compact the topic as if it were `now`, and returns when that is done. It may publish messages
+        of its own, whose keys are not single letters."""
         raise NotImplementedError
 
     # Publishing
 
     async def test_declaring_again_changes_nothing_and_other_partitions_are_refused(self) -> None:
+        """`declare` keeps an existing topic and its messages, and refuses another number of partitions."""
         async with self.topic(partitions=2) as (broker, topic):
             await broker.publish(make_messages(topic, 3))
             await broker.declare([Topic(topic, "test", (), partitions=2, retention_days=None)])
@@ -52,6 +55,7 @@ class BrokerConformance:
                 await broker.declare([Topic(topic, "test", (), partitions=3, retention_days=None)])
 
     async def test_a_topic_or_partition_that_does_not_exist_is_refused(self) -> None:
+        """`publish` raises ValueError for an unknown topic or partition."""
         async with self.topic() as (broker, topic):
             with pytest.raises(ValueError, match="partition"):
                 await broker.publish([*make_messages(topic, 1), Outgoing(topic, 7, "k", b"")])
@@ -59,6 +63,7 @@ class BrokerConformance:
                 await broker.publish(make_messages(f"{topic}.missing", 1))
 
     async def test_offsets_are_gap_free_and_keys_stay_in_order_under_concurrent_publishers(self) -> None:
+        """Four publishers at once leave offsets without gaps, times that rise, and each key in the order of its publisher."""
         async with self.topic(partitions=2) as (broker, topic), self.connect() as other, self.connect() as third:
 
             async def publish(via: Broker, name: str) -> None:
@@ -85,6 +90,7 @@ class BrokerConformance:
                     ]
 
     async def test_everything_comes_back_byte_for_byte(self) -> None:
+        """Keys, headers and values are read as they were published: every byte value, Unicode, empty, None, a megabyte."""
         headers = {"content-type": "application/json", "ce_subject": "Zoë 北京 🙂 \u202e\\ \" '", "empty": ""}
         values = [bytes(range(256)), b"\x00", "坐席 🙂".encode(), b"", None, b"x" * 1_000_000]
         async with self.topic() as (broker, topic):
@@ -100,6 +106,7 @@ class BrokerConformance:
         assert tailed == read
 
     async def test_publishing_and_reading_go_on_after_a_restart(self) -> None:
+        """After a restart of the server the same broker and reader continue where they were."""
         async with self.topic() as (broker, topic), broker.join(GROUP, [topic]) as reader:
             await broker.publish(make_messages(topic, 3))
             await read_messages(reader, 3)
@@ -112,6 +119,7 @@ class BrokerConformance:
     # Reading
 
     async def test_a_group_can_replay_from_the_first_message(self) -> None:
+        """A member that seeks to 0 reads every message again, whatever its group has read before."""
         async with self.topic(partitions=2) as (broker, topic):
             await broker.publish(make_messages(topic, 25) + make_messages(topic, 5, partition=1))
             for _ in range(2):
@@ -121,6 +129,7 @@ class BrokerConformance:
                 assert [message.offset for message in read if message.partition == 1] == list(range(5))
 
     async def test_a_group_that_joins_late_finds_everything_and_then_what_is_new(self) -> None:
+        """A new group can read all older messages, and then gets new ones."""
         async with self.topic() as (broker, topic), broker.join("early", [topic]) as early:
             await broker.publish(make_messages(topic, 10))
             await read_messages(early, 10)
@@ -130,6 +139,7 @@ class BrokerConformance:
                 assert [message.offset for message in await read_messages(late, 1, start=None)] == [10]
 
     async def test_a_slow_group_blocks_nobody(self) -> None:
+        """A group that does not fetch delays neither publishers nor other groups, and loses no message."""
         async with self.topic() as (broker, topic), AsyncExitStack() as stack:
             slow = await stack.enter_async_context(broker.join("slow", [topic]))
             fast = await stack.enter_async_context(broker.join("fast", [topic]))
@@ -141,6 +151,7 @@ class BrokerConformance:
             assert [message.offset for message in await read_messages(slow, 95, start=None)] == list(range(5, 100))
 
     async def test_a_busy_partition_does_not_starve_the_others(self) -> None:
+        """A fetch takes messages from all partitions, not only from the one with the largest backlog."""
         async with self.topic(partitions=2) as (broker, topic):
             await broker.publish(make_messages(topic, 500) + make_messages(topic, 5, partition=1))
             async with broker.join(GROUP, [topic]) as reader:
@@ -148,11 +159,12 @@ class BrokerConformance:
             assert len([message for message in read if message.partition == 1]) == 5
 
     async def test_a_waiting_reader_is_woken(self) -> None:
+        """`fetch` returns soon after a message was published, and returns an empty list after `wait_seconds` without one."""
         async with self.topic() as (broker, topic), self.connect() as writer, broker.join(GROUP, [topic]) as reader:
             await writer.publish(make_messages(topic, 1))
             await read_messages(reader, 1)
             fetching = asyncio.create_task(reader.fetch(max_messages=10, wait_seconds=20))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # sleep: the fetch has begun to wait
             assert not fetching.done()
             started = time.monotonic()
             await writer.publish(make_messages(topic, 1))
@@ -164,6 +176,7 @@ class BrokerConformance:
             assert 0.1 < time.monotonic() - started < 5
 
     async def test_nothing_is_delivered_before_seek_and_seek_goes_back(self) -> None:
+        """A partition yields no message until `seek`, and then begins at its offset, forwards or backwards."""
         async with self.topic() as (broker, topic), broker.join(GROUP, [topic]) as reader:
             await broker.publish(make_messages(topic, 10))
             while not reader.assignment():
@@ -178,6 +191,7 @@ class BrokerConformance:
                 assert (batch.source, batch.next_offset) == (source, last)
 
     async def test_lag(self) -> None:
+        """`lag` is the number of messages after the reported offset, by partition; an unknown group has none."""
         async with self.topic(partitions=2) as (broker, topic), broker.join(GROUP, [topic]) as reader:
             first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
             await broker.publish(make_messages(topic, 10) + make_messages(topic, 4, partition=1))
@@ -192,6 +206,7 @@ class BrokerConformance:
             assert await self.wait_for_lag(broker, topic, {first: 2, second: 0})
 
     async def test_progress_is_known_soon(self) -> None:
+        """Another instance sees within two seconds what a group has reported, and leaves unknown groups out."""
         async with self.topic(partitions=2) as (broker, topic), self.connect() as other:
             assert await other.load_progress(topic, [GROUP]) == {}
             await broker.publish(make_messages(topic, 10) + make_messages(topic, 4, partition=1))
@@ -209,6 +224,7 @@ class BrokerConformance:
     # Groups
 
     async def test_members_share_the_partitions_and_a_leaving_one_hands_over(self) -> None:
+        """Two members divide the partitions between them. When one leaves, the other gets all."""
         async with self.topic(partitions=4) as (broker, topic), self.connect() as other:
             every = {TopicPartition(topic, partition) for partition in range(4)}
             async with broker.join(GROUP, [topic]) as first:
@@ -223,14 +239,16 @@ class BrokerConformance:
                 await wait_until(lambda: first.assignment() == every, first)
 
     async def test_two_members_on_one_instance_do_not_read_the_same_partition(self) -> None:
+        """At no time do two members of a group on one instance have the same partition."""
         async with self.topic(partitions=1) as (broker, topic):
             async with broker.join(GROUP, [topic]) as first, broker.join(GROUP, [topic]) as second:
                 for _ in range(20):
                     assert len(first.assignment()) + len(second.assignment()) <= 1
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.1)  # sleep: looks at the assignment twenty times within two seconds
                 await wait_until(lambda: len(first.assignment()) + len(second.assignment()) == 1, first, second)
 
     async def test_the_partitions_of_a_killed_member_are_taken_over_within_seconds(self) -> None:
+        """When the process of a member is killed, another one reads its partitions within ten seconds."""
         async with self.topic() as (broker, topic):
             await broker.publish(make_messages(topic, 3))
             process = await asyncio.create_subprocess_exec(
@@ -252,15 +270,21 @@ class BrokerConformance:
     # Keeping
 
     async def test_compaction_keeps_the_newest_of_each_key(self) -> None:
+        """Compaction removes older messages of a key; offsets stay, and the newest messages remain."""
         async with self.topic(compacted=True) as (broker, topic):
             for value in (b"old", b"older than new", b"new"):
                 await broker.publish([Outgoing(topic, 0, "a", value), Outgoing(topic, 0, "b", value)])
             await broker.publish([Outgoing(topic, 0, "a", None), Outgoing(topic, 0, "c", b"last")])
             await self.compact(broker, topic, datetime.now(UTC))
-            kept = [(message.offset, message.key, message.value) async for message in broker.read_to_end(topic)]
-            assert [each for each in kept if each[1] in "abc"] == [(5, "b", b"new"), (6, "a", None), (7, "c", b"last")]
+            remaining = [(message.offset, message.key, message.value) async for message in broker.read_to_end(topic)]
+            assert [each for each in remaining if each[1] in "abc"] == [
+                (5, "b", b"new"),
+                (6, "a", None),
+                (7, "c", b"last"),
+            ]
 
     async def test_compaction_forgets_tombstones_after_a_day(self) -> None:
+        """Compaction removes a tombstone a day after it was published, and readers pass over the gaps in offsets."""
         async with self.topic(compacted=True) as (broker, topic):
             await broker.publish([Outgoing(topic, 0, "a", b"old"), Outgoing(topic, 0, "b", b"old")])
             await broker.publish([Outgoing(topic, 0, "a", None), Outgoing(topic, 0, "c", b"last")])
@@ -276,32 +300,35 @@ class BrokerConformance:
             assert batch.next_offset == found[-1][0] + 1
 
     async def test_publishing_goes_on_where_it_was_after_everything_was_compacted(self) -> None:
+        """Offsets never go back, even when compaction has removed every message."""
         async with self.topic(compacted=True) as (broker, topic):
             await broker.publish([Outgoing(topic, 0, "a", None), Outgoing(topic, 0, "b", None)])
             await self.compact(broker, topic, datetime.now(UTC) + timedelta(days=2))
-            kept = [message.offset async for message in broker.read_to_end(topic)]
+            offsets = [message.offset async for message in broker.read_to_end(topic)]
             await broker.publish([Outgoing(topic, 0, "a", b"again")])
             last = [message async for message in broker.read_to_end(topic)][-1]
-            assert (last.offset, last.value) == (max([*kept, 1]) + 1, b"again")
+            assert (last.offset, last.value) == (max([*offsets, 1]) + 1, b"again")
 
-    # How
+    # Helpers
 
     @asynccontextmanager
-    async def topic(self, **kept: Any) -> AsyncGenerator[tuple[Broker, str]]:
-        """A broker and a fresh topic; one partition unless told."""
+    async def topic(self, **options: Any) -> AsyncGenerator[tuple[Broker, str]]:
+        """A broker and a new topic in it. `options` are those of `Topic`; the default is one partition, kept for ever."""
         name = f"test.{new_id()}"
         async with self.connect() as broker:
-            wanted: dict[str, Any] = {"partitions": 1, "retention_days": None} | kept
-            await broker.declare([Topic(name, "test", (), **wanted)])
+            declared: dict[str, Any] = {"partitions": 1, "retention_days": None} | options
+            await broker.declare([Topic(name, "test", (), **declared)])
             yield broker, name
 
     async def wait_for_progress(self, broker: Broker, topic: str, expected: GroupProgress) -> None:
+        """Returns when the broker reports this progress of `GROUP`. Raises TimeoutError after 10 s."""
         found: dict[str, GroupProgress] = {}
         async with asyncio.timeout(10):
             while found != {GROUP: expected}:
                 found = await broker.load_progress(topic, [GROUP])
 
     async def wait_for_lag(self, broker: Broker, topic: str, expected: dict[TopicPartition, int]) -> bool:
+        """True as soon as the broker reports this lag of `GROUP`, in messages. Raises AssertionError after 10 s."""
         found: dict[TopicPartition, int] = {}
         for _ in range(100):
             found = {source: lag for source, lag in (await broker.lag(GROUP)).items() if source.topic == topic}
@@ -319,8 +346,9 @@ def make_messages(topic: str, count: int, *, first: int = 0, partition: int = 0)
 async def read_messages(
     reader: Reader, count: int, *, start: int | None = 0, max_messages: int = 500, seconds: float = 20
 ) -> list[Message]:
-    """At least `count` messages, in the order of delivery. Partitions that the reader gets on the way begin at `start`,
-    as do those that it has; with None those that it has go on where they are."""
+    """Reads until there are `count` messages, and returns them in the order of delivery; the last batch may bring more. Each
+    partition is read from `start`. With None, the partitions that the reader has already are read on from where they are.
+    Raises TimeoutError after `seconds`."""
     known: set[TopicPartition] = reader.assignment() if start is None else set()
     messages: list[Message] = []
     async with asyncio.timeout(seconds):
@@ -343,6 +371,7 @@ async def read_messages(
 
 
 async def wait_until(condition: Any, *readers: Reader, seconds: float = 20) -> None:
+    """Fetches for `readers`, which makes them take part in their group, until the condition holds. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not condition():
             for reader in readers:
@@ -350,6 +379,7 @@ async def wait_until(condition: Any, *readers: Reader, seconds: float = 20) -> N
 
 
 async def publish_with_retry(broker: Broker, messages: Sequence[Outgoing], *, seconds: float = 30) -> None:
+    """Publishes, and tries again while the broker cannot be reached. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while True:
             try:

@@ -2,9 +2,9 @@
 
     broker_member.py FACTORY ADDRESS GROUP TOPIC [OPTIONS [DSN [WAIT]]]
 
-FACTORY is `module:name` of what makes a broker of an address and of OPTIONS, a JSON object. It reads nothing and prints
-`reading` when it has got partitions. With a DSN it consumes the topic into the tables of `PostgresHandler` there, waits
-WAIT seconds in each batch, and prints `handling` and `fenced`.
+FACTORY is `module:name` of a function that makes a broker from an address and OPTIONS, a JSON object. Without a DSN the
+member reads no messages and prints `reading` when it has partitions. With a DSN it consumes the topic into the tables of
+`PostgresHandler` in that database, waits WAIT seconds in each batch, and prints `handling` and `fenced`.
 """
 
 import asyncio
@@ -24,7 +24,8 @@ CREATE TABLE effect (id bigserial PRIMARY KEY, topic text, partition int, "offse
 
 
 class PostgresHandler:
-    """One row an effect, without a key that would hide a double; the offset moves with it by compare-and-set."""
+    """A handler that writes one row for each message, without a key that would hide a message handled twice. It moves the
+    offset in the same transaction by compare-and-set. The database has the tables `TABLES`."""
 
     def __init__(self, dsn: str, *, wait: float = 0.0, say: bool = False) -> None:
         self._dsn = dsn
@@ -32,6 +33,7 @@ class PostgresHandler:
         self._say = say
 
     async def load_next_offset(self, group: str, source: TopicPartition) -> int:
+        """The next offset to read; 0 at first."""
         async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
             place = (source.topic, source.partition)
             await connection.execute("INSERT INTO place VALUES (%s, %s) ON CONFLICT DO NOTHING", place)
@@ -42,6 +44,7 @@ class PostgresHandler:
             return int(row[0])
 
     async def apply(self, messages: Sequence[Message], steps: Sequence[OffsetStep]) -> None:
+        """Writes the effects and moves the offsets, after `wait` seconds. Raises Fenced when another member was first."""
         self._print_state("handling")
         async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
             await asyncio.sleep(self.wait)
@@ -60,6 +63,7 @@ class PostgresHandler:
                 )
 
     async def bury(self, message: Message, error: Exception, step: OffsetStep) -> None:
+        """Fails: no message of these tests may raise."""
         raise AssertionError("No message of these tests is poison.") from error
 
     def _print_state(self, word: str) -> None:
@@ -70,6 +74,7 @@ class PostgresHandler:
 async def main(
     factory: str, address: str, group: str, topic: str, options: str = "{}", dsn: str = "", wait: str = "0"
 ) -> None:
+    """Joins the group until the process ends. The arguments are those of the command line, in their order."""
     module, name = factory.split(":")
     make = getattr(importlib.import_module(module), name)
     async with make(address, **json.loads(options)) as broker:

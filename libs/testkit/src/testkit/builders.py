@@ -1,4 +1,4 @@
-"""Builders of directory state. Ids are derived from slugs, so that a test can name things before it makes them."""
+"""Builders of directory states. Ids are derived from slugs, so that a test can refer to things before it builds them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -21,19 +21,22 @@ from testkit.tokens import ISSUER
 
 
 def person_id(slug: str) -> UUID:
+    """The id of the person that `person(slug)` builds."""
     return derived_id("test person", slug)
 
 
 def unit_id(slug: str) -> UUID:
+    """The id of the org unit that `org_unit(slug)` builds."""
     return derived_id("test unit", slug)
 
 
 def tenant(slug: str, **fields: Any) -> TenantChanged:
+    """A tenant. `fields` are those of the event."""
     return TenantChanged(slug=slug, name=slug.title(), **fields)
 
 
 def org_unit(slug: str, *, parent: str | Sequence[str] = (), kind: str = "team", **fields: Any) -> OrgUnitChanged:
-    """`parent`: the slugs above it, from the root."""
+    """An org unit. `parent` is the slug of the unit above it, or the slugs of all above it, from the root."""
     above = [parent] if isinstance(parent, str) else list(parent)
     path = [unit_id(each) for each in [*above, slug]]
     return OrgUnitChanged(
@@ -57,7 +60,8 @@ def person(
     since: date | None = None,
     **fields: Any,
 ) -> PersonChanged:
-    """`roles`: names, or (name, org unit slug). `external`: id by source. The login's sub is the slug."""
+    """A person whose login has the slug as its sub. `roles` are names, or pairs of a name and an org unit's slug. `external`
+    holds external ids by source. The membership of `team` begins on the day `since`."""
     pairs = [(each, None) if isinstance(each, str) else each for each in roles]
     return PersonChanged(
         id=person_id(slug),
@@ -73,7 +77,7 @@ def person(
 
 
 def person_after_move(slug: str, before: str, after: str, on: date, **fields: Any) -> PersonChanged:
-    """A person who was in team `before` until the day before `on`, and is in `after` from then on."""
+    """A person who is in team `before` up to the day before `on`, and in team `after` from `on`."""
     memberships = [
         Membership(org_unit_id=unit_id(before), valid_until=on),
         Membership(org_unit_id=unit_id(after), valid_from=on),
@@ -82,5 +86,5 @@ def person_after_move(slug: str, before: str, after: str, on: date, **fields: An
 
 
 def parse_instant(text: str) -> datetime:
-    """An instant, e.g. `2026-03-02T08:00Z`."""
+    """An instant from ISO 8601 text, such as `2026-03-02T08:00Z`. Raises ValueError."""
     return datetime.fromisoformat(text)

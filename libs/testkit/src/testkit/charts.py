@@ -1,10 +1,10 @@
-"""Writes charts/uplift/generated/: what the Helm chart takes from the code. `--check` fails when a file is out of date.
+"""Generates charts/uplift/generated/, the part of the Helm chart that follows from the code.
 
     python -m testkit.charts --check
     python -m testkit.charts --write
 
-`services.yaml` lists each service with the topics it reads and the variables of its settings; `gateway.yaml` holds the
-routes and policies of the gateway.
+`services.yaml` lists each service with the topics that it reads and the variables of its settings. `gateway.yaml` holds
+the routes and policies of the gateway. `--check` fails when a file is out of date.
 """
 
 import argparse
@@ -25,17 +25,19 @@ from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 from storage import schema_name
 
-FOLDER = Path(__file__).parents[4] / "charts/uplift/generated"
+from testkit.paths import ROOT
+
+FOLDER = ROOT / "charts/uplift/generated"
 
 PLATFORM_MODULE = "servicekit.settings"
 SECRET_TEXTS = {"UPLIFT_ADMIN_DATABASE_URL", "UPLIFT_DATABASE_URL", "UPLIFT_MONGODB_URL", "UPLIFT_SECRET"}
-"""Variables that hold a password and are plain text in their Settings class."""
+"""Variables that hold a password, although their field in the Settings class is a plain text."""
 
 _HEADER = "# Generated from the code: `python -m testkit.charts --write`.\n"
 
 
 def find_settings(module: str) -> Iterator[type[BaseSettings]]:
-    """The Settings classes that a module defines; none where there is no such module."""
+    """The Settings classes that a module defines; none if the module does not exist."""
     if importlib.util.find_spec(module):
         for _, kind in inspect.getmembers(importlib.import_module(module), inspect.isclass):
             if issubclass(kind, BaseSettings) and kind.__module__ == module:
@@ -44,25 +46,25 @@ def find_settings(module: str) -> Iterator[type[BaseSettings]]:
 
 def list_variables(module: str) -> dict[str, bool]:
     """The environment variables that the Settings classes of a module read, and whether each is a secret."""
-    found: dict[str, bool] = {}
+    variables: dict[str, bool] = {}
     for kind in find_settings(module):
         for field, info in kind.model_fields.items():
             alias = info.validation_alias
             name = alias if isinstance(alias, str) else f"{kind.model_config.get('env_prefix', '')}{field}"
             names = [str(each) for each in alias.choices] if isinstance(alias, AliasChoices) else [name.upper()]
             secret = "SecretStr" in str(info.annotation)
-            found |= {each: secret or each in SECRET_TEXTS for each in names}
-    return found
+            variables |= {each: secret or each in SECRET_TEXTS for each in names}
+    return variables
 
 
 def list_topics(service: str) -> list[str]:
     """The topics with several partitions that a service reads. KEDA never asks for more replicas than a topic has
-    partitions, so that a topic with one cannot ask for more than the one there always is."""
+    partitions. A topic with one partition asks for the one replica that always runs, so it is left out."""
     return [each.name for each in TOPICS.values() if service in each.readers and each.partitions > 1]
 
 
 def render_services() -> str:
-    """Each service with its topics, and the settings and secrets of its own; `platform` for what all processes have."""
+    """The YAML of each service's topics, settings and secrets. `platform` holds the settings that all processes have."""
     services = {
         name: {"topics": list_topics(name), **_split(list_variables(f"{schema_name(name)}.settings"))}
         for name in ALL_SERVICES
@@ -71,7 +73,7 @@ def render_services() -> str:
 
 
 def render_gateway() -> str:
-    """The routes and policies, with the defaults of the gateway's settings."""
+    """The YAML of the gateway's routes and policies, with the defaults of its settings."""
     return _dump(render_values(GatewaySettings.model_construct()))
 
 
@@ -90,9 +92,9 @@ FILES: Mapping[str, Callable[[], str]] = {"services.yaml": render_services, "gat
 
 
 def find_stale_files(folder: Path = FOLDER) -> list[tuple[Path, str]]:
-    """Each file that differs from what the code generates, with the text that it should have."""
-    found = [(folder / name, render()) for name, render in FILES.items()]
-    return [(path, text) for path, text in found if not path.exists() or path.read_text(encoding="utf-8") != text]
+    """The files that differ from what the code generates, each with its new text."""
+    files = [(folder / name, render()) for name, render in FILES.items()]
+    return [(path, text) for path, text in files if not path.exists() or path.read_text(encoding="utf-8") != text]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,15 +105,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="fail when a file is out of date")
     what.add_argument("--write", action="store_true", help="write the files that are out of date")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     stale = find_stale_files()
     for path, text in stale:
-        if asked.write:
+        if options.write:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         else:
             print(f"{path.name} is out of date: `python -m testkit.charts --write`.", file=sys.stderr)
-    return 1 if stale and asked.check else 0
+    return 1 if stale and options.check else 0
 
 
 if __name__ == "__main__":

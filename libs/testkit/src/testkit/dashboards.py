@@ -1,4 +1,4 @@
-"""The Grafana dashboards, made with Grafana's own SDK. `--check` says which file is out of date, `--write` mends it."""
+"""Generates the Grafana dashboards with Grafana's SDK. `--check` fails when a file is out of date, `--write` writes it."""
 
 import argparse
 import json
@@ -15,7 +15,9 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard, DataSourceRef, VariableOption
 
-FOLDER = Path(__file__).parents[4] / "charts/uplift/observability/dashboards"
+from testkit.paths import ROOT
+
+FOLDER = ROOT / "charts/uplift/observability/dashboards"
 
 METRICS = DataSourceRef(type_val="prometheus", uid="${metrics}")
 CUSTOMER = DataSourceRef(type_val="grafana-postgresql-datasource", uid="${customer}")
@@ -23,7 +25,7 @@ RATE = "[$__rate_interval]"
 
 
 def platform() -> Dashboard:
-    """How the machinery does."""
+    """The dashboard of the platform: requests, events, queues, pools."""
     http, route = "uplift_http_requests_total", "uplift_http_request_duration_seconds_bucket"
     made = _dashboard("uplift-platform", "Uplift: platform", "Golden signals, lag, outbox, dead letters, pools.")
     made = made.with_variable(_source("metrics", "prometheus", "Metrics"))
@@ -183,14 +185,14 @@ def _dashboard(uid: str, title: str, about: str) -> build.Dashboard:
 
 
 def _numbered(made: Dashboard) -> Dashboard:
-    """Links to a panel name it by its id, so that it is fixed here and not at a dashboard's import."""
+    """Numbers the panels. Links to a panel hold its id, and Grafana would choose another one at each import."""
     for number, panel in enumerate(made.panels or (), 1):
         panel.id_val = number
     return made
 
 
 def _source(name: str, kind: str, label: str) -> build.DatasourceVariable:
-    """Which data source is asked; the first is taken when nobody chooses."""
+    """The variable that chooses a data source; Grafana's first one by default."""
     return (
         build.DatasourceVariable(name).label(label).type(kind).multi(False).current(VariableOption(text="", value=""))
     )
@@ -238,12 +240,13 @@ def _rows(title: str, sql: str) -> table.Panel:
 # Files
 
 
-def render(made: Dashboard) -> str:
-    return json.dumps(made, cls=JSONEncoder, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+def render(dashboard: Dashboard) -> str:
+    """The JSON text of a dashboard's file."""
+    return json.dumps(dashboard, cls=JSONEncoder, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def find_stale_dashboards(folder: Path = FOLDER) -> list[str]:
-    """Names of the files that are not what they would be if they were made now."""
+    """The names of the files that differ from what the code generates."""
     return [
         name
         for name, make in DASHBOARDS.items()
@@ -252,17 +255,18 @@ def find_stale_dashboards(folder: Path = FOLDER) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 1 where `--check` finds a file that is out of date."""
     parser = argparse.ArgumentParser(prog="python -m testkit.dashboards", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="fail when a file is out of date")
-    what.add_argument("--write", action="store_true", help="make the files that are out of date")
-    asked = parser.parse_args(arguments)
-    for name in (found := find_stale_dashboards()):
-        if asked.write:
+    what.add_argument("--write", action="store_true", help="write the files that are out of date")
+    options = parser.parse_args(arguments)
+    for name in (stale := find_stale_dashboards()):
+        if options.write:
             (FOLDER / name).write_text(render(DASHBOARDS[name]()), encoding="utf-8")
         else:
             print(f"{name} is out of date: run `python -m testkit.dashboards --write`.", file=sys.stderr)
-    return 1 if found and asked.check else 0
+    return 1 if stale and options.check else 0
 
 
 if __name__ == "__main__":

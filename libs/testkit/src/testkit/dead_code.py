@@ -2,8 +2,8 @@
 
     python -m testkit.dead_code
 
-Fields of models and dataclasses are data. FastAPI, pydantic and SQL read them by name, so vulture's word on them is passed over.
-What else frameworks call by name is listed in `[tool.vulture]` in pyproject.toml.
+Fields of models and dataclasses are left out, because FastAPI, pydantic and SQL read them by name. Other names that
+frameworks call are listed in `[tool.vulture]` in pyproject.toml.
 """
 
 import ast
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vulture import Vulture  # pyright: ignore[reportMissingTypeStubs]
 
-ROOT = Path(__file__).parents[4]
+from testkit.paths import ROOT
 
 
 def find_dead_code(
@@ -42,6 +42,7 @@ def _iter_field_names(path: Path) -> Iterator[str]:
 
 
 def main() -> None:
+    """Exits with status 1 and a line for each finding, if there is one."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["vulture"]
     paths = [path for pattern in config.pop("paths") for path in sorted(ROOT.glob(pattern))]
     found = find_dead_code(paths, **config)

@@ -1,4 +1,4 @@
-"""Compares what each member of the workspace imports with what its pyproject.toml declares: `deptry`, once for each member.
+"""Compares the imports of each member of the workspace with the dependencies in its pyproject.toml, by `deptry`.
 
 python -m testkit.dependencies
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from storage import schema_name
 
-ROOT = Path(__file__).parents[4]
+from testkit.paths import ROOT
 
 
 def find_members(root: Path = ROOT) -> list[Path]:
@@ -21,13 +21,14 @@ def find_members(root: Path = ROOT) -> list[Path]:
 
 
 def map_modules(members: list[Path]) -> dict[str, str]:
-    """The module of each distribution. deptry cannot read it from members that are installed in place."""
+    """The module of each member's distribution, by its name. deptry cannot find out by itself, because the members are
+    installed as editable."""
     return {f"uplift-{member.name}": schema_name(member.name) for member in members}
 
 
 def find_dependency_problems(member: Path, modules: Mapping[str, str]) -> list[str]:
-    """A line for each dependency that is declared and not imported, or imported and not declared. Exceptions, each with
-    its reason, are in the member's own `[tool.deptry]`."""
+    """A line for each dependency that is declared and not imported, or imported and not declared. Exceptions and their
+    reasons are in the member's own `[tool.deptry]`. Raises RuntimeError when deptry itself fails."""
     names = ",".join(f"{name}={module}" for name, module in modules.items())
     command = [sys.executable, "-m", "deptry", "src", "--no-ansi", "--package-module-name-map", names]
     done = subprocess.run(command, cwd=member, capture_output=True, text=True)
@@ -38,6 +39,7 @@ def find_dependency_problems(member: Path, modules: Mapping[str, str]) -> list[s
 
 
 def main() -> None:
+    """Exits with status 1 and a line for each finding, if there is one."""
     members = find_members()
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(find_dependency_problems, members, repeat(map_modules(members))))

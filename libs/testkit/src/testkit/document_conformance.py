@@ -1,4 +1,4 @@
-"""What every DocumentStore promises. Inherit `DocumentConformance` and give it a fixture `documents`."""
+"""The tests that every implementation of `DocumentStore` has to pass."""
 
 import asyncio
 import hashlib
@@ -22,14 +22,17 @@ NESTED: dict[str, Any] = {
 
 
 class DocumentConformance:
-    """The suite. `documents` is an empty store in which tenants `acme` and `zeta` may write."""
+    """The suite. A test class inherits it and has a fixture `documents`: an empty store in which the tenants `acme` and `zeta`
+    may write."""
 
     async def test_what_was_put_is_found_by_id(self, documents: DocumentStore) -> None:
+        """`get` returns the documents that exist, by id."""
         await documents.put("acme", "things", [Document("a", {"n": 1}), Document("b", {"n": 2})])
         found = await documents.get("acme", "things", ["b", "a", "missing"])
         assert found == {"a": Document("a", {"n": 1}), "b": Document("b", {"n": 2})}
 
     async def test_nothing_in_nothing_out(self, documents: DocumentStore) -> None:
+        """Empty lists and empty collections are no errors."""
         await documents.put("acme", "things", [])
         await documents.delete("acme", "things", [])
         assert await documents.get("acme", "things", []) == {}
@@ -38,16 +41,19 @@ class DocumentConformance:
         assert await documents.ids_before("acme", "things", datetime.now(UTC)) == []
 
     async def test_a_document_never_changes(self, documents: DocumentStore) -> None:
+        """`put` keeps a document whose id exists, and writes the others of the same call."""
         await documents.put("acme", "things", [Document("a", {"n": 1}, b"first")])
         await documents.put("acme", "things", [Document("b", {"n": 2}), Document("a", {"n": 9}, b"second")])
         found = await documents.get("acme", "things", ["a", "b"])
         assert found == {"a": Document("a", {"n": 1}, b"first"), "b": Document("b", {"n": 2})}
 
     async def test_the_same_id_twice_in_one_put_keeps_the_first(self, documents: DocumentStore) -> None:
+        """Of two documents with one id in one call the first is written."""
         await documents.put("acme", "things", [Document("a", {"n": 1}), Document("a", {"n": 2})])
         assert (await documents.get("acme", "things", ["a"]))["a"].body == {"n": 1}
 
     async def test_writers_at_once_agree_on_one_document(self, documents: DocumentStore) -> None:
+        """Of concurrent writes of one id one wins, and every reader gets that one."""
         writes = (documents.put("acme", "things", [Document("a", {"n": number})]) for number in range(4))
         await asyncio.gather(*writes)
         (found,) = await documents.find("acme", "things", {})
@@ -55,18 +61,21 @@ class DocumentConformance:
         assert await documents.get("acme", "things", ["a"]) == {"a": found}
 
     async def test_every_value_comes_back_as_it_was(self, documents: DocumentStore) -> None:
+        """Values keep their types, and ids and collections may hold any character."""
         await documents.put("acme", "Sammlung 集", [Document("id/with:odd|characters ü 🙂", NESTED)])
         (found,) = (await documents.get("acme", "Sammlung 集", ["id/with:odd|characters ü 🙂"])).values()
         assert found.body == NESTED
         assert json.dumps(found.body, sort_keys=True) == json.dumps(NESTED, sort_keys=True), "types too"
 
     async def test_two_megabytes_are_an_ordinary_document(self, documents: DocumentStore) -> None:
+        """A body of two megabytes can be written and read."""
         body = {"turns": [{"n": number, "text": f"{number:>100}"} for number in range(18_000)]}
         assert len(json.dumps(body)) > 2_000_000
         await documents.put("acme", "things", [Document("big", body)])
         assert (await documents.get("acme", "things", ["big"]))["big"].body == body
 
     async def test_bytes_come_back_with_their_sum(self, documents: DocumentStore) -> None:
+        """A blob is read as `bytes` with its SHA-256; an empty one differs from none."""
         blob = os.urandom(2_000_000)
         await documents.put("acme", "things", [Document("b", {}, blob), Document("e", {}, b""), Document("n", {})])
         found = await documents.get("acme", "things", ["b", "e", "n"])
@@ -77,6 +86,7 @@ class DocumentConformance:
         assert (found["n"].blob, found["n"].sha256) == (None, None)
 
     async def test_find_by_equal_fields(self, documents: DocumentStore) -> None:
+        """`find` compares top-level text fields for equality, and values cannot inject a query."""
         await documents.put(
             "acme",
             "things",
@@ -99,6 +109,7 @@ class DocumentConformance:
         assert await ids(missing="x") == []
 
     async def test_find_page_by_page(self, documents: DocumentStore) -> None:
+        """`after` and `limit` page through the documents that match."""
         await documents.put("acme", "things", [Document(f"{n:03}", {"even": str(n % 2 == 0)}) for n in range(25)])
         found: list[str] = []
         after = None
@@ -109,11 +120,13 @@ class DocumentConformance:
             after = found[-1]
         assert found == [f"{n:03}" for n in range(0, 25, 2)]
 
-    async def test_a_page_has_a_hundred_unless_told(self, documents: DocumentStore) -> None:
+    async def test_a_page_has_a_hundred_documents_by_default(self, documents: DocumentStore) -> None:
+        """`find` returns at most a hundred documents without a `limit`."""
         await documents.put("acme", "things", [Document(f"{n:03}", {}) for n in range(101)])
         assert len(await documents.find("acme", "things", {})) == 100
 
     async def test_tenants_and_collections_are_apart(self, documents: DocumentStore) -> None:
+        """No method reads or deletes documents of another tenant or collection."""
         await documents.put("acme", "things", [Document("a", {"of": "acme"})])
         await documents.put("zeta", "things", [Document("a", {"of": "zeta"})])
         await documents.put("acme", "others", [Document("a", {"of": "others"})])
@@ -148,11 +161,13 @@ class DocumentConformance:
     async def test_what_not_every_store_can_keep_is_refused_whole(
         self, documents: DocumentStore, body: dict[str, Any]
     ) -> None:
+        """A body that not every implementation can store raises ValueError, and nothing of the call is written."""
         with pytest.raises(ValueError, match="document"):
             await documents.put("acme", "things", [Document("good", {}), Document("bad", body)])
         assert await documents.find("acme", "things", {}) == []
 
     async def test_sixteen_megabytes_are_too_many(self, documents: DocumentStore) -> None:
+        """`MAX_DOCUMENT_BYTES` holds for body and blob."""
         await documents.put("acme", "things", [Document("most", {}, os.urandom(15_900_000))])
         for big in (Document("big", {}, bytes(16_000_000)), Document("big", {"text": "x" * 16_000_000})):
             with pytest.raises(ValueError, match="big has 16,000"):
@@ -160,6 +175,7 @@ class DocumentConformance:
         assert await documents.ids_before("acme", "things", datetime.now(UTC) + timedelta(hours=1)) == ["most"]
 
     async def test_delete_takes_those_that_exist_and_frees_their_ids(self, documents: DocumentStore) -> None:
+        """`delete` ignores missing ids, and a deleted id can be written again."""
         await documents.put("acme", "things", [Document(name, {"n": 1}) for name in "abc"])
         await documents.delete("acme", "things", ["a", "c", "missing"])
         assert [each.id for each in await documents.find("acme", "things", {})] == ["b"]
@@ -167,11 +183,12 @@ class DocumentConformance:
         assert (await documents.get("acme", "things", ["a"]))["a"].body == {"n": 2}
 
     async def test_ids_of_what_was_written_before_an_instant(self, documents: DocumentStore) -> None:
+        """`ids_before` selects by the time of the first write, with `since`, `after` and `limit`."""
         start = datetime.now(UTC)
         await documents.put("acme", "things", [Document("b", {}), Document("a", {})])
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # sleep: the documents have different times
         between = datetime.now(UTC)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # sleep: the same
         await documents.put("acme", "things", [Document("c", {}), Document("a", {"again": True})])
         after = datetime.now(UTC) + timedelta(seconds=1)
         assert await documents.ids_before("acme", "things", start - timedelta(seconds=1)) == []
@@ -184,6 +201,7 @@ class DocumentConformance:
         assert await documents.ids_before("acme", "others", after) == []
 
     async def test_a_store_that_is_closed_was_open_until_then(self, documents: DocumentStore) -> None:
+        """`close` can be called after use."""
         await documents.put("acme", "things", [Document("a", {})])
         assert set(await documents.get("acme", "things", ["a"])) == {"a"}
         await documents.close()

@@ -1,4 +1,4 @@
-"""One service with its three doors, on a real PostgreSQL, without a process around it."""
+"""One service with its three doors, on a real PostgreSQL, in the process of the test."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -27,9 +27,8 @@ _START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
 class Harness:
-    """`deliver` is the event door, `as_` the HTTP door, `tick` the time door; `events` reads the out-tray.
-
-    Nothing relays: what the service emits stays in its outbox, where the test can see it.
+    """`deliver` is the event door, `client_as` the HTTP door, `tick` the time door. `read_outbox` and `read_events` return
+    what the service emitted: no relay runs, so its events stay in the outbox. `now` is the time of events that have none.
     """
 
     def __init__(self, running: RunningService, issuer: TestIssuer) -> None:
@@ -42,13 +41,14 @@ class Harness:
         self._clients: list[httpx.AsyncClient] = []
 
     def sweep_young_documents(self) -> None:
-        """From now on sweeps remove unreferenced documents however young they are."""
+        """Makes sweeps remove unreferenced documents of any age from now on."""
         for handler in self.running.parts.due_handlers.values():
             if isinstance(sweeper := getattr(handler, "__self__", None), Sweeper):
                 sweeper.grace_period = timedelta(hours=-1)
 
     @property
     def context(self) -> ServiceContext:
+        """The service's sessions, documents, settings and HTTP client."""
         return self.running.context
 
     async def apply_directory(
@@ -59,9 +59,9 @@ class Harness:
         org_units: Sequence[OrgUnitChanged] = (),
         of_tenant: TenantChanged | None = None,
     ) -> None:
-        """Tells the service's copy of the directory."""
-        whole = [of_tenant or TenantChanged(slug=tenant, name=tenant.title()), *org_units, *people]
-        await self.deliver(*whole, tenant=tenant)
+        """Delivers these states, the tenant's first, to the service's copy of the directory."""
+        states = [of_tenant or TenantChanged(slug=tenant, name=tenant.title()), *org_units, *people]
+        await self.deliver(*states, tenant=tenant)
 
     async def deliver(
         self,
@@ -72,9 +72,11 @@ class Harness:
         twice: bool = True,
         ids: Sequence[Any] | None = None,
     ) -> None:
-        """Through the event door, in one batch a topic; and again in a second one, as a relay that died would.
+        """Delivers events in one batch for each topic. With `twice`, each batch is handled once more, as after a relay that
+        died between publishing and deleting.
 
-        `ids` fixes the events' ids; by default each delivery makes new ones, the same for both times."""
+        `at` is the events' time. `ids` are the events' ids; without them each call makes new ones, the same for both
+        times. Raises AssertionError for a topic that the service does not read."""
         by_topic: dict[str, list[Message]] = {}
         for number, body in enumerate(bodies):
             message = self.message(body, tenant=tenant, at=at, topic=topic, event_id=ids[number] if ids else None)
@@ -94,6 +96,7 @@ class Harness:
     def message(
         self, body: Event, *, tenant: str, at: datetime | None = None, topic: str | None = None, event_id: Any = None
     ) -> Message:
+        """A message with this event, at the topic's next offset in partition 0."""
         attributes = Attributes.create(body.type, source="test", tenant=tenant, time=at or self.now)
         if event_id is not None:
             attributes = replace(attributes, id=event_id)
@@ -105,7 +108,7 @@ class Harness:
         )
 
     async def read_outbox(self) -> list[tuple[Attributes, Event]]:
-        """Everything in the out-tray, oldest first."""
+        """The events in the outbox, oldest first, without tombstones."""
         async with self.context.sessions.system_transaction() as connection:
             rows = (await connection.execute(text("SELECT headers, value FROM outbox ORDER BY seq"))).mappings().all()
         pairs = [(Attributes.from_headers(row["headers"]), row["value"]) for row in rows]
@@ -116,7 +119,7 @@ class Harness:
         ]
 
     async def read_events(self, kind: type[E], tenant: str | None = None) -> list[E]:
-        """Bodies of one type in the out-tray, oldest first."""
+        """The events of one type in the outbox, oldest first; of every tenant unless one is named."""
         return [
             body
             for attributes, body in await self.read_outbox()
@@ -124,14 +127,16 @@ class Harness:
         ]
 
     async def clear_outbox(self) -> None:
+        """Deletes the events in the outbox."""
         async with self.context.sessions.system_transaction() as connection:
             await connection.execute(text("DELETE FROM outbox"))
 
     def client_as(self, who: str, tenant: str) -> httpx.AsyncClient:
-        """An HTTP client with this person's token (the login's sub), based at the service's prefix."""
+        """An HTTP client with a token of the person whose login has the sub `who`. Its paths are below the service's prefix."""
         return self.client(self.issuer.token(who, tenant))
 
     def client(self, token: str | None) -> httpx.AsyncClient:
+        """As `client_as`, with this token, or without one."""
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self._root),
             base_url=f"http://test{self.running.service.prefix}",
@@ -141,17 +146,19 @@ class Harness:
         return client
 
     async def tick(self, now: datetime) -> int:
-        """The time door, until nothing is due any more. Returns how many items were handled."""
+        """Handles what is due at `now`, until nothing is due any more. Returns how many items were handled."""
         handled = 0
         while count := await self.running.clock.tick(now):
             handled += count
         return handled
 
     async def rows(self, tenant: str, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows that a query returns under row-level security of this tenant."""
         async with self.context.sessions.begin([tenant], now=self.now) as session:
             return await session.rows(statement, parameters)
 
     async def close(self) -> None:
+        """Closes the clients, the document store and the database connections."""
         for client in self._clients:
             await client.aclose()
         await self.context.http.aclose()
@@ -161,7 +168,7 @@ class Harness:
 
 @asynccontextmanager
 async def harness(service: Service, cluster: Cluster, issuer: TestIssuer, **settings: Any) -> AsyncGenerator[Harness]:
-    """A service on a database of its own."""
+    """A service on a database of its own, until the block ends. `settings` replace those of `Cluster.settings`."""
     with cluster.database([service]) as database:
         running = build_service(
             service,
@@ -170,11 +177,11 @@ async def harness(service: Service, cluster: Cluster, issuer: TestIssuer, **sett
             verifier=issuer.verifier(),
             stopping=asyncio.Event(),
         )
-        made = Harness(running, issuer)
+        built = Harness(running, issuer)
         try:
-            yield made
+            yield built
         finally:
-            await made.close()
+            await built.close()
 
 
 def stable_ids(*names: str) -> list[Any]:

@@ -1,7 +1,7 @@
-"""A process that dies between a document and the row that names it.
+"""Kills a process of a service between writing a document and committing the row that references it.
 
-`killed_between` sends one request to another process of a harness's service, on the same databases, which gets a
-SIGKILL when its first document is durable: its transaction is open then, and never committed.
+`kill_before_commit` sends one request to another process of a harness's service, on the same databases. That process gets
+a SIGKILL when its first document is durable. Its transaction is open then, and is never committed.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from testkit.tokens import TestIssuer
 
 
 async def kill_before_commit(harness: Harness, who: str, tenant: str, method: str, path: str, **request: Any) -> None:
-    """`request`: what httpx takes and JSON can hold. Raises AssertionError when the process gets beyond that point."""
+    """Sends the request as person `who`. `request` holds arguments of httpx that JSON can hold. Raises AssertionError when the
+    process was not killed, because the request wrote no document."""
     order = {
         "service": harness.running.service.migrations.package.removesuffix("migrations") + "service:service",
         "settings": harness.context.settings.model_dump(),

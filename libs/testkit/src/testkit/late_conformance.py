@@ -1,8 +1,8 @@
-"""What every reader of events bears: twice, late, and out of order.
+"""The tests that every reader of events has to pass: events come twice, late, or out of order.
 
-A service subclasses `LateConformance` and writes down a short course of events for every topic it reads. The course is
-delivered to a tenant once and in order. Whatever else happens to the same events in other tenants, their tables end
-equal.
+A service subclasses `LateConformance` and writes a short script of events for every topic that it reads. The script is
+delivered to one tenant once and in order. Other tenants get the same events twice, late or in another order, and must end
+with equal tables.
 """
 
 import random
@@ -39,7 +39,8 @@ _WHEN = instant("2026-03-20T08:00Z")
 
 @dataclass(frozen=True)
 class ScriptedEvent:
-    """An event at its place in the course. `topic` None: the event's own. `erased`: a tombstone of the state `body`."""
+    """An event of a script, published at `at`. `topic` None means the event's own topic. With `erased` it is a tombstone of the
+    state `body`."""
 
     body: Event
     at: datetime = _WHEN
@@ -49,91 +50,98 @@ class ScriptedEvent:
 
 @dataclass(frozen=True)
 class EventScript:
-    """`phases`: what is said, in order; only within a phase does it come in another order. `traces`: tables that it fills.
-    `unsettled`: types of events
-    that, when they come for the first time after newer ones, rightly do not do what they would have done in time, and
-    why; each has tests of its own. `ignored`: columns that tell how something came about, by table. `without`: tables
-    that hold nothing but what is needed on the way, such as locks."""
+    """The events that a service reads, and where their effects are.
+
+    `phases` are the events in their order; tests change the order only within a phase. `affected_tables` must have rows
+    afterwards. `unsettled` are types of events that rightly have another effect when they come for the first time after
+    newer ones, each with the reason; they have tests of their own. `ignored` are columns, by table, that depend on the
+    order of events. `excluded_tables` are tables that are not compared, because they hold only intermediate state.
+    """
 
     phases: Sequence[Sequence[ScriptedEvent]]
     affected_tables: Collection[str]
     unsettled: Mapping[type[Event], str] = field(default_factory=dict[type[Event], str])
     ignored: Mapping[str, Collection[str]] = field(default_factory=dict[str, Collection[str]])
-    excluded_types: Collection[str] = ()
+    excluded_tables: Collection[str] = ()
 
 
 class LateConformance:
-    """The suite. `service` is the one it is for."""
+    """The suite. A test class inherits it, sets `service` and defines `event_script`."""
 
     service: ClassVar[Service]
 
     def event_script(self) -> EventScript:
+        """The service's script."""
         raise NotImplementedError
 
     @pytest.fixture
     async def reader(self, harness_for: Callable[..., Awaitable[Harness]]) -> Harness:
+        """The service on a database of its own."""
         return await harness_for(self.service)
 
-    async def test_every_reader_has_a_course(self, reader: Harness) -> None:
-        """A subscription whose events are not in the course is one of which nobody knows what it bears."""
-        said = {(_topic(each), each.body.type) for phase in self.event_script().phases for each in phase}
+    async def test_every_subscription_is_in_the_script(self, reader: Harness) -> None:
+        """A subscription whose events are not in the script would not be tested."""
+        scripted = {(_topic(each), each.body.type) for phase in self.event_script().phases for each in phase}
         read = {
             (topic, kind) for topic, door in reader.running.doors.items() for kind in _kinds(topic, door.subscription)
         }
-        assert read - said == set(), "add events of these topics and types to the course"
+        assert read - scripted == set(), "add events of these topics and types to the script"
 
-    async def test_what_comes_twice_or_once_more_after_newer_changes_nothing(self, reader: Harness) -> None:
-        course = self.event_script()
-        await _deliver_script(reader, "in-order", course)
-        expected = await _tables(reader, "in-order", course)
-        assert {each for each in course.affected_tables if not expected[each]} == set(), (
-            "the course leaves no trace there"
+    async def test_events_that_come_again_change_nothing(self, reader: Harness) -> None:
+        """All events once more, in their order, reversed and shuffled, leave the tables as they are."""
+        script = self.event_script()
+        await _deliver_script(reader, "in-order", script)
+        expected = await _tables(reader, "in-order", script)
+        assert {each for each in script.affected_tables if not expected[each]} == set(), (
+            "the script writes no rows there"
         )
-        said = [each for phase in course.phases for each in phase]
-        for again in (said, list(reversed(said)), _shuffled(said, seed=1)):
-            await _deliver_script(reader, "in-order", course, [again])
-            _assert_same_tables(await _tables(reader, "in-order", course), expected)
+        events = [each for phase in script.phases for each in phase]
+        for again in (events, list(reversed(events)), _shuffled(events, seed=1)):
+            await _deliver_script(reader, "in-order", script, [again])
+            _assert_same_tables(await _tables(reader, "in-order", script), expected)
 
-    async def test_a_whole_course_that_is_heard_twice_event_by_event(self, reader: Harness) -> None:
-        course = self.event_script()
-        await _deliver_script(reader, "in-order", course)
+    async def test_each_event_twice_in_a_row_has_one_effect(self, reader: Harness) -> None:
+        """A tenant that gets each event twice has the tables of one that gets it once."""
+        script = self.event_script()
+        await _deliver_script(reader, "in-order", script)
         await _deliver_script(
-            reader, "twice", course, [[each for each in phase for _ in (1, 2)] for phase in course.phases]
+            reader, "twice", script, [[each for each in phase for _ in (1, 2)] for phase in script.phases]
         )
-        _assert_same_tables(await _tables(reader, "twice", course), await _tables(reader, "in-order", course))
+        _assert_same_tables(await _tables(reader, "twice", script), await _tables(reader, "in-order", script))
 
     async def test_the_order_between_keys_does_not_matter(self, reader: Harness) -> None:
-        course = self.event_script()
-        await _deliver_script(reader, "in-order", course)
-        expected = await _tables(reader, "in-order", course)
+        """Events of different keys may come in any order; those of one key keep theirs."""
+        script = self.event_script()
+        await _deliver_script(reader, "in-order", script)
+        expected = await _tables(reader, "in-order", script)
         for seed in (1, 2):
             tenant = f"shuffled-{seed}"
             await _deliver_script(
-                reader, tenant, course, [_shuffle_across_keys(phase, seed) for phase in course.phases]
+                reader, tenant, script, [_shuffle_across_keys(phase, seed) for phase in script.phases]
             )
-            _assert_same_tables(await _tables(reader, tenant, course), expected)
+            _assert_same_tables(await _tables(reader, tenant, script), expected)
 
-    async def test_what_comes_late_for_the_first_time_changes_nothing_newer(self, reader: Harness) -> None:
-        """As a dead letter does that is replayed after its cause was mended."""
-        course = self.event_script()
-        await _deliver_script(reader, "in-order", course)
-        expected = await _tables(reader, "in-order", course)
-        for number, phase in enumerate(course.phases):
+    async def test_an_event_that_comes_late_for_the_first_time_changes_nothing_newer(self, reader: Harness) -> None:
+        """A dead letter comes so, when it is replayed after its cause was corrected."""
+        script = self.event_script()
+        await _deliver_script(reader, "in-order", script)
+        expected = await _tables(reader, "in-order", script)
+        for number, phase in enumerate(script.phases):
             for place, late in enumerate(phase):
-                if type(late.body) in course.unsettled or place == len(phase) - 1:
+                if type(late.body) in script.unsettled or place == len(phase) - 1:
                     continue
                 tenant = f"late-{number}-{place}"
                 moved = [*phase[:place], *phase[place + 1 :], late]
-                phases = [*course.phases[:number], moved, *course.phases[number + 1 :]]
-                await _deliver_script(reader, tenant, course, phases)
-                _assert_same_tables(await _tables(reader, tenant, course), expected, late)
+                phases = [*script.phases[:number], moved, *script.phases[number + 1 :]]
+                await _deliver_script(reader, tenant, script, phases)
+                _assert_same_tables(await _tables(reader, tenant, script), expected, late)
 
 
 def directory_script(*people: PersonChanged) -> list[ScriptedEvent]:
-    """Every kind of thing that the directory says, with later states and erasures; `people` stay as they are."""
+    """Events of every type of the directory, with later states and erasures. The last states of `people` are those passed."""
     when = instant("2026-03-02T08:00Z")
-    over = SessionEnded(iss="test", sid="s-1", ended_at=when, until=when)
-    gone, changed = person("gone", team="team-a", version=4), {"display_name": "Another"}
+    ended = SessionEnded(iss="test", sid="s-1", ended_at=when, until=when)
+    erased, changed = person("gone", team="team-a", version=4), {"display_name": "Another"}
     return [
         ScriptedEvent(TenantChanged(slug="", name="The tenant", version=1)),
         ScriptedEvent(TenantChanged(slug="", name="The tenant, renamed", time_zone="Europe/Berlin", version=2)),
@@ -142,17 +150,17 @@ def directory_script(*people: PersonChanged) -> list[ScriptedEvent]:
         ScriptedEvent(org_unit("site", version=1)),
         *(ScriptedEvent(each.model_copy(update={"version": 1, "active": False, "memberships": []})) for each in people),
         *(ScriptedEvent(each.model_copy(update={"version": 2})) for each in people),
-        ScriptedEvent(gone),
-        ScriptedEvent(gone.model_copy(update={**changed, "version": 5})),
-        ScriptedEvent(gone.model_copy(update={"version": 5}), erased=True),
-        ScriptedEvent(over),
-        ScriptedEvent(over, erased=True),
+        ScriptedEvent(erased),
+        ScriptedEvent(erased.model_copy(update={**changed, "version": 5})),
+        ScriptedEvent(erased.model_copy(update={"version": 5}), erased=True),
+        ScriptedEvent(ended),
+        ScriptedEvent(ended, erased=True),
     ]
 
 
 def sections_script(*services: str) -> list[ScriptedEvent]:
-    """What these services say of their sections, each twice."""
-    things = {
+    """Two applied sections of each of these services, an older and a newer one."""
+    parts = {
         "kpi-engine": "kpis",
         "training": "templates",
         "gamification": "rules",
@@ -162,19 +170,19 @@ def sections_script(*services: str) -> list[ScriptedEvent]:
     }
     return [
         ScriptedEvent(
-            SectionApplied(service=name, version=None, content={things[name]: [{NAME_FIELD[things[name]]: each}]})
+            SectionApplied(service=name, version=None, content={parts[name]: [{NAME_FIELD[parts[name]]: each}]})
         )
         for name in services
         for each in ("older", "newer")
     ]
 
 
-def _topic(said: ScriptedEvent) -> str:
-    return said.topic or said.body.target_topic()
+def _topic(event: ScriptedEvent) -> str:
+    return event.topic or event.body.target_topic()
 
 
 def _kinds(topic: str, subscription: Subscription) -> set[str]:
-    """The types that a subscription handles; the copy of the directory takes all of its topic's."""
+    """The event types that a subscription handles. The copy of the directory handles every type of its topic."""
     if topic == "directory":
         return set(_DIRECTORY)
     if subscription.batch is not None:
@@ -193,11 +201,11 @@ def _topic_carries(topic: str, kind: str) -> bool:
     )
 
 
-def _messages(reader: Harness, tenant: str, course: EventScript) -> dict[int, Message]:
-    """By the identity of what is said: the same event has the same id whenever it comes, and ids rise in the order in
-    which things were said."""
-    made: dict[int, Message] = {}
-    for number, each in enumerate(each for phase in course.phases for each in phase):
+def _messages(reader: Harness, tenant: str, script: EventScript) -> dict[int, Message]:
+    """The message of each event of the script, by `id()` of the event. Its event id is the same whenever it is delivered;
+    event ids rise in the order of the script."""
+    messages: dict[int, Message] = {}
+    for number, each in enumerate(each for phase in script.phases for each in phase):
         body = each.body
         if isinstance(body, TenantChanged):
             body = body.model_copy(update={"slug": tenant})
@@ -205,33 +213,33 @@ def _messages(reader: Harness, tenant: str, course: EventScript) -> dict[int, Me
         if each.erased:
             version = getattr(each.body, "state_version")()  # noqa: B009
             message = replace(message, value=None, headers={**message.headers, "ce_version": str(version)})
-        made[id(each)] = message
-    return made
+        messages[id(each)] = message
+    return messages
 
 
 async def _deliver_script(
-    reader: Harness, tenant: str, course: EventScript, phases: Sequence[Sequence[ScriptedEvent]] | None = None
+    reader: Harness, tenant: str, script: EventScript, phases: Sequence[Sequence[ScriptedEvent]] | None = None
 ) -> None:
-    messages = _messages(reader, tenant, course)
-    await _deliver_singly(reader, [messages[id(each)] for phase in phases or course.phases for each in phase])
+    messages = _messages(reader, tenant, script)
+    await _deliver_singly(reader, [messages[id(each)] for phase in phases or script.phases for each in phase])
 
 
 async def _deliver_singly(reader: Harness, messages: Sequence[Message]) -> None:
-    """Each in a batch of its own, as a replayed dead letter comes."""
+    """Delivers each message in a batch of its own, as dead letters are replayed."""
     for message in messages:
         received = parse_message(message)
         async with reader.context.sessions.begin([received.tenant], now=received.attributes.time) as session:
             await reader.running.doors[message.topic].handle(session, [received])
 
 
-def _shuffled(said: Sequence[ScriptedEvent], seed: int) -> list[ScriptedEvent]:
-    found = list(said)
-    random.Random(seed).shuffle(found)
-    return found
+def _shuffled(events: Sequence[ScriptedEvent], seed: int) -> list[ScriptedEvent]:
+    shuffled = list(events)
+    random.Random(seed).shuffle(shuffled)
+    return shuffled
 
 
 def _shuffle_across_keys(phase: Sequence[ScriptedEvent], seed: int) -> list[ScriptedEvent]:
-    """Shuffled, but for the order of each key."""
+    """The events in another order, in which those of one key keep theirs."""
     lanes: dict[tuple[str, str], list[ScriptedEvent]] = {}
     for each in phase:
         lanes.setdefault((_topic(each), each.body.key("t")), []).append(each)
@@ -241,9 +249,10 @@ def _shuffle_across_keys(phase: Sequence[ScriptedEvent], seed: int) -> list[Scri
     return [next(waiting[lane]) for lane in turns]
 
 
-async def _tables(reader: Harness, tenant: str, course: EventScript) -> dict[str, Counter[str]]:
-    """What each of the service's tables holds of a tenant, but for technical columns and ids that are made anew."""
-    known = {str(found) for phase in course.phases for each in phase for found in _uuids(each.body.model_dump())}
+async def _tables(reader: Harness, tenant: str, script: EventScript) -> dict[str, Counter[str]]:
+    """The tenant's rows in each of the service's tables, without technical columns. Ids that are not in the script are
+    replaced, because each delivery makes others."""
+    known = {str(found) for phase in script.phases for each in phase for found in _uuids(each.body.model_dump())}
     async with reader.context.sessions.engine.connect() as connection:
         found = await connection.execute(
             text(
@@ -253,16 +262,16 @@ async def _tables(reader: Harness, tenant: str, course: EventScript) -> dict[str
             )
         )
         columns: dict[str, list[str]] = {row[0]: row[1] for row in found}
-    held: dict[str, Counter[str]] = {}
-    for table in sorted(set(columns) - _TECHNICAL_TABLES - set(course.excluded_types)):
-        hidden = _TECHNICAL_COLUMNS | set(course.ignored.get(table, ()))
-        shown = sorted(name for name in columns[table] if name not in hidden)
-        quoted = ", ".join(f'"{name}"' for name in shown) or "1 AS one"
+    tables: dict[str, Counter[str]] = {}
+    for table in sorted(set(columns) - _TECHNICAL_TABLES - set(script.excluded_tables)):
+        left_out = _TECHNICAL_COLUMNS | set(script.ignored.get(table, ()))
+        compared = sorted(name for name in columns[table] if name not in left_out)
+        quoted = ", ".join(f'"{name}"' for name in compared) or "1 AS one"
         rows = await reader.rows(tenant, f'SELECT {quoted} FROM "{table}"')
-        held[table] = Counter(
-            repr([(name, _normalize_value(row[name], known, tenant)) for name in shown]) for row in rows
+        tables[table] = Counter(
+            repr([(name, _normalize_value(row[name], known, tenant)) for name in compared]) for row in rows
         )
-    return held
+    return tables
 
 
 def _uuids(value: Any) -> set[UUID]:

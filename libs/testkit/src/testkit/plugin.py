@@ -1,4 +1,4 @@
-"""The pytest plugin: real parts for tests."""
+"""The pytest plugin: fixtures with real parts."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -24,19 +24,20 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def issuer() -> TestIssuer:
+    """The issuer whose tokens every harness of this test process accepts."""
     return TestIssuer()
 
 
 @pytest.fixture
 def empty_database(cluster: Cluster) -> Iterator[str]:
-    """The name of an empty database of one's own."""
+    """The name of an empty database, which is dropped after the test."""
     with cluster.database() as name:
         yield name
 
 
 @pytest_asyncio.fixture
 async def harness_for(cluster: Cluster, issuer: TestIssuer) -> AsyncIterator[Callable[..., Awaitable[Harness]]]:
-    """`await harness_for(service)`: that service on a database of its own, until the test ends."""
+    """`await harness_for(service, **settings)`: the service on a database of its own, until the test ends."""
     async with AsyncExitStack() as stack:
 
         async def make(service: Service, **settings: Any) -> Harness:

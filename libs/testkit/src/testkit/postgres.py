@@ -1,4 +1,4 @@
-"""A real PostgreSQL for a test run, and a fresh migrated database for each test that asks for one."""
+"""A real PostgreSQL for a test run, and a new migrated database for each test that asks for one."""
 
 import itertools
 import tempfile
@@ -16,13 +16,14 @@ _numbers = itertools.count(1)
 
 
 class Cluster:
-    """One PostgreSQL. Databases are copied from a template that the services' own migrations built, once."""
+    """A PostgreSQL server. Databases are copied from a template, which the services' migrations build once."""
 
     def __init__(self, server: EmbeddedPostgres) -> None:
         self.server = server
         self._templates: dict[tuple[str, ...], str] = {}
 
     def settings(self, database: str, **overrides: object) -> PlatformSettings:
+        """The settings of a service on this database. `overrides` are further fields of `PlatformSettings`."""
         return PlatformSettings(
             database_url=self.server.url("ROLE", database).replace("ROLE", "{role}"),
             admin_database_url=self.server.url(database=database),
@@ -36,16 +37,17 @@ class Cluster:
             connection.execute(statement)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     def create(self, name: str | None = None, *, template: str | None = None) -> str:
-        """A new database. Returns its name."""
+        """Creates a database, empty or as a copy of `template`. Returns its name."""
         name = name or f"t{next(_numbers)}"
         self._run(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
         return name
 
     def drop(self, name: str) -> None:
+        """Drops a database with its connections; does nothing where it does not exist."""
         self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def template(self, services: Sequence[Service]) -> str:
-        """A database with these services' schemas, migrated."""
+        """The name of the database with these services' migrated schemas; the first call for these services creates it."""
         names = tuple(sorted(f"{service.name} by {service.migrations.package}" for service in services))
         if names not in self._templates:
             database = self.create(f"template_{len(self._templates)}")
@@ -55,7 +57,7 @@ class Cluster:
 
     @contextmanager
     def database(self, services: Sequence[Service] = ()) -> Generator[str]:
-        """A database of one's own, with these services' schemas."""
+        """The name of a new database with these services' schemas, dropped when the block ends."""
         name = self.create(template=self.template(services) if services else None)
         try:
             yield name
@@ -65,6 +67,7 @@ class Cluster:
 
 @contextmanager
 def started_cluster() -> Generator[Cluster]:
+    """A server with data of its own, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="uplift-pg-", ignore_cleanup_errors=True) as folder:
         with EmbeddedPostgres(Path(folder) / "data", durable=False) as server:
             yield Cluster(server)

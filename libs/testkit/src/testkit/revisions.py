@@ -1,11 +1,11 @@
-"""Adds a revision, and records those that are done. A revision that is recorded does not change any more.
+"""Adds revisions of database schemas, and records their checksums. A revision that is recorded never changes.
 
     python -m testkit.revisions add ingest told_twice
     python -m testkit.revisions freeze
 
-`add` compares the tables of a service, of `platform` (those that every service has), or of `oidc`, with what the revisions build,
-and writes a revision with the difference, to be read and completed; one of `broker` is empty. `freeze` records the sum of each new revision in
-`SHA256SUMS` beside it, which `sha256sum -c` understands.
+`add` compares the tables of a service, of `platform` (the tables that every service has) or of `oidc` with what the
+revisions build. It writes a revision with the difference, to be read and completed; for `broker` the revision is empty.
+`freeze` records the checksum of each new revision in `SHA256SUMS` beside it, a file for `sha256sum -c`.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from testkit.schemas import EMBEDDED_SCHEMAS, DescribedSchema, describe_schema, 
 
 SUMS = "SHA256SUMS"
 
-_DRAFT = '''"""What is there now that was not there before."""
+_DRAFT = '''"""What this revision adds."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -47,28 +47,28 @@ def upgrade() -> None:
 
 
 def pending(url: str, schema: DescribedSchema, *, platform: bool = False, tables: MetaData | None = None) -> list[str]:
-    """What Alembic would do, as Python, to bring the schema at `url` to the tables as they are in the code.
+    """The operations, as Python, by which Alembic would bring the schema at `url` to the tables as they are in the code.
 
-    `tables` instead of the schema's own, or of those that every service has (`platform`). Nothing for a schema whose tables
-    only its revisions describe.
+    Compared are `tables`, or else the tables that every service has (`platform`), or else the schema's own. The list is
+    empty for a schema whose tables only its revisions describe.
     """
     tables = tables or (PLATFORM_TABLES if platform else schema.tables)
     if tables is None:
         return []
-    strange = {*PLATFORM_TABLES.tables, PLATFORM.table, Migrations.table}
+    others = {*PLATFORM_TABLES.tables, PLATFORM.table, Migrations.table}
     walled = schema.migrations.has_platform_tables
     options = f"-c search_path={schema_name(schema.migrations.service)} -c timezone=UTC"
     engine = create_engine(url, connect_args={"options": options})
 
-    def ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
-        return kind != "table" or ((name in PLATFORM_TABLES.tables) if platform else (name not in strange))
+    def is_compared(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
+        return kind != "table" or ((name in PLATFORM_TABLES.tables) if platform else (name not in others))
 
-    options = {"include_object": ours, "compare_type": True, "compare_server_default": True}
+    options = {"include_object": is_compared, "compare_type": True, "compare_server_default": True}
     try:
         with engine.connect() as connection:
             context = MigrationContext.configure(connection, opts=options)
-            found = produce_migrations(context, tables).upgrade_ops
-            return [line for each in (found.ops if found else []) for line in _rendered(each, context, walled)]
+            upgrade = produce_migrations(context, tables).upgrade_ops
+            return [line for each in (upgrade.ops if upgrade else []) for line in _rendered(each, context, walled)]
     finally:
         engine.dispose()
 
@@ -83,7 +83,7 @@ def _rendered(operation: ops.MigrateOperation, context: MigrationContext, walled
 
 
 def added(operations: Sequence[str], folder: Path, *, after: str | None, slug: str) -> Path:
-    """Writes a revision that does this; where there is nothing to do, one to be filled in."""
+    """Writes a revision with these operations, and returns its path. Without operations it has one empty statement."""
     path = folder / f"{datetime.now(UTC):%Y_%m_%d_%H%M}_{slug}.py"
     body = "\n".join(operations) or 'op.execute("")'
     draft = _DRAFT.format(revision=path.stem, after=after, operations=body.replace("\n", "\n    "))
@@ -92,7 +92,7 @@ def added(operations: Sequence[str], folder: Path, *, after: str | None, slug: s
 
 
 def drift(folder: Path) -> list[str]:
-    """One line for each revision that is not as it was recorded, or not recorded."""
+    """A line for each revision that differs from its recorded checksum, is missing, or is not recorded."""
     recorded, found = _recorded(folder), _sums(folder)
     lines = [
         f"{folder / name} {'has changed' if name in found else 'is gone'}, but people's databases are made by what it "
@@ -104,7 +104,7 @@ def drift(folder: Path) -> list[str]:
 
 
 def freeze(folder: Path) -> list[str]:
-    """Records the new revisions. Returns their names. Exits where another one is not as it was recorded."""
+    """Records the new revisions and returns their names. Exits with a message when a recorded one has changed."""
     recorded, found = _recorded(folder), _sums(folder)
     new = [name for name in found if name not in recorded]
     if wrong := [line for line in drift(folder) if "make freeze" not in line]:
@@ -138,15 +138,16 @@ def _add(name: str, slug: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line. Exits with a message when a recorded revision has changed."""
     parser = argparse.ArgumentParser(prog="python -m testkit.revisions", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="write a revision with what is missing")
     add.add_argument("service", choices=[*sorted(ALL_SERVICES), *EMBEDDED_SCHEMAS, "platform"])
     add.add_argument("slug", help="what is there now, in a word or two: told_twice")
     commands.add_parser("freeze", help="record the revisions that are new")
-    asked = parser.parse_args(arguments)
-    if asked.command == "add":
-        _add(asked.service, asked.slug)
+    options = parser.parse_args(arguments)
+    if options.command == "add":
+        _add(options.service, options.slug)
         return
     for migrations in (
         PLATFORM,

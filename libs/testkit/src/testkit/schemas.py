@@ -1,4 +1,4 @@
-"""Schemas as the code of today has them, without any revision; and what there is in one, to be compared."""
+"""Schemas as today's code describes them, without revisions; and a schema's catalogue, to compare two of them."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,19 +13,20 @@ from storage import Migrations, schema_name
 from storage.tables import PLATFORM_TABLES, RLS_EXEMPT, TENANT_POLICY
 
 EMBEDDED_SCHEMAS = ("broker", "oidc")
-"""The schemas of the embedded shape that are no service's: the log table's and the identity provider's."""
+"""The schemas of the embedded shape that belong to no service: the log table's and the identity provider's."""
 
 
 @dataclass(frozen=True)
 class DescribedSchema:
-    """A schema's revisions, and its own tables as the code of today has them: None where the revisions are all there is."""
+    """A schema's revisions, and its own tables as today's code describes them. `tables` is None where only revisions describe
+    them."""
 
     migrations: Migrations
     tables: MetaData | None
 
     @property
     def all_tables(self) -> list[MetaData]:
-        """With the tables that every service has, where the schema has them; these come first."""
+        """The tables that every service has, where this schema has them, and then its own."""
         own = [self.tables] if self.tables else []
         return [PLATFORM_TABLES, *own] if self.migrations.has_platform_tables else own
 
@@ -49,7 +50,7 @@ def tables_of(service: Service) -> MetaData:
 
 
 def wall(table: str) -> list[str]:
-    """The statements that show a tenant its own rows of a table only; none of a table that is exempt."""
+    """The statements for row-level security of a table; empty for a table that is exempt from it."""
     if table in RLS_EXEMPT:
         return []
     return [
@@ -59,7 +60,7 @@ def wall(table: str) -> list[str]:
 
 
 def create_tables(connection: Connection, *tables: MetaData, walled: bool = True) -> None:
-    """Creates the tables in the connection's schema, behind row-level security if `walled`."""
+    """Creates the tables in the connection's schema, under row-level security if `walled`."""
     for metadata in tables:
         metadata.create_all(connection, checkfirst=False)
         for table in metadata.tables:
@@ -103,17 +104,17 @@ UNION ALL SELECT concat('default grant ', defaclobjtype), defaclacl::text
 
 
 def catalogue(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
-    """What there is in a schema, and how it is: tables, columns, keys, indexes, policies, triggers, functions, grants.
+    """Everything in a schema, with its definition: tables, columns, keys, indexes, policies, triggers, functions, grants.
 
-    In which order columns stand is not told: those that came later stand last.
+    The order of columns is left out, because a revision can only add a column at the end.
     """
     return dict(connection.execute(_CATALOGUE, {"schema": schema}).fetchall())
 
 
-def differences(found: dict[str, str], wanted: dict[str, str]) -> list[str]:
-    """One line for each thing that two schemas do not have alike."""
+def differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+    """A line for each thing that differs between two catalogues."""
     return [
-        f"{thing}: {found.get(thing, 'missing')}; it should be: {wanted.get(thing, 'missing')}"
-        for thing in sorted(found.keys() | wanted.keys())
-        if found.get(thing) != wanted.get(thing)
+        f"{thing}: {found.get(thing, 'missing')}; it should be: {expected.get(thing, 'missing')}"
+        for thing in sorted(found.keys() | expected.keys())
+        if found.get(thing) != expected.get(thing)
     ]

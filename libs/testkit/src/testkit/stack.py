@@ -1,6 +1,6 @@
-"""The real stack as plain processes: PostgreSQL, Kafka, MongoDB's wire, Keycloak, the services by role, Envoy, Prometheus.
+"""The real stack as plain processes: PostgreSQL, Kafka, MongoDB, Keycloak, the services by role, Envoy, Prometheus.
 
-Tests start it on free ports, kill its parts and start them again; `python -m testkit.stack` runs it on the usual ones.
+Tests start it on free ports, kill its parts and start them again. `python -m testkit.stack` runs it on `USUAL_PORTS`.
 """
 
 import argparse
@@ -38,44 +38,63 @@ USUAL_PORTS = {
 
 
 class Part(Protocol):
-    """What can be killed and started again, on the same port and data."""
+    """A part of the stack. It can be killed and started again, on the same port and data."""
 
     @property
-    def running(self) -> bool: ...
-    def start(self) -> None: ...
-    def kill(self) -> None: ...
-    def stop(self) -> object: ...
+    def running(self) -> bool:
+        """Whether its process runs."""
+        ...
+
+    def start(self) -> None:
+        """Starts it, and returns when it answers."""
+        ...
+
+    def kill(self) -> None:
+        """Sends SIGKILL, and returns when the process is gone."""
+        ...
+
+    def stop(self) -> object:
+        """Stops it in an orderly way."""
+        ...
 
 
 class Postgres:
     """PostgreSQL as a part of the stack."""
 
     def __init__(self, data: Path, *, durable: bool) -> None:
-        # Fourteen processes with pools of their own; the usual settings are for one.
+        # The usual settings are for one process with pools; here there are fourteen.
         self.server = EmbeddedPostgres(
             data, durable=durable, settings={"max_connections": "300", "shared_buffers": "256MB"}
         )
 
     @property
     def running(self) -> bool:
+        """See `Part`."""
         return self.server.pid is not None
 
     def start(self) -> None:
+        """See `Part`."""
         self.server.start()
 
     def kill(self) -> None:
+        """See `Part`."""
         if pid := self.server.pid:
             os.kill(pid, signal.SIGKILL)
             while self.server.pid:
                 time.sleep(0.01)
 
     def stop(self) -> None:
+        """See `Part`."""
         self.server.stop()
 
 
 class Stack:
-    """`parts` by name: `postgres`, `kafka`, `mongodb`, `keycloak`, `envoy`, `prometheus`, `<service>.api`, `<service>.work`,
-    further replicas as `<service>.api.2`."""
+    """The stack. `parts` holds its parts by name: `postgres`, `kafka`, `mongodb`, `keycloak`, `envoy`, `prometheus`, `page`,
+    `simulation`, and each service as `<service>.api` and `<service>.work`, with further replicas as `<service>.api.2`.
+
+    Data and logs are below `folder`. `port_of` chooses the port of a part. `replicas` are numbers of processes by part,
+    `environment` further settings of every process. `durable` is that of `EmbeddedPostgres`. `say` reports progress.
+    """
 
     def __init__(
         self,
@@ -99,7 +118,7 @@ class Stack:
         self._prometheus = prometheus
         self._durable = durable
         self._say = say
-        # A child dies with the thread that has started it, so these threads live as long as the stack.
+        # The kernel kills a child when the thread that started it ends, so these threads live as long as the stack.
         self._starting = ThreadPoolExecutor(8)
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -107,13 +126,14 @@ class Stack:
 
     @property
     def postgres(self) -> EmbeddedPostgres:
+        """The PostgreSQL server."""
         part = self.parts["postgres"]
         assert isinstance(part, Postgres)
         return part.server
 
     @property
     def database_dsn(self) -> str:
-        """The administrator's way into the services' database, in libpq's form."""
+        """Connection string of the administrator for the services' database, in libpq's form."""
         return self.postgres.dsn.replace("dbname=postgres", f"dbname={DATABASE}")
 
     def _infrastructure(self) -> None:
@@ -125,7 +145,7 @@ class Stack:
         self.parts["kafka"], self.parts["mongodb"], self.parts["keycloak"] = self.kafka, self.mongodb, self.keycloak
 
     def _secret(self, name: str) -> str:
-        """Made once, kept with the data."""
+        """A random secret, created once and stored with the data."""
         file = self.folder / f"{name}.secret"
         if not file.exists():
             file.touch(0o600)
@@ -133,7 +153,7 @@ class Stack:
         return file.read_text()
 
     def settings(self) -> dict[str, str]:
-        """The environment of every process of ours."""
+        """The environment variables of every process of Uplift."""
         return {
             "UPLIFT_DATABASE_URL": self.postgres.url("ROLE", DATABASE).replace("ROLE", "{role}"),
             "UPLIFT_ADMIN_DATABASE_URL": self.postgres.url(database=DATABASE),
@@ -155,7 +175,7 @@ class Stack:
         }
 
     def _service(self, name: str) -> Program:
-        """`ingest.api`, `ingest.work`, `ingest.api.2`."""
+        """The process of a part such as `ingest.api`, `ingest.work` or `ingest.api.2`."""
         service, role, *_ = name.split(".")
         port = self.ports[name] = self._port_of(name)
         return Program(
@@ -207,12 +227,14 @@ class Stack:
         return names + [f"{each}.{number}" for each, count in self._replicas.items() for number in range(2, count + 1)]
 
     def endpoints(self, service: str) -> list[str]:
-        """Where the API replicas of a service answer."""
+        """The addresses of a service's API replicas, `host:port`."""
         return [f"127.0.0.1:{port}" for name, port in self.ports.items() if name.split(".")[:2] == [service, "api"]]
 
-    # Life
+    # Starting and stopping
 
     def start(self) -> None:
+        """Starts all parts, and creates schemas, topics and the realm on the way. Raises ProgramMissing, and RuntimeError
+        when a part does not start."""
         self._infrastructure()
         self._all_at_once("infrastructure", ["postgres", "kafka", "mongodb", "keycloak"])
         self._say("  schemas, topics, realm")
@@ -243,7 +265,7 @@ class Stack:
                 connection.execute(f'CREATE DATABASE "{DATABASE}"')  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     def install_demo(self) -> None:
-        """The demo tenant, and its simulated call centre as one more process."""
+        """Creates the demo tenant, and starts its simulated call centre as one more part."""
         lag = [f"--lag-url=http://127.0.0.1:{self.ports[f'{each}.work']}/lag" for each in ALL_SERVICES]
         self._say("  demo tenant")
         self.run_command("all_in_one.main", "demo", "--url", self.url, *lag)
@@ -258,7 +280,8 @@ class Stack:
         self.start_part("simulation")
 
     def run_command(self, module: str, *arguments: str, **more: str) -> str:
-        """A command of ours, with the settings of the stack. Returns what it prints; raises RuntimeError with it."""
+        """Runs `python -m module` with the settings of the stack. Returns its output. Raises RuntimeError with the output when
+        it fails."""
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **more, **self.settings()}  # noqa: TID251
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments], env=environment, capture_output=True, text=True, timeout=300
@@ -268,35 +291,38 @@ class Stack:
         return done.stdout
 
     def start_part(self, name: str) -> None:
+        """Starts a part, and returns when it answers."""
         self._starting.submit(self.parts[name].start).result()
 
     def restart(self, name: str) -> None:
-        """SIGKILL, and a new start of the same part."""
+        """Kills a part by SIGKILL and starts it again."""
         self.parts[name].kill()
         self.start_part(name)
 
     def stop(self) -> None:
+        """Stops all parts, the stores last."""
         last = ("mongodb", "kafka", "postgres")
         first = [name for name in self.parts if name not in last]
         for name in first:
             part = self.parts[name]
             if isinstance(part, Program):
-                part.signal(signal.SIGTERM)  # all at once; then wait for each
+                part.signal(signal.SIGTERM)  # to all of them before waiting for each
         for name in [*first, *last]:
             if name in self.parts:
                 self.parts[name].stop()
         self._starting.shutdown()
 
     def launch_replica(self, name: str) -> Program:
-        """One more process of a service and role, e.g. `ingest.work.2`, not waited for."""
+        """Starts one more process of a service and role, such as `ingest.work.2`, without waiting for it."""
         program = self._service(name)
         self._starting.submit(program.launch).result()
         return program
 
-    # What is under way
+    # Lag
 
     def lag(self) -> dict[str, dict[str, int]]:
-        """By service: what waits in its outbox and in its topics. Raises httpx.HTTPError while a worker is away."""
+        """By service, how many events wait in its outbox and in each of its topics. Raises httpx.HTTPError while a worker does
+        not answer."""
         found: dict[str, dict[str, int]] = {}
         for service in ALL_SERVICES:
             answer = httpx.get(f"http://127.0.0.1:{self.ports[f'{service}.work']}/lag", timeout=30)
@@ -305,7 +331,7 @@ class Stack:
 
 
 def main() -> None:
-    """Runs the stack on its usual ports until Ctrl-C; a part that ends is started again."""
+    """Runs the stack on its usual ports until Ctrl-C. A part that ends is started again."""
     options = argparse.ArgumentParser(prog="make stack", description=main.__doc__)
     options.add_argument("--no-demo", action="store_true", help="without the simulated tenant")
     options.add_argument("--data", type=Path, default=Path(".uplift/stack"))

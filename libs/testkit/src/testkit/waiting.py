@@ -1,4 +1,4 @@
-"""Waits for conditions, in place of sleeping for as long as they usually take."""
+"""Waits for conditions, so that tests need not sleep for as long as something usually takes."""
 
 import asyncio
 import inspect
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def wait_for(condition: Callable[[], Any], *, seconds: float = 10, every: float = 0.02) -> Any:
-    """The condition's first true value; it is asked again `every` so many seconds. Raises AssertionError after `seconds`."""
+    """Calls the condition `every` so many seconds and returns its first true value. Raises AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -18,7 +18,7 @@ def wait_for(condition: Callable[[], Any], *, seconds: float = 10, every: float 
 
 
 async def wait_until_true(condition: Callable[[], Any], *, seconds: float = 10, every: float = 0.02) -> Any:
-    """As `wait_for`, while the loop goes on. `condition` may be a coroutine function."""
+    """As `wait_for`, without blocking the event loop. `condition` may be a coroutine function."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()

@@ -1,7 +1,7 @@
-"""Real programs beside our own: Kafka, MongoDB's wire, Keycloak, Envoy, Prometheus, as plain local processes.
+"""Third-party programs as local processes: Kafka, MongoDB, Keycloak, Envoy, Prometheus and others.
 
-An address in the environment (`UPLIFT_TEST_*`) is used if set; else the program is started from what the package
-registries carry; else `Missing` says in one sentence what this machine lacks.
+If the environment names an address (`UPLIFT_TEST_*`), that program is used. Otherwise the program is built from what the
+package registries hold, and started. `ProgramMissing` says what this machine lacks for it.
 """
 
 from testkit.programs.program import Program, ProgramMissing, ProgramSettings, build_cached, free_port, run_tool

@@ -1,7 +1,10 @@
-"""`python -m testkit.programs`: fetches and builds the programs that tests and the stack start, so that no test waits for it;
-with `cluster` those that tests of the Helm charts start.
+"""Downloads and builds the programs that tests and the stack start, so that no test waits for it.
 
-What this machine lacks is said in one sentence, and is an error only where the environment says `CI=true`.
+    python -m testkit.programs
+    python -m testkit.programs cluster
+
+`cluster` stands for the programs that tests of the Helm charts start. A program that this machine cannot build is
+reported with the reason. That is an error only with `CI=true` in the environment.
 """
 
 import shutil
@@ -30,10 +33,11 @@ PROGRAMS = {
 }
 
 CLUSTER_PROGRAMS = {"Helm": helm, "CRDs": crd_folder, "etcd": etcd, "kube-apiserver": kube_apiserver}
-"""What tests of the Helm charts start: `python -m testkit.programs cluster`."""
+"""The programs that tests of the Helm charts start."""
 
 
 def main() -> int:
+    """Returns the exit status: 1 where a program is missing and `CI=true`."""
     missing = 0
     for name, get in (CLUSTER_PROGRAMS if sys.argv[1:] == ["cluster"] else PROGRAMS).items():
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""The definitions of custom resources (CRDs) that the chart makes objects of, out of the Go modules of their projects."""
+"""The definitions (CRDs) of the custom resources in the Helm chart, from the Go modules of their projects."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from testkit.programs.program import ProgramMissing, build_cached, find_tool
 
-CURE = "install Go 1.24 or later, which fetches the definitions"
+CURE = "install Go 1.24 or later, which downloads the definitions"
 
 MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "github.com/kedacore/keda/v2@v2.20.2": (
@@ -42,11 +42,11 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("config/crds/bases/external-secrets.io_externalsecrets.yaml",),
     ),
 }
-"""By module and version: its checksum, and the files that are taken."""
+"""By module and version: its checksum, and the files that are copied from it."""
 
 
 def crd_folder() -> Path:
-    """A folder with a file for each kind, fetched at the first call. Raises ProgramMissing."""
+    """A folder with a file for each kind, downloaded at the first call. Raises ProgramMissing."""
     version = hashlib.sha256(repr(MODULES).encode()).hexdigest()[:12]
     return build_cached("crds", version, _fetch)
 

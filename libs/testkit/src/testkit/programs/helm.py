@@ -1,4 +1,4 @@
-"""Helm, built by Go from its module. It renders and checks charts; no cluster is needed."""
+"""Helm, built by Go from its module. It renders and checks charts without a cluster."""
 
 import subprocess
 from pathlib import Path
@@ -13,7 +13,7 @@ PROJECT = Path(__file__).with_name("helm")
 
 
 class HelmFailed(Exception):
-    """What Helm says against a chart or its values."""
+    """Helm refused a chart or its values. The message is Helm's."""
 
 
 def helm() -> Path:
@@ -23,7 +23,7 @@ def helm() -> Path:
 
 
 def run_helm(*arguments: str | Path) -> str:
-    """What Helm prints. Raises HelmFailed with what it complains of."""
+    """Runs Helm and returns its output. Raises HelmFailed."""
     done = subprocess.run(
         [helm(), *arguments],
         capture_output=True,

@@ -1,7 +1,7 @@
 """Apache Kafka, one node that is broker and controller, from its Maven jars.
 
-The log cleaner looks every tenth of a second and sessions may be short: tests of compaction and of killed group members
-would wait for minutes otherwise.
+The log cleaner runs every tenth of a second and sessions may be short. With Kafka's defaults, tests of compaction and of
+killed group members would wait for minutes.
 """
 
 import hashlib
@@ -49,11 +49,11 @@ background.threads=2
 
 
 class Kafka(Program):
-    """`with Kafka(folder) as kafka:` gives `kafka.address`. Topics are never made by themselves; replication factors
-    are 1."""
+    """`with Kafka(folder) as kafka:` starts it; `kafka.address` is its address. Publishing to a topic that does not exist
+    fails. Replication factors are 1."""
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
-        """`folder` is kept; clean it or take a new one for an empty cluster."""
+        """Data is in `folder` and survives a restart."""
         self.port = port or free_port()
         self._folder = folder
         self._controller = free_port()
@@ -73,9 +73,11 @@ class Kafka(Program):
 
     @property
     def address(self) -> str:
+        """Bootstrap server, `host:port`."""
         return f"127.0.0.1:{self.port}"
 
     def launch(self) -> None:
+        """See `Program.launch`. Formats the data folder at the first start."""
         data = self._folder / "data"
         if not data.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +88,7 @@ class Kafka(Program):
 
 
 def jars_folder() -> Path:
-    """Fetched by Maven at the first call. Raises Missing."""
+    """The folder with Kafka's jars, downloaded by Maven at the first call. Raises ProgramMissing."""
 
     def fetch(folder: Path) -> None:
         maven = find_tool("mvn", CURE)

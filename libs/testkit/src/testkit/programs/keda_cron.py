@@ -20,10 +20,13 @@ def keda_cron() -> Path:
 
 
 def evaluate_triggers(sets: Sequence[dict[str, Any]]) -> list[tuple[int, int]]:
-    """When how many replicas KEDA asks for: (unix seconds, replicas) at every change. Each set has `from`, `to` (unix
-    seconds, whole minutes), `triggers` (`timezone`, `start`, `end`, `replicas`) and `every`: whether the library is asked at
-    every minute."""
-    # Both sides read one database of time zones: what differs is then a fault of the triggers.
+    """How many replicas KEDA asks for: pairs of unix seconds and replicas, at the beginning of each set and at every change.
+
+    A set has `from` and `to` (unix seconds, whole minutes), `triggers` (`timezone`, `start`, `end`, `replicas`) and
+    `every`: true evaluates every minute, false only the minutes that the cron library names next. Raises ValueError for
+    triggers that KEDA refuses.
+    """
+    # The time zones are those that Python reads, so that a difference between the two is never one of time zones.
     zones = next((path for path in TZPATH if Path(path).is_dir()), str(files("tzdata") / "zoneinfo"))
     done = subprocess.run(
         [keda_cron()],

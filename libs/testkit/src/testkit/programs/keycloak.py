@@ -1,4 +1,4 @@
-"""Keycloak as a local process: fetched by Maven, built and set up once, with a folder of its own for each that runs."""
+"""Keycloak as a local process. It is downloaded by Maven, built and set up once; each that runs has a folder of its own."""
 
 import shutil
 import ssl
@@ -9,7 +9,7 @@ import httpx
 
 from testkit.programs.program import Program, ProgramMissing, build_cached, find_tool, free_port, run_tool
 
-# It speaks plain HTTP: loading the machine's certificates at each look would take longer than its answer.
+# Keycloak speaks plain HTTP here, so that certificates are not needed, and loading them is slow.
 _PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 VERSION = "26.7.3"
 ADMIN = "admin"
@@ -27,8 +27,8 @@ _JVM = (
 
 
 def ensure_keycloak() -> Path:
-    """Keycloak, optimised for its file database, with a database that knows the realm `master` and its admin. Raises
-    Missing."""
+    """The folder of a Keycloak that is optimised for its file database and has one with the realm `master` and its admin.
+    Raises ProgramMissing."""
     return build_cached("keycloak", VERSION, _build)
 
 
@@ -46,7 +46,7 @@ def _build(folder: Path) -> None:
         each.rename(folder / each.name)
     unpacked.rmdir()
     run_tool(["/bin/sh", "bin/kc.sh", "build", *_BUILD], cwd=folder)
-    # A new database takes as long as all the rest of a start: the first one is kept and copied.
+    # Creating a database takes half of the first start, so the database is created here and copied for each Keycloak.
     first = Keycloak(folder, distribution=folder)
     try:
         first.start()
@@ -59,9 +59,9 @@ def _build(folder: Path) -> None:
 
 
 class Keycloak(Program):
-    """A Keycloak whose data lies in `folder` and survives a restart. The admin of its realm `master` is `admin`/`admin`.
+    """A Keycloak whose data is in `folder` and survives a restart. The admin of its realm `master` is `admin`/`admin`.
 
-    `hostname` is the address by which browsers know it (with it, a gateway's): the `iss` of its tokens follows from it.
+    `hostname` is the URL by which browsers reach it, such as a gateway's. The `iss` of its tokens begins with it.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class Keycloak(Program):
             return False
 
     def launch(self) -> None:
+        """See `Program.launch`. Prepares the folder at the first start."""
         if self.folder != self._distribution:
             self._prepare_folder()
         super().launch()

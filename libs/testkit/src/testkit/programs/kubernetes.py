@@ -1,4 +1,4 @@
-"""A real kube-apiserver on an etcd, both built by Go: it says what a cluster would say of an object. Nothing runs in it."""
+"""A real kube-apiserver with an etcd, both built by Go. It validates objects as a cluster does; no pod runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ TOKEN = "only-for-tests"
 
 def kube_apiserver() -> Path:
     """The program, built at the first call, in three minutes. Raises ProgramMissing."""
-    # With one without a version it refuses to start.
+    # Without a version it does not start.
     stamp = f"-X k8s.io/component-base/version.gitVersion=v{VERSION}"
     return build_go_project("kube-apiserver", PROJECT, CURE, package="k8s.io/kubernetes/cmd/kube-apiserver", link=stamp)
 
@@ -29,10 +29,10 @@ def etcd() -> Path:
 
 
 class ApiServer(Program):
-    """`with ApiServer(folder) as server:`. Whoever has its token may do anything; admission is as in a cluster."""
+    """`with ApiServer(folder) as server:` starts it. Its token allows everything; admission is as in a cluster."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is kept; clean it or take a new one for an empty cluster."""
+        """Data is in `folder` and survives a restart."""
         folder.mkdir(parents=True, exist_ok=True)
         client, peer, port = free_port(), free_port(), free_port()
         store, peers = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
@@ -64,17 +64,19 @@ class ApiServer(Program):
             ready=self._is_ready,
             seconds=120,
         )  # fmt: skip
-        # Its certificate is made at the first start, by itself.
+        # It creates a certificate for itself at the first start.
         self.http = httpx.Client(
             base_url=f"https://127.0.0.1:{port}", headers={"authorization": f"Bearer {TOKEN}"}, verify=False, timeout=60
         )  # nosec
         self._paths: dict[tuple[str, str], str] = {}
 
     def launch(self) -> None:
+        """See `Program.launch`. Starts its etcd first."""
         self._etcd.start()
         super().launch()
 
     def start(self) -> None:
+        """See `Program.start`. Kills etcd too when it fails."""
         try:
             super().start()
         except BaseException:
@@ -82,6 +84,7 @@ class ApiServer(Program):
             raise
 
     def kill(self) -> None:
+        """Kills the server and its etcd."""
         super().kill()
         self.http.close()
         self._etcd.kill()
@@ -93,14 +96,15 @@ class ApiServer(Program):
             return False
 
     def wait_for_kinds(self, versions: Sequence[str], seconds: float = 30) -> None:
-        """Returns when it serves these `group/version`, a moment after their definitions were created. Raises AssertionError."""
+        """Returns when the server serves these `group/version`, shortly after their definitions were created. Raises
+        AssertionError after `seconds`."""
         wait_for(
             lambda: all(self.http.get(f"/apis/{each}").is_success for each in versions), seconds=seconds, every=0.2
         )
 
     def create(self, body: Mapping[str, Any], *, namespace: str | None = None, dry_run: bool = False) -> httpx.Response:
-        """Creates an object, in the namespace that it names or else in `namespace`. Unknown fields are refused. Raises
-        KeyError for a kind that there is not."""
+        """Creates an object in its own namespace, or else in `namespace`. The server refuses unknown fields. Raises KeyError
+        for a kind that does not exist."""
         base = "/api/v1" if body["apiVersion"] == "v1" else f"/apis/{body['apiVersion']}"
         kind = (base, body["kind"])
         if kind not in self._paths:

@@ -1,4 +1,4 @@
-"""A server of MongoDB's wire protocol: `mongod` where this machine has one, else FerretDB, built from its Go module.
+"""A server of MongoDB's wire protocol: `mongod` if this machine has it, else FerretDB, built from its Go module.
 
 FerretDB has no transactions, TTL or partial indexes, Decimal128, NaN, and no list directly in a list.
 """
@@ -13,10 +13,10 @@ PROJECT = Path(__file__).with_name("ferretdb")
 
 
 class MongoDB(Program):
-    """`with MongoDB(folder) as mongodb:` gives `mongodb.url`."""
+    """`with MongoDB(folder) as mongodb:` starts it; `mongodb.url` is its URL."""
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
-        """`folder` is kept; clean it or take a new one for an empty server."""
+        """Data is in `folder` and survives a restart."""
         self.port = port or free_port()
         self._data = folder / "data"
         mongod = shutil.which("mongod")
@@ -34,9 +34,11 @@ class MongoDB(Program):
 
     @property
     def url(self) -> str:
+        """Its `mongodb://` URL, without a database."""
         return f"mongodb://127.0.0.1:{self.port}"
 
     def launch(self) -> None:
+        """See `Program.launch`."""
         self._data.mkdir(parents=True, exist_ok=True)
         super().launch()
 

@@ -1,4 +1,4 @@
-"""Getting a program once, and running it as a child that never outlives us."""
+"""Builds a program once, and runs it as a child that never outlives its parent."""
 
 import fcntl
 import hashlib
@@ -20,11 +20,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ProgramMissing(Exception):
-    """One sentence: what this machine lacks for the program, and how to get it."""
+    """The program is not there. The message says in one sentence what this machine lacks and how to get it."""
 
 
 class ProgramSettings(BaseSettings):
-    """`UPLIFT_TEST_*`: running programs to use instead of starting one, and where downloads are kept."""
+    """`UPLIFT_TEST_*`: running programs to use instead of starting them, and the folder for built programs."""
 
     model_config = SettingsConfigDict(env_prefix="UPLIFT_TEST_", extra="ignore")
 
@@ -37,10 +37,11 @@ class ProgramSettings(BaseSettings):
     prometheus: str | None = None
     """Base URL."""
     cache: Path = Path("~/.cache/uplift/programs")
+    """Folder of the built programs."""
 
 
 def on_ci() -> bool:
-    """Whether the environment says `CI=true`: then nothing may be missing."""
+    """Whether the environment has `CI=true`. A missing program is an error then."""
     return _Environment().ci
 
 
@@ -49,13 +50,13 @@ class _Environment(BaseSettings):
 
 
 _FREE_PORTS = range(15_000, 32_000)
-"""Below those that Linux gives to outgoing connections: none takes a port between the choice and its use."""
+"""Below the ports of outgoing connections on Linux, so that none of these takes a port before it is used."""
 _claims: list[IO[str]] = []
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nothing listens, and which no call gives again, in this process or another, while this process
-    lives. Raises RuntimeError where there is none."""
+    """A port of 127.0.0.1 on which nothing listens. While this process lives, no other call returns the same port, in this
+    process or another. Raises RuntimeError when no port is free."""
     folder = Path(tempfile.gettempdir()) / f"uplift-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
@@ -74,16 +75,16 @@ def free_port() -> int:
 
 
 def find_tool(name: str, cure: str, *also: str) -> str:
-    """The path of a command, looked for on PATH and in `also`. Raises Missing."""
-    places = [found for found in (shutil.which(name), *(shutil.which(name, path=each) for each in also)) if found]
-    if not places:
+    """The path of a command, on PATH or in one of the folders `also`. Raises ProgramMissing, whose message ends with `cure`."""
+    paths = [path for path in (shutil.which(name), *(shutil.which(name, path=each) for each in also)) if path]
+    if not paths:
         raise ProgramMissing(f"{name} is missing: {cure}.")
-    return places[0]
+    return paths[0]
 
 
 def run_tool(command: Sequence[str | Path], *, cwd: Path, seconds: float = 900, env: Mapping[str, str] = {}) -> None:
-    """Runs a build step. Raises Missing with the end of its output when it fails."""
-    whole = {**os.environ, **env}  # noqa: TID251 - the environment of a child, not a setting of ours
+    """Runs a build step. Raises ProgramMissing with the end of its output when it fails or takes longer than `seconds`."""
+    whole = {**os.environ, **env}  # noqa: TID251  the environment of a child, not a setting
     try:
         done = subprocess.run(
             command, cwd=cwd, env=whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds
@@ -95,9 +96,9 @@ def run_tool(command: Sequence[str | Path], *, cwd: Path, seconds: float = 900, 
 
 
 def build_cached(name: str, version: str, build: Callable[[Path], None]) -> Path:
-    """The folder `name-version` of the cache, built once by `build(folder)`, whoever asks first; others wait for it.
+    """The folder `name-version` of the cache. The first caller builds it by `build(folder)`; others wait for that.
 
-    What was built is listed with sizes and checksums; a folder that no longer matches its list is built again.
+    A list beside the folder holds the checksums of its files. A folder that does not match its list is built again.
     """
     cache = ProgramSettings().cache.expanduser()
     cache.mkdir(parents=True, exist_ok=True)
@@ -108,17 +109,17 @@ def build_cached(name: str, version: str, build: Callable[[Path], None]) -> Path
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix=f"{name}-") as scratch:
-            fresh = Path(scratch) / "built"
-            fresh.mkdir()
-            build(fresh)
-            fresh.rename(folder)
+            built = Path(scratch) / "built"
+            built.mkdir()
+            build(built)
+            built.rename(folder)
         listing.write_text(json.dumps(_sums(folder)))
     return folder
 
 
 def build_go_project(name: str, project: Path, cure: str, *, package: str = ".", link: str = "") -> Path:
-    """A program, built once in the Go module in `project`: from the module itself, or from a `package` that it requires.
-    `link` is added to the linker's flags. Raises ProgramMissing."""
+    """The path of a program, built once from the Go module in the folder `project`: the module itself, or a `package` that it
+    requires. `link` is added to the linker's flags. Raises ProgramMissing."""
     go = find_tool("go", cure, "/usr/local/go/bin")
 
     def build(folder: Path) -> None:
@@ -136,8 +137,8 @@ def _sums(folder: Path) -> dict[str, str]:
 
 
 class Program:
-    """A child process with a log. It dies with us, however we die; `kill` and `start` again is a crash and a restart, on
-    the same port and data. As a context it is started, and killed at the end."""
+    """A child process with a log. The kernel kills it when this process ends. `kill` and then `start` is a crash and a
+    restart on the same port and data. `with` starts it, and kills it at the end."""
 
     def __init__(
         self,
@@ -150,8 +151,8 @@ class Program:
         env: Mapping[str, str] | None = None,
         seconds: float = 60,
     ) -> None:
-        """`ready` is asked again and again, for `seconds` at most; ConnectionError and OSError mean not yet. `env` is
-        added to PATH, HOME and LANG; nothing else of the environment is handed on."""
+        """`ready` is called until it returns true, for at most `seconds`; OSError means not yet. The child's environment is
+        PATH, HOME, LANG and `env`."""
         self.name = name
         self.log = log
         self._command = [str(each) for each in command]
@@ -164,11 +165,12 @@ class Program:
 
     @property
     def running(self) -> bool:
+        """Whether the process runs."""
         return self.process is not None and self.process.poll() is None
 
     def launch(self) -> None:
-        """Starts it without waiting for it to be ready. Only from a thread that lives as long as it is to live: the end of
-        the thread that started it ends it."""
+        """Starts it, without waiting until it is ready. Call it from a thread that lives as long as the program: the kernel
+        kills the program when that thread ends."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         guard = shutil.which("setpriv")
         command = [guard, "--pdeathsig", "KILL", "--", *self._command] if guard else self._command
@@ -179,6 +181,7 @@ class Program:
             )  # fmt: skip
 
     def start(self) -> None:
+        """Starts it, and returns when it is ready. Raises RuntimeError as `wait` does."""
         self.launch()
         self.wait()
 
@@ -190,7 +193,7 @@ class Program:
         self.kill()
 
     def wait(self) -> None:
-        """Returns when it is ready. Raises RuntimeError with the end of its log when it ends or takes too long."""
+        """Returns when it is ready. Raises RuntimeError with the end of its log when it ends before that or takes too long."""
         assert self.process is not None
         deadline = time.monotonic() + self._seconds
         while time.monotonic() < deadline:
@@ -199,28 +202,29 @@ class Program:
             try:
                 if self._ready():
                     return
-            except (OSError, ConnectionError):
+            except OSError:
                 pass
             time.sleep(0.05)
         self.kill()
         raise RuntimeError(f"{self.name} was not ready within {self._seconds:.0f} s:\n{self.tail()}")
 
     def tail(self, characters: int = 3000) -> str:
+        """The end of its log; empty when there is none."""
         return self.log.read_text(errors="replace")[-characters:] if self.log.exists() else ""
 
     def signal(self, number: signal.Signals) -> None:
-        """To the whole process group: what the program itself has started goes with it."""
+        """Sends a signal to its process group, which includes its children. Does nothing when it does not run."""
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL, and waits until it is gone."""
+        """Sends SIGKILL, and returns when the process is gone."""
         self.signal(signal.SIGKILL)
         if self.process is not None:
             self.process.wait(30)
 
     def stop(self, seconds: float = 20) -> int | None:
-        """SIGTERM, and SIGKILL after `seconds`. Returns the exit status."""
+        """Sends SIGTERM, and SIGKILL after `seconds`. Returns the exit status; None when it was never started."""
         if self.process is None:
             return None
         self.signal(signal.SIGTERM)
@@ -232,11 +236,12 @@ class Program:
 
 
 def is_listening(port: int, host: str = "127.0.0.1") -> bool:
+    """True when somebody listens on the port. Raises OSError otherwise, which `Program` takes for not yet."""
     with socket.create_connection((host, port), timeout=1):
         return True
 
 
 def is_answering(url: str) -> bool:
-    """Whether a GET succeeds. Raises OSError while nobody listens or the answer is an error."""
+    """True when a GET succeeds. Raises OSError otherwise, which `Program` takes for not yet."""
     with urllib.request.urlopen(url, timeout=5):
         return True

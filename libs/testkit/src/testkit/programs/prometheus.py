@@ -1,4 +1,4 @@
-"""Prometheus, from the machine's own package."""
+"""Prometheus, as installed on this machine."""
 
 import json
 from collections.abc import Sequence
@@ -7,10 +7,11 @@ from typing import Any
 
 import httpx
 
+from testkit.paths import ROOT
 from testkit.programs.program import Program, find_tool, free_port
 
 CURE = "install it (Debian: prometheus)"
-RULES = Path(__file__).parents[5] / "charts/uplift/observability/alerts.yaml"
+RULES = ROOT / "charts/uplift/observability/alerts.yaml"
 
 CONFIGURATION = """
 global: {{scrape_interval: {every}, evaluation_interval: {every}}}
@@ -22,8 +23,8 @@ scrape_configs:
 
 
 class Prometheus(Program):
-    """`with Prometheus(folder, targets=["127.0.0.1:8101"]) as prometheus:` gives `prometheus.url`. It scrapes the targets
-    as the job `uplift` and evaluates the alert rules."""
+    """`with Prometheus(folder, targets=["127.0.0.1:8101"]) as prometheus:` starts it; `prometheus.url` is its URL. It scrapes
+    the targets as the job `uplift` and evaluates the alert rules, both at the interval `every`."""
 
     def __init__(
         self, folder: Path, *, port: int | None = None, targets: Sequence[str] = (), every: str = "5s"
@@ -46,6 +47,7 @@ class Prometheus(Program):
 
     @property
     def url(self) -> str:
+        """Its base URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def _answers(self) -> bool:
@@ -55,14 +57,14 @@ class Prometheus(Program):
             return False
 
     def set_targets(self, targets: Sequence[str]) -> None:
-        """Scrapes these from now on, also while it runs."""
-        fresh = self._folder / "targets.new"
-        fresh.write_text(json.dumps([{"targets": list(targets)}]))
-        fresh.rename(self._folder / "targets.json")
+        """Replaces the targets, `host:port`; a running Prometheus takes them over within a second."""
+        draft = self._folder / "targets.new"
+        draft.write_text(json.dumps([{"targets": list(targets)}]))
+        draft.rename(self._folder / "targets.json")
 
 
 def query(url: str, expr: str) -> list[dict[str, Any]]:
-    """What an instant query finds now. Raises AssertionError with Prometheus's words when it refuses it."""
+    """The result of an instant query. Raises AssertionError with Prometheus's message when it refuses the query."""
     answer = httpx.get(f"{url}/api/v1/query", params={"query": expr}, timeout=30).json()
     assert answer["status"] == "success", f"{expr}: {answer}"
     found = answer["data"]["result"]

@@ -3,15 +3,16 @@
     python -m testkit.scaffold new shift-plans
     python -m testkit.scaffold lists --check
 
-`new` is the first step of `make new`, which also installs the service and generates what follows from the list.
+`new` is the first step of `make new`, which then installs the service and generates the files that follow from the list.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+from testkit.paths import ROOT
 from testkit.scaffold.new_service import CannotScaffold, add_service
-from testkit.scaffold.service_lists import ROOT, find_stale_files
+from testkit.scaffold.service_lists import find_stale_files
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,10 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what = lists.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="fail when a file is out of date")
     what.add_argument("--write", action="store_true", help="write the files that are out of date")
-    asked = parser.parse_args(arguments)
-    if asked.command == "new":
+    options = parser.parse_args(arguments)
+    if options.command == "new":
         try:
-            folder = add_service(ROOT, asked.name)
+            folder = add_service(ROOT, options.name)
         except CannotScaffold as error:
             print(error, file=sys.stderr)
             return 1
@@ -37,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     stale = list(find_stale_files())
     for path, text in stale:
-        if asked.write:
+        if options.write:
             path.write_text(text, encoding="utf-8")
         else:
             print(f"{path.relative_to(ROOT)} is out of date: `make services`.", file=sys.stderr)
-    return 1 if stale and asked.check else 0
+    return 1 if stale and options.check else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Writes a new service from `templates/`, and adds its name to `contracts.ALL_SERVICES`.
 
-The templates are plain files with `string.Template` placeholders: two names and a title are all that differs between
-services, so copier or cookiecutter would add a dependency, a configuration format and a second list of files for no gain.
+The templates are plain files with `string.Template` placeholders. New services differ only in two names, a title and a
+date, which does not justify a dependency such as copier.
 """
 
 import re
@@ -29,7 +29,7 @@ class CannotScaffold(Exception):
 
 
 def check_name(root: Path, name: str) -> None:
-    """Raises CannotScaffold for a name that no service can have, or that something has already."""
+    """Raises CannotScaffold for a name that is not valid, or that is taken."""
     if not _NAME.fullmatch(name) or len(name) > 30:
         raise CannotScaffold(
             f"`{name}` is no name of a service: use up to 30 letters, digits and hyphens, as in shift-plans."
@@ -40,7 +40,8 @@ def check_name(root: Path, name: str) -> None:
 
 
 def add_service(root: Path, name: str) -> Path:
-    """Writes `services/<name>`, the line in `contracts.ALL_SERVICES` and the example sections. Returns the folder. Raises CannotScaffold."""
+    """Writes `services/<name>`, the line in `contracts.ALL_SERVICES` and the example sections of blueprints. Returns the
+    folder. Raises CannotScaffold."""
     check_name(root, name)
     folder = root / "services" / name
     render_templates(folder, name)
@@ -50,7 +51,7 @@ def add_service(root: Path, name: str) -> Path:
 
 
 def render_templates(folder: Path, name: str, *, now: datetime | None = None) -> None:
-    """Writes the files of the service `name` into `folder`. `now` dates its first revision."""
+    """Writes the files of the service `name` into `folder`. `now` is the time in the name of its first revision."""
     package = schema_name(name)
     revision = f"{now or datetime.now(UTC):%Y_%m_%d_%H%M}_first"
     values = {"name": name, "package": package, "title": name.replace("-", " ").capitalize(), "revision": revision}
@@ -59,7 +60,7 @@ def render_templates(folder: Path, name: str, *, now: datetime | None = None) ->
         path = folder / relative.replace("src/package", f"src/{package}").replace("revision_first", revision)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(Template(template.read_text(encoding="utf-8")).substitute(values), encoding="utf-8")
-    # The order of imports and the breaks of lines depend on the length of the name.
+    # The name decides the order of imports, and its length the line breaks.
     for arguments in (["check", "--fix-only"], ["format"]):
         subprocess.run([sys.executable, "-m", "ruff", *arguments, "--quiet", str(folder)], check=True)
     freeze(folder / "src" / package / "migrations" / "versions")
@@ -74,7 +75,7 @@ def _add_to_list(topics: Path, name: str) -> None:
 
 
 def _add_sections(root: Path, name: str) -> None:
-    """Adds an example section to the two blueprints that have one of every service, and a chapter to the page on blueprints."""
+    """Adds an example section to the demo blueprint and to the one in docs/blueprint.md, and a chapter to that page."""
     demo, page = root / DEMO_BLUEPRINT, root / BLUEPRINT_PAGE
     section = f"  {name}:\n    items:\n      - {{item: first, title: {{en: The first}}}}\n"
     demo.write_text(f"{demo.read_text(encoding='utf-8').rstrip()}\n\n{section}", encoding="utf-8")

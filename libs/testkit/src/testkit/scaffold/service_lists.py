@@ -1,6 +1,6 @@
 """The lists of services in TOML, YAML and Markdown, generated from `contracts.ALL_SERVICES`.
 
-A generated block stands between two comments, on lines of their own:
+A generated block is between two comments, each on a line of its own:
 
     # BEGIN services: dependencies
     "uplift-identity",
@@ -16,7 +16,8 @@ from pathlib import Path
 from contracts import ALL_SERVICES
 from storage import schema_name
 
-ROOT = Path(__file__).parents[5]
+from testkit.paths import ROOT
+
 FILES = (
     "pyproject.toml",
     "services/all-in-one/pyproject.toml",
@@ -36,12 +37,12 @@ _BLOCK = re.compile(
 )
 
 Renderer = Callable[[Sequence[str], str], list[str]]
-"""From the names of the services and the text of the file to the lines of a block, without indentation."""
+"""Takes the names of the services and the text of the file. Returns the lines of the block, without indentation."""
 
 
 def render_containers(names: Sequence[str], text: str) -> list[str]:
-    """The two containers of each service, `api` and `work`, for docker-compose.yml. A service whose settings the file has
-    under the anchor `<name>-settings` gets them as its environment."""
+    """The two containers of each service, `api` and `work`, for docker-compose.yml. Their environment is the anchor
+    `<name>-settings`, if the file has it."""
     lines: list[str] = []
     for name in names:
         environment = [f"  environment: *{name}-settings"] if f"&{name}-settings" in text else []
@@ -100,7 +101,7 @@ RENDERERS: Mapping[str, Renderer] = {
 
 
 def render_blocks(text: str, names: Sequence[str] = ALL_SERVICES) -> str:
-    """`text` with each of its blocks rendered anew. Raises KeyError for a block that has no renderer."""
+    """`text` with its blocks as they should be. Raises KeyError for a block without a renderer."""
 
     def render(found: re.Match[str]) -> str:
         lines = RENDERERS[found["name"]](names, text)
@@ -111,7 +112,7 @@ def render_blocks(text: str, names: Sequence[str] = ALL_SERVICES) -> str:
 
 
 def find_stale_files(root: Path = ROOT, names: Sequence[str] = ALL_SERVICES) -> Iterator[tuple[Path, str]]:
-    """Each file of which a block is out of date, with the text that it should have."""
+    """The files with a block that is out of date, each with its new text."""
     for name in FILES:
         path = root / name
         text = path.read_text(encoding="utf-8")

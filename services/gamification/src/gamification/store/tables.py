@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false
 """The tables of gamification. A balance is always a sum over the ledger and is never stored."""
 
 from sqlalchemy import (
@@ -27,8 +26,8 @@ ledger = Table(
     "ledger",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
-    Column("agent_id", Uuid, nullable=False),
+    Column("id", Uuid(), primary_key=True),
+    Column("agent_id", Uuid(), nullable=False),
     Column("rule", Text, nullable=False),
     Column("cause", Text, nullable=False),
     Column("occasion", Text, nullable=False),
@@ -36,7 +35,7 @@ ledger = Table(
     Column("title", JSONB, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
     Column("earned_on", Date, nullable=False),
-    Column("reverses", Uuid, nullable=True),
+    Column("reverses", Uuid(), nullable=True),
     Column("reason", Text, nullable=True),
     Column("reason_code", Text, nullable=True),
     Column("reason_values", JSONB, nullable=True),
@@ -71,7 +70,7 @@ heard_correction = Table(
     "heard_correction",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("event_id", Uuid, primary_key=True),
+    Column("event_id", Uuid(), primary_key=True),
 )
 
 # The newest version of each stay in a band that was handled: older events have no effect.
@@ -79,7 +78,7 @@ heard_stay = Table(
     "heard_stay",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("band_event_id", Uuid, primary_key=True),
+    Column("band_event_id", Uuid(), primary_key=True),
     Column("version", BigInteger, nullable=False),
 )
 
@@ -105,12 +104,12 @@ score_day = Table(
     "score_day",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("agent_id", Uuid, primary_key=True),
+    Column("agent_id", Uuid(), primary_key=True),
     Column("kpi", Text, primary_key=True),
     Column("workday", Date, primary_key=True),
-    Column("value", Numeric, nullable=True),
-    Column("numerator", Numeric, nullable=True),
-    Column("denominator", Numeric, nullable=True),
+    Column("value", Numeric(), nullable=True),
+    Column("numerator", Numeric(), nullable=True),
+    Column("denominator", Numeric(), nullable=True),
     Column("sample", Integer, nullable=False),
     Column("direction", Text, nullable=False),
     Column("model_version", Integer, nullable=False),

@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false
 """The tables of identity. `state` is the body of the row's directory event without `version`, which has its own column and rises
 with each write; the other columns are what is searched by or unique."""
 
@@ -30,9 +29,9 @@ org_unit = Table(
     "org_unit",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("slug", Text, nullable=False),
-    Column("path", ARRAY(Uuid), nullable=False),
+    Column("path", ARRAY(Uuid()), nullable=False),
     Column("state", JSONB, nullable=False),
     Column("version", Integer, nullable=False, server_default="0"),
     Index("uq_org_unit_slug", "tenant", "slug", unique=True),
@@ -42,7 +41,7 @@ person = Table(
     "person",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("slug", Text, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("state", JSONB, nullable=False),
@@ -56,7 +55,7 @@ login = Table(
     Column("tenant", Text, primary_key=True),
     Column("iss", Text, primary_key=True),
     Column("sub", Text, primary_key=True),
-    Column("person_id", Uuid, nullable=False),
+    Column("person_id", Uuid(), nullable=False),
     Index("ix_login_person", "tenant", "person_id"),
 )
 
@@ -68,7 +67,7 @@ external_id = Table(
     Column("external_id", Text, primary_key=True),
     Column("valid_from", Date, primary_key=True),
     Column("valid_to", Date, nullable=False),
-    Column("person_id", Uuid, nullable=False),
+    Column("person_id", Uuid(), nullable=False),
     Index("ix_external_id_person", "tenant", "person_id"),
 )
 
@@ -76,8 +75,8 @@ membership = Table(
     "membership",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("person_id", Uuid, primary_key=True),
-    Column("org_unit_id", Uuid, primary_key=True),
+    Column("person_id", Uuid(), primary_key=True),
+    Column("org_unit_id", Uuid(), primary_key=True),
     Column("valid_from", Date, primary_key=True),
     Column("valid_to", Date, nullable=False),
     Index("ix_membership_org_unit", "tenant", "org_unit_id"),
@@ -104,7 +103,7 @@ section = Table(
     Column("rejected_version", Integer, nullable=True),
     Column("problems", JSONB, nullable=False),
     Column("content", JSON(none_as_null=True), nullable=True),
-    Column("event_id", Uuid, nullable=True),  # of the answer with `content`; ids sort by time
+    Column("event_id", Uuid(), nullable=True),  # of the answer with `content`; ids sort by time
 )
 
 # The audit log: changes of configuration in every service. `id` is that of the event; rows are never changed.
@@ -112,7 +111,7 @@ audit = Table(
     "audit",
     tables,
     Column("tenant", Text, primary_key=True),
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid(), primary_key=True),
     Column("at", DateTime(timezone=True), nullable=False),
     Column("service", Text, nullable=False),
     Column("kind", Text, nullable=False),
@@ -120,9 +119,9 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("by", Text, nullable=False),
     Column("actor", JSONB, nullable=False),
-    Column("actor_id", Uuid, nullable=True),
+    Column("actor_id", Uuid(), nullable=True),
     Column("request_id", Text, nullable=True),
-    Column("correlation_id", Uuid, nullable=True),
+    Column("correlation_id", Uuid(), nullable=True),
     Column("blueprint_version", Integer, nullable=True),
     Column("before", JSONB(none_as_null=True), nullable=True),
     Column("after", JSONB(none_as_null=True), nullable=True),
