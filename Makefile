@@ -77,6 +77,7 @@ check: setup ## Style, types, import rules, unused code and dependencies, spelli
 	echo "generated docs"; $(DOCS_CHECK)
 	echo "dashboards";   $(BIN)/python -m testkit.dashboards --check
 	echo "charts";       $(BIN)/python -m testkit.charts --check
+	echo "shifts";       $(BIN)/uplift scaling render charts/uplift/shifts/*.yaml --into charts/uplift/values --check
 
 fuzz: setup ## Thousands of made-up requests to every service, an hour and more; ARGS='-k ingest' for one
 	@$(BIN)/pytest tests/hostile --hypothesis-profile fuzz --timeout 7200 $(ARGS)
@@ -110,6 +111,9 @@ services: setup ## Generate what follows from the list of services, contracts.AL
 	$(BIN)/uplift docs --write
 	$(BIN)/python -m testkit.charts --write
 
+shifts: $(RUN) ## Render the shift windows of every environment from today on, as the nightly workflow does
+	@$(BIN)/uplift scaling render charts/uplift/shifts/*.yaml --into charts/uplift/values
+
 revision: setup ## Draft the revision that is missing: SERVICE=ingest (or platform, broker, oidc) NAME=told_twice
 	@$(BIN)/python -m testkit.revisions add "$(SERVICE)" "$(NAME)"
 
@@ -133,7 +137,7 @@ help: ## This page
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: up stack reset setup test test-fast programs test-parts cluster-test test-stack check fuzz load load-fairness load-stack chaos fmt new services revision freeze lock clean help
+.PHONY: up stack reset setup test test-fast programs test-parts cluster-test test-stack check fuzz load load-fairness load-stack chaos fmt new services shifts revision freeze lock clean help
 
 # Installing
 

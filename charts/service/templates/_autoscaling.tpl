@@ -57,7 +57,7 @@ spec:
         value: {{ .cpuUtilization | quote }}
 {{- end }}
 
-{{/* Without KEDA: by CPU only. `uplift.floorCronJob` moves minReplicas by the clock. */}}
+{{/* Without KEDA: by CPU only. minReplicas is not said here, since what moves it by the clock would be reset by each upgrade. */}}
 {{- define "service.horizontalPodAutoscaler" -}}
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -66,7 +66,6 @@ metadata:
   labels: {{- toYaml .labels | nindent 4 }}
 spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: {{ .name }}}
-  minReplicas: {{ .scaling.min }}
   maxReplicas: {{ .scaling.max }}
   behavior: {{- include "service.scalingBehavior" . | nindent 4 }}
   metrics:

@@ -3,7 +3,7 @@
 `reading` reads and checks a shift file, `triggers` turns it into KEDA cron triggers, `floors` says how many replicas it
 asks for at an instant, `simulation` plays a day with the rules of the HPA, `planning` proposes windows from traffic."""
 
-from scaling.floors import floor_at
+from scaling.floors import floor_at, floor_during
 from scaling.reading import ScheduleError, read_schedule
 from scaling.schedule import RoleSchedule, Schedule, ShiftWindow
 from scaling.triggers import CronTrigger, build_triggers
@@ -16,5 +16,6 @@ __all__ = [
     "ShiftWindow",
     "build_triggers",
     "floor_at",
+    "floor_during",
     "read_schedule",
 ]

@@ -11,6 +11,7 @@ from scaling.schedule import (
     RoleSpec,
     ScheduleSpec,
     ShiftWindow,
+    format_time,
     iterate_roles,
     to_role,
 )
@@ -103,9 +104,9 @@ def _find_edge_problems(path: str, window: ShiftWindow, years_from: date) -> Ite
             )  # fmt: skip
             opens = f" less {lead} minutes of lead" if lead else ""
             yield (
-                f"{path}.{field}: {_time(offset + lead)}{opens} on {_weekday(midnight + offset)} lies between "
-                f"{_time(part[0])} and {_time(part[1])}, when the clocks of {window.time_zone} are changed; "
-                f"write {_time(safe + lead)}."
+                f"{path}.{field}: {format_time(offset + lead)}{opens} on {_weekday(midnight + offset)} lies between "
+                f"{format_time(part[0])} and {format_time(part[1])}, when the clocks of {window.time_zone} are changed; "
+                f"write {format_time(safe + lead)}."
             )
             return
 
@@ -123,7 +124,7 @@ def _find_contradictions(path: str, schedule: RoleSchedule) -> Iterator[str]:
             if crossed and not any(part[0] <= begin and end <= part[1] for part in crossed):
                 yield (
                     f"{path}.windows: `{large.name}` ({large.replicas}) and `{small.name}` ({small.replicas}) overlap on "
-                    f"{_weekday(max(begin, crossed[0][0]))} from {_time(max(begin, crossed[0][0]))}; end one where the "
+                    f"{_weekday(max(begin, crossed[0][0]))} from {format_time(max(begin, crossed[0][0]))}; end one where the "
                     "other begins, or put the larger inside the smaller."
                 )
                 break
@@ -142,10 +143,6 @@ def _week_parts(window: ShiftWindow) -> list[tuple[int, int]]:
         else:
             merged.append((begin, end))
     return merged
-
-
-def _time(minutes: int) -> str:
-    return f"{minutes // 60 % 24:02}:{minutes % 60:02}"
 
 
 def _weekday(minute_of_week: int) -> str:

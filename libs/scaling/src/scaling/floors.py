@@ -13,6 +13,11 @@ def floor_at(schedule: RoleSchedule, at: datetime) -> int:
     return max([schedule.min, *(each.replicas for each in schedule.windows if is_open(schedule, each, at))])
 
 
+def floor_during(schedule: RoleSchedule, begin: datetime, minutes: int) -> int:
+    """The most replicas that are asked for at an instant from `begin` (aware) to so many minutes later."""
+    return max(floor_at(schedule, begin + timedelta(minutes=number)) for number in range(minutes + 1))
+
+
 def is_open(schedule: RoleSchedule, window: ShiftWindow, at: datetime) -> bool:
     """Whether the window, with its lead, is open at `at` (aware)."""
     zone = ZoneInfo(window.time_zone)

@@ -29,6 +29,11 @@ def _parse_minutes(value: Any) -> Any:
     return int(hours) * 60 + int(minutes)
 
 
+def format_time(minutes: int) -> str:
+    """`HH:MM` of minutes since midnight of some day; negative: of the day before."""
+    return f"{minutes // 60 % 24:02}:{minutes % 60:02}"
+
+
 def _parse_days(value: Any) -> Any:
     """Weekdays of `mon-fri`, `sat` or a list of them."""
     days: list[str] = []

@@ -29,7 +29,8 @@ def etcd() -> Path:
 
 
 class ApiServer(Program):
-    """`with ApiServer(folder) as server:` starts it. Its token allows everything; admission is as in a cluster."""
+    """`with ApiServer(folder) as server:` starts it. Its token allows everything, others what RBAC grants; admission is as in
+    a cluster."""
 
     def __init__(self, folder: Path) -> None:
         """Data is in `folder` and survives a restart."""
@@ -57,7 +58,7 @@ class ApiServer(Program):
                 "--cert-dir", folder / "certificates", "--service-account-issuer", "https://kubernetes.default.svc",
                 "--service-account-key-file", folder / "accounts.pem",
                 "--service-account-signing-key-file", folder / "signing.pem",
-                "--token-auth-file", folder / "tokens.csv", "--authorization-mode", "AlwaysAllow",
+                "--token-auth-file", folder / "tokens.csv", "--authorization-mode", "RBAC",
                 "--service-cluster-ip-range", "10.96.0.0/16",
             ],
             log=folder / "kube-apiserver.log",
