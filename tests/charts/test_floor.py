@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from all_in_one.commands.scaling import PARTITIONS
 from all_in_one.main import app
 from scaling import floor_during, read_schedule
 from testkit.fixtures import started_or_skipped
@@ -134,8 +135,7 @@ def test_what_opens_before_the_next_run_counts_already(cluster: Cluster) -> None
         assert cluster.apply(at).exit_code == 0
         assert cluster.minimums()["uplift-ingest-api"] == replicas
     text = cluster.shifts.read_text()
-    partitions = dict.fromkeys(("identity", "ingest", "kpi-engine"), 6)
-    schedule = read_schedule(text, partitions=partitions, years_from=datetime(2026, 1, 1, tzinfo=UTC).date())
+    schedule = read_schedule(text, partitions=PARTITIONS, years_from=datetime(2026, 1, 1, tzinfo=UTC).date())
     ingest = next(each for each in schedule.roles if (each.service, each.role) == ("ingest", "api"))
     assert floor_during(ingest, datetime(2026, 12, 1, 0, 10, tzinfo=UTC), 5) == 6
 

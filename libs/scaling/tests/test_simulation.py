@@ -57,8 +57,18 @@ def test_what_a_cold_start_costs_is_covered_by_the_lead() -> None:
 
 def test_steps_within_the_tolerance_are_ignored_by_cpu_and_not_by_the_clock() -> None:
     steady = [7.3] * 400  # of 10 replicas at 70 per cent: 4 per cent more than the target
-    assert simulate(steady, Autoscaler(2, 20), started=10).most == 10
-    assert simulate(steady, Autoscaler(2, 20), lambda _: 11, started=10).most == 11
+    usual = Autoscaler(2, 20, up_tolerance=0.1)
+    assert simulate(steady, usual, started=10).most == 10
+    assert simulate(steady, usual, lambda _: 11, started=10).most == 11
+    assert simulate(steady, Autoscaler(2, 20), started=10).most == 11, "as the chart has it"
+
+
+def test_a_policy_stops_no_more_than_a_quarter_in_a_minute() -> None:
+    load = [0.1] * 60
+    slowly = Autoscaler(1, 20, stabilization_seconds=0, down_percent_per_minute=25)
+    # 16 for the first step, then 12, 9, 6, 4, 3 and 2 for a minute of four steps each, then 1.
+    paid = 16 + 4 * (12 + 9 + 6 + 4 + 3 + 2) + 35 * 1
+    assert simulate(load, slowly, started=16).replica_hours == paid * STEP_SECONDS / 3600
 
 
 def test_it_shrinks_five_minutes_after_the_load_and_not_below_the_floor() -> None:

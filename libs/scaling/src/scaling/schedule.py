@@ -15,6 +15,7 @@ MINUTES_PER_DAY = 1440
 MAX_WINDOWS = 20
 """Of one role: each is up to seven triggers, and the HPA asks for the metric of each of them every 15 seconds."""
 MAX_LEAD_MINUTES = 180
+MAX_REPLICAS = 1000
 
 Role = Literal["api", "work"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -55,7 +56,7 @@ def _require_some(days: list[Any]) -> list[Any]:
 
 Minutes = Annotated[int, Field(ge=0, le=MINUTES_PER_DAY), BeforeValidator(_parse_minutes)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
-Replicas = Annotated[int, Field(ge=1, le=1000)]
+Replicas = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
 
 
 class _Strict(BaseModel):

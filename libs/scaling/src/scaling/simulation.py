@@ -1,8 +1,8 @@
 """The loop of the Horizontal Pod Autoscaler, played over a day: what the clock buys, and what it costs.
 
-The rules are those of Kubernetes 1.34: every 15 seconds the largest recommendation of all metrics, ten per cent of
-tolerance, down only to the largest recommendation of the last five minutes, up by a factor of two or four pods in 15
-seconds. A floor from cron triggers is a metric without tolerance (`tolerance: 0`)."""
+The rules are those of Kubernetes 1.34, with the chart's behaviour: every 15 seconds the largest recommendation of all metrics,
+down only to the largest recommendation of the last five minutes and with ten per cent of tolerance, up without tolerance, by
+a factor of two or four pods in 15 seconds."""
 
 import math
 from collections import deque
@@ -15,13 +15,16 @@ STEP_SECONDS = 15
 @dataclass(frozen=True)
 class Autoscaler:
     """How a role is scaled. `utilization`: the target share of CPU; `cold_start_seconds`: from a replica's start to its first
-    answer, with a node if one is needed. `static`: this many replicas always, nothing is scaled."""
+        answer, with a node if one is needed. `down_percent_per_minute`: of the replicas a minute ago, at most so many are stopped;
+    None: all. `static`: this many replicas always, nothing is scaled."""
 
     min: int
     max: int
     utilization: float = 0.7
-    tolerance: float = 0.1
+    up_tolerance: float = 0.0
+    down_tolerance: float = 0.1
     stabilization_seconds: int = 300
+    down_percent_per_minute: int | None = None
     cold_start_seconds: int = 90
     static: int | None = None
 
@@ -47,6 +50,7 @@ def simulate(
     replicas = ready = started or max(scaler.min, floor(0) if floor else 0)
     starting: deque[tuple[int, int]] = deque()
     recommended: deque[tuple[int, int]] = deque()
+    stopped: deque[tuple[int, int]] = deque()
     short = paid = most = 0
     for number, need in enumerate(load):
         now = number * STEP_SECONDS
@@ -67,6 +71,12 @@ def simulate(
             starting.append((now + scaler.cold_start_seconds, wanted - replicas))
         elif wanted < replicas:
             wanted = min(replicas, max(each for _, each in recommended))
+            if scaler.down_percent_per_minute is not None:
+                while stopped and stopped[0][0] <= now - 60:
+                    stopped.popleft()
+                before = replicas + sum(each for _, each in stopped)
+                wanted = max(wanted, min(replicas, before * (100 - scaler.down_percent_per_minute) // 100))
+                stopped.append((now, replicas - wanted))
             ready -= _stop(replicas - wanted, starting)
         replicas = wanted
     return Outcome(short * STEP_SECONDS / 60, paid * STEP_SECONDS / 3600, most)
@@ -75,7 +85,7 @@ def simulate(
 def _recommend(need: float, ready: int, replicas: int, scaler: Autoscaler) -> int:
     """By CPU: a replica uses at most all of its CPU, so an overload shows as full use and not as how much is missing."""
     use = min(1.0, need / ready) / scaler.utilization if ready else 1.0
-    if abs(use - 1) <= scaler.tolerance:
+    if -scaler.down_tolerance <= use - 1 <= scaler.up_tolerance:
         return replicas
     # Replicas that are not ready count as idle when it goes up, and are left out when it goes down.
     wanted = math.ceil(use * ready)

@@ -1,14 +1,18 @@
 """Commands for the platform team: replicas by the clock."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import psycopg
 import typer
 from contracts import ALL_SERVICES
 from contracts.topics import TOPICS
 from scaling import Schedule, ScheduleError, floor_at, floor_during, read_schedule
 from scaling.cluster import ACCOUNT, ClusterError, connect_from_pod, patch_min_replicas, read_namespace
+from scaling.costs import Cost, estimate_week
+from scaling.planning import LEG_CPU_MS, PlanOptions, compute_capacity, render_plan
+from scaling.traffic import LEGS_SQL, Legs, TrafficError, format_legs, parse_legs
 from scaling.values import find_staleness, is_current, render_values
 
 from all_in_one.commands.client import fail
@@ -20,13 +24,16 @@ ShiftFile = Annotated[Path, typer.Argument(help="Shift windows of an environment
 Day = Annotated[datetime | None, typer.Option("--on", formats=["%Y-%m-%d"], help="As of this day; default today.")]
 
 
+PARTITIONS = {
+    service: max(each.partitions for each in TOPICS.values() if service in each.readers) for service in ALL_SERVICES
+}
+"""By service, the most partitions of a topic that it reads."""
+
+
 def load_schedule(path: Path, today: date) -> Schedule:
     """The checked shift file. Ends the command with its problems, a line each."""
-    partitions = {
-        service: max(each.partitions for each in TOPICS.values() if service in each.readers) for service in ALL_SERVICES
-    }
     try:
-        return read_schedule(path.read_text(), partitions=partitions, years_from=today.replace(month=1, day=1))
+        return read_schedule(path.read_text(), partitions=PARTITIONS, years_from=today.replace(month=1, day=1))
     except ScheduleError as error:
         fail("\n".join(f"{path}: {each}" for each in error.problems))
 
@@ -127,3 +134,131 @@ def apply(
         fail(f"{error.filename}: {error.strerror}. This runs in a pod that has the token of a service account.")
     if failures:
         fail("\n".join(failures))
+
+
+LegsFile = Annotated[
+    Path, typer.Argument(help="Legs, as `uplift scaling legs` prints them.", exists=True, dir_okay=False)
+]
+Price = Annotated[float | None, typer.Option(help="Of a replica for an hour, in any currency: shows what it costs.")]
+
+
+def load_legs(path: Path) -> Legs:
+    """A file of legs. Ends the command with the first problem."""
+    try:
+        return parse_legs(path.read_text())
+    except TrafficError as error:
+        fail(f"{path}: {error}")
+
+
+@scaling.command()
+def legs(
+    database: Annotated[
+        list[str],
+        typer.Option(
+            envvar="UPLIFT_REPORTS_URL", help="A customer's database URL as role reader_<tenant>; once for each."
+        ),
+    ],
+    weeks: Annotated[int, typer.Option(min=1, max=52, help="How many, up to the day before --on.")] = 6,
+    minutes: Annotated[int, typer.Option(min=1, max=60, help="Length of an interval.")] = 15,
+    on: Day = None,
+) -> None:
+    """Count the legs of the last weeks by intervals of their end, from the report views of each customer's reader.
+
+    Example: uplift scaling legs --database postgresql://reader_demo:…@postgres/uplift > legs.csv
+    """
+    today = on.date() if on else datetime.now(UTC).date()
+    # Workdays are local: a leg may have ended on the day before or after in UTC.
+    days = {"first": today - timedelta(weeks=weeks), "last": today - timedelta(days=1), "minutes": minutes}
+    found: dict[datetime, int] = {}
+    for url in database:
+        try:
+            with psycopg.connect(url.replace("+psycopg", "")) as connection:
+                for at, count in connection.execute(LEGS_SQL, days):
+                    found[at] = found.get(at, 0) + count
+        except psycopg.Error as error:
+            fail(f"The database refuses: {str(error).strip().splitlines()[0]}.")
+    typer.echo(format_legs(found), nl=False)
+
+
+@scaling.command()
+def plan(
+    file: LegsFile,
+    time_zone: Annotated[str, typer.Option(help="Of the site, or of most agents; an IANA name.")],
+    quantile: Annotated[float, typer.Option(min=0.5, max=1, help="Of each quarter hour over the weeks.")] = 0.9,
+    headroom: Annotated[float, typer.Option(min=1, max=10, help="Factor on top of the quantile.")] = 1.25,
+    capacity: Annotated[
+        list[str] | None, typer.Option(help="Legs a second of one replica, e.g. ingest.api=20; once for each role.")
+    ] = None,
+    cpu_millicores: Annotated[int, typer.Option(min=1, help="CPU that a replica requests.")] = 100,
+    utilization: Annotated[
+        float, typer.Option(min=0.1, max=1, help="Share of it to be used, as the HPA aims at.")
+    ] = 0.7,
+    lead_minutes: Annotated[int, typer.Option(min=0, max=180)] = 15,
+    holiday: Annotated[
+        list[datetime] | None,
+        typer.Option(formats=["%Y-%m-%d"], help="A date on which no window begins; not counted. Once for each."),
+    ] = None,
+    price: Price = None,
+    on: Day = None,
+) -> None:
+    """Propose a shift file from traffic, with what it costs beside a fleet for the peak.
+
+    Without --capacity it is what was measured of each role, by the CPU that a replica requests. Roles whose load is not legs
+    (people at the portal) are left to you.
+
+    Example: uplift scaling plan legs.csv --time-zone Europe/Berlin --price 0.01 > shifts.yaml
+    """
+    today = on.date() if on else datetime.now(UTC).date()
+    capacities = {role: compute_capacity(ms, cpu_millicores, utilization) for role, ms in LEG_CPU_MS.items()}
+    capacities |= dict(_parse_capacity(each) for each in capacity or ())
+    options = PlanOptions(
+        zone=time_zone,
+        capacities=capacities,
+        quantile=quantile,
+        headroom=headroom,
+        lead_minutes=lead_minutes,
+        holidays=[each.date() for each in holiday or ()],
+    )
+    try:
+        text = render_plan(load_legs(file), options, partitions=PARTITIONS, today=today)
+    except (ScheduleError, TrafficError) as error:
+        fail(str(error))
+    schedule = read_schedule(text, partitions=PARTITIONS, years_from=today.replace(month=1, day=1))
+    costs = {f"{each.service}.{each.role}": estimate_week(each, today) for each in schedule.roles}
+    lines = [
+        "A week, by the windows alone, beside as many replicas as at the peak all the time:",
+        *_table(costs, price),
+    ]
+    typer.echo("".join(f"# {line}\n" for line in lines) + text, nl=False)
+
+
+def _parse_capacity(text: str) -> tuple[tuple[str, Any], float]:
+    name, _, value = text.partition("=")
+    service, _, role = name.partition(".")
+    try:
+        figure = float(value)
+    except ValueError:
+        figure = 0.0
+    if role not in ("api", "work") or not figure > 0:
+        fail(f"--capacity {text}: write <service>.<api or work>=<legs a second>, such as ingest.api=20.")
+    return (service, role), figure
+
+
+def _table(costs: dict[str, Cost], price: float | None) -> list[str]:
+    """A line for each role and one for all: replica-hours, those of a static fleet, the share saved, and what both cost."""
+    everything = Cost(
+        *(sum(getattr(each, name) for each in costs.values()) for name in ("replica_hours", "static_hours"))
+    )
+    rows = [
+        {
+            "role": name,
+            "hours": f"{each.replica_hours:,.0f}",
+            "static": f"{each.static_hours:,.0f}",
+            "saved": f"{each.saved:.0%}",
+            "cost": None if price is None else f"{each.replica_hours * price:,.2f}",
+            "static cost": None if price is None else f"{each.static_hours * price:,.2f}",
+        }
+        for name, each in [*costs.items(), ("all", everything)]
+    ]
+    fields = [name for name in rows[0] if price is not None or "cost" not in name]
+    return lines_of([dict(zip(fields, fields, strict=True)), *rows], fields)
