@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from all_in_one.commands.scaling import PARTITIONS
 from all_in_one.main import app
+from all_in_one.scaling_figures import PARTITIONS
 from scaling import floor_during, read_schedule
 from testkit.fixtures import started_or_skipped
 from testkit.programs.custom_resources import crd_folder

@@ -8,20 +8,23 @@ import importlib.util
 import json
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from all_in_one.main import app
 from contracts import ALL_SERVICES, Attributes
 from messaging.broker import Outgoing
 from messaging.log_table import LogTableBroker
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
+from scaling.traffic import parse_legs
 from testkit import wait_for
 from testkit.programs.prometheus import Prometheus, query
+from typer.testing import CliRunner
 
 from tests.flow.scenario import blueprint, records_of
 from tests.flow.steps import post_records, set_up_tenant
@@ -208,6 +211,31 @@ def test_every_panel_of_a_customer_has_data(
         found = one.execute(question.expr).fetchall()  # type: ignore[call-overload]
         assert found
         assert other.execute(question.expr).fetchall() == found  # type: ignore[call-overload]
+
+
+def test_legs_are_counted_by_readers(running: InProcessSuite, readers: Callable[[str], psycopg.Connection]) -> None:
+    """What `uplift scaling plan` reads: two customers' legs, added up."""
+    with readers("t1") as reader:
+        days = reader.execute(
+            "SELECT count(*), min(workday), max(workday), count(ended_at) FROM kpi_engine.report_leg"
+        ).fetchone()
+    assert days is not None
+    count, first, last, ended = days
+    assert 0 < count == ended
+    weeks = -(-((last - first).days + 1) // 7)
+    address = running.database.replace("+psycopg", "")
+    urls = [make_conninfo(address, user=f"reader_{tenant}", password=PASSWORD) for tenant in ("t1", "t2")]
+    done = CliRunner().invoke(
+        app,
+        [
+            "scaling", "legs", "--weeks", str(weeks), "--minutes", "5", "--on", str(last + timedelta(days=1)),
+            *(option for url in urls for option in ("--database", url)),
+        ],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    legs = parse_legs(done.output)
+    assert sum(legs.values()) == 2 * count
+    assert {each.minute % 5 for each in legs} == {0}
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -63,7 +63,7 @@ def _find_number_problems(
     # A second one stands by where there is a single partition.
     most = max(partitions[service], 2)
     if role == "work" and own.max > most:
-        yield f"{path}.max: {own.max} replicas, but no more than {most} have a partition of a topic to read; write {most}."
+        yield f"{path}.max: {own.max} replicas, but no more than {most} have a partition of a topic to read or write; put {most}."
     for number, each in enumerate(own.windows):
         if each.replicas > own.max:
             yield f"{path}.windows[{number}].replicas: {each.replicas} is above max {own.max}; raise max or lower it."

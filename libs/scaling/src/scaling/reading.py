@@ -31,8 +31,8 @@ class _Loader(yaml.BaseLoader):
 
 
 def read_schedule(text: str, *, partitions: Mapping[str, int], years_from: date) -> Schedule:
-    """Parses and checks a shift file. `partitions`: by service the largest number of partitions of a topic that it reads: no
-    more replicas of its role `work` have anything to do. Edges are checked against the clock changes of the ten years from
+    """Parses and checks a shift file. `partitions`: by service the largest number of partitions of a topic that it reads or
+    writes: no more replicas of its role `work` have anything to do. Edges are checked against the clock changes of the ten years from
     `years_from`. Raises ScheduleError with all problems."""
     try:
         document = _Loader(text).get_single_data()

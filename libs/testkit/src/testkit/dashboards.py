@@ -6,13 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from grafana_foundation_sdk.builders import common, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
-from grafana_foundation_sdk.builders import prometheus, stat, table, timeseries
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.runtime import UnknownDataquery
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.common import LegendDisplayMode
 from grafana_foundation_sdk.models.dashboard import Dashboard, DataSourceRef, VariableOption
 
 from testkit.paths import ROOT
@@ -122,6 +123,10 @@ def platform() -> Dashboard:
         )], units.Seconds),
         _chart("CPU", "Cores in use", [(f"rate(process_cpu_seconds_total{{job=\"uplift\"}}{RATE})", "{{instance}}")]),
         _chart("Memory", "", [('process_resident_memory_bytes{job="uplift"}', "{{instance}}")], units.BytesIEC),
+        _chart("Replicas", "Mean, beside the most: what is paid for, beside a fleet for the peak", [
+            ("sum(count by (service) (uplift_database_connections_most))", "all"),
+            ("count by (service) (uplift_database_connections_most)", "{{service}}"),
+        ]).legend(common.VizLegendOptions().show_legend(True).display_mode(LegendDisplayMode.TABLE).calcs(["mean", "max"])),
     ):  # fmt: skip
         made = made.with_panel(panel)
     return _numbered(made.build())

@@ -1,5 +1,5 @@
 """Generates pages from the code: docs/events.md and docs/asyncapi.json (from `contracts`), docs/metrics.md,
-docs/problems.md, docs/roles.md, docs/kpi-functions.md, docs/vendors.md. `--check` lists stale pages, `--write` writes them."""
+docs/problems.md, docs/roles.md, docs/kpi-functions.md, docs/vendors.md, docs/scaling.md. `--check` lists stale pages, `--write` writes them."""
 
 import argparse
 import inspect
@@ -23,6 +23,7 @@ from servicekit.problems import PROBLEM_TYPES
 
 from all_in_one.kpi_functions import render_kpi_functions
 from all_in_one.roles import render_roles
+from all_in_one.scaling_figures import render_scaling
 from all_in_one.suite import SERVICES
 from all_in_one.vendors import render_vendors
 
@@ -322,6 +323,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "problems.md": render_problems,
     "kpi-functions.md": render_kpi_functions,
     "vendors.md": render_vendors,
+    "scaling.md": render_scaling,
 }
 
 

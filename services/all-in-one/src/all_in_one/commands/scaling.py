@@ -6,28 +6,23 @@ from typing import Annotated, Any
 
 import psycopg
 import typer
-from contracts import ALL_SERVICES
-from contracts.topics import TOPICS
 from scaling import Schedule, ScheduleError, floor_at, floor_during, read_schedule
 from scaling.cluster import ACCOUNT, ClusterError, connect_from_pod, patch_min_replicas, read_namespace
+from scaling.comparison import Machine, compare_day
 from scaling.costs import Cost, estimate_week
+from scaling.measurement import PrometheusError, measure_costs
 from scaling.planning import LEG_CPU_MS, PlanOptions, compute_capacity, render_plan
 from scaling.traffic import LEGS_SQL, Legs, TrafficError, format_legs, parse_legs
 from scaling.values import find_staleness, is_current, render_values
 
 from all_in_one.commands.client import fail
 from all_in_one.commands.table import lines_of
+from all_in_one.scaling_figures import PARTITIONS
 
 scaling = typer.Typer(no_args_is_help=True, help="Replicas by the clock: shift windows for KEDA or a plain HPA.")
 
 ShiftFile = Annotated[Path, typer.Argument(help="Shift windows of an environment, YAML.", exists=True, dir_okay=False)]
 Day = Annotated[datetime | None, typer.Option("--on", formats=["%Y-%m-%d"], help="As of this day; default today.")]
-
-
-PARTITIONS = {
-    service: max(each.partitions for each in TOPICS.values() if service in each.readers) for service in ALL_SERVICES
-}
-"""By service, the most partitions of a topic that it reads."""
 
 
 def load_schedule(path: Path, today: date) -> Schedule:
@@ -262,3 +257,57 @@ def _table(costs: dict[str, Cost], price: float | None) -> list[str]:
     ]
     fields = [name for name in rows[0] if price is not None or "cost" not in name]
     return lines_of([dict(zip(fields, fields, strict=True)), *rows], fields)
+
+
+@scaling.command()
+def simulate(
+    file: ShiftFile,
+    legs: Annotated[Path, typer.Option(help="A day of legs by the minute.", exists=True, dir_okay=False)],
+    cpu_millicores: Annotated[int, typer.Option(min=1, help="CPU that a replica requests.")] = 100,
+    utilization: Annotated[float, typer.Option(min=0.1, max=1, help="Share of it that the HPA aims at.")] = 0.7,
+    cold_start_seconds: Annotated[int, typer.Option(min=0, help="From a replica's start to its first answer.")] = 90,
+    price: Price = None,
+    on: Day = None,
+) -> None:
+    """Play the HPA's loop over a recorded day: by the clock and CPU, by CPU alone, and with a fleet for the peak.
+
+    `short` are the minutes in which the ready replicas had less CPU than the legs took.
+
+    Example: uplift scaling simulate shifts.yaml --legs docs/samples/legs-of-a-day.csv --price 0.01
+    """
+    schedule = load_schedule(file, on.date() if on else datetime.now(UTC).date())
+    machine = Machine(cpu_millicores, utilization, cold_start_seconds)
+    rows = [
+        {
+            "role": f"{service}.{role}",
+            "way": way,
+            "short": f"{outcome.short_minutes:.1f}",
+            "hours": f"{outcome.replica_hours:,.0f}",
+            "most": str(outcome.most),
+            **({} if price is None else {"cost": f"{outcome.replica_hours * price:,.2f}"}),
+        }
+        for (service, role), ways in compare_day(schedule.roles, load_legs(legs), machine).items()
+        for way, outcome in ways.items()
+    ]
+    if not rows:
+        fail(f"{file} names no role whose load is legs; these are {', '.join(map('.'.join, LEG_CPU_MS))}.")
+    typer.echo("\n".join(lines_of([{name: name for name in rows[0]}, *rows], list(rows[0]))))
+
+
+@scaling.command()
+def report(
+    prometheus: Annotated[str, typer.Option(envvar="UPLIFT_PROMETHEUS_URL", help="With kube-state-metrics' figures.")],
+    namespace: Annotated[str, typer.Option(help="Of the release.")] = "uplift",
+    release: Annotated[str, typer.Option(help="Helm's name of it.")] = "uplift",
+    days: Annotated[int, typer.Option(min=1, max=366, help="How many, up to now.")] = 7,
+    price: Price = None,
+) -> None:
+    """Show the replica-hours that ran, by role, beside as many replicas as at the peak all the time.
+
+    Example: uplift scaling report --prometheus http://prometheus.monitoring.svc:9090 --price 0.01
+    """
+    try:
+        costs = measure_costs(prometheus, namespace=namespace, release=release, days=days)
+    except PrometheusError as error:
+        fail(str(error))
+    typer.echo("\n".join(_table(costs, price)))
