@@ -61,6 +61,33 @@ def test_lag_is_that_of_the_groups_that_the_service_reads_in(render: Render) -> 
         assert each["offsetResetPolicy"] == "earliest"
 
 
+def test_lag_is_asked_for_as_the_process_itself_speaks_to_kafka(render: Render) -> None:
+    def security(values: dict[str, Any]) -> set[tuple[str, str, str]]:
+        spec = render("prod", {**SCALING, **values}).of_kind("ScaledObject")["uplift-kpi-engine-work"]["spec"]
+        return {
+            (each["metadata"]["tls"], each["metadata"]["sasl"], each["authenticationRef"]["name"])
+            for each in spec["triggers"]
+            if each["type"] == "kafka"
+        }
+
+    assert security({}) == {("enable", "scram_sha512", "uplift-kafka")}
+    plain: dict[str, Any] = {
+        "UPLIFT_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "UPLIFT_KAFKA_SASL_MECHANISM": "PLAIN",
+    }
+    assert security({"settings": plain}) == {("disable", "plaintext", "uplift-kafka")}
+    spec = render("prod", {**SCALING, "kafka": {"caSecret": "ca"}}).of_kind("TriggerAuthentication")["uplift-kafka"][
+        "spec"
+    ]
+    assert spec["secretTargetRef"] == [{"parameter": "ca", "name": "ca", "key": "ca.crt"}]
+    environment = render("prod", SCALING).environment_of("Deployment", "uplift-kpi-engine-work")
+    assert {each["name"] for each in spec["env"]} < set(environment)
+    off = {"settings": {"UPLIFT_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}}
+    objects = render("prod", {**SCALING, **off})
+    assert objects.of_kind("TriggerAuthentication") == {}
+    assert "UPLIFT_KAFKA_PASSWORD" not in objects.environment_of("Deployment", "uplift-kpi-engine-work")
+
+
 def test_a_source_of_cpu_alone_has_no_fallback(render: Render) -> None:
     """KEDA refuses one: apis/keda/v1alpha1/scaledobject_types.go, CheckFallbackValid."""
     spec = render("prod", SCALING).of_kind("ScaledObject")["uplift-ingest-work"]["spec"]

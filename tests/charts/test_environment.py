@@ -20,6 +20,9 @@ from tests.charts.conftest import Render
 
 ONLY = {
     "UPLIFT_KAFKA_SESSION_SECONDS": ({"stack"}, "tests do not wait half a minute for a killed reader"),
+    "UPLIFT_KAFKA_SECURITY_PROTOCOL": ({"chart"}, "compose and the stack have a network of their own"),
+    "UPLIFT_KAFKA_USERNAME": ({"chart"}, "as its protocol"),
+    "UPLIFT_KAFKA_PASSWORD": ({"chart"}, "as its protocol"),
     "OTEL_EXPORTER_OTLP_ENDPOINT": ({"compose", "chart"}, "the stack runs no collector"),
 }
 ROLES = ("api", "work")

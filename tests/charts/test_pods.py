@@ -158,3 +158,16 @@ def test_a_service_account_may_have_an_iam_role(render: Render) -> None:
     annotated = {name: each["metadata"].get("annotations", {}) for name, each in accounts.items()}
     assert annotated["uplift-ingest"] == {"eks.amazonaws.com/role-arn": role}
     assert "eks.amazonaws.com/role-arn" not in annotated["uplift-forms"]
+
+
+def test_every_process_that_speaks_to_kafka_has_its_authority(render: Render) -> None:
+    objects = render("prod", {"kafka": {"caSecret": "kafka-ca"}})
+    pods = [(name, pod["spec"]) for name, pod in objects.pods() if "uplift-page" not in name]
+    assert len(pods) > 14
+    for name, pod in pods:
+        (container,) = pod["containers"]
+        file = {each["name"]: each.get("value") for each in container["env"]}["UPLIFT_KAFKA_CA_FILE"]
+        mounts = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+        secrets = {each["name"]: each["secret"] for each in pod["volumes"] if "secret" in each}
+        folder, _, key = file.rpartition("/")
+        assert secrets[mounts[folder]] == {"secretName": "kafka-ca", "items": [{"key": key, "path": key}]}, name

@@ -1,7 +1,8 @@
 {{/*
 Autoscaling takes a workload with
   scaling: {min, max, triggers: [{name, timezone, start, end, replicas}]}
-  cpuUtilization, lag: {bootstrapServers, group, topics, perReplica} (absent: not by lag)
+  cpuUtilization, lag: {bootstrapServers, group, topics, perReplica, security} (absent: not by lag)
+    security: {authentication, tls, sasl}, empty for plain text
   slowly: shrink by a quarter a minute, since each step stops the readers of a topic for a moment
 */}}
 
@@ -49,6 +50,11 @@ spec:
         topic: {{ . }}
         lagThreshold: {{ $.lag.perReplica | quote }}
         offsetResetPolicy: earliest
+        {{- with $.lag.security }}
+        tls: {{ .tls }}
+        sasl: {{ .sasl }}
+      authenticationRef: {name: {{ .authentication }}}
+        {{- end }}
     {{- end }}
     {{- end }}
     - type: cpu

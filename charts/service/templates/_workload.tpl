@@ -1,7 +1,8 @@
 {{/*
 A workload is a dict:
   name, labels, selector, replicas (absent: an autoscaler's), image, pullSecret, args, env,
-  cpu, memory, readyPath, preStopSeconds, graceSeconds, serviceAccount, ingress, egress (NetworkPolicy rules)
+  cpu, memory, readyPath, preStopSeconds, graceSeconds, serviceAccount, ingress, egress (NetworkPolicy rules),
+  kafkaCaSecret (absent or empty: none)
 */}}
 
 {{- define "service.deployment" -}}
@@ -75,6 +76,10 @@ securityContext:
 volumes:
   - name: tmp
     emptyDir: {sizeLimit: 1Gi}
+  {{- with .kafkaCaSecret }}
+  - name: kafka-ca
+    secret: {secretName: {{ . }}, items: [{key: ca.crt, path: ca.crt}]}
+  {{- end }}
 {{- end }}
 
 {{- define "service.container" -}}
@@ -93,6 +98,9 @@ securityContext:
   capabilities: {drop: [ALL]}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
+  {{- if .kafkaCaSecret }}
+  - {name: kafka-ca, mountPath: /etc/uplift/kafka, readOnly: true}
+  {{- end }}
 {{- end }}
 
 {{/* `name`, `labels`, `selector`. */}}

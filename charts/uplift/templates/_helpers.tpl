@@ -38,6 +38,9 @@ http://{{ .Values.keycloak.service }}.{{ .Values.keycloak.namespace }}.svc:{{ .V
   "UPLIFT_ISSUER" (include "uplift.issuer" .)
   "UPLIFT_JWKS_URL" (include "uplift.jwksUrl" .)
   "UPLIFT_LOG_FORMAT" "json" }}
+{{- if .Values.kafka.caSecret }}
+{{- $_ := set $computed "UPLIFT_KAFKA_CA_FILE" "/etc/uplift/kafka/ca.crt" }}
+{{- end }}
 {{- toYaml (merge dict .Values.settings $computed) }}
 {{- end }}
 
@@ -67,6 +70,18 @@ IDENTITY_SERVICES_URL: http://{{ .Release.Name }}-{service}:8000
 - UPLIFT_DATABASE_URL
 - UPLIFT_MONGODB_URL
 - UPLIFT_SECRET
+{{- with include "uplift.kafkaSecrets" . | fromYamlArray }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* What a process needs to enter Kafka. */}}
+{{- define "uplift.kafkaSecrets" -}}
+{{- if hasPrefix "SASL" (.Values.settings.UPLIFT_KAFKA_SECURITY_PROTOCOL | default "") }}
+- UPLIFT_KAFKA_PASSWORD
+{{- else }}
+[]
+{{- end }}
 {{- end }}
 
 {{- define "uplift.adminSecrets" -}}

@@ -1,3 +1,15 @@
+{{/* KEDA's words for how Kafka is spoken to; empty for plain text. Who it is stands in the variables of the scaled process. */}}
+{{- define "uplift.kafkaSecurity" -}}
+{{- $settings := .Values.settings }}
+{{- $protocol := $settings.UPLIFT_KAFKA_SECURITY_PROTOCOL | default "PLAINTEXT" }}
+{{- if ne $protocol "PLAINTEXT" }}
+{{- $mechanisms := dict "PLAIN" "plaintext" "SCRAM-SHA-256" "scram_sha256" "SCRAM-SHA-512" "scram_sha512" }}
+authentication: {{ .Release.Name }}-kafka
+tls: {{ ternary "enable" "disable" (hasSuffix "SSL" $protocol) }}
+sasl: {{ hasPrefix "SASL" $protocol | ternary (get $mechanisms ($settings.UPLIFT_KAFKA_SASL_MECHANISM | default "SCRAM-SHA-512")) "none" }}
+{{- end }}
+{{- end }}
+
 {{/* The workload of one service in one role, for the templates of the chart `service`. Takes root, service, role. */}}
 {{- define "uplift.process" -}}
 {{- $root := .root }}
@@ -40,6 +52,7 @@
   "selector" (include "uplift.selector" $scope | fromYaml)
   "image" (include "uplift.image" $scope)
   "pullSecret" $values.image.pullSecret
+  "kafkaCaSecret" $values.kafka.caSecret
   "args" (list "servicekit" .role)
   "env" (include "uplift.env" (dict "settings" $settings "secrets" (list (list $values.secrets.services $secrets))) | fromYamlArray)
   "cpu" $resources.cpu
@@ -59,7 +72,7 @@
 {{- $_ := set $workload "replicas" $resources.replicas }}
 {{- end }}
 {{- if and (eq .role "work") $facts.topics }}
-{{- $_ := set $workload "lag" (dict "bootstrapServers" $settings.UPLIFT_KAFKA_BOOTSTRAP_SERVERS "group" .service "topics" $facts.topics "perReplica" $resources.lagPerReplica) }}
+{{- $_ := set $workload "lag" (dict "bootstrapServers" $settings.UPLIFT_KAFKA_BOOTSTRAP_SERVERS "group" .service "topics" $facts.topics "perReplica" $resources.lagPerReplica "security" (include "uplift.kafkaSecurity" $root | fromYaml)) }}
 {{- end }}
 {{- toYaml $workload }}
 {{- end }}

@@ -176,15 +176,23 @@ def root_app(process: Process) -> FastAPI:
 
 
 def create_broker(settings: PlatformSettings) -> AbstractAsyncContextManager[Broker]:
-    """The broker of the settings: Kafka if its servers are configured, else the log table in PostgreSQL."""
+    """The broker of the settings: Kafka if its servers are configured, else the log table in PostgreSQL. Raises ValueError if
+    Kafka's security settings are incomplete, OSError if the CA file cannot be read."""
     if settings.kafka_bootstrap_servers:
-        from messaging.kafka import KafkaBroker  # imported only if used: its client is slow to load
+        from messaging.kafka import KafkaBroker, KafkaSecurity  # imported only if used: its client is slow to load
 
         return KafkaBroker(
             settings.kafka_bootstrap_servers,
             partitions=settings.partitions,
             replication_factor=settings.kafka_replication_factor,
             session_seconds=settings.kafka_session_seconds,
+            security=KafkaSecurity(
+                protocol=settings.kafka_security_protocol,
+                mechanism=settings.kafka_sasl_mechanism,
+                username=settings.kafka_username,
+                password=settings.kafka_password and settings.kafka_password.get_secret_value(),
+                ca_file=settings.kafka_ca_file,
+            ),
         )
     return LogTableBroker(build_broker_dsn(settings), partitions=settings.partitions)
 

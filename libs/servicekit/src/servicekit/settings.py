@@ -1,7 +1,9 @@
 """Settings from environment variables, the same in every deployment. They are read once, when a process starts."""
 
+from pathlib import Path
 from typing import Literal
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -21,6 +23,13 @@ class PlatformSettings(BaseSettings):
     """The replication factor of topics that the role `topics` creates."""
     kafka_session_seconds: float = 30
     """Kafka's session timeout: how long until another reader replaces one that died. A shorter one also replaces slow readers."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How clients connect to Kafka; with SASL_… the user name and the password are required."""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_ca_file: Path | None = None
+    """PEM file of the certificate authorities that Kafka's certificate is checked against; None: the system's."""
     mongodb_url: str | None = None
     """The document store's MongoDB; None: documents are stored as `jsonb` in PostgreSQL."""
     log_format: Literal["text", "json"] = "text"

@@ -1,5 +1,6 @@
 """The broker on Apache Kafka."""
 
 from messaging.kafka.broker import KafkaBroker
+from messaging.kafka.security import KafkaSecurity
 
-__all__ = ["KafkaBroker"]
+__all__ = ["KafkaBroker", "KafkaSecurity"]

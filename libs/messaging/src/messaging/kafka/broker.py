@@ -2,7 +2,7 @@
 """The Kafka broker. Publishing is in `publisher`, reading in `reader`, topic configuration in `topics`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from messaging.broker import GroupProgress, Message, Outgoing, TopicPartition
 from messaging.kafka.client import stop_client, unreachable_as_connection_error
 from messaging.kafka.publisher import Publisher
 from messaging.kafka.reader import KafkaReader, join_group, to_message
+from messaging.kafka.security import KafkaSecurity
 from messaging.kafka.topics import create_missing, find_differences
 
 REQUEST_SECONDS = 10.0
@@ -35,12 +36,11 @@ class KafkaBroker:
         replication_factor: int = 1,
         session_seconds: float = 30.0,
         publish_seconds: float = 10.0,
-        connection: Mapping[str, Any] | None = None,
+        security: KafkaSecurity = KafkaSecurity(),
     ) -> None:
         """`partitions`: replaces the declared number of partitions. `session_seconds`: how long until another member replaces
-        one that was killed. `publish_seconds`: the timeout of `publish`. `connection`: the client library's own arguments
-        for TLS and SASL."""
-        self._connection: dict[str, Any] = {"bootstrap_servers": bootstrap_servers} | dict(connection or {})
+        one that was killed. `publish_seconds`: the timeout of `publish`. Raises what `KafkaSecurity.build_connection` raises."""
+        self._connection: dict[str, Any] = {"bootstrap_servers": bootstrap_servers} | security.build_connection()
         self._override = partitions
         self._replicas = replication_factor
         self._session_seconds = session_seconds

@@ -14,7 +14,7 @@ CURE = "install Go 1.24 or later, which downloads the definitions"
 MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "github.com/kedacore/keda/v2@v2.20.2": (
         "h1:SR60v8uIcelbveS8n/1jcl8tLdBBIbHMxmdOHw8tKqA=",
-        ("config/crd/bases/keda.sh_scaledobjects.yaml",),
+        tuple(f"config/crd/bases/keda.sh_{kind}.yaml" for kind in ("scaledobjects", "triggerauthentications")),
     ),
     "sigs.k8s.io/gateway-api@v1.4.0": (
         "h1:ZwlNM6zOHq0h3WUX2gfByPs2yAEsy/EenYJB78jpQfQ=",

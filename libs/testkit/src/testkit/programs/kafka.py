@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from testkit.programs.certificates import write_certificate
 from testkit.programs.program import Program, build_cached, find_tool, free_port, is_listening, run_tool
 
 VERSION = "4.1.1"
@@ -21,8 +22,8 @@ PROPERTIES = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port}{more},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{more}
 controller.listener.names=CONTROLLER
 log.dirs={data}
 auto.create.topics.enable=false
@@ -47,14 +48,39 @@ num.io.threads=4
 background.threads=2
 """
 
+USERNAME, PASSWORD = "uplift", "only-for-tests"
+LOGIN_MODULES = {
+    "scram-sha-256": "scram.ScramLoginModule required",
+    "scram-sha-512": "scram.ScramLoginModule required",
+    "plain": f'plain.PlainLoginModule required user_{USERNAME}="{PASSWORD}"',
+}
+PROTOCOLS = ("SSL", "SASL_SSL", "SASL_PLAINTEXT")
+SECURED = (
+    "".join(
+        f"listener.name.{listener}.{mechanism}.sasl.jaas.config=org.apache.kafka.common.security.{module};\n"
+        for listener in ("sasl_ssl", "sasl_plaintext")
+        for mechanism, module in LOGIN_MODULES.items()
+    )
+    + """
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+"""
+)
+
 
 class Kafka(Program):
     """`with Kafka(folder) as kafka:` starts it; `kafka.address` is its address. Publishing to a topic that does not exist
     fails. Replication factors are 1."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
-        """Data is in `folder` and survives a restart."""
+    def __init__(self, folder: Path, *, port: int | None = None, secured: bool = False) -> None:
+        """Data is in `folder` and survives a restart. `secured`: with the listeners that the attribute `secured` lists."""
         self.port = port or free_port()
+        self.secured = {each: f"127.0.0.1:{free_port()}" for each in PROTOCOLS} if secured else {}
+        """Addresses by security protocol. Those with SASL accept `USERNAME` and `PASSWORD`."""
+        self.ca_file = folder / "ca.pem"
+        """The certificate authority of the secured listeners."""
         self._folder = folder
         self._controller = free_port()
         java = find_tool("java", CURE)
@@ -81,8 +107,16 @@ class Kafka(Program):
         data = self._folder / "data"
         if not data.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._config.write_text(PROPERTIES.format(port=self.port, controller=self._controller, data=data))
+            more = "".join(f",{protocol}://{address}" for protocol, address in self.secured.items())
+            text = PROPERTIES.format(port=self.port, controller=self._controller, data=data, more=more)
             format_it = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._config)]
+            if self.secured:
+                keystore = self._folder / "keystore.pem"
+                write_certificate(self.ca_file, keystore)
+                text += SECURED.format(keystore=keystore)
+                for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+                    format_it += ["--add-scram", f"{mechanism}=[name={USERNAME},password={PASSWORD}]"]
+            self._config.write_text(text)
             run_tool([*self._java, *format_it], cwd=self._folder, seconds=90)
         super().launch()
 
