@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import yaml
 from testkit.fixtures import started_or_skipped
+from testkit.programs.custom_resources import crd_folder
 from testkit.programs.helm import KUBE_VERSION, helm, run_helm
 
 from tests.architecture.files import ROOT
 from tests.charts.objects import Objects
+from tests.charts.schemas import Schemas, load_schemas
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 RELEASE = "uplift"
@@ -46,6 +48,12 @@ def render(chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
         return Objects(each for each in yaml.safe_load_all(text) if each)
 
     return rendered
+
+
+@pytest.fixture(scope="session")
+def schemas() -> Schemas:
+    """The closed schema of each custom resource."""
+    return load_schemas([started_or_skipped(crd_folder)])
 
 
 @pytest.fixture(scope="session", params=ENVIRONMENTS)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from testkit.programs.prometheus import query
 
 FOLDER = Path(__file__).parents[2] / "charts/uplift/observability"
 DASHBOARDS = sorted((FOLDER / "dashboards").glob("*.json"))
+RULES = [FOLDER / "alerts.yaml", FOLDER / "infrastructure.yaml"]
+OF_OTHERS = "infrastructure"
+"""Rules and dashboard of what brings exporters of its own: operators in a cluster."""
 METRIC = re.compile(r"\b(uplift[a-z_:0-9]+|up|process_[a-z_]+)(?=[{\[)\s]|$)")
 
 
@@ -26,9 +29,9 @@ def panels(dashboard: Path) -> list[dict[str, Any]]:
     return json.loads(dashboard.read_text())["panels"]
 
 
-def promql() -> Iterator[MonitoringQuery]:
+def promql(dashboards: Sequence[Path] = DASHBOARDS) -> Iterator[MonitoringQuery]:
     """Of all panels, as Grafana would ask it."""
-    for dashboard in DASHBOARDS:
+    for dashboard in dashboards:
         for panel in panels(dashboard):
             for target in panel.get("targets", ()):
                 if "expr" in target:
@@ -47,16 +50,17 @@ def sql() -> Iterator[MonitoringQuery]:
                     yield MonitoringQuery(f"{dashboard.stem}: {panel['title']}", asked)
 
 
-def rules() -> list[dict[str, Any]]:
-    groups = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"]
+def rules(files: Sequence[Path] = RULES) -> list[dict[str, Any]]:
+    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     return [rule for group in groups for rule in group["rules"]]
 
 
 def find_unanswered(url: str) -> list[str]:
-    """Panels without data, and alerts that ask for a metric that is not there. An alert itself finds nothing on a good
+    """Of our own metrics: panels without data, and alerts that ask for a metric that is not there. An alert itself finds nothing on a good
     day; labels that only a bad day knows are not asked for."""
-    silent = [f"{each.where}: {each.expr}" for each in promql() if not query(url, each.expr)]
-    for rule in rules():
+    ours = [each for each in DASHBOARDS if each.stem != OF_OTHERS]
+    silent = [f"{each.where}: {each.expr}" for each in promql(ours) if not query(url, each.expr)]
+    for rule in rules([each for each in RULES if each.stem != OF_OTHERS]):
         for metric in set(METRIC.findall(rule["expr"])):
             if not query(url, metric):
                 silent.append(f"alert {rule.get('alert') or rule['record']}: {metric}")

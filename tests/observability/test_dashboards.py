@@ -24,7 +24,7 @@ from testkit.programs.program import find_tool
 from testkit.programs.prometheus import CURE
 from testkit.schemas import tables_of
 
-from tests.observability.monitoring_queries import DASHBOARDS, FOLDER, METRIC, panels, promql, rules, sql
+from tests.observability.monitoring_queries import DASHBOARDS, FOLDER, METRIC, RULES, panels, promql, rules, sql
 
 ROOT = FOLDER.parents[2]
 
@@ -138,10 +138,14 @@ def test_pages_lead_somewhere_and_ask_for_metrics_that_exist() -> None:
 
 def test_promtool_takes_the_rules_and_they_do_what_their_tests_say() -> None:
     promtool = started_or_skipped(lambda: find_tool("promtool", CURE))
-    for command in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]):
+    names = [each.stem for each in RULES]
+    for command in (
+        ["check", "rules", *(f"{name}.yaml" for name in names)],
+        ["test", "rules", *(f"{name}_test.yaml" for name in names)],
+    ):
         done = subprocess.run([promtool, *command], cwd=FOLDER, capture_output=True, text=True, timeout=110)
         assert done.returncode == 0, done.stdout + done.stderr
-    tested = yaml.safe_load((FOLDER / "alerts_test.yaml").read_text())["tests"]
+    tested = [each for name in names for each in yaml.safe_load((FOLDER / f"{name}_test.yaml").read_text())["tests"]]
     fired = {each["alertname"] for group in tested for each in group.get("alert_rule_test", ()) if each["exp_alerts"]}
     assert fired == {rule["alert"] for rule in rules() if "alert" in rule}, "every alert fires in a test"
 

@@ -181,6 +181,7 @@ def create_broker(settings: PlatformSettings) -> AbstractAsyncContextManager[Bro
     if settings.kafka_bootstrap_servers:
         from messaging.kafka import KafkaBroker, KafkaSecurity  # imported only if used: its client is slow to load
 
+        password = settings.kafka_password
         return KafkaBroker(
             settings.kafka_bootstrap_servers,
             partitions=settings.partitions,
@@ -190,7 +191,7 @@ def create_broker(settings: PlatformSettings) -> AbstractAsyncContextManager[Bro
                 protocol=settings.kafka_security_protocol,
                 mechanism=settings.kafka_sasl_mechanism,
                 username=settings.kafka_username,
-                password=settings.kafka_password and settings.kafka_password.get_secret_value(),
+                password=password.get_secret_value() if password else None,
                 ca_file=settings.kafka_ca_file,
             ),
         )

@@ -1,10 +1,10 @@
-"""Generates charts/uplift/generated/, the part of the Helm chart that follows from the code.
+"""Generates the parts of the Helm chart and of k8s/ that follow from the code. `--check` fails when a file is out of date.
 
     python -m testkit.charts --check
     python -m testkit.charts --write
 
-`services.yaml` lists each service with the topics that it reads and the variables of its settings. `gateway.yaml` holds
-the routes and policies of the gateway. `--check` fails when a file is out of date.
+charts/uplift/generated: `services.yaml` lists each service with the topics that it reads and the variables of its settings;
+`gateway.yaml` holds the routes and policies of the gateway. k8s/data/kafka-topics.yaml holds the topics for Strimzi.
 """
 
 import argparse
@@ -17,22 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from contracts import ALL_SERVICES, TOPICS
+from contracts import ALL_SERVICES, TOPICS, Topic
 from gateway.bootstrap import PlainDumper
 from gateway.kubernetes import render_values
 from gateway.settings import GatewaySettings
+from messaging.kafka.topics import desired_config
 from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 from storage import schema_name
 
 from testkit.paths import ROOT
 
-FOLDER = ROOT / "charts/uplift/generated"
-
 PLATFORM_MODULE = "servicekit.settings"
 SECRET_TEXTS = {"UPLIFT_ADMIN_DATABASE_URL", "UPLIFT_DATABASE_URL", "UPLIFT_MONGODB_URL", "UPLIFT_SECRET"}
 """Variables that hold a password, although their field in the Settings class is a plain text."""
 
+TOPIC_REPLICAS = 3
 _HEADER = "# Generated from the code: `python -m testkit.charts --write`.\n"
 
 
@@ -77,6 +77,26 @@ def render_gateway() -> str:
     return _dump(render_values(GatewaySettings.model_construct()))
 
 
+def render_topics() -> str:
+    """A KafkaTopic of Strimzi for each topic, with three replicas, as `python -m servicekit topics` declares it."""
+    return _HEADER + "".join(
+        "---\n" + yaml.dump(_topic(each), Dumper=PlainDumper, sort_keys=False, width=120) for each in TOPICS.values()
+    )
+
+
+def _topic(topic: Topic) -> dict[str, Any]:
+    return {
+        "apiVersion": "kafka.strimzi.io/v1",
+        "kind": "KafkaTopic",
+        "metadata": {"name": topic.name, "labels": {"strimzi.io/cluster": "kafka"}},
+        "spec": {
+            "partitions": topic.partitions,
+            "replicas": TOPIC_REPLICAS,
+            "config": desired_config(topic, TOPIC_REPLICAS),
+        },
+    }
+
+
 def _split(variables: Mapping[str, bool]) -> dict[str, list[str]]:
     return {
         "settings": sorted(name for name, secret in variables.items() if not secret),
@@ -88,12 +108,16 @@ def _dump(data: Any) -> str:
     return _HEADER + yaml.dump(data, Dumper=PlainDumper, sort_keys=False, width=120)
 
 
-FILES: Mapping[str, Callable[[], str]] = {"services.yaml": render_services, "gateway.yaml": render_gateway}
+FILES: Mapping[str, Callable[[], str]] = {
+    "charts/uplift/generated/services.yaml": render_services,
+    "charts/uplift/generated/gateway.yaml": render_gateway,
+    "k8s/data/kafka-topics.yaml": render_topics,
+}
 
 
-def find_stale_files(folder: Path = FOLDER) -> list[tuple[Path, str]]:
+def find_stale_files(root: Path = ROOT) -> list[tuple[Path, str]]:
     """The files that differ from what the code generates, each with its new text."""
-    files = [(folder / name, render()) for name, render in FILES.items()]
+    files = [(root / name, render()) for name, render in FILES.items()]
     return [(path, text) for path, text in files if not path.exists() or path.read_text(encoding="utf-8") != text]
 
 
@@ -109,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stale = find_stale_files()
     for path, text in stale:
         if options.write:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         else:
             print(f"{path.name} is out of date: `python -m testkit.charts --write`.", file=sys.stderr)

@@ -181,7 +181,72 @@ def operations() -> Dashboard:
     return _numbered(made.build())
 
 
-DASHBOARDS = {"platform.json": platform, "operations.json": operations}
+def infrastructure() -> Dashboard:
+    """How what others wrote does, by the exporters that its operators bring: kafka_exporter, Envoy, CloudNativePG."""
+    group = "sum by (namespace, consumergroup, topic)"
+    public = 'envoy_http_conn_manager_prefix!~"admin|metrics"'
+    answers, upstream = "envoy_http_downstream_rq_xx", "envoy_cluster_upstream_rq_xx"
+    fails = 'envoy_response_code_class="5"'
+    made = _dashboard(
+        "uplift-infrastructure", "Uplift: infrastructure", "Kafka, Envoy and PostgreSQL, by their own exporters."
+    )
+    made = made.with_variable(_source("metrics", "prometheus", "Metrics"))
+    made = made.with_row(build.Row("Kafka"))
+    for panel in (
+        _chart("Lag of groups", "Messages that a group has not committed, also when none of its members runs", [
+            (f"{group} (kafka_consumergroup_lag)", "{{consumergroup}}"),
+        ]),
+        _chart("Under-replicated", "Partitions with fewer replicas in step than they have", [
+            ("sum by (namespace, topic) (kafka_topic_partition_under_replicated_partition)", "{{topic}}"),
+        ]),
+        _chart("Brokers", "", [("min by (namespace) (kafka_brokers)", "{{namespace}}")]),
+        _chart("Messages in", "", [
+            (f"sum by (namespace, topic) (rate(kafka_topic_partition_current_offset{RATE}))", "{{topic}}"),
+        ]),
+    ):  # fmt: skip
+        made = made.with_panel(panel)
+    made = made.with_row(build.Row("Envoy"))
+    for panel in (
+        _chart("Share of failures", "5xx of all answers of the gateway", [(
+            f"sum by (namespace) (rate({answers}{{{fails}, {public}}}{RATE}))"
+            f" / sum by (namespace) (rate({answers}{{{public}}}{RATE}))", "{{namespace}}",
+        )], units.PercentUnit),
+        _chart("Share of failures by service", "5xx of what the gateway asked behind it", [(
+            f"sum by (envoy_cluster_name) (rate({upstream}{{{fails}}}{RATE}))"
+            f" / sum by (envoy_cluster_name) (rate({upstream}{RATE}))", "{{envoy_cluster_name}}",
+        )], units.PercentUnit),
+        _chart("Time of services", "90 of 100 answers came sooner; a stream counts with its whole length", [(
+            "histogram_quantile(0.9, sum by (envoy_cluster_name, le)"
+            f" (rate(envoy_cluster_upstream_rq_time_bucket{RATE})))", "{{envoy_cluster_name}}",
+        )], units.Milliseconds),
+        _chart("Connections", "Of people and programs to the gateway", [
+            (f"sum by (namespace) (envoy_http_downstream_cx_active{{{public}}})", "{{namespace}}"),
+        ]),
+    ):  # fmt: skip
+        made = made.with_panel(panel)
+    made = made.with_row(build.Row("PostgreSQL"))
+    for panel in (
+        _chart("Connections", "Share of max_connections", [(
+            "sum by (namespace, pod) (cnpg_backends_total) / on (namespace, pod)"
+            ' cnpg_pg_settings_setting{name="max_connections"}', "{{pod}}",
+        )], units.PercentUnit),
+        _chart("WAL on disk", "Share of its volume", [(
+            'cnpg_collector_pg_wal{value="size"} / ignoring (value) cnpg_collector_pg_wal{value="volume_size"}', "{{pod}}",
+        )], units.PercentUnit),
+        _chart("WAL to archive", "Files that wait for object storage", [
+            ('cnpg_collector_pg_wal_archive_status{value="ready"}', "{{pod}}"),
+        ]),
+        _chart("Lag of standbys", "", [("cnpg_pg_replication_lag", "{{pod}}")], units.Seconds),
+        _chart("Deadlocks", "", [
+            (f"sum by (namespace, datname) (increase(cnpg_pg_stat_database_deadlocks{RATE}))", "{{datname}}"),
+        ]),
+        _chart("Waiting for a lock", "Connections", [("cnpg_backends_waiting_total", "{{pod}}")]),
+    ):  # fmt: skip
+        made = made.with_panel(panel)
+    return _numbered(made.build())
+
+
+DASHBOARDS = {"platform.json": platform, "operations.json": operations, "infrastructure.json": infrastructure}
 
 
 def _dashboard(uid: str, title: str, about: str) -> build.Dashboard:

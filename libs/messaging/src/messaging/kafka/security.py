@@ -13,7 +13,8 @@ SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 @dataclass(frozen=True)
 class KafkaSecurity:
-    """Without a `ca_file` (PEM) the machine's own certificate authorities are believed. Host names are always checked."""
+    """The security settings of a Kafka client. `ca_file`: PEM; None: the system's certificate authorities. Host names are
+    always checked."""
 
     protocol: SecurityProtocol = "PLAINTEXT"
     mechanism: SaslMechanism = "SCRAM-SHA-512"

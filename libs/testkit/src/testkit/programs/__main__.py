@@ -12,13 +12,14 @@ import sys
 import time
 
 from testkit.programs import ProgramMissing
-from testkit.programs.custom_resources import crd_folder
+from testkit.programs.custom_resources import crd_folder, strimzi_crd_folder
 from testkit.programs.envoy import envoy_binary
 from testkit.programs.helm import helm
 from testkit.programs.kafka import jars_folder
 from testkit.programs.keda_cron import keda_cron
 from testkit.programs.keycloak import ensure_keycloak
 from testkit.programs.kubernetes import etcd, kube_apiserver
+from testkit.programs.kustomize import kustomize
 from testkit.programs.mongodb import ferretdb
 from testkit.programs.program import find_tool, on_ci
 from testkit.programs.prometheus import CURE
@@ -32,8 +33,15 @@ PROGRAMS = {
     "Prometheus": lambda: find_tool("prometheus", CURE),
 }
 
-CLUSTER_PROGRAMS = {"Helm": helm, "CRDs": crd_folder, "etcd": etcd, "kube-apiserver": kube_apiserver}
-"""The programs that tests of the Helm charts start."""
+CLUSTER_PROGRAMS = {
+    "Helm": helm,
+    "Kustomize": kustomize,
+    "CRDs": crd_folder,
+    "Strimzi's CRDs": strimzi_crd_folder,
+    "etcd": etcd,
+    "kube-apiserver": kube_apiserver,
+}
+"""The programs that tests of the Helm charts and of k8s/ start."""
 
 
 def main() -> int:
