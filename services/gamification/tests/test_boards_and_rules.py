@@ -2,8 +2,9 @@
 
 import pytest
 from contracts.blueprints import SectionApplied, SectionRejected
-from gamification.model.section import parse_section
-from servicekit.errors import Invalid
+from gamification.model.section import CURES, Section, find_contradictions
+from pydantic import ValidationError
+from servicekit.validation_problems import find_validation_problems
 from testkit import parse_instant
 
 
@@ -172,10 +173,14 @@ async def test_a_bad_section_changes_nothing_and_says_why(game):
 def test_a_section_that_contradicts_itself_is_refused():
     board = {"leaderboard": "b", "title": {"en": "B"}}
     trained = {"kind": "training_completed", "rule": "r", "title": {"en": "T"}, "points": 1}
-    with pytest.raises(Invalid) as caught:
-        parse_section({"rules": [trained, trained], "leaderboards": [board, board]})
-    assert [each.pointer for each in caught.value.errors] == ["/rules/1/rule", "/leaderboards/1/leaderboard"]
-    with pytest.raises(Invalid) as caught:
-        parse_section({"rules": [{"kind": "band_left", "rule": "r"}], "extra": 1})
-    pointers = {each.pointer for each in caught.value.errors}
-    assert pointers == {"/rules/0/title", "/rules/0/kpi", "/rules/0/from_bands", "/rules/0/points", "/extra"}
+    section = Section.model_validate({"rules": [trained, trained], "leaderboards": [board, board]})
+    assert [each.pointer for each in find_contradictions(section)] == ["/rules/1/rule", "/leaderboards/1/leaderboard"]
+
+
+def test_a_section_names_every_field_that_is_invalid():
+    content = {"rules": [{"kind": "band_left", "rule": "r"}, {"rule": "s"}], "extra": 1}
+    with pytest.raises(ValidationError) as caught:
+        Section.model_validate(content)
+    problems = {each.pointer: each.cure for each in find_validation_problems(caught.value, content, Section, CURES)}
+    assert problems.pop("/rules/1") == "add `kind`"
+    assert set(problems) == {"/rules/0/title", "/rules/0/kpi", "/rules/0/from_bands", "/rules/0/points", "/extra"}

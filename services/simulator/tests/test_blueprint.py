@@ -11,7 +11,8 @@ import yaml
 from contracts import ALL_SERVICES, new_id
 from contracts.directory import TenantChanged
 from forms.model import FormsSection
-from gamification.model.section import parse_section as parse_gamification
+from gamification.model.section import Section as GamificationSection
+from gamification.model.section import find_contradictions as find_gamification_contradictions
 from identity.model.blueprints import plan_section, validate_bundle
 from identity.model.documents import parse_yaml
 from ingest.model import sources
@@ -22,7 +23,8 @@ from notification.model.rules import NotificationSection, rule_problems
 from notification.model.texts import DEFAULT_TEXTS
 from simulator import FIRST_DAY_ATTRIBUTE, demo
 from training.model.content import score_attempt
-from training.model.section import parse_section as parse_training
+from training.model.section import Section as TrainingSection
+from training.model.section import find_contradictions as find_training_contradictions
 
 START = date(2026, 3, 2)
 
@@ -77,7 +79,8 @@ def test_kpi_engine_takes_its_models(sections):
 
 
 def test_training_takes_its_section_and_its_rules_lead_from_bands_that_exist(sections):
-    section = parse_training(sections["training"])
+    section = TrainingSection.model_validate(sections["training"])
+    assert find_training_contradictions(section) == []
     bands = {
         (content["kpi"], edge["name"])
         for content in sections["kpi-engine"]["kpis"]
@@ -93,7 +96,7 @@ def test_training_takes_its_section_and_its_rules_lead_from_bands_that_exist(sec
 
 
 def test_the_quiz_is_passed_with_four_of_five_right(sections):
-    quiz = parse_training(sections["training"]).templates[1].quiz
+    quiz = TrainingSection.model_validate(sections["training"]).templates[1].quiz
     assert quiz is not None
     right = {question.id: sorted(question.correct) for question in quiz.questions}
     assert score_attempt(quiz, right).percent == 100
@@ -102,7 +105,8 @@ def test_the_quiz_is_passed_with_four_of_five_right(sections):
 
 
 def test_gamification_takes_its_section(sections):
-    section = parse_gamification(sections["gamification"])
+    section = GamificationSection.model_validate(sections["gamification"])
+    assert find_gamification_contradictions(section) == []
     assert {rule.kind for rule in section.rules} == {"band_left", "training_completed", "improvement"}
     assert section.leaderboards
 
@@ -183,8 +187,9 @@ def test_the_example_in_the_documentation_is_taken_by_every_service():
         sources.build_source(each.source, each)
     for content in found.sections["kpi-engine"]["kpis"]:
         parse_model_content(content)
-    parse_training(found.sections["training"])
-    parse_gamification(found.sections["gamification"])
+    assert find_training_contradictions(TrainingSection.model_validate(found.sections["training"])) == []
+    gamification = GamificationSection.model_validate(found.sections["gamification"])
+    assert find_gamification_contradictions(gamification) == []
     assert FormsSection.model_validate(found.sections["forms"]).problems() == []
     rules = NotificationSection.model_validate(found.sections["notification"]).rules
     assert rules is not None

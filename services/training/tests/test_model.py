@@ -6,10 +6,11 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 from servicekit.errors import Invalid
+from servicekit.validation_problems import find_validation_problems
 from training.model.content import Content, Quiz, render_for_learner, render_without_answers, score_attempt
 from training.model.effect import Stay, compute_effect, window_end_day
 from training.model.rules import EarlierAssignment, Rule, find_skip_reason, sort_by_priority
-from training.model.section import parse_section
+from training.model.section import Section, find_contradictions
 
 NOW = datetime(2026, 3, 4, 8, tzinfo=UTC)
 ADA, BEN, CEM = (UUID(int=number) for number in (1, 2, 3))
@@ -135,18 +136,20 @@ def test_higher_priority_comes_first_and_names_break_ties():
 def test_a_section_names_every_problem_with_its_place():
     good = {"template": "t", "kind": "reading", "title": {"en": "T"}, "body": {"en": "B"}}
     rule = {"rule": "r", "kpi": "k", "band": "b", "template": "t"}
-    assert parse_section({"templates": [good], "rules": [rule]}).rules[0].active
+    section = Section.model_validate({"templates": [good], "rules": [rule]})
+    assert find_contradictions(section) == []
+    assert section.rules[0].active
 
-    with pytest.raises(Invalid) as caught:
-        parse_section({"templates": [good, good], "rules": [rule, {**rule, "template": "x"}]})
-    assert [each.pointer for each in caught.value.errors] == [
+    section = Section.model_validate({"templates": [good, good], "rules": [rule, {**rule, "template": "x"}]})
+    assert [each.pointer for each in find_contradictions(section)] == [
         "/templates/1/template",
         "/rules/1/rule",
         "/rules/1/template",
     ]
-    with pytest.raises(Invalid) as caught:
-        parse_section({"templates": [{**good, "colour": "red"}], "rules": [{"rule": "r"}]})
-    assert {each.pointer for each in caught.value.errors} == {
+    content = {"templates": [{**good, "colour": "red"}], "rules": [{"rule": "r"}]}
+    with pytest.raises(ValidationError) as caught:
+        Section.model_validate(content)
+    assert {each.pointer for each in find_validation_problems(caught.value, content, Section)} == {
         "/templates/0/colour", "/rules/0/template"
     }  # fmt: skip
 

@@ -148,6 +148,13 @@ async def test_a_blueprint_is_applied_whole_and_answered(training):
     assert (await training.finish("ada", mine))["status"] == "completed"
 
 
+async def test_references_of_an_applied_section_point_into_its_content(training):
+    await training.blueprint(training.rule(rule="z", kpi="first"), training.rule(rule="a", kpi="second"))
+    (applied,) = await training.h.read_events(SectionApplied)
+    kpis = {f"/rules/{index}/kpi": rule["kpi"] for index, rule in enumerate(applied.content["rules"])}
+    assert {each.pointer: each.name for each in applied.named if each.kind == "KPI"} == kpis
+
+
 async def test_a_bad_section_changes_nothing_and_says_why(training):
     await training.blueprint(training.rule())
     await training.blueprint(training.rule(template="none", due_days=0))

@@ -30,7 +30,6 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "bad-parameters": ProblemType((422,), "Bad parameters", "Mend the parameters that `errors` names."),
     "bad-request": ProblemType((400,), "Bad request", "Send the request as HTTP has it."),
     "bad-rules": ProblemType((422,), "Bad rules", "Mend what `errors` names."),
-    "bad-section": ProblemType((422,), "Bad section", "Mend what `errors` names."),
     "bad-source": ProblemType((422,), "Bad source", "Mend what `errors` names."),
     "blueprint-rejected": ProblemType((422,), "Blueprint rejected", "Mend what `errors` names; nothing was applied."),
     "body-too-large": ProblemType((413,), "Body too large", "Send it in parts."),

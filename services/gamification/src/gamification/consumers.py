@@ -5,12 +5,12 @@ from contracts.assignments import AssignmentCompleted
 from contracts.blueprints import BlueprintPublished
 from contracts.scores import BandCorrected, BandLeft, ScoreChanged
 from servicekit import ReceivedEvent, Subscription
-from servicekit.blueprints import claim_section, subscribe_to_names
+from servicekit.blueprints import handle_section, subscribe_to_names
 from servicekit.service_definition import BatchHandler
 from storage import Session
 
-from gamification.actions import bands, improvement
-from gamification.actions.rules import apply_blueprint
+from gamification.actions import bands, improvement, rules
+from gamification.model.section import CURES, Section
 
 
 def subscriptions() -> list[Subscription]:
@@ -30,7 +30,12 @@ def _subscribe_by_agent(topic: str, handler: BatchHandler, *types: type[Event]) 
 
 
 async def on_blueprint_published(session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
-    """Applies the section `gamification` of a published blueprint, unless this service has handled that version."""
-    content = event.body.sections.get("gamification")
-    if content is not None and await claim_section(session, event):
-        await apply_blueprint(session, event.body.version, content)
+    """Applies the section `gamification`, or nothing of it, and publishes `SectionApplied` or `SectionRejected`."""
+    await handle_section(
+        session,
+        event,
+        Section,
+        lambda section: rules.apply_section(session, section),
+        lambda version: rules.publish_section_applied(session, version=version),
+        cures=CURES,
+    )

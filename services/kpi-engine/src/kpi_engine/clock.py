@@ -43,7 +43,7 @@ async def on_section(lease: Lease, item: DueItem) -> None:
     async with lease.begin() as session:
         if item.body.get("origin"):  # items of older releases have none
             session.origin = Origin.model_validate(item.body["origin"])
-        await publishing.apply_section(session, item.body["content"], item.body["version"])
+        await publishing.apply_scheduled_section(session, item.body["content"], item.body["version"])
 
 
 async def on_publish(lease: Lease, item: DueItem) -> None:

@@ -6,12 +6,13 @@ from contracts import Mode, type_registry
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged
 from servicekit import ReceivedEvent, Subscription, iterate_tenants
-from servicekit.blueprints import claim_section, subscribe_to_names
+from servicekit.blueprints import handle_section, subscribe_to_names
 from servicekit.service_definition import BatchHandler
 from storage import Session
 
 from kpi_engine.actions import publishing
 from kpi_engine.actions.fact_events import apply_fact_events, publish_changes
+from kpi_engine.model.section import SectionContent
 from kpi_engine.store.facts import FACT_READERS
 from kpi_engine.store.waiting_facts import FactEvent
 
@@ -59,10 +60,15 @@ async def apply_facts(session: Session, facts: list[FactEvent], *, mode: Mode) -
 
 
 async def on_blueprint_published(session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
-    """Applies this service's section, where the blueprint has one that was not applied yet."""
-    content = event.body.sections.get("kpi-engine")
-    if content is not None and await claim_section(session, event):
-        await publishing.apply_or_schedule_section(session, content, event.body.version)
+    """Applies or schedules the section `kpi-engine`; `SectionApplied` or `SectionRejected` follows."""
+    await handle_section(
+        session,
+        event,
+        SectionContent,
+        lambda section: publishing.apply_section(session, section.root),
+        lambda version: publishing.publish_section_applied(session, version=version),
+        defer=lambda section, version: publishing.schedule_long_section(session, section.root, version),
+    )
 
 
 async def on_person_changed(session: Session, event: ReceivedEvent[PersonChanged]) -> None:

@@ -5,11 +5,11 @@ from functools import partial
 from contracts.blueprints import BlueprintPublished
 from contracts.scores import BandCorrected, BandEntered, BandLeft, BandStayed
 from servicekit import ReceivedEvent, Subscription
-from servicekit.blueprints import claim_section, subscribe_to_names
+from servicekit.blueprints import handle_section, subscribe_to_names
 from storage import DocumentStore, Session
 
-from training.actions import bands
-from training.actions.rules import apply_blueprint
+from training.actions import bands, rules, templates
+from training.model.section import Section
 
 
 def subscriptions(documents: DocumentStore) -> list[Subscription]:
@@ -30,7 +30,11 @@ def subscriptions(documents: DocumentStore) -> list[Subscription]:
 async def on_blueprint_published(
     documents: DocumentStore, session: Session, event: ReceivedEvent[BlueprintPublished]
 ) -> None:
-    """Applies this service's section, where the blueprint has one that was not applied yet."""
-    content = event.body.sections.get("training")
-    if content is not None and await claim_section(session, event):
-        await apply_blueprint(session, documents, event.body.version, content)
+    """Applies the section `training`, or nothing of it, and publishes `SectionApplied` or `SectionRejected`."""
+    await handle_section(
+        session,
+        event,
+        Section,
+        lambda section: rules.apply_section(session, documents, section),
+        lambda version: templates.publish_section_applied(session, documents, version=version),
+    )

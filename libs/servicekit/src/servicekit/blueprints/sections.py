@@ -1,6 +1,6 @@
 """Handles a published section: applies or rejects it once, and publishes the result."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from contracts.blueprints import BlueprintPublished, SectionProblem, SectionRejected
@@ -29,12 +29,17 @@ async def handle_section(
     model: type[SectionModel],
     apply: Callable[[SectionModel], Awaitable[Sequence[FieldProblem]]],
     publish: Callable[[int], Awaitable[None]],
+    *,
+    cures: Mapping[str, str] | None = None,
+    defer: Callable[[SectionModel, int], Awaitable[bool]] | None = None,
 ) -> None:
     """Applies the service's section of a published blueprint, unless the service has handled that version, and publishes
     the result.
 
     `apply` applies the section, or returns its problems and changes nothing. The section is rejected when there are
     problems, or when it does not fit `model`. `publish` publishes the section in force after the given blueprint version.
+    `cures`: the cure of a validation error by its pydantic type, in place of the usual one. `defer` schedules a section that
+    takes long, with its blueprint version, and returns True; the clock then applies it and calls `publish_section_result`.
     """
     content, version = event.body.sections.get(session.service), event.body.version
     if content is None or not await claim_section(session, event):
@@ -42,9 +47,17 @@ async def handle_section(
     try:
         section = model.model_validate(content)
     except ValidationError as error:
-        reject_section(session, version, find_validation_problems(error, content, model))
+        reject_section(session, version, find_validation_problems(error, content, model, cures))
         return
-    if problems := await apply(section):
+    if defer is None or not await defer(section, version):
+        await publish_section_result(session, version, await apply(section), publish)
+
+
+async def publish_section_result(
+    session: Session, version: int, problems: Sequence[FieldProblem], publish: Callable[[int], Awaitable[None]]
+) -> None:
+    """Rejects the section when it has problems; else publishes the section in force, by `publish`."""
+    if problems:
         reject_section(session, version, problems)
     else:
         await publish(version)

@@ -1,12 +1,12 @@
 """Rules and boards: edited one by one, or replaced by a blueprint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from servicekit.audit import record_change, record_changes
-from servicekit.blueprints import publish_section, reject_section, require_known_names
+from servicekit.blueprints import publish_section, require_known_names
 from servicekit.blueprints.checking import find_duplicates
-from servicekit.errors import Conflict, Invalid, NotFound
+from servicekit.errors import Conflict, FieldProblem, Invalid, NotFound
 from storage import Session
 
 from gamification.model.boards import Leaderboard
@@ -15,10 +15,10 @@ from gamification.model.section import (
     Section,
     check_board,
     find_board_references,
+    find_contradictions,
     find_references,
     find_rule_references,
     find_section_references,
-    parse_section,
 )
 from gamification.store import rules as store
 
@@ -32,7 +32,7 @@ async def put_rule(session: Session, rule: Rule) -> None:
     if current.get(rule.rule) != rule:
         await store.add_edition(session, rule.rule, rule)
     record_change(session, "rule", rule.rule, before=current.get(rule.rule), after=rule)
-    await _publish_section_applied(session)
+    await publish_section_applied(session, version=None)
 
 
 async def retire_rule(session: Session, name: str) -> None:
@@ -47,7 +47,7 @@ async def retire_rule(session: Session, name: str) -> None:
         raise Conflict("rule-in-use", f"Leaderboards count `{name}`: {', '.join(users[:5])}. {cure}")
     record_change(session, "rule", name, before=current[name])
     await store.add_edition(session, name, None)
-    await _publish_section_applied(session)
+    await publish_section_applied(session, version=None)
 
 
 async def replace_rules(session: Session, rules: Sequence[Rule]) -> None:
@@ -60,7 +60,7 @@ async def replace_rules(session: Session, rules: Sequence[Rule]) -> None:
         raise Invalid("bad-rules", "; ".join(each.problem for each in problems), errors=problems)
     await require_known_names(session, find_references(rules))
     await _replace_rules(session, rules)
-    await _publish_section_applied(session)
+    await publish_section_applied(session, version=None)
 
 
 async def put_board(session: Session, board: Leaderboard) -> None:
@@ -77,7 +77,7 @@ async def put_board(session: Session, board: Leaderboard) -> None:
         after=board,
     )
     await store.upsert_board(session, board)
-    await _publish_section_applied(session)
+    await publish_section_applied(session, version=None)
 
 
 async def remove_board(session: Session, name: str) -> None:
@@ -86,21 +86,18 @@ async def remove_board(session: Session, name: str) -> None:
     if before is None or not await store.delete_board(session, name):
         raise NotFound("unknown-leaderboard", f"There is no leaderboard `{name}`.")
     record_change(session, "leaderboard", name, before=before)
-    await _publish_section_applied(session)
+    await publish_section_applied(session, version=None)
 
 
-async def apply_blueprint(session: Session, version: int, content: Mapping[str, Any]) -> None:
-    """Applies the section, or nothing of it, and publishes `SectionApplied` or `SectionRejected`."""
-    try:
-        section = parse_section(content)
-    except Invalid as invalid:
-        reject_section(session, version, invalid.errors)
-        return
+async def apply_section(session: Session, section: Section) -> list[FieldProblem]:
+    """Applies the section. When it contradicts itself, returns the problems and changes nothing."""
+    if problems := find_contradictions(section):
+        return problems
     await _replace_rules(session, section.rules)
     boards = {each.leaderboard: each for each in await store.list_boards(session)}
     await record_changes(session, "leaderboard", boards, {each.leaderboard: each for each in section.leaderboards})
     await store.replace_boards(session, section.leaderboards)
-    await _publish_section_applied(session, version)
+    return []
 
 
 async def _replace_rules(session: Session, rules: Sequence[Rule]) -> None:
@@ -125,6 +122,7 @@ async def _load_section(session: Session) -> Section:
     return Section(rules=list(rules), leaderboards=list(boards))
 
 
-async def _publish_section_applied(session: Session, version: int | None = None) -> None:
+async def publish_section_applied(session: Session, *, version: int | None) -> None:
+    """Publishes the tenant's current section `gamification`. `version`: of the blueprint; None after an edit."""
     section = await _load_section(session)
     await publish_section(session, "gamification", version, section.content(), find_section_references(section))

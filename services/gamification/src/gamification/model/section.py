@@ -6,17 +6,18 @@ from typing import Any
 from contracts.section_names import Names
 from pydantic import ValidationError
 from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_duplicates, find_unknown_names
-from servicekit.errors import FieldProblem, Invalid, suggest_name
+from servicekit.errors import FieldProblem, suggest_name
 from servicekit.strict_models import StrictModel
 from servicekit.validation_problems import find_validation_problems
 
 from gamification.model.boards import Leaderboard
 from gamification.model.rules import BandLeftRule, Rule, TrainingCompletedRule
 
-_CURES = {
+CURES = {
     "union_tag_not_found": "add `kind`",
     "union_tag_invalid": "one of: band_left, training_completed, improvement",
 }
+"""The cure of a validation error of a section, by its pydantic type."""
 
 
 class Section(StrictModel):
@@ -28,18 +29,6 @@ class Section(StrictModel):
     def content(self) -> dict[str, Any]:
         """The section as it is exported."""
         return self.model_dump(mode="json")
-
-
-def parse_section(content: Mapping[str, Any]) -> Section:
-    """Raises Invalid with every problem found."""
-    try:
-        section = Section.model_validate(content)
-    except ValidationError as error:
-        problems = find_validation_problems(error, content, Section, _CURES)
-        raise Invalid("bad-section", "The section `gamification` is not as it must be.", errors=problems) from error
-    if problems := find_contradictions(section):
-        raise Invalid("bad-section", "The section `gamification` contradicts itself.", errors=problems)
-    return section
 
 
 def find_contradictions(section: Section) -> list[FieldProblem]:
@@ -62,7 +51,7 @@ def check_section(content: Mapping[str, Any] | None, present: dict[str, Any], na
     try:
         section = Section.model_validate(present if content is None else content)
     except ValidationError as error:
-        return SectionCheck(problems=find_validation_problems(error, content, Section, _CURES))
+        return SectionCheck(problems=find_validation_problems(error, content, Section, CURES))
     problems = [*find_contradictions(section), *find_unknown_names(find_section_references(section), names)]
     return SectionCheck(problems=problems, changes=diff_sections(present, section.content()))
 

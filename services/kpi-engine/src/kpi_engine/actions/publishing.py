@@ -7,7 +7,7 @@ from uuid import UUID
 
 from servicekit import lock_edits
 from servicekit.audit import origin_of, record_change
-from servicekit.blueprints import publish_section, reject_section, require_known_names
+from servicekit.blueprints import publish_section, publish_section_result, require_known_names
 from servicekit.errors import FieldProblem, Invalid, NotFound
 from servicekit.workers import TookTooLong, run_in_worker
 from storage import Session
@@ -34,10 +34,9 @@ async def save_model(session: Session, kpi: str, text: str, by: UUID | None) -> 
     model = await read_model(session, kpi, text)
     await facts.lock_models(session, for_change=True)
     changed = await _publish(session, [(model, text)], by)
-    catalogue = await models.load_catalogue(session)
     if changed:
-        await _publish_section(session, catalogue)
-    return catalogue.models[kpi], changed
+        await publish_section_applied(session, version=None)
+    return (await models.load_catalogue(session)).models[kpi], changed
 
 
 async def save_or_schedule(session: Session, kpi: str, text: str, by: UUID | None) -> PublishedModel | None:
@@ -77,7 +76,7 @@ async def retire_model(session: Session, kpi: str) -> None:
         return
     await models.retire_model(session, kpi)
     record_change(session, "kpi", kpi, action="retired", before=_audit_state(before))
-    await _publish_section(session, await models.load_catalogue(session))
+    await publish_section_applied(session, version=None)
 
 
 async def read_model(session: Session, kpi: str, text: str) -> Model:
@@ -102,25 +101,31 @@ def _to_field_problem(problem: Problem) -> FieldProblem:
     )
 
 
-async def apply_or_schedule_section(session: Session, content: dict[str, Any], version: int) -> None:
-    """Applies a blueprint's section at once; where that takes long the clock does it, and the consumer does not wait."""
+async def schedule_long_section(session: Session, content: dict[str, Any], version: int) -> bool:
+    """Whether applying a blueprint's section takes long. It is then scheduled, so that the consumer does not wait."""
     if await facts.try_lock_models_if_small(session):
-        await apply_section(session, content, version)
-    else:
-        body = {"content": content, "version": version, "origin": origin_of(session).model_dump(mode="json")}
-        await session.schedule("section", str(version), session.now, body)
+        return False
+    body = {"content": content, "version": version, "origin": origin_of(session).model_dump(mode="json")}
+    await session.schedule("section", str(version), session.now, body)
+    return True
 
 
-async def apply_section(session: Session, content: dict[str, Any], version: int) -> None:
-    """Replaces the tenant's models by those of the section and publishes the result; a section with problems is rejected and
-    changes nothing."""
+async def apply_scheduled_section(session: Session, content: dict[str, Any], version: int) -> None:
+    """Applies what `schedule_long_section` scheduled, and publishes `SectionApplied` or `SectionRejected`."""
+    problems = await apply_section(session, content)
+    await publish_section_result(
+        session, version, problems, lambda version: publish_section_applied(session, version=version)
+    )
+
+
+async def apply_section(session: Session, content: dict[str, Any]) -> list[FieldProblem]:
+    """Replaces the tenant's models by those of the section. When it has problems, returns them and changes nothing."""
     try:
         found, problems = await run_in_worker(parse_section, content, seconds=SECTION_TIMEOUT_SECONDS)
     except TookTooLong as error:
-        found, problems = [], [FieldProblem(pointer="/kpis", problem=error.detail, cure="Publish fewer models.")]
+        return [FieldProblem(pointer="/kpis", problem=error.detail, cure="Publish fewer models.")]
     if problems:
-        reject_section(session, version, problems)
-        return
+        return problems
     await lock_edits(session)
     await facts.lock_models(session, for_change=True)
     await session.run(
@@ -131,11 +136,13 @@ async def apply_section(session: Session, content: dict[str, Any], version: int)
         await models.retire_model(session, kpi)
         record_change(session, "kpi", kpi, action="retired", before=_audit_state(before.models[kpi]))
     await _publish(session, found, None)
-    await _publish_section(session, await models.load_catalogue(session), version)
+    return []
 
 
-async def _publish_section(session: Session, catalogue: Catalogue, version: int | None = None) -> None:
-    section = render_section(catalogue)
+async def publish_section_applied(session: Session, *, version: int | None) -> None:
+    """Publishes the tenant's current section `kpi-engine`. `version`: of the blueprint; None after an edit."""
+    catalogue = await models.load_catalogue(session)
+    section = _render_section(catalogue)
     pointers = {document["kpi"]: f"/kpis/{index}" for index, document in enumerate(section["kpis"])}
     named = [each for kpi, at in pointers.items() for each in find_references(catalogue.models[kpi].model, at)]
     await publish_section(session, SERVICE, version, section, named)
@@ -143,15 +150,14 @@ async def _publish_section(session: Session, catalogue: Catalogue, version: int 
 
 async def export_section(session: Session) -> dict[str, Any]:
     """The models in force as a blueprint section."""
-    return render_section(await models.load_catalogue(session))
+    return _render_section(await models.load_catalogue(session))
 
 
 def _audit_state(published: PublishedModel) -> dict[str, Any]:
     return {"version": published.version, **published.model.content}
 
 
-def render_section(catalogue: Catalogue) -> dict[str, Any]:
-    """The tenant's models as a section of its blueprint."""
+def _render_section(catalogue: Catalogue) -> dict[str, Any]:
     return {"kpis": [each.model.content for each in catalogue.models.values()]}
 
 

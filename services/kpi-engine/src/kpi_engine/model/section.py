@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 from contracts.section_names import Names
+from pydantic import RootModel
 from servicekit.blueprints.checking import SectionCheck, diff_sections, find_unknown_names
 from servicekit.errors import FieldProblem
 from servicekit.json_types import is_array, is_object
@@ -13,6 +14,10 @@ from kpi_engine.model.document_text import ModelInvalid
 from kpi_engine.model.references import find_references
 
 MAX_MODELS = 200
+
+
+class SectionContent(RootModel[dict[str, Any]]):
+    """A section as it was published; `parse_section` validates it."""
 
 
 def parse_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], list[FieldProblem]]:

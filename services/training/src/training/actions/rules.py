@@ -1,22 +1,21 @@
 """Changes assignment rules, and applies the blueprint section."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from servicekit.audit import record_change, record_changes
-from servicekit.blueprints import publish_section, reject_section, require_known_names
-from servicekit.errors import Invalid, NotFound
+from servicekit.blueprints import require_known_names
+from servicekit.errors import FieldProblem, Invalid, NotFound
 from storage import DocumentStore, Session
 
-from training.actions.templates import archive, export_section, publish_content, publish_section_applied
+from training.actions.templates import archive, publish_content, publish_section_applied
 from training.model.rules import Rule
 from training.model.section import (
     Section,
     check_rules,
     check_unique,
+    find_contradictions,
     find_references,
     find_rule_references,
-    parse_section,
 )
 from training.store import templates as store
 
@@ -28,7 +27,7 @@ async def put_rule(session: Session, documents: DocumentStore, rule: Rule) -> No
     before = {each.rule: each for each in await store.list_rules(session)}
     record_change(session, "rule", rule.rule, before=before.get(rule.rule), after=rule)
     await store.upsert_rule(session, rule)
-    await publish_section_applied(session, documents)
+    await publish_section_applied(session, documents, version=None)
 
 
 async def remove_rule(session: Session, documents: DocumentStore, rule: str) -> None:
@@ -38,7 +37,7 @@ async def remove_rule(session: Session, documents: DocumentStore, rule: str) -> 
         raise NotFound("unknown-rule", f"There is no rule `{rule}`.")
     record_change(session, "rule", rule, before=before[rule])
     await store.delete_rule(session, rule)
-    await publish_section_applied(session, documents)
+    await publish_section_applied(session, documents, version=None)
 
 
 async def replace_rules(session: Session, documents: DocumentStore, rules: Sequence[Rule]) -> None:
@@ -46,28 +45,20 @@ async def replace_rules(session: Session, documents: DocumentStore, rules: Seque
     await _check(session, rules)
     await require_known_names(session, find_references(rules))
     await _replace(session, rules)
-    await publish_section_applied(session, documents)
+    await publish_section_applied(session, documents, version=None)
 
 
-async def apply_blueprint(session: Session, documents: DocumentStore, version: int, content: Mapping[str, Any]) -> None:
-    """Applies the section and publishes the result; a section with problems is rejected and changes nothing."""
-    try:
-        section = parse_section(content)
-    except Invalid as invalid:
-        reject_section(session, version, invalid.errors)
-        return
-    await _apply(session, documents, section)
-    applied = await export_section(session, documents)
-    await publish_section(session, "training", version, applied, find_references(section.rules))
-
-
-async def _apply(session: Session, documents: DocumentStore, section: Section) -> None:
+async def apply_section(session: Session, documents: DocumentStore, section: Section) -> list[FieldProblem]:
+    """Applies the section. When it contradicts itself, returns the problems and changes nothing."""
+    if problems := find_contradictions(section):
+        return problems
     contents = {template.template: template.content() for template in section.templates}
     for slug, content in sorted(contents.items()):
         await publish_content(session, documents, slug, content)
     for slug in sorted(await store.load_active_slugs(session) - set(contents)):
         await archive(session, documents, slug)
     await _replace(session, section.rules)
+    return []
 
 
 async def _replace(session: Session, rules: Sequence[Rule]) -> None:

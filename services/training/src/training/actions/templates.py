@@ -52,7 +52,7 @@ async def publish(session: Session, documents: DocumentStore, slug: str, at: dat
         await session.schedule("publish", slug, at, {"origin": origin_of(session).model_dump(mode="json")})
         return
     await _make_version(session, documents, head, head.draft)
-    await publish_section_applied(session, documents)
+    await publish_section_applied(session, documents, version=None)
 
 
 async def publish_scheduled(session: Session, documents: DocumentStore, slug: str) -> None:
@@ -63,7 +63,7 @@ async def publish_scheduled(session: Session, documents: DocumentStore, slug: st
     if head is None or head.scheduled is None or head.scheduled_at is None or head.scheduled_at > session.now:
         return
     await _make_version(session, documents, head, head.scheduled)
-    await publish_section_applied(session, documents)
+    await publish_section_applied(session, documents, version=None)
 
 
 async def unschedule(session: Session, slug: str) -> None:
@@ -98,7 +98,7 @@ async def retire(session: Session, documents: DocumentStore, slug: str) -> None:
         await archive(session, documents, slug)
     if head.scheduled != head.draft:
         await _discard_document(session, head.scheduled)
-    await publish_section_applied(session, documents)
+    await publish_section_applied(session, documents, version=None)
 
 
 async def publish_content(session: Session, documents: DocumentStore, slug: str, content: Content) -> None:
@@ -145,10 +145,10 @@ async def _load_audit_fields(documents: DocumentStore, tenant: str, document: st
     return dict(body) if content is None else _audit_fields(content)
 
 
-async def publish_section_applied(session: Session, documents: DocumentStore) -> None:
-    """Publishes the section after an edit that no blueprint made."""
+async def publish_section_applied(session: Session, documents: DocumentStore, *, version: int | None) -> None:
+    """Publishes the tenant's current section `training`. `version`: of the blueprint; None after an edit."""
     content = await export_section(session, documents)
-    await publish_section(session, "training", None, content, find_references(await store.list_rules(session)))
+    await publish_section(session, "training", version, content, find_references(await store.list_rules(session)))
 
 
 async def export_section(session: Session, documents: DocumentStore) -> dict[str, Any]:

@@ -102,7 +102,7 @@ async def put_template(
     before = await store.find_head(session, template)
     await actions.save_draft(session, documents, template, content)
     if before is not None and before.archived:
-        await actions.publish_section_applied(session, documents)
+        await actions.publish_section_applied(session, documents, version=None)
     return await _detail(session, caller, documents, template)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from contracts.section_names import Names
 from pydantic import ValidationError
 from servicekit.blueprints.checking import Reference, SectionCheck, diff_sections, find_duplicates, find_unknown_names
-from servicekit.errors import FieldProblem, Invalid, suggest_name
+from servicekit.errors import FieldProblem, suggest_name
 from servicekit.strict_models import StrictModel
 from servicekit.validation_problems import find_validation_problems
 
@@ -27,18 +27,6 @@ class Section(StrictModel):
             for each in self.templates
         ]
         return {"templates": templates, "rules": [rule.model_dump(mode="json") for rule in self.rules]}
-
-
-def parse_section(content: Mapping[str, Any]) -> Section:
-    """Raises Invalid with every problem found."""
-    try:
-        section = Section.model_validate(content)
-    except ValidationError as error:
-        problems = find_validation_problems(error, content, Section)
-        raise Invalid("bad-section", "The section `training` is not as it must be.", errors=problems) from error
-    if problems := find_contradictions(section):
-        raise Invalid("bad-section", "The section `training` contradicts itself.", errors=problems)
-    return section
 
 
 def find_contradictions(section: Section) -> list[FieldProblem]:
