@@ -23,7 +23,8 @@ class UsageError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command. `arguments` None: those of the process. Returns the exit status; 2 for wrong settings or arguments."""
+    """Runs the command, by default with the arguments of the process. Returns the exit status: 2 for invalid settings or
+    arguments."""
     options = _parser().parse_args(arguments)
     try:
         return _run_command(options)
@@ -54,13 +55,14 @@ def _run_command(options: argparse.Namespace) -> int:
 
 
 def validate(text: str, envoy: str) -> int:
-    """Has Envoy check the configuration. Returns its exit status: 0 when it would start with it. Its messages go to stderr."""
+    """Lets Envoy check the configuration. Returns its exit status: 0 when the configuration is valid. Its messages go to
+    stderr."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(text)
         file.flush()
         command = [envoy, "--mode", "validate", "--log-level", "warning", "--config-path", file.name]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-    # Validation mode does not fetch the issuer's keys, and Envoy warns about that.
+    # In validation mode Envoy does not download the issuer's keys, and warns about that.
     lines = [line for line in (done.stdout + done.stderr).splitlines() if "jwks" not in line]
     print("\n".join(lines), file=sys.stderr)
     return done.returncode
@@ -71,12 +73,12 @@ def run(text: str, envoy: str, settings: GatewaySettings) -> NoReturn:
     file = Path(tempfile.gettempdir()) / f"gateway-{settings.port}.yaml"
     file.write_text(text)
     command = [envoy, "--config-path", str(file), "--concurrency", str(settings.threads), "--log-level", "warning"]
-    os.execv(envoy, [*command, "--disable-hot-restart"])  # noqa: S606 - no shell is wanted  # nosec
+    os.execv(envoy, [*command, "--disable-hot-restart"])  # noqa: S606  no shell is needed  # nosec
 
 
 def drain(settings: GatewaySettings) -> None:
-    """Drains the gateway of this machine, before it gets SIGTERM: /readyz answers 503, responses ask callers to close their
-    connections, and requests are still served for `drain_seconds`. Raises OSError when no gateway runs here."""
+    """Drains the gateway of this machine before it gets SIGTERM: /readyz answers 503, and responses ask callers to close their
+    connections. Returns after `drain_seconds`, in which requests are still served. Raises OSError when no gateway runs."""
     address = f"http://127.0.0.1:{settings.admin_port}/healthcheck/fail"
     with urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=5):  # nosec
         time.sleep(settings.drain_seconds)

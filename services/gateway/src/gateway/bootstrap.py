@@ -24,10 +24,10 @@ def render(settings: GatewaySettings) -> str:
 
 
 class PlainDumper(yaml.SafeDumper):
-    """A dumper without anchors: a value that is used twice is written twice."""
+    """A YAML dumper without anchors and aliases: a value that is used twice is written twice."""
 
     def ignore_aliases(self, data: object) -> bool:
-        """True for every value: none is written as an alias of another."""
+        """True: no value is written as an alias."""
         return True
 
 

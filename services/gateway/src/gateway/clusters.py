@@ -1,4 +1,5 @@
-"""The clusters: each service with its replicas, the front page, the identity provider, its keys, the trace collector."""
+"""The clusters: each service with its replicas, the front page, the identity provider, the issuer's keys, the trace collector,
+and Envoy's admin interface for metrics."""
 
 from urllib.parse import urlsplit
 
@@ -10,18 +11,18 @@ _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 def clusters(settings: GatewaySettings) -> list[Message]:
     """All clusters. Raises ValueError for malformed addresses."""
-    found = [_service_cluster(settings, name, settings.addresses(name), "/readyz") for name in settings.services]
-    found.append(_service_cluster(settings, "page", parse_addresses(settings.page), None))
+    all_clusters = [_service_cluster(settings, name, settings.addresses(name), "/readyz") for name in settings.services]
+    all_clusters.append(_service_cluster(settings, "page", parse_addresses(settings.page), None))
     if settings.provider_paths:
-        found.append(_service_cluster(settings, "provider", parse_addresses(settings.provider), None))
-    found.append(
+        all_clusters.append(_service_cluster(settings, "provider", parse_addresses(settings.provider), None))
+    all_clusters.append(
         {**_url_cluster("keys", settings.keys_url), "typed_extension_protocol_options": _strip_forwarded_for()}
     )
     if settings.otlp_endpoint:
-        found.append(_url_cluster("traces", settings.otlp_endpoint))
+        all_clusters.append(_url_cluster("traces", settings.otlp_endpoint))
     if settings.metrics_port is not None:
-        found.append(_cluster("admin", [("127.0.0.1", settings.admin_port)]))
-    return found
+        all_clusters.append(_cluster("admin", [("127.0.0.1", settings.admin_port)]))
+    return all_clusters
 
 
 def _service_cluster(
@@ -32,8 +33,8 @@ def _service_cluster(
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
         "ignore_health_on_host_removal": True,
-        # No panic mode: a replica that is not ready gets no requests, even when none is ready. No merge window: results of
-        # health checks apply at once and not after Envoy's default of one second.
+        # Without panic mode a replica that is not ready gets no requests, even when none is ready. Without a merge window
+        # the results of health checks apply at once, and not after Envoy's default of one second.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
         "circuit_breakers": _circuit_breakers(settings),
         "outlier_detection": _outlier_detection(),
@@ -60,7 +61,8 @@ def _health(settings: GatewaySettings, path: str) -> Message:
 
 
 def _outlier_detection() -> Message:
-    """Ejects only replicas that cannot be reached: a 503 of a service is usually about what all replicas depend on."""
+    """Ejects only replicas that cannot be reached. A 503 of a service is no reason, because it is usually caused by something on
+    which all replicas depend."""
     return {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": 3,
@@ -117,8 +119,8 @@ def _url_cluster(name: str, url: str) -> Message:
 
 
 def _strip_forwarded_for() -> Message:
-    """Removes X-Forwarded-For, which Envoy sets to its own address on requests of its own. An identity provider that demands TLS
-    from external clients would take it for one."""
+    """Removes X-Forwarded-For from Envoy's own requests, where it holds Envoy's address. An identity provider that demands TLS
+    from external clients would take Envoy for one of them."""
     mutations = {"request_mutations": [{"remove": "x-forwarded-for"}]}
     remove = extension(
         "envoy.filters.http.header_mutation", "extensions.filters.http.header_mutation.v3.HeaderMutation",

@@ -1,4 +1,4 @@
-"""The HTTP filters, in the order in which they see a request."""
+"""The HTTP filters, in the order in which they handle a request."""
 
 from gateway.headers import response_header_mutation
 from gateway.proto import Message, extension, percent, seconds
@@ -19,7 +19,7 @@ _TEXT = (
 
 
 def http_filters(settings: GatewaySettings) -> list[Message]:
-    """All filters. Cheap refusals come first: a body is buffered only after authentication and rate limits."""
+    """All filters. Those that refuse cheaply come first: a body is buffered only after authentication and rate limits."""
     return [
         response_header_mutation(settings),
         _readiness(),
@@ -37,7 +37,7 @@ def http_filters(settings: GatewaySettings) -> list[Message]:
 
 
 def _readiness() -> Message:
-    """Answers /readyz for the gateway itself: 503 as soon as it drains."""
+    """Answers /readyz of the gateway itself: 503 as soon as it drains."""
     return extension(
         "envoy.filters.http.health_check",
         "extensions.filters.http.health_check.v3.HealthCheck",
@@ -47,7 +47,7 @@ def _readiness() -> Message:
 
 
 def _compression() -> Message:
-    """Compresses text, but no event streams: their events would wait for a full block."""
+    """Compresses text, except event streams, whose events would wait until a block is full."""
     return extension(
         "envoy.filters.http.compressor",
         "extensions.filters.http.compressor.v3.Compressor",
@@ -64,7 +64,7 @@ def _compression() -> Message:
 
 
 def _jwt_authentication(settings: GatewaySettings) -> Message:
-    """Checks issuer, audience, signature and times of tokens. Services check again, and also whether the person is active."""
+    """Checks issuer, audience, signature and times of tokens. Services check them again, and whether the person is active."""
     provider = {
         "issuer": settings.token_issuer,
         "audiences": [settings.audience],
@@ -102,8 +102,8 @@ def _match_methods(*methods: str) -> list[Message]:
 def _rate_limits(settings: GatewaySettings) -> Message:
     """A token bucket for each tenant, and one for each client address on paths without a token.
 
-    The tenant is that of the verified token, never of a header. A descriptor entry without a value matches every value, and
-    gives each a bucket of its own. A token without a tenant, which services refuse, uses the default bucket.
+    The tenant is that of the verified token, never that of a header. A descriptor entry without a value matches every value
+    and has a bucket for each. A token without a tenant, which services refuse, uses the default bucket.
     """
     every_tenant = _bucket(settings.tenant_rate, settings.tenant_burst)
     every_address = _bucket(settings.address_rate, settings.address_burst)
@@ -130,8 +130,9 @@ def _rate_limits(settings: GatewaySettings) -> Message:
 
 
 def _tenant_of_token() -> list[Message]:
-    """The descriptors for the tenant: claim `tenant` of a machine's token, or the one entry of `organization` in a person's. Where
-    Keycloak sends `organization` as an object, which expressions cannot read, the entire claim stands for the tenant."""
+    """The descriptors of the tenant: the claim `tenant` of a machine's token, or the only entry of `organization` in a person's.
+    Keycloak may send `organization` as an object, which expressions cannot read: then the entire claim identifies the
+    tenant."""
     kind = "extensions.rate_limit_descriptors.expr.v3.Descriptor"
     expressions = [
         {

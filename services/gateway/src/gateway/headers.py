@@ -19,8 +19,9 @@ _REQUEST_ID = f"{_CALLER_REQUEST_ID}.matches('^[A-Za-z0-9._-]+$') && size({_CALL
 
 
 def request_header_mutation(settings: GatewaySettings) -> Message:
-    """The mutations before any filter sees the request. A caller's x-request-id stays only if it is 8 to 128 harmless characters."""
-    unknown = () if settings.trusted_proxies else ("x-forwarded-for", "x-forwarded-proto")
+    """The mutations of a request before the first filter. A caller's x-request-id stays only if it has 8 to 128 letters, digits,
+    dots, underscores and hyphens."""
+    untrusted = () if settings.trusted_proxies else ("x-forwarded-for", "x-forwarded-proto")
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
         "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
@@ -29,7 +30,7 @@ def request_header_mutation(settings: GatewaySettings) -> Message:
                 {"remove_on_match": {"key_matcher": {"prefix": each, "ignore_case": True}}}
                 for each in INTERNAL_PREFIXES
             ),
-            *({"remove": each} for each in (*INTERNAL_HEADERS, *unknown)),
+            *({"remove": each} for each in (*INTERNAL_HEADERS, *untrusted)),
             _set(_CHECKED, f"%CEL({_REQUEST_ID})%", "OVERWRITE_IF_EXISTS_OR_ADD"),
             {"remove": "x-request-id"},
             _set("x-request-id", f"%REQ({_CHECKED})%", "OVERWRITE_IF_EXISTS_OR_ADD"),
@@ -63,8 +64,8 @@ def response_header_mutation(settings: GatewaySettings) -> Message:
 
 
 def cors_policy(settings: GatewaySettings) -> dict[str, Message]:
-    """The `typed_per_filter_config` of routes that pages of the allowed origins may call. No credentials: the token is in a
-    header, not in a cookie."""
+    """The `typed_per_filter_config` of routes that pages of the allowed origins may call. Cookies are not allowed: the token is
+    in a header."""
     policy = typed(
         "extensions.filters.http.cors.v3.CorsPolicy",
         allow_origin_string_match=[{"exact": each} for each in settings.allowed_origins],

@@ -1,7 +1,7 @@
 """The same gateway as objects of the Gateway API and of Envoy Gateway, for the Helm chart.
 
-`render_values` is written to charts/uplift/generated/gateway.yaml; the chart adds names, hosts, the issuer and backends.
-docs/guides/gateway.md lists in what Envoy Gateway differs from the configuration that `gateway.bootstrap` renders.
+charts/uplift/generated/gateway.yaml holds what `render_values` returns; the chart adds names, hosts, the issuer and backends.
+docs/guides/gateway.md lists the differences between Envoy Gateway and the configuration that `gateway.bootstrap` renders.
 """
 
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from gateway.routes import ORGANIZATION_HEADER, PUBLIC_SUFFIXES, SIGN_OUT_PATH, 
 from gateway.settings import GatewaySettings
 
 TENANT_HEADER = "x-uplift-tenant"
-"""Carries the claim `tenant` of the verified token to the rate limit; services do not get it."""
+"""Carries the claim `tenant` of the verified token to the rate limit. Services do not get this header."""
 _READ_METHODS = ("GET", "HEAD")
 
 Fields = dict[str, Any]
 
 
 def render_values(settings: GatewaySettings) -> Fields:
-    """Plain data: `client` (spec of the ClientTrafficPolicy), `cors`, `claims`, `routes`, and for each class of routes its
-    policies. A route belongs to one class."""
+    """The chart's values as plain data: `client` (spec of the ClientTrafficPolicy), `cors`, `claims`, `keysCacheDuration`,
+    `classes` with the policies of each class of routes, and `routes`, each of which belongs to one class."""
     return {
         "client": _client_policy(settings),
         "cors": _cors(settings),
@@ -41,7 +41,8 @@ def render_values(settings: GatewaySettings) -> Fields:
 
 
 def _service_routes(name: str) -> list[Fields]:
-    """A match with more conditions wins: an exact path before a regular expression before a prefix, then more headers."""
+    """The routes of a service. The Gateway API prefers the most specific match: an exact path, then a regular expression, then a
+    prefix; among equals, the one with more headers."""
     prefix = f"/api/{name}/v1"
     public = [_match("RegularExpression", f"{prefix}({'|'.join(PUBLIC_SUFFIXES)})", method) for method in _READ_METHODS]
     upgrade = {"type": "RegularExpression", "name": "upgrade", "value": "(?i)websocket"}
@@ -63,8 +64,8 @@ def _service_routes(name: str) -> list[Fields]:
 
 
 def _classes(settings: GatewaySettings) -> dict[str, Fields]:
-    """`token`: whether a valid access token is needed; `cors`: whether pages may call it; `policy`: spec of the
-    BackendTrafficPolicy. `hidden` answers 404 and has none."""
+    """The classes of routes. `token` says whether a valid access token is needed, `cors` whether pages may call the route,
+    `policy` is the spec of the BackendTrafficPolicy. `hidden` has no policy, because it answers 404."""
     body = {"requestBuffer": {"limit": str(settings.body_bytes)}, "compressor": [{"type": "Gzip", "gzip": {}}]}
     ordinary = {**_policy(settings, settings.idle_seconds, settings.request_seconds), **body}
     upload = _policy(settings, settings.upload_seconds, settings.upload_seconds)
@@ -86,8 +87,8 @@ def _classes(settings: GatewaySettings) -> dict[str, Fields]:
 def _policy(
     settings: GatewaySettings, answer_seconds: float, total_seconds: float, *, connections: int | None = None
 ) -> Fields:
-    """Timeouts and circuit breakers. 0 s: no limit."""
-    most = connections or settings.requests_per_service
+    """Timeouts and circuit breakers. A timeout of 0 s means none."""
+    limit = connections or settings.requests_per_service
     return {
         "timeout": {
             "tcp": {"connectTimeout": "1s"},
@@ -98,15 +99,15 @@ def _policy(
             },
         },
         "circuitBreaker": {
-            "maxConnections": most,
-            "maxParallelRequests": most,
+            "maxConnections": limit,
+            "maxParallelRequests": limit,
             "maxPendingRequests": settings.waiting_per_service,
         },
     }
 
 
 def _retries() -> Fields:
-    """Only for routes that match GET and HEAD: no other request is sent twice."""
+    """The retries of routes that match GET and HEAD only, because no other request may be sent twice."""
     return {
         "retry": {
             "numRetries": 2,
@@ -122,7 +123,7 @@ def _retries() -> Fields:
 
 
 def _rate_per_tenant(settings: GatewaySettings) -> Fields:
-    """A bucket for each value of the claim of the verified token, in each replica of Envoy and each route."""
+    """A bucket for each tenant of verified tokens, in each replica of Envoy and each route."""
     limit = {"requests": settings.tenant_rate, "unit": "Second"}
     return _rules(
         *(
@@ -148,7 +149,7 @@ def _rules(*rules: Fields) -> Fields:
 
 
 def _client_policy(settings: GatewaySettings) -> Fields:
-    """What holds before a route is chosen: time for a request, connections, paths, headers that clients must not set."""
+    """The limits that apply before a route is chosen: time for a request, connections, paths, headers that clients must not set."""
     return {
         "timeout": {
             "http": {
@@ -193,5 +194,5 @@ def _match(kind: str, value: str, method: str | None = None) -> Fields:
 
 
 def _duration(seconds: float) -> str:
-    """As the Gateway API writes it: `30s`, `250ms`."""
+    """A duration of the Gateway API: `30s`, `250ms`."""
     return f"{seconds:.0f}s" if seconds == int(seconds) else f"{seconds * 1000:.0f}ms"

@@ -68,7 +68,7 @@ def _forwarding_trust(settings: GatewaySettings) -> dict[str, Any]:
 
 
 def _timeouts(settings: GatewaySettings) -> dict[str, Any]:
-    """The upper bounds for all routes; routes set shorter ones."""
+    """The longest times of all routes; most routes set shorter ones."""
     return {
         "request_headers_timeout": seconds(settings.header_seconds),
         "request_timeout": seconds(settings.upload_seconds),

@@ -10,8 +10,8 @@ _PROBLEM = "application/problem+json"
 
 @dataclass(frozen=True)
 class Refusal:
-    """A problem document for an error of Envoy's. `status` is Envoy's, `replacement_status` the one sent instead; `retry_after`
-    in seconds."""
+    """A problem document for one of Envoy's own errors. `status` is Envoy's; `replacement_status` is sent in its place.
+    `retry_after` is in seconds."""
 
     status: int
     slug: str
@@ -20,7 +20,7 @@ class Refusal:
     replacement_status: int | None = None
     retry_after: int | None = None
     filter_expression: str | None = None
-    """A CEL expression that must be true as well."""
+    """A CEL expression that must be true too."""
 
 
 _KEYS_AWAY = "response.code_details == 'jwt_authn_access_denied{Jwks_remote_fetch_is_failed}'"

@@ -14,10 +14,13 @@ SIGN_OUT_PATH = "/api/identity/v1/back-channel-logout"
 """The identity provider posts a signed logout token here; no access token is needed."""
 
 ORGANIZATION_HEADER = "x-uplift-organization"
-"""Carries a claim of the verified token from one filter to another. It is removed from what clients send and services get."""
+"""Carries a claim of the verified token from one filter to another. Clients cannot set this header, and services do not get
+it."""
 
 UPLOADS: Mapping[str, str] = {"ingest": "/sources/[^/]+/records"}
+"""By service, the regular expression of the path that takes large bodies."""
 STREAMS: Mapping[str, str] = {"notification": "/stream"}
+"""By service, the path of its event stream."""
 _READ_METHOD_MATCHES = [{"name": ":method", "string_match": {"exact": method}} for method in ("GET", "HEAD")]
 
 
@@ -42,7 +45,7 @@ def virtual_host(settings: GatewaySettings) -> Message:
 
 
 def _service(settings: GatewaySettings, name: str) -> list[Message]:
-    """The routes of a service, narrow ones first. Bodies are buffered except on its upload and stream routes."""
+    """The routes of a service, specific ones first. Bodies are buffered, except on the routes for uploads and streams."""
     prefix = f"/api/{name}/v1"
     public = {"safe_regex": {"regex": f"{prefix}({'|'.join(PUBLIC_SUFFIXES)})"}, "headers": [_method("GET", "HEAD")]}
     routes = [_ordinary(settings, name, public)]
@@ -59,7 +62,8 @@ def _service(settings: GatewaySettings, name: str) -> list[Message]:
 
 
 def _size_limited_routes(settings: GatewaySettings, name: str, match: Message) -> list[Message]:
-    """An ordinary route that refuses a Content-Length above `body_bytes` at once; the buffer filter counts bodies without one."""
+    """An ordinary route, with one before it that refuses a Content-Length above `body_bytes` at once. Bodies without a
+    Content-Length are measured by the buffer filter."""
     return [_too_large(match, settings.body_bytes), _ordinary(settings, name, match)]
 
 
@@ -91,8 +95,8 @@ def _upload(settings: GatewaySettings, name: str, match: Message) -> Message:
 
 
 def _stream(settings: GatewaySettings, name: str, match: Message) -> Message:
-    """A route for server-sent events and WebSockets. Priority HIGH has connections of its own, so that streams do not use up those
-    of requests."""
+    """A route for server-sent events and WebSockets. The priority HIGH has connections of its own, so that streams do not take
+    those of requests."""
     return _route(
         match,
         {
@@ -108,7 +112,7 @@ def _stream(settings: GatewaySettings, name: str, match: Message) -> Message:
 
 
 def _provider(settings: GatewaySettings, path: str) -> Message:
-    """A route to the identity provider, not traced: its URLs carry codes and login hints."""
+    """A route to the identity provider. It is not traced, because its URLs hold codes and login hints."""
     off = {"numerator": 0}
     untraced = {"client_sampling": off, "random_sampling": off, "overall_sampling": off}
     action = {
@@ -130,13 +134,13 @@ def _route(match: Message, action: Message, per_filter: Message) -> Message:
 
 def _too_large(match: Message, limit: int) -> Message:
     """Answers 413 to requests whose Content-Length is above `limit` bytes."""
-    announced = {"name": "content-length", "range_match": {"start": limit + 1, "end": (1 << 63) - 1}}
-    headers: list[Any] = [*match.get("headers", []), announced]
+    length = {"name": "content-length", "range_match": {"start": limit + 1, "end": (1 << 63) - 1}}
+    headers: list[Any] = [*match.get("headers", []), length]
     return {"match": {**match, "headers": headers}, "direct_response": {"status": 413}}
 
 
 def _retries() -> Message:
-    """Retries GET and HEAD only; no other request is sent twice. A retry goes to another replica, if there is one."""
+    """Retries of GET and HEAD; no other request may be sent twice. A retry goes to another replica, if there is one."""
     return {
         "retry_on": "connect-failure,refused-stream,reset-before-request,reset,retriable-status-codes",
         "retriable_status_codes": [503],
