@@ -1,5 +1,9 @@
-"""The demo tenant and its simulated call centre: a pure, seeded model of calls, and a driver that posts them over HTTP as a
-customer would and completes trainings as agents would. The effect of training that it shows is the one it simulates."""
+"""The demo tenant and its simulated call centre.
+
+A model without I/O generates calls from a seed. A driver posts them over HTTP as a customer does, and completes trainings as
+agents do. Trainings change the simulated calls by a formula (`Agent.habit_on`), so that the effect of training which the
+demo shows is simulated too.
+"""
 
 from simulator.centre import Centre, build_centre
 from simulator.driver import HistoryProgress, run_history, run_live

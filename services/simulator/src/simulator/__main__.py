@@ -1,5 +1,5 @@
-"""The simulated call centre of the demo tenant as a process of its own: its history behind a progress bar, then shift
-after shift until it is stopped, or until its parent process exits."""
+"""The simulated call centre of the demo tenant as a process of its own. It runs the history with a progress bar, and then
+shift after shift until it is stopped or its parent process exits."""
 
 import argparse
 import asyncio
@@ -25,16 +25,22 @@ log = logging.getLogger("uplift.simulation")
 _RETRY_SECONDS = 3
 _PARENT_CHECK_SECONDS = 2
 _PROGRESS_SECONDS = 10
-"""Between progress lines when there is no terminal for a bar."""
+"""The time between lines of progress when there is no terminal for a bar."""
 
 
 def main() -> None:
-    """Parses the command line and runs until history is done, SIGTERM, Ctrl-C, or the parent process exits."""
+    """Parses the command line and runs until SIGTERM, Ctrl-C, or the end of the parent process; with `--history-only` until the
+    history has reached the present."""
     parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="where Uplift answers")
-    parser.add_argument("--keycloak", metavar="REALM", help="people and the phone system sign in there")
-    parser.add_argument("--lag-url", action="append", help="of a process that works; may be given again")
-    parser.add_argument("--speed", type=float, default=1.0, help="of the newest shift until it is now; 1 is real time")
+    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the URL of Uplift")
+    parser.add_argument("--keycloak", metavar="REALM", help="the realm in which people and the phone system sign in")
+    parser.add_argument("--lag-url", action="append", help="/lag of a process that consumes events; may be repeated")
+    parser.add_argument(
+        "--speed",
+        type=float,
+        default=1.0,
+        help="speed of the newest shift until it has reached the present; 1 is real time",
+    )
     parser.add_argument("--history-only", action="store_true", help="stop when history has reached the present")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -56,13 +62,13 @@ async def _until_stopped(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> None:
-    # Any start date will do: agents and their calls do not depend on the bundle's dates.
+    # The start date does not matter: agents and their calls do not depend on the bundle's dates.
     bundle = demo.load_blueprint(demo.history_start(datetime.now(UTC).date()))
     centre = build_centre(bundle["sections"]["identity"], featured="agent")
     async with httpx.AsyncClient(base_url=options.url, timeout=120) as client:
         access = _access(client, options)
         tenant = TenantClient(access)
-        await _history(tenant, centre, to_the_present=options.history_only)
+        await _history(tenant, centre, to_present=options.history_only)
         if not options.history_only:
             await run_live(tenant, centre, options.speed, on_present=_print_caught_up)
 
@@ -86,8 +92,8 @@ def _print_caught_up() -> None:
     print("The simulated shift has reached the present, and goes on in real time.", flush=True)
 
 
-async def _history(tenant: TenantClient, centre: Centre, *, to_the_present: bool) -> None:
-    """Runs history up to the newest shift, or to now with `to_the_present`. Retries while services are away."""
+async def _history(tenant: TenantClient, centre: Centre, *, to_present: bool) -> None:
+    """Runs history up to the newest shift, or to now with `to_present`. Tries again while services do not answer."""
     console = Console()
     columns = [
         TextColumn("{task.description}"),
@@ -97,14 +103,14 @@ async def _history(tenant: TenantClient, centre: Centre, *, to_the_present: bool
         TimeRemainingColumn(),
     ]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        shown = bar.add_task("Simulated history", total=None, day="")
+        task = bar.add_task("Simulated history", total=None, day="")
 
         printed_at = time.monotonic()
 
         def show(progress: HistoryProgress) -> None:
             nonlocal printed_at
             day = centre.calendar_day(progress.now).isoformat()
-            bar.update(shown, total=progress.total, completed=progress.done, day=day)
+            bar.update(task, total=progress.total, completed=progress.done, day=day)
             if not console.is_terminal and time.monotonic() - printed_at >= _PROGRESS_SECONDS:
                 printed_at = time.monotonic()
                 print(f"Simulated history: {progress.done} of {progress.total} slices, at {day}", flush=True)
@@ -112,15 +118,15 @@ async def _history(tenant: TenantClient, centre: Centre, *, to_the_present: bool
         while True:
             began = datetime.now(UTC)
             try:
-                until = began if to_the_present else centre.last_shift(began)
-                reached = await run_history(tenant, centre, until, show)
+                until = began if to_present else centre.last_shift(began)
+                progress = await run_history(tenant, centre, until, show)
                 break
             except (httpx.HTTPError, SimulationFailed) as error:
                 log.warning("the simulated history waits: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
-    if reached.records:
+    if progress.records:
         seconds = (datetime.now(UTC) - began).total_seconds()
-        print(f"Simulated history: {reached.records:,} records in {seconds:.0f} s.", flush=True)
+        print(f"Simulated history: {progress.records:,} records in {seconds:.0f} s.", flush=True)
 
 
 async def _cancel_without_parent(work: "asyncio.Task[None]") -> None:

@@ -1,4 +1,4 @@
-"""Renders a call as Amazon Connect does: the contact record (CTR) and the post-call Contact Lens analysis."""
+"""Renders a call in the format of Amazon Connect: the contact record (CTR) and the post-call Contact Lens analysis."""
 
 import json
 from datetime import date, timedelta
@@ -52,11 +52,11 @@ def render_contact_record(call: Call, updated: int) -> dict[str, Any]:
 def render_contact_lens(call: Call) -> dict[str, Any]:
     """The Contact Lens analysis of the recording. Its non-talk time includes holds and every silence of more than three
     seconds."""
-    spoken = call.conversation * 1000 - call.silent_ms
-    talk = round(spoken * 0.96)
-    by_agent = round(talk * call.agent_share)
+    not_silent_ms = call.conversation * 1000 - call.silent_ms
+    talk_ms = round(not_silent_ms * 0.96)
+    agent_talk_ms = round(talk_ms * call.agent_share)
     interruptions = [_interval(begin, end) for begin, end in call.interruptions]
-    agent_mood, customer_mood = call.sentiment
+    agent_sentiment, customer_sentiment = call.sentiment
     return {
         "Version": "1.1.0",
         "AccountId": ACCOUNT,
@@ -72,7 +72,7 @@ def render_contact_lens(call: Call) -> dict[str, Any]:
         "Categories": {"MatchedCategories": [], "MatchedDetails": {}},
         "ConversationCharacteristics": {
             "TotalConversationDurationMillis": call.conversation * 1000,
-            "Sentiment": {"OverallSentiment": {"AGENT": agent_mood, "CUSTOMER": customer_mood}},
+            "Sentiment": {"OverallSentiment": {"AGENT": agent_sentiment, "CUSTOMER": customer_sentiment}},
             "Interruptions": {
                 "InterruptionsByInterrupter": {"AGENT": interruptions} if interruptions else {},
                 "TotalCount": len(interruptions),
@@ -83,10 +83,10 @@ def render_contact_lens(call: Call) -> dict[str, Any]:
                 "Instances": [_interval(begin, end) for begin, end in call.silences],
             },
             "TalkTime": {
-                "TotalTimeMillis": talk,
+                "TotalTimeMillis": talk_ms,
                 "DetailsByParticipant": {
-                    "AGENT": {"TotalTimeMillis": by_agent},
-                    "CUSTOMER": {"TotalTimeMillis": talk - by_agent},
+                    "AGENT": {"TotalTimeMillis": agent_talk_ms},
+                    "CUSTOMER": {"TotalTimeMillis": talk_ms - agent_talk_ms},
                 },
             },
         },
@@ -98,15 +98,15 @@ def render_contact_lens(call: Call) -> dict[str, Any]:
 def _agent(call: Call) -> dict[str, Any] | None:
     if call.agent is None or call.connected is None:
         return None
-    held = sum(call.holds)
+    hold_seconds = sum(call.holds)
     return {
         "ARN": _arn("agent", call.agent.username),
         "AfterContactWorkDuration": call.acw,
         "AfterContactWorkEndTimestamp": _at(call.disconnected + call.acw),
         "AfterContactWorkStartTimestamp": _at(call.disconnected),
-        "AgentInteractionDuration": call.conversation - held,
+        "AgentInteractionDuration": call.conversation - hold_seconds,
         "ConnectedToAgentTimestamp": _at(call.connected),
-        "CustomerHoldDuration": held,
+        "CustomerHoldDuration": hold_seconds,
         "HierarchyGroups": {"Level1": {"GroupName": call.agent.team}} if call.agent.team else None,
         "LongestHoldDuration": max(call.holds, default=0),
         "NumberOfHolds": len(call.holds),
@@ -116,11 +116,11 @@ def _agent(call: Call) -> dict[str, Any] | None:
 
 
 def _queue(call: Call) -> dict[str, Any]:
-    left = call.disconnected if call.connected is None else call.connected
+    dequeued = call.disconnected if call.connected is None else call.connected
     return {
         "ARN": _arn("queue", call.queue),
-        "DequeueTimestamp": _at(left),
-        "Duration": left - call.enqueued,
+        "DequeueTimestamp": _at(dequeued),
+        "Duration": dequeued - call.enqueued,
         "EnqueueTimestamp": _at(call.enqueued),
         "Name": call.queue,
     }

@@ -1,4 +1,4 @@
-"""A workday of calls, in seconds and milliseconds, before any vendor's format. The same seed gives the same day."""
+"""Generates the calls of a workday, without the format of a vendor. The same seed generates the same calls."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,9 @@ from simulator.roster import Agent
 SHIFT = (time(9, 0), time(17, 30))
 TRANSFERRED_SHARE = 0.05
 ABANDONED_SHARE = 0.05
-CALL_NOISE = 8.0  # points of silence, one standard deviation between the calls of one agent
-LEAST_SILENCE_MS = 3_001  # Contact Lens counts silences of more than three seconds
-LEAST_TALK_MS = 250
+SILENCE_DEVIATION = 8.0  # standard deviation of the percent of silence between the calls of one agent
+MIN_SILENCE_MS = 3_001  # Contact Lens counts silences of more than three seconds
+MIN_TALK_MS = 250
 
 REASONS = {
     "Billing": ("invoice", "payment", "refund", "tariff"),
@@ -26,7 +26,7 @@ REASONS = {
 OTHER_REASONS = ("question", "complaint", "order")
 LANGUAGES = (("en", 0.6), ("de", 0.9), ("zh", 1.0))
 
-# Blocks of fictitious numbers, reserved by the German regulator (Bundesnetzagentur) for films.
+# Blocks of telephone numbers that the German regulator (Bundesnetzagentur) reserves for fiction.
 NUMBERS = ("+493023125", "+494066969", "+496990009", "+498999998", "+492214710")
 
 
@@ -39,8 +39,12 @@ class _Concern(TypedDict):
 
 @dataclass(frozen=True)
 class Call:
-    """One contact: one agent's part, or a caller who hung up in the queue (`agent` None). Instants are seconds since
-    1970 UTC; `holds` are seconds; `silences` and `interruptions` are [begin, end) in ms from the start of talking."""
+    """One contact: one agent's part of a call, or a caller who hung up in the queue (`agent` None).
+
+    Instants are seconds since 1970 UTC, `acw` and `holds` are seconds. `silences` and `interruptions` are [begin, end) in ms
+    from the start of the conversation. `initial`, `previous` and `following` are the contacts of the same call that was
+    transferred.
+    """
 
     contact: str
     queue: str
@@ -64,7 +68,7 @@ class Call:
 
     @property
     def conversation(self) -> int:
-        """Talk and hold, in seconds."""
+        """The duration of the conversation with its holds, in seconds."""
         return 0 if self.connected is None else self.disconnected - self.connected
 
     @property
@@ -75,7 +79,7 @@ class Call:
 
 @dataclass(frozen=True)
 class _Plan:
-    """A call before it is placed in the day: seconds, and the share of silence from 0 to 1."""
+    """A call without its time of day: durations in seconds, and the share of silence from 0 to 1."""
 
     conversation: int
     acw: int
@@ -85,7 +89,8 @@ class _Plan:
 def generate_calls(
     day: date, agents: Sequence[Agent], habits: Mapping[str, float], *, zone: ZoneInfo, seed: int
 ) -> list[Call]:
-    """All calls of a workday, in order of their beginning. `habits`: percent of silence by slug on that day."""
+    """All calls of a workday, in order of their beginning. `habits` is the percent of silence of each agent on that day, by
+    slug."""
     begin, end = (int(datetime.combine(day, at, zone).timestamp()) for at in SHIFT)
     calls: list[Call] = []
     for agent in agents:
@@ -98,25 +103,25 @@ def generate_calls(
     return sorted(calls, key=lambda call: (call.initiated, call.contact))
 
 
-def split_randomly(rng: Random, total: int, parts: int, least: int) -> list[int]:
-    """Splits `total` into `parts` random integers of at least `least` each. Raises ValueError when that is impossible."""
-    spare = total - parts * least
+def split_randomly(rng: Random, total: int, parts: int, minimum: int) -> list[int]:
+    """Splits `total` into `parts` random integers of at least `minimum` each. Raises ValueError when that is impossible."""
+    spare = total - parts * minimum
     if spare < 0 or parts < 1:
-        raise ValueError(f"{total} does not make {parts} parts of at least {least}")
+        raise ValueError(f"{total} does not make {parts} parts of at least {minimum}")
     cuts = sorted([int(rng.random() * (spare + 1)) for _ in range(parts - 1)])
-    return [upper - lower + least for lower, upper in zip([0, *cuts], [*cuts, spare], strict=True)]
+    return [upper - lower + minimum for lower, upper in zip([0, *cuts], [*cuts, spare], strict=True)]
 
 
 def _generate_agent_calls(rng: Random, agent: Agent, habit: float, begin: int, end: int) -> list[Call]:
     plans: list[_Plan] = []
-    room = (end - begin) * 0.9
+    seconds_left = (end - begin) * 0.9
     for _ in range(max(2, round(rng.gauss(agent.calls_a_day, agent.calls_a_day / 10)))):
-        silence = min(max(rng.gauss(habit, CALL_NOISE), 5.0), 92.0)
+        silence = min(max(rng.gauss(habit, SILENCE_DEVIATION), 5.0), 92.0)
         # Silence makes the same conversation longer.
         conversation = int(min(max(rng.lognormvariate(5.4, 0.42) * (0.6 + silence / 125), 60), 1500))
         acw = int(min(max(rng.gauss(48 * agent.pace, 18), 5), 240))
-        room -= conversation + acw
-        if room < 0:
+        seconds_left -= conversation + acw
+        if seconds_left < 0:
             break
         plans.append(_Plan(conversation, acw, silence / 100))
     idle = end - begin - sum(plan.conversation + plan.acw for plan in plans)
@@ -136,7 +141,7 @@ def _answered(rng: Random, plan: _Plan, agent: Agent, connected: int) -> Call:
     holds: tuple[int, ...] = ()
     if rng.random() < 0.22 and silent_ms > 20_000:
         holds = tuple(split_randomly(rng, rng.randint(10, max(10, silent_ms // 2500)), rng.choice((1, 1, 2)), 4))
-    satisfied = 2.4 - 3.2 * plan.silence
+    customer_sentiment = 2.4 - 3.2 * plan.silence
     return Call(
         contact=_contact_id(rng),
         **_concern(rng, agent.queue),
@@ -150,24 +155,24 @@ def _answered(rng: Random, plan: _Plan, agent: Agent, connected: int) -> Call:
         silences=draw_silences(rng, plan.conversation * 1000, silent_ms, holds),
         interruptions=_interruptions(rng, plan.conversation * 1000),
         agent_share=rng.uniform(0.4, 0.7),
-        sentiment=(_sentiment(rng, 1.0), _sentiment(rng, satisfied)),
+        sentiment=(_sentiment(rng, 1.0), _sentiment(rng, customer_sentiment)),
     )
 
 
 def draw_silences(
     rng: Random, conversation_ms: int, silent_ms: int, holds: Sequence[int]
 ) -> tuple[tuple[int, int], ...]:
-    """Intervals [begin, end) in ms that add up to `silent_ms`, less a remainder too short to count. They include the holds
-    (seconds); talk comes before, between and after them."""
-    held_ms = sum(holds) * 1000
-    quiet = silent_ms - held_ms
+    """Intervals [begin, end) in ms that add up to `silent_ms`. The holds (seconds) are among them; the rest of `silent_ms` is
+    left out where it is too short for a silence. There is talk before, between and after the intervals."""
+    unheld_ms = silent_ms - sum(holds) * 1000
     pieces = [hold * 1000 for hold in holds]
-    if quiet >= LEAST_SILENCE_MS:
-        most = (conversation_ms - silent_ms) // LEAST_TALK_MS - 1 - len(pieces)
-        wanted = round(quiet / rng.uniform(6_000, 14_000))
-        pieces += split_randomly(rng, quiet, max(1, min(wanted, quiet // LEAST_SILENCE_MS, most)), LEAST_SILENCE_MS)
+    if unheld_ms >= MIN_SILENCE_MS:
+        most = (conversation_ms - silent_ms) // MIN_TALK_MS - 1 - len(pieces)
+        typical = round(unheld_ms / rng.uniform(6_000, 14_000))
+        count = max(1, min(typical, unheld_ms // MIN_SILENCE_MS, most))
+        pieces += split_randomly(rng, unheld_ms, count, MIN_SILENCE_MS)
     rng.shuffle(pieces)
-    talks = split_randomly(rng, conversation_ms - sum(pieces), len(pieces) + 1, LEAST_TALK_MS)
+    talks = split_randomly(rng, conversation_ms - sum(pieces), len(pieces) + 1, MIN_TALK_MS)
     intervals: list[tuple[int, int]] = []
     at = 0
     for talk, piece in zip(talks, pieces, strict=False):
@@ -178,8 +183,8 @@ def draw_silences(
 
 
 def correct_call(call: Call, rng: Random) -> Call:
-    """The call with corrected figures: more after-call work and, for half of the calls, other holds and silences, as if the
-    recording was analysed again."""
+    """The call with corrected values: more after-call work and, for half of the calls, other holds and silences, as after
+    another analysis of the recording."""
     acw = call.acw + rng.randint(8, 90)
     if rng.random() < 0.5:
         return replace(call, acw=acw)
@@ -191,7 +196,8 @@ def correct_call(call: Call, rng: Random) -> Call:
 
 
 def _transfer(rng: Random, calls: list[Call]) -> list[Call]:
-    """Turns `TRANSFERRED_SHARE` of the calls into transfers: a later call of another queue becomes their continuation."""
+    """Makes `TRANSFERRED_SHARE` of the calls transferred ones: a later call of another queue becomes the second part of the
+    call."""
     by_contact = {call.contact: call for call in calls}
     answered = sorted((call for call in calls if call.agent), key=lambda call: (call.connected or 0, call.contact))
     connected = [call.connected or 0 for call in answered]
@@ -230,25 +236,25 @@ def _abandoned(rng: Random, queues: Sequence[str], begin: int, end: int) -> Call
 
 
 def _concern(rng: Random, queue: str) -> _Concern:
-    drawn = rng.random()
+    draw = rng.random()
     return {
         "queue": queue,
         "reason": rng.choice(REASONS.get(queue, OTHER_REASONS)),
-        "language": next(language for language, up_to in LANGUAGES if drawn <= up_to),
+        "language": next(language for language, up_to in LANGUAGES if draw <= up_to),
         "customer": f"{rng.choice(NUMBERS)}{rng.randrange(1000):03}",
     }
 
 
 def _interruptions(rng: Random, conversation_ms: int) -> tuple[tuple[int, int], ...]:
-    found = []
+    intervals = []
     for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3))):
         begin = rng.randrange(conversation_ms - 2_000)
-        found.append((begin, begin + rng.randint(300, 1_900)))
-    return tuple(sorted(found))
+        intervals.append((begin, begin + rng.randint(300, 1_900)))
+    return tuple(sorted(intervals))
 
 
-def _sentiment(rng: Random, around: float) -> float:
-    return round(min(max(rng.gauss(around, 1.2), -5.0), 5.0), 1)
+def _sentiment(rng: Random, mean: float) -> float:
+    return round(min(max(rng.gauss(mean, 1.2), -5.0), 5.0), 1)
 
 
 def _contact_id(rng: Random) -> str:

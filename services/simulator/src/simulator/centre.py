@@ -1,5 +1,5 @@
-"""The simulated call centre: the records that its phone system delivers, day by day. Pure: the same seed, days and finished
-trainings give the same bytes, so no state is stored."""
+"""The simulated call centre: the records that its phone system delivers, day by day. It has no state and does no I/O: the
+same seed, days and finished trainings give the same bytes."""
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +26,7 @@ _HOUR, _DAY = 3600, 86_400
 
 @dataclass(frozen=True, order=True)
 class Delivery:
-    """A record (a line of NDJSON), delivered at `at`, seconds since 1970 UTC. `order` breaks ties between records of one
-    instant."""
+    """A record (a line of NDJSON) that is delivered at `at`, seconds since 1970 UTC. `order` sorts records of one instant."""
 
     at: int
     order: tuple[date, int]
@@ -36,23 +35,23 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Centre:
-    """The centre at a site in `zone`, with the agents of `build_roster`."""
+    """A call centre of one site. `agents` are those of `build_roster`, `zone` is the time zone of the site."""
 
     agents: Sequence[Agent]
     zone: ZoneInfo
     seed: int
 
     def deliveries(self, day: date, finished: Mapping[str, Iterable[date]]) -> list[Delivery]:
-        """All records of a workday's calls in order of delivery; some are delivered days later. `finished`: by agent's slug, the
-        days on which trainings were finished."""
+        """All records of a workday's calls, in order of delivery; some are delivered days later. `finished` holds the days on
+        which agents finished trainings, by slug."""
         habits = {agent.slug: agent.habit_on(day, finished.get(agent.slug, ())) for agent in self.agents}
         calls = generate_calls(day, self.agents, habits, zone=self.zone, seed=self.seed)
-        found = _deliver_records(calls, Random(f"{self.seed}/{day}/delivery"))  # noqa: S311
-        ordered = sorted(enumerate(found), key=lambda item: (item[1][0], item[0]))
+        records = _deliver_records(calls, Random(f"{self.seed}/{day}/delivery"))  # noqa: S311
+        ordered = sorted(enumerate(records), key=lambda item: (item[1][0], item[0]))
         return [Delivery(at, (day, index), record) for index, (_, (at, record)) in enumerate(ordered)]
 
     def slice_ends(self, after: datetime, until: datetime) -> list[datetime]:
-        """The instants after `after` and up to `until` at which history posts the records due; the last is `until` itself."""
+        """The instants after `after` and up to `until` at which history posts the records that are due. The last is `until`."""
         ends = [until]
         day = self.calendar_day(after)
         while day <= self.calendar_day(until):
@@ -62,7 +61,7 @@ class Centre:
         return sorted({end for end in ends if after < end <= until})
 
     def find_resume_point(self, clock: datetime) -> datetime:
-        """The last end of a slice before `clock`: later records may not have been delivered yet."""
+        """The last end of a slice before `clock`. Records after it may not have been delivered."""
         return next(before for before in self._ends_backwards(clock) if before < clock)
 
     def on_shift(self, now: datetime) -> bool:
@@ -85,8 +84,8 @@ class Centre:
         return self.instant_at(next_workday(day), SHIFT[0])
 
     def calendar_day(self, instant: datetime) -> date:
-        """The date of an instant at the site, from midnight to midnight: shifts are by the calendar, Monday to Friday. Which
-        workday a call counts for, Uplift says; the simulator, as a customer, does not know it."""
+        """The date of an instant at the site, from midnight to midnight. Shifts follow the calendar, Monday to Friday. For
+        which workday a call counts is Uplift's decision; the simulator, as a customer, does not know it."""
         return instant.astimezone(self.zone).date()
 
     def instant_at(self, day: date, clock: time) -> datetime:
@@ -102,7 +101,7 @@ class Centre:
 
 
 def build_centre(identity: Mapping[str, Any], *, featured: str, seed: int = SEED) -> Centre:
-    """The call centre of a blueprint's identity section. `featured`: the login of an agent who is in the coaching band and
+    """The call centre of a blueprint's identity section. `featured` is the login of an agent who is in the coaching band and
     completes trainings."""
     agents = build_roster(identity, source=SOURCE, seed=seed, featured=featured)
     return Centre(agents, ZoneInfo(identity["time_zone"]), seed)
@@ -116,12 +115,12 @@ def _deliver_records(calls: Sequence[Call], rng: Random) -> Iterator[tuple[int, 
             analysed = call.disconnected + rng.randint(45, 240)
             last = max(last, (yield from _once_or_more(rng, analysed, encode_line(render_contact_lens(call)))))
         if call.agent and rng.random() < CORRECTED_SHARE:
-            # After all records of the first version: analyses have no timestamp that would order them.
-            again = last + rng.randint(_DAY, 5 * _DAY)
-            later = correct_call(call, rng)
-            yield again, encode_line(render_contact_record(later, again))
-            if later.silences != call.silences:
-                yield again + 1, encode_line(render_contact_lens(later))
+            # After all records of the first version, because analyses have no timestamp by which to order them.
+            corrected_at = last + rng.randint(_DAY, 5 * _DAY)
+            corrected = correct_call(call, rng)
+            yield corrected_at, encode_line(render_contact_record(corrected, corrected_at))
+            if corrected.silences != call.silences:
+                yield corrected_at + 1, encode_line(render_contact_lens(corrected))
 
 
 def _once_or_more(rng: Random, at: int, record: bytes) -> Generator[tuple[int, bytes], None, int]:

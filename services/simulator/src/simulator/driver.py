@@ -1,7 +1,7 @@
 """Runs the simulated centre against a tenant, as an HTTP client like any customer: first its history, then its shifts.
 
-No state is stored between runs. The tenant's clock is the position; agents' habits follow from the trainings they have
-finished. After a restart the records around the clock are posted again, which changes nothing.
+No state is stored between runs. The tenant's clock says how far the simulation has come, and agents' habits follow from the
+trainings that they have finished. After a restart the records around the clock are posted again, which changes nothing.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _LONG_JUMP = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class HistoryProgress:
-    """`done` of `total` slices, records posted so far, and the tenant's clock."""
+    """`done` of `total` slices are posted, with `records` records. `now` is the tenant's clock."""
 
     done: int
     total: int
@@ -35,8 +35,8 @@ class HistoryProgress:
 
 @dataclass
 class Feed:
-    """Generates records day by day and holds those that are not delivered yet. `first_day`: the centre's first day;
-    `since`: records up to this instant were delivered before."""
+    """Generates records day by day, and holds those that are not delivered yet. `first_day` is the centre's first day. Records
+    up to the instant `since` were delivered before."""
 
     tenant: TenantClient
     centre: Centre
@@ -46,15 +46,15 @@ class Feed:
     _waiting: list[Delivery] = field(default_factory=list)
 
     async def collect_due(self, until: datetime) -> list[Delivery]:
-        """The records due up to `until`, in order. They stay until `drop_delivered`."""
+        """The records that are due up to `until`, in order. They are held until `drop_delivered`."""
         last = self.centre.calendar_day(until)
         first = self._next_day or self.centre.calendar_day(self.since) - timedelta(days=LONGEST_DELAY_DAYS)
         days = workdays(max(first, self.first_day), last)
         if days:
             finished = await learners.load_finished_days(self.tenant, self.centre)
             for day in days:
-                found = await asyncio.to_thread(self.centre.deliveries, day, finished)
-                self._waiting += [each for each in found if each.at > self.since.timestamp()]
+                deliveries = await asyncio.to_thread(self.centre.deliveries, day, finished)
+                self._waiting += [each for each in deliveries if each.at > self.since.timestamp()]
         self._next_day = last + timedelta(days=1)
         return sorted(each for each in self._waiting if each.at <= until.timestamp())
 
@@ -66,17 +66,17 @@ class Feed:
 async def run_history(
     tenant: TenantClient, centre: Centre, until: datetime, on_progress: Callable[[HistoryProgress], None] | None = None
 ) -> HistoryProgress:
-    """Simulates the time from the tenant's clock to `until`, as fast as the services process it. Run again, it resumes where it
-    stopped; when the clock has passed `until`, it does nothing. Raises SimulationFailed, httpx.HTTPError."""
+    """Simulates the time from the tenant's clock to `until`, as fast as the services process it. Another run resumes where
+    the last one stopped, and does nothing when the clock has passed `until`. Raises SimulationFailed, httpx.HTTPError."""
     clock = await tenant.load_clock()
     since = centre.find_resume_point(clock)
     feed = Feed(tenant, centre, await tenant.load_first_day(), since)
-    # The slice that ends at the clock may have been interrupted: it is posted again.
+    # The slice that ends at the clock may have been interrupted, so it is posted again.
     ends = sorted({max(end, clock) for end in centre.slice_ends(since, until)}) if clock < until else []
     progress = HistoryProgress(0, len(ends), 0, clock)
     for end in ends:
         await tenant.move_clock(end)
-        # Services get the new time by an event; before it arrives, this slice's records would lie in the future.
+        # Services get the new time by an event. Until it arrives, this slice's records would be in the future.
         records, _ = await asyncio.gather(feed.collect_due(end), tenant.wait_until_idle())
         if records:
             await tenant.send([each.record for each in records])
@@ -101,12 +101,12 @@ async def run_live(
     pause: Callable[[float], Awaitable[float]] | None = None,
     on_present: Callable[[], None] = lambda: None,
 ) -> None:
-    """Simulates shift after shift from the tenant's clock on, until cancelled. The tenant's clock never passes the wall clock:
-    once it has caught up, `on_present` is called, and the simulation runs in real time.
+    """Simulates shift after shift from the tenant's clock on, until cancelled. The tenant's clock never passes the wall clock.
+    When it reaches the wall clock, `on_present` is called, and from then on the simulation runs in real time.
 
-    `speed`: 1 is real time; at 60 a workday takes about ten minutes. `skip_idle`: skip the time between shifts; default:
-    at any speed above 1. `pause` sleeps some seconds and returns the seconds that passed. Raises ValueError for a speed
-    of 0 or less.
+    A `speed` of 1 is real time; at 60 a workday takes about ten minutes. `skip_idle` skips the time between shifts, by
+    default at any speed above 1. `pause` sleeps some seconds and returns the seconds that passed. Raises ValueError for a
+    speed of 0 or less.
     """
     if speed <= 0:
         raise ValueError("speed must be above 0")
@@ -127,7 +127,8 @@ async def run_live(
 
 
 class _LiveShift:
-    """The state of the live shift. `passed`: simulated time since the last step; `at_present`: that step reached the wall clock."""
+    """The state of the live shift. `passed` is the simulated time since the last step. `at_present` says whether that step
+    reached the wall clock."""
 
     def __init__(self, tenant: TenantClient, centre: Centre, wall: Callable[[], datetime], *, skip_idle: bool) -> None:
         self.tenant = tenant
@@ -155,7 +156,7 @@ class _LiveShift:
         now = max(clock, min(now, present))
         await self.tenant.move_clock(now)
         if now - clock > _LONG_JUMP:
-            # Services get the new time by an event; before it arrives, new records would lie in the future.
+            # Services get the new time by an event. Until it arrives, new records would be in the future.
             await self.tenant.wait_until_idle()
         records = await self.feed.collect_due(now)
         if records:

@@ -1,4 +1,4 @@
-"""How agents work on their assignments: at once, late, or never; their answers are mostly right."""
+"""How agents work on their assignments: at once, late, or never. Most of their answers are correct."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -34,7 +34,7 @@ async def work_on_assignments(tenant: TenantClient, centre: Centre, now: datetim
 
 
 async def load_finished_days(tenant: TenantClient, centre: Centre) -> dict[str, list[date]]:
-    """By agent's slug, the days on which trainings were passed. Habits follow from them."""
+    """The days on which agents passed trainings, by slug. Habits follow from them."""
     days: dict[str, list[date]] = {}
     for assignment in await tenant.list_assignments("completed"):
         if assignment["passed"] and assignment["agent"]:
@@ -44,13 +44,13 @@ async def load_finished_days(tenant: TenantClient, centre: Centre) -> dict[str, 
 
 
 def draw_answers(content: Mapping[str, Any], rng: Random) -> dict[str, list[str]]:
-    """Choice ids by question id, for somebody who has learned the content; empty when it has no quiz."""
+    """The answers of somebody who has learned the content: choice ids by question id, empty when it has no quiz."""
     answers: dict[str, list[str]] = {}
     for question in (content.get("quiz") or {}).get("questions", []):
-        right = [choice["id"] for choice in question["choices"] if choice["correct"]]
+        correct = [choice["id"] for choice in question["choices"] if choice["correct"]]
         wrong = [choice["id"] for choice in question["choices"] if not choice["correct"]]
         knows = not wrong or rng.random() < CORRECT_ANSWER_SHARE
-        answers[question["id"]] = right if knows else [rng.choice(wrong)]
+        answers[question["id"]] = correct if knows else [rng.choice(wrong)]
     return answers
 
 
@@ -60,6 +60,6 @@ def _ready_at(assignment: Mapping[str, Any]) -> datetime:
 
 
 def _rng(seed: int, assignment: Mapping[str, Any]) -> Random:
-    # Not seeded by the assignment's id, which differs in every run.
+    # The assignment's id is no part of the seed, because it differs in every run.
     day = assignment["assigned_at"][:10]
     return Random(f"{seed}/{assignment['agent']}/{assignment['template']}/{day}/{assignment['attempts']}")  # noqa: S311

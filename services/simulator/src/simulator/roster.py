@@ -10,16 +10,19 @@ from typing import Any
 TRAINING_EFFECT_SHARE = 0.6
 REMAINING_SHARE_PER_WORKDAY = 0.7
 
-# (agents of every fifteen, lowest habit, highest habit): percent of silence in a conversation.
+# Agents of every fifteen, and the lowest and the highest habit of these: percent of silence in a conversation.
 HABITS = ((8, 25.0, 55.0), (5, 62.0, 68.5), (2, 71.5, 77.0))
 IN_COACHING_BAND = 1
 
 
 @dataclass(frozen=True)
 class Agent:
-    """`username` is the name in the phone system, `login` the account. `habit` and `goal` are percent of silence: before any
-    training, and the lowest that training can reach. `diligence`: hours until the person opens a training, on average;
-    None: never. `pace` scales after-call work. `known` False: the directory has no such agent."""
+    """A simulated agent. `username` is the name in the phone system, `login` the account.
+
+    `habit` is the percent of silence before any training, `goal` the lowest percent that training can reach. `diligence` is
+    the average number of hours until the person opens a training, None for never. `pace` scales after-call work. An agent
+    with `known` False is not in the directory.
+    """
 
     slug: str
     username: str
@@ -34,15 +37,17 @@ class Agent:
     known: bool = True
 
     def habit_on(self, day: date, finished: Iterable[date]) -> float:
-        """Percent of silence on `day`, after trainings on the days `finished`. Each earlier training closes
-        `TRAINING_EFFECT_SHARE` of the rest of the way to the goal, with exponential decay: after `n` workdays,
-        `1 - REMAINING_SHARE_PER_WORKDAY ** n` of that share has taken effect."""
-        left = 1.0
-        for done in finished:
-            if done < day:
-                practised = workdays_between(done, day)
-                left *= 1 - TRAINING_EFFECT_SHARE * (1 - REMAINING_SHARE_PER_WORKDAY**practised)
-        return self.goal + (self.habit - self.goal) * left
+        """Percent of silence on `day`, after trainings on the days `finished`.
+
+        Each earlier training removes `TRAINING_EFFECT_SHARE` of the remaining distance to the goal. It takes effect
+        exponentially: after `n` workdays, `1 - REMAINING_SHARE_PER_WORKDAY ** n` of that share.
+        """
+        distance = 1.0
+        for finished_on in finished:
+            if finished_on < day:
+                workdays = workdays_between(finished_on, day)
+                distance *= 1 - TRAINING_EFFECT_SHARE * (1 - REMAINING_SHARE_PER_WORKDAY**workdays)
+        return self.goal + (self.habit - self.goal) * distance
 
 
 def workdays_between(first: date, last: date) -> int:
@@ -97,18 +102,18 @@ def build_roster(identity: Mapping[str, Any], *, source: str, seed: int, feature
 
 def _groups(count: int, rng: Random) -> list[int]:
     """The index into HABITS for each of `count` agents."""
-    of = sum(share for share, _, _ in HABITS)
+    total = sum(share for share, _, _ in HABITS)
     bounds: list[float] = []
     for share, _, _ in HABITS:
-        bounds.append((bounds[-1] if bounds else 0) + share / of)
+        bounds.append((bounds[-1] if bounds else 0) + share / total)
     groups = [min(bisect_left(bounds, (index + 0.5) / count), len(HABITS) - 1) for index in range(count)]
     rng.shuffle(groups)
     return groups
 
 
-def _agent(person: Mapping[str, Any], between: tuple[float, float], *, source: str, seed: int, willing: bool) -> Agent:
+def _agent(person: Mapping[str, Any], habits: tuple[float, float], *, source: str, seed: int, willing: bool) -> Agent:
     rng = Random(f"{seed}/agent/{person['slug']}")  # noqa: S311
-    habit = round(rng.uniform(*between), 1)
+    habit = round(rng.uniform(*habits), 1)
     gain = rng.uniform(3, 6) if rng.random() < 0.15 and not willing else rng.uniform(13, 24)
     never = rng.random() < 0.12
     hours = rng.choice((3.0, 8.0, 24.0, 30.0, 60.0, 150.0))

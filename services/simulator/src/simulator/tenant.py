@@ -1,4 +1,4 @@
-"""The API over HTTP, as the tenant's phone system and people use it: each call with the caller's own token."""
+"""Calls the API over HTTP as the tenant's phone system and people do, each with its own token."""
 
 import asyncio
 import gzip
@@ -19,7 +19,7 @@ _RENEW_BEFORE_SECONDS = 60
 
 
 class SimulationFailed(Exception):
-    """The API refused a call, or nothing progresses; the message says which call and why."""
+    """The API refused a call, or the services make no progress. The message says which call and why."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Access:
     administrator: str = "admin"
     token_path: str = "/oidc/token"  # noqa: S105
     lag_urls: Sequence[str] = ("/lag",)
-    """Of the processes that consume events: how much waits."""
+    """The URLs at which the processes that consume events report how much waits."""
     source: str = "amazon-connect"
 
 
 @dataclass
 class TenantClient:
-    """The calls that the simulation makes. Tokens are fetched when needed and renewed before they expire. `poll_seconds`: the
-    shortest time between two requests of `wait_until_idle`."""
+    """The calls that the simulation makes. It requests tokens when they are needed, and new ones before they expire.
+    `poll_seconds` is the shortest time between two requests of `wait_until_idle`."""
 
     access: Access
     poll_seconds: float = 0.05
@@ -60,10 +60,10 @@ class TenantClient:
 
     async def load_clock(self) -> datetime:
         """The tenant's own time. Raises SimulationFailed when the tenant is not simulated."""
-        found = await self._json("GET", self._own_path)
-        if not found.get("simulated") or not found.get("clock"):
+        tenant = await self._json("GET", self._own_path)
+        if not tenant.get("simulated") or not tenant.get("clock"):
             raise SimulationFailed(f"the tenant {self.access.tenant} is not simulated")
-        return datetime.fromisoformat(found["clock"])
+        return datetime.fromisoformat(tenant["clock"])
 
     async def move_clock(self, now: datetime) -> None:
         """Sets the tenant's clock. Raises SimulationFailed when the API refuses."""
@@ -84,43 +84,43 @@ class TenantClient:
         return receipt
 
     async def wait_until_idle(self, timeout: float = 120) -> None:
-        """Returns when no message waits in any service, twice in a row. Raises SimulationFailed with what still waits after
-        `timeout` seconds without progress."""
-        quiet, fewest = 0, None
+        """Returns when two requests in a row found no waiting message in any service. Raises SimulationFailed with the waiting
+        messages after `timeout` seconds without progress."""
+        idle_polls, fewest = 0, None
         since = time.monotonic()
-        while quiet < 2:
+        while idle_polls < 2:
             waiting = await self._waiting()
             left = sum(count for counts in waiting.values() for count in counts.values())
-            quiet = quiet + 1 if left == 0 else 0
+            idle_polls = idle_polls + 1 if left == 0 else 0
             if fewest is None or left < fewest:
                 fewest, since = left, time.monotonic()
             if time.monotonic() - since > timeout:
                 stuck = {service: counts for service, counts in waiting.items() if any(counts.values())}
                 raise SimulationFailed(f"the services do not get further: {stuck}")
-            if quiet < 2:
-                # Polling takes CPU time from the services: poll less while much waits.
+            if idle_polls < 2:
+                # Polling takes CPU time from the services, so it is slower while much waits.
                 await asyncio.sleep(self.poll_seconds * min(1 + left / 100, 6))
 
     async def _waiting(self) -> dict[str, dict[str, int]]:
-        found: dict[str, dict[str, int]] = {}
+        waiting: dict[str, dict[str, int]] = {}
         for url in self.access.lag_urls:
-            found |= await self._json("GET", url)
-        return found
+            waiting |= await self._json("GET", url)
+        return waiting
 
     async def list_assignments(self, status: str) -> list[dict[str, Any]]:
         """All assignments of the tenant in a status, newest first."""
-        found: list[dict[str, Any]] = []
+        assignments: list[dict[str, Any]] = []
         after: str | None = None
         while True:
             params = {"status": status, "limit": "1000"} | ({"after": after} if after else {})
             page = await self._json("GET", "/api/training/v1/assignments", params=params)
-            found += page["items"]
+            assignments += page["items"]
             after = page["next"]
             if after is None:
-                return found
+                return assignments
 
     async def load_content(self, template: str, version: int) -> dict[str, Any]:
-        """The content of a published version, with the correct answers; cached, since it never changes."""
+        """The content of a published version, with the correct answers. It is cached, because it never changes."""
         key = (template, version)
         if key not in self._contents:
             path = f"/api/training/v1/templates/{template}/versions/{version}"
@@ -146,7 +146,7 @@ class TenantClient:
         return f"/api/identity/v1/tenants/{self.access.tenant}"
 
     async def _json(self, method: str, path: str, *, as_login: str | None = "", **request: Any) -> dict[str, Any]:
-        """`as_login` None: the phone system itself; empty: the administrator."""
+        """A call as the person `as_login`; None is the phone system, empty is the administrator. Raises SimulationFailed."""
         login = self.access.administrator if as_login == "" else as_login
         return _checked(await self._request(method, path, login, **request)).json()
 
@@ -167,9 +167,9 @@ class TenantClient:
             attempt += 1
 
     async def _token(self, login: str | None) -> str:
-        found = self._tokens.get(login or "")
-        if found and found[1] > time.monotonic():
-            return found[0]
+        token, until = self._tokens.get(login or "", ("", 0.0))
+        if until > time.monotonic():
+            return token
         access = self.access
         form = (
             {"grant_type": "client_credentials", "client_id": access.client_id, "client_secret": access.client_secret}

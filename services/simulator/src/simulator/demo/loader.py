@@ -1,4 +1,4 @@
-"""The demo tenant's blueprint, with dates relative to the first day of the simulated history; its accounts and passwords."""
+"""The demo tenant's blueprint, whose dates are relative to the first day of the simulated history; its accounts and passwords."""
 
 import re
 from collections.abc import Mapping
@@ -50,8 +50,7 @@ def tenant_start_time(start: date) -> datetime:
 
 
 def load_blueprint(start: date) -> dict[str, Any]:
-    """The bundle as plain JSON, as `PUT /tenants/{tenant}/blueprint` takes it: `day(n)` becomes the date `n` days after
-    `start`."""
+    """The bundle as JSON values, for `PUT /tenants/{tenant}/blueprint`. `day(n)` becomes the date `n` days after `start`."""
     return _resolve_dates(yaml.safe_load(_read_template()), start)
 
 
