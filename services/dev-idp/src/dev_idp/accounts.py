@@ -1,4 +1,4 @@
-"""Accounts and clients for the composition root and commands, without HTTP. Each call is one transaction."""
+"""Creates accounts and clients without HTTP, for the composition root and commands. Each call is one transaction."""
 
 from collections.abc import Sequence
 
@@ -19,19 +19,19 @@ async def ensure_account(
     display_name: str | None = None,
     listed: bool = False,
 ) -> str:
-    """Create the account, or update tenant, name and flags of an existing one. Returns its `sub`.
+    """Creates the account, or updates tenant, name and flags of an existing one. Returns its `sub`.
 
-    Password, `sub` and `active` of an existing account stay: a restart must not undo what people changed. Raises
-    ValueError when another account has the `sub`.
-    `listed` accounts appear on the login page of a provider created with `demo=True`.
+    Password, `sub` and `active` of an existing account stay, because a restart must not undo what people changed. `listed`
+    accounts appear on the login page of a provider created with `demo=True`. Raises ValueError when another account has
+    the `sub`.
     """
-    facts = {"tenant": tenant, "admin": admin, "display_name": display_name or username, "listed": listed}
+    values = {"tenant": tenant, "admin": admin, "display_name": display_name or username, "listed": listed}
     async with engine.begin() as connection:
-        if found := await store.change_account(connection, username, **facts):
+        if found := await store.change_account(connection, username, **values):
             return found.sub
     hashed = None if password is None else await passwords.hashed(password)
     async with engine.begin() as connection:
-        await store.add_account(connection, sub=sub or str(new_id()), username=username, password=hashed, **facts)
+        await store.add_account(connection, sub=sub or str(new_id()), username=username, password=hashed, **values)
         added = await store.find_account_by_name(connection, username)
     if added is None:
         raise ValueError(f"the sub {sub} already belongs to another account")
@@ -49,13 +49,13 @@ async def ensure_client(
     post_logout_redirect_uris: Sequence[str] | None = None,
     backchannel_logout_uri: str | None = None,
 ) -> None:
-    """Register the client or replace its registration. Without a secret it is public and must use PKCE.
+    """Registers the client or replaces its registration. Without a secret it is public and must use PKCE.
 
-    After a logout the browser may go to `post_logout_redirect_uris`, by default the redirect URIs. Raises ValueError
-    when the grants do not fit the client.
+    After a logout the browser may be redirected to `post_logout_redirect_uris`, by default the redirect URIs. Raises
+    ValueError when the client may not use one of the grants.
     """
-    if faults := model.find_client_problems(client_id, confidential=secret is not None, tenant=tenant, grants=grants):
-        raise ValueError("; ".join(faults))
+    if problems := model.find_client_problems(client_id, confidential=secret is not None, tenant=tenant, grants=grants):
+        raise ValueError("; ".join(problems))
     hashed = None if secret is None else await passwords.hashed(secret)
     async with engine.begin() as connection:
         await store.upsert_client(
@@ -73,7 +73,7 @@ async def ensure_client(
 
 
 async def issue_one_time(engine: AsyncEngine, username: str) -> str:
-    """A token that signs the account in once; it replaces an earlier one. Raises LookupError for an unknown username."""
+    """Issues a token that signs the account in once, in place of an earlier one. Raises LookupError for an unknown username."""
     token = model.new_secret()
     async with engine.begin() as connection:
         if await store.change_account(connection, username, one_time=model.digest(token)) is None:

@@ -21,8 +21,8 @@ TenantPath = Annotated[str, Path(pattern=model.TENANT)]
 
 
 class NewAccount(BaseModel):
-    """Without a password the answer holds a one-time token instead. `sub`: by what the directory will know the login;
-    a new id where it is not given."""
+    """A new account. Without a password the response holds a one-time token. `sub` is the subject of its tokens, by which the
+    directory knows the login; by default a new id."""
 
     username: Annotated[str, Field(pattern=model.USERNAME)]
     tenant: Tenant
@@ -44,13 +44,13 @@ class AccountOut(BaseModel):
 
 
 class AccountCreated(AccountOut):
-    """The new account. `one_time_token` is null when a password was sent; it is shown this once."""
+    """The new account. `one_time_token` is null when a password was sent. It cannot be read again."""
 
     one_time_token: str | None = None
 
 
-class KeptAccount(BaseModel):
-    """`temporary_password` None: the password stays."""
+class AccountSpec(BaseModel):
+    """What an account of the tenant is to be. Without a `temporary_password` the password stays."""
 
     tenant: Tenant
     display_name: Line
@@ -59,14 +59,14 @@ class KeptAccount(BaseModel):
 
 
 class Switch(BaseModel):
-    """With a tenant, only an account of that one."""
+    """Switches an account on or off; with a tenant, only an account of that tenant."""
 
     active: bool
     tenant: Tenant | None = None
 
 
 class NewClient(BaseModel):
-    """A public client has no secret and must use PKCE."""
+    """A new client. A public one has no secret and must use PKCE."""
 
     client_id: Annotated[str, Field(pattern=model.CLIENT_ID)]
     public: bool = False
@@ -76,8 +76,8 @@ class NewClient(BaseModel):
     backchannel_logout_uri: Uri | None = None
 
 
-class KeptClient(BaseModel):
-    """A client of the tenant. `secret` None: it stays."""
+class ClientSpec(BaseModel):
+    """What a client of the tenant is to be. Without a `secret` its secret stays."""
 
     tenant: Tenant
     public: bool = False
@@ -88,21 +88,21 @@ class KeptClient(BaseModel):
     backchannel_logout_uri: Uri | None = None
 
 
-class ClientKept(BaseModel):
-    """`sub` is that of the tokens it gets for itself."""
+class ClientOut(BaseModel):
+    """A client. `sub` is the subject of the tokens that it gets for itself."""
 
     client_id: str
     sub: str
 
 
 class ClientCreated(BaseModel):
-    """`client_secret` is shown this once; the provider keeps its hash only."""
+    """The new client. `client_secret` cannot be read again: the provider stores only its hash."""
 
     client_id: str
     client_secret: str | None
 
 
-def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915 - a router: many small handlers
+def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915  a router: many small handlers
     """The router for accounts, clients and userinfo. Administration needs an account with the admin flag, or identity's client."""
 
     async def bearer(request: Request) -> dict | None:
@@ -161,24 +161,24 @@ def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915 - a
         return AccountCreated(**values, active=True, one_time_token=one_time)
 
     @router.put("/accounts/{username}", tags=["administration"], dependencies=[Depends(admin)])
-    async def keep_account(username: Username, wanted: KeptAccount) -> AccountOut:
-        """Create the account, or bring the tenant's own up to date and switch it on; 409 when it is another tenant's. A
-        temporary password ends what the old one opened."""
-        values: dict[str, object] = {"display_name": wanted.display_name, "email": wanted.email, "active": True}
-        if wanted.temporary_password is not None:
-            hashed = await passwords.hashed(wanted.temporary_password)
+    async def upsert_account(username: Username, spec: AccountSpec) -> AccountOut:
+        """Create the account, or update the tenant's own and switch it on; 409 when it is another tenant's. A temporary
+        password ends the account's sessions."""
+        values: dict[str, object] = {"display_name": spec.display_name, "email": spec.email, "active": True}
+        if spec.temporary_password is not None:
+            hashed = await passwords.hashed(spec.temporary_password)
             values |= {"password": hashed, "temporary": True}
         async with provider.engine.begin() as connection:
-            account = await store.upsert_account(connection, username, wanted.tenant, str(new_id()), **values)
+            account = await store.upsert_account(connection, username, spec.tenant, str(new_id()), **values)
             if account is None:
                 raise HTTPException(409, f"The username `{username}` is taken. Choose another.")
-            ended = await store.end_sessions_of_account(connection, account.sub) if wanted.temporary_password else []
+            ended = await store.end_sessions_of_account(connection, account.sub) if spec.temporary_password else []
         await notify_clients(provider, ended)
         return AccountOut.model_validate(account, from_attributes=True)
 
     @router.get("/accounts/{username}", tags=["administration"], dependencies=[Depends(admin)])
     async def get_account(username: Username) -> AccountOut:
-        """Whosever it is."""
+        """An account, of whichever tenant."""
         async with provider.engine.connect() as connection:
             account = await store.find_account_by_name(connection, username)
         if account is None:
@@ -187,7 +187,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915 - a
 
     @router.put("/accounts/{username}/tenants/{tenant}", tags=["administration"], dependencies=[Depends(admin)])
     async def add_member(username: Username, tenant: TenantPath) -> AccountOut:
-        """Let an account of another tenant into this one too."""
+        """Let an account of another tenant sign in to this tenant too."""
         async with provider.engine.begin() as connection:
             account = await store.find_account_by_name(connection, username)
             if account is None:
@@ -201,8 +201,8 @@ def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915 - a
         tags=["administration"],
         dependencies=[Depends(admin)],
     )
-    async def drop_member(username: Username, tenant: TenantPath) -> None:
-        """Undo that, and end the account's sessions: signing in again will tell."""
+    async def remove_member(username: Username, tenant: TenantPath) -> None:
+        """Remove that right, and end the account's sessions, so that the next sign-in has the remaining tenants."""
         async with provider.engine.begin() as connection:
             account = await store.find_account_by_name(connection, username)
             if account is None:
@@ -212,8 +212,8 @@ def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915 - a
         await notify_clients(provider, ended)
 
     @router.post("/accounts/{username}/active", tags=["administration"], dependencies=[Depends(admin)])
-    async def switch_account(username: Username, switch: Switch) -> AccountOut:
-        """Switch an account off or on. Off ends its sessions and refresh tokens; its access tokens run out by themselves."""
+    async def set_account_active(username: Username, switch: Switch) -> AccountOut:
+        """Switch an account off or on. Off ends its sessions and refresh tokens; its access tokens stay valid until they expire."""
         async with provider.engine.begin() as connection:
             account = await store.set_account_active(connection, username, active=switch.active, tenant=switch.tenant)
             if account is None:
@@ -225,11 +225,11 @@ def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915 - a
     @router.post("/clients", status_code=201, tags=["administration"], dependencies=[Depends(admin)])
     async def create_client(new: NewClient) -> ClientCreated:
         """Register a client; 409 when the id is taken."""
-        faults = model.find_client_problems(
+        problems = model.find_client_problems(
             new.client_id, confidential=not new.public, tenant=new.tenant, grants=new.grants
         )
-        if faults:
-            raise HTTPException(422, "; ".join(faults))
+        if problems:
+            raise HTTPException(422, "; ".join(problems))
         secret = None if new.public else model.new_secret()
         async with provider.engine.begin() as connection:
             added = await store.add_client(
@@ -247,28 +247,28 @@ def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915 - a
         return ClientCreated(client_id=new.client_id, client_secret=secret)
 
     @router.put("/clients/{client_id}", tags=["administration"], dependencies=[Depends(admin)])
-    async def keep_client(client_id: ClientPath, wanted: KeptClient) -> ClientKept:
-        """Register a client of the tenant, or change its registration; 409 when it is somebody else's."""
-        secret = None if wanted.public else wanted.secret
-        faults = model.find_client_problems(
-            client_id, confidential=not wanted.public, tenant=wanted.tenant, grants=wanted.grants
+    async def upsert_client(client_id: ClientPath, spec: ClientSpec) -> ClientOut:
+        """Register a client of the tenant, or change its registration; 409 when it is another tenant's."""
+        secret = None if spec.public else spec.secret
+        problems = model.find_client_problems(
+            client_id, confidential=not spec.public, tenant=spec.tenant, grants=spec.grants
         )
-        values = wanted.model_dump(exclude={"tenant", "public", "secret"})
-        if secret is not None or wanted.public:
+        values = spec.model_dump(exclude={"tenant", "public", "secret"})
+        if secret is not None or spec.public:
             values["secret"] = await passwords.hashed(secret) if secret else None
         async with provider.engine.begin() as connection:
             known = await store.find_client(connection, client_id)
             if "secret" not in values and (known is None or known.secret is None):
-                faults.append("it needs a secret; ask for a new one")
-            if faults:
-                raise HTTPException(422, "; ".join(faults))
-            if not await store.upsert_tenant_client(connection, client_id, wanted.tenant, **values):
+                problems.append("it needs a secret; ask for a new one")
+            if problems:
+                raise HTTPException(422, "; ".join(problems))
+            if not await store.upsert_tenant_client(connection, client_id, spec.tenant, **values):
                 raise HTTPException(409, f"The client id `{client_id}` is taken.")
-        return ClientKept(client_id=client_id, sub=model.machine_sub(client_id))
+        return ClientOut(client_id=client_id, sub=model.machine_sub(client_id))
 
     @router.delete("/clients/{client_id}", status_code=204, tags=["administration"], dependencies=[Depends(admin)])
     async def remove_client(client_id: ClientPath, tenant: Annotated[str, Query(pattern=model.TENANT)]) -> None:
-        """Forget a client of the tenant, and what it was given."""
+        """Delete a client of the tenant, with its codes and refresh tokens."""
         async with provider.engine.begin() as connection:
             if not await store.remove_client(connection, client_id, tenant):
                 raise HTTPException(404, f"{tenant} has no client {client_id}.")

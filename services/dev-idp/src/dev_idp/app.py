@@ -39,8 +39,8 @@ def create_provider(
     """The provider, to be mounted at the path of its issuer after `MIGRATIONS` and `await ensure_seed_rows(engine)`.
 
     `issuer` is the full address without a closing slash, e.g. `http://127.0.0.1:8080/oidc`. With `demo` the login page
-    lists the accounts that are `listed`. `policy`: which addresses of tenants may be called. `deliver` posts a logout
-    token to a client's address.
+    lists the accounts that are `listed`. `policy` says which addresses of tenants may be called. `deliver` posts a logout
+    token to a client; by default over HTTP, as `policy` allows.
     """
     issuer = issuer.rstrip("/")
     provider = Provider(engine, issuer, clock, access_ttl, demo, deliver or LogoutTokenSender(policy or UrlPolicy()))
@@ -55,7 +55,7 @@ def create_provider(
 
     @app.get("/.well-known/openid-configuration", tags=["metadata"])
     async def discovery() -> dict[str, object]:
-        """Where everything is and what this provider can do (OpenID Connect Discovery 1.0)."""
+        """The provider's endpoints and capabilities (OpenID Connect Discovery 1.0)."""
         return metadata(issuer)
 
     @app.get("/jwks", tags=["metadata"])
@@ -80,8 +80,8 @@ def create_provider(
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         # The response must not repeat the input: it may be a password.
-        faults = [{"loc": fault["loc"], "msg": fault["msg"]} for fault in error.errors()]
-        return _problem(422, {"detail": "The request is not valid.", "errors": jsonable_encoder(faults)})
+        problems = [{"loc": each["loc"], "msg": each["msg"]} for each in error.errors()]
+        return _problem(422, {"detail": "The request is not valid.", "errors": jsonable_encoder(problems)})
 
     return app
 
@@ -120,7 +120,7 @@ def metadata(issuer: str) -> dict[str, object]:
 
 
 def refuse_beyond_loopback(host: str) -> None:
-    """Raise ValueError unless `host`, the address to listen on, can be reached from this machine only."""
+    """Raises ValueError unless `host`, the address to listen on, can be reached from this machine only."""
     try:
         loopback = ip_address(host.strip("[]")).is_loopback
     except ValueError:

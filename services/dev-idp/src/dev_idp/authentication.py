@@ -1,9 +1,9 @@
 """Authenticates people by password and clients by secret, with a back-off against guessing.
 
-Failures are counted per account and address, per account, and per address. The block per account alone is short: a
-stranger can lock its owner out for seconds only, and not at all from a browser with a device cookie, i.e. one in which
-the owner has signed in before (see OWASP on device cookies). An attempt during a block is not checked and does not extend
-it.
+Failures are counted per account and address, per account, and per address. The block per account is short, because a
+stranger can cause it: the owner is locked out for seconds only. In a browser with a device cookie, in which the owner has
+signed in before, it does not apply at all (see OWASP on device cookies). An attempt during a block is not checked and
+does not extend it.
 """
 
 from collections.abc import Mapping
@@ -43,8 +43,8 @@ async def sign_in(provider: Provider, request: Request, username: str, password:
         account = None if "\0" in name else await store.find_account_by_name(connection, name)
     keys = _person_keys(name, _address(request), await _device_of(provider, request, account))
     await _check_not_blocked(provider, keys)
-    right = await passwords.matches(password, account.password if account is not None else None)
-    if account is None or not right or not account.active:
+    matches = await passwords.matches(password, account.password if account is not None else None)
+    if account is None or not matches or not account.active:
         await _record_failures(provider, keys)
         return None
     async with provider.engine.begin() as connection:
@@ -67,7 +67,7 @@ async def authenticate_client(provider: Provider, request: Request, form: dict[s
     if found is not None and found.secret is None and not secret:
         return found
     stored = found.secret if found is not None else None
-    # A secret that was right stays right until it is replaced: other people's guesses do not lock its owner out.
+    # A secret that was verified once is accepted until it is replaced, so that other people's guesses do not lock its owner out.
     proof = stored and secret and model.digest(f"{stored} {secret}")
     if found is None or not proof or proof not in provider.proven_secrets:
         keys = _client_keys(client_id, _address(request))
@@ -103,7 +103,7 @@ async def _record_failures(provider: Provider, keys: Mapping[str, model.Throttle
 
 
 async def _device_of(provider: Provider, request: Request, account: Row | None) -> str | None:
-    """The device cookie, where this account has signed in with it before."""
+    """The device cookie, if this account has signed in with it before."""
     cookie = request.cookies.get(DEVICE_COOKIE)
     claims = await provider.verify_jwt(cookie, DEVICE_TYP) if cookie and account is not None else None
     return cookie if claims is not None and account is not None and claims["sub"] == account.sub else None

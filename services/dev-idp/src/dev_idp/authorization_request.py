@@ -18,7 +18,7 @@ from dev_idp.provider import Provider
 
 @dataclass(frozen=True)
 class AuthorizationRequest:
-    """An authorization request whose client, redirect URI and PKCE are in order."""
+    """An authorization request whose client, redirect URI and PKCE challenge are valid."""
 
     client: Row
     redirect_uri: str
@@ -30,13 +30,13 @@ class AuthorizationRequest:
     max_age: int | None
 
     def is_satisfied_by(self, login: Row, now_seconds: float) -> bool:
-        """Whether the browser's session answers the request without asking the person again."""
+        """Whether the browser's session is enough for the request, so that the person need not sign in again."""
         if self.prompt & {"login", "select_account"}:
             return False
         return self.max_age is None or now_seconds - login.auth_time.timestamp() <= self.max_age
 
 
-async def parse_authorization_request(provider: Provider, query: dict[str, str]) -> AuthorizationRequest:  # noqa: C901 - a list of faults, in the order in which they are answered
+async def parse_authorization_request(provider: Provider, query: dict[str, str]) -> AuthorizationRequest:  # noqa: C901  a list of checks, in the order of their errors
     """The request in `query`. Raises OAuth2Error; its `redirect_uri` is set once it is safe to redirect to the client."""
     async with provider.engine.connect() as connection:
         client_id = query.get("client_id", "")
@@ -50,28 +50,28 @@ async def parse_authorization_request(provider: Provider, query: dict[str, str])
     prompt = frozenset(query.get("prompt", "").split())
     max_age = query.get("max_age")
 
-    fault: OAuth2Error | None = None
+    error: OAuth2Error | None = None
     if query.get("response_type") != "code":
-        fault = UnsupportedResponseTypeError("The only response_type is code.")
+        error = UnsupportedResponseTypeError("The only response_type is code.")
     elif query.get("response_mode", "query") != "query":
-        fault = InvalidRequestError("The only response_mode is query.")
+        error = InvalidRequestError("The only response_mode is query.")
     elif "authorization_code" not in client.grants:
-        fault = UnauthorizedClientError("The client is not registered for the code flow.")
+        error = UnauthorizedClientError("The client is not registered for the code flow.")
     elif any("\0" in value for value in query.values()):
-        fault = InvalidRequestError("A parameter is not plain text.")
+        error = InvalidRequestError("A parameter is not plain text.")
     elif challenge is None and client.secret is None:
-        fault = InvalidRequestError("A public client must send a code_challenge (S256).")
+        error = InvalidRequestError("A public client must send a code_challenge (S256).")
     elif challenge is None and "nonce" not in query:
-        fault = InvalidRequestError("A code_challenge (S256) or a nonce is needed: else a code could be injected.")
+        error = InvalidRequestError("A code_challenge (S256) or a nonce is needed: else a code could be injected.")
     elif challenge is not None and not model.challenge_is_s256(challenge, query.get("code_challenge_method", "plain")):
-        fault = InvalidRequestError("The code_challenge must be S256.")
+        error = InvalidRequestError("The code_challenge must be S256.")
     elif "none" in prompt and len(prompt) > 1:
-        fault = InvalidRequestError("The prompt none stands alone.")
+        error = InvalidRequestError("The prompt none stands alone.")
     elif max_age is not None and not (max_age.isascii() and max_age.isdigit() and len(max_age) < 10):
-        fault = InvalidRequestError("max_age is a number of seconds.")
-    if fault is not None:
-        fault.redirect_uri, fault.state = redirect_uri, state
-        raise fault
+        error = InvalidRequestError("max_age is a number of seconds.")
+    if error is not None:
+        error.redirect_uri, error.state = redirect_uri, state
+        raise error
     return AuthorizationRequest(
         client=client,
         redirect_uri=redirect_uri,

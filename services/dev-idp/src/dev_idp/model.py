@@ -1,4 +1,4 @@
-"""Rules of the provider: secrets, PKCE, scopes, which client may use which grant. No I/O."""
+"""Rules of the provider, without I/O: secrets, PKCE, scopes, and which client may use which grant."""
 
 import hashlib
 import hmac
@@ -17,7 +17,7 @@ CLI_CLIENT = "uplift-cli"
 PORTAL_CLIENT = "portal"
 DOCS_CLIENT = "swagger"
 SERVICE_CLIENT = "uplift-identity"
-"""Identity's client: it administers accounts and clients, as an admin does."""
+"""Identity's client. It administers accounts and clients, as an account with the admin flag does."""
 AUDIENCE = "uplift"
 SCOPES = ("openid", "profile", "email")
 
@@ -33,7 +33,7 @@ FAILURE_RETENTION = timedelta(minutes=15)
 MIN_PASSWORD, MAX_PASSWORD = 8, 1000
 USERNAME = r"^[a-z0-9][a-z0-9._@-]{0,99}$"
 CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,126}$"
-"""Room for a tenant, a dot, and an application of it."""
+"""Long enough for a tenant, a dot, and the name of its application."""
 TENANT = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 _CHOICE = re.compile(r"organization:(\*|[a-z0-9][a-z0-9-]{0,62})")
@@ -110,9 +110,9 @@ def verifier_matches(verifier: str, challenge: str) -> bool:
 
 def grant_scope(requested: str) -> str:
     """The supported part of a requested scope, in canonical order, followed by its `organization:…` choices."""
-    asked = requested.split()
-    choices = sorted({scope for scope in asked if _CHOICE.fullmatch(scope)})
-    return " ".join([*(scope for scope in SCOPES if scope in asked), *choices])
+    scopes = requested.split()
+    choices = sorted({scope for scope in scopes if _CHOICE.fullmatch(scope)})
+    return " ".join([*(scope for scope in SCOPES if scope in scopes), *choices])
 
 
 def select_tenants(tenants: Collection[str], scope: str) -> list[str]:
@@ -142,9 +142,9 @@ def find_client_problems(
     client_id: str, *, confidential: bool, tenant: str | None, grants: Collection[str]
 ) -> list[str]:
     """What is wrong with a client's registration, one sentence each; empty when nothing is."""
-    faults = [f"{grant} is not a grant of this provider" for grant in grants if grant not in GRANTS]
+    problems = [f"{grant} is not a grant of this provider" for grant in grants if grant not in GRANTS]
     if "password" in grants and client_id != CLI_CLIENT:
-        faults.append(f"the password grant belongs to {CLI_CLIENT} alone; use authorization_code with PKCE")
+        problems.append(f"the password grant belongs to {CLI_CLIENT} alone; use authorization_code with PKCE")
     if "client_credentials" in grants and not (confidential and tenant):
-        faults.append("client_credentials needs a secret and a tenant")
-    return faults
+        problems.append("client_credentials needs a secret and a tenant")
+    return problems

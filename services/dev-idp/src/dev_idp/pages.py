@@ -1,4 +1,4 @@
-"""The pages a person sees: sign in, sign out, refusal. Plain HTML without scripts; every value is escaped."""
+"""The pages for people: sign in, sign out, refusal. Plain HTML without scripts; every value is escaped."""
 
 from collections.abc import Sequence
 from html import escape
@@ -17,7 +17,7 @@ button { margin-top: 1.5rem; cursor: pointer; font-weight: 600 }
 """
 
 _HEADERS = {
-    # No form-action: browsers apply it to the redirect after the form as well, and that goes to the client.
+    # No form-action: browsers apply it also to the redirect that follows the form, which goes to the client.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
     # Not no-referrer: the browser would then send `Origin: null` with the form.
     "Referrer-Policy": "same-origin",
@@ -73,7 +73,7 @@ def signed_out_page() -> HTMLResponse:
 
 
 def refusal_page(error: str, *, status: int = 400) -> HTMLResponse:
-    """For errors that must not redirect to the client: the client itself is not verified, or the person may not use it."""
+    """An error that must not redirect to the client, because the client is not verified or the person may not use it."""
     return _page("This request was refused", "", error=error, status=status)
 
 

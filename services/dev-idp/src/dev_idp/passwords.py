@@ -1,5 +1,5 @@
-"""Hashes and verifies passwords and secrets in a small thread pool, so that a flood of wrong ones blocks neither the event
-loop nor other threads. The queue is bounded: beyond it a caller gets Busy at once."""
+"""Hashes and verifies passwords and secrets in a small thread pool, so that many wrong ones block neither the event loop nor
+other threads. The queue is bounded. When it is full, callers get Busy at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -34,10 +34,10 @@ async def hashed(password: str) -> str:
 
 
 async def matches(password: str, stored: str | None) -> bool:
-    """Whether the password matches the stored hash; as slow when nothing is stored. Raises Busy."""
-    fits = len(password) <= model.MAX_PASSWORD
-    right = await _run(lambda: model.verify_password(password if fits else "", stored), most=_MOST_WAITING)
-    return right and fits
+    """Whether the password matches the stored hash. Takes as long when nothing is stored. Raises Busy."""
+    is_short = len(password) <= model.MAX_PASSWORD
+    is_same = await _run(lambda: model.verify_password(password if is_short else "", stored), most=_MOST_WAITING)
+    return is_same and is_short
 
 
 async def _run(job: Callable[[], T], *, most: int) -> T:

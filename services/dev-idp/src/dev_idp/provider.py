@@ -42,7 +42,7 @@ class Provider:
     _keys: KeySet | None = field(default=None, repr=False)
 
     async def keys(self) -> KeySet:
-        """All signing keys, the newest first; read once."""
+        """All signing keys, the newest first. The database is read once."""
         if self._keys is None:
             async with self.engine.connect() as connection:
                 self._keys = KeySet([RSAKey.import_key(jwk) for jwk in await store.signing_keys(connection)])
@@ -57,7 +57,8 @@ class Provider:
         return jwt.encode(header, {"iss": self.issuer, **times, **claims}, key, [ALGORITHM])
 
     async def verify_jwt(self, token: str, typ: str, *, expired: bool = False) -> dict | None:
-        """The claims of a JWT that this issuer signed with header `typ`, or None. `expired`: accepts an expired one."""
+        """The claims of a valid JWT that this issuer signed with the header `typ`, else None. With `expired` an expired one is
+        valid too."""
         try:
             decoded = jwt.decode(token, await self.keys(), [ALGORITHM])
             if decoded.header.get("typ") != typ:
@@ -108,25 +109,25 @@ class Provider:
 
 
 def profile_claims(account: Row, scope: str) -> dict[str, str]:
-    """The claims about a person that a scope opens."""
-    claims, opened = {}, scope.split()
-    if "profile" in opened:
+    """The claims about a person that a scope allows."""
+    claims, scopes = {}, scope.split()
+    if "profile" in scopes:
         claims |= {"preferred_username": account.username, "name": account.display_name}
-    if "email" in opened and account.email:
+    if "email" in scopes and account.email:
         claims["email"] = account.email
     return claims
 
 
 async def read_parameters(request: Request) -> dict[str, str]:
-    """The query of a GET or the form of a POST. A parameter occurs at most once; empty means absent (RFC 6749 §3.1).
-    Raises InvalidRequestError."""
+    """The query of a GET or the form of a POST; empty parameters are left out. Raises InvalidRequestError for a parameter that
+    occurs twice (RFC 6749 §3.1) or is not text."""
     pairs = (request.query_params if request.method == "GET" else await request.form()).multi_items()
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for name, value in pairs:
         if not isinstance(value, str) or "\0" in value:
             raise InvalidRequestError("A parameter is not plain text.")
-        if name in found:
+        if name in parameters:
             raise InvalidRequestError("A parameter is included more than once.")
         if value:
-            found[name] = value
-    return found
+            parameters[name] = value
+    return parameters

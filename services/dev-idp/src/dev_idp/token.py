@@ -30,7 +30,7 @@ DEFAULT_SCOPE = " ".join(model.SCOPES)
 Grant = Callable[[Provider, AsyncConnection, Row, dict[str, str]], Awaitable[dict[str, object]]]
 
 
-def token_endpoints(provider: Provider) -> APIRouter:  # noqa: C901 - a router: many small handlers
+def token_endpoints(provider: Provider) -> APIRouter:  # noqa: C901  a router: many small handlers
     """The router of the token and revocation endpoints."""
     router = APIRouter(tags=["tokens"])
 
@@ -38,18 +38,12 @@ def token_endpoints(provider: Provider) -> APIRouter:  # noqa: C901 - a router: 
     async def token(request: Request) -> JSONResponse:
         """A token for a code, a refresh token, a client, a password (uplift-cli only) or a one-time token."""
         form = await read_parameters(request)
-        grant = _GRANTS.get(form.get("grant_type", ""))
-        if grant is None:
+        if form.get("grant_type") not in model.GRANTS:
             raise UnsupportedGrantTypeError(None)
         client = await authenticate_client(provider, request, form)
         if form["grant_type"] not in client.grants:
             raise UnauthorizedClientError("The client is not registered for this grant.")
-        # Passwords are verified and hashed before the transaction, which would stay open as long.
-        if grant is _password:
-            grant = partial(_redeem_password, await _account_of(provider, request, form))
-        elif grant is _one_time:
-            await check_not_blocked(provider, request)
-            grant = partial(_redeem_one_time, await _new_password(form))
+        grant = await _prepare_grant(provider, request, form)
         async with provider.engine.begin() as connection:
             # A refusal may have marked a code as used or revoked a family. That must be committed, so it is raised afterwards.
             try:
@@ -66,7 +60,7 @@ def token_endpoints(provider: Provider) -> APIRouter:  # noqa: C901 - a router: 
 
     @router.post("/revoke")
     async def revoke(request: Request) -> Response:
-        """Revoke a refresh token with all that grew from its login (RFC 7009). Access tokens only expire."""
+        """Revoke a refresh token and all others of its family (RFC 7009). Access tokens cannot be revoked; they expire."""
         form = await read_parameters(request)
         client = await authenticate_client(provider, request, form)
         async with provider.engine.begin() as connection:
@@ -81,6 +75,19 @@ def token_endpoints(provider: Provider) -> APIRouter:  # noqa: C901 - a router: 
         return Response(headers=NOT_STORED)
 
     return router
+
+
+async def _prepare_grant(provider: Provider, request: Request, form: dict[str, str]) -> Grant:
+    """The function for the form's grant. Passwords are verified and hashed here, because a transaction would stay open for
+    that time."""
+    match form["grant_type"]:
+        case "password":
+            return partial(_redeem_password, await _account_of(provider, request, form))
+        case model.ONE_TIME:
+            await check_not_blocked(provider, request)
+            return partial(_redeem_one_time, await _new_password(form))
+        case name:
+            return _GRANTS[name]
 
 
 async def _authorization_code(
@@ -112,8 +119,8 @@ class Replayed(InvalidGrantError):
     ended: Sequence[store.EndedSession] = ()
 
 
-async def _replayed(connection: AsyncConnection, found: Row, told: str) -> Replayed:
-    replayed = Replayed(told)
+async def _replayed(connection: AsyncConnection, found: Row, description: str) -> Replayed:
+    replayed = Replayed(description)
     await store.revoke_family(connection, found.family)
     replayed.ended = await store.end_login(connection, found.sid) if found.sid else ()
     return replayed
@@ -148,12 +155,6 @@ async def _client_credentials(
     return _answer(provider, token, scope="")
 
 
-async def _password(
-    provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
-) -> dict[str, object]:
-    raise NotImplementedError("signed in first")
-
-
 async def _account_of(provider: Provider, request: Request, form: dict[str, str]) -> Row:
     account = await sign_in(provider, request, _required(form, "username"), _required(form, "password"))
     if account is None:
@@ -167,12 +168,6 @@ async def _redeem_password(
     account: Row, provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
 ) -> dict[str, object]:
     return await _issue(provider, connection, client, account, _create_direct_session(provider, client, account, form))
-
-
-async def _one_time(
-    provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
-) -> dict[str, object]:
-    raise NotImplementedError("let in first")
 
 
 class UnknownToken(InvalidGrantError):
@@ -191,13 +186,13 @@ async def _new_password(form: dict[str, str]) -> str | None:
 
 
 async def _redeem_one_time(
-    chosen: str | None, provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
+    password: str | None, provider: Provider, connection: AsyncConnection, client: Row, form: dict[str, str]
 ) -> dict[str, object]:
     account = await store.redeem_one_time_token(connection, form["one_time_token"])
     if account is None:
         raise UnknownToken("The one-time token is not known, was used before, or its account is switched off.")
-    if chosen is not None:
-        await store.change_account(connection, account.username, password=chosen, temporary=False)
+    if password is not None:
+        await store.change_account(connection, account.username, password=password, temporary=False)
         await store.end_sessions_of_account(connection, account.sub)
     return await _issue(provider, connection, client, account, _create_direct_session(provider, client, account, form))
 
@@ -206,8 +201,6 @@ _GRANTS: dict[str, Grant] = {
     "authorization_code": _authorization_code,
     "refresh_token": _refresh_token,
     "client_credentials": _client_credentials,
-    "password": _password,
-    model.ONE_TIME: _one_time,
 }
 
 
@@ -223,7 +216,7 @@ async def _issue(
 ) -> dict[str, object]:
     """The token response. `scope` narrows this access token; the next refresh token keeps the session's scope."""
     scope = session.scope if scope is None else scope
-    # A tenant's client is a subsystem of that tenant: its tokens have itself as audience, so services refuse them.
+    # A tenant's client is an application of that tenant. The audience of its tokens is itself, so that services refuse them.
     tenants = (
         [client.tenant]
         if client.tenant

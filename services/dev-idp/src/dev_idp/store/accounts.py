@@ -1,4 +1,4 @@
-"""Accounts, and the tenants they get into."""
+"""Accounts, and the tenants that they may sign in to."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ async def list_listed_accounts(connection: AsyncConnection) -> Sequence[Row]:
 
 
 async def add_account(connection: AsyncConnection, **values: object) -> bool:
-    """Whether the account is new; an existing username or sub is left as it is."""
+    """Inserts an account. False when the username or the sub exists, which then stays as it is."""
     added = upsert(account).values(**values).on_conflict_do_nothing().returning(account.c.sub)
     return await connection.scalar(added) is not None
 
@@ -42,10 +42,10 @@ async def upsert_account(
     connection: AsyncConnection, username: str, tenant: str, sub: str, **values: object
 ) -> Row | None:
     """Inserts the account with `sub`, or updates the tenant's own. Returns its row; None when it is another tenant's."""
-    fresh = {"sub": sub, "username": username, "tenant": tenant, "admin": False, "listed": False}
+    fixed = {"sub": sub, "username": username, "tenant": tenant, "admin": False, "listed": False}
     upserted = (
         upsert(account)
-        .values(**fresh, **values)
+        .values(**fixed, **values)
         .on_conflict_do_update(index_elements=["username"], set_=values, where=account.c.tenant == tenant)
         .returning(account)
     )
@@ -80,7 +80,7 @@ async def tenants_of(connection: AsyncConnection, sub: str) -> list[str]:
 
 
 async def add_member(connection: AsyncConnection, sub: str, tenant: str) -> None:
-    """Lets the account into a further tenant. Repeating it changes nothing."""
+    """Lets the account sign in to a further tenant. Repeating it changes nothing."""
     await connection.execute(upsert(membership).values(sub=sub, tenant=tenant).on_conflict_do_nothing())
 
 

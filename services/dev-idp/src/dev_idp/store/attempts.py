@@ -29,9 +29,9 @@ async def record_failures(connection: AsyncConnection, keys: Mapping[str, model.
     await connection.execute(delete(attempt).where(attempt.c.last_at < now - model.FAILURE_RETENTION))
     for key in sorted(keys):
         back_off = keys[key]
-        given = {"key": model.digest(key), "now": now, "forgotten": now - model.FAILURE_RETENTION}
+        parameters = {"key": model.digest(key), "now": now, "forgotten": now - model.FAILURE_RETENTION}
         await connection.execute(
-            _FAILED, given | {"free": back_off.free_failures, "longest": back_off.max_wait.total_seconds()}
+            _FAILED, parameters | {"free": back_off.free_failures, "longest": back_off.max_wait.total_seconds()}
         )
 
 

@@ -13,13 +13,13 @@ async def find_client(connection: AsyncConnection, client_id: str) -> Row | None
 
 
 async def add_client(connection: AsyncConnection, **values: object) -> bool:
-    """Whether the client is new; an existing one is left as it is."""
+    """Inserts a client. False when its id exists, whose registration then stays as it is."""
     added = upsert(client).values(**values).on_conflict_do_nothing().returning(client.c.client_id)
     return await connection.scalar(added) is not None
 
 
 async def upsert_client(connection: AsyncConnection, **values: object) -> None:
-    """Register the client, or replace its registration."""
+    """Registers the client, or replaces its registration."""
     statement = upsert(client).values(**values)
     await connection.execute(statement.on_conflict_do_update(index_elements=["client_id"], set_=values))
 
