@@ -39,6 +39,8 @@ class InteractionView(BaseModel):
 
 
 class VersionView(BaseModel):
+    """A version of a leg. `receipt` null: a change of the directory caused it."""
+
     known_at: datetime
     receipt: UUID | None
     content: LegRecorded
@@ -59,6 +61,8 @@ class PartView(BaseModel):
 
 
 class WholeInteraction(InteractionView):
+    """An interaction with all versions of its legs, and its records."""
+
     versions: list[VersionView]
     parts: list[PartView]
 

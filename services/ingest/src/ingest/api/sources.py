@@ -51,6 +51,8 @@ class Awaited(BaseModel):
 
 
 class HeldView(BaseModel):
+    """A held contact, and what it waits for."""
+
     contact: str
     interaction: str
     reason: HoldReason
@@ -59,6 +61,8 @@ class HeldView(BaseModel):
 
 
 class HeldPage(Page[HeldView]):
+    """Held contacts, and the agents whom the directory does not know. `people` is the same on each page."""
+
     people: list[Awaited]
 
 

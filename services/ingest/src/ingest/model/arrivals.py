@@ -22,7 +22,7 @@ _Kind = tuple[str, str]
 
 
 def hash_content(content: bytes) -> UUID:
-    """128 bits of BLAKE2b, in the shape of a UUID."""
+    """128 bits of BLAKE2b, as a UUID."""
     return UUID(bytes=blake2b(content, digest_size=16).digest())
 
 

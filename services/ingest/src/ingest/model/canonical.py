@@ -1,4 +1,4 @@
-"""Merging the parts of an interaction into canonical legs, and what holds them back."""
+"""Merges the parts of an interaction into canonical legs, and determines which contacts are held."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
@@ -12,21 +12,19 @@ from ingest.model.parts import Analysis, Contact, ContactEvent, Part
 
 HoldReason = Literal["unknown_agent", "open_interaction", "waiting_for_part", "ambiguous_time"]
 Relation = Literal["transfer", "consult", "conference"]
-MIN_SPOKEN_MS = (
-    2_000  # who was in the talk for less than this was not part of it: the vendors' figures are whole seconds
-)
+MIN_SPOKEN_MS = 2_000  # a party with less talk was not part of it: the vendors' figures are whole seconds
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Agent(Struct, frozen=True):
-    """A person of the directory at the time of a leg, with the workday that this time is for that person."""
+    """A person of the directory, and the person's workday of the time in question."""
 
     id: UUID
     workday: date
 
 
 class Leg(LegFields, omit_defaults=True, kw_only=True):
-    """The canonical content of a leg: everything that an event says of it but version, void and mode."""
+    """The canonical content of a leg: all fields of its event except version, void and mode."""
 
     external_id: str
     workday: date
@@ -39,8 +37,8 @@ class Leg(LegFields, omit_defaults=True, kw_only=True):
 
 
 class Held(Struct, frozen=True):
-    """Why a contact has no effect yet, or with an unknown agent only where no agent is needed: `waits_for` are the agent's
-    names, the kind of part that is missing, or the column of a time that may be either of two."""
+    """A contact without effect yet; with an unknown agent, it has effect where no agent is needed. `waits_for`: the agent's
+    names, the kind of the missing part, or the column of a time that is one of two instants."""
 
     contact: str
     reason: HoldReason
@@ -48,19 +46,20 @@ class Held(Struct, frozen=True):
 
 
 class Interaction(Struct):
-    """`legs[n]` is leg n + 1; `held` are contacts that do not count as legs yet, or whose agent is not known yet."""
+    """The legs of an interaction: `legs[n]` is leg n + 1. `held`: contacts that are no legs yet, or whose agent is unknown."""
 
     legs: list[Leg]
     held: list[Held]
 
 
 FindAgent = Callable[[list[str], int], Agent | None]
+"""The person whom one of these names means at an instant, in milliseconds since 1970."""
 FindWorkday = Callable[[int], date]
 """The tenant's workday of an instant, for legs without agent."""
 
 
 def select_newest_parts(parts: Iterable[Part]) -> dict[str, dict[str, Part]]:
-    """Contact → kind → the part that counts: the greatest stamp, and of equal ones the one that came last."""
+    """Contact → kind → the newest part: that with the greatest stamp; of equal stamps, the one that arrived last."""
     found: dict[str, dict[str, Part]] = {}
     for part in parts:
         kinds = found.setdefault(part.contact, {})
@@ -71,7 +70,7 @@ def select_newest_parts(parts: Iterable[Part]) -> dict[str, dict[str, Part]]:
 
 
 def root_of(contact: str, kinds: dict[str, Part]) -> str:
-    """The contact that an interaction began with, as the contact record says, else an event, else the contact itself."""
+    """The contact that an interaction began with: as the contact record names it, else an event, else the contact itself."""
     record = kinds.get("contact")
     for part in [record] if record else kinds.values():
         if part.initial:
@@ -82,12 +81,12 @@ def root_of(contact: str, kinds: dict[str, Part]) -> str:
 def merge(parts: Iterable[Part], agent_of: FindAgent, day_of: FindWorkday, *, open_without_end: bool) -> Interaction:
     """The canonical legs of one interaction from all its parts, in order of arrival.
 
-    A leg is a contact whose record is final; they are numbered by initiation. `open_without_end`: a record without end
-    is of an interaction that still goes on (where the vendor writes one for every finished contact).
+    A leg is a contact whose record is final. Legs are numbered in order of their start. `open_without_end`: a record without
+    an end is of an interaction that lasts, because the vendor writes an end for each finished contact.
 
-    While the first contact of a chain is missing or still open, the earliest leg that is here counts as the first one,
-    and those after it have the direction that a record or event of the first contact says, if there is one; else it is
-    unknown. Both are corrected when the first contact is final.
+    While the first contact of a chain is missing or open, the earliest leg is the first one; the legs after it have the
+    direction that a record or event of the first contact has, if there is one, else an unknown direction. Both are corrected
+    when the first contact is final.
     """
     contacts = select_newest_parts(parts)
     legs: list[tuple[int, str, Contact, Analysis | None]] = []
@@ -137,7 +136,7 @@ def merge(parts: Iterable[Part], agent_of: FindAgent, day_of: FindWorkday, *, op
 
 
 def _direction(contacts: dict[str, dict[str, Part]], known: dict[str, Contact]) -> str | None:
-    """The direction of the contact that began a chain."""
+    """The direction of the contact that began a chain; None: unknown."""
     first = min((each for each in known.values() if each.previous is None), key=lambda each: each.started, default=None)
     if first is not None:
         return first.direction
@@ -149,8 +148,8 @@ def _direction(contacts: dict[str, dict[str, Part]], known: dict[str, Contact]) 
 
 
 def _set_relations(leg: Leg, facts: Contact, before: Contact | None, after: Sequence[Contact], *, unseen: bool) -> None:
-    """Says of a leg how the contact went on (`after`; `unseen`: in one that is not here yet), and how it came from the one
-    `before`."""
+    """Sets how the contact continued, and its relation to the contact `before`. `after`: the contacts that continue it;
+    `unseen`: another one continues it, which has not arrived yet."""
     taken = sum(each.by_transfer and find_relation(facts, each) == "transfer" for each in after)
     if taken:
         leg.transferred, leg.transfers = True, max(leg.transfers or 0, taken)
@@ -158,17 +157,17 @@ def _set_relations(leg: Leg, facts: Contact, before: Contact | None, after: Sequ
         leg.relation = find_relation(before, facts)
     if leg.abandoned:
         went_on = any(each.by_transfer or each.following for each in after)
-        # Who was asked for help and did not come was not waited for by the customer, whom the asker still had.
+        # In a consult or conference the customer did not wait for this agent: the agent who called kept the customer.
         leg.abandoned = not (went_on or unseen or leg.relation in ("consult", "conference"))
 
 
 def find_relation(giver: Contact, taker: Contact) -> Relation:
-    """How the agent of one contact had to do with whom a later contact called in.
+    """The relation between a contact and a later one that its agent began.
 
-    Amazon Connect's rule, of "Identify conferences and transfers by using contact records": it is a transfer where the
-    first agent enters after-contact work before the second does, or before the outside party is gone. Else the first
-    agent took the customer back: a consult where the customer heard nothing of it (no time in the talk, or not more than
-    the first agent's hold), a conference where all spoke. A customer who had no agent yet moved on: a transfer.
+    The rule is that of Amazon Connect, "Identify conferences and transfers by using contact records". It is a transfer if
+    the first agent enters after-contact work before the second agent does, or before the outside party leaves. Otherwise
+    the first agent took the customer back: it is a consult if the customer did not hear it (no time in the talk, or no more
+    than the first agent's hold), and a conference if all spoke. If the customer had no agent yet, it is a transfer.
     """
     left = giver.left_at if giver.left_at is not None else giver.ended
     until = taker.left_at if taker.left_at is not None else taker.ended

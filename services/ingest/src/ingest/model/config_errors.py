@@ -1,4 +1,4 @@
-"""Configuration as a struct of a known shape, or which field of it is wrong, why, and what to write instead."""
+"""Converts configuration to a struct; a refusal names the wrong field, the reason and the cure."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ _WORDS = {
 
 
 def convert_config(config: Any, kind: type[T]) -> T:
-    """Raises Refusal, whose field is a JSON pointer into `config`."""
+    """The configuration as a struct of this kind. Raises Refusal, whose field is a JSON pointer into `config`."""
     try:
         return msgspec.convert(config, kind)
     except msgspec.ValidationError as error:
@@ -42,8 +42,8 @@ def convert_config(config: Any, kind: type[T]) -> T:
 
 
 def _locate_error(config: Any, kind: Any, path: str) -> tuple[str, list[Any]]:
-    """The pointer to what the message's path (`$.fields[...].unit`) names, and what may stand there. The message does not
-    name the keys of a mapping: the first whose value does not fit is the one."""
+    """The JSON pointer to what the message's path (`$.fields[...].unit`) names, and the types that are allowed there. The
+    message does not name the keys of a mapping: the first key whose value does not fit is taken."""
     here: Any = config
     pointer, kinds = "", [*_alternatives(kind)]
     for name, number in re.findall(r"\.([^.\[\]`]+)|\[(\.\.\.|\d+)\]", path):

@@ -1,4 +1,4 @@
-"""Reading single values out of a record, each with a refusal that names the field when it is not what it must be."""
+"""Readers of single values of a record. Each raises Refusal, which names the field, for a value that is not valid."""
 
 import hmac
 import re
@@ -13,13 +13,13 @@ from pydantic import JsonValue
 
 from ingest.model.refusal import Refusal
 
-EARLIEST_MS = 946_684_800_000  # 2000-01-01: no call record is older, an unset clock is
+EARLIEST_MS = 946_684_800_000  # 2000-01-01. Older times come from a clock that is not set.
 MAX_FUTURE_MS = 86_400_000
 MAX_DURATION_MS = 400 * 86_400_000
-ROUNDING_TOLERANCE_MS = 2_000  # two figures of whole seconds may differ by one each
+ROUNDING_TOLERANCE_MS = 2_000  # two figures in whole seconds, each rounded by up to one second
 MAX_TEXT_CHARS = 512
 MAX_STRETCHES = 5_000
-"""Silent stretches of one conversation: at three seconds each, four hours of silence."""
+"""The most silent stretches of one conversation: at three seconds each, four hours of silence."""
 _MAX_ADDRESS_CHARS = 320  # of an e-mail address, RFC 3696
 _PHONE = re.compile(r"[+(]?\d[\d\s().\-/]{5,}\d")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -28,7 +28,8 @@ _NUMBER = re.compile(r"[^\d+]")
 
 @dataclass(frozen=True)
 class ReadContext:
-    """What a reader needs besides the record: `now` and `zone` (of time stamps that carry none) and the secret."""
+    """What a reader needs besides the record. `now_ms`: since 1970 UTC; `secret`: the key of the tenant's customer hashes;
+    `zone`: of time stamps without an offset."""
 
     now_ms: int
     secret: bytes
@@ -42,7 +43,8 @@ class ReadContext:
         return hmac.digest(self.secret, plain.encode(), "sha256")[:16].hex()
 
     def parse_instant(self, value: Any, field: str) -> int:
-        """Milliseconds since 1970 of an ISO 8601 text with an offset (or in the source's declared zone)."""
+        """Milliseconds since 1970 of an ISO 8601 text with an offset, or in `self.zone`. Raises Refusal, also for a time
+        that is one of two instants."""
         first, *others = self.parse_instants(value, field)
         if others:
             reason = f"{quote_value(value)} may be either of two instants: the clocks went back in that hour."
@@ -50,7 +52,8 @@ class ReadContext:
         return first
 
     def parse_instants(self, value: Any, field: str, zone: tzinfo | None = None) -> list[int]:
-        """What an ISO 8601 text may mean. `zone`: of times without an offset, before the source's own."""
+        """The instants that an ISO 8601 text may mean, in milliseconds since 1970: one, or two as of `resolve_instants`.
+        `zone`: of times without an offset; None: the source's zone. Raises Refusal."""
         try:
             ms = _milliseconds(value)
             if ms is not None and EARLIEST_MS <= ms <= self.now_ms + MAX_FUTURE_MS:
@@ -61,8 +64,8 @@ class ReadContext:
             raise Refusal(field, f"{quote_value(value)} is not a time.", cure) from None
 
     def resolve_instants(self, at: datetime, field: str, zone: tzinfo | None = None) -> list[int]:
-        """The instant that a time is; both, in order, in the hour that a zone has twice when its clocks go back. Raises
-        Refusal for the hour that it has not when they go forward."""
+        """The instant of a time, in milliseconds since 1970; two instants, in order, in the hour that a zone has twice when
+        its clocks go back. Raises Refusal for a time in the hour that the zone skips when its clocks go forward."""
         if at.tzinfo is not None:
             return [self._within(at, field)]
         zone = zone or self.zone
@@ -92,14 +95,16 @@ class ReadContext:
         return ms
 
     def read_instant(self, record: Mapping[str, Any], name: str, prefix: str = "") -> int | None:
+        """The time of a field, in milliseconds since 1970; None when it is missing, null or empty. `prefix`: what a refusal
+        writes before the field's name."""
         value = record.get(name)
         return None if value is None or value == "" else self.parse_instant(value, prefix + name)
 
 
 @lru_cache(maxsize=10_000)
 def _milliseconds(text: str) -> int | None:
-    """Of a time with an offset: many are said twice, since where one stretch ends the next begins. None for what needs a
-    closer look. Raises ValueError, TypeError."""
+    """Milliseconds since 1970 of an ISO 8601 text with an offset; None without one. The cache helps because many times
+    occur twice in a record: one stretch ends where the next begins. Raises ValueError, TypeError."""
     at = datetime.fromisoformat(text)
     try:
         return None if at.tzinfo is None else round(at.timestamp() * 1000)
@@ -108,7 +113,7 @@ def _milliseconds(text: str) -> int | None:
 
 
 def parse_zone(name: str | None, field: str) -> ZoneInfo | None:
-    """Raises Refusal for a zone that the IANA database does not have."""
+    """The time zone of this name; None without a name. Raises Refusal for a name that is not in the IANA database."""
     if name is None:
         return None
     try:
@@ -120,13 +125,13 @@ def parse_zone(name: str | None, field: str) -> ZoneInfo | None:
 
 
 def quote_value(value: Any) -> str:
-    """A value as it may stand in a message."""
+    """A value as messages show it: in backquotes, at most 60 characters."""
     text = value if isinstance(value, str) else repr(value)
     return f"`{text[:60]}…`" if len(text) > 60 else f"`{text}`"
 
 
 def read_text(record: Mapping[str, Any], name: str, prefix: str = "") -> str | None:
-    """The text of a field; None when it is missing, null or empty."""
+    """The text of a field; None when it is missing, null or empty. Raises Refusal for other values and longer texts."""
     value = record.get(name)
     if value is None or value == "":
         return None
@@ -140,6 +145,7 @@ def read_text(record: Mapping[str, Any], name: str, prefix: str = "") -> str | N
 
 
 def read_required_text(record: Mapping[str, Any], name: str, prefix: str = "") -> str:
+    """As `read_text`. Raises Refusal when the field is missing, null or empty."""
     value = read_text(record, name, prefix)
     if value is None:
         raise Refusal(prefix + name, "It is missing.", "Send the record with this field.")
@@ -147,7 +153,7 @@ def read_required_text(record: Mapping[str, Any], name: str, prefix: str = "") -
 
 
 def read_object(record: Mapping[str, Any], name: str, prefix: str = "") -> dict[str, JsonValue] | None:
-    """An object within the record; None when it is missing or null."""
+    """The object in a field; None when it is missing or null. Raises Refusal for other values."""
     value: JsonValue = record.get(name)
     if value is None:
         return None
@@ -157,7 +163,8 @@ def read_object(record: Mapping[str, Any], name: str, prefix: str = "") -> dict[
 
 
 def read_whole_number(record: Mapping[str, Any], name: str, prefix: str = "", *, multiplier: int = 1) -> int | None:
-    """A whole number from 0 on, multiplied by `times` (1000 makes seconds milliseconds)."""
+    """A whole number from 0 on, multiplied by `multiplier` (1000 makes milliseconds of seconds); None when it is missing,
+    null or empty. Raises Refusal for other values, and for more than 400 days of milliseconds."""
     value = record.get(name)
     if value is None or value == "":
         return None
@@ -176,7 +183,7 @@ def read_whole_number(record: Mapping[str, Any], name: str, prefix: str = "", *,
 
 
 def check_durations_agree(given: int | None, measured: int | None, field: str, other: str) -> None:
-    """Refuse a duration that contradicts the instants it is said to lie between."""
+    """Raises Refusal for a duration that differs from that between its instants by more than rounding. All in ms."""
     if measured is not None and measured < 0:
         raise Refusal(other, "The end lies before the start.", "Check which of the two is wrong.")
     if given is not None and measured is not None and abs(given - measured) > ROUNDING_TOLERANCE_MS:
@@ -184,12 +191,13 @@ def check_durations_agree(given: int | None, measured: int | None, field: str, o
 
 
 def check_order(first: int | None, then: int | None, field: str, before: str) -> None:
+    """Raises Refusal when `then`, of field `field`, lies before `first`, of field `before`."""
     if first is not None and then is not None and then < first:
         raise Refusal(field, f"It lies before {before}.", "Check which of the two is wrong.")
 
 
 def check_talk_fits(talk: int | None, hold: int | None, available: int | None, field: str) -> None:
-    """Refuse talk and hold that last longer than the contact by more than rounding."""
+    """Raises Refusal when talk and hold last longer than the contact by more than rounding. All in ms."""
     spent = (talk or 0) + (hold or 0)
     if available is not None and spent > available + ROUNDING_TOLERANCE_MS:
         raise Refusal(field, f"Talk and hold last {spent} ms, the contact only {available} ms.", "Check the durations.")

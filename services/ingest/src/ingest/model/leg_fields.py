@@ -1,4 +1,4 @@
-"""The fields that a contact record and the leg made of it share, each spelt once.
+"""The fields that a contact record and its leg share, each declared once.
 
 `contracts.legs.LegRecorded` says the same to other services; tests/test_leg_fields.py compares the two. Durations are
 milliseconds, instants milliseconds since 1970 UTC, scores hundredths of the vendor's scale; unknown is None, never 0.
@@ -22,7 +22,8 @@ class SpeechFields(Struct, omit_defaults=True):
 
 
 class OptionalLegFields(SpeechFields, omit_defaults=True):
-    """What a contact record may say of a leg. By position, so that a leg takes them over in one call: 3 µs less a leg."""
+    """Optional fields of a contact record that its leg has too. They are positional, so that one call copies them to a leg:
+    3 µs less a leg."""
 
     ended: int | None = None
     direction: str | None = None
@@ -46,7 +47,7 @@ class OptionalLegFields(SpeechFields, omit_defaults=True):
 
 
 class LegFields(OptionalLegFields, omit_defaults=True, kw_only=True):
-    """What a contact record says of a leg."""
+    """Fields of a contact record that its leg has too."""
 
     started: int
     channel: str
@@ -55,7 +56,7 @@ class LegFields(OptionalLegFields, omit_defaults=True, kw_only=True):
 SPEECH_FIELDS = SpeechFields.__struct_fields__
 LEG_FIELDS = LegFields.__struct_fields__
 get_optional_leg_fields = attrgetter(*OptionalLegFields.__struct_fields__)
-"""Their values, in the order in which a struct takes them by position."""
+"""The values of these fields, in the order of the struct's positional arguments."""
 
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(LegFields)}
 _IN_ORDER = (*(name for name in LEG_FIELDS if name not in SPEECH_FIELDS), *SPEECH_FIELDS)

@@ -1,7 +1,7 @@
-"""What a vendor's record says, read and checked, before the parts of an interaction are merged.
+"""Parts: records as they were read and checked, before the parts of an interaction are merged.
 
-Instants are integers, milliseconds since 1970 UTC; durations are milliseconds; unknown is None, never 0. Customer
-numbers are keyed hashes here already.
+Instants are integers, milliseconds since 1970 UTC; durations are milliseconds; unknown is None, never 0. Customers' numbers
+are keyed hashes.
 """
 
 from msgspec import Struct
@@ -10,14 +10,14 @@ from ingest.model.leg_fields import LegFields, SpeechFields
 
 
 class Contact(LegFields, omit_defaults=True, kw_only=True):
-    """A contact record: one agent's part of an interaction. `agents` are all the names the vendor gives the agent, the
-    one to show first. `direction` None means that of the interaction's first contact.
+    """A contact record: one agent's part of an interaction. `agents`: all names that the vendor gives the agent; the first
+    is the one to show. `direction` None: that of the interaction's first contact.
 
-    `by_transfer`: the contact was made by an attempt to hand the customer on from `previous`, or to bring somebody in;
-    `following`: it is another way in which `previous` went on, such as the callback that the customer asked for.
-    `left_at`: when this part was over for whoever took it (else `ended`, when it was over for the customer).
-    `outside_ms`: how long a party outside of the centre was in the talk. `unsure` is the column whose time may be either
-    of two, which nothing else in the record decides.
+    `by_transfer`: an attempt to transfer the customer from `previous`, or to call somebody in, began the contact.
+    `following`: it continues `previous` in another way, such as a callback that the customer requested. `left_at`: when the
+    agent's part ended; None: at `ended`, when the customer's did. `outside`: it is with a party outside of the call centre;
+    `outside_ms`: how long such a party was in the talk. `unsure`: the column whose time is one of two instants, which
+    nothing else in the record decides.
     """
 
     previous: str | None = None
@@ -32,11 +32,11 @@ class Contact(LegFields, omit_defaults=True, kw_only=True):
 
 
 class Analysis(SpeechFields, omit_defaults=True, kw_only=True):
-    """What speech analysis found in the conversation of one contact."""
+    """The result of speech analysis of a contact's conversation."""
 
 
 class ContactEvent(Struct, omit_defaults=True, kw_only=True):
-    """A contact event: that something happened. It opens an interaction; its figures are the contact record's."""
+    """A contact event. It opens an interaction; figures come from the contact record only."""
 
     event: str
     started: int | None = None
@@ -47,8 +47,8 @@ class ContactEvent(Struct, omit_defaults=True, kw_only=True):
 
 
 class Part(Struct, kw_only=True):
-    """`kind` is `contact`, `analysis` or `event/<TYPE>`; `stamp` orders parts of one kind of one contact only.
-    `initial` is the first contact of the interaction where the record names it."""
+    """A part of an interaction. `kind`: `contact`, `analysis` or `event/<TYPE>`. `stamp`: orders the parts of one kind of one
+    contact. `initial`: the first contact of the interaction, if the record names it."""
 
     kind: str
     contact: str
@@ -58,7 +58,8 @@ class Part(Struct, kw_only=True):
 
 
 class StateNotice(Struct, kw_only=True):
-    """From an agent event: from `points[i][0]` on the agent was in state `points[i][1]` (None: logged out)."""
+    """An agent event: from `points[i][0]` on, the agent was in state `points[i][1]` (None: logged out). `stamp`: time of the
+    event."""
 
     agents: list[str]
     stamp: int

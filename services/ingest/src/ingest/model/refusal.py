@@ -1,11 +1,11 @@
-"""Why something was not taken, in words that help to mend it."""
+"""Why a record or a configuration is refused, with a cure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """`field` is the vendor's own name of what is wrong (empty: the record as a whole); `cure` says what would help."""
+    """Why something is refused. `field`: the vendor's name of the field (empty: the whole record); `cure`: what to do."""
 
     field: str
     reason: str

@@ -1,4 +1,4 @@
-"""Every connector there is, one line each."""
+"""All connectors, one line each."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +14,7 @@ CONNECTORS: dict[str, Connector] = {
         generic.CONNECTOR,
     )
 }  # fmt: skip
-"""By vendor, as the API calls it."""
+"""Vendor, as the API names it → connector."""
 
 if TYPE_CHECKING:
     Vendor = str

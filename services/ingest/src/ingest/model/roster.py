@@ -1,4 +1,4 @@
-"""Whom a vendor's name of an agent means at an instant, and which workday that is for this person."""
+"""The person whom a vendor's name of an agent means at an instant, and the person's workday."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -12,10 +12,10 @@ DatedPerson = tuple[UUID, date, date]
 
 
 class Roster:
-    """Part of the directory as one source sees it.
+    """The people of the directory who have certain names in a source, and their workdays.
 
-    `names`: external id → people who bear it, from a day up to another, the newest first. These are days of the person,
-    as all dates of the directory are. The first name that means anybody decides.
+    `names`: external id → people who have it, each from a day until before another, the newest first. These are workdays of
+    the person, as are all dates of the directory.
     """
 
     def __init__(self, workdays: Workdays, names: Mapping[str, Sequence[DatedPerson]]) -> None:
@@ -23,17 +23,18 @@ class Roster:
         self._names = names
 
     def day_of(self, at: int) -> date:
-        """The tenant's own workday, for what nobody took."""
+        """The tenant's workday of an instant, for contacts that nobody took. `at`: milliseconds since 1970."""
         return self.workdays.workday_of(None, at)
 
     def workday_end_ms(self, agent: Agent | None, at: int) -> int:
-        """When the workday ends that `at` belongs to for the agent, or for nobody: in milliseconds since 1970, after `at`."""
+        """The end of the workday of `at`, for the agent or for nobody. Both in milliseconds since 1970; it is after `at`."""
         person, day = (agent.id, agent.workday) if agent else (None, self.day_of(at))
         begins = self.workdays.start_of_workday(person, day + timedelta(days=1))
         return max(int(begins.timestamp() * 1000), at + 1)
 
     def agent_of(self, names: list[str], at: int) -> Agent | None:
-        """`at`: milliseconds since 1970."""
+        """The person whom the first of these names that has a meaning means at this instant; None: nobody. `at`: milliseconds
+        since 1970."""
         for name in names:
             for person, since, until in self._names.get(name, ()):
                 day = self.workdays.workday_of(person, at)

@@ -22,7 +22,7 @@ def _vendors_with(setting: Setting, conjunction: str = "and") -> str:
     return f" {conjunction} ".join(each.vendor for each in CONNECTORS.values() if each.setting == setting)
 
 
-class SourceSpec(BaseModel):
+class SourceSpec(BaseModel):  # noqa: D101 - the docstring names the vendors, and is computed
     __doc__ = (
         f"A configured instance of a vendor. `options` are of {_vendors_with('options')}, "
         f"`mapping` is of {_vendors_with('mapping')}."
@@ -38,10 +38,12 @@ class SourceSpec(BaseModel):
 
 
 class NamedSource(SourceSpec):
+    """A source of a blueprint. `source` is its name."""
+
     source: str = Field(pattern=SLUG)
 
     def values(self) -> dict[str, Any]:
-        """As it is stored and exported; without a title its name is the title."""
+        """The source as it is stored and exported; without a title, its name is the title."""
         return self.model_dump() | {"title": self.title or self.source}
 
 
@@ -53,7 +55,7 @@ class Section(BaseModel):
     sources: list[NamedSource] = []
 
     def problems(self, present: Mapping[str, str]) -> list[FieldProblem]:
-        """Every problem of the section. `present`: the vendor of each existing source, by the source's name."""
+        """All problems of the section. `present`: the vendor of each existing source, by the source's name."""
         found: list[FieldProblem] = []
         seen: set[str] = set()
         for index, named in enumerate(self.sources):
@@ -87,11 +89,11 @@ class Source:
     format: RecordFormat
 
     def reading(self, now_ms: int, secret: bytes) -> ReadContext:
-        """What its records are read with. `now_ms`: since 1970 UTC; `secret`: the key of the tenant's customer hashes."""
+        """The context to read its records in. `now_ms`: since 1970 UTC; `secret`: the key of the tenant's customer hashes."""
         return ReadContext(now_ms, secret, self.format.zone)
 
     def check_columns(self, columns: Sequence[str], separator: str) -> None:
-        """Raises Refusal for the columns of a CSV file of which no row could be taken."""
+        """Raises Refusal for the columns of a CSV file of which no row could be accepted."""
         if self.format.check_columns is None:
             reason = f"The source is of vendor {self.vendor}, whose records are JSON; this is CSV with {list_columns(columns)}."
             other = f"send the file to a source of vendor {_vendors_with('mapping', 'or')} with a mapping."
@@ -100,7 +102,7 @@ class Source:
 
 
 def build_source(slug: str, spec: SourceSpec) -> Source:
-    """Raises Refusal, whose field is a JSON pointer, for options or a mapping that cannot be used."""
+    """The source, ready to read. Raises Refusal, whose field is a JSON pointer, for invalid options or an invalid mapping."""
     connector = CONNECTORS[spec.vendor]
     if connector.setting == "mapping":
         if spec.options:

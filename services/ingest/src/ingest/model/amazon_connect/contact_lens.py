@@ -65,7 +65,7 @@ def _stretches(found: JsonValue, field: str, conversation: int | None) -> list[t
 
 
 def _participants(record: dict[str, Any], role: str) -> set[str]:
-    """The ids of the participants in a role; older analyses use the role itself as id."""
+    """The ids of the participants with a role; older analyses use the role as id."""
     found: JsonValue = record.get("Participants")
     ids = {role}
     for item in found if isinstance(found, list) else []:
@@ -86,7 +86,7 @@ def _by_agents(record: dict[str, Any], interruptions: dict[str, Any], at: str) -
 
 
 def _sentiment(record: dict[str, Any], found: dict[str, Any]) -> int | None:
-    """The customer's overall sentiment, in hundredths."""
+    """The customer's overall sentiment, in hundredths; None: unknown."""
     at = "ConversationCharacteristics.Sentiment."
     overall = read_object(read_object(found, "Sentiment", "ConversationCharacteristics.") or {}, "OverallSentiment", at)
     if overall is None:
@@ -104,7 +104,7 @@ def _sentiment(record: dict[str, Any], found: dict[str, Any]) -> int | None:
 
 
 def _by_participant(found: dict[str, JsonValue], at: str) -> tuple[dict[str, JsonValue], str]:
-    """By participant, and where that stands: the analysis of a chat has it one level deeper than that of a call."""
+    """Participant → value, and the path of that object: the analysis of a chat has it one level deeper than that of a call."""
     for name in ("DetailsByParticipantRole", "DetailsByParticipant"):
         if (deeper := read_object(found, name, at)) is not None:
             return deeper, f"{at}{name}."

@@ -1,4 +1,4 @@
-"""Records that Amazon Connect's connector does not read: it says what each seems to be, and what to send instead."""
+"""Refusals of records that Amazon Connect's connector does not read: what each seems to be, and what to send instead."""
 
 from pydantic import JsonValue
 
@@ -9,12 +9,12 @@ _NOT_A_RECORD = ("AgentInfo", "QueueInfo", "agentInfo", "queueInfo", "Contact", 
 
 
 def find_api_answer(record: dict[str, JsonValue]) -> str | None:
-    """The field by which a record is an answer of the API, and no contact record; None for others."""
+    """The field that only answers of the API have, not contact records; None if the record has none of them."""
     return next((name for name in _NOT_A_RECORD if name in record), None)
 
 
 def api_answer_refusal(field: str) -> Refusal:
-    """The refusal for an answer of the API, recognised by this field."""
+    """The refusal of an answer of the API, which has this field."""
     reason = (
         "This is an answer of the API (DescribeContact, SearchContacts), which lacks the talk time; no contact record."
     )
@@ -23,7 +23,7 @@ def api_answer_refusal(field: str) -> Refusal:
 
 
 def unsupported_refusal(record: dict[str, JsonValue]) -> Refusal:
-    """The refusal for a record of a kind that is not read; it names the kind where that is known."""
+    """The refusal of a record of another kind; it names the kind if it is known."""
     if "JobName" in record and "ConversationCharacteristics" in record:
         reason = "This is an Amazon Transcribe call analytics job: it names neither a contact nor the time of the call."
         return Refusal("JobName", reason, "Send the Contact Lens analysis, whose CustomerMetadata names the contact.")

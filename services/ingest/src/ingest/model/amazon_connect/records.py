@@ -34,13 +34,13 @@ DIRECTIONS: dict[str, str | None] = {
     "WEBRTC_API": "inbound", "AGENT_REPLY": "outbound", "FLOW": "internal", "CAMPAIGN_PREVIEW": "outbound",
 }  # fmt: skip
 TRANSFERS = {"TRANSFER", "QUEUE_TRANSFER"}
-# Contacts in which no customer waits on the line, or that are none of the customer's: nobody can give one up.
+# Contacts in which no customer waits, or that are not the customer's: they cannot be abandoned.
 NOBODY_WAITS = {"OUTBOUND", "CALLBACK", "EXTERNAL_OUTBOUND", "MONITOR", "AGENT_REPLY", "FLOW", "CAMPAIGN_PREVIEW"}
-# What DisconnectReason says of who ended the contact: the customer, or somebody or something else.
+# DisconnectReason → whether the customer ended the contact.
 _ELSE = False
 REASONS: dict[str, bool] = {
     "CUSTOMER_DISCONNECT": True,
-    "TELECOM_ORIGINATOR_CANCEL": True,  # of a call that comes in: the customer cancels before the connection
+    "TELECOM_ORIGINATOR_CANCEL": True,  # of an incoming call: the customer cancels before the connection
     **dict.fromkeys((
         "AGENT_DISCONNECT", "THIRD_PARTY_DISCONNECT", "TELECOM_PROBLEM", "TELECOM_BUSY", "TELECOM_NUMBER_INVALID",
         "TELECOM_POTENTIAL_BLOCKING", "TELECOM_UNANSWERED", "TELECOM_TIMEOUT", "CUSTOMER_NEVER_ARRIVED",
@@ -133,7 +133,7 @@ def _contact(record: dict[str, Any], reading: ReadContext, options: Options) -> 
     if queue:
         _queue(facts, queue, reading)
     if method.upper() == "API" and facts.channel == "chat":
-        facts.direction = "inbound"  # a customer's chat is started by the web page, a call by API rings the customer
+        facts.direction = "inbound"  # the web page starts a customer's chat; a call by API rings the customer
     facts.answered = bool(facts.agents)
     transfer_completed = reading.read_instant(record, "TransferCompletedTimestamp")
     facts.transferred = transfer_completed is not None
@@ -159,14 +159,14 @@ def _contact(record: dict[str, Any], reading: ReadContext, options: Options) -> 
 
 
 def _none_if_empty(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Nothing, for an object that has names and no values."""
+    """The object; None if all its values are null."""
     return found if found and any(value is not None for value in found.values()) else None
 
 
 def _was_abandoned(record: dict[str, Any], method: str, facts: Contact, options: Options) -> bool | None:
-    """Whether a contact that was queued and that no agent took was given up: ended by the customer while waiting. The
-    record says so by its DisconnectReason; older ones have none, and then it is so by the vendor's own rule. None: the
-    reason is not known here. What followed on the contact is judged when they are merged."""
+    """Whether a contact that was queued and that no agent took was abandoned: the customer ended it while waiting. The
+    record's DisconnectReason says who ended it; an older record without one is abandoned by the vendor's own rule. None:
+    unknown reason. `canonical.merge` corrects the value when another contact continues this one."""
     if method in NOBODY_WAITS or facts.channel in ("task", "email"):
         return False
     reason = read_text(record, "DisconnectReason")
@@ -197,8 +197,8 @@ def _agent(facts: Contact, agent: dict[str, Any], reading: ReadContext) -> None:
     acw_start = reading.read_instant(agent, "AfterContactWorkStartTimestamp", "Agent.")
     check_order(connected, acw_start, "Agent.AfterContactWorkStartTimestamp", "Agent.ConnectedToAgentTimestamp")
     facts.left_at = acw_start
-    # DisconnectTimestamp is the customer's: an agent may stay with whom was called in. The agent's part lasts until
-    # after-contact work begins; where the record does not say when that was, nothing bounds it.
+    # DisconnectTimestamp is the customer's: the agent may stay with a party who was called in. The agent's part lasts until
+    # after-contact work begins. If the record does not have that time, nothing bounds the talk.
     if acw_start is not None and facts.ended is not None:
         begin = connected if connected is not None else facts.started
         available = max(acw_start, facts.ended) - begin
@@ -222,12 +222,12 @@ def _queue(facts: Contact, queue: dict[str, Any], reading: ReadContext) -> None:
 
 
 def _names(username: str | None, arn: str | None) -> list[str]:
-    """Every name a directory may know the agent by, the shown one first: user name, agent id, whole ARN."""
+    """The names by which the directory may know the agent: user name, agent id, ARN. The first one is shown."""
     return list(dict.fromkeys(name for name in (username, arn and arn.rpartition("/")[2], arn) if name))
 
 
 def _attributes_of(found: dict[str, Any], keep: list[str] | None) -> dict[str, str]:
-    """The contact attributes in the list; without one, those that do not look like a number or an address."""
+    """The contact attributes in the list; without a list, those that do not look like a telephone number or an address."""
     return {
         name[:100]: value[:200]
         for name, value in found.items()
@@ -239,7 +239,7 @@ def _attributes_of(found: dict[str, Any], keep: list[str] | None) -> dict[str, s
 
 
 def _get_any_case(record: dict[str, Any], name: str) -> JsonValue:
-    """Contact events write the same name in lower and in upper camel case."""
+    """The value of a field whose name contact events write in lower or in upper camel case."""
     return record.get(name, record.get(name[0].upper() + name[1:]))
 
 
@@ -280,7 +280,7 @@ def _agent_event(record: dict[str, Any], reading: ReadContext) -> StateNotice:
     arn = read_required_text(record, "AgentARN")
     points: dict[int, str | None] = {}
     username = None
-    # The current snapshot is read last: where both begin at the same instant, the previous state had no length.
+    # The current snapshot is read last: if both begin at the same instant, the previous state had no duration.
     for name in ("PreviousAgentSnapshot", "CurrentAgentSnapshot"):
         snapshot = read_object(record, name)
         status = read_object(snapshot, "AgentStatus", f"{name}.") if snapshot else None

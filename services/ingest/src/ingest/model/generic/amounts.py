@@ -1,4 +1,4 @@
-"""Numbers and durations as files write them. What could mean two things is refused, in the words of the file."""
+"""Parsers of numbers and durations as files write them. They refuse a value with two possible meanings."""
 
 import re
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Whether a CSV file has the columns of a mapping: checked once for the file, not for each row."""
+"""Checks that a CSV file has the columns of a mapping: once for the file, not for each row."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -15,14 +15,14 @@ _NAMES_OF = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def required_columns(mapping: FieldMapping) -> list[str]:
-    """The columns without which a row is refused; first what every record must have."""
+    """The columns without which a row is refused; those of the required fields come first."""
     names = sorted(mapping.fields, key=lambda name: _REQUIRED.index(name) if name in _REQUIRED else len(_REQUIRED))
     entries = [*(mapping.fields[name] for name in names), *mapping.attributes.values()]
     return list(dict.fromkeys(column for entry in entries for column in entry.columns))
 
 
 def check_columns(mapping: FieldMapping, columns: Sequence[str], separator: str) -> None:
-    """Raises Refusal when a column that the mapping wants is missing; of a file without header that is not asked."""
+    """Raises Refusal when a column of the mapping is missing. A file without header is not checked."""
     if mapping.numbered or mapping.columns:
         return
     there = set(columns)
@@ -55,7 +55,7 @@ def _normalize(name: str) -> str:
 
 
 def _other_separator(columns: Sequence[str], separator: str) -> str | None:
-    """What separates the cells, if it is something else: then there is one column, and its name holds it."""
+    """The separator that the file seems to use instead of `separator`: the header is one column, whose name contains it."""
     if len(columns) > 1 or not columns:
         return None
     others = [char for char in _SEPARATORS if char != separator and char in columns[0]]

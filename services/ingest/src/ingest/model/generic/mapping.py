@@ -1,4 +1,4 @@
-"""The mapping of a generic source: configuration, checked when it is saved."""
+"""The mapping of a generic source: which column or path each field of a record comes from. It is checked when it is saved."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -50,6 +50,7 @@ class FieldSource(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
 
     @property
     def columns(self) -> list[str]:
+        """All columns and paths that the field is read from."""
         named = [self.source] if isinstance(self.source, str) else self.source or []
         return [*named, *(name for name in (self.start, self.end) if name)]
 
@@ -69,6 +70,7 @@ class SkipRule(Struct, forbid_unknown_fields=True, frozen=True):
     values: list[str] = field(name="is")
 
     def matches(self, record: dict[str, Any]) -> bool:
+        """Whether the record is skipped."""
         value = record.get(self.source, MISSING)
         if value is MISSING:
             value = look_up(record, self.source)
@@ -76,7 +78,7 @@ class SkipRule(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class FieldMapping(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
-    """`columns` name the columns of a CSV file that has no header. `each` is the JSON path of a list in which one record
+    """The mapping of a source. `columns` name the columns of a CSV file without header. `each` is the JSON path of a list in which one record
     holds several legs: each element that the path chooses becomes a record of its own, with the rest of the record."""
 
     fields: dict[str, FieldSource]
@@ -92,24 +94,24 @@ class FieldMapping(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
 
     @property
     def zone(self) -> str | None:
-        """The zone of all times without an offset, where it is the same for all rows."""
+        """The name of the zone of times without an offset; None when there is none, or when each row names its own."""
         return self.time_zone if isinstance(self.time_zone, str) else None
 
     @cached_property
     def amounts(self) -> dict[str, tuple[str, ...]]:
-        """Of each kind of field that is no text, those that the mapping has."""
+        """Kind of field (`duration`, `count`, `flag`, `score`) → the mapped fields of that kind."""
         kinds = {"duration": DURATIONS, "count": COUNTS, "flag": FLAGS, "score": tuple(SCORES)}
         return {kind: tuple(name for name in names if name in self.fields) for kind, names in kinds.items()}
 
     @cached_property
     def numbered(self) -> bool:
-        """Whether all columns are named by their number, from 0: so is a file without header mapped."""
+        """Whether the mapping names all columns by number, from 0, because the file has no header."""
         named = [column for entry in (*self.fields.values(), *self.attributes.values()) for column in entry.columns]
         return bool(named) and all(name.isascii() and name.isdigit() for name in named)
 
 
 def parse_mapping(config: Any) -> FieldMapping:
-    """A checked mapping. Raises Refusal whose field is a JSON pointer."""
+    """Parses and checks a mapping. Raises Refusal, whose field is a JSON pointer."""
     mapping = convert_config(config, FieldMapping)
     for name, entry in mapping.fields.items():
         _check(name, entry, mapping)
@@ -129,7 +131,7 @@ def parse_mapping(config: Any) -> FieldMapping:
 
 
 def build_layout(mapping: FieldMapping) -> Layout:
-    """The form of the files that a mapping is for."""
+    """The layout of the files that the mapping reads."""
     each = mapping.each
     headless = bool(mapping.columns) or mapping.numbered
     known_by = [] if headless else [*mapping.fields["contact"].columns, *mapping.fields["started"].columns]
@@ -170,6 +172,7 @@ def _check(name: str, entry: FieldSource, mapping: FieldMapping) -> None:  # noq
 
 
 def allowed_values_cure(name: str) -> str:
+    """The cure that lists the values of an enumerated field."""
     return f"One of {', '.join(sorted(ENUMS[name]))}."
 
 

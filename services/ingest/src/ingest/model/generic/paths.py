@@ -20,20 +20,20 @@ Step = tuple[str, tuple[Filter, ...]]
 
 @lru_cache(maxsize=4096)
 def parse_path(path: str) -> tuple[Step, ...]:
-    """Each step is a name and what the element of a list that it leads to must be."""
+    """The steps of a path: a name, and the filters that an element of a list must match."""
     found: list[Step] = []
     at = 0
     while at < len(path):
         step = _STEP.match(path, at)
         if step is None:
-            return ((path, ()),)  # no path, but the name of a column with brackets or dots of its own
+            return ((path, ()),)  # not a path: the name of a column that contains brackets or dots
         found.append((step[1], tuple((name, value) for name, value in _FILTER.findall(step[2]))))
         at = step.end()
     return tuple(found)
 
 
 def look_up(record: dict[str, Any], path: str) -> Any:
-    """What the path leads to, the first element where a list has several; MISSING where it leads nowhere."""
+    """The value at the path; the first element where filters match several; MISSING where there is none."""
     value: JsonValue = record
     for name, filters in parse_path(path):
         if isinstance(value, dict) and name in value:
@@ -62,8 +62,9 @@ def _text(value: Any) -> str | None:
 
 
 def explode_record(record: dict[str, Any], path: str) -> list[dict[str, Any]]:
-    """The record once for each element that the path chooses of its list: without the other ones that it chooses, and
-    with all else. A record in which it chooses at most one stays as it is. Raises Refusal for too many."""
+    """A copy of the record for each element that the path chooses of its list. A copy lacks the other chosen elements and
+    has all else. Returns the record itself when the path chooses at most one element. Raises Refusal for more than
+    `MAX_LEGS`."""
     *above, (name, filters) = parse_path(path)
     if any(filters for _, filters in above):
         return [record]

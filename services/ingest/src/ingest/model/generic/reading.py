@@ -1,4 +1,4 @@
-"""A record of a generic source becomes a contact."""
+"""Reads a record of a generic source as a contact."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ _MAX_TRIES = 64
 
 
 def read(record: dict[str, Any], reading: ReadContext, mapping: FieldMapping) -> Part:
-    """The part that a record is. Raises Refusal with the name of the column."""
+    """The part that a record is. Raises Refusal, which names the column."""
     row = Row(record, mapping, reading)
     try:
         facts = _facts(row, reading, mapping)
@@ -67,7 +67,7 @@ def _column(mapping: FieldMapping, name: str) -> str:
 
 
 def _check_durations(facts: Contact, mapping: FieldMapping) -> None:
-    """Check the durations against each other, and add those that follow from the rest."""
+    """Checks the durations against each other, and sets `answered` where no column holds it. Raises Refusal."""
     talk, hold, acw = facts.talk_ms, facts.hold_ms, facts.acw_ms
     available = None if facts.ended is None else facts.ended - facts.started
     try:
@@ -93,8 +93,8 @@ def _check_durations(facts: Contact, mapping: FieldMapping) -> None:
 
 
 def _answered(facts: Contact, mapping: FieldMapping) -> bool | None:
-    """Where no column says it: an agent who had the customer in talk or on hold answered. An agent's name alone says so
-    only where the mapping has none of these figures; a figure of 0 is a call that rang and was not picked up."""
+    """Whether an agent took the call, where no column holds it: talk or hold is above 0. If the mapping has no such figure,
+    an agent's name suffices. A figure of 0 is a call that rang and was not picked up. None: unknown."""
     if facts.abandoned:
         return False
     if not facts.agents:
@@ -106,12 +106,12 @@ def _answered(facts: Contact, mapping: FieldMapping) -> bool | None:
     return any(known) if known else None
 
 
-# The hour that a zone has twice in autumn
+# The hour that a zone has twice when its clocks go back
 
 
 def _resolve_ambiguous(row: Row, reading: ReadContext, mapping: FieldMapping, first: AmbiguousTime) -> Contact:
-    """What the row says when each time that may be either of two instants is one of them: the order of the times and the
-    durations decide. Where they do not, the contact says so in `unsure`. Raises Refusal where nothing is possible."""
+    """Reads the row with each choice of instants for its ambiguous times. The order of the times and the durations decide
+    which choice is right. If they do not, `unsure` of the contact is set. Raises Refusal when no choice is possible."""
     possible: list[Contact] = []
     refusals: list[Refusal] = []
     open_choices: list[dict[str, int]] = [{}]

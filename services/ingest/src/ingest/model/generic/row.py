@@ -1,4 +1,4 @@
-"""One record seen through the mapping: each value with a refusal that names the column when it is not what it must be."""
+"""A record as the mapping reads it. Readers raise Refusal, which names the column, for a value that is not valid."""
 
 import re
 from collections.abc import Mapping as ReadOnly
@@ -25,7 +25,7 @@ _OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2}):?(\d{2})?", re.ASCII | re.
 
 
 class AmbiguousTime(Exception):
-    """The time in a column may be either of these instants."""
+    """The time in a column is one of two instants. `instants`: both, in order, in milliseconds since 1970."""
 
     def __init__(self, column: str, instants: list[int]) -> None:
         super().__init__(column)
@@ -34,8 +34,8 @@ class AmbiguousTime(Exception):
 
 
 class Row:
-    """`chosen`: by column, which instant a time is that may be either of two. Without a choice such a time raises
-    Ambiguous."""
+    """A record with its mapping. `chosen_instants`: column → the instant, in milliseconds since 1970, to take for a time
+    that is one of two. Readers raise AmbiguousTime for such a time in another column."""
 
     def __init__(self, record: dict[str, Any], mapping: FieldMapping, reading: ReadContext) -> None:
         self.chosen_instants: ReadOnly[str, int] = {}
@@ -46,8 +46,9 @@ class Row:
         self._zone: tzinfo | None = None
 
     def raw(self, column: str, nulls: list[str] | None = None) -> Any:
-        """The value of a column or JSON path; None for what the mapping counts as unknown. What JSON leaves out is unknown
-        too; a file of rows has all its columns, and what it has not the mapping names wrongly."""
+        """The value of a column or JSON path; None when it is unknown. `nulls`: values that mean unknown, besides those of
+        the mapping. A field that JSON leaves out is unknown. A row of CSV has all columns of its file; raises Refusal for a
+        column that the file does not have."""
         value = self._record.get(column, MISSING)
         if value is MISSING:
             value = look_up(self._record, column)
@@ -62,7 +63,8 @@ class Row:
         return None if nulls and str(value) in nulls else value
 
     def value(self, entry: FieldSource) -> Any:
-        """Of what the entry comes from; of several columns all must be known."""
+        """The value of a mapped field: the constant, or what its source has. Several columns are joined with a space; None
+        unless all are known."""
         if isinstance(entry.source, str):
             return self.raw(entry.source, entry.nulls)
         if entry.source is None:
@@ -81,6 +83,7 @@ class Row:
         return entry, entry.column or name, self.raw(source, entry.nulls) if type(source) is str else self.value(entry)
 
     def text(self, name: str) -> str | None:
+        """A text field, translated; None when it is unknown. Raises Refusal."""
         if name not in self._fields:
             return None
         found = self.look_up(name)
@@ -102,6 +105,7 @@ class Row:
         return value
 
     def required(self, name: str) -> str:
+        """As `text`. Raises Refusal when it is unknown."""
         value = self.text(name)
         if value is None:
             column = self._mapping.fields[name].column or name
@@ -111,6 +115,7 @@ class Row:
     # Times
 
     def instant(self, name: str) -> int | None:
+        """A time, in milliseconds since 1970; None when it is unknown. Raises Refusal, AmbiguousTime."""
         found = self.look_up(name)
         return None if found is None or found[2] is None else self._instant(found[2], found[1])
 
@@ -125,7 +130,7 @@ class Row:
                 if form in ("epoch_s", "epoch_ms"):
                     at = datetime.fromtimestamp(float(value) / (1000 if form == "epoch_ms" else 1), UTC)
                 else:
-                    at = datetime.strptime(value, form)  # noqa: DTZ007  the zone is put on, or missed, in the next step
+                    at = datetime.strptime(value, form)  # noqa: DTZ007  the zone is added in the next step
             except (TypeError, ValueError, OverflowError, OSError):
                 raise Refusal(
                     column, f"{quote_value(value)} is not a time as {form}.", "Mend the file or `time_format`."
@@ -136,7 +141,7 @@ class Row:
         return instants[0]
 
     def _own_zone(self) -> tzinfo | None:
-        """The zone that the row itself names."""
+        """The zone that the row names; None when it names none. Raises Refusal."""
         declared = self._mapping.time_zone
         if self._zone is None and isinstance(declared, Zone):
             name = self.raw(declared.source)
@@ -150,6 +155,7 @@ class Row:
     # Amounts
 
     def duration(self, name: str) -> int | None:
+        """A duration in milliseconds; None when it is unknown. Raises Refusal, AmbiguousTime."""
         found = self.look_up(name)
         if found is None:
             return None
@@ -186,7 +192,8 @@ class Row:
         return parse_number(value, column, decimal_comma=self._mapping.decimal_comma)
 
     def gaps(self) -> list[tuple[int, int]] | None:
-        """Silent stretches: a list of [begin, end] from the start of the conversation, of a file of rows as JSON."""
+        """Silent stretches as (begin, end), in milliseconds from the start of the conversation, sorted; None when they are
+        unknown. In CSV they are a text of JSON. Raises Refusal."""
         found = self.look_up("gaps")
         if found is None or found[2] is None:
             return None
@@ -212,6 +219,7 @@ class Row:
         return sorted(stretches)
 
     def count(self, name: str) -> int | None:
+        """A count; None when it is unknown. Raises Refusal."""
         found = self.look_up(name)
         if found is None or found[2] is None:
             return None
@@ -221,6 +229,7 @@ class Row:
         return int(amount)
 
     def flag(self, name: str) -> bool | None:
+        """Whether something is so; None when it is unknown. Raises Refusal."""
         found = self.look_up(name)
         if found is None or found[2] is None:
             return None
@@ -236,7 +245,7 @@ class Row:
         raise Refusal(column, f"{quote_value(word)} is neither true nor false.", cure)
 
     def score(self, name: str) -> int | None:
-        """In hundredths of the scale."""
+        """A score in hundredths of its scale; None when it is unknown. Raises Refusal."""
         found = self.look_up(name)
         if found is None or found[2] is None:
             return None
@@ -249,7 +258,8 @@ class Row:
         return int((amount * 100).to_integral_value())
 
     def attributes(self) -> dict[str, str]:
-        """The attributes in the list `keep_attributes`; without one, those that do not look like a number or an address."""
+        """The mapped attributes in the list `keep_attributes`; without such a list, those that do not look like a telephone
+        number or an address."""
         found: dict[str, str] = {}
         keep = self._mapping.keep_attributes
         for name, entry in self._mapping.attributes.items():

@@ -1,7 +1,7 @@
-"""Bytes of a body in, records out, in bounded memory: JSON object, array, NDJSON or CSV, plain or gzip.
+"""Reads the bytes of a body as records, in bounded memory: JSON object, array, NDJSON or CSV, plain or gzip.
 
-Nothing here raises on what a sender may send: whatever cannot be read becomes a record with a refusal, and what was
-read before it stands.
+`Payload` raises nothing because of the content of a body: what cannot be read becomes a record with a refusal. Records that
+were read before it stay.
 """
 
 from ingest.model.payload.body import Payload

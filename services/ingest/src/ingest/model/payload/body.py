@@ -1,4 +1,4 @@
-"""A body as it comes: unpacked, its form recognised, its records handed out."""
+"""Reads a body piece by piece: unpacks it, detects its form, and yields its records."""
 
 import codecs
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ _SPACE = b" \t\r\n\v\f"
 
 
 class Payload:
-    """Feed the body as it comes, then close. `notes` say what was assumed; `broken` that reading on is pointless. `check`
-    is asked of a CSV file's columns, and raises Refusal when no row of it could be taken."""
+    """Reads a body: call `feed` for each piece, then `close`. `notes`: what was assumed of the body. `is_broken`: the rest
+    cannot be read. `check`: raises Refusal for the columns of a CSV file of which no row could be accepted."""
 
     def __init__(
         self, limits: Limits | None = None, layout: Layout = DEFAULT_LAYOUT, check: ColumnCheck | None = None
@@ -46,14 +46,15 @@ class Payload:
 
     @property
     def is_heavy(self) -> bool:
-        """Whether the next step may take long, since much has to be read at once."""
+        """Whether the next step may take long, because more than 64 KB wait to be read at once."""
         return (self._reader.pending if self._reader else len(self._sniffed)) > _HEAVY_BYTES
 
     def feed(self, data: bytes) -> Iterator[Record]:
+        """Reads a piece of the body. Yields the records that it completes."""
         return (record for record in self.feed_in_steps(data) if record is not None)
 
     def feed_in_steps(self, data: bytes) -> Iterator[Record | None]:
-        """As `feed`, with None after each piece of the body, where others may have a turn."""
+        """As `feed`; yields None where the caller may let other tasks run."""
         if self.is_broken or not data:
             return
         if self._inflate is None:
@@ -64,6 +65,7 @@ class Payload:
         yield from self._guard(self._feed(data))
 
     def close(self) -> Iterator[Record]:
+        """Ends the body. Yields the records that its end completes."""
         if not self.is_broken:
             yield from (record for record in self._guard(self._close()) if record is not None)
             self.notes += self._sieve.notes()
@@ -133,7 +135,7 @@ class Payload:
         return data
 
     def _choose_reader(self, *, final: bool) -> Iterator[Record]:
-        """Decide on the form of the text once its first line is known, and hand over what was held back."""
+        """Chooses the reader once the first line is known, and feeds it what was held back."""
         if not self._bom_checked:
             if len(self._sniffed) < 4 and not final:
                 return
@@ -153,7 +155,7 @@ class Payload:
         yield from self._reader.feed(held)
 
     def _pass_space(self) -> None:
-        """White space before the text is let go of as it comes. Raises Refusal for too many lines of it."""
+        """Drops white space before the text. Raises Refusal for too many lines of it."""
         if self._sniffed[:1].isspace():
             space = len(self._sniffed) - len(self._sniffed.lstrip(_SPACE))
             self._line += self._sniffed.count(b"\n", 0, space)
@@ -163,7 +165,7 @@ class Payload:
                 raise Refusal("", reason, "Check what wrote the file; send it without them.")
 
     def _reader_of(self, first: bytes, end: int, *, final: bool) -> NdjsonReader | JsonReader | CsvReader:
-        """`end`: of the first line, -1 before it is known."""
+        """The reader for a text that begins with `first`. `end`: of the first line; -1: not received yet."""
         if first == b"[":
             return JsonReader(self.limits, self.notes, array=True, line=self._line)
         if first == b"<":
@@ -179,7 +181,8 @@ class Payload:
 
 
 def _detect_wide_encoding(data: bytes) -> str | None:
-    """The encoding of text whose characters take two or four bytes, by its mark or by the zeros of its first ones."""
+    """The name of an encoding with two or four bytes a character, by its byte order mark or the zeros among the first
+    bytes; None: another encoding."""
     if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

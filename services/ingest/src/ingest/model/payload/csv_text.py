@@ -1,4 +1,4 @@
-"""CSV to records."""
+"""Reads CSV as records."""
 
 import csv
 import re
@@ -11,12 +11,12 @@ from ingest.model.payload.record import CsvCells, Limits, Record
 from ingest.model.refusal import Refusal
 
 ColumnCheck = Callable[[Sequence[str], str], None]
-"""Given the columns and what separates them."""
+"""Called with the columns and their separator. Raises Refusal."""
 
 
 class CsvReader(LineReader):
-    """CSV with a header, or with the columns that the layout names; values are text, never guessed at. Quoted cells may
-    hold line breaks. Lines above the header, such as the titles of a report, are passed over."""
+    """Reads CSV with a header, or with the columns that the layout names. Values are texts, which are not converted. Quoted
+    cells may contain line breaks. Lines above the header, such as the title of a report, are skipped."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class CsvReader(LineReader):
 
     @property
     def pending(self) -> int:
+        """Bytes and characters that wait for the end of their line or row."""
         return super().pending + self._size
 
     def _on_line(self, number: int, line: bytes | None) -> Iterator[Record]:
@@ -62,7 +63,7 @@ class CsvReader(LineReader):
         self._quoted = self._splitter.emit_empty = False
 
     def _add(self, number: int, text: str) -> Iterator[Record]:
-        """A line more of a row, which is read once it is whole."""
+        """Adds a line to the current row, and reads the row when it is complete."""
         if not self._open:
             self._row_start_line = number
         if not self._delimiter and (not text.strip() or self._detect_separator(text)):
@@ -76,8 +77,8 @@ class CsvReader(LineReader):
             yield from self._unclosed()
 
     def _is_quote_open(self, text: str) -> bool:
-        """Whether a quotation is open at the end of this line. Each character is looked at once, however many lines the
-        quotation spans."""
+        """Whether a quotation is open at the end of this line. Reads each character once, however many lines the quotation
+        spans."""
         at, quoted = 0, self._quoted
         opens = self._delimiter + '"'
         if not quoted and text.startswith('"'):
@@ -107,7 +108,7 @@ class CsvReader(LineReader):
             self._count_blank(1)
 
     def _detect_separator(self, text: str) -> bool:
-        """Whether the line only says what separates the cells; else it is found out."""
+        """Whether the line only declares the separator (`sep=;`). Otherwise detects the separator from the line."""
         if text.lower().startswith("sep=") and len(text.strip()) == 5:
             self._delimiter, self._declared = text.strip()[-1], True
             return True
@@ -156,7 +157,7 @@ class CsvReader(LineReader):
         """A line that may stand above the header."""
         self._above.append((self._row_start_line, text))
         if not self._declared:
-            self._delimiter = ""  # that of a title says nothing of the rows
+            self._delimiter = ""  # a title may have another separator than the rows
         if (
             len(self._above) >= MAX_LINES_ABOVE_HEADER
             or sum(len(line) for _, line in self._above) > MAX_CHARS_ABOVE_HEADER
@@ -164,7 +165,8 @@ class CsvReader(LineReader):
             yield from self._read_above()
 
     def _read_above(self) -> Iterator[Record]:
-        """There is no header with the columns looked for: then the first line is taken for it, and says what it has."""
+        """Reads the skipped lines again when no header with the known columns was found: the first line is the header
+        then, and the column check names what it lacks."""
         self._known_by, above, self._above = frozenset[str](), self._above, []
         for self._row_start_line, text in above:
             if not self._delimiter:
@@ -195,7 +197,7 @@ class CsvReader(LineReader):
 
     def _refused(self, text: str, error: str) -> Record:
         self._begin_row()
-        if "universal-newline" in error:  # Python's words for who opens a file in Python
+        if "universal-newline" in error:  # Python's message, for callers that open files
             error = "a carriage return stands inside a cell that is not quoted"
         refusal = Refusal("", f"This is not CSV: {error}.", "Mend the row.")
         if not self._names:
@@ -203,8 +205,8 @@ class CsvReader(LineReader):
         return Record(0, self._row_start_line, text, refusal=refusal)
 
     def _unclosed(self) -> Iterator[Record]:
-        """The line that opens the quotation is refused; those that it swallowed are read again on their own. A quotation
-        that these leave open again has swallowed fewer, so that this ends."""
+        """Refuses the line that opens the quotation, and reads the lines after it again, each on its own. A quotation that
+        one of these opens again has fewer lines, so that this ends."""
         first, *others = self._open
         number = self._row_start_line
         self._begin_row()

@@ -1,4 +1,4 @@
-"""gzip to plain bytes, piece by piece, within limits."""
+"""Inflates gzip piece by piece, within limits."""
 
 import zlib
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from ingest.model.payload.record import RESEND_CURE, Limits
 from ingest.model.refusal import Refusal
 
 PIECE_BYTES = 1 << 14
-"""Bytes that are looked at before somebody else may have a turn."""
-_SLICE = 1 << 12  # what zlib does not use at once it copies, each time
+"""Bytes that are read before other tasks may run."""
+_SLICE = 1 << 12  # small, because zlib copies the rest of its input at each call
 
 
 class GzipInflater:
-    """Passes plain data on; inflates gzip, also of several members, piece by piece. A piece may be empty."""
+    """Inflates gzip, also of several members, piece by piece; returns plain data unchanged. A piece may be empty."""
 
     def __init__(self, limits: Limits, gzip: bool) -> None:
         self._limits = limits
@@ -22,9 +22,11 @@ class GzipInflater:
 
     @property
     def unfinished(self) -> bool:
+        """Whether the end of the gzip data is missing."""
         return self._gzip is not None and not self._gzip.eof
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yields the inflated data in pieces. Raises Refusal for damaged data and beyond the limits."""
         if self._gzip is None:
             for begin in range(0, len(data), PIECE_BYTES):
                 yield data[begin : begin + PIECE_BYTES]

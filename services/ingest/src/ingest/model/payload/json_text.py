@@ -1,4 +1,4 @@
-"""JSON to records: a record a line, an array, or values spread over lines."""
+"""Reads JSON as records: NDJSON, an array, or values spread over lines."""
 
 import codecs
 import json
@@ -47,9 +47,10 @@ _LENIENT = json.JSONDecoder()
 
 
 def _decode_plain_object(text: str) -> dict[str, Any] | None:
-    """A single plain object, read ten times as fast; None for whatever needs a closer look.
+    """The object of a line, decoded ten times as fast as by `_DECODER`; None when `_DECODER` must read the line.
 
-    A name that occurs twice is lost in decoding, and its colon with it: then the two forms differ in colons.
+    Decoding drops a name that occurs twice, and its colon. So the number of colons differs when the object is encoded
+    again.
     """
     if not text.startswith("{") or "\\u" in text:
         return None
@@ -99,7 +100,7 @@ def _too_many_values_refusal(limits: Limits) -> Refusal:
 
 
 def starts_with_value(line: bytes, limits: Limits) -> bool:
-    """Whether the line begins with a whole JSON value; also true of a line that holds too many values to be parsed."""
+    """Whether the line begins with a complete JSON value; also true for a line with too many values to parse."""
     if has_too_many_values(line, limits):
         return True
     try:
@@ -145,7 +146,7 @@ class NdjsonReader(LineReader):
 
 
 class JsonReader:
-    """A JSON array, or JSON values spread over several lines. What follows a broken one cannot be found again."""
+    """Reads a JSON array, or JSON values spread over several lines. Nothing after a broken value can be read."""
 
     def __init__(self, limits: Limits, notes: list[str], *, array: bool, line: int = 1) -> None:
         self.line = line
@@ -153,12 +154,13 @@ class JsonReader:
         self._limits = limits
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = StringIO()
-        self.pending = 0  # characters that wait for the end of their value
+        self.pending = 0  # characters of an incomplete value
         self._wanted = 0
         self._array = array
         self._opened = self._closed = False
 
     def feed(self, data: bytes) -> Iterator[Record]:
+        """Yields the records that these bytes complete. Raises Refusal when the rest cannot be read."""
         text = self._decode(data)
         self._text.write(text)
         self.pending += len(text)
@@ -166,6 +168,7 @@ class JsonReader:
             yield from self._take(final=False)
 
     def close(self) -> Iterator[Record]:
+        """Yields the records that the end completes. Raises Refusal for an incomplete record or array."""
         yield from self._take(final=True)
         if self._array and not self._closed:
             raise Refusal("", "The JSON array is not closed: the payload ends too early.", RESEND_CURE)
@@ -211,7 +214,7 @@ class JsonReader:
                     and text[end - 1] not in "}]"
                     and self._wait_for_more(text, at, final=final)
                 ):
-                    return  # a number may go on
+                    return  # a number may continue in the next piece
                 yield record
                 self.line += text.count("\n", at, end)
                 at, self._wanted = end, 0

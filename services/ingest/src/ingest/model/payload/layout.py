@@ -1,4 +1,4 @@
-"""What a source says of the form of its files, where it is not a header, rows, and a record a call."""
+"""The layout of a source's files, where it is not a header, rows, and one record for each call."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from ingest.model.refusal import Refusal
 
 MAX_LINES_ABOVE_HEADER = 20
 MAX_CHARS_ABOVE_HEADER = 1 << 16
-"""Lines of a report, at most, above the header of its rows, and the characters in them."""
+"""The most lines of a report above the header of its rows, and the most characters in them."""
 
 SkipPredicate = Callable[[dict[str, Any]], bool]
 RecordSplitter = Callable[[dict[str, Any]], Sequence[dict[str, Any]]]
@@ -19,9 +19,9 @@ RecordSplitter = Callable[[dict[str, Any]], Sequence[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Layout:
-    """`columns` are the names of a file without header, `numbered` that its columns go by their number, from 0. `known_by`
-    are columns that the header has: what stands above it is passed over. `skip` tells rows and
-    objects that are no calls. `split` makes several records of one JSON object; it may raise Refusal."""
+    """The layout of a file. `columns`: the names of the columns of a file without header; `has_numbered_columns`: its columns
+    are named by number, from 0. `header_columns`: columns that the header has; lines above it are skipped. `skip`: whether
+    a row or object is no call. `split` makes several records of a JSON object; it may raise Refusal."""
 
     columns: tuple[str, ...] = ()
     has_numbered_columns: bool = False
@@ -30,7 +30,7 @@ class Layout:
     split: RecordSplitter | None = None
 
     def headerless_columns(self, cells: Sequence[str]) -> list[str] | None:
-        """The names of the columns of a file that has no header, by its first row."""
+        """The names of the columns of a file without header, whose first row has these cells; None: it has a header."""
         if self.columns:
             return list(self.columns)
         return [str(number) for number in range(len(cells))] if self.has_numbered_columns else None
@@ -41,7 +41,7 @@ DEFAULT_LAYOUT = Layout()
 
 @dataclass
 class RecordFilter:
-    """Hands on the records of a body that are calls, and counts the others."""
+    """Skips and splits the records of a body as its layout says. `skipped`: how many were skipped."""
 
     layout: Layout
     skipped: int = 0
@@ -51,6 +51,7 @@ class RecordFilter:
         self._plain = self.layout.skip is None and self.layout.split is None
 
     def filter(self, record: Record) -> Iterator[Record]:
+        """The records that this record becomes: none, itself, or several."""
         if self._plain or record.value is None:
             yield record
         elif self.layout.skip is not None and self.layout.skip(record.value):
@@ -73,6 +74,7 @@ class RecordFilter:
             yield Record(0, record.line, msgspec.json.encode(part).decode(), part)
 
     def notes(self) -> list[str]:
+        """A note on the skipped records, if there are any."""
         if not self.skipped:
             return []
         return [f"{self.skipped:,} records were passed over, as the mapping says under `skip`."]

@@ -1,4 +1,4 @@
-"""Bytes to lines, each decoded on its own, so that one bad byte spoils one line."""
+"""Splits bytes into lines and decodes each on its own, so that a bad byte affects one line only."""
 
 import re
 from collections.abc import Iterator
@@ -10,8 +10,9 @@ _RUNS = re.compile(rb"\n+|[^\n]+")
 
 
 class LineSplitter:
-    """Splits bytes into lines. A line beyond the limit is skipped and given as None. Empty lines are only counted, unless
-    the reader is to `keep` them."""
+    """Splits bytes into lines. `limit`: of a line, in bytes; a longer line is dropped and yielded as None. `line`: number of
+    the current line. `empty`: how many lines were empty; they are yielded only while `emit_empty` is set. `size`: bytes of
+    the incomplete line."""
 
     def __init__(self, limit: int, line: int = 1) -> None:
         self.line = line
@@ -22,6 +23,7 @@ class LineSplitter:
         self._held = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes | None]]:
+        """The numbers and bytes of the lines that these bytes complete."""
         if b"\n\n" in data:
             yield from self._feed_runs(data)
             return
@@ -46,6 +48,7 @@ class LineSplitter:
             yield from self._pass(ends)
 
     def close(self) -> Iterator[tuple[int, bytes | None]]:
+        """The last line, if it has no line break at its end."""
         if self.size:
             yield self._take()
 
@@ -74,7 +77,7 @@ class LineSplitter:
 
 
 class LineReader:
-    """`line`: the number of the first line that it is fed."""
+    """Reads records line by line; subclasses read the lines. `line`: number of the first line."""
 
     def __init__(self, limits: Limits, notes: list[str], *, line: int = 1) -> None:
         self._limits = limits
@@ -85,26 +88,29 @@ class LineReader:
 
     @property
     def line(self) -> int:
+        """Number of the current line."""
         return self._splitter.line
 
     @property
     def pending(self) -> int:
-        """Bytes that wait for the end of their line."""
+        """Bytes of the incomplete line."""
         return self._splitter.size
 
     def feed(self, data: bytes) -> Iterator[Record]:
+        """Yields the records that these bytes complete. Raises Refusal when the rest cannot be read."""
         for number, line in self._splitter.feed(data):
             yield from self._on_line(number, line)
         self._count_blank(0)
 
     def _count_blank(self, lines: int) -> None:
-        """Lines that look like something and hold nothing, beside those that are empty. Raises Refusal for too many."""
+        """Counts lines without content that are not empty. Raises Refusal for too many blank lines."""
         self._blank += lines
         if self._blank + self._splitter.empty > self._limits.blank_lines:
             reason = f"More than {self._limits.blank_lines:,} lines are blank. Nothing after them was read."
             raise Refusal("", reason, "Check what wrote the file; send it without them.")
 
     def close(self) -> Iterator[Record]:
+        """Yields the records that the end completes."""
         for number, line in self._splitter.close():
             yield from self._on_line(number, line)
         yield from self._finish()
@@ -130,6 +136,7 @@ class LineReader:
 
 
 def decode_western(data: bytes) -> str:
+    """Decodes Windows-1252; ISO 8859-1 where a byte is not defined in it."""
     try:
         return data.decode("cp1252")
     except UnicodeDecodeError:

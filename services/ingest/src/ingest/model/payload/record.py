@@ -1,4 +1,4 @@
-"""What comes out of a body, and the limits it is read within."""
+"""Records of a body, and the limits of a body."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ class CsvCells(dict[str, Any]):
 class Limits:
     """Bounds of one body; sizes in bytes. `ratio` (inflated to sent) is checked after `ratio_after_bytes` inflated bytes.
     `record_values` counts the values and names of one JSON record: the analysis of a call of three hours has about 100,000.
-    `gzip_members` are gzip files one after the other."""
+    `gzip_members`: concatenated gzip files."""
 
     record_bytes: int = 8 << 20
     record_values: int = 250_000
@@ -33,8 +33,8 @@ class Limits:
 
 @dataclass(slots=True)
 class Record:
-    """`number` counts records from 1, `line` lines from 1. Exactly one of `value` and `refusal` is set, until
-    the record was read. `whole`: the refusal is of the body, of which nothing more is read."""
+    """A record of a body. `number` and `line` count from 1. Exactly one of `value` and `refusal` is set until the record is
+    read. `is_whole_body`: the refusal is of the body, of which nothing more is read."""
 
     number: int
     line: int
