@@ -5,10 +5,11 @@ from functools import partial
 from contracts.blueprints import BlueprintPublished
 from contracts.directory import OrgUnitChanged, PersonChanged, TenantChanged
 from servicekit import ReceivedEvent, Subscription
-from servicekit.blueprints import claim_section, subscribe_to_names
+from servicekit.blueprints import handle_section, subscribe_to_names
 from storage import DocumentStore, Session
 
 from ingest.actions import directory_changes, sources
+from ingest.model.sources import Section
 
 
 def subscriptions(documents: DocumentStore) -> list[Subscription]:
@@ -43,6 +44,11 @@ async def on_tenant_changed(documents: DocumentStore, session: Session, event: R
 
 
 async def on_blueprint_published(session: Session, event: ReceivedEvent[BlueprintPublished]) -> None:
-    """Applies ingest's section of a blueprint, unless it was applied already."""
-    if sources.SERVICE in event.body.sections and await claim_section(session, event):
-        await sources.apply_blueprint(session, event.body)
+    """Applies the section `ingest`, or nothing of it, and publishes `SectionApplied` or `SectionRejected`."""
+    await handle_section(
+        session,
+        event,
+        Section,
+        partial(sources.apply_section, session),
+        lambda version: sources.publish_section_applied(session, version=version),
+    )

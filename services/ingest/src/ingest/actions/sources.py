@@ -3,15 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from contracts.blueprints import BlueprintPublished
 from servicekit.audit import record_change
-from servicekit.blueprints import publish_section, reject_section
+from servicekit.blueprints import publish_section
 from servicekit.errors import Conflict, FieldProblem, Invalid
 from servicekit.stored import parse_stored, require_stored
 from storage import Session
 
 from ingest.model.refusal import Refusal
-from ingest.model.sources import Source, SourceSpec, build_source, parse_section
+from ingest.model.sources import Section, Source, SourceSpec, build_source
 from ingest.store import receipts, sources
 from ingest.store.sources import SourceRow
 
@@ -72,7 +71,7 @@ async def export_section(session: Session) -> dict[str, Any]:
 async def edit_source(session: Session, slug: str, spec: SourceSpec) -> None:
     """As `upsert_source`; publishes the section if anything changed."""
     if await upsert_source(session, slug, spec):
-        await publish_section(session, SERVICE, None, await export_section(session))
+        await publish_section_applied(session)
 
 
 async def retire_source(session: Session, slug: str) -> bool:
@@ -87,17 +86,20 @@ async def retire_source(session: Session, slug: str) -> bool:
     if before.status != RETIRED:
         record_change(session, "source", slug, action="retired", before=before.spec)
         await sources.upsert(session, slug, {**before.spec, "status": RETIRED})
-        await publish_section(session, SERVICE, None, await export_section(session))
+        await publish_section_applied(session)
     return True
 
 
-async def apply_blueprint(session: Session, blueprint: BlueprintPublished) -> None:
-    """Applies all sources of the section, or rejects it with its problems. Sources that it does not name are unchanged."""
-    present = {row.slug: row.vendor for row in await sources.load_all(session)}
-    section, problems = parse_section(blueprint.sections[SERVICE], present)
-    if problems:
-        reject_section(session, blueprint.version, problems)
-        return
-    for named in section.sources:
-        await upsert_source(session, named.source, SourceSpec.model_validate(named.model_dump(exclude={"source"})))
-    await publish_section(session, SERVICE, blueprint.version, await export_section(session))
+async def apply_section(session: Session, section: Section) -> list[FieldProblem]:
+    """Creates and changes the sources of the section, or returns its problems and changes nothing. Sources that it does not
+    name are unchanged."""
+    problems = section.problems({row.slug: row.vendor for row in await sources.load_all(session)})
+    if not problems:
+        for named in section.sources:
+            await upsert_source(session, named.source, SourceSpec.model_validate(named.model_dump(exclude={"source"})))
+    return problems
+
+
+async def publish_section_applied(session: Session, *, version: int | None = None) -> None:
+    """Publishes the section as it is now, after version `version` of a blueprint; None: after an edit."""
+    await publish_section(session, SERVICE, version, await export_section(session))

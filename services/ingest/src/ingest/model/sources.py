@@ -121,21 +121,18 @@ def build_source(slug: str, spec: SourceSpec) -> Source:
         raise
 
 
-def parse_section(content: dict[str, Any], present: Mapping[str, str]) -> tuple[Section, list[FieldProblem]]:
-    """The section and its problems. `present`: the vendor of each existing source, by the source's name."""
-    try:
-        section = Section.model_validate(content)
-    except ValidationError as error:
-        return Section(), find_validation_problems(error, content, Section)
-    return section, section.problems(present)
-
-
 def check_section(content: dict[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
     """What a section would change, or its problems (`servicekit.blueprints.checking.SectionChecker`). `present` is the
     section as it is now. Sources name nothing of another service, so `names` is not read."""
     if content is None:
         return SectionCheck()
+    try:
+        section = Section.model_validate(content)
+    except ValidationError as error:
+        return SectionCheck(problems=find_validation_problems(error, content, Section))
     before = {each["source"]: each for each in present["sources"]}
-    section, problems = parse_section(content, {name: each["vendor"] for name, each in before.items()})
     after = before | {each.source: each.values() for each in section.sources}
-    return SectionCheck(problems=problems, changes=diff_sections(present, {"sources": list(after.values())}))
+    return SectionCheck(
+        problems=section.problems({name: each["vendor"] for name, each in before.items()}),
+        changes=diff_sections(present, {"sources": list(after.values())}),
+    )
