@@ -17,7 +17,7 @@ from contracts.legs import LegRecorded
 from ingest.actions import archive
 from ingest.actions.uploads import Upload
 from ingest.model.sources import build_source
-from ingest.store import interactions
+from ingest.store import locks
 from ingest_records import analysis, configure_source, contact
 from sqlalchemy.event import listen
 from sqlalchemy.exc import OperationalError
@@ -237,7 +237,7 @@ async def test_uploads_at_the_same_time_agree(ingest: Harness) -> None:
     assert {(leg.leg, leg.silence_vendor_ms) for leg in newest.values()} == {(1, None), (2, 170_000)}
 
 
-_MANY = [f"m-{number}" for number in range(interactions.MAX_SINGLE_LOCKS)]
+_MANY = [f"m-{number}" for number in range(locks.MAX_SINGLE_LOCKS)]
 
 
 @pytest.mark.parametrize(
@@ -255,11 +255,11 @@ async def test_a_merge_waits_for_another_where_they_share_a_call(
 ) -> None:
     begin = ingest.context.sessions.begin
     async with begin(["t1"], now=ingest.now) as one:
-        await interactions.lock_contacts(one, "connect", held)
+        await locks.lock_contacts(one, "connect", held)
         with pytest.raises(OperationalError) if waits else nullcontext():
             async with begin(["t1"], now=ingest.now) as two:
                 await two.run("SET LOCAL lock_timeout = '50ms'")
-                await interactions.lock_contacts(two, "connect", wanted)
+                await locks.lock_contacts(two, "connect", wanted)
 
 
 async def test_who_may_send_and_read(ingest: Harness) -> None:

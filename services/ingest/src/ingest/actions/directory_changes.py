@@ -18,7 +18,7 @@ from storage import DocumentStore, MultiInsert, Session
 from ingest.actions.merging import merge_parts
 from ingest.actions.sources import find_source
 from ingest.actions.states import derive_states
-from ingest.store import interactions, roster, states
+from ingest.store import held_contacts, interactions, locks, roster, states
 from ingest.store.interactions import AgentLeg
 from ingest.store.roster import KnownPerson
 
@@ -57,7 +57,7 @@ async def on_person(session: Session, documents: DocumentStore, person: PersonCh
     await roster.upsert_known_people(session, {person.id: now})
     if now == then:
         return
-    await interactions.lock_tenant_exclusive(session)
+    await locks.lock_tenant_exclusive(session)
     names = then.external_ids != ids or _has_dates(ids)
     others = await roster.find_people_sharing_names(session, [person.id]) if names else []
     for each in [person.id, *others]:
@@ -96,7 +96,7 @@ async def _check_workdays(session: Session, documents: DocumentStore, unit_id: U
     now = {each: dump_workday_inputs(workdays, each) for each in checked}
     moved = [each for each in checked if each not in before or before[each].days != now[each]]
     if moved:
-        await interactions.lock_tenant_exclusive(session)
+        await locks.lock_tenant_exclusive(session)
         await roster.upsert_known_people(
             session,
             {each: KnownPerson(before[each].external_ids if each in before else [], now[each]) for each in moved},
@@ -166,7 +166,7 @@ async def _rederive_step(
     last: tuple[Any, ...] | None = None
     match position.stage:
         case "held" if position.names:
-            waiting = await interactions.load_contacts_waiting_for(
+            waiting = await held_contacts.load_contacts_waiting_for(
                 session, position.person_id, position.after, LEGS_PER_STEP
             )
             await _merge_interactions(session, documents, [(row.source, (row.root, row.contact)) for row in waiting])

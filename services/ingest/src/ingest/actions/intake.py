@@ -21,8 +21,9 @@ from ingest.model.parts import StateNotice
 from ingest.model.payload import Record
 from ingest.model.refusal import Refusal
 from ingest.model.sources import Source
-from ingest.store import receipts
-from ingest.store.receipts import InsertRecord, ReceiptRow, VerdictColumns
+from ingest.store import records
+from ingest.store.receipts import ReceiptRow
+from ingest.store.records import InsertRecord, VerdictColumns
 
 Outcome = Arrival | StateNotice | Refusal
 """What a record is read as: a part, a notice of an agent's state, or a refusal."""
@@ -135,8 +136,8 @@ async def judge_chunk(
     ]
     for row, record in zip(verdicts, chunk.records, strict=True):
         if record.is_whole_body:
-            row["kind"] = receipts.BODY_KIND
-    batch.add(receipts.RECORDS, verdicts)
+            row["kind"] = records.BODY_KIND
+    batch.add(records.RECORDS, verdicts)
     session.after_commit.append(partial(count_verdicts, [row["verdict"] for row in verdicts]))
     return verdicts
 

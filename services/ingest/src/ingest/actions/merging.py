@@ -17,8 +17,9 @@ from ingest.model.canonical import Held, Interaction, merge, root_of, select_new
 from ingest.model.parts import Analysis, Contact, ContactEvent, Part
 from ingest.model.roster import Roster
 from ingest.model.sources import Source
-from ingest.store import interactions, receipts, roster
-from ingest.store.interactions import HeldRow, InsertPart, LegHead, PartRow
+from ingest.store import held_contacts, interactions, locks, records, roster
+from ingest.store.held_contacts import HeldRow
+from ingest.store.interactions import InsertPart, LegHead, PartRow
 
 _FACTS = {"contact": msgspec.json.Decoder(Contact), "analysis": msgspec.json.Decoder(Analysis)}
 _EVENT_FACTS = msgspec.json.Decoder(ContactEvent)
@@ -105,7 +106,7 @@ async def load_interactions(
             wanted.add(arrival.part.initial)
     locked: set[str] = set()
     while True:
-        await interactions.lock_contacts(session, source.slug, wanted - locked)
+        await locks.lock_contacts(session, source.slug, wanted - locked)
         locked |= wanted
         related = await interactions.load_related(session, source.slug, list(wanted))
         stored = [_decode_stored_part(row) for row in related.parts]
@@ -229,8 +230,8 @@ async def _reconcile_held(
     another reason."""
     roots = loaded.root_of
     gone = [contact for contact in loaded.held if contact not in held]
-    await interactions.delete_held(session, source, gone)
-    await receipts.accept_held(session, source, [contact for contact in gone if contact in roots])
+    await held_contacts.delete_held(session, source, gone)
+    await records.accept_held(session, source, [contact for contact in gone if contact in roots])
     rows = {contact: HeldRow(contact, roots[contact], each.reason, each.waits_for) for contact, each in held.items()}
     new = [row for contact, row in rows.items() if row != loaded.held.get(contact)]
-    interactions.add_held(inserts, new)
+    held_contacts.add_held(inserts, new)

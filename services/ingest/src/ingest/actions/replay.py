@@ -14,7 +14,7 @@ from storage import Document, DocumentStore, MultiInsert, Session
 from ingest.actions import archive
 from ingest.actions.intake import judge_chunk, new_chunk, write_chunk
 from ingest.actions.sources import load_source
-from ingest.store import interactions, receipts
+from ingest.store import interactions, locks, receipts, records
 from ingest.store.receipts import ReceiptRow, Status
 
 REPLAY = "replay"
@@ -31,7 +31,7 @@ async def begin(session: Session, documents: DocumentStore, receipt_id: UUID, se
     """Judges the records of the first document again, and schedules the others. Returns the number of documents; None when
     a replay is under way. `secret`: the key of the tenant's customer hashes. Raises NotFound, and Conflict while the
     receipt is read or undone."""
-    await interactions.lock_tenant_exclusive(session)  # before the receipt's lock: the same order as an undo
+    await locks.lock_tenant_exclusive(session)  # before the receipt's lock: the same order as an undo
     row = await receipts.require(session, receipt_id, lock=True)
     if row.status == "replaying":
         return None
@@ -72,15 +72,15 @@ async def _replay(session: Session, documents: DocumentStore, row: ReceiptRow, n
     document: Document = (await documents.get(session.tenant, archive.RAW, [name]))[name]
     source = await load_source(session, row.source)
     assert source is not None, "a source is never removed"
-    parts = await receipts.find_exclusive_parts(session, row.id, document.id)
+    parts = await records.find_exclusive_parts(session, row.id, document.id)
     rederive = {name for key in await interactions.load_part_keys(session, parts) for name in key}
-    before = await receipts.load_document_verdicts(session, row.id, document.id)
-    await receipts.delete_records(session, row.id, document.id)
+    before = await records.load_document_verdicts(session, row.id, document.id)
+    await records.delete_records(session, row.id, document.id)
     chunk = new_chunk(row.id, row.mode, source, now=session.now, secret=secret)
     for record in archive.unpack_records(document):
         chunk.add(record)
     batch = MultiInsert()
     await judge_chunk(session, documents, chunk, batch, replaced_parts=parts, rederive=sorted(rederive))
     await write_chunk(session, chunk, batch)
-    await receipts.restore_verdicts(session, row.id, document.id, before)
+    await records.restore_verdicts(session, row.id, document.id, before)
     await receipts.recount(session, row.id)

@@ -14,8 +14,8 @@ from storage import Session
 from ingest.model.canonical import EPOCH, Agent
 from ingest.model.parts import StateNotice
 from ingest.model.roster import Roster
-from ingest.store import interactions, receipts, roster, states
-from ingest.store.interactions import HeldRow
+from ingest.store import held_contacts, locks, records, roster, states
+from ingest.store.held_contacts import HeldRow
 from ingest.store.states import AgentNames, InsertPoint, StatePoint, StateRow
 
 
@@ -49,7 +49,7 @@ async def record_notices(
     session: Session, source: str, notices: Sequence[StateNotice], *, mode: str, receipt_id: UUID
 ) -> StateChanges:
     """Stores the notices' points, and derives the affected intervals."""
-    await interactions.lock_contacts(session, source, [agent_key(notice) for notice in notices])
+    await locks.lock_contacts(session, source, [agent_key(notice) for notice in notices])
     points: dict[tuple[str, int], tuple[int, str | None]] = {}
     names: dict[str, list[str]] = {}
     since: dict[str, int] = {}
@@ -74,7 +74,7 @@ async def derive_states(
 ) -> StateChanges:
     """Derives the intervals of these agents from `since[agent]` on, and writes those that changed. `excluded_receipt_id`:
     as if this receipt did not exist; then nothing is written."""
-    await interactions.lock_contacts(session, source, since)
+    await locks.lock_contacts(session, source, since)
     names = await states.load_names(session, source, list(since))
     people = await roster.load_roster(session, source, [name for given in names.values() for name in given])
     points = await states.load_points_since(session, source, since)
@@ -180,9 +180,9 @@ async def _write_states(session: Session, source: str, rows: Sequence[StateRow])
 
 async def _reconcile_held(session: Session, source: str, agents: Sequence[str], held: dict[str, list[str]]) -> None:
     """Deletes agents that are no longer held, and accepts their records; inserts those that are held."""
-    before = {row.contact for row in await interactions.load_held(session, source, agents)}
+    before = {row.contact for row in await held_contacts.load_held(session, source, agents)}
     gone = [agent for agent in before if agent not in held]
-    await interactions.delete_held(session, source, gone)
-    await receipts.accept_held_agents(session, source, gone)
+    await held_contacts.delete_held(session, source, gone)
+    await records.accept_held_agents(session, source, gone)
     rows = [HeldRow(agent, agent, "unknown_agent", names) for agent, names in held.items()]
-    await interactions.upsert_held(session, source, rows)
+    await held_contacts.upsert_held(session, source, rows)

@@ -17,7 +17,7 @@ from ingest.actions.merging import merge_parts
 from ingest.actions.sources import load_source
 from ingest.actions.states import derive_states
 from ingest.model.sources import Source
-from ingest.store import interactions, receipts, states
+from ingest.store import interactions, locks, receipts, records, states
 from ingest.store.receipts import ReceiptRow
 
 UNDO = "undo"
@@ -55,7 +55,7 @@ async def preview(session: Session, documents: DocumentStore, row: ReceiptRow) -
 async def begin(session: Session, documents: DocumentStore, receipt_id: UUID) -> tuple[ReceiptRow, UndoResult]:
     """Does the first step of an undo; returns the progress of one that began before. Also returns the receipt as it was.
     Raises NotFound, and Conflict while the receipt is read or replayed."""
-    await interactions.lock_tenant_exclusive(session)  # before the receipt's lock: the same order as who reads it
+    await locks.lock_tenant_exclusive(session)  # before the receipt's lock: the same order as who reads it
     row = await receipts.require(session, receipt_id, lock=True)
     if row.status in receipts.BUSY_STATUSES:
         raise Conflict("receipt-busy", f"The receipt is {row.status}; wait until it is done, or cancel it.")
@@ -76,7 +76,7 @@ async def resume(lease: Lease, documents: DocumentStore, item: DueItem) -> None:
     done = False
     while not done:
         async with lease.begin() as session:
-            await interactions.lock_tenant_exclusive(session)
+            await locks.lock_tenant_exclusive(session)
             row = await receipts.find(session, UUID(item.ref), lock=True)
             if row is None or row.status != "undoing":
                 return
@@ -102,7 +102,7 @@ async def _step(
 ) -> None:
     """Undoes some records; after all records, the states of some agents. Adds to `result`."""
     if result.after_agent is None:
-        page = await receipts.load_exclusive_parts_page(session, receipt_id, result.after, RECORDS_PER_STEP)
+        page = await records.load_exclusive_parts_page(session, receipt_id, result.after, RECORDS_PER_STEP)
         if page.parts:
             await _remove(session, documents, source, receipt_id, page.parts, result, dry_run=dry_run)
         result.after = page.last or result.after

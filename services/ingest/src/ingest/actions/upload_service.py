@@ -45,7 +45,7 @@ from ingest.actions.uploads import (
 )
 from ingest.model.payload import Limits, Payload, Record
 from ingest.model.refusal import Refusal
-from ingest.store import interactions, receipts
+from ingest.store import interactions, receipts, records
 from ingest.store.receipts import Status, UpsertReceipt
 from ingest.store.sql import is_deadlock
 
@@ -275,7 +275,7 @@ class UploadService:
         (row,) = await write_chunk(session, chunk, batch)
         if row.status in ("undoing", "undone"):
             raise UploadCancelled  # else the chunk would restore what the undo removes
-        return row, await receipts.load_problems(session, row) if notes is not None else []
+        return row, await records.load_problems(session, row) if notes is not None else []
 
     async def insert_receipt(self, session: Session, upload: Upload, status: Status) -> None:
         """Inserts the receipt of an upload of which nothing is judged yet."""
@@ -293,7 +293,7 @@ class UploadService:
         async with self.begin_session(upload.tenant, upload.now) as session:
             row = await receipts.find(session, upload.receipt_id)
             assert row is not None, "only an inserted receipt can be cancelled"
-            return row, await receipts.load_problems(session, row)
+            return row, await records.load_problems(session, row)
 
     async def _mark_interrupted(self, upload: Upload) -> None:
         async with self.begin_session(upload.tenant, upload.now) as session:

@@ -14,7 +14,8 @@ from storage import Session
 from ingest.actions.reject_limits import RejectLimits, RejectTally
 from ingest.model.sources import Source
 from ingest.store import receipts
-from ingest.store.receipts import ReceiptRow, RecordRow, Status, UpsertReceipt
+from ingest.store.receipts import ReceiptRow, Status, UpsertReceipt
+from ingest.store.records import RecordRow
 
 ABANDONED_AFTER = timedelta(hours=1)
 

@@ -20,7 +20,7 @@ from ingest.api.access import may_read_raw
 from ingest.api.sources import HeldView
 from ingest.model.canonical import EPOCH, Leg
 from ingest.model.registry import RecordKind
-from ingest.store import interactions, sources
+from ingest.store import held_contacts, interactions, sources
 from ingest.store.interactions import InteractionKey, LegRow, LegVersionRow, PartLocation
 
 router = door_router(tags=["interactions"])
@@ -147,7 +147,7 @@ async def _views(
     views: list[InteractionView] = []
     for id, key in by_id.items():
         vendor = await _vendor(session, key.source)
-        held = await interactions.load_held(session, key.source, [key.root]) if visible.everyone else []
+        held = await held_contacts.load_held(session, key.source, [key.root]) if visible.everyone else []
         views.append(
             InteractionView(
                 id=id,

@@ -26,8 +26,9 @@ from ingest.actions.upload_service import UploadService
 from ingest.actions.uploads import cancel
 from ingest.api.access import READER_ROLES, SENDER_ROLES
 from ingest.model.registry import RecordKind
-from ingest.store import receipts
-from ingest.store.receipts import ReceiptRow, RecordRow, Status, Verdict
+from ingest.store import receipts, records
+from ingest.store.receipts import ReceiptRow, Status, Verdict
+from ingest.store.records import RecordRow
 
 router = door_router(tags=["receipts"])
 
@@ -90,7 +91,7 @@ class UndoView(BaseModel):
 async def load_receipt_view(session: Session, receipt_id: UUID) -> ReceiptView:
     """A receipt with its first problems. Raises NotFound."""
     row = await receipts.require(session, receipt_id)
-    return receipt_view(row, await receipts.load_problems(session, row))
+    return receipt_view(row, await records.load_problems(session, row))
 
 
 def receipt_view(row: ReceiptRow, problems: list[RecordRow]) -> ReceiptView:
@@ -138,7 +139,7 @@ async def list_records(
     """The records in the order in which they came, with their verdicts."""
     await receipts.require(session, receipt)
     after = page.value(int)
-    rows = await receipts.load_records(session, receipt, verdict, page.limit + 1, after)
+    rows = await records.load_records(session, receipt, verdict, page.limit + 1, after)
     return page_of([RecordView.model_validate(row._asdict()) for row in rows], page, lambda row: [row.number])
 
 

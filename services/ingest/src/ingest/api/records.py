@@ -19,8 +19,9 @@ from ingest.actions.upload_service import UploadService
 from ingest.actions.uploads import ClientDisconnected, Digest, Upload
 from ingest.api.access import SENDER_ROLES
 from ingest.api.receipts import ReceiptView, receipt_view
-from ingest.store import receipts
-from ingest.store.receipts import ReceiptRow, RecordRow
+from ingest.store import receipts, records
+from ingest.store.receipts import ReceiptRow
+from ingest.store.records import RecordRow
 
 router = door_router(tags=["records"])
 READ_AHEAD_BYTES = 1 << 20
@@ -75,7 +76,7 @@ async def send_records(
                 raise Conflict("source-paused", f"The source `{source}` is paused. Set its status to active.")
             key = idempotency_key[:200] if idempotency_key else None
             known = await receipts.find_by_idempotency_key(session, caller.person_id, key) if key else None
-            problems = await receipts.load_problems(session, known) if known else []
+            problems = await records.load_problems(session, known) if known else []
             digest = _begin_digest(request) if key else None
             upload = Upload(caller.tenant, new_id(), found, mode, caller.person_id, session.now, key, digest)
         body = RequestBody(request)

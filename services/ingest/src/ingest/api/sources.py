@@ -14,7 +14,7 @@ from ingest.actions import sources as actions
 from ingest.api.access import READER_ROLES, SENDER_ROLES
 from ingest.model.canonical import HoldReason
 from ingest.model.sources import SLUG, SourceSpec
-from ingest.store import interactions, sources
+from ingest.store import held_contacts, sources
 from ingest.store.sources import SourceHealth, SourceRow
 
 router = door_router(tags=["sources"])
@@ -142,7 +142,7 @@ async def list_held(
     """What has no effect yet, and the people and parts that it waits for."""
     await _load_source_row(session, source)
     after = page.value(str)
-    rows = await interactions.load_held_page(session, source, reason, page.limit + 1, after)
+    rows = await held_contacts.load_held_page(session, source, reason, page.limit + 1, after)
     views = [
         HeldView(
             contact=row.contact, interaction=row.root, reason=row.reason, waits_for=row.waits_for, held_at=row.held_at
@@ -150,6 +150,6 @@ async def list_held(
         for row in rows
     ]
     found = page_of(views, page, lambda view: [view.contact])
-    unknown = await interactions.load_unknown_agents(session, source, 100)
+    unknown = await held_contacts.load_unknown_agents(session, source, 100)
     people = [Awaited.model_validate(each._asdict()) for each in unknown]
     return HeldPage(items=found.items, next=found.next, people=people)

@@ -1,7 +1,6 @@
-"""Queries of parts, legs and held contacts."""
+"""Queries of parts and legs."""
 
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple, NotRequired, TypedDict
@@ -9,14 +8,11 @@ from uuid import UUID
 
 import msgspec
 from contracts import Mode
-from storage import InsertSpec, MultiInsert, Session, lock_sql
+from storage import InsertSpec, Session
 
-from ingest.model.canonical import HoldReason
+from ingest.store.held_contacts import HeldRow
 from ingest.store.sql import to_pg_array
-from ingest.store.tables import held, interaction, leg, leg_version, part
-
-LOCK_BUCKETS = 128
-MAX_SINGLE_LOCKS = 64
+from ingest.store.tables import interaction, leg, leg_version, part
 
 PARTS = InsertSpec(
     part,
@@ -35,13 +31,6 @@ VERSIONS = InsertSpec(
     leg_version,
     ("interaction_id", "leg", "version", "void", "mode", "document", "position", "content"),
     ("tenant", "known_at", "receipt_id"),
-)
-HELD = InsertSpec(
-    held,
-    ("contact", "root", "reason", "waits_for"),
-    ("tenant", "source", "since"),
-    "ON CONFLICT (tenant, source, contact) DO UPDATE SET root = excluded.root, reason = excluded.reason, "
-    "waits_for = excluded.waits_for",
 )
 INTERACTIONS = InsertSpec(interaction, ("id", "root"), ("tenant", "source"), "ON CONFLICT DO NOTHING")
 
@@ -105,44 +94,6 @@ class InsertLegVersion(LegVersionKey, InsertContent):
     """A new version of a leg."""
 
 
-_BUCKET = "concat_ws(' ', cast(:name AS text), n)"
-_LOCK = f"""
-SELECT {lock_sql("cast(:tenant AS text)", shared=True)}
-UNION ALL SELECT {lock_sql(_BUCKET, shared=True)} FROM unnest(cast(:shared AS int[])) AS s(n)
-UNION ALL SELECT {lock_sql(_BUCKET)} FROM unnest(cast(:own AS int[])) AS o(n)
-"""  # noqa: S608
-
-
-async def lock_contacts(session: Session, source: str, names: Iterable[str]) -> None:
-    """Locks the interactions of these contacts and roots until the end of the transaction: nobody else merges them, and
-    nobody gets `lock_tenant_exclusive`.
-
-    Up to `MAX_SINGLE_LOCKS` names are locked one by one, each below a shared lock of its bucket, so that small bodies
-    seldom wait for one another. More names lock their whole buckets, because PostgreSQL bounds the number of locks. Locks
-    are acquired in sorted order.
-    """
-    hashes = {zlib.crc32(name.encode()) for name in names}
-    buckets = sorted({each % LOCK_BUCKETS for each in hashes})
-    few = len(hashes) <= MAX_SINGLE_LOCKS
-    own = sorted({LOCK_BUCKETS + (each >> 2) for each in hashes}) if few else buckets
-    parameters = {
-        "tenant": f"{session.service} {_tenant_key(session)}",
-        "name": f"{session.service} contacts {session.tenant} {source}",
-        "shared": to_pg_array(buckets if few else ()),
-        "own": to_pg_array(own),
-    }
-    await session.run(_LOCK, parameters)
-
-
-async def lock_tenant_exclusive(session: Session) -> None:
-    """Waits for every merge of the tenant that is under way, and blocks new ones until the end of the transaction."""
-    await session.lock_key(_tenant_key(session))
-
-
-def _tenant_key(session: Session) -> str:
-    return f"interactions {session.tenant}"
-
-
 class PartRow(msgspec.Struct):
     """A stored part. `facts`: JSON of `Contact`, `Analysis` or `ContactEvent`, as its kind says."""
 
@@ -168,15 +119,6 @@ class LegHead(msgspec.Struct):
     mode: str
     hash: UUID
     agent_id: UUID | None
-
-
-class HeldRow(msgspec.Struct):
-    """A held contact, with the fields of `canonical.Held` and the root of its interaction."""
-
-    contact: str
-    root: str
-    reason: HoldReason
-    waits_for: list[str]
 
 
 @dataclass(frozen=True)
@@ -312,61 +254,6 @@ async def refresh_statistics(session: Session) -> None:
     )
 
 
-async def load_held(session: Session, source: str, roots: Sequence[str]) -> list[HeldRow]:
-    """What is held of these interactions."""
-    rows = await session.tuples(
-        "SELECT contact, root, reason, waits_for FROM held "
-        "WHERE tenant = :tenant AND source = :source AND root = ANY(cast(:roots AS text[]))",
-        {"tenant": session.tenant, "source": source, "roots": list(roots)},
-    )
-    return [HeldRow(*row) for row in rows]
-
-
-def add_held(inserts: MultiInsert, rows: Sequence[HeldRow]) -> None:
-    """Adds an upsert of held contacts to `inserts`."""
-    inserts.add(HELD, [msgspec.structs.asdict(row) for row in rows])
-
-
-async def upsert_held(session: Session, source: str, rows: Sequence[HeldRow]) -> None:
-    """Inserts held contacts; one that exists gets the new values."""
-    await session.insert_rows(HELD, map(msgspec.structs.asdict, rows), source=source, since=session.now)
-
-
-async def delete_held(session: Session, source: str, contacts: Sequence[str]) -> None:
-    """Deletes what is held of these contacts."""
-    if contacts:
-        await session.run(
-            "DELETE FROM held WHERE tenant = :tenant AND source = :source AND contact = ANY(cast(:contacts AS text[]))",
-            {"tenant": session.tenant, "source": source, "contacts": list(contacts)},
-        )
-
-
-class WaitingContact(NamedTuple):
-    """A contact that waits for an agent."""
-
-    source: str
-    contact: str
-    root: str
-
-
-async def load_contacts_waiting_for(
-    session: Session, person_id: UUID, after: tuple[Any, ...] | None, limit: int
-) -> list[WaitingContact]:
-    """Contacts that wait for an agent by one of the person's names, in order of source and contact. `after`: source and
-    contact of the last row of the page before. Agents' states are left out: they wait under the agent's own name."""
-    source, contact = after or ("", "")
-    rows = await session.tuples(
-        "SELECT DISTINCT h.source, h.contact, h.root FROM directory_external_id n "
-        "JOIN held h ON h.tenant = n.tenant AND h.source = n.source AND h.waits_for @> ARRAY[n.external_id] "
-        "WHERE n.tenant = :tenant AND n.person_id = :person AND h.reason = 'unknown_agent' "
-        "AND (h.source, h.contact) > (:source, :contact) AND NOT EXISTS (SELECT FROM agent_name a "
-        "WHERE a.tenant = h.tenant AND a.source = h.source AND a.agent = h.contact AND h.root = h.contact) "
-        "ORDER BY h.source, h.contact LIMIT :limit",
-        {"tenant": session.tenant, "person": person_id, "source": source, "contact": contact, "limit": limit},
-    )
-    return [WaitingContact(*row) for row in rows]
-
-
 class AgentLeg(NamedTuple):
     """The current version of a leg, with its agent and workday."""
 
@@ -487,46 +374,3 @@ async def load_interaction_parts(session: Session, source: str, root: str) -> li
         {"tenant": session.tenant, "source": source, "root": root},
     )
     return [PartLocation(*row) for row in rows]
-
-
-class HeldContact(NamedTuple):
-    """A held contact, with the time since which it is held."""
-
-    contact: str
-    root: str
-    reason: HoldReason
-    waits_for: list[str]
-    held_at: datetime
-
-
-async def load_held_page(
-    session: Session, source: str, reason: str | None, limit: int, after: str | None
-) -> list[HeldContact]:
-    """Held contacts of a source, by contact. `reason` None: for any reason; `after`: the last contact of the page before."""
-    rows = await session.tuples(
-        "SELECT contact, root, reason, waits_for, since FROM held WHERE tenant = :tenant AND source = :source "
-        "AND (cast(:reason AS text) IS NULL OR reason = :reason) AND contact > :after ORDER BY contact LIMIT :limit",
-        {"tenant": session.tenant, "source": source, "reason": reason, "limit": limit, "after": after or ""},
-    )
-    return [HeldContact(*row) for row in rows]
-
-
-class UnknownAgent(NamedTuple):
-    """An agent whom the directory does not know: the vendor's names, the number of waiting contacts, and since when the
-    oldest of them is held."""
-
-    external_id: str
-    names: list[str]
-    waiting: int
-    held_at: datetime
-
-
-async def load_unknown_agents(session: Session, source: str, limit: int) -> list[UnknownAgent]:
-    """Agents whom the directory does not know; those for whom most contacts wait come first."""
-    rows = await session.tuples(
-        "SELECT waits_for[1] AS external_id, waits_for, count(*) AS waiting, min(since) FROM held "
-        "WHERE tenant = :tenant AND source = :source AND reason = 'unknown_agent' GROUP BY waits_for "
-        "ORDER BY waiting DESC, external_id LIMIT :limit",
-        {"tenant": session.tenant, "source": source, "limit": limit},
-    )
-    return [UnknownAgent(*row) for row in rows]
