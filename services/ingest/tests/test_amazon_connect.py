@@ -46,7 +46,7 @@ def merged(*records: dict[str, Any]) -> Interaction:
     return merge(parts, agent_of, day_of, open_without_end=True)
 
 
-def test_contact_record_and_analysis_become_one_leg_whichever_comes_first() -> None:
+def test_contact_record_and_analysis_become_one_leg_in_either_order() -> None:
     first = merged(contact(), analysis())
     assert first == merged(analysis(), contact())
     (leg,) = first.legs
@@ -81,13 +81,13 @@ def test_contact_record_and_analysis_become_one_leg_whichever_comes_first() -> N
     assert first.held == []
 
 
-def test_a_contact_record_alone_knows_no_silence() -> None:
+def test_a_contact_record_alone_has_no_silence() -> None:
     (leg,) = merged(contact()).legs
     assert isinstance(leg, Leg)
     assert (leg.conversation_ms, leg.silence_vendor_ms, leg.gaps, leg.interruptions) == (260_000, None, None, None)
 
 
-def test_nobody_answered() -> None:
+def test_a_call_without_an_agent_is_not_answered() -> None:
     (leg,) = merged(contact(agent=None)).legs
     assert isinstance(leg, Leg)
     assert (leg.agent_id, leg.answered, leg.abandoned, leg.queue_ms) == (None, False, True, 12_000)

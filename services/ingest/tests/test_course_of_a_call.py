@@ -1,4 +1,4 @@
-"""What became of a customer: who waited and gave up, who was handed on, who was only asked. Worked by hand after the
+"""The course of a call: abandoned, transferred, consulted, in a conference. The expected values were derived by hand from the
 vendor's pages "Contact records data model" and "Identify conferences and transfers by using contact records"."""
 
 from datetime import UTC, datetime
@@ -108,7 +108,7 @@ def test_only_who_left_while_waiting_gave_up(reason: str | None, abandoned: bool
     assert (leg.answered, leg.abandoned, leg.queue_ms) == (False, abandoned, 60_000)
 
 
-def test_a_new_reason_is_told_in_the_options() -> None:
+def test_the_options_translate_a_new_disconnect_reason() -> None:
     options = Options(disconnect_reasons={"SOMETHING_NEW": "customer", "CUSTOMER_DISCONNECT": "other"})
     assert merged(waiting(reason="SOMETHING_NEW"), options=options).legs[0].abandoned is True
     assert merged(waiting(), options=options).legs[0].abandoned is False
@@ -126,17 +126,17 @@ def test_a_new_reason_is_told_in_the_options() -> None:
         {"Channel": "EMAIL"},
         {"TransferCompletedTimestamp": clock("08:01:00")},
         {"TransferredToEndpoint": {"Type": "TELEPHONE_NUMBER", "Address": "+15550100"}},
-        {"NextContactId": "q-2"},  # it went on; how, the next record says
+        {"NextContactId": "q-2"},  # it continued; the next record has how
         {"Queue": None},
         {"Queue": {"ARN": None, "Name": None, "Duration": None}},
     ],
 )
-def test_nobody_gave_up_where_nobody_waited_or_the_call_went_on(changes: dict[str, Any]) -> None:
+def test_a_call_is_not_abandoned_when_no_customer_waited_or_the_call_continued(changes: dict[str, Any]) -> None:
     assert merged(waiting() | changes).legs[0].abandoned is False
 
 
 @pytest.mark.parametrize("method,abandoned", [("QUEUE_TRANSFER", False), ("CALLBACK", False), ("DISCONNECT", True)])
-def test_what_followed_says_whether_the_caller_gave_up(method: str, abandoned: bool) -> None:
+def test_the_contact_that_continues_decides_whether_the_call_was_abandoned(method: str, abandoned: bool) -> None:
     """A queue transfer and a callback go on with the customer; a disconnect flow runs after the customer is gone."""
     after: dict[str, Any] = called_in("q-1", method) | {"NextContactId": None}
     second = spoke("q-2", "ada", "08:01:00", "08:06:00", talk=300, **after)
@@ -157,7 +157,7 @@ def test_a_caller_who_is_moved_to_another_queue_and_gives_up_there_gave_up_once(
     ]
 
 
-def test_a_transferred_contact_that_nobody_took() -> None:
+def test_a_transferred_contact_without_an_agent() -> None:
     """The first agent is gone when the customer gives up: handed on, and given up. Else it was a question in vain."""
     to_queue = {"Queue": {"Name": "Second line", "Duration": 90}, "DisconnectReason": "CUSTOMER_DISCONNECT"}
     nobody = contact("t-2", None, InitiationTimestamp=clock("08:05:00"), **called_in()) | to_queue
@@ -181,7 +181,7 @@ def test_a_transferred_contact_that_nobody_took() -> None:
         ("08:15:00", 600, 30, "conference"),  # both leave in the same second: the first stayed to the end
     ],
 )
-def test_transfer_consult_and_conference_are_told_apart_by_who_leaves_first(
+def test_transfer_consult_and_conference_differ_by_who_leaves_first(
     first_leaves: str, talk: int, hold: int, relation: str
 ) -> None:
     first = spoke("t-1", "ada", "08:00:00", "08:20:00", talk=200, hold=hold, acw=first_leaves, NextContactId="t-2")
@@ -209,9 +209,9 @@ def test_an_outside_party_likewise(first_leaves: str, hold: int, outside: int, r
 def test_a_cold_transfer_is_one_whatever_else_was_tried() -> None:
     completed = {"TransferCompletedTimestamp": clock("08:20:00"), "NextContactId": "t-3"}
     first = spoke("t-1", "ada", "08:00:00", "08:20:00", talk=900, hold=200, **completed)
-    asked = spoke("t-2", "ben", "08:04:00", "08:06:00", talk=0, **called_in())
-    taken = spoke("t-3", "ben", "08:20:00", "08:30:00", talk=600, **called_in())
-    assert [(leg.transferred, leg.transfers, leg.relation) for leg in merged(first, asked, taken).legs] == [
+    consulted = spoke("t-2", "ben", "08:04:00", "08:06:00", talk=0, **called_in())
+    transferred = spoke("t-3", "ben", "08:20:00", "08:30:00", talk=600, **called_in())
+    assert [(leg.transferred, leg.transfers, leg.relation) for leg in merged(first, consulted, transferred).legs] == [
         (True, 1, None),
         (False, 0, "consult"),
         (False, 0, "transfer"),
@@ -248,12 +248,12 @@ def test_a_queue_without_a_name_is_refused() -> None:
     assert caught.value.field == "Queue.Name"
 
 
-def test_while_the_first_contact_is_missing_or_open_its_known_direction_is_kept() -> None:
+def test_while_the_first_contact_is_missing_or_open_its_known_direction_applies() -> None:
     second = spoke("t-2", "ben", "08:04:00", "08:15:00", talk=600, **called_in())
     (alone,) = merged(second).legs
     assert (alone.direction, alone.first_leg, alone.relation) == (None, True, None)
-    (told,) = merged(second, event("INITIATED", "t-1")).legs
-    assert told.direction == "inbound"
+    (leg,) = merged(second, event("INITIATED", "t-1")).legs
+    assert leg.direction == "inbound"
     still_open = spoke("t-1", "ada", "08:00:00", "08:20:00", talk=200) | {"DisconnectTimestamp": None}
     found = merged(second, still_open)
     assert ([leg.direction for leg in found.legs], found.held) == (

@@ -1,4 +1,4 @@
-"""What is wrong with a source is named at its place, with what to write instead."""
+"""Problems of a source have a pointer to the place, and a cure."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Uploads that end before their end: nothing good in them, a sender who has left, a cancelled receipt."""
+"""Uploads that end early: only rejected records, a client that disconnected, a cancelled receipt."""
 
 import asyncio
 import gzip
@@ -42,18 +42,18 @@ def soon() -> datetime:
     return datetime.now(UTC) + timedelta(minutes=1)
 
 
-async def test_seven_million_packed_rejects_are_told_once_and_soon(ingest: Harness) -> None:
+async def test_seven_million_packed_rejects_end_the_reading_with_one_problem(ingest: Harness) -> None:
     body = gzip.compress(b"{}\n" * 7_000_000, mtime=0)
     begun = time.process_time()
     receipt = (await ingest.client_as("robot", "t1").post(RECORDS, content=body, timeout=60)).json()
     assert time.process_time() - begun < 3
     assert receipt["status"] == "done"
     assert receipt["received"] == 101
-    told = receipt["problems"][0]
-    assert told["kind"] == "body"
-    assert told["reason"].startswith("The first 100 records were all rejected for the same reason.")
-    assert told["reason"].endswith("Nothing after them was read.")
-    assert told["cure"].endswith("Then send the file again.")
+    problem = receipt["problems"][0]
+    assert problem["kind"] == "body"
+    assert problem["reason"].startswith("The first 100 records were all rejected for the same reason.")
+    assert problem["reason"].endswith("Nothing after them was read.")
+    assert problem["cure"].endswith("Then send the file again.")
 
 
 async def test_a_body_that_is_bad_from_its_beginning_has_a_few_examples(ingest: Harness) -> None:
@@ -67,7 +67,7 @@ async def test_a_body_that_is_bad_from_its_beginning_has_a_few_examples(ingest: 
 
 
 @pytest.mark.parametrize(
-    "verdicts,ended,said",
+    "verdicts,ended,reason",
     [
         ("a" * 100, 100, "The first 100 records were all rejected for the same reason"),
         ("ab" * 500, 1000, "The first 1,000 records were all rejected"),
@@ -78,7 +78,7 @@ async def test_a_body_that_is_bad_from_its_beginning_has_a_few_examples(ingest: 
         (".a" * 5001, 5000, "5,000 records were rejected, more than one body may bring"),
     ],
 )
-def test_when_a_body_is_not_worth_reading_on(verdicts: str, ended: int | None, said: str) -> None:
+def test_rejected_records_stop_the_reading_of_a_body(verdicts: str, ended: int | None, reason: str) -> None:
     """`.`: a record that is taken; a letter: one that is rejected, for this reason."""
     tally = RejectTally(RejectLimits(max_rejects=5000))
     found = None
@@ -92,11 +92,11 @@ def test_when_a_body_is_not_worth_reading_on(verdicts: str, ended: int | None, s
     assert (tally.rejected if found else None) == ended
     assert tally.kept <= 1000
     if found:
-        assert found.reason.startswith(said)
+        assert found.reason.startswith(reason)
         assert "`a`: wrong 0" in found.reason or "`a`: wrong 1" in found.reason or "`a`: wrong 20" in found.reason
 
 
-async def test_a_tenant_that_brings_too_much_is_told_when_to_come_again(ingest: Harness) -> None:
+async def test_a_tenant_over_its_hourly_limit_gets_429_with_retry_after(ingest: Harness) -> None:
     now = 1000.0
     reception = ingest.running.parts.state
     reception._hourly_records = HourlyCounter(50, lambda: now)
@@ -125,7 +125,7 @@ class Wire:
         self.messages.put_nowait({"type": "http.disconnect"})
 
 
-async def test_a_body_is_whole_however_often_one_looks_for_its_sender() -> None:
+async def test_a_body_is_complete_after_any_number_of_disconnect_checks() -> None:
     wire = Wire()
     body = RequestBody(wire.request)
     found = []
@@ -167,10 +167,10 @@ async def test_what_a_sender_who_has_left_sent_is_not_read_on(ingest: Harness) -
     }  # fmt: skip
     answered: list[dict[str, Any]] = []
 
-    async def told(message: dict[str, Any]) -> None:
+    async def send(message: dict[str, Any]) -> None:
         answered.append(message)
 
-    await client._transport.app(scope, messages.get, told)  # type: ignore[attr-defined]
+    await client._transport.app(scope, messages.get, send)  # type: ignore[attr-defined]
     (receipt,) = (await client.get("/receipts")).json()["items"]
     assert (receipt["status"], receipt["accepted"]) == ("interrupted", 50)
     assert len(await ingest.read_events(LegRecorded)) == 50
@@ -180,7 +180,7 @@ async def test_what_a_sender_who_has_left_sent_is_not_read_on(ingest: Harness) -
 
 
 class Slowly:
-    """A body of which the first part comes at once, and the rest when the test says so."""
+    """A body whose first part is sent at once, and the rest when the test allows it."""
 
     def __init__(self, first: bytes, rest: bytes) -> None:
         self.go_on = asyncio.Event()
@@ -254,9 +254,9 @@ async def test_a_queued_receipt_is_cancelled_while_the_clock_reads_it(
     judge = reception._judge_chunk
 
     async def cancelled_after_the_first(*args: Any) -> Any:
-        told = await judge(*args)
+        result = await judge(*args)
         await client.post(f"/receipts/{receipt['id']}/cancel")
-        return told
+        return result
 
     monkeypatch.setattr(reception, "_judge_chunk", cancelled_after_the_first)
     await ingest.tick(soon())
@@ -266,7 +266,7 @@ async def test_a_queued_receipt_is_cancelled_while_the_clock_reads_it(
     assert await ingest.rows("t1", "SELECT kind FROM due_item WHERE kind <> 'sweep'") == []
 
 
-async def test_a_receipt_is_cancelled_while_its_body_comes_in(ingest: Harness) -> None:
+async def test_a_receipt_is_cancelled_while_its_body_is_received(ingest: Harness) -> None:
     client, body = ingest.client_as("robot", "t1"), Slowly(b" " * (2 << 20), calls(10))
     sending = asyncio.create_task(client.post(RECORDS, content=body, headers=LATER, timeout=60))
     receipt = await only(ingest, "receiving")
@@ -285,14 +285,14 @@ async def test_only_who_may_send_may_cancel(ingest: Harness) -> None:
     assert (await ingest.client_as("theo", "t1").post(f"/receipts/{receipt['id']}/cancel")).status_code == 200
 
 
-# What is wrong with a whole file is told once
+# A problem of a whole file is listed once
 
 
 ROW = "1,2026-03-02T08:00:00Z,ada\n"
 
 
 @pytest.mark.parametrize(
-    "body,says,cures",
+    "body,reasons,cures",
     [
         (
             "Call Id,start_time,Agent\n" + ROW * 20_000,
@@ -311,18 +311,18 @@ ROW = "1,2026-03-02T08:00:00Z,ada\n"
     ],
 )
 async def test_a_file_that_does_not_fit_its_mapping(
-    ingest: Harness, body: str, says: list[str], cures: list[str]
+    ingest: Harness, body: str, reasons: list[str], cures: list[str]
 ) -> None:
     await configure_source(ingest, "t1", "calls", vendor="generic", mapping=MAPPING)
     receipt = (await ingest.client_as("robot", "t1").post("/sources/calls/records", content=body.encode())).json()
-    told, *others = receipt["problems"]
+    problem, *others = receipt["problems"]
     assert len(others) <= 100
-    assert told["kind"] == "body"
-    assert all(each in told["reason"] for each in says), told
-    assert all(each in told["cure"] for each in cures), told
-    if "The first" not in says[0]:
+    assert problem["kind"] == "body"
+    assert all(each in problem["reason"] for each in reasons), problem
+    assert all(each in problem["cure"] for each in cures), problem
+    if "The first" not in reasons[0]:
         assert (receipt["received"], receipt["rejected"]) == (1, 1)
-        assert told["field"] == "CallID"
+        assert problem["field"] == "CallID"
 
 
 async def test_csv_for_a_vendor_that_writes_json(ingest: Harness) -> None:

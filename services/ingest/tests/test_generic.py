@@ -1,4 +1,4 @@
-"""A mapping kept as configuration turns rows of any system into contacts."""
+"""A generic source reads the rows of any system as contacts, by a mapping."""
 
 from datetime import UTC, date, datetime
 from typing import Any

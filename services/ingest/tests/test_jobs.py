@@ -1,4 +1,4 @@
-"""Large receipts are undone and replayed in steps, of which the first is the request's and the clock does the others."""
+"""Large receipts are undone and replayed in steps: the request does the first, the clock door the others."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def calls(count: int, first: int = 0) -> list[dict[str, Any]]:
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, times: Iterator[bool]) -> None:
-    """The process dies as it calls `name`, each time that `times` says so."""
+    """The process dies when it calls `name`, each time that `times` yields True."""
     real = getattr(module, name)
 
     async def dies(*args: Any, **named: Any) -> Any:
@@ -61,7 +61,7 @@ async def standing(ingest: Harness) -> set[str]:
 
 
 async def test_a_large_receipt_is_undoing_until_the_clock_has_undone_it(ingest: Harness) -> None:
-    kept = await send(ingest, *calls(5))
+    other = await send(ingest, *calls(5))
     receipt = await send(ingest, *calls(50))
     theo, path = ingest.client_as("theo", "t1"), f"/receipts/{receipt['id']}"
     before = len(await ingest.read_outbox())
@@ -78,7 +78,7 @@ async def test_a_large_receipt_is_undoing_until_the_clock_has_undone_it(ingest: 
     await tick(ingest)
     assert await status_of(ingest, receipt) == "undone"
     assert await standing(ingest) == {f"c-{number}" for number in range(5)}
-    assert await status_of(ingest, kept) == "done"
+    assert await status_of(ingest, other) == "done"
     done = await theo.delete(path)
     assert (done.status_code, done.json()["records"], done.json()["status"]) == (200, 0, "undone")
     voids = [leg.external_id for leg in await ingest.read_events(LegRecorded) if leg.void]
@@ -102,7 +102,7 @@ async def test_an_undo_goes_on_behind_what_was_done_when_its_process_was_killed(
     assert len([leg for leg in await ingest.read_events(LegRecorded) if leg.void]) == 100
 
 
-async def test_what_comes_again_while_it_is_undone_stays(ingest: Harness) -> None:
+async def test_a_record_that_arrives_again_during_its_undo_stays(ingest: Harness) -> None:
     receipt = await send(ingest, *calls(50))
     await ingest.client_as("theo", "t1").delete(f"/receipts/{receipt['id']}")
     await send(ingest, *calls(50))

@@ -17,7 +17,7 @@ class TestLate(LateConformance):
             )
             for version in (1, 2, 3)
         ]
-        # `days`: by whose days a person's legs were cut last; it is looked at when the person is heard of next.
+        # `days`: the inputs of the workdays that a person's legs were derived from. The person's next event compares them.
         return EventScript(
             [directory_script(*people), blueprints, sections_script("kpi-engine")],
             affected_tables=["source", "directory_person"],

@@ -1,4 +1,4 @@
-"""The fields of a leg are spelt once in ingest, as in the event that says them to others."""
+"""The fields of a leg are declared once in ingest, with the types of the event's fields."""
 
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -26,12 +26,14 @@ def bare(annotation: Any) -> Any:
     return annotation
 
 
-def test_an_event_of_a_leg_says_what_a_leg_has() -> None:
-    told = {name: bare(field.annotation) for name, field in LegRecorded.model_fields.items() if name not in IDENTITY}
+def test_the_event_of_a_leg_has_the_fields_of_a_leg() -> None:
+    event_fields = {
+        name: bare(field.annotation) for name, field in LegRecorded.model_fields.items() if name not in IDENTITY
+    }
     fields = {OTHER_FORM.get(each.name, each.name): bare(each.type) for each in msgspec.structs.fields(Leg)}
-    assert told.keys() == fields.keys()
-    same = told.keys() - OTHER_FORM.values()
-    assert {name: told[name] for name in same} == {name: fields[name] for name in same}
+    assert event_fields.keys() == fields.keys()
+    same = event_fields.keys() - OTHER_FORM.values()
+    assert {name: event_fields[name] for name in same} == {name: fields[name] for name in same}
 
 
 def test_records_and_legs_share_their_fields() -> None:

@@ -1,4 +1,4 @@
-"""What databases of before hold stays readable."""
+"""Rows that older releases wrote can still be read."""
 
 import psycopg
 from ingest.service import service

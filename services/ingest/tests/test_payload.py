@@ -1,4 +1,4 @@
-"""Bodies in every form and state of damage. What was read before a defect stands; memory stays bounded."""
+"""Bodies of every form, also damaged. Records before a defect stay; memory is bounded."""
 
 import gzip
 import json
@@ -84,9 +84,9 @@ def test_a_bad_line_does_not_hide_the_others() -> None:
     assert sum(record.value == {"ok": 1} for record in records) == len(bad)
     assert all(record.refusal.cure for record in records if record.refusal)
     assert not payload.is_broken
-    said = dict(refused)
-    assert said[8] == "The same name occurs twice in one object."
-    assert "nested too deeply" in said[20]
+    reason_by_number = dict(refused)
+    assert reason_by_number[8] == "The same name occurs twice in one object."
+    assert "nested too deeply" in reason_by_number[20]
 
 
 def test_an_escaped_backslash_is_not_a_nul() -> None:
@@ -100,7 +100,7 @@ def test_an_element_of_an_array_with_a_name_twice_does_not_hide_the_others() -> 
 
 
 @pytest.mark.parametrize(
-    "body,kept,reason",
+    "body,count,reason",
     [
         (b'[{"a": 1},\n{"a": 2},\n{"a"', 2, "The payload ends in the middle of a record."),
         (b'[{"a": 1}', 1, "The JSON array is not closed: the payload ends too early."),
@@ -114,12 +114,12 @@ def test_an_element_of_an_array_with_a_name_twice_does_not_hide_the_others() -> 
         (gzip.compress(b'{"a": 1}\n{"a": 2}\n', mtime=0)[:-4], 2, "The gzip data ends before its end."),
     ],
 )
-def test_what_came_before_the_damage_stands(body: bytes, kept: int, reason: str) -> None:
+def test_records_before_the_damage_stay(body: bytes, count: int, reason: str) -> None:
     records, _ = read(body)
-    assert [record.value for record in records[:kept]] == [{"a": n} for n in range(1, kept + 1)] or body[
+    assert [record.value for record in records[:count]] == [{"a": n} for n in range(1, count + 1)] or body[
         :2
     ] == b"\x1f\x8b"
-    assert sum(record.value is not None for record in records) == kept
+    assert sum(record.value is not None for record in records) == count
     assert records[-1].refusal
     assert records[-1].refusal.reason == reason
 
@@ -199,7 +199,7 @@ def test_csv_with_mark_semicolons_quotes_and_line_breaks() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
-def test_csv_that_is_not_utf_8_says_so(encoding: str) -> None:
+def test_csv_that_is_not_utf_8_gets_a_note(encoding: str) -> None:
     records, payload = read("id\tcity\n1\tKöln\n2\tBonn\n3\tZürich".encode(encoding))
     assert [record.value["city"] for record in records if record.value] == ["Köln", "Bonn", "Zürich"]
     assert "2 lines were not UTF-8 and were read as Windows-1252." in payload.notes
@@ -225,12 +225,12 @@ def test_csv_needs_a_usable_header(header: bytes) -> None:
 
 
 @pytest.mark.parametrize("binary", [b'\x02,"\x1f"x\n1', b"\x1e\x11a\rb,\x07\xff\n" * 3, b"\x05,\r\x06"])
-def test_what_is_no_text_is_not_told_how_to_mend_a_row(binary: bytes) -> None:
+def test_the_refusal_of_binary_data_has_no_cure_for_a_row(binary: bytes) -> None:
     """Random bytes, a file of a spreadsheet program, gzip that is none."""
     assert [reason for _, reason in reasons(read(binary)[0])] == ["This is neither JSON nor CSV text."]
 
 
-def test_a_return_inside_a_cell_is_told_in_words_of_the_file() -> None:
+def test_the_refusal_of_a_carriage_return_in_a_cell_names_it() -> None:
     assert reasons(read(b"id,x\n1,a\rb\n")[0]) == [
         (2, "This is not CSV: a carriage return stands inside a cell that is not quoted.")
     ]
@@ -263,13 +263,13 @@ def test_a_report_is_read_between_its_titles_and_totals(titles: str, separator: 
     ]
     assert [record.number for record in records] == [1, 2, 3]
     above = sum(bool(line.strip(";")) for line in titles.splitlines())
-    said = [f"The columns are separated by {separator!r}."] if separator != "," else []
-    said += [f"{above} lines above the header were passed over."] if above else []
-    assert payload.notes == [*said, "2 records were passed over, as the mapping says under `skip`."]
+    notes = [f"The columns are separated by {separator!r}."] if separator != "," else []
+    notes += [f"{above} lines above the header were passed over."] if above else []
+    assert payload.notes == [*notes, "2 records were passed over, as the mapping says under `skip`."]
 
 
 @pytest.mark.parametrize("more", [0, 30])
-def test_without_the_header_that_is_looked_for_the_first_line_is_it(more: int) -> None:
+def test_without_a_header_with_the_known_columns_the_first_line_is_the_header(more: int) -> None:
     body = "call,begin\n" + "".join(f"{n},x\n" for n in range(1 + more))
     records, _ = laid_out(body, FRAME)
     assert [record.value for record in records] == [{"call": str(n), "begin": "x"} for n in range(1 + more)]

@@ -1,4 +1,4 @@
-"""Bodies that are large, broken, hostile, interrupted or read later; who may send; configuration by blueprint."""
+"""Bodies that are large, broken, hostile, interrupted or spooled; roles of senders; configuration by blueprint."""
 
 import asyncio
 import gzip
@@ -169,7 +169,7 @@ async def test_a_sender_who_breaks_off_leaves_what_was_judged(ingest: Harness) -
 
 
 @both_stores
-async def test_a_process_that_dies_while_it_reads_a_kept_body_goes_on_where_it_was(ingest: Harness) -> None:
+async def test_a_spooled_body_is_resumed_after_its_process_died(ingest: Harness) -> None:
     reception = ingest.running.parts.state
     body = lines(*(contact(f"c-{n}") for n in range(125)))
     client = ingest.client_as("robot", "t1")
@@ -314,13 +314,13 @@ async def test_a_small_body_is_one_transaction_of_few_statements(ingest: Harness
     """Whoever sends call by call waits for each of them, and so does everybody on the same machine."""
     client = ingest.client_as("robot", "t1")
     await client.post(RECORDS, content=lines(contact("c-0")))  # the first one of a process has more to do
-    told: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for name, kind in (("before_cursor_execute", "statements"), ("commit", "commits")):
-        listen(ingest.context.sessions.engine.sync_engine, name, lambda *_, kind=kind, **__: told.update([kind]))
+        listen(ingest.context.sessions.engine.sync_engine, name, lambda *_, kind=kind, **__: counts.update([kind]))
     await client.post(RECORDS, content=lines(contact(), analysis()))
     # Who sends; the raw document, which has a store of its own; the records with all that follows from them.
-    assert told["commits"] <= 3, told
-    assert told["statements"] <= 13, told
+    assert counts["commits"] <= 3, counts
+    assert counts["statements"] <= 13, counts
 
 
 async def test_a_blueprint_brings_sources_whole_or_not_at_all(ingest: Harness) -> None:
@@ -341,7 +341,7 @@ async def test_a_blueprint_brings_sources_whole_or_not_at_all(ingest: Harness) -
     assert slugs == ["calls", "connect"]
 
 
-async def test_a_blueprint_that_comes_late_takes_no_source_back(ingest: Harness) -> None:
+async def test_an_older_blueprint_changes_no_source(ingest: Harness) -> None:
     def blueprint(version: int, title: str) -> BlueprintPublished:
         source = {"source": "connect", "vendor": "amazon-connect", "title": title}
         return BlueprintPublished(version=version, sections={"ingest": {"sources": [source]}})

@@ -104,7 +104,7 @@ def transferred() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 0, 2], [2, 0, 1]])
-async def test_a_transfer_makes_two_legs_whatever_comes_first(ingest: Harness, order: list[int]) -> None:
+async def test_a_transfer_makes_two_legs_in_any_order_of_records(ingest: Harness, order: list[int]) -> None:
     records = [*transferred(), analysis("c-2")]
     for index in order:
         await send(ingest, records[index])
@@ -146,8 +146,8 @@ async def test_a_call_of_an_unknown_agent_counts_without_agent_until_named(inges
     assert [(each["external_id"], each["waiting"]) for each in held["people"]] == [("eve", 2)]
     assert [each["contact"] for each in held["items"]] == ["c-1", "c-2"]
     await ingest.deliver(person("eve", external={"connect": "eve"}), tenant="t1")
-    told = [(leg.external_id, leg.agent_id, leg.held, leg.version) for leg in await ingest.read_events(LegRecorded)]
-    assert sorted(told, key=str) == [
+    legs = [(leg.external_id, leg.agent_id, leg.held, leg.version) for leg in await ingest.read_events(LegRecorded)]
+    assert sorted(legs, key=str) == [
         ("c-1", None, "unknown_agent", 1),
         ("c-1", person_id("eve"), None, 2),
         ("c-2", None, "unknown_agent", 1),
@@ -194,13 +194,13 @@ async def test_agent_events_become_stretches(ingest: Harness) -> None:
     assert counts(await send(ingest, beat)) == (1, 0, 1, 0, 0, 0)
     receipt = await send(ingest, out)
     assert counts(receipt) == (1, 1, 0, 0, 0, 0)
-    stretches = await ingest.read_events(AgentStateChanged)
-    assert [(each.state, each.version, each.duration_ms) for each in stretches] == [
+    intervals = await ingest.read_events(AgentStateChanged)
+    assert [(each.state, each.version, each.duration_ms) for each in intervals] == [
         ("Available", 1, 59 * 60_000),
         ("Lunch", 1, None),
         ("Lunch", 2, 31 * 60_000),
     ]
-    assert {each.agent_id for each in stretches} == {person_id("ada")}
+    assert {each.agent_id for each in intervals} == {person_id("ada")}
     undone = (await ingest.client_as("theo", "t1").delete(f"/receipts/{receipt['id']}")).json()
     assert undone["states_changed"] == 1
     assert (await ingest.read_events(AgentStateChanged))[-1].duration_ms is None
@@ -211,8 +211,8 @@ async def test_states_of_an_unknown_agent_wait_for_the_name(ingest: Harness) -> 
     receipt = await send(ingest, notice)
     assert counts(receipt) == (1, 0, 0, 0, 1, 0)
     await ingest.deliver(person("eve", external={"connect": "id-of-eve"}), tenant="t1")
-    (stretch,) = await ingest.read_events(AgentStateChanged)
-    assert (stretch.agent_id, stretch.state) == (person_id("eve"), "Lunch")
+    (interval,) = await ingest.read_events(AgentStateChanged)
+    assert (interval.agent_id, interval.state) == (person_id("eve"), "Lunch")
     again = await ingest.client_as("theo", "t1").get(f"/receipts/{receipt['id']}")
     assert counts(again.json()) == (1, 1, 0, 0, 0, 0)
 
@@ -242,7 +242,7 @@ async def test_two_tenants_with_the_same_ids_share_nothing(ingest: Harness) -> N
     assert (await legs(ingest, "t1")) == [(1, 1, False)]
 
 
-async def test_generic_csv_with_a_mapping_mended_and_replayed(ingest: Harness) -> None:
+async def test_generic_csv_is_replayed_with_a_corrected_mapping(ingest: Harness) -> None:
     mapping: dict[str, Any] = {
         "time_zone": "Europe/Berlin",
         "time_format": "%d.%m.%Y %H:%M",
@@ -271,15 +271,15 @@ async def test_generic_csv_with_a_mapping_mended_and_replayed(ingest: Harness) -
     assert await ingest.read_events(LegRecorded) == before
 
 
-async def test_undo_takes_back_what_only_the_receipt_brought(ingest: Harness) -> None:
+async def test_undo_removes_the_parts_that_only_the_receipt_contains(ingest: Harness) -> None:
     first = await send(ingest, contact("c-1"), contact("c-2"))
     second = await send(ingest, contact("c-2"), contact("c-3"), analysis("c-1"))
     client = ingest.client_as("theo", "t1")
-    told = (await client.delete(f"/receipts/{second['id']}", params={"dry_run": True})).json()
-    assert (told["records"], told["legs_changed"], told["legs_voided"], told["dry_run"]) == (2, 2, 1, True)
+    preview = (await client.delete(f"/receipts/{second['id']}", params={"dry_run": True})).json()
+    assert (preview["records"], preview["legs_changed"], preview["legs_voided"], preview["dry_run"]) == (2, 2, 1, True)
     before = await ingest.read_outbox()
     undone = (await client.delete(f"/receipts/{second['id']}")).json()
-    assert undone == told | {"dry_run": False, "status": "undone"}
+    assert undone == preview | {"dry_run": False, "status": "undone"}
     events = (await ingest.read_events(LegRecorded))[len([1 for _, each in before if isinstance(each, LegRecorded)]) :]
     assert sorted((leg.external_id, leg.version, leg.void, leg.silence_vendor_ms) for leg in events) == [
         ("c-1", 3, False, None),
@@ -294,7 +294,7 @@ async def test_undo_takes_back_what_only_the_receipt_brought(ingest: Harness) ->
     assert newest == {"c-1": True, "c-2": True, "c-3": False}
 
 
-async def test_an_undone_correction_brings_the_older_version_back(ingest: Harness) -> None:
+async def test_undo_of_a_correction_restores_the_older_content(ingest: Harness) -> None:
     await send(ingest, contact())
     newer = contact(LastUpdateTimestamp="2026-03-02T10:00:00Z")
     newer["Agent"]["AgentInteractionDuration"] = 200
@@ -368,7 +368,7 @@ async def test_rows_of_one_call_are_refused_until_the_mapping_makes_them_legs(in
     ]
 
 
-async def test_a_record_of_several_agents_becomes_legs_and_is_taken_back_whole(ingest: Harness) -> None:
+async def test_a_record_of_several_agents_becomes_several_legs_and_undo_voids_all(ingest: Harness) -> None:
     fields = {
         "contact": {"from": ["conv", "parts[role=agent].user"]},
         "initial": {"from": "conv"},

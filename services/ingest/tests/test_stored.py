@@ -1,4 +1,4 @@
-"""A source that a version before stored, and this one cannot use: it stops neither the reader nor the other sources."""
+"""A source that an older release stored and this one cannot use stops neither the event door nor other sources."""
 
 import pytest
 from ingest_records import PEOPLE, configure_source, contact

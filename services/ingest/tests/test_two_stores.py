@@ -1,4 +1,4 @@
-"""Two stores: a process that dies between them, what a document may weigh, and where a version's content lies."""
+"""Documents beside the database: a process that dies between the two writes, sizes, and where the content of a version lies."""
 
 import asyncio
 import gzip
@@ -79,8 +79,8 @@ async def test_a_version_older_than_its_document_is_read_from_its_row(ingest: Ha
     """As it was written before contents were documents: shown, corrected, voided, undone."""
     first = await send(ingest, contact())
     (row,) = await ingest.rows("t1", "SELECT document FROM leg_version")
-    (kept,) = (await ingest.context.documents.get("t1", archive.RAW, [str(row["document"])])).values()
-    content = gzip.decompress(kept.blob or b"").decode()
+    (document,) = (await ingest.context.documents.get("t1", archive.RAW, [str(row["document"])])).values()
+    content = gzip.decompress(document.blob or b"").decode()
     await ingest.rows("t1", "UPDATE leg_version SET document = NULL, position = NULL, content = cast(:c AS jsonb) "
                       "RETURNING leg", c=content)  # fmt: skip
     assert await talks(ingest) == [240_000]
@@ -111,26 +111,26 @@ async def test_a_page_fetches_each_document_once(ingest: Harness) -> None:
     transferred = contact("c-9", "ben", InitialContactId="c-1", PreviousContactId="c-1", InitiationMethod="TRANSFER")
     await send(ingest, contact("c-1"), transferred)
     await send(ingest, newer(200))
-    asked: list[str] = []
+    fetched_ids: list[str] = []
     documents: Any = ingest.context.documents
     get = documents.get
 
     async def counted(tenant: str, collection: str, ids: list[str]) -> Any:
-        asked.extend(ids)
+        fetched_ids.extend(ids)
         return await get(tenant, collection, ids)
 
     documents.get = counted
     (found,) = (await ingest.client_as("lea", "t1").get("/interactions", params={"external_id": "c-1"})).json()["items"]
     assert len(found["legs"]) == 2
-    assert len(asked) == len(set(asked)) == 2
-    asked.clear()
+    assert len(fetched_ids) == len(set(fetched_ids)) == 2
+    fetched_ids.clear()
     whole = (await ingest.client_as("lea", "t1").get(f"/interactions/{found['id']}")).json()
     assert len(whole["versions"]) == 3
-    assert len(asked) == len(set(asked)) == 2
+    assert len(fetched_ids) == len(set(fetched_ids)) == 2
 
 
 @both_stores
-async def test_nothing_is_told_of_what_the_document_store_did_not_take(ingest: Harness) -> None:
+async def test_no_event_is_published_when_the_document_store_fails(ingest: Harness) -> None:
     async def away(*_: Any) -> None:
         raise ConnectionError("away")
 
@@ -188,7 +188,7 @@ def noise(chance: random.Random, length: int) -> str:
 
 @in_mongodb
 async def test_a_chunk_that_cannot_be_compressed_still_is_a_document(ingest: Harness) -> None:
-    """A CSV row is kept as it came and by its cells: twice."""
+    """A CSV row is stored twice: as it was received, and by its cells."""
     chance = random.Random(7)
     fields = {name: {"from": name} for name in ("contact", "started", "agent")} | {"channel": {"value": "voice"}}
     await configure_source(

@@ -1,4 +1,4 @@
-"""The vendors' own payloads: they give their own summary figures, or a verdict that says why not."""
+"""Payloads of vendors: the legs have the figures of the vendor's summary, or the verdict has the reason."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ def records(name: str) -> list[dict[str, object]]:
         ("twilio__taskrouter_reservations.json", "account_sid"),
     ],
 )
-def test_what_lacks_ids_or_is_another_vendors_says_so(name: str, field: str) -> None:
+def test_a_record_without_ids_or_of_another_vendor_is_refused(name: str, field: str) -> None:
     (record,) = records(name)
     with pytest.raises(Refusal) as caught:
         amazon_connect.read(record, READING, Options())

@@ -221,7 +221,7 @@ AUTUMN = {"ended": {"from": "end"}, "talk_ms": {"from": "talk", "unit": "s"}, "h
         ("02:10", "03:10", "7200", "00:10", 7_200),
     ],
 )
-def test_in_the_hour_that_comes_twice_order_and_duration_decide(
+def test_in_the_ambiguous_hour_order_and_durations_decide(
     start: str, end: str, talk: str, started: str, seconds: int
 ) -> None:
     row = ROW | {"start": f"2023-10-29T{start}:00", "end": f"2023-10-29T{end}:00", "talk": talk}
@@ -321,11 +321,11 @@ def test_composed_ids_make_rows_the_legs_of_one_call() -> None:
     ]
 
 
-def test_what_is_no_call_is_told_by_a_column_or_a_path() -> None:
+def test_a_column_or_a_path_skips_records_that_are_no_calls() -> None:
     skip = [{"from": "id", "is": ["Total", ""]}, {"from": "meta.kind", "is": ["ping"]}]
     layout = generic.build_layout(generic.parse_mapping({"fields": BASE, "skip": skip}))
     assert layout.skip
-    told = [
+    records = [
         {"id": " Total "},
         {"id": None},
         {},
@@ -333,7 +333,7 @@ def test_what_is_no_call_is_told_by_a_column_or_a_path() -> None:
         {"id": "1"},
         {"id": 7, "meta": {}},
     ]
-    assert [layout.skip(record) for record in told] == [True, True, True, True, False, False]
+    assert [layout.skip(record) for record in records] == [True, True, True, True, False, False]
     assert generic.build_layout(generic.parse_mapping({"fields": BASE})).skip is None
 
 

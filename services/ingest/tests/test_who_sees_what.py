@@ -1,4 +1,4 @@
-"""Who sees what of ingest: a role over one org unit opens nothing of the others."""
+"""Visibility: a role in one org unit gives no access to others."""
 
 import json
 from typing import Any

@@ -1,5 +1,5 @@
-"""An agent's day is the day of the agent's site, whatever the directory said when: names, moves and zones put right later
-move what follows from them, in whatever order things come."""
+"""An agent's workday is that of the agent's site. When names, memberships or time zones are corrected later, the legs and
+states follow, in any order of events."""
 
 import asyncio
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ async def facts(h: Harness) -> dict[str, tuple[UUID | None, date]]:
     return {name: (leg.agent_id, leg.workday) for name, leg in sorted(newest.items()) if not leg.void}
 
 
-async def test_a_name_means_whoever_bears_it_on_the_day_of_the_site(ingest: Harness) -> None:
+async def test_a_name_means_the_person_who_has_it_on_the_workday_of_the_site(ingest: Harness) -> None:
     await ingest.apply_directory(
         "t1",
         people=[
@@ -105,7 +105,7 @@ async def test_a_name_means_whoever_bears_it_on_the_day_of_the_site(ingest: Harn
     assert (state.agent_id, state.workday) == (person_id("lin"), FIFTH)
 
 
-async def test_what_is_put_right_backwards_moves_the_days_of_that_time(
+async def test_a_correction_of_the_past_moves_the_workdays_of_that_time(
     ingest: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(directory_changes, "LEGS_PER_STEP", 2)
@@ -150,7 +150,7 @@ units = st.lists(st.tuples(st.sampled_from(["days", "shanghai"]), spans), max_si
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Any]:
-    """What the directory says in the end and before, and calls, in some order."""
+    """Changes of the directory, older and newest, and calls, in some order."""
     split = draw(st.none() | st.sampled_from(DAYS))
     held = [
         {"amy": [("desk", None, split)], "bob": [("desk", split, None)] if split else []},
@@ -169,10 +169,10 @@ def histories(draw: st.DrawFn) -> list[Any]:
     ]
     sites = [[SITES[0].model_copy(update={"time_zone": draw(st.sampled_from([None, "America/New_York"]))})], SITES]
     tenants = [[BERLIN.model_copy(update={"day_start_minutes": draw(st.sampled_from([0, 240]))})], [BERLIN]]
-    # The directory's topic keeps the order of what is said of one thing, and no other.
-    said = [[newest, older] for last, first in (people, sites, tenants) for newest in last for older in first
+    # The topic of the directory keeps the order of the events of one thing only.
+    changes = [[newest, older] for last, first in (people, sites, tenants) for newest in last for older in first
             if newest.key("t1") == older.key("t1")]  # fmt: skip
-    said += [[unit] for unit in SITES if all(unit.id != getattr(pair[0], "id", None) for pair in said)]
+    changes += [[unit] for unit in SITES if all(unit.id != getattr(pair[0], "id", None) for pair in changes)]
     hours = draw(st.lists(st.integers(0, 71), min_size=1, max_size=6, unique=True))
     calls = [
         [
@@ -184,13 +184,13 @@ def histories(draw: st.DrawFn) -> list[Any]:
         ]
         for n in hours
     ]
-    lines: list[list[Any]] = [pair[:: draw(st.sampled_from([-1, 1]))] for pair in said] + calls
+    lines: list[list[Any]] = [pair[:: draw(st.sampled_from([-1, 1]))] for pair in changes] + calls
     order = draw(st.permutations([number for number, line in enumerate(lines) for _ in line]))
     return [lines[number].pop(0) for number in order]
 
 
 def expected(history: list[Any]) -> dict[str, tuple[UUID, date] | date]:
-    """From the directory as it is in the end, the plainest way: the agent and workday, or the workday of nobody."""
+    """Contact → agent and workday, or the workday of nobody, derived from the final directory."""
     last: dict[str, Any] = {each.key("t1"): each for each in history if isinstance(each, Event)}
     of_tenant = next(each for each in last.values() if isinstance(each, TenantChanged))
     zones = {}
