@@ -216,7 +216,8 @@ def test_its_pod_alone_has_a_token(objects: Objects) -> None:
     assert {each["automountServiceAccountToken"] for each in objects.of_kind("ServiceAccount").values()} == {False}
     (container,) = spec["containers"]
     assert "env" not in container, "it knows no secret of ours"
-    assert container["args"] == ["all_in_one.main", "scaling", "apply", "/shifts/shifts.yaml"]
+    assert container["args"] == ["all_in_one.main", "scaling", "apply", "/shifts/shifts.yaml", "--every-minutes=5"]
+    assert objects.of_kind("CronJob")["uplift-floor"]["spec"]["schedule"] == "*/5 * * * *"
 
 
 def test_its_pod_is_restricted_like_the_others(cluster: Cluster, objects: Objects) -> None:

@@ -5,6 +5,7 @@ Kubernetes' API, and may patch these HPAs and nothing else.
 */}}
 {{- define "uplift.floorCronJob" -}}
 {{- $name := printf "%s-floor" .Release.Name }}
+{{- $minutes := 5 }}
 {{- $scope := dict "root" . "name" "floor" "component" "floor" }}
 {{- $labels := include "uplift.labels" $scope | fromYaml }}
 {{- $hpas := list }}
@@ -26,9 +27,9 @@ Kubernetes' API, and may patch these HPAs and nothing else.
   "selector" (include "uplift.selector" $scope | fromYaml)
   "image" (include "uplift.image" (dict "root" . "name" "all-in-one"))
   "pullSecret" .Values.image.pullSecret
-  "args" (list "all_in_one.main" "scaling" "apply" "/shifts/shifts.yaml")
+  "args" (list "all_in_one.main" "scaling" "apply" "/shifts/shifts.yaml" (printf "--every-minutes=%d" $minutes))
   "cpu" "100m"
-  "memory" "256Mi"
+  "memory" "128Mi"
   "serviceAccount" $name
   "egress" $egress }}
 {{- $basics := include "service.podBasics" $pod | fromYaml }}
@@ -74,7 +75,7 @@ metadata:
   name: {{ $name }}
   labels: {{- toYaml $labels | nindent 4 }}
 spec:
-  schedule: "*/5 * * * *"
+  schedule: "*/{{ $minutes }} * * * *"
   concurrencyPolicy: Forbid
   startingDeadlineSeconds: 240
   successfulJobsHistoryLimit: 1

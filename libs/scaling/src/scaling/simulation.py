@@ -32,11 +32,12 @@ class Autoscaler:
 @dataclass(frozen=True)
 class Outcome:
     """`short_minutes`: minutes in which the ready replicas were fewer than the load needs at full use; `replica_hours`:
-    what is paid for; `most`: the largest number of replicas."""
+    what is paid for; `most`: the largest number of replicas; `ready`: replicas that are ready, by step."""
 
     short_minutes: float
     replica_hours: float
     most: int
+    ready: Sequence[int] = ()
 
 
 def simulate(
@@ -46,17 +47,20 @@ def simulate(
     seconds since the beginning. `started`: ready replicas at the beginning, `min` by default."""
     if scaler.static is not None:
         short = sum(each > scaler.static for each in load)
-        return Outcome(short * STEP_SECONDS / 60, scaler.static * len(load) * STEP_SECONDS / 3600, scaler.static)
+        hours = scaler.static * len(load) * STEP_SECONDS / 3600
+        return Outcome(short * STEP_SECONDS / 60, hours, scaler.static, [scaler.static] * len(load))
     replicas = ready = started or max(scaler.min, floor(0) if floor else 0)
     starting: deque[tuple[int, int]] = deque()
     recommended: deque[tuple[int, int]] = deque()
     stopped: deque[tuple[int, int]] = deque()
     short = paid = most = 0
+    course: list[int] = []
     for number, need in enumerate(load):
         now = number * STEP_SECONDS
         while starting and starting[0][0] <= now:
             ready += starting.popleft()[1]
         short += need > ready
+        course.append(ready)
         paid += replicas
         most = max(most, replicas)
         wanted = _recommend(need, ready, replicas, scaler)
@@ -79,7 +83,7 @@ def simulate(
                 stopped.append((now, replicas - wanted))
             ready -= _stop(replicas - wanted, starting)
         replicas = wanted
-    return Outcome(short * STEP_SECONDS / 60, paid * STEP_SECONDS / 3600, most)
+    return Outcome(short * STEP_SECONDS / 60, paid * STEP_SECONDS / 3600, most, course)
 
 
 def _recommend(need: float, ready: int, replicas: int, scaler: Autoscaler) -> int:

@@ -1,23 +1,27 @@
 """docs/scaling.md: what shift windows cost and what they buy, on the traffic in docs/samples."""
 
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from contracts import ALL_SERVICES
 from contracts.topics import TOPICS
 from scaling import Schedule, read_schedule
-from scaling.comparison import Comparison, Machine, compare_day
+from scaling.comparison import Comparison, Machine, compare_day, to_load
 from scaling.costs import estimate_week
 from scaling.planning import LEG_CPU_MS, PlanOptions, compute_capacity, render_plan
 from scaling.schedule import Role
-from scaling.traffic import parse_legs
+from scaling.traffic import Legs, parse_legs
 
 SAMPLES = Path(__file__).parents[4] / "docs/samples"
 TODAY = date(2026, 10, 19)
 """The day that is played; the plan knows the four weeks before it."""
 ZONE = "Europe/Berlin"
 COLD_STARTS = (10, 90, 300)
+OPENED: tuple[str, Role] = ("ingest", "api")
+OPENING = range(7 * 60 + 58, 8 * 60 + 8)
+"""Local minutes of the day."""
 
 PARTITIONS = {
     service: max(each.partitions for each in TOPICS.values() if service in (each.writer, *each.readers))
@@ -67,6 +71,12 @@ ready replicas request. The chart sets no limit of CPU, so a node with idle CPU 
 |---|---|---|---|---|---|---|
 {monday}
 
+The opening, {opened}: replicas that are ready, beside those that would be needed at full use of the CPU that they request.
+
+| local time | legs a second | needed at full use | ready by clock and CPU | ready by CPU alone |
+|---|---|---|---|---|
+{opening}
+
 Minutes that are short, of all roles together, by the time that a start takes:
 
 | a start takes | clock and CPU | CPU alone |
@@ -76,7 +86,8 @@ Minutes that are short, of all roles together, by the time that a start takes:
 ## How to read it
 
 - The clock costs about half of a static fleet, and more than CPU alone: its head-room stands ready from the first minute. What it buys are the minutes after the doors open, and the more of them the longer a start takes.
-- The simulation is kind to CPU alone: it knows the use of CPU at once, while metrics-server is behind by a scrape or two.
+- The simulation is kind to CPU alone: it knows the use of CPU at once, while metrics-server is behind by a scrape or two. It is unkind as well: its nodes are full, so a replica
+  never uses more than it requests, and the HPA does not see how much is missing.
 - Without head-room (`--headroom 1`) and with a lower quantile the windows are cheaper, and CPU does more of the work.
 - In clusters whose nodes do not go away with the pods, nothing is saved.
 - Load that is not legs (people at the portal, exports, history that is sent again) is not in these figures.
@@ -111,6 +122,8 @@ def render_scaling() -> str:
         measured="\n".join(_measured_rows(machine)),
         week="\n".join(_week_rows(schedule)),
         monday="\n".join(_monday_rows(compared[machine.cold_start_seconds])),
+        opened=", ".join(OPENED),
+        opening="\n".join(_opening_rows(day, compared[machine.cold_start_seconds], machine)),
         starts="\n".join(_start_rows(compared)),
     )
 
@@ -139,6 +152,15 @@ def _monday_rows(found: Comparison) -> Iterator[str]:
         for way in next(iter(found.values()))
     ]
     yield f"| all | {' | '.join(sums)} |"
+
+
+def _opening_rows(day: Legs, found: Comparison, machine: Machine) -> Iterator[str]:
+    load, ways = to_load(day, LEG_CPU_MS[OPENED], machine), found[OPENED]
+    for minute in OPENING:
+        at = datetime(TODAY.year, TODAY.month, TODAY.day, minute // 60, minute % 60, tzinfo=ZoneInfo(ZONE))
+        legs, step = day[at.astimezone(UTC)], 4 * minute
+        clock, alone = (ways[way].ready[step] for way in ("clock and CPU", "CPU alone"))
+        yield f"| {at:%H:%M} | {legs / 60:.0f} | {load[step]:.1f} | {clock} | {alone} |"
 
 
 def _start_rows(compared: Mapping[int, Comparison]) -> Iterator[str]:
