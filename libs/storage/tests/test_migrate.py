@@ -188,3 +188,20 @@ def test_a_password_is_set_and_changed(place: Place) -> None:
         ensure_schema(place.admin_url, "kpi-engine", role="guarded", password=password)
         ((stored,),) = place.ask("SELECT rolpassword FROM pg_authid WHERE rolname = 'guarded'")
         assert str(stored).startswith("SCRAM-SHA-256$")
+
+
+def test_an_administrator_without_superuser_rights_sets_up_a_service(cluster: Cluster, empty_database: str) -> None:
+    """As of a managed PostgreSQL. It may become the service's role and does not inherit its rights."""
+    admin, role = f"admin_{empty_database}", f"service_{empty_database}"
+    with psycopg.connect(cluster.server.dsn, autocommit=True) as connection:
+        connection.execute(f'CREATE ROLE "{admin}" LOGIN CREATEROLE'.encode())
+        connection.execute(f'ALTER DATABASE "{empty_database}" OWNER TO "{admin}"'.encode())
+    for _ in range(2):
+        ensure_schema(cluster.server.url(admin, empty_database), "kpi-engine", role=role, password="secret")
+    with psycopg.connect(cluster.server.dsn, dbname=empty_database) as connection:
+        owner = connection.execute("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'kpi_engine'")
+        assert owner.fetchone() == (role,)
+        rights = connection.execute(
+            "SELECT pg_has_role(%s, %s, 'SET'), pg_has_role(%s, %s, 'USAGE')", [admin, role] * 2
+        )
+        assert rights.fetchone() == (True, False)

@@ -72,6 +72,9 @@ def ensure_schema(admin_url: str, service: str, *, role: str, password: str | No
         lock_connection(connection, "ensure schemas")
         if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}):
             connection.execute(text(f'CREATE ROLE "{role}" LOGIN NOSUPERUSER NOBYPASSRLS'))
+        # An administrator who is no superuser, as of a managed PostgreSQL, may not give a schema to the role otherwise.
+        if not connection.scalar(text("SELECT pg_has_role(:role, 'SET')"), {"role": role}):
+            connection.execute(text(f'GRANT "{role}" TO CURRENT_USER WITH INHERIT FALSE, SET TRUE'))
         if password:
             quoted = password.replace("'", "''")
             connection.execute(text(f"ALTER ROLE \"{role}\" PASSWORD '{quoted}'"))

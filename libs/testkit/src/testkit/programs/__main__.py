@@ -12,6 +12,7 @@ import sys
 import time
 
 from testkit.programs import ProgramMissing
+from testkit.programs.actionlint import actionlint
 from testkit.programs.custom_resources import crd_folder, strimzi_crd_folder
 from testkit.programs.envoy import envoy_binary
 from testkit.programs.helm import helm
@@ -30,6 +31,7 @@ PROGRAMS = {
     "Keycloak": ensure_keycloak,
     "Envoy": envoy_binary,
     "KEDA's cron": keda_cron,
+    "actionlint": actionlint,
     "Prometheus": lambda: find_tool("prometheus", CURE),
 }
 
