@@ -20,8 +20,15 @@ from sqlalchemy import Column, MetaData, Text, create_engine
 from storage import PLATFORM, ensure_schema, migrate, schema_name
 from storage.tables import RLS_EXEMPT
 from testkit import Cluster
-from testkit.revisions import added, drift, freeze, pending
-from testkit.schemas import EMBEDDED_SCHEMAS, DescribedSchema, catalogue, create_tables, describe_schema, differences
+from testkit.revisions import find_drift, find_pending_operations, freeze, write_revision
+from testkit.schemas import (
+    EMBEDDED_SCHEMAS,
+    DescribedSchema,
+    create_tables,
+    describe_schema,
+    find_differences,
+    load_catalogue,
+)
 
 from tests.architecture.files import format_location
 from tests.architecture.rows import fill, rows_of
@@ -73,7 +80,7 @@ class Place:
 
     def catalogue(self) -> dict[str, str]:
         with self.admin() as connection:
-            return catalogue(connection, self.schema)
+            return load_catalogue(connection, self.schema)
 
     def create(self, *tables: MetaData) -> None:
         engine = create_engine(self.url, connect_args={"options": f"-c search_path={self.schema} -c timezone=UTC"})
@@ -130,10 +137,10 @@ def test_the_revisions_build_what_the_tables_describe(
 ) -> None:
     place = place_of(name)
     place.migrate()
-    assert differences(place.catalogue(), wanted(name)) == [], CURE
-    assert pending(place.url, place.described) == [], CURE
+    assert find_differences(place.catalogue(), wanted(name)) == [], CURE
+    assert find_pending_operations(place.url, place.described) == [], CURE
     if place.described.migrations.has_platform_tables:
-        assert pending(place.url, place.described, platform=True) == [], CURE
+        assert find_pending_operations(place.url, place.described, platform=True) == [], CURE
 
 
 @pytest.mark.parametrize("platform", [False, True])
@@ -146,11 +153,13 @@ def test_a_column_without_a_revision_is_found(platform: bool, place_of: Callable
             table.to_metadata(copy)
     table = copies[0].tables["outbox"] if platform else copies[1].tables["assignment"]
     table.append_column(Column("forgotten", Text))
-    (operation,) = pending(place.url, place.described, platform=platform, tables=copies[0 if platform else 1])
+    (operation,) = find_pending_operations(
+        place.url, place.described, platform=platform, tables=copies[0 if platform else 1]
+    )
     assert operation == f"op.add_column('{table.name}', sa.Column('forgotten', sa.Text(), nullable=True))"
     other = place_of("training")
     other.create(*copies)
-    (difference,) = differences(place.catalogue(), other.catalogue())
+    (difference,) = find_differences(place.catalogue(), other.catalogue())
     assert difference.startswith(f"column {table.name}.forgotten: missing; it should be: text")
 
 
@@ -189,7 +198,7 @@ def test_what_is_not_as_described_is_found(
             with connection.transaction(force_rollback=True):
                 connection.execute(change)  # pyright: ignore
                 connection.execute("SET LOCAL search_path TO public, pg_catalog")
-                found = differences(catalogue(connection, place.schema), wanted("gamification"))
+                found = find_differences(load_catalogue(connection, place.schema), wanted("gamification"))
             assert thing in [each.partition(": ")[0] for each in found], change
             assert len(found) == 1 or change.startswith("CREATE"), change
 
@@ -218,7 +227,7 @@ def test_data_of_every_revision_comes_along_and_stays_walled_off(
     place.migrate()
 
     after = place.catalogue()
-    assert differences(after, wanted(name)) == []
+    assert find_differences(after, wanted(name)) == []
     with place.admin() as connection:
         found = rows_of(connection, place.schema)
     assert there
@@ -258,7 +267,7 @@ def test_a_schema_from_before_it_had_revisions_is_taken_over(
         fill(connection, place.schema, ["acme"])
         there = rows_of(connection, place.schema)
     place.migrate()
-    assert differences(place.catalogue(), wanted(name)) == []
+    assert find_differences(place.catalogue(), wanted(name)) == []
     with place.admin() as connection:
         found = rows_of(connection, place.schema)
     for table, rows in there.items():
@@ -271,7 +280,7 @@ def of(columns: set[str], rows: list[dict[str, Any]]) -> list[str]:
 
 
 def test_revisions_stay_as_they_have_landed() -> None:
-    assert [line for folder in FOLDERS for line in drift(folder)] == []
+    assert [line for folder in FOLDERS for line in find_drift(folder)] == []
 
 
 def test_what_happens_to_a_landed_revision_is_found(tmp_path: Path) -> None:
@@ -280,19 +289,19 @@ def test_what_happens_to_a_landed_revision_is_found(tmp_path: Path) -> None:
     first, *_ = names = sorted(path.name for path in folder.glob("2*.py"))
     text = (folder / first).read_text(encoding="utf-8")
     (folder / first).write_text(text + "\n", encoding="utf-8")
-    (line,) = drift(folder)
+    (line,) = find_drift(folder)
     assert first in line
     assert "has changed" in line
     with pytest.raises(SystemExit, match="has changed"):
         freeze(folder)  # it records what is new and nothing else
     (folder / first).unlink()
-    assert ["is gone" in line for line in drift(folder)] == [True]
+    assert ["is gone" in line for line in find_drift(folder)] == [True]
     (folder / first).write_text(text, encoding="utf-8")
     new = folder / "2099_01_01_0000_new.py"
     new.write_text("x = 1\n", encoding="utf-8")
-    assert ["make freeze" in line for line in drift(folder)] == [True]
+    assert ["make freeze" in line for line in find_drift(folder)] == [True]
     assert freeze(folder) == [new.name]
-    assert drift(folder) == []
+    assert find_drift(folder) == []
     assert len((folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()) == len(names) + 1
 
 
@@ -348,7 +357,9 @@ def test_the_first_draft_of_a_revision_is_what_is_missing(place_of: Callable[[st
     for table in place.described.tables.sorted_tables:
         table.to_metadata(copy)
     copy.tables["form"].to_metadata(copy, name="form_again")
-    path = added(pending(place.url, place.described, tables=copy), tmp_path, after="x", slug="again")
+    path = write_revision(
+        find_pending_operations(place.url, place.described, tables=copy), tmp_path, after="x", slug="again"
+    )
     text = path.read_text(encoding="utf-8")
     assert "op.create_table('form_again'" in text
     assert "CREATE POLICY tenant_wall" in text

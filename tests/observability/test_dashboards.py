@@ -22,7 +22,7 @@ from testkit.dashboards import find_stale_dashboards
 from testkit.fixtures import started_or_skipped
 from testkit.programs.program import find_tool
 from testkit.programs.prometheus import CURE
-from testkit.schemas import tables_of
+from testkit.schemas import find_tables
 
 from tests.observability.monitoring_queries import DASHBOARDS, FOLDER, METRIC, RULES, panels, promql, rules, sql
 
@@ -41,7 +41,9 @@ def test_a_stale_file_is_told(tmp_path: Path) -> None:
 def test_panels_read_report_views_and_no_table(services: Sequence[Service]) -> None:
     """A panel that names a table would hold the table's shape fast, and its reader has no right to it (ADR 37)."""
     described = {
-        f"{schema_name(service.name)}.{view}" for service in services for view in list_report_views(tables_of(service))
+        f"{schema_name(service.name)}.{view}"
+        for service in services
+        for view in list_report_views(find_tables(service))
     }
     named: dict[str, str] = {}
     for each in sql():

@@ -79,7 +79,7 @@ async def embedded(cluster: Cluster) -> AsyncIterator[Issuer]:
             await dev_idp.ensure_seed_rows(engine)
             await dev_idp.ensure_account(engine, USER, SECRET, TENANT)
             async with engine.connect() as connection:
-                key = RSAKey.import_key((await store.signing_keys(connection))[0])
+                key = RSAKey.import_key((await store.load_signing_keys(connection))[0])
             app = FastAPI()
             app.mount("/oidc", dev_idp.create_provider(engine, iss, demo=False))
             http = await stack.enter_async_context(httpx.AsyncClient(transport=httpx.ASGITransport(app)))

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ProgrammingError
 from storage import PLATFORM, Migrations, UnknownRevision, ensure_schema, migrate
 from storage.tables import PLATFORM_TABLES
 from testkit import Cluster
-from testkit.schemas import catalogue
+from testkit.schemas import load_catalogue
 
 FIRST = "2026_11_23_0900_first"
 SECOND = "2026_11_24_0900_second"
@@ -72,7 +72,7 @@ class Place:
 
     def catalogue(self) -> dict[str, str]:
         with psycopg.connect(self.admin_url.replace("+psycopg", "")) as connection:
-            return catalogue(connection, "kpi_engine")
+            return load_catalogue(connection, "kpi_engine")
 
     def tables(self) -> set[str]:
         found = self.ask("SELECT tablename FROM pg_tables WHERE schemaname = 'kpi_engine'")

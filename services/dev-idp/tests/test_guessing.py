@@ -130,7 +130,7 @@ async def test_whether_there_is_an_account_does_not_show(browser, stranger, cloc
 
 async def test_hashing_holds_neither_the_loop_nor_everybody_and_is_bounded():
     longest, began = 0.0, time.perf_counter()
-    flood = [asyncio.create_task(passwords.matches("guess", None)) for _ in range(100)]
+    flood = [asyncio.create_task(passwords.verify("guess", None)) for _ in range(100)]
     while not all(each.done() for each in flood):
         before = time.perf_counter()
         await asyncio.sleep(0.005)  # sleep: how long the loop is held is measured
@@ -139,4 +139,4 @@ async def test_hashing_holds_neither_the_loop_nor_everybody_and_is_bounded():
     busy = [each for each in results if isinstance(each, passwords.Busy)]
     assert len(busy) == 100 - passwords._MOST_WAITING
     assert longest < (time.perf_counter() - began) / 2, "others had their turn meanwhile"
-    assert not await passwords.matches("x" * 2_000_000, None)
+    assert not await passwords.verify("x" * 2_000_000, None)

@@ -31,7 +31,7 @@ async def test_two_starts_at_once_make_one_key(engine):
     await asyncio.gather(*(dev_idp.ensure_seed_rows(engine) for _ in range(3)))
     await dev_idp.ensure_seed_rows(engine)
     async with engine.connect() as connection:
-        assert len(await store.signing_keys(connection)) == 1
+        assert len(await store.load_signing_keys(connection)) == 1
         client = await store.find_client(connection, "uplift-cli")
         assert client is not None
         assert client.secret is None

@@ -27,7 +27,7 @@ from storage import PLATFORM, Migrations, schema_name
 from storage.tables import PLATFORM_TABLES
 
 from testkit.postgres import started_cluster
-from testkit.schemas import EMBEDDED_SCHEMAS, DescribedSchema, describe_schema, wall
+from testkit.schemas import EMBEDDED_SCHEMAS, DescribedSchema, describe_schema, render_tenant_policy
 
 SUMS = "SHA256SUMS"
 
@@ -46,7 +46,9 @@ def upgrade() -> None:
 '''
 
 
-def pending(url: str, schema: DescribedSchema, *, platform: bool = False, tables: MetaData | None = None) -> list[str]:
+def find_pending_operations(
+    url: str, schema: DescribedSchema, *, platform: bool = False, tables: MetaData | None = None
+) -> list[str]:
     """The operations, as Python, by which Alembic would bring the schema at `url` to the tables as they are in the code.
 
     Compared are `tables`, or else the tables that every service has (`platform`), or else the schema's own. The list is
@@ -78,11 +80,13 @@ def _rendered(operation: ops.MigrateOperation, context: MigrationContext, walled
         return [line for each in operation.ops for line in _rendered(each, context, walled)]
     code = api.render_python_code(ops.UpgradeOps([operation]), migration_context=context)
     lines = [line for line in textwrap.dedent("    " + code).splitlines() if not line.lstrip().startswith("#")]
-    statements = wall(operation.table_name) if walled and isinstance(operation, ops.CreateTableOp) else []
+    statements = (
+        render_tenant_policy(operation.table_name) if walled and isinstance(operation, ops.CreateTableOp) else []
+    )
     return ["\n".join(lines), *(f"op.execute({statement!r})" for statement in statements)]
 
 
-def added(operations: Sequence[str], folder: Path, *, after: str | None, slug: str) -> Path:
+def write_revision(operations: Sequence[str], folder: Path, *, after: str | None, slug: str) -> Path:
     """Writes a revision with these operations, and returns its path. Without operations it has one empty statement."""
     path = folder / f"{datetime.now(UTC):%Y_%m_%d_%H%M}_{slug}.py"
     body = "\n".join(operations) or 'op.execute("")'
@@ -91,7 +95,7 @@ def added(operations: Sequence[str], folder: Path, *, after: str | None, slug: s
     return path
 
 
-def drift(folder: Path) -> list[str]:
+def find_drift(folder: Path) -> list[str]:
     """A line for each revision that differs from its recorded checksum, is missing, or is not recorded."""
     recorded, found = _recorded(folder), _sums(folder)
     lines = [
@@ -107,7 +111,7 @@ def freeze(folder: Path) -> list[str]:
     """Records the new revisions and returns their names. Exits with a message when a recorded one has changed."""
     recorded, found = _recorded(folder), _sums(folder)
     new = [name for name in found if name not in recorded]
-    if wrong := [line for line in drift(folder) if "make freeze" not in line]:
+    if wrong := [line for line in find_drift(folder) if "make freeze" not in line]:
         sys.exit("\n".join(wrong))
     if new:
         lines = [f"{sum_}  {name}\n" for name, sum_ in sorted(found.items())]
@@ -132,8 +136,10 @@ def _add(name: str, slug: str) -> None:
     with started_cluster() as cluster, cluster.database() as database:
         settings = cluster.settings(database)
         migrate_schema(schema.migrations, settings)
-        operations = pending(build_role_url(settings, schema.migrations.service), schema, platform=platform)
-    path = added(operations, migrations.folder, after=migrations.head(), slug=slug)
+        operations = find_pending_operations(
+            build_role_url(settings, schema.migrations.service), schema, platform=platform
+        )
+    path = write_revision(operations, migrations.folder, after=migrations.head(), slug=slug)
     print(f"Written: {path}\nRead and complete it, then `make fmt`, `make freeze`.")
 
 

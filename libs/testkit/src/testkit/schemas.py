@@ -39,17 +39,17 @@ def describe_schema(name: str) -> DescribedSchema:
         provider = import_module("dev_idp")
         return DescribedSchema(provider.MIGRATIONS, import_module("dev_idp.store").metadata)
     service: Service = import_module(f"{schema_name(name)}.service").service
-    return DescribedSchema(service.migrations, tables_of(service))
+    return DescribedSchema(service.migrations, find_tables(service))
 
 
-def tables_of(service: Service) -> MetaData:
+def find_tables(service: Service) -> MetaData:
     """The service's own tables: `tables` in its `store`, or in `store.tables` where that is a package."""
     store = import_module(f"{schema_name(service.name)}.store")
     found: Any = getattr(store, "tables", None) or import_module(f"{store.__name__}.tables")
     return found.tables if isinstance(found, ModuleType) else found
 
 
-def wall(table: str) -> list[str]:
+def render_tenant_policy(table: str) -> list[str]:
     """The statements for row-level security of a table; empty for a table that is exempt from it."""
     if table in RLS_EXEMPT:
         return []
@@ -64,7 +64,7 @@ def create_tables(connection: Connection, *tables: MetaData, walled: bool = True
     for metadata in tables:
         metadata.create_all(connection, checkfirst=False)
         for table in metadata.tables:
-            for statement in wall(table) if walled else ():
+            for statement in render_tenant_policy(table) if walled else ():
                 connection.execute(text(statement))
 
 
@@ -103,7 +103,7 @@ UNION ALL SELECT concat('default grant ', defaclobjtype), defaclacl::text
 """
 
 
-def catalogue(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
+def load_catalogue(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
     """Everything in a schema, with its definition: tables, columns, keys, indexes, policies, triggers, functions, grants.
 
     The order of columns is left out, because a revision can only add a column at the end.
@@ -111,7 +111,7 @@ def catalogue(connection: psycopg.Connection[Any], schema: str) -> dict[str, str
     return dict(connection.execute(_CATALOGUE, {"schema": schema}).fetchall())
 
 
-def differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+def find_differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
     """A line for each thing that differs between two catalogues."""
     return [
         f"{thing}: {found.get(thing, 'missing')}; it should be: {expected.get(thing, 'missing')}"

@@ -29,7 +29,7 @@ async def ensure_account(
     async with engine.begin() as connection:
         if found := await store.change_account(connection, username, **values):
             return found.sub
-    hashed = None if password is None else await passwords.hashed(password)
+    hashed = None if password is None else await passwords.compute_hash(password)
     async with engine.begin() as connection:
         await store.add_account(connection, sub=sub or str(new_id()), username=username, password=hashed, **values)
         added = await store.find_account_by_name(connection, username)
@@ -56,7 +56,7 @@ async def ensure_client(
     """
     if problems := model.find_client_problems(client_id, confidential=secret is not None, tenant=tenant, grants=grants):
         raise ValueError("; ".join(problems))
-    hashed = None if secret is None else await passwords.hashed(secret)
+    hashed = None if secret is None else await passwords.compute_hash(secret)
     async with engine.begin() as connection:
         await store.upsert_client(
             connection,

@@ -152,7 +152,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915  a 
             "display_name": new.display_name or new.username,
             "admin": new.admin,
             "listed": False,
-            "password": await passwords.hashed(new.password) if new.password else None,
+            "password": await passwords.compute_hash(new.password) if new.password else None,
             "one_time": model.digest(one_time) if one_time else None,
         }
         async with provider.engine.begin() as connection:
@@ -166,7 +166,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915  a 
         password ends the account's sessions."""
         values: dict[str, object] = {"display_name": spec.display_name, "email": spec.email, "active": True}
         if spec.temporary_password is not None:
-            hashed = await passwords.hashed(spec.temporary_password)
+            hashed = await passwords.compute_hash(spec.temporary_password)
             values |= {"password": hashed, "temporary": True}
         async with provider.engine.begin() as connection:
             account = await store.upsert_account(connection, username, spec.tenant, str(new_id()), **values)
@@ -235,7 +235,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915  a 
             added = await store.add_client(
                 connection,
                 client_id=new.client_id,
-                secret=await passwords.hashed(secret) if secret else None,
+                secret=await passwords.compute_hash(secret) if secret else None,
                 redirect_uris=new.redirect_uris,
                 post_logout_redirect_uris=new.redirect_uris,
                 tenant=new.tenant,
@@ -255,7 +255,7 @@ def admin_endpoints(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915  a 
         )
         values = spec.model_dump(exclude={"tenant", "public", "secret"})
         if secret is not None or spec.public:
-            values["secret"] = await passwords.hashed(secret) if secret else None
+            values["secret"] = await passwords.compute_hash(secret) if secret else None
         async with provider.engine.begin() as connection:
             known = await store.find_client(connection, client_id)
             if "secret" not in values and (known is None or known.secret is None):

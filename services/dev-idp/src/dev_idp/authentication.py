@@ -43,7 +43,7 @@ async def sign_in(provider: Provider, request: Request, username: str, password:
         account = None if "\0" in name else await store.find_account_by_name(connection, name)
     keys = _person_keys(name, _address(request), await _device_of(provider, request, account))
     await _check_not_blocked(provider, keys)
-    matches = await passwords.matches(password, account.password if account is not None else None)
+    matches = await passwords.verify(password, account.password if account is not None else None)
     if account is None or not matches or not account.active:
         await _record_failures(provider, keys)
         return None
@@ -72,7 +72,7 @@ async def authenticate_client(provider: Provider, request: Request, form: dict[s
     if found is None or not proof or proof not in provider.proven_secrets:
         keys = _client_keys(client_id, _address(request))
         await _check_not_blocked(provider, keys)
-        if not await passwords.matches(secret or "", stored) or found is None:
+        if not await passwords.verify(secret or "", stored) or found is None:
             await _record_failures(provider, keys)
             raise InvalidClientError("The client is not known, or its secret is missing or wrong.", status_code=401)
         provider.proven_secrets.add(str(proof))

@@ -25,7 +25,7 @@ def create_cors_middleware(
         if origin is None or request.url.path.removeprefix(request.scope["root_path"]) not in _READABLE:
             return await call_next(request)
         async with provider.engine.connect() as connection:
-            known = {model.parse_origin(uri) for uri in await store.public_redirect_uris(connection)}
+            known = {model.parse_origin(uri) for uri in await store.list_public_redirect_uris(connection)}
         preflight = request.method == "OPTIONS" and "access-control-request-method" in request.headers
         response = Response(status_code=204, headers=_PREFLIGHT) if preflight else await call_next(request)
         response.headers["Vary"] = "Origin"

@@ -92,7 +92,7 @@ def create_login_router(provider: Provider) -> APIRouter:  # noqa: C901, PLR0915
             return await _password_form(provider, request, sub, proof, error)
         if password != form.get("password-confirm"):
             return await _password_form(provider, request, sub, proof, "The two are not the same.")
-        hashed = await passwords.hashed(password)
+        hashed = await passwords.compute_hash(password)
         async with provider.engine.begin() as connection:
             account = await store.replace_temporary(connection, sub, proof, hashed)
         if account is None:
@@ -158,7 +158,7 @@ async def _send_code(provider: Provider, authorization: AuthorizationRequest, lo
     code = model.new_secret()
     async with provider.engine.begin() as connection:
         tenant = authorization.client.tenant
-        if tenant and tenant not in await store.tenants_of(connection, login.sub):
+        if tenant and tenant not in await store.list_tenants(connection, login.sub):
             return pages.refusal_page("This application belongs to another organization.", status=403)
         await store.add_code(
             connection,

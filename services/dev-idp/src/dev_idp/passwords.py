@@ -28,12 +28,12 @@ class Busy(OAuth2Error):
         return [*super().get_headers(), ("Retry-After", "1")]
 
 
-async def hashed(password: str) -> str:
+async def compute_hash(password: str) -> str:
     """The salted hash of a password, computed in a thread. Raises Busy."""
     return await _run(lambda: model.hash_password(password), most=10 * _MOST_WAITING)
 
 
-async def matches(password: str, stored: str | None) -> bool:
+async def verify(password: str, stored: str | None) -> bool:
     """Whether the password matches the stored hash. Takes as long when nothing is stored. Raises Busy."""
     is_short = len(password) <= model.MAX_PASSWORD
     is_same = await _run(lambda: model.verify_password(password if is_short else "", stored), most=_MOST_WAITING)

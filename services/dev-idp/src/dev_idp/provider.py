@@ -45,7 +45,7 @@ class Provider:
         """All signing keys, the newest first. The database is read once."""
         if self._keys is None:
             async with self.engine.connect() as connection:
-                self._keys = KeySet([RSAKey.import_key(jwk) for jwk in await store.signing_keys(connection)])
+                self._keys = KeySet([RSAKey.import_key(jwk) for jwk in await store.load_signing_keys(connection)])
         return self._keys
 
     async def issue_jwt(self, typ: str, claims: Mapping[str, object], ttl: timedelta) -> str:

@@ -182,7 +182,7 @@ async def _new_password(form: dict[str, str]) -> str | None:
         return None
     if not model.MIN_PASSWORD <= len(password) <= model.MAX_PASSWORD:
         raise InvalidRequestError(f"A password has {model.MIN_PASSWORD} to {model.MAX_PASSWORD} characters.")
-    return await passwords.hashed(password)
+    return await passwords.compute_hash(password)
 
 
 async def _redeem_one_time(
@@ -220,7 +220,7 @@ async def _issue(
     tenants = (
         [client.tenant]
         if client.tenant
-        else model.select_tenants(await store.tenants_of(connection, account.sub), scope)
+        else model.select_tenants(await store.list_tenants(connection, account.sub), scope)
     )
     audience = client.client_id if client.tenant else model.AUDIENCE
     access_token = await provider.issue_access_token(

@@ -7,23 +7,23 @@ from dev_idp.store.accounts import (
     find_account_by_name,
     find_active_account,
     list_listed_accounts,
+    list_tenants,
     redeem_one_time_token,
     remove_member,
     replace_temporary,
     set_account_active,
-    tenants_of,
     upsert_account,
 )
 from dev_idp.store.attempts import clear_failures, load_blocked_until, record_failures
 from dev_idp.store.clients import (
     add_client,
     find_client,
-    public_redirect_uris,
+    list_public_redirect_uris,
     remove_client,
     upsert_client,
     upsert_tenant_client,
 )
-from dev_idp.store.seed import ensure_seed_rows, signing_keys
+from dev_idp.store.seed import ensure_seed_rows, load_signing_keys
 from dev_idp.store.sessions import (
     EndedSession,
     add_code,
@@ -74,12 +74,14 @@ __all__ = [
     "find_login",
     "find_refresh",
     "list_listed_accounts",
+    "list_public_redirect_uris",
+    "list_tenants",
     "load_blocked_until",
+    "load_signing_keys",
     "login_session",
     "mark_code_used",
     "mark_refresh_used",
     "metadata",
-    "public_redirect_uris",
     "purge",
     "record_failures",
     "record_session_client",
@@ -92,8 +94,6 @@ __all__ = [
     "revoke_family",
     "set_account_active",
     "signing_key",
-    "signing_keys",
-    "tenants_of",
     "upsert_account",
     "upsert_client",
     "upsert_tenant_client",

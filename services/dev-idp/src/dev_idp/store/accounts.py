@@ -72,7 +72,7 @@ async def replace_temporary(connection: AsyncConnection, sub: str, proof: str, p
     return (await connection.execute(replaced)).one_or_none()
 
 
-async def tenants_of(connection: AsyncConnection, sub: str) -> list[str]:
+async def list_tenants(connection: AsyncConnection, sub: str) -> list[str]:
     """The account's own tenant first, then those it is a member of, by slug."""
     own = select(account.c.tenant, text("0")).where(account.c.sub == sub)
     others = select(membership.c.tenant, text("1")).where(membership.c.sub == sub)

@@ -35,7 +35,7 @@ async def upsert_tenant_client(connection: AsyncConnection, client_id: str, tena
     return await connection.scalar(upserted) is not None
 
 
-async def public_redirect_uris(connection: AsyncConnection) -> list[str]:
+async def list_public_redirect_uris(connection: AsyncConnection) -> list[str]:
     """The redirect URIs of all public clients."""
     uris = select(func.unnest(client.c.redirect_uris)).where(client.c.secret.is_(None))
     return list((await connection.execute(uris)).scalars())

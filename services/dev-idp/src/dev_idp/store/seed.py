@@ -16,7 +16,7 @@ async def ensure_seed_rows(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         # Serialises two processes that start at once.
         await lock_async_connection(connection, "dev-idp seed rows")
-        if not await signing_keys(connection):
+        if not await load_signing_keys(connection):
             key = RSAKey.generate_key(2048, auto_kid=True)
             await connection.execute(insert(signing_key).values(kid=key.kid, jwk=key.as_dict(private=True)))
         await upsert_client(
@@ -51,6 +51,6 @@ async def ensure_seed_rows(engine: AsyncEngine) -> None:
         )
 
 
-async def signing_keys(connection: AsyncConnection) -> list[dict]:
+async def load_signing_keys(connection: AsyncConnection) -> list[dict]:
     """Private JWKs, the newest first: that one signs."""
     return list(await connection.scalars(select(signing_key.c.jwk).order_by(signing_key.c.created_at.desc())))
