@@ -124,14 +124,14 @@ async def test_what_may_pass_is_tried_again_and_holds_up_no_other_partition(
     await broker.publish(make_messages(topic, 10))
     async with consuming(broker, topic, ledger) as status:
         await until(lambda: ledger.calls >= 2)
-        assert status.retrying
-        assert type(error).__name__ in status.retrying
+        assert status.last_transient_error
+        assert type(error).__name__ in status.last_transient_error
         await broker.publish(make_messages(topic, 10, partition=1))
         await until(lambda: len(ledger.values(1)) == 10)
-        assert status.lag_seconds(max(status.waiting_since.values()) + timedelta(seconds=60)) >= 60
+        assert status.lag_seconds(max(status.oldest_unhandled_at.values()) + timedelta(seconds=60)) >= 60
         ill = False
         await until(lambda: len(ledger.values(0)) == 10)
-        await until(lambda: status.retrying is None and not status.waiting_since)
+        await until(lambda: status.last_transient_error is None and not status.oldest_unhandled_at)
     assert (ledger.values(0), ledger.buried, status.error) == (list(range(10)), [], None)
 
 
@@ -211,8 +211,29 @@ async def test_a_fenced_consumer_goes_on_where_the_other_one_stands(broker: Brok
     ledger.fail = somebody_else
     async with consuming(broker, topic, ledger) as status:
         await until(lambda: len(ledger.done) == 6)
-        assert status.retrying is None
+        assert status.last_transient_error is None
     assert ledger.values() == [4, 5, 6, 7, 8, 9]
+
+
+async def test_a_consumer_that_is_connected_again_retries_nothing_though_no_message_comes(
+    broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> None:
+            raise ConnectionError("the broker is away")
+
+        patch.setattr(broker, "join", fail)
+        async with consuming(broker, topic, Ledger()) as status:
+            await until(lambda: status.last_transient_error == "ConnectionError: the broker is away")
+            patch.undo()
+            await until(lambda: status.last_transient_error is None)
+    assert (status.handled, status.state) == (0, "stopped")
+
+
+def test_limits_by_which_one_tenant_could_stop_the_consumer_are_refused() -> None:
+    with pytest.raises(ValueError, match="of_tenant 20 is not below min_failures 20"):
+        FailureLimits(of_tenant=20)
 
 
 async def test_the_poison_message_is_buried_whole_and_the_rest_takes_effect(broker: Broker, topic: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -120,6 +120,23 @@ async def test_what_cannot_name_one_tenant_opens_nothing(sessions: Sessions, nam
     with pytest.raises(ValueError, match="names of tenants"):
         async with sessions.begin(["acme", name], now=NOW):
             pytest.fail("it was opened")
+
+
+async def test_a_name_that_is_refused_changes_no_session(sessions: Sessions) -> None:
+    async with sessions.begin(["acme"], now=NOW) as session:
+        with pytest.raises(ValueError, match="names of tenants"):
+            await session.set_tenants(["zeta", "a,b"])
+        assert session.tenants == ("acme",)
+
+
+async def test_one_event_has_its_own_time_and_cause_and_the_session_gets_its_own_back(sessions: Sessions) -> None:
+    async with sessions.begin(["acme"], now=NOW) as session:
+        cause = Attributes.create("x", source="training", tenant="acme", time=NOW)
+        with session.as_of(NOW + timedelta(hours=1), cause):
+            assert (session.now, session.cause) == (NOW + timedelta(hours=1), cause)
+        with pytest.raises(KeyError), session.as_of(NOW + timedelta(hours=1), cause):
+            raise KeyError
+        assert (session.now, session.cause) == (NOW, None)
 
 
 @pytest.mark.parametrize("name", ["it's", '"', "{}", "a b", "größe", "%s", ":x"])

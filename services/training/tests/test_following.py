@@ -68,6 +68,16 @@ async def test_windows_that_are_corrected_away_take_back_what_was_not_started(tr
     assert (await training.only())["status"] == "assigned"
 
 
+async def test_what_was_withdrawn_by_hand_is_not_given_again(training) -> None:
+    await training.blueprint(training.rule("still", **STAYED))
+    stay = await training.enter("ada", version=1)
+    await training.stay(stay, "2026-03-05", "2026-03-06", "2026-03-09", version=2)
+    answer = await training.h.client_as("tom", "acme").delete(f"/assignments/{(await training.only())['id']}")
+    assert answer.status_code == 204
+    await training.stay(stay, "2026-03-10", version=3)
+    assert await given(training) == [("still", "stayed", "withdrawn")]
+
+
 async def test_a_stay_that_is_over_or_never_was_is_not_followed_up(training) -> None:
     await training.blueprint(training.rule("still", **STAYED))
     left, never = await training.enter("ada", version=1), await training.enter("ben", version=1)

@@ -216,7 +216,8 @@ async def _copy_directory(session: Session, each: ReceivedEvent[Any]) -> bool:
 
 async def iterate_tenants(session: Session, times: Mapping[str, datetime]) -> AsyncGenerator[str]:
     """Yields each tenant of `times` (tenant → current time) with the session narrowed to it and set to its time. Restores
-    the session's tenants and time at the end. For doors only: an action never changes its session's tenant or time."""
+    the session's tenants and time at the end. For doors only: an action never changes its session's tenant or time. An action may
+    handle each event at its own time, through `as_of`."""
     tenants, now = session.tenants, session.now
     for tenant, at in times.items():
         if session.tenants != (tenant,):

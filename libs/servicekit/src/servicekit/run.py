@@ -134,7 +134,7 @@ class Process:
             if service == name:
                 metrics.LAG_SECONDS.labels(name, topic).set(status.lag_seconds(datetime.now(UTC)))
                 metrics.CONSUMER_STOPPED.labels(name, topic).set(int(status.error is not None))
-                metrics.CONSUMER_RETRYING.labels(name, topic).set(int(status.retrying is not None))
+                metrics.CONSUMER_RETRYING.labels(name, topic).set(int(status.last_transient_error is not None))
 
 
 def root_app(process: Process) -> FastAPI:

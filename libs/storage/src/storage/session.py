@@ -4,7 +4,8 @@ Only the doors open and commit sessions. Actions use them and never commit.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -100,7 +101,8 @@ class Timeouts:
 class Session:
     """A unit of work in one transaction.
 
-    `now` is the door's time: the wall clock for HTTP, the event's time for events, a simulated tenant's own clock.
+    `now` is the door's time: the wall clock for HTTP, the event's time for events, a simulated tenant's own clock. An action
+    may handle each event at its own time, through `as_of`.
     `tenants` are those whose rows are visible. `cause` is the event being handled, if any. `origin` says on whose behalf
     the work is done; None: on the service's own.
 
@@ -135,6 +137,16 @@ class Session:
         """The one tenant of this unit of work. Raises ValueError when it has several."""
         (tenant,) = self.tenants
         return tenant
+
+    @contextmanager
+    def as_of(self, time: datetime, cause: Attributes | None) -> Generator[None]:
+        """Inside, `now` is `time` and `cause` is the event being handled; afterwards both are what they were."""
+        before = self.now, self.cause
+        self.now, self.cause = time, cause
+        try:
+            yield
+        finally:
+            self.now, self.cause = before
 
     async def execute(self, statement: Executable | str, parameters: Any = None) -> CursorResult[Any]:
         """Runs a Core statement, or SQL text with `:name` parameters, through the engine."""
@@ -175,9 +187,10 @@ class Session:
 
     async def set_tenants(self, tenants: Iterable[str], timeouts: "Timeouts | None" = None) -> None:
         """From here on only these tenants' rows are visible. Raises ValueError for a text that cannot name a tenant."""
-        self.tenants = tuple(sorted(set(tenants)))
-        if not all(map(is_valid_tenant_name, self.tenants)):
-            raise ValueError(f"not names of tenants: {self.tenants}")
+        names = tuple(sorted(set(tenants)))
+        if not all(map(is_valid_tenant_name, names)):
+            raise ValueError(f"not names of tenants: {names}")
+        self.tenants = names
         settings = {"tenants": ",".join(self.tenants)}
         if timeouts is None:
             await self.run(_SET_TENANTS, settings)

@@ -17,15 +17,21 @@ class FailureLimits:
     """When a consumer stops instead of burying a whole topic.
 
     It stops when at least `min_failures` of the remembered messages, and more than the share `ratio` of them (0 to 1),
-    were buried. Per tenant the last `of_tenant` messages are remembered. That is fewer than `min_failures`, so one
-    tenant's bad messages never stop the consumer: it takes failures of several tenants to show that the consumer itself
-    is broken. Of messages without a tenant the last `window` are remembered, and at most `window` tenants.
+    were buried. Per tenant the last `of_tenant` messages are remembered. That must be fewer than `min_failures`, so that
+    one tenant's bad messages never stop the consumer: it takes failures of several tenants to show that the consumer
+    itself is broken. Otherwise raises ValueError. Of messages without a tenant the last `window` are remembered, and at most `window` tenants.
     """
 
     window: int = 100
     ratio: float = 0.5
     min_failures: int = 20
     of_tenant: int = 10
+
+    def __post_init__(self) -> None:
+        if self.of_tenant >= self.min_failures:
+            raise ValueError(
+                f"one tenant could stop the consumer: of_tenant {self.of_tenant} is not below min_failures {self.min_failures}"
+            )
 
 
 @dataclass(slots=True)

@@ -106,6 +106,8 @@ class _Consumer:
                     while not self.stopping.is_set():
                         await self._poll_once(reader)
                         backoff.reset()
+                        if not self.retry_at:
+                            self.status.last_transient_error = None
             except ConsumerFailed:
                 raise
             except Exception as error:
@@ -158,7 +160,7 @@ class _Consumer:
                 self.retry_at.pop(source, None)
 
     def _drop_unassigned(self, assigned: set[TopicPartition]) -> None:
-        for known in (self.offsets, self.retry_at, self.backoffs, self.status.waiting_since):
+        for known in (self.offsets, self.retry_at, self.backoffs, self.status.oldest_unhandled_at):
             for source in known.keys() - assigned:
                 del known[source]
         self.status.assigned = frozenset(assigned)
@@ -253,8 +255,6 @@ class _Consumer:
         for batch in batches:
             self.backoffs.pop(batch.source, None)
             await reader.report_offset(batch.source, batch.next_offset)
-        if not self.retry_at:
-            self.status.retrying = None
 
     async def _apply_or_bury(self, batch: Batch) -> None:
         try:
@@ -318,10 +318,10 @@ class _Consumer:
     def _advance(self, step: OffsetStep, at: datetime | None) -> None:
         self.offsets[step.source] = step.next
         if at:
-            self.status.waiting_since[step.source] = at
+            self.status.oldest_unhandled_at[step.source] = at
 
     def _update_lag(self, batches: Sequence[Batch]) -> None:
-        behind = self.status.waiting_since
+        behind = self.status.oldest_unhandled_at
         for batch in batches:
             if batch.messages:
                 behind.setdefault(batch.source, batch.messages[0].at)
@@ -330,7 +330,7 @@ class _Consumer:
                 del behind[source]
 
     def _log_retry(self, error: Exception) -> None:
-        self.status.retrying = describe_error(error)
+        self.status.last_transient_error = describe_error(error)
         log.warning("%s: trying again after %s", self.group, describe_error(error), exc_info=not is_transient(error))
 
 

@@ -24,15 +24,12 @@ async def write_entries(session: Session, batch: LedgerBatch) -> None:
     for each in added:
         entry = each.entry
         following[entry.agent_id] -= entry.points
-        session.now, session.cause = each.at, each.by
         facts: dict[str, Any] = {
             "entry_id": entry.id, "agent_id": entry.agent_id, "rule": entry.rule, "cause": entry.cause,
             "points": entry.points, "title": entry.title, "balance": balances[entry.agent_id] - following[entry.agent_id],
         }  # fmt: skip
-        if entry.reverses is None:
-            session.emit(PointsGranted.model_validate(facts))
-        else:
+        if entry.reverses is not None:
             facts |= {"reverses": entry.reverses, "reason": entry.reason or ""}
             facts |= {"reason_code": entry.reason_code, "reason_values": entry.reason_values}
-            session.emit(PointsReversed.model_validate(facts))
-    session.cause = None
+        with session.as_of(each.at, each.by):
+            session.emit((PointsGranted if entry.reverses is None else PointsReversed).model_validate(facts))

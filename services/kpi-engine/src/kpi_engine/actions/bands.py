@@ -214,6 +214,7 @@ def _build_event(
         "kpi": published.kpi,
         "model_version": published.version,
         "band": change.band,
+        # Contracts require a rank, and a band that the model no longer has is given 0. Readers must not use it.
         "rank": bands.rank(change.band) or 0,
         "at_window": change.at_window,
         "mode": mode,
@@ -221,51 +222,72 @@ def _build_event(
         "band_title": bands.title(change.band),
         "unit": published.model.document.unit,
     }
-    if change.kind == "entered" and change.stay:
-        before = change.stay.from_band
-        evidence = [_evidence(window) for window in change.stay.entry]
-        from_rank = bands.rank(before) if before else None
-        return BandEntered(
-            **common,
-            evidence=evidence,
-            value=_last_value(evidence),
-            from_band=before,
-            from_rank=from_rank,
-            from_band_title=bands.title(before) if before else {},
-        )
-    if change.kind == "stayed":
-        evidence = [_evidence(window) for window in change.windows]
-        return BandStayed(**common, evidence=evidence, value=_last_value(evidence), withdrawn=list(change.withdrawn))
-    if change.kind == "left" and change.stay:
-        after = change.stay.to_band
-        evidence = [_evidence(window) for window in change.stay.exit]
-        return BandLeft(
-            **common,
-            evidence=evidence,
-            value=_last_value(evidence),
-            to_band=after,
-            to_rank=bands.rank(after) if after else None,
-            to_band_title=bands.title(after) if after else {},
-        )
-    now = next((window for window in evaluated if window.window == change.at_window), None)
-    reads = (
-        f"{change.at_window} now reads {now.value} ({now.band or 'no band'})"
-        if now
-        else f"{change.at_window} has no value any more"
+    match change.kind:
+        case "entered":
+            assert change.stay is not None, "a stay that was entered is part of its transition"
+            return _build_entered(bands, change.stay, common)
+        case "stayed":
+            evidence = [_evidence(window) for window in change.windows]
+            withdrawn = list(change.withdrawn)
+            return BandStayed(**common, evidence=evidence, value=_last_value(evidence), withdrawn=withdrawn)
+        case "left":
+            assert change.stay is not None, "a stay that was left is part of its transition"
+            return _build_left(bands, change.stay, common)
+        case "retract_entered":
+            return _build_corrected(bands, change.at_window, evaluated, reason, {**common, "retracts": "entered"})
+        case "retract_left":
+            return _build_corrected(bands, change.at_window, evaluated, reason, {**common, "retracts": "left"})
+
+
+def _build_entered(bands: Bands, stay: Stay, common: Mapping[str, Any]) -> BandEntered:
+    before = stay.from_band
+    evidence = [_evidence(window) for window in stay.entry]
+    return BandEntered(
+        **common,
+        evidence=evidence,
+        value=_last_value(evidence),
+        from_band=before,
+        from_rank=bands.rank(before) if before else None,
+        from_band_title=bands.title(before) if before else {},
     )
+
+
+def _build_left(bands: Bands, stay: Stay, common: Mapping[str, Any]) -> BandLeft:
+    after = stay.to_band
+    evidence = [_evidence(window) for window in stay.exit]
+    return BandLeft(
+        **common,
+        evidence=evidence,
+        value=_last_value(evidence),
+        to_band=after,
+        to_rank=bands.rank(after) if after else None,
+        to_band_title=bands.title(after) if after else {},
+    )
+
+
+def _build_corrected(
+    bands: Bands,
+    at_window: str,
+    evaluated: Sequence[EvaluatedWindow],
+    reason: ChangeReason,
+    common: Mapping[str, Any],
+) -> BandCorrected:
+    """Says what the window reads now that decided on entering or leaving."""
+    now = next((window for window in evaluated if window.window == at_window), None)
+    if now is None:
+        reads = f"{at_window} has no value any more"
+    else:
+        reads = f"{at_window} now reads {now.value} ({now.band or 'no band'})"
     value = now.value if now else None
-    retracts = "entered" if change.kind == "retract_entered" else "left"
-    evidence = [_evidence(now)] if now else []
-    values: ReasonValues = {"window": change.at_window, "value": value, "unit": common["unit"]}
+    values: ReasonValues = {"window": at_window, "value": value, "unit": common["unit"]}
     if now and now.band:
         values["band_title"] = bands.title(now.band)
     return BandCorrected(
         **common,
-        retracts=retracts,
         reason=f"{REASON_TEXTS[reason]}: {reads}",
         reason_code=reason,
         reason_values=values,
-        evidence=evidence,
+        evidence=[_evidence(now)] if now else [],
         value=value,
     )
 

@@ -19,7 +19,7 @@ from storage import DocumentStore, Session
 from training.actions.follow_ups import apply_follow_up_rules
 from training.actions.rule_assignments import event_fields
 from training.actions.templates import load_content, require_head, require_version
-from training.model.assignment import AssignmentRow
+from training.model.assignment import BY_HAND, AssignmentRow
 from training.model.content import Answers, score_attempt
 from training.model.rules import DONE_STATUSES, OPEN_STATUSES
 from training.store import assignments as store
@@ -133,7 +133,7 @@ async def withdraw_by_hand(session: Session, assignment_id: UUID) -> None:
         raise Conflict("assignment-over", f"This assignment is {row.status}: it is part of the record, and stays.")
     if row.status not in OPEN_STATUSES:
         return
-    # `corrected` keeps a later correction of the band from assigning it again.
+    # With `corrected`, a later correction of the band does not assign it again.
     reason = "it was taken back by hand"
     await store.update_assignment(
         session,
@@ -141,12 +141,12 @@ async def withdraw_by_hand(session: Session, assignment_id: UUID) -> None:
         status="withdrawn",
         withdrawn_at=session.now,
         withdrawn_reason=reason,
-        withdrawn_code="by_hand",
+        withdrawn_code=BY_HAND,
         withdrawn_values={},
         corrected=True,
     )
     session.emit(
-        AssignmentWithdrawn(reason=reason, reason_code="by_hand", **event_fields(replace(row, version=row.version + 1)))
+        AssignmentWithdrawn(reason=reason, reason_code=BY_HAND, **event_fields(replace(row, version=row.version + 1)))
     )
 
 

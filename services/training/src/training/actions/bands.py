@@ -96,18 +96,17 @@ async def _apply_rules(session: Session, live: Sequence[tuple[ReceivedEvent[Band
 
     for event, stay in live:
         body = event.body
-        session.now, session.cause = event.attributes.time, event.attributes
-        if isinstance(body, BandEntered):
-            for rule in rules.get((body.kpi, body.band), ()):
-                if rule.trigger == "entered":
-                    _assign_on_entered(session, changes, rule, body, heads)
-        elif isinstance(body, BandLeft):
-            _withdraw_on_left(session, changes, body)
-        elif isinstance(body, BandCorrected):
-            _apply_correction(session, changes, body)
-        for rule in _find_stayed_rules(body, rules):
-            _reconcile_stayed(session, changes, rule, stay, body, heads, find_workday)
-    session.cause = None
+        with session.as_of(event.attributes.time, event.attributes):
+            if isinstance(body, BandEntered):
+                for rule in rules.get((body.kpi, body.band), ()):
+                    if rule.trigger == "entered":
+                        _assign_on_entered(session, changes, rule, body, heads)
+            elif isinstance(body, BandLeft):
+                _withdraw_on_left(session, changes, body)
+            elif isinstance(body, BandCorrected):
+                _apply_correction(session, changes, body)
+            for rule in _find_stayed_rules(body, rules):
+                _reconcile_stayed(session, changes, rule, stay, body, heads, find_workday)
     await assignments.write_changes(session, changes)
 
 
@@ -173,7 +172,8 @@ def _reconcile_stayed(
 ) -> None:
     """Assigns the rule's training once the stay has gone on for `rule.windows` windows since it began or since the last
     training was done; each such round has one assignment. The result depends only on the known windows, not on the order of
-    their events. When corrections remove windows, an assignment that is not started is withdrawn."""
+    their events. When corrections remove windows, an assignment that is not started is withdrawn. What a person has withdrawn
+    stays so."""
     rows = changes.rows_of_stay(body.band_event_id)
     own = [row for row in rows if row.rule == rule.rule]
     done = [row for row in own if row.status in DONE_STATUSES]
@@ -199,7 +199,7 @@ def _reconcile_stayed(
                 band=body.band,
                 evidence={**_evidence(body), "windows": [window.model_dump(mode="json") for window in windows]},
             )
-    elif is_due and current.status == "withdrawn":
+    elif is_due and current.status == "withdrawn" and not current.is_withdrawn_by_hand:
         _reassign(session, changes, current)
     elif stay.is_ongoing and not is_due and current.status == "assigned":
         _withdraw(session, changes, current, STAYED_NO_LONGER, "stayed_no_longer", {}, corrected=True)

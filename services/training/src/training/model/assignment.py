@@ -6,6 +6,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 Status = Literal["assigned", "started", "completed", "failed", "withdrawn"]
+BY_HAND = "by_hand"
+"""The `withdrawn_code` of a withdrawal by a person."""
 
 
 @dataclass(kw_only=True)
@@ -14,7 +16,8 @@ class AssignmentRow:
     store loads it, the training's kind and the person's slug and name.
 
     `occasion`: what the rule gave it for; None when it was given by hand. `evidence`: the windows, titles and the rule as
-    they were then. `corrected`: withdrawn for good, because its band was corrected or somebody took it back.
+    they were then. `corrected`: the withdrawal was a correction or was made by hand. It starts no cooldown, and undoing the
+    leaving does not undo it.
     """
 
     id: UUID
@@ -49,6 +52,11 @@ class AssignmentRow:
     kind: str | None = None
     agent: str | None = None
     name: str | None = None
+
+    @property
+    def is_withdrawn_by_hand(self) -> bool:
+        """Whether somebody took the training back. No event of the band gives it again."""
+        return self.status == "withdrawn" and self.withdrawn_code == BY_HAND
 
     def assign_again(self, due_at: datetime | None) -> None:
         """Undoes a withdrawal."""

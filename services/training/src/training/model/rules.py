@@ -77,7 +77,8 @@ class Rule(StrictModel):
 
 @dataclass(frozen=True)
 class EarlierAssignment:
-    """An assignment that the person has or had. `corrected`: withdrawn because its band was corrected; it does not count."""
+    """An assignment that the person has or had. `corrected`: as for `AssignmentRow`; such an assignment
+    starts no cooldown."""
 
     template: str
     status: str
